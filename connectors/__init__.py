@@ -1,0 +1,1 @@
+"""The Debezium connector: definition, registration, health."""

@@ -1,0 +1,1 @@
+"""Shared kernel: settings, errors, coordinates and watermarks, Delta tables, command line."""

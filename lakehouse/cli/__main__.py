@@ -1,0 +1,39 @@
+"""`python -m lakehouse.cli`: what `./pipeline` runs."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from lakehouse.cli import connect, demo, develop, land, reconcile, simulate, stack
+from lakehouse.errors import PipelineError
+from lakehouse.logs import configure_logs
+
+app = typer.Typer(
+    name="pipeline",
+    help="A shop's changes, from Postgres to the lake, exactly once.",
+    epilog="Start with: ./pipeline demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (demo, stack, simulate, connect, land, reconcile, develop):
+    app.add_typer(group.app)
+
+
+def main() -> None:
+    """Run the command; an error of ours is one message and exit status 1."""
+    configure_logs()
+    try:
+        app()
+    except PipelineError as error:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print("[bold red]Error[/] ", end="")
+        console.print(str(error), markup=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Commands for those who work on the project: settings, check, test, lock, bench."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lakehouse.cli.output import Format, FormatOption, console, print_json, print_rows
+from lakehouse.settings import ALL_SETTINGS, ROOT, process_environment
+
+app = typer.Typer(rich_help_panel="Develop")
+
+CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("format", ("ruff", "format", "--check", ".")),
+    ("lint", ("ruff", "check", ".")),
+    ("types", ("mypy",)),
+    ("layers", ("lint-imports", "--no-cache")),
+    ("SQL", ("sqlfluff", "lint", "--nocolor", "--processes", "2", "producers")),
+    ("dependencies", ("deptry", ".")),
+    ("spelling", ("typos",)),
+    ("unit tests", ("pytest", "tests/unit", "-q", "-n", "2")),
+)
+LOCKS = {"project": "dev", "servers": "servers", "go": "go", "uv": "uv"}
+
+
+@app.command()
+def settings(output: FormatOption = Format.TABLE) -> None:
+    """List every setting: its environment variable, its value now, its default, its meaning.
+
+    Example: ./pipeline settings --format json
+    """
+    rows = _settings_rows()
+    if output is Format.JSON:
+        print_json(rows)
+    else:
+        print_rows(rows)
+
+
+@app.command()
+def check() -> None:
+    """Lint, types, import layers, SQL lint, dependencies, spelling, unit tests.
+
+    Example: ./pipeline check
+    """
+    failed = [name for name, command in CHECKS if not _passes(name, command)]
+    if failed:
+        console.print(f"[bold red]failed:[/] {', '.join(failed)}")
+        raise typer.Exit(1)
+    console.print("[bold green]all checks passed[/]")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lock(
+    *,
+    upgrade: Annotated[bool, typer.Option(help="Take the newest versions allowed.")] = False,
+) -> None:
+    """Refresh the hash-locked requirement files in locks/ from pyproject.toml.
+
+    Example: ./pipeline lock --upgrade
+    """
+    for name, group in LOCKS.items():
+        source = ("pyproject.toml",) if name == "project" else ()
+        command = [
+            "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
+            "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url",
+            "--no-emit-find-links", *(["--upgrade"] if upgrade else []),
+            "--group", f"pyproject.toml:{group}", "--output-file", f"locks/{name}.txt", *source,
+        ]  # fmt: skip
+        console.print(f"locks/{name}.txt")
+        subprocess.run(command, cwd=ROOT, check=True)
+
+
+def _passes(name: str, command: tuple[str, ...]) -> bool:
+    console.rule(name, align="left", style="dim")
+    program = Path(sys.executable).parent / command[0]
+    result = subprocess.run([program, *command[1:]], cwd=ROOT, check=False)
+    return result.returncode == 0
+
+
+def _settings_rows() -> list[dict[str, Any]]:
+    environment = process_environment()
+    rows = []
+    for group in ALL_SETTINGS:
+        now = group()
+        prefix = group.model_config.get("env_prefix", "")
+        for name, field in group.model_fields.items():
+            variable = f"{prefix}{name}".upper()
+            rows.append(
+                {
+                    "variable": variable,
+                    "value": str(getattr(now, name)),
+                    "set": variable in environment,
+                    "meaning": field.description or (group.__doc__ or "").strip(),
+                }
+            )
+    return rows

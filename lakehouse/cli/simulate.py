@@ -1,0 +1,5 @@
+"""Commands to come."""
+
+import typer
+
+app = typer.Typer()

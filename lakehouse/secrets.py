@@ -1,0 +1,77 @@
+"""Passwords: generated once, in a file that only its owner can read; one per role."""
+
+import json
+import os
+import secrets
+import string
+from pathlib import Path
+
+from typing_extensions import override
+
+from lakehouse.errors import StopPipelineError
+
+ROLES = (
+    "oltp_admin",
+    "oltp_simulator",
+    "oltp_debezium",
+    "oltp_monitor",
+    "oltp_reconcile",
+    "warehouse_admin",
+    "minio_admin",
+    "minio_lander",
+    "minio_reader",
+)
+_ALPHABET = string.ascii_letters + string.digits
+
+
+class Secrets:
+    """The password of each role in `ROLES`. Its representation names roles only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values = _read(path)
+
+    @override
+    def __repr__(self) -> str:
+        return f"Secrets({sorted(self._values)})"
+
+    def __getitem__(self, role: str) -> str:
+        """Password of `role`.
+
+        Raises:
+            StopPipelineError: there is none yet.
+        """
+        try:
+            return self._values[role]
+        except KeyError:
+            message = f"{self._path} holds no password for {role}. Run `./pipeline up` first."
+            raise StopPipelineError(message) from None
+
+    def complete(self) -> "Secrets":
+        """Generate what is missing, and write the file (owner only, replaced in one step)."""
+        missing = {r: generate() for r in ROLES if r not in self._values}
+        if missing:
+            self._values |= missing
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part = self._path.with_suffix(".part")
+            part.unlink(missing_ok=True)
+            with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+                json.dump(self._values, file, indent=2)
+            part.replace(self._path)
+        return self
+
+
+def generate(length: int = 24) -> str:
+    """A password of letters and digits, so that it needs no quoting anywhere."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be read as passwords: {error}. Restore it, or move it away."
+        raise StopPipelineError(message) from error
+    return {str(role): str(value) for role, value in values.items()}

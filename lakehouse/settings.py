@@ -1,0 +1,220 @@
+"""Every setting, its environment variable and its default. The only reader of the environment."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout."""
+
+
+class OltpSettings(BaseSettings):
+    """The shop's own Postgres."""
+
+    model_config = SettingsConfigDict(env_prefix="OLTP_", frozen=True)
+    host: str = "127.0.0.1"
+    port: int = Field(5432, gt=0, lt=65536)
+    database: str = "shop"
+
+
+class WarehouseSettings(BaseSettings):
+    """The Postgres that holds the star schema."""
+
+    model_config = SettingsConfigDict(env_prefix="WAREHOUSE_", frozen=True)
+    host: str = "127.0.0.1"
+    port: int = Field(5433, gt=0, lt=65536)
+    database: str = "warehouse"
+
+
+class KafkaSettings(BaseSettings):
+    """The broker."""
+
+    model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True)
+    host: str = "127.0.0.1"
+    port: int = Field(9092, gt=0, lt=65536)
+    controller_port: int = Field(9093, gt=0, lt=65536)
+    retention_hours: int = Field(168, gt=0)
+    heap_mb: int = Field(512, ge=256)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Address in the form that clients take."""
+        return f"{self.host}:{self.port}"
+
+
+class ConnectSettings(BaseSettings):
+    """Kafka Connect and the Debezium connector in it."""
+
+    model_config = SettingsConfigDict(env_prefix="CONNECT_", frozen=True)
+    host: str = "127.0.0.1"
+    port: int = Field(8083, gt=0, lt=65536)
+    heap_mb: int = Field(768, ge=256)
+    connector_name: str = "shop"
+    topic_prefix: str = "shop"
+    topic_partitions: int = Field(4, gt=0, description="Partitions of each new topic.")
+    slot_name: str = "dbz_shop"
+    publication_name: str = "dbz_shop"
+    poll_interval_ms: int = Field(10, gt=0, description="How long Debezium waits for a batch.")
+    heartbeat_interval_ms: int = Field(5000, gt=0)
+
+    @property
+    def url(self) -> str:
+        """Base address of the REST interface."""
+        return f"http://{self.host}:{self.port}"
+
+
+class MinioSettings(BaseSettings):
+    """The object store of the lake."""
+
+    model_config = SettingsConfigDict(env_prefix="MINIO_", frozen=True)
+    host: str = "127.0.0.1"
+    port: int = Field(9000, gt=0, lt=65536)
+    console_port: int = Field(9001, gt=0, lt=65536)
+    region: str = "us-east-1"
+    bronze_bucket: str = "bronze"
+
+    @property
+    def url(self) -> str:
+        """Base address of the S3 interface."""
+        return f"http://{self.host}:{self.port}"
+
+
+class ShopSettings(BaseSettings):
+    """What the shop has decided about itself."""
+
+    model_config = SettingsConfigDict(env_prefix="SHOP_", frozen=True)
+    time_zone: str = Field("Europe/Paris", description="Business days begin and end in it.")
+    base_currency: str = Field("EUR", min_length=3, max_length=3)
+
+
+class SimulatorSettings(BaseSettings):
+    """Limits of the simulator; what it is to do comes from its command line."""
+
+    model_config = SettingsConfigDict(env_prefix="SIMULATOR_", frozen=True)
+    slot_budget: float = Field(
+        0.5, gt=0, le=1, description="Slows down beyond this share of max_slot_wal_keep_size."
+    )
+    retry_seconds: float = Field(60, gt=0, description="Longest pause between reconnects.")
+
+
+class LandingSettings(BaseSettings):
+    """The lander: Kafka to bronze."""
+
+    model_config = SettingsConfigDict(env_prefix="LANDING_", frozen=True)
+    group_id: str = "landing"
+    flush_seconds: float = Field(5.0, ge=0.25, description="Oldest a buffered record may get.")
+    flush_rows: int = Field(200_000, gt=0, description="Rows of one table that start a flush.")
+    flush_mb: int = Field(64, gt=0, description="Bytes of one table that start a flush.")
+    memory_mb: int = Field(256, ge=32, description="Records held in memory, all tables together.")
+    writers: int = Field(2, gt=0, description="Tables written at the same time.")
+    session_timeout_ms: int = Field(10_000, ge=6_000)
+    topic_refresh_seconds: float = Field(2.0, gt=0, description="How soon a new topic is seen.")
+    compact_commits: int = Field(200, gt=1, description="Commits of a table between compactions.")
+    retention_hours: int = Field(24, ge=1, description="How long old log entries and files stay.")
+    metrics_port: int = Field(9108, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
+
+
+class ReconcileSettings(BaseSettings):
+    """The proof."""
+
+    model_config = SettingsConfigDict(env_prefix="RECONCILE_", frozen=True)
+    timeout_seconds: float = Field(120, gt=0, description="Longest wait for bronze to catch up.")
+    examples: int = Field(10, gt=0, description="Keys named for each kind of fault.")
+
+
+class LogSettings(BaseSettings):
+    """Structured logs, on standard error."""
+
+    model_config = SettingsConfigDict(env_prefix="LOG_", frozen=True)
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class StackSettings(BaseSettings):
+    """The native stack: where it lives and how it is kept."""
+
+    model_config = SettingsConfigDict(env_prefix="STACK_", frozen=True)
+    data_dir: Path = Field(
+        default_factory=lambda: default_data_dir(),
+        description="Databases, topics, objects, logs, secrets.",
+    )
+    cache_dir: Path = Field(
+        default_factory=lambda: default_cache_dir(),
+        description="Servers, shared by all checkouts; safe to delete.",
+    )
+    secrets_file: Path | None = Field(None, description="Default: secrets.json in STACK_DATA_DIR.")
+    service_user: str = Field("nobody", description="Runs the servers when you are root.")
+    start_timeout_seconds: float = Field(120, gt=0)
+    log_mb: int = Field(20, gt=0, description="Size at which a log is rotated.")
+    log_backups: int = Field(3, ge=0)
+    slot_wal_keep_mb: int = Field(4096, ge=64, description="WAL the slot may hold back.")
+
+    @property
+    def secrets_path(self) -> Path:
+        """The file with the generated passwords."""
+        return self.secrets_file or self.data_dir / "secrets.json"
+
+    @property
+    def log_dir(self) -> Path:
+        """One log per program."""
+        return self.data_dir / "log"
+
+
+ALL_SETTINGS: tuple[type[BaseSettings], ...] = (
+    StackSettings,
+    OltpSettings,
+    WarehouseSettings,
+    KafkaSettings,
+    ConnectSettings,
+    MinioSettings,
+    ShopSettings,
+    SimulatorSettings,
+    LandingSettings,
+    ReconcileSettings,
+    LogSettings,
+)
+
+
+def is_root() -> bool:
+    """Whether servers have to be started as another user."""
+    return os.geteuid() == 0
+
+
+def process_environment() -> dict[str, str]:
+    """The environment for a child process: a copy."""
+    return dict(os.environ)
+
+
+def default_cache_dir() -> Path:
+    """Root's home is closed to the user that runs the servers, so root caches in /var/cache."""
+    if is_root():
+        return Path("/var/cache/shop-pipeline")
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "shop-pipeline"
+
+
+def default_data_dir(root: Path = ROOT) -> Path:
+    """`var/` in the checkout, unless root's servers could not reach it there."""
+    if is_root() and not _open_to_all(root):
+        name = hashlib.sha256(str(root).encode()).hexdigest()[:8]
+        return Path("/var/lib/shop-pipeline") / name
+    return root / "var"
+
+
+def socket_path(data_dir: Path) -> Path:
+    """Supervisor's socket: in the data directory, or a short path when that is too long."""
+    inside = data_dir / "run" / "supervisor.sock"
+    longest = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
+    if len(str(inside).encode()) <= longest:
+        return inside
+    name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"shop-pipeline-{name}.sock"
+
+
+def _open_to_all(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))

@@ -1,0 +1,1 @@
+"""The shop: its OLTP schema and the simulator that writes to it."""

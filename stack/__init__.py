@@ -1,0 +1,1 @@
+"""The native stack: servers installed from packages, supervised, on loopback."""
