@@ -1,0 +1,76 @@
+"""Where a change stands: (topic id, partition, offset), and the watermarks counted in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from lakehouse.errors import StopPipelineError
+
+RAW_NAMES: Mapping[str, str] = {
+    "orders": "raw_sales",
+    "order_lines": "raw_sale_lines",
+    "payments": "raw_payments",
+    "customers": "raw_users",
+    "products": "raw_products",
+    "suppliers": "raw_suppliers",
+    "stock_movements": "raw_stock_movements",
+    "interactions": "raw_interactions",
+}
+"""Bronze table of each OLTP table that has a name of its own; any other is `raw_<table>`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class TopicPartition:
+    """One partition of one incarnation of a topic.
+
+    A topic that is deleted and made again keeps its name and gets another `topic_id`.
+    """
+
+    topic: str
+    topic_id: str
+    partition: int
+
+    @property
+    def app_id(self) -> str:
+        """Id of this partition's Delta app transaction, which holds its watermark."""
+        return f"kafka/{self.topic_id}/{self.partition}"
+
+    @override
+    def __str__(self) -> str:
+        """Short form for messages, as in `shop.public.orders[0]`."""
+        return f"{self.topic}[{self.partition}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Positions `start` (inclusive) to `stop` (exclusive) of a partition.
+
+    Offsets are not dense, so a span may hold fewer records than positions, or none.
+    """
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a span."""
+        if not 0 <= self.start <= self.stop:
+            message = f"not a span of offsets: {self.start} to {self.stop}"
+            raise ValueError(message)
+
+
+def bronze_table(topic: str) -> str:
+    """Name of the bronze table for a topic `<prefix>.<schema>.<table>`.
+
+    Raises:
+        StopPipelineError: the topic's name has another form.
+    """
+    parts = topic.split(".")
+    if len(parts) != 3 or not all(parts):
+        message = (
+            f"topic {topic!r} is not named <prefix>.<schema>.<table>. "
+            "Land only topics that the Debezium connector writes."
+        )
+        raise StopPipelineError(message)
+    table = parts[2]
+    return RAW_NAMES.get(table, f"raw_{table}")

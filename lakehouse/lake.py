@@ -1,0 +1,43 @@
+"""Where the lake's tables are, and how to reach them.
+
+Grain of a bronze table: one row per Kafka record, untouched. Columns of `BRONZE_SCHEMA`.
+"""
+
+import pyarrow as pa
+
+from lakehouse.secrets import Secrets
+from lakehouse.settings import MinioSettings
+
+BRONZE_SCHEMA = pa.schema(
+    [
+        ("key", pa.binary()),
+        ("value", pa.binary()),
+        ("_topic_id", pa.string()),
+        ("_epoch", pa.int32()),
+        ("_partition", pa.int32()),
+        ("_offset", pa.int64()),
+        ("_timestamp", pa.timestamp("us", tz="UTC")),
+        ("_headers", pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))),
+        ("_date", pa.date32()),
+    ]
+)
+"""`_timestamp` is the Kafka record's; `_date` its UTC day, which partitions the table."""
+LOSS_LEDGER = "_loss_ledger"
+"""Bronze table that records every range of offsets that was lost and accepted as such."""
+
+
+def table_uri(bucket: str, table: str) -> str:
+    """Address of a Delta table."""
+    return f"s3://{bucket}/{table}"
+
+
+def storage_options(settings: MinioSettings, secrets: Secrets, *, user: str) -> dict[str, str]:
+    """Options for delta-rs and Polars. `user` is a MinIO user: `lander`, `reader` or `admin`."""
+    return {
+        "AWS_ENDPOINT_URL": settings.url,
+        "AWS_ACCESS_KEY_ID": user,
+        "AWS_SECRET_ACCESS_KEY": secrets[f"minio_{user}"],
+        "AWS_REGION": settings.region,
+        "AWS_ALLOW_HTTP": str(settings.url.startswith("http://")).lower(),
+        "aws_conditional_put": "etag",
+    }
