@@ -1,0 +1,67 @@
+"""Prepares the shop's database for capture: publication, heartbeat, signals, grants."""
+
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.settings import ConnectSettings
+
+CAPTURED_SCHEMA = "public"
+"""Every table in it is captured, those to come included."""
+HEARTBEAT_TABLE = "cdc.heartbeat"
+SIGNAL_TABLE = "cdc.signal"
+
+_SOURCE_SQL = Path(__file__).with_name("source.sql")
+_SCHEMAS = sql.SQL("public, cdc")
+# Generated columns are part of the row; a truncate has no rows to tell of.
+_OPTIONS = sql.SQL("publish = 'insert, update, delete', publish_generated_columns = stored")
+
+
+def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
+    """Make the database ready for the connector; changes nothing where it is ready already.
+
+    Tables made later in schema `public` need nothing more: the publication covers the schema,
+    and an event trigger gives them REPLICA IDENTITY FULL and grants.
+
+    Args:
+        admin_dsn: a superuser's connection; the roles debezium, reconcile and monitor exist.
+        settings: names the publication.
+
+    Raises:
+        RetryLaterError: the database does not answer.
+        StopPipelineError: it refuses.
+    """
+    try:
+        with psycopg.connect(admin_dsn) as connection:
+            # Two preparations at once would trip over each other's catalog rows.
+            connection.execute("select pg_advisory_xact_lock(hashtext('cdc.prepare'))")
+            connection.execute(_SOURCE_SQL.read_bytes())
+            _publish(connection, settings.publication_name)
+    except psycopg.OperationalError as error:
+        message = (
+            f"The shop's database cannot be prepared now: {error}. Is it up? ./pipeline status"
+        )
+        raise RetryLaterError(message) from error
+    except psycopg.Error as error:
+        message = (
+            f"The shop's database refuses to be prepared for capture: {error}. "
+            "Prepare it as superuser, after its roles are made: ./pipeline up does both."
+        )
+        raise StopPipelineError(message) from error
+
+
+def _publish(connection: psycopg.Connection, publication: str) -> None:
+    name = sql.Identifier(publication)
+    exists = connection.execute(
+        "select from pg_catalog.pg_publication where pubname = %s", [publication]
+    ).fetchone()
+    if exists is None:
+        statement = sql.SQL("create publication {} for tables in schema {} with ({})")
+        connection.execute(statement.format(name, _SCHEMAS, _OPTIONS))
+        return
+    connection.execute(
+        sql.SQL("alter publication {} set tables in schema {}").format(name, _SCHEMAS)
+    )
+    connection.execute(sql.SQL("alter publication {} set ({})").format(name, _OPTIONS))
