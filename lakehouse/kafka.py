@@ -1,9 +1,10 @@
 """What the broker says of its topics: ids, partitions, oldest and end offsets."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from lakehouse.coordinates import TopicPartition
@@ -34,24 +35,43 @@ def captured_pattern(topic_prefix: str) -> str:
     return rf"^{re.escape(topic_prefix)}\.public\..+"
 
 
-def describe_topics(admin: AdminClient, pattern: str) -> dict[str, Topic]:
-    """The topics whose name matches `pattern`, by name.
+def matching_topics(admin: AdminClient, pattern: str) -> list[str]:
+    """Names of the topics that match `pattern`.
 
     Raises:
         RetryLaterError: the broker does not answer.
     """
     try:
-        names = [
-            n for n in admin.list_topics(timeout=_TIMEOUT_SECONDS).topics if re.match(pattern, n)
-        ]
-        if not names:
-            return {}
-        futures = admin.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_SECONDS)
-        found = [future.result() for future in futures.values()]
+        names = admin.list_topics(timeout=_TIMEOUT_SECONDS).topics
     except KafkaException as error:
-        message = f"Kafka does not describe its topics: {error}. Is it up? ./pipeline status"
-        raise RetryLaterError(message) from error
-    return {
-        d.name: Topic(name=d.name, topic_id=str(d.topic_id), partition_count=len(d.partitions))
-        for d in found
-    }
+        raise _away(error) from error
+    return sorted(name for name in names if re.match(pattern, name))
+
+
+def describe_topics(admin: AdminClient, names: Collection[str]) -> dict[str, Topic]:
+    """The topics of these names as they are now, by name; one that is gone is left out.
+
+    Raises:
+        RetryLaterError: the broker does not answer.
+    """
+    if not names:
+        return {}
+    futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=_TIMEOUT_SECONDS)
+    found = {}
+    for name, future in futures.items():
+        try:
+            described = future.result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                continue
+            raise _away(error) from error
+        found[name] = Topic(
+            name=name,
+            topic_id=str(described.topic_id),
+            partition_count=len(described.partitions),
+        )
+    return found
+
+
+def _away(error: KafkaException) -> RetryLaterError:
+    return RetryLaterError(f"Kafka does not describe its topics: {error}. Try ./pipeline status")

@@ -23,7 +23,20 @@ BRONZE_SCHEMA = pa.schema(
 )
 """`_timestamp` is the Kafka record's; `_date` its UTC day, which partitions the table."""
 LOSS_LEDGER = "_loss_ledger"
-"""Bronze table that records every range of offsets that was lost and accepted as such."""
+"""Bronze table of what was lost and accepted as lost. Grain: one row per range of offsets."""
+LOSS_LEDGER_SCHEMA = pa.schema(
+    [
+        ("recorded_at", pa.timestamp("us", tz="UTC")),
+        ("kind", pa.string()),
+        ("topic", pa.string()),
+        ("topic_id", pa.string()),
+        ("partition", pa.int32()),
+        ("first_offset", pa.int64()),
+        ("last_offset", pa.int64()),
+        ("explanation", pa.string()),
+    ]
+)
+"""Both offsets are inclusive; `last_offset` is null where nobody can know it."""
 
 
 def table_uri(bucket: str, table: str) -> str:

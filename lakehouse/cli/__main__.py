@@ -27,7 +27,7 @@ def main() -> None:
     """Run the command; an error of ours is one message and exit status 1."""
     configure_logs()
     try:
-        app()
+        app(prog_name="./pipeline")
     except PipelineError as error:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print("[bold red]Error[/] ", end="")

@@ -1,5 +1,43 @@
-"""Commands to come."""
+"""`land`: Kafka to bronze."""
+
+from typing import Annotated
 
 import typer
 
 app = typer.Typer()
+
+
+@app.command(rich_help_panel="Run")
+def land(
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Record changes that Kafka no longer has in bronze/_loss_ledger, and go on.",
+        ),
+    ] = False,
+) -> None:
+    """Land every change in bronze, exactly once, until stopped. `up` runs one already.
+
+    A second one shares the partitions with the first. Limits are settings (LANDING_…).
+
+    Example: LANDING_FLUSH_SECONDS=0.5 ./pipeline land
+    """
+    from consumers.service import run_lander
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import (
+        ConnectSettings,
+        KafkaSettings,
+        LandingSettings,
+        MinioSettings,
+        StackSettings,
+    )
+
+    run_lander(
+        landing=LandingSettings(),
+        kafka=KafkaSettings(),
+        connect=ConnectSettings(),
+        minio=MinioSettings(),
+        secrets=Secrets(StackSettings().secrets_path),
+        accept_loss=accept_loss,
+    )

@@ -1,0 +1,98 @@
+"""What has been polled and not yet committed, one buffer a table, with the spans it covers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse.coordinates import Span, TopicPartition
+from lakehouse.lake import BRONZE_SCHEMA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Rows of one table and, for each partition, the positions that they cover.
+
+    A span begins where the consumer stood, not at the first record: offsets have holes.
+    """
+
+    rows: pa.Table
+    spans: Mapping[TopicPartition, Span]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushPolicy:
+    """When a buffer is full: the first of these that is reached."""
+
+    rows: int
+    bytes: int
+    seconds: float
+
+
+class TableBuffer:
+    """Rows waiting for one table's next commit."""
+
+    def __init__(self) -> None:
+        self._chunks: list[pa.RecordBatch] = []
+        self._spans: dict[TopicPartition, Span] = {}
+        self._oldest: float | None = None
+        self.rows = 0
+        self.bytes = 0
+
+    def add(self, chunk: pa.RecordBatch, spans: Mapping[TopicPartition, Span], now: float) -> None:
+        """Take `chunk`, whose partitions went on from where their last chunk ended.
+
+        Args:
+            chunk: columns of `BRONZE_SCHEMA`.
+            spans: what the chunk covers, by partition.
+            now: monotonic seconds.
+
+        Raises:
+            ValueError: a span does not begin where the last one of its partition stopped.
+        """
+        for partition, span in spans.items():
+            held = self._spans.get(partition)
+            if held is not None and held.stop != span.start:
+                message = f"{partition}: have up to {held.stop}, got a chunk from {span.start} on"
+                raise ValueError(message)
+            start = span.start if held is None else held.start
+            self._spans[partition] = Span(start=start, stop=span.stop)
+        self._chunks.append(chunk)
+        self.rows += chunk.num_rows
+        self.bytes += chunk.nbytes
+        self._oldest = now if self._oldest is None else self._oldest
+
+    def is_due(self, policy: FlushPolicy, now: float) -> bool:
+        """Whether `policy` asks for a flush."""
+        return self._oldest is not None and (
+            self.rows >= policy.rows
+            or self.bytes >= policy.bytes
+            or now - self._oldest >= policy.seconds
+        )
+
+    def take(self) -> Batch:
+        """Everything held; the buffer is empty afterwards."""
+        batch = Batch(
+            rows=pa.Table.from_batches(self._chunks, schema=BRONZE_SCHEMA), spans=dict(self._spans)
+        )
+        self.__init__()  # type: ignore[misc]
+        return batch
+
+    def drop(self, partition: TopicPartition) -> None:
+        """Forget a partition: it was revoked, or is read again from another position."""
+        if self._spans.pop(partition, None) is None:
+            return
+        kept = [c.filter(_is_other(c, partition)) for c in self._chunks]
+        self._chunks = [chunk for chunk in kept if chunk.num_rows]
+        self.rows = sum(chunk.num_rows for chunk in self._chunks)
+        self.bytes = sum(chunk.nbytes for chunk in self._chunks)
+        if not self._spans:
+            self._oldest = None
+
+
+def _is_other(chunk: pa.RecordBatch, partition: TopicPartition) -> pa.Array:
+    return pc.or_(
+        pc.not_equal(chunk["_partition"], partition.partition),
+        pc.not_equal(chunk["_topic_id"], partition.topic_id),
+    )

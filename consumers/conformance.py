@@ -1,0 +1,49 @@
+"""Does the object store honour conditional writes? Exactly-once rests on it, so it is tried out."""
+
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import httpx
+from minio import Minio
+
+from lakehouse.errors import RetryLaterError, StopPipelineError
+
+_WRITERS = 4
+
+
+def require_conditional_put(client: Minio, bucket: str) -> None:
+    """Race several writers for one new object, and refuse a store that lets two win.
+
+    Protocol: HTTP `If-None-Match: *` (RFC 9110, section 13.1.2), as S3 defines it for PUT.
+
+    Raises:
+        StopPipelineError: the store ignores the condition.
+        RetryLaterError: the store does not answer.
+    """
+    name = f"_conformance/{uuid.uuid4()}"
+    url = client.get_presigned_url("PUT", bucket, name, expires=timedelta(minutes=5))
+    start = threading.Barrier(_WRITERS)
+
+    def put(writer: int) -> int:
+        start.wait()
+        headers = {"If-None-Match": "*"}
+        return httpx.put(url, content=str(writer), headers=headers, timeout=10).status_code
+
+    try:
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            answers = list(pool.map(put, range(_WRITERS)))
+        client.remove_object(bucket, name)
+    except httpx.HTTPError as error:
+        message = f"object store at {client._base_url.host}: {error}. Try ./pipeline status"  # noqa: SLF001
+        raise RetryLaterError(message) from error
+    winners = sum(answer == httpx.codes.OK for answer in answers)
+    refused = sum(answer in (409, 412) for answer in answers)
+    if winners != 1 or refused != _WRITERS - 1:
+        message = (
+            f"the object store does not honour conditional PUT: {_WRITERS} writers raced for one "
+            f"object in bucket {bucket!r} and got {answers}, not one 200 and otherwise 412. "
+            "Two landers could overwrite each other's commits. Use a store that does (MinIO does)."
+        )
+        raise StopPipelineError(message)

@@ -1,0 +1,128 @@
+"""Bronze tables in Delta on the object store.
+
+Grain: one row per Kafka record. Each commit carries the last offset of every partition it covers
+as an application transaction, so rows and watermarks cannot part.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from typing_extensions import override
+
+from consumers.commit import BronzeTable
+from lakehouse.coordinates import TopicPartition
+from lakehouse.lake import BRONZE_SCHEMA
+
+_EPOCHS = "shop.epochs"
+_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+# Checkpoints and clean-up belong to maintenance: a commit must not wait for them.
+_NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """A stretch of a table's history in which a topic kept its identity and its partitions.
+
+    Order within a key is (`epoch`, offset).
+    """
+
+    epoch: int
+    topic_id: str
+    partition_count: int
+
+
+class DeltaBronzeTable(BronzeTable):
+    """A Delta table with `BRONZE_SCHEMA` and a handle on one version of it."""
+
+    def __init__(self, table: DeltaTable) -> None:
+        self.delta = table
+
+    @classmethod
+    def open_or_create(
+        cls, uri: str, options: Mapping[str, str], *, retention_hours: int
+    ) -> "DeltaBronzeTable":
+        """The table at `uri`. Two that create it at once get the same table.
+
+        Raises:
+            Exception: whatever the store raises; trying again is safe.
+        """
+        try:
+            return cls(DeltaTable(uri, storage_options=dict(options)))
+        except TableNotFoundError:
+            pass
+        try:
+            created = DeltaTable.create(
+                uri,
+                BRONZE_SCHEMA,
+                mode="error",
+                partition_by=["_date"],
+                storage_options=dict(options),
+                configuration=_configuration(retention_hours),
+                raise_if_key_not_exists=False,
+            )
+        except DeltaError:
+            # Somebody else created it in between; if not, opening it says what is wrong.
+            created = DeltaTable(uri, storage_options=dict(options))
+        return cls(created)
+
+    @override
+    def watermark(self, partition: TopicPartition) -> int | None:
+        return self.delta.transaction_version(partition.app_id)
+
+    @override
+    def append(self, rows: pa.Table, watermarks: Mapping[TopicPartition, int]) -> None:
+        write_deltalake(
+            self.delta,
+            rows,
+            mode="append",
+            writer_properties=_WRITER,
+            commit_properties=CommitProperties(
+                app_transactions=[Transaction(p.app_id, last) for p, last in watermarks.items()]
+            ),
+            post_commithook_properties=_NO_HOOKS,
+        )
+
+    @override
+    def reopen(self) -> None:
+        self.delta.update_incremental()
+
+    def epochs(self) -> list[Epoch]:
+        """Every epoch so far, oldest first; empty before the first assignment."""
+        stored = self.delta.metadata().configuration.get(_EPOCHS) or "[]"
+        return [Epoch(**epoch) for epoch in json.loads(stored)]
+
+    def begin_epoch(self, *, after: int, topic_id: str, partition_count: int) -> Epoch:
+        """Record what a topic is from epoch `after` + 1 on, unless somebody else just did."""
+        self.reopen()
+        epochs = self.epochs()
+        if len(epochs) > after + 1:
+            return epochs[-1]
+        epoch = Epoch(epoch=after + 1, topic_id=topic_id, partition_count=partition_count)
+        self.delta.alter.set_table_properties(
+            {_EPOCHS: json.dumps([asdict(e) for e in [*epochs, epoch]])},
+            raise_if_not_exists=False,
+        )
+        self.reopen()
+        return epoch
+
+
+def _configuration(retention_hours: int) -> dict[str, str | None]:
+    return {
+        # Statistics of whole JSON documents would cost more than they could ever skip.
+        "delta.dataSkippingStatsColumns": "_partition,_offset,_timestamp",
+        "delta.logRetentionDuration": f"interval {retention_hours} hours",
+        "delta.deletedFileRetentionDuration": f"interval {retention_hours} hours",
+        "delta.enableExpiredLogCleanup": "true",
+        _EPOCHS: "[]",
+    }

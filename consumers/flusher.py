@@ -1,0 +1,88 @@
+"""Writes batches beside the polling: tables in parallel, the commits of one table in order."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+import structlog
+
+from consumers.buffer import Batch
+from consumers.commit import BronzeTable, Outcome, commit_batch
+from consumers.metrics import LandingMetrics
+from lakehouse.errors import RetryLaterError
+
+_LONGEST_PAUSE_SECONDS = 5.0
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flushed:
+    """A batch that has been dealt with."""
+
+    topic: str
+    batch: Batch
+    outcome: Outcome
+    seconds: float
+
+
+class Flusher:
+    """At most one batch of a topic is under way; the caller holds the next one back."""
+
+    def __init__(self, *, writers: int, metrics: LandingMetrics) -> None:
+        self._pool = ThreadPoolExecutor(writers, thread_name_prefix="writer")
+        self._running: dict[str, tuple[Future[Flushed], int]] = {}
+        self._metrics = metrics
+        self._give_up = threading.Event()
+
+    @property
+    def bytes_under_way(self) -> int:
+        """Memory held by batches that are being written."""
+        return sum(size for _, size in self._running.values())
+
+    def is_busy(self, topic: str) -> bool:
+        """Whether a batch of this topic is under way."""
+        return topic in self._running
+
+    def submit(self, topic: str, name: str, table: BronzeTable, batch: Batch) -> None:
+        """Begin to write; the topic must not be busy."""
+        future = self._pool.submit(self._write, topic, name, table, batch)
+        self._running[topic] = (future, batch.rows.nbytes)
+
+    def collect(self, timeout_seconds: float = 0) -> Iterator[Flushed]:
+        """What has been finished, after waiting at most this long for a first one.
+
+        Raises:
+            Whatever a write failed with for good.
+        """
+        futures = {future for future, _ in self._running.values()}
+        if not futures:
+            return
+        done, _ = wait(futures, timeout_seconds, FIRST_COMPLETED)
+        for topic, (future, _) in list(self._running.items()):
+            if future in done:
+                del self._running[topic]
+                yield future.result()
+
+    def close(self) -> None:
+        """Let what is under way finish its present try, and no more."""
+        self._give_up.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _write(self, topic: str, name: str, table: BronzeTable, batch: Batch) -> Flushed:
+        started = time.monotonic()
+
+        def back_off(tries: int, error: Exception) -> None:
+            self._metrics.retries.labels(name).inc()
+            pause = min(0.05 * 2**tries, _LONGEST_PAUSE_SECONDS)
+            log = _log.info if tries == 1 else _log.warning
+            log("commit_unknown", table=name, tries=tries, pause_seconds=pause, error=str(error))
+            if self._give_up.wait(pause):
+                message = f"bronze/{name}: stopped while the object store did not answer: {error}"
+                raise RetryLaterError(message) from error
+
+        outcome = commit_batch(table, batch, back_off)
+        return Flushed(
+            topic=topic, batch=batch, outcome=outcome, seconds=time.monotonic() - started
+        )

@@ -1,0 +1,163 @@
+"""Loss: what Kafka no longer has and bronze never got. Found before it can pass unnoticed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+from typing_extensions import override
+
+from consumers.delta_bronze import Epoch
+from lakehouse.coordinates import TopicPartition
+from lakehouse.errors import StopPipelineError
+from lakehouse.kafka import Topic
+from lakehouse.lake import LOSS_LEDGER_SCHEMA
+
+
+class LossKind(StrEnum):
+    """How offsets come to be missing."""
+
+    EXPIRED = "expired"
+    BEYOND_END = "beyond_end"
+    RECREATED = "recreated"
+    REPARTITIONED = "repartitioned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """One range of offsets of one partition, both ends inclusive; `last_offset` may be unknown."""
+
+    kind: LossKind
+    topic: str
+    topic_id: str
+    partition: int
+    first_offset: int
+    last_offset: int | None
+    explanation: str
+
+    @override
+    def __str__(self) -> str:
+        """One line for a person."""
+        last = "an unknown end" if self.last_offset is None else self.last_offset
+        return (
+            f"{self.topic}[{self.partition}]: {self.explanation} "
+            f"Offsets {self.first_offset} to {last} ({self.kind})."
+        )
+
+
+class LossFoundError(StopPipelineError):
+    """Going on would skip changes; a person has to accept that, or bring them back."""
+
+    def __init__(self, losses: Sequence[Loss]) -> None:
+        self.losses = tuple(losses)
+        lines = "\n".join(f"  {loss}" for loss in losses)
+        super().__init__(
+            f"changes are missing in Kafka that bronze has not got:\n{lines}\n"
+            "Re-snapshot the source tables concerned; then run `./pipeline land --accept-loss` "
+            "once: it records the gap in bronze/_loss_ledger and goes on behind it."
+        )
+
+
+def find_offset_loss(
+    partition: TopicPartition, *, wanted: int, oldest: int, end: int
+) -> Loss | None:
+    """Judge by the broker's oldest and end offsets; a hole in between is no loss.
+
+    Args:
+        partition: which one.
+        wanted: the next position that bronze needs.
+        oldest: first offset that the broker still has (low watermark).
+        end: offset after the last one (high watermark).
+    """
+    place = {
+        "topic": partition.topic,
+        "topic_id": partition.topic_id,
+        "partition": partition.partition,
+    }
+    if wanted < oldest:
+        return Loss(
+            kind=LossKind.EXPIRED,
+            first_offset=wanted,
+            last_offset=oldest - 1,
+            explanation=f"bronze needs offset {wanted}, the broker's oldest is {oldest}.",
+            **place,  # type: ignore[arg-type]
+        )
+    if wanted > end:
+        return Loss(
+            kind=LossKind.BEYOND_END,
+            first_offset=end,
+            last_offset=wanted - 1,
+            explanation=f"bronze has landed up to {wanted - 1}, but the topic ends at {end}.",
+            **place,  # type: ignore[arg-type]
+        )
+    return None
+
+
+def find_identity_loss(
+    topic: Topic, epoch: Epoch, watermarks: Mapping[TopicPartition, int | None]
+) -> list[Loss]:
+    """Judge by the topic's id and partition count, against the table's current epoch.
+
+    Args:
+        topic: as the broker describes it now.
+        epoch: the one that bronze is in.
+        watermarks: of the epoch's partitions.
+    """
+    if topic.topic_id != epoch.topic_id:
+        kind = LossKind.RECREATED
+        explanation = (
+            f"the topic was recreated (id {epoch.topic_id} became {topic.topic_id}); "
+            "what the old one still held is gone."
+        )
+    elif topic.partition_count != epoch.partition_count:
+        kind = LossKind.REPARTITIONED
+        explanation = (
+            f"the topic had {epoch.partition_count} partitions and has {topic.partition_count}; "
+            "order within a key is not known across the change."
+        )
+    else:
+        return []
+    return [
+        Loss(
+            kind=kind,
+            topic=topic.name,
+            topic_id=epoch.topic_id,
+            partition=partition.partition,
+            first_offset=0 if watermark is None else watermark + 1,
+            last_offset=None,
+            explanation=explanation,
+        )
+        for partition, watermark in watermarks.items()
+    ]
+
+
+class LossLedger:
+    """The Delta table `bronze/_loss_ledger`."""
+
+    def __init__(self, uri: str, options: Mapping[str, str]) -> None:
+        self._uri = uri
+        self._options = dict(options)
+
+    def record(self, losses: Sequence[Loss]) -> None:
+        """Append those that are not recorded yet."""
+        known = {(r["kind"], r["topic_id"], r["partition"], r["first_offset"]) for r in self.rows()}
+        new = [
+            {**asdict(loss), "recorded_at": datetime.now(tz=UTC)}
+            for loss in losses
+            if (loss.kind, loss.topic_id, loss.partition, loss.first_offset) not in known
+        ]
+        if new:
+            rows = pa.Table.from_pylist(new, schema=LOSS_LEDGER_SCHEMA)
+            write_deltalake(self._uri, rows, mode="append", storage_options=self._options)
+
+    def rows(self) -> list[dict[str, object]]:
+        """Everything recorded so far."""
+        try:
+            table = DeltaTable(self._uri, storage_options=self._options)
+        except TableNotFoundError:
+            return []
+        rows: list[dict[str, object]] = pa.table(table.scan()).to_pylist()
+        return rows

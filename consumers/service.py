@@ -1,0 +1,116 @@
+"""Puts a lander together from settings, and runs it until a signal says stop."""
+
+import signal
+from types import FrameType
+
+import structlog
+from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient
+from minio import Minio
+
+from consumers.buffer import FlushPolicy
+from consumers.conformance import require_conditional_put
+from consumers.flusher import Flusher
+from consumers.lander import Lander, LanderOptions
+from consumers.metrics import LandingMetrics
+from consumers.tables import LandingTables
+from lakehouse.kafka import captured_pattern
+from lakehouse.lake import storage_options
+from lakehouse.secrets import Secrets
+from lakehouse.settings import ConnectSettings, KafkaSettings, LandingSettings, MinioSettings
+
+_MB = 1024 * 1024
+_USER = "lander"
+
+
+def run_lander(
+    *,
+    landing: LandingSettings,
+    kafka: KafkaSettings,
+    connect: ConnectSettings,
+    minio: MinioSettings,
+    secrets: Secrets,
+    accept_loss: bool = False,
+) -> None:
+    """Land until SIGTERM or SIGINT.
+
+    Raises:
+        StopPipelineError: changes are missing, or the store cannot be trusted.
+        RetryLaterError: a service did not answer at start or at stop; nothing is lost.
+    """
+    store = Minio(
+        f"{minio.host}:{minio.port}",
+        access_key=_USER,
+        secret_key=secrets[f"minio_{_USER}"],
+        secure=False,
+        region=minio.region,
+    )
+    require_conditional_put(store, minio.bronze_bucket)
+    metrics = LandingMetrics()
+    metrics.serve(landing.metrics_port)
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    tables = LandingTables(
+        bucket=minio.bronze_bucket,
+        options=storage_options(minio, secrets, user=_USER),
+        retention_hours=landing.retention_hours,
+        admin=admin,
+    )
+    lander = Lander(
+        Consumer(consumer_config(landing, kafka), logger=_Log()),
+        tables,
+        Flusher(writers=landing.writers, metrics=metrics),
+        metrics,
+        LanderOptions(
+            pattern=captured_pattern(connect.topic_prefix),
+            flush=FlushPolicy(
+                rows=landing.flush_rows,
+                bytes=landing.flush_mb * _MB,
+                seconds=landing.flush_seconds,
+            ),
+            memory_bytes=landing.memory_mb * _MB,
+            accept_loss=accept_loss,
+        ),
+    )
+    _stop_on_signals(lander)
+    lander.run()
+
+
+def consumer_config(
+    landing: LandingSettings, kafka: KafkaSettings
+) -> dict[str, str | int | float | bool]:
+    """Librdkafka's configuration for a lander."""
+    return {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "group.id": landing.group_id,
+        "client.id": "lander",
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        # A position that the broker does not have is a loss to be judged, never a reset.
+        "auto.offset.reset": "error",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": landing.session_timeout_ms,
+        "heartbeat.interval.ms": landing.session_timeout_ms // 4,
+        "max.poll.interval.ms": 600_000,
+        "topic.metadata.refresh.interval.ms": int(landing.topic_refresh_seconds * 1000),
+        "fetch.wait.max.ms": 100,
+        "fetch.min.bytes": 1,
+        "queued.max.messages.kbytes": 32 * 1024,
+        "queued.min.messages": 20_000,
+        "reconnect.backoff.max.ms": 2_000,
+    }
+
+
+class _Log:
+    """Takes librdkafka's messages, which come with a level and a printf-like text."""
+
+    def log(self, level: int, text: str, *args: object) -> None:
+        log = structlog.get_logger("librdkafka")
+        log.debug("librdkafka", level=level, text=text % args if args else text)
+
+
+def _stop_on_signals(lander: Lander) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        lander.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
