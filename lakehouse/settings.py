@@ -160,6 +160,11 @@ class StackSettings(BaseSettings):
         return self.secrets_file or self.data_dir / "secrets.json"
 
     @property
+    def connect_secrets_path(self) -> Path:
+        """Properties file from which Kafka Connect reads `debezium.password`."""
+        return self.data_dir / "run" / "connect-secrets.properties"
+
+    @property
     def log_dir(self) -> Path:
         """One log per program."""
         return self.data_dir / "log"

@@ -1,0 +1,103 @@
+"""Kafka Connect's REST interface, as far as one connector needs it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from lakehouse.errors import RetryLaterError, StopPipelineError
+
+_TIMEOUT_SECONDS = 20
+_RETRY_STATUS = (409, 500, 503)
+"""Connect answers so while its workers rebalance or start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorState:
+    """What Connect says of a connector and its task."""
+
+    connector: str
+    task: str | None
+    trace: str | None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether both run."""
+        return self.connector == self.task == "RUNNING"
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether one of them gave up."""
+        return "FAILED" in (self.connector, self.task)
+
+
+class ConnectApi:
+    """One connector of one Connect worker."""
+
+    def __init__(self, base_url: str, name: str) -> None:
+        self.base_url = base_url
+        self.name = name
+        self._client = httpx.Client(base_url=base_url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+
+    def __enter__(self) -> "ConnectApi":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def config(self) -> dict[str, str] | None:
+        """The configuration in force; None before the first."""
+        response = self._request("GET", f"/connectors/{self.name}/config")
+        return None if response.status_code == httpx.codes.NOT_FOUND else dict(response.json())
+
+    def put_config(self, config: Mapping[str, str]) -> None:
+        """Create the connector, or change it; Connect restarts its task."""
+        self._request("PUT", f"/connectors/{self.name}/config", json=dict(config))
+
+    def state(self) -> ConnectorState | None:
+        """The state of connector and task; None when there is no such connector yet."""
+        response = self._request("GET", f"/connectors/{self.name}/status")
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return read_state(response.json())
+
+    def restart_failed(self) -> None:
+        """Restart what has failed."""
+        query = {"includeTasks": "true", "onlyFailed": "true"}
+        self._request("POST", f"/connectors/{self.name}/restart", params=query)
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401
+        try:
+            response = self._client.request(method, path, **options)
+        except httpx.TransportError as error:
+            message = (
+                f"Kafka Connect does not answer at {self.base_url}: {error}. "
+                "Is it up? ./pipeline status"
+            )
+            raise RetryLaterError(message) from error
+        if response.is_success or response.status_code == httpx.codes.NOT_FOUND:
+            return response
+        raise _refusal(response)
+
+
+def read_state(status: Mapping[str, Any]) -> ConnectorState:
+    """Read Connect's `/status` answer."""
+    tasks = status.get("tasks") or [{}]
+    traces = (part.get("trace") for part in (tasks[0], status["connector"]))
+    return ConnectorState(
+        connector=status["connector"]["state"],
+        task=tasks[0].get("state"),
+        trace=next((trace for trace in traces if trace), None),
+    )
+
+
+def _refusal(response: httpx.Response) -> RetryLaterError | StopPipelineError:
+    try:
+        detail = str(response.json()["message"])
+    except (ValueError, KeyError):
+        detail = response.text[:500]
+    if response.status_code in _RETRY_STATUS:
+        message = f"Kafka Connect is busy ({response.status_code}): {detail}. Try again."
+        return RetryLaterError(message)
+    return StopPipelineError(f"Kafka Connect refuses ({response.status_code}): {detail}")
