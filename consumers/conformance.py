@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import httpx
 from minio import Minio
+from minio.error import S3Error
 
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
@@ -34,10 +35,20 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
     try:
         with ThreadPoolExecutor(_WRITERS) as pool:
             answers = list(pool.map(put, range(_WRITERS)))
-        client.remove_object(bucket, name)
+        if httpx.codes.OK in answers:
+            client.remove_object(bucket, name)
     except httpx.HTTPError as error:
-        message = f"object store at {client._base_url.host}: {error}. Try ./pipeline status"  # noqa: SLF001
+        message = f"object store, bucket {bucket}: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
+    except S3Error as error:
+        message = f"object store, bucket {bucket}: {error.code}, {error.message}"
+        raise StopPipelineError(message) from error
+    if any(answer in (401, 403, 404) for answer in answers):
+        message = (
+            f"object store, bucket {bucket}: refuses this user ({answers}). Run `./pipeline up`: "
+            "it makes the bucket, the user and its rights."
+        )
+        raise StopPipelineError(message)
     winners = sum(answer == httpx.codes.OK for answer in answers)
     refused = sum(answer in (409, 412) for answer in answers)
     if winners != 1 or refused != _WRITERS - 1:

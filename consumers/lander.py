@@ -153,19 +153,20 @@ class Lander:
         ]
         self._flush(due)
 
-    def _flush(self, topics: Sequence[str]) -> None:
+    def _flush(self, topics: Sequence[str]) -> bool:
         if not topics:
-            return
+            return True
         try:
             # What was polled before this answer came is of the incarnation that it names.
             self._tables.verify(topics)
         except RetryLaterError as error:
             _log.warning("flush_postponed", reason=str(error))
-            return
+            return False
         for topic in topics:
             table = self._tables[topic]
             batch = self._buffers.pop(topic).take()
             self._flusher.submit(topic, table.name, table.delta, batch)
+        return True
 
     def _settle(self, timeout_seconds: float) -> None:
         for flushed in self._flusher.collect(timeout_seconds):
@@ -314,7 +315,8 @@ class Lander:
         pending = set(topics)
         while pending and time.monotonic() < deadline:
             ready = [t for t in pending if t in self._buffers and not self._flusher.is_busy(t)]
-            self._flush(ready)
+            if not self._flush(ready):
+                return  # What stays unlanded is read again by whoever comes next.
             self._settle(0.2)
             pending = {t for t in pending if t in self._buffers or self._flusher.is_busy(t)}
 

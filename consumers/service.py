@@ -3,9 +3,7 @@
 import signal
 from types import FrameType
 
-import structlog
 from confluent_kafka import Consumer
-from confluent_kafka.admin import AdminClient
 from minio import Minio
 
 from consumers.buffer import FlushPolicy
@@ -14,7 +12,7 @@ from consumers.flusher import Flusher
 from consumers.lander import Lander, LanderOptions
 from consumers.metrics import LandingMetrics
 from consumers.tables import LandingTables
-from lakehouse.kafka import captured_pattern
+from lakehouse.kafka import QuietLog, admin_client, captured_pattern
 from lakehouse.lake import storage_options
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, KafkaSettings, LandingSettings, MinioSettings
@@ -48,7 +46,7 @@ def run_lander(
     require_conditional_put(store, minio.bronze_bucket)
     metrics = LandingMetrics()
     metrics.serve(landing.metrics_port)
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin = admin_client(kafka.bootstrap_servers)
     tables = LandingTables(
         bucket=minio.bronze_bucket,
         options=storage_options(minio, secrets, user=_USER),
@@ -56,7 +54,7 @@ def run_lander(
         admin=admin,
     )
     lander = Lander(
-        Consumer(consumer_config(landing, kafka), logger=_Log()),
+        Consumer(consumer_config(landing, kafka), logger=QuietLog()),
         tables,
         Flusher(writers=landing.writers, metrics=metrics),
         metrics,
@@ -98,14 +96,6 @@ def consumer_config(
         "queued.min.messages": 20_000,
         "reconnect.backoff.max.ms": 2_000,
     }
-
-
-class _Log:
-    """Takes librdkafka's messages, which come with a level and a printf-like text."""
-
-    def log(self, level: int, text: str, *args: object) -> None:
-        log = structlog.get_logger("librdkafka")
-        log.debug("librdkafka", level=level, text=text % args if args else text)
 
 
 def _stop_on_signals(lander: Lander) -> None:

@@ -4,13 +4,14 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
 
-_TIMEOUT_SECONDS = 10
+_TIMEOUT_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,20 @@ class Topic:
             TopicPartition(topic=self.name, topic_id=self.topic_id, partition=p)
             for p in range(self.partition_count)
         )
+
+
+class QuietLog:
+    """Takes librdkafka's own messages, which are for whoever debugs the client."""
+
+    def log(self, level: int, text: str, *args: object) -> None:
+        """Called with a syslog level and a printf-like text."""
+        message = text % args if args else text
+        structlog.get_logger("librdkafka").debug(message, librdkafka_level=level)
+
+
+def admin_client(bootstrap_servers: str) -> AdminClient:
+    """An admin client that logs through structlog."""
+    return AdminClient({"bootstrap.servers": bootstrap_servers}, logger=QuietLog())
 
 
 def captured_pattern(topic_prefix: str) -> str:
