@@ -16,6 +16,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from consumers.buffer import FlushPolicy, TableBuffer
 from consumers.flusher import Flushed, Flusher
+from consumers.maintenance import Maintenance
 from consumers.metrics import LandingMetrics
 from consumers.records import to_arrow
 from consumers.tables import LandingTables
@@ -62,12 +63,14 @@ class Lander:
         tables: LandingTables,
         flusher: Flusher,
         metrics: LandingMetrics,
+        maintenance: Maintenance,
         options: LanderOptions,
     ) -> None:
         self._consumer = consumer
         self._tables = tables
         self._flusher = flusher
         self._metrics = metrics
+        self._maintenance = maintenance
         self._options = options
         self._assigned = _Assigned()
         self._buffers: dict[str, TableBuffer] = {}
@@ -112,6 +115,7 @@ class Lander:
             self._failure = self._failure or error
         finally:
             self._flusher.close()
+            self._maintenance.close()
             self._buffers.clear()
             self._consumer.close()
 
@@ -229,6 +233,7 @@ class Lander:
         self._metrics.rows.labels(table).inc(flushed.outcome.rows)
         self._metrics.bytes.labels(table).inc(rows.nbytes)
         self._metrics.commits.labels(table).inc()
+        self._maintenance.committed(table)
         self._metrics.commit_seconds.labels(table).observe(flushed.seconds)
         if rows.num_rows:
             oldest = rows["_timestamp"].chunk(0)[0].value / 1e6

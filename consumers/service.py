@@ -10,6 +10,7 @@ from consumers.buffer import FlushPolicy
 from consumers.conformance import require_conditional_put
 from consumers.flusher import Flusher
 from consumers.lander import Lander, LanderOptions
+from consumers.maintenance import bronze_maintenance
 from consumers.metrics import LandingMetrics
 from consumers.tables import LandingTables
 from lakehouse.kafka import QuietLog, admin_client, captured_pattern
@@ -47,9 +48,10 @@ def run_lander(
     metrics = LandingMetrics()
     metrics.serve(landing.metrics_port)
     admin = admin_client(kafka.bootstrap_servers)
+    options = storage_options(minio, secrets, user=_USER)
     tables = LandingTables(
         bucket=minio.bronze_bucket,
-        options=storage_options(minio, secrets, user=_USER),
+        options=options,
         retention_hours=landing.retention_hours,
         admin=admin,
     )
@@ -58,6 +60,12 @@ def run_lander(
         tables,
         Flusher(writers=landing.writers, metrics=metrics),
         metrics,
+        bronze_maintenance(
+            minio.bronze_bucket,
+            options,
+            every_commits=landing.compact_commits,
+            retention_hours=landing.retention_hours,
+        ),
         LanderOptions(
             pattern=captured_pattern(connect.topic_prefix),
             flush=FlushPolicy(
