@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -148,6 +149,7 @@ class StackSettings(BaseSettings):
         description="Servers, shared by all checkouts; safe to delete.",
     )
     secrets_file: Path | None = Field(None, description="Default: secrets.json in STACK_DATA_DIR.")
+    uv: Path | None = Field(None, description="The uv to install servers with; by default found.")
     service_user: str = Field("nobody", description="Runs the servers when you are root.")
     start_timeout_seconds: float = Field(120, gt=0)
     log_mb: int = Field(20, gt=0, description="Size at which a log is rotated.")
@@ -195,17 +197,33 @@ def process_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def settings_in_environment() -> dict[str, str]:
+    """The settings that the environment gives, as variables: what to hand on to a program."""
+    known = {
+        f"{group.model_config.get('env_prefix', '')}{name}".upper()
+        for group in ALL_SETTINGS
+        for name in group.model_fields
+    }
+    return {name: value for name, value in os.environ.items() if name.upper() in known}
+
+
+def default_uv() -> Path | None:
+    """The launcher's uv, or else the one on the path."""
+    kept = sorted(_user_cache_dir().glob("uv-*/bin/uv"))
+    found = shutil.which("uv")
+    return kept[-1] if kept else Path(found) if found else None
+
+
 def default_cache_dir() -> Path:
     """Root's home is closed to the user that runs the servers, so root caches in /var/cache."""
     if is_root():
         return Path("/var/cache/shop-pipeline")
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "shop-pipeline"
+    return _user_cache_dir()
 
 
 def default_data_dir(root: Path = ROOT) -> Path:
     """`var/` in the checkout, unless root's servers could not reach it there."""
-    if is_root() and not _open_to_all(root):
+    if is_root() and not open_to_all(root):
         name = hashlib.sha256(str(root).encode()).hexdigest()[:8]
         return Path("/var/lib/shop-pipeline") / name
     return root / "var"
@@ -221,5 +239,11 @@ def socket_path(data_dir: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"shop-pipeline-{name}.sock"
 
 
-def _open_to_all(path: Path) -> bool:
+def _user_cache_dir() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "shop-pipeline"
+
+
+def open_to_all(path: Path) -> bool:
+    """Whether any user may pass through `path` and its parents."""
     return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))

@@ -1,0 +1,105 @@
+"""First-time set-up: servers into the cache, its parts side by side, each whole or not at all."""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from lakehouse.errors import StopPipelineError
+from lakehouse.settings import default_uv
+from stack.cache import ensure
+from stack.disk import require_space
+from stack.kafka.install import install_jars
+from stack.layout import LOCKS, Cache
+from stack.minio.install import build_minio
+from stack.progress import Steps
+from stack.tools import Tools, uv_install
+
+_BUILD_MB = 3_500
+"""Go's toolchain, modules and build cache, which are deleted afterwards, and the rest."""
+_INSTALL_MB = 800
+
+
+def install(cache: Cache, steps: Steps, *, uv: Path | None = None) -> None:
+    """Have everything that the stack runs on in the cache; returns at once when it is there.
+
+    Args:
+        cache: where to.
+        steps: told of the progress.
+        uv: the uv to install wheels with; by default the launcher's.
+
+    Raises:
+        StopPipelineError: something could not be fetched, verified, built or written.
+    """
+    missing = [
+        folder for folder in (cache.servers, cache.kafka, cache.minio) if not folder.exists()
+    ]
+    if not missing:
+        return
+    needed_mb = _BUILD_MB if cache.minio in missing else _INSTALL_MB
+    require_space(cache.root, needed_mb, variable="STACK_CACHE_DIR")
+    tools = Tools()
+    uv = _find_uv(uv)
+    with ThreadPoolExecutor(3) as pool:
+        servers = pool.submit(_install_servers, cache, steps, tools, uv)
+        jars = pool.submit(_install_jars, servers, cache, steps, tools)
+        minio = pool.submit(_install_minio, cache, steps, tools, uv)
+        _all_or_cancel((servers, jars, minio), tools.cancel)
+
+
+def _install_servers(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
+    def make(_work: Path, result: Path) -> None:
+        uv_install(tools, uv, LOCKS / "servers.txt", result)
+
+    _step(steps, "Postgres and Java", cache.servers, make)
+
+
+def _install_jars(servers: "Future[None]", cache: Cache, steps: Steps, tools: Tools) -> None:
+    servers.result()  # the program that fetches jars is among them
+    name = "Kafka, Connect and Debezium"
+
+    def make(work: Path, result: Path) -> None:
+        install_jars(
+            tools,
+            cache.servers,
+            work,
+            result,
+            on_progress=lambda done, of: steps.advance(
+                name, f"{done}/{of} files", done=done, of=of
+            ),
+        )
+
+    _step(steps, name, cache.kafka, make)
+
+
+def _install_minio(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
+    def make(work: Path, result: Path) -> None:
+        build_minio(tools, uv, work, result, on_progress=lambda text: steps.advance("MinIO", text))
+
+    _step(steps, "MinIO", cache.minio, make)
+
+
+def _step(steps: Steps, name: str, folder: Path, make: Callable[[Path, Path], None]) -> None:
+    if folder.exists():
+        return
+    steps.begin(name, "setting up")
+    ensure(folder, make)
+    steps.finish(name)
+
+
+def _all_or_cancel(parts: tuple["Future[None]", ...], cancel: Callable[[], None]) -> None:
+    try:
+        wait(parts, return_when=FIRST_EXCEPTION)
+        failed = [part for part in parts if part.done() and part.exception()]
+        for part in failed or parts:
+            part.result()
+    except BaseException:
+        cancel()
+        raise
+
+
+def _find_uv(uv: Path | None) -> Path:
+    found = uv or default_uv()
+    if found is None:
+        message = "No uv to install the servers with: run through ./pipeline, or set STACK_UV."
+        raise StopPipelineError(message)
+    return found

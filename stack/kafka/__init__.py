@@ -1,0 +1,1 @@
+"""Kafka and Kafka Connect, from a locked list of jars."""

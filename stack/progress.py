@@ -1,0 +1,70 @@
+"""Says what is being done: a live display in a terminal, plain lines otherwise."""
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID as Task
+
+
+class Steps:
+    """Named steps that go on at the same time. Any thread may report."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._lock = threading.RLock()
+        self._tasks: dict[str, Task] = {}
+        self._begun: dict[str, float] = {}
+        self._live: Progress | None = None
+        if self._console.is_terminal:
+            self._live = Progress(
+                SpinnerColumn(finished_text="[green]✓[/]"),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[text]}", style="dim"),
+                TimeElapsedColumn(),
+                console=self._console,
+            )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def begin(self, name: str, text: str = "") -> None:
+        """A step begins."""
+        with self._lock:
+            self._begun[name] = time.monotonic()
+            if self._live:
+                self._tasks[name] = self._live.add_task(name, total=None, text=text)
+            else:
+                self._line(name, text or "begins")
+
+    def advance(self, name: str, text: str, *, done: int | None = None, of: int = 0) -> None:
+        """A step goes on: `done` out of `of` things, if they can be counted."""
+        with self._lock:
+            if self._live:
+                self._live.update(self._tasks[name], text=text, completed=done, total=of or None)
+
+    def finish(self, name: str, text: str = "done") -> None:
+        """A step has been done."""
+        with self._lock:
+            if self._live:
+                self._live.update(self._tasks[name], text=text, completed=1, total=1)
+            else:
+                self._line(name, f"{text} ({time.monotonic() - self._begun[name]:.1f} s)")
+
+    def _line(self, name: str, text: str) -> None:
+        self._console.print(f"{name}: {text}", markup=False, soft_wrap=True)
