@@ -52,6 +52,17 @@ def check() -> None:
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(context: typer.Context) -> None:
+    """Run every test, on real services of its own; options go on to pytest.
+
+    Example: ./pipeline test -k landing
+    """
+    pytest = Path(sys.executable).parent / "pytest"
+    result = subprocess.run([pytest, *context.args], cwd=ROOT, check=False)
+    raise typer.Exit(result.returncode)
+
+
+@app.command()
 def lock(
     *,
     upgrade: Annotated[bool, typer.Option(help="Take the newest versions allowed.")] = False,
