@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 from deltalake import (
+    ColumnProperties,
     CommitProperties,
     DeltaTable,
     PostCommitHookProperties,
@@ -25,7 +26,12 @@ from lakehouse.coordinates import TopicPartition
 from lakehouse.lake import BRONZE_SCHEMA
 
 _EPOCHS = "shop.epochs"
-_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+_PLAIN = ColumnProperties(dictionary_enabled=False)  # every value differs: a dictionary only costs
+_WRITER = WriterProperties(
+    compression="ZSTD",
+    compression_level=1,
+    column_properties={"key": _PLAIN, "value": _PLAIN, "_offset": _PLAIN},
+)
 # Checkpoints and clean-up belong to maintenance: a commit must not wait for them.
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 

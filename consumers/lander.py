@@ -46,6 +46,8 @@ class _Assigned:
     """Partitions this lander owns, and the position that each is polled from next."""
 
     positions: dict[TopicPartition, int] = field(default_factory=dict)
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
+    """Where the partition was seen to end: transaction markers move it beyond the last record."""
 
     def find(self, topic: str, number: int) -> TopicPartition | None:
         for partition in self.positions:
@@ -246,7 +248,7 @@ class Lander:
             if partition.topic == topic:
                 place = KafkaPartition(topic, partition.partition)
                 _, end = self._consumer.get_watermark_offsets(place, cached=True)
-                lag += max(0, end - position)
+                lag += max(0, end - max(position, self._assigned.ends.get(partition, 0)))
         buffer = self._buffers.get(topic)
         return lag + (buffer.rows if buffer else 0)
 
@@ -311,6 +313,7 @@ class Lander:
             if partition is None:
                 continue
             del self._assigned.positions[partition]
+            self._assigned.ends.pop(partition, None)
             if place.topic in self._buffers:
                 self._buffers[place.topic].drop(partition)
 
@@ -332,10 +335,17 @@ class Lander:
         if error.fatal():
             text = f"Kafka client failed for good: {error}. Run the lander again."
             raise StopPipelineError(text)
-        if error.code() in _OUT_OF_RANGE:
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            self._see_end(message)
+        elif error.code() in _OUT_OF_RANGE:
             self._check_position(message)
         else:
             _log.warning("kafka", error=str(error))
+
+    def _see_end(self, message: Message) -> None:
+        partition = self._assigned.find(message.topic() or "", message.partition() or 0)
+        if partition is not None:
+            self._assigned.ends[partition] = message.offset() or 0
 
     def _check_position(self, message: Message) -> None:
         """The broker no longer has, or does not have yet, the position asked for."""

@@ -110,8 +110,8 @@ class LandingSettings(BaseSettings):
     group_id: str = "landing"
     flush_seconds: float = Field(5.0, ge=0.25, description="Oldest a buffered record may get.")
     flush_rows: int = Field(200_000, gt=0, description="Rows of one table that start a flush.")
-    flush_mb: int = Field(64, gt=0, description="Bytes of one table that start a flush.")
-    memory_mb: int = Field(256, ge=32, description="Records held in memory, all tables together.")
+    flush_mb: int = Field(32, gt=0, description="Bytes of one table that start a flush.")
+    memory_mb: int = Field(128, ge=32, description="Records held in memory, all tables together.")
     writers: int = Field(2, gt=0, description="Tables written at the same time.")
     session_timeout_ms: int = Field(10_000, ge=6_000)
     topic_refresh_seconds: float = Field(2.0, gt=0, description="How soon a new topic is seen.")
