@@ -1,6 +1,7 @@
 """Folders of the cache are whole or absent, and two pipelines never make the same one at once."""
 
 import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,9 +50,20 @@ def ensure(folder: Path, make: Callable[[Path, Path], None]) -> bool:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock while the block runs; it goes with the process, however that ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_still(file.fileno(), path):
+                yield
+                return
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    """Whether `path` is the open file, and not deleted or replaced while we waited for it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def remove_tree(folder: Path) -> None:

@@ -30,7 +30,7 @@ class Program:
     stop_seconds: int = 20
     start_seconds: int = 1
     """Dying sooner than this is a failed start."""
-    configuration: str = ""
+    configuration: str = field(default="", repr=False)
     """What its configuration files say: another text is a reason to restart it."""
 
 

@@ -43,6 +43,10 @@ class Steps:
         if self._live:
             self._live.stop()
 
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
     def begin(self, name: str, text: str = "") -> None:
         """A step begins."""
         with self._lock:

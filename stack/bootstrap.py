@@ -1,0 +1,48 @@
+"""What a service needs once it answers: roles, schema, buckets. Done twice is done once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from connectors.registration import apply
+from connectors.source import prepare
+from lakehouse.postgres import oltp_dsn
+from lakehouse.secrets import Secrets
+from producers.schema import apply_schema
+from stack.layout import StackConfig
+from stack.minio.buckets import prepare_buckets
+from stack.postgres.roles import prepare_oltp, prepare_warehouse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing to do after `service` is ready."""
+
+    service: str
+    name: str
+    do: Callable[[], object]
+
+
+def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
+    """All steps; those of one service in order."""
+
+    def schema() -> None:
+        apply_schema(oltp_dsn(config.oltp, secrets, role="admin"))
+
+    def capture() -> None:
+        prepare(oltp_dsn(config.oltp, secrets, role="admin"), config.connect)
+
+    def connector() -> None:
+        apply(config.connect, config.oltp, config.stack.connect_secrets_path)
+
+    return (
+        Step(service="oltp", name="roles", do=lambda: prepare_oltp(config.oltp, secrets)),
+        Step(service="oltp", name="schema", do=schema),
+        Step(service="oltp", name="change capture", do=capture),
+        Step(
+            service="warehouse",
+            name="database",
+            do=lambda: prepare_warehouse(config.warehouse, secrets),
+        ),
+        Step(service="minio", name="buckets", do=lambda: prepare_buckets(config.minio, secrets)),
+        Step(service="connect", name="connector", do=connector),
+    )

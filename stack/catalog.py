@@ -1,0 +1,175 @@
+"""The services of the stack, in the order in which people think of them."""
+
+import sys
+from dataclasses import dataclass
+
+from lakehouse.secrets import Secrets
+from lakehouse.settings import settings_in_environment
+from stack.account import Account
+from stack.kafka.broker import Broker
+from stack.kafka.worker import Worker
+from stack.layout import Cache, Data, StackConfig
+from stack.minio.server import MinioServer
+from stack.net import is_listening
+from stack.postgres.server import PostgresServer
+from stack.program import Port, Program, Service
+
+SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
+"""Other people's programs."""
+DEFAULT = SERVERS
+"""What `up` starts when nothing is named."""
+
+
+def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[str, Service]:
+    """Every service by name."""
+    catalog = _Catalog(config=config, secrets=secrets, account=account)
+    found = (
+        catalog.oltp(),
+        catalog.warehouse(),
+        catalog.kafka(),
+        catalog.connect(),
+        catalog.minio(),
+        catalog.lander(),
+    )
+    return {service.name: service for service in found}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Catalog:
+    config: StackConfig
+    secrets: Secrets
+    account: Account
+
+    @property
+    def cache(self) -> Cache:
+        return Cache(root=self.config.stack.cache_dir)
+
+    @property
+    def data(self) -> Data:
+        return Data(root=self.config.stack.data_dir)
+
+    def oltp(self) -> Service:
+        settings = self.config.oltp
+        server = PostgresServer(
+            name="oltp",
+            host=settings.host,
+            port=settings.port,
+            secrets=self.secrets,
+            values={"slot_wal_keep_mb": self.config.stack.slot_wal_keep_mb},
+            cache=self.cache,
+            data=self.data,
+            account=self.account,
+        )
+        return Service(
+            program=server.program(),
+            title="the shop's Postgres",
+            url=f"postgresql://{settings.host}:{settings.port}/{settings.database}",
+            ports=(Port(variable="OLTP_PORT", host=settings.host, number=settings.port),),
+            prepare=server.prepare,
+            probe=server.probe,
+        )
+
+    def warehouse(self) -> Service:
+        settings = self.config.warehouse
+        server = PostgresServer(
+            name="warehouse",
+            host=settings.host,
+            port=settings.port,
+            secrets=self.secrets,
+            values={},
+            cache=self.cache,
+            data=self.data,
+            account=self.account,
+        )
+        return Service(
+            program=server.program(),
+            title="the warehouse's Postgres",
+            url=f"postgresql://{settings.host}:{settings.port}/{settings.database}",
+            ports=(Port(variable="WAREHOUSE_PORT", host=settings.host, number=settings.port),),
+            prepare=server.prepare,
+            probe=server.probe,
+        )
+
+    def kafka(self) -> Service:
+        settings = self.config.kafka
+        broker = Broker(settings=settings, cache=self.cache, data=self.data, account=self.account)
+        controller_port = settings.controller_port
+        return Service(
+            program=broker.program(),
+            title="the log of changes",
+            url=settings.bootstrap_servers,
+            ports=(
+                Port(variable="KAFKA_PORT", host=settings.host, number=settings.port),
+                Port(variable="KAFKA_CONTROLLER_PORT", host=settings.host, number=controller_port),
+            ),
+            prepare=broker.prepare,
+            probe=broker.probe,
+        )
+
+    def connect(self) -> Service:
+        settings = self.config.connect
+        worker = Worker(
+            settings=settings,
+            kafka=self.config.kafka,
+            secrets_file=self.config.stack.connect_secrets_path,
+            secrets=self.secrets,
+            cache=self.cache,
+            data=self.data,
+            account=self.account,
+        )
+        return Service(
+            program=worker.program(),
+            title="Debezium, in Kafka Connect",
+            url=settings.url,
+            ports=(Port(variable="CONNECT_PORT", host=settings.host, number=settings.port),),
+            needs=("oltp", "kafka"),
+            prepare=worker.prepare,
+            probe=worker.probe,
+        )
+
+    def minio(self) -> Service:
+        settings = self.config.minio
+        server = MinioServer(
+            settings=settings,
+            secrets=self.secrets,
+            cache=self.cache,
+            data=self.data,
+            account=self.account,
+        )
+        console_port = settings.console_port
+        return Service(
+            program=server.program(),
+            title="the lake's object store",
+            url=f"{settings.url} (console http://{settings.host}:{console_port})",
+            ports=(
+                Port(variable="MINIO_PORT", host=settings.host, number=settings.port),
+                Port(variable="MINIO_CONSOLE_PORT", host=settings.host, number=console_port),
+            ),
+            prepare=server.prepare,
+            probe=server.probe,
+        )
+
+    def lander(self) -> Service:
+        settings = self.config.landing
+        stack = self.config.stack
+        host, port = "127.0.0.1", settings.metrics_port
+        where = {"STACK_DATA_DIR": str(stack.data_dir), "STACK_CACHE_DIR": str(stack.cache_dir)}
+        program = Program(
+            name="lander",
+            command=(sys.executable, "-m", "lakehouse.cli", "land"),
+            directory=self.data.root,
+            environment=settings_in_environment() | where,
+            is_ours=True,
+            # It flushes what it holds and leaves its group, within ten seconds.
+            stop_seconds=15,
+            start_seconds=3,
+        )
+        return Service(
+            program=program,
+            title="Kafka to bronze",
+            url=f"http://{host}:{port}/metrics" if port else "",
+            ports=(Port(variable="LANDING_METRICS_PORT", host=host, number=port),) if port else (),
+            needs=SERVERS,
+            prepare=lambda: None,
+            probe=lambda: not port or is_listening(host, port),
+        )

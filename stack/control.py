@@ -1,0 +1,204 @@
+"""The stack as a whole: up means ready, up twice is up once, down means gone."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rich.console import Console
+
+from lakehouse.secrets import Secrets
+from stack.account import service_account
+from stack.bootstrap import steps
+from stack.cache import locked
+from stack.catalog import DEFAULT, services
+from stack.install import install
+from stack.layout import Cache, Data, StackConfig
+from stack.orphans import stop_orphans
+from stack.preflight import check_places, check_ports
+from stack.program import Service, with_needs
+from stack.progress import Steps
+from stack.starter import Starter
+from stack.supervision import ProgramState, Supervisor
+
+_STOPPED = ProgramState(state="STOPPED", pid=None, uptime_seconds=None, exit_status=None)
+_OURS = ("run", "log", "secrets.json", "secrets.part")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """How a service is."""
+
+    service: str
+    title: str
+    state: str
+    is_ready: bool
+    pid: int | None
+    uptime_seconds: int | None
+    ports: tuple[int, ...]
+    url: str
+    log: str
+
+
+class Stack:
+    """The services of one data directory. Names as on the command line."""
+
+    def __init__(self, config: StackConfig | None = None) -> None:
+        self.config = config or StackConfig()
+        self.data = Data(root=self.config.stack.data_dir)
+        self.cache = Cache(root=self.config.stack.cache_dir)
+        self._account = service_account(self.config.stack.service_user)
+        self._supervisor = Supervisor(self.data, self.config.stack, self._account)
+
+    def up(self, names: Sequence[str] = (), *, progress: Steps | None = None) -> None:
+        """Have these services, and those they need, running, ready and bootstrapped.
+
+        Args:
+            names: services; by default all.
+            progress: told what is being done.
+
+        Raises:
+            StopPipelineError: what keeps the stack from being ready, and what to try.
+        """
+        os.umask(0o022)  # servers that run as another user read what is written here
+        progress = progress or Steps()
+        check_places(self.config.stack, self._account)
+        install(self.cache, progress, uv=self.config.stack.uv)
+        with self._alone():
+            wanted = [self._services[n] for n in with_needs(names or DEFAULT, self._services)]
+            self._supervise(wanted, progress)
+            self._start_all(wanted, progress)
+
+    def down(self) -> None:
+        """Stop everything; returns when all is gone."""
+        if not self.data.run.exists():
+            return
+        with self._alone():
+            if self._supervisor.is_running():
+                for stage in _stages(self._services):
+                    with ThreadPoolExecutor(len(stage)) as pool:
+                        list(pool.map(self._supervisor.stop, stage))
+                self._supervisor.shutdown()
+            stop_orphans(self.data)
+
+    def reset(self) -> None:
+        """Stop everything and delete all data, secrets and logs. The cache stays."""
+        self.down()
+        for name in (*self._services, *_OURS):
+            path = self.data.of(name)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        if self.data.root.exists() and not any(self.data.root.iterdir()):
+            self.data.root.rmdir()
+
+    def status(self) -> list[ServiceStatus]:
+        """Every service, asked at this moment."""
+        states = self._supervisor.states()
+        with ThreadPoolExecutor(len(self._services)) as pool:
+            return list(pool.map(lambda s: _status(s, states, self.data), self._services.values()))
+
+    def log_of(self, name: str) -> Path:
+        """The log of a service.
+
+        Raises:
+            StopPipelineError: there is no such service.
+        """
+        with_needs([name], self._services)
+        return self.data.log_of(name)
+
+    def start(self, name: str) -> None:
+        """Start one service that was stopped, and wait until it is ready."""
+        service = self._services[name]
+        with Steps(Console(quiet=True)) as silent:
+            starter = Starter(self._supervisor, self.data, self.config.stack, silent)
+            starter.start(service, (), ())
+
+    def stop(self, name: str) -> None:
+        """Stop one service; supervisor leaves it down."""
+        self._supervisor.stop(name)
+
+    def signal(self, name: str, signal: str) -> None:
+        """Send a signal, such as `KILL`; supervisor starts again what dies of it."""
+        self._supervisor.signal(name, signal)
+
+    def pid(self, name: str) -> int | None:
+        """Process id of a service, None when it does not run."""
+        return self._supervisor.states().get(name, _STOPPED).pid
+
+    @cached_property
+    def _services(self) -> dict[str, Service]:
+        return services(self.config, self._secrets, self._account)
+
+    @cached_property
+    def _secrets(self) -> Secrets:
+        return Secrets(self.config.stack.secrets_path)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold this data directory: two commands at once would start the same thing twice."""
+        self.data.root.mkdir(parents=True, exist_ok=True)
+        self.data.log.mkdir(exist_ok=True)
+        self.data.run.mkdir(exist_ok=True)
+        self.data.run.chmod(0o711)
+        with locked(self.data.run / "lock"):
+            yield
+
+    def _supervise(self, wanted: Sequence[Service], progress: Steps) -> None:
+        """Have supervisor run, with the configuration of now; what has changed is stopped."""
+        self._secrets.complete()
+        if not self._supervisor.is_running():
+            orphans = stop_orphans(self.data)
+            if orphans:
+                progress.note(f"ended, because their supervisor had died: {', '.join(orphans)}")
+        changed = self._supervisor.ensure(service.program for service in self._services.values())
+        for service in reversed(wanted):
+            if service.name in changed:
+                self._supervisor.replace(service.name)
+        states = self._supervisor.states()
+        check_ports(service for service in wanted if not states[service.name].is_alive)
+
+    def _start_all(self, wanted: Sequence[Service], progress: Steps) -> None:
+        """Start each service as soon as those it needs are ready."""
+        todo = steps(self.config, self._secrets)
+        starter = Starter(self._supervisor, self.data, self.config.stack, progress)
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            started: dict[str, Future[None]] = {}
+            for service in wanted:
+                needs = [started[name] for name in service.needs]
+                after = [step for step in todo if step.service == service.name]
+                started[service.name] = pool.submit(starter.start, service, needs, after)
+            starter.wait(started)
+
+
+def _stages(found: Mapping[str, Service]) -> list[list[str]]:
+    """Names in stages to stop: none before those that need it."""
+    left = dict(found)
+    stages = []
+    while left:
+        needed = {name for service in left.values() for name in service.needs}
+        stage = [name for name in left if name not in needed]
+        stages.append(stage)
+        for name in stage:
+            del left[name]
+    return stages
+
+
+def _status(service: Service, states: Mapping[str, ProgramState], data: Data) -> ServiceStatus:
+    state = states.get(service.name, _STOPPED)
+    return ServiceStatus(
+        service=service.name,
+        title=service.title,
+        state=state.state,
+        is_ready=state.is_running and service.probe(),
+        pid=state.pid,
+        uptime_seconds=state.uptime_seconds,
+        ports=tuple(port.number for port in service.ports),
+        url=service.url,
+        log=str(data.log_of(service.name)),
+    )

@@ -1,0 +1,100 @@
+"""The Kafka broker: storage formatted once, configuration rendered at each start."""
+
+import base64
+import logging
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from lakehouse.settings import KafkaSettings
+from stack.account import Account
+from stack.kafka.java import java_command, log_settings, temporary_dir
+from stack.layout import Cache, Data
+from stack.net import is_listening
+from stack.program import Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """One broker, which is its own controller."""
+
+    settings: KafkaSettings
+    cache: Cache
+    data: Data
+    account: Account
+
+    def program(self) -> Program:
+        """How supervisor runs it."""
+        return Program(
+            name="kafka",
+            command=java_command(
+                self.cache,
+                self.data,
+                main_class="kafka.Kafka",
+                heap_mb=self.settings.heap_mb,
+                arguments=(str(self._properties_file),),
+            ),
+            directory=self.data.of("kafka"),
+            stop_seconds=30,
+            start_seconds=2,
+            configuration=self._configuration() + log_settings(),
+        )
+
+    def prepare(self) -> None:
+        """Write the configuration, and format the storage if it is new."""
+        self.account.make_private_dir(self.data.of("kafka"))
+        self.account.make_private_dir(temporary_dir(self.data))
+        self.account.write_private(self.data.run / "log4j2.properties", log_settings())
+        self.account.write_private(self._properties_file, self._configuration())
+        if not (self._storage / "meta.properties").exists():
+            self._format()
+
+    def probe(self) -> bool:
+        """Whether it tells who the brokers are."""
+        if not is_listening(self.settings.host, self.settings.port):
+            return False
+        config: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.settings.bootstrap_servers,
+            "log_level": 0,
+        }
+        admin = AdminClient(config, logger=logging.getLogger("stack.kafka.probe"))
+        try:
+            return bool(admin.list_topics(timeout=2).brokers)
+        except KafkaException:
+            return False
+
+    @property
+    def _storage(self) -> Path:
+        return self.data.of("kafka") / "data"
+
+    @property
+    def _properties_file(self) -> Path:
+        return self.data.run / "kafka.properties"
+
+    def _configuration(self) -> str:
+        template = Template(Path(__file__).with_name("server.properties").read_text())
+        return template.substitute(
+            host=self.settings.host,
+            port=self.settings.port,
+            controller_port=self.settings.controller_port,
+            retention_hours=self.settings.retention_hours,
+            data_dir=self._storage,
+        )
+
+    def _format(self) -> None:
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = java_command(
+            self.cache,
+            self.data,
+            main_class="kafka.tools.StorageTool",
+            heap_mb=128,
+            arguments=(
+                *("format", "--ignore-formatted"),
+                *("--cluster-id", cluster_id, "--config", str(self._properties_file)),
+            ),
+        )
+        self.account.run(command, env={}, cwd=self.data.of("kafka"))

@@ -1,0 +1,38 @@
+"""How Kafka's programs are run on the packaged Java."""
+
+from pathlib import Path
+
+from stack.layout import Cache, Data
+
+
+def java_command(
+    cache: Cache, data: Data, *, main_class: str, heap_mb: int, arguments: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Command line of a Java program that logs to standard output."""
+    return (
+        str(cache.java),
+        f"-Xms{min(heap_mb, 256)}m",
+        f"-Xmx{heap_mb}m",
+        "-XX:+UseG1GC",
+        "-XX:MaxGCPauseMillis=20",
+        # Supervisor starts it again; half alive would be worse.
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",
+        "-Djava.awt.headless=true",
+        f"-Djava.io.tmpdir={temporary_dir(data)}",
+        f"-Dlog4j2.configurationFile={data.run / 'log4j2.properties'}",
+        "-cp",
+        str(cache.kafka / "libs" / "*"),
+        main_class,
+        *arguments,
+    )
+
+
+def temporary_dir(data: Data) -> Path:
+    """Where native libraries are unpacked to: here, they go when the data goes."""
+    return data.of("kafka") / "tmp"
+
+
+def log_settings() -> str:
+    """Content of `log4j2.properties`."""
+    return Path(__file__).with_name("log4j2.properties").read_text()

@@ -1,0 +1,70 @@
+"""The Connect worker, with the connector's password in a file that only it can read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from lakehouse.secrets import Secrets
+from lakehouse.settings import ConnectSettings, KafkaSettings
+from stack.account import Account
+from stack.kafka.java import java_command, log_settings, temporary_dir
+from stack.layout import Cache, Data
+from stack.net import http_status
+from stack.program import Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """One worker of Kafka Connect."""
+
+    settings: ConnectSettings
+    kafka: KafkaSettings
+    secrets_file: Path
+    secrets: Secrets
+    cache: Cache
+    data: Data
+    account: Account
+
+    def program(self) -> Program:
+        """How supervisor runs it."""
+        return Program(
+            name="connect",
+            command=java_command(
+                self.cache,
+                self.data,
+                main_class="org.apache.kafka.connect.cli.ConnectDistributed",
+                heap_mb=self.settings.heap_mb,
+                arguments=(str(self._properties_file),),
+            ),
+            directory=self.data.of("connect"),
+            stop_seconds=20,
+            start_seconds=3,
+            configuration=self._configuration() + log_settings(),
+        )
+
+    def prepare(self) -> None:
+        """Write the configuration and the file with the password."""
+        for folder in (self.data.of("connect"), self.data.of("kafka"), temporary_dir(self.data)):
+            self.account.make_private_dir(folder)
+        self.account.write_private(self.data.run / "log4j2.properties", log_settings())
+        self.account.write_private(self._properties_file, self._configuration())
+        password = f"debezium.password={self.secrets['oltp_debezium']}\n"
+        self.account.write_private(self.secrets_file, password)
+
+    def probe(self) -> bool:
+        """Whether it says that it is healthy."""
+        return http_status(self.settings.host, self.settings.port, "/health") == 200
+
+    @property
+    def _properties_file(self) -> Path:
+        return self.data.run / "connect.properties"
+
+    def _configuration(self) -> str:
+        template = Template(Path(__file__).with_name("connect.properties").read_text())
+        return template.substitute(
+            bootstrap_servers=self.kafka.bootstrap_servers,
+            host=self.settings.host,
+            port=self.settings.port,
+            plugins=self.cache.kafka / "plugins",
+            secrets_file=self.secrets_file,
+        )

@@ -1,0 +1,108 @@
+"""Buckets, users with the least they need, and rules that keep the store clean."""
+
+from collections.abc import Sequence
+
+from minio import Minio, MinioAdmin
+from minio.commonconfig import ENABLED, Filter
+from minio.credentials.providers import StaticProvider
+from minio.error import S3Error
+from minio.lifecycleconfig import (
+    AbortIncompleteMultipartUpload,
+    LifecycleConfig,
+    NoncurrentVersionExpiration,
+    Rule,
+)
+
+from lakehouse.secrets import Secrets
+from lakehouse.settings import MinioSettings
+
+_READ_BUCKET = ("s3:GetBucketLocation", "s3:ListBucket")
+_READ_OBJECT = ("s3:GetObject",)
+_WRITE_BUCKET = (*_READ_BUCKET, "s3:ListBucketMultipartUploads")
+_WRITE_OBJECT = (
+    *_READ_OBJECT,
+    "s3:PutObject",
+    "s3:DeleteObject",
+    "s3:AbortMultipartUpload",
+    "s3:ListMultipartUploadParts",
+)
+
+
+def prepare_buckets(settings: MinioSettings, secrets: Secrets) -> None:
+    """Make buckets, rules, policies and users; the second time changes nothing."""
+    bucket = settings.bronze_bucket
+    store = _client(settings, secrets, "admin")
+    if not store.bucket_exists(bucket):
+        store.make_bucket(bucket)
+    store.set_bucket_lifecycle(bucket, _lifecycle())
+    admin = MinioAdmin(
+        endpoint=f"{settings.host}:{settings.port}",
+        credentials=StaticProvider("admin", secrets["minio_admin"]),
+        region=settings.region,
+        secure=False,
+    )
+    policies = {
+        "lander": policy([bucket], _WRITE_BUCKET, _WRITE_OBJECT),
+        "reader": policy([bucket], _READ_BUCKET, _READ_OBJECT),
+    }
+    for user, allowed in policies.items():
+        admin.policy_add(user, policy=allowed)
+        if not _may_enter(_client(settings, secrets, user), bucket):
+            admin.user_add(user, secrets[f"minio_{user}"])
+            admin.policy_set(user, user=user)
+
+
+def policy(
+    buckets: Sequence[str], bucket_actions: Sequence[str], object_actions: Sequence[str]
+) -> dict[str, object]:
+    """An S3 policy that allows this on these buckets, and nothing else."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": list(bucket_actions),
+                "Resource": [f"arn:aws:s3:::{bucket}" for bucket in buckets],
+            },
+            {
+                "Effect": "Allow",
+                "Action": list(object_actions),
+                "Resource": [f"arn:aws:s3:::{bucket}/*" for bucket in buckets],
+            },
+        ],
+    }
+
+
+def _client(settings: MinioSettings, secrets: Secrets, user: str) -> Minio:
+    return Minio(
+        f"{settings.host}:{settings.port}",
+        user,
+        secrets[f"minio_{user}"],
+        secure=False,
+        region=settings.region,
+    )
+
+
+def _may_enter(client: Minio, bucket: str) -> bool:
+    """Whether the user exists, with this password and its policy. Cheaper than making it."""
+    try:
+        return client.bucket_exists(bucket)
+    except S3Error:
+        return False
+
+
+def _lifecycle() -> LifecycleConfig:
+    """Uploads that were never finished go, and so do old versions, should someone keep versions."""
+    return LifecycleConfig(
+        [
+            Rule(
+                ENABLED,
+                rule_filter=Filter(prefix=""),
+                rule_id="housekeeping",
+                abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(
+                    days_after_initiation=1
+                ),
+                noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=1),
+            )
+        ]
+    )

@@ -1,0 +1,68 @@
+"""The MinIO server; its root password is in a file that only it can read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.secrets import Secrets
+from lakehouse.settings import MinioSettings
+from stack.account import Account
+from stack.layout import Cache, Data
+from stack.net import http_status
+from stack.program import Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinioServer:
+    """One server with one folder of objects."""
+
+    settings: MinioSettings
+    secrets: Secrets
+    cache: Cache
+    data: Data
+    account: Account
+
+    def program(self) -> Program:
+        """How supervisor runs it."""
+        home = self.data.of("minio")
+        return Program(
+            name="minio",
+            command=(
+                str(self.cache.minio / "minio"),
+                "server",
+                *("--address", f"{self.settings.host}:{self.settings.port}"),
+                *("--console-address", f"{self.settings.host}:{self.settings.console_port}"),
+                *("--certs-dir", str(home / "certs")),
+                str(home / "objects"),
+            ),
+            directory=home,
+            environment={
+                "HOME": str(home),
+                "MINIO_CONFIG_ENV_FILE": str(self._environment_file),
+                # Looks for nothing outside.
+                "MINIO_UPDATE": "off",
+            },
+            configuration=self.settings.region,
+        )
+
+    def prepare(self) -> None:
+        """Make its folders, and write the file with the password."""
+        for folder in ("", "objects", "certs"):
+            self.account.make_private_dir(self.data.of("minio") / folder)
+        self.account.write_private(self._environment_file, self._environment())
+
+    def probe(self) -> bool:
+        """Whether it says that it is ready."""
+        status = http_status(self.settings.host, self.settings.port, "/minio/health/ready")
+        return status == 200
+
+    @property
+    def _environment_file(self) -> Path:
+        return self.data.run / "minio.env"
+
+    def _environment(self) -> str:
+        values = {
+            "MINIO_ROOT_USER": "admin",
+            "MINIO_ROOT_PASSWORD": self.secrets["minio_admin"],
+            "MINIO_SITE_REGION": self.settings.region,
+        }
+        return "".join(f'{name}="{value}"\n' for name, value in values.items())

@@ -1,0 +1,54 @@
+"""Small questions about ports: does something listen, does it answer, whose is it."""
+
+import http.client
+import socket
+
+import psutil
+
+
+def is_listening(host: str, port: int) -> bool:
+    """Whether a connection is taken."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there."""
+    with socket.socket() as server:
+        # As servers do: a port whose last connections linger is free.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def http_status(host: str, port: int, path: str) -> int | None:
+    """Status of a GET, None without an answer."""
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def holder_of(port: int) -> str:
+    """The process that listens on `port`, as far as we may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
+                return _name(connection.pid)
+    except psutil.Error:
+        pass
+    return "another program"
+
+
+def _name(pid: int | None) -> str:
+    return "another user's program" if pid is None else f"{psutil.Process(pid).name()} (pid {pid})"

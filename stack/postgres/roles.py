@@ -1,0 +1,77 @@
+"""Roles and databases of the two servers. Tables are granted by the schemas that make them."""
+
+from dataclasses import dataclass
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
+from lakehouse.secrets import Secrets
+from lakehouse.settings import OltpSettings, WarehouseSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Role:
+    name: str
+    attributes: LiteralString = "login"
+    member_of: str | None = None
+
+
+_OWNER = "shop_owner"
+_OLTP_ROLES = (
+    _Role(name="simulator"),
+    _Role(name="debezium", attributes="login replication"),
+    _Role(name="monitor", member_of="pg_monitor"),
+    _Role(name="reconcile"),
+)
+
+
+def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
+    """Make the shop's roles and its database; the second time changes nothing."""
+    shop = oltp_dsn(settings, secrets, role="admin")
+    with psycopg.connect(shop, dbname="postgres", autocommit=True) as connection:
+        _role(connection, _Role(name=_OWNER, attributes="nologin"), password=None)
+        for role in _OLTP_ROLES:
+            _role(connection, role, password=secrets[f"oltp_{role.name}"])
+        _database(connection, settings.database, owner=_OWNER)
+    with psycopg.connect(shop) as connection:
+        _let_in(connection, settings.database, [role.name for role in _OLTP_ROLES])
+
+
+def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
+    """Make the warehouse's database; the second time changes nothing."""
+    warehouse = warehouse_dsn(settings, secrets, role="admin")
+    with psycopg.connect(warehouse, dbname="postgres", autocommit=True) as connection:
+        _database(connection, settings.database, owner="admin")
+
+
+def _role(connection: psycopg.Connection, role: _Role, *, password: str | None) -> None:
+    name = sql.Identifier(role.name)
+    found = connection.execute("select from pg_roles where rolname = %s", [role.name]).fetchone()
+    if found is None:
+        connection.execute(sql.SQL("create role {}").format(name))
+    attributes = sql.SQL(role.attributes)
+    connection.execute(sql.SQL("alter role {} {}").format(name, attributes))
+    if password is not None:
+        connection.execute(sql.SQL("alter role {} password {}").format(name, sql.Literal(password)))
+    if role.member_of:
+        group = sql.Identifier(role.member_of)
+        connection.execute(sql.SQL("grant {} to {}").format(group, name))
+
+
+def _database(connection: psycopg.Connection, database: str, *, owner: str) -> None:
+    name = sql.Identifier(database)
+    found = connection.execute("select from pg_database where datname = %s", [database]).fetchone()
+    if found is None:
+        statement = sql.SQL("create database {} owner {}")
+        connection.execute(statement.format(name, sql.Identifier(owner)))
+    # Whoever is not named may not even connect.
+    connection.execute(sql.SQL("revoke all on database {} from public").format(name))
+
+
+def _let_in(connection: psycopg.Connection, database: str, roles: list[str]) -> None:
+    names = sql.SQL(", ").join(sql.Identifier(role) for role in roles)
+    grant = sql.SQL("grant connect on database {} to {}")
+    connection.execute(grant.format(sql.Identifier(database), names))
+    connection.execute(sql.SQL("grant usage on schema public to {}").format(names))

@@ -1,0 +1,96 @@
+"""A Postgres server: its cluster made once, its configuration rendered at each start."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import psycopg
+
+from lakehouse.errors import StopPipelineError
+from lakehouse.secrets import Secrets
+from stack.account import Account
+from stack.layout import Cache, Data
+from stack.program import Program
+
+_TEMPLATES = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresServer:
+    """One of the two; `name` is that of its configuration template, data directory and log."""
+
+    name: str
+    host: str
+    port: int
+    secrets: Secrets
+    values: dict[str, object]
+    cache: Cache
+    data: Data
+    account: Account
+
+    def program(self) -> Program:
+        """How supervisor runs it."""
+        data_dir = self.data.of(self.name)
+        return Program(
+            name=self.name,
+            command=(str(self.cache.postgres_programs / "postgres"), "-D", str(data_dir)),
+            directory=data_dir,
+            # Fast: ends sessions. TERM would wait for them.
+            stop_signal="INT",
+            stop_seconds=30,
+            configuration=self._configuration(),
+        )
+
+    def prepare(self) -> None:
+        """Make the cluster, once and whole, and write its configuration."""
+        data_dir = self.data.of(self.name)
+        if not (data_dir / "PG_VERSION").exists():
+            self._make_cluster(data_dir)
+        self.account.write_private(data_dir / "postgresql.conf", self._configuration())
+
+    def probe(self) -> bool:
+        """Whether it takes connections.
+
+        Raises:
+            StopPipelineError: it refuses the password.
+        """
+        try:
+            with psycopg.connect(
+                host=self.host, port=self.port, user="admin", password=self._password,
+                dbname="postgres", connect_timeout=2,
+            ) as connection:  # fmt: skip
+                connection.execute("select 1")
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                message = (
+                    f"{self.name}: the admin's password is not the one this data was made with. "
+                    "Restore secrets.json, or start anew with ./pipeline reset"
+                )
+                raise StopPipelineError(message) from error
+            return False
+        return True
+
+    @property
+    def _password(self) -> str:
+        return self.secrets[f"{self.name}_admin"]
+
+    def _configuration(self) -> str:
+        template = Template((_TEMPLATES / f"{self.name}.conf").read_text())
+        return template.substitute(self.values, host=self.host, port=self.port)
+
+    def _make_cluster(self, data_dir: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=data_dir.parent, prefix=f"{self.name}.") as folder:
+            work = self.account.make_private_dir(Path(folder))
+            password_file = work / "password"
+            self.account.write_private(password_file, self._password)
+            self.account.run(
+                [
+                    self.cache.postgres_programs / "initdb", "--pgdata", work / "cluster",
+                    "--username", "admin", "--pwfile", password_file, "--auth", "scram-sha-256",
+                    "--encoding", "UTF8", "--locale-provider", "builtin", "--locale", "C.UTF-8",
+                ],
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+                cwd=work,
+            )  # fmt: skip
+            (work / "cluster").rename(data_dir)

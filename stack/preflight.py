@@ -1,0 +1,70 @@
+"""What could go wrong at a start and can be known before: access, disk, ports, addresses."""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import StopPipelineError
+from lakehouse.settings import StackSettings, open_to_all
+from stack.account import Account
+from stack.disk import existing_parent, require_space
+from stack.net import holder_of, is_free
+from stack.program import Service
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DATA_MB = 2_000
+
+
+def check_places(settings: StackSettings, account: Account) -> None:
+    """Refuse directories that servers cannot reach, or that have no room.
+
+    Raises:
+        StopPipelineError: which one, and what to do.
+    """
+    require_space(settings.data_dir, _DATA_MB, variable="STACK_DATA_DIR")
+    if account.name is None:
+        return
+    places: dict[str, Path] = {
+        "STACK_DATA_DIR": settings.data_dir,
+        "STACK_CACHE_DIR": settings.cache_dir,
+    }
+    for variable, path in places.items():
+        if not open_to_all(existing_parent(path)):
+            message = (
+                f"{path} cannot be reached by user {account.name}, which runs the servers. Set "
+                f"{variable} to a place that others may pass through (chmod o+x), or set "
+                "STACK_SERVICE_USER, or run as an ordinary user."
+            )
+            raise StopPipelineError(message)
+
+
+def check_ports(services: Iterable[Service]) -> None:
+    """Refuse ports that are not free, or addresses that others could reach.
+
+    Raises:
+        StopPipelineError: every such port, who has it, and the setting for another.
+    """
+    problems = []
+    for service in services:
+        for port in service.ports:
+            if not _is_loopback(port.host):
+                problems.append(
+                    f"{service.name}: {port.host} is not a loopback address; servers started here "
+                    f"listen on loopback only. Unset {port.variable.replace('PORT', 'HOST')}."
+                )
+            elif not is_free(port.host, port.number):
+                problems.append(
+                    f"{service.name}: port {port.number} is in use by {holder_of(port.number)}. "
+                    f"Stop that, or set {port.variable} to a free port."
+                )
+    if problems:
+        raise StopPipelineError("\n".join(problems))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,121 @@
+"""Starts services, each when those it needs are ready; says plainly when one stays down."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.settings import StackSettings
+from stack.bootstrap import Step
+from stack.layout import Data
+from stack.log import last_lines
+from stack.program import Service
+from stack.progress import Steps
+from stack.supervision import ProgramState, Supervisor
+
+_POLL_SECONDS = 0.1
+_STARTS = 4
+"""So many processes of one program in one wait mean that it keeps dying."""
+_LOG_LINES = 15
+
+
+class CancelledError(Exception):
+    """Another service failed, or the user gave up."""
+
+
+class Starter:
+    """One `up`: it goes on until all is ready or one thing fails."""
+
+    def __init__(
+        self, supervisor: Supervisor, data: Data, settings: StackSettings, progress: Steps
+    ) -> None:
+        self._supervisor = supervisor
+        self._data = data
+        self._patience_seconds = settings.start_timeout_seconds
+        self._progress = progress
+        self._is_cancelled = threading.Event()
+
+    def start(
+        self, service: Service, needs: Sequence["Future[None]"], after: Sequence[Step]
+    ) -> None:
+        """Start a service, wait until it answers, and do what it needs then.
+
+        Args:
+            service: it may be running already.
+            needs: services to wait for.
+            after: steps once it is ready.
+
+        Raises:
+            StopPipelineError: it does not become ready, or a step fails.
+        """
+        for need in needs:
+            need.result()
+        self._progress.begin(service.name, service.title)
+        if not self._supervisor.state(service.name).is_alive:
+            service.prepare()
+            self._supervisor.start(service.name)
+        self._wait_until_ready(service)
+        for step in after:
+            self._progress.advance(service.name, step.name)
+            self._do(step)
+        self._progress.finish(service.name, "ready")
+
+    def wait(self, started: Mapping[str, "Future[None]"]) -> None:
+        """Wait for all; the first that fails ends the waiting of the others.
+
+        Raises:
+            StopPipelineError: that first failure.
+        """
+        try:
+            done, _ = wait(started.values(), return_when=FIRST_EXCEPTION)
+            self._raise_first(done)
+        finally:
+            self._is_cancelled.set()
+
+    @staticmethod
+    def _raise_first(done: set["Future[None]"]) -> None:
+        errors = [error for future in done if (error := future.exception())]
+        # The cause, before those who waited for it in vain.
+        errors.sort(key=lambda error: isinstance(error, CancelledError))
+        if errors:
+            raise errors[0]
+
+    def _wait_until_ready(self, service: Service) -> None:
+        deadline = time.monotonic() + self._patience_seconds
+        pids: set[int] = set()
+        while True:
+            state = self._supervisor.state(service.name)
+            if state.is_alive and service.probe():
+                return
+            if state.pid:
+                pids.add(state.pid)
+            if state.state == "FATAL" or len(pids) >= _STARTS:
+                raise StopPipelineError(self._not_ready(service, state, "keeps dying"))
+            if time.monotonic() > deadline:
+                waited = f"is not ready after {self._patience_seconds:.0f} s"
+                raise StopPipelineError(self._not_ready(service, state, waited))
+            if self._is_cancelled.wait(_POLL_SECONDS):
+                raise CancelledError(service.name)
+
+    def _do(self, step: Step) -> None:
+        deadline = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                step.do()
+            except RetryLaterError as error:
+                if time.monotonic() > deadline or self._is_cancelled.wait(1):
+                    message = f"{step.service}: {step.name} could not be done. {error}"
+                    raise StopPipelineError(message) from error
+            else:
+                return
+
+    def _not_ready(self, service: Service, state: ProgramState, what: str) -> str:
+        log = self._data.log_of(service.name)
+        lines = "".join(f"  {line}\n" for line in last_lines(log, _LOG_LINES)) or "  (empty)\n"
+        return (
+            f"{service.name} ({service.title}) {what}; its state is {state.state}. "
+            f"The last lines of {log}:\n{lines}"
+            f"Look at ./pipeline logs {service.name} -n 100; then ./pipeline up again. A slow "
+            "machine may need a greater STACK_START_TIMEOUT_SECONDS; ./pipeline reset starts anew."
+        )

@@ -1,0 +1,275 @@
+"""Supervisor: its configuration, and what we ask of it over its socket."""
+
+import contextlib
+import hashlib
+import os
+import resource
+import shlex
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from lakehouse.errors import StopPipelineError
+from lakehouse.settings import StackSettings, is_root, socket_path
+from stack.account import Account
+from stack.layout import Data
+from stack.program import Program
+
+MARK = "SHOP_PIPELINE_PROGRAM"
+"""In the environment of every process that we supervise: the data directory and its name."""
+_START_SECONDS = 15
+_AT_ONCE, _WAITING = False, True
+_STOP_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramState:
+    """What supervisor knows of a program."""
+
+    state: str
+    pid: int | None
+    uptime_seconds: int | None
+    exit_status: int | None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has stayed up for as long as a good start takes."""
+        return self.state == "RUNNING"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has a process."""
+        return self.pid is not None
+
+
+class NotSupervisedError(Exception):
+    """Supervisor is not running."""
+
+
+class Supervisor:
+    """The supervisor of one data directory."""
+
+    def __init__(self, data: Data, settings: StackSettings, account: Account) -> None:
+        self._data = data
+        self._settings = settings
+        self._account = account
+        self._socket = socket_path(data.root)
+        self._config_file = data.run / "supervisord.conf"
+        self._pid_file = data.run / "supervisord.pid"
+
+    def is_running(self) -> bool:
+        """Whether it answers."""
+        with contextlib.suppress(NotSupervisedError):
+            self._call("getState")
+            return True
+        return False
+
+    def ensure(self, programs: Iterable[Program]) -> set[str]:
+        """Have it run with this configuration.
+
+        Returns:
+            Names of programs whose configuration it holds is another than in `programs`; see
+            `replace`.
+        """
+        self._account_private(self.render(programs))
+        if not self.is_running():
+            self._start()
+            return set()
+        ((added, changed, _removed),) = self._call("reloadConfig")
+        for name in added:
+            self._call("addProcessGroup", name)
+        return set(changed)
+
+    def replace(self, name: str) -> None:
+        """Stop a program and take on its new configuration."""
+        self.stop(name)
+        self._call("removeProcessGroup", name)
+        self._call("addProcessGroup", name)
+
+    def states(self) -> dict[str, ProgramState]:
+        """State of each program; empty when supervisor does not run."""
+        try:
+            rows = self._call("getAllProcessInfo")
+        except NotSupervisedError:
+            return {}
+        return {row["name"]: _state(row) for row in rows}
+
+    def state(self, name: str) -> ProgramState:
+        """State of one program."""
+        return _state(self._call("getProcessInfo", name))
+
+    def start(self, name: str) -> None:
+        """Start a program, without waiting for it; nothing if it runs."""
+        with _ignoring("ALREADY_STARTED", "ABNORMAL_TERMINATION", "SPAWN_ERROR"):
+            self._call("startProcess", name, _AT_ONCE)
+
+    def stop(self, name: str) -> None:
+        """Stop a program and wait until it is gone; nothing if it does not run."""
+        with _ignoring("NOT_RUNNING"):
+            self._call("stopProcess", name, _WAITING)
+
+    def signal(self, name: str, signal: str) -> None:
+        """Send a signal, such as `KILL`, to a program's process."""
+        self._call("signalProcess", name, signal)
+
+    def shutdown(self) -> None:
+        """End supervisor and all that it runs; wait until it is gone."""
+        pid = self.pid()
+        with contextlib.suppress(NotSupervisedError):
+            self._call("shutdown")
+        deadline = time.monotonic() + _STOP_SECONDS
+        while pid is not None and psutil.pid_exists(pid):
+            if time.monotonic() > deadline:
+                message = f"Supervisor (pid {pid}) does not end. See {self._data.log}, or kill it."
+                raise StopPipelineError(message)
+            time.sleep(0.05)
+        self._socket.unlink(missing_ok=True)
+
+    def pid(self) -> int | None:
+        """Its process id, None when it does not run."""
+        with contextlib.suppress(NotSupervisedError):
+            return int(self._call("getPID"))
+        return None
+
+    def render(self, programs: Iterable[Program]) -> str:
+        """The configuration file's content."""
+        rotation = f"{self._settings.log_mb}MB"
+        sections: dict[str, dict[str, object]] = {
+            "unix_http_server": {"file": self._socket, "chmod": "0700"},
+            "rpcinterface:supervisor": {
+                "supervisor.rpcinterface_factory": (
+                    "supervisor.rpcinterface:make_main_rpcinterface"
+                ),
+            },
+            "supervisord": {
+                "identifier": "shop-pipeline",
+                "logfile": self._data.log_of("supervisord"),
+                "logfile_maxbytes": rotation,
+                "logfile_backups": self._settings.log_backups,
+                "pidfile": self._pid_file,
+                "umask": "022",
+                "minfds": _descriptors(),
+                **({"user": "root"} if is_root() else {}),
+            },
+        }
+        for program in programs:
+            sections[f"program:{program.name}"] = self._program(program) | {
+                "stdout_logfile_maxbytes": rotation,
+                "stdout_logfile_backups": self._settings.log_backups,
+            }
+        return _ini(sections)
+
+    def _program(self, program: Program) -> dict[str, object]:
+        digest = hashlib.sha256(program.configuration.encode()).hexdigest()[:12]
+        environment = {
+            **program.environment,
+            MARK: f"{self._data.root}:{program.name}",
+            "CONFIGURATION_DIGEST": digest,
+        }
+        user = {"user": self._account.name} if self._account.name and not program.is_ours else {}
+        return {
+            "command": shlex.join(program.command),
+            "directory": program.directory,
+            "environment": ",".join(f"{k}={_quoted(v)}" for k, v in sorted(environment.items())),
+            "autostart": "false",
+            "autorestart": "true",
+            "startsecs": program.start_seconds,
+            "startretries": 10,
+            "stopsignal": program.stop_signal,
+            "stopwaitsecs": program.stop_seconds,
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": self._data.log_of(program.name),
+            **user,
+        }
+
+    def _account_private(self, text: str) -> None:
+        # Supervisor runs as the caller, so the file is the caller's.
+        Account().write_private(self._config_file, text)
+
+    def _start(self) -> None:
+        self._socket.unlink(missing_ok=True)
+        result = subprocess.run(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config_file)],
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(self._data.root)},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.is_running():
+            if result.returncode != 0 or time.monotonic() > deadline:
+                message = (
+                    f"Supervisor does not start: {(result.stdout + result.stderr).strip()[-2000:]} "
+                    f"See {self._data.log_of('supervisord')}."
+                )
+                raise StopPipelineError(message)
+            time.sleep(0.02)
+
+    def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - XML-RPC is untyped
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        try:
+            proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+            return getattr(proxy.supervisor, method)(*arguments)
+        except (FileNotFoundError, ConnectionError) as error:
+            raise NotSupervisedError from error
+        finally:
+            transport.close()
+
+
+def _state(row: dict[str, Any]) -> ProgramState:
+    pid = int(row["pid"]) or None
+    return ProgramState(
+        state=row["statename"],
+        pid=pid,
+        uptime_seconds=row["now"] - row["start"] if pid else None,
+        exit_status=row["exitstatus"] if row["stop"] else None,
+    )
+
+
+@contextlib.contextmanager
+def _ignoring(*faults: str) -> Any:  # noqa: ANN401
+    try:
+        yield
+    except xmlrpc.client.Fault as fault:
+        if not any(name in fault.faultString for name in faults):
+            raise
+
+
+def _descriptors() -> int:
+    """File descriptors for the servers: many, where the limit allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+
+
+def _ini(sections: dict[str, dict[str, object]]) -> str:
+    lines: list[str] = []
+    for name, values in sections.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key}={_value(str(value))}" for key, value in values.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _value(text: str) -> str:
+    """A value as supervisor reads it back: it knows no quoting for the start of a comment."""
+    if any(bad in text for bad in ("\n", " ;", " #")):
+        message = f"Supervisor cannot hold the value {text!r}. Choose one without newline, ; and #."
+        raise StopPipelineError(message)
+    return text.replace("%", "%%")
+
+
+def _quoted(text: str) -> str:
+    if '"' in text:
+        message = f"Supervisor cannot hold the value {text!r}. Choose one without double quotes."
+        raise StopPipelineError(message)
+    return f'"{text}"'
