@@ -32,23 +32,27 @@ class Flusher:
 
     def __init__(self, *, writers: int, metrics: LandingMetrics) -> None:
         self._pool = ThreadPoolExecutor(writers, thread_name_prefix="writer")
-        self._running: dict[str, tuple[Future[Flushed], int]] = {}
+        self._running: dict[str, tuple[Future[Flushed], Batch]] = {}
         self._metrics = metrics
         self._give_up = threading.Event()
 
     @property
     def bytes_under_way(self) -> int:
         """Memory held by batches that are being written."""
-        return sum(size for _, size in self._running.values())
+        return sum(batch.rows.nbytes for _, batch in self._running.values())
 
     def is_busy(self, topic: str) -> bool:
         """Whether a batch of this topic is under way."""
         return topic in self._running
 
+    def rows_under_way(self, topic: str) -> int:
+        """Rows of this topic that are being written."""
+        return self._running[topic][1].rows.num_rows if topic in self._running else 0
+
     def submit(self, topic: str, name: str, table: BronzeTable, batch: Batch) -> None:
         """Begin to write; the topic must not be busy."""
         future = self._pool.submit(self._write, topic, name, table, batch)
-        self._running[topic] = (future, batch.rows.nbytes)
+        self._running[topic] = (future, batch)
 
     def collect(self, timeout_seconds: float = 0) -> Iterator[Flushed]:
         """What has been finished, after waiting at most this long for a first one.

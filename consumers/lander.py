@@ -7,24 +7,26 @@ that ordinary lag tools work; nothing reads them back.
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow as pa
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from consumers.assignment import Assignment
 from consumers.buffer import FlushPolicy, TableBuffer
 from consumers.flusher import Flushed, Flusher
 from consumers.maintenance import Maintenance
 from consumers.metrics import LandingMetrics
 from consumers.records import to_arrow
 from consumers.tables import LandingTables
-from lakehouse.coordinates import Span, TopicPartition
+from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 
 _POLL_ROWS = 10_000
 _POLL_SECONDS = 0.1
+_LAG_SECONDS = 1.0
 _SETTLE_SECONDS = 8.0
 _BROKER_TIMEOUT_SECONDS = 10.0
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
@@ -39,21 +41,6 @@ class LanderOptions:
     flush: FlushPolicy
     memory_bytes: int
     accept_loss: bool = False
-
-
-@dataclass(slots=True)
-class _Assigned:
-    """Partitions this lander owns, and the position that each is polled from next."""
-
-    positions: dict[TopicPartition, int] = field(default_factory=dict)
-    ends: dict[TopicPartition, int] = field(default_factory=dict)
-    """Where the partition was seen to end: transaction markers move it beyond the last record."""
-
-    def find(self, topic: str, number: int) -> TopicPartition | None:
-        for partition in self.positions:
-            if partition.topic == topic and partition.partition == number:
-                return partition
-        return None
 
 
 class Lander:
@@ -74,7 +61,8 @@ class Lander:
         self._metrics = metrics
         self._maintenance = maintenance
         self._options = options
-        self._assigned = _Assigned()
+        self._assigned = Assignment()
+        self._lag_measured = 0.0
         self._buffers: dict[str, TableBuffer] = {}
         self._paused = False
         self._failure: PipelineError | None = None
@@ -104,6 +92,7 @@ class Lander:
                 self._settle(0)
                 self._flush_due()
                 self._hold_memory()
+                self._measure_lag()
         except PipelineError as error:
             self._failure = error
         self._finish()
@@ -135,19 +124,7 @@ class Lander:
                 self._buffer(topic, chunk)
 
     def _buffer(self, topic: str, chunk: pa.RecordBatch) -> None:
-        ends = (
-            pa.Table.from_batches([chunk.select(["_partition", "_offset"])])
-            .group_by("_partition")
-            .aggregate([("_offset", "max")])
-        )
-        spans = {}
-        for number, last in zip(ends[0].to_pylist(), ends[1].to_pylist(), strict=True):
-            partition = self._assigned.find(topic, number)
-            if partition is None:
-                message = f"{topic}[{number}]: polled a record of a partition that is not assigned"
-                raise StopPipelineError(message)
-            spans[partition] = Span(start=self._assigned.positions[partition], stop=last + 1)
-            self._assigned.positions[partition] = last + 1
+        spans = self._assigned.advance(topic, chunk)
         self._buffers.setdefault(topic, TableBuffer()).add(chunk, spans, time.monotonic())
 
     def _flush_due(self) -> None:
@@ -182,19 +159,19 @@ class Lander:
             self._tell_group(flushed)
 
     def _go_back(self, partition: TopicPartition, position: int) -> None:
-        if partition not in self._assigned.positions:
+        if partition not in self._assigned:
             return
         _log.warning("gap", partition=str(partition), seek=position)
         if partition.topic in self._buffers:
             self._buffers[partition.topic].drop(partition)
-        self._assigned.positions[partition] = position
+        self._assigned.add({partition: position})
         self._consumer.seek(KafkaPartition(partition.topic, partition.partition, position))
 
     def _tell_group(self, flushed: Flushed) -> None:
         offsets = [
             KafkaPartition(p.topic, p.partition, last + 1)
             for p, last in flushed.outcome.landed.items()
-            if p in self._assigned.positions
+            if p in self._assigned
         ]
         try:
             if offsets:
@@ -240,17 +217,22 @@ class Lander:
         if rows.num_rows:
             oldest = rows["_timestamp"].chunk(0)[0].value / 1e6
             self._metrics.freshness.labels(table).set(max(0.0, time.time() - oldest))
-        self._metrics.lag.labels(table).set(self._lag(flushed.topic))
 
-    def _lag(self, topic: str) -> int:
-        lag = 0
-        for partition, position in self._assigned.positions.items():
-            if partition.topic == topic:
-                place = KafkaPartition(topic, partition.partition)
-                _, end = self._consumer.get_watermark_offsets(place, cached=True)
-                lag += max(0, end - max(position, self._assigned.ends.get(partition, 0)))
-        buffer = self._buffers.get(topic)
-        return lag + (buffer.rows if buffer else 0)
+    def _measure_lag(self) -> None:
+        now = time.monotonic()
+        if now - self._lag_measured < _LAG_SECONDS:
+            return
+        self._lag_measured = now
+        for topic in self._assigned.topics():
+            lag = self._assigned.lag(topic, self._end)
+            buffer = self._buffers.get(topic)
+            lag += (buffer.rows if buffer else 0) + self._flusher.rows_under_way(topic)
+            self._metrics.lag.labels(self._tables[topic].name).set(lag)
+
+    def _end(self, partition: TopicPartition) -> int:
+        place = KafkaPartition(partition.topic, partition.partition)
+        _, end = self._consumer.get_watermark_offsets(place, cached=True)
+        return max(0, end)
 
     def _on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         wanted: dict[str, list[int]] = {}
@@ -260,7 +242,7 @@ class Lander:
         if positions is None:
             consumer.incremental_assign([])
             return
-        self._assigned.positions |= positions
+        self._assigned.add(positions)
         consumer.incremental_assign(
             [KafkaPartition(p.topic, p.partition, start) for p, start in positions.items()]
         )
@@ -312,8 +294,7 @@ class Lander:
             partition = self._assigned.find(place.topic, place.partition)
             if partition is None:
                 continue
-            del self._assigned.positions[partition]
-            self._assigned.ends.pop(partition, None)
+            self._assigned.remove(partition)
             if place.topic in self._buffers:
                 self._buffers[place.topic].drop(partition)
 
@@ -345,7 +326,7 @@ class Lander:
     def _see_end(self, message: Message) -> None:
         partition = self._assigned.find(message.topic() or "", message.partition() or 0)
         if partition is not None:
-            self._assigned.ends[partition] = message.offset() or 0
+            self._assigned.see_end(partition, message.offset() or 0)
 
     def _check_position(self, message: Message) -> None:
         """The broker no longer has, or does not have yet, the position asked for."""

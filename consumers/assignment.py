@@ -1,0 +1,73 @@
+"""The partitions that a lander owns, and how far it has polled each."""
+
+from collections.abc import Callable, Mapping
+
+import pyarrow as pa
+
+from lakehouse.coordinates import Span, TopicPartition
+from lakehouse.errors import StopPipelineError
+
+
+class Assignment:
+    """Positions by partition; a partition that is not in it is not ours."""
+
+    def __init__(self) -> None:
+        self._positions: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
+
+    def __contains__(self, partition: TopicPartition) -> bool:
+        """Whether the partition is ours."""
+        return partition in self._positions
+
+    def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Own these partitions, polled from these positions on."""
+        self._positions.update(positions)
+
+    def remove(self, partition: TopicPartition) -> None:
+        """Own it no longer."""
+        del self._positions[partition]
+        self._ends.pop(partition, None)
+
+    def find(self, topic: str, number: int) -> TopicPartition | None:
+        """The partition of ours with this name and number."""
+        for partition in self._positions:
+            if partition.topic == topic and partition.partition == number:
+                return partition
+        return None
+
+    def advance(self, topic: str, chunk: pa.RecordBatch) -> dict[TopicPartition, Span]:
+        """Step over the records of `chunk`, and return the positions stepped over.
+
+        Raises:
+            StopPipelineError: a record is of a partition that is not ours.
+        """
+        ends = (
+            pa.Table.from_batches([chunk.select(["_partition", "_offset"])])
+            .group_by("_partition")
+            .aggregate([("_offset", "max")])
+        )
+        spans = {}
+        for number, last in zip(ends[0].to_pylist(), ends[1].to_pylist(), strict=True):
+            partition = self.find(topic, number)
+            if partition is None:
+                message = f"{topic}[{number}]: polled a record of a partition that is not assigned"
+                raise StopPipelineError(message)
+            spans[partition] = Span(start=self._positions[partition], stop=last + 1)
+            self._positions[partition] = last + 1
+        return spans
+
+    def see_end(self, partition: TopicPartition, position: int) -> None:
+        """Note where it ends: transaction markers move the end beyond the last record."""
+        self._ends[partition] = position
+
+    def lag(self, topic: str, end_of: Callable[[TopicPartition], int]) -> int:
+        """Offsets of this topic between what was polled and the ends that `end_of` tells."""
+        return sum(
+            max(0, end_of(partition) - max(position, self._ends.get(partition, 0)))
+            for partition, position in self._positions.items()
+            if partition.topic == topic
+        )
+
+    def topics(self) -> set[str]:
+        """Topics of which some partition is ours."""
+        return {partition.topic for partition in self._positions}
