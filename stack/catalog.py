@@ -16,7 +16,7 @@ from stack.program import Port, Program, Service
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
 """Other people's programs."""
-DEFAULT = SERVERS
+DEFAULT = (*SERVERS, "lander")
 """What `up` starts when nothing is named."""
 
 

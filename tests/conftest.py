@@ -1,0 +1,45 @@
+"""What all tests share: the stack they run on, their options, and that a skip is a failure."""
+
+import signal
+
+import pytest
+
+from tests.stacks import StackForTests, new_stack
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults")
+    group.addoption("--rounds", type=int, default=2, help="Rounds of each fault.")
+    group.addoption("--seed", type=int, default=None, help="Seed of the faults' random moments.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Whoever ends the tests with TERM ends their stack, too: fixtures clean up on an interrupt.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _skipped.append(report.nodeid)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped:
+        _skipped.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A test that was skipped has proved nothing."""
+    if _skipped and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+_skipped: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def stack() -> StackForTests:
+    """The real services, started once for all tests, without a lander: tests run their own."""
+    with new_stack() as found:
+        found.up("oltp", "warehouse", "kafka", "connect", "minio")
+        yield found
