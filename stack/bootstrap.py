@@ -32,7 +32,9 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
         prepare(oltp_dsn(config.oltp, secrets, role="admin"), config.connect)
 
     def connector() -> None:
-        apply(config.connect, config.oltp, config.stack.connect_secrets_path)
+        secrets_file = config.stack.connect_secrets_path
+        # A short wait, repeated: whoever starts the stack can interrupt it.
+        apply(config.connect, config.oltp, secrets_file, timeout_seconds=5)
 
     return (
         Step(service="oltp", name="roles", do=lambda: prepare_oltp(config.oltp, secrets)),

@@ -140,7 +140,7 @@ class _Catalog:
         return Service(
             program=server.program(),
             title="the lake's object store",
-            url=f"{settings.url} (console http://{settings.host}:{console_port})",
+            url=f"{settings.url}, console :{console_port}",
             ports=(
                 Port(variable="MINIO_PORT", host=settings.host, number=settings.port),
                 Port(variable="MINIO_CONSOLE_PORT", host=settings.host, number=console_port),
@@ -158,7 +158,7 @@ class _Catalog:
             name="lander",
             command=(sys.executable, "-m", "lakehouse.cli", "land"),
             directory=self.data.root,
-            environment=settings_in_environment() | where,
+            environment={**settings_in_environment(), **where},
             is_ours=True,
             # It flushes what it holds and leaves its group, within ten seconds.
             stop_seconds=15,

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rich.console import Console
-
+from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from stack.account import service_account
 from stack.bootstrap import steps
@@ -21,11 +20,11 @@ from stack.layout import Cache, Data, StackConfig
 from stack.orphans import stop_orphans
 from stack.preflight import check_places, check_ports
 from stack.program import Service, with_needs
-from stack.progress import Steps
+from stack.progress import Steps, silent
 from stack.starter import Starter
 from stack.supervision import ProgramState, Supervisor
 
-_STOPPED = ProgramState(state="STOPPED", pid=None, uptime_seconds=None, exit_status=None)
+_STOPPED = ProgramState(state="STOPPED", pid=None, uptime_seconds=None, problem="")
 _OURS = ("run", "log", "secrets.json", "secrets.part")
 
 
@@ -64,12 +63,12 @@ class Stack:
         Raises:
             StopPipelineError: what keeps the stack from being ready, and what to try.
         """
+        wanted = [self._services[name] for name in with_needs(names or DEFAULT, self._services)]
+        progress = progress or silent()
         os.umask(0o022)  # servers that run as another user read what is written here
-        progress = progress or Steps()
         check_places(self.config.stack, self._account)
         install(self.cache, progress, uv=self.config.stack.uv)
         with self._alone():
-            wanted = [self._services[n] for n in with_needs(names or DEFAULT, self._services)]
             self._supervise(wanted, progress)
             self._start_all(wanted, progress)
 
@@ -115,9 +114,8 @@ class Stack:
     def start(self, name: str) -> None:
         """Start one service that was stopped, and wait until it is ready."""
         service = self._services[name]
-        with Steps(Console(quiet=True)) as silent:
-            starter = Starter(self._supervisor, self.data, self.config.stack, silent)
-            starter.start(service, (), ())
+        starter = Starter(self._supervisor, self.data, self.config.stack, silent())
+        starter.start(service, (), ())
 
     def stop(self, name: str) -> None:
         """Stop one service; supervisor leaves it down."""
@@ -142,12 +140,19 @@ class Stack:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold this data directory: two commands at once would start the same thing twice."""
-        self.data.root.mkdir(parents=True, exist_ok=True)
-        self.data.log.mkdir(exist_ok=True)
-        self.data.run.mkdir(exist_ok=True)
-        self.data.run.chmod(0o711)
-        with locked(self.data.run / "lock"):
-            yield
+        try:
+            self.data.root.mkdir(parents=True, exist_ok=True)
+            self.data.log.mkdir(exist_ok=True)
+            self.data.run.mkdir(exist_ok=True)
+            self.data.run.chmod(0o711)
+            with locked(self.data.run / "lock"):
+                yield
+        except OSError as error:
+            message = (
+                f"{self.data.root} cannot hold the stack's data: {error}. Make room or give "
+                "yourself write access, or set STACK_DATA_DIR to another place."
+            )
+            raise StopPipelineError(message) from error
 
     def _supervise(self, wanted: Sequence[Service], progress: Steps) -> None:
         """Have supervisor run, with the configuration of now; what has changed is stopped."""
@@ -195,7 +200,7 @@ def _status(service: Service, states: Mapping[str, ProgramState], data: Data) ->
         service=service.name,
         title=service.title,
         state=state.state,
-        is_ready=state.is_running and service.probe(),
+        is_ready=state.is_alive and service.probe(),
         pid=state.pid,
         uptime_seconds=state.uptime_seconds,
         ports=tuple(port.number for port in service.ports),

@@ -1,8 +1,9 @@
 """What could go wrong at a start and can be known before: access, disk, ports, addresses."""
 
 import ipaddress
+import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import StackSettings, open_to_all
@@ -10,9 +11,6 @@ from stack.account import Account
 from stack.disk import existing_parent, require_space
 from stack.net import holder_of, is_free
 from stack.program import Service
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _DATA_MB = 2_000
 
@@ -24,6 +22,7 @@ def check_places(settings: StackSettings, account: Account) -> None:
         StopPipelineError: which one, and what to do.
     """
     require_space(settings.data_dir, _DATA_MB, variable="STACK_DATA_DIR")
+    _check_owner(settings.data_dir)
     if account.name is None:
         return
     places: dict[str, Path] = {
@@ -38,6 +37,15 @@ def check_places(settings: StackSettings, account: Account) -> None:
                 "STACK_SERVICE_USER, or run as an ordinary user."
             )
             raise StopPipelineError(message)
+
+
+def _check_owner(data_dir: Path) -> None:
+    if data_dir.exists() and data_dir.stat().st_uid != os.geteuid():
+        message = (
+            f"{data_dir} belongs to another user, who has run the stack there. Run as that user, "
+            "or set STACK_DATA_DIR to a place of your own."
+        )
+        raise StopPipelineError(message)
 
 
 def check_ports(services: Iterable[Service]) -> None:

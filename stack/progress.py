@@ -10,6 +10,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.progress import TaskID as Task
 
 
+def silent() -> "Steps":
+    """Steps that nobody is told of."""
+    return Steps(Console(quiet=True))
+
+
 class Steps:
     """Named steps that go on at the same time. Any thread may report."""
 

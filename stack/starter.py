@@ -113,8 +113,9 @@ class Starter:
     def _not_ready(self, service: Service, state: ProgramState, what: str) -> str:
         log = self._data.log_of(service.name)
         lines = "".join(f"  {line}\n" for line in last_lines(log, _LOG_LINES)) or "  (empty)\n"
+        why = f" ({state.problem})" if state.problem else ""
         return (
-            f"{service.name} ({service.title}) {what}; its state is {state.state}. "
+            f"{service.name} ({service.title}) {what}; its state is {state.state}{why}. "
             f"The last lines of {log}:\n{lines}"
             f"Look at ./pipeline logs {service.name} -n 100; then ./pipeline up again. A slow "
             "machine may need a greater STACK_START_TIMEOUT_SECONDS; ./pipeline reset starts anew."

@@ -36,12 +36,8 @@ class ProgramState:
     state: str
     pid: int | None
     uptime_seconds: int | None
-    exit_status: int | None
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it has stayed up for as long as a good start takes."""
-        return self.state == "RUNNING"
+    problem: str
+    """Why it could not be started, if it could not."""
 
     @property
     def is_alive(self) -> bool:
@@ -232,7 +228,7 @@ def _state(row: dict[str, Any]) -> ProgramState:
         state=row["statename"],
         pid=pid,
         uptime_seconds=row["now"] - row["start"] if pid else None,
-        exit_status=row["exitstatus"] if row["stop"] else None,
+        problem=row["spawnerr"],
     )
 
 

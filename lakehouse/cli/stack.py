@@ -1,11 +1,12 @@
 """Commands that start, stop and show the services."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
-from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+from lakehouse.cli.output import Format, FormatOption, err_console, print_json, print_rows
 
 app = typer.Typer(rich_help_panel="Stack")
 
@@ -26,10 +27,9 @@ def up(services: ServicesArgument = None) -> None:
     stack = Stack()
     with Steps(err_console) as progress:
         stack.up(services or (), progress=progress)
-    rows = [
-        {"service": s.service, "at": s.url, "what": s.title} for s in stack.status() if s.is_ready
-    ]
-    print_rows(rows)
+    found = [row for row in stack.status() if row.is_ready]
+    print_rows([{"service": row.service, "what": row.title, "at": row.url} for row in found])
+    err_console.print(f"Passwords: {stack.config.stack.secrets_path}", soft_wrap=True)
 
 
 @app.command()
@@ -40,8 +40,10 @@ def down() -> None:
     """
     from stack.control import Stack
 
-    Stack().down()
-    err_console.print("down")
+    stack = Stack()
+    with err_console.status("stopping"):
+        stack.down()
+    err_console.print(f"Stopped. The data stays in {stack.data.root}", soft_wrap=True)
 
 
 @app.command()
@@ -52,11 +54,23 @@ def status(output: FormatOption = Format.TABLE) -> None:
     """
     from stack.control import Stack
 
-    rows = [asdict(row) for row in Stack().status()]
+    found = Stack().status()
     if output is Format.JSON:
-        print_json(rows)
-    else:
-        print_rows([row | {"ports": " ".join(map(str, row["ports"]))} for row in rows])
+        print_json([asdict(row) for row in found])
+        return
+    rows = [
+        {
+            "service": row.service,
+            "state": row.state.lower(),
+            "ready": row.is_ready,
+            "pid": str(row.pid or "-"),
+            "up for": str(timedelta(seconds=row.uptime_seconds or 0)),
+            "ports": " ".join(map(str, row.ports)),
+            "log": row.log,
+        }
+        for row in found
+    ]
+    print_rows(rows)
 
 
 @app.command()
@@ -91,5 +105,6 @@ def reset(
     stack = Stack()
     if not yes:
         typer.confirm(f"Delete all data in {stack.data.root}?", abort=True, err=True)
-    stack.reset()
-    console.print(f"deleted {stack.data.root}")
+    with err_console.status("stopping and deleting"):
+        stack.reset()
+    err_console.print(f"Deleted the data in {stack.data.root}", soft_wrap=True)

@@ -67,7 +67,8 @@ def _database(connection: psycopg.Connection, database: str, *, owner: str) -> N
         statement = sql.SQL("create database {} owner {}")
         connection.execute(statement.format(name, sql.Identifier(owner)))
     # Whoever is not named may not even connect.
-    connection.execute(sql.SQL("revoke all on database {} from public").format(name))
+    closed = sql.SQL("revoke all on database {}, postgres, template1 from public")
+    connection.execute(closed.format(name))
 
 
 def _let_in(connection: psycopg.Connection, database: str, roles: list[str]) -> None:
