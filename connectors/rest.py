@@ -9,8 +9,8 @@ import httpx
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _TIMEOUT_SECONDS = 20
-_RETRY_STATUS = (409, 500, 503)
-"""Connect answers so while its workers rebalance or start."""
+_RETRY_STATUS = (404, 409, 500, 503)
+"""Connect answers so while it starts (a PUT is not found then) or its workers rebalance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,8 @@ class ConnectApi:
 
     def config(self) -> dict[str, str] | None:
         """The configuration in force; None before the first."""
-        response = self._request("GET", f"/connectors/{self.name}/config")
-        return None if response.status_code == httpx.codes.NOT_FOUND else dict(response.json())
+        config: dict[str, str] | None = self._get("config")
+        return config
 
     def put_config(self, config: Mapping[str, str]) -> None:
         """Create the connector, or change it; Connect restarts its task."""
@@ -57,17 +57,26 @@ class ConnectApi:
 
     def state(self) -> ConnectorState | None:
         """The state of connector and task; None when there is no such connector yet."""
-        response = self._request("GET", f"/connectors/{self.name}/status")
-        if response.status_code == httpx.codes.NOT_FOUND:
-            return None
-        return read_state(response.json())
+        status = self._get("status")
+        return None if status is None else read_state(status)
 
     def restart_failed(self) -> None:
         """Restart what has failed."""
         query = {"includeTasks": "true", "onlyFailed": "true"}
         self._request("POST", f"/connectors/{self.name}/restart", params=query)
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401
+    def _get(self, what: str) -> Any | None:  # noqa: ANN401
+        response = self._request("GET", f"/connectors/{self.name}/{what}", absent_is_fine=True)
+        return None if response.status_code == httpx.codes.NOT_FOUND else response.json()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        absent_is_fine: bool = False,
+        **options: Any,  # noqa: ANN401
+    ) -> httpx.Response:
         try:
             response = self._client.request(method, path, **options)
         except httpx.TransportError as error:
@@ -76,7 +85,8 @@ class ConnectApi:
                 "Is it up? ./pipeline status"
             )
             raise RetryLaterError(message) from error
-        if response.is_success or response.status_code == httpx.codes.NOT_FOUND:
+        is_absent = absent_is_fine and response.status_code == httpx.codes.NOT_FOUND
+        if response.is_success or is_absent:
             return response
         raise _refusal(response)
 
