@@ -5,6 +5,7 @@ create table if not exists public.order_lines (
     order_id bigint not null references public.orders (order_id) on delete cascade,
     line_number integer not null check (line_number > 0),
     product_id bigint not null references public.products (product_id),
+    warehouse_code text not null,
     quantity integer not null,
     unit_price_amount numeric(12, 2) not null check (unit_price_amount >= 0),
     line_total_amount numeric(12, 2) not null check (line_total_amount >= 0),

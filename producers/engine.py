@@ -1,0 +1,63 @@
+"""Runs the shop's agenda up to a moment, an order count or a size, whichever comes first."""
+
+from dataclasses import dataclass
+from random import Random
+
+from producers.catalogue import Catalogue
+from producers.demand import Clock
+from producers.dirt import Dirtier
+from producers.keys import Keys
+from producers.shop import Shop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far to go at once.
+
+    Attributes:
+        until: events due later stay on the agenda.
+        orders: stop right after this order, counted from the shop's making; None is no limit.
+        changes: stop when there is this much to write.
+    """
+
+    until: float
+    orders: int | None
+    changes: int
+
+
+def make_shop(
+    *, seed: int, transactions: int, dirt_percent: float, base_currency: str, keys: Keys
+) -> Shop:
+    """A shop without anything in it yet.
+
+    The same seed makes the same pools of names; what is drawn from them differs between the runs
+    on one shop, of which `transactions`, those done so far, tells.
+    """
+    return Shop(
+        catalogue=Catalogue(seed),
+        random=Random(f"shop/{seed}/{transactions}"),  # noqa: S311
+        dirtier=Dirtier(Random(f"dirt/{seed}/{transactions}"), percent=dirt_percent),  # noqa: S311
+        keys=keys,
+        base_currency=base_currency,
+    )
+
+
+def advance(shop: Shop, clock: Clock, limits: Limits) -> bool:
+    """Let events happen; what they change is in `shop.changes`.
+
+    Where this stops makes no difference to what happens, only to how it is cut into transactions.
+
+    Returns:
+        Whether all events due have happened; False if a limit other than `until` came first.
+    """
+    agenda, keys = shop.agenda, shop.keys
+    while (next_moment := agenda.next_moment) is not None and next_moment <= limits.until:
+        if shop.orders_placed == limits.orders or shop.changes.count >= limits.changes:
+            return False
+        if keys.is_low:
+            return False
+        shop.moment, event = agenda.take()
+        shop.now = clock.instant(shop.moment)
+        event()
+        shop.changes.last_instant = shop.now
+    return True

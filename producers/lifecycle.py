@@ -1,0 +1,247 @@
+"""What becomes of an order after it is placed: each step is a later update.
+
+    placed ─▶ paid ─▶ packed ─▶ shipped ─▶ delivered ─▶ returned ─▶ refunded
+       └▶ cancelled ◀─┘ (and refunded, if it was paid)
+
+A step draws the next one, so an order found in the database goes on from its status.
+"""
+
+from collections.abc import Callable
+
+from producers.money import add_up, amount
+from producers.rows import InteractionRow, PaymentRow
+from producers.shop import OpenOrder, Shop
+from producers.stock import move_stock, promise
+
+NEXT_STATUSES: dict[str, frozenset[str]] = {
+    "placed": frozenset({"paid", "cancelled"}),
+    "paid": frozenset({"packed", "cancelled"}),
+    "packed": frozenset({"shipped"}),
+    "shipped": frozenset({"delivered"}),
+    "delivered": frozenset({"returned"}),
+    "returned": frozenset({"refunded"}),
+    "cancelled": frozenset({"refunded"}),
+    "refunded": frozenset(),
+}
+"""Which status may follow which."""
+
+_MINUTE = 1 / 1440
+_HOUR = 1 / 24
+
+
+def begin_payment(shop: Shop, order: OpenOrder) -> None:
+    """Ask for the money of an order that was just placed; some customers change it before."""
+    _insert_payment(shop, order, "payment")
+    wait = shop.random.uniform(0.5, 12) * _MINUTE
+    if shop.chance(0.04):
+        shop.after(wait, change_order, order)
+        wait *= 2
+    shop.after(wait, settle, order)
+
+
+def change_order(shop: Shop, order: OpenOrder) -> None:
+    """The customer takes a line out, or wants one unit less, before paying."""
+    if len(order.lines) > 1:
+        line = order.lines.pop()
+        shop.changes.delete("order_lines", line.order_line_id)
+        promise(shop, line.product, line.warehouse, -line.quantity)
+    elif order.lines[0].quantity > 1:
+        line = order.lines[0]
+        line.quantity -= 1
+        shop.changes.update(
+            "order_lines",
+            line.order_line_id,
+            quantity=line.quantity,
+            line_total_amount=amount(line.total_cents),
+            updated_at=shop.now,
+        )
+        promise(shop, line.product, line.warehouse, -1)
+    else:
+        return
+    _update_totals(shop, order)
+
+
+def settle(shop: Shop, order: OpenOrder) -> None:
+    """The payment goes through, or it fails, or nothing comes."""
+    draw = shop.random.random()
+    if draw < 0.93:
+        _pay(shop, order)
+        return
+    _update_payment(shop, order, "failed")
+    if draw < 0.98:
+        _insert_payment(shop, order, "payment")
+        shop.after(shop.random.uniform(1, 30) * _MINUTE, settle, order)
+    else:
+        _set_status(shop, order, "cancelled")
+        for line in order.lines:
+            promise(shop, line.product, line.warehouse, -line.quantity)
+        _close(order)
+
+
+def after_payment(shop: Shop, order: OpenOrder) -> None:
+    """Decide how a paid order goes on."""
+    if shop.chance(0.02):
+        shop.after(shop.random.uniform(0.2, 3) * _HOUR, _cancel_paid, order)
+    else:
+        shop.after(shop.random.uniform(1, 10) * _HOUR, _pack, order)
+
+
+def after_packing(shop: Shop, order: OpenOrder) -> None:
+    """A packed order waits for the carrier."""
+    shop.after(shop.random.uniform(2, 20) * _HOUR, _ship, order)
+
+
+def after_shipping(shop: Shop, order: OpenOrder) -> None:
+    """A shipped order is on its way for some days."""
+    shop.after(shop.random.uniform(1, 4), _deliver, order)
+
+
+def begin_refund(shop: Shop, order: OpenOrder) -> None:
+    """Give the money back, some time later."""
+    shop.after(shop.random.uniform(0.1, 0.5), _order_refund, order)
+
+
+def settle_refund(shop: Shop, order: OpenOrder) -> None:
+    """The bank confirms a refund."""
+    shop.after(shop.random.uniform(0.1, 1), _refund, order)
+
+
+RESUME: dict[str, Callable[[Shop, OpenOrder], None]] = {
+    "placed": settle,
+    "paid": after_payment,
+    "packed": after_packing,
+    "shipped": after_shipping,
+    "returned": begin_refund,
+    "cancelled": begin_refund,
+}
+"""How an open order goes on from its status."""
+
+
+def _pay(shop: Shop, order: OpenOrder) -> None:
+    _update_payment(shop, order, "captured")
+    _set_status(shop, order, "paid")
+    for line in order.lines:
+        move_stock(
+            shop, line.product, line.warehouse, -line.quantity, "sale", order_id=order.order_id
+        )
+    after_payment(shop, order)
+
+
+def _pack(shop: Shop, order: OpenOrder) -> None:
+    _set_status(shop, order, "packed")
+    after_packing(shop, order)
+
+
+def _ship(shop: Shop, order: OpenOrder) -> None:
+    _set_status(shop, order, "shipped")
+    after_shipping(shop, order)
+
+
+def _deliver(shop: Shop, order: OpenOrder) -> None:
+    _set_status(shop, order, "delivered")
+    if shop.chance(0.12):
+        _review(shop, order)
+    if shop.chance(0.06):
+        shop.after(shop.random.uniform(1, 6), _return, order)
+    else:
+        _close(order)
+
+
+def _return(shop: Shop, order: OpenOrder) -> None:
+    _set_status(shop, order, "returned")
+    _put_back(shop, order)
+    begin_refund(shop, order)
+
+
+def _cancel_paid(shop: Shop, order: OpenOrder) -> None:
+    _set_status(shop, order, "cancelled")
+    _put_back(shop, order)
+    begin_refund(shop, order)
+
+
+def _order_refund(shop: Shop, order: OpenOrder) -> None:
+    _insert_payment(shop, order, "refund")
+    settle_refund(shop, order)
+
+
+def _refund(shop: Shop, order: OpenOrder) -> None:
+    _update_payment(shop, order, "captured")
+    _set_status(shop, order, "refunded")
+    _close(order)
+
+
+def _put_back(shop: Shop, order: OpenOrder) -> None:
+    for line in order.lines:
+        move_stock(
+            shop, line.product, line.warehouse, line.quantity, "return", order_id=order.order_id
+        )
+        promise(shop, line.product, line.warehouse, -line.quantity)
+
+
+def _set_status(shop: Shop, order: OpenOrder, status: str) -> None:
+    values = {"status": status, f"{status}_at": shop.now, "updated_at": shop.now}
+    shop.changes.update("orders", order.order_id, **values)
+
+
+def _update_totals(shop: Shop, order: OpenOrder) -> None:
+    order.totals = totals = add_up([line.total_cents for line in order.lines], order.tariff)
+    shop.changes.update(
+        "orders",
+        order.order_id,
+        subtotal_amount=amount(totals.subtotal_cents),
+        discount_amount=amount(totals.discount_cents),
+        tax_amount=amount(totals.tax_cents),
+        total_amount=amount(totals.total_cents),
+        base_total_amount=amount(totals.base_total_cents),
+        updated_at=shop.now,
+    )
+    if order.payment_id is not None:
+        total = amount(totals.total_cents)
+        shop.changes.update("payments", order.payment_id, amount=total, updated_at=shop.now)
+
+
+def _insert_payment(shop: Shop, order: OpenOrder, kind: str) -> None:
+    order.payment_id = shop.keys.take("payments")
+    row = PaymentRow(
+        payment_id=order.payment_id,
+        order_id=order.order_id,
+        kind=kind,
+        method=order.method,
+        status="pending",
+        amount=amount(order.totals.total_cents),
+        currency=order.tariff.currency,
+        provider_reference=f"{kind}-{shop.random.getrandbits(48):012x}",
+        created_at=shop.now,
+        updated_at=shop.now,
+    )
+    shop.changes.insert(row)
+
+
+def _update_payment(shop: Shop, order: OpenOrder, status: str) -> None:
+    if order.payment_id is not None:
+        shop.changes.update(
+            "payments", order.payment_id, status=status, settled_at=shop.now, updated_at=shop.now
+        )
+
+
+def _review(shop: Shop, order: OpenOrder) -> None:
+    customer = order.customer
+    row = InteractionRow(
+        interaction_id=shop.keys.take("interactions"),
+        customer_id=customer.customer_id if customer else None,
+        session_id=f"{shop.random.getrandbits(64):016x}",
+        product_id=order.lines[0].product.product_id,
+        interaction_type="review",
+        device=order.device,
+        referrer="email",
+        rating=shop.random.choice((1, 2, 3, 4, 4, 5, 5, 5)),
+        occurred_at=shop.now,
+        created_at=shop.now,
+        updated_at=shop.now,
+    )
+    shop.changes.insert(shop.dirtier.spoil(row, shop.changes))
+
+
+def _close(order: OpenOrder) -> None:
+    if order.customer is not None:
+        order.customer.busy -= 1

@@ -1,0 +1,157 @@
+"""Visitors: they look, fill carts, check out, or leave. One visit that buys is due per moment."""
+
+import math
+
+from producers.checkout import place_order
+from producers.rows import CustomerRow, InteractionRow
+from producers.shop import Customer, Product, Shop, Visit
+
+_MINUTE = 1 / 1440
+_LONGEST_VISIT = 25 * _MINUTE
+_CHANNELS = ("web", "web", "web", "mobile_app", "mobile_app", "marketplace", "phone")
+_DEVICES = {
+    "web": ("desktop", "desktop", "mobile", "mobile", "tablet"),
+    "mobile_app": ("mobile", "mobile", "mobile", "tablet"),
+    "marketplace": ("desktop", "mobile"),
+    "phone": ("phone",),
+}
+_REFERRERS = (None, None, None, "search", "search", "social", "newsletter", "ads", "affiliate")
+_BASKET_SIZES = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)
+_QUANTITIES = (1, 1, 1, 1, 1, 1, 2, 2, 3)
+
+
+def open_doors(shop: Shop) -> None:
+    """Let visitors come from now on."""
+    shop.at(shop.moment, _expect, math.ceil(shop.moment))
+
+
+def sign_up(shop: Shop) -> Customer:
+    """A new account; now and then, by mistake, a second one for the same person."""
+    place = shop.catalogue.place(shop.random)
+    row = shop.catalogue.customer(
+        shop.random, place, customer_id=shop.keys.take("customers"), at=shop.now
+    )
+    return add_account(shop, row, Customer(customer_id=row.customer_id, place=place))
+
+
+def add_account(shop: Shop, row: CustomerRow, customer: Customer) -> Customer:
+    """Store an account as it was typed, and remember it as it is."""
+    shop.changes.insert(shop.dirtier.spoil(row, shop.changes))
+    if shop.dirtier.makes_twin:
+        twin_id = shop.keys.take("customers")
+        shop.changes.insert(shop.dirtier.twin(row, twin_id, shop.changes))
+    shop.add_customer(customer)
+    return customer
+
+
+def _expect(shop: Shop, number: int) -> None:
+    """Plan the visit that buys in the moment `number`, and the next one."""
+    buys_at = number + shop.random.random()
+    begins_at = buys_at - shop.random.uniform(0.05, 1) * _LONGEST_VISIT * shop.day_length
+    shop.at(max(begins_at, shop.moment), _begin_purchase, buys_at)
+    if shop.chance(0.25):
+        shop.at(max(buys_at - _LONGEST_VISIT * shop.day_length, shop.moment), _browse)
+    earliest = number + 1 - _LONGEST_VISIT * shop.day_length
+    shop.at(max(earliest, shop.moment), _expect, number + 1)
+
+
+def _begin_purchase(shop: Shop, buys_at: float) -> None:
+    customer = sign_up(shop) if shop.chance(0.15) else shop.loyal_customer()
+    customer.busy += 1
+    visit = _visit(shop, customer)
+    for _ in range(shop.random.choice(_BASKET_SIZES)):
+        product = shop.popular_product()
+        if all(product is not chosen for chosen, _ in visit.basket):
+            visit.basket.append((product, shop.random.choice(_QUANTITIES)))
+    span = buys_at - shop.moment
+    for product, _ in visit.basket:
+        looks_at = shop.random.random() * 0.6
+        if shop.chance(0.55):
+            shop.at(shop.moment + looks_at * span, _look, visit, product)
+        if shop.chance(0.85):
+            shop.at(shop.moment + (looks_at + 0.2) * span, _fill_cart, visit, product)
+    if shop.chance(0.65):
+        shop.at(shop.moment + 0.9 * span, _go_to_checkout, visit)
+    shop.at(buys_at, _buy, visit, customer)
+
+
+def _look(shop: Shop, visit: Visit, product: Product) -> None:
+    _record(shop, visit, "view", product)
+
+
+def _fill_cart(shop: Shop, visit: Visit, product: Product) -> None:
+    _record(shop, visit, "cart", product)
+
+
+def _go_to_checkout(shop: Shop, visit: Visit) -> None:
+    _record(shop, visit, "checkout", None)
+
+
+def _buy(shop: Shop, visit: Visit, customer: Customer) -> None:
+    if place_order(shop, visit, customer):
+        _record(shop, visit, "purchase", None)
+    else:
+        # Everything was gone. Somebody else comes, or the rate asked for would not be held.
+        shop.at(shop.moment, _begin_purchase, shop.moment + 1)
+    customer.busy -= 1
+
+
+def _browse(shop: Shop) -> None:
+    """A visit that ends without an order."""
+    customer = shop.loyal_customer() if shop.chance(0.5) else None
+    visit = _visit(shop, customer)
+    if customer is not None:
+        customer.busy += 1
+    wait = 0.0
+    for _ in range(shop.random.choice((1, 1, 2, 3))):
+        product = shop.popular_product()
+        shop.after(wait, _look, visit, product)
+        wait += shop.random.uniform(0.2, 3) * _MINUTE
+        if shop.chance(0.25):
+            shop.after(wait, _abandon, visit, product)
+    shop.after(wait, _leave, visit)
+
+
+def _abandon(shop: Shop, visit: Visit, product: Product) -> None:
+    """A cart that is left standing; many are emptied later."""
+    interaction_id = _record(shop, visit, "cart", product)
+    if shop.chance(0.5):
+        shop.after(shop.random.uniform(0.2, 1), _empty_cart, interaction_id)
+
+
+def _empty_cart(shop: Shop, interaction_id: int) -> None:
+    shop.changes.delete("interactions", interaction_id)
+
+
+def _leave(_shop: Shop, visit: Visit) -> None:
+    if visit.customer is not None:
+        visit.customer.busy -= 1
+
+
+def _visit(shop: Shop, customer: Customer | None) -> Visit:
+    channel = shop.random.choice(_CHANNELS)
+    return Visit(
+        session_id=f"{shop.random.getrandbits(64):016x}",
+        device=shop.random.choice(_DEVICES[channel]),
+        referrer=shop.random.choice(_REFERRERS),
+        channel=channel,
+        customer=customer,
+    )
+
+
+def _record(shop: Shop, visit: Visit, kind: str, product: Product | None) -> int:
+    row = InteractionRow(
+        interaction_id=shop.keys.take("interactions"),
+        customer_id=visit.customer.customer_id if visit.customer else None,
+        session_id=visit.session_id,
+        product_id=product.product_id if product else None,
+        interaction_type=kind,
+        device=visit.device,
+        referrer=visit.referrer,
+        rating=None,
+        occurred_at=shop.now,
+        created_at=shop.now,
+        updated_at=shop.now,
+    )
+    shop.changes.insert(shop.dirtier.spoil(row, shop.changes))
+    return row.interaction_id

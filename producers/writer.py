@@ -1,0 +1,190 @@
+"""Writes transactions to the shop's database: each one once, through lost connections too.
+
+Every transaction also writes its own number to `ledger.progress`. When the answer to a commit is
+lost, the number found after reconnecting says whether it happened. An advisory lock, taken before
+that look, makes sure that the old session is gone and that nobody else simulates meanwhile.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Self, TypeVar
+
+import psycopg
+import structlog
+
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from producers.changes import Changes
+from producers.statements import Statements, Tally
+
+T = TypeVar("T")
+Connection = psycopg.Connection
+
+_LOCK = "select pg_try_advisory_lock(hashtext('producers.simulator'))"
+_PROGRESS = (
+    "select p.transactions, p.last_instant_at from ledger.progress as p where p.shop = 'shop'"
+)
+_ADVANCE = """
+insert into ledger.progress as p (shop, transactions, orders, last_instant_at)
+values ('shop', %(number)s, %(orders)s, %(last_instant)s)
+on conflict (shop) do update set
+transactions = excluded.transactions,
+orders = p.orders + excluded.orders,
+last_instant_at = greatest(p.last_instant_at, excluded.last_instant_at)
+where p.transactions = excluded.transactions - 1
+"""
+_RESERVE = "select nextval(pg_get_serial_sequence('public.' || %s, %s)) from generate_series(1, %s)"
+_SESSION = "-c timezone=UTC -c statement_timeout=300s -c lock_timeout=60s"
+_FIRST_PAUSE_SECONDS = 0.2
+
+log = structlog.get_logger()
+
+
+class ShopChangedError(RetryLaterError):
+    """Somebody else changed rows that the changes build on: load the shop again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the shop has come: transactions ever written, and the last instant in them."""
+
+    transactions: int
+    last_instant: datetime | None
+
+
+class Writer:
+    """The only session that simulates this shop."""
+
+    def __init__(self, dsn: str, *, longest_pause_seconds: float, stopping: Event) -> None:
+        self._dsn = dsn
+        self._longest_pause = longest_pause_seconds
+        self._stopping = stopping
+        self._connection, self._statements, self.progress = self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def write(self, changes: Changes) -> Tally:
+        """Commit `changes` once, however often the connection is lost.
+
+        Returns:
+            How many rows were changed.
+
+        Raises:
+            RetryLaterError: told to stop while the database was away.
+            ShopChangedError: rows they need are gone; nothing was written.
+            StopPipelineError: the database refuses, or somebody else wrote as the simulator.
+        """
+        number = self.progress.transactions + 1
+        tally: Tally = Counter()
+        while self.progress.transactions < number:
+            try:
+                with self._connection.transaction():
+                    tally = self._statements.apply(changes)
+                    self._advance(number, changes)
+                self.progress = Progress(transactions=number, last_instant=changes.last_instant)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self._reconnect(error)
+            except psycopg.IntegrityError as error:
+                message = f"Rows of the shop were changed beside the simulator: {error}"
+                raise ShopChangedError(message) from error
+            except psycopg.Error as error:
+                raise _refusal(error) from error
+        return tally
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Read through the writer's connection, again if it is lost meanwhile."""
+        while True:
+            try:
+                with self._connection.transaction():
+                    return work(self._connection)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self._reconnect(error)
+            except psycopg.Error as error:
+                raise _refusal(error) from error
+
+    def reserve(self, wanted: Mapping[str, tuple[str, int]]) -> dict[str, list[int]]:
+        """Take keys from sequences: for each table, its key column and how many."""
+        return self.run(
+            lambda connection: {
+                table: [key for (key,) in connection.execute(_RESERVE, [table, column, count])]
+                for table, (column, count) in wanted.items()
+            }
+        )
+
+    def _advance(self, number: int, changes: Changes) -> None:
+        values = {
+            "number": number,
+            "orders": len(changes.inserts["orders"]),
+            "last_instant": changes.last_instant,
+        }
+        if self._connection.execute(_ADVANCE, values).rowcount != 1:
+            message = (
+                f"ledger.progress is not at {number - 1}, where this simulator left it: somebody "
+                "else wrote to it. Start ./pipeline simulate again; it goes on from what is there."
+            )
+            raise StopPipelineError(message)
+
+    def _open(self) -> tuple[Connection, Statements, Progress]:
+        try:
+            opened = self._connect()
+        except psycopg.OperationalError as error:
+            message = f"The shop's database does not answer: {error}. Start it: ./pipeline up"
+            raise StopPipelineError(message) from error
+        except psycopg.Error as error:
+            raise _refusal(error) from error
+        if opened is None:
+            message = (
+                "Another simulator is writing to this shop; two would sell the same stock. "
+                "Stop that one first (Ctrl-C), or wait until it ends."
+            )
+            raise StopPipelineError(message)
+        return opened
+
+    def _reconnect(self, reason: Exception) -> None:
+        self._connection.close()
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            log.warning("database_away", reason=str(reason).strip(), retry_seconds=pause)
+            # Not in step with everybody else who lost the same database.
+            if self._stopping.wait(pause * random.uniform(0.8, 1.2)):  # noqa: S311
+                message = (
+                    "Told to stop while the shop's database was away. Start ./pipeline simulate "
+                    "again when it is back: it goes on from what was committed."
+                )
+                raise RetryLaterError(message) from reason
+            pause = min(2 * pause, self._longest_pause)
+            try:
+                opened = self._connect()
+            except psycopg.OperationalError as error:
+                reason = error
+                continue
+            if opened is not None:
+                self._connection, self._statements, self.progress = opened
+                log.info("database_back", transactions=self.progress.transactions)
+                return
+            reason = RuntimeError("our old session, or another simulator, still holds the lock")
+
+    def _connect(self) -> tuple[Connection, Statements, Progress] | None:
+        """A session that holds the lock; None if another one does."""
+        connection: Connection = psycopg.connect(self._dsn, autocommit=True, options=_SESSION)
+        row = connection.execute(_LOCK).fetchone()
+        if row is None or not row[0]:
+            connection.close()
+            return None
+        found = connection.execute(_PROGRESS).fetchone() or (0, None)
+        progress = Progress(transactions=found[0], last_instant=found[1])
+        return connection, Statements(connection), progress
+
+
+def _refusal(error: psycopg.Error) -> StopPipelineError:
+    return StopPipelineError(
+        f"The shop's database refuses: {error}. Is its schema the one of this version? "
+        "./pipeline up applies it."
+    )
