@@ -1,0 +1,339 @@
+"""Landing, on a real broker and a real object store: each test has topics and tables of its own."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+import uuid
+
+import httpx
+import polars as pl
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import NewPartitions, NewTopic
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from lakehouse.coordinates import bronze_table
+from lakehouse.kafka import QuietLog, admin_client, describe_topics
+from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, storage_options, table_uri
+from tests.stacks import free_ports
+
+pytestmark = pytest.mark.integration
+PATIENCE_SECONDS = 60
+
+
+class Shop:
+    """A topic prefix of its own, so that landers of different tests never meet."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.prefix = f"t{uuid.uuid4().hex[:10]}"
+        self.admin = admin_client(stack.kafka.bootstrap_servers)
+        self.producer = Producer(
+            {"bootstrap.servers": stack.kafka.bootstrap_servers}, logger=QuietLog()
+        )
+        self.options = storage_options(stack.minio, stack.secrets, user="admin")
+        self.landers = []
+
+    def topic(self, name="things", partitions=2):
+        topic = f"{self.prefix}.public.{self.prefix}{name}"
+        self.admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result()
+        return topic
+
+    def uri(self, topic):
+        return table_uri("bronze", bronze_table(topic))
+
+    def send(self, topic, count, *, first=0, partition=0):
+        for n in range(first, first + count):
+            self.producer.produce(topic, b"v%d" % n, key=b"k%d" % n, partition=partition)
+        assert self.producer.flush(30) == 0
+
+    def land(self, *arguments, **settings):
+        mine = {
+            "CONNECT_TOPIC_PREFIX": self.prefix,
+            "LANDING_GROUP_ID": self.prefix,
+            "LANDING_FLUSH_SECONDS": "0.25",
+            "LANDING_METRICS_PORT": "0",
+        }
+        lander = self.stack.with_settings(**mine | settings).popen(
+            "land", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.landers.append(lander)
+        return lander
+
+    def table(self, topic):
+        return DeltaTable(self.uri(topic), storage_options=self.options)
+
+    def rows(self, topic):
+        with contextlib.suppress(Exception):
+            return pl.scan_delta(self.table(topic)).collect()
+        return pl.DataFrame(schema=["_partition", "_offset"])
+
+    def wait_for_rows(self, topic, count):
+        until(lambda: self.rows(topic).height >= count, f"{count} rows of {topic} in bronze")
+        rows = self.rows(topic)
+        assert rows.height == count
+        coordinates = rows.select("_topic_id", "_partition", "_offset")
+        assert coordinates.n_unique() == count
+        return rows
+
+    def close(self):
+        for lander in self.landers:
+            if lander.poll() is None:
+                lander.kill()
+            sys.stderr.write("\n".join(lander.communicate()))  # shown when a test fails
+
+
+def until(condition, what):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def shop(stack):
+    shop = Shop(stack)
+    yield shop
+    shop.close()
+
+
+def test_records_land_as_the_bytes_that_kafka_held(shop):
+    topic = shop.topic(partitions=1)
+    shop.producer.produce(
+        topic, b"\x00\xff not json", key=b"k", headers=[("h", b"\x01"), ("n", None)]
+    )
+    shop.producer.produce(topic, None, key=b"tombstone")
+    shop.producer.produce(topic, b"", key=None)
+    shop.producer.flush(30)
+    shop.land()
+    rows = shop.wait_for_rows(topic, 3).sort("_offset")
+    assert rows["value"].to_list() == [b"\x00\xff not json", None, b""]
+    assert rows["key"].to_list() == [b"k", b"tombstone", None]
+    assert rows["_headers"].to_list()[0] == [
+        {"key": "h", "value": b"\x01"},
+        {"key": "n", "value": None},
+    ]
+    assert rows["_offset"].to_list() == [0, 1, 2]
+    assert rows["_epoch"].unique().to_list() == [0]
+    described = describe_topics(shop.admin, [topic])[topic]
+    assert rows["_topic_id"].unique().to_list() == [described.topic_id]
+    assert (rows["_timestamp"].dt.date() == rows["_date"]).all()
+
+
+def test_topic_made_while_running_lands_without_a_restart(shop):
+    first = shop.topic("first")
+    shop.send(first, 10)
+    shop.land()
+    shop.wait_for_rows(first, 10)
+    second = shop.topic("second")
+    shop.send(second, 10)
+    shop.wait_for_rows(second, 10)
+
+
+def test_restart_goes_on_from_the_table_whatever_the_group_committed(shop):
+    topic = shop.topic()
+    shop.send(topic, 10)
+    lander = shop.land()
+    shop.wait_for_rows(topic, 10)
+    lander.kill()
+    lander.wait()
+    shop.send(topic, 10, first=10)
+    shop.land(LANDING_GROUP_ID=f"{shop.prefix}-another")
+    shop.wait_for_rows(topic, 20)
+
+
+def test_sigterm_flushes_what_was_polled_and_leaves_within_ten_seconds(shop):
+    topic = shop.topic()
+    shop.send(topic, 100)
+    lander = shop.land(LANDING_FLUSH_SECONDS="3600")
+    until(lambda: DeltaTable.is_deltatable(shop.uri(topic), shop.options), "assignment")
+    time.sleep(3)
+    lander.send_signal(signal.SIGTERM)
+    assert lander.wait(timeout=10) == 0
+    shop.wait_for_rows(topic, 100)
+
+
+def test_second_lander_shares_the_partitions_and_nothing_lands_twice(shop):
+    topic = shop.topic(partitions=4)
+    landers = [shop.land(), shop.land()]
+    for n in range(60):
+        shop.send(topic, 25, first=n * 25, partition=n % 4)
+        time.sleep(0.1)
+    shop.wait_for_rows(topic, 1500)
+    for lander in landers:
+        lander.send_signal(signal.SIGTERM)
+    logs = [lander.communicate(timeout=20)[1] for lander in landers]
+    for log in logs:
+        assigned = [line for line in log.splitlines() if '"event": "assigned"' in line]
+        assert any(topic in line for line in assigned), f"never had a partition:\n{log}"
+
+
+def test_zombie_stopped_past_its_session_lands_nothing_twice(shop):
+    topic = shop.topic(partitions=1)
+    shop.send(topic, 100)
+    zombie = shop.land(LANDING_SESSION_TIMEOUT_MS="6000", LANDING_FLUSH_SECONDS="2")
+    until(lambda: DeltaTable.is_deltatable(shop.uri(topic), shop.options), "assignment")
+    time.sleep(1)
+    zombie.send_signal(signal.SIGSTOP)
+    shop.land(LANDING_SESSION_TIMEOUT_MS="6000")
+    shop.wait_for_rows(topic, 100)
+    shop.send(topic, 100, first=100)
+    shop.wait_for_rows(topic, 200)
+    zombie.send_signal(signal.SIGCONT)
+    shop.send(topic, 100, first=200)
+    shop.wait_for_rows(topic, 300)
+    time.sleep(3)
+    shop.wait_for_rows(topic, 300)
+
+
+def expire(shop, topic, before):
+    partition = TopicPartition(topic, 0, before)
+    shop.admin.delete_records([partition])[partition].result()
+
+
+def stopped(lander):
+    out, err = lander.communicate(timeout=PATIENCE_SECONDS)
+    assert lander.returncode != 0, out
+    return " ".join(err.split())
+
+
+def test_retention_that_overtook_the_lander_stops_it_and_says_what_was_lost(shop):
+    topic = shop.topic()
+    shop.send(topic, 10)
+    lander = shop.land()
+    shop.wait_for_rows(topic, 10)
+    lander.send_signal(signal.SIGTERM)
+    lander.wait(timeout=10)
+    shop.send(topic, 10, first=10)
+    expire(shop, topic, 15)
+    message = stopped(shop.land())
+    assert "bronze needs offset 10, the broker's oldest is 15" in message
+    assert "--accept-loss" in message
+    shop.wait_for_rows(topic, 10)
+
+
+def test_accepted_loss_is_in_the_ledger_and_landing_goes_on_behind_it(shop):
+    topic = shop.topic()
+    shop.send(topic, 20)
+    expire(shop, topic, 15)
+    lander = shop.land("--accept-loss")
+    rows = shop.wait_for_rows(topic, 5)
+    assert sorted(rows["_offset"].to_list()) == [15, 16, 17, 18, 19]
+    lander.send_signal(signal.SIGTERM)
+    lander.wait(timeout=10)
+    ledger = pl.scan_delta(table_uri("bronze", LOSS_LEDGER), storage_options=shop.options)
+    lost = ledger.filter(pl.col("topic") == topic).collect()
+    assert lost.select("kind", "partition", "first_offset", "last_offset").rows() == [
+        ("expired", 0, 0, 14)
+    ]
+    shop.send(topic, 5, first=20)
+    shop.land()
+    shop.wait_for_rows(topic, 10)
+
+
+def test_retention_that_overtakes_a_running_lander_stops_it(shop):
+    topic = shop.topic(partitions=1)
+    shop.send(topic, 10)
+    lander = shop.land()
+    shop.wait_for_rows(topic, 10)
+    lander.send_signal(signal.SIGSTOP)
+    time.sleep(1)  # lets the fetch that is under way come back empty
+    shop.send(topic, 10, first=10)
+    expire(shop, topic, 20)
+    lander.send_signal(signal.SIGCONT)
+    shop.send(topic, 10, first=20)
+    assert "bronze needs offset" in stopped(lander)
+
+
+def test_recreated_topic_stops_the_lander_and_starts_an_epoch_once_accepted(shop):
+    topic = shop.topic()
+    shop.send(topic, 10)
+    lander = shop.land()
+    shop.wait_for_rows(topic, 10)
+    lander.send_signal(signal.SIGTERM)
+    lander.wait(timeout=10)
+    shop.admin.delete_topics([topic])[topic].result()
+    until(lambda: not describe_topics(shop.admin, [topic]), "the topic to be gone")
+    shop.admin.create_topics([NewTopic(topic, 2, 1)])[topic].result()
+    shop.send(topic, 4)
+    assert "the topic was recreated" in stopped(shop.land())
+    shop.land("--accept-loss")
+    rows = shop.wait_for_rows(topic, 14)
+    assert rows.group_by("_epoch").len().sort("_epoch").rows() == [(0, 10), (1, 4)]
+
+
+def test_topic_recreated_under_a_running_lander_stops_it(shop):
+    topic = shop.topic()
+    shop.send(topic, 10)
+    lander = shop.land()
+    shop.wait_for_rows(topic, 10)
+    shop.admin.delete_topics([topic])[topic].result()
+    until(lambda: not describe_topics(shop.admin, [topic]), "the topic to be gone")
+    shop.admin.create_topics([NewTopic(topic, 2, 1)])[topic].result()
+    shop.send(topic, 20)
+    assert "recreated" in stopped(lander)
+    assert shop.rows(topic).height == 10
+
+
+def test_repartitioned_topic_stops_the_lander(shop):
+    topic = shop.topic(partitions=2)
+    shop.send(topic, 10)
+    lander = shop.land()
+    shop.wait_for_rows(topic, 10)
+    lander.send_signal(signal.SIGTERM)
+    lander.wait(timeout=10)
+    shop.admin.create_partitions([NewPartitions(topic, 3)])[topic].result()
+    assert "had 2 partitions and has 3" in stopped(shop.land())
+
+
+def test_watermark_beyond_the_end_stops_the_lander(shop):
+    topic = shop.topic(partitions=1)
+    shop.send(topic, 10)
+    lander = shop.land()
+    shop.wait_for_rows(topic, 10)
+    lander.send_signal(signal.SIGTERM)
+    lander.wait(timeout=10)
+    app_id = describe_topics(shop.admin, [topic])[topic].partitions[0].app_id
+    write_deltalake(
+        shop.table(topic),
+        BRONZE_SCHEMA.empty_table(),
+        mode="append",
+        commit_properties=CommitProperties(app_transactions=[Transaction(app_id, 99)]),
+    )
+    assert "bronze has landed up to 99, but the topic ends at 10" in stopped(shop.land())
+    shop.land("--accept-loss")
+    # It goes on from the end as it is then: what is sent before belongs to the gap.
+    until(lambda: shop.table(topic).transaction_version(app_id) == 9, "the gap to be accepted")
+    shop.send(topic, 5, first=10)
+    rows = shop.wait_for_rows(topic, 15)
+    assert rows.filter(pl.col("_epoch") == 1)["_offset"].sort().to_list() == [10, 11, 12, 13, 14]
+
+
+def test_small_files_are_compacted_while_landing_and_no_row_is_lost(shop):
+    topic = shop.topic(partitions=1)
+    shop.land(LANDING_COMPACT_COMMITS="5")
+    for n in range(30):
+        shop.send(topic, 5, first=n * 5)
+        time.sleep(0.3)
+    shop.wait_for_rows(topic, 150)
+    until(lambda: len(shop.table(topic).file_uris()) < 12, "compaction")
+    shop.wait_for_rows(topic, 150)
+
+
+def test_metrics_tell_rows_lag_and_freshness_of_each_table(shop):
+    topic = shop.topic()
+    [port] = free_ports(1)
+    shop.send(topic, 10)
+    shop.land(LANDING_METRICS_PORT=str(port))
+    shop.wait_for_rows(topic, 10)
+    name = bronze_table(topic)
+
+    def metrics():
+        return httpx.get(f"http://127.0.0.1:{port}/metrics").text
+
+    until(lambda: f'landing_rows_total{{table="{name}"}} 10.0' in metrics(), "rows")
+    until(lambda: f'landing_lag_offsets{{table="{name}"}} 0.0' in metrics(), "lag")
+    assert f'landing_freshness_seconds{{table="{name}"}}' in metrics()
+    assert f'landing_commits_total{{table="{name}"}}' in metrics()
