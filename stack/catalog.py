@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 
+from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import settings_in_environment
 from stack.account import Account
@@ -162,7 +163,8 @@ class _Catalog:
             is_ours=True,
             # It flushes what it holds and leaves its group, within ten seconds.
             stop_seconds=15,
-            start_seconds=3,
+            # What it stops for, a loss for one, is there again after a restart.
+            final_exit_status=StopPipelineError.exit_status,
         )
         return Service(
             program=program,

@@ -30,6 +30,8 @@ class Program:
     stop_seconds: int = 20
     start_seconds: int = 1
     """Dying sooner than this is a failed start."""
+    final_exit_status: int | None = None
+    """An end with this status is meant: it is not started again."""
     configuration: str = field(default="", repr=False)
     """What its configuration files say: another text is a reason to restart it."""
 

@@ -175,7 +175,7 @@ class Supervisor:
             "directory": program.directory,
             "environment": ",".join(f"{k}={_quoted(v)}" for k, v in sorted(environment.items())),
             "autostart": "false",
-            "autorestart": "true",
+            **_restart(program),
             "startsecs": program.start_seconds,
             "startretries": 10,
             "stopsignal": program.stop_signal,
@@ -220,6 +220,12 @@ class Supervisor:
             raise NotSupervisedError from error
         finally:
             transport.close()
+
+
+def _restart(program: Program) -> dict[str, object]:
+    if program.final_exit_status is None:
+        return {"autorestart": "true"}
+    return {"autorestart": "unexpected", "exitcodes": program.final_exit_status}
 
 
 def _state(row: dict[str, Any]) -> ProgramState:

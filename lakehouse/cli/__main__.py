@@ -24,7 +24,7 @@ for group in (demo, stack, simulate, connect, land, reconcile, develop):
 
 
 def main() -> None:
-    """Run the command; an error of ours is one message and exit status 1."""
+    """Run the command; an error of ours is one message and its exit status."""
     configure_logs()
     try:
         app(prog_name="./pipeline")
@@ -32,7 +32,7 @@ def main() -> None:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print("[bold red]Error[/] ", end="")
         console.print(str(error), markup=False)
-        sys.exit(1)
+        sys.exit(error.exit_status)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ def expire(shop, topic, before):
 
 def stopped(lander):
     out, err = lander.communicate(timeout=PATIENCE_SECONDS)
-    assert lander.returncode != 0, out
+    assert lander.returncode == 3, out
     return " ".join(err.split())
 
 
