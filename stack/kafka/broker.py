@@ -86,6 +86,7 @@ class Broker:
         )
 
     def _format(self) -> None:
+        # With "=", for an id may begin with a dash.
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = java_command(
             self.cache,
@@ -94,7 +95,7 @@ class Broker:
             heap_mb=128,
             arguments=(
                 *("format", "--ignore-formatted"),
-                *("--cluster-id", cluster_id, "--config", str(self._properties_file)),
+                *(f"--cluster-id={cluster_id}", "--config", str(self._properties_file)),
             ),
         )
         self.account.run(command, env={}, cwd=self.data.of("kafka"))
