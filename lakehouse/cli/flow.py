@@ -1,0 +1,201 @@
+"""How the changes flow: what each hop between the shop and bronze has done, asked now and then.
+
+Everything here is for the eye. A service that does not answer leaves its figures out.
+"""
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpx
+import psycopg
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from prometheus_client.parser import text_string_to_metric_families
+
+from lakehouse.errors import RetryLaterError
+from lakehouse.kafka import admin_client, captured_pattern, describe_topics, matching_topics
+from lakehouse.postgres import oltp_dsn
+from lakehouse.secrets import Secrets
+from stack.layout import StackConfig
+
+_TIMEOUT_SECONDS = 2
+_WINDOW_SECONDS = 5.0
+_SLOT_LAG = """
+select pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)
+from pg_replication_slots as s
+where s.slot_name = %s and s.confirmed_flush_lsn is not null
+"""
+_LATEST_ORDERS = """
+select
+    o.order_id,
+    o.ship_country,
+    o.channel,
+    o.status,
+    o.total_amount,
+    o.currency
+from public.orders as o
+order by o.order_id desc
+limit 6
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFlow:
+    """What the lander says of one bronze table. Rows since it started; lag in Kafka offsets."""
+
+    table: str
+    rows: int
+    rows_per_second: float
+    lag_offsets: int
+    freshness_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order as the shop has it at the moment."""
+
+    order_id: int
+    country: str
+    channel: str
+    status: str
+    total: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """One look at all hops; None or empty where nobody answered.
+
+    `offsets_per_second` counts what Kafka's log grew by, the marks of transactions included.
+    """
+
+    slot_lag_bytes: int | None = None
+    offsets_per_second: float | None = None
+    tables: tuple[TableFlow, ...] = ()
+    orders: tuple[Order, ...] = ()
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows that became readable in bronze."""
+        return sum(table.rows_per_second for table in self.tables)
+
+    @property
+    def lag_offsets(self) -> int:
+        """Offsets in Kafka that bronze has not got yet."""
+        return sum(table.lag_offsets for table in self.tables)
+
+    @property
+    def freshness_seconds(self) -> float | None:
+        """Age of the oldest record of the last commit, of the table that waited longest."""
+        return max((table.freshness_seconds for table in self.tables), default=None)
+
+
+@dataclass(slots=True)
+class _Rate:
+    """How fast a counter grows, over the last seconds."""
+
+    readings: deque[tuple[float, float]] = field(default_factory=deque)
+
+    def __call__(self, value: float) -> float:
+        now = time.monotonic()
+        if self.readings and value < self.readings[-1][1]:
+            self.readings.clear()  # whoever counts has started anew
+        self.readings.append((now, value))
+        while len(self.readings) > 2 and now - self.readings[0][0] > _WINDOW_SECONDS:
+            self.readings.popleft()
+        began, first = self.readings[0]
+        return (value - first) / (now - began) if now > began else 0.0
+
+
+class FlowSampler:
+    """Asks the shop's database, Kafka and the lander."""
+
+    def __init__(self, config: StackConfig, secrets: Secrets) -> None:
+        self._metrics_url = f"http://127.0.0.1:{config.landing.metrics_port}/metrics"
+        self._admin: AdminClient = admin_client(config.kafka.bootstrap_servers)
+        self._pattern = captured_pattern(config.connect.topic_prefix)
+        self._slot = config.connect.slot_name
+        self._monitor = oltp_dsn(config.oltp, secrets, role="monitor")
+        self._reader = oltp_dsn(config.oltp, secrets, role="reconcile")
+        self._kafka_rate = _Rate()
+        self._table_rates: dict[str, _Rate] = {}
+
+    def sample(self) -> Flow:
+        """Look at every hop once."""
+        return Flow(
+            slot_lag_bytes=self._slot_lag(),
+            offsets_per_second=self._offsets_per_second(),
+            tables=self._tables(),
+            orders=self._orders(),
+        )
+
+    def _slot_lag(self) -> int | None:
+        try:
+            with psycopg.connect(self._monitor, autocommit=True) as connection:
+                row = connection.execute(_SLOT_LAG, [self._slot]).fetchone()
+        except psycopg.Error:
+            return None
+        return None if row is None else int(row[0])
+
+    def _orders(self) -> tuple[Order, ...]:
+        try:
+            with psycopg.connect(self._reader, autocommit=True) as connection:
+                rows = connection.execute(_LATEST_ORDERS).fetchall()
+        except psycopg.Error:
+            return ()
+        return tuple(
+            Order(
+                order_id=order_id,
+                country=country,
+                channel=channel,
+                status=status,
+                total=f"{total:,.2f} {currency}",
+            )
+            for order_id, country, channel, status, total, currency in rows
+        )
+
+    def _offsets_per_second(self) -> float | None:
+        try:
+            topics = describe_topics(self._admin, matching_topics(self._admin, self._pattern))
+            latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            wanted = {
+                TopicPartition(name, partition.partition): latest
+                for name, topic in topics.items()
+                for partition in topic.partitions
+            }
+            if not wanted:
+                return None
+            futures = self._admin.list_offsets(wanted, request_timeout=_TIMEOUT_SECONDS)
+            ends = sum(future.result().offset for future in futures.values())
+        except (KafkaException, RetryLaterError):
+            return None
+        return self._kafka_rate(ends)
+
+    def _tables(self) -> tuple[TableFlow, ...]:
+        try:
+            answer = httpx.get(self._metrics_url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+        except httpx.TransportError:
+            return ()
+        found = read_metrics(answer.text)
+        rows = found.get("landing_rows_total", {})
+        return tuple(
+            TableFlow(
+                table=table,
+                rows=int(rows[table]),
+                rows_per_second=self._table_rates.setdefault(table, _Rate())(rows[table]),
+                lag_offsets=int(found.get("landing_lag_offsets", {}).get(table, 0)),
+                freshness_seconds=found.get("landing_freshness_seconds", {}).get(table, 0.0),
+            )
+            for table in sorted(rows)
+        )
+
+
+def read_metrics(text: str) -> Mapping[str, Mapping[str, float]]:
+    """Values by metric and table, of a page in Prometheus' text format."""
+    found: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if "table" in sample.labels:
+                found.setdefault(sample.name, {})[sample.labels["table"]] = sample.value
+    return found
