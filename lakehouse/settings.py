@@ -4,6 +4,8 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -195,6 +197,19 @@ def is_root() -> bool:
 def process_environment() -> dict[str, str]:
     """The environment for a child process: a copy."""
     return dict(os.environ)
+
+
+@contextmanager
+def environment_of(values: Mapping[str, str]) -> Iterator[None]:
+    """Within, settings are read from these variables and no others. Not for threads."""
+    before = dict(os.environ)
+    try:
+        os.environ.clear()
+        os.environ.update(values)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def settings_in_environment() -> dict[str, str]:

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.stacks import StackForTests, new_stack
+from tests.stacks import IsolatedStack, new_stack
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,7 +38,7 @@ _skipped: list[str] = []
 
 
 @pytest.fixture(scope="session")
-def stack() -> StackForTests:
+def stack() -> IsolatedStack:
     """The real services, started once for all tests, without a lander: tests run their own."""
     with new_stack() as found:
         found.up("oltp", "warehouse", "kafka", "connect", "minio")

@@ -1,0 +1,188 @@
+"""A stack beside all others: free ports, data of its own, and nothing left when it ends.
+
+For tests and benchmarks.
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lakehouse.errors import StopPipelineError
+from lakehouse.secrets import Secrets
+from lakehouse.settings import (
+    ConnectSettings,
+    KafkaSettings,
+    MinioSettings,
+    OltpSettings,
+    WarehouseSettings,
+    environment_of,
+    process_environment,
+    settings_in_environment,
+)
+from stack.control import Stack
+from stack.layout import StackConfig
+
+PORTS = (
+    "OLTP_PORT",
+    "WAREHOUSE_PORT",
+    "KAFKA_PORT",
+    "KAFKA_CONTROLLER_PORT",
+    "CONNECT_PORT",
+    "MINIO_PORT",
+    "MINIO_CONSOLE_PORT",
+    "LANDING_METRICS_PORT",
+)
+KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER", "STACK_UV"}
+"""Settings taken over from the caller. No other may change what happens here."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, all different."""
+    with ExitStack() as sockets:
+        found = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        for one in found:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in found]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsolatedStack:
+    """The command line and the Python interface of one stack.
+
+    `env` is its whole environment: give it to any program that is to use this stack.
+    """
+
+    data_dir: Path
+    env: Mapping[str, str]
+
+    @cached_property
+    def config(self) -> StackConfig:
+        """All its settings."""
+        with environment_of(self.env):
+            return StackConfig()
+
+    @cached_property
+    def control(self) -> Stack:
+        """Its Python interface."""
+        with environment_of(self.env):
+            return Stack(self.config)
+
+    @property
+    def secrets(self) -> Secrets:
+        """Its passwords, once it was up."""
+        return Secrets(self.config.stack.secrets_path)
+
+    @property
+    def oltp(self) -> OltpSettings:
+        """The shop's Postgres."""
+        return self.config.oltp
+
+    @property
+    def warehouse(self) -> WarehouseSettings:
+        """The warehouse's Postgres."""
+        return self.config.warehouse
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """The broker."""
+        return self.config.kafka
+
+    @property
+    def connect(self) -> ConnectSettings:
+        """Kafka Connect."""
+        return self.config.connect
+
+    @property
+    def minio(self) -> MinioSettings:
+        """The object store."""
+        return self.config.minio
+
+    def with_settings(self, **settings: object) -> "IsolatedStack":
+        """The same stack, seen with other settings."""
+        changed = {name: str(value) for name, value in settings.items()}
+        return IsolatedStack(data_dir=self.data_dir, env={**self.env, **changed})
+
+    def run(
+        self, *arguments: object, check: bool = True, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of `./pipeline` to its end.
+
+        Raises:
+            StopPipelineError: with `check`, it did not succeed.
+        """
+        result = subprocess.run(
+            self._command(arguments),
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and result.returncode != 0:
+            message = (
+                f"./pipeline {' '.join(map(str, arguments))}: exit status {result.returncode}\n"
+                f"{result.stdout[-4000:]}\n{result.stderr[-8000:]}"
+            )
+            raise StopPipelineError(message)
+        return result
+
+    def popen(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401
+        """Start a command of `./pipeline`; whoever starts it ends it."""
+        return subprocess.Popen(self._command(arguments), env=self.env, text=True, **options)
+
+    def up(self, *services: str) -> subprocess.CompletedProcess[str]:
+        """Start services and what they need; by default all."""
+        return self.run("up", *services)
+
+    def pid(self, service: str) -> int | None:
+        """Process id of a service, None when it does not run."""
+        return self.control.pid(service)
+
+    def kill(self, service: str, signal: str = "KILL") -> None:
+        """Send a signal; supervisor starts again what dies of it."""
+        self.control.signal(service, signal)
+
+    def start(self, service: str) -> None:
+        """Start a stopped service and wait until it is ready."""
+        self.control.start(service)
+
+    def stop(self, service: str) -> None:
+        """Stop a service, as `down` would; supervisor leaves it down."""
+        self.control.stop(service)
+
+    @staticmethod
+    def _command(arguments: tuple[object, ...]) -> list[str]:
+        return [sys.executable, "-m", "lakehouse.cli", *map(str, arguments)]
+
+
+@contextmanager
+def new_stack(**settings: object) -> Iterator[IsolatedStack]:
+    """A stack that has not been started. At the end it is stopped and its data deleted."""
+    # Not below a directory of the caller's: that may be closed to the user that runs the servers.
+    data_dir = Path(tempfile.mkdtemp(prefix="shop-"))
+    data_dir.chmod(0o755)
+    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    given = {name: str(value) for name, value in settings.items()}
+    env = _clean_environment() | ports | {"STACK_DATA_DIR": str(data_dir)} | given
+    stack = IsolatedStack(data_dir=data_dir, env=env)
+    try:
+        yield stack
+    finally:
+        try:
+            stack.run("down", timeout=120)
+        finally:
+            shutil.rmtree(data_dir)
+
+
+def _clean_environment() -> dict[str, str]:
+    """The environment, without the settings that somebody has there."""
+    dropped = set(settings_in_environment()) - KEPT
+    return {k: v for k, v in process_environment().items() if k not in dropped}
