@@ -1,5 +1,68 @@
-"""Commands to come."""
+"""`reconcile`: proves that bronze holds every change of the shop, once."""
+
+from typing import TYPE_CHECKING
 
 import typer
 
+from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+from lakehouse.errors import PipelineError
+
+if TYPE_CHECKING:
+    from batch.reconcile import Report
+
 app = typer.Typer()
+_NOT_EXACT = 1
+_CANNOT_JUDGE = 2
+
+
+@app.command(rich_help_panel="Run")
+def reconcile(output: FormatOption = Format.TABLE) -> None:
+    """Compare the shop with bronze, every change of every row, while both go on.
+
+    Exit status 0 when bronze is exact, 1 when something is missing, extra, different or doubled,
+    2 when that cannot be judged, e.g. because bronze does not catch up in time.
+
+    Example: ./pipeline reconcile --format json
+    """
+    from batch.reconcile import reconcile as compare
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import StackSettings
+
+    try:
+        with err_console.status("starting") as status:
+            secrets = Secrets(StackSettings().secrets_path)
+            report = compare(secrets, on_progress=status.update)
+    except PipelineError as error:
+        err_console.print("[bold red]Cannot tell[/] ", end="")
+        err_console.print(str(error), markup=False, soft_wrap=True)
+        raise typer.Exit(_CANNOT_JUDGE) from error
+    if output is Format.JSON:
+        print_json(report.to_json())
+    else:
+        _show(report)
+    if not report.exact:
+        raise typer.Exit(_NOT_EXACT)
+
+
+def _show(report: "Report") -> None:
+    rows = [
+        {
+            "table": table.table,
+            "source_rows": found.source_rows,
+            "bronze_rows": found.bronze_rows,
+            **{name: fault.count for name, fault in found.faults.items()},
+            "changes": found.changes,
+        }
+        for table in report.tables
+        if not table.is_dropped
+        for found in (table.findings,)
+    ]
+    print_rows(rows, title=f"As of {report.snapshot.taken_at:%Y-%m-%d %H:%M:%S} UTC")
+    for table in report.tables:
+        if table.is_dropped:
+            note = f"{table.bronze}: the shop has no such table any more; bronze keeps its changes"
+            console.print(note, style="dim")
+        if table.not_compared:
+            names = ", ".join(table.not_compared)
+            console.print(f"{table.table}: columns not compared: {names}", markup=False)
+    console.print(report.verdict(), markup=False, style="green" if report.exact else "bold red")

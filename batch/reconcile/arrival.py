@@ -1,0 +1,163 @@
+"""Waits until what the shop had committed has arrived: in Kafka first, then in bronze."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+import psycopg
+from confluent_kafka import Message
+
+from batch.reconcile.bronze import BronzeTable
+from batch.reconcile.topics import Topics
+from lakehouse.coordinates import TopicPartition
+from lakehouse.errors import RetryLaterError, StopPipelineError
+
+_BEAT = """
+insert into cdc.heartbeat (source, token) values ('reconcile', %(token)s)
+on conflict (source) do update set token = excluded.token, beat_at = clock_timestamp()"""
+_BEAT_SECONDS = 5.0
+_REFRESH_SECONDS = 0.2
+
+
+def pass_connect(
+    topics: Topics,
+    topic: str,
+    dsn: str,
+    *,
+    timeout_seconds: float,
+    trouble: Callable[[], str | None],
+) -> None:
+    """Write a heartbeat, and wait until it comes out of Kafka: all commits before it have, too.
+
+    Args:
+        topics: to read with.
+        topic: where the heartbeat table's changes go.
+        dsn: a role that may write the heartbeat.
+        timeout_seconds: longest wait.
+        trouble: says why Connect does not get on, or that nothing is wrong (None).
+
+    Raises:
+        StopPipelineError: it does not come.
+        RetryLaterError: database or broker do not answer.
+    """
+    token = str(uuid.uuid4())
+    deadline = time.monotonic() + timeout_seconds
+    is_reading = False
+    beat_at = 0.0
+    while True:
+        is_reading = is_reading or _read_from_end(topics, topic, is_first=beat_at == 0.0)
+        if time.monotonic() > beat_at:
+            reason = trouble() if beat_at else None
+            _beat(dsn, token)
+            # Again and again: a snapshot that Debezium begins in between swallows the change.
+            beat_at = time.monotonic() + _BEAT_SECONDS
+            if reason:
+                raise StopPipelineError(reason)
+        if is_reading and any(_is_beat(message, token) for message in topics.poll()):
+            return
+        if time.monotonic() > deadline:
+            message = (
+                f"A heartbeat written to the shop did not come out of {topic} within "
+                f"{timeout_seconds:.0f} s: {trouble() or 'Connect runs, and lags'}. "
+                "See ./pipeline connect status, or give it longer: RECONCILE_TIMEOUT_SECONDS"
+            )
+            raise StopPipelineError(message)
+
+
+def _read_from_end(topics: Topics, topic: str, *, is_first: bool) -> bool:
+    described = topics.describe(topic)
+    if described is None:
+        time.sleep(_REFRESH_SECONDS)
+        return False
+    ends = topics.ends({topic: described})
+    # A topic that came up after the first heartbeat may begin with it.
+    positions = {(p.topic, p.partition): end if is_first else 0 for p, end in ends.items()}
+    topics.read_from(positions)
+    return True
+
+
+def _beat(dsn: str, token: str) -> None:
+    try:
+        with psycopg.connect(dsn) as connection:
+            connection.execute(_BEAT, {"token": token})
+    except psycopg.OperationalError as error:
+        message = f"The shop's database takes no heartbeat: {error}. Try ./pipeline status"
+        raise RetryLaterError(message) from error
+
+
+def _is_beat(message: Message, token: str) -> bool:
+    value = message.value()
+    if message.error() is not None or not value or token.encode() not in value:
+        return False
+    # A snapshot's row (`r`) says nothing about the commits before it.
+    return orjson.loads(value).get("op") in ("c", "u")
+
+
+@dataclass(kw_only=True)
+class BronzeArrival:
+    """Waits until bronze has passed the ends of topics.
+
+    Passed means: a reader from the watermark on would reach the end without a record. So the
+    watermark alone does not tell, since transaction markers take offsets, too.
+    """
+
+    topics: Topics
+    tables: Mapping[str, BronzeTable]
+    """By topic."""
+    _pending: dict[TopicPartition, int] = field(default_factory=dict)
+    _next_record: dict[TopicPartition, int] = field(default_factory=dict)
+
+    def wait(self, ends: Mapping[TopicPartition, int], *, timeout_seconds: float) -> None:
+        """Wait for all of them.
+
+        Raises:
+            StopPipelineError: bronze does not get there; the message says what lags.
+            RetryLaterError: broker or store do not answer.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        self._pending = {partition: end for partition, end in ends.items() if end > 0}
+        self._next_record = {}
+        while True:
+            self._strike_passed(deadline)
+            if not self._pending:
+                return
+            if time.monotonic() > deadline:
+                raise StopPipelineError(self._lag(timeout_seconds))
+            time.sleep(_REFRESH_SECONDS)
+            for topic in {partition.topic for partition in self._pending}:
+                self.tables[topic].refresh()
+
+    def _strike_passed(self, deadline: float) -> None:
+        unknown = {}
+        for partition, end in list(self._pending.items()):
+            position = self._position(partition)
+            if position >= end:
+                del self._pending[partition]
+            elif self._next_record.get(partition, -1) < position:
+                unknown[partition] = (position, end)
+        if unknown:
+            found = self.topics.first_records(unknown, deadline=deadline)
+            for partition, offset in found.items():
+                if offset is None:
+                    del self._pending[partition]
+                else:
+                    self._next_record[partition] = offset
+
+    def _position(self, partition: TopicPartition) -> int:
+        watermark = self.tables[partition.topic].watermark(partition)
+        return 0 if watermark is None else watermark + 1
+
+    def _lag(self, timeout_seconds: float) -> str:
+        lagging: Sequence[TopicPartition] = sorted(self._pending)
+        named = "; ".join(
+            f"{p} has landed {self._position(p) or 'nothing'} of {self._pending[p]} offsets"
+            for p in lagging[:5]
+        )
+        more = f"; and {len(lagging) - 5} more partitions" if len(lagging) > 5 else ""
+        return (
+            f"Bronze did not catch up within {timeout_seconds:.0f} s: {named}{more}. "
+            "Does the lander run? ./pipeline status, ./pipeline logs lander. "
+            "Or give it longer: RECONCILE_TIMEOUT_SECONDS"
+        )

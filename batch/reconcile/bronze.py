@@ -1,0 +1,73 @@
+"""Bronze's side: its Delta tables, their watermarks, and their records frame by frame."""
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from batch.reconcile.records import READ_COLUMNS
+from lakehouse.coordinates import TopicPartition
+from lakehouse.errors import RetryLaterError
+from lakehouse.lake import table_uri
+
+_FRAME_ROWS = 32_768
+
+
+class BronzeTable:
+    """One version of a bronze table; `refresh` moves it to the newest. It may not exist yet."""
+
+    def __init__(self, bucket: str, name: str, options: Mapping[str, str]) -> None:
+        self.name = name
+        self._uri = table_uri(bucket, name)
+        self._options = dict(options)
+        self._delta: DeltaTable | None = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See the newest version.
+
+        Raises:
+            RetryLaterError: the object store does not answer.
+        """
+        try:
+            if self._delta is None:
+                self._delta = DeltaTable(self._uri, storage_options=self._options)
+            else:
+                self._delta.update_incremental()
+        except TableNotFoundError:
+            return
+        except (DeltaError, OSError) as error:
+            message = f"{self._uri} does not open: {error}. Is MinIO up? ./pipeline status"
+            raise RetryLaterError(message) from error
+
+    def watermark(self, partition: TopicPartition) -> int | None:
+        """Last offset landed; None when nothing has."""
+        return None if self._delta is None else self._delta.transaction_version(partition.app_id)
+
+    @property
+    def version(self) -> int | None:
+        """The Delta version that is read; None when there is no table."""
+        return None if self._delta is None else self._delta.version()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Records, and the bytes of their compressed files."""
+        if self._delta is None:
+            return 0, 0
+        files = pl.DataFrame(self._delta.get_add_actions(flatten=True))
+        return int(files["num_records"].sum()), int(files["size_bytes"].sum())
+
+    def records(self) -> Iterator[pl.DataFrame]:
+        """`READ_COLUMNS` of every record, in no order."""
+        if self._delta is None:
+            return
+        held: list[pl.DataFrame] = []
+        for batch in pa.RecordBatchReader.from_stream(self._delta.scan(list(READ_COLUMNS))):
+            held.append(pl.DataFrame(batch))
+            if sum(frame.height for frame in held) >= _FRAME_ROWS:
+                yield pl.concat(held)
+                held = []
+        if held:
+            yield pl.concat(held)

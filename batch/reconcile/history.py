@@ -1,0 +1,153 @@
+"""What bronze's changes of keyed rows add up to, and which changes must be missing. Pure.
+
+A key's changes stand in one partition, so (epoch, offset) is their order. They fall into
+*lives*: a life begins with an insert (or with a snapshot that found the row) and ends with a
+delete. The shop's trigger numbers the changes of a life 1, 2, 3 …; a delete's old row and the
+shop's own row tell how far the numbers went.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from batch.reconcile.findings import Fault
+from batch.reconcile.records import COORDINATE
+
+Frame = pl.DataFrame
+_IS_DELETE = pl.col("op") == "d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """How many keys to name for each kind of fault."""
+
+    limit: int
+
+    def fault(self, faulty: Frame, *, count: pl.Expr | None = None, label: str = "key") -> Fault:
+        """A fault for each row of `faulty`, or as many as `count` adds up to."""
+        number = faulty.height if count is None else faulty.select(count.sum()).item()
+        named = faulty[label].head(self.limit).cast(pl.String).fill_null("(no key)")
+        return Fault(count=int(number or 0), examples=tuple(named))
+
+
+def drop_repeats(changes: Frame, examples: Examples) -> tuple[Frame, Fault]:
+    """Keep one of each coordinate, then one of each source change; the others are duplicates.
+
+    A snapshot that reads a row again repeats no change, and rows without a key cannot be told
+    apart: for these only the coordinate counts.
+
+    Returns:
+        What is kept, by key and in order, and the duplicates.
+    """
+    ordered = changes.sort("key", "_epoch", "_offset", "_partition", maintain_order=True)
+    is_repeat = ~pl.struct(COORDINATE).is_first_distinct()
+    kept = ordered.filter(~is_repeat)
+    is_again = (
+        ~pl.struct("lsn", "tx_id", "key", "op").is_first_distinct()
+        & (pl.col("op") != "r")
+        & pl.col("key").is_not_null()
+    )
+    repeated = pl.concat([ordered.filter(is_repeat), kept.filter(is_again)])
+    return kept.filter(~is_again), examples.fault(repeated)
+
+
+def as_of_snapshot(changes: Frame) -> Frame:
+    """The changes that the snapshot sees, of changes by key and in order.
+
+    A row read by a snapshot of Debezium's (`r`) shows what the changes before it made, so it is
+    seen unless a change before it is not.
+    """
+    if changes["is_visible"].null_count() == 0:
+        return changes.filter("is_visible")
+    unseen_before = (~pl.col("is_visible")).fill_null(value=False).cum_max().over("key")
+    return changes.filter(pl.col("is_visible").fill_null(~unseen_before))
+
+
+def latest_rows(changes: Frame) -> Frame:
+    """The last change of each key that still lives: what bronze says of it."""
+    return changes.filter(_is_last_of_key() & ~_IS_DELETE)
+
+
+def judge_versions(
+    changes: Frame, source: Frame, examples: Examples, *, is_versioned: bool
+) -> tuple[Fault, Fault]:
+    """Judge each life by what is known of it.
+
+    Args:
+        changes: those that the snapshot sees, by key and in order.
+        source: `key` and `version` of the shop's rows.
+        examples: how many keys to name.
+        is_versioned: whether the shop's trigger numbers the changes of this table. Without, a
+            life lacks a change for certain only where its beginning or its end is not there.
+
+    Returns:
+        Changes that must have happened and are not there, and versions that are there twice.
+    """
+    lives = _lives(changes)
+    judged = pl.concat([_told(lives, source), _not_begun(lives, source)])
+    # A later life began: the delete between is missing.
+    unended = (~pl.col("is_ended") & ~pl.col("is_last")).cast(pl.Int64)
+    if is_versioned:
+        length = pl.max_horizontal("last", "told") - pl.col("start") + 1
+        lacks = length.fill_null(0) - pl.col("held")
+    else:
+        lacks = (~pl.col("has_begun")).cast(pl.Int64)
+    judged = judged.with_columns(lacks=lacks + unended)
+    twice = pl.col("twice") if is_versioned else pl.lit(0)
+    return (
+        examples.fault(judged.filter(pl.col("lacks") > 0), count=pl.col("lacks")),
+        examples.fault(judged.filter(twice > 0), count=pl.col("twice")),
+    )
+
+
+def _is_last_of_key() -> pl.Expr:
+    return pl.col("key").ne_missing(pl.col("key").shift(-1))
+
+
+def _lives(changes: Frame) -> Frame:
+    """Grain: one row per life, by key and in order."""
+    key, before = pl.col("key"), pl.col("op").shift(1)
+    is_first = key.ne_missing(key.shift(1)) | (before == "d") | (pl.col("op") == "c")
+    # A row that a snapshot found, or whose key changed, had numbers before.
+    is_given = (pl.col("is_moved") | (pl.col("op") == "r")).first()
+    start = pl.when(is_given).then(pl.col("version").first()).otherwise(1).fill_null(1)
+    written = pl.col("version").filter(pl.col("op").is_in(["c", "u"]))
+    held = pl.col("version").filter(~_IS_DELETE & (pl.col("version") >= start))
+    lives = changes.group_by(life=is_first.cum_sum(), maintain_order=True).agg(
+        key=key.first(),
+        has_begun=is_given | (pl.col("op").first() == "c"),
+        is_ended=_IS_DELETE.any(),
+        start=start,
+        held=held.n_unique().cast(pl.Int64),
+        twice=(written.len() - written.n_unique()).cast(pl.Int64),
+        last=held.max(),
+        told=pl.col("before_version").filter(_IS_DELETE).max(),
+    )
+    return lives.with_columns(is_last=_is_last_of_key())
+
+
+def _told(lives: Frame, source: Frame) -> Frame:
+    """How far the numbers of a life that lasts went: the shop's row tells."""
+    now = source.select("key", now="version")
+    is_lasting = pl.col("is_last") & ~pl.col("is_ended")
+    told = pl.when(is_lasting).then(pl.col("now")).otherwise(pl.col("told"))
+    joined = lives.join(now, on="key", how="left", maintain_order="left")
+    return joined.with_columns(told=told).select(lives.columns)
+
+
+def _not_begun(lives: Frame, source: Frame) -> Frame:
+    """Rows of the shop of whose present life bronze has no change at all."""
+    lasting = lives.filter(pl.col("is_last") & ~pl.col("is_ended"))
+    lacking = source.join(lasting, on="key", how="anti")
+    return lacking.select(
+        life=pl.lit(None, lives.schema["life"]),
+        key="key",
+        has_begun=False,
+        is_ended=False,
+        start=pl.lit(1, pl.Int64),
+        held=pl.lit(0, pl.Int64),
+        twice=pl.lit(0, pl.Int64),
+        last=pl.lit(None, pl.Int64),
+        told="version",
+        is_last=True,
+    )

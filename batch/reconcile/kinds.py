@@ -1,0 +1,140 @@
+"""How one value reads on both sides: what to select from Postgres, and how to compare it.
+
+A kind names an expression whose text is what Debezium writes into its JSON, so that the shop's
+rows and bronze's changes can be compared as text, without a parser for each type. Where the two
+spell one value differently, `canonical` brings both to one spelling.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import LiteralString
+
+import polars as pl
+
+Canonical = Callable[[pl.Expr], pl.Expr]
+
+
+def _as_is(text: pl.Expr) -> pl.Expr:
+    return text
+
+
+def _decimal(text: pl.Expr) -> pl.Expr:
+    trimmed = text.str.strip_chars_end("0").str.strip_chars_end(".")
+    return (
+        pl.when(text.str.contains(".", literal=True))
+        .then(trimmed)
+        .otherwise(text)
+        .replace(
+            {
+                "-0": "0",
+                "NAN": "NaN",
+                "POSITIVE_INFINITY": "Infinity",
+                "NEGATIVE_INFINITY": "-Infinity",
+            }
+        )
+    )
+
+
+def _elements(canonical: Canonical) -> Canonical:
+    # An element that is null stays one; `list.eval` keeps it.
+    return lambda values: values.list.eval(canonical(pl.element()))
+
+
+# Debezium counts infinite dates as days like others, and lands far outside Postgres' calendar.
+_INFINITE_DAYS = {
+    "2146033979": "infinity",
+    "-622191234": "infinity",
+    "-2147472691": "-infinity",
+    "-625821272": "-infinity",
+}
+# A far future or a year before our era is written as ISO 8601 wants it, not as to_char does.
+_INSTANT = """
+case
+    when not isfinite({c}) then {c}::text
+    when {c} >= '0001-01-01 00:00:00+00' and {c} < '10000-01-01 00:00:00+00'
+        then to_char({c} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    else
+        case
+            when {c} >= '10000-01-01 00:00:00+00'
+                then '+' || extract(year from {c} at time zone 'UTC')
+            else replace(
+                to_char(extract(year from {c} at time zone 'UTC') + 1, 'S0000'), '+', ''
+            )
+        end || to_char({c} at time zone 'UTC', '-MM-DD"T"HH24:MI:SS.US"Z"')
+end"""
+_TIMESTAMP = """
+case {c}
+    when 'infinity' then 9223372036854775807
+    when '-infinity' then (-9223372036854775808)::bigint
+    else (extract(epoch from {c}) * 1000000)::bigint
+end"""
+_DATE = "case when isfinite({c}) then ({c} - date '1970-01-01')::text else {c}::text end"
+_INTERVAL = """
+'P' || extract(year from {c}) || 'Y' || extract(month from {c}) || 'M' || extract(day from {c})
+|| 'DT' || extract(hour from {c}) || 'H' || extract(minute from {c}) || 'M'
+|| trim_scale(extract(second from {c})) || 'S'"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """How values of one type are read and compared; `{c}` in `sql` stands for the column."""
+
+    sql: LiteralString = "{c}"
+    canonical: Canonical = _as_is
+    is_list: bool = False
+
+    @property
+    def json_type(self) -> pl.DataType:
+        """How Debezium's JSON is read."""
+        return pl.List(pl.String()) if self.is_list else pl.String()
+
+    def read(self, text: pl.Expr) -> pl.Expr:
+        """The value of what `sql` selects."""
+        return text.str.json_decode(pl.List(pl.String)) if self.is_list else text
+
+
+_TEXT = Kind()
+_BY_TYPE: Mapping[str, Kind] = {
+    **dict.fromkeys(
+        ("int2", "int4", "int8", "oid", "text", "varchar", "name", "char", "uuid", "json", "jsonb",
+         "inet", "cidr", "macaddr", "macaddr8", "tsvector", "citext",
+         "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"),
+        _TEXT,
+    ),
+    "bool": Kind(sql="{c}::text"),
+    "bpchar": Kind(canonical=lambda text: text.str.strip_chars_end(" ")),
+    "numeric": Kind(canonical=_decimal),
+    "money": Kind(sql="{c}::numeric", canonical=_decimal),
+    "float4": Kind(canonical=lambda text: text.cast(pl.Float32, strict=False)),
+    "float8": Kind(canonical=lambda text: text.cast(pl.Float64, strict=False)),
+    "timestamptz": Kind(
+        sql=_INSTANT,
+        # The column's precision decides how many digits Debezium writes.
+        canonical=lambda text: text.str.replace(r"\.?0*Z$", "Z"),
+    ),
+    "timestamp": Kind(sql=_TIMESTAMP),
+    "date": Kind(sql=_DATE, canonical=lambda text: text.replace(_INFINITE_DAYS)),
+    "time": Kind(sql="(extract(epoch from {c}) * 1000000)::bigint"),
+    "timetz": Kind(sql="({c} at time zone 'UTC')::time || 'Z'"),
+    "interval": Kind(sql=_INTERVAL),
+    "bytea": Kind(sql="translate(encode({c}, 'base64'), E'\\n', '')"),
+}  # fmt: skip
+_IN_LISTS = frozenset(
+    ("int2", "int4", "int8", "bool", "text", "varchar", "bpchar", "uuid", "numeric", "float8")
+)
+
+
+def kind_of(type_name: str, *, is_enum: bool, is_array: bool) -> Kind | None:
+    """The kind of a column; None when its values cannot be compared.
+
+    Args:
+        type_name: `pg_type.typname` below any domain; of the elements if `is_array`.
+        is_enum: whether that type is an enumeration.
+        is_array: whether the column is an array of it.
+    """
+    kind = _TEXT if is_enum else _BY_TYPE.get(type_name)
+    if kind is None or not is_array:
+        return kind
+    if not is_enum and type_name not in _IN_LISTS:
+        return None
+    return Kind(sql="to_json({c})", canonical=_elements(kind.canonical), is_list=True)

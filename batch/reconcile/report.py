@@ -1,0 +1,92 @@
+"""What reconcile answers."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from batch.reconcile.findings import FAULTS, Fault, Findings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableReport:
+    """One table. `bronze` is the bronze table's name, `seconds` how long comparing took.
+
+    `not_compared` are columns whose types have no text that both sides agree on. `is_dropped`: the
+    shop has no such table any more, and bronze keeps its changes.
+    """
+
+    table: str
+    bronze: str
+    findings: Findings
+    seconds: float
+    not_compared: tuple[str, ...] = ()
+    is_dropped: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """Counts by name, and keys of what is wrong."""
+        found = self.findings
+        return {
+            "table": self.table,
+            "source_rows": found.source_rows,
+            "bronze_rows": found.bronze_rows,
+            **{name: found.faults[name].count for name in FAULTS},
+            "changes": found.changes,
+            "examples": {name: f.examples for name, f in found.faults.items() if f.count},
+            "not_compared": self.not_compared,
+            "is_dropped": self.is_dropped,
+            "bronze_table": self.bronze,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotReport:
+    """As of when: Postgres' snapshot and WAL position, and its clock."""
+
+    snapshot: str
+    lsn: str
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All tables, by name."""
+
+    tables: tuple[TableReport, ...]
+    snapshot: SnapshotReport
+    seconds: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether bronze holds every change of every row, once."""
+        return all(table.findings.is_exact for table in self.tables)
+
+    def to_json(self) -> dict[str, object]:
+        """As `./pipeline reconcile --format json` prints it."""
+        return {
+            "exact": self.exact,
+            "tables": [table.to_json() for table in self.tables],
+            "snapshot": asdict(self.snapshot),
+            "seconds": round(self.seconds, 3),
+        }
+
+    def verdict(self) -> str:
+        """One line for a person, or one for each fault."""
+        if self.exact:
+            changes = sum(table.findings.changes for table in self.tables)
+            count = sum(not table.is_dropped for table in self.tables)
+            return (
+                f"Exact: bronze holds every change of every row of {count} tables, once "
+                f"({changes:,} changes)."
+            )
+        lines = [
+            f"{table.table}: {fault.count:,} {name.replace('_', ' ')}: {_named(fault)}"
+            for table in self.tables
+            for name, fault in table.findings.faults.items()
+            if fault.count
+        ]
+        return "Not exact.\n" + "\n".join(lines)
+
+
+def _named(fault: Fault) -> str:
+    more = fault.count - len(fault.examples)
+    return ", ".join(fault.examples) + (f" and {more:,} more" if more > 0 else "")

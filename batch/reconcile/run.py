@@ -1,0 +1,185 @@
+"""Puts the comparison together: snapshot, wait until its changes have arrived, compare."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from minio import Minio
+from minio.error import S3Error
+from urllib3.exceptions import HTTPError
+
+from batch.reconcile.arrival import BronzeArrival, pass_connect
+from batch.reconcile.bronze import BronzeTable
+from batch.reconcile.findings import Findings
+from batch.reconcile.history import Examples
+from batch.reconcile.report import Report, SnapshotReport, TableReport
+from batch.reconcile.shop import ShopSnapshot
+from batch.reconcile.table import Comparison, compare_table, slices_for
+from batch.reconcile.tables import SourceTable
+from batch.reconcile.topics import Topics
+from connectors.plain_words import explain
+from connectors.rest import ConnectApi
+from lakehouse.coordinates import bronze_table
+from lakehouse.errors import PipelineError, RetryLaterError
+from lakehouse.lake import storage_options
+from lakehouse.postgres import oltp_dsn
+from lakehouse.secrets import Secrets
+from lakehouse.settings import (
+    ConnectSettings,
+    KafkaSettings,
+    MinioSettings,
+    OltpSettings,
+    ReconcileSettings,
+)
+
+_USER = "reader"
+_ROLE = "reconcile"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where everything is, and the limits. By default what the environment says."""
+
+    oltp: OltpSettings = field(default_factory=OltpSettings)
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    connect: ConnectSettings = field(default_factory=ConnectSettings)
+    minio: MinioSettings = field(default_factory=MinioSettings)
+    limits: ReconcileSettings = field(default_factory=ReconcileSettings)
+
+
+def reconcile(
+    secrets: Secrets,
+    places: Places | None = None,
+    *,
+    on_progress: Callable[[str], None] = lambda _stage: None,
+) -> Report:
+    """Compare the shop, as one snapshot sees it, with bronze, change by change.
+
+    Args:
+        secrets: of the roles `oltp_reconcile` and `minio_reader`.
+        places: where everything is.
+        on_progress: told what goes on, in a few words.
+
+    Raises:
+        StopPipelineError: bronze did not catch up in time, or cannot be judged.
+        RetryLaterError: a service does not answer.
+    """
+    run = _Run(secrets, places or Places(), on_progress)
+    with Topics(run.places.kafka.bootstrap_servers) as topics:
+        return run.run(topics)
+
+
+class _Run:
+    def __init__(
+        self, secrets: Secrets, places: Places, on_progress: Callable[[str], None]
+    ) -> None:
+        self.places = places
+        self._progress = on_progress
+        self._secrets = secrets
+        self._dsn = oltp_dsn(places.oltp, secrets, role=_ROLE)
+        self._options = storage_options(places.minio, secrets, user=_USER)
+
+    def run(self, topics: Topics) -> Report:
+        started = time.monotonic()
+        self._progress("waiting for Connect to stream")
+        self._pass_connect(topics)
+        self._progress("taking a snapshot of the shop")
+        with ShopSnapshot(self._dsn) as shop:
+            self._progress("waiting for Connect to pass the snapshot")
+            self._pass_connect(topics)
+            source = shop.tables()
+            bronze = self._wait_for_bronze(topics, source)
+            tables = [*self._compare(shop, source, bronze), *self._dropped(source)]
+        return Report(
+            tables=tuple(sorted(tables, key=lambda table: table.table)),
+            snapshot=SnapshotReport(snapshot=shop.snapshot, lsn=shop.lsn, taken_at=shop.taken_at),
+            seconds=time.monotonic() - started,
+        )
+
+    def _pass_connect(self, topics: Topics) -> None:
+        pass_connect(
+            topics,
+            f"{self.places.connect.topic_prefix}.cdc.heartbeat",
+            self._dsn,
+            timeout_seconds=self.places.limits.timeout_seconds,
+            trouble=self._connect_trouble,
+        )
+
+    def _connect_trouble(self) -> str | None:
+        connect = self.places.connect
+        try:
+            with ConnectApi(connect.url, connect.connector_name) as api:
+                state = api.state()
+        except PipelineError as error:
+            return str(error)
+        if state is None:
+            return f"There is no connector {connect.connector_name}. Try ./pipeline connect apply"
+        if state.is_failed:
+            return f"Connector {connect.connector_name} fails: {explain(state.trace or '')}"
+        return None
+
+    def _wait_for_bronze(self, topics: Topics, source: list[SourceTable]) -> dict[str, BronzeTable]:
+        """The bronze tables of the source tables, by topic, at versions that hold the snapshot."""
+        wanted = {self._topic(table.name) for table in source}
+        captured = topics.captured(self.places.connect.topic_prefix)
+        ends = topics.ends({name: t for name, t in captured.items() if name in wanted})
+        self._progress("waiting for bronze")
+        bucket = self.places.minio.bronze_bucket
+        tables = {t: BronzeTable(bucket, bronze_table(t), self._options) for t in sorted(wanted)}
+        arrival = BronzeArrival(topics=topics, tables=tables)
+        arrival.wait(ends, timeout_seconds=self.places.limits.timeout_seconds)
+        return tables
+
+    def _compare(
+        self, shop: ShopSnapshot, source: list[SourceTable], bronze: Mapping[str, BronzeTable]
+    ) -> Iterator[TableReport]:
+        for number, table in enumerate(source, start=1):
+            self._progress(f"comparing {table.name} ({number} of {len(source)})")
+            started = time.monotonic()
+            landed = bronze[self._topic(table.name)]
+            how = Comparison(
+                visibility=shop.visibility,
+                slices=slices_for(*landed.size),
+                examples=Examples(limit=self.places.limits.examples),
+            )
+            findings = compare_table(table, shop.rows(table), landed.records(), how)
+            yield TableReport(
+                table=table.name,
+                bronze=landed.name,
+                findings=findings,
+                seconds=time.monotonic() - started,
+                not_compared=table.skipped,
+            )
+
+    def _dropped(self, source: list[SourceTable]) -> Iterator[TableReport]:
+        """Bronze tables of which the shop has no table any more. Their changes are kept."""
+        minio = self.places.minio
+        store = Minio(
+            f"{minio.host}:{minio.port}",
+            access_key=_USER,
+            secret_key=self._secrets[f"minio_{_USER}"],
+            secure=minio.url.startswith("https"),
+            region=minio.region,
+        )
+        try:
+            folders = [str(o.object_name) for o in store.list_objects(minio.bronze_bucket)]
+        except (S3Error, HTTPError) as error:
+            message = f"MinIO does not list its tables: {error}. Try ./pipeline status"
+            raise RetryLaterError(message) from error
+        known = {bronze_table(self._topic(table.name)) for table in source}
+        for name in sorted(folder.removesuffix("/") for folder in folders):
+            if name.startswith("raw_") and name not in known:
+                records, _ = BronzeTable(minio.bronze_bucket, name, self._options).size
+                yield TableReport(
+                    table=name.removeprefix("raw_"),
+                    bronze=name,
+                    findings=Findings(changes=records),
+                    seconds=0.0,
+                    is_dropped=True,
+                )
+
+    def _topic(self, table: str) -> str:
+        # As Debezium names it: what Kafka does not allow in a name becomes an underscore.
+        name = f"{self.places.connect.topic_prefix}.public.{table}"
+        return re.sub(r"[^a-zA-Z0-9._\-]", "_", name)

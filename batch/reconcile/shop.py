@@ -1,0 +1,118 @@
+"""The shop's side: every table as one snapshot of the database sees it."""
+
+import io
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import polars as pl
+import psycopg
+from psycopg import IsolationLevel, sql
+from psycopg.rows import class_row
+
+from batch.reconcile.kinds import Kind
+from batch.reconcile.tables import CatalogRow, SourceTable, describe, key_text
+from batch.reconcile.values import SHOP, canonical
+from batch.reconcile.visibility import Visibility
+from lakehouse.errors import RetryLaterError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from psycopg.abc import Buffer
+
+_CATALOG = Path(__file__).with_name("catalog.sql")
+_CHUNK_BYTES = 8 << 20
+_NOW = """
+select
+    pg_current_snapshot()::text,
+    pg_current_wal_lsn()::text,
+    clock_timestamp()"""
+
+
+class ShopSnapshot:
+    """A read-only transaction in which every statement sees the same rows."""
+
+    def __init__(self, dsn: str) -> None:
+        try:
+            self._connection = psycopg.connect(dsn, autocommit=False)
+        except psycopg.OperationalError as error:
+            message = f"The shop's database does not answer: {error}. Try ./pipeline status"
+            raise RetryLaterError(message) from error
+        self._connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        self._connection.read_only = True
+        row = self._connection.execute(_NOW).fetchone()
+        assert row is not None  # noqa: S101 - a select without from has one row
+        self.snapshot: str = row[0]
+        self.lsn: str = row[1]
+        self.taken_at: datetime = row[2]
+        self.visibility = Visibility.parse(
+            self.snapshot, taken_us=int(self.taken_at.timestamp() * 1_000_000)
+        )
+
+    def __enter__(self) -> "ShopSnapshot":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    def tables(self) -> list[SourceTable]:
+        """The captured tables, by name."""
+        with self._connection.cursor(row_factory=class_row(CatalogRow)) as cursor:
+            rows = cursor.execute(_CATALOG.read_bytes()).fetchall()
+        grouped = groupby(rows, key=lambda row: row.table_name)
+        return [describe(list(columns)) for _, columns in grouped]
+
+    def rows(self, table: SourceTable) -> Iterator[pl.DataFrame]:
+        """The table's rows in frames: `key`, `version`, and the columns as canonical values."""
+        chunks: list[Buffer] = []
+        size = 0
+        with self._connection.cursor() as cursor, cursor.copy(_copy(table)) as copy:
+            for chunk in copy:
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > _CHUNK_BYTES:
+                    yield read_rows(b"".join(chunks), table)
+                    chunks, size = [], 0
+        if chunks:
+            yield read_rows(b"".join(chunks), table)
+
+
+def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:
+    """Rows from the CSV that `_copy` asks for: `key`, `version`, and each column as `SHOP…`."""
+    schema = {"": pl.String} | dict.fromkeys(_selected(table), pl.String)
+    if csv:
+        raw = pl.read_csv(io.BytesIO(csv), has_header=False, schema=schema)
+    else:
+        raw = pl.DataFrame(schema=schema)
+    key = key_text(table.key, pl.struct(c.name for c in table.key)) if table.key else pl.lit(None)
+    version = pl.col("version") if table.is_versioned else pl.lit(None)
+    facts = raw.select(key=key.cast(pl.String), version=version.cast(pl.Int64))
+    values = raw.select(c.kind.read(pl.col(c.name)) for c in table.columns)
+    return pl.concat([facts, canonical(values, table.columns, prefix=SHOP)], how="horizontal")
+
+
+def no_rows(table: SourceTable) -> pl.DataFrame:
+    """No row, in the columns of `read_rows`."""
+    return read_rows(b"", table)
+
+
+def _selected(table: SourceTable) -> dict[str, Kind]:
+    return {c.name: c.kind for c in (*table.key, *table.columns)}
+
+
+def _copy(table: SourceTable) -> sql.Composed:
+    # The constant keeps a row of nulls from being an empty line.
+    expressions: list[sql.Composable] = [sql.SQL("1")]
+    for name, kind in _selected(table).items():
+        expressions.append(sql.SQL(kind.sql).format(c=sql.Identifier(name)))
+    return sql.SQL("copy (select {} from only {}) to stdout (format csv)").format(
+        sql.SQL(", ").join(expressions), sql.Identifier("public", table.name)
+    )

@@ -1,0 +1,125 @@
+"""Compares one table: bronze's changes as of the snapshot against the shop's rows."""
+
+import math
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch.reconcile.findings import Fault, Findings
+from batch.reconcile.history import (
+    Examples,
+    Frame,
+    as_of_snapshot,
+    drop_repeats,
+    judge_versions,
+    latest_rows,
+)
+from batch.reconcile.keyless import add_up, compare_tallies, rows_of_changes, rows_of_source
+from batch.reconcile.records import no_records, read_changes
+from batch.reconcile.shop import no_rows
+from batch.reconcile.slices import Slices
+from batch.reconcile.tables import SourceTable
+from batch.reconcile.values import compare_rows
+from batch.reconcile.visibility import Visibility
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How to compare: as of which snapshot, how many slices, how many keys to name."""
+
+    visibility: Visibility
+    slices: int
+    examples: Examples
+
+
+def slices_for(records: int, compressed_bytes: int) -> int:
+    """Into how many slices to deal a table so that each fits into some hundred MB.
+
+    Args:
+        records: in bronze.
+        compressed_bytes: of their files.
+    """
+    per_slice = 128 * 1024 * 1024
+    usual_bytes, usual_compression = 1_500, 12
+    held = max(records * usual_bytes, compressed_bytes * usual_compression)
+    return max(1, math.ceil(held / per_slice))
+
+
+def compare_table(
+    table: SourceTable, rows: Iterable[Frame], records: Iterable[Frame], how: Comparison
+) -> Findings:
+    """Compare a table.
+
+    Args:
+        table: what to compare.
+        rows: the shop's rows in frames, as `shop.read_rows` gives them.
+        records: bronze's rows in frames, with `READ_COLUMNS`.
+        how: the snapshot, and limits.
+
+    Raises:
+        StopPipelineError: a record is not one of Debezium's.
+    """
+    with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
+        slices = Slices(how.slices, Path(folder))
+        changes = (read_changes(frame, table, how.visibility) for frame in records)
+        if not table.key:
+            return _compare_keyless(table, rows, changes, slices, how.examples)
+        for frame in rows:
+            slices.add("shop", frame)
+        for frame in changes:
+            slices.add("bronze", frame)
+        nothing = no_rows(table), read_changes(no_records(), table, how.visibility)
+        found = Findings()
+        for number in range(slices.count):
+            source, changed = slices.take("shop", number), slices.take("bronze", number)
+            found += _compare_slice(
+                table,
+                nothing[0] if source is None else source,
+                nothing[1] if changed is None else changed,
+                how.examples,
+            )
+        return found
+
+
+def _compare_slice(
+    table: SourceTable, source: Frame, changes: Frame, examples: Examples
+) -> Findings:
+    once, repeated = drop_repeats(changes, examples)
+    seen = as_of_snapshot(once)
+    latest = latest_rows(seen)
+    faults = compare_rows(latest, source, table.columns, examples)
+    lacking, twice = judge_versions(seen, source, examples, is_versioned=table.is_versioned)
+    return Findings(
+        source_rows=source.height,
+        bronze_rows=latest.height,
+        changes=seen.height,
+        missing=faults.missing,
+        extra=faults.extra,
+        different=faults.different,
+        missing_versions=lacking,
+        duplicates=repeated + twice,
+    )
+
+
+def _compare_keyless(
+    table: SourceTable,
+    rows: Iterable[Frame],
+    changes: Iterable[Frame],
+    slices: Slices,
+    examples: Examples,
+) -> Findings:
+    for frame in changes:
+        slices.add("bronze", frame, by="_offset")
+    source = add_up(rows_of_source(frame, table.columns) for frame in rows)
+    duplicates, seen, tallies = Fault(), 0, []
+    for number in range(slices.count):
+        changed = slices.take("bronze", number)
+        if changed is None:
+            continue
+        once, repeated = drop_repeats(changed, examples)
+        visible = once.filter(once["is_visible"].fill_null(value=True))
+        tallies.append(rows_of_changes(visible, table.columns))
+        duplicates, seen = duplicates + repeated, seen + visible.height
+    found = compare_tallies(source, add_up(tallies), examples)
+    return found + Findings(changes=seen, duplicates=duplicates)

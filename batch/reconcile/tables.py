@@ -1,0 +1,83 @@
+"""The shop's tables, as far as comparing needs to know them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from batch.reconcile.kinds import Kind, kind_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column whose values can be compared."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTable:
+    """A captured table. `key` is its primary key, empty when it has none.
+
+    `is_versioned` when each update of a row adds one to its `version`; `skipped` are columns of
+    types whose values cannot be compared.
+    """
+
+    name: str
+    key: tuple[Column, ...]
+    columns: tuple[Column, ...]
+    is_versioned: bool
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogRow:
+    """One row of `catalog.sql`."""
+
+    table_name: str
+    column_name: str
+    type_name: str
+    is_enum: bool
+    is_array: bool
+    key_position: int | None
+    is_counted: bool
+
+
+def describe(rows: Sequence[CatalogRow]) -> SourceTable:
+    """A table from the catalog's rows for it."""
+    kinds = {
+        row.column_name: kind_of(row.type_name, is_enum=row.is_enum, is_array=row.is_array)
+        for row in rows
+    }
+    columns = {n: Column(name=n, kind=kind) for n, kind in kinds.items() if kind is not None}
+    positions = sorted(
+        (row.key_position, row.column_name) for row in rows if row.key_position is not None
+    )
+    key = tuple(columns[name] for _, name in positions if name in columns)
+    # A key that cannot be spelled as text is no key to us.
+    has_key = len(key) == len(positions) and not any(column.kind.is_list for column in key)
+    return SourceTable(
+        name=rows[0].table_name,
+        key=key if has_key else (),
+        columns=tuple(columns.values()),
+        is_versioned=has_key and any(_is_version(row) for row in rows),
+        skipped=tuple(name for name, kind in kinds.items() if kind is None),
+    )
+
+
+def key_text(columns: Sequence[Column], values: pl.Expr) -> pl.Expr:
+    """One text for the primary key, from a struct with a text for each of its columns."""
+    parts = [c.kind.canonical(values.struct.field(c.name)).cast(pl.String) for c in columns]
+    if len(parts) == 1:
+        return parts[0]
+    escaped = [
+        part.str.replace_all("\\", "\\\\", literal=True).str.replace_all(",", "\\,", literal=True)
+        for part in parts
+    ]
+    return pl.concat_str(escaped, separator=",")
+
+
+def _is_version(row: CatalogRow) -> bool:
+    is_integer = row.type_name in ("int2", "int4", "int8") and not row.is_array
+    return row.column_name == "version" and is_integer and row.is_counted

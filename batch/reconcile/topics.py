@@ -1,0 +1,133 @@
+"""Kafka's side: which topics the connector writes, where they end, which records are there."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+
+from lakehouse.coordinates import TopicPartition
+from lakehouse.errors import RetryLaterError
+from lakehouse.kafka import (
+    QuietLog,
+    Topic,
+    admin_client,
+    captured_pattern,
+    describe_topics,
+    matching_topics,
+)
+
+_REQUEST_SECONDS = 10
+_POLL_SECONDS = 0.05
+_POLL_RECORDS = 500
+
+
+class Topics:
+    """The broker, with a consumer that reads what is committed, and belongs to no group."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._admin = admin_client(bootstrap_servers)
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "reconcile",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 50,
+                "fetch.message.max.bytes": 65_536,
+                "queued.max.messages.kbytes": 4_096,
+            },
+            logger=QuietLog(),
+        )
+
+    def __enter__(self) -> "Topics":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._consumer.close()
+
+    def captured(self, topic_prefix: str) -> dict[str, Topic]:
+        """The topics with the shop's changes, by name."""
+        return describe_topics(
+            self._admin, matching_topics(self._admin, captured_pattern(topic_prefix))
+        )
+
+    def describe(self, name: str) -> Topic | None:
+        """One topic; None when there is none of this name."""
+        return describe_topics(self._admin, [name]).get(name)
+
+    def ends(self, topics: Mapping[str, Topic]) -> dict[TopicPartition, int]:
+        """The offset after the last record of each partition, committed or not.
+
+        A transaction's partitions become readable one after the other, so the end of what is
+        readable may lie before a record that belongs to what was read already.
+
+        Raises:
+            RetryLaterError: the broker does not answer.
+        """
+        partitions = {(p.topic, p.partition): p for t in topics.values() for p in t.partitions}
+        if not partitions:
+            return {}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = dict.fromkeys((KafkaPartition(*place) for place in partitions), latest)
+        answers = self._admin.list_offsets(asked, request_timeout=_REQUEST_SECONDS)
+        try:
+            return {
+                partitions[place.topic, place.partition]: future.result().offset
+                for place, future in answers.items()
+            }
+        except KafkaException as error:
+            message = f"Kafka does not tell where its topics end: {error}. Try ./pipeline status"
+            raise RetryLaterError(message) from error
+
+    def first_records(
+        self, spans: Mapping[TopicPartition, tuple[int, int]], *, deadline: float
+    ) -> dict[TopicPartition, int | None]:
+        """The first record of each span: its offset, or None when a reader finds none in it.
+
+        Args:
+            spans: start (inclusive) and end (exclusive) of each.
+            deadline: `time.monotonic()` after which those not decided yet are left out.
+        """
+        found: dict[TopicPartition, int | None] = {}
+        asked = {(p.topic, p.partition): p for p in spans}
+        self.read_from({place: spans[p][0] for place, p in asked.items()})
+        while len(found) < len(spans) and time.monotonic() < deadline:
+            for message in self.poll():
+                partition = asked[message.topic() or "", message.partition() or 0]
+                offset, end = message.offset() or 0, spans[partition][1]
+                if partition in found:
+                    continue
+                if offset >= end:
+                    found[partition] = None
+                elif message.error() is None:
+                    found[partition] = offset
+        self.read_from({})
+        return found
+
+    def read_from(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """Begin to read partitions, by topic and number, each from a position."""
+        self._consumer.assign([KafkaPartition(*place, at) for place, at in positions.items()])
+
+    def poll(self) -> list[Message]:
+        """Records, and for each partition that is read to its end a message that says so.
+
+        Raises:
+            RetryLaterError: the broker refuses.
+        """
+        messages = self._consumer.consume(_POLL_RECORDS, _POLL_SECONDS)
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+                text = f"Kafka does not give {message.topic()} to read: {error}. Try again."
+                raise RetryLaterError(text)
+        return messages
