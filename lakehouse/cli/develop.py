@@ -1,5 +1,6 @@
 """Commands for those who work on the project: settings, check, test, lock, bench."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lakehouse.cli.output import Format, FormatOption, console, print_json, print_rows
+from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ALL_SETTINGS, ROOT, process_environment
 
 app = typer.Typer(rich_help_panel="Develop")
@@ -22,6 +24,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("spelling", ("typos",)),
     ("unit tests", ("pytest", "tests/unit", "-q", "-n", "2")),
 )
+BENCHMARKS = ("landing", "freshness", "simulate")
 LOCKS = {"project": "dev", "servers": "servers", "go": "go", "uv": "uv"}
 
 
@@ -70,6 +73,30 @@ def test(context: typer.Context) -> None:
     arguments = [tests / word if (tests / word).is_dir() else word for word in context.args]
     result = subprocess.run([pytest, *arguments], cwd=ROOT, check=False)
     raise typer.Exit(result.returncode)
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(BENCHMARKS)}.")],
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Measure, on services of its own, beside something measured in the same run.
+
+    Example: ./pipeline bench landing --format json
+    """
+    if name not in BENCHMARKS:
+        message = f"There is no benchmark {name!r}. Benchmarks: {', '.join(BENCHMARKS)}."
+        raise StopPipelineError(message)
+    result = importlib.import_module(f"benchmarks.{name}").run()
+    if output is Format.JSON:
+        print_json(result)
+        return
+    figures = {key: value for key, value in result.items() if not isinstance(value, list)}
+    if figures:
+        print_rows([{"figure": key, "value": value} for key, value in figures.items()])
+    for key, rows in result.items():
+        if isinstance(rows, list):
+            print_rows(rows, title=key)
 
 
 @app.command()
