@@ -1,12 +1,14 @@
 """How commands report: a table for people, or JSON alone on standard output."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 
@@ -21,7 +23,9 @@ FormatOption = Annotated[
     Format, typer.Option("--format", help="A table, or JSON alone on standard output.")
 ]
 
-console = Console(highlight=False)
+_WIDTH_OF_A_FILE = 140
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
 """Standard output, for reports."""
 err_console = Console(stderr=True, highlight=False)
 """Standard error, for progress."""
@@ -34,11 +38,19 @@ def print_json(value: object) -> None:
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
     """A table with a column for each key of the first row; numbers right-aligned, grouped."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    if rows:
-        for name, value in rows[0].items():
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            table.add_column(name.replace("_", " "), justify="right" if is_number else "left")
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
+    for number, (name, value) in enumerate(rows[0].items() if rows else ()):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        justify: JustifyMethod = "right" if is_number else "left"
+        table.add_column(name.replace("_", " "), justify=justify, no_wrap=number == 0)
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
     console.print(table)

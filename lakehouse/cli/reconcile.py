@@ -39,19 +39,20 @@ def reconcile(output: FormatOption = Format.TABLE) -> None:
     if output is Format.JSON:
         print_json(report.to_json())
     else:
-        _show(report)
+        show_report(report)
     if not report.exact:
         raise typer.Exit(_NOT_EXACT)
 
 
-def _show(report: "Report") -> None:
+def show_report(report: "Report") -> None:
+    """A table for people, and the verdict."""
     rows = [
         {
             "table": table.table,
-            "source_rows": found.source_rows,
+            "shop_rows": found.source_rows,
             "bronze_rows": found.bronze_rows,
-            **{name: fault.count for name, fault in found.faults.items()},
             "changes": found.changes,
+            **{name: fault.count for name, fault in found.faults.items()},
         }
         for table in report.tables
         if not table.is_dropped
