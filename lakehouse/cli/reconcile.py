@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _NOT_EXACT = 1
 _CANNOT_JUDGE = 2
+_SHORT = {"missing_versions": "gaps", "duplicates": "doubled"}
+"""In a table of eighty columns."""
 
 
 @app.command(rich_help_panel="Run")
@@ -52,7 +54,7 @@ def show_report(report: "Report") -> None:
             "shop_rows": found.source_rows,
             "bronze_rows": found.bronze_rows,
             "changes": found.changes,
-            **{name: fault.count for name, fault in found.faults.items()},
+            **{_SHORT.get(name, name): fault.count for name, fault in found.faults.items()},
         }
         for table in report.tables
         if not table.is_dropped
