@@ -26,17 +26,17 @@ class Limits:
 
 
 def make_shop(
-    *, seed: int, transactions: int, dirt_percent: float, base_currency: str, keys: Keys
+    *, seed: int, orders_before: int, dirt_percent: float, base_currency: str, keys: Keys
 ) -> Shop:
     """A shop without anything in it yet.
 
     The same seed makes the same pools of names; what is drawn from them differs between the runs
-    on one shop, of which `transactions`, those done so far, tells.
+    on one shop, by how many orders there were before.
     """
     return Shop(
         catalogue=Catalogue(seed),
-        random=Random(f"shop/{seed}/{transactions}"),  # noqa: S311
-        dirtier=Dirtier(Random(f"dirt/{seed}/{transactions}"), percent=dirt_percent),  # noqa: S311
+        random=Random(f"shop/{seed}/{orders_before}"),  # noqa: S311
+        dirtier=Dirtier(Random(f"dirt/{seed}/{orders_before}"), percent=dirt_percent),  # noqa: S311
         keys=keys,
         base_currency=base_currency,
     )

@@ -16,7 +16,7 @@ class Pace:
 
     Attributes:
         clock: turns moments into instants at the present speed.
-        dropped_seconds: how long the rate was not held.
+        dropped_seconds: how long the rate was not held, other than by `set_speed`.
     """
 
     def __init__(self, *, asked: float, moment: float, now: datetime) -> None:
@@ -27,17 +27,17 @@ class Pace:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the brake is on so hard that nothing is due."""
+        """Whether nothing is to happen, whatever the clock says."""
         return self._speed < _SLOWEST
 
-    def set_speed(self, speed: float, now: datetime) -> None:
-        """Go on at a part of the rate asked for."""
-        if abs(speed - self._speed) >= _SLOWEST or speed in {0.0, 1.0} != {self._speed}:
-            moment = self.clock.moment(now)
-            self._speed = speed
-            self.clock = LiveClock(
-                start=now, moment=moment, rate=self._asked * max(speed, _SLOWEST)
-            )
+    def set_speed(self, speed: float, moment: float, now: datetime) -> None:
+        """Go on from `moment`, up to which everything has happened, at a part of the rate."""
+        if speed == self._speed:
+            return
+        # A pause is no backlog. Otherwise the new clock takes over where the old one is.
+        start = now if self.is_stopped else self.clock.instant(moment)
+        self._speed = speed
+        self._restart(start, moment)
 
     def drop_backlog(self, next_moment: float, now: datetime) -> bool:
         """Forget the time that is lost for good; whether some was."""
@@ -45,6 +45,9 @@ class Pace:
         if behind <= _PATIENCE:
             return False
         self.dropped_seconds += behind.total_seconds()
-        rate = self._asked * max(self._speed, _SLOWEST)
-        self.clock = LiveClock(start=now, moment=next_moment, rate=rate)
+        self._restart(now, next_moment)
         return True
+
+    def _restart(self, start: datetime, moment: float) -> None:
+        rate = self._asked * max(self._speed, _SLOWEST)
+        self.clock = LiveClock(start=start, moment=moment, rate=rate)

@@ -13,14 +13,15 @@ from producers.rows import COLUMNS_OF
 
 Tally = Counter[tuple[str, str]]
 """Rows by table and by what was done to them: inserted, updated, deleted."""
-
+LEDGER = "ledger.dirt"
+"""What a tally calls the notes of values written wrong."""
 _DONE: dict[Kind, str] = {"update": "updated", "delete": "deleted", "detach": "updated"}
 _TYPES = """
 select a.attname, format_type(a.atttypid, null)
 from pg_attribute as a
 where a.attrelid = to_regclass('public.' || %s) and a.attnum > 0 and not a.attisdropped
 """
-_LEDGER = """
+_COPY_LEDGER = """
 copy ledger.dirt (table_name, row_key, column_name, fault, dirty_value, clean_value, row_version)
 from stdin
 """
@@ -50,7 +51,8 @@ class Statements:
                 if statement.dirt:
                     dirt += _versioned(statement.dirt, cursor.fetchall())
             if dirt:
-                _copy(cursor, sql.SQL(_LEDGER), [_ledger_row(note) for note in dirt])
+                _copy(cursor, sql.SQL(_COPY_LEDGER), [_ledger_row(note) for note in dirt])
+                tally[LEDGER, "inserted"] += len(dirt)
         return tally
 
     def _text(self, statement: Statement) -> sql.Composed:

@@ -100,7 +100,8 @@ class Stored:
 
 
 def read_stored(connection: psycopg.Connection) -> Stored:
-    """The whole state, in the transaction that is open."""
+    """The whole state as of one moment, in a transaction that has just begun."""
+    connection.execute("set transaction isolation level repeatable read")
     return Stored(
         suppliers=_read(connection, "suppliers", StoredSupplier),
         products=_read(connection, "products", StoredProduct),

@@ -24,9 +24,14 @@ T = TypeVar("T")
 Connection = psycopg.Connection
 
 _LOCK = "select pg_try_advisory_lock(hashtext('producers.simulator'))"
-_PROGRESS = (
-    "select p.transactions, p.last_instant_at from ledger.progress as p where p.shop = 'shop'"
-)
+_PROGRESS = """
+select
+    p.transactions,
+    p.orders,
+    p.last_instant_at
+from ledger.progress as p
+where p.shop = 'shop'
+"""
 _ADVANCE = """
 insert into ledger.progress as p (shop, transactions, orders, last_instant_at)
 values ('shop', %(number)s, %(orders)s, %(last_instant)s)
@@ -49,9 +54,10 @@ class ShopChangedError(RetryLaterError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the shop has come: transactions ever written, and the last instant in them."""
+    """How far the shop has come: all that was ever written, and the last instant in it."""
 
     transactions: int
+    orders: int
     last_instant: datetime | None
 
 
@@ -88,7 +94,7 @@ class Writer:
                 with self._connection.transaction():
                     tally = self._statements.apply(changes)
                     self._advance(number, changes)
-                self.progress = Progress(transactions=number, last_instant=changes.last_instant)
+                self.progress = self._progress_after(number, changes)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 self._reconnect(error)
             except psycopg.IntegrityError as error:
@@ -130,6 +136,13 @@ class Writer:
                 "else wrote to it. Start ./pipeline simulate again; it goes on from what is there."
             )
             raise StopPipelineError(message)
+
+    def _progress_after(self, number: int, changes: Changes) -> Progress:
+        return Progress(
+            transactions=number,
+            orders=self.progress.orders + len(changes.inserts["orders"]),
+            last_instant=changes.last_instant,
+        )
 
     def _open(self) -> tuple[Connection, Statements, Progress]:
         try:
@@ -178,8 +191,8 @@ class Writer:
         if row is None or not row[0]:
             connection.close()
             return None
-        found = connection.execute(_PROGRESS).fetchone() or (0, None)
-        progress = Progress(transactions=found[0], last_instant=found[1])
+        found = connection.execute(_PROGRESS).fetchone() or (0, 0, None)
+        progress = Progress(transactions=found[0], orders=found[1], last_instant=found[2])
         return connection, Statements(connection), progress
 
 

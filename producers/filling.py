@@ -1,0 +1,74 @@
+"""Fills past days with orders, as fast as the database takes them."""
+
+import math
+import time
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from producers.demand import HistoryClock
+from producers.engine import Limits, advance
+from producers.meter import Meter
+from producers.plan import ORDERS_A_DAY, History, Phase
+from producers.session import Session
+from producers.watch import Watch
+
+_MOST_CHANGES = 5_000
+_BRAKE_SECONDS = 0.5
+_DAY = timedelta(days=1)
+
+log = structlog.get_logger()
+
+
+def fill(session: Session, history: History, watch: Watch) -> Phase:
+    """Have the past happen, from `history.days` ago; if the shop was open since, from then on.
+
+    Orders of the last days are then still on their way, as they are in a shop.
+    """
+    stop = history.end or datetime.now(tz=UTC)
+    start = _start(session, stop - history.days * _DAY, stop)
+    daily = ORDERS_A_DAY if history.orders is None else history.orders / history.days
+    orders = round(daily * ((stop - start) / _DAY))
+    if orders > 0:
+        clock = HistoryClock(start=start, stop=stop, orders=orders, zone=session.terms.zone)
+        _fill(session, clock, watch, orders=orders, daily=daily)
+    return Phase(name="history", counts=session.meter.counts())
+
+
+def _start(session: Session, wanted: datetime, stop: datetime) -> datetime:
+    last = session.writer.progress.last_instant
+    if last is None or last <= wanted:
+        return wanted
+    # Orders placed before their customers signed up, or delivered before they were placed.
+    log.warning("history_begins_where_shop_ended", asked=str(wanted), begins=str(last))
+    return min(last, stop)
+
+
+def _fill(
+    session: Session, clock: HistoryClock, watch: Watch, *, orders: int, daily: float
+) -> None:
+    def load() -> None:
+        moment = float(session.meter.orders)
+        session.load(day_length=daily, moment=moment, now=clock.instant(moment))
+
+    load()
+    session.meter = Meter()
+    while session.meter.orders < orders and not watch.is_stopping:
+        began = time.monotonic()
+        left = orders - session.meter.orders
+        limits = Limits(
+            until=math.inf, orders=session.shop.orders_placed + left, changes=_MOST_CHANGES
+        )
+        advance(session.shop, clock, limits)
+        session.commit(load)
+        _brake(watch, time.monotonic() - began)
+
+
+def _brake(watch: Watch, busy_seconds: float) -> None:
+    """Pause as long as the slot wants it: until it moves, or in proportion to the work."""
+    watch.look(None)
+    while watch.speed <= 0 and not watch.is_stopping:
+        watch.wait(_BRAKE_SECONDS)
+        watch.look(None)
+    if watch.speed < 1:
+        watch.wait(min(busy_seconds / max(watch.speed, 0.01) - busy_seconds, 10 * _BRAKE_SECONDS))

@@ -1,0 +1,94 @@
+"""Sells live: holds the rate asked for, and says when it cannot."""
+
+import math
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from producers.engine import Limits, advance
+from producers.meter import Meter
+from producers.pace import Pace
+from producers.plan import ORDERS_A_DAY, Live, Phase
+from producers.session import Session
+from producers.watch import Watch
+
+_MOST_CHANGES = 2_000
+_TICK_SECONDS = 0.02
+_LONGEST_WAIT_SECONDS = 0.25
+_SAY_AGAIN_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+def sell(session: Session, live: Live, watch: Watch) -> Phase:
+    """Have orders come until the limits of `live`, or until told to stop."""
+    session.load(day_length=ORDERS_A_DAY, moment=0.0, now=datetime.now(tz=UTC))
+    session.meter = Meter()
+    till = _Till(session, live, watch)
+    stop = math.inf if live.minutes is None else time.monotonic() + live.minutes * 60
+    while not (watch.is_stopping or till.is_done or time.monotonic() >= stop):
+        till.tick()
+    behind = till.pace.dropped_seconds
+    return Phase(name="live", counts=session.meter.counts(), behind_seconds=behind)
+
+
+class _Till:
+    """One live phase. Between two ticks, everything that happened is stored."""
+
+    def __init__(self, session: Session, live: Live, watch: Watch) -> None:
+        self.pace = Pace(asked=live.orders_per_second, moment=0.0, now=datetime.now(tz=UTC))
+        self._session = session
+        self._live = live
+        self._watch = watch
+        self._said = -math.inf
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all orders asked for are stored."""
+        return self._live.orders is not None and self._session.meter.orders >= self._live.orders
+
+    def tick(self) -> None:
+        """Let happen and store what is due, and wait until something is due again."""
+        due = self.pace.clock.moment(datetime.now(tz=UTC))
+        is_all = not self.pace.is_stopped and self._advance(due)
+        self._session.commit(self._reload)
+        self._watch.look(self._live.orders_per_second)
+        shop = self._session.shop
+        if not self.pace.is_stopped:
+            self._keep_up(shop.agenda.next_moment or shop.moment)
+        moment = due if is_all else shop.moment
+        self.pace.set_speed(self._watch.speed, moment, datetime.now(tz=UTC))
+        if is_all or self.pace.is_stopped:
+            self._wait(shop.agenda.next_moment or shop.moment)
+
+    def _reload(self) -> None:
+        now = datetime.now(tz=UTC)
+        moment = self.pace.clock.moment(now)
+        self._session.load(day_length=ORDERS_A_DAY, moment=moment, now=now)
+
+    def _advance(self, due: float) -> bool:
+        """Whether everything due has happened; the first order too many has not."""
+        shop, most = self._session.shop, self._live.orders
+        if most is not None:
+            most += shop.orders_placed - self._session.meter.orders
+        limits = Limits(until=due, orders=most, changes=_MOST_CHANGES)
+        return advance(shop, self.pace.clock, limits)
+
+    def _keep_up(self, next_moment: float) -> None:
+        if not self.pace.drop_backlog(next_moment, datetime.now(tz=UTC)):
+            return
+        now = time.monotonic()
+        if now - self._said >= _SAY_AGAIN_SECONDS:
+            self._said = now
+            log.warning(
+                "rate_not_held",
+                asked_per_second=self._live.orders_per_second,
+                now_per_second=round(self._session.meter.speed()[0], 1),
+                behind_seconds=round(self.pace.dropped_seconds, 1),
+            )
+
+    def _wait(self, next_moment: float) -> None:
+        until_next = self.pace.clock.instant(next_moment) - datetime.now(tz=UTC)
+        seconds = max(until_next.total_seconds(), _TICK_SECONDS)
+        self._watch.wait(min(seconds, _LONGEST_WAIT_SECONDS))

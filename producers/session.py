@@ -1,0 +1,130 @@
+"""A shop taken up from its database, and written back to it transaction by transaction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from lakehouse.errors import StopPipelineError
+from producers.brake import slot_share, speed
+from producers.engine import make_shop
+from producers.keys import LOW, Keys
+from producers.meter import Meter
+from producers.opening import KEYS_NEEDED, open_shop
+from producers.resume import restore
+from producers.rows import COLUMNS_OF
+from producers.shop import Shop
+from producers.stored import read_stored
+from producers.upkeep import begin_upkeep
+from producers.visits import open_doors
+from producers.writer import ShopChangedError, Writer
+
+_MOST_RELOADS = 5
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What holds for a whole run.
+
+    Attributes:
+        slot_budget: the share of the WAL a slot may hold back beyond which to slow down.
+    """
+
+    seed: int
+    dirt_percent: float
+    base_currency: str
+    zone: ZoneInfo
+    slot_name: str
+    slot_budget: float
+
+
+class Session:
+    """One shop and the writer of its database.
+
+    Attributes:
+        shop: as it is after the last `advance`; `commit` stores what changed.
+        meter: counts what is committed; put in a new one to count anew.
+        slot_share: what the connector's slot held back when last looked, of what it may.
+    """
+
+    shop: Shop
+
+    def __init__(self, writer: Writer, terms: Terms) -> None:
+        self.writer = writer
+        self.terms = terms
+        self.meter = Meter()
+        self.slot_share = 0.0
+        self._reloads = 0
+
+    def load(self, *, day_length: float, moment: float, now: datetime) -> None:
+        """Take the shop up as it is stored, from this moment on; open it if it is empty.
+
+        Args:
+            day_length: orders in a day of it.
+            moment: counted in orders; at which instant it is, a clock knows that fits it.
+            now: that instant.
+        """
+        stored, keys = self.writer.run(read_stored), Keys()
+        self._reserve(keys, LOW if stored.products else KEYS_NEEDED)
+        self.shop = shop = make_shop(
+            seed=self.terms.seed,
+            orders_before=self.writer.progress.orders,
+            dirt_percent=self.terms.dirt_percent,
+            base_currency=self.terms.base_currency,
+            keys=keys,
+        )
+        shop.day_length, shop.moment, shop.now = day_length, moment, now
+        if not restore(shop, stored):
+            open_shop(shop)
+            shop.changes.last_instant = now
+        begin_upkeep(shop)
+        open_doors(shop)
+
+    def commit(self, reload: Callable[[], None]) -> None:
+        """Store what has changed since the last time, in one transaction.
+
+        Args:
+            reload: what to do when the shop is no longer the one in the database, because
+                somebody else changed rows that ours refer to.
+        """
+        changes = self.shop.take_changes()
+        if changes.count:
+            try:
+                self.meter.add(self.writer.write(changes))
+                self._reloads = 0
+            except ShopChangedError as error:
+                self._count_reload(error)
+                reload()
+                return
+        if self.shop.keys.is_low:
+            self._reserve(self.shop.keys, LOW)
+
+    def look_at_slot(self) -> float:
+        """The part of full speed to go at, by what the connector's slot holds back now."""
+        share = self.writer.run(lambda connection: slot_share(connection, self.terms.slot_name))
+        before = speed(self.slot_share, self.terms.slot_budget)
+        self.slot_share, now = share, speed(share, self.terms.slot_budget)
+        if (before < 1) != (now < 1):
+            event = "slowed_down_for_slot" if now < 1 else "full_speed_again"
+            log.warning(event, slot=self.terms.slot_name, share_of_wal=round(share, 3))
+        return now
+
+    def _count_reload(self, error: ShopChangedError) -> None:
+        self._reloads += 1
+        if self._reloads > _MOST_RELOADS:
+            message = (
+                f"{error}. Loading the shop anew did not help, {_MOST_RELOADS} times. See what "
+                "else writes to schema public with keys of its own choice, and stop it."
+            )
+            raise StopPipelineError(message) from error
+        log.warning("shop_changed_by_others", reason=str(error).strip())
+
+    def _reserve(self, keys: Keys, at_least: int) -> None:
+        wanted = keys.wanted(at_least)
+        columns = {table: (COLUMNS_OF[table][0], count) for table, count in wanted.items()}
+        for table, found in self.writer.reserve(columns).items():
+            keys.add(table, found)
