@@ -1,6 +1,7 @@
 """Visitors: they look, fill carts, check out, or leave. One visit that buys is due per moment."""
 
 import math
+from collections.abc import Sequence
 
 from producers.checkout import place_order
 from producers.rows import CustomerRow, InteractionRow
@@ -8,7 +9,8 @@ from producers.shop import Customer, Product, Shop, Visit
 
 _MINUTE = 1 / 1440
 _LONGEST_VISIT = 25 * _MINUTE
-_CHANNELS = ("web", "web", "web", "mobile_app", "mobile_app", "marketplace", "phone")
+_ONLINE = ("web", "web", "web", "mobile_app", "mobile_app", "marketplace")
+_CHANNELS = (*_ONLINE, "phone")
 _DEVICES = {
     "web": ("desktop", "desktop", "mobile", "mobile", "tablet"),
     "mobile_app": ("mobile", "mobile", "mobile", "tablet"),
@@ -49,7 +51,7 @@ def _expect(shop: Shop, number: int) -> None:
     buys_at = number + shop.random.random()
     begins_at = buys_at - shop.random.uniform(0.05, 1) * _LONGEST_VISIT * shop.day_length
     shop.at(max(begins_at, shop.moment), _begin_purchase, buys_at)
-    if shop.chance(0.25):
+    if shop.chance(0.5):
         shop.at(max(buys_at - _LONGEST_VISIT * shop.day_length, shop.moment), _browse)
     earliest = number + 1 - _LONGEST_VISIT * shop.day_length
     shop.at(max(earliest, shop.moment), _expect, number + 1)
@@ -58,21 +60,24 @@ def _expect(shop: Shop, number: int) -> None:
 def _begin_purchase(shop: Shop, buys_at: float) -> None:
     customer = sign_up(shop) if shop.chance(0.15) else shop.loyal_customer()
     customer.busy += 1
-    visit = _visit(shop, customer)
+    visit = _visit(shop, customer, _CHANNELS)
     for _ in range(shop.random.choice(_BASKET_SIZES)):
         product = shop.popular_product()
         if all(product is not chosen for chosen, _ in visit.basket):
             visit.basket.append((product, shop.random.choice(_QUANTITIES)))
-    span = buys_at - shop.moment
+    if visit.channel != "phone":
+        _plan_clicks(shop, visit, buys_at - shop.moment)
+    shop.at(buys_at, _buy, visit, customer)
+
+
+def _plan_clicks(shop: Shop, visit: Visit, span: float) -> None:
+    """What a visitor does before buying; some know what they want without looking at it."""
     for product, _ in visit.basket:
         looks_at = shop.random.random() * 0.6
-        if shop.chance(0.55):
+        if shop.chance(0.95):
             shop.at(shop.moment + looks_at * span, _look, visit, product)
-        if shop.chance(0.85):
-            shop.at(shop.moment + (looks_at + 0.2) * span, _fill_cart, visit, product)
-    if shop.chance(0.65):
-        shop.at(shop.moment + 0.9 * span, _go_to_checkout, visit)
-    shop.at(buys_at, _buy, visit, customer)
+        shop.at(shop.moment + (looks_at + 0.2) * span, _fill_cart, visit, product)
+    shop.at(shop.moment + 0.9 * span, _go_to_checkout, visit)
 
 
 def _look(shop: Shop, visit: Visit, product: Product) -> None:
@@ -88,9 +93,10 @@ def _go_to_checkout(shop: Shop, visit: Visit) -> None:
 
 
 def _buy(shop: Shop, visit: Visit, customer: Customer) -> None:
-    if place_order(shop, visit, customer):
+    is_placed = place_order(shop, visit, customer)
+    if is_placed and visit.channel != "phone":
         _record(shop, visit, "purchase", None)
-    else:
+    if not is_placed:
         # Everything was gone. Somebody else comes, or the rate asked for would not be held.
         shop.at(shop.moment, _begin_purchase, shop.moment + 1)
     customer.busy -= 1
@@ -99,7 +105,7 @@ def _buy(shop: Shop, visit: Visit, customer: Customer) -> None:
 def _browse(shop: Shop) -> None:
     """A visit that ends without an order."""
     customer = shop.loyal_customer() if shop.chance(0.5) else None
-    visit = _visit(shop, customer)
+    visit = _visit(shop, customer, _ONLINE)
     if customer is not None:
         customer.busy += 1
     wait = 0.0
@@ -109,12 +115,14 @@ def _browse(shop: Shop) -> None:
         wait += shop.random.uniform(0.2, 3) * _MINUTE
         if shop.chance(0.25):
             shop.after(wait, _abandon, visit, product)
-    shop.after(wait, _leave, visit)
+    shop.after(wait + _MINUTE, _leave, visit)
 
 
 def _abandon(shop: Shop, visit: Visit, product: Product) -> None:
-    """A cart that is left standing; many are emptied later."""
+    """A cart that is left standing, some at the checkout; many are emptied later."""
     interaction_id = _record(shop, visit, "cart", product)
+    if shop.chance(0.4):
+        shop.after(0.5 * _MINUTE, _go_to_checkout, visit)
     if shop.chance(0.5):
         shop.after(shop.random.uniform(0.2, 1), _empty_cart, interaction_id)
 
@@ -128,8 +136,8 @@ def _leave(_shop: Shop, visit: Visit) -> None:
         visit.customer.busy -= 1
 
 
-def _visit(shop: Shop, customer: Customer | None) -> Visit:
-    channel = shop.random.choice(_CHANNELS)
+def _visit(shop: Shop, customer: Customer | None, channels: Sequence[str]) -> Visit:
+    channel = shop.random.choice(channels)
     return Visit(
         session_id=f"{shop.random.getrandbits(64):016x}",
         device=shop.random.choice(_DEVICES[channel]),
