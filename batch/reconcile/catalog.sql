@@ -34,7 +34,7 @@ select
     c.relname as table_name,
     a.attname as column_name,
     coalesce(e.typname, t.typname) as type_name,
-    coalesce(e.typtype, t.typtype) = 'e' as is_enum,
+    coalesce(e.typtype, t.typtype)::text as type_kind,
     e.oid is not null as is_array,
     array_position(k.conkey, a.attnum) as key_position,
     n.table_id is not null as is_counted

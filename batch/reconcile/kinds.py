@@ -64,9 +64,9 @@ case
 end"""
 _TIMESTAMP = """
 case {c}
-    when 'infinity' then 9223372036854775807
-    when '-infinity' then (-9223372036854775808)::bigint
-    else (extract(epoch from {c}) * 1000000)::bigint
+    when 'infinity' then 9223372036854775807::numeric
+    when '-infinity' then -9223372036854775808
+    else (extract(epoch from {c}) * 1000000)::numeric(30, 0)
 end"""
 _DATE = "case when isfinite({c}) then ({c} - date '1970-01-01')::text else {c}::text end"
 _INTERVAL = """
@@ -97,7 +97,7 @@ _TEXT = Kind()
 _BY_TYPE: Mapping[str, Kind] = {
     **dict.fromkeys(
         ("int2", "int4", "int8", "oid", "text", "varchar", "name", "char", "uuid", "json", "jsonb",
-         "inet", "cidr", "macaddr", "macaddr8", "tsvector", "citext",
+         "xml", "inet", "cidr", "macaddr", "macaddr8", "tsvector", "citext",
          "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"),
         _TEXT,
     ),
@@ -119,22 +119,40 @@ _BY_TYPE: Mapping[str, Kind] = {
     "interval": Kind(sql=_INTERVAL),
     "bytea": Kind(sql="translate(encode({c}, 'base64'), E'\\n', '')"),
 }  # fmt: skip
-_IN_LISTS = frozenset(
-    ("int2", "int4", "int8", "bool", "text", "varchar", "bpchar", "uuid", "numeric", "float8")
+# Debezium hands on the text of a type that it does not know, as bytes.
+_OPAQUE = Kind(sql="translate(encode(convert_to({c}::text, 'UTF8'), 'base64'), E'\\n', '')")
+_OPAQUE_TYPES = frozenset(
+    ("pg_lsn", "xid", "xid8", "tid", "tsquery", "jsonpath", "regclass", "pg_snapshot")
 )
+_ENUM, _COMPOSITE, _MULTIRANGE = "e", "c", "m"
 
 
-def kind_of(type_name: str, *, is_enum: bool, is_array: bool) -> Kind | None:
+def kind_of(type_name: str, type_kind: str, *, is_array: bool) -> Kind | None:
     """The kind of a column; None when its values cannot be compared.
 
     Args:
         type_name: `pg_type.typname` below any domain; of the elements if `is_array`.
-        is_enum: whether that type is an enumeration.
+        type_kind: `pg_type.typtype` of that type.
         is_array: whether the column is an array of it.
     """
-    kind = _TEXT if is_enum else _BY_TYPE.get(type_name)
+    kind = _scalar_kind(type_name, type_kind)
     if kind is None or not is_array:
         return kind
-    if not is_enum and type_name not in _IN_LISTS:
-        return None
-    return Kind(sql="to_json({c})", canonical=_elements(kind.canonical), is_list=True)
+    if type_name == "name" or type_kind == _COMPOSITE:
+        return None  # Debezium leaves such a column out; `unnest` takes such an element apart.
+    element = kind.sql.replace("{c}", "e")
+    return Kind(
+        sql="case when {c} is not null then to_json(array(select ("  # noqa: S608 - all constant
+        + element
+        + ")::text from unnest({c}) as u (e))) end",
+        canonical=_elements(kind.canonical),
+        is_list=True,
+    )
+
+
+def _scalar_kind(type_name: str, type_kind: str) -> Kind | None:
+    if type_kind == _ENUM:
+        return _TEXT
+    if type_kind in (_COMPOSITE, _MULTIRANGE) or type_name in _OPAQUE_TYPES:
+        return _OPAQUE
+    return _BY_TYPE.get(type_name)

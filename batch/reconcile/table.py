@@ -20,6 +20,7 @@ from batch.reconcile.records import no_records, read_changes
 from batch.reconcile.shop import no_rows
 from batch.reconcile.slices import Slices
 from batch.reconcile.tables import SourceTable
+from batch.reconcile.unchanged import fill_unchanged
 from batch.reconcile.values import compare_rows
 from batch.reconcile.visibility import Visibility
 
@@ -87,7 +88,7 @@ def _compare_slice(
 ) -> Findings:
     once, repeated = drop_repeats(changes, examples)
     seen = as_of_snapshot(once)
-    latest = latest_rows(seen)
+    latest = fill_unchanged(latest_rows(seen), seen)
     faults = compare_rows(latest, source, table.columns, examples)
     lacking, twice = judge_versions(seen, source, examples, is_versioned=table.is_versioned)
     return Findings(

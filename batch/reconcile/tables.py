@@ -38,7 +38,7 @@ class CatalogRow:
     table_name: str
     column_name: str
     type_name: str
-    is_enum: bool
+    type_kind: str
     is_array: bool
     key_position: int | None
     is_counted: bool
@@ -47,7 +47,7 @@ class CatalogRow:
 def describe(rows: Sequence[CatalogRow]) -> SourceTable:
     """A table from the catalog's rows for it."""
     kinds = {
-        row.column_name: kind_of(row.type_name, is_enum=row.is_enum, is_array=row.is_array)
+        row.column_name: kind_of(row.type_name, row.type_kind, is_array=row.is_array)
         for row in rows
     }
     columns = {n: Column(name=n, kind=kind) for n, kind in kinds.items() if kind is not None}
