@@ -19,11 +19,20 @@ grant select, insert, delete on cdc.signal to debezium;
 grant select on cdc.heartbeat to monitor;
 grant usage on schema public to debezium, reconcile;
 
--- Full old rows, so that deletes and updates can be judged without looking anything up.
+-- Full old rows, so that deletes and updates can be judged without looking anything up. But
+-- Postgres refuses updates when an old row would hold a virtual column, which cannot be published.
 create or replace function cdc.capture_table(captured regclass) returns void
 language plpgsql set search_path to pg_catalog, pg_temp as $$
+declare
+    is_full boolean := (select c.relreplident = 'f' from pg_class as c where c.oid = captured);
+    has_virtual boolean := exists (
+        select from pg_attribute as a
+        where a.attrelid = captured and a.attgenerated = 'v' and not a.attisdropped
+    );
 begin
-    if (select c.relreplident <> 'f' from pg_class as c where c.oid = captured) then
+    if has_virtual and is_full then
+        execute format('alter table %s replica identity default', captured);
+    elsif not has_virtual and not is_full then
         execute format('alter table %s replica identity full', captured);
     end if;
     if not has_table_privilege('debezium', captured, 'select')
