@@ -21,7 +21,7 @@ from lakehouse.secrets import Secrets
 from stack.layout import StackConfig
 
 _TIMEOUT_SECONDS = 2
-_WINDOW_SECONDS = 5.0
+_WINDOW_SECONDS = 10.0
 _SLOT_LAG = """
 select pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)
 from pg_replication_slots as s
