@@ -13,7 +13,6 @@ class Assignment:
 
     def __init__(self) -> None:
         self._positions: dict[TopicPartition, int] = {}
-        self._ends: dict[TopicPartition, int] = {}
 
     def __contains__(self, partition: TopicPartition) -> bool:
         """Whether the partition is ours."""
@@ -26,7 +25,6 @@ class Assignment:
     def remove(self, partition: TopicPartition) -> None:
         """Own it no longer."""
         del self._positions[partition]
-        self._ends.pop(partition, None)
 
     def find(self, topic: str, number: int) -> TopicPartition | None:
         """The partition of ours with this name and number."""
@@ -56,14 +54,22 @@ class Assignment:
             self._positions[partition] = last + 1
         return spans
 
-    def see_end(self, partition: TopicPartition, position: int) -> None:
-        """Note where it ends: transaction markers move the end beyond the last record."""
-        self._ends[partition] = position
+    def see_end(self, partition: TopicPartition, position: int) -> Span | None:
+        """Step over what stands between the last record and the end: marks of transactions.
+
+        Returns:
+            The positions stepped over, none of which holds a record; None if there are none.
+        """
+        start = self._positions[partition]
+        if position <= start:
+            return None
+        self._positions[partition] = position
+        return Span(start=start, stop=position)
 
     def lag(self, topic: str, end_of: Callable[[TopicPartition], int]) -> int:
         """Offsets of this topic between what was polled and the ends that `end_of` tells."""
         return sum(
-            max(0, end_of(partition) - max(position, self._ends.get(partition, 0)))
+            max(0, end_of(partition) - position)
             for partition, position in self._positions.items()
             if partition.topic == topic
         )

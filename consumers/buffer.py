@@ -58,7 +58,8 @@ class TableBuffer:
                 raise ValueError(message)
             start = span.start if held is None else held.start
             self._spans[partition] = Span(start=start, stop=span.stop)
-        self._chunks.append(chunk)
+        if chunk.num_rows:
+            self._chunks.append(chunk)
         self.rows += chunk.num_rows
         self.bytes += chunk.nbytes
         self._oldest = now if self._oldest is None else self._oldest

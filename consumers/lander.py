@@ -6,7 +6,7 @@ that ordinary lag tools work; nothing reads them back.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -21,8 +21,9 @@ from consumers.maintenance import Maintenance
 from consumers.metrics import LandingMetrics
 from consumers.records import to_arrow
 from consumers.tables import LandingTables
-from lakehouse.coordinates import TopicPartition
+from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
+from lakehouse.lake import BRONZE_SCHEMA
 
 _POLL_ROWS = 10_000
 _POLL_SECONDS = 0.1
@@ -30,6 +31,7 @@ _LAG_SECONDS = 1.0
 _SETTLE_SECONDS = 8.0
 _BROKER_TIMEOUT_SECONDS = 10.0
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
+_NO_RECORDS = pa.RecordBatch.from_pylist([], schema=BRONZE_SCHEMA)
 _log = structlog.get_logger(__name__)
 
 
@@ -115,16 +117,19 @@ class Lander:
         messages = self._consumer.consume(_POLL_ROWS, timeout)
         if not messages:
             return
-        if any(map(Message.error, messages)):
-            for message in filter(Message.error, messages):
-                self._on_error(message)
+        events = list(filter(Message.error, messages))
+        if events:
             messages = [message for message in messages if message.error() is None]
         if messages:
             for topic, chunk in to_arrow(messages, self._tables.identities()).items():
-                self._buffer(topic, chunk)
+                self._buffer(topic, chunk, self._assigned.advance(topic, chunk))
+        # After the records: an end that was reached lies behind those polled together with it.
+        for event in events:
+            self._on_error(event)
 
-    def _buffer(self, topic: str, chunk: pa.RecordBatch) -> None:
-        spans = self._assigned.advance(topic, chunk)
+    def _buffer(
+        self, topic: str, chunk: pa.RecordBatch, spans: Mapping[TopicPartition, Span]
+    ) -> None:
         self._buffers.setdefault(topic, TableBuffer()).add(chunk, spans, time.monotonic())
 
     def _flush_due(self) -> None:
@@ -320,13 +325,19 @@ class Lander:
             self._see_end(message)
         elif error.code() in _OUT_OF_RANGE:
             self._check_position(message)
+        elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            _log.info("waiting_for_topics", reason=error.str())
         else:
             _log.warning("kafka", error=str(error))
 
     def _see_end(self, message: Message) -> None:
+        """Let the watermark pass the marks at the end: when they expire, nothing is lost."""
         partition = self._assigned.find(message.topic() or "", message.partition() or 0)
-        if partition is not None:
-            self._assigned.see_end(partition, message.offset() or 0)
+        if partition is None:
+            return
+        span = self._assigned.see_end(partition, message.offset() or 0)
+        if span is not None:
+            self._buffer(partition.topic, _NO_RECORDS, {partition: span})
 
     def _check_position(self, message: Message) -> None:
         """The broker no longer has, or does not have yet, the position asked for."""

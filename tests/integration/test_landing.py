@@ -337,3 +337,29 @@ def test_metrics_tell_rows_lag_and_freshness_of_each_table(shop):
     until(lambda: f'landing_lag_offsets{{table="{name}"}} 0.0' in metrics(), "lag")
     assert f'landing_freshness_seconds{{table="{name}"}}' in metrics()
     assert f'landing_commits_total{{table="{name}"}}' in metrics()
+
+
+def test_transaction_marks_that_expire_behind_the_last_record_are_no_loss(shop):
+    topic = shop.topic(partitions=1)
+    producer = Producer(
+        {
+            "bootstrap.servers": shop.stack.kafka.bootstrap_servers,
+            "transactional.id": shop.prefix,
+        },
+        logger=QuietLog(),
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    for n in range(5):
+        producer.produce(topic, b"v%d" % n, key=b"k%d" % n)
+    producer.commit_transaction()
+    lander = shop.land()
+    shop.wait_for_rows(topic, 5)
+    app_id = describe_topics(shop.admin, [topic])[topic].partitions[0].app_id
+    until(lambda: shop.table(topic).transaction_version(app_id) == 5, "the mark to be passed")
+    lander.send_signal(signal.SIGTERM)
+    lander.wait(timeout=10)
+    expire(shop, topic, before=6)
+    shop.land()
+    shop.send(topic, 2, first=5)
+    shop.wait_for_rows(topic, 7)
