@@ -7,42 +7,72 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lakehouse.errors import StopPipelineError
+from lakehouse.variables import (
+    AbsolutePath,
+    Bucket,
+    Currency,
+    Host,
+    Name,
+    PostgresName,
+    TimeZone,
+    explain,
+    name_of,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
 
 
-class OltpSettings(BaseSettings):
+class Settings(BaseSettings):
+    """A group of settings, read from the environment. An empty variable counts as not set."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - of each setting's type
+        """Read the environment; `values` go before it.
+
+        Raises:
+            StopPipelineError: a variable holds what it cannot: which, and what is allowed.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise StopPipelineError(explain(type(self), error)) from None
+
+
+class OltpSettings(Settings):
     """The shop's own Postgres."""
 
-    model_config = SettingsConfigDict(env_prefix="OLTP_", frozen=True)
-    host: str = "127.0.0.1"
+    model_config = SettingsConfigDict(env_prefix="OLTP_")
+    host: Host = "127.0.0.1"
     port: int = Field(5432, gt=0, lt=65536)
-    database: str = "shop"
+    database: PostgresName = "shop"
 
 
-class WarehouseSettings(BaseSettings):
+class WarehouseSettings(Settings):
     """The Postgres that holds the star schema."""
 
-    model_config = SettingsConfigDict(env_prefix="WAREHOUSE_", frozen=True)
-    host: str = "127.0.0.1"
+    model_config = SettingsConfigDict(env_prefix="WAREHOUSE_")
+    host: Host = "127.0.0.1"
     port: int = Field(5433, gt=0, lt=65536)
-    database: str = "warehouse"
+    database: PostgresName = "warehouse"
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(Settings):
     """The broker."""
 
-    model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True)
-    host: str = "127.0.0.1"
+    model_config = SettingsConfigDict(env_prefix="KAFKA_")
+    host: Host = "127.0.0.1"
     port: int = Field(9092, gt=0, lt=65536)
     controller_port: int = Field(9093, gt=0, lt=65536)
-    retention_hours: int = Field(168, gt=0)
-    heap_mb: int = Field(512, ge=256)
+    retention_hours: int = Field(168, gt=0, description="How long it keeps changes.")
+    heap_mb: int = Field(512, ge=256, description="Memory of its Java heap.")
 
     @property
     def bootstrap_servers(self) -> str:
@@ -50,20 +80,20 @@ class KafkaSettings(BaseSettings):
         return f"{self.host}:{self.port}"
 
 
-class ConnectSettings(BaseSettings):
+class ConnectSettings(Settings):
     """Kafka Connect and the Debezium connector in it."""
 
-    model_config = SettingsConfigDict(env_prefix="CONNECT_", frozen=True)
-    host: str = "127.0.0.1"
+    model_config = SettingsConfigDict(env_prefix="CONNECT_")
+    host: Host = "127.0.0.1"
     port: int = Field(8083, gt=0, lt=65536)
-    heap_mb: int = Field(768, ge=256)
-    connector_name: str = "shop"
-    topic_prefix: str = "shop"
+    heap_mb: int = Field(768, ge=256, description="Memory of its Java heap.")
+    connector_name: Name = "shop"
+    topic_prefix: Name = "shop"
     topic_partitions: int = Field(4, gt=0, description="Partitions of each new topic.")
-    slot_name: str = "dbz_shop"
-    publication_name: str = "dbz_shop"
+    slot_name: PostgresName = "dbz_shop"
+    publication_name: PostgresName = "dbz_shop"
     poll_interval_ms: int = Field(10, gt=0, description="How long Debezium waits for a batch.")
-    heartbeat_interval_ms: int = Field(5000, gt=0)
+    heartbeat_interval_ms: int = Field(5000, gt=0, description="An idle shop holds no WAL.")
 
     @property
     def url(self) -> str:
@@ -71,15 +101,15 @@ class ConnectSettings(BaseSettings):
         return f"http://{self.host}:{self.port}"
 
 
-class MinioSettings(BaseSettings):
+class MinioSettings(Settings):
     """The object store of the lake."""
 
-    model_config = SettingsConfigDict(env_prefix="MINIO_", frozen=True)
-    host: str = "127.0.0.1"
+    model_config = SettingsConfigDict(env_prefix="MINIO_")
+    host: Host = "127.0.0.1"
     port: int = Field(9000, gt=0, lt=65536)
     console_port: int = Field(9001, gt=0, lt=65536)
-    region: str = "us-east-1"
-    bronze_bucket: str = "bronze"
+    region: Name = "us-east-1"
+    bronze_bucket: Bucket = "bronze"
 
     @property
     def url(self) -> str:
@@ -87,75 +117,79 @@ class MinioSettings(BaseSettings):
         return f"http://{self.host}:{self.port}"
 
 
-class ShopSettings(BaseSettings):
+class ShopSettings(Settings):
     """What the shop has decided about itself."""
 
-    model_config = SettingsConfigDict(env_prefix="SHOP_", frozen=True)
-    time_zone: str = Field("Europe/Paris", description="Business days begin and end in it.")
-    base_currency: str = Field("EUR", min_length=3, max_length=3)
+    model_config = SettingsConfigDict(env_prefix="SHOP_")
+    time_zone: TimeZone = Field("Europe/Paris", description="Business days begin and end in it.")
+    base_currency: Currency = "EUR"
 
 
-class SimulatorSettings(BaseSettings):
+class SimulatorSettings(Settings):
     """Limits of the simulator; what it is to do comes from its command line."""
 
-    model_config = SettingsConfigDict(env_prefix="SIMULATOR_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SIMULATOR_")
     slot_budget: float = Field(
         0.5, gt=0, le=1, description="Slows down beyond this share of max_slot_wal_keep_size."
     )
     retry_seconds: float = Field(60, gt=0, description="Longest pause between reconnects.")
 
 
-class LandingSettings(BaseSettings):
+class LandingSettings(Settings):
     """The lander: Kafka to bronze."""
 
-    model_config = SettingsConfigDict(env_prefix="LANDING_", frozen=True)
-    group_id: str = "landing"
+    model_config = SettingsConfigDict(env_prefix="LANDING_")
+    group_id: Name = "landing"
     flush_seconds: float = Field(5.0, ge=0.25, description="Oldest a buffered record may get.")
     flush_rows: int = Field(200_000, gt=0, description="Rows of one table that start a flush.")
     flush_mb: int = Field(32, gt=0, description="Bytes of one table that start a flush.")
     memory_mb: int = Field(128, ge=32, description="Records held in memory, all tables together.")
     writers: int = Field(2, gt=0, description="Tables written at the same time.")
-    session_timeout_ms: int = Field(10_000, ge=6_000)
+    session_timeout_ms: int = Field(10_000, ge=6_000, description="Silent for longer is dead.")
     topic_refresh_seconds: float = Field(2.0, gt=0, description="How soon a new topic is seen.")
     compact_commits: int = Field(200, gt=1, description="Commits of a table between compactions.")
     retention_hours: int = Field(24, ge=1, description="How long old log entries and files stay.")
     metrics_port: int = Field(9108, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
 
 
-class ReconcileSettings(BaseSettings):
+class ReconcileSettings(Settings):
     """The proof."""
 
-    model_config = SettingsConfigDict(env_prefix="RECONCILE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="RECONCILE_")
     timeout_seconds: float = Field(120, gt=0, description="Longest wait for bronze to catch up.")
     examples: int = Field(10, gt=0, description="Keys named for each kind of fault.")
 
 
-class LogSettings(BaseSettings):
+class LogSettings(Settings):
     """Structured logs, on standard error."""
 
-    model_config = SettingsConfigDict(env_prefix="LOG_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LOG_")
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
 
 
-class StackSettings(BaseSettings):
+class StackSettings(Settings):
     """The native stack: where it lives and how it is kept."""
 
-    model_config = SettingsConfigDict(env_prefix="STACK_", frozen=True)
-    data_dir: Path = Field(
+    model_config = SettingsConfigDict(env_prefix="STACK_")
+    data_dir: AbsolutePath = Field(
         default_factory=lambda: default_data_dir(),
         description="Databases, topics, objects, logs, secrets.",
     )
-    cache_dir: Path = Field(
+    cache_dir: AbsolutePath = Field(
         default_factory=lambda: default_cache_dir(),
         description="Servers, shared by all checkouts; safe to delete.",
     )
-    secrets_file: Path | None = Field(None, description="Default: secrets.json in STACK_DATA_DIR.")
-    uv: Path | None = Field(None, description="The uv to install servers with; by default found.")
+    secrets_file: AbsolutePath | None = Field(
+        None, description="Default: secrets.json in STACK_DATA_DIR."
+    )
+    uv: AbsolutePath | None = Field(
+        None, description="The uv to install servers with; by default found."
+    )
     service_user: str = Field("nobody", description="Runs the servers when you are root.")
-    start_timeout_seconds: float = Field(120, gt=0)
+    start_timeout_seconds: float = Field(120, gt=0, description="Longest wait for a service.")
     log_mb: int = Field(20, gt=0, description="Size at which a log is rotated.")
-    log_backups: int = Field(3, ge=0)
+    log_backups: int = Field(3, ge=0, description="Rotated logs that are kept.")
     slot_wal_keep_mb: int = Field(4096, ge=64, description="WAL the slot may hold back.")
 
     @property
@@ -174,7 +208,7 @@ class StackSettings(BaseSettings):
         return self.data_dir / "log"
 
 
-ALL_SETTINGS: tuple[type[BaseSettings], ...] = (
+ALL_SETTINGS: tuple[type[Settings], ...] = (
     StackSettings,
     OltpSettings,
     WarehouseSettings,
@@ -214,11 +248,7 @@ def environment_of(values: Mapping[str, str]) -> Iterator[None]:
 
 def settings_in_environment() -> dict[str, str]:
     """The settings that the environment gives, as variables: what to hand on to a program."""
-    known = {
-        f"{group.model_config.get('env_prefix', '')}{name}".upper()
-        for group in ALL_SETTINGS
-        for name in group.model_fields
-    }
+    known = {name_of(group, name) for group in ALL_SETTINGS for name in group.model_fields}
     return {name: value for name, value in os.environ.items() if name.upper() in known}
 
 

@@ -25,8 +25,8 @@ for group in (demo, stack, simulate, connect, land, reconcile, develop):
 
 def main() -> None:
     """Run the command; an error of ours is one message and its exit status."""
-    configure_logs()
     try:
+        configure_logs()
         app(prog_name="./pipeline")
     except PipelineError as error:
         console = Console(stderr=True, highlight=False, soft_wrap=True)

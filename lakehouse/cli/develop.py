@@ -10,7 +10,8 @@ import typer
 
 from lakehouse.cli.output import Format, FormatOption, console, print_json, print_rows
 from lakehouse.errors import StopPipelineError
-from lakehouse.settings import ALL_SETTINGS, ROOT, process_environment
+from lakehouse.settings import ALL_SETTINGS, ROOT, settings_in_environment
+from lakehouse.variables import variables_of
 
 app = typer.Typer(rich_help_panel="Develop")
 
@@ -32,13 +33,18 @@ LOCKS = {"project": "dev", "servers": "servers", "go": "go", "uv": "uv"}
 def settings(output: FormatOption = Format.TABLE) -> None:
     """List every setting: its environment variable, its value now, its default, its meaning.
 
+    What a setting may hold is in the JSON.
+
     Example: ./pipeline settings --format json
     """
     rows = _settings_rows()
     if output is Format.JSON:
         print_json(rows)
-    else:
-        print_rows(rows)
+        return
+    shown = ("variable", "value", "default", "meaning")
+    for row in rows:
+        row["default"] = row["default"] if row["set"] else "same"
+    print_rows([{name: row[name] for name in shown} for row in rows])
 
 
 @app.command()
@@ -128,19 +134,16 @@ def _passes(name: str, command: tuple[str, ...]) -> bool:
 
 
 def _settings_rows() -> list[dict[str, Any]]:
-    environment = process_environment()
-    rows = []
-    for group in ALL_SETTINGS:
-        now = group()
-        prefix = group.model_config.get("env_prefix", "")
-        for name, field in group.model_fields.items():
-            variable = f"{prefix}{name}".upper()
-            rows.append(
-                {
-                    "variable": variable,
-                    "value": str(getattr(now, name)),
-                    "set": variable in environment,
-                    "meaning": field.description or (group.__doc__ or "").strip(),
-                }
-            )
-    return rows
+    given = {name.upper() for name, value in settings_in_environment().items() if value}
+    return [
+        {
+            "variable": variable.name,
+            "value": str(getattr(now, variable.field)),
+            "default": variable.default,
+            "allowed": variable.allowed,
+            "set": variable.name in given,
+            "meaning": variable.meaning,
+        }
+        for now in (group() for group in ALL_SETTINGS)
+        for variable in variables_of(type(now))
+    ]

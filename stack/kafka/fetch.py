@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from jgo.maven import MavenContext
+from jgo.maven import MavenContext  # deptry: ignore[DEP004] - run with the servers' packages
 
 _THREADS = 8
 

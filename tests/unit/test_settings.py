@@ -1,0 +1,186 @@
+"""Settings: one variable and one default each, mistakes told plainly, and one reader."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from lakehouse.errors import StopPipelineError
+from lakehouse.settings import (
+    ALL_SETTINGS,
+    ROOT,
+    KafkaSettings,
+    LandingSettings,
+    MinioSettings,
+    OltpSettings,
+    ShopSettings,
+    StackSettings,
+    default_data_dir,
+    environment_of,
+    settings_in_environment,
+    socket_path,
+)
+from lakehouse.variables import variables_of
+
+PACKAGES = ("lakehouse", "producers", "connectors", "consumers", "batch", "stack", "benchmarks")
+VARIABLES = [(group, variable) for group in ALL_SETTINGS for variable in variables_of(group)]
+ANOTHER = {int: "7777", float: "0.75", Path: "/somewhere/else", str: "another"}
+ANOTHER_BY_NAME = {
+    "SHOP_TIME_ZONE": "Asia/Tokyo",
+    "SHOP_BASE_CURRENCY": "USD",
+    "LOG_LEVEL": "debug",
+    "LOG_FORMAT": "json",
+}
+
+
+def another_value(group, variable):
+    default = getattr(group(), variable.field)
+    kind = Path if default is None else type(default)
+    return ANOTHER_BY_NAME.get(variable.name) or ANOTHER.get(kind, "/somewhere/else")
+
+
+def refusal(group, **environment):
+    with environment_of({"HOME": "/nowhere", **environment}), pytest.raises(StopPipelineError) as e:
+        group()
+    return str(e.value)
+
+
+def error_of(group):
+    try:
+        group()
+    except StopPipelineError as error:
+        return str(error)
+    return None
+
+
+def test_every_setting_has_a_default_that_needs_no_environment():
+    with environment_of({"HOME": "/nowhere"}):
+        for group in ALL_SETTINGS:
+            group()
+
+
+def test_no_two_settings_share_a_variable():
+    names = [variable.name for _, variable in VARIABLES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("group", "variable"), VARIABLES, ids=[variable.name for _, variable in VARIABLES]
+)
+def test_every_setting_is_taken_from_its_variable(group, variable):
+    value = another_value(group, variable)
+    if variable.name == "LANDING_FLUSH_SECONDS":
+        value = "2.5"
+    with environment_of({"HOME": "/nowhere", variable.name: value}):
+        read = getattr(group(), variable.field)
+        assert settings_in_environment() == {variable.name: value}
+    assert str(read) == str(type(read)(value))
+    assert str(read) != variable.default
+
+
+def test_settings_do_not_change_once_read():
+    settings = KafkaSettings()
+    with pytest.raises(ValidationError):
+        settings.port = 1
+
+
+@pytest.mark.parametrize(
+    ("group", "variable", "value", "allowed"),
+    [
+        (LandingSettings, "LANDING_FLUSH_SECONDS", "x", "a number of at least 0.25"),
+        (LandingSettings, "LANDING_FLUSH_SECONDS", "inf", "a number of at least 0.25"),
+        (LandingSettings, "LANDING_FLUSH_SECONDS", "0.1", "a number of at least 0.25"),
+        (LandingSettings, "LANDING_WRITERS", "2.5", "a whole number above 0"),
+        (OltpSettings, "OLTP_PORT", "65536", "a whole number above 0 and below 65536"),
+        (OltpSettings, "OLTP_HOST", "127.0.0.1 ", "the name or address of a machine"),
+        (OltpSettings, "OLTP_DATABASE", "Shop;drop", "small letters"),
+        (MinioSettings, "MINIO_BRONZE_BUCKET", "B", "3 to 63 small letters"),
+        (ShopSettings, "SHOP_TIME_ZONE", "Mars/Olympus", "a time zone, such as Europe/Paris"),
+        (ShopSettings, "SHOP_TIME_ZONE", "../etc/passwd", "a time zone, such as Europe/Paris"),
+        (ShopSettings, "SHOP_BASE_CURRENCY", "euro", "three capital letters"),
+    ],
+)
+def test_a_bad_value_is_refused_with_variable_value_and_what_is_allowed(
+    group, variable, value, allowed
+):
+    message = refusal(group, **{variable: value})
+    assert f"{variable} is {value!r}" in message
+    assert allowed in message
+
+
+def test_every_bad_variable_of_a_group_is_named_at_once():
+    message = refusal(LandingSettings, LANDING_WRITERS="none", LANDING_FLUSH_MB="0")
+    assert "LANDING_WRITERS is 'none'" in message
+    assert "LANDING_FLUSH_MB is '0'" in message
+
+
+@given(port=st.integers(-70_000, 140_000))
+def test_a_port_is_taken_exactly_when_it_can_be_one(port):
+    with environment_of({"HOME": "/nowhere", "KAFKA_PORT": str(port)}):
+        if 0 < port < 65536:
+            assert KafkaSettings().port == port
+        else:
+            with pytest.raises(StopPipelineError, match=f"KAFKA_PORT is '{port}'"):
+                KafkaSettings()
+
+
+@given(st.sampled_from(VARIABLES), st.text(st.characters(exclude_characters="\0", codec="utf-8")))
+@example(VARIABLES[0], "~nosuchuser/x")
+def test_whatever_stands_in_a_variable_it_is_a_value_or_a_plain_error(setting, text):
+    group, variable = setting
+    with environment_of({"HOME": "/nowhere", variable.name: text}):
+        message = error_of(group)
+    assert message is None or f"{variable.name} is {text!r}" in message
+
+
+def test_an_empty_variable_counts_as_not_set():
+    with environment_of({"HOME": "/nowhere", "KAFKA_PORT": "", "STACK_DATA_DIR": ""}):
+        assert KafkaSettings().port == 9092
+        assert StackSettings().data_dir == default_data_dir()
+
+
+def test_a_relative_directory_is_meant_from_where_the_caller_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with environment_of({"HOME": "/home/ann", "STACK_DATA_DIR": "x", "STACK_CACHE_DIR": "~/y"}):
+        settings = StackSettings()
+    assert settings.data_dir == tmp_path / "x"
+    assert settings.cache_dir == Path("/home/ann/y")
+
+
+@given(st.text("abc/é ", min_size=1, max_size=300))
+def test_the_socket_s_path_fits_however_long_that_of_the_data_is(name):
+    socket = socket_path(Path("/data") / name.strip("/"))
+    assert len(str(socket).encode()) <= 100
+
+
+def test_stacks_whose_sockets_are_elsewhere_have_different_ones():
+    first, second = (socket_path(Path("/data") / (letter * 120)) for letter in "ab")
+    assert first != second
+
+
+def test_nobody_else_reads_the_environment():
+    readers = {
+        file.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*.py")
+        if reads_environment(ast.parse(file.read_text()))
+    }
+    assert readers == {"lakehouse/settings.py"}
+
+
+def reads_environment(tree):
+    words = {"environ", "environb", "getenv", "getenvb", "putenv", "expandvars"}
+    # `process.environ()` of psutil is another process's.
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "os":
+            if words & {alias.name for alias in node.names}:
+                return True
+        elif isinstance(node, ast.Attribute) and node.attr in words:
+            is_of_os = isinstance(node.value, ast.Name) and node.value.id == "os"
+            if is_of_os or id(node) not in called:
+                return True
+    return False
