@@ -13,7 +13,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ALL_SETTINGS, ROOT, settings_in_environment
 from lakehouse.variables import variables_of
 
-app = typer.Typer(rich_help_panel="Develop")
+app = typer.Typer()
 
 CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("format", ("ruff", "format", "--check", ".")),
@@ -29,7 +29,7 @@ BENCHMARKS = ("landing", "freshness", "simulate")
 LOCKS = {"project": "dev", "servers": "servers", "go": "go", "uv": "uv"}
 
 
-@app.command()
+@app.command(rich_help_panel="Develop")
 def settings(output: FormatOption = Format.TABLE) -> None:
     """List every setting: its environment variable, its value now, its default, its meaning.
 
@@ -47,7 +47,7 @@ def settings(output: FormatOption = Format.TABLE) -> None:
     print_rows([{name: row[name] for name in shown} for row in rows])
 
 
-@app.command()
+@app.command(rich_help_panel="Develop")
 def check() -> None:
     """Lint, types, import layers, SQL lint, dependencies, spelling, unit tests.
 
@@ -61,11 +61,12 @@ def check() -> None:
 
 
 @app.command(
+    rich_help_panel="Develop",
     context_settings={
         "allow_extra_args": True,
         "ignore_unknown_options": True,
         "allow_interspersed_args": False,
-    }
+    },
 )
 def test(context: typer.Context) -> None:
     """Run the tests, on real services of their own. The rest of the line goes on to pytest.
@@ -81,7 +82,7 @@ def test(context: typer.Context) -> None:
     raise typer.Exit(result.returncode)
 
 
-@app.command()
+@app.command(rich_help_panel="Develop")
 def bench(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(BENCHMARKS)}.")],
     output: FormatOption = Format.TABLE,
@@ -105,7 +106,7 @@ def bench(
             print_rows(rows, title=key)
 
 
-@app.command()
+@app.command(rich_help_panel="Develop")
 def lock(
     *,
     upgrade: Annotated[bool, typer.Option(help="Take the newest versions allowed.")] = False,

@@ -8,14 +8,14 @@ import typer
 
 from lakehouse.cli.output import Format, FormatOption, err_console, print_json, print_rows
 
-app = typer.Typer(rich_help_panel="Stack")
+app = typer.Typer()
 
 ServicesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Default: all of them.")
 ]
 
 
-@app.command()
+@app.command(rich_help_panel="Stack")
 def up(services: ServicesArgument = None) -> None:
     """Set up what is missing, start the services, return when each is ready.
 
@@ -32,7 +32,7 @@ def up(services: ServicesArgument = None) -> None:
     err_console.print(f"Passwords: {stack.config.stack.secrets_path}", soft_wrap=True)
 
 
-@app.command()
+@app.command(rich_help_panel="Stack")
 def down() -> None:
     """Stop all services; returns when they are gone.
 
@@ -46,7 +46,7 @@ def down() -> None:
     err_console.print(f"Stopped. The data stays in {stack.data.root}", soft_wrap=True)
 
 
-@app.command()
+@app.command(rich_help_panel="Stack")
 def status(output: FormatOption = Format.TABLE) -> None:
     """Show each service: state, process, ports, whether it answers.
 
@@ -73,7 +73,7 @@ def status(output: FormatOption = Format.TABLE) -> None:
     print_rows(rows)
 
 
-@app.command()
+@app.command(rich_help_panel="Stack")
 def logs(
     service: Annotated[str, typer.Argument(help="Which service's log.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
@@ -92,7 +92,7 @@ def logs(
         typer.echo(line)
 
 
-@app.command()
+@app.command(rich_help_panel="Stack")
 def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
