@@ -16,20 +16,24 @@ _LARGEST_BLOCK = 16_384
 
 
 class Keys:
-    """The reserved keys of each table."""
+    """The reserved keys of each table.
+
+    Attributes:
+        is_low: whether the next event might take more keys than there are.
+    """
 
     def __init__(self) -> None:
         self._free: dict[str, deque[int]] = {table: deque() for table in TABLE_OF.values()}
+        self.is_low = True
         self._block = dict.fromkeys(self._free, _FIRST_BLOCK)
 
     def take(self, table: str) -> int:
         """The next key of `table`."""
-        return self._free[table].popleft()
-
-    @property
-    def is_low(self) -> bool:
-        """Whether the next event might take more keys than there are."""
-        return any(len(free) < LOW for free in self._free.values())
+        free = self._free[table]
+        key = free.popleft()
+        if len(free) < LOW:
+            self.is_low = True
+        return key
 
     def wanted(self, at_least: int = LOW) -> dict[str, int]:
         """How many keys to reserve, for each table that has fewer than `at_least`.
@@ -47,3 +51,4 @@ class Keys:
     def add(self, table: str, keys: Sequence[int]) -> None:
         """Put reserved keys at hand."""
         self._free[table].extend(keys)
+        self.is_low = any(len(free) < LOW for free in self._free.values())
