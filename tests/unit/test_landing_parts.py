@@ -1,0 +1,197 @@
+"""The lander's parts that need no service: positions, loss, records, the store's conformance."""
+
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from confluent_kafka import Message
+from hypothesis import given
+from hypothesis import strategies as st
+from minio import Minio
+
+from consumers.assignment import Assignment
+from consumers.conformance import require_conditional_put
+from consumers.delta_bronze import Epoch
+from consumers.loss import LossFoundError, LossKind, find_identity_loss, find_offset_loss
+from consumers.records import TopicIdentity, to_arrow
+from lakehouse.coordinates import Span, TopicPartition, bronze_table
+from lakehouse.errors import StopPipelineError
+from lakehouse.kafka import Topic
+from lakehouse.lake import BRONZE_SCHEMA
+
+TOPIC = "shop.public.orders"
+P0 = TopicPartition(topic=TOPIC, topic_id="abc", partition=0)
+P1 = TopicPartition(topic=TOPIC, topic_id="abc", partition=1)
+offsets = st.integers(0, 10_000)
+
+
+def chunk(*places):
+    rows = [dict.fromkeys(BRONZE_SCHEMA.names) | {"_partition": p, "_offset": o} for p, o in places]
+    return pa.RecordBatch.from_pylist(rows, schema=BRONZE_SCHEMA)
+
+
+@given(wanted=offsets, oldest=offsets, length=offsets)
+def test_loss_is_judged_by_the_brokers_ends_and_never_by_a_hole(wanted, oldest, length):
+    end = oldest + length
+    loss = find_offset_loss(P0, wanted=wanted, oldest=oldest, end=end)
+    if oldest <= wanted <= end:
+        assert loss is None
+    elif wanted < oldest:
+        assert (loss.kind, loss.first_offset, loss.last_offset) == (
+            LossKind.EXPIRED, wanted, oldest - 1,
+        )  # fmt: skip
+    else:
+        assert (loss.kind, loss.first_offset, loss.last_offset) == (
+            LossKind.BEYOND_END, end, wanted - 1,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("topic_id", "partitions", "kind"),
+    [
+        pytest.param("abc", 2, None, id="same"),
+        pytest.param("xyz", 2, LossKind.RECREATED, id="recreated"),
+        pytest.param("abc", 4, LossKind.REPARTITIONED, id="repartitioned"),
+        pytest.param("xyz", 4, LossKind.RECREATED, id="recreated with other partitions"),
+    ],
+)
+def test_topic_that_is_another_one_is_a_loss_from_each_watermark_on(topic_id, partitions, kind):
+    epoch = Epoch(epoch=0, topic_id="abc", partition_count=2)
+    now = Topic(name=TOPIC, topic_id=topic_id, partition_count=partitions)
+    losses = find_identity_loss(now, epoch, {P0: 9, P1: None})
+    expected = [] if kind is None else [(kind, 0, 10), (kind, 1, 0)]
+    assert [(loss.kind, loss.partition, loss.first_offset) for loss in losses] == expected
+
+
+def test_loss_says_place_values_and_the_way_out():
+    loss = find_offset_loss(P0, wanted=5, oldest=9, end=20)
+    text = str(LossFoundError([loss]))
+    assert f"{TOPIC}[0]: bronze needs offset 5, the broker's oldest is 9." in text
+    assert "Offsets 5 to 8" in text
+    assert "./pipeline land --accept-loss" in text
+
+
+def test_positions_step_over_records_and_holes_alike():
+    mine = Assignment()
+    mine.add({P0: 3, P1: 0})
+    assert mine.advance(TOPIC, chunk((0, 5), (1, 0), (0, 9))) == {
+        P0: Span(start=3, stop=10),
+        P1: Span(start=0, stop=1),
+    }
+    assert mine.lag(TOPIC, {P0: 12, P1: 1}.__getitem__) == 2
+
+
+def test_end_behind_the_last_record_is_stepped_over_once_and_never_back():
+    mine = Assignment()
+    mine.add({P0: 10})
+    assert mine.see_end(P0, 12) == Span(start=10, stop=12)
+    assert mine.see_end(P0, 12) is None
+    assert mine.see_end(P0, 4) is None
+    assert mine.advance(TOPIC, chunk((0, 14))) == {P0: Span(start=12, stop=15)}
+
+
+def test_record_of_a_partition_that_is_not_ours_is_refused():
+    mine = Assignment()
+    mine.add({P0: 0})
+    with pytest.raises(StopPipelineError, match=r"orders\[1\]: polled a record of a partition"):
+        mine.advance(TOPIC, chunk((1, 0)))
+
+
+@pytest.mark.parametrize(
+    ("topic", "table"),
+    [
+        ("shop.public.orders", "raw_sales"),
+        ("shop.public.stock_movements", "raw_stock_movements"),
+        ("shop.public.gift_cards", "raw_gift_cards"),
+    ],
+)
+def test_bronze_tables_are_named_after_the_shops(topic, table):
+    assert bronze_table(topic) == table
+
+
+@pytest.mark.parametrize("topic", ["orders", "shop.orders", "a.b.c.d", "shop..orders"])
+def test_topic_of_another_form_is_refused(topic):
+    with pytest.raises(StopPipelineError, match="not named <prefix>"):
+        bronze_table(topic)
+
+
+def message(topic, partition, offset, headers=None):
+    return Message(
+        topic=topic, partition=partition, offset=offset, key=b"k%d" % offset, value=None,
+        headers=headers, timestamp=(1, 1_700_000_000_123 + offset),
+    )  # fmt: skip
+
+
+def test_records_of_several_topics_keep_their_order_and_their_identity():
+    found = to_arrow(
+        [message("a", 1, 7), message("b", 0, 3, [("h", b"x")]), message("a", 0, 2)],
+        {"a": TopicIdentity(topic_id="A", epoch=0), "b": TopicIdentity(topic_id="B", epoch=4)},
+    )
+    a, b = pl.from_arrow(found["a"]), pl.from_arrow(found["b"])
+    assert a.select("_topic_id", "_epoch", "_partition", "_offset", "key").rows() == [
+        ("A", 0, 1, 7, b"k7"),
+        ("A", 0, 0, 2, b"k2"),
+    ]
+    assert b.select("_topic_id", "_epoch", "_offset").rows() == [("B", 4, 3)]
+    assert b["_headers"].to_list() == [[{"key": "h", "value": b"x"}]]
+    assert a["_timestamp"].dt.epoch("ms").to_list() == [1_700_000_000_130, 1_700_000_000_125]
+    assert str(a["_date"][0]) == "2023-11-14"
+
+
+@contextmanager
+def store_that_answers(answers):
+    """An object store that gives these answers to PUT, one after the other."""
+    left, lock = list(answers), threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            with lock:
+                self.send_response(left.pop(0))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_DELETE(self):
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    client = Minio(
+        f"127.0.0.1:{server.server_port}",
+        access_key="user", secret_key="anything", secure=False, region="us-east-1",  # noqa: S106
+    )  # fmt: skip
+    try:
+        yield client
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_store_in_which_one_of_the_racing_writers_wins_is_trusted():
+    with store_that_answers([412, 200, 409, 412]) as client:
+        require_conditional_put(client, "bronze")
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        pytest.param([200, 200, 200, 200], "does not honour conditional PUT", id="ignores it"),
+        pytest.param([200, 200, 412, 412], "does not honour conditional PUT", id="lets two win"),
+        pytest.param([412, 412, 412, 412], "does not honour conditional PUT", id="none wins"),
+        pytest.param([403, 403, 403, 403], "refuses this user", id="not allowed"),
+        pytest.param([404, 404, 404, 404], "refuses this user", id="no bucket"),
+    ],
+)
+def test_store_that_cannot_be_trusted_is_refused(answers, message):
+    with (
+        store_that_answers(answers) as client,
+        pytest.raises(StopPipelineError, match=message),
+    ):
+        require_conditional_put(client, "bronze")
