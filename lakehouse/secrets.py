@@ -48,7 +48,11 @@ class Secrets:
             raise StopPipelineError(message) from None
 
     def complete(self) -> "Secrets":
-        """Generate what is missing, and write the file (owner only, replaced in one step)."""
+        """Generate what is missing, and write the file (owner only, replaced in one step).
+
+        What another process has generated in the meantime is taken over.
+        """
+        self._values = _read(self._path)
         missing = {r: generate() for r in ROLES if r not in self._values}
         if missing:
             self._values |= missing
@@ -69,9 +73,9 @@ def generate(length: int = 24) -> str:
 def _read(path: Path) -> dict[str, str]:
     try:
         values = json.loads(path.read_text())
+        return {str(role): str(value) for role, value in values.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         message = f"{path} cannot be read as passwords: {error}. Restore it, or move it away."
         raise StopPipelineError(message) from error
-    return {str(role): str(value) for role, value in values.items()}

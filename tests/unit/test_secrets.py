@@ -1,0 +1,90 @@
+"""Passwords: made once, for their owner only, and never shown."""
+
+import json
+import os
+import stat
+import string
+
+import pytest
+
+from lakehouse.errors import StopPipelineError
+from lakehouse.secrets import ROLES, Secrets, generate
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "data" / "secrets.json"
+
+
+def test_every_role_has_a_password_of_its_own(path):
+    secrets = Secrets(path).complete()
+    assert len({secrets[role] for role in ROLES}) == len(ROLES)
+
+
+def test_passwords_are_long_and_need_no_quoting_anywhere():
+    for _ in range(200):
+        password = generate()
+        assert len(password) == 24
+        assert set(password) <= set(string.ascii_letters + string.digits)
+
+
+def test_only_the_owner_can_read_the_file_whatever_the_umask(path):
+    before = os.umask(0)
+    try:
+        Secrets(path).complete()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in path.parent.iterdir()] == ["secrets.json"]
+
+
+def test_passwords_are_generated_once(path):
+    first = Secrets(path).complete()
+    written = path.read_bytes()
+    again = Secrets(path).complete()
+    assert {role: again[role] for role in ROLES} == {role: first[role] for role in ROLES}
+    assert path.read_bytes() == written
+
+
+def test_a_role_that_is_new_gets_a_password_and_the_others_keep_theirs(path):
+    first = Secrets(path).complete()
+    kept = {role: first[role] for role in ROLES[1:]}
+    path.write_text(json.dumps(kept))
+    secrets = Secrets(path).complete()
+    assert {role: secrets[role] for role in ROLES[1:]} == kept
+    assert Secrets(path)[ROLES[0]] == secrets[ROLES[0]] != first[ROLES[0]]
+
+
+def test_what_another_process_has_generated_in_the_meantime_is_taken_over(path):
+    early, late = Secrets(path), Secrets(path)
+    late.complete()
+    early.complete()
+    assert [early[role] for role in ROLES] == [late[role] for role in ROLES]
+
+
+def test_a_file_cut_short_while_it_was_written_is_not_taken_for_passwords(path):
+    path.parent.mkdir()
+    path.with_suffix(".part").write_text('{"oltp_adm')
+    secrets = Secrets(path).complete()
+    assert json.loads(path.read_text()) == {role: secrets[role] for role in ROLES}
+
+
+def test_neither_its_representation_nor_its_text_shows_a_password(path):
+    secrets = Secrets(path).complete()
+    shown = f"{secrets} {secrets!r} {[secrets]}"
+    assert not [role for role in ROLES if secrets[role] in shown]
+    assert "oltp_admin" in shown
+
+
+def test_a_password_that_is_missing_is_named_with_the_way_to_get_it(path):
+    with pytest.raises(StopPipelineError, match=r"no password for oltp_admin.*\./pipeline up"):
+        Secrets(path)["oltp_admin"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '"x"', "\udcff"])
+def test_a_file_that_holds_no_passwords_is_named_and_not_overwritten(path, content):
+    path.parent.mkdir()
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(StopPipelineError, match=r"secrets\.json cannot be read as passwords"):
+        Secrets(path)
+    assert path.read_bytes() == content.encode(errors="surrogateescape")
