@@ -12,7 +12,6 @@ Choices that are not obvious:
 
 import json
 import string
-from collections.abc import Mapping
 from pathlib import Path
 
 from lakehouse.settings import ConnectSettings, OltpSettings
@@ -34,7 +33,7 @@ def render(connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path) -> 
         oltp: where the shop's database is.
         secrets_file: properties file, on Connect's machine, that holds `debezium.password`.
     """
-    values: Mapping[str, object] = {
+    values: dict[str, object] = {
         "oltp_host": oltp.host,
         "oltp_port": oltp.port,
         "oltp_database": oltp.database,

@@ -1,5 +1,147 @@
 """Says in plain words why a connector failed, and what to do, from Connect's trace."""
 
+import re
+from dataclasses import dataclass
+
+_RESNAPSHOT = (
+    "./pipeline connect resnapshot reads all tables again; then ./pipeline reconcile tells what "
+    "is still missing."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A failure: how the trace tells it, and what that means. `{}` stands for what matched."""
+
+    pattern: str
+    meaning: str
+
+
+_KNOWN = (
+    _Known(
+        r"no longer available on the server",
+        "The replication slot is gone, or has gone past the position that Connect needs: the "
+        f"changes between are not in Kafka. {_RESNAPSHOT}",
+    ),
+    _Known(
+        r"can no longer (?:get changes from|access) replication slot|slot .* invalidated"
+        r"|exceeded the maximum reserved size",
+        "The replication slot is lost: Connect was away for longer than max_slot_wal_keep_size "
+        f"lasts. {_RESNAPSHOT}",
+    ),
+    _Known(
+        r"replication slot \S+ is active for PID (\d+)",
+        "Somebody else (process {} of the shop's database) reads Connect's replication slot. Stop "
+        "the other connector; this one tries again by itself.",
+    ),
+    _Known(
+        r"Publication autocreation is disabled|publication \S+ does not exist",
+        "The publication is missing; changes made without it are not captured. ./pipeline up "
+        f"makes it again. {_RESNAPSHOT}",
+    ),
+    _Known(
+        r"password authentication failed for user|no password was provided",
+        "The shop's database refuses the password of role debezium. ./pipeline up sets the "
+        "password of the secrets file again; then ./pipeline connect apply.",
+    ),
+    _Known(
+        r"must be superuser or replication role|Roles LOGIN and REPLICATION|is not permitted to "
+        r"log in|permission denied to (?:start WAL sender|use replication slots)"
+        r"|permission denied for database",
+        "Role debezium has lost its right to log in or to replicate. ./pipeline up gives it "
+        "again; then ./pipeline connect apply.",
+    ),
+    _Known(
+        r"permission denied for (?:table|schema|function) (\S+)",
+        "Role debezium may not use {}. ./pipeline up grants it again (or: grant select on it to "
+        "debezium); then ./pipeline connect apply.",
+    ),
+    _Known(
+        r"database (\S+) does not exist",
+        "There is no database {}. Is OLTP_DATABASE right? ./pipeline up makes it.",
+    ),
+    _Known(
+        r"wal_level",
+        "The shop's database does not write what change capture needs. Set wal_level = logical "
+        "and start it again: ./pipeline down, ./pipeline up.",
+    ),
+    _Known(
+        r"all replication slots are in use|exceeds max_wal_senders|too many connections for role"
+        r"|remaining connection slots are reserved|too many clients already",
+        "The shop's database has no place left for Connect. Raise max_replication_slots, "
+        "max_wal_senders or max_connections, or end what holds them.",
+    ),
+    _Known(
+        r"The message is (\d+) bytes when serialized|RecordTooLargeException"
+        r"|MessageSizeTooLarge|RECORD_TOO_LARGE",
+        "The change of one row, with its old and its new values, is larger than Kafka takes ({} "
+        "bytes). Raise max.request.size and max.message.bytes in connectors/postgres.json and "
+        "message.max.bytes of the broker; then ./pipeline connect apply.",
+    ),
+    _Known(
+        r"(?:Topic|Cluster|Group|TransactionalId)AuthorizationException|Not authorized to access",
+        "Kafka does not let Connect write. Allow its user to create and write the topics, and to "
+        "use the transactional id connect-*; then ./pipeline connect apply.",
+    ),
+    _Known(
+        r"Could not read properties from file (\S+)|allowed\.paths|FileNotFoundException",
+        "Connect cannot read the password's file {}. ./pipeline up writes it again.",
+    ),
+    _Known(
+        r"Failed to find any class that implements Connector",
+        "Connect does not have the Debezium plugin. ./pipeline up installs it.",
+    ),
+    _Known(
+        r"ProducerFencedException|InvalidProducerEpochException",
+        "Another task took over Connect's transactions. One Connect cluster may run a connector "
+        "of this name; ./pipeline connect apply starts this one again.",
+    ),
+    _Known(
+        r"OutOfMemoryError|Java heap space",
+        "Connect ran out of memory. Give it more with CONNECT_HEAP_MB; then ./pipeline down and "
+        "./pipeline up.",
+    ),
+    _Known(
+        r"No space left on device",
+        "The disk is full. Make room; then ./pipeline connect apply.",
+    ),
+    _Known(
+        r"Connection to (\S+) refused|The connection attempt failed|UnknownHostException"
+        r"|the database system is (?:starting up|shutting down)|terminating connection due to"
+        r"|This connection has been closed|An I/O error occurred while sending to the backend"
+        r"|Database connection failed",
+        "The shop's database does not answer. Is it up? ./pipeline status. Connect tries again; "
+        "if it has given up: ./pipeline connect apply.",
+    ),
+    _Known(
+        r"not present in metadata after|Failed to update metadata after|TimeoutException",
+        "Kafka does not answer Connect. Is it up? ./pipeline status. Then ./pipeline connect "
+        "apply.",
+    ),
+)
+
 
 def explain(trace: str) -> str:
-    return trace
+    """What a trace or a refusal of Connect's means, and what to type.
+
+    One that is not known is shortened to its last cause.
+    """
+    for known in _KNOWN:
+        match = re.search(known.pattern, trace)
+        if match:
+            found = next((group for group in match.groups() if group), "")
+            meaning = known.meaning.replace("({} bytes)", f"({found} bytes)" if found else "")
+            return _one_line(meaning.format(found.strip("\"'.,:")))
+    cause = _last_cause(trace)
+    return f"{cause} ./pipeline logs connect tells more; ./pipeline connect apply tries again."
+
+
+def _last_cause(trace: str) -> str:
+    lines = [line.strip() for line in trace.splitlines() if not line.startswith("\t")]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    told = (causes or [line for line in lines if line] or ["Connect gives no reason"])[-1]
+    return told[:500].rstrip(".:") + "."
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r" ([.,])(?= |$)", r"\1", re.sub(r" {2,}", " ", text))

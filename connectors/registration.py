@@ -6,7 +6,8 @@ from pathlib import Path
 from connectors.definition import render
 from connectors.plain_words import explain
 from connectors.rest import ConnectApi, ConnectorState
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from connectors.slot import drop_slot
+from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 from lakehouse.settings import ConnectSettings, OltpSettings
 
 _POLL_SECONDS = 0.2
@@ -38,16 +39,53 @@ def apply(
     return is_changed
 
 
+def resnapshot(
+    connect: ConnectSettings, replication_dsn: str, *, timeout_seconds: float = 90
+) -> None:
+    """Let the connector forget its position and its slot, and read all tables again.
+
+    Every row is written to Kafka once more, as a snapshot's (`r`). What was deleted meanwhile is
+    not told by anybody.
+
+    Args:
+        connect: where Connect is; names of connector and slot.
+        replication_dsn: a role that may drop the slot.
+        timeout_seconds: longest wait for it to stop, and again for it to run.
+
+    Raises:
+        StopPipelineError: the connector fails; the message says why in plain words.
+        RetryLaterError: something is away, or takes too long; doing it again is safe.
+    """
+    with ConnectApi(connect.url, connect.connector_name) as api:
+        api.stop()
+        _forget(api, time.monotonic() + timeout_seconds)
+        drop_slot(replication_dsn, connect.slot_name)
+        api.resume()
+        _wait_until_running(api, time.monotonic() + timeout_seconds)
+
+
+def _forget(api: ConnectApi, deadline: float) -> None:
+    while True:
+        try:
+            api.forget_position()
+        except PipelineError:
+            # Refused until the task has stopped.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
+
+
 def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) -> bool:
     while True:
         try:
             now = api.config()
             if now is not None and {k: v for k, v in now.items() if k != "name"} == config:
-                state = api.state()
-                if state is not None and state.is_failed:
-                    api.restart_failed()
+                _set_going(api)
                 return False
             api.put_config(config)
+            _set_going(api)
         except RetryLaterError:
             if time.monotonic() > deadline:
                 raise
@@ -56,6 +94,14 @@ def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) ->
             raise StopPipelineError(explain(str(error))) from error
         else:
             return True
+
+
+def _set_going(api: ConnectApi) -> None:
+    state = api.state()
+    if state is not None and state.is_halted:
+        api.resume()
+    elif state is not None and state.is_failed:
+        api.restart_failed()
 
 
 def _wait_until_running(api: ConnectApi, deadline: float) -> None:

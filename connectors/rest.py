@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -25,6 +26,11 @@ class ConnectorState:
     def is_running(self) -> bool:
         """Whether both run."""
         return self.connector == self.task == "RUNNING"
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether somebody stopped or paused it."""
+        return self.connector in ("STOPPED", "PAUSED")
 
     @property
     def is_failed(self) -> bool:
@@ -59,6 +65,28 @@ class ConnectApi:
         """The state of connector and task; None when there is no such connector yet."""
         status = self._get("status")
         return None if status is None else read_state(status)
+
+    def handed_on_at(self) -> datetime | None:
+        """When the last change was committed whose position Connect has stored; None if none."""
+        stored = self._get("offsets") or {}
+        instants = [
+            entry["offset"]["ts_usec"]
+            for entry in stored.get("offsets", [])
+            if (entry.get("offset") or {}).get("ts_usec")
+        ]
+        return datetime.fromtimestamp(max(instants) / 1e6, tz=UTC) if instants else None
+
+    def stop(self) -> None:
+        """Stop connector and task; the position stays. Returns before they have."""
+        self._request("PUT", f"/connectors/{self.name}/stop")
+
+    def forget_position(self) -> None:
+        """Delete the stored position, so that the next start reads all tables. Stop first."""
+        self._request("DELETE", f"/connectors/{self.name}/offsets")
+
+    def resume(self) -> None:
+        """Let it go on after a stop or a pause."""
+        self._request("PUT", f"/connectors/{self.name}/resume")
 
     def restart_failed(self) -> None:
         """Restart what has failed."""

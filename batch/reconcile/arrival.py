@@ -11,6 +11,7 @@ from confluent_kafka import Message
 
 from batch.reconcile.bronze import BronzeTable
 from batch.reconcile.topics import Topics
+from connectors.health import Health
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
@@ -27,7 +28,7 @@ def pass_connect(
     dsn: str,
     *,
     timeout_seconds: float,
-    trouble: Callable[[], str | None],
+    health: Callable[[], Health],
 ) -> None:
     """Write a heartbeat, and wait until it comes out of Kafka: all commits before it have, too.
 
@@ -36,7 +37,7 @@ def pass_connect(
         topic: where the heartbeat table's changes go.
         dsn: a role that may write the heartbeat.
         timeout_seconds: longest wait.
-        trouble: says why Connect does not get on, or that nothing is wrong (None).
+        health: asks how the connector does.
 
     Raises:
         StopPipelineError: it does not come.
@@ -46,24 +47,34 @@ def pass_connect(
     deadline = time.monotonic() + timeout_seconds
     is_reading = False
     beat_at = 0.0
+    patience = 1
     while True:
         is_reading = is_reading or _read_from_end(topics, topic, is_first=beat_at == 0.0)
         if time.monotonic() > beat_at:
-            reason = trouble() if beat_at else None
+            patience = _patience(patience, health) if beat_at else patience
             _beat(dsn, token)
             # Again and again: a snapshot that Debezium begins in between swallows the change.
             beat_at = time.monotonic() + _BEAT_SECONDS
-            if reason:
-                raise StopPipelineError(reason)
         if is_reading and any(_is_beat(message, token) for message in topics.poll()):
             return
         if time.monotonic() > deadline:
+            reason = " ".join(health().problems) or "Connect runs, and lags."
             message = (
                 f"A heartbeat written to the shop did not come out of {topic} within "
-                f"{timeout_seconds:.0f} s: {trouble() or 'Connect runs, and lags'}. "
-                "See ./pipeline connect status, or give it longer: RECONCILE_TIMEOUT_SECONDS"
+                f"{timeout_seconds:.0f} s. {reason} See ./pipeline connect status; or give it "
+                "longer: RECONCILE_TIMEOUT_SECONDS"
             )
             raise StopPipelineError(message)
+
+
+def _patience(left: int, health: Callable[[], Health]) -> int:
+    """Give up on what does not help itself, unless it was only seen in the middle of a restart."""
+    found = health()
+    if not found.is_hopeless:
+        return 1
+    if left > 0:
+        return left - 1
+    raise StopPipelineError(" ".join(found.problems))
 
 
 def _read_from_end(topics: Topics, topic: str, *, is_first: bool) -> bool:

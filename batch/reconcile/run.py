@@ -18,10 +18,9 @@ from batch.reconcile.shop import ShopSnapshot
 from batch.reconcile.table import Comparison, compare_table, slices_for
 from batch.reconcile.tables import SourceTable
 from batch.reconcile.topics import Topics
-from connectors.plain_words import explain
-from connectors.rest import ConnectApi
+from connectors.health import check
 from lakehouse.coordinates import bronze_table
-from lakehouse.errors import PipelineError, RetryLaterError
+from lakehouse.errors import RetryLaterError
 from lakehouse.lake import storage_options
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
@@ -57,7 +56,7 @@ def reconcile(
     """Compare the shop, as one snapshot sees it, with bronze, change by change.
 
     Args:
-        secrets: of the roles `oltp_reconcile` and `minio_reader`.
+        secrets: of the roles `oltp_reconcile`, `oltp_monitor` and `minio_reader`.
         places: where everything is.
         on_progress: told what goes on, in a few words.
 
@@ -78,6 +77,7 @@ class _Run:
         self._progress = on_progress
         self._secrets = secrets
         self._dsn = oltp_dsn(places.oltp, secrets, role=_ROLE)
+        self._monitor_dsn = oltp_dsn(places.oltp, secrets, role="monitor")
         self._options = storage_options(places.minio, secrets, user=_USER)
 
     def run(self, topics: Topics) -> Report:
@@ -103,21 +103,8 @@ class _Run:
             f"{self.places.connect.topic_prefix}.cdc.heartbeat",
             self._dsn,
             timeout_seconds=self.places.limits.timeout_seconds,
-            trouble=self._connect_trouble,
+            health=lambda: check(self.places.connect, self._monitor_dsn),
         )
-
-    def _connect_trouble(self) -> str | None:
-        connect = self.places.connect
-        try:
-            with ConnectApi(connect.url, connect.connector_name) as api:
-                state = api.state()
-        except PipelineError as error:
-            return str(error)
-        if state is None:
-            return f"There is no connector {connect.connector_name}. Try ./pipeline connect apply"
-        if state.is_failed:
-            return f"Connector {connect.connector_name} fails: {explain(state.trace or '')}"
-        return None
 
     def _wait_for_bronze(self, topics: Topics, source: list[SourceTable]) -> dict[str, BronzeTable]:
         """The bronze tables of the source tables, by topic, at versions that hold the snapshot."""

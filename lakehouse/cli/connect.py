@@ -1,5 +1,107 @@
-"""Commands to come."""
+"""`connect`: the Debezium connector, and how it does."""
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+
+if TYPE_CHECKING:
+    from connectors.health import Health
+
 app = typer.Typer()
+_connect = typer.Typer(
+    help="The Debezium connector: register it, see how it does.", no_args_is_help=True
+)
+app.add_typer(_connect, name="connect", rich_help_panel="Run")
+
+
+@_connect.command()
+def apply() -> None:
+    """Register the connector, or bring it to its definition; returns when it runs.
+
+    Applied twice is applied once. One that failed or was stopped is started again. `up` does
+    this, too.
+
+    Example: ./pipeline connect apply
+    """
+    from connectors.registration import apply as register
+    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+
+    connect = ConnectSettings()
+    with err_console.status("applying"):
+        changed = register(connect, OltpSettings(), StackSettings().connect_secrets_path)
+    what = "now has its definition" if changed else "has its definition already"
+    console.print(f"Connector {connect.connector_name} {what}, and runs.", markup=False)
+
+
+@_connect.command()
+def status(output: FormatOption = Format.TABLE) -> None:
+    """Show the connector's and its task's state, the slot's lag, and what is wrong, if anything.
+
+    Exit status 1 when changes do not flow.
+
+    Example: ./pipeline connect status --format json
+    """
+    from connectors.health import check
+    from lakehouse.postgres import oltp_dsn
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+
+    secrets = Secrets(StackSettings().secrets_path)
+    health = check(ConnectSettings(), oltp_dsn(OltpSettings(), secrets, role="monitor"))
+    if output is Format.JSON:
+        print_json(health.to_json())
+    else:
+        _show(health)
+    if not health.is_healthy:
+        raise typer.Exit(1)
+
+
+@_connect.command()
+def resnapshot(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Read all tables again, after changes were lost between the shop and Kafka.
+
+    Writes every row to Kafka once more. Rows deleted meanwhile stay in the lake: `reconcile`
+    names them.
+
+    Example: ./pipeline connect resnapshot --yes
+    """
+    from connectors.registration import resnapshot as read_again
+    from lakehouse.postgres import oltp_dsn
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+
+    connect = ConnectSettings()
+    if not yes:
+        question = f"Drop slot {connect.slot_name} and read all of the shop's tables again?"
+        typer.confirm(question, abort=True, err=True)
+    secrets = Secrets(StackSettings().secrets_path)
+    with err_console.status("reading again"):
+        read_again(connect, oltp_dsn(OltpSettings(), secrets, role="debezium"))
+    console.print(f"Connector {connect.connector_name} reads all tables again.", markup=False)
+
+
+def _show(health: "Health") -> None:
+    slot = health.slot
+    rows: list[dict[str, object]] = [
+        {"what": "connector", "is": health.state and health.state.connector},
+        {"what": "task", "is": health.state and health.state.task},
+        {"what": "last change handed on, seconds ago", "is": health.lag_seconds},
+        {"what": "slot", "is": health.slot_name},
+        {"what": "slot is read", "is": slot and slot.is_active},
+        {"what": "confirmed position", "is": slot and slot.confirmed_position},
+        {"what": "not confirmed, bytes", "is": slot and slot.lag_bytes},
+        {"what": "WAL held for it, bytes", "is": slot and slot.held_bytes},
+        {"what": "share of what it may hold", "is": _percent(slot.held_share if slot else None)},
+        {"what": "WAL status", "is": slot and slot.wal_status},
+    ]
+    print_rows(rows, title=f"Connector {health.connector}")
+    for problem in health.problems:
+        console.print(problem, markup=False, style="bold red", soft_wrap=True)
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.1%}"

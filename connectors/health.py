@@ -1,0 +1,144 @@
+"""How the connector does: by what Connect says of it, and the shop's database of its slot."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from connectors.plain_words import explain
+from connectors.rest import ConnectApi, ConnectorState
+from connectors.slot import Slot, read_slot
+from lakehouse.errors import PipelineError
+from lakehouse.settings import ConnectSettings
+
+_RESTART_SECONDS = 15.0
+"""A restart leaves the slot alone for some seconds."""
+_MUCH = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """The connector, its task, its slot. None where nobody could tell.
+
+    Attributes:
+        connector: its name.
+        state: what Connect says of the connector; None when there is none.
+        slot_name: of the replication slot.
+        slot: the slot; None when there is none, or the database is away.
+        lag_seconds: age of the last change that Connect has handed on to Kafka for good. When
+            the shop is idle, a heartbeat keeps it below CONNECT_HEARTBEAT_INTERVAL_MS.
+        problems: what is wrong and what to type, the worst first.
+    """
+
+    connector: str
+    state: ConnectorState | None
+    slot_name: str
+    slot: Slot | None
+    lag_seconds: float | None
+    problems: tuple[str, ...]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether changes flow."""
+        return not self.problems
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether no waiting helps: somebody has to act."""
+        is_stuck = self.state is not None and (self.state.is_failed or self.state.is_halted)
+        return is_stuck or (self.slot is not None and self.slot.is_lost)
+
+    def to_json(self) -> dict[str, object]:
+        """As `./pipeline connect status --format json` prints it."""
+        state, slot = self.state, self.slot
+        return {
+            "connector": self.connector,
+            "is_healthy": self.is_healthy,
+            "connector_state": state and state.connector,
+            "task_state": state and state.task,
+            "problems": self.problems,
+            "trace": state and state.trace,
+            "slot": self.slot_name,
+            "is_slot_active": slot and slot.is_active,
+            "wal_status": slot and slot.wal_status,
+            "invalidation_reason": slot and slot.invalidation_reason,
+            "confirmed_position": slot and slot.confirmed_position,
+            "slot_lag_bytes": slot and slot.lag_bytes,
+            "slot_lag_seconds": self.lag_seconds,
+            "wal_held_bytes": slot and slot.held_bytes,
+            "wal_limit_bytes": slot and slot.limit_bytes,
+            "wal_held_share": slot and slot.held_share,
+        }
+
+
+def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
+    """Ask Connect and the database. One that does not answer is a problem, not an error.
+
+    Args:
+        settings: where Connect is; names of connector and slot.
+        monitor_dsn: a role that may read `pg_replication_slots`.
+    """
+    problems: list[str] = []
+    state, handed_on_at = _ask_connect(settings, problems)
+    slot: Slot | None = None
+    try:
+        slot = read_slot(monitor_dsn, settings.slot_name)
+        problems[:0] = slot_problems(settings.slot_name, slot)
+    except PipelineError as error:
+        problems.insert(0, str(error))
+    now = slot.asked_at if slot else datetime.now(tz=UTC)
+    lag = None if handed_on_at is None else max(0.0, (now - handed_on_at).total_seconds())
+    return Health(
+        connector=settings.connector_name,
+        state=state,
+        slot_name=settings.slot_name,
+        slot=slot,
+        lag_seconds=lag,
+        problems=tuple(problems),
+    )
+
+
+def _ask_connect(
+    settings: ConnectSettings, problems: list[str]
+) -> tuple[ConnectorState | None, datetime | None]:
+    try:
+        with ConnectApi(settings.url, settings.connector_name) as api:
+            state = api.state()
+            problems += state_problems(settings.connector_name, state)
+            return state, api.handed_on_at() if state else None
+    except PipelineError as error:
+        problems.append(str(error))
+        return None, None
+
+
+def state_problems(name: str, state: ConnectorState | None) -> list[str]:
+    """What is wrong by what Connect says."""
+    if state is None:
+        return [f"There is no connector {name}. ./pipeline connect apply registers it."]
+    if state.is_failed:
+        return [explain(state.trace or "")]
+    if state.is_running:
+        return []
+    return [
+        f"Connector {name} is {state.connector}, its task {state.task or 'not started'}. If that "
+        "lasts: ./pipeline logs connect, ./pipeline connect apply."
+    ]
+
+
+def slot_problems(name: str, slot: Slot | None) -> list[str]:
+    """What is wrong by what the database says."""
+    if slot is None:
+        return [f"There is no replication slot {name}: no change is kept for Connect."]
+    if slot.is_lost:
+        reason = f" ({slot.invalidation_reason})" if slot.invalidation_reason else ""
+        lost = f"Postgres says that replication slot {name} can no longer access replication slot"
+        return [f"Slot {name} is lost{reason}. {explain(lost)}"]
+    if not slot.is_active and (slot.inactive_seconds or 0) > _RESTART_SECONDS:
+        return [
+            f"Nobody has read slot {name} for {slot.inactive_seconds:.0f} s: Connect does not get "
+            "through to the database. ./pipeline logs connect tells why."
+        ]
+    if slot.held_share is not None and slot.held_share > _MUCH:
+        return [
+            f"Slot {name} holds {slot.held_share:.0%} of the WAL that it may; beyond that it is "
+            "lost. Is Connect stuck? ./pipeline logs connect. Or raise STACK_SLOT_WAL_KEEP_MB."
+        ]
+    return []
