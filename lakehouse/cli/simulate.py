@@ -119,11 +119,13 @@ def _live(
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that what is in hand is finished first."""
+    """What SIGINT or SIGTERM sets, so that the transaction is finished; a second one interrupts."""
     stopping = Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopping.set()
+        for number in before:
+            signal.signal(number, signal.default_int_handler)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
