@@ -53,6 +53,8 @@ class DeltaBronzeTable(BronzeTable):
 
     def __init__(self, table: DeltaTable) -> None:
         self.delta = table
+        # Asking the table costs a walk through its log, for each partition.
+        self._watermarks: dict[str, int | None] = {}
 
     @classmethod
     def open_or_create(
@@ -84,23 +86,34 @@ class DeltaBronzeTable(BronzeTable):
 
     @override
     def watermark(self, partition: TopicPartition) -> int | None:
-        return self.delta.transaction_version(partition.app_id)
+        app_id = partition.app_id
+        if app_id not in self._watermarks:
+            self._watermarks[app_id] = self.delta.transaction_version(app_id)
+        return self._watermarks[app_id]
 
     @override
     def append(self, rows: pa.Table, watermarks: Mapping[TopicPartition, int]) -> None:
+        known, self._watermarks = self._watermarks, {}
+        before = self.delta.version()
+        transactions = {p.app_id: last for p, last in watermarks.items()}
         write_deltalake(
             self.delta,
             rows,
             mode="append",
             writer_properties=_WRITER,
             commit_properties=CommitProperties(
-                app_transactions=[Transaction(p.app_id, last) for p, last in watermarks.items()]
+                app_transactions=[Transaction(*one) for one in transactions.items()]
             ),
             post_commithook_properties=_NO_HOOKS,
         )
+        # A commit that others came before has moved this handle past theirs, which may have landed
+        # partitions of ours: a later commit would not conflict with them, so look anew.
+        if self.delta.version() == before + 1:
+            self._watermarks = {**known, **transactions}
 
     @override
     def reopen(self) -> None:
+        self._watermarks = {}
         self.delta.update_incremental()
 
     def epochs(self) -> list[Epoch]:

@@ -108,7 +108,9 @@ class LandingTables:
         for name in topics:
             table = self._tables[name]
             now = described.get(name) or Topic(name=name, topic_id="none", partition_count=0)
-            losses += find_identity_loss(now, table.epoch, _watermarks(table.delta, table.topic))
+            if now != table.topic:
+                landed = _watermarks(table.delta, table.topic)
+                losses += find_identity_loss(now, table.epoch, landed)
         if losses:
             raise LossFoundError(losses)
 

@@ -9,6 +9,7 @@ import uuid
 
 import httpx
 import polars as pl
+import psutil
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions, NewTopic
@@ -363,3 +364,29 @@ def test_transaction_marks_that_expire_behind_the_last_record_are_no_loss(shop):
     shop.land()
     shop.send(topic, 2, first=5)
     shop.wait_for_rows(topic, 7)
+
+
+def test_memory_stays_bounded_while_the_store_is_away_and_all_lands_afterwards(shop):
+    topic, (port,) = shop.topic(partitions=4), free_ports(1)
+    shop.send(topic, 4)
+    lander = shop.land(LANDING_METRICS_PORT=str(port), LANDING_MEMORY_MB="32")
+    shop.wait_for_rows(topic, 4)
+    shop.stack.stop("minio")
+    try:
+        for n in range(120_000):
+            shop.producer.produce(topic, b"x" * 1_000, key=b"k%d" % n, partition=n % 4)
+            shop.producer.poll(0)
+        assert shop.producer.flush(60) == 0
+        until(lambda: metric(port, "landing_paused") == 1, "a pause")
+        time.sleep(2)
+        assert metric(port, "landing_buffer_bytes") < 64 * 1024 * 1024
+        assert psutil.Process(lander.pid).memory_info().rss < 500 * 1024 * 1024
+    finally:
+        shop.stack.start("minio")
+    shop.wait_for_rows(topic, 120_004)
+    until(lambda: metric(port, "landing_paused") == 0, "an end of the pause")
+
+
+def metric(port, name):
+    page = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    return float(next(line for line in page.splitlines() if line.startswith(f"{name} ")).split()[1])
