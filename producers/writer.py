@@ -44,6 +44,7 @@ where p.transactions = excluded.transactions - 1
 _RESERVE = "select nextval(pg_get_serial_sequence('public.' || %s, %s)) from generate_series(1, %s)"
 _SESSION = "-c timezone=UTC -c statement_timeout=300s -c lock_timeout=60s"
 _FIRST_PAUSE_SECONDS = 0.2
+_WAITS_FOR_LOCK = 10
 
 log = structlog.get_logger()
 
@@ -147,6 +148,10 @@ class Writer:
     def _open(self) -> tuple[Connection, Statements, Progress]:
         try:
             opened = self._connect()
+            waits = _WAITS_FOR_LOCK
+            while opened is None and waits and not self._stopping.wait(_FIRST_PAUSE_SECONDS):
+                # The session of a simulator that was killed ends a moment after it.
+                opened, waits = self._connect(), waits - 1
         except psycopg.OperationalError as error:
             message = f"The shop's database does not answer: {error}. Start it: ./pipeline up"
             raise StopPipelineError(message) from error
