@@ -17,6 +17,19 @@ from batch.reconcile.values import BRONZE, SHOP, canonical
 ROW = "row"
 
 
+def last_snapshot(changes: Frame) -> int:
+    """When Debezium's last snapshot among these changes began, in microseconds; 0 without one."""
+    read = changes.filter(pl.col("op") == "r")["committed_us"].max()
+    return read if isinstance(read, int) else 0
+
+
+def since_snapshot(changes: Frame, read_us: int) -> Frame:
+    """That snapshot, which tells every row anew, and what came after it."""
+    is_later = pl.col("committed_us") > read_us
+    is_of_it = (pl.col("op") == "r") & (pl.col("committed_us") == read_us)
+    return changes.filter(is_later | is_of_it)
+
+
 def rows_of_source(source: Frame, columns: Sequence[Column]) -> Frame:
     """Grain: one row per distinct row of the shop, with how often it stands."""
     return _tally(source.select(_text(columns, SHOP)), 1)

@@ -11,12 +11,13 @@ from batch.reconcile.visibility import Visibility
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA
 
-READ_COLUMNS = ("key", "value", "_topic_id", "_epoch", "_partition", "_offset", "_headers")
+READ_COLUMNS = ("value", "_topic_id", "_epoch", "_partition", "_offset", "_headers")
 """What is read of a bronze table."""
 COORDINATE = ("_topic_id", "_epoch", "_partition", "_offset")
 # Debezium marks the two halves of a changed key: a delete of the old, an insert of the new.
 _OLD_KEY_HEADER = "__debezium.oldkey"
 
+PolarsType = pl.DataType | type[pl.DataType]
 _SOURCE = pl.Struct({"table": pl.String, "lsn": pl.Int64, "txId": pl.Int64, "ts_us": pl.Int64})
 
 
@@ -25,30 +26,31 @@ def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility)
 
     Returns:
         `COORDINATE`, `value`, and for each change: `key` (text), `op` (c, u, d or r), `lsn`,
-        `tx_id`, `is_visible` (by its transaction; null for an `r`), `version` and
-        `before_version` (null without), `is_moved` (inserted by a change of its key).
+        `tx_id`, `committed_us` (of a snapshot's row: when that began), `is_visible` (by its
+        transaction; null for an `r`), `version` and `before_version` (null without), `is_moved`
+        (inserted by a change of its key).
 
     Raises:
         StopPipelineError: a record is not one of Debezium's.
     """
-    before_or_after = pl.Struct({"version": pl.String} if table.is_versioned else {})
-    envelope: dict[str, pl.DataType] = {
-        "op": pl.String(),
-        "before": before_or_after,
-        "after": before_or_after,
+    version = {"version": pl.String} if table.is_versioned else {}
+    image = pl.Struct({c.name: pl.String for c in table.key} | version)
+    envelope: dict[str, PolarsType] = {
+        "op": pl.String,
+        "before": image,
+        "after": image,
         "source": _SOURCE,
     }
-    key = pl.Struct({c.name: pl.String for c in table.key})
-    parsed = _parse_lines(rows, {"key": key, "value": pl.Struct(envelope)})
-    value = pl.col("value").struct
-    source = value.field("source").struct
+    parsed = _parse(rows, envelope)
+    source = pl.col("source").struct
     facts = parsed.select(
-        key=key_text(table.key, pl.col("key")) if table.key else pl.lit(None, pl.String),
+        key=_key(table),
         table=source.field("table"),
-        op=value.field("op"),
+        op="op",
         lsn=source.field("lsn"),
         tx_id=source.field("txId"),
-        is_visible=pl.when(value.field("op") != "r").then(
+        committed_us=source.field("ts_us"),
+        is_visible=pl.when(pl.col("op") != "r").then(
             visibility.sees(source.field("txId"), source.field("ts_us"))
         ),
         version=_version("after", table),
@@ -68,35 +70,38 @@ def read_images(
 ) -> pl.DataFrame:
     """Row images out of the JSON in `value`: a struct per image, a text per column."""
     image = pl.Struct({c.name: c.kind.json_type for c in columns})
-    rows = values.select(pl.lit(b"null").alias("key"), *COORDINATE, "value")
-    schema: dict[str, pl.DataType] = {"value": pl.Struct(dict.fromkeys(images, image))}
-    return _parse_lines(rows, schema).select(pl.col("value").struct.unnest())
+    return _parse(values, dict.fromkeys(images, image))
 
 
-def _parse_lines(rows: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """One parse for keys and values of many records: far faster than one by one."""
-    text = [_json(name) for name in schema]
-    names = [f'{"," if i else "{"}"{name}":' for i, name in enumerate(schema)]
-    pieces = [piece for pair in zip(map(pl.lit, names), text, strict=True) for piece in pair]
-    lines = rows.select(pl.concat_str(*pieces, pl.lit("}\n")).str.join()).item()
+def _parse(rows: pl.DataFrame, fields: Mapping[str, PolarsType]) -> pl.DataFrame:
+    """Fields of `value`. One parse of many records: far faster than one by one."""
+    schema = {"value": pl.Struct(fields)}
+    line = pl.concat_str(
+        pl.lit('{"value":'), pl.col("value").fill_null(b"null").cast(pl.String), pl.lit("}\n")
+    )
     try:
+        lines = rows.select(line.str.join()).item()
         parsed = pl.read_ndjson(io.BytesIO(lines.encode()), schema=schema)
     except pl.exceptions.PolarsError:
         parsed = None
     if parsed is None or parsed.height != rows.height:
         raise _unreadable(rows)
-    return parsed
+    return parsed.select(pl.col("value").struct.unnest())
 
 
-def _json(column: str) -> pl.Expr:
-    return pl.col(column).fill_null(b"null").cast(pl.String)
+def _key(table: SourceTable) -> pl.Expr:
+    # From the row, not from Kafka's key: that has none for what came before a table got its key.
+    if not table.key:
+        return pl.lit(None, pl.String)
+    has_after = pl.col("after").is_not_null()
+    of_after, of_before = (key_text(table.key, pl.col(image)) for image in ("after", "before"))
+    return pl.when(has_after).then(of_after).otherwise(of_before)
 
 
 def _version(image: str, table: SourceTable) -> pl.Expr:
     if not table.is_versioned:
         return pl.lit(None, pl.Int64)
-    version = pl.col("value").struct.field(image).struct.field("version")
-    return version.cast(pl.Int64, strict=False)
+    return pl.col(image).struct.field("version").cast(pl.Int64, strict=False)
 
 
 def _is_moved() -> pl.Expr:
@@ -108,17 +113,17 @@ def _is_moved() -> pl.Expr:
 def _unreadable(rows: pl.DataFrame) -> StopPipelineError:
     for row in rows.iter_rows(named=True):
         try:
-            key, value = (orjson.loads(row[side] or b"null") for side in ("key", "value"))
-            is_readable = isinstance(key, dict | None) and isinstance(value, dict | None)
+            is_readable = isinstance(orjson.loads(row["value"] or b"null"), dict | None)
         except orjson.JSONDecodeError:
             is_readable = False
         if not is_readable:
             place = f"topic {row['_topic_id']} [{row['_partition']}] offset {row['_offset']}"
             return StopPipelineError(
                 f"Bronze holds a record that is not Debezium's, from {place}: "
-                f"{(row['value'] or b'')[:200]!r}. Somebody else writes to the connector's topics."
+                f"{row['value'][:200]!r}. Somebody else writes to the connector's topics."
             )
     return StopPipelineError(
-        "Bronze holds records that are not Debezium's: JSON on several lines, or other fields. "
-        "Somebody else writes to the connector's topics."
+        "Bronze holds records that cannot be read as Debezium's: JSON on several lines, or a "
+        "column that was no list before and is one now. Read the table again: ./pipeline connect "
+        "resnapshot."
     )

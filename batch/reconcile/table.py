@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from batch.reconcile.findings import Fault, Findings
 from batch.reconcile.history import (
     Examples,
@@ -15,7 +17,14 @@ from batch.reconcile.history import (
     judge_versions,
     latest_rows,
 )
-from batch.reconcile.keyless import add_up, compare_tallies, rows_of_changes, rows_of_source
+from batch.reconcile.keyless import (
+    add_up,
+    compare_tallies,
+    last_snapshot,
+    rows_of_changes,
+    rows_of_source,
+    since_snapshot,
+)
 from batch.reconcile.records import no_records, read_changes
 from batch.reconcile.shop import no_rows
 from batch.reconcile.slices import Slices
@@ -110,8 +119,10 @@ def _compare_keyless(
     slices: Slices,
     examples: Examples,
 ) -> Findings:
+    last_read = 0
     for frame in changes:
         slices.add("bronze", frame, by="_offset")
+        last_read = max(last_read, last_snapshot(frame))
     source = add_up(rows_of_source(frame, table.columns) for frame in rows)
     duplicates, seen, tallies = Fault(), 0, []
     for number in range(slices.count):
@@ -119,7 +130,7 @@ def _compare_keyless(
         if changed is None:
             continue
         once, repeated = drop_repeats(changed, examples)
-        visible = once.filter(once["is_visible"].fill_null(value=True))
+        visible = since_snapshot(once.filter(pl.col("is_visible").fill_null(value=True)), last_read)
         tallies.append(rows_of_changes(visible, table.columns))
         duplicates, seen = duplicates + repeated, seen + visible.height
     found = compare_tallies(source, add_up(tallies), examples)
