@@ -10,7 +10,7 @@ import typer
 
 from lakehouse.cli.output import Format, FormatOption, console, print_json, print_rows
 from lakehouse.errors import StopPipelineError
-from lakehouse.settings import ALL_SETTINGS, ROOT, settings_in_environment
+from lakehouse.settings import ALL_SETTINGS, ROOT, default_uv, settings_in_environment
 from lakehouse.variables import variables_of
 
 app = typer.Typer()
@@ -20,7 +20,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("lint", ("ruff", "check", ".")),
     ("types", ("mypy",)),
     ("layers", ("lint-imports", "--no-cache")),
-    ("SQL", ("sqlfluff", "lint", "--nocolor", "--processes", "2", "producers")),
+    ("SQL", ("sqlfluff", "lint", "--nocolor", "producers", "connectors", "batch")),
     ("dependencies", ("deptry", ".")),
     ("spelling", ("typos",)),
     ("unit tests", ("pytest", "tests/unit", "-q", "-n", "2")),
@@ -115,10 +115,14 @@ def lock(
 
     Example: ./pipeline lock --upgrade
     """
+    uv = default_uv()
+    if uv is None:
+        message = "No uv to lock with: run through ./pipeline, which brings one."
+        raise StopPipelineError(message)
     for name, group in LOCKS.items():
         source = ("pyproject.toml",) if name == "project" else ()
         command = [
-            "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
+            str(uv), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
             "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url",
             "--no-emit-find-links", *(["--upgrade"] if upgrade else []),
             "--group", f"pyproject.toml:{group}", "--output-file", f"locks/{name}.txt", *source,
