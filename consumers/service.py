@@ -40,48 +40,57 @@ def run_lander(
     """
     # mimalloc, Arrow's own choice, keeps what it has once had: a fifth more memory at the peak.
     pa.set_memory_pool(pa.system_memory_pool())
-    store = Minio(
-        f"{minio.host}:{minio.port}",
-        access_key=_USER,
-        secret_key=secrets[f"minio_{_USER}"],
-        secure=False,
-        region=minio.region,
-    )
-    require_conditional_put(store, minio.bronze_bucket)
+    require_conditional_put(_store(minio, secrets), minio.bronze_bucket)
     metrics = LandingMetrics()
     metrics.serve(landing.metrics_port)
-    admin = admin_client(kafka.bootstrap_servers)
     options = storage_options(minio, secrets, user=_USER)
     tables = LandingTables(
         bucket=minio.bronze_bucket,
         options=options,
         retention_hours=landing.retention_hours,
-        admin=admin,
+        admin=admin_client(kafka.bootstrap_servers),
+    )
+    maintenance = bronze_maintenance(
+        minio.bronze_bucket,
+        options,
+        every_commits=landing.compact_commits,
+        retention_hours=landing.retention_hours,
     )
     lander = Lander(
         Consumer(consumer_config(landing, kafka), logger=QuietLog()),
         tables,
         Flusher(writers=landing.writers, metrics=metrics),
         metrics,
-        bronze_maintenance(
-            minio.bronze_bucket,
-            options,
-            every_commits=landing.compact_commits,
-            retention_hours=landing.retention_hours,
-        ),
-        LanderOptions(
-            pattern=captured_pattern(connect.topic_prefix),
-            flush=FlushPolicy(
-                rows=landing.flush_rows,
-                bytes=landing.flush_mb * _MB,
-                seconds=landing.flush_seconds,
-            ),
-            memory_bytes=landing.memory_mb * _MB,
-            accept_loss=accept_loss,
-        ),
+        maintenance,
+        _lander_options(landing, connect, accept_loss=accept_loss),
     )
     _stop_on_signals(lander)
     lander.run()
+
+
+def _store(minio: MinioSettings, secrets: Secrets) -> Minio:
+    return Minio(
+        f"{minio.host}:{minio.port}",
+        access_key=_USER,
+        secret_key=secrets[f"minio_{_USER}"],
+        secure=False,
+        region=minio.region,
+    )
+
+
+def _lander_options(
+    landing: LandingSettings, connect: ConnectSettings, *, accept_loss: bool
+) -> LanderOptions:
+    return LanderOptions(
+        pattern=captured_pattern(connect.topic_prefix),
+        flush=FlushPolicy(
+            rows=landing.flush_rows,
+            bytes=landing.flush_mb * _MB,
+            seconds=landing.flush_seconds,
+        ),
+        memory_bytes=landing.memory_mb * _MB,
+        accept_loss=accept_loss,
+    )
 
 
 def consumer_config(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
-from lakehouse.settings import settings_in_environment
+from lakehouse.settings import OltpSettings, WarehouseSettings, settings_in_environment
 from stack.account import Account
 from stack.kafka.broker import Broker
 from stack.kafka.worker import Worker
@@ -50,43 +50,35 @@ class _Catalog:
         return Data(root=self.config.stack.data_dir)
 
     def oltp(self) -> Service:
-        settings = self.config.oltp
-        server = PostgresServer(
-            name="oltp",
-            host=settings.host,
-            port=settings.port,
-            secrets=self.secrets,
-            values={"slot_wal_keep_mb": self.config.stack.slot_wal_keep_mb},
-            cache=self.cache,
-            data=self.data,
-            account=self.account,
-        )
-        return Service(
-            program=server.program(),
-            title="the shop's Postgres",
-            url=f"postgresql://{settings.host}:{settings.port}/{settings.database}",
-            ports=(Port(variable="OLTP_PORT", host=settings.host, number=settings.port),),
-            prepare=server.prepare,
-            probe=server.probe,
-        )
+        keep: dict[str, object] = {"slot_wal_keep_mb": self.config.stack.slot_wal_keep_mb}
+        return self._postgres("oltp", "the shop's Postgres", self.config.oltp, keep)
 
     def warehouse(self) -> Service:
-        settings = self.config.warehouse
+        return self._postgres("warehouse", "the warehouse's Postgres", self.config.warehouse, {})
+
+    def _postgres(
+        self,
+        name: str,
+        title: str,
+        settings: OltpSettings | WarehouseSettings,
+        values: dict[str, object],
+    ) -> Service:
         server = PostgresServer(
-            name="warehouse",
+            name=name,
             host=settings.host,
             port=settings.port,
             secrets=self.secrets,
-            values={},
+            values=values,
             cache=self.cache,
             data=self.data,
             account=self.account,
         )
+        port = Port(variable=f"{name.upper()}_PORT", host=settings.host, number=settings.port)
         return Service(
             program=server.program(),
-            title="the warehouse's Postgres",
+            title=title,
             url=f"postgresql://{settings.host}:{settings.port}/{settings.database}",
-            ports=(Port(variable="WAREHOUSE_PORT", host=settings.host, number=settings.port),),
+            ports=(port,),
             prepare=server.prepare,
             probe=server.probe,
         )

@@ -63,6 +63,14 @@ class Shop:
         self.landers.append(lander)
         return lander
 
+    def send_and_land(self, topic, count):
+        """Leaves no lander behind."""
+        self.send(topic, count)
+        lander = self.land()
+        self.wait_for_rows(topic, count)
+        lander.send_signal(signal.SIGTERM)
+        lander.wait(timeout=10)
+
     def table(self, topic):
         return DeltaTable(self.uri(topic), storage_options=self.options)
 
@@ -202,11 +210,7 @@ def stopped(lander):
 
 def test_retention_that_overtook_the_lander_stops_it_and_says_what_was_lost(shop):
     topic = shop.topic()
-    shop.send(topic, 10)
-    lander = shop.land()
-    shop.wait_for_rows(topic, 10)
-    lander.send_signal(signal.SIGTERM)
-    lander.wait(timeout=10)
+    shop.send_and_land(topic, 10)
     shop.send(topic, 10, first=10)
     expire(shop, topic, 15)
     message = stopped(shop.land())
@@ -250,11 +254,7 @@ def test_retention_that_overtakes_a_running_lander_stops_it(shop):
 
 def test_recreated_topic_stops_the_lander_and_starts_an_epoch_once_accepted(shop):
     topic = shop.topic()
-    shop.send(topic, 10)
-    lander = shop.land()
-    shop.wait_for_rows(topic, 10)
-    lander.send_signal(signal.SIGTERM)
-    lander.wait(timeout=10)
+    shop.send_and_land(topic, 10)
     shop.admin.delete_topics([topic])[topic].result()
     until(lambda: not describe_topics(shop.admin, [topic]), "the topic to be gone")
     shop.admin.create_topics([NewTopic(topic, 2, 1)])[topic].result()
@@ -280,22 +280,14 @@ def test_topic_recreated_under_a_running_lander_stops_it(shop):
 
 def test_repartitioned_topic_stops_the_lander(shop):
     topic = shop.topic(partitions=2)
-    shop.send(topic, 10)
-    lander = shop.land()
-    shop.wait_for_rows(topic, 10)
-    lander.send_signal(signal.SIGTERM)
-    lander.wait(timeout=10)
+    shop.send_and_land(topic, 10)
     shop.admin.create_partitions([NewPartitions(topic, 3)])[topic].result()
     assert "had 2 partitions and has 3" in stopped(shop.land())
 
 
 def test_watermark_beyond_the_end_stops_the_lander(shop):
     topic = shop.topic(partitions=1)
-    shop.send(topic, 10)
-    lander = shop.land()
-    shop.wait_for_rows(topic, 10)
-    lander.send_signal(signal.SIGTERM)
-    lander.wait(timeout=10)
+    shop.send_and_land(topic, 10)
     app_id = describe_topics(shop.admin, [topic])[topic].partitions[0].app_id
     write_deltalake(
         shop.table(topic),
