@@ -13,6 +13,12 @@ ORDERS_A_DAY = 1_000
 Live, a day has as many too, whatever the rate: at 20 orders a second an order is delivered a few
 minutes after it is placed, so that there is something to see.
 """
+_MOST = {
+    "--history": 3_650,
+    "--orders": 10**9,
+    "--orders-per-second": 10**6,
+    "--minutes": 10**6,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +73,8 @@ class Plan:
             message = f"--dirt is {self.dirt_percent:g}; it is a percentage, from 0 to 100."
             raise StopPipelineError(message)
         for name, value in self._amounts():
-            if value is not None and not value > 0:
-                message = f"{name} is {value:g}; it has to be more than 0."
+            if value is not None and not 0 < value <= _MOST[name]:
+                message = f"{name} is {value:g}; it has to be more than 0, up to {_MOST[name]:,}."
                 raise StopPipelineError(message)
 
     def _amounts(self) -> Iterator[tuple[str, float | None]]:

@@ -50,6 +50,7 @@ def test_minutes_and_orders_are_one_too_many():
         ("--orders-per-second is 0", {"live": Live(orders_per_second=0)}),
         ("--minutes is -1", {"live": Live(orders_per_second=1, minutes=-1)}),
         ("--minutes is nan", {"live": Live(orders_per_second=1, minutes=float("nan"))}),
+        ("--history is inf", {"history": History(days=float("inf"))}),
         ("--orders is 0", {"live": Live(orders_per_second=1, orders=0)}),
     ],
 )
