@@ -35,7 +35,9 @@ class Account:
         """Replace a file that only the account can read, in one step."""
         part = path.with_name(f"{path.name}.part")
         part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        with os.fdopen(
+            os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8"
+        ) as file:
             file.write(text)
         self.own(part)
         part.replace(path)

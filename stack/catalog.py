@@ -146,10 +146,14 @@ class _Catalog:
         settings = self.config.landing
         stack = self.config.stack
         host, port = "127.0.0.1", settings.metrics_port
-        where = {"STACK_DATA_DIR": str(stack.data_dir), "STACK_CACHE_DIR": str(stack.cache_dir)}
+        where = {
+            "STACK_DATA_DIR": str(stack.data_dir),
+            "STACK_CACHE_DIR": str(stack.cache_dir),
+            "STACK_SECRETS_FILE": str(stack.secrets_path),
+        }
         program = Program(
             name="lander",
-            command=(sys.executable, "-m", "lakehouse.cli", "land"),
+            command=(sys.executable, "-P", "-m", "lakehouse.cli", "land"),
             directory=self.data.root,
             environment={**settings_in_environment(), **where},
             is_ours=True,

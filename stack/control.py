@@ -18,13 +18,15 @@ from stack.catalog import DEFAULT, services
 from stack.install import install
 from stack.layout import Cache, Data, StackConfig
 from stack.orphans import stop_orphans
-from stack.preflight import check_places, check_ports
+from stack.preflight import check_owner, check_places, check_ports
 from stack.program import Service, with_needs
 from stack.progress import Steps, silent
 from stack.starter import Starter
 from stack.supervision import ProgramState, Supervisor
 
-_STOPPED = ProgramState(state="STOPPED", pid=None, uptime_seconds=None, problem="")
+_STOPPED = ProgramState(
+    state="STOPPED", pid=None, uptime_seconds=None, exit_status=None, problem=""
+)
 _OURS = ("run", "log", "secrets.json", "secrets.part")
 
 
@@ -75,6 +77,7 @@ class Stack:
     def down(self) -> None:
         """Stop everything; returns when all is gone."""
         if not self.data.run.exists():
+            stop_orphans(self.data)  # whoever deletes the data does not end its programs by that
             return
         with self._alone():
             if self._supervisor.is_running():
@@ -140,6 +143,7 @@ class Stack:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold this data directory: two commands at once would start the same thing twice."""
+        check_owner(self.data.root)
         try:
             self.data.root.mkdir(parents=True, exist_ok=True)
             self.data.log.mkdir(exist_ok=True)
@@ -160,7 +164,9 @@ class Stack:
         if not self._supervisor.is_running():
             orphans = stop_orphans(self.data)
             if orphans:
-                progress.note(f"ended, because their supervisor had died: {', '.join(orphans)}")
+                progress.note(
+                    f"ended, because nobody supervised them any more: {', '.join(orphans)}"
+                )
         changed = self._supervisor.ensure(service.program for service in self._services.values())
         for service in reversed(wanted):
             if service.name in changed:

@@ -17,6 +17,9 @@ def is_listening(host: str, port: int) -> bool:
 
 def is_free(host: str, port: int) -> bool:
     """Whether a server could listen there."""
+    # Where another one may bind beside a server on all addresses, it would be in its way.
+    if is_listening(host, port):
+        return False
     with socket.socket() as server:
         # As servers do: a port whose last connections linger is free.
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -6,29 +6,43 @@ import signal
 import psutil
 
 from stack.layout import Data
-from stack.supervision import MARK
+from stack.supervision import MARK, SUPERVISOR
 
 _PATIENCE_SECONDS = 15
+_SUPERVISOR_PATIENCE_SECONDS = 60
+"""It ends all that it runs before itself."""
 
 
 def stop_orphans(data: Data) -> list[str]:
-    """End the programs of this data directory that nobody supervises any more.
+    """End the programs of this data directory that no command could reach any more.
+
+    A supervisor is among them when somebody deleted its socket, with all the data perhaps.
 
     Returns:
         Their names.
     """
-    orphans = _find(data)
+    names: set[str] = set()
+    # Twice, for a supervisor that had to be killed leaves orphans itself.
+    for _ in range(2):
+        orphans = _find(data)
+        names |= set(orphans.values())
+        _end(orphans)
+    return sorted(names)
+
+
+def _end(orphans: dict[psutil.Process, str]) -> None:
     for process, name in orphans.items():
         # To Postgres, TERM means: wait for all sessions to end.
         polite = signal.SIGINT if name in {"oltp", "warehouse"} else signal.SIGTERM
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(polite)
-    _, alive = psutil.wait_procs(list(orphans), timeout=_PATIENCE_SECONDS)
+    is_supervised = SUPERVISOR in orphans.values()
+    patience = _SUPERVISOR_PATIENCE_SECONDS if is_supervised else _PATIENCE_SECONDS
+    _, alive = psutil.wait_procs(list(orphans), timeout=patience)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(alive, timeout=5)
-    return sorted(set(orphans.values()))
 
 
 def _find(data: Data) -> dict[psutil.Process, str]:

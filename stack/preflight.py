@@ -13,6 +13,8 @@ from stack.net import holder_of, is_free
 from stack.program import Service
 
 _DATA_MB = 2_000
+_UNUSABLE = ',:;#"\\{}%'
+"""They separate paths in a list, end a value or begin a comment, quote, or name a variable."""
 
 
 def check_places(settings: StackSettings, account: Account) -> None:
@@ -21,14 +23,17 @@ def check_places(settings: StackSettings, account: Account) -> None:
     Raises:
         StopPipelineError: which one, and what to do.
     """
-    require_space(settings.data_dir, _DATA_MB, variable="STACK_DATA_DIR")
-    _check_owner(settings.data_dir)
-    if account.name is None:
-        return
     places: dict[str, Path] = {
         "STACK_DATA_DIR": settings.data_dir,
         "STACK_CACHE_DIR": settings.cache_dir,
     }
+    for variable, path in places.items():
+        _check_name(path, variable)
+        _check_access(path, variable)
+    require_space(settings.data_dir, _DATA_MB, variable="STACK_DATA_DIR")
+    check_owner(settings.data_dir)
+    if account.name is None:
+        return
     for variable, path in places.items():
         if not open_to_all(existing_parent(path)):
             message = (
@@ -39,12 +44,41 @@ def check_places(settings: StackSettings, account: Account) -> None:
             raise StopPipelineError(message)
 
 
-def _check_owner(data_dir: Path) -> None:
+def check_owner(data_dir: Path) -> None:
+    """Refuse a data directory that another user has made.
+
+    Raises:
+        StopPipelineError: whose it is not, and what to do.
+    """
     if data_dir.exists() and data_dir.stat().st_uid != os.geteuid():
         message = (
             f"{data_dir} belongs to another user, who has run the stack there. Run as that user, "
             "or set STACK_DATA_DIR to a place of your own."
         )
+        raise StopPipelineError(message)
+
+
+def _check_name(path: Path, variable: str) -> None:
+    wrong = sorted({c for c in str(path) if c in _UNUSABLE or not c.isprintable()})
+    if wrong:
+        message = (
+            f"{path} cannot be used: the servers' configuration files cannot name a path with "
+            f"{' '.join(map(repr, wrong))} in it. Set {variable} to another place."
+        )
+        raise StopPipelineError(message)
+
+
+def _check_access(path: Path, variable: str) -> None:
+    try:
+        there = existing_parent(path)
+    except PermissionError as error:
+        message = (
+            f"{path} cannot be reached: {error.strerror} on the way there. Set {variable} to a "
+            "place of your own."
+        )
+        raise StopPipelineError(message) from error
+    if not there.is_dir():
+        message = f"{path}: {there} is no directory. Move it, or set {variable} to another place."
         raise StopPipelineError(message)
 
 
@@ -55,12 +89,20 @@ def check_ports(services: Iterable[Service]) -> None:
         StopPipelineError: every such port, who has it, and the setting for another.
     """
     problems = []
+    taken: dict[int, str] = {}
     for service in services:
         for port in service.ports:
+            if port.number in taken:
+                problems.append(
+                    f"{service.name}: {port.variable} and {taken[port.number]} are both "
+                    f"{port.number}. Set one of them to another port."
+                )
+                continue
+            taken[port.number] = port.variable
             if not _is_loopback(port.host):
                 problems.append(
                     f"{service.name}: {port.host} is not a loopback address; servers started here "
-                    f"listen on loopback only. Unset {port.variable.replace('PORT', 'HOST')}."
+                    f"listen on loopback only. Unset {port.variable.split('_')[0]}_HOST."
                 )
             elif not is_free(port.host, port.number):
                 problems.append(

@@ -9,6 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import TaskID as Task
 
+_SECONDS_BETWEEN_LINES = 15
+"""Of one step, where there is no live display: a sign of life, and no flood."""
+
 
 def silent() -> "Steps":
     """Steps that nobody is told of."""
@@ -23,6 +26,7 @@ class Steps:
         self._lock = threading.RLock()
         self._tasks: dict[str, Task] = {}
         self._begun: dict[str, float] = {}
+        self._told: dict[str, float] = {}
         self._live: Progress | None = None
         if self._console.is_terminal:
             self._live = Progress(
@@ -55,7 +59,7 @@ class Steps:
     def begin(self, name: str, text: str = "") -> None:
         """A step begins."""
         with self._lock:
-            self._begun[name] = time.monotonic()
+            self._begun[name] = self._told[name] = time.monotonic()
             if self._live:
                 self._tasks[name] = self._live.add_task(name, total=None, text=text)
             else:
@@ -66,6 +70,9 @@ class Steps:
         with self._lock:
             if self._live:
                 self._live.update(self._tasks[name], text=text, completed=done, total=of or None)
+            elif time.monotonic() - self._told[name] >= _SECONDS_BETWEEN_LINES:
+                self._told[name] = time.monotonic()
+                self._line(name, text)
 
     def finish(self, name: str, text: str = "done") -> None:
         """A step has been done."""

@@ -20,6 +20,12 @@ _STARTS = 4
 _LOG_LINES = 15
 
 
+def _has_stopped(service: Service, state: ProgramState) -> bool:
+    """Whether it ended in a way after which supervisor leaves it down."""
+    final = service.program.final_exit_status
+    return final is not None and state.state == "EXITED" and state.exit_status == final
+
+
 class CancelledError(Exception):
     """Another service failed, or the user gave up."""
 
@@ -92,6 +98,8 @@ class Starter:
                 pids.add(state.pid)
             if state.state == "FATAL" or len(pids) >= _STARTS:
                 raise StopPipelineError(self._not_ready(service, state, "keeps dying"))
+            if _has_stopped(service, state):
+                raise StopPipelineError(self._not_ready(service, state, "has stopped"))
             if time.monotonic() > deadline:
                 waited = f"is not ready after {self._patience_seconds:.0f} s"
                 raise StopPipelineError(self._not_ready(service, state, waited))

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import resource
 import shlex
 import subprocess
@@ -24,9 +25,11 @@ from stack.program import Program
 
 MARK = "SHOP_PIPELINE_PROGRAM"
 """In the environment of every process that we supervise: the data directory and its name."""
+SUPERVISOR = "supervisord"
 _START_SECONDS = 15
 _AT_ONCE, _WAITING = False, True
 _STOP_SECONDS = 60
+_COMMENT = re.compile(r"\s[;#]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class ProgramState:
     state: str
     pid: int | None
     uptime_seconds: int | None
+    exit_status: int | None
+    """Of its last end, if it has ended."""
     problem: str
     """Why it could not be started, if it could not."""
 
@@ -45,7 +50,7 @@ class ProgramState:
         return self.pid is not None
 
 
-class NotSupervisedError(Exception):
+class NotSupervisedError(StopPipelineError):
     """Supervisor is not running."""
 
 
@@ -146,7 +151,7 @@ class Supervisor:
             },
             "supervisord": {
                 "identifier": "shop-pipeline",
-                "logfile": self._data.log_of("supervisord"),
+                "logfile": self._data.log_of(SUPERVISOR),
                 "logfile_maxbytes": rotation,
                 "logfile_backups": self._settings.log_backups,
                 "pidfile": self._pid_file,
@@ -194,7 +199,12 @@ class Supervisor:
         self._socket.unlink(missing_ok=True)
         result = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config_file)],
-            env={"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(self._data.root)},
+            env={
+                "PATH": os.defpath,
+                "LANG": "C.UTF-8",
+                "HOME": str(self._data.root),
+                MARK: f"{self._data.root}:{SUPERVISOR}",
+            },
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -217,7 +227,11 @@ class Supervisor:
             proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
             return getattr(proxy.supervisor, method)(*arguments)
         except (FileNotFoundError, ConnectionError) as error:
-            raise NotSupervisedError from error
+            message = f"The services in {self._data.root} are not running. Run ./pipeline up first."
+            raise NotSupervisedError(message) from error
+        except PermissionError as error:
+            message = f"The services in {self._data.root} are another user's: {error.strerror}."
+            raise StopPipelineError(message) from error
         finally:
             transport.close()
 
@@ -234,6 +248,7 @@ def _state(row: dict[str, Any]) -> ProgramState:
         state=row["statename"],
         pid=pid,
         uptime_seconds=row["now"] - row["start"] if pid else None,
+        exit_status=row["exitstatus"] if row["stop"] and not pid else None,
         problem=row["spawnerr"],
     )
 
@@ -264,14 +279,20 @@ def _ini(sections: dict[str, dict[str, object]]) -> str:
 
 def _value(text: str) -> str:
     """A value as supervisor reads it back: it knows no quoting for the start of a comment."""
-    if any(bad in text for bad in ("\n", " ;", " #")):
-        message = f"Supervisor cannot hold the value {text!r}. Choose one without newline, ; and #."
+    if not text.isprintable() or text != text.strip() or _COMMENT.search(text):
+        message = (
+            f"Supervisor cannot hold the value {text!r}. Choose one without control characters, "
+            "spaces at its ends, and ; or # after a space."
+        )
         raise StopPipelineError(message)
     return text.replace("%", "%%")
 
 
 def _quoted(text: str) -> str:
-    if '"' in text:
-        message = f"Supervisor cannot hold the value {text!r}. Choose one without double quotes."
+    if '"' in text or text != text.strip("'"):
+        message = (
+            f"Supervisor cannot hold the value {text!r}. Choose one without double quotes, and "
+            "without single quotes at its ends."
+        )
         raise StopPipelineError(message)
     return f'"{text}"'

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from lakehouse.settings import KafkaSettings
 from stack.account import Account
-from stack.kafka.java import java_command, log_settings, temporary_dir
+from stack.kafka.java import java_command, log_settings, properties_value, temporary_dir
 from stack.layout import Cache, Data
 from stack.net import is_listening
 from stack.program import Program
@@ -82,7 +82,7 @@ class Broker:
             port=self.settings.port,
             controller_port=self.settings.controller_port,
             retention_hours=self.settings.retention_hours,
-            data_dir=self._storage,
+            data_dir=properties_value(self._storage),
         )
 
     def _format(self) -> None:
@@ -98,4 +98,4 @@ class Broker:
                 *(f"--cluster-id={cluster_id}", "--config", str(self._properties_file)),
             ),
         )
-        self.account.run(command, env={}, cwd=self.data.of("kafka"))
+        self.account.run(command, env={"LANG": "C.UTF-8"}, cwd=self.data.of("kafka"))

@@ -28,6 +28,14 @@ def java_command(
     )
 
 
+def properties_value(value: object) -> str:
+    """A value as Java reads it back from a properties file, which it takes for Latin-1."""
+    text = str(value).replace("\\", "\\\\")
+    units = text.encode("utf-16-be")
+    codes = [int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
+    return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)
+
+
 def temporary_dir(data: Data) -> Path:
     """Where native libraries are unpacked to: here, they go when the data goes."""
     return data.of("kafka") / "tmp"

@@ -7,7 +7,7 @@ from string import Template
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, KafkaSettings
 from stack.account import Account
-from stack.kafka.java import java_command, log_settings, temporary_dir
+from stack.kafka.java import java_command, log_settings, properties_value, temporary_dir
 from stack.layout import Cache, Data
 from stack.net import http_status
 from stack.program import Program
@@ -65,6 +65,6 @@ class Worker:
             bootstrap_servers=self.kafka.bootstrap_servers,
             host=self.settings.host,
             port=self.settings.port,
-            plugins=self.cache.kafka / "plugins",
-            secrets_file=self.secrets_file,
+            plugins=properties_value(self.cache.kafka / "plugins"),
+            secrets_file=properties_value(self.secrets_file),
         )
