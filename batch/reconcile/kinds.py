@@ -110,7 +110,7 @@ _BY_TYPE: Mapping[str, Kind] = {
     "timestamptz": Kind(
         sql=_INSTANT,
         # The column's precision decides how many digits Debezium writes.
-        canonical=lambda text: text.str.replace(r"\.?0*Z$", "Z"),
+        canonical=lambda text: text.str.replace(r"\.(\d*?)0*Z$", ".${1}Z").str.replace(".Z", "Z", literal=True),
     ),
     "timestamp": Kind(sql=_TIMESTAMP),
     "date": Kind(sql=_DATE, canonical=lambda text: text.replace(_INFINITE_DAYS)),

@@ -51,6 +51,7 @@ class Change:
     partition: int = 0
     offset: int = 0
     xid: int = 0
+    table: str = "things"
 
     def envelope(self):
         after = {"id": self.key, "v": self.value, "version": self.version}
@@ -59,7 +60,7 @@ class Change:
             "before": before if self.op in "ud" else None,
             "after": None if self.op == "d" else after,
             "source": {
-                "table": "things",
+                "table": self.table,
                 "lsn": self.lsn,
                 "txId": self.xid % 2**32,
                 "ts_us": NOW_US + self.commit,
