@@ -59,8 +59,9 @@ def simulate(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Write to the shop's database as a shop would, until stopped.
 
-    Visits become carts, orders, payments; orders are packed, shipped, delivered, some cancelled
-    or returned; stock, prices, customers change. Goes on from what is there.
+    Visits become carts, orders, payments; orders are packed, shipped,
+    delivered, some cancelled or returned; stock, prices, customers change.
+    Goes on from what is there.
 
     Example: ./pipeline simulate --history 30 --orders-per-second 50 --minutes 10
     """
@@ -174,6 +175,8 @@ def _print(report: "Report", output: Format) -> None:
     if output is Format.JSON:
         print_json({"seed": report.seed, "phases": phases, "tables": tables})
         return
+    for phase in phases:
+        del phase["transactions"]  # one column too many for a narrow terminal
     print_rows(phases, title=f"seed {report.seed}")
     print_rows(tables, title="rows")
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import psycopg
 import pytest
+import structlog
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import oltp_dsn
@@ -446,6 +447,14 @@ def test_others_may_delete_what_the_simulator_builds_on(shop):
     assert deleted
     check_shop(shop)
     assert one(shop, "select count(*) from orders") == 1_000
+
+
+def test_a_rate_that_cannot_be_held_is_said_so(shop):
+    with structlog.testing.capture_logs() as logs:
+        report = simulate(shop, live=Live(orders_per_second=1_000_000, minutes=0.05))
+    assert report.phases[0].behind_seconds > 0
+    assert [log for log in logs if log["event"] == "rate_not_held"]
+    check_shop(shop)
 
 
 def test_a_second_simulator_of_the_same_shop_is_refused(shop):
