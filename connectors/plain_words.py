@@ -45,7 +45,7 @@ _KNOWN = (
         "password of the secrets file again; then ./pipeline connect apply.",
     ),
     _Known(
-        r"must be superuser or replication role|Roles LOGIN and REPLICATION|is not permitted to "
+        r"must be superuser or replication role|roles LOGIN and REPLICATION|is not permitted to "
         r"log in|permission denied to (?:start WAL sender|use replication slots)"
         r"|permission denied for database",
         "Role debezium has lost its right to log in or to replicate. ./pipeline up gives it "
@@ -72,8 +72,8 @@ _KNOWN = (
         "max_wal_senders or max_connections, or end what holds them.",
     ),
     _Known(
-        r"The message is (\d+) bytes when serialized|RecordTooLargeException"
-        r"|MessageSizeTooLarge|RECORD_TOO_LARGE",
+        r"RecordTooLargeException(?:: The message is (\d+) bytes)?|MessageSizeTooLarge"
+        r"|RECORD_TOO_LARGE",
         "The change of one row, with its old and its new values, is larger than Kafka takes ({} "
         "bytes). Raise max.request.size and max.message.bytes in connectors/postgres.json and "
         "message.max.bytes of the broker; then ./pipeline connect apply.",

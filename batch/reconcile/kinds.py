@@ -35,6 +35,11 @@ def _decimal(text: pl.Expr) -> pl.Expr:
     )
 
 
+def _instant(text: pl.Expr) -> pl.Expr:
+    trimmed = text.str.replace(r"\.(\d*?)0*Z$", ".${1}Z")
+    return trimmed.str.replace(".Z", "Z", literal=True)
+
+
 def _elements(canonical: Canonical) -> Canonical:
     # An element that is null stays one; `list.eval` keeps it.
     return lambda values: values.list.eval(canonical(pl.element()))
@@ -110,7 +115,7 @@ _BY_TYPE: Mapping[str, Kind] = {
     "timestamptz": Kind(
         sql=_INSTANT,
         # The column's precision decides how many digits Debezium writes.
-        canonical=lambda text: text.str.replace(r"\.(\d*?)0*Z$", ".${1}Z").str.replace(".Z", "Z", literal=True),
+        canonical=_instant,
     ),
     "timestamp": Kind(sql=_TIMESTAMP),
     "date": Kind(sql=_DATE, canonical=lambda text: text.replace(_INFINITE_DAYS)),
