@@ -1,0 +1,256 @@
+"""The connector on the real services: applied once, watched, broken, and repaired.
+
+What is broken here is a second connector with a slot and topics of its own.
+"""
+
+import json
+import statistics
+import time
+import uuid
+
+import orjson
+import psycopg
+import pytest
+from confluent_kafka import Consumer
+
+from connectors.registration import apply
+from connectors.rest import ConnectApi
+from connectors.slot import drop_slot, read_slot
+from lakehouse.errors import StopPipelineError
+from lakehouse.kafka import QuietLog, admin_client, matching_topics
+from lakehouse.postgres import oltp_dsn
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_SECONDS = 60
+
+
+def until(condition, what):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.1)
+
+
+def dsn(stack, role="admin"):
+    return oltp_dsn(stack.oltp, stack.secrets, role=role)
+
+
+def run(stack, *statements):
+    with psycopg.connect(dsn(stack), autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def status(stack):
+    told = stack.run("connect", "status", "--format", "json", check=False)
+    return told.returncode, json.loads(told.stdout)
+
+
+@pytest.fixture
+def reader(stack):
+    """Reads committed records of all topics with a prefix, from their beginning."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": stack.kafka.bootstrap_servers,
+            "group.id": uuid.uuid4().hex,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "topic.metadata.refresh.interval.ms": 500,
+        },
+        logger=QuietLog(),
+    )
+    yield consumer
+    consumer.close()
+
+
+def read_until(reader, wanted):
+    """Changes, up to and with the one that `wanted` picks."""
+    changes = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        for message in reader.consume(500, 0.05):
+            if message.error() is None and message.value():
+                changes.append(orjson.loads(message.value()))
+                if wanted(changes[-1]):
+                    return changes
+    pytest.fail(f"did not come; {len(changes)} others did")
+
+
+@pytest.fixture
+def table(stack):
+    name = f"captured_{uuid.uuid4().hex[:8]}"
+    yield name
+    run(stack, f"drop table if exists {name}")
+
+
+@pytest.fixture
+def second(stack):
+    """Settings of a connector that is not registered yet; nothing of it is left at the end."""
+    name = f"second_{uuid.uuid4().hex[:8]}"
+    settings = {
+        "CONNECT_CONNECTOR_NAME": name,
+        "CONNECT_SLOT_NAME": name,
+        "CONNECT_TOPIC_PREFIX": name,
+    }
+    yield stack.with_settings(**settings)
+    with ConnectApi(stack.connect.url, name) as api:
+        api._request("DELETE", f"/connectors/{name}", absent_is_fine=True)
+    until(lambda: not is_read(stack, name), "the slot to be let go")
+    drop_slot(dsn(stack), name)
+
+
+def is_read(stack, slot_name):
+    slot = read_slot(dsn(stack), slot_name)
+    return slot is not None and slot.is_active
+
+
+def test_applied_twice_is_applied_once(stack):
+    stack.run("connect", "apply")
+    assert not apply(stack.connect, stack.oltp, stack.config.stack.connect_secrets_path)
+    assert "already" in stack.run("connect", "apply").stdout
+
+
+def test_other_settings_are_applied_and_the_connector_goes_on(second, table, reader):
+    second.run("connect", "apply")
+    told = second.with_settings(CONNECT_POLL_INTERVAL_MS="20").run("connect", "apply")
+    assert "now has" in told.stdout
+    run(second, f"create table {table} (id int primary key)", f"insert into {table} values (1)")
+    reader.subscribe([f"^{second.connect.topic_prefix}\\..*"])
+    read_until(reader, lambda change: (change["after"] or {}).get("id") == 1)
+
+
+def test_connector_that_was_paused_goes_on_when_applied(second):
+    second.run("connect", "apply")
+    with ConnectApi(second.connect.url, second.connect.connector_name) as api:
+        api._request("PUT", f"/connectors/{api.name}/pause")
+        until(lambda: api.state().connector == "PAUSED", "the pause")
+        code, told = status(second)
+        assert code == 1
+        assert "PAUSED" in told["problems"][0]
+        second.run("connect", "apply")
+        assert api.state().is_running
+
+
+def test_status_tells_states_and_lag(stack):
+    until(lambda: status(stack)[0] == 0, "a healthy connector")
+    _, told = status(stack)
+    assert (told["connector_state"], told["task_state"]) == ("RUNNING", "RUNNING")
+    assert told["wal_status"] == "reserved"
+    assert told["slot_lag_bytes"] >= 0
+    assert told["slot_lag_seconds"] >= 0
+    assert 0 <= told["wal_held_share"] < 1
+    assert told["problems"] == []
+    shown = stack.run("connect", "status").stdout
+    assert told["slot"] in shown
+
+
+def test_idle_shop_does_not_pin_wal(stack):
+    """The heartbeat alone moves the position that the slot has confirmed."""
+    before = read_slot(dsn(stack), stack.connect.slot_name).confirmed_position
+
+    def has_moved():
+        return read_slot(dsn(stack), stack.connect.slot_name).confirmed_position != before
+
+    until(has_moved, "the slot's confirmed position to move")
+
+
+def test_missing_publication_is_said_in_plain_words(second):
+    lost = second.with_settings(CONNECT_PUBLICATION_NAME="nobody_made_it")
+    told = lost.run("connect", "apply", check=False)
+    assert told.returncode != 0
+    assert "The publication is missing" in told.stderr
+    assert "Traceback" not in told.stderr
+    code, report = status(lost)
+    assert code == 1
+    assert "The publication is missing" in " ".join(report["problems"])
+    assert "autocreation is disabled" in report["trace"]
+
+
+def test_database_that_refuses_is_said_in_plain_words(second):
+    nowhere = second.with_settings(OLTP_DATABASE="nowhere")
+    with pytest.raises(StopPipelineError, match="There is no database nowhere"):
+        apply(nowhere.connect, nowhere.oltp, second.config.stack.connect_secrets_path)
+
+
+def test_lost_slot_is_told_and_all_tables_are_read_again(second, table, reader):
+    run(second, f"create table {table} (id int primary key)")
+    second.run("connect", "apply")
+    name = second.connect.connector_name
+    with ConnectApi(second.connect.url, name) as api:
+        api.stop()
+        until(lambda: not is_read(second, name), "the slot to be let go")
+    drop_slot(dsn(second), name)
+    run(second, f"insert into {table} values (1)")
+    code, told = status(second)
+    assert code == 1
+    assert "There is no replication slot" in told["problems"][0]
+    second.run("connect", "apply", check=False)
+    until(lambda: "connect resnapshot" in " ".join(status(second)[1]["problems"]), "the advice")
+    second.run("connect", "resnapshot", "--yes")
+    reader.subscribe([f"^{name}\\.public\\.{table}$"])
+    [change] = read_until(reader, lambda change: change["after"] == {"id": 1})
+    assert change["op"] == "r"
+    until(lambda: status(second)[0] == 0, "a healthy connector")
+
+
+def test_table_added_while_running_loses_nothing(stack, table, reader):
+    """From the transaction that makes it on, while others write to it at once."""
+    reader.subscribe([f"^{stack.connect.topic_prefix}\\.public\\.{table}$"])
+    with psycopg.connect(dsn(stack)) as connection:
+        connection.execute(f"create table {table} (id int primary key)")
+        connection.execute(f"insert into {table} select generate_series(1, 500)")
+    for n in range(501, 600):
+        run(stack, f"insert into {table} values ({n})")
+    run(stack, f"update {table} set id = id where id = 1", f"delete from {table} where id = 600")
+    changes = read_until(reader, lambda change: change["op"] == "u")
+    while sum(change["op"] == "c" for change in changes) < 599:
+        changes += read_until(reader, lambda change: change["op"] == "c")
+    made = [change["after"]["id"] for change in changes if change["op"] == "c"]
+    assert sorted(made) == list(range(1, 600))
+
+
+def test_deletes_and_updates_tell_the_whole_old_row(stack, table, reader):
+    reader.subscribe([f"^{stack.connect.topic_prefix}\\.public\\.{table}$"])
+    run(
+        stack,
+        f"create table {table} (id int primary key, v text)",
+        f"insert into {table} values (1, 'a')",
+        f"update {table} set v = 'b'",
+        f"delete from {table}",
+    )
+    changes = read_until(reader, lambda change: change["op"] == "d")
+    told = [(change["op"], change["before"], change["after"]) for change in changes]
+    a, b = {"id": 1, "v": "a"}, {"id": 1, "v": "b"}
+    assert told == [("c", None, a), ("u", a, b), ("d", b, None)]
+
+
+def test_new_topics_have_the_partitions_that_the_settings_say(stack, table):
+    run(stack, f"create table {table} (id int primary key)", f"insert into {table} values (1)")
+    topic = f"{stack.connect.topic_prefix}.public.{table}"
+    admin = admin_client(stack.kafka.bootstrap_servers)
+    until(lambda: topic in matching_topics(admin, ".*"), "the topic")
+    found = admin.list_topics(timeout=5).topics[topic]
+    assert len(found.partitions) == stack.connect.topic_partitions
+
+
+def test_commit_reaches_a_reader_of_kafka(stack, table, reader, capsys):
+    """Prints how soon; how soon is soon enough is for the benchmark to say."""
+    run(stack, f"create table {table} (id int primary key)", f"insert into {table} values (0)")
+    reader.subscribe([f"^{stack.connect.topic_prefix}\\.public\\.{table}$"])
+    read_until(reader, lambda change: change["after"] == {"id": 0})
+    milliseconds = []
+    with psycopg.connect(dsn(stack), autocommit=True) as connection:
+        for n in range(1, 41):
+            time.sleep(0.05)
+            connection.execute(f"insert into {table} values ({n})")
+            committed = time.monotonic()
+            while not any(
+                message.value() and orjson.loads(message.value())["after"] == {"id": n}
+                for message in reader.consume(10, 0.001)
+            ):
+                assert time.monotonic() - committed < PATIENCE_SECONDS
+            milliseconds.append((time.monotonic() - committed) * 1000)
+    with capsys.disabled():
+        median = statistics.median(milliseconds)
+        print(f"\ncommit to Kafka, idle: median {median:.0f} ms, worst {max(milliseconds):.0f} ms")  # noqa: T201

@@ -1,0 +1,213 @@
+"""Reconcile against the real services: exact under load, and damage in bronze is named.
+
+Each test has a table of its own, which goes at its end: what it damaged is nobody else's problem.
+"""
+
+import json
+import time
+
+import psycopg
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from batch.reconcile import reconcile
+from lakehouse.lake import BRONZE_SCHEMA
+from tests.integration.reconciled_shop import Shop, Writers
+
+pytestmark = pytest.mark.integration
+
+FAULTS = ("missing", "extra", "different", "missing_versions", "duplicates")
+
+
+@pytest.fixture(scope="module")
+def running_shop(stack):
+    shop = Shop(stack)
+    shop.start_lander()
+    yield shop
+    shop.stop_lander()
+
+
+@pytest.fixture
+def shop(running_shop):
+    yield running_shop
+    running_shop.drop_tables()
+
+
+def test_busy_shop_is_exact_as_of_every_snapshot(shop):
+    table = shop.tracked()
+    changes = []
+    with Writers(shop, table), psycopg.connect(shop.dsn) as long_one:
+        for n in range(4):
+            # Begun before the snapshot, committed after it: what it wrote must not count yet.
+            long_one.execute(f"insert into {table} (id, v) values (%s, 'long')", [1_000 + n])
+            time.sleep(0.5)
+            found = shop.assert_exact(table)
+            changes.append(found.findings.changes)
+            long_one.commit()
+    assert sorted(set(changes)) == changes
+    assert shop.assert_exact(table).findings.changes > changes[-1]
+
+
+def test_transaction_in_progress_is_not_missed(shop):
+    table = shop.tracked()
+    shop.run(f"insert into {table} (id, v) values (1, 'a')")
+    with psycopg.connect(shop.dsn) as connection:
+        connection.execute(f"update {table} set v = 'b'")
+        connection.execute(f"insert into {table} (id) values (2)")
+        # Later in the log than the open transaction's changes, and committed before them.
+        shop.run(f"insert into {table} (id, v) values (3, 'c')")
+        assert shop.assert_exact(table, changes=2).findings.source_rows == 2
+    assert shop.assert_exact(table, changes=4).findings.source_rows == 3
+
+
+def plant(shop, table):
+    """Three rows: one with three versions, one deleted and made again, one of a single version."""
+    shop.run(
+        f"insert into {table} (id, v) values (1, 'a'), (2, 'b'), (3, 'c')",
+        f"update {table} set v = 'a2' where id = 1",
+        f"update {table} set v = 'a3' where id = 1",
+        f"delete from {table} where id = 2",
+        f"insert into {table} (id, v) values (2, 'again')",
+    )
+    shop.assert_exact(table, changes=7)
+
+
+def find(bronze, **wanted):
+    """The one record whose change has these values."""
+
+    def matches(change):
+        row = change["after"] or change["before"]
+        told = {"op": change["op"], **{name: row[name] for name in ("id", "v")}}
+        return wanted.items() <= told.items()
+
+    rows = pl_rows(bronze)
+    [found] = [row for row in rows if matches(json.loads(row["value"]))]
+    return found
+
+
+def pl_rows(bronze):
+    return pa.table(bronze.scan()).to_pylist()
+
+
+def remove(bronze, record):
+    bronze.delete(f"_partition = {record['_partition']} and _offset = {record['_offset']}")
+
+
+def add(bronze, record):
+    write_deltalake(bronze, pa.Table.from_pylist([record], schema=BRONZE_SCHEMA), mode="append")
+
+
+def altered(record, text, by):
+    return {**record, "value": record["value"].replace(text, by)}
+
+
+def lose_last_version(bronze):
+    remove(bronze, find(bronze, id=1, v="a3"))
+
+
+def lose_version_between(bronze):
+    remove(bronze, find(bronze, id=1, v="a2"))
+
+
+def lose_row(bronze):
+    remove(bronze, find(bronze, id=3))
+
+
+def lose_delete(bronze):
+    remove(bronze, find(bronze, id=2, op="d"))
+
+
+def land_twice(bronze):
+    add(bronze, find(bronze, id=3))
+
+
+def send_twice(bronze):
+    add(bronze, {**find(bronze, id=3), "_offset": 10_000})
+
+
+def alter_value(bronze):
+    record = find(bronze, id=3)
+    remove(bronze, record)
+    add(bronze, altered(record, b'"v":"c"', b'"v":"C"'))
+
+
+def invent_row(bronze):
+    record = altered(find(bronze, id=3), b'"id":3', b'"id":99')
+    add(bronze, {**record, "_offset": 10_000})
+
+
+@pytest.mark.parametrize(
+    ("damage", "faults", "key"),
+    [
+        (lose_last_version, {"different": 1, "missing_versions": 1}, "1"),
+        (lose_version_between, {"missing_versions": 1}, "1"),
+        (lose_row, {"missing": 1, "missing_versions": 1}, "3"),
+        (lose_delete, {"missing_versions": 1}, "2"),
+        (land_twice, {"duplicates": 1}, "3"),
+        (send_twice, {"duplicates": 1}, "3"),
+        (alter_value, {"different": 1}, "3"),
+        (invent_row, {"extra": 1}, "99"),
+    ],
+)
+def test_damage_in_bronze_is_found_and_named(shop, damage, faults, key):
+    table = shop.tracked()
+    plant(shop, table)
+    damage(shop.bronze(table))
+    found = shop.reconcile()[table].findings
+    counts = {name: fault.count for name, fault in found.faults.items() if fault.count}
+    assert counts == faults
+    named = [example for fault in found.faults.values() for example in fault.examples]
+    assert {example.split(" ")[0] for example in named} == {key}
+
+
+def test_command_fails_when_bronze_is_not_exact_and_names_table_and_key(shop):
+    table = shop.tracked()
+    plant(shop, table)
+    lose_row(shop.bronze(table))
+    told = shop.stack.run("reconcile", "--format", "json", check=False)
+    assert told.returncode == 1
+    report = json.loads(told.stdout)
+    assert report["exact"] is False
+    found = next(t for t in report["tables"] if t["table"] == table)
+    wanted = {"source_rows": 3, "bronze_rows": 2, "missing": 1, "missing_versions": 1}
+    assert {name: found[name] for name in wanted} == wanted
+    assert all(isinstance(found[name], int) for name in FAULTS)
+    shown = shop.stack.run("reconcile", check=False)
+    assert shown.returncode == 1
+    assert f"{table}: 1 missing: 3" in shown.stdout
+
+
+def test_bronze_that_does_not_catch_up_cannot_be_judged(shop):
+    table = shop.tracked()
+    plant(shop, table)
+    shop.stop_lander()
+    try:
+        shop.run(f"update {table} set v = 'later'")
+        impatient = shop.stack.with_settings(RECONCILE_TIMEOUT_SECONDS="2")
+        told = impatient.run("reconcile", check=False)
+        assert told.returncode == 2
+        assert told.stdout == ""
+        assert f"shop.public.{table}[" in told.stderr
+        assert "./pipeline logs lander" in told.stderr
+    finally:
+        shop.start_lander()
+    shop.assert_exact(table, changes=10)
+
+
+def test_table_that_the_shop_dropped_is_told_and_is_no_fault(shop):
+    table = shop.tracked()
+    plant(shop, table)
+    shop.drop_tables()
+    found = shop.reconcile()[table]
+    assert found.is_dropped
+    assert found.findings.changes == 7
+    assert found.findings.is_exact
+
+
+def test_progress_names_the_stages(shop):
+    stages = []
+    reconcile(shop.stack.secrets, shop.places(), on_progress=stages.append)
+    first_words = [stage.split(" ")[0] for stage in stages]
+    assert first_words[:4] == ["waiting", "taking", "waiting", "waiting"]
+    assert "comparing" in first_words
