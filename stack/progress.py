@@ -54,7 +54,7 @@ class Steps:
 
     def note(self, text: str) -> None:
         """Something worth knowing."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(text, markup=False, emoji=False, soft_wrap=True)
 
     def begin(self, name: str, text: str = "") -> None:
         """A step begins."""
@@ -83,4 +83,4 @@ class Steps:
                 self._line(name, f"{text} ({time.monotonic() - self._begun[name]:.1f} s)")
 
     def _line(self, name: str, text: str) -> None:
-        self._console.print(f"{name}: {text}", markup=False, soft_wrap=True)
+        self._console.print(f"{name}: {text}", markup=False, emoji=False, soft_wrap=True)

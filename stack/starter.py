@@ -15,6 +15,7 @@ from stack.progress import Steps
 from stack.supervision import ProgramState, Supervisor
 
 _POLL_SECONDS = 0.1
+_RETRY_SECONDS = 1.0
 _STARTS = 4
 """So many processes of one program in one wait mean that it keeps dying."""
 _LOG_LINES = 15
@@ -112,7 +113,7 @@ class Starter:
             try:
                 step.do()
             except RetryLaterError as error:
-                if time.monotonic() > deadline or self._is_cancelled.wait(1):
+                if time.monotonic() > deadline or self._is_cancelled.wait(_RETRY_SECONDS):
                     message = f"{step.service}: {step.name} could not be done. {error}"
                     raise StopPipelineError(message) from error
             else:

@@ -29,7 +29,7 @@ def main() -> None:
         configure_logs()
         app(prog_name="./pipeline")
     except PipelineError as error:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
         console.print("[bold red]Error[/] ", end="")
         console.print(str(error), markup=False)
         sys.exit(error.exit_status)

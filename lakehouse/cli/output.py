@@ -25,9 +25,11 @@ FormatOption = Annotated[
 
 _WIDTH_OF_A_FILE = 140
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+console = Console(
+    highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE
+)
 """Standard output, for reports."""
-err_console = Console(stderr=True, highlight=False)
+err_console = Console(stderr=True, highlight=False, emoji=False)
 """Standard error, for progress."""
 
 

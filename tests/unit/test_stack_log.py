@@ -65,8 +65,8 @@ def test_a_log_that_is_not_there_has_no_lines(log):
 
 
 def test_bytes_that_are_no_text_are_shown_as_well_as_can_be(log):
-    log.write_bytes(b"caf\xe9\n")
-    assert last_lines(log, 5) == ["caf\N{REPLACEMENT CHARACTER}"]
+    log.write_bytes(b"d\xe9j\xe0 vu\n")
+    assert last_lines(log, 5) == ["d\N{REPLACEMENT CHARACTER}j\N{REPLACEMENT CHARACTER} vu"]
 
 
 def test_following_begins_with_the_end_and_goes_on_with_what_is_added(log):
