@@ -1,17 +1,23 @@
-"""Every setting, its environment variable and its default. The only reader of the environment."""
+"""Every setting, its environment variable and its default."""
 
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from typing_extensions import override
 
+from lakehouse.environment import environment, home
 from lakehouse.errors import StopPipelineError
 from lakehouse.variables import (
     AbsolutePath,
@@ -44,6 +50,26 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise StopPipelineError(explain(type(self), error)) from None
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _EnvironmentSource(settings_cls)
+
+
+class _EnvironmentSource(EnvSettingsSource):
+    """Reads what `environment` says, so that tests need not change the process' own."""
+
+    @override
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        given = {name.lower(): value for name, value in environment().items()}
+        return {name: value for name, value in given.items() if value}
 
 
 class OltpSettings(Settings):
@@ -228,34 +254,16 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
-def process_environment() -> dict[str, str]:
-    """The environment for a child process: a copy."""
-    return dict(os.environ)
-
-
-@contextmanager
-def environment_of(values: Mapping[str, str]) -> Iterator[None]:
-    """Within, settings are read from these variables and no others. Not for threads."""
-    before = dict(os.environ)
-    try:
-        os.environ.clear()
-        os.environ.update(values)
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def settings_in_environment() -> dict[str, str]:
     """The settings that the environment gives, as variables: what to hand on to a program."""
     known = {name_of(group, name) for group in ALL_SETTINGS for name in group.model_fields}
-    return {name: value for name, value in os.environ.items() if name.upper() in known}
+    return {name: value for name, value in environment().items() if name.upper() in known}
 
 
 def default_uv() -> Path | None:
     """The launcher's uv, or else the one on the path."""
     kept = sorted(_user_cache_dir().glob("uv-*/bin/uv"))
-    found = shutil.which("uv")
+    found = shutil.which("uv", path=environment().get("PATH"))
     return kept[-1] if kept else Path(found) if found else None
 
 
@@ -285,8 +293,8 @@ def socket_path(data_dir: Path) -> Path:
 
 
 def _user_cache_dir() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "shop-pipeline"
+    caches = environment().get("XDG_CACHE_HOME") or home() / ".cache"
+    return Path(caches) / "shop-pipeline"
 
 
 def open_to_all(path: Path) -> bool:

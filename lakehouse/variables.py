@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from lakehouse.environment import expand_home
+
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "up to", "lt": "below"}
 _KINDS = {
     str: "text",
@@ -36,7 +38,7 @@ def _is_known_zone(name: str) -> str:
 
 def _absolute(path: Path) -> Path:
     try:
-        return path.expanduser().absolute()
+        return expand_home(path).absolute()
     except RuntimeError as error:  # of a user who is not known
         raise ValueError from error
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import (
@@ -23,8 +24,6 @@ from lakehouse.settings import (
     MinioSettings,
     OltpSettings,
     WarehouseSettings,
-    environment_of,
-    process_environment,
     settings_in_environment,
 )
 from stack.control import Stack

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
-from lakehouse.settings import process_environment
 
 _LAST_LINES = 12
 

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from lakehouse.settings import process_environment
+from lakehouse.environment import process_environment
 from stack.layout import JAR_LOCK
 from stack.tools import Tools
 

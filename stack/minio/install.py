@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from lakehouse.settings import process_environment
+from lakehouse.environment import process_environment
 from stack.layout import GO_MODULE, LOCKS
 from stack.tools import Tools, uv_install
 

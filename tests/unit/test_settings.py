@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import (
     ALL_SETTINGS,
@@ -19,7 +20,6 @@ from lakehouse.settings import (
     ShopSettings,
     StackSettings,
     default_data_dir,
-    environment_of,
     settings_in_environment,
     socket_path,
 )
@@ -168,7 +168,7 @@ def test_nobody_else_reads_the_environment():
         for file in (ROOT / package).rglob("*.py")
         if reads_environment(ast.parse(file.read_text()))
     }
-    assert readers == {"lakehouse/settings.py"}
+    assert readers == {"lakehouse/environment.py"}
 
 
 def reads_environment(tree):
