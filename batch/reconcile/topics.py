@@ -22,6 +22,8 @@ from lakehouse.kafka import (
 _REQUEST_SECONDS = 10
 _POLL_SECONDS = 0.05
 _POLL_RECORDS = 500
+# For a moment after a topic was made, or its broker was started, its partitions lead nowhere.
+_NO_LEADER_YET = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 
 
 class Topics:
@@ -79,15 +81,19 @@ class Topics:
             return {}
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = dict.fromkeys((KafkaPartition(*place) for place in partitions), latest)
-        answers = self._admin.list_offsets(asked, request_timeout=_REQUEST_SECONDS)
-        try:
-            return {
-                partitions[place.topic, place.partition]: future.result().offset
-                for place, future in answers.items()
-            }
-        except KafkaException as error:
-            message = f"Kafka does not tell where its topics end: {error}. Try ./pipeline status"
-            raise RetryLaterError(message) from error
+        deadline = time.monotonic() + _REQUEST_SECONDS
+        while True:
+            answers = self._admin.list_offsets(asked, request_timeout=_REQUEST_SECONDS)
+            try:
+                return {
+                    partitions[place.topic, place.partition]: future.result().offset
+                    for place, future in answers.items()
+                }
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
+                    message = f"Kafka does not tell where its topics end: {error}. "
+                    raise RetryLaterError(message + "Try ./pipeline status") from error
+                time.sleep(_POLL_SECONDS)
 
     def first_records(
         self, spans: Mapping[TopicPartition, tuple[int, int]], *, deadline: float
