@@ -1,0 +1,43 @@
+"""Contracts: each table of the shop declared once, for parsing, merging, checks and documents."""
+
+from lakehouse.contracts.goods import PRODUCTS, STOCK_MOVEMENTS
+from lakehouse.contracts.model import (
+    Cleaning,
+    Column,
+    Derivation,
+    Derived,
+    Entity,
+    OnSchemaChange,
+    Rule,
+    Type,
+)
+from lakehouse.contracts.people import CUSTOMERS, SUPPLIERS
+from lakehouse.contracts.sales import ORDER_LINES, ORDERS, PAYMENTS
+from lakehouse.contracts.visits import INTERACTIONS
+
+ENTITIES: dict[str, Entity] = {
+    entity.table: entity
+    for entity in (
+        SUPPLIERS,
+        PRODUCTS,
+        CUSTOMERS,
+        ORDERS,
+        ORDER_LINES,
+        PAYMENTS,
+        STOCK_MOVEMENTS,
+        INTERACTIONS,
+    )
+}
+"""By the shop's table; what is referred to comes first."""
+
+__all__ = [
+    "ENTITIES",
+    "Cleaning",
+    "Column",
+    "Derivation",
+    "Derived",
+    "Entity",
+    "OnSchemaChange",
+    "Rule",
+    "Type",
+]

@@ -1,0 +1,115 @@
+"""Contracts of products and of the movements of their stock."""
+
+import narwhals as nw
+
+from lakehouse.contracts.model import (
+    MOST_CENTS,
+    Cleaning,
+    Column,
+    Derivation,
+    Derived,
+    Entity,
+    Rule,
+    Type,
+    row_times,
+)
+
+PRODUCTS = Entity(
+    table="products",
+    silver="cleaned_products",
+    history="products_history",
+    grain="one row per product",
+    key="product_id",
+    columns=(
+        Column(name="product_id", type=Type.INTEGER, required=True, meaning="The product."),
+        Column(name="supplier_id", type=Type.INTEGER, required=True, meaning="Who delivers it."),
+        Column(
+            name="sku", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
+            meaning="The shop's own code for it.",
+        ),
+        Column(
+            name="name", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
+            meaning="What it is called.",
+        ),
+        Column(
+            name="category", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=(
+                "Books", "Coffee & Tea", "Electronics", "Fashion", "Garden", "Home", "Kitchen",
+                "Music", "Outdoor", "Personal Care", "Sport", "Toys",
+            ),
+            meaning="The shelf it stands on.",
+        ),
+        Column(
+            name="brand", type=Type.TEXT, required=True, cleaning=Cleaning.NAME, meaning="Brand.",
+        ),
+        Column(
+            name="description", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
+            meaning="What its page says.",
+        ),
+        Column(
+            name="price_cents", source="price_amount", type=Type.CENTS, required=True, least=1,
+            greatest=MOST_CENTS, unit="cents of the base currency", meaning="Its price.",
+        ),
+        Column(
+            name="cost_cents", source="cost_amount", type=Type.CENTS, required=True, least=1,
+            greatest=MOST_CENTS, unit="cents of the base currency",
+            meaning="What the supplier takes for one.",
+        ),
+        Column(
+            name="weight_grams", type=Type.INTEGER, required=True, least=1, greatest=1_000_000,
+            unit="grams", meaning="Weight of one, packed.",
+        ),
+        Column(
+            name="is_active", type=Type.BOOLEAN, required=True, meaning="Whether it is on sale.",
+        ),
+        *row_times(),
+    ),
+)  # fmt: skip
+
+STOCK_MOVEMENTS = Entity(
+    table="stock_movements",
+    silver="cleaned_stock_movements",
+    grain="one row per change of the units of a product in a warehouse",
+    key="movement_id",
+    columns=(
+        Column(name="movement_id", type=Type.INTEGER, required=True, meaning="The movement."),
+        Column(name="product_id", type=Type.INTEGER, required=True, meaning="What is moved."),
+        Column(
+            name="warehouse_code", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
+            meaning="Where.",
+        ),
+        Column(
+            name="kind", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=("receipt", "sale", "return", "adjustment"), meaning="Why.",
+        ),
+        Column(
+            name="quantity", type=Type.INTEGER, required=True, least=-1_000_000,
+            greatest=1_000_000, unit="units", meaning="Units that come (positive) or go.",
+        ),
+        Column(
+            name="order_id", type=Type.INTEGER, meaning="The order it is for, if it is for one.",
+        ),
+        Column(
+            name="occurred_at", type=Type.INSTANT, required=True, is_past=True, meaning="When.",
+        ),
+        *row_times(),
+    ),
+    derived=(
+        Derived(
+            name="occurred_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
+            inputs=("occurred_at",), meaning="Day of the movement.",
+        ),
+        Derived(
+            name="occurred_month", type=Type.TEXT, how=Derivation.MONTH,
+            inputs=("occurred_date",), meaning="Month of that day; splits the table.",
+        ),
+    ),
+    rules=(
+        Rule(
+            name="something_moves",
+            meaning="A movement moves at least one unit.",
+            holds=lambda: nw.col("quantity") != 0,
+        ),
+    ),
+    partition="occurred_month",
+)  # fmt: skip

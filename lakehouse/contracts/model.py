@@ -1,0 +1,194 @@
+"""What a contract says of a table and its columns. Everything else reads it here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import narwhals as nw
+
+from lakehouse.coordinates import RAW_NAMES
+
+
+class Type(StrEnum):
+    """What a column holds once it has been read."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    CENTS = "cents"
+    """Money: whole hundredths of a currency's unit."""
+    RATE = "rate"
+    """Whole hundred-millionths: the base currency's units that one unit of a currency is worth."""
+    DEGREES = "degrees"
+    BOOLEAN = "boolean"
+    INSTANT = "instant"
+    """UTC, to the microsecond."""
+    DATE = "date"
+    """A day of the shop's calendar."""
+
+
+class Cleaning(StrEnum):
+    """How a text is brought into its one spelling. What cannot be is a fault of its own name."""
+
+    NONE = "none"
+    SPACES = "spaces"
+    """Unicode NFC; no spaces outside, single ones inside; no control characters."""
+    NAME = "name"
+    """As `SPACES`; and what is all upper, all lower or inverted case gets capitals as names do."""
+    CHOICE = "choice"
+    """As `SPACES`; and spelled as the contract's list does, whatever its case."""
+    COUNTRY = "country"
+    """ISO 3166-1 alpha-2, from a code, a former code, or a name in a language of the shop."""
+    PHONE = "phone"
+    """E.164; a national number is read as one of the row's country."""
+    EMAIL = "email"
+    """RFC 5321 syntax with a public domain, in small letters."""
+
+
+class OnSchemaChange(StrEnum):
+    """What to do with a change that lacks a required column, or has one of another type."""
+
+    EVOLVE = "evolve"
+    """Take the column as absent from there on; a retyped value is kept in `_extra`."""
+    IGNORE = "ignore"
+    """The contract stands: the change goes into quarantine."""
+    STOP = "stop"
+    """The run stops before it writes anything, and says which column of which table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a silver table, and where it comes from.
+
+    Attributes:
+        name: silver's.
+        source: the shop's, where that is another.
+        meaning: for people; ends up in documents and in the warehouse's comments.
+        unit: of a number, where its type does not say it.
+        required: a change without a value is quarantined.
+        choices: all values there are, in the one spelling.
+        least: smallest and
+        greatest: largest value allowed, inclusive.
+        is_past: an instant or a day that cannot be later than the change itself.
+        can_be_dropped: a text that cannot be cleaned is left out instead of quarantining the row.
+    """
+
+    name: str
+    type: Type
+    meaning: str
+    source: str = ""
+    unit: str | None = None
+    required: bool = False
+    cleaning: Cleaning = Cleaning.NONE
+    choices: tuple[str, ...] = ()
+    least: int | None = None
+    greatest: int | None = None
+    is_past: bool = False
+    can_be_dropped: bool = False
+
+    def __post_init__(self) -> None:
+        """The source's name is the same unless it is told."""
+        object.__setattr__(self, "source", self.source or self.name)
+
+
+class Derivation(StrEnum):
+    """How a derived column comes from the columns of the same row."""
+
+    BUSINESS_DATE = "business date"
+    """The day in the shop's time zone of an instant."""
+    MONTH = "month"
+    """The month of a day, as text: `2026-11`."""
+    REGION_CODE = "region code"
+    """ISO 3166-2, from country and the region's name."""
+    PERSON_KEY = "person key"
+    """The same for all accounts of one person: e-mail and birth date, hashed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """A column of a silver table that is computed from others of the same row."""
+
+    name: str
+    type: Type
+    meaning: str
+    how: Derivation
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A condition that spans columns. Where `holds` is false, the change is quarantined."""
+
+    name: str
+    meaning: str
+    holds: Callable[[], nw.Expr]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """The contract of one table of the shop.
+
+    Attributes:
+        table: the shop's.
+        silver: where its current rows are.
+        history: where all versions of its rows are, for those that the warehouse keeps versions of.
+        grain: one row per what.
+        key: primary key, an integer.
+        columns: in silver's order, the key first.
+        derived: columns computed from these.
+        rules: that span columns.
+        partition: derived month that splits silver; None for tables that stay small.
+        as_of: the instant at which the source says a version of the row begins.
+    """
+
+    table: str
+    silver: str
+    grain: str
+    key: str
+    columns: tuple[Column, ...]
+    derived: tuple[Derived, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    history: str | None = None
+    partition: str | None = None
+    as_of: str = "updated_at"
+    on_removed: OnSchemaChange = OnSchemaChange.IGNORE
+    on_retyped: OnSchemaChange = OnSchemaChange.IGNORE
+
+    @property
+    def bronze(self) -> str:
+        """The bronze table."""
+        return RAW_NAMES[self.table]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns of the silver table that say something of the row, the key first."""
+        return (*(c.name for c in self.columns), *(d.name for d in self.derived))
+
+    def column(self, name: str) -> Column:
+        """A column by silver's name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def with_cleaning(self, *kinds: Cleaning) -> Sequence[Column]:
+        """The columns that are cleaned in one of these ways."""
+        return [column for column in self.columns if column.cleaning in kinds]
+
+
+def row_times() -> tuple[Column, ...]:
+    """What the shop keeps of every row."""
+    return (
+        Column(
+            name="created_at", type=Type.INSTANT, required=True,
+            meaning="When the row was made, by the shop.",
+        ),
+        Column(
+            name="updated_at", type=Type.INSTANT, required=True,
+            meaning="When this version of the row was made, by the shop.",
+        ),
+        Column(
+            name="version", type=Type.INTEGER, required=True, least=1,
+            meaning="Number of this version of the row, from 1.",
+        ),
+    )  # fmt: skip
+
+
+MOST_CENTS = 1_000_000_000
+"""Ten million of a currency: more is a slip of the keyboard. Keeps products within 64 bits."""

@@ -1,0 +1,252 @@
+"""Contracts of orders, their lines and their payments. Amounts are in the order's currency."""
+
+import narwhals as nw
+
+from lakehouse.contracts.model import (
+    MOST_CENTS,
+    Cleaning,
+    Column,
+    Derivation,
+    Derived,
+    Entity,
+    Rule,
+    Type,
+    row_times,
+)
+
+RATE_SCALE = 100_000_000
+CURRENCIES = ("EUR", "GBP", "USD", "CAD", "CHF", "PLN", "SEK", "JPY")
+
+
+def _amount(name: str, meaning: str, *, least: int = 0) -> Column:
+    return Column(
+        name=f"{name}_cents", source=f"{name}_amount", type=Type.CENTS, meaning=meaning,
+        unit="cents of the order's currency", required=True, least=least, greatest=MOST_CENTS,
+    )  # fmt: skip
+
+
+def _step(status: str) -> Column:
+    return Column(
+        name=f"{status}_at", type=Type.INSTANT, is_past=True, meaning=f"When it was {status}."
+    )
+
+
+def _is_converted() -> nw.Expr:
+    """`base_total = round(total * rate)`, half up, without leaving whole numbers."""
+    exact = nw.col("total_cents") * nw.col("exchange_rate_e8")
+    rounded = nw.col("base_total_cents") * RATE_SCALE
+    return (exact - rounded <= RATE_SCALE // 2) & (rounded - exact <= RATE_SCALE // 2)
+
+
+ORDERS = Entity(
+    table="orders",
+    silver="cleaned_sales",
+    grain="one row per order",
+    key="order_id",
+    columns=(
+        Column(name="order_id", type=Type.INTEGER, required=True, meaning="The order."),
+        Column(
+            name="customer_id", type=Type.INTEGER,
+            meaning="Who ordered; absent once the account is deleted.",
+        ),
+        Column(
+            name="channel", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=("web", "mobile_app", "marketplace", "phone"),
+            meaning="Where the order was placed.",
+        ),
+        Column(
+            name="status", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=(
+                "placed", "paid", "packed", "shipped", "delivered", "cancelled", "returned",
+                "refunded",
+            ),
+            meaning="How far the order has come.",
+        ),
+        Column(
+            name="currency", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=CURRENCIES, meaning="ISO 4217 code of the order's currency.",
+        ),
+        Column(
+            name="exchange_rate_e8", source="exchange_rate", type=Type.RATE, required=True,
+            least=1, greatest=10**14, unit="hundred-millionths of the base currency's unit",
+            meaning="What one unit of the currency was worth when the order was placed.",
+        ),
+        _amount("subtotal", "Sum of the lines."),
+        _amount("discount", "Taken off the lines."),
+        _amount("shipping", "Charged for delivery."),
+        _amount("tax", "Charged on lines minus discount plus shipping."),
+        _amount("total", "What the customer pays."),
+        Column(
+            name="base_total_cents", source="base_total_amount", type=Type.CENTS, required=True,
+            unit="cents of the base currency", least=0, greatest=MOST_CENTS * 10,
+            meaning="The total at the order's own exchange rate.",
+        ),
+        Column(
+            name="coupon_code", type=Type.TEXT, cleaning=Cleaning.SPACES,
+            meaning="The coupon that gave the discount.",
+        ),
+        Column(
+            name="ship_city", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
+            meaning="City of delivery.",
+        ),
+        Column(
+            name="ship_region", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
+            meaning="Region of delivery, by name.",
+        ),
+        Column(
+            name="ship_country", type=Type.TEXT, required=True, cleaning=Cleaning.COUNTRY,
+            meaning="Country of delivery, ISO 3166-1 alpha-2.",
+        ),
+        Column(
+            name="placed_at", type=Type.INSTANT, required=True, is_past=True,
+            meaning="When the order was placed.",
+        ),
+        _step("paid"),
+        _step("packed"),
+        _step("shipped"),
+        _step("delivered"),
+        _step("cancelled"),
+        _step("returned"),
+        _step("refunded"),
+        *row_times(),
+    ),
+    derived=(
+        Derived(
+            name="placed_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
+            inputs=("placed_at",), meaning="Day on which the order was placed.",
+        ),
+        Derived(
+            name="placed_month", type=Type.TEXT, how=Derivation.MONTH, inputs=("placed_date",),
+            meaning="Month of that day; splits the table.",
+        ),
+        Derived(
+            name="ship_region_code", type=Type.TEXT, how=Derivation.REGION_CODE,
+            inputs=("ship_country", "ship_region"),
+            meaning="Region of delivery, ISO 3166-2; absent where the name is not known.",
+        ),
+    ),
+    rules=(
+        Rule(
+            name="total_adds_up",
+            meaning="Subtotal minus discount plus shipping plus tax is the total.",
+            holds=lambda: (
+                nw.col("subtotal_cents")
+                - nw.col("discount_cents")
+                + nw.col("shipping_cents")
+                + nw.col("tax_cents")
+                == nw.col("total_cents")
+            ),
+        ),
+        Rule(
+            name="discount_within_subtotal",
+            meaning="The discount is not more than the lines.",
+            holds=lambda: nw.col("discount_cents") <= nw.col("subtotal_cents"),
+        ),
+        Rule(
+            name="base_total_is_converted",
+            meaning="The base total is the total at the order's rate, rounded half up.",
+            holds=_is_converted,
+        ),
+    ),
+    partition="placed_month",
+)  # fmt: skip
+
+ORDER_LINES = Entity(
+    table="order_lines",
+    silver="cleaned_sale_lines",
+    grain="one row per product in an order",
+    key="order_line_id",
+    columns=(
+        Column(name="order_line_id", type=Type.INTEGER, required=True, meaning="The line."),
+        Column(name="order_id", type=Type.INTEGER, required=True, meaning="Its order."),
+        Column(
+            name="line_number", type=Type.INTEGER, required=True, least=1,
+            meaning="Its place in the order, from 1.",
+        ),
+        Column(name="product_id", type=Type.INTEGER, required=True, meaning="What is bought."),
+        Column(
+            name="warehouse_code", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
+            meaning="Where it is taken from.",
+        ),
+        Column(
+            name="quantity", type=Type.INTEGER, required=True, least=1, greatest=500,
+            unit="units", meaning="How many are bought.",
+        ),
+        _amount("unit_price", "Price of one."),
+        _amount("line_total", "Quantity times unit price."),
+        *row_times(),
+    ),
+    derived=(
+        Derived(
+            name="created_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
+            inputs=("created_at",), meaning="Day on which the line was made.",
+        ),
+        Derived(
+            name="created_month", type=Type.TEXT, how=Derivation.MONTH, inputs=("created_date",),
+            meaning="Month of that day; splits the table.",
+        ),
+    ),
+    rules=(
+        Rule(
+            name="line_total_adds_up",
+            meaning="The line's total is its quantity times its unit price.",
+            holds=lambda: (
+                nw.col("quantity") * nw.col("unit_price_cents") == nw.col("line_total_cents")
+            ),
+        ),
+    ),
+    partition="created_month",
+)  # fmt: skip
+
+PAYMENTS = Entity(
+    table="payments",
+    silver="cleaned_payments",
+    grain="one row per attempt to move money: a payment to the shop, or a refund by it",
+    key="payment_id",
+    columns=(
+        Column(name="payment_id", type=Type.INTEGER, required=True, meaning="The attempt."),
+        Column(name="order_id", type=Type.INTEGER, required=True, meaning="The order paid for."),
+        Column(
+            name="kind", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=("payment", "refund"), meaning="Which way the money goes.",
+        ),
+        Column(
+            name="method", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=("card", "paypal", "bank_transfer", "apple_pay", "google_pay", "invoice"),
+            meaning="How it is paid.",
+        ),
+        Column(
+            name="status", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=("pending", "captured", "failed"), meaning="Whether the money moved.",
+        ),
+        Column(
+            name="amount_cents", source="amount", type=Type.CENTS, required=True,
+            unit="cents of the order's currency", least=1, greatest=MOST_CENTS,
+            meaning="How much; `kind` says which way it goes.",
+        ),
+        Column(
+            name="currency", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=CURRENCIES, meaning="ISO 4217 code of the order's currency.",
+        ),
+        Column(
+            name="provider_reference", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
+            meaning="The payment provider's name for it.",
+        ),
+        Column(
+            name="settled_at", type=Type.INSTANT, is_past=True,
+            meaning="When the provider said that it succeeded or failed.",
+        ),
+        *row_times(),
+    ),
+    derived=(
+        Derived(
+            name="created_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
+            inputs=("created_at",), meaning="Day of the attempt.",
+        ),
+        Derived(
+            name="created_month", type=Type.TEXT, how=Derivation.MONTH, inputs=("created_date",),
+            meaning="Month of that day; splits the table.",
+        ),
+    ),
+    partition="created_month",
+)  # fmt: skip

@@ -1,0 +1,60 @@
+"""Contract of what visitors do."""
+
+from lakehouse.contracts.model import (
+    Cleaning,
+    Column,
+    Derivation,
+    Derived,
+    Entity,
+    Type,
+    row_times,
+)
+
+INTERACTIONS = Entity(
+    table="interactions",
+    silver="cleaned_interactions",
+    grain="one row per thing a visitor does",
+    key="interaction_id",
+    columns=(
+        Column(name="interaction_id", type=Type.INTEGER, required=True, meaning="The interaction."),
+        Column(
+            name="customer_id", type=Type.INTEGER, meaning="The account, if they had signed in.",
+        ),
+        Column(
+            name="session_id", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
+            meaning="The visit.",
+        ),
+        Column(name="product_id", type=Type.INTEGER, meaning="The product, if it is about one."),
+        Column(
+            name="interaction_type", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=("view", "cart", "checkout", "purchase", "review"), meaning="What they did.",
+        ),
+        Column(
+            name="device", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            choices=("desktop", "mobile", "tablet", "phone"), meaning="With what.",
+        ),
+        Column(
+            name="referrer", type=Type.TEXT, cleaning=Cleaning.SPACES,
+            meaning="Where they came from; absent if directly.",
+        ),
+        Column(
+            name="rating", type=Type.INTEGER, least=1, greatest=5, unit="stars",
+            meaning="Of a review.",
+        ),
+        Column(
+            name="occurred_at", type=Type.INSTANT, required=True, is_past=True, meaning="When.",
+        ),
+        *row_times(),
+    ),
+    derived=(
+        Derived(
+            name="occurred_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
+            inputs=("occurred_at",), meaning="Day on which they did it.",
+        ),
+        Derived(
+            name="occurred_month", type=Type.TEXT, how=Derivation.MONTH,
+            inputs=("occurred_date",), meaning="Month of that day; splits the table.",
+        ),
+    ),
+    partition="occurred_month",
+)  # fmt: skip
