@@ -11,18 +11,15 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 from deltalake import (
     ColumnProperties,
-    CommitProperties,
     DeltaTable,
-    PostCommitHookProperties,
-    Transaction,
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import DeltaError, TableNotFoundError
 from typing_extensions import override
 
 from consumers.commit import BronzeTable
 from lakehouse.coordinates import TopicPartition
+from lakehouse.delta import NO_HOOKS, open_or_create, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA
 
 _EPOCHS = "shop.epochs"
@@ -32,8 +29,6 @@ _WRITER = WriterProperties(
     compression_level=1,
     column_properties={"key": _PLAIN, "value": _PLAIN, "_offset": _PLAIN},
 )
-# Checkpoints and clean-up belong to maintenance: a commit must not wait for them.
-_NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,24 +60,14 @@ class DeltaBronzeTable(BronzeTable):
         Raises:
             Exception: whatever the store raises; trying again is safe.
         """
-        try:
-            return cls(DeltaTable(uri, storage_options=dict(options)))
-        except TableNotFoundError:
-            pass
-        try:
-            created = DeltaTable.create(
-                uri,
-                BRONZE_SCHEMA,
-                mode="error",
-                partition_by=["_date"],
-                storage_options=dict(options),
-                configuration=_configuration(retention_hours),
-                raise_if_key_not_exists=False,
-            )
-        except DeltaError:
-            # Somebody else created it in between; if not, opening it says what is wrong.
-            created = DeltaTable(uri, storage_options=dict(options))
-        return cls(created)
+        table = open_or_create(
+            uri,
+            options,
+            BRONZE_SCHEMA,
+            partition_by=["_date"],
+            properties=_configuration(retention_hours),
+        )
+        return cls(table)
 
     @override
     def watermark(self, partition: TopicPartition) -> int | None:
@@ -101,10 +86,8 @@ class DeltaBronzeTable(BronzeTable):
             rows,
             mode="append",
             writer_properties=_WRITER,
-            commit_properties=CommitProperties(
-                app_transactions=[Transaction(*one) for one in transactions.items()]
-            ),
-            post_commithook_properties=_NO_HOOKS,
+            commit_properties=with_watermarks(transactions),
+            post_commithook_properties=NO_HOOKS,
         )
         # A commit that others came before has moved this handle past theirs, which may have landed
         # partitions of ours: a later commit would not conflict with them, so look anew.
@@ -136,12 +119,10 @@ class DeltaBronzeTable(BronzeTable):
         return epoch
 
 
-def _configuration(retention_hours: int) -> dict[str, str | None]:
+def _configuration(retention_hours: int) -> dict[str, str]:
     return {
         # Statistics of whole JSON documents would cost more than they could ever skip.
         "delta.dataSkippingStatsColumns": "_partition,_offset,_timestamp",
-        "delta.logRetentionDuration": f"interval {retention_hours} hours",
-        "delta.deletedFileRetentionDuration": f"interval {retention_hours} hours",
-        "delta.enableExpiredLogCleanup": "true",
+        **table_properties(retention_hours=retention_hours, has_change_feed=False),
         _EPOCHS: "[]",
     }

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
-from deltalake import DeltaTable, PostCommitHookProperties, WriterProperties
+from deltalake import DeltaTable, WriterProperties
 
+from lakehouse.delta import NO_HOOKS
 from lakehouse.lake import table_uri
 
 _TARGET_BYTES = 64 * 1024 * 1024
 _WRITER = WriterProperties(compression="ZSTD", compression_level=1)
-_NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _log = structlog.get_logger(__name__)
 
 
@@ -39,7 +39,7 @@ def maintain(uri: str, options: Mapping[str, str], *, retention_hours: int) -> D
         target_size=_TARGET_BYTES,
         max_concurrent_tasks=1,
         writer_properties=_WRITER,
-        post_commithook_properties=_NO_HOOKS,
+        post_commithook_properties=NO_HOOKS,
     )
     table.update_incremental()
     table.create_checkpoint()
@@ -48,7 +48,7 @@ def maintain(uri: str, options: Mapping[str, str], *, retention_hours: int) -> D
         retention_hours=retention_hours,
         dry_run=False,
         enforce_retention_duration=False,
-        post_commithook_properties=_NO_HOOKS,
+        post_commithook_properties=NO_HOOKS,
     )
     return Done(
         files_removed=metrics["numFilesRemoved"],

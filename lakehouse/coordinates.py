@@ -42,6 +42,11 @@ class TopicPartition:
         return f"{self.topic}[{self.partition}]"
 
 
+def bronze_app_id(topic_id: str, epoch: int, partition: int) -> str:
+    """Id of the app transaction in which a silver table keeps how far it has read bronze."""
+    return f"bronze/{topic_id}/{epoch}/{partition}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """Positions `start` (inclusive) to `stop` (exclusive) of a partition.

@@ -45,7 +45,7 @@ def table_uri(bucket: str, table: str) -> str:
 
 
 def storage_options(settings: MinioSettings, secrets: Secrets, *, user: str) -> dict[str, str]:
-    """Options for delta-rs and Polars. `user` is a MinIO user: `lander`, `reader` or `admin`."""
+    """Options for delta-rs and Polars. `user` is a MinIO user."""
     return {
         "AWS_ENDPOINT_URL": settings.url,
         "AWS_ACCESS_KEY_ID": user,

@@ -20,7 +20,7 @@ def oltp_dsn(settings: OltpSettings, secrets: Secrets, *, role: str) -> str:
 
 
 def warehouse_dsn(settings: WarehouseSettings, secrets: Secrets, *, role: str) -> str:
-    """Connection string for the warehouse. Roles: admin."""
+    """Connection string for the warehouse. Roles: admin, batch (writes), reader (reads marts)."""
     return make_conninfo(
         host=settings.host,
         port=settings.port,

@@ -17,8 +17,11 @@ ROLES = (
     "oltp_monitor",
     "oltp_reconcile",
     "warehouse_admin",
+    "warehouse_batch",
+    "warehouse_reader",
     "minio_admin",
     "minio_lander",
+    "minio_batch",
     "minio_reader",
 )
 _ALPHABET = string.ascii_letters + string.digits

@@ -136,6 +136,8 @@ class MinioSettings(Settings):
     console_port: int = Field(9001, gt=0, lt=65536)
     region: Name = "us-east-1"
     bronze_bucket: Bucket = "bronze"
+    silver_bucket: Bucket = "silver"
+    gold_bucket: Bucket = "gold"
 
     @property
     def url(self) -> str:
@@ -176,6 +178,19 @@ class LandingSettings(Settings):
     compact_commits: int = Field(200, gt=1, description="Commits of a table between compactions.")
     retention_hours: int = Field(24, ge=1, description="How long old log entries and files stay.")
     metrics_port: int = Field(9108, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
+
+
+class ConsolidationSettings(Settings):
+    """Bronze to silver, gold and the warehouse."""
+
+    model_config = SettingsConfigDict(env_prefix="CONSOLIDATION_")
+    chunk_rows: int = Field(500_000, gt=0, description="Changes held in memory at a time.")
+    clock_skew_seconds: float = Field(
+        300, ge=0, description="How far ahead a source's clock may be."
+    )
+    retention_hours: int = Field(
+        168, ge=1, description="How long old versions and change feeds of silver and gold stay."
+    )
 
 
 class ReconcileSettings(Settings):
@@ -244,6 +259,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     ShopSettings,
     SimulatorSettings,
     LandingSettings,
+    ConsolidationSettings,
     ReconcileSettings,
     LogSettings,
 )

@@ -159,9 +159,14 @@ class Entity:
         return RAW_NAMES[self.table]
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def fields(self) -> tuple[Column | Derived, ...]:
         """All columns of the silver table that say something of the row, the key first."""
-        return (*(c.name for c in self.columns), *(d.name for d in self.derived))
+        return (*self.columns, *self.derived)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of these."""
+        return tuple(field.name for field in self.fields)
 
     def column(self, name: str) -> Column:
         """A column by silver's name."""

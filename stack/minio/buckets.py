@@ -30,11 +30,13 @@ _WRITE_OBJECT = (
 
 def prepare_buckets(settings: MinioSettings, secrets: Secrets) -> None:
     """Make buckets, rules, policies and users; the second time changes nothing."""
-    bucket = settings.bronze_bucket
+    bronze = settings.bronze_bucket
+    refined = [settings.silver_bucket, settings.gold_bucket]
     store = _client(settings, secrets, "admin")
-    if not store.bucket_exists(bucket):
-        store.make_bucket(bucket)
-    store.set_bucket_lifecycle(bucket, _lifecycle())
+    for bucket in (bronze, *refined):
+        if not store.bucket_exists(bucket):
+            store.make_bucket(bucket)
+        store.set_bucket_lifecycle(bucket, _lifecycle())
     admin = MinioAdmin(
         endpoint=f"{settings.host}:{settings.port}",
         credentials=StaticProvider("admin", secrets["minio_admin"]),
@@ -42,35 +44,45 @@ def prepare_buckets(settings: MinioSettings, secrets: Secrets) -> None:
         secure=False,
     )
     policies = {
-        "lander": policy([bucket], _WRITE_BUCKET, _WRITE_OBJECT),
-        "reader": policy([bucket], _READ_BUCKET, _READ_OBJECT),
+        "lander": policy(_writing([bronze])),
+        "batch": policy(_reading([bronze]), _writing(refined)),
+        "reader": policy(_reading([bronze, *refined])),
     }
     for user, allowed in policies.items():
         admin.policy_add(user, policy=allowed)
-        if not _may_enter(_client(settings, secrets, user), bucket):
+        if not _may_enter(_client(settings, secrets, user), bronze):
             admin.user_add(user, secrets[f"minio_{user}"])
             admin.policy_set(user, user=user)
 
 
-def policy(
+def policy(*grants: Sequence[dict[str, object]]) -> dict[str, object]:
+    """An S3 policy that allows this, and nothing else."""
+    return {"Version": "2012-10-17", "Statement": [one for grant in grants for one in grant]}
+
+
+def _reading(buckets: Sequence[str]) -> list[dict[str, object]]:
+    return _allow(buckets, _READ_BUCKET, _READ_OBJECT)
+
+
+def _writing(buckets: Sequence[str]) -> list[dict[str, object]]:
+    return _allow(buckets, _WRITE_BUCKET, _WRITE_OBJECT)
+
+
+def _allow(
     buckets: Sequence[str], bucket_actions: Sequence[str], object_actions: Sequence[str]
-) -> dict[str, object]:
-    """An S3 policy that allows this on these buckets, and nothing else."""
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": list(bucket_actions),
-                "Resource": [f"arn:aws:s3:::{bucket}" for bucket in buckets],
-            },
-            {
-                "Effect": "Allow",
-                "Action": list(object_actions),
-                "Resource": [f"arn:aws:s3:::{bucket}/*" for bucket in buckets],
-            },
-        ],
-    }
+) -> list[dict[str, object]]:
+    return [
+        {
+            "Effect": "Allow",
+            "Action": list(bucket_actions),
+            "Resource": [f"arn:aws:s3:::{bucket}" for bucket in buckets],
+        },
+        {
+            "Effect": "Allow",
+            "Action": list(object_actions),
+            "Resource": [f"arn:aws:s3:::{bucket}/*" for bucket in buckets],
+        },
+    ]
 
 
 def _client(settings: MinioSettings, secrets: Secrets, user: str) -> Minio:
