@@ -20,9 +20,8 @@ from typing_extensions import override
 from consumers.commit import BronzeTable
 from lakehouse.coordinates import TopicPartition
 from lakehouse.delta import NO_HOOKS, open_or_create, table_properties, with_watermarks
-from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY
 
-_EPOCHS = "shop.epochs"
 _PLAIN = ColumnProperties(dictionary_enabled=False)  # every value differs: a dictionary only costs
 _WRITER = WriterProperties(
     compression="ZSTD",
@@ -101,7 +100,7 @@ class DeltaBronzeTable(BronzeTable):
 
     def epochs(self) -> list[Epoch]:
         """Every epoch so far, oldest first; empty before the first assignment."""
-        stored = self.delta.metadata().configuration.get(_EPOCHS) or "[]"
+        stored = self.delta.metadata().configuration.get(EPOCHS_PROPERTY) or "[]"
         return [Epoch(**epoch) for epoch in json.loads(stored)]
 
     def begin_epoch(self, *, after: int, topic_id: str, partition_count: int) -> Epoch:
@@ -112,7 +111,7 @@ class DeltaBronzeTable(BronzeTable):
             return epochs[-1]
         epoch = Epoch(epoch=after + 1, topic_id=topic_id, partition_count=partition_count)
         self.delta.alter.set_table_properties(
-            {_EPOCHS: json.dumps([asdict(e) for e in [*epochs, epoch]])},
+            {EPOCHS_PROPERTY: json.dumps([asdict(e) for e in [*epochs, epoch]])},
             raise_if_not_exists=False,
         )
         self.reopen()
@@ -124,5 +123,5 @@ def _configuration(retention_hours: int) -> dict[str, str]:
         # Statistics of whole JSON documents would cost more than they could ever skip.
         "delta.dataSkippingStatsColumns": "_partition,_offset,_timestamp",
         **table_properties(retention_hours=retention_hours, has_change_feed=False),
-        _EPOCHS: "[]",
+        EPOCHS_PROPERTY: "[]",
     }

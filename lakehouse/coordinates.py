@@ -34,12 +34,17 @@ class TopicPartition:
     @property
     def app_id(self) -> str:
         """Id of this partition's Delta app transaction, which holds its watermark."""
-        return f"kafka/{self.topic_id}/{self.partition}"
+        return kafka_app_id(self.topic_id, self.partition)
 
     @override
     def __str__(self) -> str:
         """Short form for messages, as in `shop.public.orders[0]`."""
         return f"{self.topic}[{self.partition}]"
+
+
+def kafka_app_id(topic_id: str, partition: int) -> str:
+    """Id of the app transaction in which a bronze table keeps how far it has read Kafka."""
+    return f"kafka/{topic_id}/{partition}"
 
 
 def bronze_app_id(topic_id: str, epoch: int, partition: int) -> str:

@@ -3,8 +3,13 @@
 Grain of a bronze table: one row per Kafka record, untouched. Columns of `BRONZE_SCHEMA`.
 """
 
-import pyarrow as pa
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from lakehouse.delta import open_table
 from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings
 
@@ -22,6 +27,8 @@ BRONZE_SCHEMA = pa.schema(
     ]
 )
 """`_timestamp` is the Kafka record's; `_date` its UTC day, which partitions the table."""
+EPOCHS_PROPERTY = "shop.epochs"
+"""Table property of bronze: a JSON list of its epochs (`epoch`, `topic_id`, `partition_count`)."""
 LOSS_LEDGER = "_loss_ledger"
 """Bronze table of what was lost and accepted as lost. Grain: one row per range of offsets."""
 LOSS_LEDGER_SCHEMA = pa.schema(
@@ -54,3 +61,35 @@ def storage_options(settings: MinioSettings, secrets: Secrets, *, user: str) -> 
         "AWS_ALLOW_HTTP": str(settings.url.startswith("http://")).lower(),
         "aws_conditional_put": "etag",
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lake:
+    """Where the layers are, and as whom they are opened."""
+
+    bronze: str
+    silver: str
+    gold: str
+    options: Mapping[str, str]
+
+    @classmethod
+    def of(cls, settings: MinioSettings, secrets: Secrets, *, user: str) -> "Lake":
+        """The lake on MinIO. `user` is a MinIO user, such as `batch` or `reader`."""
+        return cls(
+            bronze=f"s3://{settings.bronze_bucket}",
+            silver=f"s3://{settings.silver_bucket}",
+            gold=f"s3://{settings.gold_bucket}",
+            options=storage_options(settings, secrets, user=user),
+        )
+
+    def open(self, layer: str, table: str, *, version: int | None = None) -> DeltaTable | None:
+        """A table of a layer; None when there is none.
+
+        Raises:
+            RetryLaterError: the object store does not answer.
+        """
+        return open_table(self.uri(layer, table), self.options, version=version)
+
+    def uri(self, layer: str, table: str) -> str:
+        """Address of a table. Layers: bronze, silver, gold."""
+        return f"{getattr(self, layer)}/{table}"

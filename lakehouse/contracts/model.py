@@ -195,5 +195,7 @@ def row_times() -> tuple[Column, ...]:
     )  # fmt: skip
 
 
+PLACEHOLDER = "__debezium_unavailable_value"
+"""What Debezium writes for a large value that an update left alone and the WAL does not hold."""
 MOST_CENTS = 1_000_000_000
 """Ten million of a currency: more is a slip of the keyboard. Keeps products within 64 bits."""

@@ -1,0 +1,88 @@
+"""Bronze, as silver reads it: one version of a table, span by span."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+from deltalake import DeltaTable
+
+from batch.silver.places import Place, Spans, is_within, starting_position
+from lakehouse.coordinates import Span, kafka_app_id
+from lakehouse.delta import scan
+from lakehouse.lake import EPOCHS_PROPERTY
+
+_COLUMNS = ("key", "value", "_topic_id", "_epoch", "_partition", "_offset", "_timestamp")
+_KEYS_AT_ONCE = 20_000
+
+
+class BronzeSource:
+    """One version of a bronze table. What lands later is not seen."""
+
+    def __init__(self, delta: DeltaTable) -> None:
+        self._delta = delta
+        self.ends = dict(self._ends())
+
+    def pending(self, table: DeltaTable) -> dict[Place, Span]:
+        """What `table` has not taken in yet. A span may hold no record."""
+        spans = {}
+        for place, end in self.ends.items():
+            start = starting_position(table, place)
+            if start < end:
+                spans[place] = Span(start=start, stop=end)
+        return spans
+
+    def read(self, spans: Spans) -> pl.DataFrame:
+        """The records in these spans."""
+        if not spans:
+            return scan(self._delta).select(_COLUMNS).head(0).collect()
+        return scan(self._delta).filter(is_within(spans)).select(_COLUMNS).collect()
+
+    def chunks(self, spans: Spans, *, rows: int) -> Iterator[dict[Place, Span]]:
+        """Cut spans into pieces of about `rows` records, in the order of each partition."""
+        left = dict(spans)
+        while left:
+            step = max(1, rows // len(left))
+            piece = {
+                p: Span(start=s.start, stop=min(s.stop, s.start + step)) for p, s in left.items()
+            }
+            yield piece
+            left = {
+                p: Span(start=piece[p].stop, stop=s.stop)
+                for p, s in left.items()
+                if piece[p].stop < s.stop
+            }
+
+    def of_keys(self, keys: pl.Series, ends: Mapping[Place, int]) -> pl.DataFrame:
+        """All records of these keys (as Kafka has them) before the given positions."""
+        spans = {place: Span(start=0, stop=end) for place, end in ends.items() if end > 0}
+        rows = scan(self._delta).filter(is_within(spans)).select(_COLUMNS)
+        parts = [
+            rows.filter(pl.col("key").is_in(keys.slice(first, _KEYS_AT_ONCE).implode())).collect()
+            for first in range(0, max(len(keys), 1), _KEYS_AT_ONCE)
+        ]
+        return pl.concat(parts)
+
+    def _ends(self) -> Iterator[tuple[Place, int]]:
+        """The position after the last record landed, of each partition in each epoch."""
+        stored = self._delta.metadata().configuration.get(EPOCHS_PROPERTY) or "[]"
+        epochs = json.loads(stored)
+        for number, epoch in enumerate(epochs):
+            is_superseded = any(e["topic_id"] == epoch["topic_id"] for e in epochs[number + 1 :])
+            for partition in range(epoch["partition_count"]):
+                place = Place(epoch=epoch["epoch"], topic_id=epoch["topic_id"], partition=partition)
+                if is_superseded:
+                    # The same topic went on with offsets given anew, and so did its watermark.
+                    yield place, self._last(place) + 1
+                else:
+                    app_id = kafka_app_id(place.topic_id, partition)
+                    last = self._delta.transaction_version(app_id)
+                    yield place, 0 if last is None else last + 1
+
+    def _last(self, place: Place) -> int:
+        of_place = (
+            (pl.col("_epoch") == place.epoch)
+            & (pl.col("_topic_id") == place.topic_id)
+            & (pl.col("_partition") == place.partition)
+        )
+        last = scan(self._delta).filter(of_place).select(pl.col("_offset").max()).collect().item()
+        return -1 if last is None else int(last)

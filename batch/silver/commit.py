@@ -1,0 +1,178 @@
+"""Commits to silver's tables: rows and how far bronze has been read land together, once.
+
+As in landing, every failure is read as *unknown*: the commit may have landed. So the table is
+opened anew, asked for its watermarks, and given what it does not have yet.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+import pyarrow as pa
+import structlog
+from deltalake import DeltaTable, WriterProperties, write_deltalake
+from typing_extensions import override
+
+from batch.silver.places import Place, Spans, is_within, starting_position, watermarks
+from lakehouse.coordinates import Span
+from lakehouse.delta import NO_HOOKS, with_watermarks
+from lakehouse.errors import RetryLaterError, StopPipelineError
+
+WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+_TRIES = 6
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(kw_only=True)
+class SilverTable:
+    """A Delta table of silver, and a handle on one version of it."""
+
+    delta: DeltaTable
+    pause: Callable[[float], None] = field(default=time.sleep)
+
+    def take_in(
+        self, changes: pl.DataFrame, spans: Spans, write: Callable[[pl.DataFrame], "Write"]
+    ) -> int:
+        """Take in changes that the table does not have yet, and move its watermarks.
+
+        Args:
+            changes: with their coordinates; all that there are in the spans.
+            spans: what is covered, by place.
+            write: makes the commit from the changes that are new to the table.
+
+        Returns:
+            How many changes were new.
+
+        Raises:
+            StopPipelineError: the table lacks changes before the spans.
+            RetryLaterError: the store does not answer, or others keep committing.
+        """
+        for tries in range(1, _TRIES + 1):
+            try:
+                left = self._left(spans)
+                if not left:
+                    return 0
+                new = changes if left == spans else changes.filter(is_within(left))
+                write(new).commit(self.delta, watermarks(left))
+            except StopPipelineError:
+                raise
+            except Exception as error:  # noqa: BLE001 - every failure means "unknown"
+                self._back_off(tries, error)
+            else:
+                return new.height
+        raise AssertionError
+
+    def _left(self, spans: Spans) -> dict[Place, Span]:
+        left = {}
+        for place, span in spans.items():
+            start = starting_position(self.delta, place)
+            if start < span.start:
+                message = (
+                    f"{self.delta.table_uri}: has bronze up to {start} of {place}, and was given "
+                    f"changes from {span.start} on. Run ./pipeline rebuild --layer silver."
+                )
+                raise StopPipelineError(message)
+            if start < span.stop:
+                left[place] = Span(start=start, stop=span.stop)
+        return left
+
+    def _back_off(self, tries: int, error: Exception) -> None:
+        uri = self.delta.table_uri
+        _log.info("commit_unknown", table=uri, tries=tries, error=str(error))
+        if tries == _TRIES:
+            message = f"{uri}: could not commit: {error}. Is MinIO up? ./pipeline status"
+            raise RetryLaterError(message) from error
+        self.pause(0.1 * 2**tries)
+        self.delta.update_incremental()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """One commit. Without rows it moves the watermarks only."""
+
+    rows: pa.Table
+
+    def commit(self, delta: DeltaTable, marks: Mapping[str, int]) -> None:
+        """Append the rows."""
+        append(delta, self.rows, marks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge(Write):
+    """Rows that take the place of those with the same key, if they are newer.
+
+    `order` names the columns that tell which is newer; without it, the given rows always win.
+    `matched_on` identifies a row, `partition` is the column that splits the table.
+    """
+
+    matched_on: tuple[str, ...]
+    order: tuple[str, ...]
+    partition: str | None = None
+
+    @override
+    def commit(self, delta: DeltaTable, marks: Mapping[str, int]) -> None:
+        """Merge the rows; if none of them is newer, only the watermarks move."""
+        before = delta.version()
+        if self.rows.num_rows:
+            merging = delta.merge(
+                self.rows,
+                predicate=self._predicate(delta),
+                source_alias="s",
+                target_alias="t",
+                writer_properties=WRITER,
+                commit_properties=with_watermarks(marks),
+                post_commithook_properties=NO_HOOKS,
+            ).when_matched_update_all(predicate=self._is_newer())
+            merging.when_not_matched_insert_all().execute()
+        # A merge that changes nothing commits nothing, its watermarks included.
+        if delta.version() == before:
+            append(delta, self.rows.slice(0, 0), marks)
+
+    def _predicate(self, delta: DeltaTable) -> str:
+        same = " and ".join(f"t.{name} = s.{name}" for name in self.matched_on)
+        if self.partition is None:
+            return same
+        places = partitions_with(delta, self.partition, self.matched_on[0], self.rows)
+        return f"{same} and {places}"
+
+    def _is_newer(self) -> str | None:
+        if not self.order:
+            return None
+        major, minor = self.order
+        return f"s.{major} > t.{major} or (s.{major} = t.{major} and s.{minor} > t.{minor})"
+
+
+def append(delta: DeltaTable, rows: pa.Table, marks: Mapping[str, int]) -> None:
+    """Append rows, perhaps none, with the watermarks."""
+    write_deltalake(
+        delta,
+        rows,
+        mode="append",
+        writer_properties=WRITER,
+        commit_properties=with_watermarks(marks),
+        post_commithook_properties=NO_HOOKS,
+    )
+
+
+def partitions_with(delta: DeltaTable, partition: str, key: str, rows: pa.Table) -> str:
+    """A predicate for the partitions of a table in which some of these keys can stand.
+
+    From the files' statistics: exact, and without reading any of them.
+    """
+    files = pl.DataFrame(pa.table(delta.get_add_actions(flatten=True)))
+    keys = pl.Series(rows[key]).sort()
+    found: list[str | None] = []
+    if not files.is_empty():
+        first, last = files[f"min.{key}"], files[f"max.{key}"]
+        begins = keys.search_sorted(first.fill_null(keys[0]), side="left")
+        ends = keys.search_sorted(last.fill_null(keys[-1]), side="right")
+        found = files.filter(ends > begins)[f"partition.{partition}"].unique().to_list()
+    return _one_of(f"t.{partition}", found)
+
+
+def _one_of(column: str, values: Iterable[str | None]) -> str:
+    listed = sorted(value for value in values if value is not None)
+    quoted = ", ".join(f"'{value}'" for value in listed)
+    some = f"{column} in ({quoted})" if listed else "false"
+    return f"({some} or {column} is null)"

@@ -1,0 +1,110 @@
+"""From bronze's records to changes that are read, cleaned and judged. Grain: one row per change."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import narwhals as nw
+import polars as pl
+
+from batch.silver.envelope import Columns, read_envelopes
+from batch.silver.spellings import spellings
+from batch.silver.transforms.clean import clean, cleaned_columns, raw
+from batch.silver.transforms.unchanged import fill_unchanged
+from batch.silver.transforms.validate import BROKEN, validate
+from batch.silver.typed import Calendar, read_types
+from lakehouse.contracts import Entity, Type
+from lakehouse.contracts.model import PLACEHOLDER
+from lakehouse.contracts.schemas import COORDINATE
+
+History = Callable[[pl.Series], pl.DataFrame]
+"""All records of these keys (as Kafka has them), up to the end of what is being judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Judges the changes of one table. Its verdict on a change depends on no other batch."""
+
+    entity: Entity
+    calendar: Calendar
+    clock_skew: timedelta
+
+    def judge(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
+        """Read, clean and validate.
+
+        Args:
+            records: rows of bronze with the columns `key`, `value` and the coordinate.
+            history: asked for keys whose values an update left alone.
+
+        Returns:
+            For each record but tombstones: `COORDINATE`, `operation`, the columns of silver,
+            `raw:…` of those that were cleaned, and `BROKEN`.
+
+        Raises:
+            StopPipelineError: the source's schema changed, and the contract says to stop.
+        """
+        typed = read_types(self._texts(records, history), self.entity, self.calendar)
+        spelled = {
+            name: nw.from_native(table.lazy())
+            for name, table in spellings(typed, self.entity).items()
+        }
+        cleaned = clean(nw.from_native(typed.lazy()), self.entity, spelled)
+        judged = validate(cleaned, self.entity, clock_skew=self.clock_skew)
+        return pl.DataFrame(judged.collect().to_native())
+
+    def _texts(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
+        texts = self._read(records)
+        is_untold = pl.any_horizontal(pl.col(self._large) == PLACEHOLDER)
+        untold = records.filter(pl.col("value").is_not_null()).filter(
+            texts.select(is_untold.fill_null(value=False)).to_series()
+        )
+        if untold.is_empty():
+            return texts
+        told = self._read(history(untold["key"].unique()))
+        both = pl.concat([told, texts]).unique(subset=COORDINATE, keep="first")
+        key = pl.coalesce(self._key, "before_key")
+        keyed = both.with_columns(_key=key)
+        filled = fill_unchanged(nw.from_native(keyed.lazy()), "_key", self._large)
+        native = pl.DataFrame(filled.collect().to_native())
+        return native.drop("_key").join(records, on=COORDINATE, how="semi")
+
+    def _read(self, records: pl.DataFrame) -> pl.DataFrame:
+        kept = records.filter(pl.col("value").is_not_null())
+        wanted = tuple(column.source for column in self.entity.columns)
+        read = read_envelopes(kept["value"], Columns(key=self._key, wanted=wanted))
+        return pl.concat([kept.select(COORDINATE), read], how="horizontal")
+
+    @property
+    def _key(self) -> str:
+        return self.entity.column(self.entity.key).source
+
+    @property
+    def _large(self) -> list[str]:
+        """Columns whose values can be too large to stand in a row itself."""
+        return [column.source for column in self.entity.columns if column.type is Type.TEXT]
+
+
+def count_rules(judged: pl.DataFrame, entity: Entity, run_id: str) -> pl.DataFrame:
+    """What the rules did, in the columns of `RULE_COUNTS_SCHEMA`."""
+    cleaned = (
+        judged.filter(pl.col(BROKEN).is_null())
+        .select(
+            pl.col(name).ne_missing(pl.col(raw(name))).sum().alias(f"{name}_cleaned")
+            for name in cleaned_columns(entity)
+        )
+        .unpivot(variable_name="rule", value_name="changes")
+    )
+    broken = judged.select(pl.col(BROKEN).str.split(",").list.first().alias("rule")).drop_nulls()
+    quarantined = broken.group_by("rule").agg(changes=pl.len())
+    seen = pl.DataFrame({"rule": [""], "changes": [judged.height]})
+    parts = {"seen": seen, "cleaned": cleaned, "quarantined": quarantined}
+    return pl.concat(
+        frame.select(
+            run_id=pl.lit(run_id),
+            entity=pl.lit(entity.table),
+            outcome=pl.lit(outcome),
+            rule="rule",
+            changes=pl.col("changes").cast(pl.Int64),
+        )
+        for outcome, frame in parts.items()
+    ).filter(pl.col("changes") > 0)

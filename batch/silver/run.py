@@ -1,0 +1,129 @@
+"""Rolls what is new in bronze into silver, table by table."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import polars as pl
+
+from batch.silver.bronze import BronzeSource
+from batch.silver.judge import Judge
+from batch.silver.places import Spans
+from batch.silver.tables import SilverTables
+from batch.silver.transforms.validate import BROKEN
+from batch.silver.typed import Calendar
+from lakehouse.contracts import ENTITIES, Entity
+from lakehouse.errors import StopPipelineError
+from lakehouse.lake import Lake
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilverRules:
+    """What the contracts leave to settings."""
+
+    time_zone: str
+    clock_skew_seconds: float
+    retention_hours: int
+    chunk_rows: int
+
+    def judge(self, entity: Entity) -> Judge:
+        """A judge of an entity's changes."""
+        return Judge(
+            entity=entity,
+            calendar=Calendar(time_zone=self.time_zone),
+            clock_skew=timedelta(seconds=self.clock_skew_seconds),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilverReport:
+    """What became of one entity's changes. `read` is what the run took from bronze."""
+
+    entity: str
+    table: str
+    read: int = 0
+    valid: int = 0
+    quarantined: int = 0
+    keys: int = 0
+    seconds: float = 0.0
+
+    def plus(self, judged: pl.DataFrame, key: str) -> "SilverReport":
+        """With one more chunk."""
+        broken = judged.height - judged[BROKEN].null_count()
+        return SilverReport(
+            entity=self.entity,
+            table=self.table,
+            read=self.read + judged.height,
+            valid=self.valid + judged.height - broken,
+            quarantined=self.quarantined + broken,
+            keys=self.keys + judged[key].n_unique(),
+        )
+
+
+def chosen_entities(names: Iterable[str] = ()) -> list[Entity]:
+    """Contracts by the shop's table names, or by silver's; by default all.
+
+    Raises:
+        StopPipelineError: there is no contract for a name.
+    """
+    by_name = {n: e for e in ENTITIES.values() for n in (e.table, e.silver)}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        message = f"There is no contract for {', '.join(unknown)}. Known: {', '.join(ENTITIES)}."
+        raise StopPipelineError(message)
+    wanted = {by_name[name].table for name in names}
+    return [e for e in ENTITIES.values() if not wanted or e.table in wanted]
+
+
+def consolidate_silver(
+    lake: Lake,
+    rules: SilverRules,
+    entities: Sequence[Entity],
+    *,
+    run_id: str | None = None,
+    on_progress: Progress = lambda _what: None,
+) -> list[SilverReport]:
+    """Take in everything that bronze holds now and silver lacks.
+
+    Raises:
+        StopPipelineError: the source's schema changed and a contract says to stop, or silver
+            lacks changes from before.
+        RetryLaterError: the object store does not answer. Running it again goes on.
+    """
+    run_id = run_id or uuid.uuid4().hex
+    return [_consolidate(lake, rules, entity, run_id, on_progress) for entity in entities]
+
+
+def _consolidate(
+    lake: Lake, rules: SilverRules, entity: Entity, run_id: str, on_progress: Progress
+) -> SilverReport:
+    started = time.monotonic()
+    report = SilverReport(entity=entity.table, table=entity.silver)
+    tables = SilverTables(lake, entity, rules.retention_hours)
+    delta = lake.open("bronze", entity.bronze)
+    if delta is None:
+        return report
+    bronze = BronzeSource(delta)
+    pending = bronze.pending(tables.current.delta)
+    total = sum(span.stop - span.start for span in pending.values())
+    done = 0
+    for spans in bronze.chunks(pending, rows=rules.chunk_rows):
+        on_progress(f"{entity.silver}: {done:,} of {total:,} offsets")
+        judged = _take_in(tables, rules.judge(entity), bronze, spans, run_id)
+        report = report.plus(judged, entity.key)
+        done += sum(span.stop - span.start for span in spans.values())
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def _take_in(
+    tables: SilverTables, judge: Judge, bronze: BronzeSource, spans: Spans, run_id: str
+) -> pl.DataFrame:
+    records = bronze.read(spans)
+    ends = {place: span.stop for place, span in spans.items()}
+    judged = judge.judge(records, lambda keys: bronze.of_keys(keys, ends))
+    tables.take_in(judged, records, spans, run_id=run_id)
+    return judged

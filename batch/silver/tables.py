@@ -1,0 +1,136 @@
+"""The Delta tables of silver: made from the contracts, filled from judged changes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import narwhals as nw
+import polars as pl
+import pyarrow as pa
+
+from batch.silver.commit import Merge, SilverTable, Write
+from batch.silver.judge import count_rules
+from batch.silver.places import Spans
+from batch.silver.transforms.latest import ORDER, empty_deleted, latest, versions
+from batch.silver.transforms.validate import BROKEN
+from lakehouse.contracts import Entity
+from lakehouse.contracts.schemas import (
+    COORDINATE,
+    QUARANTINE,
+    QUARANTINE_SCHEMA,
+    RULE_COUNTS,
+    RULE_COUNTS_SCHEMA,
+    history_schema,
+    silver_schema,
+)
+from lakehouse.delta import open_or_create, scan, table_properties
+from lakehouse.lake import Lake
+
+
+@dataclass(frozen=True)
+class SilverTables:
+    """The tables into which one entity's changes go."""
+
+    lake: Lake
+    entity: Entity
+    retention_hours: int
+
+    @cached_property
+    def current(self) -> SilverTable:
+        """One row per key."""
+        return self._open(self.entity.silver, silver_schema(self.entity), self.entity.partition)
+
+    @cached_property
+    def history(self) -> SilverTable | None:
+        """One row per valid change; None where no history is kept."""
+        if self.entity.history is None:
+            return None
+        return self._open(self.entity.history, history_schema(self.entity), None)
+
+    @cached_property
+    def quarantine(self) -> SilverTable:
+        """One row per change that no rule could mend; all entities together."""
+        return self._open(QUARANTINE, QUARANTINE_SCHEMA, "entity")
+
+    @cached_property
+    def counts(self) -> SilverTable:
+        """One row per run, entity, outcome and rule."""
+        return self._open(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
+
+    def take_in(
+        self, judged: pl.DataFrame, records: pl.DataFrame, spans: Spans, *, run_id: str
+    ) -> None:
+        """Commit judged changes to all tables, the current rows last.
+
+        What cannot be used is put aside first, so that nothing is passed over without a trace. The
+        other tables are never behind the current rows, and each takes in what it lacks.
+        """
+        valid = judged.filter(pl.col(BROKEN).is_null())
+        self.quarantine.take_in(
+            judged, spans, lambda new: Write(rows=self.quarantined(new, records))
+        )
+        self.counts.take_in(judged, spans, lambda new: Write(rows=_arrow(
+            count_rules(new, self.entity, run_id), RULE_COUNTS_SCHEMA)))  # fmt: skip
+        if self.history is not None:
+            self.history.take_in(valid, spans, self.history_merge)
+        self.current.take_in(valid, spans, self.current_merge)
+
+    def quarantined(self, judged: pl.DataFrame, records: pl.DataFrame) -> pa.Table:
+        """The changes that broke a rule, with their payload."""
+        broken = judged.filter(pl.col(BROKEN).is_not_null()).select(
+            *COORDINATE,
+            entity=pl.lit(self.entity.table),
+            row_key=pl.col(self.entity.key).cast(pl.String),
+            rule=pl.col(BROKEN).str.split(",").list.first(),
+            all_rules=BROKEN,
+        )
+        return _arrow(broken.join(records, on=COORDINATE, how="left"), QUARANTINE_SCHEMA)
+
+    def current_rows(self, valid: pl.DataFrame) -> pa.Table:
+        """The latest of valid changes, by key."""
+        newest = latest(nw.from_native(valid.lazy()), self.entity.key)
+        rows = empty_deleted(newest, self.entity).collect().to_native()
+        return _arrow(pl.DataFrame(rows), silver_schema(self.entity))
+
+    def current_merge(self, valid: pl.DataFrame) -> Merge:
+        """How they get into the table."""
+        return Merge(
+            rows=self.current_rows(valid),
+            matched_on=(self.entity.key,),
+            order=ORDER,
+            partition=self.entity.partition,
+        )
+
+    def history_rows(self, valid: pl.DataFrame, known: pl.LazyFrame) -> pa.Table:
+        """All versions of the keys that valid changes are of, `known` ones included."""
+        schema = history_schema(self.entity)
+        emptied = empty_deleted(nw.from_native(valid.lazy()), self.entity)
+        rows = versions(emptied, nw.from_native(known), self.entity, schema.names)
+        return _arrow(pl.DataFrame(rows.collect().to_native()), schema)
+
+    def history_merge(self, valid: pl.DataFrame) -> Merge:
+        """How they get into the table: a later version ends the one before it."""
+        keys = valid[self.entity.key].unique()
+        known = self._known_history().filter(pl.col(self.entity.key).is_in(keys.implode()))
+        rows = self.history_rows(valid, known)
+        return Merge(rows=rows, matched_on=(self.entity.key, *ORDER), order=())
+
+    def _known_history(self) -> pl.LazyFrame:
+        if self.history is None:
+            message = f"{self.entity.table} keeps no history"
+            raise AssertionError(message)
+        return scan(self.history.delta)
+
+    def _open(self, name: str, schema: pa.Schema, partition: str | None) -> SilverTable:
+        delta = open_or_create(
+            self.lake.uri("silver", name),
+            self.lake.options,
+            schema,
+            partition_by=[partition] if partition else [],
+            properties=table_properties(retention_hours=self.retention_hours, has_change_feed=True),
+        )
+        return SilverTable(delta=delta)
+
+
+def _arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    table = rows.select(schema.names).to_arrow()
+    return table.cast(schema)

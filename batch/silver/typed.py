@@ -1,0 +1,174 @@
+"""Texts to the contract's types; and the columns that need a calendar. Grain: one row per change.
+
+What has no value of its type becomes null and is named in `_unreadable`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from lakehouse.contracts import Column, Derivation, Derived, Entity, OnSchemaChange, Type
+from lakehouse.contracts.model import PLACEHOLDER
+from lakehouse.contracts.schemas import COORDINATE
+from lakehouse.errors import StopPipelineError
+
+_LAST_DAY = 2_932_896
+_FIRST_DAY = -719_162
+_INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S%.fZ"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calendar:
+    """The shop's time zone: its business days begin and end in it."""
+
+    time_zone: str
+
+    def day(self, instant: pl.Expr) -> pl.Expr:
+        """The business day of an instant."""
+        return instant.dt.convert_time_zone(self.time_zone).dt.date()
+
+
+def read_types(texts: pl.DataFrame, entity: Entity, calendar: Calendar) -> pl.DataFrame:
+    """Columns of the contract in their types, under silver's names.
+
+    Args:
+        texts: the shop's columns as text, and what `read_envelopes` says besides; coordinates.
+        entity: the contract.
+        calendar: of the shop.
+
+    Returns:
+        Coordinates, `operation`, the contract's columns, those derived from instants,
+        `_as_of_date` (the business day of the change), `_committed_at`, `_lsn`, `_tx_id`,
+        `_extra`, and `_unreadable`: names of the columns whose text is none of their type,
+        separated by commas, or null.
+
+    Raises:
+        StopPipelineError: a column was retyped, and the contract says to stop.
+    """
+    read = texts.select(
+        *COORDINATE,
+        "operation",
+        "_extra",
+        pl.col("lsn").alias("_lsn"),
+        pl.col("tx_id").alias("_tx_id"),
+        *(_read(column).alias(column.name) for column in entity.columns),
+        *(pl.col(column.source).alias(f"text:{column.name}") for column in entity.columns),
+        _committed_at=pl.from_epoch("committed_us", time_unit="us").dt.replace_time_zone("UTC"),
+        before_key=pl.col("before_key").cast(pl.Int64, strict=False),
+    )
+    is_delete = pl.col("operation") == "d"
+    key = pl.when(is_delete).then("before_key").otherwise(entity.key)
+    named = read.with_columns(key.alias(entity.key), _unreadable=_unreadable(entity))
+    _stop_if_retyped(named, entity)
+    dated = named.with_columns(
+        *(_dated(derived, calendar) for derived in entity.derived if _is_dated(derived)),
+        _as_of_date=calendar.day(pl.col(entity.as_of)),
+    )
+    months = (d for d in entity.derived if d.how is Derivation.MONTH)
+    return _evolve(dated, entity).with_columns(
+        pl.col(month.inputs[0]).dt.strftime("%Y-%m").alias(month.name) for month in months
+    )
+
+
+def _read(column: Column) -> pl.Expr:
+    return _READERS[column.type](pl.col(column.source))
+
+
+def _text(text: pl.Expr) -> pl.Expr:
+    return text
+
+
+def _integer(text: pl.Expr) -> pl.Expr:
+    return text.cast(pl.Int64, strict=False)
+
+
+def _degrees(text: pl.Expr) -> pl.Expr:
+    number = text.cast(pl.Float64, strict=False)
+    return pl.when(number.is_finite()).then(number)
+
+
+def _boolean(text: pl.Expr) -> pl.Expr:
+    words = {"true": True, "false": False}
+    return text.replace_strict(words, default=None, return_dtype=pl.Boolean)
+
+
+def _instant(text: pl.Expr) -> pl.Expr:
+    instant = text.str.to_datetime(_INSTANT_FORMAT, time_unit="us", strict=False)
+    return instant.dt.replace_time_zone("UTC")
+
+
+def _date(text: pl.Expr) -> pl.Expr:
+    days = text.cast(pl.Int64, strict=False)
+    known = pl.when(days.is_between(_FIRST_DAY, _LAST_DAY)).then(days.cast(pl.Int32, strict=False))
+    return known.cast(pl.Date)
+
+
+def _scaled(text: pl.Expr, digits: int) -> pl.Expr:
+    """A decimal as a whole number of its last digit, without a float in between."""
+    is_decimal = text.str.contains(rf"^-?\d{{1,16}}(\.\d{{1,{digits}}}0*)?$")
+    units = text.str.extract(r"^(-?\d+)")
+    fraction = text.str.extract(rf"\.(\d{{1,{digits}}})").fill_null("").str.pad_end(digits, "0")
+    return pl.when(is_decimal).then(pl.concat_str(units, fraction).cast(pl.Int64, strict=False))
+
+
+_READERS: Mapping[Type, Callable[[pl.Expr], pl.Expr]] = {
+    Type.TEXT: _text,
+    Type.INTEGER: _integer,
+    Type.CENTS: lambda text: _scaled(text, 2),
+    Type.RATE: lambda text: _scaled(text, 8),
+    Type.DEGREES: _degrees,
+    Type.BOOLEAN: _boolean,
+    Type.INSTANT: _instant,
+    Type.DATE: _date,
+}
+
+
+def _unreadable(entity: Entity) -> pl.Expr:
+    names = []
+    for column in entity.columns:
+        text = pl.col(f"text:{column.name}")
+        is_lost = text.is_not_null() & pl.col(column.name).is_null() & (text != PLACEHOLDER)
+        names.append(pl.when(is_lost).then(pl.lit(column.name)))
+    joined = pl.concat_str(names, separator=",", ignore_nulls=True)
+    return pl.when(joined != "", pl.col("operation") != "d").then(joined)
+
+
+def _stop_if_retyped(named: pl.DataFrame, entity: Entity) -> None:
+    if entity.on_retyped is not OnSchemaChange.STOP:
+        return
+    faulty = named.filter(pl.col("_unreadable").is_not_null())
+    if faulty.is_empty():
+        return
+    name = str(faulty["_unreadable"][0]).split(",")[0]
+    value, column = faulty[f"text:{name}"][0], entity.column(name)
+    message = (
+        f"{entity.table}.{column.source} holds {value!r}, which is not of type {column.type}. Was "
+        f"the column retyped? Correct the contract of {entity.table} in lakehouse/contracts/, "
+        "then run it again."
+    )
+    raise StopPipelineError(message)
+
+
+def _evolve(dated: pl.DataFrame, entity: Entity) -> pl.DataFrame:
+    """Keep retyped values as they are, if the contract says so; drop the texts."""
+    texts = [f"text:{column.name}" for column in entity.columns]
+    if entity.on_retyped is OnSchemaChange.EVOLVE:
+        is_lost = pl.col("_unreadable").is_not_null()
+        kept = pl.struct(
+            pl.when(pl.col(column.name).is_null()).then(f"text:{column.name}").alias(column.name)
+            for column in entity.columns
+        ).struct.json_encode()
+        dated = dated.with_columns(
+            _extra=pl.when(is_lost).then(kept).otherwise("_extra"),
+            _unreadable=pl.lit(None, pl.String),
+        )
+    return dated.drop(texts)
+
+
+def _is_dated(derived: Derived) -> bool:
+    return derived.how is Derivation.BUSINESS_DATE
+
+
+def _dated(derived: Derived, calendar: Calendar) -> pl.Expr:
+    return calendar.day(pl.col(derived.inputs[0])).alias(derived.name)
