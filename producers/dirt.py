@@ -126,9 +126,11 @@ def _country_old_code(_random: Random, code: str) -> str:
 
 
 def _phone_format(random: Random, number: str) -> str:
+    abroad, rest = number.split(" ", maxsplit=1)
     digits = "".join(c for c in number if c.isdigit())
-    national = "0" + "".join(number.split(" ")[1:])
-    return random.choice((f"00{digits}", national, f"+{digits}", f"({digits[:2]}) {digits[2:]}"))
+    trunk = next(c.trunk for c in countries().values() if c.phone.startswith(f"{abroad} "))
+    national = trunk + rest.replace(" ", random.choice(("", ".", "-")))
+    return random.choice((f"00{digits}", national, f"+{digits}", f"({abroad}) {rest}"))
 
 
 def _invalid_email(random: Random, address: str) -> str:

@@ -19,7 +19,8 @@ class Country:
         locale: Faker's, for names and streets.
         tax_basis_points: of the price, in hundredths of a percent.
         shipping_cents: in the base currency.
-        phone: `#` stands for a digit.
+        phone: as dialled from abroad; `#` stands for a digit.
+        trunk: what is dialled before the rest of it within the country, if anything.
         warehouse: the one that delivers there first.
     """
 
@@ -31,6 +32,7 @@ class Country:
     tax_basis_points: int
     shipping_cents: int
     phone: str
+    trunk: str
     warehouse: str
     weight: int
 
@@ -61,6 +63,7 @@ def countries() -> dict[str, Country]:
             tax_basis_points=int(row["tax_basis_points"]),
             shipping_cents=int(row["shipping_cents"]),
             phone=row["phone"],
+            trunk=row["trunk"],
             warehouse=row["warehouse"],
             weight=int(row["weight"]),
         )
