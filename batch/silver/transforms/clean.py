@@ -52,20 +52,12 @@ def _inputs(table: Frame) -> list[str]:
 
 
 def _respell(changes: Frame, name: str, table: Frame, *, is_derived: bool) -> Frame:
-    inputs = [raw(column) for column in _inputs(table)]
-    # A null in a second input is a value like others here, and a join never finds one.
-    required, *optional = inputs
-    keys = {column: f"key:{column}" for column in optional}
-    listed = table.with_columns(
-        nw.lit(value=True).alias(_IS_LISTED), *(_as_key(c).alias(k) for c, k in keys.items())
-    ).drop(optional)
-    keyed = changes.with_columns(*(_as_key(c).alias(k) for c, k in keys.items()))
-    joined = keyed.join(listed, on=[required, *keys.values()], how="left")
+    # A null in an input is a value like others here, and a join never finds one.
+    keys = {raw(column): f"key:{column}" for column in _inputs(table)}
+    as_keys = [nw.col(c).cast(nw.String).fill_null("").alias(key) for c, key in keys.items()]
+    listed = table.with_columns(nw.lit(value=True).alias(_IS_LISTED), *as_keys).drop(*keys)
+    joined = changes.with_columns(*as_keys).join(listed, on=list(keys.values()), how="left")
     spelled = nw.col(SPELLED)
     if not is_derived:
         spelled = nw.when(nw.col(_IS_LISTED).is_null()).then(nw.col(name)).otherwise(spelled)
-    return joined.with_columns(spelled.alias(name)).drop([SPELLED, _IS_LISTED, *keys.values()])
-
-
-def _as_key(name: str) -> nw.Expr:
-    return nw.col(name).cast(nw.String).fill_null("")
+    return joined.with_columns(spelled.alias(name)).drop(SPELLED, _IS_LISTED, *keys.values())
