@@ -1,0 +1,130 @@
+"""Recomputes single keys from all of their changes, as far as silver has come.
+
+For changes that the rules judged otherwise before: no watermark goes back, and no other key is
+touched. Done twice is done once, so whatever fails is simply done again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+
+from batch.silver.bronze import BronzeSource
+from batch.silver.commit import WRITER, partitions_with
+from batch.silver.judge import Judge
+from batch.silver.places import starting_position
+from batch.silver.tables import SilverTables
+from batch.silver.transforms.latest import ORDER
+from batch.silver.transforms.validate import BROKEN
+from lakehouse.contracts.schemas import COORDINATE
+from lakehouse.delta import NO_HOOKS
+
+_IS_GONE = "_is_gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputed:
+    """What became of keys. `mended` and `broken` count changes that were in quarantine before."""
+
+    keys: int
+    mended: int
+    broken: int
+
+
+def recompute_keys(
+    tables: SilverTables, judge: Judge, bronze: BronzeSource, keys: pl.Series
+) -> Recomputed:
+    """Replace the rows of these keys in all tables of an entity, each in one commit.
+
+    Args:
+        tables: of the entity.
+        judge: by the rules of today.
+        bronze: at a version that holds what silver has taken in.
+        keys: as Kafka has them.
+    """
+    ends = {place: starting_position(tables.current.delta, place) for place in bronze.ends}
+    records = bronze.of_keys(keys, ends)
+    judged = judge.judge(records, lambda _keys: records)
+    valid = judged.filter(pl.col(BROKEN).is_null())
+    names = judged[judge.entity.key].drop_nulls().unique()
+    _replace_current(tables, valid, names)
+    if tables.history is not None:
+        _replace_history(tables, valid, names)
+    before, after = _replace_quarantined(tables, judged, records, names)
+    return Recomputed(keys=len(names), mended=before - after, broken=after)
+
+
+def _replace_current(tables: SilverTables, valid: pl.DataFrame, names: pl.Series) -> None:
+    key, delta = tables.entity.key, tables.current.delta
+    rows = pl.DataFrame(tables.current_rows(valid))
+    gone = pl.DataFrame({key: names}).join(rows, on=key, how="anti")
+    source = pl.concat(
+        [rows.with_columns(pl.lit(value=False).alias(_IS_GONE)),
+         gone.with_columns(pl.lit(value=True).alias(_IS_GONE))], how="diagonal",
+    ).to_arrow()  # fmt: skip
+    predicate = f"t.{key} = s.{key}"
+    if tables.entity.partition is not None and source.num_rows:
+        places = partitions_with(delta, tables.entity.partition, key, source)
+        predicate = f"{predicate} and {places}"
+    columns = {name: f"s.{name}" for name in rows.columns}
+    merging = delta.merge(
+        source,
+        predicate=predicate,
+        source_alias="s",
+        target_alias="t",
+        writer_properties=WRITER,
+        post_commithook_properties=NO_HOOKS,
+    )
+    merging = merging.when_matched_delete(predicate=f"s.{_IS_GONE}")
+    merging = merging.when_matched_update(updates=columns)
+    merging.when_not_matched_insert(updates=columns, predicate=f"not s.{_IS_GONE}").execute()
+
+
+def _replace_history(tables: SilverTables, valid: pl.DataFrame, names: pl.Series) -> None:
+    if tables.history is None:
+        return
+    delta = tables.history.delta
+    nothing = pl.DataFrame(schema=pl.Schema(delta.schema().to_arrow())).lazy()
+    rows = tables.history_rows(valid, nothing)
+    key = tables.entity.key
+    _replace(tables, rows, (key, *ORDER), f"t.{key} in ({_listed(names)})", is_history=True)
+
+
+def _replace_quarantined(
+    tables: SilverTables, judged: pl.DataFrame, records: pl.DataFrame, names: pl.Series
+) -> tuple[int, int]:
+    """How many changes of these keys were in quarantine, and how many are now."""
+    delta = tables.quarantine.delta
+    of_keys = (pl.col("entity") == tables.entity.table) & pl.col("row_key").is_in(
+        names.cast(pl.String).implode()
+    )
+    before = pl.scan_delta(delta).filter(of_keys).select(pl.len()).collect().item()
+    rows = tables.quarantined(judged, records)
+    listed = _listed(names, quote="'")
+    scope = f"t.entity = '{tables.entity.table}' and t.row_key in ({listed})"
+    _replace(tables, rows, ("entity", *COORDINATE), scope, is_history=False)
+    return before, rows.num_rows
+
+
+def _replace(
+    tables: SilverTables, rows: pa.Table, on: Sequence[str], scope: str, *, is_history: bool
+) -> None:
+    """Let `rows` stand where `scope` says, and nothing else."""
+    table = tables.history if is_history else tables.quarantine
+    if table is None:
+        return
+    merging = table.delta.merge(
+        rows,
+        predicate=" and ".join(f"t.{name} = s.{name}" for name in on),
+        source_alias="s",
+        target_alias="t",
+        writer_properties=WRITER,
+        post_commithook_properties=NO_HOOKS,
+    )
+    merging = merging.when_matched_update_all().when_not_matched_insert_all()
+    merging.when_not_matched_by_source_delete(predicate=scope).execute()
+
+
+def _listed(names: pl.Series, *, quote: str = "") -> str:
+    return ", ".join(f"{quote}{name}{quote}" for name in names) or "null"
