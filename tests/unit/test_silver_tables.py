@@ -1,0 +1,347 @@
+"""Silver, on Delta tables in a folder: what lands in them, however it comes."""
+
+import random
+import tempfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.silver import commit
+from batch.silver.bronze import BronzeSource
+from batch.silver.commit import Merge, SilverTable, Write
+from batch.silver.places import starting_position
+from batch.silver.rebuild import rebuild_silver
+from batch.silver.recompute import recompute_keys
+from batch.silver.run import chosen_entities, consolidate_silver
+from batch.silver.tables import SilverTables
+from batch.silver.transforms.validate import BROKEN
+from lakehouse.contracts import ENTITIES
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
+
+CUSTOMERS = ENTITIES["customers"]
+TABLES = ("enriched_users", "users_history", "quarantine")
+PLACEHOLDER = "__debezium_unavailable_value"
+steps = st.lists(
+    st.tuples(
+        st.integers(1, 4),
+        st.sampled_from(["name", "name", "mail", "bad mail", "far birth", "untold", "delete"]),
+        st.integers(0, 9),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+def happen(source, script):
+    """Turn a script into changes that a database could have made."""
+    for key, what, number in script:
+        exists = key in source.rows
+        if what == "delete":
+            if exists:
+                source.change(key, "d")
+            continue
+        values = {
+            "name": {"first_name": f" name {number}"},
+            "mail": {"email": f"N{number}@Example.com"},
+            "bad mail": {"email": f"nobody{number}"},
+            "far birth": {"birth_date": 90_000 + number},
+            "untold": {"street": PLACEHOLDER} if exists else {},
+        }[what]
+        source.change(key, "u" if exists else "c", **values)
+        if what == "untold" and exists:
+            # The database knows the value; only the change does not tell it.
+            source.rows[key] = {**source.rows[key], "street": "1 Example Road"}
+    return source
+
+
+def consolidate(lake, *names, **options):
+    return consolidate_silver(lake, RULES, chosen_entities(names or ["customers"]), **options)
+
+
+def contents(lake):
+    return {name: rows_of(lake, name) for name in TABLES}
+
+
+@settings(max_examples=12, deadline=None)
+@given(script=steps, cuts=st.lists(st.integers(1, 4), max_size=8), doubled=st.booleans(),
+       seed=st.integers(0, 99))  # fmt: skip
+def test_shuffled_doubled_and_split_changes_give_the_same_tables(script, cuts, doubled, seed):
+    with tempfile.TemporaryDirectory() as folder:
+        whole = new_lake(Path(folder) / "whole")
+        source = happen(customers(whole), script)
+        records = source.records()
+        source.land()
+        consolidate(whole)
+
+        mixed = new_lake(Path(folder) / "mixed")
+        tables = SilverTables(mixed, CUSTOMERS, 168)
+        order = list(range(records.height)) * (1 + doubled)
+        random.Random(seed).shuffle(order)
+        while order:
+            size = cuts.pop() if cuts else len(order)
+            batch, order = sorted(set(order[:size])), order[size:]
+            deliver(tables, records[batch], records)
+        for name in ("enriched_users", "users_history"):
+            assert rows_of(mixed, name) == rows_of(whole, name)
+        key = lambda row: (row["_partition"], row["_offset"])  # noqa: E731
+        once = {key(row): row for row in rows_of(mixed, "quarantine")}
+        assert once == {key(row): row for row in rows_of(whole, "quarantine")}
+
+
+def deliver(tables, batch, everything):
+    """Take a batch in without asking for watermarks, as if it came at any time."""
+    judged = RULES.judge(CUSTOMERS).judge(
+        batch, lambda keys: everything.filter(pl.col("key").is_in(keys.implode()))
+    )
+    valid = judged.filter(pl.col(BROKEN).is_null())
+    Write(rows=tables.quarantined(judged, batch)).commit(tables.quarantine.delta, {})
+    tables.history_merge(valid).commit(tables.history.delta, {})
+    tables.current_merge(valid).commit(tables.current.delta, {})
+
+
+@settings(max_examples=8, deadline=None)
+@given(scripts=st.lists(steps, min_size=1, max_size=4), beyond=st.integers(0, 2))
+def test_hourly_runs_give_what_one_rebuild_gives(scripts, beyond):
+    with tempfile.TemporaryDirectory() as folder:
+        lake = new_lake(folder)
+        source = customers(lake)
+        for script in scripts:
+            happen(source, script).land(beyond=beyond)
+            consolidate(lake)
+        hourly = contents(lake)
+        assert sum(r.read for r in consolidate(lake)) == 0
+        rebuild_silver(lake, RULES, [CUSTOMERS])
+        assert contents(lake) == hourly
+        assert sum(r.read for r in consolidate(lake)) == 0
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_run_that_dies_at_any_commit_is_made_good_by_the_next(tmp_path, monkeypatch, moment):
+    whole, broken = new_lake(tmp_path / "whole"), new_lake(tmp_path / "broken")
+    script = [(1, "name", 1), (2, "bad mail", 1), (1, "mail", 2), (3, "name", 1), (3, "delete", 0)]
+    for lake in (whole, broken):
+        happen(customers(lake), script).land()
+    consolidate(whole, run_id="r")
+    commits = DyingCommits(dies_at=moment // 2, lands_first=bool(moment % 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(Write, "commit", commits.dying(Write.commit))
+        patch.setattr(Merge, "commit", commits.dying(Merge.commit))
+        with pytest.raises(KeyboardInterrupt):
+            consolidate(broken, run_id="r")
+    consolidate(broken, run_id="r")
+    assert contents(broken) == contents(whole)
+    assert rows_of(broken, "rule_counts") == rows_of(whole, "rule_counts")
+
+
+class DyingCommits:
+    """The process dies at one commit: before it, or just after it has landed."""
+
+    def __init__(self, *, dies_at, lands_first):
+        self.left = dies_at
+        self.lands_first = lands_first
+
+    def dying(self, commit):
+        def wrapped(write, *arguments):
+            dies = self.left == 0
+            self.left -= 1
+            if not dies or self.lands_first:
+                commit(write, *arguments)
+            if dies:
+                raise KeyboardInterrupt
+
+        return wrapped
+
+
+def test_lost_answer_of_a_commit_is_looked_up_and_not_done_again(tmp_path, monkeypatch):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), [(1, "bad mail", 1), (2, "name", 1)]).land()
+    lost = []
+    original = Write.commit
+
+    def losing(write, *arguments):
+        original(write, *arguments)
+        if not lost:
+            lost.append(True)
+            raise OSError
+
+    monkeypatch.setattr(Write, "commit", losing)
+    monkeypatch.setattr(
+        SilverTable, "_back_off", lambda table, *_: table.delta.update_incremental()
+    )
+    consolidate(lake)
+    assert lost
+    assert len(rows_of(lake, "quarantine")) == 1
+
+
+def test_store_that_stays_away_is_told_to_be_retried_later(tmp_path, monkeypatch):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), [(1, "name", 1)]).land()
+
+    def refuse(*_):
+        raise OSError
+
+    monkeypatch.setattr(Write, "commit", refuse)
+    monkeypatch.setattr(commit.time, "sleep", lambda _: None)
+    monkeypatch.setattr(SilverTable, "__init__", quick(SilverTable.__init__))
+    with pytest.raises(RetryLaterError, match="could not commit"):
+        consolidate(lake)
+
+
+def quick(init):
+    return lambda table, **options: init(table, **{**options, "pause": lambda _: None})
+
+
+def test_batch_of_nothing_but_invalid_changes_moves_the_watermark(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "bad mail", 1), (2, "far birth", 1)]).land()
+    consolidate(lake)
+    table = SilverTables(lake, CUSTOMERS, 168).current
+    ends = BronzeSource(source.bronze()).ends
+    assert ends
+    assert all(starting_position(table.delta, place) == end for place, end in ends.items())
+    assert live(lake, "enriched_users") == []
+    assert len(rows_of(lake, "quarantine")) == 2
+
+
+def test_watermark_passes_offsets_that_hold_no_record(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", 1)]).land(beyond=3)
+    consolidate(lake)
+    version = DeltaTable(lake.uri("silver", "enriched_users")).version()
+    consolidate(lake)
+    assert DeltaTable(lake.uri("silver", "enriched_users")).version() == version
+    happen(source, [(1, "mail", 4)]).land()
+    consolidate(lake)
+    assert live(lake, "enriched_users")[0]["email"] == "n4@example.com"
+
+
+def test_deleted_row_stays_deleted_when_an_older_change_comes_late(tmp_path):
+    lake = new_lake(tmp_path)
+    records = happen(customers(lake), [(1, "name", 1), (1, "mail", 2), (1, "delete", 0)]).records()
+    tables = SilverTables(lake, CUSTOMERS, 168)
+    deliver(tables, records[2:], records)
+    deliver(tables, records[:2], records)
+    (row,) = rows_of(lake, "enriched_users")
+    assert row["_deleted_at"] is not None
+    assert row["email"] is None
+    assert row["customer_id"] == 1
+
+
+def test_row_that_is_inserted_again_lives_again(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", 1), (1, "delete", 0)]).land()
+    consolidate(lake)
+    happen(source, [(1, "mail", 5)]).land()
+    consolidate(lake)
+    assert [row["email"] for row in live(lake, "enriched_users")] == ["n5@example.com"]
+    assert len(rows_of(lake, "users_history")) == 3
+
+
+def test_invalid_change_leaves_the_last_valid_one_standing(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "mail", 1)]).land()
+    consolidate(lake)
+    happen(source, [(1, "bad mail", 2)]).land()
+    consolidate(lake)
+    (row,) = live(lake, "enriched_users")
+    assert (row["email"], row["version"]) == ("n1@example.com", 1)
+    (aside,) = rows_of(lake, "quarantine")
+    assert (aside["rule"], aside["row_key"], aside["_offset"]) == ("email_invalid", "1", 1)
+    assert b"nobody2" in aside["value"]
+
+
+def test_line_whose_month_changes_moves_and_leaves_nothing_behind(tmp_path):
+    lake = new_lake(tmp_path)
+    source = order_lines(lake)
+    source.change(1, "c").change(2, "c", created_at="2026-01-15T10:00:00.000000Z").land()
+    consolidate(lake, "order_lines")
+    source.change(1, "u", created_at="2026-02-15T10:00:00.000000Z").land()
+    consolidate(lake, "order_lines")
+    months = {r["order_line_id"]: r["created_month"] for r in live(lake, "cleaned_sale_lines")}
+    assert months == {1: "2026-02", 2: "2026-01"}
+
+
+def test_business_date_is_the_day_in_the_shop_s_time_zone(tmp_path):
+    lake = new_lake(tmp_path)
+    order_lines(lake).change(1, "c", created_at="2026-01-31T23:30:00.000000Z").land()
+    consolidate(lake, "order_lines")
+    (line,) = live(lake, "cleaned_sale_lines")
+    assert (str(line["created_date"]), line["created_month"]) == ("2026-02-01", "2026-02")
+
+
+def test_versions_follow_each_other_without_gap_and_a_delete_ends_the_last(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", 1), (1, "bad mail", 1), (1, "mail", 2)]).land()
+    consolidate(lake)
+    happen(source, [(1, "delete", 0)]).land()
+    consolidate(lake)
+    found = sorted(rows_of(lake, "users_history"), key=lambda row: row["_offset"])
+    assert [row["_offset"] for row in found] == [0, 2, 3]
+    assert [row["valid_to_at"] for row in found] == [*(r["valid_from_at"] for r in found[1:]), None]
+    assert found[-1]["_deleted_at"] is not None
+
+
+def test_changes_that_silver_has_never_seen_are_a_gap_and_stop_the_run(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", n) for n in range(4)]).land()
+    tables = SilverTables(lake, CUSTOMERS, 168)
+    bronze = BronzeSource(source.bronze())
+    (_, second) = list(bronze.chunks(bronze.pending(tables.current.delta), rows=2))
+    with pytest.raises(StopPipelineError, match="rebuild"):
+        tables.current.take_in(pl.DataFrame(), second, lambda _: None)
+
+
+def test_rules_count_what_they_saw_mended_and_put_aside(tmp_path):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), [(1, "name", 1), (2, "bad mail", 1), (3, "mail", 1)]).land()
+    consolidate(lake, run_id="one")
+    counted = {(r["outcome"], r["rule"]): r["changes"] for r in rows_of(lake, "rule_counts")}
+    assert counted["seen", ""] == 3
+    assert counted["cleaned", "first_name_cleaned"] == 1
+    assert counted["cleaned", "email_cleaned"] == 1
+    assert counted["quarantined", "email_invalid"] == 1
+
+
+def test_redriven_keys_are_recomputed_and_leave_quarantine(tmp_path):
+    lake = new_lake(tmp_path)
+    source = customers(lake)
+    source.change(1, "c").change(1, "u", country="Narnia").change(2, "c", email="x").land()
+    consolidate(lake)
+    assert live(lake, "enriched_users")[0]["country"] == "GB"
+    keys = pl.Series([row["key"] for row in rows_of(lake, "quarantine")]).unique()
+    tables = SilverTables(lake, CUSTOMERS, 168)
+    judge = RULES.judge(CUSTOMERS)
+    unchanged = recompute_keys(tables, judge, BronzeSource(source.bronze()), keys)
+    assert (unchanged.mended, unchanged.broken) == (0, 2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        from batch.silver import spelling
+
+        patch.setitem(spelling._countries(), "narnia", "FR")
+        mended = recompute_keys(tables, judge, BronzeSource(source.bronze()), keys)
+    assert (mended.keys, mended.mended, mended.broken) == (2, 1, 1)
+    assert live(lake, "enriched_users")[0]["country"] == "FR"
+    assert [row["row_key"] for row in rows_of(lake, "quarantine")] == ["2"]
+    assert len(rows_of(lake, "users_history")) == 2
+
+
+def test_key_that_no_rule_lets_pass_any_more_is_removed(tmp_path):
+    lake = new_lake(tmp_path)
+    source = customers(lake)
+    source.change(1, "c").change(2, "c").land()
+    consolidate(lake)
+    keys = pl.Series(
+        [b'{"customer_id":1}'])  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        from batch.silver import spelling
+
+        patch.setattr(spelling, "email", lambda _: None)
+        tables = SilverTables(lake, CUSTOMERS, 168)
+        recompute_keys(tables, RULES.judge(CUSTOMERS), BronzeSource(source.bronze()), keys)
+    assert [row["customer_id"] for row in live(lake, "enriched_users")] == [2]
+    assert [row["row_key"] for row in rows_of(lake, "quarantine")] == ["1"]
