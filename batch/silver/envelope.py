@@ -38,8 +38,18 @@ def read_envelopes(values: pl.Series, columns: Columns) -> pl.DataFrame:
         columns that nobody asked for, as a JSON object, or null.
     """
     lines = [_EMPTY if value is None else value for value in values]
+    if not _is_text(lines):
+        lines = [_plain(line) for line in lines]
     extra = _names_beyond(lines, columns)
     return _flatten(_read(lines, _fields(columns, extra)), columns, extra)
+
+
+def _is_text(lines: Sequence[bytes]) -> bool:
+    try:
+        pl.Series(lines, dtype=pl.Binary).cast(pl.String)
+    except pl.exceptions.PolarsError:
+        return False
+    return True
 
 
 def _read(lines: Sequence[bytes], fields: Mapping[str, PolarsType]) -> pl.DataFrame:
@@ -108,7 +118,7 @@ def _names_beyond(lines: Sequence[bytes], columns: Columns) -> tuple[str, ...]:
     if not lines:
         return ()
     ends = rf'"{columns.wanted[-1]}":[^,{{}}]*\}}(,"source"|\}}$)'
-    texts = pl.Series(lines, dtype=pl.Binary).cast(pl.String, strict=False)
+    texts = pl.Series(lines, dtype=pl.Binary).cast(pl.String)
     is_clear = texts.str.contains(ends) | texts.str.contains('"after":null', literal=True)
     sample = lines if not (is_clear | (texts == "{}")).all() else [lines[0], lines[-1]]
     try:

@@ -13,9 +13,10 @@ from batch.silver.transforms.clean import clean, cleaned_columns, raw
 from batch.silver.transforms.unchanged import fill_unchanged
 from batch.silver.transforms.validate import BROKEN, validate
 from batch.silver.typed import Calendar, read_types
-from lakehouse.contracts import Entity, Type
+from lakehouse.contracts import Entity, OnSchemaChange, Type
 from lakehouse.contracts.model import PLACEHOLDER
 from lakehouse.contracts.schemas import COORDINATE
+from lakehouse.errors import StopPipelineError
 
 History = Callable[[pl.Series], pl.DataFrame]
 """All records of these keys (as Kafka has them), up to the end of what is being judged."""
@@ -50,7 +51,21 @@ class Judge:
         }
         cleaned = clean(nw.from_native(typed.lazy()), self.entity, spelled)
         judged = validate(cleaned, self.entity, clock_skew=self.clock_skew)
-        return pl.DataFrame(judged.collect().to_native())
+        found = pl.DataFrame(judged.collect().to_native())
+        self._stop_if_removed(found)
+        return found
+
+    def _stop_if_removed(self, judged: pl.DataFrame) -> None:
+        if self.entity.on_removed is not OnSchemaChange.STOP:
+            return
+        lacking = judged[BROKEN].drop_nulls().str.extract(r"(?:^|,)(\w+)_missing").drop_nulls()
+        if len(lacking):
+            message = (
+                f"{self.entity.table} lacks {lacking[0]} in {len(lacking):,} changes. Was the "
+                f"column removed? Correct the contract of {self.entity.table} in "
+                "lakehouse/contracts/, then run it again."
+            )
+            raise StopPipelineError(message)
 
     def _texts(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
         texts = self._read(records)

@@ -1,0 +1,258 @@
+"""How single changes are read, cleaned and judged."""
+
+import json
+from decimal import Decimal
+
+import narwhals as nw
+import orjson
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.silver import spelling
+from batch.silver.envelope import Columns, read_envelopes
+from batch.silver.transforms.latest import latest, versions
+from batch.silver.transforms.unchanged import fill_unchanged
+from batch.silver.transforms.validate import BROKEN
+from batch.silver.typed import _scaled
+from lakehouse.contracts import ENTITIES, OnSchemaChange
+from lakehouse.errors import StopPipelineError
+from tests.unit.bronze_maker import RULES, customers, new_lake, order_lines
+
+COLUMNS = Columns(key="id", wanted=("id", "name", "version"))
+
+
+def envelope(**after):
+    return orjson.dumps({"op": "c", "before": None, "after": after, "source": {"lsn": 1}})
+
+
+def judged(source, entity=None):
+    entity = entity or source.entity
+    return RULES.judge(entity).judge(source.records(), lambda _: source.records())
+
+
+def broken(source, entity=None):
+    return judged(source, entity).sort("_partition", "_offset")[BROKEN].to_list()
+
+
+@given(st.decimals(-(10**15), 10**15, places=2))
+def test_amounts_are_read_to_the_cent(amount):
+    read = pl.select(_scaled(pl.lit(f"{amount:f}"), 2)).item()
+    assert read == int(amount * 100)
+
+
+@given(st.decimals(0, 10**9, places=8))
+def test_rates_are_read_to_their_last_digit(rate):
+    assert pl.select(_scaled(pl.lit(f"{rate:f}"), 8)).item() == int(rate * 10**8)
+
+
+@pytest.mark.parametrize("text", ["1.999", "NaN", "1e3", "", "--1", "1,5", "9" * 20])
+def test_what_is_no_amount_is_not_guessed_at(text):
+    assert pl.select(_scaled(pl.lit(text), 2)).item() is None
+
+
+def test_trailing_zeros_are_no_digits():
+    assert pl.select(_scaled(pl.lit("19.990000"), 2)).item() == 1999
+    assert int(Decimal("19.99") * 100) == 1999
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"not json", b"[1]", b'"text"', b"3", b'{"op":"c"}\n{"op":"c"}', b'{"op":"c","after":7}',
+     b'{"op":"x","after":{"id":1}}', b'{"op":1}', b"{}", b""],
+)  # fmt: skip
+def test_record_that_is_no_change_is_told_apart_and_spoils_no_other(value):
+    good = envelope(id=1, name="a", version=1)
+    read = read_envelopes(pl.Series([good, value, good]), COLUMNS)
+    assert read["operation"].to_list() == ["c", None, "c"]
+    assert read["name"].to_list()[::2] == ["a", "a"]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.one_of(st.binary(max_size=30), st.just(None),
+       st.builds(lambda n: envelope(id=n, name="x", version=1), st.integers(0, 9)))))  # fmt: skip
+def test_every_record_becomes_one_row_whatever_it_holds(values):
+    read = read_envelopes(pl.Series(values, dtype=pl.Binary), COLUMNS)
+    assert read.height == len(values)
+    for value, operation in zip(values, read["operation"], strict=True):
+        assert operation == ("c" if value and value.startswith(b'{"op":"c","before"') else None)
+
+
+def test_json_on_several_lines_is_read_like_any_other():
+    pretty = json.dumps(orjson.loads(envelope(id=1, name="a", version=1)), indent=2).encode()
+    assert read_envelopes(pl.Series([pretty]), COLUMNS)["name"].to_list() == ["a"]
+
+
+def test_column_that_the_contract_does_not_know_is_carried_on():
+    values = [envelope(id=1, name="a", version=1),
+              envelope(id=2, name="b", version=1, colour="red", size=[1, 2])]  # fmt: skip
+    extra = read_envelopes(pl.Series(values), COLUMNS)["_extra"].to_list()
+    assert extra[0] is None
+    assert orjson.loads(extra[1])["colour"] == "red"
+    assert "1" in orjson.loads(extra[1])["size"]
+
+
+def test_quarantined_rules_are_named_in_the_contract_s_order(tmp_path):
+    source = customers(new_lake(tmp_path))
+    source.change(1, "c", email="x@@y", birth_date=99_000, country="Atlantis")
+    assert broken(source) == ["email_invalid,birth_date_in_future,country_unknown"]
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"quantity": -2}, "quantity_out_of_range"),
+        ({"quantity": 99_999, "line_total_amount": "998990.01"}, "quantity_out_of_range"),
+        ({"quantity": None}, "quantity_missing"),
+        ({"quantity": "many"}, "quantity_unreadable"),
+        ({"line_total_amount": "19.97"}, "line_total_adds_up"),
+        ({"unit_price_amount": "9.999"}, "unit_price_cents_unreadable"),
+        ({"warehouse_code": "  "}, "warehouse_code_missing"),
+        ({"updated_at": "2031-01-01T00:00:00.000000Z"}, "updated_at_in_future"),
+        ({"updated_at": "yesterday"}, "updated_at_unreadable"),
+    ],
+)
+def test_each_fault_of_a_line_is_named(tmp_path, values, rule):
+    source = order_lines(new_lake(tmp_path), partitions=1)
+    source.change(1, "c").change(2, "c", **values)
+    first, second = broken(source)
+    assert first is None
+    assert second.split(",")[0] == rule
+
+
+def test_clock_of_a_source_may_be_a_little_ahead(tmp_path):
+    source = order_lines(new_lake(tmp_path), partitions=1)
+    source.change(1, "c", updated_at="2026-03-01T12:05:00.000000Z")
+    source.change(2, "c", updated_at="2026-03-01T13:00:00.000000Z")
+    assert broken(source) == [None, "updated_at_in_future"]
+
+
+def test_delete_needs_nothing_but_its_key(tmp_path):
+    source = customers(new_lake(tmp_path)).change(1, "c", email="x").change(1, "d")
+    assert broken(source) == ["email_invalid", None]
+
+
+def test_phone_that_is_no_number_is_left_out_and_the_row_stays(tmp_path):
+    source = customers(new_lake(tmp_path)).change(1, "c", phone="call me")
+    frame = judged(source)
+    assert frame[BROKEN].to_list() == [None]
+    assert frame["phone"].to_list() == [None]
+
+
+@pytest.mark.parametrize(
+    ("policy", "rule"),
+    [(OnSchemaChange.IGNORE, "city_missing"), (OnSchemaChange.EVOLVE, None)],
+)
+def test_removed_column_is_quarantined_or_taken_as_absent(tmp_path, policy, rule):
+    entity = changed("customers", on_removed=policy)
+    source = customers(new_lake(tmp_path)).change(1, "c", city=...)
+    assert broken(source, entity) == [rule]
+
+
+def test_removed_column_stops_the_run_if_the_contract_says_so(tmp_path):
+    source = customers(new_lake(tmp_path)).change(1, "c", city=...)
+    with pytest.raises(StopPipelineError, match=r"customers.*city.*contract"):
+        judged(source, changed("customers", on_removed=OnSchemaChange.STOP))
+
+
+def test_retyped_column_evolves_is_quarantined_or_stops_the_run(tmp_path):
+    source = order_lines(new_lake(tmp_path)).change(1, "c", line_number="first")
+    assert broken(source) == ["line_number_unreadable"]
+    entity = changed("order_lines", on_retyped=OnSchemaChange.EVOLVE,
+                     on_removed=OnSchemaChange.EVOLVE)  # fmt: skip
+    frame = judged(source, entity)
+    assert frame[BROKEN].to_list() == [None]
+    assert orjson.loads(frame["_extra"][0])["line_number"] == "first"
+    with pytest.raises(StopPipelineError, match=r"order_lines.line_number holds 'first'"):
+        judged(source, changed("order_lines", on_retyped=OnSchemaChange.STOP))
+
+
+def changed(table, **policies):
+    from dataclasses import replace
+
+    return replace(ENTITIES[table], **policies)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("fr", "FR"), ("FRA", "FR"), ("France ", "FR"), ("FX", "FR"), ("Frankreich", "FR"),
+     ("DDR", "DE"), ("SUI", "CH"), ("UK", "GB"), ("Côte d'Ivoire", "CI"), ("Holland", "NL"),
+     ("Suède", "SE"), ("日本", "JP"), ("Utopia", None), ("", None), ("ZZ", None)],
+)  # fmt: skip
+def test_country_is_understood_as_code_old_code_or_name(typed, meant):
+    assert spelling.country(typed) == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("DUPONT", "Dupont"), ("o'connor", "O'Connor"), ("fRANKFURT AM mAIN", "Frankfurt am Main"),
+     ("McDonald", "McDonald"), (" van  der Berg ", "van der Berg"), ("A.", "A."),
+     ("Zoë\u0308".replace("ë\u0308", "e\u0308"), "Zoë"), ("\u200bAnna", "Anna"), ("東京", "東京"),
+     ("", None)],
+)  # fmt: skip
+def test_names_get_capitals_only_where_they_have_none_of_their_own(typed, meant):
+    assert spelling.name(typed) == meant
+
+
+@pytest.mark.parametrize(
+    ("number", "country", "meant"),
+    [("06 12 34 56 78", "FR", "+33612345678"), ("0033612345678", "US", "+33612345678"),
+     ("(+49) 151 12345678", None, "+4915112345678"), ("02079460958", "UK", "+442079460958"),
+     ("333 1234567", "IT", "+393331234567"), ("12", "FR", None), ("0612345678", None, None),
+     ("none", "FR", None)],
+)  # fmt: skip
+def test_phone_is_read_as_one_of_the_row_s_country(number, country, meant):
+    assert spelling.phone(number, country) == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [(" Ada@Example.COM ", "ada@example.com"), ("a@@b.com", None), ("a@localhost", None),
+     ("a b@example.com", None), ("@example.com", None), ("a@", None)],
+)  # fmt: skip
+def test_email_is_taken_only_with_a_public_domain(typed, meant):
+    assert spelling.email(typed) == meant
+
+
+def test_twins_share_a_key_and_strangers_do_not():
+    ada = spelling.person_key("Ada@example.com", "1815-12-10")
+    assert ada == spelling.person_key(" ADA@EXAMPLE.COM", "1815-12-10")
+    assert ada != spelling.person_key("ada@example.com", "1815-12-11")
+    assert "ada" not in ada
+
+
+def test_region_is_known_by_its_name_within_its_country():
+    assert spelling.region_code("France", "Île-de-France") == "FR-IDF"
+    assert spelling.region_code("DE", "Bayern") == "DE-BY"
+    assert spelling.region_code("FR", "Bayern") is None
+
+
+def test_later_epoch_is_newer_whatever_its_offset():
+    frame = nw.from_native(pl.LazyFrame({
+        "k": [1, 1, 1], "_epoch": [0, 1, 0], "_offset": [90, 2, 91],
+        "v": ["a", "b", "c"]}))  # fmt: skip
+    assert latest(frame, "k").collect().to_native()["v"].to_list() == ["b"]
+
+
+def test_value_that_was_not_told_is_the_key_s_last_one_null_included():
+    untold = "__debezium_unavailable_value"
+    frame = nw.from_native(pl.LazyFrame({
+        "k": ["1", "1", "1", "2", "2"], "_epoch": [0] * 5, "_offset": [0, 1, 2, 0, 1],
+        "t": ["long", untold, untold, None, untold]}))  # fmt: skip
+    filled = fill_unchanged(frame, "k", ["t"]).collect().to_native().sort("k", "_offset")
+    assert filled["t"].to_list() == ["long", "long", "long", None, None]
+
+
+def test_version_never_begins_before_the_one_it_follows():
+    entity = ENTITIES["customers"]
+    frame = pl.LazyFrame({
+        "customer_id": [1, 1, 1], "_epoch": [0, 0, 0], "_offset": [0, 1, 2],
+        "updated_at": [100, 300, 200],
+        "_deleted_at": pl.Series([None] * 3, dtype=pl.Int64)})  # fmt: skip
+    names = [*frame.collect_schema().names(), "valid_from_at", "valid_to_at"]
+    known = frame.head(0).with_columns(valid_from_at="updated_at", valid_to_at="updated_at")
+    found = versions(nw.from_native(frame), nw.from_native(known), entity, names)
+    rows = found.collect().to_native().sort("_offset")
+    assert rows["valid_from_at"].to_list() == [100, 300, 300]
+    assert rows["valid_to_at"].to_list() == [300, 300, None]
