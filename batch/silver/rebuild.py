@@ -1,7 +1,7 @@
 """Makes the silver tables of an entity anew from all of bronze: one commit per table."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -56,7 +56,7 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
     tables = SilverTables(lake, entity, rules.retention_hours)
     with tempfile.TemporaryDirectory(prefix="rebuild-") as folder:
         parts = _Parts(Path(folder), tables, rules.judge(entity))
-        for number, spans in enumerate(_groups(bronze)):
+        for number, spans in enumerate(groups(bronze.ends)):
             for piece in bronze.chunks(spans, rows=rules.chunk_rows):
                 on_progress(f"{entity.silver}: {report.read:,} changes")
                 report = parts.add(number, bronze, piece, report)
@@ -67,10 +67,10 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
     return replace(report, seconds=monotonic() - started)
 
 
-def _groups(bronze: BronzeSource) -> list[dict[Place, Span]]:
+def groups(ends: Mapping[Place, int]) -> list[dict[Place, Span]]:
     """Spans that share no key: by partition, as long as their number never changed."""
-    spans = {p: Span(start=0, stop=end) for p, end in bronze.ends.items() if end > 0}
-    counts = {sum(q.epoch == p.epoch for q in bronze.ends) for p in bronze.ends}
+    spans = {p: Span(start=0, stop=end) for p, end in ends.items() if end > 0}
+    counts = {sum(q.epoch == p.epoch for q in ends) for p in ends}
     if len(counts) > 1:
         return [spans]
     numbers = sorted({place.partition for place in spans})

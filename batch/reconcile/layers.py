@@ -1,0 +1,103 @@
+"""What comparing a layer with the one below has found, and how two frames are compared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+import polars as pl
+
+from batch.reconcile.findings import Fault
+from batch.reconcile.history import Examples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFindings:
+    """Counts of one table, that add up over its parts.
+
+    `expected_rows` follow from the layer below, `rows` are there. `changes` were read from below;
+    of these `quarantined` are put aside, and `unaccounted` are neither used nor put aside, or both.
+    """
+
+    expected_rows: int = 0
+    rows: int = 0
+    changes: int = 0
+    quarantined: int = 0
+    missing: Fault = field(default_factory=Fault)
+    extra: Fault = field(default_factory=Fault)
+    different: Fault = field(default_factory=Fault)
+    unaccounted: Fault = field(default_factory=Fault)
+
+    def __add__(self, other: "LayerFindings") -> "LayerFindings":
+        """Both together."""
+        names = [f.name for f in fields(self)]
+        return LayerFindings(**{n: getattr(self, n) + getattr(other, n) for n in names})
+
+    @property
+    def faults(self) -> dict[str, Fault]:
+        """By name."""
+        names = ("missing", "extra", "different", "unaccounted")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing is wrong."""
+        return not any(fault.count for fault in self.faults.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerReport:
+    """One table of a layer, compared with what the layer below says that it should be."""
+
+    layer: str
+    table: str
+    findings: LayerFindings
+    seconds: float
+
+    def to_json(self) -> dict[str, object]:
+        """Counts by name, and keys of what is wrong."""
+        found = self.findings
+        return {
+            "layer": self.layer,
+            "table": self.table,
+            "rows": found.rows,
+            "expected_rows": found.expected_rows,
+            "changes": found.changes,
+            "quarantined": found.quarantined,
+            **{name: fault.count for name, fault in found.faults.items()},
+            "examples": {name: f.examples for name, f in found.faults.items() if f.count},
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def compare_frames(
+    expected: pl.DataFrame, found: pl.DataFrame, key: Sequence[str], examples: Examples
+) -> LayerFindings:
+    """Compare two frames of the same columns, row by row, value by value.
+
+    Args:
+        expected: what should be.
+        found: what is.
+        key: the columns that identify a row.
+        examples: how many keys to name.
+    """
+    label = pl.concat_str([pl.col(name).cast(pl.String) for name in key], separator="/")
+    keyed = expected.with_columns(key=label), found.with_columns(key=label)
+    values = [name for name in expected.columns if name not in key]
+    both = keyed[0].join(keyed[1], on=list(key), how="inner", suffix=":found", nulls_equal=True)
+    unequal = [
+        pl.when(pl.col(name).ne_missing(pl.col(f"{name}:found"))).then(pl.lit(name))
+        for name in values
+    ]
+    named = both.with_columns(_names=pl.concat_str(unequal or [pl.lit("")], separator=", ",
+                                                   ignore_nulls=True))  # fmt: skip
+    differing = named.filter(pl.col("_names") != "").select(
+        key=pl.concat_str("key", pl.lit(" ("), "_names", pl.lit(")"))
+    )
+    repeated = keyed[1].filter(pl.struct(key).is_duplicated())
+    surplus = keyed[1].join(keyed[0], on=list(key), how="anti", nulls_equal=True)
+    return LayerFindings(
+        expected_rows=expected.height,
+        rows=found.height,
+        missing=examples.fault(keyed[0].join(keyed[1], on=list(key), how="anti", nulls_equal=True)),
+        extra=examples.fault(pl.concat([surplus, repeated])),
+        different=examples.fault(differing),
+    )
