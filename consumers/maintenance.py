@@ -1,60 +1,17 @@
-"""Keeps bronze cheap to open: compaction, checkpoints, old log entries and files away.
+"""Has bronze kept cheap to open while it is written: every so many commits, in the background.
 
-Runs beside the writers, on handles of its own. A compaction changes no data (`dataChange` false)
-and touches only files that are there already, so it does not conflict with appends; what it
-loses against, it tries again another time.
+On handles of its own, beside the writers. What a round loses against, the next one does.
 """
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import structlog
-from deltalake import DeltaTable, WriterProperties
 
-from lakehouse.delta import NO_HOOKS
 from lakehouse.lake import table_uri
+from lakehouse.upkeep import Done, maintain
 
-_TARGET_BYTES = 64 * 1024 * 1024
-_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What one round did to a table."""
-
-    files_removed: int
-    files_added: int
-    files_vacuumed: int
-
-
-def maintain(uri: str, options: Mapping[str, str], *, retention_hours: int) -> Done:
-    """Compact small files, write a checkpoint, drop log entries and files past retention.
-
-    Readers of a version younger than the retention keep their files.
-    """
-    table = DeltaTable(uri, storage_options=dict(options))
-    metrics = table.optimize.compact(
-        target_size=_TARGET_BYTES,
-        max_concurrent_tasks=1,
-        writer_properties=_WRITER,
-        post_commithook_properties=NO_HOOKS,
-    )
-    table.update_incremental()
-    table.create_checkpoint()
-    table.cleanup_metadata()
-    vacuumed = table.vacuum(
-        retention_hours=retention_hours,
-        dry_run=False,
-        enforce_retention_duration=False,
-        post_commithook_properties=NO_HOOKS,
-    )
-    return Done(
-        files_removed=metrics["numFilesRemoved"],
-        files_added=metrics["numFilesAdded"],
-        files_vacuumed=len(vacuumed),
-    )
 
 
 class Maintenance:

@@ -1,0 +1,165 @@
+"""Keeps Delta tables cheap to open: compaction, checkpoints, old log entries and files away.
+
+Runs beside writers and readers. A compaction changes no data (`dataChange` false), so it makes no
+rows in a change feed; what it loses against, it leaves for another time.
+
+Two compactions of the same files must not meet: delta-rs sees no conflict between them, both
+commit, and every row is there twice. So whoever compacts holds the table's lease, an app
+transaction: it lasts until its version, in microseconds since 1970; 0 is nobody's. Claims conflict,
+so one of them gets it. The lease of somebody who died runs out. Whoever takes it over first sets a
+table property, which conflicts with every commit begun before: should the dead one come back, its
+compaction is refused.
+
+An overwrite without predicate does not see a compaction either: let it not retry
+(`max_commit_retries=0`), and begin again on a new handle.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from lakehouse.delta import NO_HOOKS, with_watermarks
+from lakehouse.errors import RetryLaterError
+
+LEASE_APP_ID = "maintenance/lease"
+FENCE_PROPERTY = "shop.maintenance_fence"
+TARGET_BYTES = 64 * 1024 * 1024
+_LEASE_SECONDS = 600
+_NOBODY = 0
+_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+
+Clock = Callable[[], float]
+"""Seconds since 1970. The lease is safe with clocks that differ, only less patient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What one round did to a table."""
+
+    files_removed: int = 0
+    files_added: int = 0
+    files_vacuumed: int = 0
+
+
+class CompactionHeldError(RetryLaterError):
+    """Somebody else compacts the table, or is to be taken for alive."""
+
+
+class CompactionLostError(RetryLaterError):
+    """A writer changed what was being compacted, and stays as it is."""
+
+
+def maintain(uri: str, options: Mapping[str, str], *, retention_hours: int) -> Done:
+    """Compact small files, drop files and log entries past retention, write a checkpoint.
+
+    Readers of a version younger than the retention keep their files.
+    """
+    table = DeltaTable(uri, storage_options=dict(options))
+    done = Done()
+    with contextlib.suppress(CompactionHeldError, CompactionLostError):
+        done = compact(table)
+    table.update_incremental()
+    vacuumed = table.vacuum(
+        retention_hours=retention_hours,
+        dry_run=False,
+        enforce_retention_duration=False,
+        post_commithook_properties=NO_HOOKS,
+    )
+    table.create_checkpoint()
+    table.cleanup_metadata()
+    return Done(
+        files_removed=done.files_removed,
+        files_added=done.files_added,
+        files_vacuumed=len(vacuumed),
+    )
+
+
+def compact(table: DeltaTable, *, clock: Clock = time.time) -> Done:
+    """Join small files of a partition, and leave `table` at the newest version.
+
+    Raises:
+        CompactionHeldError: another compaction is under way.
+        CompactionLostError: writers came in between.
+    """
+    if not _has_small_files(table):
+        return Done()
+    with _lease(table, clock):
+        try:
+            metrics = table.optimize.compact(
+                target_size=TARGET_BYTES,
+                max_concurrent_tasks=1,
+                # A commit for each partition: who is in the way of one does not cost the others.
+                min_commit_interval=0,
+                writer_properties=_WRITER,
+                post_commithook_properties=NO_HOOKS,
+            )
+        except CommitFailedError as error:
+            message = f"{table.table_uri}: writers came before the compaction: {error}"
+            raise CompactionLostError(message) from error
+    return Done(files_removed=metrics["numFilesRemoved"], files_added=metrics["numFilesAdded"])
+
+
+def _has_small_files(table: DeltaTable) -> bool:
+    files = pl.DataFrame(pa.table(table.get_add_actions(flatten=True)))
+    if files.is_empty():
+        return False
+    partition = [name for name in files.columns if name.startswith("partition.")]
+    smallest = pl.col("size_bytes").bottom_k(2)
+    pairs = files.group_by(partition or pl.lit(0)).agg(pl.len(), smallest.sum())
+    return not pairs.filter((pl.col("len") > 1) & (pl.col("size_bytes") <= TARGET_BYTES)).is_empty()
+
+
+@contextlib.contextmanager
+def _lease(table: DeltaTable, clock: Clock) -> Iterator[None]:
+    until = _claim(table, clock)
+    try:
+        yield
+    finally:
+        # If it cannot be given back, it runs out.
+        with contextlib.suppress(DeltaError, OSError):
+            table.update_incremental()
+            if table.transaction_version(LEASE_APP_ID) == until:
+                _write_lease(table, _NOBODY)
+
+
+def _claim(table: DeltaTable, clock: Clock) -> int:
+    now = int(clock() * 1_000_000)
+    until = now + _LEASE_SECONDS * 1_000_000
+    held = table.transaction_version(LEASE_APP_ID) or _NOBODY
+    if held > now:
+        message = f"{table.table_uri}: somebody else compacts it"
+        raise CompactionHeldError(message)
+    try:
+        if held != _NOBODY:
+            _fence(table, now, held)
+        _write_lease(table, until)
+    except CommitFailedError as error:
+        message = f"{table.table_uri}: somebody else begins to compact it"
+        raise CompactionHeldError(message) from error
+    return until
+
+
+def _fence(table: DeltaTable, now: int, held: int) -> None:
+    """Make every commit fail that was begun before now."""
+    table.alter.set_table_properties({FENCE_PROPERTY: str(now)}, raise_if_not_exists=False)
+    table.update_incremental()
+    if table.transaction_version(LEASE_APP_ID) != held:
+        message = f"{table.table_uri}: somebody else has just begun to compact it"
+        raise CompactionHeldError(message)
+
+
+def _write_lease(table: DeltaTable, until: int) -> None:
+    nothing = pa.schema(table.schema().to_arrow()).empty_table()
+    write_deltalake(
+        table,
+        nothing,
+        mode="append",
+        commit_properties=with_watermarks({LEASE_APP_ID: until}),
+        post_commithook_properties=NO_HOOKS,
+    )
