@@ -191,6 +191,7 @@ class ConsolidationSettings(Settings):
     retention_hours: int = Field(
         168, ge=1, description="How long old versions and change feeds of silver and gold stay."
     )
+    lock_seconds: float = Field(600, ge=0, description="Longest wait for another consolidation.")
 
 
 class ReconcileSettings(Settings):

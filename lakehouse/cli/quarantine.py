@@ -1,0 +1,97 @@
+"""`quarantine`: what the rules put aside, and judging it again."""
+
+from typing import Annotated
+
+import orjson
+import typer
+
+from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+
+app = typer.Typer()
+quarantine = typer.Typer(no_args_is_help=True, help="Changes that no rule could mend.")
+app.add_typer(quarantine, name="quarantine", rich_help_panel="Run")
+
+EntityOption = Annotated[
+    list[str] | None, typer.Option("--entity", help="Only of these tables of the shop.")
+]
+RuleOption = Annotated[str | None, typer.Option(help="Only those that broke this rule.")]
+KeyOption = Annotated[str | None, typer.Option(help="Only of this row.")]
+
+
+@quarantine.command("list")
+def list_(
+    entity: EntityOption = None, rule: RuleOption = None, output: FormatOption = Format.TABLE
+) -> None:
+    """Count what is in quarantine, by table and rule.
+
+    Example: ./pipeline quarantine list --entity customers
+    """
+    from batch.quarantine import Selection, summary
+    from lakehouse.cli.lake import reading_lake
+
+    rows = summary(reading_lake(), Selection(entities=tuple(entity or ()), rule=rule))
+    if output is Format.JSON:
+        print_json(rows)
+    elif rows:
+        print_rows(rows)
+    else:
+        console.print("Nothing is in quarantine.")
+
+
+@quarantine.command()
+def show(
+    entity: EntityOption = None,
+    rule: RuleOption = None,
+    key: KeyOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Newest changes to show.")] = 10,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show changes in quarantine: where they stand, what they broke, the row as it came.
+
+    Example: ./pipeline quarantine show --rule email_invalid --limit 3
+    """
+    from batch.quarantine import Selection, details
+    from lakehouse.cli.lake import reading_lake
+
+    chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
+    rows = details(reading_lake(), chosen, limit=limit)
+    if output is Format.JSON:
+        print_json(rows)
+        return
+    for row in rows:
+        place = f"epoch {row['epoch']}, partition {row['partition']}, offset {row['offset']}"
+        console.print(f"[bold]{row['entity']} {row['key']}[/]  {row['rules']}  [dim]{place}[/]")
+        console.print(orjson.dumps(row["row"]).decode(), markup=False)
+    if not rows:
+        console.print("Nothing like that is in quarantine.")
+
+
+@quarantine.command()
+def redrive(
+    entity: EntityOption = None,
+    rule: RuleOption = None,
+    key: KeyOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Judge quarantined rows again, from all their changes, after a contract was mended.
+
+    Gold and the warehouse follow with the next ./pipeline consolidate.
+
+    Example: ./pipeline quarantine redrive --rule country_unknown
+    """
+    from batch.quarantine import Selection, redrive
+    from lakehouse.cli.lake import consolidating, silver_rules, writing_lake
+
+    chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
+    with consolidating("redrive"), err_console.status("reading quarantine") as status:
+        done = redrive(writing_lake(), silver_rules(), chosen, on_progress=status.update)
+    rows = [
+        {"entity": one.entity, "keys": one.keys, "mended": one.mended, "left": one.left}
+        for one in done
+    ]
+    if output is Format.JSON:
+        print_json(rows)
+    elif rows:
+        print_rows(rows)
+    else:
+        console.print("Nothing like that is in quarantine.")
