@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from batch.warehouse.migrate import migrate
 from connectors.registration import apply
 from connectors.source import prepare
-from lakehouse.postgres import oltp_dsn
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from producers.schema import apply_schema
 from stack.layout import StackConfig
@@ -44,6 +45,11 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
             service="warehouse",
             name="database",
             do=lambda: prepare_warehouse(config.warehouse, secrets),
+        ),
+        Step(
+            service="warehouse",
+            name="schema",
+            do=lambda: migrate(warehouse_dsn(config.warehouse, secrets, role="batch")),
         ),
         Step(service="minio", name="buckets", do=lambda: prepare_buckets(config.minio, secrets)),
         Step(service="connect", name="connector", do=connector),

@@ -20,7 +20,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("lint", ("ruff", "check", ".")),
     ("types", ("mypy",)),
     ("layers", ("lint-imports", "--no-cache")),
-    ("SQL", ("sqlfluff", "lint", "--nocolor", "producers", "connectors", "batch")),
+    ("SQL", ("sqlfluff", "lint", "--nocolor", "producers", "connectors", "batch", "warehouse_sql")),
     ("dependencies", ("deptry", ".")),
     ("spelling", ("typos",)),
     ("unit tests", ("pytest", "tests/unit", "-q", "-n", "2")),

@@ -25,6 +25,8 @@ _OLTP_ROLES = (
     _Role(name="monitor", member_of="pg_monitor"),
     _Role(name="reconcile"),
 )
+_WAREHOUSE_OWNER = "batch"
+_WAREHOUSE_ROLES = (_Role(name=_WAREHOUSE_OWNER), _Role(name="reader"))
 
 
 def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
@@ -40,10 +42,18 @@ def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
 
 
 def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
-    """Make the warehouse's database; the second time changes nothing."""
+    """Make the warehouse's roles and its database; the second time changes nothing."""
     warehouse = warehouse_dsn(settings, secrets, role="admin")
     with psycopg.connect(warehouse, dbname="postgres", autocommit=True) as connection:
+        for role in _WAREHOUSE_ROLES:
+            _role(connection, role, password=secrets[f"warehouse_{role.name}"])
         _database(connection, settings.database, owner="admin")
+    with psycopg.connect(warehouse) as connection:
+        _let_in(connection, settings.database, [role.name for role in _WAREHOUSE_ROLES])
+        # It owns what it makes there, and loads through temporary tables.
+        grant = sql.SQL("grant create, temporary on database {} to {}")
+        name = sql.Identifier(settings.database)
+        connection.execute(grant.format(name, sql.Identifier(_WAREHOUSE_OWNER)))
 
 
 def _role(connection: psycopg.Connection, role: _Role, *, password: str | None) -> None:

@@ -1,0 +1,116 @@
+"""Data-quality checks: SQL that returns offending rows, run before a load commits.
+
+A check is a file of `warehouse_sql/checks/`. Its first line is
+`-- check: <name> | severity: fail|warn`; it may read the mart, the entities, the temporary tables
+of the load (touched_…, changed_…) and the temporary table run_input (name, value).
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+from psycopg.rows import dict_row
+
+from batch.warehouse.scripts import scripts
+from lakehouse.errors import StopPipelineError
+
+EXAMPLES = 5
+_HEADER = re.compile(r"\A-- check: (?P<name>[a-z0-9_]+) \| severity: (?P<severity>fail|warn)\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check. `query` is a select without a semicolon."""
+
+    name: str
+    severity: Literal["fail", "warn"]
+    query: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What a check returned. `examples` are the first of the offending rows."""
+
+    name: str
+    severity: Literal["fail", "warn"]
+    offending_rows: int
+    examples: tuple[dict[str, Any], ...]
+
+    @property
+    def stops(self) -> bool:
+        """Whether the load may not be published."""
+        return self.severity == "fail" and self.offending_rows > 0
+
+
+class FailedCheckError(StopPipelineError):
+    """A load does not pass. `results` are those of all checks."""
+
+    def __init__(self, results: Sequence[CheckResult]) -> None:
+        self.results = tuple(results)
+        failed = [result for result in results if result.stops]
+        told = "; ".join(
+            f"{one.name} ({one.offending_rows} rows, e.g. {json.dumps(one.examples)})"
+            for one in failed
+        )
+        super().__init__(
+            f"The warehouse was not published, it stays as it was. Failed: {told}. Each check says "
+            "in warehouse_sql/checks/ what it means; results are in etl.check_result."
+        )
+
+
+def all_checks() -> list[Check]:
+    """The checks, by name of file.
+
+    Raises:
+        StopPipelineError: a file has no header.
+    """
+    return [parse(name, text.decode()) for name, text in scripts("checks/*.sql")]
+
+
+def parse(file: str, text: str) -> Check:
+    """A check from its file.
+
+    Raises:
+        StopPipelineError: it has no header.
+    """
+    header = _HEADER.match(text)
+    if header is None:
+        message = f"warehouse_sql/{file} must begin `-- check: <name> | severity: fail|warn`."
+        raise StopPipelineError(message)
+    severity: Literal["fail", "warn"] = "fail" if header["severity"] == "fail" else "warn"
+    return Check(name=header["name"], severity=severity, query=text.rstrip().rstrip(";"))
+
+
+def run_checks(
+    connection: psycopg.Connection, checks: Sequence[Check], inputs: dict[str, float | None]
+) -> tuple[CheckResult, ...]:
+    """Run all checks in the load's transaction.
+
+    Raises:
+        FailedCheckError: one with severity fail returns rows.
+    """
+    connection.execute(
+        "create temporary table run_input (name text primary key, value double precision) "
+        "on commit drop"
+    )
+    for name, value in inputs.items():
+        connection.execute("insert into run_input (name, value) values (%s, %s)", [name, value])
+    results = tuple(_run(connection, check) for check in checks)
+    if any(result.stops for result in results):
+        raise FailedCheckError(results)
+    return results
+
+
+def _run(connection: psycopg.Connection, check: Check) -> CheckResult:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(check.query.encode())
+        examples = cursor.fetchmany(EXAMPLES)
+        return CheckResult(
+            name=check.name,
+            severity=check.severity,
+            offending_rows=cursor.rowcount,
+            examples=tuple(json.loads(json.dumps(row, default=str)) for row in examples),
+        )

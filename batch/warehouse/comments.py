@@ -1,0 +1,120 @@
+"""Comments on the warehouse's tables and columns, from the contracts and the metric dictionary.
+
+What neither of these says, or says otherwise, is in a `comments.sql` beside the table's other SQL.
+"""
+
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import sql
+
+from batch.warehouse.entities import TABLES, EntityTable
+from batch.warehouse.scripts import scripts
+from lakehouse.contracts import ENTITIES, Column, Derived
+from lakehouse.contracts.metrics import BY_NAME
+
+_COORDINATE = {
+    "_topic_id": "Kafka topic of the change that wrote the row, by id.",
+    "_epoch": "Epoch of that topic: how often it was started anew.",
+    "_partition": "Partition of that topic.",
+    "_offset": "Offset in that partition.",
+    "valid_from_at": "From when the version holds, inclusive.",
+    "valid_to_at": "Until when it holds, exclusive; empty while it lasts.",
+}
+_SOURCES = {
+    "dim_customers": ("customers",),
+    "dim_products": ("products",),
+    "dim_suppliers": ("suppliers",),
+    "fact_payments": ("payments", "orders"),
+    "fact_stocks": ("stock_movements",),
+    "fact_transactions": ("orders", "order_lines"),
+    "fact_user_interactions": ("interactions",),
+}
+"""Contracts whose words hold for a mart's columns of the same name, the first first."""
+_SUMS = {
+    "period": "Length of the period: day, week (from Monday) or month.",
+    "period_start_date": "First day of the period.",
+    "month_start_date": "First day of the month.",
+    "sessions": "Visits.",
+    "view_sessions": "Visits in which a product was looked at.",
+    "cart_sessions": "Visits in which something was put into the cart.",
+    "checkout_sessions": "Visits that came to the checkout.",
+    "purchase_sessions": "Visits that bought.",
+    "interactions": "Things that visitors did.",
+    "views": "Times that the product was looked at.",
+    "carts": "Times that it was put into a cart.",
+}
+_MART_COLUMNS = """
+select
+    c.relname,
+    a.attname
+from pg_class as c
+inner join pg_attribute as a on c.oid = a.attrelid
+where
+    c.relnamespace = 'mart'::regnamespace
+    and c.relkind in ('r', 'p', 'm', 'v')
+    and not c.relispartition
+    and a.attnum > 0
+    and not a.attisdropped
+order by c.relname, a.attnum"""
+
+
+def comments(connection: psycopg.Connection) -> bytes:
+    """Statements that comment all tables and columns there are. The same tables, the same text."""
+    marts = connection.execute(_MART_COLUMNS).fetchall()
+    statements = [
+        *(one for table in TABLES for one in _entity_comments(table)),
+        *(one for name, column in marts for one in _mart_comment(name, column)),
+    ]
+    generated = b"\n".join(statement.as_bytes(connection) for statement in statements)
+    return b"\n".join([generated, *(text for _, text in scripts("**/comments.sql"))])
+
+
+def describe(table: str, column: str) -> str | None:
+    """What a column of a mart means by the metric dictionary or a contract, if these say it."""
+    metric = BY_NAME.get(column)
+    if metric is not None:
+        return f"{metric.title}: {metric.formula}. In {metric.unit}."
+    for source in _SOURCES.get(table, ENTITIES):
+        for field in ENTITIES[source].fields:
+            if field.name == column:
+                return _words(field)
+    return (_SUMS | _COORDINATE).get(column)
+
+
+def entity_comment(table: EntityTable, column: str) -> str:
+    """Comment on a column of the schema `entity`."""
+    for field in table.entity.fields:
+        if field.name == column:
+            return _words(field)
+    return _COORDINATE[column]
+
+
+def table_comment(table: EntityTable) -> str:
+    """Comment on a table of the schema `entity`."""
+    versions = " and version of it" if table.is_history else ""
+    return f"{table.entity.grain.capitalize()}{versions}; from silver's {table.silver}."
+
+
+def _words(field: Column | Derived) -> str:
+    unit = field.unit if isinstance(field, Column) else None
+    return f"{field.meaning} In {unit}." if unit else field.meaning
+
+
+def _entity_comments(table: EntityTable) -> Iterator[sql.Composed]:
+    name = sql.Identifier("entity", table.name)
+    text = sql.Literal(table_comment(table))
+    yield sql.SQL("comment on table {} is {};").format(name, text)
+    for column in table.columns:
+        yield _column("entity", table.name, column, entity_comment(table, column))
+
+
+def _mart_comment(table: str, column: str) -> Iterator[sql.Composed]:
+    text = describe(table, column)
+    if text is not None:
+        yield _column("mart", table, column, text)
+
+
+def _column(schema: str, table: str, column: str, text: str) -> sql.Composed:
+    statement = sql.SQL("comment on column {} is {};")
+    return statement.format(sql.Identifier(schema, table, column), sql.Literal(text))

@@ -1,0 +1,74 @@
+"""The tables of the schema `entity`: which silver table each is made from, and with which columns.
+
+Grain of `entity.<table>`: one row per key that is there. Of `entity.<table>_history`: one row per
+valid version of a key, deletions left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lakehouse.contracts import ENTITIES, Column, Derivation, Derived, Entity, Type
+from lakehouse.contracts.schemas import COORDINATE, VALIDITY
+
+POSTGRES_TYPES: Mapping[Type, str] = {
+    Type.TEXT: "text",
+    Type.INTEGER: "bigint",
+    Type.CENTS: "bigint",
+    Type.RATE: "bigint",
+    Type.DEGREES: "double precision",
+    Type.BOOLEAN: "boolean",
+    Type.INSTANT: "timestamp with time zone",
+    Type.DATE: "date",
+}
+_ALWAYS = (Derivation.BUSINESS_DATE, Derivation.MONTH)
+"""Derivations that have a value whenever their inputs do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityTable:
+    """One table of the schema `entity`, filled from one silver table."""
+
+    name: str
+    silver: str
+    entity: Entity
+    key: tuple[str, ...]
+    is_history: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All its columns; silver's table has them under the same names."""
+        validity = tuple(VALIDITY.names) if self.is_history else ()
+        return (*self.entity.names, *COORDINATE, *validity)
+
+
+def _tables() -> tuple[EntityTable, ...]:
+    found = []
+    for entity in ENTITIES.values():
+        found.append(
+            EntityTable(
+                name=entity.table, silver=entity.silver, entity=entity, key=(entity.key,),
+                is_history=False,
+            )
+        )  # fmt: skip
+        if entity.history is not None:
+            key = (entity.key, "_epoch", "_offset")
+            found.append(
+                EntityTable(
+                    name=f"{entity.table}_history", silver=entity.history, entity=entity, key=key,
+                    is_history=True,
+                )
+            )  # fmt: skip
+    return tuple(found)
+
+
+TABLES = _tables()
+"""What is referred to comes first."""
+BY_SILVER = {table.silver: table for table in TABLES}
+
+
+def is_required(field: Column | Derived, entity: Entity) -> bool:
+    """Whether every row of the contract has a value in it."""
+    if isinstance(field, Column):
+        return field.required
+    fields = {one.name: one for one in entity.fields}
+    return field.how in _ALWAYS and all(is_required(fields[i], entity) for i in field.inputs)

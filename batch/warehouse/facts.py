@@ -1,0 +1,139 @@
+"""Puts the facts' new rows in place of the old ones, touching only rows that differ."""
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier, Literal
+
+from batch.warehouse.scripts import run, run_script, same_key
+
+CHUNK_ORDERS = 100_000
+"""Orders whose lines are computed at a time: these pass through one array."""
+_NEXT_CHUNK = """
+insert into order_chunk (order_id)
+select t.order_id
+from touched_orders as t
+where t.order_id > coalesce(%s::bigint, t.order_id - 1)
+order by t.order_id
+limit %s"""
+
+_DELETE = """
+with gone as (
+    delete from {} as f
+    using {} as t
+    where
+        {}
+        and not exists (select from {} as n where {} and n is not distinct from f)
+    returning f.date_key
+)
+
+insert into touched_days (fact, date_key)
+select distinct {}, g.date_key
+from gone as g
+on conflict do nothing"""
+_INSERT = """
+with come as (
+    insert into {}
+    select n.*
+    from {} as n
+    where not exists (select from {} as f where {})
+    returning date_key
+)
+
+insert into touched_days (fact, date_key)
+select distinct {}, c.date_key
+from come as c
+on conflict do nothing"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A fact table, its new rows, and the keys for which these are all there are."""
+
+    table: str
+    fresh: str
+    touched: str
+    key: tuple[str, ...]
+    touched_by: tuple[str, ...]
+    from_date: bool = False
+
+    @property
+    def _is_touched(self) -> Composed:
+        condition = same_key("f", "t", self.touched_by)
+        return (
+            SQL("{} and f.date_key >= t.from_date").format(condition)
+            if self.from_date
+            else (condition)
+        )
+
+    def replace(self, connection: psycopg.Connection) -> None:
+        """Delete touched rows that are not among the new ones, insert new ones not there."""
+        run(connection, "analyze {}", Identifier(self.fresh))
+        table, fresh = Identifier("mart", self.table), Identifier(self.fresh)
+        same, name = same_key("n", "f", self.key), Literal(self.table)
+        run(
+            connection,
+            _DELETE,
+            table,
+            Identifier(self.touched),
+            self._is_touched,
+            fresh,
+            same,
+            name,
+        )
+        run(connection, _INSERT, table, fresh, table, same, name)
+
+
+TRANSACTIONS = Fact(
+    table="fact_transactions",
+    fresh="new_transactions",
+    touched="touched_orders",
+    key=("order_line_id", "date_key"),
+    touched_by=("order_id",),
+)
+OTHERS = (
+    Fact(
+        table="fact_payments",
+        fresh="new_payments",
+        touched="touched_payments",
+        key=("payment_id", "date_key"),
+        touched_by=("payment_id",),
+    ),
+    Fact(
+        table="fact_user_interactions",
+        fresh="new_interactions",
+        touched="touched_interactions",
+        key=("interaction_id", "date_key"),
+        touched_by=("interaction_id",),
+    ),
+    Fact(
+        table="fact_stocks",
+        fresh="new_stocks",
+        touched="touched_stocks",
+        key=("product_id", "warehouse_code", "date_key"),
+        touched_by=("product_id", "warehouse_code"),
+        from_date=True,
+    ),
+)
+
+
+def load_facts(connection: psycopg.Connection) -> None:
+    """Compute and replace the facts of all touched keys."""
+    _compute_transactions(connection)
+    TRANSACTIONS.replace(connection)
+    for fact in OTHERS:
+        run_script(connection, f"mart/{fact.table}/load.sql")
+        fact.replace(connection)
+
+
+def _compute_transactions(connection: psycopg.Connection) -> None:
+    last = None
+    while True:
+        connection.execute("truncate order_chunk")
+        connection.execute(_NEXT_CHUNK, [last, CHUNK_ORDERS])
+        row = connection.execute("select max(c.order_id) from order_chunk as c").fetchone()
+        last = None if row is None else row[0]
+        if last is None:
+            return
+        connection.execute("analyze order_chunk")
+        run_script(connection, "mart/fact_transactions/load.sql")

@@ -1,0 +1,243 @@
+"""Loads the warehouse from silver: entities, dimensions, facts, sums and watermarks together.
+
+All of a load is one transaction, checks included: readers see all of it or none.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import psycopg
+
+from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, run_checks
+from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
+from batch.warehouse.facts import load_facts
+from batch.warehouse.lock import take_lock
+from batch.warehouse.marks import loaded_versions, write_marks
+from batch.warehouse.publish import mark_stale, refresh_stale
+from batch.warehouse.run_log import Run, write_run
+from batch.warehouse.scripts import run_script
+from batch.warehouse.source import FeedGoneError, SilverSource
+from batch.warehouse.staging import apply_changes, copy_into, settle, stage
+from lakehouse.errors import RetryLaterError, StopPipelineError
+
+WAIT_SECONDS = 600.0
+MAX_QUARANTINE_SHARE = 0.2
+_SESSION = "set work_mem = '64MB'; set jit = off; set client_min_messages = warning"
+_DAILY = ("daily_sales", "daily_geography", "daily_products", "daily_behaviour")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableReport:
+    """What a load did to one table of `entity`.
+
+    Attributes:
+        table: its name.
+        silver_version: the version of silver's table that it now holds.
+        rows_read: from silver.
+        rows_changed: that were new, other or gone.
+        is_whole: all of silver's table was read, not its changes.
+    """
+
+    table: str
+    silver_version: int
+    rows_read: int
+    rows_changed: int
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarehouseReport:
+    """What a load did. Without anything new, `tables` and `checks` are empty."""
+
+    tables: tuple[TableReport, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def rows_changed(self) -> int:
+        """All tables of `entity` together."""
+        return sum(table.rows_changed for table in self.tables)
+
+
+@dataclass(kw_only=True)
+class _Load:
+    """One load on its way."""
+
+    connection: psycopg.Connection
+    sources: Mapping[str, SilverSource]
+    is_rebuild: bool
+    inputs: dict[str, float | None]
+    on_progress: Callable[[str], None]
+    tables: list[TableReport] = field(default_factory=list)
+
+
+def load_warehouse(
+    dsn: str,
+    sources: Mapping[str, SilverSource],
+    *,
+    on_progress: Callable[[str], None] = lambda _text: None,
+    quarantine_share: float | None = None,
+    max_quarantine_share: float = MAX_QUARANTINE_SHARE,
+    wait_seconds: float = WAIT_SECONDS,
+) -> WarehouseReport:
+    """Bring the warehouse to the sources' versions, at the cost of what changed; publish it.
+
+    Args:
+        dsn: connection to the migrated warehouse as its role `batch`.
+        sources: by name of the silver table; what is not given stays as it is.
+        on_progress: told what is next, in a few words.
+        quarantine_share: of the changes judged since the last load, if the caller knows it.
+        max_quarantine_share: beyond it the load is not published.
+        wait_seconds: longest wait for another load to end.
+
+    Raises:
+        FailedCheckError: a check stops it; the mart stays as it was.
+        StopPipelineError: a row does not fit the schema.
+        RetryLaterError: the warehouse or silver does not answer, or another load goes on.
+    """
+    inputs = {"quarantine_share": quarantine_share, "max_quarantine_share": max_quarantine_share}
+    return _run(dsn, sources, on_progress, inputs, wait_seconds, is_rebuild=False)
+
+
+def rebuild_warehouse(
+    dsn: str,
+    sources: Mapping[str, SilverSource],
+    *,
+    on_progress: Callable[[str], None] = lambda _text: None,
+    quarantine_share: float | None = None,
+    max_quarantine_share: float = MAX_QUARANTINE_SHARE,
+    wait_seconds: float = WAIT_SECONDS,
+) -> WarehouseReport:
+    """As `load_warehouse`, but read all of silver and compute everything again, in one transaction.
+
+    Rows that are right already are not written, so readers are not held up. Repairs whatever was
+    done to the entities, the dimensions, the facts and the sums.
+
+    Raises:
+        FailedCheckError: a check stops it; the mart stays as it was.
+        StopPipelineError: a row does not fit the schema.
+        RetryLaterError: the warehouse or silver does not answer, or another load goes on.
+    """
+    inputs = {"quarantine_share": quarantine_share, "max_quarantine_share": max_quarantine_share}
+    return _run(dsn, sources, on_progress, inputs, wait_seconds, is_rebuild=True)
+
+
+def _run(
+    dsn: str,
+    sources: Mapping[str, SilverSource],
+    on_progress: Callable[[str], None],
+    inputs: dict[str, float | None],
+    wait_seconds: float,
+    *,
+    is_rebuild: bool,
+) -> WarehouseReport:
+    unknown = sorted(set(sources) - set(BY_SILVER))
+    if unknown:
+        message = f"The warehouse has no table for silver's {', '.join(unknown)}."
+        raise StopPipelineError(message)
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            take_lock(connection, wait_seconds=wait_seconds, on_progress=on_progress)
+            connection.execute(_SESSION)
+            load = _Load(
+                connection=connection, sources=sources, is_rebuild=is_rebuild, inputs=inputs,
+                on_progress=on_progress,
+            )  # fmt: skip
+            report = _load(load)
+            refresh_stale(connection, on_progress=on_progress)
+    except psycopg.OperationalError as error:
+        message = f"The warehouse cannot be loaded now: {error}. Is it up? ./pipeline status"
+        raise RetryLaterError(message) from error
+    except psycopg.Error as error:
+        message = f"The warehouse refuses the load and stays as it was: {error}"
+        raise StopPipelineError(message) from error
+    return report
+
+
+def _load(load: _Load) -> WarehouseReport:
+    started_at = datetime.now(UTC)
+    loaded = loaded_versions(load.connection)
+    if not load.is_rebuild and all(_is_loaded(load, name, loaded) for name in load.sources):
+        return WarehouseReport()
+    for table in TABLES:
+        _stage(load, table, loaded)
+    run_script(load.connection, "load/partitions.sql")
+    run = Run(
+        run_id=uuid.uuid4(),
+        kind="rebuild" if load.is_rebuild else "load",
+        quarantine_share=load.inputs["quarantine_share"],
+        changed_rows=sum(table.rows_changed for table in load.tables),
+        started_at=started_at,
+    )
+    try:
+        with load.connection.transaction():
+            results = _transform(load)
+    except FailedCheckError as error:
+        write_run(load.connection, run, error.results, is_published=False)
+        raise
+    write_run(load.connection, run, results, is_published=True)
+    seconds = (datetime.now(UTC) - started_at).total_seconds()
+    return WarehouseReport(tables=tuple(load.tables), checks=results, seconds=seconds)
+
+
+def _is_loaded(load: _Load, name: str, loaded: Mapping[str, tuple[str, int]]) -> bool:
+    source = load.sources[name]
+    return loaded.get(name) == (source.table_id, source.version)
+
+
+def _stage(load: _Load, table: EntityTable, loaded: Mapping[str, tuple[str, int]]) -> None:
+    """Leave in `changed_<table>` what silver has that the entity has not."""
+    stage(load.connection, table)
+    source = load.sources.get(table.silver)
+    table_id, version = loaded.get(table.silver, ("", -1))
+    if source is None or (_is_loaded(load, table.silver, loaded) and not load.is_rebuild):
+        settle(load.connection, table, is_whole=False)
+        return
+    load.on_progress(f"reading {table.silver}")
+    is_whole = load.is_rebuild or table_id != source.table_id or version > source.version
+    rows = 0
+    if not is_whole:
+        try:
+            frames = source.changes(table.columns, since=version)
+            rows = copy_into(load.connection, table, frames)
+        except FeedGoneError:
+            stage(load.connection, table)
+            is_whole = True
+    if is_whole:
+        rows = copy_into(load.connection, table, source.rows(table.columns))
+    changed = settle(load.connection, table, is_whole=is_whole)
+    load.tables.append(
+        TableReport(
+            table=table.name, silver_version=source.version, rows_read=rows, rows_changed=changed,
+            is_whole=is_whole,
+        )
+    )  # fmt: skip
+
+
+def _transform(load: _Load) -> tuple[CheckResult, ...]:
+    connection = load.connection
+    run_script(connection, "load/work_tables.sql")
+    run_script(connection, "load/touch_before.sql")
+    for table in TABLES:
+        apply_changes(connection, table)
+    if load.is_rebuild:
+        run_script(connection, "load/touch_all.sql")
+    load.on_progress("dimensions")
+    for name in ("dim_dates", "dim_suppliers", "dim_products", "dim_customers"):
+        run_script(connection, f"mart/{name}/load.sql")
+    run_script(connection, "load/touch_after.sql")
+    load.on_progress("facts")
+    load_facts(connection)
+    if load.is_rebuild:
+        run_script(connection, "load/touch_all_days.sql")
+    load.on_progress("sums by day")
+    for name in _DAILY:
+        run_script(connection, f"mart/{name}/load.sql")
+    for name in ("dim_products", "dim_customers", "dim_suppliers"):
+        run_script(connection, f"mart/{name}/sweep.sql")
+    write_marks(connection, load.sources)
+    mark_stale(connection)
+    load.on_progress("checks")
+    return run_checks(connection, all_checks(), load.inputs)

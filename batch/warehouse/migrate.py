@@ -1,0 +1,121 @@
+"""Brings the warehouse's schema up to date: migrations once and in order, the rest when changed.
+
+`etl.migration` records what was applied. Grain: one row per file.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+import psycopg
+
+from batch.warehouse.comments import comments
+from batch.warehouse.scripts import scripts
+from lakehouse.errors import RetryLaterError, StopPipelineError
+
+_LOCK = "select pg_advisory_lock(hashtext('warehouse.migrate'))"
+_LEDGER = """
+create schema if not exists etl;
+create table if not exists etl.migration (
+    name text primary key,
+    checksum text not null,
+    applied_at timestamptz not null default now()
+);
+"""
+_REPEATABLE = ("functions/*.sql", "views/*/view.sql", "grants/*.sql")
+
+
+def migrate(dsn: str) -> list[str]:
+    """Apply what is new; a second time applies nothing.
+
+    Args:
+        dsn: connection to the warehouse as its role `batch`, which owns what is made. The role
+            `reader` exists.
+
+    Returns:
+        Names of what was applied, in order.
+
+    Raises:
+        RetryLaterError: the warehouse does not answer.
+        StopPipelineError: a file that was applied has changed or gone, or a statement fails.
+    """
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            return _migrate(connection, dict(scripts("migrations/*.sql")))
+    except psycopg.OperationalError as error:
+        message = f"The warehouse cannot be migrated now: {error}. Is it up? ./pipeline status"
+        raise RetryLaterError(message) from error
+
+
+def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list[str]:
+    # Held to the end of the session: two at once would apply the same file twice.
+    connection.execute(_LOCK)
+    connection.execute("set client_min_messages = warning")
+    connection.execute(_LEDGER)
+    applied = _applied(connection)
+    refuse_changed(files, applied)
+    done = [name for name in files if name not in applied]
+    for name in done:
+        _apply(connection, name, files[name])
+    for name, read in _repeatable():
+        text = read(connection)
+        if applied.get(name) != _checksum(text) or (done and name == "comments"):
+            _apply(connection, name, text)
+            done.append(name)
+    return done
+
+
+def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> None:
+    """Compare migrations with those applied, given by name with their checksum.
+
+    Raises:
+        StopPipelineError: one has changed, is gone, or would run before one that was applied.
+    """
+    past = sorted(name for name in applied if name.startswith("migrations/"))
+    for name in past:
+        if name not in files:
+            message = f"{name} was applied to this warehouse and is gone. Restore the file."
+            raise StopPipelineError(message)
+        if _checksum(files[name]) != applied[name]:
+            message = (
+                f"{name} was applied to this warehouse and has changed since. "
+                "Restore it, and put the change into a migration of its own."
+            )
+            raise StopPipelineError(message)
+    late = [name for name in files if past and name < past[-1] and name not in applied]
+    if late:
+        message = f"{late[0]} comes before {past[-1]}, which was applied. Give it a higher number."
+        raise StopPipelineError(message)
+
+
+def _repeatable() -> list[tuple[str, Callable[[psycopg.Connection], bytes]]]:
+    """What is applied again whenever its text changes; comments need to know the tables."""
+    texts = [
+        (name, lambda _connection, text=text: text)
+        for pattern in _REPEATABLE
+        for name, text in scripts(pattern)
+    ]
+    return [*texts, ("comments", comments)]
+
+
+def _apply(connection: psycopg.Connection, name: str, text: bytes) -> None:
+    try:
+        with connection.transaction():
+            connection.execute(text)
+            connection.execute(
+                "insert into etl.migration (name, checksum) values (%s, %s) "
+                "on conflict (name) do update set checksum = excluded.checksum, applied_at = now()",
+                [name, _checksum(text)],
+            )
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        message = f"warehouse_sql/{name} fails: {error}"
+        raise StopPipelineError(message) from error
+
+
+def _applied(connection: psycopg.Connection) -> dict[str, str]:
+    return dict(connection.execute("select name, checksum from etl.migration").fetchall())
+
+
+def _checksum(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

@@ -1,0 +1,45 @@
+"""After a load: the materialized views follow, while readers go on reading the old ones."""
+
+from collections.abc import Callable
+from pathlib import PurePosixPath
+
+import psycopg
+from psycopg import sql
+
+from batch.warehouse.scripts import run, scripts
+
+
+def views() -> list[str]:
+    """Names of the materialized views of the mart."""
+    return [PurePosixPath(name).parent.name for name, _ in scripts("views/*/view.sql")]
+
+
+def mark_stale(connection: psycopg.Connection) -> None:
+    """Note, in the transaction of a load, that the views are behind it."""
+    connection.execute(
+        "insert into etl.stale_view (view_name) select unnest(%s::text[]) on conflict do nothing",
+        [views()],
+    )
+
+
+def refresh_stale(
+    connection: psycopg.Connection, *, on_progress: Callable[[str], None] = lambda _text: None
+) -> list[str]:
+    """Refresh the views that are behind, one transaction each; their names.
+
+    Args:
+        connection: to the warehouse as its role `batch`, in autocommit, holding the load's lock.
+        on_progress: told which view is next.
+    """
+    rows = connection.execute("select s.view_name from etl.stale_view as s order by 1").fetchall()
+    names = [name for (name,) in rows]
+    for name in names:
+        on_progress(f"refreshing {name}")
+        with connection.transaction():
+            run(
+                connection,
+                "refresh materialized view concurrently {}",
+                sql.Identifier("mart", name),
+            )
+            connection.execute("delete from etl.stale_view where view_name = %s", [name])
+    return names

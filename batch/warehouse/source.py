@@ -1,0 +1,120 @@
+"""Silver as the warehouse reads it: what has changed since a version, or all of it.
+
+Frames hold columns of the silver table, and `_is_deleted` and `_commit_version`: of several rows of
+one key the one of the highest version counts, and within a version one that is not deleted.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from batch.warehouse.entities import TABLES
+from lakehouse.coordinates import bronze_app_id
+from lakehouse.delta import open_table, scan
+
+CHUNK_ROWS = 200_000
+_CHANGES = ("insert", "update_postimage", "delete")
+
+
+class FeedGoneError(Exception):
+    """The change feed does not reach back to the version asked for: read all rows instead."""
+
+
+class SilverSource(Protocol):
+    """One silver table, pinned to one version."""
+
+    @property
+    def table_id(self) -> str:
+        """Stays the same while the table's history goes on."""
+
+    @property
+    def version(self) -> int:
+        """The pinned version."""
+
+    def watermark(self, topic_id: str, epoch: int, partition: int) -> int | None:
+        """Last bronze offset of a partition that this version has seen; None if it saw none."""
+
+    def rows(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """All rows of this version."""
+
+    def changes(self, columns: Sequence[str], *, since: int) -> Iterator[pl.DataFrame]:
+        """The rows changed after version `since`, as they are now or were in between.
+
+        Raises:
+            FeedGoneError: the feed does not reach back that far. Frames may have come before.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaSource:
+    """A silver table of the lake."""
+
+    table: DeltaTable
+
+    @property
+    def table_id(self) -> str:
+        """Delta's own id of the table."""
+        return str(self.table.metadata().id)
+
+    @property
+    def version(self) -> int:
+        """The version that was opened."""
+        return self.table.version()
+
+    def watermark(self, topic_id: str, epoch: int, partition: int) -> int | None:
+        """From the table's app transactions."""
+        return self.table.transaction_version(bronze_app_id(topic_id, epoch, partition))
+
+    def rows(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """All rows of this version, the deleted ones left out."""
+        live = scan(self.table).filter(pl.col("_deleted_at").is_null())
+        frame = live.select(
+            *columns,
+            pl.lit(self.version).alias("_commit_version"),
+            pl.col("_deleted_at").is_not_null().alias("_is_deleted"),
+        )
+        yield from frame.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
+
+    def changes(self, columns: Sequence[str], *, since: int) -> Iterator[pl.DataFrame]:
+        """From the change feed.
+
+        Raises:
+            FeedGoneError: part of it has been cleaned up.
+        """
+        try:
+            feed = self.table.load_cdf(starting_version=since + 1, ending_version=self.version)
+            for batch in feed:
+                yield _of_feed(pl.DataFrame(pa.record_batch(batch)), columns)
+        except (DeltaError, OSError) as error:
+            message = f"no change feed from version {since + 1}: {error}"
+            raise FeedGoneError(message) from error
+
+
+def silver_sources(
+    uri_of: Callable[[str], str], options: Mapping[str, str], only: Iterable[str] | None = None
+) -> dict[str, SilverSource]:
+    """The silver tables that there are, by name, each pinned to its newest version.
+
+    Args:
+        uri_of: address of a silver table, by its name.
+        options: storage options.
+        only: names of tables; by default all.
+
+    Raises:
+        RetryLaterError: the object store does not answer.
+    """
+    wanted = {table.silver for table in TABLES} if only is None else set(only)
+    found = {name: open_table(uri_of(name), options) for name in sorted(wanted)}
+    return {name: DeltaSource(table) for name, table in found.items() if table is not None}
+
+
+def _of_feed(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    gone = (pl.col("_change_type") == "delete") | pl.col("_deleted_at").is_not_null()
+    return frame.filter(pl.col("_change_type").is_in(_CHANGES)).select(
+        *columns, pl.col("_commit_version").cast(pl.Int64), gone.alias("_is_deleted")
+    )

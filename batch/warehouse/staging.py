@@ -1,0 +1,155 @@
+"""Takes silver's rows into temporary tables, and finds which rows of `entity` change by them.
+
+For each table of `entity` there is a temporary `changed_<table>`: the new rows, with `_is_deleted`
+for a key that goes. They last as long as the session.
+"""
+
+from collections.abc import Iterable
+
+import polars as pl
+import psycopg
+from psycopg import sql
+from psycopg.sql import Identifier as Name
+
+from batch.warehouse.entities import EntityTable
+from batch.warehouse.scripts import columns_of, run, same_key
+
+_COPY = "copy {} ({}) from stdin (format csv)"
+_INSTANT = "%Y-%m-%dT%H:%M:%S%.6f+00:00"
+
+
+def stage(connection: psycopg.Connection, table: EntityTable) -> None:
+    """Make the table's empty stage, anew if there is one."""
+    for name in (_staged(table), _changed(table)):
+        run(connection, "drop table if exists {}", name)
+    run(
+        connection,
+        "create temporary table {} as select e.*, false as _is_deleted, 0::bigint as "
+        "_commit_version from {} as e limit 0",
+        Name(f"staged_{table.name}"),
+        Name("entity", table.name),
+    )
+
+
+def copy_into(
+    connection: psycopg.Connection, table: EntityTable, frames: Iterable[pl.DataFrame]
+) -> int:
+    """Copy frames into the stage; rows copied.
+
+    Raises:
+        FeedGoneError: the frames end before their end.
+    """
+    columns = (*table.columns, "_commit_version", "_is_deleted")
+    names = sql.SQL(", ").join(map(Name, columns))
+    statement = sql.SQL(_COPY).format(_staged(table), names)
+    rows = 0
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for frame in frames:
+            text = frame.select(columns).write_csv(
+                include_header=False, datetime_format=_INSTANT, quote_style="necessary"
+            )
+            copy.write(text)
+            rows += frame.height
+    return rows
+
+
+def settle(connection: psycopg.Connection, table: EntityTable, *, is_whole: bool) -> int:
+    """Reduce the stage to the rows that change something; how many.
+
+    Args:
+        connection: to the warehouse.
+        table: of the schema `entity`.
+        is_whole: the stage holds all rows of silver: what is not in it goes.
+    """
+    if is_whole:
+        _add_missing(connection, table)
+        run(
+            connection, "alter table {} rename to {}", _staged(table), Name(f"changed_{table.name}")
+        )
+    else:
+        _keep_last(connection, table)
+    _drop_unchanged(connection, table)
+    run(connection, "analyze {}", _changed(table))
+    counted = run(connection, "select count(*) from {}", _changed(table)).fetchone()
+    return int(counted[0]) if counted else 0
+
+
+def _keep_last(connection: psycopg.Connection, table: EntityTable) -> None:
+    key = columns_of("s", table.key)
+    run(
+        connection,
+        "create temporary table {} as select distinct on ({}) s.* from {} as s "
+        "order by {}, s._commit_version desc, s._is_deleted",
+        Name(f"changed_{table.name}"),
+        key,
+        _staged(table),
+        key,
+    )
+    run(connection, "drop table {}", _staged(table))
+
+
+def _drop_unchanged(connection: psycopg.Connection, table: EntityTable) -> None:
+    run(
+        connection,
+        "delete from {} as c using {} as e where {} and not c._is_deleted and ({}) is not distinct "
+        "from ({})",
+        _changed(table),
+        Name("entity", table.name),
+        same_key("c", "e", table.key),
+        sql.SQL("row({})").format(columns_of("c", table.columns)),
+        sql.SQL("row({})").format(columns_of("e", table.columns)),
+    )
+    run(
+        connection,
+        "delete from {} as c where c._is_deleted and not exists (select from {} as e where {})",
+        _changed(table),
+        Name("entity", table.name),
+        same_key("c", "e", table.key),
+    )
+
+
+def _add_missing(connection: psycopg.Connection, table: EntityTable) -> None:
+    run(
+        connection,
+        "insert into {} ({}, _is_deleted) select {}, true from {} as e where not exists "
+        "(select from {} as s where {})",
+        _staged(table),
+        sql.SQL(", ").join(map(Name, table.key)),
+        columns_of("e", table.key),
+        Name("entity", table.name),
+        _staged(table),
+        same_key("s", "e", table.key),
+    )
+
+
+def _staged(table: EntityTable) -> Name:
+    return Name("pg_temp", f"staged_{table.name}")
+
+
+def _changed(table: EntityTable) -> Name:
+    return Name("pg_temp", f"changed_{table.name}")
+
+
+def apply_changes(connection: psycopg.Connection, table: EntityTable) -> None:
+    """Bring the table of `entity` to what `changed_<table>` says."""
+    target = Name("entity", table.name)
+    run(
+        connection,
+        "delete from {} as e using {} as c where {} and c._is_deleted",
+        target,
+        _changed(table),
+        same_key("c", "e", table.key),
+    )
+    names = sql.SQL(", ").join(map(Name, table.columns))
+    run(
+        connection,
+        "insert into {} ({}) select {} from {} as c where not c._is_deleted "
+        "on conflict ({}) do update set ({}) = row({})",
+        target,
+        names,
+        columns_of("c", table.columns),
+        _changed(table),
+        sql.SQL(", ").join(map(Name, table.key)),
+        names,
+        columns_of("excluded", table.columns),
+    )

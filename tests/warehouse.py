@@ -1,0 +1,164 @@
+"""Silver in memory, and a warehouse to load it into: for tests of the warehouse."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from uuid import uuid4
+
+import polars as pl
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from batch.warehouse.entities import BY_SILVER, EntityTable
+from batch.warehouse.migrate import migrate
+from batch.warehouse.source import FeedGoneError
+from lakehouse.contracts import ENTITIES, Column, Type
+from lakehouse.contracts.schemas import history_schema, silver_schema
+from lakehouse.postgres import warehouse_dsn
+
+AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
+VALUES = {
+    Type.TEXT: "x", Type.INTEGER: 1, Type.CENTS: 100, Type.RATE: 100_000_000, Type.DEGREES: 1.5,
+    Type.BOOLEAN: True, Type.INSTANT: AT, Type.DATE: AT.date(),
+}  # fmt: skip
+OPTIONAL = {
+    ("orders", "customer_id"): 1, ("interactions", "customer_id"): 1,
+    ("interactions", "product_id"): 1,
+}  # fmt: skip
+DAYS = {"placed": "placed_at", "created": "created_at", "occurred": "occurred_at"}
+
+
+def _default(table: EntityTable, column: Column):
+    if column.required:
+        return column.choices[0] if column.choices else VALUES[column.type]
+    return OPTIONAL.get((table.entity.table, column.name))
+
+
+def silver_row(table: EntityTable, offset: int, values: dict) -> dict:
+    """A row with something in each column that needs it; days follow their instants, in UTC."""
+    unknown = set(values) - {*table.columns, "_deleted_at"}
+    assert not unknown, f"{table.name} has no {sorted(unknown)}"
+    row = {column.name: _default(table, column) for column in table.entity.columns}
+    row |= {"_topic_id": table.entity.table, "_epoch": 0, "_partition": 0, "_offset": offset}
+    row |= {"_committed_at": AT, "_deleted_at": None} | values
+    if table.entity.table == "orders" and "total_cents" not in values:
+        parts = ("subtotal_cents", "shipping_cents", "tax_cents")
+        row["total_cents"] = sum(row[part] for part in parts) - row["discount_cents"]
+    for derived in table.entity.derived:
+        stem, _, kind = derived.name.rpartition("_")
+        if stem in DAYS and derived.name not in values:
+            day = row[DAYS[stem]]
+            row[derived.name] = day.date() if kind == "date" else f"{day:%Y-%m}"
+    if table.is_history:
+        row = {"valid_from_at": row["updated_at"], "valid_to_at": None} | row
+    return row
+
+
+@dataclass
+class MemorySource:
+    """A silver table that remembers what changed in each of its versions."""
+
+    table: EntityTable
+    table_id: str = field(default_factory=lambda: str(uuid4()))
+    version: int = 0
+    feed_from: int = 0
+    rows_now: dict = field(default_factory=dict)
+    log: list = field(default_factory=list)
+    last_offset: int = -1
+
+    def commit(self, rows: Sequence[dict]) -> None:
+        """One version. A row with `_deleted_at` is gone; one with `_removed` was never there."""
+        self.version += 1
+        for given in rows:
+            values = dict(given)
+            removed = values.pop("_removed", False)
+            self.last_offset = max(self.last_offset + 1, values.get("_offset", 0))
+            row = silver_row(self.table, values.get("_offset", self.last_offset), values)
+            key = tuple(row[name] for name in self.table.key)
+            gone = removed or row["_deleted_at"] is not None
+            self.rows_now.pop(key, None)
+            if not gone:
+                self.rows_now[key] = row
+            self.log.append((self.version, row, gone))
+
+    def watermark(self, topic_id: str, epoch: int, partition: int) -> int | None:
+        known = (topic_id, epoch, partition) == (self.table.entity.table, 0, 0)
+        return self.last_offset if known and self.last_offset >= 0 else None
+
+    def rows(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        yield self._frame([(self.version, row, False) for row in self.rows_now.values()], columns)
+
+    def changes(self, columns: Sequence[str], *, since: int) -> Iterator[pl.DataFrame]:
+        yield self._frame([one for one in self.log if one[0] > since][:1], columns)
+        if since < self.feed_from:
+            raise FeedGoneError(since)
+        yield self._frame([one for one in self.log if one[0] > since], columns)
+
+    def _frame(self, entries, columns):
+        entity = self.table.entity
+        schema = history_schema(entity) if self.table.is_history else silver_schema(entity)
+        empty = pl.DataFrame(schema.empty_table())
+        rows = [row | {"_commit_version": at, "_is_deleted": gone} for at, row, gone in entries]
+        types = {name: empty.schema[name] for name in columns}
+        types |= {"_commit_version": pl.Int64, "_is_deleted": pl.Boolean}
+        return pl.DataFrame(rows, schema=types) if rows else pl.DataFrame(schema=types)
+
+
+class MemorySilver(dict):
+    """All silver tables, by name; `commit` takes names of the schema `entity`."""
+
+    def __init__(self) -> None:
+        super().__init__({name: MemorySource(table) for name, table in BY_SILVER.items()})
+
+    def commit(self, **rows: Sequence[dict]) -> None:
+        for name, source in self.items():
+            if BY_SILVER[name].name in rows:
+                source.commit(rows[BY_SILVER[name].name])
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """An empty, migrated warehouse."""
+
+    dsn: str
+    reader_dsn: str
+
+    def query(self, statement: str, *values):
+        with psycopg.connect(self.dsn) as connection:
+            return connection.execute(statement, values or None).fetchall()
+
+    def rows(self, table: str, columns="*") -> list[dict]:
+        with psycopg.connect(self.dsn, row_factory=psycopg.rows.dict_row) as connection:
+            return connection.execute(f"select {columns} from {table}").fetchall()
+
+    def execute(self, statement: str, *values) -> None:
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute(statement, values or None)
+
+
+@contextmanager
+def new_warehouse(stack, *, template: str | None = None) -> Iterator[Warehouse]:
+    """A database of its own on the stack's server, gone afterwards."""
+    admin = warehouse_dsn(stack.warehouse, stack.secrets, role="admin")
+    name = f"test_{uuid4().hex[:12]}"
+    with psycopg.connect(admin, autocommit=True, dbname="postgres") as connection:
+        source = f" template {template}" if template else ""
+        connection.execute(f"create database {name}{source}")
+        connection.execute(f"grant connect, create, temporary on database {name} to batch")
+        connection.execute(f"grant connect on database {name} to reader")
+        roles = [
+            make_conninfo(
+                warehouse_dsn(stack.warehouse, stack.secrets, role=role), dbname=name
+            )
+            for role in ("batch", "reader")
+        ]  # fmt: skip
+        try:
+            if template is None:
+                migrate(roles[0])
+            yield Warehouse(*roles)
+        finally:
+            connection.execute(f"drop database {name} with (force)")
+
+
+__all__ = ["AT", "ENTITIES", "MemorySilver", "MemorySource", "Warehouse", "date", "new_warehouse"]

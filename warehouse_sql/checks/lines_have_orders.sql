@@ -1,0 +1,8 @@
+-- check: lines_have_orders | severity: warn
+-- Lines whose order is not here: on its way, or in quarantine. Rows: such lines of the load.
+select
+    f.order_line_id,
+    f.order_id
+from touched_orders as t
+inner join mart.fact_transactions as f on t.order_id = f.order_id
+where f.placed_at is null;

@@ -1,0 +1,12 @@
+-- check: members_are_known | severity: warn
+-- Orders point at a customer and a product that are not here: on their way, or in quarantine.
+-- Rows: such lines of the load, by what they lack.
+select
+    f.order_line_id,
+    f.product_id,
+    f.customer_id,
+    f.product_key = -1 as lacks_product,
+    f.customer_key = -1 as lacks_customer
+from touched_orders as t
+inner join mart.fact_transactions as f on t.order_id = f.order_id
+where f.placed_at is not null and (f.product_key = -1 or f.customer_key = -1);

@@ -1,0 +1,29 @@
+-- Makes the monthly partitions of a fact for these days, where they are missing. Days before 1970
+-- and after 2199 stay in the default partition: a slip of the keyboard is not worth a partition.
+create or replace function etl.ensure_partitions(fact regclass, days date[])
+returns void
+language plpgsql
+as $$
+declare
+    month_start date;
+    partition name;
+begin
+    for month_start in
+        select distinct date_trunc('month', d.day)::date
+        from unnest(days) as d (day)
+        where d.day >= date '1970-01-01' and d.day < date '2200-01-01'
+    loop
+        partition := (
+            select c.relname || to_char(month_start, '_YYYY_MM')
+            from pg_class as c
+            where c.oid = fact
+        );
+        if to_regclass(format('mart.%I', partition)) is null then
+            execute format(
+                'create table mart.%I partition of %s for values from (%L) to (%L)',
+                partition, fact, month_start, (month_start + interval '1 month')::date
+            );
+        end if;
+    end loop;
+end
+$$;

@@ -1,0 +1,9 @@
+-- Surrogate key of a version: the coordinate of the change that began it. It is the same however
+-- often the dimension is built, no two versions share one, and members below zero stay free.
+-- Holds 4096 partitions, 2^40 offsets each, 1024 epochs.
+create or replace function etl.version_key(epoch integer, partition integer, "offset" bigint)
+returns bigint
+language sql
+immutable
+parallel safe
+return (epoch::bigint << 52) | (partition::bigint << 40) | "offset";

@@ -1,0 +1,7 @@
+-- Charts read the mart, and how fresh it is; nothing else.
+revoke all on all tables in schema entity, live, etl from reader;
+revoke all on schema entity, live, etl from reader;
+
+grant usage on schema mart to reader;
+grant select on all tables in schema mart to reader;
+alter default privileges in schema mart grant select on tables to reader;

@@ -1,0 +1,61 @@
+-- Keys touched by the rows that are about to change, as they are now and as they will be.
+insert into touched_suppliers (supplier_id)
+select c.supplier_id from changed_suppliers as c
+on conflict do nothing;
+
+insert into touched_products (product_id)
+select c.product_id from changed_products_history as c
+on conflict do nothing;
+
+insert into touched_customers (customer_id)
+select c.customer_id from changed_customers_history as c
+on conflict do nothing;
+
+insert into touched_orders (order_id)
+select c.order_id from changed_orders as c
+union
+select c.order_id from changed_order_lines as c
+where c.order_id is not null
+union
+select l.order_id
+from entity.order_lines as l
+inner join changed_order_lines as c on l.order_line_id = c.order_line_id
+union
+select c.order_id from changed_payments as c
+where c.kind = 'refund'
+union
+select p.order_id
+from entity.payments as p
+inner join changed_payments as c on p.payment_id = c.payment_id
+where p.kind = 'refund'
+on conflict do nothing;
+
+insert into touched_payments (payment_id)
+select c.payment_id from changed_payments as c
+on conflict do nothing;
+
+insert into touched_interactions (interaction_id)
+select c.interaction_id from changed_interactions as c
+on conflict do nothing;
+
+insert into touched_stocks (product_id, warehouse_code, from_date)
+select
+    m.product_id,
+    m.warehouse_code,
+    min(m.occurred_date) as from_date
+from (
+    select
+        c.product_id,
+        c.warehouse_code,
+        c.occurred_date
+    from changed_stock_movements as c
+    where not c._is_deleted
+    union all
+    select
+        e.product_id,
+        e.warehouse_code,
+        e.occurred_date
+    from entity.stock_movements as e
+    inner join changed_stock_movements as c on e.movement_id = c.movement_id
+) as m
+group by m.product_id, m.warehouse_code;

@@ -1,0 +1,24 @@
+-- Grain: one row per day, country and region of delivery, of touched days.
+delete from mart.daily_geography as d
+using touched_days as t
+where d.date_key = t.date_key and t.fact = 'fact_transactions';
+
+insert into mart.daily_geography (
+    date_key, ship_country, ship_region, ship_region_code, orders, units, net_revenue_cents,
+    total_cents, refund_cents, margin_cents
+)
+select
+    f.date_key,
+    f.ship_country,
+    f.ship_region,
+    min(f.ship_region_code) as ship_region_code,
+    count(distinct f.order_id) as orders,
+    sum(f.units) as units,
+    sum(f.net_revenue_cents) as net_revenue_cents,
+    sum(f.total_cents) as total_cents,
+    sum(f.refund_cents) as refund_cents,
+    sum(f.margin_cents) as margin_cents
+from touched_days as t
+inner join mart.fact_transactions as f on t.date_key = f.date_key
+where t.fact = 'fact_transactions' and f.counts
+group by f.date_key, f.ship_country, f.ship_region;

@@ -1,0 +1,9 @@
+-- Versions that are no more, once no fact points at them.
+delete from mart.dim_customers as d
+using touched_customers as t
+where
+    d.customer_id = t.customer_id
+    and not exists (
+        select from new_customers as n
+        where n.customer_key = d.customer_key
+    );

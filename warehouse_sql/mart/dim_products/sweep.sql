@@ -1,0 +1,9 @@
+-- Versions that are no more, once no fact points at them.
+delete from mart.dim_products as d
+using touched_products as t
+where
+    d.product_id = t.product_id
+    and not exists (
+        select from new_products as n
+        where n.product_key = d.product_key
+    );

@@ -1,0 +1,16 @@
+-- Grain: one row per supplier that is there. Its key is the supplier's own.
+insert into mart.dim_suppliers (supplier_key, name, country, city, lead_time_days)
+select
+    e.supplier_id,
+    e.name,
+    e.country,
+    e.city,
+    e.lead_time_days
+from entity.suppliers as e
+inner join touched_suppliers as t on e.supplier_id = t.supplier_id
+on conflict (supplier_key) do update
+    set
+        name = excluded.name,
+        country = excluded.country,
+        city = excluded.city,
+        lead_time_days = excluded.lead_time_days;

@@ -1,0 +1,14 @@
+comment on table mart.fact_transactions
+is 'One row per order line, by month of its order''s day. Amounts count only where counts is '
+'true. Until its order is here, a line has the unknown day, customer and product, and no '
+'amounts.';
+comment on column mart.fact_transactions.date_key
+is 'Day on which the order was placed.';
+comment on column mart.fact_transactions.product_key
+is 'The product as it was when the order was placed.';
+comment on column mart.fact_transactions.customer_key
+is 'The customer as they were when the order was placed; -2 once the account is deleted.';
+comment on column mart.fact_transactions.counts
+is 'Whether the order counts: it was not cancelled before it was paid.';
+comment on column mart.fact_transactions.units
+is 'Units sold: the line''s quantity.';
