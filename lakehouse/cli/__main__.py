@@ -5,7 +5,20 @@ import sys
 import typer
 from rich.console import Console
 
-from lakehouse.cli import connect, demo, develop, land, reconcile, simulate, stack
+from lakehouse.cli import (
+    connect,
+    consolidate,
+    demo,
+    develop,
+    land,
+    maintain,
+    quarantine,
+    query,
+    reconcile,
+    simulate,
+    stack,
+    tables,
+)
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
 
@@ -19,7 +32,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (demo, stack, simulate, connect, land, reconcile, develop):
+for group in (
+    demo,
+    stack,
+    simulate,
+    connect,
+    land,
+    consolidate,
+    quarantine,
+    reconcile,
+    tables,
+    query,
+    maintain,
+    develop,
+):
     app.add_typer(group.app)
 
 

@@ -1,0 +1,151 @@
+"""Rolls everything new in bronze through silver and gold into the warehouse; or makes a layer anew.
+
+Silver's versions are pinned in between, so that gold and the star are made of the same rows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import monotonic
+
+from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
+from batch.silver.rebuild import rebuild_silver
+from batch.silver.run import SilverReport, SilverRules, chosen_entities, consolidate_silver
+from batch.warehouse.entities import TABLES
+from batch.warehouse.load import WarehouseReport, load_warehouse, rebuild_warehouse
+from batch.warehouse.source import silver_sources
+from lakehouse.lake import Lake
+
+Progress = Callable[[str], None]
+
+
+class Layer(StrEnum):
+    """What can be made, in this order."""
+
+    SILVER = "silver"
+    GOLD = "gold"
+    WAREHOUSE = "warehouse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What was done to one table. Of what does not apply, None.
+
+    `read` are changes or rows from the layer below, `changed` rows that were written.
+    """
+
+    layer: Layer
+    table: str
+    read: int
+    cleaned: int | None
+    quarantined: int | None
+    changed: int
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class Consolidation:
+    """One run, over the layers that were asked for."""
+
+    lake: Lake
+    rules: SilverRules
+    warehouse_dsn: str
+    layers: Sequence[Layer] = tuple(Layer)
+    entities: Sequence[str] = ()
+    on_progress: Progress = lambda _what: None
+    is_rebuild: bool = False
+    rows: list[Row] = field(default_factory=list)
+
+    def run(self) -> list[Row]:
+        """Do it, and say what was done to each table.
+
+        Raises:
+            StopPipelineError: a contract, a check or a person has to be asked; what is published
+                stays as it was.
+            RetryLaterError: a service does not answer. Running it again goes on.
+        """
+        share: float | None = None
+        if Layer.SILVER in self.layers:
+            share = self._silver()
+        sources = silver_sources(lambda name: self.lake.uri("silver", name), self.lake.options)
+        if Layer.GOLD in self.layers and sources:
+            self._gold({name: source.version for name, source in sources.items()})
+        if Layer.WAREHOUSE in self.layers and sources:
+            work = rebuild_warehouse if self.is_rebuild else load_warehouse
+            started = monotonic()
+            report = work(
+                self.warehouse_dsn, sources, on_progress=self.on_progress, quarantine_share=share
+            )
+            self._tell_warehouse(report, monotonic() - started)
+        return self.rows
+
+    def _silver(self) -> float | None:
+        """The share of changes that were put aside; None when there were none."""
+        work = rebuild_silver if self.is_rebuild else consolidate_silver
+        chosen = chosen_entities(self.entities)
+        done = work(self.lake, self.rules, chosen, on_progress=self.on_progress)
+        self.rows += [_of_silver(one) for one in done]
+        read = sum(one.read for one in done)
+        return sum(one.quarantined for one in done) / read if read else None
+
+    def _gold(self, pins: dict[str, int]) -> None:
+        work = rebuild_gold if self.is_rebuild else consolidate_gold
+        done = work(
+            self.lake,
+            retention_hours=self.rules.retention_hours,
+            pins=pins,
+            on_progress=self.on_progress,
+        )
+        self.rows += [_of_gold(one) for one in done]
+
+    def _tell_warehouse(self, report: WarehouseReport, seconds: float) -> None:
+        """The load is one transaction, so its time stands in one row."""
+        changed = {table.table: table for table in report.tables}
+        for name in (table.name for table in TABLES if table.name in changed):
+            table = changed[name]
+            self.rows.append(
+                Row(
+                    layer=Layer.WAREHOUSE,
+                    table=f"entity.{name}",
+                    read=table.rows_read,
+                    cleaned=None,
+                    quarantined=None,
+                    changed=table.rows_changed,
+                    seconds=0.0,
+                )
+            )
+        self.rows.append(
+            Row(
+                layer=Layer.WAREHOUSE,
+                table="star, in one transaction",
+                read=sum(table.rows_read for table in report.tables),
+                cleaned=None,
+                quarantined=None,
+                changed=report.rows_changed,
+                seconds=seconds,
+            )
+        )
+
+
+def _of_silver(report: SilverReport) -> Row:
+    return Row(
+        layer=Layer.SILVER,
+        table=report.table,
+        read=report.read,
+        cleaned=report.valid,
+        quarantined=report.quarantined,
+        changed=report.keys,
+        seconds=report.seconds,
+    )
+
+
+def _of_gold(report: GoldReport) -> Row:
+    return Row(
+        layer=Layer.GOLD,
+        table=report.table,
+        read=report.rows_read,
+        cleaned=None,
+        quarantined=None,
+        changed=report.rows_written,
+        seconds=report.seconds,
+    )

@@ -1,0 +1,106 @@
+"""`consolidate` and `rebuild`: bronze to silver, gold and the warehouse."""
+
+from dataclasses import asdict
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch.consolidate import Row
+
+app = typer.Typer()
+LAYERS = ("silver", "gold", "warehouse")
+
+LayerOption = Annotated[
+    str | None, typer.Option(help="Only this layer: silver, gold or warehouse.")
+]
+EntityOption = Annotated[
+    list[str] | None, typer.Option("--entity", help="In silver, only these tables of the shop.")
+]
+
+
+@app.command(rich_help_panel="Run")
+def consolidate(
+    layer: LayerOption = None,
+    entity: EntityOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Roll everything new in bronze through silver and gold into the warehouse.
+
+    Takes what is there when it begins. Done twice is done once; cut off at any moment, the next
+    one makes it good. If another one is at work, it waits for that.
+
+    Example: ./pipeline consolidate --layer silver --entity orders
+    """
+    _run(layer, entity, output, is_rebuild=False)
+
+
+@app.command(rich_help_panel="Run")
+def rebuild(
+    layer: Annotated[str, typer.Option(help="Which layer: silver, gold or warehouse.")],
+    entity: EntityOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Make a layer anew from all of the layer below, in one commit per table.
+
+    After a rule was changed, or to repair. Readers see a table before or after. The layers above
+    follow with the next ./pipeline consolidate.
+
+    Example: ./pipeline rebuild --layer gold
+    """
+    _run(layer, entity, output, is_rebuild=True)
+
+
+def consolidated(
+    layers: "Sequence[str]" = LAYERS, entities: "Sequence[str]" = (), *, is_rebuild: bool = False
+) -> "list[Row]":
+    """Consolidate under the lock, telling how it goes on standard error."""
+    from batch.consolidate import Consolidation, Layer
+    from lakehouse.cli.lake import consolidating, silver_rules, warehouse, writing_lake
+
+    what = "rebuild" if is_rebuild else "consolidation"
+    with consolidating(what), err_console.status(what) as status:
+        return Consolidation(
+            lake=writing_lake(),
+            rules=silver_rules(),
+            warehouse_dsn=warehouse("batch"),
+            layers=[Layer(name) for name in layers],
+            entities=entities,
+            on_progress=status.update,
+            is_rebuild=is_rebuild,
+        ).run()
+
+
+def show_rows(rows: "Sequence[Row]", seconds: float) -> None:
+    """A table for people: what was done to each table that had anything new."""
+    busy = [row for row in rows if row.read or row.changed]
+    if busy:
+        print_rows([asdict(row) for row in busy])
+    read = sum(row.read for row in rows if row.layer == "silver")
+    aside = sum(row.quarantined or 0 for row in rows)
+    if busy:
+        console.print(
+            f"{read:,} changes read, {aside:,} put aside, all layers in {seconds:.1f} s.",
+            style="green",
+        )
+    else:
+        console.print(f"Nothing new ({seconds:.1f} s).", style="green")
+
+
+def _run(layer: str | None, entity: list[str] | None, output: Format, *, is_rebuild: bool) -> None:
+    if layer is not None and layer not in LAYERS:
+        message = f"There is no layer {layer!r} to make. Layers: {', '.join(LAYERS)}."
+        raise typer.BadParameter(message)
+    started = monotonic()
+    layers = LAYERS if layer is None else (layer,)
+    rows = consolidated(layers, entity or (), is_rebuild=is_rebuild)
+    seconds = monotonic() - started
+    if output is Format.JSON:
+        print_json({"tables": [asdict(row) for row in rows], "seconds": round(seconds, 3)})
+    else:
+        show_rows(rows, seconds)
