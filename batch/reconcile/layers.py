@@ -45,12 +45,16 @@ class LayerFindings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerReport:
-    """One table of a layer, compared with what the layer below says that it should be."""
+    """One table of a layer, compared with what the layer below says that it should be.
+
+    `note` says why a table was not compared, if it was not.
+    """
 
     layer: str
     table: str
     findings: LayerFindings
     seconds: float
+    note: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Counts by name, and keys of what is wrong."""
@@ -64,6 +68,7 @@ class LayerReport:
             "quarantined": found.quarantined,
             **{name: fault.count for name, fault in found.faults.items()},
             "examples": {name: f.examples for name, f in found.faults.items() if f.count},
+            "note": self.note,
             "seconds": round(self.seconds, 3),
         }
 

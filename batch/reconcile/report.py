@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from batch.reconcile.findings import FAULTS, Fault, Findings
+from batch.reconcile.layers import LayerReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +50,28 @@ class SnapshotReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All tables, by name."""
+    """All tables of the shop, by name; and of the layers made from bronze, as far as there are any.
+
+    A layer is judged as of the changes that it has taken in, not as of the snapshot.
+    """
 
     tables: tuple[TableReport, ...]
     snapshot: SnapshotReport
     seconds: float
+    layers: tuple[LayerReport, ...] = ()
 
     @property
     def exact(self) -> bool:
-        """Whether bronze holds every change of every row, once."""
-        return all(table.findings.is_exact for table in self.tables)
+        """Whether bronze holds every change of every row, once, and each layer what follows."""
+        is_bronze_exact = all(table.findings.is_exact for table in self.tables)
+        return is_bronze_exact and all(one.findings.is_exact for one in self.layers)
 
     def to_json(self) -> dict[str, object]:
         """As `./pipeline reconcile --format json` prints it."""
         return {
             "exact": self.exact,
             "tables": [table.to_json() for table in self.tables],
+            "layers": [layer.to_json() for layer in self.layers],
             "snapshot": asdict(self.snapshot),
             "seconds": round(self.seconds, 3),
         }
@@ -76,15 +83,26 @@ class Report:
             count = sum(not table.is_dropped for table in self.tables)
             return (
                 f"Exact: bronze holds every change of every row of {count} tables, once "
-                f"({changes:,} changes)."
+                f"({changes:,} changes).{self._of_layers()}"
             )
+        named = [(table.table, table.findings.faults) for table in self.tables]
+        named += [(f"{one.layer} {one.table}", one.findings.faults) for one in self.layers]
         lines = [
-            f"{table.table}: {fault.count:,} {name.replace('_', ' ')}: {_named(fault)}"
-            for table in self.tables
-            for name, fault in table.findings.faults.items()
+            f"{table}: {fault.count:,} {name.replace('_', ' ')}: {_named(fault)}"
+            for table, faults in named
+            for name, fault in faults.items()
             if fault.count
         ]
         return "Not exact.\n" + "\n".join(lines)
+
+    def _of_layers(self) -> str:
+        if not self.layers:
+            return ""
+        aside = sum(one.findings.quarantined for one in self.layers)
+        return (
+            " Silver, the star and gold are what follows from it, to the cent; "
+            f"{aside:,} changes are in quarantine, each accounted for."
+        )
 
 
 def _named(fault: Fault) -> str:

@@ -12,17 +12,22 @@ from urllib3.exceptions import HTTPError
 from batch.reconcile.arrival import BronzeArrival, pass_connect
 from batch.reconcile.bronze import BronzeTable
 from batch.reconcile.findings import Findings
+from batch.reconcile.gold import compare_gold
 from batch.reconcile.history import Examples
+from batch.reconcile.layers import LayerReport
 from batch.reconcile.report import Report, SnapshotReport, TableReport
 from batch.reconcile.shop import ShopSnapshot
+from batch.reconcile.silver import compare_silver
+from batch.reconcile.star import compare_star
 from batch.reconcile.table import Comparison, compare_table, slices_for
 from batch.reconcile.tables import SourceTable
 from batch.reconcile.topics import Topics
+from batch.silver.run import SilverRules
 from connectors.health import check
 from lakehouse.coordinates import bronze_table
 from lakehouse.errors import RetryLaterError
-from lakehouse.lake import storage_options
-from lakehouse.postgres import oltp_dsn
+from lakehouse.lake import Lake, storage_options
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import (
     ConnectSettings,
@@ -30,6 +35,7 @@ from lakehouse.settings import (
     MinioSettings,
     OltpSettings,
     ReconcileSettings,
+    WarehouseSettings,
 )
 
 _USER = "reader"
@@ -44,7 +50,9 @@ class Places:
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     connect: ConnectSettings = field(default_factory=ConnectSettings)
     minio: MinioSettings = field(default_factory=MinioSettings)
+    warehouse: WarehouseSettings = field(default_factory=WarehouseSettings)
     limits: ReconcileSettings = field(default_factory=ReconcileSettings)
+    rules: SilverRules = field(default_factory=lambda: SilverRules.of_settings())
 
 
 def reconcile(
@@ -53,10 +61,10 @@ def reconcile(
     *,
     on_progress: Callable[[str], None] = lambda _stage: None,
 ) -> Report:
-    """Compare the shop, as one snapshot sees it, with bronze, change by change.
+    """Compare the shop, as one snapshot sees it, with bronze, change by change; then each layer.
 
     Args:
-        secrets: of the roles `oltp_reconcile`, `oltp_monitor` and `minio_reader`.
+        secrets: of the roles `oltp_reconcile`, `oltp_monitor`, `minio_reader`, `warehouse_batch`.
         places: where everything is.
         on_progress: told what goes on, in a few words.
 
@@ -67,6 +75,23 @@ def reconcile(
     run = _Run(secrets, places or Places(), on_progress)
     with Topics(run.places.kafka.bootstrap_servers) as topics:
         return run.run(topics)
+
+
+def settle(
+    secrets: Secrets,
+    places: Places | None = None,
+    *,
+    on_progress: Callable[[str], None] = lambda _stage: None,
+) -> None:
+    """Wait until bronze holds all that the shop has committed so far.
+
+    Raises:
+        StopPipelineError: bronze did not catch up in time.
+        RetryLaterError: a service does not answer.
+    """
+    run = _Run(secrets, places or Places(), on_progress)
+    with Topics(run.places.kafka.bootstrap_servers) as topics:
+        run.settle(topics)
 
 
 class _Run:
@@ -93,9 +118,17 @@ class _Run:
             tables = [*self._compare(shop, source, bronze), *self._dropped(source)]
         return Report(
             tables=tuple(sorted(tables, key=lambda table: table.table)),
+            layers=tuple(self._layers()),
             snapshot=SnapshotReport(snapshot=shop.snapshot, lsn=shop.lsn, taken_at=shop.taken_at),
             seconds=time.monotonic() - started,
         )
+
+    def settle(self, topics: Topics) -> None:
+        self._progress("waiting for Connect")
+        self._pass_connect(topics)
+        with ShopSnapshot(self._dsn) as shop:
+            source = shop.tables()
+        self._wait_for_bronze(topics, source)
 
     def _pass_connect(self, topics: Topics) -> None:
         pass_connect(
@@ -138,6 +171,22 @@ class _Run:
                 seconds=time.monotonic() - started,
                 not_compared=table.skipped,
             )
+
+    def _layers(self) -> Iterator[LayerReport]:
+        """What was made of bronze, once there is any of it."""
+        lake = Lake.of(self.places.minio, self._secrets, user=_USER)
+        examples = Examples(limit=self.places.limits.examples)
+        is_made = False
+        for report in compare_silver(lake, self.places.rules, examples):
+            self._progress(f"compared silver {report.table}")
+            is_made = True
+            yield report
+        if is_made:
+            dsn = warehouse_dsn(self.places.warehouse, self._secrets, role="batch")
+            self._progress("comparing the star with silver")
+            yield from compare_star(lake, dsn, examples)
+            self._progress("comparing gold with the star")
+            yield from compare_gold(lake, dsn, examples)
 
     def _dropped(self, source: list[SourceTable]) -> Iterator[TableReport]:
         """Bronze tables of which the shop has no table any more. Their changes are kept."""

@@ -17,6 +17,7 @@ from batch.silver.typed import Calendar
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
+from lakehouse.settings import ConsolidationSettings, ShopSettings
 
 Progress = Callable[[str], None]
 
@@ -29,6 +30,17 @@ class SilverRules:
     clock_skew_seconds: float
     retention_hours: int
     chunk_rows: int
+
+    @classmethod
+    def of_settings(cls) -> "SilverRules":
+        """What the environment says."""
+        settings = ConsolidationSettings()
+        return cls(
+            time_zone=ShopSettings().time_zone,
+            clock_skew_seconds=settings.clock_skew_seconds,
+            retention_hours=settings.retention_hours,
+            chunk_rows=settings.chunk_rows,
+        )
 
     def judge(self, entity: Entity) -> Judge:
         """A judge of an entity's changes."""

@@ -16,24 +16,29 @@ def demo(
     ] = None,
     orders_per_second: Annotated[float, typer.Option(min=0.1, help="How many.")] = 20.0,
     seed: Annotated[int | None, typer.Option(help="Of the shop; random without it.")] = None,
+    dirt: Annotated[
+        float, typer.Option(min=0, max=100, help="Percent of what people type that has a fault.")
+    ] = 2.0,
     *,
     down: Annotated[bool, typer.Option("--down", help="Stop the services at the end.")] = False,
 ) -> None:
-    """Set everything up, let orders flow, watch them reach bronze, prove that all did.
+    """Set everything up, let orders flow, watch them reach bronze, consolidate, prove it all.
 
-    Ctrl-C ends it with the proof; a second Ctrl-C ends it at once. Exit status 0 when bronze is
-    exact, 1 when it is not.
+    Ctrl-C ends it with the proof; a second Ctrl-C ends it at once. Exit status 0 when every layer
+    is exact, 1 when it is not.
 
-    Example: ./pipeline demo --minutes 2 --orders-per-second 50 --down
+    Example: ./pipeline demo --minutes 3 --orders-per-second 50 --dirt 5 --down
     """
     from lakehouse.cli.demonstration import Demonstration
     from lakehouse.cli.output import err_console
     from stack.control import Stack
 
-    plan = (orders_per_second, minutes, randbelow(1_000_000) if seed is None else seed)
+    seed = randbelow(1_000_000) if seed is None else seed
     stack = Stack()
     try:
-        is_exact = Demonstration(stack, *plan).run()
+        is_exact = Demonstration(
+            stack, orders_per_second, minutes, seed=seed, dirt_percent=dirt
+        ).run()
     finally:
         if down:
             with err_console.status("stopping the services"):

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from batch.reconcile import Places, Report, reconcile
+from batch.reconcile import Places, Report, reconcile, settle
+from lakehouse.cli.consolidate import consolidated, show_rows
 from lakehouse.cli.flow import Flow, FlowSampler
 from lakehouse.cli.live_view import LiveView, Picture
 from lakehouse.cli.output import err_console
@@ -34,17 +35,24 @@ class Demonstration:
     """One run of it."""
 
     def __init__(
-        self, stack: Stack, orders_per_second: float, minutes: float | None, seed: int
+        self,
+        stack: Stack,
+        orders_per_second: float,
+        minutes: float | None,
+        *,
+        seed: int,
+        dirt_percent: float,
     ) -> None:
         self._stack = stack
         self._seconds = None if minutes is None else minutes * 60
-        self._plan = Plan(seed=seed, live=Live(orders_per_second=orders_per_second))
+        live = Live(orders_per_second=orders_per_second)
+        self._plan = Plan(seed=seed, live=live, dirt_percent=dirt_percent)
         self._closing = threading.Event()
         self._reading: Reading | None = None
         self._proof = "a first proof follows, while orders still flow"
 
     def run(self) -> bool:
-        """Returns whether bronze was exact, both times.
+        """Returns whether everything was exact, both times.
 
         Raises:
             PipelineError: something could not be started, sold or judged.
@@ -58,6 +66,11 @@ class Demonstration:
         show_report(first)
         err_console.rule("after the last order", align="left", style="dim")
         with err_console.status("draining") as status:
+            settle(secrets, self._places(), on_progress=status.update)
+        began = time.monotonic()
+        rows = consolidated()
+        show_rows(rows, time.monotonic() - began)
+        with err_console.status("comparing all layers") as status:
             last = self._reconcile(secrets, status.update)
         show_report(last)
         return first.exact and last.exact
@@ -92,12 +105,18 @@ class Demonstration:
         )
         simulator.run(self._plan, stopping=stopping, on_progress=self._read)
 
-    def _reconcile(self, secrets: Secrets, on_progress: Callable[[str], None]) -> Report:
+    def _places(self) -> Places:
         config = self._stack.config
-        places = Places(
-            oltp=config.oltp, kafka=config.kafka, connect=config.connect, minio=config.minio
+        return Places(
+            oltp=config.oltp,
+            kafka=config.kafka,
+            connect=config.connect,
+            minio=config.minio,
+            warehouse=config.warehouse,
         )
-        return reconcile(secrets, places, on_progress=on_progress)
+
+    def _reconcile(self, secrets: Secrets, on_progress: Callable[[str], None]) -> Report:
+        return reconcile(secrets, self._places(), on_progress=on_progress)
 
     def _is_over(self, began: float) -> bool:
         has_lasted = self._seconds is not None and time.monotonic() - began >= self._seconds

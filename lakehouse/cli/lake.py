@@ -11,7 +11,6 @@ from lakehouse.secrets import Secrets
 from lakehouse.settings import (
     ConsolidationSettings,
     MinioSettings,
-    ShopSettings,
     StackSettings,
     WarehouseSettings,
 )
@@ -44,13 +43,7 @@ def silver_rules() -> "SilverRules":
     """What the contracts leave to settings."""
     from batch.silver.run import SilverRules
 
-    settings = ConsolidationSettings()
-    return SilverRules(
-        time_zone=ShopSettings().time_zone,
-        clock_skew_seconds=settings.clock_skew_seconds,
-        retention_hours=settings.retention_hours,
-        chunk_rows=settings.chunk_rows,
-    )
+    return SilverRules.of_settings()
 
 
 @contextmanager

@@ -68,4 +68,26 @@ def show_report(report: "Report") -> None:
         if table.not_compared:
             names = ", ".join(table.not_compared)
             console.print(f"{table.table}: columns not compared: {names}", markup=False)
+    show_layers(report)
     console.print(report.verdict(), markup=False, style="green" if report.exact else "bold red")
+
+
+def show_layers(report: "Report") -> None:
+    """What was made of bronze, table by table."""
+    rows = [
+        {
+            "layer": one.layer,
+            "table": one.table,
+            "rows": found.rows,
+            "quarantined": found.quarantined,
+            **{name: fault.count for name, fault in found.faults.items()},
+        }
+        for one in report.layers
+        if not one.note
+        for found in (one.findings,)
+    ]
+    if rows:
+        print_rows(rows, title="What follows from bronze")
+    for one in report.layers:
+        if one.note:
+            console.print(f"{one.layer} {one.table}: not compared; {one.note}", markup=False)

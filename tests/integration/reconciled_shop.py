@@ -69,7 +69,13 @@ class Shop:
 
     def places(self):
         stack = self.stack
-        return Places(oltp=stack.oltp, kafka=stack.kafka, connect=stack.connect, minio=stack.minio)
+        return Places(
+            oltp=stack.oltp,
+            kafka=stack.kafka,
+            connect=stack.connect,
+            minio=stack.minio,
+            warehouse=stack.warehouse,
+        )
 
     def assert_exact(self, name, *, changes=None):
         table = self.reconcile()[name]

@@ -1,0 +1,146 @@
+"""Gold's totals must be the star's: two implementations, made of the same versions of silver."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from batch.gold.run import read_versions
+from batch.gold.silver import pin
+from batch.reconcile.history import Examples
+from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames
+from batch.reconcile.star import published_versions
+from batch.reconcile.warehouse_rows import ColumnType, read_rows
+from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
+from lakehouse.delta import scan
+from lakehouse.errors import RetryLaterError
+from lakehouse.lake import Lake
+
+_MONEY = ("net_revenue_cents", "discount_cents", "gross_revenue_cents", "shipping_cents",
+          "tax_cents", "total_cents", "refund_cents", "cost_cents", "margin_cents")  # fmt: skip
+_SOLD = "mart.fact_transactions as f where f.counts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """Sums that a gold table and the star must have in common.
+
+    Attributes:
+        keys: of gold, each with its type and the star's expression for it.
+        sums: of gold, each with the star's.
+        source: what the star sums over.
+        where: the rows of gold that have anything of it.
+    """
+
+    keys: Mapping[str, tuple[ColumnType, str]]
+    sums: Mapping[str, str]
+    source: str
+    where: pl.Expr
+
+
+_SALES = {name: f"sum(f.{name})" for name in ("units", *_MONEY)}
+_HAS_SALES = pl.col("orders") > 0
+_DAY = {"business_date": (pl.Date, "f.date_key")}
+_COUNTRY = {"country": (pl.String, "f.ship_country")}
+TOTALS: Mapping[str, Total] = {
+    "sales_kpi": Total(
+        keys={**_DAY, **_COUNTRY, "channel": (pl.String, "f.channel")},
+        sums=_SALES, source=_SOLD, where=_HAS_SALES,
+    ),
+    "geographic_sales": Total(
+        keys={**_DAY, **_COUNTRY, "region": (pl.String, "f.ship_region")},
+        sums=_SALES, source=_SOLD, where=_HAS_SALES,
+    ),
+    "product_performance": Total(
+        keys={**_DAY, "product_id": (pl.Int64, "f.product_id")},
+        sums=_SALES, source=_SOLD, where=_HAS_SALES,
+    ),
+    "customer_lifetime_value": Total(
+        keys={"customer_id": (pl.Int64, "f.customer_id")},
+        sums=_SALES, source=f"{_SOLD} and f.customer_id is not null", where=_HAS_SALES,
+    ),
+    "customer_behaviour": Total(
+        keys={**_DAY, "device": (pl.String, "f.device")},
+        sums={
+            column: f"count(*) filter (where f.interaction_type = '{kind}')"
+            for column, kind in (("views", "view"), ("carts", "cart"), ("checkouts", "checkout"),
+                                 ("purchases", "purchase"), ("reviews", "review"))
+        },
+        source="mart.fact_user_interactions as f where true",
+        where=pl.lit(value=True),
+    ),
+    "stock_health": Total(
+        keys={"product_id": (pl.Int64, "f.product_id"),
+              "warehouse_code": (pl.String, "f.warehouse_code")},
+        sums={"on_hand_units":
+              "sum(f.received_units - f.sold_units + f.returned_units + f.adjusted_units)"},
+        source="mart.fact_stocks as f where true",
+        where=pl.lit(value=True),
+    ),
+}  # fmt: skip
+"""By gold table."""
+
+
+def compare_gold(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerReport]:
+    """Compare sums of each gold table with the star's.
+
+    A table that was made of other versions of silver than the star is told, and not compared.
+
+    Raises:
+        RetryLaterError: warehouse or object store do not answer.
+    """
+    try:
+        with psycopg.connect(dsn) as connection:
+            connection.execute("set transaction isolation level repeatable read read only")
+            published = published_versions(connection)
+            for name, total in TOTALS.items():
+                report = _compare(lake, connection, published, GOLD_TABLES[name], total, examples)
+                yield from (one for one in (report,) if one is not None)
+    except psycopg.OperationalError as error:
+        message = f"The warehouse does not answer: {error}. Try ./pipeline status"
+        raise RetryLaterError(message) from error
+
+
+def _compare(
+    lake: Lake,
+    connection: psycopg.Connection,
+    published: Mapping[str, int],
+    table: GoldTable,
+    total: Total,
+    examples: Examples,
+) -> LayerReport | None:  # fmt: skip
+    delta = lake.open("gold", table.name)
+    if delta is None:
+        return None
+    started = monotonic()
+    made_of = read_versions(delta, pin(lake, table.inputs, {}), table)
+    if made_of != {name: published.get(name, 0) for name in table.inputs}:
+        note = "made of other versions of silver than the star: ./pipeline consolidate"
+        return LayerReport(
+            layer="gold", table=table.name, findings=LayerFindings(), seconds=0.0, note=note
+        )
+    keys = list(total.keys)
+    found = (
+        scan(delta)
+        .filter(total.where)
+        .group_by(keys)
+        .agg(pl.col(name).sum().cast(pl.Int64) for name in total.sums)
+        .collect()
+    )
+    findings = compare_frames(_of_star(connection, total), found, keys, examples)
+    return LayerReport(
+        layer="gold", table=table.name, findings=findings, seconds=monotonic() - started
+    )
+
+
+def _of_star(connection: psycopg.Connection, total: Total) -> pl.DataFrame:
+    keys = ", ".join(f"{expression} as {name}" for name, (_, expression) in total.keys.items())
+    sums = ", ".join(f"coalesce({e}, 0)::bigint as {name}" for name, e in total.sums.items())
+    places = ", ".join(str(number + 1) for number in range(len(total.keys)))
+    query = f"(select {keys}, {sums} from {total.source} group by {places}) as totals"  # noqa: S608
+    schema: dict[str, ColumnType] = {name: kind for name, (kind, _) in total.keys.items()}
+    schema |= dict.fromkeys(total.sums, pl.Int64)
+    return read_rows(connection, sql.SQL(query), schema)

@@ -1,0 +1,143 @@
+"""Writes a shop's past into a lake, and lands new changes on top of it. See `past`."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import orjson
+import polars as pl
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from benchmarks.past import END, FRAMES, Size
+from lakehouse.contracts import ENTITIES, Derivation, Entity
+from lakehouse.contracts.schemas import history_schema, silver_schema
+from lakehouse.coordinates import bronze_app_id, kafka_app_id
+from lakehouse.delta import open_or_create, table_properties, with_watermarks
+from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
+
+_ZONE = "Europe/Paris"
+_PARTITIONS = 4
+_PIECE = 500_000
+Change = tuple[str, int, str, dict[str, object]]
+"""Table of the shop, key, operation, and the row afterwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """A past in a lake: silver as if it had read it all, bronze without it."""
+
+    lake: Lake
+    size: Size
+
+    def write(self) -> None:
+        """Write all silver tables, and bronze tables that end where these have read to."""
+        for entity in ENTITIES.values():
+            count = self.size.rows(entity.table)
+            _land(self.lake, entity, [], _ends(count))
+            for first in range(0, count, _PIECE):
+                numbers = pl.int_range(first, min(first + _PIECE, count), eager=True).alias("n")
+                rows = FRAMES[entity.table](pl.DataFrame(numbers), self.size)
+                _append(self.lake, entity, _with_coordinates(rows, entity), count)
+
+    def land(self, changes: Iterator[Change]) -> int:
+        """Append changes to bronze, as Debezium writes them; returns how many."""
+        rows: dict[str, list[Mapping[str, object]]] = {}
+        ends = {table: _ends(self.size.rows(table)) for table in ENTITIES}
+        for number, change in enumerate(changes):
+            table, key = change[:2]
+            offset = ends[table][key % _PARTITIONS]
+            ends[table][key % _PARTITIONS] += 1
+            rows.setdefault(table, []).append(_record(number, change, offset))
+        for table, records in rows.items():
+            _land(self.lake, ENTITIES[table], records, ends[table])
+        return sum(map(len, rows.values()))
+
+
+def _record(number: int, change: Change, offset: int) -> dict[str, object]:
+    table, key, operation, after = change
+    at = END + timedelta(hours=2)
+    source = {"table": table, "lsn": number, "txId": number, "ts_us": int(at.timestamp() * 1e6)}
+    value = {"before": None, "after": after, "source": source, "op": operation}
+    return {
+        "key": orjson.dumps({ENTITIES[table].key: key}),
+        "value": orjson.dumps(value),
+        "_topic_id": f"topic-{table}",
+        "_epoch": 0,
+        "_partition": key % _PARTITIONS,
+        "_offset": offset,
+        "_timestamp": at,
+        "_headers": None,
+        "_date": at.date(),
+    }
+
+
+def _with_coordinates(rows: pl.DataFrame, entity: Entity) -> pl.DataFrame:
+    key = pl.col(entity.key)
+    at = pl.col("updated_at")
+    dated = rows.with_columns(
+        pl.col(d.inputs[0]).dt.convert_time_zone(_ZONE).dt.date().alias(d.name)
+        for d in entity.derived
+        if d.how is Derivation.BUSINESS_DATE
+    )
+    return dated.with_columns(
+        *(
+            pl.col(d.inputs[0]).dt.strftime("%Y-%m").alias(d.name)
+            for d in entity.derived
+            if d.how is Derivation.MONTH
+        ),
+        _topic_id=pl.lit(f"topic-{entity.table}"),
+        _epoch=pl.lit(0, pl.Int32),
+        _partition=(key % _PARTITIONS).cast(pl.Int32),
+        _offset=key // _PARTITIONS,
+        _committed_at=at,
+        valid_from_at=at,
+    )
+
+
+def _ends(rows: int) -> dict[int, int]:
+    """The position after a history's last change, by partition."""
+    return dict.fromkeys(range(_PARTITIONS), rows // _PARTITIONS + 2)
+
+
+def _append(lake: Lake, entity: Entity, rows: pl.DataFrame, count: int) -> None:
+    tables = [(entity.silver, silver_schema(entity), entity.partition)]
+    if entity.history is not None:
+        tables.append((entity.history, history_schema(entity), None))
+    for name, schema, partition in tables:
+        delta = open_or_create(
+            lake.uri("silver", name),
+            lake.options,
+            schema,
+            partition_by=[partition] if partition else [],
+            properties=table_properties(retention_hours=168, has_change_feed=True),
+        )
+        absent = [pl.lit(None).alias(n) for n in schema.names if n not in rows.columns]
+        marks = {
+            bronze_app_id(f"topic-{entity.table}", 0, p): end - 1 for p, end in _ends(count).items()
+        }
+        write_deltalake(
+            delta,
+            rows.with_columns(absent).select(schema.names).to_arrow().cast(schema),
+            mode="append",
+            commit_properties=with_watermarks(marks),
+        )
+
+
+def _land(
+    lake: Lake, entity: Entity, rows: list[Mapping[str, object]], ends: Mapping[int, int]
+) -> None:
+    topic = f"topic-{entity.table}"
+    epochs = [{"epoch": 0, "topic_id": topic, "partition_count": _PARTITIONS}]
+    properties = table_properties(retention_hours=168, has_change_feed=False)
+    delta = open_or_create(
+        lake.uri("bronze", entity.bronze),
+        lake.options,
+        BRONZE_SCHEMA,
+        partition_by=["_date"],
+        properties={**properties, EPOCHS_PROPERTY: json.dumps(epochs)},
+    )
+    marks = {kafka_app_id(topic, p): end - 1 for p, end in ends.items()}
+    table = pa.Table.from_pylist(rows, schema=BRONZE_SCHEMA)
+    write_deltalake(delta, table, mode="append", commit_properties=with_watermarks(marks))

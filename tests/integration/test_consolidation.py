@@ -1,0 +1,198 @@
+"""Consolidation on the real services: a shop with dirt, judged by the shop's own ledger."""
+
+import json
+import random
+import subprocess
+import time
+from datetime import UTC, date, datetime, timedelta
+
+import orjson
+import polars as pl
+import psycopg
+import pytest
+
+from lakehouse.contracts import ENTITIES
+from lakehouse.delta import scan
+from lakehouse.lake import Lake
+from lakehouse.postgres import oltp_dsn
+from tests.stacks import new_stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
+MENDABLE = {"stray_spaces", "stray_case", "country_name", "country_old_code", "phone_format"}
+BEYOND_MENDING = {
+    "invalid_email", "future_date", "future_instant", "negative_quantity", "absurd_quantity",
+    "absurd_rating",
+}  # fmt: skip
+HOPELESS_CASE = {("customers", "last_name"), ("products", "brand")}
+"""Whether it was Mcdonald or McDonald, no rule can tell from MCDONALD."""
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """A stack of its own with twelve days of a shop, consolidated once, with more to come."""
+    with new_stack(LANDING_FLUSH_SECONDS=0.5) as stack:
+        stack.up()
+        simulate(stack, "--history", 12, "--orders", 4000, "--seed", 11)
+        stack.run("consolidate")
+        simulate(stack, "--orders", 150, "--orders-per-second", 60)
+        settle(stack)
+        yield stack
+
+
+def simulate(stack, *arguments):
+    stack.run("simulate", *arguments, "--dirt", 5)
+
+
+def settle(stack):
+    """Let bronze hold all there is, then consolidate that."""
+    reconcile(stack)
+    stack.run("consolidate")
+
+
+def reconcile(stack):
+    result = stack.run("reconcile", "--format", "json", check=False)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return json.loads(result.stdout)
+
+
+def lake_of(stack):
+    return Lake.of(stack.minio, stack.secrets, user="admin")
+
+
+def rows(stack, table, layer="silver"):
+    return scan(lake_of(stack).open(layer, table)).collect()
+
+
+def ledger(stack):
+    query = (
+        "select table_name, row_key, column_name, fault, dirty_value, clean_value, row_version "
+        "from ledger.dirt"
+    )
+    with psycopg.connect(oltp_dsn(stack.oltp, stack.secrets, role="reconcile")) as connection:
+        notes = connection.execute(query).fetchall()
+    names = ["table", "key", "column", "fault", "dirty", "clean", "version"]
+    return [dict(zip(names, note, strict=True)) for note in notes]
+
+
+def changes(stack, table):
+    """Every change of a table, as bronze holds it: coordinate, and the row as it came."""
+    records = rows(stack, ENTITIES[table].bronze, layer="bronze")
+    columns = ["_topic_id", "_partition", "_offset", "value"]
+    for topic, partition, offset, value in records.select(columns).iter_rows():
+        yield (topic, partition, offset), orjson.loads(value)["after"]
+
+
+def as_written(note, value):
+    """A value of a change, as the ledger writes it."""
+    if value is None:
+        return None
+    if note["column"] == "birth_date":
+        return (date(1970, 1, 1) + timedelta(days=value)).isoformat()
+    if note["column"] == "occurred_at":
+        return datetime.fromisoformat(value).astimezone(UTC).isoformat()
+    return str(value)
+
+
+def stands_in(note, row):
+    """Whether a row holds the fault of a note."""
+    return note["version"] <= row["version"] and (
+        as_written(note, row[note["column"]]) == note["dirty"]
+    )
+
+
+def by_row(notes):
+    found = {}
+    for note in notes:
+        found.setdefault((note["table"], note["key"]), []).append(note)
+    return found
+
+
+def test_quarantine_holds_exactly_what_the_ledger_says_cannot_be_mended(shop):
+    notes = by_row(note for note in ledger(shop) if note["fault"] in BEYOND_MENDING)
+    expected = set()
+    for table, entity in ENTITIES.items():
+        for place, row in changes(shop, table):
+            if row and any(stands_in(n, row) for n in notes.get((table, row[entity.key]), ())):
+                expected.add((table, *place))
+    found = rows(shop, "quarantine").select("entity", "_topic_id", "_partition", "_offset")
+    assert found.height == len(expected)
+    assert set(found.iter_rows()) == expected
+    assert {note["fault"] for group in notes.values() for note in group} == BEYOND_MENDING
+
+
+def test_everything_else_equals_the_clean_originals(shop):
+    notes = by_row(note for note in ledger(shop) if note["fault"] in MENDABLE)
+    compared = set()
+    for table, entity in ENTITIES.items():
+        current = rows(shop, entity.silver).filter(pl.col("_deleted_at").is_null())
+        raw = {(row[entity.key], row["version"]): row for _, row in changes(shop, table) if row}
+        for row in current.iter_rows(named=True):
+            for note in notes.get((table, row[entity.key]), ()):
+                if stands_in(note, raw[row[entity.key], row["version"]]):
+                    assert_clean(note, row[note["column"]])
+                    compared.add(note["fault"])
+    assert compared == MENDABLE
+
+
+def assert_clean(note, value):
+    wanted = note["clean"]
+    if note["column"] == "phone":
+        wanted = "+" + "".join(c for c in wanted if c.isdigit())
+    if note["fault"] == "stray_case" and (note["table"], note["column"]) in HOPELESS_CASE:
+        value, wanted = value.casefold(), wanted.casefold()
+    assert value == wanted, note
+
+
+def test_clean_values_are_left_as_they_are(shop):
+    dirty = {(n["table"], n["key"], n["column"]) for n in ledger(shop)}
+    raw = {row["customer_id"]: row for _, row in changes(shop, "customers") if row}
+    current = rows(shop, "enriched_users").filter(pl.col("_deleted_at").is_null())
+    for row in current.iter_rows(named=True):
+        for column in ("first_name", "last_name", "email", "city", "street", "country"):
+            source = raw[row["customer_id"]]
+            is_same_version = source["version"] == row["version"]
+            if is_same_version and ("customers", row["customer_id"], column) not in dirty:
+                twin = source[column].casefold() == row[column].casefold()
+                assert row[column] == source[column] or twin
+
+
+def test_accounts_of_one_person_share_a_key(shop):
+    twins = [n for n in ledger(shop) if n["fault"] == "same_person_twice"]
+    people = {r["customer_id"]: r for r in rows(shop, "enriched_users").iter_rows(named=True)}
+    pairs = [(people.get(n["key"]), people.get(int(n["clean"]))) for n in twins]
+    alive = [(a, b) for a, b in pairs if a and b and a["person_key"] and b["person_key"]]
+    assert alive
+    assert all(a["person_key"] == b["person_key"] for a, b in alive)
+    keys = pl.Series([row["person_key"] for row in people.values()]).drop_nulls()
+    assert keys.n_unique() >= len(keys) - len(twins)
+
+
+def test_all_layers_are_exact_after_consolidations_between_orders(shop):
+    report = reconcile(shop)
+    assert report["exact"] is True
+    layers = {layer["layer"] for layer in report["layers"]}
+    assert layers == {"silver", "warehouse", "gold"}
+    silver = [one for one in report["layers"] if one["layer"] == "silver"]
+    assert sum(one["quarantined"] for one in silver) == rows(shop, "quarantine").height > 0
+
+
+def test_run_with_nothing_new_writes_nothing(shop):
+    lake = lake_of(shop)
+    names = [entity.silver for entity in ENTITIES.values()]
+    before = {name: lake.open("silver", name).version() for name in names}
+    shop.run("consolidate")
+    assert {name: lake.open("silver", name).version() for name in names} == before
+
+
+def test_consolidate_killed_at_random_moments_ends_exact(shop, request):
+    rounds = request.config.getoption("rounds")
+    seed = request.config.getoption("seed")
+    moments = random.Random(seed)
+    for _ in range(rounds):
+        simulate(shop, "--orders", 60, "--orders-per-second", 60)
+        victim = shop.popen("consolidate", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(1.5, 12))
+        victim.kill()
+        victim.wait()
+    settle(shop)
+    assert reconcile(shop)["exact"] is True
