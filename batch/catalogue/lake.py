@@ -1,0 +1,178 @@
+"""The tables of the lake, and what their logs say of them: no row is read."""
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+
+from batch.catalogue.figures import Behind, LakeTable, Mark, TableFigures, Unit
+from batch.delta_log import DeltaLog, file_system, plain
+from lakehouse.contracts import ENTITIES
+from lakehouse.errors import RetryLaterError
+from lakehouse.lake import EPOCHS_PROPERTY, Lake
+
+LAKE_LAYERS = ("bronze", "silver", "gold")
+_BORN = ("_timestamp", "_committed_at")
+_BELOW = {"silver": "bronze", "gold": "silver"}
+_TABLES_AT_ONCE = 6
+
+
+def lake_tables(lake: Lake, layers: Collection[str] = LAKE_LAYERS) -> list[LakeTable]:
+    """Every folder of these layers, by layer and name. A table is made with its first commit.
+
+    Raises:
+        RetryLaterError: the object store does not answer.
+    """
+    found: list[LakeTable] = []
+    for layer in (layer for layer in LAKE_LAYERS if layer in layers):
+        root = getattr(lake, layer)
+        try:
+            # A folder of files starts empty; a bucket is never missing once the stack was up.
+            selector = pafs.FileSelector("", allow_not_found=True)
+            listed = file_system(root, lake.options).get_file_info(selector)
+        except OSError as error:
+            message = f"{root} cannot be listed: {plain(error)}. Is MinIO up? ./pipeline status"
+            raise RetryLaterError(message) from error
+        folders = (str(file.path).strip("/") for file in listed if not file.is_file)
+        found += [LakeTable(layer=layer, name=name) for name in sorted(folders)]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A table at one version, and what is read of it once."""
+
+    place: LakeTable
+    delta: DeltaTable
+    log: DeltaLog
+    transactions: Mapping[str, int]
+
+
+def lake_figures(lake: Lake, layers: Collection[str] = LAKE_LAYERS) -> list[TableFigures]:
+    """Figures of every table of these layers.
+
+    Raises:
+        RetryLaterError: the object store does not answer.
+    """
+    # How far behind a table is, the layer below it says.
+    needed = {*layers, *(_BELOW[layer] for layer in layers if layer in _BELOW)}
+    with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
+        opened = list(pool.map(lambda place: _open(lake, place), lake_tables(lake, needed)))
+        tables = {one.place: one for one in opened if one is not None}
+        wanted = [one for one in tables.values() if one.place.layer in layers]
+        return list(pool.map(lambda one: _figures(one, tables), wanted))
+
+
+def _open(lake: Lake, place: LakeTable) -> _Opened | None:
+    delta = lake.open(place.layer, place.name)
+    if delta is None:
+        return None
+    log = DeltaLog(delta, lake.options)
+    return _Opened(place, delta, log, log.transactions())
+
+
+def _figures(one: _Opened, tables: Mapping[LakeTable, _Opened]) -> TableFigures:
+    files = pl.DataFrame(pa.table(one.delta.get_add_actions(flatten=True)))
+    counts = pl.Series(files["num_records"] if files.width else [], dtype=pl.Int64)
+    figures = TableFigures(
+        table=one.place,
+        rows=None if counts.null_count() else int(counts.sum()),
+        files=files.height,
+        bytes=int(files["size_bytes"].sum()) if files.width else 0,
+        version=one.delta.version(),
+        newest_at=_newest(one, files),
+    )
+    return _WATERMARKS[one.place.layer](one, tables, figures)
+
+
+def _newest(one: _Opened, files: pl.DataFrame) -> datetime | None:
+    """When the newest row was made, or else when the last change was committed."""
+    for name in _BORN:
+        if f"max.{name}" in files.columns:
+            newest = files[f"max.{name}"].max()
+            return newest if isinstance(newest, datetime) else None
+    for commit in one.log.before(one.delta.version()):
+        if commit.changes_data:
+            return commit.at
+    return None
+
+
+def _of_bronze(one: _Opened, _: Mapping[LakeTable, _Opened], figures: TableFigures) -> TableFigures:
+    marks = [
+        Mark(source=topic_id, partition=int(partition), reached=last)
+        for (topic_id, partition), last in _named(one, "kafka", 2)
+    ]
+    return replace(figures, watermark=tuple(marks), unit=Unit.OFFSETS)
+
+
+def _of_silver(
+    one: _Opened, tables: Mapping[LakeTable, _Opened], figures: TableFigures
+) -> TableFigures:
+    read = {tuple(ids): last for ids, last in _named(one, "bronze", 3)}
+    marks = [
+        Mark(source=topic_id, epoch=int(epoch), partition=int(partition), reached=last)
+        for (topic_id, epoch, partition), last in read.items()
+    ]
+    behind = 0
+    for name in _sources(one.place.name):
+        bronze = tables.get(LakeTable(layer="bronze", name=name))
+        for place, last in _ends(bronze) if bronze else ():
+            behind += max(0, last - read.get(place, -1))
+    return replace(
+        figures,
+        watermark=tuple(marks),
+        unit=Unit.OFFSETS,
+        behind=Behind(count=behind, unit=Unit.OFFSETS),
+    )
+
+
+def _of_gold(
+    one: _Opened, tables: Mapping[LakeTable, _Opened], figures: TableFigures
+) -> TableFigures:
+    marks: list[Mark] = []
+    behind = 0
+    for (name, table_id), version in _named(one, "silver", 2):
+        silver = tables.get(LakeTable(layer="silver", name=name))
+        if silver is not None and str(silver.delta.metadata().id) == table_id:
+            marks.append(Mark(source=name, reached=version))
+            behind += sum(commit.changes_data for commit in silver.log.after(version))
+    return replace(
+        figures,
+        watermark=tuple(marks),
+        unit=Unit.VERSIONS,
+        behind=Behind(count=behind, unit=Unit.VERSIONS),
+    )
+
+
+_WATERMARKS: Mapping[
+    str, Callable[[_Opened, Mapping[LakeTable, _Opened], TableFigures], TableFigures]
+] = {"bronze": _of_bronze, "silver": _of_silver, "gold": _of_gold}
+
+
+def _named(one: _Opened, kind: str, parts: int) -> Iterator[tuple[Sequence[str], int]]:
+    """The app transactions `kind/…` with so many parts behind it, in order."""
+    for app_id, version in sorted(one.transactions.items()):
+        found, *rest = app_id.split("/")
+        if found == kind and len(rest) == parts:
+            yield rest, version
+
+
+def _sources(silver: str) -> list[str]:
+    """The bronze tables that a silver table is made from: its entity's, or those of all."""
+    own = [e.bronze for e in ENTITIES.values() if silver in (e.silver, e.history)]
+    return own or [e.bronze for e in ENTITIES.values()]
+
+
+def _ends(bronze: _Opened) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Last offset landed, by topic id, epoch and partition. Of a topic's epochs, the newest."""
+    stored = bronze.delta.metadata().configuration.get(EPOCHS_PROPERTY) or "[]"
+    epochs = {epoch["topic_id"]: str(epoch["epoch"]) for epoch in json.loads(stored)}
+    for (topic_id, partition), last in _named(bronze, "kafka", 2):
+        if topic_id in epochs:
+            yield (topic_id, epochs[topic_id], partition), last

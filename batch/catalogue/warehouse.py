@@ -1,0 +1,120 @@
+"""The tables of the warehouse, as its catalogue and its watermarks describe them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+
+from batch.catalogue.figures import LakeTable, Mark, TableFigures, Unit
+
+WAREHOUSE = "warehouse"
+_SCHEMAS = ("entity", "live", "mart")
+_COUNTED_BYTES = 32 * 1024 * 1024
+_TIMEOUT_MS = 10_000
+_TABLES: LiteralString = """
+with tables as (
+    select c.oid, n.nspname, c.relname, c.relkind
+    from pg_class as c
+    inner join pg_namespace as n on n.oid = c.relnamespace
+    where n.nspname = any(%s) and c.relkind in ('r', 'p', 'm') and not c.relispartition
+),
+parts as (
+    select t.oid, t.oid as part from tables as t where t.relkind <> 'p'
+    union all
+    select t.oid, p.relid
+    from tables as t
+    cross join lateral pg_partition_tree(t.oid) as p
+    where t.relkind = 'p' and p.isleaf
+)
+select
+    t.nspname,
+    t.relname,
+    case when bool_and(c.reltuples >= 0) then sum(c.reltuples)::bigint end,
+    coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+from tables as t
+left join parts as p on p.oid = t.oid
+left join pg_class as c on c.oid = p.part
+group by t.nspname, t.relname
+order by t.nspname, t.relname
+"""
+_WATERMARKS: LiteralString = """
+select w.entity, w.topic_id, w.epoch, w.partition, w.last_offset
+from etl.watermark as w
+order by w.entity, w.epoch, w.topic_id, w.partition
+"""
+_PUBLISHED: LiteralString = """
+select max(r.finished_at) from etl.run as r where r.outcome = 'published'
+"""
+
+
+def warehouse_figures(dsn: str) -> list[TableFigures]:
+    """Figures of every table and materialized view; none before its schemas are made.
+
+    Small tables are counted, of large ones Postgres' own estimate is given. How new their data is,
+    is told by the last load that was published.
+
+    Raises:
+        psycopg.Error: it does not answer, or does not let this role in.
+    """
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql.SQL("set statement_timeout = {}").format(_TIMEOUT_MS))
+        marks = _watermarks(connection)
+        published = _published(connection)
+        found = connection.execute(_TABLES, [list(_SCHEMAS)]).fetchall()
+        return [
+            _figures(connection, row, marks.get(_entity(*row[:2]), ()), published) for row in found
+        ]
+
+
+def _figures(
+    connection: psycopg.Connection,
+    row: tuple[str, str, int | None, int],
+    marks: tuple[Mark, ...],
+    published: datetime | None,
+) -> TableFigures:
+    schema, name, estimate, size = row
+    exact = _count(connection, schema, name) if size < _COUNTED_BYTES else None
+    return TableFigures(
+        table=LakeTable(layer=schema, name=name),
+        rows=estimate if exact is None else exact,
+        is_estimate=exact is None,
+        bytes=size,
+        watermark=marks,
+        unit=Unit.OFFSETS if marks else None,
+        newest_at=None if schema == "live" else published,
+    )
+
+
+def _count(connection: psycopg.Connection, schema: str, name: str) -> int | None:
+    counting = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, name))
+    try:
+        row = connection.execute(counting).fetchone()
+    except psycopg.Error:  # a view that was never filled, a table that this role may not read
+        return None
+    return None if row is None else int(row[0])
+
+
+def _watermarks(connection: psycopg.Connection) -> Mapping[str, tuple[Mark, ...]]:
+    try:
+        rows = connection.execute(_WATERMARKS).fetchall()
+    except psycopg.errors.ProgrammingError:  # no such table yet
+        return {}
+    found: dict[str, tuple[Mark, ...]] = {}
+    for entity, topic_id, epoch, partition, last in rows:
+        mark = Mark(source=topic_id, epoch=epoch, partition=partition, reached=last)
+        found[entity] = (*found.get(entity, ()), mark)
+    return found
+
+
+def _published(connection: psycopg.Connection) -> datetime | None:
+    try:
+        row = connection.execute(_PUBLISHED).fetchone()
+    except psycopg.errors.ProgrammingError:
+        return None
+    return None if row is None else row[0]
+
+
+def _entity(schema: str, name: str) -> str:
+    return name.removesuffix("_history") if schema == "entity" else ""

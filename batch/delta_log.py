@@ -1,0 +1,147 @@
+"""What a Delta table's log says and delta-rs has no question for.
+
+Protocol: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, "Delta Log Entries" and
+"Checkpoints".
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.fs import DeltaStorageHandler
+
+from lakehouse.errors import RetryLaterError
+
+_ENTRY = re.compile(r"/(\d{20})\.json$")
+_CHECKPOINT = re.compile(r"/(\d{20})\.checkpoint(?:\.\d+\.\d+)?\.parquet$")
+_READS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One version. `changes_data` is false of compactions and vacuums, and of empty commits."""
+
+    version: int
+    at: datetime
+    changes_data: bool
+
+
+def file_system(uri: str, options: Mapping[str, str]) -> pafs.FileSystem:
+    """What is below an address, local or on the object store."""
+    return pafs.PyFileSystem(DeltaStorageHandler(uri, dict(options)))
+
+
+def plain(error: BaseException) -> str:
+    """An error of the object store on one line, without the colours that it brings along."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join(text.split())
+
+
+class DeltaLog:
+    """The log of one table, up to the version of its handle.
+
+    Everything raises RetryLaterError when the store does not answer, or when a clean-up comes in
+    between.
+    """
+
+    def __init__(self, table: DeltaTable, options: Mapping[str, str]) -> None:
+        self._version = table.version()
+        self._uri = table.table_uri
+        self._files = file_system(self._uri, options)
+        self._entries: dict[int, str] = {}
+        self._checkpoints: dict[int, list[str]] = {}
+        self._list()
+
+    @property
+    def checkpoint(self) -> int | None:
+        """Version of the newest checkpoint."""
+        return max(self._checkpoints, default=None)
+
+    def transactions(self) -> dict[str, int]:
+        """The version of every app transaction, by app id."""
+        found: dict[str, int] = {}
+        for path in self._checkpoints.get(self.checkpoint or 0, ()):
+            found |= self._in_checkpoint(path)
+        first = 0 if self.checkpoint is None else self.checkpoint + 1
+        newer = [version for version in sorted(self._entries) if version >= first]
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            for actions in pool.map(self._read, newer):
+                found |= {a["txn"]["appId"]: a["txn"]["version"] for a in actions if "txn" in a}
+        return found
+
+    def after(self, version: int) -> Iterator[Commit]:
+        """The commits after a version, one after another, read as they are asked for.
+
+        Ends at the first that is no longer there.
+        """
+        for number in range(version + 1, self._version + 1):
+            if number not in self._entries:
+                return
+            yield _commit(number, self._read(number))
+
+    def before(self, version: int) -> Iterator[Commit]:
+        """The commits up to a version, itself included, from there backwards."""
+        for number in range(version, -1, -1):
+            if number not in self._entries:
+                return
+            yield _commit(number, self._read(number))
+
+    def holds_all_after(self, version: int) -> bool:
+        """Whether the entry of every later commit is still there."""
+        return all(n in self._entries for n in range(version + 1, self._version + 1))
+
+    def _list(self) -> None:
+        try:
+            listed = self._files.get_file_info(pafs.FileSelector("_delta_log"))
+        except OSError as error:
+            message = f"{self._uri}: its log cannot be listed: {plain(error)}"
+            raise RetryLaterError(message) from error
+        for path in (str(file.path) for file in listed):
+            if entry := _ENTRY.search(path):
+                self._entries[int(entry[1])] = path
+            elif part := _CHECKPOINT.search(path):
+                self._checkpoints.setdefault(int(part[1]), []).append(path)
+        self._entries = {v: path for v, path in self._entries.items() if v <= self._version}
+        self._checkpoints = {v: p for v, p in self._checkpoints.items() if v <= self._version}
+
+    def _in_checkpoint(self, path: str) -> dict[str, int]:
+        try:
+            with self._files.open_input_file(path) as file:
+                column = pq.read_table(file, columns=["txn.appId", "txn.version"])["txn"]
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+        actions = [action for action in column.to_pylist() if action and action["appId"]]
+        return {action["appId"]: action["version"] for action in actions}
+
+    def _read(self, version: int) -> list[dict[str, Any]]:
+        path = self._entries[version]
+        try:
+            with self._files.open_input_stream(path) as file:
+                return [json.loads(line) for line in file.read().splitlines() if line]
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+
+    def _unreadable(self, path: str, error: OSError) -> RetryLaterError:
+        return RetryLaterError(f"{self._uri}: {path} cannot be read: {plain(error)}")
+
+
+def _commit(version: int, actions: list[dict[str, Any]]) -> Commit:
+    milliseconds = next((a["commitInfo"]["timestamp"] for a in actions if "commitInfo" in a), 0)
+    return Commit(
+        version=version,
+        at=datetime.fromtimestamp(milliseconds / 1000, tz=UTC),
+        changes_data=any(map(_changes_data, actions)),
+    )
+
+
+def _changes_data(action: Mapping[str, Any]) -> bool:
+    return "cdc" in action or any(
+        action[kind]["dataChange"] for kind in ("add", "remove") if kind in action
+    )

@@ -1,0 +1,202 @@
+"""SQL over the lake's tables, through DuckDB: an implementation of Delta other than the writers'.
+
+Works offline: DuckDB's extensions come as packages. Nothing can be written, and nothing read but
+the lake.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import resources
+from urllib.parse import urlsplit
+
+import duckdb
+from deltalake import DeltaTable
+
+from batch.catalogue.figures import LakeTable
+from batch.catalogue.lake import LAKE_LAYERS, lake_tables
+from lakehouse.errors import PipelineError
+from lakehouse.lake import Lake
+
+ALL_SUFFIX = "$all"
+"""Of the view that shows a silver table with the rows that stand for deleted keys."""
+_DELETED = "_deleted_at"
+_BATCH_ROWS = 10_000
+
+
+class QueryError(PipelineError):
+    """The query cannot be run as it is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The rows of a query, in the order it gives them. `types` are DuckDB's names of them."""
+
+    columns: Sequence[str]
+    types: Sequence[str]
+    relation: duckdb.DuckDBPyRelation
+
+    def rows(self, *, limit: int | None = None) -> Iterator[tuple[object, ...]]:
+        """The rows, read as they are asked for.
+
+        Raises:
+            QueryError: something fails only now, such as a cast or the memory.
+        """
+        wanted = self.relation if limit is None else self.relation.limit(limit)
+        try:
+            # Batch by batch: a whole answer need not fit into memory.
+            for batch in wanted.to_arrow_reader(_BATCH_ROWS):
+                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        except duckdb.Error as error:
+            raise QueryError(_plain(error)) from error
+
+
+class LakeSql:
+    """A DuckDB in memory that sees one lake. Each table is pinned when a query first names it."""
+
+    def __init__(self, lake: Lake, *, memory_mb: int) -> None:
+        self._lake = lake
+        self._tables: list[LakeTable] | None = None
+        self._known: set[LakeTable] = set()
+        self.connection = connect(lake.options, memory_mb=memory_mb)
+        for layer in LAKE_LAYERS:
+            self.connection.execute(f"create schema {layer}")
+        self.connection.execute("set search_path = 'main,gold,silver,bronze'")
+        roots = ", ".join(f"'{getattr(lake, layer)}/'" for layer in LAKE_LAYERS)
+        self.connection.execute(f"set allowed_directories = [{roots}]")
+
+    def ask(self, query: str) -> Answer:
+        """Prepare a query.
+
+        Raises:
+            QueryError: it is wrong, reads what there is not, or is no query at all.
+            RetryLaterError: the object store does not answer.
+        """
+        try:
+            self._refuse_writing(query)
+            self._open(query)
+            self._lock()
+            relation = self.connection.sql(query)
+        except duckdb.CatalogException as error:
+            message = f"{_plain(error)}\n\n{self._what_there_is(query)}"
+            raise QueryError(message) from error
+        except duckdb.Error as error:
+            raise QueryError(_plain(error)) from error
+        return Answer(
+            columns=relation.columns, types=[str(one) for one in relation.types], relation=relation
+        )
+
+    def tables(self) -> list[LakeTable]:
+        """All that can be read."""
+        if self._tables is None:
+            self._tables = lake_tables(self._lake)
+        return self._tables
+
+    def _refuse_writing(self, query: str) -> None:
+        statements = self.connection.extract_statements(query)
+        if len(statements) != 1:
+            message = f"One query at a time: these are {len(statements)} statements."
+            raise QueryError(message)
+        if statements[0].type != duckdb.StatementType.SELECT:
+            message = "Only select, from, with, describe, summarize, show: the lake is read here."
+            raise QueryError(message)
+
+    def _open(self, query: str) -> None:
+        """Make the views of every table whose name stands in the query."""
+        for table in self.tables():
+            name = rf"(?<![\w$]){re.escape(table.name)}(?:\{ALL_SUFFIX})?(?![\w$])"
+            if table not in self._known and re.search(name, query, re.IGNORECASE):
+                delta = self._lake.open(table.layer, table.name)
+                if delta is not None:
+                    self._make_views(table, delta)
+                    self._known.add(table)
+
+    def _make_views(self, table: LakeTable, delta: DeltaTable) -> None:
+        uri = self._lake.uri(table.layer, table.name)
+        pinned = attach(self.connection, uri, version=delta.version(), name=f"delta/{table}")
+        found = self.connection.execute(f"describe {pinned}").fetchall()
+        texts = ", ".join(
+            f'coalesce(try(decode("{name}")), "{name}"::varchar) as "{name}"'
+            for name, kind, *_ in found
+            if kind == "BLOB"
+        )
+        columns = f"* replace ({texts})" if texts else "*"
+        rows = f"select {columns} from {pinned}"  # noqa: S608 - names of columns
+        view = f'{table.layer}."{table.name}'
+        if any(name == _DELETED for name, *_ in found):
+            self.connection.execute(f'create view {view}{ALL_SUFFIX}" as {rows}')
+            rows += f" where {_DELETED} is null"
+        self.connection.execute(f'create view {view}" as {rows}')
+
+    def _lock(self) -> None:
+        # Beyond the lake's own addresses no file is read or written. Cannot be undone.
+        self.connection.execute("set enable_external_access = false")
+
+    def _what_there_is(self, query: str) -> str:
+        names = {table.name: str(table) for table in self.tables()}
+        listed = "\n".join(f"  {name}" for name in sorted(names.values()))
+        words = re.findall(r"\w+", query)
+        near = [names[n] for word in words for n in get_close_matches(word, names, 1, 0.8)]
+        hint = f"Did you mean {near[0]}? " if near else ""
+        return f"{hint}The lake has:\n{listed}" if listed else "The lake has no table yet."
+
+
+def connect(options: Mapping[str, str], *, memory_mb: int) -> duckdb.DuckDBPyConnection:
+    """A database in memory that can read Delta tables, with the same storage options as delta-rs.
+
+    Instants are shown in UTC.
+    """
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": f"{memory_mb}MB",
+            "temp_directory": "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+    for extension in ("httpfs", "delta"):
+        connection.execute(f"load '{_extension(extension)}'")
+    connection.execute("set timezone = 'UTC'")
+    if "AWS_ENDPOINT_URL" in options:
+        _add_secret(connection, options)
+    return connection
+
+
+def attach(connection: duckdb.DuckDBPyConnection, uri: str, *, version: int, name: str) -> str:
+    """Make one version of a Delta table readable, and say under which quoted name."""
+    connection.execute(
+        f"attach '{_quoted(uri)}' as \"{name}\" (type delta, pin_snapshot, version {version})"
+    )
+    return f'"{name}"'
+
+
+def _add_secret(connection: duckdb.DuckDBPyConnection, options: Mapping[str, str]) -> None:
+    endpoint = urlsplit(options["AWS_ENDPOINT_URL"])
+    values = {
+        "key_id": options["AWS_ACCESS_KEY_ID"],
+        "secret": options["AWS_SECRET_ACCESS_KEY"],
+        "region": options["AWS_REGION"],
+        "endpoint": endpoint.netloc,
+        "url_style": "path",
+    }
+    given = ", ".join(f"{name} '{_quoted(value)}'" for name, value in values.items())
+    has_tls = str(endpoint.scheme == "https").lower()
+    connection.execute(f"create secret lake (type s3, {given}, use_ssl {has_tls})")
+
+
+def _extension(name: str) -> str:
+    package = resources.files(f"duckdb_extension_{name}")
+    version = f"v{duckdb.__version__}"
+    return _quoted(str(package / "extensions" / version / f"{name}.duckdb_extension"))
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _plain(error: duckdb.Error) -> str:
+    """DuckDB's message, without its guesses at names: it does not know the lake's."""
+    lines = str(error).strip().splitlines()
+    return "\n".join(line for line in lines if not line.startswith("Did you mean"))

@@ -1,0 +1,15 @@
+"""Upkeep of the lake's tables: small, quick to open, and whole for everybody who reads them."""
+
+from batch.maintenance.needs import Need, gold_needs, warehouse_needs
+from batch.maintenance.run import Limits, between_consolidations, maintain_tables
+from batch.maintenance.table import Upkeep
+
+__all__ = [
+    "Limits",
+    "Need",
+    "Upkeep",
+    "between_consolidations",
+    "gold_needs",
+    "maintain_tables",
+    "warehouse_needs",
+]

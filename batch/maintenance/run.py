@@ -1,0 +1,104 @@
+"""Upkeep of many tables, one after the other."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+
+from deltalake.exceptions import DeltaError
+
+from batch.catalogue import LakeTable
+from batch.delta_log import DeltaLog, plain
+from batch.lock import only_one
+from batch.maintenance.needs import Need
+from batch.maintenance.table import TableUpkeep, Upkeep
+from lakehouse.errors import RetryLaterError
+from lakehouse.lake import Lake
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long a layer keeps what nobody needs, and as whom it is written.
+
+    Attributes:
+        lake: opened as a user that may write the layer.
+        retention_hours: readers of a version keep its files for so long after it was replaced.
+        overdue_commits: leave a table alone unless it has gone without a checkpoint for longer.
+        writing: keeps the layer's other writers out of a compaction.
+    """
+
+    lake: Lake
+    retention_hours: float
+    overdue_commits: int = 0
+    writing: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+@contextmanager
+def between_consolidations(dsn: str, *, wait_seconds: float = 5) -> Iterator[None]:
+    """Hold the lock of consolidations within the block: theirs would lose against a compaction.
+
+    Raises:
+        StopPipelineError: one is at work; the message says which.
+    """
+    with ExitStack() as held:
+        # Where there is no warehouse to lock, there is no consolidation.
+        with suppress(RetryLaterError):
+            held.enter_context(only_one(dsn, "maintenance", wait_seconds=wait_seconds))
+        yield
+
+
+def maintain_tables(
+    tables: Sequence[LakeTable],
+    limits: Mapping[str, Limits],
+    needs: Sequence[Need] | None,
+    *,
+    on_progress: Progress = lambda _what: None,
+) -> Iterator[Upkeep]:
+    """Maintain tables, and report each as it is done.
+
+    Args:
+        tables: which.
+        limits: by layer.
+        needs: of silver's readers; None when they could not be asked.
+        on_progress: told which table is next.
+
+    Raises:
+        RetryLaterError: the object store does not answer. What is done, is done.
+    """
+    for number, table in enumerate(tables, start=1):
+        on_progress(f"{table} ({number} of {len(tables)})")
+        own = needs if table.layer == "silver" else []
+        try:
+            done = _maintain(table, limits[table.layer], _of(table, own))
+        except (DeltaError, OSError) as error:
+            message = f"{table}: {plain(error)}. Is MinIO up? ./pipeline status"
+            raise RetryLaterError(message) from error
+        if done is not None:
+            yield done
+
+
+def _maintain(table: LakeTable, limits: Limits, needs: Sequence[Need] | None) -> Upkeep | None:
+    delta = limits.lake.open(table.layer, table.name)
+    if delta is None:
+        return None
+    if limits.overdue_commits:
+        log = DeltaLog(delta, limits.lake.options)
+        commits = delta.version() - (log.checkpoint or 0)
+        if commits <= limits.overdue_commits:
+            why = f"the lander keeps it: {commits} commits since its checkpoint"
+            return Upkeep(table=table, kept=(why,))
+    upkeep = TableUpkeep(
+        table=table,
+        delta=delta,
+        uri=limits.lake.uri(table.layer, table.name),
+        options=limits.lake.options,
+        needs=needs,
+        retention_hours=limits.retention_hours,
+        writing=limits.writing,
+    )
+    return upkeep.run()
+
+
+def _of(table: LakeTable, needs: Sequence[Need] | None) -> Sequence[Need] | None:
+    return None if needs is None else [need for need in needs if need.table == table.name]

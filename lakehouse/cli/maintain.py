@@ -1,0 +1,149 @@
+"""`maintain`: keeps the lake's tables small and quick to open."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+from lakehouse.errors import RetryLaterError, StopPipelineError
+
+if TYPE_CHECKING:
+    from batch.catalogue import LakeTable
+    from batch.maintenance import Limits, Need, Upkeep
+
+app = typer.Typer()
+_MB = 1_000_000
+
+
+class LakeLayer(StrEnum):
+    """Layers of the lake."""
+
+    BRONZE = "bronze"
+    SILVER = "silver"
+    GOLD = "gold"
+
+
+@app.command(rich_help_panel="Run")
+def maintain(
+    layer: Annotated[
+        list[LakeLayer] | None, typer.Option(help="Only this layer; may be given again.")
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this table, such as cleaned_sales; may be given again."),
+    ] = None,
+    retention_hours: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How long old versions stay readable. Default: LANDING_RETENTION_HOURS and "
+            "CONSOLIDATION_RETENTION_HOURS.",
+        ),
+    ] = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Join small files, delete what is past retention, write checkpoints.
+
+    Runs beside the lander, a consolidation and readers: where it would be in
+    somebody's way it gives way, and says so. What gold or the warehouse have
+    not read yet of silver's change feed stays, however old.
+
+    The lander keeps bronze itself: here that is done when it is overdue, or
+    when --layer or --table ask for it.
+
+    Example: ./pipeline maintain --layer silver --retention-hours 24
+    """
+    from batch.maintenance import maintain_tables
+
+    limits = _limits(retention_hours, is_asked=bool(layer or table))
+    with err_console.status("looking for tables") as status:
+        chosen = _chosen(limits, layer or list(LakeLayer), table or [])
+        needs = _needs(limits, chosen)
+        done = list(maintain_tables(chosen, limits, needs, on_progress=status.update))
+    if output is Format.JSON:
+        print_json([one.to_json() for one in done])
+    else:
+        show_upkeep(done)
+
+
+def _limits(retention_hours: int | None, *, is_asked: bool) -> "dict[str, Limits]":
+    from batch.maintenance import Limits, between_consolidations
+    from lakehouse.cli.lake import secrets, warehouse, writing_lake
+    from lakehouse.lake import Lake
+    from lakehouse.settings import ConsolidationSettings, LandingSettings, MinioSettings
+
+    landing = LandingSettings()
+    refined = Limits(
+        lake=writing_lake(),
+        retention_hours=retention_hours or ConsolidationSettings().retention_hours,
+        writing=lambda: between_consolidations(warehouse("batch")),
+    )
+    bronze = Limits(
+        lake=Lake.of(MinioSettings(), secrets(), user="lander"),
+        retention_hours=retention_hours or landing.retention_hours,
+        overdue_commits=0 if is_asked else 2 * landing.compact_commits,
+    )
+    return {"bronze": bronze, "silver": refined, "gold": refined}
+
+
+def _chosen(
+    limits: "dict[str, Limits]", layers: Sequence[str], names: Sequence[str]
+) -> "list[LakeTable]":
+    """Tables by name, with or without their layer.
+
+    Raises:
+        StopPipelineError: there is no such table.
+    """
+    from batch.catalogue import lake_tables
+
+    found = [one for layer in layers for one in lake_tables(limits[layer].lake, [layer])]
+    known = {name for one in found for name in (one.name, str(one))}
+    if unknown := [name for name in names if name not in known]:
+        message = (
+            f"There is no table {', '.join(unknown)} in {', '.join(layers)}. "
+            f"There are: {', '.join(map(str, found)) or 'none yet'}."
+        )
+        raise StopPipelineError(message)
+    return [one for one in found if not names or one.name in names or str(one) in names]
+
+
+def _needs(limits: "dict[str, Limits]", chosen: "Sequence[LakeTable]") -> "list[Need] | None":
+    """What silver's readers have yet to read; None, with a word, when they cannot tell."""
+    from batch.maintenance import gold_needs, warehouse_needs
+    from lakehouse.cli.lake import warehouse
+
+    if not any(one.layer == "silver" for one in chosen):
+        return []
+    needs = gold_needs(limits["gold"].lake)
+    try:
+        return [*needs, *warehouse_needs(warehouse("batch"))]
+    except RetryLaterError as error:
+        message = f"Nothing of silver is deleted: {error}"
+        err_console.print(message, style="yellow", markup=False, soft_wrap=True)
+        return None
+
+
+def show_upkeep(done: "Sequence[Upkeep]") -> None:
+    """A row for each table, and what was left undone below."""
+    if not done:
+        console.print("The lake has no tables yet.", style="dim")
+        return
+    rows = [
+        {
+            "table": str(one.table),
+            "files": one.files_before,
+            "now": one.files_after,
+            "mb": one.bytes_before / _MB,
+            "mb_now": one.bytes_after / _MB,
+            "vacuumed": one.vacuumed_files,
+            "freed_mb": one.vacuumed_bytes / _MB,
+            "seconds": one.seconds,
+        }
+        for one in done
+    ]
+    print_rows(rows)
+    for one in done:
+        for why in one.kept:
+            console.print(f"{one.table}: {why}", style="dim", markup=False, soft_wrap=True)
