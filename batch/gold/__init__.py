@@ -1,0 +1,1 @@
+"""Gold: figures for charts, recomputed where silver changed."""

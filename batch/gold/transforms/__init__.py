@@ -1,0 +1,7 @@
+"""Pure transformations of gold, in Narwhals: the same code runs on Polars and on Spark."""
+
+from typing import Any
+
+import narwhals as nw
+
+Frame = nw.LazyFrame[Any]

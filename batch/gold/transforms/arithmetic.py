@@ -1,0 +1,103 @@
+"""Whole-number arithmetic: products that exceed 64 bits, rounding, shares of an amount."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import narwhals as nw
+
+from batch.gold.transforms import Frame
+
+_HALF = 1 << 19
+"""Factors are cut in two at so much: whatever is multiplied here is below 2^38."""
+_SCRATCH = ("_least", "_left", "_place", "_rest", "_rest_share", "_rest_least")
+
+
+def divided_product(amount: nw.Expr, weight: nw.Expr, whole: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
+    """Quotient and remainder of `amount * weight / whole`, exact though the product may overflow.
+
+    All are from 0 to 2^38, `whole` from 1. Long division, with digits of 19 bits.
+    """
+    once, amount_left = amount // whole, amount % whole
+    upper = amount_left * (weight // _HALF)
+    lower = (upper % whole) * _HALF + amount_left * (weight % _HALF)
+    quotient = once * weight + (upper // whole) * _HALF + lower // whole
+    return quotient, lower % whole
+
+
+def at_rate(cents: nw.Expr, rate_e8: nw.Expr) -> nw.Expr:
+    """Cents at a rate of whole hundred-millionths, rounded half up. Not for negative amounts."""
+    scale = 100_000_000
+    whole, part = rate_e8 // scale, rate_e8 % scale
+    return cents * whole + (cents * part + scale // 2) // scale
+
+
+def basis_points(part: nw.Expr, whole: nw.Expr) -> nw.Expr:
+    """`part / whole` in hundredths of a percent, rounded half up; absent where `whole` is 0."""
+    return nw.when(whole > 0).then((part * 20_000 + whole) // (whole * 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """An amount that is spread over rows, named by the columns of a frame.
+
+    Attributes:
+        amount: of the group, the same in each of its rows.
+        weight: of the row.
+        whole: sum of the weights of the group if nothing is missing, the same in each row.
+        share: the column that is added.
+        group: what the amount belongs to.
+        ties: which of two rows with equal remainders goes first.
+    """
+
+    amount: str
+    weight: str
+    whole: str
+    share: str
+    group: str
+    ties: Sequence[str]
+
+    def over(self, frame: Frame) -> Frame:
+        """The frame with each row's share of the amount. Row order is not kept.
+
+        Largest remainder (Hamilton's method): `floor(amount * weight / whole)`, then the units left
+        over go one each to the largest remainders `amount * weight mod whole`. What the weights
+        lack of the whole is the weight of a rest, which takes part, goes last among equals, and is
+        dropped: the shares of the rows that are there do not depend on those that are missing.
+        Without rest the shares add up to the amount. If the whole is 0, so are all shares.
+        """
+        return frame.pipe(self._floored).pipe(self._topped_up).drop(*_SCRATCH)
+
+    def _floored(self, frame: Frame) -> Frame:
+        """Add each row's share, rounded down, and the same of the rest of its group.
+
+        Remainders are negative, so that the largest comes first in order.
+        """
+        whole = nw.col(self.whole)
+        divisor = nw.when(whole > 0).then(whole).otherwise(1)
+        present = nw.col(self.weight).sum().over(self.group)
+        rest = nw.max_horizontal(whole - present, nw.lit(0))
+        frame = frame.with_columns(rest.alias("_rest"))
+        share, remainder = divided_product(nw.col(self.amount), nw.col(self.weight), divisor)
+        rest_share, rest_remainder = divided_product(nw.col(self.amount), nw.col("_rest"), divisor)
+        has_whole = (whole > 0).cast(nw.Int64)
+        return frame.with_columns(
+            (share * has_whole).alias(self.share),
+            (remainder * has_whole * -1).alias("_least"),
+            (rest_share * has_whole).alias("_rest_share"),
+            (rest_remainder * has_whole * -1).alias("_rest_least"),
+        )
+
+    def _topped_up(self, frame: Frame) -> Frame:
+        """Give the units left over to the largest remainders."""
+        floors = nw.col(self.share).sum().over(self.group) + nw.col("_rest_share")
+        left = nw.when(nw.col(self.whole) > 0).then(nw.col(self.amount) - floors).otherwise(0)
+        # One sort of all rows is several times faster than one in each group.
+        sorted_frame = frame.with_columns(left.alias("_left")).with_row_index(
+            "_place", order_by=(self.group, "_least", *self.ties)
+        )
+        before = nw.col("_place") - nw.col("_place").min().over(self.group)
+        is_after_rest = nw.col("_rest_least") < nw.col("_least")
+        takes = before + is_after_rest.cast(nw.Int64) < nw.col("_left")
+        return sorted_frame.with_columns(
+            (nw.col(self.share) + takes.cast(nw.Int64)).alias(self.share)
+        )

@@ -1,0 +1,253 @@
+"""The gold tables: figures for charts, by day, product, customer and place. Money as in `METRICS`.
+
+Amounts are cents of the base currency, shares are whole basis points (hundredths of a percent,
+rounded half up), so that every engine gets the same numbers and sums are exact.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from lakehouse.contracts.metrics import METRICS
+from lakehouse.contracts.model import Column, Type
+
+_ARROW = {
+    Type.TEXT: pa.string(),
+    Type.INTEGER: pa.int64(),
+    Type.CENTS: pa.int64(),
+    Type.INSTANT: pa.timestamp("us", tz="UTC"),
+    Type.DATE: pa.date32(),
+}
+DAY = "business_date"
+MONTH = "business_month"
+
+RECENCY_DAYS = (30, 90, 180, 365)
+"""An order within so many days before `as_of_date` scores 5, 4, 3, 2; an older one 1."""
+FREQUENCY_ORDERS = (2, 3, 5, 10)
+"""From so many orders on, the score is 2, 3, 4, 5; below, 1."""
+MONETARY_CENTS = (50_00, 150_00, 500_00, 1_500_00)
+"""From such a lifetime value on, the score is 2, 3, 4, 5; below, 1."""
+SEGMENTS = ("champion", "loyal", "new", "promising", "needs_attention", "at_risk", "lost")
+
+DEMAND_DAYS = 28
+"""Four whole weeks, so that each day of the week counts alike."""
+CRITICAL_DAYS = 7
+LOW_DAYS = 21
+OVERSTOCKED_DAYS = 180
+RISKS = ("out_of_stock", "critical", "low", "healthy", "overstocked", "idle")
+UNKNOWN = "unknown"
+"""Category of a product of which no version was valid when it was ordered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldTable:
+    """The contract of one table of gold.
+
+    Attributes:
+        grain: one row per what.
+        key: columns that tell rows apart; none of them is null.
+        partition: month that splits the table; None for tables that stay small.
+        inputs: silver tables from which it is made.
+    """
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    inputs: tuple[str, ...]
+    partition: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names, in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its Arrow schema."""
+        return pa.schema([
+            pa.field(column.name, _ARROW[column.type], nullable=not column.required)
+            for column in self.columns
+        ])  # fmt: skip
+
+
+MONEY = tuple(metric.name for metric in METRICS if metric.name.endswith("_cents"))
+"""The metrics that are amounts, in the order of an income statement."""
+ADDITIVE = ("units", *MONEY)
+"""The metrics that are sums over lines."""
+
+
+def _text(name: str, meaning: str, *, choices: Sequence[str] = (), required: bool = True) -> Column:
+    return Column(
+        name=name, type=Type.TEXT, meaning=meaning, choices=tuple(choices), required=required
+    )
+
+
+def _number(name: str, unit: str, meaning: str, *, required: bool = True) -> Column:
+    return Column(name=name, type=Type.INTEGER, unit=unit, meaning=meaning, required=required)
+
+
+def _share(name: str, meaning: str) -> Column:
+    return _number(f"{name}_basis_points", "basis points", meaning, required=False)
+
+
+def _date(name: str, meaning: str) -> Column:
+    return Column(name=name, type=Type.DATE, meaning=meaning, required=True)
+
+
+def _day(meaning: str) -> tuple[Column, Column]:
+    return (_date(DAY, meaning), _text(MONTH, "Month of that day, as 2026-11; splits the table."))
+
+
+def _metrics(*, besides: str = "") -> tuple[Column, ...]:
+    """All metrics of the dictionary, in its order; `besides` is said of the number of orders."""
+    more = {"orders": besides}
+    return tuple(
+        Column(
+            name=metric.name,
+            type=Type.CENTS if metric.name in MONEY else Type.INTEGER,
+            unit=metric.unit,
+            required=True,
+            meaning=f"{metric.title}: {metric.formula}{more.get(metric.name, '')}.",
+        )
+        for metric in METRICS
+    )
+
+
+_SALES = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
+_PLACED = "Day on which the orders were placed."
+
+SALES_KPI = GoldTable(
+    name="sales_kpi",
+    grain="one row per day, country of delivery, channel and product category",
+    key=(DAY, "country", "channel", "category"),
+    columns=(
+        *_day(_PLACED),
+        _text("country", "Country of delivery, ISO 3166-1 alpha-2."),
+        _text("channel", "Where the orders were placed."),
+        _text("category", "Category of the products when they were ordered, or `unknown`."),
+        *_metrics(besides=", with a line in the category: does not add up over categories"),
+    ),
+    inputs=_SALES,
+    partition=MONTH,
+)
+
+GEOGRAPHIC_SALES = GoldTable(
+    name="geographic_sales",
+    grain="one row per day, country and region of delivery",
+    key=(DAY, "country", "region"),
+    columns=(
+        *_day(_PLACED),
+        _text("country", "Country of delivery, ISO 3166-1 alpha-2."),
+        _text("region", "Region of delivery, by name."),
+        _text("region_code", "Region, ISO 3166-2; absent where it is not known.", required=False),
+        *_metrics(),
+    ),
+    inputs=_SALES,
+    partition=MONTH,
+)
+
+PRODUCT_PERFORMANCE = GoldTable(
+    name="product_performance",
+    grain="one row per day and product that was looked at, reviewed or ordered",
+    key=(DAY, "product_id"),
+    columns=(
+        *_day("Day of the visits, and day on which the orders were placed."),
+        _number("product_id", "identity", "The product."),
+        _number("views", "views", "How often its page was seen."),
+        _number("carts", "times", "How often it was put into a cart, and not given up."),
+        _number("reviews", "reviews", "Reviews of it."),
+        _number("rating_stars", "stars", "Sum of the reviews' stars."),
+        *_metrics(besides=" and contain it: does not add up over products"),
+        _number("returned_units", "units", "Units of orders that came back."),
+        _share("conversion", "Orders that contain it per view of it."),
+        _share("return", "Returned units per unit sold."),
+    ),
+    inputs=(*_SALES, "cleaned_interactions"),
+    partition=MONTH,
+)
+
+CUSTOMER_BEHAVIOUR = GoldTable(
+    name="customer_behaviour",
+    grain="one row per day and device",
+    key=(DAY, "device"),
+    columns=(
+        *_day("Day of the visits; a visit over midnight counts on both days."),
+        _text("device", "With what people came."),
+        _number("sessions", "sessions", "Visits in which something was done besides reviewing."),
+        _number("cart_sessions", "sessions", "Of these, got as far as the cart or further."),
+        _number("checkout_sessions", "sessions", "Of these, to the checkout or further."),
+        _number("purchase_sessions", "sessions", "Of these, bought."),
+        _number("paid_sessions", "sessions", "Of these, signed in with an order paid that day."),
+        _number("views", "views", "Product pages seen."),
+        _number("carts", "times", "Products put into carts, and not given up."),
+        _number("checkouts", "times", "Ways to the checkout."),
+        _number("purchases", "times", "Purchases."),
+        _number("reviews", "reviews", "Reviews."),
+        _share("conversion", "Sessions that bought, per session."),
+        _share("cart_abandonment", "Sessions with a cart that did not buy, per such session."),
+        _share("checkout_abandonment", "Sessions at the checkout that did not buy, per such."),
+    ),
+    inputs=("cleaned_interactions", "cleaned_sales"),
+    partition=MONTH,
+)
+
+_CUSTOMER_DATES = (
+    _date("first_order_date", "Day of the first order that counts."),
+    _date("last_order_date", "Day of the last order that counts."),
+)
+
+CUSTOMER_LIFETIME_VALUE = GoldTable(
+    name="customer_lifetime_value",
+    grain="one row per customer with an order that counts",
+    key=("customer_id",),
+    columns=(
+        _number("customer_id", "identity", "The account."),
+        *_CUSTOMER_DATES,
+        *_metrics(),
+        Column(
+            name="lifetime_value_cents", type=Type.CENTS, required=True,
+            unit="cents of the base currency", meaning="total_cents - refund_cents: what stayed.",
+        ),
+        _number("recency_score", "1 to 5", "How recent the last order is, at `as_of_date`."),
+        _number("frequency_score", "1 to 5", "How many orders there are."),
+        _number("monetary_score", "1 to 5", "How much the lifetime value is."),
+        _text("segment", "What the scores say together.", choices=SEGMENTS),
+        _date("as_of_date", "Last day of the month of the newest order in the shop."),
+    ),
+    inputs=_SALES,
+)  # fmt: skip
+
+STOCK_HEALTH = GoldTable(
+    name="stock_health",
+    grain="one row per product and warehouse with movements",
+    key=("product_id", "warehouse_code"),
+    columns=(
+        _number("product_id", "identity", "The product."),
+        _text("warehouse_code", "The warehouse."),
+        _number("movements", "movements", "How many there were."),
+        _number("on_hand_units", "units", "Sum of all movements."),
+        _number("units_sold", "units", f"Sold in the last {DEMAND_DAYS} days to `as_of_date`."),
+        _number(
+            "days_of_cover", "days", "Whole days that the stock lasts; absent if nothing was sold.",
+            required=False,
+        ),
+        _text("risk", "How near it is to running out.", choices=RISKS),
+        _date("as_of_date", "Day of the newest movement in the shop."),
+    ),
+    inputs=("cleaned_stock_movements",),
+)  # fmt: skip
+
+GOLD_TABLES = {
+    table.name: table
+    for table in (
+        SALES_KPI,
+        GEOGRAPHIC_SALES,
+        PRODUCT_PERFORMANCE,
+        CUSTOMER_BEHAVIOUR,
+        CUSTOMER_LIFETIME_VALUE,
+        STOCK_HEALTH,
+    )
+}
+"""By name, in the order in which they are made."""
