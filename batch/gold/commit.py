@@ -1,0 +1,142 @@
+"""Commits to gold's tables: rows and the versions of silver they were made from land together."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable, WriterProperties, write_deltalake
+
+from lakehouse.contracts.gold import DAY, MONTH, GoldTable
+from lakehouse.delta import NO_HOOKS, with_watermarks
+
+_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+_GONE = "_is_gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """Rows that take the place of others.
+
+    Attributes:
+        rows: in pieces, so that memory holds one at a time.
+        units: how many days, customers or other units they are all rows of.
+        days: replace the rows of these days.
+        keys: replace the rows of these keys, of a table with one key column. With neither, replace
+            all rows.
+        is_full: whether all was read anew.
+        rows_read: how many rows of silver were read; to be asked when all pieces are taken.
+    """
+
+    rows: Iterable[pl.DataFrame]
+    units: int
+    days: frozenset[date] | None = None
+    keys: pl.Series | None = None
+    is_full: bool = False
+    rows_read: Callable[[], int]
+
+
+def commit(delta: DeltaTable, table: GoldTable, new: Replacement, marks: Mapping[str, int]) -> int:
+    """Replace rows in one commit that carries the watermarks.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        Exception: whatever the store raises; the commit may have landed all the same.
+    """
+    if new.units == 0 and not new.is_full:
+        _write(delta, iter(()), table, marks, mode="append")
+        return 0
+    counted = _Counted(table=table)
+    if new.keys is not None:
+        _merge(delta, table, counted.cast(new.rows), new.keys, marks)
+    else:
+        predicate = None if new.days is None else _on(new.days)
+        pieces = counted.batches(new.rows)
+        _write(delta, pieces, table, marks, mode="overwrite", predicate=predicate)
+    return counted.rows
+
+
+@dataclass(slots=True, kw_only=True)
+class _Counted:
+    """Brings pieces into the table's schema, and counts."""
+
+    table: GoldTable
+    rows: int = 0
+
+    def batches(self, pieces: Iterable[pl.DataFrame]) -> Iterator[pa.RecordBatch]:
+        for piece in pieces:
+            yield from self._arrow(piece).to_batches()
+
+    def cast(self, pieces: Iterable[pl.DataFrame]) -> pl.DataFrame:
+        batches = list(self.batches(pieces))
+        return pl.DataFrame(pa.Table.from_batches(batches, schema=self.table.schema))
+
+    def _arrow(self, piece: pl.DataFrame) -> pa.Table:
+        self.rows += piece.height
+        return piece.select(self.table.names).to_arrow().cast(self.table.schema)
+
+
+def _write(
+    delta: DeltaTable,
+    batches: Iterator[pa.RecordBatch],
+    table: GoldTable,
+    marks: Mapping[str, int],
+    *,
+    mode: str,
+    predicate: str | None = None,
+) -> None:
+    write_deltalake(
+        delta,
+        pa.RecordBatchReader.from_batches(table.schema, batches),
+        mode=mode,  # type: ignore[call-overload]
+        predicate=predicate,
+        writer_properties=_WRITER,
+        commit_properties=with_watermarks(marks),
+        post_commithook_properties=NO_HOOKS,
+    )
+
+
+def _on(days: Iterable[date]) -> str:
+    """A predicate for days, by which other months are not read and files of others not replaced."""
+    listed = ", ".join(f"'{day}'" for day in sorted(days))
+    months = ", ".join(f"'{month}'" for month in sorted({f"{day:%Y-%m}" for day in days}))
+    return f"{MONTH} in ({months}) and {DAY} in ({listed})"
+
+
+def _merge(
+    delta: DeltaTable,
+    table: GoldTable,
+    rows: pl.DataFrame,
+    keys: pl.Series,
+    marks: Mapping[str, int],
+) -> None:
+    (key,) = table.key
+    gone = pl.DataFrame({key: keys}).join(rows, on=key, how="anti")
+    source = pl.concat(
+        [rows.with_columns(pl.lit(value=False).alias(_GONE)),
+         gone.with_columns(pl.lit(value=True).alias(_GONE))],
+        how="diagonal",
+    )  # fmt: skip
+    values = {name: f"s.{name}" for name in table.names}
+    before = delta.version()
+    (
+        delta.merge(
+            source.to_arrow(),
+            predicate=f"t.{key} = s.{key}",
+            source_alias="s",
+            target_alias="t",
+            writer_properties=_WRITER,
+            commit_properties=with_watermarks(marks),
+            post_commithook_properties=NO_HOOKS,
+        )
+        .when_matched_delete(predicate=f"s.{_GONE}")
+        .when_matched_update(values)
+        .when_not_matched_insert(values, predicate=f"not s.{_GONE}")
+        .execute()
+    )
+    # A merge that changes nothing commits nothing, its watermarks included.
+    if delta.version() == before:
+        _write(delta, iter(()), table, marks, mode="append")

@@ -1,0 +1,76 @@
+"""Order lines in base currency, read month by month and kept aside: several tables need the same.
+
+Memory holds one month at a time, however many there are.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import narwhals as nw
+import polars as pl
+
+from batch.gold.silver import Silver
+from batch.gold.touched import within
+from batch.gold.transforms.sale_lines import sale_lines
+
+_ORDER_COLUMNS = (
+    "order_id", "customer_id", "channel", "status", "exchange_rate_e8", "subtotal_cents",
+    "discount_cents", "shipping_cents", "tax_cents", "total_cents", "base_total_cents",
+    "ship_country", "ship_region", "ship_region_code", "placed_at", "paid_at", "returned_at",
+    "placed_date", "placed_month",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaleLineSource:
+    """Lines of pinned silver. `aside` is a directory for what was computed.
+
+    Attributes:
+        rows_read: how many lines were computed, by file.
+    """
+
+    silver: Silver
+    aside: Path
+    rows_read: dict[Path, int] = field(default_factory=dict)
+
+    def of_month(self, month: str, days: Sequence[date] | None) -> pl.LazyFrame:
+        """All lines of orders that were placed on some days of a month, or in all of it."""
+        name = "all" if days is None else "-".join(f"{day:%d}" for day in sorted(days))
+        path = self._path(month, name)
+        if path not in self.rows_read:
+            orders = self._orders(month)
+            chosen = orders if days is None else orders.filter(pl.col("placed_date").is_in(days))
+            self._compute(chosen, path)
+        return pl.scan_parquet(path)
+
+    def of_customers(self, customers: pl.Series) -> Iterator[pl.LazyFrame]:
+        """All lines of orders of some customers, month by month."""
+        wanted = pl.DataFrame({"customer_id": customers}).lazy()
+        for month in self.silver["cleaned_sales"].months():
+            path = self._path(month, "customers")
+            self._compute(self._orders(month).join(wanted, on="customer_id", how="semi"), path)
+            yield pl.scan_parquet(path)
+
+    def _path(self, month: str, name: str) -> Path:
+        versions = "-".join(str(table.version) for table in self.silver.tables.values())
+        return self.aside / f"{month}_{name}_{versions}.parquet"
+
+    def _orders(self, month: str) -> pl.LazyFrame:
+        live = self.silver["cleaned_sales"].live()
+        return live.filter(pl.col("placed_month") == month).select(_ORDER_COLUMNS)
+
+    def _compute(self, chosen: pl.LazyFrame, path: Path) -> None:
+        orders = chosen.collect()
+        of_these = within("order_id", orders["order_id"])
+        wanted = orders.lazy().select("order_id")
+        lines, payments = (
+            self.silver[name].live().filter(of_these).join(wanted, on="order_id", how="semi")
+            for name in ("cleaned_sale_lines", "cleaned_payments")
+        )
+        history = self.silver["products_history"].rows()
+        inputs = (nw.from_native(f) for f in (orders.lazy(), lines, payments, history))
+        computed = pl.DataFrame(sale_lines(*inputs).collect().to_native())
+        computed.write_parquet(path, compression="lz4", statistics=False)
+        self.rows_read[path] = computed.height

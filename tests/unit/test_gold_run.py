@@ -1,0 +1,250 @@
+"""Gold on real Delta tables: recomputing what changed gives what recomputing all gives."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+
+from batch.gold import run as gold_run
+from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_gold
+from lakehouse.contracts.gold import GOLD_TABLES
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.lake import Lake
+from tests.unit.gold_shop import (
+    NOON,
+    LocalSilver,
+    RandomShop,
+    line,
+    movement,
+    order,
+    refund,
+    version,
+    visit,
+)
+
+FEBRUARY = datetime(2026, 2, 3, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def silver(tmp_path: Path) -> LocalSilver:
+    """A shop with two orders in January and one in February."""
+    made = LocalSilver(tmp_path)
+    made.merge("products_history", version(1, 1, NOON - timedelta(days=9)))
+    made.merge(
+        "cleaned_sales",
+        order(1, base_total_cents=10_000),
+        order(2, customer_id=2, placed_at=NOON + timedelta(days=1)),
+        order(3, customer_id=3, placed_at=FEBRUARY),
+    )
+    made.merge("cleaned_sale_lines", *(line(number, number, 10_000) for number in (1, 2, 3)))
+    made.merge("cleaned_payments", refund(1, 2, 5_000))
+    made.merge("cleaned_interactions", visit(1, "view", product_id=1), visit(2, "cart"))
+    made.merge("cleaned_stock_movements", movement(1, "receipt", 50), movement(2, "sale", -2))
+    return made
+
+
+def run(lake: Lake, *tables: str, **options: object) -> dict[str, GoldReport]:
+    reports = consolidate_gold(lake, tables, retention_hours=1, **options)
+    return {report.table: report for report in reports}
+
+
+def content(lake: Lake, table: str) -> pl.DataFrame:
+    delta = lake.open("gold", table)
+    assert delta is not None
+    return pl.scan_delta(delta).collect().sort(GOLD_TABLES[table].key)
+
+
+def gold(lake: Lake, table: str) -> DeltaTable:
+    delta = lake.open("gold", table)
+    assert delta is not None
+    return delta
+
+
+def versions(lake: Lake) -> dict[str, int]:
+    return {name: gold(lake, name).version() for name in GOLD_TABLES}
+
+
+def assert_equals_rebuild(silver: LocalSilver) -> None:
+    whole = silver.with_gold("whole")
+    rebuild_gold(whole, retention_hours=1)
+    for table in GOLD_TABLES:
+        assert content(silver.lake, table).to_dicts() == content(whole, table).to_dicts(), table
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_incremental_runs_over_a_random_history_equal_a_rebuild(tmp_path: Path, seed: int) -> None:
+    silver = LocalSilver(tmp_path)
+    shop = RandomShop(silver, seed)
+    for _ in range(4):
+        shop.next_batch()
+        run(silver.lake)
+        assert_equals_rebuild(silver)
+
+
+def test_first_run_reads_everything_and_the_next_only_what_changed(silver: LocalSilver) -> None:
+    assert all(report.is_full for report in run(silver.lake).values())
+    silver.merge("cleaned_payments", refund(2, 3, 1_000))
+    reports = run(silver.lake)
+    assert not any(report.is_full for report in reports.values())
+    assert reports["sales_kpi"].units == 1
+    assert reports["customer_lifetime_value"].units == 1
+    assert reports["sales_kpi"].rows_read == 1
+    assert_equals_rebuild(silver)
+
+
+def test_a_run_without_anything_new_commits_nothing(silver: LocalSilver) -> None:
+    run(silver.lake)
+    before = versions(silver.lake)
+    reports = run(silver.lake)
+    assert versions(silver.lake) == before
+    assert {(report.units, report.rows_written) for report in reports.values()} == {(0, 0)}
+
+
+def test_a_commit_of_silver_that_changes_nothing_moves_the_watermark(silver: LocalSilver) -> None:
+    run(silver.lake)
+    rows = content(silver.lake, "sales_kpi")
+    delta = silver.lake.open("silver", "cleaned_sales")
+    assert delta is not None
+    delta.alter.set_table_properties({"delta.logRetentionDuration": "interval 2 hours"})
+    before = versions(silver.lake)
+    run(silver.lake)
+    assert versions(silver.lake)["sales_kpi"] == before["sales_kpi"] + 1
+    assert content(silver.lake, "sales_kpi").equals(rows)
+    run(silver.lake)
+    assert versions(silver.lake)["sales_kpi"] == before["sales_kpi"] + 1
+
+
+def test_only_files_of_touched_months_are_replaced(silver: LocalSilver) -> None:
+    run(silver.lake)
+    before = set(gold(silver.lake, "sales_kpi").file_uris())
+    silver.merge("cleaned_sales", order(4, placed_at=FEBRUARY + timedelta(days=1)))
+    silver.merge("cleaned_sale_lines", line(4, 4, 10_000, created_at=FEBRUARY))
+    run(silver.lake)
+    after = set(gold(silver.lake, "sales_kpi").file_uris())
+    assert {uri for uri in before - after if "2026-01" in uri} == set()
+    assert {uri for uri in before if "2026-01" in uri} <= after
+    assert after != before
+
+
+def test_an_order_that_moves_leaves_nothing_on_its_old_day(silver: LocalSilver) -> None:
+    run(silver.lake)
+    silver.merge("cleaned_sales", order(1, placed_at=FEBRUARY))
+    run(silver.lake)
+    days = content(silver.lake, "geographic_sales").select("business_date", "orders").rows()
+    assert days == [(NOON.date() + timedelta(days=1), 1), (FEBRUARY.date(), 2)]
+
+
+def test_a_product_that_comes_after_its_lines_gives_them_cost_and_category(
+    silver: LocalSilver,
+) -> None:
+    silver.merge("cleaned_sales", order(4))
+    silver.merge("cleaned_sale_lines", line(4, 4, 10_000, product_id=9))
+    run(silver.lake)
+    assert set(content(silver.lake, "sales_kpi")["category"]) == {"Books", "unknown"}
+    silver.merge("products_history", version(9, 2, FEBRUARY, category="Toys"))
+    run(silver.lake)
+    assert set(content(silver.lake, "sales_kpi")["category"]) == {"Books", "Toys"}
+    assert_equals_rebuild(silver)
+
+
+def test_scores_follow_the_month_of_the_newest_order(silver: LocalSilver) -> None:
+    run(silver.lake)
+    before = content(silver.lake, "customer_lifetime_value")
+    silver.merge(
+        "cleaned_sales", order(4, customer_id=None, placed_at=datetime(2027, 6, 1, tzinfo=UTC))
+    )
+    run(silver.lake)
+    after = content(silver.lake, "customer_lifetime_value")
+    assert before["recency_score"].to_list() == [4, 4, 5]
+    assert after["recency_score"].to_list() == [1, 1, 1]
+    assert_equals_rebuild(silver)
+
+
+def test_pins_decide_what_is_read_and_never_set_a_table_back(silver: LocalSilver) -> None:
+    delta = silver.lake.open("silver", "cleaned_sales")
+    assert delta is not None
+    pins = {"cleaned_sales": delta.version()}
+    silver.merge("cleaned_sales", order(1, ship_country="FR"))
+    run(silver.lake, "geographic_sales", pins=pins)
+    assert set(content(silver.lake, "geographic_sales")["country"]) == {"DE"}
+    run(silver.lake, "geographic_sales")
+    silver.merge("cleaned_payments", refund(2, 1, 100))
+    run(silver.lake, "geographic_sales", pins=pins)
+    assert set(content(silver.lake, "geographic_sales")["country"]) == {"DE", "FR"}
+    assert content(silver.lake, "geographic_sales")["refund_cents"].sum() == 5_100
+
+
+def test_a_feed_past_its_retention_is_made_up_for_by_reading_everything(
+    silver: LocalSilver,
+) -> None:
+    run(silver.lake)
+    silver.merge("cleaned_sales", order(1, ship_country="FR"))
+    for file in (silver.root / "silver" / "cleaned_sales" / "_change_data").rglob("*.parquet"):
+        file.unlink()
+    assert run(silver.lake)["geographic_sales"].is_full
+    assert_equals_rebuild(silver)
+
+
+def test_a_silver_table_made_anew_is_read_from_its_beginning(silver: LocalSilver) -> None:
+    run(silver.lake)
+    (silver.root / "silver" / "cleaned_stock_movements").rename(silver.root / "old")
+    silver.merge("cleaned_stock_movements", movement(1, "receipt", 7), movement(2, "sale", -3))
+    assert run(silver.lake)["stock_health"].is_full
+    assert content(silver.lake, "stock_health")["on_hand_units"].to_list() == [4]
+
+
+def failing_after(land: Callable[..., int]) -> Callable[..., int]:
+    calls = []
+
+    def commit(*arguments: object) -> int:
+        calls.append(arguments)
+        written = land(*arguments)
+        if len(calls) == 1:
+            message = "the answer was lost"
+            raise OSError(message)
+        return written
+
+    return commit
+
+
+@pytest.mark.parametrize("table", GOLD_TABLES)
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(
+    silver: LocalSilver, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    run(silver.lake)
+    before = versions(silver.lake)
+    silver.merge("cleaned_stock_movements", movement(3, "sale", -5))
+    silver.merge("cleaned_sales", order(2, customer_id=3, placed_at=FEBRUARY))
+    silver.merge("cleaned_interactions", visit(3, "view", product_id=1))
+    monkeypatch.setattr(gold_run, "commit", failing_after(gold_run.commit))
+    monkeypatch.setattr(gold_run._Run, "pause", lambda _run, _seconds: None)
+    run(silver.lake, table)
+    assert gold(silver.lake, table).version() == before[table] + 1
+    run(silver.lake)
+    assert_equals_rebuild(silver)
+
+
+def test_a_commit_that_never_succeeds_says_which_table(
+    silver: LocalSilver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commit(*_arguments: object) -> int:
+        raise OSError
+
+    monkeypatch.setattr(gold_run, "commit", commit)
+    monkeypatch.setattr(gold_run._Run, "pause", lambda _run, _seconds: None)
+    with pytest.raises(RetryLaterError, match="gold/sales_kpi"):
+        run(silver.lake)
+
+
+def test_silver_without_any_table_gives_empty_tables(tmp_path: Path) -> None:
+    silver = LocalSilver(tmp_path)
+    run(silver.lake)
+    assert all(content(silver.lake, table).is_empty() for table in GOLD_TABLES)
+
+
+def test_a_name_that_is_no_table_is_told_with_those_that_are() -> None:
+    with pytest.raises(StopPipelineError, match=r"no table sales\. It has: sales_kpi"):
+        chosen_tables(["sales"])
