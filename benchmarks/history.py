@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import orjson
 import polars as pl
@@ -20,8 +21,8 @@ from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
 _ZONE = "Europe/Paris"
 _PARTITIONS = 4
 _PIECE = 500_000
-Change = tuple[str, int, str, dict[str, object]]
-"""Table of the shop, key, operation, and the row afterwards."""
+Change = tuple[str, str, dict[str, Any]]
+"""Table of the shop, operation, and the row afterwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,8 @@ class History:
         rows: dict[str, list[Mapping[str, object]]] = {}
         ends = {table: _ends(self.size.rows(table)) for table in ENTITIES}
         for number, change in enumerate(changes):
-            table, key = change[:2]
+            table, _, after = change
+            key = after[ENTITIES[table].key]
             offset = ends[table][key % _PARTITIONS]
             ends[table][key % _PARTITIONS] += 1
             rows.setdefault(table, []).append(_record(number, change, offset))
@@ -56,7 +58,8 @@ class History:
 
 
 def _record(number: int, change: Change, offset: int) -> dict[str, object]:
-    table, key, operation, after = change
+    table, operation, after = change
+    key = after[ENTITIES[table].key]
     at = END + timedelta(hours=2)
     source = {"table": table, "lsn": number, "txId": number, "ts_us": int(at.timestamp() * 1e6)}
     value = {"before": None, "after": after, "source": source, "op": operation}

@@ -1,0 +1,173 @@
+"""What consolidating the same changes costs on a small and on a large past.
+
+A hundred thousand changes, as a shop makes them: new orders with lines, payments and stock, and
+steps in the life of recent ones. The cost should follow the changes, so the ratio of the two times
+should be near one. Beside it: rebuilding gold and the star from all of silver, and a floor for
+that, which is plain Polars over the same Parquet files, computing what gold's sales need.
+"""
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import psutil
+
+from batch.gold.transforms.sale_lines import sale_lines
+from benchmarks.history import Change, History
+from benchmarks.past import END, FRAMES, Size
+from lakehouse.contracts import ENTITIES, Type
+from lakehouse.delta import scan
+from lakehouse.lake import Lake
+from stack.isolated import IsolatedStack, new_stack
+
+SMALL_LINES = 1_000_000
+LARGE_LINES = 10_000_000
+CHANGES = 100_000
+_PER_NEW_ORDER = 8
+_SHARE_OF_NEW = 0.88
+_RATE_SCALE = 100_000_000
+
+
+def run(
+    small: int = SMALL_LINES, large: int = LARGE_LINES, changes: int = CHANGES
+) -> dict[str, object]:
+    """Consolidate the same number of changes onto both.
+
+    Returns:
+        Of each: order lines before, seconds, and the greatest resident memory in megabytes; the
+        ratio; seconds to rebuild gold and star from the large past's silver, and the floor.
+    """
+    with new_stack() as stack:
+        first, _, _ = _measure(stack, small, changes, is_rebuilding=False)
+    with new_stack() as stack:
+        second, rebuild, floor = _measure(stack, large, changes, is_rebuilding=True)
+    return {
+        "small": first,
+        "large": second,
+        "ratio": round(second["seconds"] / first["seconds"], 3),
+        "rebuild_seconds": round(rebuild, 1),
+        "floor_seconds": round(floor, 1),
+        "changes": changes,
+    }
+
+
+def _measure(
+    stack: IsolatedStack, lines: int, changes: int, *, is_rebuilding: bool
+) -> tuple[dict[str, float], float, float]:
+    stack.up("minio", "warehouse")
+    lake = Lake.of(stack.minio, stack.secrets, user="admin")
+    history = History(lake=lake, size=Size(orders=lines // 2))
+    history.write()
+    # The first run reads all there is; what is measured comes after it.
+    stack.run("consolidate", timeout=7200)
+    landed = history.land(_changes(history.size, changes))
+    seconds, peak = _consolidate(stack)
+    figures = {"rows": lines, "seconds": round(seconds, 2), "peak_rss_mb": round(peak)}
+    if landed < changes:
+        message = f"made {landed} changes, not {changes}"
+        raise RuntimeError(message)
+    if not is_rebuilding:
+        return figures, 0.0, 0.0
+    began = time.monotonic()
+    for layer in ("gold", "warehouse"):
+        stack.run("rebuild", "--layer", layer, timeout=7200)
+    rebuilt = time.monotonic() - began
+    return figures, rebuilt, _floor(lake)
+
+
+def _consolidate(stack: IsolatedStack) -> tuple[float, float]:
+    """Seconds of `./pipeline consolidate`, start of Python included, and megabytes at its peak."""
+    began = time.monotonic()
+    command = stack.popen("consolidate", "--format", "json", stdout=subprocess.PIPE)
+    process, peak = psutil.Process(command.pid), 0
+    while command.poll() is None:
+        try:
+            peak = max(peak, process.memory_info().rss)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.02)
+    out, _ = command.communicate()
+    seconds = time.monotonic() - began
+    if command.returncode != 0 or not json.loads(out)["tables"]:
+        message = f"consolidate ended with {command.returncode}"
+        raise RuntimeError(message)
+    return seconds, peak / 1024 / 1024
+
+
+def _floor(lake: Lake) -> float:
+    """Seconds for Polars alone, from silver's files to the sums of every day, written once."""
+    began = time.monotonic()
+    names = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
+    with tempfile.TemporaryDirectory() as folder:
+        frames = [nw.from_native(_live(lake, name)) for name in names]
+        lines = sale_lines(*frames).to_native()
+        days = ["placed_date", "ship_country", "channel", "category"]
+        sums = [c for c in lines.collect_schema().names() if c.endswith("_cents") or c == "units"]
+        lines.group_by(days).agg(pl.col(sums).sum()).sink_parquet(Path(folder) / "days.parquet")
+    return time.monotonic() - began
+
+
+def _live(lake: Lake, name: str) -> pl.LazyFrame:
+    delta = lake.open("silver", name)
+    if delta is None:
+        message = f"silver/{name} is not there"
+        raise RuntimeError(message)
+    return scan(delta).filter(pl.col("_deleted_at").is_null())
+
+
+def _changes(size: Size, count: int) -> Iterator[Change]:
+    """New orders, each with all that goes with it; and returns of recent ones."""
+    fresh = int(count * _SHARE_OF_NEW) // _PER_NEW_ORDER
+    numbers = pl.DataFrame(pl.int_range(size.orders, size.orders + fresh, eager=True).alias("n"))
+    orders = _as_sent("orders", numbers, size)
+    lines = _as_sent("order_lines", _numbers(2 * size.orders, 2 * fresh), size)
+    moves = _as_sent("stock_movements", _numbers(size.rows("stock_movements"), 2 * fresh), size)
+    payments = _as_sent("payments", numbers, size)
+    for place, order in enumerate(orders):
+        placed = {**order, "status": "placed", "paid_at": None, "version": 1}
+        yield "orders", "c", placed
+        for line in lines[2 * place : 2 * place + 2]:
+            yield "order_lines", "c", line
+        payment = payments[place]
+        yield "payments", "c", {**payment, "status": "pending"}
+        yield "payments", "u", {**payment, "version": 2}
+        for move in moves[2 * place : 2 * place + 2]:
+            yield "stock_movements", "c", move
+        yield "orders", "u", {**order, "status": "paid", "version": 2}
+    returned = count - fresh * _PER_NEW_ORDER
+    for order in _as_sent("orders", _numbers(size.orders - returned, returned), size):
+        yield "orders", "u", {**order, "status": "returned", "version": 6}
+
+
+def _numbers(first: int, count: int) -> pl.DataFrame:
+    return pl.DataFrame(pl.int_range(first, first + count, eager=True).alias("n"))
+
+
+def _as_sent(table: str, numbers: pl.DataFrame, size: Size) -> list[dict[str, Any]]:
+    """Rows as Debezium tells them: the shop's names, decimals and instants as text."""
+    frame = FRAMES[table](numbers, size)
+    sent = []
+    for column in ENTITIES[table].columns:
+        value = pl.col(column.name)
+        if column.name not in frame.columns:
+            value = pl.lit(None)
+        elif column.type is Type.CENTS:
+            value = _decimal(value, 100, 2)
+        elif column.type is Type.RATE:
+            value = _decimal(value, _RATE_SCALE, 8)
+        elif column.type is Type.INSTANT:
+            value = value.dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+        sent.append(value.alias(column.source))
+    return frame.with_columns(updated_at=pl.lit(END + timedelta(hours=1))).select(sent).to_dicts()
+
+
+def _decimal(value: pl.Expr, scale: int, digits: int) -> pl.Expr:
+    fraction = (value % scale).cast(pl.String).str.zfill(digits)
+    return pl.concat_str((value // scale).cast(pl.String), pl.lit("."), fraction)
