@@ -114,10 +114,10 @@ class DeltaLog:
     def _in_checkpoint(self, path: str) -> dict[str, int]:
         try:
             with self._files.open_input_file(path) as file:
-                column = pq.read_table(file, columns=["txn.appId", "txn.version"])["txn"]
+                column = pq.read_table(file, columns=["txn"])["txn"]
         except OSError as error:
             raise self._unreadable(path, error) from error
-        actions = [action for action in column.to_pylist() if action and action["appId"]]
+        actions = [action for action in column.to_pylist() if action is not None]
         return {action["appId"]: action["version"] for action in actions}
 
     def _read(self, version: int) -> list[dict[str, Any]]:

@@ -1,0 +1,280 @@
+"""The lake on a real store: written by delta-rs, read by DuckDB, kept in order, looked at."""
+
+import csv
+import io
+import json
+import time
+import uuid
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from batch.catalogue import LakeTable, lake_figures, lake_tables
+from batch.lake_sql import LakeSql, QueryError
+from batch.maintenance import Limits, gold_needs, maintain_tables
+from batch.second_reader import (
+    ReadersDisagreeError,
+    assert_second_reader_agrees,
+    read_by_duckdb,
+    read_by_polars,
+)
+from lakehouse.lake import Lake
+from tests.stacks import new_stack
+from tests.unit.lake_shop import (
+    add,
+    land,
+    make_gold,
+    merge,
+    opened,
+    silver,
+    silver_rows,
+)
+
+pytestmark = pytest.mark.integration
+SALES = LakeTable(layer="silver", name="cleaned_sales")
+
+
+@pytest.fixture(scope="module")
+def store():
+    """The object store alone: these tests need nothing else."""
+    with new_stack() as stack:
+        stack.up("minio")
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def lake(store):
+    """Bronze, silver with updates and deletes, and gold; written by a user that may write all."""
+    lake = Lake.of(store.minio, store.secrets, user="admin")
+    land(lake, 0, 49)
+    land(lake, 0, 9, partition=1)
+    for n in range(4):
+        add(lake, silver_rows(range(n * 9, n * 9 + 9)), read_to=n * 9 + 8)
+    merge(lake, silver_rows([1, 2, 40], cents=250), read_to=40)
+    merge(lake, silver_rows([3, 4], deleted=[3, 4]), read_to=42)
+    make_gold(lake, 4)
+    return lake
+
+
+@pytest.fixture
+def reader(store, lake):
+    return Lake.of(store.minio, store.secrets, user="reader")
+
+
+def uris(lake):
+    return [lake.uri(table.layer, table.name) for table in lake_tables(lake)]
+
+
+def ask(lake, query):
+    return list(LakeSql(lake, memory_mb=256).ask(query).rows())
+
+
+def test_second_implementation_reads_the_same_from_every_table(reader):
+    assert len(uris(reader)) >= 3
+    assert_second_reader_agrees(reader.options, uris(reader))
+
+
+def test_second_implementation_reads_the_same_after_upkeep(lake, reader):
+    name = f"t{uuid.uuid4().hex}"
+    table = silver(lake, name)
+    for n in range(3):
+        pl.DataFrame(silver_rows(range(n * 9, n * 9 + 9))).write_delta(table, mode="append")
+    before = read_by_polars(opened(lake, "silver", name))
+    limits = {"silver": Limits(lake=lake, retention_hours=0)}
+    (done,) = maintain_tables([LakeTable(layer="silver", name=name)], limits, [])
+    assert (done.files_before, done.files_after, done.vacuumed_files) == (9, 3, 9)
+    assert_second_reader_agrees(reader.options, [reader.uri("silver", name)])
+    table = opened(lake, "silver", name)
+    assert read_by_polars(table) == before
+    assert read_by_duckdb(reader.options, table.table_uri, table.version()).rows == 27
+
+
+def test_second_reader_tells_what_differs(reader, monkeypatch):
+    table = opened(reader, "silver", "cleaned_sales")
+    stale = read_by_duckdb(reader.options, reader.uri("silver", "cleaned_sales"), 1)
+    monkeypatch.setattr("batch.second_reader.read_by_duckdb", lambda *_: stale)
+    with pytest.raises(ReadersDisagreeError) as raised:
+        assert_second_reader_agrees(reader.options, [reader.uri("silver", "cleaned_sales")])
+    told = str(raised.value)
+    assert "37 rows by Polars, 9 by DuckDB" in told
+    assert "sum of total_cents" in told
+    assert "nulls of _deleted_at" in told
+    assert f"version {table.version()}" in told
+
+
+def test_maintenance_keeps_a_pinned_reader_and_a_needed_feed(lake, reader):
+    pinned = opened(reader, "silver", "cleaned_sales", version=4)
+    expected = pl.scan_delta(pinned).sort("order_id").collect()
+    limits = {"silver": Limits(lake=lake, retention_hours=0)}
+    (done,) = maintain_tables([SALES], limits, gold_needs(lake))
+    assert done.files_after < done.files_before
+    assert done.kept == ("gold.sales_kpi has read up to version 4: the rest stays",)
+    assert pl.scan_delta(pinned).sort("order_id").collect().equals(expected)
+    feed = opened(reader, "silver", "cleaned_sales").load_cdf(starting_version=5)
+    changes = pl.DataFrame(pa.table(feed.read_all()))
+    assert changes.group_by("_change_type").len().sort("_change_type").rows() == [
+        ("insert", 1),
+        ("update_postimage", 4),
+        ("update_preimage", 4),
+    ]
+
+
+def test_lander_goes_on_beside_maintenance(lake):
+    bronze = LakeTable(layer="bronze", name="raw_sales")
+    before = opened(lake, "bronze", "raw_sales")
+    limits = {"bronze": Limits(lake=lake, retention_hours=1)}
+    list(maintain_tables([bronze], limits, []))
+    rows = before.to_pyarrow_table().num_rows
+    land(lake, 50, 59)
+    assert opened(lake, "bronze", "raw_sales").to_pyarrow_table().num_rows == rows + 10
+
+
+def test_figures_say_how_far_each_layer_is(reader):
+    found = {str(one.table): one for one in lake_figures(reader)}
+    bronze, current, gold = (
+        found[name] for name in ("bronze.raw_sales", "silver.cleaned_sales", "gold.sales_kpi")
+    )
+    ends = {mark.partition: mark.reached for mark in bronze.watermark}
+    assert ends[1] == 9
+    assert bronze.position == ends[0] + 1 + 10
+    assert bronze.rows == bronze.position
+    assert current.rows == 37
+    assert current.behind.count == (ends[0] - 42) + 10
+    assert gold.behind.count == 2
+    assert [mark.source for mark in gold.watermark] == ["cleaned_sales"]
+    assert current.newest_at < gold.newest_at
+
+
+def test_figures_of_one_layer_are_the_same_as_those_of_all(reader):
+    alone = lake_figures(reader, ["gold"])
+    assert alone == [one for one in lake_figures(reader) if one.table.layer == "gold"]
+
+
+def test_deleted_rows_are_left_out_unless_asked_for(reader):
+    assert ask(reader, "select count(*) from silver.cleaned_sales") == [(35,)]
+    assert ask(reader, 'select count(*) from silver."cleaned_sales$all"') == [(37,)]
+    deleted = ask(reader, "from silver.cleaned_sales$all select order_id where _deleted_at notnull")
+    assert sorted(deleted) == [(3,), (4,)]
+
+
+def test_bytes_are_text_whatever_they_are(reader):
+    values = ask(reader, "select value from raw_sales where _offset < 2 order by all limit 3")
+    assert ("\\xFF\\x00",) in values
+    assert ask(reader, "select value->>'$.n' from raw_sales where _offset = 5 limit 1") == [("é5",)]
+
+
+def test_query_sees_one_version_of_a_table(lake, reader):
+    sql = LakeSql(reader, memory_mb=256)
+    first = list(sql.ask("select count(*) from bronze.raw_sales").rows())
+    land(lake, 60, 60)
+    assert list(sql.ask("select count(*) from bronze.raw_sales").rows()) == first
+    assert ask(reader, "select count(*) from bronze.raw_sales") == [(first[0][0] + 1,)]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        pytest.param("from silver.cleaned_sale", "Did you mean silver.cleaned_sales", id="typo"),
+        pytest.param("from nowhere", "bronze.raw_sales", id="no such table"),
+        pytest.param("selec 1", "syntax error", id="no SQL"),
+        pytest.param("select no_column from raw_sales", "no_column", id="no such column"),
+        pytest.param("select 1; select 2", "One query at a time", id="two queries"),
+        pytest.param("create table t (a int)", "Only select", id="a write"),
+        pytest.param("delete from silver.cleaned_sales", "Only select", id="a delete"),
+        pytest.param("copy (select 1) to '/tmp/t.csv'", "Only select", id="a file written"),
+        pytest.param("from read_text('/etc/passwd')", "disabled", id="a file read"),
+        pytest.param("select value::int from raw_sales", "Could not convert", id="a wrong cast"),
+    ],
+)
+def test_query_that_cannot_be_run_says_why(reader, query, told):
+    with pytest.raises(QueryError, match=told):
+        ask(reader, query)
+
+
+def run(store, *arguments, status=0):
+    done = store.run(*arguments, check=False)
+    assert done.returncode == status, done.stderr
+    return done
+
+
+def test_command_prints_json_alone_and_csv_alone(store, lake):
+    query = "select order_id, total_cents, _committed_at from cleaned_sales order by 1"
+    found = json.loads(run(store, "query", query, "--format", "json", "--limit", 2).stdout)
+    assert found == [
+        {"order_id": 0, "total_cents": 100, "_committed_at": "2026-11-24 12:00:00+00:00"},
+        {"order_id": 1, "total_cents": 250, "_committed_at": "2026-11-24 12:00:01+00:00"},
+    ]
+    lines = list(csv.reader(io.StringIO(run(store, "query", query, "--format", "csv").stdout)))
+    assert len(lines) == 36
+    assert lines[0] == ["order_id", "total_cents", "_committed_at"]
+
+
+def test_command_shows_a_hundred_rows_and_says_so(store, lake):
+    query = "select * from range(1000)"
+    shown = run(store, "query", query).stdout
+    assert len([line for line in shown.splitlines() if line.strip().isdigit()]) == 100
+    assert "The first 100 rows" in shown
+    assert len(json.loads(run(store, "query", query, "--format", "json").stdout)) == 1000
+
+
+def test_command_with_a_wrong_name_fails_with_what_there_is(store, lake):
+    done = run(store, "query", "from silver.nothing", status=1)
+    assert done.stdout == ""
+    assert "silver.cleaned_sales" in done.stderr
+
+
+def test_command_ends_quietly_when_its_reader_has_enough(store, lake):
+    import subprocess
+
+    command = store.popen(
+        "query", "from range(1000000)", "--format", "csv",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert command.stdout.readline() == "range\n"
+    command.stdout.close()
+    told = command.stderr.read()
+    command.stderr.close()
+    assert (command.wait(timeout=60), told.replace("reading", "").strip()) == (0, "")
+
+
+def test_tables_command_lists_every_layer_and_misses_the_warehouse(store, lake):
+    done = run(store, "tables", "--format", "json")
+    layers = {row["layer"] for row in json.loads(done.stdout)}
+    assert layers == {"bronze", "silver", "gold"}
+    assert "The warehouse does not answer" in done.stderr
+    shown = run(store, "tables", "--layer", "silver").stdout
+    assert "cleaned_sales" in shown
+    assert "raw_sales" not in shown
+
+
+def test_maintain_command_deletes_nothing_of_silver_without_the_warehouse(store, lake):
+    add(lake, silver_rows([90]), read_to=43)
+    done = run(store, "maintain", "--layer", "silver", "--format", "json")
+    assert "Nothing of silver is deleted" in done.stderr
+    rows = {row["table"]: row for row in json.loads(done.stdout)}
+    assert rows["cleaned_sales"]["kept"] == ["nothing deleted: not known what its readers need"]
+    assert rows["cleaned_sales"]["vacuumed_files"] == 0
+
+
+def test_maintain_command_may_write_each_layer(store, lake):
+    found = json.loads(
+        run(store, "maintain", "--table", "bronze.raw_sales", "--table", "gold.sales_kpi",
+            "--retention-hours", 1, "--format", "json").stdout
+    )  # fmt: skip
+    assert {row["table"] for row in found} == {"raw_sales", "sales_kpi"}
+    assert all(row["kept"] == [] for row in found)
+
+
+def test_maintain_command_refuses_a_table_that_is_not_there(store, lake):
+    done = run(store, "maintain", "--table", "raw_nothing", status=3)
+    assert "There is no table raw_nothing" in done.stderr
+
+
+def test_command_that_finds_no_store_says_so(store):
+    away = store.with_settings(MINIO_PORT=1)
+    begun = time.monotonic()
+    done = run(away, "tables", "--layer", "gold", status=1)
+    assert "Is MinIO up?" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert time.monotonic() - begun < 60

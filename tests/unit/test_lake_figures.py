@@ -1,0 +1,212 @@
+"""What is said of the lake's tables, from their logs alone."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from batch.catalogue import LakeTable, lake_figures, lake_tables
+from batch.catalogue.lake import _ends, _open
+from batch.delta_log import DeltaLog, plain
+from lakehouse.cli.tables import age_text, size_text
+from lakehouse.errors import RetryLaterError
+from lakehouse.lake import EPOCHS_PROPERTY
+from tests.unit.lake_shop import (
+    NOON,
+    TOPIC,
+    add,
+    lake_in,
+    land,
+    make_gold,
+    merge,
+    opened,
+    silver,
+    silver_rows,
+)
+
+SALES = ("silver", "cleaned_sales")
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return lake_in(tmp_path)
+
+
+def figures(lake, *layers):
+    return {
+        str(one.table): one for one in lake_figures(lake, layers or ("bronze", "silver", "gold"))
+    }
+
+
+def test_transactions_are_read_from_commits_and_checkpoints_alike(lake):
+    for n in range(3):
+        table = land(lake, n, n, partition=n)
+    expected = {f"kafka/{TOPIC}/{n}": n for n in range(3)}
+    assert DeltaLog(table, {}).transactions() == expected
+    table.create_checkpoint()
+    assert DeltaLog(table, {}).transactions() == expected
+    land(lake, 7, 7, partition=1)
+    later = DeltaLog(opened(lake, "bronze", "raw_sales"), {})
+    assert later.transactions() == expected | {f"kafka/{TOPIC}/1": 7}
+    assert later.checkpoint == 3
+
+
+def test_log_of_an_older_version_knows_nothing_later(lake):
+    land(lake, 0, 0)
+    land(lake, 1, 1).create_checkpoint()
+    log = DeltaLog(opened(lake, "bronze", "raw_sales", version=1), {})
+    assert log.checkpoint is None
+    assert log.transactions() == {f"kafka/{TOPIC}/0": 0}
+    assert [commit.version for commit in log.after(0)] == [1]
+
+
+def test_commits_that_change_no_row_are_told_from_those_that_do(lake):
+    add(lake, silver_rows([1, 4]), read_to=1)
+    add(lake, silver_rows([7]), read_to=2)
+    silver(lake).optimize.compact()
+    merge(lake, silver_rows([1]), read_to=3)
+    commits = DeltaLog(opened(lake, *SALES), {}).after(0)
+    assert [(c.version, c.changes_data) for c in commits] == [
+        (1, True),
+        (2, True),
+        (3, False),
+        (4, True),
+    ]
+
+
+def test_commits_end_where_the_log_was_cleaned_up(lake):
+    for n in range(4):
+        add(lake, silver_rows([n]), read_to=n)
+    Path(lake.uri(*SALES), "_delta_log", f"{2:020}.json").unlink()
+    log = DeltaLog(opened(lake, *SALES, version=1), {})
+    assert not [commit.version for commit in log.after(1)]
+
+
+def test_figures_of_an_empty_lake_are_none(lake):
+    assert lake_figures(lake) == []
+
+
+def test_folder_without_a_table_has_no_figures(lake):
+    (Path(lake.silver) / "half_made").mkdir()
+    assert lake_figures(lake) == []
+    assert lake_tables(lake) == [LakeTable(layer="silver", name="half_made")]
+
+
+def test_table_without_rows_has_figures(lake):
+    silver(lake)
+    one = figures(lake)["silver.cleaned_sales"]
+    assert (one.rows, one.files, one.bytes, one.newest_at) == (0, 0, 0, None)
+
+
+def test_bronze_says_what_offsets_it_has_passed_and_how_new_it_is(lake):
+    land(lake, 0, 9)
+    land(lake, 0, 4, partition=1)
+    one = figures(lake)["bronze.raw_sales"]
+    assert (one.rows, one.position, one.behind) == (15, 15, None)
+    assert one.newest_at == NOON + timedelta(seconds=9)
+    assert one.age_seconds(NOON + timedelta(seconds=30)) == 21
+
+
+def test_silver_says_how_many_offsets_it_is_behind(lake):
+    land(lake, 0, 9)
+    land(lake, 0, 4, partition=1)
+    add(lake, silver_rows(range(6)), read_to=5)
+    assert figures(lake)["silver.cleaned_sales"].behind.count == 4 + 5
+    add(lake, silver_rows(range(6, 10)), read_to=9)
+    assert figures(lake)["silver.cleaned_sales"].behind.count == 5
+
+
+def test_silver_of_a_lake_without_bronze_is_not_behind(lake):
+    add(lake, silver_rows([1]), read_to=5)
+    assert figures(lake)["silver.cleaned_sales"].behind.count == 0
+
+
+def test_bronze_ends_of_a_topic_are_those_of_its_newest_epoch(lake):
+    table = land(lake, 0, 9)
+    two = (
+        f'[{{"epoch": 0, "topic_id": "{TOPIC}", "partition_count": 2}},'
+        f' {{"epoch": 1, "topic_id": "{TOPIC}", "partition_count": 2}}]'
+    )
+    table.alter.set_table_properties({EPOCHS_PROPERTY: two}, raise_if_not_exists=False)
+    opened_table = _open(lake, LakeTable(layer="bronze", name="raw_sales"))
+    assert list(_ends(opened_table)) == [((TOPIC, "1", "0"), 9)]
+
+
+def test_gold_says_which_versions_it_was_made_from_and_what_came_since(lake):
+    add(lake, silver_rows([1, 4, 7]), read_to=1)
+    make_gold(lake, 1)
+    assert figures(lake, "gold")["gold.sales_kpi"].behind.count == 0
+    add(lake, silver_rows([10]), read_to=2)
+    silver(lake).optimize.compact()
+    one = figures(lake, "gold")["gold.sales_kpi"]
+    assert one.behind.count == 1
+    assert [(mark.source, mark.reached) for mark in one.watermark] == [("cleaned_sales", 1)]
+
+
+def test_gold_made_from_a_table_that_is_no_more_says_nothing_of_it(lake):
+    add(lake, silver_rows([1]), read_to=1)
+    make_gold(lake, 1)
+    import shutil
+
+    shutil.rmtree(lake.uri(*SALES))
+    add(lake, silver_rows([1]), read_to=1)
+    one = figures(lake, "gold")["gold.sales_kpi"]
+    assert (one.watermark, one.behind.count) == ((), 0)
+
+
+def test_age_of_a_table_that_keeps_no_time_is_that_of_its_last_change(lake):
+    add(lake, silver_rows([1]), read_to=1)
+    table = make_gold(lake, 1)
+    changed_at = table.history(1)[0]["timestamp"]
+    table.create_checkpoint()
+    one = figures(lake, "gold")["gold.sales_kpi"]
+    assert one.newest_at == datetime.fromtimestamp(changed_at / 1000, tz=UTC)
+
+
+def test_figures_as_json_name_everything(lake):
+    land(lake, 0, 9)
+    found = figures(lake)["bronze.raw_sales"].to_json(NOON + timedelta(seconds=30))
+    assert found | {"bytes": 0} == {
+        "layer": "bronze",
+        "table": "raw_sales",
+        "rows": 10,
+        "rows_are_estimate": False,
+        "files": 1,
+        "bytes": 0,
+        "version": 1,
+        "position": 10,
+        "behind": None,
+        "newest_at": "2026-11-24T12:00:09+00:00",
+        "age_seconds": 21.0,
+        "watermark": [{"source": TOPIC, "reached": 9, "partition": 0}],
+        "note": None,
+    }
+
+
+def test_log_that_cannot_be_read_says_which(lake):
+    land(lake, 0, 0)
+    table = DeltaTable(lake.uri("bronze", "raw_sales"))
+    log = DeltaLog(table, {})
+    Path(lake.uri("bronze", "raw_sales"), "_delta_log", f"{1:020}.json").unlink()
+    with pytest.raises(RetryLaterError, match=r"raw_sales.*cannot be read"):
+        log.transactions()
+
+
+def test_message_of_the_store_is_one_plain_line():
+    assert plain(OSError("Generic\n   \x1b[31m↳\x1b[0m refused\n")) == "Generic ↳ refused"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (-3, "0 s"), (59.6, "60 s"), (150, "2 min"), (7300, "2 h"), (200_000, "2 d")],
+)
+def test_age_is_told_in_one_unit(seconds, text):
+    assert age_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2_500_000_000, "2.5 GB")]
+)
+def test_size_is_told_in_a_unit_that_fits(size, text):
+    assert size_text(size) == text
