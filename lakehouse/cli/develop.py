@@ -107,6 +107,20 @@ def bench(
 
 
 @app.command(rich_help_panel="Develop")
+def docs() -> None:
+    """Write docs/DATA_MODEL.md anew, from the contracts and the running warehouse.
+
+    Example: ./pipeline docs
+    """
+    from batch.data_model import data_model, read_catalogue
+    from lakehouse.cli.lake import warehouse
+
+    path = ROOT / "docs" / "DATA_MODEL.md"
+    path.write_text(data_model(read_catalogue(warehouse("batch"))), encoding="utf-8")
+    console.print(f"{path.relative_to(ROOT)} is up to date")
+
+
+@app.command(rich_help_panel="Develop")
 def lock(
     *,
     upgrade: Annotated[bool, typer.Option(help="Take the newest versions allowed.")] = False,
