@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import duckdb
 import polars as pl
 from deltalake import DeltaTable
 
@@ -51,15 +52,18 @@ def assert_second_reader_agrees(options: Mapping[str, str], uris: Iterable[str])
     Raises:
         ReadersDisagreeError: which table, what, and both values; all of them at once.
     """
-    found = [line for uri in uris for line in disagreements(options, uri)]
+    with connect(options, memory_mb=_MEMORY_MB) as second:
+        found = [line for uri in uris for line in disagreements(second, options, uri)]
     if found:
         raise ReadersDisagreeError("\n".join(found))
 
 
-def disagreements(options: Mapping[str, str], uri: str) -> Iterator[str]:
+def disagreements(
+    second: duckdb.DuckDBPyConnection, options: Mapping[str, str], uri: str
+) -> Iterator[str]:
     """What the two read differently of one table, a line each."""
     table = DeltaTable(uri, storage_options=dict(options))
-    ours, theirs = read_by_polars(table), read_by_duckdb(options, uri, table.version())
+    ours, theirs = read_by_polars(table), read_by_duckdb(second, uri, table.version())
     where = f"{uri} at version {table.version()}"
     if ours.rows != theirs.rows:
         yield f"{where}: {ours.rows} rows by Polars, {theirs.rows} by DuckDB"
@@ -94,23 +98,20 @@ def read_by_polars(table: DeltaTable) -> Reading:
     )
 
 
-def read_by_duckdb(options: Mapping[str, str], uri: str, version: int) -> Reading:
+def read_by_duckdb(second: duckdb.DuckDBPyConnection, uri: str, version: int) -> Reading:
     """With the Delta kernel's list of the files, and DuckDB's own Parquet reader."""
-    with connect(options, memory_mb=_MEMORY_MB) as connection:
-        name = attach(connection, uri, version=version, name="it")
-        columns = [(row[0], row[1]) for row in connection.execute(f"describe {name}").fetchall()]
-        asked = {column: _duckdb_sum(column, kind) for column, kind in columns}
-        sums = {column: how for column, how in asked.items() if how is not None}
-        wanted = [
-            "count(*)",
-            *(f'count(*) - count("{column}")' for column, _ in columns),
-            *sums.values(),
-        ]
-        row = connection.execute(f"select {', '.join(wanted)} from {name}").fetchone()  # noqa: S608
-    rows, *values = row or ()
-    nulls = dict(zip((column for column, _ in columns), values, strict=False))
+    name = attach(second, uri, version=version, name=uri)
+    columns = [(row[0], row[1]) for row in second.execute(f"describe {name}").fetchall()]
+    asked = {column: _duckdb_sum(column, kind) for column, kind in columns}
+    sums = {column: how for column, how in asked.items() if how is not None}
+    counts = [f'count(*) - count("{column}")' for column, _ in columns]
+    wanted = ", ".join(["count(*)", *counts, *sums.values()])
+    rows, *values = second.execute(f"select {wanted} from {name}").fetchall()[0]  # noqa: S608
+    second.execute(f"detach {name}")
     return Reading(
-        rows=rows, nulls=nulls, sums=dict(zip(sums, values[len(columns) :], strict=True))
+        rows=rows,
+        nulls=dict(zip((column for column, _ in columns), values[: len(columns)], strict=True)),
+        sums=dict(zip(sums, values[len(columns) :], strict=True)),
     )
 
 

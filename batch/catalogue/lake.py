@@ -158,7 +158,9 @@ _WATERMARKS: Mapping[
 def _named(one: _Opened, kind: str, parts: int) -> Iterator[tuple[Sequence[str], int]]:
     """The app transactions `kind/…` with so many parts behind it, in order."""
     for app_id, version in sorted(one.transactions.items()):
-        found, *rest = app_id.split("/")
+        found, _, names = app_id.partition("/")
+        # A topic id is base64: it may hold a slash itself.
+        rest = names.rsplit("/", parts - 1)
         if found == kind and len(rest) == parts:
             yield rest, version
 

@@ -10,7 +10,7 @@ from batch.catalogue import LakeTable
 from batch.delta_log import DeltaLog, plain
 from batch.lock import only_one
 from batch.maintenance.needs import Need
-from batch.maintenance.table import TableUpkeep, Upkeep
+from batch.maintenance.table import TableUpkeep, Upkeep, left_alone
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import Lake
 
@@ -86,8 +86,7 @@ def _maintain(table: LakeTable, limits: Limits, needs: Sequence[Need] | None) ->
         log = DeltaLog(delta, limits.lake.options)
         commits = delta.version() - (log.checkpoint or 0)
         if commits <= limits.overdue_commits:
-            why = f"the lander keeps it: {commits} commits since its checkpoint"
-            return Upkeep(table=table, kept=(why,))
+            return left_alone(table, delta, "left to the lander, which has kept it in order")
     upkeep = TableUpkeep(
         table=table,
         delta=delta,

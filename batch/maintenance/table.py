@@ -64,6 +64,19 @@ class Upkeep:
         }
 
 
+def left_alone(table: LakeTable, delta: DeltaTable, why: str) -> Upkeep:
+    """Nothing was done, and why."""
+    files, size = _size(delta)
+    return Upkeep(
+        table=table,
+        files_before=files,
+        files_after=files,
+        bytes_before=size,
+        bytes_after=size,
+        kept=(why,),
+    )
+
+
 @dataclass(kw_only=True)
 class TableUpkeep:
     """One table under upkeep.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from batch.maintenance import Limits, Need, Upkeep
 
 app = typer.Typer()
-_MB = 1_000_000
 
 
 class LakeLayer(StrEnum):
@@ -126,24 +125,25 @@ def _needs(limits: "dict[str, Limits]", chosen: "Sequence[LakeTable]") -> "list[
 
 
 def show_upkeep(done: "Sequence[Upkeep]") -> None:
-    """A row for each table, and what was left undone below."""
+    """A table for each layer, and below it what was left undone."""
+    from lakehouse.cli.tables import figures_table, size_text
+
     if not done:
         console.print("The lake has no tables yet.", style="dim")
-        return
-    rows = [
-        {
-            "table": str(one.table),
-            "files": one.files_before,
-            "now": one.files_after,
-            "mb": one.bytes_before / _MB,
-            "mb_now": one.bytes_after / _MB,
-            "vacuumed": one.vacuumed_files,
-            "freed_mb": one.vacuumed_bytes / _MB,
-            "seconds": one.seconds,
-        }
-        for one in done
-    ]
-    print_rows(rows)
-    for one in done:
-        for why in one.kept:
-            console.print(f"{one.table}: {why}", style="dim", markup=False, soft_wrap=True)
+    for layer in dict.fromkeys(one.table.layer for one in done):
+        rows = [one for one in done if one.table.layer == layer]
+        table = figures_table(layer, "files", "now", "size", "now", "vacuumed", "freed", "seconds")
+        for one in rows:
+            table.add_row(
+                one.table.name,
+                *(f"{count:,}" for count in (one.files_before, one.files_after)),
+                *map(size_text, (one.bytes_before, one.bytes_after)),
+                f"{one.vacuumed_files:,}",
+                size_text(one.vacuumed_bytes),
+                f"{one.seconds:.1f}",
+            )
+        console.print(table)
+        for why in dict.fromkeys(why for one in rows for why in one.kept):
+            names = ", ".join(one.table.name for one in rows if why in one.kept)
+            console.print(f"{why} ({names})", style="dim", markup=False)
+        console.print()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from batch.catalogue import TableFigures
 
 app = typer.Typer()
+_ROOMY = 90
+"""Columns from which on there is room for space."""
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -39,8 +41,9 @@ def tables(layer: LayersOption = None, output: FormatOption = Format.TABLE) -> N
     No row is read. Rows of silver include those that stand for deleted keys;
     ~ marks an estimate of Postgres'.
 
-    Position: the Kafka offsets that a table has passed, or the versions of
-    silver that it was made from. Behind: what the layer below has more.
+    Position: the Kafka offsets that a table has passed; of gold, how many
+    tables of silver it was made from (JSON has their versions). Behind: what
+    the layer below has more, in offsets or in versions.
 
     Age: of the newest row, by the shop's commit; of tables that do not keep
     that, of the last change; in the warehouse, of the last load.
@@ -83,20 +86,27 @@ def _add_warehouse(found: "list[TableFigures]") -> list[str]:
 
 def show_tables(found: "Sequence[TableFigures]", now: datetime) -> None:
     """A table for each layer."""
-    layers = dict.fromkeys(figures.table.layer for figures in found)
-    for layer in layers:
-        table = Table(
-            title=layer, title_justify="left", title_style="bold", header_style="dim",
-            box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False,
-        )  # fmt: skip
-        table.add_column("table", no_wrap=True, min_width=24)
-        for name in ("rows", "files", "size", "version", "position", "behind", "age"):
-            table.add_column(name, justify="right", no_wrap=name != "position")
+    for layer in dict.fromkeys(figures.table.layer for figures in found):
+        table = figures_table(
+            layer, "rows", "files", "size", "version", "position", "behind", "age"
+        )
         for figures in found:
             if figures.table.layer == layer:
                 table.add_row(figures.table.name, *_cells(figures, now))
         console.print(table)
         console.print()
+
+
+def figures_table(title: str, *columns: str) -> Table:
+    """An empty table: a name, and figures behind it."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="dim",
+        box=SIMPLE_HEAD, padding=(0, int(console.width >= _ROOMY), 0, 0), show_edge=False,
+    )  # fmt: skip
+    table.add_column("table", no_wrap=True, min_width=24)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def _cells(figures: "TableFigures", now: datetime) -> list[str]:
@@ -116,8 +126,8 @@ def _cells(figures: "TableFigures", now: datetime) -> list[str]:
 def _position(figures: "TableFigures") -> str:
     if figures.position is not None:
         return f"{figures.position:,}"
-    made_from = [f"{mark.source}@{mark.reached}" for mark in figures.watermark]
-    return " ".join(made_from) or "-"
+    count = len(figures.watermark)
+    return f"{count} table{'s'[: count - 1]}" if count else "-"
 
 
 def _number(value: int | None) -> str:

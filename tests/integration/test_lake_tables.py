@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from batch.catalogue import LakeTable, lake_figures, lake_tables
-from batch.lake_sql import LakeSql, QueryError
+from batch.lake_sql import LakeSql, QueryError, connect
 from batch.maintenance import Limits, gold_needs, maintain_tables
 from batch.second_reader import (
     ReadersDisagreeError,
@@ -66,6 +66,11 @@ def uris(lake):
     return [lake.uri(table.layer, table.name) for table in lake_tables(lake)]
 
 
+def by_duckdb(lake, silver_table, version):
+    with connect(lake.options, memory_mb=256) as second:
+        return read_by_duckdb(second, lake.uri("silver", silver_table), version)
+
+
 def ask(lake, query):
     return list(LakeSql(lake, memory_mb=256).ask(query).rows())
 
@@ -87,12 +92,12 @@ def test_second_implementation_reads_the_same_after_upkeep(lake, reader):
     assert_second_reader_agrees(reader.options, [reader.uri("silver", name)])
     table = opened(lake, "silver", name)
     assert read_by_polars(table) == before
-    assert read_by_duckdb(reader.options, table.table_uri, table.version()).rows == 27
+    assert by_duckdb(reader, name, table.version()).rows == 27
 
 
 def test_second_reader_tells_what_differs(reader, monkeypatch):
     table = opened(reader, "silver", "cleaned_sales")
-    stale = read_by_duckdb(reader.options, reader.uri("silver", "cleaned_sales"), 1)
+    stale = by_duckdb(reader, "cleaned_sales", 1)
     monkeypatch.setattr("batch.second_reader.read_by_duckdb", lambda *_: stale)
     with pytest.raises(ReadersDisagreeError) as raised:
         assert_second_reader_agrees(reader.options, [reader.uri("silver", "cleaned_sales")])

@@ -9,7 +9,7 @@ from lakehouse.coordinates import bronze_app_id, kafka_app_id
 from lakehouse.delta import NO_HOOKS, open_or_create, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
 
-TOPIC = "AAAAtopic"
+TOPIC = "AAAA/topic+"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 INSTANT = pa.timestamp("us", tz="UTC")
 SILVER_SCHEMA = pa.schema(

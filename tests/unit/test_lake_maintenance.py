@@ -16,7 +16,17 @@ from batch.maintenance.needs import oldest_hold
 from batch.maintenance.table import TableUpkeep
 from lakehouse import upkeep
 from lakehouse.coordinates import bronze_app_id
-from tests.unit.lake_shop import add, lake_in, land, make_gold, merge, opened, rows_of, silver_rows
+from tests.unit.lake_shop import (
+    TOPIC,
+    add,
+    lake_in,
+    land,
+    make_gold,
+    merge,
+    opened,
+    rows_of,
+    silver_rows,
+)
 
 SALES = LakeTable(layer="silver", name="cleaned_sales")
 AT_ONCE = 0.0
@@ -69,7 +79,7 @@ def test_upkeep_joins_files_and_leaves_rows_and_watermarks(lake):
     assert done.files_before > done.files_after == 3
     assert done.bytes_after < done.bytes_before
     assert rows_of(table) == 30
-    assert table.transaction_version(bronze_app_id("AAAAtopic", 0, 0)) == 31
+    assert table.transaction_version(bronze_app_id(TOPIC, 0, 0)) == 31
     assert done.kept == ()
 
 
