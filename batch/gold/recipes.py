@@ -1,6 +1,6 @@
 """How each table of gold is made anew: all of it, or what changes since its watermarks touch."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -9,6 +9,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from batch.gold.commit import Replacement
+from batch.gold.customers import brought_on, worth, worth_before
 from batch.gold.sale_lines import SaleLineSource
 from batch.gold.silver import SIGN, Silver, SilverTable
 from batch.gold.touched import Since, Touched, distinct, touched_orders
@@ -16,13 +17,11 @@ from batch.gold.transforms import Frame
 from batch.gold.transforms.behaviour import customer_behaviour
 from batch.gold.transforms.customers import (
     TOTALS,
-    added_up,
     customer_lifetime_value,
-    customer_totals,
 )
 from batch.gold.transforms.products import product_performance
 from batch.gold.transforms.sales import geographic_sales, sales_kpi
-from batch.gold.transforms.stock import brought_on, stock_health, stock_levels
+from batch.gold.transforms.stock import levels_brought_on, stock_health, stock_levels
 from lakehouse.contracts.gold import (
     CUSTOMER_BEHAVIOUR,
     CUSTOMER_LIFETIME_VALUE,
@@ -50,6 +49,7 @@ class Work:
 
     Attributes:
         silver: at the versions that are wanted.
+        silver_at: opens it at others.
         lines: of the same silver.
         gold: the table as it stands.
         since: versions from which it was made; None if all has to be read anew.
@@ -58,6 +58,7 @@ class Work:
     """
 
     silver: Silver
+    silver_at: Callable[[Since], Silver]
     lines: SaleLineSource
     gold: DeltaTable
     since: Since | None
@@ -72,6 +73,11 @@ class Work:
         if key not in self.known:
             self.known[key] = touched_orders(self.silver, since)
         return self.known[key]
+
+    def lines_before(self, since: Since) -> SaleLineSource:
+        """Sale lines as they were at versions of silver."""
+        then = self.silver_at(since)
+        return SaleLineSource(silver=then, aside=self.lines.aside)
 
     def sale_lines(self, part: Part) -> Frame:
         """Lines of the orders placed in a part of the calendar."""
@@ -180,11 +186,10 @@ def _customer_behaviour(work: Work) -> Replacement:
 
 
 def _customer_lifetime_value(work: Work) -> Replacement:
-    customers = None if work.since is None else work.touched(work.since).customers
     as_of_date = _end_of_month(_newest(work.silver["cleaned_sales"], "placed"))
     stored = scan(work.gold)
     is_same_month = stored.filter(pl.col("as_of_date") != as_of_date).head(1).collect().is_empty()
-    totals = _totals(work, customers)
+    customers, totals = _all_totals(work) if work.since is None else _totals(work, work.since)
     if customers is not None and not is_same_month:
         kept = stored.filter(~pl.col("customer_id").is_in(customers.implode())).select(TOTALS)
         totals = pl.concat([kept.collect(), totals], how="vertical_relaxed")
@@ -198,25 +203,23 @@ def _customer_lifetime_value(work: Work) -> Replacement:
     )
 
 
-def _totals(work: Work, customers: pl.Series | None) -> pl.DataFrame:
-    """Totals of some customers, or of all."""
-    totals = pl.DataFrame(schema=dict.fromkeys(TOTALS, pl.Int64)).cast(
-        {"first_order_date": pl.Date, "last_order_date": pl.Date}
-    )
-    for lines in _lines_of(work, customers):
-        work.rows_read += lines.select(pl.len()).collect().item()
-        part = _rows(customer_totals(nw.from_native(lines)))
-        both = pl.concat([totals, part], how="vertical_relaxed")
-        totals = _rows(added_up(nw.from_native(both.lazy())))
-    return totals
+def _all_totals(work: Work) -> tuple[None, pl.DataFrame]:
+    """Totals of all customers."""
+    months = work.silver["cleaned_sales"].months()
+    found = worth(work.lines.of_month(month, None) for month in months)
+    work.rows_read += found.lines
+    return None, found.totals
 
 
-def _lines_of(work: Work, customers: pl.Series | None) -> Iterator[pl.LazyFrame]:
-    if customers is None:
-        months = work.silver["cleaned_sales"].months()
-        yield from (work.lines.of_month(month, None) for month in months)
-    elif not customers.is_empty():
-        yield from work.lines.of_customers(customers)
+def _totals(work: Work, since: Since) -> tuple[pl.Series, pl.DataFrame]:
+    """Customers with orders that changed, and the totals of those who still have one."""
+    orders = work.touched(since).ids
+    new = worth(work.lines.of_orders(orders))
+    old = worth_before(lambda: work.lines_before(since), orders)
+    work.rows_read += new.lines + old.lines
+    customers = pl.concat([new.totals, old.totals])["customer_id"].unique()
+    stored = scan(work.gold).filter(pl.col("customer_id").is_in(customers.implode()))
+    return customers, brought_on(stored.collect(), new, old, work.silver)
 
 
 def _stock_health(work: Work) -> Replacement:
@@ -225,7 +228,7 @@ def _stock_health(work: Work) -> Replacement:
     changed = _all_movements(work, movements) if since is None else _moved(work, movements, since)
     if since is not None:
         stored = scan(work.gold).select(_LEVEL).collect()
-        levels = brought_on(nw.from_native(stored.lazy()), nw.from_native(changed.lazy()))
+        levels = levels_brought_on(nw.from_native(stored.lazy()), nw.from_native(changed.lazy()))
     else:
         levels = nw.from_native(changed.lazy())
     as_of_date = _newest(movements, "occurred")

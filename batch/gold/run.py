@@ -159,7 +159,14 @@ class _Run:
         if silver is not lines.silver:
             lines = SaleLineSource(silver=silver, aside=lines.aside, rows_read=lines.rows_read)
         since = None if self.is_rebuild else since
-        work = Work(silver=silver, lines=lines, gold=delta, since=since, known=known)
+        work = Work(
+            silver=silver,
+            silver_at=lambda versions: pin(self.lake, table.inputs, versions),
+            lines=lines,
+            gold=delta,
+            since=since,
+            known=known,
+        )
         return _recompute(table, work)
 
     def _open(self, table: GoldTable) -> DeltaTable:

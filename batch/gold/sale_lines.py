@@ -12,7 +12,7 @@ import narwhals as nw
 import polars as pl
 
 from batch.gold.silver import Silver
-from batch.gold.touched import within
+from batch.gold.touched import orders_by_id, within
 from batch.gold.transforms.sale_lines import sale_lines
 
 _ORDER_COLUMNS = (
@@ -42,15 +42,15 @@ class SaleLineSource:
         if path not in self.rows_read:
             orders = self._orders(month)
             chosen = orders if days is None else orders.filter(pl.col("placed_date").is_in(days))
-            self._compute(chosen, path)
+            self._compute(chosen.collect(), path)
         return pl.scan_parquet(path)
 
-    def of_customers(self, customers: pl.Series) -> Iterator[pl.LazyFrame]:
-        """All lines of orders of some customers, month by month."""
-        wanted = pl.DataFrame({"customer_id": customers}).lazy()
-        for month in self.silver["cleaned_sales"].months():
-            path = self._path(month, "customers")
-            self._compute(self._orders(month).join(wanted, on="customer_id", how="semi"), path)
+    def of_orders(self, orders: pl.Series) -> Iterator[pl.LazyFrame]:
+        """All lines of some orders, month by month."""
+        found = orders_by_id(self.silver, orders, _ORDER_COLUMNS).collect()
+        for (month,), chosen in found.group_by("placed_month"):
+            path = self._path(str(month), "orders")
+            self._compute(chosen, path)
             yield pl.scan_parquet(path)
 
     def _path(self, month: str, name: str) -> Path:
@@ -61,8 +61,7 @@ class SaleLineSource:
         live = self.silver["cleaned_sales"].live()
         return live.filter(pl.col("placed_month") == month).select(_ORDER_COLUMNS)
 
-    def _compute(self, chosen: pl.LazyFrame, path: Path) -> None:
-        orders = chosen.collect()
+    def _compute(self, orders: pl.DataFrame, path: Path) -> None:
         of_these = within("order_id", orders["order_id"])
         wanted = orders.lazy().select("order_id")
         lines, payments = (

@@ -1,4 +1,4 @@
-"""What of gold a change of silver touches: days, and customers. Old images count like new ones."""
+"""What of gold a change of silver touches: orders and their days. Old images count, too."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class Touched:
         return set(self.orders["placed_date"].drop_nulls())
 
     @property
-    def customers(self) -> pl.Series:
-        """Customers whose they are, or were."""
-        return self.orders["customer_id"].drop_nulls().unique()
+    def ids(self) -> pl.Series:
+        """The orders."""
+        return self.orders["order_id"].drop_nulls().unique()
 
 
 def distinct(table: SilverTable, since: int, columns: Sequence[str]) -> pl.DataFrame:
@@ -65,16 +65,16 @@ def touched_orders(silver: Silver, since: Since) -> Touched:
     ]
     intervals = changed_intervals(silver["products_history"], since["products_history"])
     ids = pl.concat([*parts, _ever_of(silver, intervals)]).drop_nulls().unique()
-    found = orders_by_id(silver, ids["order_id"]).collect()
+    found = orders_by_id(silver, ids["order_id"], _ORDER).collect()
     placed = [_placed_within(silver, *span) for span in _spans(intervals)]
     return Touched(orders=pl.concat([changed, found, *placed], how="vertical_relaxed").unique())
 
 
-def orders_by_id(silver: Silver, ids: pl.Series) -> pl.LazyFrame:
+def orders_by_id(silver: Silver, ids: pl.Series, columns: Sequence[str]) -> pl.LazyFrame:
     """Live orders with these ids."""
     orders = silver["cleaned_sales"].live().filter(within("order_id", ids))
     wanted = pl.DataFrame({"order_id": ids}).lazy()
-    return orders.select(_ORDER).join(wanted, on="order_id", how="semi")
+    return orders.select(columns).join(wanted, on="order_id", how="semi")
 
 
 def within(column: str, values: pl.Series) -> pl.Expr:

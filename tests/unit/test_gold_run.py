@@ -163,6 +163,42 @@ def test_scores_follow_the_month_of_the_newest_order(silver: LocalSilver) -> Non
     assert_equals_rebuild(silver)
 
 
+def test_a_cancelled_last_order_gives_the_customer_the_one_before_back(
+    silver: LocalSilver,
+) -> None:
+    silver.merge("cleaned_sales", order(4, placed_at=FEBRUARY))
+    silver.merge("cleaned_sale_lines", line(4, 4, 10_000))
+    run(silver.lake)
+    silver.merge("cleaned_sales", order(4, placed_at=FEBRUARY, status="cancelled", paid_at=None))
+    report = run(silver.lake)["customer_lifetime_value"]
+    assert (report.is_full, report.units) == (False, 1)
+    first = content(silver.lake, "customer_lifetime_value").row(0, named=True)
+    assert (first["customer_id"], first["orders"], first["last_order_date"]) == (1, 1, NOON.date())
+    assert_equals_rebuild(silver)
+
+
+def test_a_customer_without_orders_left_is_gone(silver: LocalSilver) -> None:
+    run(silver.lake)
+    silver.delete("cleaned_sales", 2)
+    run(silver.lake)
+    assert content(silver.lake, "customer_lifetime_value")["customer_id"].to_list() == [1, 3]
+    assert_equals_rebuild(silver)
+
+
+def test_silver_versions_that_are_gone_are_made_up_for_by_reading_everything(
+    silver: LocalSilver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        message = "vacuumed"
+        raise RetryLaterError(message)
+
+    run(silver.lake)
+    silver.merge("cleaned_sales", order(2, customer_id=3))
+    monkeypatch.setattr("batch.gold.recipes.Work.lines_before", refuse)
+    assert run(silver.lake)["customer_lifetime_value"].is_full
+    assert_equals_rebuild(silver)
+
+
 def test_pins_decide_what_is_read_and_never_set_a_table_back(silver: LocalSilver) -> None:
     delta = silver.lake.open("silver", "cleaned_sales")
     assert delta is not None

@@ -57,6 +57,11 @@ def sale_lines(orders: Frame, lines: Frame, payments: Frame, products_history: F
     )
 
 
+def counts() -> nw.Expr:
+    """Whether an order counts: unless it was cancelled before it was paid."""
+    return ~((nw.col("status") == "cancelled") & nw.col("paid_at").is_null())
+
+
 def amounts(lines: Frame) -> Frame:
     """Spread what is the order's over its lines, to the cent, and bring it into the base currency.
 
@@ -131,10 +136,9 @@ def _number_of_component() -> nw.Expr:
 
 def _headers(orders: Frame) -> Frame:
     """What an order says of its lines."""
-    is_lost = (nw.col("status") == "cancelled") & nw.col("paid_at").is_null()
     return orders.select(
         *_ORDER,
-        (~is_lost).alias("counts"),
+        counts().alias("counts"),
         (~nw.col("returned_at").is_null()).alias("is_returned"),
         nw.col("placed_date").alias(DAY),
         nw.col("placed_month").alias(MONTH),
