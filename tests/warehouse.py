@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import polars as pl
@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from batch.warehouse.entities import BY_SILVER, EntityTable
 from batch.warehouse.migrate import migrate
 from batch.warehouse.source import FeedGoneError
-from lakehouse.contracts import ENTITIES, Column, Type
+from lakehouse.contracts import Column, Type
 from lakehouse.contracts.schemas import history_schema, silver_schema
 from lakehouse.postgres import warehouse_dsn
 
@@ -59,7 +59,7 @@ def silver_row(table: EntityTable, offset: int, values: dict) -> dict:
 class MemorySource:
     """A silver table that remembers what changed in each of its versions."""
 
-    table: EntityTable
+    silver_name: str
     table_id: str = field(default_factory=lambda: str(uuid4()))
     version: int = 0
     feed_from: int = 0
@@ -67,9 +67,17 @@ class MemorySource:
     log: list = field(default_factory=list)
     last_offset: int = -1
 
+    @property
+    def table(self) -> EntityTable:
+        return BY_SILVER[self.silver_name]
+
     def commit(self, rows: Sequence[dict]) -> None:
-        """One version. A row with `_deleted_at` is gone; one with `_removed` was never there."""
+        """One version. A row with `_deleted_at` is gone; one with `_removed` was never there.
+
+        The feed has one row per key, the last one.
+        """
         self.version += 1
+        logged = {}
         for given in rows:
             values = dict(given)
             removed = values.pop("_removed", False)
@@ -80,7 +88,8 @@ class MemorySource:
             self.rows_now.pop(key, None)
             if not gone:
                 self.rows_now[key] = row
-            self.log.append((self.version, row, gone))
+            logged[key] = (self.version, row, gone)
+        self.log += logged.values()
 
     def watermark(self, topic_id: str, epoch: int, partition: int) -> int | None:
         known = (topic_id, epoch, partition) == (self.table.entity.table, 0, 0)
@@ -109,12 +118,33 @@ class MemorySilver(dict):
     """All silver tables, by name; `commit` takes names of the schema `entity`."""
 
     def __init__(self) -> None:
-        super().__init__({name: MemorySource(table) for name, table in BY_SILVER.items()})
+        super().__init__({name: MemorySource(name) for name in BY_SILVER})
 
     def commit(self, **rows: Sequence[dict]) -> None:
         for name, source in self.items():
             if BY_SILVER[name].name in rows:
                 source.commit(rows[BY_SILVER[name].name])
+
+
+LOADED = (
+    *(f"entity.{table.name}" for table in BY_SILVER.values()),
+    "mart.dim_suppliers", "mart.dim_products", "mart.dim_customers", "mart.fact_transactions",
+    "mart.fact_payments", "mart.fact_user_interactions", "mart.fact_stocks", "mart.daily_sales",
+    "mart.daily_geography", "mart.daily_products", "mart.daily_behaviour",
+    "mart.revenue_by_period", "mart.product_performance", "mart.customer_behaviour",
+    "mart.geography",
+)  # fmt: skip
+
+
+def _is_made_up(table: str, row: dict) -> bool:
+    return table.startswith("mart.dim_") and row.get(MEMBER_KEYS.get(table, ""), 0) < 0
+
+
+MEMBER_KEYS = {
+    "mart.dim_suppliers": "supplier_key",
+    "mart.dim_products": "product_key",
+    "mart.dim_customers": "customer_key",
+}
 
 
 @dataclass(frozen=True)
@@ -128,37 +158,58 @@ class Warehouse:
         with psycopg.connect(self.dsn) as connection:
             return connection.execute(statement, values or None).fetchall()
 
-    def rows(self, table: str, columns="*") -> list[dict]:
-        with psycopg.connect(self.dsn, row_factory=psycopg.rows.dict_row) as connection:
-            return connection.execute(f"select {columns} from {table}").fetchall()
+    def rows(self, table: str, columns: Sequence[str] | None = None) -> list[dict]:
+        """Rows as JSON has them: instants and days as text. The unknown members are left out."""
+        found = [row for (row,) in self.query(f"select to_jsonb(t) from {table} as t")]
+        known = [row for row in found if not _is_made_up(table, row)]
+        return [{name: row[name] for name in columns or row} for row in known]
+
+    def contents(self) -> dict[str, list]:
+        """All that a load makes, in an order that does not depend on how it was made."""
+        return {
+            table: sorted(map(str, self.query(f"select t::text from {table} as t")))
+            for table in LOADED
+        }
 
     def execute(self, statement: str, *values) -> None:
         with psycopg.connect(self.dsn) as connection:
             connection.execute(statement, values or None)
 
 
+TEMPLATE = "test_template"
+
+
 @contextmanager
-def new_warehouse(stack, *, template: str | None = None) -> Iterator[Warehouse]:
-    """A database of its own on the stack's server, gone afterwards."""
+def template_warehouse(stack) -> Iterator[None]:
+    """Migrate once; the warehouses of tests are copies."""
+    with new_database(stack, TEMPLATE) as made:
+        migrate(made.dsn)
+        yield
+
+
+@contextmanager
+def new_warehouse(stack) -> Iterator[Warehouse]:
+    """An empty, migrated warehouse, gone afterwards."""
+    with new_database(stack, f"test_{uuid4().hex[:12]}", template=TEMPLATE) as made:
+        yield made
+
+
+@contextmanager
+def new_database(stack, name: str, *, template: str = "template1") -> Iterator[Warehouse]:
+    """A database on the stack's warehouse server, gone afterwards; empty but for its template."""
     admin = warehouse_dsn(stack.warehouse, stack.secrets, role="admin")
-    name = f"test_{uuid4().hex[:12]}"
     with psycopg.connect(admin, autocommit=True, dbname="postgres") as connection:
-        source = f" template {template}" if template else ""
-        connection.execute(f"create database {name}{source}")
-        connection.execute(f"grant connect, create, temporary on database {name} to batch")
-        connection.execute(f"grant connect on database {name} to reader")
-        roles = [
-            make_conninfo(
-                warehouse_dsn(stack.warehouse, stack.secrets, role=role), dbname=name
-            )
-            for role in ("batch", "reader")
-        ]  # fmt: skip
+        connection.execute(f"create database {name} template {template}")
         try:
-            if template is None:
-                migrate(roles[0])
+            connection.execute(f"revoke all on database {name} from public")
+            connection.execute(f"grant connect, create, temporary on database {name} to batch")
+            connection.execute(f"grant connect on database {name} to reader")
+            roles = [
+                make_conninfo(
+                    warehouse_dsn(stack.warehouse, stack.secrets, role=role), dbname=name
+                )
+                for role in ("batch", "reader")
+            ]  # fmt: skip
             yield Warehouse(*roles)
         finally:
             connection.execute(f"drop database {name} with (force)")
-
-
-__all__ = ["AT", "ENTITIES", "MemorySilver", "MemorySource", "Warehouse", "date", "new_warehouse"]

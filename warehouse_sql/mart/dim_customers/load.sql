@@ -172,3 +172,14 @@ on conflict (customer_key) do update
         valid_from_at = excluded.valid_from_at,
         valid_to_at = excluded.valid_to_at,
         is_current = excluded.is_current;
+
+-- Versions that are no more stay until no fact points at them, and are found no longer.
+update mart.dim_customers as d
+set valid_from_at = 'infinity', valid_to_at = null
+from touched_customers as t
+where
+    d.customer_id = t.customer_id
+    and not exists (
+        select from new_customers as n
+        where n.customer_key = d.customer_key
+    );

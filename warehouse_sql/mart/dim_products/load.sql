@@ -173,3 +173,14 @@ on conflict (product_key) do update
         valid_to_at = excluded.valid_to_at,
         is_current = excluded.is_current,
         supplier_key = excluded.supplier_key;
+
+-- Versions that are no more stay until no fact points at them, and are found no longer.
+update mart.dim_products as d
+set valid_from_at = 'infinity', valid_to_at = null
+from touched_products as t
+where
+    d.product_id = t.product_id
+    and not exists (
+        select from new_products as n
+        where n.product_key = d.product_key
+    );

@@ -1,0 +1,22 @@
+"""What integration tests share beside the stack of all tests."""
+
+import pytest
+
+from tests.stacks import new_stack
+from tests.warehouse import new_warehouse, template_warehouse
+
+
+@pytest.fixture(scope="session")
+def warehouse_server():
+    """A warehouse's Postgres alone, in which each test has a database of its own."""
+    with new_stack() as found:
+        found.up("warehouse")
+        with template_warehouse(found):
+            yield found
+
+
+@pytest.fixture
+def warehouse(warehouse_server):
+    """An empty, migrated warehouse."""
+    with new_warehouse(warehouse_server) as found:
+        yield found

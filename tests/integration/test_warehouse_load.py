@@ -1,0 +1,307 @@
+"""Loading the warehouse: any cut gives the same tables, all of a load is there or none."""
+
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from batch.warehouse.checks import FailedCheckError
+from batch.warehouse.load import load_warehouse, rebuild_warehouse
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.settings import ROOT
+from tests.warehouse import MemorySilver, new_warehouse
+from tests.warehouse_history import RandomShop, silver_after
+
+pytestmark = pytest.mark.integration
+
+LOADER = """
+import pickle, sys
+from batch.warehouse.load import load_warehouse
+with open(sys.argv[2], "rb") as file:
+    silver = pickle.load(file)
+print("loading", flush=True)
+load_warehouse(sys.argv[1], silver)
+"""
+ORDER = {"orders": [{"order_id": 1}], "order_lines": [{"order_line_id": 1, "order_id": 1}]}
+LOCK = "select pg_advisory_lock(hashtext('warehouse'), hashtext('load'))"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_loads_in_random_cuts_equal_one_load_and_one_rebuild(seed, warehouse, warehouse_server):
+    commits = RandomShop(seed).commits(8)
+    cuts = random.Random(seed)
+    silver = MemorySilver()
+    for commit in commits:
+        silver.commit(**commit)
+        if cuts.random() < 0.7:
+            load_warehouse(warehouse.dsn, silver)
+    load_warehouse(warehouse.dsn, silver)
+    by_and_by = warehouse.contents()
+    with new_warehouse(warehouse_server) as other:
+        load_warehouse(other.dsn, silver_after(commits))
+        at_once = other.contents()
+    for table, rows in at_once.items():
+        assert by_and_by[table] == rows, table
+    rebuild_warehouse(warehouse.dsn, silver)
+    assert warehouse.contents() == by_and_by
+
+
+def test_rebuild_repairs_what_was_damaged(warehouse):
+    silver = silver_after(RandomShop(11).commits(6))
+    load_warehouse(warehouse.dsn, silver)
+    right = warehouse.contents()
+    for damage in (
+        "delete from entity.orders where order_id % 2 = 0",
+        "update mart.fact_transactions set net_revenue_cents = net_revenue_cents + 1",
+        "delete from mart.fact_stocks where product_id = 1",
+        "delete from mart.daily_sales",
+        "update mart.dim_products set category = 'Lost' where product_key >= 0",
+        "delete from mart.fact_user_interactions where interaction_id % 2 = 0",
+    ):
+        warehouse.execute(damage)
+    rebuild_warehouse(warehouse.dsn, silver)
+    assert warehouse.contents() == right
+
+
+def test_feed_that_is_gone_means_reading_all(warehouse):
+    commits = RandomShop(12).commits(6)
+    silver = silver_after(commits[:3])
+    load_warehouse(warehouse.dsn, silver)
+    for commit in commits[3:]:
+        silver.commit(**commit)
+    for source in silver.values():
+        source.feed_from = 10**6
+    report = load_warehouse(warehouse.dsn, silver)
+    assert all(table.is_whole for table in report.tables)
+    found = warehouse.contents()
+    rebuild_warehouse(warehouse.dsn, silver)
+    assert warehouse.contents() == found
+
+
+def test_table_made_anew_is_read_whole_and_what_it_lacks_goes(warehouse):
+    silver = silver_after([{"orders": [{"order_id": 1}, {"order_id": 2}]}])
+    load_warehouse(warehouse.dsn, silver)
+    again = silver_after([{"orders": [{"order_id": 2, "_offset": 1}]}])
+    report = load_warehouse(warehouse.dsn, again)
+    orders = next(table for table in report.tables if table.table == "orders")
+    assert (orders.is_whole, orders.rows_changed) == (True, 1)
+    assert warehouse.rows("entity.orders", ["order_id"]) == [{"order_id": 2}]
+
+
+def test_nothing_new_does_nothing(warehouse):
+    silver = silver_after([ORDER])
+    load_warehouse(warehouse.dsn, silver)
+    before = warehouse.query("select run_id from etl.run")
+    assert load_warehouse(warehouse.dsn, silver).tables == ()
+    assert warehouse.query("select run_id from etl.run") == before
+
+
+def test_what_is_not_given_stays_as_it_is(warehouse):
+    silver = silver_after([ORDER])
+    load_warehouse(warehouse.dsn, silver)
+    silver.commit(orders=[{"order_id": 2}])
+    load_warehouse(warehouse.dsn, {"cleaned_sales": silver["cleaned_sales"]})
+    assert len(warehouse.rows("entity.orders")) == 2
+    assert len(warehouse.rows("mart.fact_transactions")) == 1
+
+
+def test_table_without_a_place_here_is_refused(warehouse):
+    with pytest.raises(StopPipelineError, match="no table for silver's nonsense"):
+        load_warehouse(warehouse.dsn, {"nonsense": MemorySilver()["cleaned_sales"]})
+
+
+def test_row_that_does_not_fit_stops_the_load_and_is_named(warehouse):
+    silver = silver_after([{"orders": [{"order_id": 1, "status": None}]}])
+    with pytest.raises(StopPipelineError, match="status"):
+        load_warehouse(warehouse.dsn, silver)
+    assert warehouse.rows("entity.orders") == []
+
+
+def test_watermark_tells_what_is_beyond_the_star(warehouse):
+    silver = silver_after([{"orders": [{"order_id": 1, "_offset": 41}], "customers": [{}]}])
+    load_warehouse(warehouse.dsn, silver)
+    marks = warehouse.query("select entity, topic_id, epoch, partition, last_offset "
+                            "from etl.watermark")  # fmt: skip
+    # Silver's history of the customers has not come as far as their current rows.
+    assert marks == [("orders", "orders", 0, 0, 41)]
+    beyond = "select etl.is_beyond_star('orders', %s, %s, %s, %s)"
+    asked = {("orders", 0, 0, 41): False, ("orders", 0, 0, 42): True, ("orders", 0, 1, 0): True,
+             ("orders", 1, 0, 0): True, ("older", -1, 3, 99): False}  # fmt: skip
+    assert {at: warehouse.query(beyond, *at)[0][0] for at in asked} == asked
+
+
+def test_watermark_moves_though_no_row_does(warehouse):
+    silver = silver_after([ORDER])
+    load_warehouse(warehouse.dsn, silver)
+    silver["cleaned_sales"].version += 1
+    silver["cleaned_sales"].last_offset = 99
+    load_warehouse(warehouse.dsn, silver)
+    marks = warehouse.query("select last_offset from etl.watermark where entity = 'orders'")
+    assert marks == [(99,)]
+
+
+def test_dates_are_whole_years_of_the_data(warehouse):
+    silver = silver_after([{"interactions": [{"occurred_at": datetime(2024, 2, 29, tzinfo=UTC)}]}])
+    load_warehouse(warehouse.dsn, silver)
+    days = "select count(*), min(date_key)::text, max(date_key)::text from mart.dim_dates"
+    assert warehouse.query(f"{days} where year > 1") == [(366, "2024-01-01", "2024-12-31")]
+    leap_day = warehouse.query("select quarter, iso_week, weekday_name, is_weekend "
+                               "from mart.dim_dates where date_key = '2024-02-29'")  # fmt: skip
+    assert leap_day == [(1, 9, "Thursday", False)]
+
+
+def test_failed_check_leaves_the_mart_as_it_was_and_says_why(warehouse):
+    silver = silver_after([ORDER])
+    load_warehouse(warehouse.dsn, silver)
+    before = warehouse.contents()
+    silver.commit(orders=[{"order_id": 1, "ship_city": "elsewhere"}])
+    with pytest.raises(FailedCheckError, match=r"quarantine_share.*0\.5.*0\.2"):
+        load_warehouse(warehouse.dsn, silver, quarantine_share=0.5)
+    assert warehouse.contents() == before
+    kept = warehouse.query(
+        "select r.outcome, c.offending_rows from etl.run as r "
+        "inner join etl.check_result as c on r.run_id = c.run_id "
+        "where c.check_name = 'quarantine_share' order by r.finished_at"
+    )
+    assert kept == [("published", 0), ("stopped", 1)]
+    load_warehouse(warehouse.dsn, silver, quarantine_share=0.1)
+    assert warehouse.rows("mart.fact_transactions", ["ship_city"]) == [{"ship_city": "elsewhere"}]
+
+
+def test_warning_is_kept_and_stops_nothing(warehouse):
+    report = load_warehouse(warehouse.dsn, silver_after([{"order_lines": [{"order_id": 7}]}]))
+    warned = {check.name for check in report.checks if check.offending_rows}
+    assert warned == {"lines_have_orders"}
+    assert len(warehouse.rows("mart.fact_transactions")) == 1
+
+
+def test_second_load_says_who_holds_the_lock(warehouse):
+    with psycopg.connect(warehouse.dsn, application_name="hourly") as other:
+        other.execute(LOCK)
+        with pytest.raises(RetryLaterError, match=r"loaded by hourly \(session \d+"):
+            load_warehouse(warehouse.dsn, silver_after([ORDER]), wait_seconds=0)
+    assert warehouse.rows("entity.orders") == []
+
+
+def test_second_load_waits_for_the_first(warehouse):
+    told = []
+    is_told = threading.Event()
+
+    def tell(text):
+        told.append(text)
+        is_told.set()
+
+    with psycopg.connect(warehouse.dsn, application_name="hourly") as other:
+        other.execute(LOCK)
+        waiting = threading.Thread(
+            target=load_warehouse,
+            args=(warehouse.dsn, silver_after([ORDER])),
+            kwargs={"on_progress": tell},
+        )
+        waiting.start()
+        assert is_told.wait(60)
+        assert warehouse.rows("entity.orders") == []
+    waiting.join(120)
+    assert "waiting for hourly" in told[0]
+    assert len(warehouse.rows("entity.orders")) == 1
+
+
+def start_loader(warehouse, silver, folder):
+    path = folder / "silver.pickle"
+    path.write_bytes(pickle.dumps(silver))
+    command = [sys.executable, "-c", LOADER, warehouse.dsn, str(path)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_blocked(connection, process):
+    query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+    while connection.execute(query).fetchone() == (0,):
+        assert process.poll() is None
+        time.sleep(0.05)
+
+
+def test_loader_killed_in_its_transaction_leaves_nothing(warehouse, tmp_path):
+    commits = RandomShop(5).commits(6)
+    silver = silver_after(commits[:3])
+    load_warehouse(warehouse.dsn, silver)
+    before = warehouse.contents()
+    for commit in commits[3:]:
+        silver.commit(**commit)
+    with psycopg.connect(warehouse.dsn, autocommit=True) as watching:
+        with psycopg.connect(warehouse.dsn) as blocking:
+            # The sums come late: entities, dimensions and facts are written by then.
+            blocking.execute("lock table mart.daily_behaviour in access exclusive mode")
+            process = start_loader(warehouse, silver, tmp_path)
+            wait_for_blocked(watching, process)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert warehouse.contents() == before
+    load_warehouse(warehouse.dsn, silver)
+    after = warehouse.contents()
+    assert after != before
+    rebuild_warehouse(warehouse.dsn, silver)
+    assert warehouse.contents() == after
+
+
+def test_loader_killed_at_random_moments_ends_the_same(warehouse, warehouse_server, tmp_path):
+    commits = RandomShop(6).commits(5)
+    moments = random.Random(6)
+    silver = MemorySilver()
+    for commit in commits:
+        silver.commit(**commit)
+        process = start_loader(warehouse, silver, tmp_path)
+        process.stdout.readline()
+        time.sleep(moments.random())
+        process.kill()
+        process.communicate()
+    load_warehouse(warehouse.dsn, silver)
+    with new_warehouse(warehouse_server) as other:
+        load_warehouse(other.dsn, silver)
+        assert warehouse.contents() == other.contents()
+
+
+def test_views_left_behind_by_a_killed_loader_are_refreshed(warehouse):
+    silver = silver_after([ORDER])
+    load_warehouse(warehouse.dsn, silver)
+    warehouse.execute("delete from mart.daily_sales")
+    warehouse.execute("insert into etl.stale_view (view_name) values ('revenue_by_period')")
+    assert load_warehouse(warehouse.dsn, silver).tables == ()
+    assert warehouse.rows("mart.revenue_by_period") == []
+    assert warehouse.query("select view_name from etl.stale_view") == []
+
+
+def test_reader_in_one_snapshot_never_sees_half(warehouse):
+    commits = RandomShop(7).commits(5)
+    silver = MemorySilver()
+    stop = threading.Event()
+    wrong = []
+
+    def read():
+        with psycopg.connect(warehouse.dsn, autocommit=True) as connection:
+            while not stop.is_set():
+                row = connection.execute(
+                    "select (select count(*) from entity.order_lines), "
+                    "(select count(*) from mart.fact_transactions), "
+                    "(select coalesce(sum(units), 0) from mart.daily_sales), "
+                    "(select coalesce(sum(units), 0) from mart.fact_transactions where counts)"
+                ).fetchone()
+                if row[0] != row[1] or row[2] != row[3]:
+                    wrong.append(row)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    try:
+        for commit in commits:
+            silver.commit(**commit)
+            load_warehouse(warehouse.dsn, silver)
+    finally:
+        stop.set()
+        reading.join()
+    assert wrong == []
