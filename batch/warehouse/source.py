@@ -11,11 +11,11 @@ from typing import Protocol
 import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
 from batch.warehouse.entities import TABLES
 from lakehouse.coordinates import bronze_app_id
 from lakehouse.delta import open_table, scan
+from lakehouse.errors import RetryLaterError
 
 CHUNK_ROWS = 200_000
 _CHANGES = ("insert", "update_postimage", "delete")
@@ -71,14 +71,22 @@ class DeltaSource:
         return self.table.transaction_version(bronze_app_id(topic_id, epoch, partition))
 
     def rows(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """All rows of this version, the deleted ones left out."""
+        """All rows of this version, the deleted ones left out.
+
+        Raises:
+            RetryLaterError: the object store does not answer.
+        """
         live = scan(self.table).filter(pl.col("_deleted_at").is_null())
         frame = live.select(
             *columns,
             pl.lit(self.version).alias("_commit_version"),
             pl.col("_deleted_at").is_not_null().alias("_is_deleted"),
         )
-        yield from frame.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
+        try:
+            yield from frame.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            message = f"{self.table.table_uri} cannot be read: {error}. Try again."
+            raise RetryLaterError(message) from error
 
     def changes(self, columns: Sequence[str], *, since: int) -> Iterator[pl.DataFrame]:
         """From the change feed.
@@ -90,7 +98,7 @@ class DeltaSource:
             feed = self.table.load_cdf(starting_version=since + 1, ending_version=self.version)
             for batch in feed:
                 yield _of_feed(pl.DataFrame(pa.record_batch(batch)), columns)
-        except (DeltaError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a file that is gone is a plain Exception here
             message = f"no change feed from version {since + 1}: {error}"
             raise FeedGoneError(message) from error
 

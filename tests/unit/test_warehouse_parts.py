@@ -1,0 +1,81 @@
+"""Parts of the warehouse that need no database."""
+
+import pytest
+
+from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, parse
+from batch.warehouse.comments import describe
+from batch.warehouse.entities import TABLES
+from batch.warehouse.migrate import _checksum, refuse_changed
+from lakehouse.contracts.metrics import BY_NAME
+from lakehouse.errors import StopPipelineError
+
+FILES = {"migrations/0001_a.sql": b"a", "migrations/0002_b.sql": b"b"}
+APPLIED = {name: _checksum(text) for name, text in FILES.items()}
+
+
+def test_unchanged_migrations_pass():
+    refuse_changed(FILES, APPLIED | {"comments": "other", "functions/f.sql": "other"})
+    refuse_changed({**FILES, "migrations/0003_c.sql": b"c"}, APPLIED)
+
+
+@pytest.mark.parametrize(
+    ("files", "applied", "said"),
+    [
+        pytest.param({**FILES, "migrations/0001_a.sql": b"x"}, APPLIED,
+                     "0001_a.sql was applied to this warehouse and has changed", id="changed"),
+        pytest.param({"migrations/0001_a.sql": b"a"}, APPLIED,
+                     "0002_b.sql was applied to this warehouse and is gone", id="gone"),
+        pytest.param(FILES, {"migrations/0002_b.sql": _checksum(b"b")},
+                     "0001_a.sql comes before migrations/0002_b.sql", id="too late"),
+    ],
+)  # fmt: skip
+def test_migration_that_cannot_be_trusted_is_refused(files, applied, said):
+    with pytest.raises(StopPipelineError, match=said):
+        refuse_changed(files, applied)
+
+
+def test_check_is_read_from_its_file():
+    check = parse("checks/a.sql", "-- check: a_b | severity: warn\n-- Why.\nselect 1;\n")
+    assert (check.name, check.severity) == ("a_b", "warn")
+    assert check.query.endswith("select 1")
+
+
+def test_check_without_header_is_refused():
+    with pytest.raises(StopPipelineError, match=r"checks/a.sql must begin"):
+        parse("checks/a.sql", "select 1")
+
+
+def test_checks_are_named_as_their_files():
+    from batch.warehouse.scripts import scripts
+
+    files = [name.removeprefix("checks/").removesuffix(".sql") for name, _ in scripts("checks/*")]
+    assert [check.name for check in all_checks()] == files
+
+
+def test_failed_check_names_itself_and_its_first_rows():
+    result = CheckResult(name="totals", severity="fail", offending_rows=2, examples=({"id": 7},))
+    other = CheckResult(name="volume", severity="warn", offending_rows=1, examples=())
+    message = str(FailedCheckError([result, other]))
+    assert 'totals (2 rows, e.g. [{"id": 7}])' in message
+    assert "volume" not in message
+
+
+def test_column_named_as_a_metric_is_described_by_the_dictionary():
+    words = describe("fact_transactions", "margin_cents")
+    assert words is not None
+    assert words.startswith(BY_NAME["margin_cents"].title)
+
+
+def test_same_name_means_what_its_own_table_says():
+    of_order = describe("fact_transactions", "status")
+    of_payment = describe("fact_payments", "status")
+    assert of_order != of_payment
+    assert describe("fact_payments", "nonsense") is None
+
+
+def test_histories_are_keyed_by_key_and_order():
+    keys = {table.name: table.key for table in TABLES if table.is_history}
+    assert keys == {
+        "products_history": ("product_id", "_epoch", "_offset"),
+        "customers_history": ("customer_id", "_epoch", "_offset"),
+    }
