@@ -17,7 +17,7 @@ from batch.gold.transforms.customers import (
 from batch.gold.transforms.products import product_performance
 from batch.gold.transforms.sale_lines import sale_lines
 from batch.gold.transforms.sales import geographic_sales, sales_kpi
-from batch.gold.transforms.stock import brought_on, stock_health, stock_levels
+from batch.gold.transforms.stock import levels_brought_on, stock_health, stock_levels
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.contracts.metrics import BY_NAME
 from tests.unit.gold_shop import (
@@ -275,7 +275,7 @@ def test_risk_follows_from_days_of_cover(received: int, sold_units: int, risk: s
 def test_levels_are_brought_on_by_differences_and_end_with_the_last_movement() -> None:
     kept, gone = movement(1, "receipt", 10), movement(2, "receipt", 7, product_id=2)
     differences = levels((kept, -1), (kept | {"quantity": 4}, 1), (gone, -1))
-    (only,) = rows(brought_on(levels((kept, 1), (gone, 1)), differences))
+    (only,) = rows(levels_brought_on(levels((kept, 1), (gone, 1)), differences))
     assert (only["product_id"], only["movements"], only["on_hand_units"]) == (1, 1, 4)
 
 
