@@ -98,7 +98,8 @@ class DeltaSource:
             feed = self.table.load_cdf(starting_version=since + 1, ending_version=self.version)
             for batch in feed:
                 yield _of_feed(pl.DataFrame(pa.record_batch(batch)), columns)
-        except Exception as error:  # noqa: BLE001 - a file that is gone is a plain Exception here
+        # A file that is gone is a plain Exception here.
+        except Exception as error:
             message = f"no change feed from version {since + 1}: {error}"
             raise FeedGoneError(message) from error
 
