@@ -94,7 +94,7 @@ class SilverTable:
                 columns=[*columns, "_change_type", "_commit_version"],
             )
             yield from pa.RecordBatchReader.from_stream(feed)
-        except (DeltaError, OSError, pa.ArrowInvalid) as error:
+        except (DeltaError, OSError, pa.ArrowException) as error:
             # Whether the feed or the store is away, reading all of the table tells.
             message = f"{self.name}: no changes since version {since}: {error}"
             raise MissingFeedError(message) from error
