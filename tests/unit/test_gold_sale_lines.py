@@ -179,10 +179,13 @@ def test_only_captured_refunds_count_and_are_spread_like_the_total() -> None:
     assert of(valued([order(1)], lines, payments), "refund_cents") == [250, 751]
 
 
-def test_a_refund_in_foreign_currency_is_taken_at_the_orders_rate() -> None:
+def test_refunds_in_foreign_currency_are_taken_at_the_orders_rate() -> None:
     header = order(1, exchange_rate_e8=50_000_000, base_total_cents=5_000)
     (made,) = valued([header], [line(1, 1, 10_000)], [refund(1, 1, 1_001)])
     assert made["refund_cents"] == 501
+    # Each is rounded by itself: 501 and 501.
+    (made,) = valued([header], [line(1, 1, 10_000)], [refund(1, 1, 1_001), refund(2, 1, 1_001)])
+    assert made["refund_cents"] == 1_002
 
 
 def test_cost_and_category_are_those_of_the_version_valid_when_it_was_placed() -> None:

@@ -41,7 +41,7 @@ def sale_lines(orders: Frame, lines: Frame, payments: Frame, products_history: F
         `COLUMNS`. Money in cents of the base currency. Grain: one row per order line.
     """
     sold = lines.select(*_LINE, "line_total_cents").join(_headers(orders), on="order_id")
-    valued = amounts(sold.join(_refunds(payments), on="order_id", how="left"))
+    valued = amounts(sold.join(_refunds(payments, orders), on="order_id", how="left"))
     versions = valid_version(sold, products_history)
     cost = nw.col("quantity") * nw.col("unit_cost_cents")
     return (
@@ -72,13 +72,14 @@ def amounts(lines: Frame) -> Frame:
        shipping before tax, then to the lower `order_line_id`. So the parts of a complete order add
        up to `base_total_cents`.
     3. The discount at the order's rate, rounded half up; gross is net plus discount.
-    4. The refund, in the base currency: weight is the line's part of the total, the whole is
+    4. Refunds, each at the order's rate, rounded half up, and added up: weight is the line's part of the total, the whole is
        `base_total_cents`.
 
     Method: largest remainder, see `Spread`. Where lines are missing, theirs is left out.
 
     Args:
-        lines: with what `_headers` says of their order, and `refunded`.
+        lines: with what `_headers` says of their order, and `refund`, what was given back,
+            in the base currency.
 
     Returns:
         `order_line_id` and `AMOUNTS`, in cents of the base currency. Grain: one row per line.
@@ -87,7 +88,7 @@ def amounts(lines: Frame) -> Frame:
         lines = _by_line(f"order_{part}", "line_total_cents", "subtotal_cents", part).over(lines)
     net = nw.col("line_total_cents") - nw.col("discount")
     discount = at_rate(nw.col("discount"), nw.col("exchange_rate_e8"))
-    refund = at_rate(nw.col("refunded").fill_null(0), nw.col("exchange_rate_e8"))
+    refund = nw.col("refund").fill_null(0)
     shares = lines.select(
         "order_id", "order_line_id", "order_total_cents", "base_total_cents", "shipping", "tax",
         net.alias("net"), discount.alias("discount_cents"), refund.alias("refund"),
@@ -152,8 +153,14 @@ def _headers(orders: Frame) -> Frame:
     )
 
 
-def _refunds(payments: Frame) -> Frame:
-    """Captured refunds, in cents of the order's currency. Grain: one row per order with one."""
+def _refunds(payments: Frame, orders: Frame) -> Frame:
+    """Captured refunds in the base currency, as `refund`. Grain: one row per order with one.
+
+    Each is converted and rounded by itself, as the books of payments have it.
+    """
     is_refund = (nw.col("kind") == "refund") & (nw.col("status") == "captured")
-    refunds = payments.filter(is_refund).group_by("order_id")
-    return refunds.agg(nw.col("amount_cents").sum().alias("refunded"))
+    rates = orders.select("order_id", "exchange_rate_e8")
+    refunds = payments.filter(is_refund).select("order_id", "amount_cents")
+    cents = at_rate(nw.col("amount_cents"), nw.col("exchange_rate_e8"))
+    converted = refunds.join(rates, on="order_id").with_columns(cents.alias("refund"))
+    return converted.group_by("order_id").agg(nw.col("refund").sum())
