@@ -72,8 +72,8 @@ def amounts(lines: Frame) -> Frame:
        shipping before tax, then to the lower `order_line_id`. So the parts of a complete order add
        up to `base_total_cents`.
     3. The discount at the order's rate, rounded half up; gross is net plus discount.
-    4. Refunds, each at the order's rate, rounded half up, and added up: weight is the line's part of the total, the whole is
-       `base_total_cents`.
+    4. Refunds, each at the order's rate, rounded half up, and added up: weight is the line's part
+       of the total, the whole is `base_total_cents`.
 
     Method: largest remainder, see `Spread`. Where lines are missing, theirs is left out.
 
