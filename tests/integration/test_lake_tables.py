@@ -190,7 +190,7 @@ def test_query_sees_one_version_of_a_table(lake, reader):
     [
         pytest.param("from silver.cleaned_sale", "Did you mean silver.cleaned_sales", id="typo"),
         pytest.param("from nowhere", "bronze.raw_sales", id="no such table"),
-        pytest.param("selec 1", "syntax error", id="no SQL"),
+        pytest.param("select from from", "syntax error", id="no SQL"),
         pytest.param("select no_column from raw_sales", "no_column", id="no such column"),
         pytest.param("select 1; select 2", "One query at a time", id="two queries"),
         pytest.param("create table t (a int)", "Only select", id="a write"),
