@@ -79,9 +79,17 @@ def table_properties(*, retention_hours: int, has_change_feed: bool) -> dict[str
     }
 
 
-def with_watermarks(watermarks: Mapping[str, int]) -> CommitProperties:
+def with_watermarks(watermarks: Mapping[str, int], *, is_alone: bool = False) -> CommitProperties:
     """Let a commit carry watermarks, by app id.
+
+    Args:
+        watermarks: the last position taken in, by app id.
+        is_alone: fail if anything was committed since the table was opened. An overwrite needs
+            that: delta-rs would let it follow a compaction, whose files it does not replace.
 
     Protocol: Delta's application transactions, see its protocol, "Transaction Identifiers".
     """
-    return CommitProperties(app_transactions=[Transaction(*one) for one in watermarks.items()])
+    return CommitProperties(
+        app_transactions=[Transaction(*one) for one in watermarks.items()],
+        max_commit_retries=0 if is_alone else None,
+    )

@@ -202,7 +202,11 @@ def _near(random: Random, degrees: float) -> str:
 
 
 def _digits(random: Random, pattern: str) -> str:
-    return "".join(str(int(random.random() * 10)) if c == "#" else c for c in pattern)
+    """`#` becomes any digit, `?` one from 2 to 9: North American area codes begin with these."""
+    first = {"#": 0, "?": 2}
+    return "".join(
+        str(first[c] + int(random.random() * (10 - first[c]))) if c in first else c for c in pattern
+    )
 
 
 def _ascii(name: str) -> str:

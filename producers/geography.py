@@ -19,7 +19,7 @@ class Country:
         locale: Faker's, for names and streets.
         tax_basis_points: of the price, in hundredths of a percent.
         shipping_cents: in the base currency.
-        phone: as dialled from abroad; `#` stands for a digit.
+        phone: as dialled from abroad; `#` stands for a digit, `?` for one from 2 to 9.
         trunk: what is dialled before the rest of it within the country, if anything.
         warehouse: the one that delivers there first.
     """

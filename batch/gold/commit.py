@@ -9,6 +9,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 
 from lakehouse.contracts.gold import DAY, MONTH, GoldTable
+from lakehouse.contracts.schemas import gold_schema
 from lakehouse.delta import NO_HOOKS, with_watermarks
 
 _WRITER = WriterProperties(compression="ZSTD", compression_level=1)
@@ -72,11 +73,11 @@ class _Counted:
 
     def cast(self, pieces: Iterable[pl.DataFrame]) -> pl.DataFrame:
         batches = list(self.batches(pieces))
-        return pl.DataFrame(pa.Table.from_batches(batches, schema=self.table.schema))
+        return pl.DataFrame(pa.Table.from_batches(batches, schema=gold_schema(self.table)))
 
     def _arrow(self, piece: pl.DataFrame) -> pa.Table:
         self.rows += piece.height
-        return piece.select(self.table.names).to_arrow().cast(self.table.schema)
+        return piece.select(self.table.names).to_arrow().cast(gold_schema(self.table))
 
 
 def _write(
@@ -90,11 +91,11 @@ def _write(
 ) -> None:
     write_deltalake(
         delta,
-        pa.RecordBatchReader.from_batches(table.schema, batches),
+        pa.RecordBatchReader.from_batches(gold_schema(table), batches),
         mode=mode,  # type: ignore[call-overload]
         predicate=predicate,
         writer_properties=_WRITER,
-        commit_properties=with_watermarks(marks),
+        commit_properties=with_watermarks(marks, is_alone=mode == "overwrite"),
         post_commithook_properties=NO_HOOKS,
     )
 

@@ -20,6 +20,7 @@ from batch.gold.sale_lines import SaleLineSource
 from batch.gold.silver import MissingFeedError, Silver, pin
 from batch.gold.touched import Touched
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
+from lakehouse.contracts.schemas import gold_schema
 from lakehouse.delta import open_or_create, table_properties
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
@@ -173,7 +174,7 @@ class _Run:
         return open_or_create(
             self.lake.uri("gold", table.name),
             self.lake.options,
-            table.schema,
+            gold_schema(table),
             partition_by=[table.partition] if table.partition else [],
             properties=table_properties(
                 retention_hours=self.retention_hours, has_change_feed=False

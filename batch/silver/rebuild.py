@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import WRITER
@@ -24,6 +25,7 @@ from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, history_schema, silver_schema
 from lakehouse.coordinates import Span
 from lakehouse.delta import NO_HOOKS, with_watermarks
+from lakehouse.errors import RetryLaterError
 from lakehouse.lake import Lake
 
 
@@ -144,12 +146,16 @@ class _Parts:
 def _overwrite(
     table: DeltaTable, rows: pa.RecordBatchReader, marks: dict[str, int], predicate: str | None
 ) -> None:
-    write_deltalake(
-        table,
-        rows,
-        mode="overwrite",
-        predicate=predicate,
-        writer_properties=WRITER,
-        commit_properties=with_watermarks(marks),
-        post_commithook_properties=NO_HOOKS,
-    )
+    try:
+        write_deltalake(
+            table,
+            rows,
+            mode="overwrite",
+            predicate=predicate,
+            writer_properties=WRITER,
+            commit_properties=with_watermarks(marks, is_alone=True),
+            post_commithook_properties=NO_HOOKS,
+        )
+    except (DeltaError, OSError) as error:
+        message = f"{table.table_uri} could not be replaced: {error}. Rebuild it again."
+        raise RetryLaterError(message) from error

@@ -7,18 +7,9 @@ rounded half up), so that every engine gets the same numbers and sums are exact.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from lakehouse.contracts.metrics import METRICS
 from lakehouse.contracts.model import Column, Type
 
-_ARROW = {
-    Type.TEXT: pa.string(),
-    Type.INTEGER: pa.int64(),
-    Type.CENTS: pa.int64(),
-    Type.INSTANT: pa.timestamp("us", tz="UTC"),
-    Type.DATE: pa.date32(),
-}
 DAY = "business_date"
 MONTH = "business_month"
 
@@ -62,14 +53,6 @@ class GoldTable:
     def names(self) -> list[str]:
         """The columns' names, in order."""
         return [column.name for column in self.columns]
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Its Arrow schema."""
-        return pa.schema([
-            pa.field(column.name, _ARROW[column.type], nullable=not column.required)
-            for column in self.columns
-        ])  # fmt: skip
 
 
 MONEY = tuple(metric.name for metric in METRICS if metric.name.endswith("_cents"))

@@ -1,7 +1,8 @@
-"""Arrow schemas of the silver tables, from the contracts."""
+"""Arrow schemas of silver and gold, from the contracts."""
 
 import pyarrow as pa
 
+from lakehouse.contracts.gold import GoldTable
 from lakehouse.contracts.model import Entity, Type
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -81,3 +82,11 @@ def silver_schema(entity: Entity) -> pa.Schema:
 def history_schema(entity: Entity) -> pa.Schema:
     """Of the table with all versions. Grain: one row per valid change, deletes included."""
     return pa.schema([*silver_schema(entity), *VALIDITY])
+
+
+def gold_schema(table: GoldTable) -> pa.Schema:
+    """Of a gold table."""
+    return pa.schema([
+        pa.field(column.name, _ARROW[column.type], nullable=not column.required)
+        for column in table.columns
+    ])  # fmt: skip

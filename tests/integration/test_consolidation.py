@@ -11,6 +11,7 @@ import polars as pl
 import psycopg
 import pytest
 
+from batch.second_reader import assert_second_reader_agrees
 from lakehouse.contracts import ENTITIES
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
@@ -174,6 +175,19 @@ def test_all_layers_are_exact_after_consolidations_between_orders(shop):
     assert layers == {"silver", "warehouse", "gold"}
     silver = [one for one in report["layers"] if one["layer"] == "silver"]
     assert sum(one["quarantined"] for one in silver) == rows(shop, "quarantine").height > 0
+
+
+def test_second_implementation_reads_every_table_of_the_shop(shop):
+    lake = lake_of(shop)
+    layers = ("bronze", "silver", "gold")
+    uris = [lake.uri(layer, name) for layer in layers for name in names_in(shop, layer)]
+    assert len(uris) >= 8 + 12 + 6
+    assert_second_reader_agrees(lake.options, uris)
+
+
+def names_in(shop, layer):
+    found = json.loads(shop.run("tables", "--layer", layer, "--format", "json").stdout)
+    return [table["table"] for table in found]
 
 
 def test_run_with_nothing_new_writes_nothing(shop):

@@ -20,6 +20,7 @@ from batch.gold.transforms.sales import geographic_sales, sales_kpi
 from batch.gold.transforms.stock import levels_brought_on, stock_health, stock_levels
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.contracts.metrics import BY_NAME
+from lakehouse.contracts.schemas import gold_schema
 from tests.unit.gold_shop import (
     NOON,
     Row,
@@ -283,7 +284,7 @@ def test_levels_are_brought_on_by_differences_and_end_with_the_last_movement() -
 def test_a_contract_names_its_keys_and_takes_amounts_from_the_dictionary(name: str) -> None:
     table = GOLD_TABLES[name]
     assert set(table.key) <= set(table.names)
-    assert all(not table.schema.field(key).nullable for key in table.key)
+    assert all(not gold_schema(table).field(key).nullable for key in table.key)
     assert table.partition is None or table.partition in table.names
     known = {*BY_NAME, "lifetime_value_cents"}
     assert {column for column in table.names if column.endswith("_cents")} <= known
