@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
+from batch.warehouse.bulk import filled_in_bulk
 from batch.warehouse.scripts import run, run_script, same_key
 
 CHUNK_ORDERS = 100_000
@@ -13,9 +14,9 @@ _NEXT_CHUNK = """
 insert into order_chunk (order_id)
 select t.order_id
 from touched_orders as t
-where t.order_id > coalesce(%s::bigint, t.order_id - 1)
+where %(last)s::bigint is null or t.order_id > %(last)s
 order by t.order_id
-limit %s"""
+limit %(orders)s"""
 
 _DELETE = """
 with gone as (
@@ -81,7 +82,8 @@ class Fact:
             same,
             name,
         )
-        run(connection, _INSERT, table, fresh, table, same, name)
+        with filled_in_bulk(connection, self.table, self.fresh):
+            run(connection, _INSERT, table, fresh, table, same, name)
 
 
 TRANSACTIONS = Fact(
@@ -130,7 +132,7 @@ def _compute_transactions(connection: psycopg.Connection) -> None:
     last = None
     while True:
         connection.execute("truncate order_chunk")
-        connection.execute(_NEXT_CHUNK, [last, CHUNK_ORDERS])
+        connection.execute(_NEXT_CHUNK, {"last": last, "orders": CHUNK_ORDERS})
         row = connection.execute("select max(c.order_id) from order_chunk as c").fetchone()
         last = None if row is None else row[0]
         if last is None:

@@ -233,6 +233,7 @@ def _transform(load: _Load) -> tuple[CheckResult, ...]:
     if load.is_rebuild:
         run_script(connection, "load/touch_all_days.sql")
     load.on_progress("sums by day")
+    connection.execute("analyze touched_days")
     for name in _DAILY:
         run_script(connection, f"mart/{name}/load.sql")
     for name in ("dim_products", "dim_customers", "dim_suppliers"):

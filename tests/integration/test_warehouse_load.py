@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from batch.warehouse import bulk
 from batch.warehouse.checks import FailedCheckError
 from batch.warehouse.load import load_warehouse, rebuild_warehouse
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -68,6 +69,23 @@ def test_rebuild_repairs_what_was_damaged(warehouse):
         warehouse.execute(damage)
     rebuild_warehouse(warehouse.dsn, silver)
     assert warehouse.contents() == right
+
+
+def test_fact_filled_in_bulk_has_the_same_rows_keys_and_indexes(warehouse, monkeypatch):
+    shape = (
+        "select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint "
+        "where connamespace = 'mart'::regnamespace union all select tablename, indexname, indexdef "
+        "from pg_indexes where schemaname = 'mart' order by 1, 2, 3"
+    )
+    silver = silver_after(RandomShop(13).commits(6))
+    load_warehouse(warehouse.dsn, silver)
+    rows, keys = warehouse.contents(), warehouse.query(shape)
+    for fact in ("transactions", "payments", "user_interactions", "stocks"):
+        warehouse.execute(f"truncate mart.fact_{fact}")
+    monkeypatch.setattr(bulk, "MANY_ROWS", 0)
+    rebuild_warehouse(warehouse.dsn, silver)
+    assert warehouse.contents() == rows
+    assert warehouse.query(shape) == keys
 
 
 def test_feed_that_is_gone_means_reading_all(warehouse):

@@ -94,3 +94,5 @@ from mart.fact_transactions as f
 inner join moved_products as m on f.product_key = m.product_key
 where f.date_key >= m.from_at::date - 2
 on conflict do nothing;
+
+analyze touched_orders, touched_payments, touched_interactions, touched_stocks;
