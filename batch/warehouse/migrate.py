@@ -21,7 +21,7 @@ create table if not exists etl.migration (
     applied_at timestamptz not null default now()
 );
 """
-_REPEATABLE = ("functions/*.sql", "views/*/view.sql", "grants/*.sql")
+_REPEATABLE = ("functions/*.sql", "mart/*/view.sql", "views/*/view.sql", "grants/*.sql")
 
 
 def migrate(dsn: str) -> list[str]:
