@@ -11,9 +11,16 @@ import polars as pl
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from benchmarks.past import END, FRAMES, Size
+from benchmarks.past import DAYS, END, FRAMES, Size
 from lakehouse.contracts import ENTITIES, Derivation, Entity
-from lakehouse.contracts.schemas import history_schema, silver_schema
+from lakehouse.contracts.schemas import (
+    QUARANTINE,
+    QUARANTINE_SCHEMA,
+    RULE_COUNTS,
+    RULE_COUNTS_SCHEMA,
+    history_schema,
+    silver_schema,
+)
 from lakehouse.coordinates import bronze_app_id, kafka_app_id
 from lakehouse.delta import open_or_create, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
@@ -34,6 +41,7 @@ class History:
 
     def write(self) -> None:
         """Write all silver tables, and bronze tables that end where these have read to."""
+        marks: dict[str, int] = {}
         for entity in ENTITIES.values():
             count = self.size.rows(entity.table)
             _land(self.lake, entity, [], _ends(count))
@@ -41,6 +49,12 @@ class History:
                 numbers = pl.int_range(first, min(first + _PIECE, count), eager=True).alias("n")
                 rows = FRAMES[entity.table](pl.DataFrame(numbers), self.size)
                 _append(self.lake, entity, _with_coordinates(rows, entity), count)
+            marks |= _marks(entity, count)
+        for name, schema, split in (
+            (QUARANTINE, QUARANTINE_SCHEMA, "entity"),
+            (RULE_COUNTS, RULE_COUNTS_SCHEMA, None),
+        ):
+            _write(self.lake, name, schema, split, schema.empty_table(), marks)
 
     def land(self, changes: Iterator[Change]) -> int:
         """Append changes to bronze, as Debezium writes them; returns how many."""
@@ -60,7 +74,7 @@ class History:
 def _record(number: int, change: Change, offset: int) -> dict[str, object]:
     table, operation, after = change
     key = after[ENTITIES[table].key]
-    at = END + timedelta(hours=2)
+    at = END + timedelta(days=DAYS)
     source = {"table": table, "lsn": number, "txId": number, "ts_us": int(at.timestamp() * 1e6)}
     value = {"before": None, "after": after, "source": source, "op": operation}
     return {
@@ -108,24 +122,33 @@ def _append(lake: Lake, entity: Entity, rows: pl.DataFrame, count: int) -> None:
     tables = [(entity.silver, silver_schema(entity), entity.partition)]
     if entity.history is not None:
         tables.append((entity.history, history_schema(entity), None))
-    for name, schema, partition in tables:
-        delta = open_or_create(
-            lake.uri("silver", name),
-            lake.options,
-            schema,
-            partition_by=[partition] if partition else [],
-            properties=table_properties(retention_hours=168, has_change_feed=True),
-        )
+    for name, schema, split in tables:
         absent = [pl.lit(None).alias(n) for n in schema.names if n not in rows.columns]
-        marks = {
-            bronze_app_id(f"topic-{entity.table}", 0, p): end - 1 for p, end in _ends(count).items()
-        }
-        write_deltalake(
-            delta,
-            rows.with_columns(absent).select(schema.names).to_arrow().cast(schema),
-            mode="append",
-            commit_properties=with_watermarks(marks),
-        )
+        table = rows.with_columns(absent).select(schema.names).to_arrow().cast(schema)
+        _write(lake, name, schema, split, table, _marks(entity, count))
+
+
+def _marks(entity: Entity, rows: int) -> dict[str, int]:
+    topic = f"topic-{entity.table}"
+    return {bronze_app_id(topic, 0, p): end - 1 for p, end in _ends(rows).items()}
+
+
+def _write(
+    lake: Lake,
+    name: str,
+    schema: pa.Schema,
+    split: str | None,
+    rows: pa.Table,
+    marks: Mapping[str, int],
+) -> None:  # fmt: skip
+    delta = open_or_create(
+        lake.uri("silver", name),
+        lake.options,
+        schema,
+        partition_by=[split] if split else [],
+        properties=table_properties(retention_hours=168, has_change_feed=True),
+    )
+    write_deltalake(delta, rows, mode="append", commit_properties=with_watermarks(marks))
 
 
 def _land(
