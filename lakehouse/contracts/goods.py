@@ -6,11 +6,10 @@ from lakehouse.contracts.model import (
     MOST_CENTS,
     Cleaning,
     Column,
-    Derivation,
-    Derived,
     Entity,
     Rule,
     Type,
+    day_and_month,
     row_times,
 )
 
@@ -95,14 +94,7 @@ STOCK_MOVEMENTS = Entity(
         *row_times(),
     ),
     derived=(
-        Derived(
-            name="occurred_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
-            inputs=("occurred_at",), meaning="Day of the movement.",
-        ),
-        Derived(
-            name="occurred_month", type=Type.TEXT, how=Derivation.MONTH,
-            inputs=("occurred_date",), meaning="Month of that day; splits the table.",
-        ),
+        *day_and_month("occurred", "Day of the movement."),
     ),
     rules=(
         Rule(

@@ -197,5 +197,21 @@ def row_times() -> tuple[Column, ...]:
 
 PLACEHOLDER = "__debezium_unavailable_value"
 """What Debezium writes for a large value that an update left alone and the WAL does not hold."""
+
+
+def day_and_month(stem: str, meaning: str) -> tuple[Derived, Derived]:
+    """The business day of `<stem>_at`, and its month, by which large tables are split."""
+    return (
+        Derived(
+            name=f"{stem}_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
+            inputs=(f"{stem}_at",), meaning=meaning,
+        ),
+        Derived(
+            name=f"{stem}_month", type=Type.TEXT, how=Derivation.MONTH, inputs=(f"{stem}_date",),
+            meaning="Month of that day; splits the table.",
+        ),
+    )  # fmt: skip
+
+
 MOST_CENTS = 1_000_000_000
 """Ten million of a currency: more is a slip of the keyboard. Keeps products within 64 bits."""

@@ -11,6 +11,7 @@ from lakehouse.contracts.model import (
     Entity,
     Rule,
     Type,
+    day_and_month,
     row_times,
 )
 
@@ -111,14 +112,7 @@ ORDERS = Entity(
         *row_times(),
     ),
     derived=(
-        Derived(
-            name="placed_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
-            inputs=("placed_at",), meaning="Day on which the order was placed.",
-        ),
-        Derived(
-            name="placed_month", type=Type.TEXT, how=Derivation.MONTH, inputs=("placed_date",),
-            meaning="Month of that day; splits the table.",
-        ),
+        *day_and_month("placed", "Day on which the order was placed."),
         Derived(
             name="ship_region_code", type=Type.TEXT, how=Derivation.REGION_CODE,
             inputs=("ship_country", "ship_region"),
@@ -177,14 +171,7 @@ ORDER_LINES = Entity(
         *row_times(),
     ),
     derived=(
-        Derived(
-            name="created_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
-            inputs=("created_at",), meaning="Day on which the line was made.",
-        ),
-        Derived(
-            name="created_month", type=Type.TEXT, how=Derivation.MONTH, inputs=("created_date",),
-            meaning="Month of that day; splits the table.",
-        ),
+        *day_and_month("created", "Day on which the line was made."),
     ),
     rules=(
         Rule(
@@ -239,14 +226,7 @@ PAYMENTS = Entity(
         *row_times(),
     ),
     derived=(
-        Derived(
-            name="created_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
-            inputs=("created_at",), meaning="Day of the attempt.",
-        ),
-        Derived(
-            name="created_month", type=Type.TEXT, how=Derivation.MONTH, inputs=("created_date",),
-            meaning="Month of that day; splits the table.",
-        ),
+        *day_and_month("created", "Day of the attempt."),
     ),
     partition="created_month",
 )  # fmt: skip

@@ -3,10 +3,9 @@
 from lakehouse.contracts.model import (
     Cleaning,
     Column,
-    Derivation,
-    Derived,
     Entity,
     Type,
+    day_and_month,
     row_times,
 )
 
@@ -47,14 +46,7 @@ INTERACTIONS = Entity(
         *row_times(),
     ),
     derived=(
-        Derived(
-            name="occurred_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
-            inputs=("occurred_at",), meaning="Day on which they did it.",
-        ),
-        Derived(
-            name="occurred_month", type=Type.TEXT, how=Derivation.MONTH,
-            inputs=("occurred_date",), meaning="Month of that day; splits the table.",
-        ),
+        *day_and_month("occurred", "Day on which they did it."),
     ),
     partition="occurred_month",
 )  # fmt: skip
