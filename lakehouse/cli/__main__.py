@@ -24,7 +24,7 @@ from lakehouse.logs import configure_logs
 
 app = typer.Typer(
     name="pipeline",
-    help="A shop's changes, from Postgres to the lake, exactly once.",
+    help="A shop's changes, from Postgres through a lake to a star schema, exactly once.",
     epilog="Start with: ./pipeline demo",
     no_args_is_help=True,
     add_completion=False,
