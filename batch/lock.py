@@ -1,23 +1,39 @@
-"""One consolidation at a time: a lock in the warehouse, which goes when its holder does."""
+"""One program at a time: locks of sessions of the warehouse, which go when their holders do."""
 
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 import psycopg
 
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import BusyError, RetryLaterError
 
-_KEY = 7_303_014_502
-_ASK_SECONDS = 0.5
+_ASK_SECONDS = 0.2
+_TRY = "select pg_try_advisory_lock(hashtext('warehouse'), hashtext(%(name)s))"
 _HOLDER = """
-select a.application_name, a.backend_start
+select
+    a.pid,
+    a.application_name,
+    a.backend_start
 from pg_locks as l
 inner join pg_stat_activity as a on l.pid = a.pid
-where l.locktype = 'advisory' and l.granted
-    and ((l.classid::bigint << 32) | l.objid::bigint) = %(key)s"""
+where
+    l.locktype = 'advisory'
+    and l.granted
+    and l.classid::bigint = (hashtext('warehouse')::bigint & 4294967295)
+    and l.objid::bigint = (hashtext(%(name)s)::bigint & 4294967295)"""
+
+
+class Lock(StrEnum):
+    """What only one can do at a time."""
+
+    CONSOLIDATION = "consolidation"
+    """Write silver and gold, or compact their tables."""
+    LOAD = "load"
+    """Write the warehouse."""
 
 
 @contextmanager
@@ -28,7 +44,7 @@ def only_one(
     wait_seconds: float,
     on_wait: Callable[[str], None] = lambda _who: None,
 ) -> Iterator[None]:
-    """Hold the lock within the block.
+    """Hold the lock of a consolidation within the block.
 
     Args:
         dsn: of the warehouse.
@@ -37,7 +53,7 @@ def only_one(
         on_wait: told who holds it.
 
     Raises:
-        StopPipelineError: it was not free in time; the message says who holds it.
+        BusyError: it was not free in time; the message says who holds it.
         RetryLaterError: the warehouse does not answer.
     """
     name = f"{what}, process {os.getpid()} on {socket.gethostname()}"[:63]
@@ -47,31 +63,42 @@ def only_one(
         message = f"The warehouse does not answer: {error}. Try ./pipeline status"
         raise RetryLaterError(message) from error
     with connection:
-        _take(connection, wait_seconds, on_wait)
+        take_lock(connection, Lock.CONSOLIDATION, wait_seconds=wait_seconds, on_wait=on_wait)
         yield
 
 
-def _take(
-    connection: psycopg.Connection, wait_seconds: float, on_wait: Callable[[str], None]
+def take_lock(
+    connection: psycopg.Connection,
+    lock: Lock,
+    *,
+    wait_seconds: float,
+    on_wait: Callable[[str], None],
 ) -> None:
+    """Keep others out for as long as the session lasts.
+
+    Raises:
+        BusyError: it was not free in time; the message says who holds it.
+    """
     deadline = time.monotonic() + wait_seconds
-    asked = ""
-    while not _is_taken(connection):
-        who = _holder(connection)
+    told = ""
+    while not _is_taken(connection, lock):
+        holder = _holder(connection, lock)
         if time.monotonic() >= deadline:
-            message = f"Busy: {who}. Wait for its end, or end it; then run this again."
-            raise StopPipelineError(message)
-        if who != asked:
-            asked = who
-            on_wait(who)
+            message = f"Busy: {holder} holds the {lock}. Run this again when that has ended."
+            raise BusyError(message)
+        if holder != told:
+            on_wait(holder)
+            told = holder
         time.sleep(_ASK_SECONDS)
 
 
-def _is_taken(connection: psycopg.Connection) -> bool:
-    row = connection.execute("select pg_try_advisory_lock(%s)", [_KEY]).fetchone()
+def _is_taken(connection: psycopg.Connection, lock: Lock) -> bool:
+    row = connection.execute(_TRY, {"name": lock.value}).fetchone()
     return row is not None and bool(row[0])
 
 
-def _holder(connection: psycopg.Connection) -> str:
-    row = connection.execute(_HOLDER, {"key": _KEY}).fetchone()
-    return "somebody who has just finished" if row is None else f"{row[0]}, since {row[1]:%H:%M:%S}"
+def _holder(connection: psycopg.Connection, lock: Lock) -> str:
+    row = connection.execute(_HOLDER, {"name": lock.value}).fetchone()
+    if row is None:
+        return "somebody who is just ending"
+    return f"{row[1]} (session {row[0]}, since {row[2]:%Y-%m-%d %H:%M:%S %Z})"

@@ -23,5 +23,9 @@ class RetryLaterError(PipelineError):
     """A service is away or busy: back off and do the same again."""
 
 
+class BusyError(RetryLaterError):
+    """Another program of ours is at work: wait for its end, and do the same again."""
+
+
 class QuarantineRecordError(PipelineError):
     """One record cannot be used: set it aside with the reason, go on with the others."""

@@ -1,9 +1,10 @@
 """Upkeep of many tables, one after the other."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
+import structlog
 from deltalake.exceptions import DeltaError
 
 from batch.catalogue import LakeTable
@@ -11,10 +12,11 @@ from batch.delta_log import DeltaLog, plain
 from batch.lock import only_one
 from batch.maintenance.needs import Need
 from batch.maintenance.table import TableUpkeep, Upkeep, left_alone
-from lakehouse.errors import RetryLaterError
+from lakehouse.errors import BusyError, RetryLaterError
 from lakehouse.lake import Lake
 
 Progress = Callable[[str], None]
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +41,16 @@ def between_consolidations(dsn: str, *, wait_seconds: float = 5) -> Iterator[Non
     """Hold the lock of consolidations within the block: theirs would lose against a compaction.
 
     Raises:
-        StopPipelineError: one is at work; the message says which.
+        BusyError: one is at work; the message says which.
     """
     with ExitStack() as held:
-        # Where there is no warehouse to lock, there is no consolidation.
-        with suppress(RetryLaterError):
+        try:
             held.enter_context(only_one(dsn, "maintenance", wait_seconds=wait_seconds))
+        except BusyError:
+            raise
+        except RetryLaterError:
+            # Where there is no warehouse to lock, there is no consolidation.
+            _log.info("no_lock_without_a_warehouse")
         yield
 
 

@@ -19,7 +19,7 @@ from batch.catalogue import LakeTable
 from batch.delta_log import DeltaLog, file_system
 from batch.maintenance.needs import Hold, Need, oldest_hold
 from lakehouse.delta import NO_HOOKS
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import BusyError
 from lakehouse.upkeep import CompactionHeldError, CompactionLostError, compact
 
 _TRIES = 3
@@ -83,7 +83,7 @@ class TableUpkeep:
 
     Attributes:
         needs: of all its readers; None when they could not be asked, so that nothing is deleted.
-        writing: keeps other writers out while it compacts. Raises StopPipelineError if it cannot.
+        writing: keeps other writers out while it compacts. Raises BusyError if it cannot.
         retention_hours: how long files and log entries stay that nobody needs.
     """
 
@@ -125,7 +125,7 @@ class TableUpkeep:
         try:
             with self.writing():
                 self._compact_between_writers()
-        except StopPipelineError as error:
+        except BusyError as error:
             self._kept.append(f"not compacted: {error}")
         except CompactionHeldError:
             self._kept.append("not compacted: somebody else is at it")

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 import psycopg
 
+from batch.lock import Lock, take_lock
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, run_checks
 from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
 from batch.warehouse.facts import load_facts
-from batch.warehouse.lock import take_lock
 from batch.warehouse.marks import loaded_versions, write_marks
 from batch.warehouse.publish import mark_stale, refresh_stale
 from batch.warehouse.run_log import Run, write_run
@@ -95,7 +95,8 @@ def load_warehouse(
     Raises:
         FailedCheckError: a check stops it; the mart stays as it was.
         StopPipelineError: a row does not fit the schema.
-        RetryLaterError: the warehouse or silver does not answer, or another load goes on.
+        RetryLaterError: the warehouse or silver does not answer, or another load goes on
+            (`BusyError`).
     """
     inputs = {"quarantine_share": quarantine_share, "max_quarantine_share": max_quarantine_share}
     return _run(dsn, sources, on_progress, inputs, wait_seconds, is_rebuild=False)
@@ -118,7 +119,8 @@ def rebuild_warehouse(
     Raises:
         FailedCheckError: a check stops it; the mart stays as it was.
         StopPipelineError: a row does not fit the schema.
-        RetryLaterError: the warehouse or silver does not answer, or another load goes on.
+        RetryLaterError: the warehouse or silver does not answer, or another load goes on
+            (`BusyError`).
     """
     inputs = {"quarantine_share": quarantine_share, "max_quarantine_share": max_quarantine_share}
     return _run(dsn, sources, on_progress, inputs, wait_seconds, is_rebuild=True)
@@ -139,7 +141,12 @@ def _run(
         raise StopPipelineError(message)
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
-            take_lock(connection, wait_seconds=wait_seconds, on_progress=on_progress)
+            take_lock(
+                connection,
+                Lock.LOAD,
+                wait_seconds=wait_seconds,
+                on_wait=lambda who: on_progress(f"waiting for {who}"),
+            )
             connection.execute(_SESSION)
             load = _Load(
                 connection=connection, sources=sources, is_rebuild=is_rebuild, inputs=inputs,

@@ -10,7 +10,7 @@ from batch.catalogue import warehouse_figures
 from batch.lock import only_one
 from batch.maintenance import Need, between_consolidations, warehouse_needs
 from batch.warehouse.migrate import migrate
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import BusyError, RetryLaterError
 from lakehouse.postgres import warehouse_dsn
 from tests.stacks import new_stack
 
@@ -96,7 +96,7 @@ def test_view_that_was_never_filled_has_no_rows_to_tell(dsn):
 def test_upkeep_keeps_out_of_a_consolidation(dsn):
     with (
         only_one(dsn, "consolidation", wait_seconds=0),
-        pytest.raises(StopPipelineError, match="consolidation"),
+        pytest.raises(BusyError, match="consolidation"),
         between_consolidations(dsn, wait_seconds=0),
     ):
         pytest.fail("compacted beside a consolidation")
@@ -105,7 +105,7 @@ def test_upkeep_keeps_out_of_a_consolidation(dsn):
 def test_consolidation_waits_for_a_compaction(dsn):
     with (
         between_consolidations(dsn),
-        pytest.raises(StopPipelineError, match="maintenance"),
+        pytest.raises(BusyError, match="maintenance"),
         only_one(dsn, "consolidation", wait_seconds=0),
     ):
         pytest.fail("consolidated beside a compaction")

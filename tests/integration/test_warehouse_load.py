@@ -15,7 +15,7 @@ import pytest
 from batch.warehouse import bulk
 from batch.warehouse.checks import FailedCheckError
 from batch.warehouse.load import load_warehouse, rebuild_warehouse
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import BusyError, StopPipelineError
 from lakehouse.settings import ROOT
 from tests.warehouse import MemorySilver, new_warehouse
 from tests.warehouse_history import RandomShop, silver_after
@@ -203,7 +203,7 @@ def test_warning_is_kept_and_stops_nothing(warehouse):
 def test_second_load_says_who_holds_the_lock(warehouse):
     with psycopg.connect(warehouse.dsn, application_name="hourly") as other:
         other.execute(LOCK)
-        with pytest.raises(RetryLaterError, match=r"loaded by hourly \(session \d+"):
+        with pytest.raises(BusyError, match=r"hourly \(session \d+.* holds the load"):
             load_warehouse(warehouse.dsn, silver_after([ORDER]), wait_seconds=0)
     assert warehouse.rows("entity.orders") == []
 
