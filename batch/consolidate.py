@@ -29,7 +29,7 @@ class Layer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What was done to one table. Of what does not apply, None.
+    """What was done to one table. What does not apply to it is None.
 
     `read` are changes or rows from the layer below, `changed` rows that were written.
     """
@@ -40,7 +40,7 @@ class Row:
     cleaned: int | None
     quarantined: int | None
     changed: int
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(kw_only=True)
@@ -111,7 +111,7 @@ class Consolidation:
                     cleaned=None,
                     quarantined=None,
                     changed=table.rows_changed,
-                    seconds=0.0,
+                    seconds=None,
                 )
             )
         self.rows.append(
