@@ -1,6 +1,7 @@
 """Makes the silver tables of an entity anew from all of bronze: one commit per table."""
 
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +15,20 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from batch.silver.bronze import BronzeSource
-from batch.silver.commit import WRITER
-from batch.silver.judge import Judge
-from batch.silver.places import Place, Spans, watermarks
+from batch.silver.commit import WRITER, append
+from batch.silver.judge import Judge, count_rules
+from batch.silver.places import Place, Spans, is_within, starting_position, watermarks
 from batch.silver.run import Progress, SilverReport, SilverRules
 from batch.silver.tables import SilverTables
 from batch.silver.transforms.latest import latest
 from batch.silver.transforms.validate import BROKEN
 from lakehouse.contracts import Entity
-from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, history_schema, silver_schema
+from lakehouse.contracts.schemas import (
+    QUARANTINE_SCHEMA,
+    RULE_COUNTS_SCHEMA,
+    history_schema,
+    silver_schema,
+)
 from lakehouse.coordinates import Span
 from lakehouse.delta import NO_HOOKS, with_watermarks
 from lakehouse.errors import RetryLaterError
@@ -57,7 +63,7 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
     bronze = BronzeSource(delta)
     tables = SilverTables(lake, entity, rules.retention_hours)
     with tempfile.TemporaryDirectory(prefix="rebuild-") as folder:
-        parts = _Parts(Path(folder), tables, rules.judge(entity))
+        parts = _Parts(Path(folder), tables, rules.judge(entity), uuid.uuid4().hex)
         for number, spans in enumerate(groups(bronze.ends)):
             for piece in bronze.chunks(spans, rows=rules.chunk_rows):
                 on_progress(f"{entity.silver}: {report.read:,} changes")
@@ -86,10 +92,12 @@ class _Parts:
     folder: Path
     tables: SilverTables
     judge: Judge
+    run_id: str
 
     def __post_init__(self) -> None:
         self._newest: pl.DataFrame | None = None
         self._valid: list[pl.DataFrame] = []
+        self._counts: list[pl.DataFrame] = []
 
     def add(
         self, number: int, bronze: BronzeSource, spans: Spans, report: SilverReport
@@ -100,6 +108,8 @@ class _Parts:
         self._write(
             "quarantine", f"{number}-{report.read}", self.tables.quarantined(judged, records)
         )
+        uncounted = judged.filter(is_within(self._uncounted(spans)))
+        self._counts.append(count_rules(uncounted, self.judge.entity, self.run_id))
         valid = judged.filter(pl.col(BROKEN).is_null())
         both = valid if self._newest is None else pl.concat([self._newest, valid])
         found = latest(nw.from_native(both.lazy()), self.judge.entity.key)
@@ -121,6 +131,8 @@ class _Parts:
 
     def commit(self, marks: dict[str, int]) -> None:
         entity = self.judge.entity
+        counts = pl.concat(self._counts) if self._counts else pl.DataFrame()
+        self._count(counts, marks)
         table = self.tables.quarantine.delta
         of_entity = f"entity = '{entity.table}'"
         _overwrite(table, self._read("quarantine", QUARANTINE_SCHEMA), marks, of_entity)
@@ -129,6 +141,23 @@ class _Parts:
             _overwrite(self.tables.history.delta, rows, marks, None)
         rows = self._read("current", silver_schema(entity))
         _overwrite(self.tables.current.delta, rows, marks, None)
+
+    def _uncounted(self, spans: Spans) -> dict[Place, Span]:
+        """What of these spans was not counted yet: a change counts once, however often judged."""
+        delta = self.tables.counts.delta
+        starts = {p: max(span.start, starting_position(delta, p)) for p, span in spans.items()}
+        return {
+            p: Span(start=starts[p], stop=s.stop) for p, s in spans.items() if starts[p] < s.stop
+        }
+
+    def _count(self, counts: pl.DataFrame, marks: dict[str, int]) -> None:
+        names = [name for name in RULE_COUNTS_SCHEMA.names if name != "changes"]
+        if counts.is_empty():
+            rows = RULE_COUNTS_SCHEMA.empty_table()
+        else:
+            summed = counts.group_by(names).agg(pl.col("changes").sum()).sort(names)
+            rows = summed.select(RULE_COUNTS_SCHEMA.names).to_arrow().cast(RULE_COUNTS_SCHEMA)
+        append(self.tables.counts.delta, rows, marks)
 
     def _write(self, kind: str, name: str, rows: pa.Table) -> None:
         if rows.num_rows:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import WRITER, partitions_with
@@ -19,6 +20,7 @@ from batch.silver.transforms.latest import ORDER
 from batch.silver.transforms.validate import BROKEN
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.delta import NO_HOOKS
+from lakehouse.errors import RetryLaterError
 
 _IS_GONE = "_is_gone"
 
@@ -42,16 +44,23 @@ def recompute_keys(
         judge: by the rules of today.
         bronze: at a version that holds what silver has taken in.
         keys: as Kafka has them.
+
+    Raises:
+        RetryLaterError: a table could not be replaced; what was done before is right, and is
+            done again.
     """
     ends = {place: starting_position(tables.current.delta, place) for place in bronze.ends}
     records = bronze.of_keys(keys, ends)
     judged = judge.judge(records, lambda _keys: records)
     valid = judged.filter(pl.col(BROKEN).is_null())
     names = judged[judge.entity.key].drop_nulls().unique()
-    _replace_current(tables, valid, names)
-    if tables.history is not None:
+    try:
+        _replace_current(tables, valid, names)
         _replace_history(tables, valid, names)
-    before, after = _replace_quarantined(tables, judged, records, names)
+        before, after = _replace_quarantined(tables, judged, records, names)
+    except (DeltaError, OSError) as error:
+        message = f"Keys of {tables.entity.table} could not be replaced: {error}. Run it again."
+        raise RetryLaterError(message) from error
     return Recomputed(keys=len(names), mended=before - after, broken=after)
 
 

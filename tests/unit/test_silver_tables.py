@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.silver import commit
+from batch.silver import commit, rebuild
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import Merge, SilverTable, Write
 from batch.silver.places import starting_position
@@ -118,6 +118,40 @@ def test_hourly_runs_give_what_one_rebuild_gives(scripts, beyond):
         rebuild_silver(lake, RULES, [CUSTOMERS])
         assert contents(lake) == hourly
         assert sum(r.read for r in consolidate(lake)) == 0
+
+
+def test_rebuild_that_runs_ahead_of_the_hourly_runs_leaves_nothing_uncounted_or_behind(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", 1), (2, "bad mail", 1)]).land()
+    consolidate(lake)
+    happen(source, [(2, "bad mail", 2), (3, "name", 1)]).land()
+    rebuild_silver(lake, RULES, [CUSTOMERS])
+    happen(source, [(1, "mail", 3)]).land()
+    consolidate(lake)
+    counted = {}
+    for row in rows_of(lake, "rule_counts"):
+        outcome = row["outcome"], row["rule"]
+        counted[outcome] = counted.get(outcome, 0) + row["changes"]
+    assert counted["seen", ""] == 5
+    assert counted["quarantined", "email_invalid"] == 2
+    assert {row["customer_id"] for row in live(lake, "enriched_users")} == {1, 3}
+
+
+def test_rebuild_in_the_midst_of_which_somebody_commits_is_refused(tmp_path, monkeypatch):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), [(1, "name", 1)]).land()
+    consolidate(lake)
+    original = rebuild._Parts.commit
+
+    def late(parts, marks):
+        assert parts.tables.current.delta.version() is not None
+        other = DeltaTable(lake.uri("silver", "enriched_users"))
+        other.alter.set_table_properties({"delta.appendOnly": "false"})
+        original(parts, marks)
+
+    monkeypatch.setattr(rebuild._Parts, "commit", late)
+    with pytest.raises(RetryLaterError, match="Rebuild it again"):
+        rebuild_silver(lake, RULES, [CUSTOMERS])
 
 
 @pytest.mark.parametrize("moment", range(8))
