@@ -14,13 +14,11 @@ from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames
 from batch.reconcile.star import published_versions
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
-from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
+from lakehouse.contracts.gold import GOLD_TABLES, MONEY, GoldTable
 from lakehouse.delta import scan
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import Lake
 
-_MONEY = ("net_revenue_cents", "discount_cents", "gross_revenue_cents", "shipping_cents",
-          "tax_cents", "total_cents", "refund_cents", "cost_cents", "margin_cents")  # fmt: skip
 _SOLD = "mart.fact_transactions as f where f.counts"
 
 
@@ -41,7 +39,7 @@ class Total:
     where: pl.Expr
 
 
-_SALES = {name: f"sum(f.{name})" for name in ("units", *_MONEY)}
+_SALES = {name: f"sum(f.{name})" for name in ("units", *MONEY)}
 _HAS_SALES = pl.col("orders") > 0
 _DAY = {"business_date": (pl.Date, "f.date_key")}
 _COUNTRY = {"country": (pl.String, "f.ship_country")}

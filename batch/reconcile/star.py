@@ -4,7 +4,7 @@ What a line's amounts should be is computed by gold's code, which shares nothing
 filled the star.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from time import monotonic
 
 import narwhals as nw
@@ -17,31 +17,13 @@ from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
 from batch.warehouse.entities import TABLES, EntityTable
-from lakehouse.contracts import Type
-from lakehouse.contracts.schemas import VALIDITY
+from lakehouse.contracts.gold import MONEY
+from lakehouse.contracts.schemas import history_schema, silver_schema
 from lakehouse.delta import scan
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
 
 _SLICE_ROWS = 400_000
-_MONEY = ("net_revenue_cents", "discount_cents", "gross_revenue_cents", "shipping_cents",
-          "tax_cents", "total_cents", "refund_cents", "cost_cents", "margin_cents")  # fmt: skip
-_TYPES: Mapping[str, ColumnType] = {
-    **dict.fromkeys(("_topic_id",), pl.String),
-    **dict.fromkeys(("_epoch", "_partition"), pl.Int32),
-    "_offset": pl.Int64,
-    **dict.fromkeys(VALIDITY.names, pl.Datetime("us", "UTC")),
-}
-_OF_CONTRACT: Mapping[Type, ColumnType] = {
-    Type.TEXT: pl.String,
-    Type.INTEGER: pl.Int64,
-    Type.CENTS: pl.Int64,
-    Type.RATE: pl.Int64,
-    Type.DEGREES: pl.Float64,
-    Type.BOOLEAN: pl.Boolean,
-    Type.INSTANT: pl.Datetime("us", "UTC"),
-    Type.DATE: pl.Date,
-}
 
 
 def compare_star(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerReport]:
@@ -124,7 +106,7 @@ class _Star:
         inputs = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
         frames = [nw.from_native(self.silver(name)) for name in inputs]
         lines = sale_lines(*frames).collect().to_native()
-        names = {"order_line_id": pl.Int64, "counts": pl.Boolean, **dict.fromkeys(_MONEY, pl.Int64)}
+        names = {"order_line_id": pl.Int64, "counts": pl.Boolean, **dict.fromkeys(MONEY, pl.Int64)}
         expected = pl.DataFrame(lines).select(pl.col(n).cast(t) for n, t in names.items())
         has_order = sql.SQL("placed_at is not null")
         stored = read_rows(
@@ -155,6 +137,6 @@ def _report(name: str, found: LayerFindings, started: float) -> LayerReport:
 
 
 def _schema(table: EntityTable) -> dict[str, ColumnType]:
-    of_fields = {field.name: _OF_CONTRACT[field.type] for field in table.entity.fields}
-    wanted: Sequence[str] = table.columns
-    return {name: of_fields.get(name) or _TYPES[name] for name in wanted}
+    of_silver = history_schema if table.is_history else silver_schema
+    schema = pl.Schema(of_silver(table.entity))
+    return {name: schema[name] for name in table.columns}
