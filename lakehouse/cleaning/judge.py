@@ -7,12 +7,12 @@ from datetime import timedelta
 import narwhals as nw
 import polars as pl
 
-from batch.silver.envelope import Columns, read_envelopes
-from batch.silver.spellings import spellings
-from batch.silver.transforms.clean import clean, cleaned_columns, raw
-from batch.silver.transforms.unchanged import fill_unchanged
-from batch.silver.transforms.validate import BROKEN, validate
-from batch.silver.typed import Calendar, read_types
+from lakehouse.cleaning.envelope import Columns, read_envelopes
+from lakehouse.cleaning.spellings import spellings
+from lakehouse.cleaning.transforms.clean import clean, cleaned_columns, raw
+from lakehouse.cleaning.transforms.unchanged import fill_unchanged
+from lakehouse.cleaning.transforms.validate import BROKEN, validate
+from lakehouse.cleaning.typed import Calendar, read_types
 from lakehouse.contracts import Entity, OnSchemaChange, Type
 from lakehouse.contracts.model import PLACEHOLDER
 from lakehouse.contracts.schemas import COORDINATE
