@@ -38,6 +38,7 @@ PORTS = (
     "MINIO_PORT",
     "MINIO_CONSOLE_PORT",
     "LANDING_METRICS_PORT",
+    "LIVE_METRICS_PORT",
 )
 KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER", "STACK_UV"}
 """Settings taken over from the caller. No other may change what happens here."""

@@ -10,8 +10,10 @@ from lakehouse.settings import (
     ConnectSettings,
     KafkaSettings,
     LandingSettings,
+    LiveSettings,
     MinioSettings,
     OltpSettings,
+    ShopSettings,
     StackSettings,
     WarehouseSettings,
 )
@@ -32,6 +34,8 @@ class StackConfig:
     connect: ConnectSettings = field(default_factory=ConnectSettings)
     minio: MinioSettings = field(default_factory=MinioSettings)
     landing: LandingSettings = field(default_factory=LandingSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
+    shop: ShopSettings = field(default_factory=ShopSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

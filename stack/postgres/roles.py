@@ -26,7 +26,7 @@ _OLTP_ROLES = (
     _Role(name="reconcile"),
 )
 _WAREHOUSE_OWNER = "batch"
-_WAREHOUSE_ROLES = (_Role(name=_WAREHOUSE_OWNER), _Role(name="reader"))
+_WAREHOUSE_ROLES = (_Role(name=_WAREHOUSE_OWNER), _Role(name="live"), _Role(name="reader"))
 
 
 def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
@@ -50,10 +50,12 @@ def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
         _database(connection, settings.database, owner="admin")
     with psycopg.connect(warehouse) as connection:
         _let_in(connection, settings.database, [role.name for role in _WAREHOUSE_ROLES])
-        # It owns what it makes there, and loads through temporary tables.
-        grant = sql.SQL("grant create, temporary on database {} to {}")
+        # The owner owns what it makes there; both load through temporary tables.
         name = sql.Identifier(settings.database)
+        grant = sql.SQL("grant create, temporary on database {} to {}")
         connection.execute(grant.format(name, sql.Identifier(_WAREHOUSE_OWNER)))
+        grant = sql.SQL("grant temporary on database {} to live")
+        connection.execute(grant.format(name))
 
 
 def _role(connection: psycopg.Connection, role: _Role, *, password: str | None) -> None:
