@@ -29,10 +29,6 @@ _SESSION = """
 set client_min_messages = warning;
 set jit = off;
 set work_mem = '64MB';
--- A batch looks up few rows, by their keys. Temporary tables have no statistics to say so.
-set enable_seqscan = off;
-set enable_hashjoin = off;
-set enable_mergejoin = off;
 select live.prepare_session()"""
 _READ = """
 select w.entity, w.topic_id, w.epoch, w.partition, w.last_offset
