@@ -155,6 +155,7 @@ class Warehouse:
 
     dsn: str
     reader_dsn: str
+    live_dsn: str
 
     def query(self, statement: str, *values):
         with psycopg.connect(self.dsn) as connection:
@@ -207,11 +208,12 @@ def new_database(stack, name: str, *, template: str = "template1") -> Iterator[W
             connection.execute(f"revoke all on database {name} from public")
             connection.execute(f"grant connect, create, temporary on database {name} to batch")
             connection.execute(f"grant connect on database {name} to reader")
+            connection.execute(f"grant connect, temporary on database {name} to live")
             roles = [
                 make_conninfo(
                     warehouse_dsn(stack.warehouse, stack.secrets, role=role), dbname=name
                 )
-                for role in ("batch", "reader")
+                for role in ("batch", "reader", "live")
             ]  # fmt: skip
             yield Warehouse(*roles)
         finally:

@@ -96,7 +96,7 @@ end
 $$;
 
 -- Versions of products, as silver's history has them: a version does not begin before the one that
--- it follows, and the first of all counts from -infinity. Orders placed since then are touched.
+-- it follows. Orders placed since it began are touched.
 create or replace function live.apply_versions()
 returns void
 language plpgsql
@@ -105,25 +105,34 @@ begin
     with new_version as (
         select
             s.*,
-            (
-                select max(v.valid_from_at)
-                from (
-                    select h.valid_from_at
-                    from live.products_history as h
-                    where
-                        h.product_id = s.product_id
-                        and (h._epoch, h._offset) < (s._epoch, s._offset)
-                    union all
-                    select e.valid_from_at
-                    from entity.products_history as e
-                    where
-                        e.product_id = s.product_id
-                        and (e._epoch, e._offset) < (s._epoch, s._offset)
-                ) as v
-            ) as known_from_at,
             max(s.valid_from_at) over in_order as begun_at,
-            row_number() over in_order as place
+            count(*) filter (where not s._is_deleted) over in_order as number,
+            k.from_at as known_from_at,
+            k.has_any as has_earlier
         from stage_products_history as s
+        cross join lateral (
+            -- The star keeps no deletions, but when the version before one ended.
+            select
+                max(v.begun_at) as from_at,
+                coalesce(bool_or(v.is_version), false) as has_any
+            from (
+                select
+                    h.valid_from_at as begun_at,
+                    not h._is_deleted as is_version
+                from live.products_history as h
+                where
+                    h.product_id = s.product_id
+                    and (h._epoch, h._offset) < (s._epoch, s._offset)
+                union all
+                select
+                    coalesce(e.valid_to_at, e.valid_from_at) as begun_at,
+                    true as is_version
+                from entity.products_history as e
+                where
+                    e.product_id = s.product_id
+                    and (e._epoch, e._offset) < (s._epoch, s._offset)
+            ) as v
+        ) as k
         where etl.is_beyond_star('products', s._topic_id, s._epoch, s._partition, s._offset)
         window in_order as (partition by s.product_id order by s._epoch, s._offset)
     )
@@ -133,11 +142,8 @@ begin
         jsonb_populate_record(
             null::live.products_history,
             to_jsonb(n) || jsonb_build_object(
-                'valid_from_at',
-                case
-                    when n.known_from_at is null and n.place = 1 then '-infinity'
-                    else greatest(n.begun_at, n.known_from_at)
-                end
+                'valid_from_at', greatest(n.begun_at, n.known_from_at),
+                '_is_first', not n._is_deleted and n.number = 1 and not n.has_earlier
             )
         )
     ).*
@@ -152,17 +158,15 @@ begin
     inner join mart.dim_products as d on b.product_id = d.product_id
     inner join mart.fact_transactions as f on d.product_key = f.product_key
     where
-        f.date_key >= case
-            when b.valid_from_at = '-infinity' then '-infinity' else b.valid_from_at::date - 2
-        end
-        and f.placed_at >= b.valid_from_at
+        f.date_key >= case when b._is_first then '-infinity' else b.valid_from_at::date - 2 end
+        and (b._is_first or f.placed_at >= b.valid_from_at)
     union
     select l.order_id
     from stage_products_history as s
     inner join live.beyond_products_history as b
         on s.product_id = b.product_id and s._epoch = b._epoch and s._offset = b._offset
     inner join live.sales as l on b.product_id = l.product_id
-    where l.placed_at >= b.valid_from_at
+    where b._is_first or l.placed_at >= b.valid_from_at
     on conflict do nothing;
 end
 $$;

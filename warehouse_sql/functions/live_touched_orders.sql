@@ -30,8 +30,6 @@ from live.beyond_products_history as b
 inner join mart.dim_products as d on b.product_id = d.product_id
 inner join mart.fact_transactions as f on d.product_key = f.product_key
 where
-    f.date_key >= case
-        when b.valid_from_at = '-infinity' then '-infinity' else b.valid_from_at::date - 2
-    end
-    and f.placed_at >= b.valid_from_at
+    f.date_key >= case when b._is_first then '-infinity' else b.valid_from_at::date - 2 end
+    and (b._is_first or f.placed_at >= b.valid_from_at)
 $$;

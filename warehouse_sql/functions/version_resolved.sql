@@ -23,7 +23,9 @@ from (
         b._epoch,
         b._offset
     from live.beyond_products_history as b
-    where b.product_id = product_at.product_id and b.valid_from_at <= product_at.happened_at
+    where
+        b.product_id = product_at.product_id
+        and (b._is_first or b.valid_from_at <= product_at.happened_at)
     union all
     select
         1 as precedence,

@@ -160,3 +160,7 @@ comment on column live.topic.epoch
 is 'Epoch of that topic.';
 comment on column live.topic.partition_count
 is 'How many partitions it has.';
+comment on column live.products_history._is_first
+is 'Whether it is the first version of its product: such a one counts from -infinity.';
+comment on column live.beyond_products_history._is_first
+is 'Whether it is the first version of its product: such a one counts from -infinity.';

@@ -87,6 +87,9 @@ begin
 end
 $$;
 
+-- Whether it is the product's first version: such a one counts from -infinity.
+alter table live.products_history add column _is_first boolean;
+
 create index order_lines_order_idx on live.order_lines (order_id);
 create index payments_order_idx on live.payments (order_id);
 create index interactions_occurred_idx on live.interactions (occurred_at);

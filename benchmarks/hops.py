@@ -1,0 +1,190 @@
+"""How long after its commit in the shop an order is readable, hop by hop, while orders come in.
+
+All instants are of one machine: the source's commit (`source.ts_us`), the Kafka record's timestamp,
+the moment when the view that charts read shows the order, and the moment when a reader that looks
+for bronze's next version finds it. Grain of the frames: one row per change, or per order; instants
+in microseconds since 1970.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import orjson
+import polars as pl
+import psycopg
+from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+from deltalake import DeltaTable
+
+from lakehouse.kafka import QuietLog
+
+_LOOK_SECONDS = 0.01
+_COMMITTED = pl.col("value").cast(pl.String).str.json_path_match("$.source.ts_us").cast(pl.Int64)
+_SHOWN = """
+select distinct s.order_id
+from mart.live_sales as s
+where
+    s.date_key >= (now() - interval '2 days')::date
+    and s.placed_at > now() - interval '30 seconds'"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """Where to look.
+
+    Attributes:
+        bootstrap_servers: of Kafka.
+        topic: with the changes of orders.
+        warehouse_dsn: as the role of the charts.
+        bronze_uri: of the bronze table of orders.
+        bronze_options: of the object store.
+    """
+
+    bootstrap_servers: str
+    topic: str
+    warehouse_dsn: str
+    bronze_uri: str
+    bronze_options: Mapping[str, str]
+
+
+def measure(route: Route, seconds: float) -> list[dict[str, object]]:
+    """Watch for so long.
+
+    Returns:
+        Of each hop: its name, median and 99th percentile in milliseconds, and the number of
+        samples. A hop that nothing came over has no figures.
+    """
+    with ThreadPoolExecutor(3) as pool, _until(seconds) as is_over:
+        orders = pool.submit(_watch_kafka, route, is_over)
+        shown = pool.submit(_watch_view, route, is_over)
+        versions = pool.submit(_watch_bronze, route, is_over)
+        live = orders.result().join(shown.result(), on="order_id")
+        landed = _changes(route, versions.result())
+    return [
+        *_figures(live, {"shop to Kafka": ("committed", "in_kafka")}),
+        *_figures(live, {"Kafka to live": ("in_kafka", "shown")}),
+        *_figures(live, {"shop to live": ("committed", "shown")}),
+        *_figures(landed, {"Kafka to bronze": ("in_kafka", "readable")}),
+        *_figures(landed, {"shop to bronze": ("committed", "readable")}),
+    ]
+
+
+@contextmanager
+def _until(seconds: float) -> Iterator[Callable[[], bool]]:
+    deadline = time.monotonic() + seconds
+    given_up = threading.Event()
+    try:
+        yield lambda: given_up.is_set() or time.monotonic() > deadline
+    finally:
+        given_up.set()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
+
+
+def _watch_kafka(route: Route, is_over: Callable[[], bool]) -> pl.DataFrame:
+    """Orders that were placed: `order_id`, `committed`, `in_kafka`."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": route.bootstrap_servers,
+            "group.id": "freshness",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+        },
+        logger=QuietLog(),
+    )
+    found = []
+    try:
+        partitions = consumer.list_topics(route.topic, timeout=10).topics[route.topic].partitions
+        consumer.assign([TopicPartition(route.topic, n, OFFSET_END) for n in partitions])
+        while not is_over():
+            for message in consumer.consume(1_000, 0.1):
+                if message.error() is not None:
+                    continue
+                change = orjson.loads(message.value() or b"{}")
+                if change.get("op") == "c":
+                    in_kafka = message.timestamp()[1] * 1_000
+                    committed = change["source"]["ts_us"]
+                    found.append((change["after"]["order_id"], committed, in_kafka))
+    finally:
+        consumer.close()
+    names = ["order_id", "committed", "in_kafka"]
+    return pl.DataFrame(found, schema=dict.fromkeys(names, pl.Int64), orient="row")
+
+
+def _watch_view(route: Route, is_over: Callable[[], bool]) -> pl.DataFrame:
+    """When the charts' view first showed each order: `order_id`, `shown`."""
+    seen: dict[int, int | None] = {}
+    with psycopg.connect(route.warehouse_dsn, autocommit=True) as connection:
+        seen |= {order: None for (order,) in connection.execute(_SHOWN, prepare=True)}
+        while not is_over():
+            orders = connection.execute(_SHOWN, prepare=True).fetchall()
+            now = _now()
+            for (order,) in orders:
+                seen.setdefault(order, now)
+            time.sleep(_LOOK_SECONDS)
+    rows = [(order, at) for order, at in seen.items() if at is not None]
+    return pl.DataFrame(rows, schema={"order_id": pl.Int64, "shown": pl.Int64}, orient="row")
+
+
+def _watch_bronze(route: Route, is_over: Callable[[], bool]) -> dict[int, int]:
+    """When each version of the table was first readable."""
+    table = DeltaTable(route.bronze_uri, storage_options=dict(route.bronze_options))
+    seen: dict[int, int] = {}
+    version = table.version()
+    while not is_over():
+        time.sleep(_LOOK_SECONDS)
+        table.update_incremental()
+        if table.version() > version:
+            seen |= dict.fromkeys(range(version + 1, table.version() + 1), _now())
+            version = table.version()
+    return seen
+
+
+def _changes(route: Route, seen: Mapping[int, int]) -> pl.DataFrame:
+    """All changes of orders in those versions: `committed`, `in_kafka`, `readable`."""
+    names = ("committed", "in_kafka", "readable")
+    frames = [pl.DataFrame(schema=dict.fromkeys(names, pl.Int64))]
+    options = dict(route.bronze_options)
+    for version, at in seen.items():
+        paths = _files_of(route, version)
+        if paths:
+            rows = pl.read_parquet(paths, storage_options=options, hive_partitioning=False)
+            frames.append(
+                rows.select(
+                    committed=_COMMITTED,
+                    in_kafka=pl.col("_timestamp").dt.epoch("us"),
+                    readable=pl.lit(at, pl.Int64),
+                )
+            )
+    return pl.concat(frames)
+
+
+def _files_of(route: Route, version: int) -> list[str]:
+    log = f"{route.bronze_uri}/_delta_log/{version:020}.json"
+    actions = pl.scan_lines(log, storage_options=dict(route.bronze_options)).collect().to_series()
+    found = (json.loads(line) for line in actions)
+    return [f"{route.bronze_uri}/{action['add']['path']}" for action in found if "add" in action]
+
+
+def _figures(
+    seen: pl.DataFrame, hops: Mapping[str, tuple[str, str]]
+) -> Iterator[dict[str, object]]:
+    for hop, (start, end) in hops.items():
+        milliseconds = seen.select((pl.col(end) - pl.col(start)) / 1_000).to_series()
+        yield {
+            "hop": hop,
+            "p50_ms": _quantile(milliseconds, 0.5),
+            "p99_ms": _quantile(milliseconds, 0.99),
+            "samples": milliseconds.len(),
+        }
+
+
+def _quantile(milliseconds: pl.Series, share: float) -> float | None:
+    found = milliseconds.quantile(share)
+    return None if found is None else round(found, 1)

@@ -1,0 +1,192 @@
+"""The live consumer on the real services: charts equal the shop, whatever happens to it."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import psycopg
+import pytest
+
+from lakehouse.contracts import ENTITIES
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
+from tests.stacks import new_stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+PATIENCE_SECONDS = 300
+# Written by hand against the shop's own tables.
+SHOP_SALES = """
+select
+    count(*),
+    sum(l.quantity),
+    sum(l.quantity) filter (where o.status <> 'cancelled' or o.paid_at is not null)
+from public.order_lines as l
+inner join public.orders as o on l.order_id = o.order_id"""
+SHOP_TOTALS = """
+select o.order_id, (o.base_total_amount * 100)::bigint
+from public.orders as o
+where
+    o.subtotal_amount > 0
+    and exists (select from public.order_lines as l where l.order_id = o.order_id)
+order by 1"""
+LIVE_SALES = "select count(*), sum(units), sum(units) filter (where counts) from mart.live_sales"
+LIVE_TOTALS = """
+select s.order_id, sum(s.total_cents)::bigint
+from mart.live_sales as s
+group by s.order_id
+having sum(s.total_cents) > 0
+order by 1"""
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """A stack of its own, with some days of a shop and everything running."""
+    with new_stack(LANDING_FLUSH_SECONDS=0.5) as stack:
+        stack.up()
+        stack.run("simulate", "--history", 5, "--orders", 800, "--seed", 3)
+        yield stack
+
+
+def ask(stack, query, *, role="live"):
+    with psycopg.connect(warehouse_dsn(stack.warehouse, stack.secrets, role=role)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def ask_shop(stack, query):
+    with psycopg.connect(oltp_dsn(stack.oltp, stack.secrets, role="reconcile")) as connection:
+        return connection.execute(query).fetchall()
+
+
+def selling(stack, orders=300, rate=60):
+    return stack.popen(
+        "simulate", "--orders", orders, "--orders-per-second", rate, "--format", "json",
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def differences(stack):
+    """Tables whose rows, and figures that, are not those of the shop."""
+    found = {}
+    for table in ENTITIES:
+        query = "select count(*), sum(version) from {}.{}"
+        there = ask_shop(stack, query.format("public", table))
+        here = ask(stack, query.format("resolved", table))
+        if there != here:
+            found[table] = (there, here)
+    for name, there, here in (
+        ("sales", SHOP_SALES, LIVE_SALES),
+        ("totals", SHOP_TOTALS, LIVE_TOTALS),
+    ):
+        if (shop := ask_shop(stack, there)) != (shown := ask(stack, here)):
+            found[name] = (len(shop), len(shown), sorted(set(shop) ^ set(shown))[:6])
+    return found
+
+
+def assert_equal_in_the_end(stack):
+    """The shop stands still; live may take a moment."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while found := differences(stack):
+        assert time.monotonic() < deadline, found
+        time.sleep(1)
+
+
+def test_charts_equal_the_shop_before_during_and_after_a_consolidation(shop):
+    assert_equal_in_the_end(shop)
+    simulator = selling(shop)
+    shop.run("consolidate")
+    shop.run("consolidate")
+    assert simulator.wait(120) == 0
+    assert_equal_in_the_end(shop)
+    assert ask(shop, "select count(*) from live.overlaid_orders")[0][0] > 0
+    shop.run("reconcile")
+    shop.run("consolidate")
+    assert_equal_in_the_end(shop)
+    # The star has everything by now, and the overlay is empty.
+    kept = "select (select count(*) from live.orders) + (select count(*) from live.sales)"
+    assert ask(shop, kept) == [(0,)]
+
+
+def test_killed_at_any_moment_live_is_exact_afterwards(shop, request):
+    moments = random.Random(request.config.getoption("--seed"))
+    simulator = selling(shop, orders=400)
+    for _ in range(2 * request.config.getoption("--rounds")):
+        time.sleep(moments.uniform(0.2, 3))
+        if shop.pid("live"):
+            shop.kill("live")
+    assert simulator.wait(120) == 0
+    assert_equal_in_the_end(shop)
+
+
+def test_while_the_warehouse_is_away_live_waits_and_loses_nothing(shop):
+    before = shop.pid("live")
+    shop.control.stop("warehouse")
+    assert selling(shop, orders=120).wait(120) == 0
+    shop.control.start("warehouse")
+    assert_equal_in_the_end(shop)
+    assert shop.pid("live") == before
+
+
+def test_a_second_consumer_takes_over_from_one_that_froze(shop):
+    """The frozen one wakes up with changes of partitions that are no longer its own."""
+    frozen = shop.pid("live")
+    second = shop.with_settings(LIVE_METRICS_PORT=0).popen("live", stderr=subprocess.DEVNULL)
+    try:
+        simulator = selling(shop, orders=400, rate=30)
+        time.sleep(2)
+        os.kill(frozen, signal.SIGSTOP)
+        time.sleep(14)
+        os.kill(frozen, signal.SIGCONT)
+        assert simulator.wait(120) == 0
+        assert_equal_in_the_end(shop)
+    finally:
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(60) == 0
+
+
+def test_full_it_waits_for_a_consolidation_and_says_so(shop):
+    shop.control.stop("live")
+    small = shop.with_settings(LIVE_MAX_ROWS=300, LIVE_METRICS_PORT=0, LIVE_BATCH_ROWS=100)
+    live = small.popen("live", stderr=subprocess.DEVNULL)
+    try:
+        assert selling(shop, orders=150).wait(120) == 0
+        wait_for_state(shop, is_full=True)
+        assert differences(shop)
+        shop.run("reconcile")
+        shop.run("consolidate")
+        wait_for_state(shop, is_full=False)
+        assert_equal_in_the_end(shop)
+    finally:
+        live.send_signal(signal.SIGTERM)
+        assert live.wait(60) == 0
+        shop.control.start("live")
+
+
+def wait_for_state(stack, *, is_full):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while ask(stack, "select is_full from live.state") != [(is_full,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_an_idle_shop_and_a_pipeline_that_stands_still_look_different(shop):
+    assert_equal_in_the_end(shop)
+    time.sleep(12)
+    assert ask(shop, "select state from mart.live_freshness", role="reader") == [("live",)]
+    shop.control.stop("connect")
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while ask(shop, "select state from mart.live_freshness") == [("live",)]:
+            assert time.monotonic() < deadline
+            time.sleep(1)
+    finally:
+        shop.control.start("connect")
+
+
+def test_the_role_of_live_writes_nothing_but_live(shop):
+    for statement in (
+        "delete from entity.orders", "update etl.watermark set last_offset = 0",
+        "insert into mart.stock_levels values (1, 'x', 1, '2026-01-01')",
+    ):  # fmt: skip
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            ask(shop, statement)

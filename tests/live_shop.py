@@ -1,0 +1,163 @@
+"""A shop's random changes as Kafka would hold them, for tests of the live overlay.
+
+Each table is one topic with one partition. A record's value is silver's row as JSON, so that the
+tests need no cleaning; `null` stands for a change that no rule could mend.
+"""
+
+import json
+import random
+from datetime import UTC, datetime
+
+import polars as pl
+import pyarrow as pa
+
+from consumers.buffer import Batch
+from consumers.live.changes import ChangeReader, Rows
+from consumers.live.overlay import Part
+from lakehouse.contracts import ENTITIES
+from lakehouse.coordinates import Span, TopicPartition
+from lakehouse.lake import BRONZE_SCHEMA
+from tests.warehouse import AT, BY_SILVER, MemorySilver, silver_row
+from tests.warehouse_history import RandomShop
+
+TABLES = {table.name: table for table in BY_SILVER.values()}
+VERSIONED = ("products", "customers")
+
+
+class PlainReader(ChangeReader):
+    """Takes rows as they are."""
+
+    def read(self, records: pl.DataFrame) -> Rows:
+        table = self.entity.table
+        changes = [json.loads(value) for value in records["value"].to_list()]
+        valid = [row for row in changes if row is not None]
+        last = {row[self.entity.key]: row for row in valid}
+        versions = _frame(valid, f"{table}_history", self.version_columns)
+        return Rows(
+            current=_frame(list(last.values()), table, self.columns),
+            versions=versions if table == "products" else None,
+            put_aside=len(changes) - len(valid),
+            committed_us=int(AT.timestamp() * 1e6) if valid else None,
+        )
+
+
+def _frame(rows, name, columns):
+    table = TABLES.get(name, TABLES[name.removesuffix("_history")])
+    types = {field.name: _TYPES[field.type] for field in table.entity.fields}
+    types |= {"_topic_id": pl.String, "_epoch": pl.Int32, "_partition": pl.Int32}
+    types |= {"_offset": pl.Int64, "_is_deleted": pl.Boolean, "valid_from_at": _TYPES["instant"]}
+    shown = [{column: _value(row.get(column), types[column]) for column in columns} for row in rows]
+    return pl.DataFrame(shown, schema={column: types[column] for column in columns})
+
+
+def _value(value, kind):
+    if value is None or kind not in (_TYPES["instant"], pl.Date):
+        return value
+    found = datetime.fromisoformat(value)
+    return found.date() if kind == pl.Date else found
+
+
+_TYPES = {
+    "text": pl.String, "integer": pl.Int64, "cents": pl.Int64, "rate": pl.Int64,
+    "degrees": pl.Float64, "boolean": pl.Boolean, "instant": pl.Datetime("us", "UTC"),
+    "date": pl.Date,
+}  # fmt: skip
+
+
+def readers():
+    """A reader for every table of the shop."""
+
+    class Judge:
+        def __init__(self, entity):
+            self.entity = entity
+
+    return {name: PlainReader(judge=Judge(entity)) for name, entity in ENTITIES.items()}
+
+
+class LiveShop:
+    """Topics that grow, the silver that follows from any part of them, and what has been read."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.shop = RandomShop(seed)
+        self.topics = {name: [] for name in ENTITIES}
+
+    def happen(self) -> None:
+        """Some more changes."""
+        for commit in self.shop.commits(2):
+            for table, rows in commit.items():
+                if table in self.topics:
+                    for row in rows:
+                        self._append(table, row)
+        for table in VERSIONED:
+            for _ in range(self.random.randint(0, 2)):
+                maker = self.shop.product if table == "products" else self.shop.customer
+                *_, (_, row) = maker()
+                kept = {k: v for k, v in row.items() if not k.startswith(("valid_", "_offset"))}
+                # The source's instants go on: a version begins when the row was changed.
+                kept["updated_at"] = self.shop.instant()
+                self._append(table, kept)
+
+    def _append(self, table, row):
+        log = self.topics[table]
+        values = {**row, "_offset": len(log)}
+        made = silver_row(TABLES[table], len(log), values)
+        made["_is_deleted"] = made["_deleted_at"] is not None
+        if made["_is_deleted"]:
+            kept = {ENTITIES[table].key, "_topic_id", "_epoch", "_partition", "_offset",
+                    "_is_deleted", "_deleted_at", "_committed_at"}  # fmt: skip
+            made = {name: value if name in kept else None for name, value in made.items()}
+        began = made["_deleted_at"] or made["updated_at"]
+        made["valid_from_at"] = began
+        is_invalid = self.random.random() < 0.1
+        log.append(None if is_invalid else made)
+
+    def part(self, table, start, stop) -> Part:
+        """What a consumer polls from one position to another."""
+        reader = readers()[table]
+        records = [
+            {"key": b"", "value": json.dumps(row, default=str).encode(), "_topic_id": table,
+             "_epoch": 0, "_partition": 0, "_offset": offset, "_timestamp": datetime.now(UTC),
+             "_headers": None, "_date": AT.date()}
+            for offset, row in enumerate(self.topics[table][start:stop], start)
+        ]  # fmt: skip
+        rows = pa.Table.from_pylist(records, schema=BRONZE_SCHEMA)
+        place = TopicPartition(topic=table, topic_id=table, partition=0)
+        batch = Batch(rows=rows, spans={place: Span(start=start, stop=stop)})
+        return Part(entity=table, epoch=0, batch=batch, rows=reader.read(pl.DataFrame(rows)))
+
+    def bring(self, silver: MemorySilver, have: dict, want: dict) -> None:
+        """Commit to silver what these positions add to those."""
+        for table, stop in want.items():
+            fresh = [row for row in self.topics[table][have.get(table, 0) : stop] if row]
+            latest = {row[ENTITIES[table].key]: row for row in fresh}
+            commit = {table: [_silver(row) for row in latest.values()]}
+            if table in VERSIONED:
+                keys = set(latest)
+                commit[f"{table}_history"] = self._versions(table, stop, keys)
+            silver.commit(**commit)
+            for name, source in silver.items():
+                if BY_SILVER[name].entity.table == table:
+                    source.last_offset = stop - 1
+
+    def _versions(self, table, stop, keys):
+        key = ENTITIES[table].key
+        found = []
+        for one in keys:
+            rows = [row for row in self.topics[table][:stop] if row and row[key] == one]
+            begun = None
+            starts = []
+            for row in rows:
+                begun = row["valid_from_at"] if begun is None else max(begun, row["valid_from_at"])
+                starts.append(begun)
+            ends = [*starts[1:], None]
+            found += [
+                {**_silver(row), "valid_from_at": start, "valid_to_at": end}
+                for row, start, end in zip(rows, starts, ends, strict=True)
+            ]
+        return found
+
+
+def _silver(row):
+    ours = ("_is_deleted", "valid_from_at", "_committed_at")
+    return {name: value for name, value in row.items() if name not in ours}

@@ -1,0 +1,55 @@
+"""Live reads changes as silver does."""
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.silver.tables import SilverTables
+from consumers.live.changes import ChangeReader
+from tests.unit.bronze_maker import RULES, customers, new_lake, order_lines
+
+NAMES = st.sampled_from(["Ada", "  ada ", "", "ADA", "é"])
+EMAILS = st.sampled_from(["ada@example.com", "ADA@Example.com", "no mail", None])
+STEPS = st.lists(
+    st.tuples(st.integers(1, 4), st.sampled_from("cud"), NAMES, EMAILS), min_size=1, max_size=25
+)
+
+
+def reader_of(source):
+    return ChangeReader(judge=RULES.judge(source.entity))
+
+
+@settings(deadline=None, max_examples=25)
+@given(steps=STEPS)
+def test_rows_are_those_of_silver(steps, tmp_path_factory):
+    source = customers(new_lake(tmp_path_factory.mktemp("lake")))
+    for key, op, name, email in steps:
+        source.change(key, op, first_name=name, email=email)
+    records = source.records()
+    live = reader_of(source).read(records).current
+
+    tables = SilverTables(lake=source.lake, entity=source.entity, retention_hours=24)
+    judged = RULES.judge(source.entity).judge(records, lambda _keys: records)
+    silver = pl.DataFrame(tables.current_rows(judged.filter(pl.col("_broken").is_null())))
+    names = [n for n in live.columns if n != "_is_deleted"]
+    key = source.entity.key
+    assert live.select(names).sort(key).equals(silver.select(names).sort(key))
+    assert live.sort(key)["_is_deleted"].to_list() == (
+        silver.sort(key)["_deleted_at"].is_not_null().to_list()
+    )
+
+
+def test_a_change_that_cannot_be_used_is_counted_and_leaves_the_last_one(tmp_path):
+    source = order_lines(new_lake(tmp_path)).change(1, "c").change(1, "u", quantity=-4)
+    source.record(2, b"not json")
+    rows = reader_of(source).read(source.records())
+    assert rows.put_aside == 2
+    assert rows.current["quantity"].to_list() == [2]
+
+
+def test_a_batch_without_a_valid_change_has_no_rows(tmp_path):
+    source = order_lines(new_lake(tmp_path))
+    source.record(2, b"not json")
+    rows = reader_of(source).read(source.records())
+    assert rows.current.is_empty()
+    assert rows.committed_us is None
