@@ -161,6 +161,12 @@ begin
         f.date_key >= case when b._is_first then '-infinity' else b.valid_from_at::date - 2 end
         and (b._is_first or f.placed_at >= b.valid_from_at)
     union
+    -- Lines that wait for their product.
+    select f.order_id
+    from stage_products_history as s
+    inner join mart.fact_transactions as f on s.product_id = f.product_id
+    where f.product_key = -1
+    union
     select l.order_id
     from stage_products_history as s
     inner join live.beyond_products_history as b

@@ -32,4 +32,10 @@ inner join mart.fact_transactions as f on d.product_key = f.product_key
 where
     f.date_key >= case when b._is_first then '-infinity' else b.valid_from_at::date - 2 end
     and (b._is_first or f.placed_at >= b.valid_from_at)
+union
+-- Lines that wait for their product.
+select f.order_id
+from live.beyond_products_history as b
+inner join mart.fact_transactions as f on b.product_id = f.product_id
+where f.product_key = -1
 $$;

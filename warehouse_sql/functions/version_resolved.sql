@@ -25,6 +25,7 @@ from (
     from live.beyond_products_history as b
     where
         b.product_id = product_at.product_id
+        and product_at.happened_at is not null
         and (b._is_first or b.valid_from_at <= product_at.happened_at)
     union all
     select
