@@ -44,7 +44,7 @@ def shop():
     """A stack of its own, with some days of a shop and everything running."""
     with new_stack(LANDING_FLUSH_SECONDS=0.5) as stack:
         stack.up()
-        stack.run("simulate", "--history", 5, "--orders", 800, "--seed", 3)
+        stack.run("simulate", "--history", 5, "--orders", 800, "--seed", 3, "--dirt", 0)
         yield stack
 
 
@@ -60,7 +60,8 @@ def ask_shop(stack, query):
 
 def selling(stack, orders=300, rate=60):
     return stack.popen(
-        "simulate", "--orders", orders, "--orders-per-second", rate, "--format", "json",
+        "simulate", "--orders", orders, "--orders-per-second", rate, "--dirt", 0,
+        "--format", "json",
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
