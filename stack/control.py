@@ -17,6 +17,7 @@ from stack.cache import locked
 from stack.catalog import AIRFLOW, DEFAULT, services
 from stack.install import install
 from stack.layout import Cache, Data, StackConfig
+from stack.memory import memory_mb
 from stack.orphans import stop_orphans
 from stack.preflight import check_owner, check_places, check_ports
 from stack.program import Service, with_needs
@@ -40,6 +41,8 @@ class ServiceStatus:
     is_ready: bool
     pid: int | None
     uptime_seconds: int | None
+    memory_mb: int | None
+    """Of its process and all that this has started; what they share is counted once."""
     ports: tuple[int, ...]
     url: str
     log: str
@@ -210,6 +213,7 @@ def _status(service: Service, states: Mapping[str, ProgramState], data: Data) ->
         is_ready=state.is_alive and service.probe(),
         pid=state.pid,
         uptime_seconds=state.uptime_seconds,
+        memory_mb=None if state.pid is None else memory_mb(state.pid),
         ports=tuple(port.number for port in service.ports),
         url=service.url,
         log=str(data.log_of(service.name)),

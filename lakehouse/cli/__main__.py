@@ -7,6 +7,7 @@ from rich.console import Console
 
 from lakehouse.cli import (
     connect,
+    consoles,
     consolidate,
     demo,
     develop,
@@ -18,6 +19,7 @@ from lakehouse.cli import (
     simulate,
     stack,
     tables,
+    trigger,
 )
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
@@ -39,8 +41,10 @@ for group in (
     connect,
     land,
     consolidate,
+    trigger,
     quarantine,
     reconcile,
+    consoles,
     tables,
     query,
     maintain,
