@@ -52,6 +52,7 @@ def silver(name: str) -> "XComArg":
     @task(task_id=f"silver_{name}", outlets=[SILVER[name]])
     @step
     def clean() -> dict[str, Any]:
+        """What bronze holds of one table and silver lacks: cleaned, judged, merged or put aside."""
         from batch.hour import Hour
 
         row = asdict(Hour.of_settings(tell).silver(name))

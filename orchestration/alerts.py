@@ -11,6 +11,7 @@ from lakehouse.settings import AirflowSettings, AlertSettings
 _log = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 10.0
 _TRIES = 3
+"""To connect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,8 @@ class Airflow:
             "AIRFLOW_HOME": str(self._home),
             "AIRFLOW_CONFIG": str(self._config_file),
             "PYTHONPATH": str(ROOT),
+            # Titles of processes would be written over the environment, by which we know our own.
+            "SPT_NOENV": "1",
         }
 
     def _configuration(self) -> str:
