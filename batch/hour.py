@@ -73,13 +73,15 @@ class Hour:
         return row_of_silver(report)
 
     def gold(self) -> tuple[list[Row], dict[str, int]]:
-        """Bring gold up to silver; also the versions of silver that are to be the star's, too.
+        """Bring gold up to silver, if there is any; and the versions of silver that it is made of.
 
         Raises:
             RetryLaterError: a service does not answer, or another program is at work there.
         """
         with self._alone():
             versions = {name: source.version for name, source in self._sources({}).items()}
+            if not versions:
+                return [], {}
             done = consolidate_gold(
                 self.lake,
                 retention_hours=self.rules.retention_hours,

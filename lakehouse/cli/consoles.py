@@ -9,6 +9,8 @@ from lakehouse.cli.output import Format, FormatOption, console, print_json
 from lakehouse.errors import StopPipelineError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stack.consoles import Console
 
 app = typer.Typer()
@@ -25,6 +27,23 @@ def open_(
 
     Example: ./pipeline open airflow
     """
+    found = _consoles(name)
+    if output is Format.JSON:
+        print_json([asdict(one) for one in found])
+        return
+    _show(found)
+
+
+def show_login(name: str) -> None:
+    """Where a page is, and how to log in.
+
+    Raises:
+        StopPipelineError: there is no such page, or there are no passwords yet.
+    """
+    _show(_consoles(name))
+
+
+def _consoles(name: str | None) -> "list[Console]":
     from lakehouse.secrets import Secrets
     from stack.consoles import CONSOLES
     from stack.layout import StackConfig
@@ -34,15 +53,10 @@ def open_(
         raise StopPipelineError(message)
     config = StackConfig()
     secrets = Secrets(config.stack.secrets_path)
-    found = [make(config, secrets) for key, make in CONSOLES.items() if name in (None, key)]
-    if output is Format.JSON:
-        print_json([asdict(one) for one in found])
-        return
+    return [make(config, secrets) for key, make in CONSOLES.items() if name in (None, key)]
+
+
+def _show(found: "Sequence[Console]") -> None:
     for one in found:
-        show_console(one)
-
-
-def show_console(one: "Console") -> None:
-    """A line for a person."""
-    text = f"{one.url}  user {one.user}, password {one.password}  ({one.title})"
-    console.print(text, markup=False, soft_wrap=True)
+        text = f"{one.url}  user {one.user}, password {one.password}  ({one.title})"
+        console.print(text, markup=False, soft_wrap=True)

@@ -18,9 +18,7 @@ def report(folder):
     return {
         "errors": bag.import_errors,
         "heavy": sorted(loaded & set(HEAVY)),
-        "raised": [
-            raised(error) for error in (RetryLaterError, BusyError, StopPipelineError, OSError)
-        ],
+        "raised": raised(),
         "dags": {name: described(dag) for name, dag in bag.dags.items()},
     }
 
