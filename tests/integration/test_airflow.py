@@ -12,7 +12,7 @@ import pytest
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
-from lakehouse.postgres import oltp_dsn, warehouse_dsn
+from lakehouse.postgres import warehouse_dsn
 from stack.airflow.client import AirflowClient
 from stack.supervision import MARK
 from tests.stacks import new_stack
@@ -70,12 +70,15 @@ def webhook():
 def shop(webhook):
     """A shop of three days, in bronze; then Airflow is started, and does what it does by itself."""
     with new_stack(
-        LANDING_FLUSH_SECONDS=0.5, ALERT_WEBHOOK_URL=webhook.url, ALERT_LATE_SECONDS=5
+        LANDING_FLUSH_SECONDS=0.5,
+        ALERT_WEBHOOK_URL=webhook.url,
+        ALERT_LATE_SECONDS=5,
+        STACK_START_TIMEOUT_SECONDS=300,
     ) as stack:
         stack.up()
         stack.run("simulate", "--history", 3, "--orders", 400, "--seed", 5, "--dirt", 5)
         assert reconcile(stack)["exact"]
-        stack.run("up", "airflow-dags", "airflow-scheduler")
+        stack.run("up", "airflow-dags", "airflow-scheduler", timeout=WAIT_SECONDS)
         yield stack
 
 
@@ -90,9 +93,10 @@ def airflow(shop):
 def first_run(airflow):
     """The run that nobody asked for."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while not (runs := airflow._ask("GET", f"/api/v2/dags/{DAG}/dagRuns")["dag_runs"]):
+    while not (found := airflow._find(f"/api/v2/dags/{DAG}/dagRuns")) or not found["dag_runs"]:
         assert time.monotonic() < deadline, "Airflow starts no run by itself"
         time.sleep(0.5)
+    runs = found["dag_runs"]
     assert [run["run_type"] for run in runs] == ["scheduled"]
     return end_of(airflow, runs[0]["dag_run_id"])
 
@@ -112,9 +116,14 @@ def reconcile(stack):
     return json.loads(result.stdout)
 
 
-def counted(stack, dsn, query):
+def counted(dsn, query):
     with psycopg.connect(dsn) as connection:
         return connection.execute(query).fetchone()[0]
+
+
+def orders_in_star(stack):
+    mart = warehouse_dsn(stack.warehouse, stack.secrets, role="reader")
+    return counted(mart, "select count(distinct order_id) from mart.fact_transactions")
 
 
 def silver_versions(stack):
@@ -131,18 +140,9 @@ def test_hour_runs_by_itself_from_the_start_and_every_layer_is_exact(shop, first
     report = reconcile(shop)
     assert report["exact"]
     assert {layer["layer"] for layer in report["layers"]} == {"silver", "warehouse", "gold"}
+    assert 0 < orders_in_star(shop) <= 400
     mart = warehouse_dsn(shop.warehouse, shop.secrets, role="reader")
-    lines = counted(shop, mart, "select count(*) from mart.fact_transactions")
-    assert (
-        400
-        < lines
-        < counted(
-            shop,
-            oltp_dsn(shop.oltp, shop.secrets, role="reconcile"),
-            "select count(*) + 1 from order_lines",
-        )
-    )
-    assert counted(shop, mart, "select count(*) from mart.revenue_by_period") > 0
+    assert counted(mart, "select count(*) from mart.revenue_by_period") > 0
 
 
 def test_figures_of_a_run_stand_beside_its_tasks(shop, airflow, first_run):
@@ -180,7 +180,7 @@ def test_run_with_nothing_new_writes_nothing_and_finds_a_damaged_star(
             "delete from mart.fact_transactions where order_line_id = "
             "(select min(order_line_id) from mart.fact_transactions)"
         )
-    result = shop.run("trigger", DAG, "--format", "json", check=False)
+    result = shop.run("trigger", DAG, "--format", "json", check=False, timeout=WAIT_SECONDS)
     assert result.returncode == StopPipelineError.exit_status, result.stderr
     run = json.loads(result.stdout)
     states = {task["task"]: (task["state"], task["tries"]) for task in run["tasks"]}
@@ -199,6 +199,7 @@ def test_run_with_nothing_new_writes_nothing_and_finds_a_damaged_star(
 def test_scheduler_killed_in_the_middle_of_a_run_finishes_it_exactly(shop, airflow, first_run):
     shop.run("simulate", "--orders", 40, "--orders-per-second", 40, "--dirt", 5)
     assert reconcile(shop)["exact"]
+    before = orders_in_star(shop)
     run = airflow.trigger(DAG)
     victim = shop.pid("airflow-scheduler")
     for state in airflow.follow(DAG, run, timeout_seconds=WAIT_SECONDS):
@@ -211,15 +212,11 @@ def test_scheduler_killed_in_the_middle_of_a_run_finishes_it_exactly(shop, airfl
     assert max(task.tries for task in last.tasks) > 1
     assert shop.pid("airflow-scheduler") not in {victim, None}
     assert reconcile(shop)["exact"]
-    orders = "select count(*) from orders"
-    sold = counted(shop, oltp_dsn(shop.oltp, shop.secrets, role="reconcile"), orders)
-    mart = warehouse_dsn(shop.warehouse, shop.secrets, role="batch")
-    assert counted(shop, mart, "select count(*) from entity.orders") <= sold
-    assert counted(shop, mart, "select max(order_id) from entity.orders") > 400
+    assert orders_in_star(shop) > before
 
 
 def test_upkeep_runs_through_airflow(shop, first_run):
-    result = shop.run("trigger", "lake_maintenance", "--format", "json")
+    result = shop.run("trigger", "lake_maintenance", "--format", "json", timeout=WAIT_SECONDS)
     run = json.loads(result.stdout)
     assert run["state"] == "success"
     assert {task["task"] for task in run["tasks"]} == {
