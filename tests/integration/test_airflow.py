@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
@@ -68,7 +69,7 @@ def webhook():
 
 @pytest.fixture(scope="module")
 def shop(webhook):
-    """A shop of three days, in bronze; then Airflow is started, and does what it does by itself."""
+    """A shop of three days, in bronze, and an Airflow that has not done anything yet."""
     with new_stack(
         LANDING_FLUSH_SECONDS=0.5,
         ALERT_WEBHOOK_URL=webhook.url,
@@ -91,14 +92,8 @@ def airflow(shop):
 
 @pytest.fixture(scope="module")
 def first_run(airflow):
-    """The run that nobody asked for."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (found := airflow._find(f"/api/v2/dags/{DAG}/dagRuns")) or not found["dag_runs"]:
-        assert time.monotonic() < deadline, "Airflow starts no run by itself"
-        time.sleep(0.5)
-    runs = found["dag_runs"]
-    assert [run["run_type"] for run in runs] == ["scheduled"]
-    return end_of(airflow, runs[0]["dag_run_id"])
+    """A run that has everything to do."""
+    return end_of(airflow, airflow.trigger(DAG))
 
 
 def client_of(stack, **other):
@@ -131,7 +126,15 @@ def silver_versions(stack):
     return {e.silver: lake.open("silver", e.silver).version() for e in ENTITIES.values()}
 
 
-def test_hour_runs_by_itself_from_the_start_and_every_layer_is_exact(shop, first_run):
+def test_hour_is_active_from_the_start(airflow, first_run):
+    dag = airflow._ask("GET", f"/api/v2/dags/{DAG}")
+    assert dag["is_paused"] is False
+    next_run_at = datetime.fromisoformat(dag["next_dagrun_run_after"])
+    assert next_run_at.minute == 0
+    assert next_run_at - datetime.now(UTC) <= timedelta(hours=1)
+
+
+def test_hour_brings_every_layer_to_the_shop_and_each_is_exact(shop, first_run):
     assert {task.task: task.state for task in first_run.tasks} == {
         **{f"silver_{name}": "success" for name in ENTITIES},
         "gold": "success", "warehouse_in_one_transaction": "success", "views": "success",
