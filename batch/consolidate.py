@@ -15,6 +15,7 @@ from batch.silver.run import SilverReport, SilverRules, chosen_entities, consoli
 from batch.warehouse.entities import TABLES
 from batch.warehouse.load import WarehouseReport, load_warehouse, rebuild_warehouse
 from batch.warehouse.source import silver_sources
+from batch.warehouse.views import refresh_views
 from lakehouse.lake import Lake
 
 Progress = Callable[[str], None]
@@ -77,10 +78,11 @@ class Consolidation:
             report = work(
                 self.warehouse_dsn, sources, on_progress=self.on_progress, quarantine_share=share
             )
+            self.rows += rows_of_warehouse(report, monotonic() - started)
+            refresh_views(self.warehouse_dsn, on_progress=self.on_progress)
             if report.tables:
                 self.on_progress("trimming live")
                 live.trim(self.warehouse_dsn)
-            self._tell_warehouse(report, monotonic() - started)
         return self.rows
 
     def _silver(self) -> float | None:
@@ -88,7 +90,7 @@ class Consolidation:
         work = rebuild_silver if self.is_rebuild else consolidate_silver
         chosen = chosen_entities(self.entities)
         done = work(self.lake, self.rules, chosen, on_progress=self.on_progress)
-        self.rows += [_of_silver(one) for one in done]
+        self.rows += [row_of_silver(one) for one in done]
         read = sum(one.read for one in done)
         return sum(one.quarantined for one in done) / read if read else None
 
@@ -100,38 +102,38 @@ class Consolidation:
             pins=pins,
             on_progress=self.on_progress,
         )
-        self.rows += [_of_gold(one) for one in done]
+        self.rows += [row_of_gold(one) for one in done]
 
-    def _tell_warehouse(self, report: WarehouseReport, seconds: float) -> None:
-        """The load is one transaction, so its time stands in one row."""
-        changed = {table.table: table for table in report.tables}
-        for name in (table.name for table in TABLES if table.name in changed):
-            table = changed[name]
-            self.rows.append(
-                Row(
-                    layer=Layer.WAREHOUSE,
-                    table=f"entity.{name}",
-                    read=table.rows_read,
-                    cleaned=None,
-                    quarantined=None,
-                    changed=table.rows_changed,
-                    seconds=None,
-                )
-            )
-        self.rows.append(
-            Row(
-                layer=Layer.WAREHOUSE,
-                table="star, in one transaction",
-                read=sum(table.rows_read for table in report.tables),
-                cleaned=None,
-                quarantined=None,
-                changed=report.rows_changed,
-                seconds=seconds,
-            )
+
+def rows_of_warehouse(report: WarehouseReport, seconds: float) -> list[Row]:
+    """The load is one transaction, so its time stands in one row."""
+    changed = {table.table: table for table in report.tables}
+    tables = [
+        Row(
+            layer=Layer.WAREHOUSE,
+            table=f"entity.{name}",
+            read=changed[name].rows_read,
+            cleaned=None,
+            quarantined=None,
+            changed=changed[name].rows_changed,
+            seconds=None,
         )
+        for name in (table.name for table in TABLES if table.name in changed)
+    ]
+    star = Row(
+        layer=Layer.WAREHOUSE,
+        table="star, in one transaction",
+        read=sum(table.rows_read for table in report.tables),
+        cleaned=None,
+        quarantined=None,
+        changed=report.rows_changed,
+        seconds=seconds,
+    )
+    return [*tables, star]
 
 
-def _of_silver(report: SilverReport) -> Row:
+def row_of_silver(report: SilverReport) -> Row:
+    """What became of an entity's changes."""
     return Row(
         layer=Layer.SILVER,
         table=report.table,
@@ -143,7 +145,8 @@ def _of_silver(report: SilverReport) -> Row:
     )
 
 
-def _of_gold(report: GoldReport) -> Row:
+def row_of_gold(report: GoldReport) -> Row:
+    """What became of a gold table."""
     return Row(
         layer=Layer.GOLD,
         table=report.table,

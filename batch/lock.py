@@ -1,4 +1,8 @@
-"""One program at a time: locks of sessions of the warehouse, which go when their holders do."""
+"""One program at a time: locks of sessions of the warehouse, which go when their holders do.
+
+A consolidation as a whole, a rebuild and a compaction each keep everybody else out. A part of a
+consolidation that is run by itself, such as one silver table, keeps out those and the same part.
+"""
 
 import os
 import socket
@@ -13,6 +17,7 @@ from lakehouse.errors import BusyError, RetryLaterError
 
 _ASK_SECONDS = 0.2
 _TRY = "select pg_try_advisory_lock(hashtext('warehouse'), hashtext(%(name)s))"
+_TRY_SHARED = "select pg_try_advisory_lock_shared(hashtext('warehouse'), hashtext(%(name)s))"
 _HOLDER = """
 select
     a.pid,
@@ -36,11 +41,17 @@ class Lock(StrEnum):
     """Write the warehouse."""
 
 
+def lock_of(part: str) -> str:
+    """The lock of a part of a consolidation."""
+    return f"{Lock.CONSOLIDATION} of {part}"
+
+
 @contextmanager
 def only_one(
     dsn: str,
     what: str,
     *,
+    part: str | None = None,
     wait_seconds: float,
     on_wait: Callable[[str], None] = lambda _who: None,
 ) -> Iterator[None]:
@@ -49,6 +60,7 @@ def only_one(
     Args:
         dsn: of the warehouse.
         what: is done, for whoever has to wait.
+        part: all that is done of a consolidation; others may do other parts at the same time.
         wait_seconds: longest wait for another one.
         on_wait: told who holds it.
 
@@ -63,25 +75,35 @@ def only_one(
         message = f"The warehouse does not answer: {error}. Try ./pipeline status"
         raise RetryLaterError(message) from error
     with connection:
-        take_lock(connection, Lock.CONSOLIDATION, wait_seconds=wait_seconds, on_wait=on_wait)
+        deadline = time.monotonic() + wait_seconds
+        wanted = [] if part is None else [lock_of(part)]
+        for lock in (*wanted, Lock.CONSOLIDATION):
+            take_lock(
+                connection,
+                lock,
+                is_shared=part is not None and lock == Lock.CONSOLIDATION,
+                wait_seconds=deadline - time.monotonic(),
+                on_wait=on_wait,
+            )
         yield
 
 
 def take_lock(
     connection: psycopg.Connection,
-    lock: Lock,
+    lock: str,
     *,
+    is_shared: bool = False,
     wait_seconds: float,
     on_wait: Callable[[str], None],
 ) -> None:
-    """Keep others out for as long as the session lasts.
+    """Keep others out for as long as the session lasts; those who share it only keep out the rest.
 
     Raises:
         BusyError: it was not free in time; the message says who holds it.
     """
     deadline = time.monotonic() + wait_seconds
     told = ""
-    while not _is_taken(connection, lock):
+    while not _is_taken(connection, lock, is_shared=is_shared):
         holder = _holder(connection, lock)
         if time.monotonic() >= deadline:
             message = f"Busy: {holder} holds the {lock}. Run this again when that has ended."
@@ -92,13 +114,13 @@ def take_lock(
         time.sleep(_ASK_SECONDS)
 
 
-def _is_taken(connection: psycopg.Connection, lock: Lock) -> bool:
-    row = connection.execute(_TRY, {"name": lock.value}).fetchone()
+def _is_taken(connection: psycopg.Connection, lock: str, *, is_shared: bool) -> bool:
+    row = connection.execute(_TRY_SHARED if is_shared else _TRY, {"name": str(lock)}).fetchone()
     return row is not None and bool(row[0])
 
 
-def _holder(connection: psycopg.Connection, lock: Lock) -> str:
-    row = connection.execute(_HOLDER, {"name": lock.value}).fetchone()
+def _holder(connection: psycopg.Connection, lock: str) -> str:
+    row = connection.execute(_HOLDER, {"name": str(lock)}).fetchone()
     if row is None:
         return "somebody who is just ending"
     return f"{row[1]} (session {row[0]}, since {row[2]:%Y-%m-%d %H:%M:%S %Z})"

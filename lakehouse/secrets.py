@@ -20,10 +20,13 @@ ROLES = (
     "warehouse_batch",
     "warehouse_live",
     "warehouse_reader",
+    "warehouse_airflow",
     "minio_admin",
     "minio_lander",
     "minio_batch",
     "minio_reader",
+    "airflow_admin",
+    "airflow_keys",
 )
 _ALPHABET = string.ascii_letters + string.digits
 

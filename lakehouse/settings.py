@@ -27,6 +27,7 @@ from lakehouse.variables import (
     Name,
     PostgresName,
     TimeZone,
+    WebAddress,
     explain,
     name_of,
 )
@@ -219,6 +220,30 @@ class ReconcileSettings(Settings):
     examples: int = Field(10, gt=0, description="Keys named for each kind of fault.")
 
 
+class AirflowSettings(Settings):
+    """Airflow, which runs the hour. Its own variables begin with AIRFLOW__."""
+
+    model_config = SettingsConfigDict(env_prefix="AIRFLOW_")
+    host: Host = "127.0.0.1"
+    port: int = Field(8080, gt=0, lt=65536)
+    parallelism: int = Field(3, gt=0, description="Tasks that run at the same time.")
+
+    @property
+    def url(self) -> str:
+        """Address of its pages."""
+        return f"http://{self.host}:{self.port}"
+
+
+class AlertSettings(Settings):
+    """Who is told when a run fails or is late."""
+
+    model_config = SettingsConfigDict(env_prefix="ALERT_")
+    webhook_url: WebAddress | None = Field(
+        None, description="Gets a POST with a JSON document when a run of Airflow fails or is late."
+    )
+    late_seconds: int = Field(1800, gt=0, description="A run is late so long after its turn.")
+
+
 class LogSettings(Settings):
     """Structured logs, on standard error."""
 
@@ -280,6 +305,8 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     LiveSettings,
     ConsolidationSettings,
     ReconcileSettings,
+    AirflowSettings,
+    AlertSettings,
     LogSettings,
 )
 

@@ -67,6 +67,9 @@ Currency = Annotated[
 TimeZone = Annotated[
     str, AfterValidator(_is_known_zone), Allowed("the name of a time zone, such as Europe/Paris")
 ]
+WebAddress = Annotated[
+    str, Field(pattern=r"^https?://\S+$"), Allowed("an address that begins with http or https")
+]
 # Programs that are told of it run in other directories.
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 

@@ -7,6 +7,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import OltpSettings, WarehouseSettings, settings_in_environment
 from stack.account import Account
+from stack.airflow.server import Airflow
 from stack.kafka.broker import Broker
 from stack.kafka.worker import Worker
 from stack.layout import Cache, Data, StackConfig
@@ -17,7 +18,11 @@ from stack.program import Port, Program, Service
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
 """Other people's programs."""
-DEFAULT = (*SERVERS, "lander", "live")
+SHOP = (*SERVERS, "lander", "live")
+"""All that a change needs on its way to bronze and to live charts."""
+AIRFLOW = ("airflow", "airflow-dags", "airflow-scheduler")
+"""The hour."""
+DEFAULT = (*SHOP, *AIRFLOW)
 """What `up` starts when nothing is named."""
 
 
@@ -32,6 +37,7 @@ def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[st
         catalog.minio(),
         catalog.lander(),
         catalog.live(),
+        *catalog.airflow(),
     )
     return {service.name: service for service in found}
 
@@ -152,18 +158,12 @@ class _Catalog:
         return self._consumer("live", "live", "Kafka to live charts", "LIVE_METRICS_PORT", port)
 
     def _consumer(self, name: str, command: str, title: str, variable: str, port: int) -> Service:
-        stack = self.config.stack
         host = "127.0.0.1"
-        where = {
-            "STACK_DATA_DIR": str(stack.data_dir),
-            "STACK_CACHE_DIR": str(stack.cache_dir),
-            "STACK_SECRETS_FILE": str(stack.secrets_path),
-        }
         program = Program(
             name=name,
             command=(sys.executable, "-P", "-m", "lakehouse.cli", command),
             directory=self.data.root,
-            environment={**settings_in_environment(), **where},
+            environment=self._variables,
             is_ours=True,
             # It lands what it holds and leaves its group, within ten seconds.
             stop_seconds=15,
@@ -179,3 +179,55 @@ class _Catalog:
             prepare=lambda: None,
             probe=lambda: not port or is_listening(host, port),
         )
+
+    def airflow(self) -> tuple[Service, ...]:
+        """The server first: a task that starts before it fails."""
+        settings = self.config.airflow
+        airflow = Airflow(
+            settings=settings,
+            warehouse=self.config.warehouse,
+            secrets=self.secrets,
+            variables=self._variables,
+            cache=self.cache,
+            data=self.data,
+        )
+        server = Service(
+            program=airflow.program("airflow", "api-server"),
+            title="Airflow's pages and interface",
+            url=settings.url,
+            ports=(Port(variable="AIRFLOW_PORT", host=settings.host, number=settings.port),),
+            needs=("warehouse",),
+            prepare=airflow.prepare,
+            probe=airflow.answers,
+        )
+        parser = Service(
+            program=airflow.program("airflow-dags", "dag-processor"),
+            title="reads dags/ for Airflow",
+            url="",
+            ports=(),
+            needs=("airflow",),
+            prepare=lambda: None,
+            probe=lambda: airflow.is_healthy("dag_processor"),
+        )
+        scheduler = Service(
+            program=airflow.program("airflow-scheduler", "scheduler", "--skip-serve-logs"),
+            title="starts Airflow's runs, and works on their tasks",
+            url="",
+            ports=(),
+            # Its first run begins at once, and asks all of them.
+            needs=("airflow", *SERVERS),
+            prepare=lambda: None,
+            probe=lambda: airflow.is_healthy("scheduler"),
+        )
+        return server, parser, scheduler
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        """The environment of a program of ours: the settings, and where the stack is."""
+        stack = self.config.stack
+        return {
+            **settings_in_environment(),
+            "STACK_DATA_DIR": str(stack.data_dir),
+            "STACK_CACHE_DIR": str(stack.cache_dir),
+            "STACK_SECRETS_FILE": str(stack.secrets_path),
+        }

@@ -14,9 +14,10 @@ from lakehouse.secrets import Secrets
 from stack.account import service_account
 from stack.bootstrap import steps
 from stack.cache import locked
-from stack.catalog import DEFAULT, services
+from stack.catalog import AIRFLOW, DEFAULT, services
 from stack.install import install
 from stack.layout import Cache, Data, StackConfig
+from stack.memory import memory_mb
 from stack.orphans import stop_orphans
 from stack.preflight import check_owner, check_places, check_ports
 from stack.program import Service, with_needs
@@ -40,6 +41,8 @@ class ServiceStatus:
     is_ready: bool
     pid: int | None
     uptime_seconds: int | None
+    memory_mb: int | None
+    """Of its process and all that this has started; what they share is counted once."""
     ports: tuple[int, ...]
     url: str
     log: str
@@ -69,7 +72,8 @@ class Stack:
         progress = progress or silent()
         os.umask(0o022)  # servers that run as another user read what is written here
         check_places(self.config.stack, self._account)
-        install(self.cache, progress, uv=self.config.stack.uv)
+        with_airflow = any(service.name in AIRFLOW for service in wanted)
+        install(self.cache, progress, uv=self.config.stack.uv, with_airflow=with_airflow)
         with self._alone():
             self._supervise(wanted, progress)
             self._start_all(wanted, progress)
@@ -209,6 +213,7 @@ def _status(service: Service, states: Mapping[str, ProgramState], data: Data) ->
         is_ready=state.is_alive and service.probe(),
         pid=state.pid,
         uptime_seconds=state.uptime_seconds,
+        memory_mb=None if state.pid is None else memory_mb(state.pid),
         ports=tuple(port.number for port in service.ports),
         url=service.url,
         log=str(data.log_of(service.name)),

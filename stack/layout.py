@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lakehouse.settings import (
     ROOT,
+    AirflowSettings,
     ConnectSettings,
     KafkaSettings,
     LandingSettings,
@@ -36,6 +37,7 @@ class StackConfig:
     landing: LandingSettings = field(default_factory=LandingSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
     shop: ShopSettings = field(default_factory=ShopSettings)
+    airflow: AirflowSettings = field(default_factory=AirflowSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,12 @@ class Cache:
         """Folder of the `minio` program."""
         go = LOCKS / "go.txt"
         return self.root / f"minio-{_digest(GO_MODULE / 'go.mod', GO_MODULE / 'go.sum', go)}"
+
+    @property
+    def airflow(self) -> Path:
+        """Airflow's environment, which holds only as long as the Python that it was made with."""
+        python = hashlib.sha256(sys.base_prefix.encode()).hexdigest()[:6]
+        return self.root / f"airflow-{_digest(LOCKS / 'airflow.txt')}-{python}"
 
     @property
     def java(self) -> Path:

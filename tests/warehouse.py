@@ -14,6 +14,7 @@ from batch.warehouse.entities import BY_SILVER, EntityTable
 from batch.warehouse.migrate import migrate
 from batch.warehouse.shop import describe_shop
 from batch.warehouse.source import FeedGoneError
+from batch.warehouse.views import refresh_views
 from lakehouse.contracts import Column, Type
 from lakehouse.contracts.schemas import history_schema, silver_schema
 from lakehouse.postgres import warehouse_dsn
@@ -168,7 +169,8 @@ class Warehouse:
         return [{name: row[name] for name in columns or row} for row in known]
 
     def contents(self) -> dict[str, list]:
-        """All that a load makes, in an order that does not depend on how it was made."""
+        """All that a load makes, its views included, in an order of its own."""
+        refresh_views(self.dsn)
         return {
             table: sorted(map(str, self.query(f"select t::text from {table} as t")))
             for table in LOADED

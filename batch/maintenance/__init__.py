@@ -2,14 +2,18 @@
 
 from batch.maintenance.needs import Need, gold_needs, warehouse_needs
 from batch.maintenance.run import Limits, between_consolidations, maintain_tables
+from batch.maintenance.scope import LAYERS, limits_of_settings, needs_of_readers
 from batch.maintenance.table import Upkeep
 
 __all__ = [
+    "LAYERS",
     "Limits",
     "Need",
     "Upkeep",
     "between_consolidations",
     "gold_needs",
+    "limits_of_settings",
     "maintain_tables",
+    "needs_of_readers",
     "warehouse_needs",
 ]

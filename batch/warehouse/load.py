@@ -1,12 +1,15 @@
 """Loads the warehouse from silver: entities, dimensions, facts, sums and watermarks together.
 
-All of a load is one transaction, checks included: readers see all of it or none.
+All of a load is one transaction, checks included: readers see all of it or none. The materialized
+views follow afterwards, see `batch.warehouse.views`.
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import monotonic
 
 import psycopg
 
@@ -15,7 +18,7 @@ from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, ru
 from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
 from batch.warehouse.facts import load_facts
 from batch.warehouse.marks import loaded_versions, write_marks
-from batch.warehouse.publish import mark_stale, refresh_stale
+from batch.warehouse.publish import mark_stale
 from batch.warehouse.run_log import Run, write_run
 from batch.warehouse.scripts import run_script
 from batch.warehouse.source import FeedGoneError, SilverSource
@@ -25,7 +28,7 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 WAIT_SECONDS = 600.0
 MAX_QUARANTINE_SHARE = 0.2
 # Statistics of temporary tables need not be fine.
-_SESSION = """
+SESSION = """
 set search_path = entity, etl; set work_mem = '64MB'; set jit = off;
 set client_min_messages = warning;
 set default_statistics_target = 10"""
@@ -53,10 +56,14 @@ class TableReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarehouseReport:
-    """What a load did. Without anything new, `tables` and `checks` are empty."""
+    """What a load did. Without anything new, `tables`, `checks` and `parts` are empty.
+
+    `parts` of the transaction are in order, each with the seconds that it took.
+    """
 
     tables: tuple[TableReport, ...] = ()
     checks: tuple[CheckResult, ...] = ()
+    parts: tuple[tuple[str, float], ...] = ()
     seconds: float = 0.0
 
     @property
@@ -75,6 +82,15 @@ class _Load:
     inputs: dict[str, float | None]
     on_progress: Callable[[str], None]
     tables: list[TableReport] = field(default_factory=list)
+    parts: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Tell that a part begins, and note how long it took."""
+        self.on_progress(name)
+        started = monotonic()
+        yield
+        self.parts.append((name, monotonic() - started))
 
 
 def load_warehouse(
@@ -143,28 +159,37 @@ def _run(
     if unknown:
         message = f"The warehouse has no table for silver's {', '.join(unknown)}."
         raise StopPipelineError(message)
+    with refused("the load"), psycopg.connect(dsn, autocommit=True) as connection:
+        take_lock(
+            connection,
+            Lock.LOAD,
+            wait_seconds=wait_seconds,
+            on_wait=lambda who: on_progress(f"waiting for {who}"),
+        )
+        connection.execute(SESSION)
+        load = _Load(
+            connection=connection, sources=sources, is_rebuild=is_rebuild, inputs=inputs,
+            on_progress=on_progress,
+        )  # fmt: skip
+        return _load(load)
+
+
+@contextmanager
+def refused(what: str) -> Iterator[None]:
+    """Say what Postgres has against it, by what the caller does next.
+
+    Raises:
+        StopPipelineError: the statements or the rows are wrong.
+        RetryLaterError: the warehouse does not answer.
+    """
     try:
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            take_lock(
-                connection,
-                Lock.LOAD,
-                wait_seconds=wait_seconds,
-                on_wait=lambda who: on_progress(f"waiting for {who}"),
-            )
-            connection.execute(_SESSION)
-            load = _Load(
-                connection=connection, sources=sources, is_rebuild=is_rebuild, inputs=inputs,
-                on_progress=on_progress,
-            )  # fmt: skip
-            report = _load(load)
-            refresh_stale(connection, on_progress=on_progress)
+        yield
     except psycopg.OperationalError as error:
-        message = f"The warehouse cannot be loaded now: {error}. Is it up? ./pipeline status"
+        message = f"The warehouse cannot do {what} now: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
     except psycopg.Error as error:
-        message = f"The warehouse refuses the load and stays as it was: {error}"
+        message = f"The warehouse refuses {what} and stays as it was: {error}"
         raise StopPipelineError(message) from error
-    return report
 
 
 def _load(load: _Load) -> WarehouseReport:
@@ -172,8 +197,9 @@ def _load(load: _Load) -> WarehouseReport:
     loaded = loaded_versions(load.connection)
     if not load.is_rebuild and all(_is_loaded(load, name, loaded) for name in load.sources):
         return WarehouseReport()
-    for table in TABLES:
-        _stage(load, table, loaded)
+    with load.part("entities read from silver"):
+        for table in TABLES:
+            _stage(load, table, loaded)
     run_script(load.connection, "load/partitions.sql")
     run = Run(
         run_id=uuid.uuid4(),
@@ -190,7 +216,9 @@ def _load(load: _Load) -> WarehouseReport:
         raise
     write_run(load.connection, run, results, is_published=True)
     seconds = (datetime.now(UTC) - started_at).total_seconds()
-    return WarehouseReport(tables=tuple(load.tables), checks=results, seconds=seconds)
+    return WarehouseReport(
+        tables=tuple(load.tables), checks=results, parts=tuple(load.parts), seconds=seconds
+    )
 
 
 def _is_loaded(load: _Load, name: str, loaded: Mapping[str, tuple[str, int]]) -> bool:
@@ -229,31 +257,37 @@ def _stage(load: _Load, table: EntityTable, loaded: Mapping[str, tuple[str, int]
 
 def _transform(load: _Load) -> tuple[CheckResult, ...]:
     connection = load.connection
-    run_script(connection, "load/work_tables.sql")
-    run_script(connection, "load/touch_before.sql")
-    for table in TABLES:
-        apply_changes(connection, table)
-    if load.is_rebuild:
-        run_script(connection, "load/touch_all.sql")
-    load.on_progress("dimensions")
-    for name in ("dim_dates", "dim_suppliers", "dim_products", "dim_customers"):
-        run_script(connection, f"mart/{name}/load.sql")
-    run_script(connection, "load/touch_after.sql")
-    run_script(connection, "load/places.sql")
-    load.on_progress("facts")
-    load_facts(connection)
-    if load.is_rebuild:
-        run_script(connection, "load/touch_all_days.sql")
-    load.on_progress("sums by day")
+    with load.part("entities"):
+        run_script(connection, "load/work_tables.sql")
+        run_script(connection, "load/touch_before.sql")
+        for table in TABLES:
+            apply_changes(connection, table)
+        if load.is_rebuild:
+            run_script(connection, "load/touch_all.sql")
+    with load.part("dimensions"):
+        for name in ("dim_dates", "dim_suppliers", "dim_products", "dim_customers"):
+            run_script(connection, f"mart/{name}/load.sql")
+        run_script(connection, "load/touch_after.sql")
+        run_script(connection, "load/places.sql")
+    with load.part("facts"):
+        load_facts(connection)
+        if load.is_rebuild:
+            run_script(connection, "load/touch_all_days.sql")
+    with load.part("sums by day"):
+        _sum_by_day(connection)
+    write_marks(connection, load.sources)
+    mark_stale(connection)
+    with load.part("checks"):
+        results = run_checks(connection, all_checks(), load.inputs)
+        # Last of all: live waits from here until the load is published.
+        connection.execute("select live.settle_after_load()")
+        return results
+
+
+def _sum_by_day(connection: psycopg.Connection) -> None:
+    """And let go of members of dimensions that nothing points at any more."""
     connection.execute("analyze touched_days")
     for name in _DAILY:
         run_script(connection, f"mart/{name}/load.sql")
     for name in ("dim_products", "dim_customers", "dim_suppliers"):
         run_script(connection, f"mart/{name}/sweep.sql")
-    write_marks(connection, load.sources)
-    mark_stale(connection)
-    load.on_progress("checks")
-    results = run_checks(connection, all_checks(), load.inputs)
-    # Last of all: live waits from here until the load is published.
-    connection.execute("select live.settle_after_load()")
-    return results

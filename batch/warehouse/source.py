@@ -105,20 +105,28 @@ class DeltaSource:
 
 
 def silver_sources(
-    uri_of: Callable[[str], str], options: Mapping[str, str], only: Iterable[str] | None = None
+    uri_of: Callable[[str], str],
+    options: Mapping[str, str],
+    only: Iterable[str] | None = None,
+    *,
+    versions: Mapping[str, int] | None = None,
 ) -> dict[str, SilverSource]:
-    """The silver tables that there are, by name, each pinned to its newest version.
+    """The silver tables that there are, by name, each pinned to a version.
 
     Args:
         uri_of: address of a silver table, by its name.
         options: storage options.
         only: names of tables; by default all.
+        versions: to pin tables to, by name; those not named to their newest.
 
     Raises:
         RetryLaterError: the object store does not answer.
     """
     wanted = {table.silver for table in TABLES} if only is None else set(only)
-    found = {name: open_table(uri_of(name), options) for name in sorted(wanted)}
+    pins = versions or {}
+    found = {
+        name: open_table(uri_of(name), options, version=pins.get(name)) for name in sorted(wanted)
+    }
     return {name: DeltaSource(table) for name, table in found.items() if table is not None}
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from lakehouse.cli import (
     connect,
+    consoles,
     consolidate,
     demo,
     develop,
@@ -20,6 +21,7 @@ from lakehouse.cli import (
     simulate,
     stack,
     tables,
+    trigger,
 )
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
@@ -42,8 +44,10 @@ for group in (
     land,
     live,
     consolidate,
+    trigger,
     quarantine,
     reconcile,
+    consoles,
     tables,
     freshness,
     query,

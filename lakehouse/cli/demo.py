@@ -20,6 +20,13 @@ def demo(
         float, typer.Option(min=0, max=100, help="Percent of what people type that has a fault.")
     ] = 2.0,
     *,
+    airflow: Annotated[
+        bool,
+        typer.Option(
+            "--airflow/--no-airflow",
+            help="Consolidate through Airflow, as every hour; without it in this process.",
+        ),
+    ] = True,
     down: Annotated[bool, typer.Option("--down", help="Stop the services at the end.")] = False,
 ) -> None:
     """Set everything up, let orders flow, watch them reach bronze, consolidate, prove it all.
@@ -37,7 +44,12 @@ def demo(
     stack = Stack()
     try:
         is_exact = Demonstration(
-            stack, orders_per_second, minutes, seed=seed, dirt_percent=dirt
+            stack,
+            orders_per_second,
+            minutes,
+            seed=seed,
+            dirt_percent=dirt,
+            with_airflow=airflow,
         ).run()
     finally:
         if down:

@@ -10,17 +10,20 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from batch.reconcile import Places, Report, reconcile, settle
+from lakehouse.cli.consoles import show_login
 from lakehouse.cli.consolidate import consolidated, show_rows
 from lakehouse.cli.flow import Flow, FlowSampler
 from lakehouse.cli.live_view import LiveView, Picture
 from lakehouse.cli.output import err_console
 from lakehouse.cli.reconcile import show_report
+from lakehouse.cli.trigger import require_success, run_in_airflow
 from lakehouse.errors import PipelineError
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ShopSettings, SimulatorSettings
 from producers.plan import Live, Plan
 from producers.simulator import Simulator
+from stack.catalog import SHOP
 from stack.control import Stack
 from stack.progress import Steps
 
@@ -42,8 +45,10 @@ class Demonstration:
         *,
         seed: int,
         dirt_percent: float,
+        with_airflow: bool,
     ) -> None:
         self._stack = stack
+        self._with_airflow = with_airflow
         self._seconds = None if minutes is None else minutes * 60
         live = Live(orders_per_second=orders_per_second)
         self._plan = Plan(seed=seed, live=live, dirt_percent=dirt_percent)
@@ -58,7 +63,7 @@ class Demonstration:
             PipelineError: something could not be started, sold or judged.
         """
         with Steps(err_console) as progress:
-            self._stack.up(progress=progress)
+            self._stack.up(() if self._with_airflow else SHOP, progress=progress)
         secrets = Secrets(self._stack.config.stack.secrets_path)
         with _closing_on_signals(self._closing), ThreadPoolExecutor(2) as pool:
             first = self._sell_and_watch(secrets, pool)
@@ -67,13 +72,21 @@ class Demonstration:
         err_console.rule("after the last order", align="left", style="dim")
         with err_console.status("draining") as status:
             settle(secrets, self._places(), on_progress=status.update)
-        began = time.monotonic()
-        rows = consolidated()
-        show_rows(rows, time.monotonic() - began)
+        self._consolidate()
         with err_console.status("comparing all layers") as status:
             last = self._reconcile(secrets, status.update)
         show_report(last)
         return first.exact and last.exact
+
+    def _consolidate(self) -> None:
+        """As every hour, or in this process where there is no Airflow."""
+        if self._with_airflow:
+            show_login("airflow")
+            require_success(run_in_airflow())
+            return
+        began = time.monotonic()
+        rows = consolidated()
+        show_rows(rows, time.monotonic() - began)
 
     def _sell_and_watch(self, secrets: Secrets, pool: ThreadPoolExecutor) -> Report:
         """Sell until it is time to close; returns the proof made meanwhile."""

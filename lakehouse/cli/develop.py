@@ -26,7 +26,10 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("unit tests", ("pytest", "tests/unit", "-q", "-n", "2")),
 )
 BENCHMARKS = ("landing", "freshness", "simulate", "consolidation")
-LOCKS = {"project": "dev", "servers": "servers", "go": "go", "uv": "uv"}
+LOCKS = {"project": "dev", "servers": "servers", "go": "go", "uv": "uv", "airflow": "airflow"}
+"""A lock file, and the group that it locks."""
+_WITH_PROJECT = {"project", "airflow"}
+"""Locks of environments in which the project itself runs."""
 
 
 @app.command(rich_help_panel="Develop")
@@ -134,7 +137,7 @@ def lock(
         message = "No uv to lock with: run through ./pipeline, which brings one."
         raise StopPipelineError(message)
     for name, group in LOCKS.items():
-        source = ("pyproject.toml",) if name == "project" else ()
+        source = ("pyproject.toml",) if name in _WITH_PROJECT else ()
         command = [
             str(uv), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
             "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url",

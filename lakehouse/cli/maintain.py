@@ -54,9 +54,11 @@ def maintain(
 
     Example: ./pipeline maintain --layer silver --retention-hours 24
     """
-    from batch.maintenance import maintain_tables
+    from batch.maintenance import limits_of_settings, maintain_tables
+    from lakehouse.cli.lake import secrets
 
-    limits = _limits(retention_hours, is_asked=bool(layer or table))
+    is_asked = bool(layer or table)
+    limits = limits_of_settings(secrets(), retention_hours=retention_hours, is_asked=is_asked)
     with err_console.status("looking for tables") as status:
         chosen = _chosen(limits, layer or list(LakeLayer), table or [])
         needs = _needs(limits, chosen)
@@ -65,26 +67,6 @@ def maintain(
         print_json([one.to_json() for one in done])
     else:
         show_upkeep(done)
-
-
-def _limits(retention_hours: int | None, *, is_asked: bool) -> "dict[str, Limits]":
-    from batch.maintenance import Limits, between_consolidations
-    from lakehouse.cli.lake import secrets, warehouse, writing_lake
-    from lakehouse.lake import Lake
-    from lakehouse.settings import ConsolidationSettings, LandingSettings, MinioSettings
-
-    landing = LandingSettings()
-    refined = Limits(
-        lake=writing_lake(),
-        retention_hours=retention_hours or ConsolidationSettings().retention_hours,
-        writing=lambda: between_consolidations(warehouse("batch")),
-    )
-    bronze = Limits(
-        lake=Lake.of(MinioSettings(), secrets(), user="lander"),
-        retention_hours=retention_hours or landing.retention_hours,
-        overdue_commits=0 if is_asked else 2 * landing.compact_commits,
-    )
-    return {"bronze": bronze, "silver": refined, "gold": refined}
 
 
 def _chosen(
@@ -110,14 +92,13 @@ def _chosen(
 
 def _needs(limits: "dict[str, Limits]", chosen: "Sequence[LakeTable]") -> "list[Need] | None":
     """What silver's readers have yet to read; None, with a word, when they cannot tell."""
-    from batch.maintenance import gold_needs, warehouse_needs
-    from lakehouse.cli.lake import warehouse
+    from batch.maintenance import needs_of_readers
+    from lakehouse.cli.lake import secrets
 
     if not any(one.layer == "silver" for one in chosen):
         return []
-    needs = gold_needs(limits["gold"].lake)
     try:
-        return [*needs, *warehouse_needs(warehouse("batch"))]
+        return needs_of_readers(limits, secrets())
     except RetryLaterError as error:
         message = f"Nothing of silver is deleted: {error}"
         err_console.print(message, style="yellow", markup=False, soft_wrap=True)

@@ -16,17 +16,24 @@ ServicesArgument = Annotated[
 
 
 @app.command(rich_help_panel="Stack")
-def up(services: ServicesArgument = None) -> None:
+def up(
+    services: ServicesArgument = None,
+    *,
+    airflow: Annotated[
+        bool, typer.Option("--airflow/--no-airflow", help="With Airflow, which runs the hour.")
+    ] = True,
+) -> None:
     """Set up what is missing, start the services, return when each is ready.
 
     Example: ./pipeline up
     """
+    from stack.catalog import SHOP
     from stack.control import Stack
     from stack.progress import Steps
 
     stack = Stack()
     with Steps(err_console) as progress:
-        stack.up(services or (), progress=progress)
+        stack.up(services or (() if airflow else SHOP), progress=progress)
     found = [row for row in stack.status() if row.is_ready]
     print_rows([{"service": row.service, "what": row.title, "at": row.url} for row in found])
     err_console.print(f"Passwords: {stack.config.stack.secrets_path}", soft_wrap=True)
@@ -48,7 +55,7 @@ def down() -> None:
 
 @app.command(rich_help_panel="Stack")
 def status(output: FormatOption = Format.TABLE) -> None:
-    """Show each service: state, process, ports, whether it answers.
+    """Show each service: state, process, memory, address, whether it answers.
 
     Example: ./pipeline status --format json
     """
@@ -65,7 +72,8 @@ def status(output: FormatOption = Format.TABLE) -> None:
             "ready": row.is_ready,
             "pid": str(row.pid or "-"),
             "up for": str(timedelta(seconds=row.uptime_seconds or 0)),
-            "ports": " ".join(map(str, row.ports)),
+            "MB": row.memory_mb,
+            "at": row.url,
             "log": row.log,
         }
         for row in found

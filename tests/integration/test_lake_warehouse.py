@@ -114,3 +114,28 @@ def test_consolidation_waits_for_a_compaction(dsn):
 def test_upkeep_does_not_need_a_warehouse(away):
     with between_consolidations(away):
         pass
+
+
+def test_parts_of_a_consolidation_go_on_side_by_side(dsn):
+    with (
+        only_one(dsn, "orders", part="silver orders", wait_seconds=0),
+        only_one(dsn, "products", part="silver products", wait_seconds=0),
+        pytest.raises(BusyError, match=r"(?s)orders.*holds the consolidation of silver orders"),
+        only_one(dsn, "orders again", part="silver orders", wait_seconds=0),
+    ):
+        pytest.fail("one table was made twice at once")
+
+
+def test_part_of_a_consolidation_and_a_whole_one_keep_each_other_out(dsn):
+    with (
+        only_one(dsn, "orders", part="silver orders", wait_seconds=0),
+        pytest.raises(BusyError, match="orders"),
+        only_one(dsn, "consolidation", wait_seconds=0),
+    ):
+        pytest.fail("consolidated beside a part of another consolidation")
+    with (
+        only_one(dsn, "rebuild", wait_seconds=0),
+        pytest.raises(BusyError, match="rebuild"),
+        only_one(dsn, "orders", part="silver orders", wait_seconds=0),
+    ):
+        pytest.fail("made a part beside a rebuild")

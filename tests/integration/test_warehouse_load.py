@@ -15,6 +15,7 @@ import pytest
 from batch.warehouse import bulk
 from batch.warehouse.checks import FailedCheckError
 from batch.warehouse.load import load_warehouse, rebuild_warehouse
+from batch.warehouse.views import refresh_views
 from lakehouse.errors import BusyError, StopPipelineError
 from lakehouse.settings import ROOT
 from tests.warehouse import MemorySilver, new_warehouse
@@ -288,9 +289,12 @@ def test_loader_killed_at_random_moments_ends_the_same(warehouse, warehouse_serv
 def test_views_left_behind_by_a_killed_loader_are_refreshed(warehouse):
     silver = silver_after([ORDER])
     load_warehouse(warehouse.dsn, silver)
+    refresh_views(warehouse.dsn)
+    assert warehouse.rows("mart.revenue_by_period")
     warehouse.execute("delete from mart.daily_sales")
     warehouse.execute("insert into etl.stale_view (view_name) values ('revenue_by_period')")
     assert load_warehouse(warehouse.dsn, silver).tables == ()
+    assert refresh_views(warehouse.dsn) == ["revenue_by_period"]
     assert warehouse.rows("mart.revenue_by_period") == []
     assert warehouse.query("select view_name from etl.stale_view") == []
 

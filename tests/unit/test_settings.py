@@ -25,7 +25,10 @@ from lakehouse.settings import (
 )
 from lakehouse.variables import variables_of
 
-PACKAGES = ("lakehouse", "producers", "connectors", "consumers", "batch", "stack", "benchmarks")
+PACKAGES = (
+    "lakehouse", "producers", "connectors", "consumers", "batch", "orchestration", "dags", "stack",
+    "benchmarks",
+)  # fmt: skip
 VARIABLES = [(group, variable) for group in ALL_SETTINGS for variable in variables_of(group)]
 ANOTHER = {int: "7777", float: "0.75", Path: "/somewhere/else", str: "another"}
 ANOTHER_BY_NAME = {
@@ -33,6 +36,7 @@ ANOTHER_BY_NAME = {
     "SHOP_BASE_CURRENCY": "USD",
     "LOG_LEVEL": "debug",
     "LOG_FORMAT": "json",
+    "ALERT_WEBHOOK_URL": "http://127.0.0.1:7777/alerts",
 }
 
 

@@ -243,6 +243,21 @@ def test_a_warm_cache_needs_neither_network_nor_uv_nor_room(tmp_path, monkeypatc
     install(cache, silent())
 
 
+def test_airflow_is_set_up_only_where_it_is_wanted(tmp_path, monkeypatch):
+    needed = []
+    monkeypatch.setattr(stack.install, "require_space", lambda _, mb, **__: needed.append(mb))
+    monkeypatch.setattr(stack.install, "default_uv", lambda: None)
+    cache = Cache(root=tmp_path)
+    for folder in (cache.servers, cache.kafka, cache.minio):
+        folder.mkdir()
+    install(cache, silent(), with_airflow=False)
+    assert needed == []
+    assert "No uv" in refusal(lambda: install(cache, silent(), with_airflow=True))
+    cache.airflow.mkdir()
+    install(cache, silent(), with_airflow=True)
+    assert len(needed) == 1
+
+
 def test_without_a_uv_the_way_to_one_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(stack.install, "default_uv", lambda: None)
     message = refusal(install, Cache(root=tmp_path), silent())

@@ -1,0 +1,174 @@
+"""The hour's steps, each by itself: what Airflow's tasks call, every one in a process of its own.
+
+One after the other they do what `batch.consolidate` does in one process. Nobody holds a lock from
+one step to the next, so whatever comes in between counts: no step takes a layer back.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from time import monotonic
+
+import psycopg
+
+from batch import live
+from batch.consolidate import Row, row_of_gold, row_of_silver, rows_of_warehouse
+from batch.gold.run import consolidate_gold
+from batch.lock import only_one
+from batch.reconcile import Report, reconcile
+from batch.silver.run import SilverRules, chosen_entities, consolidate_silver
+from batch.warehouse.load import WarehouseReport, load_warehouse
+from batch.warehouse.marks import loaded_versions
+from batch.warehouse.source import SilverSource, silver_sources
+from batch.warehouse.views import refresh_views
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.lake import Lake
+from lakehouse.postgres import warehouse_dsn
+from lakehouse.secrets import Secrets
+from lakehouse.settings import (
+    ConsolidationSettings,
+    MinioSettings,
+    StackSettings,
+    WarehouseSettings,
+)
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hour:
+    """The steps, on one lake and one warehouse. Each one may be repeated."""
+
+    lake: Lake
+    rules: SilverRules
+    warehouse: str
+    secrets: Secrets
+    lock_seconds: float
+    on_progress: Progress
+
+    @classmethod
+    def of_settings(cls, on_progress: Progress) -> "Hour":
+        """On what the environment says."""
+        secrets = Secrets(StackSettings().secrets_path)
+        return cls(
+            lake=Lake.of(MinioSettings(), secrets, user="batch"),
+            rules=SilverRules.of_settings(),
+            warehouse=warehouse_dsn(WarehouseSettings(), secrets, role="batch"),
+            secrets=secrets,
+            lock_seconds=ConsolidationSettings().lock_seconds,
+            on_progress=on_progress,
+        )
+
+    def silver(self, entity: str) -> Row:
+        """Take in what bronze holds of one table of the shop. Other tables may go on beside it.
+
+        Raises:
+            StopPipelineError: its contract stops it, or silver lacks changes from before.
+            RetryLaterError: a service does not answer, or another program is at work there.
+        """
+        chosen = chosen_entities([entity])
+        with self._alone(part=f"silver {entity}"):
+            (report,) = consolidate_silver(
+                self.lake, self.rules, chosen, on_progress=self.on_progress
+            )
+        return row_of_silver(report)
+
+    def gold(self) -> tuple[list[Row], dict[str, int]]:
+        """Bring gold up to silver, if there is any; and the versions of silver that it is made of.
+
+        Raises:
+            RetryLaterError: a service does not answer, or another program is at work there.
+        """
+        with self._alone():
+            versions = {name: source.version for name, source in self._sources({}).items()}
+            if not versions:
+                return [], {}
+            done = consolidate_gold(
+                self.lake,
+                retention_hours=self.rules.retention_hours,
+                pins=versions,
+                on_progress=self.on_progress,
+            )
+        return [row_of_gold(one) for one in done], versions
+
+    def star(
+        self, versions: Mapping[str, int], *, quarantine_share: float | None
+    ) -> tuple[list[Row], WarehouseReport]:
+        """Load the warehouse from these versions of silver, in one transaction.
+
+        Raises:
+            StopPipelineError: a check or the schema stops it; what is published stays as it was.
+            RetryLaterError: a service does not answer, or another program is at work there.
+        """
+        started = monotonic()
+        with self._alone():
+            report = load_warehouse(
+                self.warehouse,
+                self._not_behind(versions),
+                on_progress=self.on_progress,
+                quarantine_share=quarantine_share,
+            )
+        return rows_of_warehouse(report, monotonic() - started), report
+
+    def views(self) -> list[str]:
+        """Refresh the materialized views that the load has left behind; their names.
+
+        Raises:
+            RetryLaterError: the warehouse does not answer.
+        """
+        return refresh_views(self.warehouse, on_progress=self.on_progress)
+
+    def trim(self) -> int:
+        """Take off the live overlay what the star has; how many rows and orders.
+
+        Raises:
+            RetryLaterError: the warehouse does not answer.
+        """
+        return live.trim(self.warehouse)
+
+    def proof(self) -> Report:
+        """Compare the shop with bronze, and each layer with the one below.
+
+        Raises:
+            StopPipelineError: something is not exact, or it cannot be judged.
+            RetryLaterError: a service does not answer.
+        """
+        report = reconcile(self.secrets, on_progress=self.on_progress)
+        if not report.exact:
+            message = (
+                f"{report.verdict()}\nLook closer with ./pipeline reconcile. What follows from "
+                "bronze is made anew with ./pipeline rebuild --layer silver, gold or warehouse."
+            )
+            raise StopPipelineError(message)
+        return report
+
+    def _alone(self, part: str | None = None) -> AbstractContextManager[None]:
+        return only_one(
+            self.warehouse,
+            f"Airflow's {part or 'consolidation'}",
+            part=part,
+            wait_seconds=self.lock_seconds,
+            on_wait=lambda who: self.on_progress(f"waiting for {who}"),
+        )
+
+    def _sources(self, versions: Mapping[str, int]) -> dict[str, SilverSource]:
+        uri_of = lambda name: self.lake.uri("silver", name)  # noqa: E731
+        return silver_sources(uri_of, self.lake.options, versions=versions)
+
+    def _not_behind(self, versions: Mapping[str, int]) -> dict[str, SilverSource]:
+        """Silver at these versions; at the star's, where a command has brought that further."""
+        try:
+            with psycopg.connect(self.warehouse) as connection:
+                loaded = loaded_versions(connection)
+        except psycopg.OperationalError as error:
+            message = f"The warehouse does not answer: {error}. Try ./pipeline status"
+            raise RetryLaterError(message) from error
+        sources = self._sources(versions)
+        ahead = {
+            name: version
+            for name, (table_id, version) in loaded.items()
+            if name in sources
+            and table_id == sources[name].table_id
+            and version > sources[name].version
+        }
+        return self._sources({**versions, **ahead})

@@ -1,0 +1,52 @@
+"""What upkeep works with: who writes a layer, for how long it is kept, and who still reads it."""
+
+from collections.abc import Mapping
+
+from batch.maintenance.needs import Need, gold_needs, warehouse_needs
+from batch.maintenance.run import Limits, between_consolidations
+from lakehouse.lake import Lake
+from lakehouse.postgres import warehouse_dsn
+from lakehouse.secrets import Secrets
+from lakehouse.settings import (
+    ConsolidationSettings,
+    LandingSettings,
+    MinioSettings,
+    WarehouseSettings,
+)
+
+LAYERS = ("bronze", "silver", "gold")
+
+
+def limits_of_settings(
+    secrets: Secrets, *, retention_hours: int | None = None, is_asked: bool = False
+) -> dict[str, Limits]:
+    """Limits by layer, as the environment says.
+
+    Args:
+        secrets: of the users that write.
+        retention_hours: instead of those in the settings.
+        is_asked: maintain bronze, too, which the lander keeps itself, where it is not overdue.
+    """
+    landing, minio = LandingSettings(), MinioSettings()
+    dsn = warehouse_dsn(WarehouseSettings(), secrets, role="batch")
+    refined = Limits(
+        lake=Lake.of(minio, secrets, user="batch"),
+        retention_hours=retention_hours or ConsolidationSettings().retention_hours,
+        writing=lambda: between_consolidations(dsn),
+    )
+    bronze = Limits(
+        lake=Lake.of(minio, secrets, user="lander"),
+        retention_hours=retention_hours or landing.retention_hours,
+        overdue_commits=0 if is_asked else 2 * landing.compact_commits,
+    )
+    return {"bronze": bronze, "silver": refined, "gold": refined}
+
+
+def needs_of_readers(limits: Mapping[str, Limits], secrets: Secrets) -> list[Need]:
+    """What gold and the warehouse have yet to read of silver.
+
+    Raises:
+        RetryLaterError: they cannot tell now.
+    """
+    dsn = warehouse_dsn(WarehouseSettings(), secrets, role="batch")
+    return [*gold_needs(limits["gold"].lake), *warehouse_needs(dsn)]

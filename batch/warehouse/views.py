@@ -1,0 +1,37 @@
+"""The materialized views, brought up to the star as it was loaded last."""
+
+from collections.abc import Callable
+
+import psycopg
+
+from batch.lock import Lock, take_lock
+from batch.warehouse.load import SESSION, WAIT_SECONDS, refused
+from batch.warehouse.publish import refresh_stale
+
+
+def refresh_views(
+    dsn: str,
+    *,
+    on_progress: Callable[[str], None] = lambda _text: None,
+    wait_seconds: float = WAIT_SECONDS,
+) -> list[str]:
+    """Refresh the views that a load has left behind; their names.
+
+    Args:
+        dsn: connection to the migrated warehouse as its role `batch`.
+        on_progress: told which view is next.
+        wait_seconds: longest wait for a load to end.
+
+    Raises:
+        StopPipelineError: a view cannot be made from the star.
+        RetryLaterError: the warehouse does not answer, or a load goes on (`BusyError`).
+    """
+    with refused("the refresh of its views"), psycopg.connect(dsn, autocommit=True) as connection:
+        take_lock(
+            connection,
+            Lock.LOAD,
+            wait_seconds=wait_seconds,
+            on_wait=lambda who: on_progress(f"waiting for {who}"),
+        )
+        connection.execute(SESSION)
+        return refresh_stale(connection, on_progress=on_progress)

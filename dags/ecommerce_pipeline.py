@@ -1,0 +1,135 @@
+"""The hour: what is new in bronze, through silver and gold into the star, proved at the end."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, chain, dag, task
+from lakehouse.contracts import ENTITIES
+from orchestration.defaults import deadline, task_defaults
+from orchestration.figures import log_table, publish
+from orchestration.steps import step, tell
+
+if TYPE_CHECKING:
+    from airflow.sdk import XComArg
+
+SILVER = {
+    name: Asset(name=f"silver.{entity.silver}", uri=f"shop://silver/{entity.silver}")
+    for name, entity in ENTITIES.items()
+}
+GOLD = Asset(name="gold", uri="shop://gold")
+MART = Asset(name="mart", uri="shop://mart")
+
+
+@dag(
+    schedule="@hourly",
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+    default_args=task_defaults(),
+    deadline=deadline(),
+    tags=["shop", "hourly"],
+)
+def ecommerce_pipeline() -> None:
+    """Rolls everything new in bronze through silver and gold into the warehouse, and proves it.
+
+    Every task is a step of `batch.hour`, and may be repeated: what is done already is not done
+    again. What it did, in rows and seconds, is in its log, in its XCom `return_value` and in the
+    events of its assets. Trigger other DAGs by the assets `silver.*`, `gold` and `mart`.
+
+    A task that fails says in its log what to do. `./pipeline consolidate` does the same in one
+    process, and may be run at any time: the two wait for each other.
+    """
+    cleaned = [silver(name) for name in ENTITIES]
+    made = gold()
+    loaded = warehouse(made, cleaned)
+    chain(cleaned, made, loaded, views(), trim(), reconcile())
+
+
+def silver(name: str) -> "XComArg":
+    """The task of one table of the shop; those of the others go on beside it."""
+
+    @task(task_id=f"silver_{name}", outlets=[SILVER[name]])
+    @step
+    def clean() -> dict[str, Any]:
+        """What bronze holds of one table and silver lacks: cleaned, judged, merged or put aside."""
+        from batch.hour import Hour
+
+        row = asdict(Hour.of_settings(tell).silver(name))
+        log_table([row])
+        publish(SILVER[name], row)
+        return row
+
+    return clean()
+
+
+@task(outlets=[GOLD])
+@step
+def gold() -> dict[str, Any]:
+    """All gold tables, made of the same versions of silver."""
+    from batch.hour import Hour
+
+    done, versions = Hour.of_settings(tell).gold()
+    rows = [asdict(row) for row in done]
+    log_table(rows)
+    publish(GOLD, {"tables": rows})
+    return {"tables": rows, "silver_versions": versions}
+
+
+@task(task_id="warehouse_in_one_transaction")
+@step
+def warehouse(made: dict[str, Any], cleaned: list[dict[str, Any]]) -> dict[str, Any]:
+    """Entities, dimensions, facts, sums, checks, publish: readers see all of it, or none."""
+    from batch.hour import Hour
+
+    read = sum(row["read"] for row in cleaned)
+    share = sum(row["quarantined"] for row in cleaned) / read if read else None
+    done, report = Hour.of_settings(tell).star(made["silver_versions"], quarantine_share=share)
+    rows = [asdict(row) for row in done]
+    parts = [{"part": name, "seconds": seconds} for name, seconds in report.parts]
+    checks = [
+        {"check": one.name, "severity": one.severity, "offending_rows": one.offending_rows}
+        for one in report.checks
+    ]
+    for figures in (rows, parts, checks):
+        log_table(figures)
+    return {"tables": rows, "parts": parts, "checks": checks}
+
+
+@task(outlets=[MART])
+@step
+def views() -> list[str]:
+    """The materialized views follow; then the mart is complete."""
+    from batch.hour import Hour
+
+    refreshed = Hour.of_settings(tell).views()
+    publish(MART, {"views": refreshed})
+    return refreshed
+
+
+@task
+@step
+def trim() -> dict[str, Any]:
+    """What live has laid over the star, and the star has by now, is taken off again."""
+    from batch.hour import Hour
+
+    figures = {"trimmed": Hour.of_settings(tell).trim()}
+    log_table([figures])
+    return figures
+
+
+@task
+@step
+def reconcile() -> dict[str, Any]:
+    """Shop and bronze, change by change; then each layer with the one below."""
+    from batch.hour import Hour
+
+    report = Hour.of_settings(tell).proof()
+    layers = [
+        {"layer": one.layer, "table": one.table, "rows": one.findings.rows, "note": one.note}
+        for one in report.layers
+    ]
+    log_table(layers)
+    return {"verdict": report.verdict(), "seconds": report.seconds, "layers": layers}
+
+
+ecommerce_pipeline()

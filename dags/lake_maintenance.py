@@ -1,0 +1,48 @@
+"""The day: the lake's tables are kept small and quick to open."""
+
+from airflow.sdk import dag, task
+from orchestration.defaults import deadline, task_defaults
+from orchestration.figures import log_table
+from orchestration.steps import step, tell
+
+
+@dag(
+    schedule="30 3 * * *",
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+    default_args=task_defaults(),
+    deadline=deadline(),
+    tags=["shop", "daily"],
+)
+def lake_maintenance() -> None:
+    """Joins small files, deletes what is past retention, writes checkpoints.
+
+    Runs beside the lander, a consolidation and readers: where it would be in somebody's way it
+    gives way, and the task's log says so. What a layer above has not read yet stays.
+
+    `./pipeline maintain` does the same.
+    """
+    for name in ("bronze", "silver", "gold"):
+        maintain.override(task_id=f"maintain_{name}")(name)
+
+
+@task
+@step
+def maintain(layer: str) -> list[dict[str, object]]:
+    """The tables of one layer, one after the other."""
+    from batch.catalogue import lake_tables
+    from batch.maintenance import limits_of_settings, maintain_tables, needs_of_readers
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import StackSettings
+
+    secrets = Secrets(StackSettings().secrets_path)
+    limits = limits_of_settings(secrets)
+    tables = lake_tables(limits[layer].lake, [layer])
+    needs = needs_of_readers(limits, secrets) if layer == "silver" else []
+    done = [dict(one.to_json()) for one in maintain_tables(tables, limits, needs, on_progress=tell)]
+    log_table([{name: value for name, value in one.items() if name != "kept"} for one in done])
+    return done
+
+
+lake_maintenance()

@@ -1,0 +1,212 @@
+"""A client of Airflow's REST interface: start a run, see how it and its tasks are."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.settings import AirflowSettings
+
+_TIMEOUT_SECONDS = 30.0
+_ASK_SECONDS = 0.5
+_TRY = "Try ./pipeline status"
+_KNOWN_SECONDS = 90.0
+"""Until a DAG of a fresh start has been read."""
+DONE = ("success", "failed")
+"""States in which a run stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState:
+    """A task of a run. `state` is None before Airflow has looked at it."""
+
+    task: str
+    state: str | None
+    tries: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """A run and its tasks, in the order in which they depend on each other."""
+
+    dag: str
+    run: str
+    state: str
+    tasks: tuple[TaskState, ...]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        return self.state in DONE
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of tasks that failed themselves."""
+        return [task.task for task in self.tasks if task.state == "failed"]
+
+
+class AirflowClient:
+    """A session of one user."""
+
+    def __init__(self, settings: AirflowSettings, *, user: str, password: str) -> None:
+        self._settings = settings
+        self._login = {"username": user, "password": password}
+        self._orders: dict[str, dict[str, int]] = {}
+        self._http = httpx.Client(base_url=settings.url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def log_in(self) -> None:
+        """Get a token, which lasts a day.
+
+        Raises:
+            StopPipelineError: the password is not the right one.
+            RetryLaterError: Airflow does not answer.
+        """
+        answer = self._ask("POST", "/auth/token", json=self._login)
+        self._http.headers["Authorization"] = f"Bearer {answer['access_token']}"
+
+    def trigger(self, dag: str) -> str:
+        """Start a run now; its name. Right after a start it waits until the DAG has been read.
+
+        Raises:
+            StopPipelineError: there is no such DAG, or it is paused.
+            RetryLaterError: Airflow does not answer.
+        """
+        deadline = time.monotonic() + _KNOWN_SECONDS
+        while (known := self._find(f"/api/v2/dags/{dag}")) is None:
+            if time.monotonic() > deadline:
+                message = (
+                    f"Airflow knows no DAG {dag!r}. Look at ./pipeline logs airflow-dags, and at "
+                    f"{self._settings.url}/dags for those that it could not read."
+                )
+                raise StopPipelineError(message)
+            time.sleep(_ASK_SECONDS)
+        if known["is_paused"]:
+            message = f"{dag} is paused, a run would wait for ever. Resume it on {self.page(dag)}"
+            raise StopPipelineError(message)
+        path = f"/api/v2/dags/{dag}/dagRuns"
+        return str(self._ask("POST", path, json={"logical_date": None})["dag_run_id"])
+
+    def state(self, dag: str, run: str) -> RunState:
+        """How a run is now.
+
+        Raises:
+            RetryLaterError: Airflow does not answer.
+        """
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}"
+        found = self._ask("GET", path)
+        tasks = self._ask("GET", f"{path}/taskInstances")["task_instances"]
+        order = self._order(dag)
+        tasks.sort(key=lambda task: order.get(task["task_id"], 0))
+        return RunState(
+            dag=dag,
+            run=run,
+            state=found["state"],
+            tasks=tuple(
+                TaskState(
+                    task=task["task_id"],
+                    state=task["state"],
+                    tries=task["try_number"],
+                    seconds=task["duration"],
+                )
+                for task in tasks
+            ),
+        )
+
+    def follow(self, dag: str, run: str, *, timeout_seconds: float) -> Iterator[RunState]:
+        """A run's state, again and again until it has ended; an Airflow that is away is waited for.
+
+        Raises:
+            RetryLaterError: it has not ended in time, or Airflow does not answer.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                state = self.state(dag, run)
+            except RetryLaterError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                yield state
+                if state.is_done:
+                    return
+            if time.monotonic() > deadline:
+                message = f"{run} of {dag} goes on after {timeout_seconds:.0f} s: {self.page(dag)}"
+                raise RetryLaterError(message)
+            time.sleep(_ASK_SECONDS)
+
+    def xcom(self, dag: str, run: str, task: str) -> Any:  # noqa: ANN401 - whatever it returned
+        """What a task returned."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
+        return self._ask("GET", path, params={"deserialize": "true"})["value"]
+
+    def page(self, dag: str, run: str | None = None) -> str:
+        """Address of a DAG or a run in the pages."""
+        return f"{self._settings.url}/dags/{dag}" + (f"/runs/{run}" if run else "")
+
+    def _order(self, dag: str) -> dict[str, int]:
+        """Place of each task, none before those that it waits for."""
+        if dag not in self._orders:
+            tasks = self._ask("GET", f"/api/v2/dags/{dag}/tasks")["tasks"]
+            sorter: TopologicalSorter[str] = TopologicalSorter()
+            for task in tasks:
+                sorter.add(task["task_id"])
+                for later in task["downstream_task_ids"]:
+                    sorter.add(later, task["task_id"])
+            self._orders[dag] = {name: place for place, name in enumerate(sorter.static_order())}
+        return self._orders[dag]
+
+    def _find(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """What is there; None if there is nothing."""
+        answer = self._send("GET", path)
+        return None if answer.status_code == httpx.codes.NOT_FOUND else _content(answer)
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:  # noqa: ANN401 - JSON
+        return _content(self._send(method, path, **more))
+
+    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401
+        try:
+            return self._http.request(method, path, **more)
+        except httpx.TransportError as error:
+            message = f"Airflow does not answer at {self._settings.url}: {error}. {_TRY}"
+            raise RetryLaterError(message) from error
+
+
+def _content(answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+    """What it says.
+
+    Raises:
+        StopPipelineError: it refuses.
+        RetryLaterError: it cannot now.
+    """
+    if answer.is_success:
+        return answer.json()
+    asked = f"{answer.request.method} {answer.request.url}"
+    if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        message = (
+            f"Airflow refuses {asked}: user or password are not those that it was started with. "
+            "./pipeline open airflow prints them; ./pipeline up makes it take on another file's."
+        )
+        raise StopPipelineError(message)
+    said = f"{asked}: {answer.status_code}, {answer.text[:500]}"
+    if answer.is_server_error:
+        message = f"Airflow cannot do it now. {said} {_TRY}"
+        raise RetryLaterError(message)
+    message = f"Airflow refuses. {said} Look at ./pipeline logs airflow"
+    raise StopPipelineError(message)

@@ -1,0 +1,136 @@
+"""Airflow's programs: one configuration file, only the owner can read it, for all of them."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from lakehouse.secrets import Secrets
+from lakehouse.settings import ROOT, AirflowSettings, WarehouseSettings
+from stack.account import Account
+from stack.airflow.database import mark_migrated, migrated_by, prepare_database
+from stack.airflow.health import health
+from stack.layout import Cache, Data
+from stack.net import http_status
+from stack.program import Program
+
+USER = "admin"
+"""Who logs in."""
+_DAGS = ROOT / "dags"
+_TEMPLATE = Path(__file__).with_name("airflow.cfg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Airflow:
+    """One Airflow, whose tasks run in its scheduler's process group, as whoever started it.
+
+    `variables` is the environment of the project's own settings, for the tasks.
+    """
+
+    settings: AirflowSettings
+    warehouse: WarehouseSettings
+    secrets: Secrets
+    variables: Mapping[str, str]
+    cache: Cache
+    data: Data
+
+    def program(self, name: str, *command: str, stop_seconds: int = 20) -> Program:
+        """How supervisor runs one of its programs."""
+        return Program(
+            name=name,
+            command=(str(self._python), "-P", "-m", "airflow", *command),
+            directory=self._home,
+            environment=self._environment,
+            is_ours=True,
+            stop_seconds=stop_seconds,
+            start_seconds=3,
+            configuration=self._configuration(),
+        )
+
+    def prepare(self) -> None:
+        """Write the configuration; make the database, and bring it to this version's schema."""
+        own = Account()
+        for folder in (self._home, self._home / "logs"):
+            own.make_private_dir(folder)
+        own.write_private(self._config_file, self._filled_in())
+        password = self.secrets["airflow_admin"]
+        own.write_private(self._passwords_file, json.dumps({USER: password}) + "\n")
+        prepare_database(self.warehouse, self.secrets)
+        version = self.cache.airflow.name
+        if migrated_by(self.warehouse, self.secrets) != version:
+            command: list[str | Path] = [self._python, "-P", "-m", "airflow", "db", "migrate"]
+            own.run(command, env=self._environment, cwd=self._home)
+            mark_migrated(self.warehouse, self.secrets, version)
+
+    def answers(self) -> bool:
+        """Whether the server answers requests."""
+        settings = self.settings
+        return http_status(settings.host, settings.port, "/api/v2/version") == 200
+
+    def is_healthy(self, part: str) -> bool:
+        """Whether a part without a port of its own, such as `scheduler`, tells that it is well."""
+        return health(self.settings).get(part) == "healthy"
+
+    @property
+    def _python(self) -> Path:
+        return self.cache.airflow / "bin" / "python"
+
+    @property
+    def _home(self) -> Path:
+        return self.data.of("airflow")
+
+    @property
+    def _config_file(self) -> Path:
+        return self._home / "airflow.cfg"
+
+    @property
+    def _passwords_file(self) -> Path:
+        return self._home / "passwords.json"
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
+            **self.variables,
+            "AIRFLOW_HOME": str(self._home),
+            "AIRFLOW_CONFIG": str(self._config_file),
+            "PYTHONPATH": str(ROOT),
+            # Titles of processes would be written over the environment, by which we know our own.
+            "SPT_NOENV": "1",
+        }
+
+    def _configuration(self) -> str:
+        """Without passwords and keys: their places are left open."""
+        values = {
+            "dags": _DAGS,
+            "parallelism": self.settings.parallelism,
+            "url": self.settings.url,
+            "host": self.settings.host,
+            "port": self.settings.port,
+            "user": USER,
+            "passwords": self._passwords_file,
+            "logs": self._home / "logs",
+        }
+        # To the parser of this file, a % begins the name of another value.
+        escaped = {name: str(value).replace("%", "%%") for name, value in values.items()}
+        return Template(_TEMPLATE.read_text()).safe_substitute(escaped)
+
+    def _filled_in(self) -> str:
+        return Template(self._configuration()).substitute(
+            database=self._database_url(),
+            fernet_key=self._key("fernet"),
+            session_key=self._key("session"),
+            token_key=self._key("token"),
+        )
+
+    def _database_url(self) -> str:
+        password = self.secrets["warehouse_airflow"]
+        where = f"{self.warehouse.host}:{self.warehouse.port}"
+        return f"postgresql+psycopg://airflow:{password}@{where}/airflow"
+
+    def _key(self, purpose: str) -> str:
+        """Of 32 bytes, as Fernet wants it."""
+        secret = f"{purpose}:{self.secrets['airflow_keys']}"
+        return base64.urlsafe_b64encode(hashlib.sha256(secret.encode()).digest()).decode()

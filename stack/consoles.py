@@ -1,0 +1,49 @@
+"""The pages that people look at: where each one is, and how to log in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lakehouse.secrets import Secrets
+from stack.airflow.server import USER as AIRFLOW_USER
+from stack.layout import StackConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """One of them. `service` is the one that shows it."""
+
+    name: str
+    title: str
+    service: str
+    url: str
+    user: str
+    password: str
+
+
+def _airflow(config: StackConfig, secrets: Secrets) -> Console:
+    return Console(
+        name="airflow",
+        title="the hour: runs, tasks, figures, logs",
+        service="airflow",
+        url=config.airflow.url,
+        user=AIRFLOW_USER,
+        password=secrets["airflow_admin"],
+    )
+
+
+def _minio(config: StackConfig, secrets: Secrets) -> Console:
+    return Console(
+        name="minio",
+        title="the lake's objects",
+        service="minio",
+        url=f"http://{config.minio.host}:{config.minio.console_port}",
+        user="admin",
+        password=secrets["minio_admin"],
+    )
+
+
+CONSOLES: dict[str, Callable[[StackConfig, Secrets], Console]] = {
+    "airflow": _airflow,
+    "minio": _minio,
+}
+"""By name. A console can be made once there are passwords."""

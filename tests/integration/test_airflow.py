@@ -1,0 +1,263 @@
+"""The hour in a real Airflow: by itself, beside damage, and with its scheduler killed."""
+
+import json
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import psutil
+import psycopg
+import pytest
+
+from lakehouse.contracts import ENTITIES
+from lakehouse.errors import StopPipelineError
+from lakehouse.lake import Lake
+from lakehouse.postgres import warehouse_dsn
+from stack.airflow.client import AirflowClient
+from stack.supervision import MARK
+from tests.stacks import new_stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+DAG = "ecommerce_pipeline"
+WAIT_SECONDS = 600
+
+
+class Webhook:
+    """A server that keeps what is posted to it."""
+
+    def __init__(self):
+        received = self.received = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                received.append(json.loads(body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                """Nothing on the test's output."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/alerts"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def wait_for(self, **wanted):
+        """The first alert in which these stand."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for alert in list(self.received):
+                if wanted.items() <= alert.items():
+                    return alert
+            time.sleep(0.2)
+        raise AssertionError((wanted, self.received))
+
+
+@pytest.fixture(scope="module")
+def webhook():
+    with Webhook() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shop(webhook):
+    """A shop of three days, in bronze, and an Airflow that has not done anything yet."""
+    with new_stack(
+        LANDING_FLUSH_SECONDS=0.5,
+        ALERT_WEBHOOK_URL=webhook.url,
+        ALERT_LATE_SECONDS=5,
+        STACK_START_TIMEOUT_SECONDS=300,
+    ) as stack:
+        stack.up()
+        stack.run("simulate", "--history", 3, "--orders", 400, "--seed", 5, "--dirt", 5)
+        assert reconcile(stack)["exact"]
+        stack.run("up", "airflow-dags", "airflow-scheduler", timeout=WAIT_SECONDS)
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def airflow(shop):
+    with client_of(shop) as client:
+        client.log_in()
+        yield client
+
+
+@pytest.fixture(scope="module")
+def first_run(airflow):
+    """A run that has everything to do."""
+    return end_of(airflow, airflow.trigger(DAG))
+
+
+def client_of(stack, **other):
+    login = {"user": "admin", "password": stack.secrets["airflow_admin"], **other}
+    return AirflowClient(stack.config.airflow, **login)
+
+
+def end_of(airflow, run):
+    *_, last = airflow.follow(DAG, run, timeout_seconds=WAIT_SECONDS)
+    return last
+
+
+def reconcile(stack):
+    result = stack.run("reconcile", "--format", "json", check=False)
+    return json.loads(result.stdout)
+
+
+def counted(dsn, query):
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(query).fetchone()[0]
+
+
+def orders_in_star(stack):
+    mart = warehouse_dsn(stack.warehouse, stack.secrets, role="reader")
+    return counted(mart, "select count(distinct order_id) from mart.fact_transactions")
+
+
+def silver_versions(stack):
+    lake = Lake.of(stack.minio, stack.secrets, user="admin")
+    return {e.silver: lake.open("silver", e.silver).version() for e in ENTITIES.values()}
+
+
+def test_hour_is_active_from_the_start(airflow, first_run):
+    dag = airflow._ask("GET", f"/api/v2/dags/{DAG}")
+    assert dag["is_paused"] is False
+    next_run_at = datetime.fromisoformat(dag["next_dagrun_run_after"])
+    assert next_run_at.minute == 0
+    assert next_run_at - datetime.now(UTC) <= timedelta(hours=1)
+
+
+def test_hour_brings_every_layer_to_the_shop_and_each_is_exact(shop, first_run):
+    assert {task.task: task.state for task in first_run.tasks} == {
+        **{f"silver_{name}": "success" for name in ENTITIES},
+        "gold": "success", "warehouse_in_one_transaction": "success", "views": "success",
+        "reconcile": "success",
+    }  # fmt: skip
+    report = reconcile(shop)
+    assert report["exact"]
+    assert {layer["layer"] for layer in report["layers"]} == {"silver", "warehouse", "gold"}
+    assert 0 < orders_in_star(shop) <= 400
+    mart = warehouse_dsn(shop.warehouse, shop.secrets, role="reader")
+    assert counted(mart, "select count(*) from mart.revenue_by_period") > 0
+
+
+def test_figures_of_a_run_stand_beside_its_tasks(shop, airflow, first_run):
+    found = [airflow.xcom(DAG, first_run.run, f"silver_{name}") for name in ENTITIES]
+    changes = sum(table["changes"] for table in reconcile(shop)["tables"])
+    assert sum(row["read"] for row in found) == changes
+    assert sum(row["quarantined"] for row in found) > 0
+    assert all(row["seconds"] > 0 for row in found)
+    loaded = airflow.xcom(DAG, first_run.run, "warehouse_in_one_transaction")
+    parts = [part["part"] for part in loaded["parts"]]
+    assert parts == [
+        "entities read from silver", "entities", "dimensions", "facts", "sums by day", "checks",
+    ]  # fmt: skip
+    assert {check["check"] for check in loaded["checks"]} >= {"order_totals_are_equal"}
+    events = airflow._ask("GET", "/api/v2/assets/events", params={"limit": 100})["asset_events"]
+    orders = next(one for one in events if one["name"] == "silver.cleaned_sales")
+    assert orders["extra"] == airflow.xcom(DAG, first_run.run, "silver_orders")
+    assert {one["name"] for one in events} >= {"gold", "mart"}
+
+
+def test_late_run_is_told_to_the_webhook(webhook, airflow, first_run):
+    alert = webhook.wait_for(state="late", dag=DAG, run=first_run.run)
+    assert alert["task"] is None
+    assert "5 s" in alert["message"]
+    assert alert["url"].startswith(airflow.page(DAG))
+
+
+def test_run_with_nothing_new_writes_nothing_and_finds_a_damaged_star(
+    shop, airflow, first_run, webhook
+):
+    before = silver_versions(shop)
+    batch = warehouse_dsn(shop.warehouse, shop.secrets, role="batch")
+    with psycopg.connect(batch) as connection:
+        connection.execute(
+            "delete from mart.fact_transactions where order_line_id = "
+            "(select min(order_line_id) from mart.fact_transactions)"
+        )
+    result = shop.run("trigger", DAG, "--format", "json", check=False, timeout=WAIT_SECONDS)
+    assert result.returncode == StopPipelineError.exit_status, result.stderr
+    run = json.loads(result.stdout)
+    states = {task["task"]: (task["state"], task["tries"]) for task in run["tasks"]}
+    assert states.pop("reconcile") == ("failed", 1), "what a person has to mend is not tried again"
+    assert set(states.values()) == {("success", 1)}
+    assert silver_versions(shop) == before
+    reads = [airflow.xcom(DAG, run["run"], f"silver_{name}")["read"] for name in ENTITIES]
+    assert sum(reads) == 0
+    alert = webhook.wait_for(state="failed", dag=DAG, run=run["run"], task="reconcile")
+    assert "1 missing" in alert["message"]
+    assert "./pipeline rebuild" in alert["message"]
+    shop.run("rebuild", "--layer", "warehouse")
+    assert reconcile(shop)["exact"]
+
+
+def test_scheduler_killed_in_the_middle_of_a_run_finishes_it_exactly(shop, airflow, first_run):
+    shop.run("simulate", "--orders", 40, "--orders-per-second", 40, "--dirt", 5)
+    assert reconcile(shop)["exact"]
+    before = orders_in_star(shop)
+    run = airflow.trigger(DAG)
+    victim = shop.pid("airflow-scheduler")
+    for state in airflow.follow(DAG, run, timeout_seconds=WAIT_SECONDS):
+        assert not state.is_done, "it ended before it could be disturbed"
+        if any(task.state == "running" for task in state.tasks):
+            break
+    shop.kill("airflow-scheduler")
+    last = end_of(airflow, run)
+    assert last.state == "success", last
+    assert max(task.tries for task in last.tasks) > 1
+    assert shop.pid("airflow-scheduler") not in {victim, None}
+    assert reconcile(shop)["exact"]
+    assert orders_in_star(shop) > before
+
+
+def test_upkeep_runs_through_airflow(shop, first_run):
+    result = shop.run("trigger", "lake_maintenance", "--format", "json", timeout=WAIT_SECONDS)
+    run = json.loads(result.stdout)
+    assert run["state"] == "success"
+    assert {task["task"] for task in run["tasks"]} == {
+        "maintain_bronze", "maintain_silver", "maintain_gold",
+    }  # fmt: skip
+
+
+def test_nothing_of_airflow_listens_beyond_loopback(shop, airflow):
+    pids = set()
+    for process in psutil.process_iter():
+        try:
+            mark = process.environ().get(MARK, "")
+        except psutil.Error:
+            continue
+        if mark.startswith(f"{shop.data_dir}:airflow"):
+            pids.add(process.pid)
+    assert len(pids) > 3
+    listening = [
+        one.laddr
+        for one in psutil.net_connections("tcp")
+        if one.pid in pids and one.status == psutil.CONN_LISTEN
+    ]
+    assert {address.port for address in listening} == {shop.config.airflow.port}
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+
+
+def test_wrong_password_is_refused(shop, airflow):
+    with client_of(shop, password=f"not {shop.secrets['airflow_admin']}") as client:
+        with pytest.raises(StopPipelineError, match=r"refuses.*\n?.*open airflow"):
+            client.log_in()
+        with pytest.raises(StopPipelineError, match="refuses"):
+            client.trigger(DAG)
+
+
+def test_login_is_printed_and_the_configuration_is_only_the_owners(shop, airflow):
+    (page,) = json.loads(shop.run("open", "airflow", "--format", "json").stdout)
+    assert page["url"] == shop.config.airflow.url
+    with client_of(shop, user=page["user"], password=page["password"]) as client:
+        client.log_in()
+    for name in ("airflow.cfg", "passwords.json"):
+        assert (shop.data_dir / "airflow" / name).stat().st_mode & 0o077 == 0

@@ -1,0 +1,70 @@
+"""Run by Airflow's Python: reads the DAG files as Airflow does, and reports on them as JSON.
+
+Also how a step's errors reach Airflow.
+"""
+
+import json
+import sys
+
+from airflow.dag_processing.dagbag import DagBag
+
+HEAVY = ("batch", "deltalake", "duckdb", "httpx", "polars", "psycopg", "pyarrow")
+
+
+def report(folder):
+    known = set(sys.modules)
+    bag = DagBag(folder, load_op_links=False)
+    loaded = {name.split(".")[0] for name in set(sys.modules) - known}
+    return {
+        "errors": bag.import_errors,
+        "heavy": sorted(loaded & set(HEAVY)),
+        "raised": raised(),
+        "dags": {name: described(dag) for name, dag in bag.dags.items()},
+    }
+
+
+def described(dag):
+    return {
+        "doc": dag.doc_md,
+        "tags": sorted(dag.tags),
+        "schedule": str(dag.schedule),
+        "catchup": dag.catchup,
+        "max_active_runs": dag.max_active_runs,
+        "is_paused": dag.is_paused_upon_creation,
+        "is_late_after": [alert.interval.total_seconds() for alert in dag.deadline],
+        "tasks": {task.task_id: described_task(task) for task in dag.tasks},
+    }
+
+
+def described_task(task):
+    return {
+        "owner": task.owner,
+        "doc": task.doc_md,
+        "retries": task.retries,
+        "backs_off": bool(task.retry_exponential_backoff),
+        "tells": len(task.on_failure_callback),
+        "downstream": sorted(task.downstream_task_ids),
+        "assets": sorted(asset.name for asset in task.outlets),
+    }
+
+
+def raised():
+    """What Airflow sees where a step raises an error: name of the error, of what it sees, text."""
+    from lakehouse.errors import BusyError, RetryLaterError, StopPipelineError
+    from orchestration.steps import step
+
+    @step
+    def fail(error):
+        raise error
+
+    seen = []
+    for error in (RetryLaterError, BusyError, StopPipelineError, OSError):
+        try:
+            fail(error("do this"))
+        except Exception as found:  # noqa: BLE001 - told to the test
+            seen.append([error.__name__, type(found).__name__, str(found)])
+    return seen
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(report(sys.argv[1])))

@@ -1,0 +1,91 @@
+"""The DAG files, read by Airflow itself: complete, quick to read; and which errors it retries."""
+
+import json
+import subprocess
+
+import pytest
+
+from lakehouse.contracts import ENTITIES
+from lakehouse.environment import process_environment
+from lakehouse.settings import ROOT, StackSettings, default_uv
+from stack.airflow.install import install_airflow
+from stack.cache import ensure
+from stack.layout import Cache
+from stack.tools import Tools
+
+SILVER = {f"silver_{name}" for name in ENTITIES}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What Airflow says of the DAG files."""
+    cache = Cache(root=StackSettings().cache_dir)
+    ensure(cache.airflow, lambda _, result: install_airflow(Tools(), default_uv(), result))
+    home = tmp_path_factory.mktemp("airflow")
+    result = subprocess.run(
+        [cache.airflow / "bin" / "python", "-P", ROOT / "tests/unit/airflow_report.py", "dags"],
+        env=process_environment() | {"AIRFLOW_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_every_dag_can_be_read(found):
+    assert found["errors"] == {}
+    assert set(found["dags"]) == {"ecommerce_pipeline", "lake_maintenance"}
+
+
+def test_reading_them_imports_nothing_heavy(found):
+    assert found["heavy"] == []
+
+
+def test_every_dag_says_whose_it_is_and_what_it_does(found):
+    for dag in found["dags"].values():
+        assert dag["doc"]
+        assert "shop" in dag["tags"]
+        for task in dag["tasks"].values():
+            assert task["owner"] == "shop"
+            assert task["doc"]
+
+
+def test_dags_are_active_never_catch_up_and_never_overlap(found):
+    for dag in found["dags"].values():
+        assert dag["is_paused"] is False
+        assert dag["catchup"] is False
+        assert dag["max_active_runs"] == 1
+        assert dag["is_late_after"] == [1800]
+        for task in dag["tasks"].values():
+            assert task["retries"] > 0
+            assert task["backs_off"]
+            assert task["tells"] == 1
+    schedules = {name: dag["schedule"] for name, dag in found["dags"].items()}
+    assert schedules == {"ecommerce_pipeline": "@hourly", "lake_maintenance": "30 3 * * *"}
+
+
+def test_hour_goes_layer_by_layer_and_silver_side_by_side(found):
+    tasks = found["dags"]["ecommerce_pipeline"]["tasks"]
+    for name in SILVER:
+        assert not any(name in task["downstream"] for task in tasks.values())
+        assert "gold" in tasks[name]["downstream"]
+    assert "warehouse_in_one_transaction" in tasks["gold"]["downstream"]
+    assert tasks["warehouse_in_one_transaction"]["downstream"] == ["views"]
+    assert tasks["views"]["downstream"] == ["reconcile"]
+
+
+def test_other_dags_can_be_triggered_by_each_layer(found):
+    tasks = found["dags"]["ecommerce_pipeline"]["tasks"]
+    assets = {asset for task in tasks.values() for asset in task["assets"]}
+    assert assets == {"gold", "mart", *(f"silver.{entity.silver}" for entity in ENTITIES.values())}
+
+
+def test_only_what_may_succeed_later_is_tried_again(found):
+    assert found["raised"] == [
+        ["RetryLaterError", "RetryLaterError", "do this"],
+        ["BusyError", "BusyError", "do this"],
+        ["StopPipelineError", "AirflowFailException", "do this"],
+        ["OSError", "AirflowFailException", "do this"],
+    ]
