@@ -19,10 +19,13 @@ ROLES = (
     "warehouse_admin",
     "warehouse_batch",
     "warehouse_reader",
+    "warehouse_superset",
     "minio_admin",
     "minio_lander",
     "minio_batch",
     "minio_reader",
+    "superset_admin",
+    "superset_key",
 )
 _ALPHABET = string.ascii_letters + string.digits
 

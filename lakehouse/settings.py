@@ -202,6 +202,20 @@ class ReconcileSettings(Settings):
     examples: int = Field(10, gt=0, description="Keys named for each kind of fault.")
 
 
+class SupersetSettings(Settings):
+    """Superset, which shows the charts."""
+
+    model_config = SettingsConfigDict(env_prefix="SUPERSET_")
+    host: Host = "127.0.0.1"
+    port: int = Field(8088, gt=0, lt=65536)
+    threads: int = Field(8, gt=0, description="Requests that it answers at the same time.")
+
+    @property
+    def url(self) -> str:
+        """Address of its pages."""
+        return f"http://{self.host}:{self.port}"
+
+
 class LogSettings(Settings):
     """Structured logs, on standard error."""
 
@@ -262,6 +276,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     LandingSettings,
     ConsolidationSettings,
     ReconcileSettings,
+    SupersetSettings,
     LogSettings,
 )
 

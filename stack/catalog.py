@@ -14,10 +14,13 @@ from stack.minio.server import MinioServer
 from stack.net import is_listening
 from stack.postgres.server import PostgresServer
 from stack.program import Port, Program, Service
+from stack.superset.server import SupersetServer
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
 """Other people's programs."""
-DEFAULT = (*SERVERS, "lander")
+SHOP = (*SERVERS, "lander")
+"""All that a change needs on its way to bronze, and the warehouse."""
+DEFAULT = (*SHOP, "superset")
 """What `up` starts when nothing is named."""
 
 
@@ -31,6 +34,7 @@ def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[st
         catalog.connect(),
         catalog.minio(),
         catalog.lander(),
+        catalog.superset(),
     )
     return {service.name: service for service in found}
 
@@ -170,4 +174,23 @@ class _Catalog:
             needs=SERVERS,
             prepare=lambda: None,
             probe=lambda: not port or is_listening(host, port),
+        )
+
+    def superset(self) -> Service:
+        settings = self.config.superset
+        server = SupersetServer(
+            settings=settings,
+            warehouse=self.config.warehouse,
+            secrets=self.secrets,
+            cache=self.cache,
+            data=self.data,
+        )
+        return Service(
+            program=server.program(),
+            title="Superset, the charts",
+            url=settings.url,
+            ports=(Port(variable="SUPERSET_PORT", host=settings.host, number=settings.port),),
+            needs=("warehouse",),
+            prepare=server.prepare,
+            probe=server.probe,
         )

@@ -69,7 +69,8 @@ class Stack:
         progress = progress or silent()
         os.umask(0o022)  # servers that run as another user read what is written here
         check_places(self.config.stack, self._account)
-        install(self.cache, progress, uv=self.config.stack.uv)
+        with_superset = any(service.name == "superset" for service in wanted)
+        install(self.cache, progress, uv=self.config.stack.uv, with_superset=with_superset)
         with self._alone():
             self._supervise(wanted, progress)
             self._start_all(wanted, progress)

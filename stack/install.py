@@ -1,6 +1,6 @@
 """First-time set-up: servers into the cache, its parts side by side, each whole or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -12,38 +12,46 @@ from stack.kafka.install import install_jars
 from stack.layout import LOCKS, Cache
 from stack.minio.install import build_minio
 from stack.progress import Steps
+from stack.superset.install import install_superset
 from stack.tools import Tools, uv_install
 
 _BUILD_MB = 3_500
 """Go's toolchain, modules and build cache, which are deleted afterwards, and the rest."""
 _INSTALL_MB = 800
+_SUPERSET_MB = 1_200
 
 
-def install(cache: Cache, steps: Steps, *, uv: Path | None = None) -> None:
+def install(
+    cache: Cache, steps: Steps, *, uv: Path | None = None, with_superset: bool = False
+) -> None:
     """Have everything that the stack runs on in the cache; returns at once when it is there.
 
     Args:
         cache: where to.
         steps: told of the progress.
         uv: the uv to install wheels with; by default the launcher's.
+        with_superset: whether Superset is wanted, too.
 
     Raises:
         StopPipelineError: something could not be fetched, verified, built or written.
     """
-    missing = [
-        folder for folder in (cache.servers, cache.kafka, cache.minio) if not folder.exists()
-    ]
+    wanted = [cache.servers, cache.kafka, cache.minio, *([cache.superset] if with_superset else [])]
+    missing = [folder for folder in wanted if not folder.exists()]
     if not missing:
         return
     needed_mb = _BUILD_MB if cache.minio in missing else _INSTALL_MB
+    needed_mb += _SUPERSET_MB if cache.superset in missing else 0
     require_space(cache.root, needed_mb, variable="STACK_CACHE_DIR")
     tools = Tools()
     uv = _find_uv(uv)
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         servers = pool.submit(_install_servers, cache, steps, tools, uv)
         jars = pool.submit(_install_jars, servers, cache, steps, tools)
         minio = pool.submit(_install_minio, cache, steps, tools, uv)
-        _all_or_cancel((servers, jars, minio), tools.cancel)
+        parts = [servers, jars, minio]
+        if with_superset:
+            parts.append(pool.submit(_install_superset, cache, steps, tools, uv))
+        _all_or_cancel(parts, tools.cancel)
 
 
 def _install_servers(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
@@ -78,6 +86,13 @@ def _install_minio(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
     _step(steps, "MinIO", cache.minio, make)
 
 
+def _install_superset(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
+    def make(_work: Path, result: Path) -> None:
+        install_superset(tools, uv, result)
+
+    _step(steps, "Superset", cache.superset, make)
+
+
 def _step(steps: Steps, name: str, folder: Path, make: Callable[[Path, Path], None]) -> None:
     if folder.exists():
         return
@@ -86,7 +101,7 @@ def _step(steps: Steps, name: str, folder: Path, make: Callable[[Path, Path], No
     steps.finish(name)
 
 
-def _all_or_cancel(parts: tuple["Future[None]", ...], cancel: Callable[[], None]) -> None:
+def _all_or_cancel(parts: Sequence["Future[None]"], cancel: Callable[[], None]) -> None:
     try:
         wait(parts, return_when=FIRST_EXCEPTION)
         failed = [part for part in parts if part.done() and part.exception()]

@@ -26,6 +26,7 @@ from lakehouse.settings import (
     WarehouseSettings,
     settings_in_environment,
 )
+from stack.catalog import SHOP
 from stack.control import Stack
 from stack.layout import StackConfig
 
@@ -38,6 +39,7 @@ PORTS = (
     "MINIO_PORT",
     "MINIO_CONSOLE_PORT",
     "LANDING_METRICS_PORT",
+    "SUPERSET_PORT",
 )
 KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER", "STACK_UV"}
 """Settings taken over from the caller. No other may change what happens here."""
@@ -138,8 +140,8 @@ class IsolatedStack:
         return subprocess.Popen(self._command(arguments), env=self.env, text=True, **options)
 
     def up(self, *services: str) -> subprocess.CompletedProcess[str]:
-        """Start services and what they need; by default all."""
-        return self.run("up", *services)
+        """Start services and what they need; by default the shop's way to bronze."""
+        return self.run("up", *(services or SHOP))
 
     def pid(self, service: str) -> int | None:
         """Process id of a service, None when it does not run."""

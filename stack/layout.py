@@ -12,7 +12,9 @@ from lakehouse.settings import (
     LandingSettings,
     MinioSettings,
     OltpSettings,
+    ShopSettings,
     StackSettings,
+    SupersetSettings,
     WarehouseSettings,
 )
 
@@ -32,6 +34,8 @@ class StackConfig:
     connect: ConnectSettings = field(default_factory=ConnectSettings)
     minio: MinioSettings = field(default_factory=MinioSettings)
     landing: LandingSettings = field(default_factory=LandingSettings)
+    superset: SupersetSettings = field(default_factory=SupersetSettings)
+    shop: ShopSettings = field(default_factory=ShopSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,12 @@ class Cache:
         """Folder of the `minio` program."""
         go = LOCKS / "go.txt"
         return self.root / f"minio-{_digest(GO_MODULE / 'go.mod', GO_MODULE / 'go.sum', go)}"
+
+    @property
+    def superset(self) -> Path:
+        """Superset's environment, which holds only as long as the Python that it was made with."""
+        python = hashlib.sha256(sys.base_prefix.encode()).hexdigest()[:6]
+        return self.root / f"superset-{_digest(LOCKS / 'superset.txt')}-{python}"
 
     @property
     def java(self) -> Path:

@@ -26,7 +26,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("unit tests", ("pytest", "tests/unit", "-q", "-n", "2")),
 )
 BENCHMARKS = ("landing", "freshness", "simulate", "consolidation")
-LOCKS = {"project": "dev", "servers": "servers", "go": "go", "uv": "uv"}
+LOCKS = {"project": "dev", "servers": "servers", "superset": "superset", "go": "go", "uv": "uv"}
 
 
 @app.command(rich_help_panel="Develop")

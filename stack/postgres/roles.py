@@ -56,6 +56,16 @@ def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
         connection.execute(grant.format(name, sql.Identifier(_WAREHOUSE_OWNER)))
 
 
+def add_database(admin_dsn: str, name: str, *, password: str) -> None:
+    """Make a role, and a database of the same name that is its own; the second time does nothing.
+
+    For a program that keeps data of its own in the server.
+    """
+    with psycopg.connect(admin_dsn, dbname="postgres", autocommit=True) as connection:
+        _role(connection, _Role(name=name), password=password)
+        _database(connection, name, owner=name)
+
+
 def _role(connection: psycopg.Connection, role: _Role, *, password: str | None) -> None:
     name = sql.Identifier(role.name)
     found = connection.execute("select from pg_roles where rolname = %s", [role.name]).fetchone()
