@@ -11,6 +11,7 @@ from lakehouse.secrets import Secrets
 from producers.schema import apply_schema
 from stack.layout import StackConfig
 from stack.minio.buckets import prepare_buckets
+from stack.superset.dashboards import Dashboards
 from stack.postgres.roles import prepare_oltp, prepare_warehouse
 
 
@@ -52,5 +53,10 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
             do=lambda: migrate(warehouse_dsn(config.warehouse, secrets, role="batch")),
         ),
         Step(service="minio", name="buckets", do=lambda: prepare_buckets(config.minio, secrets)),
+        Step(
+            service="superset",
+            name="dashboards",
+            do=lambda: Dashboards(config, secrets).apply_if_changed(),
+        ),
         Step(service="connect", name="connector", do=connector),
     )

@@ -25,7 +25,8 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 WAIT_SECONDS = 600.0
 MAX_QUARANTINE_SHARE = 0.2
 _SESSION = "set work_mem = '64MB'; set jit = off; set client_min_messages = warning"
-_DAILY = ("daily_sales", "daily_geography", "daily_products", "daily_behaviour")
+_DAILY = ("daily_sales", "daily_orders", "daily_geography", "daily_products", "daily_behaviour")
+_CUSTOMERS = ("customer_months", "customer_totals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,12 +237,14 @@ def _transform(load: _Load) -> tuple[CheckResult, ...]:
         run_script(connection, f"mart/{name}/load.sql")
     run_script(connection, "load/touch_after.sql")
     load.on_progress("facts")
+    run_script(connection, "load/touch_customers.sql")
     load_facts(connection)
+    run_script(connection, "load/touch_customers.sql")
     if load.is_rebuild:
         run_script(connection, "load/touch_all_days.sql")
-    load.on_progress("sums by day")
-    connection.execute("analyze touched_days")
-    for name in _DAILY:
+    load.on_progress("sums by day and customer")
+    connection.execute("analyze touched_days, touched_customer_months")
+    for name in (*_DAILY, *_CUSTOMERS):
         run_script(connection, f"mart/{name}/load.sql")
     for name in ("dim_products", "dim_customers", "dim_suppliers"):
         run_script(connection, f"mart/{name}/sweep.sql")

@@ -8,6 +8,7 @@ from rich.console import Console
 from lakehouse.cli import (
     connect,
     consolidate,
+    dashboards,
     demo,
     develop,
     land,
@@ -44,6 +45,7 @@ for group in (
     tables,
     query,
     maintain,
+    dashboards,
     develop,
 ):
     app.add_typer(group.app)

@@ -10,7 +10,7 @@ from stack.account import Account
 from stack.layout import Cache, Data
 from stack.net import http_status
 from stack.program import Program
-from stack.superset.database import NAME, filled_by, mark_filled, prepare_database
+from stack.superset.state import NAME, prepare_database, read_state, write_state
 
 USER = "admin"
 """Who logs in."""
@@ -55,10 +55,10 @@ class SupersetServer:
         own.write_private(self._values_file, json.dumps(self._values))
         prepare_database(self.warehouse, self.secrets)
         version = self.cache.superset.name
-        if filled_by(self.warehouse, self.secrets) != version:
+        if read_state(self.warehouse, self.secrets).get("filled_by") != version:
             command = [self._python, "-P", _HERE / "fill_database.py", self._values_file]
             own.run(command, env=self._environment, cwd=self._home)
-            mark_filled(self.warehouse, self.secrets, version)
+            write_state(self.warehouse, self.secrets, filled_by=version)
 
     def probe(self) -> bool:
         """Whether it answers requests."""

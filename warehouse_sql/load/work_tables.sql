@@ -18,6 +18,11 @@ create temporary table touched_days (
     fact text, date_key date, primary key (fact, date_key)
 ) on commit drop;
 
+-- Customers' months with an order that has changed.
+create temporary table touched_customer_months (
+    customer_id bigint, month_start_date date, primary key (customer_id, month_start_date)
+) on commit drop;
+
 -- Versions whose facts have to look for theirs again, from this instant on.
 create temporary table moved_products (
     product_key bigint primary key, from_at timestamptz

@@ -1,4 +1,11 @@
-"""Superset's own database: in the warehouse's server, and closed to everybody else's roles."""
+"""Superset's own database, and what was done to it last.
+
+It is in the warehouse's server, closed to everybody else's roles. What was done is noted at the
+database itself, so that a restored or an emptied one is not mistaken.
+"""
+
+import json
+from typing import Literal
 
 import psycopg
 from psycopg import sql
@@ -10,6 +17,7 @@ from stack.postgres.roles import add_database
 
 NAME = "superset"
 """Of the database, and of the role that owns it."""
+Deed = Literal["filled_by", "applied"]
 _NOTE = """
 select shobj_description(d.oid, 'pg_database')
 from pg_database as d
@@ -22,18 +30,24 @@ def prepare_database(warehouse: WarehouseSettings, secrets: Secrets) -> None:
     add_database(warehouse_dsn(warehouse, secrets, role="admin"), NAME, password=password)
 
 
-def filled_by(warehouse: WarehouseSettings, secrets: Secrets) -> str | None:
-    """What filled the database last, None if nothing has yet."""
+def read_state(warehouse: WarehouseSettings, secrets: Secrets) -> dict[Deed, str]:
+    """What was done: the environment that filled it, the dashboards that were applied."""
     with _connect(warehouse, secrets) as connection:
-        row = connection.execute(_NOTE, [NAME]).fetchone()
-    return None if row is None else row[0]
+        return _read(connection)
 
 
-def mark_filled(warehouse: WarehouseSettings, secrets: Secrets, version: str) -> None:
-    """Note it at the database itself, so that a restored or an emptied one is not mistaken."""
+def write_state(warehouse: WarehouseSettings, secrets: Secrets, **done: str) -> None:
+    """Note what was done, beside what was done before."""
     comment = sql.SQL("comment on database {} is {}")
     with _connect(warehouse, secrets) as connection:
-        connection.execute(comment.format(sql.Identifier(NAME), sql.Literal(version)))
+        note = json.dumps({**_read(connection), **done})
+        connection.execute(comment.format(sql.Identifier(NAME), sql.Literal(note)))
+
+
+def _read(connection: psycopg.Connection) -> dict[Deed, str]:
+    row = connection.execute(_NOTE, [NAME]).fetchone()
+    found: dict[Deed, str] = json.loads(row[0]) if row and row[0] else {}
+    return found
 
 
 def _connect(warehouse: WarehouseSettings, secrets: Secrets) -> psycopg.Connection:
