@@ -114,14 +114,15 @@ def _contents(
 def _dataset(exported: Content, source: Source) -> Content:
     described = {column["column_name"]: column for column in source.columns}
     generated = {metric["metric_name"]: name for name, metric in DICTIONARY.items()}
-    metrics = []
-    for one in exported.get("metrics") or ():
+    # Superset gives both in any order.
+    metrics: list[str | Content] = []
+    for one in sorted(exported.get("metrics") or (), key=_metric_order):
         metric = _told(one)
         name = generated.get(metric["metric_name"])
-        same = name is not None and metric == renamed_like(DICTIONARY[name], metric)
+        same = name is not None and metric == _renamed_like(DICTIONARY[name], metric)
         metrics.append(name if same else metric)
     columns = []
-    for one in exported.get("columns") or ():
+    for one in sorted(exported.get("columns") or (), key=lambda c: str(c["column_name"])):
         column = {k: v for k, v in _told(one).items() if COLUMN_DEFAULTS.get(k) != v}
         base = described.get(column["column_name"], {})
         own = {k: v for k, v in column.items() if base.get(k) != v}
@@ -133,7 +134,14 @@ def _dataset(exported: Content, source: Source) -> Content:
     return {key: content[key] for key in _DATASET_KEYS if content.get(key)}
 
 
-def renamed_like(metric: Content, like: Content) -> Content:
+def _metric_order(metric: Content) -> tuple[int, str]:
+    """Those of the dictionary first, in its order."""
+    titles = [known["metric_name"] for known in DICTIONARY.values()]
+    name = metric["metric_name"]
+    return (titles.index(name) if name in titles else len(titles), name)
+
+
+def _renamed_like(metric: Content, like: Content) -> Content:
     """A metric of the dictionary with the currency that the other one has."""
     symbol = (like.get("currency") or {}).get("symbol", BASE)
     renamed: Content = renamed_currency(metric, BASE, symbol)

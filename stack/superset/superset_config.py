@@ -76,7 +76,14 @@ EXTRA_CATEGORICAL_COLOR_SCHEMES = [
             "#1B6B93", "#F2A541", "#3C9D7C", "#D1495B", "#7A6FB0",
             "#4FB0C6", "#A3B54A", "#E07A3F", "#5C6B73", "#C58BB0",
         ],
-    }
+    },
+    {
+        "id": "shop_pale",
+        "label": "Shop, pale",
+        "description": "Behind dark text",
+        "isDefault": False,
+        "colors": ["#8CC4D6", "#F6C987", "#93CDB6", "#EBA3AC"],
+    },
 ]  # fmt: skip
 EXTRA_SEQUENTIAL_COLOR_SCHEMES = [
     {

@@ -58,7 +58,8 @@ def to_bundle(files: Files, sources: Mapping[str, Source], place: Place) -> dict
 
 def _database(place: Place) -> Content:
     where = f"{place.user}:{place.password}@{place.address}/{place.database}"
-    options = f"-c timezone={place.time_zone}"
+    # A day cut out of a day has to stay that day, so the session's own time is UTC.
+    options = f"-c timezone=UTC -c shop.time_zone={place.time_zone}"
     return {
         "database_name": DATABASE_NAME,
         "sqlalchemy_uri": f"postgresql+psycopg2://{where}",
@@ -71,7 +72,7 @@ def _database(place: Place) -> Content:
         "allow_csv_upload": False,
         "extra": {
             "allows_virtual_table_explore": True,
-            # Days and minutes are the shop's.
+            # Charts of instants ask for the shop's zone by this name.
             "engine_params": {"connect_args": {"options": options}},
         },
         "uuid": DATABASE_ID,
