@@ -11,8 +11,8 @@ from lakehouse.secrets import Secrets
 from producers.schema import apply_schema
 from stack.layout import StackConfig
 from stack.minio.buckets import prepare_buckets
-from stack.superset.dashboards import Dashboards
 from stack.postgres.roles import prepare_oltp, prepare_warehouse
+from stack.superset.dashboards import Dashboards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,9 @@ def demo(
         float, typer.Option(min=0, max=100, help="Percent of what people type that has a fault.")
     ] = 2.0,
     *,
+    superset: Annotated[
+        bool, typer.Option("--superset/--no-superset", help="Show the charts, too.")
+    ] = True,
     down: Annotated[bool, typer.Option("--down", help="Stop the services at the end.")] = False,
 ) -> None:
     """Set everything up, let orders flow, watch them reach bronze, consolidate, prove it all.
@@ -31,13 +34,19 @@ def demo(
     """
     from lakehouse.cli.demonstration import Demonstration
     from lakehouse.cli.output import err_console
+    from stack.catalog import DEFAULT, SHOP
     from stack.control import Stack
 
     seed = randbelow(1_000_000) if seed is None else seed
     stack = Stack()
     try:
         is_exact = Demonstration(
-            stack, orders_per_second, minutes, seed=seed, dirt_percent=dirt
+            stack,
+            orders_per_second,
+            minutes,
+            seed=seed,
+            dirt_percent=dirt,
+            services=DEFAULT if superset else SHOP,
         ).run()
     finally:
         if down:

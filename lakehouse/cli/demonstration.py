@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
@@ -23,6 +23,7 @@ from producers.plan import Live, Plan
 from producers.simulator import Simulator
 from stack.control import Stack
 from stack.progress import Steps
+from stack.superset.server import login
 
 if TYPE_CHECKING:
     from producers.meter import Reading
@@ -42,8 +43,10 @@ class Demonstration:
         *,
         seed: int,
         dirt_percent: float,
+        services: Sequence[str],
     ) -> None:
         self._stack = stack
+        self._services = services
         self._seconds = None if minutes is None else minutes * 60
         live = Live(orders_per_second=orders_per_second)
         self._plan = Plan(seed=seed, live=live, dirt_percent=dirt_percent)
@@ -58,8 +61,9 @@ class Demonstration:
             PipelineError: something could not be started, sold or judged.
         """
         with Steps(err_console) as progress:
-            self._stack.up(progress=progress)
+            self._stack.up(self._services, progress=progress)
         secrets = Secrets(self._stack.config.stack.secrets_path)
+        self._tell_where_charts_are(secrets)
         with _closing_on_signals(self._closing), ThreadPoolExecutor(2) as pool:
             first = self._sell_and_watch(secrets, pool)
         err_console.rule("while orders flowed", align="left", style="dim")
@@ -74,6 +78,11 @@ class Demonstration:
             last = self._reconcile(secrets, status.update)
         show_report(last)
         return first.exact and last.exact
+
+    def _tell_where_charts_are(self, secrets: Secrets) -> None:
+        if "superset" in self._services:
+            who = login(self._stack.config.superset, secrets)
+            err_console.print(f"Charts: {who.url}  as {who.user}, password {who.password}")
 
     def _sell_and_watch(self, secrets: Secrets, pool: ThreadPoolExecutor) -> Report:
         """Sell until it is time to close; returns the proof made meanwhile."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
@@ -47,26 +46,28 @@ def read_sources(dsn: str, datasets: Mapping[str, Mapping[str, Any]]) -> dict[st
 
 
 def _read(connection: psycopg.Connection, name: str, query: str | None) -> Source:
-    table = sql.Identifier(SCHEMA, name)
-    source = sql.SQL("select * from {} limit 0").format(
-        table
-        if query is None
-        else sql.SQL("({}) as q").format(sql.SQL(query.rstrip().rstrip(";")))  # type: ignore[arg-type] # a file of ours
-    )
+    table = f"{SCHEMA}.{name}"
     try:
-        found = connection.execute(source).description or ()
-        described = SCHEMA + "." + name
-        comments = (
-            dict(connection.execute(_COMMENTS, [described]).fetchall()) if query is None else {}
-        )
-        row = connection.execute(_TABLE_COMMENT, [described]).fetchone() if query is None else None
+        if query is not None:
+            return Source(columns=_columns(connection, query, {}), meaning=None)
+        comments: dict[str, str] = dict(connection.execute(_COMMENTS, [table]).fetchall())
+        row = connection.execute(_TABLE_COMMENT, [table]).fetchone()
+        columns = _columns(connection, f"select * from {table}", comments)  # noqa: S608 - a file's name
     except psycopg.ProgrammingError as error:
         message = f"dashboards/datasets/{name}.yaml: {error}. Correct the file, or ./pipeline up"
         raise StopPipelineError(message) from error
-    columns = tuple(
+    return Source(columns=columns, meaning=None if row is None else row[0])
+
+
+def _columns(
+    connection: psycopg.Connection, query: str, comments: Mapping[str, str]
+) -> tuple[Mapping[str, Any], ...]:
+    # As bytes: to psycopg a string is a literal of this program, and these come from files.
+    nothing = f"select * from ({query}) as q limit 0".encode()  # noqa: S608
+    found = connection.execute(nothing).description or ()
+    return tuple(
         _column(column.name, column.type_display, comments.get(column.name)) for column in found
     )
-    return Source(columns=columns, meaning=None if row is None else row[0])
 
 
 def _column(name: str, type_: str, meaning: str | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from lakehouse.postgres import warehouse_dsn
 from lakehouse.secrets import Secrets
 from stack.layout import StackConfig
 from stack.superset.columns import Source, read_sources
-from stack.superset.files import FOLDER, Files, read_files, write_files
+from stack.superset.files import FOLDER, read_files, write_files
 from stack.superset.from_superset import from_bundle
 from stack.superset.names import KINDS, id_of, is_derived, title_of
 from stack.superset.rest import Superset, logged_in
-from stack.superset.server import USER
+from stack.superset.server import login
 from stack.superset.state import read_state, write_state
 from stack.superset.to_superset import Place, to_bundle
 
@@ -91,9 +92,9 @@ class Dashboards:
         write_state(self._config.warehouse, self._secrets, applied=self._digest(same))
         return changed
 
-    def _session(self) -> Any:  # noqa: ANN401
-        url = self._config.superset.url
-        return logged_in(url, USER, self._secrets["superset_admin"])
+    def _session(self) -> AbstractContextManager[Superset]:
+        who = login(self._config.superset, self._secrets)
+        return logged_in(who.url, who.user, who.password)
 
     def _sources(self, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
         dsn = warehouse_dsn(self._config.warehouse, self._secrets, role=_ROLE)

@@ -74,13 +74,11 @@ def from_bundle(
         "charts": _contents("charts", found, names, lambda c, _: _chart(c, names)),
         "dashboards": _contents("dashboards", found, names, lambda d, _: _dashboard(d, names)),
     }
-    files = renamed_currency(files, currency, BASE)
-    return files
+    money: Files = renamed_currency(files, currency, BASE)
+    return money
 
 
-def _names(
-    kind: str, contents: Sequence[Content], known: Mapping[str, Content]
-) -> dict[str, str]:
+def _names(kind: str, contents: Sequence[Content], known: Mapping[str, Content]) -> dict[str, str]:
     """Names of files: those that they have, others after their titles."""
     taken = {id_of(kind, name, content): name for name, content in known.items()}
     names = {c["uuid"]: taken[c["uuid"]] for c in contents if c["uuid"] in taken}
@@ -119,8 +117,10 @@ def _dataset(exported: Content, source: Source) -> Content:
     for one in sorted(exported.get("metrics") or (), key=_metric_order):
         metric = _told(one)
         name = generated.get(metric["metric_name"])
-        same = name is not None and metric == _renamed_like(DICTIONARY[name], metric)
-        metrics.append(name if same else metric)
+        if name is not None and metric == _renamed_like(DICTIONARY[name], metric):
+            metrics.append(name)
+        else:
+            metrics.append(metric)
     columns = []
     for one in sorted(exported.get("columns") or (), key=lambda c: str(c["column_name"])):
         column = {k: v for k, v in _told(one).items() if COLUMN_DEFAULTS.get(k) != v}

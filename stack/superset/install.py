@@ -1,4 +1,4 @@
-"""Superset's environment, from its lock: apart from the project's, whose versions it cannot share."""
+"""Superset's environment, from its lock: it cannot share versions with the project's."""
 
 import sys
 from pathlib import Path
@@ -20,6 +20,4 @@ def install_superset(tools: Tools, uv: Path, result: Path) -> None:
     lock = ("--require-hashes", LOCKS / "superset.txt")
     python = result / "bin" / "python"
     # Compiled here, or its first start would take a minute longer.
-    tools.run(
-        [uv, "pip", "sync", "--compile-bytecode", *quiet, python, *lock], env=variables
-    )
+    tools.run([uv, "pip", "sync", "--compile-bytecode", *quiet, python, *lock], env=variables)

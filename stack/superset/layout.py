@@ -99,7 +99,7 @@ def from_position(position: Mapping[str, Any], name_of_chart: Callable[[str], st
             return {word: meta.pop("text", ""), **_sorted(meta), "holds": children}
         if word in _HOLDS_NODES:
             return {word: children, **_sorted(meta)}
-        content = meta.pop(_CONTENT[word]) if word in _CONTENT else None
+        content = str(meta.pop(_CONTENT[word])) if word in _CONTENT else ""
         return {word: name_of_chart(content) if word == "chart" else content, **_sorted(meta)}
 
     top = position[_ROOT]["children"]
@@ -120,7 +120,7 @@ def charts_in(layout: Sequence[Node]) -> list[str]:
 
 
 def _suffix(word: str, node: Node, place: str) -> str:
-    """A chart may stand in two places, and two tabs may have one name: the place tells them apart."""
+    """What has a name may stand in two places: the place tells the two apart."""
     if word in ("chart", "tab"):
         return re.sub(r"[^A-Za-z0-9]+", "-", f"{node[word]}-{place}")
     return place

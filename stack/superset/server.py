@@ -18,6 +18,24 @@ _HERE = Path(__file__).parent
 _CONFIG = _HERE / "superset_config.py"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Where to go with a browser, and as whom."""
+
+    url: str
+    user: str
+    password: str
+
+
+def login(settings: SupersetSettings, secrets: Secrets) -> Login:
+    """Superset's.
+
+    Raises:
+        StopPipelineError: it was never started, so that there is no password yet.
+    """
+    return Login(url=settings.url, user=USER, password=secrets["superset_admin"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class SupersetServer:
     """One Superset, running as whoever started it: the Python in its cache is theirs."""
@@ -56,7 +74,8 @@ class SupersetServer:
         prepare_database(self.warehouse, self.secrets)
         version = self.cache.superset.name
         if read_state(self.warehouse, self.secrets).get("filled_by") != version:
-            command = [self._python, "-P", _HERE / "fill_database.py", self._values_file]
+            fill = _HERE / "fill_database.py"
+            command: list[str | Path] = [self._python, "-P", fill, self._values_file]
             own.run(command, env=self._environment, cwd=self._home)
             write_state(self.warehouse, self.secrets, filled_by=version)
 

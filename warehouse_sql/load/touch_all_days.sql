@@ -46,4 +46,8 @@ on conflict do nothing;
 
 -- A total without any month would not be found by these.
 delete from mart.customer_totals as c
-where not exists (select from mart.customer_months as m where m.customer_id = c.customer_id);
+where not exists (
+    select
+    from mart.customer_months as m
+    where m.customer_id = c.customer_id
+);

@@ -51,6 +51,7 @@ select
     s.recency_score,
     s.frequency_score,
     s.monetary_score,
+    s.as_of_date,
     case
         when s.recency_score >= 4 and s.frequency_score >= 4 and s.monetary_score >= 4
             then 'champion'
@@ -60,6 +61,5 @@ select
         when s.recency_score = 3 then 'needs_attention'
         when s.frequency_score >= 3 or s.monetary_score >= 4 then 'at_risk'
         else 'lost'
-    end as segment,
-    s.as_of_date
+    end as segment
 from scored as s;

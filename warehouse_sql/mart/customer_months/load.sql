@@ -38,7 +38,7 @@ inner join mart.fact_transactions as f
     on
         v.customer_key = f.customer_key
         and v.customer_id = f.customer_id
-        and f.date_key >= v.month_start_date
-        and f.date_key < (v.month_start_date + interval '1 month')::date
+        and v.month_start_date <= f.date_key
+        and (v.month_start_date + interval '1 month')::date > f.date_key
 where f.counts
 group by v.customer_id, v.month_start_date;

@@ -3,8 +3,8 @@ drop materialized view if exists mart.customer_cohorts;
 create materialized view mart.customer_cohorts as
 with active as (
     select
-        date_trunc('month', t.first_order_date::timestamp)::date as cohort_start_date,
         m.month_start_date,
+        date_trunc('month', t.first_order_date::timestamp)::date as cohort_start_date,
         count(*) as customers,
         sum(m.orders)::bigint as orders,
         sum(m.net_revenue_cents)::bigint as net_revenue_cents,
@@ -16,15 +16,15 @@ with active as (
 
 select
     a.cohort_start_date,
-    (
-        extract(year from age(a.month_start_date, a.cohort_start_date)) * 12
-        + extract(month from age(a.month_start_date, a.cohort_start_date))
-    )::int as months_since,
     f.customers as cohort_customers,
     a.customers,
     a.orders,
     a.net_revenue_cents,
-    a.lifetime_value_cents
+    a.lifetime_value_cents,
+    (
+        extract(year from age(a.month_start_date, a.cohort_start_date)) * 12
+        + extract(month from age(a.month_start_date, a.cohort_start_date))
+    )::int as months_since
 from active as a
 inner join active as f
     on a.cohort_start_date = f.cohort_start_date and f.month_start_date = f.cohort_start_date;
