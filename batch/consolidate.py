@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from time import monotonic
 
+from batch import live
 from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import SilverReport, SilverRules, chosen_entities, consolidate_silver
@@ -76,6 +77,9 @@ class Consolidation:
             report = work(
                 self.warehouse_dsn, sources, on_progress=self.on_progress, quarantine_share=share
             )
+            if report.tables:
+                self.on_progress("trimming live")
+                live.trim(self.warehouse_dsn)
             self._tell_warehouse(report, monotonic() - started)
         return self.rows
 

@@ -9,7 +9,7 @@ import uuid
 
 from confluent_kafka import Consumer
 
-from consumers.service import consumer_config
+from consumers.service import landing_client
 from lakehouse.kafka import QuietLog
 from lakehouse.settings import KafkaSettings, LandingSettings
 
@@ -18,7 +18,7 @@ def main(topic: str, messages: int, client: str) -> None:
     """Drain `topic`, with librdkafka's defaults or with the lander's settings."""
     config: dict[str, str | int | float | bool] = {}
     if client == "lander":
-        config = consumer_config(LandingSettings(), KafkaSettings())
+        config = landing_client(LandingSettings(), KafkaSettings())
     config |= {
         "bootstrap.servers": KafkaSettings().bootstrap_servers,
         "group.id": f"raw-{uuid.uuid4()}",

@@ -66,17 +66,21 @@ class TableBuffer:
 
     def is_due(self, policy: FlushPolicy, now: float) -> bool:
         """Whether `policy` asks for a flush."""
-        return self._oldest is not None and (
-            self.rows >= policy.rows
-            or self.bytes >= policy.bytes
-            or now - self._oldest >= policy.seconds
-        )
+        is_full = self.rows >= policy.rows or self.bytes >= policy.bytes
+        return self._oldest is not None and (is_full or self.has_waited(policy.seconds, now))
+
+    def has_waited(self, seconds: float, now: float) -> bool:
+        """Whether the oldest that it holds is older than this."""
+        return self._oldest is not None and now - self._oldest >= seconds
+
+    def held(self) -> Batch:
+        """Everything held."""
+        rows = pa.Table.from_batches(self._chunks, schema=BRONZE_SCHEMA)
+        return Batch(rows=rows, spans=dict(self._spans))
 
     def take(self) -> Batch:
         """Everything held; the buffer is empty afterwards."""
-        batch = Batch(
-            rows=pa.Table.from_batches(self._chunks, schema=BRONZE_SCHEMA), spans=dict(self._spans)
-        )
+        batch = self.held()
         self.__init__()  # type: ignore[misc]
         return batch
 

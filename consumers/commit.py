@@ -103,7 +103,7 @@ def commit_batch(
                 table.reopen()
             plan = plan_commit(batch, {p: table.watermark(p) for p in batch.spans})
             if plan.keep:
-                rows = _rows_from(batch, plan.keep)
+                rows = rows_from(batch, plan.keep)
                 table.append(rows, {p: batch.spans[p].stop - 1 for p in plan.keep})
                 return _outcome(batch, plan, rows.num_rows)
             return _outcome(batch, plan, 0)
@@ -114,7 +114,8 @@ def commit_batch(
             wait(tries, error)
 
 
-def _rows_from(batch: Batch, keep: Mapping[TopicPartition, int]) -> pa.Table:
+def rows_from(batch: Batch, keep: Mapping[TopicPartition, int]) -> pa.Table:
+    """The rows of these partitions, from these positions on."""
     if all(keep.get(p) == span.start for p, span in batch.spans.items()):
         return batch.rows
     wanted = None

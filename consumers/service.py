@@ -1,13 +1,11 @@
 """Puts a lander together from settings, and runs it until a signal says stop."""
 
-import signal
-from types import FrameType
-
 import pyarrow as pa
 from confluent_kafka import Consumer
 from minio import Minio
 
 from consumers.buffer import FlushPolicy
+from consumers.client import consumer_config, stop_on_signals
 from consumers.conformance import require_conditional_put
 from consumers.flusher import Flusher
 from consumers.lander import Lander, LanderOptions
@@ -57,14 +55,14 @@ def run_lander(
         retention_hours=landing.retention_hours,
     )
     lander = Lander(
-        Consumer(consumer_config(landing, kafka), logger=QuietLog()),
+        Consumer(landing_client(landing, kafka), logger=QuietLog()),
         tables,
         Flusher(writers=landing.writers, metrics=metrics),
         metrics,
         maintenance,
         _lander_options(landing, connect, accept_loss=accept_loss),
     )
-    _stop_on_signals(lander)
+    stop_on_signals(lander.stop)
     lander.run()
 
 
@@ -93,37 +91,14 @@ def _lander_options(
     )
 
 
-def consumer_config(
+def landing_client(
     landing: LandingSettings, kafka: KafkaSettings
 ) -> dict[str, str | int | float | bool]:
     """Librdkafka's configuration for a lander."""
-    return {
-        "bootstrap.servers": kafka.bootstrap_servers,
-        "group.id": landing.group_id,
-        "client.id": "lander",
-        "isolation.level": "read_committed",
-        "enable.auto.commit": False,
-        "enable.partition.eof": True,
-        # A position that the broker does not have is a loss to be judged, never a reset.
-        "auto.offset.reset": "error",
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": landing.session_timeout_ms,
-        "heartbeat.interval.ms": landing.session_timeout_ms // 4,
-        "max.poll.interval.ms": 600_000,
-        "topic.metadata.refresh.interval.ms": int(landing.topic_refresh_seconds * 1000),
-        "fetch.wait.max.ms": 100,
-        "fetch.min.bytes": 1,
-        "queued.max.messages.kbytes": 16 * 1024,
-        "fetch.max.bytes": 8 * _MB,
-        # The default of a second would leave the lander idle each time the queue was full.
-        "fetch.queue.backoff.ms": 10,
-        "reconnect.backoff.max.ms": 2_000,
-    }
-
-
-def _stop_on_signals(lander: Lander) -> None:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        lander.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    return consumer_config(
+        kafka,
+        client_id=_USER,
+        group_id=landing.group_id,
+        session_timeout_ms=landing.session_timeout_ms,
+        topic_refresh_seconds=landing.topic_refresh_seconds,
+    )

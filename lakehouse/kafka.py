@@ -50,6 +50,11 @@ def captured_pattern(topic_prefix: str) -> str:
     return rf"^{re.escape(topic_prefix)}\.public\..+"
 
 
+def heartbeat_topic(topic_prefix: str) -> str:
+    """The topic with the heartbeats that the connector writes into the shop's database."""
+    return f"{topic_prefix}.cdc.heartbeat"
+
+
 def matching_topics(admin: AdminClient, pattern: str) -> list[str]:
     """Names of the topics that match `pattern`.
 

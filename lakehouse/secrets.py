@@ -18,6 +18,7 @@ ROLES = (
     "oltp_reconcile",
     "warehouse_admin",
     "warehouse_batch",
+    "warehouse_live",
     "warehouse_reader",
     "warehouse_superset",
     "minio_admin",

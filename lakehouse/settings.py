@@ -119,7 +119,9 @@ class ConnectSettings(Settings):
     slot_name: PostgresName = "dbz_shop"
     publication_name: PostgresName = "dbz_shop"
     poll_interval_ms: int = Field(10, gt=0, description="How long Debezium waits for a batch.")
-    heartbeat_interval_ms: int = Field(5000, gt=0, description="An idle shop holds no WAL.")
+    heartbeat_interval_ms: int = Field(
+        1000, gt=0, description="So that an idle shop holds no WAL, and is known to be there."
+    )
 
     @property
     def url(self) -> str:
@@ -178,6 +180,21 @@ class LandingSettings(Settings):
     compact_commits: int = Field(200, gt=1, description="Commits of a table between compactions.")
     retention_hours: int = Field(24, ge=1, description="How long old log entries and files stay.")
     metrics_port: int = Field(9108, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
+
+
+class LiveSettings(Settings):
+    """The live consumer: Kafka to what the warehouse shows before the next consolidation."""
+
+    model_config = SettingsConfigDict(env_prefix="LIVE_")
+    group_id: Name = "live"
+    linger_ms: int = Field(20, ge=0, description="Waits so long for more of a batch.")
+    batch_rows: int = Field(5_000, gt=0, description="Changes of one batch, at most.")
+    max_rows: int = Field(
+        5_000_000, gt=0, description="Rows it keeps; then it waits for a consolidation."
+    )
+    session_timeout_ms: int = Field(10_000, ge=6_000, description="Silent for longer is dead.")
+    topic_refresh_seconds: float = Field(2.0, gt=0, description="How soon a new topic is seen.")
+    metrics_port: int = Field(9109, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
 
 
 class ConsolidationSettings(Settings):
@@ -274,6 +291,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     ShopSettings,
     SimulatorSettings,
     LandingSettings,
+    LiveSettings,
     ConsolidationSettings,
     ReconcileSettings,
     SupersetSettings,

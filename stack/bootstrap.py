@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from batch.warehouse.migrate import migrate
+from batch.warehouse.shop import describe_shop
 from connectors.registration import apply
 from connectors.source import prepare
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
@@ -33,6 +34,11 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
     def capture() -> None:
         prepare(oltp_dsn(config.oltp, secrets, role="admin"), config.connect)
 
+    def warehouse_schema() -> None:
+        dsn = warehouse_dsn(config.warehouse, secrets, role="batch")
+        migrate(dsn)
+        describe_shop(dsn, config.shop)
+
     def connector() -> None:
         secrets_file = config.stack.connect_secrets_path
         # A short wait, repeated: whoever starts the stack can interrupt it.
@@ -50,7 +56,7 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
         Step(
             service="warehouse",
             name="schema",
-            do=lambda: migrate(warehouse_dsn(config.warehouse, secrets, role="batch")),
+            do=warehouse_schema,
         ),
         Step(service="minio", name="buckets", do=lambda: prepare_buckets(config.minio, secrets)),
         Step(

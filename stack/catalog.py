@@ -18,8 +18,8 @@ from stack.superset.server import SupersetServer
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
 """Other people's programs."""
-SHOP = (*SERVERS, "lander")
-"""All that a change needs on its way to bronze, and the warehouse."""
+SHOP = (*SERVERS, "lander", "live")
+"""All that a change needs on its way to bronze, and to the warehouse."""
 DEFAULT = (*SHOP, "superset")
 """What `up` starts when nothing is named."""
 
@@ -34,6 +34,7 @@ def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[st
         catalog.connect(),
         catalog.minio(),
         catalog.lander(),
+        catalog.live(),
         catalog.superset(),
     )
     return {service.name: service for service in found}
@@ -147,30 +148,37 @@ class _Catalog:
         )
 
     def lander(self) -> Service:
-        settings = self.config.landing
+        port = self.config.landing.metrics_port
+        return self._consumer("lander", "land", "Kafka to bronze", "LANDING_METRICS_PORT", port)
+
+    def live(self) -> Service:
+        port = self.config.live.metrics_port
+        return self._consumer("live", "live", "Kafka to live charts", "LIVE_METRICS_PORT", port)
+
+    def _consumer(self, name: str, command: str, title: str, variable: str, port: int) -> Service:
         stack = self.config.stack
-        host, port = "127.0.0.1", settings.metrics_port
+        host = "127.0.0.1"
         where = {
             "STACK_DATA_DIR": str(stack.data_dir),
             "STACK_CACHE_DIR": str(stack.cache_dir),
             "STACK_SECRETS_FILE": str(stack.secrets_path),
         }
         program = Program(
-            name="lander",
-            command=(sys.executable, "-P", "-m", "lakehouse.cli", "land"),
+            name=name,
+            command=(sys.executable, "-P", "-m", "lakehouse.cli", command),
             directory=self.data.root,
             environment={**settings_in_environment(), **where},
             is_ours=True,
-            # It flushes what it holds and leaves its group, within ten seconds.
+            # It lands what it holds and leaves its group, within ten seconds.
             stop_seconds=15,
             # What it stops for, a loss for one, is there again after a restart.
             final_exit_status=StopPipelineError.exit_status,
         )
         return Service(
             program=program,
-            title="Kafka to bronze",
+            title=title,
             url=f"http://{host}:{port}/metrics" if port else "",
-            ports=(Port(variable="LANDING_METRICS_PORT", host=host, number=port),) if port else (),
+            ports=(Port(variable=variable, host=host, number=port),) if port else (),
             needs=SERVERS,
             prepare=lambda: None,
             probe=lambda: not port or is_listening(host, port),

@@ -10,6 +10,7 @@ from lakehouse.settings import (
     ConnectSettings,
     KafkaSettings,
     LandingSettings,
+    LiveSettings,
     MinioSettings,
     OltpSettings,
     ShopSettings,
@@ -34,6 +35,7 @@ class StackConfig:
     connect: ConnectSettings = field(default_factory=ConnectSettings)
     minio: MinioSettings = field(default_factory=MinioSettings)
     landing: LandingSettings = field(default_factory=LandingSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
     superset: SupersetSettings = field(default_factory=SupersetSettings)
     shop: ShopSettings = field(default_factory=ShopSettings)
 

@@ -12,10 +12,12 @@ from psycopg.conninfo import make_conninfo
 
 from batch.warehouse.entities import BY_SILVER, EntityTable
 from batch.warehouse.migrate import migrate
+from batch.warehouse.shop import describe_shop
 from batch.warehouse.source import FeedGoneError
 from lakehouse.contracts import Column, Type
 from lakehouse.contracts.schemas import history_schema, silver_schema
 from lakehouse.postgres import warehouse_dsn
+from lakehouse.settings import ShopSettings
 
 AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
 VALUES = {
@@ -185,6 +187,7 @@ def template_warehouse(stack) -> Iterator[None]:
     """Migrate once; the warehouses of tests are copies."""
     with new_database(stack, TEMPLATE) as made:
         migrate(made.dsn)
+        describe_shop(made.dsn, ShopSettings(time_zone="UTC"))
         yield
 
 

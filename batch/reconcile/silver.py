@@ -15,8 +15,8 @@ from batch.silver.places import Place, Spans, is_within, starting_position
 from batch.silver.rebuild import groups
 from batch.silver.run import SilverRules
 from batch.silver.tables import SilverTables
-from batch.silver.transforms.latest import ORDER, latest
-from batch.silver.transforms.validate import BROKEN
+from lakehouse.cleaning.transforms.latest import ORDER, latest
+from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
 from lakehouse.delta import scan

@@ -16,12 +16,12 @@ from deltalake.exceptions import DeltaError
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import WRITER, append
-from batch.silver.judge import Judge, count_rules
 from batch.silver.places import Place, Spans, is_within, starting_position, watermarks
 from batch.silver.run import Progress, SilverReport, SilverRules
 from batch.silver.tables import SilverTables
-from batch.silver.transforms.latest import latest
-from batch.silver.transforms.validate import BROKEN
+from lakehouse.cleaning.judge import Judge, count_rules
+from lakehouse.cleaning.transforms.latest import latest
+from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import (
     QUARANTINE_SCHEMA,

@@ -13,11 +13,11 @@ from deltalake.exceptions import DeltaError
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import WRITER, partitions_with
-from batch.silver.judge import Judge
 from batch.silver.places import starting_position
 from batch.silver.tables import SilverTables
-from batch.silver.transforms.latest import ORDER
-from batch.silver.transforms.validate import BROKEN
+from lakehouse.cleaning.judge import Judge
+from lakehouse.cleaning.transforms.latest import ORDER
+from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.delta import NO_HOOKS
 from lakehouse.errors import RetryLaterError

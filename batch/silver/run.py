@@ -9,11 +9,11 @@ from datetime import timedelta
 import polars as pl
 
 from batch.silver.bronze import BronzeSource
-from batch.silver.judge import Judge
 from batch.silver.places import Spans
 from batch.silver.tables import SilverTables
-from batch.silver.transforms.validate import BROKEN
-from batch.silver.typed import Calendar
+from lakehouse.cleaning.judge import Judge
+from lakehouse.cleaning.transforms.validate import BROKEN
+from lakehouse.cleaning.typed import Calendar
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake

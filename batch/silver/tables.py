@@ -8,10 +8,10 @@ import polars as pl
 import pyarrow as pa
 
 from batch.silver.commit import Merge, SilverTable, Write
-from batch.silver.judge import count_rules
 from batch.silver.places import Spans
-from batch.silver.transforms.latest import ORDER, empty_deleted, latest, versions
-from batch.silver.transforms.validate import BROKEN
+from lakehouse.cleaning.judge import count_rules
+from lakehouse.cleaning.transforms.latest import ORDER, empty_deleted, latest, versions
+from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import (
     COORDINATE,

@@ -46,6 +46,8 @@ def filled_in_bulk(connection: psycopg.Connection, fact: str, fresh: str) -> Ite
     if not _is_worth_it(connection, table, Identifier(fresh)):
         yield
         return
+    # Live waits for the fact from here on. It must not have begun a batch: it would be waited for.
+    connection.execute("select live.own_overlay()")
     name = f"mart.{fact}"
     keys = connection.execute(_FOREIGN_KEYS, [name]).fetchall()
     indexes = connection.execute(_INDEXES, [name]).fetchall()

@@ -31,6 +31,8 @@ _SOURCES = {
     "fact_user_interactions": ("interactions",),
 }
 """Contracts whose words hold for a mart's columns of the same name, the first first."""
+_SALES = dict.fromkeys(("sales", "live_sales"), "fact_transactions")
+_BY_NAME = {table.name: table for table in TABLES}
 _SUMS = {
     "period": "Length of the period: day, week (from Monday) or month.",
     "period_start_date": "First day of the period.",
@@ -44,27 +46,28 @@ _SUMS = {
     "views": "Times that the product was looked at.",
     "carts": "Times that it was put into a cart.",
 }
-_MART_COLUMNS = """
+_COLUMNS = """
 select
+    c.relnamespace::regnamespace::text,
     c.relname,
     a.attname
 from pg_class as c
 inner join pg_attribute as a on c.oid = a.attrelid
 where
-    c.relnamespace = 'mart'::regnamespace
+    c.relnamespace in ('mart'::regnamespace, 'live'::regnamespace, 'resolved'::regnamespace)
     and c.relkind in ('r', 'p', 'm', 'v')
     and not c.relispartition
     and a.attnum > 0
     and not a.attisdropped
-order by c.relname, a.attnum"""
+order by c.relnamespace, c.relname, a.attnum"""
 
 
 def comments(connection: psycopg.Connection) -> bytes:
     """Statements that comment all tables and columns there are. The same tables, the same text."""
-    marts = connection.execute(_MART_COLUMNS).fetchall()
+    columns = connection.execute(_COLUMNS).fetchall()
     statements = [
         *(one for table in TABLES for one in _entity_comments(table)),
-        *(one for name, column in marts for one in _mart_comment(name, column)),
+        *(one for place in columns for one in _column_comment(*place)),
     ]
     generated = b"\n".join(statement.as_bytes(connection) for statement in statements)
     return b"\n".join([generated, *(text for _, text in scripts("**/comments.sql"))])
@@ -109,10 +112,14 @@ def _entity_comments(table: EntityTable) -> Iterator[sql.Composed]:
         yield _column("entity", table.name, column, entity_comment(table, column))
 
 
-def _mart_comment(table: str, column: str) -> Iterator[sql.Composed]:
-    text = describe(table, column)
+def _column_comment(schema: str, table: str, column: str) -> Iterator[sql.Composed]:
+    own = _BY_NAME.get(table.removeprefix("beyond_")) if schema != "mart" else None
+    if own is not None and column in own.columns:
+        yield _column(schema, table, column, entity_comment(own, column))
+        return
+    text = describe(_SALES.get(table, table), column)
     if text is not None:
-        yield _column("mart", table, column, text)
+        yield _column(schema, table, column, text)
 
 
 def _column(schema: str, table: str, column: str, text: str) -> sql.Composed:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.sql import SQL, Composed, Identifier, Literal
+from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from batch.warehouse.bulk import filled_in_bulk
 from batch.warehouse.scripts import run, run_script, same_key
@@ -24,6 +24,7 @@ with gone as (
     using {} as t
     where
         {}
+        and {}
         and not exists (select from {} as n where {} and n is not distinct from f)
     returning f.date_key
 )
@@ -37,7 +38,7 @@ with come as (
     insert into {}
     select n.*
     from {} as n
-    where not exists (select from {} as f where {})
+    where not exists (select from {} as f where {} and {})
     returning date_key
 )
 
@@ -59,31 +60,24 @@ class Fact:
     from_date: bool = False
 
     @property
-    def _is_touched(self) -> Composed:
-        condition = same_key("f", "t", self.touched_by)
-        return (
-            SQL("{} and f.date_key >= t.from_date").format(condition)
-            if self.from_date
-            else (condition)
-        )
+    def _is_in_place(self) -> Composable:
+        """Where rows of touched keys are, as `load/places.sql` says."""
+        if self.from_date:
+            return SQL("f.date_key >= t.from_date")
+        places = Literal(f"etl.places_of_{self.table}")
+        return SQL("f.date_key = any(current_setting({})::date[])").format(places)
 
     def replace(self, connection: psycopg.Connection) -> None:
         """Delete touched rows that are not among the new ones, insert new ones not there."""
         run(connection, "analyze {}", Identifier(self.fresh))
         table, fresh = Identifier("mart", self.table), Identifier(self.fresh)
         same, name = same_key("n", "f", self.key), Literal(self.table)
-        run(
-            connection,
-            _DELETE,
-            table,
-            Identifier(self.touched),
-            self._is_touched,
-            fresh,
-            same,
-            name,
-        )
+        touched = Identifier(self.touched)
+        is_touched = same_key("f", "t", self.touched_by)
+        run(connection, _DELETE, table, touched, is_touched, self._is_in_place, fresh, same, name)
+        is_in_place = SQL("true") if self.from_date else self._is_in_place
         with filled_in_bulk(connection, self.table, self.fresh):
-            run(connection, _INSERT, table, fresh, table, same, name)
+            run(connection, _INSERT, table, fresh, table, same, is_in_place, name)
 
 
 TRANSACTIONS = Fact(
@@ -126,6 +120,7 @@ def load_facts(connection: psycopg.Connection) -> None:
     for fact in OTHERS:
         run_script(connection, f"mart/{fact.table}/load.sql")
         fact.replace(connection)
+    run_script(connection, "mart/stock_levels/load.sql")
 
 
 def _compute_transactions(connection: psycopg.Connection) -> None:
@@ -138,4 +133,4 @@ def _compute_transactions(connection: psycopg.Connection) -> None:
         if last is None:
             return
         connection.execute("analyze order_chunk")
-        run_script(connection, "mart/fact_transactions/load.sql")
+        connection.execute("select etl.compute_transactions()")

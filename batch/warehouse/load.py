@@ -24,7 +24,11 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 
 WAIT_SECONDS = 600.0
 MAX_QUARANTINE_SHARE = 0.2
-_SESSION = "set work_mem = '64MB'; set jit = off; set client_min_messages = warning"
+# Statistics of temporary tables need not be fine.
+_SESSION = """
+set search_path = entity, etl; set work_mem = '64MB'; set jit = off;
+set client_min_messages = warning;
+set default_statistics_target = 10"""
 _DAILY = ("daily_sales", "daily_orders", "daily_geography", "daily_products", "daily_behaviour")
 _CUSTOMERS = ("customer_months", "customer_totals")
 
@@ -236,6 +240,7 @@ def _transform(load: _Load) -> tuple[CheckResult, ...]:
     for name in ("dim_dates", "dim_suppliers", "dim_products", "dim_customers"):
         run_script(connection, f"mart/{name}/load.sql")
     run_script(connection, "load/touch_after.sql")
+    run_script(connection, "load/places.sql")
     load.on_progress("facts")
     run_script(connection, "load/touch_customers.sql")
     load_facts(connection)
@@ -251,4 +256,7 @@ def _transform(load: _Load) -> tuple[CheckResult, ...]:
     write_marks(connection, load.sources)
     mark_stale(connection)
     load.on_progress("checks")
-    return run_checks(connection, all_checks(), load.inputs)
+    results = run_checks(connection, all_checks(), load.inputs)
+    # Last of all: live waits from here until the load is published.
+    connection.execute("select live.settle_after_load()")
+    return results

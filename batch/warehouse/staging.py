@@ -13,9 +13,7 @@ from psycopg.sql import Identifier as Name
 
 from batch.warehouse.entities import EntityTable
 from batch.warehouse.scripts import columns_of, run, same_key
-
-_COPY = "copy {} ({}) from stdin (format csv)"
-_INSTANT = "%Y-%m-%dT%H:%M:%S%.6f+00:00"
+from lakehouse.postgres import copy_frames
 
 
 def stage(connection: psycopg.Connection, table: EntityTable) -> None:
@@ -40,17 +38,7 @@ def copy_into(
         FeedGoneError: the frames end before their end.
     """
     columns = (*table.columns, "_commit_version", "_is_deleted")
-    names = sql.SQL(", ").join(map(Name, columns))
-    statement = sql.SQL(_COPY).format(_staged(table), names)
-    rows = 0
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for frame in frames:
-            text = frame.select(columns).write_csv(
-                include_header=False, datetime_format=_INSTANT, quote_style="necessary"
-            )
-            copy.write(text)
-            rows += frame.height
-    return rows
+    return copy_frames(connection, _staged(table), columns, frames)
 
 
 def settle(connection: psycopg.Connection, table: EntityTable, *, is_whole: bool) -> int:

@@ -34,7 +34,7 @@ _READER = _Role(
     # A chart that takes longer shows nobody anything, and may not hold up a load.
     settings={"default_transaction_read_only": "on", "statement_timeout": "30s"},
 )
-_WAREHOUSE_ROLES = (_Role(name=_WAREHOUSE_OWNER), _READER)
+_WAREHOUSE_ROLES = (_Role(name=_WAREHOUSE_OWNER), _Role(name="live"), _READER)
 
 
 def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
@@ -58,10 +58,12 @@ def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
         _database(connection, settings.database, owner="admin")
     with psycopg.connect(warehouse) as connection:
         _let_in(connection, settings.database, [role.name for role in _WAREHOUSE_ROLES])
-        # It owns what it makes there, and loads through temporary tables.
-        grant = sql.SQL("grant create, temporary on database {} to {}")
+        # The owner owns what it makes there; both load through temporary tables.
         name = sql.Identifier(settings.database)
+        grant = sql.SQL("grant create, temporary on database {} to {}")
         connection.execute(grant.format(name, sql.Identifier(_WAREHOUSE_OWNER)))
+        grant = sql.SQL("grant temporary on database {} to live")
+        connection.execute(grant.format(name))
 
 
 def add_database(admin_dsn: str, name: str, *, password: str) -> None:

@@ -39,7 +39,7 @@ inner join lateral (
     select 0, null
 ) as a on true
 where
-    n.nspname in ('entity', 'mart', 'etl', 'live')
+    n.nspname in ('entity', 'mart', 'etl', 'live', 'resolved')
     and c.relkind in ('r', 'p', 'v', 'm')
     and not c.relispartition
     and coalesce(
@@ -181,5 +181,5 @@ def test_roles_of_the_warehouse_may_not_do_more_than_they_need(warehouse_server)
 
 
 def test_every_file_has_its_place():
-    known = {"migrations", "functions", "views", "grants", "mart", "load", "checks", "etl"}
+    known = {"migrations", "functions", "views", "grants", "mart", "load", "checks", "etl", "live"}
     assert {path.name for path in FOLDER.iterdir()} == known

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.silver import spelling
-from batch.silver.envelope import Columns, read_envelopes
-from batch.silver.transforms.latest import latest, versions
-from batch.silver.transforms.unchanged import fill_unchanged
-from batch.silver.transforms.validate import BROKEN
-from batch.silver.typed import _scaled
+from lakehouse.cleaning import spelling
+from lakehouse.cleaning.envelope import Columns, read_envelopes
+from lakehouse.cleaning.transforms.latest import latest, versions
+from lakehouse.cleaning.transforms.unchanged import fill_unchanged
+from lakehouse.cleaning.transforms.validate import BROKEN
+from lakehouse.cleaning.typed import _scaled
 from lakehouse.contracts import ENTITIES, OnSchemaChange
 from lakehouse.errors import StopPipelineError
 from tests.unit.bronze_maker import RULES, customers, new_lake, order_lines

@@ -18,7 +18,7 @@ from batch.silver.rebuild import rebuild_silver
 from batch.silver.recompute import recompute_keys
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.tables import SilverTables
-from batch.silver.transforms.validate import BROKEN
+from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
@@ -354,7 +354,7 @@ def test_redriven_keys_are_recomputed_and_leave_quarantine(tmp_path):
     assert (unchanged.mended, unchanged.broken) == (0, 2)
 
     with pytest.MonkeyPatch.context() as patch:
-        from batch.silver import spelling
+        from lakehouse.cleaning import spelling
 
         patch.setitem(spelling._countries(), "narnia", "FR")
         mended = recompute_keys(tables, judge, BronzeSource(source.bronze()), keys)
@@ -372,7 +372,7 @@ def test_key_that_no_rule_lets_pass_any_more_is_removed(tmp_path):
     keys = pl.Series(
         [b'{"customer_id":1}'])  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        from batch.silver import spelling
+        from lakehouse.cleaning import spelling
 
         patch.setattr(spelling, "email", lambda _: None)
         tables = SilverTables(lake, CUSTOMERS, 168)

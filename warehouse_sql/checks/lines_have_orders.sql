@@ -5,4 +5,6 @@ select
     f.order_id
 from touched_orders as t
 inner join mart.fact_transactions as f on t.order_id = f.order_id
-where f.placed_at is null;
+where
+    f.placed_at is null
+    and f.date_key = any(current_setting('etl.places_of_fact_transactions')::date[]);

@@ -9,4 +9,7 @@ select
     f.customer_key = -1 as lacks_customer
 from touched_orders as t
 inner join mart.fact_transactions as f on t.order_id = f.order_id
-where f.placed_at is not null and (f.product_key = -1 or f.customer_key = -1);
+where
+    f.date_key = any(current_setting('etl.places_of_fact_transactions')::date[])
+    and f.placed_at is not null
+    and (f.product_key = -1 or f.customer_key = -1);

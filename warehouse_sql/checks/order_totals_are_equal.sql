@@ -9,6 +9,8 @@ inner join entity.orders as o on t.order_id = o.order_id
 inner join mart.fact_transactions as f
     on o.order_id = f.order_id and o.placed_date = f.date_key
 inner join entity.order_lines as l on f.order_line_id = l.order_line_id
-where o.subtotal_cents > 0
+where
+    o.subtotal_cents > 0
+    and f.date_key = any(current_setting('etl.places_of_fact_transactions')::date[])
 group by o.order_id, o.base_total_cents, o.subtotal_cents
 having sum(l.line_total_cents) = o.subtotal_cents and sum(f.total_cents) <> o.base_total_cents;

@@ -1,6 +1,6 @@
 -- Charts read the mart, and how fresh it is; nothing else.
-revoke all on all tables in schema entity, live, etl from reader;
-revoke all on schema entity, live, etl from reader;
+revoke all on all tables in schema entity, live, resolved, etl from reader;
+revoke all on schema entity, live, resolved, etl from reader;
 
 grant usage on schema mart to reader;
 grant select on all tables in schema mart to reader;

@@ -56,3 +56,21 @@ from (
 ) as m
 on conflict (product_id, warehouse_code) do update
     set from_date = excluded.from_date;
+
+-- Wherever facts are: they may not be where they ought to.
+insert into fact_places (fact, date_key)
+select distinct
+    'fact_transactions' as fact,
+    f.date_key
+from mart.fact_transactions as f
+union
+select distinct
+    'fact_payments' as fact,
+    f.date_key
+from mart.fact_payments as f
+union
+select distinct
+    'fact_user_interactions' as fact,
+    f.date_key
+from mart.fact_user_interactions as f
+on conflict do nothing;

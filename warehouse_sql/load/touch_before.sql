@@ -59,3 +59,28 @@ from (
     inner join changed_stock_movements as c on e.movement_id = c.movement_id
 ) as m
 group by m.product_id, m.warehouse_code;
+
+-- Facts of changed rows are where the rows' days are now. Those without their order have the
+-- unknown day.
+insert into fact_places (fact, date_key)
+select
+    'fact_transactions' as fact,
+    date '0001-01-01' as date_key
+union
+select distinct
+    'fact_transactions' as fact,
+    e.placed_date as date_key
+from entity.orders as e
+inner join changed_orders as c on e.order_id = c.order_id
+union
+select distinct
+    'fact_payments' as fact,
+    e.created_date as date_key
+from entity.payments as e
+inner join changed_payments as c on e.payment_id = c.payment_id
+union
+select distinct
+    'fact_user_interactions' as fact,
+    e.occurred_date as date_key
+from entity.interactions as e
+inner join changed_interactions as c on e.interaction_id = c.interaction_id;

@@ -6,5 +6,8 @@ select distinct
     date_trunc('month', f.date_key::timestamp)::date as month_start_date
 from touched_orders as t
 inner join mart.fact_transactions as f on t.order_id = f.order_id
-where f.customer_id is not null and f.placed_at is not null
+where
+    f.date_key = any(current_setting('etl.places_of_fact_transactions')::date[])
+    and f.customer_id is not null
+    and f.placed_at is not null
 on conflict do nothing;

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import narwhals as nw
 
-from batch.silver.transforms import Frame
+from lakehouse.cleaning.transforms import Frame
 from lakehouse.contracts import Entity
 
 ORDER = ("_epoch", "_offset")

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import narwhals as nw
 
-from batch.silver.transforms import Frame
-from batch.silver.transforms.clean import raw
+from lakehouse.cleaning.transforms import Frame
+from lakehouse.cleaning.transforms.clean import raw
 from lakehouse.contracts import Cleaning, Column, Entity, OnSchemaChange, Type
 
 BROKEN = "_broken"

@@ -6,8 +6,8 @@ documentation, "Toasted values").
 
 import narwhals as nw
 
-from batch.silver.transforms import Frame
-from batch.silver.transforms.latest import ORDER
+from lakehouse.cleaning.transforms import Frame
+from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.contracts.model import PLACEHOLDER
 
 _ABSENT = "\0"

@@ -8,8 +8,8 @@ from datetime import date
 
 import polars as pl
 
-from batch.silver import spelling
-from batch.silver.transforms.clean import SPELLED, raw
+from lakehouse.cleaning import spelling
+from lakehouse.cleaning.transforms.clean import SPELLED, raw
 from lakehouse.contracts import Cleaning, Column, Derivation, Derived, Entity
 
 _MAY_NEED_SPACES = r"^\s|\s$|\s\s|[^\x20-\x7e]"

@@ -1,18 +1,21 @@
 """From bronze's records to changes that are read, cleaned and judged. Grain: one row per change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 import narwhals as nw
 import polars as pl
 
-from batch.silver.envelope import Columns, read_envelopes
-from batch.silver.spellings import spellings
-from batch.silver.transforms.clean import clean, cleaned_columns, raw
-from batch.silver.transforms.unchanged import fill_unchanged
-from batch.silver.transforms.validate import BROKEN, validate
-from batch.silver.typed import Calendar, read_types
+from lakehouse.cleaning.envelope import Columns, read_envelopes
+from lakehouse.cleaning.plan import Plan
+from lakehouse.cleaning.spellings import spellings
+from lakehouse.cleaning.transforms import Frame
+from lakehouse.cleaning.transforms.clean import clean, cleaned_columns, raw
+from lakehouse.cleaning.transforms.unchanged import fill_unchanged
+from lakehouse.cleaning.transforms.validate import BROKEN, validate
+from lakehouse.cleaning.typed import Calendar, read_types
 from lakehouse.contracts import Entity, OnSchemaChange, Type
 from lakehouse.contracts.model import PLACEHOLDER
 from lakehouse.contracts.schemas import COORDINATE
@@ -22,7 +25,11 @@ History = Callable[[pl.Series], pl.DataFrame]
 """All records of these keys (as Kafka has them), up to the end of what is being judged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_CHANGES = ""
+"""Among the frames of the plan, which are named by columns else."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judge:
     """Judges the changes of one table. Its verdict on a change depends on no other batch."""
 
@@ -45,15 +52,21 @@ class Judge:
             StopPipelineError: the source's schema changed, and the contract says to stop.
         """
         typed = read_types(self._texts(records, history), self.entity, self.calendar)
-        spelled = {
-            name: nw.from_native(table.lazy())
-            for name, table in spellings(typed, self.entity).items()
-        }
-        cleaned = clean(nw.from_native(typed.lazy()), self.entity, spelled)
-        judged = validate(cleaned, self.entity, clock_skew=self.clock_skew)
-        found = pl.DataFrame(judged.collect().to_native())
+        tables = {_CHANGES: typed, **spellings(typed, self.entity)}
+        found = self._plan.run(tables)
         self._stop_if_removed(found)
         return found
+
+    @cached_property
+    def _plan(self) -> Plan:
+        """Made once: to put its expressions together takes many times as long as a small batch."""
+
+        def judge(frames: Mapping[str, Frame]) -> Frame:
+            spelled = {name: frame for name, frame in frames.items() if name != _CHANGES}
+            cleaned = clean(frames[_CHANGES], self.entity, spelled)
+            return validate(cleaned, self.entity, clock_skew=self.clock_skew)
+
+        return Plan(judge)
 
     def _stop_if_removed(self, judged: pl.DataFrame) -> None:
         if self.entity.on_removed is not OnSchemaChange.STOP:

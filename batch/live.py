@@ -1,0 +1,39 @@
+"""Housekeeping of the live overlay: what the star has by now is taken off it.
+
+Nothing depends on it but the overlay's size: rows that the star has do not count any more.
+"""
+
+from typing import LiteralString
+
+import psycopg
+
+from lakehouse.errors import RetryLaterError
+
+# Live waits for as long as so many orders take: a fraction of a second.
+_TRIM_ORDERS = "select live.trim_orders(20000)"
+_TRIM_ROWS = "select live.trim_rows()"
+
+
+def trim(dsn: str) -> int:
+    """Delete what the star has; rows and orders deleted.
+
+    Args:
+        dsn: connection to the warehouse as its role `batch`.
+
+    Raises:
+        RetryLaterError: the warehouse does not answer.
+    """
+    trimmed = 0
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            while given_back := _count(connection, _TRIM_ORDERS):
+                trimmed += given_back
+            return trimmed + _count(connection, _TRIM_ROWS)
+    except psycopg.OperationalError as error:
+        message = f"The live overlay cannot be trimmed now: {error}. Try ./pipeline status"
+        raise RetryLaterError(message) from error
+
+
+def _count(connection: psycopg.Connection, statement: LiteralString) -> int:
+    row = connection.execute(statement).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,33 @@
+"""What the warehouse's views have to know of the shop: settings, and limits of gold's contract."""
+
+import psycopg
+
+from lakehouse.contracts.gold import CRITICAL_DAYS, DEMAND_DAYS, LOW_DAYS, OVERSTOCKED_DAYS
+from lakehouse.errors import RetryLaterError
+from lakehouse.settings import ShopSettings
+
+_DESCRIBE = """
+insert into etl.shop (
+    time_zone, base_currency, demand_days, critical_days, low_days, overstocked_days
+)
+values (%s, %s, %s, %s, %s, %s)
+on conflict (is_only) do update set
+    (time_zone, base_currency, demand_days, critical_days, low_days, overstocked_days) = row(
+        excluded.time_zone, excluded.base_currency, excluded.demand_days, excluded.critical_days,
+        excluded.low_days, excluded.overstocked_days
+    )"""
+
+
+def describe_shop(dsn: str, shop: ShopSettings) -> None:
+    """Write it into `etl.shop`, as the role `batch`.
+
+    Raises:
+        RetryLaterError: the warehouse does not answer.
+    """
+    limits = (DEMAND_DAYS, CRITICAL_DAYS, LOW_DAYS, OVERSTOCKED_DAYS)
+    try:
+        with psycopg.connect(dsn) as connection:
+            connection.execute(_DESCRIBE, [shop.time_zone, shop.base_currency, *limits])
+    except psycopg.OperationalError as error:
+        message = f"The warehouse cannot be told of the shop: {error}. Try ./pipeline status"
+        raise RetryLaterError(message) from error

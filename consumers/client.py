@@ -1,0 +1,52 @@
+"""The Kafka client of a consumer whose positions are kept with its data; and how it is stopped."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+from lakehouse.settings import KafkaSettings
+
+_MB = 1024 * 1024
+
+
+def consumer_config(
+    kafka: KafkaSettings,
+    *,
+    client_id: str,
+    group_id: str,
+    session_timeout_ms: int,
+    topic_refresh_seconds: float,
+) -> dict[str, str | int | float | bool]:
+    """Librdkafka's configuration."""
+    return {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "group.id": group_id,
+        "client.id": client_id,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        # A position that the broker does not have is a loss to be judged, never a reset.
+        "auto.offset.reset": "error",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": session_timeout_ms,
+        "heartbeat.interval.ms": session_timeout_ms // 4,
+        "max.poll.interval.ms": 600_000,
+        "topic.metadata.refresh.interval.ms": int(topic_refresh_seconds * 1000),
+        "fetch.wait.max.ms": 100,
+        "fetch.min.bytes": 1,
+        "queued.max.messages.kbytes": 16 * 1024,
+        "fetch.max.bytes": 8 * _MB,
+        # The default of a second would leave the consumer idle each time the queue was full.
+        "fetch.queue.backoff.ms": 10,
+        "reconnect.backoff.max.ms": 2_000,
+    }
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Call `stop` on SIGTERM and SIGINT."""
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)

@@ -1,0 +1,1 @@
+"""The live consumer: Kafka to what the warehouse shows before the next consolidation."""

@@ -1,0 +1,37 @@
+"""What the live consumer tells Prometheus, per table of the shop."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+_BATCH_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+class LiveMetrics:
+    """Counters and gauges of one live consumer."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        labels = ["table"]
+
+        self.changes = Counter("live_changes", "Changes taken in.", labels, registry=registry)
+        self.put_aside = Counter(
+            "live_put_aside", "Changes left to the quarantine.", labels, registry=registry
+        )
+        self.batch_seconds = Histogram(
+            "live_batch_seconds",
+            "From the last record of a batch to its commit.",
+            buckets=_BATCH_SECONDS,
+            registry=registry,
+        )
+        self.retries = Counter("live_retries", "Tries of unknown outcome.", registry=registry)
+        self.behind = Gauge(
+            "live_behind_seconds",
+            "Age of the newest change of the last batch when charts could see it.",
+            registry=registry,
+        )
+        self.lag = Gauge("live_lag_offsets", "Offsets not taken in yet.", labels, registry=registry)
+        self.paused = Gauge("live_paused", "1 while polling is paused.", registry=registry)
+
+    def serve(self, port: int) -> None:
+        """Answer on a loopback port; 0 is off."""
+        if port:
+            start_http_server(port, addr="127.0.0.1", registry=self.registry)

@@ -1,0 +1,235 @@
+"""The overlay in the warehouse: rows and how far they go are committed together.
+
+Protocol as in landing (`consumers/commit.py`), with one Postgres transaction in the place of a
+Delta commit: the watermark of each partition is locked and read, what it covers already is dropped,
+what would leave a gap is refused, and rows and watermarks are written. A failure means *unknown*:
+connect again, read the watermarks, and go on from there. Two owners of a partition at once, one of
+them a zombie, wait for each other at its watermark; the second finds its changes covered, or a gap.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import polars as pl
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from consumers.buffer import Batch
+from consumers.commit import Outcome, plan_commit, rows_from
+from consumers.live.changes import VERSIONED, ChangeReader, Rows
+from lakehouse.coordinates import TopicPartition
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.postgres import copy_frames
+
+Result = TypeVar("Result")
+Work = Callable[[psycopg.Connection], Result]
+_SESSION = """
+set client_min_messages = warning;
+set jit = off;
+set work_mem = '64MB';
+select live.prepare_session()"""
+_READ = """
+select w.entity, w.topic_id, w.epoch, w.partition, w.last_offset
+from live.watermark as w
+inner join unnest(%s::text[], %s::text[], %s::integer[], %s::integer[])
+    as p (entity, topic_id, epoch, partition)
+    on w.entity = p.entity and w.topic_id = p.topic_id
+    and w.epoch = p.epoch and w.partition = p.partition
+order by 1, 2, 3, 4
+for update of w"""
+_WRITE = """
+update live.watermark as w
+set
+    last_offset = p.last_offset,
+    last_committed_at = greatest(
+        w.last_committed_at, timestamptz 'epoch' + p.committed_us * interval '1 microsecond'
+    )
+from unnest(
+    %s::text[], %s::text[], %s::integer[], %s::integer[], %s::bigint[], %s::bigint[]
+) as p (entity, topic_id, epoch, partition, last_offset, committed_us)
+where
+    w.entity = p.entity and w.topic_id = p.topic_id
+    and w.epoch = p.epoch and w.partition = p.partition"""
+_BEAT = """
+insert into live.heartbeat (source, beat_at)
+values ('debezium', %s)
+on conflict (source) do update set beat_at = greatest(heartbeat.beat_at, excluded.beat_at)"""
+_SIZE = """
+select coalesce(sum(s.n_live_tup), 0)
+from pg_stat_user_tables as s
+where s.schemaname = 'live'"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What was polled of one topic.
+
+    Attributes:
+        entity: the shop's table.
+        epoch: of the topic.
+        batch: records and the spans that they cover.
+        rows: what they leave; None of a table without a contract.
+    """
+
+    entity: str
+    epoch: int
+    batch: Batch
+    rows: Rows | None
+
+
+@dataclass(kw_only=True)
+class Overlay:
+    """A connection to the warehouse that is made again when it breaks."""
+
+    dsn: str
+    readers: Mapping[str, ChangeReader]
+    _connection: psycopg.Connection[TupleRow] | None = field(default=None, init=False)
+
+    def take_in(self, parts: list[Part]) -> Outcome:
+        """Commit what was polled, exactly once, however often it was tried before.
+
+        Raises:
+            RetryLaterError: the warehouse does not answer; whether it has committed, the next try
+                will find out.
+            StopPipelineError: it refuses the rows.
+        """
+
+        def commit(connection: psycopg.Connection) -> Outcome:
+            with connection.transaction():
+                connection.execute("select live.share_overlay()")
+                return self._commit(connection, parts)
+
+        return self.do(commit)
+
+    def beat(self, beat_at: str) -> None:
+        """Note a heartbeat of the shop: an instant as Debezium writes it."""
+        self.do(lambda connection: connection.execute(_BEAT, [beat_at]))
+
+    def note_size(self, max_rows: int) -> bool:
+        """Say in the warehouse whether the overlay is full, and return it.
+
+        It is until a consolidation has taken off a fifth, so that it does not go to and fro.
+        """
+
+        def note(connection: psycopg.Connection) -> bool:
+            size = connection.execute(_SIZE).fetchone()
+            rows = int(size[0]) if size else 0
+            was = connection.execute("select s.is_full from live.state as s").fetchone()
+            is_full = rows >= (max_rows * 0.8 if was and was[0] else max_rows)
+            if was is None or was[0] != is_full:
+                connection.execute("update live.state set is_full = %s", [is_full])
+            return is_full
+
+        return self.do(note)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def do(self, work: Work[Result]) -> Result:
+        """Anything on this connection.
+
+        Raises:
+            RetryLaterError: the warehouse does not answer.
+            StopPipelineError: it refuses.
+        """
+        try:
+            return work(self._connect())
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            self.close()
+            message = f"The warehouse does not answer: {error}. Try ./pipeline status"
+            raise RetryLaterError(message) from error
+        except psycopg.Error as error:
+            self.close()
+            message = f"The warehouse refuses what live wants to write: {error}"
+            raise StopPipelineError(message) from error
+
+    def _connect(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            connection = psycopg.connect(self.dsn, autocommit=True)
+            connection.execute(_SESSION)
+            for reader in self.readers.values():
+                _make_stage(connection, reader.entity.table)
+            _make_stage(connection, f"{VERSIONED}_history")
+            self._connection = connection
+        return self._connection
+
+    def _commit(self, connection: psycopg.Connection, parts: list[Part]) -> Outcome:
+        marks = _marks(connection, parts)
+        landed: dict[TopicPartition, int] = {}
+        gaps: dict[TopicPartition, int] = {}
+        written: list[tuple[object, ...]] = []
+        entities, rows = [], 0
+        for part in parts:
+            plan = plan_commit(part.batch, marks[part.entity])
+            gaps |= plan.gaps
+            spans = part.batch.spans
+            landed |= {p: span.stop - 1 for p, span in spans.items() if p not in plan.gaps}
+            written += [
+                (part.entity, p.topic_id, part.epoch, p.partition, spans[p].stop - 1,
+                 part.rows and part.rows.committed_us)
+                for p in plan.keep
+            ]  # fmt: skip
+            kept = self._kept(part, plan.keep)
+            if kept is not None and kept.current.height:
+                self._copy(connection, part.entity, kept)
+                entities.append(part.entity)
+                rows += kept.current.height
+        if entities:
+            connection.execute("select live.apply(%s)", [entities])
+        if written:
+            connection.execute(_WRITE, [list(column) for column in zip(*written, strict=True)])
+        return Outcome(rows=rows, landed=landed, gaps=gaps)
+
+    def _kept(self, part: Part, keep: Mapping[TopicPartition, int]) -> Rows | None:
+        spans = part.batch.spans
+        if part.rows is None or all(keep.get(p) == span.start for p, span in spans.items()):
+            return part.rows
+        records = pl.DataFrame(rows_from(part.batch, keep)) if keep else None
+        if records is None or records.is_empty():
+            return None
+        # Rare: another has committed part of it. Which row of a key is its last has to be judged
+        # anew.
+        return self.readers[part.entity].read(records)
+
+    def _copy(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
+        reader = self.readers[entity]
+        copy_frames(connection, _stage(entity), reader.columns, [rows.current])
+        if rows.versions is not None:
+            stage = _stage(f"{entity}_history")
+            copy_frames(connection, stage, reader.version_columns, [rows.versions])
+
+
+def _stage(entity: str) -> sql.Identifier:
+    return sql.Identifier("pg_temp", f"stage_{entity}")
+
+
+def _make_stage(connection: psycopg.Connection, entity: str) -> None:
+    connection.execute(
+        sql.SQL("create temporary table {} (like {}) on commit delete rows").format(
+            sql.Identifier(f"stage_{entity}"), sql.Identifier("live", entity)
+        )
+    )
+
+
+def _marks(
+    connection: psycopg.Connection, parts: list[Part]
+) -> dict[str, dict[TopicPartition, int | None]]:
+    """Watermarks of all partitions of the parts, locked to the end of the transaction."""
+    wanted = [
+        (part.entity, p.topic_id, part.epoch, p.partition) for part in parts for p in
+        sorted(part.batch.spans)
+    ]  # fmt: skip
+    found = connection.execute(_READ, [list(column) for column in zip(*wanted, strict=True)])
+    last = {tuple(place): offset for *place, offset in found}
+    return {
+        part.entity: {
+            p: last.get((part.entity, p.topic_id, part.epoch, p.partition))
+            for p in part.batch.spans
+        }
+        for part in parts
+    }

@@ -1,0 +1,82 @@
+"""Puts a live consumer together from settings, and runs it until a signal says stop."""
+
+from datetime import timedelta
+
+from confluent_kafka import Consumer
+
+from consumers.client import consumer_config, stop_on_signals
+from consumers.live.changes import ChangeReader
+from consumers.live.consumer import LiveConsumer, LiveOptions
+from consumers.live.metrics import LiveMetrics
+from consumers.live.overlay import Overlay
+from consumers.live.places import LivePlaces
+from lakehouse.cleaning.judge import Judge
+from lakehouse.cleaning.typed import Calendar
+from lakehouse.contracts import ENTITIES
+from lakehouse.kafka import QuietLog, admin_client, captured_pattern, heartbeat_topic
+from lakehouse.settings import (
+    ConnectSettings,
+    ConsolidationSettings,
+    KafkaSettings,
+    LiveSettings,
+    ShopSettings,
+)
+
+
+def change_readers(
+    shop: ShopSettings, consolidation: ConsolidationSettings
+) -> dict[str, ChangeReader]:
+    """By the shop's table: readers that judge as the consolidation does."""
+    return {
+        entity.table: ChangeReader(
+            judge=Judge(
+                entity=entity,
+                calendar=Calendar(time_zone=shop.time_zone),
+                clock_skew=timedelta(seconds=consolidation.clock_skew_seconds),
+            )
+        )
+        for entity in ENTITIES.values()
+    }
+
+
+def run_live(
+    *,
+    live: LiveSettings,
+    kafka: KafkaSettings,
+    connect: ConnectSettings,
+    warehouse_dsn: str,
+    readers: dict[str, ChangeReader],
+) -> None:
+    """Keep the overlay until SIGTERM or SIGINT.
+
+    Raises:
+        StopPipelineError: a topic is not what it was, or changes are missing.
+    """
+    metrics = LiveMetrics()
+    metrics.serve(live.metrics_port)
+    overlay = Overlay(dsn=warehouse_dsn, readers=readers)
+    consumer = LiveConsumer(
+        Consumer(
+            consumer_config(
+                kafka,
+                client_id="live",
+                group_id=live.group_id,
+                session_timeout_ms=live.session_timeout_ms,
+                topic_refresh_seconds=live.topic_refresh_seconds,
+            )
+            | {"fetch.wait.max.ms": 20},
+            logger=QuietLog(),
+        ),
+        overlay,
+        LivePlaces(overlay=overlay, admin=admin_client(kafka.bootstrap_servers)),
+        metrics,
+        LiveOptions(
+            pattern=captured_pattern(connect.topic_prefix),
+            heartbeats=heartbeat_topic(connect.topic_prefix),
+            batch_rows=live.batch_rows,
+            linger_seconds=live.linger_ms / 1000,
+            max_rows=live.max_rows,
+        ),
+    )
+    stop_on_signals(consumer.stop)
+    consumer.run()

@@ -1,0 +1,1 @@
+"""From records of the shop to changes that are read, cleaned and judged: for every layer."""

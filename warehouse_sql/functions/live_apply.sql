@@ -1,0 +1,168 @@
+-- Takes in what the consumer has copied into stage_<entity>, of the entities named: rows that the
+-- star has not, in place of older ones; and computes the orders anew that they touch. To be called
+-- with the overlay shared, in the transaction that moves live.watermark.
+create or replace function live.apply(entities text[])
+returns void
+language plpgsql
+set search_path = resolved, etl, pg_temp
+as $$
+declare
+    entity text;
+    key text;
+    columns text;
+begin
+    -- Orders by what the rows say and by what they have said until now.
+    if 'orders' = any(entities) then
+        insert into order_chunk (order_id)
+        select s.order_id
+        from stage_orders as s
+        on conflict do nothing;
+    end if;
+    if 'order_lines' = any(entities) then
+        insert into order_chunk (order_id)
+        select s.order_id
+        from stage_order_lines as s
+        where s.order_id is not null
+        union
+        select l.order_id
+        from stage_order_lines as s
+        inner join live.order_lines as l on s.order_line_id = l.order_line_id
+        where l.order_id is not null
+        union
+        select e.order_id
+        from stage_order_lines as s
+        inner join entity.order_lines as e on s.order_line_id = e.order_line_id
+        on conflict do nothing;
+    end if;
+    if 'payments' = any(entities) then
+        insert into order_chunk (order_id)
+        select s.order_id
+        from stage_payments as s
+        where s.kind = 'refund'
+        union
+        select l.order_id
+        from stage_payments as s
+        inner join live.payments as l on s.payment_id = l.payment_id
+        where l.kind = 'refund'
+        union
+        select e.order_id
+        from stage_payments as s
+        inner join entity.payments as e on s.payment_id = e.payment_id
+        where e.kind = 'refund'
+        on conflict do nothing;
+    end if;
+    for entity, key in
+        select
+            n.entity,
+            k.key
+        from unnest(entities) as n (entity)
+        inner join (
+            values
+            ('suppliers', 'supplier_id'),
+            ('products', 'product_id'),
+            ('customers', 'customer_id'),
+            ('orders', 'order_id'),
+            ('order_lines', 'order_line_id'),
+            ('payments', 'payment_id'),
+            ('stock_movements', 'movement_id'),
+            ('interactions', 'interaction_id')
+        ) as k (entity, key) on n.entity = k.entity
+    loop
+        columns := (
+            select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+            from pg_attribute as a
+            where
+                a.attrelid = format('live.%I', entity)::regclass
+                and a.attnum > 0
+                and not a.attisdropped
+        );
+        execute format(
+            'insert into live.%1$I as l (%2$s)
+            select %2$s
+            from stage_%1$s as s
+            where etl.is_beyond_star(%1$L, s._topic_id, s._epoch, s._partition, s._offset)
+            on conflict (%3$I) do update set (%2$s) = row(%4$s)
+            where (l._epoch, l._offset) < (excluded._epoch, excluded._offset)',
+            entity, columns, key, replace('excluded.' || columns, ', ', ', excluded.')
+        );
+    end loop;
+    if 'products' = any(entities) then
+        perform live.apply_versions();
+    end if;
+    if exists (select from order_chunk) then
+        perform live.overlay();
+    end if;
+end
+$$;
+
+-- Versions of products, as silver's history has them: a version does not begin before the one that
+-- it follows, and the first of all counts from -infinity. Orders placed since then are touched.
+create or replace function live.apply_versions()
+returns void
+language plpgsql
+as $$
+begin
+    with new_version as (
+        select
+            s.*,
+            (
+                select max(v.valid_from_at)
+                from (
+                    select h.valid_from_at
+                    from live.products_history as h
+                    where
+                        h.product_id = s.product_id
+                        and (h._epoch, h._offset) < (s._epoch, s._offset)
+                    union all
+                    select e.valid_from_at
+                    from entity.products_history as e
+                    where
+                        e.product_id = s.product_id
+                        and (e._epoch, e._offset) < (s._epoch, s._offset)
+                ) as v
+            ) as known_from_at,
+            max(s.valid_from_at) over in_order as begun_at,
+            row_number() over in_order as place
+        from stage_products_history as s
+        where etl.is_beyond_star('products', s._topic_id, s._epoch, s._partition, s._offset)
+        window in_order as (partition by s.product_id order by s._epoch, s._offset)
+    )
+
+    insert into live.products_history
+    select (
+        jsonb_populate_record(
+            null::live.products_history,
+            to_jsonb(n) || jsonb_build_object(
+                'valid_from_at',
+                case
+                    when n.known_from_at is null and n.place = 1 then '-infinity'
+                    else greatest(n.begun_at, n.known_from_at)
+                end
+            )
+        )
+    ).*
+    from new_version as n
+    on conflict (product_id, _epoch, _offset) do nothing;
+
+    insert into order_chunk (order_id)
+    select f.order_id
+    from stage_products_history as s
+    inner join live.beyond_products_history as b
+        on s.product_id = b.product_id and s._epoch = b._epoch and s._offset = b._offset
+    inner join mart.dim_products as d on b.product_id = d.product_id
+    inner join mart.fact_transactions as f on d.product_key = f.product_key
+    where
+        f.date_key >= case
+            when b.valid_from_at = '-infinity' then '-infinity' else b.valid_from_at::date - 2
+        end
+        and f.placed_at >= b.valid_from_at
+    union
+    select l.order_id
+    from stage_products_history as s
+    inner join live.beyond_products_history as b
+        on s.product_id = b.product_id and s._epoch = b._epoch and s._offset = b._offset
+    inner join live.sales as l on b.product_id = l.product_id
+    where l.placed_at >= b.valid_from_at
+    on conflict do nothing;
+end
+$$;

@@ -1,0 +1,118 @@
+-- Computes the lines of the orders in order_chunk anew, from the shop's rows as of now, and has
+-- them count instead of the star's.
+create or replace function live.overlay()
+returns void
+language plpgsql
+set search_path = resolved, etl, pg_temp
+as $$
+begin
+    truncate new_transactions;
+    perform etl.compute_transactions();
+    insert into live.overlaid_orders (order_id)
+    select c.order_id
+    from order_chunk as c
+    on conflict do nothing;
+    delete from live.sales as s
+    using order_chunk as c
+    where s.order_id = c.order_id;
+    -- A line may have come from an order that is not among these any more.
+    delete from live.sales as s
+    using new_transactions as n
+    where s.order_line_id = n.order_line_id;
+    insert into live.sales
+    select
+        n.*,
+        coalesce(p.name, 'unknown'),
+        coalesce(p.category, 'unknown'),
+        coalesce(p.brand, 'unknown')
+    from new_transactions as n
+    left join lateral resolved.product_at(n.product_id, n.placed_at) as p on true;
+end
+$$;
+
+-- The temporary tables that the functions of live work in, for the rest of the session.
+create or replace function live.prepare_session()
+returns void
+language plpgsql
+as $$
+begin
+    create temporary table if not exists order_chunk (
+        order_id bigint primary key
+    ) on commit delete rows;
+    create temporary table if not exists new_transactions (
+        like mart.fact_transactions
+    ) on commit delete rows;
+end
+$$;
+
+-- Whoever changes what counts holds this to the end of the transaction: live's batches share it,
+-- a load and a trim have it alone.
+create or replace function live.share_overlay()
+returns void
+language sql
+as $$
+select pg_advisory_xact_lock_shared(hashtext('live.overlay'))
+$$;
+
+create or replace function live.own_overlay()
+returns void
+language sql
+as $$
+select pg_advisory_xact_lock(hashtext('live.overlay'))
+$$;
+
+-- Computes all orders anew that live touches, and lets the star have the others.
+create or replace function live.settle()
+returns bigint
+language plpgsql
+as $$
+declare
+    orders bigint[];
+    done bigint := 0;
+    at_once constant integer := 20000;
+begin
+    perform live.own_overlay();
+    delete from live.sales;
+    delete from live.overlaid_orders;
+    perform live.prepare_session();
+    orders := array(select t from live.touched_orders() as t order by 1);
+    while done < coalesce(array_length(orders, 1), 0) loop
+        delete from order_chunk;
+        insert into order_chunk (order_id)
+        select o.order_id
+        from unnest(orders[done + 1 : done + at_once]) as o (order_id);
+        perform live.overlay();
+        done := done + at_once;
+    end loop;
+    return coalesce(array_length(orders, 1), 0);
+end
+$$;
+
+-- At the end of a load. What live has computed stays true as long as it was ahead of the star in
+-- every partition: the star now says the same. Where it was behind, the star knows rows that live
+-- has not seen, and all is computed anew.
+create or replace function live.settle_after_load()
+returns bigint
+language plpgsql
+as $$
+begin
+    perform live.own_overlay();
+    if not exists (select from live.overlaid_orders) then
+        return 0;
+    end if;
+    if not exists (
+        select
+        from etl.watermark as w
+        left join live.watermark as l
+            on
+                w.entity = l.entity
+                and w.topic_id = l.topic_id
+                and w.epoch = l.epoch
+                and w.partition = l.partition
+        where coalesce(l.last_offset, -1) < w.last_offset
+    ) then
+        return 0;
+    end if;
+    return live.settle();
+end
+$$;

@@ -1,0 +1,34 @@
+-- Facts of touched keys will be where the rows' days are, once entities are new.
+insert into fact_places (fact, date_key)
+select distinct
+    'fact_transactions' as fact,
+    e.placed_date as date_key
+from touched_orders as t
+inner join entity.orders as e on t.order_id = e.order_id
+union
+select distinct
+    'fact_payments' as fact,
+    e.created_date as date_key
+from touched_payments as t
+inner join entity.payments as e on t.payment_id = e.payment_id
+union
+select distinct
+    'fact_user_interactions' as fact,
+    e.occurred_date as date_key
+from touched_interactions as t
+inner join entity.interactions as e on t.interaction_id = e.interaction_id
+on conflict do nothing;
+
+-- As settings, because the planner sees through them: it estimates with these very days, and leaves
+-- out the months without any.
+select
+    set_config(
+        'etl.places_of_' || f.fact,
+        coalesce(array_agg(p.date_key) filter (where p.date_key is not null), '{}')::text,
+        true
+    ) as days
+from (
+    values ('fact_transactions'), ('fact_payments'), ('fact_user_interactions')
+) as f (fact)
+left join fact_places as p on f.fact = p.fact
+group by f.fact;

@@ -1,0 +1,15 @@
+comment on view mart.live_freshness
+is 'One row: how far charts are behind the shop.';
+comment on column mart.live_freshness.state
+is 'live: at most 10 seconds behind; late: at most a minute; stopped: nothing comes; full: '
+'waits for a consolidation to make room.';
+comment on column mart.live_freshness.seconds_behind
+is 'Age of the newest thing that was seen of the shop, a change or a heartbeat, in seconds.';
+comment on column mart.live_freshness.last_heartbeat_at
+is 'When the shop''s heart last beat, as far as has been seen.';
+comment on column mart.live_freshness.last_change_at
+is 'When the newest change that has been seen was committed in the shop.';
+comment on column mart.live_freshness.last_order_at
+is 'When the latest order was placed.';
+comment on column mart.live_freshness.star_loaded_at
+is 'When the star was last published.';

@@ -1,0 +1,32 @@
+-- Grain: one row per stage, in order. Sessions of the last hour, by how far they came in it.
+create or replace view mart.live_funnel as
+with interaction as (
+    select
+        f.session_id,
+        f.interaction_type
+    from mart.fact_user_interactions as f
+    where
+        f.date_key >= (now() - interval '2 days')::date
+        and f.occurred_at >= now() - interval '1 hour'
+        and not exists (
+            select
+            from live.beyond_interactions as b
+            where b.interaction_id = f.interaction_id
+        )
+    union all
+    select
+        b.session_id,
+        b.interaction_type
+    from live.beyond_interactions as b
+    where not b._is_deleted and b.occurred_at >= now() - interval '1 hour'
+)
+
+select
+    s.stage_number,
+    s.stage,
+    count(distinct i.session_id) as sessions
+from (
+    values (1, 'view'), (2, 'cart'), (3, 'checkout'), (4, 'purchase')
+) as s (stage_number, stage)
+left join interaction as i on s.stage = i.interaction_type
+group by s.stage_number, s.stage;
