@@ -25,7 +25,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("spelling", ("typos",)),
     ("unit tests", ("pytest", "tests/unit", "-q", "-n", "2")),
 )
-BENCHMARKS = ("landing", "freshness", "simulate", "consolidation")
+BENCHMARKS = ("landing", "freshness", "simulate", "consolidation", "charts")
 LOCKS = {"project": "dev", "servers": "servers", "superset": "superset", "go": "go", "uv": "uv"}
 
 
@@ -85,6 +85,9 @@ def test(context: typer.Context) -> None:
 @app.command(rich_help_panel="Develop")
 def bench(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(BENCHMARKS)}.")],
+    lines: Annotated[
+        int | None, typer.Option(min=1_000, help="Order lines of the past, for `charts`.")
+    ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Measure, on services of its own, beside something measured in the same run.
@@ -94,7 +97,11 @@ def bench(
     if name not in BENCHMARKS:
         message = f"There is no benchmark {name!r}. Benchmarks: {', '.join(BENCHMARKS)}."
         raise StopPipelineError(message)
-    result = importlib.import_module(f"benchmarks.{name}").run()
+    size = {} if lines is None else {"lines": lines}
+    if size and name != "charts":
+        message = f"--lines is for `bench charts`; {name} has a size of its own."
+        raise StopPipelineError(message)
+    result = importlib.import_module(f"benchmarks.{name}").run(**size)
     if output is Format.JSON:
         print_json(result)
         return
