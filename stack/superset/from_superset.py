@@ -39,6 +39,7 @@ _FILTER_DEFAULTS = {
     "defaultDataMask": {"extraFormData": {}, "filterState": {}, "ownState": {}},
 }
 _FILTER_VOLATILE = {"chartsInScope", "tabsInScope", "scope", "targets", "removed"}
+_ORDER = ("column_name", "metric_name", "verbose_name", "type", "is_dttm", "expression")
 _DATASET_KEYS = ("main_dttm_col", "description", "sql", "metrics", "columns")
 
 
@@ -120,14 +121,14 @@ def _dataset(exported: Content, source: Source) -> Content:
         if name is not None and metric == _renamed_like(DICTIONARY[name], metric):
             metrics.append(name)
         else:
-            metrics.append(metric)
+            metrics.append(_in_order(metric))
     columns = []
     for one in sorted(exported.get("columns") or (), key=lambda c: str(c["column_name"])):
         column = {k: v for k, v in _told(one).items() if COLUMN_DEFAULTS.get(k) != v}
         base = described.get(column["column_name"], {})
         own = {k: v for k, v in column.items() if base.get(k) != v}
         if own:
-            columns.append({"column_name": column["column_name"], **own})
+            columns.append(_in_order({"column_name": column["column_name"], **own}))
     content = _told(exported) | {"metrics": metrics, "columns": columns}
     if content.get("description") == source.meaning:
         content.pop("description", None)
@@ -209,6 +210,12 @@ def _filter(exported: Content, charts: Mapping[int, str], names: Names) -> Conte
         **({"excluded": excluded} if excluded else {}),
         **kept,
     }
+
+
+def _in_order(content: Content) -> Content:
+    """With its keys as people read them, whatever order Superset has them in."""
+    places = {key: place for place, key in enumerate(_ORDER)}
+    return dict(sorted(content.items(), key=lambda one: (places.get(one[0], len(places)), one[0])))
 
 
 def _told(content: Mapping[str, Any]) -> Content:

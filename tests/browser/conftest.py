@@ -50,8 +50,9 @@ class ShopWithCharts:
 @pytest.fixture(scope="session")
 def shop():
     """Sixty days of orders without dirt, consolidated, and a live hour that goes on from there."""
-    with new_stack() as stack:
-        stack.up("lander", "live", "superset")
+    # Superset takes ten seconds to start, and minutes where many start at the same time.
+    with new_stack(STACK_START_TIMEOUT_SECONDS=400) as stack:
+        stack.run("up", "lander", "live", "superset", timeout=580)
         stack.run(
             "simulate", "--history", DAYS, "--orders", ORDERS, "--dirt", 0, "--seed", 5, timeout=300
         )
