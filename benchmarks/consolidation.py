@@ -67,7 +67,7 @@ def _measure(
     history.write()
     # The first run reads all there is; what is measured comes after it.
     stack.run("consolidate", timeout=7200)
-    landed = history.land(_changes(history.size, changes))
+    landed = history.land(new_changes(history.size, changes))
     seconds, peak = _consolidate(stack)
     figures = {"rows": lines, "seconds": round(seconds, 2), "peak_rss_mb": round(peak)}
     if landed < changes:
@@ -122,7 +122,7 @@ def _live(lake: Lake, name: str) -> pl.LazyFrame:
     return scan(delta).filter(pl.col("_deleted_at").is_null())
 
 
-def _changes(size: Size, count: int) -> Iterator[Change]:
+def new_changes(size: Size, count: int) -> Iterator[Change]:
     """New orders, each with all that goes with it; and returns of recent ones."""
     fresh = int(count * _SHARE_OF_NEW) // _PER_NEW_ORDER
     numbers = pl.DataFrame(pl.int_range(size.orders, size.orders + fresh, eager=True).alias("n"))

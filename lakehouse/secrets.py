@@ -21,12 +21,15 @@ ROLES = (
     "warehouse_live",
     "warehouse_reader",
     "warehouse_airflow",
+    "warehouse_superset",
     "minio_admin",
     "minio_lander",
     "minio_batch",
     "minio_reader",
     "airflow_admin",
     "airflow_keys",
+    "superset_admin",
+    "superset_key",
 )
 _ALPHABET = string.ascii_letters + string.digits
 

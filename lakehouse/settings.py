@@ -230,6 +230,20 @@ class AirflowSettings(Settings):
 
     @property
     def url(self) -> str:
+        """Base address of its pages."""
+        return f"http://{self.host}:{self.port}"
+
+
+class SupersetSettings(Settings):
+    """Superset, which shows the charts."""
+
+    model_config = SettingsConfigDict(env_prefix="SUPERSET_")
+    host: Host = "127.0.0.1"
+    port: int = Field(8088, gt=0, lt=65536)
+    threads: int = Field(8, gt=0, description="Requests that it answers at the same time.")
+
+    @property
+    def url(self) -> str:
         """Address of its pages."""
         return f"http://{self.host}:{self.port}"
 
@@ -307,6 +321,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     ReconcileSettings,
     AirflowSettings,
     AlertSettings,
+    SupersetSettings,
     LogSettings,
 )
 

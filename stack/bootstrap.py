@@ -13,6 +13,7 @@ from producers.schema import apply_schema
 from stack.layout import StackConfig
 from stack.minio.buckets import prepare_buckets
 from stack.postgres.roles import prepare_oltp, prepare_warehouse
+from stack.superset.dashboards import Dashboards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,5 +59,10 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
             do=warehouse_schema,
         ),
         Step(service="minio", name="buckets", do=lambda: prepare_buckets(config.minio, secrets)),
+        Step(
+            service="superset",
+            name="dashboards",
+            do=lambda: Dashboards(config, secrets).apply_if_changed(),
+        ),
         Step(service="connect", name="connector", do=connector),
     )

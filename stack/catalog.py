@@ -15,6 +15,7 @@ from stack.minio.server import MinioServer
 from stack.net import is_listening
 from stack.postgres.server import PostgresServer
 from stack.program import Port, Program, Service
+from stack.superset.server import SupersetServer
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
 """Other people's programs."""
@@ -22,8 +23,15 @@ SHOP = (*SERVERS, "lander", "live")
 """All that a change needs on its way to bronze and to live charts."""
 AIRFLOW = ("airflow", "airflow-dags", "airflow-scheduler")
 """The hour."""
-DEFAULT = (*SHOP, *AIRFLOW)
+SUPERSET = ("superset",)
+"""The charts."""
+DEFAULT = (*SHOP, *AIRFLOW, *SUPERSET)
 """What `up` starts when nothing is named."""
+
+
+def chosen(*, airflow: bool, superset: bool) -> tuple[str, ...]:
+    """What `up` starts with or without the hour and the charts."""
+    return (*SHOP, *(AIRFLOW if airflow else ()), *(SUPERSET if superset else ()))
 
 
 def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[str, Service]:
@@ -38,6 +46,7 @@ def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[st
         catalog.lander(),
         catalog.live(),
         *catalog.airflow(),
+        catalog.superset(),
     )
     return {service.name: service for service in found}
 
@@ -178,6 +187,25 @@ class _Catalog:
             needs=SERVERS,
             prepare=lambda: None,
             probe=lambda: not port or is_listening(host, port),
+        )
+
+    def superset(self) -> Service:
+        settings = self.config.superset
+        server = SupersetServer(
+            settings=settings,
+            warehouse=self.config.warehouse,
+            secrets=self.secrets,
+            cache=self.cache,
+            data=self.data,
+        )
+        return Service(
+            program=server.program(),
+            title="Superset, the charts",
+            url=settings.url,
+            ports=(Port(variable="SUPERSET_PORT", host=settings.host, number=settings.port),),
+            needs=("warehouse",),
+            prepare=server.prepare,
+            probe=server.probe,
         )
 
     def airflow(self) -> tuple[Service, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from lakehouse.secrets import Secrets
 from stack.airflow.server import USER as AIRFLOW_USER
 from stack.layout import StackConfig
+from stack.superset.server import USER as SUPERSET_USER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,17 @@ def _airflow(config: StackConfig, secrets: Secrets) -> Console:
     )
 
 
+def _superset(config: StackConfig, secrets: Secrets) -> Console:
+    return Console(
+        name="superset",
+        title="charts, live and by period",
+        service="superset",
+        url=config.superset.url,
+        user=SUPERSET_USER,
+        password=secrets["superset_admin"],
+    )
+
+
 def _minio(config: StackConfig, secrets: Secrets) -> Console:
     return Console(
         name="minio",
@@ -43,6 +55,7 @@ def _minio(config: StackConfig, secrets: Secrets) -> Console:
 
 
 CONSOLES: dict[str, Callable[[StackConfig, Secrets], Console]] = {
+    "superset": _superset,
     "airflow": _airflow,
     "minio": _minio,
 }

@@ -14,7 +14,7 @@ from lakehouse.secrets import Secrets
 from stack.account import service_account
 from stack.bootstrap import steps
 from stack.cache import locked
-from stack.catalog import AIRFLOW, DEFAULT, services
+from stack.catalog import AIRFLOW, DEFAULT, SUPERSET, services
 from stack.install import install
 from stack.layout import Cache, Data, StackConfig
 from stack.memory import memory_mb
@@ -72,8 +72,14 @@ class Stack:
         progress = progress or silent()
         os.umask(0o022)  # servers that run as another user read what is written here
         check_places(self.config.stack, self._account)
-        with_airflow = any(service.name in AIRFLOW for service in wanted)
-        install(self.cache, progress, uv=self.config.stack.uv, with_airflow=with_airflow)
+        names_wanted = {service.name for service in wanted}
+        install(
+            self.cache,
+            progress,
+            uv=self.config.stack.uv,
+            with_airflow=not names_wanted.isdisjoint(AIRFLOW),
+            with_superset=not names_wanted.isdisjoint(SUPERSET),
+        )
         with self._alone():
             self._supervise(wanted, progress)
             self._start_all(wanted, progress)

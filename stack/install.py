@@ -13,16 +13,23 @@ from stack.kafka.install import install_jars
 from stack.layout import LOCKS, Cache
 from stack.minio.install import build_minio
 from stack.progress import Steps
+from stack.superset.install import install_superset
 from stack.tools import Tools, uv_install
 
 _BUILD_MB = 3_500
 """Go's toolchain, modules and build cache, which are deleted afterwards, and the rest."""
 _INSTALL_MB = 800
 _AIRFLOW_MB = 1_200
+_SUPERSET_MB = 1_200
 
 
 def install(
-    cache: Cache, steps: Steps, *, uv: Path | None = None, with_airflow: bool = False
+    cache: Cache,
+    steps: Steps,
+    *,
+    uv: Path | None = None,
+    with_airflow: bool = False,
+    with_superset: bool = False,
 ) -> None:
     """Have everything that the stack runs on in the cache; returns at once when it is there.
 
@@ -31,16 +38,24 @@ def install(
         steps: told of the progress.
         uv: the uv to install wheels with; by default the launcher's.
         with_airflow: whether Airflow is wanted, too.
+        with_superset: whether Superset is wanted, too.
 
     Raises:
         StopPipelineError: something could not be fetched, verified, built or written.
     """
-    wanted = [cache.servers, cache.kafka, cache.minio, *([cache.airflow] if with_airflow else [])]
+    wanted = [
+        cache.servers,
+        cache.kafka,
+        cache.minio,
+        *([cache.airflow] if with_airflow else []),
+        *([cache.superset] if with_superset else []),
+    ]
     missing = [folder for folder in wanted if not folder.exists()]
     if not missing:
         return
     needed_mb = _BUILD_MB if cache.minio in missing else _INSTALL_MB
     needed_mb += _AIRFLOW_MB if cache.airflow in missing else 0
+    needed_mb += _SUPERSET_MB if cache.superset in missing else 0
     require_space(cache.root, needed_mb, variable="STACK_CACHE_DIR")
     tools = Tools()
     uv = _find_uv(uv)
@@ -51,6 +66,8 @@ def install(
         parts = [servers, jars, minio]
         if with_airflow:
             parts.append(pool.submit(_install_airflow, cache, steps, tools, uv))
+        if with_superset:
+            parts.append(pool.submit(_install_superset, cache, steps, tools, uv))
         _all_or_cancel(parts, tools.cancel)
 
 
@@ -91,6 +108,13 @@ def _install_airflow(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None
         install_airflow(tools, uv, result)
 
     _step(steps, "Airflow", cache.airflow, make)
+
+
+def _install_superset(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
+    def make(_work: Path, result: Path) -> None:
+        install_superset(tools, uv, result)
+
+    _step(steps, "Superset", cache.superset, make)
 
 
 def _step(steps: Steps, name: str, folder: Path, make: Callable[[Path, Path], None]) -> None:

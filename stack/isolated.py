@@ -41,6 +41,7 @@ PORTS = (
     "LANDING_METRICS_PORT",
     "LIVE_METRICS_PORT",
     "AIRFLOW_PORT",
+    "SUPERSET_PORT",
 )
 KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER", "STACK_UV"}
 """Settings taken over from the caller. No other may change what happens here."""

@@ -16,6 +16,7 @@ from lakehouse.settings import (
     OltpSettings,
     ShopSettings,
     StackSettings,
+    SupersetSettings,
     WarehouseSettings,
 )
 
@@ -36,6 +37,7 @@ class StackConfig:
     minio: MinioSettings = field(default_factory=MinioSettings)
     landing: LandingSettings = field(default_factory=LandingSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
+    superset: SupersetSettings = field(default_factory=SupersetSettings)
     shop: ShopSettings = field(default_factory=ShopSettings)
     airflow: AirflowSettings = field(default_factory=AirflowSettings)
 
@@ -68,6 +70,12 @@ class Cache:
         """Airflow's environment, which holds only as long as the Python that it was made with."""
         python = hashlib.sha256(sys.base_prefix.encode()).hexdigest()[:6]
         return self.root / f"airflow-{_digest(LOCKS / 'airflow.txt')}-{python}"
+
+    @property
+    def superset(self) -> Path:
+        """Superset's environment, which holds only as long as the Python that it was made with."""
+        python = hashlib.sha256(sys.base_prefix.encode()).hexdigest()[:6]
+        return self.root / f"superset-{_digest(LOCKS / 'superset.txt')}-{python}"
 
     @property
     def java(self) -> Path:

@@ -135,7 +135,8 @@ LOADED = (
     "mart.fact_payments", "mart.fact_user_interactions", "mart.fact_stocks", "mart.daily_sales",
     "mart.daily_geography", "mart.daily_products", "mart.daily_behaviour",
     "mart.revenue_by_period", "mart.product_performance", "mart.customer_behaviour",
-    "mart.geography",
+    "mart.geography", "mart.daily_orders", "mart.customer_months", "mart.customer_totals",
+    "mart.customer_segments", "mart.customer_cohorts",
 )  # fmt: skip
 
 

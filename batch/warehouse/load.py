@@ -32,7 +32,8 @@ SESSION = """
 set search_path = entity, etl; set work_mem = '64MB'; set jit = off;
 set client_min_messages = warning;
 set default_statistics_target = 10"""
-_DAILY = ("daily_sales", "daily_geography", "daily_products", "daily_behaviour")
+_DAILY = ("daily_sales", "daily_orders", "daily_geography", "daily_products", "daily_behaviour")
+_CUSTOMERS = ("customer_months", "customer_totals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,11 +271,13 @@ def _transform(load: _Load) -> tuple[CheckResult, ...]:
         run_script(connection, "load/touch_after.sql")
         run_script(connection, "load/places.sql")
     with load.part("facts"):
+        run_script(connection, "load/touch_customers.sql")
         load_facts(connection)
+        run_script(connection, "load/touch_customers.sql")
         if load.is_rebuild:
             run_script(connection, "load/touch_all_days.sql")
-    with load.part("sums by day"):
-        _sum_by_day(connection)
+    with load.part("sums by day and customer"):
+        _sum_up(connection)
     write_marks(connection, load.sources)
     mark_stale(connection)
     with load.part("checks"):
@@ -284,10 +287,10 @@ def _transform(load: _Load) -> tuple[CheckResult, ...]:
         return results
 
 
-def _sum_by_day(connection: psycopg.Connection) -> None:
+def _sum_up(connection: psycopg.Connection) -> None:
     """And let go of members of dimensions that nothing points at any more."""
-    connection.execute("analyze touched_days")
-    for name in _DAILY:
+    connection.execute("analyze touched_days, touched_customer_months")
+    for name in (*_DAILY, *_CUSTOMERS):
         run_script(connection, f"mart/{name}/load.sql")
     for name in ("dim_products", "dim_customers", "dim_suppliers"):
         run_script(connection, f"mart/{name}/sweep.sql")

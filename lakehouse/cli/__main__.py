@@ -9,6 +9,7 @@ from lakehouse.cli import (
     connect,
     consoles,
     consolidate,
+    dashboards,
     demo,
     develop,
     freshness,
@@ -52,6 +53,7 @@ for group in (
     freshness,
     query,
     maintain,
+    dashboards,
     develop,
 ):
     app.add_typer(group.app)

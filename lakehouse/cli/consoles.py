@@ -19,11 +19,11 @@ app = typer.Typer()
 @app.command("open", rich_help_panel="Look")
 def open_(
     name: Annotated[
-        str | None, typer.Argument(metavar="[airflow|minio]", help="Default: all of them.")
+        str | None, typer.Argument(metavar="[superset|airflow|minio]", help="Default: all of them.")
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Print where the pages of Airflow and MinIO are, and the user and password for each.
+    """Print where the pages of Superset, Airflow and MinIO are, and the user and password for each.
 
     Example: ./pipeline open airflow
     """

@@ -9,12 +9,16 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel="Run")
-def demo(
+def demo(  # noqa: PLR0913 - one for each option
     minutes: Annotated[
         float | None,
         typer.Option(min=0.1, help="How long orders flow; without it, until Ctrl-C."),
     ] = None,
     orders_per_second: Annotated[float, typer.Option(min=0.1, help="How many.")] = 20.0,
+    history: Annotated[
+        float | None,
+        typer.Option(metavar="DAYS", help="Fill so many past days first, 1,000 orders a day."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the shop; random without it.")] = None,
     dirt: Annotated[
         float, typer.Option(min=0, max=100, help="Percent of what people type that has a fault.")
@@ -27,9 +31,12 @@ def demo(
             help="Consolidate through Airflow, as every hour; without it in this process.",
         ),
     ] = True,
+    superset: Annotated[
+        bool, typer.Option("--superset/--no-superset", help="Show the charts, too.")
+    ] = True,
     down: Annotated[bool, typer.Option("--down", help="Stop the services at the end.")] = False,
 ) -> None:
-    """Set everything up, let orders flow, watch them reach bronze, consolidate, prove it all.
+    """Set everything up, let orders flow, watch them reach lake and charts, consolidate, prove it.
 
     Ctrl-C ends it with the proof; a second Ctrl-C ends it at once. Exit status 0 when every layer
     is exact, 1 when it is not.
@@ -38,18 +45,22 @@ def demo(
     """
     from lakehouse.cli.demonstration import Demonstration
     from lakehouse.cli.output import err_console
+    from producers.plan import History, Live, Plan
+    from stack.catalog import chosen
     from stack.control import Stack
 
     seed = randbelow(1_000_000) if seed is None else seed
+    past = None
+    if history is not None:
+        past = Plan(seed=seed, history=History(days=history), dirt_percent=dirt)
     stack = Stack()
     try:
         is_exact = Demonstration(
             stack,
-            orders_per_second,
-            minutes,
-            seed=seed,
-            dirt_percent=dirt,
-            with_airflow=airflow,
+            chosen(airflow=airflow, superset=superset),
+            past=past,
+            plan=Plan(seed=seed, live=Live(orders_per_second=orders_per_second), dirt_percent=dirt),
+            minutes=minutes,
         ).run()
     finally:
         if down:

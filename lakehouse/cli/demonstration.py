@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
@@ -16,14 +16,14 @@ from lakehouse.cli.flow import Flow, FlowSampler
 from lakehouse.cli.live_view import LiveView, Picture
 from lakehouse.cli.output import err_console
 from lakehouse.cli.reconcile import show_report
+from lakehouse.cli.simulate import Progress
 from lakehouse.cli.trigger import require_success, run_in_airflow
 from lakehouse.errors import PipelineError
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ShopSettings, SimulatorSettings
-from producers.plan import Live, Plan
+from producers.plan import Plan
 from producers.simulator import Simulator
-from stack.catalog import SHOP
 from stack.control import Stack
 from stack.progress import Steps
 
@@ -35,23 +35,22 @@ _FIRST_PROOF_SECONDS = 30.0
 
 
 class Demonstration:
-    """One run of it."""
+    """One run of it: services, what the shop is to do before and while one looks, for how long."""
 
     def __init__(
         self,
         stack: Stack,
-        orders_per_second: float,
-        minutes: float | None,
+        services: Sequence[str],
         *,
-        seed: int,
-        dirt_percent: float,
-        with_airflow: bool,
+        past: Plan | None,
+        plan: Plan,
+        minutes: float | None,
     ) -> None:
         self._stack = stack
-        self._with_airflow = with_airflow
+        self._services = services
+        self._past = past
+        self._plan = plan
         self._seconds = None if minutes is None else minutes * 60
-        live = Live(orders_per_second=orders_per_second)
-        self._plan = Plan(seed=seed, live=live, dirt_percent=dirt_percent)
         self._closing = threading.Event()
         self._reading: Reading | None = None
         self._proof = "a first proof follows, while orders still flow"
@@ -63,25 +62,37 @@ class Demonstration:
             PipelineError: something could not be started, sold or judged.
         """
         with Steps(err_console) as progress:
-            self._stack.up(() if self._with_airflow else SHOP, progress=progress)
+            self._stack.up(self._services, progress=progress)
         secrets = Secrets(self._stack.config.stack.secrets_path)
+        for page in ("superset", "airflow"):
+            if page in self._services:
+                show_login(page)
+        if self._past is not None:
+            self._fill_the_past(secrets, self._past)
         with _closing_on_signals(self._closing), ThreadPoolExecutor(2) as pool:
             first = self._sell_and_watch(secrets, pool)
         err_console.rule("while orders flowed", align="left", style="dim")
         show_report(first)
         err_console.rule("after the last order", align="left", style="dim")
-        with err_console.status("draining") as status:
-            settle(secrets, self._places(), on_progress=status.update)
-        self._consolidate()
+        self._consolidate(secrets)
         with err_console.status("comparing all layers") as status:
             last = self._reconcile(secrets, status.update)
         show_report(last)
         return first.exact and last.exact
 
-    def _consolidate(self) -> None:
-        """As every hour, or in this process where there is no Airflow."""
-        if self._with_airflow:
-            show_login("airflow")
+    def _fill_the_past(self, secrets: Secrets, plan: Plan) -> None:
+        """Days that charts can look back on."""
+        with Progress() as progress:
+            self._simulator(secrets).run(
+                plan, stopping=threading.Event(), on_progress=progress.show
+            )
+        self._consolidate(secrets)
+
+    def _consolidate(self, secrets: Secrets) -> None:
+        """All there is: as every hour, or in this process where there is no Airflow."""
+        with err_console.status("draining") as status:
+            settle(secrets, self._places(), on_progress=status.update)
+        if "airflow" in self._services:
             require_success(run_in_airflow())
             return
         began = time.monotonic()
@@ -109,14 +120,16 @@ class Demonstration:
         return (proof or pool.submit(self._reconcile, secrets, self._tell)).result()
 
     def _sell(self, secrets: Secrets, stopping: threading.Event) -> None:
+        self._simulator(secrets).run(self._plan, stopping=stopping, on_progress=self._read)
+
+    def _simulator(self, secrets: Secrets) -> Simulator:
         config = self._stack.config
-        simulator = Simulator(
+        return Simulator(
             oltp_dsn(config.oltp, secrets, role="simulator"),
             shop=ShopSettings(),
             limits=SimulatorSettings(),
             slot_name=config.connect.slot_name,
         )
-        simulator.run(self._plan, stopping=stopping, on_progress=self._read)
 
     def _places(self) -> Places:
         config = self._stack.config

@@ -25,8 +25,15 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("spelling", ("typos",)),
     ("unit tests", ("pytest", "tests/unit", "-q", "-n", "2")),
 )
-BENCHMARKS = ("landing", "freshness", "simulate", "consolidation")
-LOCKS = {"project": "dev", "servers": "servers", "go": "go", "uv": "uv", "airflow": "airflow"}
+BENCHMARKS = ("landing", "freshness", "simulate", "consolidation", "charts")
+LOCKS = {
+    "project": "dev",
+    "servers": "servers",
+    "airflow": "airflow",
+    "superset": "superset",
+    "go": "go",
+    "uv": "uv",
+}
 """A lock file, and the group that it locks."""
 _WITH_PROJECT = {"project", "airflow"}
 """Locks of environments in which the project itself runs."""
@@ -88,6 +95,9 @@ def test(context: typer.Context) -> None:
 @app.command(rich_help_panel="Develop")
 def bench(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(BENCHMARKS)}.")],
+    lines: Annotated[
+        int | None, typer.Option(min=1_000, help="Order lines of the past, for `charts`.")
+    ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Measure, on services of its own, beside something measured in the same run.
@@ -97,7 +107,11 @@ def bench(
     if name not in BENCHMARKS:
         message = f"There is no benchmark {name!r}. Benchmarks: {', '.join(BENCHMARKS)}."
         raise StopPipelineError(message)
-    result = importlib.import_module(f"benchmarks.{name}").run()
+    size = {} if lines is None else {"lines": lines}
+    if size and name != "charts":
+        message = f"--lines is for `bench charts`; {name} has a size of its own."
+        raise StopPipelineError(message)
+    result = importlib.import_module(f"benchmarks.{name}").run(**size)
     if output is Format.JSON:
         print_json(result)
         return
@@ -138,11 +152,13 @@ def lock(
         raise StopPipelineError(message)
     for name, group in LOCKS.items():
         source = ("pyproject.toml",) if name in _WITH_PROJECT else ()
+        # What the project has in both environments is the same in both.
+        like = ("--constraint", "locks/project.txt") if name == "airflow" else ()
         command = [
             str(uv), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
             "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url",
             "--no-emit-find-links", *(["--upgrade"] if upgrade else []),
-            "--group", f"pyproject.toml:{group}", "--output-file", f"locks/{name}.txt", *source,
+            "--group", f"pyproject.toml:{group}", "--output-file", f"locks/{name}.txt", *like, *source,
         ]  # fmt: skip
         console.print(f"locks/{name}.txt")
         subprocess.run(command, cwd=ROOT, check=True)

@@ -88,7 +88,7 @@ def simulate(  # noqa: PLR0913 - one for each option
         slot_name=ConnectSettings().slot_name,
     )
     err_console.print(f"seed {seed}; Ctrl-C stops it")
-    with _stop_on_signal() as stopping, _Progress() as progress:
+    with _stop_on_signal() as stopping, Progress() as progress:
         report = simulator.run(plan, stopping=stopping, on_progress=progress.show)
     _print(report, output)
 
@@ -136,7 +136,7 @@ def _stop_on_signal() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-class _Progress:
+class Progress:
     """Says on standard error how it goes: one line that changes, or a line now and then."""
 
     def __init__(self) -> None:

@@ -22,18 +22,21 @@ def up(
     airflow: Annotated[
         bool, typer.Option("--airflow/--no-airflow", help="With Airflow, which runs the hour.")
     ] = True,
+    superset: Annotated[
+        bool, typer.Option("--superset/--no-superset", help="With Superset, which shows charts.")
+    ] = True,
 ) -> None:
     """Set up what is missing, start the services, return when each is ready.
 
     Example: ./pipeline up
     """
-    from stack.catalog import SHOP
+    from stack.catalog import chosen
     from stack.control import Stack
     from stack.progress import Steps
 
     stack = Stack()
     with Steps(err_console) as progress:
-        stack.up(services or (() if airflow else SHOP), progress=progress)
+        stack.up(services or chosen(airflow=airflow, superset=superset), progress=progress)
     found = [row for row in stack.status() if row.is_ready]
     print_rows([{"service": row.service, "what": row.title, "at": row.url} for row in found])
     err_console.print(f"Passwords: {stack.config.stack.secrets_path}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """Roles and databases of the two servers. Tables are granted by the schemas that make them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import LiteralString
 
 import psycopg
@@ -16,6 +17,8 @@ class _Role:
     name: str
     attributes: LiteralString = "login"
     member_of: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What its sessions begin with."""
 
 
 _OWNER = "shop_owner"
@@ -26,7 +29,12 @@ _OLTP_ROLES = (
     _Role(name="reconcile"),
 )
 _WAREHOUSE_OWNER = "batch"
-_WAREHOUSE_ROLES = (_Role(name=_WAREHOUSE_OWNER), _Role(name="live"), _Role(name="reader"))
+_READER = _Role(
+    name="reader",
+    # A chart that takes longer shows nobody anything, and may not hold up a load.
+    settings={"default_transaction_read_only": "on", "statement_timeout": "30s"},
+)
+_WAREHOUSE_ROLES = (_Role(name=_WAREHOUSE_OWNER), _Role(name="live"), _READER)
 
 
 def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
@@ -77,6 +85,9 @@ def _role(connection: psycopg.Connection, role: _Role, *, password: str | None) 
     connection.execute(sql.SQL("alter role {} {}").format(name, attributes))
     if password is not None:
         connection.execute(sql.SQL("alter role {} password {}").format(name, sql.Literal(password)))
+    for setting, value in role.settings.items():
+        begin = sql.SQL("alter role {} set {} to {}")
+        connection.execute(begin.format(name, sql.Identifier(setting), sql.Literal(value)))
     if role.member_of:
         group = sql.Identifier(role.member_of)
         connection.execute(sql.SQL("grant {} to {}").format(group, name))

@@ -168,7 +168,7 @@ STEP_WEIGHTS = {
 
 
 def test_charts_show_the_shop_at_the_offsets_applied(request, warehouse_server):
-    """At random: changes, batches, consolidations, crashes, a live consumer that lags or is down."""
+    """At random: changes, batches, loads, trims, crashes, a consumer that lags or is down."""
     rounds = request.config.getoption("--rounds")
     first = request.config.getoption("--seed") or random.randrange(10**6)
     for seed in range(first, first + rounds):

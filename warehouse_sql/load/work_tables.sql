@@ -18,6 +18,11 @@ create temporary table touched_days (
     fact text, date_key date, primary key (fact, date_key)
 ) on commit drop;
 
+-- Customers' months with an order that has changed.
+create temporary table touched_customer_months (
+    customer_id bigint, month_start_date date, primary key (customer_id, month_start_date)
+) on commit drop;
+
 -- Days of the rows of touched keys, before and after: facts are looked for in these only, so that
 -- a load reads the months and days that it changes, however many others there are.
 create temporary table fact_places (

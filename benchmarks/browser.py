@@ -1,0 +1,173 @@
+"""A real browser on Superset's pages: Debian's Chromium, headless. For tests and benchmarks."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, Request, Response, sync_playwright
+
+from lakehouse.environment import process_environment
+from lakehouse.errors import StopPipelineError
+from lakehouse.settings import is_root
+from stack.superset.server import Login
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+_ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+)  # fmt: skip
+_SCREEN = {"width": 1920, "height": 1080}
+_PATIENCE_SECONDS = 90.0
+_LOADING = ".loading, .ant-skeleton"
+_CHART_DATA = "/api/v1/chart/data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartAnswer:
+    """What Superset answered to one chart's request. `number` is Superset's own of the chart."""
+
+    number: int
+    status: int
+    request: dict[str, Any]
+    body: dict[str, Any]
+
+    @property
+    def queries(self) -> list[str]:
+        """The SQL that was run."""
+        return [result["query"] for result in self.body.get("result", ())]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The first query's rows: a second one has totals."""
+        results = self.body.get("result") or [{}]
+        rows: list[dict[str, Any]] = results[0].get("data") or []
+        return rows
+
+
+@dataclass(kw_only=True)
+class Dashboards:
+    """A browser whose user has logged in, and what it has seen."""
+
+    page: Page
+    url: str
+    answers: list[ChartAnswer] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    """Requests that left for elsewhere and were not stopped by the page's own policy."""
+    errors: list[str] = field(default_factory=list)
+    """Answers that were errors."""
+
+    def open(self, slug: str, *, charts: int) -> dict[int, ChartAnswer]:
+        """Open a dashboard, and wait until so many charts are drawn; their answers by number."""
+        self.answers.clear()
+        self.page.goto(f"{self.url}/superset/dashboard/{slug}/")
+        return self.drawn(charts)
+
+    def open_tab(self, name: str, *, charts: int) -> dict[int, ChartAnswer]:
+        """Turn to a tab that was not looked at yet."""
+        self.answers.clear()
+        self.page.get_by_role("tab", name=name, exact=True).click()
+        return self.drawn(charts)
+
+    def drawn(self, charts: int) -> dict[int, ChartAnswer]:
+        """Wait until so many charts have had their answers and have been drawn.
+
+        Raises:
+            StopPipelineError: they were not.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            self.page.wait_for_timeout(250)
+            answered = {answer.number: answer for answer in self.answers}
+            if len(answered) >= charts and not self.page.locator(_LOADING).count():
+                self.page.wait_for_timeout(1000)  # lines and bars grow for a moment
+                return answered
+        message = f"{len({a.number for a in self.answers})} of {charts} charts were drawn."
+        raise StopPipelineError(message)
+
+    def watch(self) -> None:
+        """Note what the page asks for, and what it gets."""
+        self.page.on("requestfinished", self._note_request)
+        self.page.on("response", self._note_response)
+
+    def _note_request(self, request: Request) -> None:
+        if not request.url.startswith((self.url, "data:", "blob:")):
+            self.outside.append(request.url)
+
+    def _note_response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.errors.append(f"{response.status} {response.url}")
+        asked = response.request.post_data
+        if _CHART_DATA in response.url and asked:
+            query = json.loads(asked)
+            number = query.get("form_data", {}).get("slice_id")
+            if number is not None:  # a filter's own list of values has none
+                self.answers.append(
+                    ChartAnswer(
+                        number=int(number), status=response.status, request=query,
+                        body=response.json(),
+                    )
+                )  # fmt: skip
+
+
+@contextmanager
+def logged_in_browser(login: Login) -> Iterator[Dashboards]:
+    """A browser that has gone through Superset's login page.
+
+    Raises:
+        StopPipelineError: there is no Chromium, and it cannot be installed.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(find_chromium()), args=list(_ARGUMENTS)
+        )
+        try:
+            page = browser.new_page(viewport=_SCREEN)  # type: ignore[arg-type] # its own TypedDict
+            found = Dashboards(page=page, url=login.url)
+            found.watch()
+            page.goto(f"{login.url}/login/")
+            page.locator("input[type=text]").first.fill(login.user)
+            page.locator("input[type=password]").fill(login.password)
+            page.locator("button[type=submit]").click()
+            page.wait_for_url(lambda url: "login" not in url)
+            yield found
+        finally:
+            browser.close()
+
+
+def find_chromium() -> Path:
+    """The system's Chromium; where there is none, and we may, Debian's is installed.
+
+    Raises:
+        StopPipelineError: there is none, and how to get one.
+    """
+    found = _on_path()
+    if found is None and is_root() and shutil.which("apt-get"):
+        environment = process_environment() | {"DEBIAN_FRONTEND": "noninteractive"}
+        for command in (
+            ("apt-get", "update", "-qq"),
+            ("apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium",
+             "fonts-dejavu-core"),
+        ):  # fmt: skip
+            subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        found = _on_path()
+    if found is None:
+        message = (
+            "There is no Chromium for the tests of the dashboards. Install your system's package "
+            "(Debian: apt-get install chromium)."
+        )
+        raise StopPipelineError(message)
+    return found
+
+
+def _on_path() -> Path | None:
+    for name in _NAMES:
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    return None

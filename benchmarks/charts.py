@@ -1,0 +1,119 @@
+"""How long each chart's query takes on a large past, while nothing else goes on and during a load.
+
+The SQL is Superset's own, as a browser makes it write it by opening both dashboards. It is run as
+the charts' role on a connection that stays open; beside it `select 1`, which is what asking costs.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median, quantiles
+
+import psycopg
+
+from benchmarks.browser import ChartAnswer, Dashboards, logged_in_browser
+from benchmarks.consolidation import new_changes
+from benchmarks.history import History
+from benchmarks.past import Size
+from lakehouse.errors import StopPipelineError
+from lakehouse.lake import Lake
+from lakehouse.postgres import warehouse_dsn
+from stack.isolated import IsolatedStack, new_stack
+from stack.superset.files import Files, read_files
+from stack.superset.layout import charts_in
+from stack.superset.names import derived_id
+from stack.superset.rest import logged_in
+from stack.superset.server import login
+
+LINES = 10_000_000
+CHANGES = 100_000
+_ROUNDS = 20
+_NOTHING = "select 1"
+
+Queries = Mapping[str, Sequence[str]]
+"""The SQL of each chart, by the chart's name."""
+Seconds = dict[str, list[float]]
+
+
+def run(lines: int = LINES, changes: int = CHANGES) -> dict[str, object]:
+    """Time the charts on so many order lines.
+
+    Returns:
+        Of each chart, milliseconds at the median and the 95th percentile, idle and during a load.
+    """
+    with new_stack() as stack:
+        stack.up("minio", "warehouse", "superset")
+        lake = Lake.of(stack.minio, stack.secrets, user="admin")
+        history = History(lake=lake, size=Size(orders=lines // 2))
+        history.write()
+        stack.run("consolidate", timeout=7200)
+        queries = {"select 1": [_NOTHING], **_queries(stack)}
+        rounds = 0
+
+        def enough() -> bool:
+            nonlocal rounds
+            rounds += 1
+            return rounds > _ROUNDS
+
+        idle = _timed(stack, queries, enough)
+        history.land(new_changes(history.size, changes))
+        load = stack.popen("consolidate", stdout=subprocess.DEVNULL)
+        loaded = _timed(stack, queries, lambda: load.poll() is not None)
+        if load.wait() != 0:
+            message = f"consolidate ended with {load.returncode}"
+            raise StopPipelineError(message)
+    return {
+        "order_lines": lines,
+        "changes": changes,
+        "rounds_during_load": len(loaded["select 1"]),
+        "charts": [
+            {"chart": name, **_figures("idle", idle[name]), **_figures("load", loaded[name])}
+            for name in queries
+        ],
+    }
+
+
+def _figures(when: str, seconds: Sequence[float]) -> dict[str, float]:
+    p95 = quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
+    return {
+        f"{when}_p50_ms": round(median(seconds) * 1000, 1),
+        f"{when}_p95_ms": round(p95 * 1000, 1),
+    }
+
+
+def _timed(stack: IsolatedStack, queries: Queries, is_over: Callable[[], bool]) -> Seconds:
+    """Seconds of each chart, round by round, until it is over; at least one round."""
+    dsn = warehouse_dsn(stack.warehouse, stack.secrets, role="reader")
+    options = f"-c timezone=UTC -c shop.time_zone={stack.config.shop.time_zone}"
+    found: Seconds = {name: [] for name in queries}
+    with psycopg.connect(dsn, autocommit=True, options=options) as connection:
+        while not is_over() or not found["select 1"]:
+            for name, statements in queries.items():
+                began = time.perf_counter()
+                for statement in statements:
+                    connection.execute(statement.encode()).fetchall()
+                found[name].append(time.perf_counter() - began)
+    return found
+
+
+def _queries(stack: IsolatedStack) -> dict[str, list[str]]:
+    files = read_files()
+    who = login(stack.config.superset, stack.secrets)
+    with logged_in(who.url, who.user, who.password) as superset:
+        made = {derived_id("charts", name): name for name in files["charts"]}
+        names = {one["id"]: made[str(one["uuid"])] for one in superset.list("charts")}
+    with logged_in_browser(who) as browser:
+        answers = _look(browser, files)
+    return {names[number]: answer.queries for number, answer in sorted(answers.items())}
+
+
+def _look(browser: Dashboards, files: Files) -> dict[int, ChartAnswer]:
+    answers: dict[int, ChartAnswer] = {}
+    for content in files["dashboards"].values():
+        layout = content["layout"]
+        tabs = layout[0].get("tabs", ())
+        shown = charts_in(tabs[0]["holds"] if tabs else layout)
+        answers |= browser.open(content["slug"], charts=len(shown))
+        for tab in tabs[1:]:
+            answers |= browser.open_tab(tab["tab"], charts=len(charts_in(tab["holds"])))
+    return answers

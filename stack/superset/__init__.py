@@ -1,0 +1,1 @@
+"""Superset: its service, and the dashboards in it."""

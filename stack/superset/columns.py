@@ -1,0 +1,80 @@
+"""What the warehouse says of the columns that charts read: name, type, meaning."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from lakehouse.errors import RetryLaterError, StopPipelineError
+
+SCHEMA = "mart"
+_COMMENTS = """
+select
+    a.attname,
+    col_description(a.attrelid, a.attnum)
+from pg_attribute as a
+where a.attrelid = %s::regclass and a.attnum > 0 and not a.attisdropped"""
+_TABLE_COMMENT = "select obj_description(%s::regclass)"
+_TIMES = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A table, view or query: its columns as Superset describes them, and its meaning."""
+
+    columns: tuple[Mapping[str, Any], ...]
+    meaning: str | None
+
+
+def read_sources(dsn: str, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
+    """What each dataset reads, as the role that reads it sees it.
+
+    Raises:
+        RetryLaterError: the warehouse does not answer.
+        StopPipelineError: a dataset names a table or column that is not there.
+    """
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            return {
+                name: _read(connection, name, content.get("sql"))
+                for name, content in datasets.items()
+            }
+    except psycopg.OperationalError as error:
+        message = f"The warehouse cannot be asked for columns: {error}. Is it up? ./pipeline status"
+        raise RetryLaterError(message) from error
+
+
+def _read(connection: psycopg.Connection, name: str, query: str | None) -> Source:
+    table = f"{SCHEMA}.{name}"
+    try:
+        if query is not None:
+            return Source(columns=_columns(connection, query, {}), meaning=None)
+        comments: dict[str, str] = dict(connection.execute(_COMMENTS, [table]).fetchall())
+        row = connection.execute(_TABLE_COMMENT, [table]).fetchone()
+        columns = _columns(connection, f"select * from {table}", comments)  # noqa: S608 - a file's name
+    except psycopg.ProgrammingError as error:
+        message = f"dashboards/datasets/{name}.yaml: {error}. Correct the file, or ./pipeline up"
+        raise StopPipelineError(message) from error
+    return Source(columns=columns, meaning=None if row is None else row[0])
+
+
+def _columns(
+    connection: psycopg.Connection, query: str, comments: Mapping[str, str]
+) -> tuple[Mapping[str, Any], ...]:
+    # As bytes: to psycopg a string is a literal of this program, and these come from files.
+    nothing = f"select * from ({query}) as q limit 0".encode()  # noqa: S608
+    found = connection.execute(nothing).description or ()
+    return tuple(
+        _column(column.name, column.type_display, comments.get(column.name)) for column in found
+    )
+
+
+def _column(name: str, type_: str, meaning: str | None) -> dict[str, Any]:
+    kind = type_.upper().partition("(")[0]
+    found: dict[str, Any] = {"column_name": name, "type": kind}
+    if kind in _TIMES:
+        found["is_dttm"] = True
+    if meaning:
+        found["description"] = meaning
+    return found

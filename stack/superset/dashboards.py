@@ -1,0 +1,131 @@
+"""Applies the dashboards of the repository to Superset, and brings back what was changed there."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lakehouse.postgres import warehouse_dsn
+from lakehouse.secrets import Secrets
+from stack.layout import StackConfig
+from stack.superset.columns import Source, read_sources
+from stack.superset.files import FOLDER, read_files, write_files
+from stack.superset.from_superset import from_bundle
+from stack.superset.names import KINDS, id_of, is_derived, title_of
+from stack.superset.rest import Superset, logged_in
+from stack.superset.server import login
+from stack.superset.state import read_state, write_state
+from stack.superset.to_superset import Place, to_bundle
+
+_ROLE = "reader"
+"""The warehouse's role that charts read with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What an apply did. Grain of each: titles of one kind.
+
+    Attributes:
+        written: made, or made to be as its file says.
+        deleted: made by a file that is gone.
+        left: made in the browser, and in no file.
+    """
+
+    kind: str
+    written: tuple[str, ...]
+    deleted: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+class Dashboards:
+    """Those of one stack."""
+
+    def __init__(self, config: StackConfig, secrets: Secrets, folder: Path = FOLDER) -> None:
+        self._config = config
+        self._secrets = secrets
+        self._folder = folder
+
+    def apply(self) -> list[Applied]:
+        """Make Superset's dashboards what the files say.
+
+        What somebody made in the browser and did not export is left alone; what somebody changed
+        there and did not export is lost.
+
+        Raises:
+            RetryLaterError: Superset or the warehouse does not answer.
+            StopPipelineError: a file is wrong.
+        """
+        files = read_files(self._folder)
+        bundle = to_bundle(files, self._sources(files["datasets"]), self._place())
+        with self._session() as session:
+            session.import_assets(bundle)
+            done = [_tidy(session, kind, files[kind]) for kind in reversed(KINDS)]
+        write_state(self._config.warehouse, self._secrets, applied=self._digest(bundle))
+        return list(reversed(done))
+
+    def apply_if_changed(self) -> bool:
+        """Apply unless exactly this was applied last: what was edited since then stays so."""
+        files = read_files(self._folder)
+        bundle = to_bundle(files, self._sources(files["datasets"]), self._place())
+        state = read_state(self._config.warehouse, self._secrets)
+        if state.get("applied") == self._digest(bundle):
+            return False
+        self.apply()
+        return True
+
+    def export(self) -> list[Path]:
+        """Write what Superset has into the files; those that changed.
+
+        Raises:
+            RetryLaterError: Superset or the warehouse does not answer.
+        """
+        known = read_files(self._folder)
+        with self._session() as session:
+            bundle = session.export_assets()
+        currency = self._config.shop.base_currency
+        files = from_bundle(bundle, known, self._sources, currency)
+        changed = write_files(files, self._folder)
+        same = to_bundle(files, self._sources(files["datasets"]), self._place())
+        write_state(self._config.warehouse, self._secrets, applied=self._digest(same))
+        return changed
+
+    def _session(self) -> AbstractContextManager[Superset]:
+        who = login(self._config.superset, self._secrets)
+        return logged_in(who.url, who.user, who.password)
+
+    def _sources(self, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
+        dsn = warehouse_dsn(self._config.warehouse, self._secrets, role=_ROLE)
+        return read_sources(dsn, datasets)
+
+    def _place(self) -> Place:
+        warehouse, shop = self._config.warehouse, self._config.shop
+        return Place(
+            address=f"{warehouse.host}:{warehouse.port}",
+            database=warehouse.database,
+            user=_ROLE,
+            password=self._secrets[f"warehouse_{_ROLE}"],
+            time_zone=shop.time_zone,
+            currency=shop.base_currency,
+        )
+
+    @staticmethod
+    def _digest(bundle: Mapping[str, Any]) -> str:
+        return hashlib.sha256(json.dumps(bundle, sort_keys=True).encode()).hexdigest()
+
+
+def _tidy(session: Superset, kind: str, contents: Mapping[str, Mapping[str, Any]]) -> Applied:
+    """Delete what files made that are gone."""
+    wanted = {id_of(kind, name, content) for name, content in contents.items()}
+    others = [one for one in session.list(kind) if str(one["uuid"]) not in wanted]
+    gone = [one for one in others if is_derived(str(one["uuid"]))]
+    if gone:
+        session.delete(kind, [one["id"] for one in gone])
+    return Applied(
+        kind=kind,
+        written=tuple(title_of(kind, {**c, "table_name": name}) for name, c in contents.items()),
+        deleted=tuple(title_of(kind, one) for one in gone),
+        left=tuple(title_of(kind, one) for one in others if one not in gone),
+    )

@@ -1,0 +1,131 @@
+"""Where charts stand on a dashboard: nested lists in the files, a table of nodes in Superset.
+
+In a file, a node names its kind and what it holds, and then whatever else is said of it:
+
+    - row:
+      - {chart: orders, width: 3, height: 20}
+      - {text: Sums of the last hour., width: 3, height: 20}
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+_GRID, _ROOT = "GRID_ID", "ROOT_ID"
+_HOLDS_NODES = ("row", "column", "tabs", "tab")
+_CONTENT = {"chart": "uuid", "text": "code", "header": "text", "tab": "text"}
+"""What in Superset's `meta` stands behind the node's name; a tab's children are its `holds`."""
+_TYPES = {
+    "row": "ROW", "column": "COLUMN", "tabs": "TABS", "tab": "TAB", "chart": "CHART",
+    "text": "MARKDOWN", "header": "HEADER", "divider": "DIVIDER",
+}  # fmt: skip
+_WORDS = {type_: word for word, type_ in _TYPES.items()}
+_DEFAULTS = {"background": "BACKGROUND_TRANSPARENT", "placeholder": "Tab title"}
+_VOLATILE = ("chartId", "sliceName", "sliceNameOverride", "defaultText", "0")
+
+Node = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Chart:
+    """What a layout has to know of a chart."""
+
+    name: str
+    uuid: str
+    title: str
+    number: int
+
+
+@dataclass(kw_only=True)
+class _Positions:
+    """A table of nodes as it is filled."""
+
+    charts: Mapping[str, Chart]
+    nodes: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, node: Node, parents: Sequence[str], place: str) -> str:
+        word = next(iter(node))
+        held = node.get("holds", ()) if word == "tab" else node[word]
+        key = f"{_TYPES[word]}-{_suffix(word, node, place)}"
+        meta = {name: value for name, value in node.items() if name not in (word, "holds")}
+        if word in ("row", "column"):
+            meta.setdefault("background", _DEFAULTS["background"])
+        if word in _CONTENT:
+            meta[_CONTENT[word]] = node[word]
+        if word == "chart":
+            chart = self.charts[node[word]]
+            meta |= {"uuid": chart.uuid, "sliceName": chart.title, "chartId": chart.number}
+        below = [*parents, key]
+        children = (
+            [self.add(child, below, f"{place}-{i}") for i, child in enumerate(held, 1)]
+            if word in _HOLDS_NODES
+            else []
+        )
+        self.nodes[key] = {
+            "type": _TYPES[word], "id": key, "children": children, "parents": list(parents),
+            "meta": meta,
+        }  # fmt: skip
+        return key
+
+
+def to_position(layout: Sequence[Node], charts: Mapping[str, Chart], title: str) -> dict[str, Any]:
+    """Superset's table of nodes. Keys follow from names and places, so that they stay the same."""
+    found = _Positions(charts=charts)
+    # Tabs at the top stand where the grid stands otherwise.
+    has_tabs = bool(layout) and "tabs" in layout[0]
+    parents = [_ROOT] if has_tabs else [_ROOT, _GRID]
+    top = [found.add(node, parents, str(i)) for i, node in enumerate(layout, 1)]
+    grid = {"type": "GRID", "id": _GRID, "children": [] if has_tabs else top, "parents": [_ROOT]}
+    return {
+        "DASHBOARD_VERSION_KEY": "v2",
+        _ROOT: {"type": "ROOT", "id": _ROOT, "children": top if has_tabs else [_GRID]},
+        _GRID: grid,
+        "HEADER_ID": {"type": "HEADER", "id": "HEADER_ID", "meta": {"text": title}},
+        **dict(sorted(found.nodes.items())),
+    }
+
+
+def from_position(position: Mapping[str, Any], name_of_chart: Callable[[str], str]) -> list[Node]:
+    """The nested lists again."""
+
+    def node(key: str) -> Node:
+        found = position[key]
+        word = _WORDS[found["type"]]
+        meta = {k: v for k, v in found.get("meta", {}).items() if k not in _VOLATILE}
+        meta = {k: v for k, v in meta.items() if v is not None and _DEFAULTS.get(k) != v}
+        children = [node(child) for child in found.get("children", ())]
+        if word == "tab":
+            return {word: meta.pop("text", ""), **_sorted(meta), "holds": children}
+        if word in _HOLDS_NODES:
+            return {word: children, **_sorted(meta)}
+        content = str(meta.pop(_CONTENT[word])) if word in _CONTENT else ""
+        return {word: name_of_chart(content) if word == "chart" else content, **_sorted(meta)}
+
+    top = position[_ROOT]["children"]
+    start = position[_GRID]["children"] if top == [_GRID] else top
+    return [node(key) for key in start]
+
+
+def charts_in(layout: Sequence[Node]) -> list[str]:
+    """Names of the charts, in reading order."""
+    found: list[str] = []
+    for node in layout:
+        word = next(iter(node))
+        if word == "chart":
+            found.append(node[word])
+        elif word in _HOLDS_NODES:
+            found += charts_in(node["holds"] if word == "tab" else node[word])
+    return found
+
+
+def _suffix(word: str, node: Node, place: str) -> str:
+    """What has a name may stand in two places: the place tells the two apart."""
+    if word in ("chart", "tab"):
+        return re.sub(r"[^A-Za-z0-9]+", "-", f"{node[word]}-{place}")
+    return place
+
+
+def _sorted(meta: Mapping[str, Any]) -> dict[str, Any]:
+    order = {"width": 0, "height": 1}
+    return dict(sorted(meta.items(), key=lambda item: (order.get(item[0], 2), item[0])))

@@ -1,0 +1,124 @@
+"""Superset's server: its configuration, its database filled once, gunicorn in front of it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.secrets import Secrets
+from lakehouse.settings import SupersetSettings, WarehouseSettings
+from stack.account import Account
+from stack.layout import Cache, Data
+from stack.net import http_status
+from stack.program import Program
+from stack.superset.state import NAME, prepare_database, read_state, write_state
+
+USER = "admin"
+"""Who logs in."""
+_HERE = Path(__file__).parent
+_CONFIG = _HERE / "superset_config.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Where to go with a browser, and as whom."""
+
+    url: str
+    user: str
+    password: str
+
+
+def login(settings: SupersetSettings, secrets: Secrets) -> Login:
+    """Superset's.
+
+    Raises:
+        StopPipelineError: it was never started, so that there is no password yet.
+    """
+    return Login(url=settings.url, user=USER, password=secrets["superset_admin"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupersetServer:
+    """One Superset, running as whoever started it: the Python in its cache is theirs."""
+
+    settings: SupersetSettings
+    warehouse: WarehouseSettings
+    secrets: Secrets
+    cache: Cache
+    data: Data
+
+    def program(self) -> Program:
+        """How supervisor runs it."""
+        settings = self.settings
+        return Program(
+            name="superset",
+            command=(
+                str(self._python), "-m", "gunicorn",
+                "--bind", f"{settings.host}:{settings.port}",
+                "--workers", "1", "--worker-class", "gthread", "--threads", str(settings.threads),
+                "--timeout", "120", "--keep-alive", "75", "--no-control-socket",
+                "superset.app:create_app()",
+            ),
+            directory=self._home,
+            environment=self._environment,
+            is_ours=True,
+            start_seconds=3,
+            configuration=_CONFIG.read_text() + self._address,
+        )  # fmt: skip
+
+    def prepare(self) -> None:
+        """Write the configuration; make the database, and fill it when the environment is new."""
+        own = Account()
+        own.make_private_dir(self._home)
+        own.write_private(self._home / _CONFIG.name, _CONFIG.read_text())
+        own.write_private(self._values_file, json.dumps(self._values))
+        prepare_database(self.warehouse, self.secrets)
+        version = self.cache.superset.name
+        if read_state(self.warehouse, self.secrets).get("filled_by") != version:
+            fill = _HERE / "fill_database.py"
+            command: list[str | Path] = [self._python, "-P", fill, self._values_file]
+            own.run(command, env=self._environment, cwd=self._home)
+            write_state(self.warehouse, self.secrets, filled_by=version)
+
+    def probe(self) -> bool:
+        """Whether it answers requests."""
+        return http_status(self.settings.host, self.settings.port, "/health") == 200
+
+    @property
+    def _python(self) -> Path:
+        return self.cache.superset / "bin" / "python"
+
+    @property
+    def _home(self) -> Path:
+        return self.data.of("superset")
+
+    @property
+    def _values_file(self) -> Path:
+        return self._home / "values.json"
+
+    @property
+    def _values(self) -> dict[str, str]:
+        return {
+            "secret_key": self.secrets["superset_key"],
+            "database_url": self._database_url,
+            "user": USER,
+            "password": self.secrets["superset_admin"],
+        }
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
+            "SUPERSET_HOME": str(self._home),
+            "SUPERSET_CONFIG_PATH": str(self._home / _CONFIG.name),
+            "FLASK_APP": "superset.app:create_app()",
+            "HOME": str(self._home),
+            "PATH": "/usr/bin:/bin",
+        }
+
+    @property
+    def _address(self) -> str:
+        return f"{self.warehouse.host}:{self.warehouse.port}/{NAME}"
+
+    @property
+    def _database_url(self) -> str:
+        password = self.secrets["warehouse_superset"]
+        return f"postgresql+psycopg2://{NAME}:{password}@{self._address}"

@@ -1,0 +1,97 @@
+"""Superset's own configuration. Superset runs it, from a copy beside `values.json`.
+
+Secrets and addresses are in that file, which only the owner can read.
+"""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+_VALUES = json.loads(Path(__file__).with_name("values.json").read_text())
+
+SECRET_KEY = _VALUES["secret_key"]
+SQLALCHEMY_DATABASE_URI = _VALUES["database_url"]
+APP_NAME = "Shop"
+
+# Who may come in, and what their browser may do.
+AUTH_USER_REGISTRATION = False
+AUTH_RATE_LIMITED = True
+AUTH_RATE_LIMIT = "20 per minute"
+RATELIMIT_STORAGE_URI = "memory://"  # there is one process
+WTF_CSRF_ENABLED = True
+WTF_CSRF_TIME_LIMIT = int(timedelta(days=7).total_seconds())
+# Cookies know no ports: the name tells it from others on this machine.
+SESSION_COOKIE_NAME = "superset_session"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = False  # loopback, without TLS
+PERMANENT_SESSION_LIFETIME = timedelta(days=7)
+TALISMAN_ENABLED = True
+TALISMAN_CONFIG = {
+    "content_security_policy": {
+        "default-src": ["'self'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "object-src": ["'none'"],
+        "img-src": ["'self'", "blob:", "data:"],
+        "worker-src": ["'self'", "blob:"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "script-src": ["'self'", "'strict-dynamic'"],
+    },
+    "content_security_policy_nonce_in": ["script-src"],
+    "force_https": False,
+    "session_cookie_secure": False,
+    "frame_options": "DENY",
+}
+TALISMAN_DEV_CONFIG = TALISMAN_CONFIG
+FAB_API_SWAGGER_UI = False
+FAB_ADD_SECURITY_API = False
+
+# Charts are drawn from what the warehouse says now; only what Superset keeps of itself is cached.
+CACHE_CONFIG = {"CACHE_TYPE": "SimpleCache", "CACHE_DEFAULT_TIMEOUT": 60}
+DATA_CACHE_CONFIG = {"CACHE_TYPE": "NullCache"}
+_KEPT = {
+    "CACHE_TYPE": "SupersetMetastoreCache",
+    "CACHE_DEFAULT_TIMEOUT": int(timedelta(days=7).total_seconds()),
+}
+FILTER_STATE_CACHE_CONFIG = _KEPT
+EXPLORE_FORM_DATA_CACHE_CONFIG = _KEPT
+SUPERSET_WEBSERVER_TIMEOUT = 60
+DASHBOARD_AUTO_REFRESH_MODE = "force"
+DASHBOARD_AUTO_REFRESH_INTERVALS = [
+    [0, "Off"],
+    [5, "5 seconds"],
+    [10, "10 seconds"],
+    [60, "1 minute"],
+]
+
+EXTRA_CATEGORICAL_COLOR_SCHEMES = [
+    {
+        "id": "shop",
+        "label": "Shop",
+        "description": "The shop's charts",
+        "isDefault": True,
+        "colors": [
+            "#1B6B93", "#F2A541", "#3C9D7C", "#D1495B", "#7A6FB0",
+            "#4FB0C6", "#A3B54A", "#E07A3F", "#5C6B73", "#C58BB0",
+        ],
+    },
+    {
+        "id": "shop_pale",
+        "label": "Shop, pale",
+        "description": "Behind dark text",
+        "isDefault": False,
+        "colors": ["#8CC4D6", "#F6C987", "#93CDB6", "#EBA3AC"],
+    },
+]  # fmt: skip
+EXTRA_SEQUENTIAL_COLOR_SCHEMES = [
+    {
+        "id": "shop_blue",
+        "label": "Shop, light to dark",
+        "description": "The shop's maps",
+        "isDiverging": False,
+        "isDefault": True,
+        "colors": ["#E4F1F5", "#A9D3E0", "#62ABC5", "#2C82A6", "#14506F"],
+    }
+]

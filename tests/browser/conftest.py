@@ -1,0 +1,88 @@
+"""A shop with charts: one stack, filled once, for all tests of the dashboards."""
+
+import psycopg
+import pytest
+
+from benchmarks.browser import logged_in_browser
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
+from lakehouse.settings import ROOT
+from stack.superset.files import read_files
+from stack.superset.names import derived_id
+from stack.superset.rest import logged_in
+from stack.superset.server import login
+from tests.stacks import new_stack
+
+DAYS = 60
+ORDERS = 3_000
+PICTURES = ROOT / "var" / "screenshots"
+
+
+class ShopWithCharts:
+    """The stack, and SQL on both of its ends."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.login = login(stack.config.superset, stack.secrets)
+
+    def oltp(self, query, *parameters):
+        return self._ask(
+            oltp_dsn(self.stack.oltp, self.stack.secrets, role="admin"), query, parameters
+        )
+
+    def warehouse(self, query, *parameters, role="reader"):
+        dsn = warehouse_dsn(self.stack.warehouse, self.stack.secrets, role=role)
+        return self._ask(dsn, query, parameters)
+
+    def chart_names(self):
+        """Names of the files that made the charts, by Superset's numbers."""
+        who = self.login
+        names = {derived_id("charts", name): name for name in read_files()["charts"]}
+        with logged_in(who.url, who.user, who.password) as superset:
+            return {one["id"]: names[one["uuid"]] for one in superset.list("charts")}
+
+    @staticmethod
+    def _ask(dsn, query, parameters):
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            cursor = connection.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def shop():
+    """Sixty days of orders without dirt, consolidated, and a live hour that goes on from there."""
+    # Superset takes ten seconds to start, and minutes where many start at the same time.
+    with new_stack(STACK_START_TIMEOUT_SECONDS=400) as stack:
+        stack.run("up", "lander", "live", "superset", timeout=580)
+        stack.run(
+            "simulate", "--history", DAYS, "--orders", ORDERS, "--dirt", 0, "--seed", 5, timeout=300
+        )
+        stack.run("consolidate", timeout=300)
+        stack.run(
+            "simulate", "--orders-per-second", 4, "--minutes", 0.25, "--dirt", 0, "--seed", 6,
+            timeout=120,
+        )  # fmt: skip
+        stack.run("consolidate", timeout=300)
+        yield ShopWithCharts(stack)
+
+
+@pytest.fixture
+def browser(shop):
+    """A browser that has logged in."""
+    with logged_in_browser(shop.login) as found:
+        yield found
+
+
+@pytest.fixture
+def keep_picture():
+    """Keeps what the browser shows, all of the page, as output of the tests."""
+
+    def keep(browser, name):
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        page = browser.page
+        height = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({"width": 1920, "height": max(1080, height)})
+        page.wait_for_timeout(1500)
+        page.screenshot(path=str(PICTURES / f"{name}.png"))
+        page.set_viewport_size({"width": 1920, "height": 1080})
+
+    return keep

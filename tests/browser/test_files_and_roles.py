@@ -1,0 +1,167 @@
+"""The dashboards as files, who may do what, and segments as gold has them."""
+
+import shutil
+
+import httpx
+import polars as pl
+import psutil
+import psycopg
+import pytest
+import yaml
+
+from lakehouse.lake import Lake
+from stack.superset.dashboards import Dashboards
+from stack.superset.files import FOLDER
+from stack.superset.rest import logged_in
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(FOLDER, tmp_path / "dashboards")
+
+
+@pytest.fixture
+def dashboards(shop, folder):
+    yield Dashboards(shop.stack.config, shop.stack.secrets, folder)
+    Dashboards(shop.stack.config, shop.stack.secrets).apply()
+
+
+@pytest.fixture
+def superset(shop):
+    who = shop.login
+    with logged_in(who.url, who.user, who.password) as session:
+        yield session
+
+
+def texts(folder):
+    return {p.relative_to(folder): p.read_text() for p in folder.rglob("*.yaml")}
+
+
+def test_export_of_what_was_applied_changes_no_file(dashboards, folder):
+    before = texts(folder)
+    dashboards.apply()
+    assert dashboards.export() == []
+    assert texts(folder) == before
+
+
+def test_files_that_were_applied_are_not_applied_again(dashboards):
+    dashboards.apply()
+    assert not dashboards.apply_if_changed()
+
+
+def test_applied_twice_is_applied_once(dashboards, superset):
+    dashboards.apply()
+    before = {one["uuid"]: one["id"] for one in superset.list("charts")}
+    dashboards.apply()
+    assert {one["uuid"]: one["id"] for one in superset.list("charts")} == before
+
+
+def test_chart_whose_file_is_gone_is_deleted(dashboards, folder, superset):
+    layout = folder / "dashboards" / "live_shop.yaml"
+    content = yaml.safe_load(layout.read_text())
+    content["layout"][0]["row"].pop(0)
+    layout.write_text(yaml.safe_dump(content, sort_keys=False))
+    (folder / "charts" / "live_orders_per_second.yaml").unlink()
+    done = {one.kind: one for one in dashboards.apply()}
+    assert done["charts"].deleted == ("Orders a second, now",)
+    assert "Orders a second, now" not in {one["slice_name"] for one in superset.list("charts")}
+
+
+def test_what_was_changed_in_superset_comes_back_as_a_small_difference(
+    dashboards, folder, superset
+):
+    dashboards.apply()
+    path = folder / "charts" / "units.yaml"
+    before = path.read_text()
+    [chart] = [one for one in superset.list("charts") if one["slice_name"] == "Units sold"]
+    superset._ask("PUT", f"/api/v1/chart/{chart['id']}", json={"slice_name": "Pieces sold"})
+    assert dashboards.export() == [path]
+    assert path.read_text() == before.replace("Units sold", "Pieces sold", 1)
+
+
+def test_no_secret_and_no_address_is_in_the_files(shop, dashboards, folder):
+    dashboards.apply()
+    dashboards.export()
+    everything = "".join(texts(folder).values())
+    secrets = [shop.stack.secrets[role] for role in ("warehouse_reader", "superset_admin")]
+    assert not any(secret in everything for secret in secrets)
+    assert str(shop.stack.warehouse.port) not in everything
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into mart.dim_dates (date_key) values ('2001-01-01')",
+        "create table mart.mine (id int)",
+        "create temporary table mine (id int)",
+        "select * from entity.customers limit 1",
+        "select * from live.orders limit 1",
+    ],
+)
+def test_role_of_the_charts_cannot_write_nor_read_beyond_the_mart(shop, statement):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        shop.warehouse(f"set default_transaction_read_only = off; {statement}")
+
+
+def test_role_of_the_charts_begins_read_only_and_with_a_limit(shop):
+    assert shop.warehouse("show default_transaction_read_only") == [("on",)]
+    assert shop.warehouse("show statement_timeout") == [("30s",)]
+
+
+def test_role_of_superset_reads_nothing_of_the_warehouse(shop):
+    stack = shop.stack
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        psycopg.connect(
+            host=stack.warehouse.host, port=stack.warehouse.port, user="superset",
+            dbname=stack.warehouse.database, password=stack.secrets["warehouse_superset"],
+        )  # fmt: skip
+
+
+def test_page_is_served_with_a_policy_that_lets_nothing_in_from_outside(shop):
+    answer = httpx.get(f"{shop.login.url}/login/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy.replace("https:", "http:")
+    assert "unsafe-eval" not in policy
+    assert answer.headers["x-frame-options"] == "DENY"
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+
+
+def test_change_without_a_token_is_refused(shop):
+    with httpx.Client(base_url=shop.login.url) as client:
+        page = client.post("/login/", data={"username": "admin", "password": shop.login.password})
+    assert page.status_code == 400
+
+
+def test_nothing_of_the_stack_listens_beyond_loopback(shop):
+    services = [one for one in shop.stack.control.status() if one.pid]
+    pids = {
+        process.pid
+        for one in services
+        for process in (psutil.Process(one.pid), *psutil.Process(one.pid).children(recursive=True))
+    }
+    listening = {
+        connection.laddr.ip
+        for connection in psutil.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN and connection.pid in pids
+    }
+    assert "superset" in {one.service for one in services}
+    assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert listening
+
+
+def test_customers_are_scored_as_gold_scores_them(shop):
+    stack = shop.stack
+    lake = Lake.of(stack.minio, stack.secrets, user="reader")
+    gold = pl.scan_delta(lake.open("gold", "customer_lifetime_value")).collect()
+    columns = (
+        "customer_id", "first_order_date", "last_order_date", "orders", "lifetime_value_cents",
+        "recency_score", "frequency_score", "monetary_score", "segment", "as_of_date",
+    )  # fmt: skip
+    rows = shop.warehouse(f"select {', '.join(columns)} from mart.customer_lifetime_value")
+    assert len({row[8] for row in rows}) > 2
+    assert sorted(rows) == sorted(gold.select(columns).rows())

@@ -1,0 +1,135 @@
+"""The files of the dashboards, and how they become Superset's and files again."""
+
+import pytest
+import yaml
+
+from lakehouse.contracts.metrics import METRICS
+from lakehouse.secrets import generate
+from stack.superset.columns import Source
+from stack.superset.files import FOLDER, read_files, to_text, write_files
+from stack.superset.from_superset import from_bundle
+from stack.superset.layout import Chart, charts_in, from_position, to_position
+from stack.superset.names import derived_id, is_derived
+from stack.superset.to_superset import Place, to_bundle
+
+FILES = read_files()
+PASSWORD = generate()
+PLACE = Place(
+    address="127.0.0.1:1", database="w", user="reader", password=PASSWORD,
+    time_zone="Europe/Paris", currency="EUR",
+)  # fmt: skip
+SOURCE = Source(
+    columns=(
+        {"column_name": "day", "type": "DATE", "is_dttm": True, "description": "The day."},
+        {"column_name": "country", "type": "TEXT"},
+    ),
+    meaning="One row per day.",
+)
+SOURCES = dict.fromkeys(FILES["datasets"], SOURCE)
+
+
+def as_exported(bundle):
+    """What Superset gives back: numbers of its own, ids for names, nothing of ours in order."""
+    exported = {path: content for path, content in bundle.items() if path != "metadata.yaml"}
+    for path, content in exported.items():
+        if path.startswith("datasets/"):
+            content["metrics"] = list(reversed(content["metrics"]))
+            content["columns"] = list(reversed(content["columns"]))
+        if path.startswith("charts/"):
+            content["params"] |= {"datasource": "7__table", "slice_id": 7, "dashboards": [1]}
+    return exported
+
+
+def back(files):
+    bundle = to_bundle(files, SOURCES, PLACE)
+    return from_bundle(as_exported(bundle), files, lambda _: SOURCES, "EUR")
+
+
+def test_files_become_superset_s_and_the_same_files_again():
+    assert {
+        kind: {n: to_text(c) for n, c in contents.items()} for kind, contents in back(FILES).items()
+    } == {kind: {n: to_text(c) for n, c in contents.items()} for kind, contents in FILES.items()}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(FOLDER.rglob("*.yaml")), ids=lambda p: f"{p.parent.name}-{p.stem}"
+)
+def test_file_has_the_one_spelling(path):
+    assert path.read_text() == to_text(yaml.safe_load(path.read_text()))
+
+
+def test_every_chart_says_what_it_shows_and_is_on_a_dashboard():
+    shown = {name for board in FILES["dashboards"].values() for name in charts_in(board["layout"])}
+    assert shown == set(FILES["charts"])
+    for name, chart in FILES["charts"].items():
+        assert len(chart.get("description", "")) > 20, name
+    assert len({chart["slice_name"] for chart in FILES["charts"].values()}) == len(FILES["charts"])
+
+
+def test_money_is_named_as_in_the_dictionary():
+    names = {metric.name for metric in METRICS}
+    named = {
+        metric
+        for dataset in FILES["datasets"].values()
+        for metric in dataset.get("metrics", ())
+        if isinstance(metric, str)
+    }
+    assert named <= names
+    assert {"net_revenue_cents", "margin_cents", "refund_cents", "orders"} <= named
+
+
+def test_live_page_renews_itself_all_at_once():
+    metadata = FILES["dashboards"]["live_shop"]["metadata"]
+    assert metadata["refresh_frequency"] == 5
+    assert metadata["stagger_refresh"] is False
+
+
+def test_password_and_currency_are_put_in_on_the_way():
+    bundle = to_bundle(FILES, SOURCES, PLACE)
+    assert f"reader:{PASSWORD}@127.0.0.1:1/w" in bundle["databases/Shop.yaml"]["sqlalchemy_uri"]
+    [net] = [
+        metric
+        for metric in bundle["datasets/Shop/daily_sales.yaml"]["metrics"]
+        if metric["metric_name"] == "net_revenue"
+    ]
+    assert net["currency"]["symbol"] == "EUR"
+    assert net["expression"] == "SUM(net_revenue_cents) / 100.0"
+
+
+def test_layout_survives_superset_s_keys():
+    charts = {"a": Chart(name="a", uuid="u-a", title="A", number=1)}
+    layout = [
+        {"tabs": [
+            {"tab": "One", "holds": [{"row": [{"chart": "a", "width": 3, "height": 20}]}]},
+            {"tab": "Two", "holds": [
+                {"header": "Words"},
+                {"row": [{"column": [{"text": "# Hello\n", "width": 4}], "width": 4}]},
+                {"divider": ""},
+            ]},
+        ]}
+    ]  # fmt: skip
+    position = to_position(layout, charts, "Title")
+    renamed = yaml.safe_load(yaml.safe_dump(position).replace("TAB-One-1-1", "TAB-x8Yz"))
+    assert from_position(renamed, {"u-a": "a"}.get) == layout
+
+
+def test_what_was_made_in_the_browser_keeps_its_id():
+    made = "5f0c4b1e-3f0a-4c7e-9a53-0d1f6a7be6c4"
+    bundle = as_exported(to_bundle(FILES, SOURCES, PLACE))
+    bundle["charts/New_1.yaml"] = {
+        **bundle["charts/units.yaml"], "uuid": made, "slice_name": "Units, again!",
+    }  # fmt: skip
+    files = from_bundle(bundle, FILES, lambda _: SOURCES, "EUR")
+    assert files["charts"]["units_again"]["uuid"] == made
+    assert not is_derived(made)
+    assert is_derived(derived_id("charts", "units"))
+    again = to_bundle(files, SOURCES, PLACE)
+    assert again["charts/units_again.yaml"]["uuid"] == made
+
+
+def test_only_files_that_differ_are_written(tmp_path):
+    assert len(write_files(FILES, tmp_path)) == len(list(tmp_path.rglob("*.yaml")))
+    assert write_files(FILES, tmp_path) == []
+    fewer = {**FILES, "charts": {n: c for n, c in FILES["charts"].items() if n != "units"}}
+    assert write_files(fewer, tmp_path) == [tmp_path / "charts" / "units.yaml"]
+    assert not (tmp_path / "charts" / "units.yaml").exists()

@@ -1,0 +1,65 @@
+-- Grain: one row per customer with an order that counts. The scores and segments of gold's table of
+-- this name; its contract has the limits, and a test compares the two.
+create or replace view mart.customer_lifetime_value as
+with newest as (
+    select (date_trunc('month', max(o.placed_date)::timestamp) + interval '1 month - 1 day')::date
+        as as_of_date
+    from entity.orders as o
+),
+
+scored as (
+    select
+        c.customer_id,
+        c.first_order_date,
+        c.last_order_date,
+        c.orders,
+        c.units,
+        c.net_revenue_cents,
+        c.total_cents,
+        c.refund_cents,
+        n.as_of_date,
+        c.total_cents - c.refund_cents as lifetime_value_cents,
+        1
+        + (c.last_order_date >= n.as_of_date - 365)::int
+        + (c.last_order_date >= n.as_of_date - 180)::int
+        + (c.last_order_date >= n.as_of_date - 90)::int
+        + (c.last_order_date >= n.as_of_date - 30)::int as recency_score,
+        1
+        + (c.orders >= 2)::int
+        + (c.orders >= 3)::int
+        + (c.orders >= 5)::int
+        + (c.orders >= 10)::int as frequency_score,
+        1
+        + (c.total_cents - c.refund_cents >= 5000)::int
+        + (c.total_cents - c.refund_cents >= 15000)::int
+        + (c.total_cents - c.refund_cents >= 50000)::int
+        + (c.total_cents - c.refund_cents >= 150000)::int as monetary_score
+    from mart.customer_totals as c
+    cross join newest as n
+)
+
+select
+    s.customer_id,
+    s.first_order_date,
+    s.last_order_date,
+    s.orders,
+    s.units,
+    s.net_revenue_cents,
+    s.total_cents,
+    s.refund_cents,
+    s.lifetime_value_cents,
+    s.recency_score,
+    s.frequency_score,
+    s.monetary_score,
+    s.as_of_date,
+    case
+        when s.recency_score >= 4 and s.frequency_score >= 4 and s.monetary_score >= 4
+            then 'champion'
+        when s.recency_score >= 3 and s.frequency_score >= 3 then 'loyal'
+        when s.recency_score = 5 and s.frequency_score = 1 then 'new'
+        when s.recency_score >= 4 then 'promising'
+        when s.recency_score = 3 then 'needs_attention'
+        when s.frequency_score >= 3 or s.monetary_score >= 4 then 'at_risk'
+        else 'lost'
+    end as segment
+from scored as s;

@@ -1,0 +1,21 @@
+-- Grain: one row per customer with an order that counts, of touched ones.
+delete from mart.customer_totals as c
+using touched_customer_months as t
+where c.customer_id = t.customer_id;
+
+insert into mart.customer_totals (
+    customer_id, first_order_date, last_order_date, orders, units, net_revenue_cents, total_cents,
+    refund_cents
+)
+select
+    m.customer_id,
+    min(m.first_order_date) as first_order_date,
+    max(m.last_order_date) as last_order_date,
+    sum(m.orders) as orders,
+    sum(m.units) as units,
+    sum(m.net_revenue_cents) as net_revenue_cents,
+    sum(m.total_cents) as total_cents,
+    sum(m.refund_cents) as refund_cents
+from (select distinct t.customer_id from touched_customer_months as t) as t
+inner join mart.customer_months as m on t.customer_id = m.customer_id
+group by m.customer_id;

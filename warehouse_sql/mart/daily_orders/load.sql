@@ -1,0 +1,21 @@
+-- Grain: one row per day, country of delivery and channel, of touched days.
+delete from mart.daily_orders as d
+using touched_days as t
+where d.date_key = t.date_key and t.fact = 'fact_transactions';
+
+insert into mart.daily_orders (
+    date_key, ship_country, channel, orders, units, net_revenue_cents, total_cents, refund_cents
+)
+select
+    f.date_key,
+    f.ship_country,
+    f.channel,
+    count(distinct f.order_id) as orders,
+    sum(f.units) as units,
+    sum(f.net_revenue_cents) as net_revenue_cents,
+    sum(f.total_cents) as total_cents,
+    sum(f.refund_cents) as refund_cents
+from touched_days as t
+inner join mart.fact_transactions as f on t.date_key = f.date_key
+where t.fact = 'fact_transactions' and f.counts
+group by f.date_key, f.ship_country, f.channel;
