@@ -158,7 +158,8 @@ def lock(
             str(uv), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
             "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url",
             "--no-emit-find-links", *(["--upgrade"] if upgrade else []),
-            "--group", f"pyproject.toml:{group}", "--output-file", f"locks/{name}.txt", *like, *source,
+            "--group", f"pyproject.toml:{group}", "--output-file", f"locks/{name}.txt",
+            *like, *source,
         ]  # fmt: skip
         console.print(f"locks/{name}.txt")
         subprocess.run(command, cwd=ROOT, check=True)
