@@ -73,7 +73,8 @@ def test_hour_goes_layer_by_layer_and_silver_side_by_side(found):
         assert "gold" in tasks[name]["downstream"]
     assert "warehouse_in_one_transaction" in tasks["gold"]["downstream"]
     assert tasks["warehouse_in_one_transaction"]["downstream"] == ["views"]
-    assert tasks["views"]["downstream"] == ["reconcile"]
+    assert tasks["views"]["downstream"] == ["trim"]
+    assert tasks["trim"]["downstream"] == ["reconcile"]
 
 
 def test_other_dags_can_be_triggered_by_each_layer(found):
