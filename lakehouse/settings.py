@@ -285,7 +285,7 @@ class StackSettings(Settings):
         None, description="The uv to install servers with; by default found."
     )
     service_user: str = Field("nobody", description="Runs the servers when you are root.")
-    start_timeout_seconds: float = Field(120, gt=0, description="Longest wait for a service.")
+    start_timeout_seconds: float = Field(300, gt=0, description="Longest wait for a service.")
     log_mb: int = Field(20, gt=0, description="Size at which a log is rotated.")
     log_backups: int = Field(3, ge=0, description="Rotated logs that are kept.")
     slot_wal_keep_mb: int = Field(4096, ge=64, description="WAL the slot may hold back.")
