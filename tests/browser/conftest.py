@@ -2,7 +2,9 @@
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from batch.reconcile import Places, settle
 from benchmarks.browser import logged_in_browser
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.settings import ROOT
@@ -23,15 +25,17 @@ class ShopWithCharts:
     def __init__(self, stack):
         self.stack = stack
         self.login = login(stack.config.superset, stack.secrets)
+        [(self.last_order_id,)] = self.oltp("select max(order_id) from public.orders")
 
     def oltp(self, query, *parameters):
         return self._ask(
             oltp_dsn(self.stack.oltp, self.stack.secrets, role="admin"), query, parameters
         )
 
-    def warehouse(self, query, *parameters, role="reader"):
-        dsn = warehouse_dsn(self.stack.warehouse, self.stack.secrets, role=role)
-        return self._ask(dsn, query, parameters)
+    def warehouse(self, query, *, options=""):
+        """As the role of the charts."""
+        dsn = warehouse_dsn(self.stack.warehouse, self.stack.secrets, role="reader")
+        return self._ask(make_conninfo(dsn, options=options), query, ())
 
     def chart_names(self):
         """Names of the files that made the charts, by Superset's numbers."""
@@ -47,6 +51,19 @@ class ShopWithCharts:
             return cursor.fetchall() if cursor.description else []
 
 
+def _consolidate(stack):
+    """All that the shop has written, into the star."""
+    places = Places(
+        oltp=stack.oltp,
+        kafka=stack.kafka,
+        connect=stack.connect,
+        minio=stack.minio,
+        warehouse=stack.warehouse,
+    )
+    settle(stack.secrets, places)
+    stack.run("consolidate", timeout=300)
+
+
 @pytest.fixture(scope="session")
 def shop():
     """Sixty days of orders without dirt, consolidated, and a live hour that goes on from there."""
@@ -56,12 +73,12 @@ def shop():
         stack.run(
             "simulate", "--history", DAYS, "--orders", ORDERS, "--dirt", 0, "--seed", 5, timeout=300
         )
-        stack.run("consolidate", timeout=300)
+        _consolidate(stack)
         stack.run(
             "simulate", "--orders-per-second", 4, "--minutes", 0.25, "--dirt", 0, "--seed", 6,
             timeout=120,
         )  # fmt: skip
-        stack.run("consolidate", timeout=300)
+        _consolidate(stack)
         yield ShopWithCharts(stack)
 
 
