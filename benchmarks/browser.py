@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page, Request, Response, sync_playwright
 
@@ -26,6 +27,7 @@ _SCREEN = {"width": 1920, "height": 1080}
 _PATIENCE_SECONDS = 90.0
 _LOADING = ".loading, .ant-skeleton"
 _CHART_DATA = "/api/v1/chart/data"
+_OLD_CHART_DATA = "/superset/explore_json/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,20 +36,17 @@ class ChartAnswer:
 
     number: int
     status: int
-    request: dict[str, Any]
-    body: dict[str, Any]
+    results: list[dict[str, Any]]
 
     @property
     def queries(self) -> list[str]:
         """The SQL that was run."""
-        return [result["query"] for result in self.body.get("result", ())]
+        return [result["query"] for result in self.results]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The first query's rows: a second one has totals."""
-        results = self.body.get("result") or [{}]
-        rows: list[dict[str, Any]] = results[0].get("data") or []
-        return rows
+        return (self.results[0].get("data") or []) if self.results else []
 
 
 @dataclass(kw_only=True)
@@ -71,7 +70,7 @@ class Dashboards:
     def open_tab(self, name: str, *, charts: int) -> dict[int, ChartAnswer]:
         """Turn to a tab that was not looked at yet."""
         self.answers.clear()
-        self.page.get_by_role("tab", name=name, exact=True).click()
+        self.page.get_by_role("tab", name=name).click()
         return self.drawn(charts)
 
     def drawn(self, charts: int) -> dict[int, ChartAnswer]:
@@ -102,17 +101,13 @@ class Dashboards:
     def _note_response(self, response: Response) -> None:
         if response.status >= 400:
             self.errors.append(f"{response.status} {response.url}")
-        asked = response.request.post_data
-        if _CHART_DATA in response.url and asked:
-            query = json.loads(asked)
-            number = query.get("form_data", {}).get("slice_id")
-            if number is not None:  # a filter's own list of values has none
-                self.answers.append(
-                    ChartAnswer(
-                        number=int(number), status=response.status, request=query,
-                        body=response.json(),
-                    )
-                )  # fmt: skip
+        number = _chart_of(response)
+        if number is not None:
+            body = response.json()
+            results = body.get("result") if _CHART_DATA in response.url else [body]
+            self.answers.append(
+                ChartAnswer(number=number, status=response.status, results=results or [])
+            )
 
 
 @contextmanager
@@ -163,6 +158,19 @@ def find_chromium() -> Path:
         )
         raise StopPipelineError(message)
     return found
+
+
+def _chart_of(response: Response) -> int | None:
+    """The chart that an answer is for. Lists of values for filters are for none."""
+    address = urlsplit(response.url)
+    if address.path == _CHART_DATA:
+        form = json.loads(response.request.post_data or "{}").get("form_data", {})
+    elif address.path == _OLD_CHART_DATA:  # of the world map
+        form = json.loads(parse_qs(address.query).get("form_data", ["{}"])[0])
+    else:
+        return None
+    number: int | None = form.get("slice_id")
+    return number
 
 
 def _on_path() -> Path | None:

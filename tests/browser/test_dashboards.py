@@ -48,9 +48,9 @@ def assert_all_drawn(browser, layout):
 
 def assert_answered(answers):
     for answer in answers.values():
-        assert answer.status == 200, answer.body
+        assert answer.status == 200, answer.results
         assert answer.rows, f"chart {answer.number} got no rows from {answer.queries}"
-        assert not any(result.get("rejected_filters") for result in answer.body["result"])
+        assert not any(result.get("rejected_filters") for result in answer.results)
 
 
 def test_every_chart_of_the_live_dashboard_is_drawn_without_an_error(browser, keep_picture):
