@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from batch.warehouse.load import load_warehouse, rebuild_warehouse
+from batch.warehouse.views import refresh_views
 from tests.warehouse import MemorySilver
 
 pytestmark = pytest.mark.integration
@@ -29,6 +30,7 @@ def as_json(value):
 
 
 def assert_as_expected(warehouse, expected):
+    refresh_views(warehouse.dsn)
     for table, rows in expected.items():
         wanted = [{name: as_json(value) for name, value in row.items()} for row in rows]
         found = warehouse.rows(table, list(wanted[0]) if wanted else None)
