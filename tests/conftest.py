@@ -1,10 +1,9 @@
 """What all tests share: the stack they run on, their options, and that a skip is a failure."""
 
 import signal
+from pathlib import Path
 
 import pytest
-
-from tests.stacks import IsolatedStack, new_stack
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,9 +36,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 _skipped: list[str] = []
 
 
-@pytest.fixture(scope="session")
-def stack() -> IsolatedStack:
-    """The real services, started once for all tests, without a lander: tests run their own."""
-    with new_stack() as found:
-        found.up("oltp", "warehouse", "kafka", "connect", "minio")
-        yield found
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folder by folder, at random within each: the stacks of one end before the next begins."""
+    items.sort(key=lambda item: _FOLDERS.index(item.path.relative_to(_HERE).parts[0]))
+
+
+_HERE = Path(__file__).parent
+_FOLDERS = ("unit", "integration", "browser", "faults")

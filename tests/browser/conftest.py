@@ -64,7 +64,7 @@ def _consolidate(stack):
     stack.run("consolidate", timeout=300)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop():
     """Sixty days of orders without dirt, consolidated, and a live hour that goes on from there."""
     # Superset takes ten seconds to start, and minutes where many start at the same time.

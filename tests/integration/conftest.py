@@ -1,4 +1,4 @@
-"""What integration tests share beside the stack of all tests."""
+"""What integration tests share. It ends with the last of them (hence the package)."""
 
 import pytest
 
@@ -6,7 +6,15 @@ from tests.stacks import new_stack
 from tests.warehouse import new_warehouse, template_warehouse
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+def stack():
+    """The real services, started once, without a lander: tests run their own."""
+    with new_stack() as found:
+        found.up("oltp", "warehouse", "kafka", "connect", "minio")
+        yield found
+
+
+@pytest.fixture(scope="package")
 def warehouse_server():
     """A warehouse's Postgres alone, in which each test has a database of its own."""
     with new_stack() as found:
