@@ -29,8 +29,8 @@ _SESSION = """
 set client_min_messages = warning;
 set jit = off;
 set work_mem = '64MB';
--- After a crash of the server the last moments may be gone, watermarks and rows alike: they are read
--- from Kafka again. To wait for the disk would cost more than the rest of a small batch.
+-- After a crash of the server the last moments may be gone, watermarks and rows alike: they are
+-- read from Kafka again. To wait for the disk would cost more than the rest of a small batch.
 set synchronous_commit = off;
 select live.prepare_session()"""
 _READ = """
