@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Request, Response, sync_playwright
 
 from lakehouse.environment import process_environment
@@ -103,7 +104,10 @@ class Dashboards:
             self.errors.append(f"{response.status} {response.url}")
         number = _chart_of(response)
         if number is not None:
-            body = response.json()
+            try:
+                body = response.json()
+            except PlaywrightError:
+                return  # the page has been left before it came
             results = body.get("result") if _CHART_DATA in response.url else [body]
             self.answers.append(
                 ChartAnswer(number=number, status=response.status, results=results or [])

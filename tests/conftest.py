@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,6 +16,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # Whoever ends the tests with TERM ends their stack, too: fixtures clean up on an interrupt.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # How long an example takes says how busy the machine is.
+    settings.register_profile("ours", deadline=None)
+    settings.load_profile("ours")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
