@@ -138,7 +138,7 @@ def test_hour_brings_every_layer_to_the_shop_and_each_is_exact(shop, first_run):
     assert {task.task: task.state for task in first_run.tasks} == {
         **{f"silver_{name}": "success" for name in ENTITIES},
         "gold": "success", "warehouse_in_one_transaction": "success", "views": "success",
-        "reconcile": "success",
+        "trim": "success", "reconcile": "success",
     }  # fmt: skip
     report = reconcile(shop)
     assert report["exact"]
@@ -157,7 +157,8 @@ def test_figures_of_a_run_stand_beside_its_tasks(shop, airflow, first_run):
     loaded = airflow.xcom(DAG, first_run.run, "warehouse_in_one_transaction")
     parts = [part["part"] for part in loaded["parts"]]
     assert parts == [
-        "entities read from silver", "entities", "dimensions", "facts", "sums by day", "checks",
+        "entities read from silver", "entities", "dimensions", "facts", "sums by day and customer",
+        "checks",
     ]  # fmt: skip
     assert {check["check"] for check in loaded["checks"]} >= {"order_totals_are_equal"}
     events = airflow._ask("GET", "/api/v2/assets/events", params={"limit": 100})["asset_events"]
