@@ -64,6 +64,11 @@ class TableBuffer:
         self.bytes += chunk.nbytes
         self._oldest = now if self._oldest is None else self._oldest
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it covers nothing, not even an end."""
+        return not self._spans
+
     def is_due(self, policy: FlushPolicy, now: float) -> bool:
         """Whether `policy` asks for a flush."""
         is_full = self.rows >= policy.rows or self.bytes >= policy.bytes

@@ -1,6 +1,6 @@
 """The bronze tables that this process writes, and where each partition goes on from."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from confluent_kafka.admin import AdminClient
@@ -15,14 +15,12 @@ from consumers.loss import (
     find_identity_loss,
     find_offset_loss,
 )
+from consumers.membership import OffsetRange
 from consumers.records import TopicIdentity
 from lakehouse.coordinates import TopicPartition, bronze_table
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import Topic, describe_topics
 from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, table_uri
-
-OffsetRange = Callable[[TopicPartition], tuple[int, int]]
-"""The broker's oldest and end offset of a partition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

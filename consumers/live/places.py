@@ -1,6 +1,6 @@
 """Which incarnation of each topic live reads, and where each partition goes on."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,12 +9,12 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.commit import next_position
 from consumers.live.overlay import Overlay
+from consumers.membership import OffsetRange
 from consumers.records import TopicIdentity
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import Topic, describe_topics
 
-OffsetRange = Callable[[TopicPartition], tuple[int, int]]
 _STAR = """
 select w.epoch, array_agg(distinct w.topic_id)
 from etl.watermark as w

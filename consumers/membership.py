@@ -1,0 +1,249 @@
+"""A member of a consumer group whose positions are kept with its data.
+
+Which partitions are its own, how far each was polled, and what of them waits for the next commit.
+The group's committed offsets are written only so that ordinary lag tools work; nothing reads them
+back.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import pyarrow as pa
+import structlog
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from consumers.assignment import Assignment
+from consumers.buffer import TableBuffer
+from consumers.records import TopicIdentity, to_arrow
+from lakehouse.coordinates import Span, TopicPartition
+from lakehouse.errors import PipelineError, StopPipelineError
+from lakehouse.lake import BRONZE_SCHEMA
+
+OffsetRange = Callable[[TopicPartition], tuple[int, int]]
+"""The broker's oldest and end offset of a partition."""
+Starts = Callable[[Mapping[str, Collection[int]], OffsetRange], Mapping[TopicPartition, int]]
+"""Where each of these partitions, by topic, goes on.
+
+A `StopPipelineError` of it ends the consumer; after anything else it is asked again.
+"""
+_LONGEST_PAUSE_SECONDS = 5.0
+_BROKER_TIMEOUT_SECONDS = 10.0
+_OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
+_NO_RECORDS = pa.RecordBatch.from_pylist([], schema=BRONZE_SCHEMA)
+_log = structlog.get_logger(__name__)
+
+
+class Membership:
+    """One member, for whoever polls its consumer. Not thread-safe, but for `stopping`.
+
+    Attributes:
+        assigned: partitions that are its own, and their positions.
+        buffers: by topic, what was polled and not committed. One may have become empty.
+        is_paused: whether no changes are polled.
+        failure: what ends the consumer; raised by its loop, since it may come up in a callback.
+        stopping: set to leave.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        starts: Starts,
+        *,
+        name: str,
+        untracked: Collection[str] = (),
+    ) -> None:
+        """Join nothing yet; see `subscribe`.
+
+        Args:
+            consumer: the client.
+            starts: asked when partitions are assigned.
+            name: of the program, for whoever has to run it again.
+            untracked: topics that are read from their ends, have no positions, and go on in pauses.
+        """
+        self.assigned = Assignment()
+        self.buffers: dict[str, TableBuffer] = {}
+        self.is_paused = False
+        self.failure: PipelineError | None = None
+        self.stopping = threading.Event()
+        self._consumer = consumer
+        self._starts = starts
+        self._name = name
+        self._untracked = frozenset(untracked)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether nothing ends it."""
+        return not self.stopping.is_set() and self.failure is None
+
+    def subscribe(
+        self, patterns: Sequence[str], before_revoke: Callable[[Collection[str]], None]
+    ) -> None:
+        """Join the group.
+
+        Args:
+            patterns: of topics.
+            before_revoke: commits what of these topics is buffered, as far as that goes.
+        """
+
+        def on_revoke(consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+            before_revoke({partition.topic for partition in partitions})
+            self._forget(partitions)
+            consumer.incremental_unassign(partitions)
+            _log.info("revoked", partitions=_names(partitions))
+
+        self._consumer.subscribe(
+            list(patterns),
+            on_assign=self._on_assign,
+            on_revoke=on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def take(self, messages: Sequence[Message], identities: Mapping[str, TopicIdentity]) -> None:
+        """Buffer records of partitions that are its own."""
+        for topic, chunk in to_arrow(messages, dict(identities)).items():
+            self._add(topic, chunk, self.assigned.advance(topic, chunk))
+
+    def see(self, event: Message, on_out_of_range: Callable[[Message], None]) -> None:
+        """What the client tells instead of a record. Records polled with it are buffered before.
+
+        Args:
+            event: with an error.
+            on_out_of_range: called where the broker does not have the position asked for.
+
+        Raises:
+            StopPipelineError: the client cannot go on.
+        """
+        error = event.error()
+        if error is None:
+            return
+        if error.fatal():
+            message = f"Kafka client failed for good: {error}. Run {self._name} again."
+            raise StopPipelineError(message)
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            self._see_end(event)
+        elif error.code() in _OUT_OF_RANGE:
+            on_out_of_range(event)
+        elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            _log.info("waiting_for_topics", reason=error.str())
+        else:
+            _log.warning("kafka", error=str(error))
+
+    def go_back(self, partition: TopicPartition, position: int) -> None:
+        """Read a partition again from another position."""
+        if partition not in self.assigned:
+            return
+        _log.warning("gap", partition=str(partition), seek=position)
+        if partition.topic in self.buffers:
+            self.buffers[partition.topic].drop(partition)
+        self.assigned.add({partition: position})
+        self._consumer.seek(KafkaPartition(partition.topic, partition.partition, position))
+
+    def tell_group(self, landed: Mapping[TopicPartition, int]) -> None:
+        """Commit the last offsets that landed, for lag tools."""
+        offsets = [
+            KafkaPartition(p.topic, p.partition, last + 1)
+            for p, last in landed.items()
+            if p in self.assigned
+        ]
+        try:
+            if offsets:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            _log.debug("group_offsets_not_committed", error=str(error))
+
+    def lag(self, topic: str) -> int:
+        """Offsets that are not polled yet, by what the client was told last."""
+        return self.assigned.lag(topic, self._end)
+
+    def offset_range(self, partition: TopicPartition) -> tuple[int, int]:
+        """The broker's oldest and end offset."""
+        place = KafkaPartition(partition.topic, partition.partition)
+        oldest, end = self._consumer.get_watermark_offsets(place, timeout=_BROKER_TIMEOUT_SECONDS)
+        return oldest, end
+
+    def pause(self) -> None:
+        """Poll no more changes, and stay in the group."""
+        self._consumer.pause(self._tracked(self._consumer.assignment()))
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Poll again."""
+        self._consumer.resume(self._consumer.assignment())
+        self.is_paused = False
+
+    def _add(self, topic: str, chunk: pa.RecordBatch, spans: Mapping[TopicPartition, Span]) -> None:
+        self.buffers.setdefault(topic, TableBuffer()).add(chunk, spans, time.monotonic())
+
+    def _see_end(self, event: Message) -> None:
+        """Let the watermark pass the marks at the end: when they expire, nothing is lost."""
+        partition = self.assigned.find(event.topic() or "", event.partition() or 0)
+        if partition is None:
+            return
+        span = self.assigned.see_end(partition, event.offset() or 0)
+        if span is not None:
+            self._add(partition.topic, _NO_RECORDS, {partition: span})
+
+    def _end(self, partition: TopicPartition) -> int:
+        place = KafkaPartition(partition.topic, partition.partition)
+        _, end = self._consumer.get_watermark_offsets(place, cached=True)
+        return max(0, end)
+
+    def _tracked(self, partitions: Sequence[KafkaPartition]) -> list[KafkaPartition]:
+        return [p for p in partitions if p.topic not in self._untracked]
+
+    def _on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        wanted: dict[str, list[int]] = {}
+        for partition in self._tracked(partitions):
+            wanted.setdefault(partition.topic, []).append(partition.partition)
+        positions = self._starting_positions(wanted)
+        if positions is None:
+            consumer.incremental_assign([])
+            return
+        self.assigned.add(positions)
+        from_end = [p for p in partitions if p.topic in self._untracked]
+        consumer.incremental_assign(
+            [
+                *(KafkaPartition(p.topic, p.partition, start) for p, start in positions.items()),
+                *(KafkaPartition(p.topic, p.partition, OFFSET_END) for p in from_end),
+            ]
+        )
+        if self.is_paused:
+            consumer.pause(self._tracked(consumer.assignment()))
+        _log.info("assigned", partitions=[f"{p}@{start}" for p, start in positions.items()])
+
+    def _starting_positions(
+        self, wanted: Mapping[str, Collection[int]]
+    ) -> Mapping[TopicPartition, int] | None:
+        pause = 0.1
+        while wanted and not self.stopping.is_set():
+            try:
+                return self._starts(wanted, self.offset_range)
+            except StopPipelineError as error:
+                # Raising here would pass through librdkafka's callback; the loop raises it.
+                self.failure = error
+                return None
+            except Exception as error:  # noqa: BLE001 - something is away: try until stopped
+                _log.warning("assignment_waits", error=str(error), pause_seconds=pause)
+                self.stopping.wait(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        return None if wanted else {}
+
+    def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._forget(partitions)
+        consumer.incremental_unassign(partitions)
+        _log.warning("lost", partitions=_names(partitions))
+
+    def _forget(self, partitions: Sequence[KafkaPartition]) -> None:
+        for place in partitions:
+            partition = self.assigned.find(place.topic, place.partition)
+            if partition is None:
+                continue
+            self.assigned.remove(partition)
+            if place.topic in self.buffers:
+                self.buffers[place.topic].drop(partition)
+
+
+def _names(partitions: Sequence[KafkaPartition]) -> list[str]:
+    return [f"{p.topic}[{p.partition}]" for p in partitions]
