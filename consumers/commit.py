@@ -62,6 +62,14 @@ class Plan:
     """First position still wanted, of each partition that has something to commit."""
     gaps: Mapping[TopicPartition, int]
 
+    def keeps_all(self, batch: Batch) -> bool:
+        """Whether nothing of the batch is covered, or lies behind a gap."""
+        return all(self.keep.get(p) == span.start for p, span in batch.spans.items())
+
+    def landed(self, batch: Batch) -> dict[TopicPartition, int]:
+        """Once carried out: the last offset of each partition that is level with the batch."""
+        return {p: span.stop - 1 for p, span in batch.spans.items() if p not in self.gaps}
+
 
 def plan_commit(batch: Batch, watermarks: Mapping[TopicPartition, int | None]) -> Plan:
     """Step 2 for every partition of the batch."""
@@ -103,7 +111,7 @@ def commit_batch(
                 table.reopen()
             plan = plan_commit(batch, {p: table.watermark(p) for p in batch.spans})
             if plan.keep:
-                rows = rows_from(batch, plan.keep)
+                rows = rows_from(batch, plan)
                 table.append(rows, {p: batch.spans[p].stop - 1 for p in plan.keep})
                 return _outcome(batch, plan, rows.num_rows)
             return _outcome(batch, plan, 0)
@@ -114,12 +122,12 @@ def commit_batch(
             wait(tries, error)
 
 
-def rows_from(batch: Batch, keep: Mapping[TopicPartition, int]) -> pa.Table:
-    """The rows of these partitions, from these positions on."""
-    if all(keep.get(p) == span.start for p, span in batch.spans.items()):
+def rows_from(batch: Batch, plan: Plan) -> pa.Table:
+    """The rows that the plan keeps."""
+    if plan.keeps_all(batch):
         return batch.rows
     wanted = None
-    for partition, first in keep.items():
+    for partition, first in plan.keep.items():
         mine = pc.and_(
             pc.equal(batch.rows["_partition"], partition.partition),
             pc.and_(
@@ -132,5 +140,4 @@ def rows_from(batch: Batch, keep: Mapping[TopicPartition, int]) -> pa.Table:
 
 
 def _outcome(batch: Batch, plan: Plan, rows: int) -> Outcome:
-    landed = {p: span.stop - 1 for p, span in batch.spans.items() if p not in plan.gaps}
-    return Outcome(rows=rows, landed=landed, gaps=plan.gaps)
+    return Outcome(rows=rows, landed=plan.landed(batch), gaps=plan.gaps)

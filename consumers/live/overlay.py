@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from consumers.buffer import Batch
-from consumers.commit import Outcome, plan_commit, rows_from
+from consumers.commit import Outcome, Plan, plan_commit, rows_from
 from consumers.live.changes import VERSIONED, ChangeReader, Rows
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -171,13 +171,13 @@ class Overlay:
             plan = plan_commit(part.batch, marks[part.entity])
             gaps |= plan.gaps
             spans = part.batch.spans
-            landed |= {p: span.stop - 1 for p, span in spans.items() if p not in plan.gaps}
+            landed |= plan.landed(part.batch)
             written += [
                 (part.entity, p.topic_id, part.epoch, p.partition, spans[p].stop - 1,
                  part.rows and part.rows.committed_us)
                 for p in plan.keep
             ]  # fmt: skip
-            kept = self._kept(part, plan.keep)
+            kept = self._kept(part, plan)
             if kept is not None and kept.current.height:
                 self._copy(connection, part.entity, kept)
                 entities.append(part.entity)
@@ -188,11 +188,10 @@ class Overlay:
             connection.execute(_WRITE, [list(column) for column in zip(*written, strict=True)])
         return Outcome(rows=rows, landed=landed, gaps=gaps)
 
-    def _kept(self, part: Part, keep: Mapping[TopicPartition, int]) -> Rows | None:
-        spans = part.batch.spans
-        if part.rows is None or all(keep.get(p) == span.start for p, span in spans.items()):
+    def _kept(self, part: Part, plan: Plan) -> Rows | None:
+        if part.rows is None or plan.keeps_all(part.batch):
             return part.rows
-        records = pl.DataFrame(rows_from(part.batch, keep)) if keep else None
+        records = pl.DataFrame(rows_from(part.batch, plan)) if plan.keep else None
         if records is None or records.is_empty():
             return None
         # Rare: another has committed part of it. Which row of a key is its last has to be judged
