@@ -17,7 +17,7 @@ from playwright.sync_api import Page, Request, Response, sync_playwright
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import is_root
-from stack.superset.server import Login
+from stack.consoles import Console
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 _ARGUMENTS = (
@@ -115,7 +115,7 @@ class Dashboards:
 
 
 @contextmanager
-def logged_in_browser(login: Login) -> Iterator[Dashboards]:
+def logged_in_browser(login: Console) -> Iterator[Dashboards]:
     """A browser that has gone through Superset's login page.
 
     Raises:

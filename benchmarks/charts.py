@@ -18,12 +18,12 @@ from benchmarks.past import Size
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.postgres import warehouse_dsn
+from stack.consoles import CONSOLES
 from stack.isolated import IsolatedStack, new_stack
 from stack.superset.files import Files, read_files
 from stack.superset.layout import charts_in
 from stack.superset.names import derived_id
 from stack.superset.rest import logged_in
-from stack.superset.server import login
 
 LINES = 10_000_000
 CHANGES = 100_000
@@ -98,7 +98,7 @@ def _timed(stack: IsolatedStack, queries: Queries, is_over: Callable[[], bool]) 
 
 def _queries(stack: IsolatedStack) -> dict[str, list[str]]:
     files = read_files()
-    who = login(stack.config.superset, stack.secrets)
+    who = CONSOLES["superset"](stack.config, stack.secrets)
     with logged_in(who.url, who.user, who.password) as superset:
         made = {derived_id("charts", name): name for name in files["charts"]}
         names = {one["id"]: made[str(one["uuid"])] for one in superset.list("charts")}

@@ -18,24 +18,6 @@ _HERE = Path(__file__).parent
 _CONFIG = _HERE / "superset_config.py"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """Where to go with a browser, and as whom."""
-
-    url: str
-    user: str
-    password: str
-
-
-def login(settings: SupersetSettings, secrets: Secrets) -> Login:
-    """Superset's.
-
-    Raises:
-        StopPipelineError: it was never started, so that there is no password yet.
-    """
-    return Login(url=settings.url, user=USER, password=secrets["superset_admin"])
-
-
 @dataclass(frozen=True, kw_only=True)
 class SupersetServer:
     """One Superset, running as whoever started it: the Python in its cache is theirs."""

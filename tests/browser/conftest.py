@@ -8,10 +8,10 @@ from batch.reconcile import Places, settle
 from benchmarks.browser import logged_in_browser
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.settings import ROOT
+from stack.consoles import CONSOLES
 from stack.superset.files import read_files
 from stack.superset.names import derived_id
 from stack.superset.rest import logged_in
-from stack.superset.server import login
 from tests.stacks import new_stack
 
 DAYS = 60
@@ -24,7 +24,7 @@ class ShopWithCharts:
 
     def __init__(self, stack):
         self.stack = stack
-        self.login = login(stack.config.superset, stack.secrets)
+        self.login = CONSOLES["superset"](stack.config, stack.secrets)
         [(self.last_order_id,)] = self.oltp("select max(order_id) from public.orders")
 
     def oltp(self, query, *parameters):
