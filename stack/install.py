@@ -6,14 +6,13 @@ from pathlib import Path
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import default_uv
-from stack.airflow.install import install_airflow
 from stack.cache import ensure
 from stack.disk import require_space
+from stack.environment import install_environment
 from stack.kafka.install import install_jars
 from stack.layout import LOCKS, Cache
 from stack.minio.install import build_minio
 from stack.progress import Steps
-from stack.superset.install import install_superset
 from stack.tools import Tools, uv_install
 
 _BUILD_MB = 3_500
@@ -104,15 +103,18 @@ def _install_minio(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
 
 
 def _install_airflow(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
+    """With the project's dependencies, not the project: that is imported from the checkout."""
+
     def make(_work: Path, result: Path) -> None:
-        install_airflow(tools, uv, result)
+        install_environment(tools, uv, LOCKS / "airflow.txt", result)
 
     _step(steps, "Airflow", cache.airflow, make)
 
 
 def _install_superset(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
     def make(_work: Path, result: Path) -> None:
-        install_superset(tools, uv, result)
+        # Or its first start would take a minute longer.
+        install_environment(tools, uv, LOCKS / "superset.txt", result, is_compiled=True)
 
     _step(steps, "Superset", cache.superset, make)
 

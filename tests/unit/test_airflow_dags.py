@@ -8,9 +8,9 @@ import pytest
 from lakehouse.contracts import ENTITIES
 from lakehouse.environment import process_environment
 from lakehouse.settings import ROOT, StackSettings, default_uv
-from stack.airflow.install import install_airflow
 from stack.cache import ensure
-from stack.layout import Cache
+from stack.environment import install_environment
+from stack.layout import LOCKS, Cache
 from stack.tools import Tools
 
 SILVER = {f"silver_{name}" for name in ENTITIES}
@@ -20,7 +20,10 @@ SILVER = {f"silver_{name}" for name in ENTITIES}
 def found(tmp_path_factory):
     """What Airflow says of the DAG files."""
     cache = Cache(root=StackSettings().cache_dir)
-    ensure(cache.airflow, lambda _, result: install_airflow(Tools(), default_uv(), result))
+    lock = LOCKS / "airflow.txt"
+    ensure(
+        cache.airflow, lambda _, result: install_environment(Tools(), default_uv(), lock, result)
+    )
     home = tmp_path_factory.mktemp("airflow")
     result = subprocess.run(
         [cache.airflow / "bin" / "python", "-P", ROOT / "tests/unit/airflow_report.py", "dags"],
