@@ -11,10 +11,10 @@ from string import Template
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ROOT, AirflowSettings, WarehouseSettings
 from stack.account import Account
-from stack.airflow.database import mark_migrated, migrated_by, prepare_database
 from stack.airflow.health import health
 from stack.layout import Cache, Data
 from stack.net import http_status
+from stack.postgres.program import ProgramDatabase
 from stack.program import Program
 
 USER = "admin"
@@ -58,12 +58,13 @@ class Airflow:
         own.write_private(self._config_file, self._filled_in())
         password = self.secrets["airflow_admin"]
         own.write_private(self._passwords_file, json.dumps({USER: password}) + "\n")
-        prepare_database(self.warehouse, self.secrets)
+        database = ProgramDatabase(name="airflow", warehouse=self.warehouse, secrets=self.secrets)
+        database.prepare()
         version = self.cache.airflow.name
-        if migrated_by(self.warehouse, self.secrets) != version:
+        if database.note() != version:
             command: list[str | Path] = [self._python, "-P", "-m", "airflow", "db", "migrate"]
             own.run(command, env=self._environment, cwd=self._home)
-            mark_migrated(self.warehouse, self.secrets, version)
+            database.write_note(version)
 
     def answers(self) -> bool:
         """Whether the server answers requests."""

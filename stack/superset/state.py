@@ -1,55 +1,34 @@
-"""Superset's own database, and what was done to it last.
-
-It is in the warehouse's server, closed to everybody else's roles. What was done is noted at the
-database itself, so that a restored or an emptied one is not mistaken.
-"""
+"""What was done last to Superset's own database: a note at the database itself."""
 
 import json
 from typing import Literal
 
-import psycopg
-from psycopg import sql
-
-from lakehouse.postgres import warehouse_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import WarehouseSettings
-from stack.postgres.roles import add_database
+from stack.postgres.program import ProgramDatabase
 
 NAME = "superset"
 """Of the database, and of the role that owns it."""
 Deed = Literal["filled_by", "applied"]
-_NOTE = """
-select shobj_description(d.oid, 'pg_database')
-from pg_database as d
-where d.datname = %s"""
 
 
 def prepare_database(warehouse: WarehouseSettings, secrets: Secrets) -> None:
     """Make role and database; the second time changes nothing."""
-    password = secrets["warehouse_superset"]
-    add_database(warehouse_dsn(warehouse, secrets, role="admin"), NAME, password=password)
+    _database(warehouse, secrets).prepare()
 
 
 def read_state(warehouse: WarehouseSettings, secrets: Secrets) -> dict[Deed, str]:
     """What was done: the environment that filled it, the dashboards that were applied."""
-    with _connect(warehouse, secrets) as connection:
-        return _read(connection)
+    note = _database(warehouse, secrets).note()
+    found: dict[Deed, str] = json.loads(note) if note else {}
+    return found
 
 
 def write_state(warehouse: WarehouseSettings, secrets: Secrets, **done: str) -> None:
     """Note what was done, beside what was done before."""
-    comment = sql.SQL("comment on database {} is {}")
-    with _connect(warehouse, secrets) as connection:
-        note = json.dumps({**_read(connection), **done})
-        connection.execute(comment.format(sql.Identifier(NAME), sql.Literal(note)))
+    before = read_state(warehouse, secrets)
+    _database(warehouse, secrets).write_note(json.dumps({**before, **done}))
 
 
-def _read(connection: psycopg.Connection) -> dict[Deed, str]:
-    row = connection.execute(_NOTE, [NAME]).fetchone()
-    found: dict[Deed, str] = json.loads(row[0]) if row and row[0] else {}
-    return found
-
-
-def _connect(warehouse: WarehouseSettings, secrets: Secrets) -> psycopg.Connection:
-    dsn = warehouse_dsn(warehouse, secrets, role="admin")
-    return psycopg.connect(dsn, dbname="postgres", autocommit=True)
+def _database(warehouse: WarehouseSettings, secrets: Secrets) -> ProgramDatabase:
+    return ProgramDatabase(name=NAME, warehouse=warehouse, secrets=secrets)
