@@ -50,6 +50,11 @@ class Shop:
             self.producer.produce(topic, b"v%d" % n, key=b"k%d" % n, partition=partition)
         assert self.producer.flush(30) == 0
 
+    def members(self):
+        """How many landers are in the group."""
+        groups = self.admin.describe_consumer_groups([self.prefix])
+        return len(groups[self.prefix].result().members)
+
     def land(self, *arguments, **settings):
         mine = {
             "CONNECT_TOPIC_PREFIX": self.prefix,
@@ -167,6 +172,7 @@ def test_sigterm_flushes_what_was_polled_and_leaves_within_ten_seconds(shop):
 def test_second_lander_shares_the_partitions_and_nothing_lands_twice(shop):
     topic = shop.topic(partitions=4)
     landers = [shop.land(), shop.land()]
+    until(lambda: shop.members() == 2, "both in the group")
     for n in range(60):
         shop.send(topic, 25, first=n * 25, partition=n % 4)
         time.sleep(0.1)
