@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Request, Response, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
@@ -26,6 +27,7 @@ _ARGUMENTS = (
 )  # fmt: skip
 _SCREEN = {"width": 1920, "height": 1080}
 _PATIENCE_SECONDS = 90.0
+_LOGINS = 3
 _LOADING = ".loading, .ant-skeleton"
 _CHART_DATA = "/api/v1/chart/data"
 _OLD_CHART_DATA = "/superset/explore_json/"
@@ -87,7 +89,34 @@ class Dashboards:
             if len(answered) >= charts and not self.page.locator(_LOADING).count():
                 self.page.wait_for_timeout(1000)  # lines and bars grow for a moment
                 return answered
-        message = f"{len({a.number for a in self.answers})} of {charts} charts were drawn."
+        message = (
+            f"{len({a.number for a in self.answers})} of {charts} charts were drawn on "
+            f"{self.page.url}. Answers that were errors: {self.errors or 'none'}."
+        )
+        raise StopPipelineError(message)
+
+    def log_in(self, user: str, password: str) -> None:
+        """Go through the login page, again where a busy server dropped or left the request.
+
+        Raises:
+            StopPipelineError: the page does not let us in.
+        """
+        for _ in range(_LOGINS):
+            self.page.goto(f"{self.url}/login/")
+            self.page.locator("input[type=text]").first.fill(user)
+            self.page.locator("input[type=password]").fill(password)
+            self.page.locator("button[type=submit]").click()
+            with suppress(PlaywrightTimeoutError):
+                # Where the connection breaks, the browser shows a page of its own.
+                self.page.wait_for_url(
+                    lambda url: url.startswith(self.url) and "/login" not in url,
+                    wait_until="commit",
+                )
+                return
+        message = (
+            f"Superset did not let us in, {_LOGINS} times. The page is {self.page.url}. "
+            f"Answers that were errors: {self.errors or 'none'}."
+        )
         raise StopPipelineError(message)
 
     def watch(self) -> None:
@@ -128,12 +157,10 @@ def logged_in_browser(login: Console) -> Iterator[Dashboards]:
         try:
             page = browser.new_page(viewport=_SCREEN)  # type: ignore[arg-type] # its own TypedDict
             found = Dashboards(page=page, url=login.url)
+            page.set_default_timeout(1000 * _PATIENCE_SECONDS)
             found.watch()
-            page.goto(f"{login.url}/login/")
-            page.locator("input[type=text]").first.fill(login.user)
-            page.locator("input[type=password]").fill(login.password)
-            page.locator("button[type=submit]").click()
-            page.wait_for_url(lambda url: "login" not in url)
+            found.log_in(login.user, login.password)
+            found.errors.clear()
             yield found
         finally:
             browser.close()

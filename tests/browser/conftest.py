@@ -12,6 +12,7 @@ from stack.consoles import CONSOLES
 from stack.superset.files import read_files
 from stack.superset.names import derived_id
 from stack.superset.rest import logged_in
+from tests.browser.truth import SETUP
 from tests.stacks import new_stack
 
 DAYS = 60
@@ -25,12 +26,23 @@ class ShopWithCharts:
     def __init__(self, stack):
         self.stack = stack
         self.login = CONSOLES["superset"](stack.config, stack.secrets)
-        [(self.last_order_id,)] = self.oltp("select max(order_id) from public.orders")
+        self.oltp(
+            "update truth.consolidated "
+            "set last_order_id = (select max(order_id) from public.orders)"
+        )
+        [(self.lines,)] = self.oltp("select count(*) from public.order_lines")
 
     def oltp(self, query, *parameters):
         return self._ask(
             oltp_dsn(self.stack.oltp, self.stack.secrets, role="admin"), query, parameters
         )
+
+    def says(self, truth):
+        """Figures of a chart as the shop's own tables have them."""
+        dsn = oltp_dsn(self.stack.oltp, self.stack.secrets, role="admin")
+        with psycopg.connect(dsn) as connection:
+            cursor = connection.execute(truth.sql)
+            return truth.told([column.name for column in cursor.description], cursor.fetchall())
 
     def warehouse(self, query, *, options=""):
         """As the role of the charts."""
@@ -70,6 +82,8 @@ def shop():
     # Superset takes ten seconds to start, and minutes where many start at the same time.
     with new_stack(STACK_START_TIMEOUT_SECONDS=400) as stack:
         stack.run("up", "lander", "live", "superset", timeout=580)
+        with psycopg.connect(oltp_dsn(stack.oltp, stack.secrets, role="admin")) as connection:
+            connection.execute(SETUP)
         stack.run(
             "simulate", "--history", DAYS, "--orders", ORDERS, "--dirt", 0, "--seed", 5, timeout=300
         )

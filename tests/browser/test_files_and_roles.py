@@ -1,5 +1,6 @@
 """The dashboards as files, who may do what, and segments as gold has them."""
 
+import re
 import shutil
 
 import httpx
@@ -135,6 +136,16 @@ def test_change_without_a_token_is_refused(shop):
     with httpx.Client(base_url=shop.login.url) as client:
         client.post("/login/", data={"username": "admin", "password": shop.login.password})
         assert client.get("/api/v1/me/").status_code == 401
+
+
+def test_passwords_cannot_be_tried_without_end(shop):
+    with httpx.Client(base_url=shop.login.url) as client:
+        token = re.search(r"csrf_token[^>]*?value=.([\w.-]+)", client.get("/login/").text)
+        form = {"username": "nobody", "password": "wrong"} | (
+            {"csrf_token": token.group(1)} if token else {}
+        )
+        answer = client.post("/login/", data=form)
+    assert answer.headers["x-ratelimit-limit"] == "20"
 
 
 def test_nothing_of_the_stack_listens_beyond_loopback(shop):

@@ -1,0 +1,380 @@
+"""What each chart should show, by SQL on the shop's own tables. `truth.sql` has the views."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+SETUP = Path(__file__).with_name("truth.sql").read_text()
+
+COUNTS = {
+    "customers",
+    "orders",
+    "orders_last_hour",
+    "orders_with_it",
+    "sessions",
+    "units",
+    "views",
+    "on_hand_units",
+}
+RATIOS = {
+    "average_lifetime_value",
+    "average_order_value",
+    "conversion",
+    "margin_share",
+    "orders_per_customer",
+    "orders_per_second",
+    "orders_per_view",
+    "refund_share",
+    "repeat_share",
+    "retention",
+    "revenue_change",
+}
+
+
+Figures = dict[tuple, dict[str, float | None]]
+"""By key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """The rows of a chart by hand: columns `keys` name a row, all others are its figures.
+
+    The money of a row may be a cent off for each order line, since the shop's SQL does not round
+    shares to the cent. `pivot` is the key whose values a chart of series has as columns.
+    """
+
+    sql: str
+    keys: Sequence[str] = ()
+    pivot: str | None = None
+    totals: Sequence[str] = ()
+    """Where the shop cannot say the rows: figures of which it can say the totals."""
+
+    def told(self, columns: Sequence[str], rows: Sequence[Sequence]) -> Figures:
+        """Figures as the shop says them."""
+        found = {}
+        for row in rows:
+            figures = dict(zip(columns, row, strict=True))
+            key = tuple(_plain(figures.pop(name)) for name in self.keys)
+            found[key] = {n: None if v is None else float(v) for n, v in figures.items()}
+        return found
+
+    def shown(self, figure: str, rows: Sequence[dict]) -> Figures:
+        """Figures as Superset gave them to a chart."""
+        if self.totals:
+            return {(): {name: sum(row[name] for row in rows) for name in self.totals}}
+        found = {}
+        fixed = [name for name in self.keys if name != self.pivot]
+        for row in rows:
+            values = dict(row)
+            key = tuple(_plain(values.pop(name)) for name in fixed)
+            if self.pivot is None:
+                found[key] = values
+            else:
+                series = {name: v for name, v in values.items() if v is not None}
+                found |= {(*key, name): {figure: v} for name, v in series.items()}
+        return found
+
+
+def assert_equal(chart: str, expected: Figures, seen: Figures, lines: int) -> None:
+    """The same keys, and the same figures at each. `lines`: order lines of the shop."""
+    assert seen.keys() == expected.keys(), chart
+    assert expected, f"{chart} has nothing to compare"
+    for key, figures in expected.items():
+        for name, value in figures.items():
+            got = seen[key][name]
+            where = f"{chart} {key} {name}: shown {got}, the shop says {value}"
+            assert got == (None if value is None else _about(name, value, lines)), where
+
+
+def _about(name: str, value: float, lines: float):
+    if name in COUNTS:
+        return pytest.approx(value, abs=1e-6)
+    if name in RATIOS:
+        return pytest.approx(value, rel=2e-3, abs=1e-6)
+    return pytest.approx(value, abs=0.01 * lines + 0.005)
+
+
+def _plain(value: object) -> object:
+    """Superset gives days as milliseconds."""
+    if isinstance(value, int | float) and value > 1e11:
+        return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d")
+    return value
+
+
+_STAGES = """
+    select s.stage, sum(s.came) as sessions
+    from truth.visits as v
+    cross join lateral (
+        values ('Looked at a product', has_view::int), ('Put into the cart', has_cart::int),
+            ('Went to the checkout', has_checkout::int), ('Bought', has_purchase::int)
+    ) as s (stage, came)
+    group by 1
+"""
+_CUSTOMERS = """
+    with customer as (
+        select
+            customer_id, count(*) as orders, sum(base_total_amount - refund) as value
+        from truth.orders
+        where customer_id is not null
+        group by 1
+    )
+    select {} from customer
+"""
+
+ANALYTICS: dict[str, Truth] = {
+    "net_revenue": Truth(sql="select sum(net) as net_revenue from truth.orders"),
+    "orders": Truth(sql="select count(*) as orders from truth.orders"),
+    "average_order_value": Truth(
+        sql="select sum(base_total_amount) / count(*) as average_order_value from truth.orders"
+    ),
+    "margin_share": Truth(sql="select sum(net - cost) / sum(net) as margin_share from truth.lines"),
+    "refund_share": Truth(
+        sql="select sum(refund) / sum(base_total_amount) as refund_share from truth.orders"
+    ),
+    "units": Truth(sql="select sum(units) as units from truth.lines"),
+    "revenue_by_period": Truth(
+        sql="select day::text as date_key, channel, sum(net) as net_revenue"
+        " from truth.orders group by 1, 2",
+        keys=("date_key", "channel"),
+        pivot="channel",
+    ),
+    "revenue_by_category": Truth(
+        sql="select category, sum(net) as net_revenue from truth.lines group by 1",
+        keys=("category",),
+    ),
+    "income_by_month": Truth(
+        sql="""
+            select
+                to_char(day, 'YYYY-MM') as month, sum(gross) as gross_revenue,
+                sum(gross - net) as discount, sum(net) as net_revenue, sum(cost) as cost,
+                sum(net - cost) as margin, sum(net - cost) / sum(net) as margin_share,
+                sum(refund) as refund
+            from truth.lines group by 1
+        """,
+        keys=("month",),
+    ),
+    "revenue_by_channel": Truth(
+        sql="select channel, sum(net) as net_revenue from truth.orders group by 1",
+        keys=("channel",),
+    ),
+    "top_products": Truth(
+        sql="select name, sum(net) as net_revenue from truth.lines group by 1"
+        " order by 2 desc limit 15",
+        keys=("name",),
+    ),
+    "revenue_by_brand": Truth(
+        sql="select category, brand, sum(net) as net_revenue from truth.lines group by 1, 2",
+        keys=("category", "brand"),
+    ),
+    "product_performance": Truth(
+        sql="""
+            with sold as (
+                select
+                    name, category, sum(net) as net_revenue, sum(units) as units,
+                    sum(refund) as refund, count(distinct (order_id, product_id)) as orders_with_it,
+                    sum(net - cost) / nullif(sum(net), 0) as margin_share
+                from truth.lines group by 1, 2
+            ),
+            seen as (
+                select p.name, p.category, count(*) as all_kinds,
+                    count(*) filter (where i.interaction_type = 'view') as views
+                from public.interactions as i
+                inner join public.products as p on i.product_id = p.product_id
+                group by 1, 2
+            )
+            select
+                name, category, coalesce(s.net_revenue, 0) as net_revenue,
+                coalesce(s.units, 0) as units, coalesce(v.views, 0) as views,
+                coalesce(s.orders_with_it, 0) as orders_with_it,
+                s.orders_with_it::numeric / nullif(v.views, 0) as orders_per_view,
+                s.margin_share, coalesce(s.refund, 0) as refund
+            from sold as s full join seen as v using (name, category)
+        """,
+        keys=("name", "category"),
+    ),
+    "customers": Truth(sql=_CUSTOMERS.format("count(*) as customers")),
+    "repeat_share": Truth(sql=_CUSTOMERS.format("avg((orders > 1)::int) as repeat_share")),
+    "average_lifetime_value": Truth(sql=_CUSTOMERS.format("avg(value) as average_lifetime_value")),
+    "segments": Truth(sql=_CUSTOMERS.format("count(*) as customers"), totals=("customers",)),
+    "segment_value": Truth(
+        sql=_CUSTOMERS.format("count(*) as customers, sum(value) as lifetime_value"),
+        totals=("customers", "lifetime_value"),
+    ),
+    "conversion": Truth(
+        sql="select sum(has_purchase::int)::numeric / sum(has_view::int) as conversion"
+        " from truth.visits"
+    ),
+    "visit_funnel": Truth(sql=_STAGES, keys=("stage",)),
+    "conversion_by_device": Truth(
+        sql="""
+            select
+                date_trunc('week', day)::date::text as date_key, device,
+                sum(has_purchase::int)::numeric / sum(has_view::int) as conversion
+            from (
+                select *, bool_or(has_view) over (partition by day, device) as is_shown
+                from truth.visits
+            ) as v
+            where is_shown
+            group by 1, 2
+        """,
+        keys=("date_key", "device"),
+        pivot="device",
+    ),
+    "cohort_retention": Truth(
+        sql="""
+            with active as (
+                select distinct customer_id, date_trunc('month', day) as month from truth.orders
+                where customer_id is not null
+            ),
+            cohort as (select *, min(month) over (partition by customer_id) as first from active)
+            select
+                to_char(first, 'YYYY-MM') as cohort,
+                '+' || lpad((
+                    extract(year from age(month, first)) * 12
+                    + extract(month from age(month, first))
+                )::int::text, 2, '0') as months_since_text,
+                count(*)::numeric / max(count(*)) over (partition by first) as retention
+            from cohort group by first, month
+        """,
+        keys=("cohort", "months_since_text"),
+    ),
+    "world": Truth(sql="select sum(net) as m1 from truth.orders", totals=("m1",)),
+    "countries": Truth(
+        sql="""
+            select
+                ship_country, sum(net) as net_revenue, count(*) as orders,
+                sum(base_total_amount) / count(*) as average_order_value, sum(refund) as refund
+            from truth.orders group by 1
+        """,
+        keys=("ship_country",),
+    ),
+    "revenue_by_country": Truth(
+        sql="""
+            with best as (
+                select ship_country from truth.orders group by 1 order by sum(net) desc limit 8
+            )
+            select
+                date_trunc('week', day)::date::text as date_key, ship_country,
+                sum(net) as net_revenue
+            from truth.orders inner join best using (ship_country) group by 1, 2
+        """,
+        keys=("date_key", "ship_country"),
+        pivot="ship_country",
+    ),
+    "regions": Truth(
+        sql="""
+            select
+                o.ship_country, o.ship_region, sum(o.net) as net_revenue, count(*) as orders,
+                sum(l.units) as units,
+                sum(o.base_total_amount) / count(*) as average_order_value
+            from truth.orders as o
+            inner join (
+                select order_id, sum(units) as units from truth.lines group by 1
+            ) as l on o.order_id = l.order_id
+            group by 1, 2
+        """,
+        keys=("ship_country", "ship_region"),
+    ),
+}
+"""By the name of a chart's file. Segments are gold's, so of these only what they add up to."""
+
+_HOUR = "placed_at >= now() - interval '1 hour'"
+_NOW = "(now() at time zone 'Europe/Paris')"
+
+LIVE: dict[str, Truth] = {
+    "live_orders_per_second": Truth(
+        sql="select count(*) / 30.0 as orders_per_second from truth.live_orders"
+        " where placed_at >= now() - interval '30 seconds'"
+    ),
+    "live_orders_last_hour": Truth(
+        sql=f"select count(*) as orders_last_hour from truth.live_orders where {_HOUR}"
+    ),
+    "live_revenue_last_hour": Truth(
+        sql="select coalesce(sum(net), 0) as net_revenue_last_hour from truth.live_orders"
+        f" where {_HOUR}"
+    ),
+    "live_revenue_today": Truth(
+        sql="select coalesce(sum(net), 0) as net_revenue_today from truth.live_orders"
+        f" where day = {_NOW}::date"
+    ),
+    "live_revenue_change": Truth(
+        sql=f"""
+            select
+                sum(net) filter (where day = {_NOW}::date) / sum(net) filter (
+                    where day = {_NOW}::date - 1
+                    and placed_at at time zone 'Europe/Paris' <= {_NOW} - interval '1 day'
+                ) - 1 as revenue_change
+            from truth.live_orders
+        """
+    ),
+    "live_minutes": Truth(
+        sql="select sum(net) as net_revenue from truth.live_orders"
+        " where placed_at >= date_trunc('minute', now()) - interval '59 minutes'",
+        totals=("net_revenue",),
+    ),
+    "live_funnel": Truth(
+        sql="""
+            select
+                case interaction_type
+                    when 'view' then 'Looked at a product' when 'cart' then 'Put into the cart'
+                    when 'checkout' then 'Went to the checkout' else 'Bought'
+                end as stage_name,
+                count(distinct session_id) as sessions
+            from public.interactions
+            where occurred_at >= now() - interval '1 hour' and interaction_type <> 'review'
+            group by 1
+        """,
+        keys=("stage_name",),
+    ),
+    "live_latest_orders": Truth(
+        sql="""
+            select o.order_id, sum(l.quantity) as units, min(o.base_total_amount) as total
+            from (
+                select o.* from public.orders as o
+                where exists (
+                    select from public.order_lines as l where l.order_id = o.order_id
+                )
+                order by o.placed_at desc, o.order_id desc limit 20
+            ) as o
+            inner join public.order_lines as l on o.order_id = l.order_id
+            group by 1
+        """,
+        keys=("order_id",),
+    ),
+    "live_top_products": Truth(
+        sql=f"""
+            with best as (
+                select name, sum(net) as net, sum(units) as units
+                from truth.live_lines where {_HOUR}
+                group by name, product_id order by 2 desc limit 10
+            )
+            select name as product_name, sum(net) as net_revenue, sum(units) as units
+            from best group by 1
+        """,
+        keys=("product_name",),
+    ),
+    "live_stock": Truth(
+        sql="""
+            with moved as (
+                select *, (occurred_at at time zone 'Europe/Paris')::date as day
+                from public.stock_movements
+            ),
+            stock as (
+                select
+                    product_id, warehouse_code, sum(quantity) as on_hand_units,
+                    -sum(quantity) filter (
+                        where kind = 'sale' and day > (select max(day) from moved) - 28
+                    ) as sold
+                from moved group by 1, 2
+            )
+            select p.name as product_name, s.warehouse_code, s.on_hand_units
+            from stock as s inner join public.products as p on s.product_id = p.product_id
+            where s.sold > 0 and (s.on_hand_units <= 0 or s.on_hand_units * 28 < s.sold * 7)
+        """,
+        keys=("product_name", "warehouse_code"),
+    ),
+}
+"""By the name of a chart's file. How far the page is behind the shop is no figure of the shop."""
