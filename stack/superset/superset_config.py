@@ -15,8 +15,23 @@ APP_NAME = "Shop"
 
 # Who may come in, and what their browser may do.
 AUTH_USER_REGISTRATION = False
+ENABLE_CORS = False  # no other site's page may ask
+RATELIMIT_ENABLED = True
+RATELIMIT_APPLICATION = ""  # pages and charts are not limited: behind a proxy all are one address
+RATELIMIT_HEADERS_ENABLED = True
 AUTH_RATE_LIMITED = True
 AUTH_RATE_LIMIT = "20 per minute"
+
+
+def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, N802
+    """Limit who tries passwords. Superset 6 limits the page that shows the form, not who takes it.
+
+    Its own name and argument.
+    """
+    limiter = app.appbuilder.sm.limiter
+    limiter.limit(AUTH_RATE_LIMIT, methods=["POST"])(app.blueprints["AuthDBView"])
+
+
 RATELIMIT_STORAGE_URI = "memory://"  # there is one process
 WTF_CSRF_ENABLED = True
 WTF_CSRF_TIME_LIMIT = int(timedelta(days=7).total_seconds())
