@@ -7,32 +7,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.hops import Route, measure
+from benchmarks.idle import cores_and_memory
 from lakehouse.lake import storage_options, table_uri
 from lakehouse.postgres import warehouse_dsn
+from stack.catalog import DEFAULT
 from stack.isolated import IsolatedStack, new_stack
 
 RATES = (50, 200)
 FLUSH_SECONDS = 0.5
 WARM_UP_SECONDS = 20
 SECONDS = 60
+IDLE_SECONDS = 60
 
 
 def run(seconds: float = SECONDS) -> dict[str, object]:
     """Let the simulator order at each rate, and watch.
 
     Returns:
-        `hops`: for each rate and hop, percentiles in milliseconds.
+        `hops`: for each rate and hop, percentiles in milliseconds; and what all services together
+        take while nobody sells.
     """
     settings = {"LANDING_FLUSH_SECONDS": FLUSH_SECONDS, "LANDING_COMPACT_COMMITS": 1_000_000}
     hops: list[dict[str, object]] = []
     with new_stack(**settings) as stack:
-        stack.up()
+        stack.run("up", *DEFAULT, timeout=900)
+        time.sleep(IDLE_SECONDS)
+        cores, memory_mb = cores_and_memory(stack, IDLE_SECONDS)
         for rate in RATES:
             with _orders(stack, rate):
                 time.sleep(WARM_UP_SECONDS)
                 found = measure(_route(stack), seconds)
             hops += [{"orders_per_second": rate, **figures} for figures in found]
-    return {"hops": hops, "flush_seconds": FLUSH_SECONDS}
+    return {
+        "hops": hops,
+        "flush_seconds": FLUSH_SECONDS,
+        "idle_cores": round(cores, 2),
+        "idle_memory_mb": memory_mb,
+    }
 
 
 def _route(stack: IsolatedStack) -> Route:

@@ -1,0 +1,37 @@
+"""What a stack takes while nobody sells and nobody looks."""
+
+import contextlib
+import time
+
+import psutil
+
+from stack.isolated import IsolatedStack
+
+
+def cores_and_memory(stack: IsolatedStack, seconds: float) -> tuple[float, int]:
+    """Watch all its services for so long.
+
+    Returns:
+        Processor seconds per second, and megabytes at the end; pages that processes share are
+        counted once.
+    """
+    began = time.monotonic()
+    before = _processor_seconds(stack)
+    time.sleep(seconds)
+    used = _processor_seconds(stack) - before
+    memory = sum(service.memory_mb or 0 for service in stack.control.status())
+    return used / (time.monotonic() - began), memory
+
+
+def _processor_seconds(stack: IsolatedStack) -> float:
+    """All that its processes have used so far, and their children that have ended."""
+    used = 0.0
+    for service in stack.control.status():
+        if service.pid is None:
+            continue
+        top = psutil.Process(service.pid)
+        for process in (top, *top.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                used += times.user + times.system + times.children_user + times.children_system
+    return used
