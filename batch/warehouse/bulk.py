@@ -61,6 +61,8 @@ def filled_in_bulk(connection: psycopg.Connection, fact: str, fresh: str) -> Ite
     for key, definition in keys:
         add = "alter table {} add constraint {} {}"
         run(connection, add, table, Identifier(key), SQL(definition))
+    # What follows in the transaction would plan for an empty table.
+    run(connection, "analyze {}", table)
 
 
 def _is_worth_it(connection: psycopg.Connection, table: Identifier, fresh: Identifier) -> bool:

@@ -64,8 +64,7 @@ class Fact:
         """Where rows of touched keys are, as `load/places.sql` says."""
         if self.from_date:
             return SQL("f.date_key >= t.from_date")
-        places = Literal(f"etl.places_of_{self.table}")
-        return SQL("f.date_key = any(current_setting({})::date[])").format(places)
+        return SQL("f.date_key = any(etl.places_of({}))").format(Literal(self.table))
 
     def replace(self, connection: psycopg.Connection) -> None:
         """Delete touched rows that are not among the new ones, insert new ones not there."""

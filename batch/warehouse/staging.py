@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.sql import Identifier as Name
 
+from batch.warehouse.bulk import MANY_ROWS
 from batch.warehouse.entities import EntityTable
 from batch.warehouse.scripts import columns_of, run, same_key
 from lakehouse.postgres import copy_frames
@@ -129,7 +130,7 @@ def apply_changes(connection: psycopg.Connection, table: EntityTable) -> None:
         same_key("c", "e", table.key),
     )
     names = sql.SQL(", ").join(map(Name, table.columns))
-    run(
+    written = run(
         connection,
         "insert into {} ({}) select {} from {} as c where not c._is_deleted "
         "on conflict ({}) do update set ({}) = row({})",
@@ -141,3 +142,6 @@ def apply_changes(connection: psycopg.Connection, table: EntityTable) -> None:
         names,
         columns_of("excluded", table.columns),
     )
+    if written.rowcount >= MANY_ROWS:
+        # What follows in the transaction would plan for the table as it was.
+        run(connection, "analyze {}", target)

@@ -10,7 +10,7 @@ in_fact as (
     select f.order_line_id
     from touched_orders as t
     inner join mart.fact_transactions as f on t.order_id = f.order_id
-    where f.date_key = any(current_setting('etl.places_of_fact_transactions')::date[])
+    where f.date_key = any(etl.places_of('fact_transactions'))
 )
 
 select

@@ -7,4 +7,4 @@ from touched_orders as t
 inner join mart.fact_transactions as f on t.order_id = f.order_id
 where
     f.placed_at is null
-    and f.date_key = any(current_setting('etl.places_of_fact_transactions')::date[]);
+    and f.date_key = any(etl.places_of('fact_transactions'));

@@ -10,6 +10,6 @@ select
 from touched_orders as t
 inner join mart.fact_transactions as f on t.order_id = f.order_id
 where
-    f.date_key = any(current_setting('etl.places_of_fact_transactions')::date[])
+    f.date_key = any(etl.places_of('fact_transactions'))
     and f.placed_at is not null
     and (f.product_key = -1 or f.customer_key = -1);

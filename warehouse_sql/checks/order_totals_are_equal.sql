@@ -11,6 +11,6 @@ inner join mart.fact_transactions as f
 inner join entity.order_lines as l on f.order_line_id = l.order_line_id
 where
     o.subtotal_cents > 0
-    and f.date_key = any(current_setting('etl.places_of_fact_transactions')::date[])
+    and f.date_key = any(etl.places_of('fact_transactions'))
 group by o.order_id, o.base_total_cents, o.subtotal_cents
 having sum(l.line_total_cents) = o.subtotal_cents and sum(f.total_cents) <> o.base_total_cents;

@@ -19,8 +19,7 @@ from touched_interactions as t
 inner join entity.interactions as e on t.interaction_id = e.interaction_id
 on conflict do nothing;
 
--- As settings, because the planner sees through them: it estimates with these very days, and leaves
--- out the months without any.
+-- As settings, which etl.places_of() reads when a statement is planned.
 select
     set_config(
         'etl.places_of_' || f.fact,

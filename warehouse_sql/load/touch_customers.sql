@@ -7,7 +7,7 @@ select distinct
 from touched_orders as t
 inner join mart.fact_transactions as f on t.order_id = f.order_id
 where
-    f.date_key = any(current_setting('etl.places_of_fact_transactions')::date[])
+    f.date_key = any(etl.places_of('fact_transactions'))
     and f.customer_id is not null
     and f.placed_at is not null
 on conflict do nothing;
