@@ -114,7 +114,7 @@ def kill_and_wait(shop, service):
 
 def assert_exact(shop, *, tables=8):
     result = shop.with_settings(RECONCILE_TIMEOUT_SECONDS=PATIENCE_SECONDS).run(
-        "reconcile", "--format", "json", check=False
+        "reconcile", "--format", "json", check=False, timeout=PATIENCE_SECONDS + 300
     )
     assert result.returncode == 0, result.stdout + result.stderr
     report = json.loads(result.stdout)
