@@ -7,29 +7,33 @@ in microseconds since 1970.
 """
 
 import json
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 import polars as pl
 import psycopg
-from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
+from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import QuietLog
 
 _LOOK_SECONDS = 0.01
+_LOOK_AT_BRONZE_SECONDS = 0.05
 _COMMITTED = pl.col("value").cast(pl.String).str.json_path_match("$.source.ts_us").cast(pl.Int64)
 _SHOWN = """
 select distinct s.order_id
 from mart.live_sales as s
-where
-    s.date_key >= (now() - interval '2 days')::date
-    and s.placed_at > now() - interval '30 seconds'"""
+where s.date_key >= (now() - interval '2 days')::date and s.order_id = any(%s)"""
+_GRACE_SECONDS = 30.0
+"""How long the last orders are waited for: those that come late count, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +59,20 @@ def measure(route: Route, seconds: float) -> list[dict[str, object]]:
     """Watch for so long.
 
     Returns:
-        Of each hop: its name, median and 99th percentile in milliseconds, and the number of
-        samples. A hop that nothing came over has no figures.
+        Of each hop: its name, median and 99th percentile in milliseconds, the number of samples,
+        and how many of these never arrived, which count as later than all others. A percentile
+        that fell among them is None, as are those of a hop that nothing came over.
+
+    Raises:
+        RetryLaterError: Kafka, the warehouse or the object store does not answer, or nothing has
+            landed there yet.
     """
-    with ThreadPoolExecutor(3) as pool, _until(seconds) as is_over:
-        orders = pool.submit(_watch_kafka, route, is_over)
-        shown = pool.submit(_watch_view, route, is_over)
+    placed = _Placed()
+    with _reachable(), ThreadPoolExecutor(3) as pool, _until(seconds) as is_over:
+        orders = pool.submit(_watch_kafka, route, placed, is_over)
+        shown = pool.submit(_watch_view, route, placed, is_over)
         versions = pool.submit(_watch_bronze, route, is_over)
-        live = orders.result().join(shown.result(), on="order_id")
+        live = orders.result().join(shown.result(), on="order_id", how="left")
         landed = _changes(route, versions.result())
     return [
         *_figures(live, {"shop to Kafka": ("committed", "in_kafka")}),
@@ -71,6 +81,38 @@ def measure(route: Route, seconds: float) -> list[dict[str, object]]:
         *_figures(landed, {"Kafka to bronze": ("in_kafka", "readable")}),
         *_figures(landed, {"shop to bronze": ("committed", "readable")}),
     ]
+
+
+@dataclass(kw_only=True)
+class _Placed:
+    """Orders that are in Kafka, and that the view has not shown yet. For two threads."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    pending: set[int] = field(default_factory=set)
+
+    def add(self, order: int) -> None:
+        with self.lock:
+            self.pending.add(order)
+
+    def remove(self, orders: Collection[int]) -> None:
+        with self.lock:
+            self.pending.difference_update(orders)
+
+    def ids(self) -> list[int]:
+        with self.lock:
+            return list(self.pending)
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except (KafkaException, psycopg.OperationalError, DeltaError, OSError, KeyError) as error:
+        message = (
+            f"Freshness cannot be measured: {error}. Is everything up, and has an order landed? "
+            "./pipeline up, ./pipeline simulate"
+        )
+        raise RetryLaterError(message) from error
 
 
 @contextmanager
@@ -87,7 +129,7 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-def _watch_kafka(route: Route, is_over: Callable[[], bool]) -> pl.DataFrame:
+def _watch_kafka(route: Route, placed: _Placed, is_over: Callable[[], bool]) -> pl.DataFrame:
     """Orders that were placed: `order_id`, `committed`, `in_kafka`."""
     consumer = Consumer(
         {
@@ -111,25 +153,31 @@ def _watch_kafka(route: Route, is_over: Callable[[], bool]) -> pl.DataFrame:
                     in_kafka = message.timestamp()[1] * 1_000
                     committed = change["source"]["ts_us"]
                     found.append((change["after"]["order_id"], committed, in_kafka))
+                    placed.add(change["after"]["order_id"])
     finally:
         consumer.close()
     names = ["order_id", "committed", "in_kafka"]
     return pl.DataFrame(found, schema=dict.fromkeys(names, pl.Int64), orient="row")
 
 
-def _watch_view(route: Route, is_over: Callable[[], bool]) -> pl.DataFrame:
+def _watch_view(route: Route, placed: _Placed, is_over: Callable[[], bool]) -> pl.DataFrame:
     """When the charts' view first showed each order: `order_id`, `shown`."""
-    seen: dict[int, int | None] = {}
+    seen: dict[int, int] = {}
+    deadline = None
     with psycopg.connect(route.warehouse_dsn, autocommit=True) as connection:
-        seen |= {order: None for (order,) in connection.execute(_SHOWN, prepare=True)}
-        while not is_over():
-            orders = connection.execute(_SHOWN, prepare=True).fetchall()
-            now = _now()
-            for (order,) in orders:
-                seen.setdefault(order, now)
+        while True:
+            pending = placed.ids()
+            if pending:
+                orders = [order for (order,) in connection.execute(_SHOWN, [pending]).fetchall()]
+                seen |= dict.fromkeys(orders, _now())
+                placed.remove(orders)
+            if is_over():
+                deadline = deadline or time.monotonic() + _GRACE_SECONDS
+                if not placed.ids() or time.monotonic() > deadline:
+                    break
             time.sleep(_LOOK_SECONDS)
-    rows = [(order, at) for order, at in seen.items() if at is not None]
-    return pl.DataFrame(rows, schema={"order_id": pl.Int64, "shown": pl.Int64}, orient="row")
+    columns = {"order_id": list(seen), "shown": list(seen.values())}
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Int64))
 
 
 def _watch_bronze(route: Route, is_over: Callable[[], bool]) -> dict[int, int]:
@@ -138,7 +186,7 @@ def _watch_bronze(route: Route, is_over: Callable[[], bool]) -> dict[int, int]:
     seen: dict[int, int] = {}
     version = table.version()
     while not is_over():
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_LOOK_AT_BRONZE_SECONDS)
         table.update_incremental()
         if table.version() > version:
             seen |= dict.fromkeys(range(version + 1, table.version() + 1), _now())
@@ -182,9 +230,10 @@ def _figures(
             "p50_ms": _quantile(milliseconds, 0.5),
             "p99_ms": _quantile(milliseconds, 0.99),
             "samples": milliseconds.len(),
+            "never_arrived": milliseconds.null_count(),
         }
 
 
 def _quantile(milliseconds: pl.Series, share: float) -> float | None:
-    found = milliseconds.quantile(share)
-    return None if found is None else round(found, 1)
+    found = milliseconds.fill_null(math.inf).quantile(share)
+    return None if found is None or math.isinf(found) else round(found, 1)

@@ -41,3 +41,5 @@ def freshness(
     print_rows(hops)
     if not any(hop["samples"] for hop in hops):
         console.print("No order came in: start ./pipeline simulate beside it.", style="yellow")
+    elif any(hop["never_arrived"] for hop in hops):
+        console.print("Some never arrived. Is all up? ./pipeline status", style="yellow")
