@@ -3,42 +3,52 @@ delete from mart.customer_months as m
 using touched_customer_months as t
 where m.customer_id = t.customer_id and m.month_start_date = t.month_start_date;
 
-insert into mart.customer_months (
-    customer_id, month_start_date, first_order_date, last_order_date, orders, units,
-    net_revenue_cents, total_cents, refund_cents
-)
-with version as (
-    -- Facts are found by the versions of a customer, and by none while the customer is not known.
-    select
-        t.customer_id,
-        t.month_start_date,
-        d.customer_key
-    from touched_customer_months as t
-    inner join mart.dim_customers as d on t.customer_id = d.customer_id
-    union all
-    select
-        t.customer_id,
-        t.month_start_date,
-        -1 as customer_key
-    from touched_customer_months as t
-)
+-- Month by month, so that each statement reads the month's part of the facts alone.
+do $$
+declare
+    this_month date;
+begin
+    for this_month in
+        select distinct t.month_start_date from touched_customer_months as t
+    loop
+        insert into mart.customer_months (
+            customer_id, month_start_date, first_order_date, last_order_date, orders, units,
+            net_revenue_cents, total_cents, refund_cents
+        )
+        with version as (
+            -- Facts are found by the versions of a customer, and by none while it is not known.
+            select
+                t.customer_id,
+                d.customer_key
+            from touched_customer_months as t
+            inner join mart.dim_customers as d on t.customer_id = d.customer_id
+            where t.month_start_date = this_month
+            union all
+            select
+                t.customer_id,
+                -1 as customer_key
+            from touched_customer_months as t
+            where t.month_start_date = this_month
+        )
 
-select
-    v.customer_id,
-    v.month_start_date,
-    min(f.date_key) as first_order_date,
-    max(f.date_key) as last_order_date,
-    count(distinct f.order_id) as orders,
-    sum(f.units) as units,
-    sum(f.net_revenue_cents) as net_revenue_cents,
-    sum(f.total_cents) as total_cents,
-    sum(f.refund_cents) as refund_cents
-from version as v
-inner join mart.fact_transactions as f
-    on
-        v.customer_key = f.customer_key
-        and v.customer_id = f.customer_id
-        and v.month_start_date <= f.date_key
-        and (v.month_start_date + interval '1 month')::date > f.date_key
-where f.counts
-group by v.customer_id, v.month_start_date;
+        select
+            v.customer_id,
+            this_month as month_start_date,
+            min(f.date_key) as first_order_date,
+            max(f.date_key) as last_order_date,
+            count(distinct f.order_id) as orders,
+            sum(f.units) as units,
+            sum(f.net_revenue_cents) as net_revenue_cents,
+            sum(f.total_cents) as total_cents,
+            sum(f.refund_cents) as refund_cents
+        from version as v
+        inner join mart.fact_transactions as f
+            on v.customer_key = f.customer_key and v.customer_id = f.customer_id
+        where
+            f.counts
+            and f.date_key >= this_month
+            and f.date_key < (this_month + interval '1 month')::date
+        group by v.customer_id;
+    end loop;
+end
+$$;
