@@ -131,7 +131,8 @@ class Hour:
 
         Raises:
             StopPipelineError: something is not exact, or it cannot be judged.
-            RetryLaterError: a service does not answer.
+            RetryLaterError: a service does not answer, or another program has brought a layer
+                further than the next, so that these cannot be compared.
         """
         report = reconcile(self.secrets, on_progress=self.on_progress)
         if not report.exact:
@@ -140,6 +141,7 @@ class Hour:
                 "bronze is made anew with ./pipeline rebuild --layer silver, gold or warehouse."
             )
             raise StopPipelineError(message)
+        report.require_all()
         return report
 
     def _alone(self, part: str | None = None) -> AbstractContextManager[None]:

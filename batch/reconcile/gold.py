@@ -1,17 +1,19 @@
 """Gold's totals must be the star's: two implementations, made of the same versions of silver."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 import polars as pl
 import psycopg
+from deltalake import DeltaTable
 from psycopg import sql
 
 from batch.gold.run import read_versions
 from batch.gold.silver import pin
 from batch.reconcile.history import Examples
-from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames
+from batch.reconcile.layers import LayerReport, compare_frames
 from batch.reconcile.star import published_versions
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
 from lakehouse.contracts.gold import GOLD_TABLES, MONEY, GoldTable
@@ -45,8 +47,12 @@ _DAY = {"business_date": (pl.Date, "f.date_key")}
 _COUNTRY = {"country": (pl.String, "f.ship_country")}
 TOTALS: Mapping[str, Total] = {
     "sales_kpi": Total(
-        keys={**_DAY, **_COUNTRY, "channel": (pl.String, "f.channel")},
-        sums=_SALES, source=_SOLD, where=_HAS_SALES,
+        keys={**_DAY, **_COUNTRY, "channel": (pl.String, "f.channel"),
+              "category": (pl.String, "p.category")},
+        sums=_SALES,
+        source="mart.fact_transactions as f inner join mart.dim_products as p "
+               "on f.product_key = p.product_key where f.counts",
+        where=_HAS_SALES,
     ),
     "geographic_sales": Total(
         keys={**_DAY, **_COUNTRY, "region": (pl.String, "f.ship_region")},
@@ -85,7 +91,8 @@ TOTALS: Mapping[str, Total] = {
 def compare_gold(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerReport]:
     """Compare sums of each gold table with the star's.
 
-    A table that was made of other versions of silver than the star is told, and not compared.
+    A table that is not there, or was made of other versions of silver than the star, is told, and
+    not compared.
 
     Raises:
         RetryLaterError: warehouse or object store do not answer.
@@ -94,44 +101,58 @@ def compare_gold(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerRepo
         with psycopg.connect(dsn) as connection:
             connection.execute("set transaction isolation level repeatable read read only")
             published = published_versions(connection)
-            for name, total in TOTALS.items():
-                report = _compare(lake, connection, published, GOLD_TABLES[name], total, examples)
-                yield from (one for one in (report,) if one is not None)
+            of_star = partial(_of_star, connection)
+            yield from compare_totals(lake, published, of_star, examples)
     except psycopg.OperationalError as error:
         message = f"The warehouse does not answer: {error}. Try ./pipeline status"
         raise RetryLaterError(message) from error
 
 
-def _compare(
+def compare_totals(
     lake: Lake,
-    connection: psycopg.Connection,
     published: Mapping[str, int],
-    table: GoldTable,
-    total: Total,
+    of_star: Callable[[Total], pl.DataFrame],
     examples: Examples,
-) -> LayerReport | None:  # fmt: skip
-    delta = lake.open("gold", table.name)
+) -> Iterator[LayerReport]:
+    """Compare each gold table.
+
+    Args:
+        lake: with addresses and options.
+        published: the versions of silver that the star was made from.
+        of_star: the star's sums.
+        examples: how many keys to name.
+    """
+    for name, total in TOTALS.items():
+        started = monotonic()
+        table = GOLD_TABLES[name]
+        delta = lake.open("gold", name)
+        why = _why_not(lake, delta, published, table)
+        if delta is None or why:
+            yield LayerReport.not_compared("gold", name, why)
+            continue
+        keys = list(total.keys)
+        found = (
+            scan(delta)
+            .filter(total.where)
+            .group_by(keys)
+            .agg(pl.col(name).sum().cast(pl.Int64) for name in total.sums)
+            .collect()
+        )
+        findings = compare_frames(of_star(total), found, keys, examples)
+        seconds = monotonic() - started
+        yield LayerReport(layer="gold", table=name, findings=findings, seconds=seconds)
+
+
+def _why_not(
+    lake: Lake, delta: DeltaTable | None, published: Mapping[str, int], table: GoldTable
+) -> str:
+    """Why a table cannot be compared; nothing if it can."""
     if delta is None:
-        return None
-    started = monotonic()
+        return "not made yet"
     made_of = read_versions(delta, pin(lake, table.inputs, {}), table)
     if made_of != {name: published.get(name, 0) for name in table.inputs}:
-        note = "made of other versions of silver than the star: ./pipeline consolidate"
-        return LayerReport(
-            layer="gold", table=table.name, findings=LayerFindings(), seconds=0.0, note=note
-        )
-    keys = list(total.keys)
-    found = (
-        scan(delta)
-        .filter(total.where)
-        .group_by(keys)
-        .agg(pl.col(name).sum().cast(pl.Int64) for name in total.sums)
-        .collect()
-    )
-    findings = compare_frames(_of_star(connection, total), found, keys, examples)
-    return LayerReport(
-        layer="gold", table=table.name, findings=findings, seconds=monotonic() - started
-    )
+        return "made of other versions of silver than the star"
+    return ""
 
 
 def _of_star(connection: psycopg.Connection, total: Total) -> pl.DataFrame:

@@ -1,12 +1,13 @@
 """What comparing a layer with the one below has found, and how two frames are compared."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
 import polars as pl
 
 from batch.reconcile.findings import Fault
 from batch.reconcile.history import Examples
+from lakehouse.lake import Lake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,16 @@ class LayerReport:
     seconds: float
     note: str = ""
 
+    @classmethod
+    def not_compared(cls, layer: str, table: str, why: str) -> "LayerReport":
+        """Of a table that there was nothing to compare with, or that is not there yet."""
+        return cls(layer=layer, table=table, findings=LayerFindings(), seconds=0.0, note=why)
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether its findings say anything."""
+        return not self.note
+
     def to_json(self) -> dict[str, object]:
         """Counts by name, and keys of what is wrong."""
         found = self.findings
@@ -71,6 +82,15 @@ class LayerReport:
             "note": self.note,
             "seconds": round(self.seconds, 3),
         }
+
+
+def is_made(lake: Lake, names: Iterable[str]) -> bool:
+    """Whether there is any of these silver tables.
+
+    Raises:
+        RetryLaterError: the object store does not answer.
+    """
+    return any(lake.open("silver", name) is not None for name in names)
 
 
 def compare_frames(

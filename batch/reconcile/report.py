@@ -2,9 +2,14 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import groupby
 
 from batch.reconcile.findings import FAULTS, Fault, Findings
 from batch.reconcile.layers import LayerReport
+from lakehouse.errors import RetryLaterError
+
+_LAYERS = {"silver": "silver", "warehouse": "the star", "gold": "gold"}
+"""What people call them, in the order in which they are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +55,10 @@ class SnapshotReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All tables of the shop, by name; and of the layers made from bronze, as far as there are any.
+    """All tables of the shop, by name; and all of the layers that are made from bronze.
 
-    A layer is judged as of the changes that it has taken in, not as of the snapshot.
+    A layer is judged as of the changes that it has taken in, not as of the snapshot. A table that
+    could not be compared says why.
     """
 
     tables: tuple[TableReport, ...]
@@ -62,9 +68,21 @@ class Report:
 
     @property
     def exact(self) -> bool:
-        """Whether bronze holds every change of every row, once, and each layer what follows."""
+        """Whether bronze holds every change of every row, once, and what was compared follows."""
         is_bronze_exact = all(table.findings.is_exact for table in self.tables)
         return is_bronze_exact and all(one.findings.is_exact for one in self.layers)
+
+    def require_all(self) -> None:
+        """Refuse to be a proof of all layers, if it is not one.
+
+        Where bronze holds nothing, silver is rightly empty, and there is no star and no gold.
+
+        Raises:
+            RetryLaterError: something was not compared; a consolidation makes it comparable.
+        """
+        if lacking := self._not_compared():
+            message = f"Cannot tell whether all layers are exact.{lacking} Then reconcile again."
+            raise RetryLaterError(message)
 
     def to_json(self) -> dict[str, object]:
         """As `./pipeline reconcile --format json` prints it."""
@@ -93,16 +111,34 @@ class Report:
             for name, fault in faults.items()
             if fault.count
         ]
+        lines += [lacking.strip()] if (lacking := self._not_compared()) else []
         return "Not exact.\n" + "\n".join(lines)
 
     def _of_layers(self) -> str:
-        if not self.layers:
-            return ""
-        aside = sum(one.findings.quarantined for one in self.layers)
+        compared = [one for one in self.layers if one.is_compared]
+        if not compared:
+            return self._not_compared()
+        names = [self._name(layer) for layer in _LAYERS if any(c.layer == layer for c in compared)]
+        listed = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+        verb = "are" if len(names) > 1 else "is"
+        aside = sum(one.findings.quarantined for one in compared)
         return (
-            " Silver, the star and gold are what follows from it, to the cent; "
-            f"{aside:,} changes are in quarantine, each accounted for."
+            f" {listed[0].upper()}{listed[1:]} {verb} what follows from it, to the cent; "
+            f"{aside:,} changes are in quarantine, each accounted for.{self._not_compared()}"
         )
+
+    def _name(self, layer: str) -> str:
+        is_whole = all(one.is_compared for one in self.layers if one.layer == layer)
+        return _LAYERS[layer] if is_whole else f"{_LAYERS[layer]} in part"
+
+    def _not_compared(self) -> str:
+        """What was not, and why; nothing if all was."""
+        lacking = [one for one in self.layers if not one.is_compared]
+        named = [
+            f"{_LAYERS[layer]} ({', '.join(one.table for one in group)}): {note}"
+            for (layer, note), group in groupby(lacking, key=lambda one: (one.layer, one.note))
+        ]
+        return f" Not compared: {'; '.join(named)}. Run ./pipeline consolidate." if named else ""
 
 
 def _named(fault: Fault) -> str:

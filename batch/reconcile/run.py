@@ -9,12 +9,13 @@ from minio import Minio
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
+from batch.gold.silver import SCHEMAS
 from batch.reconcile.arrival import BronzeArrival, pass_connect
 from batch.reconcile.bronze import BronzeTable
 from batch.reconcile.findings import Findings
 from batch.reconcile.gold import compare_gold
 from batch.reconcile.history import Examples
-from batch.reconcile.layers import LayerReport
+from batch.reconcile.layers import LayerReport, is_made
 from batch.reconcile.report import Report, SnapshotReport, TableReport
 from batch.reconcile.shop import ShopSnapshot
 from batch.reconcile.silver import compare_silver
@@ -173,20 +174,24 @@ class _Run:
             )
 
     def _layers(self) -> Iterator[LayerReport]:
-        """What was made of bronze, once there is any of it."""
+        """All that is made of bronze; what is not there to compare says so."""
         lake = Lake.of(self.places.minio, self._secrets, user=_USER)
         examples = Examples(limit=self.places.limits.examples)
-        is_made = False
+        silver: list[LayerReport] = []
         for report in compare_silver(lake, self.places.rules, examples):
             self._progress(f"compared silver {report.table}")
-            is_made = True
-            yield report
-        if is_made:
+            silver.append(report)
+        yield from silver
+        if is_made(lake, SCHEMAS):
             dsn = warehouse_dsn(self.places.warehouse, self._secrets, role="batch")
             self._progress("comparing the star with silver")
             yield from compare_star(lake, dsn, examples)
             self._progress("comparing gold with the star")
             yield from compare_gold(lake, dsn, examples)
+        elif not all(report.is_compared for report in silver):
+            # The warehouse need not even be up yet.
+            for layer in ("warehouse", "gold"):
+                yield LayerReport.not_compared(layer, "all of it", "there is no silver yet")
 
     def _dropped(self, source: list[SourceTable]) -> Iterator[TableReport]:
         """Bronze tables of which the shop has no table any more. Their changes are kept."""

@@ -1,6 +1,7 @@
 """Silver must be the contract applied to bronze, as far as it has read it; nothing else."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from time import monotonic
 
 import narwhals as nw
@@ -19,24 +20,63 @@ from lakehouse.cleaning.transforms.latest import ORDER, latest
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
+from lakehouse.coordinates import Span
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
+
+_Ends = Mapping[Place, int]
 
 
 def compare_silver(lake: Lake, rules: SilverRules, examples: Examples) -> Iterator[LayerReport]:
     """Judge all that silver has read of bronze again, and compare table by table.
 
-    A table that was not consolidated yet is left out.
+    A table that was not consolidated yet, or of which there is no bronze any more, is told, and not
+    compared. Where there is neither, nothing follows, and nothing is there.
     """
     for entity in ENTITIES.values():
-        bronze, silver = lake.open("bronze", entity.bronze), lake.open("silver", entity.silver)
-        if bronze is None or silver is None:
-            continue
         started = monotonic()
-        comparison = _Comparison(lake, rules, entity, silver, BronzeSource(bronze), examples)
-        for table, found in comparison.findings().items():
+        tables = _Tables.open(lake, entity)
+        names = [name for name in (entity.silver, entity.history) if name]
+        if tables.bronze is not None and tables.current is not None:
+            found = _Comparison(lake, rules, entity, tables, tables.bronze, examples).findings()
+        elif (why := tables.lacking(entity)) is not None:
+            yield from (LayerReport.not_compared("silver", name, why) for name in names)
+            continue
+        else:
+            found = dict.fromkeys(names, LayerFindings())
+        for table, findings in found.items():
             took, started = monotonic() - started, monotonic()
-            yield LayerReport(layer="silver", table=table, findings=found, seconds=took)
+            yield LayerReport(layer="silver", table=table, findings=findings, seconds=took)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tables:
+    """An entity's tables, each at a version that is not behind those before it here."""
+
+    current: DeltaTable | None
+    history: DeltaTable | None
+    quarantine: DeltaTable | None
+    bronze: BronzeSource | None
+
+    @classmethod
+    def open(cls, lake: Lake, entity: Entity) -> "_Tables":
+        """Each before that from which it is filled: what is committed meanwhile does no harm."""
+        current = lake.open("silver", entity.silver)
+        history = lake.open("silver", entity.history) if entity.history else None
+        quarantine = lake.open("silver", QUARANTINE)
+        bronze = lake.open("bronze", entity.bronze)
+        return cls(
+            current=current,
+            history=history,
+            quarantine=quarantine,
+            bronze=None if bronze is None else BronzeSource(bronze),
+        )
+
+    def lacking(self, entity: Entity) -> str | None:
+        """Why there is nothing to compare with; None if there is nothing at all."""
+        if self.bronze is not None:
+            return "not consolidated yet"
+        return None if self.current is None else f"bronze has no {entity.bronze} any more"
 
 
 class _Comparison:
@@ -45,28 +85,34 @@ class _Comparison:
         lake: Lake,
         rules: SilverRules,
         entity: Entity,
-        silver: DeltaTable,
+        tables: _Tables,
         bronze: BronzeSource,
         examples: Examples,
     ) -> None:  # fmt: skip
-        self.lake = lake
         self.rules = rules
         self.entity = entity
-        self.silver = silver
-        self.quarantine = lake.open("silver", QUARANTINE)
+        self.stored = tables
         self.bronze = bronze
         self.examples = examples
         self.tables = SilverTables(lake, entity, rules.retention_hours)
-        self.ends: Mapping[Place, int] = {
-            place: starting_position(silver, place) for place in bronze.ends
-        }
+        nothing = dict.fromkeys(bronze.ends, 0)
+        # A commit to the current rows comes last: none of the others may be behind them.
+        self.current_ends = _furthest(tables.current, nothing)
+        self.history_ends = _furthest(tables.history, self.current_ends)
+        self.quarantine_ends = _furthest(tables.quarantine, self.current_ends)
+        self.ends = _furthest(tables.history, self.quarantine_ends)
 
     def findings(self) -> dict[str, LayerFindings]:
         """By table: the current rows, and the history where one is kept."""
-        names = [name for name in (self.entity.silver, self.entity.history) if name]
-        found = dict.fromkeys(names, LayerFindings())
+        key = self.entity.key
+        found = {self.entity.silver: self._beyond_quarantine()}
+        found[self.entity.silver] += self._beyond(self.stored.current, self.current_ends, (key,))
+        if self.entity.history:
+            found[self.entity.history] = self._beyond(
+                self.stored.history, self.history_ends, (key, *ORDER)
+            )
         for spans in groups(self.ends):
-            for name, of_group in zip(names, self._group(spans), strict=True):
+            for name, of_group in zip(found, self._group(spans), strict=True):
                 found[name] += of_group
         return found
 
@@ -78,23 +124,26 @@ class _Comparison:
         for piece in self.bronze.chunks(spans, rows=self.rules.chunk_rows):
             judged, accounted = self._judge(piece)
             valid = judged.filter(pl.col(BROKEN).is_null())
-            both = valid if newest is None else pl.concat([newest, valid])
+            taken = valid.filter(is_within(_until(piece, self.current_ends)))
+            both = taken if newest is None else pl.concat([newest, taken])
             rows = latest(nw.from_native(both.lazy()), self.entity.key)
             newest = pl.DataFrame(rows.collect().to_native())
-            versions += [valid] if self.entity.history else []
+            if self.entity.history:
+                versions.append(valid.filter(is_within(_until(piece, self.history_ends))))
             found += accounted
         if newest is None:
             return [found, *([LayerFindings()] if self.entity.history else [])]
         expected = pl.DataFrame(self.tables.current_rows(newest))
         key = self.entity.key
-        current = found + self._compare(self.silver, expected, spans, (key,))
+        within = _until(spans, self.current_ends)
+        current = found + self._compare(self.stored.current, expected, within, (key,))
         if not self.entity.history:
             return [current]
         schema = pl.Schema(history_schema(self.entity))
         nothing = pl.DataFrame(schema=schema).lazy()
         rows_of_time = pl.DataFrame(self.tables.history_rows(pl.concat(versions), nothing))
-        kept = self.lake.open("silver", self.entity.history)
-        return [current, self._compare(kept, rows_of_time, spans, (key, *ORDER))]
+        within = _until(spans, self.history_ends)
+        return [current, self._compare(self.stored.history, rows_of_time, within, (key, *ORDER))]
 
     def _compare(
         self, table: DeltaTable | None, expected: pl.DataFrame, spans: Spans, key: tuple[str, ...]
@@ -105,6 +154,19 @@ class _Comparison:
             stored = scan(table).filter(is_within(spans)).select(expected.columns).collect()
         return compare_frames(expected, stored, key, self.examples)
 
+    def _beyond(
+        self, table: DeltaTable | None, ends: _Ends, key: tuple[str, ...]
+    ) -> LayerFindings:  # fmt: skip
+        """Rows of changes that the table has not taken in: there cannot be any."""
+        if table is None:
+            return LayerFindings()
+        rows = scan(table).filter(_is_beyond(ends)).select(key).collect()
+        return compare_frames(rows.clear(), rows, key, self.examples)
+
+    def _beyond_quarantine(self) -> LayerFindings:
+        rows = self._put_aside(_is_beyond(self.quarantine_ends))
+        return LayerFindings(quarantined=rows.height, unaccounted=self._unaccounted(rows))
+
     def _judge(self, spans: Spans) -> tuple[pl.DataFrame, LayerFindings]:
         """Changes, judged; each of them is either used or put aside, and put aside once."""
         records = self.bronze.read(spans)
@@ -112,24 +174,47 @@ class _Comparison:
         judged = self.rules.judge(self.entity).judge(
             records, lambda keys: self.bronze.of_keys(keys, ends)
         )
-        aside = self._put_aside(spans)
-        broken = judged.filter(pl.col(BROKEN).is_not_null()).select(COORDINATE)
+        is_due = is_within(_until(spans, self.quarantine_ends))
+        aside = self._put_aside(is_due)
+        broken = judged.filter(pl.col(BROKEN).is_not_null() & is_due).select(COORDINATE)
         odd = pl.concat([
             broken.join(aside, on=COORDINATE, how="anti"),
             aside.join(broken, on=COORDINATE, how="anti"),
             aside.filter(aside.is_duplicated()),
         ])  # fmt: skip
-        named = odd.with_columns(key=pl.format("{}@{}", "_partition", "_offset"))
         accounted = LayerFindings(
-            changes=judged.height,
-            quarantined=aside.height,
-            unaccounted=self.examples.fault(named) if odd.height else Fault(),
+            changes=judged.height, quarantined=aside.height, unaccounted=self._unaccounted(odd)
         )
         return judged, accounted
 
-    def _put_aside(self, spans: Spans) -> pl.DataFrame:
-        if self.quarantine is None:
+    def _unaccounted(self, odd: pl.DataFrame) -> Fault:
+        named = odd.with_columns(key=pl.format("{}@{}", "_partition", "_offset"))
+        return self.examples.fault(named) if odd.height else Fault()
+
+    def _put_aside(self, chosen: pl.Expr) -> pl.DataFrame:
+        if self.stored.quarantine is None:
             return self.bronze.read({}).select(COORDINATE)
         of_entity = pl.col("entity") == self.entity.table
-        rows = scan(self.quarantine).filter(of_entity, is_within(spans))
+        rows = scan(self.stored.quarantine).filter(of_entity, chosen)
         return rows.select(COORDINATE).collect()
+
+
+def _furthest(table: DeltaTable | None, ends: _Ends) -> _Ends:
+    """How far a table has read, and no less than `ends`."""
+    if table is None:
+        return ends
+    return {place: max(end, starting_position(table, place)) for place, end in ends.items()}
+
+
+def _until(spans: Spans, ends: _Ends) -> dict[Place, Span]:
+    """What of these spans is before `ends`."""
+    return {
+        place: Span(start=span.start, stop=min(span.stop, ends[place]))
+        for place, span in spans.items()
+        if span.start < ends[place]
+    }
+
+
+def _is_beyond(ends: _Ends) -> pl.Expr:
+    spans = {place: Span(start=0, stop=end) for place, end in ends.items() if end > 0}
+    return ~is_within(spans).fill_null(value=False)

@@ -1,20 +1,25 @@
 """The star must be silver at the versions it was made from: rows, and every cent of every line.
 
-What a line's amounts should be is computed by gold's code, which shares nothing with the SQL that
-filled the star.
+What amounts should be is computed by gold's code, which shares nothing with the SQL that filled the
+star.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from time import monotonic
+from typing import Protocol
 
 import narwhals as nw
 import polars as pl
 import psycopg
 from psycopg import sql
 
+from batch.gold.silver import SCHEMAS
+from batch.gold.transforms.arithmetic import at_rate
 from batch.gold.transforms.sale_lines import sale_lines
 from batch.reconcile.history import Examples
-from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames
+from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames, is_made
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
 from batch.warehouse.entities import TABLES, EntityTable
 from lakehouse.contracts.gold import MONEY
@@ -24,12 +29,45 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
 
 _SLICE_ROWS = 400_000
+_LINE_INPUTS = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
+_WHERE: Mapping[str, str] = {"mart.fact_transactions": "placed_at is not null"}
+"""A line whose order is not here yet has no amounts to compare."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The rows whose number in `column` leaves `number` when divided by `count`."""
+
+    column: str
+    number: int
+    count: int
+
+    def of_silver(self) -> pl.Expr:
+        """Which rows of a frame."""
+        return pl.col(self.column) % self.count == self.number
+
+    def of_star(self) -> sql.Composable:
+        """Which rows of a table of the warehouse."""
+        # In SQL, the remainder has the sign of what is divided.
+        return sql.SQL("mod({}, {}) in ({}, {})").format(
+            sql.Identifier(self.column),
+            sql.Literal(self.count),
+            sql.Literal(self.number),
+            sql.Literal(self.number - self.count),
+        )
+
+
+class StarReader(Protocol):
+    """Reads the warehouse."""
+
+    def __call__(self, table: str, schema: Mapping[str, ColumnType], part: Part) -> pl.DataFrame:
+        """The columns of `schema` of the rows of `part`. `table` is named with its schema."""
 
 
 def compare_star(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerReport]:
-    """Compare `entity`, `mart.fact_transactions` and `mart.fact_stocks` with silver.
+    """Compare `entity`, and of `mart` the facts of lines, payments and stocks, with silver.
 
-    Nothing is yielded as long as nothing was published.
+    A table that was made from what is not published is told, and not compared.
 
     Raises:
         StopPipelineError: silver no longer has the version that the star was made from.
@@ -38,7 +76,8 @@ def compare_star(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerRepo
     try:
         with psycopg.connect(dsn) as connection:
             connection.execute("set transaction isolation level repeatable read read only")
-            yield from _Star(lake, connection, examples).compare()
+            versions = published_versions(connection)
+            yield from Star(lake, versions, partial(_read, connection), examples).compare()
     except psycopg.OperationalError as error:
         message = f"The warehouse does not answer: {error}. Try ./pipeline status"
         raise RetryLaterError(message) from error
@@ -53,30 +92,55 @@ def published_versions(connection: psycopg.Connection) -> dict[str, int]:
     return {str(name): int(version) for name, version in rows}
 
 
-class _Star:
-    def __init__(self, lake: Lake, connection: psycopg.Connection, examples: Examples) -> None:
+def _read(
+    connection: psycopg.Connection, table: str, schema: Mapping[str, ColumnType], part: Part
+) -> pl.DataFrame:
+    where = sql.SQL(_WHERE.get(table, "true") + " and {}").format(part.of_star())
+    return read_rows(connection, sql.Identifier(*table.split(".")), schema, where)
+
+
+class Star:
+    """The star as a reader gives it, and the versions of silver that it was made from."""
+
+    def __init__(
+        self, lake: Lake, versions: Mapping[str, int], read: StarReader, examples: Examples
+    ) -> None:
         self._lake = lake
-        self._connection = connection
+        self._versions = versions
+        self._read = read
         self._examples = examples
-        self._versions = published_versions(connection)
 
     def compare(self) -> Iterator[LayerReport]:
+        """Table by table."""
         for table in TABLES:
-            if table.silver in self._versions:
-                started = monotonic()
-                found = self._entity(table)
-                yield _report(f"entity.{table.name}", found, started)
-        if {"cleaned_sales", "cleaned_sale_lines"} <= set(self._versions):
-            started = monotonic()
-            yield _report("mart.fact_transactions", self._lines(), started)
-        if "cleaned_stock_movements" in self._versions:
-            started = monotonic()
-            yield _report("mart.fact_stocks", self._stocks(), started)
+            yield self._report(
+                f"entity.{table.name}", (table.silver,), partial(self._entity, table)
+            )
+        yield self._report("mart.fact_transactions", _LINE_INPUTS, self._lines)
+        payments = ("cleaned_sales", "cleaned_payments")
+        yield self._report("mart.fact_payments", payments, self._payments)
+        yield self._report("mart.fact_stocks", ("cleaned_stock_movements",), self._stocks)
 
-    def silver(self, name: str) -> pl.LazyFrame:
+    def _report(
+        self, name: str, inputs: Sequence[str], compare: Callable[[], LayerFindings]
+    ) -> LayerReport:
+        started = monotonic()
+        if not self._versions:
+            return LayerReport.not_compared("warehouse", name, "never published")
+        unpublished = [one for one in inputs if one not in self._versions]
+        if is_made(self._lake, unpublished):
+            return LayerReport.not_compared("warehouse", name, "not published yet")
+        found = compare()
+        seconds = monotonic() - started
+        return LayerReport(layer="warehouse", table=name, findings=found, seconds=seconds)
+
+    def _silver(self, name: str) -> pl.LazyFrame:
         """The rows of a silver table that are there, at the star's version."""
-        version = self._versions.get(name)
-        delta = None if version is None else self._lake.open("silver", name, version=version)
+        if name not in self._versions:
+            # Nothing has landed of it, so there is no such table either.
+            return pl.DataFrame(schema=pl.Schema(SCHEMAS[name])).lazy()
+        version = self._versions[name]
+        delta = self._lake.open("silver", name, version=version)
         if delta is None:
             message = (
                 f"silver/{name} no longer has version {version}, of which the star was made. "
@@ -85,55 +149,71 @@ class _Star:
             raise StopPipelineError(message)
         return scan(delta).filter(pl.col("_deleted_at").is_null())
 
-    def _entity(self, table: EntityTable) -> LayerFindings:
-        source = self.silver(table.silver).select(table.columns)
-        rows = source.select(pl.len()).collect().item()
+    def _parts(self, silver: str, column: str) -> Iterator[Part]:
+        """So many that each fits into memory, by the rows of a silver table."""
+        rows = self._silver(silver).select(pl.len()).collect().item()
         count = max(1, rows // _SLICE_ROWS)
+        return (Part(column=column, number=number, count=count) for number in range(count))
+
+    def _entity(self, table: EntityTable) -> LayerFindings:
         found = LayerFindings()
-        key = table.entity.key
-        for number in range(count):
-            expected = source.filter(pl.col(key) % count == number).collect()
-            of_slice = sql.SQL("mod({key}, {n}) = {number}").format(
-                key=sql.Identifier(key), n=sql.Literal(count), number=sql.Literal(number)
-            )
-            stored = read_rows(
-                self._connection, sql.Identifier("entity", table.name), _schema(table), of_slice
-            )
+        for part in self._parts(table.silver, table.entity.key):
+            rows = self._silver(table.silver).filter(part.of_silver())
+            expected = rows.select(table.columns).collect()
+            stored = self._read(f"entity.{table.name}", _schema(table), part)
             found += compare_frames(expected, stored, table.key, self._examples)
         return found
 
     def _lines(self) -> LayerFindings:
-        inputs = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
-        frames = [nw.from_native(self.silver(name)) for name in inputs]
-        lines = sale_lines(*frames).collect().to_native()
         names = {"order_line_id": pl.Int64, "counts": pl.Boolean, **dict.fromkeys(MONEY, pl.Int64)}
-        expected = pl.DataFrame(lines).select(pl.col(n).cast(t) for n, t in names.items())
-        has_order = sql.SQL("placed_at is not null")
-        stored = read_rows(
-            self._connection, sql.Identifier("mart", "fact_transactions"), names, has_order
-        )
-        return compare_frames(expected, stored, ("order_line_id",), self._examples)
+        *by_order, products = _LINE_INPUTS
+        found = LayerFindings()
+        for part in self._parts("cleaned_sale_lines", "order_id"):
+            orders, lines, payments = (
+                nw.from_native(self._silver(name).filter(part.of_silver())) for name in by_order
+            )
+            valued = sale_lines(orders, lines, payments, nw.from_native(self._silver(products)))
+            rows = pl.DataFrame(valued.collect().to_native())
+            expected = rows.select(pl.col(n).cast(t) for n, t in names.items())
+            stored = self._read("mart.fact_transactions", names, part)
+            found += compare_frames(expected, stored, ("order_line_id",), self._examples)
+        return found
+
+    def _payments(self) -> LayerFindings:
+        """Amounts at the rate of their order; without one until it comes."""
+        names = ("payment_id", "order_id", "amount_cents", "base_amount_cents")
+        cents = at_rate(nw.col("amount_cents"), nw.col("exchange_rate_e8"))
+        found = LayerFindings()
+        for part in self._parts("cleaned_payments", "order_id"):
+            orders, payments = (
+                nw.from_native(self._silver(name).filter(part.of_silver()))
+                for name in ("cleaned_sales", "cleaned_payments")
+            )
+            rates = orders.select("order_id", "exchange_rate_e8")
+            priced = payments.join(rates, on="order_id", how="left").with_columns(
+                cents.alias("base_amount_cents")
+            )
+            expected = pl.DataFrame(priced.select(*names).collect().to_native())
+            stored = self._read("mart.fact_payments", dict.fromkeys(names, pl.Int64), part)
+            found += compare_frames(expected, stored, ("payment_id",), self._examples)
+        return found
 
     def _stocks(self) -> LayerFindings:
         keys = ["product_id", "warehouse_code", "date_key"]
-        daily = (
-            self.silver("cleaned_stock_movements")
-            .group_by("product_id", "warehouse_code", date_key="occurred_date")
-            .agg(pl.col("quantity").sum())
-            .sort(keys)
-        )
-        expected = daily.select(
-            *keys,
-            closing_units=pl.col("quantity").cum_sum().over("product_id", "warehouse_code"),
-        ).collect()
-        stored = read_rows(
-            self._connection, sql.Identifier("mart", "fact_stocks"), dict(expected.schema), None
-        )
-        return compare_frames(expected, stored, keys, self._examples)
-
-
-def _report(name: str, found: LayerFindings, started: float) -> LayerReport:
-    return LayerReport(layer="warehouse", table=name, findings=found, seconds=monotonic() - started)
+        found = LayerFindings()
+        for part in self._parts("cleaned_stock_movements", "product_id"):
+            daily = (
+                self._silver("cleaned_stock_movements")
+                .filter(part.of_silver())
+                .group_by("product_id", "warehouse_code", date_key="occurred_date")
+                .agg(pl.col("quantity").sum())
+                .sort(keys)
+            )
+            closing = pl.col("quantity").cum_sum().over("product_id", "warehouse_code")
+            expected = daily.select(*keys, closing_units=closing).collect()
+            stored = self._read("mart.fact_stocks", dict(expected.schema), part)
+            found += compare_frames(expected, stored, keys, self._examples)
+        return found
 
 
 def _schema(table: EntityTable) -> dict[str, ColumnType]:

@@ -59,7 +59,7 @@ class Demonstration:
         """Returns whether everything was exact, both times.
 
         Raises:
-            PipelineError: something could not be started, sold or judged.
+            PipelineError: something could not be started, sold or judged; or not all of it was.
         """
         with Steps(err_console) as progress:
             self._stack.up(self._services, progress=progress)
@@ -78,6 +78,8 @@ class Demonstration:
         with err_console.status("comparing all layers") as status:
             last = self._reconcile(secrets, status.update)
         show_report(last)
+        if last.exact:
+            last.require_all()
         return first.exact and last.exact
 
     def _fill_the_past(self, secrets: Secrets, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""`reconcile`: proves that bronze holds every change of the shop, once."""
+"""`reconcile`: proves that bronze holds every change of the shop, and each layer what follows."""
 
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,11 @@ _SHORT = {"missing_versions": "gaps", "duplicates": "doubled"}
 
 @app.command(rich_help_panel="Run")
 def reconcile(output: FormatOption = Format.TABLE) -> None:
-    """Compare the shop with bronze, every change of every row, while both go on.
+    """Compare the shop with bronze, change by change, then silver, the star and gold, meanwhile.
 
-    Exit status 0 when bronze is exact, 1 when something is missing, extra, different or doubled,
-    2 when that cannot be judged, e.g. because bronze does not catch up in time.
+    Exit status 0 when all that was compared is exact, 1 when anything in any layer is not; 2 when
+    that cannot be judged, e.g. because bronze does not catch up in time. The verdict names what was
+    not compared, and why.
 
     Example: ./pipeline reconcile --format json
     """
@@ -83,11 +84,8 @@ def show_layers(report: "Report") -> None:
             **{name: fault.count for name, fault in found.faults.items()},
         }
         for one in report.layers
-        if not one.note
+        if one.is_compared
         for found in (one.findings,)
     ]
     if rows:
         print_rows(rows, title="What follows from bronze")
-    for one in report.layers:
-        if one.note:
-            console.print(f"{one.layer} {one.table}: not compared; {one.note}", markup=False)

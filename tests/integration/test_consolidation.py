@@ -12,10 +12,12 @@ import psycopg
 import pytest
 
 from batch.second_reader import assert_second_reader_agrees
+from batch.warehouse.entities import TABLES
 from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
-from lakehouse.postgres import oltp_dsn
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from tests.stacks import new_stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -171,10 +173,49 @@ def test_accounts_of_one_person_share_a_key(shop):
 def test_all_layers_are_exact_after_consolidations_between_orders(shop):
     report = reconcile(shop)
     assert report["exact"] is True
-    layers = {layer["layer"] for layer in report["layers"]}
-    assert layers == {"silver", "warehouse", "gold"}
+    found = {}
+    for one in report["layers"]:
+        found.setdefault(one["layer"], []).append(one["table"])
+    histories = [entity.history for entity in ENTITIES.values() if entity.history]
+    facts = ["mart.fact_transactions", "mart.fact_payments", "mart.fact_stocks"]
+    assert {layer: sorted(tables) for layer, tables in found.items()} == {
+        "silver": sorted([*(entity.silver for entity in ENTITIES.values()), *histories]),
+        "warehouse": sorted([*(f"entity.{table.name}" for table in TABLES), *facts]),
+        "gold": sorted(GOLD_TABLES),
+    }
+    assert {(one["table"], one["note"]) for one in report["layers"] if one["note"]} == set()
     silver = [one for one in report["layers"] if one["layer"] == "silver"]
     assert sum(one["quarantined"] for one in silver) == rows(shop, "quarantine").height > 0
+
+
+@pytest.mark.parametrize(
+    ("fact", "key", "column"),
+    [
+        ("fact_transactions", "order_line_id", "margin_cents"),
+        ("fact_payments", "payment_id", "base_amount_cents"),
+        ("fact_stocks", "product_id", "closing_units"),
+    ],
+)
+def test_changed_cent_in_the_star_is_found_and_named(shop, fact, key, column):
+    one_row = (
+        f"select p.ctid, p.tableoid from mart.{fact} as p where p.{column} is not null "
+        f"order by p.{key} limit 1"
+    )
+    with psycopg.connect(warehouse_dsn(shop.warehouse, shop.secrets, role="batch")) as connection:
+        (changed,) = connection.execute(
+            f"update mart.{fact} as f set {column} = f.{column} + 1 from ({one_row}) as o "
+            f"where f.ctid = o.ctid and f.tableoid = o.tableoid returning f.{key}"
+        ).fetchone()
+    result = shop.run("reconcile", "--format", "json", check=False)
+    shop.run("rebuild", "--layer", "warehouse")
+    assert result.returncode == 1, result.stderr[-3000:]
+    layers = {one["table"]: one for one in json.loads(result.stdout)["layers"]}
+    found = layers[f"mart.{fact}"]
+    assert (found["different"], found["missing"], found["extra"]) == (1, 0, 0)
+    (named,) = found["examples"]["different"]
+    assert named.startswith(str(changed))
+    assert named.endswith(f"({column})")
+    assert reconcile(shop)["exact"] is True
 
 
 def test_second_implementation_reads_every_table_of_the_shop(shop):
