@@ -1,4 +1,4 @@
-"""Recomputes single keys from all of their changes, as far as silver has come.
+"""Recomputes single keys from all of their changes, in each table as far as that has come.
 
 For changes that the rules judged otherwise before: no watermark goes back, and no other key is
 touched. Done twice is done once, so whatever fails is simply done again.
@@ -9,16 +9,18 @@ from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import WRITER, partitions_with
-from batch.silver.places import starting_position
+from batch.silver.places import Place, is_within, starting_position
 from batch.silver.tables import SilverTables
 from lakehouse.cleaning.judge import Judge
 from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts.schemas import COORDINATE
+from lakehouse.coordinates import Span
 from lakehouse.delta import NO_HOOKS
 from lakehouse.errors import RetryLaterError
 
@@ -49,14 +51,12 @@ def recompute_keys(
         RetryLaterError: a table could not be replaced; what was done before is right, and is
             done again.
     """
-    ends = {place: starting_position(tables.current.delta, place) for place in bronze.ends}
-    records = bronze.of_keys(keys, ends)
+    records = bronze.of_keys(keys, _furthest(tables, bronze))
     judged = judge.judge(records, lambda _keys: records)
-    valid = judged.filter(pl.col(BROKEN).is_null())
     names = judged[judge.entity.key].drop_nulls().unique()
     try:
-        _replace_current(tables, valid, names)
-        _replace_history(tables, valid, names)
+        _replace_current(tables, judged, names)
+        _replace_history(tables, judged, names)
         before, after = _replace_quarantined(tables, judged, records, names)
     except (DeltaError, OSError) as error:
         message = f"Keys of {tables.entity.table} could not be replaced: {error}. Run it again."
@@ -64,9 +64,33 @@ def recompute_keys(
     return Recomputed(keys=len(names), mended=before - after, broken=after)
 
 
-def _replace_current(tables: SilverTables, valid: pl.DataFrame, names: pl.Series) -> None:
+def _furthest(tables: SilverTables, bronze: BronzeSource) -> dict[Place, int]:
+    """How far the table that is ahead of the others has come."""
+    read = [table.delta for table in (tables.current, tables.history, tables.quarantine) if table]
+    return {place: max(starting_position(d, place) for d in read) for place in bronze.ends}
+
+
+def _taken_in(delta: DeltaTable, judged: pl.DataFrame) -> pl.DataFrame:
+    """The changes that a table has passed.
+
+    A run that died has left the tables at different places, and each goes on from its own: what it
+    has passed has to be there, and what it has not passed is still to come.
+    """
+    places = judged.select("_epoch", "_topic_id", "_partition").unique().iter_rows()
+    spans = {
+        place: Span(start=0, stop=starting_position(delta, place))
+        for place in (Place(epoch=e, topic_id=t, partition=p) for e, t, p in places)
+    }
+    return judged.filter(is_within(spans))
+
+
+def _valid(delta: DeltaTable, judged: pl.DataFrame) -> pl.DataFrame:
+    return _taken_in(delta, judged).filter(pl.col(BROKEN).is_null())
+
+
+def _replace_current(tables: SilverTables, judged: pl.DataFrame, names: pl.Series) -> None:
     key, delta = tables.entity.key, tables.current.delta
-    rows = pl.DataFrame(tables.current_rows(valid))
+    rows = pl.DataFrame(tables.current_rows(_valid(delta, judged)))
     gone = pl.DataFrame({key: names}).join(rows, on=key, how="anti")
     source = pl.concat(
         [rows.with_columns(pl.lit(value=False).alias(_IS_GONE)),
@@ -90,12 +114,12 @@ def _replace_current(tables: SilverTables, valid: pl.DataFrame, names: pl.Series
     merging.when_not_matched_insert(updates=columns, predicate=f"not s.{_IS_GONE}").execute()
 
 
-def _replace_history(tables: SilverTables, valid: pl.DataFrame, names: pl.Series) -> None:
+def _replace_history(tables: SilverTables, judged: pl.DataFrame, names: pl.Series) -> None:
     if tables.history is None:
         return
     delta = tables.history.delta
     nothing = pl.DataFrame(schema=pl.Schema(delta.schema().to_arrow())).lazy()
-    rows = tables.history_rows(valid, nothing)
+    rows = tables.history_rows(_valid(delta, judged), nothing)
     key = tables.entity.key
     _replace(tables, rows, (key, *ORDER), f"t.{key} in ({_listed(names)})", is_history=True)
 
@@ -109,7 +133,7 @@ def _replace_quarantined(
         names.cast(pl.String).implode()
     )
     before = pl.scan_delta(delta).filter(of_keys).select(pl.len()).collect().item()
-    rows = tables.quarantined(judged, records)
+    rows = tables.quarantined(_taken_in(delta, judged), records)
     listed = _listed(names, quote="'")
     scope = f"t.entity = '{tables.entity.table}' and t.row_key in ({listed})"
     _replace(tables, rows, ("entity", *COORDINATE), scope, is_history=False)

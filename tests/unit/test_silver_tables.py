@@ -172,6 +172,30 @@ def test_run_that_dies_at_any_commit_is_made_good_by_the_next(tmp_path, monkeypa
     assert rows_of(broken, "rule_counts") == rows_of(whole, "rule_counts")
 
 
+@pytest.mark.parametrize("moment", range(8))
+def test_keys_recomputed_after_a_run_that_died_lose_nothing(tmp_path, monkeypatch, moment):
+    whole, broken = new_lake(tmp_path / "whole"), new_lake(tmp_path / "broken")
+    early = [(1, "name", 1), (2, "bad mail", 1), (3, "name", 2)]
+    late = [(1, "mail", 2), (2, "name", 3), (1, "bad mail", 3), (3, "delete", 0)]
+    for lake in (whole, broken):
+        source = happen(customers(lake), early).land()
+        consolidate(lake)
+        happen(source, late).land()
+    consolidate(whole)
+    commits = DyingCommits(dies_at=moment // 2, lands_first=bool(moment % 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(Write, "commit", commits.dying(Write.commit))
+        patch.setattr(Merge, "commit", commits.dying(Merge.commit))
+        with pytest.raises(KeyboardInterrupt):
+            consolidate(broken)
+    keys = pl.Series([b'{"customer_id":%d}' % number for number in (1, 2, 3)])
+    tables = SilverTables(broken, CUSTOMERS, 168)
+    bronze = BronzeSource(broken.open("bronze", CUSTOMERS.bronze))
+    recompute_keys(tables, RULES.judge(CUSTOMERS), bronze, keys)
+    consolidate(broken)
+    assert contents(broken) == contents(whole)
+
+
 class DyingCommits:
     """The process dies at one commit: before it, or just after it has landed."""
 
