@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import WRITER, partitions_with
@@ -21,8 +20,7 @@ from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.coordinates import Span
-from lakehouse.delta import NO_HOOKS
-from lakehouse.errors import RetryLaterError
+from lakehouse.delta import NO_HOOKS, retry_later
 
 _IS_GONE = "_is_gone"
 
@@ -51,16 +49,14 @@ def recompute_keys(
         RetryLaterError: a table could not be replaced; what was done before is right, and is
             done again.
     """
-    records = bronze.of_keys(keys, _furthest(tables, bronze))
-    judged = judge.judge(records, lambda _keys: records)
-    names = judged[judge.entity.key].drop_nulls().unique()
-    try:
+    what = f"Keys of {tables.entity.table} could not be replaced"
+    with retry_later(what, then="Run it again."):
+        records = bronze.of_keys(keys, _furthest(tables, bronze))
+        judged = judge.judge(records, lambda _keys: records)
+        names = judged[judge.entity.key].drop_nulls().unique()
         _replace_current(tables, judged, names)
         _replace_history(tables, judged, names)
         before, after = _replace_quarantined(tables, judged, records, names)
-    except (DeltaError, OSError) as error:
-        message = f"Keys of {tables.entity.table} could not be replaced: {error}. Run it again."
-        raise RetryLaterError(message) from error
     return Recomputed(keys=len(names), mended=before - after, broken=after)
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, SchemaMismatchError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.silver import commit, rebuild
+from batch.quarantine import Selection, redrive
+from batch.silver import bronze as bronze_reading
+from batch.silver import rebuild
+from batch.silver import tables as silver_tables
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import Merge, SilverTable, Write
 from batch.silver.places import starting_position
@@ -228,9 +232,7 @@ def test_lost_answer_of_a_commit_is_looked_up_and_not_done_again(tmp_path, monke
             raise OSError
 
     monkeypatch.setattr(Write, "commit", losing)
-    monkeypatch.setattr(
-        SilverTable, "_back_off", lambda table, *_: table.delta.update_incremental()
-    )
+    monkeypatch.setattr(SilverTable, "__init__", quick(SilverTable.__init__))
     consolidate(lake)
     assert lost
     assert len(rows_of(lake, "quarantine")) == 1
@@ -244,14 +246,87 @@ def test_store_that_stays_away_is_told_to_be_retried_later(tmp_path, monkeypatch
         raise OSError
 
     monkeypatch.setattr(Write, "commit", refuse)
-    monkeypatch.setattr(commit.time, "sleep", lambda _: None)
     monkeypatch.setattr(SilverTable, "__init__", quick(SilverTable.__init__))
     with pytest.raises(RetryLaterError, match="could not commit"):
         consolidate(lake)
 
 
+@pytest.mark.parametrize("refusals", [2, None])
+def test_store_that_is_away_while_a_table_is_opened_anew_is_waited_for(
+    tmp_path, monkeypatch, refusals
+):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), [(1, "name", 1)]).land()
+    original, reopen = Write.commit, DeltaTable.update_incremental
+    asked = []
+
+    def losing(write, *arguments):
+        original(write, *arguments)
+        if not asked:
+            raise OSError
+
+    def refuse(delta):
+        asked.append(delta)
+        if refusals is None or len(asked) <= refusals:
+            raise OSError
+        reopen(delta)
+
+    monkeypatch.setattr(Write, "commit", losing)
+    monkeypatch.setattr(DeltaTable, "update_incremental", refuse)
+    monkeypatch.setattr(SilverTable, "__init__", quick(SilverTable.__init__))
+    if refusals is None:
+        with pytest.raises(RetryLaterError, match="could not commit"):
+            consolidate(lake)
+        return
+    consolidate(lake)
+    assert len(asked) == refusals + 1
+    assert [row["customer_id"] for row in live(lake, "enriched_users")] == [1]
+
+
 def quick(init):
     return lambda table, **options: init(table, **{**options, "pause": lambda _: None})
+
+
+REFUSED = "object-store error: Generic S3 error: Error performing GET http://minio"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_away"),
+    [
+        (OSError("refused"), True),
+        (DeltaError("Generic error"), True),
+        (pl.exceptions.ComputeError(REFUSED), True),
+        (pl.exceptions.ComputeError("cannot compare string with numeric type"), False),
+        (pl.exceptions.ColumnNotFoundError("key"), False),
+        (SchemaMismatchError("column is missing"), False),
+        (KeyError("key"), False),
+    ],
+    ids=["refused", "merge", "remote", "query", "column", "schema", "mistake"],
+)
+@pytest.mark.parametrize("where", ["opened", "read", "written"])
+def test_only_what_the_store_raises_is_to_be_retried_later(
+    tmp_path, monkeypatch, where, error, is_away
+):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", 1), (2, "bad mail", 1)]).land()
+    consolidate(lake)
+    happen(source, [(1, "name", 2)]).land()
+
+    def refuse(*_, **__):
+        raise error
+
+    place, name = {
+        "opened": (silver_tables, "open_or_create"),
+        "read": (bronze_reading, "scan"),
+        "written": (SilverTables, "current_rows"),
+    }[where]
+    monkeypatch.setattr(place, name, refuse)
+    monkeypatch.setattr(SilverTable, "__init__", quick(SilverTable.__init__))
+    rebuilding = lambda: rebuild_silver(lake, RULES, [CUSTOMERS])  # noqa: E731
+    redriving = lambda: redrive(lake, RULES, Selection())  # noqa: E731
+    for work in (lambda: consolidate(lake), rebuilding, redriving):
+        with pytest.raises(RetryLaterError if is_away else type(error)):
+            work()
 
 
 def test_batch_of_nothing_but_invalid_changes_moves_the_watermark(tmp_path):
