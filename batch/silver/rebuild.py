@@ -62,8 +62,11 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
     delta = lake.open("bronze", entity.bronze)
     if delta is None:
         return report
-    bronze = BronzeSource(delta)
     tables = SilverTables(lake, entity, rules.retention_hours)
+    tables.open_all()
+    # After silver, which then has nothing that this version of bronze lacks.
+    delta.update_incremental()
+    bronze = BronzeSource(delta)
     with tempfile.TemporaryDirectory(prefix="rebuild-") as folder:
         parts = _Parts(Path(folder), tables, rules.judge(entity), uuid.uuid4().hex)
         for number, spans in enumerate(groups(bronze.ends)):

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from batch.quarantine import Selection, redrive
 from batch.silver import bronze as bronze_reading
-from batch.silver import rebuild
 from batch.silver import tables as silver_tables
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import Merge, SilverTable, Write
@@ -141,21 +140,37 @@ def test_rebuild_that_runs_ahead_of_the_hourly_runs_leaves_nothing_uncounted_or_
     assert {row["customer_id"] for row in live(lake, "enriched_users")} == {1, 3}
 
 
-def test_rebuild_in_the_midst_of_which_somebody_commits_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize("table", ["enriched_users", "users_history", "quarantine"])
+def test_rebuild_in_the_midst_of_which_somebody_commits_is_refused(tmp_path, monkeypatch, table):
     lake = new_lake(tmp_path)
-    happen(customers(lake), [(1, "name", 1)]).land()
+    happen(customers(lake), [(1, "name", 1), (2, "bad mail", 1)]).land()
     consolidate(lake)
-    original = rebuild._Parts.commit
+    original = BronzeSource.read
 
-    def late(parts, marks):
-        assert parts.tables.current.delta.version() is not None
-        other = DeltaTable(lake.uri("silver", "enriched_users"))
+    def meanwhile(bronze, spans):
+        other = DeltaTable(lake.uri("silver", table))
         other.alter.set_table_properties({"delta.appendOnly": "false"})
-        original(parts, marks)
+        return original(bronze, spans)
 
-    monkeypatch.setattr(rebuild._Parts, "commit", late)
+    monkeypatch.setattr(BronzeSource, "read", meanwhile)
     with pytest.raises(RetryLaterError, match="Rebuild it again"):
         rebuild_silver(lake, RULES, [CUSTOMERS])
+
+
+def test_rebuild_takes_in_what_silver_had_when_its_tables_were_opened(tmp_path, monkeypatch):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", 1)]).land()
+    consolidate(lake)
+    original = SilverTables.open_all
+
+    def late(tables):
+        happen(source, [(2, "name", 2)]).land()
+        consolidate(lake)
+        original(tables)
+
+    monkeypatch.setattr(SilverTables, "open_all", late)
+    rebuild_silver(lake, RULES, [CUSTOMERS])
+    assert {row["customer_id"] for row in live(lake, "enriched_users")} == {1, 2}
 
 
 @pytest.mark.parametrize("moment", range(8))
