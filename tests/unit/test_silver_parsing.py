@@ -260,6 +260,13 @@ def test_region_is_known_by_its_name_within_its_country():
     assert spelling.region_code("FR", "Bayern") is None
 
 
+def test_null_and_empty_text_side_by_side_double_no_change(tmp_path):
+    source = customers(new_lake(tmp_path), partitions=1)
+    for key, values in enumerate([{"region": None}, {"region": ""}, {"country": None}, {"country": ""}]):
+        source.change(key, "c", **values)
+    assert judged(source)["customer_id"].sort().to_list() == [0, 1, 2, 3]
+
+
 def test_later_epoch_is_newer_whatever_its_offset():
     frame = nw.from_native(pl.LazyFrame({
         "k": [1, 1, 1], "_epoch": [0, 1, 0], "_offset": [90, 2, 91],
