@@ -2,7 +2,7 @@
 
 import json
 from decimal import Decimal
-from itertools import pairwise
+from itertools import pairwise, product
 
 import narwhals as nw
 import orjson
@@ -262,8 +262,8 @@ def test_region_is_known_by_its_name_within_its_country():
 
 def test_null_and_empty_text_side_by_side_double_no_change(tmp_path):
     source = customers(new_lake(tmp_path), partitions=1)
-    for key, values in enumerate([{"region": None}, {"region": ""}, {"country": None}, {"country": ""}]):
-        source.change(key, "c", **values)
+    for key, (name, value) in enumerate(product(["region", "country"], [None, ""])):
+        source.change(key, "c", **{name: value})
     assert judged(source)["customer_id"].sort().to_list() == [0, 1, 2, 3]
 
 
