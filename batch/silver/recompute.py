@@ -23,6 +23,7 @@ from lakehouse.coordinates import Span
 from lakehouse.delta import NO_HOOKS, retry_later
 
 _IS_GONE = "_is_gone"
+_IS_READ = "_is_read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +89,7 @@ def _replace_current(tables: SilverTables, judged: pl.DataFrame, names: pl.Serie
     key, delta = tables.entity.key, tables.current.delta
     rows = pl.DataFrame(tables.current_rows(_valid(delta, judged)))
     gone = pl.DataFrame({key: names}).join(rows, on=key, how="anti")
-    source = pl.concat(
-        [rows.with_columns(pl.lit(value=False).alias(_IS_GONE)),
-         gone.with_columns(pl.lit(value=True).alias(_IS_GONE))], how="diagonal",
-    ).to_arrow()  # fmt: skip
+    source = _with_gone(rows, gone)
     predicate = f"t.{key} = s.{key}"
     if tables.entity.partition is not None and source.num_rows:
         places = partitions_with(delta, tables.entity.partition, key, source)
@@ -115,35 +113,47 @@ def _replace_history(tables: SilverTables, judged: pl.DataFrame, names: pl.Serie
         return
     delta = tables.history.delta
     nothing = pl.DataFrame(schema=pl.Schema(delta.schema().to_arrow())).lazy()
-    rows = tables.history_rows(_valid(delta, judged), nothing)
+    rows = pl.DataFrame(tables.history_rows(_valid(delta, judged), nothing))
     key = tables.entity.key
-    _replace(tables, rows, (key, *ORDER), f"t.{key} in ({_listed(names)})", is_history=True)
+    scope = f"t.{key} in ({_listed(names)})"
+    _replace(delta, _with_gone(rows, rows.head(0)), (key, *ORDER), scope)
 
 
 def _replace_quarantined(
     tables: SilverTables, judged: pl.DataFrame, records: pl.DataFrame, names: pl.Series
 ) -> tuple[int, int]:
-    """How many changes of these keys were in quarantine, and how many are now."""
+    """How many changes of these keys were in quarantine, and how many are now.
+
+    A change whose key could not be read stands there without one: it is found by its coordinate.
+    """
     delta = tables.quarantine.delta
-    of_keys = (pl.col("entity") == tables.entity.table) & pl.col("row_key").is_in(
-        names.cast(pl.String).implode()
+    broken = pl.DataFrame(tables.quarantined(_taken_in(delta, judged), records))
+    gone = (
+        records.select(COORDINATE)
+        .join(broken, on=COORDINATE, how="anti")
+        .with_columns(pl.lit(tables.entity.table).alias("entity"))
     )
-    before = pl.scan_delta(delta).filter(of_keys).select(pl.len()).collect().item()
-    rows = tables.quarantined(_taken_in(delta, judged), records)
+    is_named = pl.col("row_key").is_in(names.cast(pl.String).implode())
+    before = (
+        pl.scan_delta(delta)
+        .filter(pl.col("entity") == tables.entity.table)
+        .join(records.select(*COORDINATE, pl.lit(value=True).alias(_IS_READ)).lazy(),
+              on=COORDINATE, how="left")
+        .filter(is_named | pl.col(_IS_READ))
+        .select(pl.len())
+        .collect()
+        .item()
+    )  # fmt: skip
     listed = _listed(names, quote="'")
     scope = f"t.entity = '{tables.entity.table}' and t.row_key in ({listed})"
-    _replace(tables, rows, ("entity", *COORDINATE), scope, is_history=False)
-    return before, rows.num_rows
+    _replace(delta, _with_gone(broken, gone), ("entity", *COORDINATE), scope)
+    return before, broken.height
 
 
-def _replace(
-    tables: SilverTables, rows: pa.Table, on: Sequence[str], scope: str, *, is_history: bool
-) -> None:
-    """Let `rows` stand where `scope` says, and nothing else."""
-    table = tables.history if is_history else tables.quarantine
-    if table is None:
-        return
-    merging = table.delta.merge(
+def _replace(delta: DeltaTable, rows: pa.Table, on: Sequence[str], scope: str) -> None:
+    """Let `rows` stand where `scope` says, but for those that are gone, and nothing else."""
+    columns = {name: f"s.{name}" for name in rows.column_names if name != _IS_GONE}
+    merging = delta.merge(
         rows,
         predicate=" and ".join(f"t.{name} = s.{name}" for name in on),
         source_alias="s",
@@ -151,8 +161,18 @@ def _replace(
         writer_properties=WRITER,
         post_commithook_properties=NO_HOOKS,
     )
-    merging = merging.when_matched_update_all().when_not_matched_insert_all()
+    merging = merging.when_matched_delete(predicate=f"s.{_IS_GONE}")
+    merging = merging.when_matched_update(updates=columns)
+    merging = merging.when_not_matched_insert(updates=columns, predicate=f"not s.{_IS_GONE}")
     merging.when_not_matched_by_source_delete(predicate=scope).execute()
+
+
+def _with_gone(rows: pl.DataFrame, gone: pl.DataFrame) -> pa.Table:
+    """Rows to put into a table, and keys of those to take out of it."""
+    return pl.concat(
+        [rows.with_columns(pl.lit(value=False).alias(_IS_GONE)),
+         gone.with_columns(pl.lit(value=True).alias(_IS_GONE))], how="diagonal",
+    ).to_arrow()  # fmt: skip
 
 
 def _listed(names: pl.Series, *, quote: str = "") -> str:

@@ -21,6 +21,7 @@ from batch.silver.rebuild import rebuild_silver
 from batch.silver.recompute import recompute_keys
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.tables import SilverTables
+from lakehouse.cleaning import envelope
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -476,6 +477,24 @@ def test_redriven_keys_are_recomputed_and_leave_quarantine(tmp_path):
     assert live(lake, "enriched_users")[0]["country"] == "FR"
     assert [row["row_key"] for row in rows_of(lake, "quarantine")] == ["2"]
     assert len(rows_of(lake, "users_history")) == 2
+
+
+def test_change_whose_key_could_not_be_read_leaves_quarantine_once_it_can(tmp_path):
+    lake = new_lake(tmp_path)
+    source = customers(lake).change(1, "c").change(1, "u", email="x")
+    source.change(1, "u", customer_id="one", email="ada@example.com").land()
+    consolidate(lake)
+    found = {row["_offset"]: row["row_key"] for row in rows_of(lake, "quarantine")}
+    assert found == {1: "1", 2: None}
+    with pytest.MonkeyPatch.context() as patch:
+        # A parser that has learnt to read it.
+        original = envelope._flatten
+        patch.setattr(envelope, "_flatten", lambda *given: original(*given).with_columns(
+            pl.col("customer_id").replace("one", "1")))  # fmt: skip
+        (redriven,) = redrive(lake, RULES, Selection())
+    assert (redriven.mended, redriven.left) == (1, 1)
+    assert [row["_offset"] for row in rows_of(lake, "quarantine")] == [1]
+    assert [row["_offset"] for row in live(lake, "enriched_users")] == [2]
 
 
 def test_key_that_no_rule_lets_pass_any_more_is_removed(tmp_path):
