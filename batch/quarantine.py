@@ -12,7 +12,7 @@ from batch.silver.run import SilverRules, chosen_entities
 from batch.silver.tables import SilverTables
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import QUARANTINE
-from lakehouse.delta import scan
+from lakehouse.delta import retry_later, scan
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 
@@ -97,7 +97,8 @@ def redrive(
         StopPipelineError: bronze is not there any more.
         RetryLaterError: the object store does not answer.
     """
-    rows = chosen.of(_rows(lake)).select("entity", "key").unique().collect()
+    with retry_later(f"silver/{QUARANTINE} cannot be read"):
+        rows = chosen.of(_rows(lake)).select("entity", "key").unique().collect()
     done = []
     for entity in _with_rows(rows):
         keys = rows.filter(pl.col("entity") == entity.table)["key"]
@@ -107,7 +108,9 @@ def redrive(
             message = f"bronze/{entity.bronze} is not there, so its keys cannot be judged again."
             raise StopPipelineError(message)
         tables = SilverTables(lake, entity, rules.retention_hours)
-        found = recompute_keys(tables, rules.judge(entity), BronzeSource(bronze), keys)
+        with retry_later(f"bronze/{entity.bronze} cannot be read"):
+            source = BronzeSource(bronze)
+        found = recompute_keys(tables, rules.judge(entity), source, keys)
         done.append(
             Redriven(entity=entity.table, keys=found.keys, mended=found.mended, left=found.broken)
         )

@@ -1,16 +1,19 @@
 """Delta tables: opened, created once, read lazily, and committed with their watermarks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError, SchemaMismatchError, TableNotFoundError
 
 from lakehouse.errors import RetryLaterError
 
 # Checkpoints and clean-up belong to maintenance: a commit must not wait for them.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+# How Rust's crate `object_store`, under both libraries, begins what it has to say.
+_STORE_SAYS = ("object-store error", "Generic S3 error")
 
 
 def open_table(
@@ -65,6 +68,40 @@ def open_or_create(
 def scan(table: DeltaTable) -> pl.LazyFrame:
     """The rows of this version. Filters skip files by partition and by statistics."""
     return pl.scan_delta(table)
+
+
+def is_of_store(error: Exception) -> bool:
+    """Whether an error can come from the object store, so that trying again may help.
+
+    Both delta-rs and Polars raise OSError when the store does not answer. A merge wraps that in a
+    DeltaError, as a conflict is one. Polars raises ComputeError for mistakes in a query, too: there
+    only the text tells what the store said.
+    """
+    if isinstance(error, SchemaMismatchError):
+        return False
+    if isinstance(error, pl.exceptions.ComputeError):
+        return any(words in str(error) for words in _STORE_SAYS)
+    return isinstance(error, DeltaError | OSError)
+
+
+@contextmanager
+def retry_later(what: str, *, then: str = "Is MinIO up? ./pipeline status") -> Iterator[None]:
+    """Let errors of the object store ask for another try. Mistakes of ours stay what they are.
+
+    Args:
+        what: cannot be done, as the beginning of a sentence.
+        then: what to do about it.
+
+    Raises:
+        RetryLaterError: the object store does not answer, or somebody else commits.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_of_store(error):
+            raise
+        message = f"{what}: {error}. {then}"
+        raise RetryLaterError(message) from error
 
 
 def table_properties(*, retention_hours: int, has_change_feed: bool) -> dict[str, str]:

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 
-from lakehouse.contracts.gold import DAY, MONTH, GoldTable
+from lakehouse.contracts.gold import DAY, MONTH, GoldTable, month_of
 from lakehouse.contracts.schemas import gold_schema
 from lakehouse.delta import NO_HOOKS, with_watermarks
 
@@ -103,7 +103,7 @@ def _write(
 def _on(days: Iterable[date]) -> str:
     """A predicate for days, by which other months are not read and files of others not replaced."""
     listed = ", ".join(f"'{day}'" for day in sorted(days))
-    months = ", ".join(f"'{month}'" for month in sorted({f"{day:%Y-%m}" for day in days}))
+    months = ", ".join(f"'{month}'" for month in sorted({month_of(day) for day in days}))
     return f"{MONTH} in ({months}) and {DAY} in ({listed})"
 
 

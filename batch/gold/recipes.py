@@ -30,6 +30,7 @@ from lakehouse.contracts.gold import (
     PRODUCT_PERFORMANCE,
     SALES_KPI,
     STOCK_HEALTH,
+    month_of,
 )
 from lakehouse.delta import scan
 
@@ -127,7 +128,7 @@ def _by_day(
 def _parts(days: Iterable[date]) -> list[Part]:
     by_month: dict[str, list[date]] = {}
     for day in sorted(days):
-        by_month.setdefault(f"{day:%Y-%m}", []).append(day)
+        by_month.setdefault(month_of(day), []).append(day)
     return list(by_month.items())
 
 
@@ -276,7 +277,7 @@ def _level_differences(pieces: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _recent(movements: SilverTable, as_of_date: date) -> pl.LazyFrame:
-    first_month = f"{as_of_date - timedelta(days=DEMAND_DAYS):%Y-%m}"
+    first_month = month_of(as_of_date - timedelta(days=DEMAND_DAYS))
     recent = movements.live().filter(pl.col("occurred_month") >= first_month)
     return recent.select("product_id", "warehouse_code", "kind", "quantity", "occurred_date")
 

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from batch.gold.silver import SIGN, Silver, SilverTable
+from lakehouse.contracts.gold import month_of
 
 Since = Mapping[str, int]
 _INTERVAL = pl.Schema(
@@ -162,7 +163,7 @@ def _spans(intervals: pl.DataFrame) -> Iterable[tuple[datetime, datetime]]:
 def _placed_within(silver: Silver, start: datetime, stop: datetime) -> pl.DataFrame:
     """Orders placed from `start` to before `stop`."""
     # A day's month is that of the shop's time zone, which is less than a day away from UTC's.
-    first_month = f"{start - timedelta(days=1):%Y-%m}"
+    first_month = month_of(start - timedelta(days=1))
     placed = pl.col("placed_at")
     orders = silver["cleaned_sales"].live().filter(
         pl.col("placed_month") >= first_month, placed >= pl.lit(start), placed < pl.lit(stop)

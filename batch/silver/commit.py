@@ -1,6 +1,6 @@
 """Commits to silver's tables: rows and how far bronze has been read land together, once.
 
-As in landing, every failure is read as *unknown*: the commit may have landed. So the table is
+As in landing, every failure of the store is read as *unknown*: the commit may have landed. So it is
 opened anew, asked for its watermarks, and given what it does not have yet.
 """
 
@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from batch.silver.places import Place, Spans, is_within, starting_position, watermarks
 from lakehouse.coordinates import Span
-from lakehouse.delta import NO_HOOKS, with_watermarks
+from lakehouse.delta import NO_HOOKS, is_of_store, with_watermarks
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 WRITER = WriterProperties(compression="ZSTD", compression_level=1)
@@ -50,14 +50,17 @@ class SilverTable:
         """
         for tries in range(1, _TRIES + 1):
             try:
+                if tries > 1:
+                    self.delta.update_incremental()
                 left = self._left(spans)
                 if not left:
                     return 0
                 new = changes if left == spans else changes.filter(is_within(left))
                 write(new).commit(self.delta, watermarks(left))
-            except StopPipelineError:
-                raise
-            except Exception as error:  # noqa: BLE001 - every failure means "unknown"
+            except Exception as error:
+                # Whatever the store says means "unknown", also of a look at the table.
+                if not is_of_store(error):
+                    raise
                 self._back_off(tries, error)
             else:
                 return new.height
@@ -84,7 +87,6 @@ class SilverTable:
             message = f"{uri}: could not commit: {error}. Is MinIO up? ./pipeline status"
             raise RetryLaterError(message) from error
         self.pause(0.1 * 2**tries)
-        self.delta.update_incremental()
 
 
 @dataclass(frozen=True, kw_only=True)

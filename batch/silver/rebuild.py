@@ -12,7 +12,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import WRITER, append
@@ -30,8 +29,7 @@ from lakehouse.contracts.schemas import (
     silver_schema,
 )
 from lakehouse.coordinates import Span
-from lakehouse.delta import NO_HOOKS, with_watermarks
-from lakehouse.errors import RetryLaterError
+from lakehouse.delta import NO_HOOKS, retry_later, with_watermarks
 from lakehouse.lake import Lake
 
 
@@ -49,9 +47,13 @@ def rebuild_silver(
 
     Raises:
         StopPipelineError: the source's schema changed, and a contract says to stop.
-        RetryLaterError: the object store does not answer.
+        RetryLaterError: the object store does not answer, or somebody else commits.
     """
-    return [_rebuild(lake, rules, entity, on_progress) for entity in entities]
+    done = []
+    for entity in entities:
+        with retry_later(f"silver/{entity.silver} could not be replaced", then="Rebuild it again."):
+            done.append(_rebuild(lake, rules, entity, on_progress))
+    return done
 
 
 def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progress) -> SilverReport:
@@ -60,8 +62,11 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
     delta = lake.open("bronze", entity.bronze)
     if delta is None:
         return report
-    bronze = BronzeSource(delta)
     tables = SilverTables(lake, entity, rules.retention_hours)
+    tables.open_all()
+    # After silver, which then has nothing that this version of bronze lacks.
+    delta.update_incremental()
+    bronze = BronzeSource(delta)
     with tempfile.TemporaryDirectory(prefix="rebuild-") as folder:
         parts = _Parts(Path(folder), tables, rules.judge(entity), uuid.uuid4().hex)
         for number, spans in enumerate(groups(bronze.ends)):
@@ -175,16 +180,12 @@ class _Parts:
 def _overwrite(
     table: DeltaTable, rows: pa.RecordBatchReader, marks: dict[str, int], predicate: str | None
 ) -> None:
-    try:
-        write_deltalake(
-            table,
-            rows,
-            mode="overwrite",
-            predicate=predicate,
-            writer_properties=WRITER,
-            commit_properties=with_watermarks(marks, is_alone=True),
-            post_commithook_properties=NO_HOOKS,
-        )
-    except (DeltaError, OSError) as error:
-        message = f"{table.table_uri} could not be replaced: {error}. Rebuild it again."
-        raise RetryLaterError(message) from error
+    write_deltalake(
+        table,
+        rows,
+        mode="overwrite",
+        predicate=predicate,
+        writer_properties=WRITER,
+        commit_properties=with_watermarks(marks, is_alone=True),
+        post_commithook_properties=NO_HOOKS,
+    )

@@ -1,4 +1,4 @@
-"""Recomputes single keys from all of their changes, as far as silver has come.
+"""Recomputes single keys from all of their changes, in each table as far as that has come.
 
 For changes that the rules judged otherwise before: no watermark goes back, and no other key is
 touched. Done twice is done once, so whatever fails is simply done again.
@@ -9,20 +9,21 @@ from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
-from deltalake.exceptions import DeltaError
+from deltalake import DeltaTable
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import WRITER, partitions_with
-from batch.silver.places import starting_position
+from batch.silver.places import Place, is_within, starting_position
 from batch.silver.tables import SilverTables
 from lakehouse.cleaning.judge import Judge
 from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts.schemas import COORDINATE
-from lakehouse.delta import NO_HOOKS
-from lakehouse.errors import RetryLaterError
+from lakehouse.coordinates import Span
+from lakehouse.delta import NO_HOOKS, retry_later
 
 _IS_GONE = "_is_gone"
+_IS_READ = "_is_read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,29 +50,46 @@ def recompute_keys(
         RetryLaterError: a table could not be replaced; what was done before is right, and is
             done again.
     """
-    ends = {place: starting_position(tables.current.delta, place) for place in bronze.ends}
-    records = bronze.of_keys(keys, ends)
-    judged = judge.judge(records, lambda _keys: records)
-    valid = judged.filter(pl.col(BROKEN).is_null())
-    names = judged[judge.entity.key].drop_nulls().unique()
-    try:
-        _replace_current(tables, valid, names)
-        _replace_history(tables, valid, names)
+    what = f"Keys of {tables.entity.table} could not be replaced"
+    with retry_later(what, then="Run it again."):
+        records = bronze.of_keys(keys, _furthest(tables, bronze))
+        judged = judge.judge(records, lambda _keys: records)
+        names = judged[judge.entity.key].drop_nulls().unique()
+        _replace_current(tables, judged, names)
+        _replace_history(tables, judged, names)
         before, after = _replace_quarantined(tables, judged, records, names)
-    except (DeltaError, OSError) as error:
-        message = f"Keys of {tables.entity.table} could not be replaced: {error}. Run it again."
-        raise RetryLaterError(message) from error
     return Recomputed(keys=len(names), mended=before - after, broken=after)
 
 
-def _replace_current(tables: SilverTables, valid: pl.DataFrame, names: pl.Series) -> None:
+def _furthest(tables: SilverTables, bronze: BronzeSource) -> dict[Place, int]:
+    """How far the table that is ahead of the others has come."""
+    read = [table.delta for table in (tables.current, tables.history, tables.quarantine) if table]
+    return {place: max(starting_position(d, place) for d in read) for place in bronze.ends}
+
+
+def _taken_in(delta: DeltaTable, judged: pl.DataFrame) -> pl.DataFrame:
+    """The changes that a table has passed.
+
+    A run that died has left the tables at different places, and each goes on from its own: what it
+    has passed has to be there, and what it has not passed is still to come.
+    """
+    places = judged.select("_epoch", "_topic_id", "_partition").unique().iter_rows()
+    spans = {
+        place: Span(start=0, stop=starting_position(delta, place))
+        for place in (Place(epoch=e, topic_id=t, partition=p) for e, t, p in places)
+    }
+    return judged.filter(is_within(spans))
+
+
+def _valid(delta: DeltaTable, judged: pl.DataFrame) -> pl.DataFrame:
+    return _taken_in(delta, judged).filter(pl.col(BROKEN).is_null())
+
+
+def _replace_current(tables: SilverTables, judged: pl.DataFrame, names: pl.Series) -> None:
     key, delta = tables.entity.key, tables.current.delta
-    rows = pl.DataFrame(tables.current_rows(valid))
+    rows = pl.DataFrame(tables.current_rows(_valid(delta, judged)))
     gone = pl.DataFrame({key: names}).join(rows, on=key, how="anti")
-    source = pl.concat(
-        [rows.with_columns(pl.lit(value=False).alias(_IS_GONE)),
-         gone.with_columns(pl.lit(value=True).alias(_IS_GONE))], how="diagonal",
-    ).to_arrow()  # fmt: skip
+    source = _with_gone(rows, gone)
     predicate = f"t.{key} = s.{key}"
     if tables.entity.partition is not None and source.num_rows:
         places = partitions_with(delta, tables.entity.partition, key, source)
@@ -90,40 +108,52 @@ def _replace_current(tables: SilverTables, valid: pl.DataFrame, names: pl.Series
     merging.when_not_matched_insert(updates=columns, predicate=f"not s.{_IS_GONE}").execute()
 
 
-def _replace_history(tables: SilverTables, valid: pl.DataFrame, names: pl.Series) -> None:
+def _replace_history(tables: SilverTables, judged: pl.DataFrame, names: pl.Series) -> None:
     if tables.history is None:
         return
     delta = tables.history.delta
     nothing = pl.DataFrame(schema=pl.Schema(delta.schema().to_arrow())).lazy()
-    rows = tables.history_rows(valid, nothing)
+    rows = pl.DataFrame(tables.history_rows(_valid(delta, judged), nothing))
     key = tables.entity.key
-    _replace(tables, rows, (key, *ORDER), f"t.{key} in ({_listed(names)})", is_history=True)
+    scope = f"t.{key} in ({_listed(names)})"
+    _replace(delta, _with_gone(rows, rows.head(0)), (key, *ORDER), scope)
 
 
 def _replace_quarantined(
     tables: SilverTables, judged: pl.DataFrame, records: pl.DataFrame, names: pl.Series
 ) -> tuple[int, int]:
-    """How many changes of these keys were in quarantine, and how many are now."""
+    """How many changes of these keys were in quarantine, and how many are now.
+
+    A change whose key could not be read stands there without one: it is found by its coordinate.
+    """
     delta = tables.quarantine.delta
-    of_keys = (pl.col("entity") == tables.entity.table) & pl.col("row_key").is_in(
-        names.cast(pl.String).implode()
+    broken = pl.DataFrame(tables.quarantined(_taken_in(delta, judged), records))
+    gone = (
+        records.select(COORDINATE)
+        .join(broken, on=COORDINATE, how="anti")
+        .with_columns(pl.lit(tables.entity.table).alias("entity"))
     )
-    before = pl.scan_delta(delta).filter(of_keys).select(pl.len()).collect().item()
-    rows = tables.quarantined(judged, records)
+    is_named = pl.col("row_key").is_in(names.cast(pl.String).implode())
+    before = (
+        pl.scan_delta(delta)
+        .filter(pl.col("entity") == tables.entity.table)
+        .join(records.select(*COORDINATE, pl.lit(value=True).alias(_IS_READ)).lazy(),
+              on=COORDINATE, how="left")
+        .filter(is_named | pl.col(_IS_READ))
+        .select(pl.len())
+        .collect()
+        .item()
+    )  # fmt: skip
     listed = _listed(names, quote="'")
     scope = f"t.entity = '{tables.entity.table}' and t.row_key in ({listed})"
-    _replace(tables, rows, ("entity", *COORDINATE), scope, is_history=False)
-    return before, rows.num_rows
+    _replace(delta, _with_gone(broken, gone), ("entity", *COORDINATE), scope)
+    return before, broken.height
 
 
-def _replace(
-    tables: SilverTables, rows: pa.Table, on: Sequence[str], scope: str, *, is_history: bool
-) -> None:
-    """Let `rows` stand where `scope` says, and nothing else."""
-    table = tables.history if is_history else tables.quarantine
-    if table is None:
-        return
-    merging = table.delta.merge(
+def _replace(delta: DeltaTable, rows: pa.Table, on: Sequence[str], scope: str) -> None:
+    """Let `rows` stand where `scope` says, but for those that are gone, and nothing else."""
+    columns = {name: f"s.{name}" for name in rows.column_names if name != _IS_GONE}
+    merging = delta.merge(
         rows,
         predicate=" and ".join(f"t.{name} = s.{name}" for name in on),
         source_alias="s",
@@ -131,8 +161,18 @@ def _replace(
         writer_properties=WRITER,
         post_commithook_properties=NO_HOOKS,
     )
-    merging = merging.when_matched_update_all().when_not_matched_insert_all()
+    merging = merging.when_matched_delete(predicate=f"s.{_IS_GONE}")
+    merging = merging.when_matched_update(updates=columns)
+    merging = merging.when_not_matched_insert(updates=columns, predicate=f"not s.{_IS_GONE}")
     merging.when_not_matched_by_source_delete(predicate=scope).execute()
+
+
+def _with_gone(rows: pl.DataFrame, gone: pl.DataFrame) -> pa.Table:
+    """Rows to put into a table, and keys of those to take out of it."""
+    return pl.concat(
+        [rows.with_columns(pl.lit(value=False).alias(_IS_GONE)),
+         gone.with_columns(pl.lit(value=True).alias(_IS_GONE))], how="diagonal",
+    ).to_arrow()  # fmt: skip
 
 
 def _listed(names: pl.Series, *, quote: str = "") -> str:

@@ -15,6 +15,7 @@ from lakehouse.cleaning.judge import Judge
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.contracts import ENTITIES, Entity
+from lakehouse.delta import retry_later
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.settings import ConsolidationSettings, ShopSettings
@@ -107,7 +108,11 @@ def consolidate_silver(
         RetryLaterError: the object store does not answer. Running it again goes on.
     """
     run_id = run_id or uuid.uuid4().hex
-    return [_consolidate(lake, rules, entity, run_id, on_progress) for entity in entities]
+    done = []
+    for entity in entities:
+        with retry_later(f"silver/{entity.silver} cannot be brought up to date"):
+            done.append(_consolidate(lake, rules, entity, run_id, on_progress))
+    return done
 
 
 def _consolidate(

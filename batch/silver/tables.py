@@ -56,6 +56,10 @@ class SilverTables:
         """One row per run, entity, outcome and rule."""
         return self._open(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
 
+    def open_all(self) -> None:
+        """Hold all tables at what they are now, to notice what others commit from here on."""
+        _ = self.current, self.history, self.quarantine, self.counts
+
     def take_in(
         self, judged: pl.DataFrame, records: pl.DataFrame, spans: Spans, *, run_id: str
     ) -> None:

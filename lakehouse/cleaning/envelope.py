@@ -35,7 +35,7 @@ def read_envelopes(values: pl.Series, columns: Columns) -> pl.DataFrame:
     Returns:
         A row for each value: `operation` (c, r, u, d; null when it is no change of a row),
         `before_key`, `lsn`, `tx_id`, `committed_us`, the wanted columns as text, and `_extra`:
-        columns that nobody asked for, as a JSON object, or null.
+        columns that nobody asked for, as a JSON object of those with a value, sorted, or null.
     """
     lines = [_EMPTY if value is None else value for value in values]
     if not _is_text(lines):
@@ -106,51 +106,90 @@ def _plain(line: bytes) -> bytes:
 
 
 def _scalar(value: object) -> object:
-    return json.dumps(value) if isinstance(value, dict | list) else value
+    # As Polars writes it, which reads most records.
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
 def _names_beyond(lines: Sequence[bytes], columns: Columns) -> tuple[str, ...]:
-    """Columns in the records that the contract does not know.
+    """Columns in the records that the contract does not know, sorted.
 
-    A column that is added stands behind all others, so most batches are cleared by a look at how
-    their row images end. Only the others are asked for all their names, which is dear.
+    A column that is added stands behind all others, so most records are cleared by a look at how
+    their row images end. The others are asked for all their names, which is dear; of those that
+    are cleared only the first and the last, for a column that the contract leaves out.
     """
     if not lines:
         return ()
     ends = rf'"{columns.wanted[-1]}":[^,{{}}]*\}}(,"source"|\}}$)'
     texts = pl.Series(lines, dtype=pl.Binary).cast(pl.String)
-    is_clear = texts.str.contains(ends) | texts.str.contains('"after":null', literal=True)
-    sample = lines if not (is_clear | (texts == "{}")).all() else [lines[0], lines[-1]]
+    is_clear = texts.str.contains(ends)
+    is_bare = texts.str.contains('"after":null', literal=True) | (texts == "{}")
+    cleared = is_clear.arg_true()
+    asked = {*(~(is_clear | is_bare)).arg_true(), *cleared.head(1), *cleared.tail(1)}
+    sample = [lines[place] for place in sorted(asked)]
+    names = _names(sample)
+    if names is None:
+        # Something among them is no record of a change; of such nothing is left in a plain line.
+        names = _names([_texts_only(_plain(line)) for line in sample])
+    if names is None:
+        message = "plain records of texts have no names in common"
+        raise AssertionError(message)
+    return tuple(sorted(names - set(columns.wanted)))
+
+
+def _names(lines: Sequence[bytes]) -> set[str] | None:
+    """The names of all columns in row images; None when some records are not as they should."""
+    if not lines:
+        return set()
     try:
         schema = pl.scan_ndjson(
-            io.BytesIO(b"\n".join(sample)), infer_schema_length=None
+            io.BytesIO(b"\n".join(lines)), infer_schema_length=None
         ).collect_schema()
     except pl.exceptions.PolarsError:
-        return ()
-    image = schema.get("after")
-    if not isinstance(image, pl.Struct):
-        return ()
-    return tuple(f.name for f in image.fields if f.name not in columns.wanted)
+        return None
+    image = schema.get("after", pl.Null())
+    if isinstance(image, pl.Struct):
+        return {field.name for field in image.fields}
+    return set() if image == pl.Null() else None
+
+
+def _texts_only(line: bytes) -> bytes:
+    """A plain line in which all values of a row have one type, so that any two can be compared."""
+    image = orjson.loads(line).get("after") or {}
+    return orjson.dumps({"after": dict.fromkeys(image, "")})
 
 
 def _flatten(parsed: pl.DataFrame, columns: Columns, extra: Sequence[str]) -> pl.DataFrame:
     after, source = pl.col("after").struct, pl.col("source").struct
     has_image = pl.when(pl.col("op") == "d").then(pl.col("before")).otherwise(pl.col("after"))
     is_change = pl.col("op").is_in(_OPERATIONS) & has_image.is_not_null()
-    carried = (
-        pl.struct(after.field(name) for name in extra).struct.json_encode()
-        if extra
-        else pl.lit(None, pl.String)
-    )
-    has_extra = pl.any_horizontal(
-        *(after.field(name).is_not_null() for name in extra), pl.lit(value=False)
-    )
     return parsed.select(
         pl.when(is_change.fill_null(value=False)).then("op").alias("operation"),
         pl.col("before").struct.field(columns.key).alias("before_key"),
         source.field("lsn").alias("lsn"),
         source.field("txId").alias("tx_id"),
         source.field("ts_us").alias("committed_us"),
-        pl.when(has_extra).then(carried).alias("_extra"),
+        _carried({name: after.field(name) for name in extra}).alias("_extra"),
         *(after.field(name).alias(name) for name in columns.wanted),
     )
+
+
+def _carried(values: Mapping[str, pl.Expr]) -> pl.Expr:
+    """A JSON object of the values that a row has, and no other; null if it has none.
+
+    A null is left out like a column that is not there: which of them it is, no parse of many
+    records tells, and what a row becomes must not depend on the others read with it.
+    """
+    if not values:
+        return pl.lit(None, pl.String)
+    parts = [
+        pl.format("{}:{}", pl.lit(orjson.dumps(name).decode()), _quoted(value))
+        for name, value in values.items()
+    ]
+    joined = pl.concat_str(parts, separator=",", ignore_nulls=True)
+    return pl.when(joined != "").then(pl.format("{{{}}}", joined))
+
+
+def _quoted(value: pl.Expr) -> pl.Expr:
+    """A text as JSON writes it; null stays null."""
+    listed = pl.struct(value.alias("v")).struct.json_encode()
+    return pl.when(value.is_not_null()).then(listed.str.slice(5).str.head(-1))

@@ -80,9 +80,9 @@ def email(text: str) -> str | None:
     return found.normalized.lower()
 
 
-def region_code(country_text: str, region_text: str) -> str | None:
+def region_code(country_text: str, region_text: str | None) -> str | None:
     """ISO 3166-2 of a region by its name, within its country."""
-    code, tidy = country(country_text), spaces(region_text)
+    code, tidy = country(country_text), spaces(region_text or "")
     if code is None or tidy is None:
         return None
     return _regions(code).get(_plain(tidy))

@@ -6,6 +6,7 @@ rounded half up), so that every engine gets the same numbers and sums are exact.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from lakehouse.contracts.metrics import METRICS
 from lakehouse.contracts.model import Column, Type
@@ -29,6 +30,14 @@ OVERSTOCKED_DAYS = 180
 RISKS = ("out_of_stock", "critical", "low", "healthy", "overstocked", "idle")
 UNKNOWN = "unknown"
 """Category of a product of which no version was valid when it was ordered."""
+
+
+def month_of(day: date) -> str:
+    """The month of a day, as silver and gold write it.
+
+    Python's %Y has no leading zeros on Linux, and Polars' has: the year 24 would be two months.
+    """
+    return f"{day.year:04d}-{day.month:02d}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

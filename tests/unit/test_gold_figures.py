@@ -7,6 +7,7 @@ import narwhals as nw
 import polars as pl
 import pytest
 
+from batch.gold import commit, recipes
 from batch.gold.transforms.behaviour import customer_behaviour
 from batch.gold.transforms.customers import (
     TOTALS,
@@ -18,7 +19,7 @@ from batch.gold.transforms.products import product_performance
 from batch.gold.transforms.sale_lines import sale_lines
 from batch.gold.transforms.sales import geographic_sales, sales_kpi
 from batch.gold.transforms.stock import levels_brought_on, stock_health, stock_levels
-from lakehouse.contracts.gold import GOLD_TABLES
+from lakehouse.contracts.gold import GOLD_TABLES, month_of
 from lakehouse.contracts.metrics import BY_NAME
 from lakehouse.contracts.schemas import gold_schema
 from tests.unit.gold_shop import (
@@ -289,3 +290,11 @@ def test_a_contract_names_its_keys_and_takes_amounts_from_the_dictionary(name: s
     known = {*BY_NAME, "lifetime_value_cents"}
     assert {column for column in table.names if column.endswith("_cents")} <= known
     assert all(column.meaning.endswith(".") for column in table.columns)
+
+
+@pytest.mark.parametrize("day", [date(24, 11, 3), date(999, 1, 31), date(2026, 12, 1)])
+def test_month_of_a_day_is_written_as_silver_writes_it(day):
+    (written,) = pl.Series([day]).dt.strftime("%Y-%m")
+    assert month_of(day) == written
+    assert [month for month, _ in recipes._parts([day])] == [written]
+    assert f"'{written}'" in commit._on([day])

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from itertools import pairwise, product
 
 import narwhals as nw
 import orjson
@@ -91,6 +92,37 @@ def test_column_that_the_contract_does_not_know_is_carried_on():
     assert extra[0] is None
     assert orjson.loads(extra[1])["colour"] == "red"
     assert "1" in orjson.loads(extra[1])["size"]
+
+
+EXTRA = [
+    envelope(id=1, name="a", version=1),
+    envelope(id=2, name="b", version=1, size=[1, "é"], colour="red"),
+    envelope(id=3, name="c", version=1, size=True, colour=None),
+    envelope(id=4, name="d", version=1, weight=1.5, quote='"\\\n{'),
+    envelope(id=5, colour="blue", name="e", version=1),
+    orjson.dumps({"op": "d", "before": {"id": 5}, "after": None, "source": {"lsn": 1}}),
+]
+
+
+@given(order=st.permutations(range(len(EXTRA))), cuts=st.sets(st.integers(1, 6)),
+       garbage=st.sampled_from([b"not json", b"[1]", b"3", b'{"after":7}', b"\xff", b"", b"{"]),
+       spoiled=st.sets(st.integers(0, 6)))  # fmt: skip
+def test_unknown_columns_of_a_record_depend_on_no_other_record(order, cuts, garbage, spoiled):
+    found = {}
+    edges = [0, *sorted(cuts), len(order)]
+    for number, (start, stop) in enumerate(pairwise(edges)):
+        places = order[start:stop]
+        values = [EXTRA[place] for place in places] + [garbage] * (number in spoiled)
+        read = read_envelopes(pl.Series(values, dtype=pl.Binary), COLUMNS)["_extra"].to_list()
+        found |= dict(zip(places, read, strict=False))
+    assert found == {
+        0: None,
+        1: r'{"colour":"red","size":"[1, \"é\"]"}',
+        2: '{"size":"true"}',
+        3: r'{"quote":"\"\\\n{","weight":"1.5"}',
+        4: '{"colour":"blue"}',
+        5: None,
+    }
 
 
 def test_quarantined_rules_are_named_in_the_contract_s_order(tmp_path):
@@ -226,6 +258,13 @@ def test_region_is_known_by_its_name_within_its_country():
     assert spelling.region_code("France", "Île-de-France") == "FR-IDF"
     assert spelling.region_code("DE", "Bayern") == "DE-BY"
     assert spelling.region_code("FR", "Bayern") is None
+
+
+def test_null_and_empty_text_side_by_side_double_no_change(tmp_path):
+    source = customers(new_lake(tmp_path), partitions=1)
+    for key, (name, value) in enumerate(product(["region", "country"], [None, ""])):
+        source.change(key, "c", **{name: value})
+    assert judged(source)["customer_id"].sort().to_list() == [0, 1, 2, 3]
 
 
 def test_later_epoch_is_newer_whatever_its_offset():

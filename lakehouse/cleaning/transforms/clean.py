@@ -52,12 +52,17 @@ def _inputs(table: Frame) -> list[str]:
 
 
 def _respell(changes: Frame, name: str, table: Frame, *, is_derived: bool) -> Frame:
-    # A null in an input is a value like others here, and a join never finds one.
+    # A null in an input is a value like others here, and a join never finds one. All values get a
+    # letter in front, so that none of them is the empty text that stands for null.
     keys = {raw(column): f"key:{column}" for column in _inputs(table)}
-    as_keys = [nw.col(c).cast(nw.String).fill_null("").alias(key) for c, key in keys.items()]
+    as_keys = [_as_key(c).alias(key) for c, key in keys.items()]
     listed = table.with_columns(nw.lit(value=True).alias(_IS_LISTED), *as_keys).drop(*keys)
     joined = changes.with_columns(*as_keys).join(listed, on=list(keys.values()), how="left")
     spelled = nw.col(SPELLED)
     if not is_derived:
         spelled = nw.when(nw.col(_IS_LISTED).is_null()).then(nw.col(name)).otherwise(spelled)
     return joined.with_columns(spelled.alias(name)).drop(SPELLED, _IS_LISTED, *keys.values())
+
+
+def _as_key(column: str) -> nw.Expr:
+    return nw.concat_str(nw.lit("="), nw.col(column).cast(nw.String)).fill_null("")
