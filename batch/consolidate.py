@@ -13,6 +13,7 @@ from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import SilverReport, SilverRules, chosen_entities, consolidate_silver
 from batch.warehouse.entities import TABLES
+from batch.warehouse.judged import QuarantineLimit
 from batch.warehouse.load import WarehouseReport, load_warehouse, rebuild_warehouse
 from batch.warehouse.source import silver_sources
 from batch.warehouse.views import refresh_views
@@ -51,6 +52,7 @@ class Consolidation:
 
     lake: Lake
     rules: SilverRules
+    limit: QuarantineLimit
     warehouse_dsn: str
     layers: Sequence[Layer] = tuple(Layer)
     entities: Sequence[str] = ()
@@ -66,9 +68,8 @@ class Consolidation:
                 stays as it was.
             RetryLaterError: a service does not answer. Running it again goes on.
         """
-        share: float | None = None
         if Layer.SILVER in self.layers:
-            share = self._silver()
+            self._silver()
         sources = silver_sources(lambda name: self.lake.uri("silver", name), self.lake.options)
         if Layer.GOLD in self.layers and sources:
             self._gold({name: source.version for name, source in sources.items()})
@@ -76,7 +77,7 @@ class Consolidation:
             work = rebuild_warehouse if self.is_rebuild else load_warehouse
             started = monotonic()
             report = work(
-                self.warehouse_dsn, sources, on_progress=self.on_progress, quarantine_share=share
+                self.warehouse_dsn, sources, limit=self.limit, on_progress=self.on_progress
             )
             self.rows += rows_of_warehouse(report, monotonic() - started)
             refresh_views(self.warehouse_dsn, on_progress=self.on_progress)
@@ -85,14 +86,11 @@ class Consolidation:
                 live.trim(self.warehouse_dsn)
         return self.rows
 
-    def _silver(self) -> float | None:
-        """The share of changes that were put aside; None when there were none."""
+    def _silver(self) -> None:
         work = rebuild_silver if self.is_rebuild else consolidate_silver
         chosen = chosen_entities(self.entities)
         done = work(self.lake, self.rules, chosen, on_progress=self.on_progress)
         self.rows += [row_of_silver(one) for one in done]
-        read = sum(one.read for one in done)
-        return sum(one.quarantined for one in done) / read if read else None
 
     def _gold(self, pins: dict[str, int]) -> None:
         work = rebuild_gold if self.is_rebuild else consolidate_gold

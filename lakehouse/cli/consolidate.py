@@ -61,6 +61,7 @@ def consolidated(
 ) -> "list[Row]":
     """Consolidate under the lock, telling how it goes on standard error."""
     from batch.consolidate import Consolidation, Layer
+    from batch.warehouse.judged import QuarantineLimit
     from lakehouse.cli.lake import consolidating, silver_rules, warehouse, writing_lake
 
     what = "rebuild" if is_rebuild else "consolidation"
@@ -68,6 +69,7 @@ def consolidated(
         return Consolidation(
             lake=writing_lake(),
             rules=silver_rules(),
+            limit=QuarantineLimit.of_settings(),
             warehouse_dsn=warehouse("batch"),
             layers=[Layer(name) for name in layers],
             entities=entities,
