@@ -53,7 +53,7 @@ class SilverTables:
 
     @cached_property
     def counts(self) -> SilverTable:
-        """One row per run, entity, outcome and rule."""
+        """One row per run, entity, batch, outcome and rule."""
         return self._open(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
 
     def take_in(
