@@ -34,7 +34,8 @@ class Layer(StrEnum):
 class Row:
     """What was done to one table. What does not apply to it is None.
 
-    `read` are changes or rows from the layer below, `changed` rows that were written.
+    `read` are changes or rows from the layer below, `cleaned` those in which a value was mended,
+    `merged` rows of the table itself that were inserted, updated or taken away.
     """
 
     layer: Layer
@@ -42,7 +43,7 @@ class Row:
     read: int
     cleaned: int | None
     quarantined: int | None
-    changed: int
+    merged: int
     seconds: float | None
 
 
@@ -113,7 +114,7 @@ def rows_of_warehouse(report: WarehouseReport, seconds: float) -> list[Row]:
             read=changed[name].rows_read,
             cleaned=None,
             quarantined=None,
-            changed=changed[name].rows_changed,
+            merged=changed[name].rows_changed,
             seconds=None,
         )
         for name in (table.name for table in TABLES if table.name in changed)
@@ -124,7 +125,7 @@ def rows_of_warehouse(report: WarehouseReport, seconds: float) -> list[Row]:
         read=sum(table.rows_read for table in report.tables),
         cleaned=None,
         quarantined=None,
-        changed=report.rows_changed,
+        merged=report.rows_changed,
         seconds=seconds,
     )
     return [*tables, star]
@@ -136,9 +137,9 @@ def row_of_silver(report: SilverReport) -> Row:
         layer=Layer.SILVER,
         table=report.table,
         read=report.read,
-        cleaned=report.valid,
+        cleaned=report.cleaned,
         quarantined=report.quarantined,
-        changed=report.keys,
+        merged=report.merged,
         seconds=report.seconds,
     )
 
@@ -151,6 +152,6 @@ def row_of_gold(report: GoldReport) -> Row:
         read=report.rows_read,
         cleaned=None,
         quarantined=None,
-        changed=report.rows_written,
+        merged=report.rows_written,
         seconds=report.seconds,
     )

@@ -80,7 +80,7 @@ def consolidated(
 
 def show_rows(rows: "Sequence[Row]", seconds: float) -> None:
     """A table for people: what was done to each table that had anything new."""
-    busy = [row for row in rows if row.read or row.changed]
+    busy = [row for row in rows if row.read or row.merged]
     if busy:
         print_rows([asdict(row) for row in busy])
     read = sum(row.read for row in rows if row.layer == "silver")
