@@ -13,6 +13,7 @@ from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import SilverReport, SilverRules, chosen_entities, consolidate_silver
 from batch.warehouse.entities import TABLES
+from batch.warehouse.judged import QuarantineLimit
 from batch.warehouse.load import WarehouseReport, load_warehouse, rebuild_warehouse
 from batch.warehouse.source import silver_sources
 from batch.warehouse.views import refresh_views
@@ -33,7 +34,8 @@ class Layer(StrEnum):
 class Row:
     """What was done to one table. What does not apply to it is None.
 
-    `read` are changes or rows from the layer below, `changed` rows that were written.
+    `read` are changes or rows from the layer below, `cleaned` those in which a value was mended,
+    `merged` rows of the table itself that were inserted, updated or taken away.
     """
 
     layer: Layer
@@ -41,7 +43,7 @@ class Row:
     read: int
     cleaned: int | None
     quarantined: int | None
-    changed: int
+    merged: int
     seconds: float | None
 
 
@@ -51,6 +53,7 @@ class Consolidation:
 
     lake: Lake
     rules: SilverRules
+    limit: QuarantineLimit
     warehouse_dsn: str
     layers: Sequence[Layer] = tuple(Layer)
     entities: Sequence[str] = ()
@@ -66,9 +69,8 @@ class Consolidation:
                 stays as it was.
             RetryLaterError: a service does not answer. Running it again goes on.
         """
-        share: float | None = None
         if Layer.SILVER in self.layers:
-            share = self._silver()
+            self._silver()
         sources = silver_sources(lambda name: self.lake.uri("silver", name), self.lake.options)
         if Layer.GOLD in self.layers and sources:
             self._gold({name: source.version for name, source in sources.items()})
@@ -76,7 +78,7 @@ class Consolidation:
             work = rebuild_warehouse if self.is_rebuild else load_warehouse
             started = monotonic()
             report = work(
-                self.warehouse_dsn, sources, on_progress=self.on_progress, quarantine_share=share
+                self.warehouse_dsn, sources, limit=self.limit, on_progress=self.on_progress
             )
             self.rows += rows_of_warehouse(report, monotonic() - started)
             refresh_views(self.warehouse_dsn, on_progress=self.on_progress)
@@ -85,14 +87,11 @@ class Consolidation:
                 live.trim(self.warehouse_dsn)
         return self.rows
 
-    def _silver(self) -> float | None:
-        """The share of changes that were put aside; None when there were none."""
+    def _silver(self) -> None:
         work = rebuild_silver if self.is_rebuild else consolidate_silver
         chosen = chosen_entities(self.entities)
         done = work(self.lake, self.rules, chosen, on_progress=self.on_progress)
         self.rows += [row_of_silver(one) for one in done]
-        read = sum(one.read for one in done)
-        return sum(one.quarantined for one in done) / read if read else None
 
     def _gold(self, pins: dict[str, int]) -> None:
         work = rebuild_gold if self.is_rebuild else consolidate_gold
@@ -115,7 +114,7 @@ def rows_of_warehouse(report: WarehouseReport, seconds: float) -> list[Row]:
             read=changed[name].rows_read,
             cleaned=None,
             quarantined=None,
-            changed=changed[name].rows_changed,
+            merged=changed[name].rows_changed,
             seconds=None,
         )
         for name in (table.name for table in TABLES if table.name in changed)
@@ -126,7 +125,7 @@ def rows_of_warehouse(report: WarehouseReport, seconds: float) -> list[Row]:
         read=sum(table.rows_read for table in report.tables),
         cleaned=None,
         quarantined=None,
-        changed=report.rows_changed,
+        merged=report.rows_changed,
         seconds=seconds,
     )
     return [*tables, star]
@@ -138,9 +137,9 @@ def row_of_silver(report: SilverReport) -> Row:
         layer=Layer.SILVER,
         table=report.table,
         read=report.read,
-        cleaned=report.valid,
+        cleaned=report.cleaned,
         quarantined=report.quarantined,
-        changed=report.keys,
+        merged=report.merged,
         seconds=report.seconds,
     )
 
@@ -153,6 +152,6 @@ def row_of_gold(report: GoldReport) -> Row:
         read=report.rows_read,
         cleaned=None,
         quarantined=None,
-        changed=report.rows_written,
+        merged=report.rows_written,
         seconds=report.seconds,
     )

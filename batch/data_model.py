@@ -85,7 +85,9 @@ def data_model(catalogue: Sequence[CatalogueRow]) -> str:
         *_plain("every silver table besides", "", SILVER_META),
         *_plain("every history besides", "one row per valid change, deletes included", VALIDITY),
         *_plain(QUARANTINE, "one row per change that no rule could mend", QUARANTINE_SCHEMA),
-        *_plain(RULE_COUNTS, "one row per run, entity, outcome and rule", RULE_COUNTS_SCHEMA),
+        *_plain(
+            RULE_COUNTS, "one row per run, entity, batch, outcome and rule", RULE_COUNTS_SCHEMA
+        ),
         "## Gold: figures",
         *(part for table in GOLD_TABLES.values() for part in _gold(table)),
         *_warehouse(catalogue),

@@ -17,9 +17,10 @@ from batch.gold.run import consolidate_gold
 from batch.lock import only_one
 from batch.reconcile import Report, reconcile
 from batch.silver.run import SilverRules, chosen_entities, consolidate_silver
+from batch.warehouse.judged import QuarantineLimit
 from batch.warehouse.load import WarehouseReport, load_warehouse
 from batch.warehouse.marks import loaded_versions
-from batch.warehouse.source import SilverSource, silver_sources
+from batch.warehouse.source import Silver, silver_sources
 from batch.warehouse.views import refresh_views
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
@@ -41,6 +42,7 @@ class Hour:
 
     lake: Lake
     rules: SilverRules
+    limit: QuarantineLimit
     warehouse: str
     secrets: Secrets
     lock_seconds: float
@@ -53,6 +55,7 @@ class Hour:
         return cls(
             lake=Lake.of(MinioSettings(), secrets, user="batch"),
             rules=SilverRules.of_settings(),
+            limit=QuarantineLimit.of_settings(),
             warehouse=warehouse_dsn(WarehouseSettings(), secrets, role="batch"),
             secrets=secrets,
             lock_seconds=ConsolidationSettings().lock_seconds,
@@ -80,20 +83,18 @@ class Hour:
             RetryLaterError: a service does not answer, or another program is at work there.
         """
         with self._alone():
-            versions = {name: source.version for name, source in self._sources({}).items()}
-            if not versions:
+            sources = self._sources({})
+            if not sources:
                 return [], {}
             done = consolidate_gold(
                 self.lake,
                 retention_hours=self.rules.retention_hours,
-                pins=versions,
+                pins={name: source.version for name, source in sources.items()},
                 on_progress=self.on_progress,
             )
-        return [row_of_gold(one) for one in done], versions
+        return [row_of_gold(one) for one in done], sources.versions
 
-    def star(
-        self, versions: Mapping[str, int], *, quarantine_share: float | None
-    ) -> tuple[list[Row], WarehouseReport]:
+    def star(self, versions: Mapping[str, int]) -> tuple[list[Row], WarehouseReport]:
         """Load the warehouse from these versions of silver, in one transaction.
 
         Raises:
@@ -105,8 +106,8 @@ class Hour:
             report = load_warehouse(
                 self.warehouse,
                 self._not_behind(versions),
+                limit=self.limit,
                 on_progress=self.on_progress,
-                quarantine_share=quarantine_share,
             )
         return rows_of_warehouse(report, monotonic() - started), report
 
@@ -153,11 +154,11 @@ class Hour:
             on_wait=lambda who: self.on_progress(f"waiting for {who}"),
         )
 
-    def _sources(self, versions: Mapping[str, int]) -> dict[str, SilverSource]:
+    def _sources(self, versions: Mapping[str, int]) -> Silver:
         uri_of = lambda name: self.lake.uri("silver", name)  # noqa: E731
         return silver_sources(uri_of, self.lake.options, versions=versions)
 
-    def _not_behind(self, versions: Mapping[str, int]) -> dict[str, SilverSource]:
+    def _not_behind(self, versions: Mapping[str, int]) -> Silver:
         """Silver at these versions; at the star's, where a command has brought that further."""
         try:
             with psycopg.connect(self.warehouse) as connection:

@@ -2,8 +2,9 @@
 
 A hundred thousand changes, as a shop makes them: new orders with lines, payments and stock, and
 steps in the life of recent ones. The cost should follow the changes, so the ratio of the two times
-should be near one. Beside it: rebuilding gold and the star from all of silver, and a floor for
-that, which is plain Polars over the same Parquet files, computing what gold's sales need.
+should be near one. Beside it: another run right after it, which finds nothing new; rebuilding gold
+and the star from all of silver, and a floor for that, which is plain Polars over the same Parquet
+files, computing what gold's sales need.
 """
 
 import json
@@ -41,8 +42,9 @@ def run(
     """Consolidate the same number of changes onto both.
 
     Returns:
-        Of each: order lines before, seconds, and the greatest resident memory in megabytes; the
-        ratio; seconds to rebuild gold and star from the large past's silver, and the floor.
+        Of each: order lines before, seconds, the greatest resident memory in megabytes, and
+        seconds of a run with nothing new; the ratio; seconds to rebuild gold and star from the
+        large past's silver, and the floor.
     """
     with new_stack() as stack:
         first, _, _ = _measure(stack, small, changes, is_rebuilding=False)
@@ -69,7 +71,13 @@ def _measure(
     stack.run("consolidate", timeout=7200)
     landed = history.land(new_changes(history.size, changes))
     seconds, peak = _consolidate(stack)
-    figures = {"rows": lines, "seconds": round(seconds, 2), "peak_rss_mb": round(peak)}
+    idle_seconds, _ = _consolidate(stack)
+    figures = {
+        "rows": lines,
+        "seconds": round(seconds, 2),
+        "peak_rss_mb": round(peak),
+        "nothing_new_seconds": round(idle_seconds, 2),
+    }
     if landed < changes:
         message = f"made {landed} changes, not {changes}"
         raise RuntimeError(message)

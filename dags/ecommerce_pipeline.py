@@ -41,7 +41,7 @@ def ecommerce_pipeline() -> None:
     """
     cleaned = [silver(name) for name in ENTITIES]
     made = gold()
-    loaded = warehouse(made, cleaned)
+    loaded = warehouse(made)
     chain(cleaned, made, loaded, views(), trim(), reconcile())
 
 
@@ -77,13 +77,11 @@ def gold() -> dict[str, Any]:
 
 @task(task_id="warehouse_in_one_transaction")
 @step
-def warehouse(made: dict[str, Any], cleaned: list[dict[str, Any]]) -> dict[str, Any]:
+def warehouse(made: dict[str, Any]) -> dict[str, Any]:
     """Entities, dimensions, facts, sums, checks, publish: readers see all of it, or none."""
     from batch.hour import Hour
 
-    read = sum(row["read"] for row in cleaned)
-    share = sum(row["quarantined"] for row in cleaned) / read if read else None
-    done, report = Hour.of_settings(tell).star(made["silver_versions"], quarantine_share=share)
+    done, report = Hour.of_settings(tell).star(made["silver_versions"])
     rows = [asdict(row) for row in done]
     parts = [{"part": name, "seconds": seconds} for name, seconds in report.parts]
     checks = [

@@ -210,6 +210,12 @@ class ConsolidationSettings(Settings):
         168, ge=1, description="How long old versions and change feeds of silver and gold stay."
     )
     lock_seconds: float = Field(600, ge=0, description="Longest wait for another consolidation.")
+    quarantine_max_share: float = Field(
+        0.2, ge=0, le=1, description="Share in quarantine beyond which nothing is published."
+    )
+    quarantine_min_changes: int = Field(
+        100, ge=1, description="Of fewer changes, that share only warns."
+    )
 
 
 class ReconcileSettings(Settings):

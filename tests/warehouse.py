@@ -10,10 +10,12 @@ import polars as pl
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from batch.warehouse import load
 from batch.warehouse.entities import BY_SILVER, EntityTable
+from batch.warehouse.judged import Judged, QuarantineLimit
 from batch.warehouse.migrate import migrate
 from batch.warehouse.shop import describe_shop
-from batch.warehouse.source import FeedGoneError
+from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.views import refresh_views
 from lakehouse.contracts import Column, Type
 from lakehouse.contracts.schemas import history_schema, silver_schema
@@ -117,16 +119,59 @@ class MemorySource:
         return pl.DataFrame(rows, schema=types) if rows else pl.DataFrame(schema=types)
 
 
-class MemorySilver(dict):
+@dataclass
+class MemoryCounts:
+    """What silver has counted."""
+
+    table_id: str = field(default_factory=lambda: str(uuid4()))
+    version: int = 0
+    seen: int = 0
+    quarantined: int = 0
+
+    def add(self, *, seen: int, quarantined: int = 0) -> None:
+        self.version += 1
+        self.seen += seen
+        self.quarantined += quarantined
+
+    def sums(self) -> Judged:
+        return Judged(seen=self.seen, quarantined=self.quarantined)
+
+
+class MemorySilver(Silver):
     """All silver tables, by name; `commit` takes names of the schema `entity`."""
 
+    counts: MemoryCounts
+
     def __init__(self) -> None:
-        super().__init__({name: MemorySource(name) for name in BY_SILVER})
+        super().__init__({name: MemorySource(name) for name in BY_SILVER}, MemoryCounts())
+
+    def __reduce__(self):
+        return _unpickled, (dict(self), self.counts)
 
     def commit(self, **rows: Sequence[dict]) -> None:
         for name, source in self.items():
             if BY_SILVER[name].name in rows:
                 source.commit(rows[BY_SILVER[name].name])
+
+
+def _unpickled(tables, counts):
+    silver = MemorySilver()
+    silver.update(tables)
+    silver.counts = counts
+    return silver
+
+
+LIMIT = QuarantineLimit(max_share=0.2, min_changes=10)
+
+
+def load_warehouse(dsn, silver, *, limit=LIMIT, **options):
+    """With limits of their own, whatever the settings say."""
+    return load.load_warehouse(dsn, silver, limit=limit, **options)
+
+
+def rebuild_warehouse(dsn, silver, *, limit=LIMIT, **options):
+    """With limits of their own, whatever the settings say."""
+    return load.rebuild_warehouse(dsn, silver, limit=limit, **options)
 
 
 LOADED = (

@@ -42,7 +42,7 @@ class SilverTable:
             write: makes the commit from the changes that are new to the table.
 
         Returns:
-            How many changes were new.
+            How many rows the commit wrote; none where an earlier one turns out to have landed.
 
         Raises:
             StopPipelineError: the table lacks changes before the spans.
@@ -56,14 +56,12 @@ class SilverTable:
                 if not left:
                     return 0
                 new = changes if left == spans else changes.filter(is_within(left))
-                write(new).commit(self.delta, watermarks(left))
+                return write(new).commit(self.delta, watermarks(left))
             except Exception as error:
                 # Whatever the store says means "unknown", also of a look at the table.
                 if not is_of_store(error):
                     raise
                 self._back_off(tries, error)
-            else:
-                return new.height
         raise AssertionError
 
     def _left(self, spans: Spans) -> dict[Place, Span]:
@@ -95,9 +93,10 @@ class Write:
 
     rows: pa.Table
 
-    def commit(self, delta: DeltaTable, marks: Mapping[str, int]) -> None:
-        """Append the rows."""
+    def commit(self, delta: DeltaTable, marks: Mapping[str, int]) -> int:
+        """Append the rows; how many."""
         append(delta, self.rows, marks)
+        return int(self.rows.num_rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +112,14 @@ class Merge(Write):
     partition: str | None = None
 
     @override
-    def commit(self, delta: DeltaTable, marks: Mapping[str, int]) -> None:
-        """Merge the rows; if none of them is newer, only the watermarks move."""
+    def commit(self, delta: DeltaTable, marks: Mapping[str, int]) -> int:
+        """Merge the rows; if none of them is newer, only the watermarks move.
+
+        Returns:
+            How many were inserted or took the place of an older one.
+        """
         before = delta.version()
+        merged = 0
         if self.rows.num_rows:
             merging = delta.merge(
                 self.rows,
@@ -126,10 +130,12 @@ class Merge(Write):
                 commit_properties=with_watermarks(marks),
                 post_commithook_properties=NO_HOOKS,
             ).when_matched_update_all(predicate=self._is_newer())
-            merging.when_not_matched_insert_all().execute()
+            done = merging.when_not_matched_insert_all().execute()
+            merged = int(done["num_target_rows_inserted"] + done["num_target_rows_updated"])
         # A merge that changes nothing commits nothing, its watermarks included.
         if delta.version() == before:
             append(delta, self.rows.slice(0, 0), marks)
+        return merged
 
     def _predicate(self, delta: DeltaTable) -> str:
         same = " and ".join(f"t.{name} = s.{name}" for name in self.matched_on)

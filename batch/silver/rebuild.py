@@ -77,7 +77,7 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
         on_progress(f"{entity.silver}: writing")
         ends = {p: Span(start=0, stop=end) for p, end in bronze.ends.items() if end > 0}
         parts.commit(watermarks(ends))
-    return replace(report, seconds=monotonic() - started)
+    return replace(report, merged=parts.rows, seconds=monotonic() - started)
 
 
 def groups(ends: Mapping[Place, int]) -> list[dict[Place, Span]]:
@@ -100,6 +100,7 @@ class _Parts:
     run_id: str
 
     def __post_init__(self) -> None:
+        self.rows = 0
         self._newest: pl.DataFrame | None = None
         self._valid: list[pl.DataFrame] = []
         self._counts: list[pl.DataFrame] = []
@@ -121,12 +122,14 @@ class _Parts:
         self._newest = pl.DataFrame(found.collect().to_native())
         if self.tables.history is not None:
             self._valid.append(valid)
-        return report.plus(judged, self.judge.entity.key)
+        return report.plus(judged, self.judge.entity)
 
     def finish(self, number: int) -> None:
         """The changes of a partition are all there."""
         if self._newest is not None:
-            self._write("current", str(number), self.tables.current_rows(self._newest))
+            rows = self.tables.current_rows(self._newest)
+            self.rows += rows.num_rows
+            self._write("current", str(number), rows)
         if self._valid:
             schema = pl.Schema(history_schema(self.judge.entity))
             nothing = pl.DataFrame(schema=schema).lazy()

@@ -11,7 +11,7 @@ import polars as pl
 from batch.silver.bronze import BronzeSource
 from batch.silver.places import Spans
 from batch.silver.tables import SilverTables
-from lakehouse.cleaning.judge import Judge
+from lakehouse.cleaning.judge import Judge, count_mended
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.contracts import ENTITIES, Entity
@@ -54,26 +54,33 @@ class SilverRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilverReport:
-    """What became of one entity's changes. `read` is what the run took from bronze."""
+    """What became of one entity's changes.
+
+    Attributes:
+        read: changes that the run took from bronze.
+        cleaned: those of them with a value that was mended.
+        quarantined: those that were put aside.
+        merged: rows of the table that were inserted or updated; by a rebuild, all that it wrote.
+    """
 
     entity: str
     table: str
     read: int = 0
-    valid: int = 0
+    cleaned: int = 0
     quarantined: int = 0
-    keys: int = 0
+    merged: int = 0
     seconds: float = 0.0
 
-    def plus(self, judged: pl.DataFrame, key: str) -> "SilverReport":
+    def plus(self, judged: pl.DataFrame, entity: Entity, *, merged: int = 0) -> "SilverReport":
         """With one more chunk."""
         broken = judged.height - judged[BROKEN].null_count()
         return SilverReport(
             entity=self.entity,
             table=self.table,
             read=self.read + judged.height,
-            valid=self.valid + judged.height - broken,
+            cleaned=self.cleaned + count_mended(judged, entity),
             quarantined=self.quarantined + broken,
-            keys=self.keys + judged[key].n_unique(),
+            merged=self.merged + merged,
         )
 
 
@@ -130,17 +137,16 @@ def _consolidate(
     done = 0
     for spans in bronze.chunks(pending, rows=rules.chunk_rows):
         on_progress(f"{entity.silver}: {done:,} of {total:,} offsets")
-        judged = _take_in(tables, rules.judge(entity), bronze, spans, run_id)
-        report = report.plus(judged, entity.key)
+        judged, merged = _take_in(tables, rules.judge(entity), bronze, spans, run_id)
+        report = report.plus(judged, entity, merged=merged)
         done += sum(span.stop - span.start for span in spans.values())
     return replace(report, seconds=time.monotonic() - started)
 
 
 def _take_in(
     tables: SilverTables, judge: Judge, bronze: BronzeSource, spans: Spans, run_id: str
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, int]:
     records = bronze.read(spans)
     ends = {place: span.stop for place, span in spans.items()}
     judged = judge.judge(records, lambda keys: bronze.of_keys(keys, ends))
-    tables.take_in(judged, records, spans, run_id=run_id)
-    return judged
+    return judged, tables.take_in(judged, records, spans, run_id=run_id)

@@ -53,7 +53,7 @@ class SilverTables:
 
     @cached_property
     def counts(self) -> SilverTable:
-        """One row per run, entity, outcome and rule."""
+        """One row per run, entity, batch, outcome and rule."""
         return self._open(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
 
     def open_all(self) -> None:
@@ -62,11 +62,14 @@ class SilverTables:
 
     def take_in(
         self, judged: pl.DataFrame, records: pl.DataFrame, spans: Spans, *, run_id: str
-    ) -> None:
+    ) -> int:
         """Commit judged changes to all tables, the current rows last.
 
         What cannot be used is put aside first, so that nothing is passed over without a trace. The
         other tables are never behind the current rows, and each takes in what it lacks.
+
+        Returns:
+            How many current rows were inserted or updated.
         """
         valid = judged.filter(pl.col(BROKEN).is_null())
         self.quarantine.take_in(
@@ -76,7 +79,7 @@ class SilverTables:
             count_rules(new, self.entity, run_id), RULE_COUNTS_SCHEMA)))  # fmt: skip
         if self.history is not None:
             self.history.take_in(valid, spans, self.history_merge)
-        self.current.take_in(valid, spans, self.current_merge)
+        return self.current.take_in(valid, spans, self.current_merge)
 
     def quarantined(self, judged: pl.DataFrame, records: pl.DataFrame) -> pa.Table:
         """The changes that broke a rule, with their payload."""

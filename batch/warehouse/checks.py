@@ -1,13 +1,14 @@
 """Data-quality checks: SQL that returns offending rows, run before a load commits.
 
 A check is a file of `warehouse_sql/checks/`. Its first line is
-`-- check: <name> | severity: fail|warn`; it may read the mart, the entities, the temporary tables
-of the load (touched_…, changed_…) and the temporary table run_input (name, value).
+`-- check: <name> | severity: fail|warn`, the next ones may be `-- way out: <what to do>`. It may
+read the mart, the entities, the temporary tables of the load (touched_…, changed_…) and the
+temporary table run_input (name, value).
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,15 +20,17 @@ from lakehouse.errors import StopPipelineError
 
 EXAMPLES = 5
 _HEADER = re.compile(r"\A-- check: (?P<name>[a-z0-9_]+) \| severity: (?P<severity>fail|warn)\n")
+_WAY_OUT = re.compile(r"^-- way out: (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check. `query` is a select without a semicolon."""
+    """One check. `query` is a select without a semicolon, `way_out` what to do if it fails."""
 
     name: str
     severity: Literal["fail", "warn"]
     query: str
+    way_out: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class CheckResult:
     severity: Literal["fail", "warn"]
     offending_rows: int
     examples: tuple[dict[str, Any], ...]
+    way_out: str = ""
 
     @property
     def stops(self) -> bool:
@@ -55,10 +59,11 @@ class FailedCheckError(StopPipelineError):
             f"{one.name} ({one.offending_rows} rows, e.g. {json.dumps(one.examples)})"
             for one in failed
         )
-        super().__init__(
+        says = (
             f"The warehouse was not published, it stays as it was. Failed: {told}. Each check says "
             "in warehouse_sql/checks/ what it means; results are in etl.check_result."
         )
+        super().__init__(" ".join([says, *(one.way_out for one in failed if one.way_out)]))
 
 
 def all_checks() -> list[Check]:
@@ -81,11 +86,16 @@ def parse(file: str, text: str) -> Check:
         message = f"warehouse_sql/{file} must begin `-- check: <name> | severity: fail|warn`."
         raise StopPipelineError(message)
     severity: Literal["fail", "warn"] = "fail" if header["severity"] == "fail" else "warn"
-    return Check(name=header["name"], severity=severity, query=text.rstrip().rstrip(";"))
+    return Check(
+        name=header["name"],
+        severity=severity,
+        query=text.rstrip().rstrip(";"),
+        way_out=" ".join(_WAY_OUT.findall(text)),
+    )
 
 
 def run_checks(
-    connection: psycopg.Connection, checks: Sequence[Check], inputs: dict[str, float | None]
+    connection: psycopg.Connection, checks: Sequence[Check], inputs: Mapping[str, float | None]
 ) -> tuple[CheckResult, ...]:
     """Run all checks in the load's transaction.
 
@@ -112,5 +122,6 @@ def _run(connection: psycopg.Connection, check: Check) -> CheckResult:
             name=check.name,
             severity=check.severity,
             offending_rows=cursor.rowcount,
+            way_out=check.way_out,
             examples=tuple(json.loads(json.dumps(row, default=str)) for row in examples),
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lakehouse.contracts import ENTITIES, Column, Derivation, Derived, Entity, Type
+from lakehouse.contracts.model import OnSchemaChange
 from lakehouse.contracts.schemas import COORDINATE, VALIDITY
 
 POSTGRES_TYPES: Mapping[Type, str] = {
@@ -67,8 +68,12 @@ BY_SILVER = {table.silver: table for table in TABLES}
 
 
 def is_required(field: Column | Derived, entity: Entity) -> bool:
-    """Whether every row of the contract has a value in it."""
+    """Whether every row of the contract has a value in it.
+
+    Where a removed column is taken as absent, silver has nulls in it from there on; never in a key.
+    """
     if isinstance(field, Column):
-        return field.required
+        can_be_absent = entity.on_removed is OnSchemaChange.EVOLVE and field.name != entity.key
+        return field.required and not can_be_absent
     fields = {one.name: one for one in entity.fields}
     return field.how in _ALWAYS and all(is_required(fields[i], entity) for i in field.inputs)

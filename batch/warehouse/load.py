@@ -17,16 +17,16 @@ from batch.lock import Lock, take_lock
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, run_checks
 from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
 from batch.warehouse.facts import load_facts
+from batch.warehouse.judged import Judging, QuarantineLimit
 from batch.warehouse.marks import loaded_versions, write_marks
 from batch.warehouse.publish import mark_stale
 from batch.warehouse.run_log import Run, write_run
 from batch.warehouse.scripts import run_script
-from batch.warehouse.source import FeedGoneError, SilverSource
+from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.staging import apply_changes, copy_into, settle, stage
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 WAIT_SECONDS = 600.0
-MAX_QUARANTINE_SHARE = 0.2
 # Statistics of temporary tables need not be fine.
 SESSION = """
 set search_path = entity, etl; set work_mem = '64MB'; set jit = off;
@@ -78,9 +78,9 @@ class _Load:
     """One load on its way."""
 
     connection: psycopg.Connection
-    sources: Mapping[str, SilverSource]
+    sources: Silver
     is_rebuild: bool
-    inputs: dict[str, float | None]
+    limit: QuarantineLimit
     on_progress: Callable[[str], None]
     tables: list[TableReport] = field(default_factory=list)
     parts: list[tuple[str, float]] = field(default_factory=list)
@@ -96,11 +96,10 @@ class _Load:
 
 def load_warehouse(
     dsn: str,
-    sources: Mapping[str, SilverSource],
+    sources: Silver,
     *,
+    limit: QuarantineLimit,
     on_progress: Callable[[str], None] = lambda _text: None,
-    quarantine_share: float | None = None,
-    max_quarantine_share: float = MAX_QUARANTINE_SHARE,
     wait_seconds: float = WAIT_SECONDS,
 ) -> WarehouseReport:
     """Bring the warehouse to the sources' versions, at the cost of what changed; publish it.
@@ -108,9 +107,8 @@ def load_warehouse(
     Args:
         dsn: connection to the migrated warehouse as its role `batch`.
         sources: by name of the silver table; what is not given stays as it is.
+        limit: of what silver put aside since the last published load; beyond it, this one is not.
         on_progress: told what is next, in a few words.
-        quarantine_share: of the changes judged since the last load, if the caller knows it.
-        max_quarantine_share: beyond it the load is not published.
         wait_seconds: longest wait for another load to end.
 
     Raises:
@@ -119,17 +117,15 @@ def load_warehouse(
         RetryLaterError: the warehouse or silver does not answer, or another load goes on
             (`BusyError`).
     """
-    inputs = {"quarantine_share": quarantine_share, "max_quarantine_share": max_quarantine_share}
-    return _run(dsn, sources, on_progress, inputs, wait_seconds, is_rebuild=False)
+    return _run(dsn, sources, on_progress, limit, wait_seconds, is_rebuild=False)
 
 
 def rebuild_warehouse(
     dsn: str,
-    sources: Mapping[str, SilverSource],
+    sources: Silver,
     *,
+    limit: QuarantineLimit,
     on_progress: Callable[[str], None] = lambda _text: None,
-    quarantine_share: float | None = None,
-    max_quarantine_share: float = MAX_QUARANTINE_SHARE,
     wait_seconds: float = WAIT_SECONDS,
 ) -> WarehouseReport:
     """As `load_warehouse`, but read all of silver and compute everything again, in one transaction.
@@ -143,15 +139,14 @@ def rebuild_warehouse(
         RetryLaterError: the warehouse or silver does not answer, or another load goes on
             (`BusyError`).
     """
-    inputs = {"quarantine_share": quarantine_share, "max_quarantine_share": max_quarantine_share}
-    return _run(dsn, sources, on_progress, inputs, wait_seconds, is_rebuild=True)
+    return _run(dsn, sources, on_progress, limit, wait_seconds, is_rebuild=True)
 
 
 def _run(
     dsn: str,
-    sources: Mapping[str, SilverSource],
+    sources: Silver,
     on_progress: Callable[[str], None],
-    inputs: dict[str, float | None],
+    limit: QuarantineLimit,
     wait_seconds: float,
     *,
     is_rebuild: bool,
@@ -169,7 +164,7 @@ def _run(
         )
         connection.execute(SESSION)
         load = _Load(
-            connection=connection, sources=sources, is_rebuild=is_rebuild, inputs=inputs,
+            connection=connection, sources=sources, is_rebuild=is_rebuild, limit=limit,
             on_progress=on_progress,
         )  # fmt: skip
         return _load(load)
@@ -202,16 +197,17 @@ def _load(load: _Load) -> WarehouseReport:
         for table in TABLES:
             _stage(load, table, loaded)
     run_script(load.connection, "load/partitions.sql")
+    judging = Judging.of(load.connection, load.sources.counts)
     run = Run(
         run_id=uuid.uuid4(),
         kind="rebuild" if load.is_rebuild else "load",
-        quarantine_share=load.inputs["quarantine_share"],
+        quarantine_share=judging.since.share,
         changed_rows=sum(table.rows_changed for table in load.tables),
         started_at=started_at,
     )
     try:
         with load.connection.transaction():
-            results = _transform(load)
+            results = _transform(load, judging)
     except FailedCheckError as error:
         write_run(load.connection, run, error.results, is_published=False)
         raise
@@ -256,7 +252,7 @@ def _stage(load: _Load, table: EntityTable, loaded: Mapping[str, tuple[str, int]
     )  # fmt: skip
 
 
-def _transform(load: _Load) -> tuple[CheckResult, ...]:
+def _transform(load: _Load, judging: Judging) -> tuple[CheckResult, ...]:
     connection = load.connection
     with load.part("entities"):
         run_script(connection, "load/work_tables.sql")
@@ -279,9 +275,10 @@ def _transform(load: _Load) -> tuple[CheckResult, ...]:
     with load.part("sums by day and customer"):
         _sum_up(connection)
     write_marks(connection, load.sources)
+    judging.write(connection)
     mark_stale(connection)
     with load.part("checks"):
-        results = run_checks(connection, all_checks(), load.inputs)
+        results = run_checks(connection, all_checks(), load.limit.inputs(judging.since))
         # Last of all: live waits from here until the load is published.
         connection.execute("select live.settle_after_load()")
         return results

@@ -13,6 +13,8 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from batch.warehouse.entities import TABLES
+from batch.warehouse.judged import DeltaCounts, RuleCounts
+from lakehouse.contracts.schemas import RULE_COUNTS
 from lakehouse.coordinates import bronze_app_id
 from lakehouse.delta import open_table, scan
 from lakehouse.errors import RetryLaterError
@@ -48,6 +50,20 @@ class SilverSource(Protocol):
         Raises:
             FeedGoneError: the feed does not reach back that far. Frames may have come before.
         """
+
+
+class Silver(dict[str, SilverSource]):
+    """Silver's tables by name, and what its rules have counted; None before they counted any."""
+
+    def __init__(self, tables: Mapping[str, SilverSource], counts: RuleCounts | None) -> None:
+        super().__init__(tables)
+        self.counts = counts
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """What all of it is pinned to, as `silver_sources` takes it."""
+        pins = {name: source.version for name, source in self.items()}
+        return pins if self.counts is None else {**pins, RULE_COUNTS: self.counts.version}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +126,8 @@ def silver_sources(
     only: Iterable[str] | None = None,
     *,
     versions: Mapping[str, int] | None = None,
-) -> dict[str, SilverSource]:
-    """The silver tables that there are, by name, each pinned to a version.
+) -> Silver:
+    """The silver tables that there are, by name, and the counts, each pinned to a version.
 
     Args:
         uri_of: address of a silver table, by its name.
@@ -127,7 +143,11 @@ def silver_sources(
     found = {
         name: open_table(uri_of(name), options, version=pins.get(name)) for name in sorted(wanted)
     }
-    return {name: DeltaSource(table) for name, table in found.items() if table is not None}
+    counts = open_table(uri_of(RULE_COUNTS), options, version=pins.get(RULE_COUNTS))
+    return Silver(
+        {name: DeltaSource(table) for name, table in found.items() if table is not None},
+        None if counts is None else DeltaCounts(counts),
+    )
 
 
 def _of_feed(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

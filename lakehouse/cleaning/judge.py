@@ -112,6 +112,12 @@ class Judge:
         return [column.source for column in self.entity.columns if column.type is Type.TEXT]
 
 
+def count_mended(judged: pl.DataFrame, entity: Entity) -> int:
+    """How many of the valid changes had a value that was cleaned."""
+    differs = [pl.col(name).ne_missing(pl.col(raw(name))) for name in cleaned_columns(entity)]
+    return judged.filter(pl.col(BROKEN).is_null() & pl.any_horizontal(differs)).height
+
+
 def count_rules(judged: pl.DataFrame, entity: Entity, run_id: str) -> pl.DataFrame:
     """What the rules did, in the columns of `RULE_COUNTS_SCHEMA`."""
     cleaned = (

@@ -61,6 +61,7 @@ def consolidated(
 ) -> "list[Row]":
     """Consolidate under the lock, telling how it goes on standard error."""
     from batch.consolidate import Consolidation, Layer
+    from batch.warehouse.judged import QuarantineLimit
     from lakehouse.cli.lake import consolidating, silver_rules, warehouse, writing_lake
 
     what = "rebuild" if is_rebuild else "consolidation"
@@ -68,6 +69,7 @@ def consolidated(
         return Consolidation(
             lake=writing_lake(),
             rules=silver_rules(),
+            limit=QuarantineLimit.of_settings(),
             warehouse_dsn=warehouse("batch"),
             layers=[Layer(name) for name in layers],
             entities=entities,
@@ -78,7 +80,7 @@ def consolidated(
 
 def show_rows(rows: "Sequence[Row]", seconds: float) -> None:
     """A table for people: what was done to each table that had anything new."""
-    busy = [row for row in rows if row.read or row.changed]
+    busy = [row for row in rows if row.read or row.merged]
     if busy:
         print_rows([asdict(row) for row in busy])
     read = sum(row.read for row in rows if row.layer == "silver")

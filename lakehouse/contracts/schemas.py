@@ -57,7 +57,10 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 """`rule` is the first that it broke, `all_rules` all of them; `key`, `value` as Kafka had them."""
 RULE_COUNTS = "rule_counts"
-"""Silver table of what the rules did. Grain: one row per run, entity, outcome and rule."""
+"""Silver table of what the rules did. Grain: one row per run, entity, batch, outcome and rule.
+
+A run takes in as many batches as it needs, and in the hour each entity is a run of its own: sum up.
+"""
 RULE_COUNTS_SCHEMA = pa.schema(
     [
         ("run_id", pa.string()),

@@ -1,18 +1,18 @@
 """The overlay on a real warehouse: at every moment, charts show the shop at the offsets applied."""
 
 import random
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from batch.live import trim
 from batch.warehouse.checks import FailedCheckError
-from batch.warehouse.load import load_warehouse, rebuild_warehouse
 from consumers.live.overlay import Overlay
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
 from tests.live_shop import LiveShop, readers
-from tests.warehouse import MemorySilver, new_warehouse
+from tests.warehouse import LIMIT, MemorySilver, load_warehouse, new_warehouse, rebuild_warehouse
 
 STEPS = 10
 SALES = """
@@ -120,12 +120,11 @@ class Story:
         if want == self.star:
             return
         self.shop.bring(self.silver, self.star, want)
+        self.silver.counts.add(seen=10, quarantined=10)
         with pytest.raises(FailedCheckError):
-            load_warehouse(
-                self.warehouse.dsn, self.silver, quarantine_share=1.0, max_quarantine_share=0.5
-            )
-        # Silver has it: the next consolidation brings it.
-        load_warehouse(self.warehouse.dsn, self.silver)
+            load_warehouse(self.warehouse.dsn, self.silver)
+        # Silver has it: once somebody has looked, it is brought.
+        load_warehouse(self.warehouse.dsn, self.silver, limit=replace(LIMIT, max_share=1))
         self.star = want
 
     def rebuild(self):

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from batch.warehouse.load import load_warehouse, rebuild_warehouse
 from batch.warehouse.views import refresh_views
-from tests.warehouse import MemorySilver
+from tests.warehouse import MemorySilver, load_warehouse, rebuild_warehouse
 
 pytestmark = pytest.mark.integration
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
@@ -14,18 +15,18 @@ import pytest
 
 from batch.warehouse import bulk
 from batch.warehouse.checks import FailedCheckError
-from batch.warehouse.load import load_warehouse, rebuild_warehouse
+from batch.warehouse.source import Silver
 from batch.warehouse.views import refresh_views
 from lakehouse.errors import BusyError, StopPipelineError
 from lakehouse.settings import ROOT
-from tests.warehouse import MemorySilver, new_warehouse
+from tests.warehouse import LIMIT, MemorySilver, load_warehouse, new_warehouse, rebuild_warehouse
 from tests.warehouse_history import RandomShop, silver_after
 
 pytestmark = pytest.mark.integration
 
 LOADER = """
 import pickle, sys
-from batch.warehouse.load import load_warehouse
+from tests.warehouse import load_warehouse
 with open(sys.argv[2], "rb") as file:
     silver = pickle.load(file)
 print("loading", flush=True)
@@ -126,14 +127,15 @@ def test_what_is_not_given_stays_as_it_is(warehouse):
     silver = silver_after([ORDER])
     load_warehouse(warehouse.dsn, silver)
     silver.commit(orders=[{"order_id": 2}])
-    load_warehouse(warehouse.dsn, {"cleaned_sales": silver["cleaned_sales"]})
+    only = Silver({"cleaned_sales": silver["cleaned_sales"]}, silver.counts)
+    load_warehouse(warehouse.dsn, only)
     assert len(warehouse.rows("entity.orders")) == 2
     assert len(warehouse.rows("mart.fact_transactions")) == 1
 
 
 def test_table_without_a_place_here_is_refused(warehouse):
     with pytest.raises(StopPipelineError, match="no table for silver's nonsense"):
-        load_warehouse(warehouse.dsn, {"nonsense": MemorySilver()["cleaned_sales"]})
+        load_warehouse(warehouse.dsn, Silver({"nonsense": MemorySilver()["cleaned_sales"]}, None))
 
 
 def test_row_that_does_not_fit_stops_the_load_and_is_named(warehouse):
@@ -181,17 +183,64 @@ def test_failed_check_leaves_the_mart_as_it_was_and_says_why(warehouse):
     load_warehouse(warehouse.dsn, silver)
     before = warehouse.contents()
     silver.commit(orders=[{"order_id": 1, "ship_city": "elsewhere"}])
-    with pytest.raises(FailedCheckError, match=r"quarantine_share.*0\.5.*0\.2"):
-        load_warehouse(warehouse.dsn, silver, quarantine_share=0.5)
+    silver.counts.add(seen=10, quarantined=5)
+    says = r"quarantine_share.*0\.5.*0\.2.*CONSOLIDATION_QUARANTINE_MAX_SHARE=1 ./pipeline"
+    with pytest.raises(FailedCheckError, match=says):
+        load_warehouse(warehouse.dsn, silver)
     assert warehouse.contents() == before
-    kept = warehouse.query(
-        "select r.outcome, c.offending_rows from etl.run as r "
+    assert outcomes(warehouse) == [("published", None, 0), ("stopped", 0.5, 1)]
+
+
+def outcomes(warehouse, check="quarantine_share"):
+    return warehouse.query(
+        "select r.outcome, r.quarantine_share, c.offending_rows from etl.run as r "
         "inner join etl.check_result as c on r.run_id = c.run_id "
-        "where c.check_name = 'quarantine_share' order by r.finished_at"
+        "where c.check_name = %s order by r.finished_at",
+        check,
     )
-    assert kept == [("published", 0), ("stopped", 1)]
-    load_warehouse(warehouse.dsn, silver, quarantine_share=0.1)
-    assert warehouse.rows("mart.fact_transactions", ["ship_city"]) == [{"ship_city": "elsewhere"}]
+
+
+def test_bad_batch_stops_every_load_until_somebody_lets_it_pass(warehouse):
+    silver = silver_after([ORDER])
+    silver.counts.add(seen=10)
+    load_warehouse(warehouse.dsn, silver)
+    silver.commit(orders=[{"order_id": 1, "ship_city": "elsewhere"}])
+    silver.counts.add(seen=10, quarantined=6)
+    for load in (load_warehouse, load_warehouse, rebuild_warehouse):
+        with pytest.raises(FailedCheckError, match=r"quarantine_share.*0\.6"):
+            load(warehouse.dsn, silver)
+    silver.commit(orders=[{"order_id": 2}])
+    silver.counts.add(seen=10)
+    with pytest.raises(FailedCheckError, match=r"quarantine_share.*0\.3"):
+        load_warehouse(warehouse.dsn, silver)
+    load_warehouse(warehouse.dsn, silver, limit=replace(LIMIT, max_share=1))
+    assert len(warehouse.rows("entity.orders")) == 2
+    silver.commit(orders=[{"order_id": 3}])
+    silver.counts.add(seen=10, quarantined=1)
+    load_warehouse(warehouse.dsn, silver)
+    assert [one[:2] for one in outcomes(warehouse)] == [
+        ("published", 0), *[("stopped", 0.6)] * 3, ("stopped", 0.3), ("published", 0.3),
+        ("published", 0.1),
+    ]  # fmt: skip
+
+
+def test_share_of_few_changes_only_warns(warehouse):
+    silver = silver_after([ORDER])
+    silver.counts.add(seen=LIMIT.min_changes - 1, quarantined=LIMIT.min_changes - 1)
+    report = load_warehouse(warehouse.dsn, silver)
+    warned = {check.name for check in report.checks if check.offending_rows}
+    assert "quarantine_share_of_few" in warned
+    assert "quarantine_share" not in warned
+
+
+def test_load_pinned_to_older_counts_takes_none_back(warehouse):
+    silver = silver_after([ORDER])
+    silver.counts.add(seen=100, quarantined=1)
+    load_warehouse(warehouse.dsn, silver)
+    silver.counts.seen = 50
+    silver.commit(orders=[{"order_id": 2}])
+    load_warehouse(warehouse.dsn, silver)
+    assert warehouse.query("select seen, quarantined from etl.judged") == [(100, 1)]
 
 
 def test_warning_is_kept_and_stops_nothing(warehouse):

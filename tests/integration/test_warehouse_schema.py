@@ -8,13 +8,12 @@ import pytest
 from batch.warehouse import migrate as migrations
 from batch.warehouse.comments import entity_comment
 from batch.warehouse.entities import POSTGRES_TYPES, TABLES, is_required
-from batch.warehouse.load import load_warehouse
 from batch.warehouse.migrate import migrate
 from batch.warehouse.scripts import FOLDER, scripts
 from lakehouse.contracts import Type
 from lakehouse.contracts.schemas import VALIDITY
 from lakehouse.errors import StopPipelineError
-from tests.warehouse import new_database
+from tests.warehouse import load_warehouse, new_database
 from tests.warehouse_history import RandomShop, silver_after
 
 pytestmark = pytest.mark.integration

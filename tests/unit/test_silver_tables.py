@@ -54,6 +54,7 @@ def happen(source, script):
             "name": {"first_name": f" name {number}"},
             "mail": {"email": f"N{number}@Example.com"},
             "bad mail": {"email": f"nobody{number}"},
+            "clean": {"phone": "+442079460958"},
             "far birth": {"birth_date": 90_000 + number},
             "untold": {"street": PLACEHOLDER} if exists else {},
         }[what]
@@ -236,10 +237,10 @@ class DyingCommits:
         def wrapped(write, *arguments):
             dies = self.left == 0
             self.left -= 1
-            if not dies or self.lands_first:
-                commit(write, *arguments)
+            written = commit(write, *arguments) if not dies or self.lands_first else 0
             if dies:
                 raise KeyboardInterrupt
+            return written
 
         return wrapped
 
@@ -251,10 +252,11 @@ def test_lost_answer_of_a_commit_is_looked_up_and_not_done_again(tmp_path, monke
     original = Write.commit
 
     def losing(write, *arguments):
-        original(write, *arguments)
+        written = original(write, *arguments)
         if not lost:
             lost.append(True)
             raise OSError
+        return written
 
     monkeypatch.setattr(Write, "commit", losing)
     monkeypatch.setattr(SilverTable, "__init__", quick(SilverTable.__init__))
@@ -463,6 +465,32 @@ def test_rules_count_what_they_saw_mended_and_put_aside(tmp_path):
     assert counted["cleaned", "first_name_cleaned"] == 1
     assert counted["cleaned", "email_cleaned"] == 1
     assert counted["quarantined", "email_invalid"] == 1
+
+
+def test_report_tells_changes_read_mended_and_put_aside_and_rows_that_were_merged(tmp_path):
+    lake = new_lake(tmp_path)
+    # One key is told three times, twice with something to mend; another one is put aside.
+    script = [(1, "clean", 0), (1, "name", 1), (1, "mail", 2), (2, "bad mail", 1)]
+    source = happen(customers(lake), script).land()
+    (first,) = consolidate(lake)
+    assert (first.read, first.cleaned, first.quarantined, first.merged) == (4, 2, 1, 1)
+    happen(source, [(1, "bad mail", 3), (2, "bad mail", 2), (3, "clean", 0)]).land()
+    (second,) = consolidate(lake)
+    assert (second.read, second.cleaned, second.quarantined, second.merged) == (3, 0, 2, 1)
+    (rebuilt,) = rebuild_silver(lake, RULES, [CUSTOMERS])
+    assert (rebuilt.read, rebuilt.cleaned, rebuilt.quarantined, rebuilt.merged) == (7, 2, 3, 2)
+
+
+def test_older_changes_that_come_again_merge_no_row(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", 1)])
+    older = source.records()
+    happen(source, [(1, "name", 2)]).land()
+    consolidate(lake)
+    tables = SilverTables(lake, CUSTOMERS, 168)
+    judged = RULES.judge(CUSTOMERS).judge(older, lambda _: older)
+    assert judged.height == 1
+    assert tables.current_merge(judged).commit(tables.current.delta, {}) == 0
 
 
 def test_redriven_keys_are_recomputed_and_leave_quarantine(tmp_path):

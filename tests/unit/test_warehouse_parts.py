@@ -1,12 +1,16 @@
 """Parts of the warehouse that need no database."""
 
+from dataclasses import replace
+
 import pytest
 
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, parse
 from batch.warehouse.comments import describe
-from batch.warehouse.entities import TABLES
+from batch.warehouse.entities import TABLES, is_required
 from batch.warehouse.migrate import _checksum, refuse_changed
+from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.metrics import BY_NAME
+from lakehouse.contracts.model import OnSchemaChange
 from lakehouse.errors import StopPipelineError
 
 FILES = {"migrations/0001_a.sql": b"a", "migrations/0002_b.sql": b"b"}
@@ -71,6 +75,14 @@ def test_same_name_means_what_its_own_table_says():
     of_payment = describe("fact_payments", "status")
     assert of_order != of_payment
     assert describe("fact_payments", "nonsense") is None
+
+
+def test_column_that_silver_may_take_as_absent_is_not_required():
+    strict = ENTITIES["orders"]
+    evolving = replace(strict, on_removed=OnSchemaChange.EVOLVE)
+    required = lambda entity: {f.name for f in entity.fields if is_required(f, entity)}  # noqa: E731
+    assert required(strict) >= {"order_id", "status", "placed_at", "placed_date", "placed_month"}
+    assert required(evolving) == {"order_id"}
 
 
 def test_histories_are_keyed_by_key_and_order():

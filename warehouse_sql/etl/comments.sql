@@ -26,6 +26,14 @@ comment on column etl.silver_version.table_id
 is 'Delta''s id of it: another one is another history.';
 comment on column etl.silver_version.version
 is 'The version.';
+comment on table etl.judged
+is 'One row per table of silver''s counts: what it said when the star was last published.';
+comment on column etl.judged.table_id
+is 'Delta''s id of it: another one begins at nought.';
+comment on column etl.judged.seen
+is 'Changes that silver had judged, since ever.';
+comment on column etl.judged.quarantined
+is 'Those of them that it had put aside.';
 comment on table etl.run
 is 'One row per load that had something to do, the failed ones included.';
 comment on column etl.run.run_id
@@ -35,7 +43,7 @@ is 'load: what changed; rebuild: everything.';
 comment on column etl.run.outcome
 is 'published, or stopped by a check.';
 comment on column etl.run.quarantine_share
-is 'Share of the changes that were put aside, if it was given.';
+is 'Share of the changes since the last published load that were put aside; null without any.';
 comment on column etl.run.changed_rows
 is 'Rows of the entities that were new, other or gone.';
 comment on column etl.run.started_at

@@ -1,0 +1,156 @@
+"""What silver has judged since the star was last published: whether so much of it may be bad.
+
+Silver counts a change once, when it first judges it, so its sums only grow, whatever compaction
+does to the files. A load notes the sums in the transaction that publishes it. What a stopped load
+has seen is therefore judged again by the next one, together with what has come since.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+import psycopg
+from deltalake import DeltaTable
+
+from lakehouse.delta import scan
+from lakehouse.errors import RetryLaterError
+from lakehouse.settings import ConsolidationSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How many changes silver has seen, and how many of these it has put aside."""
+
+    seen: int = 0
+    quarantined: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """The part that was put aside; None where nothing was seen."""
+        return self.quarantined / self.seen if self.seen else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineLimit:
+    """What a load may hold and still be published.
+
+    Attributes:
+        max_share: of the changes since the last published load, those in quarantine.
+        min_changes: of fewer the share says little: it only warns.
+    """
+
+    max_share: float
+    min_changes: int
+
+    @classmethod
+    def of_settings(cls) -> "QuarantineLimit":
+        """What the environment says."""
+        settings = ConsolidationSettings()
+        return cls(
+            max_share=settings.quarantine_max_share, min_changes=settings.quarantine_min_changes
+        )
+
+    def inputs(self, judged: Judged) -> Mapping[str, float | None]:
+        """For the checks, by name."""
+        return {
+            "changes_seen": judged.seen,
+            "quarantine_share": judged.share,
+            "max_quarantine_share": self.max_share,
+            "min_quarantine_changes": self.min_changes,
+        }
+
+
+class RuleCounts(Protocol):
+    """What silver's rules have counted, pinned to one version."""
+
+    @property
+    def table_id(self) -> str:
+        """Stays the same while the sums go on growing."""
+
+    @property
+    def version(self) -> int:
+        """The pinned version."""
+
+    def sums(self) -> Judged:
+        """Of everything that was ever counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaCounts:
+    """Silver's table of counts in the lake."""
+
+    table: DeltaTable
+
+    @property
+    def table_id(self) -> str:
+        """Delta's own id of the table."""
+        return str(self.table.metadata().id)
+
+    @property
+    def version(self) -> int:
+        """The version that was opened."""
+        return self.table.version()
+
+    def sums(self) -> Judged:
+        """Over all rows.
+
+        Raises:
+            RetryLaterError: the object store does not answer.
+        """
+        changes = {
+            outcome: pl.col("changes").filter(pl.col("outcome") == outcome).sum()
+            for outcome in ("seen", "quarantined")
+        }
+        try:
+            found = scan(self.table).select(**changes).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            message = f"{self.table.table_uri} cannot be read: {error}. Try again."
+            raise RetryLaterError(message) from error
+        return Judged(seen=found["seen"].item(), quarantined=found["quarantined"].item())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """What a load is judged by, and what it leaves for the next one.
+
+    Attributes:
+        table_id: of silver's counts; None before there are any.
+        sums: of everything that was ever counted.
+        since: a load was last published.
+    """
+
+    table_id: str | None = None
+    sums: Judged = Judged()
+    since: Judged = Judged()
+
+    @classmethod
+    def of(cls, connection: psycopg.Connection, counts: RuleCounts | None) -> "Judging":
+        """Compare the sums with those that the last published load has noted.
+
+        Raises:
+            RetryLaterError: the object store does not answer.
+        """
+        if counts is None:
+            return cls()
+        sums = counts.sums()
+        row = connection.execute(
+            "select seen, quarantined from etl.judged where table_id = %s", [counts.table_id]
+        ).fetchone()
+        seen, quarantined = row or (0, 0)
+        # A command may have published more than this load is pinned to.
+        since = Judged(
+            seen=max(sums.seen - seen, 0), quarantined=max(sums.quarantined - quarantined, 0)
+        )
+        return cls(table_id=counts.table_id, sums=sums, since=since)
+
+    def write(self, connection: psycopg.Connection) -> None:
+        """Note the sums, in the transaction that publishes the load. They never go back."""
+        if self.table_id is None:
+            return
+        connection.execute(
+            "insert into etl.judged as j (table_id, seen, quarantined) values (%s, %s, %s) "
+            "on conflict (table_id) do update set seen = greatest(j.seen, excluded.seen), "
+            "quarantined = greatest(j.quarantined, excluded.quarantined)",
+            [self.table_id, self.sums.seen, self.sums.quarantined],
+        )
