@@ -17,10 +17,11 @@ with seen as (
 aged as (
     select
         s.*,
-        greatest(
-            0,
-            extract(epoch from now() - s.last_heartbeat_at)
-        )::double precision as seconds_behind
+        -- Of nothing and 0, Postgres would say that 0 is the greatest.
+        case
+            when s.last_heartbeat_at is not null
+                then greatest(0, extract(epoch from now() - s.last_heartbeat_at))
+        end::double precision as seconds_behind
     from seen as s
 )
 
