@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import polars as pl
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.rows import TupleRow
 
 from consumers.buffer import Batch
@@ -33,6 +33,8 @@ set work_mem = '64MB';
 -- read from Kafka again. To wait for the disk would cost more than the rest of a small batch.
 set synchronous_commit = off;
 select live.prepare_session()"""
+_SHARED = "select live.share_overlay()"
+_ALONE = "select live.own_overlay()"
 _READ = """
 select w.entity, w.topic_id, w.epoch, w.partition, w.last_offset
 from live.watermark as w
@@ -63,6 +65,8 @@ _SIZE = """
 select coalesce(sum(s.n_live_tup), 0)
 from pg_stat_user_tables as s
 where s.schemaname = 'live'"""
+
+_GIVEN_UP = (errors.DeadlockDetected, errors.SerializationFailure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,10 @@ class Overlay:
 
         def commit(connection: psycopg.Connection) -> Outcome:
             with connection.transaction():
-                connection.execute("select live.share_overlay()")
+                # A new version of a product touches orders of which another consumer may hold a
+                # part, uncommitted and so not to be found: then the batch is alone.
+                is_alone = any(part.entity == VERSIONED for part in parts)
+                connection.execute(_ALONE if is_alone else _SHARED)
                 return self._commit(connection, parts)
 
         return self.do(commit)
@@ -137,11 +144,15 @@ class Overlay:
         """Anything on this connection.
 
         Raises:
-            RetryLaterError: the warehouse does not answer.
+            RetryLaterError: the warehouse does not answer, or gave it up for another's sake.
             StopPipelineError: it refuses.
         """
         try:
             return work(self._connect())
+        except _GIVEN_UP as error:
+            self.close()
+            message = f"The warehouse gave up what live was at, which is tried again: {error}"
+            raise RetryLaterError(message) from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self.close()
             message = f"The warehouse does not answer: {error}. Try ./pipeline status"

@@ -124,14 +124,6 @@ def test_changed_repeatable_is_applied_again(warehouse, monkeypatch):
     assert migrate(warehouse.dsn) == ["functions/version_key.sql", "comments"]
 
 
-def test_where_nothing_was_ever_seen_charts_are_not_live(warehouse):
-    seen = "select seconds_behind, state from mart.live_freshness"
-    assert warehouse.query(seen) == [(None, "stopped")]
-    warehouse.execute("insert into live.heartbeat values ('debezium', now() + interval '1 minute')")
-    # The shop's clock may be ahead.
-    assert warehouse.query(seen) == [(0, "live")]
-
-
 def test_facts_are_split_by_month_and_the_default_holds_the_unknown_day(warehouse):
     load_warehouse(warehouse.dsn, silver_after(RandomShop(3).commits(6)))
     split = warehouse.query(
