@@ -32,6 +32,9 @@ set work_mem = '64MB';
 -- After a crash of the server the last moments may be gone, watermarks and rows alike: they are
 -- read from Kafka again. To wait for the disk would cost more than the rest of a small batch.
 set synchronous_commit = off;
+-- Whoever freezes within a batch holds what loads and other owners wait for. It finds its session
+-- gone when it wakes up, and tries again.
+set idle_in_transaction_session_timeout = '5s';
 select live.prepare_session()"""
 _SHARED = "select live.share_overlay()"
 _ALONE = "select live.own_overlay()"
@@ -66,7 +69,11 @@ select coalesce(sum(s.n_live_tup), 0)
 from pg_stat_user_tables as s
 where s.schemaname = 'live'"""
 
-_GIVEN_UP = (errors.DeadlockDetected, errors.SerializationFailure)
+_GIVEN_UP = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.IdleInTransactionSessionTimeout,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +112,11 @@ class Overlay:
 
         def commit(connection: psycopg.Connection) -> Outcome:
             with connection.transaction():
+                # Before anything is locked: a session that waits for the rest of a COPY is not
+                # idle, and would hold its locks for as long as this process is frozen.
+                for part in parts:
+                    if part.rows is not None and part.rows.current.height:
+                        self._copy(connection, part.entity, part.rows)
                 # A new version of a product touches orders of which another consumer may hold a
                 # part, uncommitted and so not to be found: then the batch is alone.
                 is_alone = any(part.entity == VERSIONED for part in parts)
@@ -190,7 +202,8 @@ class Overlay:
             ]  # fmt: skip
             kept = self._kept(part, plan)
             if kept is not None and kept.current.height:
-                self._copy(connection, part.entity, kept)
+                if kept is not part.rows:
+                    self._copy_anew(connection, part.entity, kept)
                 entities.append(part.entity)
                 rows += kept.current.height
         if entities:
@@ -208,6 +221,11 @@ class Overlay:
         # Rare: another has committed part of it. Which row of a key is its last has to be judged
         # anew.
         return self.readers[part.entity].read(records)
+
+    def _copy_anew(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
+        for name in (entity, f"{entity}_history") if rows.versions is not None else (entity,):
+            connection.execute(sql.SQL("delete from {}").format(_stage(name)))
+        self._copy(connection, entity, rows)
 
     def _copy(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
         reader = self.readers[entity]

@@ -14,6 +14,7 @@ from batch.warehouse.load import load_warehouse, rebuild_warehouse
 from consumers.live.overlay import Overlay
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
+from lakehouse.postgres import copy_frames
 from tests.live_shop import LiveShop, readers
 from tests.warehouse import MemorySilver, new_warehouse
 
@@ -285,3 +286,79 @@ def test_what_the_warehouse_gave_up_for_another_is_tried_again(code, warehouse):
         overlay.do(lambda c: c.execute(f"do $$ begin raise sqlstate '{code}'; end $$"))
     assert overlay.do(lambda c: c.execute("select 1").fetchone()) == (1,)
     overlay.close()
+
+
+class Frozen:
+    """A consumer that stands still where `here` is called, until the others have gone on."""
+
+    def __init__(self, warehouse):
+        self.warehouse = warehouse
+        self.froze, self.wakes = threading.Event(), threading.Event()
+
+    def here(self):
+        self.froze.set()
+        assert self.wakes.wait(60)
+
+    def take_in(self, overlay, parts):
+        """What comes of it when it has woken up."""
+        with ThreadPoolExecutor() as pool:
+            frozen = pool.submit(overlay.take_in, parts)
+            try:
+                assert self.froze.wait(30)
+                # Whoever loads, trims or takes over.
+                self.warehouse.execute("set statement_timeout = '30s'; select live.settle()")
+            finally:
+                self.wakes.set()
+            return frozen.result()
+
+
+@pytest.fixture
+def two(warehouse_server):
+    """Two consumers of one warehouse, and one of another; their first changes are there."""
+    with new_warehouse(warehouse_server) as warehouse, new_warehouse(warehouse_server) as right:
+        found = TwoConsumers(warehouse, right, seed=2)
+        found.shop.happen()
+        yield found
+        for overlay in (found.first, found.second, found.only):
+            overlay.close()
+
+
+def assert_taken_in_once(two, parts):
+    assert two.second.take_in(parts).rows == 0
+    two.only.take_in(parts)
+    assert two.warehouse.query(SALES) == two.right.query(SALES)
+
+
+def test_a_consumer_that_froze_before_its_commit_holds_nobody_up(two):
+    """Its locks are taken from it; when it wakes up, it tries again."""
+    frozen, write, parts = Frozen(two.warehouse), two.first._commit, two.parts(CURRENT)
+
+    def commit(connection, parts):
+        outcome = write(connection, parts)
+        frozen.here()
+        return outcome
+
+    two.first._commit = commit
+    with pytest.raises(RetryLaterError, match="idle-in-transaction"):
+        frozen.take_in(two.first, parts)
+    two.first._commit = write
+    assert two.first.take_in(parts).rows
+    assert_taken_in_once(two, parts)
+
+
+def test_a_consumer_that_froze_while_it_copies_holds_nobody_up(two, monkeypatch):
+    """It has no locks yet: nothing would take them from it there."""
+    frozen, parts = Frozen(two.warehouse), two.parts(CURRENT)
+
+    def copy(connection, table, columns, frames):
+        def slowly():
+            for frame in frames:
+                frozen.here()
+                yield frame
+
+        return copy_frames(connection, table, columns, slowly())
+
+    monkeypatch.setattr("consumers.live.overlay.copy_frames", copy)
+    assert frozen.take_in(two.first, parts).rows
+    monkeypatch.undo()
+    assert_taken_in_once(two, parts)
