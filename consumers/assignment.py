@@ -26,6 +26,11 @@ class Assignment:
         """Own it no longer."""
         del self._positions[partition]
 
+    @property
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """How far each partition was polled."""
+        return self._positions
+
     def find(self, topic: str, number: int) -> TopicPartition | None:
         """The partition of ours with this name and number."""
         for partition in self._positions:

@@ -2,11 +2,17 @@
 
 import re
 from collections.abc import Collection
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ListOffsetsResultInfo,
+    OffsetSpec,
+)
 
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
@@ -91,6 +97,24 @@ def describe_topics(admin: AdminClient, names: Collection[str]) -> dict[str, Top
             partition_count=len(described.partitions),
         )
     return found
+
+
+def ask_ends(
+    admin: AdminClient, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
+    """The ends of partitions, in one request that nobody waits for.
+
+    What stands in transactions that are still open counts.
+    """
+    if not partitions:
+        return {}
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    answers = admin.list_offsets(
+        {KafkaPartition(p.topic, p.partition): latest for p in partitions},
+        request_timeout=_TIMEOUT_SECONDS,
+    )
+    by_place = {(place.topic, place.partition): answer for place, answer in answers.items()}
+    return {p: by_place[p.topic, p.partition] for p in partitions}
 
 
 def _away(error: KafkaException) -> RetryLaterError:

@@ -14,6 +14,7 @@ import structlog
 from confluent_kafka import Consumer, Message
 
 from consumers.buffer import TableBuffer
+from consumers.live.beats import Beats
 from consumers.live.metrics import LiveMetrics
 from consumers.live.overlay import Overlay, Part
 from consumers.live.places import LivePlaces, entity_of
@@ -55,12 +56,14 @@ class LiveConsumer:
         consumer: Consumer,
         overlay: Overlay,
         places: LivePlaces,
+        beats: Beats,
         metrics: LiveMetrics,
         options: LiveOptions,
     ) -> None:
         self._consumer = consumer
         self._overlay = overlay
         self._places = places
+        self._beats = beats
         self._metrics = metrics
         self._options = options
         self._member = Membership(
@@ -113,19 +116,19 @@ class LiveConsumer:
         )
         if changes:
             self._member.take(changes, self._places.identities())
-        if beats:
-            self._beat = _instant_of(beats[-1]) or self._beat
+        # While nothing is polled, a beat says nothing of what charts show.
+        if beats and not self._member.is_paused and (beat_at := _instant_of(beats[-1])):
+            self._beats.hold(beat_at, self._member.assigned.positions)
         # After the records: an end that was reached lies behind those polled together with it.
         for event in events:
             self._member.see(event, _refuse)
 
     def _flush(self) -> None:
-        is_due = self._is_due()
-        if not (is_due or self._beat):
-            return
         try:
-            if is_due:
+            if self._is_due():
                 self._take_in()
+            # No record is buffered any more: what was polled is what charts show.
+            self._beat = self._beats.passed(self._member.assigned.positions) or self._beat
             if self._beat is not None:
                 self._overlay.beat(self._beat)
                 self._beat = None

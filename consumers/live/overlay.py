@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import polars as pl
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.rows import TupleRow
 
 from consumers.buffer import Batch
@@ -32,7 +32,12 @@ set work_mem = '64MB';
 -- After a crash of the server the last moments may be gone, watermarks and rows alike: they are
 -- read from Kafka again. To wait for the disk would cost more than the rest of a small batch.
 set synchronous_commit = off;
+-- Whoever freezes within a batch holds what loads and other owners wait for. It finds its session
+-- gone when it wakes up, and tries again.
+set idle_in_transaction_session_timeout = '5s';
 select live.prepare_session()"""
+_SHARED = "select live.share_overlay()"
+_ALONE = "select live.own_overlay()"
 _READ = """
 select w.entity, w.topic_id, w.epoch, w.partition, w.last_offset
 from live.watermark as w
@@ -63,6 +68,12 @@ _SIZE = """
 select coalesce(sum(s.n_live_tup), 0)
 from pg_stat_user_tables as s
 where s.schemaname = 'live'"""
+
+_GIVEN_UP = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.IdleInTransactionSessionTimeout,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +112,15 @@ class Overlay:
 
         def commit(connection: psycopg.Connection) -> Outcome:
             with connection.transaction():
-                connection.execute("select live.share_overlay()")
+                # Before anything is locked: a session that waits for the rest of a COPY is not
+                # idle, and would hold its locks for as long as this process is frozen.
+                for part in parts:
+                    if part.rows is not None and part.rows.current.height:
+                        self._copy(connection, part.entity, part.rows)
+                # A new version of a product touches orders of which another consumer may hold a
+                # part, uncommitted and so not to be found: then the batch is alone.
+                is_alone = any(part.entity == VERSIONED for part in parts)
+                connection.execute(_ALONE if is_alone else _SHARED)
                 return self._commit(connection, parts)
 
         return self.do(commit)
@@ -137,11 +156,15 @@ class Overlay:
         """Anything on this connection.
 
         Raises:
-            RetryLaterError: the warehouse does not answer.
+            RetryLaterError: the warehouse does not answer, or gave it up for another's sake.
             StopPipelineError: it refuses.
         """
         try:
             return work(self._connect())
+        except _GIVEN_UP as error:
+            self.close()
+            message = f"The warehouse gave up what live was at, which is tried again: {error}"
+            raise RetryLaterError(message) from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self.close()
             message = f"The warehouse does not answer: {error}. Try ./pipeline status"
@@ -179,7 +202,8 @@ class Overlay:
             ]  # fmt: skip
             kept = self._kept(part, plan)
             if kept is not None and kept.current.height:
-                self._copy(connection, part.entity, kept)
+                if kept is not part.rows:
+                    self._copy_anew(connection, part.entity, kept)
                 entities.append(part.entity)
                 rows += kept.current.height
         if entities:
@@ -197,6 +221,11 @@ class Overlay:
         # Rare: another has committed part of it. Which row of a key is its last has to be judged
         # anew.
         return self.readers[part.entity].read(records)
+
+    def _copy_anew(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
+        for name in (entity, f"{entity}_history") if rows.versions is not None else (entity,):
+            connection.execute(sql.SQL("delete from {}").format(_stage(name)))
+        self._copy(connection, entity, rows)
 
     def _copy(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
         reader = self.readers[entity]

@@ -1,10 +1,12 @@
 """Puts a live consumer together from settings, and runs it until a signal says stop."""
 
 from datetime import timedelta
+from functools import partial
 
 from confluent_kafka import Consumer
 
 from consumers.client import consumer_config, stop_on_signals
+from consumers.live.beats import Beats
 from consumers.live.changes import ChangeReader
 from consumers.live.consumer import LiveConsumer, LiveOptions
 from consumers.live.metrics import LiveMetrics
@@ -13,7 +15,7 @@ from consumers.live.places import LivePlaces
 from lakehouse.cleaning.judge import Judge
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.contracts import ENTITIES
-from lakehouse.kafka import QuietLog, admin_client, captured_pattern, heartbeat_topic
+from lakehouse.kafka import QuietLog, admin_client, ask_ends, captured_pattern, heartbeat_topic
 from lakehouse.settings import (
     ConnectSettings,
     ConsolidationSettings,
@@ -55,6 +57,7 @@ def run_live(
     metrics = LiveMetrics()
     metrics.serve(live.metrics_port)
     overlay = Overlay(dsn=warehouse_dsn, readers=readers)
+    admin = admin_client(kafka.bootstrap_servers)
     consumer = LiveConsumer(
         Consumer(
             consumer_config(
@@ -68,7 +71,8 @@ def run_live(
             logger=QuietLog(),
         ),
         overlay,
-        LivePlaces(overlay=overlay, admin=admin_client(kafka.bootstrap_servers)),
+        LivePlaces(overlay=overlay, admin=admin),
+        Beats(ask_ends=partial(ask_ends, admin)),
         metrics,
         LiveOptions(
             pattern=captured_pattern(connect.topic_prefix),

@@ -152,10 +152,41 @@ def test_full_it_waits_for_a_consolidation_and_says_so(shop):
         assert selling(shop, orders=150).wait(120) == 0
         wait_for_state(shop, is_full=True)
         assert differences(shop)
+        # The shop's heart goes on, but nobody sees what happens there.
+        before = seconds_behind(shop)
+        time.sleep(6)
+        assert seconds_behind(shop) >= before + 5
         shop.run("reconcile")
         shop.run("consolidate")
         wait_for_state(shop, is_full=False)
         assert_equal_in_the_end(shop)
+    finally:
+        live.send_signal(signal.SIGTERM)
+        assert live.wait(60) == 0
+        shop.control.start("live")
+
+
+def seconds_behind(stack):
+    return ask(stack, "select seconds_behind from mart.live_freshness")[0][0]
+
+
+def test_after_a_time_down_charts_are_live_only_when_they_show_the_shop(shop):
+    """Heartbeats come at once; what was sold meanwhile takes its time, cut into small batches."""
+    assert_equal_in_the_end(shop)
+    shop.control.stop("live")
+    assert selling(shop, orders=600, rate=200).wait(120) == 0
+    time.sleep(12)
+    slow = shop.with_settings(LIVE_METRICS_PORT=0, LIVE_BATCH_ROWS=20)
+    live = slow.popen("live", stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        states = []
+        while states[-1:] != ["live"]:
+            assert time.monotonic() < deadline
+            states += [state for (state,) in ask(shop, "select state from mart.live_freshness")]
+            missing = differences(shop) if states[-1] == "live" else {}
+        assert missing == {}
+        assert len(states) > 1
     finally:
         live.send_signal(signal.SIGTERM)
         assert live.wait(60) == 0

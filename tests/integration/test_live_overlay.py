@@ -1,6 +1,9 @@
 """The overlay on a real warehouse: at every moment, charts show the shop at the offsets applied."""
 
 import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psycopg
@@ -11,6 +14,7 @@ from batch.warehouse.checks import FailedCheckError
 from consumers.live.overlay import Overlay
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
+from lakehouse.postgres import copy_frames
 from tests.live_shop import LiveShop, readers
 from tests.warehouse import LIMIT, MemorySilver, load_warehouse, new_warehouse, rebuild_warehouse
 
@@ -38,6 +42,14 @@ CURRENT = ("suppliers", "products", "customers", "orders", "order_lines", "payme
            "stock_movements", "interactions")  # fmt: skip
 
 
+def know_partitions(warehouse):
+    for table in CURRENT:
+        warehouse.execute(
+            "insert into live.watermark (entity, topic_id, epoch, partition, last_offset) "
+            "values (%s, %s, 0, 0, -1)", table, table,
+        )  # fmt: skip
+
+
 class Story:
     """A shop, a warehouse that consolidations and live keep, and one that is always right."""
 
@@ -50,14 +62,7 @@ class Story:
         self.shown = dict.fromkeys(CURRENT, 0)
         self.overlay = Overlay(dsn=warehouse.live_dsn, readers=readers())
         self.live = dict.fromkeys(CURRENT, 0)
-        self._know_partitions()
-
-    def _know_partitions(self):
-        for table in CURRENT:
-            self.warehouse.execute(
-                "insert into live.watermark (entity, topic_id, epoch, partition, last_offset) "
-                "values (%s, %s, 0, 0, -1)", table, table,
-            )  # fmt: skip
+        know_partitions(warehouse)
 
     def batch(self):
         """Live polls a little of some topics, perhaps what it has had already."""
@@ -185,3 +190,174 @@ def test_charts_show_the_shop_at_the_offsets_applied(request, warehouse_server):
                     error.add_note(f"--seed {seed}, after {told}")
                     raise
             story.overlay.close()
+
+
+def test_where_nothing_was_ever_seen_charts_are_not_live(warehouse):
+    seen = "select seconds_behind, state from mart.live_freshness"
+    assert warehouse.query(seen) == [(None, "stopped")]
+    warehouse.execute("insert into live.heartbeat values ('debezium', now() + interval '1 minute')")
+    # The shop's clock may be ahead.
+    assert warehouse.query(seen) == [(0, "live")]
+
+
+class TwoConsumers:
+    """Each owns some topics. The first is held before its commit until the second waits for it."""
+
+    def __init__(self, warehouse, right, seed):
+        self.shop = LiveShop(seed)
+        self.warehouse, self.right = warehouse, right
+        self.first, self.second, self.only = (
+            Overlay(dsn=one.live_dsn, readers=readers()) for one in (warehouse, warehouse, right)
+        )
+        self.positions = dict.fromkeys(CURRENT, 0)
+        for one in (warehouse, right):
+            know_partitions(one)
+
+    def parts(self, tables):
+        topics = self.shop.topics
+        found = [(t, self.positions[t], len(topics[t])) for t in tables]
+        return [self.shop.part(*one) for one in found if one[1] < one[2]]
+
+    def at_once(self, first, second):
+        """Both take in something new; whether the second had to wait."""
+        while not all(self.parts([table]) for table in CURRENT):
+            self.shop.happen()
+        others = self.parts([table for table in CURRENT if table not in first + second])
+        one, two = self.parts(first), self.parts(second)
+        self.positions = {table: len(log) for table, log in self.shop.topics.items()}
+        self.only.take_in(others + one + two)
+        self.first.take_in(others)
+        written, goes_on = threading.Event(), threading.Event()
+        write = self.first._commit
+
+        def commit(connection, parts):
+            outcome = write(connection, parts)
+            written.set()
+            assert goes_on.wait(60)
+            return outcome
+
+        self.first._commit = commit
+        with ThreadPoolExecutor() as pool:
+            ahead = pool.submit(self.first.take_in, one)
+            while not (written.wait(0.1) or ahead.done()):
+                pass
+            behind = pool.submit(self.second.take_in, two)
+            while not (behind.done() or self.is_waiting()):
+                time.sleep(0.1)
+            waited = not behind.done()
+            goes_on.set()
+            assert ahead.result().gaps == behind.result().gaps == {}
+        self.first._commit = write
+        return waited
+
+    def is_waiting(self):
+        # What another role's session waits for, pg_stat_activity tells to nobody but an admin.
+        return self.warehouse.query("select exists (select from pg_locks where not granted)")[0][0]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (["orders"], ["order_lines"]),
+        (["order_lines"], ["orders"]),
+        (["order_lines"], ["payments"]),
+        (["orders", "order_lines"], ["products"]),
+        (["products"], ["orders", "order_lines"]),
+    ],
+    ids=lambda tables: "+".join(tables),
+)
+def test_two_consumers_that_hold_parts_of_an_order_are_as_one(first, second, warehouse_server):
+    with new_warehouse(warehouse_server) as warehouse, new_warehouse(warehouse_server) as right:
+        two = TwoConsumers(warehouse, right, seed=1)
+        waited = 0
+        for _ in range(4):
+            waited += two.at_once(first, second)
+            assert warehouse.query(SALES) == right.query(SALES)
+        assert waited
+        for overlay in (two.first, two.second, two.only):
+            overlay.close()
+
+
+@pytest.mark.parametrize("code", ["40P01", "40001"], ids=["deadlock", "serialisation"])
+def test_what_the_warehouse_gave_up_for_another_is_tried_again(code, warehouse):
+    overlay = Overlay(dsn=warehouse.live_dsn, readers=readers())
+    with pytest.raises(RetryLaterError, match="tried again"):
+        overlay.do(lambda c: c.execute(f"do $$ begin raise sqlstate '{code}'; end $$"))
+    assert overlay.do(lambda c: c.execute("select 1").fetchone()) == (1,)
+    overlay.close()
+
+
+class Frozen:
+    """A consumer that stands still where `here` is called, until the others have gone on."""
+
+    def __init__(self, warehouse):
+        self.warehouse = warehouse
+        self.froze, self.wakes = threading.Event(), threading.Event()
+
+    def here(self):
+        self.froze.set()
+        assert self.wakes.wait(60)
+
+    def take_in(self, overlay, parts):
+        """What comes of it when it has woken up."""
+        with ThreadPoolExecutor() as pool:
+            frozen = pool.submit(overlay.take_in, parts)
+            try:
+                assert self.froze.wait(30)
+                # Whoever loads, trims or takes over.
+                self.warehouse.execute("set statement_timeout = '30s'; select live.settle()")
+            finally:
+                self.wakes.set()
+            return frozen.result()
+
+
+@pytest.fixture
+def two(warehouse_server):
+    """Two consumers of one warehouse, and one of another; their first changes are there."""
+    with new_warehouse(warehouse_server) as warehouse, new_warehouse(warehouse_server) as right:
+        found = TwoConsumers(warehouse, right, seed=2)
+        found.shop.happen()
+        yield found
+        for overlay in (found.first, found.second, found.only):
+            overlay.close()
+
+
+def assert_taken_in_once(two, parts):
+    assert two.second.take_in(parts).rows == 0
+    two.only.take_in(parts)
+    assert two.warehouse.query(SALES) == two.right.query(SALES)
+
+
+def test_a_consumer_that_froze_before_its_commit_holds_nobody_up(two):
+    """Its locks are taken from it; when it wakes up, it tries again."""
+    frozen, write, parts = Frozen(two.warehouse), two.first._commit, two.parts(CURRENT)
+
+    def commit(connection, parts):
+        outcome = write(connection, parts)
+        frozen.here()
+        return outcome
+
+    two.first._commit = commit
+    with pytest.raises(RetryLaterError, match="idle-in-transaction"):
+        frozen.take_in(two.first, parts)
+    two.first._commit = write
+    assert two.first.take_in(parts).rows
+    assert_taken_in_once(two, parts)
+
+
+def test_a_consumer_that_froze_while_it_copies_holds_nobody_up(two, monkeypatch):
+    """It has no locks yet: nothing would take them from it there."""
+    frozen, parts = Frozen(two.warehouse), two.parts(CURRENT)
+
+    def copy(connection, table, columns, frames):
+        def slowly():
+            for frame in frames:
+                frozen.here()
+                yield frame
+
+        return copy_frames(connection, table, columns, slowly())
+
+    monkeypatch.setattr("consumers.live.overlay.copy_frames", copy)
+    assert frozen.take_in(two.first, parts).rows
+    monkeypatch.undo()
+    assert_taken_in_once(two, parts)

@@ -6,12 +6,21 @@ language plpgsql
 set search_path = resolved, etl, pg_temp
 as $$
 begin
-    truncate new_transactions;
-    perform etl.compute_transactions();
+    -- An order and its lines may come from two consumers. Whoever comes second waits here, and
+    -- computes from what the first has committed: each statement sees what was committed before it.
+    -- All lock in one order, so that none waits for one that waits for it.
     insert into live.overlaid_orders (order_id)
     select c.order_id
     from order_chunk as c
+    order by c.order_id
     on conflict do nothing;
+    perform
+    from live.overlaid_orders as o
+    inner join order_chunk as c on o.order_id = c.order_id
+    order by o.order_id
+    for update of o;
+    truncate new_transactions;
+    perform etl.compute_transactions();
     delete from live.sales as s
     using order_chunk as c
     where s.order_id = c.order_id;

@@ -105,7 +105,7 @@ is 'One row per source of heartbeats of the shop.';
 comment on column live.heartbeat.source
 is 'Who has them written.';
 comment on column live.heartbeat.beat_at
-is 'The last beat that was seen, by the clock of the shop.';
+is 'The last beat before which nothing of the shop is missing, by the clock of the shop.';
 comment on table live.state
 is 'One row: how the live consumer is.';
 comment on column live.state.is_only

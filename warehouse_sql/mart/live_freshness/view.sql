@@ -1,5 +1,6 @@
 -- Grain: one row. How far charts are behind the shop. The shop's heart beats when nothing is sold,
--- so that an idle shop and a pipeline that stands still look different.
+-- so that an idle shop and a pipeline that stands still look different. A beat is written when all
+-- changes before it are there. The newest change says less: other partitions may be hours behind.
 create or replace view mart.live_freshness as
 with seen as (
     select
@@ -16,10 +17,11 @@ with seen as (
 aged as (
     select
         s.*,
-        greatest(
-            0,
-            extract(epoch from now() - greatest(s.last_heartbeat_at, s.last_change_at))
-        )::double precision as seconds_behind
+        -- Of nothing and 0, Postgres would say that 0 is the greatest.
+        case
+            when s.last_heartbeat_at is not null
+                then greatest(0, extract(epoch from now() - s.last_heartbeat_at))
+        end::double precision as seconds_behind
     from seen as s
 )
 

@@ -1,0 +1,162 @@
+"""A heartbeat is written when charts show all that Kafka had when it was read."""
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import orjson
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from consumers.live.beats import Beats
+from consumers.live.consumer import LiveConsumer, LiveOptions
+from consumers.live.metrics import LiveMetrics
+from lakehouse.coordinates import TopicPartition
+
+ORDERS = TopicPartition(topic="shop.public.orders", topic_id="o", partition=0)
+LINES = TopicPartition(topic="shop.public.order_lines", topic_id="l", partition=0)
+
+
+class Broker:
+    """Answers when it is told to."""
+
+    def __init__(self):
+        self.asked = []
+
+    def ask_ends(self, partitions):
+        self.asked.append({partition: Future() for partition in partitions})
+        return self.asked[-1]
+
+    def answer(self, number=-1, **ends):
+        for partition, future in self.asked[number].items():
+            future.set_result(SimpleNamespace(offset=ends[partition.topic_id]))
+
+
+@pytest.fixture
+def broker():
+    return Broker()
+
+
+@pytest.fixture
+def beats(broker):
+    return Beats(ask_ends=broker.ask_ends)
+
+
+def test_a_beat_waits_for_the_ends_of_all_partitions(beats, broker):
+    beats.hold("1", [ORDERS, LINES])
+    assert beats.passed({ORDERS: 10, LINES: 10}) is None
+    broker.answer(o=10, l=20)
+    assert beats.passed({ORDERS: 10, LINES: 19}) is None
+    assert beats.passed({ORDERS: 10, LINES: 20}) == "1"
+    assert beats.passed({ORDERS: 10, LINES: 20}) is None
+
+
+def test_the_newest_that_is_passed_counts_and_the_newer_ones_wait(beats, broker):
+    for number, end in enumerate((5, 6, 9)):
+        beats.hold(str(number), [ORDERS])
+        broker.answer(o=end)
+    assert beats.passed({ORDERS: 7}) == "1"
+    assert beats.passed({ORDERS: 8}) is None
+    assert beats.passed({ORDERS: 9}) == "2"
+
+
+@pytest.mark.parametrize(
+    ("had", "now"),
+    [([ORDERS], {ORDERS: 99, LINES: 0}), ([ORDERS, LINES], {ORDERS: 99}), ([ORDERS], {})],
+    ids=["came", "went", "all went"],
+)
+def test_a_beat_says_nothing_of_partitions_that_came_or_went(had, now, beats, broker):
+    beats.hold("1", had)
+    broker.answer(o=5, l=5)
+    assert beats.passed(now) is None
+    assert beats.passed(dict.fromkeys(had, 99)) is None
+
+
+def test_a_beat_whose_ends_the_broker_does_not_tell_is_passed_over(beats, broker):
+    beats.hold("1", [ORDERS])
+    broker.asked[-1][ORDERS].set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+    beats.hold("2", [ORDERS])
+    broker.answer(o=5)
+    assert beats.passed({ORDERS: 5}) == "2"
+
+
+def test_a_backlog_of_hours_holds_few_beats(beats, broker):
+    for number in range(3600):
+        beats.hold(str(number), [ORDERS])
+    assert len(broker.asked) <= 60
+
+
+class Message:
+    def __init__(self, beat_at):
+        self._value = orjson.dumps({"after": {"beat_at": beat_at}})
+
+    def topic(self):
+        return "beats"
+
+    def error(self):
+        return None
+
+    def value(self):
+        return self._value
+
+
+class Client:
+    """A consumer that has nothing but what a test gives it."""
+
+    def __init__(self):
+        self.messages = []
+
+    def poll(self, _seconds):
+        return self.messages.pop(0) if self.messages else None
+
+    def consume(self, _count, _seconds):
+        return []
+
+    def assignment(self):
+        return []
+
+    def pause(self, _partitions):
+        pass
+
+    def resume(self, _partitions):
+        pass
+
+
+@pytest.fixture
+def live(beats):
+    client, written = Client(), []
+    overlay = SimpleNamespace(beat=written.append)
+    options = LiveOptions(
+        pattern="^shop", heartbeats="beats", batch_rows=10, linger_seconds=0, max_rows=10
+    )
+    places = SimpleNamespace(starting_positions=None)
+    consumer = LiveConsumer(client, overlay, places, beats, LiveMetrics(), options)
+    consumer._member.assigned.add({ORDERS: 3})
+    return SimpleNamespace(consumer=consumer, client=client, written=written)
+
+
+def read(live, beat_at):
+    live.client.messages.append(Message(beat_at))
+    live.consumer._poll()
+    live.consumer._flush()
+
+
+def test_live_writes_no_beat_before_it_has_caught_up(live, broker):
+    read(live, "1")
+    broker.answer(o=5)
+    live.consumer._flush()
+    assert live.written == []
+    live.consumer._member.assigned.add({ORDERS: 5})
+    live.consumer._flush()
+    assert live.written == ["1"]
+
+
+def test_live_takes_no_beat_while_it_polls_no_changes(live, broker):
+    live.consumer._pause()
+    live.client.messages.append(Message("1"))
+    live.consumer._poll()
+    assert broker.asked == []
+    live.consumer._resume()
+    read(live, "2")
+    broker.answer(o=3)
+    live.consumer._flush()
+    assert live.written == ["2"]
