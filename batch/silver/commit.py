@@ -1,7 +1,7 @@
 """Commits to silver's tables: rows and how far bronze has been read land together, once.
 
-As in landing, every failure of the store is read as *unknown*: the commit may have landed. So it is
-opened anew, asked for its watermarks, and given what it does not have yet.
+As in landing, every failure of the store is read as *unknown*: the commit may have landed. So the
+table is opened anew, asked for its watermarks, and given what it does not have yet.
 """
 
 import time
