@@ -30,7 +30,6 @@ class ShopWithCharts:
             "update truth.consolidated "
             "set last_order_id = (select max(order_id) from public.orders)"
         )
-        [(self.lines,)] = self.oltp("select count(*) from public.order_lines")
 
     def oltp(self, query, *parameters):
         return self._ask(
