@@ -9,6 +9,7 @@ from stack.superset.files import read_files
 from stack.superset.layout import charts_in
 from tests.browser.truth import ANALYTICS, assert_equal
 from tests.browser.truth import LIVE as LIVE_CHARTS
+from tests.pictures import keep_picture
 
 pytestmark = pytest.mark.browser
 
@@ -54,23 +55,23 @@ def assert_answered(answers):
         assert not any(result.get("rejected_filters") for result in answer.results)
 
 
-def test_every_chart_of_the_live_dashboard_is_drawn_without_an_error(browser, keep_picture):
+def test_every_chart_of_the_live_dashboard_is_drawn_without_an_error(browser):
     answers = browser.open("live-shop", charts=len(charts_in(LIVE["layout"])))
-    keep_picture(browser, "live_shop")
+    keep_picture(browser.page, "live_shop")
     assert_answered(answers)
     assert_all_drawn(browser, LIVE["layout"])
     assert browser.errors == []
     assert browser.outside == []
 
 
-def test_every_chart_of_the_analytics_is_drawn_without_an_error(browser, keep_picture):
+def test_every_chart_of_the_analytics_is_drawn_without_an_error(browser):
     for i, tab in enumerate(TABS):
         charts = len(charts_in(tab["holds"]))
         if i == 0:
             answers = browser.open("shop-analytics", charts=charts)
         else:
             answers = browser.open_tab(tab["tab"], charts=charts)
-        keep_picture(browser, f"shop_analytics_{tab['tab'].lower()}")
+        keep_picture(browser.page, f"shop_analytics_{tab['tab'].lower()}")
         assert_answered(answers)
         assert_all_drawn(browser, tab["holds"])
     assert browser.errors == []
