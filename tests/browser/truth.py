@@ -201,7 +201,7 @@ ANALYTICS: dict[str, Truth] = {
                 name, category, coalesce(s.net_revenue, 0) as net_revenue,
                 coalesce(s.units, 0) as units, coalesce(v.views, 0) as views,
                 coalesce(s.orders_with_it, 0) as orders_with_it,
-                s.orders_with_it::numeric / nullif(v.views, 0) as orders_per_view,
+                coalesce(s.orders_with_it, 0)::numeric / nullif(v.views, 0) as orders_per_view,
                 s.margin_share, coalesce(s.refund, 0) as refund, s.lines
             from sold as s full join seen as v using (name, category)
         """,
