@@ -1,4 +1,4 @@
-"""A real browser on Superset's pages: Debian's Chromium, headless. For tests and benchmarks."""
+"""A real browser, above all on Superset's pages: Debian's Chromium. For tests and benchmarks."""
 
 import json
 import shutil
@@ -144,8 +144,8 @@ class Dashboards:
 
 
 @contextmanager
-def logged_in_browser(login: Console) -> Iterator[Dashboards]:
-    """A browser that has gone through Superset's login page.
+def new_page() -> Iterator[Page]:
+    """A page of a fresh browser.
 
     Raises:
         StopPipelineError: there is no Chromium, and it cannot be installed.
@@ -156,14 +156,25 @@ def logged_in_browser(login: Console) -> Iterator[Dashboards]:
         )
         try:
             page = browser.new_page(viewport=_SCREEN)  # type: ignore[arg-type] # its own TypedDict
-            found = Dashboards(page=page, url=login.url)
             page.set_default_timeout(1000 * _PATIENCE_SECONDS)
-            found.watch()
-            found.log_in(login.user, login.password)
-            found.errors.clear()
-            yield found
+            yield page
         finally:
             browser.close()
+
+
+@contextmanager
+def logged_in_browser(login: Console) -> Iterator[Dashboards]:
+    """A browser that has gone through Superset's login page.
+
+    Raises:
+        StopPipelineError: there is no Chromium, and it cannot be installed.
+    """
+    with new_page() as page:
+        found = Dashboards(page=page, url=login.url)
+        found.watch()
+        found.log_in(login.user, login.password)
+        found.errors.clear()
+        yield found
 
 
 def find_chromium() -> Path:

@@ -5,7 +5,10 @@ Secrets and addresses are in that file, which only the owner can read.
 
 import json
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
+
+from flask_login import current_user
 
 _VALUES = json.loads(Path(__file__).with_name("values.json").read_text())
 
@@ -24,12 +27,19 @@ AUTH_RATE_LIMIT = "20 per minute"
 
 
 def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, N802
-    """Limit who tries passwords. Superset 6 limits the page that shows the form, not who takes it.
+    """Limit who tries passwords, in the form and in the interface. Its own name and argument.
 
-    Its own name and argument.
+    Superset 6 limits the page that shows the form, not who takes it. Only what was refused counts:
+    whoever knows the password is never kept out by their own logins.
     """
     limiter = app.appbuilder.sm.limiter
-    limiter.limit(AUTH_RATE_LIMIT, methods=["POST"])(app.blueprints["AuthDBView"])
+    for place, is_refused in (
+        # The form leads to another page either way.
+        ("AuthDBView", lambda _: not current_user.is_authenticated),
+        ("SecurityApi", lambda answer: answer.status_code != HTTPStatus.OK),
+    ):
+        limit = limiter.limit(AUTH_RATE_LIMIT, methods=["POST"], deduct_when=is_refused)
+        limit(app.blueprints[place])
 
 
 RATELIMIT_STORAGE_URI = "memory://"  # there is one process

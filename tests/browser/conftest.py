@@ -7,7 +7,6 @@ from psycopg.conninfo import make_conninfo
 from batch.reconcile import Places, settle
 from benchmarks.browser import logged_in_browser
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
-from lakehouse.settings import ROOT
 from stack.consoles import CONSOLES
 from stack.superset.files import read_files
 from stack.superset.names import derived_id
@@ -17,7 +16,6 @@ from tests.stacks import new_stack
 
 DAYS = 60
 ORDERS = 3_000
-PICTURES = ROOT / "var" / "screenshots"
 
 
 class ShopWithCharts:
@@ -30,7 +28,6 @@ class ShopWithCharts:
             "update truth.consolidated "
             "set last_order_id = (select max(order_id) from public.orders)"
         )
-        [(self.lines,)] = self.oltp("select count(*) from public.order_lines")
 
     def oltp(self, query, *parameters):
         return self._ask(
@@ -101,19 +98,3 @@ def browser(shop):
     """A browser that has logged in."""
     with logged_in_browser(shop.login) as found:
         yield found
-
-
-@pytest.fixture
-def keep_picture():
-    """Keeps what the browser shows, all of the page, as output of the tests."""
-
-    def keep(browser, name):
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        page = browser.page
-        height = page.evaluate("document.documentElement.scrollHeight")
-        page.set_viewport_size({"width": 1920, "height": max(1080, height)})
-        page.wait_for_timeout(1500)
-        page.screenshot(path=str(PICTURES / f"{name}.png"))
-        page.set_viewport_size({"width": 1920, "height": 1080})
-
-    return keep

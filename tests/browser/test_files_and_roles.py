@@ -17,6 +17,11 @@ from stack.superset.rest import logged_in
 
 pytestmark = pytest.mark.browser
 
+TRIES = 20
+"""Refused ones in a minute, of one address."""
+FROM_ELSEWHERE = httpx.HTTPTransport(local_address="127.0.0.2")
+"""Another address than that of all other tests, so that they are not locked out."""
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -138,14 +143,35 @@ def test_change_without_a_token_is_refused(shop):
         assert client.get("/api/v1/me/").status_code == 401
 
 
-def test_passwords_cannot_be_tried_without_end(shop):
+def try_form(client, password):
+    """The status of a try in the form, and whether it let us in."""
+    client.cookies.clear()
+    page = client.get("/login/").text
+    token = re.search(r"csrf_token[^>]*?value=.([\w.-]+)", page).group(1)
+    form = {"username": "admin", "password": password, "csrf_token": token}
+    answer = client.post("/login/", data=form)
+    return answer.status_code, client.get("/api/v1/me/").status_code == 200
+
+
+def try_interface(client, password):
+    """The same, of a try in the REST interface."""
+    who = {"username": "admin", "password": password, "provider": "db"}
+    answer = client.post("/api/v1/security/login", json=who)
+    return answer.status_code, "access_token" in answer.text
+
+
+@pytest.mark.parametrize("log_in", [try_form, try_interface])
+def test_passwords_cannot_be_tried_without_end(shop, log_in):
+    right, wrong = shop.login.password, f"not {shop.login.password}"
+    with httpx.Client(base_url=shop.login.url, transport=FROM_ELSEWHERE) as client:
+        for _ in range(TRIES + 1):
+            assert log_in(client, right)[1], "who knows the password is let in, however often"
+        tries = [log_in(client, wrong) for _ in range(TRIES + 1)]
+        assert not any(is_in for _, is_in in tries)
+        assert [status == 429 for status, _ in tries] == [False] * TRIES + [True]
+        assert log_in(client, right) == (429, False)
     with httpx.Client(base_url=shop.login.url) as client:
-        token = re.search(r"csrf_token[^>]*?value=.([\w.-]+)", client.get("/login/").text)
-        form = {"username": "nobody", "password": "wrong"} | (
-            {"csrf_token": token.group(1)} if token else {}
-        )
-        answer = client.post("/login/", data=form)
-    assert answer.headers["x-ratelimit-limit"] == "20"
+        assert log_in(client, right)[1], "others are let in"
 
 
 def test_nothing_of_the_stack_listens_beyond_loopback(shop):

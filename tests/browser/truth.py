@@ -37,13 +37,17 @@ RATIOS = {
 Figures = dict[tuple, dict[str, float | None]]
 """By key."""
 
+LINES = "lines"
+"""The column of a truth that says how many order lines its row adds up."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
     """The rows of a chart by hand: columns `keys` name a row, all others are its figures.
 
-    The money of a row may be a cent off for each order line, since the shop's SQL does not round
-    shares to the cent. `pivot` is the key whose values a chart of series has as columns.
+    The money of a row may be a cent off for each of its `lines`, since the shop's SQL does not
+    round shares to the cent; without that column it is exact. `pivot` is the key whose values a
+    chart of series has as columns.
     """
 
     sql: str
@@ -71,19 +75,21 @@ class Truth:
             values = dict(row)
             key = tuple(_plain(values.pop(name)) for name in fixed)
             if self.pivot is None:
-                found[key] = values
+                found.setdefault(key, {}).update(values)
             else:
                 series = {name: v for name, v in values.items() if v is not None}
                 found |= {(*key, name): {figure: v} for name, v in series.items()}
         return found
 
 
-def assert_equal(chart: str, expected: Figures, seen: Figures, lines: int) -> None:
-    """The same keys, and the same figures at each. `lines`: order lines of the shop."""
+def assert_equal(chart: str, expected: Figures, seen: Figures) -> None:
+    """The same keys, and the same figures at each."""
     assert seen.keys() == expected.keys(), chart
     assert expected, f"{chart} has nothing to compare"
     for key, figures in expected.items():
-        for name, value in figures.items():
+        lines = figures.get(LINES) or 0
+        for name in figures.keys() - {LINES}:
+            value = figures[name]
             got = seen[key][name]
             where = f"{chart} {key} {name}: shown {got}, the shop says {value}"
             assert got == (None if value is None else _about(name, value, lines)), where
@@ -98,9 +104,10 @@ def _about(name: str, value: float, lines: float):
 
 
 def _plain(value: object) -> object:
-    """Superset gives days as milliseconds."""
+    """Superset gives days and minutes as milliseconds."""
     if isinstance(value, int | float) and value > 1e11:
-        return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d")
+        moment = datetime.fromtimestamp(value / 1000, UTC)
+        return f"{moment:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
     return value
 
 
@@ -125,7 +132,9 @@ _CUSTOMERS = """
 """
 
 ANALYTICS: dict[str, Truth] = {
-    "net_revenue": Truth(sql="select sum(net) as net_revenue from truth.orders"),
+    "net_revenue": Truth(
+        sql="select sum(net) as net_revenue, sum(lines) as lines from truth.orders"
+    ),
     "orders": Truth(sql="select count(*) as orders from truth.orders"),
     "average_order_value": Truth(
         sql="select sum(base_total_amount) / count(*) as average_order_value from truth.orders"
@@ -136,13 +145,14 @@ ANALYTICS: dict[str, Truth] = {
     ),
     "units": Truth(sql="select sum(units) as units from truth.lines"),
     "revenue_by_period": Truth(
-        sql="select day::text as date_key, channel, sum(net) as net_revenue"
+        sql="select day::text as date_key, channel, sum(net) as net_revenue, sum(lines) as lines"
         " from truth.orders group by 1, 2",
         keys=("date_key", "channel"),
         pivot="channel",
     ),
     "revenue_by_category": Truth(
-        sql="select category, sum(net) as net_revenue from truth.lines group by 1",
+        sql="select category, sum(net) as net_revenue, count(*) as lines"
+        " from truth.lines group by 1",
         keys=("category",),
     ),
     "income_by_month": Truth(
@@ -151,22 +161,24 @@ ANALYTICS: dict[str, Truth] = {
                 to_char(day, 'YYYY-MM') as month, sum(gross) as gross_revenue,
                 sum(gross - net) as discount, sum(net) as net_revenue, sum(cost) as cost,
                 sum(net - cost) as margin, sum(net - cost) / sum(net) as margin_share,
-                sum(refund) as refund
+                sum(refund) as refund, count(*) as lines
             from truth.lines group by 1
         """,
         keys=("month",),
     ),
     "revenue_by_channel": Truth(
-        sql="select channel, sum(net) as net_revenue from truth.orders group by 1",
+        sql="select channel, sum(net) as net_revenue, sum(lines) as lines"
+        " from truth.orders group by 1",
         keys=("channel",),
     ),
     "top_products": Truth(
-        sql="select name, sum(net) as net_revenue from truth.lines group by 1"
+        sql="select name, sum(net) as net_revenue, count(*) as lines from truth.lines group by 1"
         " order by 2 desc limit 15",
         keys=("name",),
     ),
     "revenue_by_brand": Truth(
-        sql="select category, brand, sum(net) as net_revenue from truth.lines group by 1, 2",
+        sql="select category, brand, sum(net) as net_revenue, count(*) as lines"
+        " from truth.lines group by 1, 2",
         keys=("category", "brand"),
     ),
     "product_performance": Truth(
@@ -175,7 +187,7 @@ ANALYTICS: dict[str, Truth] = {
                 select
                     name, category, sum(net) as net_revenue, sum(units) as units,
                     sum(refund) as refund, count(distinct (order_id, product_id)) as orders_with_it,
-                    sum(net - cost) / nullif(sum(net), 0) as margin_share
+                    sum(net - cost) / nullif(sum(net), 0) as margin_share, count(*) as lines
                 from truth.lines group by 1, 2
             ),
             seen as (
@@ -189,8 +201,8 @@ ANALYTICS: dict[str, Truth] = {
                 name, category, coalesce(s.net_revenue, 0) as net_revenue,
                 coalesce(s.units, 0) as units, coalesce(v.views, 0) as views,
                 coalesce(s.orders_with_it, 0) as orders_with_it,
-                s.orders_with_it::numeric / nullif(v.views, 0) as orders_per_view,
-                s.margin_share, coalesce(s.refund, 0) as refund
+                coalesce(s.orders_with_it, 0)::numeric / nullif(v.views, 0) as orders_per_view,
+                s.margin_share, coalesce(s.refund, 0) as refund, s.lines
             from sold as s full join seen as v using (name, category)
         """,
         keys=("name", "category"),
@@ -241,12 +253,15 @@ ANALYTICS: dict[str, Truth] = {
         """,
         keys=("cohort", "months_since_text"),
     ),
-    "world": Truth(sql="select sum(net) as m1 from truth.orders", totals=("m1",)),
+    "world": Truth(
+        sql="select sum(net) as m1, sum(lines) as lines from truth.orders", totals=("m1",)
+    ),
     "countries": Truth(
         sql="""
             select
                 ship_country, sum(net) as net_revenue, count(*) as orders,
-                sum(base_total_amount) / count(*) as average_order_value, sum(refund) as refund
+                sum(base_total_amount) / count(*) as average_order_value, sum(refund) as refund,
+                sum(lines) as lines
             from truth.orders group by 1
         """,
         keys=("ship_country",),
@@ -258,7 +273,7 @@ ANALYTICS: dict[str, Truth] = {
             )
             select
                 date_trunc('week', day)::date::text as date_key, ship_country,
-                sum(net) as net_revenue
+                sum(net) as net_revenue, sum(lines) as lines
             from truth.orders inner join best using (ship_country) group by 1, 2
         """,
         keys=("date_key", "ship_country"),
@@ -268,7 +283,7 @@ ANALYTICS: dict[str, Truth] = {
         sql="""
             select
                 o.ship_country, o.ship_region, sum(o.net) as net_revenue, count(*) as orders,
-                sum(l.units) as units,
+                sum(l.units) as units, sum(o.lines) as lines,
                 sum(o.base_total_amount) / count(*) as average_order_value
             from truth.orders as o
             inner join (
@@ -293,12 +308,13 @@ LIVE: dict[str, Truth] = {
         sql=f"select count(*) as orders_last_hour from truth.live_orders where {_HOUR}"
     ),
     "live_revenue_last_hour": Truth(
-        sql="select coalesce(sum(net), 0) as net_revenue_last_hour from truth.live_orders"
+        sql="select coalesce(sum(net), 0) as net_revenue_last_hour, sum(lines) as lines"
+        " from truth.live_orders"
         f" where {_HOUR}"
     ),
     "live_revenue_today": Truth(
-        sql="select coalesce(sum(net), 0) as net_revenue_today from truth.live_orders"
-        f" where day = {_NOW}::date"
+        sql="select coalesce(sum(net), 0) as net_revenue_today, sum(lines) as lines"
+        f" from truth.live_orders where day = {_NOW}::date"
     ),
     "live_revenue_change": Truth(
         sql=f"""
@@ -311,9 +327,21 @@ LIVE: dict[str, Truth] = {
         """
     ),
     "live_minutes": Truth(
-        sql="select sum(net) as net_revenue from truth.live_orders"
-        " where placed_at >= date_trunc('minute', now()) - interval '59 minutes'",
-        totals=("net_revenue",),
+        # In the shop's time, in milliseconds, as Superset gives it.
+        sql="""
+            select
+                extract(epoch from m.minute_at at time zone 'Europe/Paris')::bigint * 1000
+                    as minute,
+                coalesce(sum(o.net), 0) as net_revenue, count(o.order_id) as orders,
+                sum(o.lines) as lines
+            from generate_series(
+                date_trunc('minute', now()) - interval '59 minutes', date_trunc('minute', now()),
+                interval '1 minute'
+            ) as m (minute_at)
+            left join truth.live_orders as o on date_trunc('minute', o.placed_at) = m.minute_at
+            group by 1
+        """,
+        keys=("minute",),
     ),
     "live_funnel": Truth(
         sql="""
@@ -347,11 +375,13 @@ LIVE: dict[str, Truth] = {
     "live_top_products": Truth(
         sql=f"""
             with best as (
-                select name, sum(net) as net, sum(units) as units
+                select name, sum(net) as net, sum(units) as units, count(*) as lines
                 from truth.live_lines where {_HOUR}
                 group by name, product_id order by 2 desc limit 10
             )
-            select name as product_name, sum(net) as net_revenue, sum(units) as units
+            select
+                name as product_name, sum(net) as net_revenue, sum(units) as units,
+                sum(lines) as lines
             from best group by 1
         """,
         keys=("product_name",),

@@ -29,6 +29,7 @@ select
     o.*,
     (o.placed_at at time zone 'Europe/Paris')::date as day,
     (o.subtotal_amount - o.discount_amount) * o.exchange_rate as net,
+    (select count(*) from public.order_lines as l where l.order_id = o.order_id) as lines,
     coalesce(
         (
             select sum(round(p.amount * o.exchange_rate, 2))
