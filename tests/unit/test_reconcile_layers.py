@@ -444,8 +444,9 @@ def test_verdict_says_what_was_not_compared_and_why():
 
 def test_proof_of_the_hour_requires_that_all_was_compared(monkeypatch):
     hour = Hour(
-        lake=None, rules=RULES, warehouse="", secrets=None, lock_seconds=0, on_progress=None
-    )
+        lake=None, rules=RULES, warehouse="", secrets=None, limit=None, lock_seconds=0,
+        on_progress=None,
+    )  # fmt: skip
     monkeypatch.setattr("batch.hour.reconcile", lambda *_, **__: report_of(*WHOLE))
     assert hour.proof().exact
     monkeypatch.setattr("batch.hour.reconcile", lambda *_, **__: report_of(*WHOLE, PARTLY))
