@@ -1,6 +1,15 @@
 -- Grain: one row per segment and country of the customer's present address.
 drop materialized view if exists mart.customer_segments;
 create materialized view mart.customer_segments as
+with address as (
+    select distinct on (d.customer_id)
+        d.customer_id,
+        d.country
+    from mart.dim_customers as d
+    where d.customer_id is not null
+    order by d.customer_id asc, d.valid_from_at desc
+)
+
 select
     c.segment,
     coalesce(a.country, 'unknown') as country,
@@ -11,7 +20,7 @@ select
     sum(c.net_revenue_cents)::bigint as net_revenue_cents,
     sum(c.lifetime_value_cents)::bigint as lifetime_value_cents
 from mart.customer_lifetime_value as c
-left join entity.customers as a on c.customer_id = a.customer_id
+left join address as a on c.customer_id = a.customer_id
 group by c.segment, coalesce(a.country, 'unknown');
 
 create unique index customer_segments_key on mart.customer_segments (segment, country);
