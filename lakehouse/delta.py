@@ -5,13 +5,20 @@ from contextlib import contextmanager
 
 import polars as pl
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    WriterProperties,
+)
 from deltalake.exceptions import DeltaError, SchemaMismatchError, TableNotFoundError
 
 from lakehouse.errors import RetryLaterError
 
 # Checkpoints and clean-up belong to maintenance: a commit must not wait for them.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 # How Rust's crate `object_store`, under both libraries, begins what it has to say.
 _STORE_SAYS = ("object-store error", "Generic S3 error")
 
@@ -24,13 +31,11 @@ def open_table(
     Raises:
         RetryLaterError: the object store does not answer.
     """
-    try:
-        return DeltaTable(uri, version=version, storage_options=dict(options))
-    except TableNotFoundError:
-        return None
-    except (DeltaError, OSError) as error:
-        message = f"{uri} does not open: {error}. Is MinIO up? ./pipeline status"
-        raise RetryLaterError(message) from error
+    with retry_later(f"{uri} does not open"):
+        try:
+            return DeltaTable(uri, version=version, storage_options=dict(options))
+        except TableNotFoundError:
+            return None
 
 
 def open_or_create(

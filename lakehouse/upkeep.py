@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
-from deltalake import DeltaTable, WriterProperties, write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from lakehouse.delta import NO_HOOKS, with_watermarks
+from lakehouse.delta import NO_HOOKS, WRITER, with_watermarks
 from lakehouse.errors import RetryLaterError
 
 LEASE_APP_ID = "maintenance/lease"
@@ -32,7 +32,6 @@ FENCE_PROPERTY = "shop.maintenance_fence"
 TARGET_BYTES = 64 * 1024 * 1024
 _LEASE_SECONDS = 600
 _NOBODY = 0
-_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 
 Clock = Callable[[], float]
 """Seconds since 1970. The lease is safe with clocks that differ, only less patient."""
@@ -96,7 +95,7 @@ def compact(table: DeltaTable, *, clock: Clock = time.time) -> Done:
                 max_concurrent_tasks=1,
                 # A commit for each partition: who is in the way of one does not cost the others.
                 min_commit_interval=0,
-                writer_properties=_WRITER,
+                writer_properties=WRITER,
                 post_commithook_properties=NO_HOOKS,
             )
         except CommitFailedError as error:

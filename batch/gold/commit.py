@@ -6,14 +6,12 @@ from datetime import date
 
 import polars as pl
 import pyarrow as pa
-from deltalake import DeltaTable, WriterProperties, write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
+from batch.merge import replace_rows
 from lakehouse.contracts.gold import DAY, MONTH, GoldTable, month_of
 from lakehouse.contracts.schemas import gold_schema
-from lakehouse.delta import NO_HOOKS, with_watermarks
-
-_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
-_GONE = "_is_gone"
+from lakehouse.delta import NO_HOOKS, WRITER, with_watermarks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +92,7 @@ def _write(
         pa.RecordBatchReader.from_batches(gold_schema(table), batches),
         mode=mode,  # type: ignore[call-overload]
         predicate=predicate,
-        writer_properties=_WRITER,
+        writer_properties=WRITER,
         commit_properties=with_watermarks(marks, is_alone=mode == "overwrite"),
         post_commithook_properties=NO_HOOKS,
     )
@@ -116,28 +114,9 @@ def _merge(
 ) -> None:
     (key,) = table.key
     gone = pl.DataFrame({key: keys}).join(rows, on=key, how="anti")
-    source = pl.concat(
-        [rows.with_columns(pl.lit(value=False).alias(_GONE)),
-         gone.with_columns(pl.lit(value=True).alias(_GONE))],
-        how="diagonal",
-    )  # fmt: skip
-    values = {name: f"s.{name}" for name in table.names}
     before = delta.version()
-    (
-        delta.merge(
-            source.to_arrow(),
-            predicate=f"t.{key} = s.{key}",
-            source_alias="s",
-            target_alias="t",
-            writer_properties=_WRITER,
-            commit_properties=with_watermarks(marks),
-            post_commithook_properties=NO_HOOKS,
-        )
-        .when_matched_delete(predicate=f"s.{_GONE}")
-        .when_matched_update(values)
-        .when_not_matched_insert(values, predicate=f"not s.{_GONE}")
-        .execute()
-    )
+    same, properties = f"t.{key} = s.{key}", with_watermarks(marks)
+    replace_rows(delta, rows, gone, where=same, properties=properties)
     # A merge that changes nothing commits nothing, its watermarks included.
     if delta.version() == before:
         _write(delta, iter(()), table, marks, mode="append")

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 import polars as pl
 import pyarrow as pa
 import structlog
-from deltalake import DeltaTable, WriterProperties, write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from typing_extensions import override
 
 from batch.silver.places import Place, Spans, is_within, starting_position, watermarks
 from lakehouse.coordinates import Span
-from lakehouse.delta import NO_HOOKS, is_of_store, with_watermarks
+from lakehouse.delta import NO_HOOKS, WRITER, is_of_store, with_watermarks
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
-WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 _TRIES = 6
 _log = structlog.get_logger(__name__)
 

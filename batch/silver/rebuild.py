@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
 from batch.silver.bronze import BronzeSource
-from batch.silver.commit import WRITER, append
+from batch.silver.commit import append
 from batch.silver.places import Place, Spans, is_within, starting_position, watermarks
 from batch.silver.run import Progress, SilverReport, SilverRules
 from batch.silver.tables import SilverTables
@@ -29,7 +29,7 @@ from lakehouse.contracts.schemas import (
     silver_schema,
 )
 from lakehouse.coordinates import Span
-from lakehouse.delta import NO_HOOKS, retry_later, with_watermarks
+from lakehouse.delta import NO_HOOKS, WRITER, retry_later, with_watermarks
 from lakehouse.lake import Lake
 
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
-import pyarrow as pa
 from deltalake import DeltaTable
 
+from batch.merge import replace_rows
 from batch.silver.bronze import BronzeSource
-from batch.silver.commit import WRITER, partitions_with
+from batch.silver.commit import partitions_with
 from batch.silver.places import Place, is_within, starting_position
 from batch.silver.tables import SilverTables
 from lakehouse.cleaning.judge import Judge
@@ -20,9 +20,8 @@ from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.coordinates import Span
-from lakehouse.delta import NO_HOOKS, retry_later
+from lakehouse.delta import retry_later
 
-_IS_GONE = "_is_gone"
 _IS_READ = "_is_read"
 
 
@@ -89,23 +88,12 @@ def _replace_current(tables: SilverTables, judged: pl.DataFrame, names: pl.Serie
     key, delta = tables.entity.key, tables.current.delta
     rows = pl.DataFrame(tables.current_rows(_valid(delta, judged)))
     gone = pl.DataFrame({key: names}).join(rows, on=key, how="anti")
-    source = _with_gone(rows, gone)
-    predicate = f"t.{key} = s.{key}"
-    if tables.entity.partition is not None and source.num_rows:
-        places = partitions_with(delta, tables.entity.partition, key, source)
-        predicate = f"{predicate} and {places}"
-    columns = {name: f"s.{name}" for name in rows.columns}
-    merging = delta.merge(
-        source,
-        predicate=predicate,
-        source_alias="s",
-        target_alias="t",
-        writer_properties=WRITER,
-        post_commithook_properties=NO_HOOKS,
-    )
-    merging = merging.when_matched_delete(predicate=f"s.{_IS_GONE}")
-    merging = merging.when_matched_update(updates=columns)
-    merging.when_not_matched_insert(updates=columns, predicate=f"not s.{_IS_GONE}").execute()
+    where = _is_same((key,))
+    if tables.entity.partition is not None and len(names):
+        keys = pl.DataFrame({key: names}).to_arrow()
+        places = partitions_with(delta, tables.entity.partition, key, keys)
+        where = f"{where} and {places}"
+    replace_rows(delta, rows, gone, where=where)
 
 
 def _replace_history(tables: SilverTables, judged: pl.DataFrame, names: pl.Series) -> None:
@@ -116,7 +104,8 @@ def _replace_history(tables: SilverTables, judged: pl.DataFrame, names: pl.Serie
     rows = pl.DataFrame(tables.history_rows(_valid(delta, judged), nothing))
     key = tables.entity.key
     scope = f"t.{key} in ({_listed(names)})"
-    _replace(delta, _with_gone(rows, rows.head(0)), (key, *ORDER), scope)
+    where = _is_same((key, *ORDER))
+    replace_rows(delta, rows, rows.head(0), where=where, scope=scope)
 
 
 def _replace_quarantined(
@@ -146,33 +135,13 @@ def _replace_quarantined(
     )  # fmt: skip
     listed = _listed(names, quote="'")
     scope = f"t.entity = '{tables.entity.table}' and t.row_key in ({listed})"
-    _replace(delta, _with_gone(broken, gone), ("entity", *COORDINATE), scope)
+    where = _is_same(("entity", *COORDINATE))
+    replace_rows(delta, broken, gone, where=where, scope=scope)
     return before, broken.height
 
 
-def _replace(delta: DeltaTable, rows: pa.Table, on: Sequence[str], scope: str) -> None:
-    """Let `rows` stand where `scope` says, but for those that are gone, and nothing else."""
-    columns = {name: f"s.{name}" for name in rows.column_names if name != _IS_GONE}
-    merging = delta.merge(
-        rows,
-        predicate=" and ".join(f"t.{name} = s.{name}" for name in on),
-        source_alias="s",
-        target_alias="t",
-        writer_properties=WRITER,
-        post_commithook_properties=NO_HOOKS,
-    )
-    merging = merging.when_matched_delete(predicate=f"s.{_IS_GONE}")
-    merging = merging.when_matched_update(updates=columns)
-    merging = merging.when_not_matched_insert(updates=columns, predicate=f"not s.{_IS_GONE}")
-    merging.when_not_matched_by_source_delete(predicate=scope).execute()
-
-
-def _with_gone(rows: pl.DataFrame, gone: pl.DataFrame) -> pa.Table:
-    """Rows to put into a table, and keys of those to take out of it."""
-    return pl.concat(
-        [rows.with_columns(pl.lit(value=False).alias(_IS_GONE)),
-         gone.with_columns(pl.lit(value=True).alias(_IS_GONE))], how="diagonal",
-    ).to_arrow()  # fmt: skip
+def _is_same(key: Sequence[str]) -> str:
+    return " and ".join(f"t.{name} = s.{name}" for name in key)
 
 
 def _listed(names: pl.Series, *, quote: str = "") -> str:

@@ -1,0 +1,55 @@
+"""Rows that take the place of others in a Delta table, in one merge."""
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable
+
+from lakehouse.delta import NO_HOOKS, WRITER
+
+_IS_GONE = "_is_gone"
+
+
+def replace_rows(
+    delta: DeltaTable,
+    rows: pl.DataFrame,
+    gone: pl.DataFrame,
+    *,
+    where: str,
+    scope: str | None = None,
+    properties: CommitProperties | None = None,
+) -> None:
+    """Put rows into a table, take others out of it. A merge that changes nothing commits nothing.
+
+    Args:
+        delta: the table.
+        rows: with all its columns.
+        gone: keys of rows to delete; as many of the columns as `where` asks for.
+        where: which row of the table (`t`) is the same as one of these (`s`).
+        scope: which rows of the table are deleted, too, unless they are among `rows`.
+        properties: of the commit.
+
+    Raises:
+        DeltaError: somebody else commits, or the store does not answer.
+    """
+    source = pl.concat(
+        [rows.with_columns(pl.lit(value=False).alias(_IS_GONE)),
+         gone.with_columns(pl.lit(value=True).alias(_IS_GONE))],
+        how="diagonal",
+    )  # fmt: skip
+    values = {name: f"s.{name}" for name in rows.columns}
+    merging = (
+        delta.merge(
+            source.to_arrow(),
+            predicate=where,
+            source_alias="s",
+            target_alias="t",
+            writer_properties=WRITER,
+            commit_properties=properties,
+            post_commithook_properties=NO_HOOKS,
+        )
+        .when_matched_delete(predicate=f"s.{_IS_GONE}")
+        .when_matched_update(values)
+        .when_not_matched_insert(values, predicate=f"not s.{_IS_GONE}")
+    )
+    if scope is not None:
+        merging = merging.when_not_matched_by_source_delete(predicate=scope)
+    merging.execute()
