@@ -11,10 +11,9 @@ from typing import Protocol
 
 import polars as pl
 import psycopg
-from deltalake import DeltaTable
 
+from batch.warehouse.pinned import Pinned, PinnedDelta
 from lakehouse.delta import scan
-from lakehouse.errors import RetryLaterError
 from lakehouse.settings import ConsolidationSettings
 
 
@@ -61,36 +60,17 @@ class QuarantineLimit:
         }
 
 
-class RuleCounts(Protocol):
-    """What silver's rules have counted, pinned to one version."""
-
-    @property
-    def table_id(self) -> str:
-        """Stays the same while the sums go on growing."""
-
-    @property
-    def version(self) -> int:
-        """The pinned version."""
+class RuleCounts(Pinned, Protocol):
+    """What silver's rules have counted: sums that only grow while the table's history goes on."""
 
     def sums(self) -> Judged:
         """Of everything that was ever counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeltaCounts:
+class DeltaCounts(PinnedDelta):
     """Silver's table of counts in the lake."""
 
-    table: DeltaTable
-
-    @property
-    def table_id(self) -> str:
-        """Delta's own id of the table."""
-        return str(self.table.metadata().id)
-
-    @property
-    def version(self) -> int:
-        """The version that was opened."""
-        return self.table.version()
+    __slots__ = ()
 
     def sums(self) -> Judged:
         """Over all rows.
@@ -102,11 +82,8 @@ class DeltaCounts:
             outcome: pl.col("changes").filter(pl.col("outcome") == outcome).sum()
             for outcome in ("seen", "quarantined")
         }
-        try:
+        with self.reading():
             found = scan(self.table).select(**changes).collect()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            message = f"{self.table.table_uri} cannot be read: {error}. Try again."
-            raise RetryLaterError(message) from error
         return Judged(seen=found["seen"].item(), quarantined=found["quarantined"].item())
 
 

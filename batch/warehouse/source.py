@@ -5,19 +5,17 @@ one key the one of the highest version counts, and within a version one that is 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
-from deltalake import DeltaTable
 
 from batch.warehouse.entities import TABLES
 from batch.warehouse.judged import DeltaCounts, RuleCounts
+from batch.warehouse.pinned import Pinned, PinnedDelta
 from lakehouse.contracts.schemas import RULE_COUNTS
 from lakehouse.coordinates import bronze_app_id
 from lakehouse.delta import open_table, scan
-from lakehouse.errors import RetryLaterError
 
 CHUNK_ROWS = 200_000
 _CHANGES = ("insert", "update_postimage", "delete")
@@ -27,16 +25,8 @@ class FeedGoneError(Exception):
     """The change feed does not reach back to the version asked for: read all rows instead."""
 
 
-class SilverSource(Protocol):
+class SilverSource(Pinned, Protocol):
     """One silver table, pinned to one version."""
-
-    @property
-    def table_id(self) -> str:
-        """Stays the same while the table's history goes on."""
-
-    @property
-    def version(self) -> int:
-        """The pinned version."""
 
     def watermark(self, topic_id: str, epoch: int, partition: int) -> int | None:
         """Last bronze offset of a partition that this version has seen; None if it saw none."""
@@ -66,21 +56,10 @@ class Silver(dict[str, SilverSource]):
         return pins if self.counts is None else {**pins, RULE_COUNTS: self.counts.version}
 
 
-@dataclass(frozen=True, slots=True)
-class DeltaSource:
+class DeltaSource(PinnedDelta):
     """A silver table of the lake."""
 
-    table: DeltaTable
-
-    @property
-    def table_id(self) -> str:
-        """Delta's own id of the table."""
-        return str(self.table.metadata().id)
-
-    @property
-    def version(self) -> int:
-        """The version that was opened."""
-        return self.table.version()
+    __slots__ = ()
 
     def watermark(self, topic_id: str, epoch: int, partition: int) -> int | None:
         """From the table's app transactions."""
@@ -98,11 +77,8 @@ class DeltaSource:
             pl.lit(self.version).alias("_commit_version"),
             pl.col("_deleted_at").is_not_null().alias("_is_deleted"),
         )
-        try:
+        with self.reading():
             yield from frame.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            message = f"{self.table.table_uri} cannot be read: {error}. Try again."
-            raise RetryLaterError(message) from error
 
     def changes(self, columns: Sequence[str], *, since: int) -> Iterator[pl.DataFrame]:
         """From the change feed.

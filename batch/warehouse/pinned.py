@@ -1,0 +1,53 @@
+"""A table of silver at one version, as a load reads it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+from deltalake import DeltaTable
+
+from lakehouse.errors import RetryLaterError
+
+
+class Pinned(Protocol):
+    """A table, pinned to one version."""
+
+    @property
+    def table_id(self) -> str:
+        """Stays the same while the table's history goes on."""
+
+    @property
+    def version(self) -> int:
+        """The pinned version."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedDelta:
+    """A table of the lake, at the version at which it was opened."""
+
+    table: DeltaTable
+
+    @property
+    def table_id(self) -> str:
+        """Delta's own id of the table."""
+        return str(self.table.metadata().id)
+
+    @property
+    def version(self) -> int:
+        """The version that was opened."""
+        return self.table.version()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read it within the block.
+
+        Raises:
+            RetryLaterError: the object store does not answer.
+        """
+        try:
+            yield
+        except (pl.exceptions.PolarsError, OSError) as error:
+            message = f"{self.table.table_uri} cannot be read: {error}. Try again."
+            raise RetryLaterError(message) from error
