@@ -3,7 +3,7 @@
 A check is a file of `warehouse_sql/checks/`. Its first line is
 `-- check: <name> | severity: fail|warn`, the next ones may be `-- way out: <what to do>`. It may
 read the mart, the entities, the temporary tables of the load (touched_…, changed_…) and the
-temporary table run_input (name, value).
+temporary table run_input: one row, with a column for each thing that the load knows.
 """
 
 import json
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 
-from batch.warehouse.scripts import scripts
+from batch.warehouse.scripts import run, scripts
 from lakehouse.errors import StopPipelineError
 
 EXAMPLES = 5
@@ -102,12 +103,11 @@ def run_checks(
     Raises:
         FailedCheckError: one with severity fail returns rows.
     """
-    connection.execute(
-        "create temporary table run_input (name text primary key, value double precision) "
-        "on commit drop"
+    known = sql.SQL(", ").join(
+        sql.SQL("{}::double precision as {}").format(sql.Literal(value), sql.Identifier(name))
+        for name, value in inputs.items()
     )
-    for name, value in inputs.items():
-        connection.execute("insert into run_input (name, value) values (%s, %s)", [name, value])
+    run(connection, "create temporary table run_input on commit drop as select {}", known)
     results = tuple(_run(connection, check) for check in checks)
     if any(result.stops for result in results):
         raise FailedCheckError(results)
