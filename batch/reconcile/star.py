@@ -109,6 +109,7 @@ class Star:
         self._versions = versions
         self._read = read
         self._examples = examples
+        self._frames: dict[str, pl.LazyFrame] = {}
 
     def compare(self) -> Iterator[LayerReport]:
         """Table by table."""
@@ -135,7 +136,12 @@ class Star:
         return LayerReport(layer="warehouse", table=name, findings=found, seconds=seconds)
 
     def _silver(self, name: str) -> pl.LazyFrame:
-        """The rows of a silver table that are there, at the star's version."""
+        """The rows of a silver table that are there, at the star's version; opened once."""
+        if name not in self._frames:
+            self._frames[name] = self._open(name)
+        return self._frames[name]
+
+    def _open(self, name: str) -> pl.LazyFrame:
         if name not in self._versions:
             # Nothing has landed of it, so there is no such table either.
             return pl.DataFrame(schema=pl.Schema(SCHEMAS[name])).lazy()
