@@ -10,10 +10,11 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from queue import SimpleQueue
 
 import orjson
 import polars as pl
@@ -34,6 +35,9 @@ from mart.live_sales as s
 where s.date_key >= (now() - interval '2 days')::date and s.order_id = any(%s)"""
 _GRACE_SECONDS = 30.0
 """How long the last orders are waited for: those that come late count, too."""
+
+Placed = SimpleQueue[int | None]
+"""Orders as they are seen in Kafka; None when no more will come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +71,11 @@ def measure(route: Route, seconds: float) -> list[dict[str, object]]:
         RetryLaterError: Kafka, the warehouse or the object store does not answer, or nothing has
             landed there yet.
     """
-    placed = _Placed()
+    placed: Placed = SimpleQueue()
     with _reachable(), ThreadPoolExecutor(3) as pool, _until(seconds) as is_over:
         orders = pool.submit(_watch_kafka, route, placed, is_over)
-        shown = pool.submit(_watch_view, route, placed, is_over)
+        orders.add_done_callback(lambda _: placed.put(None))
+        shown = pool.submit(_watch_view, route, placed)
         versions = pool.submit(_watch_bronze, route, is_over)
         live = orders.result().join(shown.result(), on="order_id", how="left")
         landed = _changes(route, versions.result())
@@ -81,26 +86,6 @@ def measure(route: Route, seconds: float) -> list[dict[str, object]]:
         *_figures(landed, {"Kafka to bronze": ("in_kafka", "readable")}),
         *_figures(landed, {"shop to bronze": ("committed", "readable")}),
     ]
-
-
-@dataclass(kw_only=True)
-class _Placed:
-    """Orders that are in Kafka, and that the view has not shown yet. For two threads."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    pending: set[int] = field(default_factory=set)
-
-    def add(self, order: int) -> None:
-        with self.lock:
-            self.pending.add(order)
-
-    def remove(self, orders: Collection[int]) -> None:
-        with self.lock:
-            self.pending.difference_update(orders)
-
-    def ids(self) -> list[int]:
-        with self.lock:
-            return list(self.pending)
 
 
 @contextmanager
@@ -129,8 +114,8 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-def _watch_kafka(route: Route, placed: _Placed, is_over: Callable[[], bool]) -> pl.DataFrame:
-    """Orders that were placed: `order_id`, `committed`, `in_kafka`."""
+def _watch_kafka(route: Route, placed: Placed, is_over: Callable[[], bool]) -> pl.DataFrame:
+    """Orders that were placed, each told when it is seen: `order_id`, `committed`, `in_kafka`."""
     consumer = Consumer(
         {
             "bootstrap.servers": route.bootstrap_servers,
@@ -153,28 +138,30 @@ def _watch_kafka(route: Route, placed: _Placed, is_over: Callable[[], bool]) -> 
                     in_kafka = message.timestamp()[1] * 1_000
                     committed = change["source"]["ts_us"]
                     found.append((change["after"]["order_id"], committed, in_kafka))
-                    placed.add(change["after"]["order_id"])
+                    placed.put(change["after"]["order_id"])
     finally:
         consumer.close()
     names = ["order_id", "committed", "in_kafka"]
     return pl.DataFrame(found, schema=dict.fromkeys(names, pl.Int64), orient="row")
 
 
-def _watch_view(route: Route, placed: _Placed, is_over: Callable[[], bool]) -> pl.DataFrame:
+def _watch_view(route: Route, placed: Placed) -> pl.DataFrame:
     """When the charts' view first showed each order: `order_id`, `shown`."""
     seen: dict[int, int] = {}
-    deadline = None
+    pending: set[int] = set()
+    deadline = math.inf
     with psycopg.connect(route.warehouse_dsn, autocommit=True) as connection:
-        while True:
-            pending = placed.ids()
+        while (pending or math.isinf(deadline)) and time.monotonic() < deadline:
+            while not placed.empty():
+                order = placed.get()
+                if order is None:
+                    deadline = time.monotonic() + _GRACE_SECONDS
+                else:
+                    pending.add(order)
             if pending:
-                orders = [order for (order,) in connection.execute(_SHOWN, [pending]).fetchall()]
-                seen |= dict.fromkeys(orders, _now())
-                placed.remove(orders)
-            if is_over():
-                deadline = deadline or time.monotonic() + _GRACE_SECONDS
-                if not placed.ids() or time.monotonic() > deadline:
-                    break
+                shown = {order for (order,) in connection.execute(_SHOWN, [list(pending)])}
+                seen |= dict.fromkeys(shown, _now())
+                pending -= shown
             time.sleep(_LOOK_SECONDS)
     columns = {"order_id": list(seen), "shown": list(seen.values())}
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Int64))
