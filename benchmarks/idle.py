@@ -6,6 +6,7 @@ import time
 import psutil
 
 from stack.isolated import IsolatedStack
+from stack.memory import processes
 
 
 def cores_and_memory(stack: IsolatedStack, seconds: float) -> tuple[float, int]:
@@ -27,10 +28,7 @@ def _processor_seconds(stack: IsolatedStack) -> float:
     """All that its processes have used so far, and their children that have ended."""
     used = 0.0
     for service in stack.control.status():
-        if service.pid is None:
-            continue
-        top = psutil.Process(service.pid)
-        for process in (top, *top.children(recursive=True)):
+        for process in [] if service.pid is None else processes(service.pid):
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 used += times.user + times.system + times.children_user + times.children_system

@@ -9,12 +9,17 @@ def memory_mb(pid: int) -> int | None:
     Pages that several of them share are counted in parts that add up, where the system tells how
     many share them (Linux, to who may ask); elsewhere in full.
     """
+    tree = processes(pid)
+    return sum(map(_bytes, tree)) // 2**20 if tree else None
+
+
+def processes(pid: int) -> list[psutil.Process]:
+    """A process and all below it; none when it is gone."""
     try:
         top = psutil.Process(pid)
-        tree = [top, *top.children(recursive=True)]
+        return [top, *top.children(recursive=True)]
     except psutil.Error:
-        return None
-    return sum(map(_bytes, tree)) // 2**20
+        return []
 
 
 def _bytes(process: psutil.Process) -> int:
