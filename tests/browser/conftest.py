@@ -24,20 +24,18 @@ class ShopWithCharts:
     def __init__(self, stack):
         self.stack = stack
         self.login = CONSOLES["superset"](stack.config, stack.secrets)
+        self._oltp_dsn = oltp_dsn(stack.oltp, stack.secrets, role="admin")
         self.oltp(
             "update truth.consolidated "
             "set last_order_id = (select max(order_id) from public.orders)"
         )
 
     def oltp(self, query, *parameters):
-        return self._ask(
-            oltp_dsn(self.stack.oltp, self.stack.secrets, role="admin"), query, parameters
-        )
+        return self._ask(self._oltp_dsn, query, parameters)
 
     def says(self, truth):
         """Figures of a chart as the shop's own tables have them."""
-        dsn = oltp_dsn(self.stack.oltp, self.stack.secrets, role="admin")
-        with psycopg.connect(dsn) as connection:
+        with psycopg.connect(self._oltp_dsn) as connection:
             cursor = connection.execute(truth.sql)
             return truth.told([column.name for column in cursor.description], cursor.fetchall())
 

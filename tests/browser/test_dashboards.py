@@ -258,8 +258,8 @@ def test_order_written_now_appears_on_the_open_page(shop, browser):
     table = holder(browser, "Latest orders")
     order_id = write_order(shop)
     # Ten seconds is the promise: page.goto or reload would start over, waiting does not.
-    table.get_by_text(str(order_id), exact=True).wait_for(timeout=10_000)
-    table.get_by_text("12,345.67 €").first.wait_for(timeout=10_000)
+    row = table.locator("tr").filter(has=browser.page.get_by_text(str(order_id), exact=True))
+    row.get_by_text("12,345.67 €").wait_for(timeout=10_000)
 
 
 def test_stopped_pipeline_looks_different_from_a_shop_without_sales(shop, browser):

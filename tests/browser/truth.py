@@ -24,7 +24,6 @@ RATIOS = {
     "average_order_value",
     "conversion",
     "margin_share",
-    "orders_per_customer",
     "orders_per_second",
     "orders_per_view",
     "refund_share",
@@ -191,7 +190,7 @@ ANALYTICS: dict[str, Truth] = {
                 from truth.lines group by 1, 2
             ),
             seen as (
-                select p.name, p.category, count(*) as all_kinds,
+                select p.name, p.category,
                     count(*) filter (where i.interaction_type = 'view') as views
                 from public.interactions as i
                 inner join public.products as p on i.product_id = p.product_id
