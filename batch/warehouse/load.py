@@ -29,7 +29,7 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 WAIT_SECONDS = 600.0
 # Statistics of temporary tables need not be fine.
 SESSION = """
-set search_path = entity, etl; set work_mem = '64MB'; set jit = off;
+set search_path = entity, etl, pg_temp; set work_mem = '64MB'; set jit = off;
 set client_min_messages = warning;
 set default_statistics_target = 10"""
 _DAILY = ("daily_sales", "daily_orders", "daily_geography", "daily_products", "daily_behaviour")

@@ -3,31 +3,47 @@
 create or replace function live.overlay()
 returns void
 language plpgsql
-set search_path = resolved, etl, pg_temp
+set search_path = pg_temp, resolved, etl
 as $$
+declare
+    -- An array goes through the views down to their indexes; a join with order_chunk would read
+    -- all that live holds, however few the orders.
+    chunk constant bigint[] := array(select c.order_id from order_chunk as c order by c.order_id);
 begin
     -- An order and its lines may come from two consumers. Whoever comes second waits here, and
     -- computes from what the first has committed: each statement sees what was committed before it.
     -- All lock in one order, so that none waits for one that waits for it.
     insert into live.overlaid_orders (order_id)
-    select c.order_id
-    from order_chunk as c
-    order by c.order_id
+    select c
+    from unnest(chunk) as c
     on conflict do nothing;
     perform
     from live.overlaid_orders as o
-    inner join order_chunk as c on o.order_id = c.order_id
+    where o.order_id = any(chunk)
     order by o.order_id
     for update of o;
-    truncate new_transactions;
+    delete from new_transactions;
+    delete from orders;
+    delete from order_lines;
+    delete from payments;
+    insert into orders
+    select o.*
+    from resolved.orders as o
+    where o.order_id = any(chunk);
+    insert into order_lines
+    select l.*
+    from resolved.order_lines as l
+    where l.order_id = any(chunk);
+    insert into payments
+    select p.*
+    from resolved.payments as p
+    where p.order_id = any(chunk) and p.kind = 'refund';
     perform etl.compute_transactions();
-    delete from live.sales as s
-    using order_chunk as c
-    where s.order_id = c.order_id;
     -- A line may have come from an order that is not among these any more.
     delete from live.sales as s
-    using new_transactions as n
-    where s.order_line_id = n.order_line_id;
+    where
+        s.order_id = any(chunk)
+        or s.order_line_id = any(array(select n.order_line_id from new_transactions as n));
     insert into live.sales
     select
         n.*,
@@ -39,7 +55,8 @@ begin
 end
 $$;
 
--- The temporary tables that the functions of live work in, for the rest of the session.
+-- The temporary tables that the functions of live work in, for the rest of the session. Those that
+-- hold the chunk's rows have the names by which etl.compute_transactions asks for them.
 create or replace function live.prepare_session()
 returns void
 language plpgsql
@@ -51,6 +68,10 @@ begin
     create temporary table if not exists new_transactions (
         like mart.fact_transactions
     ) on commit delete rows;
+    create temporary table if not exists orders (like entity.orders) on commit delete rows;
+    create temporary table if not exists order_lines (like entity.order_lines)
+    on commit delete rows;
+    create temporary table if not exists payments (like entity.payments) on commit delete rows;
 end
 $$;
 
