@@ -10,12 +10,12 @@ import polars as pl
 
 from lakehouse.cleaning.envelope import Columns, read_envelopes
 from lakehouse.cleaning.plan import Plan
-from lakehouse.cleaning.spellings import spellings
+from lakehouse.cleaning.spellings import spell
 from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.clean import clean, cleaned_columns, raw
 from lakehouse.cleaning.transforms.unchanged import fill_unchanged
 from lakehouse.cleaning.transforms.validate import BROKEN, validate
-from lakehouse.cleaning.typed import Calendar, read_types
+from lakehouse.cleaning.typed import Calendar, read_types, stop_if_retyped
 from lakehouse.contracts import Entity, OnSchemaChange, Type
 from lakehouse.contracts.model import PLACEHOLDER
 from lakehouse.contracts.schemas import COORDINATE
@@ -25,8 +25,7 @@ History = Callable[[pl.Series], pl.DataFrame]
 """All records of these keys (as Kafka has them), up to the end of what is being judged."""
 
 
-_CHANGES = ""
-"""Among the frames of the plan, which are named by columns else."""
+_TEXTS = "texts"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +50,9 @@ class Judge:
         Raises:
             StopPipelineError: the source's schema changed, and the contract says to stop.
         """
-        typed = read_types(self._texts(records, history), self.entity, self.calendar)
-        tables = {_CHANGES: typed, **spellings(typed, self.entity)}
-        found = self._plan.run(tables)
+        texts = self._texts(records, history)
+        found = self._plan.run({_TEXTS: spell(texts, self.entity)})
+        stop_if_retyped(found, texts, self.entity)
         self._stop_if_removed(found)
         return found
 
@@ -62,9 +61,9 @@ class Judge:
         """Made once: to put its expressions together takes many times as long as a small batch."""
 
         def judge(frames: Mapping[str, Frame]) -> Frame:
-            spelled = {name: frame for name, frame in frames.items() if name != _CHANGES}
-            cleaned = clean(frames[_CHANGES], self.entity, spelled)
-            return validate(cleaned, self.entity, clock_skew=self.clock_skew)
+            texts = frames[_TEXTS].to_native()
+            typed = nw.from_native(read_types(texts, self.entity, self.calendar))
+            return validate(clean(typed, self.entity), self.entity, clock_skew=self.clock_skew)
 
         return Plan(judge)
 

@@ -1,15 +1,17 @@
-"""Which values of a batch are spelled otherwise than they should be, one table per column.
+"""What the texts of a batch become that have one spelling. Grain: one row per change.
 
 The functions of `spelling` are not fast, so each is asked once per distinct value.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import date
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 import polars as pl
 
 from lakehouse.cleaning import spelling
-from lakehouse.cleaning.transforms.clean import SPELLED, raw
+from lakehouse.cleaning.transforms.clean import SPELLED
+from lakehouse.cleaning.typed import read_column
 from lakehouse.contracts import Cleaning, Column, Derivation, Derived, Entity
 
 _MAY_NEED_SPACES = r"^\s|\s$|\s\s|[^\x20-\x7e]"
@@ -19,25 +21,84 @@ _INPUTS: Mapping[Derivation, Callable[..., str | None]] = {
 }
 
 
-def spellings(changes: pl.DataFrame, entity: Entity) -> dict[str, pl.DataFrame]:
-    """For each column that is cleaned or derived by a library: values, and what they become.
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """How one column is spelled.
+
+    Attributes:
+        column: this one.
+        inputs: columns whose values decide it; without the first there is nothing to spell.
+    """
+
+    column: Column | Derived
+    inputs: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the column."""
+        return self.column.name
+
+    @property
+    def leaves_plain(self) -> bool:
+        """Whether texts of plain characters and single spaces are spelled so already."""
+        return isinstance(self.column, Column) and self.column.cleaning is Cleaning.SPACES
+
+    @cached_property
+    def key(self) -> pl.Expr:
+        """One text for each combination of the inputs, no two the same."""
+        if len(self.inputs) == 1:
+            return _value(self.inputs[0])
+        parts = []
+        for column in self.inputs:
+            text = _value(column)
+            length = text.str.len_bytes().cast(pl.String)
+            parts.append(pl.concat_str(length, pl.lit(":"), text).fill_null("-"))
+        return pl.concat_str(parts)
+
+    @cached_property
+    def asked(self) -> pl.Expr:
+        """Distinct keys with their inputs, as one list."""
+        first = _value(self.inputs[0])
+        is_asked = (
+            first.str.contains(_MAY_NEED_SPACES) if self.leaves_plain else first.is_not_null()
+        )
+        values = [_value(column).alias(f"{n}") for n, column in enumerate(self.inputs)]
+        asked = pl.struct(self.key.alias("key"), *values)
+        return asked.filter(is_asked).unique().implode().alias(self.name)
+
+    def answered(self, asked: pl.Series) -> pl.Expr:
+        """The column in its spelling."""
+        keys = asked.struct.field("key")
+        inputs = (asked.struct.field(f"{n}") for n in range(len(self.inputs)))
+        spell = _speller(self.column)
+        answers = [spell(*values) for values in zip(*inputs, strict=True)]
+        found = self.key.replace_strict(
+            keys,
+            pl.Series(answers, dtype=pl.String),
+            default=_value(self.inputs[0]) if self.leaves_plain else None,
+        )
+        return found.alias(f"{SPELLED}{self.name}")
+
+
+def spell(texts: pl.DataFrame, entity: Entity) -> pl.DataFrame:
+    """Ask a library for each column that is cleaned or derived by one.
+
+    Args:
+        texts: the shop's columns as text.
+        entity: the contract.
 
     Returns:
-        By column name: the raw inputs as `raw:…` and `spelled`, one row per distinct value. A
-        value that is not in it is left as it is.
+        The same rows, and `spelled:…` of these columns.
     """
-    found = {}
-    for column in entity.columns:
-        if column.cleaning is not Cleaning.NONE:
-            inputs = inputs_of(column, entity)
-            found[column.name] = _ask(_distinct(changes, inputs, column), _speller(column))
-    for derived in entity.derived:
-        if derived.how in _INPUTS:
-            found[derived.name] = _ask(_distinct(changes, derived.inputs), _INPUTS[derived.how])
-    return found
+    questions = _questions(entity)
+    asked = texts.select(question.asked for question in questions)
+    return texts.with_columns(
+        question.answered(asked[question.name].explode(empty_as_null=False))
+        for question in questions
+    )
 
 
-def inputs_of(column: Column | Derived, entity: Entity) -> tuple[str, ...]:
+def _inputs_of(column: Column | Derived, entity: Entity) -> tuple[str, ...]:
     """The columns whose raw values decide how one is spelled."""
     if isinstance(column, Derived):
         return column.inputs
@@ -46,20 +107,30 @@ def inputs_of(column: Column | Derived, entity: Entity) -> tuple[str, ...]:
     return (column.name,)
 
 
+@cache
+def _questions(entity: Entity) -> tuple[_Question, ...]:
+    columns: list[Column | Derived] = [
+        *(column for column in entity.columns if column.cleaning is not Cleaning.NONE),
+        *(column for column in entity.derived if column.how in _INPUTS),
+    ]
+    return tuple(
+        _Question(
+            column=column,
+            inputs=tuple(entity.column(name) for name in _inputs_of(column, entity)),
+        )
+        for column in columns
+    )
+
+
 def _country_of(entity: Entity) -> str:
     return entity.with_cleaning(Cleaning.COUNTRY)[0].name
 
 
-def _distinct(
-    changes: pl.DataFrame, inputs: tuple[str, ...], column: Column | None = None
-) -> pl.DataFrame:
-    asked = changes.select(inputs).filter(pl.col(inputs[0]).is_not_null())
-    if column is not None and column.cleaning is Cleaning.SPACES:
-        asked = asked.filter(pl.col(inputs[0]).str.contains(_MAY_NEED_SPACES))
-    return asked.unique()
+def _speller(column: Column | Derived) -> Callable[..., str | None]:
+    return _INPUTS[column.how] if isinstance(column, Derived) else _cleaner(column)
 
 
-def _speller(column: Column) -> Callable[..., str | None]:
+def _cleaner(column: Column) -> Callable[..., str | None]:
     match column.cleaning:
         case Cleaning.SPACES | Cleaning.NONE:
             return spelling.spaces
@@ -75,11 +146,6 @@ def _speller(column: Column) -> Callable[..., str | None]:
             return spelling.email
 
 
-def _ask(asked: pl.DataFrame, spell: Callable[..., str | None]) -> pl.DataFrame:
-    answers = [spell(*map(_text, values)) for values in asked.iter_rows()]
-    named = asked.rename({name: raw(name) for name in asked.columns})
-    return named.with_columns(pl.Series(SPELLED, answers, dtype=pl.String))
-
-
-def _text(value: object) -> object:
-    return value.isoformat() if isinstance(value, date) else value
+def _value(column: Column) -> pl.Expr:
+    """As the functions of `spelling` expect it: a date in ISO 8601."""
+    return read_column(column).cast(pl.String)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.contracts import Column, Derivation, Derived, Entity, OnSchemaChange, Type
 from lakehouse.contracts.model import PLACEHOLDER
 from lakehouse.contracts.schemas import COORDINATE
@@ -29,7 +30,7 @@ class Calendar:
         return instant.dt.convert_time_zone(self.time_zone).dt.date()
 
 
-def read_types(texts: pl.DataFrame, entity: Entity, calendar: Calendar) -> pl.DataFrame:
+def read_types(texts: pl.LazyFrame, entity: Entity, calendar: Calendar) -> pl.LazyFrame:
     """Columns of the contract in their types, under silver's names.
 
     Args:
@@ -41,27 +42,27 @@ def read_types(texts: pl.DataFrame, entity: Entity, calendar: Calendar) -> pl.Da
         Coordinates, `operation`, the contract's columns, those derived from instants,
         `_as_of_date` (the business day of the change), `_committed_at`, `_lsn`, `_tx_id`,
         `_extra`, and `_unreadable`: names of the columns whose text is none of their type,
-        separated by commas, or null.
-
-    Raises:
-        StopPipelineError: a column was retyped, and the contract says to stop.
+        separated by commas, or null. Besides, `spelled:…` of the texts, as they are.
     """
+    spelled = [name for name in texts.collect_schema().names() if name.startswith(SPELLED)]
     read = texts.select(
         *COORDINATE,
         "operation",
         "_extra",
         pl.col("lsn").alias("_lsn"),
         pl.col("tx_id").alias("_tx_id"),
-        *(_read(column).alias(column.name) for column in entity.columns),
+        *(read_column(column).alias(column.name) for column in entity.columns),
         *(pl.col(column.source).alias(f"text:{column.name}") for column in entity.columns),
+        *spelled,
         _committed_at=pl.from_epoch("committed_us", time_unit="us").dt.replace_time_zone("UTC"),
         before_key=pl.col("before_key").cast(pl.Int64, strict=False),
     )
     is_delete = pl.col("operation") == "d"
     key = pl.when(is_delete).then("before_key").otherwise(entity.key)
     named = read.with_columns(key.alias(entity.key), _unreadable=_unreadable(entity))
-    _stop_if_retyped(named, entity)
+    is_lost = (pl.col("_unreadable") != "") & ~is_delete
     dated = named.with_columns(
+        pl.when(is_lost).then("_unreadable").alias("_unreadable"),
         *(_dated(derived, calendar) for derived in entity.derived if _is_dated(derived)),
         _as_of_date=calendar.day(pl.col(entity.as_of)),
     )
@@ -71,7 +72,34 @@ def read_types(texts: pl.DataFrame, entity: Entity, calendar: Calendar) -> pl.Da
     )
 
 
-def _read(column: Column) -> pl.Expr:
+def stop_if_retyped(typed: pl.DataFrame, texts: pl.DataFrame, entity: Entity) -> None:
+    """Where the contract says so.
+
+    Args:
+        typed: what `read_types` has made of the texts.
+        texts: the same rows in the same order.
+        entity: the contract.
+
+    Raises:
+        StopPipelineError: a column was retyped.
+    """
+    if entity.on_retyped is not OnSchemaChange.STOP:
+        return
+    faulty = typed["_unreadable"].is_not_null().arg_true()
+    if faulty.is_empty():
+        return
+    column = entity.column(str(typed["_unreadable"][faulty[0]]).split(",")[0])
+    value = texts[column.source][faulty[0]]
+    message = (
+        f"{entity.table}.{column.source} holds {value!r}, which is not of type {column.type}. Was "
+        f"the column retyped? Correct the contract of {entity.table} in lakehouse/contracts/, "
+        "then run it again."
+    )
+    raise StopPipelineError(message)
+
+
+def read_column(column: Column) -> pl.Expr:
+    """Its text as a value of its type; null if it is none."""
     return _READERS[column.type](pl.col(column.source))
 
 
@@ -130,27 +158,10 @@ def _unreadable(entity: Entity) -> pl.Expr:
         text = pl.col(f"text:{column.name}")
         is_lost = text.is_not_null() & pl.col(column.name).is_null() & (text != PLACEHOLDER)
         names.append(pl.when(is_lost).then(pl.lit(column.name)))
-    joined = pl.concat_str(names, separator=",", ignore_nulls=True)
-    return pl.when(joined != "", pl.col("operation") != "d").then(joined)
+    return pl.concat_str(names, separator=",", ignore_nulls=True)
 
 
-def _stop_if_retyped(named: pl.DataFrame, entity: Entity) -> None:
-    if entity.on_retyped is not OnSchemaChange.STOP:
-        return
-    faulty = named.filter(pl.col("_unreadable").is_not_null())
-    if faulty.is_empty():
-        return
-    name = str(faulty["_unreadable"][0]).split(",")[0]
-    value, column = faulty[f"text:{name}"][0], entity.column(name)
-    message = (
-        f"{entity.table}.{column.source} holds {value!r}, which is not of type {column.type}. Was "
-        f"the column retyped? Correct the contract of {entity.table} in lakehouse/contracts/, "
-        "then run it again."
-    )
-    raise StopPipelineError(message)
-
-
-def _evolve(dated: pl.DataFrame, entity: Entity) -> pl.DataFrame:
+def _evolve(dated: pl.LazyFrame, entity: Entity) -> pl.LazyFrame:
     """Keep retyped values as they are, if the contract says so; drop the texts."""
     texts = [f"text:{column.name}" for column in entity.columns]
     if entity.on_retyped is OnSchemaChange.EVOLVE:

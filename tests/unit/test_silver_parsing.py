@@ -8,11 +8,13 @@ import narwhals as nw
 import orjson
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lakehouse.cleaning import spelling
 from lakehouse.cleaning.envelope import Columns, read_envelopes
+from lakehouse.cleaning.spellings import spell
+from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.cleaning.transforms.latest import latest, versions
 from lakehouse.cleaning.transforms.unchanged import fill_unchanged
 from lakehouse.cleaning.transforms.validate import BROKEN
@@ -21,6 +23,7 @@ from lakehouse.contracts import ENTITIES, OnSchemaChange
 from lakehouse.errors import StopPipelineError
 from tests.unit.bronze_maker import RULES, customers, new_lake, order_lines
 
+CUSTOMERS = ENTITIES["customers"]
 COLUMNS = Columns(key="id", wanted=("id", "name", "version"))
 
 
@@ -295,3 +298,20 @@ def test_version_never_begins_before_the_one_it_follows():
     rows = found.collect().to_native().sort("_offset")
     assert rows["valid_from_at"].to_list() == [100, 300, 300]
     assert rows["valid_to_at"].to_list() == [300, 300, None]
+
+
+HARD = st.none() | st.text(alphabet=" :-12=\x1fFR", max_size=4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(HARD, HARD), min_size=1, max_size=8))
+@example([("1:2", "3"), ("1", "2:3"), (None, "1"), ("-", "1"), ("1", None), ("1", "")])
+def test_each_row_is_spelled_by_its_own_inputs(pairs):
+    asked = {column.source: [None] * len(pairs) for column in CUSTOMERS.columns}
+    asked |= {"phone": [phone for phone, _ in pairs], "country": [where for _, where in pairs]}
+    texts = pl.DataFrame(asked, schema=dict.fromkeys(asked, pl.String))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spelling, "phone", lambda phone, where: repr((phone, where)))
+        spelled = spell(texts, CUSTOMERS)[f"{SPELLED}phone"]
+    meant = [None if phone is None else repr((phone, where)) for phone, where in pairs]
+    assert spelled.to_list() == meant

@@ -37,8 +37,10 @@ def validate(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> Frame:
             for name, is_broken in conditions(entity, clock_skew=clock_skew).items()
         ),
     ]
+    # In two steps: an expression that stands in another twice is put together, and run, twice.
     joined = nw.concat_str(names, separator=",", ignore_nulls=True)
-    return changes.with_columns(nw.when(joined != "").then(joined).alias(BROKEN))
+    broken = nw.when(nw.col(BROKEN) != "").then(nw.col(BROKEN))
+    return changes.with_columns(joined.alias(BROKEN)).with_columns(broken.alias(BROKEN))
 
 
 def conditions(entity: Entity, *, clock_skew: timedelta) -> Mapping[str, nw.Expr]:
