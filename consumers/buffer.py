@@ -69,6 +69,11 @@ class TableBuffer:
         """Whether it covers nothing, not even an end."""
         return not self._spans
 
+    @property
+    def starts(self) -> Mapping[TopicPartition, int]:
+        """The first offset that it covers of each partition."""
+        return {partition: span.start for partition, span in self._spans.items()}
+
     def is_due(self, policy: FlushPolicy, now: float) -> bool:
         """Whether `policy` asks for a flush."""
         is_full = self.rows >= policy.rows or self.bytes >= policy.bytes

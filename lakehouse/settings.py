@@ -189,6 +189,9 @@ class LiveSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="LIVE_")
     group_id: Name = "live"
     linger_ms: int = Field(20, ge=0, description="Waits so long for more of a batch.")
+    patience_ms: int = Field(
+        400, ge=0, description="Waits so long for more changes that are no part of a sale."
+    )
     batch_rows: int = Field(5_000, gt=0, description="Changes of one batch, at most.")
     max_rows: int = Field(
         5_000_000, gt=0, description="Rows it keeps; then it waits for a consolidation."

@@ -20,6 +20,8 @@ from lakehouse.contracts.schemas import COORDINATE
 _JUDGED = "judged"
 VERSIONED = "products"
 """The entity whose versions decide what an order is worth to the shop."""
+PROMPT = frozenset({"orders", "order_lines"})
+"""Entities of which a sale consists."""
 
 
 @dataclass(frozen=True, kw_only=True)

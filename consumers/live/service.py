@@ -67,7 +67,7 @@ def run_live(
                 session_timeout_ms=live.session_timeout_ms,
                 topic_refresh_seconds=live.topic_refresh_seconds,
             )
-            | {"fetch.wait.max.ms": 20},
+            | {"fetch.wait.max.ms": 500},
             logger=QuietLog(),
         ),
         overlay,
@@ -79,6 +79,7 @@ def run_live(
             heartbeats=heartbeat_topic(connect.topic_prefix),
             batch_rows=live.batch_rows,
             linger_seconds=live.linger_ms / 1000,
+            patience_seconds=live.patience_ms / 1000,
             max_rows=live.max_rows,
         ),
     )

@@ -200,6 +200,37 @@ def test_where_nothing_was_ever_seen_charts_are_not_live(warehouse):
     assert warehouse.query(seen) == [(0, "live")]
 
 
+FILL = """
+insert into live.{0} ({1}, _topic_id, _epoch, _partition, _offset, _is_deleted)
+select n, {0!r}, 0, 1, n, false from generate_series(1000000, 1020000) as n"""
+READ = """
+select coalesce(sum(s.seq_tup_read), 0)
+from pg_stat_xact_user_tables as s
+where s.relname in ('orders', 'order_lines', 'sales') and s.schemaname in ('live', 'entity')"""
+
+
+def test_a_batch_costs_by_its_orders_not_by_those_that_live_holds(warehouse):
+    know_partitions(warehouse)
+    for table, key in (("orders", "order_id"), ("order_lines", "order_line_id")):
+        warehouse.execute(FILL.format(table, key))
+        warehouse.execute(f"analyze live.{table}")
+    shop, overlay = LiveShop(1), Overlay(dsn=warehouse.live_dsn, readers=readers())
+    while not all(shop.topics[table] for table in CURRENT):
+        shop.happen()
+    write, read = overlay._commit, []
+
+    def commit(connection, parts):
+        outcome = write(connection, parts)
+        read.append(connection.execute(READ).fetchone()[0])
+        return outcome
+
+    overlay._commit = commit
+    overlay.take_in([shop.part(table, 0, len(shop.topics[table])) for table in CURRENT])
+    overlay.close()
+    assert len(warehouse.query(SALES)) > 0
+    assert read[0] < 1000
+
+
 class TwoConsumers:
     """Each owns some topics. The first is held before its commit until the second waits for it."""
 

@@ -126,7 +126,12 @@ def live(beats):
     client, written = Client(), []
     overlay = SimpleNamespace(beat=written.append)
     options = LiveOptions(
-        pattern="^shop", heartbeats="beats", batch_rows=10, linger_seconds=0, max_rows=10
+        pattern="^shop",
+        heartbeats="beats",
+        batch_rows=10,
+        linger_seconds=0,
+        patience_seconds=0,
+        max_rows=10,
     )
     places = SimpleNamespace(starting_positions=None)
     consumer = LiveConsumer(client, overlay, places, beats, LiveMetrics(), options)
