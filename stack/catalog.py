@@ -160,13 +160,15 @@ class _Catalog:
 
     def lander(self) -> Service:
         port = self.config.landing.metrics_port
-        return self._consumer("lander", "land", "Kafka to bronze", "LANDING_METRICS_PORT", port)
+        return self._consumer("lander", "land", "Kafka to bronze", "LANDING_METRICS_PORT", port, 5)
 
     def live(self) -> Service:
         port = self.config.live.metrics_port
         return self._consumer("live", "live", "Kafka to live charts", "LIVE_METRICS_PORT", port)
 
-    def _consumer(self, name: str, command: str, title: str, variable: str, port: int) -> Service:
+    def _consumer(
+        self, name: str, command: str, title: str, variable: str, port: int, niceness: int = 0
+    ) -> Service:
         host = "127.0.0.1"
         program = Program(
             name=name,
@@ -178,6 +180,7 @@ class _Catalog:
             stop_seconds=15,
             # What it stops for, a loss for one, is there again after a restart.
             final_exit_status=StopPipelineError.exit_status,
+            niceness=niceness,
         )
         return Service(
             program=program,

@@ -32,6 +32,9 @@ class Program:
     """Dying sooner than this is a failed start."""
     final_exit_status: int | None = None
     """An end with this status is meant: it is not started again."""
+    niceness: int = 0
+    """How far it stands back for others when cores are short: 0 for all that a sale passes through
+    on its way to charts, more for what may come later."""
     configuration: str = field(default="", repr=False)
     """What its configuration files say: another text is a reason to restart it."""
 

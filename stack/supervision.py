@@ -175,8 +175,9 @@ class Supervisor:
             "CONFIGURATION_DIGEST": digest,
         }
         user = {"user": self._account.name} if self._account.name and not program.is_ours else {}
+        standing_back = ("nice", "-n", str(program.niceness)) if program.niceness else ()
         return {
-            "command": shlex.join(program.command),
+            "command": shlex.join((*standing_back, *program.command)),
             "directory": program.directory,
             "environment": ",".join(f"{k}={_quoted(v)}" for k, v in sorted(environment.items())),
             "autostart": "false",

@@ -47,6 +47,7 @@ class Airflow:
             is_ours=True,
             stop_seconds=stop_seconds,
             start_seconds=3,
+            niceness=10,
             configuration=self._configuration(),
         )
 
