@@ -59,7 +59,7 @@ def _route(stack: IsolatedStack) -> Route:
 @contextmanager
 def _orders(stack: IsolatedStack, rate: int) -> Iterator[None]:
     simulator = stack.popen(
-        "simulate", "--orders-per-second", rate, "--seed", 1, "--format", "json",
+        "simulate", "--orders-per-second", rate, "--seed", 1, "--dirt", 0, "--format", "json",
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -1,20 +1,23 @@
 """How long after its commit in the shop an order is readable, hop by hop, while orders come in.
 
 All instants are of one machine: the source's commit (`source.ts_us`), the Kafka record's timestamp,
-the moment when the view that charts read shows the order, and the moment when a reader that looks
-for bronze's next version finds it. Grain of the frames: one row per change, or per order; instants
-in microseconds since 1970.
+the moment when the view that charts read shows the order, and that when the object store has taken
+the commit to bronze: from then on whoever opens the table finds it. Grain of the frames: one row
+per change, or per order; instants in microseconds since 1970.
 """
 
 import json
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from queue import SimpleQueue
+from urllib.parse import urlsplit
 
 import orjson
 import polars as pl
@@ -22,12 +25,14 @@ import psycopg
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
+from minio import Minio
+from minio.error import MinioException
 
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import QuietLog
 
-_LOOK_SECONDS = 0.01
-_LOOK_AT_BRONZE_SECONDS = 0.05
+_LOOK_SECONDS = 0.02
+_COMMIT = re.compile(r"/\d{20}\.json$")
 _COMMITTED = pl.col("value").cast(pl.String).str.json_path_match("$.source.ts_us").cast(pl.Int64)
 _SHOWN = """
 select distinct s.order_id
@@ -72,13 +77,13 @@ def measure(route: Route, seconds: float) -> list[dict[str, object]]:
             landed there yet.
     """
     placed: Placed = SimpleQueue()
-    with _reachable(), ThreadPoolExecutor(3) as pool, _until(seconds) as is_over:
+    with _reachable(), ThreadPoolExecutor(2) as pool, _until(seconds) as is_over:
         orders = pool.submit(_watch_kafka, route, placed, is_over)
         orders.add_done_callback(lambda _: placed.put(None))
         shown = pool.submit(_watch_view, route, placed)
-        versions = pool.submit(_watch_bronze, route, is_over)
+        version = _version(route)
         live = orders.result().join(shown.result(), on="order_id", how="left")
-        landed = _changes(route, versions.result())
+        landed = _changes(route, _commits_after(route, version))
     return [
         *_figures(live, {"shop to Kafka": ("committed", "in_kafka")}),
         *_figures(live, {"Kafka to live": ("in_kafka", "shown")}),
@@ -92,7 +97,14 @@ def measure(route: Route, seconds: float) -> list[dict[str, object]]:
 def _reachable() -> Iterator[None]:
     try:
         yield
-    except (KafkaException, psycopg.OperationalError, DeltaError, OSError, KeyError) as error:
+    except (
+        KafkaException,
+        psycopg.OperationalError,
+        DeltaError,
+        MinioException,
+        OSError,
+        KeyError,
+    ) as error:
         message = (
             f"Freshness cannot be measured: {error}. Is everything up, and has an order landed? "
             "./pipeline up, ./pipeline simulate"
@@ -167,18 +179,28 @@ def _watch_view(route: Route, placed: Placed) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Int64))
 
 
-def _watch_bronze(route: Route, is_over: Callable[[], bool]) -> dict[int, int]:
-    """When each version of the table was first readable."""
-    table = DeltaTable(route.bronze_uri, storage_options=dict(route.bronze_options))
-    seen: dict[int, int] = {}
-    version = table.version()
-    while not is_over():
-        time.sleep(_LOOK_AT_BRONZE_SECONDS)
-        table.update_incremental()
-        if table.version() > version:
-            seen |= dict.fromkeys(range(version + 1, table.version() + 1), _now())
-            version = table.version()
-    return seen
+def _version(route: Route) -> int:
+    return DeltaTable(route.bronze_uri, storage_options=dict(route.bronze_options)).version()
+
+
+def _commits_after(route: Route, version: int) -> dict[int, int]:
+    """When the store took each later version of the table."""
+    options = route.bronze_options
+    store = Minio(
+        urlsplit(options["AWS_ENDPOINT_URL"]).netloc,
+        access_key=options["AWS_ACCESS_KEY_ID"],
+        secret_key=options["AWS_SECRET_ACCESS_KEY"],
+        region=options["AWS_REGION"],
+        secure=options["AWS_ENDPOINT_URL"].startswith("https:"),
+    )
+    bucket, table = route.bronze_uri.removeprefix("s3://").split("/", 1)
+    log = f"{table}/_delta_log/"
+    last = f"{log}{version:020}.json"
+    return {
+        int(PurePosixPath(found.object_name).stem): int(found.last_modified.timestamp() * 1e6)
+        for found in store.list_objects(bucket, log, start_after=last)
+        if found.object_name and found.last_modified and _COMMIT.search(found.object_name)
+    }
 
 
 def _changes(route: Route, seen: Mapping[int, int]) -> pl.DataFrame:

@@ -42,4 +42,8 @@ def freshness(
     if not any(hop["samples"] for hop in hops):
         console.print("No order came in: start ./pipeline simulate beside it.", style="yellow")
     elif any(hop["never_arrived"] for hop in hops):
-        console.print("Some never arrived. Is all up? ./pipeline status", style="yellow")
+        console.print(
+            "Some never arrived: in quarantine (./pipeline quarantine list after the next "
+            "consolidation), or is something down (./pipeline status)?",
+            style="yellow",
+        )
