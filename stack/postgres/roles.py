@@ -72,6 +72,9 @@ def add_database(admin_dsn: str, name: str, *, password: str) -> None:
     For a program that keeps data of its own in the server.
     """
     with psycopg.connect(admin_dsn, dbname="postgres", autocommit=True) as connection:
+        # All such programs start at once, and Postgres refuses two changes of one database's rights
+        # at a time.
+        connection.execute("select pg_advisory_lock(hashtext('add_database'))")
         _role(connection, _Role(name=name), password=password)
         _database(connection, name, owner=name)
 

@@ -1,5 +1,6 @@
 """The warehouse's schema: migrations, agreement with the contracts, comments, keys, privileges."""
 
+from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 
 import psycopg
@@ -13,6 +14,8 @@ from batch.warehouse.scripts import FOLDER, scripts
 from lakehouse.contracts import Type
 from lakehouse.contracts.schemas import VALIDITY
 from lakehouse.errors import StopPipelineError
+from lakehouse.postgres import warehouse_dsn
+from stack.postgres.roles import add_database
 from tests.warehouse import load_warehouse, new_database
 from tests.warehouse_history import RandomShop, silver_after
 
@@ -184,3 +187,15 @@ def test_roles_of_the_warehouse_may_not_do_more_than_they_need(warehouse_server)
 def test_every_file_has_its_place():
     known = {"migrations", "functions", "views", "grants", "mart", "load", "checks", "etl", "live"}
     assert {path.name for path in FOLDER.iterdir()} == known
+
+
+def test_programs_that_make_their_databases_at_once_do_not_hinder_each_other(warehouse_server):
+    dsn = warehouse_dsn(warehouse_server.warehouse, warehouse_server.secrets, role="admin")
+    names = [f"program_{number}" for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: add_database(dsn, name, password="x"), names * 5))  # noqa: S106
+    with psycopg.connect(dsn, dbname="postgres") as connection:
+        found = connection.execute(
+            "select d.datname from pg_database as d where d.datname like 'program%' order by 1"
+        )
+        assert [name for (name,) in found] == names
