@@ -27,7 +27,8 @@ from batch.warehouse.staging import apply_changes, copy_into, settle, stage
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 WAIT_SECONDS = 600.0
-# Statistics of temporary tables need not be fine.
+# Statistics of temporary tables need not be fine. Such tables come last on the path: those of live
+# have the names of the entities.
 SESSION = """
 set search_path = entity, etl, pg_temp; set work_mem = '64MB'; set jit = off;
 set client_min_messages = warning;

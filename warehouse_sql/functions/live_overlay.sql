@@ -1,5 +1,5 @@
 -- Computes the lines of the orders in order_chunk anew, from the shop's rows as of now, and has
--- them count instead of the star's.
+-- them count instead of the star's. The other temporary tables have to be empty.
 create or replace function live.overlay()
 returns void
 language plpgsql
@@ -22,10 +22,6 @@ begin
     where o.order_id = any(chunk)
     order by o.order_id
     for update of o;
-    delete from new_transactions;
-    delete from orders;
-    delete from order_lines;
-    delete from payments;
     insert into orders
     select o.*
     from resolved.orders as o
@@ -107,7 +103,10 @@ begin
     perform live.prepare_session();
     orders := array(select t from live.touched_orders() as t order by 1);
     while done < coalesce(array_length(orders, 1), 0) loop
-        delete from order_chunk;
+        -- Emptied for good: what is only deleted stays to be read until the transaction ends.
+        truncate
+        pg_temp.order_chunk, pg_temp.new_transactions, pg_temp.orders, pg_temp.order_lines,
+        pg_temp.payments;
         insert into order_chunk (order_id)
         select o.order_id
         from unnest(orders[done + 1 : done + at_once]) as o (order_id);
