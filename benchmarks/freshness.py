@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 from benchmarks.hops import Route, measure
 from benchmarks.idle import cores_and_memory
-from lakehouse.lake import storage_options, table_uri
-from lakehouse.postgres import warehouse_dsn
 from stack.catalog import DEFAULT
 from stack.isolated import IsolatedStack, new_stack
 
@@ -47,12 +45,12 @@ def run(seconds: float = SECONDS) -> dict[str, object]:
 
 
 def _route(stack: IsolatedStack) -> Route:
-    return Route(
-        bootstrap_servers=stack.kafka.bootstrap_servers,
-        topic=f"{stack.connect.topic_prefix}.public.orders",
-        warehouse_dsn=warehouse_dsn(stack.warehouse, stack.secrets, role="reader"),
-        bronze_uri=table_uri(stack.minio.bronze_bucket, "raw_sales"),
-        bronze_options=storage_options(stack.minio, stack.secrets, user="reader"),
+    return Route.of(
+        kafka=stack.kafka,
+        connect=stack.connect,
+        minio=stack.minio,
+        warehouse=stack.warehouse,
+        secrets=stack.secrets,
     )
 
 

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from queue import SimpleQueue
-from urllib.parse import urlsplit
 
 import orjson
 import polars as pl
@@ -30,7 +29,13 @@ from minio.error import MinioException
 
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import QuietLog
+from lakehouse.lake import storage_options, table_uri
+from lakehouse.object_store import object_store
+from lakehouse.postgres import warehouse_dsn
+from lakehouse.secrets import Secrets
+from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings, WarehouseSettings
 
+_TABLE = "raw_sales"
 _LOOK_SECONDS = 0.02
 _COMMIT = re.compile(r"/\d{20}\.json$")
 _COMMITTED = pl.col("value").cast(pl.String).str.json_path_match("$.source.ts_us").cast(pl.Int64)
@@ -55,6 +60,8 @@ class Route:
         warehouse_dsn: as the role of the charts.
         bronze_uri: of the bronze table of orders.
         bronze_options: of the object store.
+        store: its client.
+        bucket: with bronze.
     """
 
     bootstrap_servers: str
@@ -62,6 +69,29 @@ class Route:
     warehouse_dsn: str
     bronze_uri: str
     bronze_options: Mapping[str, str]
+    store: Minio
+    bucket: str
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        kafka: KafkaSettings,
+        connect: ConnectSettings,
+        minio: MinioSettings,
+        warehouse: WarehouseSettings,
+        secrets: Secrets,
+    ) -> "Route":
+        """Of the orders of this stack, for who may only read."""
+        return cls(
+            bootstrap_servers=kafka.bootstrap_servers,
+            topic=f"{connect.topic_prefix}.public.orders",
+            warehouse_dsn=warehouse_dsn(warehouse, secrets, role="reader"),
+            bronze_uri=table_uri(minio.bronze_bucket, _TABLE),
+            bronze_options=storage_options(minio, secrets, user="reader"),
+            store=object_store(minio, secrets, user="reader"),
+            bucket=minio.bronze_bucket,
+        )
 
 
 def measure(route: Route, seconds: float) -> list[dict[str, object]]:
@@ -185,20 +215,11 @@ def _version(route: Route) -> int:
 
 def _commits_after(route: Route, version: int) -> dict[int, int]:
     """When the store took each later version of the table."""
-    options = route.bronze_options
-    store = Minio(
-        urlsplit(options["AWS_ENDPOINT_URL"]).netloc,
-        access_key=options["AWS_ACCESS_KEY_ID"],
-        secret_key=options["AWS_SECRET_ACCESS_KEY"],
-        region=options["AWS_REGION"],
-        secure=options["AWS_ENDPOINT_URL"].startswith("https:"),
-    )
-    bucket, table = route.bronze_uri.removeprefix("s3://").split("/", 1)
-    log = f"{table}/_delta_log/"
+    log = f"{_TABLE}/_delta_log/"
     last = f"{log}{version:020}.json"
     return {
         int(PurePosixPath(found.object_name).stem): int(found.last_modified.timestamp() * 1e6)
-        for found in store.list_objects(bucket, log, start_after=last)
+        for found in route.store.list_objects(route.bucket, log, start_after=last)
         if found.object_name and found.last_modified and _COMMIT.search(found.object_name)
     }
 

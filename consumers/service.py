@@ -2,7 +2,6 @@
 
 import pyarrow as pa
 from confluent_kafka import Consumer
-from minio import Minio
 
 from consumers.buffer import FlushPolicy
 from consumers.client import consumer_config, stop_on_signals
@@ -14,6 +13,7 @@ from consumers.metrics import LandingMetrics
 from consumers.tables import LandingTables
 from lakehouse.kafka import QuietLog, admin_client, captured_pattern
 from lakehouse.lake import storage_options
+from lakehouse.object_store import object_store
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, KafkaSettings, LandingSettings, MinioSettings
 
@@ -38,7 +38,7 @@ def run_lander(
     """
     # mimalloc, Arrow's own choice, keeps what it has once had: a fifth more memory at the peak.
     pa.set_memory_pool(pa.system_memory_pool())
-    require_conditional_put(_store(minio, secrets), minio.bronze_bucket)
+    require_conditional_put(object_store(minio, secrets, user=_USER), minio.bronze_bucket)
     metrics = LandingMetrics()
     metrics.serve(landing.metrics_port)
     options = storage_options(minio, secrets, user=_USER)
@@ -64,16 +64,6 @@ def run_lander(
     )
     stop_on_signals(lander.stop)
     lander.run()
-
-
-def _store(minio: MinioSettings, secrets: Secrets) -> Minio:
-    return Minio(
-        f"{minio.host}:{minio.port}",
-        access_key=_USER,
-        secret_key=secrets[f"minio_{_USER}"],
-        secure=False,
-        region=minio.region,
-    )
 
 
 def _lander_options(

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from minio import Minio
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
@@ -28,6 +27,7 @@ from connectors.health import check
 from lakehouse.coordinates import bronze_table
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import Lake, storage_options
+from lakehouse.object_store import object_store
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import (
@@ -196,13 +196,7 @@ class _Run:
     def _dropped(self, source: list[SourceTable]) -> Iterator[TableReport]:
         """Bronze tables of which the shop has no table any more. Their changes are kept."""
         minio = self.places.minio
-        store = Minio(
-            f"{minio.host}:{minio.port}",
-            access_key=_USER,
-            secret_key=self._secrets[f"minio_{_USER}"],
-            secure=minio.url.startswith("https"),
-            region=minio.region,
-        )
+        store = object_store(minio, self._secrets, user=_USER)
         try:
             folders = [str(o.object_name) for o in store.list_objects(minio.bronze_bucket)]
         except (S3Error, HTTPError) as error:

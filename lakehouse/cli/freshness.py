@@ -21,17 +21,15 @@ def freshness(
     Example: ./pipeline freshness --seconds 60
     """
     from benchmarks.hops import Route, measure
-    from lakehouse.cli.lake import secrets, warehouse
-    from lakehouse.lake import storage_options, table_uri
-    from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings
+    from lakehouse.cli.lake import secrets
+    from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings, WarehouseSettings
 
-    minio = MinioSettings()
-    route = Route(
-        bootstrap_servers=KafkaSettings().bootstrap_servers,
-        topic=f"{ConnectSettings().topic_prefix}.public.orders",
-        warehouse_dsn=warehouse("reader"),
-        bronze_uri=table_uri(minio.bronze_bucket, "raw_sales"),
-        bronze_options=storage_options(minio, secrets(), user="reader"),
+    route = Route.of(
+        kafka=KafkaSettings(),
+        connect=ConnectSettings(),
+        minio=MinioSettings(),
+        warehouse=WarehouseSettings(),
+        secrets=secrets(),
     )
     with err_console.status(f"watching for {seconds:.0f} s"):
         hops = measure(route, seconds)

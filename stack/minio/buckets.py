@@ -13,6 +13,7 @@ from minio.lifecycleconfig import (
     Rule,
 )
 
+from lakehouse.object_store import object_store
 from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings
 
@@ -32,7 +33,7 @@ def prepare_buckets(settings: MinioSettings, secrets: Secrets) -> None:
     """Make buckets, rules, policies and users; the second time changes nothing."""
     bronze = settings.bronze_bucket
     refined = [settings.silver_bucket, settings.gold_bucket]
-    store = _client(settings, secrets, "admin")
+    store = object_store(settings, secrets, user="admin")
     for bucket in (bronze, *refined):
         if not store.bucket_exists(bucket):
             store.make_bucket(bucket)
@@ -50,7 +51,7 @@ def prepare_buckets(settings: MinioSettings, secrets: Secrets) -> None:
     }
     for user, allowed in policies.items():
         admin.policy_add(user, policy=allowed)
-        if not _may_enter(_client(settings, secrets, user), bronze):
+        if not _may_enter(object_store(settings, secrets, user=user), bronze):
             admin.user_add(user, secrets[f"minio_{user}"])
             admin.policy_set(user, user=user)
 
@@ -83,16 +84,6 @@ def _allow(
             "Resource": [f"arn:aws:s3:::{bucket}/*" for bucket in buckets],
         },
     ]
-
-
-def _client(settings: MinioSettings, secrets: Secrets, user: str) -> Minio:
-    return Minio(
-        f"{settings.host}:{settings.port}",
-        user,
-        secrets[f"minio_{user}"],
-        secure=False,
-        region=settings.region,
-    )
 
 
 def _may_enter(client: Minio, bucket: str) -> bool:
