@@ -17,6 +17,8 @@ def task_defaults() -> dict[str, Any]:
         "retry_delay": timedelta(seconds=10),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=5),
+        # What hangs is tried again. A first load of ten million order lines takes under an hour.
+        "execution_timeout": timedelta(hours=6),
         "on_failure_callback": tell_failure,
     }
 

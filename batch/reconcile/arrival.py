@@ -40,8 +40,8 @@ def pass_connect(
         health: asks how the connector does.
 
     Raises:
-        StopPipelineError: it does not come.
-        RetryLaterError: database or broker do not answer.
+        StopPipelineError: the connector is in a state that it does not get out of by itself.
+        RetryLaterError: it does not come in time; database or broker do not answer.
     """
     token = str(uuid.uuid4())
     deadline = time.monotonic() + timeout_seconds
@@ -64,7 +64,7 @@ def pass_connect(
                 f"{timeout_seconds:.0f} s. {reason} See ./pipeline connect status; or give it "
                 "longer: RECONCILE_TIMEOUT_SECONDS"
             )
-            raise StopPipelineError(message)
+            raise RetryLaterError(message)
 
 
 def _patience(left: int, health: Callable[[], Health]) -> int:
@@ -124,8 +124,8 @@ class BronzeArrival:
         """Wait for all of them.
 
         Raises:
-            StopPipelineError: bronze does not get there; the message says what lags.
-            RetryLaterError: broker or store do not answer.
+            RetryLaterError: bronze does not get there in time, and the message says what lags;
+                broker or store do not answer.
         """
         deadline = time.monotonic() + timeout_seconds
         self._pending = {partition: end for partition, end in ends.items() if end > 0}
@@ -135,7 +135,7 @@ class BronzeArrival:
             if not self._pending:
                 return
             if time.monotonic() > deadline:
-                raise StopPipelineError(self._lag(timeout_seconds))
+                raise RetryLaterError(self._lag(timeout_seconds))
             time.sleep(_REFRESH_SECONDS)
             for topic in {partition.topic for partition in self._pending}:
                 self.tables[topic].refresh()

@@ -70,8 +70,8 @@ def reconcile(
         on_progress: told what goes on, in a few words.
 
     Raises:
-        StopPipelineError: bronze did not catch up in time, or cannot be judged.
-        RetryLaterError: a service does not answer.
+        StopPipelineError: bronze cannot be judged.
+        RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
     run = _Run(secrets, places or Places(), on_progress)
     with Topics(run.places.kafka.bootstrap_servers) as topics:
@@ -87,8 +87,8 @@ def settle(
     """Wait until bronze holds all that the shop has committed so far.
 
     Raises:
-        StopPipelineError: bronze did not catch up in time.
-        RetryLaterError: a service does not answer.
+        StopPipelineError: Connect is in a state that it does not get out of by itself.
+        RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
     run = _Run(secrets, places or Places(), on_progress)
     with Topics(run.places.kafka.bootstrap_servers) as topics:

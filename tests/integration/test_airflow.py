@@ -10,13 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 import psycopg
 import pytest
+from playwright.sync_api import expect
 
+from benchmarks.browser import new_page
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.postgres import warehouse_dsn
 from stack.airflow.client import AirflowClient
+from stack.consoles import CONSOLES
 from stack.supervision import MARK
+from tests.pictures import keep_picture
 from tests.stacks import new_stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
@@ -165,6 +169,19 @@ def test_hour_brings_every_layer_to_the_shop_and_each_is_exact(first_run, brough
     assert layers == {"silver", "warehouse", "gold"}
     assert 0 < brought.orders <= 400
     assert brought.sums > 0
+
+
+def test_page_of_a_run_shows_it_and_its_tasks_green(shop, airflow, first_run):
+    login = CONSOLES["airflow"](shop.config, shop.secrets)
+    with new_page() as page:
+        page.goto(airflow.page(DAG, first_run.run))
+        page.locator("input[name=username]").fill(login.user)
+        page.locator("input[name=password]").fill(login.password)
+        page.get_by_role("button", name="Sign in").click()
+        states = page.get_by_test_id("state-badge")
+        # Of the run, above, and of each of its tasks.
+        expect(states).to_have_text(["Success"] * (1 + len(first_run.tasks)), timeout=60_000)
+        keep_picture(page, "airflow_run")
 
 
 def test_figures_of_a_run_stand_beside_its_tasks(airflow, first_run, brought):

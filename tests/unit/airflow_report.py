@@ -42,6 +42,7 @@ def described_task(task):
         "doc": task.doc_md,
         "retries": task.retries,
         "backs_off": bool(task.retry_exponential_backoff),
+        "is_stopped_after": task.execution_timeout.total_seconds(),
         "tells": len(task.on_failure_callback),
         "downstream": sorted(task.downstream_task_ids),
         "assets": sorted(asset.name for asset in task.outlets),

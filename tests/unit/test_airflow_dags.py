@@ -64,6 +64,7 @@ def test_dags_are_active_never_catch_up_and_never_overlap(found):
         for task in dag["tasks"].values():
             assert task["retries"] > 0
             assert task["backs_off"]
+            assert task["is_stopped_after"] == 6 * 3600
             assert task["tells"] == 1
     schedules = {name: dag["schedule"] for name, dag in found["dags"].items()}
     assert schedules == {"ecommerce_pipeline": "@hourly", "lake_maintenance": "30 3 * * *"}
