@@ -7,6 +7,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from lakehouse.digest import Digest
 from lakehouse.secrets import Secrets
 from lakehouse.settings import OltpSettings, WarehouseSettings
 
@@ -37,6 +38,14 @@ def warehouse_dsn(settings: WarehouseSettings, secrets: Secrets, *, role: str) -
     )
 
 
+_CANONICAL = """
+set timezone = 'UTC';
+set datestyle = 'ISO, YMD';
+set intervalstyle = 'iso_8601';
+set extra_float_digits = 3"""
+_DIGEST = """
+select count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)
+from {} as t"""
 _COPY = "copy {} ({}) from stdin (format csv)"
 _INSTANT = "%Y-%m-%dT%H:%M:%S%.6f+00:00"
 
@@ -62,3 +71,22 @@ def copy_frames(
             copy.write(text)
             rows += frame.height
     return rows
+
+
+def speak_canonically(connection: psycopg.Connection) -> None:
+    """Let rows turn into the same text in every session, so that digests can be compared."""
+    connection.execute(_CANONICAL)
+
+
+def table_digest(
+    connection: psycopg.Connection, table: sql.Identifier, where: sql.Composable | None = None
+) -> Digest:
+    """Of all rows of a table, or of those of a condition on `t`; as `lakehouse.digest` has it.
+
+    The hash of a row is Postgres' own of its text, so these digests compare with each other only.
+    """
+    query = sql.SQL(_DIGEST).format(table)
+    if where is not None:
+        query = sql.SQL("{} where {}").format(query, where)
+    row = connection.execute(query).fetchone()
+    return Digest(rows=int(row[0]), total=int(row[1]) % 2**64) if row else Digest()

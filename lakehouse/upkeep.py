@@ -88,7 +88,7 @@ def compact(table: DeltaTable, *, clock: Clock = time.time) -> Done:
     """
     if not _has_small_files(table):
         return Done()
-    with _lease(table, clock):
+    with lease(table, clock):
         try:
             metrics = table.optimize.compact(
                 target_size=TARGET_BYTES,
@@ -115,7 +115,12 @@ def _has_small_files(table: DeltaTable) -> bool:
 
 
 @contextlib.contextmanager
-def _lease(table: DeltaTable, clock: Clock) -> Iterator[None]:
+def lease(table: DeltaTable, clock: Clock = time.time) -> Iterator[None]:
+    """Keep compactions of a table out within the block. `table` is left at the newest version.
+
+    Raises:
+        CompactionHeldError: somebody else holds it.
+    """
     until = _claim(table, clock)
     try:
         yield

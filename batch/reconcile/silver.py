@@ -13,7 +13,6 @@ from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames
 from batch.silver.bronze import BronzeSource
 from batch.silver.places import Place, Spans, is_within, starting_position
-from batch.silver.rebuild import groups
 from batch.silver.run import SilverRules
 from batch.silver.tables import SilverTables
 from lakehouse.cleaning.transforms.latest import ORDER, latest
@@ -111,7 +110,7 @@ class _Comparison:
             found[self.entity.history] = self._beyond(
                 self.stored.history, self.history_ends, (key, *ORDER)
             )
-        for spans in groups(self.ends):
+        for spans in _groups(self.ends):
             for name, of_group in zip(found, self._group(spans), strict=True):
                 found[name] += of_group
         return found
@@ -218,3 +217,13 @@ def _until(spans: Spans, ends: _Ends) -> dict[Place, Span]:
 def _is_beyond(ends: _Ends) -> pl.Expr:
     spans = {place: Span(start=0, stop=end) for place, end in ends.items() if end > 0}
     return ~is_within(spans).fill_null(value=False)
+
+
+def _groups(ends: _Ends) -> list[dict[Place, Span]]:
+    """Spans that share no key: by partition, as long as their number never changed."""
+    spans = {p: Span(start=0, stop=end) for p, end in ends.items() if end > 0}
+    counts = {sum(q.epoch == p.epoch for q in ends) for p in ends}
+    if len(counts) > 1:
+        return [spans]
+    numbers = sorted({place.partition for place in spans})
+    return [{p: s for p, s in spans.items() if p.partition == number} for number in numbers]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 import polars as pl
 from deltalake import DeltaTable
@@ -31,11 +32,56 @@ class BronzeSource:
                 spans[place] = Span(start=start, stop=end)
         return spans
 
-    def read(self, spans: Spans) -> pl.DataFrame:
-        """The records in these spans."""
+    def read(self, spans: Spans, *, keys: pl.Series | None = None) -> pl.DataFrame:
+        """The records in these spans; of these keys, if any are given."""
         if not spans:
             return scan(self._delta).select(_COLUMNS).head(0).collect()
-        return scan(self._delta).filter(is_within(spans)).select(_COLUMNS).collect()
+        rows = scan(self._delta).filter(is_within(spans))
+        if keys is not None:
+            rows = rows.filter(pl.col("key").is_in(keys.implode()))
+        return rows.select(_COLUMNS).collect()
+
+    def keys(self, spans: Spans) -> pl.Series:
+        """The different keys in these spans, as Kafka has them."""
+        rows = scan(self._delta).filter(is_within(spans)).select(pl.col("key").unique())
+        return rows.collect()["key"].drop_nulls()
+
+    def counted(self, spans: Spans) -> pl.DataFrame:
+        """Grain: one row per partition and epoch that has records in these spans.
+
+        Returns:
+            `epoch`, `partition`, `records`, `keys`, `oldest_at`, `newest_at`.
+        """
+        return (
+            scan(self._delta)
+            .filter(is_within(spans))
+            .group_by(epoch="_epoch", partition="_partition")
+            .agg(
+                records=pl.len(),
+                keys=pl.col("key").n_unique(),
+                oldest_at=pl.col("_timestamp").min(),
+                newest_at=pl.col("_timestamp").max(),
+            )
+            .collect()
+        )
+
+    def since(self, moment: datetime) -> dict[Place, int]:
+        """The first offset of each partition whose record is of a moment, or later.
+
+        As Kafka understands a time: records before it may be older or newer. A partition that has
+        none is left out.
+        """
+        found = (
+            scan(self._delta)
+            .filter(pl.col("_timestamp") >= moment)
+            .group_by("_epoch", "_topic_id", "_partition")
+            .agg(pl.col("_offset").min())
+            .collect()
+        )
+        return {
+            Place(epoch=epoch, topic_id=topic_id, partition=partition): offset
+            for epoch, topic_id, partition, offset in found.iter_rows()
+        }
 
     def chunks(self, spans: Spans, *, rows: int) -> Iterator[dict[Place, Span]]:
         """Cut spans into pieces of about `rows` records, in the order of each partition."""

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 
 import psycopg
 
 from batch.lock import Lock, take_lock
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, run_checks
+from batch.warehouse.chosen import Chosen
 from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
 from batch.warehouse.facts import load_facts
 from batch.warehouse.judged import Judging, QuarantineLimit
@@ -80,9 +82,10 @@ class _Load:
 
     connection: psycopg.Connection
     sources: Silver
-    is_rebuild: bool
     limit: QuarantineLimit
     on_progress: Callable[[str], None]
+    is_rebuild: bool = False
+    chosen: Chosen | None = None
     tables: list[TableReport] = field(default_factory=list)
     parts: list[tuple[str, float]] = field(default_factory=list)
 
@@ -118,7 +121,8 @@ def load_warehouse(
         RetryLaterError: the warehouse or silver does not answer, or another load goes on
             (`BusyError`).
     """
-    return _run(dsn, sources, on_progress, limit, wait_seconds, is_rebuild=False)
+    make = partial(_Load, sources=sources, limit=limit, on_progress=on_progress)
+    return _run(dsn, sources, make, on_progress, wait_seconds)
 
 
 def rebuild_warehouse(
@@ -140,17 +144,39 @@ def rebuild_warehouse(
         RetryLaterError: the warehouse or silver does not answer, or another load goes on
             (`BusyError`).
     """
-    return _run(dsn, sources, on_progress, limit, wait_seconds, is_rebuild=True)
+    make = partial(_Load, sources=sources, limit=limit, on_progress=on_progress, is_rebuild=True)
+    return _run(dsn, sources, make, on_progress, wait_seconds)
+
+
+def reload_warehouse(
+    dsn: str,
+    sources: Silver,
+    chosen: Chosen,
+    *,
+    limit: QuarantineLimit,
+    on_progress: Callable[[str], None] = lambda _text: None,
+    wait_seconds: float = WAIT_SECONDS,
+) -> WarehouseReport:
+    """As `load_warehouse`, but of rows that are chosen, whether or not the star has them.
+
+    The star must be level with the sources. What follows from the rows is computed again, too.
+
+    Raises:
+        FailedCheckError: a check stops it; the mart stays as it was.
+        StopPipelineError: a row does not fit the schema.
+        RetryLaterError: the warehouse or silver does not answer, or another load goes on
+            (`BusyError`).
+    """
+    make = partial(_Load, sources=sources, limit=limit, on_progress=on_progress, chosen=chosen)
+    return _run(dsn, sources, make, on_progress, wait_seconds)
 
 
 def _run(
     dsn: str,
     sources: Silver,
+    make: Callable[[psycopg.Connection], _Load],
     on_progress: Callable[[str], None],
-    limit: QuarantineLimit,
     wait_seconds: float,
-    *,
-    is_rebuild: bool,
 ) -> WarehouseReport:
     unknown = sorted(set(sources) - set(BY_SILVER))
     if unknown:
@@ -164,11 +190,7 @@ def _run(
             on_wait=lambda who: on_progress(f"waiting for {who}"),
         )
         connection.execute(SESSION)
-        load = _Load(
-            connection=connection, sources=sources, is_rebuild=is_rebuild, limit=limit,
-            on_progress=on_progress,
-        )  # fmt: skip
-        return _load(load)
+        return _load(make(connection))
 
 
 @contextmanager
@@ -192,8 +214,11 @@ def refused(what: str) -> Iterator[None]:
 def _load(load: _Load) -> WarehouseReport:
     started_at = datetime.now(UTC)
     loaded = loaded_versions(load.connection)
-    if not load.is_rebuild and all(_is_loaded(load, name, loaded) for name in load.sources):
+    is_new = load.is_rebuild or load.chosen is not None
+    if not is_new and all(_is_loaded(load, name, loaded) for name in load.sources):
         return WarehouseReport()
+    if load.chosen is not None:
+        load.chosen.note(load.connection)
     with load.part("entities read from silver"):
         for table in TABLES:
             _stage(load, table, loaded)
@@ -201,7 +226,7 @@ def _load(load: _Load) -> WarehouseReport:
     judging = Judging.of(load.connection, load.sources.counts)
     run = Run(
         run_id=uuid.uuid4(),
-        kind="rebuild" if load.is_rebuild else "load",
+        kind="rebuild" if load.is_rebuild or load.chosen is not None else "load",
         quarantine_share=judging.since.share,
         changed_rows=sum(table.rows_changed for table in load.tables),
         started_at=started_at,
@@ -228,6 +253,10 @@ def _stage(load: _Load, table: EntityTable, loaded: Mapping[str, tuple[str, int]
     """Leave in `changed_<table>` what silver has that the entity has not."""
     stage(load.connection, table)
     source = load.sources.get(table.silver)
+    if load.chosen is not None and source is not None:
+        rows = load.chosen.stage(load.connection, table, source)
+        _settled(load, table, source.version, rows, is_whole=False)
+        return
     table_id, version = loaded.get(table.silver, ("", -1))
     if source is None or (_is_loaded(load, table.silver, loaded) and not load.is_rebuild):
         settle(load.connection, table, is_whole=False)
@@ -244,10 +273,14 @@ def _stage(load: _Load, table: EntityTable, loaded: Mapping[str, tuple[str, int]
             is_whole = True
     if is_whole:
         rows = copy_into(load.connection, table, source.rows(table.columns))
+    _settled(load, table, source.version, rows, is_whole=is_whole)
+
+
+def _settled(load: _Load, table: EntityTable, version: int, rows: int, *, is_whole: bool) -> None:
     changed = settle(load.connection, table, is_whole=is_whole)
     load.tables.append(
         TableReport(
-            table=table.name, silver_version=source.version, rows_read=rows, rows_changed=changed,
+            table=table.name, silver_version=version, rows_read=rows, rows_changed=changed,
             is_whole=is_whole,
         )
     )  # fmt: skip
@@ -258,6 +291,8 @@ def _transform(load: _Load, judging: Judging) -> tuple[CheckResult, ...]:
     with load.part("entities"):
         run_script(connection, "load/work_tables.sql")
         run_script(connection, "load/touch_before.sql")
+        if load.chosen is not None:
+            run_script(connection, "load/touch_chosen.sql")
         for table in TABLES:
             apply_changes(connection, table)
         if load.is_rebuild:
@@ -267,6 +302,8 @@ def _transform(load: _Load, judging: Judging) -> tuple[CheckResult, ...]:
             run_script(connection, f"mart/{name}/load.sql")
         run_script(connection, "load/touch_after.sql")
         run_script(connection, "load/places.sql")
+        if load.chosen is not None:
+            run_script(connection, "load/touch_chosen_days.sql")
     with load.part("facts"):
         run_script(connection, "load/touch_customers.sql")
         load_facts(connection)

@@ -18,6 +18,8 @@ from lakehouse.coordinates import bronze_app_id
 from lakehouse.delta import open_table, scan
 
 CHUNK_ROWS = 200_000
+Rows = Callable[[pl.LazyFrame], pl.LazyFrame]
+"""Narrows the rows of a silver table to those that are meant."""
 _CHANGES = ("insert", "update_postimage", "delete")
 
 
@@ -31,8 +33,8 @@ class SilverSource(Pinned, Protocol):
     def watermark(self, topic_id: str, epoch: int, partition: int) -> int | None:
         """Last bronze offset of a partition that this version has seen; None if it saw none."""
 
-    def rows(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """All rows of this version."""
+    def rows(self, columns: Sequence[str], *, narrow: Rows | None = None) -> Iterator[pl.DataFrame]:
+        """All rows of this version, or those that are meant."""
 
     def changes(self, columns: Sequence[str], *, since: int) -> Iterator[pl.DataFrame]:
         """The rows changed after version `since`, as they are now or were in between.
@@ -65,13 +67,15 @@ class DeltaSource(PinnedDelta):
         """From the table's app transactions."""
         return self.table.transaction_version(bronze_app_id(topic_id, epoch, partition))
 
-    def rows(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """All rows of this version, the deleted ones left out.
+    def rows(self, columns: Sequence[str], *, narrow: Rows | None = None) -> Iterator[pl.DataFrame]:
+        """All rows of this version, or those that are meant; the deleted ones left out.
 
         Raises:
             RetryLaterError: the object store does not answer.
         """
         live = scan(self.table).filter(pl.col("_deleted_at").is_null())
+        if narrow is not None:
+            live = narrow(live)
         frame = live.select(
             *columns,
             pl.lit(self.version).alias("_commit_version"),

@@ -19,9 +19,11 @@ from psycopg.rows import TupleRow
 from consumers.buffer import Batch
 from consumers.commit import Outcome, Plan, plan_commit, rows_from
 from consumers.live.changes import VERSIONED, ChangeReader, Rows
-from lakehouse.coordinates import TopicPartition
+from consumers.records import TopicIdentity
+from lakehouse.coordinates import Span, TopicPartition
+from lakehouse.digest import Digest
 from lakehouse.errors import RetryLaterError, StopPipelineError
-from lakehouse.postgres import copy_frames
+from lakehouse.postgres import copy_frames, speak_canonically, table_digest
 
 Result = TypeVar("Result")
 Work = Callable[[psycopg.Connection], Result]
@@ -124,6 +126,40 @@ class Overlay:
                 return self._commit(connection, parts)
 
         return self.do(commit)
+
+    def replace(
+        self,
+        entity: str,
+        identity: TopicIdentity,
+        spans: Mapping[int, Span],
+        rows: Rows | None,
+    ) -> tuple[Digest, Digest]:
+        """Put rows in the place of those that changes in these spans (by partition) had made.
+
+        Returns:
+            Digests of the overlay's rows of these changes, before and after.
+
+        Raises:
+            RetryLaterError: the warehouse does not answer; nothing, or all of it, is done.
+            StopPipelineError: it refuses the rows.
+        """
+        table, within = sql.Identifier("live", entity), _is_within(identity, spans)
+
+        def replace(connection: psycopg.Connection) -> tuple[Digest, Digest]:
+            speak_canonically(connection)
+            with connection.transaction():
+                if rows is not None and rows.current.height:
+                    self._copy(connection, entity, rows)
+                connection.execute(_ALONE)
+                before = table_digest(connection, table, within)
+                for name in (entity, f"{entity}_history") if entity == VERSIONED else (entity,):
+                    delete = sql.SQL("delete from {} as t where {}")
+                    connection.execute(delete.format(sql.Identifier("live", name), within))
+                connection.execute("select live.apply(%s)", [[entity]])
+                connection.execute("select live.settle()")
+                return before, table_digest(connection, table, within)
+
+        return self.do(replace)
 
     def beat(self, beat_at: str) -> None:
         """Note a heartbeat of the shop: an instant as Debezium writes it."""
@@ -233,6 +269,19 @@ class Overlay:
         if rows.versions is not None:
             stage = _stage(f"{entity}_history")
             copy_frames(connection, stage, reader.version_columns, [rows.versions])
+
+
+def _is_within(identity: TopicIdentity, spans: Mapping[int, Span]) -> sql.Composed:
+    one = sql.SQL("(t._partition = {} and t._offset >= {} and t._offset < {})")
+    ranges = [
+        one.format(sql.Literal(number), sql.Literal(span.start), sql.Literal(span.stop))
+        for number, span in spans.items()
+    ] or [sql.SQL("false")]
+    return sql.SQL("t._topic_id = {} and t._epoch = {} and ({})").format(
+        sql.Literal(identity.topic_id),
+        sql.Literal(identity.epoch),
+        sql.SQL(" or ").join(ranges),
+    )
 
 
 def _stage(entity: str) -> sql.Identifier:

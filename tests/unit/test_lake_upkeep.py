@@ -114,7 +114,7 @@ def test_of_many_compactions_at_once_one_gets_the_lease(uri):
 
 def test_lease_of_a_running_compaction_is_respected_and_given_back(uri):
     holder = DeltaTable(uri)
-    with upkeep._lease(holder, lambda: 1000.0), pytest.raises(CompactionHeldError):
+    with upkeep.lease(holder, lambda: 1000.0), pytest.raises(CompactionHeldError):
         compact(DeltaTable(uri), clock=lambda: 1001.0)
     assert DeltaTable(uri).transaction_version(LEASE_APP_ID) == 0
     assert compact(DeltaTable(uri)).files_removed == 18
@@ -131,7 +131,7 @@ def test_one_taken_for_dead_that_comes_back_cannot_commit_its_compaction(uri):
 
 def test_one_that_comes_back_does_not_give_back_the_lease_of_its_successor(uri):
     holder = DeltaTable(uri)
-    with upkeep._lease(holder, lambda: 1000.0):
+    with upkeep.lease(holder, lambda: 1000.0):
         until = upkeep._claim(DeltaTable(uri), lambda: 2000.0)
     assert DeltaTable(uri).transaction_version(LEASE_APP_ID) == until
 

@@ -158,10 +158,10 @@ def test_rebuild_in_the_midst_of_which_somebody_commits_is_refused(tmp_path, mon
     consolidate(lake)
     original = BronzeSource.read
 
-    def meanwhile(bronze, spans):
+    def meanwhile(bronze, spans, **options):
         other = DeltaTable(lake.uri("silver", table))
         other.alter.set_table_properties({"delta.appendOnly": "false"})
-        return original(bronze, spans)
+        return original(bronze, spans, **options)
 
     monkeypatch.setattr(BronzeSource, "read", meanwhile)
     with pytest.raises(RetryLaterError, match="Rebuild it again"):

@@ -1,0 +1,113 @@
+"""Makes anew what some rows of silver stand for in gold: their days, as the change feed would.
+
+Sums over all time (customers' worth, stock) are brought on by differences from run to run, so these
+tables are made anew from all of silver.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from typing_extensions import override
+
+from batch.gold.commit import commit
+from batch.gold.recipes import RECIPES, Work
+from batch.gold.sale_lines import SaleLineSource
+from batch.gold.silver import SIGN, Silver, SilverTable, pin
+from batch.gold.touched import Since
+from batch.proof import Differences, Proof, compare
+from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES, STOCK_HEALTH, GoldTable
+from lakehouse.delta import retry_later, scan
+from lakehouse.digest import digest
+from lakehouse.errors import StopPipelineError
+from lakehouse.lake import Lake
+
+Rows = Callable[[pl.LazyFrame], pl.LazyFrame]
+"""Narrows the rows of a silver table to those that are meant."""
+_BY_DIFFERENCES = (CUSTOMER_LIFETIME_VALUE.name, STOCK_HEALTH.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen(SilverTable):
+    """A table of silver of which some rows are taken for changed, whatever version is asked for."""
+
+    narrow: Rows | None
+
+    @override
+    def changes(self, since: int, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        sign = pl.lit(1, dtype=pl.Int64).alias(SIGN)
+        version = pl.lit(self.version, dtype=pl.Int64).alias("_commit_version")
+        rows = self.rows()
+        chosen = rows.head(0) if self.narrow is None else self.narrow(rows)
+        yield chosen.select(*columns, sign, version).collect()
+
+
+def replay_gold(
+    lake: Lake,
+    chosen: Mapping[str, Rows] | None,
+    *,
+    on_progress: Callable[[str], None] = lambda _what: None,
+) -> list[Proof]:
+    """Recompute what the chosen rows of silver stand for; gold must be level with silver.
+
+    Args:
+        lake: where it is.
+        chosen: by silver table, which rows; None for all of gold. Tables of gold that are made from
+            none of these stay as they are.
+        on_progress: told what is done next.
+
+    Raises:
+        StopPipelineError: a table of gold is not there.
+        RetryLaterError: the object store does not answer, or somebody else commits.
+    """
+    proofs = []
+    for table in GOLD_TABLES.values():
+        if chosen is None or set(table.inputs) & set(chosen):
+            on_progress(f"gold/{table.name}")
+            with retry_later(f"gold/{table.name} could not be replayed", then="Run it again."):
+                proofs.append(_replayed(lake, table, chosen))
+    return proofs
+
+
+def _replayed(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> Proof:
+    delta = lake.open("gold", table.name)
+    if delta is None:
+        message = f"gold/{table.name} is not there: ./pipeline consolidate makes it."
+        raise StopPipelineError(message)
+    before = scan(delta).collect()
+    silver = _narrowed(pin(lake, table.inputs, {}), chosen or {})
+    since = None if chosen is None or table.name in _BY_DIFFERENCES else _beginning(table)
+    with tempfile.TemporaryDirectory(prefix="gold-") as aside:
+        work = Work(
+            silver=silver,
+            silver_at=lambda versions: pin(lake, table.inputs, versions),
+            lines=SaleLineSource(silver=silver, aside=Path(aside)),
+            gold=delta,
+            since=since,
+        )
+        tables = [silver[name] for name in table.inputs]
+        marks = {one.app_id: one.version for one in tables if one.app_id is not None}
+        commit(delta, table, RECIPES[table.name](work), marks)
+    delta.update_incremental()
+    after = scan(delta).collect()
+    found = Differences()
+    compare(table.key, after, before, found)
+    return Proof(
+        layer="gold", table=table.name, before=digest(before.lazy()), after=digest(after.lazy()),
+        differences=found,
+    )  # fmt: skip
+
+
+def _beginning(table: GoldTable) -> Since:
+    return dict.fromkeys(table.inputs, 0)
+
+
+def _narrowed(silver: Silver, chosen: Mapping[str, Rows]) -> Silver:
+    return Silver(
+        tables={
+            name: _Chosen(name=name, delta=one.delta, narrow=chosen.get(name))
+            for name, one in silver.tables.items()
+        }
+    )

@@ -1,0 +1,110 @@
+"""What a replay proves: a table before and after it, and which rows differ and how."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from lakehouse.digest import ROW_HASH, Digest, with_row_hash
+
+EXAMPLES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One row that differs.
+
+    Attributes:
+        key: what identifies it.
+        kind: added, changed or removed.
+        columns: the values before and after, of the columns that differ. A row that was not there,
+            or is not any more, has none.
+    """
+
+    key: dict[str, object]
+    kind: str
+    columns: dict[str, tuple[object, object]]
+
+
+@dataclass(kw_only=True)
+class Differences:
+    """Between the rows that a table had and those that it has, with some examples."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    examples: list[Example] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return self.added + self.changed + self.removed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A table before and after a replay. With the code and contract of before, nothing differs."""
+
+    layer: str
+    table: str
+    before: Digest
+    after: Digest
+    differences: Differences
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the table is what it was."""
+        return self.before == self.after
+
+
+def compare(
+    key: Sequence[str], new: pl.DataFrame, old: pl.DataFrame, found: Differences
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Count what differs into `found`.
+
+    Args:
+        key: columns that identify a row.
+        new: what is to be, or is.
+        old: what is, or was; with the columns of `new`.
+        found: what differed so far.
+
+    Returns:
+        New rows that are not among the old ones; and the keys of old ones that are gone.
+    """
+    keys = list(key)
+    fresh = with_row_hash(new.lazy()).collect()
+    stored = with_row_hash(old.lazy()).collect()
+    same = [*keys, ROW_HASH]
+    differing = fresh.join(stored.select(same), on=same, how="anti", nulls_equal=True)
+    missing = stored.join(fresh.select(keys), on=keys, how="anti", nulls_equal=True)
+    changed = stored.join(differing.select(keys), on=keys, how="semi", nulls_equal=True)
+    changed_count = changed.select(keys).unique().height
+    found.added += differing.height - changed_count
+    found.changed += changed_count
+    found.removed += missing.height
+    room = EXAMPLES - len(found.examples)
+    if room > 0:
+        found.examples += _examples(keys, differing, pl.concat([changed, missing]), room)
+    return differing.drop(ROW_HASH), missing.select(keys)
+
+
+def _examples(
+    keys: Sequence[str], differing: pl.DataFrame, stored: pl.DataFrame, room: int
+) -> Iterator[Example]:
+    both = pl.concat([differing.select(keys), stored.select(keys)])
+    few = both.unique(maintain_order=True).head(room)
+    names = [name for name in differing.columns if name not in (*keys, ROW_HASH)]
+    before, after = (
+        {
+            tuple(row[name] for name in keys): row
+            for row in frame.join(few, on=keys, how="semi", nulls_equal=True).iter_rows(named=True)
+        }
+        for frame in (stored, differing)
+    )
+    for key in few.iter_rows():
+        old, new = before.get(key), after.get(key)
+        kind = "removed" if new is None else "added" if old is None else "changed"
+        columns = {} if new is None or old is None else {
+            name: (old[name], new[name]) for name in names if old[name] != new[name]
+        }  # fmt: skip
+        yield Example(key=dict(zip(keys, key, strict=True)), kind=kind, columns=columns)

@@ -1,0 +1,136 @@
+"""What a range of offsets or times stands for: records of bronze, keys, and rows of silver."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from batch.silver.bronze import BronzeSource
+from batch.silver.places import Place, Spans, is_within, starting_position
+from batch.warehouse.source import Rows
+from lakehouse.contracts import Entity
+from lakehouse.contracts.schemas import silver_schema
+from lakehouse.coordinates import Span
+from lakehouse.delta import retry_later, scan
+from lakehouse.errors import StopPipelineError
+from lakehouse.lake import Lake
+from lakehouse.selection import Selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenRange:
+    """A range of an entity's changes, as far as silver has taken them in.
+
+    Attributes:
+        entity: the contract.
+        spans: by place.
+        is_all: whether these are all changes that silver has taken in.
+        bronze: the table, at the version that was looked at.
+    """
+
+    entity: Entity
+    spans: Spans
+    is_all: bool
+    bronze: BronzeSource
+
+    def keys(self) -> pl.Series:
+        """The keys of its records, as silver has them; what is no key is left out."""
+        entity = self.entity
+        source = entity.column(entity.key).source
+        kind = pl.Schema(silver_schema(entity))[entity.key]
+        texts = self.bronze.keys(self.spans).cast(pl.String, strict=False).to_frame("key")
+        value = pl.col("key").str.json_path_match(f"$.{source}").cast(kind, strict=False)
+        return texts.select(value.alias(entity.key))[entity.key].drop_nulls().unique()
+
+    def rows(self, keys: pl.Series) -> Mapping[str, Rows]:
+        """By silver table: the rows of the keys, and those that changes of the range have made."""
+
+        def narrow(rows: pl.LazyFrame) -> pl.LazyFrame:
+            return rows.filter(
+                pl.col(self.entity.key).is_in(keys.implode()) | is_within(self.spans)
+            )
+
+        names = (self.entity.silver, self.entity.history)
+        return {name: narrow for name in names if name is not None}
+
+    def described(self) -> pl.DataFrame:
+        """Grain: one row per partition and epoch of the range.
+
+        Returns:
+            `epoch`, `partition`, `first_offset`, `last_offset` (both inclusive), `records`, `keys`,
+            `oldest_at`, `newest_at` (times of the records).
+        """
+        spans = pl.DataFrame(
+            [(p.epoch, p.partition, s.start, s.stop - 1) for p, s in sorted(self.spans.items())],
+            schema={"epoch": pl.Int32, "partition": pl.Int32, "first_offset": pl.Int64,
+                    "last_offset": pl.Int64},
+            orient="row",
+        )  # fmt: skip
+        counted = self.bronze.counted(self.spans)
+        return spans.join(counted, on=["epoch", "partition"], how="left").with_columns(
+            pl.col("records", "keys").fill_null(0)
+        )
+
+
+def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:
+    """Resolve a selection against bronze, up to silver's watermark.
+
+    Raises:
+        StopPipelineError: bronze or silver has no such table; a partition that is named is not
+            there.
+        RetryLaterError: the object store does not answer.
+    """
+    silver = lake.open("silver", entity.silver)
+    bronze = lake.open("bronze", entity.bronze)
+    if silver is None or bronze is None:
+        missing = f"bronze/{entity.bronze}" if bronze is None else f"silver/{entity.silver}"
+        message = f"{missing} is not there yet: ./pipeline consolidate makes silver from bronze."
+        raise StopPipelineError(message)
+    with retry_later(f"bronze/{entity.bronze} cannot be read"):
+        source = BronzeSource(bronze)
+        ends = {place: starting_position(silver, place) for place in source.ends}
+        _require(entity, selection, ends)
+        spans = _spans(source, ends, selection)
+    everything = {place: Span(start=0, stop=end) for place, end in ends.items() if end}
+    return ChosenRange(entity=entity, spans=spans, is_all=spans == everything, bronze=source)
+
+
+def _require(entity: Entity, selection: Selection, ends: Mapping[Place, int]) -> None:
+    known = {place.partition for place in ends}
+    unknown = sorted({*selection.first, *selection.last} - known)
+    if unknown:
+        message = (
+            f"{entity.table} has partitions {', '.join(map(str, sorted(known)))}, no "
+            f"{', '.join(map(str, unknown))}: see --from-offset and --to-offset."
+        )
+        raise StopPipelineError(message)
+
+
+def _spans(
+    source: BronzeSource, ends: Mapping[Place, int], selection: Selection
+) -> dict[Place, Span]:
+    since = {} if selection.since is None else source.since(selection.since)
+    until = {} if selection.until is None else source.since(selection.until)
+    epoch = max((place.epoch for place in ends), default=0)
+    spans = {}
+    for place, end in ends.items():
+        # Offsets that a person names are those of the topic as it is now.
+        if selection.has_offsets and place.epoch != epoch:
+            continue
+        span = selection.span(
+            place.partition, end=end, since=since.get(place), until=until.get(place)
+        )
+        if span is not None:
+            spans[place] = span
+    return spans
+
+
+def months(lake: Lake, chosen: ChosenRange, keys: pl.Series) -> list[str]:
+    """The months of silver's table in which rows of these keys stand; empty where it has none."""
+    entity = chosen.entity
+    delta = lake.open("silver", entity.silver)
+    if entity.partition is None or delta is None:
+        return []
+    rows = chosen.rows(keys)[entity.silver](scan(delta))
+    found = rows.select(pl.col(entity.partition).unique()).collect()
+    return sorted(found[entity.partition].drop_nulls())

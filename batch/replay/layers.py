@@ -1,0 +1,169 @@
+"""The layers of a replay, from bronze on. Each proves itself, and may be done again."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from batch import live
+from batch.gold.replay import replay_gold
+from batch.gold.run import consolidate_gold
+from batch.lock import only_one
+from batch.proof import Proof
+from batch.replay.chosen import ChosenRange
+from batch.silver.replay import Progress, SilverReplay, SilverReplayer
+from batch.silver.run import SilverRules
+from batch.warehouse.chosen import Chosen
+from batch.warehouse.judged import QuarantineLimit
+from batch.warehouse.load import load_warehouse
+from batch.warehouse.replay import replay_mart
+from batch.warehouse.source import Rows, Silver, silver_sources
+from batch.warehouse.views import refresh_views
+from lakehouse.contracts import ENTITIES
+from lakehouse.lake import Lake
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """Replays on one lake and one warehouse.
+
+    Attributes:
+        lake: opened by who makes silver and gold.
+        rules: what the contracts leave to settings.
+        limit: of what is put aside, as in every load.
+        warehouse: connection string of the role `batch`.
+        workspace: a folder in which what was judged waits, should a replay be cut off.
+        code: what the outcome depends on but the data; work of another code is not gone on with.
+        lock_seconds: longest wait for a consolidation.
+        on_progress: told what goes on, how far it is, and of how much.
+    """
+
+    lake: Lake
+    rules: SilverRules
+    limit: QuarantineLimit
+    warehouse: str
+    workspace: Path
+    code: str
+    lock_seconds: float
+    on_progress: Progress
+
+    def silver(self, chosen: ChosenRange, request: Mapping[str, object]) -> SilverReplay:
+        """Recompute the keys of a range in silver.
+
+        Args:
+            chosen: the range.
+            request: what the user asked for, by which a replay that was cut off is found again.
+
+        Raises:
+            StopPipelineError: a contract says to stop.
+            RetryLaterError: a service does not answer, or another program is at work there.
+        """
+        entity = chosen.entity
+        folder = self.workspace / f"silver-{entity.table}-{self._name(request)}"
+        done = SilverReplayer(
+            lake=self.lake,
+            rules=self.rules,
+            entity=entity,
+            spans=chosen.spans,
+            folder=folder,
+            alone=lambda: self._alone(part=f"silver {entity.table}"),
+            on_progress=self.on_progress,
+        ).run()
+        shutil.rmtree(folder)
+        return done
+
+    def gold(self, ranges: Sequence[ChosenRange]) -> list[Proof]:
+        """Recompute in gold what the ranges touch.
+
+        Raises:
+            RetryLaterError: a service does not answer, or another program is at work there.
+        """
+        with self._alone():
+            self._level_gold()
+            rows: dict[str, Rows] = {}
+            for one in ranges:
+                rows |= one.rows(one.keys())
+            return replay_gold(self.lake, None if _is_all(ranges) else rows, on_progress=self._tell)
+
+    def mart(self, ranges: Sequence[ChosenRange]) -> list[Proof]:
+        """Take the rows of the ranges, and what follows from them, into the star again.
+
+        Raises:
+            FailedCheckError: a check stops it; what is published stays as it was.
+            RetryLaterError: a service does not answer, or another program is at work there.
+        """
+        with self._alone():
+            sources = self._sources()
+            load_warehouse(self.warehouse, sources, limit=self.limit, on_progress=self._tell)
+            proofs = replay_mart(
+                self.warehouse, sources, None if _is_all(ranges) else _rows_of(ranges),
+                limit=self.limit, on_progress=self._tell,
+            )  # fmt: skip
+            self._show()
+            return proofs
+
+    def follow(self) -> None:
+        """Let gold and the star follow silver, by its change feed.
+
+        Raises:
+            FailedCheckError: a check stops it; what is published stays as it was.
+            RetryLaterError: a service does not answer, or another program is at work there.
+        """
+        with self._alone():
+            self._level_gold()
+            sources = self._sources()
+            load_warehouse(self.warehouse, sources, limit=self.limit, on_progress=self._tell)
+            self._show()
+
+    def forget(self, entity: str) -> None:
+        """Drop what was judged of an entity: bronze is not what it was."""
+        for folder in self.workspace.glob(f"silver-{entity}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _level_gold(self) -> None:
+        pins = {name: source.version for name, source in self._sources().items()}
+        consolidate_gold(
+            self.lake, retention_hours=self.rules.retention_hours, pins=pins, on_progress=self._tell
+        )
+
+    def _show(self) -> None:
+        refresh_views(self.warehouse, on_progress=self._tell)
+        live.trim(self.warehouse)
+
+    def _sources(self) -> Silver:
+        return silver_sources(lambda name: self.lake.uri("silver", name), self.lake.options)
+
+    def _alone(self, part: str | None = None) -> AbstractContextManager[None]:
+        return only_one(
+            self.warehouse,
+            f"replay of {part}" if part else "replay",
+            part=part,
+            wait_seconds=self.lock_seconds,
+            on_wait=lambda who: self._tell(f"waiting for {who}"),
+        )
+
+    def _tell(self, what: str) -> None:
+        self.on_progress(what, 0, 0)
+
+    def _name(self, request: Mapping[str, object]) -> str:
+        known = orjson.dumps(
+            [request, self.code, self.rules.chunk_rows], option=orjson.OPT_SORT_KEYS
+        )
+        return hashlib.sha256(known).hexdigest()[:16]
+
+
+def _is_all(ranges: Sequence[ChosenRange]) -> bool:
+    whole = {one.entity.table for one in ranges if one.is_all}
+    return whole == set(ENTITIES)
+
+
+def _rows_of(ranges: Sequence[ChosenRange]) -> Chosen:
+    keys = {one.entity.table: one.keys() for one in ranges}
+    rows: dict[str, Rows] = {}
+    for one in ranges:
+        rows |= one.rows(keys[one.entity.table])
+    return Chosen(keys=keys, rows=rows)

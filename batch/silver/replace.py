@@ -1,0 +1,165 @@
+"""Puts what was judged again in the place of what a table of silver says, where the two differ.
+
+Rows that are right already are not written, so nothing above has to follow them. One commit per
+table; watermarks stay. Memory holds one part at a time, and the rows that differ; if these are
+many, the table is written anew, part by part.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+
+from batch.merge import replace_rows
+from batch.proof import Differences, compare
+from batch.silver.commit import partitions_with
+from batch.silver.parts import Parts
+from lakehouse.delta import NO_HOOKS, WRITER, scan, with_watermarks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A table of silver, and which of its rows are to be replaced.
+
+    Attributes:
+        delta: a handle on its newest version.
+        identity: columns that identify a row.
+        dealt_by: the column by whose values rows are dealt into parts.
+        scope: narrows the table's rows to those that the new ones are all there are of.
+        is_all: whether these are all rows of the table, or of the part.
+        part: the value of `partition` of the rows that are meant; None for all.
+        partition: the column that splits the table.
+    """
+
+    delta: DeltaTable
+    identity: tuple[str, ...]
+    dealt_by: str
+    scope: Callable[[pl.LazyFrame], pl.LazyFrame]
+    is_all: bool
+    part: str | None = None
+    partition: str | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of its rows."""
+        return pa.schema(self.delta.schema().to_arrow())
+
+    @property
+    def predicate(self) -> str | None:
+        """Of the part."""
+        return None if self.part is None else f"{self.partition} = '{self.part}'"
+
+    def rows(self) -> pl.LazyFrame:
+        """Of the part; all that the table has, in or out of the scope."""
+        rows = scan(self.delta)
+        if self.part is None or self.partition is None:
+            return rows
+        return rows.filter(pl.col(self.partition) == self.part)
+
+
+def replace_differing(
+    target: Target, fresh: Callable[[int], pl.DataFrame], *, parts: int, most_rows: int
+) -> Differences:
+    """Bring the table to what `fresh` says, in one commit, or in none where it says so already.
+
+    Args:
+        target: the table.
+        fresh: makes the rows of a part.
+        parts: how many there are.
+        most_rows: of those that differ, to be held in memory.
+
+    Raises:
+        DeltaError: somebody else commits, or the store does not answer.
+    """
+    found = Differences()
+    rows, gone, kept = [], [], 0
+    is_doubled = False
+    with tempfile.TemporaryDirectory(prefix="replace-") as folder:
+        stored = _Stored(target=target, files=Parts(folder=Path(folder), count=parts))
+        for part in range(parts):
+            new, old = fresh(part), stored.part(part)
+            differing, missing = compare(target.identity, new, old, found)
+            is_doubled |= old.height != old.select(target.identity).unique().height
+            kept += differing.height + missing.height
+            if kept <= most_rows:
+                rows.append(differing)
+                gone.append(missing)
+    if not found.count and not is_doubled:
+        return found
+    if kept > most_rows or is_doubled:
+        _write_anew(target, fresh, parts)
+    else:
+        _merge(target, pl.concat(rows), pl.concat(gone))
+    return found
+
+
+@dataclass(kw_only=True)
+class _Stored:
+    """What the table has in the scope, dealt like the new rows."""
+
+    target: Target
+    files: Parts
+
+    def __post_init__(self) -> None:
+        self._rows = self.target.scope(self.target.rows())
+        if self.files.count > 1:
+            for number, batch in enumerate(self._rows.collect_batches(maintain_order=False)):
+                self.files.deal(batch, "stored", self.target.dealt_by, piece=number)
+
+    def part(self, number: int) -> pl.DataFrame:
+        if self.files.count == 1:
+            return self._rows.collect()
+        return self.files.read("stored", number, self._rows.collect_schema())
+
+
+def _merge(target: Target, rows: pl.DataFrame, gone: pl.DataFrame) -> None:
+    where = " and ".join(f"t.{name} = s.{name}" for name in target.identity)
+    if target.predicate is not None:
+        where = f"{where} and t.{target.predicate}"
+    elif target.partition is not None:
+        key = target.identity[0]
+        keys = pl.concat([rows.select(key), gone.select(key)]).to_arrow()
+        where = f"{where} and {partitions_with(target.delta, target.partition, key, keys)}"
+    replace_rows(target.delta, rows, gone, where=where)
+
+
+def _write_anew(target: Target, fresh: Callable[[int], pl.DataFrame], parts: int) -> None:
+    rows = target.rows()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        if not target.is_all:
+            others = rows.join(target.scope(rows), on=list(target.identity), how="anti")
+            for frame in others.collect_batches(maintain_order=False):
+                yield from frame.to_arrow().cast(target.schema).to_batches()
+        for part in range(parts):
+            yield from fresh(part).to_arrow().cast(target.schema).to_batches()
+
+    write_anew(target.delta, batches(), target.schema, predicate=target.predicate)
+
+
+def write_anew(
+    delta: DeltaTable,
+    batches: Iterator[pa.RecordBatch],
+    schema: pa.Schema,
+    *,
+    predicate: str | None = None,
+    marks: dict[str, int] | None = None,
+) -> None:
+    """Put rows in the place of all that there are, or of those of a predicate.
+
+    Raises:
+        DeltaError: somebody else commits, or the store does not answer.
+    """
+    write_deltalake(
+        delta,
+        pa.RecordBatchReader.from_batches(schema, batches),
+        mode="overwrite",
+        predicate=predicate,
+        writer_properties=WRITER,
+        commit_properties=with_watermarks(marks or {}, is_alone=True),
+        post_commithook_properties=NO_HOOKS,
+    )

@@ -1,0 +1,232 @@
+"""Replays a range of bronze into silver: its keys, each recomputed from all of its changes.
+
+No watermark moves. The changes are judged beside whatever else goes on; only to put the outcome in
+place does a replay keep consolidations out, once it has caught up with what they have taken in.
+What a killed run has left half done is finished first, so that all tables are at one place.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from batch.proof import Proof
+from batch.silver.bronze import BronzeSource
+from batch.silver.commit import SilverTable
+from batch.silver.parts import Parts, parts_for
+from batch.silver.places import Place, Spans, is_within, starting_position
+from batch.silver.rejudged import Rejudged
+from batch.silver.replace import Target, replace_differing
+from batch.silver.run import SilverRules, consolidate_silver
+from batch.silver.tables import SilverTables
+from lakehouse.cleaning.transforms.latest import ORDER
+from lakehouse.contracts import Entity
+from lakehouse.contracts.schemas import COORDINATE
+from lakehouse.coordinates import Span
+from lakehouse.delta import open_table, retry_later, scan
+from lakehouse.digest import Digest, digest
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.lake import Lake
+
+Progress = Callable[[str, int, int], None]
+"""What goes on, how many offsets are done, and of how many."""
+Alone = Callable[[], AbstractContextManager[None]]
+"""Keeps others from writing the tables within a block."""
+_PLAN = "plan.json"
+_KEYS = "keys.arrow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilverReplay:
+    """What a replay did to the tables of an entity.
+
+    Attributes:
+        entity: the shop's table.
+        keys: that were recomputed; None for all.
+        read: changes that were judged.
+        proofs: of each table.
+    """
+
+    entity: str
+    keys: int | None
+    read: int
+    proofs: tuple[Proof, ...]
+
+
+@dataclass(kw_only=True)
+class SilverReplayer:
+    """A replay of one entity.
+
+    Attributes:
+        lake: where it is.
+        rules: what the contracts leave to settings.
+        entity: the contract.
+        spans: the range, which silver has taken in.
+        folder: for what is judged; who finds it there goes on with it.
+        alone: keeps consolidations of the entity out.
+        on_progress: told how far it is.
+    """
+
+    lake: Lake
+    rules: SilverRules
+    entity: Entity
+    spans: Spans
+    folder: Path
+    alone: Alone
+    on_progress: Progress = lambda _what, _done, _total: None
+
+    def run(self) -> SilverReplay:
+        """Judge again, and replace what differs.
+
+        Raises:
+            StopPipelineError: bronze is not there, or the source's schema changed and the contract
+                says to stop.
+            RetryLaterError: the object store does not answer, or somebody else commits. Running it
+                again goes on.
+        """
+        what = f"{self.entity.table} could not be replayed"
+        with retry_later(what, then="Run the same replay again: it goes on where it stopped."):
+            return self._run()
+
+    def _run(self) -> SilverReplay:
+        bronze, tables = self._opened()
+        if not _is_level(tables, bronze):
+            with self.alone():
+                consolidate_silver(self.lake, self.rules, [self.entity])
+            bronze, tables = self._opened()
+        ends = _ends(tables.current, bronze)
+        rejudged = self._rejudged(tables, bronze, ends)
+        self._judge(rejudged, bronze, ends)
+        with self.alone():
+            bronze, tables = self._opened()
+            if not _is_level(tables, bronze):
+                message = (
+                    f"A consolidation of {self.entity.table} was killed meanwhile. Run the same "
+                    "replay again: it goes on where it stopped."
+                )
+                raise RetryLaterError(message)
+            rejudged.tables = tables
+            self._judge(rejudged, bronze, _ends(tables.current, bronze))
+            found = list(self._replaced(rejudged))
+        keys = None if rejudged.keys is None else len(rejudged.keys)
+        return SilverReplay(
+            entity=self.entity.table, keys=keys, read=rejudged.read, proofs=tuple(found)
+        )
+
+    def _opened(self) -> tuple[BronzeSource, SilverTables]:
+        """Silver first: what it has taken in, a later bronze holds."""
+        tables = SilverTables(self.lake, self.entity, self.rules.retention_hours)
+        tables.open_all()
+        delta = self.lake.open("bronze", self.entity.bronze)
+        if delta is None:
+            message = f"bronze/{self.entity.bronze} is not there, so nothing can be replayed."
+            raise StopPipelineError(message)
+        return BronzeSource(delta), tables
+
+    def _rejudged(
+        self, tables: SilverTables, bronze: BronzeSource, ends: Mapping[Place, int]
+    ) -> Rejudged:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        plan, kept = self.folder / _PLAN, self.folder / _KEYS
+        if not plan.exists():
+            is_all = all(self.spans.get(p) == Span(start=0, stop=e) for p, e in ends.items() if e)
+            if not is_all:
+                bronze.keys(self.spans).to_frame("key").write_ipc(kept)
+            parts = parts_for(ends, rows=self.rules.chunk_rows)
+            plan.write_bytes(orjson.dumps({"parts": parts, "is_all": is_all}))
+        found = orjson.loads(plan.read_bytes())
+        return Rejudged(
+            files=Parts(folder=self.folder, count=found["parts"]),
+            tables=tables,
+            judge=self.rules.judge(self.entity),
+            keys=None if found["is_all"] else pl.read_ipc(kept)["key"],
+        )
+
+    def _judge(self, rejudged: Rejudged, bronze: BronzeSource, ends: Mapping[Place, int]) -> None:
+        left = rejudged.left(ends)
+        total = sum(ends.values())
+        for piece in bronze.chunks(left, rows=self.rules.chunk_rows):
+            behind = sum(span.stop - span.start for span in rejudged.left(ends).values())
+            self.on_progress(f"{self.entity.table}: judging", total - behind, total)
+            rejudged.add(bronze, piece)
+        self.on_progress(f"{self.entity.table}: comparing", total, total)
+
+    def _replaced(self, rejudged: Rejudged) -> Iterator[Proof]:
+        """The current rows last, as in every commit to silver."""
+        tables, entity, key = rejudged.tables, self.entity, self.entity.key
+        names = None if rejudged.keys is None else rejudged.names()
+        quarantine = Target(
+            delta=tables.quarantine.delta,
+            identity=COORDINATE,
+            dealt_by="_offset",
+            scope=self._scope("key", rejudged.keys),
+            is_all=names is None,
+            partition="entity",
+            part=entity.table,
+        )
+        yield self._proved("quarantine", quarantine, rejudged.quarantine, rejudged.files.count)
+        if tables.history is not None and entity.history is not None:
+            history = Target(
+                delta=tables.history.delta,
+                identity=(key, *ORDER),
+                dealt_by=key,
+                scope=self._scope(key, names),
+                is_all=names is None,
+            )
+            yield self._proved(entity.history, history, rejudged.history, rejudged.files.count)
+        current = Target(
+            delta=tables.current.delta,
+            identity=(key,),
+            dealt_by=key,
+            scope=self._scope(key, names),
+            is_all=names is None,
+            partition=entity.partition,
+        )
+        yield self._proved(entity.silver, current, rejudged.current, rejudged.files.count)
+
+    def _scope(self, column: str, keys: pl.Series | None) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
+        """Rows of these keys, and those that changes of the range have written."""
+
+        def narrowed(rows: pl.LazyFrame) -> pl.LazyFrame:
+            if keys is None:
+                return rows
+            return rows.filter(pl.col(column).is_in(keys.implode()) | is_within(self.spans))
+
+        return narrowed
+
+    def _proved(
+        self, name: str, target: Target, fresh: Callable[[int], pl.DataFrame], parts: int
+    ) -> Proof:
+        version = target.delta.version()
+        most_rows = self.rules.chunk_rows
+        found = replace_differing(target, fresh, parts=parts, most_rows=most_rows)
+        before = self._digest(name, target, version)
+        target.delta.update_incremental()
+        is_same = target.delta.version() == version
+        after = before if is_same else self._digest(name, target, target.delta.version())
+        return Proof(layer="silver", table=name, before=before, after=after, differences=found)
+
+    def _digest(self, name: str, target: Target, version: int) -> Digest:
+        uri = self.lake.uri("silver", name)
+        delta = open_table(uri, self.lake.options, version=version)
+        if delta is None:
+            message = f"{uri} is gone"
+            raise StopPipelineError(message)
+        rows = scan(delta)
+        if target.part is not None:
+            rows = rows.filter(pl.col("entity") == target.part)
+        return digest(rows)
+
+
+def _ends(table: SilverTable, bronze: BronzeSource) -> dict[Place, int]:
+    return {place: starting_position(table.delta, place) for place in bronze.ends}
+
+
+def _is_level(tables: SilverTables, bronze: BronzeSource) -> bool:
+    """Whether all tables have taken in the same."""
+    ends = _ends(tables.current, bronze)
+    others = (tables.history, tables.quarantine, tables.counts)
+    return all(table is None or _ends(table, bronze) == ends for table in others)

@@ -1,0 +1,179 @@
+"""Replays rows of silver into the star, and compares it with what it was, as of two snapshots."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from batch.proof import EXAMPLES, Differences, Example, Proof
+from batch.warehouse.chosen import Chosen
+from batch.warehouse.judged import QuarantineLimit
+from batch.warehouse.load import rebuild_warehouse, refused, reload_warehouse
+from batch.warehouse.source import Silver
+from lakehouse.postgres import speak_canonically, table_digest
+
+_HASH = "_hash"
+_TABLES = """
+select
+    n.nspname,
+    c.relname,
+    coalesce(
+        (
+            select array_agg(a.attname order by k.place)
+            from pg_index as i
+            cross join unnest(i.indkey) with ordinality as k (attnum, place)
+            inner join pg_attribute as a on i.indrelid = a.attrelid and k.attnum = a.attnum
+            where i.indrelid = c.oid and i.indisprimary
+        ),
+        '{}'
+    )
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where n.nspname in ('entity', 'mart') and c.relkind in ('r', 'p') and not c.relispartition
+order by n.nspname, c.relname"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    schema: str
+    name: str
+    key: tuple[str, ...]
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+
+def replay_mart(
+    dsn: str,
+    sources: Silver,
+    chosen: Chosen | None,
+    *,
+    limit: QuarantineLimit,
+    on_progress: Callable[[str], None] = lambda _what: None,
+) -> list[Proof]:
+    """Take rows of silver into the star again, and all that follows from them; in one transaction.
+
+    Args:
+        dsn: connection to the warehouse as its role `batch`. The star must be level with silver,
+            and nobody else may load it meanwhile.
+        sources: silver.
+        chosen: which rows; None for all.
+        limit: as of any load.
+        on_progress: told what is next, in a few words.
+
+    Returns:
+        A proof for each table of the schemas entity and mart.
+
+    Raises:
+        FailedCheckError: a check stops it; the mart stays as it was.
+        StopPipelineError: a row does not fit the schema.
+        RetryLaterError: the warehouse or silver does not answer, or another load goes on.
+    """
+    with refused("a replay"), _snapshot(dsn) as before:
+        if chosen is None:
+            rebuild_warehouse(dsn, sources, limit=limit, on_progress=on_progress)
+        else:
+            reload_warehouse(dsn, sources, chosen, limit=limit, on_progress=on_progress)
+        with _snapshot(dsn) as after:
+            proofs = []
+            for table in _tables(after):
+                on_progress(f"comparing {table.schema}.{table.name}")
+                proofs.append(_proof(table, before, after))
+            return proofs
+
+
+@contextmanager
+def _snapshot(dsn: str) -> Iterator[psycopg.Connection]:
+    """The warehouse as it is at the beginning of the block, however it changes."""
+    with psycopg.connect(dsn) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        speak_canonically(connection)
+        connection.execute("select from etl.watermark limit 1")
+        yield connection
+
+
+def _tables(connection: psycopg.Connection) -> list[_Table]:
+    rows = connection.execute(_TABLES).fetchall()
+    return [_Table(schema=schema, name=name, key=tuple(key)) for schema, name, key in rows]
+
+
+def _proof(table: _Table, before: psycopg.Connection, after: psycopg.Connection) -> Proof:
+    old, new = (table_digest(one, table.identifier) for one in (before, after))
+    found = Differences()
+    if old != new:
+        _find(table, before, after, found)
+    return Proof(
+        layer="mart", table=f"{table.schema}.{table.name}", before=old, after=new,
+        differences=found,
+    )  # fmt: skip
+
+
+def _find(
+    table: _Table, before: psycopg.Connection, after: psycopg.Connection, found: Differences
+) -> None:
+    """Rows are told apart by their primary keys; of a table without one, by all that they say."""
+    key = list(table.key) or [_HASH]
+    old, new = (_hashes(one, table) for one in (before, after))
+    differing = new.join(old, on=[*table.key, _HASH], how="anti", nulls_equal=True)
+    gone = old.join(new, on=key, how="anti", nulls_equal=True)
+    changed = differing.join(old, on=key, how="semi", nulls_equal=True)
+    found.changed, found.removed = changed.height, gone.height
+    found.added = differing.height - changed.height
+    keys = pl.concat([differing, gone]).head(EXAMPLES)
+    for row in keys.iter_rows(named=True):
+        found.examples.append(_example(table, before, after, row))
+
+
+def _hashes(connection: psycopg.Connection, table: _Table) -> pl.DataFrame:
+    columns = [*map(sql.Identifier, table.key), sql.SQL("hashtextextended(t::text, 0)")]
+    query = sql.SQL("copy (select {} from {} as t) to stdout (format csv)").format(
+        sql.SQL(", ").join(columns), table.identifier
+    )
+    text = BytesIO()
+    with connection.cursor() as cursor, cursor.copy(query) as copy:
+        for block in copy:
+            text.write(block)
+    names = [*table.key, _HASH]
+    if not text.tell():
+        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+    text.seek(0)
+    return pl.read_csv(text, has_header=False, new_columns=names, infer_schema=False)
+
+
+def _example(
+    table: _Table,
+    before: psycopg.Connection,
+    after: psycopg.Connection,
+    row: dict[str, str],
+) -> Example:
+    key = {name: row[name] for name in table.key}
+    old, new = (_row(one, table, row) for one in (before, after))
+    kind = "removed" if new is None else "added" if old is None else "changed"
+    columns: dict[str, tuple[object, object]] = {}
+    if old is not None and new is not None:
+        columns = {name: (old[name], new[name]) for name in new if old[name] != new[name]}
+    return Example(key=dict(key) or dict(new or old or {}), kind=kind, columns=columns)
+
+
+def _row(
+    connection: psycopg.Connection, table: _Table, row: dict[str, str]
+) -> dict[str, object] | None:
+    names: Sequence[str] = table.key
+    if names:
+        same: list[sql.Composable] = [
+            sql.SQL("t.{}::text = {}").format(sql.Identifier(name), sql.Literal(row[name]))
+            for name in names
+        ]
+    else:
+        same = [sql.SQL("hashtextextended(t::text, 0) = {}").format(sql.Literal(int(row[_HASH])))]
+    query = sql.SQL("select to_jsonb(t) from {} as t where {} limit 1").format(
+        table.identifier, sql.SQL(" and ").join(same)
+    )
+    found = connection.execute(query).fetchone()
+    return None if found is None else dict(found[0])

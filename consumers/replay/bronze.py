@@ -1,0 +1,277 @@
+"""Puts Kafka's records in the place of bronze's, where the two differ: one commit per table.
+
+The range is read a window at a time and compared with what bronze has at the same coordinates. What
+is missing, other or doubled is replaced together, by an overwrite that is limited to those
+coordinates; watermarks stay. A record that bronze has and Kafka has not is left: a topic that is
+compacted drops records behind nobody's back. The table's lease keeps compactions out meanwhile,
+landers go on.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+
+from consumers.delta_bronze import DeltaBronzeTable
+from consumers.records import TopicIdentity
+from consumers.replay.kafka_range import KafkaRange, Spans
+from lakehouse.coordinates import Span
+from lakehouse.delta import NO_HOOKS, retry_later, scan
+from lakehouse.digest import ROW_HASH, Digest, digest, with_row_hash
+from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.upkeep import lease
+
+Progress = Callable[[int, int], None]
+"""How many offsets are done, and of how many."""
+EXAMPLES = 20
+_PLACE = ["_partition", "_offset"]
+_NOTES = "compared.json"
+
+
+@dataclass(kw_only=True)
+class Found:
+    """What the comparison came to. Counts are of coordinates; `only_in_bronze` were left alone."""
+
+    read: int = 0
+    missing: int = 0
+    different: int = 0
+    doubled: int = 0
+    only_in_bronze: int = 0
+    examples: list[dict[str, object]] = field(default_factory=list)
+
+    @property
+    def replaced(self) -> int:
+        """Coordinates that are put right."""
+        return self.missing + self.different + self.doubled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BronzeReplay:
+    """What a replay did to a table. Digests are of all that had landed when it began."""
+
+    table: str
+    found: Found
+    before: Digest
+    after: Digest
+
+
+@dataclass(kw_only=True)
+class BronzeReplayer:
+    """A replay of one topic into its table.
+
+    Attributes:
+        name: the table's.
+        table: a handle on it.
+        identity: of the topic's records.
+        ends: by partition, the position behind what has landed.
+        window: how many offsets are compared at a time.
+        folder: for what is to be replaced; who finds it there goes on with it.
+        on_progress: told how far it is.
+    """
+
+    name: str
+    table: DeltaBronzeTable
+    identity: TopicIdentity
+    ends: Mapping[int, int]
+    window: int
+    folder: Path
+    on_progress: Progress = lambda _done, _total: None
+
+    def run(self, source: KafkaRange, spans: Spans) -> BronzeReplay:
+        """Compare, and replace what differs.
+
+        Raises:
+            StopPipelineError: Kafka has dropped part of the range meanwhile.
+            RetryLaterError: broker or store do not answer. Running it again goes on.
+        """
+        what = f"bronze/{self.name} cannot be compared with Kafka"
+        again = "Run the same replay again: it goes on where it stopped."
+        with retry_later(what, then=again):
+            notes = _Notes.opened(self.folder, spans)
+            for window in notes.windows(self.window):
+                self.on_progress(notes.done, notes.total)
+                self._compare(source, window, notes)
+            self.on_progress(notes.total, notes.total)
+        with retry_later(f"bronze/{self.name} could not be mended", then=again):
+            before = self._digest()
+            if not notes.bad:
+                return BronzeReplay(table=self.name, found=notes.found, before=before, after=before)
+            self._replace(notes)
+            return BronzeReplay(
+                table=self.name, found=notes.found, before=before, after=self._digest()
+            )
+
+    def _compare(self, source: KafkaRange, window: Spans, notes: "_Notes") -> None:
+        truth = _hashed(pl.DataFrame(source.read(window)))
+        stored = _hashed(self._rows(window).collect())
+        times = stored.group_by(_PLACE).agg(pl.len().alias("times"))
+        joined = truth.select(*_PLACE, ROW_HASH).join(
+            stored.unique(_PLACE).select(*_PLACE, pl.col(ROW_HASH).alias("_stored")),
+            on=_PLACE, how="left",
+        ).join(times, on=_PLACE, how="left")  # fmt: skip
+        kind = (
+            pl.when(pl.col("times").is_null()).then(pl.lit("missing"))
+            .when(pl.col("times") > 1).then(pl.lit("doubled"))
+            .when(pl.col(ROW_HASH) != pl.col("_stored")).then(pl.lit("different"))
+        )  # fmt: skip
+        bad = joined.select(*_PLACE, kind.alias("kind")).drop_nulls("kind")
+        only = stored.join(truth, on=_PLACE, how="anti")
+        rows = pl.concat([truth, only]).drop(ROW_HASH)
+        ranges = bad.group_by("_partition").agg(
+            pl.col("_offset").min().alias("first"), pl.col("_offset").max().alias("last")
+        )
+        within = rows.join(ranges, on="_partition").filter(
+            pl.col("_offset").is_between(pl.col("first"), pl.col("last"))
+        )
+        notes.add(window, bad, ranges, within.select(rows.columns), read=truth.height,
+                  only_in_bronze=only.height)  # fmt: skip
+
+    def _rows(self, spans: Spans) -> pl.LazyFrame:
+        return scan(self.table.delta).filter(_is_within(self.identity, spans))
+
+    def _digest(self) -> Digest:
+        landed = {number: Span(start=0, stop=end) for number, end in self.ends.items() if end}
+        self.table.reopen()
+        return digest(self._rows(landed))
+
+    def _replace(self, notes: "_Notes") -> None:
+        delta = self.table.delta
+        with lease(delta):
+            _overwrite(delta, notes.rows(), _predicate(self.identity, notes.bad))
+        notes.close()
+
+
+@dataclass(kw_only=True)
+class _Notes:
+    """How far the comparison is, and what is to be replaced, in a folder."""
+
+    folder: Path
+    spans: dict[int, Span]
+    positions: dict[int, int]
+    found: Found = field(default_factory=Found)
+    bad: list[tuple[int, int, int]] = field(default_factory=list)
+    """Partition, first and last offset."""
+    pieces: int = 0
+
+    @classmethod
+    def opened(cls, folder: Path, spans: Spans) -> "_Notes":
+        """What an earlier process has left, or the beginning."""
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / _NOTES
+        if not file.exists():
+            starts = {number: span.start for number, span in spans.items()}
+            return cls(folder=folder, spans=dict(spans), positions=starts)
+        kept = orjson.loads(file.read_bytes())
+        return cls(
+            folder=folder,
+            spans={number: Span(start=start, stop=stop) for number, start, stop in kept["spans"]},
+            positions=dict(kept["positions"]),
+            found=Found(**kept["found"]),
+            bad=[tuple(one) for one in kept["bad"]],
+            pieces=kept["pieces"],
+        )
+
+    @property
+    def total(self) -> int:
+        """Offsets."""
+        return sum(span.stop - span.start for span in self.spans.values())
+
+    @property
+    def done(self) -> int:
+        """Of them."""
+        return sum(at - self.spans[number].start for number, at in self.positions.items())
+
+    def windows(self, offsets: int) -> Iterator[dict[int, Span]]:
+        """What is left, in pieces of about so many offsets."""
+        while left := {n: s for n, s in self.spans.items() if self.positions[n] < s.stop}:
+            step = max(1, offsets // len(left))
+            yield {
+                number: Span(
+                    start=self.positions[number],
+                    stop=min(span.stop, self.positions[number] + step),
+                )
+                for number, span in left.items()
+            }
+
+    def add(
+        self,
+        window: Spans,
+        bad: pl.DataFrame,
+        ranges: pl.DataFrame,
+        rows: pl.DataFrame,
+        *,
+        read: int,
+        only_in_bronze: int,
+    ) -> None:
+        """Note what a window came to."""
+        found = self.found
+        found.read += read
+        found.only_in_bronze += only_in_bronze
+        for kind, count in bad["kind"].value_counts().iter_rows():
+            setattr(found, kind, getattr(found, kind) + count)
+        found.examples += bad.head(EXAMPLES - len(found.examples)).to_dicts()
+        self.bad += [(p, first, last) for p, first, last in ranges.sort("_partition").iter_rows()]
+        if rows.height:
+            rows.write_ipc(self.folder / f"rows-{self.pieces:06}.arrow", compression="lz4")
+        self.pieces += 1
+        self.positions |= {number: span.stop for number, span in window.items()}
+        self._write()
+
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """All rows of the ranges that are replaced."""
+        for file in sorted(self.folder.glob("rows-*.arrow")):
+            yield from pl.read_ipc(file).to_arrow().cast(BRONZE_SCHEMA).to_batches()
+
+    def close(self) -> None:
+        """Forget it: what was bad is mended."""
+        for file in self.folder.iterdir():
+            file.unlink()
+
+    def _write(self) -> None:
+        kept = {
+            "spans": [(number, s.start, s.stop) for number, s in self.spans.items()],
+            "positions": list(self.positions.items()),
+            "found": {name: getattr(self.found, name) for name in Found.__dataclass_fields__},
+            "bad": self.bad,
+            "pieces": self.pieces,
+        }
+        draft = self.folder / f"{_NOTES}.new"
+        draft.write_bytes(orjson.dumps(kept))
+        draft.replace(self.folder / _NOTES)
+
+
+def _hashed(rows: pl.DataFrame) -> pl.DataFrame:
+    return with_row_hash(rows.select(BRONZE_SCHEMA.names).lazy()).collect()
+
+
+def _is_within(identity: TopicIdentity, spans: Spans) -> pl.Expr:
+    within = pl.lit(value=False)
+    for number, span in spans.items():
+        within = within | (
+            (pl.col("_partition") == number)
+            & pl.col("_offset").is_between(span.start, span.stop - 1)
+        )
+    is_topic = (pl.col("_topic_id") == identity.topic_id) & (pl.col("_epoch") == identity.epoch)
+    return within & is_topic
+
+
+def _predicate(identity: TopicIdentity, bad: list[tuple[int, int, int]]) -> str:
+    ranges = " or ".join(
+        f"(_partition = {number} and _offset >= {first} and _offset <= {last})"
+        for number, first, last in bad
+    )
+    return f"_topic_id = '{identity.topic_id}' and _epoch = {identity.epoch} and ({ranges})"
+
+
+def _overwrite(delta: DeltaTable, rows: Iterator[pa.RecordBatch], predicate: str) -> None:
+    write_deltalake(
+        delta,
+        pa.RecordBatchReader.from_batches(BRONZE_SCHEMA, rows),
+        mode="overwrite",
+        predicate=predicate,
+        post_commithook_properties=NO_HOOKS,
+    )

@@ -1,0 +1,195 @@
+"""A range of a topic, read from Kafka again, a window at a time. Nobody's position moves."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from consumers.client import consumer_config
+from consumers.records import TopicIdentity, to_arrow
+from lakehouse.coordinates import Span
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.kafka import QuietLog, Topic
+from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.selection import Selection
+from lakehouse.settings import KafkaSettings
+
+Spans = Mapping[int, Span]
+"""By partition."""
+_OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
+_TIMEOUT_SECONDS = 10.0
+_AT_ONCE = 10_000
+_SILENCE = 6
+"""Polls without a message, ten seconds each, until the broker is taken for away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Which positions of a topic are meant, and what of them Kafka does not have any more."""
+
+    spans: dict[int, Span]
+    gone: dict[int, Span]
+
+    def require(self, topic: Topic) -> None:
+        """Refuse a range of which a part is gone.
+
+        Raises:
+            StopPipelineError: which part, and how to replay the rest.
+        """
+        if not self.gone:
+            return
+        parts = "; ".join(
+            f"{topic.name}[{number}] {span.start} to {span.stop - 1}"
+            for number, span in sorted(self.gone.items())
+        )
+        options = " ".join(
+            f"--from-offset {number}:{span.start}" for number, span in sorted(self.spans.items())
+        )
+        rest = f"Replay what is left: {options}." if options else "Nothing of it is left."
+        message = (
+            f"Kafka no longer has these offsets: {parts}. {rest} Layers above bronze are replayed "
+            "from bronze, which keeps them."
+        )
+        raise StopPipelineError(message)
+
+
+class KafkaRange:
+    """Reads any positions of one topic, in any order. Use it as a context manager."""
+
+    def __init__(self, kafka: KafkaSettings, topic: Topic, identity: TopicIdentity) -> None:
+        config = consumer_config(
+            kafka,
+            client_id="replay",
+            # Needed by the client, never joined: partitions are assigned by hand.
+            group_id="replay",
+            session_timeout_ms=45_000,
+            topic_refresh_seconds=60,
+        )
+        self._consumer = Consumer(config, logger=QuietLog())
+        self._topic = topic
+        self._identity = identity
+
+    def __enter__(self) -> "KafkaRange":
+        """The range itself."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Let go of the broker."""
+        self._consumer.close()
+
+    def resolve(self, chosen: Selection, ends: Mapping[int, int]) -> Range:
+        """What is meant, before the given positions.
+
+        Raises:
+            RetryLaterError: the broker does not answer.
+        """
+        since, until = self._at(chosen.since), self._at(chosen.until)
+        spans, gone = {}, {}
+        for number, end in ends.items():
+            span = chosen.span(number, end=end, since=since.get(number), until=until.get(number))
+            if span is None:
+                continue
+            oldest, _ = self._watermarks(number)
+            if span.start < oldest:
+                gone[number] = Span(start=span.start, stop=min(span.stop, oldest))
+            if oldest < span.stop:
+                spans[number] = Span(start=max(span.start, oldest), stop=span.stop)
+        return Range(spans=spans, gone=gone)
+
+    def read(self, spans: Spans) -> pa.Table:
+        """All records of some spans, committed ones only; columns of `BRONZE_SCHEMA`.
+
+        Raises:
+            RetryLaterError: the broker does not answer.
+            StopPipelineError: it does not have them any more.
+        """
+        wanted = {number: span for number, span in spans.items() if span.start < span.stop}
+        starts = [KafkaPartition(self._topic.name, n, s.start) for n, s in wanted.items()]
+        self._consumer.assign(starts)
+        batches = list(self._until_done(wanted))
+        self._consumer.unassign()
+        return pa.Table.from_batches(batches, schema=BRONZE_SCHEMA)
+
+    def _until_done(self, wanted: Spans) -> Iterator[pa.RecordBatch]:
+        left = dict(wanted)
+        silent = 0
+        while left:
+            messages = self._consumer.consume(_AT_ONCE, timeout=_TIMEOUT_SECONDS)
+            silent = 0 if messages else silent + 1
+            if silent == _SILENCE:
+                raise RetryLaterError(self._silence(left))
+            for message in filter(Message.error, messages):
+                self._finish(left, self._ended(message))
+            records = [message for message in messages if not message.error()]
+            if records:
+                batch = to_arrow(records, {self._topic.name: self._identity})[self._topic.name]
+                yield self._within(batch, wanted, left)
+
+    def _within(
+        self, batch: pa.RecordBatch, wanted: Spans, left: dict[int, Span]
+    ) -> pa.RecordBatch:
+        """Without what was read beyond the spans."""
+        partition, offset = batch["_partition"], batch["_offset"]
+        keeps = pc.and_(pc.equal(partition, -1), pc.equal(offset, -1))
+        for number in pc.unique(partition).to_pylist():
+            is_mine = pc.equal(partition, number)
+            stop = wanted[number].stop
+            keeps = pc.or_(keeps, pc.and_(is_mine, pc.less(offset, stop)))
+            if pc.max(offset.filter(is_mine)).as_py() >= stop - 1:
+                self._finish(left, number)
+        return batch.filter(keeps)
+
+    def _ended(self, message: Message) -> int:
+        """The partition whose end was reached: behind its last record may be marks only."""
+        error, number = message.error(), message.partition()
+        if error is None or number is None or error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+            raise self._refused(error)
+        return number
+
+    def _finish(self, left: dict[int, Span], number: int) -> None:
+        if left.pop(number, None) is not None:
+            self._consumer.pause([KafkaPartition(self._topic.name, number)])
+
+    def _watermarks(self, number: int) -> tuple[int, int]:
+        place = KafkaPartition(self._topic.name, number)
+        try:
+            found = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise self._away(error) from error
+        return found
+
+    def _at(self, moment: datetime | None) -> dict[int, int]:
+        """The first offset of each partition that is not older; none where there is none."""
+        if moment is None:
+            return {}
+        milliseconds = int(moment.timestamp() * 1000)
+        places = [
+            KafkaPartition(self._topic.name, number, milliseconds)
+            for number in range(self._topic.partition_count)
+        ]
+        try:
+            found = self._consumer.offsets_for_times(places, timeout=_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise self._away(error) from error
+        return {place.partition: place.offset for place in found if place.offset >= 0}
+
+    def _away(self, error: KafkaException) -> RetryLaterError:
+        return RetryLaterError(f"{self._topic.name}: Kafka does not answer: {error}. Is it up? "
+                               "./pipeline status")  # fmt: skip
+
+    def _silence(self, left: Spans) -> str:
+        parts = ", ".join(f"{n} ({s.start} to {s.stop - 1})" for n, s in sorted(left.items()))
+        return (
+            f"{self._topic.name}: Kafka sends nothing of partitions {parts} for a minute. Is it "
+            "up? ./pipeline status. Run the same replay again: it goes on where it stopped."
+        )
+
+    def _refused(self, error: KafkaError | None) -> RetryLaterError | StopPipelineError:
+        if error is not None and error.code() in _OUT_OF_RANGE:
+            message = f"{self._topic.name}: Kafka has just dropped what was to be read: {error}"
+            return StopPipelineError(f"{message}. Begin later: --from-offset.")
+        return RetryLaterError(f"{self._topic.name}: {error}. Is Kafka up? ./pipeline status")

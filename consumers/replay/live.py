@@ -1,0 +1,108 @@
+"""Takes a range of Kafka into the live overlay again: what it holds of the range is replaced.
+
+Only what the star does not have counts there, and what live has not taken in yet is its own affair,
+so the range lies between the two watermarks. All of it is one transaction that has the overlay
+alone; the live consumer waits that long.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+import psycopg
+
+from consumers.live.changes import ChangeReader, Rows
+from consumers.live.overlay import Overlay
+from consumers.records import TopicIdentity
+from consumers.replay.kafka_range import KafkaRange, Spans
+from lakehouse.coordinates import Span
+from lakehouse.digest import Digest
+
+Progress = Callable[[int, int], None]
+"""How many offsets are done, and of how many."""
+_MARKS = """
+select l.partition, coalesce(s.last_offset, -1) + 1, l.last_offset + 1
+from live.watermark as l
+left join etl.watermark as s
+    on l.entity = s.entity and l.topic_id = s.topic_id
+    and l.epoch = s.epoch and l.partition = s.partition
+where l.entity = %s and l.topic_id = %s and l.epoch = %s"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveReplay:
+    """What a replay did. Digests are of the overlay's rows that changes of the range had made."""
+
+    entity: str
+    read: int
+    before: Digest
+    after: Digest
+
+
+def live_spans(overlay: Overlay, entity: str, identity: TopicIdentity) -> dict[int, Span]:
+    """By partition: from behind the star to where live has come.
+
+    Raises:
+        RetryLaterError: the warehouse does not answer.
+    """
+
+    def marks(connection: psycopg.Connection) -> dict[int, Span]:
+        rows = connection.execute(_MARKS, [entity, identity.topic_id, identity.epoch])
+        return {n: Span(start=min(start, stop), stop=stop) for n, start, stop in rows}
+
+    return overlay.do(marks)
+
+
+@dataclass(kw_only=True)
+class LiveReplayer:
+    """A replay of one topic into the overlay.
+
+    Attributes:
+        overlay: opened as the role `live`.
+        reader: judges as the live consumer does.
+        identity: of the topic's records.
+        window: how many offsets are read at a time.
+        on_progress: told how far it is.
+    """
+
+    overlay: Overlay
+    reader: ChangeReader
+    identity: TopicIdentity
+    window: int
+    on_progress: Progress = lambda _done, _total: None
+
+    def run(self, source: KafkaRange, spans: Spans) -> LiveReplay:
+        """Read, judge, and replace.
+
+        Raises:
+            StopPipelineError: Kafka has dropped part of the range, or the warehouse refuses rows.
+            RetryLaterError: a service does not answer. Nothing was done.
+        """
+        total = sum(span.stop - span.start for span in spans.values())
+        records = []
+        done = 0
+        for window in _windows(spans, self.window):
+            self.on_progress(done, total)
+            records.append(pl.DataFrame(source.read(window)))
+            done += sum(span.stop - span.start for span in window.values())
+        read = pl.concat(records) if records else pl.DataFrame()
+        rows: Rows | None = self.reader.read(read) if read.height else None
+        entity = self.reader.entity.table
+        before, after = self.overlay.replace(entity, self.identity, spans, rows)
+        self.on_progress(total, total)
+        return LiveReplay(entity=entity, read=read.height, before=before, after=after)
+
+
+def _windows(spans: Spans, offsets: int) -> list[dict[int, Span]]:
+    found = []
+    left = {number: span for number, span in spans.items() if span.start < span.stop}
+    while left:
+        step = max(1, offsets // len(left))
+        piece = {n: Span(start=s.start, stop=min(s.stop, s.start + step)) for n, s in left.items()}
+        found.append(piece)
+        left = {
+            n: Span(start=piece[n].stop, stop=s.stop)
+            for n, s in left.items()
+            if piece[n].stop < s.stop
+        }
+    return found

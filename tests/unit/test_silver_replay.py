@@ -1,0 +1,255 @@
+"""A replay into silver, on Delta tables in a folder: it proves itself, and it repairs."""
+
+import contextlib
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import write_deltalake
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.silver.bronze import BronzeSource
+from batch.silver.rebuild import rebuild_silver
+from batch.silver.rejudged import Rejudged
+from batch.silver.replay import SilverReplayer
+from batch.silver.run import chosen_entities, consolidate_silver
+from lakehouse.cleaning import spelling
+from lakehouse.contracts import ENTITIES
+from lakehouse.coordinates import Span
+from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
+from tests.unit.test_silver_tables import contents, happen, steps
+
+CUSTOMERS = ENTITIES["customers"]
+TABLES = ("enriched_users", "users_history", "quarantine")
+SCRIPT = [
+    (1, "name", 1), (2, "bad mail", 1), (1, "mail", 2), (3, "name", 1), (3, "delete", 0),
+    (4, "far birth", 1), (4, "name", 3), (1, "untold", 1),
+]  # fmt: skip
+
+
+def consolidate(lake):
+    return consolidate_silver(lake, RULES, chosen_entities(["customers"]))
+
+
+def ends(lake, entity=CUSTOMERS):
+    return BronzeSource(lake.open("bronze", entity.bronze)).ends
+
+
+def everything(lake, entity=CUSTOMERS):
+    return {place: Span(start=0, stop=end) for place, end in ends(lake, entity).items()}
+
+
+def replayer(lake, folder, *, spans=None, entity=CUSTOMERS, rows=1000, **options):
+    return SilverReplayer(
+        lake=lake,
+        rules=replace(RULES, chunk_rows=rows),
+        entity=entity,
+        spans=everything(lake, entity) if spans is None else spans,
+        folder=Path(folder) / "replay",
+        alone=contextlib.nullcontext,
+        **options,
+    )
+
+
+def versions(lake):
+    return {name: lake.open("silver", name).version() for name in TABLES}
+
+
+def damage(lake, what):
+    """Rows of silver that no change has made so."""
+    delta = lake.open("silver", "enriched_users")
+    rows = pl.DataFrame(delta.to_pyarrow_table())
+    if what == "lost":
+        delta.delete("customer_id = 1")
+    elif what == "other":
+        delta.update({"city": "'Nowhere'"}, "customer_id = 1")
+    elif what == "made up":
+        write_deltalake(
+            delta, rows.head(1).with_columns(customer_id=pl.lit(77)).to_arrow(), mode="append"
+        )
+    elif what == "doubled":
+        write_deltalake(delta, rows.to_arrow(), mode="append")
+    elif what == "history":
+        lake.open("silver", "users_history").delete("customer_id = 1")
+    elif what == "quarantine":
+        lake.open("silver", "quarantine").delete("entity = 'customers'")
+
+
+@pytest.mark.parametrize("rows", [1000, 2])
+def test_replay_of_all_that_is_right_writes_nothing_and_its_digests_are_equal(tmp_path, rows):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    before, was = versions(lake), contents(lake)
+    done = replayer(lake, tmp_path, rows=rows).run()
+    assert done.keys is None
+    assert done.read == len(SCRIPT)
+    assert versions(lake) == before
+    assert contents(lake) == was
+    assert [proof.table for proof in done.proofs] == ["quarantine", "users_history",
+                                                      "enriched_users"]  # fmt: skip
+    assert all(proof.before == proof.after for proof in done.proofs)
+    assert [proof.after.rows for proof in done.proofs] == [2, 6, 3]
+
+
+@pytest.mark.parametrize("rows", [1000, 2])
+@pytest.mark.parametrize(
+    "what", ["lost", "other", "made up", "doubled", "history", "quarantine"]
+)
+def test_replay_of_all_repairs_what_was_damaged_and_says_what(tmp_path, what, rows):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    was = contents(lake)
+    damage(lake, what)
+    assert contents(lake) != was
+    done = replayer(lake, tmp_path, rows=rows).run()
+    assert contents(lake) == was
+    differing = [proof for proof in done.proofs if proof.before != proof.after]
+    assert len(differing) == 1
+    assert sum(r.read for r in consolidate(lake)) == 0
+
+
+def test_differences_name_the_key_the_column_and_both_values(tmp_path):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    damage(lake, "other")
+    current = replayer(lake, tmp_path).run().proofs[-1]
+    (example,) = current.differences.examples
+    assert (example.kind, example.key) == ("changed", {"customer_id": 1})
+    assert example.columns == {"city": ("Nowhere", "London")}
+
+
+@settings(max_examples=10, deadline=None)
+@given(scripts=st.lists(steps, min_size=1, max_size=3), starts=st.tuples(
+    st.integers(0, 4), st.integers(0, 4)), length=st.integers(0, 5), rows=st.sampled_from([2, 1000]))  # fmt: skip
+def test_replay_of_any_range_with_another_rule_equals_a_rebuild_with_it(
+    scripts, starts, length, rows
+):
+    with tempfile.TemporaryDirectory() as folder:
+        lake, other = new_lake(Path(folder) / "a"), new_lake(Path(folder) / "b")
+        for one in (lake, other):
+            source = customers(one)
+            for script in scripts:
+                happen(source, script).land()
+                consolidate(one)
+        spans = {
+            place: Span(start=min(start, end), stop=min(start + length, end))
+            for (place, end), start in zip(sorted(ends(lake).items()), starts, strict=False)
+        }
+        keys = set(BronzeSource(lake.open("bronze", CUSTOMERS.bronze)).keys(spans))
+        before = contents(lake)
+        with pytest.MonkeyPatch.context() as patch:
+            # From now on no address is any good.
+            patch.setattr(spelling, "email", lambda _: None)
+            replayer(lake, folder, spans=spans, rows=rows).run()
+            rebuild_silver(other, RULES, [CUSTOMERS])
+        ids = {int(key.split(b":")[1].strip(b" }")) for key in keys}
+        for name in TABLES:
+            assert of(rows_of(lake, name), ids, name) == of(rows_of(other, name), ids, name)
+            assert of(rows_of(lake, name), ids, name, not_in=True) == of(
+                before[name], ids, name, not_in=True
+            )
+
+
+def of(rows, ids, table, *, not_in=False):
+    column = "row_key" if table == "quarantine" else "customer_id"
+    return [row for row in rows if (int(row[column]) in ids) != not_in]
+
+
+@pytest.mark.parametrize("moment", range(1, 4))
+def test_replay_that_was_killed_goes_on_where_it_stopped(tmp_path, monkeypatch, moment):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    was = contents(lake)
+    damage(lake, "other")
+    pieces = []
+    original = Rejudged.add
+
+    def dying(rejudged, bronze, spans):
+        if len(pieces) == moment:
+            raise KeyboardInterrupt
+        pieces.append(spans)
+        return original(rejudged, bronze, spans)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rejudged, "add", dying)
+        with pytest.raises(KeyboardInterrupt):
+            replayer(lake, tmp_path, rows=2).run()
+    first = list(pieces)
+    pieces.clear()
+
+    def watching(rejudged, bronze, spans):
+        pieces.append(spans)
+        return original(rejudged, bronze, spans)
+
+    monkeypatch.setattr(Rejudged, "add", watching)
+    done = replayer(lake, tmp_path, rows=2).run()
+    assert contents(lake) == was
+    assert done.read == len(SCRIPT)
+    offsets = [
+        (place, offset)
+        for spans in (*first, *pieces)
+        for place, span in spans.items()
+        for offset in range(span.start, span.stop)
+    ]
+    assert len(offsets) == len(set(offsets)) == len(SCRIPT)
+
+
+def test_changes_that_a_consolidation_takes_in_meanwhile_are_caught_up_with(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    damage(lake, "other")
+
+    def meanwhile(what, _done, _total):
+        if what.endswith("comparing") and source.rows[1]["city"] != "Paris":
+            source.change(1, "u", city="Paris").change(9, "c").land()
+            consolidate(lake)
+
+    spans = {place: Span(start=0, stop=1) for place in ends(lake)}
+    done = replayer(lake, tmp_path, spans=spans, on_progress=meanwhile).run()
+    assert done.keys == 2
+    found = {row["customer_id"]: row["city"] for row in live(lake, "enriched_users")}
+    assert found == {1: "Paris", 4: "London", 9: "London"}
+    rebuilt = new_lake(tmp_path / "rebuilt")
+    hourly = contents(lake)
+    rebuild_silver(lake, RULES, [CUSTOMERS])
+    assert contents(lake) == hourly
+    assert rebuilt.open("silver", "enriched_users") is None
+
+
+def test_row_of_a_key_that_bronze_no_longer_has_in_the_range_goes(tmp_path):
+    # A key that was damaged in bronze had made a row, before bronze was repaired.
+    lake = new_lake(tmp_path)
+    happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    was = contents(lake)
+    damage(lake, "made up")
+    place = max(ends(lake))
+    offset = next(r["_offset"] for r in rows_of(lake, "enriched_users") if r["customer_id"] == 77)
+    found = rows_of(lake, "enriched_users")
+    partition = next(r["_partition"] for r in found if r["customer_id"] == 77)
+    spans = {replace(place, partition=partition): Span(start=offset, stop=offset + 1)}
+    replayer(lake, tmp_path, spans=spans).run()
+    assert contents(lake) == was
+
+
+def test_month_of_a_row_that_was_damaged_is_put_right_in_its_place(tmp_path):
+    lake = new_lake(tmp_path)
+    lines = order_lines(lake)
+    for number in range(1, 5):
+        lines.change(number, "c")
+    lines.land()
+    entity = ENTITIES["order_lines"]
+    consolidate_silver(lake, RULES, [entity])
+    was = rows_of(lake, entity.silver)
+    lake.open("silver", entity.silver).update({"quantity": "7"}, "order_line_id = 3")
+    done = replayer(lake, tmp_path, entity=entity).run()
+    assert rows_of(lake, entity.silver) == was
+    assert [proof.differences.changed for proof in done.proofs] == [0, 1]
