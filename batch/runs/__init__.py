@@ -1,0 +1,11 @@
+"""What was done to the layers, by whom, with which code: table `etl.runs`.
+
+Grain: one row per run of a command or of a DAG, the failed ones and those whose process died
+included.
+"""
+
+from batch.runs.listing import forget, latest, numbered
+from batch.runs.model import Kind, Outcome, RunRow
+from batch.runs.record import Run, recorded
+
+__all__ = ["Kind", "Outcome", "Run", "RunRow", "forget", "latest", "numbered", "recorded"]
