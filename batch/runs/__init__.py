@@ -7,5 +7,17 @@ included.
 from batch.runs.listing import forget, latest, numbered
 from batch.runs.model import Kind, Outcome, RunRow
 from batch.runs.record import Run, recorded
+from batch.runs.steps import StepwiseRun, recorded_step
 
-__all__ = ["Kind", "Outcome", "Run", "RunRow", "forget", "latest", "numbered", "recorded"]
+__all__ = [
+    "Kind",
+    "Outcome",
+    "Run",
+    "RunRow",
+    "StepwiseRun",
+    "forget",
+    "latest",
+    "numbered",
+    "recorded",
+    "recorded_step",
+]

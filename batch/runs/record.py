@@ -15,26 +15,14 @@ from batch.runs.model import (
     Kind,
     Noted,
     Outcome,
-    as_json,
     complain,
     message_of,
     unrecorded,
     whoami,
 )
-from lakehouse.version import code_version, contracts_version
+from batch.runs.session import Session
 
 _log = structlog.get_logger(__name__)
-_BEGIN: LiteralString = """
-insert into etl.runs (
-    run_id, kind, scope, code_version, contract_version, who, outcome, is_stepwise, details,
-    started_at, noted_at
-)
-values (
-    %(run_id)s, %(kind)s, %(scope)s, %(code_version)s, %(contract_version)s, %(who)s, 'running',
-    false, '{}', now(), now()
-)
-returning run_number"""
-_LOCK: LiteralString = "select pg_advisory_lock(hashtext('etl.runs'), %s::integer)"
 _NOTE: LiteralString = """
 update etl.runs
 set
@@ -83,59 +71,45 @@ class Run:
         )
         self._keep()
 
-    def _keep(self) -> None:
-        """Nowhere, here."""
-
-
-class _RecordedRun(Run):
-    """One with a row. Its session holds the lock that tells that its process lives."""
-
-    def __init__(self, dsn: str, run_id: UUID, kind: Kind, scope: Facts, who: str) -> None:
-        super().__init__(run_id, scope)
-        self._dsn = dsn
-        self._connection = _session(dsn, f"{kind} of {who}")
-        values = {
-            "run_id": run_id, "kind": str(kind), "scope": as_json(scope), "who": who,
-            "code_version": code_version(), "contract_version": contracts_version(),
-        }  # fmt: skip
-        try:
-            # In one transaction: nobody sees a running row without its lock.
-            with self._connection.transaction():
-                for (number,) in self._connection.execute(_BEGIN, values):
-                    self._number = int(number)
-                self._connection.execute(_LOCK, [self._number])
-        except psycopg.Error:
-            self._connection.close()
-            raise
-
-    @override
-    def _keep(self) -> None:
-        try:
-            self._write((_NOTE, self.noted.to_row()))
-        except psycopg.Error as error:
-            # The end writes it again.
-            _log.warning("run_not_noted", run=str(self.run_id), error=str(error))
-
     def end(self, outcome: Outcome, message: str | None) -> None:
         """Write how it ended, and let go.
 
         Raises:
             psycopg.Error: the warehouse does not answer.
         """
-        try:
-            ended = {"outcome": str(outcome), "message": message}
-            self._write((_NOTE, self.noted.to_row()), (_END, ended))
-        finally:
-            self._connection.close()
 
-    def _write(self, *statements: tuple[LiteralString, Facts]) -> None:
-        if self._connection.closed:
-            # The server was restarted: the lock went with the session.
-            self._connection = _session(self._dsn, f"run {self._number}")
-            self._connection.execute(_LOCK, [self._number])
-        with self._connection.transaction():
-            for statement, values in statements:
-                self._connection.execute(statement, {**values, "run_id": self.run_id})
+    def _keep(self) -> None:
+        """Nowhere, here."""
+
+
+class _RecordedRun(Run):
+    """One with a row."""
+
+    def __init__(self, run_id: UUID, scope: Facts, session: Session) -> None:
+        super().__init__(run_id, scope)
+        self._session = session
+
+    @override
+    def _keep(self) -> None:
+        try:
+            with self._session.writing() as connection:
+                connection.execute(_NOTE, self._values())
+        except psycopg.Error as error:
+            # The end writes it again.
+            _log.warning("run_not_noted", run=str(self.run_id), error=str(error))
+
+    @override
+    def end(self, outcome: Outcome, message: str | None) -> None:
+        ended = {"run_id": self.run_id, "outcome": str(outcome), "message": message}
+        try:
+            with self._session.writing() as connection:
+                connection.execute(_NOTE, self._values())
+                connection.execute(_END, ended)
+        finally:
+            self._session.close()
+
+    def _values(self) -> dict[str, object]:
+        return {**self.noted.to_row(), "run_id": self.run_id}
 
 
 @contextmanager
@@ -156,29 +130,33 @@ def recorded(
         StopPipelineError: its schema is older than this code, and a record is required.
     """
     run = _begun(dsn, kind, scope, who or whoami(), is_required=is_required)
-    try:
+    with ending(run, is_required=is_required):
         yield run
+
+
+@contextmanager
+def ending(run: Run, *, is_required: bool) -> Iterator[None]:
+    """Write at the end of the block how it went. An error in it goes on.
+
+    Raises:
+        RetryLaterError: it went well, but the warehouse does not answer.
+    """
+    try:
+        yield
     except BaseException as error:
         with unrecorded(is_required=False):
-            _end(run, Outcome.FAILED, message_of(error))
+            run.end(Outcome.FAILED, message_of(error))
         raise
     with unrecorded(is_required=is_required, what="This is done, but its end is not recorded"):
-        _end(run, Outcome.SUCCEEDED, None)
+        run.end(Outcome.SUCCEEDED, None)
 
 
 def _begun(dsn: str, kind: Kind, scope: Facts, who: str, *, is_required: bool) -> Run:
     run_id = uuid4()
     try:
-        return _RecordedRun(dsn, run_id, kind, scope, who)
+        session = Session(dsn, who=who, is_stepwise=False)
+        session.begin(run_id, kind, scope)
     except psycopg.Error as error:
         complain(error, is_required=is_required)
-    return Run(run_id, scope)
-
-
-def _end(run: Run, outcome: Outcome, message: str | None) -> None:
-    if isinstance(run, _RecordedRun):
-        run.end(outcome, message)
-
-
-def _session(dsn: str, name: str) -> psycopg.Connection:
-    return psycopg.connect(dsn, autocommit=True, application_name=name[:63])
+        return Run(run_id, scope)
+    return _RecordedRun(run_id, scope, session)

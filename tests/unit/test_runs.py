@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from batch.runs import Kind, Outcome, Run, RunRow, latest, recorded
+from batch.runs import Kind, Outcome, Run, RunRow, StepwiseRun, latest, recorded
 from batch.runs.model import message_of, whoami
+from batch.runs.steps import standing
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 NOWHERE = "host=127.0.0.1 port=1 dbname=none connect_timeout=1"
@@ -74,7 +75,7 @@ def test_without_a_warehouse_the_rest_is_done_all_the_same():
         pytest.raises(ValueError, match="mine"),
         recorded(NOWHERE, kind=Kind.EXTRACTION, scope={}, is_required=False),
     ):
-        raise ValueError("mine")
+        int("mine")
 
 
 def test_user_without_a_name_is_a_number(monkeypatch):
@@ -83,3 +84,35 @@ def test_user_without_a_name_is_a_number(monkeypatch):
 
     monkeypatch.setattr(getpass, "getuser", nobody)
     assert whoami().startswith(f"{os.getuid()}@")
+
+
+def a_step(outcome, **values):
+    return {"outcome": outcome, "message": None, "rows_read": None, "rows_written": None} | values
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        pytest.param({"a": "running"}, "running", id="the-first-goes-on"),
+        pytest.param({"a": "succeeded"}, "running", id="one-is-to-come"),
+        pytest.param({"a": "succeeded", "b": "succeeded"}, "succeeded", id="all"),
+        pytest.param({"a": "failed", "b": "succeeded"}, "failed", id="one-failed"),
+        pytest.param({"a": "failed", "b": "running"}, "running", id="the-other-goes-on"),
+    ],
+)
+def test_run_stands_as_its_steps_do(outcomes, expected):
+    steps = {name: a_step(outcome) for name, outcome in outcomes.items()}
+    assert standing(steps, ["a", "b"]).outcome == expected
+
+
+def test_rows_of_a_run_are_those_of_its_steps_and_nothing_where_none_counts():
+    steps = {"a": a_step("succeeded", rows_read=2), "b": a_step("failed", rows_read=3)}
+    found = standing(steps | {"c": a_step("failed", message="Mend it.")}, ["a", "b", "c"])
+    assert (found.rows_read, found.rows_written, found.message) == (5, None, "c: Mend it.")
+
+
+def test_steps_of_a_run_find_each_other_by_its_key():
+    def whole(key):
+        return StepwiseRun(key=key, kind=Kind.CONSOLIDATION, scope={}, steps=["a"])
+
+    assert whole("x").run_id == whole("x").run_id != whole("y").run_id
