@@ -45,7 +45,7 @@ from etl.watermark as w
 order by w.entity, w.epoch, w.topic_id, w.partition
 """
 _PUBLISHED: LiteralString = """
-select max(r.finished_at) from etl.run as r where r.outcome = 'published'
+select max(d.finished_at) from etl.load as d where d.outcome = 'published'
 """
 
 

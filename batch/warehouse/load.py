@@ -20,9 +20,9 @@ from batch.warehouse.chosen import Chosen
 from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
 from batch.warehouse.facts import load_facts
 from batch.warehouse.judged import Judging, QuarantineLimit
+from batch.warehouse.load_log import Load, write_load
 from batch.warehouse.marks import loaded_versions, write_marks
 from batch.warehouse.publish import mark_stale
-from batch.warehouse.run_log import Run, write_run
 from batch.warehouse.scripts import run_script
 from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.staging import apply_changes, copy_into, settle, stage
@@ -224,8 +224,8 @@ def _load(load: _Load) -> WarehouseReport:
             _stage(load, table, loaded)
     run_script(load.connection, "load/partitions.sql")
     judging = Judging.of(load.connection, load.sources.counts)
-    run = Run(
-        run_id=uuid.uuid4(),
+    entry = Load(
+        load_id=uuid.uuid4(),
         kind="rebuild" if load.is_rebuild or load.chosen is not None else "load",
         quarantine_share=judging.since.share,
         changed_rows=sum(table.rows_changed for table in load.tables),
@@ -235,9 +235,9 @@ def _load(load: _Load) -> WarehouseReport:
         with load.connection.transaction():
             results = _transform(load, judging)
     except FailedCheckError as error:
-        write_run(load.connection, run, error.results, is_published=False)
+        write_load(load.connection, entry, error.results, is_published=False)
         raise
-    write_run(load.connection, run, results, is_published=True)
+    write_load(load.connection, entry, results, is_published=True)
     seconds = (datetime.now(UTC) - started_at).total_seconds()
     return WarehouseReport(
         tables=tuple(load.tables), checks=results, parts=tuple(load.parts), seconds=seconds

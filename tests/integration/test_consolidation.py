@@ -242,7 +242,7 @@ def test_run_with_nothing_new_writes_nothing(shop):
         versions = {place: lake.open(*place).version() for place in places}
         dsn = warehouse_dsn(shop.warehouse, shop.secrets, role="batch")
         with psycopg.connect(dsn) as connection:
-            return versions, connection.execute("select count(*) from etl.run").fetchone()
+            return versions, connection.execute("select count(*) from etl.load").fetchone()
 
     before = written()
     shop.run("consolidate")

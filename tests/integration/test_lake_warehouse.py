@@ -43,7 +43,7 @@ def dsn(stack):
             "insert into etl.watermark values ('orders', 't', 0, 0, 9), ('orders', 't', 0, 1, 4)"
         )
         connection.execute(
-            "insert into etl.run values (gen_random_uuid(), 'load', 'published', 0, 1, %s, %s)",
+            "insert into etl.load values (gen_random_uuid(), 'load', 'published', 0, 1, %s, %s)",
             [LOADED_AT, LOADED_AT],
         )
         connection.execute(

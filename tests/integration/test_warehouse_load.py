@@ -118,9 +118,9 @@ def test_table_made_anew_is_read_whole_and_what_it_lacks_goes(warehouse):
 def test_nothing_new_does_nothing(warehouse):
     silver = silver_after([ORDER])
     load_warehouse(warehouse.dsn, silver)
-    before = warehouse.query("select run_id from etl.run")
+    before = warehouse.query("select load_id from etl.load")
     assert load_warehouse(warehouse.dsn, silver).tables == ()
-    assert warehouse.query("select run_id from etl.run") == before
+    assert warehouse.query("select load_id from etl.load") == before
 
 
 def test_what_is_not_given_stays_as_it_is(warehouse):
@@ -193,8 +193,8 @@ def test_failed_check_leaves_the_mart_as_it_was_and_says_why(warehouse):
 
 def outcomes(warehouse, check="quarantine_share"):
     return warehouse.query(
-        "select r.outcome, r.quarantine_share, c.offending_rows from etl.run as r "
-        "inner join etl.check_result as c on r.run_id = c.run_id "
+        "select r.outcome, r.quarantine_share, c.offending_rows from etl.load as r "
+        "inner join etl.check_result as c on r.load_id = c.load_id "
         "where c.check_name = %s order by r.finished_at",
         check,
     )

@@ -165,7 +165,7 @@ def test_reader_reads_the_mart_and_nothing_else(warehouse):
         reader.execute("set default_transaction_read_only = off")
         for statement in (
             "select * from entity.customers",
-            "select * from etl.run",
+            "select * from etl.load",
             "insert into mart.dim_suppliers (supplier_key, name) values (5, 'x')",
             "delete from mart.fact_stocks",
             "create table mart.mine (id bigint)",

@@ -34,25 +34,25 @@ comment on column etl.judged.seen
 is 'Changes that silver had judged, since ever.';
 comment on column etl.judged.quarantined
 is 'Those of them that it had put aside.';
-comment on table etl.run
+comment on table etl.load
 is 'One row per load that had something to do, the failed ones included.';
-comment on column etl.run.run_id
+comment on column etl.load.load_id
 is 'The load.';
-comment on column etl.run.kind
+comment on column etl.load.kind
 is 'load: what changed; rebuild: everything.';
-comment on column etl.run.outcome
+comment on column etl.load.outcome
 is 'published, or stopped by a check.';
-comment on column etl.run.quarantine_share
+comment on column etl.load.quarantine_share
 is 'Share of the changes since the last published load that were put aside; null without any.';
-comment on column etl.run.changed_rows
+comment on column etl.load.changed_rows
 is 'Rows of the entities that were new, other or gone.';
-comment on column etl.run.started_at
+comment on column etl.load.started_at
 is 'When it began.';
-comment on column etl.run.finished_at
+comment on column etl.load.finished_at
 is 'When it ended.';
 comment on table etl.check_result
 is 'One row per check of a load.';
-comment on column etl.check_result.run_id
+comment on column etl.check_result.load_id
 is 'The load.';
 comment on column etl.check_result.check_name
 is 'The check, as in warehouse_sql/checks/.';
@@ -66,3 +66,81 @@ comment on table etl.stale_view
 is 'One row per materialized view of the mart that has to be refreshed.';
 comment on column etl.stale_view.view_name
 is 'The view.';
+comment on table etl.runs
+is 'One row per run of a command that writes a layer, or of a DAG; the failed ones included.';
+comment on column etl.runs.run_number
+is 'Its number, in the order in which they began.';
+comment on column etl.runs.run_id
+is 'The run; of a DAG, made from the ids that Airflow gave it.';
+comment on column etl.runs.kind
+is 'consolidation, replay, extraction, rebuild, maintenance or redrive.';
+comment on column etl.runs.scope
+is 'What was asked for, and what that came to: layers, tables, offsets, instants, days.';
+comment on column etl.runs.code_version
+is 'First 12 digits of a SHA-256 of the code between Kafka and the warehouse.';
+comment on column etl.runs.contract_version
+is 'First 12 digits of a SHA-256 of all contracts and of what cleans by them.';
+comment on column etl.runs.who
+is 'User and machine, or airflow.';
+comment on column etl.runs.outcome
+is 'running, succeeded or failed. One that is running and whose process died was interrupted.';
+comment on column etl.runs.is_stepwise
+is 'Whether each of its steps is a process of its own, as in Airflow.';
+comment on column etl.runs.rows_read
+is 'Rows or changes that it took in from where it began; null where that says nothing.';
+comment on column etl.runs.rows_written
+is 'Rows that it inserted, changed or took away, in all layers; null where that says nothing.';
+comment on column etl.runs.digest
+is 'By table, a digest of its contents before and after; null where none was taken.';
+comment on column etl.runs.details
+is 'Figures by table or step.';
+comment on column etl.runs.message
+is 'Why it failed; null if it did not.';
+comment on column etl.runs.started_at
+is 'When it began.';
+comment on column etl.runs.noted_at
+is 'When this row was last written.';
+comment on column etl.runs.finished_at
+is 'When it ended; null while it has not, or if its process died.';
+comment on table etl.lake_summary
+is 'One row per table of the lake that is summed up here: as of which version.';
+comment on column etl.lake_summary.lake_table
+is 'Its layer and name.';
+comment on column etl.lake_summary.table_id
+is 'Delta''s id of it; null while there is none.';
+comment on column etl.lake_summary.version
+is 'The version; null while there is none.';
+comment on column etl.lake_summary.taken_at
+is 'When it was last looked at.';
+comment on table etl.quarantine_by_rule
+is 'One row per table of the shop and rule: what silver has put aside, as of the last look.';
+comment on column etl.quarantine_by_rule.entity
+is 'The shop''s table.';
+comment on column etl.quarantine_by_rule.rule
+is 'The rule that was broken first.';
+comment on column etl.quarantine_by_rule.changes
+is 'Changes put aside.';
+comment on column etl.quarantine_by_rule.keys
+is 'Rows of the shop that these changes are of.';
+comment on column etl.quarantine_by_rule.oldest_at
+is 'When Kafka got the oldest of them.';
+comment on column etl.quarantine_by_rule.newest_at
+is 'When Kafka got the newest of them.';
+comment on table etl.loss
+is 'One row per range of offsets that was lost and accepted as lost, as of the last look.';
+comment on column etl.loss.topic_id
+is 'Kafka topic, by id.';
+comment on column etl.loss.partition
+is 'Partition of that topic.';
+comment on column etl.loss.first_offset
+is 'First offset that is missing.';
+comment on column etl.loss.kind
+is 'expired, beyond_end, recreated or repartitioned.';
+comment on column etl.loss.topic
+is 'Kafka topic, by name.';
+comment on column etl.loss.last_offset
+is 'Last offset that is missing; null where nobody can know it.';
+comment on column etl.loss.explanation
+is 'What was found, in words.';
+comment on column etl.loss.recorded_at
+is 'When somebody accepted it.';

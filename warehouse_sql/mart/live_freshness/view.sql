@@ -7,9 +7,9 @@ with seen as (
         (select max(h.beat_at) from live.heartbeat as h) as last_heartbeat_at,
         (select max(w.last_committed_at) from live.watermark as w) as last_change_at,
         (
-            select max(r.finished_at)
-            from etl.run as r
-            where r.outcome = 'published'
+            select max(d.finished_at)
+            from etl.load as d
+            where d.outcome = 'published'
         ) as star_loaded_at,
         (select s.is_full from live.state as s) as is_full
 ),

@@ -1,0 +1,23 @@
+"""What was done to the layers, by whom, with which code: table `etl.runs`.
+
+Grain: one row per run of a command or of a DAG, the failed ones and those whose process died
+included.
+"""
+
+from batch.runs.listing import forget, latest, numbered
+from batch.runs.model import Kind, Outcome, RunRow
+from batch.runs.record import Run, recorded
+from batch.runs.steps import StepwiseRun, recorded_step
+
+__all__ = [
+    "Kind",
+    "Outcome",
+    "Run",
+    "RunRow",
+    "StepwiseRun",
+    "forget",
+    "latest",
+    "numbered",
+    "recorded",
+    "recorded_step",
+]

@@ -1,0 +1,83 @@
+"""A session of the warehouse that holds the lock of a run: it tells that somebody is at it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import LiteralString
+from uuid import UUID
+
+import psycopg
+
+from batch.runs.model import Facts, Kind, as_json
+from lakehouse.version import code_version, contracts_version
+
+_BEGIN: LiteralString = """
+insert into etl.runs as r (
+    run_id, kind, scope, code_version, contract_version, who, outcome, is_stepwise, details,
+    started_at, noted_at
+)
+values (
+    %(run_id)s, %(kind)s, %(scope)s, %(code_version)s, %(contract_version)s, %(who)s, 'running',
+    %(is_stepwise)s, '{}', now(), now()
+)
+on conflict (run_id) do update
+set
+    outcome = 'running', message = null, finished_at = null, noted_at = now()
+returning r.run_number"""
+# Never waits: where a server that was restarted still knows the old session, that one tells.
+_LOCK: LiteralString = "select pg_try_advisory_lock(hashtext('etl.runs'), %s::integer)"
+_LOCK_SHARED: LiteralString = (
+    "select pg_try_advisory_lock_shared(hashtext('etl.runs'), %s::integer)"
+)
+
+
+class Session:
+    """One, from the beginning of a run, or of a step of it, to its end."""
+
+    def __init__(self, dsn: str, *, who: str, is_stepwise: bool) -> None:
+        self._dsn = dsn
+        self._who = who
+        self._is_stepwise = is_stepwise
+        self._lock = _LOCK_SHARED if is_stepwise else _LOCK
+        self._connection = self._connect()
+
+    def begin(self, run_id: UUID, kind: Kind, scope: Facts) -> None:
+        """Make the run's row, unless another step has, and hold its lock.
+
+        Raises:
+            psycopg.Error: the warehouse does not answer, or is older.
+        """
+        values = {
+            "run_id": run_id, "kind": str(kind), "scope": as_json(scope), "who": self._who,
+            "code_version": code_version(), "contract_version": contracts_version(),
+            "is_stepwise": self._is_stepwise,
+        }  # fmt: skip
+        try:
+            # In one transaction: nobody sees a running row without its lock.
+            with self._connection.transaction():
+                for (number,) in self._connection.execute(_BEGIN, values).fetchall():
+                    self._number = int(number)
+                    self._connection.execute(self._lock, [number])
+        except psycopg.Error:
+            self.close()
+            raise
+
+    @contextmanager
+    def writing(self) -> Iterator[psycopg.Connection]:
+        """One transaction; in a new session, where the server was restarted meanwhile.
+
+        Raises:
+            psycopg.Error: the warehouse does not answer.
+        """
+        if self._connection.closed:
+            self._connection = self._connect()
+            self._connection.execute(self._lock, [self._number])
+        with self._connection.transaction():
+            yield self._connection
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        self._connection.close()
+
+    def _connect(self) -> psycopg.Connection:
+        name = f"record of {self._who}"[:63]
+        return psycopg.connect(self._dsn, autocommit=True, application_name=name)

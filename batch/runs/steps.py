@@ -1,0 +1,177 @@
+"""Runs whose steps are processes of their own, as in Airflow: one row, which all of them write."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, LiteralString
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import psycopg
+import structlog
+from typing_extensions import override
+
+from batch.runs.model import Facts, Kind, Outcome, as_json, complain
+from batch.runs.record import Run, ending
+from batch.runs.session import Session
+
+_log = structlog.get_logger(__name__)
+_READ: LiteralString = "select r.details from etl.runs as r where r.run_id = %s for update"
+_WRITE: LiteralString = """
+update etl.runs
+set
+    scope = scope || %(scope)s, details = %(details)s, outcome = %(outcome)s,
+    message = %(message)s, rows_read = %(rows_read)s, rows_written = %(rows_written)s,
+    noted_at = clock_timestamp(),
+    finished_at = case when %(outcome)s <> 'running' then clock_timestamp() end
+where run_id = %(run_id)s"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepwiseRun:
+    """What its steps have to agree on.
+
+    Attributes:
+        key: of the run, such as the ids that Airflow gave the DAG and its run.
+        steps: names of all; when each has succeeded, so has the run.
+    """
+
+    key: str
+    kind: Kind
+    scope: Facts
+    steps: Sequence[str]
+    who: str = "airflow"
+
+    @property
+    def run_id(self) -> UUID:
+        """The same in each step."""
+        return uuid5(NAMESPACE_OID, self.key)
+
+
+@contextmanager
+def recorded_step(
+    dsn: str, whole: StepwiseRun, step: str, *, is_required: bool = True
+) -> Iterator[Run]:
+    """Keep a record of one step, which may be repeated: then its last outcome counts.
+
+    Raises:
+        RetryLaterError: the warehouse does not answer, and a record is required.
+        StopPipelineError: its schema is older than this code, and a record is required.
+    """
+    run = _begun(dsn, whole, step, is_required=is_required)
+    with ending(run, is_required=is_required):
+        yield run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a run stands by its steps."""
+
+    outcome: Outcome
+    message: str | None
+    rows_read: int | None
+    rows_written: int | None
+
+
+def standing(steps: Mapping[str, Facts], names: Sequence[str]) -> Standing:
+    """From the steps there are; `names` are those that there have to be."""
+    outcomes = {name: step["outcome"] for name, step in steps.items()}
+    messages = [f"{name}: {step['message']}" for name, step in steps.items() if step["message"]]
+    if Outcome.RUNNING in outcomes.values():
+        outcome = Outcome.RUNNING
+    elif Outcome.FAILED in outcomes.values():
+        outcome = Outcome.FAILED
+    else:
+        is_done = all(name in outcomes for name in names)
+        outcome = Outcome.SUCCEEDED if is_done else Outcome.RUNNING
+    return Standing(
+        outcome=outcome,
+        message="\n".join(messages) or None,
+        rows_read=_sum(steps, "rows_read"),
+        rows_written=_sum(steps, "rows_written"),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _State:
+    """Of one step."""
+
+    outcome: Outcome = Outcome.RUNNING
+    message: str | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def to_json(self, run: Run) -> dict[str, Any]:
+        """With what the step has noted."""
+        seconds = (datetime.now(UTC) - self.started_at).total_seconds()
+        return {
+            "outcome": str(self.outcome),
+            "message": self.message,
+            "started_at": self.started_at.isoformat(),
+            "seconds": round(seconds, 3),
+            "rows_read": run.noted.rows_read,
+            "rows_written": run.noted.rows_written,
+            **run.noted.details,
+        }
+
+
+class _RecordedStep(Run):
+    """One with a place in the row of its run."""
+
+    def __init__(self, whole: StepwiseRun, step: str, session: Session) -> None:
+        super().__init__(whole.run_id, {})
+        self._whole = whole
+        self._step = step
+        self._session = session
+        self._state = _State()
+
+    @override
+    def _keep(self) -> None:
+        try:
+            self.write()
+        except psycopg.Error as error:
+            # The end writes it again.
+            _log.warning("run_not_noted", run=str(self.run_id), error=str(error))
+
+    @override
+    def end(self, outcome: Outcome, message: str | None) -> None:
+        self._state.outcome, self._state.message = outcome, message
+        try:
+            self.write()
+        finally:
+            self._session.close()
+
+    def write(self) -> None:
+        """Others write theirs at the same time: each waits for the row.
+
+        Raises:
+            psycopg.Error: the warehouse does not answer.
+        """
+        with self._session.writing() as connection:
+            row = connection.execute(_READ, [self.run_id]).fetchone()
+            known = row[0].get("steps", {}) if row else {}
+            steps = {**known, self._step: self._state.to_json(self)}
+            found = standing(steps, self._whole.steps)
+            values = {
+                "run_id": self.run_id, "scope": as_json(self.noted.scope),
+                "details": as_json({"steps": steps}), "outcome": str(found.outcome),
+                "message": found.message, "rows_read": found.rows_read,
+                "rows_written": found.rows_written,
+            }  # fmt: skip
+            connection.execute(_WRITE, values)
+
+
+def _begun(dsn: str, whole: StepwiseRun, step: str, *, is_required: bool) -> Run:
+    try:
+        session = Session(dsn, who=whole.who, is_stepwise=True)
+        session.begin(whole.run_id, whole.kind, whole.scope)
+        run = _RecordedStep(whole, step, session)
+        run.write()
+    except psycopg.Error as error:
+        complain(error, is_required=is_required)
+        return Run(whole.run_id, {})
+    return run
+
+
+def _sum(steps: Mapping[str, Facts], name: str) -> int | None:
+    known = [step[name] for step in steps.values() if step[name] is not None]
+    return sum(known) if known else None
