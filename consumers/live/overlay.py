@@ -127,6 +127,21 @@ class Overlay:
 
         return self.do(commit)
 
+    def identity(self, entity: str) -> TopicIdentity | None:
+        """Which incarnation of a table's topic live reads; None before it has read any.
+
+        Raises:
+            RetryLaterError: the warehouse does not answer.
+        """
+
+        def known(connection: psycopg.Connection) -> TopicIdentity | None:
+            row = connection.execute(
+                "select t.topic_id, t.epoch from live.topic as t where t.entity = %s", [entity]
+            ).fetchone()
+            return None if row is None else TopicIdentity(topic_id=row[0], epoch=row[1])
+
+        return self.do(known)
+
     def replace(
         self,
         entity: str,

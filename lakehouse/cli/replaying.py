@@ -1,0 +1,296 @@
+"""One replay, through as many layers as it was asked for: joins batch and what reads Kafka."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+
+import psycopg
+
+from batch.lock import take_lock
+from batch.proof import Proof
+from batch.replay import ChosenRange, Replay, choose
+from batch.replay.chosen import months
+from batch.runs import Kind, Run, recorded
+from batch.silver.run import SilverRules, chosen_entities
+from batch.warehouse.judged import QuarantineLimit
+from lakehouse.cli.lake import secrets, warehouse, writing_lake
+from lakehouse.cli.replaying_kafka import FromKafka, KafkaPart
+from lakehouse.contracts import ENTITIES
+from lakehouse.selection import Selection
+from lakehouse.settings import ConsolidationSettings, StackSettings
+from lakehouse.version import code_version, contracts_version
+
+Progress = Callable[[str, int, int], None]
+_FROM_KAFKA = ("bronze", "live")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What a replay would do.
+
+    Attributes:
+        ranges: a row for each partition of each table.
+        plan: what would be made anew of it, a row for each table of a layer.
+        chosen: ranges of bronze.
+        parts: ranges of Kafka.
+        notes: what else there is to say.
+    """
+
+    ranges: list[dict[str, object]]
+    plan: list[dict[str, object]]
+    chosen: list[ChosenRange] = field(default_factory=list)
+    parts: list[KafkaPart] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, object]:
+        """As `./pipeline replay --format json` prints it."""
+        return {"ranges": self.ranges, "plan": self.plan}
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a replay did."""
+
+    proofs: list[Proof] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    read: int = 0
+    seconds: float = 0.0
+
+    @property
+    def differing(self) -> list[Proof]:
+        """Of tables that are not what they were."""
+        return [proof for proof in self.proofs if not proof.is_equal]
+
+    def verdict(self) -> str:
+        """In a sentence."""
+        took = f"{self.read:,} changes read, {self.seconds:.1f} s"
+        if not self.proofs:
+            return f"Nothing to replay ({took})."
+        if not self.differing:
+            return f"Equal digests: every table is what it was ({took})."
+        names = ", ".join(f"{one.layer}/{one.table}" for one in self.differing)
+        rows = sum(one.differences.count for one in self.differing)
+        return f"{rows:,} rows are other than before, in {names} ({took})."
+
+    def digests(self) -> dict[str, object]:
+        """By table, before and after."""
+        return {
+            f"{one.layer}/{one.table}": {"before": str(one.before), "after": str(one.after)}
+            for one in self.proofs
+        }
+
+    def to_json(self) -> dict[str, object]:
+        """As `./pipeline replay --format json` prints it."""
+        tables = [
+            {
+                "layer": one.layer,
+                "table": one.table,
+                "before": str(one.before),
+                "after": str(one.after),
+                "is_equal": one.is_equal,
+                **asdict(one.differences),
+            }
+            for one in self.proofs
+        ]
+        return {
+            "tables": tables,
+            "notes": self.notes,
+            "changes_read": self.read,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replaying:
+    """A replay on what the environment says.
+
+    Attributes:
+        into: the layer that takes the range in.
+        entities: the shop's tables; none named means all.
+        selection: of their changes.
+        only: leave the layers above alone.
+        on_progress: told what goes on, how far it is, and of how much.
+    """
+
+    into: str
+    entities: Sequence[str]
+    selection: Selection
+    only: bool
+    on_progress: Progress
+
+    @classmethod
+    def of_settings(
+        cls,
+        *,
+        into: str,
+        entities: Sequence[str],
+        selection: Selection,
+        only: bool,
+        on_progress: Progress,
+    ) -> "Replaying":
+        """Check names before anything starts.
+
+        Raises:
+            StopPipelineError: a table is not known.
+        """
+        if into != "bronze":
+            chosen_entities(entities)
+        return cls(
+            into=str(into), entities=tuple(entities), selection=selection, only=only,
+            on_progress=on_progress,
+        )  # fmt: skip
+
+    def described(self) -> Described:
+        """Resolve the range, and say what would be read and made anew.
+
+        Raises:
+            StopPipelineError: part of the range is not there any more.
+            RetryLaterError: a service does not answer.
+        """
+        self.on_progress("looking at the range", 0, 0)
+        if self.into in _FROM_KAFKA:
+            with self._kafka.opened(self.into, self.entities) as topics:
+                parts = [self._kafka.part(topic, self.selection) for topic in topics]
+            rows = [row for part in parts for row in part.described()]
+            notes = [note for part in parts for note in part.notes()]
+            return Described(ranges=rows, plan=[], parts=parts, notes=notes)
+        chosen = [choose(self._replay.lake, one, self.selection) for one in self._contracts()]
+        chosen = [one for one in chosen if one.spans]
+        rows = [
+            {"entity": one.entity.table, **row}
+            for one in chosen
+            for row in one.described().iter_rows(named=True)
+        ]
+        return Described(ranges=rows, plan=list(self._plan(chosen)), chosen=chosen)
+
+    def run(self, described: Described) -> Outcome:
+        """Do it, keep a record, and say what it did.
+
+        Raises:
+            StopPipelineError: a person has to be asked; what was done before is right.
+            RetryLaterError: a service does not answer. The same replay goes on where it stopped.
+        """
+        began = monotonic()
+        outcome = Outcome(notes=list(described.notes))
+        scope = {**self._request(), "ranges": described.ranges}
+        with (
+            self._alone(),
+            recorded(warehouse("batch"), kind=Kind.REPLAY, scope=scope) as run,
+        ):
+            self._run(described, outcome)
+            outcome.seconds = monotonic() - began
+            self._note(run, outcome)
+        return outcome
+
+    def _run(self, described: Described, outcome: Outcome) -> None:
+        match self.into:
+            case "bronze":
+                self._bronze(described, outcome)
+            case "silver":
+                self._silver(described.chosen, outcome)
+            case "gold":
+                outcome.proofs += self._replay.gold(described.chosen)
+            case "mart":
+                outcome.proofs += self._replay.mart(described.chosen)
+            case _:
+                for part in described.parts:
+                    proof, read = self._kafka.live(part)
+                    outcome.proofs.append(proof)
+                    outcome.read += read
+
+    def _bronze(self, described: Described, outcome: Outcome) -> None:
+        chosen = []
+        for part in described.parts:
+            done = self._kafka.bronze(part, self._workspace)
+            outcome.proofs.append(done.proof)
+            outcome.notes += done.notes
+            outcome.read += done.read
+            entity = ENTITIES.get(part.entity)
+            if entity is not None:
+                if done.has_replaced:
+                    self._replay.forget(entity.table)
+                chosen.append((entity, part.as_selection()))
+        if self.only:
+            return
+        ranges = [choose(self._replay.lake, entity, selection) for entity, selection in chosen]
+        self._silver([one for one in ranges if one.spans], outcome)
+
+    def _silver(self, chosen: Sequence[ChosenRange], outcome: Outcome) -> None:
+        for one in chosen:
+            done = self._replay.silver(one, self._request())
+            outcome.proofs += done.proofs
+            outcome.read += done.read
+        if chosen and not self.only:
+            self._replay.follow()
+            outcome.notes.append("Gold and the star have followed silver.")
+
+    def _plan(self, chosen: Sequence[ChosenRange]) -> Iterator[dict[str, object]]:
+        for one in chosen:
+            keys = one.keys()
+            found = months(self._replay.lake, one, keys)
+            where = f"{found[0]} to {found[-1]} ({len(found)})" if found else "-"
+            yield {
+                "layer": "silver",
+                "table": one.entity.silver,
+                "keys": "all" if one.is_all else f"{len(keys):,}",
+                "months": where,
+            }
+
+    def _note(self, run: Run, outcome: Outcome) -> None:
+        run.note(
+            rows_read=outcome.read,
+            rows_written=sum(one.differences.count for one in outcome.proofs),
+            digest=outcome.digests(),
+            details={"notes": outcome.notes},
+        )
+
+    def _contracts(self) -> list:  # type: ignore[type-arg]
+        return chosen_entities(self.entities)
+
+    def _request(self) -> dict[str, object]:
+        chosen = self.selection
+        return {
+            "into": self.into,
+            "entities": list(self.entities) or "all",
+            "from_offset": {str(number): at for number, at in chosen.first.items()},
+            "to_offset": {str(number): at for number, at in chosen.last.items()},
+            "from_time": chosen.since and chosen.since.isoformat(),
+            "to_time": chosen.until and chosen.until.isoformat(),
+            "only": self.only,
+        }
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One replay into a layer at a time."""
+        with psycopg.connect(warehouse("batch"), autocommit=True) as connection:
+            take_lock(
+                connection,
+                f"replay into {self.into}",
+                wait_seconds=0,
+                on_wait=lambda who: self.on_progress(f"waiting for {who}", 0, 0),
+            )
+            yield
+
+    @property
+    def _workspace(self) -> Path:
+        return StackSettings().data_dir / "replay"
+
+    @cached_property
+    def _kafka(self) -> FromKafka:
+        return FromKafka.of_settings(secrets(), self.on_progress)
+
+    @cached_property
+    def _replay(self) -> Replay:
+        return Replay(
+            lake=writing_lake(),
+            rules=SilverRules.of_settings(),
+            limit=QuarantineLimit.of_settings(),
+            warehouse=warehouse("batch"),
+            workspace=self._workspace,
+            code=f"{code_version()} {contracts_version()}",
+            lock_seconds=ConsolidationSettings().lock_seconds,
+            on_progress=self.on_progress,
+        )

@@ -1,0 +1,274 @@
+"""The layers that are replayed from Kafka, bronze and live, on what the environment says."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch.proof import Differences, Example, Proof
+from consumers.commit import next_position
+from consumers.delta_bronze import DeltaBronzeTable
+from consumers.live.overlay import Overlay
+from consumers.live.service import change_readers
+from consumers.records import TopicIdentity
+from consumers.replay.bronze import BronzeReplay, BronzeReplayer
+from consumers.replay.kafka_range import KafkaRange, Range
+from consumers.replay.live import LiveReplayer, live_spans
+from lakehouse.cli.lake import warehouse
+from lakehouse.coordinates import Span, bronze_table
+from lakehouse.errors import StopPipelineError
+from lakehouse.kafka import Topic, admin_client, captured_pattern, describe_topics, matching_topics
+from lakehouse.lake import storage_options, table_uri
+from lakehouse.secrets import Secrets
+from lakehouse.selection import Selection
+from lakehouse.settings import (
+    ConnectSettings,
+    ConsolidationSettings,
+    KafkaSettings,
+    LandingSettings,
+    MinioSettings,
+    ShopSettings,
+)
+
+Progress = Callable[[str, int, int], None]
+_WINDOW = 200_000
+"""Offsets held in memory at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenTopic:
+    """A topic, and what of it a layer has taken in. `starts` are behind what no longer counts."""
+
+    topic: Topic
+    entity: str
+    into: str
+    identity: TopicIdentity
+    starts: Mapping[int, int]
+    ends: Mapping[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaPart:
+    """A range of a topic."""
+
+    opened: OpenTopic
+    range: Range
+
+    @property
+    def entity(self) -> str:
+        """The shop's table."""
+        return self.opened.entity
+
+    def described(self) -> list[dict[str, object]]:
+        """A row for each partition."""
+        return [
+            {
+                "entity": self.entity,
+                "epoch": self.opened.identity.epoch,
+                "partition": number,
+                "first_offset": span.start,
+                "last_offset": span.stop - 1,
+            }
+            for number, span in sorted(self.range.spans.items())
+        ]
+
+    def notes(self) -> list[str]:
+        """What of the range Kafka does not have any more."""
+        return [
+            f"{self.opened.topic.name}[{number}]: offsets {span.start} to {span.stop - 1} are gone "
+            "from Kafka; what bronze has of them stays as it is."
+            for number, span in sorted(self.range.gone.items())
+        ]
+
+    def as_selection(self) -> Selection:
+        """The same range, for the layers above."""
+        spans = self.range.spans
+        return Selection(
+            first={number: span.start for number, span in spans.items()},
+            last={number: span.stop - 1 for number, span in spans.items()},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BronzeDone:
+    """What became of a table of bronze."""
+
+    proof: Proof
+    read: int
+    notes: list[str]
+    has_replaced: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromKafka:
+    """Replays of what Kafka has."""
+
+    kafka: KafkaSettings
+    connect: ConnectSettings
+    minio: MinioSettings
+    secrets: Secrets
+    on_progress: Progress
+
+    @classmethod
+    def of_settings(cls, secrets: Secrets, on_progress: Progress) -> "FromKafka":
+        """On what the environment says."""
+        return cls(
+            kafka=KafkaSettings(), connect=ConnectSettings(), minio=MinioSettings(),
+            secrets=secrets, on_progress=on_progress,
+        )  # fmt: skip
+
+    @contextmanager
+    def opened(self, into: str, entities: Sequence[str]) -> Iterator[list[OpenTopic]]:
+        """The topics of these tables; of none named, all that are captured.
+
+        Raises:
+            StopPipelineError: there is no such topic, or it is not the one that was taken in.
+            RetryLaterError: a service does not answer.
+        """
+        admin = admin_client(self.kafka.bootstrap_servers)
+        prefix = f"{self.connect.topic_prefix}.public."
+        names = [prefix + name for name in entities] or matching_topics(
+            admin, captured_pattern(self.connect.topic_prefix)
+        )
+        described = describe_topics(admin, names)
+        missing = [name for name in names if name not in described]
+        if missing:
+            message = f"Kafka has no topic {', '.join(missing)}. See ./pipeline connect status."
+            raise StopPipelineError(message)
+        opens = self._of_bronze if into == "bronze" else self._of_live
+        topics = [opens(described[name], name.removeprefix(prefix)) for name in names]
+        yield [topic for topic in topics if topic is not None]
+
+    def part(self, opened: OpenTopic, selection: Selection) -> KafkaPart:
+        """Resolve a selection.
+
+        Raises:
+            StopPipelineError: part of what was asked for by its offsets is gone.
+            RetryLaterError: the broker does not answer.
+        """
+        with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
+            found = source.resolve(selection, opened.ends)
+        asked = Range(
+            spans=found.spans, gone={n: s for n, s in found.gone.items() if n in selection.first}
+        )
+        asked.require(opened.topic)
+        spans = {
+            number: Span(start=max(span.start, opened.starts.get(number, 0)), stop=span.stop)
+            for number, span in found.spans.items()
+            if span.stop > opened.starts.get(number, 0)
+        }
+        gone = {} if opened.into == "live" else found.gone
+        return KafkaPart(opened=opened, range=Range(spans=spans, gone=gone))
+
+    def bronze(self, part: KafkaPart, workspace: Path) -> BronzeDone:
+        """Put Kafka's records in the place of bronze's, where they differ."""
+        opened = part.opened
+        name = bronze_table(opened.topic.name)
+        what = f"{opened.entity}: comparing bronze with Kafka"
+        replayer = BronzeReplayer(
+            name=name,
+            table=self._table(name),
+            identity=opened.identity,
+            ends=opened.ends,
+            window=_WINDOW,
+            folder=workspace / f"bronze-{opened.entity}",
+            on_progress=lambda done, total: self.on_progress(what, done, total),
+        )
+        with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
+            return _bronze_done(replayer.run(source, part.range.spans))
+
+    def live(self, part: KafkaPart) -> tuple[Proof, int]:
+        """Take the range into the overlay again; the proof, and how many changes were read."""
+        opened = part.opened
+        readers = change_readers(ShopSettings(), ConsolidationSettings())
+        overlay = Overlay(dsn=warehouse("live"), readers=readers)
+        what = f"{opened.entity}: into live"
+        replayer = LiveReplayer(
+            overlay=overlay,
+            reader=readers[opened.entity],
+            identity=opened.identity,
+            window=_WINDOW,
+            on_progress=lambda done, total: self.on_progress(what, done, total),
+        )
+        try:
+            with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
+                done = replayer.run(source, part.range.spans)
+        finally:
+            overlay.close()
+        proof = Proof(
+            layer="live", table=opened.entity, before=done.before, after=done.after,
+            differences=Differences(),
+        )  # fmt: skip
+        return proof, done.read
+
+    def _of_bronze(self, topic: Topic, entity: str) -> OpenTopic | None:
+        table = self._table(bronze_table(topic.name))
+        epochs = table.epochs()
+        if not epochs:
+            return None
+        if (epochs[-1].topic_id, epochs[-1].partition_count) != (
+            topic.topic_id,
+            topic.partition_count,
+        ):
+            message = (
+                f"{topic.name} was recreated or has another number of partitions, so Kafka has "
+                "nothing of what bronze holds. See to the lander first: ./pipeline logs lander."
+            )
+            raise StopPipelineError(message)
+        ends = {p.partition: next_position(table.watermark(p)) for p in topic.partitions}
+        identity = TopicIdentity(topic_id=topic.topic_id, epoch=epochs[-1].epoch)
+        return OpenTopic(
+            topic=topic, entity=entity, into="bronze", identity=identity, starts={}, ends=ends
+        )
+
+    def _of_live(self, topic: Topic, entity: str) -> OpenTopic | None:
+        readers = change_readers(ShopSettings(), ConsolidationSettings())
+        if entity not in readers:
+            return None
+        overlay = Overlay(dsn=warehouse("live"), readers=readers)
+        try:
+            identity = overlay.identity(entity)
+            if identity is None or identity.topic_id != topic.topic_id:
+                return None
+            spans = live_spans(overlay, entity, identity)
+        finally:
+            overlay.close()
+        return OpenTopic(
+            topic=topic, entity=entity, into="live", identity=identity,
+            starts={number: span.start for number, span in spans.items()},
+            ends={number: span.stop for number, span in spans.items()},
+        )  # fmt: skip
+
+    def _table(self, name: str) -> DeltaBronzeTable:
+        options = storage_options(self.minio, self.secrets, user="lander")
+        return DeltaBronzeTable.open_or_create(
+            table_uri(self.minio.bronze_bucket, name),
+            options,
+            retention_hours=LandingSettings().retention_hours,
+        )
+
+
+def _bronze_done(done: BronzeReplay) -> BronzeDone:
+    found = done.found
+    examples = [
+        Example(
+            key={"partition": one["_partition"], "offset": one["_offset"]},
+            kind="added" if one["kind"] == "missing" else str(one["kind"]),
+            columns={},
+        )
+        for one in found.examples
+    ]
+    differences = Differences(
+        added=found.missing, changed=found.different + found.doubled, examples=examples
+    )
+    notes = []
+    if found.only_in_bronze:
+        notes.append(
+            f"bronze/{done.table}: {found.only_in_bronze:,} records are not in Kafka (any more); "
+            "they were left as they are."
+        )
+    proof = Proof(
+        layer="bronze", table=done.table, before=done.before, after=done.after,
+        differences=differences,
+    )  # fmt: skip
+    return BronzeDone(proof=proof, read=found.read, notes=notes, has_replaced=bool(found.replaced))
