@@ -68,7 +68,8 @@ class ChosenRange:
         )  # fmt: skip
         counted = self.bronze.counted(self.spans)
         return spans.join(counted, on=["epoch", "partition"], how="left").with_columns(
-            pl.col("records", "keys").fill_null(0)
+            pl.col("records", "keys").fill_null(0),
+            pl.col("oldest_at", "newest_at").dt.truncate("1s"),
         )
 
 

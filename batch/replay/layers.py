@@ -63,7 +63,8 @@ class Replay:
             RetryLaterError: a service does not answer, or another program is at work there.
         """
         entity = chosen.entity
-        folder = self.workspace / f"silver-{entity.table}-{self._name(request)}"
+        name = request_name(request, self.code, self.rules.chunk_rows)
+        folder = self.workspace / f"silver-{entity.table}-{name}"
         done = SilverReplayer(
             lake=self.lake,
             rules=self.rules,
@@ -149,11 +150,11 @@ class Replay:
     def _tell(self, what: str) -> None:
         self.on_progress(what, 0, 0)
 
-    def _name(self, request: Mapping[str, object]) -> str:
-        known = orjson.dumps(
-            [request, self.code, self.rules.chunk_rows], option=orjson.OPT_SORT_KEYS
-        )
-        return hashlib.sha256(known).hexdigest()[:16]
+
+def request_name(*parts: object) -> str:
+    """A short name for a request, the same each time: by it, work that was cut off is found."""
+    known = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(known).hexdigest()[:16]
 
 
 def _is_all(ranges: Sequence[ChosenRange]) -> bool:

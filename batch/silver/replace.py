@@ -153,13 +153,29 @@ def write_anew(
 
     Raises:
         DeltaError: somebody else commits, or the store does not answer.
+        Exception: what making the rows raised, as it was.
     """
-    write_deltalake(
-        delta,
-        pa.RecordBatchReader.from_batches(schema, batches),
-        mode="overwrite",
-        predicate=predicate,
-        writer_properties=WRITER,
-        commit_properties=with_watermarks(marks or {}, is_alone=True),
-        post_commithook_properties=NO_HOOKS,
-    )
+    mistakes: list[Exception] = []
+
+    def watched() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except Exception as error:
+            mistakes.append(error)
+            raise
+
+    try:
+        write_deltalake(
+            delta,
+            pa.RecordBatchReader.from_batches(schema, watched()),
+            mode="overwrite",
+            predicate=predicate,
+            writer_properties=WRITER,
+            commit_properties=with_watermarks(marks or {}, is_alone=True),
+            post_commithook_properties=NO_HOOKS,
+        )
+    except Exception:
+        # The writer makes an error of its own of whatever comes up in between.
+        if mistakes:
+            raise mistakes[0] from None
+        raise

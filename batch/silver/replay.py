@@ -24,7 +24,7 @@ from batch.silver.run import SilverRules, consolidate_silver
 from batch.silver.tables import SilverTables
 from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.contracts import Entity
-from lakehouse.contracts.schemas import COORDINATE
+from lakehouse.contracts.schemas import COORDINATE, QUARANTINE
 from lakehouse.coordinates import Span
 from lakehouse.delta import open_table, retry_later, scan
 from lakehouse.digest import Digest, digest
@@ -167,7 +167,7 @@ class SilverReplayer:
             partition="entity",
             part=entity.table,
         )
-        yield self._proved("quarantine", quarantine, rejudged.quarantine, rejudged.files.count)
+        yield self._proved(QUARANTINE, quarantine, rejudged.quarantine, rejudged.files.count)
         if tables.history is not None and entity.history is not None:
             history = Target(
                 delta=tables.history.delta,
@@ -207,7 +207,8 @@ class SilverReplayer:
         target.delta.update_incremental()
         is_same = target.delta.version() == version
         after = before if is_same else self._digest(name, target, target.delta.version())
-        return Proof(layer="silver", table=name, before=before, after=after, differences=found)
+        table = name if target.part is None else f"{name} of {target.part}"
+        return Proof(layer="silver", table=table, before=before, after=after, differences=found)
 
     def _digest(self, name: str, target: Target, version: int) -> Digest:
         uri = self.lake.uri("silver", name)

@@ -174,7 +174,7 @@ def reload_warehouse(
 def _run(
     dsn: str,
     sources: Silver,
-    make: Callable[[psycopg.Connection], _Load],
+    make: Callable[..., _Load],
     on_progress: Callable[[str], None],
     wait_seconds: float,
 ) -> WarehouseReport:
@@ -190,7 +190,7 @@ def _run(
             on_wait=lambda who: on_progress(f"waiting for {who}"),
         )
         connection.execute(SESSION)
-        return _load(make(connection))
+        return _load(make(connection=connection))
 
 
 @contextmanager

@@ -288,7 +288,7 @@ class Overlay:
 
 def _is_within(identity: TopicIdentity, spans: Mapping[int, Span]) -> sql.Composed:
     one = sql.SQL("(t._partition = {} and t._offset >= {} and t._offset < {})")
-    ranges = [
+    ranges: list[sql.Composable] = [
         one.format(sql.Literal(number), sql.Literal(span.start), sql.Literal(span.stop))
         for number, span in spans.items()
     ] or [sql.SQL("false")]

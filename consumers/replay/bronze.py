@@ -142,7 +142,6 @@ class BronzeReplayer:
         delta = self.table.delta
         with lease(delta):
             _overwrite(delta, notes.rows(), _predicate(self.identity, notes.bad))
-        notes.close()
 
 
 @dataclass(kw_only=True)
@@ -225,11 +224,6 @@ class _Notes:
         """All rows of the ranges that are replaced."""
         for file in sorted(self.folder.glob("rows-*.arrow")):
             yield from pl.read_ipc(file).to_arrow().cast(BRONZE_SCHEMA).to_batches()
-
-    def close(self) -> None:
-        """Forget it: what was bad is mended."""
-        for file in self.folder.iterdir():
-            file.unlink()
 
     def _write(self) -> None:
         kept = {

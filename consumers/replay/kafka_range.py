@@ -110,6 +110,8 @@ class KafkaRange:
         wanted = {number: span for number, span in spans.items() if span.start < span.stop}
         starts = [KafkaPartition(self._topic.name, n, s.start) for n, s in wanted.items()]
         self._consumer.assign(starts)
+        # The client remembers which partitions were paused, beyond an assignment.
+        self._consumer.resume(starts)
         batches = list(self._until_done(wanted))
         self._consumer.unassign()
         return pa.Table.from_batches(batches, schema=BRONZE_SCHEMA)

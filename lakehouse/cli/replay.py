@@ -43,9 +43,7 @@ def replay(  # noqa: PLR0913 - one for each option
     ] = None,
     from_offset: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="P:O", help="First offset of a partition; leaves the others out."
-        ),
+        typer.Option(metavar="P:O", help="First offset of a partition; leaves the others out."),
     ] = None,
     to_offset: Annotated[
         list[str] | None, typer.Option(metavar="P:O", help="Last offset of a partition, included.")

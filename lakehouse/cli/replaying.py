@@ -11,7 +11,7 @@ import psycopg
 
 from batch.lock import take_lock
 from batch.proof import Proof
-from batch.replay import ChosenRange, Replay, choose
+from batch.replay import ChosenRange, Replay, choose, request_name
 from batch.replay.chosen import months
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
@@ -204,7 +204,8 @@ class Replaying:
     def _bronze(self, described: Described, outcome: Outcome) -> None:
         chosen = []
         for part in described.parts:
-            done = self._kafka.bronze(part, self._workspace)
+            folder = self._workspace / f"bronze-{part.entity}-{request_name(self._request())}"
+            done = self._kafka.bronze(part, folder)
             outcome.proofs.append(done.proof)
             outcome.notes += done.notes
             outcome.read += done.read

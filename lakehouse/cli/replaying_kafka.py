@@ -1,5 +1,6 @@
 """The layers that are replayed from Kafka, bronze and live, on what the environment says."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -160,8 +161,13 @@ class FromKafka:
         gone = {} if opened.into == "live" else found.gone
         return KafkaPart(opened=opened, range=Range(spans=spans, gone=gone))
 
-    def bronze(self, part: KafkaPart, workspace: Path) -> BronzeDone:
-        """Put Kafka's records in the place of bronze's, where they differ."""
+    def bronze(self, part: KafkaPart, folder: Path) -> BronzeDone:
+        """Put Kafka's records in the place of bronze's, where they differ.
+
+        Args:
+            part: the range.
+            folder: for the work, should it be cut off; gone at the end.
+        """
         opened = part.opened
         name = bronze_table(opened.topic.name)
         what = f"{opened.entity}: comparing bronze with Kafka"
@@ -171,11 +177,13 @@ class FromKafka:
             identity=opened.identity,
             ends=opened.ends,
             window=_WINDOW,
-            folder=workspace / f"bronze-{opened.entity}",
+            folder=folder,
             on_progress=lambda done, total: self.on_progress(what, done, total),
         )
         with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
-            return _bronze_done(replayer.run(source, part.range.spans))
+            done = replayer.run(source, part.range.spans)
+        shutil.rmtree(folder)
+        return _bronze_done(done)
 
     def live(self, part: KafkaPart) -> tuple[Proof, int]:
         """Take the range into the overlay again; the proof, and how many changes were read."""

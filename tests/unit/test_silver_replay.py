@@ -65,7 +65,7 @@ def damage(lake, what):
     if what == "lost":
         delta.delete("customer_id = 1")
     elif what == "other":
-        delta.update({"city": "'Nowhere'"}, "customer_id = 1")
+        delta.update(updates={"city": "'Nowhere'"}, predicate="customer_id = 1")
     elif what == "made up":
         write_deltalake(
             delta, rows.head(1).with_columns(customer_id=pl.lit(77)).to_arrow(), mode="append"
@@ -89,16 +89,14 @@ def test_replay_of_all_that_is_right_writes_nothing_and_its_digests_are_equal(tm
     assert done.read == len(SCRIPT)
     assert versions(lake) == before
     assert contents(lake) == was
-    assert [proof.table for proof in done.proofs] == ["quarantine", "users_history",
-                                                      "enriched_users"]  # fmt: skip
+    names = ["quarantine of customers", "users_history", "enriched_users"]
+    assert [proof.table for proof in done.proofs] == names
     assert all(proof.before == proof.after for proof in done.proofs)
-    assert [proof.after.rows for proof in done.proofs] == [2, 6, 3]
+    assert [proof.after.rows for proof in done.proofs] == [3, 5, 2]
 
 
 @pytest.mark.parametrize("rows", [1000, 2])
-@pytest.mark.parametrize(
-    "what", ["lost", "other", "made up", "doubled", "history", "quarantine"]
-)
+@pytest.mark.parametrize("what", ["lost", "other", "made up", "doubled", "history", "quarantine"])
 def test_replay_of_all_repairs_what_was_damaged_and_says_what(tmp_path, what, rows):
     lake = new_lake(tmp_path)
     happen(customers(lake), SCRIPT).land()
@@ -125,8 +123,12 @@ def test_differences_name_the_key_the_column_and_both_values(tmp_path):
 
 
 @settings(max_examples=10, deadline=None)
-@given(scripts=st.lists(steps, min_size=1, max_size=3), starts=st.tuples(
-    st.integers(0, 4), st.integers(0, 4)), length=st.integers(0, 5), rows=st.sampled_from([2, 1000]))  # fmt: skip
+@given(
+    scripts=st.lists(steps, min_size=1, max_size=3),
+    starts=st.tuples(st.integers(0, 4), st.integers(0, 4)),
+    length=st.integers(0, 5),
+    rows=st.sampled_from([2, 1000]),
+)
 def test_replay_of_any_range_with_another_rule_equals_a_rebuild_with_it(
     scripts, starts, length, rows
 ):
@@ -216,12 +218,10 @@ def test_changes_that_a_consolidation_takes_in_meanwhile_are_caught_up_with(tmp_
     done = replayer(lake, tmp_path, spans=spans, on_progress=meanwhile).run()
     assert done.keys == 2
     found = {row["customer_id"]: row["city"] for row in live(lake, "enriched_users")}
-    assert found == {1: "Paris", 4: "London", 9: "London"}
-    rebuilt = new_lake(tmp_path / "rebuilt")
+    assert found == {1: "Paris", 9: "London"}
     hourly = contents(lake)
     rebuild_silver(lake, RULES, [CUSTOMERS])
     assert contents(lake) == hourly
-    assert rebuilt.open("silver", "enriched_users") is None
 
 
 def test_row_of_a_key_that_bronze_no_longer_has_in_the_range_goes(tmp_path):
@@ -249,7 +249,9 @@ def test_month_of_a_row_that_was_damaged_is_put_right_in_its_place(tmp_path):
     entity = ENTITIES["order_lines"]
     consolidate_silver(lake, RULES, [entity])
     was = rows_of(lake, entity.silver)
-    lake.open("silver", entity.silver).update({"quantity": "7"}, "order_line_id = 3")
+    lake.open("silver", entity.silver).update(
+        updates={"quantity": "7"}, predicate="order_line_id = 3"
+    )
     done = replayer(lake, tmp_path, entity=entity).run()
     assert rows_of(lake, entity.silver) == was
     assert [proof.differences.changed for proof in done.proofs] == [0, 1]
