@@ -62,8 +62,7 @@ def _canonical(name: str, kind: pl.DataType) -> pl.Expr:
         told = pl.concat_str(
             element.struct.field("key"),
             pl.lit("="),
-            element.struct.field("value").bin.encode("hex"),
-            ignore_nulls=True,
+            element.struct.field("value").bin.encode("hex").fill_null("null"),
         )
         return column.list.eval(told)
     return column

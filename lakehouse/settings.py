@@ -179,6 +179,9 @@ class LandingSettings(Settings):
     session_timeout_ms: int = Field(10_000, ge=6_000, description="Silent for longer is dead.")
     topic_refresh_seconds: float = Field(2.0, gt=0, description="How soon a new topic is seen.")
     compact_commits: int = Field(200, gt=1, description="Commits of a table between compactions.")
+    replay_rows: int = Field(
+        200_000, gt=0, description="Records that a replay from Kafka holds in memory at a time."
+    )
     retention_hours: int = Field(24, ge=1, description="How long old log entries and files stay.")
     metrics_port: int = Field(9108, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
 

@@ -25,7 +25,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("spelling", ("typos",)),
     ("unit tests", ("pytest", "tests/unit", "-q", "-n", "2")),
 )
-BENCHMARKS = ("landing", "freshness", "simulate", "consolidation", "charts")
+BENCHMARKS = ("landing", "freshness", "simulate", "consolidation", "charts", "replay")
 LOCKS = {
     "project": "dev",
     "servers": "servers",

@@ -32,8 +32,6 @@ from lakehouse.settings import (
 )
 
 Progress = Callable[[str, int, int], None]
-_WINDOW = 200_000
-"""Offsets held in memory at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +174,7 @@ class FromKafka:
             table=self._table(name),
             identity=opened.identity,
             ends=opened.ends,
-            window=_WINDOW,
+            window=LandingSettings().replay_rows,
             folder=folder,
             on_progress=lambda done, total: self.on_progress(what, done, total),
         )
@@ -195,7 +193,7 @@ class FromKafka:
             overlay=overlay,
             reader=readers[opened.entity],
             identity=opened.identity,
-            window=_WINDOW,
+            window=LandingSettings().replay_rows,
             on_progress=lambda done, total: self.on_progress(what, done, total),
         )
         try:

@@ -32,6 +32,7 @@ def described(dag):
         "max_active_runs": dag.max_active_runs,
         "is_paused": dag.is_paused_upon_creation,
         "is_late_after": [alert.interval.total_seconds() for alert in dag.deadline],
+        "params": {name: param.schema for name, param in dag.params.items()},
         "tasks": {task.task_id: described_task(task) for task in dag.tasks},
     }
 

@@ -13,6 +13,8 @@ from stack.environment import install_environment
 from stack.layout import LOCKS, Cache
 from stack.tools import Tools
 
+SCHEDULES = {"ecommerce_pipeline": "@hourly", "lake_maintenance": "30 3 * * *"}
+BY_HAND = ("replay",)
 SILVER = {f"silver_{name}" for name in ENTITIES}
 
 
@@ -39,7 +41,7 @@ def found(tmp_path_factory):
 
 def test_every_dag_can_be_read(found):
     assert found["errors"] == {}
-    assert set(found["dags"]) == {"ecommerce_pipeline", "lake_maintenance"}
+    assert set(found["dags"]) == {*SCHEDULES, *BY_HAND}
 
 
 def test_reading_them_imports_nothing_heavy(found):
@@ -64,10 +66,18 @@ def test_dags_are_active_never_catch_up_and_never_overlap(found):
         for task in dag["tasks"].values():
             assert task["retries"] > 0
             assert task["backs_off"]
-            assert task["is_stopped_after"] == 6 * 3600
+            assert task["is_stopped_after"] in (6 * 3600, 12 * 3600)
             assert task["tells"] == 1
     schedules = {name: dag["schedule"] for name, dag in found["dags"].items()}
-    assert schedules == {"ecommerce_pipeline": "@hourly", "lake_maintenance": "30 3 * * *"}
+    assert schedules == {**SCHEDULES, **dict.fromkeys(BY_HAND, "None")}
+
+
+def test_form_of_a_replay_refuses_what_makes_no_sense(found):
+    params = found["dags"]["replay"]["params"]
+    assert params["into"]["enum"] == ["bronze", "silver", "gold", "mart", "live"]
+    assert params["from_offsets"]["items"]["pattern"] == "^[0-9]+:[0-9]+$"
+    tasks = found["dags"]["replay"]["tasks"]
+    assert tasks["look"]["downstream"] == ["take_in_again"]
 
 
 def test_hour_goes_layer_by_layer_and_silver_side_by_side(found):

@@ -1,0 +1,87 @@
+"""How fast all of bronze is judged again into silver, beside plain Polars over the same files.
+
+A shop of two million changes, made by the simulator and captured by Debezium. Timed are whole
+processes, start of Python included: `./pipeline replay --into silver --all --only`, which judges
+every change, compares silver with the outcome and takes digests; and `benchmarks.replay_floor`,
+which only reads, parses and keeps the latest change of each key.
+"""
+
+import json
+import subprocess
+import sys
+import time
+
+import psutil
+
+from batch.reconcile import Places, settle
+from lakehouse.settings import ReconcileSettings
+from stack.isolated import IsolatedStack, new_stack
+
+CHANGES = 2_000_000
+_CHANGES_PER_ORDER = 15.5
+_DAYS = 60
+
+
+def run(changes: int = CHANGES) -> dict[str, object]:
+    """Make the shop, and time both.
+
+    Returns:
+        Changes, seconds of both, their ratio, our greatest resident memory in megabytes, and
+        changes a second of ours.
+    """
+    with new_stack(CONSOLIDATION_RETENTION_HOURS=168) as stack:
+        stack.up()
+        orders = int(changes / _CHANGES_PER_ORDER)
+        command = ("simulate", "--history", _DAYS, "--orders", orders, "--seed", 3)
+        stack.run(*command, timeout=3600)
+        _settle(stack)
+        stack.run("consolidate", "--layer", "silver", timeout=3600)
+        ours, peak, read = _replay(stack)
+        floor = _floor(stack)
+    return {
+        "changes": read,
+        "ours_seconds": round(ours, 2),
+        "floor_seconds": round(floor, 2),
+        "ratio": round(ours / floor, 3),
+        "peak_rss_mb": round(peak),
+        "changes_per_second": round(read / ours),
+    }
+
+
+def _settle(stack: IsolatedStack) -> None:
+    config = stack.config
+    places = Places(
+        oltp=config.oltp, kafka=config.kafka, connect=config.connect, minio=config.minio,
+        warehouse=config.warehouse, limits=ReconcileSettings(timeout_seconds=3600),
+    )  # fmt: skip
+    settle(stack.secrets, places)
+
+
+def _replay(stack: IsolatedStack) -> tuple[float, float, int]:
+    began = time.monotonic()
+    command = stack.popen(
+        "replay", "--into", "silver", "--all", "--only", "--format", "json",
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    process, peak = psutil.Process(command.pid), 0
+    while command.poll() is None:
+        try:
+            peak = max(peak, process.memory_info().rss)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.02)
+    out, _ = command.communicate()
+    seconds = time.monotonic() - began
+    found = json.loads(out)
+    if command.returncode != 0 or not all(one["is_equal"] for one in found["tables"]):
+        message = f"replay ended with {command.returncode}: {out[-2000:]}"
+        raise RuntimeError(message)
+    return seconds, peak / 1024 / 1024, found["changes_read"]
+
+
+def _floor(stack: IsolatedStack) -> float:
+    began = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.replay_floor"], env=stack.env, check=True, timeout=3600
+    )
+    return time.monotonic() - began

@@ -1,0 +1,40 @@
+"""A command of the pipeline as a task: what it tells goes to the log, its JSON is the result."""
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from lakehouse.errors import RetryLaterError, StopPipelineError
+
+_log = logging.getLogger(__name__)
+
+
+def run_command(arguments: Sequence[str]) -> dict[str, Any]:
+    """Run `./pipeline` with these arguments, and `--format json`.
+
+    Raises:
+        StopPipelineError: it says that a person has to act; its own words.
+        RetryLaterError: any other failure, which may be gone the next time.
+    """
+    command = [sys.executable, "-m", "lakehouse.cli", *arguments, "--format", "json"]
+    _log.info("./pipeline %s", " ".join(arguments))
+    # A file, since nobody reads a pipe while what it tells is followed.
+    with tempfile.TemporaryFile("w+") as result:
+        told = []
+        with subprocess.Popen(command, stdout=result, stderr=subprocess.PIPE, text=True) as process:
+            for line in process.stderr or ():
+                _log.info("%s", line.rstrip())
+                told.append(line)
+        result.seek(0)
+        out = result.read()
+    if process.returncode == 0:
+        found: dict[str, Any] = json.loads(out)
+        return found
+    message = "".join(told[-20:]).strip() or f"exit status {process.returncode}"
+    if process.returncode == StopPipelineError.exit_status:
+        raise StopPipelineError(message)
+    raise RetryLaterError(message)

@@ -1,0 +1,302 @@
+"""Replays on the real services: whole and in part, damaged, killed, beside everything else."""
+
+import json
+import random
+import time
+
+import polars as pl
+import psycopg
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from deltalake import DeltaTable, write_deltalake
+
+from lakehouse.lake import Lake, storage_options
+from lakehouse.postgres import warehouse_dsn
+from tests.stacks import new_stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """Six days of a shop, consolidated; and orders since, which only live knows."""
+    with new_stack(
+        LANDING_FLUSH_SECONDS=0.5, CONSOLIDATION_CHUNK_ROWS=7000, LANDING_REPLAY_ROWS=5000
+    ) as stack:
+        stack.up()
+        stack.run("simulate", "--history", 6, "--orders", 1200, "--seed", 7, "--dirt", 5)
+        assert reconcile(stack)["exact"]
+        stack.run("consolidate")
+        yield stack
+
+
+def reconcile(stack):
+    result = stack.run("reconcile", "--format", "json", check=False)
+    return json.loads(result.stdout)
+
+
+def sell(stack, orders):
+    stack.run("simulate", "--orders", orders, "--orders-per-second", 60, "--dirt", 5)
+
+
+def replay(stack, *arguments):
+    return json.loads(stack.run("replay", *arguments, "--format", "json").stdout)
+
+
+def tables(found):
+    return {f"{one['layer']}/{one['table']}": one for one in found["tables"]}
+
+
+def differing(found):
+    return {name for name, one in tables(found).items() if not one["is_equal"]}
+
+
+def lake_of(stack):
+    return Lake.of(stack.minio, stack.secrets, user="admin")
+
+
+def delta(stack, layer, table):
+    options = storage_options(stack.minio, stack.secrets, user="admin")
+    return DeltaTable(lake_of(stack).uri(layer, table), storage_options=options)
+
+
+def is_exact(stack):
+    report = reconcile(stack)
+    return report["exact"] and all(layer["note"] is None for layer in report["layers"])
+
+
+@pytest.mark.parametrize("layer", ["bronze", "silver", "gold", "mart"])
+def test_replay_of_everything_into_a_layer_leaves_every_table_as_it_was(shop, layer):
+    found = replay(shop, "--into", layer, "--all")
+    assert differing(found) == set()
+    assert {one["layer"] for one in found["tables"]} >= {layer}
+    rows = {name: int(one["after"].split(":")[0]) for name, one in tables(found).items()}
+    big = {"bronze": "bronze/raw_sales", "silver": "silver/cleaned_sales",
+           "gold": "gold/sales_kpi", "mart": "mart/mart.fact_transactions"}[layer]  # fmt: skip
+    assert rows[big] > 500
+
+
+def test_replay_into_live_leaves_what_charts_show_as_it_was(shop):
+    sell(shop, 60)
+    wait_for_live(shop)
+    before = shown(shop)
+    with as_admin(shop) as connection:
+        connection.execute("update live.orders set shipping_cents = 1, status = 'lost'")
+        connection.execute("delete from live.order_lines where order_line_id % 2 = 0")
+        connection.execute("select live.settle()")
+    assert shown(shop) != before
+    first = replay(shop, "--into", "live", "--all")
+    assert shown(shop) == before
+    assert differing(first) == {"live/orders", "live/order_lines"}
+    again = replay(shop, "--into", "live", "--all")
+    assert differing(again) == set()
+    assert int(tables(again)["live/orders"]["after"].split(":")[0]) >= 60
+    shop.run("consolidate")
+    assert is_exact(shop)
+
+
+def wait_for_live(stack):
+    """Until the overlay has everything that the shop has committed."""
+    reconcile(stack)
+    deadline = time.monotonic() + 60
+    query = "select seconds_behind < 5 from mart.live_freshness"
+    while time.monotonic() < deadline:
+        with as_admin(stack) as connection:
+            row = connection.execute(query).fetchone()
+        if row and row[0]:
+            return
+        time.sleep(0.5)
+    raise AssertionError
+
+
+def shown(stack):
+    query = (
+        "select count(*), sum(hashtextextended(s::text, 0)::numeric) "
+        "from (select order_id, order_line_id, status, net_revenue_cents, shipping_cents "
+        "from mart.live_sales) as s"
+    )
+    with as_admin(stack) as connection:
+        return connection.execute(query).fetchone()
+
+
+def as_admin(stack):
+    dsn = warehouse_dsn(stack.warehouse, stack.secrets, role="admin")
+    return psycopg.connect(dsn, autocommit=True)
+
+
+def damage_bronze(stack):
+    """Rows lost, other and doubled, in the first thousand offsets of two partitions."""
+    table = delta(stack, "bronze", "raw_sales")
+    lost = table.delete("_partition = 0 and _offset >= 100 and _offset < 160")
+    other = table.update(
+        updates={"value": "key"}, predicate="_partition = 1 and _offset between 40 and 60"
+    )
+    rows = pl.DataFrame(table.to_pyarrow_table()).filter(
+        (pl.col("_partition") == 1) & pl.col("_offset").is_between(200, 220)
+    )
+    write_deltalake(table, rows.to_arrow().cast(table.schema().to_arrow()), mode="append")
+    return lost["num_deleted_rows"], other["num_updated_rows"], rows.height
+
+
+def test_damaged_bronze_is_exact_again_after_a_replay_of_the_range(shop):
+    lost, other, doubled = damage_bronze(shop)
+    assert min(lost, other, doubled) > 5
+    assert not reconcile(shop)["exact"]
+    found = replay(
+        shop, "--into", "bronze", "--entity", "orders",
+        "--from-offset", "0:50", "--to-offset", "0:400",
+        "--from-offset", "1:0", "--to-offset", "1:300",
+    )  # fmt: skip
+    bronze = tables(found)["bronze/raw_sales"]
+    assert (bronze["added"], bronze["changed"]) == (lost, other + doubled)
+    assert differing(found) == {"bronze/raw_sales"}
+    assert is_exact(shop)
+    again = replay(shop, "--into", "bronze", "--entity", "orders", "--only")
+    assert differing(again) == set()
+
+
+def test_silver_made_of_damaged_bronze_is_right_again_after_the_same_replay(shop):
+    table = delta(shop, "bronze", "raw_payments")
+    table.delete("_partition = 2 and _offset < 300")
+    shop.run("rebuild", "--layer", "silver", "--entity", "payments")
+    found = replay(shop, "--into", "bronze", "--entity", "payments", "--from-offset", "2:0")
+    assert differing(found) == {"bronze/raw_payments", "silver/cleaned_payments"}
+    assert is_exact(shop)
+
+
+def test_gold_and_mart_that_were_damaged_are_mended_and_what_differed_is_listed(shop):
+    was = replay(shop, "--into", "gold", "--entity", "orders")
+    delta(shop, "gold", "sales_kpi").delete("country = 'FR'")
+    found = replay(shop, "--into", "gold", "--entity", "orders")
+    sales = tables(found)["gold/sales_kpi"]
+    assert differing(found) == {"gold/sales_kpi"}
+    assert sales["added"] > 0
+    assert sales["after"] == tables(was)["gold/sales_kpi"]["after"]
+    with as_admin(shop) as connection:
+        connection.execute("update mart.fact_payments set amount_cents = amount_cents + 1")
+        connection.execute("delete from mart.daily_sales where country = 'FR'")
+        connection.execute("delete from entity.orders where order_id % 7 = 0")
+    found = replay(shop, "--into", "mart", "--all")
+    assert differing(found) >= {
+        "mart/mart.fact_payments", "mart/mart.daily_sales", "mart/entity.orders",
+    }  # fmt: skip
+    example = tables(found)["mart/mart.fact_payments"]["examples"][0]
+    before, after = example["columns"]["amount_cents"]
+    assert (example["kind"], before - after) == ("changed", 1)
+    assert is_exact(shop)
+
+
+def test_part_of_the_mart_that_was_damaged_is_mended_by_a_replay_of_its_range(shop):
+    chosen = ["--into", "mart", "--entity", "orders", "--from-offset", "3:0"]
+    with as_admin(shop) as connection:
+        orders = "select order_id from entity.orders where _partition = 3"
+        connection.execute(f"delete from mart.fact_transactions where order_id in ({orders})")
+        connection.execute("delete from entity.orders where _partition = 3 and order_id % 3 = 0")
+    found = replay(shop, *chosen)
+    assert differing(found) >= {"mart/mart.fact_transactions", "mart/entity.orders"}
+    assert is_exact(shop)
+    assert differing(replay(shop, *chosen)) == set()
+
+
+@pytest.mark.parametrize("layer", ["bronze", "silver"])
+def test_replay_killed_at_random_moments_goes_on_and_ends_exact(shop, layer, request):
+    rounds = request.config.getoption("--rounds")
+    chance = random.Random(request.config.getoption("--seed"))
+    for _ in range(rounds):
+        if layer == "bronze":
+            damage_bronze(shop)
+        else:
+            delta(shop, "silver", "cleaned_sales").delete("order_id % 5 = 0")
+        process = shop.popen("replay", "--into", layer, "--all")
+        time.sleep(chance.uniform(3, 14))
+        process.kill()
+        process.wait()
+    replay(shop, "--into", layer, "--all")
+    assert is_exact(shop)
+    assert differing(replay(shop, "--into", layer, "--all", "--only")) == set()
+    with as_admin(shop) as connection:
+        left = connection.execute(
+            "select count(*) from etl.runs where kind = 'replay' and outcome = 'succeeded'"
+        ).fetchone()
+    assert left[0] > 0
+
+
+def test_replays_beside_landing_and_consolidations_disturb_neither(shop):
+    selling = shop.popen("simulate", "--orders", 600, "--orders-per-second", 30, "--dirt", 5)
+    delta(shop, "bronze", "raw_sales").delete("_partition = 1 and _offset < 50")
+    replays = [
+        shop.popen("replay", "--into", "bronze", "--all"),
+        shop.popen("replay", "--into", "gold", "--entity", "orders"),
+    ]
+    while any(process.poll() is None for process in replays):
+        shop.run("consolidate")
+    assert [process.returncode for process in replays] == [0, 0]
+    assert selling.wait() == 0
+    assert reconcile(shop)["exact"]
+    shop.run("consolidate")
+    assert is_exact(shop)
+
+
+def test_dry_run_shows_the_range_and_does_nothing(shop):
+    before = delta(shop, "silver", "cleaned_sales").version()
+    found = replay(
+        shop, "--into", "silver", "--entity", "orders", "--from-offset", "0:10",
+        "--to-offset", "0:29", "--dry-run",
+    )  # fmt: skip
+    (one,) = found["ranges"]
+    assert (one["partition"], one["first_offset"], one["last_offset"]) == (0, 10, 29)
+    assert 0 < one["keys"] <= one["records"] <= 20
+    assert found["plan"][0]["table"] == "cleaned_sales"
+    assert "tables" not in found
+    assert delta(shop, "silver", "cleaned_sales").version() == before
+
+
+def test_times_stand_for_offsets(shop):
+    rows = pl.DataFrame(delta(shop, "bronze", "raw_sales").to_pyarrow_table())
+    middle = rows["_timestamp"].median()
+    into = {layer: replay(shop, "--into", layer, "--entity", "orders", "--from-time",
+                          middle.isoformat(), "--dry-run")["ranges"]
+            for layer in ("bronze", "silver")}  # fmt: skip
+    starts = {
+        layer: {one["partition"]: one["first_offset"] for one in ranges}
+        for layer, ranges in into.items()
+    }
+    expected = rows.filter(pl.col("_timestamp") >= middle).group_by("_partition").agg(
+        pl.col("_offset").min()
+    )  # fmt: skip
+    assert starts["silver"] == dict(expected.iter_rows())
+    for partition, offset in starts["bronze"].items():
+        assert offset <= starts["silver"][partition]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--entity", "orders", "--from-offset", "zero"], "is not PARTITION:OFFSET"),
+        (["--entity", "orders", "--from-offset", "9:1"], "has partitions 0, 1, 2, 3, no 9"),
+        (["--entity", "orders", "--from-time", "noon"], "is not a time"),
+        (["--entity", "basket"], "There is no contract for basket"),
+    ],
+)
+def test_range_that_makes_no_sense_is_refused_with_what_to_type(shop, arguments, said):
+    result = shop.run("replay", "--into", "silver", *arguments, check=False)
+    assert result.returncode == 3
+    assert said in " ".join(result.stderr.split())
+
+
+def test_range_that_is_partly_gone_from_kafka_is_named_and_the_layers_above_replay_it(shop):
+    admin = AdminClient({"bootstrap.servers": shop.kafka.bootstrap_servers})
+    topic = f"{shop.connect.topic_prefix}.public.orders"
+    for answer in admin.delete_records([TopicPartition(topic, 0, 25)]).values():
+        answer.result()
+    result = shop.run(
+        "replay", "--into", "bronze", "--entity", "orders", "--from-offset", "0:10", check=False
+    )
+    assert result.returncode == 3
+    assert f"{topic}[0] 10 to 24" in " ".join(result.stderr.split())
+    found = replay(shop, "--into", "bronze", "--entity", "orders", "--only")
+    assert any("offsets 0 to 24 are gone" in note for note in found["notes"])
+    assert differing(found) == set()
+    silver = replay(shop, "--into", "silver", "--entity", "orders", "--from-offset", "0:10")
+    assert differing(silver) == set()
