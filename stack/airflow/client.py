@@ -81,11 +81,15 @@ class AirflowClient:
         answer = self._ask("POST", "/auth/token", json=self._login)
         self._http.headers["Authorization"] = f"Bearer {answer['access_token']}"
 
-    def trigger(self, dag: str) -> str:
+    def trigger(self, dag: str, **params: object) -> str:
         """Start a run now; its name. Right after a start it waits until the DAG has been read.
 
+        Args:
+            dag: its id.
+            **params: what its form asks for.
+
         Raises:
-            StopPipelineError: there is no such DAG, or it is paused.
+            StopPipelineError: there is no such DAG, it is paused, or refuses the parameters.
             RetryLaterError: Airflow does not answer.
         """
         deadline = time.monotonic() + _KNOWN_SECONDS
@@ -101,7 +105,9 @@ class AirflowClient:
             message = f"{dag} is paused, a run would wait for ever. Resume it on {self.page(dag)}"
             raise StopPipelineError(message)
         path = f"/api/v2/dags/{dag}/dagRuns"
-        return str(self._ask("POST", path, json={"logical_date": None})["dag_run_id"])
+        return str(
+            self._ask("POST", path, json={"logical_date": None, "conf": params})["dag_run_id"]
+        )
 
     def state(self, dag: str, run: str) -> RunState:
         """How a run is now.

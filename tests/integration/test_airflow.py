@@ -125,8 +125,8 @@ def client_of(stack, **other):
     return AirflowClient(stack.config.airflow, **login)
 
 
-def end_of(airflow, run):
-    *_, last = airflow.follow(DAG, run, timeout_seconds=WAIT_SECONDS)
+def end_of(airflow, run, dag=DAG):
+    *_, last = airflow.follow(dag, run, timeout_seconds=WAIT_SECONDS)
     return last
 
 
@@ -254,6 +254,20 @@ def test_scheduler_killed_in_the_middle_of_a_run_finishes_it_exactly(shop, airfl
     assert shop.pid("airflow-scheduler") not in {victim, None}
     assert reconcile(shop)["exact"]
     assert orders_in_star(shop) > before
+
+
+def test_replay_runs_through_airflow_and_its_form_is_checked_first(shop, airflow, first_run):
+    with pytest.raises(StopPipelineError, match="refuses"):
+        airflow.trigger("replay", into="the moon")
+    last = end_of(airflow, airflow.trigger("replay", into="silver", entities=["orders"]), "replay")
+    assert last.state == "success", last
+    found = airflow.xcom("replay", last.run, "take_in_again")
+    assert {one["table"] for one in found["tables"]} == {"quarantine of orders", "cleaned_sales"}
+    assert all(one["is_equal"] for one in found["tables"])
+    nowhere = airflow.trigger("replay", entities=["orders"], from_offsets=["77:1"])
+    refused = end_of(airflow, nowhere, "replay")
+    states = {task.task: task.state for task in refused.tasks}
+    assert states == {"look": "failed", "take_in_again": "upstream_failed"}
 
 
 def test_upkeep_runs_through_airflow(shop, first_run):
