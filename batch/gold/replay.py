@@ -6,7 +6,9 @@ tables are made anew from all of silver.
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -71,23 +73,31 @@ def replay_gold(
     return proofs
 
 
+def touched_days(lake: Lake, chosen: Mapping[str, Rows]) -> dict[str, list[date] | None]:
+    """By table of gold that is made from these rows: the days that a replay recomputes.
+
+    None stands for all of the table.
+
+    Raises:
+        StopPipelineError: a table of gold is not there.
+        RetryLaterError: the object store does not answer.
+    """
+    found: dict[str, list[date] | None] = {}
+    for table in GOLD_TABLES.values():
+        if not set(table.inputs) & set(chosen):
+            continue
+        found[table.name] = None
+        if table.name not in _BY_DIFFERENCES:
+            with _working(lake, table, chosen) as work:
+                found[table.name] = sorted(RECIPES[table.name](work).days or ())
+    return found
+
+
 def _replayed(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> Proof:
-    delta = lake.open("gold", table.name)
-    if delta is None:
-        message = f"gold/{table.name} is not there: ./pipeline consolidate makes it."
-        raise StopPipelineError(message)
-    before = scan(delta).collect()
-    silver = _narrowed(pin(lake, table.inputs, {}), chosen or {})
-    since = None if chosen is None or table.name in _BY_DIFFERENCES else _beginning(table)
-    with tempfile.TemporaryDirectory(prefix="gold-") as aside:
-        work = Work(
-            silver=silver,
-            silver_at=lambda versions: pin(lake, table.inputs, versions),
-            lines=SaleLineSource(silver=silver, aside=Path(aside)),
-            gold=delta,
-            since=since,
-        )
-        tables = [silver[name] for name in table.inputs]
+    with _working(lake, table, chosen) as work:
+        delta = work.gold
+        before = scan(delta).collect()
+        tables = [work.silver[name] for name in table.inputs]
         marks = {one.app_id: one.version for one in tables if one.app_id is not None}
         commit(delta, table, RECIPES[table.name](work), marks)
     delta.update_incremental()
@@ -98,6 +108,24 @@ def _replayed(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -
         layer="gold", table=table.name, before=digest(before.lazy()), after=digest(after.lazy()),
         differences=found,
     )  # fmt: skip
+
+
+@contextmanager
+def _working(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> Iterator[Work]:
+    delta = lake.open("gold", table.name)
+    if delta is None:
+        message = f"gold/{table.name} is not there: ./pipeline consolidate makes it."
+        raise StopPipelineError(message)
+    silver = _narrowed(pin(lake, table.inputs, {}), chosen or {})
+    since = None if chosen is None or table.name in _BY_DIFFERENCES else _beginning(table)
+    with tempfile.TemporaryDirectory(prefix="gold-") as aside:
+        yield Work(
+            silver=silver,
+            silver_at=lambda versions: pin(lake, table.inputs, versions),
+            lines=SaleLineSource(silver=silver, aside=Path(aside)),
+            gold=delta,
+            since=since,
+        )
 
 
 def _beginning(table: GoldTable) -> Since:

@@ -9,6 +9,7 @@ from time import monotonic
 
 import psycopg
 
+from batch.gold.replay import touched_days
 from batch.lock import take_lock
 from batch.proof import Proof
 from batch.replay import ChosenRange, Replay, choose, request_name
@@ -16,6 +17,7 @@ from batch.replay.chosen import months
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
 from batch.warehouse.judged import QuarantineLimit
+from batch.warehouse.source import Rows
 from lakehouse.cli.lake import secrets, warehouse, writing_lake
 from lakehouse.cli.replaying_kafka import FromKafka, KafkaPart
 from lakehouse.contracts import ENTITIES
@@ -229,16 +231,23 @@ class Replaying:
             outcome.notes.append("Gold and the star have followed silver.")
 
     def _plan(self, chosen: Sequence[ChosenRange]) -> Iterator[dict[str, object]]:
+        """What is made anew, and what follows; the star follows in all that its rows touch."""
+        rows: dict[str, Rows] = {}
         for one in chosen:
             keys = one.keys()
+            rows |= one.rows(keys)
+            if self.into == "gold":
+                continue
             found = months(self._replay.lake, one, keys)
-            where = f"{found[0]} to {found[-1]} ({len(found)})" if found else "-"
-            yield {
-                "layer": "silver",
-                "table": one.entity.silver,
-                "keys": "all" if one.is_all else f"{len(keys):,}",
-                "months": where,
-            }
+            where = f"{found[0]} to {found[-1]} ({len(found)})" if found else None
+            layer = "mart" if self.into == "mart" else "silver"
+            table = f"entity.{one.entity.table}" if layer == "mart" else one.entity.silver
+            yield {"layer": layer, "table": table, "keys": len(keys), "months": where, "days": None}
+        if self.into == "mart" or (self.only and self.into == "silver"):
+            return
+        for name, days in touched_days(self._replay.lake, rows).items():
+            where = f"{days[0]} to {days[-1]} ({len(days)})" if days else "all"
+            yield {"layer": "gold", "table": name, "keys": None, "months": None, "days": where}
 
     def _note(self, run: Run, outcome: Outcome) -> None:
         run.note(

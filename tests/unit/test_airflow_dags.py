@@ -14,7 +14,7 @@ from stack.layout import LOCKS, Cache
 from stack.tools import Tools
 
 SCHEDULES = {"ecommerce_pipeline": "@hourly", "lake_maintenance": "30 3 * * *"}
-BY_HAND = ("replay",)
+BY_HAND = ("extract", "replay")
 SILVER = {f"silver_{name}" for name in ENTITIES}
 
 

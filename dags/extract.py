@@ -1,0 +1,89 @@
+"""An extraction, with its parameters as a form."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, get_current_context, task
+from lakehouse.contracts import ENTITIES
+from lakehouse.errors import StopPipelineError
+from orchestration.defaults import deadline, task_defaults
+from orchestration.figures import log_table
+from orchestration.steps import step
+
+_DAY = "A day of the shop, such as 2026-11-01. Without it, all rows are read."
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+    default_args={**task_defaults(), "execution_timeout": timedelta(hours=12)},
+    deadline=deadline(),
+    tags=["shop", "by hand"],
+    params={
+        "tables": Param(
+            [],
+            type="array",
+            items={"enum": list(ENTITIES)},
+            examples=list(ENTITIES),
+            title="Tables",
+            description="Of the shop; none means all.",
+        ),
+        "since": Param(None, type=["null", "string"], format="date", title="Since",
+                       description=_DAY),
+        "until": Param(None, type=["null", "string"], format="date", title="Until, included",
+                       description="Only together with a first day."),
+    },
+)  # fmt: skip
+def extract() -> None:
+    """Reads tables of the shop again, in full or by day, while changes stream on.
+
+    `look` refuses what makes no sense before anything starts. A full extraction also writes deletes
+    that were missed, each checked against the shop, and lists them. A run that is cut off leaves
+    Debezium at its work; the next try follows it.
+
+    `./pipeline extract` does the same; `./pipeline extract --pause`, `--resume`, `--stop` steer it.
+    """
+    look() >> read_again()
+
+
+@task
+@step
+def look() -> list[str]:
+    """The command that is to run."""
+    chosen = get_current_context()["params"]
+    since, until = chosen["since"], chosen["until"]
+    if until and not since:
+        message = "Until goes with Since: give a first day, or neither."
+        raise StopPipelineError(message)
+    if until and until < since:
+        message = f"Until {until} lies before Since {since}: swap them."
+        raise StopPipelineError(message)
+    return _arguments()
+
+
+@task
+@step
+def read_again() -> dict[str, Any]:
+    """What was read, table by table, and the deletes that were missed."""
+    from orchestration.command import run_command
+
+    found = run_command(_arguments())
+    log_table(found["extraction"]["tables"])
+    log_table(found["deletes"])
+    return found
+
+
+def _arguments() -> list[str]:
+    chosen = get_current_context()["params"]
+    days = [
+        part
+        for option, name in (("--since", "since"), ("--until", "until"))
+        if chosen[name]
+        for part in (option, chosen[name])
+    ]
+    return ["extract", *chosen["tables"], *(days or ["--full"])]
+
+
+extract()
