@@ -1,15 +1,16 @@
 """What the rules put aside: counted, shown, and judged again after a contract was mended."""
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import orjson
 import polars as pl
 
-from batch.silver.bronze import BronzeSource
-from batch.silver.recompute import recompute_keys
+from batch.silver.replay import SilverReplayer
 from batch.silver.run import SilverRules, chosen_entities
-from batch.silver.tables import SilverTables
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import QUARANTINE
 from lakehouse.delta import retry_later, scan
@@ -103,18 +104,24 @@ def redrive(
     for entity in _with_rows(rows):
         keys = rows.filter(pl.col("entity") == entity.table)["key"]
         on_progress(f"{entity.table}: {len(keys):,} keys")
-        bronze = lake.open("bronze", entity.bronze)
-        if bronze is None:
-            message = f"bronze/{entity.bronze} is not there, so its keys cannot be judged again."
-            raise StopPipelineError(message)
-        tables = SilverTables(lake, entity, rules.retention_hours)
-        with retry_later(f"bronze/{entity.bronze} cannot be read"):
-            source = BronzeSource(bronze)
-        found = recompute_keys(tables, rules.judge(entity), source, keys)
-        done.append(
-            Redriven(entity=entity.table, keys=found.keys, mended=found.mended, left=found.broken)
-        )
+        done.append(_redriven(lake, rules, entity, keys))
     return done
+
+
+def _redriven(lake: Lake, rules: SilverRules, entity: Entity, keys: pl.Series) -> Redriven:
+    with tempfile.TemporaryDirectory(prefix="redrive-") as folder:
+        found = SilverReplayer(
+            lake=lake,
+            rules=rules,
+            entity=entity,
+            spans={},
+            keys=keys,
+            folder=Path(folder),
+            alone=nullcontext,
+        ).run()
+    quarantine = next(one for one in found.proofs if one.table.startswith(QUARANTINE))
+    mended = quarantine.before.rows - quarantine.after.rows
+    return Redriven(entity=entity.table, keys=len(keys), mended=mended, left=found.broken)
 
 
 def _rows(lake: Lake) -> pl.LazyFrame:

@@ -32,7 +32,7 @@ def main() -> None:
 def _latest(entity: Entity, records: pl.DataFrame) -> pl.DataFrame:
     names = [column.source for column in entity.columns]
     image = pl.Struct(dict.fromkeys(names, pl.String))
-    schema = {"op": pl.String, "before": image, "after": image}
+    schema = pl.Schema({"op": pl.String(), "before": image, "after": image})
     lines = io.BytesIO(b"\n".join(records["value"]))
     parsed = pl.read_ndjson(lines, schema=schema)
     row = pl.when(pl.col("after").is_not_null()).then("after").otherwise("before")

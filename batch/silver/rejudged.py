@@ -37,6 +37,7 @@ class Rejudged:
         keys: as Kafka has them; others are passed over. None for all.
         pieces: how many were judged.
         read: changes in them.
+        broken: of these, how many were put aside.
     """
 
     files: Parts
@@ -45,6 +46,7 @@ class Rejudged:
     keys: pl.Series | None = None
     pieces: int = 0
     read: int = 0
+    broken: int = 0
     _positions: dict[Place, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,7 +54,7 @@ class Rejudged:
         notes = self._notes
         if notes.exists():
             kept = orjson.loads(notes.read_bytes())
-            self.pieces, self.read = kept["pieces"], kept["read"]
+            self.pieces, self.read, self.broken = kept["pieces"], kept["read"], kept["broken"]
             self._positions = {
                 Place(epoch=epoch, topic_id=topic_id, partition=partition): stop
                 for epoch, topic_id, partition, stop in kept["positions"]
@@ -83,6 +85,7 @@ class Rejudged:
         self.files.deal(names, "names", key, piece=self.pieces)
         self.pieces += 1
         self.read += judged.height
+        self.broken += aside.height
         self._positions |= ends
         self._note()
         return judged
@@ -124,7 +127,12 @@ class Rejudged:
 
     def _note(self) -> None:
         positions = [(p.epoch, p.topic_id, p.partition, at) for p, at in self._positions.items()]
-        notes = {"pieces": self.pieces, "read": self.read, "positions": positions}
+        notes = {
+            "pieces": self.pieces,
+            "read": self.read,
+            "broken": self.broken,
+            "positions": positions,
+        }
         draft = self._notes.with_suffix(".new")
         draft.write_bytes(orjson.dumps(notes))
         draft.replace(self._notes)

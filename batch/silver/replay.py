@@ -47,12 +47,14 @@ class SilverReplay:
         entity: the shop's table.
         keys: that were recomputed; None for all.
         read: changes that were judged.
+        broken: of these, how many are in quarantine now.
         proofs: of each table.
     """
 
     entity: str
     keys: int | None
     read: int
+    broken: int
     proofs: tuple[Proof, ...]
 
 
@@ -67,6 +69,7 @@ class SilverReplayer:
         spans: the range, which silver has taken in.
         folder: for what is judged; who finds it there goes on with it.
         alone: keeps consolidations of the entity out.
+        keys: as Kafka has them; given, the range does not matter.
         on_progress: told how far it is.
     """
 
@@ -76,6 +79,7 @@ class SilverReplayer:
     spans: Spans
     folder: Path
     alone: Alone
+    keys: pl.Series | None = None
     on_progress: Progress = lambda _what, _done, _total: None
 
     def run(self) -> SilverReplay:
@@ -113,8 +117,9 @@ class SilverReplayer:
             found = list(self._replaced(rejudged))
         keys = None if rejudged.keys is None else len(rejudged.keys)
         return SilverReplay(
-            entity=self.entity.table, keys=keys, read=rejudged.read, proofs=tuple(found)
-        )
+            entity=self.entity.table, keys=keys, read=rejudged.read, broken=rejudged.broken,
+            proofs=tuple(found),
+        )  # fmt: skip
 
     def _opened(self) -> tuple[BronzeSource, SilverTables]:
         """Silver first: what it has taken in, a later bronze holds."""
@@ -132,9 +137,12 @@ class SilverReplayer:
         self.folder.mkdir(parents=True, exist_ok=True)
         plan, kept = self.folder / _PLAN, self.folder / _KEYS
         if not plan.exists():
-            is_all = all(self.spans.get(p) == Span(start=0, stop=e) for p, e in ends.items() if e)
+            is_all = self.keys is None and all(
+                self.spans.get(p) == Span(start=0, stop=e) for p, e in ends.items() if e
+            )
             if not is_all:
-                bronze.keys(self.spans).to_frame("key").write_ipc(kept)
+                keys = bronze.keys(self.spans) if self.keys is None else self.keys
+                pl.DataFrame({"key": keys}).write_ipc(kept)
             parts = parts_for(ends, rows=self.rules.chunk_rows)
             plan.write_bytes(orjson.dumps({"parts": parts, "is_all": is_all}))
         found = orjson.loads(plan.read_bytes())

@@ -1,5 +1,6 @@
 """Silver, on Delta tables in a folder: what lands in them, however it comes."""
 
+import contextlib
 import random
 import tempfile
 from collections import Counter
@@ -19,7 +20,7 @@ from batch.silver.bronze import BronzeSource
 from batch.silver.commit import Merge, SilverTable, Write
 from batch.silver.places import starting_position
 from batch.silver.rebuild import rebuild_silver
-from batch.silver.recompute import recompute_keys
+from batch.silver.replay import SilverReplayer
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.tables import SilverTables
 from lakehouse.cleaning import envelope
@@ -219,11 +220,16 @@ def test_keys_recomputed_after_a_run_that_died_lose_nothing(tmp_path, monkeypatc
         with pytest.raises(KeyboardInterrupt):
             consolidate(broken)
     keys = pl.Series([b'{"customer_id":%d}' % number for number in (1, 2, 3)])
-    tables = SilverTables(broken, CUSTOMERS, 168)
-    bronze = BronzeSource(broken.open("bronze", CUSTOMERS.bronze))
-    recompute_keys(tables, RULES.judge(CUSTOMERS), bronze, keys)
+    replay_keys(broken, keys, tmp_path / "work")
     consolidate(broken)
     assert contents(broken) == contents(whole)
+
+
+def replay_keys(lake, keys, folder):
+    SilverReplayer(
+        lake=lake, rules=RULES, entity=CUSTOMERS, spans={}, keys=keys, folder=folder,
+        alone=contextlib.nullcontext,
+    ).run()  # fmt: skip
 
 
 class DyingCommits:
@@ -499,18 +505,15 @@ def test_redriven_keys_are_recomputed_and_leave_quarantine(tmp_path):
     source.change(1, "c").change(1, "u", country="Narnia").change(2, "c", email="x").land()
     consolidate(lake)
     assert live(lake, "enriched_users")[0]["country"] == "GB"
-    keys = pl.Series([row["key"] for row in rows_of(lake, "quarantine")]).unique()
-    tables = SilverTables(lake, CUSTOMERS, 168)
-    judge = RULES.judge(CUSTOMERS)
-    unchanged = recompute_keys(tables, judge, BronzeSource(source.bronze()), keys)
-    assert (unchanged.mended, unchanged.broken) == (0, 2)
+    (unchanged,) = redrive(lake, RULES, Selection())
+    assert (unchanged.mended, unchanged.left) == (0, 2)
 
     with pytest.MonkeyPatch.context() as patch:
         from lakehouse.cleaning import spelling
 
         patch.setitem(spelling._countries(), "narnia", "FR")
-        mended = recompute_keys(tables, judge, BronzeSource(source.bronze()), keys)
-    assert (mended.keys, mended.mended, mended.broken) == (2, 1, 1)
+        (mended,) = redrive(lake, RULES, Selection())
+    assert (mended.keys, mended.mended, mended.left) == (2, 1, 1)
     assert live(lake, "enriched_users")[0]["country"] == "FR"
     assert [row["row_key"] for row in rows_of(lake, "quarantine")] == ["2"]
     assert len(rows_of(lake, "users_history")) == 2
@@ -545,7 +548,6 @@ def test_key_that_no_rule_lets_pass_any_more_is_removed(tmp_path):
         from lakehouse.cleaning import spelling
 
         patch.setattr(spelling, "email", lambda _: None)
-        tables = SilverTables(lake, CUSTOMERS, 168)
-        recompute_keys(tables, RULES.judge(CUSTOMERS), BronzeSource(source.bronze()), keys)
+        replay_keys(lake, keys, tmp_path / "work")
     assert [row["customer_id"] for row in live(lake, "enriched_users")] == [2]
     assert [row["row_key"] for row in rows_of(lake, "quarantine")] == ["1"]
