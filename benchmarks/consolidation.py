@@ -8,7 +8,6 @@ files, computing what gold's sales need.
 """
 
 import json
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,11 +17,11 @@ from typing import Any
 
 import narwhals as nw
 import polars as pl
-import psutil
 
 from batch.gold.transforms.sale_lines import sale_lines
 from benchmarks.history import Change, History
 from benchmarks.past import FRAMES, Size
+from benchmarks.peak import watched
 from lakehouse.contracts import ENTITIES, Type
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
@@ -92,21 +91,11 @@ def _measure(
 
 def _consolidate(stack: IsolatedStack) -> tuple[float, float]:
     """Seconds of `./pipeline consolidate`, start of Python included, and megabytes at its peak."""
-    began = time.monotonic()
-    command = stack.popen("consolidate", "--format", "json", stdout=subprocess.PIPE)
-    process, peak = psutil.Process(command.pid), 0
-    while command.poll() is None:
-        try:
-            peak = max(peak, process.memory_info().rss)
-        except psutil.NoSuchProcess:
-            break
-        time.sleep(0.02)
-    out, _ = command.communicate()
-    seconds = time.monotonic() - began
-    if command.returncode != 0 or not json.loads(out)["tables"]:
-        message = f"consolidate ended with {command.returncode}"
+    done = watched(stack, "consolidate")
+    if not json.loads(done.out)["tables"]:
+        message = f"consolidate did nothing: {done.out}"
         raise RuntimeError(message)
-    return seconds, peak / 1024 / 1024
+    return done.seconds, done.peak_rss_mb
 
 
 def _floor(lake: Lake) -> float:

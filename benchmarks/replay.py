@@ -11,9 +11,8 @@ import subprocess
 import sys
 import time
 
-import psutil
-
 from batch.reconcile import Places, settle
+from benchmarks.peak import watched
 from lakehouse.settings import ReconcileSettings
 from stack.isolated import IsolatedStack, new_stack
 
@@ -58,25 +57,12 @@ def _settle(stack: IsolatedStack) -> None:
 
 
 def _replay(stack: IsolatedStack) -> tuple[float, float, int]:
-    began = time.monotonic()
-    command = stack.popen(
-        "replay", "--into", "silver", "--all", "--only", "--format", "json",
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    process, peak = psutil.Process(command.pid), 0
-    while command.poll() is None:
-        try:
-            peak = max(peak, process.memory_info().rss)
-        except psutil.NoSuchProcess:
-            break
-        time.sleep(0.02)
-    out, _ = command.communicate()
-    seconds = time.monotonic() - began
-    found = json.loads(out)
-    if command.returncode != 0 or not all(one["is_equal"] for one in found["tables"]):
-        message = f"replay ended with {command.returncode}: {out[-2000:]}"
+    done = watched(stack, "replay", "--into", "silver", "--all", "--only")
+    found = json.loads(done.out)
+    if not all(one["is_equal"] for one in found["tables"]):
+        message = f"silver is not what it was: {done.out[-2000:]}"
         raise RuntimeError(message)
-    return seconds, peak / 1024 / 1024, found["changes_read"]
+    return done.seconds, done.peak_rss_mb, found["changes_read"]
 
 
 def _floor(stack: IsolatedStack) -> float:

@@ -1,12 +1,10 @@
 """An extraction, with its parameters as a form."""
 
-from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
-from lakehouse.contracts import ENTITIES
 from lakehouse.errors import StopPipelineError
-from orchestration.defaults import deadline, task_defaults
+from orchestration.defaults import by_hand, tables_to_choose
 from orchestration.figures import log_table
 from orchestration.steps import step
 
@@ -15,21 +13,9 @@ _DAY = "A day of the shop, such as 2026-11-01. Without it, all rows are read."
 
 @dag(
     schedule=None,
-    catchup=False,
-    max_active_runs=1,
-    is_paused_upon_creation=False,
-    default_args={**task_defaults(), "execution_timeout": timedelta(hours=12)},
-    deadline=deadline(),
-    tags=["shop", "by hand"],
+    **by_hand(),
     params={
-        "tables": Param(
-            [],
-            type="array",
-            items={"enum": list(ENTITIES)},
-            examples=list(ENTITIES),
-            title="Tables",
-            description="Of the shop; none means all.",
-        ),
+        "tables": tables_to_choose(),
         "since": Param(None, type=["null", "string"], format="date", title="Since",
                        description=_DAY),
         "until": Param(None, type=["null", "string"], format="date", title="Until, included",

@@ -1,11 +1,9 @@
 """A replay, with its parameters as a form: checked first, then done."""
 
-from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
-from lakehouse.contracts import ENTITIES
-from orchestration.defaults import deadline, task_defaults
+from orchestration.defaults import by_hand, tables_to_choose
 from orchestration.figures import log_table
 from orchestration.steps import step
 
@@ -15,12 +13,7 @@ _TIME = "Such as 2026-11-25T08:00:00+00:00."
 
 @dag(
     schedule=None,
-    catchup=False,
-    max_active_runs=1,
-    is_paused_upon_creation=False,
-    default_args={**task_defaults(), "execution_timeout": timedelta(hours=12)},
-    deadline=deadline(),
-    tags=["shop", "by hand"],
+    **by_hand(),
     params={
         "into": Param(
             "silver",
@@ -28,14 +21,7 @@ _TIME = "Such as 2026-11-25T08:00:00+00:00."
             title="Into",
             description="The layer that takes the range in again. Those above it follow.",
         ),
-        "entities": Param(
-            [],
-            type="array",
-            items={"enum": list(ENTITIES)},
-            examples=list(ENTITIES),
-            title="Tables",
-            description="Of the shop; none means all.",
-        ),
+        "entities": tables_to_choose(),
         "from_offsets": Param([], type="array", title="From offsets", description=_PLACES,
                               items={"type": "string", "pattern": "^[0-9]+:[0-9]+$"}),
         "to_offsets": Param([], type="array", title="To offsets, included", description=_PLACES,

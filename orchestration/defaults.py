@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback
+from airflow.sdk import DeadlineAlert, DeadlineReference, Param, SyncCallback
 
+from lakehouse.contracts import ENTITIES
 from lakehouse.settings import AlertSettings
 from orchestration.alerts import tell_failure, tell_late
 
@@ -29,4 +30,28 @@ def deadline() -> DeadlineAlert:
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(seconds=AlertSettings().late_seconds),
         callback=SyncCallback(tell_late),
+    )
+
+
+def by_hand() -> dict[str, Any]:
+    """Of DAGs that nobody but a person starts, with a form. They may take half a day."""
+    return {
+        "catchup": False,
+        "max_active_runs": 1,
+        "is_paused_upon_creation": False,
+        "default_args": {**task_defaults(), "execution_timeout": timedelta(hours=12)},
+        "deadline": deadline(),
+        "tags": ["shop", "by hand"],
+    }
+
+
+def tables_to_choose() -> Param:
+    """Of a form: tables of the shop."""
+    return Param(
+        [],
+        type="array",
+        items={"enum": list(ENTITIES)},
+        examples=list(ENTITIES),
+        title="Tables",
+        description="Of the shop; none means all.",
     )

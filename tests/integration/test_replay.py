@@ -138,7 +138,9 @@ def damage_bronze(stack):
     rows = pl.DataFrame(table.to_pyarrow_table()).filter(
         (pl.col("_partition") == 1) & pl.col("_offset").is_between(200, 220)
     )
-    write_deltalake(table, rows.to_arrow().cast(pa.schema(table.schema().to_arrow())), mode="append")
+    write_deltalake(
+        table, rows.to_arrow().cast(pa.schema(table.schema().to_arrow())), mode="append"
+    )
     return lost["num_deleted_rows"], other["num_updated_rows"], rows.height
 
 

@@ -1,0 +1,45 @@
+"""A command of the pipeline, timed, and how much memory it takes at most."""
+
+import subprocess
+import time
+from dataclasses import dataclass
+
+import psutil
+
+from stack.isolated import IsolatedStack
+
+_ASK_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What a command took, start of Python included, and what it printed."""
+
+    seconds: float
+    peak_rss_mb: float
+    out: str
+
+
+def watched(stack: IsolatedStack, *arguments: object) -> Watched:
+    """Run it to its end.
+
+    Raises:
+        RuntimeError: it did not succeed.
+    """
+    began = time.monotonic()
+    command = stack.popen(
+        *arguments, "--format", "json", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    process, peak = psutil.Process(command.pid), 0
+    while command.poll() is None:
+        try:
+            peak = max(peak, process.memory_info().rss)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(_ASK_SECONDS)
+    out, _ = command.communicate()
+    seconds = time.monotonic() - began
+    if command.returncode != 0:
+        message = f"{' '.join(map(str, arguments))} ended with {command.returncode}: {out[-2000:]}"
+        raise RuntimeError(message)
+    return Watched(seconds=seconds, peak_rss_mb=peak / 1024 / 1024, out=out)
