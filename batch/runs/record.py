@@ -38,9 +38,9 @@ where run_id = %(run_id)s"""
 class Run:
     """A run that goes on. Where it is not recorded, what it notes goes nowhere."""
 
-    def __init__(self, run_id: UUID, scope: Facts) -> None:
-        self.run_id = run_id
-        self.noted = Noted(scope=dict(scope))
+    def __init__(self, run_id: UUID | None = None, scope: Facts | None = None) -> None:
+        self.run_id = run_id or uuid4()
+        self.noted = Noted(scope=dict(scope or {}))
 
     def note(
         self,

@@ -16,11 +16,11 @@ from batch.runs.record import Run, ending
 from batch.runs.session import Session
 
 _log = structlog.get_logger(__name__)
-_READ: LiteralString = "select r.details from etl.runs as r where r.run_id = %s for update"
+_READ: LiteralString = "select r.scope, r.details from etl.runs as r where r.run_id = %s for update"
 _WRITE: LiteralString = """
 update etl.runs
 set
-    scope = scope || %(scope)s, details = %(details)s, outcome = %(outcome)s,
+    scope = %(scope)s, details = %(details)s, outcome = %(outcome)s,
     message = %(message)s, rows_read = %(rows_read)s, rows_written = %(rows_written)s,
     noted_at = clock_timestamp(),
     finished_at = case when %(outcome)s <> 'running' then clock_timestamp() end
@@ -92,6 +92,16 @@ def standing(steps: Mapping[str, Facts], names: Sequence[str]) -> Standing:
     )
 
 
+def merged(known: Facts, more: Facts) -> dict[str, Any]:
+    """Facts of two steps: where both name parts of the same thing, all of these parts."""
+    both = {
+        name: {**known[name], **value}
+        for name, value in more.items()
+        if isinstance(value, Mapping) and isinstance(known.get(name), Mapping)
+    }
+    return {**known, **more, **both}
+
+
 @dataclass(slots=True, kw_only=True)
 class _State:
     """Of one step."""
@@ -148,11 +158,11 @@ class _RecordedStep(Run):
         """
         with self._session.writing() as connection:
             row = connection.execute(_READ, [self.run_id]).fetchone()
-            known = row[0].get("steps", {}) if row else {}
-            steps = {**known, self._step: self._state.to_json(self)}
+            scope, details = row or ({}, {})
+            steps = {**details.get("steps", {}), self._step: self._state.to_json(self)}
             found = standing(steps, self._whole.steps)
             values = {
-                "run_id": self.run_id, "scope": as_json(self.noted.scope),
+                "run_id": self.run_id, "scope": as_json(merged(scope, self.noted.scope)),
                 "details": as_json({"steps": steps}), "outcome": str(found.outcome),
                 "message": found.message, "rows_read": found.rows_read,
                 "rows_written": found.rows_written,

@@ -77,7 +77,7 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
         on_progress(f"{entity.silver}: writing")
         ends = {p: Span(start=0, stop=end) for p, end in bronze.ends.items() if end > 0}
         parts.commit(watermarks(ends))
-    return replace(report, merged=parts.rows, seconds=monotonic() - started)
+    return replace(report, merged=parts.rows, spans=ends, seconds=monotonic() - started)
 
 
 def groups(ends: Mapping[Place, int]) -> list[dict[Place, Span]]:

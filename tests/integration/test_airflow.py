@@ -261,7 +261,7 @@ def test_upkeep_runs_through_airflow(shop, first_run):
     run = json.loads(result.stdout)
     assert run["state"] == "success"
     assert {task["task"] for task in run["tasks"]} == {
-        "maintain_bronze", "maintain_silver", "maintain_gold",
+        "maintain_bronze", "maintain_silver", "maintain_gold", "forget_runs",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from batch.runs import Kind, Outcome, Run, RunRow, StepwiseRun, latest, recorded
 from batch.runs.model import message_of, whoami
-from batch.runs.steps import standing
+from batch.runs.steps import merged, standing
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 NOWHERE = "host=127.0.0.1 port=1 dbname=none connect_timeout=1"
@@ -18,10 +18,10 @@ BEGAN = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 def a_row(**values):
     known = {
-        "run_number": 1, "run_id": uuid4(), "kind": Kind.REPLAY, "scope": {}, "code_version": "c",
-        "contract_version": "d", "who": "me", "outcome": Outcome.SUCCEEDED, "rows_read": None,
-        "rows_written": None, "digest": None, "details": {}, "message": None, "started_at": BEGAN,
-        "noted_at": BEGAN + timedelta(seconds=5), "finished_at": BEGAN + timedelta(seconds=7),
+        "run_number": 1, "run_id": uuid4(), "kind": Kind.REPLAY, "what": "", "scope": {},
+        "code_version": "c", "contract_version": "d", "who": "me", "outcome": Outcome.SUCCEEDED,
+        "rows_read": None, "rows_written": None, "digest": None, "details": {}, "message": None,
+        "started_at": BEGAN, "noted_at": BEGAN + timedelta(seconds=5), "finished_at": BEGAN + timedelta(seconds=7),
     }  # fmt: skip
     return RunRow(**known | values)
 
@@ -116,3 +116,10 @@ def test_steps_of_a_run_find_each_other_by_its_key():
         return StepwiseRun(key=key, kind=Kind.CONSOLIDATION, scope={}, steps=["a"])
 
     assert whole("x").run_id == whole("x").run_id != whole("y").run_id
+
+
+def test_facts_of_steps_that_name_parts_of_the_same_are_all_kept():
+    known = {"dag": "hour", "offsets": {"orders": [1]}}
+    found = merged(known, {"offsets": {"customers": [2]}, "more": 3})
+    assert found == {"dag": "hour", "offsets": {"orders": [1], "customers": [2]}, "more": 3}
+    assert merged(known, {}) == known
