@@ -21,7 +21,8 @@ def a_row(**values):
         "run_number": 1, "run_id": uuid4(), "kind": Kind.REPLAY, "what": "", "scope": {},
         "code_version": "c", "contract_version": "d", "who": "me", "outcome": Outcome.SUCCEEDED,
         "rows_read": None, "rows_written": None, "digest": None, "details": {}, "message": None,
-        "started_at": BEGAN, "noted_at": BEGAN + timedelta(seconds=5), "finished_at": BEGAN + timedelta(seconds=7),
+        "started_at": BEGAN, "noted_at": BEGAN + timedelta(seconds=5),
+        "finished_at": BEGAN + timedelta(seconds=7),
     }  # fmt: skip
     return RunRow(**known | values)
 
