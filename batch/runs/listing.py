@@ -7,7 +7,7 @@ import structlog
 from psycopg.rows import class_row
 
 from batch.runs.model import Facts, Kind, RunRow, unrecorded
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import PipelineError, StopPipelineError
 from lakehouse.settings import ConsolidationSettings
 
 _log = structlog.get_logger(__name__)
@@ -56,10 +56,10 @@ def numbered(dsn: str, number: int) -> RunRow:
 
 
 def forget_old(dsn: str) -> int | None:
-    """Delete runs as old as the settings say; how many. None where there is no warehouse."""
+    """Delete runs as old as the settings say; how many. None where these cannot be reached."""
     try:
         return forget(dsn, days=ConsolidationSettings().runs_days)
-    except RetryLaterError as error:
+    except PipelineError as error:
         _log.warning("runs_not_forgotten", error=str(error))
         return None
 

@@ -125,23 +125,19 @@ def _show(title: str, value: object) -> None:
     """A list of rows as a table, steps likewise, anything else as JSON."""
     if not value:
         return
-    console.print()
+    console.print(f"\n[bold]{escape(title)}[/]")
     if title == "steps" and isinstance(value, Mapping):
         _show_steps(value)
     elif isinstance(value, list) and all(isinstance(one, dict) for one in value):
-        print_rows(_same_names(value), title=title)
+        print_rows(_same_names(value))
     else:
-        console.print(f"[bold]{escape(title)}[/]")
         text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
         console.print(text, markup=False, soft_wrap=True)
 
 
 def _show_steps(steps: Mapping[str, Mapping[str, Any]]) -> None:
     names = ("outcome", *_FIGURES, "message")
-    print_rows(
-        [{"step": name, **{n: step.get(n) for n in names}} for name, step in steps.items()],
-        title="steps",
-    )
+    print_rows([{"step": name, **{n: step.get(n) for n in names}} for name, step in steps.items()])
     for name, step in steps.items():
         for part, value in step.items():
             if part not in (*names, "started_at"):

@@ -11,13 +11,10 @@ with parts as (
         case
             when e.key = 'offsets' and jsonb_typeof(e.value) = 'object' then (
                 select
-                    format(
-                        '%s offsets',
-                        to_char(
-                            sum((s.span ->> 'last')::bigint - (s.span ->> 'first')::bigint + 1),
-                            'FM999,999,999,999,999'
-                        )
-                    )
+                    to_char(
+                        sum((s.span ->> 'last')::bigint - (s.span ->> 'first')::bigint + 1),
+                        'FM999,999,999,999,999'
+                    ) || ' offsets'
                 from jsonb_each(e.value) as t
                 cross join lateral jsonb_array_elements(t.value) as s (span)
             )
