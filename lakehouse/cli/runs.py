@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,6 +22,7 @@ runs = typer.Typer(invoke_without_command=True)
 app.add_typer(runs, name="runs", rich_help_panel="Look")
 _ROOMY = 110
 """Columns from which on each figure has a column of its own."""
+_LONGEST_WHO = 23
 _ROOMY_COLUMNS = ("run", "kind", "what", "read", "written", "seconds", "who", "outcome", "ago")
 _NARROW_COLUMNS = ("run", "kind\nwho", "what", "read\nwritten", "seconds", "outcome\nago")
 _RIGHT = ("run", "read", "written", "seconds", "ago")
@@ -87,7 +89,8 @@ def show_runs(rows: "Sequence[RunRow]", now: datetime) -> None:
     table = Table(header_style="dim", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in _ROOMY_COLUMNS if is_roomy else _NARROW_COLUMNS:
         is_right = name.split("\n")[0] in _RIGHT
-        table.add_column(name, justify="right" if is_right else "left", no_wrap=name != "what")
+        justify: JustifyMethod = "right" if is_right else "left"
+        table.add_column(name, justify=justify, no_wrap=name != "what", overflow="fold")
     for row in rows:
         table.add_row(*(_roomy(row, now) if is_roomy else _narrow(row, now)))
     console.print(table)
@@ -166,7 +169,7 @@ def _roomy(row: "RunRow", now: datetime) -> list[str]:
 def _narrow(row: "RunRow", now: datetime) -> list[str]:
     number, kind, what, read, written, seconds, who, outcome, ago = _roomy(row, now)
     return [
-        number, f"{kind}\n[dim]{who[:24]}[/]", what, f"{read}\n{written}", seconds,
+        number, f"{kind}\n[dim]{who[:_LONGEST_WHO]}[/]", what, f"{read}\n{written}", seconds,
         f"{outcome}\n[dim]{ago} ago[/]",
     ]  # fmt: skip
 
