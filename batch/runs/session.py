@@ -1,7 +1,6 @@
 """A session of the warehouse that holds the lock of a run: it tells that somebody is at it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import LiteralString
 from uuid import UUID
 
@@ -61,22 +60,28 @@ class Session:
             self.close()
             raise
 
-    @contextmanager
-    def writing(self) -> Iterator[psycopg.Connection]:
-        """One transaction; in a new session, where the server was restarted meanwhile.
+    def write(self, write: Callable[[psycopg.Connection], None]) -> None:
+        """One transaction; in a new session, where the server has dropped this one.
 
         Raises:
             psycopg.Error: the warehouse does not answer.
         """
-        if self._connection.closed:
+        try:
+            self._transact(write)
+        except psycopg.OperationalError:
+            if not self._connection.closed:
+                raise
             self._connection = self._connect()
             self._connection.execute(self._lock, [self._number])
-        with self._connection.transaction():
-            yield self._connection
+            self._transact(write)
 
     def close(self) -> None:
         """Let go of the lock."""
         self._connection.close()
+
+    def _transact(self, write: Callable[[psycopg.Connection], None]) -> None:
+        with self._connection.transaction():
+            write(self._connection)
 
     def _connect(self) -> psycopg.Connection:
         name = f"record of {self._who}"[:63]
