@@ -22,6 +22,7 @@ runs = typer.Typer(invoke_without_command=True)
 app.add_typer(runs, name="runs", rich_help_panel="Look")
 _ROOMY = 110
 """Columns from which on each figure has a column of its own."""
+_COUNTED = ("layer", "entity", "table", "check", "severity", "read", "cleaned", "quarantined")
 _LONGEST_WHO = 23
 _ROOMY_COLUMNS = ("run", "kind", "what", "read", "written", "seconds", "who", "outcome", "ago")
 _NARROW_COLUMNS = ("run", "kind\nwho", "what", "read\nwritten", "seconds", "outcome\nago")
@@ -118,7 +119,8 @@ def show_run(row: "RunRow") -> None:
         if value:
             table.add_row(f"[dim]{name}[/]", escape(value))
     console.print(table)
-    _show("scope", row.scope)
+    _show("scope", {name: value for name, value in row.scope.items() if name != "offsets"})
+    _show("offsets", _offsets(row.scope.get("offsets")))
     _show("digest", row.digest or {})
     for name, value in row.details.items():
         _show(name, value)
@@ -147,8 +149,25 @@ def _show_steps(steps: Mapping[str, Mapping[str, Any]]) -> None:
                 _show(f"{name}: {part}", value)
 
 
+def _offsets(known: object) -> object:
+    """By table and partition, both ends inclusive; what is no such mapping, as it is."""
+    if not isinstance(known, Mapping):
+        return known
+    names = ("epoch", "partition", "first", "last")
+    return [
+        {"table": table, **{name: span.get(name) for name in names}}
+        for table, spans in known.items()
+        for span in spans
+    ]
+
+
 def _same_names(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names = dict.fromkeys(name for row in rows for name in row)
+    """JSON in Postgres forgets the order of names: what is counted comes before its figures."""
+    found = dict.fromkeys(name for row in rows for name in row)
+    names = [
+        *(name for name in _COUNTED if name in found),
+        *(name for name in found if name not in _COUNTED),
+    ]
     return [{name: row.get(name) for name in names} for row in rows]
 
 

@@ -152,6 +152,7 @@ MANY = a_row(
     run_number=1234, kind=Kind.CONSOLIDATION, what="silver, gold, warehouse; 12,345 offsets",
     rows_read=1_234_567, rows_written=7_654_321, who="somebody@a-long-machine",
     message="Mend [it].", outcome=Outcome.INTERRUPTED, finished_at=None,
+    scope={"offsets": {"orders": [{"first": 1000, "last": 2999, "epoch": 0, "partition": 1}]}},
     digest={"orders": {"before": "x", "after": "y"}},
     details={"tables": [{"table": "a", "read": 1}, {"table": "b", "merged": 2}], "verdict": "Ok."},
 )  # fmt: skip
@@ -169,6 +170,7 @@ def test_runs_fit_the_terminal_and_nothing_of_them_is_cut_off(screen, width):
 
 def test_one_run_is_shown_with_everything_that_is_known_of_it(screen):
     shown = screen(80, MANY)
+    assert "orders      0          1  1,000  2,999" in shown
     for word in (str(MANY.run_id), "Mend [it].", '"before": "x"', "Ok.", "merged", "7,654,321"):
         assert word in shown
 
