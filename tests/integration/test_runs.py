@@ -92,13 +92,14 @@ def test_run_that_fails_says_why_and_its_error_goes_on(warehouse, error, message
 
 
 def test_run_whose_process_was_killed_is_interrupted_and_what_it_noted_is_there(warehouse):
-    holder = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", HOLDER, warehouse.dsn], cwd=ROOT, stdout=subprocess.PIPE
-    )
-    assert holder.stdout.readline() == b"holding\n"
-    assert only(warehouse).outcome == "running"
-    holder.kill()
-    holder.communicate()
+    ) as holder:
+        try:
+            assert holder.stdout.readline() == b"holding\n"
+            assert only(warehouse).outcome == "running"
+        finally:
+            holder.kill()
     deadline = time.monotonic() + 20
     while only(warehouse).outcome == "running" and time.monotonic() < deadline:
         time.sleep(0.1)
