@@ -22,6 +22,13 @@ on conflict (run_id) do update
 set
     outcome = 'running', message = null, finished_at = null, noted_at = now()
 returning r.run_number"""
+# Before an insert that may find the row there: each such insert would use up a number.
+_GO_ON: LiteralString = """
+update etl.runs as r
+set
+    outcome = 'running', message = null, finished_at = null, noted_at = now()
+where r.run_id = %(run_id)s
+returning r.run_number"""
 # Never waits: where a server that was restarted still knows the old session, that one tells.
 _LOCK: LiteralString = "select pg_try_advisory_lock(hashtext('etl.runs'), %s::integer)"
 _LOCK_SHARED: LiteralString = (
@@ -53,9 +60,10 @@ class Session:
         try:
             # In one transaction: nobody sees a running row without its lock.
             with self._connection.transaction():
-                for (number,) in self._connection.execute(_BEGIN, values).fetchall():
-                    self._number = int(number)
-                    self._connection.execute(self._lock, [number])
+                found = self._connection.execute(_GO_ON, values).fetchall()
+                rows = found or self._connection.execute(_BEGIN, values).fetchall()
+                self._number = int(rows[0][0])
+                self._connection.execute(self._lock, [self._number])
         except psycopg.Error:
             self.close()
             raise

@@ -111,7 +111,7 @@ def test_run_whose_process_was_killed_is_interrupted_and_what_it_noted_is_there(
 def test_run_goes_on_where_the_server_dropped_its_session(warehouse):
     drop = (
         "select pg_terminate_backend(pid) from pg_stat_activity "
-        "where application_name like 'record of %'"
+        "where application_name like 'record of %' and datname = current_database()"
     )
     with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={}) as run:
         warehouse.execute(drop)
@@ -196,6 +196,15 @@ def test_step_that_fails_fails_the_run_until_it_is_done_again(warehouse):
     with recorded_step(warehouse.dsn, whole(steps="a"), "a"):
         assert (only(warehouse).outcome, only(warehouse).message) == ("running", None)
     assert only(warehouse).outcome == "succeeded"
+
+
+def test_steps_use_up_no_numbers(warehouse):
+    for step in "abc":
+        with recorded_step(warehouse.dsn, whole(), step):
+            pass
+    with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={}):
+        pass
+    assert [row.run_number for row in latest(warehouse.dsn)] == [2, 1]
 
 
 def test_run_of_steps_is_interrupted_when_nobody_has_heard_of_it_for_long(warehouse):
