@@ -4,22 +4,25 @@ Silver's versions are pinned in between, so that gold and the star are made of t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from time import monotonic
 
 from batch import live
 from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
+from batch.runs import Run
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import SilverReport, SilverRules, chosen_entities, consolidate_silver
 from batch.warehouse.entities import TABLES
 from batch.warehouse.judged import QuarantineLimit
+from batch.warehouse.lake_look import look_at_lake
 from batch.warehouse.load import WarehouseReport, load_warehouse, rebuild_warehouse
-from batch.warehouse.source import silver_sources
+from batch.warehouse.source import Silver, silver_sources
 from batch.warehouse.views import refresh_views
 from lakehouse.lake import Lake
 
 Progress = Callable[[str], None]
+STAR = "star, in one transaction"
 
 
 class Layer(StrEnum):
@@ -49,7 +52,7 @@ class Row:
 
 @dataclass(kw_only=True)
 class Consolidation:
-    """One run, over the layers that were asked for."""
+    """One run, over the layers that were asked for. `record` is told what each has done."""
 
     lake: Lake
     rules: SilverRules
@@ -59,6 +62,7 @@ class Consolidation:
     entities: Sequence[str] = ()
     on_progress: Progress = lambda _what: None
     is_rebuild: bool = False
+    record: Run = field(default_factory=Run)
     rows: list[Row] = field(default_factory=list)
 
     def run(self) -> list[Row]:
@@ -75,23 +79,17 @@ class Consolidation:
         if Layer.GOLD in self.layers and sources:
             self._gold({name: source.version for name, source in sources.items()})
         if Layer.WAREHOUSE in self.layers and sources:
-            work = rebuild_warehouse if self.is_rebuild else load_warehouse
-            started = monotonic()
-            report = work(
-                self.warehouse_dsn, sources, limit=self.limit, on_progress=self.on_progress
-            )
-            self.rows += rows_of_warehouse(report, monotonic() - started)
-            refresh_views(self.warehouse_dsn, on_progress=self.on_progress)
-            if report.tables:
-                self.on_progress("trimming live")
-                live.trim(self.warehouse_dsn)
+            self._warehouse(sources)
+        if Layer.WAREHOUSE in self.layers:
+            look_at_lake(self.warehouse_dsn, self.lake, on_progress=self.on_progress)
         return self.rows
 
     def _silver(self) -> None:
         work = rebuild_silver if self.is_rebuild else consolidate_silver
         chosen = chosen_entities(self.entities)
         done = work(self.lake, self.rules, chosen, on_progress=self.on_progress)
-        self.rows += [row_of_silver(one) for one in done]
+        self._tell([row_of_silver(one) for one in done])
+        self.record.note(scope=offsets_of(done))
 
     def _gold(self, pins: dict[str, int]) -> None:
         work = rebuild_gold if self.is_rebuild else consolidate_gold
@@ -101,7 +99,55 @@ class Consolidation:
             pins=pins,
             on_progress=self.on_progress,
         )
-        self.rows += [row_of_gold(one) for one in done]
+        self._tell([row_of_gold(one) for one in done])
+
+    def _warehouse(self, sources: Silver) -> None:
+        work = rebuild_warehouse if self.is_rebuild else load_warehouse
+        started = monotonic()
+        report = work(self.warehouse_dsn, sources, limit=self.limit, on_progress=self.on_progress)
+        self._tell(rows_of_warehouse(report, monotonic() - started))
+        refresh_views(self.warehouse_dsn, on_progress=self.on_progress)
+        if report.tables:
+            self.on_progress("trimming live")
+            live.trim(self.warehouse_dsn)
+
+    def _tell(self, rows: Sequence[Row]) -> None:
+        self.rows += rows
+        note_rows(self.record, self.rows)
+
+
+def note_rows(run: Run, rows: Sequence[Row], *, is_first: bool = True) -> None:
+    """Let a record say what was done to each table.
+
+    Args:
+        run: the record.
+        rows: in the order of the layers.
+        is_first: the run begins with these: what their first layer has read, it has read. What
+            the layers above read, it has written itself.
+    """
+    written = [row for row in rows if row.table == STAR or row.layer != Layer.WAREHOUSE]
+    read = [row for row in written if row.layer == rows[0].layer]
+    run.note(
+        rows_read=sum(row.read for row in read) if is_first else None,
+        rows_written=sum(row.merged for row in written),
+        details={"tables": [asdict(row) for row in rows if row.read or row.merged]},
+    )
+
+
+def offsets_of(reports: Sequence[SilverReport]) -> dict[str, object]:
+    """The offsets of bronze that silver took in, by table of the shop; for a record's scope."""
+    offsets = {
+        report.entity: [
+            {
+                "epoch": place.epoch, "partition": place.partition,
+                "first": span.start, "last": span.stop - 1,
+            }
+            for place, span in sorted(report.spans.items())
+        ]
+        for report in reports
+        if report.spans
+    }  # fmt: skip
+    return {"offsets": offsets}
 
 
 def rows_of_warehouse(report: WarehouseReport, seconds: float) -> list[Row]:
@@ -121,7 +167,7 @@ def rows_of_warehouse(report: WarehouseReport, seconds: float) -> list[Row]:
     ]
     star = Row(
         layer=Layer.WAREHOUSE,
-        table="star, in one transaction",
+        table=STAR,
         read=sum(table.rows_read for table in report.tables),
         cleaned=None,
         quarantined=None,

@@ -26,7 +26,7 @@ _CATALOGUE = Path(__file__).with_name("warehouse") / "catalogue.sql"
 _SCHEMAS = {
     "mart": "The star, and sums of it; what charts read.",
     "entity": "Current rows and versions per source table, as silver has them.",
-    "etl": "What loads keep of themselves.",
+    "etl": "What loads and runs keep of themselves, and summaries of the lake.",
 }
 _META_MEANING = {
     "_topic_id": "Kafka topic of the change that wrote the row, by id.",

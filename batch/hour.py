@@ -12,12 +12,13 @@ from time import monotonic
 import psycopg
 
 from batch import live
-from batch.consolidate import Row, row_of_gold, row_of_silver, rows_of_warehouse
+from batch.consolidate import Row, row_of_gold, rows_of_warehouse
 from batch.gold.run import consolidate_gold
 from batch.lock import only_one
 from batch.reconcile import Report, reconcile
-from batch.silver.run import SilverRules, chosen_entities, consolidate_silver
+from batch.silver.run import SilverReport, SilverRules, chosen_entities, consolidate_silver
 from batch.warehouse.judged import QuarantineLimit
+from batch.warehouse.lake_look import look_at_lake
 from batch.warehouse.load import WarehouseReport, load_warehouse
 from batch.warehouse.marks import loaded_versions
 from batch.warehouse.source import Silver, silver_sources
@@ -62,7 +63,7 @@ class Hour:
             on_progress=on_progress,
         )
 
-    def silver(self, entity: str) -> Row:
+    def silver(self, entity: str) -> SilverReport:
         """Take in what bronze holds of one table of the shop. Other tables may go on beside it.
 
         Raises:
@@ -74,7 +75,7 @@ class Hour:
             (report,) = consolidate_silver(
                 self.lake, self.rules, chosen, on_progress=self.on_progress
             )
-        return row_of_silver(report)
+        return report
 
     def gold(self) -> tuple[list[Row], dict[str, int]]:
         """Bring gold up to silver, if there is any; and the versions of silver that it is made of.
@@ -114,10 +115,14 @@ class Hour:
     def views(self) -> list[str]:
         """Refresh the materialized views that the load has left behind; their names.
 
+        What the mart says of the lake follows, too.
+
         Raises:
-            RetryLaterError: the warehouse does not answer.
+            RetryLaterError: the warehouse or the lake does not answer.
         """
-        return refresh_views(self.warehouse, on_progress=self.on_progress)
+        refreshed = refresh_views(self.warehouse, on_progress=self.on_progress)
+        look_at_lake(self.warehouse, self.lake, on_progress=self.on_progress)
+        return refreshed
 
     def trim(self) -> int:
         """Take off the live overlay what the star has; how many rows and orders.

@@ -50,17 +50,18 @@ class Redriven:
 
 def summary(lake: Lake, chosen: Selection) -> list[dict[str, object]]:
     """How many changes of how many keys broke which rule first, oldest and newest instant."""
-    counted = (
-        chosen.of(_rows(lake))
-        .group_by("entity", "rule")
-        .agg(
-            changes=pl.len(),
-            keys=pl.col("row_key").n_unique(),
-            oldest_at=pl.col("_timestamp").min(),
-            newest_at=pl.col("_timestamp").max(),
-        )
+    return counted(chosen.of(_rows(lake)))
+
+
+def counted(rows: pl.LazyFrame) -> list[dict[str, object]]:
+    """As `summary`, of these rows of quarantine."""
+    groups = rows.group_by("entity", "rule").agg(
+        changes=pl.len(),
+        keys=pl.col("row_key").n_unique(),
+        oldest_at=pl.col("_timestamp").min(),
+        newest_at=pl.col("_timestamp").max(),
     )
-    return counted.sort("entity", "rule").collect().to_dicts()
+    return groups.sort("entity", "rule").collect().to_dicts()
 
 
 def details(lake: Lake, chosen: Selection, *, limit: int) -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ from airflow.sdk import Asset, chain, dag, task
 from lakehouse.contracts import ENTITIES
 from orchestration.defaults import deadline, task_defaults
 from orchestration.figures import log_table, publish
+from orchestration.record import recording
 from orchestration.steps import step, tell
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def ecommerce_pipeline() -> None:
     again. What it did, in rows and seconds, is in its log, in its XCom `return_value` and in the
     events of its assets. Trigger other DAGs by the assets `silver.*`, `gold` and `mart`.
 
-    A task that fails says in its log what to do. `./pipeline consolidate` does the same in one
-    process, and may be run at any time: the two wait for each other.
+    A task that fails says in its log what to do; `./pipeline runs` lists the run among all others.
+    `./pipeline consolidate` does the same in one process, and may be run at any time: the two wait
+    for each other.
     """
     cleaned = [silver(name) for name in ENTITIES]
     made = gold()
@@ -52,9 +54,14 @@ def silver(name: str) -> "XComArg":
     @step
     def clean() -> dict[str, Any]:
         """What bronze holds of one table and silver lacks: cleaned, judged, merged or put aside."""
+        from batch.consolidate import note_rows, offsets_of, row_of_silver
         from batch.hour import Hour
 
-        row = asdict(Hour.of_settings(tell).silver(name))
+        with recording("consolidation") as run:
+            report = Hour.of_settings(tell).silver(name)
+            note_rows(run, [row_of_silver(report)])
+            run.note(scope=offsets_of([report]))
+        row = asdict(row_of_silver(report))
         log_table([row])
         publish(SILVER[name], row)
         return row
@@ -66,9 +73,12 @@ def silver(name: str) -> "XComArg":
 @step
 def gold() -> dict[str, Any]:
     """All gold tables, made of the same versions of silver."""
+    from batch.consolidate import note_rows
     from batch.hour import Hour
 
-    done, versions = Hour.of_settings(tell).gold()
+    with recording("consolidation") as run:
+        done, versions = Hour.of_settings(tell).gold()
+        note_rows(run, done, is_first=False)
     rows = [asdict(row) for row in done]
     log_table(rows)
     publish(GOLD, {"tables": rows})
@@ -79,9 +89,12 @@ def gold() -> dict[str, Any]:
 @step
 def warehouse(made: dict[str, Any]) -> dict[str, Any]:
     """Entities, dimensions, facts, sums, checks, publish: readers see all of it, or none."""
+    from batch.consolidate import note_rows
     from batch.hour import Hour
 
-    done, report = Hour.of_settings(tell).star(made["silver_versions"])
+    with recording("consolidation") as run:
+        done, report = Hour.of_settings(tell).star(made["silver_versions"])
+        note_rows(run, done, is_first=False)
     rows = [asdict(row) for row in done]
     parts = [{"part": name, "seconds": seconds} for name, seconds in report.parts]
     checks = [
@@ -99,7 +112,8 @@ def views() -> list[str]:
     """The materialized views follow; then the mart is complete."""
     from batch.hour import Hour
 
-    refreshed = Hour.of_settings(tell).views()
+    with recording("consolidation"):
+        refreshed = Hour.of_settings(tell).views()
     publish(MART, {"views": refreshed})
     return refreshed
 
@@ -110,7 +124,8 @@ def trim() -> dict[str, Any]:
     """What live has laid over the star, and the star has by now, is taken off again."""
     from batch.hour import Hour
 
-    figures = {"trimmed": Hour.of_settings(tell).trim()}
+    with recording("consolidation"):
+        figures = {"trimmed": Hour.of_settings(tell).trim()}
     log_table([figures])
     return figures
 
@@ -121,7 +136,9 @@ def reconcile() -> dict[str, Any]:
     """Shop and bronze, change by change; then each layer with the one below."""
     from batch.hour import Hour
 
-    report = Hour.of_settings(tell).proof()
+    with recording("consolidation") as run:
+        report = Hour.of_settings(tell).proof()
+        run.note(details={"verdict": report.verdict()})
     layers = [
         {"layer": one.layer, "table": one.table, "rows": one.findings.rows, "note": one.note}
         for one in report.layers

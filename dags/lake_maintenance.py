@@ -3,6 +3,7 @@
 from airflow.sdk import dag, task
 from orchestration.defaults import deadline, task_defaults
 from orchestration.figures import log_table
+from orchestration.record import recording, warehouse
 from orchestration.steps import step, tell
 
 
@@ -21,10 +22,11 @@ def lake_maintenance() -> None:
     Runs beside the lander, a consolidation and readers: where it would be in somebody's way it
     gives way, and the task's log says so. What a layer above has not read yet stays.
 
-    `./pipeline maintain` does the same.
+    What is known of old runs is forgotten. `./pipeline maintain` does the same.
     """
     for name in ("bronze", "silver", "gold"):
         maintain.override(task_id=f"maintain_{name}")(name)
+    forget_runs()
 
 
 @task
@@ -40,9 +42,25 @@ def maintain(layer: str) -> list[dict[str, object]]:
     limits = limits_of_settings(secrets)
     tables = lake_tables(limits[layer].lake, [layer])
     needs = needs_of_readers(limits, secrets) if layer == "silver" else []
-    done = [dict(one.to_json()) for one in maintain_tables(tables, limits, needs, on_progress=tell)]
+    # Upkeep of the lake goes on without a warehouse.
+    with recording("maintenance", is_required=False) as run:
+        upkeep = maintain_tables(tables, limits, needs, on_progress=tell)
+        done = [dict(one.to_json()) for one in upkeep]
+        run.note(details={"tables": done})
     log_table([{name: value for name, value in one.items() if name != "kept"} for one in done])
     return done
+
+
+@task
+@step
+def forget_runs() -> dict[str, object]:
+    """What is known of runs longer ago than CONSOLIDATION_RUNS_DAYS."""
+    from batch.runs import forget_old
+
+    with recording("maintenance", is_required=False) as run:
+        figures: dict[str, object] = {"forgotten": forget_old(warehouse())}
+        run.note(details=figures)
+    return figures
 
 
 lake_maintenance()

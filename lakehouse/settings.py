@@ -222,6 +222,7 @@ class ConsolidationSettings(Settings):
     quarantine_min_changes: int = Field(
         100, ge=1, description="Of fewer changes, that share only warns."
     )
+    runs_days: int = Field(90, ge=1, description="How long the record of a run is kept.")
 
 
 class ReconcileSettings(Settings):

@@ -4,7 +4,7 @@ Grain: one row per run of a command or of a DAG, the failed ones and those whose
 included.
 """
 
-from batch.runs.listing import forget, latest, numbered
+from batch.runs.listing import forget, forget_old, latest, numbered
 from batch.runs.model import Kind, Outcome, RunRow
 from batch.runs.record import Run, recorded
 from batch.runs.steps import StepwiseRun, recorded_step
@@ -16,6 +16,7 @@ __all__ = [
     "RunRow",
     "StepwiseRun",
     "forget",
+    "forget_old",
     "latest",
     "numbered",
     "recorded",

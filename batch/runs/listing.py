@@ -3,14 +3,19 @@
 from typing import LiteralString
 
 import psycopg
+import structlog
 from psycopg.rows import class_row
 
 from batch.runs.model import Facts, Kind, RunRow, unrecorded
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import PipelineError, StopPipelineError
+from lakehouse.settings import ConsolidationSettings
+
+_log = structlog.get_logger(__name__)
 
 _COLUMNS: LiteralString = """
 select
     r.run_number, r.run_id, r.kind, r.scope, r.code_version, r.contract_version, r.who,
+    etl.scope_in_words(r.scope) as what,
     etl.run_outcome(r.run_number, r.outcome, r.is_stepwise, r.noted_at) as outcome,
     r.rows_read, r.rows_written, r.digest, r.details, r.message, r.started_at, r.noted_at,
     r.finished_at
@@ -48,6 +53,15 @@ def numbered(dsn: str, number: int) -> RunRow:
         message = f"There is no run {number}, or it was deleted. ./pipeline runs lists what is."
         raise StopPipelineError(message)
     return found[0]
+
+
+def forget_old(dsn: str) -> int | None:
+    """Delete runs as old as the settings say; how many. None where these cannot be reached."""
+    try:
+        return forget(dsn, days=ConsolidationSettings().runs_days)
+    except PipelineError as error:
+        _log.warning("runs_not_forgotten", error=str(error))
+        return None
 
 
 def forget(dsn: str, *, days: int) -> int:

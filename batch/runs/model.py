@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -49,11 +49,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run, as `etl.runs` has it."""
+    """One run, as `etl.runs` has it; and `what` it was asked for, in a line."""
 
     run_number: int
     run_id: UUID
     kind: str
+    what: str
     scope: Facts
     code_version: str
     contract_version: str
@@ -73,6 +74,10 @@ class RunRow:
         """How long it took, or has been going on; of one that died, until it was last heard of."""
         end = datetime.now(UTC) if self.outcome == Outcome.RUNNING else self.noted_at
         return ((self.finished_at or end) - self.started_at).total_seconds()
+
+    def to_json(self) -> Facts:
+        """All of it, by name."""
+        return {**asdict(self), "seconds": round(self.seconds, 3)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,24 +23,22 @@ from batch.runs.model import (
 from batch.runs.session import Session
 
 _log = structlog.get_logger(__name__)
-_NOTE: LiteralString = """
+_WRITE: LiteralString = """
 update etl.runs
 set
     scope = %(scope)s, rows_read = %(rows_read)s, rows_written = %(rows_written)s,
-    digest = %(digest)s, details = %(details)s, noted_at = clock_timestamp()
-where run_id = %(run_id)s"""
-_END: LiteralString = """
-update etl.runs
-set outcome = %(outcome)s, message = %(message)s, finished_at = clock_timestamp()
+    digest = %(digest)s, details = %(details)s, outcome = %(outcome)s, message = %(message)s,
+    noted_at = clock_timestamp(),
+    finished_at = case when %(outcome)s <> 'running' then clock_timestamp() end
 where run_id = %(run_id)s"""
 
 
 class Run:
     """A run that goes on. Where it is not recorded, what it notes goes nowhere."""
 
-    def __init__(self, run_id: UUID, scope: Facts) -> None:
-        self.run_id = run_id
-        self.noted = Noted(scope=dict(scope))
+    def __init__(self, run_id: UUID | None = None, scope: Facts | None = None) -> None:
+        self.run_id = run_id or uuid4()
+        self.noted = Noted(scope=dict(scope or {}))
 
     def note(
         self,
@@ -82,8 +80,8 @@ class Run:
         """Nowhere, here."""
 
 
-class _RecordedRun(Run):
-    """One with a row."""
+class KeptRun(Run):
+    """One that is recorded."""
 
     def __init__(self, run_id: UUID, scope: Facts, session: Session) -> None:
         super().__init__(run_id, scope)
@@ -92,24 +90,33 @@ class _RecordedRun(Run):
     @override
     def _keep(self) -> None:
         try:
-            with self._session.writing() as connection:
-                connection.execute(_NOTE, self._values())
+            self.write(Outcome.RUNNING, None)
         except psycopg.Error as error:
             # The end writes it again.
             _log.warning("run_not_noted", run=str(self.run_id), error=str(error))
 
     @override
     def end(self, outcome: Outcome, message: str | None) -> None:
-        ended = {"run_id": self.run_id, "outcome": str(outcome), "message": message}
         try:
-            with self._session.writing() as connection:
-                connection.execute(_NOTE, self._values())
-                connection.execute(_END, ended)
+            self.write(outcome, message)
         finally:
             self._session.close()
 
-    def _values(self) -> dict[str, object]:
-        return {**self.noted.to_row(), "run_id": self.run_id}
+    def write(self, outcome: Outcome, message: str | None) -> None:
+        """Write all that is known.
+
+        Raises:
+            psycopg.Error: the warehouse does not answer.
+        """
+        values = {
+            **self.noted.to_row(), "run_id": self.run_id, "outcome": str(outcome),
+            "message": message,
+        }  # fmt: skip
+
+        def update(connection: psycopg.Connection) -> None:
+            connection.execute(_WRITE, values)
+
+        self._session.write(update)
 
 
 @contextmanager
@@ -159,4 +166,4 @@ def _begun(dsn: str, kind: Kind, scope: Facts, who: str, *, is_required: bool) -
     except psycopg.Error as error:
         complain(error, is_required=is_required)
         return Run(run_id, scope)
-    return _RecordedRun(run_id, scope, session)
+    return KeptRun(run_id, scope, session)

@@ -1,7 +1,6 @@
 """A session of the warehouse that holds the lock of a run: it tells that somebody is at it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import LiteralString
 from uuid import UUID
 
@@ -22,6 +21,13 @@ values (
 on conflict (run_id) do update
 set
     outcome = 'running', message = null, finished_at = null, noted_at = now()
+returning r.run_number"""
+# Before an insert that may find the row there: each such insert would use up a number.
+_GO_ON: LiteralString = """
+update etl.runs as r
+set
+    outcome = 'running', message = null, finished_at = null, noted_at = now()
+where r.run_id = %(run_id)s
 returning r.run_number"""
 # Never waits: where a server that was restarted still knows the old session, that one tells.
 _LOCK: LiteralString = "select pg_try_advisory_lock(hashtext('etl.runs'), %s::integer)"
@@ -54,29 +60,36 @@ class Session:
         try:
             # In one transaction: nobody sees a running row without its lock.
             with self._connection.transaction():
-                for (number,) in self._connection.execute(_BEGIN, values).fetchall():
-                    self._number = int(number)
-                    self._connection.execute(self._lock, [number])
+                found = self._connection.execute(_GO_ON, values).fetchall()
+                rows = found or self._connection.execute(_BEGIN, values).fetchall()
+                self._number = int(rows[0][0])
+                self._connection.execute(self._lock, [self._number])
         except psycopg.Error:
             self.close()
             raise
 
-    @contextmanager
-    def writing(self) -> Iterator[psycopg.Connection]:
-        """One transaction; in a new session, where the server was restarted meanwhile.
+    def write(self, write: Callable[[psycopg.Connection], None]) -> None:
+        """One transaction; in a new session, where the server has dropped this one.
 
         Raises:
             psycopg.Error: the warehouse does not answer.
         """
-        if self._connection.closed:
+        try:
+            self._transact(write)
+        except psycopg.OperationalError:
+            if not self._connection.closed:
+                raise
             self._connection = self._connect()
             self._connection.execute(self._lock, [self._number])
-        with self._connection.transaction():
-            yield self._connection
+            self._transact(write)
 
     def close(self) -> None:
         """Let go of the lock."""
         self._connection.close()
+
+    def _transact(self, write: Callable[[psycopg.Connection], None]) -> None:
+        with self._connection.transaction():
+            write(self._connection)
 
     def _connect(self) -> psycopg.Connection:
         name = f"record of {self._who}"[:63]

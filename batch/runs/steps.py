@@ -2,25 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import psycopg
-import structlog
 from typing_extensions import override
 
 from batch.runs.model import Facts, Kind, Outcome, as_json, complain
-from batch.runs.record import Run, ending
+from batch.runs.record import KeptRun, Run, ending
 from batch.runs.session import Session
 
-_log = structlog.get_logger(__name__)
-_READ: LiteralString = "select r.details from etl.runs as r where r.run_id = %s for update"
+_READ: LiteralString = "select r.scope, r.details from etl.runs as r where r.run_id = %s for update"
 _WRITE: LiteralString = """
 update etl.runs
 set
-    scope = scope || %(scope)s, details = %(details)s, outcome = %(outcome)s,
+    scope = %(scope)s, details = %(details)s, outcome = %(outcome)s,
     message = %(message)s, rows_read = %(rows_read)s, rows_written = %(rows_written)s,
     noted_at = clock_timestamp(),
     finished_at = case when %(outcome)s <> 'running' then clock_timestamp() end
@@ -92,80 +90,64 @@ def standing(steps: Mapping[str, Facts], names: Sequence[str]) -> Standing:
     )
 
 
-@dataclass(slots=True, kw_only=True)
-class _State:
-    """Of one step."""
-
-    outcome: Outcome = Outcome.RUNNING
-    message: str | None = None
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def to_json(self, run: Run) -> dict[str, Any]:
-        """With what the step has noted."""
-        seconds = (datetime.now(UTC) - self.started_at).total_seconds()
-        return {
-            "outcome": str(self.outcome),
-            "message": self.message,
-            "started_at": self.started_at.isoformat(),
-            "seconds": round(seconds, 3),
-            "rows_read": run.noted.rows_read,
-            "rows_written": run.noted.rows_written,
-            **run.noted.details,
-        }
+def merged(known: Facts, more: Facts) -> dict[str, Any]:
+    """Facts of two steps: where both name parts of the same thing, all of these parts."""
+    both = {
+        name: {**known[name], **value}
+        for name, value in more.items()
+        if isinstance(value, Mapping) and isinstance(known.get(name), Mapping)
+    }
+    return {**known, **more, **both}
 
 
-class _RecordedStep(Run):
+class _Step(KeptRun):
     """One with a place in the row of its run."""
 
     def __init__(self, whole: StepwiseRun, step: str, session: Session) -> None:
-        super().__init__(whole.run_id, {})
+        super().__init__(whole.run_id, {}, session)
         self._whole = whole
         self._step = step
-        self._session = session
-        self._state = _State()
+        self._started_at = datetime.now(UTC)
 
     @override
-    def _keep(self) -> None:
-        try:
-            self.write()
-        except psycopg.Error as error:
-            # The end writes it again.
-            _log.warning("run_not_noted", run=str(self.run_id), error=str(error))
+    def write(self, outcome: Outcome, message: str | None) -> None:
+        state = self._state(outcome, message)
 
-    @override
-    def end(self, outcome: Outcome, message: str | None) -> None:
-        self._state.outcome, self._state.message = outcome, message
-        try:
-            self.write()
-        finally:
-            self._session.close()
-
-    def write(self) -> None:
-        """Others write theirs at the same time: each waits for the row.
-
-        Raises:
-            psycopg.Error: the warehouse does not answer.
-        """
-        with self._session.writing() as connection:
-            row = connection.execute(_READ, [self.run_id]).fetchone()
-            known = row[0].get("steps", {}) if row else {}
-            steps = {**known, self._step: self._state.to_json(self)}
+        def update(connection: psycopg.Connection) -> None:
+            # Others write theirs at the same time: each waits for the row.
+            scope, details = connection.execute(_READ, [self.run_id]).fetchone() or ({}, {})
+            steps = {**details.get("steps", {}), self._step: state}
             found = standing(steps, self._whole.steps)
             values = {
-                "run_id": self.run_id, "scope": as_json(self.noted.scope),
+                "run_id": self.run_id, "scope": as_json(merged(scope, self.noted.scope)),
                 "details": as_json({"steps": steps}), "outcome": str(found.outcome),
                 "message": found.message, "rows_read": found.rows_read,
                 "rows_written": found.rows_written,
             }  # fmt: skip
             connection.execute(_WRITE, values)
 
+        self._session.write(update)
+
+    def _state(self, outcome: Outcome, message: str | None) -> dict[str, Any]:
+        """With what the step has noted."""
+        seconds = (datetime.now(UTC) - self._started_at).total_seconds()
+        return {
+            "outcome": str(outcome),
+            "message": message,
+            "started_at": self._started_at.isoformat(),
+            "seconds": round(seconds, 3),
+            "rows_read": self.noted.rows_read,
+            "rows_written": self.noted.rows_written,
+            **self.noted.details,
+        }
+
 
 def _begun(dsn: str, whole: StepwiseRun, step: str, *, is_required: bool) -> Run:
     try:
         session = Session(dsn, who=whole.who, is_stepwise=True)
         session.begin(whole.run_id, whole.kind, whole.scope)
-        run = _RecordedStep(whole, step, session)
-        run.write()
+        run = _Step(whole, step, session)
+        run.write(Outcome.RUNNING, None)
     except psycopg.Error as error:
         complain(error, is_required=is_required)
         return Run(whole.run_id, {})

@@ -80,7 +80,7 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
         on_progress(f"{entity.silver}: writing")
         ends = {p: Span(start=0, stop=end) for p, end in bronze.ends.items() if end > 0}
         rows = _put_in_place(rejudged, counts, watermarks(ends))
-    return replace(report, merged=rows, seconds=monotonic() - started)
+    return replace(report, merged=rows, spans=ends, seconds=monotonic() - started)
 
 
 def _put_in_place(rejudged: Rejudged, counts: "_Counts", marks: dict[str, int]) -> int:

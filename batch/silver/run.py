@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import polars as pl
@@ -61,6 +61,7 @@ class SilverReport:
         cleaned: those of them with a value that was mended.
         quarantined: those that were put aside.
         merged: rows of the table that were inserted or updated; by a rebuild, all that it wrote.
+        spans: the offsets of bronze that it took in.
     """
 
     entity: str
@@ -70,13 +71,13 @@ class SilverReport:
     quarantined: int = 0
     merged: int = 0
     seconds: float = 0.0
+    spans: Spans = field(default_factory=dict)
 
     def plus(self, judged: pl.DataFrame, entity: Entity, *, merged: int = 0) -> "SilverReport":
         """With one more chunk."""
         broken = judged.height - judged[BROKEN].null_count()
-        return SilverReport(
-            entity=self.entity,
-            table=self.table,
+        return replace(
+            self,
             read=self.read + judged.height,
             cleaned=self.cleaned + count_mended(judged, entity),
             quarantined=self.quarantined + broken,
@@ -140,7 +141,7 @@ def _consolidate(
         judged, merged = _take_in(tables, rules.judge(entity), bronze, spans, run_id)
         report = report.plus(judged, entity, merged=merged)
         done += sum(span.stop - span.start for span in spans.values())
-    return replace(report, seconds=time.monotonic() - started)
+    return replace(report, spans=pending, seconds=time.monotonic() - started)
 
 
 def _take_in(

@@ -61,11 +61,17 @@ def consolidated(
 ) -> "list[Row]":
     """Consolidate under the lock, telling how it goes on standard error."""
     from batch.consolidate import Consolidation, Layer
+    from batch.runs import Kind, recorded
     from batch.warehouse.judged import QuarantineLimit
     from lakehouse.cli.lake import consolidating, silver_rules, warehouse, writing_lake
 
-    what = "rebuild" if is_rebuild else "consolidation"
-    with consolidating(what), err_console.status(what) as status:
+    kind = Kind.REBUILD if is_rebuild else Kind.CONSOLIDATION
+    asked = {"layers": list(layers), "entities": list(entities)}
+    with (
+        consolidating(kind),
+        recorded(warehouse("batch"), kind=kind, scope=asked) as run,
+        err_console.status(kind) as status,
+    ):
         return Consolidation(
             lake=writing_lake(),
             rules=silver_rules(),
@@ -75,6 +81,7 @@ def consolidated(
             entities=entities,
             on_progress=status.update,
             is_rebuild=is_rebuild,
+            record=run,
         ).run()
 
 

@@ -52,17 +52,29 @@ def maintain(
     The lander keeps bronze itself: here that is done when it is overdue, or
     when --layer or --table ask for it.
 
+    Also forgets runs older than CONSOLIDATION_RUNS_DAYS.
+
     Example: ./pipeline maintain --layer silver --retention-hours 24
     """
     from batch.maintenance import limits_of_settings, maintain_tables
-    from lakehouse.cli.lake import secrets
+    from batch.runs import Kind, forget_old, recorded
+    from lakehouse.cli.lake import secrets, warehouse
 
     is_asked = bool(layer or table)
     limits = limits_of_settings(secrets(), retention_hours=retention_hours, is_asked=is_asked)
-    with err_console.status("looking for tables") as status:
-        chosen = _chosen(limits, layer or list(LakeLayer), table or [])
+    layers, names = layer or list(LakeLayer), table or []
+    asked = {"layers": layers, "tables": names, "retention_hours": retention_hours}
+    dsn = warehouse("batch")
+    with (
+        # Upkeep of the lake goes on without a warehouse.
+        recorded(dsn, kind=Kind.MAINTENANCE, scope=asked, is_required=False) as run,
+        err_console.status("looking for tables") as status,
+    ):
+        chosen = _chosen(limits, layers, names)
         needs = _needs(limits, chosen)
         done = list(maintain_tables(chosen, limits, needs, on_progress=status.update))
+        run.note(details={"tables": [one.to_json() for one in done]})
+        forget_old(dsn)
     if output is Format.JSON:
         print_json([one.to_json() for one in done])
     else:

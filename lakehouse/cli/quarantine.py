@@ -1,5 +1,6 @@
 """`quarantine`: what the rules put aside, and judging it again."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import orjson
@@ -80,15 +81,22 @@ def redrive(
     Example: ./pipeline quarantine redrive --rule country_unknown
     """
     from batch.quarantine import Selection, redrive
-    from lakehouse.cli.lake import consolidating, silver_rules, writing_lake
+    from batch.runs import Kind, recorded
+    from lakehouse.cli.lake import consolidating, silver_rules, warehouse, writing_lake
 
     chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
-    with consolidating("redrive"), err_console.status("reading quarantine") as status:
+    with (
+        consolidating("redrive"),
+        recorded(warehouse("batch"), kind=Kind.REDRIVE, scope=asdict(chosen)) as run,
+        err_console.status("reading quarantine") as status,
+    ):
         done = redrive(writing_lake(), silver_rules(), chosen, on_progress=status.update)
-    rows = [
-        {"entity": one.entity, "keys": one.keys, "mended": one.mended, "left": one.left}
-        for one in done
-    ]
+        rows = [asdict(one) for one in done]
+        run.note(
+            rows_read=sum(one.keys for one in done),
+            rows_written=sum(one.mended for one in done),
+            details={"entities": rows},
+        )
     if output is Format.JSON:
         print_json(rows)
     elif rows:

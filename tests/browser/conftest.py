@@ -34,8 +34,9 @@ class ShopWithCharts:
         return self._ask(self._oltp_dsn, query, parameters)
 
     def says(self, truth):
-        """Figures of a chart as the shop's own tables have them."""
-        with psycopg.connect(self._oltp_dsn) as connection:
+        """Figures of a chart as the shop's own tables have them, or those of the loads."""
+        loads = warehouse_dsn(self.stack.warehouse, self.stack.secrets, role="batch")
+        with psycopg.connect(loads if truth.is_of_loads else self._oltp_dsn) as connection:
             cursor = connection.execute(truth.sql)
             return truth.told([column.name for column in cursor.description], cursor.fetchall())
 

@@ -71,7 +71,7 @@ def test_every_chart_of_the_analytics_is_drawn_without_an_error(browser):
             answers = browser.open("shop-analytics", charts=charts)
         else:
             answers = browser.open_tab(tab["tab"], charts=charts)
-        keep_picture(browser.page, f"shop_analytics_{tab['tab'].lower()}")
+        keep_picture(browser.page, f"shop_analytics_{tab['tab'].lower().replace(' ', '_')}")
         assert_answered(answers)
         assert_all_drawn(browser, tab["holds"])
     assert browser.errors == []

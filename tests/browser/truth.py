@@ -54,6 +54,8 @@ class Truth:
     pivot: str | None = None
     totals: Sequence[str] = ()
     """Where the shop cannot say the rows: figures of which it can say the totals."""
+    is_of_loads: bool = False
+    """What the shop cannot know: the SQL is on what the warehouse keeps of itself, `etl`."""
 
     def told(self, columns: Sequence[str], rows: Sequence[Sequence]) -> Figures:
         """Figures as the shop says them."""
@@ -294,6 +296,83 @@ ANALYTICS: dict[str, Truth] = {
     ),
 }
 """By the name of a chart's file. Segments are gold's, so of these only what they add up to."""
+
+ANALYTICS |= {
+    "runs_last_week": Truth(
+        sql="select count(*) as runs_last_week from etl.runs", is_of_loads=True
+    ),
+    "failed_runs_last_week": Truth(
+        sql="select count(*) as failed_runs_last_week from etl.runs where outcome = 'failed'",
+        is_of_loads=True,
+    ),
+    "quarantined_changes": Truth(
+        sql="select coalesce(sum(changes), 0) as quarantined_changes from etl.quarantine_by_rule",
+        is_of_loads=True,
+    ),
+    "ranges_lost": Truth(sql="select count(*) as ranges_lost from etl.loss", is_of_loads=True),
+    "runs_by_day": Truth(
+        sql="""
+            select
+                (started_at at time zone 'Europe/Paris')::date::text as start_day,
+                count(*) as runs, sum(extract(epoch from finished_at - started_at)) as run_seconds
+            from etl.runs group by 1
+        """,
+        keys=("start_day",),
+        is_of_loads=True,
+    ),
+    "runs": Truth(
+        sql="""
+            select
+                run_number, kind, outcome, who, rows_read, rows_written,
+                extract(epoch from finished_at - started_at) as seconds
+            from etl.runs
+        """,
+        keys=("run_number", "kind", "outcome", "who"),
+        is_of_loads=True,
+    ),
+    "quarantine_by_rule": Truth(
+        sql="""
+            select entity, rule, changes, keys from etl.quarantine_by_rule
+            union all
+            select 'nothing is in quarantine', '-', 0, 0
+            where (select count(*) from etl.quarantine_by_rule) = 0
+        """,
+        keys=("entity", "rule"),
+        is_of_loads=True,
+    ),
+    "loss_ledger": Truth(
+        sql="""
+            select topic, kind, first_offset, last_offset from etl.loss
+            union all
+            select 'nothing was lost', '-', null, null where (select count(*) from etl.loss) = 0
+        """,
+        keys=("topic", "kind"),
+        is_of_loads=True,
+    ),
+    "freshness_by_layer": Truth(
+        sql="""
+            select layer, count(*) as tables, sum(behind_offsets) as behind_offsets
+            from etl.lake_table group by 1
+            union all
+            select 'star', count(distinct entity), null from etl.watermark
+            union all
+            select 'live', count(distinct entity), null from live.watermark
+        """,
+        keys=("layer",),
+        is_of_loads=True,
+    ),
+    "tables_reached": Truth(
+        sql="""
+            select layer, table_name, passed_offsets, behind_offsets from etl.lake_table
+            union all
+            select 'star', entity, sum(last_offset + 1), null from etl.watermark group by entity
+            union all
+            select 'live', entity, sum(last_offset + 1), null from live.watermark group by entity
+        """,
+        keys=("layer", "table_name"),
+        is_of_loads=True,
+    ),
+}
 
 _HOUR = "placed_at >= now() - interval '1 hour'"
 _NOW = "(now() at time zone 'Europe/Paris')"

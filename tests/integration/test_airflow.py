@@ -275,8 +275,25 @@ def test_upkeep_runs_through_airflow(shop, first_run):
     run = json.loads(result.stdout)
     assert run["state"] == "success"
     assert {task["task"] for task in run["tasks"]} == {
-        "maintain_bronze", "maintain_silver", "maintain_gold",
+        "maintain_bronze", "maintain_silver", "maintain_gold", "forget_runs",
     }  # fmt: skip
+
+
+def test_runs_of_airflow_are_recorded_with_their_steps(shop, first_run):
+    shop.run("trigger", "lake_maintenance", timeout=WAIT_SECONDS)
+    found = json.loads(shop.run("runs", "--limit", "1000", "--format", "json").stdout)
+    of_airflow = {row["scope"]["dag"]: row for row in found if row["who"] == "airflow"}
+    hour, night = of_airflow[DAG], of_airflow["lake_maintenance"]
+    assert (night["kind"], night["outcome"]) == ("maintenance", "succeeded")
+    assert set(night["details"]["steps"]) == {
+        "maintain_bronze", "maintain_silver", "maintain_gold", "forget_runs",
+    }  # fmt: skip
+    # The last in the list is the first run of the hour.
+    assert (hour["kind"], hour["outcome"]) == ("consolidation", "succeeded")
+    assert {f"silver_{name}" for name in ENTITIES} < set(hour["details"]["steps"])
+    assert set(hour["scope"]["offsets"]) == set(ENTITIES)
+    assert hour["rows_read"] > 0
+    assert hour["rows_written"] > 0
 
 
 def test_nothing_of_airflow_listens_beyond_loopback(shop, airflow):

@@ -249,6 +249,42 @@ def test_run_with_nothing_new_writes_nothing(shop):
     assert written() == before
 
 
+def test_commands_leave_a_record_of_what_they_did(shop):
+    shop.run("consolidate", "--layer", "silver", "--entity", "orders")
+    shop.run("rebuild", "--layer", "gold")
+    shop.run("quarantine", "redrive", "--rule", "no_such_rule")
+    shop.run("maintain", "--layer", "gold")
+    shop.run("consolidate", "--layer", "silver", "--entity", "nothing", check=False)
+    found = json.loads(shop.run("runs", "--limit", "5", "--format", "json").stdout)
+    assert [(row["kind"], row["what"], row["outcome"]) for row in found] == [
+        ("consolidation", "silver; nothing", "failed"),
+        ("maintenance", "gold", "succeeded"),
+        ("redrive", "rule no_such_rule", "succeeded"),
+        ("rebuild", "gold", "succeeded"),
+        ("consolidation", "silver; orders", "succeeded"),
+    ]
+    assert "There is no contract for nothing" in found[0]["message"]
+    assert len(found[1]["details"]["tables"]) == len(GOLD_TABLES)
+    rebuilt = found[3]
+    assert rebuilt["rows_read"] > rebuilt["rows_written"] > 0
+    assert {table["table"] for table in rebuilt["details"]["tables"]} == set(GOLD_TABLES)
+    shown = shop.run("runs", "show", str(rebuilt["run_number"])).stdout
+    assert rebuilt["run_id"] in shown
+    assert "sales_kpi" in shown
+
+
+def test_first_consolidation_is_on_record_with_its_offsets(shop):
+    found = json.loads(shop.run("runs", "--limit", "1000", "--format", "json").stdout)
+    first = found[-1]
+    assert (first["kind"], first["outcome"]) == ("consolidation", "succeeded")
+    assert set(first["scope"]["offsets"]) == set(ENTITIES)
+    spans = [span for spans in first["scope"]["offsets"].values() for span in spans]
+    assert first["rows_read"] <= sum(span["last"] - span["first"] + 1 for span in spans)
+    assert first["rows_read"] == sum(
+        table["read"] for table in first["details"]["tables"] if table["layer"] == "silver"
+    )
+
+
 def test_consolidate_killed_at_random_moments_ends_exact(shop, request):
     rounds = request.config.getoption("rounds")
     seed = request.config.getoption("seed")

@@ -3,13 +3,17 @@
 import getpass
 import os
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from uuid import uuid4
 
 import pytest
+from rich.console import Console
 
 from batch.runs import Kind, Outcome, Run, RunRow, StepwiseRun, latest, recorded
 from batch.runs.model import message_of, whoami
-from batch.runs.steps import standing
+from batch.runs.steps import merged, standing
+from lakehouse.cli import output
+from lakehouse.cli import runs as cli
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 NOWHERE = "host=127.0.0.1 port=1 dbname=none connect_timeout=1"
@@ -18,10 +22,11 @@ BEGAN = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 def a_row(**values):
     known = {
-        "run_number": 1, "run_id": uuid4(), "kind": Kind.REPLAY, "scope": {}, "code_version": "c",
-        "contract_version": "d", "who": "me", "outcome": Outcome.SUCCEEDED, "rows_read": None,
-        "rows_written": None, "digest": None, "details": {}, "message": None, "started_at": BEGAN,
-        "noted_at": BEGAN + timedelta(seconds=5), "finished_at": BEGAN + timedelta(seconds=7),
+        "run_number": 1, "run_id": uuid4(), "kind": Kind.REPLAY, "what": "", "scope": {},
+        "code_version": "c", "contract_version": "d", "who": "me", "outcome": Outcome.SUCCEEDED,
+        "rows_read": None, "rows_written": None, "digest": None, "details": {}, "message": None,
+        "started_at": BEGAN, "noted_at": BEGAN + timedelta(seconds=5),
+        "finished_at": BEGAN + timedelta(seconds=7),
     }  # fmt: skip
     return RunRow(**known | values)
 
@@ -116,3 +121,64 @@ def test_steps_of_a_run_find_each_other_by_its_key():
         return StepwiseRun(key=key, kind=Kind.CONSOLIDATION, scope={}, steps=["a"])
 
     assert whole("x").run_id == whole("x").run_id != whole("y").run_id
+
+
+def test_facts_of_steps_that_name_parts_of_the_same_are_all_kept():
+    known = {"dag": "hour", "offsets": {"orders": [1]}}
+    found = merged(known, {"offsets": {"customers": [2]}, "more": 3})
+    assert found == {"dag": "hour", "offsets": {"orders": [1], "customers": [2]}, "more": 3}
+    assert merged(known, {}) == known
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """What `runs` writes on a terminal of so many columns."""
+
+    def show(width, *rows):
+        text = StringIO()
+        console = Console(file=text, width=width, highlight=False)
+        monkeypatch.setattr(cli, "console", console)
+        monkeypatch.setattr(output, "console", console)
+        if len(rows) == 1:
+            cli.show_run(rows[0])
+        else:
+            cli.show_runs(rows, BEGAN + timedelta(minutes=5))
+        return text.getvalue()
+
+    return show
+
+
+MANY = a_row(
+    run_number=1234, kind=Kind.CONSOLIDATION, what="silver, gold, warehouse; 12,345 offsets",
+    rows_read=1_234_567, rows_written=7_654_321, who="somebody@a-long-machine",
+    message="Mend [it].", outcome=Outcome.INTERRUPTED, finished_at=None,
+    scope={"offsets": {"orders": [{"first": 1000, "last": 2999, "epoch": 0, "partition": 1}]}},
+    digest={"orders": {"before": "x", "after": "y"}},
+    details={"tables": [{"table": "a", "read": 1}, {"table": "b", "merged": 2}], "verdict": "Ok."},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_runs_fit_the_terminal_and_nothing_of_them_is_cut_off(screen, width):
+    shown = screen(width, MANY, a_row(outcome=Outcome.RUNNING))
+    assert max(map(len, shown.splitlines())) <= width
+    words = " ".join(shown.split())
+    for word in ("1234", "consolidation", "12,345", "1,234,567", "7,654,321", "interrupted",
+                 "somebody@a-long-machine", "5.0", "5 min"):  # fmt: skip
+        assert word in words
+
+
+def test_one_run_is_shown_with_everything_that_is_known_of_it(screen):
+    shown = screen(80, MANY)
+    assert "orders      0          1  1,000  2,999" in shown
+    for word in (str(MANY.run_id), "Mend [it].", '"before": "x"', "Ok.", "merged", "7,654,321"):
+        assert word in shown
+
+
+def test_steps_of_a_run_are_shown_with_what_each_has_done(screen):
+    step = a_step(
+        "failed", message="Mend it.", seconds=1.5, started_at="x", checks=[{"check": "c"}]
+    )
+    shown = screen(120, a_row(details={"steps": {"gold": step}}))
+    for word in ("gold", "failed", "1.5", "Mend it.", "gold: checks", "check"):
+        assert word in shown

@@ -102,16 +102,26 @@ comment on column etl.runs.noted_at
 is 'When this row was last written.';
 comment on column etl.runs.finished_at
 is 'When it ended; null while it has not, or if its process died.';
-comment on table etl.lake_summary
-is 'One row per table of the lake that is summed up here: as of which version.';
-comment on column etl.lake_summary.lake_table
-is 'Its layer and name.';
-comment on column etl.lake_summary.table_id
-is 'Delta''s id of it; null while there is none.';
-comment on column etl.lake_summary.version
-is 'The version; null while there is none.';
-comment on column etl.lake_summary.taken_at
-is 'When it was last looked at.';
+comment on table etl.lake_table
+is 'One row per table of the lake, as of the last look at it.';
+comment on column etl.lake_table.layer
+is 'bronze, silver or gold.';
+comment on column etl.lake_table.table_name
+is 'Its name.';
+comment on column etl.lake_table.version
+is 'Its version in Delta.';
+comment on column etl.lake_table.row_count
+is 'Rows, those of deleted keys included; null where statistics do not say.';
+comment on column etl.lake_table.passed_offsets
+is 'Kafka offsets that it has passed, all partitions together; null where it has none.';
+comment on column etl.lake_table.behind_offsets
+is 'Offsets that the layer below has and it lacks; null where it is not measured in these.';
+comment on column etl.lake_table.behind_versions
+is 'Versions of silver that it lacks; null where it is not measured in these.';
+comment on column etl.lake_table.newest_at
+is 'When its newest row was made, or else when it last changed.';
+comment on column etl.lake_table.looked_at
+is 'When it was looked at.';
 comment on table etl.quarantine_by_rule
 is 'One row per table of the shop and rule: what silver has put aside, as of the last look.';
 comment on column etl.quarantine_by_rule.entity

@@ -32,12 +32,18 @@ create table etl.runs (
 
 create index runs_started_at_idx on etl.runs (started_at);
 
--- Grain: one row per table of the lake that the next two tables were made from.
-create table etl.lake_summary (
-    lake_table text primary key,
-    table_id text,
-    version bigint,
-    taken_at timestamptz not null
+-- Grain: one row per table of the lake, as of the last look at it: how much, how far, how new.
+create table etl.lake_table (
+    layer text not null,
+    table_name text not null,
+    version bigint not null,
+    row_count bigint,
+    passed_offsets bigint,
+    behind_offsets bigint,
+    behind_versions bigint,
+    newest_at timestamptz,
+    looked_at timestamptz not null,
+    primary key (layer, table_name)
 );
 
 -- Grain: one row per table of the shop and rule: what is in quarantine, by the rule broken first.

@@ -1,0 +1,331 @@
+"""The record of runs, on a real warehouse: how each ends, also when its process is killed."""
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from batch.runs import (
+    Kind,
+    StepwiseRun,
+    forget,
+    latest,
+    numbered,
+    recorded,
+    recorded_step,
+)
+from batch.warehouse.lake_look import look_at_lake
+from lakehouse.contracts.schemas import QUARANTINE, QUARANTINE_SCHEMA
+from lakehouse.errors import StopPipelineError
+from lakehouse.lake import LOSS_LEDGER_SCHEMA
+from lakehouse.settings import ROOT
+from lakehouse.version import code_version, contracts_version
+from stack.superset.files import read_files
+from tests.unit.lake_shop import NOON, TOPIC, add, lake_in, land, silver_rows
+from tests.warehouse import new_database
+
+pytestmark = pytest.mark.integration
+
+HOLDER = """
+import sys, time
+from batch.runs import Kind, recorded
+with recorded(sys.argv[1], kind=Kind.REPLAY, scope={"layer": "silver"}) as run:
+    run.note(rows_read=7)
+    print("holding", flush=True)
+    time.sleep(600)
+"""
+SCOPE = {"layers": ["silver", "gold"], "entities": []}
+
+
+def only(warehouse):
+    (row,) = latest(warehouse.dsn)
+    return row
+
+
+def test_run_is_seen_while_it_goes_on_and_with_all_that_it_noted_afterwards(warehouse):
+    with recorded(warehouse.dsn, kind=Kind.REBUILD, scope=SCOPE, who="me") as run:
+        assert only(warehouse).outcome == "running"
+        run.note(rows_read=3, details={"a": 1})
+        assert only(warehouse).rows_read == 3
+        run.note(rows_written=2, digest={"orders": {"before": None, "after": "x"}}, scope={"to": 9})
+    row = only(warehouse)
+    assert (row.run_id, row.kind, row.who, row.outcome) == (
+        run.run_id,
+        "rebuild",
+        "me",
+        "succeeded",
+    )
+    assert (row.rows_read, row.rows_written, row.message) == (3, 2, None)
+    assert row.scope == {**SCOPE, "to": 9}
+    assert row.digest == {"orders": {"before": None, "after": "x"}}
+    assert (row.code_version, row.contract_version) == (code_version(), contracts_version())
+    assert row.details == {"a": 1}
+    assert row.finished_at >= row.started_at
+    assert numbered(warehouse.dsn, row.run_number) == row
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        pytest.param(StopPipelineError("Mend it."), "Mend it.", id="ours"),
+        pytest.param(ZeroDivisionError("x"), "ZeroDivisionError: x", id="a-mistake"),
+        pytest.param(KeyboardInterrupt(), "interrupted", id="control-c"),
+    ],
+)
+def test_run_that_fails_says_why_and_its_error_goes_on(warehouse, error, message):
+    def fail():
+        with recorded(warehouse.dsn, kind=Kind.REDRIVE, scope={}) as run:
+            run.note(rows_read=1)
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    row = only(warehouse)
+    assert (row.outcome, row.message, row.rows_read) == ("failed", message, 1)
+    assert row.finished_at is not None
+
+
+def test_run_whose_process_was_killed_is_interrupted_and_what_it_noted_is_there(warehouse):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, warehouse.dsn], cwd=ROOT, stdout=subprocess.PIPE
+    ) as holder:
+        try:
+            assert holder.stdout.readline() == b"holding\n"
+            assert only(warehouse).outcome == "running"
+        finally:
+            holder.kill()
+    deadline = time.monotonic() + 20
+    while only(warehouse).outcome == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    row = only(warehouse)
+    assert (row.outcome, row.rows_read, row.finished_at) == ("interrupted", 7, None)
+    assert warehouse.query("select outcome from mart.runs") == [("interrupted",)]
+
+
+def test_run_goes_on_where_the_server_dropped_its_session(warehouse):
+    drop = (
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where application_name like 'record of %' and datname = current_database()"
+    )
+    with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={}) as run:
+        warehouse.execute(drop)
+        run.note(rows_read=2)
+        assert (only(warehouse).outcome, only(warehouse).rows_read) == ("running", 2)
+        warehouse.execute(drop)
+    assert only(warehouse).outcome == "succeeded"
+
+
+def test_older_warehouse_stops_what_has_to_be_recorded_and_nothing_else(warehouse_server):
+    with new_database(warehouse_server, "test_older") as older:
+        with (
+            pytest.raises(StopPipelineError, match="up brings the warehouse's schema up to date"),
+            recorded(older.dsn, kind=Kind.REBUILD, scope={}),
+        ):
+            pytest.fail("begun")
+        with recorded(older.dsn, kind=Kind.EXTRACTION, scope={}, is_required=False) as run:
+            run.note(rows_read=1)
+
+
+def test_newest_come_first_of_the_kind_that_is_asked_for(warehouse):
+    for kind in (Kind.REPLAY, Kind.REBUILD, Kind.REPLAY):
+        with recorded(warehouse.dsn, kind=kind, scope={}):
+            pass
+    assert [row.kind for row in latest(warehouse.dsn)] == ["replay", "rebuild", "replay"]
+    found = latest(warehouse.dsn, kind=Kind.REPLAY, limit=1)
+    assert [row.run_number for row in found] == [3]
+    with pytest.raises(StopPipelineError, match="no run 4"):
+        numbered(warehouse.dsn, 4)
+
+
+def test_old_runs_are_forgotten_unless_they_go_on(warehouse):
+    with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={}):
+        pass
+    with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={}):
+        warehouse.execute("update etl.runs set started_at = now() - interval '91 days'")
+        with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={}):
+            pass
+        assert forget(warehouse.dsn, days=90) == 1
+        assert [row.run_number for row in latest(warehouse.dsn)] == [3, 2]
+
+
+def whole(**values):
+    known = {"key": "hour/1", "kind": Kind.CONSOLIDATION, "scope": {"dag": "hour"}, "steps": "abc"}
+    return StepwiseRun(**known | values)
+
+
+def test_steps_side_by_side_end_in_one_row_and_the_last_of_them_ends_the_run(warehouse):
+    together = threading.Barrier(2)
+
+    def step(name):
+        with recorded_step(warehouse.dsn, whole(), name) as run:
+            together.wait()
+            run.note(rows_read=10, scope={"offsets": {name: []}}, details={"tables": [name]})
+            together.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(step, "ab"))
+    assert (only(warehouse).outcome, only(warehouse).finished_at) == ("running", None)
+    with recorded_step(warehouse.dsn, whole(), "c") as run:
+        run.note(rows_written=4)
+    row = only(warehouse)
+    assert (row.outcome, row.rows_read, row.rows_written, row.who) == (
+        "succeeded",
+        20,
+        4,
+        "airflow",
+    )
+    assert row.scope == {"dag": "hour", "offsets": {"a": [], "b": []}}
+    assert {name: step["outcome"] for name, step in row.details["steps"].items()} == dict.fromkeys(
+        "abc", "succeeded"
+    )
+    assert row.details["steps"]["b"]["tables"] == ["b"]
+    assert row.finished_at is not None
+
+
+def test_step_that_fails_fails_the_run_until_it_is_done_again(warehouse):
+    error = StopPipelineError("Mend it.")
+    with pytest.raises(StopPipelineError), recorded_step(warehouse.dsn, whole(steps="a"), "a"):
+        raise error
+    assert (only(warehouse).outcome, only(warehouse).message) == ("failed", "a: Mend it.")
+    with recorded_step(warehouse.dsn, whole(steps="a"), "a"):
+        assert (only(warehouse).outcome, only(warehouse).message) == ("running", None)
+    assert only(warehouse).outcome == "succeeded"
+
+
+def test_steps_use_up_no_numbers(warehouse):
+    for step in "abc":
+        with recorded_step(warehouse.dsn, whole(), step):
+            pass
+    with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={}):
+        pass
+    assert [row.run_number for row in latest(warehouse.dsn)] == [2, 1]
+
+
+def test_run_of_steps_is_interrupted_when_nobody_has_heard_of_it_for_long(warehouse):
+    with recorded_step(warehouse.dsn, whole(), "a"):
+        pass
+    assert only(warehouse).outcome == "running"
+    warehouse.execute("update etl.runs set noted_at = now() - interval '16 minutes'")
+    assert only(warehouse).outcome == "interrupted"
+    with recorded_step(warehouse.dsn, whole(), "b"):
+        warehouse.execute("update etl.runs set noted_at = now() - interval '16 minutes'")
+        assert only(warehouse).outcome == "running"
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ({"layers": ["silver", "gold"], "entities": []}, "silver, gold"),
+        ({"layers": ["gold"], "entities": ["orders"], "rule": None}, "gold; orders"),
+        ({"first_offset": 3, "layer": "bronze", "topic": "t"}, "bronze; t; first offset 3"),
+        (
+            {"dag": "hour", "airflow_run": "x", "offsets": {
+                "orders": [{"first": 0, "last": 999, "epoch": 0, "partition": 0}],
+                "customers": [{"first": 5, "last": 5, "epoch": 0, "partition": 1}],
+            }},
+            "hour; 1,001 offsets",
+        ),
+        ({"layers": ["silver"], "offsets": {}}, "silver"),
+        ({"nested": {"deep": 1}, "many": [{"a": 1}]}, ""),
+        ({}, ""),
+    ],
+)  # fmt: skip
+def test_scope_is_told_in_a_line(warehouse, scope, words):
+    with recorded(warehouse.dsn, kind=Kind.REPLAY, scope=scope):
+        pass
+    assert only(warehouse).what == words
+    assert warehouse.query("select what from mart.runs") == [(words,)]
+
+
+def test_charts_see_runs_but_neither_their_messages_nor_their_figures(warehouse):
+    with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={"layer": "gold"}):
+        pass
+    with psycopg.connect(warehouse.reader_dsn, autocommit=True) as reader:
+        found = reader.execute("select what, outcome from mart.runs").fetchall()
+        assert found == [("gold", "succeeded")]
+        columns = {c.name for c in reader.execute("select * from mart.runs").description}
+        assert not columns & {"message", "details", "digest", "scope"}
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("select * from etl.runs")
+
+
+def put_aside(lake, *rows):
+    """Changes of orders into quarantine: key, rule."""
+    values = [
+        {"entity": "orders", "rule": rule, "row_key": key, "_timestamp": NOON} for key, rule in rows
+    ]
+    table = pa.Table.from_pylist(values, schema=QUARANTINE_SCHEMA)
+    write_deltalake(lake.uri("silver", QUARANTINE), table, mode="append")
+
+
+def lose(lake, first, last):
+    row = {
+        "recorded_at": NOON, "kind": "expired", "topic": "shop.public.orders", "topic_id": TOPIC,
+        "partition": 0, "first_offset": first, "last_offset": last, "explanation": "Gone.",
+    }  # fmt: skip
+    rows = pa.Table.from_pylist([row], schema=LOSS_LEDGER_SCHEMA)
+    write_deltalake(lake.uri("bronze", "_loss_ledger"), rows, mode="append")
+
+
+def test_summaries_follow_the_lake(warehouse, tmp_path):
+    lake = lake_in(tmp_path)
+    look_at_lake(warehouse.dsn, lake)
+    assert warehouse.rows("mart.data_freshness") == []
+    land(lake, 0, 9)
+    add(lake, silver_rows([1, 2]), read_to=4)
+    put_aside(lake, ("1", "email_invalid"), ("1", "email_invalid"), ("2", "past"))
+    lose(lake, 10, 19)
+    lose(lake, 40, None)
+    for _ in range(2):
+        look_at_lake(warehouse.dsn, lake)
+        found = warehouse.query(
+            "select layer, table_name, passed_offsets, behind_offsets from mart.data_freshness "
+            "where table_name in ('raw_sales', 'cleaned_sales') order by layer"
+        )
+        assert found == [("bronze", "raw_sales", 10, None), ("silver", "cleaned_sales", 5, 5)]
+        assert warehouse.query(
+            "select entity, rule, changes, keys, oldest_at, now() - looked_at < '1 minute' "
+            "from mart.quarantine_by_rule order by rule"
+        ) == [("orders", "email_invalid", 2, 1, NOON, True), ("orders", "past", 1, 1, NOON, True)]
+        assert warehouse.query(
+            "select first_offset, last_offset, offsets, kind from mart.losses order by 1"
+        ) == [(10, 19, 10, "expired"), (40, None, None, "expired")]
+    put_aside(lake, ("3", "past"))
+    look_at_lake(warehouse.dsn, lake)
+    query = "select changes, keys from mart.quarantine_by_rule where rule = 'past'"
+    assert warehouse.query(query) == [(2, 2)]
+
+
+def test_what_did_not_change_is_not_summed_up_again(warehouse, tmp_path):
+    lake = lake_in(tmp_path)
+    put_aside(lake, ("1", "past"))
+    look_at_lake(warehouse.dsn, lake)
+    warehouse.execute("update etl.quarantine_by_rule set changes = 99")
+    look_at_lake(warehouse.dsn, lake)
+    assert warehouse.query("select changes from mart.quarantine_by_rule") == [(99,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "unseen", "empty"),
+    [
+        ("quarantine", "nothing is in quarantine", "nothing is in quarantine"),
+        ("loss_ledger", "not known yet", "nothing was lost"),
+    ],
+)
+def test_empty_list_says_that_it_is_empty(warehouse, tmp_path, name, unseen, empty):
+    query = read_files()["datasets"][name]["sql"]
+    with psycopg.connect(warehouse.reader_dsn, autocommit=True) as reader:
+        reader.execute("set shop.time_zone = 'UTC'")
+        (row,) = reader.execute(query).fetchall()
+        assert row[0] == unseen
+        lake = lake_in(tmp_path)
+        land(lake, 0, 1)
+        look_at_lake(warehouse.dsn, lake)
+        (row,) = reader.execute(query).fetchall()
+        assert row[0] == empty

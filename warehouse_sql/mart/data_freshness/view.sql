@@ -1,0 +1,66 @@
+-- Grain: one row per layer and table. How far it has come, and how new it is: the lake as of the
+-- last look at it, star and live as of now.
+create or replace view mart.data_freshness as
+with published as (
+    select max(d.finished_at) as finished_at
+    from etl.load as d
+    where d.outcome = 'published'
+),
+
+heard as (
+    select max(h.beat_at) as beat_at
+    from live.heartbeat as h
+),
+
+passed as (
+    select
+        'star' as layer,
+        w.entity as table_name,
+        sum(w.last_offset + 1)::bigint as passed_offsets
+    from etl.watermark as w
+    group by w.entity
+    union all
+    select
+        'live' as layer,
+        w.entity as table_name,
+        sum(w.last_offset + 1)::bigint as passed_offsets
+    from live.watermark as w
+    group by w.entity
+),
+
+found as (
+    select
+        t.layer,
+        t.table_name,
+        t.passed_offsets,
+        t.behind_offsets,
+        t.behind_versions,
+        t.newest_at,
+        t.looked_at
+    from etl.lake_table as t
+    union all
+    select
+        p.layer,
+        p.table_name,
+        p.passed_offsets,
+        null as behind_offsets,
+        null as behind_versions,
+        case when p.layer = 'star' then u.finished_at else h.beat_at end as newest_at,
+        now() as looked_at
+    from passed as p
+    cross join published as u
+    cross join heard as h
+)
+
+select
+    f.layer,
+    f.table_name,
+    f.passed_offsets,
+    f.behind_offsets,
+    f.behind_versions,
+    f.newest_at,
+    f.looked_at,
+    array_position(array['bronze', 'silver', 'gold', 'star', 'live'], f.layer) as layer_number,
+    extract(epoch from f.looked_at - f.newest_at)::double precision as age_seconds,
+    extract(epoch from now() - f.looked_at)::double precision as looked_seconds_ago
+from found as f;
