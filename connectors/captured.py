@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg.rows import class_row
 
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
@@ -26,7 +25,7 @@ class CapturedTable:
     """
 
     table_name: str
-    key: Sequence[str]
+    key: tuple[str, ...]
     dated_by: str | None
 
 
@@ -40,15 +39,17 @@ def read_captured(dsn: str) -> dict[str, CapturedTable]:
         RetryLaterError: the database does not answer.
     """
     try:
-        with (
-            psycopg.connect(dsn, autocommit=True) as connection,
-            connection.cursor(row_factory=class_row(CapturedTable)) as cursor,
-        ):
-            rows = cursor.execute(_CAPTURED.read_bytes(), {"dating": list(DATING)}).fetchall()
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            rows = connection.execute(_CAPTURED.read_bytes()).fetchall()
     except psycopg.OperationalError as error:
         message = f"The shop's database does not answer: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
-    return {row.table_name: row for row in rows}
+    return {name: _captured(name, key, instants) for name, key, instants in rows}
+
+
+def _captured(name: str, key: Sequence[str], instants: Sequence[str]) -> CapturedTable:
+    dated_by = next((column for column in DATING if column in instants), None)
+    return CapturedTable(table_name=name, key=tuple(key), dated_by=dated_by)
 
 
 def choose(

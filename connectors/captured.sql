@@ -1,29 +1,30 @@
--- Grain: one row per captured table, with its primary key and the column that dates its rows.
+-- Grain: one row per captured table, with its primary key and its columns that are instants.
+with keys as (
+    select
+        p.conrelid as table_id,
+        array_agg(a.attname::text order by k.place) as columns
+    from pg_constraint as p
+    cross join unnest(p.conkey) with ordinality as k (number, place)
+    inner join pg_attribute as a on p.conrelid = a.attrelid and k.number = a.attnum
+    where p.contype = 'p'
+    group by p.conrelid
+),
+
+instants as (
+    select
+        a.attrelid as table_id,
+        array_agg(a.attname::text) as columns
+    from pg_attribute as a
+    where a.attnum > 0 and not a.attisdropped and a.atttypid = 'timestamptz'::regtype
+    group by a.attrelid
+)
+
 select
     c.relname as table_name,
-    coalesce(
-        (
-            select array_agg(a.attname::text order by k.position)
-            from unnest(p.conkey) with ordinality as k (number, position)
-            inner join pg_attribute as a on k.number = a.attnum and p.conrelid = a.attrelid
-        ),
-        '{}'
-    ) as key,
-    (
-        select a.attname
-        from pg_attribute as a
-        where
-            a.attrelid = c.oid
-            and not a.attisdropped
-            and a.atttypid = 'timestamptz'::regtype
-            and a.attname = any(%(dating)s::text[])
-        order by array_position(%(dating)s::text[], a.attname::text)
-        limit 1
-    ) as dated_by
+    coalesce(k.columns, '{}') as key_columns,
+    coalesce(i.columns, '{}') as instant_columns
 from pg_class as c
-left join pg_constraint as p on c.oid = p.conrelid and p.contype = 'p'
-where
-    c.relnamespace = 'public'::regnamespace
-    and c.relkind = 'r'
-    and c.relpersistence = 'p'
+left join keys as k on c.oid = k.table_id
+left join instants as i on c.oid = i.table_id
+where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relpersistence = 'p'
 order by c.relname;

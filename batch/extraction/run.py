@@ -71,19 +71,18 @@ def write_missed_deletes(
     """
     search = _Search(oltp_dsn(places.oltp, secrets, role="reconcile"), on_progress)
     servers = places.kafka.bootstrap_servers
-    with Topics(servers) as topics:
+    prefix = places.connect.topic_prefix
+    # The writer first: it ends what another one has begun, so that bronze catches up with all that
+    # was written, and nobody deletes a key twice.
+    with Topics(servers) as topics, DeleteWriter(servers, f"{prefix}-extract") as writer:
         with caught_up(secrets, places, topics, on_progress=on_progress) as found:
             wanted = [table for table in found.source if table.name in set(tables)]
             missed = {t.name: search.missed(t, found) for t in wanted if is_checkable(t)}
-        if any(frame.height for frame in missed.values()):
-            described = topics.captured(places.connect.topic_prefix)
-            prefix = places.connect.topic_prefix
-            with DeleteWriter(servers, f"{prefix}-extract") as writer:
-                for table in wanted:
-                    topic = described.get(found.topic_of(table.name))
-                    if topic is not None and table.name in missed:
-                        bronze = found.bronze[topic.name]
-                        search.write(writer, topic, table, bronze, missed[table.name])
+        described = topics.captured(prefix)
+        for table in wanted:
+            topic = described.get(found.topic_of(table.name))
+            if topic is not None and table.name in missed:
+                search.write(writer, topic, table, found.bronze[topic.name], missed[table.name])
     return MissedDeletes(
         written=tuple(search.written),
         not_checked=tuple(table.name for table in wanted if not is_checkable(table)),

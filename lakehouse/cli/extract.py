@@ -23,7 +23,8 @@ _INCOMPLETE = 1
 _INTERRUPTED = 130
 _LISTED = 20
 _GOES_ON = (
-    "The extraction goes on. See it: ./pipeline extract --status; end it: ./pipeline extract --stop"
+    "What Debezium reads goes on. Follow it: the same command again. See it: ./pipeline extract "
+    "--status. End it: ./pipeline extract --stop"
 )
 
 
