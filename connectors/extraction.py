@@ -20,7 +20,7 @@ from connectors.rest import ConnectApi
 from lakehouse.errors import BusyError, RetryLaterError, StopPipelineError
 
 _POLL_SECONDS = 0.1
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
 _SIGNAL = "insert into cdc.signal (id, type, data) values (%s, %s, %s)"
 _ALL = '{"type": "incremental"}'
@@ -44,7 +44,7 @@ class Extractions:
 
     def current(self) -> Progress | None:
         """The one under way; None if there is none."""
-        signal_id = self.api.extraction_id()
+        signal_id = self.api.stored().extraction_id
         return None if signal_id is None else self.notifications.progress(signal_id)
 
     def start(self, request: Request) -> Progress:
@@ -128,7 +128,7 @@ class Extractions:
         if found.is_hopeless:
             raise StopPipelineError(" ".join(found.problems))
         try:
-            return self.api.extraction_id() != progress.id
+            return self.api.stored().extraction_id != progress.id
         except RetryLaterError:
             return False
 

@@ -79,7 +79,7 @@ def accept_gap(
         return None
     stop(api, timeout_seconds=timeout_seconds)
     slot = read_slot(monitor_dsn, slot_name)
-    gap = find_gap(api.position(), slot)
+    gap = find_gap(api.stored().position, slot)
     if gap is None:
         return None
     record(gap)

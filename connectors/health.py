@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from connectors.gap import find_gap
 from connectors.plain_words import HEAL, explain
-from connectors.rest import ConnectApi, ConnectorState
+from connectors.rest import ConnectApi, ConnectorState, Stored
 from connectors.slot import Slot, read_slot
 from lakehouse.errors import PipelineError
 from lakehouse.settings import ConnectSettings
@@ -85,9 +85,11 @@ def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
         slot = read_slot(monitor_dsn, settings.slot_name)
     except PipelineError as error:
         told = str(error)
-    state, handed_on_at, position = _ask_connect(settings, problems)
+    state, stored = _ask_connect(settings, problems)
+    position = None if stored is None else stored.position
     problems[:0] = [told] if told else slot_problems(settings.slot_name, slot, position)
     now = slot.asked_at if slot else datetime.now(tz=UTC)
+    handed_on_at = None if stored is None else stored.handed_on_at
     lag = None if handed_on_at is None else max(0.0, (now - handed_on_at).total_seconds())
     return Health(
         connector=settings.connector_name,
@@ -101,17 +103,15 @@ def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
 
 def _ask_connect(
     settings: ConnectSettings, problems: list[str]
-) -> tuple[ConnectorState | None, datetime | None, int | None]:
+) -> tuple[ConnectorState | None, Stored | None]:
     try:
         with ConnectApi(settings.url, settings.connector_name) as api:
             state = api.state()
             problems += state_problems(settings.connector_name, state)
-            if state is None:
-                return None, None, None
-            return state, api.handed_on_at(), api.position()
+            return state, api.stored() if state else None
     except PipelineError as error:
         problems.append(str(error))
-        return None, None, None
+        return None, None
 
 
 def state_problems(name: str, state: ConnectorState | None) -> list[str]:

@@ -65,7 +65,7 @@ def resnapshot(
     """
     with ConnectApi(connect.url, connect.connector_name) as api:
         stop(api, timeout_seconds=timeout_seconds)
-        position = api.position()
+        position = api.stored().position
         if position is not None:
             record(Gap(last=position, first=None))
         _forget(api, time.monotonic() + timeout_seconds)

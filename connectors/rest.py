@@ -40,6 +40,21 @@ class ConnectorState:
         return "FAILED" in (self.connector, self.task)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What Connect has stored in the transactions in which it handed changes on.
+
+    Attributes:
+        position: the furthest WAL position; None before the first.
+        handed_on_at: when the last change was committed; None if none was.
+        extraction_id: of the signal whose extraction is under way; None if there is none.
+    """
+
+    position: int | None
+    handed_on_at: datetime | None
+    extraction_id: str | None
+
+
 class ConnectApi:
     """One connector of one Connect worker."""
 
@@ -68,29 +83,26 @@ class ConnectApi:
         status = self._get("status")
         return None if status is None else read_state(status)
 
-    def handed_on_at(self) -> datetime | None:
-        """When the last change was committed whose position Connect has stored; None if none."""
-        instant = self._stored().get("ts_usec")
-        return datetime.fromtimestamp(instant / 1e6, tz=UTC) if instant else None
-
-    def position(self) -> int | None:
-        """The furthest WAL position that Connect has stored; None before the first."""
-        stored = self._stored()
-        found = [stored[name] for name in _POSITIONS if stored.get(name) is not None]
-        return max(found, default=None)
-
-    def extraction_id(self) -> str | None:
-        """Id of the signal whose extraction is under way by what Connect has stored."""
-        stored = self._stored()
-        is_running = stored.get("incremental_snapshot_collections") not in (None, "", "[]")
-        return stored.get("incremental_snapshot_correlation_id") if is_running else None
+    def stored(self) -> Stored:
+        """What Connect has stored of the connector. Dear: it reads a topic from its beginning."""
+        offset = self._offset()
+        found = [offset[name] for name in _POSITIONS if offset.get(name) is not None]
+        instant = offset.get("ts_usec")
+        is_extracting = offset.get("incremental_snapshot_collections") not in (None, "", "[]")
+        return Stored(
+            position=max(found, default=None),
+            handed_on_at=datetime.fromtimestamp(instant / 1e6, tz=UTC) if instant else None,
+            extraction_id=offset.get("incremental_snapshot_correlation_id")
+            if is_extracting
+            else None,
+        )
 
     def put_position(self, position: int) -> None:
         """Let the next start stream from this WAL position, whatever was before. Stop first.
 
         An extraction that was under way is forgotten.
         """
-        instant = self._stored().get("ts_usec")
+        instant = self._offset().get("ts_usec")
         offset = {"lsn": position} | ({"ts_usec": instant} if instant else {})
         entry = {"partition": {"server": self._server()}, "offset": offset}
         self._request("PATCH", f"/connectors/{self.name}/offsets", json={"offsets": [entry]})
@@ -117,7 +129,7 @@ class ConnectApi:
         query = {"includeTasks": "true", "onlyFailed": "true"}
         self._request("POST", f"/connectors/{self.name}/restart", params=query)
 
-    def _stored(self) -> dict[str, Any]:
+    def _offset(self) -> dict[str, Any]:
         stored = self._get("offsets") or {}
         offsets = [entry.get("offset") or {} for entry in stored.get("offsets", [])]
         return offsets[0] if offsets else {}

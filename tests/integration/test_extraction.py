@@ -172,7 +172,7 @@ def test_rows_of_some_days_are_read_and_no_others(shop, table):
 
 
 def test_extraction_rests_goes_on_and_is_ended(shop, table):
-    run(shop, f"insert into {table} (id) select generate_series(1, 30000)")
+    fill(shop, table, 20_000)
     for end in ("--resume", "--stop"):
         # While the table is locked, nothing is read: so the pause is there in time.
         with psycopg.connect(dsn(shop)) as connection:
@@ -197,7 +197,13 @@ def test_extraction_rests_goes_on_and_is_ended(shop, table):
         assert reading.returncode == (0 if end == "--resume" else 1)
         run(shop, "delete from cdc.signal")
     assert under_way(shop) is None
-    assert len(set(read_keys(shop, table))) == 30_000
+    assert len(set(read_keys(shop, table))) == 20_000
+
+
+def fill(shop, table, rows):
+    """Rows, told already: of a table that is locked, Debezium could not learn its columns."""
+    run(shop, f"insert into {table} (id) select generate_series(1, {rows})")
+    until(lambda: len(records(shop, table)) == rows, "the rows")
 
 
 def signals(shop, kind):
@@ -209,7 +215,7 @@ def signals(shop, kind):
 def test_interrupted_command_leaves_the_extraction_going_on_and_the_same_again_follows_it(
     shop, table
 ):
-    run(shop, f"insert into {table} (id) select generate_series(1, 20000)")
+    fill(shop, table, 10_000)
     with psycopg.connect(dsn(shop)) as connection:
         connection.execute(f"lock table {table} in access exclusive mode")
         reading = shop.popen("extract", table, "--full", stderr=subprocess.PIPE)
@@ -256,9 +262,8 @@ def deletes_of(table, *keys):
 
 
 def test_row_that_lives_after_all_is_not_deleted_and_the_others_are(shop, table):
-    run(shop, f"insert into {table} (id) select generate_series(1, 3)")
+    fill(shop, table, 3)
     topic = f"{shop.connect.topic_prefix}.public.{table}"
-    until(lambda: len(records(shop, table)) == 3, "the rows")
     asked = []
 
     def living(some):

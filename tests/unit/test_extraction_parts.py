@@ -211,7 +211,7 @@ def test_reading_again_mends_the_losses_that_are_open_each_once():
         (LossKind.SLOT_LOST, 0, None),
     ]
     mended = mended_by_reading(as_rows(lost), {PLACES[0]: 20, PLACES[1]: 5}, "read")
-    assert [(one.first_offset, one.last_offset) for one in mended] == [(0, 4), (7, 19)]
+    assert [(one.first_offset, one.last_offset) for one in mended] == [(7, 19), (0, 4)]
     both = as_rows([*lost, *mended])
     assert mended_by_reading(both, {PLACES[0]: 30, PLACES[1]: 9}, "read") == []
 
