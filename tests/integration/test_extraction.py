@@ -109,6 +109,11 @@ def under_way(shop):
     return extract(shop, "--status")["extraction"]
 
 
+def extraction_id(shop):
+    with ConnectApi(shop.connect.url, shop.connect.connector_name) as api:
+        return api.stored().extraction_id
+
+
 def reconcile(shop, *, code=0):
     found = shop.run("reconcile", "--format", "json", check=False, timeout=900)
     assert found.returncode == code, found.stdout + found.stderr
@@ -181,7 +186,7 @@ def test_extraction_rests_goes_on_and_is_ended(shop, table):
                 "extract", table, "--full", "--format", "json",
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
-            until(lambda: under_way(shop) is not None, "the extraction")
+            until(lambda: extraction_id(shop) is not None, "the extraction")
             resting = shop.popen("extract", "--pause", stdout=subprocess.PIPE)
             until(lambda: signals(shop, "pause-snapshot"), "the signal")
         assert "paused" in resting.communicate(timeout=60)[0]
@@ -219,8 +224,8 @@ def test_interrupted_command_leaves_the_extraction_going_on_and_the_same_again_f
     with psycopg.connect(dsn(shop)) as connection:
         connection.execute(f"lock table {table} in access exclusive mode")
         reading = shop.popen("extract", table, "--full", stderr=subprocess.PIPE)
-        until(lambda: under_way(shop) is not None, "the extraction")
-        begun = under_way(shop)
+        until(lambda: extraction_id(shop) is not None, "the extraction")
+        begun = extraction_id(shop)
         time.sleep(1)
         reading.send_signal(signal.SIGINT)
         _, errors = reading.communicate(timeout=60)
@@ -230,7 +235,7 @@ def test_interrupted_command_leaves_the_extraction_going_on_and_the_same_again_f
         again = shop.popen("extract", table, "--full", "--format", "json", stdout=subprocess.PIPE)
         time.sleep(2)
     told = json.loads(again.communicate(timeout=120)[0])
-    assert told["extraction"]["id"] == begun["id"]
+    assert told["extraction"]["id"] == begun
     assert told["extraction"]["is_complete"]
 
 
