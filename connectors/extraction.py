@@ -47,8 +47,12 @@ class Extractions:
         signal_id = self.api.stored().extraction_id
         return None if signal_id is None else self.notifications.progress(signal_id)
 
-    def start(self, request: Request) -> Progress:
+    def start(self, request: Request, on_found: Callable[[Progress], None]) -> Progress:
         """Begin to read; if the same is under way already, that one.
+
+        Args:
+            request: what to read.
+            on_found: told of the one that is under way already.
 
         Raises:
             BusyError: another one is under way.
@@ -60,6 +64,7 @@ class Extractions:
             found = self.current()
             if found is not None and not found.is_over:
                 if found.id.startswith(request.digest):
+                    on_found(found)
                     return found
                 names = ", ".join(table.table for table in found.tables)
                 message = (

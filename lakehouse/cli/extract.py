@@ -27,6 +27,8 @@ _GOES_ON = (
     "--status. End it: ./pipeline extract --stop"
 )
 
+_FOLLOWS = "The same extraction is under way already: this follows it."
+
 
 @app.command(rich_help_panel="Run")
 def extract(  # noqa: PLR0913 - one for each option
@@ -99,7 +101,7 @@ def _run(names: Sequence[str], since: str | None, until: str | None, output: For
     missed = MissedDeletes()
     try:
         with err_console.status("beginning") as status, _extractions(secrets) as extractions:
-            begun = extractions.start(request)
+            begun = extractions.start(request, lambda _: err_console.print(_FOLLOWS))
             read = extractions.follow(begun, lambda one: status.update(_in_a_line(one)))
             if read.is_complete and request.days is None:
                 missed = _mend(secrets, request, status.update)
