@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from connectors.plain_words import explain
-from connectors.rest import ConnectApi, ConnectorState
+from connectors.gap import find_gap
+from connectors.plain_words import HEAL, explain
+from connectors.rest import ConnectApi, ConnectorState, Stored
 from connectors.slot import Slot, read_slot
 from lakehouse.errors import PipelineError
 from lakehouse.settings import ConnectSettings
@@ -77,14 +78,18 @@ def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
         monitor_dsn: a role that may read `pg_replication_slots`.
     """
     problems: list[str] = []
-    state, handed_on_at = _ask_connect(settings, problems)
     slot: Slot | None = None
+    told: str | None = None
+    # Before Connect's position: asked the other way round, a slot that is read moves past it.
     try:
         slot = read_slot(monitor_dsn, settings.slot_name)
-        problems[:0] = slot_problems(settings.slot_name, slot)
     except PipelineError as error:
-        problems.insert(0, str(error))
+        told = str(error)
+    state, stored = _ask_connect(settings, problems)
+    position = None if stored is None else stored.position
+    problems[:0] = [told] if told else slot_problems(settings.slot_name, slot, position)
     now = slot.asked_at if slot else datetime.now(tz=UTC)
+    handed_on_at = None if stored is None else stored.handed_on_at
     lag = None if handed_on_at is None else max(0.0, (now - handed_on_at).total_seconds())
     return Health(
         connector=settings.connector_name,
@@ -98,12 +103,12 @@ def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
 
 def _ask_connect(
     settings: ConnectSettings, problems: list[str]
-) -> tuple[ConnectorState | None, datetime | None]:
+) -> tuple[ConnectorState | None, Stored | None]:
     try:
         with ConnectApi(settings.url, settings.connector_name) as api:
             state = api.state()
             problems += state_problems(settings.connector_name, state)
-            return state, api.handed_on_at() if state else None
+            return state, api.stored() if state else None
     except PipelineError as error:
         problems.append(str(error))
         return None, None
@@ -123,14 +128,18 @@ def state_problems(name: str, state: ConnectorState | None) -> list[str]:
     ]
 
 
-def slot_problems(name: str, slot: Slot | None) -> list[str]:
-    """What is wrong by what the database says."""
+def slot_problems(name: str, slot: Slot | None, position: int | None) -> list[str]:
+    """What is wrong by what the database says, and the position that Connect has stored."""
     if slot is None:
-        return [f"There is no replication slot {name}: no change is kept for Connect."]
+        lost = f" Connect needs them. {HEAL}" if position is not None else ""
+        return [f"There is no replication slot {name}: no change is kept for Connect.{lost}"]
     if slot.is_lost:
         reason = f" ({slot.invalidation_reason})" if slot.invalidation_reason else ""
         lost = f"Postgres says that replication slot {name} can no longer access replication slot"
         return [f"Slot {name} is lost{reason}. {explain(lost)}"]
+    gap = find_gap(position, slot)
+    if gap is not None and not slot.is_active:
+        return [f"Slot {name} was dropped and made again: {gap.words} are not in Kafka. {HEAL}"]
     if not slot.is_active and (slot.inactive_seconds or 0) > _RESTART_SECONDS:
         return [
             f"Nobody has read slot {name} for {slot.inactive_seconds:.0f} s: Connect does not get "

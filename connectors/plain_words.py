@@ -3,6 +3,12 @@
 import re
 from dataclasses import dataclass
 
+HEAL = (
+    "./pipeline connect apply --accept-loss writes the loss to bronze/_loss_ledger and streams on "
+    "behind it; then ./pipeline extract --full reads all tables again, and writes the deletes that "
+    "were missed."
+)
+"""What to do about changes that the slot has skipped."""
 _RESNAPSHOT = (
     "./pipeline connect resnapshot reads all tables again; then ./pipeline reconcile tells what "
     "is still missing."
@@ -21,13 +27,13 @@ _KNOWN = (
     _Known(
         r"no longer available on the server",
         "The replication slot is gone, or has gone past the position that Connect needs: the "
-        f"changes between are not in Kafka. {_RESNAPSHOT}",
+        f"changes between are not in Kafka. {HEAL}",
     ),
     _Known(
         r"can no longer (?:get changes from|access) replication slot|slot .* invalidated"
         r"|exceeded the maximum reserved size",
         "The replication slot is lost: Connect was away for longer than max_slot_wal_keep_size "
-        f"lasts. {_RESNAPSHOT}",
+        f"lasts. {HEAL}",
     ),
     _Known(
         r"replication slot \S+ is active for PID (\d+)",

@@ -1,9 +1,11 @@
 """Registers the connector: applied twice is applied once, and done means it runs."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from connectors.definition import render
+from connectors.gap import Gap, stop
 from connectors.plain_words import explain
 from connectors.rest import ConnectApi, ConnectorState
 from connectors.slot import drop_slot
@@ -40,7 +42,11 @@ def apply(
 
 
 def resnapshot(
-    connect: ConnectSettings, replication_dsn: str, *, timeout_seconds: float = 90
+    connect: ConnectSettings,
+    replication_dsn: str,
+    *,
+    record: Callable[[Gap], object],
+    timeout_seconds: float = 90,
 ) -> None:
     """Let the connector forget its position and its slot, and read all tables again.
 
@@ -50,6 +56,7 @@ def resnapshot(
     Args:
         connect: where Connect is; names of connector and slot.
         replication_dsn: a role that may drop the slot.
+        record: told what is lost by it, before the slot goes, while nothing is written to Kafka.
         timeout_seconds: longest wait for it to stop, and again for it to run.
 
     Raises:
@@ -57,7 +64,10 @@ def resnapshot(
         RetryLaterError: something is away, or takes too long; doing it again is safe.
     """
     with ConnectApi(connect.url, connect.connector_name) as api:
-        api.stop()
+        stop(api, timeout_seconds=timeout_seconds)
+        position = api.stored().position
+        if position is not None:
+            record(Gap(last=position, first=None))
         _forget(api, time.monotonic() + timeout_seconds)
         drop_slot(replication_dsn, connect.slot_name)
         api.resume()

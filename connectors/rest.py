@@ -10,6 +10,8 @@ import httpx
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _TIMEOUT_SECONDS = 20
+_POSITIONS = ("lsn", "lsn_proc", "lsn_commit")
+"""Of the last change, and of the last transaction that was handed on whole."""
 _RETRY_STATUS = (404, 409, 500, 503)
 """Connect answers so while it starts (a PUT is not found then) or its workers rebalance."""
 
@@ -36,6 +38,21 @@ class ConnectorState:
     def is_failed(self) -> bool:
         """Whether one of them gave up."""
         return "FAILED" in (self.connector, self.task)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What Connect has stored in the transactions in which it handed changes on.
+
+    Attributes:
+        position: the furthest WAL position; None before the first.
+        handed_on_at: when the last change was committed; None if none was.
+        extraction_id: of the signal whose extraction is under way; None if there is none.
+    """
+
+    position: int | None
+    handed_on_at: datetime | None
+    extraction_id: str | None
 
 
 class ConnectApi:
@@ -66,15 +83,34 @@ class ConnectApi:
         status = self._get("status")
         return None if status is None else read_state(status)
 
-    def handed_on_at(self) -> datetime | None:
-        """When the last change was committed whose position Connect has stored; None if none."""
-        stored = self._get("offsets") or {}
-        instants = [
-            entry["offset"]["ts_usec"]
-            for entry in stored.get("offsets", [])
-            if (entry.get("offset") or {}).get("ts_usec")
-        ]
-        return datetime.fromtimestamp(max(instants) / 1e6, tz=UTC) if instants else None
+    def stored(self) -> Stored:
+        """What Connect has stored of the connector. Dear: it reads a topic from its beginning."""
+        offset = self._offset()
+        found = [offset[name] for name in _POSITIONS if offset.get(name) is not None]
+        instant = offset.get("ts_usec")
+        is_extracting = offset.get("incremental_snapshot_collections") not in (None, "", "[]")
+        return Stored(
+            position=max(found, default=None),
+            handed_on_at=datetime.fromtimestamp(instant / 1e6, tz=UTC) if instant else None,
+            extraction_id=offset.get("incremental_snapshot_correlation_id")
+            if is_extracting
+            else None,
+        )
+
+    def put_position(self, position: int) -> None:
+        """Let the next start stream from this WAL position, whatever was before. Stop first.
+
+        An extraction that was under way is forgotten.
+        """
+        instant = self._offset().get("ts_usec")
+        offset = {"lsn": position} | ({"ts_usec": instant} if instant else {})
+        entry = {"partition": {"server": self._server()}, "offset": offset}
+        self._request("PATCH", f"/connectors/{self.name}/offsets", json={"offsets": [entry]})
+
+    def is_stopped(self) -> bool:
+        """Whether it was stopped and has no task any more."""
+        status = self._get("status") or {"connector": {"state": "STOPPED"}}
+        return status["connector"]["state"] == "STOPPED" and not status.get("tasks")
 
     def stop(self) -> None:
         """Stop connector and task; the position stays. Returns before they have."""
@@ -92,6 +128,15 @@ class ConnectApi:
         """Restart what has failed."""
         query = {"includeTasks": "true", "onlyFailed": "true"}
         self._request("POST", f"/connectors/{self.name}/restart", params=query)
+
+    def _offset(self) -> dict[str, Any]:
+        stored = self._get("offsets") or {}
+        offsets = [entry.get("offset") or {} for entry in stored.get("offsets", [])]
+        return offsets[0] if offsets else {}
+
+    def _server(self) -> str:
+        config = self.config() or {}
+        return config["topic.prefix"]
 
     def _get(self, what: str) -> Any | None:  # noqa: ANN401
         response = self._request("GET", f"/connectors/{self.name}/{what}", absent_is_fine=True)

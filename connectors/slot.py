@@ -106,3 +106,27 @@ def drop_slot(replication_dsn: str, name: str) -> None:
     except psycopg.OperationalError as error:
         message = f"Slot {name} cannot be dropped now: {error}. Try again."
         raise RetryLaterError(message) from error
+
+
+def make_slot(replication_dsn: str, name: str) -> str:
+    """Make the slot; changes committed from now on are kept for Connect.
+
+    Args:
+        replication_dsn: a role with REPLICATION.
+        name: the slot's.
+
+    Returns:
+        The WAL position (LSN) at which it begins.
+
+    Raises:
+        RetryLaterError: the database does not answer, or has no room for a slot at the moment.
+    """
+    make = "select lsn::text from pg_create_logical_replication_slot(%s, 'pgoutput')"
+    try:
+        with psycopg.connect(replication_dsn, autocommit=True) as connection:
+            row = connection.execute(make, [name]).fetchone()
+    except psycopg.OperationalError as error:
+        message = f"Slot {name} cannot be made now: {error}. Try again."
+        raise RetryLaterError(message) from error
+    assert row is not None  # noqa: S101 - the function has one row
+    return str(row[0])

@@ -26,7 +26,7 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
     and an event trigger gives them REPLICA IDENTITY FULL and grants.
 
     Args:
-        admin_dsn: a superuser's connection; the roles debezium, reconcile and monitor exist.
+        admin_dsn: a superuser's connection; its roles exist (`stack.postgres.roles`).
         settings: names the publication.
 
     Raises:

@@ -16,6 +16,7 @@ create table if not exists cdc.signal (
 
 grant select, insert, update on cdc.heartbeat to debezium, reconcile;
 grant select, insert, delete on cdc.signal to debezium;
+grant insert on cdc.signal to extract;
 grant select on cdc.heartbeat to monitor;
 grant usage on schema public to debezium, reconcile;
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
@@ -24,6 +25,10 @@ class LossKind(StrEnum):
     BEYOND_END = "beyond_end"
     RECREATED = "recreated"
     REPARTITIONED = "repartitioned"
+    SLOT_LOST = "slot_lost"
+    """Not in Kafka at all: committed before `first_offset` was, and told by nothing from it on."""
+    READ_AGAIN = "read_again"
+    """No loss but its mending: at `last_offset` the rows were the shop's again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +139,65 @@ def find_identity_loss(
     ]
 
 
+def losses_of_slot(ends: Mapping[TopicPartition, int], words: str) -> list[Loss]:
+    """Changes that the replication slot has skipped. Any table may have had some.
+
+    Args:
+        ends: the offset after the last record of each partition, while nothing is written.
+        words: which changes.
+    """
+    explanation = f"the replication slot lost {words}; from here on versions may be missing."
+    return [
+        _at_place(partition, LossKind.SLOT_LOST, end, last=None, explanation=explanation)
+        for partition, end in sorted(ends.items())
+    ]
+
+
+def mended_by_reading(
+    rows: Sequence[Mapping[str, Any]], ends: Mapping[TopicPartition, int], words: str
+) -> list[Loss]:
+    """What reading tables again in full has mended, of the losses in the ledger. Pure.
+
+    Args:
+        rows: of the ledger.
+        ends: the offset after the last record of each partition, once the tables were read.
+        words: by what they were read.
+    """
+    mended = _places(rows, LossKind.READ_AGAIN)
+    open_losses = sorted(_places(rows, LossKind.SLOT_LOST) - mended)
+    partitions = {(p.topic_id, p.partition): p for p in ends}
+    return [
+        _at_place(
+            partitions[topic_id, number],
+            LossKind.READ_AGAIN,
+            first,
+            last=ends[partitions[topic_id, number]] - 1,
+            explanation=f"{words}; the versions that were lost in between stay lost.",
+        )
+        for topic_id, number, first in open_losses
+        if (topic_id, number) in partitions
+    ]
+
+
+def _places(rows: Sequence[Mapping[str, Any]], kind: LossKind) -> set[tuple[str, int, int]]:
+    of_kind = (row for row in rows if row["kind"] == kind)
+    return {(row["topic_id"], row["partition"], row["first_offset"]) for row in of_kind}
+
+
+def _at_place(
+    partition: TopicPartition, kind: LossKind, first: int, *, last: int | None, explanation: str
+) -> Loss:
+    return Loss(
+        kind=kind,
+        topic=partition.topic,
+        topic_id=partition.topic_id,
+        partition=partition.partition,
+        first_offset=first,
+        last_offset=last,
+        explanation=explanation,
+    )
+
+
 class LossLedger:
     """The Delta table `bronze/_loss_ledger`."""
 
@@ -153,11 +217,11 @@ class LossLedger:
             rows = pa.Table.from_pylist(new, schema=LOSS_LEDGER_SCHEMA)
             write_deltalake(self._uri, rows, mode="append", storage_options=self._options)
 
-    def rows(self) -> list[dict[str, object]]:
+    def rows(self) -> list[dict[str, Any]]:
         """Everything recorded so far."""
         try:
             table = DeltaTable(self._uri, storage_options=self._options)
         except TableNotFoundError:
             return []
-        rows: list[dict[str, object]] = pa.table(table.scan()).to_pylist()
+        rows: list[dict[str, Any]] = pa.table(table.scan()).to_pylist()
         return rows

@@ -56,9 +56,20 @@ def captured_pattern(topic_prefix: str) -> str:
     return rf"^{re.escape(topic_prefix)}\.public\..+"
 
 
+def captured_topic(topic_prefix: str, table: str) -> str:
+    """The topic of one of the shop's tables."""
+    # As Debezium names it: what Kafka does not allow in a name becomes an underscore.
+    return re.sub(r"[^a-zA-Z0-9._\-]", "_", f"{topic_prefix}.public.{table}")
+
+
 def heartbeat_topic(topic_prefix: str) -> str:
     """The topic with the heartbeats that the connector writes into the shop's database."""
     return f"{topic_prefix}.cdc.heartbeat"
+
+
+def notification_topic(topic_prefix: str) -> str:
+    """The topic in which the connector tells how extractions go on."""
+    return f"{topic_prefix}.cdc.notification"
 
 
 def matching_topics(admin: AdminClient, pattern: str) -> list[str]:

@@ -30,7 +30,7 @@ BRONZE_SCHEMA = pa.schema(
 EPOCHS_PROPERTY = "shop.epochs"
 """Table property of bronze: a JSON list of its epochs (`epoch`, `topic_id`, `partition_count`)."""
 LOSS_LEDGER = "_loss_ledger"
-"""Bronze table of what was lost and accepted as lost. Grain: one row per range of offsets."""
+"""Bronze table of what was lost and accepted as lost. Grain: one row per kind and range."""
 LOSS_LEDGER_SCHEMA = pa.schema(
     [
         ("recorded_at", pa.timestamp("us", tz="UTC")),
@@ -43,7 +43,11 @@ LOSS_LEDGER_SCHEMA = pa.schema(
         ("explanation", pa.string()),
     ]
 )
-"""Both offsets are inclusive; `last_offset` is null where nobody can know it."""
+"""Both offsets are inclusive; `last_offset` is null where nobody can know it.
+
+Kinds are those of `consumers.loss.LossKind`. `slot_lost`: changes before `first_offset` and from it
+on do not meet; `read_again`, at the same place: by `last_offset` the rows were the shop's again.
+"""
 
 
 def table_uri(bucket: str, table: str) -> str:

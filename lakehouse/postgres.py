@@ -13,7 +13,10 @@ from lakehouse.settings import OltpSettings, WarehouseSettings
 
 
 def oltp_dsn(settings: OltpSettings, secrets: Secrets, *, role: str) -> str:
-    """Connection string for the shop. Roles: admin, simulator, debezium, monitor, reconcile."""
+    """Connection string for the shop.
+
+    Roles: admin, simulator, debezium, monitor, reconcile, extract (may ask for extractions).
+    """
     return make_conninfo(
         host=settings.host,
         port=settings.port,

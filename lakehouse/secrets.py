@@ -16,6 +16,7 @@ ROLES = (
     "oltp_debezium",
     "oltp_monitor",
     "oltp_reconcile",
+    "oltp_extract",
     "warehouse_admin",
     "warehouse_batch",
     "warehouse_live",

@@ -1,6 +1,15 @@
 """Reconcile: proves, value by value, that every layer holds what the shop did, once."""
 
 from batch.reconcile.report import Report, SnapshotReport, TableReport
-from batch.reconcile.run import Places, reconcile, settle
+from batch.reconcile.run import CaughtUp, Places, caught_up, reconcile, settle
 
-__all__ = ["Places", "Report", "SnapshotReport", "TableReport", "reconcile", "settle"]
+__all__ = [
+    "CaughtUp",
+    "Places",
+    "Report",
+    "SnapshotReport",
+    "TableReport",
+    "caught_up",
+    "reconcile",
+    "settle",
+]

@@ -7,10 +7,11 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from batch.reconcile.records import READ_COLUMNS
+from batch.reconcile.records import COORDINATE, READ_COLUMNS
 from lakehouse.coordinates import TopicPartition
+from lakehouse.delta import scan
 from lakehouse.errors import RetryLaterError
-from lakehouse.lake import table_uri
+from lakehouse.lake import BRONZE_SCHEMA, table_uri
 
 _FRAME_ROWS = 32_768
 
@@ -58,6 +59,15 @@ class BronzeTable:
             return 0, 0
         files = pl.DataFrame(self._delta.get_add_actions(flatten=True))
         return int(files["num_records"].sum()), int(files["size_bytes"].sum())
+
+    def records_at(self, places: pl.DataFrame) -> pl.DataFrame:
+        """`key`, `value` and coordinate of the records that stand at these coordinates."""
+        if self._delta is None:
+            return pl.DataFrame(schema=pl.Schema(BRONZE_SCHEMA)).select("key", "value", *COORDINATE)
+        first, last = places["_offset"].min(), places["_offset"].max()
+        rows = scan(self._delta).filter(pl.col("_offset").is_between(first, last))
+        wanted = rows.select("key", "value", *COORDINATE)
+        return wanted.join(places.select(COORDINATE).lazy(), on=COORDINATE, how="semi").collect()
 
     def records(self) -> Iterator[pl.DataFrame]:
         """`READ_COLUMNS` of every record, in no order."""

@@ -25,6 +25,7 @@ class Findings:
     the records they were read from. The faults: rows that bronze lacks (`missing`), should not
     have any more (`extra`), or has with other values (`different`); changes that must have
     happened and are not there (`missing_versions`); records that are there twice (`duplicates`).
+    No fault: changes that are missing where a loss was recorded and mended (`excused`).
     """
 
     source_rows: int = 0
@@ -35,6 +36,7 @@ class Findings:
     different: Fault = Fault()
     missing_versions: Fault = Fault()
     duplicates: Fault = Fault()
+    excused: int = 0
 
     def __add__(self, other: "Findings") -> "Findings":
         """Both together."""

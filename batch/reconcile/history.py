@@ -3,7 +3,8 @@
 A key's changes stand in one partition, so (epoch, offset) is their order. They fall into
 *lives*: a life begins with an insert (or with a snapshot that found the row) and ends with a
 delete. The shop's trigger numbers the changes of a life 1, 2, 3 …; a delete's old row and the
-shop's own row tell how far the numbers went.
+shop's own row tell how far the numbers went. Behind a loss that was recorded and mended, a life
+begins anew, whatever it begins with (`goes_on`).
 """
 
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def judge_versions(
     """Judge each life by what is known of it.
 
     Args:
-        changes: those that the snapshot sees, by key and in order.
+        changes: those that the snapshot sees, by key and in order, with `goes_on`.
         source: `key` and `version` of the shop's rows.
         examples: how many keys to name.
         is_versioned: whether the shop's trigger numbers the changes of this table. Without, a
@@ -86,7 +87,7 @@ def judge_versions(
     lives = _lives(changes)
     judged = pl.concat([_told(lives, source), _not_begun(lives, source)])
     # A later life began: the delete between is missing.
-    unended = (~pl.col("is_ended") & ~pl.col("is_last")).cast(pl.Int64)
+    unended = (~pl.col("is_ended") & ~pl.col("is_last") & ~pl.col("is_cut")).cast(pl.Int64)
     if is_versioned:
         length = pl.max_horizontal("last", "told") - pl.col("start") + 1
         lacks = length.fill_null(0) - pl.col("held")
@@ -107,10 +108,13 @@ def _is_last_of_key() -> pl.Expr:
 def _lives(changes: Frame) -> Frame:
     """Grain: one row per life, by key and in order."""
     key, before = pl.col("key"), pl.col("op").shift(1)
-    is_first = key.ne_missing(key.shift(1)) | (before == "d") | (pl.col("op") == "c")
-    # A row that a snapshot found, or whose key changed, had numbers before.
-    is_given = (pl.col("is_moved") | (pl.col("op") == "r")).first()
-    start = pl.when(is_given).then(pl.col("version").first()).otherwise(1).fill_null(1)
+    goes_on = pl.col("goes_on")
+    is_first = key.ne_missing(key.shift(1)) | (before == "d") | (pl.col("op") == "c") | goes_on
+    # A row that a snapshot found, or whose key changed, had numbers before; so had what goes on
+    # behind a loss, be it with a delete.
+    is_given = (pl.col("is_moved") | (pl.col("op") == "r") | goes_on).first()
+    first_known = pl.coalesce(pl.col("version"), pl.col("before_version") + 1).first()
+    start = pl.when(is_given).then(first_known).otherwise(1).fill_null(1)
     written = pl.col("version").filter(pl.col("op").is_in(["c", "u"]))
     held = pl.col("version").filter(~_IS_DELETE & (pl.col("version") >= start))
     lives = changes.group_by(life=is_first.cum_sum(), maintain_order=True).agg(
@@ -122,8 +126,10 @@ def _lives(changes: Frame) -> Frame:
         twice=(written.len() - written.n_unique()).cast(pl.Int64),
         last=held.max(),
         told=pl.col("before_version").filter(_IS_DELETE).max(),
+        goes_on=goes_on.first(),
     )
-    return lives.with_columns(is_last=_is_last_of_key())
+    is_cut = pl.col("goes_on").shift(-1).fill_null(value=False) & ~_is_last_of_key()
+    return lives.with_columns(is_last=_is_last_of_key(), is_cut=is_cut).drop("goes_on")
 
 
 def _told(lives: Frame, source: Frame) -> Frame:
@@ -150,4 +156,5 @@ def _not_begun(lives: Frame, source: Frame) -> Frame:
         last=pl.lit(None, pl.Int64),
         told="version",
         is_last=True,
+        is_cut=False,
     )

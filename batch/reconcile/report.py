@@ -36,6 +36,7 @@ class TableReport:
             "bronze_rows": found.bronze_rows,
             **{name: found.faults[name].count for name in FAULTS},
             "changes": found.changes,
+            "excused_versions": found.excused,
             "examples": {name: f.examples for name, f in found.faults.items() if f.count},
             "not_compared": self.not_compared,
             "is_dropped": self.is_dropped,
@@ -101,7 +102,7 @@ class Report:
             count = sum(not table.is_dropped for table in self.tables)
             return (
                 f"Exact: bronze holds every change of every row of {count} tables, once "
-                f"({changes:,} changes).{self._of_layers()}"
+                f"({changes:,} changes).{self._excused()}{self._of_layers()}"
             )
         named = [(table.table, table.findings.faults) for table in self.tables]
         named += [(f"{one.layer} {one.table}", one.findings.faults) for one in self.layers]
@@ -113,6 +114,15 @@ class Report:
         ]
         lines += [lacking.strip()] if (lacking := self._not_compared()) else []
         return "Not exact.\n" + "\n".join(lines)
+
+    def _excused(self) -> str:
+        excused = sum(table.findings.excused for table in self.tables)
+        if not excused:
+            return ""
+        return (
+            f" But for {excused:,} versions in between, lost with the replication slot, as "
+            "bronze/_loss_ledger says."
+        )
 
     def _of_layers(self) -> str:
         compared = [one for one in self.layers if one.is_compared]

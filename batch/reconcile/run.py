@@ -1,8 +1,8 @@
 """Puts the comparison together: snapshot, wait until its changes have arrived, compare."""
 
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from minio.error import S3Error
@@ -15,6 +15,7 @@ from batch.reconcile.findings import Findings
 from batch.reconcile.gold import compare_gold
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerReport, is_made
+from batch.reconcile.losses import read_mended
 from batch.reconcile.report import Report, SnapshotReport, TableReport
 from batch.reconcile.shop import ShopSnapshot
 from batch.reconcile.silver import compare_silver
@@ -26,6 +27,7 @@ from batch.silver.run import SilverRules
 from connectors.health import check
 from lakehouse.coordinates import bronze_table
 from lakehouse.errors import RetryLaterError
+from lakehouse.kafka import captured_topic
 from lakehouse.lake import Lake, storage_options
 from lakehouse.object_store import object_store
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
@@ -95,6 +97,36 @@ def settle(
         run.settle(topics)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CaughtUp:
+    """A snapshot of the shop, and bronze at versions that hold all that it sees."""
+
+    shop: ShopSnapshot
+    source: Sequence[SourceTable]
+    bronze: Mapping[str, BronzeTable]
+    """By topic."""
+    topic_of: Callable[[str], str]
+    """Name of a table's topic."""
+
+
+@contextmanager
+def caught_up(
+    secrets: Secrets,
+    places: Places,
+    topics: Topics,
+    *,
+    on_progress: Callable[[str], None] = lambda _stage: None,
+) -> Iterator[CaughtUp]:
+    """Take a snapshot of the shop, and wait until bronze holds what had happened by then.
+
+    Raises:
+        StopPipelineError: Connect is in a state that it does not get out of by itself.
+        RetryLaterError: bronze did not catch up in time, or a service does not answer.
+    """
+    with _Run(secrets, places, on_progress).caught_up(topics) as found:
+        yield found
+
+
 class _Run:
     def __init__(
         self, secrets: Secrets, places: Places, on_progress: Callable[[str], None]
@@ -105,9 +137,23 @@ class _Run:
         self._dsn = oltp_dsn(places.oltp, secrets, role=_ROLE)
         self._monitor_dsn = oltp_dsn(places.oltp, secrets, role="monitor")
         self._options = storage_options(places.minio, secrets, user=_USER)
+        self._lake = Lake.of(places.minio, secrets, user=_USER)
 
     def run(self, topics: Topics) -> Report:
         started = time.monotonic()
+        with self.caught_up(topics) as found:
+            shop = found.shop
+            compared = self._compare(shop, found.source, found.bronze)
+            tables = [*compared, *self._dropped(found.source)]
+        return Report(
+            tables=tuple(sorted(tables, key=lambda table: table.table)),
+            layers=tuple(self._layers()),
+            snapshot=SnapshotReport(snapshot=shop.snapshot, lsn=shop.lsn, taken_at=shop.taken_at),
+            seconds=time.monotonic() - started,
+        )
+
+    @contextmanager
+    def caught_up(self, topics: Topics) -> Iterator[CaughtUp]:
         self._progress("waiting for Connect to stream")
         self._pass_connect(topics)
         self._progress("taking a snapshot of the shop")
@@ -116,13 +162,7 @@ class _Run:
             self._pass_connect(topics)
             source = shop.tables()
             bronze = self._wait_for_bronze(topics, source)
-            tables = [*self._compare(shop, source, bronze), *self._dropped(source)]
-        return Report(
-            tables=tuple(sorted(tables, key=lambda table: table.table)),
-            layers=tuple(self._layers()),
-            snapshot=SnapshotReport(snapshot=shop.snapshot, lsn=shop.lsn, taken_at=shop.taken_at),
-            seconds=time.monotonic() - started,
-        )
+            yield CaughtUp(shop=shop, source=source, bronze=bronze, topic_of=self._topic)
 
     def settle(self, topics: Topics) -> None:
         self._progress("waiting for Connect")
@@ -140,7 +180,9 @@ class _Run:
             health=lambda: check(self.places.connect, self._monitor_dsn),
         )
 
-    def _wait_for_bronze(self, topics: Topics, source: list[SourceTable]) -> dict[str, BronzeTable]:
+    def _wait_for_bronze(
+        self, topics: Topics, source: Sequence[SourceTable]
+    ) -> dict[str, BronzeTable]:
         """The bronze tables of the source tables, by topic, at versions that hold the snapshot."""
         wanted = {self._topic(table.name) for table in source}
         captured = topics.captured(self.places.connect.topic_prefix)
@@ -153,16 +195,19 @@ class _Run:
         return tables
 
     def _compare(
-        self, shop: ShopSnapshot, source: list[SourceTable], bronze: Mapping[str, BronzeTable]
+        self, shop: ShopSnapshot, source: Sequence[SourceTable], bronze: Mapping[str, BronzeTable]
     ) -> Iterator[TableReport]:
+        losses = read_mended(self._lake)
         for number, table in enumerate(source, start=1):
             self._progress(f"comparing {table.name} ({number} of {len(source)})")
             started = time.monotonic()
-            landed = bronze[self._topic(table.name)]
+            topic = self._topic(table.name)
+            landed = bronze[topic]
             how = Comparison(
                 visibility=shop.visibility,
                 slices=slices_for(*landed.size),
                 examples=Examples(limit=self.places.limits.examples),
+                losses=losses.get(topic, ()),
             )
             findings = compare_table(table, shop.rows(table), landed.records(), how)
             yield TableReport(
@@ -175,7 +220,7 @@ class _Run:
 
     def _layers(self) -> Iterator[LayerReport]:
         """All that is made of bronze; what is not there to compare says so."""
-        lake = Lake.of(self.places.minio, self._secrets, user=_USER)
+        lake = self._lake
         examples = Examples(limit=self.places.limits.examples)
         silver: list[LayerReport] = []
         for report in compare_silver(lake, self.places.rules, examples):
@@ -193,7 +238,7 @@ class _Run:
             for layer in ("warehouse", "gold"):
                 yield LayerReport.not_compared(layer, "all of it", "there is no silver yet")
 
-    def _dropped(self, source: list[SourceTable]) -> Iterator[TableReport]:
+    def _dropped(self, source: Sequence[SourceTable]) -> Iterator[TableReport]:
         """Bronze tables of which the shop has no table any more. Their changes are kept."""
         minio = self.places.minio
         store = object_store(minio, self._secrets, user=_USER)
@@ -215,6 +260,4 @@ class _Run:
                 )
 
     def _topic(self, table: str) -> str:
-        # As Debezium names it: what Kafka does not allow in a name becomes an underscore.
-        name = f"{self.places.connect.topic_prefix}.public.{table}"
-        return re.sub(r"[^a-zA-Z0-9._\-]", "_", name)
+        return captured_topic(self.places.connect.topic_prefix, table)

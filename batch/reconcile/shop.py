@@ -1,12 +1,13 @@
 """The shop's side: every table as one snapshot of the database sees it."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import orjson
 import polars as pl
 import psycopg
 from psycopg import IsolationLevel, sql
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 _CATALOG = Path(__file__).with_name("catalog.sql")
 _CHUNK_BYTES = 8 << 20
+_LIVING = """
+select k.ordinality
+from json_populate_recordset(null::{table}, %s::json) with ordinality as k
+inner join only {table} as t on {pairs}"""
 _NOW = """
 select
     pg_current_snapshot()::text,
@@ -83,6 +88,22 @@ class ShopSnapshot:
                     chunks, size = [], 0
         if chunks:
             yield read_rows(b"".join(chunks), table)
+
+    def living(self, table: SourceTable, keys: Sequence[Mapping[str, object]]) -> set[int]:
+        """Which of these keys the table has: their places in `keys`.
+
+        Args:
+            table: with a key whose columns are written in JSON as Postgres reads them.
+            keys: a value for each of its columns, as Debezium writes it.
+        """
+        pairs = [
+            sql.SQL("t.{c} = k.{c}").format(c=sql.Identifier(column.name)) for column in table.key
+        ]
+        asked = sql.SQL(_LIVING).format(
+            table=sql.Identifier("public", table.name), pairs=sql.SQL(" and ").join(pairs)
+        )
+        rows = self._connection.execute(asked, [orjson.dumps(list(keys)).decode()]).fetchall()
+        return {int(number) - 1 for (number,) in rows}
 
 
 def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:

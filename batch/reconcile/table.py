@@ -25,6 +25,7 @@ from batch.reconcile.keyless import (
     rows_of_source,
     since_snapshot,
 )
+from batch.reconcile.losses import MendedLoss, goes_on_behind
 from batch.reconcile.records import no_records, read_changes
 from batch.reconcile.shop import no_rows
 from batch.reconcile.slices import Slices
@@ -36,11 +37,15 @@ from batch.reconcile.visibility import Visibility
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How to compare: as of which snapshot, how many slices, how many keys to name."""
+    """How to compare: as of which snapshot, how many slices, how many keys to name.
+
+    `losses` are those of this table that were recorded and mended.
+    """
 
     visibility: Visibility
     slices: int
     examples: Examples
+    losses: tuple[MendedLoss, ...] = ()
 
 
 def slices_for(records: int, compressed_bytes: int) -> int:
@@ -87,19 +92,19 @@ def compare_table(
                 table,
                 nothing[0] if source is None else source,
                 nothing[1] if changed is None else changed,
-                how.examples,
+                how,
             )
         return found
 
 
-def _compare_slice(
-    table: SourceTable, source: Frame, changes: Frame, examples: Examples
-) -> Findings:
+def _compare_slice(table: SourceTable, source: Frame, changes: Frame, how: Comparison) -> Findings:
+    examples = how.examples
     once, repeated = drop_repeats(changes, examples)
     seen = as_of_snapshot(once)
     latest = fill_unchanged(latest_rows(seen), seen)
     faults = compare_rows(latest, source, table.columns, examples)
-    lacking, twice = judge_versions(seen, source, examples, is_versioned=table.is_versioned)
+    placed = seen.with_columns(goes_on_behind(how.losses))
+    lacking, twice = judge_versions(placed, source, examples, is_versioned=table.is_versioned)
     return Findings(
         source_rows=source.height,
         bronze_rows=latest.height,
@@ -109,7 +114,19 @@ def _compare_slice(
         different=faults.different,
         missing_versions=lacking,
         duplicates=repeated + twice,
+        excused=_excused(placed, source, lacking, how, is_versioned=table.is_versioned),
     )
+
+
+def _excused(
+    changes: Frame, source: Frame, lacking: Fault, how: Comparison, *, is_versioned: bool
+) -> int:
+    """How many more changes would be missing, had nobody recorded a loss."""
+    if not changes["goes_on"].any():
+        return 0
+    whole = changes.with_columns(goes_on=pl.lit(value=False))
+    without, _ = judge_versions(whole, source, how.examples, is_versioned=is_versioned)
+    return max(0, without.count - lacking.count)
 
 
 def _compare_keyless(

@@ -8,6 +8,10 @@ from lakehouse.cli.output import Format, FormatOption, console, err_console, pri
 
 if TYPE_CHECKING:
     from connectors.health import Health
+    from consumers.ledger import SlotLosses
+    from lakehouse.secrets import Secrets
+
+_STOP_SECONDS = 90.0
 
 app = typer.Typer()
 _connect = typer.Typer(
@@ -17,18 +21,28 @@ app.add_typer(_connect, name="connect", rich_help_panel="Run")
 
 
 @_connect.command()
-def apply() -> None:
+def apply(
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Record changes that the slot has lost in bronze/_loss_ledger, and stream on.",
+        ),
+    ] = False,
+) -> None:
     """Register the connector, or bring it to its definition; returns when it runs.
 
     Applied twice is applied once. One that failed or was stopped is started again. `up` does
-    this, too.
+    this, too. After --accept-loss, ./pipeline extract --full mends what was lost.
 
-    Example: ./pipeline connect apply
+    Example: ./pipeline connect apply --accept-loss
     """
     from connectors.registration import apply as register
     from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
 
     connect = ConnectSettings()
+    if accept_loss:
+        _accept_loss()
     with err_console.status("applying"):
         changed = register(connect, OltpSettings(), StackSettings().connect_secrets_path)
     what = "now has its definition" if changed else "has its definition already"
@@ -64,8 +78,9 @@ def resnapshot(
 ) -> None:
     """Read all tables again, after changes were lost between the shop and Kafka.
 
-    Writes every row to Kafka once more. Rows deleted meanwhile stay in the lake: `reconcile`
-    names them.
+    Writes every row to Kafka once more, before anything new. What the old slot still held is
+    lost, and recorded as such. ./pipeline extract --full reads while changes stream, and finds
+    rows that were deleted meanwhile, too.
 
     Example: ./pipeline connect resnapshot --yes
     """
@@ -79,9 +94,59 @@ def resnapshot(
         question = f"Drop slot {connect.slot_name} and read all of the shop's tables again?"
         typer.confirm(question, abort=True, err=True)
     secrets = Secrets(StackSettings().secrets_path)
+    losses = _losses(secrets)
     with err_console.status("reading again"):
-        read_again(connect, oltp_dsn(OltpSettings(), secrets, role="debezium"))
-    console.print(f"Connector {connect.connector_name} reads all tables again.", markup=False)
+        read_again(
+            connect,
+            oltp_dsn(OltpSettings(), secrets, role="debezium"),
+            record=lambda gap: losses.record(gap.words),
+        )
+    told = (
+        f"Connector {connect.connector_name} reads all tables again. Deletes that were missed: "
+        "./pipeline extract --full, when it has."
+    )
+    console.print(told, markup=False, soft_wrap=True)
+
+
+def _accept_loss() -> None:
+    from connectors.gap import accept_gap
+    from connectors.rest import ConnectApi
+    from lakehouse.postgres import oltp_dsn
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+
+    connect, oltp = ConnectSettings(), OltpSettings()
+    secrets = Secrets(StackSettings().secrets_path)
+    losses = _losses(secrets)
+    with (
+        err_console.status("looking for what is lost"),
+        ConnectApi(connect.url, connect.connector_name) as api,
+    ):
+        gap = accept_gap(
+            api,
+            monitor_dsn=oltp_dsn(oltp, secrets, role="monitor"),
+            replication_dsn=oltp_dsn(oltp, secrets, role="debezium"),
+            slot_name=connect.slot_name,
+            record=lambda found: losses.record(found.words),
+            timeout_seconds=_STOP_SECONDS,
+        )
+    if gap is None:
+        console.print("Nothing is lost.")
+        return
+    told = f"Lost: {gap.words}. Recorded in bronze/_loss_ledger. Mend it: ./pipeline extract --full"
+    console.print(told, markup=False, style="bold red", soft_wrap=True)
+
+
+def _losses(secrets: "Secrets") -> "SlotLosses":
+    from consumers.ledger import SlotLosses
+    from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings
+
+    return SlotLosses(
+        kafka=KafkaSettings(),
+        minio=MinioSettings(),
+        topic_prefix=ConnectSettings().topic_prefix,
+        secrets=secrets,
+    )
 
 
 def _show(health: "Health") -> None:

@@ -27,6 +27,7 @@ _OLTP_ROLES = (
     _Role(name="debezium", attributes="login replication"),
     _Role(name="monitor", member_of="pg_monitor"),
     _Role(name="reconcile"),
+    _Role(name="extract"),
 )
 _WAREHOUSE_OWNER = "batch"
 _READER = _Role(

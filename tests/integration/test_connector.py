@@ -186,7 +186,7 @@ def test_lost_slot_is_told_and_all_tables_are_read_again(second, table, reader):
     assert code == 1
     assert "There is no replication slot" in told["problems"][0]
     second.run("connect", "apply", check=False)
-    until(lambda: "connect resnapshot" in " ".join(status(second)[1]["problems"]), "the advice")
+    until(lambda: "--accept-loss" in " ".join(status(second)[1]["problems"]), "the advice")
     second.run("connect", "resnapshot", "--yes")
     reader.subscribe([f"^{name}\\.public\\.{table}$"])
     [change] = read_until(reader, lambda change: change["after"] == {"id": 1})

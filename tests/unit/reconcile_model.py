@@ -223,8 +223,10 @@ def csv(rows, table=TABLE):
     return read_rows("".join(lines).encode(), table)
 
 
-def reconcile(shop, *, table=TABLE, slices=1):
-    how = Comparison(visibility=shop.visibility, slices=slices, examples=Examples(limit=10))
+def reconcile(shop, *, table=TABLE, slices=1, losses=()):
+    how = Comparison(
+        visibility=shop.visibility, slices=slices, examples=Examples(limit=10), losses=losses
+    )
     return compare_table(table, [csv(shop.rows, table)], records(shop.changes), how)
 
 

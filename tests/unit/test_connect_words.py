@@ -35,12 +35,12 @@ REFUSED = (
 @pytest.mark.parametrize(
     ("trace", "meaning", "advice"),
     [
-        (SLOT_GONE, "replication slot is gone", "connect resnapshot"),
+        (SLOT_GONE, "replication slot is gone", "connect apply --accept-loss"),
         (
             'PSQLException: ERROR: cannot read from logical replication slot "dbz_shop"\n  Detail: '
             "This slot has been invalidated because it exceeded the maximum reserved size.",
             "slot is lost",
-            "connect resnapshot",
+            "extract --full",
         ),
         (
             'PSQLException: ERROR: replication slot "dbz_shop" is active for PID 4711',
@@ -131,8 +131,8 @@ def slot(**facts):
 
 
 def test_healthy_slot_is_no_problem():
-    assert slot_problems("dbz_shop", slot()) == []
-    assert slot_problems("dbz_shop", slot(is_active=False, inactive_seconds=2.0)) == []
+    assert slot_problems("dbz_shop", slot(), None) == []
+    assert slot_problems("dbz_shop", slot(is_active=False, inactive_seconds=2.0), None) == []
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,13 @@ def test_healthy_slot_is_no_problem():
     ],
 )
 def test_slot_that_keeps_changes_from_flowing_is_a_problem(found, words):
-    [problem] = slot_problems("dbz_shop", found)
+    [problem] = slot_problems("dbz_shop", found, None)
     assert words in problem
 
 
 def test_slot_without_a_limit_has_no_share():
     assert slot(limit_bytes=None).held_share is None
-    assert slot_problems("dbz_shop", slot(limit_bytes=None, held_bytes=10**12)) == []
+    assert slot_problems("dbz_shop", slot(limit_bytes=None, held_bytes=10**12), None) == []
 
 
 def state(connector="RUNNING", task="RUNNING", trace=None):

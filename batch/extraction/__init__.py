@@ -1,0 +1,5 @@
+"""Deletes that no change tells of: found by comparing bronze with the shop, written to Kafka."""
+
+from batch.extraction.run import MissedDeletes, WrittenDelete, write_missed_deletes
+
+__all__ = ["MissedDeletes", "WrittenDelete", "write_missed_deletes"]

@@ -1,0 +1,196 @@
+"""Puts it together: what lives in bronze and not in the shop is deleted by a record of its own."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import polars as pl
+import psycopg
+
+from batch.extraction.deletes import Check, Delete, make_delete
+from batch.extraction.missed import find_missed, is_checkable, keys_only
+from batch.extraction.writer import DeleteWriter, Written
+from batch.reconcile.bronze import BronzeTable
+from batch.reconcile.run import CaughtUp, Places, caught_up
+from batch.reconcile.shop import ShopSnapshot
+from batch.reconcile.tables import SourceTable
+from batch.reconcile.topics import Topics
+from lakehouse.errors import RetryLaterError
+from lakehouse.kafka import Topic
+from lakehouse.postgres import oltp_dsn
+from lakehouse.secrets import Secrets
+
+_AT_ONCE = 5_000
+_OLDER_SECONDS = 20.0
+_CHECK = """
+select pg_current_xact_id()::text, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0'), clock_timestamp()
+"""
+_NEXT = "select pg_snapshot_xmax(pg_current_snapshot())::text"
+_OLDEST = "select pg_snapshot_xmin(pg_current_snapshot())::text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenDelete:
+    """A delete that was missed, where it stands now, and when the row was found gone."""
+
+    table: str
+    key: str
+    partition: int
+    offset: int
+    found_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissedDeletes:
+    """All that were written. `not_checked` are tables whose keys the shop cannot be asked for."""
+
+    written: tuple[WrittenDelete, ...] = ()
+    not_checked: tuple[str, ...] = ()
+
+
+def write_missed_deletes(
+    secrets: Secrets,
+    places: Places,
+    tables: Sequence[str],
+    *,
+    on_progress: Callable[[str], None] = lambda _stage: None,
+) -> MissedDeletes:
+    """Find rows of bronze that the shop has not any more, and write their deletes to Kafka.
+
+    Args:
+        secrets: of the roles `oltp_reconcile`, `oltp_monitor`, `minio_reader`.
+        places: where everything is.
+        tables: the shop's, by name.
+        on_progress: told what goes on, in a few words.
+
+    Raises:
+        StopPipelineError: Connect is in a state that it does not get out of by itself.
+        RetryLaterError: bronze did not catch up in time, or a service does not answer. What was
+            written stays; doing it again finds the rest.
+    """
+    search = _Search(oltp_dsn(places.oltp, secrets, role="reconcile"), on_progress)
+    servers = places.kafka.bootstrap_servers
+    prefix = places.connect.topic_prefix
+    # The writer first: it ends what another one has begun, so that bronze catches up with all that
+    # was written, and nobody deletes a key twice.
+    with Topics(servers) as topics, DeleteWriter(servers, f"{prefix}-extract") as writer:
+        with caught_up(secrets, places, topics, on_progress=on_progress) as found:
+            wanted = [table for table in found.source if table.name in set(tables)]
+            missed = {t.name: search.missed(t, found) for t in wanted if is_checkable(t)}
+        described = topics.captured(prefix)
+        for table in wanted:
+            topic = described.get(found.topic_of(table.name))
+            if topic is not None and table.name in missed:
+                search.write(writer, topic, table, found.bronze[topic.name], missed[table.name])
+    return MissedDeletes(
+        written=tuple(search.written),
+        not_checked=tuple(table.name for table in wanted if not is_checkable(table)),
+    )
+
+
+@dataclass(kw_only=False)
+class _Search:
+    dsn: str
+    progress: Callable[[str], None]
+    written: list[WrittenDelete] = field(default_factory=list)
+
+    def missed(self, table: SourceTable, found: CaughtUp) -> pl.DataFrame:
+        self.progress(f"looking for deletes that {table.name} missed")
+        keyed = keys_only(table)
+        bronze = found.bronze[found.topic_of(table.name)]
+        return find_missed(
+            keyed,
+            found.shop.rows(keyed),
+            bronze.records(),
+            found.shop.visibility,
+            count=bronze.size[0],
+        )
+
+    def write(
+        self,
+        writer: DeleteWriter,
+        topic: Topic,
+        table: SourceTable,
+        bronze: BronzeTable,
+        missed: pl.DataFrame,
+    ) -> None:
+        for piece in missed.iter_slices(_AT_ONCE):
+            self.progress(f"writing deletes of {table.name}")
+            check = _check(self.dsn)
+            deletes = list(_deletes(topic, table, bronze, piece, check))
+            found = writer.write(topic.name, deletes, lambda some: _living(self.dsn, table, some))
+            self.written += [_report(table, one, check) for one in found]
+
+
+def _report(table: SourceTable, written: Written, check: Check) -> WrittenDelete:
+    return WrittenDelete(
+        table=table.name,
+        key=written.delete.label,
+        partition=written.partition,
+        offset=written.offset,
+        found_at=check.checked_at,
+    )
+
+
+def _deletes(
+    topic: Topic, table: SourceTable, bronze: BronzeTable, missed: pl.DataFrame, check: Check
+) -> Iterator[Delete]:
+    """A delete for each key, made of its last record."""
+    records = bronze.records_at(missed).join(missed, on=missed.columns[1:])
+    names = [column.name for column in table.key]
+    for row in records.iter_rows(named=True):
+        # In a topic that was made anew, its producer's rule deals the keys out.
+        is_same = row["_topic_id"] == topic.topic_id and row["_partition"] < topic.partition_count
+        yield make_delete(
+            row["key_right"],
+            row["key"],
+            row["value"],
+            partition=row["_partition"] if is_same else None,
+            check=check,
+            columns=names,
+        )
+
+
+def _check(dsn: str) -> Check:
+    """A transaction of its own, so that any snapshot of the shop tells whether it is before it."""
+    with _connected(dsn) as connection:
+        row = connection.execute(_CHECK).fetchone()
+    assert row is not None  # noqa: S101 - a select without from has one row
+    return Check(tx_id=int(row[0]), lsn=int(row[1]), checked_at=row[2])
+
+
+def _living(dsn: str, table: SourceTable, deletes: Sequence[Delete]) -> set[int]:
+    _wait_for_older(dsn)
+    with ShopSnapshot(dsn) as shop:
+        return shop.living(table, [delete.columns for delete in deletes])
+
+
+def _wait_for_older(dsn: str) -> None:
+    """Wait until all transactions that have begun are over, and seen by everybody."""
+    deadline = time.monotonic() + _OLDER_SECONDS
+    with _connected(dsn) as connection:
+        connection.autocommit = True
+        begun = _number(connection, _NEXT)
+        while _number(connection, _OLDEST) < begun:
+            if time.monotonic() > deadline:
+                message = (
+                    f"A transaction in the shop's database is open for {_OLDER_SECONDS:.0f} s and "
+                    "more; it may hold a row that is to be deleted here. Extract again after it."
+                )
+                raise RetryLaterError(message)
+            time.sleep(0.02)
+
+
+def _number(connection: psycopg.Connection, question: str) -> int:
+    row = connection.execute(question.encode()).fetchone()
+    assert row is not None  # noqa: S101 - a select without from has one row
+    return int(row[0])
+
+
+def _connected(dsn: str) -> psycopg.Connection:
+    try:
+        return psycopg.connect(dsn)
+    except psycopg.OperationalError as error:
+        message = f"The shop's database does not answer: {error}. Try ./pipeline status"
+        raise RetryLaterError(message) from error

@@ -1,0 +1,94 @@
+"""The captured tables, as far as asking for an extraction needs to know them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from lakehouse.errors import RetryLaterError, StopPipelineError
+
+DATING = ("updated_at", "occurred_at", "placed_at", "created_at")
+"""Columns that say when a row was last written, or else when it came: the first that is there."""
+
+_CAPTURED = Path(__file__).with_name("captured.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturedTable:
+    """A table of the shop.
+
+    Attributes:
+        table_name: its name, in schema public.
+        key: columns of its primary key; without one it cannot be read while changes stream.
+        dated_by: the instant by which its rows are chosen; None if it has none.
+    """
+
+    table_name: str
+    key: tuple[str, ...]
+    dated_by: str | None
+
+
+def read_captured(dsn: str) -> dict[str, CapturedTable]:
+    """The captured tables, by name.
+
+    Args:
+        dsn: any role of the shop's database.
+
+    Raises:
+        RetryLaterError: the database does not answer.
+    """
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            rows = connection.execute(_CAPTURED.read_bytes()).fetchall()
+    except psycopg.OperationalError as error:
+        message = f"The shop's database does not answer: {error}. Is it up? ./pipeline status"
+        raise RetryLaterError(message) from error
+    return {name: _captured(name, key, instants) for name, key, instants in rows}
+
+
+def _captured(name: str, key: Sequence[str], instants: Sequence[str]) -> CapturedTable:
+    dated_by = next((column for column in DATING if column in instants), None)
+    return CapturedTable(table_name=name, key=tuple(key), dated_by=dated_by)
+
+
+def choose(
+    known: dict[str, CapturedTable], wanted: Sequence[str], *, is_dated: bool
+) -> tuple[tuple[CapturedTable, ...], tuple[str, ...]]:
+    """The tables to extract, and those of all that have to be left out.
+
+    Args:
+        known: the captured tables.
+        wanted: names; none stands for all.
+        is_dated: whether rows are chosen by their date.
+
+    Raises:
+        StopPipelineError: one that was named is not there, or cannot be extracted so.
+    """
+    unknown = sorted(set(wanted) - set(known))
+    if unknown:
+        message = f"The shop has no table {', '.join(unknown)}. It has: {', '.join(sorted(known))}."
+        raise StopPipelineError(message)
+    names = sorted(set(wanted) or known)
+    hindered = {n: why for n in names if (why := _hindrance(known[n], is_dated=is_dated))}
+    if wanted and hindered:
+        raise StopPipelineError(" ".join(hindered.values()))
+    chosen = tuple(known[name] for name in names if name not in hindered)
+    if not chosen:
+        message = f"No table can be extracted so: {', '.join(hindered) or 'the shop has none'}."
+        raise StopPipelineError(message)
+    return chosen, tuple(hindered)
+
+
+def _hindrance(table: CapturedTable, *, is_dated: bool) -> str | None:
+    if not table.key:
+        return (
+            f"{table.table_name} has no primary key, so Debezium cannot read it while changes "
+            "stream: ./pipeline connect resnapshot reads it, with all others."
+        )
+    if is_dated and table.dated_by is None:
+        return (
+            f"{table.table_name} has no column that dates its rows ({', '.join(DATING)}, "
+            "timestamptz): extract it with --full."
+        )
+    return None

@@ -1,0 +1,185 @@
+"""Extractions: tables read again by Debezium while it goes on streaming.
+
+Debezium calls them incremental snapshots. They are asked for by rows of the signal table; how they
+go on is told in a topic; whether one is under way is in the position that Connect has stored.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from connectors.health import Health
+from connectors.notifications import Notifications
+from connectors.progress import Progress, end
+from connectors.request import Request
+from connectors.rest import ConnectApi
+from lakehouse.errors import BusyError, RetryLaterError, StopPipelineError
+
+_POLL_SECONDS = 0.1
+_LOOK_SECONDS = 5.0
+_ANSWER_SECONDS = 60.0
+_SIGNAL = "insert into cdc.signal (id, type, data) values (%s, %s, %s)"
+_ALL = '{"type": "incremental"}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extractions:
+    """Asks for extractions, and watches them.
+
+    Attributes:
+        api: the connector.
+        notifications: what it tells.
+        signal_dsn: a role that may insert into the signal table.
+        health: asks how the connector does.
+    """
+
+    api: ConnectApi
+    notifications: Notifications
+    signal_dsn: str
+    health: Callable[[], Health]
+
+    def current(self) -> Progress | None:
+        """The one under way; None if there is none."""
+        signal_id = self.api.stored().extraction_id
+        return None if signal_id is None else self.notifications.progress(signal_id)
+
+    def start(self, request: Request, on_found: Callable[[Progress], None]) -> Progress:
+        """Begin to read; if the same is under way already, that one.
+
+        Args:
+            request: what to read.
+            on_found: told of the one that is under way already.
+
+        Raises:
+            BusyError: another one is under way.
+            StopPipelineError: the request is too long, or changes do not flow.
+            RetryLaterError: something does not answer in time.
+        """
+        data = request.data()
+        with self._alone():
+            found = self.current()
+            if found is not None and not found.is_over:
+                if found.id.startswith(request.digest):
+                    on_found(found)
+                    return found
+                names = ", ".join(table.table for table in found.tables)
+                message = (
+                    f"Another extraction is under way ({names}). See ./pipeline extract --status; "
+                    "wait for its end, or ./pipeline extract --stop."
+                )
+                raise BusyError(message)
+            self._require_health()
+            signal_id = f"{request.digest}-{uuid.uuid4().hex[:16]}"
+            self._send(signal_id, "execute-snapshot", data)
+            return self._wait(signal_id, lambda one: one.is_started, "begun")
+
+    def follow(self, progress: Progress, on_progress: Callable[[Progress], None]) -> Progress:
+        """Wait until it is over, however long that takes.
+
+        Raises:
+            StopPipelineError: the connector is in a state that it does not get out of by itself.
+        """
+        looked_at = time.monotonic()
+        absent = 0
+        while not progress.is_over:
+            on_progress(progress)
+            time.sleep(_POLL_SECONDS)
+            progress = self.notifications.progress(progress.id)
+            if time.monotonic() > looked_at + _LOOK_SECONDS and not progress.is_over:
+                absent = absent + 1 if self._is_forgotten(progress) else 0
+                if absent > 1:
+                    return end(self.notifications.progress(progress.id))
+                looked_at = time.monotonic()
+        on_progress(progress)
+        return progress
+
+    def pause(self) -> Progress:
+        """Let the one under way rest; a restart of the connector ends the rest, too."""
+        found = self._required()
+        if found.is_paused:
+            return found
+        self._send(_new_id(), "pause-snapshot", _ALL)
+        return self._wait(found.id, lambda one: one.is_paused or one.is_over, "paused")
+
+    def resume(self) -> Progress:
+        """Let it go on."""
+        found = self._required()
+        if not found.is_paused:
+            return found
+        self._send(_new_id(), "resume-snapshot", _ALL)
+        return self._wait(found.id, lambda one: not one.is_paused or one.is_over, "resumed")
+
+    def stop(self) -> Progress:
+        """End it. What it has read stays."""
+        found = self._required()
+        self._send(_new_id(), "stop-snapshot", _ALL)
+        # One that rests takes no notice of a stop before it goes on.
+        self._send(_new_id(), "resume-snapshot", _ALL)
+        return self._wait(found.id, lambda one: one.is_over, "stopped")
+
+    def _required(self) -> Progress:
+        found = self.current()
+        if found is None or found.is_over:
+            message = "No extraction is under way. ./pipeline extract --full begins one."
+            raise StopPipelineError(message)
+        return found
+
+    def _is_forgotten(self, progress: Progress) -> bool:
+        found = self.health()
+        if found.is_hopeless:
+            raise StopPipelineError(" ".join(found.problems))
+        try:
+            return self.api.stored().extraction_id != progress.id
+        except RetryLaterError:
+            return False
+
+    def _require_health(self) -> None:
+        found = self.health()
+        if not found.is_healthy:
+            problems = " ".join(found.problems)
+            message = f"Changes do not flow, so nothing can be read. {problems}"
+            raise StopPipelineError(message)
+
+    def _wait(self, signal_id: str, is_there: Callable[[Progress], bool], word: str) -> Progress:
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            progress = self.notifications.progress(signal_id)
+            if is_there(progress):
+                return progress
+            time.sleep(_POLL_SECONDS)
+        message = (
+            f"The extraction was not {word} within {_ANSWER_SECONDS:.0f} s. "
+            "See ./pipeline connect status, then ./pipeline extract --status."
+        )
+        raise RetryLaterError(message)
+
+    def _send(self, signal_id: str, kind: str, data: str) -> None:
+        with self._connected() as connection:
+            connection.execute(_SIGNAL, [signal_id, kind, data])
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of two that ask at once, one begins and the other finds it under way."""
+        with self._connected() as connection:
+            connection.execute("select pg_advisory_lock(hashtext('cdc.extract'))")
+            yield
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection]:
+        try:
+            with psycopg.connect(self.signal_dsn, autocommit=True) as connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            message = f"The shop's database takes no signal: {error}. Try ./pipeline status"
+            raise RetryLaterError(message) from error
+        except psycopg.Error as error:
+            message = f"The shop's database refuses a signal: {error}. ./pipeline up grants it."
+            raise StopPipelineError(message) from error
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex

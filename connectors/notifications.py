@@ -1,0 +1,96 @@
+"""Reads what Debezium tells of extractions, from their topic."""
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+import orjson
+from confluent_kafka import Consumer, KafkaError, Message
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from connectors.progress import Progress, advance
+from lakehouse.errors import RetryLaterError
+from lakehouse.kafka import QuietLog, admin_client, describe_topics
+
+_POLL_SECONDS = 0.1
+_ABSENT_SECONDS = 0.5
+
+
+class Notifications:
+    """All that is still kept of them, from the first on: a few for each extraction."""
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._topic = topic
+        self._admin = admin_client(bootstrap_servers)
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "extract",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 50,
+            },
+            logger=QuietLog(),
+        )
+        self._at_end: dict[int, bool] = {}
+        self._told: list[dict[str, object]] = []
+
+    def __enter__(self) -> "Notifications":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._consumer.close()
+
+    def progress(self, signal_id: str) -> Progress:
+        """What is known by now of the extraction that this signal asked for.
+
+        Raises:
+            RetryLaterError: the broker does not answer.
+        """
+        self._read_to_end()
+        found = Progress(id=signal_id)
+        for told in self._told:
+            found = advance(found, told)
+        return found
+
+    def _read_to_end(self) -> None:
+        if not self._at_end and not self._begin():
+            time.sleep(_ABSENT_SECONDS)
+            return
+        self._at_end = dict.fromkeys(self._at_end, False)
+        while not all(self._at_end.values()):
+            messages = self._consumer.consume(500, _POLL_SECONDS)
+            self._told += self._taken(messages)
+            if not messages:
+                # At its end already: it is told but once.
+                return
+
+    def _begin(self) -> bool:
+        described = describe_topics(self._admin, [self._topic]).get(self._topic)
+        if described is None:
+            return False
+        self._at_end = dict.fromkeys(range(described.partition_count), False)
+        self._consumer.assign([KafkaPartition(self._topic, n, 0) for n in self._at_end])
+        # The first records take a moment: the broker has to be found.
+        deadline = time.monotonic() + 10
+        while not all(self._at_end.values()) and time.monotonic() < deadline:
+            self._told += self._taken(self._consumer.consume(500, _POLL_SECONDS))
+        return True
+
+    def _taken(self, messages: list[Message]) -> Iterator[dict[str, object]]:
+        for message in messages:
+            error = message.error()
+            if error is None:
+                yield orjson.loads(message.value() or b"{}")
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                self._at_end[message.partition() or 0] = True
+            else:
+                text = f"Kafka does not give {self._topic} to read: {error}. Try again."
+                raise RetryLaterError(text)

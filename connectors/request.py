@@ -1,0 +1,122 @@
+"""What an extraction is to read, and the signal that asks Debezium for it. Pure."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from connectors.captured import CapturedTable
+from lakehouse.errors import StopPipelineError
+
+_MOST_BYTES = 2048
+"""What the signal table holds."""
+_DIGEST = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Days:
+    """Days in the shop's time zone, the last inclusive; without one up to now."""
+
+    first: date
+    last: date | None
+    time_zone: str
+
+    @property
+    def start_at(self) -> datetime:
+        """The instant at which they begin."""
+        return self._midnight(self.first)
+
+    @property
+    def stop_at(self) -> datetime | None:
+        """The instant at which they are over."""
+        return None if self.last is None else self._midnight(self.last + timedelta(days=1))
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, time(), ZoneInfo(self.time_zone)).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Tables to read, in full or the rows of some days."""
+
+    tables: tuple[CapturedTable, ...]
+    days: Days | None
+
+    @property
+    def digest(self) -> str:
+        """The same for equal requests: the beginning of the signal's id."""
+        names = [table.table_name for table in self.tables]
+        days = self.days and (self.days.start_at, self.days.stop_at)
+        return hashlib.sha256(orjson.dumps([names, days])).hexdigest()[:_DIGEST]
+
+    def data(self) -> str:
+        """The signal's data.
+
+        Raises:
+            StopPipelineError: so many tables do not go into one signal.
+        """
+        asked: dict[str, object] = {
+            "type": "incremental",
+            "data-collections": [collection(table.table_name) for table in self.tables],
+        }
+        if self.days is not None:
+            asked["additional-conditions"] = _conditions(self.tables, self.days)
+        text = orjson.dumps(asked).decode()
+        if len(text) > _MOST_BYTES:
+            message = f"{len(self.tables)} tables are too many for one request. Name fewer of them."
+            raise StopPipelineError(message)
+        return text
+
+
+def parse_days(since: str, until: str | None, *, time_zone: str, today: date) -> Days:
+    """Days as people type them, YYYY-MM-DD.
+
+    Raises:
+        StopPipelineError: one is no day, or they are in the wrong order.
+    """
+    first = _day(since, "--since")
+    last = None if until is None else _day(until, "--until")
+    if last is not None and last < first:
+        message = f"--until {last} lies before --since {first}. Give the earlier day to --since."
+        raise StopPipelineError(message)
+    if first > today:
+        message = f"--since {first} lies in the future: it is {today} in {time_zone}."
+        raise StopPipelineError(message)
+    return Days(first=first, last=last, time_zone=time_zone)
+
+
+def collection(table: str) -> str:
+    """A table as Debezium names it: a regular expression that has to match all of the name."""
+    is_plain = re.fullmatch(r"\w+", table) is not None
+    return f"public.{table if is_plain else re.escape(table)}"
+
+
+def table_of(named: str) -> str:
+    """The table of a name that Debezium tells, `public.orders` or `shop.public.orders`."""
+    return named.split("public.", 1)[-1].strip('"')
+
+
+def _conditions(tables: Sequence[CapturedTable], days: Days) -> list[dict[str, str]]:
+    """One for all tables that are dated by the same column: a signal is short."""
+    columns = sorted({table.dated_by for table in tables if table.dated_by})
+    conditions = []
+    for column in columns:
+        names = [collection(t.table_name) for t in tables if t.dated_by == column]
+        bounds = [f"{column} >= timestamptz '{days.start_at.isoformat()}'"]
+        if days.stop_at is not None:
+            bounds.append(f"{column} < timestamptz '{days.stop_at.isoformat()}'")
+        condition = f"({' and '.join(bounds)})"
+        conditions.append({"data-collection": "|".join(names), "filter": condition})
+    return conditions
+
+
+def _day(text: str, option: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        message = f"{option} {text}: not a day. Write it as YYYY-MM-DD, such as 2026-11-25."
+        raise StopPipelineError(message) from None

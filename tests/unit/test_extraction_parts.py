@@ -1,0 +1,236 @@
+"""What an extraction asks for, how it goes on, and what a lost slot means. Rules alone."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.extraction.deletes import Check, delete_of
+from connectors.captured import CapturedTable, choose
+from connectors.gap import find_gap, lsn_number, lsn_text
+from connectors.progress import AGGREGATE, Progress, TableState, advance
+from connectors.request import Days, Request, parse_days
+from connectors.slot import Slot
+from consumers.loss import LossKind, losses_of_slot, mended_by_reading
+from lakehouse.coordinates import TopicPartition
+from lakehouse.errors import StopPipelineError
+
+PARIS = "Europe/Paris"
+TODAY = date(2026, 11, 25)
+ORDERS = CapturedTable(table_name="orders", key=("order_id",), dated_by="updated_at")
+VISITS = CapturedTable(table_name="visits", key=("visit_id",), dated_by="occurred_at")
+KEYLESS = CapturedTable(table_name="notes", key=(), dated_by="updated_at")
+UNDATED = CapturedTable(table_name="codes", key=("code",), dated_by=None)
+KNOWN = {table.table_name: table for table in (ORDERS, VISITS, KEYLESS, UNDATED)}
+
+
+@given(first=st.dates(date(2000, 1, 1), TODAY), more=st.integers(0, 400))
+def test_days_are_whole_days_of_the_shop(first, more):
+    last = first + timedelta(days=more)
+    days = parse_days(str(first), str(last), time_zone=PARIS, today=TODAY)
+    hours = (days.stop_at - days.start_at) / timedelta(hours=1)
+    assert abs(hours - 24 * (more + 1)) <= 1  # clocks change twice a year
+
+
+def test_day_begins_at_the_shops_midnight():
+    days = parse_days("2026-07-01", "2026-10-25", time_zone=PARIS, today=TODAY)
+    assert days.start_at == datetime(2026, 6, 30, 22, tzinfo=UTC)
+    assert days.stop_at == datetime(2026, 10, 25, 23, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "words"),
+    [
+        ("yesterday", None, "--since yesterday: not a day. Write it as YYYY-MM-DD"),
+        ("2026-02-30", None, "--since 2026-02-30: not a day"),
+        ("2026-11-01", "2026-31-01", "--until 2026-31-01: not a day"),
+        ("2026-11-02", "2026-11-01", "--until 2026-11-01 lies before --since 2026-11-02"),
+        ("2026-11-26", None, "lies in the future: it is 2026-11-25 in Europe/Paris"),
+    ],
+)
+def test_days_that_are_none_are_refused_in_plain_words(since, until, words):
+    with pytest.raises(StopPipelineError, match=words):
+        parse_days(since, until, time_zone=PARIS, today=TODAY)
+
+
+def test_tables_that_cannot_be_extracted_are_refused_if_named_and_left_out_if_not():
+    assert choose(KNOWN, [], is_dated=False) == ((UNDATED, ORDERS, VISITS), ("notes",))
+    assert choose(KNOWN, [], is_dated=True) == ((ORDERS, VISITS), ("codes", "notes"))
+    with pytest.raises(StopPipelineError, match=r"has no table ordres. It has: codes, notes, ord"):
+        choose(KNOWN, ["ordres", "orders"], is_dated=False)
+    with pytest.raises(StopPipelineError, match=r"notes has no primary key.*resnapshot"):
+        choose(KNOWN, ["notes"], is_dated=False)
+    with pytest.raises(StopPipelineError, match=r"codes has no column that dates.*--full"):
+        choose(KNOWN, ["codes"], is_dated=True)
+
+
+def test_signal_names_tables_and_the_days_of_each():
+    days = Days(first=date(2026, 11, 1), last=date(2026, 11, 1), time_zone="UTC")
+    asked = orjson.loads(Request(tables=(ORDERS, VISITS), days=days).data())
+    assert asked["type"] == "incremental"
+    assert asked["data-collections"] == ["public.orders", "public.visits"]
+    by_table = {c["data-collection"]: c["filter"] for c in asked["additional-conditions"]}
+    assert by_table["public.orders"] == (
+        "(updated_at >= timestamptz '2026-11-01T00:00:00+00:00'"
+        " and updated_at < timestamptz '2026-11-02T00:00:00+00:00')"
+    )
+    assert "occurred_at" in by_table["public.visits"]
+    full = orjson.loads(Request(tables=(ORDERS,), days=None).data())
+    assert "additional-conditions" not in full
+
+
+def test_equal_requests_are_known_by_their_digest_and_others_are_not():
+    one, again = (Request(tables=(ORDERS, VISITS), days=None).digest for _ in range(2))
+    day = Days(first=TODAY, last=None, time_zone=PARIS)
+    others = {
+        Request(tables=(ORDERS,), days=None).digest,
+        Request(tables=(ORDERS, VISITS), days=day).digest,
+    }
+    assert one == again
+    assert one not in others
+    assert len(others) == 2
+
+
+def test_request_that_does_not_go_into_a_signal_is_refused():
+    many = [CapturedTable(table_name=f"table_{n}", key=("id",), dated_by=None) for n in range(200)]
+    with pytest.raises(StopPipelineError, match="200 tables are too many"):
+        Request(tables=tuple(many), days=None).data()
+
+
+def tell(kind, *, of="us", **data):
+    return {"id": of, "aggregate_type": AGGREGATE, "type": kind, "additional_data": data}
+
+
+STARTED = tell("STARTED", data_collections="public.orders,public.visits")
+READING = tell(
+    "IN_PROGRESS", current_collection_in_progress="public.orders",
+    maximum_key="200", last_processed_key="50",
+)  # fmt: skip
+ORDERS_READ = tell(
+    "TABLE_SCAN_COMPLETED", scanned_collection="public.orders", status="SUCCEEDED",
+    total_rows_scanned="200",
+)  # fmt: skip
+VISITS_EMPTY = tell(
+    "TABLE_SCAN_COMPLETED", scanned_collection="public.visits", status="EMPTY",
+    total_rows_scanned="200",
+)  # fmt: skip
+COMPLETED = tell("COMPLETED")
+
+
+def after(*told):
+    progress = Progress(id="us")
+    for one in told:
+        progress = advance(progress, one)
+    return progress
+
+
+def states(progress):
+    return {table.table: table.state for table in progress.tables}
+
+
+def test_extraction_is_complete_when_every_table_was_read():
+    found = after(STARTED, READING, ORDERS_READ, VISITS_EMPTY, COMPLETED)
+    assert found.is_complete
+    assert [(t.table, t.rows) for t in found.tables] == [("orders", 200), ("visits", 0)]
+
+
+def test_progress_is_told_by_keys():
+    [orders, visits] = after(STARTED, READING).tables
+    assert (orders.state, orders.share) == (TableState.READING, 0.25)
+    assert (visits.state, visits.share) == (TableState.WAITING, None)
+
+
+def test_extraction_that_was_stopped_is_not_complete_though_debezium_calls_it_so():
+    found = after(STARTED, READING, COMPLETED)
+    assert found.is_over
+    assert not found.is_complete
+    assert set(states(found).values()) == {TableState.STOPPED}
+
+
+def test_table_that_could_not_be_read_is_told_with_the_reason():
+    failed = tell(
+        "TABLE_SCAN_COMPLETED", scanned_collection="public.visits", status="SQL_EXCEPTION",
+        total_rows_scanned="0",
+    )  # fmt: skip
+    found = after(STARTED, ORDERS_READ, failed, COMPLETED)
+    assert not found.is_complete
+    assert [t.reason for t in found.tables] == [None, "SQL_EXCEPTION"]
+
+
+def test_pause_lasts_until_it_goes_on_or_the_connector_forgets_it():
+    paused = after(STARTED, tell("PAUSED", data_collections="public.orders"))
+    assert paused.is_paused
+    assert not advance(paused, tell("RESUMED", data_collections="public.orders")).is_paused
+    assert not advance(paused, READING).is_paused
+
+
+@given(st.permutations([STARTED, READING, ORDERS_READ, VISITS_EMPTY, COMPLETED]))
+def test_what_is_told_of_others_says_nothing(told):
+    strange = [{**one, "id": "others"} for one in told]
+    strange += [{**one, "aggregate_type": "Initial Snapshot"} for one in told]
+    assert after(*strange) == Progress(id="us")
+
+
+def slot(position, *, reason=None):
+    return Slot(
+        is_active=False, wal_status="reserved", invalidation_reason=reason,
+        confirmed_position=position, lag_bytes=0, held_bytes=0, limit_bytes=None,
+        inactive_seconds=0.0, asked_at=datetime.now(tz=UTC),
+    )  # fmt: skip
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_position_is_read_as_postgres_writes_it(number):
+    assert lsn_number(lsn_text(number)) == number
+
+
+def test_slot_that_is_gone_lost_or_made_again_has_a_gap():
+    assert find_gap(100, slot("0/64")) is None
+    assert find_gap(100, slot("0/63")) is None
+    assert find_gap(None, None) is None, "Connect never began: it reads everything"
+    again = find_gap(100, slot("0/65"))
+    assert (again.last, again.first) == (100, 101)
+    assert find_gap(100, None).first is None
+    assert find_gap(100, slot("0/63", reason="wal_removed")).first is None
+
+
+PLACES = [TopicPartition(topic="shop.public.orders", topic_id="id", partition=p) for p in (0, 1)]
+
+
+def as_rows(losses):
+    names = ("kind", "topic_id", "partition", "first_offset", "last_offset")
+    return [{name: getattr(loss, name) for name in names} for loss in losses]
+
+
+def test_reading_again_mends_the_losses_that_are_open_each_once():
+    lost = losses_of_slot({PLACES[0]: 7, PLACES[1]: 0}, "changes")
+    assert [(one.kind, one.first_offset, one.last_offset) for one in lost] == [
+        (LossKind.SLOT_LOST, 7, None),
+        (LossKind.SLOT_LOST, 0, None),
+    ]
+    mended = mended_by_reading(as_rows(lost), {PLACES[0]: 20, PLACES[1]: 5}, "read")
+    assert [(one.first_offset, one.last_offset) for one in mended] == [(7, 19), (0, 4)]
+    both = as_rows([*lost, *mended])
+    assert mended_by_reading(both, {PLACES[0]: 30, PLACES[1]: 9}, "read") == []
+
+
+def test_reading_one_table_again_mends_nothing_of_another():
+    other = TopicPartition(topic="shop.public.visits", topic_id="other", partition=0)
+    lost = losses_of_slot({PLACES[0]: 7}, "changes")
+    assert mended_by_reading(as_rows(lost), {other: 20}, "read") == []
+
+
+def test_delete_tells_the_last_known_row_and_who_wrote_it():
+    last = {
+        "before": None, "after": {"id": 1, "v": "a"}, "op": "c", "ts_ms": 1,
+        "source": {"table": "things", "txId": 5, "lsn": 6, "ts_us": 7, "snapshot": "true"},
+    }  # fmt: skip
+    checked_at = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    told = delete_of(last, Check(tx_id=2**32 + 9, lsn=77, checked_at=checked_at))
+    assert (told["op"], told["before"], told["after"]) == ("d", {"id": 1, "v": "a"}, None)
+    source = told["source"]
+    assert (source["txId"], source["lsn"], source["synthetic"]) == (9, 77, "extract")
+    assert source["ts_us"] == int(checked_at.timestamp()) * 1_000_000
+    assert source["table"] == "things"

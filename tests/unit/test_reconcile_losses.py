@@ -1,0 +1,182 @@
+"""What a lost slot took is accounted for where that was recorded and mended, and nowhere else."""
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from batch.extraction.missed import find_missed, keys_only
+from batch.reconcile.losses import MendedLoss, mended
+from lakehouse.lake import LOSS_LEDGER_SCHEMA
+from tests.unit.reconcile_model import (
+    TABLE,
+    UNVERSIONED,
+    Change,
+    csv,
+    faults,
+    reconcile,
+    records,
+    shops,
+)
+
+PLAIN = ("write", "write", "write", "delete")
+SLICES = st.sampled_from([1, 3])
+FAR = 10_000
+patient = settings(max_examples=60, deadline=None)
+
+
+@st.composite
+def losses(draw):
+    """A history of which the slot lost some transactions, read again in full at its end."""
+    whole = draw(shops(actions=PLAIN))
+    shop = whole.without(*(c for c in whole.changes if not whole.is_seen(c)))
+    first = draw(st.integers(1, shop.seen_commits))
+    stop = draw(st.integers(first, shop.seen_commits))
+    kept = shop.without(*(c for c in shop.changes if first <= c.commit < stop))
+    places = tuple(
+        MendedLoss(
+            topic_id="topic",
+            partition=partition,
+            first=1 + max([c.offset for c in kept.changes if is_at(c, partition, first)] or [-1]),
+            last=FAR + 100,
+        )
+        for partition in (0, 1)
+    )
+    return Lost(shop=shop, kept=kept, places=places, first=first)
+
+
+def is_at(change, partition, first):
+    return change.partition == partition and change.commit < first
+
+
+class Lost:
+    def __init__(self, *, shop, kept, places, first):
+        self.shop, self.kept, self.places, self.first = shop, kept, places, first
+
+    def missed(self):
+        found = find_missed(
+            keys_only(TABLE),
+            [csv(self.shop.rows)],
+            records(self.kept.changes),
+            self.kept.visibility,
+            count=len(self.kept.changes),
+        )
+        return sorted(int(key) for key in found["key"])
+
+    def read_again(self):
+        """What `extract --full` leaves: a row for each that lives, a delete for each that went."""
+        more = [self.row(key, *row) for key, row in self.shop.rows.items()]
+        more += [self.delete(key) for key in self.missed()]
+        return self.kept.plus(*more)
+
+    def row(self, key, value, version):
+        return Change(
+            commit=self.shop.seen_commits - 1, op="r", key=key, version=version, value=value,
+            partition=key % 2, offset=FAR + key, lsn=FAR + key, xid=self.xid,
+        )  # fmt: skip
+
+    def delete(self, key):
+        last = [c for c in self.kept.changes if c.key == key][-1]
+        return replace(
+            self.row(key, last.value, last.version),
+            op="d",
+            old_value=last.value,
+            old_version=last.version,
+        )
+
+    @property
+    def xid(self):
+        """One that the snapshot sees."""
+        running = self.shop.visibility.in_progress
+        return next(x for x in range(self.shop.visibility.xmax - 1, 0, -1) if x not in running)
+
+
+@patient
+@given(lost=losses(), slices=SLICES)
+@pytest.mark.parametrize("table", [TABLE, UNVERSIONED], ids=["versioned", "not versioned"])
+def test_loss_that_was_recorded_and_mended_is_accounted_for(table, lost, slices):
+    found = reconcile(lost.read_again(), table=table, slices=slices, losses=lost.places)
+    assert faults(found) == ({}, set())
+
+
+@patient
+@given(lost=losses())
+def test_without_the_record_the_same_holes_are_found(lost):
+    excused = reconcile(lost.read_again(), losses=lost.places).excused
+    found = reconcile(lost.read_again())
+    assert found.missing_versions.count >= excused
+    assert found.excused == 0
+    if excused:
+        assert not found.is_exact
+
+
+@patient
+@given(lost=losses())
+def test_loss_whose_table_was_not_read_again_in_full_is_found(lost):
+    """The loss is recorded, and mended up to a place at which no row had been read yet."""
+    short = tuple(replace(place, last=place.first - 1) for place in lost.places)
+    with_record, without = (reconcile(lost.kept, losses=some) for some in (short, ()))
+    assert with_record == without
+
+
+@patient
+@given(lost=losses(), data=st.data())
+def test_hole_that_lies_elsewhere_is_still_found(lost, data):
+    """Behind the first change after the loss, or before the last one ahead of it."""
+    whole = lost.read_again()
+
+    def is_elsewhere(change):
+        of_key = [c for c in whole.changes if c.key == change.key]
+        side = [c for c in of_key if (c.commit < lost.first) == (change.commit < lost.first)]
+        is_next_to_it = change == (side[-1] if change.commit < lost.first else side[0])
+        return change.op in "cu" and not is_next_to_it
+
+    candidates = [c for c in lost.kept.changes if is_elsewhere(c)]
+    assume(candidates)
+    gone = data.draw(st.sampled_from(candidates))
+    # A row that is read again tells its version, so only one that another follows is missed.
+    last = [c for c in lost.kept.changes if c.key == gone.key][-1]
+    assume(gone != last)
+    found = reconcile(whole.without(gone), losses=lost.places)
+    assert found.missing_versions.count >= 1
+    assert str(gone.key) in found.missing_versions.examples
+
+
+@patient
+@given(lost=losses())
+def test_deletes_that_were_missed_are_found_and_no_other(lost):
+    alive = {}
+    for change in lost.kept.changes:
+        alive[change.key] = change.op != "d"
+    expected = sorted(key for key in alive if alive[key] and key not in lost.shop.rows)
+    assert lost.missed() == expected
+
+
+@patient
+@given(shop=shops(), slices=SLICES)
+def test_nothing_is_missed_where_nothing_was_lost(shop, slices):
+    """Whatever the snapshot does not see yet: rows that came after it, and went."""
+    found = find_missed(
+        keys_only(TABLE), [csv(shop.rows)], records(shop.changes), shop.visibility, count=1
+    )
+    assert found.is_empty()
+
+
+def ledger(*rows):
+    names = ("kind", "topic_id", "partition", "first_offset", "last_offset")
+    filled = [dict.fromkeys(LOSS_LEDGER_SCHEMA.names) | {"topic": "shop.public.orders"} | dict(
+        zip(names, row, strict=True)) for row in rows]  # fmt: skip
+    return pl.DataFrame(filled, schema=pl.Schema(LOSS_LEDGER_SCHEMA))
+
+
+def test_only_a_loss_that_was_mended_counts():
+    lost = ("slot_lost", "id", 0, 10, None)
+    assert mended(ledger(lost)) == {}
+    assert mended(ledger(("read_again", "id", 0, 10, 20))) == {}
+    assert mended(ledger(lost, ("read_again", "id", 1, 10, 20))) == {}
+    assert mended(ledger(("expired", "id", 0, 10, 12), ("read_again", "id", 0, 10, 20))) == {}
+    found = mended(ledger(lost, ("read_again", "id", 0, 10, 20)))
+    one = MendedLoss(topic_id="id", partition=0, first=10, last=20)
+    assert found == {"shop.public.orders": (one,)}
