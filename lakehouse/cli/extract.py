@@ -95,16 +95,29 @@ def _control(word: str, output: Format) -> None:
 def _run(names: Sequence[str], since: str | None, until: str | None, output: Format) -> None:
     """Read, and write the deletes that were missed where all was read in full."""
     from batch.extraction import MissedDeletes
+    from batch.runs import Kind, recorded
+    from lakehouse.cli.lake import warehouse
 
     secrets = _secrets()
     request, left_out = _request(secrets, names, since, until)
     missed = MissedDeletes()
+    tables = [table.table_name for table in request.tables]
+    scope = {"tables": tables, "since": since, "until": until, "is_full": request.days is None}
     try:
-        with err_console.status("beginning") as status, _extractions(secrets) as extractions:
+        with (
+            # What the shop lost waits for no warehouse.
+            recorded(
+                warehouse("batch"), kind=Kind.EXTRACTION, scope=scope, is_required=False
+            ) as run,
+            err_console.status("beginning") as status,
+            _extractions(secrets) as extractions,
+        ):
             begun = extractions.start(request, lambda _: err_console.print(_FOLLOWS))
             read = extractions.follow(begun, lambda one: status.update(_in_a_line(one)))
             if read.is_complete and request.days is None:
                 missed = _mend(secrets, request, status.update)
+            rows = sum(table.rows or 0 for table in read.tables)
+            run.note(rows_read=rows, rows_written=len(missed.written), details=read.to_json())
     except KeyboardInterrupt:
         err_console.print(_GOES_ON)
         raise typer.Exit(_INTERRUPTED) from None
