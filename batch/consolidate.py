@@ -16,7 +16,8 @@ from batch.silver.run import SilverReport, SilverRules, chosen_entities, consoli
 from batch.warehouse.entities import TABLES
 from batch.warehouse.judged import QuarantineLimit
 from batch.warehouse.lake_look import look_at_lake
-from batch.warehouse.load import WarehouseReport, load_warehouse, rebuild_warehouse
+from batch.warehouse.load import load_warehouse, rebuild_warehouse
+from batch.warehouse.report import WarehouseReport
 from batch.warehouse.source import Silver, silver_sources
 from batch.warehouse.views import refresh_views
 from lakehouse.lake import Lake

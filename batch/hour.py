@@ -19,8 +19,9 @@ from batch.reconcile import Report, reconcile
 from batch.silver.run import SilverReport, SilverRules, chosen_entities, consolidate_silver
 from batch.warehouse.judged import QuarantineLimit
 from batch.warehouse.lake_look import look_at_lake
-from batch.warehouse.load import WarehouseReport, load_warehouse
+from batch.warehouse.load import load_warehouse
 from batch.warehouse.marks import loaded_versions
+from batch.warehouse.report import WarehouseReport
 from batch.warehouse.source import Silver, silver_sources
 from batch.warehouse.views import refresh_views
 from lakehouse.errors import RetryLaterError, StopPipelineError

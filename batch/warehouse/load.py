@@ -23,6 +23,7 @@ from batch.warehouse.judged import Judging, QuarantineLimit
 from batch.warehouse.load_log import Load, write_load
 from batch.warehouse.marks import loaded_versions, write_marks
 from batch.warehouse.publish import mark_stale
+from batch.warehouse.report import TableReport, WarehouseReport
 from batch.warehouse.scripts import run_script
 from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.staging import apply_changes, copy_into, settle, stage
@@ -37,43 +38,6 @@ set client_min_messages = warning;
 set default_statistics_target = 10"""
 _DAILY = ("daily_sales", "daily_orders", "daily_geography", "daily_products", "daily_behaviour")
 _CUSTOMERS = ("customer_months", "customer_totals")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableReport:
-    """What a load did to one table of `entity`.
-
-    Attributes:
-        table: its name.
-        silver_version: the version of silver's table that it now holds.
-        rows_read: from silver.
-        rows_changed: that were new, other or gone.
-        is_whole: all of silver's table was read, not its changes.
-    """
-
-    table: str
-    silver_version: int
-    rows_read: int
-    rows_changed: int
-    is_whole: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WarehouseReport:
-    """What a load did. Without anything new, `tables`, `checks` and `parts` are empty.
-
-    `parts` of the transaction are in order, each with the seconds that it took.
-    """
-
-    tables: tuple[TableReport, ...] = ()
-    checks: tuple[CheckResult, ...] = ()
-    parts: tuple[tuple[str, float], ...] = ()
-    seconds: float = 0.0
-
-    @property
-    def rows_changed(self) -> int:
-        """All tables of `entity` together."""
-        return sum(table.rows_changed for table in self.tables)
 
 
 @dataclass(kw_only=True)

@@ -19,11 +19,9 @@ from psycopg.rows import TupleRow
 from consumers.buffer import Batch
 from consumers.commit import Outcome, Plan, plan_commit, rows_from
 from consumers.live.changes import VERSIONED, ChangeReader, Rows
-from consumers.records import TopicIdentity
-from lakehouse.coordinates import Span, TopicPartition
-from lakehouse.digest import Digest
+from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
-from lakehouse.postgres import copy_frames, speak_canonically, table_digest
+from lakehouse.postgres import copy_frames
 
 Result = TypeVar("Result")
 Work = Callable[[psycopg.Connection], Result]
@@ -118,7 +116,7 @@ class Overlay:
                 # idle, and would hold its locks for as long as this process is frozen.
                 for part in parts:
                     if part.rows is not None and part.rows.current.height:
-                        self._copy(connection, part.entity, part.rows)
+                        self.copy(connection, part.entity, part.rows)
                 # A new version of a product touches orders of which another consumer may hold a
                 # part, uncommitted and so not to be found: then the batch is alone.
                 is_alone = any(part.entity == VERSIONED for part in parts)
@@ -126,55 +124,6 @@ class Overlay:
                 return self._commit(connection, parts)
 
         return self.do(commit)
-
-    def identity(self, entity: str) -> TopicIdentity | None:
-        """Which incarnation of a table's topic live reads; None before it has read any.
-
-        Raises:
-            RetryLaterError: the warehouse does not answer.
-        """
-
-        def known(connection: psycopg.Connection) -> TopicIdentity | None:
-            row = connection.execute(
-                "select t.topic_id, t.epoch from live.topic as t where t.entity = %s", [entity]
-            ).fetchone()
-            return None if row is None else TopicIdentity(topic_id=row[0], epoch=row[1])
-
-        return self.do(known)
-
-    def replace(
-        self,
-        entity: str,
-        identity: TopicIdentity,
-        spans: Mapping[int, Span],
-        rows: Rows | None,
-    ) -> tuple[Digest, Digest]:
-        """Put rows in the place of those that changes in these spans (by partition) had made.
-
-        Returns:
-            Digests of the overlay's rows of these changes, before and after.
-
-        Raises:
-            RetryLaterError: the warehouse does not answer; nothing, or all of it, is done.
-            StopPipelineError: it refuses the rows.
-        """
-        table, within = sql.Identifier("live", entity), _is_within(identity, spans)
-
-        def replace(connection: psycopg.Connection) -> tuple[Digest, Digest]:
-            speak_canonically(connection)
-            with connection.transaction():
-                if rows is not None and rows.current.height:
-                    self._copy(connection, entity, rows)
-                connection.execute(_ALONE)
-                before = table_digest(connection, table, within)
-                for name in (entity, f"{entity}_history") if entity == VERSIONED else (entity,):
-                    delete = sql.SQL("delete from {} as t where {}")
-                    connection.execute(delete.format(sql.Identifier("live", name), within))
-                connection.execute("select live.apply(%s)", [[entity]])
-                connection.execute("select live.settle()")
-                return before, table_digest(connection, table, within)
-
-        return self.do(replace)
 
     def beat(self, beat_at: str) -> None:
         """Note a heartbeat of the shop: an instant as Debezium writes it."""
@@ -276,27 +225,19 @@ class Overlay:
     def _copy_anew(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
         for name in (entity, f"{entity}_history") if rows.versions is not None else (entity,):
             connection.execute(sql.SQL("delete from {}").format(_stage(name)))
-        self._copy(connection, entity, rows)
+        self.copy(connection, entity, rows)
 
-    def _copy(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
+    def copy(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
+        """Copy rows of an entity into this session's stage, for `live.apply`.
+
+        Raises:
+            psycopg.Error: the warehouse refuses them, or is away.
+        """
         reader = self.readers[entity]
         copy_frames(connection, _stage(entity), reader.columns, [rows.current])
         if rows.versions is not None:
             stage = _stage(f"{entity}_history")
             copy_frames(connection, stage, reader.version_columns, [rows.versions])
-
-
-def _is_within(identity: TopicIdentity, spans: Mapping[int, Span]) -> sql.Composed:
-    one = sql.SQL("(t._partition = {} and t._offset >= {} and t._offset < {})")
-    ranges: list[sql.Composable] = [
-        one.format(sql.Literal(number), sql.Literal(span.start), sql.Literal(span.stop))
-        for number, span in spans.items()
-    ] or [sql.SQL("false")]
-    return sql.SQL("t._topic_id = {} and t._epoch = {} and ({})").format(
-        sql.Literal(identity.topic_id),
-        sql.Literal(identity.epoch),
-        sql.SQL(" or ").join(ranges),
-    )
 
 
 def _stage(entity: str) -> sql.Identifier:

@@ -10,16 +10,19 @@ from dataclasses import dataclass
 
 import polars as pl
 import psycopg
+from psycopg import sql
 
-from consumers.live.changes import ChangeReader, Rows
+from consumers.live.changes import VERSIONED, ChangeReader, Rows
 from consumers.live.overlay import Overlay
 from consumers.records import TopicIdentity
 from consumers.replay.kafka_range import KafkaRange, Spans
 from lakehouse.coordinates import Span
 from lakehouse.digest import Digest
+from lakehouse.postgres import speak_canonically, table_digest
 
 Progress = Callable[[int, int], None]
 """How many offsets are done, and of how many."""
+_TOPIC = "select t.topic_id, t.epoch from live.topic as t where t.entity = %s"
 _MARKS = """
 select l.partition, coalesce(s.last_offset, -1) + 1, l.last_offset + 1
 from live.watermark as l
@@ -37,6 +40,20 @@ class LiveReplay:
     read: int
     before: Digest
     after: Digest
+
+
+def live_identity(overlay: Overlay, entity: str) -> TopicIdentity | None:
+    """Which incarnation of a table's topic live reads; None before it has read any.
+
+    Raises:
+        RetryLaterError: the warehouse does not answer.
+    """
+
+    def known(connection: psycopg.Connection) -> TopicIdentity | None:
+        row = connection.execute(_TOPIC, [entity]).fetchone()
+        return None if row is None else TopicIdentity(topic_id=row[0], epoch=row[1])
+
+    return overlay.do(known)
 
 
 def live_spans(overlay: Overlay, entity: str, identity: TopicIdentity) -> dict[int, Span]:
@@ -87,10 +104,28 @@ class LiveReplayer:
             done += sum(span.stop - span.start for span in window.values())
         read = pl.concat(records) if records else pl.DataFrame()
         rows: Rows | None = self.reader.read(read) if read.height else None
-        entity = self.reader.entity.table
-        before, after = self.overlay.replace(entity, self.identity, spans, rows)
+        before, after = self.overlay.do(lambda one: self._replace(one, spans, rows))
         self.on_progress(total, total)
+        entity = self.reader.entity.table
         return LiveReplay(entity=entity, read=read.height, before=before, after=after)
+
+    def _replace(
+        self, connection: psycopg.Connection, spans: Spans, rows: Rows | None
+    ) -> tuple[Digest, Digest]:
+        entity = self.reader.entity.table
+        table, within = sql.Identifier("live", entity), _is_within(self.identity, spans)
+        speak_canonically(connection)
+        with connection.transaction():
+            if rows is not None and rows.current.height:
+                self.overlay.copy(connection, entity, rows)
+            connection.execute("select live.own_overlay()")
+            before = table_digest(connection, table, within)
+            for name in (entity, f"{entity}_history") if entity == VERSIONED else (entity,):
+                delete = sql.SQL("delete from {} as t where {}")
+                connection.execute(delete.format(sql.Identifier("live", name), within))
+            connection.execute("select live.apply(%s)", [[entity]])
+            connection.execute("select live.settle()")
+            return before, table_digest(connection, table, within)
 
 
 def _windows(spans: Spans, offsets: int) -> list[dict[int, Span]]:
@@ -106,3 +141,16 @@ def _windows(spans: Spans, offsets: int) -> list[dict[int, Span]]:
             if piece[n].stop < s.stop
         }
     return found
+
+
+def _is_within(identity: TopicIdentity, spans: Spans) -> sql.Composed:
+    one = sql.SQL("(t._partition = {} and t._offset >= {} and t._offset < {})")
+    ranges: list[sql.Composable] = [
+        one.format(sql.Literal(number), sql.Literal(span.start), sql.Literal(span.stop))
+        for number, span in spans.items()
+    ] or [sql.SQL("false")]
+    return sql.SQL("t._topic_id = {} and t._epoch = {} and ({})").format(
+        sql.Literal(identity.topic_id),
+        sql.Literal(identity.epoch),
+        sql.SQL(" or ").join(ranges),
+    )

@@ -14,7 +14,7 @@ from consumers.live.service import change_readers
 from consumers.records import TopicIdentity
 from consumers.replay.bronze import BronzeReplay, BronzeReplayer
 from consumers.replay.kafka_range import KafkaRange, Range
-from consumers.replay.live import LiveReplayer, live_spans
+from consumers.replay.live import LiveReplayer, live_identity, live_spans
 from lakehouse.cli.lake import warehouse
 from lakehouse.coordinates import Span, bronze_table
 from lakehouse.errors import StopPipelineError
@@ -233,7 +233,7 @@ class FromKafka:
             return None
         overlay = Overlay(dsn=warehouse("live"), readers=readers)
         try:
-            identity = overlay.identity(entity)
+            identity = live_identity(overlay, entity)
             if identity is None or identity.topic_id != topic.topic_id:
                 return None
             spans = live_spans(overlay, entity, identity)
