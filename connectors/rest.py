@@ -86,7 +86,7 @@ class ConnectApi:
     def stored(self) -> Stored:
         """What Connect has stored of the connector. Dear: it reads a topic from its beginning."""
         offset = self._offset()
-        # A first reading of all tables that was cut off is begun anew: nothing hangs on its position.
+        # A first reading of all tables that was cut off is begun anew, whatever its position.
         is_begun_anew = "snapshot" in offset and not offset.get("snapshot_completed")
         names = () if is_begun_anew else _POSITIONS
         found = [offset[name] for name in names if offset.get(name) is not None]
