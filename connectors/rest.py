@@ -45,7 +45,7 @@ class Stored:
     """What Connect has stored in the transactions in which it handed changes on.
 
     Attributes:
-        position: the furthest WAL position; None before the first.
+        position: the furthest WAL position; None while the first reading of all tables goes on.
         handed_on_at: when the last change was committed; None if none was.
         extraction_id: of the signal whose extraction is under way; None if there is none.
     """
@@ -86,7 +86,10 @@ class ConnectApi:
     def stored(self) -> Stored:
         """What Connect has stored of the connector. Dear: it reads a topic from its beginning."""
         offset = self._offset()
-        found = [offset[name] for name in _POSITIONS if offset.get(name) is not None]
+        # A first reading of all tables that was cut off is begun anew, whatever its position.
+        is_begun_anew = "snapshot" in offset and not offset.get("snapshot_completed")
+        names = () if is_begun_anew else _POSITIONS
+        found = [offset[name] for name in names if offset.get(name) is not None]
         instant = offset.get("ts_usec")
         is_extracting = offset.get("incremental_snapshot_collections") not in (None, "", "[]")
         return Stored(
