@@ -1,5 +1,6 @@
 """A range of a topic, read from Kafka again, a window at a time. Nobody's position moves."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +24,9 @@ Spans = Mapping[int, Span]
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
 _TIMEOUT_SECONDS = 10.0
 _AT_ONCE = 10_000
-_SILENCE = 6
-"""Polls without a message, ten seconds each, until the broker is taken for away."""
+_POLL_SECONDS = 0.1
+_SILENCE_SECONDS = 60.0
+"""Without a message, until the broker is taken for away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +120,12 @@ class KafkaRange:
 
     def _until_done(self, wanted: Spans) -> Iterator[pa.RecordBatch]:
         left = dict(wanted)
-        silent = 0
+        heard_at = time.monotonic()
         while left:
-            messages = self._consumer.consume(_AT_ONCE, timeout=_TIMEOUT_SECONDS)
-            silent = 0 if messages else silent + 1
-            if silent == _SILENCE:
+            # Returns when it has so many or the time is up, not when there are no more.
+            messages = self._consumer.consume(_AT_ONCE, timeout=_POLL_SECONDS)
+            heard_at = time.monotonic() if messages else heard_at
+            if time.monotonic() - heard_at > _SILENCE_SECONDS:
                 raise RetryLaterError(self._silence(left))
             for message in filter(Message.error, messages):
                 self._finish(left, self._ended(message))
