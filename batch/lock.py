@@ -68,13 +68,7 @@ def only_one(
         BusyError: it was not free in time; the message says who holds it.
         RetryLaterError: the warehouse does not answer.
     """
-    name = f"{what}, process {os.getpid()} on {socket.gethostname()}"[:63]
-    try:
-        connection = psycopg.connect(dsn, autocommit=True, application_name=name)
-    except psycopg.OperationalError as error:
-        message = f"The warehouse does not answer: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
-    with connection:
+    with _session(dsn, what) as connection:
         deadline = time.monotonic() + wait_seconds
         wanted = [] if part is None else [lock_of(part)]
         for lock in (*wanted, Lock.CONSOLIDATION):
@@ -86,6 +80,36 @@ def only_one(
                 on_wait=on_wait,
             )
         yield
+
+
+@contextmanager
+def first_of(dsn: str, what: str, lock: str) -> Iterator[None]:
+    """Hold a lock of its own within the block, or give way at once.
+
+    Args:
+        dsn: of the warehouse.
+        what: is done, for whoever comes second.
+        lock: its name.
+
+    Raises:
+        BusyError: somebody else holds it; the message says who.
+        RetryLaterError: the warehouse does not answer.
+    """
+    with _session(dsn, what) as connection:
+        take_lock(connection, lock, wait_seconds=0, on_wait=lambda _who: None)
+        yield
+
+
+@contextmanager
+def _session(dsn: str, what: str) -> Iterator[psycopg.Connection]:
+    name = f"{what}, process {os.getpid()} on {socket.gethostname()}"[:63]
+    try:
+        connection = psycopg.connect(dsn, autocommit=True, application_name=name)
+    except psycopg.OperationalError as error:
+        message = f"The warehouse does not answer: {error}. Try ./pipeline status"
+        raise RetryLaterError(message) from error
+    with connection:
+        yield connection
 
 
 def take_lock(

@@ -115,13 +115,15 @@ def _has_small_files(table: DeltaTable) -> bool:
 
 
 @contextlib.contextmanager
-def lease(table: DeltaTable, clock: Clock = time.time) -> Iterator[None]:
+def lease(
+    table: DeltaTable, clock: Clock = time.time, *, seconds: int = _LEASE_SECONDS
+) -> Iterator[None]:
     """Keep compactions of a table out within the block. `table` is left at the newest version.
 
     Raises:
         CompactionHeldError: somebody else holds it.
     """
-    until = _claim(table, clock)
+    until = _claim(table, clock, seconds)
     try:
         yield
     finally:
@@ -132,9 +134,9 @@ def lease(table: DeltaTable, clock: Clock = time.time) -> Iterator[None]:
                 _write_lease(table, _NOBODY)
 
 
-def _claim(table: DeltaTable, clock: Clock) -> int:
+def _claim(table: DeltaTable, clock: Clock, seconds: int) -> int:
     now = int(clock() * 1_000_000)
-    until = now + _LEASE_SECONDS * 1_000_000
+    until = now + seconds * 1_000_000
     held = table.transaction_version(LEASE_APP_ID) or _NOBODY
     if held > now:
         message = f"{table.table_uri}: somebody else compacts it"

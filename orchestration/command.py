@@ -26,9 +26,14 @@ def run_command(arguments: Sequence[str]) -> dict[str, Any]:
     with tempfile.TemporaryFile("w+") as result:
         told = []
         with subprocess.Popen(command, stdout=result, stderr=subprocess.PIPE, text=True) as process:
-            for line in process.stderr or ():
-                _log.info("%s", line.rstrip())
-                told.append(line)
+            try:
+                for line in process.stderr or ():
+                    _log.info("%s", line.rstrip())
+                    told.append(line)
+            except BaseException:
+                # The task's time is up, or it is told to end: the command ends, too.
+                process.terminate()
+                raise
         result.seek(0)
         out = result.read()
     if process.returncode == 0:

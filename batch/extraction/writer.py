@@ -15,6 +15,7 @@ Debezium may tell of a commit an instant before other sessions see it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 
 from confluent_kafka import KafkaException, Message, Producer
@@ -117,9 +118,11 @@ class DeleteWriter:
                     place, offset = message.partition(), message.offset()
                     written.append(Written(delete=delete, partition=place or 0, offset=offset or 0))
 
-            self._producer.produce(
-                topic, delete.value, delete.key, partition=partition, on_delivery=note
-            )
+            send = partial(
+                self._producer.produce, topic, delete.value, delete.key,
+                partition=partition, on_delivery=note,
+            )  # fmt: skip
+            self._ask(send)
             self._producer.poll(0)
         self._producer.flush(_TIMEOUT_SECONDS)
         if len(written) != len(deletes):
@@ -133,6 +136,6 @@ class DeleteWriter:
     def _ask(self, step: Callable[[], object]) -> None:
         try:
             step()
-        except KafkaException as error:
+        except (KafkaException, BufferError) as error:
             message = f"Kafka does not take deletes now: {error}. Try ./pipeline status"
             raise RetryLaterError(message) from error

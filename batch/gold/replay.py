@@ -43,7 +43,7 @@ class _Chosen(SilverTable):
         version = pl.lit(self.version, dtype=pl.Int64).alias("_commit_version")
         rows = self.rows()
         chosen = rows.head(0) if self.narrow is None else self.narrow(rows)
-        yield chosen.select(*columns, sign, version).collect()
+        yield from chosen.select(*columns, sign, version).collect_batches(maintain_order=False)
 
 
 def replay_gold(

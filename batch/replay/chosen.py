@@ -38,7 +38,7 @@ class ChosenRange:
         entity = self.entity
         source = entity.column(entity.key).source
         kind = pl.Schema(silver_schema(entity))[entity.key]
-        texts = self.bronze.keys(self.spans).cast(pl.String, strict=False).to_frame("key")
+        texts = _texts(self.bronze.keys(self.spans)).to_frame("key")
         value = pl.col("key").str.json_path_match(f"$.{source}").cast(kind, strict=False)
         return texts.select(value.alias(entity.key))[entity.key].drop_nulls().unique()
 
@@ -71,6 +71,15 @@ class ChosenRange:
             pl.col("records", "keys").fill_null(0),
             pl.col("oldest_at", "newest_at").dt.truncate("1s"),
         )
+
+
+def _texts(keys: pl.Series) -> pl.Series:
+    try:
+        return keys.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        # Some are no text, so no key either: rare, and only the different ones are looked at.
+        readable = [key.decode(errors="replace") for key in keys]
+        return pl.Series(readable, dtype=pl.String)
 
 
 def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
@@ -63,7 +63,7 @@ class Replay:
             RetryLaterError: a service does not answer, or another program is at work there.
         """
         entity = chosen.entity
-        name = request_name(request, self.code, self.rules.chunk_rows)
+        name = request_name(request, self.code, asdict(self.rules))
         folder = self.workspace / f"silver-{entity.table}-{name}"
         done = SilverReplayer(
             lake=self.lake,

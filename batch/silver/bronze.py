@@ -8,6 +8,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from batch.silver.places import Place, Spans, is_within, starting_position
+from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.coordinates import Span, kafka_app_id
 from lakehouse.delta import scan
 from lakehouse.lake import EPOCHS_PROPERTY
@@ -45,6 +46,11 @@ class BronzeSource:
         """The different keys in these spans, as Kafka has them."""
         rows = scan(self._delta).filter(is_within(spans)).select(pl.col("key").unique())
         return rows.collect()["key"].drop_nulls()
+
+    def keyless(self, spans: Spans) -> pl.DataFrame:
+        """Coordinates of the records in these spans that have no key."""
+        rows = scan(self._delta).filter(is_within(spans) & pl.col("key").is_null())
+        return rows.select(COORDINATE).collect()
 
     def counted(self, spans: Spans) -> pl.DataFrame:
         """Grain: one row per partition and epoch that has records in these spans.

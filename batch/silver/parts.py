@@ -21,7 +21,7 @@ class Parts:
     def deal(self, rows: pl.DataFrame, kind: str, by: str, *, piece: int) -> None:
         """Add rows; those with the same value in the column `by` go into the same part.
 
-        `piece` tells one call from another. Done twice is done once.
+        `piece` tells one call from another. The same rows dealt twice are there once.
         """
         for part, frame in self._dealt(rows, by):
             if frame.height:
@@ -32,6 +32,11 @@ class Parts:
         files = sorted(self.folder.glob(f"{kind}-{part:05}-*.arrow"))
         frames = [pl.read_ipc(file) for file in files]
         return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+    def forget(self, piece: int) -> None:
+        """Drop what one call has dealt."""
+        for file in self.folder.glob(f"*-{piece:06}.arrow"):
+            file.unlink()
 
     def _dealt(self, rows: pl.DataFrame, by: str) -> Iterator[tuple[int, pl.DataFrame]]:
         if self.count == 1:

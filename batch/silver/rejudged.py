@@ -22,6 +22,7 @@ from lakehouse.cleaning.transforms.latest import latest
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, history_schema, silver_schema
 from lakehouse.coordinates import Span
+from lakehouse.errors import RetryLaterError
 
 _NOTES = "judged.json"
 
@@ -74,6 +75,8 @@ class Rejudged:
 
     def add(self, bronze: BronzeSource, spans: Spans) -> pl.DataFrame:
         """Judge the changes in some spans, which follow what was judged before; return them."""
+        # A process that was killed here may have judged other spans than these.
+        self.files.forget(self.pieces)
         records = bronze.read(spans, keys=self.keys)
         ends = {place: span.stop for place, span in spans.items()}
         judged = self.judge.judge(records, lambda keys: bronze.of_keys(keys, ends))
@@ -89,6 +92,19 @@ class Rejudged:
         self._positions |= ends
         self._note()
         return judged
+
+    def require_kept(self) -> None:
+        """Refuse to go on if somebody else has cleared or used the folder.
+
+        Raises:
+            RetryLaterError: what was judged is not there any more.
+        """
+        if not self._notes.exists() or orjson.loads(self._notes.read_bytes()) != self._kept():
+            message = (
+                f"Another replay of {self.judge.entity.table} has begun anew what this one judged. "
+                "Run the same replay again."
+            )
+            raise RetryLaterError(message)
 
     def current(self, part: int) -> pl.DataFrame:
         """Rows of the table with what is true now, of the keys of a part."""
@@ -126,13 +142,16 @@ class Rejudged:
         return self.files.folder / _NOTES
 
     def _note(self) -> None:
-        positions = [(p.epoch, p.topic_id, p.partition, at) for p, at in self._positions.items()]
-        notes = {
+        draft = self._notes.with_suffix(".new")
+        draft.write_bytes(orjson.dumps(self._kept()))
+        draft.replace(self._notes)
+
+    def _kept(self) -> dict[str, object]:
+        return {
             "pieces": self.pieces,
             "read": self.read,
             "broken": self.broken,
-            "positions": positions,
+            "positions": [
+                [p.epoch, p.topic_id, p.partition, at] for p, at in self._positions.items()
+            ],
         }
-        draft = self._notes.with_suffix(".new")
-        draft.write_bytes(orjson.dumps(notes))
-        draft.replace(self._notes)

@@ -114,7 +114,8 @@ class SilverReplayer:
                 raise RetryLaterError(message)
             rejudged.tables = tables
             self._judge(rejudged, bronze, _ends(tables.current, bronze))
-            found = list(self._replaced(rejudged))
+            rejudged.require_kept()
+            found = list(self._replaced(rejudged, bronze.keyless(self.spans)))
         keys = None if rejudged.keys is None else len(rejudged.keys)
         return SilverReplay(
             entity=self.entity.table, keys=keys, read=rejudged.read, broken=rejudged.broken,
@@ -144,8 +145,17 @@ class SilverReplayer:
                 keys = bronze.keys(self.spans) if self.keys is None else self.keys
                 pl.DataFrame({"key": keys}).write_ipc(kept)
             parts = parts_for(ends, rows=self.rules.chunk_rows)
-            plan.write_bytes(orjson.dumps({"parts": parts, "is_all": is_all}))
+            spans = [
+                (p.epoch, p.topic_id, p.partition, s.start, s.stop) for p, s in self.spans.items()
+            ]
+            begun = {"parts": parts, "is_all": is_all, "spans": spans}
+            plan.write_bytes(orjson.dumps(begun))
         found = orjson.loads(plan.read_bytes())
+        # Of when it began: a range without an end has grown meanwhile, its keys have not.
+        self.spans = {
+            Place(epoch=epoch, topic_id=topic_id, partition=partition): Span(start=start, stop=stop)
+            for epoch, topic_id, partition, start, stop in found["spans"]
+        }
         return Rejudged(
             files=Parts(folder=self.folder, count=found["parts"]),
             tables=tables,
@@ -162,7 +172,7 @@ class SilverReplayer:
             rejudged.add(bronze, piece)
         self.on_progress(f"{self.entity.table}: comparing", total, total)
 
-    def _replaced(self, rejudged: Rejudged) -> Iterator[Proof]:
+    def _replaced(self, rejudged: Rejudged, keyless: pl.DataFrame) -> Iterator[Proof]:
         """The current rows last, as in every commit to silver."""
         tables, entity, key = rejudged.tables, self.entity, self.entity.key
         names = None if rejudged.keys is None else rejudged.names()
@@ -170,7 +180,7 @@ class SilverReplayer:
             delta=tables.quarantine.delta,
             identity=COORDINATE,
             dealt_by="_offset",
-            scope=self._scope("key", rejudged.keys),
+            scope=self._scope("key", rejudged.keys, keyless),
             is_all=names is None,
             partition="entity",
             part=entity.table,
@@ -181,7 +191,7 @@ class SilverReplayer:
                 delta=tables.history.delta,
                 identity=(key, *ORDER),
                 dealt_by=key,
-                scope=self._scope(key, names),
+                scope=self._scope(key, names, keyless),
                 is_all=names is None,
             )
             yield self._proved(entity.history, history, rejudged.history, rejudged.files.count)
@@ -189,19 +199,25 @@ class SilverReplayer:
             delta=tables.current.delta,
             identity=(key,),
             dealt_by=key,
-            scope=self._scope(key, names),
+            scope=self._scope(key, names, keyless),
             is_all=names is None,
             partition=entity.partition,
         )
         yield self._proved(entity.silver, current, rejudged.current, rejudged.files.count)
 
-    def _scope(self, column: str, keys: pl.Series | None) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
-        """Rows of these keys, and those that changes of the range have written."""
+    def _scope(
+        self, column: str, keys: pl.Series | None, keyless: pl.DataFrame
+    ) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
+        """Rows of these keys, and those that changes of the range have written.
+
+        Records without a key are of no key that was read, so what they wrote stays.
+        """
 
         def narrowed(rows: pl.LazyFrame) -> pl.LazyFrame:
             if keys is None:
                 return rows
-            return rows.filter(pl.col(column).is_in(keys.implode()) | is_within(self.spans))
+            is_chosen = pl.col(column).is_in(keys.implode()) | is_within(self.spans)
+            return rows.filter(is_chosen).join(keyless.lazy(), on=COORDINATE, how="anti")
 
         return narrowed
 

@@ -30,6 +30,8 @@ Progress = Callable[[int, int], None]
 EXAMPLES = 20
 _PLACE = ["_partition", "_offset"]
 _NOTES = "compared.json"
+_LEASE_SECONDS = 3600
+"""Longer than it takes to rewrite all of a large table."""
 
 
 @dataclass(kw_only=True)
@@ -120,7 +122,11 @@ class BronzeReplayer:
         )  # fmt: skip
         bad = joined.select(*_PLACE, kind.alias("kind")).drop_nulls("kind")
         only = stored.join(truth, on=_PLACE, how="anti")
-        rows = pl.concat([truth, only]).drop(ROW_HASH)
+        once = only.unique([*_PLACE, ROW_HASH], maintain_order=True)
+        twice = only.filter(only.select(*_PLACE, ROW_HASH).is_duplicated()).unique(_PLACE)
+        doubled = twice.select(*_PLACE, pl.lit("doubled").alias("kind"))
+        bad = pl.concat([bad, doubled])
+        rows = pl.concat([truth, once]).drop(ROW_HASH)
         ranges = bad.group_by("_partition").agg(
             pl.col("_offset").min().alias("first"), pl.col("_offset").max().alias("last")
         )
@@ -128,7 +134,7 @@ class BronzeReplayer:
             pl.col("_offset").is_between(pl.col("first"), pl.col("last"))
         )
         notes.add(window, bad, ranges, within.select(rows.columns), read=truth.height,
-                  only_in_bronze=only.height)  # fmt: skip
+                  only_in_bronze=once.height)  # fmt: skip
 
     def _rows(self, spans: Spans) -> pl.LazyFrame:
         return scan(self.table.delta).filter(_is_within(self.identity, spans))
@@ -140,7 +146,7 @@ class BronzeReplayer:
 
     def _replace(self, notes: "_Notes") -> None:
         delta = self.table.delta
-        with lease(delta):
+        with lease(delta, seconds=_LEASE_SECONDS):
             _overwrite(delta, notes.rows(), _predicate(self.identity, notes.bad))
 
 
@@ -162,6 +168,8 @@ class _Notes:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / _NOTES
         if not file.exists():
+            for left in folder.iterdir():
+                left.unlink()
             starts = {number: span.start for number, span in spans.items()}
             return cls(folder=folder, spans=dict(spans), positions=starts)
         kept = orjson.loads(file.read_bytes())

@@ -83,13 +83,27 @@ class KafkaRange:
         """Let go of the broker."""
         self._consumer.close()
 
-    def resolve(self, chosen: Selection, ends: Mapping[int, int]) -> Range:
+    def resolve(
+        self,
+        chosen: Selection,
+        ends: Mapping[int, int],
+        *,
+        known_since: Mapping[int, int] | None = None,
+    ) -> Range:
         """What is meant, before the given positions.
+
+        Args:
+            chosen: offsets and times.
+            ends: by partition.
+            known_since: what the selection's beginning stands for by somebody who remembers more
+                than Kafka, which answers with the oldest record that it still has.
 
         Raises:
             RetryLaterError: the broker does not answer.
         """
         since, until = self._at(chosen.since), self._at(chosen.until)
+        for number, offset in (known_since or {}).items():
+            since[number] = min(offset, since.get(number, offset))
         spans, gone = {}, {}
         for number, end in ends.items():
             span = chosen.span(number, end=end, since=since.get(number), until=until.get(number))
@@ -180,6 +194,9 @@ class KafkaRange:
             found = self._consumer.offsets_for_times(places, timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
             raise self._away(error) from error
+        for place in found:
+            if place.error is not None:
+                raise self._refused(place.error)
         return {place.partition: place.offset for place in found if place.offset >= 0}
 
     def _away(self, error: KafkaException) -> RetryLaterError:

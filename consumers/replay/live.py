@@ -119,6 +119,8 @@ class LiveReplayer:
             if rows is not None and rows.current.height:
                 self.overlay.copy(connection, entity, rows)
             connection.execute("select live.own_overlay()")
+            # What a load has taken over since the range was looked at.
+            connection.execute("select live.trim_rows()")
             before = table_digest(connection, table, within)
             for name in (entity, f"{entity}_history") if entity == VERSIONED else (entity,):
                 delete = sql.SQL("delete from {} as t where {}")

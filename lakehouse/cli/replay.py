@@ -94,7 +94,7 @@ def replay(  # noqa: PLR0913 - one for each option
         return
     _show_range(into, chosen, described.ranges)
     if outcome is None:
-        _show_plan(described.plan)
+        _show_plan(described.plan, described.notes)
     else:
         _show_outcome(outcome)
 
@@ -139,9 +139,11 @@ def _show_range(into: Into, chosen: "Selection", ranges: Sequence[dict[str, obje
         console.print("Nothing lies in that range.")
 
 
-def _show_plan(plan: Sequence[dict[str, object]]) -> None:
+def _show_plan(plan: Sequence[dict[str, object]], notes: Sequence[str]) -> None:
     if plan:
         print_rows(plan, title="Would be made anew")
+    for note in notes:
+        console.print(note, markup=False)
     console.print("Nothing was done (--dry-run).", style="green")
 
 

@@ -1,16 +1,14 @@
 """One replay, through as many layers as it was asked for: joins batch and what reads Kafka."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
 
-import psycopg
-
 from batch.gold.replay import touched_days
-from batch.lock import take_lock
+from batch.lock import first_of
 from batch.proof import Proof
 from batch.replay import ChosenRange, Replay, choose, request_name
 from batch.replay.chosen import months
@@ -49,7 +47,7 @@ class Described:
 
     def to_json(self) -> dict[str, object]:
         """As `./pipeline replay --format json` prints it."""
-        return {"ranges": self.ranges, "plan": self.plan}
+        return {"ranges": self.ranges, "plan": self.plan, "notes": self.notes}
 
 
 @dataclass(kw_only=True)
@@ -206,13 +204,15 @@ class Replaying:
     def _bronze(self, described: Described, outcome: Outcome) -> None:
         chosen = []
         for part in described.parts:
-            folder = self._workspace / f"bronze-{part.entity}-{request_name(self._request())}"
+            topic = asdict(part.opened.identity)
+            name = request_name(self._request(), topic, self._replay.code)
+            folder = self._workspace / f"bronze-{part.entity}-{name}"
             done = self._kafka.bronze(part, folder)
             outcome.proofs.append(done.proof)
             outcome.notes += done.notes
             outcome.read += done.read
             entity = ENTITIES.get(part.entity)
-            if entity is not None:
+            if entity is not None and part.range.spans:
                 if done.has_replaced:
                     self._replay.forget(entity.table)
                 chosen.append((entity, part.as_selection()))
@@ -272,17 +272,10 @@ class Replaying:
             "only": self.only,
         }
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One replay into a layer at a time."""
-        with psycopg.connect(warehouse("batch"), autocommit=True) as connection:
-            take_lock(
-                connection,
-                f"replay into {self.into}",
-                wait_seconds=0,
-                on_wait=lambda who: self.on_progress(f"waiting for {who}", 0, 0),
-            )
-            yield
+    def _alone(self) -> AbstractContextManager[None]:
+        """One replay into a layer at a time. Bronze and silver share what they have set aside."""
+        layer = "the lake" if self.into in ("bronze", "silver") else self.into
+        return first_of(warehouse("batch"), f"replay into {self.into}", f"replay into {layer}")
 
     @property
     def _workspace(self) -> Path:

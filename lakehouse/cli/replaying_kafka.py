@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from batch.proof import Differences, Example, Proof
 from consumers.commit import next_position
 from consumers.delta_bronze import DeltaBronzeTable
@@ -17,6 +19,7 @@ from consumers.replay.kafka_range import KafkaRange, Range
 from consumers.replay.live import LiveReplayer, live_identity, live_spans
 from lakehouse.cli.lake import warehouse
 from lakehouse.coordinates import Span, bronze_table
+from lakehouse.delta import retry_later, scan
 from lakehouse.errors import StopPipelineError
 from lakehouse.kafka import Topic, admin_client, captured_pattern, describe_topics, matching_topics
 from lakehouse.lake import storage_options, table_uri
@@ -145,18 +148,22 @@ class FromKafka:
             StopPipelineError: part of what was asked for by its offsets is gone.
             RetryLaterError: the broker does not answer.
         """
+        since = self._since(opened, selection)
         with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
-            found = source.resolve(selection, opened.ends)
-        asked = Range(
-            spans=found.spans, gone={n: s for n, s in found.gone.items() if n in selection.first}
-        )
-        asked.require(opened.topic)
+            found = source.resolve(selection, opened.ends, known_since=since)
+        gone = {
+            number: Span(start=max(span.start, opened.starts.get(number, 0)), stop=span.stop)
+            for number, span in found.gone.items()
+            if span.stop > opened.starts.get(number, 0)
+        }
+        is_asked = selection.since is not None
+        asked = {n: span for n, span in gone.items() if is_asked or n in selection.first}
+        Range(spans=found.spans, gone=asked).require(opened.topic)
         spans = {
             number: Span(start=max(span.start, opened.starts.get(number, 0)), stop=span.stop)
             for number, span in found.spans.items()
             if span.stop > opened.starts.get(number, 0)
         }
-        gone = {} if opened.into == "live" else found.gone
         return KafkaPart(opened=opened, range=Range(spans=spans, gone=gone))
 
     def bronze(self, part: KafkaPart, folder: Path) -> BronzeDone:
@@ -206,6 +213,24 @@ class FromKafka:
             differences=Differences(),
         )  # fmt: skip
         return proof, done.read
+
+    def _since(self, opened: OpenTopic, selection: Selection) -> dict[int, int]:
+        """Where the range begins by bronze, which keeps what Kafka drops."""
+        if opened.into != "bronze" or selection.since is None:
+            return {}
+        identity = opened.identity
+        found = (
+            scan(self._table(bronze_table(opened.topic.name)).delta)
+            .filter(
+                pl.col("_topic_id") == identity.topic_id,
+                pl.col("_epoch") == identity.epoch,
+                pl.col("_timestamp") >= selection.since,
+            )
+            .group_by("_partition")
+            .agg(pl.col("_offset").min())
+        )
+        with retry_later("bronze cannot be read"):
+            return dict(found.collect().iter_rows())
 
     def _of_bronze(self, topic: Topic, entity: str) -> OpenTopic | None:
         table = self._table(bronze_table(topic.name))

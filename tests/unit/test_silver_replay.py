@@ -11,6 +11,7 @@ from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch.replay import choose
 from batch.silver.bronze import BronzeSource
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.rejudged import Rejudged
@@ -19,6 +20,8 @@ from batch.silver.run import chosen_entities, consolidate_silver
 from lakehouse.cleaning import spelling
 from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import Span
+from lakehouse.errors import RetryLaterError
+from lakehouse.selection import Selection
 from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
 from tests.unit.test_silver_tables import contents, happen, steps
 
@@ -201,6 +204,86 @@ def test_replay_that_was_killed_goes_on_where_it_stopped(tmp_path, monkeypatch, 
         for offset in range(span.start, span.stop)
     ]
     assert len(offsets) == len(set(offsets)) == len(SCRIPT)
+
+
+def test_range_that_has_grown_while_a_replay_was_cut_off_is_the_one_that_it_began_with(
+    tmp_path, monkeypatch
+):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    spans = {place: Span(start=2, stop=end) for place, end in ends(lake).items()}
+
+    def dying(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SilverReplayer, "_replaced", dying)
+        with pytest.raises(KeyboardInterrupt):
+            replayer(lake, tmp_path, spans=spans, rows=2).run()
+    happen(source, [(7, "name", 1), (8, "bad mail", 1), (1, "mail", 5)]).land()
+    consolidate(lake)
+    was = contents(lake)
+    grown = {place: Span(start=2, stop=end) for place, end in ends(lake).items()}
+    assert grown != spans
+    replayer(lake, tmp_path, spans=grown, rows=2).run()
+    assert contents(lake) == was
+
+
+def test_files_of_a_piece_that_was_cut_off_are_not_taken_for_those_of_the_next(
+    tmp_path, monkeypatch
+):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    was = contents(lake)
+
+    def dying(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rejudged, "_note", dying)
+        with pytest.raises(KeyboardInterrupt):
+            replayer(lake, tmp_path, rows=1000).run()
+    replayer(lake, tmp_path, rows=2).run()
+    assert contents(lake) == was
+
+
+def test_replay_whose_work_somebody_has_cleared_away_touches_nothing(tmp_path):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    was = contents(lake)
+
+    def clear(what, _done, _total):
+        if what.endswith("comparing"):
+            for file in (tmp_path / "replay").iterdir():
+                file.unlink()
+
+    with pytest.raises(RetryLaterError, match="Run the same replay again"):
+        replayer(lake, tmp_path, on_progress=clear).run()
+    assert contents(lake) == was
+    replayer(lake, tmp_path).run()
+    assert contents(lake) == was
+
+
+def test_records_without_a_key_keep_what_they_have_made(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), SCRIPT)
+    source.record(5, b"no change")
+    source.waiting[-1]["key"] = None
+    source.record(6, b"neither")
+    source.waiting[-1]["key"] = b"\xff"
+    source.land()
+    consolidate(lake)
+    was = contents(lake)
+    spans = {place: Span(start=1, stop=end) for place, end in ends(lake).items()}
+    done = replayer(lake, tmp_path, spans=spans).run()
+    assert contents(lake) == was
+    assert all(proof.before == proof.after for proof in done.proofs)
+    selection = Selection(first={place.partition: 1 for place in spans})
+    chosen = choose(lake, CUSTOMERS, selection)
+    assert set(chosen.keys()) <= {1, 2, 3, 4}
 
 
 def test_changes_that_a_consolidation_takes_in_meanwhile_are_caught_up_with(tmp_path):
