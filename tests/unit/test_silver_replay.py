@@ -237,6 +237,7 @@ def test_files_of_a_piece_that_was_cut_off_are_not_taken_for_those_of_the_next(
     happen(customers(lake), SCRIPT).land()
     consolidate(lake)
     was = contents(lake)
+    damage(lake, "quarantine")
 
     def dying(_):
         raise KeyboardInterrupt
