@@ -156,7 +156,8 @@ class Replaying:
                 parts = [self._kafka.part(topic, self.selection) for topic in topics]
             rows = [row for part in parts for row in part.described()]
             notes = [note for part in parts for note in part.notes()]
-            return Described(ranges=rows, plan=[], parts=parts, notes=notes)
+            meant = [part for part in parts if part.range.spans]
+            return Described(ranges=rows, plan=[], parts=meant, notes=notes)
         chosen = [choose(self._replay.lake, one, self.selection) for one in self._contracts()]
         chosen = [one for one in chosen if one.spans]
         rows = [
@@ -186,6 +187,8 @@ class Replaying:
         return outcome
 
     def _run(self, described: Described, outcome: Outcome) -> None:
+        if not (described.chosen or described.parts):
+            return
         match self.into:
             case "bronze":
                 self._bronze(described, outcome)
@@ -212,7 +215,7 @@ class Replaying:
             outcome.notes += done.notes
             outcome.read += done.read
             entity = ENTITIES.get(part.entity)
-            if entity is not None and part.range.spans:
+            if entity is not None:
                 if done.has_replaced:
                     self._replay.forget(entity.table)
                 chosen.append((entity, part.as_selection()))

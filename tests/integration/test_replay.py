@@ -267,6 +267,12 @@ def test_times_stand_for_offsets(shop):
         assert offset <= starts["silver"][partition]
 
 
+@pytest.mark.parametrize("layer", ["bronze", "silver", "mart", "live"])
+def test_range_in_which_nothing_lies_is_not_taken_for_everything(shop, layer):
+    found = replay(shop, "--into", layer, "--all", "--from-time", "2100-01-01")
+    assert (found["ranges"], found["tables"], found["changes_read"]) == ([], [], 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -292,6 +298,11 @@ def test_range_that_is_partly_gone_from_kafka_is_named_and_the_layers_above_repl
     )
     assert result.returncode == 3
     assert f"{topic}[0] 10 to 24" in " ".join(result.stderr.split())
+    early = shop.run(
+        "replay", "--into", "bronze", "--entity", "orders", "--from-time", "2020-01-01", check=False
+    )
+    assert early.returncode == 3
+    assert f"{topic}[0] 0 to 24" in " ".join(early.stderr.split())
     found = replay(shop, "--into", "bronze", "--entity", "orders", "--only")
     assert any("offsets 0 to 24 are gone" in note for note in found["notes"])
     assert differing(found) == set()
