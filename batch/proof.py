@@ -57,9 +57,24 @@ class Proof:
         return self.before == self.after
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What a comparison comes to.
+
+    Attributes:
+        differing: new rows that are not among the old ones.
+        gone: keys of old rows that are not there any more.
+        before: digest of the old rows.
+    """
+
+    differing: pl.DataFrame
+    gone: pl.DataFrame
+    before: Digest
+
+
 def compare(
     key: Sequence[str], new: pl.DataFrame, old: pl.DataFrame, found: Differences
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+) -> Compared:
     """Count what differs into `found`.
 
     Args:
@@ -67,9 +82,6 @@ def compare(
         new: what is to be, or is.
         old: what is, or was; with the columns of `new`.
         found: what differed so far.
-
-    Returns:
-        New rows that are not among the old ones; and the keys of old ones that are gone.
     """
     keys = list(key)
     fresh = with_row_hash(new.lazy()).collect()
@@ -85,7 +97,11 @@ def compare(
     room = EXAMPLES - len(found.examples)
     if room > 0:
         found.examples += _examples(keys, differing, pl.concat([changed, missing]), room)
-    return differing.drop(ROW_HASH), missing.select(keys)
+    return Compared(
+        differing=differing.drop(ROW_HASH),
+        gone=missing.select(keys),
+        before=Digest.of_hashes(stored[ROW_HASH]),
+    )
 
 
 def _examples(

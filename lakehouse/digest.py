@@ -23,6 +23,11 @@ class Digest:
     rows: int = 0
     total: int = 0
 
+    @classmethod
+    def of_hashes(cls, hashes: pl.Series) -> "Digest":
+        """Of rows whose `ROW_HASH` is known."""
+        return cls(rows=len(hashes), total=int(hashes.sum()) % _MODULUS)
+
     def plus(self, other: "Digest") -> "Digest":
         """Of the rows of both."""
         return Digest(rows=self.rows + other.rows, total=(self.total + other.total) % _MODULUS)

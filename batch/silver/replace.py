@@ -19,6 +19,7 @@ from batch.proof import Differences, compare
 from batch.silver.commit import partitions_with
 from batch.silver.parts import Parts
 from lakehouse.delta import NO_HOOKS, WRITER, scan, with_watermarks
+from lakehouse.digest import Digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ class Target:
 
 def replace_differing(
     target: Target, fresh: Callable[[int], pl.DataFrame], *, parts: int, most_rows: int
-) -> Differences:
+) -> tuple[Differences, Digest]:
     """Bring the table to what `fresh` says, in one commit, or in none where it says so already.
 
     Args:
@@ -72,29 +73,33 @@ def replace_differing(
         parts: how many there are.
         most_rows: of those that differ, to be held in memory.
 
+    Returns:
+        What differed, and the digest of the rows that there were in the scope.
+
     Raises:
         DeltaError: somebody else commits, or the store does not answer.
     """
-    found = Differences()
+    found, before = Differences(), Digest()
     rows, gone, kept = [], [], 0
     is_doubled = False
     with tempfile.TemporaryDirectory(prefix="replace-") as folder:
         stored = _Stored(target=target, files=Parts(folder=Path(folder), count=parts))
         for part in range(parts):
             new, old = fresh(part), stored.part(part)
-            differing, missing = compare(target.identity, new, old, found)
+            compared = compare(target.identity, new, old, found)
+            before = before.plus(compared.before)
             is_doubled |= old.height != old.select(target.identity).unique().height
-            kept += differing.height + missing.height
+            kept += compared.differing.height + compared.gone.height
             if kept <= most_rows:
-                rows.append(differing)
-                gone.append(missing)
+                rows.append(compared.differing)
+                gone.append(compared.gone)
     if not found.count and not is_doubled:
-        return found
+        return found, before
     if kept > most_rows or is_doubled:
         _write_anew(target, fresh, parts)
     else:
         _merge(target, pl.concat(rows), pl.concat(gone))
-    return found
+    return found, before
 
 
 @dataclass(kw_only=True)

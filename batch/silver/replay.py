@@ -226,8 +226,9 @@ class SilverReplayer:
     ) -> Proof:
         version = target.delta.version()
         most_rows = self.rules.chunk_rows
-        found = replace_differing(target, fresh, parts=parts, most_rows=most_rows)
-        before = self._digest(name, target, version)
+        found, before = replace_differing(target, fresh, parts=parts, most_rows=most_rows)
+        if not target.is_all:
+            before = self._digest(name, target, version)
         target.delta.update_incremental()
         is_same = target.delta.version() == version
         after = before if is_same else self._digest(name, target, target.delta.version())
