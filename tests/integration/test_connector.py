@@ -116,7 +116,7 @@ def test_other_settings_are_applied_and_the_connector_goes_on(second, table, rea
     told = second.with_settings(CONNECT_POLL_INTERVAL_MS="20").run("connect", "apply")
     assert "now has" in told.stdout
     run(second, f"create table {table} (id int primary key)", f"insert into {table} values (1)")
-    reader.subscribe([f"^{second.connect.topic_prefix}\\..*"])
+    reader.subscribe([f"^{second.connect.topic_prefix}\\.public\\..*"])
     read_until(reader, lambda change: (change["after"] or {}).get("id") == 1)
 
 
