@@ -65,11 +65,13 @@ class Compared:
         differing: new rows that are not among the old ones.
         gone: keys of old rows that are not there any more.
         before: digest of the old rows.
+        after: digest of the new rows.
     """
 
     differing: pl.DataFrame
     gone: pl.DataFrame
     before: Digest
+    after: Digest
 
 
 def compare(
@@ -86,22 +88,42 @@ def compare(
     keys = list(key)
     fresh = with_row_hash(new.lazy()).collect()
     stored = with_row_hash(old.lazy()).collect()
-    same = [*keys, ROW_HASH]
+    told = tell_apart(keys, fresh, stored, found)
+    room = EXAMPLES - len(found.examples)
+    if room > 0:
+        was = pl.concat([told.changed, told.gone])
+        found.examples += _examples(keys, told.differing, was, room)
+    return Compared(
+        differing=told.differing.drop(ROW_HASH),
+        gone=told.gone.select(keys),
+        before=Digest.of_hashes(stored[ROW_HASH]),
+        after=Digest.of_hashes(fresh[ROW_HASH]),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldApart:
+    """New rows that are other, or new; of the old ones, those that these change, and the rest."""
+
+    differing: pl.DataFrame
+    changed: pl.DataFrame
+    gone: pl.DataFrame
+
+
+def tell_apart(
+    key: Sequence[str], fresh: pl.DataFrame, stored: pl.DataFrame, found: Differences
+) -> ToldApart:
+    """Count what differs into `found`, by keys and the hashes of rows in the column `ROW_HASH`."""
+    keys = list(key)
+    same = list(dict.fromkeys([*keys, ROW_HASH]))
     differing = fresh.join(stored.select(same), on=same, how="anti", nulls_equal=True)
-    missing = stored.join(fresh.select(keys), on=keys, how="anti", nulls_equal=True)
+    gone = stored.join(fresh.select(keys), on=keys, how="anti", nulls_equal=True)
     changed = stored.join(differing.select(keys), on=keys, how="semi", nulls_equal=True)
     changed_count = changed.select(keys).unique().height
     found.added += differing.height - changed_count
     found.changed += changed_count
-    found.removed += missing.height
-    room = EXAMPLES - len(found.examples)
-    if room > 0:
-        found.examples += _examples(keys, differing, pl.concat([changed, missing]), room)
-    return Compared(
-        differing=differing.drop(ROW_HASH),
-        gone=missing.select(keys),
-        before=Digest.of_hashes(stored[ROW_HASH]),
-    )
+    found.removed += gone.height
+    return ToldApart(differing=differing, changed=changed, gone=gone)
 
 
 def _examples(

@@ -4,9 +4,13 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+from confluent_kafka import KafkaError
+
 from lakehouse.settings import KafkaSettings
 
 _MB = 1024 * 1024
+OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
+"""Codes with which the client says that the broker does not have a position."""
 
 
 def consumer_config(

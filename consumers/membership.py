@@ -16,6 +16,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from consumers.assignment import Assignment
 from consumers.buffer import TableBuffer
+from consumers.client import OUT_OF_RANGE
 from consumers.records import TopicIdentity, to_arrow
 from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import PipelineError, StopPipelineError
@@ -30,7 +31,6 @@ A `StopPipelineError` of it ends the consumer; after anything else it is asked a
 """
 _LONGEST_PAUSE_SECONDS = 5.0
 _BROKER_TIMEOUT_SECONDS = 10.0
-_OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
 _NO_RECORDS = pa.RecordBatch.from_pylist([], schema=BRONZE_SCHEMA)
 _log = structlog.get_logger(__name__)
 
@@ -123,7 +123,7 @@ class Membership:
             raise StopPipelineError(message)
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._see_end(event)
-        elif error.code() in _OUT_OF_RANGE:
+        elif error.code() in OUT_OF_RANGE:
             on_out_of_range(event)
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             _log.info("waiting_for_topics", reason=error.str())

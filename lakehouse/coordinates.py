@@ -1,12 +1,14 @@
 """Where a change stands: (topic id, partition, offset), and the watermarks counted in it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from typing_extensions import override
 
 from lakehouse.errors import StopPipelineError
 
+Key = TypeVar("Key")
 RAW_NAMES: Mapping[str, str] = {
     "orders": "raw_sales",
     "order_lines": "raw_sale_lines",
@@ -67,6 +69,25 @@ class Span:
         if not 0 <= self.start <= self.stop:
             message = f"not a span of offsets: {self.start} to {self.stop}"
             raise ValueError(message)
+
+
+def pieces(spans: Mapping[Key, Span], *, positions: int) -> Iterator[dict[Key, Span]]:
+    """Cut spans into pieces of about so many positions, in the order of each partition.
+
+    Args:
+        spans: by whatever tells partitions apart; empty ones are left out.
+        positions: of a piece, all its partitions together.
+    """
+    left = {key: span for key, span in spans.items() if span.start < span.stop}
+    while left:
+        step = max(1, positions // len(left))
+        piece = {k: Span(start=s.start, stop=min(s.stop, s.start + step)) for k, s in left.items()}
+        yield piece
+        left = {
+            key: Span(start=piece[key].stop, stop=span.stop)
+            for key, span in left.items()
+            if piece[key].stop < span.stop
+        }
 
 
 def bronze_table(topic: str) -> str:

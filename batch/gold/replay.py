@@ -20,14 +20,12 @@ from batch.gold.sale_lines import SaleLineSource
 from batch.gold.silver import SIGN, Silver, SilverTable, pin
 from batch.gold.touched import Since
 from batch.proof import Differences, Proof, compare
+from batch.silver.tables import Rows
 from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES, STOCK_HEALTH, GoldTable
 from lakehouse.delta import retry_later, scan
-from lakehouse.digest import digest
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 
-Rows = Callable[[pl.LazyFrame], pl.LazyFrame]
-"""Narrows the rows of a silver table to those that are meant."""
 _BY_DIFFERENCES = (CUSTOMER_LIFETIME_VALUE.name, STOCK_HEALTH.name)
 
 
@@ -103,9 +101,9 @@ def _replayed(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -
     delta.update_incremental()
     after = scan(delta).collect()
     found = Differences()
-    compare(table.key, after, before, found)
+    compared = compare(table.key, after, before, found)
     return Proof(
-        layer="gold", table=table.name, before=digest(before.lazy()), after=digest(after.lazy()),
+        layer="gold", table=table.name, before=compared.before, after=compared.after,
         differences=found,
     )  # fmt: skip
 

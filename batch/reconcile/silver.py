@@ -19,7 +19,7 @@ from lakehouse.cleaning.transforms.latest import ORDER, latest
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
-from lakehouse.coordinates import Span
+from lakehouse.coordinates import Span, pieces
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
 
@@ -120,7 +120,7 @@ class _Comparison:
         newest: pl.DataFrame | None = None
         versions: list[pl.DataFrame] = []
         found = LayerFindings()
-        for piece in self.bronze.chunks(spans, rows=self.rules.chunk_rows):
+        for piece in pieces(spans, positions=self.rules.chunk_rows):
             judged, accounted = self._judge(piece)
             valid = judged.filter(pl.col(BROKEN).is_null())
             taken = valid.filter(is_within(_until(piece, self.current_ends)))

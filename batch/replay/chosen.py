@@ -7,7 +7,7 @@ import polars as pl
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.places import Place, Spans, is_within, starting_position
-from batch.warehouse.source import Rows
+from batch.silver.tables import Rows
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import silver_schema
 from lakehouse.coordinates import Span

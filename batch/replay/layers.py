@@ -10,8 +10,8 @@ from pathlib import Path
 import orjson
 
 from batch import live
+from batch.consolidate import Consolidation, Layer
 from batch.gold.replay import replay_gold
-from batch.gold.run import consolidate_gold
 from batch.lock import only_one
 from batch.proof import Proof
 from batch.replay.chosen import ChosenRange
@@ -19,9 +19,8 @@ from batch.silver.replay import Progress, SilverReplay, SilverReplayer
 from batch.silver.run import SilverRules
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.judged import QuarantineLimit
-from batch.warehouse.load import load_warehouse
 from batch.warehouse.replay import replay_mart
-from batch.warehouse.source import Rows, Silver, silver_sources
+from batch.warehouse.source import silver_sources
 from batch.warehouse.views import refresh_views
 from lakehouse.contracts import ENTITIES
 from lakehouse.lake import Lake
@@ -84,11 +83,9 @@ class Replay:
             RetryLaterError: a service does not answer, or another program is at work there.
         """
         with self._alone():
-            self._level_gold()
-            rows: dict[str, Rows] = {}
-            for one in ranges:
-                rows |= one.rows(one.keys())
-            return replay_gold(self.lake, None if _is_all(ranges) else rows, on_progress=self._tell)
+            self._bring_up(Layer.GOLD)
+            rows = None if _is_all(ranges) else _chosen(ranges).rows
+            return replay_gold(self.lake, rows, on_progress=self._tell)
 
     def mart(self, ranges: Sequence[ChosenRange]) -> list[Proof]:
         """Take the rows of the ranges, and what follows from them, into the star again.
@@ -98,13 +95,16 @@ class Replay:
             RetryLaterError: a service does not answer, or another program is at work there.
         """
         with self._alone():
-            sources = self._sources()
-            load_warehouse(self.warehouse, sources, limit=self.limit, on_progress=self._tell)
+            self._bring_up(Layer.WAREHOUSE)
             proofs = replay_mart(
-                self.warehouse, sources, None if _is_all(ranges) else _rows_of(ranges),
-                limit=self.limit, on_progress=self._tell,
-            )  # fmt: skip
-            self._show()
+                self.warehouse,
+                silver_sources(lambda name: self.lake.uri("silver", name), self.lake.options),
+                None if _is_all(ranges) else _chosen(ranges),
+                limit=self.limit,
+                on_progress=self._tell,
+            )
+            refresh_views(self.warehouse, on_progress=self._tell)
+            live.trim(self.warehouse)
             return proofs
 
     def follow(self) -> None:
@@ -115,28 +115,23 @@ class Replay:
             RetryLaterError: a service does not answer, or another program is at work there.
         """
         with self._alone():
-            self._level_gold()
-            sources = self._sources()
-            load_warehouse(self.warehouse, sources, limit=self.limit, on_progress=self._tell)
-            self._show()
+            self._bring_up(Layer.GOLD, Layer.WAREHOUSE)
 
     def forget(self, entity: str) -> None:
         """Drop what was judged of an entity: bronze is not what it was."""
         for folder in self.workspace.glob(f"silver-{entity}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _level_gold(self) -> None:
-        pins = {name: source.version for name, source in self._sources().items()}
-        consolidate_gold(
-            self.lake, retention_hours=self.rules.retention_hours, pins=pins, on_progress=self._tell
-        )
-
-    def _show(self) -> None:
-        refresh_views(self.warehouse, on_progress=self._tell)
-        live.trim(self.warehouse)
-
-    def _sources(self) -> Silver:
-        return silver_sources(lambda name: self.lake.uri("silver", name), self.lake.options)
+    def _bring_up(self, *layers: Layer) -> None:
+        """As the hour does."""
+        Consolidation(
+            lake=self.lake,
+            rules=self.rules,
+            limit=self.limit,
+            warehouse_dsn=self.warehouse,
+            layers=layers,
+            on_progress=self._tell,
+        ).run()
 
     def _alone(self, part: str | None = None) -> AbstractContextManager[None]:
         return only_one(
@@ -162,9 +157,9 @@ def _is_all(ranges: Sequence[ChosenRange]) -> bool:
     return whole == set(ENTITIES)
 
 
-def _rows_of(ranges: Sequence[ChosenRange]) -> Chosen:
+def _chosen(ranges: Sequence[ChosenRange]) -> Chosen:
     keys = {one.entity.table: one.keys() for one in ranges}
-    rows: dict[str, Rows] = {}
-    for one in ranges:
-        rows |= one.rows(keys[one.entity.table])
+    rows = {
+        name: narrow for one in ranges for name, narrow in one.rows(keys[one.entity.table]).items()
+    }
     return Chosen(keys=keys, rows=rows)

@@ -89,21 +89,6 @@ class BronzeSource:
             for epoch, topic_id, partition, offset in found.iter_rows()
         }
 
-    def chunks(self, spans: Spans, *, rows: int) -> Iterator[dict[Place, Span]]:
-        """Cut spans into pieces of about `rows` records, in the order of each partition."""
-        left = dict(spans)
-        while left:
-            step = max(1, rows // len(left))
-            piece = {
-                p: Span(start=s.start, stop=min(s.stop, s.start + step)) for p, s in left.items()
-            }
-            yield piece
-            left = {
-                p: Span(start=piece[p].stop, stop=s.stop)
-                for p, s in left.items()
-                if piece[p].stop < s.stop
-            }
-
     def of_keys(self, keys: pl.Series, ends: Mapping[Place, int]) -> pl.DataFrame:
         """All records of these keys (as Kafka has them) before the given positions."""
         spans = {place: Span(start=0, stop=end) for place, end in ends.items() if end > 0}

@@ -26,7 +26,7 @@ from lakehouse.contracts.schemas import (
     history_schema,
     silver_schema,
 )
-from lakehouse.coordinates import Span
+from lakehouse.coordinates import Span, pieces
 from lakehouse.delta import retry_later
 from lakehouse.lake import Lake
 
@@ -72,7 +72,7 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
             tables=tables,
             judge=rules.judge(entity),
         )
-        for piece in bronze.chunks(rejudged.left(bronze.ends), rows=rules.chunk_rows):
+        for piece in pieces(rejudged.left(bronze.ends), positions=rules.chunk_rows):
             on_progress(f"{entity.silver}: {report.read:,} changes")
             judged = rejudged.add(bronze, piece)
             counts.add(judged, piece)

@@ -18,6 +18,7 @@ from batch.merge import replace_rows
 from batch.proof import Differences, compare
 from batch.silver.commit import partitions_with
 from batch.silver.parts import Parts
+from batch.silver.tables import Rows
 from lakehouse.delta import NO_HOOKS, WRITER, scan, with_watermarks
 from lakehouse.digest import Digest
 
@@ -39,7 +40,7 @@ class Target:
     delta: DeltaTable
     identity: tuple[str, ...]
     dealt_by: str
-    scope: Callable[[pl.LazyFrame], pl.LazyFrame]
+    scope: Rows
     is_all: bool
     part: str | None = None
     partition: str | None = None

@@ -21,11 +21,11 @@ from batch.silver.places import Place, Spans, is_within, starting_position
 from batch.silver.rejudged import Rejudged
 from batch.silver.replace import Target, replace_differing
 from batch.silver.run import SilverRules, consolidate_silver
-from batch.silver.tables import SilverTables
+from batch.silver.tables import Rows, SilverTables
 from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE
-from lakehouse.coordinates import Span
+from lakehouse.coordinates import Span, pieces
 from lakehouse.delta import open_table, retry_later, scan
 from lakehouse.digest import Digest, digest
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -166,7 +166,7 @@ class SilverReplayer:
     def _judge(self, rejudged: Rejudged, bronze: BronzeSource, ends: Mapping[Place, int]) -> None:
         left = rejudged.left(ends)
         total = sum(ends.values())
-        for piece in bronze.chunks(left, rows=self.rules.chunk_rows):
+        for piece in pieces(left, positions=self.rules.chunk_rows):
             behind = sum(span.stop - span.start for span in rejudged.left(ends).values())
             self.on_progress(f"{self.entity.table}: judging", total - behind, total)
             rejudged.add(bronze, piece)
@@ -205,9 +205,7 @@ class SilverReplayer:
         )
         yield self._proved(entity.silver, current, rejudged.current, rejudged.files.count)
 
-    def _scope(
-        self, column: str, keys: pl.Series | None, keyless: pl.DataFrame
-    ) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
+    def _scope(self, column: str, keys: pl.Series | None, keyless: pl.DataFrame) -> Rows:
         """Rows of these keys, and those that changes of the range have written.
 
         Records without a key are of no key that was read, so what they wrote stays.

@@ -1,5 +1,6 @@
 """The Delta tables of silver: made from the contracts, filled from judged changes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,6 +25,9 @@ from lakehouse.contracts.schemas import (
 )
 from lakehouse.delta import open_or_create, scan, table_properties
 from lakehouse.lake import Lake
+
+Rows = Callable[[pl.LazyFrame], pl.LazyFrame]
+"""Narrows the rows of a silver table to those that are meant."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import psycopg
 from psycopg.sql import SQL, Literal
 from psycopg.sql import Identifier as Name
 
+from batch.silver.tables import Rows
 from batch.warehouse.entities import EntityTable
 from batch.warehouse.scripts import columns_of, run, same_key
-from batch.warehouse.source import Rows, SilverSource
+from batch.warehouse.source import SilverSource
 from batch.warehouse.staging import copy_into
 from lakehouse.contracts import ENTITIES
 from lakehouse.postgres import copy_frames

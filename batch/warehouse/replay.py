@@ -9,14 +9,14 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from batch.proof import EXAMPLES, Differences, Example, Proof
+from batch.proof import EXAMPLES, Differences, Example, Proof, tell_apart
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.judged import QuarantineLimit
 from batch.warehouse.load import rebuild_warehouse, refused, reload_warehouse
 from batch.warehouse.source import Silver
+from lakehouse.digest import ROW_HASH
 from lakehouse.postgres import speak_canonically, table_digest
 
-_HASH = "_hash"
 _TABLES = """
 select
     n.nspname,
@@ -118,14 +118,10 @@ def _find(
     table: _Table, before: psycopg.Connection, after: psycopg.Connection, found: Differences
 ) -> None:
     """Rows are told apart by their primary keys; of a table without one, by all that they say."""
-    key = list(table.key) or [_HASH]
+    key = table.key or (ROW_HASH,)
     old, new = (_hashes(one, table) for one in (before, after))
-    differing = new.join(old, on=[*table.key, _HASH], how="anti", nulls_equal=True)
-    gone = old.join(new, on=key, how="anti", nulls_equal=True)
-    changed = differing.join(old, on=key, how="semi", nulls_equal=True)
-    found.changed, found.removed = changed.height, gone.height
-    found.added = differing.height - changed.height
-    keys = pl.concat([differing, gone]).head(EXAMPLES)
+    told = tell_apart(key, new, old, found)
+    keys = pl.concat([told.differing, told.gone]).head(EXAMPLES)
     for row in keys.iter_rows(named=True):
         found.examples.append(_example(table, before, after, row))
 
@@ -139,7 +135,7 @@ def _hashes(connection: psycopg.Connection, table: _Table) -> pl.DataFrame:
     with connection.cursor() as cursor, cursor.copy(query) as copy:
         for block in copy:
             text.write(block)
-    names = [*table.key, _HASH]
+    names = [*table.key, ROW_HASH]
     if not text.tell():
         return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
     text.seek(0)
@@ -171,7 +167,9 @@ def _row(
             for name in names
         ]
     else:
-        same = [sql.SQL("hashtextextended(t::text, 0) = {}").format(sql.Literal(int(row[_HASH])))]
+        same = [
+            sql.SQL("hashtextextended(t::text, 0) = {}").format(sql.Literal(int(row[ROW_HASH])))
+        ]
     query = sql.SQL("select to_jsonb(t) from {} as t where {} limit 1").format(
         table.identifier, sql.SQL(" and ").join(same)
     )

@@ -10,6 +10,7 @@ from typing import Protocol
 import polars as pl
 import pyarrow as pa
 
+from batch.silver.tables import Rows
 from batch.warehouse.entities import TABLES
 from batch.warehouse.judged import DeltaCounts, RuleCounts
 from batch.warehouse.pinned import Pinned, PinnedDelta
@@ -18,8 +19,6 @@ from lakehouse.coordinates import bronze_app_id
 from lakehouse.delta import open_table, scan
 
 CHUNK_ROWS = 200_000
-Rows = Callable[[pl.LazyFrame], pl.LazyFrame]
-"""Narrows the rows of a silver table to those that are meant."""
 _CHANGES = ("insert", "update_postimage", "delete")
 
 

@@ -19,7 +19,7 @@ from deltalake import DeltaTable, write_deltalake
 from consumers.delta_bronze import DeltaBronzeTable
 from consumers.records import TopicIdentity
 from consumers.replay.kafka_range import KafkaRange, Spans
-from lakehouse.coordinates import Span
+from lakehouse.coordinates import Span, pieces
 from lakehouse.delta import NO_HOOKS, retry_later, scan
 from lakehouse.digest import ROW_HASH, Digest, digest, with_row_hash
 from lakehouse.lake import BRONZE_SCHEMA
@@ -194,15 +194,11 @@ class _Notes:
 
     def windows(self, offsets: int) -> Iterator[dict[int, Span]]:
         """What is left, in pieces of about so many offsets."""
-        while left := {n: s for n, s in self.spans.items() if self.positions[n] < s.stop}:
-            step = max(1, offsets // len(left))
-            yield {
-                number: Span(
-                    start=self.positions[number],
-                    stop=min(span.stop, self.positions[number] + step),
-                )
-                for number, span in left.items()
-            }
+        left = {
+            number: Span(start=self.positions[number], stop=span.stop)
+            for number, span in self.spans.items()
+        }
+        return pieces(left, positions=offsets)
 
     def add(
         self,

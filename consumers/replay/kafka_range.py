@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from consumers.client import consumer_config
+from consumers.client import OUT_OF_RANGE, consumer_config
 from consumers.records import TopicIdentity, to_arrow
 from lakehouse.coordinates import Span
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -21,7 +21,6 @@ from lakehouse.settings import KafkaSettings
 
 Spans = Mapping[int, Span]
 """By partition."""
-_OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
 _TIMEOUT_SECONDS = 10.0
 _AT_ONCE = 10_000
 _POLL_SECONDS = 0.1
@@ -211,7 +210,7 @@ class KafkaRange:
         )
 
     def _refused(self, error: KafkaError | None) -> RetryLaterError | StopPipelineError:
-        if error is not None and error.code() in _OUT_OF_RANGE:
+        if error is not None and error.code() in OUT_OF_RANGE:
             message = f"{self._topic.name}: Kafka has just dropped what was to be read: {error}"
             return StopPipelineError(f"{message}. Begin later: --from-offset.")
         return RetryLaterError(f"{self._topic.name}: {error}. Is Kafka up? ./pipeline status")

@@ -16,7 +16,7 @@ from consumers.live.changes import VERSIONED, ChangeReader, Rows
 from consumers.live.overlay import Overlay
 from consumers.records import TopicIdentity
 from consumers.replay.kafka_range import KafkaRange, Spans
-from lakehouse.coordinates import Span
+from lakehouse.coordinates import Span, pieces
 from lakehouse.digest import Digest
 from lakehouse.postgres import speak_canonically, table_digest
 
@@ -98,7 +98,7 @@ class LiveReplayer:
         total = sum(span.stop - span.start for span in spans.values())
         records = []
         done = 0
-        for window in _windows(spans, self.window):
+        for window in pieces(spans, positions=self.window):
             self.on_progress(done, total)
             records.append(pl.DataFrame(source.read(window)))
             done += sum(span.stop - span.start for span in window.values())
@@ -128,21 +128,6 @@ class LiveReplayer:
             connection.execute("select live.apply(%s)", [[entity]])
             connection.execute("select live.settle()")
             return before, table_digest(connection, table, within)
-
-
-def _windows(spans: Spans, offsets: int) -> list[dict[int, Span]]:
-    found = []
-    left = {number: span for number, span in spans.items() if span.start < span.stop}
-    while left:
-        step = max(1, offsets // len(left))
-        piece = {n: Span(start=s.start, stop=min(s.stop, s.start + step)) for n, s in left.items()}
-        found.append(piece)
-        left = {
-            n: Span(start=piece[n].stop, stop=s.stop)
-            for n, s in left.items()
-            if piece[n].stop < s.stop
-        }
-    return found
 
 
 def _is_within(identity: TopicIdentity, spans: Spans) -> sql.Composed:

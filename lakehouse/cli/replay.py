@@ -15,7 +15,6 @@ from rich.progress import (
 )
 
 from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json, print_rows
-from lakehouse.errors import StopPipelineError
 
 if TYPE_CHECKING:
     from batch.proof import Proof
@@ -88,13 +87,14 @@ def replay(  # noqa: PLR0913 - one for each option
             into=into, entities=entity or (), selection=chosen, only=only, on_progress=on_progress
         )
         described = work.described()
+        plan = list(work.plan(described.chosen)) if dry_run else []
         outcome = None if dry_run else work.run(described)
     if output is Format.JSON:
-        print_json({**described.to_json(), **(outcome.to_json() if outcome else {})})
+        print_json({**described.to_json(), "plan": plan, **(outcome.to_json() if outcome else {})})
         return
     _show_range(into, chosen, described.ranges)
     if outcome is None:
-        _show_plan(described.plan, described.notes)
+        _show_plan(plan, described.notes)
     else:
         _show_outcome(outcome)
 
@@ -179,15 +179,3 @@ def _show_differences(proof: "Proof") -> None:
     more = proof.differences.count - len(proof.differences.examples)
     if proof.differences.examples and more > 0:
         console.print(f"{proof.table}: and {more:,} more rows", markup=False)
-
-
-def stop_without(entities: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse names that are no tables.
-
-    Raises:
-        StopPipelineError: one of them is not.
-    """
-    unknown = [name for name in entities if name not in known]
-    if unknown:
-        message = f"There is no table {', '.join(unknown)}. Known: {', '.join(known)}."
-        raise StopPipelineError(message)

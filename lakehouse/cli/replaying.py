@@ -14,8 +14,8 @@ from batch.replay import ChosenRange, Replay, choose, request_name
 from batch.replay.chosen import months
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
+from batch.silver.tables import Rows
 from batch.warehouse.judged import QuarantineLimit
-from batch.warehouse.source import Rows
 from lakehouse.cli.lake import secrets, warehouse, writing_lake
 from lakehouse.cli.replaying_kafka import FromKafka, KafkaPart
 from lakehouse.contracts import ENTITIES
@@ -33,21 +33,19 @@ class Described:
 
     Attributes:
         ranges: a row for each partition of each table.
-        plan: what would be made anew of it, a row for each table of a layer.
         chosen: ranges of bronze.
         parts: ranges of Kafka.
         notes: what else there is to say.
     """
 
     ranges: list[dict[str, object]]
-    plan: list[dict[str, object]]
     chosen: list[ChosenRange] = field(default_factory=list)
     parts: list[KafkaPart] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
         """As `./pipeline replay --format json` prints it."""
-        return {"ranges": self.ranges, "plan": self.plan, "notes": self.notes}
+        return {"ranges": self.ranges, "notes": self.notes}
 
 
 @dataclass(kw_only=True)
@@ -144,7 +142,7 @@ class Replaying:
         )  # fmt: skip
 
     def described(self) -> Described:
-        """Resolve the range, and say what would be read and made anew.
+        """Resolve the range, and say what would be read.
 
         Raises:
             StopPipelineError: part of the range is not there any more.
@@ -152,20 +150,22 @@ class Replaying:
         """
         self.on_progress("looking at the range", 0, 0)
         if self.into in _FROM_KAFKA:
-            with self._kafka.opened(self.into, self.entities) as topics:
-                parts = [self._kafka.part(topic, self.selection) for topic in topics]
+            topics = self._kafka.topics(self.into, self.entities)
+            parts = [self._kafka.part(topic, self.selection) for topic in topics]
             rows = [row for part in parts for row in part.described()]
             notes = [note for part in parts for note in part.notes()]
             meant = [part for part in parts if part.range.spans]
-            return Described(ranges=rows, plan=[], parts=meant, notes=notes)
-        chosen = [choose(self._replay.lake, one, self.selection) for one in self._contracts()]
+            return Described(ranges=rows, parts=meant, notes=notes)
+        chosen = [
+            choose(self._replay.lake, one, self.selection) for one in chosen_entities(self.entities)
+        ]
         chosen = [one for one in chosen if one.spans]
         rows = [
             {"entity": one.entity.table, **row}
             for one in chosen
             for row in one.described().iter_rows(named=True)
         ]
-        return Described(ranges=rows, plan=list(self._plan(chosen)), chosen=chosen)
+        return Described(ranges=rows, chosen=chosen)
 
     def run(self, described: Described) -> Outcome:
         """Do it, keep a record, and say what it did.
@@ -233,8 +233,11 @@ class Replaying:
             self._replay.follow()
             outcome.notes.append("Gold and the star have followed silver.")
 
-    def _plan(self, chosen: Sequence[ChosenRange]) -> Iterator[dict[str, object]]:
-        """What is made anew, and what follows; the star follows in all that its rows touch."""
+    def plan(self, chosen: Sequence[ChosenRange]) -> Iterator[dict[str, object]]:
+        """What is made anew, and what follows; the star follows in all that its rows touch.
+
+        Grain: one row per table of a layer.
+        """
         rows: dict[str, Rows] = {}
         for one in chosen:
             keys = one.keys()
@@ -259,9 +262,6 @@ class Replaying:
             digest=outcome.digests(),
             details={"notes": outcome.notes},
         )
-
-    def _contracts(self) -> list:  # type: ignore[type-arg]
-        return chosen_entities(self.entities)
 
     def _request(self) -> dict[str, object]:
         chosen = self.selection

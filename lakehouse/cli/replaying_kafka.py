@@ -1,8 +1,7 @@
 """The layers that are replayed from Kafka, bronze and live, on what the environment says."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from consumers.replay.bronze import BronzeReplay, BronzeReplayer
 from consumers.replay.kafka_range import KafkaRange, Range
 from consumers.replay.live import LiveReplayer, live_identity, live_spans
 from lakehouse.cli.lake import warehouse
+from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import Span, bronze_table
 from lakehouse.delta import retry_later, scan
 from lakehouse.errors import StopPipelineError
@@ -47,6 +47,15 @@ class OpenTopic:
     identity: TopicIdentity
     starts: Mapping[int, int]
     ends: Mapping[int, int]
+
+    def counting(self, spans: Mapping[int, Span]) -> dict[int, Span]:
+        """What of spans, by partition, counts."""
+        starts = {number: self.starts.get(number, 0) for number in spans}
+        return {
+            number: Span(start=max(span.start, starts[number]), stop=span.stop)
+            for number, span in spans.items()
+            if span.stop > starts[number]
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +128,7 @@ class FromKafka:
             secrets=secrets, on_progress=on_progress,
         )  # fmt: skip
 
-    @contextmanager
-    def opened(self, into: str, entities: Sequence[str]) -> Iterator[list[OpenTopic]]:
+    def topics(self, into: str, entities: Sequence[str]) -> list[OpenTopic]:
         """The topics of these tables; of none named, all that are captured.
 
         Raises:
@@ -139,7 +147,7 @@ class FromKafka:
             raise StopPipelineError(message)
         opens = self._of_bronze if into == "bronze" else self._of_live
         topics = [opens(described[name], name.removeprefix(prefix)) for name in names]
-        yield [topic for topic in topics if topic is not None]
+        return [topic for topic in topics if topic is not None]
 
     def part(self, opened: OpenTopic, selection: Selection) -> KafkaPart:
         """Resolve a selection.
@@ -151,19 +159,10 @@ class FromKafka:
         since = self._since(opened, selection)
         with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
             found = source.resolve(selection, opened.ends, known_since=since)
-        gone = {
-            number: Span(start=max(span.start, opened.starts.get(number, 0)), stop=span.stop)
-            for number, span in found.gone.items()
-            if span.stop > opened.starts.get(number, 0)
-        }
+        gone, spans = opened.counting(found.gone), opened.counting(found.spans)
         is_asked = selection.since is not None
         asked = {n: span for n, span in gone.items() if is_asked or n in selection.first}
         Range(spans=found.spans, gone=asked).require(opened.topic)
-        spans = {
-            number: Span(start=max(span.start, opened.starts.get(number, 0)), stop=span.stop)
-            for number, span in found.spans.items()
-            if span.stop > opened.starts.get(number, 0)
-        }
         return KafkaPart(opened=opened, range=Range(spans=spans, gone=gone))
 
     def bronze(self, part: KafkaPart, folder: Path) -> BronzeDone:
@@ -193,12 +192,12 @@ class FromKafka:
     def live(self, part: KafkaPart) -> tuple[Proof, int]:
         """Take the range into the overlay again; the proof, and how many changes were read."""
         opened = part.opened
-        readers = change_readers(ShopSettings(), ConsolidationSettings())
-        overlay = Overlay(dsn=warehouse("live"), readers=readers)
+        reader = change_readers(ShopSettings(), ConsolidationSettings())[opened.entity]
+        overlay = Overlay(dsn=warehouse("live"), readers={opened.entity: reader})
         what = f"{opened.entity}: into live"
         replayer = LiveReplayer(
             overlay=overlay,
-            reader=readers[opened.entity],
+            reader=reader,
             identity=opened.identity,
             window=LandingSettings().replay_rows,
             on_progress=lambda done, total: self.on_progress(what, done, total),
@@ -253,10 +252,10 @@ class FromKafka:
         )
 
     def _of_live(self, topic: Topic, entity: str) -> OpenTopic | None:
-        readers = change_readers(ShopSettings(), ConsolidationSettings())
-        if entity not in readers:
+        if entity not in ENTITIES:
             return None
-        overlay = Overlay(dsn=warehouse("live"), readers=readers)
+        # It takes nothing in, so it needs nobody to read.
+        overlay = Overlay(dsn=warehouse("live"), readers={})
         try:
             identity = live_identity(overlay, entity)
             if identity is None or identity.topic_id != topic.topic_id:

@@ -26,6 +26,7 @@ from batch.silver.tables import SilverTables
 from lakehouse.cleaning import envelope
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES
+from lakehouse.coordinates import pieces
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
 
@@ -457,7 +458,7 @@ def test_changes_that_silver_has_never_seen_are_a_gap_and_stop_the_run(tmp_path)
     source = happen(customers(lake), [(1, "name", n) for n in range(4)]).land()
     tables = SilverTables(lake, CUSTOMERS, 168)
     bronze = BronzeSource(source.bronze())
-    (_, second) = list(bronze.chunks(bronze.pending(tables.current.delta), rows=2))
+    (_, second) = list(pieces(bronze.pending(tables.current.delta), positions=2))
     with pytest.raises(StopPipelineError, match="rebuild"):
         tables.current.take_in(pl.DataFrame(), second, lambda _: None)
 
