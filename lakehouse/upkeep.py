@@ -134,7 +134,7 @@ def lease(
                 _write_lease(table, _NOBODY)
 
 
-def _claim(table: DeltaTable, clock: Clock, seconds: int) -> int:
+def _claim(table: DeltaTable, clock: Clock, seconds: int = _LEASE_SECONDS) -> int:
     now = int(clock() * 1_000_000)
     until = now + seconds * 1_000_000
     held = table.transaction_version(LEASE_APP_ID) or _NOBODY
