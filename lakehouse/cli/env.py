@@ -1,0 +1,42 @@
+"""`env`: the variables and passwords of Docker Compose."""
+
+import typer
+
+from lakehouse.cli.output import err_console
+
+app = typer.Typer()
+_env = typer.Typer(help="Docker Compose's variables and passwords.", no_args_is_help=True)
+app.add_typer(_env, name="env", rich_help_panel="Stack")
+
+
+@_env.callback()
+def _group() -> None:
+    """Docker Compose's variables and passwords."""
+
+
+@_env.command()
+def init() -> None:
+    """Write .env: passwords, ports, and what else docker-compose.yml leaves open.
+
+    Passwords of a native stack in this checkout are taken over, and so is what the environment
+    gives (OLTP_PORT=15432 …). What stands in the file already is kept.
+
+    Example: ./pipeline env init && docker compose up -d --wait
+    """
+    from lakehouse.environment import environment
+    from lakehouse.secrets import ROLES, Secrets
+    from lakehouse.settings import StackSettings
+    from stack.env_file import make
+
+    settings = StackSettings()
+    native = Secrets(settings.data_dir / "secrets.json")
+    passwords = {role: native[role] for role in ROLES if role in native}
+    done = make(settings.env_file, passwords=passwords, given=environment())
+    if not done.added:
+        told = f"{settings.env_file} has all that it needs; nothing was changed."
+    else:
+        told = (
+            f"{settings.env_file}: {len(done.added)} variables added, {len(done.taken_over)} of "
+            "them with the native stack's or the environment's values. Only you can read it."
+        )
+    err_console.print(told, markup=False, soft_wrap=True)
