@@ -23,20 +23,17 @@ def init() -> None:
 
     Example: ./pipeline env init && docker compose up -d --wait
     """
-    from lakehouse.environment import environment
-    from lakehouse.secrets import ROLES, Secrets
-    from lakehouse.settings import StackSettings
-    from stack.env_file import make
+    from stack.compose import make_env_file
+    from stack.layout import StackConfig
 
-    settings = StackSettings()
-    native = Secrets(settings.data_dir / "secrets.json")
-    passwords = {role: native[role] for role in ROLES if role in native}
-    done = make(settings.env_file, passwords=passwords, given=environment())
+    config = StackConfig()
+    done = make_env_file(config)
+    file = config.stack.env_file
     if not done.added:
-        told = f"{settings.env_file} has all that it needs; nothing was changed."
+        told = f"{file} has all that it needs; nothing was changed."
     else:
         told = (
-            f"{settings.env_file}: {len(done.added)} variables added, {len(done.taken_over)} of "
+            f"{file}: {len(done.added)} variables added, {len(done.taken_over)} of "
             "them with the native stack's or the environment's values. Only you can read it."
         )
     err_console.print(told, markup=False, soft_wrap=True)
