@@ -264,11 +264,19 @@ class AirflowSettings(Settings):
     host: Host = "127.0.0.1"
     port: int = Field(8080, gt=0, lt=65536)
     parallelism: int = Field(3, gt=0, description="Tasks that run at the same time.")
+    public_url: WebAddress | None = Field(
+        None, description="Where people reach its pages, if not at AIRFLOW_HOST and _PORT."
+    )
 
     @property
     def url(self) -> str:
-        """Base address of its pages."""
+        """Base address of its interface, for programs."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def pages_url(self) -> str:
+        """Base address of its pages, for people."""
+        return self.public_url or self.url
 
 
 class SupersetSettings(Settings):

@@ -95,9 +95,9 @@ def entries(
             comment="Where ports are published: 127.0.0.1 is for this machine alone.",
         ),
         Entry(
-            name="KAFKA_ADVERTISED_HOST",
+            name="PUBLIC_HOST",
             value="127.0.0.1",
-            comment="By which clients outside the containers reach this machine, and Kafka on it.",
+            comment="By which people and Kafka's clients outside the containers find this machine.",
         ),
         *_ports(),
         Entry(

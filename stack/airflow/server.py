@@ -110,6 +110,7 @@ class Airflow:
             "dags": _DAGS,
             "parallelism": self.settings.parallelism,
             "url": self.settings.url,
+            "pages_url": self.settings.pages_url,
             "host": self.settings.host,
             "port": self.settings.port,
             "user": USER,

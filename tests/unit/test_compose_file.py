@@ -212,7 +212,7 @@ def test_our_programs_get_every_setting_that_is_not_a_place(name):
 def test_settings_that_are_handed_through_have_no_second_default():
     """Those with a value say where something is, inside."""
     fixed = {key for key, text in FILE["x-settings"].items() if text is not None}
-    assert all(re.search(r"_(HOST|PORT|DIR)$", key) for key in fixed)
+    assert all(re.search(r"_(HOST|PORT|DIR|URL)$", key) for key in fixed)
 
 
 def properties(name):

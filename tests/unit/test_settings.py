@@ -38,6 +38,7 @@ ANOTHER_BY_NAME = {
     "LOG_LEVEL": "debug",
     "LOG_FORMAT": "json",
     "ALERT_WEBHOOK_URL": "http://127.0.0.1:7777/alerts",
+    "AIRFLOW_PUBLIC_URL": "https://airflow.example.org",
     "CONNECT_DATABASE_HOST": "oltp",
     "CONNECT_DATABASE_PORT": "7777",
     "STACK_ENGINE": "compose",
