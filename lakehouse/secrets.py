@@ -6,11 +6,12 @@ with one file per role (`/run/secrets`, a container's).
 
 import json
 import os
-import re
 import secrets
 import string
+from io import StringIO
 from pathlib import Path
 
+from dotenv import dotenv_values
 from typing_extensions import override
 
 from lakehouse.errors import StopPipelineError
@@ -37,7 +38,6 @@ ROLES = (
     "superset_admin",
     "superset_key",
 )
-_LINE = re.compile(r"^[ \t]*([A-Za-z_][A-Za-z0-9_]*)=(.*?)[ \t\r]*$", re.MULTILINE)
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -96,11 +96,9 @@ def variable_of(role: str) -> str:
 
 
 def read_variables(text: str) -> dict[str, str]:
-    """The variables of a file such as `env init` writes: a name, =, and all that follows it.
-
-    Where a name stands twice, the last counts, as it does for Compose.
-    """
-    return dict(_LINE.findall(text))
+    """The variables of a file such as `.env`, read as Compose does: quotes, comments, the last."""
+    values = dotenv_values(stream=StringIO(text), interpolate=False)
+    return {name: value or "" for name, value in values.items()}
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from lakehouse.settings import ROOT
 
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 _DEFAULTS = re.compile(r"\$\{([A-Z0-9_]+):-([^}]*)\}")
+_SHOWN = re.compile(r"^[ \t]*#[ \t]*([A-Z0-9_]+)=", re.MULTILINE)
 _HEAD = """\
 # Made by ./pipeline env init, for docker compose and for STACK_ENGINE=compose ./pipeline …
 # It holds passwords: keep it to yourself. What stands here stays: a further init only adds.
@@ -37,7 +38,7 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """Its lines."""
+        """Its lines, without a quotation mark that could end one further up."""
         above = f"\n# {self.comment}\n" if self.comment else ""
         return f"{above}{'# ' if self.is_default else ''}{self.name}={self.value}\n"
 
@@ -97,13 +98,13 @@ def entries(
         Entry(
             name="PUBLIC_HOST",
             value="127.0.0.1",
-            comment="By which people and Kafka's clients outside the containers find this machine.",
+            comment="By which people and clients of Kafka outside find this machine.",
         ),
         *_ports(),
         Entry(
             name="CONNECT_DATABASE_HOST",
             value="oltp",
-            comment="How Connect, in its container, reaches the shop's database and its password.",
+            comment="How Connect, in its container, reaches the database and its password.",
         ),
         Entry(name="CONNECT_DATABASE_PORT", value="5432"),
         Entry(name="CONNECT_SECRETS_DIR", value="/run/secrets"),
@@ -119,7 +120,7 @@ def completed(text: str, wanted: Iterable[Entry]) -> tuple[str, tuple[str, ...]]
     A variable that is set without a value lacks one; one behind a # has been seen.
     """
     there = {name for name, value in read_variables(text).items() if value}
-    seen = {*there, *read_variables(re.sub(r"(?m)^[ \t]*#[ \t]*", "", text))}
+    seen = {*there, *_SHOWN.findall(text)}
     missing = [e for e in wanted if e.name not in (seen if e.is_default else there)]
     if not missing:
         return text, ()
@@ -145,7 +146,7 @@ def _ports() -> list[Entry]:
 
 
 def _defaults(compose: str) -> list[Entry]:
-    comment = "Images, their bases, limits of memory, and more: docker-compose.yml's own defaults."
+    comment = "Images, their bases, limits of memory, more: the defaults of docker-compose.yml."
     found = dict(_DEFAULTS.findall(compose))
     return [
         Entry(name=name, value=value, comment="" if number else comment, is_default=True)

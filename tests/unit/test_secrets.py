@@ -8,7 +8,7 @@ import string
 import pytest
 
 from lakehouse.errors import StopPipelineError
-from lakehouse.secrets import ROLES, Secrets, generate, variable_of
+from lakehouse.secrets import ROLES, Secrets, generate, read_variables, variable_of
 
 
 @pytest.fixture
@@ -98,6 +98,20 @@ def test_a_container_s_folder_holds_a_file_for_each_role_that_it_may_be(tmp_path
     assert repr(secrets) == "Secrets(['oltp_admin'])"
     with pytest.raises(StopPipelineError, match="Give this container the secret minio_admin"):
         secrets["minio_admin"]
+
+
+def test_a_file_of_variables_is_read_as_compose_does():
+    text = """
+        A=1 # not part of it
+        export B='two  words'
+        C="3"
+        D=a#b=$A
+        A=last
+        # E=5
+        F=
+    """
+    read = {"A": "last", "B": "two  words", "C": "3", "D": "a#b=$A", "F": ""}
+    assert read_variables(text) == read
 
 
 def test_a_file_of_variables_holds_one_for_each_role(tmp_path):
