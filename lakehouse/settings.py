@@ -286,6 +286,10 @@ class SupersetSettings(Settings):
     host: Host = "127.0.0.1"
     port: int = Field(8088, gt=0, lt=65536)
     threads: int = Field(8, gt=0, description="Requests that it answers at the same time.")
+    database_host: Host | None = Field(
+        None, description="The warehouse as Superset's machine reaches it; default WAREHOUSE_HOST."
+    )
+    database_port: int | None = Field(None, gt=0, lt=65536, description="Likewise WAREHOUSE_PORT.")
 
     @property
     def url(self) -> str:

@@ -104,10 +104,12 @@ def entries(
         Entry(
             name="CONNECT_DATABASE_HOST",
             value="oltp",
-            comment="How Connect, in its container, reaches the database and its password.",
+            comment="What Connect and Superset are told, which are in containers themselves.",
         ),
         Entry(name="CONNECT_DATABASE_PORT", value="5432"),
         Entry(name="CONNECT_SECRETS_DIR", value="/run/secrets"),
+        Entry(name="SUPERSET_DATABASE_HOST", value="warehouse"),
+        Entry(name="SUPERSET_DATABASE_PORT", value="5432"),
     )
     named = {entry.name for entry in chosen}
     defaults = [e for e in _defaults(compose) if e.name not in named]

@@ -27,6 +27,7 @@ SETTINGS = {variable.name for group in ALL_SETTINGS for variable in variables_of
 PLACES = {"STACK_ENGINE", "STACK_ENV_FILE", "STACK_DATA_DIR", "STACK_CACHE_DIR",
           "STACK_SECRETS_FILE", "STACK_UV", "STACK_SERVICE_USER", "STACK_LOG_MB",
           "STACK_LOG_BACKUPS", "CONNECT_DATABASE_HOST", "CONNECT_DATABASE_PORT",
+          "SUPERSET_DATABASE_HOST", "SUPERSET_DATABASE_PORT",
           "KAFKA_CONTROLLER_PORT", "KAFKA_HEAP_MB", "CONNECT_HEAP_MB"}  # fmt: skip
 """Of the native stack alone, or of a host that is not in a container."""
 
@@ -251,6 +252,13 @@ def test_postgres_reads_the_native_file_as_it_is(name):
     mounted = f"./stack/postgres/{name}.conf:/etc/postgresql/postgresql.conf:ro"
     assert mounted in SERVICES[name]["volumes"]
     assert "$" not in file.read_text()
+
+
+def test_superset_is_told_of_the_warehouse_by_its_name_inside_whoever_tells_it():
+    written = {e.name: e.value for e in entries(TEXT, passwords={}, given={})}
+    told = written["SUPERSET_DATABASE_HOST"], int(written["SUPERSET_DATABASE_PORT"])
+    inside = FILE["x-settings"]
+    assert told == (inside["WAREHOUSE_HOST"], inside["WAREHOUSE_PORT"])
 
 
 def test_connector_reads_its_password_from_the_folder_that_connect_allows():

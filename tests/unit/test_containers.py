@@ -12,9 +12,11 @@ import pytest
 import stack.airflow.container
 from connectors.definition import render
 from lakehouse.environment import environment_of
-from lakehouse.secrets import ROLES
+from lakehouse.secrets import ROLES, Secrets
 from lakehouse.settings import ROOT, ConnectSettings, OltpSettings
 from stack.airflow.container import become
+from stack.layout import StackConfig
+from stack.superset.dashboards import Dashboards
 
 
 @pytest.fixture
@@ -111,3 +113,21 @@ def test_connector_is_told_where_connect_finds_database_and_password(tmp_path):
     assert inside["database.password"] == "${directory:/run/secrets:oltp_debezium}"
     changed = {key for key in native if native[key] != inside[key]}
     assert changed == {"database.hostname", "database.port", "database.password"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({}, "127.0.0.1:15433"),
+        (
+            {"SUPERSET_DATABASE_HOST": "warehouse", "SUPERSET_DATABASE_PORT": "5432"},
+            "warehouse:5432",
+        ),
+    ],
+)
+def test_charts_are_drawn_from_where_superset_reaches_the_warehouse(
+    variables, address, given_secrets
+):
+    with environment_of({"WAREHOUSE_PORT": "15433", **variables}):
+        config = StackConfig()
+    assert Dashboards(config, Secrets(given_secrets))._place().address == address

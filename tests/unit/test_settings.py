@@ -42,6 +42,8 @@ ANOTHER_BY_NAME = {
     "CONNECT_DATABASE_HOST": "oltp",
     "CONNECT_DATABASE_PORT": "7777",
     "STACK_ENGINE": "compose",
+    "SUPERSET_DATABASE_HOST": "warehouse",
+    "SUPERSET_DATABASE_PORT": "7777",
 }
 NOWHERE = {"HOME": "/nowhere", "STACK_ENV_FILE": "/nowhere/.env"}
 
