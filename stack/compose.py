@@ -24,6 +24,8 @@ from stack.progress import Steps, silent
 _LAST_LINES = 15
 _ALL = ("--profile", "*")
 _SERVICE = "com.docker.compose.service"
+_SET_UP = {"oltp": "lander", "connect": "lander", "minio": "lander", "warehouse": "live"}
+"""Servers with a set-up of their own, and a service that waits for it."""
 
 
 class ComposeStack:
@@ -52,14 +54,12 @@ class ComposeStack:
         done = make_env_file(self.config)
         if done.added:
             progress.note(f"{self.config.stack.env_file}: {len(done.added)} variables added")
-        seconds = str(round(self.config.stack.start_timeout_seconds))
         # Whoever names services wants them whatever the profiles of .env are.
-        chosen = () if set(names) in (set(), set(DEFAULT)) else names
-        profiles = _ALL if chosen else ()
-        command = (*profiles, "--progress", "plain", "up", "--detach", "--wait")
+        chosen = [] if set(names) in (set(), set(DEFAULT)) else list(names)
         progress.begin("docker compose up", "asking")
-        for line in self._lines([*command, "--wait-timeout", seconds, *chosen]):
-            progress.advance("docker compose up", line[-60:])
+        for command in self._ups(chosen):
+            for line in self._lines(command):
+                progress.advance("docker compose up", line[-60:])
         progress.finish("docker compose up")
 
     def down(self) -> None:
@@ -85,6 +85,20 @@ class ComposeStack:
         with_needs([service], self._services)
         more = ["--follow"] if follow else []
         return self._lines([*_ALL, "logs", "--no-log-prefix", "--tail", str(lines), *more, service])
+
+    def _ups(self, names: list[str]) -> Iterator[list[str]]:
+        """What to ask of Compose for these services and their set-up.
+
+        Set-up that nothing waits for runs by itself: `--wait` would take its end for a failure.
+        """
+        seconds = str(round(self.config.stack.start_timeout_seconds))
+        profiles = _ALL if names else ()
+        up = ["--progress", "plain", "up", "--detach", "--wait", "--wait-timeout", seconds]
+        charts = ["setup-dashboards"] if "superset" in names else []
+        yield [*profiles, *up, *names, *charts]
+        for server, waiting in _SET_UP.items():
+            if server in names and waiting not in names:
+                yield [*_ALL, "run", "--rm", "--no-TTY", f"setup-{server}"]
 
     @cached_property
     def _services(self) -> dict[str, Service]:

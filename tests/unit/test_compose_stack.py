@@ -5,15 +5,17 @@ import stat
 from datetime import UTC, datetime
 
 import pytest
+import yaml
 
 from lakehouse.environment import environment_of
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from stack.account import Account
 from stack.bootstrap import Step
 from stack.catalog import DEFAULT, services
-from stack.compose import ComposeStack, statuses
+from stack.compose import _SET_UP, ComposeStack, statuses
 from stack.control import Stack
 from stack.engine import stack_of_settings
+from stack.env_file import COMPOSE_FILE
 from stack.prepare import Preparations, preparations
 
 DOCKER = """#!/bin/sh
@@ -81,6 +83,30 @@ def test_up_of_some_services_starts_those_whatever_the_profiles(machine):
     assert calls(machine) == [
         "--profile * --progress plain up --detach --wait --wait-timeout 300 lander"
     ]
+
+
+def test_up_of_a_server_sets_it_up_too_though_nobody_waits_for_that(machine):
+    ComposeStack().up(["oltp", "superset"])
+    up, *after = calls(machine)
+    assert up.endswith(" --wait-timeout 300 oltp superset setup-dashboards")
+    assert after == ["--profile * run --rm --no-TTY setup-oltp"]
+
+
+def test_who_waits_for_a_set_up_in_the_file_is_who_is_taken_to(machine):
+    """Of these, `up` need not run it once more."""
+    services = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
+
+    def waits(name):
+        needs = services[name].get("depends_on", {})
+        return {*needs, *(other for need in needs for other in waits(need))}
+
+    for server, waiting in _SET_UP.items():
+        assert f"setup-{server}" in waits(waiting)
+    assert {f"setup-{server}" for server in _SET_UP} == {
+        name
+        for name in services
+        if name.startswith("setup-") and services[name]["profiles"] == ["core"]
+    }
 
 
 def test_a_service_that_there_is_not_is_told_before_anything_is_started(machine):
