@@ -109,5 +109,6 @@ def test_data_is_there_after_down_and_up(system):
 
 
 def orders_of(system):
-    found = system.inside("query", "select count(*) as n from silver.orders", "--format", "json")
+    sql = "select count(*) as n from silver.cleaned_sales"
+    found = system.inside("query", sql, "--format", "json")
     return json.loads(found.stdout)[0]["n"]
