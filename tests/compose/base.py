@@ -39,11 +39,11 @@ _CLIENT_FILES = {
 def import_base(engine: Engine, cache: Path, name: str) -> str:
     """The tag of one of the bases in `PACKAGES`."""
     tag = f"shop-test/{name}"
-    engine.run("import", _tree(cache, name), f"{tag}:bare")
+    engine.run("import", "--change", f"LABEL {engine.label}", _tree(cache, name), f"{tag}:bare")
     context = engine.folder / f"{name}-client"
     _copy_client_files(context / "files")
     (context / "Dockerfile").write_text("\n".join(_client_layer(f"{tag}:bare")))
-    engine.run("build", "--network", "host", "--tag", tag, context)
+    engine.build(context, tag)
     return tag
 
 

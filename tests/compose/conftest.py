@@ -29,7 +29,7 @@ def engine(cache):
             images.build(found, cache)
             yield found
         finally:
-            images.remove(found)
+            found.remove_images()
 
 
 @pytest.fixture(scope="package")

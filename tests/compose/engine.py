@@ -66,6 +66,23 @@ class Engine:
         """What `docker` prints."""
         return self.run(*arguments).stdout.strip()
 
+    @property
+    def label(self) -> str:
+        """On every image that is made here."""
+        return f"shop-test={self.folder.name}"
+
+    def build(self, context: Path, tag: str, **arguments: str) -> None:
+        """Build an image, with this machine's network: package registries are reached as here."""
+        given = [word for pair in arguments.items() for word in ("--build-arg", "=".join(pair))]
+        named = ("--tag", tag, "--label", self.label)
+        self.run("build", "--network", "host", *named, *given, context)
+
+    def remove_images(self) -> None:
+        """Leave none of them with an engine that stays."""
+        chosen = self.answer("images", "--all", "--quiet", "--filter", f"label={self.label}")
+        if images := set(chosen.split()):
+            self.run("image", "rm", "--force", *images, check=False)
+
 
 @contextmanager
 def engine(make_plugins: Callable[[], Path]) -> Iterator[Engine]:

@@ -79,18 +79,8 @@ def build(engine: Engine, cache: Cache) -> None:
         shutil.copytree(_IMAGES / name, context)
         for target, source in image.files(cache).items():
             _place(source, context / target)
-        base = f"BASE={tag_of(image.base)}"
-        engine.run(
-            "build", "--network", "host", "--build-arg", base, "--tag", tag_of(name), context
-        )
+        engine.build(context, tag_of(name), BASE=tag_of(image.base))
         shutil.rmtree(context)
-
-
-def remove(engine: Engine) -> None:
-    """Leave none of them with an engine that stays."""
-    tags = [tag_of(name) for name in (*PACKAGES, *STAND_INS)]
-    bare = [f"{tag_of(name)}:bare" for name in PACKAGES]
-    engine.run("image", "rm", "--force", *tags, *bare, check=False)
 
 
 def _place(source: Path, target: Path) -> None:

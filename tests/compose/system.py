@@ -163,7 +163,6 @@ def new_system(engine: Engine) -> Iterator[System]:
         system.compose(
             "--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5", check=False
         )
-        system._docker.run("image", "rm", "--force", *system.images(), check=False)
 
 
 def _variables(system: System) -> dict[str, str]:
@@ -189,12 +188,13 @@ def _set(path: Path, variables: Mapping[str, str]) -> None:
 
 
 def _write_override(system: System) -> None:
-    """Builds reach package registries as this machine does, over its own network."""
+    """Builds reach package registries as this machine does, and leave images that can be told."""
     override = system.checkout / "override.json"
     override.write_text('{"services": {}}')
     found = json.loads(system.compose("--profile", "*", "config", "--format", "json").stdout)
     built = [name for name, service in found["services"].items() if "build" in service]
-    services = {name: {"build": {"network": "host"}} for name in built}
+    build = {"network": "host", "labels": [system.engine.label]}
+    services = {name: {"build": build} for name in built}
     override.write_text(json.dumps({"services": services}, indent=2))
 
 
