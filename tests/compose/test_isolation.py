@@ -5,6 +5,8 @@ import json
 import psutil
 import pytest
 
+from tests.compose.images import tag_of
+
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(5400)]
 
 PORT_OF = {
@@ -40,14 +42,32 @@ STRANGERS = {
 """Who is not to be reached from it, whatever it knows."""
 
 
+PROBE = """
+import json, socket, sys
+from concurrent.futures import ThreadPoolExecutor
+def is_open(target):
+    try:
+        socket.create_connection(target, 3).close()
+    except OSError:
+        return False
+    return True
+targets = [tuple(target) for target in json.loads(sys.argv[1])]
+with ThreadPoolExecutor(len(targets)) as pool:
+    answers = list(pool.map(is_open, targets))
+print(json.dumps([target for target, answer in zip(targets, answers) if answer]))
+"""
+
+
 def reached(system, service, targets):
-    """Those of the (host, port) that a connection comes about to, tried all at once."""
-    tries = [
-        f"(timeout 3 bash -c '</dev/tcp/{host}/{port}' 2>/dev/null && echo {host}:{port}) &"
-        for host, port in targets
-    ]
-    found = system.execute(service, "bash", "-c", "\n".join([*tries, "wait"])).stdout.split()
-    return {target for target in targets if ":".join(map(str, target)) in found}
+    """Those of the (host, port) that a connection comes about to.
+
+    Tried from the service's network, but not in its container, whose first process may take a
+    stranger's end for that of one of its own: Postgres then starts all over.
+    """
+    network = f"container:{system.inspect(service)['Id']}"
+    probe = ("python3", "-c", PROBE, json.dumps(sorted(targets)))
+    answer = system.engine.answer("run", "--rm", "--network", network, tag_of("programs"), *probe)
+    return set(map(tuple, json.loads(answer)))
 
 
 def addresses(system, service):
