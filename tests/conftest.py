@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,5 +47,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _FOLDERS.index(item.path.relative_to(_HERE).parts[0]))
 
 
+class ByStack(LoadScopeScheduling):
+    """What shares a stack goes to the same process: a file's tests, and all of the browser's."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        folder = Path(file).parent.as_posix()
+        return folder if folder == "tests/browser" else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByStack:
+    """The order of collection is kept: files of many small tests come last, and fill up."""
+    config.option.loadscopereorder = False
+    return ByStack(config, log)
+
+
 _HERE = Path(__file__).parent
-_FOLDERS = ("unit", "integration", "browser", "faults")
+_FOLDERS = ("integration", "browser", "faults", "unit")

@@ -35,6 +35,8 @@ LOCKS = {
     "uv": "uv",
 }
 """A lock file, and the group that it locks."""
+_SIDE_BY_SIDE = ("-n", "2")
+"""Two stacks wait for each other less than one waits for itself; three take each other's cores."""
 _WITH_PROJECT = {"project", "airflow"}
 """Locks of environments in which the project itself runs."""
 
@@ -88,6 +90,8 @@ def test(context: typer.Context) -> None:
     pytest = Path(sys.executable).parent / "pytest"
     tests = ROOT / "tests"
     arguments = [tests / word if (tests / word).is_dir() else word for word in context.args]
+    if not arguments:
+        arguments = list(_SIDE_BY_SIDE)
     result = subprocess.run([pytest, *arguments], cwd=ROOT, check=False)
     raise typer.Exit(result.returncode)
 
