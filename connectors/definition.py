@@ -31,14 +31,22 @@ def render(connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path) -> 
     Args:
         connect: names, topics, intervals.
         oltp: where the shop's database is.
-        secrets_file: properties file, on Connect's machine, that holds `debezium.password`.
+        secrets_file: properties file, on Connect's machine, that holds `debezium.password`; of no
+            account where Connect has a folder of secrets.
     """
     values: dict[str, object] = {
-        "oltp_host": oltp.host,
-        "oltp_port": oltp.port,
-        "oltp_database": oltp.database,
-        "secrets_file": secrets_file,
         **connect.model_dump(),
+        "database_host": connect.database_host or oltp.host,
+        "database_port": connect.database_port or oltp.port,
+        "database": oltp.database,
+        "password": _password(connect.secrets_dir, secrets_file),
     }
     definition: dict[str, str] = json.loads(_DEFINITION.read_text())
     return {key: _Text(text).substitute(values) for key, text in definition.items()}
+
+
+def _password(secrets_dir: Path | None, secrets_file: Path) -> str:
+    """Where Connect itself reads it: nobody who may ask for the definition learns it."""
+    if secrets_dir is not None:
+        return f"${{directory:{secrets_dir}:oltp_debezium}}"
+    return f"${{file:{secrets_file}:debezium.password}}"

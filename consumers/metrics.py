@@ -37,7 +37,7 @@ class LandingMetrics:
         self.memory = Gauge("landing_buffer_bytes", "Bytes held in memory.", registry=registry)
         self.paused = Gauge("landing_paused", "1 while polling is paused.", registry=registry)
 
-    def serve(self, port: int) -> None:
-        """Answer on a loopback port; 0 is off."""
+    def serve(self, host: str, port: int) -> None:
+        """Answer on this address and port; port 0 is off."""
         if port:
-            start_http_server(port, addr="127.0.0.1", registry=self.registry)
+            start_http_server(port, addr=host, registry=self.registry)

@@ -1,11 +1,17 @@
-"""Passwords: generated once, in a file that only its owner can read; one per role."""
+"""Passwords: generated once, in a place that only its owner can read; one per role.
+
+A place is a JSON file (the native stack's), a file of variables (`.env`, Compose's), or a folder
+with one file per role (`/run/secrets`, a container's).
+"""
 
 import json
 import os
 import secrets
 import string
+from io import StringIO
 from pathlib import Path
 
+from dotenv import dotenv_values
 from typing_extensions import override
 
 from lakehouse.errors import StopPipelineError
@@ -55,8 +61,11 @@ class Secrets:
         try:
             return self._values[role]
         except KeyError:
-            message = f"{self._path} holds no password for {role}. Run `./pipeline up` first."
+            message = f"{self._path} holds no password for {role}. {_way_out(self._path, role)}"
             raise StopPipelineError(message) from None
+
+    def __contains__(self, role: str) -> bool:
+        return role in self._values
 
     def complete(self) -> "Secrets":
         """Generate what is missing, and write the file (owner only, replaced in one step).
@@ -81,8 +90,24 @@ def generate(length: int = 24) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
+def variable_of(role: str) -> str:
+    """The variable that holds a role's password in a file of variables."""
+    return f"{role}_password".upper()
+
+
+def read_variables(text: str) -> dict[str, str]:
+    """The variables of a file such as `.env`, read as Compose does: quotes, comments, the last."""
+    values = dotenv_values(stream=StringIO(text), interpolate=False)
+    return {name: value or "" for name, value in values.items()}
+
+
 def _read(path: Path) -> dict[str, str]:
     try:
+        if path.is_dir():
+            return {role: (path / role).read_text().strip() for role in _roles_in(path)}
+        if path.name.endswith(".env"):
+            values = read_variables(path.read_text())
+            return {r: values[variable_of(r)] for r in ROLES if values.get(variable_of(r))}
         values = json.loads(path.read_text())
         return {str(role): str(value) for role, value in values.items()}
     except FileNotFoundError:
@@ -90,3 +115,14 @@ def _read(path: Path) -> dict[str, str]:
     except (OSError, ValueError, AttributeError) as error:
         message = f"{path} cannot be read as passwords: {error}. Restore it, or move it away."
         raise StopPipelineError(message) from error
+
+
+def _roles_in(folder: Path) -> list[str]:
+    """Those that this container was given; files of others' making are left alone."""
+    return [role for role in ROLES if (folder / role).is_file()]
+
+
+def _way_out(path: Path, role: str) -> str:
+    if path.is_dir():
+        return f"Give this container the secret {role}: `secrets` of its service."
+    return f"Run `./pipeline {'env init' if path.name.endswith('.env') else 'up'}` first."

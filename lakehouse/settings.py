@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from lakehouse.environment import environment, home
 from lakehouse.errors import StopPipelineError
+from lakehouse.secrets import read_variables
 from lakehouse.variables import (
     AbsolutePath,
     Bucket,
@@ -69,8 +70,20 @@ class _EnvironmentSource(EnvSettingsSource):
 
     @override
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        given = {name.lower(): value for name, value in environment().items()}
+        given = {name.lower(): value for name, value in _given().items()}
         return {name: value for name, value in given.items() if value}
+
+
+def _given() -> Mapping[str, str]:
+    """The variables that count: with Compose those of `.env`, too, as it reads them itself."""
+    given = environment()
+    if given.get("STACK_ENGINE") != "compose":
+        return given
+    file = Path(given.get("STACK_ENV_FILE") or ROOT / ".env")
+    try:
+        return {**read_variables(file.read_text()), **given}
+    except FileNotFoundError:
+        return given
 
 
 class OltpSettings(Settings):
@@ -113,6 +126,15 @@ class ConnectSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="CONNECT_")
     host: Host = "127.0.0.1"
     port: int = Field(8083, gt=0, lt=65536)
+    database_host: Host | None = Field(
+        None, description="The shop's database as Connect's machine reaches it; default OLTP_HOST."
+    )
+    database_port: int | None = Field(None, gt=0, lt=65536, description="Likewise OLTP_PORT.")
+    secrets_dir: AbsolutePath | None = Field(
+        None,
+        description="On Connect's machine, a folder with the file oltp_debezium. "
+        "Default: the native stack's file.",
+    )
     heap_mb: int = Field(768, ge=256, description="Memory of its Java heap.")
     connector_name: Name = "shop"
     topic_prefix: Name = "shop"
@@ -183,7 +205,8 @@ class LandingSettings(Settings):
         200_000, gt=0, description="Records that a replay from Kafka holds in memory at a time."
     )
     retention_hours: int = Field(24, ge=1, description="How long old log entries and files stay.")
-    metrics_port: int = Field(9108, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
+    metrics_host: Host = Field("127.0.0.1", description="Where it answers Prometheus.")
+    metrics_port: int = Field(9108, ge=0, lt=65536, description="Its port for that; 0 is off.")
 
 
 class LiveSettings(Settings):
@@ -201,7 +224,8 @@ class LiveSettings(Settings):
     )
     session_timeout_ms: int = Field(10_000, ge=6_000, description="Silent for longer is dead.")
     topic_refresh_seconds: float = Field(2.0, gt=0, description="How soon a new topic is seen.")
-    metrics_port: int = Field(9109, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
+    metrics_host: Host = Field("127.0.0.1", description="Where it answers Prometheus.")
+    metrics_port: int = Field(9109, ge=0, lt=65536, description="Its port for that; 0 is off.")
 
 
 class ConsolidationSettings(Settings):
@@ -240,11 +264,19 @@ class AirflowSettings(Settings):
     host: Host = "127.0.0.1"
     port: int = Field(8080, gt=0, lt=65536)
     parallelism: int = Field(3, gt=0, description="Tasks that run at the same time.")
+    public_url: WebAddress | None = Field(
+        None, description="Where people reach its pages, if not at AIRFLOW_HOST and _PORT."
+    )
 
     @property
     def url(self) -> str:
-        """Base address of its pages."""
+        """Base address of its interface, for programs."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def pages_url(self) -> str:
+        """Base address of its pages, for people."""
+        return self.public_url or self.url
 
 
 class SupersetSettings(Settings):
@@ -254,6 +286,10 @@ class SupersetSettings(Settings):
     host: Host = "127.0.0.1"
     port: int = Field(8088, gt=0, lt=65536)
     threads: int = Field(8, gt=0, description="Requests that it answers at the same time.")
+    database_host: Host | None = Field(
+        None, description="The warehouse as Superset's machine reaches it; default WAREHOUSE_HOST."
+    )
+    database_port: int | None = Field(None, gt=0, lt=65536, description="Likewise WAREHOUSE_PORT.")
 
     @property
     def url(self) -> str:
@@ -280,9 +316,16 @@ class LogSettings(Settings):
 
 
 class StackSettings(Settings):
-    """The native stack: where it lives and how it is kept."""
+    """The stack: where it lives and how it is kept."""
 
     model_config = SettingsConfigDict(env_prefix="STACK_")
+    engine: Literal["native", "compose"] = Field(
+        "native", description="What runs the services: supervisor here, or Docker Compose."
+    )
+    env_file: AbsolutePath = Field(
+        default_factory=lambda: ROOT / ".env",
+        description="Compose's variables and passwords, made by ./pipeline env init.",
+    )
     data_dir: AbsolutePath = Field(
         default_factory=lambda: default_data_dir(),
         description="Databases, topics, objects, logs, secrets.",
@@ -292,7 +335,8 @@ class StackSettings(Settings):
         description="Servers, shared by all checkouts; safe to delete.",
     )
     secrets_file: AbsolutePath | None = Field(
-        None, description="Default: secrets.json in STACK_DATA_DIR."
+        None,
+        description="File or folder. Default: secrets.json in STACK_DATA_DIR; with Compose, .env.",
     )
     uv: AbsolutePath | None = Field(
         None, description="The uv to install servers with; by default found."
@@ -305,8 +349,9 @@ class StackSettings(Settings):
 
     @property
     def secrets_path(self) -> Path:
-        """The file with the generated passwords."""
-        return self.secrets_file or self.data_dir / "secrets.json"
+        """The place of the generated passwords."""
+        made = self.env_file if self.engine == "compose" else self.data_dir / "secrets.json"
+        return self.secrets_file or made
 
     @property
     def connect_secrets_path(self) -> Path:
@@ -347,7 +392,7 @@ def is_root() -> bool:
 def settings_in_environment() -> dict[str, str]:
     """The settings that the environment gives, as variables: what to hand on to a program."""
     known = {name_of(group, name) for group in ALL_SETTINGS for name in group.model_fields}
-    return {name: value for name, value in environment().items() if name.upper() in known}
+    return {name: value for name, value in _given().items() if name.upper() in known}
 
 
 def default_uv() -> Path | None:

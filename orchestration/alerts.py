@@ -68,4 +68,4 @@ def send(alert: Alert) -> None:
 
 
 def _page(dag: str, run: str) -> str:
-    return f"{AirflowSettings().url}/dags/{quote(dag)}/runs/{quote(run)}"
+    return f"{AirflowSettings().pages_url}/dags/{quote(dag)}/runs/{quote(run)}"

@@ -1,11 +1,18 @@
 """The services of the stack, in the order in which people think of them."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
-from lakehouse.settings import OltpSettings, WarehouseSettings, settings_in_environment
+from lakehouse.settings import (
+    LandingSettings,
+    LiveSettings,
+    OltpSettings,
+    WarehouseSettings,
+    settings_in_environment,
+)
 from stack.account import Account
 from stack.airflow.server import Airflow
 from stack.kafka.broker import Broker
@@ -66,7 +73,8 @@ class _Catalog:
         return Data(root=self.config.stack.data_dir)
 
     def oltp(self) -> Service:
-        keep: dict[str, object] = {"slot_wal_keep_mb": self.config.stack.slot_wal_keep_mb}
+        # A connector that is gone for good may not fill the disk.
+        keep = {"max_slot_wal_keep_size": f"{self.config.stack.slot_wal_keep_mb}MB"}
         return self._postgres("oltp", "the shop's Postgres", self.config.oltp, keep)
 
     def warehouse(self) -> Service:
@@ -77,7 +85,7 @@ class _Catalog:
         name: str,
         title: str,
         settings: OltpSettings | WarehouseSettings,
-        values: dict[str, object],
+        values: Mapping[str, str],
     ) -> Service:
         server = PostgresServer(
             name=name,
@@ -159,17 +167,23 @@ class _Catalog:
         )
 
     def lander(self) -> Service:
-        port = self.config.landing.metrics_port
-        return self._consumer("lander", "land", "Kafka to bronze", "LANDING_METRICS_PORT", port, 5)
+        port = self._metrics("LANDING", self.config.landing)
+        return self._consumer("lander", "land", "Kafka to bronze", port, 5)
 
     def live(self) -> Service:
-        port = self.config.live.metrics_port
-        return self._consumer("live", "live", "Kafka to live charts", "LIVE_METRICS_PORT", port)
+        port = self._metrics("LIVE", self.config.live)
+        return self._consumer("live", "live", "Kafka to live charts", port)
+
+    @staticmethod
+    def _metrics(group: str, settings: LandingSettings | LiveSettings) -> Port | None:
+        variable, number = f"{group}_METRICS_PORT", settings.metrics_port
+        return (
+            Port(variable=variable, host=settings.metrics_host, number=number) if number else None
+        )
 
     def _consumer(
-        self, name: str, command: str, title: str, variable: str, port: int, niceness: int = 0
+        self, name: str, command: str, title: str, port: Port | None, niceness: int = 0
     ) -> Service:
-        host = "127.0.0.1"
         program = Program(
             name=name,
             command=(sys.executable, "-P", "-m", "lakehouse.cli", command),
@@ -185,11 +199,11 @@ class _Catalog:
         return Service(
             program=program,
             title=title,
-            url=f"http://{host}:{port}/metrics" if port else "",
-            ports=(Port(variable=variable, host=host, number=port),) if port else (),
+            url=f"http://{port.host}:{port.number}/metrics" if port else "",
+            ports=(port,) if port else (),
             needs=SERVERS,
             prepare=lambda: None,
-            probe=lambda: not port or is_listening(host, port),
+            probe=lambda: port is None or is_listening(port.host, port.number),
         )
 
     def superset(self) -> Service:
@@ -219,7 +233,8 @@ class _Catalog:
             warehouse=self.config.warehouse,
             secrets=self.secrets,
             variables=self._variables,
-            cache=self.cache,
+            python=self.cache.airflow / "bin" / "python",
+            version=self.cache.airflow.name,
             data=self.data,
         )
         server = Service(

@@ -17,6 +17,8 @@ from stack.cache import locked
 from stack.catalog import AIRFLOW, DEFAULT, SUPERSET, services
 from stack.install import install
 from stack.layout import Cache, Data, StackConfig
+from stack.log import follow as follow_log
+from stack.log import last_lines
 from stack.memory import memory_mb
 from stack.orphans import stop_orphans
 from stack.preflight import check_owner, check_places, check_ports
@@ -57,6 +59,11 @@ class Stack:
         self.cache = Cache(root=self.config.stack.cache_dir)
         self._account = service_account(self.config.stack.service_user)
         self._supervisor = Supervisor(self.data, self.config.stack, self._account)
+
+    @property
+    def place(self) -> str:
+        """Where the data is, for people."""
+        return str(self.data.root)
 
     def up(self, names: Sequence[str] = (), *, progress: Steps | None = None) -> None:
         """Have these services, and those they need, running, ready and bootstrapped.
@@ -114,6 +121,15 @@ class Stack:
         states = self._supervisor.states()
         with ThreadPoolExecutor(len(self._services)) as pool:
             return list(pool.map(lambda s: _status(s, states, self.data), self._services.values()))
+
+    def log_lines(self, service: str, *, lines: int, follow: bool) -> Iterator[str]:
+        """The end of a service's log; with `follow` also what is added, for ever.
+
+        Raises:
+            StopPipelineError: there is no such service.
+        """
+        log = self.log_of(service)
+        yield from follow_log(log, lines) if follow else last_lines(log, lines)
 
     def log_of(self, name: str) -> Path:
         """The log of a service.

@@ -41,6 +41,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 _skipped: list[str] = []
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What builds images takes longer than all others: it runs when it is named."""
+    if collection_path != _HERE / "compose":
+        return None
+    named = (Path(argument.split("::")[0]).resolve() for argument in config.args)
+    return None if any(path.is_relative_to(collection_path) for path in named) else True
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folder by folder, at random within each: the stacks of one end before the next begins."""
@@ -63,4 +71,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByStack:
 
 
 _HERE = Path(__file__).parent
-_FOLDERS = ("integration", "browser", "faults", "unit")
+_FOLDERS = ("compose", "integration", "browser", "faults", "unit")

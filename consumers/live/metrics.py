@@ -31,7 +31,7 @@ class LiveMetrics:
         self.lag = Gauge("live_lag_offsets", "Offsets not taken in yet.", labels, registry=registry)
         self.paused = Gauge("live_paused", "1 while polling is paused.", registry=registry)
 
-    def serve(self, port: int) -> None:
-        """Answer on a loopback port; 0 is off."""
+    def serve(self, host: str, port: int) -> None:
+        """Answer on this address and port; port 0 is off."""
         if port:
-            start_http_server(port, addr="127.0.0.1", registry=self.registry)
+            start_http_server(port, addr=host, registry=self.registry)

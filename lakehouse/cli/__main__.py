@@ -9,9 +9,11 @@ from lakehouse.cli import (
     connect,
     consoles,
     consolidate,
+    container,
     dashboards,
     demo,
     develop,
+    env,
     extract,
     freshness,
     land,
@@ -43,6 +45,7 @@ app = typer.Typer(
 for group in (
     demo,
     stack,
+    env,
     simulate,
     connect,
     extract,
@@ -60,6 +63,7 @@ for group in (
     query,
     maintain,
     dashboards,
+    container,
     develop,
 ):
     app.add_typer(group.app)

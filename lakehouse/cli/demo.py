@@ -47,13 +47,13 @@ def demo(  # noqa: PLR0913 - one for each option
     from lakehouse.cli.output import err_console
     from producers.plan import History, Live, Plan
     from stack.catalog import chosen
-    from stack.control import Stack
+    from stack.engine import stack_of_settings
 
     seed = randbelow(1_000_000) if seed is None else seed
     past = None
     if history is not None:
         past = Plan(seed=seed, history=History(days=history), dirt_percent=dirt)
-    stack = Stack()
+    stack = stack_of_settings()
     try:
         is_exact = Demonstration(
             stack,

@@ -24,7 +24,7 @@ from lakehouse.secrets import Secrets
 from lakehouse.settings import ShopSettings, SimulatorSettings
 from producers.plan import Plan
 from producers.simulator import Simulator
-from stack.control import Stack
+from stack.engine import AnyStack
 from stack.progress import Steps
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Demonstration:
 
     def __init__(
         self,
-        stack: Stack,
+        stack: AnyStack,
         services: Sequence[str],
         *,
         past: Plan | None,

@@ -31,10 +31,10 @@ def up(
     Example: ./pipeline up
     """
     from stack.catalog import chosen
-    from stack.control import Stack
+    from stack.engine import stack_of_settings
     from stack.progress import Steps
 
-    stack = Stack()
+    stack = stack_of_settings()
     with Steps(err_console) as progress:
         stack.up(services or chosen(airflow=airflow, superset=superset), progress=progress)
     found = [row for row in stack.status() if row.is_ready]
@@ -48,12 +48,12 @@ def down() -> None:
 
     Example: ./pipeline down
     """
-    from stack.control import Stack
+    from stack.engine import stack_of_settings
 
-    stack = Stack()
+    stack = stack_of_settings()
     with err_console.status("stopping"):
         stack.down()
-    err_console.print(f"Stopped. The data stays in {stack.data.root}", soft_wrap=True)
+    err_console.print(f"Stopped. The data stays in {stack.place}", soft_wrap=True)
 
 
 @app.command(rich_help_panel="Stack")
@@ -62,9 +62,9 @@ def status(output: FormatOption = Format.TABLE) -> None:
 
     Example: ./pipeline status --format json
     """
-    from stack.control import Stack
+    from stack.engine import stack_of_settings
 
-    found = Stack().status()
+    found = stack_of_settings().status()
     if output is Format.JSON:
         print_json([asdict(row) for row in found])
         return
@@ -94,12 +94,9 @@ def logs(
 
     Example: ./pipeline logs connect -f
     """
-    from stack.control import Stack
-    from stack.log import follow as follow_log
-    from stack.log import last_lines
+    from stack.engine import stack_of_settings
 
-    log = Stack().log_of(service)
-    for line in follow_log(log, lines) if follow else last_lines(log, lines):
+    for line in stack_of_settings().log_lines(service, lines=lines, follow=follow):
         typer.echo(line)
 
 
@@ -111,11 +108,11 @@ def reset(
 
     Example: ./pipeline reset --yes
     """
-    from stack.control import Stack
+    from stack.engine import stack_of_settings
 
-    stack = Stack()
+    stack = stack_of_settings()
     if not yes:
-        typer.confirm(f"Delete all data in {stack.data.root}?", abort=True, err=True)
+        typer.confirm(f"Delete all data in {stack.place}?", abort=True, err=True)
     with err_console.status("stopping and deleting"):
         stack.reset()
-    err_console.print(f"Deleted the data in {stack.data.root}", soft_wrap=True)
+    err_console.print(f"Deleted the data in {stack.place}", soft_wrap=True)

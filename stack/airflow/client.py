@@ -97,7 +97,7 @@ class AirflowClient:
             if time.monotonic() > deadline:
                 message = (
                     f"Airflow knows no DAG {dag!r}. Look at ./pipeline logs airflow-dags, and at "
-                    f"{self._settings.url}/dags for those that it could not read."
+                    f"{self._settings.pages_url}/dags for those that it could not read."
                 )
                 raise StopPipelineError(message)
             time.sleep(_ASK_SECONDS)
@@ -164,7 +164,7 @@ class AirflowClient:
 
     def page(self, dag: str, run: str | None = None) -> str:
         """Address of a DAG or a run in the pages."""
-        return f"{self._settings.url}/dags/{dag}" + (f"/runs/{run}" if run else "")
+        return f"{self._settings.pages_url}/dags/{dag}" + (f"/runs/{run}" if run else "")
 
     def _order(self, dag: str) -> dict[str, int]:
         """Place of each task, none before those that it waits for."""

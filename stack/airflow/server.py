@@ -12,7 +12,7 @@ from lakehouse.secrets import Secrets
 from lakehouse.settings import ROOT, AirflowSettings, WarehouseSettings
 from stack.account import Account
 from stack.airflow.health import health
-from stack.layout import Cache, Data
+from stack.layout import Data
 from stack.net import http_status
 from stack.postgres.program import ProgramDatabase
 from stack.program import Program
@@ -27,21 +27,23 @@ _TEMPLATE = Path(__file__).with_name("airflow.cfg")
 class Airflow:
     """One Airflow, whose tasks run in its scheduler's process group, as whoever started it.
 
-    `variables` is the environment of the project's own settings, for the tasks.
+    `variables` is the environment of the project's own settings, for the tasks; `python` is that of
+    Airflow's packages, and `version` their name.
     """
 
     settings: AirflowSettings
     warehouse: WarehouseSettings
     secrets: Secrets
     variables: Mapping[str, str]
-    cache: Cache
+    python: Path
+    version: str
     data: Data
 
     def program(self, name: str, *command: str, stop_seconds: int = 20) -> Program:
         """How supervisor runs one of its programs."""
         return Program(
             name=name,
-            command=(str(self._python), "-P", "-m", "airflow", *command),
+            command=(str(self.python), "-P", "-m", "airflow", *command),
             directory=self._home,
             environment=self._environment,
             is_ours=True,
@@ -51,21 +53,24 @@ class Airflow:
             configuration=self._configuration(),
         )
 
-    def prepare(self) -> None:
-        """Write the configuration; make the database, and bring it to this version's schema."""
+    def configure(self) -> None:
+        """Write the configuration."""
         own = Account()
         for folder in (self._home, self._home / "logs"):
             own.make_private_dir(folder)
         own.write_private(self._config_file, self._filled_in())
         password = self.secrets["airflow_admin"]
         own.write_private(self._passwords_file, json.dumps({USER: password}) + "\n")
+
+    def prepare(self) -> None:
+        """Write the configuration; make the database, and bring it to this version's schema."""
+        self.configure()
         database = ProgramDatabase(name="airflow", warehouse=self.warehouse, secrets=self.secrets)
         database.prepare()
-        version = self.cache.airflow.name
-        if database.note() != version:
-            command: list[str | Path] = [self._python, "-P", "-m", "airflow", "db", "migrate"]
-            own.run(command, env=self._environment, cwd=self._home)
-            database.write_note(version)
+        if database.note() != self.version:
+            command: list[str | Path] = [self.python, "-P", "-m", "airflow", "db", "migrate"]
+            Account().run(command, env=self._environment, cwd=self._home)
+            database.write_note(self.version)
 
     def answers(self) -> bool:
         """Whether the server answers requests."""
@@ -75,10 +80,6 @@ class Airflow:
     def is_healthy(self, part: str) -> bool:
         """Whether a part without a port of its own, such as `scheduler`, tells that it is well."""
         return health(self.settings).get(part) == "healthy"
-
-    @property
-    def _python(self) -> Path:
-        return self.cache.airflow / "bin" / "python"
 
     @property
     def _home(self) -> Path:
@@ -109,6 +110,7 @@ class Airflow:
             "dags": _DAGS,
             "parallelism": self.settings.parallelism,
             "url": self.settings.url,
+            "pages_url": self.settings.pages_url,
             "host": self.settings.host,
             "port": self.settings.port,
             "user": USER,

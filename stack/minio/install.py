@@ -43,13 +43,13 @@ def build_minio(
             toolchain / "go" / "bin" / "go", "build", "-v", "-trimpath", "-ldflags", "-s -w",
             "-o", result / "minio", _PACKAGE,
         ],
-        env=process_environment() | _environment(work),
+        env=process_environment() | go_environment(work, toolchain / "go"),
         cwd=GO_MODULE,
         on_line=on_line,
     )  # fmt: skip
 
 
-def _environment(work: Path) -> dict[str, str]:
+def go_environment(work: Path, goroot: Path) -> dict[str, str]:
     """Go's own environment: everything in `work`, the locked modules, and no other toolchain."""
     temporary = work / "tmp"
     temporary.mkdir(exist_ok=True)
@@ -59,7 +59,7 @@ def _environment(work: Path) -> dict[str, str]:
         "GOFLAGS": "-mod=readonly",
         "GOMODCACHE": str(work / "modules"),
         "GOPATH": str(work / "path"),
-        "GOROOT": str(work / "toolchain" / "go"),
+        "GOROOT": str(goroot),
         "GOTMPDIR": str(temporary),
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",

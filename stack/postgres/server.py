@@ -1,9 +1,9 @@
-"""A Postgres server: its cluster made once, its configuration rendered at each start."""
+"""A Postgres server: its cluster made once, its configuration written at each start."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
 import psycopg
 
@@ -13,18 +13,21 @@ from stack.account import Account
 from stack.layout import Cache, Data
 from stack.program import Program
 
-_TEMPLATES = Path(__file__).parent
+_FILES = Path(__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresServer:
-    """One of the two; `name` is that of its configuration template, data directory and log."""
+    """One of the two; `name` is that of its configuration file, data directory and log.
+
+    `values` are settings of Postgres that are settings of ours, too.
+    """
 
     name: str
     host: str
     port: int
     secrets: Secrets
-    values: dict[str, object]
+    values: Mapping[str, str]
     cache: Cache
     data: Data
     account: Account
@@ -76,8 +79,14 @@ class PostgresServer:
         return self.secrets[f"{self.name}_admin"]
 
     def _configuration(self) -> str:
-        template = Template((_TEMPLATES / f"{self.name}.conf").read_text())
-        return template.substitute(self.values, host=self.host, port=self.port)
+        values = {
+            "listen_addresses": self.host,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            **self.values,
+        }
+        lines = [f"{name} = '{value}'\n" for name, value in values.items()]
+        return (_FILES / f"{self.name}.conf").read_text() + "".join(lines)
 
     def _make_cluster(self, data_dir: Path) -> None:
         with tempfile.TemporaryDirectory(dir=data_dir.parent, prefix=f"{self.name}.") as folder:

@@ -102,8 +102,11 @@ class Dashboards:
 
     def _place(self) -> Place:
         warehouse, shop = self._config.warehouse, self._config.shop
+        superset = self._config.superset
+        host = superset.database_host or warehouse.host
+        port = superset.database_port or warehouse.port
         return Place(
-            address=f"{warehouse.host}:{warehouse.port}",
+            address=f"{host}:{port}",
             database=warehouse.database,
             user=_ROLE,
             password=self._secrets[f"warehouse_{_ROLE}"],

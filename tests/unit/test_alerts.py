@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lakehouse.environment import environment_of
+from lakehouse.environment import environment, environment_of
 from orchestration.alerts import tell_failure, tell_late
 from tests.stacks import free_ports
 
@@ -55,6 +55,13 @@ def test_late_run_tells_which_and_how_late(told):
     (alert,) = told.alerts
     assert "1800 s" in alert.pop("message")
     assert alert == {"dag": "hour", "run": RUN, "task": None, "state": "late", "url": PAGE}
+
+
+def test_alert_leads_to_where_people_reach_the_pages(told):
+    address = {"AIRFLOW_HOST": "airflow", "AIRFLOW_PUBLIC_URL": "https://shop.example.org/hour"}
+    with environment_of({**environment(), **address}):
+        tell_failure(FAILURE)
+    assert told.alerts[0]["url"].startswith("https://shop.example.org/hour/dags/hour/runs/")
 
 
 def test_webhook_that_refuses_leaves_a_line_in_the_log(told, caplog):

@@ -8,7 +8,7 @@ import string
 import pytest
 
 from lakehouse.errors import StopPipelineError
-from lakehouse.secrets import ROLES, Secrets, generate
+from lakehouse.secrets import ROLES, Secrets, generate, read_variables, variable_of
 
 
 @pytest.fixture
@@ -88,3 +88,37 @@ def test_a_file_that_holds_no_passwords_is_named_and_not_overwritten(path, conte
     with pytest.raises(StopPipelineError, match=r"secrets\.json cannot be read as passwords"):
         Secrets(path)
     assert path.read_bytes() == content.encode(errors="surrogateescape")
+
+
+def test_a_container_s_folder_holds_a_file_for_each_role_that_it_may_be(tmp_path):
+    (tmp_path / "oltp_admin").write_text("one\n")
+    (tmp_path / "somebody_else").write_text("two")
+    secrets = Secrets(tmp_path)
+    assert secrets["oltp_admin"] == "one"
+    assert repr(secrets) == "Secrets(['oltp_admin'])"
+    with pytest.raises(StopPipelineError, match="Give this container the secret minio_admin"):
+        secrets["minio_admin"]
+
+
+def test_a_file_of_variables_is_read_as_compose_does():
+    text = """
+        A=1 # not part of it
+        export B='two  words'
+        C="3"
+        D=a#b=$A
+        A=last
+        # E=5
+        F=
+    """
+    read = {"A": "last", "B": "two  words", "C": "3", "D": "a#b=$A", "F": ""}
+    assert read_variables(text) == read
+
+
+def test_a_file_of_variables_holds_one_for_each_role(tmp_path):
+    file = tmp_path / ".env"
+    lines = [f"{variable_of(role)}=of {role}" for role in ROLES[1:]]
+    file.write_text("\n".join(["# comment", "KAFKA_PORT=1", f"{variable_of(ROLES[0])}=", *lines]))
+    secrets = Secrets(file)
+    assert [secrets[role] for role in ROLES[1:]] == [f"of {role}" for role in ROLES[1:]]
+    with pytest.raises(StopPipelineError, match=r"env init"):
+        secrets[ROLES[0]]

@@ -13,6 +13,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.settings import (
     ALL_SETTINGS,
     ROOT,
+    ConnectSettings,
     KafkaSettings,
     LandingSettings,
     MinioSettings,
@@ -37,7 +38,14 @@ ANOTHER_BY_NAME = {
     "LOG_LEVEL": "debug",
     "LOG_FORMAT": "json",
     "ALERT_WEBHOOK_URL": "http://127.0.0.1:7777/alerts",
+    "AIRFLOW_PUBLIC_URL": "https://airflow.example.org",
+    "CONNECT_DATABASE_HOST": "oltp",
+    "CONNECT_DATABASE_PORT": "7777",
+    "STACK_ENGINE": "compose",
+    "SUPERSET_DATABASE_HOST": "warehouse",
+    "SUPERSET_DATABASE_PORT": "7777",
 }
+NOWHERE = {"HOME": "/nowhere", "STACK_ENV_FILE": "/nowhere/.env"}
 
 
 def another_value(group, variable):
@@ -78,9 +86,10 @@ def test_every_setting_is_taken_from_its_variable(group, variable):
     value = another_value(group, variable)
     if variable.name == "LANDING_FLUSH_SECONDS":
         value = "2.5"
-    with environment_of({"HOME": "/nowhere", variable.name: value}):
+    with environment_of({**NOWHERE, variable.name: value}):
         read = getattr(group(), variable.field)
-        assert settings_in_environment() == {variable.name: value}
+        assert settings_in_environment()[variable.name] == value
+        assert settings_in_environment().keys() == {"STACK_ENV_FILE", variable.name}
     assert str(read) == str(type(read)(value))
     assert str(read) != variable.default
 
@@ -163,6 +172,27 @@ def test_the_socket_s_path_fits_however_long_that_of_the_data_is(name):
 def test_stacks_whose_sockets_are_elsewhere_have_different_ones():
     first, second = (socket_path(Path("/data") / (letter * 120)) for letter in "ab")
     assert first != second
+
+
+def test_with_compose_its_file_gives_settings_and_the_environment_goes_before_it(tmp_path):
+    file = tmp_path / ".env"
+    file.write_text("# KAFKA_PORT=1\nOLTP_PORT=15432\nCONNECT_PORT=18083\nOLTP_ADMIN_PASSWORD=x\n")
+    given = {"STACK_ENV_FILE": str(file), "CONNECT_PORT": "28083"}
+    with environment_of({"STACK_ENGINE": "compose", **given}):
+        ports = OltpSettings().port, ConnectSettings().port, KafkaSettings().port
+        assert ports == (15432, 28083, 9092)
+        assert StackSettings().secrets_path == file
+        assert settings_in_environment() == {
+            "STACK_ENGINE": "compose", "OLTP_PORT": "15432", **given,
+        }  # fmt: skip
+
+
+def test_natively_compose_s_file_means_nothing(tmp_path):
+    file = tmp_path / ".env"
+    file.write_text("OLTP_PORT=15432\n")
+    with environment_of({"STACK_ENV_FILE": str(file), "STACK_DATA_DIR": str(tmp_path)}):
+        assert OltpSettings().port == 5432
+        assert StackSettings().secrets_path == tmp_path / "secrets.json"
 
 
 def test_nobody_else_reads_the_environment():

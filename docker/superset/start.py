@@ -1,0 +1,39 @@
+"""Superset's start in a container: its configuration, with the secrets it got; then a program.
+
+start.py DATABASE PROGRAM [ARGUMENT]...    DATABASE is HOST:PORT/NAME of Superset's own database.
+Superset's Python runs it, which has nothing of the project's.
+"""
+
+import json
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+_SECRETS = Path("/run/secrets")
+_USER = "superset"
+
+
+def main(database: str, *program: str) -> None:
+    """Write both files where only this user can read them, and let the program take over."""
+    place = Path(os.environ["SUPERSET_CONFIG_PATH"])
+    place.write_bytes(Path(__file__).with_name(place.name).read_bytes())
+    values = {
+        "secret_key": _secret("superset_key"),
+        "database_url": f"postgresql+psycopg2://{_USER}:{_secret('warehouse_superset')}@{database}",
+        "user": "admin",
+        "password": _secret("superset_admin"),
+        "version": f"superset-{version('apache-superset')}",
+    }
+    file = place.with_name("values.json")
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(values))
+    os.execvp(program[0], program)  # noqa: S606 - no shell wanted
+
+
+def _secret(name: str) -> str:
+    return (_SECRETS / name).read_text().strip()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,38 @@
+"""Airflow in a container of its own: this Python is Airflow's, and holds the project, too."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from lakehouse.environment import process_environment
+from lakehouse.secrets import Secrets
+from lakehouse.settings import settings_in_environment
+from stack.airflow.server import Airflow
+from stack.layout import Data, StackConfig
+
+
+def airflow_of(config: StackConfig, secrets: Secrets) -> Airflow:
+    """The Airflow of this container."""
+    return Airflow(
+        settings=config.airflow,
+        warehouse=config.warehouse,
+        secrets=secrets,
+        variables=settings_in_environment(),
+        python=Path(sys.executable),
+        version=f"airflow-{version('apache-airflow')}",
+        data=Data(root=config.stack.data_dir),
+    )
+
+
+def become(arguments: Sequence[str]) -> None:
+    """Write the configuration, and let one of Airflow's programs take this one's place."""
+    config = StackConfig()
+    airflow = airflow_of(config, Secrets(config.stack.secrets_path))
+    airflow.configure()
+    program = airflow.program("airflow", *arguments)
+    os.chdir(program.directory)
+    # What the container was started with stays: AIRFLOW__… of its own goes before the file.
+    environment = {**process_environment(), **program.environment}
+    os.execve(program.command[0], program.command, environment)  # noqa: S606 - no shell wanted

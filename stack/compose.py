@@ -1,0 +1,211 @@
+"""The same stack, run by Docker Compose: STACK_ENGINE=compose. Compose does it; this only asks."""
+
+import json
+import shutil
+import subprocess
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from lakehouse.environment import environment, process_environment
+from lakehouse.errors import StopPipelineError
+from lakehouse.secrets import ROLES, Secrets
+from lakehouse.settings import ROOT
+from stack.account import Account
+from stack.catalog import DEFAULT, services
+from stack.control import ServiceStatus
+from stack.env_file import Made, make
+from stack.layout import StackConfig
+from stack.program import Service, with_needs
+from stack.progress import Steps, silent
+
+_LAST_LINES = 15
+_ALL = ("--profile", "*")
+_SERVICE = "com.docker.compose.service"
+_SET_UP = {"oltp": "lander", "connect": "lander", "minio": "lander", "warehouse": "live"}
+"""Servers with a set-up of their own, and a service that waits for it."""
+
+
+class ComposeStack:
+    """The project that `.env` names. Services have the names that they have natively."""
+
+    def __init__(self, config: StackConfig | None = None) -> None:
+        self.config = config or StackConfig()
+
+    @property
+    def place(self) -> str:
+        """Where the data is, for people."""
+        return "the volumes of Docker Compose"
+
+    def up(self, names: Sequence[str] = (), *, progress: Steps | None = None) -> None:
+        """Have these services, and those they need, running and healthy.
+
+        Args:
+            names: services; by default those of the profiles in `.env`.
+            progress: told what Compose says.
+
+        Raises:
+            StopPipelineError: what Compose says of it.
+        """
+        progress = progress or silent()
+        with_needs(names, self._services)
+        done = make_env_file(self.config)
+        if done.added:
+            progress.note(f"{self.config.stack.env_file}: {len(done.added)} variables added")
+        # Whoever names services wants them whatever the profiles of .env are.
+        chosen = [] if set(names) in (set(), set(DEFAULT)) else list(names)
+        progress.begin("docker compose up", "asking")
+        for command in self._ups(chosen):
+            for line in self._lines(command):
+                progress.advance("docker compose up", line[-60:])
+        progress.finish("docker compose up")
+
+    def down(self) -> None:
+        """Stop everything and remove the containers; the volumes stay."""
+        self._do([*_ALL, "down"])
+
+    def reset(self) -> None:
+        """Stop everything and delete all volumes. `.env` stays: it is as much yours as ours."""
+        self._do([*_ALL, "down", "--volumes", "--remove-orphans"])
+
+    def status(self) -> list[ServiceStatus]:
+        """Every service, asked at this moment."""
+        ids = _run([*self._compose, *_ALL, "ps", "--all", "--quiet"]).split()
+        inspected = json.loads(_run(["docker", "inspect", *ids])) if ids else []
+        return statuses(inspected, self._services.values(), now=datetime.now(tz=UTC))
+
+    def log_lines(self, service: str, *, lines: int, follow: bool) -> Iterator[str]:
+        """The end of a service's log; with `follow` also what is added, for ever.
+
+        Raises:
+            StopPipelineError: there is no such service, or Docker cannot say.
+        """
+        with_needs([service], self._services)
+        more = ["--follow"] if follow else []
+        return self._lines([*_ALL, "logs", "--no-log-prefix", "--tail", str(lines), *more, service])
+
+    def _ups(self, names: list[str]) -> Iterator[list[str]]:
+        """What to ask of Compose for these services and their set-up.
+
+        Set-up that nothing waits for runs by itself: `--wait` would take its end for a failure.
+        """
+        seconds = str(round(self.config.stack.start_timeout_seconds))
+        profiles = _ALL if names else ()
+        up = ["--progress", "plain", "up", "--detach", "--wait", "--wait-timeout", seconds]
+        charts = ["setup-dashboards"] if "superset" in names else []
+        yield [*profiles, *up, *names, *charts]
+        for server, waiting in _SET_UP.items():
+            if server in names and waiting not in names:
+                yield [*_ALL, "run", "--rm", "--no-TTY", f"setup-{server}"]
+
+    @cached_property
+    def _services(self) -> dict[str, Service]:
+        return services(self.config, Secrets(self.config.stack.secrets_path), Account())
+
+    @cached_property
+    def _compose(self) -> list[str]:
+        """Compose itself, in the checkout: there it finds its file, or those of COMPOSE_FILE."""
+        file = self.config.stack.env_file
+        if not file.exists():
+            message = f"There is no {file}. Make it: ./pipeline env init"
+            raise StopPipelineError(message)
+        if shutil.which("docker", path=environment().get("PATH")) is None:
+            message = (
+                "STACK_ENGINE is compose, and there is no docker command. Install Docker Engine "
+                "with its Compose plugin, or unset STACK_ENGINE: no Docker is needed then."
+            )
+            raise StopPipelineError(message)
+        return ["docker", "compose", "--project-directory", str(ROOT), "--env-file", str(file)]
+
+    def _do(self, arguments: Sequence[str]) -> None:
+        for _ in self._lines(arguments):
+            pass
+
+    def _lines(self, arguments: Sequence[str]) -> Iterator[str]:
+        """What Compose says, line by line.
+
+        Raises:
+            StopPipelineError: in the end, it has failed.
+        """
+        last: deque[str] = deque(maxlen=_LAST_LINES)
+        with subprocess.Popen(
+            [*self._compose, *arguments],
+            cwd=ROOT,
+            env=process_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            try:
+                for line in process.stdout or ():
+                    last.append(line.rstrip())
+                    yield line.rstrip()
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode != 0:
+            raise StopPipelineError(_failure(arguments, list(last)))
+
+
+def make_env_file(config: StackConfig) -> Made:
+    """Have `.env` hold what Compose needs, with the passwords of this checkout's native stack."""
+    native = Secrets(config.stack.data_dir / "secrets.json")
+    passwords = {role: native[role] for role in ROLES if role in native}
+    return make(config.stack.env_file, passwords=passwords, given=environment())
+
+
+def statuses(
+    inspected: Iterable[Mapping[str, Any]], known: Iterable[Service], *, now: datetime
+) -> list[ServiceStatus]:
+    """How each service is, from what `docker inspect` says of the project's containers."""
+    found = {one["Config"]["Labels"].get(_SERVICE): one["State"] for one in inspected}
+    return [_status(service, found.get(service.name), now) for service in known]
+
+
+def _status(service: Service, state: Mapping[str, Any] | None, now: datetime) -> ServiceStatus:
+    is_running = state is not None and state["Running"]
+    health = (state or {}).get("Health", {}).get("Status", "")
+    return ServiceStatus(
+        service=service.name,
+        title=service.title,
+        state=(state["Status"] if state else "stopped").upper(),
+        is_ready=is_running and health in ("", "healthy"),
+        pid=state["Pid"] if state and is_running else None,
+        uptime_seconds=_seconds(state["StartedAt"], now) if state and is_running else None,
+        memory_mb=None,
+        ports=tuple(port.number for port in service.ports if not _is_inside(port.variable)),
+        url="" if service.name in ("lander", "live") else service.url,
+        log=f"./pipeline logs {service.name}",
+    )
+
+
+def _is_inside(variable: str) -> bool:
+    """Whether a port is one that Compose does not publish."""
+    return variable.endswith(("METRICS_PORT", "CONTROLLER_PORT"))
+
+
+def _seconds(started_at: str, now: datetime) -> int:
+    # With as many digits of a second as Docker likes, in UTC.
+    started = datetime.fromisoformat(started_at[:19] + "+00:00")
+    return max(0, round((now - started).total_seconds()))
+
+
+def _run(command: Sequence[str]) -> str:
+    result = subprocess.run(
+        command, cwd=ROOT, env=process_environment(), capture_output=True, text=True, check=False
+    )
+    if result.returncode != 0:
+        raise StopPipelineError(_failure(command, result.stderr.splitlines()))
+    return result.stdout
+
+
+def _failure(arguments: Sequence[str], lines: Sequence[str]) -> str:
+    told = "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])
+    return (
+        f"docker compose {' '.join(arguments)} failed:\n{told}\n"
+        "Is Docker running? ./pipeline status and ./pipeline logs SERVICE tell more."
+    )

@@ -1,0 +1,227 @@
+"""An engine to test on: the one that answers, or else a `dockerd` of our own that leaves nothing.
+
+Ours has data, socket and everything else in a directory of its own, no listener on the network and
+no bridge but those that Compose makes. What it changes in the kernel is put back at the end.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.environment import process_environment
+from lakehouse.errors import StopPipelineError
+
+_PACKAGES = ("docker.io", "iptables", "debootstrap")
+_START_SECONDS = 60
+_STOP_SECONDS = 60
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """An engine, and the `docker` that speaks to it."""
+
+    environment: Mapping[str, str]
+    is_ours: bool
+    folder: Path
+
+    def run(
+        self,
+        *arguments: object,
+        check: bool = True,
+        timeout: float = 600,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `docker` to its end.
+
+        Raises:
+            StopPipelineError: with `check`, it did not succeed.
+        """
+        result = subprocess.run(
+            ["docker", *map(str, arguments)],
+            env={**self.environment, **(env or {})},
+            cwd=cwd or self.folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+        if check and result.returncode != 0:
+            message = (
+                f"docker {' '.join(map(str, arguments))}: exit status {result.returncode}\n"
+                f"{result.stdout[-4000:]}\n{result.stderr[-8000:]}"
+            )
+            raise StopPipelineError(message)
+        return result
+
+    def answer(self, *arguments: object) -> str:
+        """What `docker` prints."""
+        return self.run(*arguments).stdout.strip()
+
+
+@contextmanager
+def engine(make_plugins: Callable[[], Path]) -> Iterator[Engine]:
+    """An engine with Compose and BuildKit.
+
+    Args:
+        make_plugins: makes the `docker` command's plugins, for an engine of our own.
+
+    Raises:
+        StopPipelineError: there is none, and none can be started here.
+    """
+    # Not /tmp, which may be in memory.
+    folder = Path(tempfile.mkdtemp(prefix="shop-engine-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    try:
+        found = Engine(environment=process_environment(), is_ours=False, folder=folder)
+        if is_usable(found):
+            yield found
+        else:
+            with _own_engine(folder, make_plugins()) as started:
+                yield started
+    finally:
+        _remove(folder)
+
+
+def is_usable(found: Engine) -> bool:
+    """Whether an engine answers, and `docker` has what Compose files need."""
+    questions = (("version",), ("compose", "version"), ("buildx", "version"))
+    try:
+        return all(found.run(*words, check=False).returncode == 0 for words in questions)
+    except FileNotFoundError:
+        return False
+
+
+def install_packages() -> None:
+    """Have Debian's engine and debootstrap, installed if they are missing.
+
+    Raises:
+        StopPipelineError: they are missing, and cannot be installed here.
+    """
+    if all(_has(program) for program in ("dockerd", "docker", "iptables", "debootstrap")):
+        return
+    if os.geteuid() != 0 or not _has("apt-get"):
+        message = (
+            "No Docker engine with Compose and buildx answers, and one of our own needs root on "
+            f"Debian. Install Docker, or as root: apt-get install {' '.join(_PACKAGES)}"
+        )
+        raise StopPipelineError(message)
+    quiet = {**process_environment(), "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ("apt-get", "update", "--quiet"),
+        ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *_PACKAGES),
+    ):
+        result = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            message = f"{' '.join(command)} failed:\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
+            raise StopPipelineError(message)
+
+
+@contextmanager
+def _own_engine(folder: Path, plugins: Path) -> Iterator[Engine]:
+    install_packages()
+    (folder / "config").mkdir()
+    (folder / "config" / "cli-plugins").symlink_to(plugins)
+    environment = process_environment()
+    for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+        environment.pop(name, None)
+    environment |= {
+        "DOCKER_HOST": f"unix://{folder / 'docker.sock'}",
+        "DOCKER_CONFIG": str(folder / "config"),
+        "DOCKER_BUILDKIT": "1",
+    }
+    started = Engine(environment=environment, is_ours=True, folder=folder)
+    with _kernel_put_back(), _daemon(folder) as process:
+        _wait_for(started, process, folder / "dockerd.log")
+        try:
+            yield started
+        finally:
+            _remove_containers(started)
+
+
+@contextmanager
+def _daemon(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    configuration = folder / "daemon.json"
+    configuration.write_text("{}")
+    command = [
+        "dockerd",
+        *("--config-file", configuration),
+        *("--host", f"unix://{folder / 'docker.sock'}"),
+        *("--data-root", folder / "data"),
+        *("--exec-root", folder / "exec"),
+        *("--pidfile", folder / "docker.pid"),
+        *("--bridge", "none"),
+    ]
+    with (folder / "dockerd.log").open("wb") as log:
+        process = subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def _kernel_put_back() -> Iterator[None]:
+    """Packet filter and forwarding as they were: an engine changes both and leaves them so."""
+    forwarding = _FORWARDING.read_text()
+    rules = subprocess.run(["iptables-save"], capture_output=True, check=True).stdout
+    try:
+        yield
+    finally:
+        # A table that was not there yet is emptied.
+        for table, chains in _CHAINS.items():
+            if f"*{table}\n".encode() not in rules:
+                accepting = "".join(f":{chain} ACCEPT\n" for chain in chains)
+                rules += f"*{table}\n{accepting}COMMIT\n".encode()
+        subprocess.run(["iptables-restore"], input=rules, check=True)
+        _FORWARDING.write_text(forwarding)
+
+
+_CHAINS = {
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+}
+
+
+def _wait_for(started: Engine, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while started.run("version", check=False).returncode != 0:
+        if process.poll() is not None or time.monotonic() > deadline:
+            message = f"dockerd does not start here:\n{log.read_text(errors='replace')[-4000:]}"
+            raise StopPipelineError(message)
+        time.sleep(0.2)
+
+
+def _remove_containers(started: Engine) -> None:
+    """Or they would outlive their engine; and with them go their mounts and networks."""
+    if containers := started.answer("ps", "--all", "--quiet").split():
+        started.run("rm", "--force", "--volumes", *containers, check=False)
+    started.run("network", "prune", "--force", check=False)
+
+
+def _remove(folder: Path) -> None:
+    """Delete it, what is mounted inside it first let go of."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for mount in sorted((m for m in mounts if m.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", mount], check=False)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def _has(program: str) -> bool:
+    return shutil.which(program) is not None

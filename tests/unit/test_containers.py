@@ -1,0 +1,133 @@
+"""What our containers start with: rendered from settings and secrets, as natively."""
+
+import importlib.util
+import json
+import os
+import stat
+import sys
+from configparser import ConfigParser
+
+import pytest
+
+import stack.airflow.container
+from connectors.definition import render
+from lakehouse.environment import environment_of
+from lakehouse.secrets import ROLES, Secrets
+from lakehouse.settings import ROOT, ConnectSettings, OltpSettings
+from stack.airflow.container import become
+from stack.layout import StackConfig
+from stack.superset.dashboards import Dashboards
+
+
+@pytest.fixture
+def given_secrets(tmp_path):
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    for role in ROLES:
+        (folder / role).write_text(f"secret-of-{role}\n")
+    return folder
+
+
+@pytest.fixture
+def superset_start():
+    path = ROOT / "docker" / "superset" / "start.py"
+    spec = importlib.util.spec_from_file_location("superset_start", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def private(path):
+    return stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_airflow_s_program_takes_over_with_the_configuration_of_the_settings(
+    given_secrets, tmp_path, monkeypatch
+):
+    found = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stack.airflow.container, "version", lambda _: "3.3.2")
+    monkeypatch.setattr(os, "execve", lambda *taken: found.append(taken))
+    variables = {
+        "STACK_DATA_DIR": str(tmp_path / "var"),
+        "STACK_SECRETS_FILE": str(given_secrets),
+        "AIRFLOW_HOST": "airflow",
+        "AIRFLOW_PUBLIC_URL": "http://shop.example.org:8080",
+        "AIRFLOW__API__HOST": "0.0.0.0",  # noqa: S104
+        "WAREHOUSE_HOST": "warehouse",
+    }
+    with environment_of(variables):
+        become(["scheduler", "--skip-serve-logs"])
+    ((program, command, environment),) = found
+    assert program == sys.executable
+    assert command == (program, "-P", "-m", "airflow", "scheduler", "--skip-serve-logs")
+    assert environment["AIRFLOW__API__HOST"] == variables["AIRFLOW__API__HOST"]
+    assert not [value for value in environment.values() if "secret-of-" in value]
+    file = tmp_path / "var" / "airflow" / "airflow.cfg"
+    assert environment["AIRFLOW_CONFIG"] == str(file)
+    assert private(file)
+    config = ConfigParser()
+    config.read(file)
+    assert config["core"]["execution_api_server_url"] == "http://airflow:8080/execution/"
+    assert config["api"]["base_url"] == "http://shop.example.org:8080"
+    database = "postgresql+psycopg://airflow:secret-of-warehouse_airflow@warehouse:5433/airflow"
+    assert config["database"]["sql_alchemy_conn"] == database
+
+
+def test_superset_s_program_takes_over_with_the_secrets_beside_its_configuration(
+    superset_start, given_secrets, tmp_path, monkeypatch
+):
+    found = []
+    monkeypatch.setattr(superset_start, "_SECRETS", given_secrets)
+    monkeypatch.setattr(superset_start, "version", lambda _: "6.1.0")
+    monkeypatch.setattr(
+        superset_start, "__file__", str(ROOT / "stack" / "superset" / "fill_database.py")
+    )
+    monkeypatch.setattr(os, "execvp", lambda *taken: found.append(taken))
+    monkeypatch.setenv("SUPERSET_CONFIG_PATH", str(tmp_path / "superset_config.py"))
+    superset_start.main("warehouse:5432/superset", "gunicorn", "--bind")
+    assert found == [("gunicorn", ("gunicorn", "--bind"))]
+    native = (ROOT / "stack" / "superset" / "superset_config.py").read_bytes()
+    assert (tmp_path / "superset_config.py").read_bytes() == native
+    assert private(tmp_path / "values.json")
+    assert json.loads((tmp_path / "values.json").read_text()) == {
+        "secret_key": "secret-of-superset_key",
+        "database_url": "postgresql+psycopg2://superset:secret-of-warehouse_superset"
+        "@warehouse:5432/superset",
+        "user": "admin",
+        "password": "secret-of-superset_admin",
+        "version": "superset-6.1.0",
+    }
+
+
+def test_connector_is_told_where_connect_finds_database_and_password(tmp_path):
+    oltp = OltpSettings(host="127.0.0.1", port=15432)
+    native = render(ConnectSettings(), oltp, tmp_path / "x.properties")
+    assert native["database.hostname"] == "127.0.0.1"
+    assert native["database.port"] == "15432"
+    assert native["database.password"] == f"${{file:{tmp_path}/x.properties:debezium.password}}"
+    there = ConnectSettings(database_host="oltp", database_port=5432, secrets_dir="/run/secrets")
+    inside = render(there, oltp, tmp_path / "x.properties")
+    assert inside["database.hostname"] == "oltp"
+    assert inside["database.port"] == "5432"
+    assert inside["database.password"] == "${directory:/run/secrets:oltp_debezium}"
+    changed = {key for key in native if native[key] != inside[key]}
+    assert changed == {"database.hostname", "database.port", "database.password"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({}, "127.0.0.1:15433"),
+        (
+            {"SUPERSET_DATABASE_HOST": "warehouse", "SUPERSET_DATABASE_PORT": "5432"},
+            "warehouse:5432",
+        ),
+    ],
+)
+def test_charts_are_drawn_from_where_superset_reaches_the_warehouse(
+    variables, address, given_secrets
+):
+    with environment_of({"WAREHOUSE_PORT": "15433", **variables}):
+        config = StackConfig()
+    assert Dashboards(config, Secrets(given_secrets))._place().address == address
