@@ -54,6 +54,10 @@ def _apply(connection: psycopg.Connection) -> None:
     owned = [_read(name) for name in _OWNED]
     fingerprint = hashlib.sha256(b"\0".join([_read("owner"), *owned])).hexdigest()
     if _applied_fingerprint(connection) == fingerprint:
+        # What somebody has taken from a role comes back. Grants lock no table.
+        connection.execute(_read("owner"))
+        connection.execute("set local role shop_owner")
+        connection.execute(_read("grants"))
         return
     connection.execute(_read("owner"))
     connection.execute("set local role shop_owner")

@@ -21,6 +21,7 @@ create table if not exists etl.migration (
     applied_at timestamptz not null default now()
 );
 """
+_GRANTS = "grants/"
 _REPEATABLE = ("functions/*.sql", "mart/*/view.sql", "views/*/view.sql", "grants/*.sql")
 
 
@@ -61,7 +62,32 @@ def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list
         if applied.get(name) != _checksum(text) or (done and name == "comments"):
             _apply(connection, name, text)
             done.append(name)
+        elif name.startswith(_GRANTS):
+            # For tables that are new, and for what somebody has taken from a role.
+            connection.execute(text)
     return done
+
+
+def pending(dsn: str) -> list[str]:
+    """Names of what `migrate` would apply now. Applies nothing.
+
+    Raises:
+        RetryLaterError: the warehouse does not answer.
+        StopPipelineError: a file that was applied has changed or gone.
+    """
+    files = dict(scripts("migrations/*.sql"))
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            if connection.execute("select to_regclass('etl.migration')").fetchone() == (None,):
+                return list(files)
+            applied = _applied(connection)
+            refuse_changed(files, applied)
+            new = [name for name in files if name not in applied]
+            texts = ((name, read(connection)) for name, read in _repeatable())
+            return [*new, *(name for name, text in texts if applied.get(name) != _checksum(text))]
+    except psycopg.OperationalError as error:
+        message = f"The warehouse does not tell its migrations: {error}. Try ./pipeline status"
+        raise RetryLaterError(message) from error
 
 
 def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> None:
