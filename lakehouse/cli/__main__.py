@@ -12,6 +12,7 @@ from lakehouse.cli import (
     dashboards,
     demo,
     develop,
+    doctor,
     extract,
     freshness,
     land,
@@ -60,6 +61,7 @@ for group in (
     query,
     maintain,
     dashboards,
+    doctor,
     develop,
 ):
     app.add_typer(group.app)
