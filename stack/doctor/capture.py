@@ -23,7 +23,9 @@ def _capture(readings: Readings) -> Sequence[Said]:
 
 def judge_capture(health: Health) -> Sequence[Said]:
     """Whether changes flow from the shop's database to Kafka."""
-    said = [_as_told(health, problem) for problem in health.problems]
+    # What was lost comes first: accepting it starts the connector, too.
+    lost = [problem for problem in health.problems if HEAL in problem]
+    said = [_as_told(health, problem) for problem in lost or health.problems]
     return said or [fine(f"connector and task run{_handed_on(health)}"), fine(_slot(health))]
 
 

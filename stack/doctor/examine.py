@@ -9,7 +9,7 @@ from contextvars import copy_context
 from stack.doctor.model import Check, Finding, Said, unchecked
 from stack.doctor.readings import Readings
 
-LIMIT_SECONDS = 12.0
+LIMIT_SECONDS = 20.0
 _LONGEST = 300
 
 

@@ -46,12 +46,8 @@ def _store(readings: Readings) -> Sequence[Said]:
 
 
 def _tables(readings: Readings) -> Sequence[Said]:
-    schemas = {}
-    for figures in readings.tables:
-        delta = readings.lake.open(figures.table.layer, figures.table.name)
-        if delta is not None:
-            schemas[figures.table] = pa.schema(delta.schema().to_arrow())
-    return judge_tables(schemas)
+    opened = readings.deltas.items()
+    return judge_tables({table: pa.schema(delta.schema().to_arrow()) for table, delta in opened})
 
 
 def contracted() -> dict[LakeTable, pa.Schema]:

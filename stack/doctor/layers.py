@@ -5,7 +5,7 @@ over without a word. How far a layer is behind is no fault; when it was last bro
 told by the runs.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -176,21 +176,13 @@ def _other_version(made_from: int | None, version: int | None) -> str | None:
 
 
 def _star(readings: Readings) -> Sequence[Said]:
-    ids = {name: _table_id(readings, name) for name in _silver_names(readings.tables)}
+    silver = ((t.name, d) for t, d in readings.deltas.items() if t.layer == "silver")
+    ids = {name: str(delta.metadata().id) for name, delta in silver}
     star = read_star(readings.warehouse("batch"), ids)
     return _sure(readings, lambda lower: judge_star(star, lower))
 
 
-def _silver_names(tables: Sequence[TableFigures]) -> Iterator[str]:
-    return (f.table.name for f in tables if f.table.layer == "silver")
-
-
-def _table_id(readings: Readings, name: str) -> str | None:
-    delta = readings.lake.open("silver", name)
-    return None if delta is None else str(delta.metadata().id)
-
-
-def read_star(dsn: str, ids: Mapping[str, str | None]) -> Star:
+def read_star(dsn: str, ids: Mapping[str, str]) -> Star:
     """How far the star has come.
 
     Args:

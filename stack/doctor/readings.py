@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from batch.catalogue import TableFigures, lake_figures
+from deltalake import DeltaTable
+
+from batch.catalogue import LakeTable, TableFigures, lake_figures, lake_tables
 from consumers.delta_bronze import DeltaBronzeTable, Epoch
 from lakehouse.kafka import Topic, admin_client, captured_pattern, describe_topics, matching_topics
 from lakehouse.lake import Lake
@@ -19,6 +21,7 @@ from stack.layout import StackConfig
 from stack.program import Service
 
 Value = TypeVar("Value")
+_TABLES_AT_ONCE = 6
 
 
 class _Once(Generic[Value]):
@@ -102,17 +105,23 @@ class Readings:
         return lake_figures(self.lake)
 
     @_Once
+    def deltas(self) -> Mapping[LakeTable, DeltaTable]:
+        """Every table of the lake, opened."""
+        places = lake_tables(self.lake)
+        with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
+            opened = pool.map(lambda place: self.lake.open(place.layer, place.name), places)
+            pairs = zip(places, opened, strict=True)
+            return {place: delta for place, delta in pairs if delta is not None}
+
+    @property
     def epochs(self) -> Mapping[str, list[Epoch]]:
         """Epochs of each bronze table that has any, oldest first."""
-        found = {}
-        for figures in self.tables:
-            delta = None
-            if figures.table.layer == "bronze":
-                delta = self.lake.open("bronze", figures.table.name)
-            epochs = [] if delta is None else DeltaBronzeTable(delta).epochs()
-            if epochs:
-                found[figures.table.name] = epochs
-        return found
+        found = {
+            place.name: DeltaBronzeTable(delta).epochs()
+            for place, delta in self.deltas.items()
+            if place.layer == "bronze"
+        }
+        return {name: epochs for name, epochs in found.items() if epochs}
 
     @_Once
     def topics(self) -> Mapping[str, Topic]:

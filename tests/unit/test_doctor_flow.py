@@ -124,7 +124,8 @@ def test_capture_that_flows_is_fine_and_each_problem_has_its_remedy():
     assert verdicts(judge_capture(health())) == [Verdict.FINE, Verdict.FINE]
     paused = only(judge_capture(health("Connector shop is PAUSED.", state="PAUSED")))
     assert paused == wrong("connector shop is paused", "./pipeline connect apply")
-    lost = only(judge_capture(health(f"Slot dbz is lost. {HEAL}")))
+    problems = (f"Slot dbz is lost. {HEAL}", "Connector shop is STOPPED.")
+    lost = only(judge_capture(health(*problems, state="STOPPED")))
     assert lost.remedy.startswith("./pipeline connect apply --accept-loss")
     assert lost.words == "Slot dbz is lost"
 

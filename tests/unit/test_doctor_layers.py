@@ -199,16 +199,29 @@ def test_share_in_quarantine_has_its_limit():
     assert verdicts(judge_quarantine(5, 1, 0.21, 0.2)) == [Verdict.NOTE]
 
 
-def loss(kind, first=5):
-    return {"kind": kind, "topic_id": "t1", "partition": 0, "first_offset": first}
+def loss(kind, first=5, topic="shop.public.orders"):
+    return {
+        "kind": kind, "topic_id": f"id of {topic}", "topic": topic, "partition": 0,
+        "first_offset": first,
+    }  # fmt: skip
+
+
+def losses(*rows):
+    return judge_losses(rows, {"shop.public.orders"})
 
 
 def test_loss_is_open_until_its_tables_are_read_again():
-    assert verdicts(judge_losses([])) == [Verdict.FINE]
-    assert only(judge_losses([loss("slot_lost")])).remedy == "./pipeline extract --full"
-    assert verdicts(judge_losses([loss("slot_lost"), loss("read_again")])) == [Verdict.FINE]
-    assert verdicts(judge_losses([loss("slot_lost"), loss("read_again", 6)])) == [Verdict.WRONG]
-    assert verdicts(judge_losses([loss("expired")])) == [Verdict.NOTE]
+    assert verdicts(losses()) == [Verdict.FINE]
+    assert only(losses(loss("slot_lost"))).remedy == "./pipeline extract --full"
+    assert verdicts(losses(loss("slot_lost"), loss("read_again"))) == [Verdict.FINE]
+    assert verdicts(losses(loss("slot_lost"), loss("read_again", 6))) == [Verdict.WRONG]
+    assert verdicts(losses(loss("expired"))) == [Verdict.NOTE]
+
+
+def test_loss_of_a_table_that_the_shop_no_longer_has_asks_for_nothing():
+    gone = loss("slot_lost", topic="shop.public.vouchers")
+    assert verdicts(losses(gone)) == [Verdict.FINE]
+    assert verdicts(losses(gone, loss("slot_lost"))) == [Verdict.WRONG]
 
 
 def test_airflow_is_well_when_all_its_parts_are_and_each_dag_is_active():

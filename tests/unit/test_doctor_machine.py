@@ -62,7 +62,8 @@ def test_memory_is_enough_to_go_on_or_to_start():
 
 def test_passwords_that_others_can_read_are_wrong():
     path = Path("secrets.json")
-    assert only(judge_passwords(path, 0o100644, [])).remedy == "chmod 600 secrets.json"
+    for mode in (0o100644, 0o100640, 0o100602):
+        assert only(judge_passwords(path, mode, [])).remedy == "chmod 600 secrets.json"
     assert only(judge_passwords(path, 0o100600, ["oltp_admin"])).remedy == "./pipeline up"
     assert verdicts(judge_passwords(path, 0o100600, [])) == [Verdict.FINE]
 
