@@ -37,7 +37,8 @@ def apply_schema(admin_dsn: str) -> None:
     try:
         with psycopg.connect(admin_dsn) as connection:
             _apply(connection)
-    except psycopg.OperationalError as error:
+    # Internal: somebody else changes the very table at this moment.
+    except (psycopg.OperationalError, psycopg.InternalError) as error:
         message = f"The shop's schema cannot be applied now: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
     except psycopg.Error as error:

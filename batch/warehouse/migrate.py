@@ -3,6 +3,7 @@
 `etl.migration` records what was applied. Grain: one row per file.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 
@@ -42,7 +43,8 @@ def migrate(dsn: str) -> list[str]:
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
             return _migrate(connection, dict(scripts("migrations/*.sql")))
-    except psycopg.OperationalError as error:
+    # Internal: somebody else changes the very table at this moment.
+    except (psycopg.OperationalError, psycopg.InternalError) as error:
         message = f"The warehouse cannot be migrated now: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
 
@@ -63,8 +65,10 @@ def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list
             _apply(connection, name, text)
             done.append(name)
         elif name.startswith(_GRANTS):
-            # For tables that are new, and for what somebody has taken from a role.
-            connection.execute(text)
+            # For tables that are new, and for what somebody has taken from a role. Where somebody
+            # else has put a table beside ours, only its owner could grant it.
+            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+                connection.execute(text)
     return done
 
 
@@ -132,7 +136,7 @@ def _apply(connection: psycopg.Connection, name: str, text: bytes) -> None:
                 "on conflict (name) do update set checksum = excluded.checksum, applied_at = now()",
                 [name, _checksum(text)],
             )
-    except psycopg.OperationalError:
+    except (psycopg.OperationalError, psycopg.InternalError):
         raise
     except psycopg.Error as error:
         message = f"warehouse_sql/{name} fails: {error}"

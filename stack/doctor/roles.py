@@ -112,6 +112,7 @@ WAREHOUSE_RIGHTS: Mapping[str, Rights] = {
     ),
     "reader": Rights(must={"mart.*": _READ}),
 }
+_SCHEMAS = ("entity", "live", "resolved", "mart", "etl")
 _WAREHOUSE_PRIVATE = ("airflow", "superset")
 """Roles that have databases of their own in the same server."""
 
@@ -151,8 +152,11 @@ def _of_warehouse(readings: Readings) -> Sequence[Said]:
 
 
 def _owner(found: Found) -> Rights:
-    """Of whoever made all tables: all of them."""
-    return Rights(must=dict.fromkeys(found.tables, _PRIVILEGES))
+    """Of whoever makes the tables of these schemas."""
+    return Rights(
+        must={f"{schema}.*": _PRIVILEGES for schema in _SCHEMAS},
+        may=dict.fromkeys(found.tables, _PRIVILEGES),
+    )
 
 
 def _read(dsn: str, logins: Mapping[str, str], others: Sequence[str] = ()) -> Found:
