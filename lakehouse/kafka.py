@@ -117,11 +117,23 @@ def ask_ends(
 
     What stands in transactions that are still open counts.
     """
+    return _ask(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+
+def ask_oldest(
+    admin: AdminClient, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
+    """The oldest offsets that partitions still have, as `ask_ends` asks."""
+    return _ask(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+
+def _ask(
+    admin: AdminClient, partitions: Collection[TopicPartition], which: OffsetSpec
+) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
     if not partitions:
         return {}
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     answers = admin.list_offsets(
-        {KafkaPartition(p.topic, p.partition): latest for p in partitions},
+        {KafkaPartition(p.topic, p.partition): which for p in partitions},
         request_timeout=_TIMEOUT_SECONDS,
     )
     by_place = {(place.topic, place.partition): answer for place, answer in answers.items()}

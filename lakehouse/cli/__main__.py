@@ -14,6 +14,7 @@ from lakehouse.cli import (
     demo,
     develop,
     env,
+    doctor,
     extract,
     freshness,
     land,
@@ -64,6 +65,7 @@ for group in (
     maintain,
     dashboards,
     container,
+    doctor,
     develop,
 ):
     app.add_typer(group.app)
