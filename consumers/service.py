@@ -40,7 +40,7 @@ def run_lander(
     pa.set_memory_pool(pa.system_memory_pool())
     require_conditional_put(object_store(minio, secrets, user=_USER), minio.bronze_bucket)
     metrics = LandingMetrics()
-    metrics.serve(landing.metrics_port)
+    metrics.serve(landing.metrics_host, landing.metrics_port)
     options = storage_options(minio, secrets, user=_USER)
     tables = LandingTables(
         bucket=minio.bronze_bucket,

@@ -183,7 +183,8 @@ class LandingSettings(Settings):
         200_000, gt=0, description="Records that a replay from Kafka holds in memory at a time."
     )
     retention_hours: int = Field(24, ge=1, description="How long old log entries and files stay.")
-    metrics_port: int = Field(9108, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
+    metrics_host: Host = Field("127.0.0.1", description="Where it answers Prometheus.")
+    metrics_port: int = Field(9108, ge=0, lt=65536, description="For Prometheus; 0 is off.")
 
 
 class LiveSettings(Settings):
@@ -201,7 +202,8 @@ class LiveSettings(Settings):
     )
     session_timeout_ms: int = Field(10_000, ge=6_000, description="Silent for longer is dead.")
     topic_refresh_seconds: float = Field(2.0, gt=0, description="How soon a new topic is seen.")
-    metrics_port: int = Field(9109, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
+    metrics_host: Host = Field("127.0.0.1", description="Where it answers Prometheus.")
+    metrics_port: int = Field(9109, ge=0, lt=65536, description="For Prometheus; 0 is off.")
 
 
 class ConsolidationSettings(Settings):

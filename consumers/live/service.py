@@ -55,7 +55,7 @@ def run_live(
         StopPipelineError: a topic is not what it was, or changes are missing.
     """
     metrics = LiveMetrics()
-    metrics.serve(live.metrics_port)
+    metrics.serve(live.metrics_host, live.metrics_port)
     overlay = Overlay(dsn=warehouse_dsn, readers=readers)
     admin = admin_client(kafka.bootstrap_servers)
     consumer = LiveConsumer(
