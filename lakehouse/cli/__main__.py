@@ -26,6 +26,7 @@ from lakehouse.cli import (
     stack,
     tables,
     trigger,
+    watch,
 )
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
@@ -48,6 +49,7 @@ for group in (
     extract,
     land,
     live,
+    watch,
     consolidate,
     trigger,
     quarantine,
