@@ -27,6 +27,7 @@ ROLES = (
     "warehouse_batch",
     "warehouse_live",
     "warehouse_reader",
+    "warehouse_monitor",
     "warehouse_airflow",
     "warehouse_superset",
     "minio_admin",

@@ -42,6 +42,12 @@ PORTS = (
     "LIVE_METRICS_PORT",
     "AIRFLOW_PORT",
     "SUPERSET_PORT",
+    "KAFKA_METRICS_PORT",
+    "CONNECT_METRICS_PORT",
+    "MONITORING_PORT",
+    "MONITORING_AIRFLOW_PORT",
+    "MONITORING_STATSD_PORT",
+    "MONITORING_WATCHER_PORT",
 )
 KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER", "STACK_UV"}
 """Settings taken over from the caller. No other may change what happens here."""

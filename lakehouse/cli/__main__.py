@@ -29,6 +29,7 @@ from lakehouse.cli import (
     stack,
     tables,
     trigger,
+    watch,
 )
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
@@ -52,6 +53,7 @@ for group in (
     extract,
     land,
     live,
+    watch,
     consolidate,
     trigger,
     quarantine,

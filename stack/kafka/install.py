@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lakehouse.environment import process_environment
-from stack.layout import JAR_LOCK
+from stack.layout import JAR_LOCK, JMX_AGENT
 from stack.tools import Tools
 
 _FETCH = Path(__file__).with_name("fetch.py")
@@ -21,7 +21,7 @@ def install_jars(
     *,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Fill `result` with `libs/` and `plugins/`.
+    """Fill `result` with `libs/`, `plugins/` and the agent for metrics.
 
     Args:
         tools: runs the program that fetches.
@@ -55,6 +55,9 @@ def _place(file: Path, result: Path) -> None:
     if file.name.endswith(".tar.gz"):
         with tarfile.open(file) as archive:
             archive.extractall(result / "plugins", filter="data")
+    elif file.name.startswith(JMX_AGENT):
+        # It carries libraries of its own, which are not for others to find.
+        os.link(file, result / f"{JMX_AGENT}.jar")
     else:
         libs = result / "libs"
         libs.mkdir(exist_ok=True)
