@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import (
-    LandingSettings,
-    LiveSettings,
     OltpSettings,
     WarehouseSettings,
     settings_in_environment,

@@ -59,13 +59,13 @@ def build(
             toolchain / "go" / "bin" / "go", "build", "-v", "-trimpath", "-tags", module.tags,
             "-ldflags", "-s -w", "-o", f"{result}/", *module.packages,
         ],
-        env=process_environment() | _environment(work),
+        env=process_environment() | environment(work, toolchain / "go"),
         cwd=module.folder,
         on_line=on_line,
     )  # fmt: skip
 
 
-def _environment(work: Path) -> dict[str, str]:
+def environment(work: Path, goroot: Path) -> dict[str, str]:
     """Go's own environment: everything in `work`, the locked modules, and no other toolchain."""
     temporary = work / "tmp"
     temporary.mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ def _environment(work: Path) -> dict[str, str]:
         "GOFLAGS": "-mod=readonly",
         "GOMODCACHE": str(work / "modules"),
         "GOPATH": str(work / "path"),
-        "GOROOT": str(work / "toolchain" / "go"),
+        "GOROOT": str(goroot),
         "GOTMPDIR": str(temporary),
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
