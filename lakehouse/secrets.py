@@ -38,6 +38,7 @@ ROLES = (
     "airflow_keys",
     "superset_admin",
     "superset_key",
+    "grafana_admin",
 )
 _ALPHABET = string.ascii_letters + string.digits
 
