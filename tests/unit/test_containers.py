@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from configparser import ConfigParser
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,13 +29,67 @@ def given_secrets(tmp_path):
     return folder
 
 
-@pytest.fixture
-def superset_start():
-    path = ROOT / "docker" / "superset" / "start.py"
-    spec = importlib.util.spec_from_file_location("superset_start", path)
+def loaded(path):
+    """A file that is in no package: Superset's Python runs it."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def superset_start():
+    return loaded(ROOT / "docker" / "superset" / "start.py")
+
+
+class Database:
+    """What psycopg2 is to the filling: a connection to a database with a note."""
+
+    def __init__(self, note):
+        self.note = note
+        self.info = SimpleNamespace(dbname="superset")
+        self.dsn = None
+
+    def connect(self, dsn):
+        self.dsn = dsn
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """Nothing to close."""
+
+    def cursor(self):
+        return self
+
+    def execute(self, statement, _values=()):
+        if not isinstance(statement, str):
+            self.note = statement[1]
+
+    def fetchone(self):
+        return (self.note,)
+
+
+@pytest.fixture
+def fill_database(monkeypatch):
+    """The module with a database that has a note; its own filling is only counted."""
+
+    def make(note):
+        database = Database(note)
+        sql = SimpleNamespace(
+            Literal=str,
+            Identifier=str,
+            SQL=lambda _: SimpleNamespace(format=lambda name, text: (name, text)),
+        )
+        fake = SimpleNamespace(connect=database.connect, sql=sql)
+        monkeypatch.setitem(sys.modules, "psycopg2", fake)
+        module = loaded(ROOT / "stack" / "superset" / "fill_database.py")
+        filled = []
+        monkeypatch.setattr(module, "fill", filled.append)
+        return module, database, filled
+
+    return make
 
 
 def private(path):
@@ -98,6 +153,42 @@ def test_superset_s_program_takes_over_with_the_secrets_beside_its_configuration
         "password": "secret-of-superset_admin",
         "version": "superset-6.1.0",
     }
+
+
+def filled_with(module, values, tmp_path, monkeypatch):
+    (tmp_path / "values.json").write_text(json.dumps(values))
+    monkeypatch.setattr(sys, "argv", ["fill_database.py", str(tmp_path / "values.json")])
+    module.main()
+
+
+@pytest.mark.parametrize(
+    ("note", "times"),
+    [
+        (None, 1),
+        ('{"applied": "1234"}', 1),
+        ('{"filled_by": "superset-6.0.0", "applied": "1234"}', 1),
+        ('{"filled_by": "superset-6.1.0", "applied": "1234"}', 0),
+    ],
+)
+def test_superset_s_database_is_filled_once_by_each_version(
+    note, times, fill_database, tmp_path, monkeypatch
+):
+    module, database, filled = fill_database(note)
+    values = {"version": "superset-6.1.0", "database_url": "postgresql+psycopg2://x@y:1/superset"}
+    filled_with(module, values, tmp_path, monkeypatch)
+    assert len(filled) == times
+    assert database.dsn == "postgresql://x@y:1/superset"
+    before = json.loads(note or "{}")
+    assert json.loads(database.note) == {**before, "filled_by": "superset-6.1.0"}
+
+
+def test_natively_the_launcher_notes_the_version_and_the_filling_asks_nobody(
+    fill_database, tmp_path, monkeypatch
+):
+    module, database, filled = fill_database(None)
+    filled_with(module, {"user": "admin"}, tmp_path, monkeypatch)
+    assert filled == [{"user": "admin"}]
+    assert database.dsn is None
 
 
 def test_connector_is_told_where_connect_finds_database_and_password(tmp_path):
