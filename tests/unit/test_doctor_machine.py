@@ -14,8 +14,9 @@ from stack.doctor.machine import (
     judge_servers,
 )
 from stack.doctor.model import Verdict, wrong
-from stack.doctor.roles import Found, LakeUser, Rights, allowed, judge_roles, judge_users
+from stack.doctor.roles import Found, Rights, judge_roles
 from stack.doctor.services import PortReading, is_held_by, judge_ports, judge_services
+from stack.doctor.users import LakeUser, allowed, judge_users
 from stack.minio.buckets import policy
 from tests.judgements import only, verdicts
 
