@@ -13,6 +13,7 @@ from stack.doctor import (
     services,
     shop,
     topics,
+    users,
     warehouse,
 )
 from stack.doctor.model import Check
@@ -21,6 +22,7 @@ from stack.doctor.model import Check
 def all_checks() -> Sequence[Check]:
     """Every check there is."""
     parts = (
-        machine, clock, services, roles, shop, capture, topics, lake, layers, warehouse, pages,
+        machine, clock, services, roles, users, shop, capture, topics, lake, layers, warehouse,
+        pages,
     )  # fmt: skip
     return [check for part in parts for check in part.checks()]

@@ -75,9 +75,10 @@ def _ports(readings: Readings) -> Sequence[Said]:
     states = readings.services
     found = []
     for name, service in readings.catalog.items():
-        pid = states[name].pid
-        is_running = pid is not None or states[name].is_ready
-        problem = _stranger(service, pid) if is_running else _refusal(service)
+        pid, is_ready = states[name].pid, states[name].is_ready
+        is_running = pid is not None or is_ready
+        # What answers, answers at its ports.
+        problem = None if is_ready else _stranger(service, pid) if pid else _refusal(service)
         found += [
             PortReading(
                 service=name, number=port.number, is_running=is_running, problem=problem
@@ -104,11 +105,11 @@ def _refusal(service: Service) -> str | None:
     return None
 
 
-def _stranger(service: Service, pid: int | None) -> str | None:
+def _stranger(service: Service, pid: int) -> str | None:
     """Who listens on a port of a service that runs, and is none of its processes."""
-    tree = {process.pid for process in processes(pid)} if pid is not None else set()
+    tree = {process.pid for process in processes(pid)}
     for port in service.ports:
-        if not _is_held_by(tree, listeners(port.number)):
+        if not is_held_by(tree, listeners(port.number)):
             return (
                 f"{service.name}: port {port.number} is in use by {holder_of(port.number)}. "
                 f"Stop that, or set {port.variable} to a free port; then ./pipeline up"
@@ -116,7 +117,7 @@ def _stranger(service: Service, pid: int | None) -> str | None:
     return None
 
 
-def _is_held_by(tree: Collection[int], found: Collection[int | None]) -> bool:
-    """Whether one of these holds it, or nobody may tell: then the service, which answers, does."""
+def is_held_by(tree: Collection[int], found: Collection[int | None]) -> bool:
+    """Whether one of a tree of processes listens, or nobody does that we may know."""
     known = {pid for pid in found if pid is not None}
-    return not tree or not known or bool(known & set(tree))
+    return not known or bool(known & set(tree))

@@ -14,8 +14,9 @@ from stack.doctor.machine import (
     judge_servers,
 )
 from stack.doctor.model import Verdict, wrong
-from stack.doctor.roles import Found, LakeUser, Rights, allowed, judge_roles, judge_users
-from stack.doctor.services import PortReading, judge_ports, judge_services
+from stack.doctor.roles import Found, Rights, judge_roles
+from stack.doctor.services import PortReading, is_held_by, judge_ports, judge_services
+from stack.doctor.users import LakeUser, allowed, judge_users
 from stack.minio.buckets import policy
 from tests.judgements import only, verdicts
 
@@ -129,6 +130,13 @@ def test_each_port_that_somebody_else_has_is_named_once():
     assert verdicts(judge_ports([reading(1), reading(2, is_running=True)])) == [Verdict.FINE]
     told = judge_ports([reading(1, "s: port 1 is in use by nc. Stop that."), reading(2)])
     assert told == [wrong("s: port 1 is in use by nc", "Stop that.")]
+
+
+def test_port_of_a_service_that_does_not_answer_is_its_own_or_a_strangers():
+    assert is_held_by({1, 2}, [2, 7])
+    assert is_held_by({1, 2}, [])
+    assert is_held_by({1, 2}, [None])
+    assert not is_held_by({1, 2}, [7, None])
 
 
 # Roles
