@@ -265,33 +265,21 @@ def test_a_warm_cache_needs_neither_network_nor_uv_nor_room(tmp_path, monkeypatc
     install(cache, silent())
 
 
-def test_airflow_is_set_up_only_where_it_is_wanted(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("wish", "folder"), [("with_airflow", "airflow"), ("with_monitoring", "prometheus")]
+)
+def test_a_part_is_set_up_only_where_it_is_wanted(tmp_path, monkeypatch, wish, folder):
     needed = []
     monkeypatch.setattr(stack.install, "require_space", lambda _, mb, **__: needed.append(mb))
     monkeypatch.setattr(stack.install, "default_uv", lambda: None)
     cache = Cache(root=tmp_path)
-    for folder in (cache.servers, cache.kafka, cache.minio):
-        folder.mkdir()
-    install(cache, silent(), with_airflow=False)
+    for there in (cache.servers, cache.kafka, cache.minio):
+        there.mkdir()
+    install(cache, silent(), **{wish: False})
     assert needed == []
-    assert "No uv" in refusal(lambda: install(cache, silent(), with_airflow=True))
-    cache.airflow.mkdir()
-    install(cache, silent(), with_airflow=True)
-    assert len(needed) == 1
-
-
-def test_prometheus_is_built_only_where_it_is_wanted(tmp_path, monkeypatch):
-    needed = []
-    monkeypatch.setattr(stack.install, "require_space", lambda _, mb, **__: needed.append(mb))
-    monkeypatch.setattr(stack.install, "default_uv", lambda: None)
-    cache = Cache(root=tmp_path)
-    for folder in (cache.servers, cache.kafka, cache.minio):
-        folder.mkdir()
-    install(cache, silent())
-    assert needed == []
-    assert "No uv" in refusal(lambda: install(cache, silent(), with_monitoring=True))
-    cache.prometheus.mkdir()
-    install(cache, silent(), with_monitoring=True)
+    assert "No uv" in refusal(lambda: install(cache, silent(), **{wish: True}))
+    getattr(cache, folder).mkdir()
+    install(cache, silent(), **{wish: True})
     assert len(needed) == 1
 
 
