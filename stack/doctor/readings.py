@@ -15,8 +15,9 @@ from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from stack.account import service_account
 from stack.catalog import services
-from stack.control import ServiceStatus, Stack
+from stack.control import ServiceStatus
 from stack.doctor.offsets import Ends, read_ends
+from stack.engine import stack_of_settings
 from stack.layout import StackConfig
 from stack.program import Service
 
@@ -77,7 +78,7 @@ class Readings:
     @_Once
     def services(self) -> Mapping[str, ServiceStatus]:
         """How each service is, by name."""
-        return {status.service: status for status in Stack(self.config).status()}
+        return {status.service: status for status in stack_of_settings().status()}
 
     @_Once
     def catalog(self) -> Mapping[str, Service]:

@@ -108,6 +108,19 @@ WAREHOUSE_RIGHTS: Mapping[str, Rights] = {
         may={"etl.*": _READ},
     ),
     "reader": Rights(must={"mart.*": _READ}),
+    # Of etl.runs it has two columns, which is no privilege on the table.
+    "monitor": Rights(
+        must=dict.fromkeys(
+            (
+                "mart.data_freshness",
+                "mart.live_freshness",
+                "mart.quarantine_by_rule",
+                "mart.runs",
+            ),
+            _READ,
+        ),
+        powers=("pg_monitor",),
+    ),
 }
 _SCHEMAS = ("entity", "live", "resolved", "mart", "etl")
 _WAREHOUSE_PRIVATE = ("airflow", "superset")
