@@ -52,16 +52,20 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folder by folder, at random within each: the stacks of one end before the next begins."""
-    items.sort(key=lambda item: _FOLDERS.index(item.path.relative_to(_HERE).parts[0]))
+    items.sort(key=lambda item: _folder(item.path.relative_to(_HERE)))
+
+
+def _folder(path: Path) -> tuple[int, str]:
+    return _FOLDERS.index(path.parts[0]), path.parent.as_posix()
 
 
 class ByStack(LoadScopeScheduling):
-    """What shares a stack goes to the same process: a file's tests, and all of the browser's."""
+    """What shares a stack goes to the same process: a file's tests, or those of a folder."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         folder = Path(file).parent.as_posix()
-        return folder if folder == "tests/browser" else file
+        return folder if folder in _WITH_ONE_STACK else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByStack:
@@ -71,4 +75,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByStack:
 
 
 _HERE = Path(__file__).parent
+_WITH_ONE_STACK = (
+    "tests/browser",
+    "tests/compose",
+    "tests/integration/on_one_stack",
+    "tests/integration/on_one_warehouse",
+)
 _FOLDERS = ("compose", "integration", "browser", "faults", "unit")
