@@ -14,6 +14,7 @@ from stack.account import service_account
 from stack.disk import existing_parent
 from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
 from stack.doctor.readings import Readings
+from stack.kafka.install import place_of
 from stack.layout import JAR_LOCK, LOCKS, Cache
 from stack.preflight import check_places
 
@@ -90,12 +91,13 @@ def _servers(readings: Readings) -> Sequence[Said]:
     cache = Cache(root=readings.config.stack.cache_dir)
     required = {
         cache.servers: [cache.java, cache.postgres_programs / "postgres"],
-        cache.kafka: [cache.kafka / "plugins", *(cache.kafka / "libs" / jar for jar in _jars())],
+        cache.kafka: [cache.kafka / "plugins", *(cache.kafka / place_of(jar) for jar in _jars())],
         cache.minio: [cache.minio / "minio"],
     }
     optional = {
         cache.airflow: [cache.airflow / "bin" / "python"],
         cache.superset: [cache.superset / "bin" / "python"],
+        cache.prometheus: [cache.prometheus / name for name in ("prometheus", "statsd_exporter")],
     }
     return judge_servers(required, optional)
 

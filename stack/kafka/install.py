@@ -55,10 +55,13 @@ def _place(file: Path, result: Path) -> None:
     if file.name.endswith(".tar.gz"):
         with tarfile.open(file) as archive:
             archive.extractall(result / "plugins", filter="data")
-    elif file.name.startswith(JMX_AGENT):
-        # It carries libraries of its own, which are not for others to find.
-        os.link(file, result / f"{JMX_AGENT}.jar")
     else:
-        libs = result / "libs"
-        libs.mkdir(exist_ok=True)
-        os.link(file, libs / file.name)
+        place = result / place_of(file.name)
+        place.parent.mkdir(exist_ok=True)
+        os.link(file, place)
+
+
+def place_of(jar: str) -> str:
+    """Where a jar of this name lies."""
+    # The agent carries libraries of its own, which are not for others to find.
+    return f"{JMX_AGENT}.jar" if jar.startswith(JMX_AGENT) else f"libs/{jar}"
