@@ -1,7 +1,7 @@
 """What the broker says of its topics: ids, partitions, oldest and end offsets."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -54,6 +54,12 @@ def admin_client(bootstrap_servers: str) -> AdminClient:
 def captured_pattern(topic_prefix: str) -> str:
     """Regular expression (librdkafka's, hence the `^`) of the topics with the shop's changes."""
     return rf"^{re.escape(topic_prefix)}\.public\..+"
+
+
+def pattern_of_tables(topic_prefix: str, tables: Iterable[str]) -> str:
+    """Regular expression of the topics of these tables, whether they are there yet or not."""
+    names = "|".join(re.escape(captured_topic(topic_prefix, table)) for table in tables)
+    return f"^({names})$"
 
 
 def captured_topic(topic_prefix: str, table: str) -> str:

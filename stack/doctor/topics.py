@@ -11,6 +11,7 @@ from batch.catalogue import TableFigures
 from consumers.delta_bronze import Epoch
 from consumers.live.places import entity_of
 from consumers.loss import Loss, find_identity_loss, find_offset_loss
+from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import TopicPartition, bronze_table
 from lakehouse.kafka import Topic
 from stack.doctor.model import Check, Said, fine, note, unchecked, wrong
@@ -125,10 +126,12 @@ def judge_bronze(
 
 
 def read_live(dsn: str) -> dict[str, LiveTopic]:
-    """What live knows, by table of the shop."""
+    """What live knows, by table of the shop that has a contract: it reads no other."""
     found: dict[str, LiveTopic] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
         for entity, topic_id, count, partition, last in connection.execute(_LIVE):
+            if entity not in ENTITIES:
+                continue
             before = found[entity].last if entity in found else {}
             marks = before if partition is None else {**before, partition: last}
             found[entity] = LiveTopic(topic_id=topic_id, partition_count=count, last=marks)
