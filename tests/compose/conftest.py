@@ -25,8 +25,11 @@ def cache():
 @pytest.fixture(scope="package")
 def engine(cache):
     with engine_to_test_on(lambda: plugins(cache.root)) as found:
-        images.build(found, cache)
-        yield found
+        try:
+            images.build(found, cache)
+            yield found
+        finally:
+            images.remove(found)
 
 
 @pytest.fixture(scope="package")

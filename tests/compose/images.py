@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.layout import LOCKS, Cache
-from tests.compose.base import import_base
+from tests.compose.base import PACKAGES, import_base
 from tests.compose.engine import Engine
 from tests.compose.toolchain import go
 
@@ -72,7 +72,7 @@ def tag_of(name: str) -> str:
 
 def build(engine: Engine, cache: Cache) -> None:
     """Make the bases and all stand-ins."""
-    for name in ("debian", "python", "programs"):
+    for name in PACKAGES:
         import_base(engine, cache.root, name)
     for name, image in STAND_INS.items():
         context = engine.folder / "contexts" / name
@@ -84,6 +84,13 @@ def build(engine: Engine, cache: Cache) -> None:
             "build", "--network", "host", "--build-arg", base, "--tag", tag_of(name), context
         )
         shutil.rmtree(context)
+
+
+def remove(engine: Engine) -> None:
+    """Leave none of them with an engine that stays."""
+    tags = [tag_of(name) for name in (*PACKAGES, *STAND_INS)]
+    bare = [f"{tag_of(name)}:bare" for name in PACKAGES]
+    engine.run("image", "rm", "--force", *tags, *bare, check=False)
 
 
 def _place(source: Path, target: Path) -> None:

@@ -192,9 +192,7 @@ def _write_override(system: System) -> None:
     """Builds reach package registries as this machine does, over its own network."""
     override = system.checkout / "override.json"
     override.write_text('{"services": {}}')
-    found = json.loads(
-        system.compose("--profile", "*", "config", "--no-interpolate", "--format", "json").stdout
-    )
+    found = json.loads(system.compose("--profile", "*", "config", "--format", "json").stdout)
     built = [name for name, service in found["services"].items() if "build" in service]
     services = {name: {"build": {"network": "host"}} for name in built}
     override.write_text(json.dumps({"services": services}, indent=2))

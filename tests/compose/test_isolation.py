@@ -82,7 +82,9 @@ def test_nothing_runs_as_root_or_may_become_it(system):
     for service in system.services:
         container = system.inspect(service)
         if container["State"]["Running"]:
-            users = system.engine.answer("top", container["Id"], "-eo", "uid").split()[1:]
+            processes = system.engine.answer("top", container["Id"], "-eo", "pid,uid").split("\n")
+            users = {line.split()[1] for line in processes[1:]}
+            assert users, service
             assert "0" not in users, f"{service} runs as root"
         host = container["HostConfig"]
         assert host["CapDrop"] == ["ALL"], service
