@@ -51,7 +51,8 @@ def watched():
         stack.up("airflow-scheduler", "airflow-dags", "prometheus")
         stack.run("simulate", "--orders", 150, "--orders-per-second", 60, "--dirt", 0)
         hurry(stack)
-        until(lambda: value(stack, "sum(airflow_dag_run_seconds_count)"), "the first hour")
+        stack.run("trigger", timeout=900)
+        until(lambda: value(stack, "sum(airflow_dag_run_seconds_count)"), "the hour to be told")
         # Another hour may begin in the midst of what follows.
         for name in ("airflow-scheduler", "airflow-dags"):
             stack.stop(name)
