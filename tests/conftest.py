@@ -42,8 +42,8 @@ _skipped: list[str] = []
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What builds images takes longer than all others: it runs when it is named."""
-    if collection_path != _HERE / "compose":
+    """What builds images or Prometheus takes longer than all others: it runs when it is named."""
+    if collection_path not in [_HERE / name for name in _WHEN_NAMED]:
         return None
     named = (Path(argument.split("::")[0]).resolve() for argument in config.args)
     return None if any(path.is_relative_to(collection_path) for path in named) else True
@@ -81,4 +81,5 @@ _WITH_ONE_STACK = (
     "tests/integration/on_one_stack",
     "tests/integration/on_one_warehouse",
 )
-_FOLDERS = ("compose", "integration", "browser", "faults", "unit")
+_WHEN_NAMED = ("compose", "alerts")
+_FOLDERS = ("compose", "alerts", "integration", "browser", "faults", "unit")

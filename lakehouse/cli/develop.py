@@ -83,9 +83,9 @@ def check() -> None:
 def test(context: typer.Context) -> None:
     """Run the tests, on real services of their own. The rest of the line goes on to pytest.
 
-    `unit`, `integration`, `browser`, `faults` and `compose` stand for those folders. `compose`
-    builds the images and brings docker-compose.yml up, and runs only when it is named. A skipped
-    test is a failure.
+    `unit`, `integration`, `browser`, `faults`, `alerts` and `compose` stand for those folders.
+    `alerts` builds Prometheus and fires each alert, `compose` builds the images and brings
+    docker-compose.yml up: these two run only when they are named. A skipped test is a failure.
 
     Example: ./pipeline test faults --rounds 20 --seed 7
     """
