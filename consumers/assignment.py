@@ -1,6 +1,6 @@
 """The partitions that a lander owns, and how far it has polled each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pyarrow as pa
 
@@ -70,14 +70,6 @@ class Assignment:
             return None
         self._positions[partition] = position
         return Span(start=start, stop=position)
-
-    def lag(self, topic: str, end_of: Callable[[TopicPartition], int]) -> int:
-        """Offsets of this topic between what was polled and the ends that `end_of` tells."""
-        return sum(
-            max(0, end_of(partition) - position)
-            for partition, position in self._positions.items()
-            if partition.topic == topic
-        )
 
     def topics(self) -> set[str]:
         """Topics of which some partition is ours."""

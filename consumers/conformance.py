@@ -1,5 +1,6 @@
 """Does the object store honour conditional writes? Exactly-once rests on it, so it is tried out."""
 
+import io
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from datetime import timedelta
 import httpx
 from minio import Minio
 from minio.error import S3Error
+from urllib3.exceptions import HTTPError
 
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
@@ -58,3 +60,48 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
             "Two landers could overwrite each other's commits. Use a store that does (MinIO does)."
         )
         raise StopPipelineError(message)
+
+
+def require_consistent_listing(client: Minio, bucket: str) -> None:
+    """Refuse a store in which what was just written is not found, or what was deleted still is.
+
+    Delta finds the newest version of a table by listing its log.
+
+    Raises:
+        StopPipelineError: the store shows another state than the last.
+        RetryLaterError: the store does not answer.
+    """
+    name = f"_conformance/{uuid.uuid4()}"
+    try:
+        seen = []
+        for text in (b"first", b"second"):
+            client.put_object(bucket, name, io.BytesIO(text), len(text))
+            seen.append(_names(client, bucket, name) == [name])
+            seen.append(_content(client, bucket, name) == text)
+        client.remove_object(bucket, name)
+        seen.append(_names(client, bucket, name) == [])
+    except S3Error as error:
+        message = f"object store, bucket {bucket}: {error.code}, {error.message}"
+        raise StopPipelineError(message) from error
+    except HTTPError as error:
+        message = f"object store, bucket {bucket}: {error}. Is it up? ./pipeline status"
+        raise RetryLaterError(message) from error
+    if not all(seen):
+        message = (
+            f"the object store does not show at once what was written to bucket {bucket!r}, or "
+            "deleted from it. A reader could miss a commit. Use a store that does (MinIO does)."
+        )
+        raise StopPipelineError(message)
+
+
+def _names(client: Minio, bucket: str, prefix: str) -> list[str | None]:
+    return [one.object_name for one in client.list_objects(bucket, prefix=prefix, recursive=True)]
+
+
+def _content(client: Minio, bucket: str, name: str) -> bytes:
+    answer = client.get_object(bucket, name)
+    try:
+        return answer.read()
+    finally:
+        answer.close()
+        answer.release_conn()

@@ -11,6 +11,7 @@ import structlog
 from consumers.buffer import Batch
 from consumers.commit import BronzeTable, Outcome, commit_batch
 from consumers.metrics import LandingMetrics
+from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
 
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -45,9 +46,11 @@ class Flusher:
         """Whether a batch of this topic is under way."""
         return topic in self._running
 
-    def rows_under_way(self, topic: str) -> int:
-        """Rows of this topic that are being written."""
-        return self._running[topic][1].rows.num_rows if topic in self._running else 0
+    def starts_under_way(self, topic: str) -> dict[TopicPartition, int]:
+        """Where the batch of this topic begins that is being written, by partition."""
+        if topic not in self._running:
+            return {}
+        return {place: span.start for place, span in self._running[topic][1].spans.items()}
 
     def submit(self, topic: str, name: str, table: BronzeTable, batch: Batch) -> None:
         """Begin to write; the topic must not be busy."""

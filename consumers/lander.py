@@ -56,6 +56,8 @@ class Lander:
         self._maintenance = maintenance
         self._options = options
         self._lag_measured = 0.0
+        # By topic and partition, when the newest record was made that has landed.
+        self._newest: dict[tuple[str, int], float] = {}
         self._member = Membership(
             consumer,
             partial(tables.starting_positions, accept_loss=options.accept_loss),
@@ -181,6 +183,10 @@ class Lander:
         if rows.num_rows:
             oldest = rows["_timestamp"].chunk(0)[0].value / 1e6
             self._metrics.freshness.labels(table).set(max(0.0, time.time() - oldest))
+            newest = rows.group_by("_partition").aggregate([("_timestamp", "max")])
+            for one in newest.to_pylist():
+                place = (flushed.topic, one["_partition"])
+                self._newest[place] = one["_timestamp_max"].timestamp()
 
     def _measure_lag(self) -> None:
         now = time.monotonic()
@@ -188,12 +194,16 @@ class Lander:
             return
         self._lag_measured = now
         for topic in self._member.assigned.topics():
-            lag = self._member.lag(topic)
-            buffer = self._member.buffers.get(topic)
-            lag += (buffer.rows if buffer else 0) + self._flusher.rows_under_way(topic)
-            self._metrics.lag.labels(self._tables[topic].name).set(lag)
+            table = self._tables[topic].name
+            lags = self._member.lags(topic, self._flusher.starts_under_way(topic))
+            for place, lag in lags.items():
+                self._metrics.lag.labels(table, place.partition).set(lag)
+                landed = self._newest.get((topic, place.partition))
+                seconds = max(0.0, time.time() - landed) if lag and landed else 0
+                self._metrics.lag_seconds.labels(table, place.partition).set(seconds)
 
     def _before_revoke(self, topics: Collection[str]) -> None:
+        self._metrics.forget_lags()
         try:
             self._flush_and_wait([topic for topic in self._member.buffers if topic in topics])
         except PipelineError as error:

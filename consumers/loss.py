@@ -163,8 +163,6 @@ def mended_by_reading(
         ends: the offset after the last record of each partition, once the tables were read.
         words: by what they were read.
     """
-    mended = _places(rows, LossKind.READ_AGAIN)
-    open_losses = sorted(_places(rows, LossKind.SLOT_LOST) - mended)
     partitions = {(p.topic_id, p.partition): p for p in ends}
     return [
         _at_place(
@@ -174,9 +172,14 @@ def mended_by_reading(
             last=ends[partitions[topic_id, number]] - 1,
             explanation=f"{words}; the versions that were lost in between stay lost.",
         )
-        for topic_id, number, first in open_losses
+        for topic_id, number, first in open_losses(rows)
         if (topic_id, number) in partitions
     ]
+
+
+def open_losses(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
+    """Topic id, partition and first offset of what the slot lost and nobody has read again."""
+    return sorted(_places(rows, LossKind.SLOT_LOST) - _places(rows, LossKind.READ_AGAIN))
 
 
 def _places(rows: Sequence[Mapping[str, Any]], kind: LossKind) -> set[tuple[str, int, int]]:

@@ -8,6 +8,7 @@ back.
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import pyarrow as pa
 import structlog
@@ -153,9 +154,22 @@ class Membership:
         except KafkaException as error:
             _log.debug("group_offsets_not_committed", error=str(error))
 
-    def lag(self, topic: str) -> int:
-        """Offsets that are not polled yet, by what the client was told last."""
-        return self.assigned.lag(topic, self._end)
+    def lags(
+        self, topic: str, under_way: Mapping[TopicPartition, int] = MappingProxyType({})
+    ) -> dict[TopicPartition, int]:
+        """Offsets that are not committed yet, by what the client was told last.
+
+        Args:
+            topic: which one's partitions.
+            under_way: where that begins which is being committed.
+        """
+        buffer = self.buffers.get(topic)
+        waiting = {**(buffer.starts if buffer else {}), **under_way}
+        return {
+            partition: max(0, self._end(partition) - waiting.get(partition, position))
+            for partition, position in self.assigned.positions.items()
+            if partition.topic == topic
+        }
 
     def offset_range(self, partition: TopicPartition) -> tuple[int, int]:
         """The broker's oldest and end offset."""

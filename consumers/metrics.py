@@ -1,6 +1,13 @@
 """What the lander tells Prometheus, per table."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
 
 _COMMIT_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
@@ -10,6 +17,7 @@ class LandingMetrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)  # since when it runs, for one
         labels = ["table"]
 
         self.rows = Counter("landing_rows", "Rows landed.", labels, registry=registry)
@@ -26,7 +34,16 @@ class LandingMetrics:
             registry=registry,
         )
         self.lag = Gauge(
-            "landing_lag_offsets", "Offsets not landed yet.", labels, registry=registry
+            "landing_lag_offsets",
+            "Offsets not landed yet.",
+            [*labels, "partition"],
+            registry=registry,
+        )
+        self.lag_seconds = Gauge(
+            "landing_lag_seconds",
+            "Age of the newest record that is landed, while there are others behind it.",
+            [*labels, "partition"],
+            registry=registry,
         )
         self.freshness = Gauge(
             "landing_freshness_seconds",
@@ -37,7 +54,12 @@ class LandingMetrics:
         self.memory = Gauge("landing_buffer_bytes", "Bytes held in memory.", registry=registry)
         self.paused = Gauge("landing_paused", "1 while polling is paused.", registry=registry)
 
+    def forget_lags(self) -> None:
+        """Of partitions that may be another lander's now."""
+        self.lag.clear()
+        self.lag_seconds.clear()
+
     def serve(self, host: str, port: int) -> None:
-        """Answer on this address and port; port 0 is off."""
+        """Answer there; port 0 is off."""
         if port:
             start_http_server(port, addr=host, registry=self.registry)

@@ -1,7 +1,7 @@
 """What the broker says of its topics: ids, partitions, oldest and end offsets."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -54,6 +54,12 @@ def admin_client(bootstrap_servers: str) -> AdminClient:
 def captured_pattern(topic_prefix: str) -> str:
     """Regular expression (librdkafka's, hence the `^`) of the topics with the shop's changes."""
     return rf"^{re.escape(topic_prefix)}\.public\..+"
+
+
+def pattern_of_tables(topic_prefix: str, tables: Iterable[str]) -> str:
+    """Regular expression of the topics of these tables, whether they are there yet or not."""
+    names = "|".join(re.escape(captured_topic(topic_prefix, table)) for table in tables)
+    return f"^({names})$"
 
 
 def captured_topic(topic_prefix: str, table: str) -> str:
@@ -117,11 +123,23 @@ def ask_ends(
 
     What stands in transactions that are still open counts.
     """
+    return _ask(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+
+def ask_oldest(
+    admin: AdminClient, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
+    """The oldest offsets that partitions still have, as `ask_ends` asks."""
+    return _ask(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+
+def _ask(
+    admin: AdminClient, partitions: Collection[TopicPartition], which: OffsetSpec
+) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
     if not partitions:
         return {}
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     answers = admin.list_offsets(
-        {KafkaPartition(p.topic, p.partition): latest for p in partitions},
+        {KafkaPartition(p.topic, p.partition): which for p in partitions},
         request_timeout=_TIMEOUT_SECONDS,
     )
     by_place = {(place.topic, place.partition): answer for place, answer in answers.items()}

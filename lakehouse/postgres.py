@@ -29,7 +29,10 @@ def oltp_dsn(settings: OltpSettings, secrets: Secrets, *, role: str) -> str:
 
 
 def warehouse_dsn(settings: WarehouseSettings, secrets: Secrets, *, role: str) -> str:
-    """Connection string for the warehouse. Roles: admin, batch, live, reader (reads marts)."""
+    """Connection string for the warehouse.
+
+    Roles: admin, batch, live, reader (reads marts), monitor (reads how layers and runs are).
+    """
     return make_conninfo(
         host=settings.host,
         port=settings.port,

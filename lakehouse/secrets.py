@@ -27,6 +27,7 @@ ROLES = (
     "warehouse_batch",
     "warehouse_live",
     "warehouse_reader",
+    "warehouse_monitor",
     "warehouse_airflow",
     "warehouse_superset",
     "minio_admin",
@@ -37,6 +38,7 @@ ROLES = (
     "airflow_keys",
     "superset_admin",
     "superset_key",
+    "grafana_admin",
 )
 _ALPHABET = string.ascii_letters + string.digits
 

@@ -113,6 +113,7 @@ class KafkaSettings(Settings):
     controller_port: int = Field(9093, gt=0, lt=65536)
     retention_hours: int = Field(168, gt=0, description="How long it keeps changes.")
     heap_mb: int = Field(512, ge=256, description="Memory of its Java heap.")
+    metrics_port: int = Field(9404, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
 
     @property
     def bootstrap_servers(self) -> str:
@@ -136,6 +137,7 @@ class ConnectSettings(Settings):
         "Default: the native stack's file.",
     )
     heap_mb: int = Field(768, ge=256, description="Memory of its Java heap.")
+    metrics_port: int = Field(9405, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
     connector_name: Name = "shop"
     topic_prefix: Name = "shop"
     topic_partitions: int = Field(4, gt=0, description="Partitions of each new topic.")
@@ -206,7 +208,7 @@ class LandingSettings(Settings):
     )
     retention_hours: int = Field(24, ge=1, description="How long old log entries and files stay.")
     metrics_host: Host = Field("127.0.0.1", description="Where it answers Prometheus.")
-    metrics_port: int = Field(9108, ge=0, lt=65536, description="Its port for that; 0 is off.")
+    metrics_port: int = Field(9108, ge=0, lt=65536, description="For Prometheus; 0 is off.")
 
 
 class LiveSettings(Settings):
@@ -225,7 +227,7 @@ class LiveSettings(Settings):
     session_timeout_ms: int = Field(10_000, ge=6_000, description="Silent for longer is dead.")
     topic_refresh_seconds: float = Field(2.0, gt=0, description="How soon a new topic is seen.")
     metrics_host: Host = Field("127.0.0.1", description="Where it answers Prometheus.")
-    metrics_port: int = Field(9109, ge=0, lt=65536, description="Its port for that; 0 is off.")
+    metrics_port: int = Field(9109, ge=0, lt=65536, description="For Prometheus; 0 is off.")
 
 
 class ConsolidationSettings(Settings):
@@ -307,6 +309,44 @@ class AlertSettings(Settings):
     late_seconds: int = Field(1800, gt=0, description="A run is late so long after its turn.")
 
 
+class MonitoringSettings(Settings):
+    """Prometheus, what is asked for it, and from where on it alerts. Optional."""
+
+    model_config = SettingsConfigDict(env_prefix="MONITORING_")
+    host: Host = "127.0.0.1"
+    port: int = Field(9090, gt=0, lt=65536, description="Prometheus.")
+    airflow_port: int = Field(9102, gt=0, lt=65536, description="What Airflow tells.")
+    statsd_port: int = Field(9125, gt=0, lt=65536, description="Where Airflow tells it; UDP.")
+    watcher_host: Host = Field("127.0.0.1", description="Where the watcher answers Prometheus.")
+    watcher_port: int = Field(9110, gt=0, lt=65536, description="The watcher's.")
+    scrape_seconds: int = Field(15, ge=1, description="How often Prometheus asks and judges.")
+    watch_seconds: float = Field(15, ge=0.5, description="How often the watcher looks.")
+    lake_seconds: float = Field(60, ge=0.5, description="How often it looks at the lake's logs.")
+    retention_days: int = Field(15, ge=1, description="How long Prometheus keeps figures.")
+    retention_mb: int = Field(1024, ge=64, description="How much of them it keeps, at most.")
+    lag_offsets: int = Field(
+        50_000, ge=0, description="Alerts when bronze lacks more offsets of a table for minutes."
+    )
+    live_seconds: float = Field(60, gt=0, description="Alerts when charts are further behind.")
+    slot_share: float = Field(
+        0.5, gt=0, le=1, description="Alerts beyond this share of max_slot_wal_keep_size."
+    )
+    quarantined: int = Field(
+        500, ge=0, description="Alerts when so many changes of a table come into it in an hour."
+    )
+    late_seconds: float = Field(
+        7200, gt=0, description="Alerts when the last consolidation that succeeded is older."
+    )
+    disk_share: float = Field(
+        0.1, ge=0, le=1, description="Alerts when less of the data's disk is free."
+    )
+
+    @property
+    def url(self) -> str:
+        """Base address of Prometheus."""
+        return f"http://{self.host}:{self.port}"
+
+
 class LogSettings(Settings):
     """Structured logs, on standard error."""
 
@@ -380,6 +420,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     AirflowSettings,
     AlertSettings,
     SupersetSettings,
+    MonitoringSettings,
     LogSettings,
 )
 

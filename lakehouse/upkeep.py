@@ -15,9 +15,13 @@ An overwrite without predicate does not see a compaction either: let it not retr
 """
 
 import contextlib
+import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
 
 import polars as pl
 import pyarrow as pa
@@ -31,6 +35,7 @@ LEASE_APP_ID = "maintenance/lease"
 FENCE_PROPERTY = "shop.maintenance_fence"
 TARGET_BYTES = 64 * 1024 * 1024
 _LEASE_SECONDS = 600
+_POLL_SECONDS = 0.5
 _NOBODY = 0
 
 Clock = Callable[[], float]
@@ -116,14 +121,35 @@ def _has_small_files(table: DeltaTable) -> bool:
 
 @contextlib.contextmanager
 def lease(
-    table: DeltaTable, clock: Clock = time.time, *, seconds: int = _LEASE_SECONDS
+    table: DeltaTable,
+    clock: Clock = time.time,
+    *,
+    seconds: int = _LEASE_SECONDS,
+    notes: "LeaseNotes | None" = None,
+    patience_seconds: float = 0,
 ) -> Iterator[None]:
     """Keep compactions of a table out within the block. `table` is left at the newest version.
+
+    Args:
+        table: a handle on it.
+        clock: what time it is.
+        seconds: how long others wait for somebody who died.
+        notes: by which the next one of us knows the lease as ours, should we die.
+        patience_seconds: how long to wait for somebody else.
 
     Raises:
         CompactionHeldError: somebody else holds it.
     """
-    until = _claim(table, clock, seconds)
+    deadline = time.monotonic() + patience_seconds
+    until = None
+    while until is None:
+        try:
+            until = _claim(table, clock, seconds, notes)
+        except CompactionHeldError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_SECONDS)
+            table.update_incremental()
     try:
         yield
     finally:
@@ -134,19 +160,66 @@ def lease(
                 _write_lease(table, _NOBODY)
 
 
-def _claim(table: DeltaTable, clock: Clock, seconds: int = _LEASE_SECONDS) -> int:
+class LeaseNotes:
+    """The leases that one of us has claimed, in a file. The file is locked as long as they live.
+
+    Who comes back after having been killed takes over its own lease; others wait for its end.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, path: Path) -> Iterator["LeaseNotes"]:
+        """The notes in a file.
+
+        Raises:
+            CompactionHeldError: another one of us has them, and lives.
+        """
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = f"Another process does the same: it holds {path}. Wait for it."
+                raise CompactionHeldError(message) from error
+            yield cls(file)
+
+    def __contains__(self, until: int) -> bool:
+        self._file.seek(0)
+        return str(until) in self._file.read().split()
+
+    def add(self, until: int) -> None:
+        """Note a lease, before it is claimed."""
+        self._file.write(f"{until}\n")
+        self._file.flush()
+
+
+def _claim(
+    table: DeltaTable,
+    clock: Clock,
+    seconds: int = _LEASE_SECONDS,
+    notes: LeaseNotes | None = None,
+) -> int:
     now = int(clock() * 1_000_000)
     until = now + seconds * 1_000_000
     held = table.transaction_version(LEASE_APP_ID) or _NOBODY
-    if held > now:
-        message = f"{table.table_uri}: somebody else compacts it"
+    is_ours = notes is not None and held in notes
+    if held > now and not is_ours:
+        ends_at = datetime.fromtimestamp(held / 1_000_000, UTC)
+        message = (
+            f"{table.table_uri}: somebody else compacts or replays it, or has died of it. It is "
+            f"free again by {ends_at:%Y-%m-%d %H:%M:%S} UTC at the latest. Try again then."
+        )
         raise CompactionHeldError(message)
     try:
         if held != _NOBODY:
             _fence(table, now, held)
+        if notes is not None:
+            notes.add(until)
         _write_lease(table, until)
     except CommitFailedError as error:
-        message = f"{table.table_uri}: somebody else begins to compact it"
+        message = f"{table.table_uri}: somebody else begins to compact it. Try again."
         raise CompactionHeldError(message) from error
     return until
 
@@ -156,7 +229,7 @@ def _fence(table: DeltaTable, now: int, held: int) -> None:
     table.alter.set_table_properties({FENCE_PROPERTY: str(now)}, raise_if_not_exists=False)
     table.update_incremental()
     if table.transaction_version(LEASE_APP_ID) != held:
-        message = f"{table.table_uri}: somebody else has just begun to compact it"
+        message = f"{table.table_uri}: somebody else has just begun to compact it. Try again."
         raise CompactionHeldError(message)
 
 

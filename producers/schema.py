@@ -37,7 +37,8 @@ def apply_schema(admin_dsn: str) -> None:
     try:
         with psycopg.connect(admin_dsn) as connection:
             _apply(connection)
-    except psycopg.OperationalError as error:
+    # Internal: somebody else changes the very table at this moment.
+    except (psycopg.OperationalError, psycopg.InternalError) as error:
         message = f"The shop's schema cannot be applied now: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
     except psycopg.Error as error:
@@ -54,6 +55,10 @@ def _apply(connection: psycopg.Connection) -> None:
     owned = [_read(name) for name in _OWNED]
     fingerprint = hashlib.sha256(b"\0".join([_read("owner"), *owned])).hexdigest()
     if _applied_fingerprint(connection) == fingerprint:
+        # What somebody has taken from a role comes back. Grants lock no table.
+        connection.execute(_read("owner"))
+        connection.execute("set local role shop_owner")
+        connection.execute(_read("grants"))
         return
     connection.execute(_read("owner"))
     connection.execute("set local role shop_owner")

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import (
-    LandingSettings,
-    LiveSettings,
     OltpSettings,
     WarehouseSettings,
     settings_in_environment,
@@ -16,12 +14,14 @@ from lakehouse.settings import (
 from stack.account import Account
 from stack.airflow.server import Airflow
 from stack.kafka.broker import Broker
+from stack.kafka.java import AGENT_HOST
 from stack.kafka.worker import Worker
 from stack.layout import Cache, Data, StackConfig
 from stack.minio.server import MinioServer
 from stack.net import is_listening
 from stack.postgres.server import PostgresServer
 from stack.program import Port, Program, Service
+from stack.prometheus.server import prometheus_services
 from stack.superset.server import SupersetServer
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
@@ -32,13 +32,20 @@ AIRFLOW = ("airflow", "airflow-dags", "airflow-scheduler")
 """The hour."""
 SUPERSET = ("superset",)
 """The charts."""
+MONITORING = ("watcher", "statsd-exporter", "prometheus")
+"""What watches the others."""
 DEFAULT = (*SHOP, *AIRFLOW, *SUPERSET)
 """What `up` starts when nothing is named."""
 
 
-def chosen(*, airflow: bool, superset: bool) -> tuple[str, ...]:
-    """What `up` starts with or without the hour and the charts."""
-    return (*SHOP, *(AIRFLOW if airflow else ()), *(SUPERSET if superset else ()))
+def chosen(*, airflow: bool, superset: bool, monitoring: bool) -> tuple[str, ...]:
+    """What `up` starts with or without the hour, the charts, and what watches them."""
+    return (
+        *SHOP,
+        *(AIRFLOW if airflow else ()),
+        *(SUPERSET if superset else ()),
+        *(MONITORING if monitoring else ()),
+    )
 
 
 def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[str, Service]:
@@ -54,6 +61,7 @@ def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[st
         catalog.live(),
         *catalog.airflow(),
         catalog.superset(),
+        *catalog.monitoring(),
     )
     return {service.name: service for service in found}
 
@@ -118,6 +126,7 @@ class _Catalog:
             ports=(
                 Port(variable="KAFKA_PORT", host=settings.host, number=settings.port),
                 Port(variable="KAFKA_CONTROLLER_PORT", host=settings.host, number=controller_port),
+                *_metrics_port("KAFKA_METRICS_PORT", settings.metrics_port),
             ),
             prepare=broker.prepare,
             probe=broker.probe,
@@ -138,7 +147,10 @@ class _Catalog:
             program=worker.program(),
             title="Debezium, in Kafka Connect",
             url=settings.url,
-            ports=(Port(variable="CONNECT_PORT", host=settings.host, number=settings.port),),
+            ports=(
+                Port(variable="CONNECT_PORT", host=settings.host, number=settings.port),
+                *_metrics_port("CONNECT_METRICS_PORT", settings.metrics_port),
+            ),
             needs=("oltp", "kafka"),
             prepare=worker.prepare,
             probe=worker.probe,
@@ -167,30 +179,28 @@ class _Catalog:
         )
 
     def lander(self) -> Service:
-        port = self._metrics("LANDING", self.config.landing)
-        return self._consumer("lander", "land", "Kafka to bronze", port, 5)
+        landing = self.config.landing
+        port = Port(
+            variable="LANDING_METRICS_PORT", host=landing.metrics_host, number=landing.metrics_port
+        )
+        return self._ours("lander", "land", "Kafka to bronze", port, niceness=5)
 
     def live(self) -> Service:
-        port = self._metrics("LIVE", self.config.live)
-        return self._consumer("live", "live", "Kafka to live charts", port)
+        live = self.config.live
+        port = Port(variable="LIVE_METRICS_PORT", host=live.metrics_host, number=live.metrics_port)
+        return self._ours("live", "live", "Kafka to live charts", port)
 
-    @staticmethod
-    def _metrics(group: str, settings: LandingSettings | LiveSettings) -> Port | None:
-        variable, number = f"{group}_METRICS_PORT", settings.metrics_port
-        return (
-            Port(variable=variable, host=settings.metrics_host, number=number) if number else None
-        )
-
-    def _consumer(
-        self, name: str, command: str, title: str, port: Port | None, niceness: int = 0
+    def _ours(
+        self, name: str, command: str, title: str, port: Port, *, niceness: int = 0
     ) -> Service:
+        """A program of ours that tells its metrics; where its port is 0, nothing does."""
         program = Program(
             name=name,
             command=(sys.executable, "-P", "-m", "lakehouse.cli", command),
             directory=self.data.root,
             environment=self._variables,
             is_ours=True,
-            # It lands what it holds and leaves its group, within ten seconds.
+            # The lander lands what it holds and leaves its group, within ten seconds.
             stop_seconds=15,
             # What it stops for, a loss for one, is there again after a restart.
             final_exit_status=StopPipelineError.exit_status,
@@ -199,11 +209,11 @@ class _Catalog:
         return Service(
             program=program,
             title=title,
-            url=f"http://{port.host}:{port.number}/metrics" if port else "",
-            ports=(port,) if port else (),
+            url=f"http://{port.host}:{port.number}/metrics" if port.number else "",
+            ports=(port,) if port.number else (),
             needs=SERVERS,
             prepare=lambda: None,
-            probe=lambda: port is None or is_listening(port.host, port.number),
+            probe=lambda: not port.number or is_listening(port.host, port.number),
         )
 
     def superset(self) -> Service:
@@ -230,6 +240,7 @@ class _Catalog:
         settings = self.config.airflow
         airflow = Airflow(
             settings=settings,
+            monitoring=self.config.monitoring,
             warehouse=self.config.warehouse,
             secrets=self.secrets,
             variables=self._variables,
@@ -267,6 +278,19 @@ class _Catalog:
         )
         return server, parser, scheduler
 
+    def monitoring(self) -> tuple[Service, ...]:
+        """The watcher looks at what is there; Prometheus needs those whom it asks."""
+        settings = self.config.monitoring
+        port = Port(
+            variable="MONITORING_WATCHER_PORT",
+            host=settings.watcher_host,
+            number=settings.watcher_port,
+        )
+        watcher = self._ours(
+            "watcher", "watch", "how the pipeline is, for Prometheus", port, niceness=10
+        )
+        return watcher, *prometheus_services(self.config, self.cache, self.data, self.account)
+
     @property
     def _variables(self) -> dict[str, str]:
         """The environment of a program of ours: the settings, and where the stack is."""
@@ -277,3 +301,7 @@ class _Catalog:
             "STACK_CACHE_DIR": str(stack.cache_dir),
             "STACK_SECRETS_FILE": str(stack.secrets_path),
         }
+
+
+def _metrics_port(variable: str, number: int) -> tuple[Port, ...]:
+    return (Port(variable=variable, host=AGENT_HOST, number=number),) if number else ()

@@ -178,14 +178,17 @@ def _status(service: Service, state: Mapping[str, Any] | None, now: datetime) ->
         uptime_seconds=_seconds(state["StartedAt"], now) if state and is_running else None,
         memory_mb=None,
         ports=tuple(port.number for port in service.ports if not _is_inside(port.variable)),
-        url="" if service.name in ("lander", "live") else service.url,
+        url=service.url if any(not _is_inside(port.variable) for port in service.ports) else "",
         log=f"./pipeline logs {service.name}",
     )
 
 
 def _is_inside(variable: str) -> bool:
     """Whether a port is one that Compose does not publish."""
-    return variable.endswith(("METRICS_PORT", "CONTROLLER_PORT"))
+    inside = (
+        "METRICS_PORT", "CONTROLLER_PORT", "WATCHER_PORT", "STATSD_PORT", "MONITORING_AIRFLOW_PORT",
+    )  # fmt: skip
+    return variable.endswith(inside)
 
 
 def _seconds(started_at: str, now: datetime) -> int:

@@ -10,13 +10,19 @@ from stack.superset.server import USER as SUPERSET_USER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Console:
-    """One of them. `service` is the one that shows it."""
+class Page:
+    """One that lets anybody in. `service` is the one that shows it."""
 
     name: str
     title: str
     service: str
     url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console(Page):
+    """One with a login."""
+
     user: str
     password: str
 
@@ -60,3 +66,16 @@ CONSOLES: dict[str, Callable[[StackConfig, Secrets], Console]] = {
     "minio": _minio,
 }
 """By name. A console can be made once there are passwords."""
+
+
+def _prometheus(config: StackConfig, _secrets: Secrets) -> Page:
+    return Page(
+        name="prometheus",
+        title="alerts and figures, where it was started with --monitoring",
+        service="prometheus",
+        url=f"{config.monitoring.url}/consoles/index.html",
+    )
+
+
+PAGES: dict[str, Callable[[StackConfig, Secrets], Page]] = {**CONSOLES, "prometheus": _prometheus}
+"""All of them."""

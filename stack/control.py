@@ -14,7 +14,7 @@ from lakehouse.secrets import Secrets
 from stack.account import service_account
 from stack.bootstrap import steps
 from stack.cache import locked
-from stack.catalog import AIRFLOW, DEFAULT, SUPERSET, services
+from stack.catalog import AIRFLOW, DEFAULT, MONITORING, SUPERSET, services
 from stack.install import install
 from stack.layout import Cache, Data, StackConfig
 from stack.log import follow as follow_log
@@ -86,6 +86,7 @@ class Stack:
             uv=self.config.stack.uv,
             with_airflow=not names_wanted.isdisjoint(AIRFLOW),
             with_superset=not names_wanted.isdisjoint(SUPERSET),
+            with_monitoring=not names_wanted.isdisjoint(MONITORING),
         )
         with self._alone():
             self._supervise(wanted, progress)

@@ -138,7 +138,7 @@ def _ports() -> list[Entry]:
     ports = {
         "SUPERSET_PORT": 8088, "AIRFLOW_PORT": 8080, "MINIO_CONSOLE_PORT": 9001,
         "MINIO_PORT": 9000, "OLTP_PORT": 5432, "WAREHOUSE_PORT": 5433, "KAFKA_PORT": 9092,
-        "CONNECT_PORT": 8083,
+        "CONNECT_PORT": 8083, "MONITORING_PORT": 9090, "GRAFANA_PORT": 3000,
     }  # fmt: skip
     comment = "Ports that are published."
     return [

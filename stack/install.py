@@ -9,10 +9,12 @@ from lakehouse.settings import default_uv
 from stack.cache import ensure
 from stack.disk import require_space
 from stack.environment import install_environment
+from stack.go import Module, build
 from stack.kafka.install import install_jars
 from stack.layout import LOCKS, Cache
-from stack.minio.install import build_minio
+from stack.minio.install import MINIO
 from stack.progress import Steps
+from stack.prometheus.install import PROMETHEUS
 from stack.tools import Tools, uv_install
 
 _BUILD_MB = 3_500
@@ -29,6 +31,7 @@ def install(
     uv: Path | None = None,
     with_airflow: bool = False,
     with_superset: bool = False,
+    with_monitoring: bool = False,
 ) -> None:
     """Have everything that the stack runs on in the cache; returns at once when it is there.
 
@@ -38,6 +41,7 @@ def install(
         uv: the uv to install wheels with; by default the launcher's.
         with_airflow: whether Airflow is wanted, too.
         with_superset: whether Superset is wanted, too.
+        with_monitoring: whether Prometheus is wanted, too.
 
     Raises:
         StopPipelineError: something could not be fetched, verified, built or written.
@@ -48,11 +52,13 @@ def install(
         cache.minio,
         *([cache.airflow] if with_airflow else []),
         *([cache.superset] if with_superset else []),
+        *([cache.prometheus] if with_monitoring else []),
     ]
     missing = [folder for folder in wanted if not folder.exists()]
     if not missing:
         return
     needed_mb = _BUILD_MB if cache.minio in missing else _INSTALL_MB
+    needed_mb += _BUILD_MB if cache.prometheus in missing else 0
     needed_mb += _AIRFLOW_MB if cache.airflow in missing else 0
     needed_mb += _SUPERSET_MB if cache.superset in missing else 0
     require_space(cache.root, needed_mb, variable="STACK_CACHE_DIR")
@@ -61,12 +67,14 @@ def install(
     with ThreadPoolExecutor(4) as pool:
         servers = pool.submit(_install_servers, cache, steps, tools, uv)
         jars = pool.submit(_install_jars, servers, cache, steps, tools)
-        minio = pool.submit(_install_minio, cache, steps, tools, uv)
+        minio = pool.submit(_build, MINIO, cache.minio, steps, tools, uv)
         parts = [servers, jars, minio]
         if with_airflow:
             parts.append(pool.submit(_install_airflow, cache, steps, tools, uv))
         if with_superset:
             parts.append(pool.submit(_install_superset, cache, steps, tools, uv))
+        if with_monitoring:
+            parts.append(pool.submit(_build, PROMETHEUS, cache.prometheus, steps, tools, uv))
         _all_or_cancel(parts, tools.cancel)
 
 
@@ -95,11 +103,13 @@ def _install_jars(servers: "Future[None]", cache: Cache, steps: Steps, tools: To
     _step(steps, name, cache.kafka, make)
 
 
-def _install_minio(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
-    def make(work: Path, result: Path) -> None:
-        build_minio(tools, uv, work, result, on_progress=lambda text: steps.advance("MinIO", text))
+def _build(module: Module, folder: Path, steps: Steps, tools: Tools, uv: Path) -> None:
+    name = module.name
 
-    _step(steps, "MinIO", cache.minio, make)
+    def make(work: Path, result: Path) -> None:
+        build(module, tools, uv, work, result, on_progress=lambda text: steps.advance(name, text))
+
+    _step(steps, name, folder, make)
 
 
 def _install_airflow(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:

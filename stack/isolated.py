@@ -42,6 +42,12 @@ PORTS = (
     "LIVE_METRICS_PORT",
     "AIRFLOW_PORT",
     "SUPERSET_PORT",
+    "KAFKA_METRICS_PORT",
+    "CONNECT_METRICS_PORT",
+    "MONITORING_PORT",
+    "MONITORING_AIRFLOW_PORT",
+    "MONITORING_STATSD_PORT",
+    "MONITORING_WATCHER_PORT",
 )
 KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER", "STACK_UV"}
 """Settings taken over from the caller. No other may change what happens here."""
@@ -176,13 +182,41 @@ def new_stack(**settings: object) -> Iterator[IsolatedStack]:
     given = {name: str(value) for name, value in settings.items()}
     env = _clean_environment() | ports | {"STACK_DATA_DIR": str(data_dir)} | given
     stack = IsolatedStack(data_dir=data_dir, env=env)
-    try:
-        yield stack
-    finally:
+    with _cleared_away_behind_us(stack):
         try:
-            stack.run("down", timeout=120)
+            yield stack
         finally:
-            shutil.rmtree(data_dir)
+            try:
+                stack.run("down", timeout=120)
+            finally:
+                shutil.rmtree(data_dir)
+
+
+_CLEAR_AWAY = """
+import shutil, subprocess, sys
+sys.stdin.read()
+subprocess.run([sys.executable, "-m", "lakehouse.cli", "down"], timeout=120)
+shutil.rmtree(sys.argv[1], ignore_errors=True)
+"""
+
+
+@contextmanager
+def _cleared_away_behind_us(stack: IsolatedStack) -> Iterator[None]:
+    """Have a process wait for our end, however we come to it, and stop the stack then."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _CLEAR_AWAY, stack.data_dir],
+        env=stack.env,
+        # Its other end is ours alone, and closes with us.
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # Ctrl-C is for us.
+        start_new_session=True,
+    ) as waiting:
+        try:
+            yield
+        finally:
+            waiting.kill()
 
 
 def _clean_environment() -> dict[str, str]:

@@ -13,6 +13,7 @@ from lakehouse.settings import (
     LandingSettings,
     LiveSettings,
     MinioSettings,
+    MonitoringSettings,
     OltpSettings,
     ShopSettings,
     StackSettings,
@@ -20,8 +21,12 @@ from lakehouse.settings import (
     WarehouseSettings,
 )
 
+JMX_AGENT = "jmx_prometheus_javaagent"
 JAR_LOCK = Path(__file__).parent / "kafka" / "jars.lock"
-GO_MODULE = Path(__file__).parent / "minio"
+MINIO_MODULE = Path(__file__).parent / "minio"
+PROMETHEUS_MODULE = Path(__file__).parent / "prometheus"
+MONITORING = ROOT / "monitoring"
+"""The files that Prometheus and what feeds it read, natively and in Compose."""
 LOCKS = ROOT / "locks"
 
 
@@ -40,6 +45,7 @@ class StackConfig:
     superset: SupersetSettings = field(default_factory=SupersetSettings)
     shop: ShopSettings = field(default_factory=ShopSettings)
     airflow: AirflowSettings = field(default_factory=AirflowSettings)
+    monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +62,23 @@ class Cache:
 
     @property
     def kafka(self) -> Path:
-        """`libs/` for Kafka and Connect, `plugins/` for the connector."""
+        """`libs/` for Kafka and Connect, `plugins/` for the connector, the agent for metrics."""
         return self.root / f"kafka-{_digest(JAR_LOCK)}"
+
+    @property
+    def jmx_agent(self) -> Path:
+        """What tells Prometheus of a Java program."""
+        return self.kafka / f"{JMX_AGENT}.jar"
 
     @property
     def minio(self) -> Path:
         """Folder of the `minio` program."""
-        go = LOCKS / "go.txt"
-        return self.root / f"minio-{_digest(GO_MODULE / 'go.mod', GO_MODULE / 'go.sum', go)}"
+        return self.root / f"minio-{_go_digest(MINIO_MODULE)}"
+
+    @property
+    def prometheus(self) -> Path:
+        """Folder of `prometheus`, `promtool` and `statsd_exporter`."""
+        return self.root / f"prometheus-{_go_digest(PROMETHEUS_MODULE)}"
 
     @property
     def airflow(self) -> Path:
@@ -111,6 +126,10 @@ class Data:
     def log_of(self, program: str) -> Path:
         """The log of one program."""
         return self.log / f"{program}.log"
+
+
+def _go_digest(module: Path) -> str:
+    return _digest(module / "go.mod", module / "go.sum", LOCKS / "go.txt")
 
 
 def _digest(*files: Path) -> str:

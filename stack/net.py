@@ -45,12 +45,23 @@ def http_status(host: str, port: int, path: str) -> int | None:
 def holder_of(port: int) -> str:
     """The process that listens on `port`, as far as we may know."""
     try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
-                return _name(connection.pid)
+        for pid in listeners(port):
+            return _name(pid)
     except psutil.Error:
         pass
     return "another program"
+
+
+def listeners(port: int) -> list[int | None]:
+    """Ids of the processes that listen on `port`; None for one that we may not know."""
+    try:
+        return [
+            connection.pid
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
+        ]
+    except psutil.Error:
+        return []
 
 
 def _name(pid: int | None) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,8 +42,8 @@ _skipped: list[str] = []
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What builds images takes longer than all others: it runs when it is named."""
-    if collection_path != _HERE / "compose":
+    """What builds images or Prometheus takes longer than all others: it runs when it is named."""
+    if collection_path not in [_HERE / name for name in _WHEN_NAMED]:
         return None
     named = (Path(argument.split("::")[0]).resolve() for argument in config.args)
     return None if any(path.is_relative_to(collection_path) for path in named) else True
@@ -51,8 +52,34 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folder by folder, at random within each: the stacks of one end before the next begins."""
-    items.sort(key=lambda item: _FOLDERS.index(item.path.relative_to(_HERE).parts[0]))
+    items.sort(key=lambda item: _folder(item.path.relative_to(_HERE)))
+
+
+def _folder(path: Path) -> tuple[int, str]:
+    return _FOLDERS.index(path.parts[0]), path.parent.as_posix()
+
+
+class ByStack(LoadScopeScheduling):
+    """What shares a stack goes to the same process: a file's tests, or those of a folder."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        folder = Path(file).parent.as_posix()
+        return folder if folder in _WITH_ONE_STACK else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByStack:
+    """The order of collection is kept: files of many small tests come last, and fill up."""
+    config.option.loadscopereorder = False
+    return ByStack(config, log)
 
 
 _HERE = Path(__file__).parent
-_FOLDERS = ("unit", "integration", "browser", "faults", "compose")
+_WITH_ONE_STACK = (
+    "tests/browser",
+    "tests/compose",
+    "tests/integration/on_one_stack",
+    "tests/integration/on_one_warehouse",
+)
+_WHEN_NAMED = ("compose", "alerts")
+_FOLDERS = ("compose", "alerts", "integration", "browser", "faults", "unit")

@@ -3,6 +3,7 @@
 `etl.migration` records what was applied. Grain: one row per file.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 
@@ -21,6 +22,7 @@ create table if not exists etl.migration (
     applied_at timestamptz not null default now()
 );
 """
+_GRANTS = "grants/"
 _REPEATABLE = ("functions/*.sql", "mart/*/view.sql", "views/*/view.sql", "grants/*.sql")
 
 
@@ -41,7 +43,8 @@ def migrate(dsn: str) -> list[str]:
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
             return _migrate(connection, dict(scripts("migrations/*.sql")))
-    except psycopg.OperationalError as error:
+    # Internal: somebody else changes the very table at this moment.
+    except (psycopg.OperationalError, psycopg.InternalError) as error:
         message = f"The warehouse cannot be migrated now: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
 
@@ -61,7 +64,34 @@ def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list
         if applied.get(name) != _checksum(text) or (done and name == "comments"):
             _apply(connection, name, text)
             done.append(name)
+        elif name.startswith(_GRANTS):
+            # For tables that are new, and for what somebody has taken from a role. Where somebody
+            # else has put a table beside ours, only its owner could grant it.
+            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+                connection.execute(text)
     return done
+
+
+def pending(dsn: str) -> list[str]:
+    """Names of what `migrate` would apply now. Applies nothing.
+
+    Raises:
+        RetryLaterError: the warehouse does not answer.
+        StopPipelineError: a file that was applied has changed or gone.
+    """
+    files = dict(scripts("migrations/*.sql"))
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            if connection.execute("select to_regclass('etl.migration')").fetchone() == (None,):
+                return list(files)
+            applied = _applied(connection)
+            refuse_changed(files, applied)
+            new = [name for name in files if name not in applied]
+            texts = ((name, read(connection)) for name, read in _repeatable())
+            return [*new, *(name for name, text in texts if applied.get(name) != _checksum(text))]
+    except psycopg.OperationalError as error:
+        message = f"The warehouse does not tell its migrations: {error}. Try ./pipeline status"
+        raise RetryLaterError(message) from error
 
 
 def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> None:
@@ -106,7 +136,7 @@ def _apply(connection: psycopg.Connection, name: str, text: bytes) -> None:
                 "on conflict (name) do update set checksum = excluded.checksum, applied_at = now()",
                 [name, _checksum(text)],
             )
-    except psycopg.OperationalError:
+    except (psycopg.OperationalError, psycopg.InternalError):
         raise
     except psycopg.Error as error:
         message = f"warehouse_sql/{name} fails: {error}"

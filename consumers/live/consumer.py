@@ -219,7 +219,8 @@ class LiveConsumer:
             return
         self._next_housekeeping = now + _HOUSEKEEPING_SECONDS
         for topic in self._member.assigned.topics():
-            self._metrics.lag.labels(entity_of(topic)).set(self._member.lag(topic))
+            for place, lag in self._member.lags(topic).items():
+                self._metrics.lag.labels(entity_of(topic), place.partition).set(lag)
         try:
             is_full = self._overlay.note_size(self._options.max_rows)
         except RetryLaterError:
@@ -251,6 +252,7 @@ class LiveConsumer:
             self._metrics.behind.set(max(0.0, time.time() - newest / 1e6))
 
     def _before_revoke(self, _topics: Collection[str]) -> None:
+        self._metrics.lag.clear()
         try:
             self._take_in(self._member.buffers.keys())
         except RetryLaterError as error:

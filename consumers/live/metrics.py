@@ -1,6 +1,13 @@
 """What the live consumer tells Prometheus, per table of the shop."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
 
 _BATCH_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
@@ -10,6 +17,7 @@ class LiveMetrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)  # since when it runs, for one
         labels = ["table"]
 
         self.changes = Counter("live_changes", "Changes taken in.", labels, registry=registry)
@@ -28,10 +36,15 @@ class LiveMetrics:
             "Age of the newest change of the last batch when charts could see it.",
             registry=registry,
         )
-        self.lag = Gauge("live_lag_offsets", "Offsets not taken in yet.", labels, registry=registry)
+        self.lag = Gauge(
+            "live_lag_offsets",
+            "Offsets not taken in yet.",
+            [*labels, "partition"],
+            registry=registry,
+        )
         self.paused = Gauge("live_paused", "1 while polling is paused.", registry=registry)
 
     def serve(self, host: str, port: int) -> None:
-        """Answer on this address and port; port 0 is off."""
+        """Answer there; port 0 is off."""
         if port:
             start_http_server(port, addr=host, registry=self.registry)

@@ -15,7 +15,7 @@ from consumers.live.places import LivePlaces
 from lakehouse.cleaning.judge import Judge
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.contracts import ENTITIES
-from lakehouse.kafka import QuietLog, admin_client, ask_ends, captured_pattern, heartbeat_topic
+from lakehouse.kafka import QuietLog, admin_client, ask_ends, heartbeat_topic, pattern_of_tables
 from lakehouse.settings import (
     ConnectSettings,
     ConsolidationSettings,
@@ -75,7 +75,8 @@ def run_live(
         Beats(ask_ends=partial(ask_ends, admin)),
         metrics,
         LiveOptions(
-            pattern=captured_pattern(connect.topic_prefix),
+            # What nobody shows may be made anew without holding up what is shown.
+            pattern=pattern_of_tables(connect.topic_prefix, readers),
             heartbeats=heartbeat_topic(connect.topic_prefix),
             batch_rows=live.batch_rows,
             linger_seconds=live.linger_ms / 1000,

@@ -23,7 +23,7 @@ from lakehouse.coordinates import Span, pieces
 from lakehouse.delta import NO_HOOKS, retry_later, scan
 from lakehouse.digest import ROW_HASH, Digest, digest, with_row_hash
 from lakehouse.lake import BRONZE_SCHEMA
-from lakehouse.upkeep import lease
+from lakehouse.upkeep import LeaseNotes, lease
 
 Progress = Callable[[int, int], None]
 """How many offsets are done, and of how many."""
@@ -32,6 +32,8 @@ _PLACE = ["_partition", "_offset"]
 _NOTES = "compared.json"
 _LEASE_SECONDS = 3600
 """Longer than it takes to rewrite all of a large table."""
+_COMPACTION_SECONDS = 120
+"""Longer than a lander compacts a table."""
 
 
 @dataclass(kw_only=True)
@@ -71,7 +73,8 @@ class BronzeReplayer:
         identity: of the topic's records.
         ends: by partition, the position behind what has landed.
         window: how many offsets are compared at a time.
-        folder: for what is to be replaced; who finds it there goes on with it.
+        folder: for what is to be replaced; who finds it there goes on with it. Beside it is noted
+            which leases were ours.
         on_progress: told how far it is.
     """
 
@@ -146,7 +149,10 @@ class BronzeReplayer:
 
     def _replace(self, notes: "_Notes") -> None:
         delta = self.table.delta
-        with lease(delta, seconds=_LEASE_SECONDS):
+        with (
+            LeaseNotes.opened(self.folder.with_name(f"{self.name}.lease")) as ours,
+            lease(delta, seconds=_LEASE_SECONDS, notes=ours, patience_seconds=_COMPACTION_SECONDS),
+        ):
             _overwrite(delta, notes.rows(), _predicate(self.identity, notes.bad))
 
 

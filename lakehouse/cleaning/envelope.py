@@ -37,25 +37,22 @@ def read_envelopes(values: pl.Series, columns: Columns) -> pl.DataFrame:
         `before_key`, `lsn`, `tx_id`, `committed_us`, the wanted columns as text, and `_extra`:
         columns that nobody asked for, as a JSON object of those with a value, sorted, or null.
     """
-    lines = [_EMPTY if value is None else value for value in values]
-    if not _is_text(lines):
-        lines = [_plain(line) for line in lines]
+    lines = _as_text(values.fill_null(_EMPTY))
     extra = _names_beyond(lines, columns)
     return _flatten(_read(lines, _fields(columns, extra)), columns, extra)
 
 
-def _is_text(lines: Sequence[bytes]) -> bool:
+def _as_text(values: pl.Series) -> pl.Series:
     try:
-        pl.Series(lines, dtype=pl.Binary).cast(pl.String)
+        return values.cast(pl.String)
     except pl.exceptions.PolarsError:
-        return False
-    return True
+        return _plain_lines(values)
 
 
-def _read(lines: Sequence[bytes], fields: Mapping[str, PolarsType]) -> pl.DataFrame:
+def _read(lines: pl.Series, fields: Mapping[str, PolarsType]) -> pl.DataFrame:
     parsed = _parse(lines, fields)
     if parsed is None:
-        parsed = _parse([_plain(line) for line in lines], fields)
+        parsed = _parse(_plain_lines(lines), fields)
     if parsed is None:
         message = "records of one plain object each were not read as such"
         raise AssertionError(message)
@@ -72,21 +69,31 @@ def _fields(columns: Columns, extra: Sequence[str]) -> dict[str, PolarsType]:
     }
 
 
-def _parse(lines: Sequence[bytes], fields: Mapping[str, PolarsType]) -> pl.DataFrame | None:
+def _parse(lines: pl.Series, fields: Mapping[str, PolarsType]) -> pl.DataFrame | None:
     """One parse for all: many times faster than one by one. None when some are not as they should.
 
     Each record has to be one line of its own, or the rows would not be the records.
     """
-    if not lines:
+    if lines.is_empty():
         return pl.DataFrame(schema=fields)
     try:
-        parsed = pl.read_ndjson(io.BytesIO(b"\n".join(lines)), schema=fields)
+        parsed = pl.read_ndjson(_joined(lines), schema=fields)
     except pl.exceptions.PolarsError:
         return None
     return parsed if parsed.height == len(lines) else None
 
 
-def _plain(line: bytes) -> bytes:
+def _joined(lines: pl.Series) -> io.BytesIO:
+    """All lines in one piece, as Arrow lays them out: no line becomes an object of Python's."""
+    ended = (lines + "\n").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    return io.BytesIO(ended.buffers()[2])
+
+
+def _plain_lines(lines: pl.Series) -> pl.Series:
+    return pl.Series([_plain(line) for line in lines], dtype=pl.Binary).cast(pl.String)
+
+
+def _plain(line: bytes | str) -> bytes:
     """The same record on one line, in the shape that `_parse` reads; `{}` if it has another."""
     try:
         record = orjson.loads(line)
@@ -110,40 +117,37 @@ def _scalar(value: object) -> object:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
-def _names_beyond(lines: Sequence[bytes], columns: Columns) -> tuple[str, ...]:
+def _names_beyond(lines: pl.Series, columns: Columns) -> tuple[str, ...]:
     """Columns in the records that the contract does not know, sorted.
 
     A column that is added stands behind all others, so most records are cleared by a look at how
     their row images end. The others are asked for all their names, which is dear; of those that
     are cleared only the first and the last, for a column that the contract leaves out.
     """
-    if not lines:
+    if lines.is_empty():
         return ()
     ends = rf'"{columns.wanted[-1]}":[^,{{}}]*\}}(,"source"|\}}$)'
-    texts = pl.Series(lines, dtype=pl.Binary).cast(pl.String)
-    is_clear = texts.str.contains(ends)
-    is_bare = texts.str.contains('"after":null', literal=True) | (texts == "{}")
+    is_clear = lines.str.contains(ends)
+    is_bare = lines.str.contains('"after":null', literal=True) | (lines == "{}")
     cleared = is_clear.arg_true()
     asked = {*(~(is_clear | is_bare)).arg_true(), *cleared.head(1), *cleared.tail(1)}
-    sample = [lines[place] for place in sorted(asked)]
+    sample = lines.gather(sorted(asked))
     names = _names(sample)
     if names is None:
         # Something among them is no record of a change; of such nothing is left in a plain line.
-        names = _names([_texts_only(_plain(line)) for line in sample])
+        names = _names(pl.Series([_texts_only(_plain(line)) for line in sample]).cast(pl.String))
     if names is None:
         message = "plain records of texts have no names in common"
         raise AssertionError(message)
     return tuple(sorted(names - set(columns.wanted)))
 
 
-def _names(lines: Sequence[bytes]) -> set[str] | None:
+def _names(lines: pl.Series) -> set[str] | None:
     """The names of all columns in row images; None when some records are not as they should."""
-    if not lines:
+    if lines.is_empty():
         return set()
     try:
-        schema = pl.scan_ndjson(
-            io.BytesIO(b"\n".join(lines)), infer_schema_length=None
-        ).collect_schema()
+        schema = pl.scan_ndjson(_joined(lines), infer_schema_length=None).collect_schema()
     except pl.exceptions.PolarsError:
         return None
     image = schema.get("after", pl.Null())

@@ -13,6 +13,7 @@ from lakehouse.cli import (
     dashboards,
     demo,
     develop,
+    doctor,
     env,
     extract,
     freshness,
@@ -28,6 +29,7 @@ from lakehouse.cli import (
     stack,
     tables,
     trigger,
+    watch,
 )
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
@@ -51,6 +53,7 @@ for group in (
     extract,
     land,
     live,
+    watch,
     consolidate,
     trigger,
     quarantine,
@@ -64,6 +67,7 @@ for group in (
     maintain,
     dashboards,
     container,
+    doctor,
     develop,
 ):
     app.add_typer(group.app)

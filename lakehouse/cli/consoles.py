@@ -11,7 +11,7 @@ from lakehouse.errors import StopPipelineError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stack.consoles import Console
+    from stack.consoles import Page
 
 app = typer.Typer()
 
@@ -19,11 +19,12 @@ app = typer.Typer()
 @app.command("open", rich_help_panel="Look")
 def open_(
     name: Annotated[
-        str | None, typer.Argument(metavar="[superset|airflow|minio]", help="Default: all of them.")
+        str | None,
+        typer.Argument(metavar="[superset|airflow|minio|prometheus]", help="Default: all of them."),
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Print where the pages of Superset, Airflow and MinIO are, and the user and password for each.
+    """Print where the pages of Superset, Airflow, MinIO and Prometheus are, and how to log in.
 
     Example: ./pipeline open airflow
     """
@@ -43,20 +44,23 @@ def show_login(name: str) -> None:
     _show(_consoles(name))
 
 
-def _consoles(name: str | None) -> "list[Console]":
+def _consoles(name: str | None) -> "list[Page]":
     from lakehouse.secrets import Secrets
-    from stack.consoles import CONSOLES
+    from stack.consoles import PAGES
     from stack.layout import StackConfig
 
-    if name is not None and name not in CONSOLES:
-        message = f"There is no page {name!r}. Pages: {', '.join(CONSOLES)}."
+    if name is not None and name not in PAGES:
+        message = f"There is no page {name!r}. Pages: {', '.join(PAGES)}."
         raise StopPipelineError(message)
     config = StackConfig()
     secrets = Secrets(config.stack.secrets_path)
-    return [make(config, secrets) for key, make in CONSOLES.items() if name in (None, key)]
+    return [make(config, secrets) for key, make in PAGES.items() if name in (None, key)]
 
 
-def _show(found: "Sequence[Console]") -> None:
+def _show(found: "Sequence[Page]") -> None:
+    from stack.consoles import Console
+
     for one in found:
-        text = f"{one.url}  user {one.user}, password {one.password}  ({one.title})"
+        login = f"  user {one.user}, password {one.password}" if isinstance(one, Console) else ""
+        text = f"{one.url}{login}  ({one.title})"
         console.print(text, markup=False, soft_wrap=True)

@@ -57,7 +57,7 @@ def demo(  # noqa: PLR0913 - one for each option
     try:
         is_exact = Demonstration(
             stack,
-            chosen(airflow=airflow, superset=superset),
+            chosen(airflow=airflow, superset=superset, monitoring=False),
             past=past,
             plan=Plan(seed=seed, live=Live(orders_per_second=orders_per_second), dirt_percent=dirt),
             minutes=minutes,

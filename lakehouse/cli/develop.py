@@ -35,6 +35,8 @@ LOCKS = {
     "uv": "uv",
 }
 """A lock file, and the group that it locks."""
+_SIDE_BY_SIDE = ("-n", "2")
+"""Two stacks wait for each other less than one waits for itself; three take each other's cores."""
 _WITH_PROJECT = {"project", "airflow"}
 """Locks of environments in which the project itself runs."""
 
@@ -81,15 +83,17 @@ def check() -> None:
 def test(context: typer.Context) -> None:
     """Run the tests, on real services of their own. The rest of the line goes on to pytest.
 
-    `unit`, `integration`, `browser`, `faults` and `compose` stand for those folders. `compose`
-    builds the images and brings docker-compose.yml up, and runs only when it is named. A skipped
-    test is a failure.
+    `unit`, `integration`, `browser`, `faults`, `alerts` and `compose` stand for those folders.
+    `alerts` builds Prometheus and fires each alert, `compose` builds the images and brings
+    docker-compose.yml up: these two run only when they are named. A skipped test is a failure.
 
     Example: ./pipeline test faults --rounds 20 --seed 7
     """
     pytest = Path(sys.executable).parent / "pytest"
     tests = ROOT / "tests"
     arguments = [tests / word if (tests / word).is_dir() else word for word in context.args]
+    if not arguments:
+        arguments = list(_SIDE_BY_SIDE)
     result = subprocess.run([pytest, *arguments], cwd=ROOT, check=False)
     raise typer.Exit(result.returncode)
 

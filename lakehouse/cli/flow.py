@@ -192,10 +192,11 @@ class FlowSampler:
 
 
 def read_metrics(text: str) -> Mapping[str, Mapping[str, float]]:
-    """Values by metric and table, of a page in Prometheus' text format."""
+    """Values by metric and table, its partitions together, of a page in Prometheus' text format."""
     found: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if "table" in sample.labels:
-                found.setdefault(sample.name, {})[sample.labels["table"]] = sample.value
+                values, table = found.setdefault(sample.name, {}), sample.labels["table"]
+                values[table] = values.get(table, 0.0) + sample.value
     return found

@@ -25,6 +25,9 @@ def up(
     superset: Annotated[
         bool, typer.Option("--superset/--no-superset", help="With Superset, which shows charts.")
     ] = True,
+    monitoring: Annotated[
+        bool, typer.Option("--monitoring", help="With Prometheus, which watches all of it.")
+    ] = False,
 ) -> None:
     """Set up what is missing, start the services, return when each is ready.
 
@@ -36,7 +39,8 @@ def up(
 
     stack = stack_of_settings()
     with Steps(err_console) as progress:
-        stack.up(services or chosen(airflow=airflow, superset=superset), progress=progress)
+        wanted = services or chosen(airflow=airflow, superset=superset, monitoring=monitoring)
+        stack.up(wanted, progress=progress)
     found = [row for row in stack.status() if row.is_ready]
     print_rows([{"service": row.service, "what": row.title, "at": row.url} for row in found])
     err_console.print(f"Passwords: {stack.config.stack.secrets_path}", soft_wrap=True)

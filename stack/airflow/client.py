@@ -162,6 +162,24 @@ class AirflowClient:
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
         return self._ask("GET", path, params={"deserialize": "true"})["value"]
 
+    def dags(self) -> dict[str, bool]:
+        """Whether each DAG that Airflow has read is paused, by id.
+
+        Raises:
+            RetryLaterError: Airflow does not answer.
+        """
+        found = self._ask("GET", "/api/v2/dags", params={"limit": 100})["dags"]
+        return {dag["dag_id"]: dag["is_paused"] for dag in found}
+
+    def import_errors(self) -> dict[str, str]:
+        """The last line of what Python says of each file that Airflow could not read.
+
+        Raises:
+            RetryLaterError: Airflow does not answer.
+        """
+        found = self._ask("GET", "/api/v2/importErrors", params={"limit": 100})["import_errors"]
+        return {one["filename"]: one["stack_trace"].strip().rpartition("\n")[2] for one in found}
+
     def page(self, dag: str, run: str | None = None) -> str:
         """Address of a DAG or a run in the pages."""
         return f"{self._settings.pages_url}/dags/{dag}" + (f"/runs/{run}" if run else "")

@@ -17,6 +17,7 @@ def airflow_of(config: StackConfig, secrets: Secrets) -> Airflow:
     """The Airflow of this container."""
     return Airflow(
         settings=config.airflow,
+        monitoring=config.monitoring,
         warehouse=config.warehouse,
         secrets=secrets,
         variables=settings_in_environment(),

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from lakehouse.secrets import Secrets
-from lakehouse.settings import ROOT, AirflowSettings, WarehouseSettings
+from lakehouse.settings import ROOT, AirflowSettings, MonitoringSettings, WarehouseSettings
 from stack.account import Account
 from stack.airflow.health import health
 from stack.layout import Data
@@ -32,6 +32,7 @@ class Airflow:
     """
 
     settings: AirflowSettings
+    monitoring: MonitoringSettings
     warehouse: WarehouseSettings
     secrets: Secrets
     variables: Mapping[str, str]
@@ -116,6 +117,8 @@ class Airflow:
             "user": USER,
             "passwords": self._passwords_file,
             "logs": self._home / "logs",
+            "statsd_host": self.monitoring.host,
+            "statsd_port": self.monitoring.statsd_port,
         }
         # To the parser of this file, a % begins the name of another value.
         escaped = {name: str(value).replace("%", "%%") for name, value in values.items()}

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from lakehouse.settings import KafkaSettings
 from stack.account import Account
-from stack.kafka.java import java_command, log_settings, properties_value, temporary_dir
+from stack.kafka.java import Agent, java_command, log_settings, properties_value, temporary_dir
 from stack.layout import Cache, Data
 from stack.net import is_listening
 from stack.program import Program
@@ -37,11 +37,12 @@ class Broker:
                 main_class="kafka.Kafka",
                 heap_mb=self.settings.heap_mb,
                 arguments=(str(self._properties_file),),
+                agent=self._agent.arguments,
             ),
             directory=self.data.of("kafka"),
             stop_seconds=30,
             start_seconds=2,
-            configuration=self._configuration() + log_settings(),
+            configuration=self._configuration() + log_settings() + self._agent.rules,
         )
 
     def prepare(self) -> None:
@@ -50,6 +51,7 @@ class Broker:
         self.account.make_private_dir(temporary_dir(self.data))
         self.account.write_private(self.data.run / "log4j2.properties", log_settings())
         self.account.write_private(self._properties_file, self._configuration())
+        self.account.write_private(self._agent.rules_file, self._agent.rules)
         if not (self._storage / "meta.properties").exists():
             self._format()
 
@@ -70,6 +72,11 @@ class Broker:
     @property
     def _storage(self) -> Path:
         return self.data.of("kafka") / "data"
+
+    @property
+    def _agent(self) -> Agent:
+        port = self.settings.metrics_port
+        return Agent(program="kafka", port=port, cache=self.cache, data=self.data)
 
     @property
     def _properties_file(self) -> Path:

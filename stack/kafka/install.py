@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lakehouse.environment import process_environment
-from stack.layout import JAR_LOCK
+from stack.layout import JAR_LOCK, JMX_AGENT
 from stack.tools import Tools
 
 _FETCH = Path(__file__).with_name("fetch.py")
@@ -21,7 +21,7 @@ def install_jars(
     *,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Fill `result` with `libs/` and `plugins/`.
+    """Fill `result` with `libs/`, `plugins/` and the agent for metrics.
 
     Args:
         tools: runs the program that fetches.
@@ -56,6 +56,12 @@ def _place(file: Path, result: Path) -> None:
         with tarfile.open(file) as archive:
             archive.extractall(result / "plugins", filter="data")
     else:
-        libs = result / "libs"
-        libs.mkdir(exist_ok=True)
-        os.link(file, libs / file.name)
+        place = result / place_of(file.name)
+        place.parent.mkdir(exist_ok=True)
+        os.link(file, place)
+
+
+def place_of(jar: str) -> str:
+    """Where a jar of this name lies."""
+    # The agent carries libraries of its own, which are not for others to find.
+    return f"{JMX_AGENT}.jar" if jar.startswith(JMX_AGENT) else f"libs/{jar}"

@@ -1,16 +1,53 @@
 """How Kafka's programs are run on the packaged Java."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from stack.layout import Cache, Data
+from stack.layout import MONITORING, Cache, Data
+
+AGENT_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """What tells Prometheus of a Java program, on a loopback port. It does nothing until asked."""
+
+    program: str
+    port: int
+    cache: Cache
+    data: Data
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of the command line of Java; nothing where the port is 0."""
+        if not self.port:
+            return ()
+        return (f"-javaagent:{self.cache.jmx_agent}={AGENT_HOST}:{self.port}:{self.rules_file}",)
+
+    @property
+    def rules_file(self) -> Path:
+        """Where the program may read which figures it is to tell."""
+        return self.data.run / f"{self.program}-metrics.yml"
+
+    @property
+    def rules(self) -> str:
+        """What is to be in that file."""
+        return (MONITORING / "jmx" / f"{self.program}.yml").read_text()
 
 
 def java_command(
-    cache: Cache, data: Data, *, main_class: str, heap_mb: int, arguments: tuple[str, ...]
+    cache: Cache,
+    data: Data,
+    *,
+    main_class: str,
+    heap_mb: int,
+    arguments: tuple[str, ...],
+    agent: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
     """Command line of a Java program that logs to standard output."""
     return (
         str(cache.java),
+        *agent,
         f"-Xms{min(heap_mb, 256)}m",
         f"-Xmx{heap_mb}m",
         "-XX:+UseG1GC",

@@ -7,7 +7,7 @@ from string import Template
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, KafkaSettings
 from stack.account import Account
-from stack.kafka.java import java_command, log_settings, properties_value, temporary_dir
+from stack.kafka.java import Agent, java_command, log_settings, properties_value, temporary_dir
 from stack.layout import Cache, Data
 from stack.net import http_status
 from stack.program import Program
@@ -35,11 +35,12 @@ class Worker:
                 main_class="org.apache.kafka.connect.cli.ConnectDistributed",
                 heap_mb=self.settings.heap_mb,
                 arguments=(str(self._properties_file),),
+                agent=self._agent.arguments,
             ),
             directory=self.data.of("connect"),
             stop_seconds=20,
             start_seconds=3,
-            configuration=self._configuration() + log_settings(),
+            configuration=self._configuration() + log_settings() + self._agent.rules,
         )
 
     def prepare(self) -> None:
@@ -48,12 +49,18 @@ class Worker:
             self.account.make_private_dir(folder)
         self.account.write_private(self.data.run / "log4j2.properties", log_settings())
         self.account.write_private(self._properties_file, self._configuration())
+        self.account.write_private(self._agent.rules_file, self._agent.rules)
         password = f"debezium.password={self.secrets['oltp_debezium']}\n"
         self.account.write_private(self.secrets_file, password)
 
     def probe(self) -> bool:
         """Whether it says that it is healthy."""
         return http_status(self.settings.host, self.settings.port, "/health") == 200
+
+    @property
+    def _agent(self) -> Agent:
+        port = self.settings.metrics_port
+        return Agent(program="connect", port=port, cache=self.cache, data=self.data)
 
     @property
     def _properties_file(self) -> Path:

@@ -32,28 +32,38 @@ _WRITE_OBJECT = (
 def prepare_buckets(settings: MinioSettings, secrets: Secrets) -> None:
     """Make buckets, rules, policies and users; the second time changes nothing."""
     bronze = settings.bronze_bucket
-    refined = [settings.silver_bucket, settings.gold_bucket]
     store = object_store(settings, secrets, user="admin")
-    for bucket in (bronze, *refined):
+    for bucket in (bronze, settings.silver_bucket, settings.gold_bucket):
         if not store.bucket_exists(bucket):
             store.make_bucket(bucket)
         store.set_bucket_lifecycle(bucket, _lifecycle())
-    admin = MinioAdmin(
+    admin = admin_of(settings, secrets)
+    for user, allowed in policies(settings).items():
+        admin.policy_add(user, policy=allowed)
+        if not _may_enter(object_store(settings, secrets, user=user), bronze):
+            admin.user_add(user, secrets[f"minio_{user}"])
+            admin.policy_set(user, user=user)
+
+
+def admin_of(settings: MinioSettings, secrets: Secrets) -> MinioAdmin:
+    """A client of the store's own interface for users and policies."""
+    return MinioAdmin(
         endpoint=f"{settings.host}:{settings.port}",
         credentials=StaticProvider("admin", secrets["minio_admin"]),
         region=settings.region,
         secure=False,
     )
-    policies = {
+
+
+def policies(settings: MinioSettings) -> dict[str, dict[str, object]]:
+    """What each user may do, by its name, which is that of the policy, too."""
+    bronze = settings.bronze_bucket
+    refined = [settings.silver_bucket, settings.gold_bucket]
+    return {
         "lander": policy(_writing([bronze])),
         "batch": policy(_reading([bronze]), _writing(refined)),
         "reader": policy(_reading([bronze, *refined])),
     }
-    for user, allowed in policies.items():
-        admin.policy_add(user, policy=allowed)
-        if not _may_enter(object_store(settings, secrets, user=user), bronze):
-            admin.user_add(user, secrets[f"minio_{user}"])
-            admin.policy_set(user, user=user)
 
 
 def policy(*grants: Sequence[dict[str, object]]) -> dict[str, object]:

@@ -35,7 +35,12 @@ _READER = _Role(
     # A chart that takes longer shows nobody anything, and may not hold up a load.
     settings={"default_transaction_read_only": "on", "statement_timeout": "30s"},
 )
-_WAREHOUSE_ROLES = (_Role(name=_WAREHOUSE_OWNER), _Role(name="live"), _READER)
+_WATCHER = _Role(
+    name="monitor",
+    member_of="pg_monitor",
+    settings={"default_transaction_read_only": "on", "statement_timeout": "10s"},
+)
+_WAREHOUSE_ROLES = (_Role(name=_WAREHOUSE_OWNER), _Role(name="live"), _READER, _WATCHER)
 
 
 def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:

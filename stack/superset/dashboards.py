@@ -68,13 +68,17 @@ class Dashboards:
 
     def apply_if_changed(self) -> bool:
         """Apply unless exactly this was applied last: what was edited since then stays so."""
-        files = read_files(self._folder)
-        bundle = to_bundle(files, self._sources(files["datasets"]), self._place())
-        state = read_state(self._config.warehouse, self._secrets)
-        if state.get("applied") == self._digest(bundle):
+        if self.is_applied():
             return False
         self.apply()
         return True
+
+    def is_applied(self) -> bool:
+        """Whether exactly these files were applied last."""
+        files = read_files(self._folder)
+        bundle = to_bundle(files, self._sources(files["datasets"]), self._place())
+        state = read_state(self._config.warehouse, self._secrets)
+        return state.get("applied") == self._digest(bundle)
 
     def export(self) -> list[Path]:
         """Write what Superset has into the files; those that changed.

@@ -1,5 +1,6 @@
 """The dashboards as files, who may do what, and segments as gold has them."""
 
+import json
 import re
 import shutil
 
@@ -14,6 +15,7 @@ from lakehouse.lake import Lake
 from stack.superset.dashboards import Dashboards
 from stack.superset.files import FOLDER
 from stack.superset.rest import logged_in
+from stack.superset.state import write_state
 
 pytestmark = pytest.mark.browser
 
@@ -55,6 +57,20 @@ def test_export_of_what_was_applied_changes_no_file(dashboards, folder):
 def test_files_that_were_applied_are_not_applied_again(dashboards):
     dashboards.apply()
     assert not dashboards.apply_if_changed()
+
+
+def test_doctor_tells_whether_superset_has_the_files_as_they_are(shop):
+    def of_superset():
+        told = json.loads(shop.stack.run("doctor", "--format", "json", check=False).stdout)
+        return {one["title"]: one for one in told if one["area"] == "superset"}
+
+    Dashboards(shop.stack.config, shop.stack.secrets).apply()
+    assert {one["verdict"] for one in of_superset().values()} == {"fine"}
+    write_state(shop.stack.warehouse, shop.stack.secrets, applied="others")
+    told = of_superset()["dashboards"]
+    assert told["verdict"] == "wrong"
+    shop.stack.run(*told["remedy"].split()[1:])
+    assert of_superset()["dashboards"]["verdict"] == "fine"
 
 
 def test_applied_twice_is_applied_once(dashboards, superset):

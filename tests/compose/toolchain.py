@@ -9,9 +9,9 @@ from pathlib import Path
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import default_uv
+from stack import go as go_builds
 from stack.cache import ensure
 from stack.layout import LOCKS
-from stack.minio.install import go_environment
 from stack.tools import Tools, uv_install
 
 _MODULE = Path(__file__).with_name("plugins")
@@ -51,7 +51,7 @@ def plugins(cache: Path) -> Path:
     folder = cache / f"docker-plugins-{digest(*locked)}"
 
     def make(work: Path, result: Path) -> None:
-        environment = process_environment() | go_environment(work, go(cache))
+        environment = process_environment() | go_builds.environment(work, go(cache))
         for name, (module, package, variable) in _PLUGINS.items():
             flags = f"-s -w -X {module}/{variable}={_version(module)}"
             command = [

@@ -158,6 +158,25 @@ def test_hour_is_active_from_the_start(airflow, first_run):
     assert next_run_at - datetime.now(UTC) <= timedelta(hours=1)
 
 
+def test_doctor_tells_that_airflow_is_well_and_which_dag_is_paused(shop, airflow):
+    def of_airflow():
+        told = json.loads(shop.run("doctor", "--format", "json", check=False).stdout)
+        return {one["title"]: one for one in told if one["area"] == "airflow"}
+
+    def pause(*, is_paused):
+        airflow._ask("PATCH", "/api/v2/dags/lake_maintenance", json={"is_paused": is_paused})
+
+    assert of_airflow()["DAGs"]["verdict"] == "fine"
+    pause(is_paused=True)
+    told = of_airflow()["DAGs"]
+    pause(is_paused=False)
+    assert told["words"] == "lake_maintenance is paused: it will not run"
+    assert told["remedy"] == f"resume it on {airflow.page('lake_maintenance')}"
+    found = of_airflow()
+    assert found["DAGs"]["verdict"] == "fine"
+    assert set(found) == {"parts", "DAGs"}
+
+
 def test_hour_brings_every_layer_to_the_shop_and_each_is_exact(first_run, brought):
     assert {task.task: task.state for task in first_run.tasks} == {
         **{f"silver_{name}": "success" for name in ENTITIES},

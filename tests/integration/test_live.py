@@ -214,6 +214,19 @@ def test_an_idle_shop_and_a_pipeline_that_stands_still_look_different(shop):
         shop.control.start("connect")
 
 
+def test_a_table_that_nobody_shows_is_not_read_so_that_its_topic_can_hold_nothing_up(shop):
+    with psycopg.connect(oltp_dsn(shop.oltp, shop.secrets, role="admin")) as connection:
+        connection.execute("create table public.coupons (coupon_id bigint primary key)")
+        connection.execute("insert into public.coupons values (1)")
+    shop.run("reconcile")
+    assert selling(shop).wait(120) == 0
+    assert_equal_in_the_end(shop)
+    read = {entity for (entity,) in ask(shop, "select entity from live.topic")}
+    assert read == set(ENTITIES)
+    with psycopg.connect(oltp_dsn(shop.oltp, shop.secrets, role="admin")) as connection:
+        connection.execute("drop table public.coupons")
+
+
 def test_the_role_of_live_writes_nothing_but_live(shop):
     for statement in (
         "delete from entity.orders", "update etl.watermark set last_offset = 0",

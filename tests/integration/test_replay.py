@@ -136,8 +136,10 @@ def damage_bronze(stack):
     other = table.update(
         updates={"value": "key"}, predicate="_partition = 1 and _offset between 40 and 60"
     )
-    rows = pl.DataFrame(table.to_pyarrow_table()).filter(
-        (pl.col("_partition") == 1) & pl.col("_offset").is_between(200, 220)
+    rows = (
+        pl.DataFrame(table.to_pyarrow_table())
+        .filter((pl.col("_partition") == 1) & pl.col("_offset").is_between(200, 220))
+        .unique(["_partition", "_offset"])
     )
     write_deltalake(
         table, rows.to_arrow().cast(pa.schema(table.schema().to_arrow())), mode="append"

@@ -11,7 +11,7 @@ from lakehouse.secrets import ROLES, variable_of
 from lakehouse.settings import ALL_SETTINGS, ROOT
 from lakehouse.variables import variables_of
 from stack.airflow.server import USER as AIRFLOW_USER
-from stack.catalog import AIRFLOW, DEFAULT, SHOP, SUPERSET
+from stack.catalog import AIRFLOW, DEFAULT, MONITORING, SHOP, SUPERSET
 from stack.env_file import COMPOSE_FILE, entries
 from stack.superset.server import USER as SUPERSET_USER
 
@@ -21,14 +21,26 @@ SERVICES = FILE["services"]
 TOOLS = {"pipeline"}
 ONE_SHOTS = {name for name in SERVICES if name.startswith("setup-")} - {"setup-dashboards"}
 RUNNING = sorted(SERVICES.keys() - ONE_SHOTS - TOOLS)
-OURS = {"lander", "live", "pipeline", *ONE_SHOTS, "airflow", "airflow-dags", "airflow-scheduler"}
+OURS = {
+    "lander",
+    "live",
+    "watcher",
+    "pipeline",
+    *ONE_SHOTS,
+    "airflow",
+    "airflow-dags",
+    "airflow-scheduler",
+}
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)")
 SETTINGS = {variable.name for group in ALL_SETTINGS for variable in variables_of(group)}
 PLACES = {"STACK_ENGINE", "STACK_ENV_FILE", "STACK_DATA_DIR", "STACK_CACHE_DIR",
           "STACK_SECRETS_FILE", "STACK_UV", "STACK_SERVICE_USER", "STACK_LOG_MB",
           "STACK_LOG_BACKUPS", "CONNECT_DATABASE_HOST", "CONNECT_DATABASE_PORT",
           "SUPERSET_DATABASE_HOST", "SUPERSET_DATABASE_PORT",
-          "KAFKA_CONTROLLER_PORT", "KAFKA_HEAP_MB", "CONNECT_HEAP_MB"}  # fmt: skip
+          "KAFKA_CONTROLLER_PORT", "KAFKA_HEAP_MB", "CONNECT_HEAP_MB", "KAFKA_METRICS_PORT",
+          "CONNECT_METRICS_PORT", "MONITORING_PORT", "MONITORING_AIRFLOW_PORT",
+          "MONITORING_SCRAPE_SECONDS", "MONITORING_RETENTION_DAYS",
+          "MONITORING_RETENTION_MB"}  # fmt: skip
 """Of the native stack alone, or of a host that is not in a container."""
 
 
@@ -49,6 +61,11 @@ def test_services_have_the_names_that_they_have_natively():
 def test_profiles_start_what_belongs_together(profile, known):
     started = {name for name, one in SERVICES.items() if one["profiles"] == [profile]}
     assert {name for name in started if not name.startswith("setup-")} == set(known)
+
+
+def test_monitoring_is_what_runs_natively_and_grafana():
+    started = {name for name, one in SERVICES.items() if one["profiles"] == ["monitoring"]}
+    assert started == {*MONITORING, "grafana"}
 
 
 def test_orchestration_is_airflow():
@@ -129,6 +146,8 @@ def test_published_ports_are_those_of_the_settings():
         for name, number in re.findall(r"\$\{(\w+_PORT):-(\d+)\}", port)
     }
     defaults = {v.name: v.default for group in ALL_SETTINGS for v in variables_of(group)}
+    # Grafana is there in Compose alone.
+    defaults["GRAFANA_PORT"] = 3000
     assert published == {name: int(defaults[name]) for name in published}
     written = {e.name: e.value for e in entries(TEXT, passwords={}, given={})}
     assert {name: int(written[name]) for name in published} == published
@@ -160,6 +179,8 @@ def test_no_password_stands_in_the_file_or_in_an_environment():
         ("live", {"warehouse_live"}),
         ("superset", {"warehouse_superset", "superset_admin", "superset_key"}),
         ("airflow", {"warehouse_airflow", "airflow_admin", "airflow_keys"}),
+        ("watcher", {"oltp_monitor", "warehouse_monitor", "minio_reader"}),
+        ("prometheus", set()),
     ],
 )
 def test_a_container_gets_the_passwords_of_its_roles_and_no_others(service, roles):
@@ -181,6 +202,8 @@ def test_administrators_passwords_are_with_the_servers_and_their_set_up_only():
         ("minio", {"oltp", "warehouse", "kafka", "connect"}),
         ("connect", {"warehouse", "minio", "superset", "airflow"}),
         ("airflow", {"oltp", "kafka", "connect", "minio", "live", "superset"}),
+        ("prometheus", {"oltp", "warehouse", "airflow", "superset"}),
+        ("grafana", {"oltp", "warehouse", "kafka", "connect", "minio", "airflow", "superset"}),
     ],
 )
 def test_a_container_reaches_what_it_needs(service, unreachable):

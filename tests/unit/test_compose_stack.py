@@ -11,7 +11,7 @@ from lakehouse.environment import environment_of
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from stack.account import Account
 from stack.bootstrap import Step
-from stack.catalog import DEFAULT, services
+from stack.catalog import DEFAULT, MONITORING, services
 from stack.compose import _SET_UP, ComposeStack, statuses
 from stack.control import Stack
 from stack.engine import stack_of_settings
@@ -131,7 +131,7 @@ def test_status_tells_of_every_service_what_its_container_says(machine):
     ]
     (machine / "inspected").write_text(json.dumps(found))
     rows = {row.service: row for row in ComposeStack().status()}
-    assert list(rows) == list(DEFAULT)
+    assert list(rows) == [*DEFAULT, *MONITORING]
     assert (rows["lander"].state, rows["lander"].is_ready, rows["lander"].pid) == (
         "RUNNING", True, 77,
     )  # fmt: skip

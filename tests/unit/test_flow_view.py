@@ -74,3 +74,12 @@ def test_metrics_are_read_by_name_and_table():
         "landing_paused 0.0\n"
     )
     assert read_metrics(page) == {"landing_rows_total": {"raw_sales": 12.0, "raw_users": 3.0}}
+
+
+def test_partitions_of_a_table_are_added_up():
+    page = (
+        "# TYPE landing_lag_offsets gauge\n"
+        'landing_lag_offsets{partition="0",table="raw_sales"} 12.0\n'
+        'landing_lag_offsets{partition="1",table="raw_sales"} 3.0\n'
+    )
+    assert read_metrics(page) == {"landing_lag_offsets": {"raw_sales": 15.0}}

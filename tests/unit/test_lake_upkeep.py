@@ -136,6 +136,72 @@ def test_one_that_comes_back_does_not_give_back_the_lease_of_its_successor(uri):
     assert DeltaTable(uri).transaction_version(LEASE_APP_ID) == until
 
 
+def die_with_the_lease(uri, notes, clock):
+    with upkeep.LeaseNotes.opened(notes) as ours:
+        upkeep._claim(DeltaTable(uri), clock, 3600, ours)
+
+
+def test_one_that_died_takes_its_own_lease_over_and_others_wait(uri, tmp_path):
+    notes = tmp_path / "ours.lease"
+    die_with_the_lease(uri, notes, lambda: 1000.0)
+    die_with_the_lease(uri, notes, lambda: 1001.0)
+    with pytest.raises(CompactionHeldError, match="free again by 1970-01-01 01:16:41 UTC"):
+        compact(DeltaTable(uri), clock=lambda: 1002.0)
+    with (
+        upkeep.LeaseNotes.opened(tmp_path / "theirs.lease") as theirs,
+        pytest.raises(CompactionHeldError),
+        upkeep.lease(DeltaTable(uri), lambda: 1002.0, notes=theirs),
+    ):
+        pass
+    with (
+        upkeep.LeaseNotes.opened(notes) as ours,
+        upkeep.lease(DeltaTable(uri), lambda: 1002.0, notes=ours),
+    ):
+        pass
+    assert compact(DeltaTable(uri), clock=lambda: 1003.0).files_removed > 0
+    assert count(uri) == ROWS
+
+
+def test_one_with_patience_waits_for_a_compaction_to_end(uri):
+    is_held, may_end = threading.Event(), threading.Event()
+
+    def hold():
+        with upkeep.lease(DeltaTable(uri)):
+            is_held.set()
+            may_end.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    is_held.wait(60)
+    threading.Timer(1, may_end.set).start()
+    with upkeep.lease(DeltaTable(uri), patience_seconds=60):
+        assert may_end.is_set()
+    holder.join()
+
+
+def test_one_that_lives_does_not_lose_its_lease_to_another_of_us(uri, tmp_path):
+    notes = tmp_path / "ours.lease"
+    with (
+        upkeep.LeaseNotes.opened(notes),
+        pytest.raises(CompactionHeldError, match="Another process does the same"),
+        upkeep.LeaseNotes.opened(notes),
+    ):
+        pass
+
+
+def test_what_a_dead_one_still_sends_is_refused_once_its_lease_was_taken_over(uri, tmp_path):
+    notes, zombie = tmp_path / "ours.lease", DeltaTable(uri)
+    with upkeep.LeaseNotes.opened(notes) as ours:
+        upkeep._claim(zombie, lambda: 1000.0, 3600, ours)
+    with (
+        upkeep.LeaseNotes.opened(notes) as ours,
+        upkeep.lease(DeltaTable(uri), lambda: 1001.0, notes=ours),
+        pytest.raises(CommitFailedError),
+    ):
+        zombie.optimize.compact()
+    assert count(uri) == ROWS
+
+
 def test_merge_that_comes_first_wins_and_the_compaction_says_so(uri, monkeypatch):
     table = DeltaTable(uri)
     claim = upkeep._claim

@@ -16,6 +16,7 @@ from consumers.assignment import Assignment
 from consumers.conformance import require_conditional_put
 from consumers.delta_bronze import Epoch
 from consumers.loss import LossFoundError, LossKind, find_identity_loss, find_offset_loss
+from consumers.membership import Membership
 from consumers.records import TopicIdentity, to_arrow
 from lakehouse.coordinates import Span, TopicPartition, bronze_table
 from lakehouse.errors import StopPipelineError
@@ -81,7 +82,23 @@ def test_positions_step_over_records_and_holes_alike():
         P0: Span(start=3, stop=10),
         P1: Span(start=0, stop=1),
     }
-    assert mine.lag(TOPIC, {P0: 12, P1: 1}.__getitem__) == 2
+    assert mine.positions == {P0: 10, P1: 1}
+
+
+def test_lag_counts_what_is_not_polled_what_waits_and_what_is_under_way():
+    class Ends:
+        def get_watermark_offsets(self, place, cached):
+            return 0, {0: 20, 1: 7}[place.partition]
+
+    member = Membership(Ends(), starts=dict, name="the lander")
+    member.assigned.add({P0: 10, P1: 7})
+    assert member.lags(TOPIC) == {P0: 10, P1: 0}
+    identity = TopicIdentity(topic_id="abc", epoch=0)
+    member.take([message(TOPIC, 0, 10), message(TOPIC, 0, 14)], {TOPIC: identity})
+    assert member.lags(TOPIC) == {P0: 10, P1: 0}
+    member.buffers.clear()
+    assert member.lags(TOPIC) == {P0: 5, P1: 0}
+    assert member.lags(TOPIC, {P0: 2, P1: 6}) == {P0: 18, P1: 1}
 
 
 def test_end_behind_the_last_record_is_stepped_over_once_and_never_back():

@@ -5,20 +5,24 @@ import io
 import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 
 import pytest
 
+import stack.go
 import stack.install
 import stack.kafka.install
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ROOT
 from stack.cache import ensure
+from stack.go import build
 from stack.install import _all_or_cancel, install
 from stack.kafka.install import install_jars
-from stack.kafka.java import properties_value
-from stack.layout import JAR_LOCK, Cache
+from stack.kafka.java import Agent, properties_value
+from stack.layout import JAR_LOCK, JMX_AGENT, Cache, Data
 from stack.progress import silent
+from stack.prometheus.install import PROMETHEUS
 from stack.tools import Tools
 
 # Stands for the package that downloads: takes files from `remote`, and keeps them as jgo does.
@@ -116,6 +120,24 @@ def test_locked_files_are_verified_and_put_in_their_places(maven, target):
     files = {str(f.relative_to(target)) for f in target.rglob("*") if f.is_file()}
     assert files == {"libs/one.jar", "libs/two.jar", "plugins/connector/debezium.jar"}
     assert counted == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_the_agent_for_metrics_is_on_nobody_s_class_path(maven, target):
+    agent = maven.remote / f"{JMX_AGENT}.jar"
+    agent.write_bytes(b"agent")
+    with maven.lock.open("a") as lock:
+        lock.write(f"io.prometheus:{JMX_AGENT}:1.0 {sha256(agent)}\n")
+    maven.install(target)
+    assert (target / f"{JMX_AGENT}.jar").read_bytes() == b"agent"
+    assert not list((target / "libs").glob(f"{JMX_AGENT}*"))
+
+
+def test_a_java_program_has_an_agent_only_where_its_port_is_not_0(tmp_path):
+    data = Data(root=tmp_path / "data")
+    agent = Agent(program="kafka", port=0, cache=Cache(root=tmp_path), data=data)
+    assert agent.arguments == ()
+    (argument,) = replace(agent, port=7777).arguments
+    assert argument.endswith(f"{JMX_AGENT}.jar=127.0.0.1:7777:{agent.rules_file}")
 
 
 def test_a_file_that_is_not_the_one_locked_is_refused_by_name_and_nothing_is_kept(maven, target):
@@ -243,19 +265,44 @@ def test_a_warm_cache_needs_neither_network_nor_uv_nor_room(tmp_path, monkeypatc
     install(cache, silent())
 
 
-def test_airflow_is_set_up_only_where_it_is_wanted(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("wish", "folder"), [("with_airflow", "airflow"), ("with_monitoring", "prometheus")]
+)
+def test_a_part_is_set_up_only_where_it_is_wanted(tmp_path, monkeypatch, wish, folder):
     needed = []
     monkeypatch.setattr(stack.install, "require_space", lambda _, mb, **__: needed.append(mb))
     monkeypatch.setattr(stack.install, "default_uv", lambda: None)
     cache = Cache(root=tmp_path)
-    for folder in (cache.servers, cache.kafka, cache.minio):
-        folder.mkdir()
-    install(cache, silent(), with_airflow=False)
+    for there in (cache.servers, cache.kafka, cache.minio):
+        there.mkdir()
+    install(cache, silent(), **{wish: False})
     assert needed == []
-    assert "No uv" in refusal(lambda: install(cache, silent(), with_airflow=True))
-    cache.airflow.mkdir()
-    install(cache, silent(), with_airflow=True)
+    assert "No uv" in refusal(lambda: install(cache, silent(), **{wish: True}))
+    getattr(cache, folder).mkdir()
+    install(cache, silent(), **{wish: True})
     assert len(needed) == 1
+
+
+def test_programs_in_go_are_built_from_their_locked_module_and_nothing_else(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(stack.go, "uv_install", lambda *_: None)
+
+    class Recorded(Tools):
+        def run(self, command, *, env, cwd=None, on_line=None):
+            ran.append((command, env, cwd))
+            on_line("go: downloading github.com/x/y v1.0.0")
+            on_line("github.com/x/y/z")
+
+    told = []
+    build(PROMETHEUS, Recorded(), "uv", tmp_path, tmp_path / "result", on_progress=told.append)
+    ((command, env, cwd),) = ran
+    assert cwd == PROMETHEUS.folder
+    assert command[-3:] == list(PROMETHEUS.packages)
+    assert command[command.index("-tags") + 1] == "remove_all_sd"
+    assert (env["GOFLAGS"], env["CGO_ENABLED"]) == ("-mod=readonly", "0")
+    assert told == ["fetching Go", "fetching github.com/x/y", "1 packages compiled"]
+    locked = (PROMETHEUS.folder / "go.mod").read_text()
+    assert all(f"\t{package}\n" in locked for package in PROMETHEUS.packages)
 
 
 def test_without_a_uv_the_way_to_one_is_said(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from deltalake import write_deltalake
 
 from batch.reconcile import reconcile
 from lakehouse.lake import BRONZE_SCHEMA
-from tests.integration.reconciled_shop import Shop, Writers
+from tests.integration.on_one_stack.reconciled_shop import Shop, Writers
 
 pytestmark = pytest.mark.integration
 

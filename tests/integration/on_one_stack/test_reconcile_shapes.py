@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.integration.reconciled_shop import Shop
+from tests.integration.on_one_stack.reconciled_shop import Shop
 
 pytestmark = pytest.mark.integration
 

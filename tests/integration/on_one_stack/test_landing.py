@@ -333,7 +333,9 @@ def test_metrics_tell_rows_lag_and_freshness_of_each_table(shop):
         return httpx.get(f"http://127.0.0.1:{port}/metrics").text
 
     until(lambda: f'landing_rows_total{{table="{name}"}} 10.0' in metrics(), "rows")
-    until(lambda: f'landing_lag_offsets{{table="{name}"}} 0.0' in metrics(), "lag")
+    first = f'partition="0",table="{name}"'
+    until(lambda: f"landing_lag_offsets{{{first}}} 0.0" in metrics(), "lag")
+    until(lambda: f"landing_lag_seconds{{{first}}} 0.0" in metrics(), "lag in seconds")
     assert f'landing_freshness_seconds{{table="{name}"}}' in metrics()
     assert f'landing_commits_total{{table="{name}"}}' in metrics()
 

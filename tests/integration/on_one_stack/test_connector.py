@@ -179,6 +179,8 @@ def test_lost_slot_is_told_and_all_tables_are_read_again(second, table, reader):
     name = second.connect.connector_name
     with ConnectApi(second.connect.url, name) as api:
         api.stop()
+        # A task that has only begun to start would make the slot again.
+        until(api.is_stopped, "the connector to stop")
         until(lambda: not is_read(second, name), "the slot to be let go")
     drop_slot(dsn(second), name)
     run(second, f"insert into {table} values (1)")

@@ -1,17 +1,9 @@
-"""What integration tests share. It ends with the last of them (hence the package)."""
+"""One Postgres for all tests of this folder. It ends with the last of them (hence the package)."""
 
 import pytest
 
 from tests.stacks import new_stack
 from tests.warehouse import new_warehouse, template_warehouse
-
-
-@pytest.fixture(scope="package")
-def stack():
-    """The real services, started once, without a lander: tests run their own."""
-    with new_stack() as found:
-        found.up("oltp", "warehouse", "kafka", "connect", "minio")
-        yield found
 
 
 @pytest.fixture(scope="package")

@@ -1,0 +1,52 @@
+"""The two Postgres servers by their own statistics: a dozen figures each, one query."""
+
+from collections.abc import Iterator
+from typing import LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
+
+from monitoring.readings import Reading
+
+_STATISTICS: LiteralString = """
+select
+    (select sum(s.numbackends) from pg_stat_database as s)::float8 as sessions,
+    current_setting('max_connections')::float8 as sessions_limit,
+    pg_database_size(d.datid)::float8 as bytes,
+    (d.xact_commit + d.xact_rollback)::float8 as transactions_total,
+    (d.tup_inserted + d.tup_updated + d.tup_deleted)::float8 as rows_written_total,
+    d.blks_read::float8 as blocks_read_total,
+    d.blks_hit::float8 as blocks_hit_total,
+    d.deadlocks::float8 as deadlocks_total,
+    d.temp_bytes::float8 as temporary_bytes_total,
+    (
+        select count(*)
+        from pg_stat_activity as a
+        where a.wait_event_type = 'Lock'
+    )::float8 as waiting,
+    (
+        select coalesce(extract(epoch from max(clock_timestamp() - a.xact_start)), 0)
+        from pg_stat_activity as a
+        where a.backend_type = 'client backend'
+    )::float8 as oldest_seconds
+from pg_stat_database as d
+where d.datname = current_database()"""
+
+
+def look(server: str, dsn: str) -> Iterator[Reading]:
+    """One server.
+
+    Args:
+        server: its name.
+        dsn: of its database, as the role `monitor`.
+
+    Raises:
+        psycopg.Error: it does not answer.
+    """
+    with (
+        psycopg.connect(dsn, autocommit=True) as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
+        for row in cursor.execute(_STATISTICS):
+            for name, value in row.items():
+                yield Reading(f"pipeline_postgres_{name}", value, (server,))

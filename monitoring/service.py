@@ -1,0 +1,95 @@
+"""Puts the watcher together from settings, and runs it until a signal says stop."""
+
+import shutil
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+
+from connectors.health import check
+from lakehouse.kafka import admin_client
+from lakehouse.lake import Lake
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
+from lakehouse.secrets import Secrets
+from lakehouse.settings import MonitoringSettings
+from monitoring import capture, lake, postgres, warehouse
+from monitoring.readings import Reading
+from monitoring.watcher import Part, Watcher
+from stack.airflow.health import health
+from stack.layout import StackConfig
+from stack.net import http_status
+
+_LIMITS = (
+    "lag_offsets", "live_seconds", "slot_share", "quarantined", "late_seconds", "disk_share",
+)  # fmt: skip
+_ROLE = "monitor"
+_LAKE_USER = "reader"
+
+
+def run_watcher(config: StackConfig, secrets: Secrets) -> None:
+    """Look, and answer Prometheus, until SIGTERM or SIGINT."""
+    watcher = Watcher(parts(config, secrets))
+    registry = CollectorRegistry()
+    registry.register(watcher)
+    ProcessCollector(registry=registry)
+    settings = config.monitoring
+    start_http_server(settings.watcher_port, addr=settings.watcher_host, registry=registry)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        watcher.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    watcher.run()
+
+
+def parts(config: StackConfig, secrets: Secrets) -> tuple[Part, ...]:
+    """All that is looked at."""
+    settings = config.monitoring
+    oltp = oltp_dsn(config.oltp, secrets, role=_ROLE)
+    star = warehouse_dsn(config.warehouse, secrets, role=_ROLE)
+    files = Lake.of(config.minio, secrets, user=_LAKE_USER)
+    admin = admin_client(config.kafka.bootstrap_servers)
+    often = partial(Part, every_seconds=settings.watch_seconds)
+    return (
+        often(name="capture", read=lambda: capture.of_health(check(config.connect, oltp))),
+        often(name="warehouse", read=partial(warehouse.look, star)),
+        often(name="oltp statistics", read=partial(postgres.look, "oltp", oltp)),
+        often(name="warehouse statistics", read=partial(postgres.look, "warehouse", star)),
+        often(name="pages", read=partial(pages, config)),
+        often(name="disk", read=partial(disk, config.stack.data_dir)),
+        often(name="limits", read=partial(limits, settings)),
+        Part(
+            name="lake",
+            every_seconds=settings.lake_seconds,
+            read=partial(lake.look, files, admin, config.connect.topic_prefix),
+        ),
+    )
+
+
+def pages(config: StackConfig) -> Iterator[Reading]:
+    """Whether Superset and Airflow answer, and Airflow's parts are well by what it says."""
+    superset = config.superset
+    answer = http_status(superset.host, superset.port, "/health")
+    yield Reading("pipeline_answers", answer == 200, ("superset",))
+    found = health(config.airflow)
+    yield Reading("pipeline_answers", bool(found), ("airflow",))
+    for part in ("scheduler", "dag_processor"):
+        yield Reading("pipeline_answers", found.get(part) == "healthy", (f"airflow {part}",))
+
+
+def disk(folder: Path) -> Iterator[Reading]:
+    """How much room there is where the data is."""
+    usage = shutil.disk_usage(folder)
+    # Some of what is not used is the system's own.
+    yield Reading("pipeline_disk_free_bytes", usage.free)
+    yield Reading("pipeline_disk_bytes", usage.used + usage.free)
+
+
+def limits(settings: MonitoringSettings) -> Iterator[Reading]:
+    """From where on Prometheus alerts: its rules compare with these, so settings set them."""
+    for name in _LIMITS:
+        yield Reading("pipeline_limit", getattr(settings, name), (name,))

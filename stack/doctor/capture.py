@@ -1,0 +1,51 @@
+"""From the shop to Kafka: the connector and its task, the slot."""
+
+from collections.abc import Sequence
+
+from connectors.health import Health, check
+from connectors.plain_words import HEAL
+from stack.doctor.model import Check, Said, fine, wrong, wrong_as_told
+from stack.doctor.readings import Readings
+
+_HEAL = "./pipeline connect apply --accept-loss; then ./pipeline extract --full"
+_APPLY = "./pipeline connect apply"
+
+
+def checks() -> Sequence[Check]:
+    """Of this area."""
+    needs = ("oltp", "connect")
+    return [Check(area="capture", title="connector and slot", needs=needs, look=_capture)]
+
+
+def _capture(readings: Readings) -> Sequence[Said]:
+    return judge_capture(check(readings.config.connect, readings.oltp("monitor")))
+
+
+def judge_capture(health: Health) -> Sequence[Said]:
+    """Whether changes flow from the shop's database to Kafka."""
+    # What was lost comes first: accepting it starts the connector, too.
+    lost = [problem for problem in health.problems if HEAL in problem]
+    said = [_as_told(health, problem) for problem in lost or health.problems]
+    return said or [fine(f"connector and task run{_handed_on(health)}"), fine(_slot(health))]
+
+
+def _as_told(health: Health, problem: str) -> Said:
+    if HEAL in problem:
+        return wrong(problem.replace(HEAL, "").strip().rstrip("."), _HEAL)
+    if health.state is not None and health.state.is_halted:
+        words = f"connector {health.connector} is {health.state.connector.lower()}"
+        return wrong(words, _APPLY)
+    return wrong_as_told(problem)
+
+
+def _handed_on(health: Health) -> str:
+    if health.lag_seconds is None:
+        return ""
+    return f", the last change was handed on {health.lag_seconds:.0f} s ago"
+
+
+def _slot(health: Health) -> str:
+    slot = health.slot
+    held = 0 if slot is None else (slot.held_bytes or 0)
+    of = "" if slot is None or not slot.limit_bytes else f" of {slot.limit_bytes / 2**20:,.0f} MB"
+    return f"slot {health.slot_name} is read, and holds {held / 2**20:,.0f}{of or ' MB'} of WAL"

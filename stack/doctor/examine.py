@@ -1,0 +1,72 @@
+"""Has all checks look side by side, none for longer than its time."""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextvars import copy_context
+
+from stack.doctor.model import Check, Finding, Said, unchecked
+from stack.doctor.readings import Readings
+
+LIMIT_SECONDS = 20.0
+_LONGEST = 300
+
+
+def examine(
+    checks: Sequence[Check], readings: Readings, *, limit_seconds: float = LIMIT_SECONDS
+) -> list[Finding]:
+    """What each check finds, in their order.
+
+    One that fails, or takes too long, is reported as not checked: the others go on.
+    """
+    deadline = time.monotonic() + limit_seconds
+    begun = [(check, _begin(check, readings)) for check in checks]
+    return [
+        Finding(
+            area=check.area, title=check.title,
+            verdict=said.verdict, words=said.words, remedy=said.remedy,
+        )
+        for check, future in begun
+        for said in _wait(future, deadline, limit_seconds)
+    ]  # fmt: skip
+
+
+def _begin(check: Check, readings: Readings) -> "Future[Sequence[Said]]":
+    future: Future[Sequence[Said]] = Future()
+
+    def look() -> None:
+        future.set_result(_look(check, readings))
+
+    # Not from a pool: at its end, Python would wait for one that hangs.
+    threading.Thread(target=copy_context().run, args=(look,), daemon=True).start()
+    return future
+
+
+def _look(check: Check, readings: Readings) -> Sequence[Said]:
+    try:
+        away = readings.not_ready(check.needs)
+        if away:
+            return [unchecked(_not_up(away))]
+        return check.look(readings)
+    except Exception as error:  # noqa: BLE001 - whatever hinders a check, the report is made
+        return [unchecked(_in_a_line(error))]
+
+
+def _not_up(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last} are not up" if others else f"{last} is not up"
+
+
+def _wait(
+    future: "Future[Sequence[Said]]", deadline: float, limit_seconds: float
+) -> Sequence[Said]:
+    try:
+        return future.result(timeout=max(0.0, deadline - time.monotonic()))
+    except TimeoutError:
+        return [unchecked(f"no answer within {limit_seconds:.0f} s")]
+
+
+def _in_a_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

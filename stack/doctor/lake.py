@@ -1,0 +1,103 @@
+"""The lake: what the store guarantees, and its tables against the contracts."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from batch.catalogue import LakeTable
+from consumers.conformance import require_conditional_put, require_consistent_listing
+from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.gold import GOLD_TABLES
+from lakehouse.contracts.schemas import (
+    QUARANTINE,
+    QUARANTINE_SCHEMA,
+    RULE_COUNTS,
+    RULE_COUNTS_SCHEMA,
+    gold_schema,
+    history_schema,
+    silver_schema,
+)
+from lakehouse.errors import StopPipelineError
+from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, LOSS_LEDGER_SCHEMA
+from lakehouse.object_store import object_store
+from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
+from stack.doctor.readings import Readings
+
+
+def checks() -> Sequence[Check]:
+    """Of this area."""
+    return [
+        Check(area="lake", title="store", needs=("minio",), look=_store),
+        Check(area="lake", title="tables", needs=("minio",), look=_tables),
+    ]
+
+
+def _store(readings: Readings) -> Sequence[Said]:
+    minio = readings.config.minio
+    said = []
+    for user, bucket in (("lander", minio.bronze_bucket), ("batch", minio.silver_bucket)):
+        client = object_store(minio, readings.secrets, user=user)
+        try:
+            require_conditional_put(client, bucket)
+            require_consistent_listing(client, bucket)
+        except StopPipelineError as error:
+            said.append(wrong_as_told(str(error)))
+    return said or [fine("one of racing writers wins; what is written or deleted shows at once")]
+
+
+def _tables(readings: Readings) -> Sequence[Said]:
+    opened = readings.deltas.items()
+    return judge_tables({table: pa.schema(delta.schema().to_arrow()) for table, delta in opened})
+
+
+def contracted() -> dict[LakeTable, pa.Schema]:
+    """Schemas of silver's and gold's tables, as the contracts have them."""
+    found = {
+        LakeTable(layer="silver", name=QUARANTINE): QUARANTINE_SCHEMA,
+        LakeTable(layer="silver", name=RULE_COUNTS): RULE_COUNTS_SCHEMA,
+        LakeTable(layer="bronze", name=LOSS_LEDGER): LOSS_LEDGER_SCHEMA,
+    }
+    for entity in ENTITIES.values():
+        found[LakeTable(layer="silver", name=entity.silver)] = silver_schema(entity)
+        if entity.history:
+            found[LakeTable(layer="silver", name=entity.history)] = history_schema(entity)
+    for table in GOLD_TABLES.values():
+        found[LakeTable(layer="gold", name=table.name)] = gold_schema(table)
+    return found
+
+
+def judge_tables(found: Mapping[LakeTable, pa.Schema]) -> Sequence[Said]:
+    """Whether each table has the columns that its contract says. Of bronze, all have the same."""
+    wanted = contracted()
+    said = []
+    for table, schema in found.items():
+        contract = wanted.get(table, BRONZE_SCHEMA if table.layer == "bronze" else None)
+        if contract is None:
+            said.append(note(f"{table} has no contract: nothing writes or reads it", ""))
+            continue
+        told = differences(schema, contract)
+        if told:
+            remedy = f"./pipeline rebuild --layer {table.layer}"
+            if table.layer == "bronze":
+                remedy = "restore it: bronze cannot be made from anything else"
+            said.append(wrong(f"{table}: {'; '.join(told)}", remedy))
+    return said or [fine(f"{len(found)}, as their contracts say")]
+
+
+def differences(has: pa.Schema, wanted: pa.Schema) -> list[str]:
+    """Columns that are missing, of another type, or in no contract."""
+    types = {field.name: _plain(field.type) for field in has}
+    told = []
+    for field in wanted:
+        if field.name not in types:
+            told.append(f"no column {field.name}")
+        elif types[field.name] != _plain(field.type):
+            told.append(f"{field.name} is {types[field.name]}, not {_plain(field.type)}")
+    others = sorted(set(types) - set(wanted.names))
+    return told + ([f"{', '.join(others)} is in no contract"] if others else [])
+
+
+def _plain(kind: pa.DataType) -> str:
+    """Its name, however long its values may be, or what an element of a list is called."""
+    text = str(kind).replace("large_", "").replace("_view", "")
+    return text.replace("list<element:", "list<item:").replace(" not null", "")

@@ -1,0 +1,187 @@
+"""This machine: versions, what is installed, room, memory, passwords, clocks."""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from lakehouse.errors import PipelineError
+from lakehouse.secrets import ROLES
+from stack.account import service_account
+from stack.disk import existing_parent
+from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
+from stack.doctor.readings import Readings
+from stack.kafka.install import place_of
+from stack.layout import JAR_LOCK, LOCKS, Cache
+from stack.preflight import check_places
+
+_PYTHONS = ((3, 11), (3, 12))
+_LOCKED = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)([^\\]*)")
+_ANEW = "rm -r .venv, then any ./pipeline command makes it anew"
+_LEAST_MEMORY_MB = 600
+_STARTING_MEMORY_MB = 4_000
+"""What all services take, as measured; without Airflow and Superset, 1.3 GB less."""
+_OWNER_ONLY = 0o077
+
+
+def checks() -> Sequence[Check]:
+    """Of this area."""
+    area = "machine"
+    return [
+        Check(area=area, title="Python", look=lambda _: judge_python(sys.version_info[:3])),
+        Check(area=area, title="packages", look=lambda _: judge_packages(locked(), installed)),
+        Check(area=area, title="servers", look=_servers),
+        Check(area=area, title="disk", look=_disk),
+        Check(area=area, title="memory", look=_memory),
+        Check(area=area, title="passwords", look=_passwords),
+    ]
+
+
+def judge_python(found: tuple[int, int, int]) -> Sequence[Said]:
+    """Whether it is one that the locks are made for."""
+    text = ".".join(map(str, found))
+    if found[:2] in _PYTHONS:
+        return [fine(text)]
+    names = " or ".join(".".join(map(str, one)) for one in _PYTHONS)
+    return [wrong(f"{text}, and {names} is needed", f"PIPELINE_PYTHON=python3.12; {_ANEW}")]
+
+
+def judge_packages(
+    wanted: Mapping[str, Mapping[str, str]], found: Callable[[str], str | None]
+) -> Sequence[Said]:
+    """Whether what is installed is what is locked.
+
+    Args:
+        wanted: by package, its versions and the condition of each; without one, "".
+        found: the version that is installed; None if there is none.
+    """
+    other = []
+    for name, versions in wanted.items():
+        has = found(name)
+        is_optional = all(versions.values())
+        if has not in versions and not (has is None and is_optional):
+            other.append(f"{name} {' or '.join(versions)} is locked, {has or 'nothing'} is there")
+    if not other:
+        return [fine(f"{len(wanted)} as locked")]
+    more = f", and {len(other) - 3} more" if len(other) > 3 else ""
+    return [wrong("; ".join(other[:3]) + more, _ANEW)]
+
+
+def locked(lock: Path = LOCKS / "project.txt") -> dict[str, dict[str, str]]:
+    """Versions by package, each with its condition."""
+    found: dict[str, dict[str, str]] = {}
+    for line in lock.read_text().splitlines():
+        if match := _LOCKED.match(line):
+            found.setdefault(match[1], {})[match[2]] = match[3].strip(" ;")
+    return found
+
+
+def installed(package: str) -> str | None:
+    """Its version here."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _servers(readings: Readings) -> Sequence[Said]:
+    cache = Cache(root=readings.config.stack.cache_dir)
+    required = {
+        cache.servers: [cache.java, cache.postgres_programs / "postgres"],
+        cache.kafka: [cache.kafka / "plugins", *(cache.kafka / place_of(jar) for jar in _jars())],
+        cache.minio: [cache.minio / "minio"],
+    }
+    optional = {
+        cache.airflow: [cache.airflow / "bin" / "python"],
+        cache.superset: [cache.superset / "bin" / "python"],
+        cache.prometheus: [cache.prometheus / name for name in ("prometheus", "statsd_exporter")],
+    }
+    return judge_servers(required, optional)
+
+
+def _jars() -> list[str]:
+    """Names of the files that are locked; the plugin is an archive, which is unpacked."""
+    lines = JAR_LOCK.read_text().splitlines()
+    named = [line.split()[0].split(":") for line in lines if line and not line.startswith("#")]
+    return [f"{artifact}-{number}.jar" for _, artifact, number, *more in named if not more]
+
+
+def judge_servers(
+    required: Mapping[Path, Iterable[Path]], optional: Mapping[Path, Iterable[Path]]
+) -> Sequence[Said]:
+    """Whether the cache has all that runs, each whole.
+
+    Args:
+        required: by folder, what must be in it.
+        optional: the same of what may be left out.
+    """
+    said = []
+    for folder, parts in {**required, **optional}.items():
+        missing = [part for part in parts if not part.exists()]
+        if folder.exists() and missing:
+            said.append(
+                wrong(f"{folder} lacks {missing[0].name}", f"rm -r {folder}; ./pipeline up")
+            )
+    absent = [folder.name for folder in required if not folder.exists()]
+    if absent:
+        said.append(wrong(f"not set up yet: {', '.join(absent)}", "./pipeline up"))
+    left_out = [folder.name for folder in optional if not folder.exists()]
+    if left_out and not said:
+        said.append(note(f"left out so far: {', '.join(left_out)}", "./pipeline up"))
+    return said or [fine("all in the cache, as locked")]
+
+
+def _disk(readings: Readings) -> Sequence[Said]:
+    stack = readings.config.stack
+    try:
+        check_places(stack, service_account(stack.service_user))
+    except PipelineError as error:
+        return [wrong_as_told(str(error))]
+    free = psutil.disk_usage(str(existing_parent(stack.data_dir))).free
+    return [fine(f"{free / 1e9:,.1f} GB free for {stack.data_dir}")]
+
+
+def _memory(readings: Readings) -> Sequence[Said]:
+    available = psutil.virtual_memory().available // 2**20
+    is_running = any(status.is_ready for status in readings.services.values())
+    return judge_memory(available, is_running=is_running)
+
+
+def judge_memory(available_mb: int, *, is_running: bool) -> Sequence[Said]:
+    """Whether there is enough: to go on, or to start."""
+    words = f"{available_mb:,} MB available"
+    if is_running and available_mb < _LEAST_MEMORY_MB:
+        remedy = "End something else; or ./pipeline down, ./pipeline up --no-airflow --no-superset"
+        return [wrong(f"{words}: soon the system ends programs", remedy)]
+    if not is_running and available_mb < _STARTING_MEMORY_MB:
+        remedy = "./pipeline up --no-airflow --no-superset"
+        return [note(f"{words}, all services take {_STARTING_MEMORY_MB:,} MB", remedy)]
+    return [fine(words)]
+
+
+def _passwords(readings: Readings) -> Sequence[Said]:
+    path = readings.config.stack.secrets_path
+    if not path.exists():
+        return [note("none yet, the first start makes them", "./pipeline up")]
+    known = {role for role in ROLES if _is_known(readings, role)}
+    return judge_passwords(path, path.stat().st_mode, set(ROLES) - known)
+
+
+def _is_known(readings: Readings, role: str) -> bool:
+    try:
+        return bool(readings.secrets[role])
+    except PipelineError:
+        return False
+
+
+def judge_passwords(path: Path, mode: int, missing: Iterable[str]) -> Sequence[Said]:
+    """Whether only their owner can read them, and every role has one."""
+    if mode & _OWNER_ONLY:
+        return [wrong(f"others can read {path}", f"chmod 600 {path}")]
+    lacking = sorted(missing)
+    if lacking:
+        return [wrong(f"{path} has none for {', '.join(lacking)}", "./pipeline up")]
+    return [fine(f"only you can read {path}")]

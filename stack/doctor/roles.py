@@ -1,0 +1,251 @@
+"""Roles: each can log in, has what its work needs, and nothing more."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import LiteralString
+
+import psycopg
+
+from producers.schema import TABLES
+from stack.doctor.model import Check, Said, fine, wrong
+from stack.doctor.readings import Readings
+
+Grant = tuple[str, str, str]
+"""Role, table with its schema, privilege."""
+
+_READ = ("select",)
+_ADD = ("select", "insert")
+_KEEP = ("select", "insert", "update")
+_WRITE = (*_KEEP, "delete")
+_GRANTED: LiteralString = """
+select r.rolname::text, n.nspname || '.' || c.relname, p.privilege
+from pg_roles as r
+cross join pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+cross join unnest(%(privileges)s::text[]) as p (privilege)
+where
+    r.rolname = any(%(roles)s)
+    and c.relkind in ('r', 'p', 'v', 'm')
+    and not c.relispartition
+    and n.nspname <> 'information_schema'
+    and n.nspname !~ '^pg_'
+    and has_schema_privilege(r.oid, n.oid, 'usage')
+    and has_table_privilege(r.oid, c.oid, p.privilege)"""
+_EXISTING: LiteralString = """
+select n.nspname || '.' || c.relname
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where
+    c.relkind in ('r', 'p', 'v', 'm')
+    and c.relpersistence = 'p'
+    and not c.relispartition
+    and n.nspname <> 'information_schema'
+    and n.nspname !~ '^pg_'"""
+_POWERS: LiteralString = """
+select
+    r.rolname::text,
+    array_remove(array[
+        case when r.rolsuper then 'superuser' end,
+        case when r.rolcreaterole then 'createrole' end,
+        case when r.rolcreatedb then 'createdb' end,
+        case when r.rolbypassrls then 'bypassrls' end,
+        case when r.rolreplication then 'replication' end
+    ], null)
+    || array(
+        select g.rolname::text
+        from pg_auth_members as m
+        inner join pg_roles as g on m.roleid = g.oid
+        where m.member = r.oid
+    )
+from pg_roles as r
+where r.rolname = any(%(roles)s)"""
+_PRIVILEGES = ("select", "insert", "update", "delete", "truncate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What a role has to be able to do, and what it may besides.
+
+    Attributes:
+        must: privileges by table; `schema.*` is every table there.
+        may: likewise.
+        powers: attributes and groups, exactly these.
+    """
+
+    must: Mapping[str, Sequence[str]]
+    may: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    powers: Collection[str] = ()
+
+
+SHOP_RIGHTS: Mapping[str, Rights] = {
+    "simulator": Rights(
+        must={
+            **{f"public.{table}": _WRITE for table in TABLES},
+            "ledger.dirt": _ADD,
+            "ledger.progress": _KEEP,
+        }
+    ),
+    "debezium": Rights(
+        must={
+            "public.*": _READ,
+            "cdc.heartbeat": _KEEP,
+            "cdc.signal": ("select", "insert", "delete"),
+        },
+        powers=("replication",),
+    ),
+    "monitor": Rights(must={"cdc.heartbeat": _READ}, powers=("pg_monitor",)),
+    "reconcile": Rights(must={"public.*": _READ, "ledger.*": _READ, "cdc.heartbeat": _KEEP}),
+    "extract": Rights(must={"cdc.signal": ("insert",)}),
+}
+WAREHOUSE_RIGHTS: Mapping[str, Rights] = {
+    "live": Rights(
+        must={
+            **{f"{schema}.*": _READ for schema in ("entity", "resolved", "mart")},
+            "live.*": _WRITE,
+            "etl.watermark": _READ,
+        },
+        may={"etl.*": _READ},
+    ),
+    "reader": Rights(must={"mart.*": _READ}),
+    # Of etl.runs it has two columns, which is no privilege on the table.
+    "monitor": Rights(
+        must=dict.fromkeys(
+            (
+                "mart.data_freshness",
+                "mart.live_freshness",
+                "mart.quarantine_by_rule",
+                "mart.runs",
+            ),
+            _READ,
+        ),
+        powers=("pg_monitor",),
+    ),
+}
+_SCHEMAS = ("entity", "live", "resolved", "mart", "etl")
+_WAREHOUSE_PRIVATE = ("airflow", "superset")
+"""Roles that have databases of their own in the same server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a database says of its roles. `refused` are those that cannot log in, and why."""
+
+    tables: Collection[str]
+    grants: Collection[Grant]
+    powers: Mapping[str, Collection[str]]
+    refused: Mapping[str, str]
+
+
+def checks() -> Sequence[Check]:
+    """Of this area."""
+    return [
+        Check(area="roles", title="of the shop", needs=("oltp",), look=_of_shop),
+        Check(area="roles", title="of the warehouse", needs=("warehouse",), look=_of_warehouse),
+    ]
+
+
+def _of_shop(readings: Readings) -> Sequence[Said]:
+    dsns = {role: readings.oltp(role) for role in SHOP_RIGHTS}
+    found = _read(dsns["monitor"], dsns)
+    return judge_roles(SHOP_RIGHTS, found, service="oltp")
+
+
+def _of_warehouse(readings: Readings) -> Sequence[Said]:
+    roles = ("batch", *WAREHOUSE_RIGHTS)
+    dsns = {role: readings.warehouse(role) for role in roles}
+    found = _read(dsns["batch"], dsns, others=_WAREHOUSE_PRIVATE)
+    rights = {**WAREHOUSE_RIGHTS, "batch": _owner(found)}
+    private = {role: Rights(must={}) for role in _WAREHOUSE_PRIVATE if role in found.powers}
+    return judge_roles({**rights, **private}, found, service="warehouse")
+
+
+def _owner(found: Found) -> Rights:
+    """Of whoever makes the tables of these schemas."""
+    return Rights(
+        must={f"{schema}.*": _PRIVILEGES for schema in _SCHEMAS},
+        may=dict.fromkeys(found.tables, _PRIVILEGES),
+    )
+
+
+def _read(dsn: str, logins: Mapping[str, str], others: Sequence[str] = ()) -> Found:
+    names = {"roles": [*logins, *others], "privileges": list(_PRIVILEGES)}
+    with ThreadPoolExecutor(len(logins)) as pool:
+        answers = dict(zip(logins, pool.map(_log_in, logins.values()), strict=True))
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return Found(
+            tables={name for (name,) in connection.execute(_EXISTING)},
+            grants=set(connection.execute(_GRANTED, names).fetchall()),
+            powers=dict(connection.execute(_POWERS, names).fetchall()),
+            refused={role: answer for role, answer in answers.items() if answer},
+        )
+
+
+def _log_in(dsn: str) -> str | None:
+    """Why it is not let in; None if it is."""
+    try:
+        psycopg.connect(dsn, autocommit=True).close()
+    except psycopg.OperationalError as error:
+        return str(error).strip().rpartition("FATAL:")[2].strip()
+    return None
+
+
+def judge_roles(rights: Mapping[str, Rights], found: Found, *, service: str) -> Sequence[Said]:
+    """Whether each role is let in, and can do what it must and no more."""
+    up = f"./pipeline up {service}"
+    said = [wrong(f"{role} cannot log in: {why}", up) for role, why in found.refused.items()]
+    has: dict[str, set[tuple[str, str]]] = {role: set() for role in rights}
+    for role, table, privilege in found.grants:
+        has[role].add((table, privilege))
+    for role, wanted in rights.items():
+        if role not in found.powers:
+            said.append(wrong(f"there is no role {role}", up))
+            continue
+        must = _expand(wanted.must, found.tables)
+        may = must | _expand(wanted.may, found.tables)
+        said += [
+            wrong(f"{role} may not {_words(lacks)}", up) for lacks in _listed(must - has[role])
+        ]
+        said += [_too_much(role, one) for one in _listed(has[role] - may)]
+        said += _judge_powers(role, set(found.powers[role]), set(wanted.powers), up)
+    return said or [fine(f"{len(rights)}, each with what it needs and no more")]
+
+
+def _expand(granted: Mapping[str, Sequence[str]], tables: Iterable[str]) -> set[tuple[str, str]]:
+    known = list(tables)
+    found = set()
+    for name, privileges in granted.items():
+        schema, _, table = name.partition(".")
+        meant = [one for one in known if one.startswith(f"{schema}.")] if table == "*" else [name]
+        found |= {(one, privilege) for one in meant for privilege in privileges}
+    return found
+
+
+def _listed(grants: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Tables that share a schema and a privilege in one, so that a report stays short."""
+    by_table: dict[str, list[str]] = {}
+    for table, privilege in sorted(grants):
+        by_table.setdefault(table, []).append(privilege)
+    return list(by_table.items())
+
+
+def _words(grants: tuple[str, list[str]]) -> str:
+    table, privileges = grants
+    return f"{', '.join(privileges)} {table}"
+
+
+def _too_much(role: str, grants: tuple[str, list[str]]) -> Said:
+    table, privileges = grants
+    revoke = f"as admin: revoke {', '.join(privileges)} on {table} from {role}"
+    return wrong(f"{role} may {_words(grants)}, which it has no use for", revoke)
+
+
+def _judge_powers(role: str, has: set[str], wanted: set[str], up: str) -> list[Said]:
+    said = []
+    if wanted - has:
+        said.append(wrong(f"{role} is no {', '.join(sorted(wanted - has))}", up))
+    for power in sorted(has - wanted):
+        is_attribute = power in ("superuser", "createrole", "createdb", "bypassrls", "replication")
+        take = f"alter role {role} no{power}" if is_attribute else f"revoke {power} from {role}"
+        said.append(wrong(f"{role} is {power}, which it has no use for", f"as admin: {take}"))
+    return said

@@ -1,0 +1,123 @@
+"""Services, and the ports that they are to have."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from lakehouse.errors import PipelineError, StopPipelineError
+from stack.catalog import AIRFLOW, SHOP
+from stack.control import ServiceStatus
+from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
+from stack.doctor.readings import Readings
+from stack.memory import processes
+from stack.net import holder_of, listeners
+from stack.preflight import check_ports
+from stack.program import Service
+
+_STOPPED = "STOPPED"
+_STARTING = "STARTING"
+
+
+def checks() -> Sequence[Check]:
+    """Of this area."""
+    return [
+        Check(area="services", title="services", look=_services),
+        Check(area="services", title="ports", look=_ports),
+    ]
+
+
+def _services(readings: Readings) -> Sequence[Said]:
+    try:
+        return judge_services(readings.services)
+    except PipelineError as error:
+        return [wrong_as_told(str(error))]
+
+
+def judge_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
+    """Whether those answer that have to. Airflow, all of it, and the charts may be left out."""
+    if all(_is_off(one) for one in found.values()):
+        return [wrong("nothing runs", "./pipeline up")]
+    required = {*SHOP, *(AIRFLOW if any(not _is_off(found[n]) for n in AIRFLOW) else ())}
+    said: list[Said] = []
+    left_out = []
+    for name, one in found.items():
+        if one.is_ready:
+            continue
+        if _is_off(one) and name not in required:
+            left_out.append(name)
+        elif _is_off(one):
+            said.append(wrong(f"{name} ({one.title}) is stopped", f"./pipeline up {name}"))
+        elif one.state == _STARTING:
+            said.append(note(f"{name} ({one.title}) is starting", f"./pipeline logs {name}"))
+        else:
+            words = f"{name} ({one.title}) does not answer, its state is {one.state.lower()}"
+            remedy = f"./pipeline logs {name} says why; then ./pipeline up {name}"
+            said.append(wrong(words, remedy))
+    ready = sum(one.is_ready for one in found.values())
+    without = f", left out: {', '.join(left_out)}" if left_out else ""
+    return said or [fine(f"{ready} run and answer{without}")]
+
+
+def _is_off(one: ServiceStatus) -> bool:
+    return not one.is_ready and one.state == _STOPPED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortReading:
+    """A port: who is to have it, whether that service runs, and what is wrong with it."""
+
+    service: str
+    number: int
+    is_running: bool
+    problem: str | None
+
+
+def _ports(readings: Readings) -> Sequence[Said]:
+    states = readings.services
+    found = []
+    for name, service in readings.catalog.items():
+        pid, is_ready = states[name].pid, states[name].is_ready
+        is_running = pid is not None or is_ready
+        # What answers, answers at its ports.
+        problem = None if is_ready else _stranger(service, pid) if pid else _refusal(service)
+        found += [
+            PortReading(
+                service=name, number=port.number, is_running=is_running, problem=problem
+            )
+            for port in service.ports
+        ]  # fmt: skip
+    return judge_ports(found)
+
+
+def judge_ports(found: Sequence[PortReading]) -> Sequence[Said]:
+    """Whether each is its service's, or free for it."""
+    problems = dict.fromkeys(one.problem for one in found if one.problem)
+    if problems:
+        return [wrong_as_told(line) for problem in problems for line in problem.splitlines()]
+    ours = sum(one.is_running for one in found)
+    return [fine(f"{ours} are held by our services, {len(found) - ours} are free for theirs")]
+
+
+def _refusal(service: Service) -> str | None:
+    try:
+        check_ports([service])
+    except StopPipelineError as error:
+        return str(error)
+    return None
+
+
+def _stranger(service: Service, pid: int) -> str | None:
+    """Who listens on a port of a service that runs, and is none of its processes."""
+    tree = {process.pid for process in processes(pid)}
+    for port in service.ports:
+        if not is_held_by(tree, listeners(port.number)):
+            return (
+                f"{service.name}: port {port.number} is in use by {holder_of(port.number)}. "
+                f"Stop that, or set {port.variable} to a free port; then ./pipeline up"
+            )
+    return None
+
+
+def is_held_by(tree: Collection[int], found: Collection[int | None]) -> bool:
+    """Whether one of a tree of processes listens, or nobody does that we may know."""
+    known = {pid for pid in found if pid is not None}
+    return not known or bool(known & set(tree))

@@ -1,0 +1,211 @@
+"""The shop's database: what change capture needs of it, and its tables against the contracts."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import LiteralString
+
+import psycopg
+from psycopg.rows import class_row
+
+from connectors.source import CAPTURED_SCHEMA
+from lakehouse.contracts import ENTITIES, Column, Entity, Type
+from stack.doctor.model import Check, Said, fine, note, wrong
+from stack.doctor.readings import Readings
+
+_WAL: LiteralString = """
+select s.name, s.setting, s.pending_restart
+from pg_settings as s
+where s.name in ('wal_level', 'max_slot_wal_keep_size', 'max_replication_slots', 'max_wal_senders')
+"""
+_PUBLICATION: LiteralString = """
+select
+    p.pubinsert and p.pubupdate and p.pubdelete as has_all_changes,
+    p.pubgencols = 's' as has_generated,
+    array(
+        select n.nspname::text
+        from pg_publication_namespace as s
+        inner join pg_namespace as n on s.pnnspid = n.oid
+        where s.pnpubid = p.oid
+    ) as schemas
+from pg_publication as p
+where p.pubname = %s"""
+_COLUMNS: LiteralString = """
+select
+    c.relname::text as table_name,
+    a.attname::text as column_name,
+    t.typname::text as type_name,
+    exists (
+        select from pg_constraint as k where k.conrelid = c.oid and k.contype = 'p'
+    ) as has_key
+from pg_class as c
+inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+inner join pg_type as t on t.oid = a.atttypid
+where
+    c.relnamespace = to_regnamespace(%s)
+    and c.relkind = 'r'
+    and c.relpersistence = 'p'
+order by c.relname, a.attnum"""
+_WHOLE = frozenset({"int2", "int4", "int8"})
+_NUMBERS = _WHOLE | {"numeric"}
+_READABLE: Mapping[Type, Collection[str]] = {
+    Type.INTEGER: _WHOLE,
+    Type.CENTS: _NUMBERS,
+    Type.RATE: _NUMBERS,
+    Type.DEGREES: _NUMBERS | {"float4", "float8"},
+    Type.BOOLEAN: {"bool"},
+    Type.INSTANT: {"timestamptz"},
+    Type.DATE: {"date"},
+}
+"""Postgres' types whose values cleaning reads as the contract's; a text can be of any type."""
+_SCHEMAS = {CAPTURED_SCHEMA, "cdc"}
+_LEAST = 2
+"""Slots and senders: Connect's own, and one that takes its place."""
+
+
+def checks() -> Sequence[Check]:
+    """Of this area."""
+    area, needs = "shop", ("oltp",)
+    return [
+        Check(area=area, title="WAL settings", needs=needs, look=_wal),
+        Check(area=area, title="publication", needs=needs, look=_publication),
+        Check(area=area, title="tables", needs=needs, look=_tables),
+    ]
+
+
+def _wal(readings: Readings) -> Sequence[Said]:
+    with psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection:
+        rows = connection.execute(_WAL).fetchall()
+    wanted = readings.config.stack.slot_wal_keep_mb
+    pending = [name for name, _, is_pending in rows if is_pending]
+    return judge_wal({name: value for name, value, _ in rows}, pending, keep_mb=wanted)
+
+
+def judge_wal(values: Mapping[str, str], pending: Sequence[str], *, keep_mb: int) -> Sequence[Said]:
+    """Whether the server writes and keeps what change capture needs.
+
+    Args:
+        values: of the settings, by name, as `pg_settings` has them.
+        pending: names of those that wait for a restart.
+        keep_mb: what slots are to keep at most.
+    """
+    restart = "./pipeline down; ./pipeline up"
+    said = []
+    if values["wal_level"] != "logical":
+        said.append(wrong(f"wal_level is {values['wal_level']}, not logical", restart))
+    if values["max_slot_wal_keep_size"] != str(keep_mb):
+        told = f"max_slot_wal_keep_size is {values['max_slot_wal_keep_size']} MB"
+        said.append(wrong(f"{told}, STACK_SLOT_WAL_KEEP_MB says {keep_mb}", restart))
+    said += [
+        wrong(f"{name} is {values[name]}, {_LEAST} are needed", restart)
+        for name in ("max_replication_slots", "max_wal_senders")
+        if int(values[name]) < _LEAST
+    ]
+    if pending:
+        said.append(wrong(f"{', '.join(pending)} wait for a restart", restart))
+    return said or [fine(f"logical, slots keep up to {keep_mb:,} MB")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What the database publishes."""
+
+    has_all_changes: bool
+    has_generated: bool
+    schemas: list[str]
+
+
+def _publication(readings: Readings) -> Sequence[Said]:
+    name = readings.config.connect.publication_name
+    with (
+        psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection,
+        connection.cursor(row_factory=class_row(Publication)) as cursor,
+    ):
+        found = cursor.execute(_PUBLICATION, [name]).fetchone()
+    return judge_publication(name, found)
+
+
+def judge_publication(name: str, found: Publication | None) -> Sequence[Said]:
+    """Whether every change of every table is published."""
+    if found is None:
+        remedy = "./pipeline up oltp; then ./pipeline extract --full brings what was missed"
+        return [wrong(f"there is no publication {name}: no change is captured", remedy)]
+    missing = _SCHEMAS - set(found.schemas)
+    if missing:
+        words = f"{name} leaves out the tables of schema {', '.join(sorted(missing))}"
+    elif not found.has_all_changes:
+        words = f"{name} does not publish every insert, update and delete"
+    elif not found.has_generated:
+        words = f"{name} leaves out generated columns"
+    else:
+        return [fine(f"{name}, of all tables in {' and '.join(sorted(_SCHEMAS))}")]
+    return [wrong(words, "./pipeline up oltp; then ./pipeline extract --full")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceColumn:
+    """A column of a table of the shop. `has_key` is of the table."""
+
+    table_name: str
+    column_name: str
+    type_name: str
+    has_key: bool
+
+
+def _tables(readings: Readings) -> Sequence[Said]:
+    with (
+        psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection,
+        connection.cursor(row_factory=class_row(SourceColumn)) as cursor,
+    ):
+        columns = cursor.execute(_COLUMNS, [CAPTURED_SCHEMA]).fetchall()
+    return judge_tables(columns)
+
+
+def judge_tables(
+    columns: Sequence[SourceColumn], entities: Mapping[str, Entity] = ENTITIES
+) -> Sequence[Said]:
+    """Whether the shop's tables are what the contracts say of them."""
+    tables: dict[str, dict[str, str]] = {}
+    for column in columns:
+        tables.setdefault(column.table_name, {})[column.column_name] = column.type_name
+    keyless = sorted({c.table_name for c in columns if not c.has_key})
+    said = [fault for entity in entities.values() for fault in _faults(entity, tables)]
+    said += [_without_contract(name) for name in tables if name not in entities]
+    said += [
+        note(
+            f"{name} has no primary key: its changes land, and it cannot be extracted",
+            f"alter table public.{name} add primary key (…)",
+        )
+        for name in keyless
+    ]
+    return said or [fine(f"{len(tables)}, as their contracts say")]
+
+
+def _faults(entity: Entity, tables: Mapping[str, Mapping[str, str]]) -> list[Said]:
+    where = "lakehouse/contracts/ describes it; ./pipeline up oltp makes the shop's tables"
+    types = tables.get(entity.table)
+    if types is None:
+        return [wrong(f"the shop has no table {entity.table}", where)]
+    said = []
+    for column in entity.columns:
+        has = types.get(column.source)
+        if has is None:
+            said.append(wrong(f"{entity.table} has no column {column.source}", where))
+        elif not _is_readable(column, has):
+            words = f"{entity.table}.{column.source} is {has}, which is not read as {column.type}"
+            said.append(wrong(words, f"correct the contract of {entity.table}, or the column"))
+    others = sorted(set(types) - {column.source for column in entity.columns})
+    if others:
+        words = f"{entity.table} has {', '.join(others)} besides: carried on in _extra"
+        said.append(note(words, f"add it to the contract of {entity.table} to have it in silver"))
+    return said
+
+
+def _is_readable(column: Column, type_name: str) -> bool:
+    return column.type is Type.TEXT or type_name in _READABLE[column.type]
+
+
+def _without_contract(name: str) -> Said:
+    return note(
+        f"{name} has no contract: its changes land in bronze, and go no further",
+        "declare it in lakehouse/contracts/, or drop it",
+    )

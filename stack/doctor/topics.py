@@ -1,0 +1,235 @@
+"""Kafka's topics against what bronze and live have read of them, and how far these are behind."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import LiteralString
+
+import psycopg
+
+from batch.catalogue import TableFigures
+from consumers.delta_bronze import Epoch
+from consumers.live.places import entity_of
+from consumers.loss import Loss, find_identity_loss, find_offset_loss
+from lakehouse.contracts import ENTITIES
+from lakehouse.coordinates import TopicPartition, bronze_table
+from lakehouse.kafka import Topic
+from stack.doctor.model import Check, Said, fine, note, unchecked, wrong
+from stack.doctor.offsets import Ends, oldest_unread
+from stack.doctor.readings import Readings
+
+_LIVE: LiteralString = """
+select t.entity, t.topic_id, t.partition_count, w.partition, w.last_offset
+from live.topic as t
+left join live.watermark as w
+    on t.entity = w.entity and t.topic_id = w.topic_id and t.epoch = w.epoch"""
+_LANDING_SECONDS = 60.0
+_LIVE_SECONDS = 15.0
+_RETENTION_SHARE = 0.5
+_ACCEPT = (
+    "./pipeline land --accept-loss records the gap in bronze/_loss_ledger and goes on behind it; "
+    "then ./pipeline up lander and ./pipeline extract --full"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveTopic:
+    """What live knows of a topic, and the last offset that it has taken of each partition."""
+
+    topic_id: str
+    partition_count: int
+    last: Mapping[int, int]
+
+
+def checks() -> Sequence[Check]:
+    """Of this area."""
+    kafka, lake = ("kafka",), ("kafka", "minio")
+    live = ("kafka", "warehouse")
+    return [
+        Check(area="kafka", title="topics", needs=kafka, look=_topics),
+        Check(area="kafka", title="what bronze needs", needs=lake, look=_bronze),
+        Check(area="kafka", title="what live needs", needs=live, look=_live),
+        Check(area="kafka", title="bronze is behind", needs=(*lake, "lander"), look=_landing_lag),
+        Check(area="kafka", title="live is behind", needs=(*live, "live"), look=_live_lag),
+    ]
+
+
+def _topics(readings: Readings) -> Sequence[Said]:
+    return judge_topics(readings.topics, readings.config.connect.topic_partitions)
+
+
+def judge_topics(topics: Mapping[str, Topic], wanted: int) -> Sequence[Said]:
+    """Whether they are there, each with the partitions that new ones get."""
+    if not topics:
+        return [note("none yet: the first change of a table makes its own", "./pipeline simulate")]
+    other = [t for t in topics.values() if t.partition_count != wanted]
+    if other:
+        told = ", ".join(f"{t.name} has {t.partition_count} partitions" for t in other)
+        remedy = f"CONNECT_TOPIC_PARTITIONS is {wanted}, for new topics; older ones stay as made"
+        return [note(told, remedy)]
+    return [fine(f"{len(topics)}, {wanted} partitions each")]
+
+
+def _bronze(readings: Readings) -> Sequence[Said]:
+    positions = bronze_positions(readings.topics, readings.tables)
+    return judge_bronze(readings.topics, readings.ends(), positions, readings.epochs)
+
+
+def bronze_positions(
+    topics: Mapping[str, Topic], tables: Sequence[TableFigures]
+) -> dict[TopicPartition, int]:
+    """The next offset that bronze wants of each partition."""
+    reached = {
+        (figures.table.name, mark.source, mark.partition): mark.reached
+        for figures in tables
+        if figures.table.layer == "bronze"
+        for mark in figures.watermark
+    }
+    return {
+        p: reached.get((bronze_table(topic.name), topic.topic_id, p.partition), -1) + 1
+        for topic in topics.values()
+        for p in topic.partitions
+    }
+
+
+def judge_bronze(
+    topics: Mapping[str, Topic],
+    ends: Ends,
+    positions: Mapping[TopicPartition, int],
+    epochs: Mapping[str, Sequence[Epoch]],
+) -> Sequence[Said]:
+    """Whether Kafka has all that bronze still needs, in topics that are what they were.
+
+    Args:
+        topics: as the broker describes them.
+        ends: of their partitions.
+        positions: the next that bronze wants of each.
+        epochs: by bronze table, oldest first.
+    """
+    losses: list[Loss] = []
+    for topic in topics.values():
+        known = epochs.get(bronze_table(topic.name))
+        if not known:
+            continue
+        marks = {p: positions[p] - 1 for p in topic.partitions}
+        changed = find_identity_loss(topic, known[-1], marks)
+        losses += changed[:1]
+        if not changed:
+            found = (
+                find_offset_loss(p, wanted=positions[p], oldest=ends[p].oldest, end=ends[p].end)
+                for p in topic.partitions
+            )
+            losses += [loss for loss in found if loss]
+    if losses:
+        return [wrong(f"{loss.topic}: {loss.explanation.rstrip('.')}", _ACCEPT) for loss in losses]
+    return [fine("Kafka has all that bronze has not got yet")]
+
+
+def read_live(dsn: str) -> dict[str, LiveTopic]:
+    """What live knows, by table of the shop that has a contract: it reads no other."""
+    found: dict[str, LiveTopic] = {}
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for entity, topic_id, count, partition, last in connection.execute(_LIVE):
+            if entity not in ENTITIES:
+                continue
+            before = found[entity].last if entity in found else {}
+            marks = before if partition is None else {**before, partition: last}
+            found[entity] = LiveTopic(topic_id=topic_id, partition_count=count, last=marks)
+    return found
+
+
+def _live(readings: Readings) -> Sequence[Said]:
+    known = read_live(readings.warehouse("batch"))
+    return judge_live(readings.topics, readings.ends(), known)
+
+
+def judge_live(
+    topics: Mapping[str, Topic], ends: Ends, known: Mapping[str, LiveTopic]
+) -> Sequence[Said]:
+    """The same of live."""
+    said = []
+    for topic in topics.values():
+        live = known.get(entity_of(topic.name))
+        if live is None:
+            continue
+        if (live.topic_id, live.partition_count) != (topic.topic_id, topic.partition_count):
+            words = f"{topic.name} was recreated or repartitioned: live has read another one"
+            said.append(wrong(words, "./pipeline consolidate; then ./pipeline up live"))
+            continue
+        for p in topic.partitions:
+            wanted = live.last.get(p.partition, -1) + 1
+            loss = find_offset_loss(p, wanted=wanted, oldest=ends[p].oldest, end=ends[p].end)
+            if loss:
+                words = f"{p}: {loss.explanation.rstrip('.').replace('bronze', 'live')}"
+                said.append(wrong(words, "./pipeline consolidate; then ./pipeline up live"))
+    return said or [fine("Kafka has all that live has not got yet")]
+
+
+def live_positions(
+    topics: Mapping[str, Topic], known: Mapping[str, LiveTopic]
+) -> dict[TopicPartition, int]:
+    """The next offset that live wants of each partition of a table that it shows."""
+    return {
+        p: known[entity_of(topic.name)].last.get(p.partition, -1) + 1
+        for topic in topics.values()
+        if entity_of(topic.name) in known
+        for p in topic.partitions
+    }
+
+
+def _landing_lag(readings: Readings) -> Sequence[Said]:
+    limit = max(_LANDING_SECONDS, 6 * readings.config.landing.flush_seconds)
+    positions = bronze_positions(readings.topics, readings.tables)
+    return _lag(readings, "lander", positions, limit)
+
+
+def _live_lag(readings: Readings) -> Sequence[Said]:
+    known = read_live(readings.warehouse("batch"))
+    return _lag(readings, "live", live_positions(readings.topics, known), _LIVE_SECONDS)
+
+
+def _lag(
+    readings: Readings, who: str, positions: Mapping[TopicPartition, int], limit: float
+) -> Sequence[Said]:
+    ends = readings.ends()
+    if any(at < ends[p].oldest for p, at in positions.items()):
+        return [unchecked("Kafka no longer has what comes next")]
+    behind = {p: at for p, at in positions.items() if at < ends[p].end}
+    waiting = oldest_unread(readings.config.kafka.bootstrap_servers, behind)
+    offsets = sum(ends[p].end - positions[p] for p in waiting)
+    retention = readings.config.kafka.retention_hours * 3600.0
+    lag = Lag(offsets=offsets, waiting=waiting, limit=limit, retention=retention)
+    return judge_lag(who, lag, datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """How far a reader is behind.
+
+    Attributes:
+        offsets: that it has not passed, of partitions with a change among them.
+        waiting: when the oldest change that it has not got was written, by partition.
+        limit: seconds that a change may wait.
+        retention: seconds that Kafka keeps a change.
+    """
+
+    offsets: int
+    waiting: Mapping[TopicPartition, datetime]
+    limit: float
+    retention: float
+
+
+def judge_lag(who: str, lag: Lag, now: datetime) -> Sequence[Said]:
+    """Whether a reader keeps up. `who` is its service."""
+    if not lag.waiting:
+        return [fine("not at all")]
+    place = min(lag.waiting, key=lambda p: lag.waiting[p])
+    seconds = max(0.0, (now - lag.waiting[place]).total_seconds())
+    words = f"{lag.offsets:,} offsets, the oldest of {place} has waited for {seconds:,.0f} s"
+    if seconds <= lag.limit:
+        return [fine(words)]
+    if seconds > lag.retention * _RETENTION_SHARE:
+        left = (lag.retention - seconds) / 3600
+        words += f"; Kafka drops it in {left:,.1f} hours" if left > 0 else "; Kafka may drop it"
+    remedy = f"./pipeline logs {who} says why; ./pipeline status tells what is down"
+    return [wrong(words, remedy)]

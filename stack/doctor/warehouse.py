@@ -1,0 +1,222 @@
+"""The warehouse and what is applied to it; loads and runs; what was put aside, and lost."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import class_row
+
+from batch.runs import Kind, Outcome, RunRow, latest
+from batch.warehouse.migrate import pending
+from connectors.captured import read_captured
+from consumers.loss import LossKind, LossLedger, open_losses
+from lakehouse.kafka import captured_topic
+from lakehouse.lake import LOSS_LEDGER
+from lakehouse.settings import AlertSettings, ConsolidationSettings
+from stack.doctor.model import Check, Said, fine, note, wrong
+from stack.doctor.readings import Readings
+
+_SHOP: LiteralString = "select s.time_zone, s.base_currency from etl.shop as s"
+_STALE: LiteralString = "select s.view_name from etl.stale_view as s order by s.view_name"
+_LOAD: LiteralString = """
+select
+    d.outcome,
+    d.quarantine_share,
+    array(
+        select r.check_name
+        from etl.check_result as r
+        where r.load_id = d.load_id and r.severity = 'fail' and r.offending_rows > 0
+        order by r.check_name
+    ) as failed
+from etl.load as d
+order by d.finished_at desc
+limit 1"""
+_ASIDE: LiteralString = """
+select coalesce(sum(q.changes), 0)::bigint, count(*)
+from mart.quarantine_by_rule as q"""
+_HOUR = timedelta(hours=1)
+_SCHEDULED = (Kind.CONSOLIDATION, Kind.MAINTENANCE)
+"""Kinds of runs whose failure nobody may be looking at."""
+_LOOK_BACK = 200
+_PUBLISH_ANYWAY = (
+    "./pipeline quarantine list; then CONSOLIDATION_QUARANTINE_MAX_SHARE=1 ./pipeline consolidate "
+    "lets it pass"
+)
+
+
+def checks() -> Sequence[Check]:
+    """Of these areas."""
+    needs, lake = ("warehouse",), ("minio", "oltp")
+    return [
+        Check(area="warehouse", title="schema", needs=needs, look=_schema),
+        Check(area="warehouse", title="settings", needs=needs, look=_settings),
+        Check(area="warehouse", title="last load", needs=needs, look=_load),
+        Check(area="runs", title="runs", needs=needs, look=_runs),
+        Check(area="runs", title="quarantine", needs=needs, look=_quarantine),
+        Check(area="runs", title="loss ledger", needs=lake, look=_losses),
+    ]
+
+
+def _schema(readings: Readings) -> Sequence[Said]:
+    with psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection:
+        stale = [name for (name,) in connection.execute(_STALE)]
+    return judge_schema(pending(readings.warehouse("batch")), stale)
+
+
+def judge_schema(waiting: Sequence[str], stale: Sequence[str]) -> Sequence[Said]:
+    """Whether everything in `warehouse_sql/` was applied, and every view is as new as the mart."""
+    if waiting:
+        words = f"not applied yet, or changed since: {', '.join(waiting)}"
+        return [wrong(words, "./pipeline up warehouse")]
+    if stale:
+        return [note(f"older than the mart: {', '.join(stale)}", "./pipeline consolidate")]
+    return [fine("all of warehouse_sql/ is applied")]
+
+
+def _settings(readings: Readings) -> Sequence[Said]:
+    with psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection:
+        row = connection.execute(_SHOP).fetchone()
+    shop = readings.config.shop
+    return judge_settings(row, (shop.time_zone, shop.base_currency))
+
+
+def judge_settings(has: tuple[str, str] | None, wanted: tuple[str, str]) -> Sequence[Said]:
+    """Whether the warehouse knows time zone and currency as the settings have them."""
+    if has == wanted:
+        return [fine(f"days of {wanted[0]}, amounts in {wanted[1]}")]
+    words = (
+        f"the warehouse has {' and '.join(has or ('nothing',))}, settings {' and '.join(wanted)}"
+    )
+    return [wrong(words, "./pipeline up warehouse; then ./pipeline rebuild --layer silver")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastLoad:
+    """The newest load of the star; `failed` are the checks that stopped it."""
+
+    outcome: str
+    quarantine_share: float | None
+    failed: list[str]
+
+
+def _load(readings: Readings) -> Sequence[Said]:
+    with (
+        psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection,
+        connection.cursor(row_factory=class_row(LastLoad)) as cursor,
+    ):
+        found = cursor.execute(_LOAD).fetchone()
+    return judge_load(found)
+
+
+def judge_load(found: LastLoad | None) -> Sequence[Said]:
+    """Whether the newest load was published."""
+    if found is None:
+        return [note("nothing loaded yet", "./pipeline consolidate")]
+    if found.outcome == "published":
+        return [fine("published, its checks passed")]
+    words = f"stopped by {', '.join(found.failed) or 'its checks'}: the mart is as it was before"
+    return [wrong(words, _PUBLISH_ANYWAY if _is_of_quarantine(found) else "./pipeline runs")]
+
+
+def _is_of_quarantine(found: LastLoad) -> bool:
+    return any(name.startswith("quarantine_share") for name in found.failed)
+
+
+def _runs(readings: Readings) -> Sequence[Said]:
+    rows = latest(readings.warehouse("batch"), limit=_LOOK_BACK)
+    has_hour = not readings.not_ready(["airflow-scheduler"])
+    late = timedelta(seconds=AlertSettings().late_seconds)
+    return judge_runs(rows, datetime.now(UTC), late_after=_HOUR + late if has_hour else None)
+
+
+def judge_runs(
+    rows: Sequence[RunRow], now: datetime, *, late_after: timedelta | None
+) -> Sequence[Said]:
+    """Whether the newest run of each kind went well, and the hour is not late.
+
+    Args:
+        rows: newest first.
+        now: the present.
+        late_after: how long after the last consolidation the next is late; None where Airflow does
+            not run.
+    """
+    ended: dict[str, RunRow] = {}
+    for row in rows:
+        if row.outcome != Outcome.RUNNING:
+            ended.setdefault(row.kind, row)
+    said = [_failed(row) for row in ended.values() if row.outcome != Outcome.SUCCEEDED]
+    done = [r for r in rows if r.kind == Kind.CONSOLIDATION and r.outcome == Outcome.SUCCEEDED]
+    if not done:
+        return [*said, note("no consolidation has succeeded yet", "./pipeline consolidate")]
+    since = now - (done[0].finished_at or done[0].started_at)
+    words = f"the last consolidation that succeeded ended {_ago(since)} ago"
+    if late_after is not None and since > late_after:
+        said.append(wrong(words, "./pipeline open airflow; ./pipeline trigger runs the hour now"))
+    elif late_after is None and since > 2 * _HOUR:
+        said.append(note(f"{words}, and Airflow, which runs the hour, is not up", "./pipeline up"))
+    return said or [fine(words)]
+
+
+def _failed(row: RunRow) -> Said:
+    reason = " ".join((row.message or "").split())
+    words = f"run {row.run_number}, the newest {row.kind}, {_how(row)}"
+    told = f"{words}: {reason[:160]}" if reason else words
+    remedy = f"./pipeline runs show {row.run_number}"
+    return (wrong if row.kind in _SCHEDULED else note)(told, remedy)
+
+
+def _how(row: RunRow) -> str:
+    return "died" if row.outcome == Outcome.INTERRUPTED else row.outcome
+
+
+def _ago(since: timedelta) -> str:
+    minutes = since.total_seconds() / 60
+    return f"{minutes:,.0f} min" if minutes < 120 else f"{minutes / 60:,.0f} hours"
+
+
+def _quarantine(readings: Readings) -> Sequence[Said]:
+    with psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection:
+        changes, rules = connection.execute(_ASIDE).fetchone() or (0, 0)
+        row = connection.execute(_LOAD).fetchone()
+    share = None if row is None else row[1]
+    return judge_quarantine(changes, rules, share, ConsolidationSettings().quarantine_max_share)
+
+
+def judge_quarantine(changes: int, rules: int, share: float | None, limit: float) -> Sequence[Said]:
+    """What is in quarantine. A load that is stopped for it is told by the last load."""
+    words = f"{changes:,} changes, by {rules} rules" if changes else "empty"
+    if share is None:
+        return [fine(words)]
+    told = f"{words}; of the last load's changes {share:.1%}"
+    if share > limit:
+        return [note(f"{told}, more than {limit:.0%}", "./pipeline quarantine list")]
+    return [fine(told)]
+
+
+def _losses(readings: Readings) -> Sequence[Said]:
+    uri = readings.lake.uri("bronze", LOSS_LEDGER)
+    prefix = readings.config.connect.topic_prefix
+    tables = read_captured(readings.oltp("monitor"))
+    rows = LossLedger(uri, readings.lake.options).rows()
+    return judge_losses(rows, {captured_topic(prefix, table) for table in tables})
+
+
+def judge_losses(rows: Sequence[Mapping[str, Any]], topics: Collection[str]) -> Sequence[Said]:
+    """Whether all that the slot lost was read again. What Kafka lost was accepted by somebody.
+
+    Args:
+        rows: of the ledger.
+        topics: of tables that the shop still has; those of others nobody can read.
+    """
+    names = {row["topic_id"]: row["topic"] for row in rows}
+    waiting = [topic_id for topic_id, *_ in open_losses(rows) if names[topic_id] in topics]
+    if waiting:
+        words = f"changes were lost at {len(waiting)} partitions, and not read again"
+        return [wrong(words, "./pipeline extract --full")]
+    accepted = sum(row["kind"] not in (LossKind.SLOT_LOST, LossKind.READ_AGAIN) for row in rows)
+    if accepted:
+        words = f"{accepted} ranges were lost and accepted as lost"
+        return [note(words, './pipeline query "select * from bronze._loss_ledger"')]
+    return [fine("empty" if not rows else "all that could be read again was")]

@@ -1,0 +1,82 @@
+"""Programs in Go, built from a locked module with a toolchain that is thrown away afterwards."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.environment import process_environment
+from stack.layout import LOCKS
+from stack.tools import Tools, uv_install
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """What is built: packages of the module in a folder, whose `go.mod` and `go.sum` lock them."""
+
+    name: str
+    folder: Path
+    packages: Sequence[str]
+    tags: str = ""
+
+
+def build(
+    module: Module,
+    tools: Tools,
+    uv: Path,
+    work: Path,
+    result: Path,
+    *,
+    on_progress: Callable[[str], None],
+) -> None:
+    """Put a program for each package into `result`.
+
+    Args:
+        module: what is built.
+        tools: runs uv and Go.
+        uv: installs the Go toolchain.
+        work: keeps toolchain, modules and build cache, should this be interrupted.
+        result: what to fill.
+        on_progress: told what is being done.
+
+    Raises:
+        StopPipelineError: the toolchain or a module cannot be fetched, or the build fails.
+    """
+    toolchain = work / "toolchain"
+    on_progress("fetching Go")
+    uv_install(tools, uv, LOCKS / "go.txt", toolchain)
+    seen: set[str] = set()
+
+    def on_line(line: str) -> None:
+        if match := re.match(r"go: downloading (\S+)", line):
+            on_progress(f"fetching {match[1][-40:]}")
+        elif re.fullmatch(r"[\w./-]+", line):
+            seen.add(line)
+            on_progress(f"{len(seen)} packages compiled")
+
+    tools.run(
+        [
+            toolchain / "go" / "bin" / "go", "build", "-v", "-trimpath", "-tags", module.tags,
+            "-ldflags", "-s -w", "-o", f"{result}/", *module.packages,
+        ],
+        env=process_environment() | environment(work, toolchain / "go"),
+        cwd=module.folder,
+        on_line=on_line,
+    )  # fmt: skip
+
+
+def environment(work: Path, goroot: Path) -> dict[str, str]:
+    """Go's own environment: everything in `work`, the locked modules, and no other toolchain."""
+    temporary = work / "tmp"
+    temporary.mkdir(exist_ok=True)
+    return {
+        "CGO_ENABLED": "0",
+        "GOCACHE": str(work / "build"),
+        "GOFLAGS": "-mod=readonly",
+        "GOMODCACHE": str(work / "modules"),
+        "GOPATH": str(work / "path"),
+        "GOROOT": str(goroot),
+        "GOTMPDIR": str(temporary),
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+    }

@@ -1,0 +1,1 @@
+"""Prometheus and what Airflow tells it through, built with Go."""

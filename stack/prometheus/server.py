@@ -1,0 +1,180 @@
+"""Prometheus, and what hears Airflow for it: their files are those of `monitoring/`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from stack.account import Account
+from stack.kafka.java import AGENT_HOST
+from stack.layout import MONITORING, Cache, Data, StackConfig
+from stack.net import http_status
+from stack.program import Port, Program, Service
+
+_COPIED = ("rules/*.yml", "consoles/*.html")
+
+
+def prometheus_services(
+    config: StackConfig, cache: Cache, data: Data, account: Account
+) -> tuple[Service, Service]:
+    """What hears Airflow, and Prometheus."""
+    settings = config.monitoring
+    host = settings.host
+    statsd = StatsdExporter(config=config, cache=cache, data=data, account=account)
+    prometheus = Prometheus(config=config, cache=cache, data=data, account=account)
+    return (
+        Service(
+            program=statsd.program(),
+            title="what Airflow tells, for Prometheus",
+            url=f"http://{host}:{settings.airflow_port}/metrics",
+            ports=(
+                Port(variable="MONITORING_AIRFLOW_PORT", host=host, number=settings.airflow_port),
+            ),
+            prepare=statsd.prepare,
+            probe=statsd.probe,
+        ),
+        Service(
+            program=prometheus.program(),
+            title="Prometheus: metrics and alerts",
+            url=f"{settings.url}/consoles/index.html",
+            ports=(Port(variable="MONITORING_PORT", host=host, number=settings.port),),
+            needs=("watcher", "statsd-exporter", "lander", "live"),
+            prepare=prometheus.prepare,
+            probe=prometheus.probe,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prometheus:
+    """One server, with targets and intervals of the settings."""
+
+    config: StackConfig
+    cache: Cache
+    data: Data
+    account: Account
+
+    def program(self) -> Program:
+        """How supervisor runs it."""
+        settings = self.config.monitoring
+        return Program(
+            name="prometheus",
+            command=(
+                str(self.cache.prometheus / "prometheus"),
+                f"--config.file={self._home / 'prometheus.yml'}",
+                f"--web.listen-address={settings.host}:{settings.port}",
+                f"--web.console.templates={self._home / 'consoles'}",
+                f"--storage.tsdb.path={self._home / 'data'}",
+                f"--storage.tsdb.retention.time={settings.retention_days}d",
+                f"--storage.tsdb.retention.size={settings.retention_mb}MB",
+                "--log.level=warn",
+            ),
+            directory=self._home,
+            niceness=10,
+            configuration="".join(self._files().values()),
+        )
+
+    def prepare(self) -> None:
+        """Write its files. Rules that are gone go here, too."""
+        for folder in ("", "data", "rules", "consoles", "targets"):
+            self.account.make_private_dir(self._home / folder)
+        for path in (self._home / "rules").iterdir():
+            path.unlink()
+        for name, text in self._files().items():
+            self.account.write_private(self._home / name, text)
+
+    def probe(self) -> bool:
+        """Whether it says that it is ready."""
+        settings = self.config.monitoring
+        return http_status(settings.host, settings.port, "/-/ready") == 200
+
+    @property
+    def _home(self) -> Path:
+        return self.data.of("prometheus")
+
+    def _files(self) -> dict[str, str]:
+        found = {
+            str(path.relative_to(MONITORING)): path.read_text()
+            for pattern in _COPIED
+            for path in sorted(MONITORING.glob(pattern))
+        }
+        return found | {
+            "prometheus.yml": with_interval(
+                (MONITORING / "prometheus.yml").read_text(), self.config.monitoring.scrape_seconds
+            ),
+            "targets/native.yml": yaml.safe_dump(targets(self.config)),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsdExporter:
+    """Keeps what Airflow tells by UDP until Prometheus asks."""
+
+    config: StackConfig
+    cache: Cache
+    data: Data
+    account: Account
+
+    def program(self) -> Program:
+        """How supervisor runs it."""
+        settings = self.config.monitoring
+        home = self.data.of("statsd-exporter")
+        return Program(
+            name="statsd-exporter",
+            command=(
+                str(self.cache.prometheus / "statsd_exporter"),
+                f"--web.listen-address={settings.host}:{settings.airflow_port}",
+                f"--statsd.listen-udp={settings.host}:{settings.statsd_port}",
+                "--statsd.listen-tcp=",
+                f"--statsd.mapping-config={home / 'statsd.yml'}",
+                "--log.level=warn",
+            ),
+            directory=home,
+            configuration=self._mappings(),
+        )
+
+    def prepare(self) -> None:
+        """Write its file."""
+        home = self.account.make_private_dir(self.data.of("statsd-exporter"))
+        self.account.write_private(home / "statsd.yml", self._mappings())
+
+    def probe(self) -> bool:
+        """Whether it answers."""
+        settings = self.config.monitoring
+        return http_status(settings.host, settings.airflow_port, "/-/healthy") == 200
+
+    @staticmethod
+    def _mappings() -> str:
+        return (MONITORING / "statsd.yml").read_text()
+
+
+def with_interval(text: str, seconds: int) -> str:
+    """Prometheus' configuration, asking and judging this often."""
+    found = yaml.safe_load(text)
+    found["global"] |= {
+        "scrape_interval": f"{seconds}s",
+        "scrape_timeout": f"{min(seconds, 10)}s",
+        "evaluation_interval": f"{seconds}s",
+    }
+    return yaml.safe_dump(found)
+
+
+def targets(config: StackConfig) -> list[dict[str, object]]:
+    """Whom Prometheus asks, as its file has it. A port that is 0 is nobody's."""
+    own = config.monitoring
+    minio = {"__metrics_path__": "/minio/v2/metrics/cluster"}
+    known: tuple[tuple[str, str, int, dict[str, str]], ...] = (
+        ("prometheus", own.host, own.port, {}),
+        ("watcher", own.watcher_host, own.watcher_port, {}),
+        ("lander", config.landing.metrics_host, config.landing.metrics_port, {}),
+        ("live", config.live.metrics_host, config.live.metrics_port, {}),
+        ("kafka", AGENT_HOST, config.kafka.metrics_port, {}),
+        ("connect", AGENT_HOST, config.connect.metrics_port, {}),
+        ("minio", config.minio.host, config.minio.port, minio),
+        ("airflow", own.host, own.airflow_port, {}),
+    )
+    return [
+        {"targets": [f"{host}:{port}"], "labels": {"job": job, **labels}}
+        for job, host, port, labels in known
+        if port
+    ]

@@ -1,0 +1,51 @@
+"""The stack, as somebody at a terminal meets it."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lakehouse.settings import ROOT
+from stack.catalog import SERVERS
+
+pytestmark = pytest.mark.integration
+
+
+def status_of(stack) -> dict[str, dict]:
+    report = stack.run("status", "--format", "json")
+    return {row["service"]: row for row in json.loads(report.stdout)}
+
+
+def test_up_twice_is_once(stack):
+    before = {name: row["pid"] for name, row in status_of(stack).items()}
+    stack.up(*SERVERS)
+    after = status_of(stack)
+    assert {name: row["pid"] for name, row in after.items()} == before
+    assert all(after[name]["is_ready"] for name in SERVERS)
+
+
+KILLED = """
+import os, signal
+from tests.stacks import new_stack
+with new_stack() as stack:
+    stack.up("warehouse")
+    print(stack.data_dir, stack.pid("warehouse"), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_stack_of_a_test_that_was_killed_is_cleared_away():
+    found = subprocess.run(
+        [sys.executable, "-c", KILLED], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    data_dir, pid = found.stdout.split()
+    assert psutil.pid_exists(int(pid)) or not Path(data_dir).exists()
+    deadline = time.monotonic() + 300
+    while Path(data_dir).exists():
+        assert time.monotonic() < deadline, f"{data_dir} is still there"
+        time.sleep(0.5)
+    assert not psutil.pid_exists(int(pid))

@@ -1,0 +1,192 @@
+"""What the doctor says of the shop, of change capture and of topics."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.health import Health
+from connectors.plain_words import HEAL
+from connectors.rest import ConnectorState
+from consumers.delta_bronze import Epoch
+from lakehouse.contracts import ENTITIES
+from lakehouse.coordinates import TopicPartition
+from lakehouse.kafka import Topic
+from stack.doctor.capture import judge_capture
+from stack.doctor.model import Verdict, wrong
+from stack.doctor.offsets import End
+from stack.doctor.shop import (
+    Publication,
+    SourceColumn,
+    judge_publication,
+    judge_tables,
+    judge_wal,
+)
+from stack.doctor.topics import (
+    Lag,
+    LiveTopic,
+    judge_bronze,
+    judge_lag,
+    judge_live,
+    judge_topics,
+)
+from tests.judgements import only, verdicts
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+TOPIC = Topic(name="shop.public.orders", topic_id="t1", partition_count=2)
+
+WAL = {"wal_level": "logical", "max_slot_wal_keep_size": "4096",
+       "max_replication_slots": "8", "max_wal_senders": "8"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"wal_level": "replica"}, "wal_level is replica"),
+    ({"max_slot_wal_keep_size": "-1"}, "STACK_SLOT_WAL_KEEP_MB says 4096"),
+    ({"max_replication_slots": "1"}, "max_replication_slots is 1"),
+])  # fmt: skip
+def test_setting_that_capture_cannot_live_with_is_named(changed, words):
+    assert verdicts(judge_wal(WAL, [], keep_mb=4096)) == [Verdict.FINE]
+    assert words in only(judge_wal({**WAL, **changed}, [], keep_mb=4096)).words
+    assert verdicts(judge_wal(WAL, ["wal_level"], keep_mb=4096)) == [Verdict.WRONG]
+
+
+@pytest.mark.parametrize("changed", [
+    {"has_all_changes": False}, {"has_generated": False}, {"schemas": ["public"]},
+])  # fmt: skip
+def test_publication_that_leaves_something_out_is_wrong(changed):
+    whole = {"has_all_changes": True, "has_generated": True, "schemas": ["cdc", "public"]}
+    assert verdicts(judge_publication("dbz", Publication(**whole))) == [Verdict.FINE]
+    assert verdicts(judge_publication("dbz", Publication(**{**whole, **changed}))) == [
+        Verdict.WRONG
+    ]
+    assert verdicts(judge_publication("dbz", None)) == [Verdict.WRONG]
+
+
+TYPES = {
+    "text": "text", "integer": "int8", "cents": "numeric", "rate": "numeric", "degrees": "float8",
+    "boolean": "bool", "instant": "timestamptz", "date": "date",
+}  # fmt: skip
+
+
+def columns_of(entity):
+    return [
+        SourceColumn(
+            table_name=entity.table, column_name=column.source, type_name=TYPES[column.type],
+            has_key=True,
+        )
+        for column in entity.columns
+    ]  # fmt: skip
+
+
+def shop_columns():
+    return [column for entity in ENTITIES.values() for column in columns_of(entity)]
+
+
+def column(table, name, kind="text", *, has_key=True):
+    return SourceColumn(table_name=table, column_name=name, type_name=kind, has_key=has_key)
+
+
+def test_shop_is_what_the_contracts_say():
+    assert verdicts(judge_tables(shop_columns())) == [Verdict.FINE]
+
+
+@pytest.mark.parametrize("entity", ENTITIES.values(), ids=lambda entity: entity.table)
+def test_column_that_is_missing_or_retyped_is_named(entity):
+    others = [c for c in shop_columns() if c.table_name != entity.table]
+    own = columns_of(entity)
+    told = only(judge_tables([*others, *own[:-1]]))
+    assert told.words == f"{entity.table} has no column {own[-1].column_name}"
+    key = own[0]
+    retyped = column(entity.table, key.column_name, "uuid")
+    assert (
+        f"{entity.table}.{key.column_name} is uuid"
+        in only(judge_tables([*others, retyped, *own[1:]])).words
+    )
+    assert only(judge_tables(others)).words == f"the shop has no table {entity.table}"
+
+
+def test_table_without_contract_or_key_and_column_besides_are_noted():
+    extra = column("extra", "id")
+    assert verdicts(judge_tables([*shop_columns(), extra])) == [Verdict.NOTE]
+    keyless = column("extra", "id", has_key=False)
+    assert verdicts(judge_tables([*shop_columns(), keyless])) == [Verdict.NOTE, Verdict.NOTE]
+    told = only(judge_tables([*shop_columns(), column("orders", "gift_note")]))
+    assert told.words == "orders has gift_note besides: carried on in _extra"
+
+
+def health(*problems, state="RUNNING"):
+    return Health(
+        connector="shop", slot_name="dbz", slot=None, lag_seconds=1.0, problems=problems,
+        state=ConnectorState(connector=state, task=state, trace=None),
+    )  # fmt: skip
+
+
+def test_capture_that_flows_is_fine_and_each_problem_has_its_remedy():
+    assert verdicts(judge_capture(health())) == [Verdict.FINE, Verdict.FINE]
+    paused = only(judge_capture(health("Connector shop is PAUSED.", state="PAUSED")))
+    assert paused == wrong("connector shop is paused", "./pipeline connect apply")
+    problems = (f"Slot dbz is lost. {HEAL}", "Connector shop is STOPPED.")
+    lost = only(judge_capture(health(*problems, state="STOPPED")))
+    assert lost.remedy.startswith("./pipeline connect apply --accept-loss")
+    assert lost.words == "Slot dbz is lost"
+
+
+# Kafka
+
+
+def bronze(positions=(5, 5), ends=((0, 5), (0, 5)), epoch=("t1", 2)):
+    return judge_bronze(
+        {TOPIC.name: TOPIC},
+        {p: End(oldest=o, end=e) for p, (o, e) in zip(TOPIC.partitions, ends, strict=True)},
+        dict(zip(TOPIC.partitions, positions, strict=True)),
+        {"raw_sales": [Epoch(epoch=0, topic_id=epoch[0], partition_count=epoch[1])]},
+    )
+
+
+def test_bronze_that_can_go_on_is_fine_and_a_gap_is_named():
+    assert verdicts(bronze()) == [Verdict.FINE]
+    assert verdicts(bronze(positions=(0, 5))) == [Verdict.FINE]
+    gone = only(bronze(positions=(3, 5), ends=((4, 5), (0, 5))))
+    assert gone.words == f"{TOPIC.name}: bronze needs offset 3, the broker's oldest is 4"
+    assert "./pipeline land --accept-loss" in gone.remedy
+    assert verdicts(bronze(positions=(6, 5))) == [Verdict.WRONG]
+
+
+@pytest.mark.parametrize("epoch", [("another", 2), ("t1", 4)])
+def test_topic_that_is_not_what_it_was_is_told_once(epoch):
+    assert only(bronze(epoch=epoch)).verdict is Verdict.WRONG
+
+
+def live(topic_id="t1", count=2, last=((0, 4), (1, 4))):
+    known = {"orders": LiveTopic(topic_id=topic_id, partition_count=count, last=dict(last))}
+    ends = {p: End(oldest=2, end=5) for p in TOPIC.partitions}
+    return judge_live({TOPIC.name: TOPIC}, ends, known)
+
+
+def test_live_that_can_go_on_is_fine_and_otherwise_a_consolidation_helps():
+    assert verdicts(live()) == [Verdict.FINE]
+    assert verdicts(live(last=[(0, 4)])) == [Verdict.WRONG]
+    assert verdicts(live(last=[(0, 9), (1, 4)])) == [Verdict.WRONG]
+    assert only(live(topic_id="x")).remedy == "./pipeline consolidate; then ./pipeline up live"
+
+
+def test_topics_with_other_partitions_are_noted():
+    assert verdicts(judge_topics({TOPIC.name: TOPIC}, 2)) == [Verdict.FINE]
+    assert verdicts(judge_topics({TOPIC.name: TOPIC}, 4)) == [Verdict.NOTE]
+    assert verdicts(judge_topics({}, 4)) == [Verdict.NOTE]
+
+
+def lag(*waited, retention=3600.0):
+    places = (TopicPartition(topic="t", topic_id="i", partition=n) for n in range(9))
+    waiting = {p: NOW - timedelta(seconds=s) for p, s in zip(places, waited, strict=False)}
+    told = Lag(offsets=len(waited), waiting=waiting, limit=60, retention=retention)
+    return only(judge_lag("lander", told, NOW))
+
+
+def test_change_may_wait_for_a_while_and_the_oldest_decides():
+    assert lag().verdict is Verdict.FINE
+    assert lag(1, 59).verdict is Verdict.FINE
+    late = lag(1, 61, 5)
+    assert late.verdict is Verdict.WRONG
+    assert "the oldest of t[1] has waited for 61 s" in late.words
+    assert "Kafka drops it in" not in late.words
+    assert "Kafka drops it in 0.4 hours" in lag(2_160).words

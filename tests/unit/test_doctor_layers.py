@@ -1,0 +1,280 @@
+"""What the doctor says of the layers, by their watermarks, schemas and runs."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.catalogue import Behind, LakeTable, Mark, TableFigures, Unit
+from batch.runs import RunRow
+from batch.silver.places import Place
+from consumers.delta_bronze import Epoch
+from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.schemas import silver_schema
+from stack.doctor.lake import contracted, differences
+from stack.doctor.lake import judge_tables as judge_lake
+from stack.doctor.layers import Star, beyond, judge_gold, judge_silver, judge_star
+from stack.doctor.model import Verdict
+from stack.doctor.pages import judge_dags, judge_parts
+from stack.doctor.warehouse import (
+    LastLoad,
+    judge_load,
+    judge_losses,
+    judge_quarantine,
+    judge_runs,
+    judge_schema,
+    judge_settings,
+)
+from tests.judgements import only, verdicts
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+PLACES = st.builds(
+    Place, epoch=st.integers(0, 2), topic_id=st.sampled_from("ab"), partition=st.integers(0, 2)
+)
+MARKS = st.dictionaries(PLACES, st.integers(0, 50))
+
+
+def newest(marks):
+    epochs = {}
+    for place in marks:
+        epochs[place.topic_id] = max(place.epoch, epochs.get(place.topic_id, 0))
+    return {p: last for p, last in marks.items() if p.epoch == epochs[p.topic_id]}
+
+
+@given(lower=MARKS, data=st.data())
+def test_layer_that_took_in_only_what_the_one_below_had_is_in_order(lower, data):
+    lower = newest(lower)
+    upper = {p: data.draw(st.integers(0, last)) for p, last in lower.items()}
+    assert beyond(upper, lower) == []
+
+
+@given(lower=MARKS.filter(bool), data=st.data())
+def test_any_one_watermark_beyond_the_layer_below_is_found(lower, data):
+    lower = newest(lower)
+    place = data.draw(st.sampled_from(sorted(lower)))
+    upper = {**lower, place: lower[place] + data.draw(st.integers(1, 9))}
+    assert beyond(upper, lower) == [
+        f"offset {upper[place]:,} of partition {place.partition}, "
+        f"the layer below has {lower[place]:,}"
+    ]
+
+
+@given(lower=MARKS, place=PLACES, last=st.integers(0, 50))
+def test_partition_of_a_topic_that_the_layer_below_never_had_is_found(lower, place, last):
+    lower = {p: n for p, n in lower.items() if p.topic_id != place.topic_id}
+    assert len(beyond({place: last}, lower)) == 1
+
+
+@given(lower=MARKS.filter(bool), data=st.data())
+def test_epoch_that_is_over_is_no_fault(lower, data):
+    place = data.draw(st.sampled_from(sorted(lower)))
+    later = {Place(epoch=9, topic_id=place.topic_id, partition=place.partition): 0}
+    assert beyond({place: 99}, later) == []
+
+
+def table(layer, name, *marks, version=3, behind=0):
+    unit = Unit.VERSIONS if layer == "gold" else Unit.OFFSETS
+    return TableFigures(
+        table=LakeTable(layer=layer, name=name), watermark=tuple(marks), version=version, unit=unit,
+        behind=None if layer == "bronze" else Behind(count=behind, unit=unit),
+    )  # fmt: skip
+
+
+def mark(last, *, epoch=None):
+    return Mark(source="t1", reached=last, epoch=epoch, partition=0)
+
+
+def lake(bronze=9, current=7, others=8):
+    silver = {"cleaned_sales": current, "quarantine": others, "rule_counts": others}
+    return [
+        table("bronze", "raw_sales", mark(bronze)),
+        *(table("silver", name, mark(last, epoch=0)) for name, last in silver.items()),
+    ]
+
+
+EPOCHS = {"raw_sales": [Epoch(epoch=0, topic_id="t1", partition_count=1)]}
+
+
+def test_silver_within_bronze_is_in_order_and_beyond_it_is_not():
+    assert verdicts(judge_silver(lake(), lake(), EPOCHS)) == [Verdict.FINE]
+    told = only(judge_silver(lake(bronze=6), lake(bronze=6), EPOCHS))
+    assert "cleaned_sales is at offset 7 of partition 0, the layer below has 6" in told.words
+    assert told.remedy == "./pipeline rebuild --layer silver"
+
+
+def test_rows_ahead_of_what_was_put_aside_are_found():
+    told = judge_silver(lake(others=6), lake(others=6), EPOCHS)
+    assert verdicts(told) == [Verdict.WRONG, Verdict.WRONG]
+    assert "the layer below quarantine has 6" in told[0].words
+
+
+def test_silver_is_judged_by_the_bronze_that_was_read_later():
+    assert verdicts(judge_silver(lake(bronze=6), lake(bronze=9), EPOCHS)) == [Verdict.FINE]
+
+
+def gold(version, *, inputs=("cleaned_sales", "cleaned_sale_lines")):
+    marks = [Mark(source=name, reached=version) for name in inputs]
+    return [
+        table("silver", "cleaned_sales", version=3), table("gold", "sales_kpi", *marks),
+    ]  # fmt: skip
+
+
+def test_gold_is_made_from_versions_that_there_are():
+    assert verdicts(judge_gold(gold(3), gold(3))) == [Verdict.FINE]
+    assert "version 4" in only(judge_gold(gold(4), gold(4))).words
+    lost = gold(3, inputs=("cleaned_sale_lines",))
+    assert "another table" in only(judge_gold(lost, lost)).words
+
+
+def star(offset=7, version=3):
+    place = Place(epoch=0, topic_id="t1", partition=0)
+    return Star(offsets={"orders": {place: offset}}, versions={"cleaned_sales": version})
+
+
+def test_star_within_silver_is_in_order_and_beyond_it_is_not():
+    assert verdicts(judge_star(star(), lake())) == [Verdict.FINE]
+    assert only(judge_star(star(5), lake())).words == "in order, 2 offsets behind"
+    told = only(judge_star(star(8), lake()))
+    assert told.remedy == "./pipeline rebuild --layer warehouse"
+    assert "version 9" in only(judge_star(star(version=9), lake())).words
+
+
+# The lake's schemas
+
+
+def test_lake_that_follows_its_contracts_is_fine():
+    assert verdicts(judge_lake(contracted())) == [Verdict.FINE]
+
+
+@given(st.data())
+def test_any_column_that_is_missing_retyped_or_too_much_is_named(data):
+    place = data.draw(st.sampled_from(sorted(contracted())))
+    schema = contracted()[place]
+    number = data.draw(st.integers(0, len(schema) - 1))
+    name = schema.field(number).name
+    assert differences(schema.remove(number), schema) == [f"no column {name}"]
+    retyped = schema.set(number, pa.field(name, pa.float16()))
+    assert differences(retyped, schema)[0].startswith(f"{name} is halffloat")
+    assert differences(schema.append(pa.field("more", pa.int8())), schema) == [
+        "more is in no contract"
+    ]
+
+
+def test_how_long_values_may_be_is_no_difference():
+    schema = silver_schema(ENTITIES["orders"])
+    large = pa.schema(
+        pa.field(f.name, pa.large_string() if f.type == pa.string() else f.type) for f in schema
+    )
+    assert differences(large, schema) == []
+
+
+# The warehouse, runs, pages
+
+
+def test_schema_settings_and_load_of_the_warehouse():
+    assert verdicts(judge_schema([], [])) == [Verdict.FINE]
+    assert only(judge_schema(["migrations/9.sql"], [])).remedy == "./pipeline up warehouse"
+    assert verdicts(judge_schema([], ["customer_cohorts"])) == [Verdict.NOTE]
+    assert verdicts(judge_settings(("UTC", "EUR"), ("UTC", "EUR"))) == [Verdict.FINE]
+    assert verdicts(judge_settings(("UTC", "EUR"), ("UTC", "USD"))) == [Verdict.WRONG]
+    assert verdicts(judge_settings(None, ("UTC", "USD"))) == [Verdict.WRONG]
+
+
+def test_load_that_was_stopped_names_its_checks():
+    published = LastLoad(outcome="published", quarantine_share=0.1, failed=[])
+    assert verdicts(judge_load(published)) == [Verdict.FINE]
+    stopped = LastLoad(outcome="stopped", quarantine_share=0.5, failed=["quarantine_share"])
+    told = only(judge_load(stopped))
+    assert "stopped by quarantine_share" in told.words
+    assert "CONSOLIDATION_QUARANTINE_MAX_SHARE=1" in told.remedy
+    assert verdicts(judge_load(None)) == [Verdict.NOTE]
+
+
+def test_share_in_quarantine_has_its_limit():
+    assert verdicts(judge_quarantine(0, 0, None, 0.2)) == [Verdict.FINE]
+    assert verdicts(judge_quarantine(5, 1, 0.2, 0.2)) == [Verdict.FINE]
+    assert verdicts(judge_quarantine(5, 1, 0.21, 0.2)) == [Verdict.NOTE]
+
+
+def loss(kind, first=5, topic="shop.public.orders"):
+    return {
+        "kind": kind, "topic_id": f"id of {topic}", "topic": topic, "partition": 0,
+        "first_offset": first,
+    }  # fmt: skip
+
+
+def losses(*rows):
+    return judge_losses(rows, {"shop.public.orders"})
+
+
+def test_loss_is_open_until_its_tables_are_read_again():
+    assert verdicts(losses()) == [Verdict.FINE]
+    assert only(losses(loss("slot_lost"))).remedy == "./pipeline extract --full"
+    assert verdicts(losses(loss("slot_lost"), loss("read_again"))) == [Verdict.FINE]
+    assert verdicts(losses(loss("slot_lost"), loss("read_again", 6))) == [Verdict.WRONG]
+    assert verdicts(losses(loss("expired"))) == [Verdict.NOTE]
+
+
+def test_loss_of_a_table_that_the_shop_no_longer_has_asks_for_nothing():
+    gone = loss("slot_lost", topic="shop.public.vouchers")
+    assert verdicts(losses(gone)) == [Verdict.FINE]
+    assert verdicts(losses(gone, loss("slot_lost"))) == [Verdict.WRONG]
+
+
+def test_airflow_is_well_when_all_its_parts_are_and_each_dag_is_active():
+    parts = dict.fromkeys(("scheduler", "dag_processor", "metadatabase"), "healthy")
+    assert verdicts(judge_parts(parts)) == [Verdict.FINE]
+    ill = only(judge_parts({**parts, "scheduler": "unhealthy"}))
+    assert ill.remedy == "./pipeline logs airflow-scheduler"
+    assert verdicts(judge_parts({})) == [Verdict.WRONG] * 3
+    wanted, url = ["extract", "replay"], "http://a"
+    active = dict.fromkeys(wanted, False)
+    assert verdicts(judge_dags(wanted, active, {}, url)) == [Verdict.FINE]
+    paused = only(judge_dags(wanted, {**active, "replay": True}, {}, url))
+    assert paused.remedy == "resume it on http://a/dags/replay"
+    unread = judge_dags(wanted, {"extract": False}, {"replay.py": "SyntaxError"}, url)
+    assert verdicts(unread) == [Verdict.WRONG, Verdict.WRONG]
+
+
+def run(kind, outcome, *, minutes_ago=10, number=1):
+    ended = NOW - timedelta(minutes=minutes_ago)
+    return RunRow(
+        run_number=number, run_id=uuid4(), kind=kind, what="", scope={}, code_version="",
+        contract_version="", who="me", outcome=outcome, rows_read=None, rows_written=None,
+        digest=None, details={}, message="it broke\n  badly" if outcome == "failed" else None,
+        started_at=ended, noted_at=ended, finished_at=None if outcome == "running" else ended,
+    )  # fmt: skip
+
+
+def judged(*rows, late_minutes=90):
+    late = None if late_minutes is None else timedelta(minutes=late_minutes)
+    return judge_runs(rows, NOW, late_after=late)
+
+
+def test_newest_run_of_each_kind_counts():
+    done = run("consolidation", "succeeded")
+    assert verdicts(judged(done)) == [Verdict.FINE]
+    assert verdicts(judged(done, run("consolidation", "failed"))) == [Verdict.FINE]
+    failed = only(judged(run("consolidation", "failed", number=7), done))
+    assert failed.words == "run 7, the newest consolidation, failed: it broke badly"
+    assert failed.remedy == "./pipeline runs show 7"
+    assert verdicts(judged(run("maintenance", "interrupted"), done)) == [Verdict.WRONG]
+    assert verdicts(judged(run("replay", "failed"), done)) == [Verdict.NOTE]
+
+
+def test_run_that_goes_on_says_nothing_of_how_the_last_one_ended():
+    assert verdicts(judged(run("consolidation", "running"), run("consolidation", "failed"))) == [
+        Verdict.WRONG, Verdict.NOTE,
+    ]  # fmt: skip
+
+
+def test_hour_is_late_only_where_airflow_runs_it():
+    old = run("consolidation", "succeeded", minutes_ago=200)
+    assert verdicts(judged(old)) == [Verdict.WRONG]
+    assert verdicts(judged(old, late_minutes=None)) == [Verdict.NOTE]
+    young = run("consolidation", "succeeded", minutes_ago=100)
+    assert verdicts(judged(young, late_minutes=None)) == [Verdict.FINE]
+    assert verdicts(judged()) == [Verdict.NOTE]

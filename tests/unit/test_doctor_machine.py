@@ -1,0 +1,198 @@
+"""What the doctor says of machine, services, ports and roles."""
+
+from pathlib import Path
+
+import pytest
+
+from stack.control import ServiceStatus
+from stack.doctor.clock import judge_clocks
+from stack.doctor.machine import (
+    judge_memory,
+    judge_packages,
+    judge_passwords,
+    judge_python,
+    judge_servers,
+)
+from stack.doctor.model import Verdict, wrong
+from stack.doctor.roles import Found, Rights, judge_roles
+from stack.doctor.services import PortReading, is_held_by, judge_ports, judge_services
+from stack.doctor.users import LakeUser, allowed, judge_users
+from stack.minio.buckets import policy
+from tests.judgements import only, verdicts
+
+
+@pytest.mark.parametrize(("version", "is_fine"), [
+    ((3, 10, 9), False), ((3, 11, 0), True), ((3, 12, 9), True), ((3, 13, 0), False),
+])  # fmt: skip
+def test_python_is_one_that_the_locks_are_for(version, is_fine):
+    assert (only(judge_python(version)).verdict is Verdict.FINE) is is_fine
+
+
+def test_packages_are_those_that_are_locked():
+    wanted = {
+        "polars": {"2.1": ""},
+        "colorama": {"0.4": "sys_platform == 'win32'"},
+        "numpy": {"2.0": "python_version < '3.12'", "2.2": "python_version >= '3.12'"},
+    }
+    have = {"polars": "2.1", "numpy": "2.2"}
+    assert verdicts(judge_packages(wanted, have.get)) == [Verdict.FINE]
+    told = only(judge_packages(wanted, {**have, "polars": "2.0"}.get))
+    assert told.words == "polars 2.1 is locked, 2.0 is there"
+    assert only(judge_packages(wanted, {**have, "numpy": "1.9"}.get)).verdict is Verdict.WRONG
+    assert only(judge_packages(wanted, {"numpy": "2.0"}.get)).words.endswith("nothing is there")
+
+
+def test_folder_of_the_cache_that_lost_a_part_is_to_be_made_anew(tmp_path):
+    kafka, airflow = tmp_path / "kafka-1", tmp_path / "airflow-1"
+    jar = kafka / "libs" / "a.jar"
+    told = only(judge_servers({kafka: [jar]}, {}))
+    assert (told.words, told.remedy) == ("not set up yet: kafka-1", "./pipeline up")
+    jar.parent.mkdir(parents=True)
+    told = only(judge_servers({kafka: [jar]}, {}))
+    assert told == wrong(f"{kafka} lacks a.jar", f"rm -r {kafka}; ./pipeline up")
+    jar.touch()
+    assert verdicts(judge_servers({kafka: [jar]}, {})) == [Verdict.FINE]
+    assert verdicts(judge_servers({kafka: [jar]}, {airflow: []})) == [Verdict.NOTE]
+
+
+def test_memory_is_enough_to_go_on_or_to_start():
+    assert verdicts(judge_memory(2_000, is_running=True)) == [Verdict.FINE]
+    assert verdicts(judge_memory(2_000, is_running=False)) == [Verdict.NOTE]
+    assert verdicts(judge_memory(200, is_running=True)) == [Verdict.WRONG]
+
+
+def test_passwords_that_others_can_read_are_wrong():
+    path = Path("secrets.json")
+    for mode in (0o100644, 0o100640, 0o100602):
+        assert only(judge_passwords(path, mode, [])).remedy == "chmod 600 secrets.json"
+    assert only(judge_passwords(path, 0o100600, ["oltp_admin"])).remedy == "./pipeline up"
+    assert verdicts(judge_passwords(path, 0o100600, [])) == [Verdict.FINE]
+
+
+def test_clock_that_is_off_is_named_with_its_direction():
+    assert verdicts(judge_clocks({"oltp": 0.5, "minio": -0.5})) == [Verdict.FINE]
+    told = judge_clocks({"oltp": 90.0, "minio": -7.0})
+    assert [one.words for one in told] == [
+        "oltp's clock is 90.0 s ahead", "minio's clock is 7.0 s behind",
+    ]  # fmt: skip
+    assert verdicts(judge_clocks({})) == [Verdict.UNCHECKED]
+
+
+# Services and ports
+
+SERVICES = (
+    "oltp", "warehouse", "kafka", "connect", "minio", "lander", "live",
+    "airflow", "airflow-dags", "airflow-scheduler", "superset",
+)  # fmt: skip
+
+
+def statuses(**states):
+    names = {name.replace("_", "-"): state for name, state in states.items()}
+    return {
+        name: ServiceStatus(
+            service=name, title=name, state=names.get(name, "RUNNING"),
+            is_ready=name not in names, pid=None, uptime_seconds=None, memory_mb=None,
+            ports=(), url="", log="",
+        )
+        for name in SERVICES
+    }  # fmt: skip
+
+
+AIRFLOW_OFF = dict.fromkeys(("airflow", "airflow_dags", "airflow_scheduler"), "STOPPED")
+
+
+def test_stack_that_is_down_is_one_thing_to_type():
+    down = dict.fromkeys((name.replace("-", "_") for name in SERVICES), "STOPPED")
+    assert judge_services(statuses(**down)) == [wrong("nothing runs", "./pipeline up")]
+
+
+def test_airflow_and_charts_may_be_left_out_but_not_in_part():
+    assert verdicts(judge_services(statuses(**AIRFLOW_OFF, superset="STOPPED"))) == [Verdict.FINE]
+    told = only(judge_services(statuses(airflow_scheduler="STOPPED")))
+    assert told.remedy == "./pipeline up airflow-scheduler"
+
+
+@pytest.mark.parametrize("state", ["STOPPED", "FATAL", "EXITED", "BACKOFF", "RUNNING"])
+def test_lander_that_does_not_answer_is_wrong_whatever_its_state(state):
+    told = only(judge_services(statuses(lander=state)))
+    assert told.verdict is Verdict.WRONG
+    assert "./pipeline up lander" in told.remedy
+
+
+def test_service_that_starts_is_only_noted():
+    assert verdicts(judge_services(statuses(kafka="STARTING"))) == [Verdict.NOTE]
+
+
+def test_each_port_that_somebody_else_has_is_named_once():
+    def reading(number, problem=None, *, is_running=False):
+        return PortReading(service="s", number=number, is_running=is_running, problem=problem)
+
+    assert verdicts(judge_ports([reading(1), reading(2, is_running=True)])) == [Verdict.FINE]
+    told = judge_ports([reading(1, "s: port 1 is in use by nc. Stop that."), reading(2)])
+    assert told == [wrong("s: port 1 is in use by nc", "Stop that.")]
+
+
+def test_port_of_a_service_that_does_not_answer_is_its_own_or_a_strangers():
+    assert is_held_by({1, 2}, [2, 7])
+    assert is_held_by({1, 2}, [])
+    assert is_held_by({1, 2}, [None])
+    assert not is_held_by({1, 2}, [7, None])
+
+
+# Roles
+
+RIGHTS = {"reader": Rights(must={"mart.*": ("select",)}, may={"etl.*": ("select",)})}
+TABLES = {"mart.a", "mart.b", "etl.c", "entity.d"}
+READS = {("reader", "mart.a", "select"), ("reader", "mart.b", "select")}
+
+
+def roles(grants=frozenset(READS), powers=(), refused=()):
+    has = Found(
+        tables=TABLES, grants=grants, powers={"reader": powers}, refused=dict(refused)
+    )  # fmt: skip
+    return judge_roles(RIGHTS, has, service="warehouse")
+
+
+def test_role_with_what_it_needs_and_may_is_fine():
+    assert verdicts(roles()) == [Verdict.FINE]
+    assert verdicts(roles(READS | {("reader", "etl.c", "select")})) == [Verdict.FINE]
+
+
+def test_grant_that_is_gone_is_named_and_up_brings_it_back():
+    told = only(roles(READS - {("reader", "mart.b", "select")}))
+    assert told == wrong("reader may not select mart.b", "./pipeline up warehouse")
+
+
+def test_grant_too_much_is_named_with_what_takes_it_back():
+    told = only(roles(READS | {("reader", "entity.d", "delete")}))
+    assert told.remedy == "as admin: revoke delete on entity.d from reader"
+
+
+def test_power_too_much_or_too_little_is_named():
+    assert only(roles(powers=["superuser"])).remedy == "as admin: alter role reader nosuperuser"
+    assert only(roles(powers=["batch"])).remedy == "as admin: revoke batch from reader"
+    needs = {"debezium": Rights(must={}, powers=("replication",))}
+    has = Found(tables=(), grants=(), powers={"debezium": []}, refused={})
+    assert only(judge_roles(needs, has, service="oltp")).words == "debezium is no replication"
+
+
+def test_role_that_is_not_let_in_or_not_there_is_wrong():
+    assert verdicts(roles(refused={"reader": "password authentication failed"})) == [Verdict.WRONG]
+    gone = Found(tables=TABLES, grants=(), powers={}, refused={})
+    assert only(judge_roles(RIGHTS, gone, service="x")).words == "there is no role reader"
+
+
+def test_user_of_the_lake_has_its_policy_and_no_other():
+    own = policy([{"Effect": "Allow", "Action": ["a", "b"], "Resource": ["r"]}])
+    wide = policy([{"Effect": "Allow", "Action": ["a", "b"], "Resource": ["r", "s"]}])
+    user = LakeUser(is_enabled=True, policies=["reader"], policy=own)
+
+    def judged(user):
+        return only(judge_users({"reader": own}, {"reader": user})).verdict
+
+    assert judged(user) is Verdict.FINE
+    assert judged(None) is Verdict.WRONG
+    assert judged(LakeUser(is_enabled=False, policies=["reader"], policy=own)) is Verdict.WRONG
+    assert judged(LakeUser(is_enabled=True, policies=["a", "reader"], policy=own)) is Verdict.WRONG
+    assert judged(LakeUser(is_enabled=True, policies=["reader"], policy=wide)) is Verdict.WRONG
+    assert allowed(own) == {("a", "r"), ("b", "r")}

@@ -1,0 +1,31 @@
+"""What two states of a table differ in."""
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.proof import Differences, compare
+from lakehouse.digest import digest
+
+SCHEMA = {"id": pl.Int64, "value": pl.String}
+TABLES = st.dictionaries(st.integers(0, 5), st.sampled_from(["a", "b", None]), max_size=6)
+
+
+@given(TABLES, TABLES, st.randoms())
+def test_comparison_finds_each_row_that_differs_and_no_other(new, old, chance):
+    fresh, stored = frame(new, chance), frame(old, chance)
+    found = Differences()
+    compared = compare(["id"], fresh, stored, found)
+    assert found.added == len(new.keys() - old.keys())
+    assert found.removed == len(old.keys() - new.keys())
+    assert found.changed == sum(new[key] != old[key] for key in new.keys() & old.keys())
+    written = {key: value for key, value in new.items() if (key, value) not in old.items()}
+    assert dict(compared.differing.iter_rows()) == written
+    assert set(compared.gone["id"]) == old.keys() - new.keys()
+    assert compared.before == digest(stored.lazy())
+    assert compared.after == digest(fresh.lazy())
+
+
+def frame(rows, chance):
+    shuffled = chance.sample(sorted(rows.items()), len(rows))
+    return pl.DataFrame(shuffled, schema=SCHEMA, orient="row")

@@ -1,0 +1,242 @@
+"""The watcher: what it tells of each part, and that it tells nothing that it has not seen."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from batch.catalogue import Behind, LakeTable, Mark, TableFigures, Unit
+from connectors.health import Health
+from connectors.rest import ConnectorState
+from connectors.slot import Slot
+from consumers.loss import LossKind
+from lakehouse.environment import environment_of
+from lakehouse.lake import LOSS_LEDGER_SCHEMA
+from lakehouse.settings import MonitoringSettings
+from monitoring.capture import of_health
+from monitoring.lake import of_kafka, of_losses, of_table
+from monitoring.readings import FIGURES, Reading
+from monitoring.service import disk, limits
+from monitoring.warehouse import of_runs
+from monitoring.watcher import Part, Watcher
+
+AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SLOT = Slot(
+    is_active=True, wal_status="reserved", invalidation_reason=None, confirmed_position="0/1",
+    lag_bytes=10, held_bytes=2_000, limit_bytes=8_000, inactive_seconds=None, asked_at=AT,
+)  # fmt: skip
+HEALTH = Health(
+    connector="shop",
+    state=ConnectorState(connector="RUNNING", task="RUNNING", trace=None),
+    slot_name="dbz_shop",
+    slot=SLOT,
+    lag_seconds=0.4,
+    problems=(),
+)
+
+
+def told(readings):
+    return {(one.name, *one.labels): one.value for one in readings}
+
+
+def page(watcher):
+    registry = CollectorRegistry()
+    registry.register(watcher)
+    return generate_latest(registry).decode()
+
+
+def part(read, name="one"):
+    return Part(name=name, every_seconds=1, read=read)
+
+
+def test_every_figure_is_told_under_its_name_with_its_meaning_and_labels():
+    values = [Reading(n, 7, tuple("x" for _ in f.labels)) for n, f in FIGURES.items()]
+    seen = part(lambda: values)
+    watcher = Watcher([seen])
+    watcher.look(seen)
+    text = page(watcher)
+    for name, figure in FIGURES.items():
+        labels = ",".join(f'{label}="x"' for label in sorted(figure.labels))
+        assert f"{name}{{{labels}}} 7.0" if labels else f"\n{name} 7.0" in text
+        kind = "counter" if name.endswith("_total") else "gauge"
+        assert f"# TYPE {name} {kind}\n" in text
+
+
+def test_what_cannot_be_seen_any_more_is_not_told_and_that_is_told():
+    def fail():
+        reason = "away"
+        raise OSError(reason)
+
+    good = part(lambda: [Reading("pipeline_disk_free_bytes", 5)], name="disk")
+    watcher = Watcher([good])
+    watcher.look(good)
+    assert 'pipeline_watch_succeeded{part="disk"} 1.0' in page(watcher)
+    watcher.look(replace(good, read=fail))
+    text = page(watcher)
+    assert "pipeline_disk_free_bytes" not in text
+    assert 'pipeline_watch_succeeded{part="disk"} 0.0' in text
+    watcher.look(good)
+    assert "pipeline_disk_free_bytes 5.0" in page(watcher)
+
+
+def test_one_part_that_fails_hides_no_other():
+    def fail():
+        raise ValueError
+
+    good = part(lambda: [Reading("pipeline_disk_free_bytes", 5)], name="good")
+    bad = part(fail, name="bad")
+    watcher = Watcher([bad, good])
+    watcher.look(good)
+    watcher.look(bad)
+    assert "pipeline_disk_free_bytes 5.0" in page(watcher)
+
+
+def test_a_healthy_connector_and_its_slot():
+    assert told(of_health(HEALTH)) == {
+        ("pipeline_connector_running",): True,
+        ("pipeline_slot_active",): True,
+        ("pipeline_slot_lost",): False,
+        ("pipeline_slot_held_bytes",): 2_000,
+        ("pipeline_slot_limit_bytes",): 8_000,
+        ("pipeline_capture_behind_seconds",): 0.4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "figure", "value"),
+    [
+        ({"state": None}, "pipeline_connector_running", False),
+        (
+            {"state": ConnectorState(connector="RUNNING", task="FAILED", trace="x")},
+            "pipeline_connector_running",
+            False,
+        ),
+        ({"slot": None}, "pipeline_slot_lost", True),
+        ({"slot": None}, "pipeline_slot_active", False),
+        ({"slot": replace(SLOT, wal_status="lost")}, "pipeline_slot_lost", True),
+        ({"slot": replace(SLOT, is_active=False)}, "pipeline_slot_active", False),
+    ],
+)
+def test_what_is_wrong_with_them_is_told(change, figure, value):
+    assert told(of_health(replace(HEALTH, **change)))[figure,] == value
+
+
+def test_a_slot_without_limit_has_none():
+    found = told(of_health(replace(HEALTH, slot=replace(SLOT, limit_bytes=None))))
+    assert ("pipeline_slot_limit_bytes",) not in found
+
+
+def bronze(**landed):
+    marks = [
+        Mark(source=topic_id, partition=int(number), reached=last)
+        for (topic_id, number), last in ((key.split("_"), last) for key, last in landed.items())
+    ]
+    return TableFigures(
+        table=LakeTable(layer="bronze", name="raw_sales"), watermark=tuple(marks),
+        unit=Unit.OFFSETS,
+    )  # fmt: skip
+
+
+def test_bronze_is_behind_by_what_kafka_has_beyond_its_watermarks():
+    ends = {"raw_sales": {("t", 0): 10, ("t", 1): 5}}
+    found = told(of_kafka(ends, [bronze(t_0=6, t_1=4)]))
+    assert found["pipeline_behind_offsets", "bronze", "raw_sales"] == 3
+    assert found["pipeline_kafka_offsets", "raw_sales"] == 15
+
+
+def test_a_topic_that_was_never_landed_is_behind_by_all_it_has():
+    ends = {"raw_sales": {("t", 0): 10}, "raw_users": {("u", 0): 4}}
+    found = told(of_kafka(ends, [bronze(t_0=9)]))
+    assert found["pipeline_behind_offsets", "bronze", "raw_sales"] == 0
+    assert found["pipeline_behind_offsets", "bronze", "raw_users"] == 4
+
+
+def test_a_topic_made_anew_is_behind_whatever_the_old_one_had_landed():
+    found = told(of_kafka({"raw_sales": {("new", 0): 8}}, [bronze(old_0=100)]))
+    assert found["pipeline_behind_offsets", "bronze", "raw_sales"] == 8
+
+
+def test_bronze_that_is_ahead_of_an_older_look_at_kafka_is_not_behind():
+    found = told(of_kafka({"raw_sales": {("t", 0): 8}}, [bronze(t_0=20)]))
+    assert found["pipeline_behind_offsets", "bronze", "raw_sales"] == 0
+
+
+def test_a_table_tells_what_is_known_of_it_in_its_own_unit():
+    gold = TableFigures(
+        table=LakeTable(layer="gold", name="sales_kpi"), rows=3,
+        behind=Behind(count=2, unit=Unit.VERSIONS), newest_at=AT,
+    )  # fmt: skip
+    assert told(of_table(gold)) == {
+        ("pipeline_table_rows", "gold", "sales_kpi"): 3,
+        ("pipeline_behind_versions", "gold", "sales_kpi"): 2,
+        ("pipeline_newest_timestamp_seconds", "gold", "sales_kpi"): AT.timestamp(),
+    }
+
+
+def test_a_table_that_is_not_behind_says_so_and_not_nothing():
+    silver = TableFigures(
+        table=LakeTable(layer="silver", name="cleaned_sales"), rows=0,
+        behind=Behind(count=0, unit=Unit.OFFSETS),
+    )  # fmt: skip
+    found = told(of_table(silver))
+    assert found["pipeline_behind_offsets", "silver", "cleaned_sales"] == 0
+    assert found["pipeline_table_rows", "silver", "cleaned_sales"] == 0
+
+
+def ledger(*rows):
+    values = [
+        {
+            "recorded_at": AT, "kind": str(kind), "topic": "shop.public.orders", "topic_id": "t",
+            "partition": partition, "first_offset": first, "last_offset": last, "explanation": "",
+        }
+        for kind, partition, first, last in rows
+    ]  # fmt: skip
+    schema = dict.fromkeys(LOSS_LEDGER_SCHEMA.names)
+    return pl.DataFrame(values, schema_overrides={"last_offset": pl.Int64}).select(*schema)
+
+
+def losses(*rows):
+    found = told(of_losses(ledger(*rows) if rows else pl.DataFrame()))
+    return found["pipeline_losses", "open"], found["pipeline_losses", "mended"]
+
+
+def test_a_loss_is_open_until_what_it_took_was_read_again():
+    lost = (LossKind.SLOT_LOST, 0, 10, None)
+    assert losses() == (0, 0)
+    assert losses(lost) == (1, 0)
+    assert losses(lost, (LossKind.READ_AGAIN, 0, 10, 30)) == (0, 1)
+    assert losses(lost, (LossKind.SLOT_LOST, 1, 4, None), (LossKind.READ_AGAIN, 1, 4, 9)) == (1, 1)
+
+
+def test_offsets_that_have_expired_stay_open():
+    assert losses((LossKind.EXPIRED, 0, 3, 8)) == (1, 0)
+
+
+def test_the_last_run_of_a_kind_that_ended_counts_and_one_that_goes_on_does_not():
+    rows = [
+        ("consolidation", "succeeded", 5, 100.0, 7, 2.0),
+        ("consolidation", "failed", 1, 90.0, 6, 1.0),
+        ("consolidation", "running", 1, 120.0, 8, 3.0),
+        ("replay", "interrupted", 1, 80.0, 5, 9.0),
+    ]
+    found = told(of_runs(rows))
+    assert found["pipeline_last_run_failed", "consolidation"] is False
+    assert found["pipeline_last_run_seconds", "consolidation"] == 2.0
+    assert found["pipeline_last_success_timestamp_seconds", "consolidation"] == 100.0
+    assert found["pipeline_last_run_failed", "replay"] is True
+    assert ("pipeline_last_success_timestamp_seconds", "replay") not in found
+    assert found["pipeline_runs", "consolidation", "running"] == 1
+
+
+def test_limits_are_those_of_the_settings():
+    with environment_of({"MONITORING_DISK_SHARE": "0.25"}):
+        found = told(limits(MonitoringSettings()))
+    assert found["pipeline_limit", "disk_share"] == 0.25
+    assert found["pipeline_limit", "late_seconds"] == 7200
+
+
+def test_the_disk_s_free_share_is_of_what_users_may_fill(tmp_path):
+    found = told(disk(tmp_path))
+    assert 0 < found["pipeline_disk_free_bytes",] <= found["pipeline_disk_bytes",]
