@@ -81,16 +81,10 @@ def of_table(one: TableFigures) -> Iterator[Reading]:
 
 def of_kafka(ends: Ends, figures: list[TableFigures]) -> Iterator[Reading]:
     """How far Kafka goes, and how far bronze is behind it. Of earlier epochs nothing counts."""
-    landed = {
-        (one.table.name, mark.source, mark.partition): mark.reached
-        for one in figures
-        if one.table.layer == "bronze"
-        for mark in one.watermark
-    }
+    landed = {one.table.name: one.reached for one in figures if one.table.layer == "bronze"}
     for table, places in ends.items():
         behind = sum(
-            max(0, end - 1 - landed.get((table, topic_id, partition), -1))
-            for (topic_id, partition), end in places.items()
+            max(0, end - 1 - landed.get(table, {}).get(place, -1)) for place, end in places.items()
         )
         yield Reading("pipeline_kafka_offsets", sum(places.values()), (table,))
         yield Reading("pipeline_behind_offsets", behind, ("bronze", table))

@@ -1,15 +1,14 @@
 """Puts the watcher together from settings, and runs it until a signal says stop."""
 
 import shutil
-import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from connectors.health import check
+from consumers.client import stop_on_signals
 from lakehouse.kafka import admin_client
 from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
@@ -37,12 +36,7 @@ def run_watcher(config: StackConfig, secrets: Secrets) -> None:
     ProcessCollector(registry=registry)
     settings = config.monitoring
     start_http_server(settings.watcher_port, addr=settings.watcher_host, registry=registry)
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        watcher.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    stop_on_signals(watcher.stop)
     watcher.run()
 
 

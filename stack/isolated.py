@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,6 +60,30 @@ def free_ports(count: int) -> list[int]:
         for one in found:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in found]
+
+
+def finished(
+    command: Sequence[object],
+    words: str,
+    *,
+    check: bool,
+    **options: Any,  # noqa: ANN401 - those of subprocess.run
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. `words` name it for people.
+
+    Raises:
+        StopPipelineError: with `check`, it did not succeed.
+    """
+    result = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, **options
+    )
+    if check and result.returncode != 0:
+        message = (
+            f"{words}: exit status {result.returncode}\n"
+            f"{result.stdout[-4000:]}\n{result.stderr[-8000:]}"
+        )
+        raise StopPipelineError(message)
+    return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,21 +151,8 @@ class IsolatedStack:
         Raises:
             StopPipelineError: with `check`, it did not succeed.
         """
-        result = subprocess.run(
-            self._command(arguments),
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        if check and result.returncode != 0:
-            message = (
-                f"./pipeline {' '.join(map(str, arguments))}: exit status {result.returncode}\n"
-                f"{result.stdout[-4000:]}\n{result.stderr[-8000:]}"
-            )
-            raise StopPipelineError(message)
-        return result
+        words = f"./pipeline {' '.join(map(str, arguments))}"
+        return finished(self._command(arguments), words, check=check, env=self.env, timeout=timeout)
 
     def popen(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401
         """Start a command of `./pipeline`; whoever starts it ends it."""

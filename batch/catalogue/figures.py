@@ -86,6 +86,11 @@ class TableFigures:
             return None
         return sum(mark.reached + 1 for mark in self.watermark)
 
+    @property
+    def reached(self) -> dict[tuple[str, int | None], int]:
+        """The last offset taken in, by source (a topic's id, of bronze) and partition."""
+        return {(mark.source, mark.partition): mark.reached for mark in self.watermark}
+
     def age_seconds(self, now: datetime) -> float | None:
         """How old the newest data is."""
         return None if self.newest_at is None else (now - self.newest_at).total_seconds()

@@ -18,14 +18,13 @@ def prepare(
     Example: ./pipeline prepare oltp
     """
     from lakehouse.secrets import Secrets
-    from lakehouse.settings import StackSettings
     from stack.layout import StackConfig
     from stack.prepare import preparations
 
     config = StackConfig()
     known = preparations(config, Secrets(config.stack.secrets_path))
     for service in services:
-        known.prepare(service, patience_seconds=StackSettings().start_timeout_seconds)
+        known.prepare(service, patience_seconds=config.stack.start_timeout_seconds)
         err_console.print(f"{service} is prepared")
 
 

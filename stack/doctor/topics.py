@@ -79,14 +79,9 @@ def bronze_positions(
     topics: Mapping[str, Topic], tables: Sequence[TableFigures]
 ) -> dict[TopicPartition, int]:
     """The next offset that bronze wants of each partition."""
-    reached = {
-        (figures.table.name, mark.source, mark.partition): mark.reached
-        for figures in tables
-        if figures.table.layer == "bronze"
-        for mark in figures.watermark
-    }
+    reached = {one.table.name: one.reached for one in tables if one.table.layer == "bronze"}
     return {
-        p: reached.get((bronze_table(topic.name), topic.topic_id, p.partition), -1) + 1
+        p: reached.get(bronze_table(topic.name), {}).get((topic.topic_id, p.partition), -1) + 1
         for topic in topics.values()
         for p in topic.partitions
     }

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
+from stack.isolated import finished
 
 _PACKAGES = ("docker.io", "iptables", "debootstrap")
 _START_SECONDS = 60
@@ -44,23 +45,11 @@ class Engine:
         Raises:
             StopPipelineError: with `check`, it did not succeed.
         """
-        result = subprocess.run(
-            ["docker", *map(str, arguments)],
-            env={**self.environment, **(env or {})},
-            cwd=cwd or self.folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
+        return finished(
+            ["docker", *arguments], f"docker {' '.join(map(str, arguments))}", check=check,
+            env={**self.environment, **(env or {})}, cwd=cwd or self.folder, errors="replace",
             timeout=timeout,
-            check=False,
-        )
-        if check and result.returncode != 0:
-            message = (
-                f"docker {' '.join(map(str, arguments))}: exit status {result.returncode}\n"
-                f"{result.stdout[-4000:]}\n{result.stderr[-8000:]}"
-            )
-            raise StopPipelineError(message)
-        return result
+        )  # fmt: skip
 
     def answer(self, *arguments: object) -> str:
         """What `docker` prints."""

@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ROOT, settings_in_environment
-from stack.isolated import KEPT, free_ports
+from stack.isolated import KEPT, finished, free_ports
 from tests.compose.engine import Engine
 from tests.compose.images import BUILD_ARGUMENTS, OFFICIAL, tag_of
 
@@ -72,22 +71,11 @@ class System:
         Raises:
             StopPipelineError: with `check`, it did not succeed.
         """
-        result = subprocess.run(
-            [self.checkout / "pipeline", *map(str, command)],
-            env=self.env,
-            cwd=self.checkout,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        if check and result.returncode != 0:
-            message = (
-                f"./pipeline {' '.join(map(str, command))}: exit status {result.returncode}\n"
-                f"{result.stdout[-4000:]}\n{result.stderr[-8000:]}"
-            )
-            raise StopPipelineError(message)
-        return result
+        words = f"./pipeline {' '.join(map(str, command))}"
+        return finished(
+            [self.checkout / "pipeline", *command], words, check=check,
+            env=self.env, cwd=self.checkout, timeout=timeout,
+        )  # fmt: skip
 
     def popen(self, *command: object) -> "subprocess.Popen[str]":
         """Start a command of `./pipeline` in a container; it ends by itself, or is waited for."""
