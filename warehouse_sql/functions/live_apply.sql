@@ -11,6 +11,20 @@ declare
     key text;
     columns text;
 begin
+    -- What the star has by now changes nothing: kept, it would only take the room that the star's
+    -- progress has made. A load moves etl.watermark with the overlay for itself, so that what is
+    -- beyond the star stays so until this transaction ends.
+    foreach entity in array entities loop
+        execute format(
+            'delete from stage_%1$s as s
+            where not etl.is_beyond_star(%1$L, s._topic_id, s._epoch, s._partition, s._offset)',
+            entity
+        );
+    end loop;
+    if 'products' = any(entities) then
+        delete from stage_products_history as s
+        where not etl.is_beyond_star('products', s._topic_id, s._epoch, s._partition, s._offset);
+    end if;
     -- Orders by what the rows say and by what they have said until now.
     if 'orders' = any(entities) then
         insert into order_chunk (order_id)
@@ -80,7 +94,6 @@ begin
             'insert into live.%1$I as l (%2$s)
             select %2$s
             from stage_%1$s as s
-            where etl.is_beyond_star(%1$L, s._topic_id, s._epoch, s._partition, s._offset)
             on conflict (%3$I) do update set (%2$s) = row(%4$s)
             where (l._epoch, l._offset) < (excluded._epoch, excluded._offset)',
             entity, columns, key, replace('excluded.' || columns, ', ', ', excluded.')
@@ -133,7 +146,6 @@ begin
                     and (e._epoch, e._offset) < (s._epoch, s._offset)
             ) as v
         ) as k
-        where etl.is_beyond_star('products', s._topic_id, s._epoch, s._partition, s._offset)
         window in_order as (partition by s.product_id order by s._epoch, s._offset)
     )
 

@@ -231,6 +231,25 @@ def test_a_batch_costs_by_its_orders_not_by_those_that_live_holds(warehouse):
     assert read[0] < 1000
 
 
+def test_what_the_star_has_takes_no_room(warehouse):
+    """Live was down, or full: a consolidation has overtaken it, and it comes up behind."""
+    know_partitions(warehouse)
+    shop, overlay = LiveShop(1), Overlay(dsn=warehouse.live_dsn, readers=readers())
+    while not all(shop.topics[table] for table in CURRENT):
+        shop.happen()
+    silver, whole = MemorySilver(), {table: len(shop.topics[table]) for table in CURRENT}
+    shop.bring(silver, dict.fromkeys(CURRENT, 0), whole)
+    load_warehouse(warehouse.dsn, silver)
+    outcome = overlay.take_in([shop.part(table, 0, whole[table]) for table in CURRENT])
+    overlay.close()
+    assert len(outcome.landed) == len(CURRENT)
+    kept = {
+        table: warehouse.query(f"select count(*) from live.{table}")[0][0]
+        for table in (*CURRENT, "products_history", "overlaid_orders", "sales")
+    }
+    assert set(kept.values()) == {0}, kept
+
+
 class TwoConsumers:
     """Each owns some topics. The first is held before its commit until the second waits for it."""
 
