@@ -8,6 +8,7 @@ behind it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 import orjson
@@ -52,9 +53,8 @@ class Rejudged:
 
     def __post_init__(self) -> None:
         """Take up what is there."""
-        notes = self._notes
-        if notes.exists():
-            kept = orjson.loads(notes.read_bytes())
+        kept = self._noted()
+        if kept is not None:
             self.pieces, self.read, self.broken = kept["pieces"], kept["read"], kept["broken"]
             self._positions = {
                 Place(epoch=epoch, topic_id=topic_id, partition=partition): stop
@@ -99,7 +99,7 @@ class Rejudged:
         Raises:
             RetryLaterError: what was judged is not there any more.
         """
-        if not self._notes.exists() or orjson.loads(self._notes.read_bytes()) != self._kept():
+        if self._noted() != (self._kept() if self.pieces else None):
             message = (
                 f"Another replay of {self.judge.entity.table} has begun anew what this one judged. "
                 "Run the same replay again."
@@ -140,6 +140,10 @@ class Rejudged:
     @property
     def _notes(self) -> Path:
         return self.files.folder / _NOTES
+
+    def _noted(self) -> dict[str, Any] | None:
+        """What is on disk; None until a first piece was judged: an empty range has none."""
+        return orjson.loads(self._notes.read_bytes()) if self._notes.exists() else None
 
     def _note(self) -> None:
         draft = self._notes.with_suffix(".new")

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deltalake import write_deltalake
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batch.replay import choose
@@ -126,6 +126,7 @@ def test_differences_name_the_key_the_column_and_both_values(tmp_path):
 
 
 @settings(max_examples=10, deadline=None)
+@example(scripts=[[(1, "delete", 0)]], starts=(0, 0), length=0, rows=2)
 @given(
     scripts=st.lists(steps, min_size=1, max_size=3),
     starts=st.tuples(st.integers(0, 4), st.integers(0, 4)),
