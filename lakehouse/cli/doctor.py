@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -20,7 +20,12 @@ _MARKS = {"fine": "✓", "note": "!", "wrong": "✗", "not checked": "·"}
 
 
 @app.command(rich_help_panel="Look")
-def doctor(output: FormatOption = Format.TABLE) -> None:
+def doctor(
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that the checks, side by side, may take.")
+    ] = 20.0,
+    output: FormatOption = Format.TABLE,
+) -> None:
     """Check everything, and say for each: fine, or what is wrong and what to type.
 
     The machine, services, ports, roles and their grants, change capture, topics, how far each
@@ -34,7 +39,9 @@ def doctor(output: FormatOption = Format.TABLE) -> None:
 
     began = time.monotonic()
     with err_console.status("looking at everything"):
-        found = examine(all_checks(), Readings(StackConfig()))
+        # What waits for Kafka gives up first, and says so in its own words.
+        readings = Readings(StackConfig(), patience_seconds=timeout / 2)
+        found = examine(all_checks(), readings, limit_seconds=timeout)
     if output is Format.JSON:
         print_json([finding.to_json() for finding in found])
     else:

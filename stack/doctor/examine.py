@@ -9,13 +9,10 @@ from contextvars import copy_context
 from stack.doctor.model import Check, Finding, Said, unchecked
 from stack.doctor.readings import Readings
 
-LIMIT_SECONDS = 20.0
 _LONGEST = 300
 
 
-def examine(
-    checks: Sequence[Check], readings: Readings, *, limit_seconds: float = LIMIT_SECONDS
-) -> list[Finding]:
+def examine(checks: Sequence[Check], readings: Readings, *, limit_seconds: float) -> list[Finding]:
     """What each check finds, in their order.
 
     One that fails, or takes too long, is reported as not checked: the others go on.

@@ -15,7 +15,6 @@ from lakehouse.kafka import QuietLog, ask_ends, ask_oldest
 
 _POLL_SECONDS = 0.05
 _POLL_RECORDS = 200
-_PATIENCE_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ def read_ends(admin: AdminClient, partitions: Collection[TopicPartition]) -> End
 
 
 def oldest_unread(
-    bootstrap_servers: str, positions: Mapping[TopicPartition, int]
+    bootstrap_servers: str, positions: Mapping[TopicPartition, int], *, patience_seconds: float
 ) -> dict[TopicPartition, datetime]:
     """When the first record from each position on was written; none where none is readable.
 
@@ -56,6 +55,7 @@ def oldest_unread(
     Args:
         bootstrap_servers: of the broker.
         positions: the next that somebody wants.
+        patience_seconds: for how long the broker may take.
 
     Raises:
         RetryLaterError: the broker does not give them in time.
@@ -67,7 +67,7 @@ def oldest_unread(
     consumer = _reader(bootstrap_servers)
     try:
         consumer.assign([KafkaPartition(p.topic, p.partition, at) for p, at in positions.items()])
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while left and time.monotonic() < deadline:
             for message in consumer.consume(_POLL_RECORDS, _POLL_SECONDS):
                 place = left.pop((message.topic() or "", message.partition() or 0), None)

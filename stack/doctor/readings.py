@@ -49,10 +49,16 @@ class _Once(Generic[Value]):
 
 
 class Readings:
-    """Of one stack. Each property may raise what its source raises."""
+    """Of one stack. Each property may raise what its source raises.
 
-    def __init__(self, config: StackConfig) -> None:
+    Args:
+        config: where it is.
+        patience_seconds: for how long an answer may take where whoever asks can say so.
+    """
+
+    def __init__(self, config: StackConfig, *, patience_seconds: float) -> None:
         self.config = config
+        self.patience_seconds = patience_seconds
         self.lock = threading.Lock()
         self.answers: dict[str, Future[Any]] = {}
 

@@ -190,7 +190,9 @@ def _lag(
     if any(at < ends[p].oldest for p, at in positions.items()):
         return [unchecked("Kafka no longer has what comes next")]
     behind = {p: at for p, at in positions.items() if at < ends[p].end}
-    waiting = oldest_unread(readings.config.kafka.bootstrap_servers, behind)
+    waiting = oldest_unread(
+        readings.config.kafka.bootstrap_servers, behind, patience_seconds=readings.patience_seconds
+    )
     offsets = sum(ends[p].end - positions[p] for p in waiting)
     retention = readings.config.kafka.retention_hours * 3600.0
     lag = Lag(offsets=offsets, waiting=waiting, limit=limit, retention=retention)
