@@ -20,7 +20,7 @@ _PYTHON = ("ca-certificates", "python3", "python3-venv", "python3-pip", "tzdata"
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "debian": (),
     "python": _PYTHON,
-    "programs": (*_PYTHON, "curl", "dumb-init", "procps"),
+    "programs": (*_PYTHON, "curl", "dumb-init", "procps", "wget"),
 }
 """What stands in for Debian's own image, for Python's, and below all other stand-ins."""
 

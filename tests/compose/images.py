@@ -41,20 +41,28 @@ def _kafka(cache: Cache) -> Mapping[str, Path]:
     }
 
 
+def _built_with_go(cache: Cache, program: str) -> Mapping[str, Path]:
+    return {program: cache.prometheus / program}
+
+
 STAND_INS: Mapping[str, StandIn] = {
     "postgres": StandIn(files=_postgres),
     "kafka": StandIn(files=_kafka),
     "connect": StandIn(files=lambda cache: {**_kafka(cache), "plugins": cache.kafka / "plugins"}),
     "airflow": StandIn(files=lambda _: {n: LOCKS / n for n in ("airflow.txt", "uv.txt")}),
     "superset": StandIn(files=lambda _: {n: LOCKS / n for n in ("superset.txt", "uv.txt")}),
+    "prometheus": StandIn(files=lambda cache: _built_with_go(cache, "prometheus")),
+    "statsd-exporter": StandIn(files=lambda cache: _built_with_go(cache, "statsd_exporter")),
     "go": StandIn(base="debian", files=lambda cache: {"go": go(cache.root)}),
 }
 OFFICIAL: Mapping[str, str] = {
     "postgres": "postgres",
     "apache/kafka": "kafka",
     "quay.io/debezium/connect": "connect",
+    "prom/prometheus": "prometheus",
+    "prom/statsd-exporter": "statsd-exporter",
 }
-"""The official images that the Compose file runs as they are, and what stands in for each."""
+"""The official images that run as they are or below ours, and what stands in for each."""
 BUILD_ARGUMENTS: Mapping[str, str] = {
     "PYTHON_IMAGE": "python",
     "RUNTIME_IMAGE": "debian",

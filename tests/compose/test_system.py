@@ -8,6 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
+
+from stack.layout import MONITORING
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(5400)]
 
@@ -58,6 +61,23 @@ def test_everything_is_healthy_and_its_pages_answer(system):
     assert "MinIO" in get(system, "MINIO_CONSOLE_PORT").text
     health = get(system, "AIRFLOW_PORT", "/api/v2/monitor/health").json()
     assert health["scheduler"]["status"] == "healthy"
+
+
+def test_prometheus_hears_everybody(system):
+    system.inside(*SELLING, "--orders", "20")
+    asked = yaml.safe_load((MONITORING / "targets" / "compose.yml").read_text())
+    jobs = {target["labels"]["job"] for target in asked}
+    wait_until(lambda: health_of_targets(system) == dict.fromkeys(jobs, "up"), "all targets up")
+    for figure in ("kafka_messages_in_total", "debezium_connected == 1"):
+        query = f"/api/v1/query?query={figure}"
+        wait_until(
+            lambda q=query: get(system, "MONITORING_PORT", q).json()["data"]["result"], figure
+        )
+
+
+def health_of_targets(system):
+    targets = get(system, "MONITORING_PORT", "/api/v1/targets").json()["data"]["activeTargets"]
+    return {one["labels"]["job"]: one["health"] for one in targets}
 
 
 def test_all_layers_are_exact_seen_from_inside_and_from_the_host(system):
