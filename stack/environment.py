@@ -7,25 +7,23 @@ from lakehouse.environment import process_environment
 from stack.tools import Tools
 
 
-def install_environment(
-    tools: Tools, uv: Path, lock: Path, result: Path, *, is_compiled: bool = False
-) -> None:
+def install_environment(tools: Tools, uv: Path, lock: Path, result: Path) -> None:
     """Fill `result` with an environment that can be moved, from a hash-locked requirement file.
+
+    Modules are compiled now: on its first start, each of a program's processes would compile the
+    same ones, and who runs the services may not be allowed to keep them.
 
     Args:
         tools: runs it.
         uv: the uv to install with.
         lock: the requirement file.
         result: an empty folder.
-        is_compiled: modules are compiled now, not when they are first imported.
 
     Raises:
         StopPipelineError: a package cannot be fetched, or is not the one that was locked.
     """
-    quiet = ("--quiet", "--python")
     variables = process_environment()
+    quiet = ("--quiet", "--python")
     tools.run([uv, "venv", "--relocatable", *quiet, sys.executable, result], env=variables)
-    python = result / "bin" / "python"
-    compiling = ("--compile-bytecode",) if is_compiled else ()
-    sync = [uv, "pip", "sync", *compiling, *quiet, python, "--require-hashes", lock]
-    tools.run(sync, env=variables)
+    sync = (uv, "pip", "sync", "--compile-bytecode", *quiet, result / "bin" / "python")
+    tools.run([*sync, "--require-hashes", lock], env=variables)

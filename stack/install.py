@@ -123,8 +123,7 @@ def _install_airflow(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None
 
 def _install_superset(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
     def make(_work: Path, result: Path) -> None:
-        # Or its first start would take a minute longer.
-        install_environment(tools, uv, LOCKS / "superset.txt", result, is_compiled=True)
+        install_environment(tools, uv, LOCKS / "superset.txt", result)
 
     _step(steps, "Superset", cache.superset, make)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lakehouse.cli.output import Format, FormatOption, console, print_json, print_rows
+from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ALL_SETTINGS, ROOT, default_uv, settings_in_environment
 from lakehouse.variables import variables_of
@@ -94,7 +95,10 @@ def test(context: typer.Context) -> None:
     arguments = [tests / word if (tests / word).is_dir() else word for word in context.args]
     if not arguments:
         arguments = list(_SIDE_BY_SIDE)
-    result = subprocess.run([pytest, *arguments], cwd=ROOT, check=False)
+    # Hundreds of commands are started: not each of them is to compile all modules again.
+    env = process_environment()
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    result = subprocess.run([pytest, *arguments], cwd=ROOT, env=env, check=False)
     raise typer.Exit(result.returncode)
 
 
