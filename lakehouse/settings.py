@@ -113,6 +113,7 @@ class KafkaSettings(Settings):
     controller_port: int = Field(9093, gt=0, lt=65536)
     retention_hours: int = Field(168, gt=0, description="How long it keeps changes.")
     heap_mb: int = Field(512, ge=256, description="Memory of its Java heap.")
+    java_options: str = Field("", description="Further options of its Java, between spaces.")
     metrics_port: int = Field(9404, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
 
     @property
@@ -137,6 +138,7 @@ class ConnectSettings(Settings):
         "Default: the native stack's file.",
     )
     heap_mb: int = Field(768, ge=256, description="Memory of its Java heap.")
+    java_options: str = Field("", description="Further options of its Java, between spaces.")
     metrics_port: int = Field(9405, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
     connector_name: Name = "shop"
     topic_prefix: Name = "shop"

@@ -37,7 +37,7 @@ class Broker:
                 main_class="kafka.Kafka",
                 heap_mb=self.settings.heap_mb,
                 arguments=(str(self._properties_file),),
-                agent=self._agent.arguments,
+                options=(*self._agent.arguments, *self.settings.java_options.split()),
             ),
             directory=self.data.of("kafka"),
             stop_seconds=30,
@@ -100,6 +100,7 @@ class Broker:
             self.data,
             main_class="kafka.tools.StorageTool",
             heap_mb=128,
+            options=tuple(self.settings.java_options.split()),
             arguments=(
                 *("format", "--ignore-formatted"),
                 *(f"--cluster-id={cluster_id}", "--config", str(self._properties_file)),

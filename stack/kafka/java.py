@@ -42,12 +42,21 @@ def java_command(
     main_class: str,
     heap_mb: int,
     arguments: tuple[str, ...],
-    agent: tuple[str, ...] = (),
+    options: tuple[str, ...],
 ) -> tuple[str, ...]:
-    """Command line of a Java program that logs to standard output."""
+    """Command line of a Java program that logs to standard output.
+
+    Args:
+        cache: where Java and the program are.
+        data: of the stack.
+        main_class: of the program.
+        heap_mb: memory of its heap.
+        arguments: of the program.
+        options: of Java, after those that are always given: of two that say other things, Java
+            takes the second.
+    """
     return (
         str(cache.java),
-        *agent,
         f"-Xms{min(heap_mb, 256)}m",
         f"-Xmx{heap_mb}m",
         "-XX:+UseG1GC",
@@ -58,6 +67,7 @@ def java_command(
         "-Djava.awt.headless=true",
         f"-Djava.io.tmpdir={temporary_dir(data)}",
         f"-Dlog4j2.configurationFile={data.run / 'log4j2.properties'}",
+        *options,
         "-cp",
         str(cache.kafka / "libs" / "*"),
         main_class,

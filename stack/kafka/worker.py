@@ -35,7 +35,7 @@ class Worker:
                 main_class="org.apache.kafka.connect.cli.ConnectDistributed",
                 heap_mb=self.settings.heap_mb,
                 arguments=(str(self._properties_file),),
-                agent=self._agent.arguments,
+                options=(*self._agent.arguments, *self.settings.java_options.split()),
             ),
             directory=self.data.of("connect"),
             stop_seconds=20,
