@@ -195,10 +195,9 @@ class LiveConsumer:
     def _part(self, topic: str, buffer: TableBuffer) -> Part:
         entity = entity_of(topic)
         batch = buffer.held()
-        reader = self._overlay.readers.get(entity)
         rows = None
-        if reader is not None and batch.rows.num_rows:
-            rows = reader.read(pl.DataFrame(batch.rows))
+        if batch.rows.num_rows:
+            rows = self._overlay.readers[entity].read(pl.DataFrame(batch.rows))
         epoch = self._places.identities()[topic].epoch
         return Part(entity=entity, epoch=epoch, batch=batch, rows=rows)
 

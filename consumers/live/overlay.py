@@ -84,7 +84,7 @@ class Part:
         entity: the shop's table.
         epoch: of the topic.
         batch: records and the spans that they cover.
-        rows: what they leave; None of a table without a contract.
+        rows: what they leave; None where only marks of transactions were polled.
     """
 
     entity: str
