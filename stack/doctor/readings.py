@@ -84,7 +84,8 @@ class Readings:
     @_Once
     def services(self) -> Mapping[str, ServiceStatus]:
         """How each service is, by name."""
-        return {status.service: status for status in stack_of_settings().status()}
+        stack = stack_of_settings(self.config)
+        return {status.service: status for status in stack.status()}
 
     @_Once
     def catalog(self) -> Mapping[str, Service]:
