@@ -110,13 +110,13 @@ class _Comparison:
             found[self.entity.history] = self._beyond(
                 self.stored.history, self.history_ends, (key, *ORDER)
             )
-        for spans in _groups(self.ends):
+        for spans in _groups(self.ends, positions=self.rules.chunk_rows):
             for name, of_group in zip(found, self._group(spans), strict=True):
                 found[name] += of_group
         return found
 
     def _group(self, spans: Spans) -> list[LayerFindings]:
-        """The keys of one partition."""
+        """The keys of some partitions."""
         newest: pl.DataFrame | None = None
         versions: list[pl.DataFrame] = []
         found = LayerFindings()
@@ -219,11 +219,24 @@ def _is_beyond(ends: _Ends) -> pl.Expr:
     return ~is_within(spans).fill_null(value=False)
 
 
-def _groups(ends: _Ends) -> list[dict[Place, Span]]:
-    """Spans that share no key: by partition, as long as their number never changed."""
+def _groups(ends: _Ends, *, positions: int) -> list[dict[Place, Span]]:
+    """Spans that share no key: by partition, as long as their number never changed.
+
+    Small partitions are together, up to so many positions: judging costs by the piece, too.
+    """
     spans = {p: Span(start=0, stop=end) for p, end in ends.items() if end > 0}
     counts = {sum(q.epoch == p.epoch for q in ends) for p in ends}
     if len(counts) > 1:
         return [spans]
-    numbers = sorted({place.partition for place in spans})
-    return [{p: s for p, s in spans.items() if p.partition == number} for number in numbers]
+    groups: list[dict[Place, Span]] = []
+    for number in sorted({place.partition for place in spans}):
+        added = {p: s for p, s in spans.items() if p.partition == number}
+        if groups and _size(groups[-1]) + _size(added) <= positions:
+            groups[-1] |= added
+        else:
+            groups.append(added)
+    return groups
+
+
+def _size(spans: Spans) -> int:
+    return sum(span.stop - span.start for span in spans.values())
