@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -54,8 +55,8 @@ class Shop:
         consolidate_silver(self.lake, RULES, chosen_entities(["customers", "order_lines"]))
         return self
 
-    def compare(self, lake=None):
-        return {one.table: one for one in compare_silver(lake or self.lake, RULES, EXAMPLES)}
+    def compare(self, lake=None, rules=RULES):
+        return {one.table: one for one in compare_silver(lake or self.lake, rules, EXAMPLES)}
 
     def table(self, name):
         return self.lake.open("silver", name)
@@ -102,6 +103,17 @@ def test_silver_that_follows_from_bronze_is_exact(shop):
     )
     assert found["enriched_users"].findings.quarantined == 1
     assert found["users_history"].findings.rows == 4
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 2, 4])
+def test_findings_are_the_same_however_many_changes_are_judged_at_a_time(shop, chunk_rows):
+    shop.table("enriched_users").delete("customer_id = 3")
+    whole = shop.compare()
+    in_parts = shop.compare(rules=replace(RULES, chunk_rows=chunk_rows))
+    assert whole["enriched_users"].findings.missing.count == 1
+    assert {name: one.findings for name, one in in_parts.items()} == {
+        name: one.findings for name, one in whole.items()
+    }
 
 
 def test_changed_cent_in_silver_is_found(shop):
