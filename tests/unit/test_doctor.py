@@ -103,14 +103,14 @@ class Counting(Readings):
 
 
 def test_what_several_checks_look_at_is_read_once():
-    readings = Counting("whole")
+    readings = Counting("whole", patience_seconds=1)
     checks = [check(lambda one: [fine(str(one.number))]) for _ in range(20)]
     assert {one.words for one in found(checks, readings)} == {"42"}
     assert readings.reads == 1
 
 
 def test_what_cannot_be_read_is_told_by_each_that_needs_it_and_tried_once():
-    readings = Counting("broken")
+    readings = Counting("broken", patience_seconds=1)
     checks = [check(lambda one: [fine(str(one.number))]) for _ in range(3)]
     told = found(checks, readings)
     assert [one.words for one in told] == ["cannot be read"] * 3

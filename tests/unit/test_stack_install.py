@@ -122,6 +122,19 @@ def test_locked_files_are_verified_and_put_in_their_places(maven, target):
     assert counted == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_the_plugin_is_unpacked_by_a_python_without_filters(maven, target, monkeypatch):
+    """As Debian 12's 3.11.2 is."""
+    unpack = tarfile.TarFile.extractall
+
+    def without_filter(archive, path=".", members=None, *, numeric_owner=False):
+        unpack(archive, path, members, numeric_owner=numeric_owner)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", without_filter)
+    monkeypatch.delattr(tarfile, "data_filter")
+    maven.install(target)
+    assert (target / "plugins" / "connector" / "debezium.jar").read_bytes() == b"jar"
+
+
 def test_the_agent_for_metrics_is_on_nobody_s_class_path(maven, target):
     agent = maven.remote / f"{JMX_AGENT}.jar"
     agent.write_bytes(b"agent")
