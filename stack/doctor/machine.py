@@ -128,10 +128,9 @@ def judge_servers(
     absent = [folder.name for folder in required if not folder.exists()]
     if absent:
         said.append(wrong(f"not set up yet: {', '.join(absent)}", "./pipeline up"))
-    left_out = [folder.name for folder in optional if not folder.exists()]
-    if left_out and not said:
-        said.append(note(f"left out so far: {', '.join(left_out)}", "./pipeline up"))
-    return said or [fine("all in the cache, as locked")]
+    left_out = [folder.name.split("-")[0] for folder in optional if not folder.exists()]
+    words = ", ".join(["in the cache, as locked", *(f"no {name} yet" for name in left_out)])
+    return said or [fine(words)]
 
 
 def _disk(readings: Readings) -> Sequence[Said]:
