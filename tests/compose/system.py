@@ -91,7 +91,7 @@ class System:
         )  # fmt: skip
 
     def up(self) -> None:
-        """Everything of the profiles in `.env`, until it is healthy; nothing stands in for Grafana."""
+        """All of the profiles in `.env`, until it is healthy. Nothing stands in for Grafana."""
         names = self.compose("config", "--services").stdout.split()
         wanted = [name for name in names if name != "grafana"]
         self.compose("up", "--detach", "--wait", *wanted, timeout=900)
