@@ -70,9 +70,9 @@ def install(
         minio = pool.submit(_build, MINIO, cache.minio, steps, tools, uv)
         parts = [servers, jars, minio]
         if with_airflow:
-            parts.append(pool.submit(_install_airflow, cache, steps, tools, uv))
+            parts.append(pool.submit(_install_python, "Airflow", cache.airflow, steps, tools, uv))
         if with_superset:
-            parts.append(pool.submit(_install_superset, cache, steps, tools, uv))
+            parts.append(pool.submit(_install_python, "Superset", cache.superset, steps, tools, uv))
         if with_monitoring:
             parts.append(pool.submit(_build, PROMETHEUS, cache.prometheus, steps, tools, uv))
         _all_or_cancel(parts, tools.cancel)
@@ -112,20 +112,16 @@ def _build(module: Module, folder: Path, steps: Steps, tools: Tools, uv: Path) -
     _step(steps, name, folder, make)
 
 
-def _install_airflow(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
-    """With the project's dependencies, not the project: that is imported from the checkout."""
+def _install_python(name: str, folder: Path, steps: Steps, tools: Tools, uv: Path) -> None:
+    """A program of the lock of its name.
+
+    Airflow's has the project's dependencies, not the project: that is imported from the checkout.
+    """
 
     def make(_work: Path, result: Path) -> None:
-        install_environment(tools, uv, LOCKS / "airflow.txt", result)
+        install_environment(tools, uv, LOCKS / f"{name.lower()}.txt", result)
 
-    _step(steps, "Airflow", cache.airflow, make)
-
-
-def _install_superset(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
-    def make(_work: Path, result: Path) -> None:
-        install_environment(tools, uv, LOCKS / "superset.txt", result)
-
-    _step(steps, "Superset", cache.superset, make)
+    _step(steps, name, folder, make)
 
 
 def _step(steps: Steps, name: str, folder: Path, make: Callable[[Path, Path], None]) -> None:
