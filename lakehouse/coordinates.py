@@ -1,6 +1,6 @@
 """Where a change stands: (topic id, partition, offset), and the watermarks counted in it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -69,6 +69,11 @@ class Span:
         if not 0 <= self.start <= self.stop:
             message = f"not a span of offsets: {self.start} to {self.stop}"
             raise ValueError(message)
+
+
+def count_positions(spans: Iterable[Span]) -> int:
+    """Positions in all of these spans together: no fewer than their records."""
+    return sum(span.stop - span.start for span in spans)
 
 
 def pieces(spans: Mapping[Key, Span], *, positions: int) -> Iterator[dict[Key, Span]]:

@@ -19,7 +19,7 @@ from lakehouse.cleaning.transforms.latest import ORDER, latest
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
-from lakehouse.coordinates import Span, pieces
+from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
 
@@ -231,12 +231,8 @@ def _groups(ends: _Ends, *, positions: int) -> list[dict[Place, Span]]:
     groups: list[dict[Place, Span]] = []
     for number in sorted({place.partition for place in spans}):
         added = {p: s for p, s in spans.items() if p.partition == number}
-        if groups and _size(groups[-1]) + _size(added) <= positions:
+        if groups and count_positions([*groups[-1].values(), *added.values()]) <= positions:
             groups[-1] |= added
         else:
             groups.append(added)
     return groups
-
-
-def _size(spans: Spans) -> int:
-    return sum(span.stop - span.start for span in spans.values())

@@ -25,7 +25,7 @@ from batch.silver.tables import Rows, SilverTables
 from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE
-from lakehouse.coordinates import Span, pieces
+from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.delta import open_table, retry_later, scan
 from lakehouse.digest import Digest, digest
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -167,7 +167,7 @@ class SilverReplayer:
         left = rejudged.left(ends)
         total = sum(ends.values())
         for piece in pieces(left, positions=self.rules.chunk_rows):
-            behind = sum(span.stop - span.start for span in rejudged.left(ends).values())
+            behind = count_positions(rejudged.left(ends).values())
             self.on_progress(f"{self.entity.table}: judging", total - behind, total)
             rejudged.add(bronze, piece)
         self.on_progress(f"{self.entity.table}: comparing", total, total)

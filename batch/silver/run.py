@@ -15,7 +15,7 @@ from lakehouse.cleaning.judge import Judge, count_mended
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.contracts import ENTITIES, Entity
-from lakehouse.coordinates import pieces
+from lakehouse.coordinates import count_positions, pieces
 from lakehouse.delta import retry_later
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
@@ -135,13 +135,13 @@ def _consolidate(
         return report
     bronze = BronzeSource(delta)
     pending = bronze.pending(tables.current.delta)
-    total = sum(span.stop - span.start for span in pending.values())
+    total = count_positions(pending.values())
     done = 0
     for spans in pieces(pending, positions=rules.chunk_rows):
         on_progress(f"{entity.silver}: {done:,} of {total:,} offsets")
         judged, merged = _take_in(tables, rules.judge(entity), bronze, spans, run_id)
         report = report.plus(judged, entity, merged=merged)
-        done += sum(span.stop - span.start for span in spans.values())
+        done += count_positions(spans.values())
     return replace(report, spans=pending, seconds=time.monotonic() - started)
 
 

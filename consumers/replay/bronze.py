@@ -19,7 +19,7 @@ from deltalake import DeltaTable, write_deltalake
 from consumers.delta_bronze import DeltaBronzeTable
 from consumers.records import TopicIdentity
 from consumers.replay.kafka_range import KafkaRange, Spans
-from lakehouse.coordinates import Span, pieces
+from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.delta import NO_HOOKS, retry_later, scan
 from lakehouse.digest import ROW_HASH, Digest, digest, with_row_hash
 from lakehouse.lake import BRONZE_SCHEMA
@@ -191,7 +191,7 @@ class _Notes:
     @property
     def total(self) -> int:
         """Offsets."""
-        return sum(span.stop - span.start for span in self.spans.values())
+        return count_positions(self.spans.values())
 
     @property
     def done(self) -> int:

@@ -16,7 +16,7 @@ from consumers.live.changes import VERSIONED, ChangeReader, Rows
 from consumers.live.overlay import Overlay
 from consumers.records import TopicIdentity
 from consumers.replay.kafka_range import KafkaRange, Spans
-from lakehouse.coordinates import Span, pieces
+from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.digest import Digest
 from lakehouse.postgres import speak_canonically, table_digest
 
@@ -95,13 +95,13 @@ class LiveReplayer:
             StopPipelineError: Kafka has dropped part of the range, or the warehouse refuses rows.
             RetryLaterError: a service does not answer. Nothing was done.
         """
-        total = sum(span.stop - span.start for span in spans.values())
+        total = count_positions(spans.values())
         records = []
         done = 0
         for window in pieces(spans, positions=self.window):
             self.on_progress(done, total)
             records.append(pl.DataFrame(source.read(window)))
-            done += sum(span.stop - span.start for span in window.values())
+            done += count_positions(window.values())
         read = pl.concat(records) if records else pl.DataFrame()
         rows: Rows | None = self.reader.read(read) if read.height else None
         before, after = self.overlay.do(lambda one: self._replace(one, spans, rows))
