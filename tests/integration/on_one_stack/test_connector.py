@@ -64,17 +64,21 @@ def reader(stack):
     consumer.close()
 
 
-def read_until(reader, wanted):
-    """Changes, up to and with the one that `wanted` picks."""
+def read_until(reader, wanted, count=1):
+    """All changes that came until `count` of them are such as `wanted` picks.
+
+    Partitions come in any order, so that what comes along with the last one belongs to it.
+    """
     changes = []
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        for message in reader.consume(500, 0.05):
-            if message.error() is None and message.value():
-                changes.append(orjson.loads(message.value()))
-                if wanted(changes[-1]):
-                    return changes
-    pytest.fail(f"did not come; {len(changes)} others did")
+    while sum(map(wanted, changes)) < count:
+        assert time.monotonic() < deadline, f"did not come; {len(changes)} changes did"
+        changes += [
+            orjson.loads(message.value())
+            for message in reader.consume(500, 0.05)
+            if message.error() is None and message.value()
+        ]
+    return changes
 
 
 @pytest.fixture
@@ -205,9 +209,7 @@ def test_table_added_while_running_loses_nothing(stack, table, reader):
     for n in range(501, 600):
         run(stack, f"insert into {table} values ({n})")
     run(stack, f"update {table} set id = id where id = 1", f"delete from {table} where id = 600")
-    changes = read_until(reader, lambda change: change["op"] == "u")
-    while sum(change["op"] == "c" for change in changes) < 599:
-        changes += read_until(reader, lambda change: change["op"] == "c")
+    changes = read_until(reader, lambda change: change["op"] in "cu", count=600)
     made = [change["after"]["id"] for change in changes if change["op"] == "c"]
     assert sorted(made) == list(range(1, 600))
 
