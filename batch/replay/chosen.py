@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
+from deltalake import DeltaTable
 
 from batch.silver.bronze import BronzeSource
-from batch.silver.places import Place, Spans, is_within, starting_position
+from batch.silver.keys import names_of, names_standing
+from batch.silver.places import Place, Spans, starting_position
 from batch.silver.tables import Rows
 from lakehouse.contracts import Entity
-from lakehouse.contracts.schemas import silver_schema
 from lakehouse.coordinates import Span
 from lakehouse.delta import retry_later, scan
 from lakehouse.errors import StopPipelineError
@@ -26,29 +27,30 @@ class ChosenRange:
         spans: by place.
         is_all: whether these are all changes that silver has taken in.
         bronze: the table, at the version that was looked at.
+        silver: the tables with rows of its keys.
     """
 
     entity: Entity
     spans: Spans
     is_all: bool
     bronze: BronzeSource
+    silver: tuple[DeltaTable, ...]
 
     def keys(self) -> pl.Series:
-        """The keys of its records, as silver has them; what is no key is left out."""
+        """The keys of its records, and of silver's rows that say to be of it, as silver has them.
+
+        What is no key is left out.
+        """
         entity = self.entity
-        source = entity.column(entity.key).source
-        kind = pl.Schema(silver_schema(entity))[entity.key]
-        texts = _texts(self.bronze.keys(self.spans)).to_frame("key")
-        value = pl.col("key").str.json_path_match(f"$.{source}").cast(kind, strict=False)
-        return texts.select(value.alias(entity.key))[entity.key].drop_nulls().unique()
+        named = names_of(entity, self.bronze.keys(self.spans))
+        standing = names_standing(entity, self.silver, self.bronze, self.spans)
+        return pl.concat([named, standing]).drop_nulls().unique()
 
     def rows(self, keys: pl.Series) -> Mapping[str, Rows]:
-        """By silver table: the rows of the keys, and those that changes of the range have made."""
+        """By silver table: the rows of the keys."""
 
         def narrow(rows: pl.LazyFrame) -> pl.LazyFrame:
-            return rows.filter(
-                pl.col(self.entity.key).is_in(keys.implode()) | is_within(self.spans)
-            )
+            return rows.filter(pl.col(self.entity.key).is_in(keys.implode()))
 
         names = (self.entity.silver, self.entity.history)
         return {name: narrow for name in names if name is not None}
@@ -73,15 +75,6 @@ class ChosenRange:
         )
 
 
-def _texts(keys: pl.Series) -> pl.Series:
-    try:
-        return keys.cast(pl.String)
-    except pl.exceptions.PolarsError:
-        # Some are no text, so no key either: rare, and only the different ones are looked at.
-        readable = [key.decode(errors="replace") for key in keys]
-        return pl.Series(readable, dtype=pl.String)
-
-
 def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:
     """Resolve a selection against bronze, up to silver's watermark.
 
@@ -102,7 +95,11 @@ def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:
         _require(entity, selection, ends)
         spans = _spans(source, ends, selection)
     everything = {place: Span(start=0, stop=end) for place, end in ends.items() if end}
-    return ChosenRange(entity=entity, spans=spans, is_all=spans == everything, bronze=source)
+    history = lake.open("silver", entity.history) if entity.history is not None else None
+    return ChosenRange(
+        entity=entity, spans=spans, is_all=spans == everything, bronze=source,
+        silver=(silver,) if history is None else (silver, history),
+    )  # fmt: skip
 
 
 def _require(entity: Entity, selection: Selection, ends: Mapping[Place, int]) -> None:

@@ -47,6 +47,12 @@ class BronzeSource:
         rows = scan(self._delta).filter(is_within(spans)).select(pl.col("key").unique())
         return rows.collect()["key"].drop_nulls()
 
+    def all_keys(self) -> Iterator[pl.Series]:
+        """The keys of all records, as Kafka has them, in pieces whose own keys all differ."""
+        rows = scan(self._delta).select("key").drop_nulls()
+        for piece in rows.collect_batches(maintain_order=False):
+            yield piece["key"].unique()
+
     def keyless(self, spans: Spans) -> pl.DataFrame:
         """Coordinates of the records in these spans that have no key."""
         rows = scan(self._delta).filter(is_within(spans) & pl.col("key").is_null())

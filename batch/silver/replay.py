@@ -12,10 +12,12 @@ from pathlib import Path
 
 import orjson
 import polars as pl
+from deltalake import DeltaTable
 
 from batch.proof import Proof
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import SilverTable
+from batch.silver.keys import keys_named, names_of, names_standing
 from batch.silver.parts import Parts, parts_for
 from batch.silver.places import Place, Spans, is_within, starting_position
 from batch.silver.rejudged import Rejudged
@@ -37,6 +39,7 @@ Alone = Callable[[], AbstractContextManager[None]]
 """Keeps others from writing the tables within a block."""
 _PLAN = "plan.json"
 _KEYS = "keys.arrow"
+_STANDING = "standing.arrow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,14 +139,13 @@ class SilverReplayer:
         self, tables: SilverTables, bronze: BronzeSource, ends: Mapping[Place, int]
     ) -> Rejudged:
         self.folder.mkdir(parents=True, exist_ok=True)
-        plan, kept = self.folder / _PLAN, self.folder / _KEYS
+        plan = self.folder / _PLAN
         if not plan.exists():
             is_all = self.keys is None and all(
                 self.spans.get(p) == Span(start=0, stop=e) for p, e in ends.items() if e
             )
             if not is_all:
-                keys = bronze.keys(self.spans) if self.keys is None else self.keys
-                pl.DataFrame({"key": keys}).write_ipc(kept)
+                self._choose(tables, bronze)
             parts = parts_for(ends, rows=self.rules.chunk_rows)
             spans = [
                 (p.epoch, p.topic_id, p.partition, s.start, s.stop) for p, s in self.spans.items()
@@ -160,8 +162,24 @@ class SilverReplayer:
             files=Parts(folder=self.folder, count=found["parts"]),
             tables=tables,
             judge=self.rules.judge(self.entity),
-            keys=None if found["is_all"] else pl.read_ipc(kept)["key"],
+            keys=None if found["is_all"] else self._kept(_KEYS),
         )
+
+    def _choose(self, tables: SilverTables, bronze: BronzeSource) -> None:
+        """Keep which keys are meant, and which of silver's rows stand in the range.
+
+        Such a row was made by a change of the range, maybe of what bronze said before it was
+        mended. Its key may have other changes, so it is made anew from these, not just dropped.
+        """
+        keys = bronze.keys(self.spans) if self.keys is None else self.keys
+        standing = names_standing(self.entity, _with_keys(tables), bronze, self.spans)
+        others = standing.filter(~standing.is_in(names_of(self.entity, keys).implode()))
+        keys = pl.concat([keys, keys_named(self.entity, bronze, others)]).unique()
+        pl.DataFrame({"key": keys}).write_ipc(self.folder / _KEYS)
+        standing.to_frame("key").write_ipc(self.folder / _STANDING)
+
+    def _kept(self, name: str) -> pl.Series:
+        return pl.read_ipc(self.folder / name)["key"]
 
     def _judge(self, rejudged: Rejudged, bronze: BronzeSource, ends: Mapping[Place, int]) -> None:
         left = rejudged.left(ends)
@@ -175,12 +193,14 @@ class SilverReplayer:
     def _replaced(self, rejudged: Rejudged, keyless: pl.DataFrame) -> Iterator[Proof]:
         """The current rows last, as in every commit to silver."""
         tables, entity, key = rejudged.tables, self.entity, self.entity.key
-        names = None if rejudged.keys is None else rejudged.names()
+        names = None
+        if rejudged.keys is not None:
+            names = pl.concat([rejudged.names(), self._kept(_STANDING)]).unique()
         quarantine = Target(
             delta=tables.quarantine.delta,
             identity=COORDINATE,
             dealt_by="_offset",
-            scope=self._scope("key", rejudged.keys, keyless),
+            scope=self._scope("key", rejudged.keys, keyless, self.spans),
             is_all=names is None,
             partition="entity",
             part=entity.table,
@@ -205,8 +225,10 @@ class SilverReplayer:
         )
         yield self._proved(entity.silver, current, rejudged.current, rejudged.files.count)
 
-    def _scope(self, column: str, keys: pl.Series | None, keyless: pl.DataFrame) -> Rows:
-        """Rows of these keys, and those that changes of the range have written.
+    def _scope(
+        self, column: str, keys: pl.Series | None, keyless: pl.DataFrame, spans: Spans | None = None
+    ) -> Rows:
+        """Rows of these keys, and all of some spans.
 
         Records without a key are of no key that was read, so what they wrote stays.
         """
@@ -214,7 +236,7 @@ class SilverReplayer:
         def narrowed(rows: pl.LazyFrame) -> pl.LazyFrame:
             if keys is None:
                 return rows
-            is_chosen = pl.col(column).is_in(keys.implode()) | is_within(self.spans)
+            is_chosen = pl.col(column).is_in(keys.implode()) | is_within(spans or {})
             return rows.filter(is_chosen).join(keyless.lazy(), on=COORDINATE, how="anti")
 
         return narrowed
@@ -243,6 +265,12 @@ class SilverReplayer:
         if target.part is not None:
             rows = rows.filter(pl.col("entity") == target.part)
         return digest(rows)
+
+
+def _with_keys(tables: SilverTables) -> Iterator[DeltaTable]:
+    yield tables.current.delta
+    if tables.history is not None:
+        yield tables.history.delta
 
 
 def _ends(table: SilverTable, bronze: BronzeSource) -> dict[Place, int]:

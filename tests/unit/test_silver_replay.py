@@ -312,7 +312,7 @@ def test_changes_that_a_consolidation_takes_in_meanwhile_are_caught_up_with(tmp_
 
 
 def test_row_of_a_key_that_bronze_no_longer_has_in_the_range_goes(tmp_path):
-    # A key that was damaged in bronze had made a row, before bronze was repaired.
+    # A key that nobody ever had, in what was damaged in bronze, had made a row.
     lake = new_lake(tmp_path)
     happen(customers(lake), SCRIPT).land()
     consolidate(lake)
@@ -325,6 +325,73 @@ def test_row_of_a_key_that_bronze_no_longer_has_in_the_range_goes(tmp_path):
     spans = {replace(place, partition=partition): Span(start=offset, stop=offset + 1)}
     replayer(lake, tmp_path, spans=spans).run()
     assert contents(lake) == was
+
+
+def swapped(source, offsets, *, keys_too):
+    """Bronze with the value of another record at some offsets; the mended table is put back."""
+    delta = source.bronze()
+    right = delta.to_pyarrow_table()
+    rows = pl.DataFrame(right).sort("_partition", "_offset")
+    taken = ["key", "value"] if keys_too else ["value"]
+    other = rows.select(pl.col(taken).shift(1).over("_partition").name.suffix("_of_another"))
+    is_hit = pl.col("_offset").is_in(offsets) & (pl.col("_offset") > 0)
+    wrong = pl.concat([rows, other], how="horizontal").with_columns(
+        pl.when(is_hit).then(f"{name}_of_another").otherwise(name).alias(name) for name in taken
+    )
+    put(delta, wrong.select(rows.columns).to_arrow().cast(right.schema))
+    return right
+
+
+def put(delta, rows):
+    write_deltalake(delta, rows, mode="overwrite", schema_mode="overwrite")
+
+
+@pytest.mark.parametrize("keys_too", [False, True])
+def test_row_that_another_change_of_the_range_had_made_is_made_anew_from_its_own(
+    tmp_path, keys_too
+):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake, partitions=1), [(n, "name", 1) for n in (2, 4, 6)]).land()
+    right = swapped(source, [1], keys_too=keys_too)
+    consolidate(lake)
+    found = {row["customer_id"]: row["_offset"] for row in live(lake, "enriched_users")}
+    assert found == {2: 1, 6: 2}
+    put(source.bronze(), right)
+    (place,) = ends(lake)
+    chosen = choose(lake, CUSTOMERS, Selection(first={0: 1}, last={0: 1}))
+    assert set(chosen.keys()) == {2, 4}
+    done = replayer(lake, tmp_path, spans={place: Span(start=1, stop=2)}).run()
+    assert done.keys == 2
+    found = {row["customer_id"]: row["_offset"] for row in live(lake, "enriched_users")}
+    assert found == {2: 0, 4: 1, 6: 2}
+    was = contents(lake)
+    rebuild_silver(lake, RULES, [CUSTOMERS])
+    assert contents(lake) == was
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    script=steps,
+    offsets=st.sets(st.integers(1, 6), min_size=1),
+    keys_too=st.booleans(),
+    rows=st.sampled_from([2, 1000]),
+)
+def test_replay_of_what_was_mended_in_bronze_equals_a_rebuild(script, offsets, keys_too, rows):
+    with tempfile.TemporaryDirectory() as folder:
+        lake = new_lake(folder)
+        source = happen(customers(lake), [(1, "name", 0), *script]).land()
+        right = swapped(source, sorted(offsets), keys_too=keys_too)
+        consolidate(lake)
+        put(source.bronze(), right)
+        spans = {
+            place: Span(start=min(offsets), stop=min(max(offsets) + 1, end))
+            for place, end in ends(lake).items()
+            if min(offsets) < end
+        }
+        replayer(lake, folder, spans=spans, rows=rows).run()
+        was = contents(lake)
+        rebuild_silver(lake, RULES, [CUSTOMERS])
+        assert contents(lake) == was
 
 
 def test_month_of_a_row_that_was_damaged_is_put_right_in_its_place(tmp_path):
