@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -19,6 +20,7 @@ from lakehouse.errors import RetryLaterError
 # Checkpoints and clean-up belong to maintenance: a commit must not wait for them.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+_KEEP_ROWS = ("OPTIMIZE", "SET TBLPROPERTIES", "VACUUM START", "VACUUM END")
 # How Rust's crate `object_store`, under both libraries, begins what it has to say.
 _STORE_SAYS = ("object-store error", "Generic S3 error")
 
@@ -73,6 +75,27 @@ def open_or_create(
 def scan(table: DeltaTable) -> pl.LazyFrame:
     """The rows of this version. Filters skip files by partition and by statistics."""
     return pl.scan_delta(table)
+
+
+def has_only_grown(table: DeltaTable, since: int) -> bool:
+    """Whether commits after a version have added rows or moved them, and no more than that.
+
+    False also where the log does not tell any more: its entries go after the table's retention.
+    """
+    commits = table.version() - since
+    if commits <= 0:
+        return commits == 0
+    told = table.history(commits)
+    return [one["version"] for one in told] == list(range(table.version(), since, -1)) and all(
+        _only_adds(one) for one in told
+    )
+
+
+def _only_adds(commit: Mapping[str, Any]) -> bool:
+    is_append = commit.get("operationParameters", {}).get("mode") == "Append"
+    return commit.get("operation") in _KEEP_ROWS or (
+        commit.get("operation") == "WRITE" and is_append
+    )
 
 
 def is_of_store(error: Exception) -> bool:

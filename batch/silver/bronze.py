@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 from batch.silver.places import Place, Spans, is_within, starting_position
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.coordinates import Span, kafka_app_id
-from lakehouse.delta import scan
+from lakehouse.delta import has_only_grown, scan
 from lakehouse.lake import EPOCHS_PROPERTY
 
 _COLUMNS = ("key", "value", "_topic_id", "_epoch", "_partition", "_offset", "_timestamp")
@@ -23,6 +23,15 @@ class BronzeSource:
     def __init__(self, delta: DeltaTable) -> None:
         self._delta = delta
         self.ends = dict(self._ends())
+
+    @property
+    def version(self) -> int:
+        """Of the table."""
+        return self._delta.version()
+
+    def has_only_grown(self, since: int) -> bool:
+        """Whether what was read at an earlier version still holds."""
+        return has_only_grown(self._delta, since)
 
     def pending(self, table: DeltaTable) -> dict[Place, Span]:
         """What `table` has not taken in yet. A span may hold no record."""

@@ -42,10 +42,12 @@ def names_standing(
 
 def keys_named(entity: Entity, bronze: BronzeSource, names: pl.Series) -> pl.Series:
     """Kafka's keys of these; what bronze has no key of is left out. It reads all keys of bronze."""
-    found = [pl.Series("key", dtype=pl.Binary)]
-    for keys in bronze.all_keys() if len(names) else ():
-        found.append(keys.filter(names_of(entity, keys).is_in(names.implode())))
-    return pl.concat(found).unique()
+    nothing = pl.Series("key", dtype=pl.Binary)
+    if names.is_empty():
+        return nothing
+    wanted = names.implode()
+    found = (keys.filter(names_of(entity, keys).is_in(wanted)) for keys in bronze.all_keys())
+    return pl.concat([nothing, *found]).unique()
 
 
 def _texts(keys: pl.Series) -> pl.Series:

@@ -48,6 +48,8 @@ class SilverReplay:
 
     Attributes:
         entity: the shop's table.
+        spans: the range.
+        went_on: whether with the work of one that was cut off, and with its range.
         keys: that were recomputed; None for all.
         read: changes that were judged.
         broken: of these, how many are in quarantine now.
@@ -55,6 +57,8 @@ class SilverReplay:
     """
 
     entity: str
+    spans: Spans
+    went_on: bool
     keys: int | None
     read: int
     broken: int
@@ -70,7 +74,8 @@ class SilverReplayer:
         rules: what the contracts leave to settings.
         entity: the contract.
         spans: the range, which silver has taken in.
-        folder: for what is judged; who finds it there goes on with it.
+        folder: for what is judged; who finds it there goes on with it, unless bronze was rewritten
+            since.
         alone: keeps consolidations of the entity out.
         keys: as Kafka has them; given, the range does not matter.
         on_progress: told how far it is.
@@ -106,6 +111,7 @@ class SilverReplayer:
             bronze, tables = self._opened()
         ends = _ends(tables.current, bronze)
         rejudged = self._rejudged(tables, bronze, ends)
+        went_on = rejudged.pieces > 0
         self._judge(rejudged, bronze, ends)
         with self.alone():
             bronze, tables = self._opened()
@@ -121,8 +127,8 @@ class SilverReplayer:
             found = list(self._replaced(rejudged, bronze.keyless(self.spans)))
         keys = None if rejudged.keys is None else len(rejudged.keys)
         return SilverReplay(
-            entity=self.entity.table, keys=keys, read=rejudged.read, broken=rejudged.broken,
-            proofs=tuple(found),
+            entity=self.entity.table, spans=self.spans, went_on=went_on, keys=keys,
+            read=rejudged.read, broken=rejudged.broken, proofs=tuple(found),
         )  # fmt: skip
 
     def _opened(self) -> tuple[BronzeSource, SilverTables]:
@@ -140,7 +146,12 @@ class SilverReplayer:
     ) -> Rejudged:
         self.folder.mkdir(parents=True, exist_ok=True)
         plan = self.folder / _PLAN
+        if plan.exists() and not bronze.has_only_grown(orjson.loads(plan.read_bytes())["version"]):
+            # First of all: who is cut off here begins anew, too.
+            plan.unlink()
         if not plan.exists():
+            for left in self.folder.iterdir():
+                left.unlink()
             is_all = self.keys is None and all(
                 self.spans.get(p) == Span(start=0, stop=e) for p, e in ends.items() if e
             )
@@ -150,8 +161,10 @@ class SilverReplayer:
             spans = [
                 (p.epoch, p.topic_id, p.partition, s.start, s.stop) for p, s in self.spans.items()
             ]
-            begun = {"parts": parts, "is_all": is_all, "spans": spans}
-            plan.write_bytes(orjson.dumps(begun))
+            begun = {"parts": parts, "is_all": is_all, "spans": spans, "version": bronze.version}
+            draft = plan.with_suffix(".new")
+            draft.write_bytes(orjson.dumps(begun))
+            draft.replace(plan)
         found = orjson.loads(plan.read_bytes())
         # Of when it began: a range without an end has grown meanwhile, its keys have not.
         self.spans = {

@@ -20,8 +20,9 @@ from consumers.delta_bronze import DeltaBronzeTable
 from consumers.records import TopicIdentity
 from consumers.replay.kafka_range import KafkaRange, Spans
 from lakehouse.coordinates import Span, count_positions, pieces
-from lakehouse.delta import NO_HOOKS, retry_later, scan
+from lakehouse.delta import NO_HOOKS, has_only_grown, retry_later, scan
 from lakehouse.digest import ROW_HASH, Digest, digest, with_row_hash
+from lakehouse.errors import RetryLaterError
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.upkeep import LeaseNotes, lease
 
@@ -55,9 +56,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BronzeReplay:
-    """What a replay did to a table. Digests are of all that had landed when it began."""
+    """What a replay did to a table. Digests are of all that had landed when it began.
+
+    `spans` is what was compared; by one that was cut off, too, if this one `went_on`.
+    """
 
     table: str
+    spans: Spans
+    went_on: bool
     found: Found
     before: Digest
     after: Digest
@@ -73,8 +79,8 @@ class BronzeReplayer:
         identity: of the topic's records.
         ends: by partition, the position behind what has landed.
         window: how many offsets are compared at a time.
-        folder: for what is to be replaced; who finds it there goes on with it. Beside it is noted
-            which leases were ours.
+        folder: for what is to be replaced; who finds it there goes on with it, unless the table was
+            rewritten since. Beside it is noted which leases were ours.
         on_progress: told how far it is.
     """
 
@@ -91,24 +97,36 @@ class BronzeReplayer:
 
         Raises:
             StopPipelineError: Kafka has dropped part of the range meanwhile.
-            RetryLaterError: broker or store do not answer. Running it again goes on.
+            RetryLaterError: broker or store do not answer: running it again goes on. Or somebody
+                else has rewritten the table: then it begins anew.
         """
         what = f"bronze/{self.name} cannot be compared with Kafka"
         again = "Run the same replay again: it goes on where it stopped."
         with retry_later(what, then=again):
-            notes = _Notes.opened(self.folder, spans)
+            notes = _Notes.opened(self.folder, spans, self.table.delta)
+            went_on = notes.pieces > 0
             for window in notes.windows(self.window):
                 self.on_progress(notes.done, notes.total)
                 self._compare(source, window, notes)
             self.on_progress(notes.total, notes.total)
         with retry_later(f"bronze/{self.name} could not be mended", then=again):
             before = self._digest()
-            if not notes.bad:
-                return BronzeReplay(table=self.name, found=notes.found, before=before, after=before)
-            self._replace(notes)
+            self._require_compared(notes)
+            if notes.bad:
+                self._replace(notes)
             return BronzeReplay(
-                table=self.name, found=notes.found, before=before, after=self._digest()
+                table=self.name, spans=notes.spans, went_on=went_on, found=notes.found,
+                before=before, after=self._digest() if notes.bad else before,
+            )  # fmt: skip
+
+    def _require_compared(self, notes: "_Notes") -> None:
+        """Refuse to judge by what the table was, if more than landing has come since."""
+        if not has_only_grown(self.table.delta, notes.version):
+            message = (
+                f"bronze/{self.name} was rewritten while it was compared. Run the same replay "
+                "again: it begins anew."
             )
+            raise RetryLaterError(message)
 
     def _compare(self, source: KafkaRange, window: Spans, notes: "_Notes") -> None:
         truth = _hashed(pl.DataFrame(source.read(window)))
@@ -163,26 +181,32 @@ class _Notes:
     folder: Path
     spans: dict[int, Span]
     positions: dict[int, int]
+    version: int
+    """Of the table, from which on it may only have grown: then what was compared still holds."""
     found: Found = field(default_factory=Found)
     bad: list[tuple[int, int, int]] = field(default_factory=list)
     """Partition, first and last offset."""
     pieces: int = 0
 
     @classmethod
-    def opened(cls, folder: Path, spans: Spans) -> "_Notes":
-        """What an earlier process has left, or the beginning."""
+    def opened(cls, folder: Path, spans: Spans, delta: DeltaTable) -> "_Notes":
+        """What an earlier process has left, if it still holds; or the beginning."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / _NOTES
-        if not file.exists():
+        kept = orjson.loads(file.read_bytes()) if file.exists() else None
+        version = delta.version()
+        if kept is None or not has_only_grown(delta, kept["version"]):
+            # First of all: who is cut off here begins anew, too.
+            file.unlink(missing_ok=True)
             for left in folder.iterdir():
                 left.unlink()
             starts = {number: span.start for number, span in spans.items()}
-            return cls(folder=folder, spans=dict(spans), positions=starts)
-        kept = orjson.loads(file.read_bytes())
+            return cls(folder=folder, spans=dict(spans), positions=starts, version=version)
         return cls(
             folder=folder,
             spans={number: Span(start=start, stop=stop) for number, start, stop in kept["spans"]},
             positions=dict(kept["positions"]),
+            version=version,
             found=Found(**kept["found"]),
             bad=[tuple(one) for one in kept["bad"]],
             pieces=kept["pieces"],
@@ -239,6 +263,7 @@ class _Notes:
         kept = {
             "spans": [(number, s.start, s.stop) for number, s in self.spans.items()],
             "positions": list(self.positions.items()),
+            "version": self.version,
             "found": {name: getattr(self.found, name) for name in Found.__dataclass_fields__},
             "bad": self.bad,
             "pieces": self.pieces,

@@ -68,7 +68,7 @@ def replay(  # noqa: PLR0913 - one for each option
     and whatever else runs goes on. With the code and contracts of before, each table has the same
     digest before and after; if not, what differs is listed.
 
-    Cut off, the same command goes on where it stopped.
+    Cut off, the same command goes on where it stopped; anew, if bronze was rewritten since.
 
     Example: ./pipeline replay --into silver --entity orders --from-offset 0:1500 --dry-run
     """

@@ -17,7 +17,7 @@ from batch.silver.run import SilverRules, chosen_entities
 from batch.silver.tables import Rows
 from batch.warehouse.judged import QuarantineLimit
 from lakehouse.cli.lake import secrets, warehouse, writing_lake
-from lakehouse.cli.replaying_kafka import FromKafka, KafkaPart
+from lakehouse.cli.replaying_kafka import FromKafka, KafkaPart, went_on
 from lakehouse.contracts import ENTITIES
 from lakehouse.selection import Selection
 from lakehouse.settings import ConsolidationSettings, StackSettings
@@ -229,6 +229,9 @@ class Replaying:
             done = self._replay.silver(one, self._request())
             outcome.proofs += done.proofs
             outcome.read += done.read
+            if done.went_on:
+                spans = [(place.partition, span) for place, span in done.spans.items()]
+                outcome.notes.append(went_on(f"silver/{one.entity.silver}", spans))
         if chosen and not self.only:
             self._replay.follow()
             outcome.notes.append("Gold and the star have followed silver.")

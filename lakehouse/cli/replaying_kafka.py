@@ -1,7 +1,7 @@
 """The layers that are replayed from Kafka, bronze and live, on what the environment says."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -278,6 +278,14 @@ class FromKafka:
         )
 
 
+def went_on(what: str, spans: Iterable[tuple[int, Span]]) -> str:
+    """What to say of a replay that has taken up the work of another, by partition."""
+    ranges = ", ".join(f"{number}:{span.start}-{span.stop - 1}" for number, span in sorted(
+        spans, key=lambda one: (one[0], one[1].start)
+    ))  # fmt: skip
+    return f"{what}: went on with a replay that was cut off; its range was {ranges}."
+
+
 def _bronze_done(done: BronzeReplay) -> BronzeDone:
     found = done.found
     examples = [
@@ -291,7 +299,7 @@ def _bronze_done(done: BronzeReplay) -> BronzeDone:
     differences = Differences(
         added=found.missing, changed=found.different + found.doubled, examples=examples
     )
-    notes = []
+    notes = [went_on(f"bronze/{done.table}", done.spans.items())] if done.went_on else []
     if found.only_in_bronze:
         notes.append(
             f"bronze/{done.table}: {found.only_in_bronze:,} records are not in Kafka (any more); "

@@ -198,6 +198,7 @@ def test_replay_that_was_killed_goes_on_where_it_stopped(tmp_path, monkeypatch, 
     done = replayer(lake, tmp_path, rows=2).run()
     assert contents(lake) == was
     assert done.read == len(SCRIPT)
+    assert (done.went_on, done.spans) == (True, everything(lake))
     offsets = [
         (place, offset)
         for spans in (*first, *pieces)
@@ -392,6 +393,26 @@ def test_replay_of_what_was_mended_in_bronze_equals_a_rebuild(script, offsets, k
         was = contents(lake)
         rebuild_silver(lake, RULES, [CUSTOMERS])
         assert contents(lake) == was
+
+
+def test_what_was_judged_of_bronze_before_it_was_mended_is_judged_again(tmp_path, monkeypatch):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    was = contents(lake)
+    right = swapped(source, [1, 2], keys_too=False)
+
+    def dying(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SilverReplayer, "_replaced", dying)
+        with pytest.raises(KeyboardInterrupt):
+            replayer(lake, tmp_path, rows=2).run()
+    put(source.bronze(), right)
+    done = replayer(lake, tmp_path, rows=2).run()
+    assert not done.went_on
+    assert contents(lake) == was
 
 
 def test_month_of_a_row_that_was_damaged_is_put_right_in_its_place(tmp_path):

@@ -1,0 +1,140 @@
+"""A replay from Kafka into bronze, on a Delta table in a folder, cut off and gone on with."""
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from consumers.delta_bronze import DeltaBronzeTable
+from consumers.records import TopicIdentity
+from consumers.replay.bronze import BronzeReplayer
+from lakehouse.coordinates import Span
+from lakehouse.delta import has_only_grown
+from lakehouse.errors import RetryLaterError
+from lakehouse.lake import BRONZE_SCHEMA
+from tests.unit.bronze_maker import START
+
+IDENTITY = TopicIdentity(topic_id="topic", epoch=0)
+ALL = {0: Span(start=0, stop=40)}
+BRONZE = DeltaBronzeTable.open_or_create
+
+
+def records(first, stop):
+    rows = [
+        {"key": b"k%d" % n, "value": b"v%d" % n, "_topic_id": "topic", "_epoch": 0,
+         "_partition": 0, "_offset": n, "_timestamp": START, "_headers": None,
+         "_date": START.date()}
+        for n in range(first, stop)
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=BRONZE_SCHEMA)
+
+
+class Kafka:
+    """What it has, and which offsets were asked for; dies after some windows."""
+
+    def __init__(self, dies_after=None, at=lambda: None):
+        self.asked = []
+        self.dies_after = dies_after
+        self.at = at
+
+    def read(self, spans):
+        if len(self.asked) == self.dies_after:
+            raise KeyboardInterrupt
+        self.at()
+        (span,) = spans.values()
+        self.asked.append((span.start, span.stop))
+        return records(span.start, span.stop)
+
+
+@pytest.fixture
+def table(tmp_path):
+    made = BRONZE(str(tmp_path / "raw_sales"), {}, retention_hours=24)
+    for first in range(0, 40, 10):
+        land(made, first)
+    return made
+
+
+def land(table, first):
+    write_deltalake(table.delta, records(first, first + 10), mode="append")
+
+
+def replay(table, source, folder, spans=ALL):
+    table.reopen()
+    return BronzeReplayer(
+        name="raw_sales", table=table, identity=IDENTITY, ends={0: 40}, window=10,
+        folder=folder / "work",
+    ).run(source, spans)  # fmt: skip
+
+
+def cut_off(table, folder, *, after=3):
+    with pytest.raises(KeyboardInterrupt):
+        replay(table, Kafka(dies_after=after), folder)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda _delta: None,
+        lambda delta: write_deltalake(delta, records(40, 50), mode="append"),
+        lambda delta: delta.optimize.compact(),
+        lambda delta: delta.alter.set_table_properties(
+            {"shop.maintenance_fence": "1"}, raise_if_not_exists=False
+        ),
+    ],
+    ids=["nothing", "landed", "compacted", "fenced"],
+)
+def test_replay_into_bronze_that_was_cut_off_goes_on_and_says_with_which_range(
+    table, tmp_path, meanwhile
+):
+    table.delta.delete("_offset = 3")
+    cut_off(table, tmp_path)
+    meanwhile(table.delta)
+    kafka = Kafka()
+    done = replay(table, kafka, tmp_path, {0: Span(start=0, stop=50)})
+    assert kafka.asked == [(30, 40)]
+    assert (done.went_on, done.spans) == (True, ALL)
+    assert (done.found.read, done.found.missing) == (40, 1)
+    assert done.after.rows == 40
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda delta: delta.delete("_offset = 5"),
+        lambda delta: delta.update(updates={"value": "key"}, predicate="_offset = 5"),
+        lambda delta: write_deltalake(
+            delta, records(0, 4), mode="overwrite", predicate="_offset < 5"
+        ),
+        lambda delta: delta.restore(delta.version() - 1),
+    ],
+    ids=["lost", "other", "overwritten", "restored"],
+)
+def test_replay_that_was_cut_off_before_bronze_was_damaged_begins_anew(table, tmp_path, damage):
+    cut_off(table, tmp_path)
+    damage(table.delta)
+    kafka = Kafka()
+    done = replay(table, kafka, tmp_path)
+    assert [asked[0] for asked in kafka.asked] == [0, 10, 20, 30]
+    assert not done.went_on
+    assert done.before != done.after
+    table.reopen()
+    rows = pl.DataFrame(table.delta.to_pyarrow_table()).sort("_offset")
+    assert rows.equals(pl.DataFrame(records(0, 40)))
+
+
+def test_bronze_that_is_damaged_while_it_is_compared_is_not_said_to_be_what_it_was(table, tmp_path):
+    other = BRONZE(str(tmp_path / "raw_sales"), {}, retention_hours=24)
+    kafka = Kafka(at=lambda: other.delta.delete("_offset = 5"))
+    with pytest.raises(RetryLaterError, match="Run the same replay"):
+        replay(table, kafka, tmp_path)
+    done = replay(table, Kafka(), tmp_path)
+    assert (done.found.missing, done.after.rows) == (1, 40)
+
+
+def test_log_that_does_not_reach_back_is_not_trusted(table, tmp_path):
+    assert has_only_grown(table.delta, 1)
+    assert not has_only_grown(table.delta, table.delta.version() + 1)
+    table.delta.create_checkpoint()
+    for entry in sorted((tmp_path / "raw_sales" / "_delta_log").glob("*.json"))[:3]:
+        entry.unlink()
+    assert not has_only_grown(table.delta, 1)
