@@ -67,6 +67,21 @@ class Selection:
         """Whether partitions are named: then only changes of the topic as it is now are meant."""
         return bool(self.first or self.last)
 
+    def require_known(self, what: str, partitions: Iterable[int]) -> None:
+        """Refuse a selection that names a partition which is not there.
+
+        Raises:
+            StopPipelineError: which, and which there are of `what`.
+        """
+        known = set(partitions)
+        unknown = sorted({*self.first, *self.last} - known)
+        if unknown:
+            message = (
+                f"{what} has partitions {', '.join(map(str, sorted(known)))}, no "
+                f"{', '.join(map(str, unknown))}: see --from-offset and --to-offset."
+            )
+            raise StopPipelineError(message)
+
     def span(
         self, partition: int, *, end: int, since: int | None = None, until: int | None = None
     ) -> Span | None:

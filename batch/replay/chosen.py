@@ -92,7 +92,7 @@ def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:
     with retry_later(f"bronze/{entity.bronze} cannot be read"):
         source = BronzeSource(bronze)
         ends = {place: starting_position(silver, place) for place in source.ends}
-        _require(entity, selection, ends)
+        selection.require_known(entity.table, {place.partition for place in ends})
         spans = _spans(source, ends, selection)
     everything = {place: Span(start=0, stop=end) for place, end in ends.items() if end}
     history = lake.open("silver", entity.history) if entity.history is not None else None
@@ -100,17 +100,6 @@ def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:
         entity=entity, spans=spans, is_all=spans == everything, bronze=source,
         silver=(silver,) if history is None else (silver, history),
     )  # fmt: skip
-
-
-def _require(entity: Entity, selection: Selection, ends: Mapping[Place, int]) -> None:
-    known = {place.partition for place in ends}
-    unknown = sorted({*selection.first, *selection.last} - known)
-    if unknown:
-        message = (
-            f"{entity.table} has partitions {', '.join(map(str, sorted(known)))}, no "
-            f"{', '.join(map(str, unknown))}: see --from-offset and --to-offset."
-        )
-        raise StopPipelineError(message)
 
 
 def _spans(

@@ -98,8 +98,10 @@ class KafkaRange:
                 than Kafka, which answers with the oldest record that it still has.
 
         Raises:
+            StopPipelineError: the topic has no such partition.
             RetryLaterError: the broker does not answer.
         """
+        chosen.require_known(self._topic.name, range(self._topic.partition_count))
         since, until = self._at(chosen.since), self._at(chosen.until)
         for number, offset in (known_since or {}).items():
             since[number] = min(offset, since.get(number, offset))

@@ -153,7 +153,8 @@ class FromKafka:
         """Resolve a selection.
 
         Raises:
-            StopPipelineError: part of what was asked for by its offsets is gone.
+            StopPipelineError: part of what was asked for by its offsets is gone, or a partition that
+                is named is not there.
             RetryLaterError: the broker does not answer.
         """
         since = self._since(opened, selection)
