@@ -153,8 +153,7 @@ class FromKafka:
         """Resolve a selection.
 
         Raises:
-            StopPipelineError: part of what was asked for by its offsets is gone, or a partition that
-                is named is not there.
+            StopPipelineError: part of what was asked for by its offsets is gone, or was never there.
             RetryLaterError: the broker does not answer.
         """
         since = self._since(opened, selection)

@@ -8,10 +8,14 @@ from deltalake import write_deltalake
 from consumers.delta_bronze import DeltaBronzeTable
 from consumers.records import TopicIdentity
 from consumers.replay.bronze import BronzeReplayer
+from consumers.replay.kafka_range import KafkaRange
 from lakehouse.coordinates import Span
 from lakehouse.delta import has_only_grown
-from lakehouse.errors import RetryLaterError
+from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.kafka import Topic
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.selection import Selection
+from lakehouse.settings import KafkaSettings
 from tests.unit.bronze_maker import START
 
 IDENTITY = TopicIdentity(topic_id="topic", epoch=0)
@@ -138,3 +142,11 @@ def test_log_that_does_not_reach_back_is_not_trusted(table, tmp_path):
     for entry in sorted((tmp_path / "raw_sales" / "_delta_log").glob("*.json"))[:3]:
         entry.unlink()
     assert not has_only_grown(table.delta, 1)
+
+
+def test_partition_that_a_topic_does_not_have_is_refused_before_kafka_is_asked():
+    topic = Topic(name="shop.public.orders", topic_id="topic", partition_count=2)
+    chosen = Selection(first={9: 1})
+    with KafkaRange(KafkaSettings(), topic, IDENTITY) as source:
+        with pytest.raises(StopPipelineError, match="orders has partitions 0, 1, no 9"):
+            source.resolve(chosen, {0: 5, 1: 5})
