@@ -48,7 +48,7 @@ def replay_gold(
     lake: Lake,
     chosen: Mapping[str, Rows] | None,
     *,
-    on_progress: Callable[[str], None] = lambda _what: None,
+    on_progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> list[Proof]:
     """Recompute what the chosen rows of silver stand for; gold must be level with silver.
 
@@ -56,18 +56,20 @@ def replay_gold(
         lake: where it is.
         chosen: by silver table, which rows; None for all of gold. Tables of gold that are made from
             none of these stay as they are.
-        on_progress: told what is done next.
+        on_progress: told what is done next, how many tables are done, and of how many.
 
     Raises:
         StopPipelineError: a table of gold is not there.
         RetryLaterError: the object store does not answer, or somebody else commits.
     """
-    proofs = []
-    for table in GOLD_TABLES.values():
-        if chosen is None or set(table.inputs) & set(chosen):
-            on_progress(f"gold/{table.name}")
-            with retry_later(f"gold/{table.name} could not be replayed", then="Run it again."):
-                proofs.append(_replayed(lake, table, chosen))
+    proofs: list[Proof] = []
+    tables = [
+        table for table in GOLD_TABLES.values() if chosen is None or set(table.inputs) & set(chosen)
+    ]
+    for table in tables:
+        on_progress(f"gold/{table.name}", len(proofs), len(tables))
+        with retry_later(f"gold/{table.name} could not be replayed", then="Run it again."):
+            proofs.append(_replayed(lake, table, chosen))
     return proofs
 
 

@@ -23,6 +23,7 @@ from batch.warehouse.replay import replay_mart
 from batch.warehouse.source import silver_sources
 from batch.warehouse.views import refresh_views
 from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.lake import Lake
 
 
@@ -85,7 +86,7 @@ class Replay:
         with self._alone():
             self._bring_up(Layer.GOLD)
             rows = None if _is_all(ranges) else _chosen(ranges).rows
-            return replay_gold(self.lake, rows, on_progress=self._tell)
+            return replay_gold(self.lake, rows, on_progress=self.on_progress)
 
     def mart(self, ranges: Sequence[ChosenRange]) -> list[Proof]:
         """Take the rows of the ranges, and what follows from them, into the star again.
@@ -101,7 +102,7 @@ class Replay:
                 silver_sources(lambda name: self.lake.uri("silver", name), self.lake.options),
                 None if _is_all(ranges) else _chosen(ranges),
                 limit=self.limit,
-                on_progress=self._tell,
+                on_progress=self.on_progress,
             )
             refresh_views(self.warehouse, on_progress=self._tell)
             live.trim(self.warehouse)
@@ -143,7 +144,11 @@ class Replay:
         )
 
     def _tell(self, what: str) -> None:
-        self.on_progress(what, 0, 0)
+        """Of gold, its tables come in their order; else nobody knows how many parts there are."""
+        if what in GOLD_TABLES:
+            self.on_progress(f"gold/{what}", list(GOLD_TABLES).index(what), len(GOLD_TABLES))
+        else:
+            self.on_progress(what, 0, 0)
 
 
 def request_name(*parts: object) -> str:

@@ -34,7 +34,7 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
 
 Progress = Callable[[str, int, int], None]
-"""What goes on, how many offsets are done, and of how many."""
+"""What goes on, how many offsets or tables are done, and of how many; of 0, nobody knows."""
 Alone = Callable[[], AbstractContextManager[None]]
 """Keeps others from writing the tables within a block."""
 _PLAN = "plan.json"

@@ -54,7 +54,7 @@ def replay_mart(
     chosen: Chosen | None,
     *,
     limit: QuarantineLimit,
-    on_progress: Callable[[str], None] = lambda _what: None,
+    on_progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> list[Proof]:
     """Take rows of silver into the star again, and all that follows from them; in one transaction.
 
@@ -64,7 +64,8 @@ def replay_mart(
         sources: silver.
         chosen: which rows; None for all.
         limit: as of any load.
-        on_progress: told what is next, in a few words.
+        on_progress: told what is next, in a few words, how many tables are done, and of how many.
+            Parts of a load are no tables: of how many is 0.
 
     Returns:
         A proof for each table of the schemas entity and mart.
@@ -74,15 +75,20 @@ def replay_mart(
         StopPipelineError: a row does not fit the schema.
         RetryLaterError: the warehouse or silver does not answer, or another load goes on.
     """
+
+    def of_load(what: str) -> None:
+        on_progress(what, 0, 0)
+
     with refused("a replay"), _snapshot(dsn) as before:
         if chosen is None:
-            rebuild_warehouse(dsn, sources, limit=limit, on_progress=on_progress)
+            rebuild_warehouse(dsn, sources, limit=limit, on_progress=of_load)
         else:
-            reload_warehouse(dsn, sources, chosen, limit=limit, on_progress=on_progress)
+            reload_warehouse(dsn, sources, chosen, limit=limit, on_progress=of_load)
         with _snapshot(dsn) as after:
-            proofs = []
-            for table in _tables(after):
-                on_progress(f"comparing {table.schema}.{table.name}")
+            proofs: list[Proof] = []
+            tables = _tables(after)
+            for table in tables:
+                on_progress(f"comparing {table.schema}.{table.name}", len(proofs), len(tables))
                 proofs.append(_proof(table, before, after))
             return proofs
 

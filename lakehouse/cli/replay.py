@@ -87,7 +87,7 @@ def replay(  # noqa: PLR0913 - one for each option
             into=into, entities=entity or (), selection=chosen, only=only, on_progress=on_progress
         )
         described = work.described()
-        plan = list(work.plan(described.chosen)) if dry_run else []
+        plan = list(work.plan(described)) if dry_run else []
         outcome = None if dry_run else work.run(described)
     if output is Format.JSON:
         print_json({**described.to_json(), "plan": plan, **(outcome.to_json() if outcome else {})})

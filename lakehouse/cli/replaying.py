@@ -205,7 +205,6 @@ class Replaying:
                     outcome.read += read
 
     def _bronze(self, described: Described, outcome: Outcome) -> None:
-        chosen = []
         for part in described.parts:
             topic = asdict(part.opened.identity)
             name = request_name(self._request(), topic, self._replay.code)
@@ -214,15 +213,19 @@ class Replaying:
             outcome.proofs.append(done.proof)
             outcome.notes += done.notes
             outcome.read += done.read
-            entity = ENTITIES.get(part.entity)
-            if entity is not None:
-                if done.has_replaced:
-                    self._replay.forget(entity.table)
-                chosen.append((entity, part.as_selection()))
-        if self.only:
-            return
-        ranges = [choose(self._replay.lake, entity, selection) for entity, selection in chosen]
-        self._silver([one for one in ranges if one.spans], outcome)
+            if done.has_replaced:
+                self._replay.forget(part.entity)
+        self._silver(self._above(described), outcome)
+
+    def _above(self, described: Described) -> list[ChosenRange]:
+        """What of bronze the layers above take in again; after bronze itself, the same range."""
+        if self.into != "bronze":
+            return described.chosen
+        meant = [part for part in described.parts if part.entity in ENTITIES and not self.only]
+        ranges = [
+            choose(self._replay.lake, ENTITIES[part.entity], part.as_selection()) for part in meant
+        ]
+        return [one for one in ranges if one.spans]
 
     def _silver(self, chosen: Sequence[ChosenRange], outcome: Outcome) -> None:
         for one in chosen:
@@ -236,13 +239,15 @@ class Replaying:
             self._replay.follow()
             outcome.notes.append("Gold and the star have followed silver.")
 
-    def plan(self, chosen: Sequence[ChosenRange]) -> Iterator[dict[str, object]]:
+    def plan(self, described: Described) -> Iterator[dict[str, object]]:
         """What is made anew, and what follows; the star follows in all that its rows touch.
+
+        Into bronze: as silver and bronze are now. What is mended there may be of further keys.
 
         Grain: one row per table of a layer.
         """
         rows: dict[str, Rows] = {}
-        for one in chosen:
+        for one in self._above(described):
             keys = one.keys()
             rows |= one.rows(keys)
             if self.into == "gold":

@@ -71,7 +71,11 @@ class KafkaPart:
         return self.opened.entity
 
     def described(self) -> list[dict[str, object]]:
-        """A row for each partition."""
+        """A row for each partition.
+
+        How many records Kafka holds in a range shows only when it is read: markers of transactions
+        and compaction leave holes. `records_at_most` are its offsets.
+        """
         return [
             {
                 "entity": self.entity,
@@ -79,6 +83,7 @@ class KafkaPart:
                 "partition": number,
                 "first_offset": span.start,
                 "last_offset": span.stop - 1,
+                "records_at_most": span.stop - span.start,
             }
             for number, span in sorted(self.range.spans.items())
         ]
@@ -153,7 +158,7 @@ class FromKafka:
         """Resolve a selection.
 
         Raises:
-            StopPipelineError: part of what was asked for by its offsets is gone, or was never there.
+            StopPipelineError: part of what was asked for by its offsets is gone, or never was.
             RetryLaterError: the broker does not answer.
         """
         since = self._since(opened, selection)

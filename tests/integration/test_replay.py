@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import time
 
 import polars as pl
@@ -206,15 +207,19 @@ def test_part_of_the_mart_that_was_damaged_is_mended_by_a_replay_of_its_range(sh
 def test_replay_killed_at_random_moments_goes_on_and_ends_exact(shop, layer, request):
     rounds = request.config.getoption("--rounds")
     chance = random.Random(request.config.getoption("--seed"))
+    ended = []
     for _ in range(rounds):
         if layer == "bronze":
             damage_bronze(shop)
         else:
             delta(shop, "silver", "cleaned_sales").delete("order_id % 5 = 0")
         process = shop.popen("replay", "--into", layer, "--all")
-        time.sleep(chance.uniform(3, 14))
+        wait_for_work(shop, process, layer)
+        time.sleep(chance.uniform(0, 4))
         process.kill()
-        process.wait()
+        ended.append(process.wait())
+    # None at all would mean that none was killed in the middle.
+    assert -signal.SIGKILL in ended
     replay(shop, "--into", layer, "--all")
     assert differing(replay(shop, "--into", layer, "--all", "--only")) == set()
     with as_admin(shop) as connection:
@@ -222,6 +227,33 @@ def test_replay_killed_at_random_moments_goes_on_and_ends_exact(shop, layer, req
             "select count(*) from etl.runs where kind = 'replay' and outcome = 'succeeded'"
         ).fetchone()
     assert left[0] > 0
+
+
+def workspace(stack, layer):
+    return list((stack.data_dir / "replay").glob(f"{layer}-*"))
+
+
+def wait_for_work(stack, process, layer):
+    """Until a replay has begun to set aside what it has compared or judged."""
+    deadline = time.monotonic() + 120
+    notes = {"bronze": "compared.json", "silver": "judged.json"}[layer]
+    while process.poll() is None and time.monotonic() < deadline:
+        if any((folder / notes).exists() for folder in workspace(stack, layer)):
+            return
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("layer", ["bronze", "silver"])
+def test_replay_that_was_killed_in_the_middle_says_that_the_next_goes_on(shop, layer):
+    chosen = ["--into", layer, "--entity", "orders", "--only"]
+    process = shop.popen("replay", *chosen)
+    wait_for_work(shop, process, layer)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    found = replay(shop, *chosen)
+    assert any("went on with a replay that was cut off" in note for note in found["notes"])
+    assert differing(found) == set()
+    assert workspace(shop, layer) == []
 
 
 def test_replays_beside_landing_and_consolidations_disturb_neither(shop):
@@ -249,6 +281,16 @@ def test_dry_run_shows_the_range_and_does_nothing(shop):
     assert found["plan"][0]["table"] == "cleaned_sales"
     assert "tables" not in found
     assert delta(shop, "silver", "cleaned_sales").version() == before
+
+
+def test_dry_run_into_bronze_counts_what_kafka_may_have_and_what_follows(shop):
+    chosen = ["--entity", "orders", "--from-offset", "0:10", "--to-offset", "0:29", "--dry-run"]
+    found = replay(shop, "--into", "bronze", *chosen)
+    (one,) = found["ranges"]
+    assert (one["first_offset"], one["last_offset"], one["records_at_most"]) == (10, 29, 20)
+    assert found["plan"] == replay(shop, "--into", "silver", *chosen)["plan"]
+    assert {row["layer"] for row in found["plan"]} == {"silver", "gold"}
+    assert replay(shop, "--into", "bronze", *chosen, "--only")["plan"] == []
 
 
 def test_times_stand_for_offsets(shop):
