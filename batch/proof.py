@@ -40,6 +40,11 @@ class Differences:
         """All of them."""
         return self.added + self.changed + self.removed
 
+    @property
+    def more(self) -> int:
+        """How many are not among the examples."""
+        return max(0, self.count - len(self.examples))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:

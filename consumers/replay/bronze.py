@@ -10,6 +10,7 @@ landers go on.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
@@ -29,6 +30,7 @@ from lakehouse.upkeep import LeaseNotes, lease
 Progress = Callable[[int, int], None]
 """How many offsets are done, and of how many."""
 EXAMPLES = 20
+_SHOWN = 200
 _PLACE = ["_partition", "_offset"]
 _NOTES = "compared.json"
 _LEASE_SECONDS = 3600
@@ -46,7 +48,8 @@ class Found:
     different: int = 0
     doubled: int = 0
     only_in_bronze: int = 0
-    examples: list[dict[str, object]] = field(default_factory=list)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    """Of each `_partition`, `_offset`, `kind`, and `columns` that differ: before and after."""
 
     @property
     def replaced(self) -> int:
@@ -154,6 +157,8 @@ class BronzeReplayer:
         within = rows.join(ranges, on="_partition").filter(
             pl.col("_offset").is_between(pl.col("first"), pl.col("last"))
         )
+        examples = bad.head(EXAMPLES - len(notes.found.examples))
+        notes.found.examples += _shown(examples, stored, truth)
         notes.add(window, bad, ranges, within.select(rows.columns), read=truth.height,
                   only_in_bronze=once.height)  # fmt: skip
 
@@ -246,7 +251,6 @@ class _Notes:
         found.only_in_bronze += only_in_bronze
         for kind, count in bad["kind"].value_counts().iter_rows():
             setattr(found, kind, getattr(found, kind) + count)
-        found.examples += bad.head(EXAMPLES - len(found.examples)).to_dicts()
         self.bad += [(p, first, last) for p, first, last in ranges.sort("_partition").iter_rows()]
         if rows.height:
             rows.write_ipc(self.folder / f"rows-{self.pieces:06}.arrow", compression="lz4")
@@ -275,6 +279,33 @@ class _Notes:
 
 def _hashed(rows: pl.DataFrame) -> pl.DataFrame:
     return with_row_hash(rows.select(BRONZE_SCHEMA.names).lazy()).collect()
+
+
+def _shown(
+    bad: pl.DataFrame, stored: pl.DataFrame, truth: pl.DataFrame
+) -> Iterator[dict[str, Any]]:
+    """With the columns of which bronze said something else than Kafka."""
+    old, new = (
+        {
+            (row["_partition"], row["_offset"]): row
+            for row in rows.join(bad, on=_PLACE, how="semi").iter_rows(named=True)
+        }
+        for rows in (stored, truth)
+    )
+    for one in bad.iter_rows(named=True):
+        place = (one["_partition"], one["_offset"])
+        before, after = old.get(place), new.get(place)
+        columns = {} if before is None or after is None else {
+            name: (_text(before[name]), _text(after[name]))
+            for name in BRONZE_SCHEMA.names if before[name] != after[name]
+        }  # fmt: skip
+        yield {**one, "columns": columns}
+
+
+def _text(value: object) -> object:
+    """As it can be shown, the beginning of what is long."""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return None if value is None else text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _is_within(identity: TopicIdentity, spans: Spans) -> pl.Expr:

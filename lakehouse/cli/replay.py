@@ -176,6 +176,5 @@ def _show_differences(proof: "Proof") -> None:
         values = "; ".join(f"{name}: {old} → {new}" for name, (old, new) in example.columns.items())
         text = f"{proof.table} {key} {example.kind}" + (f": {values}" if values else "")
         console.print(text, markup=False, soft_wrap=True)
-    more = proof.differences.count - len(proof.differences.examples)
-    if proof.differences.examples and more > 0:
-        console.print(f"{proof.table}: and {more:,} more rows", markup=False)
+    if proof.differences.examples and proof.differences.more:
+        console.print(f"{proof.table}: and {proof.differences.more:,} more rows", markup=False)

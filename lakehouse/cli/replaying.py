@@ -90,6 +90,7 @@ class Outcome:
                 "after": str(one.after),
                 "is_equal": one.is_equal,
                 **asdict(one.differences),
+                "more": one.differences.more,
             }
             for one in self.proofs
         ]

@@ -297,7 +297,7 @@ def _bronze_done(done: BronzeReplay) -> BronzeDone:
         Example(
             key={"partition": one["_partition"], "offset": one["_offset"]},
             kind="added" if one["kind"] == "missing" else str(one["kind"]),
-            columns={},
+            columns=one["columns"],
         )
         for one in found.examples
     ]

@@ -135,6 +135,15 @@ def test_bronze_that_is_damaged_while_it_is_compared_is_not_said_to_be_what_it_w
     assert (done.found.missing, done.after.rows) == (1, 40)
 
 
+def test_examples_of_what_differed_say_which_columns_and_how(table, tmp_path):
+    table.delta.update(updates={"value": "'other'"}, predicate="_offset = 7")
+    table.delta.delete("_offset = 3")
+    cut_off(table, tmp_path)
+    done = replay(table, Kafka(), tmp_path)
+    examples = {one["_offset"]: (one["kind"], one["columns"]) for one in done.found.examples}
+    assert examples == {3: ("missing", {}), 7: ("different", {"value": ["other", "v7"]})}
+
+
 def test_log_that_does_not_reach_back_is_not_trusted(table, tmp_path):
     assert has_only_grown(table.delta, 1)
     assert not has_only_grown(table.delta, table.delta.version() + 1)

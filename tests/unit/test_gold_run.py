@@ -9,6 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from batch.gold import run as gold_run
+from batch.gold.replay import replay_gold
 from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_gold
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -273,6 +274,14 @@ def test_a_commit_that_never_succeeds_says_which_table(
     monkeypatch.setattr(gold_run._Run, "pause", lambda _run, _seconds: None)
     with pytest.raises(RetryLaterError, match="gold/sales_kpi"):
         run(silver.lake)
+
+
+def test_replay_tells_how_many_tables_of_gold_are_done(silver: LocalSilver) -> None:
+    run(silver.lake)
+    told = []
+    replay_gold(silver.lake, None, on_progress=lambda *one: told.append(one))
+    total = len(GOLD_TABLES)
+    assert told == [(f"gold/{name}", done, total) for done, name in enumerate(GOLD_TABLES)]
 
 
 def test_silver_without_any_table_gives_empty_tables(tmp_path: Path) -> None:

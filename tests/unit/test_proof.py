@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.proof import Differences, compare
+from batch.proof import EXAMPLES, Differences, compare
 from lakehouse.digest import digest
 
 SCHEMA = {"id": pl.Int64, "value": pl.String}
@@ -24,6 +24,13 @@ def test_comparison_finds_each_row_that_differs_and_no_other(new, old, chance):
     assert set(compared.gone["id"]) == old.keys() - new.keys()
     assert compared.before == digest(stored.lazy())
     assert compared.after == digest(fresh.lazy())
+
+
+def test_differences_beyond_the_examples_are_counted():
+    few = pl.DataFrame({"id": range(EXAMPLES + 3), "value": "a"}, schema=SCHEMA)
+    found = Differences()
+    compare(["id"], few, few.clear(), found)
+    assert (len(found.examples), found.more) == (EXAMPLES, 3)
 
 
 def frame(rows, chance):
