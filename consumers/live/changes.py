@@ -3,6 +3,7 @@
 Grain of the rows: one per key, the last valid change of it; of versions, one per valid change.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,34 +80,49 @@ class ChangeReader:
         judged = self.judge.judge(
             records, lambda keys: records.filter(pl.col("key").is_in(keys.implode()))
         )
-        valid = judged.filter(pl.col(BROKEN).is_null())
-        newest = judged["_committed_at"].dt.epoch("us").max()
+        newest = judged["_committed_at"].to_physical().max()
+        has_deletes = bool((judged["operation"] == "d").any())
+        is_versioned = self.entity.table == VERSIONED
         return Rows(
-            current=self._current.run({_JUDGED: valid}),
-            versions=self._versions.run({_JUDGED: valid})
-            if self.entity.table == VERSIONED
-            else None,
-            put_aside=judged.height - valid.height,
+            current=self._current[has_deletes].run({_JUDGED: judged}),
+            versions=self._versions[has_deletes].run({_JUDGED: judged}) if is_versioned else None,
+            put_aside=judged[BROKEN].count(),
             committed_us=newest if isinstance(newest, int) else None,
         )
 
     @cached_property
-    def _current(self) -> Plan:
-        return Plan(
-            lambda frames: self._emptied(latest(frames[_JUDGED], self.entity.key)).select(
-                *self.columns
-            )
-        )
+    def _current(self) -> Mapping[bool, Plan]:
+        def current(changes: Frame) -> Frame:
+            return latest(changes, self.entity.key).select(*self.columns)
+
+        return self._plans(current)
 
     @cached_property
-    def _versions(self) -> Plan:
+    def _versions(self) -> Mapping[bool, Plan]:
         begun = nw.coalesce(nw.col("_deleted_at"), nw.col(self.entity.as_of))
-        return Plan(
-            lambda frames: self._emptied(frames[_JUDGED])
-            .with_columns(begun.alias("valid_from_at"))
-            .select(*self.version_columns)
-        )
 
-    def _emptied(self, changes: Frame) -> Frame:
+        def versions(changes: Frame) -> Frame:
+            return changes.with_columns(begun.alias("valid_from_at")).select(*self.version_columns)
+
+        return self._plans(versions)
+
+    def _plans(self, transformation: Callable[[Frame], Frame]) -> Mapping[bool, Plan]:
+        """By whether there are deletes: to empty each column costs, and most batches have none."""
+
+        def plan(*, has_deletes: bool) -> Plan:
+            def run(frames: Mapping[str, Frame]) -> Frame:
+                valid = frames[_JUDGED].filter(nw.col(BROKEN).is_null())
+                return transformation(self._emptied(valid, has_deletes=has_deletes))
+
+            return Plan(run)
+
+        return {answer: plan(has_deletes=answer) for answer in (False, True)}
+
+    def _emptied(self, changes: Frame, *, has_deletes: bool) -> Frame:
+        if not has_deletes:
+            never = nw.lit(None, nw.Datetime("us", "UTC"))
+            return changes.with_columns(
+                never.alias("_deleted_at"), nw.lit(value=False).alias("_is_deleted")
+            )
         emptied = empty_deleted(changes, self.entity)
         return emptied.with_columns((~nw.col("_deleted_at").is_null()).alias("_is_deleted"))

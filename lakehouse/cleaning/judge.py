@@ -14,7 +14,7 @@ from lakehouse.cleaning.spellings import spell
 from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.clean import clean, cleaned_columns, raw
 from lakehouse.cleaning.transforms.unchanged import fill_unchanged
-from lakehouse.cleaning.transforms.validate import BROKEN, validate
+from lakehouse.cleaning.transforms.validate import BROKEN, SUSPECT, mark_suspects, validate
 from lakehouse.cleaning.typed import Calendar, read_types, stop_if_retyped
 from lakehouse.contracts import Entity, OnSchemaChange, Type
 from lakehouse.contracts.model import PLACEHOLDER
@@ -26,6 +26,7 @@ History = Callable[[pl.Series], pl.DataFrame]
 
 
 _TEXTS = "texts"
+_SUSPECTS = "suspects"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +52,39 @@ class Judge:
             StopPipelineError: the source's schema changed, and the contract says to stop.
         """
         texts = self._texts(records, history)
-        found = self._plan.run({_TEXTS: spell(texts, self.entity)})
+        found = self._with_verdicts(self._marked.run({_TEXTS: spell(texts, self.entity)}))
         stop_if_retyped(found, texts, self.entity)
         self._stop_if_removed(found)
         return found
 
-    @cached_property
-    def _plan(self) -> Plan:
-        """Made once: to put its expressions together takes many times as long as a small batch."""
+    def _with_verdicts(self, marked: pl.DataFrame) -> pl.DataFrame:
+        """Add `BROKEN`, asking each rule of the suspects alone."""
+        is_suspect = marked.drop_in_place(SUSPECT)
+        verdicts = pl.Series(BROKEN, dtype=pl.String).extend_constant(None, marked.height)
+        if is_suspect.any():
+            found = self._validated.run({_SUSPECTS: marked.filter(is_suspect)})
+            verdicts = verdicts.scatter(is_suspect.arg_true(), found[BROKEN])
+        return marked.insert_column(marked.width, verdicts)
 
-        def judge(frames: Mapping[str, Frame]) -> Frame:
+    # Plans are made once: to put expressions together takes many times as long as a small batch.
+
+    @cached_property
+    def _marked(self) -> Plan:
+        def mark(frames: Mapping[str, Frame]) -> Frame:
             texts = frames[_TEXTS].to_native()
             typed = nw.from_native(read_types(texts, self.entity, self.calendar))
-            return validate(clean(typed, self.entity), self.entity, clock_skew=self.clock_skew)
+            cleaned = clean(typed, self.entity)
+            return mark_suspects(cleaned, self.entity, clock_skew=self.clock_skew)
 
-        return Plan(judge)
+        return Plan(mark)
+
+    @cached_property
+    def _validated(self) -> Plan:
+        return Plan(
+            lambda frames: validate(
+                frames[_SUSPECTS], self.entity, clock_skew=self.clock_skew
+            ).select(BROKEN)
+        )
 
     def _stop_if_removed(self, judged: pl.DataFrame) -> None:
         if self.entity.on_removed is not OnSchemaChange.STOP:
@@ -81,12 +100,11 @@ class Judge:
 
     def _texts(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
         texts = self._read(records)
-        is_untold = pl.any_horizontal(pl.col(self._large) == PLACEHOLDER)
-        untold = records.filter(pl.col("value").is_not_null()).filter(
-            texts.select(is_untold.fill_null(value=False)).to_series()
-        )
-        if untold.is_empty():
+        is_untold = pl.any_horizontal(pl.col(self._large) == PLACEHOLDER).fill_null(value=False)
+        untold_rows = texts.select(is_untold.arg_true()).to_series()
+        if untold_rows.is_empty():
             return texts
+        untold = records.filter(pl.col("value").is_not_null())[untold_rows]
         told = self._read(history(untold["key"].unique()))
         both = pl.concat([told, texts]).unique(subset=COORDINATE, keep="first")
         key = pl.coalesce(self._key, "before_key")

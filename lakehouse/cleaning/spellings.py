@@ -68,6 +68,8 @@ class _Question:
 
     def answered(self, asked: pl.Series) -> pl.Expr:
         """The column in its spelling."""
+        if self.leaves_plain and asked.is_empty():
+            return _value(self.inputs[0]).alias(f"{SPELLED}{self.name}")
         keys = asked.struct.field("key")
         inputs = (asked.struct.field(f"{n}") for n in range(len(self.inputs)))
         spell = _speller(self.column)

@@ -155,6 +155,9 @@ _READERS: Mapping[Type, Callable[[pl.Expr], pl.Expr]] = {
 def _unreadable(entity: Entity) -> pl.Expr:
     names = []
     for column in entity.columns:
+        if column.type is Type.TEXT:
+            # Any text is one.
+            continue
         text = pl.col(f"text:{column.name}")
         is_lost = text.is_not_null() & pl.col(column.name).is_null() & (text != PLACEHOLDER)
         names.append(pl.when(is_lost).then(pl.lit(column.name)))
