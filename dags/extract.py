@@ -27,7 +27,7 @@ def extract() -> None:
 
     `look` refuses what makes no sense before anything starts. A full extraction also writes deletes
     that were missed, each checked against the shop, and lists them. A run that is cut off leaves
-    Debezium at its work; the next try follows it.
+    Debezium at its work; the next try follows it. One that is stopped is not begun again.
 
     `./pipeline extract` does the same; `./pipeline extract --pause`, `--resume`, `--stop` steer it.
     """
@@ -53,11 +53,12 @@ def look() -> list[str]:
 @step
 def read_again() -> dict[str, Any]:
     """What was read, table by table, and the deletes that were missed."""
-    from orchestration.command import run_command
+    from orchestration.command import require_all_read, run_command
 
     found = run_command(_arguments())
     log_table(found["extraction"]["tables"])
     log_table(found["deletes"])
+    require_all_read(found["extraction"])
     return found
 
 

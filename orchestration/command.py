@@ -5,16 +5,19 @@ import logging
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _log = logging.getLogger(__name__)
+_SAYS_NO = 1
 
 
 def run_command(arguments: Sequence[str]) -> dict[str, Any]:
     """Run `./pipeline` with these arguments, and `--format json`.
+
+    One that did its work and says no has a result, too: an extraction that was stopped.
 
     Raises:
         StopPipelineError: it says that a person has to act; its own words.
@@ -36,10 +39,31 @@ def run_command(arguments: Sequence[str]) -> dict[str, Any]:
                 raise
         result.seek(0)
         out = result.read()
-    if process.returncode == 0:
+    if process.returncode == 0 or (process.returncode == _SAYS_NO and out.strip()):
         found: dict[str, Any] = json.loads(out)
         return found
     message = "".join(told[-20:]).strip() or f"exit status {process.returncode}"
     if process.returncode == StopPipelineError.exit_status:
         raise StopPipelineError(message)
     raise RetryLaterError(message)
+
+
+def require_all_read(extraction: Mapping[str, Any]) -> None:
+    """Of an extraction that is over: whether every table was read to its end.
+
+    Raises:
+        StopPipelineError: somebody stopped it, or Debezium cannot read a table: the same again
+            would begin it anew.
+    """
+    if extraction["is_complete"]:
+        return
+    left = [
+        f"{one['table']} ({one['reason'] or one['state']})"
+        for one in extraction["tables"]
+        if one["state"] != "read"
+    ]
+    message = (
+        f"These tables were not read to their end: {', '.join(left)}. What was read stays. If "
+        "nobody stopped it: ./pipeline logs connect. Then trigger the DAG for these tables again."
+    )
+    raise StopPipelineError(message)

@@ -19,6 +19,7 @@ def report(folder):
         "errors": bag.import_errors,
         "heavy": sorted(loaded & set(HEAVY)),
         "raised": raised(),
+        "stopped": stopped(bag),
         "dags": {name: described(dag) for name, dag in bag.dags.items()},
     }
 
@@ -66,6 +67,33 @@ def raised():
         except Exception as found:  # noqa: BLE001 - told to the test
             seen.append([error.__name__, type(found).__name__, str(found)])
     return seen
+
+
+def stopped(bag):
+    """What Airflow sees of an extraction that was stopped, and how often it was begun."""
+    from orchestration import command
+
+    tables = [
+        {"table": "orders", "state": "stopped", "reason": None},
+        {"table": "payments", "state": "failed", "reason": "SQL_EXCEPTION"},
+        {"table": "products", "state": "read", "reason": None},
+    ]
+    begun = []
+
+    def answer(arguments):
+        begun.append(arguments)
+        return {"extraction": {"is_complete": False, "tables": tables}, "deletes": []}
+
+    command.run_command = answer
+    read_again = bag.dags["extract"].get_task("read_again").python_callable
+    names = read_again.__wrapped__.__globals__
+    form = {"tables": ["orders", "payments", "products"], "since": None, "until": None}
+    names["get_current_context"] = lambda: {"params": form}
+    try:
+        read_again()
+    except Exception as found:  # noqa: BLE001 - told to the test
+        return [type(found).__name__, str(found), begun]
+    return None
 
 
 if __name__ == "__main__":

@@ -104,3 +104,10 @@ def test_only_what_may_succeed_later_is_tried_again(found):
         ["StopPipelineError", "AirflowFailException", "do this"],
         ["OSError", "AirflowFailException", "do this"],
     ]
+
+
+def test_extraction_that_was_stopped_is_not_begun_again(found):
+    raised, words, begun = found["stopped"]
+    assert raised == "AirflowFailException"
+    assert "orders (stopped), payments (SQL_EXCEPTION). What" in words
+    assert begun == [["extract", "orders", "payments", "products", "--full"]]
