@@ -3,19 +3,33 @@
 from collections.abc import Iterator
 
 from connectors.health import Health
+from connectors.slot import Slot, read_slot
 from monitoring.readings import Reading
 
 
-def of_health(health: Health) -> Iterator[Reading]:
+def of_connector(health: Health) -> Iterator[Reading]:
+    """What Connect says; one that does not answer does not run."""
+    yield Reading("pipeline_connector_running", health.state is not None and health.state.is_running)
+    if health.lag_seconds is not None:
+        yield Reading("pipeline_capture_behind_seconds", health.lag_seconds)
+
+
+def look_at_slot(monitor_dsn: str, name: str) -> Iterator[Reading]:
+    """What the shop's database says of the slot.
+
+    Raises:
+        PipelineError: it cannot be asked, so nobody knows whether the slot is there.
+    """
+    return of_slot(read_slot(monitor_dsn, name))
+
+
+def of_slot(slot: Slot | None) -> Iterator[Reading]:
     """What is known; a slot that is not there counts as lost."""
-    state, slot = health.state, health.slot
-    yield Reading("pipeline_connector_running", state is not None and state.is_running)
     yield Reading("pipeline_slot_active", slot is not None and slot.is_active)
     yield Reading("pipeline_slot_lost", slot is None or slot.is_lost)
     known = {
         "pipeline_slot_held_bytes": None if slot is None else slot.held_bytes,
         "pipeline_slot_limit_bytes": None if slot is None else slot.limit_bytes,
-        "pipeline_capture_behind_seconds": health.lag_seconds,
     }
     for name, value in known.items():
         if value is not None:

@@ -49,7 +49,8 @@ def parts(config: StackConfig, secrets: Secrets) -> tuple[Part, ...]:
     admin = admin_client(config.kafka.bootstrap_servers)
     often = partial(Part, every_seconds=settings.watch_seconds)
     return (
-        often(name="capture", read=lambda: capture.of_health(check(config.connect, oltp))),
+        often(name="connector", read=lambda: capture.of_connector(check(config.connect, oltp))),
+        often(name="slot", read=partial(capture.look_at_slot, oltp, config.connect.slot_name)),
         often(name="warehouse", read=partial(warehouse.look, star)),
         often(name="oltp statistics", read=partial(postgres.look, "oltp", oltp)),
         often(name="warehouse statistics", read=partial(postgres.look, "warehouse", star)),

@@ -14,13 +14,16 @@ from connectors.slot import Slot
 from consumers.loss import LossKind
 from lakehouse.environment import environment_of
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
+from lakehouse.secrets import ROLES, Secrets
 from lakehouse.settings import MonitoringSettings
-from monitoring.capture import of_health
+from monitoring.capture import of_connector, of_slot
 from monitoring.lake import of_kafka, of_losses, of_table
 from monitoring.readings import FIGURES, Reading
-from monitoring.service import disk, limits
+from monitoring.service import disk, limits, parts
 from monitoring.warehouse import of_runs
 from monitoring.watcher import Part, Watcher
+from stack.layout import StackConfig
+from tests.stacks import free_ports
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SLOT = Slot(
@@ -94,7 +97,7 @@ def test_one_part_that_fails_hides_no_other():
 
 
 def test_a_healthy_connector_and_its_slot():
-    assert told(of_health(HEALTH)) == {
+    assert told([*of_connector(HEALTH), *of_slot(SLOT)]) == {
         ("pipeline_connector_running",): True,
         ("pipeline_slot_active",): True,
         ("pipeline_slot_lost",): False,
@@ -105,27 +108,46 @@ def test_a_healthy_connector_and_its_slot():
 
 
 @pytest.mark.parametrize(
-    ("change", "figure", "value"),
+    "state", [None, ConnectorState(connector="RUNNING", task="FAILED", trace="x")]
+)
+def test_a_connector_that_is_not_there_or_has_failed_does_not_run(state):
+    found = told(of_connector(replace(HEALTH, state=state)))
+    assert found["pipeline_connector_running",] is False
+
+
+@pytest.mark.parametrize(
+    ("slot", "figure", "value"),
     [
-        ({"state": None}, "pipeline_connector_running", False),
-        (
-            {"state": ConnectorState(connector="RUNNING", task="FAILED", trace="x")},
-            "pipeline_connector_running",
-            False,
-        ),
-        ({"slot": None}, "pipeline_slot_lost", True),
-        ({"slot": None}, "pipeline_slot_active", False),
-        ({"slot": replace(SLOT, wal_status="lost")}, "pipeline_slot_lost", True),
-        ({"slot": replace(SLOT, is_active=False)}, "pipeline_slot_active", False),
+        (None, "pipeline_slot_lost", True),
+        (None, "pipeline_slot_active", False),
+        (replace(SLOT, wal_status="lost"), "pipeline_slot_lost", True),
+        (replace(SLOT, is_active=False), "pipeline_slot_active", False),
     ],
 )
-def test_what_is_wrong_with_them_is_told(change, figure, value):
-    assert told(of_health(replace(HEALTH, **change)))[figure,] == value
+def test_what_is_wrong_with_the_slot_is_told(slot, figure, value):
+    assert told(of_slot(slot))[figure,] == value
 
 
 def test_a_slot_without_limit_has_none():
-    found = told(of_health(replace(HEALTH, slot=replace(SLOT, limit_bytes=None))))
+    found = told(of_slot(replace(SLOT, limit_bytes=None)))
     assert ("pipeline_slot_limit_bytes",) not in found
+
+
+def test_a_slot_is_not_lost_because_the_shop_s_database_cannot_be_asked(tmp_path):
+    for role in ROLES:
+        (tmp_path / role).write_text("secret")
+    names = ("OLTP_PORT", "CONNECT_PORT", "KAFKA_PORT")
+    closed = dict(zip(names, map(str, free_ports(len(names))), strict=True))
+    with environment_of({"HOME": str(tmp_path), **closed}):
+        looked_at = parts(StackConfig(), Secrets(tmp_path))
+    watcher = Watcher(looked_at)
+    for one in looked_at:
+        if one.name in {"connector", "slot", "capture"}:
+            watcher.look(one)
+    text = page(watcher)
+    assert "pipeline_slot" not in text
+    assert 'pipeline_watch_succeeded{part="slot"} 0.0' in text
+    assert "pipeline_connector_running 0.0" in text
 
 
 def bronze(**landed):
