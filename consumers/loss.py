@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,8 @@ from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import StopPipelineError
 from lakehouse.kafka import Topic
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
+
+_Place = tuple[str, int, int]
 
 
 class LossKind(StrEnum):
@@ -177,14 +179,47 @@ def mended_by_reading(
     ]
 
 
-def open_losses(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
-    """Topic id, partition and first offset of what the slot lost and nobody has read again."""
-    return sorted(_places(rows, LossKind.SLOT_LOST) - _places(rows, LossKind.READ_AGAIN))
+def open_losses(rows: Sequence[Mapping[str, Any]]) -> list[_Place]:
+    """Topic id, partition and first offset of what the slot lost and nobody has read again since.
+
+    Where nothing was written in between, a second loss stands at the place of the first.
+    """
+    lost, read = _newest(rows, LossKind.SLOT_LOST), _newest(rows, LossKind.READ_AGAIN)
+    return sorted(place for place, at in lost.items() if place not in read or read[place] < at)
 
 
-def _places(rows: Sequence[Mapping[str, Any]], kind: LossKind) -> set[tuple[str, int, int]]:
-    of_kind = (row for row in rows if row["kind"] == kind)
-    return {(row["topic_id"], row["partition"], row["first_offset"]) for row in of_kind}
+def _newest(rows: Sequence[Mapping[str, Any]], kind: LossKind) -> dict[_Place, datetime]:
+    newest: dict[_Place, datetime] = {}
+    for row in rows:
+        if row["kind"] == kind:
+            place = row["topic_id"], row["partition"], row["first_offset"]
+            newest[place] = max(row["recorded_at"], newest.get(place, row["recorded_at"]))
+    return newest
+
+
+def new_rows(
+    losses: Sequence[Loss], rows: Sequence[Mapping[str, Any]], now: datetime
+) -> list[dict[str, Any]]:
+    """Of these losses, what is to be appended to a ledger with these rows. Pure.
+
+    What the slot lost is new unless it is open at that place, and its mending only if it is; any
+    other loss is new once.
+    """
+    known = {(r["kind"], r["topic_id"], r["partition"], r["first_offset"]) for r in rows}
+    waiting = set(open_losses(rows))
+
+    def is_new(loss: Loss) -> bool:
+        place = loss.topic_id, loss.partition, loss.first_offset
+        if loss.kind is LossKind.SLOT_LOST:
+            return place not in waiting
+        if loss.kind is LossKind.READ_AGAIN:
+            return place in waiting
+        return (loss.kind, *place) not in known
+
+    # Their order says what is mended, so a clock that was set back must not change it.
+    after = [row["recorded_at"] + timedelta(microseconds=1) for row in rows]
+    recorded_at = max([now, *after])
+    return [{**asdict(loss), "recorded_at": recorded_at} for loss in losses if is_new(loss)]
 
 
 def _at_place(
@@ -210,12 +245,7 @@ class LossLedger:
 
     def record(self, losses: Sequence[Loss]) -> None:
         """Append those that are not recorded yet."""
-        known = {(r["kind"], r["topic_id"], r["partition"], r["first_offset"]) for r in self.rows()}
-        new = [
-            {**asdict(loss), "recorded_at": datetime.now(tz=UTC)}
-            for loss in losses
-            if (loss.kind, loss.topic_id, loss.partition, loss.first_offset) not in known
-        ]
+        new = new_rows(losses, self.rows(), datetime.now(tz=UTC))
         if new:
             rows = pa.Table.from_pylist(new, schema=LOSS_LEDGER_SCHEMA)
             write_deltalake(self._uri, rows, mode="append", storage_options=self._options)

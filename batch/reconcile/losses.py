@@ -39,6 +39,7 @@ def read_mended(lake: Lake) -> dict[str, tuple[MendedLoss, ...]]:
 def mended(ledger: pl.DataFrame) -> dict[str, tuple[MendedLoss, ...]]:
     """Of the ledger's rows, the losses of which both loss and mending stand there, by topic."""
     place = ["topic", "topic_id", "partition", "first_offset"]
+    # Where one was lost behind another, all rows read by the first's mending lie before the place.
     lost = ledger.filter(pl.col("kind") == _LOST).select(place).unique()
     read = ledger.filter(pl.col("kind") == _MENDED).group_by(place).agg(pl.col("last_offset").max())
     found: dict[str, tuple[MendedLoss, ...]] = {}

@@ -207,6 +207,8 @@ def loss(kind, first=5, topic="shop.public.orders"):
 
 
 def losses(*rows):
+    """Recorded one after the other."""
+    rows = [{**row, "recorded_at": number} for number, row in enumerate(rows)]
     return judge_losses(rows, {"shop.public.orders"})
 
 
@@ -215,6 +217,8 @@ def test_loss_is_open_until_its_tables_are_read_again():
     assert only(losses(loss("slot_lost"))).remedy == "./pipeline extract --full"
     assert verdicts(losses(loss("slot_lost"), loss("read_again"))) == [Verdict.FINE]
     assert verdicts(losses(loss("slot_lost"), loss("read_again", 6))) == [Verdict.WRONG]
+    again = losses(loss("slot_lost"), loss("read_again"), loss("slot_lost"))
+    assert verdicts(again) == [Verdict.WRONG]
     assert verdicts(losses(loss("expired"))) == [Verdict.NOTE]
 
 

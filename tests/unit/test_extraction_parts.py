@@ -3,19 +3,29 @@
 from datetime import UTC, date, datetime, timedelta
 
 import orjson
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.extraction.deletes import Check, delete_of
+from batch.reconcile.losses import mended
 from connectors.captured import CapturedTable, choose
 from connectors.gap import find_gap, lsn_number, lsn_text
 from connectors.progress import AGGREGATE, Progress, TableState, advance
 from connectors.request import Days, Request, parse_days
 from connectors.slot import Slot
-from consumers.loss import LossKind, losses_of_slot, mended_by_reading
+from consumers.loss import (
+    LossKind,
+    find_offset_loss,
+    losses_of_slot,
+    mended_by_reading,
+    new_rows,
+    open_losses,
+)
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import StopPipelineError
+from lakehouse.lake import LOSS_LEDGER_SCHEMA
 
 PARIS = "Europe/Paris"
 TODAY = date(2026, 11, 25)
@@ -199,27 +209,77 @@ def test_slot_that_is_gone_lost_or_made_again_has_a_gap():
 PLACES = [TopicPartition(topic="shop.public.orders", topic_id="id", partition=p) for p in (0, 1)]
 
 
-def as_rows(losses):
-    names = ("kind", "topic_id", "partition", "first_offset", "last_offset")
-    return [{name: getattr(loss, name) for name in names} for loss in losses]
+AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def recorded(losses, rows=(), now=AT):
+    """The ledger's rows once these losses were recorded."""
+    return [*rows, *new_rows(losses, rows, now)]
+
+
+def lost_at(*ends):
+    return losses_of_slot(dict(zip(PLACES, ends, strict=True)), "changes")
 
 
 def test_reading_again_mends_the_losses_that_are_open_each_once():
-    lost = losses_of_slot({PLACES[0]: 7, PLACES[1]: 0}, "changes")
+    lost = lost_at(7, 0)
     assert [(one.kind, one.first_offset, one.last_offset) for one in lost] == [
         (LossKind.SLOT_LOST, 7, None),
         (LossKind.SLOT_LOST, 0, None),
     ]
-    mended = mended_by_reading(as_rows(lost), {PLACES[0]: 20, PLACES[1]: 5}, "read")
+    rows = recorded(lost)
+    mended = mended_by_reading(rows, {PLACES[0]: 20, PLACES[1]: 5}, "read")
     assert [(one.first_offset, one.last_offset) for one in mended] == [(7, 19), (0, 4)]
-    both = as_rows([*lost, *mended])
-    assert mended_by_reading(both, {PLACES[0]: 30, PLACES[1]: 9}, "read") == []
+    rows = recorded(mended, rows)
+    assert mended_by_reading(rows, {PLACES[0]: 30, PLACES[1]: 9}, "read") == []
 
 
 def test_reading_one_table_again_mends_nothing_of_another():
     other = TopicPartition(topic="shop.public.visits", topic_id="other", partition=0)
-    lost = losses_of_slot({PLACES[0]: 7}, "changes")
-    assert mended_by_reading(as_rows(lost), {other: 20}, "read") == []
+    rows = recorded(losses_of_slot({PLACES[0]: 7}, "changes"))
+    assert mended_by_reading(rows, {other: 20}, "read") == []
+
+
+def test_what_is_recorded_already_is_not_recorded_again():
+    rows = recorded(lost_at(7, 0))
+    assert new_rows(lost_at(7, 0), rows, AT) == []
+    mended = mended_by_reading(rows, {PLACES[0]: 20, PLACES[1]: 5}, "read")
+    rows = recorded(mended, rows)
+    assert new_rows(mended, rows, AT) == []
+    place = PLACES[0]
+    expired = find_offset_loss(place, wanted=3, oldest=7, end=9)
+    assert new_rows([expired], recorded([expired], rows), AT) == []
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("write"), st.integers(0, 1), st.integers(1, 3)),
+    st.tuples(st.just("lose")),
+    st.tuples(st.just("read"), st.integers(0, 2), st.integers(0, 2)),
+)
+
+
+@given(steps=st.lists(st.tuples(STEPS, st.integers(-5, 5)), max_size=12))
+def test_loss_is_open_until_it_is_read_again_wherever_and_whenever_it_stands(steps):
+    """A partition without rows does not move on when it is read; clocks are set back."""
+    ends, waiting, read_up_to, rows = [5, 5], set(), {}, []
+    for (step, *how), minutes in steps:
+        now = AT + timedelta(minutes=minutes)
+        if step == "write":
+            partition, count = how
+            ends[partition] += count
+        elif step == "lose":
+            rows = recorded(lost_at(*ends), rows, now)
+            waiting |= {("id", number, end) for number, end in enumerate(ends)}
+        else:
+            ends = [end + count for end, count in zip(ends, how, strict=True)]
+            now_at = dict(zip(PLACES, ends, strict=True))
+            rows = recorded(mended_by_reading(rows, now_at, "read"), rows, now)
+            read_up_to |= {place: ends[place[1]] - 1 for place in waiting}
+            waiting = set()
+        assert open_losses(rows) == sorted(waiting)
+    found = mended(pl.DataFrame(rows, schema=pl.Schema(LOSS_LEDGER_SCHEMA)))
+    told = {(one.topic_id, one.partition, one.first): one.last for one in sum(found.values(), ())}
+    assert told == read_up_to
 
 
 def test_delete_tells_the_last_known_row_and_who_wrote_it():

@@ -1,7 +1,7 @@
 """The watcher: what it tells of each part, and that it tells nothing that it has not seen."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -210,10 +210,10 @@ def test_a_table_that_is_not_behind_says_so_and_not_nothing():
 def ledger(*rows):
     values = [
         {
-            "recorded_at": AT, "kind": str(kind), "topic": "shop.public.orders", "topic_id": "t",
+            "recorded_at": AT + timedelta(seconds=number), "kind": str(kind), "topic": "shop.public.orders", "topic_id": "t",
             "partition": partition, "first_offset": first, "last_offset": last, "explanation": "",
         }
-        for kind, partition, first, last in rows
+        for number, (kind, partition, first, last) in enumerate(rows)
     ]  # fmt: skip
     schema = dict.fromkeys(LOSS_LEDGER_SCHEMA.names)
     return pl.DataFrame(values, schema_overrides={"last_offset": pl.Int64}).select(*schema)
@@ -230,6 +230,12 @@ def test_a_loss_is_open_until_what_it_took_was_read_again():
     assert losses(lost) == (1, 0)
     assert losses(lost, (LossKind.READ_AGAIN, 0, 10, 30)) == (0, 1)
     assert losses(lost, (LossKind.SLOT_LOST, 1, 4, None), (LossKind.READ_AGAIN, 1, 4, 9)) == (1, 1)
+
+
+def test_a_loss_at_the_place_of_one_that_was_mended_is_open():
+    lost, read = (LossKind.SLOT_LOST, 0, 10, None), (LossKind.READ_AGAIN, 0, 10, 9)
+    assert losses(lost, read, lost) == (1, 1)
+    assert losses(lost, read, lost, read) == (0, 2)
 
 
 def test_offsets_that_have_expired_stay_open():
