@@ -79,6 +79,30 @@ def test_what_runs_on_is_asked_for_its_health_and_started_again(name):
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
+@pytest.mark.parametrize("name", ["lander", "live"])
+def test_what_stops_for_a_person_is_not_started_again_and_again(name):
+    shell, script = SERVICES[name]["entrypoint"]
+    assert shell == "sh"
+    assert (ROOT / script.removeprefix("/opt/shop/")).is_file()
+    # Then nothing answers there, which is how anybody sees it.
+    assert "/dev/tcp/127.0.0.1/" in SERVICES[name]["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize("name", ["pipeline", "airflow-scheduler"])
+def test_what_a_replay_has_set_aside_outlives_its_container(name):
+    text = (ROOT / SERVICES[name]["build"]["dockerfile"]).read_text()
+    folder = re.search(r"STACK_DATA_DIR=(\S+)", text)[1] + "/replay"
+    volumes = dict(volume.split(":") for volume in SERVICES[name]["volumes"])
+    kept = {volume: at for volume, at in volumes.items() if at == folder}
+    assert kept.keys() <= FILE["volumes"].keys()
+    assert len(kept) == 1
+    # Otherwise it would begin as root's, and the other image's user has another number.
+    made = re.search(r"install -d -o \w+ -g \w+ -m 700([^&]+)", text)[1].split()
+    assert folder in made
+    assert not {other for other, one in SERVICES.items() if kept.keys() & {
+        volume.split(":")[0] for volume in one.get("volumes", ())}} - {name}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", sorted(ONE_SHOTS))
 def test_what_ends_is_waited_for_by_something_of_the_same_profile(name):
     """Otherwise `up --wait` would take its end for a failure."""

@@ -3,9 +3,12 @@
 import importlib.util
 import json
 import os
+import signal
 import stat
+import subprocess
 import sys
 from configparser import ConfigParser
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 import stack.airflow.container
 from connectors.definition import render
 from lakehouse.environment import environment_of
+from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import ROLES, Secrets
 from lakehouse.settings import ROOT, ConnectSettings, OltpSettings
 from stack.airflow.container import become
@@ -222,3 +226,51 @@ def test_charts_are_drawn_from_where_superset_reaches_the_warehouse(
     with environment_of({"WAREHOUSE_PORT": "15433", **variables}):
         config = StackConfig()
     assert Dashboards(config, Secrets(given_secrets))._place().address == address
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Starts the shell that keeps a program, which is a line of shell here."""
+    started = []
+
+    def start(program):
+        python = tmp_path / "python"
+        python.write_text(f"#!/bin/sh\necho $*\n{program}\n")
+        python.chmod(0o700)
+        process = subprocess.Popen(
+            ["/bin/sh", ROOT / "docker" / "pipeline" / "keep.sh", "land"],
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        started.append(process)
+        assert process.stdout.readline() == "-P -m lakehouse.cli land\n"
+        return process
+
+    yield start
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.mark.parametrize("status", [0, 1, 2, 130])
+def test_program_that_ends_by_itself_is_left_to_compose(kept, status):
+    assert kept(f"exit {status}").wait(30) == status
+
+
+def test_program_that_waits_for_a_person_rests_until_it_is_stopped(kept):
+    process = kept(f"exit {StopPipelineError.exit_status}")
+    assert "docker compose restart" in process.stderr.readline()
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(30) == StopPipelineError.exit_status
+
+
+def test_program_that_is_told_to_stop_ends_in_its_own_time(kept):
+    """It lands what it holds; and what it says then, a stopped container does not rest on."""
+    process = kept("trap 'echo landed; exit 3' TERM\necho ready\nwhile :; do sleep 0.05; done")
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    assert process.stdout.readline() == "landed\n"
+    assert process.wait(30) == StopPipelineError.exit_status
+    assert process.stderr.read() == ""
