@@ -9,7 +9,8 @@ from monitoring.readings import Reading
 
 def of_connector(health: Health) -> Iterator[Reading]:
     """What Connect says; one that does not answer does not run."""
-    yield Reading("pipeline_connector_running", health.state is not None and health.state.is_running)
+    state = health.state
+    yield Reading("pipeline_connector_running", state is not None and state.is_running)
     if health.lag_seconds is not None:
         yield Reading("pipeline_capture_behind_seconds", health.lag_seconds)
 

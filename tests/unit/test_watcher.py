@@ -210,7 +210,8 @@ def test_a_table_that_is_not_behind_says_so_and_not_nothing():
 def ledger(*rows):
     values = [
         {
-            "recorded_at": AT + timedelta(seconds=number), "kind": str(kind), "topic": "shop.public.orders", "topic_id": "t",
+            "recorded_at": AT + timedelta(seconds=number), "kind": str(kind),
+            "topic": "shop.public.orders", "topic_id": "t",
             "partition": partition, "first_offset": first, "last_offset": last, "explanation": "",
         }
         for number, (kind, partition, first, last) in enumerate(rows)
