@@ -1,7 +1,8 @@
 """Small summaries of the lake, brought into the warehouse, where charts can read them.
 
 Grain: `etl.lake_table` one row per table of the lake, `etl.quarantine_by_rule` one per table of the
-shop and rule, `etl.loss` one per range of offsets that was lost. Each look replaces the one before.
+shop and rule, `etl.loss` one per range of offsets that was lost, and one per mending. Each look
+replaces the one before.
 """
 
 from collections.abc import Callable, Mapping, Sequence

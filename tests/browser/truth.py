@@ -309,7 +309,21 @@ ANALYTICS |= {
         sql="select coalesce(sum(changes), 0) as quarantined_changes from etl.quarantine_by_rule",
         is_of_loads=True,
     ),
-    "ranges_lost": Truth(sql="select count(*) as ranges_lost from etl.loss", is_of_loads=True),
+    "ranges_lost": Truth(
+        sql="""
+            select count(*) as ranges_lost
+            from (
+                select
+                    kind,
+                    lead(kind) over (
+                        partition by topic_id, partition, first_offset order by recorded_at
+                    ) as next_kind
+                from etl.loss
+            ) as l
+            where kind <> 'read_again' and next_kind is distinct from 'read_again'
+        """,
+        is_of_loads=True,
+    ),
     "runs_by_day": Truth(
         sql="""
             select
@@ -343,6 +357,7 @@ ANALYTICS |= {
     "loss_ledger": Truth(
         sql="""
             select topic, kind, first_offset, last_offset from etl.loss
+            where kind <> 'read_again'
             union all
             select 'nothing was lost', '-', null, null where (select count(*) from etl.loss) = 0
         """,

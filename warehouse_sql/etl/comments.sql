@@ -137,20 +137,20 @@ is 'When Kafka got the oldest of them.';
 comment on column etl.quarantine_by_rule.newest_at
 is 'When Kafka got the newest of them.';
 comment on table etl.loss
-is 'One row per range of offsets that was lost and accepted as lost, as of the last look.';
+is 'One row per range of offsets that was lost, and one per range that was read again since.';
 comment on column etl.loss.topic_id
 is 'Kafka topic, by id.';
 comment on column etl.loss.partition
 is 'Partition of that topic.';
 comment on column etl.loss.first_offset
-is 'First offset that is missing.';
+is 'First offset that is missing; of a mending, that of its loss.';
 comment on column etl.loss.kind
-is 'expired, beyond_end, recreated or repartitioned.';
+is 'expired, beyond_end, recreated, repartitioned, slot_lost; or read_again, which is its mending.';
 comment on column etl.loss.topic
 is 'Kafka topic, by name.';
 comment on column etl.loss.last_offset
-is 'Last offset that is missing; null where nobody can know it.';
+is 'Last offset that is missing; null where nobody can know it. Of a mending, the last one read.';
 comment on column etl.loss.explanation
 is 'What was found, in words.';
 comment on column etl.loss.recorded_at
-is 'When somebody accepted it.';
+is 'When somebody accepted it, or all was read again.';

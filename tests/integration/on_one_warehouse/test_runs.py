@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import psycopg
 import pyarrow as pa
@@ -264,9 +265,9 @@ def put_aside(lake, *rows):
     write_deltalake(lake.uri("silver", QUARANTINE), table, mode="append")
 
 
-def lose(lake, first, last):
+def lose(lake, first, last, kind="expired", at=NOON):
     row = {
-        "recorded_at": NOON, "kind": "expired", "topic": "shop.public.orders", "topic_id": TOPIC,
+        "recorded_at": at, "kind": kind, "topic": "shop.public.orders", "topic_id": TOPIC,
         "partition": 0, "first_offset": first, "last_offset": last, "explanation": "Gone.",
     }  # fmt: skip
     rows = pa.Table.from_pylist([row], schema=LOSS_LEDGER_SCHEMA)
@@ -300,6 +301,28 @@ def test_summaries_follow_the_lake(warehouse, tmp_path):
     look_at_lake(warehouse.dsn, lake)
     query = "select changes, keys from mart.quarantine_by_rule where rule = 'past'"
     assert warehouse.query(query) == [(2, 2)]
+
+
+def test_loss_that_was_read_again_is_mended_and_its_mending_is_no_loss(warehouse, tmp_path):
+    lake = lake_in(tmp_path)
+    steps = [
+        (0, 40, "slot_lost", None), (1, 60, "slot_lost", None), (2, 40, "read_again", 39),
+        (3, 60, "read_again", 70), (4, 40, "slot_lost", None), (5, 10, "expired", 19),
+    ]  # fmt: skip
+    for hours, first, kind, last in steps:
+        lose(lake, first, last, kind, NOON + timedelta(hours=hours))
+    look_at_lake(warehouse.dsn, lake)
+    assert warehouse.query(
+        "select first_offset, kind, is_mended from mart.losses order by recorded_at"
+    ) == [
+        (40, "slot_lost", True), (60, "slot_lost", True), (40, "slot_lost", False),
+        (10, "expired", False),
+    ]  # fmt: skip
+    query = read_files()["datasets"]["loss_ledger"]["sql"]
+    with psycopg.connect(warehouse.reader_dsn) as reader:
+        reader.execute("set shop.time_zone = 'UTC'")
+        counted = reader.execute(f"select sum(ranges) from ({query}) as d").fetchall()
+    assert counted == [(2,)]
 
 
 def test_what_did_not_change_is_not_summed_up_again(warehouse, tmp_path):

@@ -7,12 +7,14 @@ is 'Partition of that topic.';
 comment on column mart.losses.first_offset
 is 'First offset that is missing.';
 comment on column mart.losses.last_offset
-is 'Last offset that is missing; empty where nobody can know it.';
+is 'Last offset that is missing; empty where nobody can know it, as of a slot that was lost.';
 comment on column mart.losses.offsets
 is 'How many: not every offset held a change; empty where nobody can know it.';
 comment on column mart.losses.kind
-is 'expired, beyond_end, recreated or repartitioned.';
+is 'expired, beyond_end, recreated, repartitioned or slot_lost.';
 comment on column mart.losses.explanation
 is 'What was found, in words.';
 comment on column mart.losses.recorded_at
 is 'When somebody accepted it.';
+comment on column mart.losses.is_mended
+is 'Whether all rows were read again since; only what the slot lost can be.';

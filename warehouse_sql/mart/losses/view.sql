@@ -1,4 +1,5 @@
--- Grain: one row per range of offsets that was lost and accepted as lost, as of the last look.
+-- Grain: one row per range of offsets that was lost and accepted as lost, as of the last look. What
+-- was read again since is mended: the ledger has a row of its own for that, at the same place.
 create or replace view mart.losses as
 select
     s.topic,
@@ -8,5 +9,16 @@ select
     s.kind,
     s.explanation,
     s.recorded_at,
-    s.last_offset - s.first_offset + 1 as offsets
-from etl.loss as s;
+    s.last_offset - s.first_offset + 1 as offsets,
+    s.kind = 'slot_lost' and exists (
+        select
+        from etl.loss as r
+        where
+            r.kind = 'read_again'
+            and r.topic_id = s.topic_id
+            and r.partition = s.partition
+            and r.first_offset = s.first_offset
+            and r.recorded_at >= s.recorded_at
+    ) as is_mended
+from etl.loss as s
+where s.kind <> 'read_again';
