@@ -14,7 +14,7 @@ from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.cleaning.typed import read_column
 from lakehouse.contracts import Cleaning, Column, Derivation, Derived, Entity
 
-_MAY_NEED_SPACES = r"^\s|\s$|\s\s|[^\x20-\x7e]"
+_MAY_NEED_SPACES = r"^$|^\s|\s$|\s\s|[^\x20-\x7e]"
 _INPUTS: Mapping[Derivation, Callable[..., str | None]] = {
     Derivation.REGION_CODE: spelling.region_code,
     Derivation.PERSON_KEY: spelling.person_key,
@@ -40,7 +40,7 @@ class _Question:
 
     @property
     def leaves_plain(self) -> bool:
-        """Whether texts of plain characters and single spaces are spelled so already."""
+        """Whether texts of plain characters and single spaces are spelled so already; "" is not."""
         return isinstance(self.column, Column) and self.column.cleaning is Cleaning.SPACES
 
     @cached_property

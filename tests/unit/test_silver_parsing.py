@@ -19,7 +19,7 @@ from lakehouse.cleaning.transforms.latest import latest, versions
 from lakehouse.cleaning.transforms.unchanged import fill_unchanged
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import _scaled
-from lakehouse.contracts import ENTITIES, OnSchemaChange
+from lakehouse.contracts import ENTITIES, Cleaning, OnSchemaChange
 from lakehouse.errors import StopPipelineError
 from tests.unit.bronze_maker import RULES, customers, new_lake, order_lines
 
@@ -144,6 +144,7 @@ def test_quarantined_rules_are_named_in_the_contract_s_order(tmp_path):
         ({"line_total_amount": "19.97"}, "line_total_adds_up"),
         ({"unit_price_amount": "9.999"}, "unit_price_cents_unreadable"),
         ({"warehouse_code": "  "}, "warehouse_code_missing"),
+        ({"warehouse_code": ""}, "warehouse_code_missing"),
         ({"updated_at": "2031-01-01T00:00:00.000000Z"}, "updated_at_in_future"),
         ({"updated_at": "yesterday"}, "updated_at_unreadable"),
     ],
@@ -315,3 +316,28 @@ def test_each_row_is_spelled_by_its_own_inputs(pairs):
         spelled = spell(texts, CUSTOMERS)[f"{SPELLED}phone"]
     meant = [None if phone is None else repr((phone, where)) for phone, where in pairs]
     assert spelled.to_list() == meant
+
+
+def said_of(text, where, column):
+    match column.cleaning:
+        case Cleaning.CHOICE:
+            return spelling.choice(text, column.choices)
+        case Cleaning.PHONE:
+            return spelling.phone(text, where)
+        case how:
+            return getattr(spelling, how)(text)
+
+
+@pytest.mark.parametrize("table", ENTITIES)
+@settings(deadline=None, max_examples=30)
+@given(values=st.lists(st.text(alphabet=" \t\x00\u200bAbé@.", max_size=4), max_size=8))
+@example(values=["", " ", "A", " A", "A ", "A  b", "A b", "\u200b", "e\u0301", "active", "FR"])
+def test_each_text_becomes_what_its_cleaning_says_of_it_alone(table, values):
+    entity = ENTITIES[table]
+    texts = pl.DataFrame({c.source: values for c in entity.columns},
+                         schema={c.source: pl.String for c in entity.columns})  # fmt: skip
+    spelled = spell(texts, entity)
+    for column in entity.columns:
+        if column.cleaning is not Cleaning.NONE:
+            meant = [said_of(text, text, column) for text in values]
+            assert spelled[f"{SPELLED}{column.name}"].to_list() == meant, column.name
