@@ -196,6 +196,7 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "order_lines": (
         *_faults("negative_quantity", _negative, "quantity"),
         *_faults("absurd_quantity", _absurd, "quantity"),
+        *_faults("future_instant", _future_instant, "created_at"),
     ),
     "interactions": (
         *_faults("stray_case", _stray_case, "device"),

@@ -181,7 +181,7 @@ def row_times() -> tuple[Column, ...]:
     """What the shop keeps of every row."""
     return (
         Column(
-            name="created_at", type=Type.INSTANT, required=True,
+            name="created_at", type=Type.INSTANT, required=True, is_past=True,
             meaning="When the row was made, by the shop.",
         ),
         Column(

@@ -91,7 +91,7 @@ def as_written(note, value):
         return None
     if note["column"] == "birth_date":
         return (date(1970, 1, 1) + timedelta(days=value)).isoformat()
-    if note["column"] == "occurred_at":
+    if note["column"] in {"created_at", "occurred_at"}:
         return datetime.fromisoformat(value).astimezone(UTC).isoformat()
     return str(value)
 

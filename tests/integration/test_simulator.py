@@ -111,7 +111,7 @@ def ledger(stack):
     notes = query(
         stack,
         "select table_name, row_key, column_name, fault, dirty_value, clean_value, row_version "
-        "from ledger.dirt where column_name not in ('occurred_at', 'birth_date')",
+        "from ledger.dirt where column_name not in ('occurred_at', 'created_at', 'birth_date')",
     )
     return sorted(map(str, notes))
 

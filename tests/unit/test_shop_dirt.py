@@ -116,7 +116,7 @@ def test_without_dirt_the_ledger_is_empty(clean):
 
 
 def test_line_totals_are_those_of_the_quantity_that_was_meant(dirty):
-    meant = {(n.key, n.version): int(n.clean) for n in dirty.dirt if n.table == "order_lines"}
+    meant = {(n.key, n.version): int(n.clean) for n in dirty.dirt if n.column == "quantity"}
     for (key, version), quantity in meant.items():
         row = dirty.versions["order_lines"][key][version - 1]
         cents = round(float(row["line_total_amount"]) * 100)

@@ -145,6 +145,7 @@ def test_quarantined_rules_are_named_in_the_contract_s_order(tmp_path):
         ({"unit_price_amount": "9.999"}, "unit_price_cents_unreadable"),
         ({"warehouse_code": "  "}, "warehouse_code_missing"),
         ({"warehouse_code": ""}, "warehouse_code_missing"),
+        ({"created_at": "2099-01-01T00:00:00.000000Z"}, "created_at_in_future"),
         ({"updated_at": "2031-01-01T00:00:00.000000Z"}, "updated_at_in_future"),
         ({"updated_at": "yesterday"}, "updated_at_unreadable"),
     ],
@@ -161,7 +162,9 @@ def test_clock_of_a_source_may_be_a_little_ahead(tmp_path):
     source = order_lines(new_lake(tmp_path), partitions=1)
     source.change(1, "c", updated_at="2026-03-01T12:05:00.000000Z")
     source.change(2, "c", updated_at="2026-03-01T13:00:00.000000Z")
-    assert broken(source) == [None, "updated_at_in_future"]
+    source.change(3, "c", created_at="2026-03-01T12:08:00.000000Z")
+    source.change(4, "c", created_at="2026-03-01T12:10:00.000000Z")
+    assert broken(source) == [None, "updated_at_in_future", None, "created_at_in_future"]
 
 
 def test_delete_needs_nothing_but_its_key(tmp_path):
