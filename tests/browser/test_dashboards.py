@@ -18,6 +18,8 @@ LIVE = FILES["dashboards"]["live_shop"]
 TABS = FILES["dashboards"]["shop_analytics"]["layout"][0]["tabs"]
 DRAWN = "canvas, svg, table, .header-line"
 SHOWN_MS = 120_000
+PROMISED_SECONDS = 10
+"""From an order's commit to its row on the open page."""
 
 
 def titles(layout):
@@ -254,16 +256,30 @@ def write_order(shop):
     return order_id
 
 
-def test_order_written_now_appears_on_the_open_page(shop, browser):
+def test_order_written_now_appears_on_the_open_page_within_ten_seconds(shop, browser):
     browser.open("live-shop", charts=len(charts_in(LIVE["layout"])))
-    table = holder(browser, "Latest orders")
     browser.page.evaluate("window.opened_once = true")
+    waited = []
+    # The one place where a time is asserted, as it is part of what the dashboard promises. A busy
+    # machine can make any one order late, so the best of three is judged: it is late only where the
+    # page asks too seldom, or where something on the way holds every order back.
+    for _ in range(3):
+        waited.append(seconds_until_shown(shop, browser))
+        if waited[-1] <= PROMISED_SECONDS:
+            break
+    print(f"\nseconds until an order was shown: {waited}")  # noqa: T201
+    assert browser.page.evaluate("window.opened_once") is True
+    assert min(waited) <= PROMISED_SECONDS, waited
+
+
+def seconds_until_shown(shop, browser):
+    """Of one new order, from when it is committed."""
     order_id = write_order(shop)
+    committed = time.monotonic()
+    table = holder(browser, "Latest orders")
     row = table.locator("tr").filter(has=browser.page.get_by_text(str(order_id), exact=True))
     row.get_by_text("12,345.67 €").wait_for(timeout=SHOWN_MS)
-    # By itself, and on a machine that is not as busy as this one within the ten seconds promised.
-    assert browser.page.evaluate("window.opened_once") is True
-    assert LIVE["metadata"]["refresh_frequency"] <= 5
+    return round(time.monotonic() - committed, 1)
 
 
 def test_stopped_pipeline_looks_different_from_a_shop_without_sales(shop, browser):
