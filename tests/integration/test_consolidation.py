@@ -2,8 +2,6 @@
 
 import json
 import random
-import subprocess
-import time
 from datetime import UTC, date, datetime, timedelta
 
 import orjson
@@ -18,7 +16,9 @@ from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
+from tests.killing import kill_at_random_moments
 from tests.stacks import new_stack
+from tests.warehouse import Warehouse
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 MENDABLE = {"stray_spaces", "stray_case", "country_name", "country_old_code", "phone_format"}
@@ -297,14 +297,17 @@ def test_consolidations_are_on_record_with_their_offsets(shop):
 
 
 def test_consolidate_killed_at_random_moments_ends_exact(shop, request):
-    rounds = request.config.getoption("rounds")
-    seed = request.config.getoption("seed")
-    moments = random.Random(seed)
-    for _ in range(rounds):
-        simulate(shop, "--orders", 60, "--orders-per-second", 60)
-        victim = shop.popen("consolidate", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(moments.uniform(1.5, 12))
-        victim.kill()
-        victim.wait()
+    kill_at_random_moments(
+        shop,
+        "consolidate",
+        rounds=request.config.getoption("rounds"),
+        chance=random.Random(request.config.getoption("seed")),
+        prepare=lambda: simulate(shop, "--orders", 60, "--orders-per-second", 60),
+    )
     settle(shop)
     assert reconcile(shop)["exact"] is True
+    dsn = warehouse_dsn(shop.warehouse, shop.secrets, role="batch")
+    warehouse = Warehouse(dsn=dsn, reader_dsn=dsn, live_dsn=dsn)
+    after_kills = warehouse.contents()
+    shop.run("rebuild", "--layer", "warehouse")
+    assert warehouse.contents() == after_kills

@@ -1,0 +1,49 @@
+"""Commands killed while they are at work. Their record in the warehouse tells when that begins."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from random import Random
+
+import psycopg
+
+from lakehouse.postgres import warehouse_dsn
+from tests.stacks import IsolatedStack
+
+
+def kill_at_random_moments(
+    stack: IsolatedStack, *command: str, rounds: int, chance: Random, prepare: Callable[[], None]
+) -> None:
+    """Prepare, start a command and kill it, so many times; at least one must be at work by then.
+
+    The moments lie within the length of one run that is let be, spread over it.
+    """
+    prepare()
+    undisturbed = _start(stack, command)
+    began = time.monotonic()
+    assert undisturbed.wait() == 0
+    length = time.monotonic() - began
+    ends = []
+    for n in range(rounds):
+        prepare()
+        victim = _start(stack, command)
+        time.sleep((n + chance.random()) / rounds * length)
+        victim.kill()
+        ends.append(victim.wait())
+    assert -signal.SIGKILL in ends, ends
+
+
+def _start(stack: IsolatedStack, command: tuple[str, ...]) -> subprocess.Popen[str]:
+    """Start it, and wait until it is at work."""
+    before = _last_note(stack)
+    process = stack.popen(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and _last_note(stack) == before:
+        time.sleep(0.1)
+    return process
+
+
+def _last_note(stack: IsolatedStack) -> object:
+    """When something was last written to the record of a run."""
+    with psycopg.connect(warehouse_dsn(stack.warehouse, stack.secrets, role="admin")) as connection:
+        return connection.execute("select max(noted_at) from etl.runs").fetchone()
