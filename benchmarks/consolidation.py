@@ -30,7 +30,8 @@ from stack.isolated import IsolatedStack, new_stack
 SMALL_LINES = 1_000_000
 LARGE_LINES = 10_000_000
 CHANGES = 100_000
-_PER_NEW_ORDER = 8
+PER_NEW_ORDER = 8
+"""Changes of a new order."""
 _SHARE_OF_NEW = 0.88
 _RATE_SCALE = 100_000_000
 
@@ -121,7 +122,7 @@ def _live(lake: Lake, name: str) -> pl.LazyFrame:
 
 def new_changes(size: Size, count: int) -> Iterator[Change]:
     """New orders, each with all that goes with it; and returns of recent ones."""
-    fresh = int(count * _SHARE_OF_NEW) // _PER_NEW_ORDER
+    fresh = int(count * _SHARE_OF_NEW) // PER_NEW_ORDER
     numbers = pl.DataFrame(pl.int_range(size.orders, size.orders + fresh, eager=True).alias("n"))
     orders = _as_sent("orders", numbers, size)
     lines = _as_sent("order_lines", _numbers(2 * size.orders, 2 * fresh), size)
@@ -138,7 +139,7 @@ def new_changes(size: Size, count: int) -> Iterator[Change]:
         for move in moves[2 * place : 2 * place + 2]:
             yield "stock_movements", "c", move
         yield "orders", "u", {**order, "status": "paid", "version": 2}
-    returned = count - fresh * _PER_NEW_ORDER
+    returned = count - fresh * PER_NEW_ORDER
     for order in _as_sent("orders", _numbers(size.orders - returned, returned), size):
         yield "orders", "u", {**order, "status": "returned", "version": 6}
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -11,7 +11,8 @@ import polars as pl
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from benchmarks.past import DAYS, END, FRAMES, Size
+from benchmarks.past import DAYS, FRAMES, Size
+from consumers.buffer import Batch
 from lakehouse.contracts import ENTITIES, Derivation, Entity
 from lakehouse.contracts.schemas import (
     QUARANTINE,
@@ -21,7 +22,7 @@ from lakehouse.contracts.schemas import (
     history_schema,
     silver_schema,
 )
-from lakehouse.coordinates import bronze_app_id, kafka_app_id
+from lakehouse.coordinates import Span, TopicPartition, bronze_app_id, kafka_app_id
 from lakehouse.delta import open_or_create, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
 
@@ -44,7 +45,7 @@ class History:
         marks: dict[str, int] = {}
         for entity in ENTITIES.values():
             count = self.size.rows(entity.table)
-            _land(self.lake, entity, [], _ends(count))
+            _land(self.lake, entity, _batch(entity.table, [], count, _ends(count)))
             for first in range(0, count, _PIECE):
                 numbers = pl.int_range(first, min(first + _PIECE, count), eager=True).alias("n")
                 rows = FRAMES[entity.table](pl.DataFrame(numbers), self.size)
@@ -58,29 +59,53 @@ class History:
 
     def land(self, changes: Iterator[Change]) -> int:
         """Append changes to bronze, as Debezium writes them; returns how many."""
+        batches = self.batches(changes)
+        for table, batch in batches.items():
+            _land(self.lake, ENTITIES[table], batch)
+        return sum(batch.rows.num_rows for batch in batches.values())
+
+    def batches(self, changes: Iterator[Change]) -> dict[str, Batch]:
+        """By table: what a consumer polls of the changes that come after the past."""
         rows: dict[str, list[Mapping[str, object]]] = {}
         ends = {table: _ends(self.size.rows(table)) for table in ENTITIES}
+        at = self.size.end + timedelta(days=DAYS)
         for number, change in enumerate(changes):
             table, _, after = change
             key = after[ENTITIES[table].key]
             offset = ends[table][key % _PARTITIONS]
             ends[table][key % _PARTITIONS] += 1
-            rows.setdefault(table, []).append(_record(number, change, offset))
-        for table, records in rows.items():
-            _land(self.lake, ENTITIES[table], records, ends[table])
-        return sum(map(len, rows.values()))
+            rows.setdefault(table, []).append(_record(number, change, offset, at=at))
+        return {
+            table: _batch(table, records, self.size.rows(table), ends[table])
+            for table, records in rows.items()
+        }
 
 
-def _record(number: int, change: Change, offset: int) -> dict[str, object]:
+def _batch(
+    table: str, records: list[Mapping[str, object]], past: int, ends: Mapping[int, int]
+) -> Batch:
+    spans = {
+        TopicPartition(topic=table, topic_id=_topic_id(table), partition=p): Span(
+            start=start, stop=ends[p]
+        )
+        for p, start in _ends(past).items()
+    }
+    return Batch(rows=pa.Table.from_pylist(records, schema=BRONZE_SCHEMA), spans=spans)
+
+
+def _topic_id(table: str) -> str:
+    return f"topic-{table}"
+
+
+def _record(number: int, change: Change, offset: int, *, at: datetime) -> dict[str, object]:
     table, operation, after = change
     key = after[ENTITIES[table].key]
-    at = END + timedelta(days=DAYS)
     source = {"table": table, "lsn": number, "txId": number, "ts_us": int(at.timestamp() * 1e6)}
     value = {"before": None, "after": after, "source": source, "op": operation}
     return {
         "key": orjson.dumps({ENTITIES[table].key: key}),
         "value": orjson.dumps(value),
-        "_topic_id": f"topic-{table}",
+        "_topic_id": _topic_id(table),
         "_epoch": 0,
         "_partition": key % _PARTITIONS,
         "_offset": offset,
@@ -104,7 +129,7 @@ def _with_coordinates(rows: pl.DataFrame, entity: Entity) -> pl.DataFrame:
             for d in entity.derived
             if d.how is Derivation.MONTH
         ),
-        _topic_id=pl.lit(f"topic-{entity.table}"),
+        _topic_id=pl.lit(_topic_id(entity.table)),
         _epoch=pl.lit(0, pl.Int32),
         _partition=(key % _PARTITIONS).cast(pl.Int32),
         _offset=key // _PARTITIONS,
@@ -129,7 +154,7 @@ def _append(lake: Lake, entity: Entity, rows: pl.DataFrame, count: int) -> None:
 
 
 def _marks(entity: Entity, rows: int) -> dict[str, int]:
-    topic = f"topic-{entity.table}"
+    topic = _topic_id(entity.table)
     return {bronze_app_id(topic, 0, p): end - 1 for p, end in _ends(rows).items()}
 
 
@@ -151,11 +176,8 @@ def _write(
     write_deltalake(delta, rows, mode="append", commit_properties=with_watermarks(marks))
 
 
-def _land(
-    lake: Lake, entity: Entity, rows: list[Mapping[str, object]], ends: Mapping[int, int]
-) -> None:
-    topic = f"topic-{entity.table}"
-    epochs = [{"epoch": 0, "topic_id": topic, "partition_count": _PARTITIONS}]
+def _land(lake: Lake, entity: Entity, batch: Batch) -> None:
+    epochs = [{"epoch": 0, "topic_id": _topic_id(entity.table), "partition_count": _PARTITIONS}]
     properties = table_properties(retention_hours=168, has_change_feed=False)
     delta = open_or_create(
         lake.uri("bronze", entity.bronze),
@@ -164,6 +186,7 @@ def _land(
         partition_by=["_date"],
         properties={**properties, EPOCHS_PROPERTY: json.dumps(epochs)},
     )
-    marks = {kafka_app_id(topic, p): end - 1 for p, end in ends.items()}
-    table = pa.Table.from_pylist(rows, schema=BRONZE_SCHEMA)
-    write_deltalake(delta, table, mode="append", commit_properties=with_watermarks(marks))
+    marks = {
+        kafka_app_id(p.topic_id, p.partition): span.stop - 1 for p, span in batch.spans.items()
+    }
+    write_deltalake(delta, batch.rows, mode="append", commit_properties=with_watermarks(marks))

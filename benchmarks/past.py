@@ -14,6 +14,7 @@ from lakehouse.contracts import ENTITIES
 PRODUCTS = 600
 DAYS = 730
 END = datetime(2026, 11, 1, tzinfo=UTC)
+"""Of a past of which nothing is compared with now: the same in every run."""
 _CITIES = (("Paris", "Île-de-France", "FR", "FR-IDF"), ("Berlin", "Berlin", "DE", "DE-BE"),
            ("Madrid", "Comunidad de Madrid", "ES", "ES-MD"))  # fmt: skip
 _CHANNELS = ("web", "mobile_app", "marketplace", "phone")
@@ -22,9 +23,20 @@ _CATEGORIES = ENTITIES["products"].column("category").choices
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """A past of so many orders, of two lines each."""
+    """A past of so many orders, of two lines each.
+
+    Attributes:
+        orders: how many.
+        end: when it ends. Orders with higher numbers come after that, at the same pace.
+    """
 
     orders: int
+    end: datetime = END
+
+    @property
+    def step(self) -> timedelta:
+        """From one order to the next."""
+        return timedelta(days=DAYS) // self.orders
 
     @property
     def customers(self) -> int:
@@ -45,9 +57,8 @@ class Size:
 
 
 def _placed(number: pl.Expr, size: Size) -> pl.Expr:
-    start = int((END - timedelta(days=DAYS)).timestamp() * 1_000_000)
-    step = DAYS * 86_400_000_000 // size.orders
-    return pl.from_epoch(start + number * step, time_unit="us").dt.replace_time_zone("UTC")
+    start = pl.lit(size.end - timedelta(days=DAYS)).cast(pl.Datetime("us", "UTC"))
+    return start + pl.duration(microseconds=number * (size.step // timedelta(microseconds=1)))
 
 
 def price_cents(product: pl.Expr) -> pl.Expr:
