@@ -247,6 +247,19 @@ def failing_after(land: Callable[..., int]) -> Callable[..., int]:
     return commit
 
 
+def test_run_with_nothing_new_reads_no_data_and_commits_nothing(
+    silver: LocalSilver, tmp_path: Path
+) -> None:
+    run(silver.lake)
+    before = versions(silver.lake)
+    files = [path for path in tmp_path.rglob("*.parquet") if "_delta_log" not in path.parts]
+    assert files
+    for path in files:
+        path.unlink()
+    run(silver.lake)
+    assert versions(silver.lake) == before
+
+
 @pytest.mark.parametrize("table", GOLD_TABLES)
 def test_a_commit_whose_answer_is_lost_is_not_made_twice(
     silver: LocalSilver, monkeypatch: pytest.MonkeyPatch, table: str

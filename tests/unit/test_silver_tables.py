@@ -488,6 +488,19 @@ def test_report_tells_changes_read_mended_and_put_aside_and_rows_that_were_merge
     assert (rebuilt.read, rebuilt.cleaned, rebuilt.quarantined, rebuilt.merged) == (7, 2, 3, 2)
 
 
+def test_run_with_nothing_new_reads_no_data_and_commits_nothing(tmp_path):
+    lake = new_lake(tmp_path)
+    customers(lake).change(1, "c").change(1, "u", city="Bath").change(2, "c", email="x").land()
+    consolidate(lake)
+    before = {name: lake.open("silver", name).version() for name in TABLES}
+    files = [path for path in tmp_path.rglob("*.parquet") if "_delta_log" not in path.parts]
+    assert files
+    for path in files:
+        path.unlink()
+    consolidate(lake)
+    assert {name: lake.open("silver", name).version() for name in TABLES} == before
+
+
 def test_older_changes_that_come_again_merge_no_row(tmp_path):
     lake = new_lake(tmp_path)
     source = happen(customers(lake), [(1, "name", 1)])
