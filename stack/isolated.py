@@ -3,19 +3,21 @@
 For tests and benchmarks.
 """
 
+import random
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lakehouse.environment import environment_of, process_environment
+from lakehouse.environment import environment, environment_of, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import (
@@ -51,15 +53,34 @@ PORTS = (
 )
 KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER", "STACK_UV"}
 """Settings taken over from the caller. No other may change what happens here."""
+# Below those that the system gives to clients.
+_FIRST_PORT = 20_000
+_BLOCK = 1_000
+_BLOCKS = 12
+_UP_SECONDS = 1500  # one service may take STACK_START_TIMEOUT_SECONDS
+_DOWN_SECONDS = 400  # services stop stage by stage, supervisor last
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
+    """Ports that nobody listens on, all different.
+
+    They are taken some time after this. So that nobody else is given them meanwhile, each process
+    of pytest-xdist has a block of its own.
+    """
+    worker = environment().get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    first = _FIRST_PORT + _BLOCK * ((int(worker) + 1) % _BLOCKS if worker else 0)
+    # Not the generator that tests seed: each of them would draw the same.
+    drawn = random.SystemRandom().sample(range(first, first + _BLOCK), _BLOCK)
     with ExitStack() as sockets:
-        found = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in found:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in found]
+        free = (p for p in drawn if _binds(sockets.enter_context(socket.socket()), p))
+        return list(islice(free, count))
+
+
+def _binds(one: socket.socket, port: int) -> bool:
+    with suppress(OSError):
+        one.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def finished(
@@ -160,7 +181,7 @@ class IsolatedStack:
 
     def up(self, *services: str) -> subprocess.CompletedProcess[str]:
         """Start services and what they need; by default the shop's way to bronze."""
-        return self.run("up", *(services or SHOP))
+        return self.run("up", *(services or SHOP), timeout=_UP_SECONDS)
 
     def pid(self, service: str) -> int | None:
         """Process id of a service, None when it does not run."""
@@ -198,15 +219,15 @@ def new_stack(**settings: object) -> Iterator[IsolatedStack]:
             yield stack
         finally:
             try:
-                stack.run("down", timeout=120)
+                stack.run("down", timeout=_DOWN_SECONDS)
             finally:
                 shutil.rmtree(data_dir)
 
 
-_CLEAR_AWAY = """
+_CLEAR_AWAY = f"""
 import shutil, subprocess, sys
 sys.stdin.read()
-subprocess.run([sys.executable, "-m", "lakehouse.cli", "down"], timeout=120)
+subprocess.run([sys.executable, "-m", "lakehouse.cli", "down"], timeout={_DOWN_SECONDS})
 shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 
