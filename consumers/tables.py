@@ -22,6 +22,9 @@ from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import Topic, describe_topics
 from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, table_uri
 
+# While it waits the lander polls nothing, and has ten seconds to leave. The next flush asks again.
+_VERIFY_SECONDS = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LandingTable:
@@ -101,7 +104,7 @@ class LandingTables:
             LossFoundError: it was recreated, deleted or repartitioned.
             RetryLaterError: the broker does not answer.
         """
-        described = describe_topics(self._admin, topics)
+        described = describe_topics(self._admin, topics, timeout_seconds=_VERIFY_SECONDS)
         losses: list[Loss] = []
         for name in topics:
             table = self._tables[name]

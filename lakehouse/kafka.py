@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
 
-_TIMEOUT_SECONDS = 3
+_TIMEOUT_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +78,24 @@ def notification_topic(topic_prefix: str) -> str:
     return f"{topic_prefix}.cdc.notification"
 
 
-def matching_topics(admin: AdminClient, pattern: str) -> list[str]:
+def matching_topics(
+    admin: AdminClient, pattern: str, *, timeout_seconds: float = _TIMEOUT_SECONDS
+) -> list[str]:
     """Names of the topics that match `pattern`.
 
     Raises:
         RetryLaterError: the broker does not answer.
     """
     try:
-        names = admin.list_topics(timeout=_TIMEOUT_SECONDS).topics
+        names = admin.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
         raise _away(error) from error
     return sorted(name for name in names if re.match(pattern, name))
 
 
-def describe_topics(admin: AdminClient, names: Collection[str]) -> dict[str, Topic]:
+def describe_topics(
+    admin: AdminClient, names: Collection[str], *, timeout_seconds: float = _TIMEOUT_SECONDS
+) -> dict[str, Topic]:
     """The topics of these names as they are now, by name; one that is gone is left out.
 
     Raises:
@@ -99,7 +103,7 @@ def describe_topics(admin: AdminClient, names: Collection[str]) -> dict[str, Top
     """
     if not names:
         return {}
-    futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=_TIMEOUT_SECONDS)
+    futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=timeout_seconds)
     found = {}
     for name, future in futures.items():
         try:

@@ -157,7 +157,8 @@ class FlowSampler:
 
     def _offsets_per_second(self) -> float | None:
         try:
-            topics = describe_topics(self._admin, matching_topics(self._admin, self._pattern))
+            names = matching_topics(self._admin, self._pattern, timeout_seconds=_TIMEOUT_SECONDS)
+            topics = describe_topics(self._admin, names, timeout_seconds=_TIMEOUT_SECONDS)
             latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
             wanted = {
                 TopicPartition(name, partition.partition): latest
