@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import orjson
 import psycopg
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from batch.extraction.deletes import Delete
 from batch.extraction.writer import DeleteWriter
@@ -49,7 +49,7 @@ def selling(shop):
         until(lambda: count(shop, "orders") > placed, "the first orders")
         yield
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 0, out
     finally:
         if process.poll() is None:
@@ -122,25 +122,38 @@ def reconcile(shop, *, code=0):
 
 
 def records(shop, table):
-    """All changes of a table in Kafka, by partition and in order, until none comes any more."""
+    """All changes of a table in Kafka up to its end, by partition and in order."""
     consumer = Consumer(
         {
             "bootstrap.servers": shop.kafka.bootstrap_servers,
             "group.id": uuid.uuid4().hex,
             "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
         },
         logger=QuietLog(),
     )
-    consumer.subscribe([f"{shop.connect.topic_prefix}.public.{table}"])
-    found, quiet_at = [], time.monotonic() + 5
-    while time.monotonic() < quiet_at:
-        for message in consumer.consume(500, 0.1):
-            if message.error() is None:
-                found.append((message.partition(), message.offset(), orjson.loads(message.value())))
-                quiet_at = time.monotonic() + 1
-    consumer.close()
+    try:
+        unread, found = partitions(consumer, f"{shop.connect.topic_prefix}.public.{table}"), []
+        consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in unread])
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while unread:
+            assert time.monotonic() < deadline, f"not read to the end: {unread}"
+            for message in consumer.consume(500, 0.1):
+                if message.error() is None:
+                    change = orjson.loads(message.value())
+                    found.append((message.partition(), message.offset(), change))
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    unread.discard((message.topic(), message.partition()))
+    finally:
+        consumer.close()
     return [change for *_, change in sorted(found, key=lambda one: one[:2])]
+
+
+def partitions(consumer, topic):
+    """None where the topic was not made yet."""
+    topics = consumer.list_topics(timeout=PATIENCE_SECONDS).topics
+    return {(topic, number) for number in topics[topic].partitions} if topic in topics else set()
 
 
 def read_keys(shop, table):
@@ -190,14 +203,14 @@ def test_extraction_rests_goes_on_and_is_ended(shop, table):
             until(lambda: extraction_id(shop) is not None, "the extraction")
             resting = shop.popen("extract", "--pause", stdout=subprocess.PIPE)
             until(lambda: signals(shop, "pause-snapshot"), "the signal")
-        assert "paused" in resting.communicate(timeout=60)[0]
+        assert "paused" in resting.communicate(timeout=PATIENCE_SECONDS)[0]
         rests = under_way(shop)
         assert rests["state"] == "paused"
         assert "Another extraction is under way" in refusal(shop, "orders", "--full")
         time.sleep(1)
         assert under_way(shop) == rests
         extract(shop, end)
-        out, errors = reading.communicate(timeout=120)
+        out, errors = reading.communicate(timeout=PATIENCE_SECONDS)
         told = json.loads(out)["extraction"]
         assert told["is_complete"] == (end == "--resume"), errors
         assert reading.returncode == (0 if end == "--resume" else 1)
@@ -229,7 +242,7 @@ def test_interrupted_command_leaves_the_extraction_going_on_and_the_same_again_f
         begun = extraction_id(shop)
         time.sleep(1)
         reading.send_signal(signal.SIGINT)
-        _, errors = reading.communicate(timeout=60)
+        _, errors = reading.communicate(timeout=PATIENCE_SECONDS)
         assert reading.returncode == 130
         assert "goes on" in errors
         assert "extract --stop" in errors
@@ -238,7 +251,7 @@ def test_interrupted_command_leaves_the_extraction_going_on_and_the_same_again_f
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         assert "this follows it" in again.stderr.readline()
-    told = json.loads(again.communicate(timeout=120)[0])
+    told = json.loads(again.communicate(timeout=PATIENCE_SECONDS)[0])
     assert told["extraction"]["id"] == begun
     assert told["extraction"]["is_complete"]
 
