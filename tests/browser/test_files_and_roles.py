@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 
 import httpx
 import polars as pl
@@ -19,6 +20,7 @@ from stack.superset.state import write_state
 
 pytestmark = pytest.mark.browser
 
+PATIENCE_SECONDS = 300
 TRIES = 20
 """Refused ones in a minute, of one address."""
 FROM_ELSEWHERE = httpx.HTTPTransport(local_address="127.0.0.2")
@@ -43,6 +45,10 @@ def superset(shop):
         yield session
 
 
+def client_of(shop, **options):
+    return httpx.Client(base_url=shop.login.url, timeout=60, **options)
+
+
 def texts(folder):
     return {p.relative_to(folder): p.read_text() for p in folder.rglob("*.yaml")}
 
@@ -61,16 +67,24 @@ def test_files_that_were_applied_are_not_applied_again(dashboards):
 
 def test_doctor_tells_whether_superset_has_the_files_as_they_are(shop):
     def of_superset():
-        told = json.loads(shop.stack.run("doctor", "--format", "json", check=False).stdout)
+        command = ("doctor", "--timeout", 120, "--format", "json")
+        told = json.loads(shop.stack.run(*command, check=False).stdout)
         return {one["title"]: one for one in told if one["area"] == "superset"}
 
+    def until_found(dashboards):
+        """A busy machine may answer late."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        wanted = {"log-in": "fine", "dashboards": dashboards}
+        while {title: one["verdict"] for title, one in (found := of_superset()).items()} != wanted:
+            assert time.monotonic() < deadline, found
+        return found["dashboards"]
+
     Dashboards(shop.stack.config, shop.stack.secrets).apply()
-    assert {one["verdict"] for one in of_superset().values()} == {"fine"}
+    until_found("fine")
     write_state(shop.stack.warehouse, shop.stack.secrets, applied="others")
-    told = of_superset()["dashboards"]
-    assert told["verdict"] == "wrong"
+    told = until_found("wrong")
     shop.stack.run(*told["remedy"].split()[1:])
-    assert of_superset()["dashboards"]["verdict"] == "fine"
+    until_found("fine")
 
 
 def test_applied_twice_is_applied_once(dashboards, superset):
@@ -142,7 +156,8 @@ def test_role_of_superset_reads_nothing_of_the_warehouse(shop):
 
 
 def test_page_is_served_with_a_policy_that_lets_nothing_in_from_outside(shop):
-    answer = httpx.get(f"{shop.login.url}/login/")
+    with client_of(shop) as client:
+        answer = client.get("/login/")
     policy = answer.headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "http" not in policy.replace("https:", "http:")
@@ -154,40 +169,46 @@ def test_page_is_served_with_a_policy_that_lets_nothing_in_from_outside(shop):
 
 
 def test_change_without_a_token_is_refused(shop):
-    with httpx.Client(base_url=shop.login.url) as client:
+    with client_of(shop) as client:
         client.post("/login/", data={"username": "admin", "password": shop.login.password})
         assert client.get("/api/v1/me/").status_code == 401
 
 
-def try_form(client, password):
-    """The status of a try in the form, and whether it let us in."""
+def try_form(client, passwords):
+    """The status of each try in the form, and whether any let us in. On one page: it is soon."""
     client.cookies.clear()
     page = client.get("/login/").text
     token = re.search(r"csrf_token[^>]*?value=.([\w.-]+)", page).group(1)
-    form = {"username": "admin", "password": password, "csrf_token": token}
-    answer = client.post("/login/", data=form)
-    return answer.status_code, client.get("/api/v1/me/").status_code == 200
+    forms = [{"username": "admin", "password": one, "csrf_token": token} for one in passwords]
+    statuses = [client.post("/login/", data=form).status_code for form in forms]
+    return statuses, client.get("/api/v1/me/").status_code == 200
 
 
-def try_interface(client, password):
-    """The same, of a try in the REST interface."""
-    who = {"username": "admin", "password": password, "provider": "db"}
-    answer = client.post("/api/v1/security/login", json=who)
-    return answer.status_code, "access_token" in answer.text
+def try_interface(client, passwords):
+    """The same, of tries in the REST interface."""
+    tries = [{"username": "admin", "password": one, "provider": "db"} for one in passwords]
+    answers = [client.post("/api/v1/security/login", json=who) for who in tries]
+    statuses = [answer.status_code for answer in answers]
+    return statuses, any("access_token" in answer.text for answer in answers)
 
 
 @pytest.mark.parametrize("log_in", [try_form, try_interface])
 def test_passwords_cannot_be_tried_without_end(shop, log_in):
     right, wrong = shop.login.password, f"not {shop.login.password}"
-    with httpx.Client(base_url=shop.login.url, transport=FROM_ELSEWHERE) as client:
+    with client_of(shop, transport=FROM_ELSEWHERE) as client:
         for _ in range(TRIES + 1):
-            assert log_in(client, right)[1], "who knows the password is let in, however often"
-        tries = [log_in(client, wrong) for _ in range(TRIES + 1)]
-        assert not any(is_in for _, is_in in tries)
-        assert [status == 429 for status, _ in tries] == [False] * TRIES + [True]
-        assert log_in(client, right) == (429, False)
-    with httpx.Client(base_url=shop.login.url) as client:
-        assert log_in(client, right)[1], "others are let in"
+            assert log_in(client, [right])[1], "who knows the password is let in, however often"
+        for _ in range(5):
+            began = time.monotonic()
+            statuses, is_in = log_in(client, [wrong] * (TRIES + 1) + [right])
+            if time.monotonic() - began < 55:
+                break
+            # They may not all have been in one minute.
+            time.sleep(61)
+        assert not is_in
+        assert [status == 429 for status in statuses] == [False] * TRIES + [True, True]
+    with client_of(shop) as client:
+        assert log_in(client, [right])[1], "others are let in"
 
 
 def test_nothing_of_the_stack_listens_beyond_loopback(shop):
