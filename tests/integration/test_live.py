@@ -97,7 +97,7 @@ def test_charts_equal_the_shop_before_during_and_after_a_consolidation(shop):
     simulator = selling(shop)
     shop.run("consolidate")
     shop.run("consolidate")
-    assert simulator.wait(120) == 0
+    assert simulator.wait(PATIENCE_SECONDS) == 0
     assert_equal_in_the_end(shop)
     shop.run("reconcile")
     shop.run("consolidate")
@@ -114,14 +114,14 @@ def test_killed_at_any_moment_live_is_exact_afterwards(shop, request):
         time.sleep(moments.uniform(0.2, 3))
         if shop.pid("live"):
             shop.kill("live")
-    assert simulator.wait(120) == 0
+    assert simulator.wait(PATIENCE_SECONDS) == 0
     assert_equal_in_the_end(shop)
 
 
 def test_while_the_warehouse_is_away_live_waits_and_loses_nothing(shop):
     before = shop.pid("live")
     shop.control.stop("warehouse")
-    assert selling(shop, orders=120).wait(120) == 0
+    assert selling(shop, orders=120).wait(PATIENCE_SECONDS) == 0
     shop.control.start("warehouse")
     assert_equal_in_the_end(shop)
     assert shop.pid("live") == before
@@ -137,44 +137,51 @@ def test_a_second_consumer_takes_over_from_one_that_froze(shop):
         os.kill(frozen, signal.SIGSTOP)
         time.sleep(14)
         os.kill(frozen, signal.SIGCONT)
-        assert simulator.wait(120) == 0
+        assert simulator.wait(PATIENCE_SECONDS) == 0
         assert_equal_in_the_end(shop)
     finally:
         second.send_signal(signal.SIGTERM)
-        assert second.wait(60) == 0
+        assert second.wait(PATIENCE_SECONDS) == 0
 
 
 def test_full_it_waits_for_a_consolidation_and_says_so(shop):
     shop.control.stop("live")
-    small = shop.with_settings(LIVE_MAX_ROWS=300, LIVE_METRICS_PORT=0, LIVE_BATCH_ROWS=100)
+    small = shop.with_settings(LIVE_MAX_ROWS=300, LIVE_METRICS_PORT=0, LIVE_BATCH_ROWS=10)
     live = small.popen("live", stderr=subprocess.DEVNULL)
     try:
-        assert selling(shop, orders=150).wait(120) == 0
+        # For ten seconds: it looks every two whether it is full.
+        assert selling(shop, orders=600).wait(PATIENCE_SECONDS) == 0
         wait_for_state(shop, is_full=True)
         assert differences(shop)
         # The shop's heart goes on, but nobody sees what happens there.
-        before = seconds_behind(shop)
-        time.sleep(6)
-        assert seconds_behind(shop) >= before + 5
+        until_no_heartbeat_is_seen(shop)
         shop.run("reconcile")
         shop.run("consolidate")
         wait_for_state(shop, is_full=False)
         assert_equal_in_the_end(shop)
     finally:
         live.send_signal(signal.SIGTERM)
-        assert live.wait(60) == 0
+        assert live.wait(PATIENCE_SECONDS) == 0
         shop.control.start("live")
 
 
-def seconds_behind(stack):
-    return ask(stack, "select seconds_behind from mart.live_freshness")[0][0]
+def until_no_heartbeat_is_seen(stack):
+    """Those that had come before it was full may take a moment."""
+    seen = "select last_heartbeat_at from mart.live_freshness"
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        before = ask(stack, seen)
+        time.sleep(6)
+        if ask(stack, seen) == before:
+            return
+        assert time.monotonic() < deadline
 
 
 def test_after_a_time_down_charts_are_live_only_when_they_show_the_shop(shop):
     """Heartbeats come at once; what was sold meanwhile takes its time, cut into small batches."""
     assert_equal_in_the_end(shop)
     shop.control.stop("live")
-    assert selling(shop, orders=600, rate=200).wait(120) == 0
+    assert selling(shop, orders=600, rate=200).wait(PATIENCE_SECONDS) == 0
     time.sleep(12)
     slow = shop.with_settings(LIVE_METRICS_PORT=0, LIVE_BATCH_ROWS=20)
     live = slow.popen("live", stderr=subprocess.DEVNULL)
@@ -189,7 +196,7 @@ def test_after_a_time_down_charts_are_live_only_when_they_show_the_shop(shop):
         assert len(states) > 1
     finally:
         live.send_signal(signal.SIGTERM)
-        assert live.wait(60) == 0
+        assert live.wait(PATIENCE_SECONDS) == 0
         shop.control.start("live")
 
 
@@ -200,10 +207,19 @@ def wait_for_state(stack, *, is_full):
         time.sleep(0.5)
 
 
+def until_live(stack):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    seen = "select state from mart.live_freshness"
+    while (found := ask(stack, seen, role="reader")) != [("live",)]:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+
+
 def test_an_idle_shop_and_a_pipeline_that_stands_still_look_different(shop):
     assert_equal_in_the_end(shop)
+    until_live(shop)
     time.sleep(12)
-    assert ask(shop, "select state from mart.live_freshness", role="reader") == [("live",)]
+    until_live(shop)
     shop.control.stop("connect")
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -219,7 +235,7 @@ def test_a_table_that_nobody_shows_is_not_read_so_that_its_topic_can_hold_nothin
         connection.execute("create table public.coupons (coupon_id bigint primary key)")
         connection.execute("insert into public.coupons values (1)")
     shop.run("reconcile")
-    assert selling(shop).wait(120) == 0
+    assert selling(shop).wait(PATIENCE_SECONDS) == 0
     assert_equal_in_the_end(shop)
     read = {entity for (entity,) in ask(shop, "select entity from live.topic")}
     assert read == set(ENTITIES)
