@@ -18,6 +18,7 @@ from lakehouse.postgres import copy_frames
 from tests.live_shop import LiveShop, readers
 from tests.warehouse import LIMIT, MemorySilver, load_warehouse, new_warehouse, rebuild_warehouse
 
+PATIENCE_SECONDS = 120
 STEPS = 10
 SALES = """
 select to_jsonb(s) - 'brand' from mart.live_sales as s order by s.order_line_id"""
@@ -283,10 +284,14 @@ class TwoConsumers:
         def commit(connection, parts):
             outcome = write(connection, parts)
             written.set()
-            assert goes_on.wait(60)
+            assert goes_on.wait(PATIENCE_SECONDS)
             return outcome
 
         self.first._commit = commit
+        # It holds its locks until the second waits for them, however long that takes.
+        idle = f"set idle_in_transaction_session_timeout = '{PATIENCE_SECONDS}s'"
+        self.first.do(lambda connection: connection.execute(idle))
+        self.second.do(lambda _: None)
         with ThreadPoolExecutor() as pool:
             ahead = pool.submit(self.first.take_in, one)
             while not (written.wait(0.1) or ahead.done()):
@@ -346,16 +351,17 @@ class Frozen:
 
     def here(self):
         self.froze.set()
-        assert self.wakes.wait(60)
+        assert self.wakes.wait(3 * PATIENCE_SECONDS)
 
     def take_in(self, overlay, parts):
         """What comes of it when it has woken up."""
         with ThreadPoolExecutor() as pool:
             frozen = pool.submit(overlay.take_in, parts)
             try:
-                assert self.froze.wait(30)
+                assert self.froze.wait(PATIENCE_SECONDS)
                 # Whoever loads, trims or takes over.
-                self.warehouse.execute("set statement_timeout = '30s'; select live.settle()")
+                limit = f"set statement_timeout = '{PATIENCE_SECONDS}s'"
+                self.warehouse.execute(f"{limit}; select live.settle()")
             finally:
                 self.wakes.set()
             return frozen.result()
