@@ -70,7 +70,7 @@ class Orders:
     def stop(self):
         """Returns how many orders it placed."""
         self.process.send_signal(signal.SIGINT)
-        out, _ = self.process.communicate(timeout=60)
+        out, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         assert self.process.returncode == 0, out
         placed = json.loads(out)["phases"][0]["orders"]
         assert placed > 0
@@ -156,7 +156,9 @@ def test_zombie_that_wakes_beside_a_second_lander_lands_nothing_twice(
     try:
         for _ in range(rounds):
             time.sleep(moments.uniform(0.5, 3))
-            zombie = psutil.Process(shop.pid("lander"))
+            pid = shop.pid("lander")
+            assert pid is not None  # which psutil takes for this process
+            zombie = psutil.Process(pid)
             zombie.suspend()
             time.sleep(9)  # past the session's six seconds: the other has its partitions now
             zombie.resume()
@@ -164,7 +166,7 @@ def test_zombie_that_wakes_beside_a_second_lander_lands_nothing_twice(
         assert_exact(shop)
     finally:
         second.terminate()
-        assert second.wait(timeout=30) == 0
+        assert second.wait(timeout=PATIENCE_SECONDS) == 0
 
 
 def test_store_away_for_twenty_seconds_stops_nothing_for_good(shop, orders, rounds, moments):

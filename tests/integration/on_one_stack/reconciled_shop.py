@@ -17,6 +17,7 @@ from lakehouse.coordinates import bronze_table
 from lakehouse.lake import storage_options, table_uri
 from lakehouse.postgres import oltp_dsn
 
+PATIENCE_SECONDS = 300
 TRACKED = "id bigint primary key, v text, updated_at timestamptz default now(), version bigint"
 
 
@@ -37,7 +38,7 @@ class Shop:
     def stop_lander(self):
         self.lander.send_signal(signal.SIGTERM)
         try:
-            _, errors = self.lander.communicate(timeout=30)
+            _, errors = self.lander.communicate(timeout=PATIENCE_SECONDS)
         except TimeoutExpired:
             self.lander.kill()
             _, errors = self.lander.communicate()
@@ -116,7 +117,7 @@ class Writers:
     def __exit__(self, *_):
         self.done.set()
         for thread in self.threads:
-            thread.join(timeout=30)
+            thread.join(timeout=PATIENCE_SECONDS)
         assert not self.errors, self.errors
 
     def run(self, number):
