@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 import uuid
 
 import polars as pl
@@ -287,8 +286,6 @@ def test_maintain_command_refuses_a_table_that_is_not_there(store, lake):
 
 def test_command_that_finds_no_store_says_so(store):
     away = store.with_settings(MINIO_PORT=1)
-    begun = time.monotonic()
     done = run(away, "tables", "--layer", "gold", status=1)
     assert "Is MinIO up?" in done.stderr
     assert "\x1b" not in done.stderr
-    assert time.monotonic() - begun < 60
