@@ -41,7 +41,10 @@ class Total:
     where: pl.Expr
 
 
-_SALES = {name: f"sum(f.{name})" for name in ("units", *MONEY)}
+_SALES = {
+    "orders": "count(distinct f.order_id)",
+    **{name: f"sum(f.{name})" for name in ("units", *MONEY)},
+}
 _HAS_SALES = pl.col("orders") > 0
 _DAY = {"business_date": (pl.Date, "f.date_key")}
 _COUNTRY = {"country": (pl.String, "f.ship_country")}

@@ -1,7 +1,7 @@
 """The star must be silver at the versions it was made from: rows, and every cent of every line.
 
 What amounts should be is computed by gold's code, which shares nothing with the SQL that filled the
-star.
+star. The sums that charts read must be what the facts come to.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ from batch.gold.transforms.arithmetic import at_rate
 from batch.gold.transforms.sale_lines import sale_lines
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames, is_made
+from batch.reconcile.sums import compare_sums
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
 from batch.warehouse.entities import TABLES, EntityTable
 from lakehouse.contracts.gold import MONEY
@@ -67,6 +68,8 @@ class StarReader(Protocol):
 def compare_star(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerReport]:
     """Compare `entity`, and of `mart` the facts of lines, payments and stocks, with silver.
 
+    And the sums that charts read with the facts.
+
     A table that was made from what is not published is told, and not compared.
 
     Raises:
@@ -78,6 +81,7 @@ def compare_star(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerRepo
             connection.execute("set transaction isolation level repeatable read read only")
             versions = published_versions(connection)
             yield from Star(lake, versions, partial(_read, connection), examples).compare()
+            yield from compare_sums(connection, examples, is_published=bool(versions))
     except psycopg.OperationalError as error:
         message = f"The warehouse does not answer: {error}. Try ./pipeline status"
         raise RetryLaterError(message) from error

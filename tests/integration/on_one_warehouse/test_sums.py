@@ -1,0 +1,101 @@
+"""Faults planted in the sums that charts read: each is found, and named. What is right is exact."""
+
+import psycopg
+import pytest
+
+from batch.reconcile.findings import Fault
+from batch.reconcile.history import Examples
+from batch.reconcile.sums import SUMS, compare_sums
+from tests.warehouse import MemorySilver, load_warehouse, new_warehouse
+from tests.warehouse_history import RandomShop, silver_after
+
+pytestmark = pytest.mark.integration
+
+DAY = "2026-03-10"
+SHOP = {
+    "orders": [{"order_id": 1, "ship_country": "FR", "channel": "web", "ship_region": "Paris"}],
+    "order_lines": [{"order_line_id": 1, "order_id": 1, "product_id": 1}],
+    "interactions": [{"interaction_id": 1, "device": "mobile", "interaction_type": "view"}],
+    "stock_movements": [{"movement_id": 1, "warehouse_code": "A", "quantity": 5}],
+}
+KEYS = {
+    "mart.daily_sales": f"{DAY}/FR/web/unknown",
+    "mart.daily_orders": f"{DAY}/FR/web",
+    "mart.daily_geography": f"{DAY}/FR/Paris",
+    "mart.daily_products": f"{DAY}/1",
+    "mart.daily_behaviour": f"{DAY}/mobile",
+    "mart.customer_months": "1/2026-03-01",
+    "mart.customer_totals": "1",
+    "mart.stock_levels": "1/A",
+}
+
+
+def compare(connection, *, limit=5):
+    found = list(compare_sums(connection, Examples(limit=limit), is_published=True))
+    assert [one.table for one in found] == list(SUMS)
+    return {one.table: one.findings for one in found}
+
+
+def faulty(found):
+    return {
+        table: {name: fault for name, fault in one.faults.items() if fault.count}
+        for table, one in found.items()
+        if not one.is_exact
+    }
+
+
+@pytest.fixture(scope="module")
+def first_shop(warehouse_server):
+    with new_warehouse(warehouse_server) as found:
+        load_warehouse(found.dsn, silver_after([SHOP]))
+        with psycopg.connect(found.dsn) as connection:
+            yield connection
+
+
+@pytest.fixture
+def shop(first_shop):
+    """Whatever is done to it is taken back."""
+    yield first_shop
+    first_shop.rollback()
+
+
+def test_sums_that_loads_made_are_exact(warehouse):
+    silver = MemorySilver()
+    for commit in RandomShop(1).commits(8):
+        silver.commit(**commit)
+        load_warehouse(warehouse.dsn, silver)
+    with psycopg.connect(warehouse.dsn) as connection:
+        found = compare(connection)
+    assert faulty(found) == {}
+    assert all(one.rows == one.expected_rows > 0 for one in found.values())
+
+
+@pytest.mark.parametrize("table", KEYS)
+def test_lost_row_of_a_sum_is_found(table, shop):
+    shop.execute(f"delete from {table}")
+    assert faulty(compare(shop)) == {table: {"missing": Fault(count=1, examples=(KEYS[table],))}}
+
+
+@pytest.mark.parametrize(("table", "column"), [(t, c) for t, s in SUMS.items() for c in s.values])
+def test_changed_figure_of_a_sum_is_found_and_named(table, column, shop):
+    changed = f"coalesce({column}, 0) + 1"
+    if column == "ship_region_code":
+        changed = "'FR-75'"
+    elif column.endswith("_date"):
+        changed = f"{column} + 1"
+    shop.execute(f"update {table} set {column} = {changed}")
+    different = Fault(count=1, examples=(f"{KEYS[table]} ({column})",))
+    assert faulty(compare(shop)) == {table: {"different": different}}
+
+
+def test_row_of_a_sum_that_no_fact_has_is_found(shop):
+    for code in "CB":
+        shop.execute("insert into mart.stock_levels values (1, %s, 5, %s)", [code, DAY])
+    extra = {"extra": Fault(count=2, examples=("1/B",))}
+    assert faulty(compare(shop, limit=1)) == {"mart.stock_levels": extra}
+
+
+def test_every_column_of_a_sum_is_compared(shop):
+    for table, sums in SUMS.items():
+        described = shop.execute(f"select * from {table} limit 0").description
+        assert {column.name for column in described} == {*sums.keys, *sums.values}, table
