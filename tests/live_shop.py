@@ -81,6 +81,7 @@ class LiveShop:
         self.random = random.Random(seed)
         self.shop = RandomShop(seed)
         self.topics = {name: [] for name in ENTITIES}
+        self.put_aside = {}
 
     def happen(self) -> None:
         """Some more changes."""
@@ -88,7 +89,7 @@ class LiveShop:
             for table, rows in commit.items():
                 if table in self.topics:
                     for row in rows:
-                        self._append(table, row)
+                        self.append(table, row, is_valid=self._is_valid())
         for table in VERSIONED:
             for _ in range(self.random.randint(0, 2)):
                 maker = self.shop.product if table == "products" else self.shop.customer
@@ -96,9 +97,13 @@ class LiveShop:
                 kept = {k: v for k, v in row.items() if not k.startswith(("valid_", "_offset"))}
                 # The source's instants go on: a version begins when the row was changed.
                 kept["updated_at"] = self.shop.instant()
-                self._append(table, kept)
+                self.append(table, kept, is_valid=self._is_valid())
 
-    def _append(self, table, row):
+    def _is_valid(self):
+        return self.random.random() >= 0.1
+
+    def append(self, table, row, *, is_valid=True):
+        """One more record."""
         log = self.topics[table]
         values = {**row, "_offset": len(log)}
         made = silver_row(TABLES[table], len(log), values)
@@ -109,8 +114,22 @@ class LiveShop:
             made = {name: value if name in kept else None for name, value in made.items()}
         began = made["_deleted_at"] or made["updated_at"]
         made["valid_from_at"] = began
-        is_invalid = self.random.random() < 0.1
-        log.append(None if is_invalid else made)
+        if not is_valid:
+            self.put_aside[table, len(log)] = made
+        log.append(made if is_valid else None)
+
+    def mend(self, table, offset):
+        """A rule was wrong: the record was right all along. The key of its row."""
+        row = self.topics[table][offset] = self.put_aside.pop((table, offset))
+        return row[ENTITIES[table].key]
+
+    def redrive(self, silver, table, key, stop):
+        """Commit to silver the row of a key, as the records before `stop` say it is."""
+        *_, last = (
+            row for row in self.topics[table][:stop] if row and row[ENTITIES[table].key] == key
+        )
+        silver.commit(**{table: [_silver(last)]})
+        silver[ENTITIES[table].silver].last_offset = stop - 1
 
     def part(self, table, start, stop) -> Part:
         """What a consumer polls from one position to another."""

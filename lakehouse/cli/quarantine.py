@@ -76,7 +76,8 @@ def redrive(
 ) -> None:
     """Judge quarantined rows again, from all their changes, after a contract was mended.
 
-    Gold and the warehouse follow with the next ./pipeline consolidate.
+    Gold and the warehouse follow with the next ./pipeline consolidate. Live goes by the contract
+    that it was started with, until ./pipeline down and ./pipeline up.
 
     Example: ./pipeline quarantine redrive --rule country_unknown
     """
@@ -101,5 +102,9 @@ def redrive(
         print_json(rows)
     elif rows:
         print_rows(rows)
+        console.print(
+            "Gold and the warehouse follow with ./pipeline consolidate. Live goes by the contract "
+            "that it was started with: ./pipeline down, then ./pipeline up."
+        )
     else:
         console.print("Nothing like that is in quarantine.")

@@ -87,21 +87,16 @@ as $$
 select pg_advisory_xact_lock(hashtext('live.overlay'))
 $$;
 
--- Computes all orders anew that live touches, and lets the star have the others.
-create or replace function live.settle()
+-- Computes these orders anew, in bounded memory; how many.
+create or replace function live.overlay_again(orders bigint[])
 returns bigint
 language plpgsql
 as $$
 declare
-    orders bigint[];
     done bigint := 0;
     at_once constant integer := 20000;
 begin
-    perform live.own_overlay();
-    delete from live.sales;
-    delete from live.overlaid_orders;
     perform live.prepare_session();
-    orders := array(select t from live.touched_orders() as t order by 1);
     while done < coalesce(array_length(orders, 1), 0) loop
         -- Emptied for good: what is only deleted stays to be read until the transaction ends.
         truncate
@@ -117,19 +112,36 @@ begin
 end
 $$;
 
--- At the end of a load. What live has computed stays true as long as it was ahead of the star in
--- every partition: the star now says the same. Where it was behind, the star knows rows that live
--- has not seen, and all is computed anew.
-create or replace function live.settle_after_load()
+-- Computes all orders anew that live touches, and lets the star have the others.
+create or replace function live.settle()
 returns bigint
 language plpgsql
 as $$
 begin
     perform live.own_overlay();
+    delete from live.sales;
+    delete from live.overlaid_orders;
+    return live.overlay_again(array(select t from live.touched_orders() as t order by 1));
+end
+$$;
+
+-- At the end of a load. What live has computed stays true as long as it was ahead of the star in
+-- every partition: the star now says the same. Where it was behind, the star knows rows that live
+-- has not seen, and all is computed anew. Where a redrive, a replay or a repair has changed rows
+-- that both had passed, it is what the load has touched: of that, what live touches no more goes
+-- back to the star, and the rest is computed anew.
+create or replace function live.settle_after_load()
+returns bigint
+language plpgsql
+as $$
+declare
+    stale bigint[];
+begin
+    perform live.own_overlay();
     if not exists (select from live.overlaid_orders) then
         return 0;
     end if;
-    if not exists (
+    if exists (
         select
         from etl.watermark as w
         left join live.watermark as l
@@ -140,8 +152,26 @@ begin
                 and w.partition = l.partition
         where coalesce(l.last_offset, -1) < w.last_offset
     ) then
-        return 0;
+        return live.settle();
     end if;
-    return live.settle();
+    stale := array(
+        select o.order_id
+        from live.overlaid_orders as o
+        inner join pg_temp.touched_orders as t on o.order_id = t.order_id
+        intersect
+        select t from live.touched_orders() as t
+        order by 1
+    );
+    with gone as (
+        delete from live.overlaid_orders as o
+        using pg_temp.touched_orders as t
+        where o.order_id = t.order_id and o.order_id not in (select s from unnest(stale) as s)
+        returning o.order_id
+    )
+
+    delete from live.sales as s
+    using gone as g
+    where s.order_id = g.order_id;
+    return live.overlay_again(stale);
 end
 $$;
