@@ -13,6 +13,7 @@ from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
 from batch.runs import Run
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import SilverReport, SilverRules, chosen_entities, consolidate_silver
+from batch.warehouse.checks import CheckResult
 from batch.warehouse.entities import TABLES
 from batch.warehouse.judged import QuarantineLimit
 from batch.warehouse.lake_look import look_at_lake
@@ -65,9 +66,12 @@ class Consolidation:
     is_rebuild: bool = False
     record: Run = field(default_factory=Run)
     rows: list[Row] = field(default_factory=list)
+    """What was done to each table."""
+    warned: list[CheckResult] = field(default_factory=list)
+    """The checks that found something, and let it be published."""
 
-    def run(self) -> list[Row]:
-        """Do it, and say what was done to each table.
+    def run(self) -> None:
+        """Do it; `rows` and `warned` say what came of it.
 
         Raises:
             StopPipelineError: a contract, a check or a person has to be asked; what is published
@@ -83,7 +87,6 @@ class Consolidation:
             self._warehouse(sources)
         if Layer.WAREHOUSE in self.layers:
             look_at_lake(self.warehouse_dsn, self.lake, on_progress=self.on_progress)
-        return self.rows
 
     def _silver(self) -> None:
         work = rebuild_silver if self.is_rebuild else consolidate_silver
@@ -107,6 +110,7 @@ class Consolidation:
         started = monotonic()
         report = work(self.warehouse_dsn, sources, limit=self.limit, on_progress=self.on_progress)
         self._tell(rows_of_warehouse(report, monotonic() - started))
+        self.warned += (check for check in report.checks if check.offending_rows)
         refresh_views(self.warehouse_dsn, on_progress=self.on_progress)
         if report.tables:
             self.on_progress("trimming live")

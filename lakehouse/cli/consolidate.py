@@ -1,5 +1,6 @@
 """`consolidate` and `rebuild`: bronze to silver, gold and the warehouse."""
 
+import json
 from dataclasses import asdict
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,8 @@ from lakehouse.cli.output import Format, FormatOption, console, err_console, pri
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch.consolidate import Row
+    from batch.consolidate import Consolidation, Row
+    from batch.warehouse.checks import CheckResult
 
 app = typer.Typer()
 LAYERS = ("silver", "gold", "warehouse")
@@ -58,7 +60,7 @@ def rebuild(
 
 def consolidated(
     layers: "Sequence[str]" = LAYERS, entities: "Sequence[str]" = (), *, is_rebuild: bool = False
-) -> "list[Row]":
+) -> "Consolidation":
     """Consolidate under the lock, telling how it goes on standard error."""
     from batch.consolidate import Consolidation, Layer
     from batch.runs import Kind, recorded
@@ -72,7 +74,7 @@ def consolidated(
         recorded(warehouse("batch"), kind=kind, scope=asked) as run,
         err_console.status(kind) as status,
     ):
-        return Consolidation(
+        work = Consolidation(
             lake=writing_lake(),
             rules=silver_rules(),
             limit=QuarantineLimit.of_settings(),
@@ -82,11 +84,27 @@ def consolidated(
             on_progress=status.update,
             is_rebuild=is_rebuild,
             record=run,
-        ).run()
+        )
+        work.run()
+        return work
 
 
-def show_rows(rows: "Sequence[Row]", seconds: float) -> None:
-    """A table for people: what was done to each table that had anything new."""
+def show_done(done: "Consolidation", seconds: float) -> None:
+    """For people: what was done to each table that had anything new, and what checks say."""
+    _show_rows(done.rows, seconds)
+    for check in done.warned:
+        console.print(warning(check), style="yellow", markup=False)
+
+
+def warning(check: "CheckResult") -> str:
+    """What a check has found that was published all the same."""
+    return (
+        f"Check {check.name} warns: {check.offending_rows:,} rows, "
+        f"e.g. {json.dumps(check.examples[0])}. See warehouse_sql/checks/{check.name}.sql"
+    )
+
+
+def _show_rows(rows: "Sequence[Row]", seconds: float) -> None:
     busy = [row for row in rows if row.read or row.merged]
     if busy:
         print_rows([asdict(row) for row in busy])
@@ -107,9 +125,15 @@ def _run(layer: str | None, entity: list[str] | None, output: Format, *, is_rebu
         raise typer.BadParameter(message)
     started = monotonic()
     layers = LAYERS if layer is None else (layer,)
-    rows = consolidated(layers, entity or (), is_rebuild=is_rebuild)
+    done = consolidated(layers, entity or (), is_rebuild=is_rebuild)
     seconds = monotonic() - started
     if output is Format.JSON:
-        print_json({"tables": [asdict(row) for row in rows], "seconds": round(seconds, 3)})
+        print_json(
+            {
+                "tables": [asdict(row) for row in done.rows],
+                "warned": [asdict(check) for check in done.warned],
+                "seconds": round(seconds, 3),
+            }
+        )
     else:
-        show_rows(rows, seconds)
+        show_done(done, seconds)

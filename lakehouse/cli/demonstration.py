@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from batch.reconcile import Places, Report, reconcile, settle
 from lakehouse.cli.consoles import show_login
-from lakehouse.cli.consolidate import consolidated, show_rows
+from lakehouse.cli.consolidate import consolidated, show_done
 from lakehouse.cli.flow import Flow, FlowSampler
 from lakehouse.cli.live_view import LiveView, Picture
 from lakehouse.cli.output import err_console
@@ -98,8 +98,8 @@ class Demonstration:
             require_success(run_in_airflow())
             return
         began = time.monotonic()
-        rows = consolidated()
-        show_rows(rows, time.monotonic() - began)
+        done = consolidated()
+        show_done(done, time.monotonic() - began)
 
     def _sell_and_watch(self, secrets: Secrets, pool: ThreadPoolExecutor) -> Report:
         """Sell until it is time to close; returns the proof made meanwhile."""

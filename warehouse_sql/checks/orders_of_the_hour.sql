@@ -13,15 +13,16 @@ with newest as (
 counted as (
     select
         n.hour_end_at,
-        count(*) filter (where f.placed_at >= n.hour_end_at - interval '1 hour') as orders,
-        count(*) filter (where f.placed_at < n.hour_end_at - interval '24 hours') as orders_before
+        count(distinct f.order_id)
+        filter (where f.placed_at >= n.hour_end_at - interval '1 hour') as orders,
+        count(distinct f.order_id)
+        filter (where f.placed_at < n.hour_end_at - interval '24 hours') as orders_before
     from newest as n
     inner join mart.fact_transactions as f
         on
             n.date_key - 2 <= f.date_key
             and n.hour_end_at - interval '25 hours' <= f.placed_at
             and n.hour_end_at > f.placed_at
-    where f.line_number = 1
     group by n.hour_end_at
 )
 

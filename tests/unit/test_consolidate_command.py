@@ -1,0 +1,43 @@
+"""What `consolidate` tells people besides rows: which checks have warned."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from batch import consolidate
+from batch.consolidate import Consolidation, Layer
+from batch.warehouse.checks import CheckResult
+from batch.warehouse.report import WarehouseReport
+from lakehouse.cli.consolidate import show_done
+from tests.unit.bronze_maker import RULES
+
+
+def result(name, rows):
+    examples = ({"order_line_id": 7, "order_id": 1},) if rows else ()
+    return CheckResult(name=name, severity="warn", offending_rows=rows, examples=examples)
+
+
+@pytest.fixture
+def done(monkeypatch):
+    checks = (result("lines_have_orders", 1200), result("members_are_known", 0))
+    monkeypatch.setattr(
+        consolidate, "load_warehouse", lambda *_, **__: WarehouseReport(checks=checks)
+    )
+    monkeypatch.setattr(consolidate, "silver_sources", lambda *_: {"cleaned_sales": None})
+    for name in ("refresh_views", "look_at_lake"):
+        monkeypatch.setattr(consolidate, name, lambda *_, **__: None)
+    lake = SimpleNamespace(uri=None, options=None)
+    work = Consolidation(
+        lake=lake, rules=RULES, limit=None, warehouse_dsn="", layers=(Layer.WAREHOUSE,)
+    )
+    work.run()
+    return work
+
+
+def test_check_that_warned_is_told_with_an_example_and_where_it_is_explained(done, capsys):
+    show_done(done, 1.0)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Check lines_have_orders warns: 1,200 rows, e.g." in told
+    assert '{"order_line_id": 7, "order_id": 1}' in told
+    assert "warehouse_sql/checks/lines_have_orders.sql" in told
+    assert "members_are_known" not in told
