@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 
 from lakehouse.contracts import ENTITIES, Column, Derived, Entity
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
-from lakehouse.contracts.metrics import METRICS
+from lakehouse.contracts.metrics import BY_NAME
 from lakehouse.contracts.schemas import (
     QUARANTINE,
     QUARANTINE_SCHEMA,
@@ -96,7 +96,7 @@ def data_model(catalogue: Sequence[CatalogueRow]) -> str:
 
 
 def _metrics() -> str:
-    rows = [(m.name, m.title, m.unit, m.formula, m.recognised) for m in METRICS]
+    rows = [(m.name, m.title, m.unit, m.formula, m.recognised) for m in BY_NAME.values()]
     return _table(("metric", "title", "unit", "formula", "when it counts"), rows)
 
 

@@ -7,6 +7,7 @@ from tests.warehouse import AT, MemorySilver
 
 PRODUCTS, CUSTOMERS, ORDERS = 6, 5, 25
 COUNTRIES = ("FR", "DE", "JP")
+STEPS = ("view", "cart", "checkout", "purchase", "review")
 KINDS = (("receipt", 1), ("sale", -1), ("return", 1), ("adjustment", -1))
 
 
@@ -88,7 +89,8 @@ class RandomShop:
             "interaction_id": self.key(60), "session_id": self.random.choice("abcdef"),
             "customer_id": self.random.choice((None, 1, 2, 3, 4, 5)),
             "product_id": self.random.choice((None, 1, 2, 3, 4, 5, 6)),
-            "interaction_type": self.random.choice(("view", "cart", "checkout", "purchase")),
+            "interaction_type": self.random.choice(STEPS),
+            "device": self.random.choice(("desktop", "mobile")),
             "occurred_at": self.instant(), **self.is_deleted(),
         }  # fmt: skip
 
@@ -100,7 +102,7 @@ class RandomShop:
     def product(self):
         values = {
             "supplier_id": self.key(3), "category": self.random.choice(("Books", "Toys")),
-            "cost_cents": self.random.choice((50, 60, 70)),
+            "cost_cents": self.random.choice((50, 60, 70)), "brand": self.random.choice("mn"),
         }  # fmt: skip
         return self._version("products", "product_id", self.key(PRODUCTS), values)
 

@@ -15,6 +15,7 @@ from batch.gold.silver import pin
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerReport, compare_frames
 from batch.reconcile.star import published_versions
+from batch.reconcile.sums import SESSIONS
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
 from lakehouse.contracts.gold import GOLD_TABLES, MONEY, GoldTable
 from lakehouse.delta import scan
@@ -71,7 +72,7 @@ TOTALS: Mapping[str, Total] = {
     ),
     "customer_behaviour": Total(
         keys={**_DAY, "device": (pl.String, "f.device")},
-        sums={
+        sums=SESSIONS | {
             column: f"count(*) filter (where f.interaction_type = '{kind}')"
             for column, kind in (("views", "view"), ("carts", "cart"), ("checkouts", "checkout"),
                                  ("purchases", "purchase"), ("reviews", "review"))

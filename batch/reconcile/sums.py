@@ -116,6 +116,14 @@ _CUSTOMER = {
     "first_order_date": "min(f.date_key)", "last_order_date": "max(f.date_key)",
     **_ORDERS, **_sums(*_LATEST),
 }  # fmt: skip
+_STEPS = {"sessions": "view", **{f"{s}_sessions": s for s in ("cart", "checkout", "purchase")}}
+SESSIONS = {
+    name: "count(distinct f.session_id) filter (where f.interaction_type in ({}))".format(
+        ", ".join(f"'{step}'" for step in list(_STEPS.values())[number:])
+    )
+    for number, name in enumerate(_STEPS)
+}
+"""How many visits of a day and device got how far, or further."""
 SUMS: Mapping[str, Sums] = {
     "mart.daily_sales": Sums(
         keys={**_COUNTRY, "channel": "f.channel", "category": "p.category"},
@@ -154,14 +162,10 @@ SUMS: Mapping[str, Sums] = {
     "mart.daily_behaviour": Sums(
         keys={**_DAY, "device": "f.device"},
         values={
-            "sessions": "count(*)",
-            **{f"{kind}_sessions": f"count(*) filter (where '{kind}' = any(f.kinds))"
-               for kind in ("view", "cart", "checkout", "purchase")},
-            "interactions": "sum(f.interactions)",
+            **SESSIONS,
+            "interactions": "count(*)",
         },
-        source="(select date_key, device, session_id, array_agg(interaction_type) as kinds, "
-               "count(*) as interactions from mart.fact_user_interactions "
-               "group by date_key, device, session_id) as f",
+        source="mart.fact_user_interactions as f",
     ),
     "mart.customer_months": Sums(
         keys={"customer_id": "f.customer_id",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from lakehouse.contracts.metrics import METRICS
+from lakehouse.contracts.metrics import BY_NAME, METRICS, SHARE
 from lakehouse.contracts.model import Column, Type
 
 DAY = "business_date"
@@ -82,6 +82,12 @@ def _number(name: str, unit: str, meaning: str, *, required: bool = True) -> Col
 
 def _share(name: str, meaning: str) -> Column:
     return _number(f"{name}_basis_points", "basis points", meaning, required=False)
+
+
+def _visits(name: str) -> Column:
+    metric = BY_NAME[name]
+    meaning = f"{metric.title}: {metric.formula}."
+    return _share(name, meaning) if metric.unit == SHARE else _number(name, metric.unit, meaning)
 
 
 def _date(name: str, meaning: str) -> Column:
@@ -167,19 +173,14 @@ CUSTOMER_BEHAVIOUR = GoldTable(
     columns=(
         *_day("Day of the visits; a visit over midnight counts on both days."),
         _text("device", "With what people came."),
-        _number("sessions", "sessions", "Visits in which something was done besides reviewing."),
-        _number("cart_sessions", "sessions", "Of these, got as far as the cart or further."),
-        _number("checkout_sessions", "sessions", "Of these, to the checkout or further."),
-        _number("purchase_sessions", "sessions", "Of these, bought."),
+        *map(_visits, ("sessions", "cart_sessions", "checkout_sessions", "purchase_sessions")),
         _number("paid_sessions", "sessions", "Of these, signed in with an order paid that day."),
         _number("views", "views", "Product pages seen."),
         _number("carts", "times", "Products put into carts, and not given up."),
         _number("checkouts", "times", "Ways to the checkout."),
         _number("purchases", "times", "Purchases."),
         _number("reviews", "reviews", "Reviews."),
-        _share("conversion", "Sessions that bought, per session."),
-        _share("cart_abandonment", "Sessions with a cart that did not buy, per such session."),
-        _share("checkout_abandonment", "Sessions at the checkout that did not buy, per such."),
+        *map(_visits, ("conversion", "cart_abandonment", "checkout_abandonment")),
     ),
     inputs=("cleaned_interactions", "cleaned_sales"),
     partition=MONTH,

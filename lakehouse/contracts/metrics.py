@@ -76,4 +76,41 @@ METRICS: tuple[Metric, ...] = (
 )  # fmt: skip
 """In the order in which an income statement has them."""
 
-BY_NAME = {metric.name: metric for metric in METRICS}
+_SESSION = "sessions"
+SHARE = "parts of one"
+_VISITED = "the day of the visit; over midnight, on both"
+VISITS: tuple[Metric, ...] = (
+    Metric(
+        name="sessions", title="Visits", unit=_SESSION,
+        formula="visits that looked at a product, or got further; a review alone makes none",
+        recognised=_VISITED,
+    ),
+    Metric(
+        name="cart_sessions", title="Visits with a cart", unit=_SESSION,
+        formula="of these, got as far as the cart or further", recognised=_VISITED,
+    ),
+    Metric(
+        name="checkout_sessions", title="Visits at the checkout", unit=_SESSION,
+        formula="of these, got to the checkout or further", recognised=_VISITED,
+    ),
+    Metric(
+        name="purchase_sessions", title="Visits with a purchase", unit=_SESSION,
+        formula="of these, bought", recognised=_VISITED,
+    ),
+    Metric(
+        name="conversion", title="Visits that bought", unit=SHARE,
+        formula="purchase_sessions / sessions", recognised=_VISITED,
+    ),
+    Metric(
+        name="cart_abandonment", title="Carts given up", unit=SHARE,
+        formula="(cart_sessions - purchase_sessions) / cart_sessions", recognised=_VISITED,
+    ),
+    Metric(
+        name="checkout_abandonment", title="Checkouts given up", unit=SHARE,
+        formula="(checkout_sessions - purchase_sessions) / checkout_sessions",
+        recognised=_VISITED,
+    ),
+)  # fmt: skip
+"""How far visits came: each counts at the furthest step of the day, and at all before it."""
+
+BY_NAME = {metric.name: metric for metric in (*METRICS, *VISITS)}

@@ -116,7 +116,7 @@ _STAGES = """
     select s.stage, sum(s.came) as sessions
     from truth.visits as v
     cross join lateral (
-        values ('Looked at a product', has_view::int), ('Put into the cart', has_cart::int),
+        values ('Looked at a product', is_visit::int), ('Put into the cart', has_cart::int),
             ('Went to the checkout', has_checkout::int), ('Bought', has_purchase::int)
     ) as s (stage, came)
     group by 1
@@ -217,7 +217,7 @@ ANALYTICS: dict[str, Truth] = {
         totals=("customers", "lifetime_value"),
     ),
     "conversion": Truth(
-        sql="select sum(has_purchase::int)::numeric / sum(has_view::int) as conversion"
+        sql="select sum(has_purchase::int)::numeric / sum(is_visit::int) as conversion"
         " from truth.visits"
     ),
     "visit_funnel": Truth(sql=_STAGES, keys=("stage",)),
@@ -225,9 +225,9 @@ ANALYTICS: dict[str, Truth] = {
         sql="""
             select
                 date_trunc('week', day)::date::text as date_key, device,
-                sum(has_purchase::int)::numeric / sum(has_view::int) as conversion
+                sum(has_purchase::int)::numeric / sum(is_visit::int) as conversion
             from (
-                select *, bool_or(has_view) over (partition by day, device) as is_shown
+                select *, bool_or(is_visit) over (partition by day, device) as is_shown
                 from truth.visits
             ) as v
             where is_shown
@@ -438,14 +438,15 @@ LIVE: dict[str, Truth] = {
     ),
     "live_funnel": Truth(
         sql="""
-            select
-                case interaction_type
-                    when 'view' then 'Looked at a product' when 'cart' then 'Put into the cart'
-                    when 'checkout' then 'Went to the checkout' else 'Bought'
-                end as stage_name,
-                count(distinct session_id) as sessions
-            from public.interactions
-            where occurred_at >= now() - interval '1 hour' and interaction_type <> 'review'
+            select s.stage_name, count(distinct i.session_id) as sessions
+            from public.interactions as i
+            cross join lateral (
+                values ('Looked at a product', i.interaction_type <> 'review'),
+                    ('Put into the cart', i.interaction_type in ('cart', 'checkout', 'purchase')),
+                    ('Went to the checkout', i.interaction_type in ('checkout', 'purchase')),
+                    ('Bought', i.interaction_type = 'purchase')
+            ) as s (stage_name, came)
+            where i.occurred_at >= now() - interval '1 hour' and s.came
             group by 1
         """,
         keys=("stage_name",),

@@ -88,15 +88,16 @@ select l.*
 from truth.live_lines as l
 inner join truth.consolidated as c on l.order_id <= c.last_order_id;
 
--- Grain: one row per day, device and visit.
+-- Grain: one row per day, device and visit. How far it came: a visit at the checkout had a cart, even
+-- where that was given up since and its row is gone.
 create view truth.visits as
 select
     (i.occurred_at at time zone 'Europe/Paris')::date as day,
     i.device,
     i.session_id,
-    bool_or(i.interaction_type = 'view') as has_view,
-    bool_or(i.interaction_type = 'cart') as has_cart,
-    bool_or(i.interaction_type = 'checkout') as has_checkout,
+    bool_or(i.interaction_type <> 'review') as is_visit,
+    bool_or(i.interaction_type in ('cart', 'checkout', 'purchase')) as has_cart,
+    bool_or(i.interaction_type in ('checkout', 'purchase')) as has_checkout,
     bool_or(i.interaction_type = 'purchase') as has_purchase
 from public.interactions as i
 group by 1, 2, 3;

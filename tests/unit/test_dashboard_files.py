@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from lakehouse.contracts.metrics import METRICS
+from lakehouse.contracts.metrics import BY_NAME, METRICS
 from lakehouse.secrets import generate
 from stack.superset.columns import Source
 from stack.superset.files import FOLDER, read_files, to_text, write_files
@@ -76,6 +76,16 @@ def test_money_is_named_as_in_the_dictionary():
     }
     assert named <= names
     assert {"net_revenue_cents", "margin_cents", "refund_cents", "orders"} <= named
+
+
+def test_conversion_is_that_of_the_dictionary():
+    (found,) = [
+        metric["expression"]
+        for metric in FILES["datasets"]["daily_behaviour"]["metrics"]
+        if metric["metric_name"] == "conversion"
+    ]
+    part, whole = BY_NAME["conversion"].formula.split(" / ")
+    assert found == f"SUM({part})::numeric / NULLIF(SUM({whole}), 0)"
 
 
 def test_live_page_renews_itself_all_at_once():

@@ -1,8 +1,11 @@
 """Faults planted in the sums that charts read: each is found, and named. What is right is exact."""
 
+import narwhals as nw
+import polars as pl
 import psycopg
 import pytest
 
+from batch.gold.transforms.behaviour import customer_behaviour
 from batch.reconcile.findings import Fault
 from batch.reconcile.history import Examples
 from batch.reconcile.sums import SUMS, compare_sums
@@ -99,3 +102,17 @@ def test_every_column_of_a_sum_is_compared(shop):
     for table, sums in SUMS.items():
         described = shop.execute(f"select * from {table} limit 0").description
         assert {column.name for column in described} == {*sums.keys, *sums.values}, table
+
+
+def test_visits_are_counted_as_gold_counts_them(warehouse):
+    silver = silver_after(RandomShop(2).commits(8))
+    load_warehouse(warehouse.dsn, silver)
+    visits, orders = (
+        nw.from_native(pl.concat(silver[name].rows(silver[name].table.columns)).lazy())
+        for name in ("cleaned_interactions", "cleaned_sales")
+    )
+    gold = customer_behaviour(visits, orders).collect().to_native()
+    names = ("sessions", "cart_sessions", "checkout_sessions", "purchase_sessions")
+    star = warehouse.query(f"select date_key, device, {', '.join(names)} from mart.daily_behaviour")
+    assert sorted(star) == sorted(gold.select("business_date", "device", *names).rows())
+    assert gold.filter(pl.col("sessions") > pl.col("cart_sessions")).height

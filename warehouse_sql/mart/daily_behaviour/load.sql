@@ -4,18 +4,20 @@ using touched_days as t
 where d.date_key = t.date_key and t.fact = 'fact_user_interactions';
 
 insert into mart.daily_behaviour (
-    date_key, device, sessions, view_sessions, cart_sessions, checkout_sessions, purchase_sessions,
-    interactions
+    date_key, device, sessions, cart_sessions, checkout_sessions, purchase_sessions, interactions
 )
 with visit as (
     select
         f.date_key,
         f.device,
         f.session_id,
-        bool_or(f.interaction_type = 'view') as has_view,
-        bool_or(f.interaction_type = 'cart') as has_cart,
-        bool_or(f.interaction_type = 'checkout') as has_checkout,
-        bool_or(f.interaction_type = 'purchase') as has_purchase,
+        -- A visit counts at its furthest step and at all before it; a review is none.
+        max(
+            case f.interaction_type
+                when 'view' then 1 when 'cart' then 2 when 'checkout' then 3 when 'purchase' then 4
+                else 0
+            end
+        ) as furthest,
         count(*) as interactions
     from touched_days as t
     inner join mart.fact_user_interactions as f on t.date_key = f.date_key
@@ -26,11 +28,10 @@ with visit as (
 select
     v.date_key,
     v.device,
-    count(*) as sessions,
-    count(*) filter (where v.has_view) as view_sessions,
-    count(*) filter (where v.has_cart) as cart_sessions,
-    count(*) filter (where v.has_checkout) as checkout_sessions,
-    count(*) filter (where v.has_purchase) as purchase_sessions,
+    count(*) filter (where v.furthest >= 1) as sessions,
+    count(*) filter (where v.furthest >= 2) as cart_sessions,
+    count(*) filter (where v.furthest >= 3) as checkout_sessions,
+    count(*) filter (where v.furthest >= 4) as purchase_sessions,
     sum(v.interactions) as interactions
 from visit as v
 group by v.date_key, v.device;

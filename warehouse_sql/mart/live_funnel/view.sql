@@ -1,5 +1,5 @@
--- Grain: one row per stage, in order. Sessions of the last hour, by what they did in it: there is
--- no index by session to find what they did before.
+-- Grain: one row per stage, in order. Sessions of the last hour, by how far they came in it: there
+-- is no index by session to find what they did before.
 create or replace view mart.live_funnel as
 with interaction as (
     select
@@ -27,7 +27,11 @@ select
     s.stage,
     count(distinct i.session_id) as sessions
 from (
-    values (1, 'view'), (2, 'cart'), (3, 'checkout'), (4, 'purchase')
-) as s (stage_number, stage)
-left join interaction as i on s.stage = i.interaction_type
+    values
+    (1, 'view', '{view,cart,checkout,purchase}'::text[]),
+    (2, 'cart', '{cart,checkout,purchase}'),
+    (3, 'checkout', '{checkout,purchase}'),
+    (4, 'purchase', '{purchase}')
+) as s (stage_number, stage, reached_by)
+left join interaction as i on i.interaction_type = any(s.reached_by)
 group by s.stage_number, s.stage;

@@ -1,5 +1,3 @@
 comment on materialized view mart.customer_behaviour
 is 'One row per period and device: how far visits came. A visit over midnight is one on each '
 'day.';
-comment on column mart.customer_behaviour.purchases_per_session
-is 'Share of the visits that bought.';

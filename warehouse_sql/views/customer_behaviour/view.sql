@@ -6,12 +6,11 @@ select
     d.device,
     date_trunc(p.period, d.date_key::timestamp)::date as period_start_date,
     sum(d.sessions)::bigint as sessions,
-    sum(d.view_sessions)::bigint as view_sessions,
     sum(d.cart_sessions)::bigint as cart_sessions,
     sum(d.checkout_sessions)::bigint as checkout_sessions,
     sum(d.purchase_sessions)::bigint as purchase_sessions,
     sum(d.interactions)::bigint as interactions,
-    sum(d.purchase_sessions)::double precision / sum(d.sessions) as purchases_per_session
+    sum(d.purchase_sessions)::double precision / nullif(sum(d.sessions), 0) as conversion
 from mart.daily_behaviour as d
 cross join (values ('day'), ('week'), ('month')) as p (period)
 group by p.period, period_start_date, d.device;

@@ -1,0 +1,36 @@
+-- Visits are counted by how far they came, as gold counts them: at the furthest step of the day and
+-- at all before it. Those that looked at a product, or got further, are all that there are.
+drop materialized view if exists mart.customer_behaviour;
+alter table mart.daily_behaviour drop column view_sessions;
+delete from mart.daily_behaviour;
+
+insert into mart.daily_behaviour (
+    date_key, device, sessions, cart_sessions, checkout_sessions, purchase_sessions, interactions
+)
+with visit as (
+    select
+        f.date_key,
+        f.device,
+        f.session_id,
+        -- A visit counts at its furthest step and at all before it; a review is none.
+        max(
+            case f.interaction_type
+                when 'view' then 1 when 'cart' then 2 when 'checkout' then 3 when 'purchase' then 4
+                else 0
+            end
+        ) as furthest,
+        count(*) as interactions
+    from mart.fact_user_interactions as f
+    group by f.date_key, f.device, f.session_id
+)
+
+select
+    v.date_key,
+    v.device,
+    count(*) filter (where v.furthest >= 1) as sessions,
+    count(*) filter (where v.furthest >= 2) as cart_sessions,
+    count(*) filter (where v.furthest >= 3) as checkout_sessions,
+    count(*) filter (where v.furthest >= 4) as purchase_sessions,
+    sum(v.interactions) as interactions
+from visit as v
+group by v.date_key, v.device;
