@@ -75,8 +75,10 @@ def test_doctor_tells_whether_superset_has_the_files_as_they_are(shop):
         """A busy machine may answer late."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         wanted = {"log-in": "fine", "dashboards": dashboards}
-        while {title: one["verdict"] for title, one in (found := of_superset()).items()} != wanted:
+        found = of_superset()
+        while {title: one["verdict"] for title, one in found.items()} != wanted:
             assert time.monotonic() < deadline, found
+            found = of_superset()
         return found["dashboards"]
 
     Dashboards(shop.stack.config, shop.stack.secrets).apply()

@@ -170,8 +170,10 @@ def test_doctor_tells_that_airflow_is_well_and_which_dag_is_paused(shop, airflow
     def until_found(**verdicts):
         """A busy machine may answer late."""
         deadline = time.monotonic() + WAIT_SECONDS
-        while {title: one["verdict"] for title, one in (found := of_airflow()).items()} != verdicts:
+        found = of_airflow()
+        while {title: one["verdict"] for title, one in found.items()} != verdicts:
             assert time.monotonic() < deadline, found
+            found = of_airflow()
         return found["DAGs"]
 
     def pause(*, is_paused):
