@@ -26,7 +26,7 @@ from batch.warehouse.publish import mark_stale
 from batch.warehouse.report import TableReport, WarehouseReport
 from batch.warehouse.scripts import run_script
 from batch.warehouse.source import FeedGoneError, Silver
-from batch.warehouse.staging import apply_changes, copy_into, settle, stage
+from batch.warehouse.staging import apply_changes, changes_the_past, copy_into, settle, stage
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 WAIT_SECONDS = 600.0
@@ -50,6 +50,8 @@ class _Load:
     on_progress: Callable[[str], None]
     is_rebuild: bool = False
     chosen: Chosen | None = None
+    has_changed_the_past: bool = False
+    """Whether it changes rows that the star had passed, which no hour does."""
     tables: list[TableReport] = field(default_factory=list)
     parts: list[tuple[str, float]] = field(default_factory=list)
 
@@ -242,6 +244,9 @@ def _stage(load: _Load, table: EntityTable, loaded: Mapping[str, tuple[str, int]
 
 def _settled(load: _Load, table: EntityTable, version: int, rows: int, *, is_whole: bool) -> None:
     changed = settle(load.connection, table, is_whole=is_whole)
+    load.has_changed_the_past |= (
+        is_whole or load.chosen is not None or changes_the_past(load.connection, table)
+    )
     load.tables.append(
         TableReport(
             table=table.name, silver_version=version, rows_read=rows, rows_changed=changed,
@@ -282,7 +287,7 @@ def _transform(load: _Load, judging: Judging) -> tuple[CheckResult, ...]:
     with load.part("checks"):
         results = run_checks(connection, all_checks(), load.limit.inputs(judging.since))
         # Last of all: live waits from here until the load is published.
-        connection.execute("select live.settle_after_load()")
+        connection.execute("select live.settle_after_load(%s)", [load.has_changed_the_past])
         return results
 
 

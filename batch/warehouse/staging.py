@@ -63,6 +63,29 @@ def settle(connection: psycopg.Connection, table: EntityTable, *, is_whole: bool
     return int(counted[0]) if counted else 0
 
 
+def changes_the_past(connection: psycopg.Connection, table: EntityTable) -> bool:
+    """Whether `changed_<table>` has rows that the star had passed: a redrive or a replay made them.
+
+    That a version ends is told by the row of the version, which the star had passed long before.
+    """
+    columns = [column for column in table.columns if column != "valid_to_at"]
+    found = run(
+        connection,
+        "select exists (select from {} as c inner join etl.watermark as w on w.entity = {} and "
+        "(w.epoch > c._epoch or (w.epoch = c._epoch and w.topic_id = c._topic_id and "
+        "w.partition = c._partition and w.last_offset >= c._offset)) "
+        "where c._is_deleted or not exists "
+        "(select from {} as e where {} and row({}) is not distinct from row({})))",
+        _changed(table),
+        sql.Literal(table.entity.table),
+        Name("entity", table.name),
+        same_key("c", "e", table.key),
+        columns_of("c", columns),
+        columns_of("e", columns),
+    ).fetchone()
+    return bool(found and found[0])
+
+
 def _keep_last(connection: psycopg.Connection, table: EntityTable) -> None:
     key = columns_of("s", table.key)
     run(

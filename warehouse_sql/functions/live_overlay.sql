@@ -129,8 +129,10 @@ $$;
 -- every partition: the star now says the same. Where it was behind, the star knows rows that live
 -- has not seen, and all is computed anew. Where a redrive, a replay or a repair has changed rows
 -- that both had passed, it is what the load has touched: of that, what live touches no more goes
--- back to the star, and the rest is computed anew.
-create or replace function live.settle_after_load()
+-- back to the star, and the rest is computed anew. An hour's load changes no such rows: the trim
+-- gives its orders back, in pieces, while live waits here.
+drop function if exists live.settle_after_load();
+create or replace function live.settle_after_load(has_changed_the_past boolean)
 returns bigint
 language plpgsql
 as $$
@@ -153,6 +155,9 @@ begin
         where coalesce(l.last_offset, -1) < w.last_offset
     ) then
         return live.settle();
+    end if;
+    if not has_changed_the_past then
+        return 0;
     end if;
     stale := array(
         select o.order_id

@@ -234,6 +234,29 @@ def test_line_that_was_redriven_behind_both_is_shown_with_its_order(is_ahead, wa
     assert kept == ([(1,)] if is_ahead else [])
 
 
+def test_hour_leaves_it_to_the_trim_to_give_orders_back(warehouse):
+    """Live waits for a load's end, so nothing that grows with the hour is done there."""
+    know_partitions(warehouse)
+    shop, overlay = LiveShop(1), Overlay(dsn=warehouse.live_dsn, readers=readers())
+    silver, star = MemorySilver(), {"orders": 1, "order_lines": 1, "products": 1}
+    shop.append("products", {"product_id": 1})
+    shop.append("orders", {"order_id": 1})
+    shop.append("order_lines", {"order_line_id": 1, "order_id": 1, "product_id": 1})
+    shop.bring(silver, {}, star)
+    load_warehouse(warehouse.dsn, silver)
+    # The first version ends: its row changes, though the star had passed it.
+    shop.append("products", {"product_id": 1})
+    shop.append("orders", {"order_id": 2})
+    shop.append("order_lines", {"order_line_id": 2, "order_id": 2, "product_id": 1})
+    overlay.take_in([shop.part(table, 0, 2) for table in star])
+    overlay.close()
+    shop.bring(silver, star, dict.fromkeys(star, 2))
+    load_warehouse(warehouse.dsn, silver)
+    ended = warehouse.query("select count(valid_to_at) from entity.products_history")
+    assert ended == [(1,)]
+    assert (2,) in warehouse.query("select o.order_id from live.overlaid_orders as o")
+
+
 def test_where_nothing_was_ever_seen_charts_are_not_live(warehouse):
     seen = "select seconds_behind, state from mart.live_freshness"
     assert warehouse.query(seen) == [(None, "stopped")]
