@@ -11,7 +11,7 @@ from minio import Minio
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 
 _WRITERS = 4
 
@@ -43,8 +43,10 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
         message = f"object store, bucket {bucket}: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
     except S3Error as error:
-        message = f"object store, bucket {bucket}: {error.code}, {error.message}"
-        raise StopPipelineError(message) from error
+        raise _refusal(bucket, error) from error
+    if any(httpx.codes.is_server_error(answer) for answer in answers):
+        message = f"object store, bucket {bucket}: not ready, it answers {answers}"
+        raise RetryLaterError(message)
     if any(answer in (401, 403, 404) for answer in answers):
         message = (
             f"object store, bucket {bucket}: refuses this user ({answers}). Run `./pipeline up`: "
@@ -81,8 +83,7 @@ def require_consistent_listing(client: Minio, bucket: str) -> None:
         client.remove_object(bucket, name)
         seen.append(_names(client, bucket, name) == [])
     except S3Error as error:
-        message = f"object store, bucket {bucket}: {error.code}, {error.message}"
-        raise StopPipelineError(message) from error
+        raise _refusal(bucket, error) from error
     except HTTPError as error:
         message = f"object store, bucket {bucket}: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
@@ -92,6 +93,14 @@ def require_consistent_listing(client: Minio, bucket: str) -> None:
             "deleted from it. A reader could miss a commit. Use a store that does (MinIO does)."
         )
         raise StopPipelineError(message)
+
+
+def _refusal(bucket: str, error: S3Error) -> PipelineError:
+    """A store that has only just started refuses, too, and not for long."""
+    message = f"object store, bucket {bucket}: {error.code}, {error.message}"
+    if httpx.codes.is_server_error(error.response.status):
+        return RetryLaterError(message)
+    return StopPipelineError(message)
 
 
 def _names(client: Minio, bucket: str, prefix: str) -> list[str | None]:

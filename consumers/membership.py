@@ -20,7 +20,7 @@ from consumers.buffer import TableBuffer
 from consumers.client import OUT_OF_RANGE
 from consumers.records import TopicIdentity, to_arrow
 from lakehouse.coordinates import Span, TopicPartition
-from lakehouse.errors import PipelineError, StopPipelineError
+from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA
 
 OffsetRange = Callable[[TopicPartition], tuple[int, int]]
@@ -114,14 +114,15 @@ class Membership:
             on_out_of_range: called where the broker does not have the position asked for.
 
         Raises:
-            StopPipelineError: the client cannot go on.
+            RetryLaterError: the client cannot go on, a new one can.
         """
         error = event.error()
         if error is None:
             return
         if error.fatal():
+            # A new process has a new client.
             message = f"Kafka client failed for good: {error}. Run {self._name} again."
-            raise StopPipelineError(message)
+            raise RetryLaterError(message)
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._see_end(event)
         elif error.code() in OUT_OF_RANGE:

@@ -19,7 +19,7 @@ from consumers.loss import LossFoundError, LossKind, find_identity_loss, find_of
 from consumers.membership import Membership
 from consumers.records import TopicIdentity, to_arrow
 from lakehouse.coordinates import Span, TopicPartition, bronze_table
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import Topic
 from lakehouse.lake import BRONZE_SCHEMA
 
@@ -210,5 +210,15 @@ def test_store_that_cannot_be_trusted_is_refused(answers, message):
     with (
         store_that_answers(answers) as client,
         pytest.raises(StopPipelineError, match=message),
+    ):
+        require_conditional_put(client, "bronze")
+
+
+@pytest.mark.parametrize("answers", [[503] * 4, [200, 412, 412, 503]])
+def test_store_that_has_only_just_started_is_asked_again(answers):
+    """A person has nothing to do: it is ready a moment later."""
+    with (
+        store_that_answers(answers) as client,
+        pytest.raises(RetryLaterError, match="not ready"),
     ):
         require_conditional_put(client, "bronze")
