@@ -54,9 +54,10 @@ PORTS = (
 KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER", "STACK_UV"}
 """Settings taken over from the caller. No other may change what happens here."""
 # Below those that the system gives to clients.
-_FIRST_PORT = 20_000
+_FIRST_PORT = 12_000
+_FIRST_OF_WORKERS = 24_000
 _BLOCK = 1_000
-_BLOCKS = 12
+_BLOCKS = 8
 _UP_SECONDS = 1500  # one service may take STACK_START_TIMEOUT_SECONDS
 _DOWN_SECONDS = 400  # services stop stage by stage, supervisor last
 
@@ -65,12 +66,16 @@ def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on, all different.
 
     They are taken some time after this. So that nobody else is given them meanwhile, each process
-    of pytest-xdist has a block of its own.
+    of pytest-xdist has a block of its own; any other process draws from all of a range so large
+    that it hardly meets a second one.
     """
     worker = environment().get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-    first = _FIRST_PORT + _BLOCK * ((int(worker) + 1) % _BLOCKS if worker else 0)
+    ports = range(_FIRST_PORT, _FIRST_OF_WORKERS)
+    if worker:
+        first = _FIRST_OF_WORKERS + _BLOCK * (int(worker) % _BLOCKS)
+        ports = range(first, first + _BLOCK)
     # Not the generator that tests seed: each of them would draw the same.
-    drawn = random.SystemRandom().sample(range(first, first + _BLOCK), _BLOCK)
+    drawn = random.SystemRandom().sample(ports, min(len(ports), _BLOCK))
     with ExitStack() as sockets:
         free = (p for p in drawn if _binds(sockets.enter_context(socket.socket()), p))
         return list(islice(free, count))

@@ -8,9 +8,9 @@ from tests.stacks import free_ports
 FIRST_OF_CLIENTS = 32_768
 
 
-def ports_of(worker):
+def ports_of(worker, count=400):
     with environment_of({"PYTEST_XDIST_WORKER": worker} if worker else {}):
-        return set(free_ports(400))
+        return set(free_ports(count))
 
 
 def test_processes_that_draw_at_the_same_time_never_draw_the_same():
@@ -25,8 +25,8 @@ def test_no_client_is_given_a_port_that_was_drawn():
 
 def test_port_that_somebody_has_is_not_drawn(monkeypatch):
     monkeypatch.setattr("stack.isolated._BLOCK", 4)
-    [taken] = free_ports(1)
+    [taken] = ports_of("gw0", 1)
     with socket.create_server(("127.0.0.1", taken)):
-        found = free_ports(4)
+        found = ports_of("gw0", 4)
     assert found
     assert taken not in found
