@@ -222,11 +222,16 @@ class Replaying:
         """What of bronze the layers above take in again; after bronze itself, the same range."""
         if self.into != "bronze":
             return described.chosen
-        meant = [part for part in described.parts if part.entity in ENTITIES and not self.only]
+        # Where silver has nothing yet, nothing is above: it reads bronze as it is then.
+        meant = [part for part in described.parts if self._has_silver(part) and not self.only]
         ranges = [
             choose(self._replay.lake, ENTITIES[part.entity], part.as_selection()) for part in meant
         ]
         return [one for one in ranges if one.spans]
+
+    def _has_silver(self, part: KafkaPart) -> bool:
+        entity = ENTITIES.get(part.entity)
+        return entity is not None and self._replay.lake.open("silver", entity.silver) is not None
 
     def _silver(self, chosen: Sequence[ChosenRange], outcome: Outcome) -> None:
         for one in chosen:
