@@ -21,8 +21,10 @@ if [ "$status" -ne 3 ] || [ -n "$is_stopped" ]; then
 fi
 
 echo "This is not started again before a person has acted; then: docker compose restart SERVICE" >&2
-sleep infinity &
-child=$!
-[ -z "$is_stopped" ] || kill -TERM "$child"
-wait "$child"
+# One long sleep would have to be ended, and may not hear it before it has begun.
+child=
+while [ -z "$is_stopped" ]; do
+    sleep 2 &
+    wait "$!"
+done
 exit 3

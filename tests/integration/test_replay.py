@@ -299,7 +299,8 @@ def test_dry_run_shows_the_range_and_does_nothing(shop):
 
 
 def test_dry_run_into_bronze_counts_what_kafka_may_have_and_what_follows(shop):
-    chosen = ["--entity", "orders", "--from-offset", "0:10", "--to-offset", "0:29", "--dry-run"]
+    # Another test has Kafka forget the first of partition 0.
+    chosen = ["--entity", "orders", "--from-offset", "1:10", "--to-offset", "1:29", "--dry-run"]
     found = replay(shop, "--into", "bronze", *chosen)
     (one,) = found["ranges"]
     assert (one["first_offset"], one["last_offset"], one["records_at_most"]) == (10, 29, 20)
