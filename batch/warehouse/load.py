@@ -244,8 +244,11 @@ def _stage(load: _Load, table: EntityTable, loaded: Mapping[str, tuple[str, int]
 
 def _settled(load: _Load, table: EntityTable, version: int, rows: int, *, is_whole: bool) -> None:
     changed = settle(load.connection, table, is_whole=is_whole)
-    load.has_changed_the_past |= (
-        is_whole or load.chosen is not None or changes_the_past(load.connection, table)
+    load.has_changed_the_past = (
+        load.has_changed_the_past
+        or is_whole
+        or load.chosen is not None
+        or changes_the_past(load.connection, table)
     )
     load.tables.append(
         TableReport(
