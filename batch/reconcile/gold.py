@@ -15,14 +15,12 @@ from batch.gold.silver import pin
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerReport, compare_frames
 from batch.reconcile.star import published_versions
-from batch.reconcile.sums import SESSIONS
+from batch.reconcile.sums import SALES, SESSIONS, SOLD, SOLD_PRODUCTS
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
-from lakehouse.contracts.gold import GOLD_TABLES, MONEY, GoldTable
+from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
 from lakehouse.delta import scan
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import Lake
-
-_SOLD = "mart.fact_transactions as f where f.counts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +40,6 @@ class Total:
     where: pl.Expr
 
 
-_SALES = {
-    "orders": "count(distinct f.order_id)",
-    **{name: f"sum(f.{name})" for name in ("units", *MONEY)},
-}
 _HAS_SALES = pl.col("orders") > 0
 _DAY = {"business_date": (pl.Date, "f.date_key")}
 _COUNTRY = {"country": (pl.String, "f.ship_country")}
@@ -53,22 +47,19 @@ TOTALS: Mapping[str, Total] = {
     "sales_kpi": Total(
         keys={**_DAY, **_COUNTRY, "channel": (pl.String, "f.channel"),
               "category": (pl.String, "p.category")},
-        sums=_SALES,
-        source="mart.fact_transactions as f inner join mart.dim_products as p "
-               "on f.product_key = p.product_key where f.counts",
-        where=_HAS_SALES,
+        sums=SALES, source=SOLD_PRODUCTS, where=_HAS_SALES,
     ),
     "geographic_sales": Total(
         keys={**_DAY, **_COUNTRY, "region": (pl.String, "f.ship_region")},
-        sums=_SALES, source=_SOLD, where=_HAS_SALES,
+        sums=SALES, source=SOLD, where=_HAS_SALES,
     ),
     "product_performance": Total(
         keys={**_DAY, "product_id": (pl.Int64, "f.product_id")},
-        sums=_SALES, source=_SOLD, where=_HAS_SALES,
+        sums=SALES, source=SOLD, where=_HAS_SALES,
     ),
     "customer_lifetime_value": Total(
         keys={"customer_id": (pl.Int64, "f.customer_id")},
-        sums=_SALES, source=f"{_SOLD} and f.customer_id is not null", where=_HAS_SALES,
+        sums=SALES, source=f"{SOLD} and f.customer_id is not null", where=_HAS_SALES,
     ),
     "customer_behaviour": Total(
         keys={**_DAY, "device": (pl.String, "f.device")},

@@ -108,7 +108,15 @@ def _sums(*names: str) -> dict[str, str]:
 
 
 _ORDERS = {"orders": "count(distinct f.order_id)"}
-_SOLD = "mart.fact_transactions as f where f.counts"
+SALES = {**_ORDERS, **_sums("units", *MONEY)}
+"""All figures of the lines that count."""
+SOLD = "mart.fact_transactions as f where f.counts"
+"""These lines."""
+SOLD_PRODUCTS = (
+    "mart.fact_transactions as f inner join mart.dim_products as p "
+    "on f.product_key = p.product_key where f.counts"
+)
+"""These lines, with the product as it was then."""
 _DAY = {"date_key": "f.date_key"}
 _COUNTRY = {**_DAY, "ship_country": "f.ship_country"}
 _LATEST = ("units", "net_revenue_cents", "total_cents", "refund_cents")
@@ -127,20 +135,19 @@ SESSIONS = {
 SUMS: Mapping[str, Sums] = {
     "mart.daily_sales": Sums(
         keys={**_COUNTRY, "channel": "f.channel", "category": "p.category"},
-        values={**_ORDERS, **_sums("units", *MONEY)},
-        source="mart.fact_transactions as f inner join mart.dim_products as p "
-               "on f.product_key = p.product_key where f.counts",
+        values=SALES,
+        source=SOLD_PRODUCTS,
     ),
     "mart.daily_orders": Sums(
         keys={**_COUNTRY, "channel": "f.channel"},
         values={**_ORDERS, **_sums(*_LATEST)},
-        source=_SOLD,
+        source=SOLD,
     ),
     "mart.daily_geography": Sums(
         keys={**_COUNTRY, "ship_region": "f.ship_region"},
         values={"ship_region_code": "min(f.ship_region_code)", **_ORDERS,
                 **_sums(*_LATEST, "margin_cents")},
-        source=_SOLD,
+        source=SOLD,
     ),
     "mart.daily_products": Sums(
         keys={**_DAY, "product_id": "f.product_id"},
@@ -170,11 +177,11 @@ SUMS: Mapping[str, Sums] = {
     "mart.customer_months": Sums(
         keys={"customer_id": "f.customer_id",
               "month_start_date": "date_trunc('month', f.date_key::timestamp)::date"},
-        values=_CUSTOMER, source=f"{_SOLD} and f.customer_id is not null",
+        values=_CUSTOMER, source=f"{SOLD} and f.customer_id is not null",
     ),
     "mart.customer_totals": Sums(
         keys={"customer_id": "f.customer_id"},
-        values=_CUSTOMER, source=f"{_SOLD} and f.customer_id is not null",
+        values=_CUSTOMER, source=f"{SOLD} and f.customer_id is not null",
     ),
     "mart.stock_levels": Sums(
         keys={"product_id": "f.product_id", "warehouse_code": "f.warehouse_code"},
