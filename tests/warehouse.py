@@ -247,6 +247,15 @@ def new_warehouse(stack) -> Iterator[Warehouse]:
 
 
 @contextmanager
+def loaded_connection(stack, silver) -> Iterator[psycopg.Connection]:
+    """To a warehouse that was loaded once: whoever damages it rolls back."""
+    with new_warehouse(stack) as made:
+        load_warehouse(made.dsn, silver)
+        with psycopg.connect(made.dsn) as connection:
+            yield connection
+
+
+@contextmanager
 def new_database(stack, name: str, *, template: str = "template1") -> Iterator[Warehouse]:
     """A database on the stack's warehouse server, gone afterwards; empty but for its template."""
     admin = warehouse_dsn(stack.warehouse, stack.secrets, role="admin")

@@ -2,13 +2,12 @@
 
 from datetime import timedelta
 
-import psycopg
 import pytest
 
 from batch.warehouse.checks import FailedCheckError, all_checks, run_checks
 from batch.warehouse.load import SESSION
 from batch.warehouse.scripts import run_script
-from tests.warehouse import AT, LIMIT, load_warehouse, new_warehouse
+from tests.warehouse import AT, LIMIT, loaded_connection
 from tests.warehouse_history import silver_after
 
 pytestmark = pytest.mark.integration
@@ -73,10 +72,8 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def loaded(warehouse_server):
-    with new_warehouse(warehouse_server) as found:
-        load_warehouse(found.dsn, silver_after([SHOP]))
-        with psycopg.connect(found.dsn) as connection:
-            yield connection
+    with loaded_connection(warehouse_server, silver_after([SHOP])) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from batch.gold.transforms.behaviour import customer_behaviour
 from batch.reconcile.findings import Fault
 from batch.reconcile.history import Examples
 from batch.reconcile.sums import SUMS, compare_sums
-from tests.warehouse import MemorySilver, load_warehouse, new_warehouse
+from tests.warehouse import MemorySilver, load_warehouse, loaded_connection
 from tests.warehouse_history import RandomShop, silver_after
 
 pytestmark = pytest.mark.integration
@@ -49,10 +49,8 @@ def faulty(found):
 
 @pytest.fixture(scope="module")
 def first_shop(warehouse_server):
-    with new_warehouse(warehouse_server) as found:
-        load_warehouse(found.dsn, silver_after([SHOP]))
-        with psycopg.connect(found.dsn) as connection:
-            yield connection
+    with loaded_connection(warehouse_server, silver_after([SHOP])) as connection:
+        yield connection
 
 
 @pytest.fixture
