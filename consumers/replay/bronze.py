@@ -302,10 +302,12 @@ def _shown(
         yield {**one, "columns": columns}
 
 
-def _text(value: object) -> object:
+def _text(value: object) -> str | None:
     """As it can be shown, the beginning of what is long."""
+    if value is None:
+        return None
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return None if value is None else text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _is_within(identity: TopicIdentity, spans: Spans) -> pl.Expr:
