@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def names(service, what):
     return set(SERVICES[service].get(what, ()))
 
 
+def volumes(service):
+    """Named ones: which, where, and whether the image's folder fills it while it is empty."""
+    for given in SERVICES[service].get("volumes", ()):
+        if isinstance(given, dict):
+            yield given["source"], given["target"], not given["volume"]["nocopy"]
+        elif not given.startswith("."):
+            source, at, *_ = given.split(":")
+            yield source, at, True
+
+
 def value(text):
     """A scalar with the defaults of its variables."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(text))
@@ -92,15 +103,24 @@ def test_what_stops_for_a_person_is_not_started_again_and_again(name):
 def test_what_a_replay_has_set_aside_outlives_its_container(name):
     text = (ROOT / SERVICES[name]["build"]["dockerfile"]).read_text()
     folder = re.search(r"STACK_DATA_DIR=(\S+)", text)[1] + "/replay"
-    volumes = dict(volume.split(":") for volume in SERVICES[name]["volumes"])
-    kept = {volume: at for volume, at in volumes.items() if at == folder}
-    assert kept.keys() <= FILE["volumes"].keys()
-    assert len(kept) == 1
+    (volume,) = [source for source, at, _ in volumes(name) if at == folder]
     # Otherwise it would begin as root's, and the other image's user has another number.
     made = re.search(r"install -d -o \w+ -g \w+ -m 700([^&]+)", text)[1].split()
     assert folder in made
-    assert not {other for other, one in SERVICES.items() if kept.keys() & {
-        volume.split(":")[0] for volume in one.get("volumes", ())}} - {name}  # fmt: skip
+    assert [other for other in SERVICES for source, _, _ in volumes(other) if source == volume] == [
+        name
+    ]
+
+
+def test_volume_is_first_filled_by_one_image():
+    """Whichever container is made first fills it, and it belongs to that one's user."""
+    fillers = defaultdict(set)
+    for name, service in SERVICES.items():
+        for source, _, is_filled in volumes(name):
+            if is_filled:
+                fillers[source].add(service["image"])
+    assert fillers.keys() == FILE["volumes"].keys()
+    assert {volume for volume, images in fillers.items() if len(images) > 1} == set()
 
 
 @pytest.mark.parametrize("name", sorted(ONE_SHOTS))
