@@ -142,6 +142,11 @@ def explain(trace: str) -> str:
     return f"{cause} ./pipeline logs connect tells more; ./pipeline connect apply tries again."
 
 
+def is_loss(trace: str) -> bool:
+    """Whether changes are lost, so that a person has to say what becomes of them."""
+    return HEAL in explain(trace)
+
+
 def _last_cause(trace: str) -> str:
     lines = [line.strip() for line in trace.splitlines() if not line.startswith("\t")]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]

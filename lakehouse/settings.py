@@ -149,6 +149,9 @@ class ConnectSettings(Settings):
     heartbeat_interval_ms: int = Field(
         1000, gt=0, description="So that an idle shop holds no WAL, and is known to be there."
     )
+    restart_seconds: float = Field(
+        10.0, gt=0, description="From its failure to its start, doubled each time; 300 at most."
+    )
 
     @property
     def url(self) -> str:

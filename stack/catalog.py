@@ -1,7 +1,7 @@
 """The services of the stack, in the order in which people think of them."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lakehouse.errors import StopPipelineError
@@ -26,7 +26,7 @@ from stack.superset.server import SupersetServer
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
 """Other people's programs."""
-SHOP = (*SERVERS, "lander", "live")
+SHOP = (*SERVERS, "keeper", "lander", "live")
 """All that a change needs on its way to bronze and to live charts."""
 AIRFLOW = ("airflow", "airflow-dags", "airflow-scheduler")
 """The hour."""
@@ -57,6 +57,7 @@ def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[st
         catalog.kafka(),
         catalog.connect(),
         catalog.minio(),
+        catalog.keeper(),
         catalog.lander(),
         catalog.live(),
         *catalog.airflow(),
@@ -178,25 +179,35 @@ class _Catalog:
             probe=server.probe,
         )
 
+    def keeper(self) -> Service:
+        return self._ours("keeper", ("connect", "keep"), "starts a connector again that has failed")
+
     def lander(self) -> Service:
         landing = self.config.landing
         port = Port(
             variable="LANDING_METRICS_PORT", host=landing.metrics_host, number=landing.metrics_port
         )
-        return self._ours("lander", "land", "Kafka to bronze", port, niceness=5)
+        return self._ours("lander", ("land",), "Kafka to bronze", port, niceness=5)
 
     def live(self) -> Service:
         live = self.config.live
         port = Port(variable="LIVE_METRICS_PORT", host=live.metrics_host, number=live.metrics_port)
-        return self._ours("live", "live", "Kafka to live charts", port)
+        return self._ours("live", ("live",), "Kafka to live charts", port)
 
     def _ours(
-        self, name: str, command: str, title: str, port: Port, *, niceness: int = 0
+        self,
+        name: str,
+        command: Sequence[str],
+        title: str,
+        metrics: Port | None = None,
+        *,
+        niceness: int = 0,
     ) -> Service:
-        """A program of ours that tells its metrics; where its port is 0, nothing does."""
+        """A program of ours; where it has a port for metrics that is not 0, it tells these."""
+        port = metrics if metrics is not None and metrics.number else None
         program = Program(
             name=name,
-            command=(sys.executable, "-P", "-m", "lakehouse.cli", command),
+            command=(sys.executable, "-P", "-m", "lakehouse.cli", *command),
             directory=self.data.root,
             environment=self._variables,
             is_ours=True,
@@ -209,11 +220,11 @@ class _Catalog:
         return Service(
             program=program,
             title=title,
-            url=f"http://{port.host}:{port.number}/metrics" if port.number else "",
-            ports=(port,) if port.number else (),
+            url=f"http://{port.host}:{port.number}/metrics" if port else "",
+            ports=(port,) if port else (),
             needs=SERVERS,
             prepare=lambda: None,
-            probe=lambda: not port.number or is_listening(port.host, port.number),
+            probe=lambda: port is None or is_listening(port.host, port.number),
         )
 
     def superset(self) -> Service:
@@ -287,7 +298,7 @@ class _Catalog:
             number=settings.watcher_port,
         )
         watcher = self._ours(
-            "watcher", "watch", "how the pipeline is, for Prometheus", port, niceness=10
+            "watcher", ("watch",), "how the pipeline is, for Prometheus", port, niceness=10
         )
         return watcher, *prometheus_services(self.config, self.cache, self.data, self.account)
 

@@ -73,6 +73,25 @@ def status(output: FormatOption = Format.TABLE) -> None:
 
 
 @_connect.command()
+def keep() -> None:
+    """Start the connector again whenever it has failed, later each time. `up` runs one already.
+
+    Not where changes are lost: that is for a person to accept. Runs until stopped.
+
+    Example: CONNECT_RESTART_SECONDS=30 ./pipeline connect keep
+    """
+    from threading import Event
+
+    from connectors.restarts import keep_running
+    from consumers.client import stop_on_signals
+    from lakehouse.settings import ConnectSettings
+
+    stop = Event()
+    stop_on_signals(stop.set)
+    keep_running(ConnectSettings(), stop)
+
+
+@_connect.command()
 def resnapshot(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:

@@ -21,6 +21,7 @@ PORT_OF = {
 """Who serves, and where."""
 NEEDS = {
     "connect": {"oltp", "kafka"},
+    "keeper": {"connect"},
     "lander": {"kafka", "minio"},
     "live": {"kafka", "warehouse"},
     "airflow": {"warehouse"},
@@ -31,6 +32,7 @@ NEEDS = {
 """Whom a service works with."""
 STRANGERS = {
     "connect": {"warehouse", "minio", "airflow", "superset"},
+    "keeper": {"oltp", "warehouse", "minio", "airflow", "superset"},
     "lander": {"oltp", "warehouse", "airflow", "superset"},
     "live": {"oltp", "minio", "airflow", "superset"},
     "airflow": {"oltp", "kafka", "connect", "minio", "superset"},

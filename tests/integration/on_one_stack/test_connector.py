@@ -179,6 +179,20 @@ def test_missing_publication_is_said_in_plain_words(second):
     assert "autocreation is disabled" in report["trace"]
 
 
+def test_connector_that_failed_runs_again_by_itself_once_its_cause_is_gone(second):
+    name = second.connect.connector_name
+    late = second.with_settings(CONNECT_PUBLICATION_NAME=name, CONNECT_RESTART_SECONDS=1)
+    assert late.run("connect", "apply", check=False).returncode != 0
+    keeper = late.popen("connect", "keep")
+    try:
+        run(late, f"create publication {name} for tables in schema public, cdc")
+        until(lambda: status(late)[0] == 0, "a healthy connector")
+    finally:
+        keeper.terminate()
+        assert keeper.wait(timeout=PATIENCE_SECONDS) == 0
+        run(late, f"drop publication {name}")
+
+
 def test_database_that_refuses_is_said_in_plain_words(second):
     nowhere = second.with_settings(OLTP_DATABASE="nowhere")
     with pytest.raises(StopPipelineError, match="There is no database nowhere"):
