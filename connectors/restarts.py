@@ -1,4 +1,4 @@
-"""Starts a connector again that has failed, at once at first and later each time.
+"""Starts a connector again that has failed, after a pause that grows.
 
 Kafka Connect does not: a task that gives up while the broker is away stays given up when the broker
 is back. A start is what every rebalance does, too, so it can do no harm at any moment. What lost

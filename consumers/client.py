@@ -1,8 +1,4 @@
-"""The Kafka client of a consumer whose positions are kept with its data; and how it is stopped."""
-
-import signal
-from collections.abc import Callable
-from types import FrameType
+"""The Kafka client of a consumer whose positions are kept with its data."""
 
 from confluent_kafka import KafkaError
 
@@ -44,13 +40,3 @@ def consumer_config(
         "fetch.queue.backoff.ms": 10,
         "reconnect.backoff.max.ms": 2_000,
     }
-
-
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """Call `stop` on SIGTERM and SIGINT."""
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)

@@ -4,7 +4,7 @@ import pyarrow as pa
 from confluent_kafka import Consumer
 
 from consumers.buffer import FlushPolicy
-from consumers.client import consumer_config, stop_on_signals
+from consumers.client import consumer_config
 from consumers.conformance import require_conditional_put
 from consumers.flusher import Flusher
 from consumers.lander import Lander, LanderOptions
@@ -16,6 +16,7 @@ from lakehouse.lake import storage_options
 from lakehouse.object_store import object_store
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, KafkaSettings, LandingSettings, MinioSettings
+from lakehouse.signals import stop_on_signals
 
 _MB = 1024 * 1024
 _USER = "lander"

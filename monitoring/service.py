@@ -8,12 +8,12 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from connectors.health import check
-from consumers.client import stop_on_signals
 from lakehouse.kafka import admin_client
 from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import MonitoringSettings
+from lakehouse.signals import stop_on_signals
 from monitoring import capture, lake, postgres, warehouse
 from monitoring.readings import Reading
 from monitoring.watcher import Part, Watcher

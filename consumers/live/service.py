@@ -5,7 +5,7 @@ from functools import partial
 
 from confluent_kafka import Consumer
 
-from consumers.client import consumer_config, stop_on_signals
+from consumers.client import consumer_config
 from consumers.live.beats import Beats
 from consumers.live.changes import ChangeReader
 from consumers.live.consumer import LiveConsumer, LiveOptions
@@ -23,6 +23,7 @@ from lakehouse.settings import (
     LiveSettings,
     ShopSettings,
 )
+from lakehouse.signals import stop_on_signals
 
 
 def change_readers(

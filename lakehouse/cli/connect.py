@@ -83,8 +83,8 @@ def keep() -> None:
     from threading import Event
 
     from connectors.restarts import keep_running
-    from consumers.client import stop_on_signals
     from lakehouse.settings import ConnectSettings
+    from lakehouse.signals import stop_on_signals
 
     stop = Event()
     stop_on_signals(stop.set)
