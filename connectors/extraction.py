@@ -21,6 +21,8 @@ from lakehouse.errors import BusyError, RetryLaterError, StopPipelineError
 
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 5.0
+_PATIENCE_SECONDS = 600.0
+"""For a connector that the keeper starts again."""
 _ANSWER_SECONDS = 60.0
 _SIGNAL = "insert into cdc.signal (id, type, data) values (%s, %s, %s)"
 _ALL = '{"type": "incremental"}'
@@ -82,14 +84,17 @@ class Extractions:
 
         Raises:
             StopPipelineError: the connector is in a state that it does not get out of by itself.
+            RetryLaterError: it has not run for ten minutes.
         """
-        looked_at = time.monotonic()
+        looked_at = running_at = time.monotonic()
         absent = 0
         while not progress.is_over:
             on_progress(progress)
             time.sleep(_POLL_SECONDS)
             progress = self.notifications.progress(progress.id)
             if time.monotonic() > looked_at + _LOOK_SECONDS and not progress.is_over:
+                if self._runs(since=running_at):
+                    running_at = time.monotonic()
                 absent = absent + 1 if self._is_forgotten(progress) else 0
                 if absent > 1:
                     return end(self.notifications.progress(progress.id))
@@ -128,10 +133,21 @@ class Extractions:
             raise StopPipelineError(message)
         return found
 
-    def _is_forgotten(self, progress: Progress) -> bool:
+    def _runs(self, *, since: float) -> bool:
         found = self.health()
         if found.is_hopeless:
             raise StopPipelineError(" ".join(found.problems))
+        if found.state is not None and found.state.is_running:
+            return True
+        if time.monotonic() > since + _PATIENCE_SECONDS:
+            message = (
+                f"The connector has not run for {_PATIENCE_SECONDS / 60:.0f} minutes. "
+                f"{' '.join(found.problems)} The same command follows the extraction on."
+            )
+            raise RetryLaterError(message)
+        return False
+
+    def _is_forgotten(self, progress: Progress) -> bool:
         try:
             return self.api.stored().extraction_id != progress.id
         except RetryLaterError:

@@ -17,15 +17,19 @@ _RESNAPSHOT = (
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A failure: how the trace tells it, and what that means. `{}` stands for what matched."""
+    """A failure: how the trace tells it, and what that means. `{}` stands for what matched.
+
+    One that is transient may be gone the next time; the others stay until a person mends them.
+    """
 
     pattern: str
     meaning: str
+    is_transient: bool = False
 
 
 _KNOWN = (
     _Known(
-        r"no longer available on the server",
+        r"no longer available on the server|removed from the database write-ahead log",
         "The replication slot is gone, or has gone past the position that Connect needs: the "
         f"changes between are not in Kafka. {HEAL}",
     ),
@@ -39,6 +43,7 @@ _KNOWN = (
         r"replication slot \S+ is active for PID (\d+)",
         "Somebody else (process {} of the shop's database) reads Connect's replication slot. Stop "
         "the other connector; this one tries again by itself.",
+        is_transient=True,
     ),
     _Known(
         r"Publication autocreation is disabled|publication \S+ does not exist",
@@ -76,6 +81,7 @@ _KNOWN = (
         r"|remaining connection slots are reserved|too many clients already",
         "The shop's database has no place left for Connect. Raise max_replication_slots, "
         "max_wal_senders or max_connections, or end what holds them.",
+        is_transient=True,
     ),
     _Known(
         r"RecordTooLargeException(?:: The message is (\d+) bytes)?|MessageSizeTooLarge"
@@ -101,6 +107,7 @@ _KNOWN = (
         r"ProducerFencedException|InvalidProducerEpochException",
         "Another task took over Connect's transactions. One Connect cluster may run a connector "
         "of this name; ./pipeline connect apply starts this one again.",
+        is_transient=True,
     ),
     _Known(
         r"OutOfMemoryError|Java heap space",
@@ -118,11 +125,14 @@ _KNOWN = (
         r"|Database connection failed",
         "The shop's database does not answer. Is it up? ./pipeline status. Connect tries again; "
         "if it has given up: ./pipeline connect apply.",
+        is_transient=True,
     ),
     _Known(
-        r"not present in metadata after|Failed to update metadata after|TimeoutException",
+        r"not present in metadata after|Failed to update metadata after|TimeoutException"
+        r"|Failed to read to end of config topic",
         "Kafka does not answer Connect. Is it up? ./pipeline status. Then ./pipeline connect "
         "apply.",
+        is_transient=True,
     ),
 )
 
@@ -132,19 +142,27 @@ def explain(trace: str) -> str:
 
     One that is not known is shortened to its last cause.
     """
+    found = _known(trace)
+    if found is None:
+        cause = _last_cause(trace)
+        return f"{cause} ./pipeline logs connect tells more; ./pipeline connect apply tries again."
+    known, match = found
+    named = next((group for group in match.groups() if group), "")
+    meaning = known.meaning.replace("({} bytes)", f"({named} bytes)" if named else "")
+    return _one_line(meaning.format(named.strip("\"'.,:")))
+
+
+def needs_person(trace: str) -> bool:
+    """Whether it stays as it is until a person mends it, or says what becomes of what is lost."""
+    found = _known(trace)
+    return found is not None and not found[0].is_transient
+
+
+def _known(trace: str) -> tuple[_Known, re.Match[str]] | None:
     for known in _KNOWN:
-        match = re.search(known.pattern, trace)
-        if match:
-            found = next((group for group in match.groups() if group), "")
-            meaning = known.meaning.replace("({} bytes)", f"({found} bytes)" if found else "")
-            return _one_line(meaning.format(found.strip("\"'.,:")))
-    cause = _last_cause(trace)
-    return f"{cause} ./pipeline logs connect tells more; ./pipeline connect apply tries again."
-
-
-def is_loss(trace: str) -> bool:
-    """Whether changes are lost, so that a person has to say what becomes of them."""
-    return HEAL in explain(trace)
+        if match := re.search(known.pattern, trace):
+            return known, match
+    return None
 
 
 def _last_cause(trace: str) -> str:

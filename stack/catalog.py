@@ -180,7 +180,9 @@ class _Catalog:
         )
 
     def keeper(self) -> Service:
-        return self._ours("keeper", ("connect", "keep"), "starts a connector again that has failed")
+        # Needs nobody: a connector that fails from the beginning is there for it to start.
+        title = "starts a connector again that has failed"
+        return self._ours("keeper", ("connect", "keep"), title, needs=())
 
     def lander(self) -> Service:
         landing = self.config.landing
@@ -201,6 +203,7 @@ class _Catalog:
         title: str,
         metrics: Port | None = None,
         *,
+        needs: tuple[str, ...] = SERVERS,
         niceness: int = 0,
     ) -> Service:
         """A program of ours; where it has a port for metrics that is not 0, it tells these."""
@@ -222,7 +225,7 @@ class _Catalog:
             title=title,
             url=f"http://{port.host}:{port.number}/metrics" if port else "",
             ports=(port,) if port else (),
-            needs=SERVERS,
+            needs=needs,
             prepare=lambda: None,
             probe=lambda: port is None or is_listening(port.host, port.number),
         )

@@ -30,6 +30,7 @@ SETTINGS = {
 SOON = {
     "QuarantineGrowing": ("[1h]", "[20s]"),
     "KeepsRestarting": ("[15m]", "[90s]"),
+    "ConnectorKeepsFailing": ("[30m]", "[120s]"),
 }
 """Alerts that look back, and how far they do here."""
 NOT_MADE = {"KafkaPartitionsUnhealthy"}
@@ -195,6 +196,12 @@ def test_each_alert_comes_with_its_cause_and_goes_with_it(watched):
         until(lambda: value(watched, "up{job='lander'}") == 0, "the lander to be gone")
         until(lambda: value(watched, "up{job='lander'}") == 1, "the lander to be back")
     seen.come("KeepsRestarting")
+    for _ in range(3):
+        stop_connector(watched)
+        until(lambda: value(watched, "pipeline_connector_running") == 0, "it to be told")
+        watched.run("connect", "apply")
+        until(lambda: value(watched, "pipeline_connector_running") == 1, "it to be told")
+    seen.come("ConnectorKeepsFailing")
     with stopped(watched, "lander"), stopped(watched, "live"), stopped(watched, "airflow"):
         watched.run("simulate", "--orders", 150, "--orders-per-second", 100, "--dirt", 30)
         seen.come("TargetDown", "LandingLag", "LiveLate", "PageDown", "RunLate")
@@ -215,7 +222,7 @@ def test_each_alert_comes_with_its_cause_and_goes_with_it(watched):
     full_disk(watched, seen)
     with stopped(watched, "minio"):
         seen.come("WatcherBlind")
-    seen.go("WatcherBlind", "KeepsRestarting")
+    seen.go("WatcherBlind", "KeepsRestarting", "ConnectorKeepsFailing")
     assert seen.come_and_gone == {rule["alert"] for rule in RULES} - NOT_MADE
 
 

@@ -23,6 +23,7 @@ TOOLS = {"pipeline"}
 ONE_SHOTS = {name for name in SERVICES if name.startswith("setup-")} - {"setup-dashboards"}
 RUNNING = sorted(SERVICES.keys() - ONE_SHOTS - TOOLS)
 OURS = {
+    "keeper",
     "lander",
     "live",
     "watcher",
@@ -219,6 +220,7 @@ def test_no_password_stands_in_the_file_or_in_an_environment():
         ("kafka", set()),
         ("connect", {"oltp_debezium"}),
         ("minio", {"minio_admin"}),
+        ("keeper", set()),
         ("lander", {"minio_lander"}),
         ("live", {"warehouse_live"}),
         ("superset", {"warehouse_superset", "superset_admin", "superset_key"}),
@@ -241,6 +243,7 @@ def test_administrators_passwords_are_with_the_servers_and_their_set_up_only():
     ("service", "unreachable"),
     [
         ("superset", {"oltp", "kafka", "connect", "minio", "lander", "live", "airflow"}),
+        ("keeper", {"oltp", "warehouse", "minio", "superset", "airflow"}),
         ("lander", {"oltp", "warehouse", "superset", "airflow"}),
         ("live", {"oltp", "minio", "airflow"}),
         ("minio", {"oltp", "warehouse", "kafka", "connect"}),

@@ -199,9 +199,10 @@ def test_report_has_what_a_dashboard_asks_for():
 def test_waiting_is_hopeless_only_when_somebody_has_to_act():
     assert not health().is_hopeless
     assert not health(state=state(connector="UNASSIGNED"), slot=None).is_hopeless
-    assert not health(state=state(task="FAILED", trace=REFUSED_LOGIN)).is_hopeless
-    lost = "no longer available on the server"
-    assert health(state=state(task="FAILED", trace=lost)).is_hopeless
+    assert health(state=state(task="FAILED", trace=REFUSED_LOGIN)).is_hopeless
+    away = "Failed to read to end of config topic before performing zombie fencing"
+    assert not health(state=state(task="FAILED", trace=away)).is_hopeless
+    assert not health(state=state(task="FAILED", trace="something new")).is_hopeless
     assert health(state=state(connector="STOPPED")).is_hopeless
     assert health(slot=slot(wal_status="lost")).is_hopeless
 

@@ -82,7 +82,7 @@ def test_clock_that_is_off_is_named_with_its_direction():
 # Services and ports
 
 SERVICES = (
-    "oltp", "warehouse", "kafka", "connect", "minio", "lander", "live",
+    "oltp", "warehouse", "kafka", "connect", "minio", "keeper", "lander", "live",
     "airflow", "airflow-dags", "airflow-scheduler", "superset",
 )  # fmt: skip
 

@@ -1,6 +1,8 @@
 """What an extraction asks for, how it goes on, and what a lost slot means. Rules alone."""
 
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import orjson
 import polars as pl
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 
 from batch.extraction.deletes import Check, delete_of
 from batch.reconcile.losses import mended
+from connectors import extraction
 from connectors.captured import CapturedTable, choose
 from connectors.gap import find_gap, lsn_number, lsn_text
 from connectors.progress import AGGREGATE, Progress, TableState, advance
 from connectors.request import Days, Request, parse_days
+from connectors.rest import ConnectorState
 from connectors.slot import Slot
 from consumers.loss import (
     LossKind,
@@ -24,7 +28,7 @@ from consumers.loss import (
     open_losses,
 )
 from lakehouse.coordinates import TopicPartition
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
 
 PARIS = "Europe/Paris"
@@ -294,3 +298,51 @@ def test_delete_tells_the_last_known_row_and_who_wrote_it():
     assert (source["txId"], source["lsn"], source["synthetic"]) == (9, 77, "extract")
     assert source["ts_us"] == int(checked_at.timestamp()) * 1_000_000
     assert source["table"] == "things"
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize(
+    ("runs_at", "error", "words"),
+    [
+        (lambda _: False, RetryLaterError, "has not run for 10 minutes. Kafka is away."),
+        (lambda at: at % 500 < 5, None, ""),
+    ],
+    ids=["never", "now and then"],
+)
+def test_extraction_waits_for_a_connector_that_comes_back_and_not_for_ever(
+    monkeypatch, runs_at, error, words
+):
+    clock = Clock()
+    monkeypatch.setattr(extraction, "time", clock)
+
+    def health():
+        task = "RUNNING" if runs_at(clock.now) else "FAILED"
+        return SimpleNamespace(
+            is_hopeless=False,
+            state=ConnectorState(connector="RUNNING", task=task, trace=None),
+            problems=("Kafka is away.",),
+        )
+
+    begun = after(STARTED)
+    following = extraction.Extractions(
+        api=SimpleNamespace(stored=lambda: SimpleNamespace(extraction_id=begun.id)),
+        notifications=SimpleNamespace(
+            progress=lambda _: begun if clock.now < 3000 else advance(begun, COMPLETED)
+        ),
+        signal_dsn="",
+        health=health,
+    )
+    with pytest.raises(error, match=words) if error else nullcontext():
+        assert following.follow(begun, lambda _: None).is_over
+        assert clock.now >= 3000

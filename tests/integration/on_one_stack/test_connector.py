@@ -4,18 +4,22 @@ What is broken here is a second connector with a slot and topics of its own.
 """
 
 import json
+import socket
 import statistics
+import threading
 import time
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import orjson
 import psycopg
 import pytest
 from confluent_kafka import Consumer
 
+from connectors.definition import render
+from connectors.plain_words import needs_person
 from connectors.registration import apply
-from connectors.rest import ConnectApi
+from connectors.rest import ConnectApi, ConnectorState
 from connectors.slot import drop_slot, read_slot
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import QuietLog, admin_client, matching_topics
@@ -23,6 +27,7 @@ from lakehouse.postgres import oltp_dsn
 
 pytestmark = pytest.mark.integration
 
+RUNS = ConnectorState(connector="RUNNING", task="RUNNING", trace=None)
 PATIENCE_SECONDS = 300  # a bound on waiting, not on being right: machines are busy
 
 
@@ -179,18 +184,59 @@ def test_missing_publication_is_said_in_plain_words(second):
     assert "autocreation is disabled" in report["trace"]
 
 
-def test_connector_that_failed_runs_again_by_itself_once_its_cause_is_gone(second):
-    name = second.connect.connector_name
-    late = second.with_settings(CONNECT_PUBLICATION_NAME=name, CONNECT_RESTART_SECONDS=1)
-    assert late.run("connect", "apply", check=False).returncode != 0
-    keeper = late.popen("connect", "keep")
+def test_connector_that_failed_runs_again_by_itself_once_kafka_is_back(second):
+    """Its task gives up on the broker at the one moment at which Connect itself does not wait."""
+    kafka = (second.kafka.host, second.kafka.port)
+    with unused_port() as door:
+        config = render(second.connect, second.oltp, second.config.stack.connect_secrets_path) | {
+            "admin.override.bootstrap.servers": f"127.0.0.1:{door.getsockname()[1]}",
+            "admin.override.default.api.timeout.ms": "2000",
+            "admin.override.request.timeout.ms": "1000",
+        }
+        with ConnectApi(second.connect.url, second.connect.connector_name) as api:
+            until(lambda: api.put_config(config) or True, "the connector to be taken")
+            until(lambda: (api.state() or RUNS).is_failed, "its failure")
+            assert not needs_person(api.state().trace)
+        keeper = second.with_settings(CONNECT_RESTART_SECONDS=1).popen("connect", "keep")
+        try:
+            with opened(door, kafka):
+                until(lambda: status(second)[0] == 0, "a healthy connector")
+        finally:
+            keeper.terminate()
+            assert keeper.wait(timeout=PATIENCE_SECONDS) == 0
+
+
+@contextmanager
+def unused_port():
+    """A port that is ours, and at which nobody answers before `opened`."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        yield door
+
+
+@contextmanager
+def opened(door, target):
+    """Hands on to `target` what comes to the port."""
+    door.listen()
+
+    def hand_on(source, sink):
+        with suppress(OSError), source, sink:
+            while data := source.recv(65536):
+                sink.sendall(data)
+
+    def let_in():
+        with suppress(OSError):
+            while True:
+                caller, _ = door.accept()
+                callee = socket.create_connection(target)
+                for pair in ((caller, callee), (callee, caller)):
+                    threading.Thread(target=hand_on, args=pair, daemon=True).start()
+
+    threading.Thread(target=let_in, daemon=True).start()
     try:
-        run(late, f"create publication {name} for tables in schema public, cdc")
-        until(lambda: status(late)[0] == 0, "a healthy connector")
+        yield
     finally:
-        keeper.terminate()
-        assert keeper.wait(timeout=PATIENCE_SECONDS) == 0
-        run(late, f"drop publication {name}")
+        door.shutdown(socket.SHUT_RDWR)
 
 
 def test_database_that_refuses_is_said_in_plain_words(second):
