@@ -85,10 +85,23 @@ def has_only_grown(table: DeltaTable, since: int) -> bool:
     commits = table.version() - since
     if commits <= 0:
         return commits == 0
-    told = table.history(commits)
-    return [one["version"] for one in told] == list(range(table.version(), since, -1)) and all(
-        _only_adds(one) for one in told
-    )
+    told = _history(table, commits)
+    return len(told) == commits and all(_only_adds(one) for one in told)
+
+
+def _history(table: DeltaTable, commits: int) -> list[dict[str, Any]]:
+    """Of these last commits up to this version, the newest first; fewer where the log has fewer."""
+    while True:
+        # delta-rs (1.6) lists what others have committed since, too, and gives all of them numbers
+        # as if there were none: how many there are, only a log that stands still tells.
+        newest = _newest(table)
+        told = table.history(commits)
+        if _newest(table) == newest:
+            return told[newest - table.version() :]
+
+
+def _newest(table: DeltaTable) -> int:
+    return int(table._table.get_latest_version())  # noqa: SLF001
 
 
 def _only_adds(commit: Mapping[str, Any]) -> bool:

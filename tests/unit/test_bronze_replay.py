@@ -3,7 +3,7 @@
 import polars as pl
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from consumers.delta_bronze import DeltaBronzeTable
 from consumers.records import TopicIdentity
@@ -142,6 +142,19 @@ def test_examples_of_what_differed_say_which_columns_and_how(table, tmp_path):
     done = replay(table, Kafka(), tmp_path)
     examples = {one["_offset"]: (one["kind"], one["columns"]) for one in done.found.examples}
     assert examples == {3: ("missing", {}), 7: ("different", {"value": ["other", "v7"]})}
+
+
+def test_commits_of_others_in_the_meantime_are_not_taken_for_those_before(table, tmp_path):
+    ours = table.delta
+    landed = ours.version()
+    other = BRONZE(str(tmp_path / "raw_sales"), {}, retention_hours=24)
+    assert has_only_grown(ours, 1)
+    other.delta.delete("_offset = 5")
+    assert has_only_grown(ours, 1)
+    later = DeltaTable(str(tmp_path / "raw_sales"))
+    for first in (40, 50):
+        land(other, first)
+    assert not has_only_grown(later, landed)
 
 
 def test_log_that_does_not_reach_back_is_not_trusted(table, tmp_path):
