@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from connectors.gap import find_gap
-from connectors.plain_words import HEAL, explain, needs_person
+from connectors.plain_words import HEAL, explain
 from connectors.rest import ConnectApi, ConnectorState, Stored
 from connectors.slot import Slot, read_slot
 from lakehouse.errors import PipelineError
@@ -43,12 +43,9 @@ class Health:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether no waiting helps: somebody has to act. Other failures the keeper starts again."""
-        state, slot = self.state, self.slot
-        is_stuck = state is not None and (
-            state.is_halted or (state.is_failed and needs_person(state.trace or ""))
-        )
-        return is_stuck or (slot is not None and slot.is_lost)
+        """Whether no waiting helps: somebody has to act."""
+        is_stuck = self.state is not None and self.state.waits_for_person
+        return is_stuck or (self.slot is not None and self.slot.is_lost)
 
     def to_json(self) -> dict[str, object]:
         """As `./pipeline connect status --format json` prints it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from connectors.plain_words import needs_person
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _TIMEOUT_SECONDS = 20
@@ -38,6 +39,11 @@ class ConnectorState:
     def is_failed(self) -> bool:
         """Whether one of them gave up."""
         return "FAILED" in (self.connector, self.task)
+
+    @property
+    def waits_for_person(self) -> bool:
+        """Whether it stays as it is until somebody acts; other failures the keeper starts again."""
+        return self.is_halted or (self.is_failed and needs_person(self.trace or ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from threading import Event
 
 import structlog
 
-from connectors.plain_words import explain, needs_person
+from connectors.plain_words import explain
 from connectors.rest import ConnectApi, ConnectorState
 from lakehouse.errors import PipelineError
 from lakehouse.settings import ConnectSettings
@@ -41,7 +41,7 @@ class Restarts:
 
     def note(self, state: ConnectorState | None, now: float) -> None:
         """What Connect says now; None where it says nothing, or that there is no connector."""
-        if state is not None and _is_ours_to_start(state):
+        if state is not None and state.is_failed and not state.waits_for_person:
             self._running_since = None
             if self._due_at is None:
                 self._due_at = now + self.pause
@@ -63,11 +63,11 @@ class Restarts:
         self.starts += 1
         self.pause = min(2 * self.pause, LONGEST_SECONDS)
         # Connect shows the old failure for a moment, and a new one may come without a run between.
+        self.put_off(now)
+
+    def put_off(self, now: float) -> None:
+        """It is not started this time."""
         self._due_at = now + self.pause
-
-
-def _is_ours_to_start(state: ConnectorState) -> bool:
-    return state.is_failed and not state.is_halted and not needs_person(state.trace or "")
 
 
 def keep_running(connect: ConnectSettings, stop: Event) -> None:
@@ -82,11 +82,8 @@ def keep_running(connect: ConnectSettings, stop: Event) -> None:
             try:
                 state = api.state()
                 restarts.note(state, time.monotonic())
-                if restarts.is_due(time.monotonic()) and _may_start(api, restarts):
-                    api.restart_failed()
-                    restarts.started(time.monotonic())
-                    why = explain((state and state.trace) or "")
-                    _log.warning("connector_restarted", why=why, next_seconds=restarts.pause)
+                if state is not None and restarts.is_due(time.monotonic()):
+                    _start(api, state, restarts)
                 told = ""
             except PipelineError as error:
                 restarts.note(None, time.monotonic())
@@ -95,5 +92,12 @@ def keep_running(connect: ConnectSettings, stop: Event) -> None:
                     _log.warning("connector_not_looked_at", error=told)
 
 
-def _may_start(api: ConnectApi, restarts: Restarts) -> bool:
-    return restarts.starts < FIRST_READINGS or not api.stored().is_first_reading
+def _start(api: ConnectApi, state: ConnectorState, restarts: Restarts) -> None:
+    # Asked only when it is due: what is stored is dear to read.
+    if restarts.starts >= FIRST_READINGS and api.stored().is_first_reading:
+        restarts.put_off(time.monotonic())
+        return
+    api.restart_failed()
+    restarts.started(time.monotonic())
+    why = explain(state.trace or "")
+    _log.warning("connector_restarted", why=why, next_seconds=restarts.pause)

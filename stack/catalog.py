@@ -186,28 +186,25 @@ class _Catalog:
 
     def lander(self) -> Service:
         landing = self.config.landing
-        port = Port(
-            variable="LANDING_METRICS_PORT", host=landing.metrics_host, number=landing.metrics_port
-        )
-        return self._ours("lander", ("land",), "Kafka to bronze", port, niceness=5)
+        ports = _metrics_port("LANDING_METRICS_PORT", landing.metrics_port, landing.metrics_host)
+        return self._ours("lander", ("land",), "Kafka to bronze", ports, niceness=5)
 
     def live(self) -> Service:
         live = self.config.live
-        port = Port(variable="LIVE_METRICS_PORT", host=live.metrics_host, number=live.metrics_port)
-        return self._ours("live", ("live",), "Kafka to live charts", port)
+        ports = _metrics_port("LIVE_METRICS_PORT", live.metrics_port, live.metrics_host)
+        return self._ours("live", ("live",), "Kafka to live charts", ports)
 
     def _ours(
         self,
         name: str,
         command: Sequence[str],
         title: str,
-        metrics: Port | None = None,
+        ports: tuple[Port, ...] = (),
         *,
         needs: tuple[str, ...] = SERVERS,
         niceness: int = 0,
     ) -> Service:
-        """A program of ours; where it has a port for metrics that is not 0, it tells these."""
-        port = metrics if metrics is not None and metrics.number else None
+        """A program of ours, with its port for metrics if it has one."""
         program = Program(
             name=name,
             command=(sys.executable, "-P", "-m", "lakehouse.cli", *command),
@@ -223,11 +220,11 @@ class _Catalog:
         return Service(
             program=program,
             title=title,
-            url=f"http://{port.host}:{port.number}/metrics" if port else "",
-            ports=(port,) if port else (),
+            url="".join(f"http://{port.host}:{port.number}/metrics" for port in ports),
+            ports=ports,
             needs=needs,
             prepare=lambda: None,
-            probe=lambda: port is None or is_listening(port.host, port.number),
+            probe=lambda: all(is_listening(port.host, port.number) for port in ports),
         )
 
     def superset(self) -> Service:
@@ -295,13 +292,11 @@ class _Catalog:
     def monitoring(self) -> tuple[Service, ...]:
         """The watcher looks at what is there; Prometheus needs those whom it asks."""
         settings = self.config.monitoring
-        port = Port(
-            variable="MONITORING_WATCHER_PORT",
-            host=settings.watcher_host,
-            number=settings.watcher_port,
+        ports = _metrics_port(
+            "MONITORING_WATCHER_PORT", settings.watcher_port, settings.watcher_host
         )
         watcher = self._ours(
-            "watcher", ("watch",), "how the pipeline is, for Prometheus", port, niceness=10
+            "watcher", ("watch",), "how the pipeline is, for Prometheus", ports, niceness=10
         )
         return watcher, *prometheus_services(self.config, self.cache, self.data, self.account)
 
@@ -317,5 +312,6 @@ class _Catalog:
         }
 
 
-def _metrics_port(variable: str, number: int) -> tuple[Port, ...]:
-    return (Port(variable=variable, host=AGENT_HOST, number=number),) if number else ()
+def _metrics_port(variable: str, number: int, host: str = AGENT_HOST) -> tuple[Port, ...]:
+    """Where metrics are told; nowhere, if the number is 0."""
+    return (Port(variable=variable, host=host, number=number),) if number else ()

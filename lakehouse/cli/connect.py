@@ -76,7 +76,7 @@ def status(output: FormatOption = Format.TABLE) -> None:
 def keep() -> None:
     """Start the connector again whenever it has failed, later each time. `up` runs one already.
 
-    Not where changes are lost: that is for a person to accept. Runs until stopped.
+    What a person has to mend it leaves alone, lost changes above all. Runs until stopped.
 
     Example: CONNECT_RESTART_SECONDS=30 ./pipeline connect keep
     """

@@ -74,6 +74,17 @@ def test_run_that_was_not_seen_to_last_does_not_make_the_pause_short_again(betwe
     assert found == [10, 30, at + 40]
 
 
+def test_what_is_put_off_is_looked_at_again_only_after_a_pause():
+    restarts = Restarts(FIRST)
+    restarts.note(FAILED, 0)
+    assert restarts.is_due(10)
+    restarts.put_off(10)
+    restarts.note(FAILED, 11)
+    assert not restarts.is_due(19)
+    assert restarts.is_due(20)
+    assert restarts.starts == 0
+
+
 @pytest.mark.parametrize("state", NOT_OURS.values(), ids=NOT_OURS)
 def test_what_is_not_for_us_to_start_is_not_started(state):
     assert starts(*lasting(state, 0, 2000)) == []
