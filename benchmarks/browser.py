@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,9 +14,8 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Request, Response, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
-from lakehouse.environment import process_environment
+from benchmarks import debian
 from lakehouse.errors import StopPipelineError
-from lakehouse.settings import is_root
 from stack.consoles import Console
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -184,14 +182,8 @@ def find_chromium() -> Path:
         StopPipelineError: there is none, and how to get one.
     """
     found = _on_path()
-    if found is None and is_root() and shutil.which("apt-get"):
-        environment = process_environment() | {"DEBIAN_FRONTEND": "noninteractive"}
-        for command in (
-            ("apt-get", "update", "-qq"),
-            ("apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium",
-             "fonts-dejavu-core"),
-        ):  # fmt: skip
-            subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    if found is None and debian.can_install():
+        debian.install("chromium", "fonts-dejavu-core")
         found = _on_path()
     if found is None:
         message = (

@@ -3,8 +3,7 @@
 import sys
 from pathlib import Path
 
-from lakehouse.environment import process_environment
-from stack.tools import Tools
+from stack.tools import Tools, uv_environment
 
 
 def install_environment(tools: Tools, uv: Path, lock: Path, result: Path) -> None:
@@ -22,7 +21,7 @@ def install_environment(tools: Tools, uv: Path, lock: Path, result: Path) -> Non
     Raises:
         StopPipelineError: a package cannot be fetched, or is not the one that was locked.
     """
-    variables = process_environment()
+    variables = uv_environment()
     quiet = ("--quiet", "--python")
     tools.run([uv, "venv", "--relocatable", *quiet, sys.executable, result], env=variables)
     sync = (uv, "pip", "sync", "--compile-bytecode", *quiet, result / "bin" / "python")

@@ -47,14 +47,19 @@ def build(
     uv_install(tools, uv, LOCKS / "go.txt", toolchain)
     seen: set[str] = set()
 
-    def on_line(line: str) -> None:
+    def on_line(line: str) -> bool:
         if match := re.match(r"go: downloading (\S+)", line):
             on_progress(f"fetching {match[1][-40:]}")
         elif re.fullmatch(r"[\w./-]+", line):
             seen.add(line)
             on_progress(f"{len(seen)} packages compiled")
+        elif line.startswith("the network failed, "):
+            on_progress(line)
+        else:
+            return False
+        return True
 
-    tools.run(
+    tools.run_with_retries(
         [
             toolchain / "go" / "bin" / "go", "build", "-v", "-trimpath", "-tags", module.tags,
             "-ldflags", "-s -w", "-o", f"{result}/", *module.packages,

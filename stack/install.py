@@ -1,10 +1,13 @@
-"""First-time set-up: servers into the cache, its parts side by side, each whole or not at all."""
+"""First-time set-up: servers into the cache, its parts side by side, each whole or not at all.
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+A part that fails does not end the others: what they make is there for the next try.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import PipelineError, StopPipelineError
 from lakehouse.settings import default_uv
 from stack.cache import ensure
 from stack.disk import require_space
@@ -22,6 +25,8 @@ _BUILD_MB = 3_500
 _INSTALL_MB = 800
 _AIRFLOW_MB = 1_200
 _SUPERSET_MB = 1_200
+_SERVERS = "Postgres and Java"
+_KAFKA = "Kafka, Connect and Debezium"
 
 
 def install(
@@ -66,28 +71,33 @@ def install(
     uv = _find_uv(uv)
     with ThreadPoolExecutor(4) as pool:
         servers = pool.submit(_install_servers, cache, steps, tools, uv)
-        jars = pool.submit(_install_jars, servers, cache, steps, tools)
-        minio = pool.submit(_build, MINIO, cache.minio, steps, tools, uv)
-        parts = [servers, jars, minio]
-        if with_airflow:
-            parts.append(pool.submit(_install_python, "Airflow", cache.airflow, steps, tools, uv))
-        if with_superset:
-            parts.append(pool.submit(_install_python, "Superset", cache.superset, steps, tools, uv))
+        parts = {
+            _SERVERS: servers,
+            _KAFKA: pool.submit(_install_jars, servers, cache, steps, tools),
+            MINIO.name: pool.submit(_build, MINIO, cache.minio, steps, tools, uv),
+        }
+        for name, folder, is_wanted in (
+            ("Airflow", cache.airflow, with_airflow),
+            ("Superset", cache.superset, with_superset),
+        ):
+            if is_wanted:
+                parts[name] = pool.submit(_install_python, name, folder, steps, tools, uv)
         if with_monitoring:
-            parts.append(pool.submit(_build, PROMETHEUS, cache.prometheus, steps, tools, uv))
-        _all_or_cancel(parts, tools.cancel)
+            name = PROMETHEUS.name
+            parts[name] = pool.submit(_build, PROMETHEUS, cache.prometheus, steps, tools, uv)
+        _wait_for_all(parts, tools.cancel)
 
 
 def _install_servers(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
     def make(_work: Path, result: Path) -> None:
         uv_install(tools, uv, LOCKS / "servers.txt", result)
 
-    _step(steps, "Postgres and Java", cache.servers, make)
+    _step(tools, steps, _SERVERS, cache.servers, make)
 
 
 def _install_jars(servers: "Future[None]", cache: Cache, steps: Steps, tools: Tools) -> None:
-    servers.result()  # the program that fetches jars is among them
-    name = "Kafka, Connect and Debezium"
+    if servers.exception() is not None:
+        return  # that is told; the program that fetches jars is among them
 
     def make(work: Path, result: Path) -> None:
         install_jars(
@@ -96,11 +106,11 @@ def _install_jars(servers: "Future[None]", cache: Cache, steps: Steps, tools: To
             work,
             result,
             on_progress=lambda done, of: steps.advance(
-                name, f"{done}/{of} files", done=done, of=of
+                _KAFKA, f"{done}/{of} files", done=done, of=of
             ),
         )
 
-    _step(steps, name, cache.kafka, make)
+    _step(tools, steps, _KAFKA, cache.kafka, make)
 
 
 def _build(module: Module, folder: Path, steps: Steps, tools: Tools, uv: Path) -> None:
@@ -109,7 +119,7 @@ def _build(module: Module, folder: Path, steps: Steps, tools: Tools, uv: Path) -
     def make(work: Path, result: Path) -> None:
         build(module, tools, uv, work, result, on_progress=lambda text: steps.advance(name, text))
 
-    _step(steps, name, folder, make)
+    _step(tools, steps, name, folder, make)
 
 
 def _install_python(name: str, folder: Path, steps: Steps, tools: Tools, uv: Path) -> None:
@@ -121,26 +131,43 @@ def _install_python(name: str, folder: Path, steps: Steps, tools: Tools, uv: Pat
     def make(_work: Path, result: Path) -> None:
         install_environment(tools, uv, LOCKS / f"{name.lower()}.txt", result)
 
-    _step(steps, name, folder, make)
+    _step(tools, steps, name, folder, make)
 
 
-def _step(steps: Steps, name: str, folder: Path, make: Callable[[Path, Path], None]) -> None:
+def _step(
+    tools: Tools, steps: Steps, name: str, folder: Path, make: Callable[[Path, Path], None]
+) -> None:
     if folder.exists():
         return
     steps.begin(name, "setting up")
-    ensure(folder, make)
+    try:
+        ensure(folder, make)
+    except PipelineError as error:
+        if not tools.is_cancelled:
+            first_line, *_ = str(error).splitlines()
+            steps.note(f"{name}: {first_line} (What else is being set up goes on.)")
+        raise
     steps.finish(name)
 
 
-def _all_or_cancel(parts: Sequence["Future[None]"], cancel: Callable[[], None]) -> None:
+def _wait_for_all(parts: Mapping[str, "Future[None]"], cancel: Callable[[], None]) -> None:
+    """Wait until each part is there or has failed; an interrupt cancels them.
+
+    Raises:
+        StopPipelineError: parts have failed; says which, and why.
+    """
     try:
-        wait(parts, return_when=FIRST_EXCEPTION)
-        failed = [part for part in parts if part.done() and part.exception()]
-        for part in failed or parts:
-            part.result()
+        wait(parts.values())
     except BaseException:
         cancel()
         raise
+    failed = {name: error for name, part in parts.items() if (error := part.exception())}
+    for error in failed.values():
+        if not isinstance(error, PipelineError):
+            raise error
+    if failed:
+        message = "\n".join(f"{name}: {error}" for name, error in failed.items())
+        raise StopPipelineError(message)
 
 
 def _find_uv(uv: Path | None) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lakehouse.environment import process_environment
+from lakehouse.settings import ROOT
 from stack.layout import JAR_LOCK, JMX_AGENT
 from stack.tools import Tools
 
@@ -36,15 +37,16 @@ def install_jars(
     expected = sum(not line.startswith("#") for line in JAR_LOCK.read_text().splitlines())
     files: list[Path] = []
 
-    def on_line(line: str) -> None:
+    def on_line(line: str) -> bool:
         _, tab, path = line.partition("\t")
         if tab:
             files.append(Path(path))
             on_progress(len(files), expected)
+        return bool(tab)
 
     tools.run(
         [sys.executable, _FETCH, work / "repository", JAR_LOCK],
-        env=process_environment() | {"PYTHONPATH": str(servers)},
+        env=process_environment() | {"PYTHONPATH": f"{servers}{os.pathsep}{ROOT}"},
         on_line=on_line,
     )
     for file in files:

@@ -4,7 +4,6 @@ Ours has data, socket and everything else in a directory of its own, no listener
 no bridge but those that Compose makes. What it changes in the kernel is put back at the end.
 """
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import debian
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
 from stack.isolated import finished
@@ -114,21 +114,13 @@ def install_packages() -> None:
     """
     if all(_has(program) for program in ("dockerd", "docker", "iptables", "debootstrap")):
         return
-    if os.geteuid() != 0 or not _has("apt-get"):
+    if not debian.can_install():
         message = (
             "No Docker engine with Compose and buildx answers, and one of our own needs root on "
             f"Debian. Install Docker, or as root: apt-get install {' '.join(_PACKAGES)}"
         )
         raise StopPipelineError(message)
-    quiet = {**process_environment(), "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        ("apt-get", "update", "--quiet"),
-        ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *_PACKAGES),
-    ):
-        result = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            message = f"{' '.join(command)} failed:\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
-            raise StopPipelineError(message)
+    debian.install(*_PACKAGES)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def plugins(cache: Path) -> Path:
                 go(cache) / "bin" / "go", "build", "-trimpath", "-ldflags", flags,
                 "-o", result / name, f"{module}/{package}",
             ]  # fmt: skip
-            Tools().run(command, env=environment, cwd=_MODULE)
+            Tools().run_with_retries(command, env=environment, cwd=_MODULE)
 
     ensure(folder, make)
     return folder

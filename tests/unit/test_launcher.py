@@ -32,6 +32,7 @@ TOOLS = (
 # Pretends to be a Python of $VERSION, or a uv, by the name that it is called with.
 PRETENDER = r"""#!/bin/sh
 echo "${0##*/} $*" >>"$CALLS"
+echo "${UV_HTTP_RETRIES:-none} ${PIP_RETRIES:-none}" >>"$CALLS.retries"
 make() { mkdir -p "$1/bin"; cp "$0" "$1/bin/$2"; }
 pause() {
   [ ! -e "$PAUSE" ] || touch "$PAUSE.reached"
@@ -302,6 +303,19 @@ def test_no_network_for_uv_is_a_clear_error_and_the_next_run_goes_on(machine):
     kept = (machine.root / "home/.cache/shop-pipeline").iterdir()
     assert {file.suffix for file in kept} <= {".part", ".lock"}
     assert machine.run("up", NETWORK="there").stdout.endswith("|up\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [({}, "5 6"), ({"UV_HTTP_RETRIES": "0", "PIP_RETRIES": "9"}, "0 9")],
+)
+def test_pip_and_uv_are_told_to_try_again_as_often_as_the_caller_says_or_we_do(
+    machine, given, told
+):
+    machine.run(**given)
+    asked = Path(f"{machine.env['CALLS']}.retries").read_text().splitlines()
+    assert asked[-4:] == [told] * 4
+    assert not machine.calls("--retries")
 
 
 def test_no_network_for_packages_is_a_clear_error_and_the_next_run_starts_over(machine):

@@ -2,52 +2,126 @@
 
 import hashlib
 import io
+import json
 import sys
 import tarfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from threading import Event
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
 
 import pytest
+from rich.console import Console
 
 import stack.go
 import stack.install
 import stack.kafka.install
+from benchmarks import debian
+from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import StopPipelineError
-from lakehouse.settings import ROOT
+from lakehouse.settings import ROOT, default_uv
 from stack.cache import ensure
 from stack.go import build
-from stack.install import _all_or_cancel, install
+from stack.install import _wait_for_all, install
 from stack.kafka.install import install_jars
 from stack.kafka.java import Agent, properties_value
 from stack.layout import JAR_LOCK, JMX_AGENT, Cache, Data
-from stack.progress import silent
+from stack.progress import Steps, silent
 from stack.prometheus.install import PROMETHEUS
-from stack.tools import Tools
+from stack.retries import PAUSES_SECONDS, is_transient
+from stack.tools import Tools, uv_environment, uv_install
 
-# Stands for the package that downloads: takes files from `remote`, and keeps them as jgo does.
-PRETENDED_JGO = """
-import shutil
+# Stand for the packages that download: a file of `remote`, or the next of its faults.
+PRETENDED_REQUESTS = """
+import json, time
 from pathlib import Path
 from types import SimpleNamespace
 
+from requests import exceptions
+from requests.exceptions import *
+
 REMOTE = Path({remote!r})
 
+def note(name, text):
+    with (REMOTE / name).open("a") as file:
+        file.write(str(text) + chr(10))
+
+time.sleep = lambda seconds: note("pauses", seconds)
+
+class Response:
+    def __init__(self, name, fault):
+        self.name, self.fault = name, fault
+        self.status_code = int(fault) if fault.isdigit() else 200
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        pass
+    def raise_for_status(self):
+        if self.status_code != 200:
+            told = f"{{self.status_code}} Server Error for url: /{{self.name}}"
+            raise HTTPError(told, response=self)
+    def iter_content(self, _size):
+        content = (REMOTE / self.name).read_bytes()
+        if self.fault == "cut":
+            yield content[:3]
+            raise exceptions.ChunkedEncodingError("IncompleteRead(3 bytes read)")
+        yield content
+
+def get(url, stream, timeout):
+    name = url.rpartition("/")[2]
+    note("asked", name)
+    before = (REMOTE / "asked").read_text().split().count(name) - 1
+    faults = json.loads((REMOTE / "faults.json").read_text()).get(name, [])
+    fault = faults[min(before, len(faults) - 1)] if faults else ""
+    if not fault and not (REMOTE / name).exists():
+        fault = "404"
+    if fault == "name":
+        reason = "HTTPSConnection(host='maven', port=443): Failed to resolve 'maven'"
+        raise ConnectionError(SimpleNamespace(reason=reason))
+    if fault == "reset":
+        raise ConnectionError("Connection reset by peer")
+    if fault == "slow":
+        raise Timeout("Read timed out.")
+    if fault == "certificate":
+        raise exceptions.SSLError("self-signed certificate")
+    return Response(name, fault)
+"""
+PRETENDED_EXCEPTIONS = """
+class RequestException(OSError):
+    def __init__(self, *arguments, response=None):
+        super().__init__(*arguments)
+        self.response = response
+class HTTPError(RequestException): pass
+class ConnectionError(RequestException): pass
+class SSLError(ConnectionError): pass
+class Timeout(RequestException): pass
+class ChunkedEncodingError(RequestException): pass
+"""
+# Keeps files as jgo does.
+PRETENDED_JGO = """
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+
+class PythonResolver:
+    pass
+
 class MavenContext:
-    def __init__(self, repo_cache):
-        self.cache = Path(repo_cache)
+    def __init__(self, repo_cache, resolver):
+        self.cache, self.resolver = Path(repo_cache), resolver
+        self.remote_repos = {"central": "https://maven"}
 
     def project(self, group, artifact):
-        def resolve(classifier, packaging):
-            name = f"{{artifact}}.{{packaging}}"
+        def artifact_of(classifier, packaging):
+            name = f"{artifact}.{packaging}"
             kept = self.cache / name
-            if not kept.exists():
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                with (REMOTE / "asked").open("a") as asked:
-                    asked.write(name + chr(10))
-                shutil.copy(REMOTE / name, kept)
-            return kept
-        artifact_of = lambda c, p: SimpleNamespace(resolve=lambda: resolve(c, p))
+            found = SimpleNamespace(
+                context=self, filename=name, cached_path=kept,
+                component=SimpleNamespace(path_prefix=PurePosixPath(group)),
+            )
+            found.resolve = lambda: kept if kept.exists() else self.resolver.download(found)
+            return found
         return SimpleNamespace(at_version=lambda _: SimpleNamespace(artifact=artifact_of))
 """
 
@@ -60,11 +134,17 @@ class Maven:
         self.remote = folder / "remote"
         self.packages = folder / "servers"
         self.lock = folder / "jars.lock"
-        (self.packages / "jgo").mkdir(parents=True)
         self.remote.mkdir()
-        (self.packages / "jgo" / "__init__.py").touch()
-        module = PRETENDED_JGO.format(remote=str(self.remote))
-        (self.packages / "jgo" / "maven.py").write_text(module)
+        requests = PRETENDED_REQUESTS.format(remote=str(self.remote))
+        for module, text in (
+            ("jgo/__init__", ""),
+            ("jgo/maven", PRETENDED_JGO),
+            ("requests/__init__", requests),
+            ("requests/exceptions", PRETENDED_EXCEPTIONS),
+        ):
+            file = self.packages / f"{module}.py"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
         (self.remote / "one.jar").write_bytes(b"jar one")
         (self.remote / "two.jar").write_bytes(b"jar two")
         self.put_plugin("connector/debezium.jar")
@@ -75,6 +155,7 @@ class Maven:
             f"org.two:two:2.0 {digests['two.jar']}\n"
             f"io.debezium:plugin:3.0:plugin:tar.gz {digests['plugin.tar.gz']}\n"
         )
+        self.fail()
 
     def put_plugin(self, name):
         with tarfile.open(self.remote / "plugin.tar.gz", "w:gz") as archive:
@@ -82,8 +163,17 @@ class Maven:
             member.size = 3
             archive.addfile(member, io.BytesIO(b"jar"))
 
+    def fail(self, **faults):
+        """How each download of a file fails, one after the other; the last for ever, "" not."""
+        by_name = {f"{name}.jar": of for name, of in faults.items()}
+        (self.remote / "faults.json").write_text(json.dumps(by_name))
+
     def asked(self):
         return sorted((self.remote / "asked").read_text().split())
+
+    def pauses(self):
+        pauses = self.remote / "pauses"
+        return [float(line) for line in pauses.read_text().split()] if pauses.exists() else []
 
     def install(self, target, on_progress=lambda *_: None):
         def make(work, result):
@@ -182,11 +272,46 @@ def test_a_download_that_was_cut_short_is_fetched_again(maven, target):
     assert (target / "libs/one.jar").read_bytes() == b"jar one"
 
 
-def test_a_file_that_cannot_be_fetched_is_an_error_that_says_what_to_look_at(maven, target):
-    (maven.remote / "one.jar").unlink()
+@pytest.mark.parametrize("fault", ["name", "reset", "slow", "cut", "429", "500", "503"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_download_that_fails_for_now_is_tried_again_after_a_pause(maven, target, fault, times):
+    maven.fail(two=[*[fault] * times, ""])
+    maven.install(target)
+    assert (target / "libs/two.jar").read_bytes() == b"jar two"
+    assert maven.pauses() == list(PAUSES_SECONDS[:times])
+    assert maven.asked() == sorted(["one.jar", "plugin.tar.gz", *["two.jar"] * (times + 1)])
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("name", "Failed to resolve 'maven'"), ("503", "503 Server Error for url")],
+)
+def test_a_download_that_fails_for_ever_is_told_in_one_line_and_the_rest_is_kept(
+    maven, target, fault, reason
+):
+    maven.fail(two=[fault])
     message = refusal(maven.install, target)
-    assert "one.jar" in message
-    assert "is the network there?" in message
+    assert message.startswith(f"org.two:two:2.0: {reason}")
+    assert len(message.splitlines()) == 1
+    assert "one.jar" not in message
+    assert "Is the network there?" in message
+    assert "run the same command again" in message
+    assert maven.pauses() == list(PAUSES_SECONDS)
+    maven.fail()
+    maven.install(target)
+    assert maven.asked().count("one.jar") == 1
+
+
+@pytest.mark.parametrize("fault", ["404", "403", "certificate"])
+def test_a_download_that_is_refused_is_not_tried_again_nor_told_as_a_network_that_is_away(
+    maven, target, fault
+):
+    maven.fail(one=[fault])
+    message = refusal(maven.install, target)
+    assert "  org.one:one:1.0: " in message
+    assert "network" not in message
+    assert maven.asked().count("one.jar") == 1
+    assert maven.pauses() == []
     assert not target.exists()
 
 
@@ -219,13 +344,197 @@ def test_a_tool_that_fails_is_told_with_its_last_lines():
     assert "failed (exit status 7)" in message
     assert "  line 39\n" in message
     assert "line 20\n" not in message
-    assert "Run the same command again" in message
+    assert "run the same command again" in message
 
 
 def test_each_line_of_a_tool_is_passed_on_as_it_comes():
     lines = []
     Tools().run([sys.executable, "-c", "print('a'); print('b')"], env={}, on_line=lines.append)
     assert lines == ["a", "b"]
+
+
+# What uv, Go and urllib3 say, and what a repository of theirs says when it is there.
+@pytest.mark.parametrize(
+    "told",
+    [
+        "  cause: dns error\n  cause: failed to lookup address information: Name not known",
+        "  cause: HTTP status server error (503 Service Unavailable) for url (http://x/simple/foo/)",
+        'go: x.y/z@v1: Get "http://x/z/@v/v1.mod": dial tcp: lookup x on 1.1.1.1:53: no such host',
+        'go: x.y/z@v1: Get "http://x/z": dial tcp: lookup x: Temporary failure in name resolution',
+        'go: x.y/z@v1: read "http://x/z.zip": read tcp 1.1.1.1:1: connection reset by peer',
+        'go: x.y/z@v1: Get "http://x/z": net/http: TLS handshake timeout',
+        'go: x.y/z@v1: Get "http://x/z": dial tcp 1.1.1.1:443: i/o timeout',
+        'go: x.y/z@v1: read "http://x/z.zip": stream error: stream ID 395; INTERNAL_ERROR',
+        'go: x.y/z@v1: read "http://x/z.zip": unexpected EOF',
+        "go: x.y/z@v1: reading http://x/z/@v/v1.zip: 502 Bad Gateway",
+        "org.x:y:1.0: 429 Client Error: Too Many Requests for url: http://x/y.jar",
+        "org.x:y:1.0: IncompleteRead(3 bytes read, 5 more expected)",
+    ],
+)
+def test_a_fault_of_the_network_is_known_by_what_the_tool_says(told):
+    assert is_transient(told)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "go: x.y/z@v1: reading http://x/z/@v/v1.zip: 404 Not Found",
+        "verifying x.y/z@v1: checksum mismatch\n\tdownloaded: h1:500 go.sum: h1:x",
+        "go: writing stat cache: no space left on device",
+        "cmd/main.go:503:2: undefined: timeouts",
+        "error: Hash mismatch for `foo==1.0`",
+        "org.x:y:1.0: 404 Client Error: Not Found for url: http://x/y.jar",
+        "org.x:y:1.0: SHA-256 is 00, locked is 01. It was not kept.",
+    ],
+)
+def test_what_the_next_try_would_meet_again_is_no_fault_of_the_network(told):
+    assert not is_transient(told)
+
+
+# Stands for Go: keeps a module each time, and fails as long as it is told to.
+PRETENDED_GO = """
+import sys
+from pathlib import Path
+kept, fails, words = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+tries = len(list(kept.iterdir()))
+(kept / str(tries)).touch()
+print("go: downloading x.y/z v1.0.0")
+if tries < fails:
+    sys.exit(words)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "words", "tries"),
+    [
+        (1, "go: x.y/z@v1: dial tcp: lookup x: no such host", 2),
+        (2, "go: x.y/z@v1: unexpected EOF", 3),
+        (99, "go: x.y/z@v1: i/o timeout", 6),
+        (99, "go: x.y/z@v1: 404 Not Found", 1),
+    ],
+)
+def test_a_program_without_retries_of_its_own_is_run_again_where_the_network_failed(
+    tmp_path, fails, words, tries
+):
+    lines = []
+
+    def on_line(line):
+        lines.append(line)
+        return line.startswith("go: downloading")
+
+    def run():
+        command = [sys.executable, "-c", PRETENDED_GO, tmp_path, str(fails), words]
+        Tools(pauses=[0.0] * 5).run_with_retries(command, env={}, on_line=on_line)
+
+    if fails < tries:
+        run()
+    else:
+        message = refusal(run)
+        assert words in message
+        assert "downloading" not in message
+        assert ("Is the network there?" in message) == (tries > 1)
+    assert len(list(tmp_path.iterdir())) == tries
+    assert lines.count("the network failed, trying again in 0 s") == tries - 1
+
+
+def test_a_pause_ends_when_the_set_up_is_cancelled(tmp_path):
+    tools = Tools(pauses=[3600.0])
+
+    def on_line(line):
+        if "trying again" in line:
+            tools.cancel()
+        return False
+
+    command = [sys.executable, "-c", PRETENDED_GO, tmp_path, "9", "i/o timeout"]
+    assert "was cancelled" in refusal(
+        lambda: tools.run_with_retries(command, env={}, on_line=on_line)
+    )
+
+
+class Index(ThreadingHTTPServer):
+    """A package index on loopback, with one package; its first answers are `faults`."""
+
+    def __init__(self, faults):
+        self.faults = list(faults)
+        self.asked = 0
+        self.wheel = io.BytesIO()
+        with zipfile.ZipFile(self.wheel, "w") as archive:
+            archive.writestr("tiny.py", "")
+            archive.writestr("tiny-1.dist-info/METADATA", "Name: tiny\nVersion: 1\n")
+            archive.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            archive.writestr("tiny-1.dist-info/RECORD", "")
+        self.digest = hashlib.sha256(self.wheel.getvalue()).hexdigest()
+        super().__init__(("127.0.0.1", 0), Answer)
+
+    @property
+    def environment(self):
+        """For uv: asks here alone, and does not wait between its tries."""
+        return {
+            "UV_DEFAULT_INDEX": f"http://127.0.0.1:{self.server_port}/simple",
+            "UV_INTERNAL__TEST_NO_HTTP_RETRY_DELAY": "1",
+            "UV_NO_CACHE": "1",
+            "UV_NO_CONFIG": "1",
+        }
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked += 1
+        if fault := self.server.faults and self.server.faults.pop(0):
+            self.send_error(fault)
+            return
+        is_wheel = self.path.endswith(".whl")
+        link = f"<a href=/tiny-1-py3-none-any.whl#sha256={self.server.digest}>tiny-1</a>"
+        body = self.server.wheel.getvalue() if is_wheel else link.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/zip" if is_wheel else "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def index(*faults):
+    with Index(faults) as found:
+        thread = Thread(target=found.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield found
+        found.shutdown()
+
+
+def install_tiny(found, folder):
+    lock = folder / "lock.txt"
+    lock.write_text(f"tiny==1 --hash=sha256:{found.digest}\n")
+    with environment_of(process_environment() | found.environment):
+        uv_install(Tools(), default_uv(), lock, folder / "packages")
+
+
+@pytest.mark.parametrize("faults", [[503], [503, 500]])
+def test_packages_arrive_although_their_index_failed_at_first(tmp_path, faults):
+    with index(*faults) as found:
+        install_tiny(found, tmp_path)
+    assert (tmp_path / "packages" / "tiny.py").exists()
+    assert found.asked >= len(faults) + 2
+
+
+def test_an_index_that_fails_for_ever_is_told_in_one_line(tmp_path):
+    with index(*[503] * 99) as found:
+        message = refusal(install_tiny, found, tmp_path)
+    assert "Request failed after 5 retries" in message
+    assert "503 Service Unavailable" in message
+    assert len(message.splitlines()) == 1
+    assert "run the same command again" in message
+    assert found.asked > 5
+
+
+def test_uv_asks_more_often_than_it_would_unless_the_caller_says_how_often():
+    with environment_of({}):
+        assert uv_environment() == {"UV_HTTP_RETRIES": "5"}
+    with environment_of({"UV_HTTP_RETRIES": "0"}):
+        assert uv_environment() == {"UV_HTTP_RETRIES": "0"}
 
 
 def test_cancelling_ends_what_runs_and_lets_nothing_more_start():
@@ -242,20 +551,49 @@ def test_cancelling_ends_what_runs_and_lets_nothing_more_start():
     assert "was cancelled" in refusal(lambda: tools.run(["/bin/true"], env={}))
 
 
-def test_one_part_that_fails_ends_the_others_and_is_the_one_that_is_told():
-    tools, runs = Tools(), Event()
-    endless = "import time; print('here', flush=True); time.sleep(600)"
+def test_a_part_that_fails_is_told_while_the_others_go_on_to_their_end(tmp_path, monkeypatch):
+    """The build that takes minutes is not lost to a name that did not resolve."""
+    cache, told = Cache(root=tmp_path), []
+    is_told = Event()
 
-    def fail():
-        runs.wait(30)
-        reason = "no network"
+    class Heard(Steps):
+        def note(self, text):
+            told.append(text)
+            is_told.set()
+
+    def refuse(*_):
+        reason = "the index does not answer. Is it there?"
         raise StopPipelineError(reason)
 
-    with ThreadPoolExecutor(2) as pool:
-        slow = pool.submit(
-            tools.run, [sys.executable, "-c", endless], env={}, on_line=lambda _: runs.set()
-        )
-        assert refusal(_all_or_cancel, (slow, pool.submit(fail)), tools.cancel) == "no network"
+    def build_slowly(_module, tools, _uv, _work, result, *, on_progress):
+        assert is_told.wait(30)
+        tools.run([sys.executable, "-c", "pass"], env={})
+        (result / "minio").touch()
+
+    monkeypatch.setattr(stack.install, "require_space", lambda *_, **__: None)
+    monkeypatch.setattr(stack.install, "uv_install", refuse)
+    monkeypatch.setattr(stack.install, "build", build_slowly)
+    steps = Heard(Console(quiet=True))
+    message = refusal(lambda: install(cache, steps, uv=tmp_path / "uv"))
+    assert message == "Postgres and Java: the index does not answer. Is it there?"
+    assert [text.partition(" (")[0] for text in told] == [message]
+    assert (cache.minio / "minio").exists()
+
+
+def test_every_part_that_failed_is_told_and_a_fault_of_ours_as_what_it_is():
+    def fail(error):
+        raise error
+
+    with ThreadPoolExecutor(3) as pool:
+        parts = {
+            "A": pool.submit(fail, StopPipelineError("one")),
+            "B": pool.submit(lambda: None),
+            "C": pool.submit(fail, StopPipelineError("two")),
+        }
+        assert refusal(_wait_for_all, parts, pytest.fail) == "A: one\nC: two"
+        parts["D"] = pool.submit(fail, KeyError("ours"))
+        with pytest.raises(KeyError):
+            _wait_for_all(parts, pytest.fail)
 
 
 def test_an_interrupt_ends_what_runs(monkeypatch):
@@ -265,7 +603,7 @@ def test_an_interrupt_ends_what_runs(monkeypatch):
     cancelled = []
     monkeypatch.setattr(stack.install, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        _all_or_cancel((), lambda: cancelled.append(1))
+        _wait_for_all({}, lambda: cancelled.append(1))
     assert cancelled == [1]
 
 
@@ -316,6 +654,21 @@ def test_programs_in_go_are_built_from_their_locked_module_and_nothing_else(tmp_
     assert told == ["fetching Go", "fetching github.com/x/y", "1 packages compiled"]
     locked = (PROMETHEUS.folder / "go.mod").read_text()
     assert all(f"\t{package}\n" in locked for package in PROMETHEUS.packages)
+
+
+def test_apt_is_asked_to_try_again_and_its_failure_is_told_in_one_line(tmp_path):
+    apt = tmp_path / "apt-get"
+    apt.write_text(
+        '#!/bin/sh\ncase "$*" in\n*update*) echo "W: Failed to fetch a.deb" ;;\n'
+        '*) echo "E: Unable to locate package $6 $*"; exit 100 ;;\nesac\n'
+    )
+    apt.chmod(0o755)
+    with environment_of({"PATH": f"{tmp_path}:/bin"}):
+        message = refusal(debian.install, "chromium")
+    assert len(message.splitlines()) == 1
+    assert message.startswith("apt-get could not install chromium: W: Failed to fetch a.deb; E: ")
+    assert "-o Acquire::Retries=5 install" in message
+    assert message.endswith("run the same command again, or: apt-get install chromium")
 
 
 def test_without_a_uv_the_way_to_one_is_said(tmp_path, monkeypatch):

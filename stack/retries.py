@@ -1,0 +1,56 @@
+"""Retries over the network. Of the standard library alone: `kafka/fetch.py` imports it."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+_Result = TypeVar("_Result")
+
+PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Between one try and the next: half a minute in all, six tries."""
+
+_TRANSIENT = re.compile(
+    r"dns error|failed to (?:resolve|lookup)|name resolution|no such host|server misbehaving"
+    r"|time(?:d |-)?out\b|connection (?:reset|refused|closed|aborted|broken)|broken pipe"
+    r"|network is unreachable|no route to host|unexpected eof|incompleteread|stream error"
+    r"|error sending request|\b(?:408|429|5\d\d) (?:(?:client|server) error"
+    r"|request time|too many|internal|bad gateway|service unavail|gateway time)",
+    re.IGNORECASE,
+)
+
+
+def is_transient(told: str) -> bool:
+    """Whether what a program told is a fault of the network, which may be gone the next time.
+
+    What stays is not: a file that is not there, or not the one that was locked; a full disk.
+    """
+    return _TRANSIENT.search(told) is not None
+
+
+def with_retries(
+    attempt: Callable[[], _Result],
+    *,
+    should_retry: Callable[[Exception], bool],
+    pauses: Sequence[float] = PAUSES_SECONDS,
+    pause: Callable[[float], object] | None = None,
+    on_retry: Callable[[Exception, float], None] = lambda _error, _seconds: None,
+) -> _Result:
+    """Return what `attempt` returns, after as many tries as there are pauses, and one.
+
+    Args:
+        attempt: is called again, and should keep what it had got.
+        should_retry: whether an error may be gone the next time; any other is raised at once.
+        pauses: seconds between the tries.
+        pause: waits, by default in this thread.
+        on_retry: told of an error, and of the seconds until the next try.
+    """
+    for seconds in pauses:
+        try:
+            return attempt()
+        except Exception as error:
+            if not should_retry(error):
+                raise
+            on_retry(error, seconds)
+        (pause or time.sleep)(seconds)
+    return attempt()
