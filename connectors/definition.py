@@ -7,7 +7,8 @@ Choices that are not obvious:
 - `offset.mismatch.strategy=trust_offset`: a slot that was dropped and made again has skipped
   changes. The default would go on from the new slot and lose them without a word.
 - `include.unknown.datatypes`: a column of a type that Debezium does not know still arrives.
-- `max.message.bytes` is on both sides of the wire, so a row of megabytes does not stop the task.
+- One setting, CONNECT_MAX_ROW_MB, says how large a change may be to the producer, to its buffer,
+  and to each new topic; `connectors.topics` says it to those that there are.
 """
 
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 from lakehouse.settings import ConnectSettings, OltpSettings
 
 _DEFINITION = Path(__file__).with_name("postgres.json")
+_BUFFER_BYTES = 64 * 2**20
 
 
 class _Text(string.Template):
@@ -36,6 +38,9 @@ def render(connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path) -> 
     """
     values: dict[str, object] = {
         **connect.model_dump(),
+        "max_row_bytes": connect.max_row_bytes,
+        "topic_max_bytes": connect.topic_max_bytes,
+        "buffer_bytes": max(_BUFFER_BYTES, 2 * connect.max_row_bytes),
         "database_host": connect.database_host or oltp.host,
         "database_port": connect.database_port or oltp.port,
         "database": oltp.database,

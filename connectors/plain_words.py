@@ -87,8 +87,8 @@ _KNOWN = (
         r"RecordTooLargeException(?:: The message is (\d+) bytes)?|MessageSizeTooLarge"
         r"|RECORD_TOO_LARGE",
         "The change of one row, with its old and its new values, is larger than Kafka takes ({} "
-        "bytes). Raise max.request.size and max.message.bytes in connectors/postgres.json and "
-        "message.max.bytes of the broker; then ./pipeline connect apply.",
+        "bytes). Set CONNECT_MAX_ROW_MB to more than that, 90 MB at most, and run ./pipeline "
+        "connect apply: that raises the limits of producer and topics. Nothing is lost meanwhile.",
     ),
     _Known(
         r"(?:Topic|Cluster|Group|TransactionalId)AuthorizationException|Not authorized to access",

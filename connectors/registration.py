@@ -9,20 +9,28 @@ from connectors.gap import Gap, stop
 from connectors.plain_words import explain
 from connectors.rest import ConnectApi, ConnectorState
 from connectors.slot import drop_slot
+from connectors.topics import raise_limits
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
-from lakehouse.settings import ConnectSettings, OltpSettings
+from lakehouse.kafka import admin_client
+from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings
 
 _POLL_SECONDS = 0.2
 
 
 def apply(
-    connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path, *, timeout_seconds: float = 90
+    connect: ConnectSettings,
+    oltp: OltpSettings,
+    kafka: KafkaSettings,
+    secrets_file: Path,
+    *,
+    timeout_seconds: float = 90,
 ) -> bool:
-    """Bring the connector to its definition and wait until it runs.
+    """Bring the connector to its definition, its topics to its limits; wait until it runs.
 
     Args:
         connect: where Connect is, and the connector's name and settings.
         oltp: the database to capture.
+        kafka: where the topics are.
         secrets_file: properties file that Connect reads `debezium.password` from.
         timeout_seconds: longest wait for Connect, its connector and its task.
 
@@ -31,10 +39,13 @@ def apply(
 
     Raises:
         StopPipelineError: the connector fails; the message says why in plain words.
-        RetryLaterError: Connect is away, or the task does not run in time.
+        RetryLaterError: Connect or Kafka is away, or the task does not run in time.
     """
     deadline = time.monotonic() + timeout_seconds
     config = render(connect, oltp, secrets_file)
+    raise_limits(
+        admin_client(kafka.bootstrap_servers), connect.topic_prefix, connect.topic_max_bytes
+    )
     with ConnectApi(connect.url, connect.connector_name) as api:
         is_changed = _put_if_changed(api, config, deadline)
         _wait_until_running(api, deadline)

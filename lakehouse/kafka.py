@@ -56,6 +56,11 @@ def captured_pattern(topic_prefix: str) -> str:
     return rf"^{re.escape(topic_prefix)}\.public\..+"
 
 
+def prefix_pattern(topic_prefix: str) -> str:
+    """Regular expression of all topics that the connector writes."""
+    return rf"^{re.escape(topic_prefix)}\."
+
+
 def pattern_of_tables(topic_prefix: str, tables: Iterable[str]) -> str:
     """Regular expression of the topics of these tables, whether they are there yet or not."""
     names = "|".join(re.escape(captured_topic(topic_prefix, table)) for table in tables)

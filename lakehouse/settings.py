@@ -143,6 +143,12 @@ class ConnectSettings(Settings):
     connector_name: Name = "shop"
     topic_prefix: Name = "shop"
     topic_partitions: int = Field(4, gt=0, description="Partitions of each new topic.")
+    max_row_mb: int = Field(
+        32,
+        ge=1,
+        le=90,
+        description="The largest change of one row: its old and its new values, as JSON.",
+    )
     slot_name: PostgresName = "dbz_shop"
     publication_name: PostgresName = "dbz_shop"
     poll_interval_ms: int = Field(10, gt=0, description="How long Debezium waits for a batch.")
@@ -157,6 +163,16 @@ class ConnectSettings(Settings):
     def url(self) -> str:
         """Base address of the REST interface."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def max_row_bytes(self) -> int:
+        """What a producer of changes hands on, at most, before it is compressed."""
+        return self.max_row_mb * 2**20
+
+    @property
+    def topic_max_bytes(self) -> int:
+        """What a topic takes, at most: compression may make a little more of it."""
+        return self.max_row_bytes + 2**20
 
 
 class MinioSettings(Settings):

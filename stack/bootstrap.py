@@ -42,7 +42,7 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
     def connector() -> None:
         secrets_file = config.stack.connect_secrets_path
         # A short wait, repeated: whoever starts the stack can interrupt it.
-        apply(config.connect, config.oltp, secrets_file, timeout_seconds=5)
+        apply(config.connect, config.oltp, config.kafka, secrets_file, timeout_seconds=5)
 
     return (
         Step(service="oltp", name="roles", do=lambda: prepare_oltp(config.oltp, secrets)),

@@ -74,7 +74,8 @@ def write_missed_deletes(
     prefix = places.connect.topic_prefix
     # The writer first: it ends what another one has begun, so that bronze catches up with all that
     # was written, and nobody deletes a key twice.
-    with Topics(servers) as topics, DeleteWriter(servers, f"{prefix}-extract") as writer:
+    writing = DeleteWriter(servers, f"{prefix}-extract", max_row_bytes=places.connect.max_row_bytes)
+    with Topics(servers) as topics, writing as writer:
         with caught_up(secrets, places, topics, on_progress=on_progress) as found:
             wanted = [table for table in found.source if table.name in set(tables)]
             missed = {t.name: search.missed(t, found) for t in wanted if is_checkable(t)}

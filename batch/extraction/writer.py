@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
-from confluent_kafka import KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from batch.extraction.deletes import Delete
-from lakehouse.errors import RetryLaterError
+from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import QuietLog
 
 _TIMEOUT_SECONDS = 30
@@ -41,14 +41,16 @@ class Written:
 class DeleteWriter:
     """A producer with transactions. A second one fences the first, which then writes nothing."""
 
-    def __init__(self, bootstrap_servers: str, transactional_id: str) -> None:
+    def __init__(
+        self, bootstrap_servers: str, transactional_id: str, *, max_row_bytes: int
+    ) -> None:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap_servers,
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": 60_000,
                 "compression.type": "lz4",
-                "message.max.bytes": 33_554_432,
+                "message.max.bytes": max_row_bytes,
                 # As Debezium's producer deals keys to partitions.
                 "partitioner": "murmur2_random",
             },
@@ -81,6 +83,7 @@ class DeleteWriter:
             living: asks which of them live after all: their places.
 
         Raises:
+            StopPipelineError: a delete, with the row that it ends, is larger than Kafka takes.
             RetryLaterError: broker or shop do not answer; none is written, or, if the answer to
                 the commit was lost, all: looking again tells.
         """
@@ -137,5 +140,17 @@ class DeleteWriter:
         try:
             step()
         except (KafkaException, BufferError) as error:
+            if _is_too_large(error):
+                message = (
+                    "A delete, with the row that it ends, is larger than Kafka takes. Set "
+                    "CONNECT_MAX_ROW_MB to more, 90 at most, and run ./pipeline connect apply. "
+                    "Then do the same again."
+                )
+                raise StopPipelineError(message) from error
             message = f"Kafka does not take deletes now: {error}. Try ./pipeline status"
             raise RetryLaterError(message) from error
+
+
+def _is_too_large(error: Exception) -> bool:
+    told = error.args[0] if error.args else None
+    return isinstance(told, KafkaError) and told.code() == KafkaError.MSG_SIZE_TOO_LARGE

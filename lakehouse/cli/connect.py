@@ -33,18 +33,20 @@ def apply(
     """Register the connector, or bring it to its definition; returns when it runs.
 
     Applied twice is applied once. One that failed or was stopped is started again. `up` does
-    this, too. After --accept-loss, ./pipeline extract --full mends what was lost.
+    this, too. Topics that there are take a larger CONNECT_MAX_ROW_MB at once. After --accept-loss,
+    ./pipeline extract --full mends what was lost.
 
     Example: ./pipeline connect apply --accept-loss
     """
     from connectors.registration import apply as register
-    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+    from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings, StackSettings
 
     connect = ConnectSettings()
     if accept_loss:
         _accept_loss()
     with err_console.status("applying"):
-        changed = register(connect, OltpSettings(), StackSettings().connect_secrets_path)
+        secrets_file = StackSettings().connect_secrets_path
+        changed = register(connect, OltpSettings(), KafkaSettings(), secrets_file)
     what = "now has its definition" if changed else "has its definition already"
     console.print(f"Connector {connect.connector_name} {what}, and runs.", markup=False)
 

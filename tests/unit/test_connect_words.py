@@ -72,7 +72,7 @@ REFUSED = (
             "does not answer",
             "./pipeline status",
         ),
-        (FAILED_SEND, "larger than Kafka takes (2048605 bytes)", "message.max.bytes"),
+        (FAILED_SEND, "larger than Kafka takes (2048605 bytes)", "Set CONNECT_MAX_ROW_MB"),
         (
             "org.apache.kafka.common.errors.TopicAuthorizationException: Not authorized to access "
             "topics: [shop.public.orders]",

@@ -210,6 +210,27 @@ def test_connector_is_told_where_connect_finds_database_and_password(tmp_path):
     assert changed == {"database.hostname", "database.port", "database.password"}
 
 
+def test_one_setting_says_to_producer_buffer_and_topics_how_large_a_change_may_be(tmp_path):
+    def rendered(megabytes):
+        connect = ConnectSettings(max_row_mb=megabytes)
+        found = render(connect, OltpSettings(), tmp_path / "x.properties")
+        return {
+            key: int(found[key]) for key in found if key.endswith((".bytes", ".size", "memory"))
+        }
+
+    small, large = rendered(2), rendered(60)
+    changed = {key for key in small if small[key] != large[key]}
+    assert changed == {
+        "producer.override.max.request.size",
+        "producer.override.buffer.memory",
+        "topic.creation.default.max.message.bytes",
+    }
+    for found, megabytes in ((small, 2), (large, 60)):
+        assert found["producer.override.max.request.size"] == megabytes * 2**20
+        assert found["producer.override.buffer.memory"] >= 2 * megabytes * 2**20
+        assert found["topic.creation.default.max.message.bytes"] > megabytes * 2**20
+
+
 @pytest.mark.parametrize(
     ("variables", "address"),
     [

@@ -41,6 +41,7 @@ ANOTHER_BY_NAME = {
     "AIRFLOW_PUBLIC_URL": "https://airflow.example.org",
     "CONNECT_DATABASE_HOST": "oltp",
     "CONNECT_DATABASE_PORT": "7777",
+    "CONNECT_MAX_ROW_MB": "77",
     "STACK_ENGINE": "compose",
     "SUPERSET_DATABASE_HOST": "warehouse",
     "SUPERSET_DATABASE_PORT": "7777",

@@ -122,7 +122,9 @@ def is_read(stack, slot_name):
 
 def test_applied_twice_is_applied_once(stack):
     stack.run("connect", "apply")
-    assert not apply(stack.connect, stack.oltp, stack.config.stack.connect_secrets_path)
+    assert not apply(
+        stack.connect, stack.oltp, stack.kafka, stack.config.stack.connect_secrets_path
+    )
     assert "already" in stack.run("connect", "apply").stdout
 
 
@@ -240,7 +242,7 @@ def opened(door, target):
 def test_database_that_refuses_is_said_in_plain_words(second):
     nowhere = second.with_settings(OLTP_DATABASE="nowhere")
     with pytest.raises(StopPipelineError, match="There is no database nowhere"):
-        apply(nowhere.connect, nowhere.oltp, second.config.stack.connect_secrets_path)
+        apply(nowhere.connect, nowhere.oltp, second.kafka, second.config.stack.connect_secrets_path)
 
 
 def test_lost_slot_is_told_and_all_tables_are_read_again(second, table, reader):
@@ -264,6 +266,48 @@ def test_lost_slot_is_told_and_all_tables_are_read_again(second, table, reader):
     [change] = read_until(reader, lambda change: change["after"] == {"id": 1})
     assert change["op"] == "r"
     until(lambda: status(second)[0] == 0, "a healthy connector")
+
+
+def test_row_too_large_stops_capture_until_the_advice_is_followed_to_the_letter(
+    second, table, reader
+):
+    """The old and the new version, each below the limit, are together above it."""
+    small = second.with_settings(CONNECT_MAX_ROW_MB=1)
+    name = small.connect.connector_name
+    run(
+        small,
+        f"create table {table} (id int primary key, v text)",
+        f"create table {table}_other (id int primary key)",
+    )
+    try:
+        small.run("connect", "apply")
+        # Digests, which lz4 makes no smaller than half.
+        letters = "(select string_agg(md5(random()::text), '') from generate_series(1, {}))"
+        run(small, f"insert into {table} select 1, {letters.format(24_000)}")
+        reader.subscribe([f"^{name}\\.public\\.{table}.*"])
+        read_until(reader, lambda change: (change["after"] or {}).get("id") == 1)
+        run(small, f"update {table} set v = {letters.format(90_000)}")
+        with ConnectApi(small.connect.url, name) as api:
+            until(lambda: (found := api.state()) and found.is_failed, "its failure")
+            assert api.state().waits_for_person
+        run(small, f"insert into {table}_other values (7)")
+        [problem] = [text for text in status(small)[1]["problems"] if "larger than Kafka" in text]
+        assert "Set CONNECT_MAX_ROW_MB to more than that" in problem
+        assert "run ./pipeline connect apply" in problem
+        size = int(problem.partition(" bytes)")[0].rpartition("(")[2])
+        wanted = size // 2**20 + 1
+        assert 3 < wanted < 8
+        larger = second.with_settings(CONNECT_MAX_ROW_MB=wanted)
+        larger.run("connect", "apply")
+        changes = read_until(reader, lambda change: change["after"] == {"id": 7})
+        [update] = [c for c in changes if c["op"] == "u"] or read_until(
+            reader, lambda change: change["op"] == "u"
+        )
+        assert len(update["before"]["v"]) == 24_000 * 32
+        assert len(update["after"]["v"]) == 90_000 * 32
+        until(lambda: status(larger)[0] == 0, "a healthy connector")
+    finally:
+        run(small, f"drop table if exists {table}_other")
 
 
 def test_table_added_while_running_loses_nothing(stack, table, reader):
