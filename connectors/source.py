@@ -15,7 +15,7 @@ SIGNAL_TABLE = "cdc.signal"
 
 _SOURCE_SQL = Path(__file__).with_name("source.sql")
 _SCHEMAS = sql.SQL("public, cdc")
-# Generated columns are part of the row; a truncate has no rows to tell of.
+# Generated columns are part of the row; a truncate is told as deletes, by a trigger.
 _OPTIONS = sql.SQL("publish = 'insert, update, delete', publish_generated_columns = stored")
 
 
@@ -23,7 +23,7 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
     """Make the database ready for the connector; changes nothing where it is ready already.
 
     Tables made later in schema `public` need nothing more: the publication covers the schema,
-    and an event trigger gives them REPLICA IDENTITY FULL and grants.
+    and an event trigger gives them REPLICA IDENTITY FULL, grants, and what tells their truncates.
 
     Args:
         admin_dsn: a superuser's connection; its roles exist (`stack.postgres.roles`).

@@ -20,6 +20,55 @@ grant insert on cdc.signal to extract;
 grant select on cdc.heartbeat to monitor;
 grant usage on schema public to debezium, reconcile;
 
+-- A truncate's own record names no key, so no order between it and the rows around it can be told.
+-- It is therefore told as what it is: a delete of each row, before the rows that may come next.
+-- Only in this transaction's snapshot are they seen, so one that is old may leave rows untold.
+create or replace function cdc.has_missed_commits() returns boolean
+language plpgsql set search_path to pg_catalog, pg_temp as $$
+declare
+    seen pg_snapshot := pg_current_snapshot();
+    later bigint := pg_snapshot_xmax(seen)::text::bigint;
+begin
+    if exists (
+        select from pg_snapshot_xip(seen) as x (id) where pg_xact_status(x.id) = 'committed'
+    ) then
+        return true;
+    end if;
+    loop
+        if pg_xact_status(later::text::xid8) = 'committed' then
+            return true;
+        end if;
+        later := later + 1;
+    end loop;
+exception
+    -- an id that nobody has yet
+    when invalid_parameter_value then return false;
+end
+$$;
+
+-- As a replica: the shop's foreign keys, rules and triggers have no part in a truncate.
+create or replace function cdc.tell_truncate() returns trigger
+language plpgsql security definer
+set search_path to pg_catalog, pg_temp
+set session_replication_role to replica as $$
+begin
+    if current_setting('transaction_isolation') in ('repeatable read', 'serializable')
+        and cdc.has_missed_commits()
+    then
+        raise exception using
+            errcode = 'serialization_failure',
+            message = format(
+                '%s cannot be truncated: since this transaction''s snapshot others have '
+                'committed, and rows of theirs would be gone that nobody was told of',
+                tg_relid::regclass
+            ),
+            hint = 'Try again with the truncate first, or in isolation level read committed.';
+    end if;
+    execute format('delete from only %s', tg_relid::regclass);
+    return null;
+end
+$$;
+
 -- Full old rows, so that deletes and updates can be judged without looking anything up. But
 -- Postgres refuses updates when an old row would hold a virtual column, which cannot be published.
 create or replace function cdc.capture_table(captured regclass) returns void
@@ -41,11 +90,31 @@ begin
     then
         execute format('grant select on table %s to debezium, reconcile', captured);
     end if;
+    if not exists (
+        select from pg_trigger as t
+        where t.tgrelid = captured and t.tgfoid = 'cdc.tell_truncate()'::regprocedure
+    ) then
+        -- By its name the last of its kind: those of the shop still see the rows.
+        execute format(
+            'create trigger zz_cdc_truncate before truncate on %s '
+            'for each statement execute function cdc.tell_truncate()', captured
+        );
+    end if;
+    if exists (
+        select from pg_trigger as t
+        where
+            t.tgrelid = captured
+            and t.tgfoid = 'cdc.tell_truncate()'::regprocedure
+            and t.tgenabled <> 'A'
+    ) then
+        execute format('alter table %s enable always trigger zz_cdc_truncate', captured);
+    end if;
 end
 $$;
 
+-- Whoever makes a table need not be allowed what makes it a captured one.
 create or replace function cdc.capture_new_tables() returns event_trigger
-language plpgsql set search_path to pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path to pg_catalog, pg_temp as $$
 begin
     perform cdc.capture_table(c.oid::regclass)
     from pg_event_trigger_ddl_commands() as d
@@ -54,8 +123,13 @@ begin
 end
 $$;
 
+revoke execute on function
+cdc.has_missed_commits(), cdc.tell_truncate(), cdc.capture_table(regclass), cdc.capture_new_tables()
+from public;
+
 -- In the transaction that makes the table: its first row is captured like any other.
--- ALTER TABLE too, for a table that moves into the schema or lowers its replica identity.
+-- ALTER TABLE too, for a table that moves into the schema, lowers its replica identity, or disables
+-- its triggers.
 do $$
 begin
     if not exists (select 1 from pg_event_trigger as t where t.evtname = 'cdc_capture') then

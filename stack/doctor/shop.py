@@ -1,5 +1,6 @@
 """The shop's database: what change capture needs of it, and its tables against the contracts."""
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
@@ -45,6 +46,25 @@ where
     and c.relkind = 'r'
     and c.relpersistence = 'p'
 order by c.relname, a.attnum"""
+_UNTOLD: LiteralString = """
+select
+    c.relname::text as table_name,
+    exists (
+        select from pg_constraint as k where k.conrelid = c.oid and k.contype = 'p'
+    ) as has_key
+from pg_class as c
+where
+    c.relnamespace = to_regnamespace(%s)
+    and c.relkind = 'r'
+    and c.relpersistence = 'p'
+    and not exists (
+        select from pg_trigger as t
+        where
+            t.tgrelid = c.oid
+            and t.tgfoid = to_regprocedure('cdc.tell_truncate()')
+            and t.tgenabled = 'A'
+    )
+order by c.relname"""
 _WHOLE = frozenset({"int2", "int4", "int8"})
 _NUMBERS = _WHOLE | {"numeric"}
 _READABLE: Mapping[Type, Collection[str]] = {
@@ -68,6 +88,7 @@ def checks() -> Sequence[Check]:
     return [
         Check(area=area, title="WAL settings", needs=needs, look=_wal),
         Check(area=area, title="publication", needs=needs, look=_publication),
+        Check(area=area, title="truncates", needs=needs, look=_truncates),
         Check(area=area, title="tables", needs=needs, look=_tables),
     ]
 
@@ -139,6 +160,28 @@ def judge_publication(name: str, found: Publication | None) -> Sequence[Said]:
     else:
         return [fine(f"{name}, of all tables in {' and '.join(sorted(_SCHEMAS))}")]
     return [wrong(words, "./pipeline up oltp; then ./pipeline extract --full")]
+
+
+def _truncates(readings: Readings) -> Sequence[Said]:
+    with psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection:
+        return judge_truncates(connection.execute(_UNTOLD, [CAPTURED_SCHEMA]).fetchall())
+
+
+def judge_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
+    """Whether a truncate of any table would be told.
+
+    Args:
+        untold: tables whose trigger for that is missing or disabled, and whether they have a key.
+    """
+    if not untold:
+        return [fine("a truncate of any table is told, as deletes of its rows")]
+    words = (
+        f"nobody would be told of a truncate of {', '.join(name for name, _ in untold)}: the "
+        "trigger zz_cdc_truncate is missing or disabled there, and may have been for a while"
+    )
+    keyed = " ".join(shlex.quote(name) for name, has_key in untold if has_key)
+    again = f"; then ./pipeline extract {keyed} --full" if keyed else ""
+    return [wrong(words, f"./pipeline up oltp{again}")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

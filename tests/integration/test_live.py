@@ -243,6 +243,29 @@ def test_a_table_that_nobody_shows_is_not_read_so_that_its_topic_can_hold_nothin
         connection.execute("drop table public.coupons")
 
 
+def test_all_tables_truncated_at_once_end_everywhere_and_the_same_keys_begin_anew(shop):
+    """Every row of the shop goes in one statement; then a second shop takes the same keys."""
+    shop.run("consolidate")
+    with psycopg.connect(oltp_dsn(shop.oltp, shop.secrets, role="admin")) as connection:
+        connection.execute(
+            "truncate suppliers, customers, ledger.dirt, ledger.progress restart identity cascade"
+        )
+    assert {ask_shop(shop, f"select count(*) from public.{table}")[0] for table in ENTITIES} == {
+        (0,)
+    }
+    assert_equal_in_the_end(shop)
+    shop.run("consolidate")
+    assert shop.run("reconcile", check=False).returncode == 0
+    facts = ("transactions", "payments", "stocks", "user_interactions")
+    for fact in (*(f"mart.fact_{fact}" for fact in facts), *(f"entity.{t}" for t in ENTITIES)):
+        assert ask(shop, f"select count(*) from {fact}") == [(0,)], fact
+    shop.run("simulate", "--history", 3, "--orders", 300, "--seed", 3, "--dirt", 0)
+    assert_equal_in_the_end(shop)
+    shop.run("consolidate")
+    assert shop.run("reconcile", check=False).returncode == 0
+    assert_equal_in_the_end(shop)
+
+
 def test_the_role_of_live_writes_nothing_but_live(shop):
     for statement in (
         "delete from entity.orders", "update etl.watermark set last_offset = 0",

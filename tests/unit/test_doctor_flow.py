@@ -19,6 +19,7 @@ from stack.doctor.shop import (
     SourceColumn,
     judge_publication,
     judge_tables,
+    judge_truncates,
     judge_wal,
 )
 from stack.doctor.topics import (
@@ -59,6 +60,16 @@ def test_publication_that_leaves_something_out_is_wrong(changed):
         Verdict.WRONG
     ]
     assert verdicts(judge_publication("dbz", None)) == [Verdict.WRONG]
+
+
+def test_table_whose_truncates_nobody_would_be_told_of_is_named_with_what_to_type():
+    assert verdicts(judge_truncates([])) == [Verdict.FINE]
+    said = only(judge_truncates([("Price List", True), ("notes", False), ("rates", True)]))
+    assert said.verdict is Verdict.WRONG
+    assert "Price List, notes, rates" in said.words
+    wanted = "./pipeline up oltp; then ./pipeline extract 'Price List' rates --full"
+    assert said.remedy == wanted
+    assert only(judge_truncates([("notes", False)])).remedy == "./pipeline up oltp"
 
 
 TYPES = {
