@@ -1,12 +1,19 @@
-"""What commands write to the loss ledger: changes that the slot has skipped, and their mending."""
+"""What commands write to the loss ledger: changes that nobody tells any more, and their mending."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
 
-from consumers.loss import Loss, LossLedger, losses_of_slot, mended_by_reading
-from lakehouse.coordinates import TopicPartition
+from consumers.loss import (
+    Loss,
+    LossLedger,
+    losses_of_slot,
+    losses_of_truncate,
+    mended_by_reading,
+    mending_of,
+)
+from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.delta import retry_later
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import (
@@ -25,7 +32,7 @@ _NO_LEDGER = "The loss ledger does not open"
 
 @dataclass(frozen=True, kw_only=True)
 class SlotLosses:
-    """Records losses of the replication slot, in all topics with this prefix.
+    """Records losses of the replication slot and of truncates, in all topics with this prefix.
 
     All of its methods raise RetryLaterError when the broker or the store does not answer.
     """
@@ -45,6 +52,24 @@ class SlotLosses:
         with retry_later(_NO_LEDGER):
             self._ledger().record(losses)
         return len(losses)
+
+    def record_truncated(self, ended: Collection[tuple[TopicPartition, Span]], words: str) -> None:
+        """Record where rows ended that no delete tells of, and that `words` account for them.
+
+        Args:
+            ended: rows ended before a span, and were inserted again in it.
+            words: by what that was found.
+        """
+        lost = losses_of_truncate(ended)
+        with retry_later(_NO_LEDGER):
+            ledger = self._ledger()
+            ledger.record(lost)
+            ledger.record(
+                [
+                    mending_of(loss, span.stop, words)
+                    for loss, (_, span) in zip(lost, ended, strict=True)
+                ]
+            )
 
     def record_mended(self, topics: Collection[str], words: str) -> list[Loss]:
         """Record of losses in these topics that their tables were read again, up to now."""

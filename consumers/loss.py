@@ -1,7 +1,7 @@
 """Loss: what Kafka no longer has and bronze never got. Found before it can pass unnoticed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -12,7 +12,7 @@ from deltalake.exceptions import TableNotFoundError
 from typing_extensions import override
 
 from consumers.delta_bronze import Epoch
-from lakehouse.coordinates import TopicPartition
+from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import StopPipelineError
 from lakehouse.kafka import Topic
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
@@ -29,8 +29,14 @@ class LossKind(StrEnum):
     REPARTITIONED = "repartitioned"
     SLOT_LOST = "slot_lost"
     """Not in Kafka at all: committed before `first_offset` was, and told by nothing from it on."""
+    TRUNCATED = "truncated"
+    """Deletes that are not in Kafka: rows went before `first_offset` was, by a TRUNCATE."""
     READ_AGAIN = "read_again"
     """No loss but its mending: at `last_offset` the rows were the shop's again."""
+
+
+MENDABLE = frozenset({LossKind.SLOT_LOST, LossKind.TRUNCATED})
+"""Losses behind which the rows are right once they were read again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +161,21 @@ def losses_of_slot(ends: Mapping[TopicPartition, int], words: str) -> list[Loss]
     ]
 
 
+def losses_of_truncate(ended: Iterable[tuple[TopicPartition, Span]]) -> list[Loss]:
+    """Rows that no delete tells of: they ended before a span, and were inserted again in it."""
+    explanation = "rows ended before here and were inserted again; no delete tells of it."
+    return [
+        _at_place(partition, LossKind.TRUNCATED, span.start, last=None, explanation=explanation)
+        for partition, span in ended
+    ]
+
+
+def mending_of(loss: Loss, stop: int, words: str) -> Loss:
+    """That a loss was mended by `words`, up to before offset `stop`."""
+    explanation = f"{words}; what was lost in between stays lost."
+    return replace(loss, kind=LossKind.READ_AGAIN, last_offset=stop - 1, explanation=explanation)
+
+
 def mended_by_reading(
     rows: Sequence[Mapping[str, Any]], ends: Mapping[TopicPartition, int], words: str
 ) -> list[Loss]:
@@ -180,18 +201,20 @@ def mended_by_reading(
 
 
 def open_losses(rows: Sequence[Mapping[str, Any]]) -> list[_Place]:
-    """Topic id, partition and first offset of what the slot lost and nobody has read again since.
+    """Topic id, partition and first offset of what can be read again, and nobody has since.
 
     Where nothing was written in between, a second loss stands at the place of the first.
     """
-    lost, read = _newest(rows, LossKind.SLOT_LOST), _newest(rows, LossKind.READ_AGAIN)
+    lost, read = _newest(rows, MENDABLE), _newest(rows, {LossKind.READ_AGAIN})
     return sorted(place for place, at in lost.items() if place not in read or read[place] < at)
 
 
-def _newest(rows: Sequence[Mapping[str, Any]], kind: LossKind) -> dict[_Place, datetime]:
+def _newest(
+    rows: Sequence[Mapping[str, Any]], kinds: Collection[LossKind]
+) -> dict[_Place, datetime]:
     newest: dict[_Place, datetime] = {}
     for row in rows:
-        if row["kind"] == kind:
+        if row["kind"] in kinds:
             place = row["topic_id"], row["partition"], row["first_offset"]
             newest[place] = max(row["recorded_at"], newest.get(place, row["recorded_at"]))
     return newest
@@ -202,15 +225,15 @@ def new_rows(
 ) -> list[dict[str, Any]]:
     """Of these losses, what is to be appended to a ledger with these rows. Pure.
 
-    What the slot lost is new unless it is open at that place, and its mending only if it is; any
-    other loss is new once.
+    What can be read again is new unless it is open at that place, and its mending only if it is;
+    any other loss is new once.
     """
     known = {(r["kind"], r["topic_id"], r["partition"], r["first_offset"]) for r in rows}
     waiting = set(open_losses(rows))
 
     def is_new(loss: Loss) -> bool:
         place = loss.topic_id, loss.partition, loss.first_offset
-        if loss.kind is LossKind.SLOT_LOST:
+        if loss.kind in MENDABLE:
             return place not in waiting
         if loss.kind is LossKind.READ_AGAIN:
             return place in waiting

@@ -46,7 +46,8 @@ LOSS_LEDGER_SCHEMA = pa.schema(
 """Both offsets are inclusive; `last_offset` is null where nobody can know it.
 
 Kinds are those of `consumers.loss.LossKind`. `slot_lost`: changes before `first_offset` and from it
-on do not meet; `read_again`, at the same place: by `last_offset` the rows were the shop's again.
+on do not meet; `truncated`: rows ended before it, and no delete says so; `read_again`, at the same
+place: by `last_offset` the rows were the shop's again.
 """
 
 

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from batch.catalogue import TableFigures, Unit, lake_figures
-from consumers.loss import LossKind, open_losses
+from consumers.loss import MENDABLE, LossKind, open_losses
 from lakehouse.coordinates import bronze_table
 from lakehouse.delta import retry_later, scan
 from lakehouse.errors import RetryLaterError
@@ -94,8 +94,8 @@ def of_losses(ledger: pl.DataFrame) -> Iterator[Reading]:
     """How many ranges nobody has mended, and how many somebody has."""
     rows = ledger.to_dicts()
     lost = sum(row["kind"] != LossKind.READ_AGAIN for row in rows)
-    skipped = sum(row["kind"] == LossKind.SLOT_LOST for row in rows)
+    mendable = sum(row["kind"] in MENDABLE for row in rows)
     # What Kafka has dropped nobody can read again.
-    done = skipped - len(open_losses(rows))
+    done = mendable - len(open_losses(rows))
     yield Reading("pipeline_losses", lost - done, ("open",))
     yield Reading("pipeline_losses", done, ("mended",))

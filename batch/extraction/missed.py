@@ -1,20 +1,51 @@
-"""Finds rows that live in bronze and are not in the shop any more. Pure but for slices on disk."""
+"""Finds deletes that bronze lacks. Pure but for slices on disk.
+
+Of a row that lives in bronze and not in the shop, a delete can still be told. Where one was
+inserted again over a row that lived, as after a TRUNCATE that was not captured, it cannot: all that
+is left is to say where such rows ended.
+"""
 
 import math
 import tempfile
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
+from batch.reconcile.history import Examples, drop_repeats
+from batch.reconcile.losses import MendedLoss, goes_on_behind, offset_before
 from batch.reconcile.records import COORDINATE, read_changes
 from batch.reconcile.slices import Slices
 from batch.reconcile.tables import SourceTable
 from batch.reconcile.visibility import Visibility
 
-_FACTS = ("key", "op", "is_visible", *COORDINATE)
+_FACTS = ("key", "op", "lsn", "tx_id", "is_visible", *COORDINATE)
+_PARTITION = ("_topic_id", "_epoch", "_partition")
 _SLICE_BYTES, _ROW_BYTES = 128 << 20, 250
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untold:
+    """Up to offset `first` of a partition rows ended that no delete tells of; bronze has `last`."""
+
+    topic_id: str
+    partition: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """What bronze lacks.
+
+    Attributes:
+        alive: `key` and coordinate of the last change of each key that the shop has not any more.
+        untold: where rows ended that were inserted again.
+    """
+
+    alive: pl.DataFrame
+    untold: tuple[Untold, ...]
 
 
 def keys_only(table: SourceTable) -> SourceTable:
@@ -34,8 +65,11 @@ def find_missed(
     visibility: Visibility,
     *,
     count: int,
-) -> pl.DataFrame:
+    losses: tuple[MendedLoss, ...] = (),
+) -> Missed:
     """Find keys whose last change leaves them alive, and that the snapshot does not see.
+
+    And places behind which keys were inserted that were alive already.
 
     Args:
         table: whose key alone is read.
@@ -43,9 +77,7 @@ def find_missed(
         records: bronze's records in frames, caught up with the snapshot.
         visibility: what the snapshot saw.
         count: of the records, to bound memory by.
-
-    Returns:
-        `key` and coordinate of each one's last change.
+        losses: of the table that are on record, mended or not.
     """
     slice_count = max(1, math.ceil(count * _ROW_BYTES / _SLICE_BYTES))
     with tempfile.TemporaryDirectory(prefix="extract-") as folder:
@@ -54,21 +86,57 @@ def find_missed(
             slices.add("shop", frame.select("key"))
         for frame in records:
             slices.add("bronze", read_changes(frame, table, visibility).select(_FACTS))
-        found = [_missed(slices, number) for number in range(slices.count)]
-    return pl.concat([one for one in found if one is not None] or [_NOTHING])
+        found = [_missed(slices, number, losses) for number in range(slices.count)]
+    parts = [one for one in found if one is not None]
+    alive, again, ends = (
+        pl.concat([part[n] for part in parts] or [nothing])
+        for n, nothing in enumerate((_NOTHING, _NOTHING_AGAIN, _NOTHING_LAST))
+    )
+    return Missed(alive=alive, untold=tuple(_untold(again, ends)))
 
 
-def _missed(slices: Slices, number: int) -> pl.DataFrame | None:
+def _missed(
+    slices: Slices, number: int, losses: tuple[MendedLoss, ...]
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame] | None:
     living, changes = slices.take("shop", number), slices.take("bronze", number)
     if changes is None:
         return None
+    again = _inserted_again(changes, losses)
+    ends = changes.group_by(_PARTITION).agg(last=pl.col("_offset").max())
     keyed = changes.filter(pl.col("key").is_not_null())
     # What came after the snapshot decides by itself, whatever the snapshot saw.
     later = keyed.filter(~pl.col("is_visible").fill_null(value=True))
     last = keyed.sort("_epoch", "_offset").group_by("key", maintain_order=True).last()
     alive = last.filter(pl.col("op") != "d").join(later, on="key", how="anti")
     gone = alive if living is None else alive.join(living, on="key", how="anti")
-    return gone.select("key", *COORDINATE)
+    return gone.select("key", *COORDINATE), again, ends
+
+
+def _inserted_again(changes: pl.DataFrame, losses: tuple[MendedLoss, ...]) -> pl.DataFrame:
+    """Inserts of keys that were alive, and the offset before. What is on record is left out."""
+    once, _ = drop_repeats(changes, Examples(limit=0))
+    before = pl.col("op").shift(1)
+    is_again = (
+        (pl.col("op") == "c") & (before != "d") & (pl.col("key") == pl.col("key").shift(1))
+    ).fill_null(value=False)
+    placed = once.with_columns(goes_on_behind(losses), before=offset_before())
+    return placed.filter(is_again & ~pl.col("goes_on")).select(*_PARTITION, "before", "_offset")
+
+
+def _untold(again: pl.DataFrame, ends: pl.DataFrame) -> Iterator[Untold]:
+    """The fewest places such that each of these inserts has one between it and what was before."""
+    last_of = {tuple(place): last for *place, last in ends.group_by(_PARTITION).max().iter_rows()}
+    for place, inserts in again.sort("_offset").group_by(_PARTITION, maintain_order=True):
+        left = inserts
+        while not left.is_empty():
+            first = left["_offset"][0]
+            yield Untold(
+                topic_id=str(place[0]),
+                partition=int(str(place[2])),
+                first=first,
+                last=last_of[place],
+            )
+            left = left.filter(pl.col("before") >= first)
 
 
 _NOTHING = pl.DataFrame(
@@ -80,3 +148,5 @@ _NOTHING = pl.DataFrame(
         "_offset": pl.Int64,
     }
 )
+_NOTHING_AGAIN = _NOTHING.select(*_PARTITION, pl.col("_offset").alias("before"), "_offset")
+_NOTHING_LAST = _NOTHING.select(*_PARTITION, pl.col("_offset").alias("last"))

@@ -1,7 +1,7 @@
 """Puts it together: what lives in bronze and not in the shop is deleted by a record of its own."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,15 +9,17 @@ import polars as pl
 import psycopg
 
 from batch.extraction.deletes import Check, Delete, make_delete
-from batch.extraction.missed import find_missed, is_checkable, keys_only
+from batch.extraction.missed import Missed, Untold, find_missed, is_checkable, keys_only
 from batch.extraction.writer import DeleteWriter, Written
 from batch.reconcile.bronze import BronzeTable
+from batch.reconcile.losses import MendedLoss, read_recorded
 from batch.reconcile.run import CaughtUp, Places, caught_up
 from batch.reconcile.shop import ShopSnapshot
 from batch.reconcile.tables import SourceTable
 from batch.reconcile.topics import Topics
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import Topic
+from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
 
@@ -43,10 +45,14 @@ class WrittenDelete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissedDeletes:
-    """All that were written. `not_checked` are tables whose keys the shop cannot be asked for."""
+    """All that were written. `not_checked` are tables whose keys the shop cannot be asked for.
+
+    `untold` are places, by topic, before which rows ended that were inserted again since.
+    """
 
     written: tuple[WrittenDelete, ...] = ()
     not_checked: tuple[str, ...] = ()
+    untold: Mapping[str, tuple[Untold, ...]] = field(default_factory=dict)
 
 
 def write_missed_deletes(
@@ -78,15 +84,18 @@ def write_missed_deletes(
     with Topics(servers) as topics, writing as writer:
         with caught_up(secrets, places, topics, on_progress=on_progress) as found:
             wanted = [table for table in found.source if table.name in set(tables)]
-            missed = {t.name: search.missed(t, found) for t in wanted if is_checkable(t)}
+            losses = read_recorded(Lake.of(places.minio, secrets, user="reader"))
+            missed = {t.name: search.missed(t, found, losses) for t in wanted if t.key}
         described = topics.captured(prefix)
         for table in wanted:
             topic = described.get(found.topic_of(table.name))
-            if topic is not None and table.name in missed:
-                search.write(writer, topic, table, found.bronze[topic.name], missed[table.name])
+            if topic is not None and is_checkable(table):
+                alive = missed[table.name].alive
+                search.write(writer, topic, table, found.bronze[topic.name], alive)
     return MissedDeletes(
         written=tuple(search.written),
         not_checked=tuple(table.name for table in wanted if not is_checkable(table)),
+        untold={found.topic_of(name): one.untold for name, one in missed.items() if one.untold},
     )
 
 
@@ -96,16 +105,20 @@ class _Search:
     progress: Callable[[str], None]
     written: list[WrittenDelete] = field(default_factory=list)
 
-    def missed(self, table: SourceTable, found: CaughtUp) -> pl.DataFrame:
+    def missed(
+        self, table: SourceTable, found: CaughtUp, losses: Mapping[str, tuple[MendedLoss, ...]]
+    ) -> Missed:
         self.progress(f"looking for deletes that {table.name} missed")
         keyed = keys_only(table)
-        bronze = found.bronze[found.topic_of(table.name)]
+        topic = found.topic_of(table.name)
+        bronze = found.bronze[topic]
         return find_missed(
             keyed,
             found.shop.rows(keyed),
             bronze.records(),
             found.shop.visibility,
             count=bronze.size[0],
+            losses=losses.get(topic, ()),
         )
 
     def write(

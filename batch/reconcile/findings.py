@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-FAULTS = ("missing", "extra", "different", "missing_versions", "duplicates")
+FAULTS = ("missing", "extra", "different", "missing_versions", "missing_deletes", "duplicates")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,8 @@ class Findings:
     `source_rows` are the shop's; `bronze_rows` those that bronze's changes add up to; `changes`
     the records they were read from. The faults: rows that bronze lacks (`missing`), should not
     have any more (`extra`), or has with other values (`different`); changes that must have
-    happened and are not there (`missing_versions`); records that are there twice (`duplicates`).
+    happened and are not there (`missing_versions`), of which a row that was inserted over a living
+    one proves that its delete is (`missing_deletes`); records that are there twice (`duplicates`).
     No fault: changes that are missing where a loss was recorded and mended (`excused`).
     """
 
@@ -35,6 +36,7 @@ class Findings:
     extra: Fault = Fault()
     different: Fault = Fault()
     missing_versions: Fault = Fault()
+    missing_deletes: Fault = Fault()
     duplicates: Fault = Fault()
     excused: int = 0
 

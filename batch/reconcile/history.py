@@ -71,7 +71,7 @@ def latest_rows(changes: Frame) -> Frame:
 
 def judge_versions(
     changes: Frame, source: Frame, examples: Examples, *, is_versioned: bool
-) -> tuple[Fault, Fault]:
+) -> tuple[Fault, Fault, Fault]:
     """Judge each life by what is known of it.
 
     Args:
@@ -82,21 +82,23 @@ def judge_versions(
             life lacks a change for certain only where its beginning or its end is not there.
 
     Returns:
-        Changes that must have happened and are not there, and versions that are there twice.
+        Inserts and updates that must have happened and are not there; deletes likewise; and
+        versions that are there twice.
     """
     lives = _lives(changes)
     judged = pl.concat([_told(lives, source), _not_begun(lives, source)])
-    # A later life began: the delete between is missing.
+    # A later life began: the delete between is missing, as after a TRUNCATE that nobody told.
     unended = (~pl.col("is_ended") & ~pl.col("is_last") & ~pl.col("is_cut")).cast(pl.Int64)
     if is_versioned:
         length = pl.max_horizontal("last", "told") - pl.col("start") + 1
         lacks = length.fill_null(0) - pl.col("held")
     else:
         lacks = (~pl.col("has_begun")).cast(pl.Int64)
-    judged = judged.with_columns(lacks=lacks + unended)
+    judged = judged.with_columns(lacks=lacks, unended=unended)
     twice = pl.col("twice") if is_versioned else pl.lit(0)
     return (
         examples.fault(judged.filter(pl.col("lacks") > 0), count=pl.col("lacks")),
+        examples.fault(judged.filter(pl.col("unended") > 0), count=pl.col("unended")),
         examples.fault(judged.filter(twice > 0), count=pl.col("twice")),
     )
 

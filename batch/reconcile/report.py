@@ -1,5 +1,6 @@
 """What reconcile answers."""
 
+import shlex
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import groupby
@@ -10,6 +11,14 @@ from lakehouse.errors import RetryLaterError
 
 _LAYERS = {"silver": "silver", "warehouse": "the star", "gold": "gold"}
 """What people call them, in the order in which they are made."""
+_ADVICE = {
+    "extra": "the shop has not got them any more: ./pipeline extract {} --full tells their deletes",
+    "missing_deletes": (
+        "inserted again over a row that nobody deleted, as after a TRUNCATE that was not captured: "
+        "./pipeline extract {} --full accounts for it"
+    ),
+}
+"""What ends a fault of bronze's, where a command does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +113,16 @@ class Report:
                 f"Exact: bronze holds every change of every row of {count} tables, once "
                 f"({changes:,} changes).{self._excused()}{self._of_layers()}"
             )
-        named = [(table.table, table.findings.faults) for table in self.tables]
-        named += [(f"{one.layer} {one.table}", one.findings.faults) for one in self.layers]
         lines = [
-            f"{table}: {fault.count:,} {name.replace('_', ' ')}: {_named(fault)}"
-            for table, faults in named
-            for name, fault in faults.items()
+            f"{_counted(one.table, name, fault)}{_advice(one.table, name)}"
+            for one in self.tables
+            for name, fault in one.findings.faults.items()
+            if fault.count
+        ]
+        lines += [
+            _counted(f"{one.layer} {one.table}", name, fault)
+            for one in self.layers
+            for name, fault in one.findings.faults.items()
             if fault.count
         ]
         lines += [lacking.strip()] if (lacking := self._not_compared()) else []
@@ -120,8 +133,8 @@ class Report:
         if not excused:
             return ""
         return (
-            f" But for {excused:,} versions in between, lost with the replication slot, as "
-            "bronze/_loss_ledger says."
+            f" But for {excused:,} changes in between, lost with the replication slot or by a "
+            "TRUNCATE, as bronze/_loss_ledger says."
         )
 
     def _of_layers(self) -> str:
@@ -149,6 +162,14 @@ class Report:
             for (layer, note), group in groupby(lacking, key=lambda one: (one.layer, one.note))
         ]
         return f" Not compared: {'; '.join(named)}. Run ./pipeline consolidate." if named else ""
+
+
+def _counted(table: str, name: str, fault: Fault) -> str:
+    return f"{table}: {fault.count:,} {name.replace('_', ' ')}: {_named(fault)}"
+
+
+def _advice(table: str, name: str) -> str:
+    return f" ({_ADVICE[name].format(shlex.quote(table))})" if name in _ADVICE else ""
 
 
 def _named(fault: Fault) -> str:

@@ -104,7 +104,9 @@ def _compare_slice(table: SourceTable, source: Frame, changes: Frame, how: Compa
     latest = fill_unchanged(latest_rows(seen), seen)
     faults = compare_rows(latest, source, table.columns, examples)
     placed = seen.with_columns(goes_on_behind(how.losses))
-    lacking, twice = judge_versions(placed, source, examples, is_versioned=table.is_versioned)
+    lacking, untold, twice = judge_versions(
+        placed, source, examples, is_versioned=table.is_versioned
+    )
     return Findings(
         source_rows=source.height,
         bronze_rows=latest.height,
@@ -113,8 +115,9 @@ def _compare_slice(table: SourceTable, source: Frame, changes: Frame, how: Compa
         extra=faults.extra,
         different=faults.different,
         missing_versions=lacking,
+        missing_deletes=untold,
         duplicates=repeated + twice,
-        excused=_excused(placed, source, lacking, how, is_versioned=table.is_versioned),
+        excused=_excused(placed, source, lacking + untold, how, is_versioned=table.is_versioned),
     )
 
 
@@ -125,8 +128,8 @@ def _excused(
     if not changes["goes_on"].any():
         return 0
     whole = changes.with_columns(goes_on=pl.lit(value=False))
-    without, _ = judge_versions(whole, source, how.examples, is_versioned=is_versioned)
-    return max(0, without.count - lacking.count)
+    without, untold, _ = judge_versions(whole, source, how.examples, is_versioned=is_versioned)
+    return max(0, without.count + untold.count - lacking.count)
 
 
 def _compare_keyless(

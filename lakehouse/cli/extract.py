@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from connectors.extraction import Extractions
     from connectors.progress import Progress
     from connectors.request import Request
+    from lakehouse.coordinates import Span, TopicPartition
     from lakehouse.secrets import Secrets
 
 app = typer.Typer()
@@ -146,8 +147,23 @@ def _mend(
     )
     mended = set(names) - set(missed.not_checked)
     topics = {captured_topic(places.connect.topic_prefix, name) for name in mended}
-    losses.record_mended(topics, "./pipeline extract --full has read all rows again")
+    words = "./pipeline extract --full has read all rows again"
+    losses.record_mended(topics, words)
+    losses.record_truncated(_untold(missed), words)
     return missed
+
+
+def _untold(missed: "MissedDeletes") -> list[tuple["TopicPartition", "Span"]]:
+    from lakehouse.coordinates import Span, TopicPartition
+
+    return [
+        (
+            TopicPartition(topic=topic, topic_id=one.topic_id, partition=one.partition),
+            Span(start=one.first, stop=one.last + 1),
+        )
+        for topic, places in missed.untold.items()
+        for one in places
+    ]
 
 
 def _request(
@@ -208,7 +224,17 @@ def _report(
     if output is Format.JSON:
         told = {"extraction": read.to_json(), "left_out": left_out, "days": _days(request)}
         deletes = [asdict(delete) for delete in missed.written]
-        print_json({**told, "deletes": deletes, "deletes_not_looked_for": missed.not_checked})
+        print_json(
+            {
+                **told,
+                "deletes": deletes,
+                "deletes_not_looked_for": missed.not_checked,
+                "accounted_for": {
+                    topic: [asdict(one) for one in places]
+                    for topic, places in missed.untold.items()
+                },
+            }
+        )
         return
     _show(read)
     _show_deletes(missed)
@@ -249,6 +275,12 @@ def _show_deletes(missed: "MissedDeletes") -> None:
         if len(missed.written) > _LISTED:
             more = len(missed.written) - _LISTED
             console.print(f"… and {more:,} more; --format json lists all")
+    for topic, places in missed.untold.items():
+        note = (
+            f"{topic}: rows had ended that no delete tells of, as after a TRUNCATE that was not "
+            f"captured. bronze/_loss_ledger now accounts for them, at {len(places)} places."
+        )
+        console.print(note, markup=False)
     for name in missed.not_checked:
         note = f"{name}: deletes were not looked for, its key is of a type that cannot be asked for"
         console.print(note, markup=False)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _NOT_EXACT = 1
 _CANNOT_JUDGE = 2
-_SHORT = {"missing_versions": "gaps", "duplicates": "doubled"}
+_SHORT = {"missing_versions": "gaps", "missing_deletes": "untold", "duplicates": "doubled"}
 """In a table of eighty columns."""
 
 

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from batch.runs import Kind, Outcome, RunRow, latest
 from batch.warehouse.migrate import pending
 from connectors.captured import read_captured
-from consumers.loss import LossKind, LossLedger, open_losses
+from consumers.loss import MENDABLE, LossKind, LossLedger, open_losses
 from lakehouse.kafka import captured_topic
 from lakehouse.lake import LOSS_LEDGER
 from lakehouse.settings import AlertSettings, ConsolidationSettings
@@ -204,7 +204,7 @@ def _losses(readings: Readings) -> Sequence[Said]:
 
 
 def judge_losses(rows: Sequence[Mapping[str, Any]], topics: Collection[str]) -> Sequence[Said]:
-    """Whether all that the slot lost was read again. What Kafka lost was accepted by somebody.
+    """Whether all that can be read again was. What Kafka lost was accepted by somebody.
 
     Args:
         rows: of the ledger.
@@ -215,7 +215,7 @@ def judge_losses(rows: Sequence[Mapping[str, Any]], topics: Collection[str]) -> 
     if waiting:
         words = f"changes were lost at {len(waiting)} partitions, and not read again"
         return [wrong(words, "./pipeline extract --full")]
-    accepted = sum(row["kind"] not in (LossKind.SLOT_LOST, LossKind.READ_AGAIN) for row in rows)
+    accepted = sum(row["kind"] not in {*MENDABLE, LossKind.READ_AGAIN} for row in rows)
     if accepted:
         words = f"{accepted} ranges were lost and accepted as lost"
         return [note(words, './pipeline query "select * from bronze._loss_ledger"')]

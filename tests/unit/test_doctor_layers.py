@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -212,12 +213,13 @@ def losses(*rows):
     return judge_losses(rows, {"shop.public.orders"})
 
 
-def test_loss_is_open_until_its_tables_are_read_again():
+@pytest.mark.parametrize("kind", ["slot_lost", "truncated"])
+def test_loss_is_open_until_its_tables_are_read_again(kind):
     assert verdicts(losses()) == [Verdict.FINE]
-    assert only(losses(loss("slot_lost"))).remedy == "./pipeline extract --full"
-    assert verdicts(losses(loss("slot_lost"), loss("read_again"))) == [Verdict.FINE]
-    assert verdicts(losses(loss("slot_lost"), loss("read_again", 6))) == [Verdict.WRONG]
-    again = losses(loss("slot_lost"), loss("read_again"), loss("slot_lost"))
+    assert only(losses(loss(kind))).remedy == "./pipeline extract --full"
+    assert verdicts(losses(loss(kind), loss("read_again"))) == [Verdict.FINE]
+    assert verdicts(losses(loss(kind), loss("read_again", 6))) == [Verdict.WRONG]
+    again = losses(loss(kind), loss("read_again"), loss(kind))
     assert verdicts(again) == [Verdict.WRONG]
     assert verdicts(losses(loss("expired"))) == [Verdict.NOTE]
 

@@ -23,11 +23,13 @@ from consumers.loss import (
     LossKind,
     find_offset_loss,
     losses_of_slot,
+    losses_of_truncate,
     mended_by_reading,
+    mending_of,
     new_rows,
     open_losses,
 )
-from lakehouse.coordinates import TopicPartition
+from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
 
@@ -236,6 +238,16 @@ def test_reading_again_mends_the_losses_that_are_open_each_once():
     assert [(one.first_offset, one.last_offset) for one in mended] == [(7, 19), (0, 4)]
     rows = recorded(mended, rows)
     assert mended_by_reading(rows, {PLACES[0]: 30, PLACES[1]: 9}, "read") == []
+
+
+def test_truncate_is_recorded_with_its_mending_and_open_without():
+    place, words = PLACES[0], "read"
+    [lost] = losses_of_truncate([(place, Span(start=3, stop=10))])
+    rows = recorded([lost])
+    assert open_losses(rows) == [("id", place.partition, 3)]
+    mending = mending_of(lost, 10, words)
+    assert (mending.kind, mending.last_offset) == (LossKind.READ_AGAIN, 9)
+    assert open_losses(recorded([mending], rows)) == []
 
 
 def test_reading_one_table_again_mends_nothing_of_another():

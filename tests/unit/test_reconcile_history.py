@@ -68,7 +68,7 @@ def test_lost_change_is_a_missing_version(shop, data, slices):
 @given(shop=shops(actions=PLAIN), data=st.data())
 def test_lost_delete_leaves_an_extra_row_or_a_life_without_an_end(shop, data):
     change = draw_change(data, shop, lambda c: c.op == "d")
-    expected = {"extra": 1} if is_last(shop, change) else {"missing_versions": 1}
+    expected = {"extra": 1} if is_last(shop, change) else {"missing_deletes": 1}
     assert faults(reconcile(shop.without(change))) == (expected, {str(change.key)})
 
 

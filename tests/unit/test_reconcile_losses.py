@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from batch.extraction.missed import find_missed, keys_only
 from batch.reconcile.losses import MendedLoss, mended
+from batch.reconcile.visibility import Visibility
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
 from tests.unit.reconcile_model import (
     TABLE,
@@ -63,7 +64,7 @@ class Lost:
             self.kept.visibility,
             count=len(self.kept.changes),
         )
-        return sorted(int(key) for key in found["key"])
+        return sorted(int(key) for key in found.alive["key"])
 
     def read_again(self):
         """What `extract --full` leaves: a row for each that lives, a delete for each that went."""
@@ -106,7 +107,7 @@ def test_loss_that_was_recorded_and_mended_is_accounted_for(table, lost, slices)
 def test_without_the_record_the_same_holes_are_found(lost):
     excused = reconcile(lost.read_again(), losses=lost.places).excused
     found = reconcile(lost.read_again())
-    assert found.missing_versions.count >= excused
+    assert found.missing_versions.count + found.missing_deletes.count >= excused
     assert found.excused == 0
     if excused:
         assert not found.is_exact
@@ -161,7 +162,86 @@ def test_nothing_is_missed_where_nothing_was_lost(shop, slices):
     found = find_missed(
         keys_only(TABLE), [csv(shop.rows)], records(shop.changes), shop.visibility, count=1
     )
-    assert found.is_empty()
+    assert found.alive.is_empty()
+    assert found.untold == ()
+
+
+@st.composite
+def truncates(draw):
+    """A history in which a truncate was not told now and then; keys may come again, or not."""
+    whole = draw(shops(actions=(*PLAIN, "truncate")))
+    return whole.without(*(c for c in whole.changes if not whole.is_seen(c)))
+
+
+def extracted(shop, table=TABLE):
+    """What `extract --full` leaves, and what it has put on record."""
+    found = find_missed(
+        keys_only(table),
+        [csv(shop.rows, table)],
+        records(shop.changes),
+        shop.visibility,
+        count=len(shop.changes),
+    )
+    lost = Lost(shop=shop, kept=shop, places=(), first=0)
+    places = tuple(
+        MendedLoss(
+            topic_id=one.topic_id, partition=one.partition, first=one.first, last=one.last,
+            is_truncate=True,
+        )
+        for one in found.untold
+    )  # fmt: skip
+    return lost.read_again(), places
+
+
+@patient
+@given(shop=truncates(), slices=SLICES)
+@pytest.mark.parametrize("table", [TABLE, UNVERSIONED], ids=["versioned", "not versioned"])
+def test_truncate_that_nobody_told_is_named_and_one_extraction_accounts_for_it(table, shop, slices):
+    before = reconcile(shop, table=table)
+    assert faults(before)[0].keys() <= {"extra", "missing_deletes"}
+    after, places = extracted(shop, table)
+    found = reconcile(after, table=table, slices=slices, losses=places)
+    assert faults(found) == ({}, set())
+    assert found.excused == before.missing_deletes.count
+    again = find_missed(
+        keys_only(table), [csv(shop.rows, table)], records(after.changes), shop.visibility,
+        count=1, losses=places,
+    )  # fmt: skip
+    assert (again.alive.height, again.untold) == (0, ())
+
+
+@patient
+@given(shop=truncates(), data=st.data())
+def test_truncate_on_record_excuses_no_change_that_is_missing_within_a_life(shop, data):
+    after, places = extracted(shop)
+
+    def is_within(change):
+        of_key = [c for c in shop.changes if c.key == change.key]
+        behind = of_key[of_key.index(change) + 1 :]
+        return change.op == "u" and bool(behind) and behind[0].op in "ud"
+
+    candidates = [c for c in shop.changes if is_within(c)]
+    assume(candidates)
+    gone = data.draw(st.sampled_from(candidates))
+    found = reconcile(after.without(gone), losses=places)
+    assert found.missing_versions.count == 1
+    assert found.missing_versions.examples == (str(gone.key),)
+
+
+def test_rows_that_one_truncate_ended_are_accounted_for_at_one_place_of_a_partition():
+    told = [(1, "c", 0), (2, "c", 1), (3, "c", 2), (1, "c", 3), (2, "c", 4), (1, "c", 5)]
+    changes = [
+        Change(
+            commit=offset, op=op, key=key, version=1, value="v", lsn=offset, xid=1, offset=offset
+        )
+        for key, op, offset in told
+    ]
+    found = find_missed(
+        keys_only(TABLE), [csv({1: ("v", 1), 2: ("v", 1)})], records(changes),
+        Visibility(xmax=9, in_progress=frozenset(), taken_us=0), count=1,
+    )  # fmt: skip
+    assert [(one.first, one.last) for one in found.untold] == [(3, 5), (5, 5)]
+    assert found.alive["key"].to_list() == ["3"]
 
 
 def ledger(*rows):
@@ -180,3 +260,6 @@ def test_only_a_loss_that_was_mended_counts():
     found = mended(ledger(lost, ("read_again", "id", 0, 10, 20)))
     one = MendedLoss(topic_id="id", partition=0, first=10, last=20)
     assert found == {"shop.public.orders": (one,)}
+    rows = [("truncated", "id", 0, 10, None), ("read_again", "id", 0, 10, 20)]
+    assert mended(ledger(*rows)) == {"shop.public.orders": (replace(one, is_truncate=True),)}
+    assert mended(ledger(rows[0])) == {}

@@ -285,5 +285,12 @@ def test_verdict_names_table_and_keys():
     assert "orders: 3 missing versions: 7, 8 and 1 more" in verdict
 
 
+def test_verdict_says_what_a_truncate_left_and_what_ends_it():
+    found = {"missing_deletes": Fault(count=1, examples=("7",)), "extra": Fault(count=1)}
+    told = report_of(**found).verdict()
+    assert "orders: 1 missing deletes: 7 (inserted again over a row that nobody deleted" in told
+    assert told.count("./pipeline extract orders --full") == 2
+
+
 def test_verdict_of_what_is_exact_says_so():
     assert report_of().verdict().startswith("Exact")

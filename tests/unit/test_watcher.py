@@ -225,8 +225,9 @@ def losses(*rows):
     return found["pipeline_losses", "open"], found["pipeline_losses", "mended"]
 
 
-def test_a_loss_is_open_until_what_it_took_was_read_again():
-    lost = (LossKind.SLOT_LOST, 0, 10, None)
+@pytest.mark.parametrize("kind", [LossKind.SLOT_LOST, LossKind.TRUNCATED])
+def test_a_loss_is_open_until_what_it_took_was_read_again(kind):
+    lost = (kind, 0, 10, None)
     assert losses() == (0, 0)
     assert losses(lost) == (1, 0)
     assert losses(lost, (LossKind.READ_AGAIN, 0, 10, 30)) == (0, 1)

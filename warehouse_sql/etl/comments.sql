@@ -145,7 +145,7 @@ is 'Partition of that topic.';
 comment on column etl.loss.first_offset
 is 'First offset that is missing; of a mending, that of its loss.';
 comment on column etl.loss.kind
-is 'expired, beyond_end, recreated, repartitioned, slot_lost; or read_again, which is its mending.';
+is 'expired, beyond_end, recreated, repartitioned, slot_lost, truncated; or read_again, a mending.';
 comment on column etl.loss.topic
 is 'Kafka topic, by name.';
 comment on column etl.loss.last_offset

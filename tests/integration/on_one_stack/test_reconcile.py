@@ -17,7 +17,7 @@ from tests.integration.on_one_stack.reconciled_shop import Shop, Writers
 
 pytestmark = pytest.mark.integration
 
-FAULTS = ("missing", "extra", "different", "missing_versions", "duplicates")
+FAULTS = ("missing", "extra", "different", "missing_versions", "missing_deletes", "duplicates")
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def invent_row(bronze):
         (lose_last_version, {"different": 1, "missing_versions": 1}, "1"),
         (lose_version_between, {"missing_versions": 1}, "1"),
         (lose_row, {"missing": 1, "missing_versions": 1}, "3"),
-        (lose_delete, {"missing_versions": 1}, "2"),
+        (lose_delete, {"missing_deletes": 1}, "2"),
         (land_twice, {"duplicates": 1}, "3"),
         (send_twice, {"duplicates": 1}, "3"),
         (alter_value, {"different": 1}, "3"),

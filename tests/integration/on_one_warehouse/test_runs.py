@@ -308,6 +308,7 @@ def test_loss_that_was_read_again_is_mended_and_its_mending_is_no_loss(warehouse
     steps = [
         (0, 40, "slot_lost", None), (1, 60, "slot_lost", None), (2, 40, "read_again", 39),
         (3, 60, "read_again", 70), (4, 40, "slot_lost", None), (5, 10, "expired", 19),
+        (6, 80, "truncated", None), (7, 80, "read_again", 90),
     ]  # fmt: skip
     for hours, first, kind, last in steps:
         lose(lake, first, last, kind, NOON + timedelta(hours=hours))
@@ -316,7 +317,7 @@ def test_loss_that_was_read_again_is_mended_and_its_mending_is_no_loss(warehouse
         "select first_offset, kind, is_mended from mart.losses order by recorded_at"
     ) == [
         (40, "slot_lost", True), (60, "slot_lost", True), (40, "slot_lost", False),
-        (10, "expired", False),
+        (10, "expired", False), (80, "truncated", True),
     ]  # fmt: skip
     query = read_files()["datasets"]["loss_ledger"]["sql"]
     with psycopg.connect(warehouse.reader_dsn) as reader:

@@ -11,10 +11,10 @@ is 'Last offset that is missing; empty where nobody can know it, as of a slot th
 comment on column mart.losses.offsets
 is 'How many: not every offset held a change; empty where nobody can know it.';
 comment on column mart.losses.kind
-is 'expired, beyond_end, recreated, repartitioned or slot_lost.';
+is 'expired, beyond_end, recreated, repartitioned, slot_lost or truncated.';
 comment on column mart.losses.explanation
 is 'What was found, in words.';
 comment on column mart.losses.recorded_at
 is 'When somebody accepted it.';
 comment on column mart.losses.is_mended
-is 'Whether all rows were read again since; only what the slot lost can be.';
+is 'Whether all rows were read again since; only what the slot lost or a TRUNCATE ended can be.';

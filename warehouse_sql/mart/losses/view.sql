@@ -10,7 +10,7 @@ select
     s.explanation,
     s.recorded_at,
     s.last_offset - s.first_offset + 1 as offsets,
-    s.kind = 'slot_lost' and exists (
+    s.kind in ('slot_lost', 'truncated') and exists (
         select
         from etl.loss as r
         where
