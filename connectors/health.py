@@ -1,7 +1,6 @@
 """How the connector does: by what Connect says of it, and the shop's database of its slot."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from connectors.gap import find_gap
 from connectors.plain_words import HEAL, explain
@@ -88,15 +87,15 @@ def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
     state, stored = _ask_connect(settings, problems)
     position = None if stored is None else stored.position
     problems[:0] = [told] if told else slot_problems(settings.slot_name, slot, position)
-    now = slot.asked_at if slot else datetime.now(tz=UTC)
     handed_on_at = None if stored is None else stored.handed_on_at
-    lag = None if handed_on_at is None else max(0.0, (now - handed_on_at).total_seconds())
+    # It is dated by the shop's clock: no other tells how long ago it is.
+    lag = (slot.asked_at - handed_on_at).total_seconds() if slot and handed_on_at else None
     return Health(
         connector=settings.connector_name,
         state=state,
         slot_name=settings.slot_name,
         slot=slot,
-        lag_seconds=lag,
+        lag_seconds=None if lag is None else max(0.0, lag),
         problems=tuple(problems),
     )
 

@@ -181,12 +181,14 @@ class Lander:
         self._maintenance.committed(table)
         self._metrics.commit_seconds.labels(table).observe(flushed.seconds)
         if rows.num_rows:
+            now = time.time()
             oldest = rows["_timestamp"].chunk(0)[0].value / 1e6
-            self._metrics.freshness.labels(table).set(max(0.0, time.time() - oldest))
+            self._metrics.freshness.labels(table).set(max(0.0, now - oldest))
             newest = rows.group_by("_partition").aggregate([("_timestamp", "max")])
             for one in newest.to_pylist():
                 place = (flushed.topic, one["_partition"])
-                self._newest[place] = one["_timestamp_max"].timestamp()
+                # Connect's clock may be ahead: then it is as old as it is here.
+                self._newest[place] = min(one["_timestamp_max"].timestamp(), now)
 
     def _measure_lag(self) -> None:
         now = time.monotonic()

@@ -349,6 +349,9 @@ class MonitoringSettings(Settings):
         50_000, ge=0, description="Alerts when bronze lacks more offsets of a table for minutes."
     )
     live_seconds: float = Field(60, gt=0, description="Alerts when charts are further behind.")
+    clock_seconds: float = Field(
+        5, gt=0, description="Alerts when clocks of the servers are further apart."
+    )
     slot_share: float = Field(
         0.5, gt=0, le=1, description="Alerts beyond this share of max_slot_wal_keep_size."
     )

@@ -1,4 +1,4 @@
-"""The two Postgres servers by their own statistics: a dozen figures each, one query."""
+"""The two Postgres servers by their own statistics: a dozen figures each, one query. And clocks."""
 
 from collections.abc import Iterator
 from typing import LiteralString
@@ -7,6 +7,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from monitoring.readings import Reading
+from stack.doctor.clock import ahead_of_us
 
 _STATISTICS: LiteralString = """
 select
@@ -50,3 +51,4 @@ def look(server: str, dsn: str) -> Iterator[Reading]:
         for row in cursor.execute(_STATISTICS):
             for name, value in row.items():
                 yield Reading(f"pipeline_postgres_{name}", value, (server,))
+    yield Reading("pipeline_clock_ahead_seconds", ahead_of_us(dsn), (server,))

@@ -41,6 +41,11 @@ FIGURES = {
     "pipeline_table_files": _Figure("Files of the current version.", _TABLE),
     "pipeline_losses": _Figure("Ranges in the ledger of losses: open, mended.", ("state",)),
     "pipeline_live_behind_seconds": _Figure("How far charts are behind the shop."),
+    "pipeline_clock_ahead_seconds": _Figure(
+        "How far the clock of a Postgres is ahead of the watcher's; of heartbeats, how far the "
+        "shop's seems ahead of the warehouse's, by these.",
+        _SERVER,
+    ),
     "pipeline_live_full": _Figure("1 while live waits for a consolidation to make room."),
     "pipeline_quarantined_changes": _Figure("Changes in quarantine at the last look.", ("table",)),
     "pipeline_runs": _Figure("Runs that are recorded.", ("kind", "outcome")),

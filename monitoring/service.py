@@ -23,6 +23,7 @@ from stack.net import http_status
 
 _LIMITS = (
     "lag_offsets", "live_seconds", "slot_share", "quarantined", "late_seconds", "disk_share",
+    "clock_seconds",
 )  # fmt: skip
 _ROLE = "monitor"
 _LAKE_USER = "reader"

@@ -1,5 +1,9 @@
-"""The star, live, quarantine, runs and proofs, as the warehouse's own views have them."""
+"""The star, live, quarantine, runs and proofs, as the warehouse's own views have them.
 
+How long ago something was, the warehouse says by its own clock; when that was, the watcher's does.
+"""
+
+import time
 from collections.abc import Iterator
 from typing import LiteralString
 
@@ -9,10 +13,15 @@ from lakehouse.contracts import ENTITIES
 from monitoring.readings import Reading
 
 _LAYERS: LiteralString = """
-select d.layer, d.table_name, d.passed_offsets, extract(epoch from d.newest_at)::float8
+select d.layer, d.table_name, d.passed_offsets, d.age_seconds
 from mart.data_freshness as d
 where d.layer in ('star', 'live')"""
-_LIVE: LiteralString = "select f.seconds_behind, f.state = 'full' from mart.live_freshness as f"
+_LIVE: LiteralString = """
+select
+    f.seconds_behind,
+    f.state = 'full' as is_full,
+    case when f.last_heartbeat_at is not null then coalesce(f.clock_ahead_seconds, 0) end as ahead
+from mart.live_freshness as f"""
 _QUARANTINE: LiteralString = """
 select q.entity, sum(q.changes)::bigint from mart.quarantine_by_rule as q group by q.entity"""
 _RUNS: LiteralString = """
@@ -20,7 +29,7 @@ select
     r.kind,
     r.outcome,
     count(*) as runs,
-    extract(epoch from max(coalesce(r.finished_at, r.started_at)))::float8 as last_at,
+    extract(epoch from now() - max(coalesce(r.finished_at, r.started_at)))::float8 as seconds_ago,
     max(r.run_number) as last_number,
     (array_agg(r.seconds order by r.run_number desc))[1] as last_seconds
 from mart.runs as r
@@ -55,31 +64,41 @@ def look(dsn: str) -> Iterator[Reading]:
         # A table that has none is 0: or it would have grown by nothing when the first come.
         for entity in ENTITIES:
             yield Reading("pipeline_quarantined_changes", found.get(entity, 0), (entity,))
-        yield from of_runs(connection.execute(_RUNS).fetchall())
+        yield from of_runs(connection.execute(_RUNS).fetchall(), time.time())
         for is_exact, proved_at in connection.execute(_PROOF).fetchall():
             yield Reading("pipeline_proof_exact", is_exact)
             yield Reading("pipeline_proof_timestamp_seconds", proved_at)
 
 
 def _layers(connection: psycopg.Connection) -> Iterator[Reading]:
-    for layer, table, passed, newest in connection.execute(_LAYERS).fetchall():
+    now = time.time()
+    for layer, table, passed, age in connection.execute(_LAYERS).fetchall():
         if passed is not None:
             yield Reading("pipeline_passed_offsets", passed, (layer, table))
-        if newest is not None:
-            yield Reading("pipeline_newest_timestamp_seconds", newest, (layer, table))
-    for behind, is_full in connection.execute(_LIVE).fetchall():
+        if age is not None:
+            yield Reading("pipeline_newest_timestamp_seconds", now - age, (layer, table))
+    for behind, is_full, ahead in connection.execute(_LIVE).fetchall():
         if behind is not None:
             yield Reading("pipeline_live_behind_seconds", behind)
+        if ahead is not None:
+            yield Reading("pipeline_clock_ahead_seconds", ahead, ("heartbeats",))
         yield Reading("pipeline_live_full", bool(is_full))
 
 
-def of_runs(rows: list[tuple[str, str, int, float, int, float]]) -> Iterator[Reading]:
-    """Of kinds and outcomes: how many, when the last, its number, and how long it took."""
+def of_runs(rows: list[tuple[str, str, int, float, int, float]], now: float) -> Iterator[Reading]:
+    """What follows for Prometheus.
+
+    Args:
+        rows: of kinds and outcomes: how many, how many seconds ago the last, its number, and how
+            long it took.
+        now: by the clock to which alerts compare, which need not be the warehouse's.
+    """
     last: dict[str, tuple[int, str, float]] = {}
-    for kind, outcome, runs, last_at, number, seconds in rows:
+    for kind, outcome, runs, seconds_ago, number, seconds in rows:
         yield Reading("pipeline_runs", runs, (kind, outcome))
         if outcome == "succeeded":
-            yield Reading("pipeline_last_success_timestamp_seconds", last_at, (kind,))
+            succeeded_at = now - seconds_ago
+            yield Reading("pipeline_last_success_timestamp_seconds", succeeded_at, (kind,))
         if outcome != "running":
             last[kind] = max(last.get(kind, (0, "", 0.0)), (number, outcome, seconds))
     for kind, (_number, outcome, seconds) in last.items():

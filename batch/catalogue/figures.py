@@ -92,8 +92,10 @@ class TableFigures:
         return {(mark.source, mark.partition): mark.reached for mark in self.watermark}
 
     def age_seconds(self, now: datetime) -> float | None:
-        """How old the newest data is."""
-        return None if self.newest_at is None else (now - self.newest_at).total_seconds()
+        """How old the newest data is; 0 if it is dated later than now."""
+        if self.newest_at is None:
+            return None
+        return max(0.0, (now - self.newest_at).total_seconds())
 
     def to_json(self, now: datetime) -> Mapping[str, Any]:
         """All of it, by name."""

@@ -19,6 +19,8 @@ from lakehouse.lake import EPOCHS_PROPERTY, Lake
 
 LAKE_LAYERS = ("bronze", "silver", "gold")
 _BORN = ("_timestamp", "_committed_at")
+_WRITTEN = pl.from_epoch("modification_time", time_unit="ms").dt.replace_time_zone("UTC")
+"""When a file was."""
 _BELOW = {"silver": "bronze", "gold": "silver"}
 _TABLES_AT_ONCE = 6
 
@@ -92,10 +94,14 @@ def _figures(one: _Opened, tables: Mapping[LakeTable, _Opened]) -> TableFigures:
 
 
 def _newest(one: _Opened, files: pl.DataFrame) -> datetime | None:
-    """When the newest row was made, or else when the last change was committed."""
+    """When the newest row was made, or else when the last change was committed.
+
+    A row from the future, of a clock that was ahead, is as old as the file that it is in.
+    """
     for name in _BORN:
         if f"max.{name}" in files.columns:
-            newest = files[f"max.{name}"].max()
+            made = pl.min_horizontal(pl.col(f"max.{name}"), _WRITTEN)
+            newest = files.filter(pl.col(f"max.{name}").is_not_null()).select(made.max()).item()
             return newest if isinstance(newest, datetime) else None
     for commit in one.log.before(one.delta.version()):
         if commit.changes_data:

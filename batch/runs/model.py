@@ -73,7 +73,8 @@ class RunRow:
     def seconds(self) -> float:
         """How long it took, or has been going on; of one that died, until it was last heard of."""
         end = datetime.now(UTC) if self.outcome == Outcome.RUNNING else self.noted_at
-        return ((self.finished_at or end) - self.started_at).total_seconds()
+        # Instants are the warehouse's, and its clock may be ahead of this machine's.
+        return max(0.0, ((self.finished_at or end) - self.started_at).total_seconds())
 
     def to_json(self) -> Facts:
         """All of it, by name."""

@@ -6,7 +6,6 @@ replaces the one before.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import LiteralString
 
 import polars as pl
@@ -27,7 +26,7 @@ insert into etl.lake_table (
     layer, table_name, version, row_count, passed_offsets, behind_offsets, behind_versions,
     newest_at, looked_at
 )
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+values (%s, %s, %s, %s, %s, %s, %s, %s, now())"""
 _RULE: LiteralString = """
 insert into etl.quarantine_by_rule (entity, rule, changes, keys, oldest_at, newest_at)
 values (%(entity)s, %(rule)s, %(changes)s, %(keys)s, %(oldest_at)s, %(newest_at)s)"""
@@ -75,11 +74,10 @@ def look_at_lake(
 
 def _keep(connection: psycopg.Connection, figures: Sequence[TableFigures]) -> None:
     connection.execute("delete from etl.lake_table")
-    now = datetime.now(UTC)
     rows = [
         (
             one.table.layer, one.table.name, one.version, one.rows, one.position,
-            _behind(one, Unit.OFFSETS), _behind(one, Unit.VERSIONS), one.newest_at, now,
+            _behind(one, Unit.OFFSETS), _behind(one, Unit.VERSIONS), one.newest_at,
         )
         for one in figures
     ]  # fmt: skip

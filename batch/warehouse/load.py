@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 
@@ -178,7 +177,7 @@ def refused(what: str) -> Iterator[None]:
 
 
 def _load(load: _Load) -> WarehouseReport:
-    started_at = datetime.now(UTC)
+    started = monotonic()
     loaded = loaded_versions(load.connection)
     is_new = load.is_rebuild or load.chosen is not None
     if not is_new and all(_is_loaded(load, name, loaded) for name in load.sources):
@@ -195,7 +194,7 @@ def _load(load: _Load) -> WarehouseReport:
         kind="rebuild" if load.is_rebuild or load.chosen is not None else "load",
         quarantine_share=judging.since.share,
         changed_rows=sum(table.rows_changed for table in load.tables),
-        started_at=started_at,
+        started=started,
     )
     try:
         with load.connection.transaction():
@@ -204,9 +203,11 @@ def _load(load: _Load) -> WarehouseReport:
         write_load(load.connection, entry, error.results, is_published=False)
         raise
     write_load(load.connection, entry, results, is_published=True)
-    seconds = (datetime.now(UTC) - started_at).total_seconds()
     return WarehouseReport(
-        tables=tuple(load.tables), checks=results, parts=tuple(load.parts), seconds=seconds
+        tables=tuple(load.tables),
+        checks=results,
+        parts=tuple(load.parts),
+        seconds=monotonic() - started,
     )
 
 

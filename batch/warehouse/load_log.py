@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from time import monotonic
 from typing import Literal
 
 import psycopg
@@ -15,7 +15,9 @@ _LOAD = """
 insert into etl.load (
     load_id, kind, outcome, quarantine_share, changed_rows, started_at, finished_at
 )
-values (%s, %s, %s, %s, %s, %s, %s)"""
+values (
+    %s, %s, %s, %s, %s, clock_timestamp() - make_interval(secs => %s), clock_timestamp()
+)"""
 _RESULT = """
 insert into etl.check_result (load_id, check_name, severity, offending_rows, examples)
 values (%s, %s, %s, %s, %s)"""
@@ -23,13 +25,19 @@ values (%s, %s, %s, %s, %s)"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One load that had something to do. `changed_rows` are those of the entities."""
+    """One load that had something to do.
+
+    Attributes:
+        changed_rows: those of the entities.
+        started: in seconds of the monotonic clock. When that was, the warehouse's clock says, by
+            which others tell how long ago it is.
+    """
 
     load_id: uuid.UUID
     kind: Literal["load", "rebuild"]
     quarantine_share: float | None
     changed_rows: int
-    started_at: datetime
+    started: float
 
 
 def write_load(
@@ -46,7 +54,7 @@ def write_load(
             _LOAD,
             [
                 load.load_id, load.kind, outcome, load.quarantine_share, load.changed_rows,
-                load.started_at, datetime.now(UTC),
+                monotonic() - load.started,
             ],
         )  # fmt: skip
         for result in results:

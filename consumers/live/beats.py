@@ -4,10 +4,12 @@ A beat overtakes changes: its topic is read from the end, theirs from where live
 when the partitions have passed the ends that they had then, nothing from before it is missing.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 from confluent_kafka import KafkaException
@@ -23,8 +25,26 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """One heartbeat of the shop.
+
+    Attributes:
+        beat_at: by the clock of the shop, which may be any.
+        read: when it came, in seconds of the monotonic clock.
+    """
+
+    beat_at: datetime
+    read: float
+
+    @property
+    def held_seconds(self) -> float:
+        """How long ago it came."""
+        return time.monotonic() - self.read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Held:
-    beat_at: str
+    beat: Beat
     ends: Ends
 
 
@@ -40,13 +60,16 @@ class Beats:
     ask_ends: Callable[[Collection[TopicPartition]], Ends]
     _held: deque[_Held] = field(default_factory=deque, init=False)
 
-    def hold(self, beat_at: str, partitions: Collection[TopicPartition]) -> None:
+    def hold(self, beat_at: datetime, partitions: Collection[TopicPartition]) -> None:
         """A beat was read by the owner of these partitions."""
         if len(self._held) < _AT_MOST:
-            self._held.append(_Held(beat_at=beat_at, ends=self.ask_ends(partitions)))
+            beat = Beat(beat_at=beat_at, read=time.monotonic())
+            self._held.append(_Held(beat=beat, ends=self.ask_ends(partitions)))
 
-    def passed(self, positions: Mapping[TopicPartition, int]) -> str | None:
-        """The newest beat of which everything before is there; it and older ones are forgotten.
+    def passed(self, positions: Mapping[TopicPartition, int]) -> Beat | None:
+        """The last beat of which everything before is there; it and earlier ones are forgotten.
+
+        The last that came: by the instants of the shop, one from the future would be it for ever.
 
         Args:
             positions: up to which charts show each partition that is owned now. A beat that was
@@ -66,7 +89,7 @@ class Beats:
                 _log.debug("ends_not_known", error=str(error))
                 continue
             if is_passed:
-                newest = held.beat_at
+                newest = held.beat
                 waiting.clear()
             else:
                 waiting.append(held)

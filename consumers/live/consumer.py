@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 import polars as pl
@@ -15,7 +16,7 @@ import structlog
 from confluent_kafka import Consumer, Message
 
 from consumers.buffer import TableBuffer
-from consumers.live.beats import Beats
+from consumers.live.beats import Beat, Beats
 from consumers.live.changes import PROMPT
 from consumers.live.metrics import LiveMetrics
 from consumers.live.overlay import Overlay, Part
@@ -74,7 +75,7 @@ class LiveConsumer:
         self._member = Membership(
             consumer, places.starting_positions, name="live", untracked=[options.heartbeats]
         )
-        self._beat: str | None = None
+        self._beat: Beat | None = None
         self._tries = 0
         self._is_full = False
         self._next_housekeeping = 0.0
@@ -136,7 +137,7 @@ class LiveConsumer:
             self._take_in(self._due())
             self._beat = self._beats.passed(self._shown()) or self._beat
             if self._beat is not None:
-                self._overlay.beat(self._beat)
+                self._overlay.beat(self._beat.beat_at, held_seconds=self._beat.held_seconds)
                 self._beat = None
         except RetryLaterError as error:
             self._wait(error)
@@ -268,8 +269,14 @@ def _refuse(event: Message) -> None:
     raise StopPipelineError(message)
 
 
-def _instant_of(beat: Message) -> str | None:
-    """When the shop's heart beat, as Debezium writes instants."""
+def _instant_of(beat: Message) -> datetime | None:
+    """When the shop's heart beat; None if that is no instant of this calendar."""
     value = beat.value()
     after = orjson.loads(value).get("after") if value else None
-    return str(after["beat_at"]) if after else None
+    if not after:
+        return None
+    try:
+        return datetime.fromisoformat(str(after["beat_at"]))
+    except ValueError:
+        _log.warning("beat_not_understood", beat_at=after["beat_at"])
+        return None

@@ -9,6 +9,7 @@ them a zombie, wait for each other at its watermark; the second finds its change
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 import polars as pl
@@ -51,19 +52,37 @@ _WRITE = """
 update live.watermark as w
 set
     last_offset = p.last_offset,
-    last_committed_at = greatest(
-        w.last_committed_at, timestamptz 'epoch' + p.committed_us * interval '1 microsecond'
-    )
+    -- Not the greatest ever: a clock that was ahead for a moment would be believed for long.
+    last_committed_at = case
+        when p.committed_us is null then w.last_committed_at
+        else least(
+            timestamptz 'epoch' + p.committed_us * interval '1 microsecond', clock_timestamp()
+        )
+    end
 from unnest(
     %s::text[], %s::text[], %s::integer[], %s::integer[], %s::bigint[], %s::bigint[]
 ) as p (entity, topic_id, epoch, partition, last_offset, committed_us)
 where
     w.entity = p.entity and w.topic_id = p.topic_id
     and w.epoch = p.epoch and w.partition = p.partition"""
+# The newest is the one that came last, and not the greatest: one from the future would be it for as
+# long as its clock was ahead.
 _BEAT = """
-insert into live.heartbeat (source, beat_at)
-values ('debezium', %s)
-on conflict (source) do update set beat_at = greatest(heartbeat.beat_at, excluded.beat_at)"""
+insert into live.heartbeat as h (source, beat_at, read_at, lateness_seconds)
+select
+    'debezium',
+    b.beat_at,
+    b.read_at,
+    array[extract(epoch from b.read_at - b.beat_at)::double precision]
+from (
+    select
+        %s::timestamptz as beat_at,
+        statement_timestamp() - make_interval(secs => %s) as read_at
+) as b
+on conflict (source) do update set
+    beat_at = excluded.beat_at,
+    read_at = excluded.read_at,
+    lateness_seconds = (excluded.lateness_seconds || h.lateness_seconds)[:30]"""
 _SIZE = """
 select coalesce(sum(s.n_live_tup), 0)
 from pg_stat_user_tables as s
@@ -125,9 +144,9 @@ class Overlay:
 
         return self.do(commit)
 
-    def beat(self, beat_at: str) -> None:
-        """Note a heartbeat of the shop: an instant as Debezium writes it."""
-        self.do(lambda connection: connection.execute(_BEAT, [beat_at]))
+    def beat(self, beat_at: datetime, *, held_seconds: float) -> None:
+        """Note a heartbeat of the shop that was read so long ago."""
+        self.do(lambda connection: connection.execute(_BEAT, [beat_at, held_seconds]))
 
     def note_size(self, max_rows: int) -> bool:
         """Say in the warehouse whether the overlay is full, and return it.

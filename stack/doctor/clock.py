@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import LiteralString
 
 import httpx
 import psycopg
@@ -10,19 +11,24 @@ import psycopg
 from stack.doctor.model import Check, Said, fine, unchecked, wrong
 from stack.doctor.readings import Readings
 
-_MOST_SECONDS = 2.0
+MOST_SECONDS = 2.0
+SET_CLOCKS = "set the clocks by a time service: timedatectl set-ntp true, on both machines"
 _NOW = "select clock_timestamp()"
+_HEARTBEATS: LiteralString = "select f.clock_ahead_seconds, f.state from mart.live_freshness as f"
 
 
 def checks() -> Sequence[Check]:
     """Of this area."""
-    return [Check(area="machine", title="clocks", look=_clocks)]
+    return [
+        Check(area="machine", title="clocks", look=_clocks),
+        Check(area="machine", title="heartbeats", needs=("warehouse",), look=_heartbeats),
+    ]
 
 
 def _clocks(readings: Readings) -> Sequence[Said]:
     asked: Mapping[str, Callable[[], float]] = {
-        "oltp": lambda: _of_postgres(readings.oltp("monitor")),
-        "warehouse": lambda: _of_postgres(readings.warehouse("batch")),
+        "oltp": lambda: ahead_of_us(readings.oltp("monitor")),
+        "warehouse": lambda: ahead_of_us(readings.warehouse("batch")),
         "minio": lambda: _of_store(readings.config.minio.url),
     }
     away = readings.not_ready(asked)
@@ -37,15 +43,44 @@ def judge_clocks(ahead: Mapping[str, float]) -> Sequence[Said]:
     """
     if not ahead:
         return [unchecked("no server is up that could tell")]
-    wrong_ones = {name: skew for name, skew in ahead.items() if abs(skew) > _MOST_SECONDS}
-    remedy = "set the clocks by a time service: timedatectl set-ntp true, on both machines"
+    wrong_ones = {name: skew for name, skew in ahead.items() if abs(skew) > MOST_SECONDS}
     return [
-        wrong(f"{name}'s clock is {abs(s):,.1f} s {'ahead' if s > 0 else 'behind'}", remedy)
+        wrong(f"{name}'s clock is {abs(s):,.1f} s {'ahead' if s > 0 else 'behind'}", SET_CLOCKS)
         for name, s in wrong_ones.items()
-    ] or [fine(f"{', '.join(ahead)}: within {_MOST_SECONDS:.0f} s of this machine's")]
+    ] or [fine(f"{', '.join(ahead)}: within {MOST_SECONDS:.0f} s of this machine's")]
 
 
-def _of_postgres(dsn: str) -> float:
+def _heartbeats(readings: Readings) -> Sequence[Said]:
+    with psycopg.connect(readings.warehouse("monitor"), autocommit=True) as connection:
+        row = connection.execute(_HEARTBEATS).fetchone()
+    return judge_heartbeats(*row) if row else [unchecked("the warehouse does not tell")]
+
+
+def judge_heartbeats(ahead: float | None, state: str) -> Sequence[Said]:
+    """Whether the shop's heartbeats are dated as the warehouse's clock has it.
+
+    Args:
+        ahead: seconds that they are ahead; None where that seems right.
+        state: of the charts.
+    """
+    if ahead is None:
+        return [fine(f"dated as the warehouse's clock has it; charts are {state}")]
+    if ahead > 0:
+        words = f"the shop's last heartbeat is dated {ahead:,.0f} s ahead of the warehouse's clock"
+        return [wrong(words, f"{SET_CLOCKS}; the next heartbeat tells whether that was all")]
+    words = (
+        f"the shop's heartbeats are dated {-ahead:,.0f} s behind the warehouse's clock, each of "
+        "them: its clock is behind, or all of them are held up"
+    )
+    return [wrong(words, f"if clocks above is wrong, {SET_CLOCKS}; else ./pipeline connect status")]
+
+
+def ahead_of_us(dsn: str) -> float:
+    """Seconds that a Postgres' clock is ahead of this machine's; what the answer took is not told.
+
+    Raises:
+        psycopg.Error: it does not answer.
+    """
     with psycopg.connect(dsn, autocommit=True) as connection:
         before = datetime.now(UTC)
         row = connection.execute(_NOW).fetchone()

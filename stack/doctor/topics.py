@@ -14,6 +14,7 @@ from consumers.loss import Loss, find_identity_loss, find_offset_loss
 from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import TopicPartition, bronze_table
 from lakehouse.kafka import Topic
+from stack.doctor.clock import MOST_SECONDS, SET_CLOCKS
 from stack.doctor.model import Check, Said, fine, note, unchecked, wrong
 from stack.doctor.offsets import Ends, oldest_unread
 from stack.doctor.readings import Readings
@@ -221,7 +222,14 @@ def judge_lag(who: str, lag: Lag, now: datetime) -> Sequence[Said]:
     if not lag.waiting:
         return [fine("not at all")]
     place = min(lag.waiting, key=lambda p: lag.waiting[p])
-    seconds = max(0.0, (now - lag.waiting[place]).total_seconds())
+    seconds = (now - lag.waiting[place]).total_seconds()
+    if seconds < -MOST_SECONDS:
+        words = (
+            f"{lag.offsets:,} offsets; for how long cannot be told, the oldest of {place} is dated "
+            f"{-seconds:,.0f} s ahead of this machine's clock"
+        )
+        return [wrong(words, SET_CLOCKS)]
+    seconds = max(0.0, seconds)
     words = f"{lag.offsets:,} offsets, the oldest of {place} has waited for {seconds:,.0f} s"
     if seconds <= lag.limit:
         return [fine(words)]

@@ -126,9 +126,12 @@ def _is_of_quarantine(found: LastLoad) -> bool:
 
 def _runs(readings: Readings) -> Sequence[Said]:
     rows = latest(readings.warehouse("batch"), limit=_LOOK_BACK)
+    # Runs are dated by its clock.
+    with psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection:
+        now = (connection.execute("select clock_timestamp()").fetchone() or [datetime.now(UTC)])[0]
     has_hour = not readings.not_ready(["airflow-scheduler"])
     late = timedelta(seconds=AlertSettings().late_seconds)
-    return judge_runs(rows, datetime.now(UTC), late_after=_HOUR + late if has_hour else None)
+    return judge_runs(rows, now, late_after=_HOUR + late if has_hour else None)
 
 
 def judge_runs(

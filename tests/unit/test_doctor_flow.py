@@ -201,3 +201,13 @@ def test_change_may_wait_for_a_while_and_the_oldest_decides():
     assert "the oldest of t[1] has waited for 61 s" in late.words
     assert "Kafka drops it in" not in late.words
     assert "Kafka drops it in 0.4 hours" in lag(2_160).words
+
+
+def test_how_long_a_change_of_the_future_has_waited_nobody_can_tell():
+    ahead = lag(-3_600, 5)
+    assert ahead.verdict is Verdict.FINE  # another has waited for longer
+    ahead = lag(-3_600)
+    assert ahead.verdict is Verdict.WRONG
+    assert "3,600 s ahead of this machine's clock" in ahead.words
+    assert lag(-1).verdict is Verdict.FINE
+    assert "-" not in lag(-1).words

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stack.control import ServiceStatus
-from stack.doctor.clock import judge_clocks
+from stack.doctor.clock import judge_clocks, judge_heartbeats
 from stack.doctor.machine import (
     judge_memory,
     judge_packages,
@@ -77,6 +77,15 @@ def test_clock_that_is_off_is_named_with_its_direction():
         "oltp's clock is 90.0 s ahead", "minio's clock is 7.0 s behind",
     ]  # fmt: skip
     assert verdicts(judge_clocks({})) == [Verdict.UNCHECKED]
+
+
+def test_heartbeats_tell_of_the_shop_s_clock_too():
+    assert verdicts(judge_heartbeats(None, "live")) == [Verdict.FINE]
+    ahead, behind = (only(judge_heartbeats(seconds, "clock")) for seconds in (3600.0, -90.0))
+    assert ahead.verdict is Verdict.WRONG
+    assert "3,600 s ahead of the warehouse's clock" in ahead.words
+    assert "90 s behind the warehouse's clock" in behind.words
+    assert "./pipeline connect status" in behind.remedy
 
 
 # Services and ports

@@ -108,6 +108,16 @@ def test_bronze_says_what_offsets_it_has_passed_and_how_new_it_is(lake):
     assert one.age_seconds(NOON + timedelta(seconds=30)) == 21
 
 
+def test_a_record_of_the_future_is_as_old_as_its_file(lake):
+    """Connect's clock was thirty years ahead, for one record."""
+    land(lake, 10**9, 10**9)
+    one = figures(lake)["bronze.raw_sales"]
+    assert one.newest_at < NOON + timedelta(seconds=10**8)
+    land(lake, 10**9 + 1, 10**9 + 1)
+    assert one.newest_at <= figures(lake)["bronze.raw_sales"].newest_at
+    assert one.age_seconds(NOON) >= 0
+
+
 def test_silver_says_how_many_offsets_it_is_behind(lake):
     land(lake, 0, 9)
     land(lake, 0, 4, partition=1)

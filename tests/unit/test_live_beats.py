@@ -1,11 +1,14 @@
 """A heartbeat is written when charts show all that Kafka had when it was read."""
 
 from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import orjson
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consumers.live.beats import Beats
 from consumers.live.consumer import LiveConsumer, LiveOptions
@@ -14,6 +17,16 @@ from lakehouse.coordinates import TopicPartition
 
 ORDERS = TopicPartition(topic="shop.public.orders", topic_id="o", partition=0)
 LINES = TopicPartition(topic="shop.public.order_lines", topic_id="l", partition=0)
+
+
+def at(second):
+    """A beat's instant."""
+    return datetime(2026, 3, 10, 12, tzinfo=UTC) + timedelta(seconds=second)
+
+
+def told(beat):
+    """The instant of the beat that is passed, if one is."""
+    return beat and beat.beat_at
 
 
 class Broker:
@@ -42,21 +55,21 @@ def beats(broker):
 
 
 def test_a_beat_waits_for_the_ends_of_all_partitions(beats, broker):
-    beats.hold("1", [ORDERS, LINES])
+    beats.hold(at(1), [ORDERS, LINES])
     assert beats.passed({ORDERS: 10, LINES: 10}) is None
     broker.answer(o=10, l=20)
     assert beats.passed({ORDERS: 10, LINES: 19}) is None
-    assert beats.passed({ORDERS: 10, LINES: 20}) == "1"
+    assert told(beats.passed({ORDERS: 10, LINES: 20})) == at(1)
     assert beats.passed({ORDERS: 10, LINES: 20}) is None
 
 
 def test_the_newest_that_is_passed_counts_and_the_newer_ones_wait(beats, broker):
     for number, end in enumerate((5, 6, 9)):
-        beats.hold(str(number), [ORDERS])
+        beats.hold(at(number), [ORDERS])
         broker.answer(o=end)
-    assert beats.passed({ORDERS: 7}) == "1"
+    assert told(beats.passed({ORDERS: 7})) == at(1)
     assert beats.passed({ORDERS: 8}) is None
-    assert beats.passed({ORDERS: 9}) == "2"
+    assert told(beats.passed({ORDERS: 9})) == at(2)
 
 
 @pytest.mark.parametrize(
@@ -65,27 +78,46 @@ def test_the_newest_that_is_passed_counts_and_the_newer_ones_wait(beats, broker)
     ids=["came", "went", "all went"],
 )
 def test_a_beat_says_nothing_of_partitions_that_came_or_went(had, now, beats, broker):
-    beats.hold("1", had)
+    beats.hold(at(1), had)
     broker.answer(o=5, l=5)
     assert beats.passed(now) is None
     assert beats.passed(dict.fromkeys(had, 99)) is None
 
 
 def test_a_beat_whose_ends_the_broker_does_not_tell_is_passed_over(beats, broker):
-    beats.hold("1", [ORDERS])
+    beats.hold(at(1), [ORDERS])
     broker.asked[-1][ORDERS].set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
-    beats.hold("2", [ORDERS])
+    beats.hold(at(2), [ORDERS])
     broker.answer(o=5)
-    assert beats.passed({ORDERS: 5}) == "2"
+    assert told(beats.passed({ORDERS: 5})) == at(2)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-(10**9), 10**9), st.integers(0, 9)), min_size=1, max_size=59),
+    st.integers(0, 9),
+)
+def test_the_last_that_came_counts_whatever_the_shop_s_clock_says(came, shown):
+    """Neither the greatest instant nor the smallest."""
+    broker = Broker()
+    beats = Beats(ask_ends=broker.ask_ends)
+    ends = []
+    for second, grown in came:
+        ends.append(grown + (ends[-1] if ends else 0))
+        beats.hold(at(second), [ORDERS])
+        broker.answer(o=ends[-1])
+    passed = [at(second) for (second, _), end in zip(came, ends, strict=True) if end <= shown]
+    assert told(beats.passed({ORDERS: shown})) == (passed[-1] if passed else None)
 
 
 def test_a_backlog_of_hours_holds_few_beats(beats, broker):
     for number in range(3600):
-        beats.hold(str(number), [ORDERS])
+        beats.hold(at(number), [ORDERS])
     assert len(broker.asked) <= 60
 
 
 class Message:
+    """As Debezium writes it; an instant that only Postgres knows, as text."""
+
     def __init__(self, beat_at):
         self._value = orjson.dumps({"after": {"beat_at": beat_at}})
 
@@ -124,7 +156,11 @@ class Client:
 @pytest.fixture
 def live(beats):
     client, written = Client(), []
-    overlay = SimpleNamespace(beat=written.append)
+
+    def beat(beat_at, *, held_seconds):
+        written.append((beat_at, held_seconds))
+
+    overlay = SimpleNamespace(beat=beat)
     options = LiveOptions(
         pattern="^shop",
         heartbeats="beats",
@@ -145,23 +181,50 @@ def read(live, beat_at):
     live.consumer._flush()
 
 
+def instants(live):
+    return [beat_at for beat_at, _ in live.written]
+
+
 def test_live_writes_no_beat_before_it_has_caught_up(live, broker):
-    read(live, "1")
+    read(live, at(1))
     broker.answer(o=5)
     live.consumer._flush()
-    assert live.written == []
+    assert instants(live) == []
     live.consumer._member.assigned.add({ORDERS: 5})
     live.consumer._flush()
-    assert live.written == ["1"]
+    assert instants(live) == [at(1)]
 
 
 def test_live_takes_no_beat_while_it_polls_no_changes(live, broker):
     live.consumer._pause()
-    live.client.messages.append(Message("1"))
+    live.client.messages.append(Message(at(1)))
     live.consumer._poll()
     assert broker.asked == []
     live.consumer._resume()
-    read(live, "2")
+    read(live, at(2))
     broker.answer(o=3)
     live.consumer._flush()
-    assert live.written == ["2"]
+    assert instants(live) == [at(2)]
+
+
+def test_a_beat_is_as_old_as_its_reading_however_long_it_was_held(live, broker, monkeypatch):
+    """By a clock of its own: the shop's may be an hour ahead."""
+    now = [1000.0]
+    monkeypatch.setattr("consumers.live.beats.time.monotonic", lambda: now[0])
+    read(live, at(3600))
+    broker.answer(o=5)
+    now[0] += 40
+    live.consumer._member.assigned.add({ORDERS: 5})
+    live.consumer._flush()
+    assert live.written == [(at(3600), 40.0)]
+
+
+@pytest.mark.parametrize("beat_at", ["+292278994-08-16T23:00:00Z", "-0044-03-15T12:00:00Z", None])
+def test_a_beat_of_another_calendar_is_no_beat_and_live_goes_on(beat_at, live, broker):
+    live.client.messages.append(Message(beat_at))
+    live.consumer._poll()
+    assert broker.asked == []
+    read(live, at(2))
+    broker.answer(o=3)
+    live.consumer._flush()
+    assert instants(live) == [at(2)]

@@ -246,12 +246,12 @@ def test_offsets_that_have_expired_stay_open():
 
 def test_the_last_run_of_a_kind_that_ended_counts_and_one_that_goes_on_does_not():
     rows = [
-        ("consolidation", "succeeded", 5, 100.0, 7, 2.0),
-        ("consolidation", "failed", 1, 90.0, 6, 1.0),
-        ("consolidation", "running", 1, 120.0, 8, 3.0),
-        ("replay", "interrupted", 1, 80.0, 5, 9.0),
+        ("consolidation", "succeeded", 5, 50.0, 7, 2.0),
+        ("consolidation", "failed", 1, 60.0, 6, 1.0),
+        ("consolidation", "running", 1, 30.0, 8, 3.0),
+        ("replay", "interrupted", 1, 70.0, 5, 9.0),
     ]
-    found = told(of_runs(rows))
+    found = told(of_runs(rows, now=150.0))
     assert found["pipeline_last_run_failed", "consolidation"] is False
     assert found["pipeline_last_run_seconds", "consolidation"] == 2.0
     assert found["pipeline_last_success_timestamp_seconds", "consolidation"] == 100.0

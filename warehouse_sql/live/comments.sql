@@ -99,13 +99,19 @@ is 'Partition of that topic.';
 comment on column live.watermark.last_offset
 is 'The last offset that was taken in.';
 comment on column live.watermark.last_committed_at
-is 'When the newest change of it was committed in the shop.';
+is 'When the newest change of it was committed in the shop, by its clock; at the latest, when it '
+'came.';
 comment on table live.heartbeat
 is 'One row per source of heartbeats of the shop.';
 comment on column live.heartbeat.source
 is 'Who has them written.';
 comment on column live.heartbeat.beat_at
 is 'The last beat before which nothing of the shop is missing, by the clock of the shop.';
+comment on column live.heartbeat.read_at
+is 'When it came, by the clock of the warehouse.';
+comment on column live.heartbeat.lateness_seconds
+is 'How long after its instant each of the last 30 beats came, newest first; below 0 if that was '
+'in the future.';
 comment on table live.state
 is 'One row: how the live consumer is.';
 comment on column live.state.is_only

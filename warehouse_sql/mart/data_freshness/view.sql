@@ -1,5 +1,6 @@
 -- Grain: one row per layer and table. How far it has come, and how new it is: the lake as of the
--- last look at it, star and live as of now.
+-- last look at it, star and live as of now. What is dated later than the look, by a clock that was
+-- ahead, is as new as can be.
 create or replace view mart.data_freshness as
 with published as (
     select max(d.finished_at) as finished_at
@@ -8,7 +9,7 @@ with published as (
 ),
 
 heard as (
-    select max(h.beat_at) as beat_at
+    select max(least(h.beat_at, h.read_at)) as beat_at
     from live.heartbeat as h
 ),
 
@@ -35,7 +36,7 @@ found as (
         t.passed_offsets,
         t.behind_offsets,
         t.behind_versions,
-        t.newest_at,
+        least(t.newest_at, t.looked_at) as newest_at,
         t.looked_at
     from etl.lake_table as t
     union all
@@ -45,7 +46,8 @@ found as (
         p.passed_offsets,
         null as behind_offsets,
         null as behind_versions,
-        case when p.layer = 'star' then u.finished_at else h.beat_at end as newest_at,
+        least(case when p.layer = 'star' then u.finished_at else h.beat_at end, now())
+            as newest_at,
         now() as looked_at
     from passed as p
     cross join published as u
@@ -62,5 +64,5 @@ select
     f.looked_at,
     array_position(array['bronze', 'silver', 'gold', 'star', 'live'], f.layer) as layer_number,
     extract(epoch from f.looked_at - f.newest_at)::double precision as age_seconds,
-    extract(epoch from now() - f.looked_at)::double precision as looked_seconds_ago
+    greatest(0, extract(epoch from now() - f.looked_at))::double precision as looked_seconds_ago
 from found as f;
