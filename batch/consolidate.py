@@ -12,7 +12,13 @@ from batch import live
 from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
 from batch.runs import Run
 from batch.silver.rebuild import rebuild_silver
-from batch.silver.run import SilverReport, SilverRules, chosen_entities, consolidate_silver
+from batch.silver.run import (
+    SilverReport,
+    SilverRules,
+    UnknownValues,
+    chosen_entities,
+    consolidate_silver,
+)
 from batch.warehouse.checks import CheckResult
 from batch.warehouse.entities import TABLES
 from batch.warehouse.judged import QuarantineLimit
@@ -69,6 +75,8 @@ class Consolidation:
     """What was done to each table."""
     warned: list[CheckResult] = field(default_factory=list)
     """The checks that found something, and let it be published."""
+    unknown: list[UnknownValues] = field(default_factory=list)
+    """Values that no list has, of changes that count all the same."""
 
     def run(self) -> None:
         """Do it; `rows` and `warned` say what came of it.
@@ -93,7 +101,8 @@ class Consolidation:
         chosen = chosen_entities(self.entities)
         done = work(self.lake, self.rules, chosen, on_progress=self.on_progress)
         self._tell([row_of_silver(one) for one in done])
-        self.record.note(scope=offsets_of(done))
+        self.unknown += (unknown for one in done for unknown in one.unknown)
+        self.record.note(scope=offsets_of(done), details=details_of(done))
 
     def _gold(self, pins: dict[str, int]) -> None:
         work = rebuild_gold if self.is_rebuild else consolidate_gold
@@ -153,6 +162,12 @@ def offsets_of(reports: Sequence[SilverReport]) -> dict[str, object]:
         if report.spans
     }  # fmt: skip
     return {"offsets": offsets}
+
+
+def details_of(reports: Sequence[SilverReport]) -> dict[str, object]:
+    """What a record says of values that no list has; nothing without such."""
+    unknown = [asdict(unknown) for report in reports for unknown in report.unknown]
+    return {"unknown": unknown} if unknown else {}
 
 
 def rows_of_warehouse(report: WarehouseReport, seconds: float) -> list[Row]:

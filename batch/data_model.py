@@ -9,9 +9,10 @@ import psycopg
 import pyarrow as pa
 from psycopg.rows import class_row
 
-from lakehouse.contracts import ENTITIES, Column, Derived, Entity
+from lakehouse.contracts import ENTITIES, Column, Derived, Entity, OnUnknown
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
 from lakehouse.contracts.metrics import BY_NAME
+from lakehouse.contracts.model import UNKNOWN
 from lakehouse.contracts.schemas import (
     QUARANTINE,
     QUARANTINE_SCHEMA,
@@ -37,9 +38,15 @@ _META_MEANING = {
     "_tx_id": "The shop's transaction, modulo 2^32.",
     "_committed_at": "When the shop committed it.",
     "_deleted_at": "When the row went; all else but key and coordinate is then null.",
-    "_extra": "JSON object of columns that the contract does not know.",
+    "_extra": "JSON object of columns that the contract does not know, and of values that count as "
+    f"`{UNKNOWN}`.",
     "valid_from_at": "From when on the version was valid, inclusive.",
     "valid_to_at": "Until when, exclusive; null while it is.",
+}
+
+_ON_UNKNOWN = {
+    OnUnknown.COUNT: f"Any other value counts as `{UNKNOWN}`.",
+    OnUnknown.QUARANTINE: "A change with any other value is quarantined.",
 }
 
 
@@ -122,6 +129,10 @@ def _of_column(column: Column) -> tuple[str, ...]:
     if column.least is not None or column.greatest is not None:
         low, high = _number(column.least), _number(column.greatest)
         meaning += f" From {low} to {high}."
+    if column.greatest_in_base is not None:
+        meaning += f" At `{column.rate}`, at most {column.greatest_in_base:,} of the base currency."
+    if column.on_unknown is not None:
+        meaning += f" {_ON_UNKNOWN[column.on_unknown]}"
     required = "yes" if column.required else ""
     return (column.name, column.type, column.unit or "", required, column.source, meaning)
 

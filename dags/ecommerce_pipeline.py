@@ -8,7 +8,7 @@ from lakehouse.contracts import ENTITIES
 from orchestration.defaults import deadline, task_defaults
 from orchestration.figures import log_table, publish
 from orchestration.record import recording
-from orchestration.steps import step, tell
+from orchestration.steps import step, tell, warn
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
@@ -54,13 +54,15 @@ def silver(name: str) -> "XComArg":
     @step
     def clean() -> dict[str, Any]:
         """What bronze holds of one table and silver lacks: cleaned, judged, merged or put aside."""
-        from batch.consolidate import note_rows, offsets_of, row_of_silver
+        from batch.consolidate import details_of, note_rows, offsets_of, row_of_silver
         from batch.hour import Hour
 
         with recording("consolidation") as run:
             report = Hour.of_settings(tell).silver(name)
             note_rows(run, [row_of_silver(report)])
-            run.note(scope=offsets_of([report]))
+            run.note(scope=offsets_of([report]), details=details_of([report]))
+        for unknown in report.unknown:
+            warn(unknown.message())
         row = asdict(row_of_silver(report))
         log_table([row])
         publish(SILVER[name], row)

@@ -39,3 +39,8 @@ def step(do: Callable[P, R]) -> Callable[P, R]:
 def tell(what: str) -> None:
     """Progress of a step, for the task's log."""
     _log.info("%s", what)
+
+
+def warn(what: str) -> None:
+    """Something that a person should look at, though the step goes on; for the task's log."""
+    _log.warning("%s", what)

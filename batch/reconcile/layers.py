@@ -16,12 +16,14 @@ class LayerFindings:
 
     `expected_rows` follow from the layer below, `rows` are there. `changes` were read from below;
     of these `quarantined` are put aside, and `unaccounted` are neither used nor put aside, or both.
+    No fault: current rows that follow with a value that counts as unknown (`unknown`).
     """
 
     expected_rows: int = 0
     rows: int = 0
     changes: int = 0
     quarantined: int = 0
+    unknown: int = 0
     missing: Fault = field(default_factory=Fault)
     extra: Fault = field(default_factory=Fault)
     different: Fault = field(default_factory=Fault)
@@ -77,6 +79,7 @@ class LayerReport:
             "expected_rows": found.expected_rows,
             "changes": found.changes,
             "quarantined": found.quarantined,
+            "unknown": found.unknown,
             **{name: fault.count for name, fault in found.faults.items()},
             "examples": {name: f.examples for name, f in found.faults.items() if f.count},
             "note": self.note,

@@ -147,8 +147,15 @@ class Report:
         aside = sum(one.findings.quarantined for one in compared)
         return (
             f" {listed[0].upper()}{listed[1:]} {verb} what follows from it, to the cent; "
-            f"{aside:,} changes are in quarantine, each accounted for.{self._not_compared()}"
+            f"{aside:,} changes are in quarantine, each accounted for.{self._unknown()}"
+            f"{self._not_compared()}"
         )
+
+    def _unknown(self) -> str:
+        rows = sum(one.findings.unknown for one in self.layers)
+        if not rows:
+            return ""
+        return f" Warning: {rows:,} rows have values that no list has: see mart.unknown_values."
 
     def _name(self, layer: str) -> str:
         is_whole = all(one.is_compared for one in self.layers if one.layer == layer)

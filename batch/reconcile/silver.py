@@ -18,6 +18,7 @@ from batch.silver.tables import SilverTables
 from lakehouse.cleaning.transforms.latest import ORDER, latest
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES, Entity
+from lakehouse.contracts.model import UNKNOWN
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
 from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.delta import scan
@@ -135,6 +136,7 @@ class _Comparison:
         expected = pl.DataFrame(self.tables.current_rows(newest))
         key = self.entity.key
         within = _until(spans, self.current_ends)
+        found += LayerFindings(unknown=_unknown_rows(expected, self.entity))
         current = found + self._compare(self.stored.current, expected, within, (key,))
         if not self.entity.history:
             return [current]
@@ -196,6 +198,11 @@ class _Comparison:
         of_entity = pl.col("entity") == self.entity.table
         rows = scan(self.stored.quarantine).filter(of_entity, chosen)
         return rows.select(COORDINATE).collect()
+
+
+def _unknown_rows(rows: pl.DataFrame, entity: Entity) -> int:
+    names = [column.name for column in entity.counting_unknown]
+    return rows.filter(pl.any_horizontal(pl.col(names) == UNKNOWN)).height if names else 0
 
 
 def _furthest(table: DeltaTable | None, ends: _Ends) -> _Ends:

@@ -1,8 +1,9 @@
 """Rolls what is new in bronze into silver, table by table."""
 
+import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -11,10 +12,11 @@ import polars as pl
 from batch.silver.bronze import BronzeSource
 from batch.silver.places import Spans
 from batch.silver.tables import SilverTables
-from lakehouse.cleaning.judge import Judge, count_mended
+from lakehouse.cleaning.judge import Judge, count_mended, unknown_values
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.contracts import ENTITIES, Entity
+from lakehouse.contracts.model import UNKNOWN
 from lakehouse.coordinates import count_positions, pieces
 from lakehouse.delta import retry_later
 from lakehouse.errors import StopPipelineError
@@ -22,6 +24,8 @@ from lakehouse.lake import Lake
 from lakehouse.settings import ConsolidationSettings, ShopSettings
 
 Progress = Callable[[str], None]
+_EXAMPLES = 5
+_SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,32 @@ class SilverRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownValues:
+    """Values of one column that are in no list of its contract. Their rows count all the same.
+
+    Attributes:
+        table: the shop's.
+        column: the shop's.
+        changes: valid changes that had one.
+        values: some of these values, shortened, as JSON has texts.
+    """
+
+    table: str
+    column: str
+    changes: int
+    values: tuple[str, ...]
+
+    def message(self) -> str:
+        """For people: which values, how often, and what to do."""
+        return (
+            f"{self.table}.{self.column}: {self.changes:,} changes hold what no list has "
+            f"({', '.join(self.values)}) and count as {UNKNOWN}. If that is right, teach it to "
+            "lakehouse/contracts/, then ./pipeline rebuild --layer silver --entity "
+            f"{self.table}. All such values: mart.unknown_values"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SilverReport:
     """What became of one entity's changes.
 
@@ -62,6 +92,8 @@ class SilverReport:
         cleaned: those of them with a value that was mended.
         quarantined: those that were put aside.
         merged: rows of the table that were inserted or updated; by a rebuild, all that it wrote.
+        unknown: values that no list has, by column; their changes are neither cleaned nor put
+            aside.
         spans: the offsets of bronze that it took in.
     """
 
@@ -72,6 +104,7 @@ class SilverReport:
     quarantined: int = 0
     merged: int = 0
     seconds: float = 0.0
+    unknown: tuple[UnknownValues, ...] = ()
     spans: Spans = field(default_factory=dict)
 
     def plus(self, judged: pl.DataFrame, entity: Entity, *, merged: int = 0) -> "SilverReport":
@@ -83,7 +116,23 @@ class SilverReport:
             cleaned=self.cleaned + count_mended(judged, entity),
             quarantined=self.quarantined + broken,
             merged=self.merged + merged,
+            unknown=tuple(self._unknown(judged, entity)),
         )
+
+    def _unknown(self, judged: pl.DataFrame, entity: Entity) -> Iterator[UnknownValues]:
+        known = {one.column: one for one in self.unknown}
+        found = dict(unknown_values(judged, entity))
+        for column in sorted({*known, *found}):
+            before = known.get(column)
+            values = found.get(column, pl.Series(dtype=pl.String))
+            shown = values.str.head(_SHOWN_CHARACTERS).unique().sort().head(_EXAMPLES)
+            named = {json.dumps(value, ensure_ascii=False) for value in shown}
+            yield UnknownValues(
+                table=entity.table,
+                column=column,
+                changes=len(values) + (before.changes if before else 0),
+                values=tuple(sorted({*named, *(before.values if before else ())})[:_EXAMPLES]),
+            )
 
 
 def chosen_entities(names: Iterable[str] = ()) -> list[Entity]:

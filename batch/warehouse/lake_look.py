@@ -1,8 +1,8 @@
 """Small summaries of the lake, brought into the warehouse, where charts can read them.
 
 Grain: `etl.lake_table` one row per table of the lake, `etl.quarantine_by_rule` one per table of the
-shop and rule, `etl.loss` one per range of offsets that was lost, and one per mending. Each look
-replaces the one before.
+shop and rule, `etl.loss` one per range of offsets that was lost, and one per mending; and
+`etl.unknown_value`, see `batch.warehouse.unknown`. Each look replaces the one before.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ import psycopg
 from batch.catalogue import LakeTable, TableFigures, Unit, lake_figures
 from batch.quarantine import counted
 from batch.warehouse.load import refused
+from batch.warehouse.unknown import look_for_unknown
 from lakehouse.contracts.schemas import QUARANTINE
 from lakehouse.delta import retry_later, scan
 from lakehouse.lake import LOSS_LEDGER, Lake
@@ -70,6 +71,7 @@ def look_at_lake(
             if now is None or known.get((table.layer, table.name)) != now.version:
                 refresh(connection, lake, now)
         _keep(connection, list(found.values()))
+        look_for_unknown(connection, lake)
 
 
 def _keep(connection: psycopg.Connection, figures: Sequence[TableFigures]) -> None:

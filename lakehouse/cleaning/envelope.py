@@ -172,12 +172,12 @@ def _flatten(parsed: pl.DataFrame, columns: Columns, extra: Sequence[str]) -> pl
         source.field("lsn").alias("lsn"),
         source.field("txId").alias("tx_id"),
         source.field("ts_us").alias("committed_us"),
-        _carried({name: after.field(name) for name in extra}).alias("_extra"),
+        carried({name: after.field(name) for name in extra}).alias("_extra"),
         *(after.field(name).alias(name) for name in columns.wanted),
     )
 
 
-def _carried(values: Mapping[str, pl.Expr]) -> pl.Expr:
+def carried(values: Mapping[str, pl.Expr]) -> pl.Expr:
     """A JSON object of the values that a row has, and no other; null if it has none.
 
     A null is left out like a column that is not there: which of them it is, no parse of many

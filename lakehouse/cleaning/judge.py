@@ -1,6 +1,6 @@
 """From bronze's records to changes that are read, cleaned and judged. Grain: one row per change."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -8,7 +8,7 @@ from functools import cached_property
 import narwhals as nw
 import polars as pl
 
-from lakehouse.cleaning.envelope import Columns, read_envelopes
+from lakehouse.cleaning.envelope import Columns, carried, read_envelopes
 from lakehouse.cleaning.plan import Plan
 from lakehouse.cleaning.spellings import spell
 from lakehouse.cleaning.transforms import Frame
@@ -16,8 +16,8 @@ from lakehouse.cleaning.transforms.clean import clean, cleaned_columns, raw
 from lakehouse.cleaning.transforms.unchanged import fill_unchanged
 from lakehouse.cleaning.transforms.validate import BROKEN, SUSPECT, mark_suspects, validate
 from lakehouse.cleaning.typed import Calendar, read_types, stop_if_retyped
-from lakehouse.contracts import Entity, OnSchemaChange, Type
-from lakehouse.contracts.model import PLACEHOLDER
+from lakehouse.contracts import Column, Entity, OnSchemaChange, Type
+from lakehouse.contracts.model import PLACEHOLDER, UNKNOWN
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.errors import StopPipelineError
 
@@ -46,13 +46,15 @@ class Judge:
 
         Returns:
             For each record but tombstones: `COORDINATE`, `operation`, the columns of silver,
-            `raw:…` of those that were cleaned, and `BROKEN`.
+            `raw:…` of those that were cleaned, and `BROKEN`. A value that counts as `UNKNOWN` is
+            kept in `_extra`, under the shop's name of the column.
 
         Raises:
             StopPipelineError: the source's schema changed, and the contract says to stop.
         """
         texts = self._texts(records, history)
         found = self._with_verdicts(self._marked.run({_TEXTS: spell(texts, self.entity)}))
+        found = _with_unknown_values(found, self.entity)
         stop_if_retyped(found, texts, self.entity)
         self._stop_if_removed(found)
         return found
@@ -129,10 +131,43 @@ class Judge:
         return [column.source for column in self.entity.columns if column.type is Type.TEXT]
 
 
+def _with_unknown_values(judged: pl.DataFrame, entity: Entity) -> pl.DataFrame:
+    """Keep what counts as unknown. Most batches have none, so nothing is put together for them."""
+    columns = [c for c in entity.counting_unknown if (judged[c.name] == UNKNOWN).any()]
+    if not columns:
+        return judged
+    values = {c.source: pl.when(_is_unknown(c)).then(pl.col(raw(c.name))) for c in columns}
+    kept, extra = carried(values), pl.col("_extra")
+    both = pl.format("{},{}", extra.str.head(-1), kept.str.slice(1))
+    return judged.with_columns(_extra=pl.coalesce(both, kept, extra))
+
+
+def _is_unknown(column: Column) -> pl.Expr:
+    return (pl.col(column.name) == UNKNOWN).fill_null(value=False)
+
+
+def unknown_values(judged: pl.DataFrame, entity: Entity) -> Iterator[tuple[str, pl.Series]]:
+    """By column of the shop, the values that count as unknown in valid changes, as they were told.
+
+    Only columns that have such.
+    """
+    valid = judged.filter(pl.col(BROKEN).is_null())
+    for column in entity.counting_unknown:
+        values = valid.filter(_is_unknown(column))[raw(column.name)]
+        if len(values):
+            yield column.source, values
+
+
+def _is_mended(name: str, entity: Entity) -> pl.Expr:
+    differs = pl.col(name).ne_missing(pl.col(raw(name)))
+    column = entity.column(name)
+    return differs & ~_is_unknown(column) if column.counts_unknown else differs
+
+
 def count_mended(judged: pl.DataFrame, entity: Entity) -> int:
     """How many of the valid changes had a value that was cleaned."""
-    differs = [pl.col(name).ne_missing(pl.col(raw(name))) for name in cleaned_columns(entity)]
-    return judged.filter(pl.col(BROKEN).is_null() & pl.any_horizontal(differs)).height
+    mended = [_is_mended(name, entity) for name in cleaned_columns(entity)]
+    return judged.filter(pl.col(BROKEN).is_null() & pl.any_horizontal(mended)).height
 
 
 def count_rules(judged: pl.DataFrame, entity: Entity, run_id: str) -> pl.DataFrame:
@@ -140,7 +175,7 @@ def count_rules(judged: pl.DataFrame, entity: Entity, run_id: str) -> pl.DataFra
     cleaned = (
         judged.filter(pl.col(BROKEN).is_null())
         .select(
-            pl.col(name).ne_missing(pl.col(raw(name))).sum().alias(f"{name}_cleaned")
+            _is_mended(name, entity).sum().alias(f"{name}_cleaned")
             for name in cleaned_columns(entity)
         )
         .unpivot(variable_name="rule", value_name="changes")
@@ -148,7 +183,9 @@ def count_rules(judged: pl.DataFrame, entity: Entity, run_id: str) -> pl.DataFra
     broken = judged.select(pl.col(BROKEN).str.split(",").list.first().alias("rule")).drop_nulls()
     quarantined = broken.group_by("rule").agg(changes=pl.len())
     seen = pl.DataFrame({"rule": [""], "changes": [judged.height]})
-    parts = {"seen": seen, "cleaned": cleaned, "quarantined": quarantined}
+    counted = [(f"{name}_unknown", len(v)) for name, v in unknown_values(judged, entity)]
+    unknown = pl.DataFrame(counted, {"rule": pl.String, "changes": pl.Int64}, orient="row")
+    parts = {"seen": seen, "cleaned": cleaned, "unknown": unknown, "quarantined": quarantined}
     return pl.concat(
         frame.select(
             run_id=pl.lit(run_id),

@@ -18,6 +18,7 @@ from lakehouse.contracts.reference import (
     CODES_IN_USE,
     LANGUAGES,
     LOWER_CASE_WORDS,
+    NO_CURRENCY,
     REGIONS_IN_USE,
 )
 
@@ -52,6 +53,12 @@ def country(text: str) -> str | None:
     """ISO 3166-1 alpha-2 of a code, a former code, or a name in a language of the shop."""
     tidy = spaces(text)
     return None if tidy is None else _countries().get(_plain(tidy))
+
+
+def currency(text: str) -> str | None:
+    """ISO 4217 of a code in any case."""
+    tidy = spaces(text)
+    return None if tidy is None else _currencies().get(tidy.casefold())
 
 
 def phone(text: str, country_text: str | None) -> str | None:
@@ -135,6 +142,12 @@ def _countries() -> dict[str, str]:
     for entry in pycountry.countries:
         found[_plain(entry.alpha_2)] = found[_plain(entry.alpha_3)] = entry.alpha_2
     return found
+
+
+@cache
+def _currencies() -> dict[str, str]:
+    codes = (str(entry.alpha_3) for entry in pycountry.currencies)
+    return {code.casefold(): code for code in codes if code not in NO_CURRENCY}
 
 
 def _names_of(entry: object) -> Iterator[str]:

@@ -13,6 +13,7 @@ from lakehouse.cleaning import spelling
 from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.cleaning.typed import read_column
 from lakehouse.contracts import Cleaning, Column, Derivation, Derived, Entity
+from lakehouse.contracts.model import UNKNOWN
 
 _MAY_NEED_SPACES = r"^$|^\s|\s$|\s\s|[^\x20-\x7e]"
 _INPUTS: Mapping[Derivation, Callable[..., str | None]] = {
@@ -129,23 +130,18 @@ def _country_of(entity: Entity) -> str:
 
 
 def _speller(column: Column | Derived) -> Callable[..., str | None]:
-    return _INPUTS[column.how] if isinstance(column, Derived) else _cleaner(column)
+    if isinstance(column, Derived):
+        return _INPUTS[column.how]
+    clean = _cleaner(column)
+    return (lambda text: clean(text) or UNKNOWN) if column.counts_unknown else clean
 
 
 def _cleaner(column: Column) -> Callable[..., str | None]:
-    match column.cleaning:
-        case Cleaning.SPACES | Cleaning.NONE:
-            return spelling.spaces
-        case Cleaning.NAME:
-            return spelling.name
-        case Cleaning.CHOICE:
-            return lambda text: spelling.choice(text, column.choices)
-        case Cleaning.COUNTRY:
-            return spelling.country
-        case Cleaning.PHONE:
-            return spelling.phone
-        case Cleaning.EMAIL:
-            return spelling.email
+    if column.cleaning is Cleaning.CHOICE:
+        return lambda text: spelling.choice(text, column.choices)
+    # Each kind has the name of its function.
+    clean: Callable[..., str | None] = getattr(spelling, column.cleaning)
+    return clean
 
 
 def _value(column: Column) -> pl.Expr:

@@ -92,6 +92,8 @@ def consolidated(
 def show_done(done: "Consolidation", seconds: float) -> None:
     """For people: what was done to each table that had anything new, and what checks say."""
     _show_rows(done.rows, seconds)
+    for unknown in done.unknown:
+        console.print(unknown.message(), style="yellow", markup=False)
     for check in done.warned:
         console.print(warning(check), style="yellow", markup=False)
 
@@ -132,6 +134,7 @@ def _run(layer: str | None, entity: list[str] | None, output: Format, *, is_rebu
             {
                 "tables": [asdict(row) for row in done.rows],
                 "warned": [asdict(check) for check in done.warned],
+                "unknown": [asdict(one) for one in done.unknown],
                 "seconds": round(seconds, 3),
             }
         )

@@ -8,6 +8,7 @@ from lakehouse.contracts.model import (
     Derived,
     Entity,
     OnSchemaChange,
+    OnUnknown,
     Rule,
     Type,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Derived",
     "Entity",
     "OnSchemaChange",
+    "OnUnknown",
     "Rule",
     "Type",
 ]

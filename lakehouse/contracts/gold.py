@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from lakehouse.contracts.metrics import BY_NAME, METRICS, SHARE
-from lakehouse.contracts.model import Column, Type
+from lakehouse.contracts.model import UNKNOWN, Column, Type
 
 DAY = "business_date"
 MONTH = "business_month"
@@ -28,8 +28,6 @@ CRITICAL_DAYS = 7
 LOW_DAYS = 21
 OVERSTOCKED_DAYS = 180
 RISKS = ("out_of_stock", "critical", "low", "healthy", "overstocked", "idle")
-UNKNOWN = "unknown"
-"""Category of a product of which no version was valid when it was ordered."""
 
 
 def month_of(day: date) -> str:
@@ -122,9 +120,9 @@ SALES_KPI = GoldTable(
     key=(DAY, "country", "channel", "category"),
     columns=(
         *_day(_PLACED),
-        _text("country", "Country of delivery, ISO 3166-1 alpha-2."),
-        _text("channel", "Where the orders were placed."),
-        _text("category", "Category of the products when they were ordered, or `unknown`."),
+        _text("country", f"Country of delivery, ISO 3166-1 alpha-2, or `{UNKNOWN}`."),
+        _text("channel", f"Where the orders were placed, or `{UNKNOWN}`."),
+        _text("category", f"Category of the products when they were ordered, or `{UNKNOWN}`."),
         *_metrics(besides=", with a line in the category: does not add up over categories"),
     ),
     inputs=_SALES,
@@ -137,7 +135,7 @@ GEOGRAPHIC_SALES = GoldTable(
     key=(DAY, "country", "region"),
     columns=(
         *_day(_PLACED),
-        _text("country", "Country of delivery, ISO 3166-1 alpha-2."),
+        _text("country", f"Country of delivery, ISO 3166-1 alpha-2, or `{UNKNOWN}`."),
         _text("region", "Region of delivery, by name."),
         _text("region_code", "Region, ISO 3166-2; absent where it is not known.", required=False),
         *_metrics(),
@@ -172,7 +170,7 @@ CUSTOMER_BEHAVIOUR = GoldTable(
     key=(DAY, "device"),
     columns=(
         *_day("Day of the visits; a visit over midnight counts on both days."),
-        _text("device", "With what people came."),
+        _text("device", f"With what people came, or `{UNKNOWN}`."),
         *map(_visits, ("sessions", "cart_sessions", "checkout_sessions", "purchase_sessions")),
         _number("paid_sessions", "sessions", "Of these, signed in with an order paid that day."),
         _number("views", "views", "Product pages seen."),

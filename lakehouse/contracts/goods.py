@@ -7,6 +7,7 @@ from lakehouse.contracts.model import (
     Cleaning,
     Column,
     Entity,
+    OnUnknown,
     Rule,
     Type,
     day_and_month,
@@ -32,6 +33,7 @@ PRODUCTS = Entity(
         ),
         Column(
             name="category", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            on_unknown=OnUnknown.COUNT,
             choices=(
                 "Books", "Coffee & Tea", "Electronics", "Fashion", "Garden", "Home", "Kitchen",
                 "Music", "Outdoor", "Personal Care", "Sport", "Toys",
@@ -79,6 +81,8 @@ STOCK_MOVEMENTS = Entity(
         ),
         Column(
             name="kind", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            # Units that came or went did so, whatever it is called: `quantity` has the sign.
+            on_unknown=OnUnknown.COUNT,
             choices=("receipt", "sale", "return", "adjustment"), meaning="Why.",
         ),
         Column(

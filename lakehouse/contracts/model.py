@@ -38,10 +38,32 @@ class Cleaning(StrEnum):
     """As `SPACES`; and spelled as the contract's list does, whatever its case."""
     COUNTRY = "country"
     """ISO 3166-1 alpha-2, from a code, a former code, or a name in a language of the shop."""
+    CURRENCY = "currency"
+    """ISO 4217, from a code in any case."""
     PHONE = "phone"
     """E.164; a national number is read as one of the row's country."""
     EMAIL = "email"
     """RFC 5321 syntax with a public domain, in small letters."""
+
+
+UNKNOWN = "unknown"
+"""A value that is not known: of a code that no list has, of a product that is not here yet."""
+
+
+LISTED = (Cleaning.CHOICE, Cleaning.COUNTRY, Cleaning.CURRENCY)
+"""The kinds of which all values there are stand in a list."""
+
+
+class OnUnknown(StrEnum):
+    """What to do with a change that has a value which is in no list.
+
+    A column of which `Cleaning` knows all values there are declares this.
+    """
+
+    COUNT = "count"
+    """The column describes: the row counts, under `UNKNOWN`; the value is kept in `_extra`."""
+    QUARANTINE = "quarantine"
+    """The column decides whether or how money counts: a guess would make a figure wrong."""
 
 
 class OnSchemaChange(StrEnum):
@@ -66,8 +88,11 @@ class Column:
         unit: of a number, where its type does not say it.
         required: a change without a value is quarantined.
         choices: all values there are, in the one spelling.
+        on_unknown: what to do with a value that is in no list; only of lists, and of all of them.
         least: smallest and
         greatest: largest value allowed, inclusive.
+        greatest_in_base: largest amount allowed, in the base currency, at the rate in the column
+            `rate` of the same row.
         is_past: an instant or a day that cannot be later than the change itself.
         can_be_dropped: a text that cannot be cleaned is left out instead of quarantining the row.
     """
@@ -82,12 +107,26 @@ class Column:
     choices: tuple[str, ...] = ()
     least: int | None = None
     greatest: int | None = None
+    greatest_in_base: int | None = None
+    rate: str = ""
     is_past: bool = False
     can_be_dropped: bool = False
+    on_unknown: OnUnknown | None = None
 
     def __post_init__(self) -> None:
         """The source's name is the same unless it is told."""
         object.__setattr__(self, "source", self.source or self.name)
+        if (self.cleaning in LISTED) != (self.on_unknown is not None):
+            message = f"{self.name}: on_unknown is for columns whose values are in a list."
+            raise ValueError(message)
+        if (self.greatest_in_base is None) == bool(self.rate):
+            message = f"{self.name}: greatest_in_base and rate go together."
+            raise ValueError(message)
+
+    @property
+    def counts_unknown(self) -> bool:
+        """Whether a value that is in no list becomes `UNKNOWN`."""
+        return self.on_unknown is OnUnknown.COUNT
 
 
 class Derivation(StrEnum):
@@ -172,6 +211,11 @@ class Entity:
         """A column by silver's name."""
         return next(column for column in self.columns if column.name == name)
 
+    @property
+    def counting_unknown(self) -> Sequence[Column]:
+        """The columns in which a value that is in no list becomes `UNKNOWN`."""
+        return [column for column in self.columns if column.counts_unknown]
+
     def with_cleaning(self, *kinds: Cleaning) -> Sequence[Column]:
         """The columns that are cleaned in one of these ways."""
         return [column for column in self.columns if column.cleaning in kinds]
@@ -213,5 +257,11 @@ def day_and_month(stem: str, meaning: str) -> tuple[Derived, Derived]:
     )  # fmt: skip
 
 
+RATE_SCALE = 100_000_000
+"""Parts of one in a `Type.RATE`."""
 MOST_CENTS = 1_000_000_000
-"""Ten million of a currency: more is a slip of the keyboard. Keeps products within 64 bits."""
+"""Ten million of the base currency: more is a slip of the keyboard."""
+MOST_FOREIGN_CENTS = 10**12 - 1
+"""All that the shop's `numeric(12, 2)` holds. For amounts in a currency of which the row has no
+rate: what is a slip in one is a price in another. Products of two are divided with long division,
+see `batch.gold.transforms.arithmetic`."""

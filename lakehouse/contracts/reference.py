@@ -7,6 +7,11 @@ CODES_IN_USE: dict[str, str] = {
     # Reserved or withdrawn in ISO 3166-1 and -3.
     "UK": "GB", "EL": "GR", "FX": "FR", "DDR": "DE", "DD": "DE", "BU": "MM", "BUR": "MM",
     "TP": "TL", "TMP": "TL", "ZR": "CD", "ZAR": "CD", "ROM": "RO",
+    # Reserved for parts of a country, in use by carriers and customs.
+    "AC": "SH", "TA": "SH", "IC": "ES", "EA": "ES", "CP": "FR", "DG": "IO", "XI": "GB",
+    # User-assigned: Kosovo, as the EU, carriers and banks write it; ISO has no code.
+    "XK": "XK", "XKX": "XK", "XKK": "XK", "KOS": "XK", "Kosovo": "XK", "Kosowo": "XK",
+    "コソボ": "XK",
     # The Olympic committee's, where they are not ISO's.
     "ALG": "DZ", "BUL": "BG", "CHI": "CL", "CRO": "HR", "DEN": "DK", "GER": "DE", "GRE": "GR",
     "HOL": "NL", "INA": "ID", "KSA": "SA", "LAT": "LV", "MAS": "MY", "NED": "NL", "NGR": "NG",
@@ -18,7 +23,13 @@ CODES_IN_USE: dict[str, str] = {
     "Holland": "NL", "Russia": "RU", "South Korea": "KR", "North Korea": "KP",
     "Czech Republic": "CZ", "Turkey": "TR", "Ivory Coast": "CI", "Deutschland": "DE",
 }  # fmt: skip
-"""Codes and names that are in use for a country, and its ISO 3166-1 alpha-2."""
+"""Codes and names that are in use for a country, and its ISO 3166-1 alpha-2, or `XK`.
+
+What had no single successor (AN, CS, SU, YU) names no country of today.
+"""
+
+NO_CURRENCY = frozenset(("XXX", "XTS"))
+"""Codes of ISO 4217 that stand for no currency, and for tests."""
 
 LOWER_CASE_WORDS = frozenset((
     "af", "am", "an", "and", "auf", "av", "da", "de", "del", "della", "den", "der", "des", "di",

@@ -4,25 +4,39 @@ import narwhals as nw
 
 from lakehouse.contracts.model import (
     MOST_CENTS,
+    MOST_FOREIGN_CENTS,
+    RATE_SCALE,
     Cleaning,
     Column,
     Derivation,
     Derived,
     Entity,
+    OnUnknown,
     Rule,
     Type,
     day_and_month,
     row_times,
 )
 
-RATE_SCALE = 100_000_000
-CURRENCIES = ("EUR", "GBP", "USD", "CAD", "CHF", "PLN", "SEK", "JPY")
 
-
-def _amount(name: str, meaning: str, *, least: int = 0) -> Column:
+def _amount(name: str, meaning: str, *, rate: str = "") -> Column:
+    """An amount, limited by what it is worth where the row says at which rate."""
     return Column(
         name=f"{name}_cents", source=f"{name}_amount", type=Type.CENTS, meaning=meaning,
-        unit="cents of the order's currency", required=True, least=least, greatest=MOST_CENTS,
+        unit="cents of the order's currency", required=True, least=0, greatest=MOST_FOREIGN_CENTS,
+        greatest_in_base=MOST_CENTS if rate else None, rate=rate,
+    )  # fmt: skip
+
+
+def _of_order(name: str, meaning: str) -> Column:
+    return _amount(name, meaning, rate="exchange_rate_e8")
+
+
+def _currency() -> Column:
+    # Each order has its own rate, so its money counts whatever the currency is called.
+    return Column(
+        name="currency", type=Type.TEXT, required=True, cleaning=Cleaning.CURRENCY,
+        on_unknown=OnUnknown.COUNT, meaning="ISO 4217 code of the order's currency.",
     )  # fmt: skip
 
 
@@ -52,31 +66,30 @@ ORDERS = Entity(
         ),
         Column(
             name="channel", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            choices=("web", "mobile_app", "marketplace", "phone"),
+            on_unknown=OnUnknown.COUNT, choices=("web", "mobile_app", "marketplace", "phone"),
             meaning="Where the order was placed.",
         ),
         Column(
             name="status", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            # Says whether the order counts. Until it is known, the last one that was, stands.
+            on_unknown=OnUnknown.QUARANTINE,
             choices=(
                 "placed", "paid", "packed", "shipped", "delivered", "cancelled", "returned",
                 "refunded",
             ),
             meaning="How far the order has come.",
         ),
-        Column(
-            name="currency", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            choices=CURRENCIES, meaning="ISO 4217 code of the order's currency.",
-        ),
+        _currency(),
         Column(
             name="exchange_rate_e8", source="exchange_rate", type=Type.RATE, required=True,
             least=1, greatest=10**14, unit="hundred-millionths of the base currency's unit",
             meaning="What one unit of the currency was worth when the order was placed.",
         ),
-        _amount("subtotal", "Sum of the lines."),
-        _amount("discount", "Taken off the lines."),
-        _amount("shipping", "Charged for delivery."),
-        _amount("tax", "Charged on lines minus discount plus shipping."),
-        _amount("total", "What the customer pays."),
+        _of_order("subtotal", "Sum of the lines."),
+        _of_order("discount", "Taken off the lines."),
+        _of_order("shipping", "Charged for delivery."),
+        _of_order("tax", "Charged on lines minus discount plus shipping."),
+        _of_order("total", "What the customer pays."),
         Column(
             name="base_total_cents", source="base_total_amount", type=Type.CENTS, required=True,
             unit="cents of the base currency", least=0, greatest=MOST_CENTS * 10,
@@ -96,7 +109,7 @@ ORDERS = Entity(
         ),
         Column(
             name="ship_country", type=Type.TEXT, required=True, cleaning=Cleaning.COUNTRY,
-            meaning="Country of delivery, ISO 3166-1 alpha-2.",
+            on_unknown=OnUnknown.COUNT, meaning="Country of delivery, ISO 3166-1 alpha-2.",
         ),
         Column(
             name="placed_at", type=Type.INSTANT, required=True, is_past=True,
@@ -195,26 +208,28 @@ PAYMENTS = Entity(
         Column(name="order_id", type=Type.INTEGER, required=True, meaning="The order paid for."),
         Column(
             name="kind", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            choices=("payment", "refund"), meaning="Which way the money goes.",
+            # Money that comes must not be counted as money that goes.
+            on_unknown=OnUnknown.QUARANTINE, choices=("payment", "refund"),
+            meaning="Which way the money goes.",
         ),
         Column(
             name="method", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            on_unknown=OnUnknown.COUNT,
             choices=("card", "paypal", "bank_transfer", "apple_pay", "google_pay", "invoice"),
             meaning="How it is paid.",
         ),
         Column(
             name="status", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            choices=("pending", "captured", "failed"), meaning="Whether the money moved.",
+            # Says whether money moved. Until it is known, the last one that was, stands.
+            on_unknown=OnUnknown.QUARANTINE, choices=("pending", "captured", "failed"),
+            meaning="Whether the money moved.",
         ),
         Column(
             name="amount_cents", source="amount", type=Type.CENTS, required=True,
-            unit="cents of the order's currency", least=1, greatest=MOST_CENTS,
+            unit="cents of the order's currency", least=1, greatest=MOST_FOREIGN_CENTS,
             meaning="How much; `kind` says which way it goes.",
         ),
-        Column(
-            name="currency", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            choices=CURRENCIES, meaning="ISO 4217 code of the order's currency.",
-        ),
+        _currency(),
         Column(
             name="provider_reference", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
             meaning="The payment provider's name for it.",

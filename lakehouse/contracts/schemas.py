@@ -34,7 +34,8 @@ SILVER_META = pa.schema(
 """Of every silver row: its change's coordinate, and the transaction in the shop that made it.
 
 A row with `_deleted_at` stands for a key that is gone: all else but key and coordinate is null,
-and readers leave it out. `_extra` holds, as a JSON object, what the contract does not know.
+and readers leave it out. `_extra` holds, as a JSON object, what the contract does not know:
+columns, and values that count as unknown in columns that it knows.
 """
 VALIDITY = pa.schema([("valid_from_at", INSTANT), ("valid_to_at", INSTANT)])
 """Of a history row: from (inclusive) and to (exclusive; null while it lasts)."""
@@ -70,7 +71,7 @@ RULE_COUNTS_SCHEMA = pa.schema(
         ("changes", pa.int64()),
     ]
 )
-"""`outcome` is seen, cleaned or quarantined; of `seen`, `rule` is empty."""
+"""`outcome` is seen, cleaned, unknown or quarantined; of `seen`, `rule` is empty."""
 
 
 def silver_schema(entity: Entity) -> pa.Schema:

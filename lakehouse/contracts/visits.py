@@ -4,6 +4,7 @@ from lakehouse.contracts.model import (
     Cleaning,
     Column,
     Entity,
+    OnUnknown,
     Type,
     day_and_month,
     row_times,
@@ -26,11 +27,14 @@ INTERACTIONS = Entity(
         Column(name="product_id", type=Type.INTEGER, meaning="The product, if it is about one."),
         Column(
             name="interaction_type", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            # What nobody knows is no step towards a purchase; the row is there to be looked at.
+            on_unknown=OnUnknown.COUNT,
             choices=("view", "cart", "checkout", "purchase", "review"), meaning="What they did.",
         ),
         Column(
             name="device", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            choices=("desktop", "mobile", "tablet", "phone"), meaning="With what.",
+            on_unknown=OnUnknown.COUNT, choices=("desktop", "mobile", "tablet", "phone"),
+            meaning="With what.",
         ),
         Column(
             name="referrer", type=Type.TEXT, cleaning=Cleaning.SPACES,

@@ -31,6 +31,46 @@ ORDER_LINE = {
     "order_id": 1, "line_number": 1, "product_id": 1, "warehouse_code": "FR-LIL", "quantity": 2,
     "unit_price_amount": "9.99", "line_total_amount": "19.98",
 }  # fmt: skip
+ORDER = {
+    "customer_id": 1, "channel": "web", "status": "placed", "currency": "EUR",
+    "exchange_rate": "1.00000000", "subtotal_amount": "19.98", "discount_amount": "0.00",
+    "shipping_amount": "0.00", "tax_amount": "0.00", "total_amount": "19.98",
+    "base_total_amount": "19.98", "coupon_code": None, "ship_city": "Lille",
+    "ship_region": "Hauts-de-France", "ship_country": "FR",
+    "placed_at": "2026-03-01T12:00:00.000000Z",
+    **dict.fromkeys(
+        ("paid_at", "packed_at", "shipped_at", "delivered_at", "cancelled_at", "returned_at",
+         "refunded_at")
+    ),
+}  # fmt: skip
+ROWS = {
+    "customers": CUSTOMER,
+    "order_lines": ORDER_LINE,
+    "orders": ORDER,
+    "suppliers": {
+        "name": "Mill", "contact_name": "Ada", "email": "mill@example.com",
+        "phone": "+442079460958", "country": "GB", "city": "London", "lead_time_days": 3,
+    },
+    "products": {
+        "supplier_id": 1, "sku": "A1", "name": "Lamp", "category": "Home", "brand": "Lux",
+        "description": "A lamp.", "price_amount": "9.99", "cost_amount": "4.00",
+        "weight_grams": 900, "is_active": True,
+    },
+    "payments": {
+        "order_id": 1, "kind": "payment", "method": "card", "status": "captured",
+        "amount": "19.98", "currency": "EUR", "provider_reference": "p1", "settled_at": None,
+    },
+    "stock_movements": {
+        "product_id": 1, "warehouse_code": "FR-LIL", "kind": "receipt", "quantity": 3,
+        "order_id": None, "occurred_at": "2026-03-01T12:00:00.000000Z",
+    },
+    "interactions": {
+        "customer_id": 1, "session_id": "s", "product_id": 1, "interaction_type": "view",
+        "device": "mobile", "referrer": None, "rating": None,
+        "occurred_at": "2026-03-01T12:00:00.000000Z",
+    },
+}  # fmt: skip
+"""A valid row of each table, without its key and what every row has."""
 
 
 def iso(instant):
@@ -141,6 +181,11 @@ def customers(lake, **options):
 
 def order_lines(lake, **options):
     return Source(lake=lake, table="order_lines", row=ORDER_LINE, **options)
+
+
+def source_of(lake, table, **options):
+    """A table of the shop, by name."""
+    return Source(lake=lake, table=table, row=ROWS[table], topic_id=table, **options)
 
 
 def rows_of(lake, table, *, layer="silver"):

@@ -7,11 +7,12 @@ from math import floor
 
 import narwhals as nw
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batch.gold.transforms.arithmetic import Spread, at_rate, basis_points, divided_product
 from batch.gold.transforms.sale_lines import sale_lines
+from lakehouse.contracts.model import MOST_FOREIGN_CENTS
 from tests.unit.gold_shop import NOON, Row, frame, line, order, refund, rows, version
 
 
@@ -92,8 +93,13 @@ def test_shares_are_those_of_the_largest_remainder(
 
 
 @settings(deadline=None)  # the machine may be busy
-@given(amount=st.integers(0, 2**38 - 1), weight=st.integers(0, 2**38 - 1),
-       whole=st.integers(1, 2**38 - 1))  # fmt: skip
+@given(
+    amount=st.integers(0, 2**40 - 1),
+    weight=st.integers(0, 2**40 - 1),
+    whole=st.integers(1, 2**40 - 1),
+)
+@example(amount=MOST_FOREIGN_CENTS, weight=MOST_FOREIGN_CENTS, whole=MOST_FOREIGN_CENTS)
+@example(amount=2**40 - 1, weight=2**40 - 1, whole=2**40 - 1)  # fmt: skip
 def test_a_product_beyond_64_bits_is_divided_exactly(amount: int, weight: int, whole: int) -> None:
     weight = min(weight, whole)
     numbers = pl.DataFrame({"a": [amount], "w": [weight], "n": [whole]}).lazy()
@@ -113,6 +119,18 @@ def test_rates_and_basis_points_are_rounded_half_up() -> None:
     assert of(made, "base") == [0, 1, 3_000_000]
     assert of(made, "share") == [625] * 3
     assert of(made, "of_nothing") == [None] * 3
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(cents=st.integers(0, MOST_FOREIGN_CENTS), rate=st.integers(1, 10**14))
+@example(cents=MOST_FOREIGN_CENTS, rate=99_999_999)
+def test_any_amount_is_converted_exactly_though_the_product_overflows(
+    cents: int, rate: int
+) -> None:
+    numbers = pl.DataFrame({"cents": [cents], "rate": [rate]}).lazy()
+    base = at_rate(nw.col("cents"), nw.col("rate")).alias("base")
+    (found,) = rows(nw.from_native(numbers).select(base))
+    assert found["base"] == (cents * rate * 2 + 10**8) // (2 * 10**8)
 
 
 def test_a_discount_that_does_not_divide_goes_to_the_largest_remainder() -> None:

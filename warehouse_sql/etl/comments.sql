@@ -154,3 +154,18 @@ comment on column etl.loss.explanation
 is 'What was found, in words.';
 comment on column etl.loss.recorded_at
 is 'When somebody accepted it, or all was read again.';
+comment on table etl.unknown_value
+is 'One row per table of the shop, column and value that is in no list of the contract; of each '
+'column, the most frequent ones.';
+comment on column etl.unknown_value.entity
+is 'The shop''s table.';
+comment on column etl.unknown_value.column_name
+is 'The shop''s column.';
+comment on column etl.unknown_value.value
+is 'What the shop says there; its first 100 characters.';
+comment on column etl.unknown_value.row_count
+is 'Rows of the shop that count as unknown by it.';
+comment on column etl.unknown_value.example_key
+is 'Key of one of them, the lowest.';
+comment on column etl.unknown_value.silver_version
+is 'The version of silver in which they were counted.';

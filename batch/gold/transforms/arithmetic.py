@@ -7,15 +7,15 @@ import narwhals as nw
 
 from batch.gold.transforms import Frame
 
-_HALF = 1 << 19
-"""Factors are cut in two at so much: whatever is multiplied here is below 2^38."""
+_HALF = 1 << 20
+"""Factors are cut in two at so much: whatever is multiplied here is below 2^40."""
 _SCRATCH = ("_least", "_left", "_place", "_rest", "_rest_share", "_rest_least")
 
 
 def divided_product(amount: nw.Expr, weight: nw.Expr, whole: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
     """Quotient and remainder of `amount * weight / whole`, exact though the product may overflow.
 
-    All are from 0 to 2^38, `whole` from 1. Long division, with digits of 19 bits.
+    All are from 0 to 2^40, `whole` from 1. Long division, with digits of 20 bits.
     """
     once, amount_left = amount // whole, amount % whole
     upper = amount_left * (weight // _HALF)
@@ -28,7 +28,8 @@ def at_rate(cents: nw.Expr, rate_e8: nw.Expr) -> nw.Expr:
     """Cents at a rate of whole hundred-millionths, rounded half up. Not for negative amounts."""
     scale = 100_000_000
     whole, part = rate_e8 // scale, rate_e8 % scale
-    return cents * whole + (cents * part + scale // 2) // scale
+    upper, lower = cents // scale, cents % scale
+    return cents * whole + upper * part + (lower * part + scale // 2) // scale
 
 
 def basis_points(part: nw.Expr, whole: nw.Expr) -> nw.Expr:

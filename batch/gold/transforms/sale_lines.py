@@ -8,7 +8,8 @@ import narwhals as nw
 from batch.gold.transforms import Frame
 from batch.gold.transforms.arithmetic import Spread, at_rate
 from batch.gold.transforms.versions import valid_version
-from lakehouse.contracts.gold import DAY, MONEY, MONTH, UNKNOWN
+from lakehouse.contracts.gold import DAY, MONEY, MONTH
+from lakehouse.contracts.model import UNKNOWN
 
 _COMPONENTS = {"net": "net_revenue_cents", "shipping": "shipping_cents", "tax": "tax_cents"}
 """In the order in which they take a cent that is left over; and what they are in base currency."""

@@ -13,13 +13,13 @@ import narwhals as nw
 from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.clean import raw
 from lakehouse.contracts import Cleaning, Column, Entity, OnSchemaChange, Type
+from lakehouse.contracts.model import LISTED, RATE_SCALE
 
 BROKEN = "_broken"
 """Names of the rules that a change breaks, in order, separated by commas; null if none."""
 SUSPECT = "_suspect"
 """Whether a change may break a rule. Only for such a one `BROKEN` is worked out."""
 NOT_A_CHANGE = "not_a_row_change"
-_UNKNOWN = (Cleaning.CHOICE, Cleaning.COUNTRY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +116,15 @@ def _of_column(column: Column, entity: Entity, clock_skew: timedelta) -> Iterato
     if column.cleaning is not Cleaning.NONE:
         is_told = ~nw.col(raw(name)).is_null() & value.is_null()
         is_lost = is_told & ~(nw.col(raw(name)).str.strip_chars() == "")
-        if not column.can_be_dropped:
-            kind = "unknown" if column.cleaning in _UNKNOWN else "invalid"
+        if not (column.can_be_dropped or column.counts_unknown):
+            kind = "unknown" if column.cleaning in LISTED else "invalid"
             yield Condition(name=f"{name}_{kind}", is_broken=is_lost, sign=is_told)
     if column.required and entity.on_removed is not OnSchemaChange.EVOLVE:
         is_missing = value.is_null() & ~is_unreadable & ~is_lost
         yield Condition(name=f"{name}_missing", is_broken=is_missing, sign=value.is_null())
-    if column.least is not None or column.greatest is not None:
-        yield _exactly(f"{name}_out_of_range", _is_outside(column))
+    limits = [*_outside(column)]
+    if limits:
+        yield _exactly(f"{name}_out_of_range", nw.any_horizontal(*limits, ignore_nulls=True))
     if column.is_past:
         yield _exactly(f"{name}_in_future", _is_in_future(column, entity, clock_skew))
     if name == entity.as_of:
@@ -131,13 +132,18 @@ def _of_column(column: Column, entity: Entity, clock_skew: timedelta) -> Iterato
         yield _exactly(f"{name}_in_future", value > ahead)
 
 
-def _is_outside(column: Column) -> nw.Expr:
+def _outside(column: Column) -> Iterator[nw.Expr]:
+    """What breaks each limit of a number."""
     value = nw.col(column.name)
-    if column.least is None:
-        return value > column.greatest
-    if column.greatest is None:
-        return value < column.least
-    return ~value.is_between(column.least, column.greatest)
+    if column.least is not None and column.greatest is not None:
+        yield ~value.is_between(column.least, column.greatest)
+    elif column.least is not None:
+        yield value < column.least
+    elif column.greatest is not None:
+        yield value > column.greatest
+    if column.greatest_in_base is not None:
+        # Of whole numbers, `a * b <= c` is `a <= c // b`; the product may exceed 64 bits.
+        yield value > nw.lit(column.greatest_in_base * RATE_SCALE) // nw.col(column.rate)
 
 
 def _is_in_future(column: Column, entity: Entity, clock_skew: timedelta) -> nw.Expr:

@@ -16,6 +16,6 @@ is 'Units that left for orders.';
 comment on column mart.fact_stocks.returned_units
 is 'Units that came back.';
 comment on column mart.fact_stocks.adjusted_units
-is 'Units found (positive) or missed in counting.';
+is 'Units found (positive) or missed in counting, or moved for a reason that is unknown.';
 comment on column mart.fact_stocks.closing_units
 is 'Units there when the day ended.';

@@ -33,7 +33,10 @@ by_day as (
         coalesce(sum(m.quantity) filter (where m.kind = 'receipt'), 0) as received_units,
         -coalesce(sum(m.quantity) filter (where m.kind = 'sale'), 0) as sold_units,
         coalesce(sum(m.quantity) filter (where m.kind = 'return'), 0) as returned_units,
-        coalesce(sum(m.quantity) filter (where m.kind = 'adjustment'), 0) as adjusted_units,
+        -- What was moved for a reason that nobody knows is so, too: it is there, or it is gone.
+        coalesce(
+            sum(m.quantity) filter (where m.kind in ('adjustment', 'unknown')), 0
+        ) as adjusted_units,
         sum(m.quantity) as moved_units
     from before as b
     inner join entity.stock_movements as m
