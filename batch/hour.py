@@ -142,7 +142,7 @@ class Hour:
                 further than the next, so that these cannot be compared.
         """
         report = reconcile(self.secrets, on_progress=self.on_progress)
-        if not report.exact:
+        if report.is_faulty:
             message = (
                 f"{report.verdict()}\nLook closer with ./pipeline reconcile. What follows from "
                 "bronze is made anew with ./pipeline rebuild --layer silver, gold or warehouse."

@@ -22,11 +22,14 @@ class CapturedTable:
         table_name: its name, in schema public.
         key: columns of its primary key; without one it cannot be read while changes stream.
         dated_by: the instant by which its rows are chosen; None if it has none.
+        has_children: whether other tables inherit from it. A select reads their rows with its own,
+            while the log tells them under the names of the others.
     """
 
     table_name: str
     key: tuple[str, ...]
     dated_by: str | None
+    has_children: bool = False
 
 
 def read_captured(dsn: str) -> dict[str, CapturedTable]:
@@ -44,12 +47,15 @@ def read_captured(dsn: str) -> dict[str, CapturedTable]:
     except psycopg.OperationalError as error:
         message = f"The shop's database does not answer: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
-    return {name: _captured(name, key, instants) for name, key, instants in rows}
-
-
-def _captured(name: str, key: Sequence[str], instants: Sequence[str]) -> CapturedTable:
-    dated_by = next((column for column in DATING if column in instants), None)
-    return CapturedTable(table_name=name, key=tuple(key), dated_by=dated_by)
+    return {
+        name: CapturedTable(
+            table_name=name,
+            key=tuple(key),
+            dated_by=next((column for column in DATING if column in instants), None),
+            has_children=has_children,
+        )
+        for name, key, instants, has_children in rows
+    }
 
 
 def choose(

@@ -1,4 +1,5 @@
--- Grain: one row per captured table, with its primary key and its columns that are instants.
+-- Grain: one row per captured table, with its primary key, its columns that are instants, and
+-- whether other tables inherit from it.
 with keys as (
     select
         p.conrelid as table_id,
@@ -17,14 +18,21 @@ instants as (
     from pg_attribute as a
     where a.attnum > 0 and not a.attisdropped and a.atttypid = 'timestamptz'::regtype
     group by a.attrelid
+),
+
+parents as (
+    select distinct h.inhparent as table_id
+    from pg_inherits as h
 )
 
 select
     c.relname as table_name,
     coalesce(k.columns, '{}') as key_columns,
-    coalesce(i.columns, '{}') as instant_columns
+    coalesce(i.columns, '{}') as instant_columns,
+    p.table_id is not null as has_children
 from pg_class as c
 left join keys as k on c.oid = k.table_id
 left join instants as i on c.oid = i.table_id
+left join parents as p on c.oid = p.table_id
 where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relpersistence = 'p'
 order by c.relname;

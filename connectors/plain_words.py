@@ -68,6 +68,12 @@ _KNOWN = (
         "debezium); then ./pipeline connect apply.",
     ),
     _Known(
+        r"affected by row-level security policy for table (\S+)",
+        "Row-level security hides rows of {} from role debezium, so that a snapshot would lack "
+        "them. As admin: alter role debezium bypassrls; alter role reconcile bypassrls. Then "
+        "./pipeline connect apply.",
+    ),
+    _Known(
         r"database (\S+) does not exist",
         "There is no database {}. Is OLTP_DATABASE right? ./pipeline up makes it.",
     ),

@@ -63,8 +63,8 @@ class Request:
             "type": "incremental",
             "data-collections": [collection(table.table_name) for table in self.tables],
         }
-        if self.days is not None:
-            asked["additional-conditions"] = _conditions(self.tables, self.days)
+        if conditions := _conditions(self.tables, self.days):
+            asked["additional-conditions"] = conditions
         text = orjson.dumps(asked).decode()
         if len(text) > _MOST_BYTES:
             message = f"{len(self.tables)} tables are too many for one request. Name fewer of them."
@@ -100,18 +100,34 @@ def table_of(named: str) -> str:
     return named.split("public.", 1)[-1].strip('"')
 
 
-def _conditions(tables: Sequence[CapturedTable], days: Days) -> list[dict[str, str]]:
-    """One for all tables that are dated by the same column: a signal is short."""
-    columns = sorted({table.dated_by for table in tables if table.dated_by})
-    conditions = []
-    for column in columns:
-        names = [collection(t.table_name) for t in tables if t.dated_by == column]
-        bounds = [f"{column} >= timestamptz '{days.start_at.isoformat()}'"]
-        if days.stop_at is not None:
-            bounds.append(f"{column} < timestamptz '{days.stop_at.isoformat()}'")
-        condition = f"({' and '.join(bounds)})"
-        conditions.append({"data-collection": "|".join(names), "filter": condition})
-    return conditions
+def _conditions(tables: Sequence[CapturedTable], days: Days | None) -> list[dict[str, str]]:
+    """One for all tables that are read by the same condition: a signal is short."""
+    names: dict[str, list[str]] = {}
+    for table in tables:
+        if bounds := [*_of_days(table, days), *_of_its_own(table)]:
+            condition = f"({' and '.join(bounds)})"
+            names.setdefault(condition, []).append(collection(table.table_name))
+    return [
+        {"data-collection": "|".join(names[condition]), "filter": condition}
+        for condition in sorted(names)
+    ]
+
+
+def _of_days(table: CapturedTable, days: Days | None) -> list[str]:
+    if days is None or table.dated_by is None:
+        return []
+    bounds = [f"{table.dated_by} >= timestamptz '{days.start_at.isoformat()}'"]
+    if days.stop_at is not None:
+        bounds.append(f"{table.dated_by} < timestamptz '{days.stop_at.isoformat()}'")
+    return bounds
+
+
+def _of_its_own(table: CapturedTable) -> list[str]:
+    """Debezium does not say ONLY: rows of the children would count as the parent's, too."""
+    if not table.has_children:
+        return []
+    name = table.table_name.replace('"', '""').replace("'", "''")
+    return [f"tableoid = 'public.\"{name}\"'::regclass"]
 
 
 def _day(text: str, option: str) -> date:

@@ -8,6 +8,9 @@ from orchestration.defaults import by_hand, tables_to_choose
 from orchestration.figures import log_table
 from orchestration.steps import step
 
+_DELETES = (
+    "Of a full extraction that stopped since it found too many: how many it may write at most."
+)
 _DAY = "A day of the shop, such as 2026-11-01. Without it, all rows are read."
 
 
@@ -20,13 +23,16 @@ _DAY = "A day of the shop, such as 2026-11-01. Without it, all rows are read."
                        description=_DAY),
         "until": Param(None, type=["null", "string"], format="date", title="Until, included",
                        description="Only together with a first day."),
+        "allow_deletes": Param(None, type=["null", "integer"], minimum=0, title="Deletes allowed",
+                               description=_DELETES),
     },
 )  # fmt: skip
 def extract() -> None:
     """Reads tables of the shop again, in full or by day, while changes stream on.
 
     `look` refuses what makes no sense before anything starts. A full extraction also writes deletes
-    that were missed, each checked against the shop, and lists them. A run that is cut off leaves
+    that were missed, each checked against the shop, and lists them; suspiciously many stop it until
+    the form says how many it may write. A run that is cut off leaves
     Debezium at its work; the next try follows it. One that is stopped is not begun again.
 
     `./pipeline extract` does the same; `./pipeline extract --pause`, `--resume`, `--stop` steer it.
@@ -42,6 +48,9 @@ def look() -> list[str]:
     since, until = chosen["since"], chosen["until"]
     if until and not since:
         message = "Until goes with Since: give a first day, or neither."
+        raise StopPipelineError(message)
+    if since and chosen.get("allow_deletes") is not None:
+        message = "Only a full extraction writes deletes: leave out Since, or their number."
         raise StopPipelineError(message)
     if until and until < since:
         message = f"Until {until} lies before Since {since}: swap them."
@@ -70,7 +79,9 @@ def _arguments() -> list[str]:
         if chosen[name]
         for part in (option, chosen[name])
     ]
-    return ["extract", *chosen["tables"], *(days or ["--full"])]
+    number = chosen.get("allow_deletes")
+    allowed = [] if number is None else ["--allow-deletes", str(number)]
+    return ["extract", *chosen["tables"], *(days or ["--full"]), *allowed]
 
 
 extract()

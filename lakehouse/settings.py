@@ -280,6 +280,16 @@ class ReconcileSettings(Settings):
     examples: int = Field(10, gt=0, description="Keys named for each kind of fault.")
 
 
+class ExtractionSettings(Settings):
+    """Deletes that a full extraction finds, and writes without being asked."""
+
+    model_config = SettingsConfigDict(env_prefix="EXTRACTION_")
+    deletes_max_share: float = Field(
+        0.05, ge=0, le=1, description="Stops if a larger share of a table's keys is gone, …"
+    )
+    deletes_min_rows: int = Field(100, ge=1, description="… and so many of them at least.")
+
+
 class AirflowSettings(Settings):
     """Airflow, which runs the hour. Its own variables begin with AIRFLOW__."""
 
@@ -441,6 +451,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     LiveSettings,
     ConsolidationSettings,
     ReconcileSettings,
+    ExtractionSettings,
     AirflowSettings,
     AlertSettings,
     SupersetSettings,

@@ -1,5 +1,6 @@
 """Deletes that no change tells of: found by comparing bronze with the shop, written to Kafka."""
 
+from batch.extraction.limit import DeleteLimit
 from batch.extraction.run import MissedDeletes, WrittenDelete, write_missed_deletes
 
-__all__ = ["MissedDeletes", "WrittenDelete", "write_missed_deletes"]
+__all__ = ["DeleteLimit", "MissedDeletes", "WrittenDelete", "write_missed_deletes"]

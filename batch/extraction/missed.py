@@ -40,12 +40,15 @@ class Missed:
     """What bronze lacks.
 
     Attributes:
-        alive: `key` and coordinate of the last change of each key that the shop has not any more.
+        gone: `key` and coordinate of the last change of each key that lives in bronze, and that
+            the snapshot of the shop does not see.
+        living: how many keys of the table live in bronze, these included.
         untold: where rows ended that were inserted again.
     """
 
-    alive: pl.DataFrame
-    untold: tuple[Untold, ...]
+    gone: pl.DataFrame
+    living: int
+    untold: tuple[Untold, ...] = ()
 
 
 def keys_only(table: SourceTable) -> SourceTable:
@@ -88,28 +91,42 @@ def find_missed(
             slices.add("bronze", read_changes(frame, table, visibility).select(_FACTS))
         found = [_missed(slices, number, losses) for number in range(slices.count)]
     parts = [one for one in found if one is not None]
-    alive, again, ends = (
-        pl.concat([part[n] for part in parts] or [nothing])
-        for n, nothing in enumerate((_NOTHING, _NOTHING_AGAIN, _NOTHING_LAST))
+    again = pl.concat([one.again for one in parts] or [_NOTHING_AGAIN])
+    ends = pl.concat([one.ends for one in parts] or [_NOTHING_LAST])
+    return Missed(
+        gone=pl.concat([one.gone for one in parts] or [_NOTHING]),
+        living=sum(one.living for one in parts),
+        untold=tuple(_untold(again, ends)),
     )
-    return Missed(alive=alive, untold=tuple(_untold(again, ends)))
 
 
-def _missed(
-    slices: Slices, number: int, losses: tuple[MendedLoss, ...]
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """Of one slice of the keys: `again` are inserts of living keys, `ends` each partition's end."""
+
+    gone: pl.DataFrame
+    living: int
+    again: pl.DataFrame
+    ends: pl.DataFrame
+
+
+def _missed(slices: Slices, number: int, losses: tuple[MendedLoss, ...]) -> _Part | None:
     living, changes = slices.take("shop", number), slices.take("bronze", number)
     if changes is None:
         return None
-    again = _inserted_again(changes, losses)
-    ends = changes.group_by(_PARTITION).agg(last=pl.col("_offset").max())
     keyed = changes.filter(pl.col("key").is_not_null())
     # What came after the snapshot decides by itself, whatever the snapshot saw.
     later = keyed.filter(~pl.col("is_visible").fill_null(value=True))
     last = keyed.sort("_epoch", "_offset").group_by("key", maintain_order=True).last()
-    alive = last.filter(pl.col("op") != "d").join(later, on="key", how="anti")
+    lasting = last.filter(pl.col("op") != "d")
+    alive = lasting.join(later, on="key", how="anti")
     gone = alive if living is None else alive.join(living, on="key", how="anti")
-    return gone.select("key", *COORDINATE), again, ends
+    return _Part(
+        gone=gone.select("key", *COORDINATE),
+        living=lasting.height,
+        again=_inserted_again(changes, losses),
+        ends=changes.group_by(_PARTITION).agg(last=pl.col("_offset").max()),
+    )
 
 
 def _inserted_again(changes: pl.DataFrame, losses: tuple[MendedLoss, ...]) -> pl.DataFrame:

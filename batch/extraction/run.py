@@ -9,6 +9,7 @@ import polars as pl
 import psycopg
 
 from batch.extraction.deletes import Check, Delete, make_delete
+from batch.extraction.limit import DeleteLimit
 from batch.extraction.missed import Missed, Untold, find_missed, is_checkable, keys_only
 from batch.extraction.writer import DeleteWriter, Written
 from batch.reconcile.bronze import BronzeTable
@@ -60,6 +61,7 @@ def write_missed_deletes(
     places: Places,
     tables: Sequence[str],
     *,
+    limit: DeleteLimit,
     on_progress: Callable[[str], None] = lambda _stage: None,
 ) -> MissedDeletes:
     """Find rows of bronze that the shop has not any more, and write their deletes to Kafka.
@@ -68,10 +70,12 @@ def write_missed_deletes(
         secrets: of the roles `oltp_reconcile`, `oltp_monitor`, `minio_reader`.
         places: where everything is.
         tables: the shop's, by name.
+        limit: how many deletes it may write.
         on_progress: told what goes on, in a few words.
 
     Raises:
-        StopPipelineError: Connect is in a state that it does not get out of by itself.
+        StopPipelineError: these are more deletes than the limit, or the shop hides rows, and none
+            is written; or Connect is in a state that it does not get out of by itself.
         RetryLaterError: bronze did not catch up in time, or a service does not answer. What was
             written stays; doing it again finds the rest.
     """
@@ -86,12 +90,13 @@ def write_missed_deletes(
             wanted = [table for table in found.source if table.name in set(tables)]
             losses = read_recorded(Lake.of(places.minio, secrets, user="reader"))
             missed = {t.name: search.missed(t, found, losses) for t in wanted if t.key}
+        limit.require({t.name: missed[t.name] for t in wanted if is_checkable(t)})
         described = topics.captured(prefix)
         for table in wanted:
             topic = described.get(found.topic_of(table.name))
             if topic is not None and is_checkable(table):
-                alive = missed[table.name].alive
-                search.write(writer, topic, table, found.bronze[topic.name], alive)
+                gone = missed[table.name].gone
+                search.write(writer, topic, table, found.bronze[topic.name], gone)
     return MissedDeletes(
         written=tuple(search.written),
         not_checked=tuple(table.name for table in wanted if not is_checkable(table)),

@@ -12,6 +12,7 @@ from confluent_kafka import Message
 from batch.reconcile.bronze import BronzeTable
 from batch.reconcile.topics import Topics
 from connectors.health import Health
+from connectors.readers import STANDBY
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
@@ -93,6 +94,9 @@ def _beat(dsn: str, token: str) -> None:
     try:
         with psycopg.connect(dsn) as connection:
             connection.execute(_BEAT, {"token": token})
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        message = f"No heartbeat can be written: {STANDBY}."
+        raise StopPipelineError(message) from error
     except psycopg.OperationalError as error:
         message = f"The shop's database takes no heartbeat: {error}. Try ./pipeline status"
         raise RetryLaterError(message) from error

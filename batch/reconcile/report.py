@@ -7,7 +7,7 @@ from itertools import groupby
 
 from batch.reconcile.findings import FAULTS, Fault, Findings
 from batch.reconcile.layers import LayerReport
-from lakehouse.errors import RetryLaterError
+from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _LAYERS = {"silver": "silver", "warehouse": "the star", "gold": "gold"}
 """What people call them, in the order in which they are made."""
@@ -26,7 +26,8 @@ class TableReport:
     """One table. `bronze` is the bronze table's name, `seconds` how long comparing took.
 
     `not_compared` are columns whose types have no text that both sides agree on. `is_dropped`: the
-    shop has no such table any more, and bronze keeps its changes.
+    shop has no such table any more, and bronze keeps its changes. `note` says why the table could
+    not be compared, if it could not; `may_pass` whether the same again may tell.
     """
 
     table: str
@@ -35,6 +36,13 @@ class TableReport:
     seconds: float
     not_compared: tuple[str, ...] = ()
     is_dropped: bool = False
+    note: str = ""
+    may_pass: bool = False
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether its findings say anything."""
+        return not self.note
 
     def to_json(self) -> dict[str, object]:
         """Counts by name, and keys of what is wrong."""
@@ -49,6 +57,7 @@ class TableReport:
             "examples": {name: f.examples for name, f in found.faults.items() if f.count},
             "not_compared": self.not_compared,
             "is_dropped": self.is_dropped,
+            "note": self.note,
             "bronze_table": self.bronze,
             "seconds": round(self.seconds, 3),
         }
@@ -79,8 +88,13 @@ class Report:
     @property
     def exact(self) -> bool:
         """Whether bronze holds every change of every row, once, and what was compared follows."""
+        return not self.is_faulty and not self._unreadable()
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether anything that was compared is not exact."""
         is_bronze_exact = all(table.findings.is_exact for table in self.tables)
-        return is_bronze_exact and all(one.findings.is_exact for one in self.layers)
+        return not (is_bronze_exact and all(one.findings.is_exact for one in self.layers))
 
     def require_all(self) -> None:
         """Refuse to be a proof of all layers, if it is not one.
@@ -88,8 +102,16 @@ class Report:
         Where bronze holds nothing, silver is rightly empty, and there is no star and no gold.
 
         Raises:
-            RetryLaterError: something was not compared; a consolidation makes it comparable.
+            StopPipelineError: the shop hides rows of a table.
+            RetryLaterError: something was not compared; a consolidation makes it comparable, or
+                the same again.
         """
+        if any(table.note and not table.may_pass for table in self.tables):
+            message = f"Cannot tell whether bronze is exact. {' '.join(self._unreadable())}"
+            raise StopPipelineError(message)
+        if unreadable := self._unreadable():
+            message = f"Cannot tell whether bronze is exact now. {' '.join(unreadable)}"
+            raise RetryLaterError(message)
         if lacking := self._not_compared():
             message = f"Cannot tell whether all layers are exact.{lacking} Then reconcile again."
             raise RetryLaterError(message)
@@ -113,6 +135,8 @@ class Report:
                 f"Exact: bronze holds every change of every row of {count} tables, once "
                 f"({changes:,} changes).{self._excused()}{self._of_layers()}"
             )
+        if not self.is_faulty:
+            return "\n".join(["Cannot tell whether bronze is exact.", *self._unreadable()])
         lines = [
             f"{_counted(one.table, name, fault)}{_advice(one.table, name)}"
             for one in self.tables
@@ -125,8 +149,17 @@ class Report:
             for name, fault in one.findings.faults.items()
             if fault.count
         ]
+        lines += self._unreadable()
         lines += [lacking.strip()] if (lacking := self._not_compared()) else []
         return "Not exact.\n" + "\n".join(lines)
+
+    def _unreadable(self) -> list[str]:
+        """Tables of the shop that could not be compared, and why."""
+        return [
+            f"{table.table} was not compared: {table.note}"
+            for table in self.tables
+            if not table.is_compared
+        ]
 
     def _excused(self) -> str:
         excused = sum(table.findings.excused for table in self.tables)

@@ -17,7 +17,7 @@ from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerReport, is_made
 from batch.reconcile.losses import read_mended
 from batch.reconcile.report import Report, SnapshotReport, TableReport
-from batch.reconcile.shop import ShopSnapshot
+from batch.reconcile.shop import HiddenRowsError, ShopSnapshot, TableChangedError
 from batch.reconcile.silver import compare_silver
 from batch.reconcile.star import compare_star
 from batch.reconcile.table import Comparison, compare_table, slices_for
@@ -209,13 +209,19 @@ class _Run:
                 examples=Examples(limit=self.places.limits.examples),
                 losses=losses.get(topic, ()),
             )
-            findings = compare_table(table, shop.rows(table), landed.records(), how)
+            findings, note, may_pass = Findings(), "", False
+            try:
+                findings = compare_table(table, shop.rows(table), landed.records(), how)
+            except (HiddenRowsError, TableChangedError) as error:
+                note, may_pass = str(error), isinstance(error, RetryLaterError)
             yield TableReport(
                 table=table.name,
                 bronze=landed.name,
                 findings=findings,
                 seconds=time.monotonic() - started,
                 not_compared=table.skipped,
+                note=note,
+                may_pass=may_pass,
             )
 
     def _layers(self) -> Iterator[LayerReport]:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,8 @@ from batch.reconcile.kinds import Kind
 from batch.reconcile.tables import CatalogRow, SourceTable, describe, key_text
 from batch.reconcile.values import SHOP, canonical
 from batch.reconcile.visibility import Visibility
-from lakehouse.errors import RetryLaterError
+from connectors.readers import STANDBY, HiddenRows, Reason
+from lakehouse.errors import RetryLaterError, StopPipelineError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,6 +32,14 @@ _LIVING = """
 select k.ordinality
 from json_populate_recordset(null::{table}, %s::json) with ordinality as k
 inner join only {table} as t on {pairs}"""
+# A table that was rewritten or truncated after the snapshot is empty in it: neither leaves the old
+# rows to those who could still see them. The column is of the snapshot, the function of now.
+_LOCK = "lock table only {} in access share mode"
+_IS_AS_SEEN = """
+select c.relfilenode = pg_relation_filenode(c.oid)
+from pg_class as c
+where c.oid = %s::regclass"""
+_ALL_OR_ERROR = "set row_security = off"
 _NOW = """
 select
     pg_current_snapshot()::text,
@@ -37,10 +47,24 @@ select
     clock_timestamp()"""
 
 
+class HiddenRowsError(StopPipelineError):
+    """A table does not show all of its rows to the role that reads it."""
+
+
+class TableChangedError(RetryLaterError):
+    """A table was rewritten, truncated or dropped after the snapshot, which has lost its rows."""
+
+
 class ShopSnapshot:
-    """A read-only transaction in which every statement sees the same rows."""
+    """A read-only transaction in which every statement sees the same rows, and all of them."""
 
     def __init__(self, dsn: str) -> None:
+        """Take it.
+
+        Raises:
+            RetryLaterError: the database does not answer.
+            StopPipelineError: it is a standby, which may show the shop as it was.
+        """
         try:
             self._connection = psycopg.connect(dsn, autocommit=False)
         except psycopg.OperationalError as error:
@@ -48,6 +72,12 @@ class ShopSnapshot:
             raise RetryLaterError(message) from error
         self._connection.isolation_level = IsolationLevel.REPEATABLE_READ
         self._connection.read_only = True
+        self._connection.execute(_ALL_OR_ERROR)
+        row = self._connection.execute("select pg_is_in_recovery()").fetchone()
+        if row is None or row[0]:
+            self._connection.close()
+            message = f"Nothing can be compared: {STANDBY}."
+            raise StopPipelineError(message)
         row = self._connection.execute(_NOW).fetchone()
         assert row is not None  # noqa: S101 - a select without from has one row
         self.snapshot: str = row[0]
@@ -76,10 +106,20 @@ class ShopSnapshot:
         return [describe(list(columns)) for _, columns in grouped]
 
     def rows(self, table: SourceTable) -> Iterator[pl.DataFrame]:
-        """The table's rows in frames: `key`, `version`, and the columns as canonical values."""
+        """The table's rows in frames: `key`, `version`, and the columns as canonical values.
+
+        Raises:
+            HiddenRowsError: it hides rows from this role.
+            TableChangedError: the snapshot has lost its rows.
+            RetryLaterError: the database does not answer.
+        """
         chunks: list[Buffer] = []
         size = 0
-        with self._connection.cursor() as cursor, cursor.copy(_copy(table)) as copy:
+        with (
+            self._whole(table),
+            self._connection.cursor() as cursor,
+            cursor.copy(_copy(table)) as copy,
+        ):
             for chunk in copy:
                 chunks.append(chunk)
                 size += len(chunk)
@@ -95,6 +135,12 @@ class ShopSnapshot:
         Args:
             table: with a key whose columns are written in JSON as Postgres reads them.
             keys: a value for each of its columns, as Debezium writes it.
+
+        Raises:
+            HiddenRowsError: it hides rows from this role.
+            TableChangedError: the snapshot has lost its rows.
+            StopPipelineError: these are no keys of this table's.
+            RetryLaterError: the database does not answer.
         """
         pairs = [
             sql.SQL("t.{c} = k.{c}").format(c=sql.Identifier(column.name)) for column in table.key
@@ -102,8 +148,49 @@ class ShopSnapshot:
         asked = sql.SQL(_LIVING).format(
             table=sql.Identifier("public", table.name), pairs=sql.SQL(" and ").join(pairs)
         )
-        rows = self._connection.execute(asked, [orjson.dumps(list(keys)).decode()]).fetchall()
+        told = orjson.dumps(list(keys)).decode()
+        with self._whole(table):
+            rows = self._connection.execute(asked, [told]).fetchall()
         return {int(number) - 1 for (number,) in rows}
+
+    @contextmanager
+    def _whole(self, table: SourceTable) -> Iterator[None]:
+        """Read a table, of which all rows are seen; an error leaves the snapshot as it was."""
+        name = sql.Identifier("public", table.name)
+        try:
+            with self._connection.transaction():
+                self._connection.execute(sql.SQL(_LOCK).format(name))
+                row = self._connection.execute(_IS_AS_SEEN, [name.as_string()]).fetchone()
+                if row is None or not row[0]:
+                    message = (
+                        f"{table.name} was rewritten, truncated or dropped while it was compared, "
+                        "so its rows cannot be seen any more. Try again."
+                    )
+                    raise TableChangedError(message)
+                yield
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise HiddenRowsError(self._hidden(table, error)) from error
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+            message = f"{table.name} has changed while it was compared: {error}. Try again."
+            raise TableChangedError(message) from error
+        except psycopg.DataError as error:
+            message = (
+                f"The shop cannot be asked for keys of {table.name} as bronze has them: {error}. "
+                "Was the type of its primary key changed?"
+            )
+            raise StopPipelineError(message) from error
+        except psycopg.OperationalError as error:
+            message = f"The shop's database does not answer: {error}. Try ./pipeline status"
+            raise RetryLaterError(message) from error
+
+    def _hidden(self, table: SourceTable, error: psycopg.Error) -> str:
+        is_policy = "row-level security" in str(error)
+        hidden = HiddenRows(
+            table=table.name,
+            roles=(self._connection.info.user,),
+            reason=Reason.ROW_SECURITY if is_policy else Reason.NO_GRANT,
+        )
+        return hidden.sentences
 
 
 def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:

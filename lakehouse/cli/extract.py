@@ -43,6 +43,14 @@ def extract(  # noqa: PLR0913 - one for each option
         str | None, typer.Option(help="Read rows written on this day (YYYY-MM-DD) or later.")
     ] = None,
     until: Annotated[str | None, typer.Option(help="… up to and with this day.")] = None,
+    allow_deletes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="With --full: write so many deletes at most, however many of a "
+            "table's rows that are.",
+        ),
+    ] = None,
     status: Annotated[bool, typer.Option("--status", help="Show the one under way.")] = False,
     pause: Annotated[bool, typer.Option("--pause", help="Let it rest.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Let it go on.")] = False,
@@ -53,13 +61,15 @@ def extract(  # noqa: PLR0913 - one for each option
 
     Days are the shop's (SHOP_TIME_ZONE), of the column updated_at; of a table without one, of
     occurred_at, placed_at or created_at. --full also writes the deletes that were missed to Kafka,
-    each checked against the shop, and lists them. Ctrl-C leaves it going on; the same command
-    again follows it. Exit status 1 when not everything was read.
+    each checked against the shop, and lists them. It writes none if they are suspiciously many
+    (EXTRACTION_DELETES_…) unless --allow-deletes says how many it may. Ctrl-C leaves it going on;
+    the same command again follows it. Exit status 1 when not everything was read, 3 when rows are
+    hidden from the readers or deletes are too many.
 
     Example: ./pipeline extract orders order_lines --since 2026-11-01
     """
     asked = [word for word, is_given in _words(status, pause, resume, stop) if is_given]
-    has_request = bool(tables) or full or since is not None or until is not None
+    has_request = any((tables, full, since, until, allow_deletes is not None))
     if len(asked) > 1 or (asked and has_request):
         message = "--status, --pause, --resume and --stop go alone."
         raise typer.BadParameter(message)
@@ -69,7 +79,10 @@ def extract(  # noqa: PLR0913 - one for each option
     if full == (since is not None) or (until is not None and since is None):
         message = "say either --full, or --since DATE, to which --until DATE may be added."
         raise typer.BadParameter(message)
-    _run(tables or [], since, until, output)
+    if allow_deletes is not None and not full:
+        message = "--allow-deletes goes with --full: nothing else writes deletes."
+        raise typer.BadParameter(message)
+    _run(tables or [], since, until, allow_deletes, output)
 
 
 def _words(status: bool, pause: bool, resume: bool, stop: bool) -> tuple[tuple[str, bool], ...]:
@@ -93,7 +106,13 @@ def _control(word: str, output: Format) -> None:
         _show(found)
 
 
-def _run(names: Sequence[str], since: str | None, until: str | None, output: Format) -> None:
+def _run(
+    names: Sequence[str],
+    since: str | None,
+    until: str | None,
+    allow_deletes: int | None,
+    output: Format,
+) -> None:
     """Read, and write the deletes that were missed where all was read in full."""
     from batch.extraction import MissedDeletes
     from batch.runs import Kind, recorded
@@ -116,7 +135,7 @@ def _run(names: Sequence[str], since: str | None, until: str | None, output: For
             begun = extractions.start(request, lambda _: err_console.print(_FOLLOWS))
             read = extractions.follow(begun, lambda one: status.update(_in_a_line(one)))
             if read.is_complete and request.days is None:
-                missed = _mend(secrets, request, status.update)
+                missed = _mend(secrets, request, allow_deletes, status.update)
             rows = sum(table.rows or 0 for table in read.tables)
             run.note(rows_read=rows, rows_written=len(missed.written), details=read.to_json())
     except KeyboardInterrupt:
@@ -128,17 +147,26 @@ def _run(names: Sequence[str], since: str | None, until: str | None, output: For
 
 
 def _mend(
-    secrets: "Secrets", request: "Request", on_progress: Callable[[str], None]
+    secrets: "Secrets",
+    request: "Request",
+    allow_deletes: int | None,
+    on_progress: Callable[[str], None],
 ) -> "MissedDeletes":
     """Write the deletes that were missed; then the tables are the shop's again: record that."""
-    from batch.extraction import write_missed_deletes
+    from batch.extraction import DeleteLimit, write_missed_deletes
     from batch.reconcile import Places
     from consumers.ledger import SlotLosses
     from lakehouse.kafka import captured_topic
+    from lakehouse.settings import ExtractionSettings
 
-    places = Places()
+    places, limits = Places(), ExtractionSettings()
+    limit = DeleteLimit(
+        max_share=limits.deletes_max_share,
+        min_rows=limits.deletes_min_rows,
+        allowed=allow_deletes,
+    )
     names = [table.table_name for table in request.tables]
-    missed = write_missed_deletes(secrets, places, names, on_progress=on_progress)
+    missed = write_missed_deletes(secrets, places, names, limit=limit, on_progress=on_progress)
     losses = SlotLosses(
         kafka=places.kafka,
         minio=places.minio,
@@ -170,6 +198,7 @@ def _request(
     secrets: "Secrets", names: Sequence[str], since: str | None, until: str | None
 ) -> tuple["Request", tuple[str, ...]]:
     from connectors.captured import choose, read_captured
+    from connectors.readers import require_all_rows
     from connectors.request import Request, parse_days
     from lakehouse.postgres import oltp_dsn
     from lakehouse.settings import OltpSettings, ShopSettings
@@ -177,8 +206,9 @@ def _request(
     zone = ShopSettings().time_zone
     today = datetime.now(tz=ZoneInfo(zone)).date()
     days = None if since is None else parse_days(since, until, time_zone=zone, today=today)
-    known = read_captured(oltp_dsn(OltpSettings(), secrets, role="extract"))
-    tables, left_out = choose(known, names, is_dated=days is not None)
+    dsn = oltp_dsn(OltpSettings(), secrets, role="extract")
+    tables, left_out = choose(read_captured(dsn), names, is_dated=days is not None)
+    require_all_rows(dsn, [table.table_name for table in tables])
     return Request(tables=tables, days=days), left_out
 
 

@@ -22,8 +22,8 @@ def reconcile(output: FormatOption = Format.TABLE) -> None:
     """Compare the shop with bronze, change by change, then silver, the star and gold, meanwhile.
 
     Exit status 0 when all that was compared is exact, 1 when anything in any layer is not; 2 when
-    that cannot be judged, e.g. because bronze does not catch up in time. The verdict names what was
-    not compared, and why.
+    that cannot be judged, e.g. because bronze does not catch up in time or the shop hides rows of a
+    table. The verdict names what was not compared, and why.
 
     Example: ./pipeline reconcile --format json
     """
@@ -44,7 +44,7 @@ def reconcile(output: FormatOption = Format.TABLE) -> None:
     else:
         show_report(report)
     if not report.exact:
-        raise typer.Exit(_NOT_EXACT)
+        raise typer.Exit(_NOT_EXACT if report.is_faulty else _CANNOT_JUDGE)
 
 
 def show_report(report: "Report") -> None:
@@ -58,7 +58,7 @@ def show_report(report: "Report") -> None:
             **{_SHORT.get(name, name): fault.count for name, fault in found.faults.items()},
         }
         for table in report.tables
-        if not table.is_dropped
+        if not table.is_dropped and table.is_compared
         for found in (table.findings,)
     ]
     print_rows(rows, title=f"As of {report.snapshot.taken_at:%Y-%m-%d %H:%M:%S} UTC")

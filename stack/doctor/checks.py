@@ -9,6 +9,7 @@ from stack.doctor import (
     layers,
     machine,
     pages,
+    readers,
     roles,
     services,
     shop,
@@ -22,7 +23,7 @@ from stack.doctor.model import Check
 def all_checks() -> Sequence[Check]:
     """Every check there is."""
     parts = (
-        machine, clock, services, roles, users, shop, capture, topics, lake, layers, warehouse,
-        pages,
+        machine, clock, services, roles, users, shop, readers, capture, topics, lake, layers,
+        warehouse, pages,
     )  # fmt: skip
     return [check for part in parts for check in part.checks()]

@@ -70,12 +70,14 @@ class Rights:
     Attributes:
         must: privileges by table; `schema.*` is every table there.
         may: likewise.
-        powers: attributes and groups, exactly these.
+        powers: attributes and groups, exactly these, …
+        may_be: … and any of these.
     """
 
     must: Mapping[str, Sequence[str]]
     may: Mapping[str, Sequence[str]] = field(default_factory=dict)
     powers: Collection[str] = ()
+    may_be: Collection[str] = ()
 
 
 SHOP_RIGHTS: Mapping[str, Rights] = {
@@ -93,9 +95,13 @@ SHOP_RIGHTS: Mapping[str, Rights] = {
             "cdc.signal": ("select", "insert", "delete"),
         },
         powers=("replication",),
+        may_be=("bypassrls",),
     ),
     "monitor": Rights(must={"cdc.heartbeat": _READ}, powers=("pg_monitor",)),
-    "reconcile": Rights(must={"public.*": _READ, "ledger.*": _READ, "cdc.heartbeat": _KEEP}),
+    "reconcile": Rights(
+        must={"public.*": _READ, "ledger.*": _READ, "cdc.heartbeat": _KEEP},
+        may_be=("bypassrls",),
+    ),
     "extract": Rights(must={"cdc.signal": ("insert",)}),
 }
 WAREHOUSE_RIGHTS: Mapping[str, Rights] = {
@@ -207,7 +213,8 @@ def judge_roles(rights: Mapping[str, Rights], found: Found, *, service: str) -> 
             wrong(f"{role} may not {_words(lacks)}", up) for lacks in _listed(must - has[role])
         ]
         said += [_too_much(role, one) for one in _listed(has[role] - may)]
-        said += _judge_powers(role, set(found.powers[role]), set(wanted.powers), up)
+        has_powers = set(found.powers[role]) - set(wanted.may_be)
+        said += _judge_powers(role, has_powers, set(wanted.powers), up)
     return said or [fine(f"{len(rights)}, each with what it needs and no more")]
 
 

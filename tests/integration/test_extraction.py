@@ -269,6 +269,87 @@ def test_what_cannot_be_extracted_is_refused_before_anything_starts(shop, table)
     run(shop, f"drop table public.{keyless}")
 
 
+def test_extraction_is_refused_where_a_policy_hides_rows_and_the_advice_reads_them_all(shop):
+    """The issue's own example, on a table of the contracts."""
+    run(
+        shop,
+        "alter table customers enable row level security",
+        "create policy app on customers to simulator using (true)",
+    )
+    try:
+        before = signals(shop, "execute-snapshot"), records(shop, "customers")
+        told = refusal(shop, "customers", "--full")
+        assert "customers has row-level security" in told
+        assert (signals(shop, "execute-snapshot"), records(shop, "customers")) == before
+        report, tables = reconcile(shop, code=2)
+        assert not report["exact"]
+        assert "alter role reconcile bypassrls" in tables["customers"]["note"]
+        assert all(not one["note"] for name, one in tables.items() if name != "customers")
+        advice = told.split("As admin: ")[1].split(". Then")[0]
+        run(shop, *advice.split("; "))
+        found = extract(shop, "customers", "--full")
+        assert found["deletes"] == []
+        assert found["extraction"]["tables"][0]["rows"] == count(shop, "customers")
+        report, _ = reconcile(shop)
+        assert report["exact"]
+    finally:
+        run(
+            shop,
+            "alter role debezium nobypassrls", "alter role reconcile nobypassrls",
+            "drop policy app on customers", "alter table customers disable row level security",
+        )  # fmt: skip
+
+
+def test_debezium_reads_no_row_of_a_table_that_hides_some_and_streams_on(shop, table):
+    """Where the policy comes when the extraction is under way: it is not read, and others are."""
+    fill(shop, table, 3)
+    run(shop, f"alter table {table} enable row level security")
+    signal_id = uuid.uuid4().hex
+    asked = json.dumps({"type": "incremental", "data-collections": [f"public.{table}"]})
+    with psycopg.connect(dsn(shop)) as connection:
+        connection.execute(
+            "insert into cdc.signal values (%s, 'execute-snapshot', %s)", [signal_id, asked]
+        )
+    run(shop, f"insert into {table} (id) values (4)")
+    until(lambda: len(records(shop, table)) == 4, "the change behind the signal")
+    assert read_keys(shop, table) == []
+    assert status(shop)[0] == 0
+
+
+def test_many_deletes_at_once_are_written_when_somebody_allows_them(shop, table):
+    """A table that was swapped for an emptier one: nothing in the log tells of its rows."""
+    few = f"{table}_few"
+    run(
+        shop,
+        f"create table {few} (id bigint primary key)",
+        f"insert into {few} select generate_series(1, 99)",
+    )
+    fill(shop, table, 200)
+    until(lambda: len(records(shop, few)) == 99, "the rows")
+    run(
+        shop,
+        *(f"alter table {name} rename to {name}_old" for name in (table, few)),
+        f"create table {table} ({TRACKED})",
+        f"create table {few} (id bigint primary key)",
+        f"insert into {table} (id) values (1)",
+    )
+    try:
+        told = refusal(shop, table, few, "--full")
+        assert f"{table} 199 of 200 rows (100%)" in told
+        assert "--allow-deletes 298 " in told, "with those of the smaller table"
+        assert {one["op"] for one in records(shop, table)} <= {"c", "r"}
+        assert "--allow-deletes says 297" in refusal(
+            shop, table, few, "--full", "--allow-deletes", 297
+        )
+        # Few rows may go without a word.
+        assert len(extract(shop, few, "--full")["deletes"]) == 99
+        assert len(extract(shop, table, "--full", "--allow-deletes", 199)["deletes"]) == 199
+        _, tables = reconcile(shop, code=1)
+        assert tables[table]["extra"] == tables[few]["extra"] == 0
+    finally:
+        run(shop, f"drop table {table}_old, {few}_old, {few}")
+
+
 def deletes_of(table, *keys):
     last = {"after": {"id": 0}, "source": {"table": table}}
     return [

@@ -20,6 +20,7 @@ def report(folder):
         "heavy": sorted(loaded & set(HEAVY)),
         "raised": raised(),
         "stopped": stopped(bag),
+        "commands": commands(bag),
         "dags": {name: described(dag) for name, dag in bag.dags.items()},
     }
 
@@ -94,6 +95,21 @@ def stopped(bag):
     except Exception as found:  # noqa: BLE001 - told to the test
         return [type(found).__name__, str(found), begun]
     return None
+
+
+def commands(bag):
+    """What an extraction runs by its form, or why it does not."""
+    look = bag.dags["extract"].get_task("look").python_callable
+    names = look.__wrapped__.__globals__
+    told = []
+    for since, allowed in ((None, None), (None, 0), (None, 866), ("2026-11-01", 866)):
+        form = {"tables": ["orders"], "since": since, "until": None, "allow_deletes": allowed}
+        names["get_current_context"] = lambda form=form: {"params": form}
+        try:
+            told.append(look())
+        except Exception as found:  # noqa: BLE001 - told to the test
+            told.append(str(found))
+    return told
 
 
 if __name__ == "__main__":

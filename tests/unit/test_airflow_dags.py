@@ -106,6 +106,17 @@ def test_only_what_may_succeed_later_is_tried_again(found):
     ]
 
 
+def test_form_of_an_extraction_says_how_many_deletes_it_may_write(found):
+    allowed = found["dags"]["extract"]["params"]["allow_deletes"]
+    assert (allowed["type"], allowed["minimum"]) == (["null", "integer"], 0)
+    whole = ["extract", "orders", "--full"]
+    *runs, refused = found["commands"]
+    assert runs == [
+        whole, [*whole, "--allow-deletes", "0"], [*whole, "--allow-deletes", "866"],
+    ]  # fmt: skip
+    assert "Only a full extraction writes deletes" in refused
+
+
 def test_extraction_that_was_stopped_is_not_begun_again(found):
     raised, words, begun = found["stopped"]
     assert raised == "AirflowFailException"

@@ -65,6 +65,12 @@ REFUSED = (
             "may not use heartbeat",
             "grant",
         ),
+        (
+            "PSQLException: ERROR: query would be affected by row-level security policy for table "
+            '"orders"',
+            "hides rows of orders from role debezium",
+            "alter role debezium bypassrls",
+        ),
         (REFUSED + 'FATAL: database "nodb" does not exist', "no database nodb.", "OLTP_DATABASE"),
         (
             REFUSED + "Connection to 127.0.0.1:1 refused. Check that the hostname and port are "

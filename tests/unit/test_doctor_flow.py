@@ -6,6 +6,7 @@ import pytest
 
 from connectors.health import Health
 from connectors.plain_words import HEAL
+from connectors.readers import HiddenRows, Reason
 from connectors.rest import ConnectorState
 from consumers.delta_bronze import Epoch
 from lakehouse.contracts import ENTITIES
@@ -14,6 +15,7 @@ from lakehouse.kafka import Topic
 from stack.doctor.capture import judge_capture
 from stack.doctor.model import Verdict, wrong
 from stack.doctor.offsets import End
+from stack.doctor.readers import Odd, Shape, judge_readers
 from stack.doctor.shop import (
     Publication,
     SourceColumn,
@@ -113,6 +115,39 @@ def test_column_that_is_missing_or_retyped_is_named(entity):
         in only(judge_tables([*others, retyped, *own[1:]])).words
     )
     assert only(judge_tables(others)).words == f"the shop has no table {entity.table}"
+
+
+def hidden(reason, *, is_partition=False):
+    roles = ("debezium", "reconcile")
+    return HiddenRows(table="orders", roles=roles, reason=reason, is_partition=is_partition)
+
+
+def test_table_that_hides_rows_from_its_readers_is_wrong_and_a_grant_is_told_once():
+    assert verdicts(judge_readers([], [], is_standby=False)) == [Verdict.FINE]
+    told = only(judge_readers([hidden(Reason.ROW_SECURITY)], [], is_standby=False))
+    assert told.verdict is Verdict.WRONG
+    assert told.words.startswith("orders has row-level security, which hides rows from debezium")
+    assert told.remedy == (
+        "as admin: alter role debezium bypassrls; alter role reconcile bypassrls"
+    )
+    # The check of the roles knows no partitions.
+    no_grant = [hidden(Reason.NO_GRANT), hidden(Reason.NO_GRANT, is_partition=True)]
+    told = only(judge_readers(no_grant, [], is_standby=False))
+    assert told.remedy == "as admin: grant select on public.orders to debezium, reconcile"
+
+
+@pytest.mark.parametrize("shape", Shape)
+def test_what_is_no_table_like_others_is_noted(shape):
+    told = only(judge_readers([], [Odd(name="orders", shape=shape)], is_standby=False))
+    assert told.verdict is Verdict.NOTE
+    assert told.words.startswith("orders ")
+    assert "{" not in told.words + told.remedy
+
+
+def test_standby_is_wrong_whatever_its_tables_show():
+    told = only(judge_readers([], [], is_standby=True))
+    assert "standby" in told.words
+    assert "OLTP_HOST" in told.remedy
 
 
 def test_table_without_contract_or_key_and_column_besides_are_noted():

@@ -186,6 +186,13 @@ def test_power_too_much_or_too_little_is_named():
     assert only(judge_roles(needs, has, service="oltp")).words == "debezium is no replication"
 
 
+def test_reader_may_see_beyond_policies_and_need_not():
+    rights = {"reconcile": Rights(must={}, may_be=("bypassrls",))}
+    for powers in ([], ["bypassrls"]):
+        has = Found(tables=(), grants=(), powers={"reconcile": powers}, refused={})
+        assert verdicts(judge_roles(rights, has, service="oltp")) == [Verdict.FINE]
+
+
 def test_role_that_is_not_let_in_or_not_there_is_wrong():
     assert verdicts(roles(refused={"reader": "password authentication failed"})) == [Verdict.WRONG]
     gone = Found(tables=TABLES, grants=(), powers={}, refused={})

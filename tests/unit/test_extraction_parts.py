@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.extraction.deletes import Check, delete_of
+from batch.extraction.limit import DeleteLimit
+from batch.extraction.missed import Missed
 from batch.reconcile.losses import mended
 from connectors import extraction
 from connectors.captured import CapturedTable, choose
@@ -95,6 +97,64 @@ def test_signal_names_tables_and_the_days_of_each():
     assert "occurred_at" in by_table["public.visits"]
     full = orjson.loads(Request(tables=(ORDERS,), days=None).data())
     assert "additional-conditions" not in full
+
+
+def test_parent_is_read_without_the_rows_of_those_that_inherit_from_it():
+    parent = CapturedTable(
+        table_name='it\'s "a" parent', key=("id",), dated_by="updated_at", has_children=True
+    )
+    [asked] = orjson.loads(Request(tables=(parent, ORDERS), days=None).data())[
+        "additional-conditions"
+    ]
+    assert asked["filter"] == """(tableoid = 'public."it''s ""a"" parent"'::regclass)"""
+    assert "orders" not in asked["data-collection"]
+    days = Days(first=date(2026, 11, 1), last=None, time_zone="UTC")
+    asked = orjson.loads(Request(tables=(parent, ORDERS), days=days).data())
+    told = {("tableoid" in one["filter"], "updated_at >=" in one["filter"])
+            for one in asked["additional-conditions"]}  # fmt: skip
+    assert told == {(True, True), (False, True)}
+
+
+def missed(gone, living):
+    keys = pl.DataFrame({"key": [str(number) for number in range(gone)]}, schema={"key": pl.String})
+    return Missed(gone=keys, living=living)
+
+
+COUNTS = st.integers(0, 400).flatmap(
+    lambda gone: st.tuples(st.just(gone), st.integers(gone, 10 * gone + 100))
+)
+TABLES = st.dictionaries(st.sampled_from(["orders", "payments", "visits"]), COUNTS)
+
+
+@given(tables=TABLES, allowed=st.none() | st.integers(0, 600))
+def test_many_deletes_are_refused_unless_somebody_allows_as_many(tables, allowed):
+    limit = DeleteLimit(max_share=0.05, min_rows=100, allowed=allowed)
+    found = {name: missed(*counts) for name, counts in tables.items()}
+    if allowed is None:
+        named = {n for n, (gone, keys) in tables.items() if gone >= 100 and gone > keys / 20}
+    else:
+        is_more = sum(gone for gone, _ in tables.values()) > allowed
+        named = {n for n, (gone, _) in tables.items() if gone and is_more}
+    with pytest.raises(StopPipelineError) if named else nullcontext() as refused:
+        limit.require(found)
+    if named:
+        words = str(refused.value)
+        assert {name for name in tables if f"{name} " in words} == named
+        total = int(words.split("--allow-deletes ")[-1].split()[0].rstrip("."))
+        # To the letter: the number that it names is enough.
+        DeleteLimit(max_share=0, min_rows=1, allowed=total).require(found)
+
+
+def test_table_of_few_rows_may_be_emptied_and_one_of_many_is_named_with_keys_and_share():
+    limit = DeleteLimit(max_share=0.05, min_rows=100)
+    limit.require({"codes": missed(99, 99)})
+    limit.require({"visits": missed(5_000, 100_000)})
+    with pytest.raises(
+        StopPipelineError,
+        match=r"customers 866 of 866 rows \(100%\), e.g. 0, 1, 2, 3, 4, …\. That is more than "
+        r"EXTRACTION_DELETES_MAX_SHARE \(5%\).*No delete was written.*--allow-deletes 869 ",
+    ):
+        limit.require({"customers": missed(866, 866), "codes": missed(3, 99)})
 
 
 def test_equal_requests_are_known_by_their_digest_and_others_are_not():

@@ -292,5 +292,36 @@ def test_verdict_says_what_a_truncate_left_and_what_ends_it():
     assert told.count("./pipeline extract orders --full") == 2
 
 
+def unreadable(note, *, may_pass=False, **found):
+    """A report of one table that was compared, and of one that could not be."""
+    report = report_of(**found)
+    hidden = TableReport(
+        table="customers", bronze="raw_users", findings=Findings(), seconds=0.1, note=note,
+        may_pass=may_pass,
+    )  # fmt: skip
+    return replace(report, tables=(*report.tables, hidden))
+
+
+def test_report_of_a_table_that_could_not_be_compared_is_neither_exact_nor_faulty():
+    report = unreadable("it hides rows")
+    assert not report.exact
+    assert not report.is_faulty
+    assert report.verdict() == (
+        "Cannot tell whether bronze is exact.\ncustomers was not compared: it hides rows"
+    )
+    with pytest.raises(StopPipelineError, match="customers was not compared: it hides rows"):
+        report.require_all()
+    with pytest.raises(RetryLaterError, match="customers was not compared: it was rewritten"):
+        unreadable("it was rewritten", may_pass=True).require_all()
+
+
+def test_report_names_faults_beside_what_could_not_be_compared():
+    report = unreadable("it hides rows", missing=Fault(count=1, examples=("7",)))
+    assert report.is_faulty
+    assert report.verdict().splitlines() == [
+        "Not exact.", "orders: 1 missing: 7", "customers was not compared: it hides rows",
+    ]  # fmt: skip
+
+
 def test_verdict_of_what_is_exact_says_so():
     assert report_of().verdict().startswith("Exact")

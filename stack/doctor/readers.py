@@ -1,0 +1,119 @@
+"""Whether those who read the shop's tables see all of their rows, as they are now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import LiteralString
+
+import psycopg
+from psycopg.rows import class_row
+
+from connectors.readers import STANDBY, HiddenRows, Reason, read_hidden
+from lakehouse.contracts import ENTITIES
+from stack.doctor.model import Check, Said, fine, note, wrong
+from stack.doctor.readings import Readings
+
+_ODD: LiteralString = """
+select
+    c.relname::text as name,
+    case
+        when c.relkind in ('v', 'm') then 'a view'
+        when c.relkind = 'f' then 'a foreign table'
+        when c.relkind = 'p' then 'partitioned'
+        when c.relpersistence = 'u' then 'unlogged'
+        else 'a parent'
+    end as shape
+from pg_class as c
+where
+    c.relnamespace = 'public'::regnamespace
+    and (
+        c.relkind = 'f'
+        or (c.relkind = 'p' and not c.relispartition)
+        or (c.relkind = 'r' and c.relpersistence = 'u')
+        -- Views are many, and seldom in a table's place.
+        or (c.relkind in ('v', 'm') and c.relname = any(%(tables)s))
+        or (
+            c.relkind = 'r'
+            and exists (select from pg_inherits as h where h.inhparent = c.oid)
+        )
+    )
+order by c.relname"""
+
+
+class Shape(StrEnum):
+    """Of something in the captured schema that is no table like others."""
+
+    VIEW = "a view"
+    FOREIGN = "a foreign table"
+    PARTITIONED = "partitioned"
+    UNLOGGED = "unlogged"
+    PARENT = "a parent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Odd:
+    """One of these."""
+
+    name: str
+    shape: str
+
+
+_MEANING = {
+    Shape.VIEW: (
+        "is a view, of which the log does not tell: no change of it is captured",
+        "give the name back to the table that has the rows",
+    ),
+    Shape.FOREIGN: (
+        "is a foreign table, whose rows are elsewhere: no change of it is captured",
+        "capture the database that has the rows",
+    ),
+    Shape.UNLOGGED: (
+        "is unlogged: no change of it is captured",
+        "as admin: alter table public.{name} set logged; then ./pipeline extract {name} --full",
+    ),
+    Shape.PARTITIONED: ("is partitioned: each partition lands as a table of its own", ""),
+    Shape.PARENT: (
+        "has tables that inherit from it: their rows land under their own names. A first snapshot "
+        "reads them under this name, too",
+        "./pipeline extract {name} --full takes them off again",
+    ),
+}
+
+
+def checks() -> Sequence[Check]:
+    """Of this area."""
+    return [Check(area="shop", title="rows that readers see", needs=("oltp",), look=_look)]
+
+
+def _look(readings: Readings) -> Sequence[Said]:
+    with psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection:
+        row = connection.execute("select pg_is_in_recovery()").fetchone()
+        hidden = read_hidden(connection)
+        with connection.cursor(row_factory=class_row(Odd)) as cursor:
+            names = {"tables": [entity.table for entity in ENTITIES.values()]}
+            odd = cursor.execute(_ODD, names).fetchall()
+    return judge_readers(hidden, odd, is_standby=row is not None and row[0])
+
+
+def judge_readers(
+    hidden: Sequence[HiddenRows], odd: Sequence[Odd], *, is_standby: bool
+) -> Sequence[Said]:
+    """Whether every reader sees every row.
+
+    Args:
+        hidden: tables that show a reader only some of their rows, or none.
+        odd: what is no table like others.
+        is_standby: whether the database follows another one.
+    """
+    words, _, remedy = STANDBY.partition(". ")
+    said = [wrong(words, remedy)] if is_standby else []
+    said += [wrong(one.words, one.remedy) for one in hidden if not _is_of_roles(one)]
+    for one in odd:
+        meaning, way = _MEANING[Shape(one.shape)]
+        said.append(note(f"{one.name} {meaning}", way.format(name=one.name)))
+    return said or [fine("all rows of all tables")]
+
+
+def _is_of_roles(hidden: HiddenRows) -> bool:
+    """Whether the check of the roles tells it already."""
+    return hidden.reason is Reason.NO_GRANT and not hidden.is_partition

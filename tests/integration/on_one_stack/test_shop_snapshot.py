@@ -1,0 +1,175 @@
+"""What a snapshot of the shop shows: every row of a table as it was, or an error; never fewer."""
+
+import uuid
+
+import psycopg
+import pytest
+
+from batch.reconcile.arrival import _beat
+from batch.reconcile.shop import HiddenRowsError, ShopSnapshot, TableChangedError
+from connectors.captured import read_captured
+from connectors.readers import read_hidden, require_all_rows
+from lakehouse.errors import StopPipelineError
+from lakehouse.postgres import oltp_dsn
+from stack.doctor.model import Verdict
+from stack.doctor.readers import _look
+from stack.doctor.readings import Readings
+from tests.judgements import only
+from tests.stacks import new_stack
+
+pytestmark = pytest.mark.integration
+
+
+class Table:
+    """A table of ten rows in the shop."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.name = f"seen_{uuid.uuid4().hex[:8]}"
+
+    def dsn(self, role):
+        return oltp_dsn(self.stack.oltp, self.stack.secrets, role=role)
+
+    def run(self, *statements):
+        with psycopg.connect(self.dsn("admin"), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.format(self.name))
+
+    def snapshot(self):
+        return ShopSnapshot(self.dsn("reconcile"))
+
+    def described(self, shop):
+        return next(table for table in shop.tables() if table.name == self.name)
+
+    def rows(self, shop):
+        return sum(frame.height for frame in shop.rows(self.described(shop)))
+
+    def living(self, shop, *keys):
+        return shop.living(self.described(shop), [{"id": key} for key in keys])
+
+    def hidden(self):
+        with psycopg.connect(self.dsn("monitor")) as connection:
+            return [one for one in read_hidden(connection) if one.table == self.name]
+
+
+@pytest.fixture
+def table(stack):
+    found = Table(stack)
+    found.run(
+        "create table public.{} (id int primary key, v text)",
+        "insert into public.{} select g, 'v' from generate_series(1, 10) as g",
+    )
+    yield found
+    found.run(
+        "drop table if exists public.{} cascade",
+        "alter role debezium nobypassrls", "alter role reconcile nobypassrls",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "policy",
+    ["to simulator using (true)", "to public using (id > 5)", "to reconcile using (true)"],
+)
+def test_table_that_a_policy_hides_rows_of_is_refused_and_the_advice_shows_them(table, policy):
+    """Also where the policy lets a reader see all: Postgres does not look that closely."""
+    table.run(
+        "alter table public.{} enable row level security", "create policy p on public.{} " + policy
+    )
+    [hidden] = table.hidden()
+    with table.snapshot() as shop:
+        with pytest.raises(HiddenRowsError, match="hides rows from reconcile"):
+            table.rows(shop)
+        # The snapshot goes on with other tables.
+        assert shop.tables()
+        with pytest.raises(HiddenRowsError):
+            table.living(shop, 1)
+    with pytest.raises(StopPipelineError, match=r"has row-level security.*nothing was written"):
+        require_all_rows(table.dsn("extract"), [table.name])
+    require_all_rows(table.dsn("extract"), ["another"])
+    table.run(*hidden.remedy.removeprefix("as admin: ").split("; "))
+    assert table.hidden() == []
+    require_all_rows(table.dsn("extract"), [table.name])
+    with table.snapshot() as shop:
+        assert table.rows(shop) == 10
+
+
+@pytest.mark.parametrize("given", ["", "grant select (id) on public.{} to reconcile"])
+def test_table_that_a_reader_may_not_select_is_refused_and_the_advice_grants_it(table, given):
+    table.run("revoke select on public.{} from debezium, reconcile", given or "select 1")
+    [hidden] = table.hidden()
+    assert hidden.roles == ("debezium", "reconcile")
+    with table.snapshot() as shop, pytest.raises(HiddenRowsError, match="may not select"):
+        table.rows(shop)
+    table.run(hidden.remedy.removeprefix("as admin: "))
+    assert table.hidden() == []
+    with table.snapshot() as shop:
+        assert table.rows(shop) == 10
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table public.{} alter column v type varchar(9) using lower(v)",
+        "truncate public.{}",
+        "begin; truncate public.{0}; insert into public.{0} values (1, 'again'); commit",
+        "drop table public.{}",
+        "begin; alter table public.{0} rename to {0}_old; "
+        "create table public.{0} (id int primary key, v text); drop table public.{0}_old; commit",
+    ],
+    ids=["rewritten", "truncated", "truncated and loaded", "dropped", "swapped"],
+)
+def test_table_that_changed_under_the_snapshot_is_not_taken_for_an_empty_one(table, change):
+    with table.snapshot() as shop:
+        described = table.described(shop)
+        table.run(change)
+        with pytest.raises(TableChangedError, match=r"Try again\."):
+            list(shop.rows(described))
+        with pytest.raises(TableChangedError):
+            shop.living(described, [{"id": 1}])
+
+
+def test_rows_that_go_after_the_snapshot_are_seen(table):
+    with table.snapshot() as shop:
+        described = table.described(shop)
+        table.run("delete from public.{}", "vacuum public.{}", "analyze public.{}")
+        assert sum(frame.height for frame in shop.rows(described)) == 10
+        assert shop.living(described, [{"id": 1}, {"id": 11}]) == {0}
+    with table.snapshot() as shop:
+        assert table.rows(shop) == 0
+
+
+def test_parent_shows_its_own_rows_alone_and_is_known_as_one(table):
+    child = f"{table.name}_child"
+    table.run(
+        f"create table public.{child} (primary key (id)) inherits (public.{{}})",
+        f"insert into public.{child} values (77, 'child')",
+    )
+    with table.snapshot() as shop:
+        assert table.rows(shop) == 10
+        assert table.living(shop, 1, 77) == {0}
+    known = read_captured(table.dsn("extract"))
+    assert known[table.name].has_children
+    assert not known[child].has_children
+
+
+def test_shapes_that_are_not_captured_are_noted(table):
+    table.run("alter table public.{} set unlogged")
+    told = _look(Readings(table.stack.config, patience_seconds=30))
+    [own] = [one.words for one in told if one.words.startswith(table.name)]
+    assert "is unlogged: no change of it is captured" in own
+
+
+def test_standby_is_never_asked_for_rows():
+    with new_stack() as stack:
+        stack.up("oltp")
+        stack.stop("oltp")
+        (stack.config.stack.data_dir / "oltp" / "standby.signal").touch()
+        stack.start("oltp")
+        dsn = oltp_dsn(stack.oltp, stack.secrets, role="reconcile")
+        with pytest.raises(StopPipelineError, match=r"standby.*OLTP_HOST"):
+            ShopSnapshot(dsn)
+        with pytest.raises(StopPipelineError, match=r"standby.*OLTP_HOST"):
+            _beat(dsn, "token")
+        told = only(_look(Readings(stack.config, patience_seconds=30)))
+        assert told.verdict is Verdict.WRONG
+        assert "standby" in told.words
