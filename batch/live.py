@@ -7,6 +7,7 @@ from typing import LiteralString
 
 import psycopg
 
+from batch.warehouse.locks import LIMITED
 from lakehouse.errors import RetryLaterError
 
 # Live waits for as long as so many orders take: a fraction of a second.
@@ -26,6 +27,7 @@ def trim(dsn: str) -> int:
     trimmed = 0
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(LIMITED)
             while given_back := _count(connection, _TRIM_ORDERS):
                 trimmed += given_back
             return trimmed + _count(connection, _TRIM_ROWS)

@@ -37,8 +37,16 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
         with psycopg.connect(admin_dsn) as connection:
             # Two preparations at once would trip over each other's catalog rows.
             connection.execute("select pg_advisory_xact_lock(hashtext('cdc.prepare'))")
+            # Where it alters a table, the shop's own statements would wait behind it.
+            connection.execute("set local lock_timeout = '1s'")
             connection.execute(_SOURCE_SQL.read_bytes())
             _publish(connection, settings.publication_name)
+    except psycopg.errors.LockNotAvailable as error:
+        message = (
+            "The shop's database cannot be prepared now: a transaction of the shop has a table "
+            f"open that has to be altered, and nothing is to wait behind that. Again soon. {error}"
+        )
+        raise RetryLaterError(message) from error
     except psycopg.OperationalError as error:
         message = (
             f"The shop's database cannot be prepared now: {error}. Is it up? ./pipeline status"

@@ -102,6 +102,12 @@ class WarehouseSettings(Settings):
     host: Host = "127.0.0.1"
     port: int = Field(5433, gt=0, lt=65536)
     database: PostgresName = "warehouse"
+    reader_statement_seconds: int = Field(
+        30, gt=0, description="A question of the role reader may take so long."
+    )
+    reader_transaction_seconds: int = Field(
+        300, gt=0, description="So may a transaction of it, in which it asks more than one."
+    )
 
 
 class KafkaSettings(Settings):

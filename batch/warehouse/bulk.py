@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
+from batch.warehouse.locks import get_momentarily
 from batch.warehouse.scripts import run
 
 _FOREIGN_KEYS = """
@@ -18,6 +19,15 @@ select
 from pg_constraint as k
 where k.conrelid = %s::regclass and k.contype = 'f' and k.conparentid = 0
 order by k.conname"""
+_ALL_OF_IT = """
+select string_agg(distinct t.name, ', ')
+from (
+    select %s as name
+    union all
+    select k.confrelid::regclass::text
+    from pg_constraint as k
+    where k.conrelid = %s::regclass and k.contype = 'f' and k.conparentid = 0
+) as t"""
 _INDEXES = """
 select
     c.relname,
@@ -35,7 +45,8 @@ MANY_ROWS = 100_000
 def filled_in_bulk(connection: psycopg.Connection, fact: str, fresh: str) -> Iterator[None]:
     """Within the block, a fact has its primary key only, if it is empty and gets many rows.
 
-    Readers of it and of its dimensions then wait until the transaction ends.
+    Readers of it and of its dimensions then wait until the transaction ends. Where somebody reads
+    them right now, nothing waits: the fact is filled as it is, row by row.
 
     Args:
         connection: in the load's transaction.
@@ -43,12 +54,10 @@ def filled_in_bulk(connection: psycopg.Connection, fact: str, fresh: str) -> Ite
         fresh: table of the rows that it gets.
     """
     table = Identifier("mart", fact)
-    if not _is_worth_it(connection, table, Identifier(fresh)):
+    name = f"mart.{fact}"
+    if not _is_worth_it(connection, table, Identifier(fresh)) or not _is_alone(connection, name):
         yield
         return
-    # Live waits for the fact from here on. It must not have begun a batch: it would be waited for.
-    connection.execute("select live.own_overlay()")
-    name = f"mart.{fact}"
     keys = connection.execute(_FOREIGN_KEYS, [name]).fetchall()
     indexes = connection.execute(_INDEXES, [name]).fetchall()
     for key, _ in keys:
@@ -63,6 +72,13 @@ def filled_in_bulk(connection: psycopg.Connection, fact: str, fresh: str) -> Ite
         run(connection, add, table, Identifier(key), SQL(definition))
     # What follows in the transaction would plan for an empty table.
     run(connection, "analyze {}", table)
+
+
+def _is_alone(connection: psycopg.Connection, fact: str) -> bool:
+    # Live waits for the fact from here on. It must not have begun a batch: it would be waited for.
+    connection.execute("select live.own_overlay()")
+    (names,) = connection.execute(_ALL_OF_IT, [fact, fact]).fetchone() or ("",)
+    return get_momentarily(connection, f"lock table {names} in access exclusive mode".encode())
 
 
 def _is_worth_it(connection: psycopg.Connection, table: Identifier, fresh: Identifier) -> bool:

@@ -14,6 +14,7 @@ import psycopg
 from batch.catalogue import LakeTable, TableFigures, Unit, lake_figures
 from batch.quarantine import counted
 from batch.warehouse.load import refused
+from batch.warehouse.locks import LIMITED
 from batch.warehouse.unknown import look_for_unknown
 from lakehouse.contracts.schemas import QUARANTINE
 from lakehouse.delta import retry_later, scan
@@ -63,6 +64,7 @@ def look_at_lake(
         psycopg.connect(dsn) as connection,
         retry_later("the lake cannot be summed up"),
     ):
+        connection.execute(LIMITED)
         connection.execute(_ALONE)
         known = {(layer, name): version for layer, name, version in connection.execute(_KNOWN)}
         found = {figures.table: figures for figures in lake_figures(lake)}

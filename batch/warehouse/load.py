@@ -20,6 +20,7 @@ from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
 from batch.warehouse.facts import load_facts
 from batch.warehouse.judged import Judging, QuarantineLimit
 from batch.warehouse.load_log import Load, write_load
+from batch.warehouse.locks import LIMITED, WAIT_SECONDS, patiently
 from batch.warehouse.marks import loaded_versions, write_marks
 from batch.warehouse.publish import mark_stale
 from batch.warehouse.report import TableReport, WarehouseReport
@@ -28,7 +29,6 @@ from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.staging import apply_changes, changes_the_past, copy_into, settle, stage
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
-WAIT_SECONDS = 600.0
 # Statistics of temporary tables need not be fine. Such tables come last on the path: those of live
 # have the names of the entities.
 SESSION = """
@@ -47,6 +47,7 @@ class _Load:
     sources: Silver
     limit: QuarantineLimit
     on_progress: Callable[[str], None]
+    wait_seconds: float
     is_rebuild: bool = False
     chosen: Chosen | None = None
     has_changed_the_past: bool = False
@@ -155,7 +156,8 @@ def _run(
             on_wait=lambda who: on_progress(f"waiting for {who}"),
         )
         connection.execute(SESSION)
-        return _load(make(connection=connection))
+        connection.execute(LIMITED)
+        return _load(make(connection=connection, wait_seconds=wait_seconds))
 
 
 @contextmanager
@@ -164,10 +166,16 @@ def refused(what: str) -> Iterator[None]:
 
     Raises:
         StopPipelineError: the statements or the rows are wrong.
-        RetryLaterError: the warehouse does not answer.
+        RetryLaterError: the warehouse does not answer, or somebody is in the way.
     """
     try:
         yield
+    except psycopg.errors.LockNotAvailable as error:
+        message = (
+            f"The warehouse cannot do {what} now: for {WAIT_SECONDS:.0f} s somebody held a lock "
+            f"that it needs. ./pipeline doctor says who. {error}"
+        )
+        raise RetryLaterError(message) from error
     except psycopg.OperationalError as error:
         message = f"The warehouse cannot do {what} now: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
@@ -187,7 +195,13 @@ def _load(load: _Load) -> WarehouseReport:
     with load.part("entities read from silver"):
         for table in TABLES:
             _stage(load, table, loaded)
-    run_script(load.connection, "load/partitions.sql")
+    patiently(
+        load.connection,
+        "A new month's partition",
+        lambda: run_script(load.connection, "load/partitions.sql"),
+        wait_seconds=load.wait_seconds,
+        on_wait=lambda who: load.on_progress(f"waiting for {who}"),
+    )
     judging = Judging.of(load.connection, load.sources.counts)
     entry = Load(
         load_id=uuid.uuid4(),

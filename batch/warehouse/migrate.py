@@ -8,11 +8,14 @@ import hashlib
 from collections.abc import Callable, Mapping
 
 import psycopg
+import structlog
 
 from batch.warehouse.comments import comments
+from batch.warehouse.locks import LIMITED, WAIT_SECONDS, patiently
 from batch.warehouse.scripts import scripts
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
+_log = structlog.get_logger(__name__)
 _LOCK = "select pg_advisory_lock(hashtext('warehouse.migrate'))"
 _LEDGER = """
 create schema if not exists etl;
@@ -37,7 +40,7 @@ def migrate(dsn: str) -> list[str]:
         Names of what was applied, in order.
 
     Raises:
-        RetryLaterError: the warehouse does not answer.
+        RetryLaterError: the warehouse does not answer, or somebody holds a lock for too long.
         StopPipelineError: a file that was applied has changed or gone, or a statement fails.
     """
     try:
@@ -51,6 +54,7 @@ def migrate(dsn: str) -> list[str]:
 
 def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list[str]:
     # Held to the end of the session: two at once would apply the same file twice.
+    connection.execute(LIMITED)
     connection.execute(_LOCK)
     connection.execute("set client_min_messages = warning")
     connection.execute(_LEDGER)
@@ -129,18 +133,27 @@ def _repeatable() -> list[tuple[str, Callable[[psycopg.Connection], bytes]]]:
 
 def _apply(connection: psycopg.Connection, name: str, text: bytes) -> None:
     try:
-        with connection.transaction():
-            connection.execute(text)
-            connection.execute(
-                "insert into etl.migration (name, checksum) values (%s, %s) "
-                "on conflict (name) do update set checksum = excluded.checksum, applied_at = now()",
-                [name, _checksum(text)],
-            )
+        patiently(
+            connection,
+            f"warehouse_sql/{name}",
+            lambda: _run(connection, name, text),
+            wait_seconds=WAIT_SECONDS,
+            on_wait=lambda who: _log.warning("migration_waits", file=name, holder=who),
+        )
     except (psycopg.OperationalError, psycopg.InternalError):
         raise
     except psycopg.Error as error:
         message = f"warehouse_sql/{name} fails: {error}"
         raise StopPipelineError(message) from error
+
+
+def _run(connection: psycopg.Connection, name: str, text: bytes) -> None:
+    connection.execute(text)
+    connection.execute(
+        "insert into etl.migration (name, checksum) values (%s, %s) "
+        "on conflict (name) do update set checksum = excluded.checksum, applied_at = now()",
+        [name, _checksum(text)],
+    )
 
 
 def _applied(connection: psycopg.Connection) -> dict[str, str]:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import psycopg
 
 from batch.lock import Lock, take_lock
-from batch.warehouse.load import SESSION, WAIT_SECONDS, refused
+from batch.warehouse.load import SESSION, refused
+from batch.warehouse.locks import LIMITED, WAIT_SECONDS
 from batch.warehouse.publish import refresh_stale
 
 
@@ -34,4 +35,5 @@ def refresh_views(
             on_wait=lambda who: on_progress(f"waiting for {who}"),
         )
         connection.execute(SESSION)
+        connection.execute(LIMITED)
         return refresh_stale(connection, on_progress=on_progress)

@@ -171,6 +171,7 @@ def _owner(found: Found) -> Rights:
     return Rights(
         must={f"{schema}.*": _PRIVILEGES for schema in _SCHEMAS},
         may=dict.fromkeys(found.tables, _PRIVILEGES),
+        powers=("pg_read_all_stats",),
     )
 
 

@@ -9,6 +9,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from batch.runs import Kind, Outcome, RunRow, latest
+from batch.warehouse.locks import holder
 from batch.warehouse.migrate import pending
 from connectors.captured import read_captured
 from consumers.loss import MENDABLE, LossKind, LossLedger, open_losses
@@ -33,6 +34,20 @@ select
 from etl.load as d
 order by d.finished_at desc
 limit 1"""
+_LEFT_OPEN: LiteralString = """
+select
+    a.pid,
+    a.usename,
+    coalesce(nullif(a.application_name, ''), 'without a name') as application,
+    a.state,
+    extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
+from pg_stat_activity as a
+where
+    a.datname = current_database()
+    and a.state like 'idle in transaction%%'
+    and a.xact_start < clock_timestamp() - make_interval(secs => %s)
+order by a.xact_start"""
+_LONG_SECONDS = 60
 _ASIDE: LiteralString = """
 select coalesce(sum(q.changes), 0)::bigint, count(*)
 from mart.quarantine_by_rule as q"""
@@ -53,6 +68,7 @@ def checks() -> Sequence[Check]:
         Check(area="warehouse", title="schema", needs=needs, look=_schema),
         Check(area="warehouse", title="settings", needs=needs, look=_settings),
         Check(area="warehouse", title="last load", needs=needs, look=_load),
+        Check(area="warehouse", title="open transactions", needs=needs, look=_transactions),
         Check(area="runs", title="runs", needs=needs, look=_runs),
         Check(area="runs", title="quarantine", needs=needs, look=_quarantine),
         Check(area="runs", title="loss ledger", needs=lake, look=_losses),
@@ -90,6 +106,29 @@ def judge_settings(has: tuple[str, str] | None, wanted: tuple[str, str]) -> Sequ
         f"the warehouse has {' and '.join(has or ('nothing',))}, settings {' and '.join(wanted)}"
     )
     return [wrong(words, "./pipeline up warehouse; then ./pipeline rebuild --layer silver")]
+
+
+def _transactions(readings: Readings) -> Sequence[Said]:
+    return judge_transactions(read_left_open(readings.warehouse("monitor"), _LONG_SECONDS))
+
+
+def read_left_open(dsn: str, seconds: float) -> dict[str, str]:
+    """Roles of the sessions that have left a transaction open for so long, by them in words."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return {holder(*row): str(row[1]) for row in connection.execute(_LEFT_OPEN, [seconds])}
+
+
+def judge_transactions(held: Mapping[str, str]) -> Sequence[Said]:
+    """Whether sessions were left in a transaction: they hold what they have read.
+
+    Args:
+        held: their roles, by what they are in words.
+    """
+    if not held:
+        return [fine(f"none was left open for {_LONG_SECONDS} s")]
+    remedy = "let it end, or end it: a new month, a migration and vacuum wait for it"
+    # A proof of ours reads the star in one transaction, and the lake meanwhile.
+    return [(note if role == "batch" else wrong)(one, remedy) for one, role in held.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

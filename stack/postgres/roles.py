@@ -31,17 +31,29 @@ _OLTP_ROLES = (
     _Role(name="extract"),
 )
 _WAREHOUSE_OWNER = "batch"
-_READER = _Role(
-    name="reader",
-    # A chart that takes longer shows nobody anything, and may not hold up a load.
-    settings={"default_transaction_read_only": "on", "statement_timeout": "30s"},
-)
 _WATCHER = _Role(
     name="monitor",
     member_of="pg_monitor",
     settings={"default_transaction_read_only": "on", "statement_timeout": "10s"},
 )
-_WAREHOUSE_ROLES = (_Role(name=_WAREHOUSE_OWNER), _Role(name="live"), _READER, _WATCHER)
+
+
+def _warehouse_roles(settings: WarehouseSettings) -> tuple[_Role, ...]:
+    transaction = f"{settings.reader_transaction_seconds}s"
+    reader = _Role(
+        name="reader",
+        settings={
+            "default_transaction_read_only": "on",
+            # A chart that takes longer shows nobody anything, and may not hold up a load.
+            "statement_timeout": f"{settings.reader_statement_seconds}s",
+            # Nor may a transaction that somebody has left open: it holds what it has read.
+            "idle_in_transaction_session_timeout": transaction,
+            "transaction_timeout": transaction,
+        },
+    )
+    # It says who is in the way of a load, and for how long.
+    owner = _Role(name=_WAREHOUSE_OWNER, member_of="pg_read_all_stats")
+    return (owner, _Role(name="live"), reader, _WATCHER)
 
 
 def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
@@ -59,12 +71,13 @@ def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
 def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
     """Make the warehouse's roles and its database; the second time changes nothing."""
     warehouse = warehouse_dsn(settings, secrets, role="admin")
+    roles = _warehouse_roles(settings)
     with psycopg.connect(warehouse, dbname="postgres", autocommit=True) as connection:
-        for role in _WAREHOUSE_ROLES:
+        for role in roles:
             _role(connection, role, password=secrets[f"warehouse_{role.name}"])
         _database(connection, settings.database, owner="admin")
     with psycopg.connect(warehouse) as connection:
-        _let_in(connection, settings.database, [role.name for role in _WAREHOUSE_ROLES])
+        _let_in(connection, settings.database, [role.name for role in roles])
         # The owner owns what it makes there; both load through temporary tables.
         name = sql.Identifier(settings.database)
         grant = sql.SQL("grant create, temporary on database {} to {}")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from batch.catalogue import Behind, LakeTable, Mark, TableFigures, Unit
 from batch.runs import RunRow
 from batch.silver.places import Place
+from batch.warehouse.locks import holder
 from consumers.delta_bronze import Epoch
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.schemas import silver_schema
@@ -27,6 +28,7 @@ from stack.doctor.warehouse import (
     judge_runs,
     judge_schema,
     judge_settings,
+    judge_transactions,
 )
 from tests.judgements import only, verdicts
 
@@ -243,6 +245,17 @@ def test_airflow_is_well_when_all_its_parts_are_and_each_dag_is_active():
     assert paused.remedy == "resume it on http://a/dags/replay"
     unread = judge_dags(wanted, {"extract": False}, {"replay.py": "SyntaxError"}, url)
     assert verdicts(unread) == [Verdict.WRONG, Verdict.WRONG]
+
+
+def test_a_transaction_that_was_left_open_is_told_with_what_to_type():
+    assert verdicts(judge_transactions({})) == [Verdict.FINE]
+    words = holder(12, "reader", "psql", "idle in transaction", 4_000.0)
+    told = only(judge_transactions({words: "reader"}))
+    assert told.verdict is Verdict.WRONG
+    assert "session 12 (reader, psql, in a transaction for 4,000 s, idle" in told.words
+    assert "select pg_terminate_backend(12)" in told.words
+    ours = holder(13, "batch", "batch", "idle in transaction", 100.0)
+    assert verdicts(judge_transactions({ours: "batch"})) == [Verdict.NOTE]
 
 
 def run(kind, outcome, *, minutes_ago=10, number=1):

@@ -20,6 +20,7 @@ from connectors.definition import render
 from connectors.registration import apply
 from connectors.rest import ConnectApi
 from connectors.slot import drop_slot, read_slot
+from connectors.source import prepare
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import QuietLog, admin_client, matching_topics
 from lakehouse.postgres import oltp_dsn
@@ -322,6 +323,20 @@ def test_table_added_while_running_loses_nothing(stack, table, reader):
     changes = read_until(reader, lambda change: change["op"] in "cu", count=600)
     made = [change["after"]["id"] for change in changes if change["op"] == "c"]
     assert sorted(made) == list(range(1, 600))
+
+
+def test_preparing_the_shop_does_not_hold_up_the_shop(stack, table):
+    """What has to be altered is read by a transaction that does not end."""
+    run(stack, f"drop table if exists public.{table}",
+        "alter event trigger cdc_capture disable",
+        f"create table public.{table} (id int primary key)",
+        "alter event trigger cdc_capture enable")  # fmt: skip
+    with psycopg.connect(dsn(stack)) as left_open:
+        left_open.execute(f"select from public.{table}")
+        with pytest.raises(RetryLaterError, match="has a table open"):
+            prepare(dsn(stack), stack.connect)
+        run(stack, "set statement_timeout = '20s'", f"insert into public.{table} values (1)")
+    prepare(dsn(stack), stack.connect)
 
 
 def test_deletes_and_updates_tell_the_whole_old_row(stack, table, reader):

@@ -17,6 +17,8 @@ from consumers.live.overlay import Overlay
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
 from lakehouse.postgres import copy_frames
+from monitoring import postgres
+from monitoring.warehouse import look
 from tests.live_shop import VERSIONED, LiveShop, readers
 from tests.warehouse import LIMIT, MemorySilver, load_warehouse, new_warehouse, rebuild_warehouse
 
@@ -354,6 +356,19 @@ def test_a_warehouse_whose_clock_was_set_back_does_not_believe_what_is_ahead_of_
     assert heart.fresh() == ("stopped", None, None)
     heart.beat()
     assert heart.fresh() == ("live", about(0), None)
+
+
+def test_the_watcher_tells_of_clocks_and_of_how_far_charts_are_behind(warehouse, heart):
+    heart.beat(ahead=3600)
+    told = {(one.name, *one.labels): one.value for one in look(warehouse.dsn)}
+    assert told["pipeline_clock_ahead_seconds", "heartbeats"] == about(3600)
+    assert told["pipeline_live_behind_seconds",] == about(0)
+    heart.beat()
+    told = {(one.name, *one.labels): one.value for one in look(warehouse.dsn)}
+    assert told["pipeline_clock_ahead_seconds", "heartbeats"] == 0
+    # Of one machine, clocks are the same.
+    told = {(one.name, *one.labels): one.value for one in postgres.look("warehouse", warehouse.dsn)}
+    assert told["pipeline_clock_ahead_seconds", "warehouse"] == 0
 
 
 def skew(lateness):
