@@ -79,7 +79,7 @@ def redrive(
     Gold and the warehouse follow with the next ./pipeline consolidate. Live goes by the contract
     that it was started with, until ./pipeline down and ./pipeline up.
 
-    Example: ./pipeline quarantine redrive --rule country_unknown
+    Example: ./pipeline quarantine redrive --rule email_invalid
     """
     from batch.quarantine import Selection, redrive
     from batch.runs import Kind, recorded

@@ -55,7 +55,7 @@ CUSTOMERS = Entity(
         ),
         Column(
             name="country", type=Type.TEXT, required=True, cleaning=Cleaning.COUNTRY,
-            on_unknown=OnUnknown.COUNT, meaning="Country, ISO 3166-1 alpha-2.",
+            on_unknown=OnUnknown.COUNT, meaning="Country, ISO 3166-1 alpha-2, or XK.",
         ),
         Column(
             name="latitude", type=Type.DEGREES, least=-90, greatest=90, unit="degrees north",
@@ -110,7 +110,7 @@ SUPPLIERS = Entity(
         ),
         Column(
             name="country", type=Type.TEXT, required=True, cleaning=Cleaning.COUNTRY,
-            on_unknown=OnUnknown.COUNT, meaning="Country, ISO 3166-1 alpha-2.",
+            on_unknown=OnUnknown.COUNT, meaning="Country, ISO 3166-1 alpha-2, or XK.",
         ),
         Column(
             name="city", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES, meaning="City.",

@@ -109,7 +109,7 @@ ORDERS = Entity(
         ),
         Column(
             name="ship_country", type=Type.TEXT, required=True, cleaning=Cleaning.COUNTRY,
-            on_unknown=OnUnknown.COUNT, meaning="Country of delivery, ISO 3166-1 alpha-2.",
+            on_unknown=OnUnknown.COUNT, meaning="Country of delivery, ISO 3166-1 alpha-2, or XK.",
         ),
         Column(
             name="placed_at", type=Type.INSTANT, required=True, is_past=True,

@@ -1,5 +1,6 @@
 """The warehouse and what is applied to it; loads and runs; what was put aside, and lost."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -51,6 +52,11 @@ _LONG_SECONDS = 60
 _ASIDE: LiteralString = """
 select coalesce(sum(q.changes), 0)::bigint, count(*)
 from mart.quarantine_by_rule as q"""
+_UNKNOWN: LiteralString = """
+select u.entity, u.column_name, u.value, u.row_count
+from mart.unknown_values as u
+order by u.row_count desc, u.entity, u.column_name, u.value"""
+_SHOWN_VALUES = 3
 _HOUR = timedelta(hours=1)
 _SCHEDULED = (Kind.CONSOLIDATION, Kind.MAINTENANCE)
 """Kinds of runs whose failure nobody may be looking at."""
@@ -71,6 +77,7 @@ def checks() -> Sequence[Check]:
         Check(area="warehouse", title="open transactions", needs=needs, look=_transactions),
         Check(area="runs", title="runs", needs=needs, look=_runs),
         Check(area="runs", title="quarantine", needs=needs, look=_quarantine),
+        Check(area="runs", title="unknown values", needs=needs, look=_unknown),
         Check(area="runs", title="loss ledger", needs=lake, look=_losses),
     ]
 
@@ -235,6 +242,24 @@ def judge_quarantine(changes: int, rules: int, share: float | None, limit: float
     if share > limit:
         return [note(f"{told}, more than {limit:.0%}", "./pipeline quarantine list")]
     return [fine(told)]
+
+
+def _unknown(readings: Readings) -> Sequence[Said]:
+    with psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection:
+        return judge_unknown(connection.execute(_UNKNOWN).fetchall())
+
+
+def judge_unknown(rows: Sequence[tuple[str, str, str, int]]) -> Sequence[Said]:
+    """Values that no list of a contract has: table, column, value and number of rows."""
+    if not rows:
+        return [fine("none: every value in the star is in its list")]
+    named = [
+        f"{table}.{column} {json.dumps(value, ensure_ascii=False)} ({count:,} rows)"
+        for table, column, value, count in rows[:_SHOWN_VALUES]
+    ]
+    more = f", and {len(rows) - len(named):,} more" if len(rows) > len(named) else ""
+    words = f"these count as unknown: {', '.join(named)}{more}"
+    return [note(words, "correct them in the shop, or teach them to lakehouse/contracts/")]
 
 
 def _losses(readings: Readings) -> Sequence[Said]:

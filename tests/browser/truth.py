@@ -354,6 +354,16 @@ ANALYTICS |= {
         keys=("entity", "rule"),
         is_of_loads=True,
     ),
+    "unknown_values": Truth(
+        sql="""
+            select entity, column_name, value, row_count from etl.unknown_value
+            union all
+            select 'every value is in its list', '-', '-', 0
+            where (select count(*) from etl.unknown_value) = 0
+        """,
+        keys=("entity", "column_name", "value"),
+        is_of_loads=True,
+    ),
     "loss_ledger": Truth(
         sql="""
             select topic, kind, first_offset, last_offset from etl.loss

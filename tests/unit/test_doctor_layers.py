@@ -29,6 +29,7 @@ from stack.doctor.warehouse import (
     judge_schema,
     judge_settings,
     judge_transactions,
+    judge_unknown,
 )
 from tests.judgements import only, verdicts
 
@@ -194,6 +195,15 @@ def test_load_that_was_stopped_names_its_checks():
     assert "stopped by quarantine_share" in told.words
     assert "CONSOLIDATION_QUARANTINE_MAX_SHARE=1" in told.remedy
     assert verdicts(judge_load(None)) == [Verdict.NOTE]
+
+
+def test_values_that_no_list_has_are_named_and_nothing_is_wrong():
+    assert verdicts(judge_unknown([])) == [Verdict.FINE]
+    rows = [("orders", "ship_country", f"Q{n}", 1_000 - n) for n in range(5)]
+    told = only(judge_unknown(rows))
+    assert told.verdict is Verdict.NOTE
+    assert 'orders.ship_country "Q0" (1,000 rows), ' in told.words
+    assert told.words.endswith('"Q2" (998 rows), and 2 more')
 
 
 def test_share_in_quarantine_has_its_limit():

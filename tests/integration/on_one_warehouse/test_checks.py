@@ -5,8 +5,10 @@ from datetime import timedelta
 import pytest
 
 from batch.warehouse.checks import FailedCheckError, all_checks, run_checks
+from batch.warehouse.entities import TABLES
 from batch.warehouse.load import SESSION
 from batch.warehouse.scripts import run_script
+from batch.warehouse.staging import settle, stage
 from tests.warehouse import AT, LIMIT, loaded_connection
 from tests.warehouse_history import silver_after
 
@@ -41,6 +43,10 @@ JUDGED = {
 }  # fmt: skip
 LINE_1 = "update mart.fact_transactions set {} where order_id = 1"
 CASES = {
+    "codes_are_known": [
+        "insert into changed_orders (order_id, ship_country, _is_deleted) "
+        "values (1, 'unknown', false)",
+    ],
     "every_line_is_a_fact": [
         "delete from mart.fact_transactions where order_line_id = 1",
         "delete from entity.order_lines where order_line_id = 1",
@@ -80,6 +86,9 @@ def loaded(warehouse_server):
 def load(loaded):
     """In a load's transaction that has touched everything. Whatever is done to it is taken back."""
     loaded.execute(SESSION)
+    for table in TABLES:
+        stage(loaded, table)
+        settle(loaded, table, is_whole=False)
     for script in ("work_tables", "touch_all", "places"):
         run_script(loaded, f"load/{script}.sql")
     yield loaded
