@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 
 from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.kafka import is_capturable
 
 DATING = ("updated_at", "occurred_at", "placed_at", "created_at")
 """Columns that say when a row was last written, or else when it came: the first that is there."""
@@ -55,6 +56,7 @@ def read_captured(dsn: str) -> dict[str, CapturedTable]:
             has_children=has_children,
         )
         for name, key, instants, has_children in rows
+        if is_capturable(name)
     }
 
 
@@ -72,6 +74,12 @@ def choose(
         StopPipelineError: one that was named is not there, or cannot be extracted so.
     """
     unknown = sorted(set(wanted) - set(known))
+    if odd := [name for name in unknown if not is_capturable(name)]:
+        message = (
+            f"No table named {', '.join(odd)} is captured: names are of letters a-z, digits, _ and "
+            "-, so that each has a topic of its own. ./pipeline doctor says how to rename one."
+        )
+        raise StopPipelineError(message)
     if unknown:
         message = f"The shop has no table {', '.join(unknown)}. It has: {', '.join(sorted(known))}."
         raise StopPipelineError(message)

@@ -7,6 +7,8 @@ Choices that are not obvious:
 - `offset.mismatch.strategy=trust_offset`: a slot that was dropped and made again has skipped
   changes. The default would go on from the new slot and lose them without a word.
 - `include.unknown.datatypes`: a column of a type that Debezium does not know still arrives.
+- `table.include.list`: names that no two tables' topics can share; the pattern has no comma, which
+  would end it.
 - One setting, CONNECT_MAX_ROW_MB, says how large a change may be to the producer, to its buffer,
   and to each new topic; `connectors.topics` says it to those that there are.
 """
@@ -15,6 +17,7 @@ import json
 import string
 from pathlib import Path
 
+from lakehouse.kafka import CAPTURED_NAME
 from lakehouse.settings import ConnectSettings, OltpSettings
 
 _DEFINITION = Path(__file__).with_name("postgres.json")
@@ -44,6 +47,7 @@ def render(connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path) -> 
         "database_host": connect.database_host or oltp.host,
         "database_port": connect.database_port or oltp.port,
         "database": oltp.database,
+        "captured_name": CAPTURED_NAME,
         "password": _password(connect.secrets_dir, secrets_file),
     }
     definition: dict[str, str] = json.loads(_DEFINITION.read_text())

@@ -8,13 +8,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
+from connectors.gap import stop
 from connectors.health import Health
 from connectors.notifications import Notifications
-from connectors.progress import Progress, end
+from connectors.progress import UNKNOWN, Progress, end
 from connectors.request import Request
 from connectors.rest import ConnectApi
 from lakehouse.errors import BusyError, RetryLaterError, StopPipelineError
@@ -101,6 +102,40 @@ class Extractions:
                 looked_at = time.monotonic()
         on_progress(progress)
         return progress
+
+    def read_unknown(
+        self, request: Request, progress: Progress, on_progress: Callable[[Progress], None]
+    ) -> Progress:
+        """Read what Debezium did not know: a table that was renamed, and not written to since.
+
+        It learns tables from their changes, and all of them when it starts.
+
+        Args:
+            request: what was asked for.
+            progress: how that ended.
+            on_progress: as in `follow`.
+
+        Returns:
+            How all of it ended.
+
+        Raises:
+            BusyError: another one is under way by now.
+            StopPipelineError: as `start` and `follow`.
+            RetryLaterError: the connector does not stop or start in time.
+        """
+        known = tuple(table for table in progress.tables if table.reason != UNKNOWN)
+        unknown = {table.table for table in progress.tables} - {table.table for table in known}
+        if not unknown:
+            return progress
+        stop(self.api, timeout_seconds=_ANSWER_SECONDS)
+        self.api.resume()
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while not self.health().is_healthy and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        rest = tuple(table for table in request.tables if table.table_name in unknown)
+        begun = self.start(replace(request, tables=rest), lambda _: None)
+        read = self.follow(begun, on_progress)
+        return replace(read, tables=(*known, *read.tables))
 
     def pause(self) -> Progress:
         """Let the one under way rest; a restart of the connector ends the rest, too."""

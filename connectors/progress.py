@@ -10,6 +10,8 @@ from connectors.request import table_of
 _Told = Mapping[str, str]
 _READ = ("SUCCEEDED", "EMPTY")
 AGGREGATE = "Incremental Snapshot"
+UNKNOWN = "UNKNOWN_SCHEMA"
+"""Reason of a failure: Debezium has seen no change of the table under this name."""
 
 
 class TableState(StrEnum):

@@ -19,7 +19,11 @@ RAW_NAMES: Mapping[str, str] = {
     "stock_movements": "raw_stock_movements",
     "interactions": "raw_interactions",
 }
-"""Bronze table of each OLTP table that has a name of its own; any other is `raw_<table>`."""
+"""Bronze table of each OLTP table that has a name of its own; any other is `raw_<table>`.
+
+But for a table of the shop that is called as one of these is without `raw_`, such as `users`: that
+is `raw_public.users`, since no captured table has a dot in its name.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -101,7 +105,7 @@ def bronze_table(topic: str) -> str:
     Raises:
         StopPipelineError: the topic's name has another form.
     """
-    parts = topic.split(".")
+    parts = topic.rsplit(".", 2)
     if len(parts) != 3 or not all(parts):
         message = (
             f"topic {topic!r} is not named <prefix>.<schema>.<table>. "
@@ -109,4 +113,6 @@ def bronze_table(topic: str) -> str:
         )
         raise StopPipelineError(message)
     table = parts[2]
-    return RAW_NAMES.get(table, f"raw_{table}")
+    plain = f"raw_{table}"
+    is_taken = table not in RAW_NAMES and plain in RAW_NAMES.values()
+    return RAW_NAMES.get(table, f"raw_public.{table}" if is_taken else plain)

@@ -17,6 +17,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
 
+CAPTURED_NAME = "[a-zA-Z0-9_-]+"
+"""Regular expression, as Java and librdkafka understand it, of names of tables that are captured.
+
+Debezium writes an underscore for whatever a topic's name cannot have, so two tables would share a
+topic; and Kafka makes no topic whose name is another's but for a dot in place of an underscore.
+Tables of these names have topics of their own, whatever others there are.
+"""
 _TIMEOUT_SECONDS = 10
 
 
@@ -53,7 +60,12 @@ def admin_client(bootstrap_servers: str) -> AdminClient:
 
 def captured_pattern(topic_prefix: str) -> str:
     """Regular expression (librdkafka's, hence the `^`) of the topics with the shop's changes."""
-    return rf"^{re.escape(topic_prefix)}\.public\..+"
+    return rf"^{re.escape(topic_prefix)}\.public\.{CAPTURED_NAME}$"
+
+
+def is_capturable(table: str) -> bool:
+    """Whether a table of the shop with this name is captured; any other is left out."""
+    return re.fullmatch(CAPTURED_NAME, table) is not None
 
 
 def prefix_pattern(topic_prefix: str) -> str:
@@ -68,9 +80,8 @@ def pattern_of_tables(topic_prefix: str, tables: Iterable[str]) -> str:
 
 
 def captured_topic(topic_prefix: str, table: str) -> str:
-    """The topic of one of the shop's tables."""
-    # As Debezium names it: what Kafka does not allow in a name becomes an underscore.
-    return re.sub(r"[^a-zA-Z0-9._\-]", "_", f"{topic_prefix}.public.{table}")
+    """The topic of one of the shop's tables, of a name that is capturable."""
+    return f"{topic_prefix}.public.{table}"
 
 
 def heartbeat_topic(topic_prefix: str) -> str:

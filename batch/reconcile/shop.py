@@ -20,6 +20,7 @@ from batch.reconcile.values import SHOP, canonical
 from batch.reconcile.visibility import Visibility
 from connectors.readers import STANDBY, HiddenRows, Reason
 from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.kafka import is_capturable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -99,11 +100,11 @@ class ShopSnapshot:
         self._connection.close()
 
     def tables(self) -> list[SourceTable]:
-        """The captured tables, by name."""
+        """The captured tables, by name. Those that are left out for their names, doctor tells."""
         with self._connection.cursor(row_factory=class_row(CatalogRow)) as cursor:
             rows = cursor.execute(_CATALOG.read_bytes()).fetchall()
         grouped = groupby(rows, key=lambda row: row.table_name)
-        return [describe(list(columns)) for _, columns in grouped]
+        return [describe(list(columns)) for name, columns in grouped if is_capturable(name)]
 
     def rows(self, table: SourceTable) -> Iterator[pl.DataFrame]:
         """The table's rows in frames: `key`, `version`, and the columns as canonical values.

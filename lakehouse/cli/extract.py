@@ -132,8 +132,12 @@ def _run(
             err_console.status("beginning") as status,
             _extractions(secrets) as extractions,
         ):
+
+            def show(one: "Progress") -> None:
+                status.update(_in_a_line(one))
+
             begun = extractions.start(request, lambda _: err_console.print(_FOLLOWS))
-            read = extractions.follow(begun, lambda one: status.update(_in_a_line(one)))
+            read = extractions.read_unknown(request, extractions.follow(begun, show), show)
             if read.is_complete and request.days is None:
                 missed = _mend(secrets, request, allow_deletes, status.update)
             rows = sum(table.rows or 0 for table in read.tables)

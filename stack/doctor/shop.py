@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from connectors.source import CAPTURED_SCHEMA
 from lakehouse.contracts import ENTITIES, Column, Entity, Type
+from lakehouse.kafka import is_capturable
 from stack.doctor.model import Check, Said, fine, note, wrong
 from stack.doctor.readings import Readings
 
@@ -164,7 +165,8 @@ def judge_publication(name: str, found: Publication | None) -> Sequence[Said]:
 
 def _truncates(readings: Readings) -> Sequence[Said]:
     with psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection:
-        return judge_truncates(connection.execute(_UNTOLD, [CAPTURED_SCHEMA]).fetchall())
+        untold = connection.execute(_UNTOLD, [CAPTURED_SCHEMA]).fetchall()
+    return judge_truncates([(name, has_key) for name, has_key in untold if is_capturable(name)])
 
 
 def judge_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
@@ -208,6 +210,8 @@ def judge_tables(
 ) -> Sequence[Said]:
     """Whether the shop's tables are what the contracts say of them."""
     tables: dict[str, dict[str, str]] = {}
+    left_out = sorted({c.table_name for c in columns if not is_capturable(c.table_name)})
+    columns = [c for c in columns if is_capturable(c.table_name)]
     for column in columns:
         tables.setdefault(column.table_name, {})[column.column_name] = column.type_name
     keyless = sorted({c.table_name for c in columns if not c.has_key})
@@ -220,6 +224,7 @@ def judge_tables(
         )
         for name in keyless
     ]
+    said += [_left_out(name) for name in left_out]
     return said or [fine(f"{len(tables)}, as their contracts say")]
 
 
@@ -245,6 +250,16 @@ def _faults(entity: Entity, tables: Mapping[str, Mapping[str, str]]) -> list[Sai
 
 def _is_readable(column: Column, type_name: str) -> bool:
     return column.type is Type.TEXT or type_name in _READABLE[column.type]
+
+
+def _left_out(name: str) -> Said:
+    quoted = '"' + name.replace('"', '""') + '"'
+    return note(
+        f"{quoted} is not captured: topics are named after tables, and with other characters than "
+        "letters a-z, digits, _ and - two tables could share one",
+        f"as admin: alter table public.{quoted} rename to NEW_NAME; "
+        "then ./pipeline extract NEW_NAME --full",
+    )
 
 
 def _without_contract(name: str) -> Said:

@@ -1,6 +1,7 @@
 """What an extraction asks for, how it goes on, and what a lost slot means. Rules alone."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
@@ -17,7 +18,14 @@ from batch.reconcile.losses import mended
 from connectors import extraction
 from connectors.captured import CapturedTable, choose
 from connectors.gap import find_gap, lsn_number, lsn_text
-from connectors.progress import AGGREGATE, Progress, TableState, advance
+from connectors.progress import (
+    AGGREGATE,
+    UNKNOWN,
+    Progress,
+    TableProgress,
+    TableState,
+    advance,
+)
 from connectors.request import Days, Request, parse_days
 from connectors.rest import ConnectorState
 from connectors.slot import Slot
@@ -418,3 +426,35 @@ def test_extraction_waits_for_a_connector_that_comes_back_and_not_for_ever(
     with pytest.raises(error, match=words) if error else nullcontext():
         assert following.follow(begun, lambda _: None).is_over
         assert clock.now >= 3000
+
+
+def test_table_that_debezium_does_not_know_yet_is_read_after_a_start_and_no_other(monkeypatch):
+    done, asked = [], []
+    api = SimpleNamespace(
+        stop=lambda: done.append("stop"), is_stopped=lambda: True,
+        resume=lambda: done.append("resume"),
+    )  # fmt: skip
+    both = extraction.Extractions(
+        api=api, notifications=None, signal_dsn="",
+        health=lambda: SimpleNamespace(is_healthy=done == ["stop", "resume"]),
+    )  # fmt: skip
+    read = TableProgress(table="orders", state=TableState.READ, rows=3)
+    lacking = TableProgress(table="visits", state=TableState.FAILED, reason=UNKNOWN)
+    later = replace(lacking, state=TableState.READ, rows=1, reason=None)
+
+    def start(request, _):
+        asked.append([table.table_name for table in request.tables])
+        return Progress(id="again")
+
+    monkeypatch.setattr(extraction.Extractions, "start", lambda _, *given: start(*given))
+    monkeypatch.setattr(
+        extraction.Extractions,
+        "follow",
+        lambda _, one, __: replace(one, tables=(later,), is_over=True),
+    )
+    request = Request(tables=(ORDERS, VISITS), days=None)
+    whole = Progress(id="first", tables=(read,), is_over=True)
+    assert both.read_unknown(request, whole, print) is whole
+    assert done == []
+    found = both.read_unknown(request, replace(whole, tables=(read, lacking)), print)
+    assert (asked, found.tables, found.is_complete) == ([["visits"]], (read, later), True)

@@ -123,13 +123,16 @@ def test_record_of_a_partition_that_is_not_ours_is_refused():
         ("shop.public.orders", "raw_sales"),
         ("shop.public.stock_movements", "raw_stock_movements"),
         ("shop.public.gift_cards", "raw_gift_cards"),
+        ("my.shop.public.gift_cards", "raw_gift_cards"),
+        ("shop.public.users", "raw_public.users"),
+        ("shop.public.customers", "raw_users"),
     ],
 )
 def test_bronze_tables_are_named_after_the_shops(topic, table):
     assert bronze_table(topic) == table
 
 
-@pytest.mark.parametrize("topic", ["orders", "shop.orders", "a.b.c.d", "shop..orders"])
+@pytest.mark.parametrize("topic", ["orders", "shop.orders", "shop..orders", "shop.public."])
 def test_topic_of_another_form_is_refused(topic):
     with pytest.raises(StopPipelineError, match="not named <prefix>"):
         bronze_table(topic)
