@@ -5,6 +5,7 @@ Grain: one row per bronze record, in the order given.
 
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,15 @@ PolarsType = pl.DataType | type[pl.DataType]
 _SOURCE = pl.Struct({"lsn": pl.Int64, "txId": pl.Int64, "ts_us": pl.Int64})
 _OPERATIONS = ("c", "r", "u", "d")
 _EMPTY = b"{}"
+_INT64 = range(-(2**63), 2**63)
+_INT64 = range(-(2**63), 2**63)
+# Halves of a character, which only others than Debezium write: Polars reads them as NUL, and orjson
+# not at all. `_WHOLE` looks like one: an escaped backslash, and two halves that belong together.
+_HALF = r"\\u[dD][89a-fA-F]"
+_WHOLE = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+# A number beyond 64 bits: orjson makes a float of it, and Polars has one in `_PARSED` as it is.
+_PARSED = range(-(2**127), 2**128)
+_LONG = re.compile(r"[:,\[]\s*-?\d{20}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +47,7 @@ def read_envelopes(values: pl.Series, columns: Columns) -> pl.DataFrame:
         `before_key`, `lsn`, `tx_id`, `committed_us`, the wanted columns as text, and `_extra`:
         columns that nobody asked for, as a JSON object of those with a value, sorted, or null.
     """
-    lines = _as_text(values.fill_null(_EMPTY))
+    lines = _without_halves(_as_text(values.fill_null(_EMPTY)))
     extra = _names_beyond(lines, columns)
     return _flatten(_read(lines, _fields(columns, extra)), columns, extra)
 
@@ -47,6 +57,17 @@ def _as_text(values: pl.Series) -> pl.Series:
         return values.cast(pl.String)
     except pl.exceptions.PolarsError:
         return _plain_lines(values)
+
+
+def _without_halves(lines: pl.Series) -> pl.Series:
+    """`{}` in the place of records that one of the two parsers reads, and the other does not.
+
+    Which of them it is depends on the records beside it.
+    """
+    suspects = lines.str.contains(_HALF).arg_true()
+    halves = lines.gather(suspects).str.replace_all(_WHOLE, " ").str.contains(_HALF)
+    broken = suspects.filter(halves)
+    return lines if broken.is_empty() else lines.scatter(broken, _EMPTY.decode())
 
 
 def _read(lines: pl.Series, fields: Mapping[str, PolarsType]) -> pl.DataFrame:
@@ -101,20 +122,22 @@ def _plain(line: bytes | str) -> bytes:
         return _EMPTY
     if not isinstance(record, dict):
         return _EMPTY
+    is_long = _LONG.search(line if isinstance(line, str) else line.decode()) is not None
+    if is_long:
+        record = json.loads(line, parse_int=_number)
     images = {name: record.get(name) for name in ("before", "after")}
     source = record.get("source")
     if not all(isinstance(part, dict | None) for part in (*images.values(), source)):
         return _EMPTY
-    flat = {name: image and {k: _scalar(v) for k, v in image.items()} for name, image in
-            images.items()}  # fmt: skip
-    numbers = {k: v for k, v in (source or {}).items() if isinstance(v, int)}
+    numbers = {k: v for k, v in (source or {}).items() if type(v) is int and v in _INT64}
     operation = record.get("op") if isinstance(record.get("op"), str) else None
-    return orjson.dumps({"op": operation, **flat, "source": numbers})
+    flat = {"op": operation, **images, "source": numbers}
+    return json.dumps(flat).encode() if is_long else orjson.dumps(flat)
 
 
-def _scalar(value: object) -> object:
-    # As Polars writes it, which reads most records.
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+def _number(text: str) -> int | float:
+    number = int(text)
+    return number if number in _PARSED else float(text)
 
 
 def _names_beyond(lines: pl.Series, columns: Columns) -> tuple[str, ...]:

@@ -84,6 +84,41 @@ def test_every_record_becomes_one_row_whatever_it_holds(values):
         assert operation == ("c" if value and value.startswith(b'{"op":"c","before"') else None)
 
 
+WRITTEN = st.recursive(
+    st.sampled_from([
+        b"null", b"true", b"-0.0", b"1e400", b"NaN", b"9223372036854775808", b"1" * 40, b'""',
+        b"18446744073709551616", b"-9223372036854775808", rb'"\ud800"', rb'"\ud83d\ude00"',
+        rb'"\\ud800"', rb'"\\\ud83d\ude00"', rb'"\u0000"', b'"\xff"', b'"\xed\xa0\x80"', b'"x',
+    ]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda found: b"[%s]" % b",".join(found)),
+        inner.map(lambda found: b'{"a":%s}' % found),
+    ),
+    max_leaves=3,
+)  # fmt: skip
+"""What somebody might write as a value into a record, JSON or not."""
+
+
+@settings(max_examples=150)
+@given(written=st.lists(st.tuples(st.sampled_from(["name", "new", "source"]), WRITTEN), min_size=2,
+                        max_size=4))  # fmt: skip
+@example([("source", b"true"), ("name", b'"a"')])
+@example([("new", rb'"\ud800"'), ("name", b"1e400")])
+@example([("new", b"18446744073709551616"), ("name", b"NaN")])
+def test_record_is_read_alike_whatever_stands_beside_it(written):
+    """By one parser or the other, and neither ends the run."""
+    values = []
+    for where, value in written:
+        parts = {"name": b'"a"', "new": b"1", "source": b"1"} | {where: value}
+        values.append(
+            b'{"before":null,"after":{"id":1,"name":%(name)s,"version":1,"new":%(new)s},'
+            b'"source":{"lsn":%(source)s,"txId":1,"ts_us":1},"op":"c"}'
+            % {name.encode(): part for name, part in parts.items()}
+        )
+    alone = [read_envelopes(pl.Series([one]), COLUMNS).row(0) for one in values]
+    assert read_envelopes(pl.Series(values), COLUMNS).rows() == alone
+
+
 def test_json_on_several_lines_is_read_like_any_other():
     pretty = json.dumps(orjson.loads(envelope(id=1, name="a", version=1)), indent=2).encode()
     assert read_envelopes(pl.Series([pretty]), COLUMNS)["name"].to_list() == ["a"]
