@@ -1,8 +1,9 @@
 """How each table of gold is made anew: all of it, or what changes since its watermarks touch."""
 
+from calendar import monthrange
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
 import narwhals as nw
 import polars as pl
@@ -30,6 +31,7 @@ from lakehouse.contracts.gold import (
     PRODUCT_PERFORMANCE,
     SALES_KPI,
     STOCK_HEALTH,
+    days_before,
     month_of,
 )
 from lakehouse.delta import scan
@@ -277,7 +279,7 @@ def _level_differences(pieces: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _recent(movements: SilverTable, as_of_date: date) -> pl.LazyFrame:
-    first_month = month_of(as_of_date - timedelta(days=DEMAND_DAYS))
+    first_month = month_of(days_before(as_of_date, DEMAND_DAYS))
     recent = movements.live().filter(pl.col("occurred_month") >= first_month)
     return recent.select("product_id", "warehouse_code", "kind", "quantity", "occurred_date")
 
@@ -293,7 +295,7 @@ def _newest(table: SilverTable, what: str) -> date:
 
 
 def _end_of_month(day: date) -> date:
-    return (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    return day.replace(day=monthrange(day.year, day.month)[1])
 
 
 RECIPES: Mapping[str, Recipe] = {

@@ -1,22 +1,39 @@
 """Texts to the contract's types; and the columns that need a calendar. Grain: one row per change.
 
-What has no value of its type becomes null and is named in `_unreadable`.
+What has no value of its type becomes null and is named in `_unreadable`; what has one that not all
+stores can hold is named in `_beyond`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
 from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.contracts import Column, Derivation, Derived, Entity, OnSchemaChange, Type
-from lakehouse.contracts.model import PLACEHOLDER
+from lakehouse.contracts.model import (
+    FIRST_DAY,
+    FIRST_INSTANT,
+    LAST_DAY,
+    LAST_INSTANT,
+    PLACEHOLDER,
+)
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.errors import StopPipelineError
 
-_LAST_DAY = 2_932_896
-_FIRST_DAY = -719_162
+_EPOCH = date(1970, 1, 1).toordinal()
 _INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S%.fZ"
+_NO_NUMBER = "NAN|NaN|(POSITIVE|NEGATIVE)_INFINITY|-?Infinity"
+_OF_TYPE = {
+    Type.INTEGER: r"^-?\d+$",
+    Type.CENTS: rf"^(-?\d+(\.\d{{1,2}}0*)?|{_NO_NUMBER})$",
+    Type.RATE: rf"^(-?\d+(\.\d{{1,8}}0*)?|{_NO_NUMBER})$",
+    Type.DEGREES: rf"^(-?\d+(\.\d+)?|{_NO_NUMBER})$",
+    Type.INSTANT: r"^(-?infinity|[+-]?\d{4,}-\d\d-\d\dT[\d:.]+Z)$",
+    Type.DATE: r"^-?\d+$",
+}
+"""Texts that are values of a type, as Debezium writes them, whether or not we can hold them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +58,9 @@ def read_types(texts: pl.LazyFrame, entity: Entity, calendar: Calendar) -> pl.La
     Returns:
         Coordinates, `operation`, the contract's columns, those derived from instants,
         `_as_of_date` (the business day of the change), `_committed_at`, `_lsn`, `_tx_id`,
-        `_extra`, and `_unreadable`: names of the columns whose text is none of their type,
-        separated by commas, or null. Besides, `spelled:…` of the texts, as they are.
+        `_extra`; `_unreadable`: names of the columns whose text is none of their type, separated by
+        commas, or null; and `_beyond`: of those whose value not all stores can hold. Besides,
+        `spelled:…` of the texts, as they are.
     """
     spelled = [name for name in texts.collect_schema().names() if name.startswith(SPELLED)]
     read = texts.select(
@@ -54,15 +72,18 @@ def read_types(texts: pl.LazyFrame, entity: Entity, calendar: Calendar) -> pl.La
         *(read_column(column).alias(column.name) for column in entity.columns),
         *(pl.col(column.source).alias(f"text:{column.name}") for column in entity.columns),
         *spelled,
-        _committed_at=pl.from_epoch("committed_us", time_unit="us").dt.replace_time_zone("UTC"),
+        _committed_at=_held(pl.from_epoch("committed_us", time_unit="us")),
         before_key=pl.col("before_key").cast(pl.Int64, strict=False),
     )
     is_delete = pl.col("operation") == "d"
     key = pl.when(is_delete).then("before_key").otherwise(entity.key)
-    named = read.with_columns(key.alias(entity.key), _unreadable=_unreadable(entity))
-    is_lost = (pl.col("_unreadable") != "") & ~is_delete
+    unreadable, beyond = _lost(entity)
+    named = read.with_columns(key.alias(entity.key), _unreadable=unreadable, _beyond=beyond)
     dated = named.with_columns(
-        pl.when(is_lost).then("_unreadable").alias("_unreadable"),
+        *(
+            pl.when(~is_delete & (pl.col(name) != "")).then(name).alias(name)
+            for name in ("_unreadable", "_beyond")
+        ),
         *(_dated(derived, calendar) for derived in entity.derived if _is_dated(derived)),
         _as_of_date=calendar.day(pl.col(entity.as_of)),
     )
@@ -122,13 +143,19 @@ def _boolean(text: pl.Expr) -> pl.Expr:
 
 
 def _instant(text: pl.Expr) -> pl.Expr:
-    instant = text.str.to_datetime(_INSTANT_FORMAT, time_unit="us", strict=False)
-    return instant.dt.replace_time_zone("UTC")
+    return _held(text.str.to_datetime(_INSTANT_FORMAT, time_unit="us", strict=False))
+
+
+def _held(instant: pl.Expr) -> pl.Expr:
+    # Before anything else: near the ends of its own calendar Polars cannot change time zones.
+    utc = instant.dt.replace_time_zone("UTC")
+    return pl.when(utc.is_between(FIRST_INSTANT, LAST_INSTANT)).then(utc)
 
 
 def _date(text: pl.Expr) -> pl.Expr:
     days = text.cast(pl.Int64, strict=False)
-    known = pl.when(days.is_between(_FIRST_DAY, _LAST_DAY)).then(days.cast(pl.Int32, strict=False))
+    first, last = (day.toordinal() - _EPOCH for day in (FIRST_DAY, LAST_DAY))
+    known = pl.when(days.is_between(first, last)).then(days.cast(pl.Int32, strict=False))
     return known.cast(pl.Date)
 
 
@@ -152,16 +179,29 @@ _READERS: Mapping[Type, Callable[[pl.Expr], pl.Expr]] = {
 }
 
 
-def _unreadable(entity: Entity) -> pl.Expr:
-    names = []
+def _lost(entity: Entity) -> tuple[pl.Expr, pl.Expr]:
+    """Names of columns whose text is no value of their type, and of those that we cannot hold."""
+    unreadable, beyond = [], []
     for column in entity.columns:
         if column.type is Type.TEXT:
             # Any text is one.
+            if column.most_bytes is not None:
+                length = pl.col(f"{SPELLED}{column.name}").str.len_bytes()
+                beyond.append(pl.when(length > column.most_bytes).then(pl.lit(column.name)))
             continue
-        text = pl.col(f"text:{column.name}")
+        text, name = pl.col(f"text:{column.name}"), pl.lit(column.name)
         is_lost = text.is_not_null() & pl.col(column.name).is_null() & (text != PLACEHOLDER)
-        names.append(pl.when(is_lost).then(pl.lit(column.name)))
-    return pl.concat_str(names, separator=",", ignore_nulls=True)
+        lost = pl.when(is_lost).then(text)
+        if column.type not in _OF_TYPE:
+            unreadable.append(pl.when(lost.is_not_null()).then(name))
+            continue
+        is_of_type = lost.str.contains(_OF_TYPE[column.type])
+        unreadable.append(pl.when(~is_of_type).then(name))
+        beyond.append(pl.when(is_of_type).then(name))
+    return (
+        pl.concat_str(unreadable, separator=",", ignore_nulls=True),
+        pl.concat_str(beyond, separator=",", ignore_nulls=True),
+    )
 
 
 def _evolve(dated: pl.LazyFrame, entity: Entity) -> pl.LazyFrame:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from lakehouse.contracts.metrics import BY_NAME, METRICS, SHARE
-from lakehouse.contracts.model import UNKNOWN, Column, Type
+from lakehouse.contracts.model import FIRST_DAY, UNKNOWN, Column, Type
 
 DAY = "business_date"
 MONTH = "business_month"
@@ -36,6 +36,11 @@ def month_of(day: date) -> str:
     Python's %Y has no leading zeros on Linux, and Polars' has: the year 24 would be two months.
     """
     return f"{day.year:04d}-{day.month:02d}"
+
+
+def days_before(day: date, days: int) -> date:
+    """The day so many days earlier; the first day that there is, if there are not so many."""
+    return date.fromordinal(max(FIRST_DAY.toordinal(), day.toordinal() - days))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import narwhals as nw
 
 from lakehouse.contracts.model import (
     MOST_CENTS,
+    MOST_KEY_BYTES,
     Cleaning,
     Column,
     Entity,
@@ -77,7 +78,7 @@ STOCK_MOVEMENTS = Entity(
         Column(name="product_id", type=Type.INTEGER, required=True, meaning="What is moved."),
         Column(
             name="warehouse_code", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="Where.",
+            most_bytes=MOST_KEY_BYTES, meaning="Where.",
         ),
         Column(
             name="kind", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from enum import StrEnum
 
 import narwhals as nw
@@ -21,9 +22,20 @@ class Type(StrEnum):
     DEGREES = "degrees"
     BOOLEAN = "boolean"
     INSTANT = "instant"
-    """UTC, to the microsecond."""
+    """UTC, to the microsecond, from `FIRST_INSTANT` to `LAST_INSTANT`."""
     DATE = "date"
-    """A day of the shop's calendar."""
+    """A day of the shop's calendar, from `FIRST_DAY` to `LAST_DAY`."""
+
+
+FIRST_DAY, LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
+"""Days that all stores and their readers hold: Postgres' calendar is longer, Python's is not."""
+FIRST_INSTANT = datetime(1, 1, 3, tzinfo=UTC)
+LAST_INSTANT = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
+"""Instants, both included, that have such a day in every time zone, and another one than
+0001-01-01: that is the warehouse's unknown day."""
+MOST_KEY_BYTES = 400
+"""Longest text of a column in a key or an index, in UTF-8. Long enough for the name of any place in
+any script, and six of them fit into one row of an index in Postgres, which holds 2,704 bytes."""
 
 
 class Cleaning(StrEnum):
@@ -93,6 +105,7 @@ class Column:
         greatest: largest value allowed, inclusive.
         greatest_in_base: largest amount allowed, in the base currency, at the rate in the column
             `rate` of the same row.
+        most_bytes: longest text allowed, in UTF-8. Whatever is in a key, an index or a path has it.
         is_past: an instant or a day that cannot be later than the change itself.
         can_be_dropped: a text that cannot be cleaned is left out instead of quarantining the row.
     """
@@ -109,6 +122,7 @@ class Column:
     greatest: int | None = None
     greatest_in_base: int | None = None
     rate: str = ""
+    most_bytes: int | None = None
     is_past: bool = False
     can_be_dropped: bool = False
     on_unknown: OnUnknown | None = None

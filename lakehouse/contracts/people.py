@@ -91,7 +91,10 @@ SUPPLIERS = Entity(
     grain="one row per supplier",
     key="supplier_id",
     columns=(
-        Column(name="supplier_id", type=Type.INTEGER, required=True, meaning="The supplier."),
+        Column(
+            # The warehouse's suppliers have their own ids as keys; below zero are its unknown ones.
+            name="supplier_id", type=Type.INTEGER, required=True, least=0, meaning="The supplier.",
+        ),
         Column(
             name="name", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
             meaning="Name of the company.",

@@ -5,6 +5,7 @@ import narwhals as nw
 from lakehouse.contracts.model import (
     MOST_CENTS,
     MOST_FOREIGN_CENTS,
+    MOST_KEY_BYTES,
     RATE_SCALE,
     Cleaning,
     Column,
@@ -105,7 +106,7 @@ ORDERS = Entity(
         ),
         Column(
             name="ship_region", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="Region of delivery, by name.",
+            most_bytes=MOST_KEY_BYTES, meaning="Region of delivery, by name.",
         ),
         Column(
             name="ship_country", type=Type.TEXT, required=True, cleaning=Cleaning.COUNTRY,
@@ -173,7 +174,7 @@ ORDER_LINES = Entity(
         Column(name="product_id", type=Type.INTEGER, required=True, meaning="What is bought."),
         Column(
             name="warehouse_code", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="Where it is taken from.",
+            most_bytes=MOST_KEY_BYTES, meaning="Where it is taken from.",
         ),
         Column(
             name="quantity", type=Type.INTEGER, required=True, least=1, greatest=500,

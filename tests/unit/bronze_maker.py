@@ -133,8 +133,11 @@ class Source:
 
     def records(self):
         """What has not landed, as silver reads it."""
-        frame = pl.DataFrame(pa.Table.from_pylist(self.waiting, schema=BRONZE_SCHEMA))
-        return frame.drop("_headers", "_date")
+        return pl.DataFrame(self.landing()).drop("_headers", "_date")
+
+    def landing(self):
+        """The same, as it lands."""
+        return pa.Table.from_pylist(self.waiting, schema=BRONZE_SCHEMA)
 
     def land(self, *, beyond=0):
         """Append what has happened to bronze; `beyond` offsets without a record end it."""
@@ -142,7 +145,7 @@ class Source:
         ends = {p: n + beyond for p, n in self.next_offset.items()}
         write_deltalake(
             delta,
-            pa.Table.from_pylist(self.waiting, schema=BRONZE_SCHEMA),
+            self.landing(),
             mode="append",
             commit_properties=with_watermarks(
                 {kafka_app_id(self.topic_id, p): end - 1 for p, end in ends.items()}
@@ -158,7 +161,7 @@ class Source:
         properties = table_properties(retention_hours=24, has_change_feed=False)
         return open_or_create(
             self.lake.uri("bronze", self.entity.bronze),
-            {},
+            self.lake.options,
             BRONZE_SCHEMA,
             partition_by=["_date"],
             properties={**properties, EPOCHS_PROPERTY: json.dumps(epochs)},

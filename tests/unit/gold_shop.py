@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from batch.gold.silver import SCHEMAS
 from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.gold import month_of
 from lakehouse.delta import open_or_create, table_properties
 from lakehouse.lake import Lake
 
@@ -29,7 +30,7 @@ def row(table: str, **values: Any) -> Row:
     made = dict.fromkeys(SCHEMAS[table].names) | values
     what = _DATED.get(table, "created" if table in _CREATED else None)
     if what and (at := made[f"{what}_at"]) is not None:
-        made |= {f"{what}_date": at.date(), f"{what}_month": f"{at:%Y-%m}"}
+        made |= {f"{what}_date": at.date(), f"{what}_month": month_of(at)}
     return made
 
 

@@ -12,6 +12,7 @@ from batch.gold import run as gold_run
 from batch.gold.replay import replay_gold
 from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_gold
 from lakehouse.contracts.gold import GOLD_TABLES
+from lakehouse.contracts.model import FIRST_INSTANT, LAST_INSTANT
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
 from tests.unit.gold_shop import (
@@ -94,6 +95,23 @@ def test_first_run_reads_everything_and_the_next_only_what_changed(silver: Local
     assert reports["customer_lifetime_value"].units == 1
     assert reports["sales_kpi"].rows_read == 1
     assert_equals_rebuild(silver)
+
+
+@pytest.mark.parametrize("at", [FIRST_INSTANT, LAST_INSTANT], ids=["first", "last"])
+def test_shop_that_is_open_at_an_end_of_the_calendar_only_has_its_figures(
+    tmp_path: Path, at: datetime
+) -> None:
+    """Recency and demand look back from the newest row, and a month has an end."""
+    made = LocalSilver(tmp_path)
+    made.merge("cleaned_sales", order(1, placed_at=at))
+    made.merge("cleaned_sale_lines", line(1, 1, 10_000, created_at=at))
+    made.merge("cleaned_stock_movements", movement(1, "sale", -2, occurred_at=at))
+    made.merge("cleaned_interactions", visit(1, "view", product_id=1, occurred_at=at))
+    run(made.lake)
+    customers = content(made.lake, "customer_lifetime_value").row(0, named=True)
+    assert (customers["recency_score"], customers["as_of_date"].day) == (5, 31)
+    assert content(made.lake, "stock_health")["units_sold"].to_list() == [2]
+    assert_equals_rebuild(made)
 
 
 def test_a_run_without_anything_new_commits_nothing(silver: LocalSilver) -> None:

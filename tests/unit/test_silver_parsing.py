@@ -18,9 +18,15 @@ from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.cleaning.transforms.latest import latest, versions
 from lakehouse.cleaning.transforms.unchanged import fill_unchanged
 from lakehouse.cleaning.transforms.validate import BROKEN
-from lakehouse.cleaning.typed import _scaled
-from lakehouse.contracts import ENTITIES, Cleaning, OnSchemaChange
-from lakehouse.contracts.model import UNKNOWN
+from lakehouse.cleaning.typed import Calendar, _scaled
+from lakehouse.contracts import ENTITIES, Cleaning, OnSchemaChange, Type
+from lakehouse.contracts.model import (
+    FIRST_DAY,
+    FIRST_INSTANT,
+    LAST_DAY,
+    LAST_INSTANT,
+    UNKNOWN,
+)
 from lakehouse.errors import StopPipelineError
 from tests.unit.bronze_maker import RULES, customers, new_lake, order_lines
 
@@ -184,6 +190,14 @@ def test_quarantined_rules_are_named_in_the_contract_s_order(tmp_path):
         ({"created_at": "2099-01-01T00:00:00.000000Z"}, "created_at_in_future"),
         ({"updated_at": "2031-01-01T00:00:00.000000Z"}, "updated_at_in_future"),
         ({"updated_at": "yesterday"}, "updated_at_unreadable"),
+        ({"updated_at": "infinity"}, "updated_at_out_of_range"),
+        ({"created_at": "0000-12-31T23:00:00.000000Z"}, "created_at_out_of_range"),
+        ({"created_at": "-4712-01-01T00:00:00.000000Z"}, "created_at_out_of_range"),
+        ({"created_at": "+294276-12-31T23:59:59.999999Z"}, "created_at_out_of_range"),
+        ({"line_number": 2**63}, "line_number_out_of_range"),
+        ({"line_total_amount": "NAN"}, "line_total_cents_out_of_range"),
+        ({"line_total_amount": "92233720368547758.08"}, "line_total_cents_out_of_range"),
+        ({"warehouse_code": "é" * 201}, "warehouse_code_too_long"),
     ],
 )
 def test_each_fault_of_a_line_is_named(tmp_path, values, rule):
@@ -192,6 +206,48 @@ def test_each_fault_of_a_line_is_named(tmp_path, values, rule):
     first, second = broken(source)
     assert first is None
     assert second.split(",")[0] == rule
+
+
+@pytest.mark.parametrize("day", [-719_163, 2_932_897, 2_146_033_979, -2_147_472_691])
+def test_day_beyond_the_calendar_is_told_from_one_that_cannot_be_read(tmp_path, day):
+    source = customers(new_lake(tmp_path), partitions=1)
+    source.change(1, "c", birth_date=day).change(2, "c", birth_date="born")
+    assert broken(source) == ["birth_date_out_of_range", "birth_date_unreadable"]
+
+
+def test_length_of_a_text_counts_as_it_is_stored_in_bytes(tmp_path):
+    source = order_lines(new_lake(tmp_path), partitions=1)
+    source.change(1, "c", warehouse_code="  " + "é" * 200 + "  ")
+    source.change(2, "c", warehouse_code="é" * 200 + "x")
+    assert broken(source) == [None, "warehouse_code_too_long"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Europe/Paris"])
+def test_ends_of_the_calendar_have_a_day_of_it_in_every_time_zone(zone):
+    ends = pl.Series([FIRST_INSTANT, LAST_INSTANT])
+    days = pl.select(Calendar(time_zone=zone).day(pl.lit(ends))).to_series()
+    assert days.min() > FIRST_DAY
+    assert days.max() <= LAST_DAY
+
+
+@pytest.mark.parametrize("committed", [None, -(2**63), 2**63 - 1, 10**18])
+def test_change_that_was_committed_at_no_time_that_we_can_hold_is_put_aside(tmp_path, committed):
+    """A delete, too: its row is marked with that time."""
+    source = customers(new_lake(tmp_path), partitions=1)
+    for op in "cd":
+        source.change(1, op)
+        record = orjson.loads(source.waiting[-1]["value"])
+        record["source"]["ts_us"] = committed
+        source.waiting[-1]["value"] = orjson.dumps(record)
+    assert broken(source) == ["committed_at_unreadable", "committed_at_unreadable"]
+
+
+def test_no_text_of_a_contract_is_taken_as_it_is():
+    """Cleaning leaves out NUL, which no Postgres can store."""
+    assert spelling.spaces("a\0b") == "ab"
+    for entity in ENTITIES.values():
+        kinds = {c.cleaning for c in entity.columns if c.type is Type.TEXT}
+        assert Cleaning.NONE not in kinds
 
 
 def test_clock_of_a_source_may_be_a_little_ahead(tmp_path):
@@ -239,8 +295,18 @@ def test_retyped_column_evolves_is_quarantined_or_stops_the_run(tmp_path):
     frame = judged(source, entity)
     assert frame[BROKEN].to_list() == [None]
     assert orjson.loads(frame["_extra"][0])["line_number"] == "first"
+    stopping = changed("order_lines", on_retyped=OnSchemaChange.STOP)
     with pytest.raises(StopPipelineError, match=r"order_lines.line_number holds 'first'"):
-        judged(source, changed("order_lines", on_retyped=OnSchemaChange.STOP))
+        judged(source, stopping)
+
+
+def test_value_that_we_cannot_hold_is_no_other_type(tmp_path):
+    """One instant before our era is no reason to stop, nor to leave it out."""
+    source = order_lines(new_lake(tmp_path)).change(1, "c", updated_at="-infinity")
+    for policy in OnSchemaChange:
+        assert broken(source, changed("order_lines", on_retyped=policy)) == [
+            "updated_at_out_of_range"
+        ]
 
 
 def changed(table, **policies):

@@ -40,9 +40,10 @@ def frame_of(entity, draw, *, sound):
 
     given_ = {
         "operation": column(pl.String, st.sampled_from(["c"] if sound else [*"crud", None])),
-        "_unreadable": column(pl.String, st.none() if sound else unreadable(entity)),
+        "_unreadable": column(pl.String, st.none() if sound else names_of(entity)),
+        "_beyond": column(pl.String, st.none() if sound else names_of(entity)),
         "_as_of_date": column(pl.Date, st.just(AT.date())),
-        "_committed_at": column(INSTANT, st.just(AT)),
+        "_committed_at": column(INSTANT, st.just(AT) if sound else st.sampled_from([AT, None])),
     }
     for field in entity.columns:
         kind, values = KINDS[field.type]
@@ -52,7 +53,7 @@ def frame_of(entity, draw, *, sound):
     return pl.DataFrame(given_)
 
 
-def unreadable(entity):
+def names_of(entity):
     names = st.lists(st.sampled_from([c.name for c in entity.columns]), max_size=2, unique=True)
     return names.map(lambda found: ",".join(found) or None)
 
@@ -89,7 +90,7 @@ def test_change_that_breaks_nothing_is_no_suspect():
         "_as_of_date": AT.date(),
     }  # fmt: skip
     changes = pl.DataFrame([sound, {**sound, "quantity": None}]).with_columns(
-        _unreadable=pl.lit(None, pl.String)
+        _unreadable=pl.lit(None, pl.String), _beyond=pl.lit(None, pl.String)
     )
     marked = mark_suspects(nw.from_native(changes), entity, clock_skew=SKEW).to_native()
     assert marked[SUSPECT].to_list() == [False, True]

@@ -6,7 +6,7 @@ every order; so, all rows change once a month, and then only their scores, from 
 """
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 
 import narwhals as nw
 
@@ -19,6 +19,7 @@ from lakehouse.contracts.gold import (
     FREQUENCY_ORDERS,
     MONETARY_CENTS,
     RECENCY_DAYS,
+    days_before,
 )
 
 TOTALS = ("customer_id", "first_order_date", "last_order_date", "orders", *ADDITIVE)
@@ -70,7 +71,7 @@ def customer_lifetime_value(customers: Frame, as_of_date: date) -> Frame:
         as_of_date: the day from which recency is counted back.
     """
     value = nw.col("total_cents") - nw.col("refund_cents")
-    limits = [as_of_date - timedelta(days=days) for days in reversed(RECENCY_DAYS)]
+    limits = [days_before(as_of_date, days) for days in reversed(RECENCY_DAYS)]
     return (
         customers.with_columns(value.alias("lifetime_value_cents"))
         .with_columns(

@@ -5,7 +5,7 @@ of sales moves for every row, so the table, one row per product and warehouse, i
 whole. What would need all of history, the stock itself, is kept and brought on by differences.
 """
 
-from datetime import date, timedelta
+from datetime import date
 
 import narwhals as nw
 
@@ -16,6 +16,7 @@ from lakehouse.contracts.gold import (
     LOW_DAYS,
     OVERSTOCKED_DAYS,
     STOCK_HEALTH,
+    days_before,
 )
 
 _BY = ("product_id", "warehouse_code")
@@ -56,7 +57,7 @@ def stock_health(levels: Frame, recent: Frame, as_of_date: date) -> Frame:
         recent: live movements, at least those of these days.
         as_of_date: the day of the newest movement.
     """
-    since = as_of_date - timedelta(days=DEMAND_DAYS)
+    since = days_before(as_of_date, DEMAND_DAYS)
     sales = recent.filter(
         (nw.col("kind") == "sale")
         & (nw.col("occurred_date") > nw.lit(since))

@@ -20,6 +20,8 @@ BROKEN = "_broken"
 SUSPECT = "_suspect"
 """Whether a change may break a rule. Only for such a one `BROKEN` is worked out."""
 NOT_A_CHANGE = "not_a_row_change"
+NO_COMMIT = "committed_at_unreadable"
+"""The change does not say when it was committed, or not in the calendar that we can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,8 @@ def mark_suspects(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> F
     which rule it is, and for a small batch each expression costs, not each row.
 
     Args:
-        changes: cleaned; with `operation`, `_unreadable`, `_as_of_date` and `_committed_at`.
+        changes: cleaned; with `operation`, `_unreadable`, `_beyond`, `_as_of_date` and
+            `_committed_at`.
         entity: the contract.
         clock_skew: how far a source's clock may be ahead.
     """
@@ -53,7 +56,9 @@ def mark_suspects(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> F
     operation = nw.col("operation")
     is_suspect = nw.any_horizontal(
         operation.is_null(),
+        nw.col("_committed_at").is_null(),
         ~nw.col("_unreadable").is_null(),
+        ~nw.col("_beyond").is_null(),
         (operation == "d") & nw.col(entity.key).is_null(),
         nw.all_horizontal(
             operation != "d",
@@ -77,6 +82,7 @@ def validate(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> Frame:
     of_key = nw.col(entity.key).is_null()
     names = [
         _named(NOT_A_CHANGE, nw.col("operation").is_null()),
+        _named(NO_COMMIT, nw.col("_committed_at").is_null() & ~nw.col("operation").is_null()),
         _named(f"{entity.key}_missing", of_key & nw.col("operation").is_in(["d"])),
         *(
             _named(one.name, is_kept & one.is_broken)
@@ -109,9 +115,10 @@ def _exactly(name: str, is_broken: nw.Expr) -> Condition:
 
 def _of_column(column: Column, entity: Entity, clock_skew: timedelta) -> Iterator[Condition]:
     name, value = column.name, nw.col(column.name)
-    listed = nw.concat_str([nw.lit(","), nw.col("_unreadable"), nw.lit(",")])
-    is_unreadable = listed.str.contains(f",{name},", literal=True).fill_null(value=False)
+    is_unreadable, is_beyond = _is_listed("_unreadable", name), _is_listed("_beyond", name)
     yield Condition(name=f"{name}_unreadable", is_broken=is_unreadable, sign=None)
+    if column.most_bytes is not None:
+        yield Condition(name=f"{name}_too_long", is_broken=is_beyond, sign=None)
     is_lost = nw.lit(value=False)
     if column.cleaning is not Cleaning.NONE:
         is_told = ~nw.col(raw(name)).is_null() & value.is_null()
@@ -120,16 +127,23 @@ def _of_column(column: Column, entity: Entity, clock_skew: timedelta) -> Iterato
             kind = "unknown" if column.cleaning in LISTED else "invalid"
             yield Condition(name=f"{name}_{kind}", is_broken=is_lost, sign=is_told)
     if column.required and entity.on_removed is not OnSchemaChange.EVOLVE:
-        is_missing = value.is_null() & ~is_unreadable & ~is_lost
+        is_missing = value.is_null() & ~is_unreadable & ~is_beyond & ~is_lost
         yield Condition(name=f"{name}_missing", is_broken=is_missing, sign=value.is_null())
-    limits = [*_outside(column)]
-    if limits:
-        yield _exactly(f"{name}_out_of_range", nw.any_horizontal(*limits, ignore_nulls=True))
+    if column.type is not Type.TEXT:
+        limits = [*_outside(column)]
+        is_outside = nw.any_horizontal(*limits, ignore_nulls=True) if limits else None
+        is_broken = is_beyond if is_outside is None else is_beyond | is_outside
+        yield Condition(name=f"{name}_out_of_range", is_broken=is_broken, sign=is_outside)
     if column.is_past:
         yield _exactly(f"{name}_in_future", _is_in_future(column, entity, clock_skew))
     if name == entity.as_of:
         ahead = nw.col("_committed_at") + nw.lit(clock_skew)
         yield _exactly(f"{name}_in_future", value > ahead)
+
+
+def _is_listed(names: str, name: str) -> nw.Expr:
+    listed = nw.concat_str([nw.lit(","), nw.col(names), nw.lit(",")])
+    return listed.str.contains(f",{name},", literal=True).fill_null(value=False)
 
 
 def _outside(column: Column) -> Iterator[nw.Expr]:
