@@ -144,8 +144,7 @@ class Hour:
         report = reconcile(self.secrets, on_progress=self.on_progress)
         if report.is_faulty:
             message = (
-                f"{report.verdict()}\nLook closer with ./pipeline reconcile. What follows from "
-                "bronze is made anew with ./pipeline rebuild --layer silver, gold or warehouse."
+                f"{report.verdict()}\nLook closer with ./pipeline reconcile, before and after that."
             )
             raise StopPipelineError(message)
         report.require_all()

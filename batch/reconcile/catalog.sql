@@ -33,6 +33,7 @@ counted as (
 select
     c.relname as table_name,
     a.attname as column_name,
+    format_type(a.atttypid, a.atttypmod) as declared,
     coalesce(e.typname, t.typname) as type_name,
     coalesce(e.typtype, t.typtype)::text as type_kind,
     e.oid is not null as is_array,

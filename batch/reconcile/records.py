@@ -1,7 +1,7 @@
 """Reads bronze's records: Debezium's JSON into columns, no more of it than a question needs."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 import polars as pl
@@ -76,9 +76,12 @@ def read_images(
 def _parse(rows: pl.DataFrame, fields: Mapping[str, PolarsType]) -> pl.DataFrame:
     """Fields of `value`. One parse of many records: far faster than one by one."""
     # A tombstone has no value, and tells nothing.
-    lines = b"\n".join(rows["value"].fill_null(b"{}"))
+    values = rows["value"].fill_null(b"{}")
+    lines = b"\n".join(values)
     try:
         parsed = pl.read_ndjson(io.BytesIO(lines), schema=fields) if lines else None
+    except pl.exceptions.SchemaError:
+        parsed = _parse_loosely(values, fields)
     except pl.exceptions.PolarsError as error:
         raise _unreadable(rows) from error
     if parsed is None:
@@ -86,6 +89,22 @@ def _parse(rows: pl.DataFrame, fields: Mapping[str, PolarsType]) -> pl.DataFrame
     if parsed.height != rows.height:
         raise _unreadable(rows)
     return parsed
+
+
+def _parse_loosely(values: Iterable[bytes], fields: Mapping[str, PolarsType]) -> pl.DataFrame:
+    """Of a table with a column that was no list before and is one now: none there, in old rows."""
+    lists = {
+        image: [one.name for one in kind.fields if isinstance(one.dtype, pl.List)]
+        for image, kind in fields.items()
+        if isinstance(kind, pl.Struct)
+    }
+    changes = [orjson.loads(value) for value in values]
+    for change in changes:
+        for image, names in lists.items():
+            row = change.get(image) or {}
+            row.update({n: None for n in names if not isinstance(row.get(n), list)})
+    lines = b"\n".join(orjson.dumps(change) for change in changes)
+    return pl.read_ndjson(io.BytesIO(lines), schema=fields)
 
 
 def _key(table: SourceTable) -> pl.Expr:
@@ -122,7 +141,6 @@ def _unreadable(rows: pl.DataFrame) -> StopPipelineError:
                 f"{row['value'][:200]!r}. Somebody else writes to the connector's topics."
             )
     return StopPipelineError(
-        "Bronze holds records that cannot be read as Debezium's: JSON on several lines, or a "
-        "column that was no list before and is one now. Read the table again: ./pipeline connect "
-        "resnapshot."
+        "Bronze holds records that cannot be read as Debezium's, such as JSON on several lines. "
+        "Read the table again: ./pipeline connect resnapshot."
     )

@@ -11,14 +11,12 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _LAYERS = {"silver": "silver", "warehouse": "the star", "gold": "gold"}
 """What people call them, in the order in which they are made."""
-_ADVICE = {
-    "extra": "the shop has not got them any more: ./pipeline extract {} --full tells their deletes",
+_CAUSES = {
     "missing_deletes": (
-        "inserted again over a row that nobody deleted, as after a TRUNCATE that was not captured: "
-        "./pipeline extract {} --full accounts for it"
+        "inserted again over a row that nobody deleted, as after a TRUNCATE that was not captured"
     ),
 }
-"""What ends a fault of bronze's, where a command does."""
+"""What a fault of bronze's comes from, where that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +25,8 @@ class TableReport:
 
     `not_compared` are columns whose types have no text that both sides agree on. `is_dropped`: the
     shop has no such table any more, and bronze keeps its changes. `note` says why the table could
-    not be compared, if it could not; `may_pass` whether the same again may tell.
+    not be compared, if it could not; `may_pass` whether the same again may tell. `has_key`: it can
+    be extracted.
     """
 
     table: str
@@ -38,11 +37,26 @@ class TableReport:
     is_dropped: bool = False
     note: str = ""
     may_pass: bool = False
+    has_key: bool = True
 
     @property
     def is_compared(self) -> bool:
         """Whether its findings say anything."""
         return not self.note
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether reading its rows again helps: they are not the shop's, or ended untold."""
+        found = self.findings
+        faults = (found.missing, found.extra, found.different, found.missing_deletes)
+        return any(fault.count for fault in faults)
+
+    @property
+    def has_other_changes(self) -> bool:
+        """Whether changes of its rows are missing, or are there twice."""
+        return any(
+            fault.count for fault in (self.findings.missing_versions, self.findings.duplicates)
+        )
 
     def to_json(self) -> dict[str, object]:
         """Counts by name, and keys of what is wrong."""
@@ -138,7 +152,7 @@ class Report:
         if not self.is_faulty:
             return "\n".join(["Cannot tell whether bronze is exact.", *self._unreadable()])
         lines = [
-            f"{_counted(one.table, name, fault)}{_advice(one.table, name)}"
+            f"{_counted(one.table, name, fault)}{_cause(name)}"
             for one in self.tables
             for name, fault in one.findings.faults.items()
             if fault.count
@@ -151,7 +165,30 @@ class Report:
         ]
         lines += self._unreadable()
         lines += [lacking.strip()] if (lacking := self._not_compared()) else []
+        lines += self._advice()
         return "Not exact.\n" + "\n".join(lines)
+
+    def _advice(self) -> list[str]:
+        """What mends the faults, from bronze upwards."""
+        lines = []
+        of_rows = [table for table in self.tables if table.needs_rows and not table.is_dropped]
+        if keyed := [shlex.quote(table.table) for table in of_rows if table.has_key]:
+            lines.append(
+                f"./pipeline extract {' '.join(keyed)} --full reads the rows again, such as those "
+                "that `alter table` has rewritten, of which no log tells, and finds missed deletes."
+            )
+        if keyless := [table.table for table in of_rows if not table.has_key]:
+            lines.append(
+                f"./pipeline connect resnapshot reads {', '.join(keyless)} again, with all others: "
+                "without a primary key it cannot be extracted."
+            )
+        if any(table.has_other_changes for table in self.tables):
+            lines.append("./pipeline replay --into bronze --all brings what Kafka still has.")
+        faulty = [one.layer for one in self.layers if not one.findings.is_exact]
+        if faulty:
+            lowest = next(layer for layer in _LAYERS if layer in faulty)
+            lines.append(f"./pipeline rebuild --layer {lowest} makes {_LAYERS[lowest]} anew.")
+        return lines
 
     def _unreadable(self) -> list[str]:
         """Tables of the shop that could not be compared, and why."""
@@ -208,8 +245,8 @@ def _counted(table: str, name: str, fault: Fault) -> str:
     return f"{table}: {fault.count:,} {name.replace('_', ' ')}: {_named(fault)}"
 
 
-def _advice(table: str, name: str) -> str:
-    return f" ({_ADVICE[name].format(shlex.quote(table))})" if name in _ADVICE else ""
+def _cause(name: str) -> str:
+    return f" ({_CAUSES[name]})" if name in _CAUSES else ""
 
 
 def _named(fault: Fault) -> str:

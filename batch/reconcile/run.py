@@ -208,6 +208,7 @@ class _Run:
                 slices=slices_for(*landed.size),
                 examples=Examples(limit=self.places.limits.examples),
                 losses=losses.get(topic, ()),
+                recast=shop.recast,
             )
             findings, note, may_pass = Findings(), "", False
             try:
@@ -222,6 +223,7 @@ class _Run:
                 not_compared=table.skipped,
                 note=note,
                 may_pass=may_pass,
+                has_key=bool(table.key),
             )
 
     def _layers(self) -> Iterator[LayerReport]:

@@ -15,7 +15,8 @@ from psycopg import IsolationLevel, sql
 from psycopg.rows import class_row
 
 from batch.reconcile.kinds import Kind
-from batch.reconcile.tables import CatalogRow, SourceTable, describe, key_text
+from batch.reconcile.recast import recast
+from batch.reconcile.tables import CatalogRow, Column, SourceTable, describe, key_text
 from batch.reconcile.values import SHOP, canonical
 from batch.reconcile.visibility import Visibility
 from connectors.readers import STANDBY, HiddenRows, Reason
@@ -153,6 +154,18 @@ class ShopSnapshot:
         with self._whole(table):
             rows = self._connection.execute(asked, [told]).fetchall()
         return {int(number) - 1 for (number,) in rows}
+
+    def recast(self, column: Column, values: Sequence[bytes]) -> pl.DataFrame:
+        """How the shop would write these values in that column now, see `batch.reconcile.recast`.
+
+        Raises:
+            RetryLaterError: the database does not answer.
+        """
+        try:
+            return recast(self._connection, column, values)
+        except psycopg.OperationalError as error:
+            message = f"The shop's database does not answer: {error}. Try ./pipeline status"
+            raise RetryLaterError(message) from error
 
     @contextmanager
     def _whole(self, table: SourceTable) -> Iterator[None]:

@@ -31,7 +31,7 @@ from batch.reconcile.shop import no_rows
 from batch.reconcile.slices import Slices
 from batch.reconcile.tables import SourceTable
 from batch.reconcile.unchanged import fill_unchanged
-from batch.reconcile.values import compare_rows
+from batch.reconcile.values import Recast, compare_rows
 from batch.reconcile.visibility import Visibility
 
 
@@ -39,13 +39,15 @@ from batch.reconcile.visibility import Visibility
 class Comparison:
     """How to compare: as of which snapshot, how many slices, how many keys to name.
 
-    `losses` are those of this table that were recorded and mended.
+    `losses` are those of this table that were recorded and mended; `recast` is asked about values
+    that differ.
     """
 
     visibility: Visibility
     slices: int
     examples: Examples
     losses: tuple[MendedLoss, ...] = ()
+    recast: Recast | None = None
 
 
 def slices_for(records: int, compressed_bytes: int) -> int:
@@ -102,7 +104,7 @@ def _compare_slice(table: SourceTable, source: Frame, changes: Frame, how: Compa
     once, repeated = drop_repeats(changes, examples)
     seen = as_of_snapshot(once)
     latest = fill_unchanged(latest_rows(seen), seen)
-    faults = compare_rows(latest, source, table.columns, examples)
+    faults = compare_rows(latest, source, table.columns, examples, how.recast)
     placed = seen.with_columns(goes_on_behind(how.losses))
     lacking, untold, twice = judge_versions(
         placed, source, examples, is_versioned=table.is_versioned

@@ -10,10 +10,16 @@ from batch.reconcile.kinds import Kind, kind_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column whose values can be compared."""
+    """A column whose values can be compared.
+
+    `declared` is its type as one writes it, with its width; `type_name` what is below any domain
+    or, of an array, the elements' type.
+    """
 
     name: str
     kind: Kind
+    declared: str = ""
+    type_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,7 @@ class CatalogRow:
     is_array: bool
     key_position: int | None
     is_counted: bool
+    declared: str = ""
 
 
 def describe(rows: Sequence[CatalogRow]) -> SourceTable:
@@ -50,7 +57,13 @@ def describe(rows: Sequence[CatalogRow]) -> SourceTable:
         row.column_name: kind_of(row.type_name, row.type_kind, is_array=row.is_array)
         for row in rows
     }
-    columns = {n: Column(name=n, kind=kind) for n, kind in kinds.items() if kind is not None}
+    columns = {
+        row.column_name: Column(
+            name=row.column_name, kind=kind, declared=row.declared, type_name=row.type_name
+        )
+        for row in rows
+        if (kind := kinds[row.column_name]) is not None
+    }
     positions = sorted(
         (row.key_position, row.column_name) for row in rows if row.key_position is not None
     )

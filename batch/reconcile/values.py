@@ -1,6 +1,6 @@
-"""Compares the shop's rows with bronze's latest, value by value. Pure."""
+"""Compares the shop's rows with bronze's latest, value by value. Pure but for what it asks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -11,6 +11,8 @@ from batch.reconcile.history import Examples, Frame
 from batch.reconcile.records import read_images
 from batch.reconcile.tables import Column
 
+Recast = Callable[[Column, Sequence[bytes]], Frame]
+"""Asks the shop how it would write values now: see `batch.reconcile.recast.recast`."""
 SHOP = "shop:"
 BRONZE = "bronze:"
 """What the two sides' columns begin with: their names are free text."""
@@ -26,7 +28,11 @@ class RowFaults:
 
 
 def compare_rows(
-    latest: Frame, source: Frame, columns: Sequence[Column], examples: Examples
+    latest: Frame,
+    source: Frame,
+    columns: Sequence[Column],
+    examples: Examples,
+    recast: Recast | None = None,
 ) -> RowFaults:
     """Compare the latest changes of bronze with the rows of the shop.
 
@@ -35,13 +41,14 @@ def compare_rows(
         source: `key` and, as canonical values, the columns of each row of the shop.
         columns: which to compare.
         examples: how many keys to name.
+        recast: asked about values that differ; without it they are different.
     """
     images = canonical(read_images(latest, columns).unnest("after"), columns, prefix=BRONZE)
     bronze = pl.concat([latest.select("key", "value"), images], how="horizontal")
     return RowFaults(
         missing=examples.fault(source.join(bronze, on="key", how="anti")),
         extra=examples.fault(bronze.join(source, on="key", how="anti")),
-        different=_different(source.join(bronze, on="key", how="inner"), columns, examples),
+        different=_different(source.join(bronze, on="key", how="inner"), columns, examples, recast),
     )
 
 
@@ -50,23 +57,47 @@ def canonical(images: Frame, columns: Sequence[Column], *, prefix: str) -> Frame
     return images.select(c.kind.canonical(pl.col(c.name)).alias(prefix + c.name) for c in columns)
 
 
-def _different(both: Frame, columns: Sequence[Column], examples: Examples) -> Fault:
+def _different(
+    both: Frame, columns: Sequence[Column], examples: Examples, recast: Recast | None
+) -> Fault:
     unequal = {c.name: pl.col(SHOP + c.name).ne_missing(pl.col(BRONZE + c.name)) for c in columns}
     suspects = both.filter(pl.any_horizontal(*unequal.values(), pl.lit(value=False)))
     if suspects.is_empty():
         return Fault()
-    # Few rows differ, if any: the dearer question is asked of these only.
+    # Few rows differ, if any: the dearer questions are asked of these only.
+    suspects = suspects.with_row_index("row")
     names = [pl.when(is_unequal).then(pl.lit(name)) for name, is_unequal in unequal.items()]
-    asked = suspects.select("key", "value", names=pl.concat_list(names).list.drop_nulls())
-    labels = [
-        f"{key} ({', '.join(told)})"
-        for key, value, differing in asked.iter_rows()
-        if (told := _told(value, differing))
+    asked = suspects.select("row", "value", names=pl.concat_list(names).list.drop_nulls())
+    told = _told(asked)
+    if recast is not None:
+        equal = [_equal_after_cast(told, suspects, column, recast) for column in columns]
+        told = told.join(pl.concat(equal), on=["row", "name"], how="anti", maintain_order="left")
+    named = told.group_by("row", maintain_order=True).agg(names=pl.col("name").str.join(", "))
+    keyed = named.join(suspects.select("row", "key"), on="row", maintain_order="left")
+    return examples.fault(keyed.select(key=pl.format("{} ({})", "key", "names")))
+
+
+def _told(asked: Frame) -> Frame:
+    """What the changes tell of these columns: one that was added later is in no earlier change."""
+    found = [
+        (row, name, orjson.dumps(after[name]))
+        for row, value, names in asked.iter_rows()
+        for after in (orjson.loads(value)["after"],)
+        for name in names
+        if name in after
     ]
-    return examples.fault(pl.DataFrame({"key": labels}, schema={"key": pl.String}))
+    schema = pl.Schema({"row": pl.UInt32, "name": pl.String, "said": pl.Binary})
+    return pl.DataFrame(found, schema=schema, orient="row")
 
 
-def _told(value: bytes, names: Sequence[str]) -> list[str]:
-    """Those that the change tells of: a column that was added later is in no earlier change."""
-    after = orjson.loads(value)["after"]
-    return [name for name in names if name in after]
+def _equal_after_cast(told: Frame, suspects: Frame, column: Column, recast: Recast) -> Frame:
+    """`row` and `name` of the values that the shop has now, in the type that it has now."""
+    own = told.filter(pl.col("name") == column.name, pl.col("said") != b"null")
+    if own.is_empty():
+        return own.select("row", "name")
+    spelled = recast(column, own["said"].to_list())
+    now = column.kind.canonical(column.kind.read(pl.col("spelled")))
+    placed = own.with_row_index("number").with_columns(pl.col("number").cast(pl.Int64))
+    both = placed.join(spelled.with_columns(now=now), on="number").join(suspects, on="row")
+    is_equal = pl.col("now").eq_missing(pl.col(SHOP + column.name))
+    return both.filter(is_equal).select("row", "name").unique()

@@ -277,10 +277,11 @@ def test_extraction_is_refused_where_a_policy_hides_rows_and_the_advice_reads_th
         "create policy app on customers to simulator using (true)",
     )
     try:
-        before = signals(shop, "execute-snapshot"), records(shop, "customers")
+        before = signals(shop, "execute-snapshot")
         told = refusal(shop, "customers", "--full")
         assert "customers has row-level security" in told
-        assert (signals(shop, "execute-snapshot"), records(shop, "customers")) == before
+        assert signals(shop, "execute-snapshot") == before
+        assert not [one for one in records(shop, "customers") if "synthetic" in one["source"]]
         report, tables = reconcile(shop, code=2)
         assert not report["exact"]
         assert "alter role reconcile bypassrls" in tables["customers"]["note"]
@@ -335,7 +336,7 @@ def test_many_deletes_at_once_are_written_when_somebody_allows_them(shop, table)
     )
     try:
         told = refusal(shop, table, few, "--full")
-        assert f"{table} 199 of 200 rows (100%)" in told
+        assert f"{table} 199 of 200 rows (99%)" in told
         assert "--allow-deletes 298 " in told, "with those of the smaller table"
         assert {one["op"] for one in records(shop, table)} <= {"c", "r"}
         assert "--allow-deletes says 297" in refusal(
