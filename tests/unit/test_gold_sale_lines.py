@@ -94,12 +94,12 @@ def test_shares_are_those_of_the_largest_remainder(
 
 @settings(deadline=None)  # the machine may be busy
 @given(
-    amount=st.integers(0, 2**40 - 1),
-    weight=st.integers(0, 2**40 - 1),
-    whole=st.integers(1, 2**40 - 1),
+    amount=st.integers(0, 2**46 - 1),
+    weight=st.integers(0, 2**46 - 1),
+    whole=st.integers(1, 2**46 - 1),
 )
 @example(amount=MOST_FOREIGN_CENTS, weight=MOST_FOREIGN_CENTS, whole=MOST_FOREIGN_CENTS)
-@example(amount=2**40 - 1, weight=2**40 - 1, whole=2**40 - 1)  # fmt: skip
+@example(amount=2**46 - 1, weight=2**46 - 1, whole=2**46 - 1)  # fmt: skip
 def test_a_product_beyond_64_bits_is_divided_exactly(amount: int, weight: int, whole: int) -> None:
     weight = min(weight, whole)
     numbers = pl.DataFrame({"a": [amount], "w": [weight], "n": [whole]}).lazy()

@@ -7,21 +7,23 @@ import narwhals as nw
 
 from batch.gold.transforms import Frame
 
-_HALF = 1 << 20
-"""Factors are cut in two at so much: whatever is multiplied here is below 2^40."""
+_DIGIT = 1 << 16
+"""Weights are cut into three digits of so much: whatever they are is below 2^46."""
 _SCRATCH = ("_least", "_left", "_place", "_rest", "_rest_share", "_rest_least")
 
 
 def divided_product(amount: nw.Expr, weight: nw.Expr, whole: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
     """Quotient and remainder of `amount * weight / whole`, exact though the product may overflow.
 
-    All are from 0 to 2^40, `whole` from 1. Long division, with digits of 20 bits.
+    All are from 0 to 2^46, `whole` from 1: seventy amounts, each as large as one can be. Long
+    division, with digits of 16 bits.
     """
-    once, amount_left = amount // whole, amount % whole
-    upper = amount_left * (weight // _HALF)
-    lower = (upper % whole) * _HALF + amount_left * (weight % _HALF)
-    quotient = once * weight + (upper // whole) * _HALF + lower // whole
-    return quotient, lower % whole
+    once, left = amount // whole, amount % whole
+    upper = left * (weight // _DIGIT**2)
+    middle = (upper % whole) * _DIGIT + left * (weight // _DIGIT % _DIGIT)
+    lower = (middle % whole) * _DIGIT + left * (weight % _DIGIT)
+    high = (upper // whole) * _DIGIT**2 + (middle // whole) * _DIGIT
+    return once * weight + high + lower // whole, lower % whole
 
 
 def at_rate(cents: nw.Expr, rate_e8: nw.Expr) -> nw.Expr:
