@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 
-from lakehouse.errors import RetryLaterError
+from lakehouse.delta import retry_later
 
 _ENTRY = re.compile(r"/(\d{20})\.json$")
 _CHECKPOINT = re.compile(r"/(\d{20})\.checkpoint(?:\.\d+\.\d+)?\.parquet$")
@@ -36,12 +36,6 @@ class Commit:
 def file_system(uri: str, options: Mapping[str, str]) -> pafs.FileSystem:
     """What is below an address, local or on the object store."""
     return pafs.PyFileSystem(DeltaStorageHandler(uri, dict(options)))
-
-
-def plain(error: BaseException) -> str:
-    """An error of the object store on one line, without the colours that it brings along."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    return " ".join(text.split())
 
 
 class DeltaLog:
@@ -98,11 +92,8 @@ class DeltaLog:
         return all(n in self._entries for n in range(version + 1, self._version + 1))
 
     def _list(self) -> None:
-        try:
+        with retry_later(f"{self._uri}: its log cannot be listed"):
             listed = self._files.get_file_info(pafs.FileSelector("_delta_log"))
-        except OSError as error:
-            message = f"{self._uri}: its log cannot be listed: {plain(error)}"
-            raise RetryLaterError(message) from error
         for path in (str(file.path) for file in listed):
             if entry := _ENTRY.search(path):
                 self._entries[int(entry[1])] = path
@@ -112,24 +103,22 @@ class DeltaLog:
         self._checkpoints = {v: p for v, p in self._checkpoints.items() if v <= self._version}
 
     def _in_checkpoint(self, path: str) -> dict[str, int]:
-        try:
-            with self._files.open_input_file(path) as file:
-                column = pq.read_table(file, columns=["txn"])["txn"]
-        except OSError as error:
-            raise self._unreadable(path, error) from error
+        with (
+            retry_later(f"{self._uri}: {path} cannot be read"),
+            self._files.open_input_file(path) as file,
+        ):
+            column = pq.read_table(file, columns=["txn"])["txn"]
         actions = [action for action in column.to_pylist() if action is not None]
         return {action["appId"]: action["version"] for action in actions}
 
     def _read(self, version: int) -> list[dict[str, Any]]:
         path = self._entries[version]
-        try:
-            with self._files.open_input_stream(path) as file:
-                return [json.loads(line) for line in file.read().splitlines() if line]
-        except OSError as error:
-            raise self._unreadable(path, error) from error
-
-    def _unreadable(self, path: str, error: OSError) -> RetryLaterError:
-        return RetryLaterError(f"{self._uri}: {path} cannot be read: {plain(error)}")
+        with (
+            retry_later(f"{self._uri}: {path} cannot be read"),
+            self._files.open_input_stream(path) as file,
+        ):
+            lines = file.read().splitlines()
+        return [json.loads(line) for line in lines if line]
 
 
 def _commit(version: int, actions: list[dict[str, Any]]) -> Commit:

@@ -8,7 +8,8 @@ from typing import LiteralString
 import psycopg
 
 from batch.warehouse.locks import LIMITED
-from lakehouse.errors import RetryLaterError
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service
 
 # Live waits for as long as so many orders take: a fraction of a second.
 _TRIM_ORDERS = "select live.trim_orders(20000)"
@@ -25,15 +26,14 @@ def trim(dsn: str) -> int:
         RetryLaterError: the warehouse does not answer.
     """
     trimmed = 0
-    try:
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(LIMITED)
-            while given_back := _count(connection, _TRIM_ORDERS):
-                trimmed += given_back
-            return trimmed + _count(connection, _TRIM_ROWS)
-    except psycopg.OperationalError as error:
-        message = f"The live overlay cannot be trimmed now: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
+    with (
+        explaining(Service.WAREHOUSE, "The live overlay cannot be trimmed"),
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        connection.execute(LIMITED)
+        while given_back := _count(connection, _TRIM_ORDERS):
+            trimmed += given_back
+        return trimmed + _count(connection, _TRIM_ROWS)
 
 
 def _count(connection: psycopg.Connection, statement: LiteralString) -> int:

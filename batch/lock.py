@@ -13,9 +13,12 @@ from enum import StrEnum
 
 import psycopg
 
-from lakehouse.errors import BusyError, RetryLaterError
+from lakehouse.errors import BusyError
+from lakehouse.postgres import explained, explaining
+from lakehouse.trouble import Service
 
 _ASK_SECONDS = 0.2
+_NO_LOCK = "Its locks cannot be asked for"
 _TRY = "select pg_try_advisory_lock(hashtext('warehouse'), hashtext(%(name)s))"
 _TRY_SHARED = "select pg_try_advisory_lock_shared(hashtext('warehouse'), hashtext(%(name)s))"
 _HOLDER = """
@@ -105,9 +108,8 @@ def _session(dsn: str, what: str) -> Iterator[psycopg.Connection]:
     name = f"{what}, process {os.getpid()} on {socket.gethostname()}"[:63]
     try:
         connection = psycopg.connect(dsn, autocommit=True, application_name=name)
-    except psycopg.OperationalError as error:
-        message = f"The warehouse does not answer: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
+    except psycopg.Error as error:
+        raise explained(error, Service.WAREHOUSE, _NO_LOCK) from error
     with connection:
         yield connection
 
@@ -124,7 +126,19 @@ def take_lock(
 
     Raises:
         BusyError: it was not free in time; the message says who holds it.
+        RetryLaterError: the warehouse does not answer.
     """
+    with explaining(Service.WAREHOUSE, _NO_LOCK):
+        _wait_for(connection, lock, is_shared, wait_seconds, on_wait)
+
+
+def _wait_for(
+    connection: psycopg.Connection,
+    lock: str,
+    is_shared: bool,  # noqa: FBT001 - as `take_lock` has it
+    wait_seconds: float,
+    on_wait: Callable[[str], None],
+) -> None:
     deadline = time.monotonic() + wait_seconds
     told = ""
     while not _is_taken(connection, lock, is_shared=is_shared):

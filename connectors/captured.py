@@ -6,8 +6,10 @@ from pathlib import Path
 
 import psycopg
 
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import StopPipelineError
 from lakehouse.kafka import is_capturable
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service
 
 DATING = ("updated_at", "occurred_at", "placed_at", "created_at")
 """Columns that say when a row was last written, or else when it came: the first that is there."""
@@ -42,12 +44,11 @@ def read_captured(dsn: str) -> dict[str, CapturedTable]:
     Raises:
         RetryLaterError: the database does not answer.
     """
-    try:
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            rows = connection.execute(_CAPTURED.read_bytes()).fetchall()
-    except psycopg.OperationalError as error:
-        message = f"The shop's database does not answer: {error}. Is it up? ./pipeline status"
-        raise RetryLaterError(message) from error
+    with (
+        explaining(Service.SHOP, "The shop's tables cannot be listed"),
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        rows = connection.execute(_CAPTURED.read_bytes()).fetchall()
     return {
         name: CapturedTable(
             table_name=name,

@@ -19,6 +19,8 @@ from connectors.progress import UNKNOWN, Progress, end
 from connectors.request import Request
 from connectors.rest import ConnectApi
 from lakehouse.errors import BusyError, RetryLaterError, StopPipelineError
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service
 
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 5.0
@@ -221,15 +223,11 @@ class Extractions:
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:
-        try:
-            with psycopg.connect(self.signal_dsn, autocommit=True) as connection:
-                yield connection
-        except psycopg.OperationalError as error:
-            message = f"The shop's database takes no signal: {error}. Try ./pipeline status"
-            raise RetryLaterError(message) from error
-        except psycopg.Error as error:
-            message = f"The shop's database refuses a signal: {error}. ./pipeline up grants it."
-            raise StopPipelineError(message) from error
+        with (
+            explaining(Service.SHOP, "No signal can be given to Debezium"),
+            psycopg.connect(self.signal_dsn, autocommit=True) as connection,
+        ):
+            yield connection
 
 
 def _new_id() -> str:

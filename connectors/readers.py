@@ -13,7 +13,9 @@ from pathlib import Path
 import psycopg
 from psycopg.rows import class_row
 
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import StopPipelineError
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service
 
 STANDBY = (
     "the shop's database is a standby or read-only: it may show the shop as it was. Let OLTP_HOST "
@@ -99,12 +101,11 @@ def require_all_rows(dsn: str, tables: Iterable[str]) -> None:
         RetryLaterError: the database does not answer.
     """
     wanted = set(tables)
-    try:
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            hidden = [one for one in read_hidden(connection) if one.table in wanted]
-    except psycopg.OperationalError as error:
-        message = f"The shop's database does not answer: {error}. Is it up? ./pipeline status"
-        raise RetryLaterError(message) from error
+    with (
+        explaining(Service.SHOP, "The shop's tables cannot be judged"),
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        hidden = [one for one in read_hidden(connection) if one.table in wanted]
     if hidden:
         words = "; ".join(one.words for one in hidden)
         remedies = "; ".join(dict.fromkeys(one.remedy for one in hidden))

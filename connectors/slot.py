@@ -6,7 +6,8 @@ from datetime import datetime
 import psycopg
 from psycopg.rows import class_row
 
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service, again
 
 _SLOT = """
 select
@@ -75,18 +76,12 @@ def read_slot(monitor_dsn: str, name: str) -> Slot | None:
         RetryLaterError: the database does not answer.
         StopPipelineError: it refuses.
     """
-    try:
-        with (
-            psycopg.connect(monitor_dsn, autocommit=True) as connection,
-            connection.cursor(row_factory=class_row(Slot)) as cursor,
-        ):
-            return cursor.execute(_SLOT, [name]).fetchone()
-    except psycopg.OperationalError as error:
-        message = f"The shop's database does not answer: {error}. Is it up? ./pipeline status"
-        raise RetryLaterError(message) from error
-    except psycopg.Error as error:
-        message = f"The shop's database does not show its slots: {error}. ./pipeline up grants it."
-        raise StopPipelineError(message) from error
+    with (
+        explaining(Service.SHOP, "Its replication slots cannot be looked at"),
+        psycopg.connect(monitor_dsn, autocommit=True) as connection,
+        connection.cursor(row_factory=class_row(Slot)) as cursor,
+    ):
+        return cursor.execute(_SLOT, [name]).fetchone()
 
 
 def drop_slot(replication_dsn: str, name: str) -> None:
@@ -100,12 +95,11 @@ def drop_slot(replication_dsn: str, name: str) -> None:
         RetryLaterError: the database does not answer, or somebody reads the slot.
     """
     drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
-    try:
-        with psycopg.connect(replication_dsn, autocommit=True) as connection:
-            connection.execute(f"{drop} where slot_name = %s", [name])
-    except psycopg.OperationalError as error:
-        message = f"Slot {name} cannot be dropped now: {error}. Try again."
-        raise RetryLaterError(message) from error
+    with (
+        explaining(Service.SHOP, f"Slot {name} cannot be dropped now", then=again("Try again.")),
+        psycopg.connect(replication_dsn, autocommit=True) as connection,
+    ):
+        connection.execute(f"{drop} where slot_name = %s", [name])
 
 
 def make_slot(replication_dsn: str, name: str) -> str:
@@ -122,11 +116,10 @@ def make_slot(replication_dsn: str, name: str) -> str:
         RetryLaterError: the database does not answer, or has no room for a slot at the moment.
     """
     make = "select lsn::text from pg_create_logical_replication_slot(%s, 'pgoutput')"
-    try:
-        with psycopg.connect(replication_dsn, autocommit=True) as connection:
-            row = connection.execute(make, [name]).fetchone()
-    except psycopg.OperationalError as error:
-        message = f"Slot {name} cannot be made now: {error}. Try again."
-        raise RetryLaterError(message) from error
+    with (
+        explaining(Service.SHOP, f"Slot {name} cannot be made now", then=again("Try again.")),
+        psycopg.connect(replication_dsn, autocommit=True) as connection,
+    ):
+        row = connection.execute(make, [name]).fetchone()
     assert row is not None  # noqa: S101 - the function has one row
     return str(row[0])

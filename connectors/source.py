@@ -5,8 +5,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
+from lakehouse.trouble import Service, Trouble
 
 CAPTURED_SCHEMA = "public"
 """Every table in it is captured, those to come included."""
@@ -14,6 +15,11 @@ HEARTBEAT_TABLE = "cdc.heartbeat"
 SIGNAL_TABLE = "cdc.signal"
 
 _SOURCE_SQL = Path(__file__).with_name("source.sql")
+_AS_SUPERUSER = "Prepare it as superuser, after its roles are made: ./pipeline up does both."
+_TABLE_IS_OPEN = (
+    "A transaction of the shop has a table open that has to be altered, and nothing is to wait "
+    "behind that. Try again soon."
+)
 _SCHEMAS = sql.SQL("public, cdc")
 # Generated columns are part of the row; a truncate is told as deletes, by a trigger.
 _OPTIONS = sql.SQL("publish = 'insert, update, delete', publish_generated_columns = stored")
@@ -33,31 +39,19 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
         RetryLaterError: the database does not answer.
         StopPipelineError: it refuses.
     """
-    try:
-        with psycopg.connect(admin_dsn) as connection:
-            # Two preparations at once would trip over each other's catalog rows.
-            connection.execute("select pg_advisory_xact_lock(hashtext('cdc.prepare'))")
-            # Where it alters a table, the shop's own statements would wait behind it.
-            connection.execute("set local lock_timeout = '1s'")
-            connection.execute(_SOURCE_SQL.read_bytes())
-            _publish(connection, settings.publication_name)
-    except psycopg.errors.LockNotAvailable as error:
-        message = (
-            "The shop's database cannot be prepared now: a transaction of the shop has a table "
-            f"open that has to be altered, and nothing is to wait behind that. Again soon. {error}"
-        )
-        raise RetryLaterError(message) from error
-    except psycopg.OperationalError as error:
-        message = (
-            f"The shop's database cannot be prepared now: {error}. Is it up? ./pipeline status"
-        )
-        raise RetryLaterError(message) from error
-    except psycopg.Error as error:
-        message = (
-            f"The shop's database refuses to be prepared for capture: {error}. "
-            "Prepare it as superuser, after its roles are made: ./pipeline up does both."
-        )
-        raise StopPipelineError(message) from error
+    what = "The shop's database cannot be prepared for capture"
+    then = {
+        Trouble.RIGHTS: _AS_SUPERUSER,
+        Trouble.SCHEMA: _AS_SUPERUSER,
+        Trouble.BUSY: _TABLE_IS_OPEN,
+    }
+    with explaining(Service.SHOP, what, then=then), psycopg.connect(admin_dsn) as connection:
+        # Two preparations at once would trip over each other's catalog rows.
+        connection.execute("select pg_advisory_xact_lock(hashtext('cdc.prepare'))")
+        # Where it alters a table, the shop's own statements would wait behind it.
+        connection.execute("set local lock_timeout = '1s'")
+        connection.execute(_SOURCE_SQL.read_bytes())
+        _publish(connection, settings.publication_name)
 
 
 def _publish(connection: psycopg.Connection, publication: str) -> None:

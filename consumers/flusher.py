@@ -12,6 +12,7 @@ from consumers.buffer import Batch
 from consumers.commit import BronzeTable, Outcome, commit_batch
 from consumers.metrics import LandingMetrics
 from lakehouse.coordinates import TopicPartition
+from lakehouse.delta import explain_store, is_of_store
 from lakehouse.errors import RetryLaterError
 
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -81,6 +82,9 @@ class Flusher:
         started = time.monotonic()
 
         def back_off(tries: int, error: Exception) -> None:
+            explained = explain_store(error, f"bronze/{name}: could not commit")
+            if explained is not None and not is_of_store(error):
+                raise explained from error
             self._metrics.retries.labels(name).inc()
             pause = min(0.05 * 2**tries, _LONGEST_PAUSE_SECONDS)
             log = _log.info if tries == 1 else _log.warning

@@ -15,12 +15,12 @@ from consumers.loss import (
 )
 from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.delta import retry_later
-from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import (
     admin_client,
     ask_ends,
     captured_pattern,
     describe_topics,
+    explain_kafka,
     matching_topics,
 )
 from lakehouse.lake import LOSS_LEDGER, storage_options, table_uri
@@ -91,5 +91,4 @@ class SlotLosses:
         try:
             return {p: asked.result().offset for p, asked in ask_ends(admin, partitions).items()}
         except KafkaException as error:
-            message = f"Kafka does not tell where its topics end: {error}. Try ./pipeline status"
-            raise RetryLaterError(message) from error
+            raise explain_kafka(error, "Where topics end cannot be asked for") from error

@@ -21,7 +21,9 @@ from consumers.client import OUT_OF_RANGE
 from consumers.records import TopicIdentity, to_arrow
 from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
+from lakehouse.kafka import explain_kafka, trouble_of_kafka
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.trouble import Trouble
 
 OffsetRange = Callable[[TopicPartition], tuple[int, int]]
 """The broker's oldest and end offset of a partition."""
@@ -115,6 +117,7 @@ class Membership:
 
         Raises:
             RetryLaterError: the client cannot go on, a new one can.
+            StopPipelineError: this user may not read.
         """
         error = event.error()
         if error is None:
@@ -129,6 +132,9 @@ class Membership:
             on_out_of_range(event)
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             _log.info("waiting_for_topics", reason=error.str())
+        elif trouble_of_kafka(error) is Trouble.RIGHTS:
+            # The client asks again for ever.
+            raise explain_kafka(error, f"{event.topic() or 'Kafka'} cannot be read")
         else:
             _log.warning("kafka", error=str(error))
 

@@ -1,5 +1,7 @@
 """Delta tables: opened, created once, read lazily, and committed with their watermarks."""
 
+import errno
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,16 +15,35 @@ from deltalake import (
     Transaction,
     WriterProperties,
 )
-from deltalake.exceptions import DeltaError, SchemaMismatchError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from lakehouse.errors import RetryLaterError
+from lakehouse.errors import GoneError, PipelineError
+from lakehouse.trouble import Service, Trouble, again, plain, told
 
 # Checkpoints and clean-up belong to maintenance: a commit must not wait for them.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 _KEEP_ROWS = ("OPTIMIZE", "SET TBLPROPERTIES", "VACUUM START", "VACUUM END")
-# How Rust's crate `object_store`, under both libraries, begins what it has to say.
-_STORE_SAYS = ("object-store error", "Generic S3 error")
+# What Rust's crate `object_store`, under delta-rs and Polars, and delta-rs itself have to say.
+_SAID: Sequence[tuple[str, Trouble]] = (
+    (r"XMinioStorageFull|507 Insufficient Storage|No space left on device", Trouble.FULL),
+    (
+        r"lacked the necessary privileges|lacked valid authentication"
+        r"|: ?(↳ )?40[13] (Forbidden|Unauthorized)",
+        Trouble.RIGHTS,
+    ),
+    (r"<Code>NoSuchBucket</Code>", Trouble.SCHEMA),
+    (r"Object at location \S+ not found|No files in log segment", Trouble.GONE),
+    (r"LogSegment end version \d+ not the same|Invalid table version", Trouble.GONE),
+    (
+        r"Failed to commit transaction|Commit failed: |[Cc]oncurrent transaction"
+        r"|maximum commit attempts|Tried committing existing table version|precondition failure"
+        r"|changed since last commit|Object at location \S+ already exists",
+        Trouble.BUSY,
+    ),
+    (r"object-store error|Generic S3 error|Object [Ss]tore error|\d+ retries", Trouble.AWAY),
+)
+_MAY_BE_OF_STORE = (DeltaError, OSError, pl.exceptions.PolarsError, pa.ArrowException)
 
 
 def open_table(
@@ -31,13 +52,18 @@ def open_table(
     """The table at `uri`, by default its newest version; None when there is none.
 
     Raises:
+        GoneError: there is the table, without that version (any more).
         RetryLaterError: the object store does not answer.
     """
     with retry_later(f"{uri} does not open"):
         try:
             return DeltaTable(uri, version=version, storage_options=dict(options))
         except TableNotFoundError:
-            return None
+            # Of a version whose log was cleaned up, delta-rs (1.6) says the same.
+            if version is None or not DeltaTable.is_deltatable(uri, dict(options)):
+                return None
+    message = f"{uri} no longer has version {version}: it is past the table's retention. Look anew."
+    raise GoneError(message)
 
 
 def open_or_create(
@@ -111,38 +137,71 @@ def _only_adds(commit: Mapping[str, Any]) -> bool:
     )
 
 
-def is_of_store(error: Exception) -> bool:
-    """Whether an error can come from the object store, so that trying again may help.
+def trouble_of_store(error: BaseException) -> Trouble | None:
+    """What kind of trouble an error of delta-rs, Polars, PyArrow or a file system stands for.
 
-    Both delta-rs and Polars raise OSError when the store does not answer. A merge wraps that in a
-    DeltaError, as a conflict is one. Polars raises ComputeError for mistakes in a query, too: there
-    only the text tells what the store said.
+    None for what is no error of a store: a mistake in a query, a value that Python cannot hold.
+
+    The types say little: delta-rs raises DeltaError for a store that is away, a conflict and a text
+    that is no number alike, also for whatever a generator of rows raised; OSError for a wrong
+    password; a plain Exception for a cast. So the text tells, of those types that it can come with.
     """
-    if isinstance(error, SchemaMismatchError):
-        return False
-    if isinstance(error, pl.exceptions.ComputeError):
-        return any(words in str(error) for words in _STORE_SAYS)
-    return isinstance(error, DeltaError | OSError)
+    if not isinstance(error, _MAY_BE_OF_STORE) and type(error) is not Exception:
+        return None
+    if isinstance(error, CommitFailedError):
+        return Trouble.BUSY
+    if isinstance(error, TableNotFoundError | FileNotFoundError):
+        return Trouble.GONE
+    text = plain(error)
+    said = next((kind for words, kind in _SAID if re.search(words, text)), None)
+    if said is not None:
+        return said
+    if isinstance(error, pl.exceptions.PolarsError | pa.ArrowException):
+        return None
+    return _of_system(error) if isinstance(error, OSError) else Trouble.DATA
+
+
+def _of_system(error: OSError) -> Trouble:
+    if isinstance(error, PermissionError):
+        return Trouble.RIGHTS
+    return Trouble.FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Trouble.AWAY
+
+
+def is_of_store(error: BaseException) -> bool:
+    """Whether an error can come from the object store, so that trying again may help."""
+    trouble = trouble_of_store(error)
+    return trouble is not None and trouble.passes
 
 
 @contextmanager
-def retry_later(what: str, *, then: str = "Is MinIO up? ./pipeline status") -> Iterator[None]:
-    """Let errors of the object store ask for another try. Mistakes of ours stay what they are.
+def retry_later(what: str, *, then: str | None = None) -> Iterator[None]:
+    """Let errors of the object store say what they are. Mistakes of ours stay what they are.
 
     Args:
         what: cannot be done, as the beginning of a sentence.
-        then: what to do about it.
+        then: what to do about it, where it passes.
 
     Raises:
-        RetryLaterError: the object store does not answer, or somebody else commits.
+        RetryLaterError: the object store is away or full, somebody else commits, or a file is gone.
+        StopPipelineError: it refuses this user, or a table a value.
     """
     try:
         yield
     except Exception as error:
-        if not is_of_store(error):
+        explained = explain_store(error, what, then=then)
+        if explained is None:
             raise
-        message = f"{what}: {error}. {then}"
-        raise RetryLaterError(message) from error
+        raise explained from error
+
+
+def explain_store(
+    error: BaseException, what: str, *, then: str | None = None
+) -> PipelineError | None:
+    """The error in our words; None for a mistake of ours. Arguments are those of `retry_later`."""
+    trouble = trouble_of_store(error)
+    if trouble is None:
+        return None
+    return told(trouble, Service.STORE, what, error, then=again(then) if then else None)
 
 
 def table_properties(*, retention_hours: int, has_change_feed: bool) -> dict[str, str]:

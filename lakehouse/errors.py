@@ -27,5 +27,37 @@ class BusyError(RetryLaterError):
     """Another program of ours is at work: wait for its end, and do the same again."""
 
 
+class AwayError(RetryLaterError):
+    """A service cannot be reached, or is starting or ending: wait for it."""
+
+
+class CrowdedError(RetryLaterError):
+    """A service is up, and others hold its locks or its connections: that passes."""
+
+
+class FullError(RetryLaterError):
+    """A service lacks disk or memory: it does the same again once somebody has made room."""
+
+
+class GoneError(RetryLaterError):
+    """A service is up, and what was asked for is not there: look anew."""
+
+
+class DataRefusedError(StopPipelineError):
+    """A value is not one that a service can hold: the same again does not help."""
+
+
+class NotAllowedError(StopPipelineError):
+    """A service does not let this user do it: set up its rights."""
+
+
+class SchemaDiffersError(StopPipelineError):
+    """A service lacks what this version expects: bring it up to date."""
+
+
+class BrokenError(StopPipelineError):
+    """A service is damaged, or fails by itself: see its log."""
+
+
 class QuarantineRecordError(PipelineError):
     """One record cannot be used: set it aside with the reason, go on with the others."""

@@ -1,7 +1,7 @@
-"""What the broker says of its topics: ids, partitions, oldest and end offsets."""
+"""What the broker says of its topics: ids, partitions, oldest and end offsets; and its errors."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -14,8 +14,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     OffsetSpec,
 )
 
-from lakehouse.coordinates import TopicPartition
-from lakehouse.errors import RetryLaterError
+from lakehouse.coordinates import TopicPartition, bronze_table
+from lakehouse.errors import PipelineError
+from lakehouse.trouble import Service, Trouble, again, told
 
 CAPTURED_NAME = "[a-zA-Z0-9_-]+"
 """Regular expression, as Java and librdkafka understand it, of names of tables that are captured.
@@ -24,7 +25,67 @@ Debezium writes an underscore for whatever a topic's name cannot have, so two ta
 topic; and Kafka makes no topic whose name is another's but for a dot in place of an underscore.
 Tables of these names have topics of their own, whatever others there are.
 """
+Ends = Mapping[str, Mapping[tuple[str, int | None], int]]
+"""By bronze table: the ends of its partitions, by topic id and number."""
 _TIMEOUT_SECONDS = 10
+_NO_TOPICS = "Topics cannot be described"
+_TROUBLES: Mapping[Trouble, tuple[str, ...]] = {
+    Trouble.RIGHTS: (
+        "_AUTHENTICATION", "_SSL", "SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM",
+        "ILLEGAL_SASL_STATE", "SECURITY_DISABLED", "TOPIC_AUTHORIZATION_FAILED",
+        "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED",
+        "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "DELEGATION_TOKEN_AUTHORIZATION_FAILED",
+    ),
+    Trouble.DATA: (
+        "_BAD_MSG", "_BAD_COMPRESSION", "_KEY_SERIALIZATION", "_VALUE_SERIALIZATION",
+        "MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_MSG_SIZE", "INVALID_RECORD",
+        "INVALID_TIMESTAMP", "OFFSET_METADATA_TOO_LARGE", "UNSUPPORTED_COMPRESSION_TYPE",
+    ),
+    Trouble.GONE: (
+        "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "_NOENT", "_AUTO_OFFSET_RESET",
+        "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID", "INCONSISTENT_TOPIC_ID",
+        "OFFSET_OUT_OF_RANGE",
+    ),
+    Trouble.BUSY: (
+        "_QUEUE_FULL", "_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH",
+        "CONCURRENT_TRANSACTIONS", "TRANSACTION_ABORTABLE", "REBALANCE_IN_PROGRESS",
+        "REASSIGNMENT_IN_PROGRESS", "THROTTLING_QUOTA_EXCEEDED",
+    ),
+    Trouble.FULL: ("_FS", "_CRIT_SYS_RESOURCE", "KAFKA_STORAGE_ERROR"),
+    Trouble.SCHEMA: (
+        "_INVALID_ARG", "_NOT_IMPLEMENTED", "_UNKNOWN_PROTOCOL", "_UNSUPPORTED_FEATURE",
+        "TOPIC_EXCEPTION", "INVALID_CONFIG", "INVALID_PARTITIONS", "INVALID_REPLICATION_FACTOR",
+        "INVALID_REQUEST", "INVALID_REQUIRED_ACKS", "POLICY_VIOLATION", "UNSUPPORTED_VERSION",
+    ),
+    Trouble.BROKEN: ("INVALID_MSG",),
+}  # fmt: skip
+_BY_CODE: Mapping[int, Trouble] = {
+    getattr(KafkaError, name): trouble for trouble, names in _TROUBLES.items() for name in names
+}
+
+
+def trouble_of_kafka(error: KafkaError) -> Trouble:
+    """What kind of trouble an error of the client or the broker stands for.
+
+    Most of the hundreds of codes tell that a broker is not reached, or not ready. librdkafka's own
+    `retriable()` is said of transactions alone.
+    """
+    return _BY_CODE.get(error.code(), Trouble.AWAY)
+
+
+def explain_kafka(
+    error: KafkaException | KafkaError | BufferError, what: str, *, then: str | None = None
+) -> PipelineError:
+    """The error in our words, see `lakehouse.trouble.told`.
+
+    Args:
+        error: what the client raised or handed over; a BufferError is a queue that is full.
+        what: cannot be done, as the beginning of a sentence.
+        then: what to do about it, where it passes.
+    """
+    found = error.args[0] if isinstance(error, KafkaException) and error.args else error
+    trouble = trouble_of_kafka(found) if isinstance(found, KafkaError) else Trouble.BUSY
+    return told(trouble, Service.KAFKA, what, error, then=again(then) if then else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +166,7 @@ def matching_topics(
     try:
         names = admin.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
-        raise _away(error) from error
+        raise explain_kafka(error, _NO_TOPICS) from error
     return sorted(name for name in names if re.match(pattern, name))
 
 
@@ -127,7 +188,7 @@ def describe_topics(
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 continue
-            raise _away(error) from error
+            raise explain_kafka(error, _NO_TOPICS) from error
         found[name] = Topic(
             name=name,
             topic_id=str(described.topic_id),
@@ -153,6 +214,27 @@ def ask_oldest(
     return _ask(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
 
+def captured_ends(
+    admin: AdminClient, topic_prefix: str, *, timeout_seconds: float = _TIMEOUT_SECONDS
+) -> Ends:
+    """The ends of every topic with changes of the shop.
+
+    Raises:
+        RetryLaterError: the broker does not answer.
+    """
+    names = matching_topics(admin, captured_pattern(topic_prefix), timeout_seconds=timeout_seconds)
+    topics = describe_topics(admin, names, timeout_seconds=timeout_seconds)
+    asked = ask_ends(admin, [place for topic in topics.values() for place in topic.partitions])
+    found: dict[str, dict[tuple[str, int | None], int]] = {}
+    try:
+        for place, answer in asked.items():
+            ends = found.setdefault(bronze_table(place.topic), {})
+            ends[place.topic_id, place.partition] = answer.result().offset
+    except KafkaException as error:
+        raise explain_kafka(error, "Where topics end cannot be asked for") from error
+    return found
+
+
 def _ask(
     admin: AdminClient, partitions: Collection[TopicPartition], which: OffsetSpec
 ) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
@@ -164,7 +246,3 @@ def _ask(
     )
     by_place = {(place.topic, place.partition): answer for place, answer in answers.items()}
     return {p: by_place[p.topic, p.partition] for p in partitions}
-
-
-def _away(error: KafkaException) -> RetryLaterError:
-    return RetryLaterError(f"Kafka does not describe its topics: {error}. Try ./pipeline status")

@@ -91,6 +91,7 @@ class Lake:
         """A table of a layer; None when there is none.
 
         Raises:
+            GoneError: there is the table, without that version (any more).
             RetryLaterError: the object store does not answer.
         """
         return open_table(self.uri(layer, table), self.options, version=version)

@@ -1,6 +1,8 @@
-"""How to reach the two Postgres servers, a role at a time."""
+"""How to reach the two Postgres servers, a role at a time; and what their errors mean."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import polars as pl
 import psycopg
@@ -8,8 +10,10 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from lakehouse.digest import Digest
+from lakehouse.errors import PipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import OltpSettings, WarehouseSettings
+from lakehouse.trouble import Service, Trouble, told
 
 
 def oltp_dsn(settings: OltpSettings, secrets: Secrets, *, role: str) -> str:
@@ -96,3 +100,111 @@ def table_digest(
         query = sql.SQL("{} where {}").format(query, where)
     row = connection.execute(query).fetchone()
     return Digest(rows=int(row[0]), total=int(row[1]) % 2**64) if row else Digest()
+
+
+# Psycopg makes an OperationalError of most of these, whether the server is away or a row too long.
+_BY_CLASS: Mapping[str, Trouble] = {
+    "08": Trouble.AWAY, "21": Trouble.DATA, "22": Trouble.DATA, "23": Trouble.DATA,
+    "27": Trouble.DATA, "28": Trouble.RIGHTS, "38": Trouble.DATA, "39": Trouble.DATA,
+    "40": Trouble.BUSY, "44": Trouble.DATA, "53": Trouble.FULL, "54": Trouble.DATA,
+    "58": Trouble.BROKEN, "F0": Trouble.BROKEN, "HV": Trouble.BROKEN, "P0": Trouble.DATA,
+    "XX": Trouble.BROKEN,
+}  # fmt: skip
+_BY_CODE: Mapping[str, Trouble] = {
+    "08P01": Trouble.BROKEN,  # a protocol violated
+    "25P03": Trouble.BUSY,  # the server's patience with an idle session, with a transaction
+    "25P04": Trouble.BUSY,
+    "40002": Trouble.DATA,  # a constraint, at the commit
+    "42501": Trouble.RIGHTS,
+    "0LP01": Trouble.RIGHTS,
+    "0P000": Trouble.RIGHTS,
+    "53300": Trouble.BUSY,  # connections
+    "55006": Trouble.BUSY,
+    "55P03": Trouble.BUSY,
+    "57014": Trouble.BUSY,  # a time limit, or somebody who cancelled it
+    "57P01": Trouble.AWAY,
+    "57P02": Trouble.AWAY,
+    "57P03": Trouble.AWAY,
+    "57P05": Trouble.AWAY,
+    "58030": Trouble.BROKEN,
+}
+# Where the server turns a connection down, libpq hands on its words alone, without the SQLSTATE.
+_AT_THE_DOOR: Sequence[tuple[str, Trouble]] = (
+    (r"too many (clients|connections)|connection slots", Trouble.BUSY),
+    (
+        r"authentication failed|no pg_hba\.conf entry|role .+ does not exist|permission denied"
+        r"|not permitted to log in|certificate",
+        Trouble.RIGHTS,
+    ),
+    (r"database .+ does not exist", Trouble.SCHEMA),
+)
+_AMID_A_CHANGE = "concurrently"
+
+
+def trouble_of(error: psycopg.Error) -> Trouble:
+    """What kind of trouble an error of Postgres or of psycopg stands for."""
+    code = error.sqlstate
+    if code is None:
+        return _without_code(error)
+    if code == "XX000" and _AMID_A_CHANGE in str(error):
+        return Trouble.BUSY  # "tuple concurrently updated": somebody changes the very catalog row
+    return _BY_CODE.get(code) or _BY_CLASS.get(code[:2], Trouble.SCHEMA)
+
+
+def _without_code(error: psycopg.Error) -> Trouble:
+    # Psycopg's own: a value that cannot even be sent, a statement that it cannot fill.
+    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
+        return Trouble.DATA
+    if isinstance(error, psycopg.ProgrammingError | psycopg.NotSupportedError):
+        return Trouble.SCHEMA
+    text = str(error)
+    return next((kind for words, kind in _AT_THE_DOOR if re.search(words, text)), Trouble.AWAY)
+
+
+def explained(
+    error: psycopg.Error,
+    service: Service,
+    what: str,
+    *,
+    then: Mapping[Trouble, str] | None = None,
+) -> PipelineError:
+    """The error in our words, see `lakehouse.trouble.told`, with the table and column it names."""
+    return told(trouble_of(error), service, what, f"{error} {_place(error)}".strip(), then=then)
+
+
+@contextmanager
+def explaining(
+    service: Service, what: str, *, then: Mapping[Trouble, str] | None = None
+) -> Iterator[None]:
+    """Let errors of Postgres be `explained`.
+
+    Raises:
+        RetryLaterError: it is away, busy or full, which passes.
+        StopPipelineError: it refuses a value, this user, or what it does not know.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise explained(error, service, what, then=then) from error
+
+
+@contextmanager
+def noting(place: str) -> Iterator[None]:
+    """Let errors of Postgres say in what they came up: a script, a table."""
+    try:
+        yield
+    except psycopg.Error as error:
+        error.add_note(place)
+        raise
+
+
+def _place(error: psycopg.Error) -> str:
+    found = {
+        "schema": error.diag.schema_name,
+        "table": error.diag.table_name,
+        "column": error.diag.column_name,
+        "constraint": error.diag.constraint_name,
+    }
+    named = ", ".join(f"{kind} {name}" for kind, name in found.items() if name)
+    notes = " ".join(getattr(error, "__notes__", ()))
+    return " ".join(part for part in (f"({named})" if named else "", notes) if part)

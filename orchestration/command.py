@@ -12,6 +12,9 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _log = logging.getLogger(__name__)
 _SAYS_NO = 1
+_WRONG_ARGUMENTS = 2
+_MISTAKE = 70
+_COMES_BACK = frozenset({StopPipelineError.exit_status, _WRONG_ARGUMENTS, _MISTAKE})
 
 
 def run_command(arguments: Sequence[str]) -> dict[str, Any]:
@@ -20,7 +23,8 @@ def run_command(arguments: Sequence[str]) -> dict[str, Any]:
     One that did its work and says no has a result, too: an extraction that was stopped.
 
     Raises:
-        StopPipelineError: it says that a person has to act; its own words.
+        StopPipelineError: it says that a person has to act, or what is wrong with an argument, or
+            it has a mistake; its own words.
         RetryLaterError: any other failure, which may be gone the next time.
     """
     command = [sys.executable, "-m", "lakehouse.cli", *arguments, "--format", "json"]
@@ -43,7 +47,7 @@ def run_command(arguments: Sequence[str]) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(out)
         return found
     message = "".join(told[-20:]).strip() or f"exit status {process.returncode}"
-    if process.returncode == StopPipelineError.exit_status:
+    if process.returncode in _COMES_BACK:
         raise StopPipelineError(message)
     raise RetryLaterError(message)
 

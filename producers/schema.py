@@ -5,7 +5,8 @@ from pathlib import Path
 
 import psycopg
 
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service, Trouble
 
 TABLES = (
     "suppliers",
@@ -19,6 +20,9 @@ TABLES = (
 )
 """In an order in which rows can be inserted: what is referred to comes first."""
 
+_AS_SUPERUSER = (
+    "Apply producers/oltp/ as superuser, after its roles are made: ./pipeline up does both."
+)
 _SQL = Path(__file__).with_name("oltp")
 _OWNED = ("versions", *TABLES, "ledger", "grants")
 
@@ -34,19 +38,12 @@ def apply_schema(admin_dsn: str) -> None:
         RetryLaterError: the database does not answer.
         StopPipelineError: it refuses.
     """
-    try:
-        with psycopg.connect(admin_dsn) as connection:
-            _apply(connection)
-    # Internal: somebody else changes the very table at this moment.
-    except (psycopg.OperationalError, psycopg.InternalError) as error:
-        message = f"The shop's schema cannot be applied now: {error}. Is it up? ./pipeline status"
-        raise RetryLaterError(message) from error
-    except psycopg.Error as error:
-        message = (
-            f"The shop's database refuses its schema: {error}. Apply producers/oltp/ as superuser, "
-            "after its roles are made: ./pipeline up does both."
-        )
-        raise StopPipelineError(message) from error
+    then = dict.fromkeys((Trouble.RIGHTS, Trouble.SCHEMA), _AS_SUPERUSER)
+    with (
+        explaining(Service.SHOP, "The shop's schema cannot be applied", then=then),
+        psycopg.connect(admin_dsn) as connection,
+    ):
+        _apply(connection)
 
 
 def _apply(connection: psycopg.Connection) -> None:

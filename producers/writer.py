@@ -17,6 +17,8 @@ import psycopg
 import structlog
 
 from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.postgres import explained, trouble_of
+from lakehouse.trouble import Service, again
 from producers.changes import Changes
 from producers.statements import Statements, Tally
 
@@ -43,6 +45,8 @@ where p.transactions = excluded.transactions - 1
 """
 _RESERVE = "select nextval(pg_get_serial_sequence('public.' || %s, %s)) from generate_series(1, %s)"
 _SESSION = "-c timezone=UTC -c statement_timeout=300s -c lock_timeout=60s"
+_NOTHING = "The shop cannot be written to"
+_START = "Start it: ./pipeline up"
 _FIRST_PAUSE_SECONDS = 0.2
 _WAITS_FOR_LOCK = 10
 
@@ -96,13 +100,11 @@ class Writer:
                     tally = self._statements.apply(changes)
                     self._advance(number, changes)
                 self.progress = self._progress_after(number, changes)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                self._reconnect(error)
             except psycopg.IntegrityError as error:
                 message = f"Rows of the shop were changed beside the simulator: {error}"
                 raise ShopChangedError(message) from error
             except psycopg.Error as error:
-                raise _refusal(error) from error
+                self._wait_out(error)
         return tally
 
     def run(self, work: Callable[[Connection], T]) -> T:
@@ -111,10 +113,8 @@ class Writer:
             try:
                 with self._connection.transaction():
                     return work(self._connection)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                self._reconnect(error)
             except psycopg.Error as error:
-                raise _refusal(error) from error
+                self._wait_out(error)
 
     def reserve(self, wanted: Mapping[str, tuple[str, int]]) -> dict[str, list[int]]:
         """Take keys from sequences: for each table, its key column and how many."""
@@ -152,11 +152,10 @@ class Writer:
             while opened is None and waits and not self._stopping.wait(_FIRST_PAUSE_SECONDS):
                 # The session of a simulator that was killed ends a moment after it.
                 opened, waits = self._connect(), waits - 1
-        except psycopg.OperationalError as error:
-            message = f"The shop's database does not answer: {error}. Start it: ./pipeline up"
-            raise StopPipelineError(message) from error
         except psycopg.Error as error:
-            raise _refusal(error) from error
+            # Nothing is under way yet: nobody waits for a database that was not started.
+            message = str(explained(error, Service.SHOP, _NOTHING, then=again(_START)))
+            raise StopPipelineError(message) from error
         if opened is None:
             message = (
                 "Another simulator is writing to this shop; two would sell the same stock. "
@@ -164,6 +163,12 @@ class Writer:
             )
             raise StopPipelineError(message)
         return opened
+
+    def _wait_out(self, error: psycopg.Error) -> None:
+        """Connect again, after what passes by itself."""
+        if not trouble_of(error).passes:
+            raise explained(error, Service.SHOP, _NOTHING) from error
+        self._reconnect(error)
 
     def _reconnect(self, reason: Exception) -> None:
         self._connection.close()
@@ -180,7 +185,9 @@ class Writer:
             pause = min(2 * pause, self._longest_pause)
             try:
                 opened = self._connect()
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
+                if not trouble_of(error).passes:
+                    raise explained(error, Service.SHOP, _NOTHING) from error
                 reason = error
                 continue
             if opened is not None:
@@ -199,10 +206,3 @@ class Writer:
         found = connection.execute(_PROGRESS).fetchone() or (0, 0, None)
         progress = Progress(transactions=found[0], orders=found[1], last_instant=found[2])
         return connection, Statements(connection), progress
-
-
-def _refusal(error: psycopg.Error) -> StopPipelineError:
-    return StopPipelineError(
-        f"The shop's database refuses: {error}. Is its schema the one of this version? "
-        "./pipeline up applies it."
-    )

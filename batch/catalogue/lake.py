@@ -12,9 +12,9 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
 from batch.catalogue.figures import Behind, LakeTable, Mark, TableFigures, Unit
-from batch.delta_log import DeltaLog, file_system, plain
+from batch.delta_log import DeltaLog, file_system
 from lakehouse.contracts import ENTITIES
-from lakehouse.errors import RetryLaterError
+from lakehouse.delta import retry_later
 from lakehouse.lake import EPOCHS_PROPERTY, Lake
 
 LAKE_LAYERS = ("bronze", "silver", "gold")
@@ -34,13 +34,10 @@ def lake_tables(lake: Lake, layers: Collection[str] = LAKE_LAYERS) -> list[LakeT
     found: list[LakeTable] = []
     for layer in (layer for layer in LAKE_LAYERS if layer in layers):
         root = getattr(lake, layer)
-        try:
+        with retry_later(f"{root} cannot be listed"):
             # A folder of files starts empty; a bucket is never missing once the stack was up.
             selector = pafs.FileSelector("", allow_not_found=True)
             listed = file_system(root, lake.options).get_file_info(selector)
-        except OSError as error:
-            message = f"{root} cannot be listed: {plain(error)}. Is MinIO up? ./pipeline status"
-            raise RetryLaterError(message) from error
         folders = (str(file.path).strip("/") for file in listed if not file.is_file)
         found += [LakeTable(layer=layer, name=name) for name in sorted(folders)]
     return found

@@ -21,8 +21,9 @@ from batch.reconcile.topics import Topics
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import Topic
 from lakehouse.lake import Lake
-from lakehouse.postgres import oltp_dsn
+from lakehouse.postgres import explained, oltp_dsn
 from lakehouse.secrets import Secrets
+from lakehouse.trouble import Service
 
 _AT_ONCE = 5_000
 _OLDER_SECONDS = 20.0
@@ -210,6 +211,5 @@ def _number(connection: psycopg.Connection, question: str) -> int:
 def _connected(dsn: str) -> psycopg.Connection:
     try:
         return psycopg.connect(dsn)
-    except psycopg.OperationalError as error:
-        message = f"The shop's database does not answer: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
+    except psycopg.Error as error:
+        raise explained(error, Service.SHOP, "Deletes cannot be looked for") from error

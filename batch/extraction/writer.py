@@ -22,7 +22,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from batch.extraction.deletes import Delete
 from lakehouse.errors import RetryLaterError, StopPipelineError
-from lakehouse.kafka import QuietLog
+from lakehouse.kafka import QuietLog, explain_kafka
 
 _TIMEOUT_SECONDS = 30
 _BY_KEY = -1
@@ -147,8 +147,7 @@ class DeleteWriter:
                     "Then do the same again."
                 )
                 raise StopPipelineError(message) from error
-            message = f"Kafka does not take deletes now: {error}. Try ./pipeline status"
-            raise RetryLaterError(message) from error
+            raise explain_kafka(error, "Deletes cannot be written now") from error
 
 
 def _is_too_large(error: Exception) -> bool:

@@ -21,8 +21,8 @@ from batch.gold.silver import MissingFeedError, Silver, pin
 from batch.gold.touched import Touched
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
 from lakehouse.contracts.schemas import gold_schema
-from lakehouse.delta import open_or_create, table_properties
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.delta import explain_store, is_of_store, open_or_create, table_properties
+from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 
 Progress = Callable[[str], None]
@@ -138,14 +138,15 @@ class _Run:
         for tries in range(1, _TRIES + 1):
             try:
                 return self._bring_up(table, lines, known) or report
-            except (StopPipelineError, RetryLaterError):
-                raise
             except Exception as error:
+                # Whatever the store says means "unknown"; a mistake would come back.
                 uri = self.lake.uri("gold", table.name)
+                explained = explain_store(error, f"{uri}: could not commit")
+                if explained is None:
+                    raise
+                if tries == _TRIES or not is_of_store(error):
+                    raise explained from error
                 _log.info("commit_unknown", table=uri, tries=tries, error=str(error))
-                if tries == _TRIES:
-                    message = f"{uri}: could not commit: {error}. Is MinIO up? ./pipeline status"
-                    raise RetryLaterError(message) from error
                 self.pause(0.1 * 2**tries)
         raise AssertionError
 

@@ -9,8 +9,9 @@ import psycopg
 
 from batch.catalogue import lake_tables
 from batch.delta_log import DeltaLog
-from lakehouse.errors import RetryLaterError
 from lakehouse.lake import Lake
+from lakehouse.postgres import explained
+from lakehouse.trouble import Service
 
 _STAR_VERSIONS: LiteralString = """
 select s.silver_table, s.table_id, s.version
@@ -73,7 +74,7 @@ def warehouse_needs(dsn: str) -> list[Need]:
     """How far the star schema has read silver; nothing before it was loaded for the first time.
 
     Raises:
-        RetryLaterError: the warehouse does not answer, so nobody knows.
+        PipelineError: the warehouse does not tell, so nobody knows.
     """
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -81,8 +82,7 @@ def warehouse_needs(dsn: str) -> list[Need]:
     except psycopg.errors.UndefinedTable:
         return []
     except psycopg.Error as error:
-        message = f"the warehouse does not say what it has read: {' '.join(str(error).split())}"
-        raise RetryLaterError(message) from error
+        raise explained(error, Service.WAREHOUSE, "What it has read cannot be asked for") from error
     return [
         Need(by="the warehouse", table=name, table_id=table_id, version=version)
         for name, table_id, version in rows

@@ -5,14 +5,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 
 import structlog
-from deltalake.exceptions import DeltaError
 
 from batch.catalogue import LakeTable
-from batch.delta_log import DeltaLog, plain
+from batch.delta_log import DeltaLog
 from batch.lock import only_one
 from batch.maintenance.needs import Need
 from batch.maintenance.table import TableUpkeep, Upkeep, left_alone
-from lakehouse.errors import BusyError, RetryLaterError
+from lakehouse.delta import retry_later
+from lakehouse.errors import AwayError, SchemaDiffersError
 from lakehouse.lake import Lake
 
 Progress = Callable[[str], None]
@@ -42,13 +42,12 @@ def between_consolidations(dsn: str, *, wait_seconds: float = 5) -> Iterator[Non
 
     Raises:
         BusyError: one is at work; the message says which.
+        PipelineError: whether one is at work cannot be told.
     """
     with ExitStack() as held:
         try:
             held.enter_context(only_one(dsn, "maintenance", wait_seconds=wait_seconds))
-        except BusyError:
-            raise
-        except RetryLaterError:
+        except (AwayError, SchemaDiffersError):
             # Where there is no warehouse to lock, there is no consolidation.
             _log.info("no_lock_without_a_warehouse")
         yield
@@ -75,11 +74,8 @@ def maintain_tables(
     for number, table in enumerate(tables, start=1):
         on_progress(f"{table} ({number} of {len(tables)})")
         own = needs if table.layer == "silver" else []
-        try:
+        with retry_later(f"{table} cannot be kept in order"):
             done = _maintain(table, limits[table.layer], _of(table, own))
-        except (DeltaError, OSError) as error:
-            message = f"{table}: {plain(error)}. Is MinIO up? ./pipeline status"
-            raise RetryLaterError(message) from error
         if done is not None:
             yield done
 

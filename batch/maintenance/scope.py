@@ -46,7 +46,7 @@ def needs_of_readers(limits: Mapping[str, Limits], secrets: Secrets) -> list[Nee
     """What gold and the warehouse have yet to read of silver.
 
     Raises:
-        RetryLaterError: they cannot tell now.
+        PipelineError: they cannot tell now.
     """
     dsn = warehouse_dsn(WarehouseSettings(), secrets, role="batch")
     return [*gold_needs(limits["gold"].lake), *warehouse_needs(dsn)]

@@ -15,6 +15,8 @@ from connectors.health import Health
 from connectors.readers import STANDBY
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service
 
 _BEAT = """
 insert into cdc.heartbeat (source, token) values ('reconcile', %(token)s)
@@ -91,15 +93,15 @@ def _read_from_end(topics: Topics, topic: str, *, is_first: bool) -> bool:
 
 
 def _beat(dsn: str, token: str) -> None:
-    try:
-        with psycopg.connect(dsn) as connection:
+    with (
+        explaining(Service.SHOP, "No heartbeat can be written"),
+        psycopg.connect(dsn) as connection,
+    ):
+        try:
             connection.execute(_BEAT, {"token": token})
-    except psycopg.errors.ReadOnlySqlTransaction as error:
-        message = f"No heartbeat can be written: {STANDBY}."
-        raise StopPipelineError(message) from error
-    except psycopg.OperationalError as error:
-        message = f"The shop's database takes no heartbeat: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            message = f"No heartbeat can be written: {STANDBY}."
+            raise StopPipelineError(message) from error
 
 
 def _is_beat(message: Message, token: str) -> bool:

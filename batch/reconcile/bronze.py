@@ -1,17 +1,20 @@
 """Bronze's side: its Delta tables, their watermarks, and their records frame by frame."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import TableNotFoundError
 
 from batch.reconcile.records import COORDINATE, READ_COLUMNS
 from lakehouse.coordinates import TopicPartition
-from lakehouse.delta import scan
-from lakehouse.errors import RetryLaterError
+from lakehouse.delta import open_table, retry_later, scan
 from lakehouse.lake import BRONZE_SCHEMA, table_uri
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 _FRAME_ROWS = 32_768
 
@@ -32,16 +35,11 @@ class BronzeTable:
         Raises:
             RetryLaterError: the object store does not answer.
         """
-        try:
-            if self._delta is None:
-                self._delta = DeltaTable(self._uri, storage_options=self._options)
-            else:
-                self._delta.update_incremental()
-        except TableNotFoundError:
+        if self._delta is None:
+            self._delta = open_table(self._uri, self._options)
             return
-        except (DeltaError, OSError) as error:
-            message = f"{self._uri} does not open: {error}. Is MinIO up? ./pipeline status"
-            raise RetryLaterError(message) from error
+        with retry_later(f"{self._uri} does not open"), contextlib.suppress(TableNotFoundError):
+            self._delta.update_incremental()
 
     def watermark(self, partition: TopicPartition) -> int | None:
         """Last offset landed; None when nothing has."""

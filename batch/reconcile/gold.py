@@ -19,8 +19,9 @@ from batch.reconcile.sums import SALES, SESSIONS, SOLD, SOLD_PRODUCTS
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
 from lakehouse.delta import scan
-from lakehouse.errors import RetryLaterError
 from lakehouse.lake import Lake
+from lakehouse.postgres import explained
+from lakehouse.trouble import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +99,8 @@ def compare_gold(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerRepo
             published = published_versions(connection)
             of_star = partial(_of_star, connection)
             yield from compare_totals(lake, published, of_star, examples)
-    except psycopg.OperationalError as error:
-        message = f"The warehouse does not answer: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
+    except psycopg.Error as error:
+        raise explained(error, Service.WAREHOUSE, "The star's sums cannot be read") from error
 
 
 def compare_totals(

@@ -22,6 +22,8 @@ from batch.reconcile.visibility import Visibility
 from connectors.readers import STANDBY, HiddenRows, Reason
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import is_capturable
+from lakehouse.postgres import explained, explaining
+from lakehouse.trouble import Service
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,9 +71,8 @@ class ShopSnapshot:
         """
         try:
             self._connection = psycopg.connect(dsn, autocommit=False)
-        except psycopg.OperationalError as error:
-            message = f"The shop's database does not answer: {error}. Try ./pipeline status"
-            raise RetryLaterError(message) from error
+        except psycopg.Error as error:
+            raise explained(error, Service.SHOP, "The shop cannot be read") from error
         self._connection.isolation_level = IsolationLevel.REPEATABLE_READ
         self._connection.read_only = True
         self._connection.execute(_ALL_OR_ERROR)
@@ -161,11 +162,8 @@ class ShopSnapshot:
         Raises:
             RetryLaterError: the database does not answer.
         """
-        try:
+        with explaining(Service.SHOP, f"Values of {column.name} cannot be compared"):
             return recast(self._connection, column, values)
-        except psycopg.OperationalError as error:
-            message = f"The shop's database does not answer: {error}. Try ./pipeline status"
-            raise RetryLaterError(message) from error
 
     @contextmanager
     def _whole(self, table: SourceTable) -> Iterator[None]:
@@ -193,9 +191,8 @@ class ShopSnapshot:
                 "Was the type of its primary key changed?"
             )
             raise StopPipelineError(message) from error
-        except psycopg.OperationalError as error:
-            message = f"The shop's database does not answer: {error}. Try ./pipeline status"
-            raise RetryLaterError(message) from error
+        except psycopg.Error as error:
+            raise explained(error, Service.SHOP, f"{table.name} cannot be read") from error
 
     def _hidden(self, table: SourceTable, error: psycopg.Error) -> str:
         is_policy = "row-level security" in str(error)

@@ -26,8 +26,10 @@ from batch.warehouse.entities import TABLES, EntityTable
 from lakehouse.contracts.gold import MONEY
 from lakehouse.contracts.schemas import history_schema, silver_schema
 from lakehouse.delta import scan
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import GoneError, StopPipelineError
 from lakehouse.lake import Lake
+from lakehouse.postgres import explained
+from lakehouse.trouble import Service
 
 _SLICE_ROWS = 400_000
 _LINE_INPUTS = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
@@ -82,9 +84,8 @@ def compare_star(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerRepo
             versions = published_versions(connection)
             yield from Star(lake, versions, partial(_read, connection), examples).compare()
             yield from compare_sums(connection, examples, is_published=bool(versions))
-    except psycopg.OperationalError as error:
-        message = f"The warehouse does not answer: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
+    except psycopg.Error as error:
+        raise explained(error, Service.WAREHOUSE, "The star cannot be compared") from error
 
 
 def published_versions(connection: psycopg.Connection) -> dict[str, int]:
@@ -150,7 +151,10 @@ class Star:
             # Nothing has landed of it, so there is no such table either.
             return pl.DataFrame(schema=pl.Schema(SCHEMAS[name])).lazy()
         version = self._versions[name]
-        delta = self._lake.open("silver", name, version=version)
+        try:
+            delta = self._lake.open("silver", name, version=version)
+        except GoneError:
+            delta = None
         if delta is None:
             message = (
                 f"silver/{name} no longer has version {version}, of which the star was made. "

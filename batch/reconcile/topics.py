@@ -9,13 +9,13 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from lakehouse.coordinates import TopicPartition
-from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import (
     QuietLog,
     Topic,
     admin_client,
     captured_pattern,
     describe_topics,
+    explain_kafka,
     matching_topics,
 )
 
@@ -91,8 +91,7 @@ class Topics:
                 }
             except KafkaException as error:
                 if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
-                    message = f"Kafka does not tell where its topics end: {error}. "
-                    raise RetryLaterError(message + "Try ./pipeline status") from error
+                    raise explain_kafka(error, "Where topics end cannot be asked for") from error
                 time.sleep(_POLL_SECONDS)
 
     def first_records(
@@ -134,6 +133,5 @@ class Topics:
         for message in messages:
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
-                text = f"Kafka does not give {message.topic()} to read: {error}. Try again."
-                raise RetryLaterError(text)
+                raise explain_kafka(error, f"{message.topic()} cannot be read")
         return messages

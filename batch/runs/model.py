@@ -17,7 +17,9 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
+from lakehouse.errors import PipelineError
+from lakehouse.postgres import explained
+from lakehouse.trouble import Service, Trouble
 
 Facts = Mapping[str, Any]
 """What becomes JSON in the table; instants become text."""
@@ -146,8 +148,5 @@ def complain(error: psycopg.Error, *, is_required: bool, what: str = _AWAY) -> N
     if not is_required:
         _log.warning("run_not_recorded", error=" ".join(str(error).split()))
         return
-    if isinstance(error, psycopg.OperationalError):
-        message = f"{what}: the warehouse does not answer: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
-    message = f"{what}: {error}. ./pipeline up brings the warehouse's schema up to date."
-    raise StopPipelineError(message) from error
+    older = {Trouble.SCHEMA: "./pipeline up brings the warehouse's schema up to date."}
+    raise explained(error, Service.WAREHOUSE, what, then=older) from error

@@ -16,8 +16,8 @@ from typing_extensions import override
 
 from batch.silver.places import Place, Spans, is_within, starting_position, watermarks
 from lakehouse.coordinates import Span
-from lakehouse.delta import NO_HOOKS, WRITER, is_of_store, with_watermarks
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.delta import NO_HOOKS, WRITER, explain_store, is_of_store, with_watermarks
+from lakehouse.errors import StopPipelineError
 
 _TRIES = 6
 _log = structlog.get_logger(__name__)
@@ -58,8 +58,11 @@ class SilverTable:
                 return write(new).commit(self.delta, watermarks(left))
             except Exception as error:
                 # Whatever the store says means "unknown", also of a look at the table.
-                if not is_of_store(error):
+                explained = explain_store(error, f"{self.delta.table_uri}: could not commit")
+                if explained is None:
                     raise
+                if tries == _TRIES or not is_of_store(error):
+                    raise explained from error
                 self._back_off(tries, error)
         raise AssertionError
 
@@ -80,9 +83,6 @@ class SilverTable:
     def _back_off(self, tries: int, error: Exception) -> None:
         uri = self.delta.table_uri
         _log.info("commit_unknown", table=uri, tries=tries, error=str(error))
-        if tries == _TRIES:
-            message = f"{uri}: could not commit: {error}. Is MinIO up? ./pipeline status"
-            raise RetryLaterError(message) from error
         self.pause(0.1 * 2**tries)
 
 

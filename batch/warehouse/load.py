@@ -27,8 +27,11 @@ from batch.warehouse.report import TableReport, WarehouseReport
 from batch.warehouse.scripts import run_script
 from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.staging import apply_changes, changes_the_past, copy_into, settle, stage
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import StopPipelineError
+from lakehouse.postgres import explaining, noting
+from lakehouse.trouble import Service, Trouble
 
+_IF_BUSY = {Trouble.BUSY: "./pipeline doctor says who has a transaction open. Then try again."}
 # Statistics of temporary tables need not be fine. Such tables come last on the path: those of live
 # have the names of the entities.
 SESSION = """
@@ -166,22 +169,11 @@ def refused(what: str) -> Iterator[None]:
 
     Raises:
         StopPipelineError: the statements or the rows are wrong.
-        RetryLaterError: the warehouse does not answer, or somebody is in the way.
+        RetryLaterError: the warehouse does not answer, has no room, or somebody is in the way.
     """
-    try:
+    what = f"The warehouse stays as it was, without {what}"
+    with explaining(Service.WAREHOUSE, what, then=_IF_BUSY):
         yield
-    except psycopg.errors.LockNotAvailable as error:
-        message = (
-            f"The warehouse cannot do {what} now: for {WAIT_SECONDS:.0f} s somebody held a lock "
-            f"that it needs. ./pipeline doctor says who. {error}"
-        )
-        raise RetryLaterError(message) from error
-    except psycopg.OperationalError as error:
-        message = f"The warehouse cannot do {what} now: {error}. Is it up? ./pipeline status"
-        raise RetryLaterError(message) from error
-    except psycopg.Error as error:
-        message = f"The warehouse refuses {what} and stays as it was: {error}"
-        raise StopPipelineError(message) from error
 
 
 def _load(load: _Load) -> WarehouseReport:
@@ -281,7 +273,8 @@ def _transform(load: _Load, judging: Judging) -> tuple[CheckResult, ...]:
         if load.chosen is not None:
             run_script(connection, "load/touch_chosen.sql")
         for table in TABLES:
-            apply_changes(connection, table)
+            with noting(f"in entity.{table.name}"):
+                apply_changes(connection, table)
         if load.is_rebuild:
             run_script(connection, "load/touch_all.sql")
     with load.part("dimensions"):

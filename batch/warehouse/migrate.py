@@ -13,7 +13,9 @@ import structlog
 from batch.warehouse.comments import comments
 from batch.warehouse.locks import LIMITED, WAIT_SECONDS, patiently
 from batch.warehouse.scripts import scripts
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import StopPipelineError
+from lakehouse.postgres import explaining, trouble_of
+from lakehouse.trouble import Service
 
 _log = structlog.get_logger(__name__)
 _LOCK = "select pg_advisory_lock(hashtext('warehouse.migrate'))"
@@ -43,13 +45,11 @@ def migrate(dsn: str) -> list[str]:
         RetryLaterError: the warehouse does not answer, or somebody holds a lock for too long.
         StopPipelineError: a file that was applied has changed or gone, or a statement fails.
     """
-    try:
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            return _migrate(connection, dict(scripts("migrations/*.sql")))
-    # Internal: somebody else changes the very table at this moment.
-    except (psycopg.OperationalError, psycopg.InternalError) as error:
-        message = f"The warehouse cannot be migrated now: {error}. Is it up? ./pipeline status"
-        raise RetryLaterError(message) from error
+    with (
+        explaining(Service.WAREHOUSE, "The warehouse cannot be migrated"),
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        return _migrate(connection, dict(scripts("migrations/*.sql")))
 
 
 def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list[str]:
@@ -84,18 +84,17 @@ def pending(dsn: str) -> list[str]:
         StopPipelineError: a file that was applied has changed or gone.
     """
     files = dict(scripts("migrations/*.sql"))
-    try:
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            if connection.execute("select to_regclass('etl.migration')").fetchone() == (None,):
-                return list(files)
-            applied = _applied(connection)
-            refuse_changed(files, applied)
-            new = [name for name in files if name not in applied]
-            texts = ((name, read(connection)) for name, read in _repeatable())
-            return [*new, *(name for name, text in texts if applied.get(name) != _checksum(text))]
-    except psycopg.OperationalError as error:
-        message = f"The warehouse does not tell its migrations: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
+    with (
+        explaining(Service.WAREHOUSE, "Its migrations cannot be read"),
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        if connection.execute("select to_regclass('etl.migration')").fetchone() == (None,):
+            return list(files)
+        applied = _applied(connection)
+        refuse_changed(files, applied)
+        new = [name for name in files if name not in applied]
+        texts = ((name, read(connection)) for name, read in _repeatable())
+        return [*new, *(name for name, text in texts if applied.get(name) != _checksum(text))]
 
 
 def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> None:
@@ -140,9 +139,9 @@ def _apply(connection: psycopg.Connection, name: str, text: bytes) -> None:
             wait_seconds=WAIT_SECONDS,
             on_wait=lambda who: _log.warning("migration_waits", file=name, holder=who),
         )
-    except (psycopg.OperationalError, psycopg.InternalError):
-        raise
     except psycopg.Error as error:
+        if trouble_of(error).passes:
+            raise
         message = f"warehouse_sql/{name} fails: {error}"
         raise StopPipelineError(message) from error
 

@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-import polars as pl
 from deltalake import DeltaTable
 
-from lakehouse.errors import RetryLaterError
+from lakehouse.delta import retry_later
 
 
 class Pinned(Protocol):
@@ -44,10 +43,7 @@ class PinnedDelta:
         """Read it within the block.
 
         Raises:
-            RetryLaterError: the object store does not answer.
+            RetryLaterError: the object store does not answer, or has cleaned that version up.
         """
-        try:
+        with retry_later(f"{self.table.table_uri} cannot be read"):
             yield
-        except (pl.exceptions.PolarsError, OSError) as error:
-            message = f"{self.table.table_uri} cannot be read: {error}. Try again."
-            raise RetryLaterError(message) from error

@@ -7,6 +7,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
+from lakehouse.postgres import noting
 from lakehouse.settings import ROOT
 
 FOLDER = ROOT / "warehouse_sql"
@@ -28,8 +29,9 @@ def _name(path: Path) -> str:
 
 
 def run_script(connection: psycopg.Connection, name: str) -> None:
-    """Run one file."""
-    connection.execute(script(name))
+    """Run one file; its name goes with an error."""
+    with noting(f"in warehouse_sql/{name}"):
+        connection.execute(script(name))
 
 
 def run(

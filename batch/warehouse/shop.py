@@ -3,8 +3,9 @@
 import psycopg
 
 from lakehouse.contracts.gold import CRITICAL_DAYS, DEMAND_DAYS, LOW_DAYS, OVERSTOCKED_DAYS
-from lakehouse.errors import RetryLaterError
+from lakehouse.postgres import explaining
 from lakehouse.settings import ShopSettings
+from lakehouse.trouble import Service
 
 _DESCRIBE = """
 insert into etl.shop (
@@ -25,9 +26,8 @@ def describe_shop(dsn: str, shop: ShopSettings) -> None:
         RetryLaterError: the warehouse does not answer.
     """
     limits = (DEMAND_DAYS, CRITICAL_DAYS, LOW_DAYS, OVERSTOCKED_DAYS)
-    try:
-        with psycopg.connect(dsn) as connection:
-            connection.execute(_DESCRIBE, [shop.time_zone, shop.base_currency, *limits])
-    except psycopg.OperationalError as error:
-        message = f"The warehouse cannot be told of the shop: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
+    with (
+        explaining(Service.WAREHOUSE, "The shop cannot be described in it"),
+        psycopg.connect(dsn) as connection,
+    ):
+        connection.execute(_DESCRIBE, [shop.time_zone, shop.base_currency, *limits])

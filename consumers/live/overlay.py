@@ -14,15 +14,15 @@ from typing import TypeVar
 
 import polars as pl
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from consumers.buffer import Batch
 from consumers.commit import Outcome, Plan, plan_commit, rows_from
 from consumers.live.changes import VERSIONED, ChangeReader, Rows
 from lakehouse.coordinates import TopicPartition
-from lakehouse.errors import RetryLaterError, StopPipelineError
-from lakehouse.postgres import copy_frames
+from lakehouse.postgres import copy_frames, explained
+from lakehouse.trouble import Service, Trouble
 
 Result = TypeVar("Result")
 Work = Callable[[psycopg.Connection], Result]
@@ -88,11 +88,8 @@ select coalesce(sum(s.n_live_tup), 0)
 from pg_stat_user_tables as s
 where s.schemaname = 'live'"""
 
-_GIVEN_UP = (
-    errors.DeadlockDetected,
-    errors.SerializationFailure,
-    errors.IdleInTransactionSessionTimeout,
-)
+_NOT_LIVE = "Live cannot write now"
+_THEN = {Trouble.BUSY: "It is tried again."}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,18 +177,9 @@ class Overlay:
         """
         try:
             return work(self._connect())
-        except _GIVEN_UP as error:
-            self.close()
-            message = f"The warehouse gave up what live was at, which is tried again: {error}"
-            raise RetryLaterError(message) from error
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            self.close()
-            message = f"The warehouse does not answer: {error}. Try ./pipeline status"
-            raise RetryLaterError(message) from error
         except psycopg.Error as error:
             self.close()
-            message = f"The warehouse refuses what live wants to write: {error}"
-            raise StopPipelineError(message) from error
+            raise explained(error, Service.WAREHOUSE, _NOT_LIVE, then=_THEN) from error
 
     def _connect(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:

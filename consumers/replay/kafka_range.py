@@ -13,8 +13,8 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from consumers.client import OUT_OF_RANGE, consumer_config
 from consumers.records import TopicIdentity, to_arrow
 from lakehouse.coordinates import Span
-from lakehouse.errors import RetryLaterError, StopPipelineError
-from lakehouse.kafka import QuietLog, Topic
+from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
+from lakehouse.kafka import QuietLog, Topic, explain_kafka
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.selection import Selection
 from lakehouse.settings import KafkaSettings
@@ -179,7 +179,7 @@ class KafkaRange:
         try:
             found = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
-            raise self._away(error) from error
+            raise explain_kafka(error, self._topic.name) from error
         return found
 
     def _at(self, moment: datetime | None) -> dict[int, int]:
@@ -194,15 +194,11 @@ class KafkaRange:
         try:
             found = self._consumer.offsets_for_times(places, timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
-            raise self._away(error) from error
+            raise explain_kafka(error, self._topic.name) from error
         for place in found:
             if place.error is not None:
                 raise self._refused(place.error)
         return {place.partition: place.offset for place in found if place.offset >= 0}
-
-    def _away(self, error: KafkaException) -> RetryLaterError:
-        return RetryLaterError(f"{self._topic.name}: Kafka does not answer: {error}. Is it up? "
-                               "./pipeline status")  # fmt: skip
 
     def _silence(self, left: Spans) -> str:
         parts = ", ".join(f"{n} ({s.start} to {s.stop - 1})" for n, s in sorted(left.items()))
@@ -211,8 +207,10 @@ class KafkaRange:
             "up? ./pipeline status. Run the same replay again: it goes on where it stopped."
         )
 
-    def _refused(self, error: KafkaError | None) -> RetryLaterError | StopPipelineError:
+    def _refused(self, error: KafkaError | None) -> PipelineError:
         if error is not None and error.code() in OUT_OF_RANGE:
             message = f"{self._topic.name}: Kafka has just dropped what was to be read: {error}"
             return StopPipelineError(f"{message}. Begin later: --from-offset.")
-        return RetryLaterError(f"{self._topic.name}: {error}. Is Kafka up? ./pipeline status")
+        if error is None:
+            return RetryLaterError(f"{self._topic.name}: no record, no error. Try again.")
+        return explain_kafka(error, f"{self._topic.name} cannot be read")

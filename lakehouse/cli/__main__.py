@@ -1,6 +1,7 @@
 """`python -m lakehouse.cli`: what `./pipeline` runs."""
 
 import sys
+import traceback
 
 import typer
 from rich.console import Console
@@ -34,6 +35,8 @@ from lakehouse.cli import (
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
 
+_MISTAKE = 70
+"""Exit status after an error of our own, as sysexits.h has it: nothing that passes."""
 app = typer.Typer(
     name="pipeline",
     help="A shop's changes, from Postgres through a lake to a star schema, exactly once.",
@@ -83,6 +86,9 @@ def main() -> None:
         console.print("[bold red]Error[/] ", end="")
         console.print(str(error), markup=False)
         sys.exit(error.exit_status)
+    except Exception:  # noqa: BLE001 - the last one to see it
+        traceback.print_exc()
+        sys.exit(_MISTAKE)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import PipelineError, StopPipelineError
 
 if TYPE_CHECKING:
     from batch.catalogue import LakeTable
@@ -111,7 +111,7 @@ def _needs(limits: "dict[str, Limits]", chosen: "Sequence[LakeTable]") -> "list[
         return []
     try:
         return needs_of_readers(limits, secrets())
-    except RetryLaterError as error:
+    except PipelineError as error:
         message = f"Nothing of silver is deleted: {error}"
         err_console.print(message, style="yellow", markup=False, soft_wrap=True)
         return None

@@ -75,11 +75,13 @@ def _add_warehouse(found: "list[TableFigures]") -> list[str]:
 
     from batch.catalogue import warehouse_figures
     from lakehouse.cli.lake import warehouse
+    from lakehouse.postgres import explained
+    from lakehouse.trouble import Service
 
     try:
         figures = warehouse_figures(warehouse("batch"))
     except psycopg.Error as error:
-        return [f"The warehouse does not answer: {' '.join(str(error).split())}"]
+        return [str(explained(error, Service.WAREHOUSE, "Its tables are not shown"))]
     found += figures
     return [] if figures else ["The warehouse has no tables yet: ./pipeline consolidate"]
 

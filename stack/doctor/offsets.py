@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
-from lakehouse.kafka import QuietLog, ask_ends, ask_oldest
+from lakehouse.kafka import QuietLog, ask_ends, ask_oldest, explain_kafka
 
 _POLL_SECONDS = 0.05
 _POLL_RECORDS = 200
@@ -41,8 +41,7 @@ def read_ends(admin: AdminClient, partitions: Collection[TopicPartition]) -> End
             for p in partitions
         }
     except KafkaException as error:
-        message = f"Kafka does not tell where its topics end: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
+        raise explain_kafka(error, "Where topics end cannot be asked for") from error
 
 
 def oldest_unread(

@@ -6,7 +6,9 @@ from typing import Any
 
 import psycopg
 
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import StopPipelineError
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service
 
 SCHEMA = "mart"
 _COMMENTS = """
@@ -34,15 +36,13 @@ def read_sources(dsn: str, datasets: Mapping[str, Mapping[str, Any]]) -> dict[st
         RetryLaterError: the warehouse does not answer.
         StopPipelineError: a dataset names a table or column that is not there.
     """
-    try:
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            return {
-                name: _read(connection, name, content.get("sql"))
-                for name, content in datasets.items()
-            }
-    except psycopg.OperationalError as error:
-        message = f"The warehouse cannot be asked for columns: {error}. Is it up? ./pipeline status"
-        raise RetryLaterError(message) from error
+    with (
+        explaining(Service.WAREHOUSE, "The columns of datasets cannot be asked for"),
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        return {
+            name: _read(connection, name, content.get("sql")) for name, content in datasets.items()
+        }
 
 
 def _read(connection: psycopg.Connection, name: str, query: str | None) -> Source:

@@ -34,7 +34,9 @@ def test_one_that_did_its_work_has_a_result_also_if_it_says_no(ends, status):
     ("out", "status", "error"),
     [
         ("", 1, RetryLaterError),
-        ("", 2, RetryLaterError),
+        ("", 2, StopPipelineError),
+        ("", 70, StopPipelineError),
+        ("", 137, RetryLaterError),
         ("", 3, StopPipelineError),
         ('{"rows": 3}', 3, StopPipelineError),
         ('{"rows": 3}', 130, RetryLaterError),
