@@ -24,9 +24,9 @@ from batch.warehouse.marks import loaded_versions
 from batch.warehouse.report import WarehouseReport
 from batch.warehouse.source import Silver, silver_sources
 from batch.warehouse.views import refresh_views
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import GoneError, StopPipelineError
 from lakehouse.lake import Lake
-from lakehouse.postgres import warehouse_dsn
+from lakehouse.postgres import explaining, warehouse_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import (
     ConsolidationSettings,
@@ -34,6 +34,7 @@ from lakehouse.settings import (
     StackSettings,
     WarehouseSettings,
 )
+from lakehouse.trouble import Service
 
 Progress = Callable[[str], None]
 
@@ -99,18 +100,20 @@ class Hour:
     def star(self, versions: Mapping[str, int]) -> tuple[list[Row], WarehouseReport]:
         """Load the warehouse from these versions of silver, in one transaction.
 
+        Where the star is further by now, that stays; where silver does not have them any more, as
+        of a run that is repeated after their retention, silver is loaded as it is now.
+
         Raises:
             StopPipelineError: a check or the schema stops it; what is published stays as it was.
             RetryLaterError: a service does not answer, or another program is at work there.
         """
         started = monotonic()
         with self._alone():
-            report = load_warehouse(
-                self.warehouse,
-                self._not_behind(versions),
-                limit=self.limit,
-                on_progress=self.on_progress,
-            )
+            try:
+                report = self._load(self._not_behind(versions))
+            except GoneError as error:
+                self.on_progress(f"Silver is loaded as it is now, not as it was then: {error}")
+                report = self._load(self._sources({}))
         return rows_of_warehouse(report, monotonic() - started), report
 
     def views(self) -> list[str]:
@@ -150,6 +153,11 @@ class Hour:
         report.require_all()
         return report
 
+    def _load(self, sources: Silver) -> WarehouseReport:
+        return load_warehouse(
+            self.warehouse, sources, limit=self.limit, on_progress=self.on_progress
+        )
+
     def _alone(self, part: str | None = None) -> AbstractContextManager[None]:
         return only_one(
             self.warehouse,
@@ -164,19 +172,36 @@ class Hour:
         return silver_sources(uri_of, self.lake.options, versions=versions)
 
     def _not_behind(self, versions: Mapping[str, int]) -> Silver:
-        """Silver at these versions; at the star's, where a command has brought that further."""
-        try:
-            with psycopg.connect(self.warehouse) as connection:
-                loaded = loaded_versions(connection)
-        except psycopg.OperationalError as error:
-            message = f"The warehouse does not answer: {error}. Try ./pipeline status"
-            raise RetryLaterError(message) from error
-        sources = self._sources(versions)
-        ahead = {
-            name: version
-            for name, (table_id, version) in loaded.items()
-            if name in sources
-            and table_id == sources[name].table_id
-            and version > sources[name].version
-        }
-        return self._sources({**versions, **ahead})
+        """Silver at these versions; at the star's, where a command has brought that further.
+
+        Raises:
+            GoneError: silver does not have one of them any more.
+        """
+        with (
+            explaining(Service.WAREHOUSE, "What is loaded cannot be asked for"),
+            psycopg.connect(self.warehouse) as connection,
+        ):
+            loaded = loaded_versions(connection)
+        newest = self._sources({})
+        pins = at_least(versions, loaded, newest)
+        if ahead := sorted(name for name in newest if pins.get(name, 0) > versions.get(name, 0)):
+            self.on_progress(f"Newer is loaded already, of {', '.join(ahead)}")
+        return newest if pins == newest.versions else self._sources(pins)
+
+
+def at_least(
+    versions: Mapping[str, int], loaded: Mapping[str, tuple[str, int]], newest: Silver
+) -> dict[str, int]:
+    """The versions to load: those given, or what the star has where that is later.
+
+    Of a table that was made anew since, and of one that is not given, the newest counts.
+    """
+    pins = newest.versions
+    for name, version in versions.items():
+        source = newest.get(name)
+        table_id, star = loaded.get(name, ("", -1))
+        if source is not None and table_id == source.table_id:
+            version = max(version, star)  # noqa: PLW2901
+        if name in pins:
+            pins[name] = min(version, pins[name])
+    return pins
