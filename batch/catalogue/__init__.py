@@ -1,5 +1,12 @@
 """What tables there are in each layer, and their figures."""
 
+from batch.catalogue.behind import (
+    LayerBehind,
+    bronze_behind,
+    in_a_sentence,
+    landed_behind,
+    layers_behind,
+)
 from batch.catalogue.figures import Behind, LakeTable, Mark, TableFigures, Unit
 from batch.catalogue.lake import LAKE_LAYERS, lake_figures, lake_tables
 from batch.catalogue.warehouse import WAREHOUSE, warehouse_figures
@@ -9,10 +16,15 @@ __all__ = [
     "WAREHOUSE",
     "Behind",
     "LakeTable",
+    "LayerBehind",
     "Mark",
     "TableFigures",
     "Unit",
+    "bronze_behind",
+    "in_a_sentence",
     "lake_figures",
     "lake_tables",
+    "landed_behind",
+    "layers_behind",
     "warehouse_figures",
 ]

@@ -8,6 +8,8 @@ import psycopg
 from psycopg import sql
 
 from batch.catalogue.figures import LakeTable, Mark, TableFigures, Unit
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service
 
 WAREHOUSE = "warehouse"
 _SCHEMAS = ("entity", "live", "mart")
@@ -66,6 +68,20 @@ def warehouse_figures(dsn: str) -> list[TableFigures]:
         return [
             _figures(connection, row, marks.get(_entity(*row[:2]), ()), published) for row in found
         ]
+
+
+def loaded_marks(dsn: str) -> Mapping[str, tuple[Mark, ...]]:
+    """How far the star has come, by table of the shop; nothing before a first load.
+
+    Raises:
+        RetryLaterError: the warehouse does not answer.
+        StopPipelineError: it does not let this role in.
+    """
+    with (
+        explaining(Service.WAREHOUSE, "How far it is cannot be asked for"),
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        return _watermarks(connection)
 
 
 def _figures(

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import groupby
 
+from batch.catalogue import LayerBehind, in_a_sentence
 from batch.reconcile.findings import FAULTS, Fault, Findings
 from batch.reconcile.layers import LayerReport
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -98,6 +99,8 @@ class Report:
     snapshot: SnapshotReport
     seconds: float
     layers: tuple[LayerReport, ...] = ()
+    behind: tuple[LayerBehind, ...] = ()
+    """What each layer has not taken in yet of the one below: as of what it was judged."""
 
     @property
     def exact(self) -> bool:
@@ -136,6 +139,7 @@ class Report:
             "exact": self.exact,
             "tables": [table.to_json() for table in self.tables],
             "layers": [layer.to_json() for layer in self.layers],
+            "behind": [layer.to_json() for layer in self.behind],
             "snapshot": asdict(self.snapshot),
             "seconds": round(self.seconds, 3),
         }
@@ -164,7 +168,8 @@ class Report:
             if fault.count
         ]
         lines += self._unreadable()
-        lines += [lacking.strip()] if (lacking := self._not_compared()) else []
+        told = (self._not_compared(), self._as_of())
+        lines += [text.strip() for text in told if text]
         lines += self._advice()
         return "Not exact.\n" + "\n".join(lines)
 
@@ -210,7 +215,7 @@ class Report:
     def _of_layers(self) -> str:
         compared = [one for one in self.layers if one.is_compared]
         if not compared:
-            return self._not_compared()
+            return f"{self._not_compared()}{self._as_of()}"
         names = [self._name(layer) for layer in _LAYERS if any(c.layer == layer for c in compared)]
         listed = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
         verb = "are" if len(names) > 1 else "is"
@@ -218,7 +223,7 @@ class Report:
         return (
             f" {listed[0].upper()}{listed[1:]} {verb} what follows from it, to the cent; "
             f"{aside:,} changes are in quarantine, each accounted for.{self._unknown()}"
-            f"{self._not_compared()}"
+            f"{self._not_compared()}{self._as_of()}"
         )
 
     def _unknown(self) -> str:
@@ -230,6 +235,10 @@ class Report:
     def _name(self, layer: str) -> str:
         is_whole = all(one.is_compared for one in self.layers if one.layer == layer)
         return _LAYERS[layer] if is_whole else f"{_LAYERS[layer]} in part"
+
+    def _as_of(self) -> str:
+        """A layer is judged by what it has taken in; so what it has not, is to be told."""
+        return f" As of that: {in_a_sentence(self.behind)}" if self.behind else ""
 
     def _not_compared(self) -> str:
         """What was not, and why; nothing if all was."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
+from batch.catalogue import LayerBehind, layers_behind
 from batch.gold.silver import SCHEMAS
 from batch.reconcile.arrival import BronzeArrival, pass_connect
 from batch.reconcile.bronze import BronzeTable
@@ -147,6 +148,7 @@ class _Run:
             tables = [*compared, *self._dropped(found.source)]
         return Report(
             tables=tuple(sorted(tables, key=lambda table: table.table)),
+            behind=tuple(self._behind()),
             layers=tuple(self._layers()),
             snapshot=SnapshotReport(snapshot=shop.snapshot, lsn=shop.lsn, taken_at=shop.taken_at),
             seconds=time.monotonic() - started,
@@ -245,6 +247,14 @@ class _Run:
             # The warehouse need not even be up yet.
             for layer in ("warehouse", "gold"):
                 yield LayerReport.not_compared(layer, "all of it", "there is no silver yet")
+
+    def _behind(self) -> Sequence[LayerBehind]:
+        """Before the comparison: a layer that goes on meanwhile is judged by no less than that."""
+        if not is_made(self._lake, SCHEMAS):
+            return ()
+        self._progress("looking how far each layer is")
+        dsn = warehouse_dsn(self.places.warehouse, self._secrets, role="batch")
+        return layers_behind(self._lake, dsn)
 
     def _dropped(self, source: Sequence[SourceTable]) -> Iterator[TableReport]:
         """Bronze tables of which the shop has no table any more. Their changes are kept."""

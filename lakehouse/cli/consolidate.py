@@ -12,6 +12,7 @@ from lakehouse.cli.output import Format, FormatOption, console, err_console, pri
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from batch.catalogue import LayerBehind
     from batch.consolidate import Consolidation, Row
     from batch.warehouse.checks import CheckResult
 
@@ -89,11 +90,31 @@ def consolidated(
         return work
 
 
-def show_done(done: "Consolidation", seconds: float) -> None:
-    """For people: what was done to each table that had anything new, and what checks say."""
+def landing() -> "LayerBehind":
+    """What Kafka has that has not landed, so that no consolidation can have seen it."""
+    from batch.catalogue import bronze_behind
+    from lakehouse.cli.lake import reading_lake
+    from lakehouse.settings import ConnectSettings, KafkaSettings
+
+    servers, prefix = KafkaSettings().bootstrap_servers, ConnectSettings().topic_prefix
+    return bronze_behind(reading_lake(), servers, prefix)
+
+
+def show_done(done: "Consolidation", seconds: float, behind: "LayerBehind | None" = None) -> None:
+    """For people: what was done to each table that had anything new, and what checks say.
+
+    Args:
+        done: the consolidation.
+        seconds: that it took.
+        behind: what it cannot have seen.
+    """
     _show_rows(done.rows, seconds)
     for unknown in done.unknown:
         console.print(unknown.message(), style="yellow", markup=False)
+    if behind is not None and behind.count != 0:
+        text = str(behind)
+        rest = "" if behind.count is None else ": the lander is at it; ./pipeline consolidate again"
+        console.print(f"{text[:1].upper()}{text[1:]}{rest}.", style="yellow", markup=False)
     for check in done.warned:
         console.print(warning(check), style="yellow", markup=False)
 
@@ -118,7 +139,7 @@ def _show_rows(rows: "Sequence[Row]", seconds: float) -> None:
             style="green",
         )
     else:
-        console.print(f"Nothing new ({seconds:.1f} s).", style="green")
+        console.print(f"Nothing new in the layer below ({seconds:.1f} s).", style="green")
 
 
 def _run(layer: str | None, entity: list[str] | None, output: Format, *, is_rebuild: bool) -> None:
@@ -129,14 +150,16 @@ def _run(layer: str | None, entity: list[str] | None, output: Format, *, is_rebu
     layers = LAYERS if layer is None else (layer,)
     done = consolidated(layers, entity or (), is_rebuild=is_rebuild)
     seconds = monotonic() - started
+    behind = landing() if "silver" in layers else None
     if output is Format.JSON:
         print_json(
             {
                 "tables": [asdict(row) for row in done.rows],
                 "warned": [asdict(check) for check in done.warned],
                 "unknown": [asdict(one) for one in done.unknown],
+                "behind": behind and behind.to_json(),
                 "seconds": round(seconds, 3),
             }
         )
     else:
-        show_done(done, seconds)
+        show_done(done, seconds, behind)
