@@ -11,10 +11,12 @@ import polars as pl
 
 from batch.silver.replay import SilverReplayer
 from batch.silver.run import SilverRules, chosen_entities
+from lakehouse.choices import meant
+from lakehouse.cleaning.transforms.validate import rule_names
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import QUARANTINE
 from lakehouse.delta import retry_later, scan
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import StopPipelineError, WrongArgumentError
 from lakehouse.lake import Lake
 
 
@@ -33,6 +35,20 @@ class Selection:
         if self.rule:
             rows = rows.filter(pl.col("all_rules").str.split(",").list.contains(self.rule))
         return rows.filter(pl.col("row_key") == self.key) if self.key else rows
+
+    def require_sense(self) -> None:
+        """Refuse names that nothing has, before anything is begun.
+
+        Raises:
+            WrongArgumentError: there is no such table, or no contract has such a rule.
+        """
+        known = [name for entity in self._contracts() for name in rule_names(entity)]
+        if self.rule and self.rule not in known:
+            message = (
+                f"There is no rule {self.rule}. {meant([self.rule], known)}"
+                f"Rules: {', '.join(sorted(set(known)))}."
+            )
+            raise WrongArgumentError(message)
 
     def _contracts(self) -> list[Entity]:
         return chosen_entities(self.entities)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import psycopg
 
-from lakehouse.errors import StopPipelineError
+from lakehouse.choices import meant
+from lakehouse.errors import StopPipelineError, WrongArgumentError
 from lakehouse.kafka import is_capturable
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
@@ -72,7 +73,7 @@ def choose(
         is_dated: whether rows are chosen by their date.
 
     Raises:
-        StopPipelineError: one that was named is not there, or cannot be extracted so.
+        WrongArgumentError: one that was named is not there, or cannot be extracted so.
     """
     unknown = sorted(set(wanted) - set(known))
     if odd := [name for name in unknown if not is_capturable(name)]:
@@ -80,14 +81,17 @@ def choose(
             f"No table named {', '.join(odd)} is captured: names are of letters a-z, digits, _ and "
             "-, so that each has a topic of its own. ./pipeline doctor says how to rename one."
         )
-        raise StopPipelineError(message)
+        raise WrongArgumentError(message)
     if unknown:
-        message = f"The shop has no table {', '.join(unknown)}. It has: {', '.join(sorted(known))}."
-        raise StopPipelineError(message)
+        message = (
+            f"The shop has no table {', '.join(unknown)}. {meant(unknown, known)}"
+            f"It has: {', '.join(sorted(known))}."
+        )
+        raise WrongArgumentError(message)
     names = sorted(set(wanted) or known)
     hindered = {n: why for n in names if (why := _hindrance(known[n], is_dated=is_dated))}
     if wanted and hindered:
-        raise StopPipelineError(" ".join(hindered.values()))
+        raise WrongArgumentError(" ".join(hindered.values()))
     chosen = tuple(known[name] for name in names if name not in hindered)
     if not chosen:
         message = f"No table can be extracted so: {', '.join(hindered) or 'the shop has none'}."

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from connectors.captured import CapturedTable
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import WrongArgumentError
 
 _MOST_BYTES = 2048
 """What the signal table holds."""
@@ -57,7 +57,7 @@ class Request:
         """The signal's data.
 
         Raises:
-            StopPipelineError: so many tables do not go into one signal.
+            WrongArgumentError: so many tables do not go into one signal.
         """
         asked: dict[str, object] = {
             "type": "incremental",
@@ -68,7 +68,7 @@ class Request:
         text = orjson.dumps(asked).decode()
         if len(text) > _MOST_BYTES:
             message = f"{len(self.tables)} tables are too many for one request. Name fewer of them."
-            raise StopPipelineError(message)
+            raise WrongArgumentError(message)
         return text
 
 
@@ -76,17 +76,23 @@ def parse_days(since: str, until: str | None, *, time_zone: str, today: date) ->
     """Days as people type them, YYYY-MM-DD.
 
     Raises:
-        StopPipelineError: one is no day, or they are in the wrong order.
+        WrongArgumentError: one is no day, or they are in the wrong order.
     """
     first = _day(since, "--since")
     last = None if until is None else _day(until, "--until")
     if last is not None and last < first:
         message = f"--until {last} lies before --since {first}. Give the earlier day to --since."
-        raise StopPipelineError(message)
+        raise WrongArgumentError(message)
     if first > today:
         message = f"--since {first} lies in the future: it is {today} in {time_zone}."
-        raise StopPipelineError(message)
-    return Days(first=first, last=last, time_zone=time_zone)
+        raise WrongArgumentError(message)
+    days = Days(first=first, last=last, time_zone=time_zone)
+    try:
+        _ = days.start_at, days.stop_at
+    except OverflowError as error:
+        message = f"--since {since}, --until {until}: no clock goes that far. Give days in between."
+        raise WrongArgumentError(message) from error
+    return days
 
 
 def collection(table: str) -> str:
@@ -135,4 +141,4 @@ def _day(text: str, option: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         message = f"{option} {text}: not a day. Write it as YYYY-MM-DD, such as 2026-11-25."
-        raise StopPipelineError(message) from None
+        raise WrongArgumentError(message) from None

@@ -19,6 +19,12 @@ class StopPipelineError(PipelineError):
     exit_status = 3
 
 
+class WrongArgumentError(StopPipelineError):
+    """Somebody asked for what makes no sense: nothing was begun, nor recorded."""
+
+    exit_status = 2
+
+
 class RetryLaterError(PipelineError):
     """A service is away or busy: back off and do the same again."""
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from lakehouse.coordinates import Span
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import WrongArgumentError
 
+_GREATEST = 2**63 - 1
 _PLACE = re.compile(r"(\d+):(\d+)", re.ASCII)
 
 
@@ -42,7 +43,7 @@ class Selection:
         """From what somebody typed.
 
         Raises:
-            StopPipelineError: it cannot be read, or the range ends before it begins.
+            WrongArgumentError: it cannot be read, or the range ends before it begins.
         """
         chosen = cls(
             first=_offsets("--from-offset", from_offset),
@@ -56,10 +57,10 @@ class Selection:
                     f"Partition {partition}: the range ends at {chosen.last[partition]}, before "
                     f"it begins at {chosen.first[partition]}. Swap --from-offset and --to-offset."
                 )
-                raise StopPipelineError(message)
+                raise WrongArgumentError(message)
         if chosen.since and chosen.until and chosen.since >= chosen.until:
             message = f"Nothing lies between {chosen.since} and {chosen.until}: --to-time is later."
-            raise StopPipelineError(message)
+            raise WrongArgumentError(message)
         return chosen
 
     @property
@@ -71,7 +72,7 @@ class Selection:
         """Refuse a selection that names a partition which is not there.
 
         Raises:
-            StopPipelineError: which, and which there are of `what`.
+            WrongArgumentError: which, and which there are of `what`.
         """
         known = set(partitions)
         unknown = sorted({*self.first, *self.last} - known)
@@ -80,7 +81,7 @@ class Selection:
                 f"{what} has partitions {', '.join(map(str, sorted(known)))}, no "
                 f"{', '.join(map(str, unknown))}: see --from-offset and --to-offset."
             )
-            raise StopPipelineError(message)
+            raise WrongArgumentError(message)
 
     def span(
         self, partition: int, *, end: int, since: int | None = None, until: int | None = None
@@ -111,11 +112,14 @@ def _offsets(option: str, given: Iterable[str]) -> dict[int, int]:
         match = _PLACE.fullmatch(text.strip())
         if match is None:
             message = f"{option} {text!r} is not PARTITION:OFFSET, such as 0:1500."
-            raise StopPipelineError(message)
+            raise WrongArgumentError(message)
         partition, offset = map(int, match.groups())
+        if max(partition, offset) > _GREATEST:
+            message = f"{option} {text!r} is beyond what Kafka counts to: {_GREATEST:,}."
+            raise WrongArgumentError(message)
         if partition in found:
             message = f"{option} names partition {partition} twice."
-            raise StopPipelineError(message)
+            raise WrongArgumentError(message)
         found[partition] = offset
     return found
 
@@ -125,7 +129,8 @@ def _instant(option: str, text: str | None) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text.strip())
-    except ValueError as error:
+        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         message = f"{option} {text!r} is not a time, such as 2026-11-25T08:00 (UTC) or …+01:00."
-        raise StopPipelineError(message) from error
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        raise WrongArgumentError(message) from error
+    return found

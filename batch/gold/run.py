@@ -19,10 +19,11 @@ from batch.gold.recipes import RECIPES, Work
 from batch.gold.sale_lines import SaleLineSource
 from batch.gold.silver import MissingFeedError, Silver, pin
 from batch.gold.touched import Touched
+from lakehouse.choices import meant
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
 from lakehouse.contracts.schemas import gold_schema
 from lakehouse.delta import explain_store, is_of_store, open_or_create, table_properties
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
 
 Progress = Callable[[str], None]
@@ -58,8 +59,10 @@ def chosen_tables(names: Sequence[str] = ()) -> list[GoldTable]:
     unknown = [name for name in names if name not in GOLD_TABLES]
     if unknown:
         known = ", ".join(GOLD_TABLES)
-        message = f"Gold has no table {', '.join(unknown)}. It has: {known}."
-        raise StopPipelineError(message)
+        message = (
+            f"Gold has no table {', '.join(unknown)}. {meant(unknown, GOLD_TABLES)}It has: {known}."
+        )
+        raise WrongArgumentError(message)
     return [table for name, table in GOLD_TABLES.items() if not names or name in names]
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from batch.silver.bronze import BronzeSource
 from batch.silver.places import Spans
 from batch.silver.tables import SilverTables
+from lakehouse.choices import meant
 from lakehouse.cleaning.judge import Judge, count_mended, unknown_values
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
@@ -19,7 +20,7 @@ from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.model import UNKNOWN
 from lakehouse.coordinates import count_positions, pieces
 from lakehouse.delta import retry_later
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
 from lakehouse.settings import ConsolidationSettings, ShopSettings
 
@@ -139,13 +140,16 @@ def chosen_entities(names: Iterable[str] = ()) -> list[Entity]:
     """Contracts by the shop's table names, or by silver's; by default all.
 
     Raises:
-        StopPipelineError: there is no contract for a name.
+        WrongArgumentError: there is no contract for a name.
     """
     by_name = {n: e for e in ENTITIES.values() for n in (e.table, e.silver)}
     unknown = [name for name in names if name not in by_name]
     if unknown:
-        message = f"There is no contract for {', '.join(unknown)}. Known: {', '.join(ENTITIES)}."
-        raise StopPipelineError(message)
+        message = (
+            f"There is no contract for {', '.join(unknown)}. {meant(unknown, by_name)}"
+            f"Known: {', '.join(ENTITIES)}."
+        )
+        raise WrongArgumentError(message)
     wanted = {by_name[name].table for name in names}
     return [e for e in ENTITIES.values() if not wanted or e.table in wanted]
 

@@ -186,7 +186,8 @@ class KafkaRange:
         """The first offset of each partition that is not older; none where there is none."""
         if moment is None:
             return {}
-        milliseconds = int(moment.timestamp() * 1000)
+        # Kafka takes -1 and -2 for the end and the beginning.
+        milliseconds = max(0, int(moment.timestamp() * 1000))
         places = [
             KafkaPartition(self._topic.name, number, milliseconds)
             for number in range(self._topic.partition_count)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakehouse.choices import meant
 from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -65,9 +66,11 @@ def consolidated(
     """Consolidate under the lock, telling how it goes on standard error."""
     from batch.consolidate import Consolidation, Layer
     from batch.runs import Kind, recorded
+    from batch.silver.run import chosen_entities
     from batch.warehouse.judged import QuarantineLimit
     from lakehouse.cli.lake import consolidating, silver_rules, warehouse, writing_lake
 
+    chosen_entities(entities)
     kind = Kind.REBUILD if is_rebuild else Kind.CONSOLIDATION
     asked = {"layers": list(layers), "entities": list(entities)}
     with (
@@ -144,7 +147,13 @@ def _show_rows(rows: "Sequence[Row]", seconds: float) -> None:
 
 def _run(layer: str | None, entity: list[str] | None, output: Format, *, is_rebuild: bool) -> None:
     if layer is not None and layer not in LAYERS:
-        message = f"There is no layer {layer!r} to make. Layers: {', '.join(LAYERS)}."
+        message = (
+            f"There is no layer {layer!r} to make. {meant([layer], LAYERS)}"
+            f"Layers: {', '.join(LAYERS)}."
+        )
+        raise typer.BadParameter(message)
+    if entity and layer not in (None, "silver"):
+        message = f"--entity is of silver, {layer} is made of all tables: leave one of them out."
         raise typer.BadParameter(message)
     started = monotonic()
     layers = LAYERS if layer is None else (layer,)

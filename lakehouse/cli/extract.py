@@ -121,6 +121,7 @@ def _run(
     secrets = _secrets()
     request, left_out = _request(secrets, names, since, until)
     missed = MissedDeletes()
+    request.data()
     tables = [table.table_name for table in request.tables]
     scope = {"tables": tables, "since": since, "until": until, "is_full": request.days is None}
     try:

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakehouse.choices import meant
 from lakehouse.cli.output import Format, FormatOption, console, err_console, print_json
-from lakehouse.errors import PipelineError, StopPipelineError
+from lakehouse.errors import PipelineError, WrongArgumentError
 
 if TYPE_CHECKING:
     from batch.catalogue import LakeTable
     from batch.maintenance import Limits, Need, Upkeep
 
 app = typer.Typer()
+_LONGEST_HOURS = 876_000
+"""A century: what a clock and Delta's intervals can both hold."""
 
 
 class LakeLayer(StrEnum):
@@ -37,6 +40,7 @@ def maintain(
         int | None,
         typer.Option(
             min=1,
+            max=_LONGEST_HOURS,
             help="How long old versions stay readable. Default: LANDING_RETENTION_HOURS and "
             "CONSOLIDATION_RETENTION_HOURS.",
         ),
@@ -65,6 +69,8 @@ def maintain(
     layers, names = layer or list(LakeLayer), table or []
     asked = {"layers": layers, "tables": names, "retention_hours": retention_hours}
     dsn = warehouse("batch")
+    if names:
+        _chosen(limits, layers, names)
     with (
         # Upkeep of the lake goes on without a warehouse.
         recorded(dsn, kind=Kind.MAINTENANCE, scope=asked, is_required=False) as run,
@@ -87,7 +93,7 @@ def _chosen(
     """Tables by name, with or without their layer.
 
     Raises:
-        StopPipelineError: there is no such table.
+        WrongArgumentError: there is no such table.
     """
     from batch.catalogue import lake_tables
 
@@ -96,9 +102,10 @@ def _chosen(
     if unknown := [name for name in names if name not in known]:
         message = (
             f"There is no table {', '.join(unknown)} in {', '.join(layers)}. "
+            f"{meant(unknown, known)}"
             f"There are: {', '.join(map(str, found)) or 'none yet'}."
         )
-        raise StopPipelineError(message)
+        raise WrongArgumentError(message)
     return [one for one in found if not names or one.name in names or str(one) in names]
 
 

@@ -30,7 +30,9 @@ def list_(
     from batch.quarantine import Selection, summary
     from lakehouse.cli.lake import reading_lake
 
-    rows = summary(reading_lake(), Selection(entities=tuple(entity or ()), rule=rule))
+    chosen = Selection(entities=tuple(entity or ()), rule=rule)
+    chosen.require_sense()
+    rows = summary(reading_lake(), chosen)
     if output is Format.JSON:
         print_json(rows)
     elif rows:
@@ -55,6 +57,7 @@ def show(
     from lakehouse.cli.lake import reading_lake
 
     chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
+    chosen.require_sense()
     rows = details(reading_lake(), chosen, limit=limit)
     if output is Format.JSON:
         print_json(rows)
@@ -86,6 +89,7 @@ def redrive(
     from lakehouse.cli.lake import consolidating, silver_rules, warehouse, writing_lake
 
     chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
+    chosen.require_sense()
     with (
         consolidating("redrive"),
         recorded(warehouse("batch"), kind=Kind.REDRIVE, scope=asdict(chosen)) as run,

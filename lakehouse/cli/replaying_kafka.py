@@ -16,11 +16,12 @@ from consumers.records import TopicIdentity
 from consumers.replay.bronze import BronzeReplay, BronzeReplayer
 from consumers.replay.kafka_range import KafkaRange, Range
 from consumers.replay.live import LiveReplayer, live_identity, live_spans
+from lakehouse.choices import meant
 from lakehouse.cli.lake import warehouse
 from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import Span, bronze_table
 from lakehouse.delta import retry_later, scan
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import StopPipelineError, WrongArgumentError
 from lakehouse.kafka import Topic, admin_client, captured_pattern, describe_topics, matching_topics
 from lakehouse.lake import storage_options, table_uri
 from lakehouse.secrets import Secrets
@@ -148,8 +149,12 @@ class FromKafka:
         described = describe_topics(admin, names)
         missing = [name for name in names if name not in described]
         if missing:
-            message = f"Kafka has no topic {', '.join(missing)}. See ./pipeline connect status."
-            raise StopPipelineError(message)
+            known = matching_topics(admin, captured_pattern(self.connect.topic_prefix))
+            message = (
+                f"Kafka has no topic {', '.join(missing)}. {meant(missing, known)}"
+                "See ./pipeline connect status."
+            )
+            raise WrongArgumentError(message)
         opens = self._of_bronze if into == "bronze" else self._of_live
         topics = [opens(described[name], name.removeprefix(prefix)) for name in names]
         return [topic for topic in topics if topic is not None]

@@ -259,7 +259,9 @@ def test_interrupted_command_leaves_the_extraction_going_on_and_the_same_again_f
 def test_what_cannot_be_extracted_is_refused_before_anything_starts(shop, table):
     keyless, before = f"{table}_notes", signals(shop, "execute-snapshot")
     run(shop, f"create table public.{keyless} (note text)")
-    assert "The shop has no table ordres. It has:" in refusal(shop, "ordres", "--full")
+    assert "The shop has no table ordres. Did you mean orders? It has:" in refusal(
+        shop, "ordres", "--full"
+    )
     assert "has no primary key" in refusal(shop, keyless, "--full")
     assert "not a day" in refusal(shop, table, "--since", "2026-13-01")
     assert "lies before" in refusal(shop, table, "--since", "2026-11-02", "--until", "2026-11-01")

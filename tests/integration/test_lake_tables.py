@@ -280,7 +280,7 @@ def test_maintain_command_may_write_each_layer(store, lake):
 
 
 def test_maintain_command_refuses_a_table_that_is_not_there(store, lake):
-    done = run(store, "maintain", "--table", "raw_nothing", status=3)
+    done = run(store, "maintain", "--table", "raw_nothing", status=2)
     assert "There is no table raw_nothing" in done.stderr
 
 

@@ -173,7 +173,7 @@ def test_every_alert_has_its_section_and_no_section_is_of_none():
 
 # Messages
 
-ERRORS = {"StopPipelineError", "RetryLaterError", "BusyError"}
+ERRORS = {"StopPipelineError", "RetryLaterError", "BusyError", "GoneError", "WrongArgumentError"}
 UNTOLD = ("lakehouse/cli/", "lakehouse/selection.py", "connectors/request.py", "producers/plan.py",
           "stack/isolated.py", "dags/", "benchmarks/", "tests/")  # fmt: skip
 """Where options are judged, whose messages name the option; and what no user meets."""

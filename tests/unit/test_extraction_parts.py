@@ -84,7 +84,9 @@ def test_days_that_are_none_are_refused_in_plain_words(since, until, words):
 def test_tables_that_cannot_be_extracted_are_refused_if_named_and_left_out_if_not():
     assert choose(KNOWN, [], is_dated=False) == ((UNDATED, ORDERS, VISITS), ("notes",))
     assert choose(KNOWN, [], is_dated=True) == ((ORDERS, VISITS), ("codes", "notes"))
-    with pytest.raises(StopPipelineError, match=r"has no table ordres. It has: codes, notes, ord"):
+    with pytest.raises(
+        StopPipelineError, match=r"no table ordres. Did you mean orders\? It has: codes"
+    ):
         choose(KNOWN, ["ordres", "orders"], is_dated=False)
     with pytest.raises(StopPipelineError, match=r"notes has no primary key.*resnapshot"):
         choose(KNOWN, ["notes"], is_dated=False)

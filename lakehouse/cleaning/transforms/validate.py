@@ -105,6 +105,12 @@ def conditions(entity: Entity, *, clock_skew: timedelta) -> Sequence[Condition]:
     return tuple(found.values())
 
 
+def rule_names(entity: Entity) -> list[str]:
+    """All that may stand in `BROKEN`."""
+    names = [one.name for one in conditions(entity, clock_skew=timedelta())]
+    return [NOT_A_CHANGE, f"{entity.key}_missing", *names]
+
+
 def _named(name: str, is_broken: nw.Expr) -> nw.Expr:
     return nw.when(is_broken.fill_null(value=False)).then(nw.lit(name))
 

@@ -1,0 +1,106 @@
+"""What makes no sense is refused with the choices, before a lock is taken or a run recorded."""
+
+import sys
+
+import pytest
+
+import batch.lock
+import batch.runs
+from batch.quarantine import Selection
+from lakehouse.choices import meant
+from lakehouse.cli import __main__ as cli
+from lakehouse.contracts import ENTITIES
+from lakehouse.errors import WrongArgumentError
+from lakehouse.selection import Selection as Range
+
+CASES = [
+    ("consolidate --entity order", "Did you mean orders? Known: "),
+    ("consolidate --entity Customers", "Did you mean customers?"),
+    ("consolidate --layer sliver", "Did you mean silver? Layers: silver, gold, warehouse"),
+    ("consolidate --layer gold --entity orders", "--entity is of silver"),
+    ("rebuild --layer golden", "Did you mean gold?"),
+    ("rebuild --layer silver --entity paymnts", "Did you mean payments?"),
+    ("quarantine redrive --entity order", "Did you mean orders?"),
+    ("quarantine redrive --rule emial_invalid", "Did you mean email_invalid? Rules: "),
+    ("quarantine list --entity order", "Did you mean orders?"),
+    ("quarantine show --rule nothing_like_it", "There is no rule nothing_like_it. Rules: "),
+    ("replay --into silver --entity order", "Did you mean orders?"),
+    ("replay --into silvr --entity orders", "silver"),
+    ("replay --into silver --entity orders --from-offset 0-5", "is not PARTITION:OFFSET"),
+    ("replay --into silver --entity orders --from-offset 0:5 --from-offset 0:6", "twice"),
+    ("replay --into silver --entity orders --from-offset 0:9223372036854775808", "is beyond"),
+    ("replay --into silver --all --from-offset 0:7 --to-offset 0:3", "ends at 3"),
+    ("replay --into silver --all --from-time noon", "is not a time"),
+    ("replay --into silver --all --from-time 0001-01-01T00:00+14:00", "is not a time"),
+    ("replay --into silver --all --from-time 2026-02-01 --to-time 2026-01-01", "Nothing lies"),
+    ("maintain --layer mart", "bronze"),
+    ("maintain --retention-hours 0", "--retention-hours"),
+    ("maintain --retention-hours 99999999999999999999", "--retention-hours"),
+    ("extract orders --since 2026-13-01", "not a day"),
+    ("extract orders --since 2026-11-02 --until 2026-11-01", "lies before"),
+    ("extract orders --since 9999-01-01", "lies in the future"),
+    ("extract orders --since 2020-01-01 --until 9999-12-31", "no clock goes that far"),
+    ("extract orders --until 2026-11-01", "--since"),
+]
+
+
+@pytest.fixture
+def begun(monkeypatch):
+    """What has been begun."""
+    found = []
+
+    def refuse(*_, **__):
+        found.append("begun")
+        message = "something was begun"
+        raise AssertionError(message)
+
+    monkeypatch.setattr(batch.runs, "recorded", refuse)
+    monkeypatch.setattr("lakehouse.cli.replaying.recorded", refuse)
+    monkeypatch.setattr(batch.lock, "only_one", refuse)
+    return found
+
+
+@pytest.mark.parametrize(("line", "words"), CASES, ids=[line for line, _ in CASES])
+def test_argument_without_sense_is_refused_before_anything_is_begun(
+    line, words, begun, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", ["./pipeline", *line.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr()
+    assert ended.value.code == 2, told
+    assert words in " ".join((told.err + told.out).replace("│", " ").split())
+    assert not begun
+
+
+def test_mistake_of_ours_has_an_exit_status_of_its_own(monkeypatch, capsys):
+    def wrong(*_, **__):
+        raise ValueError
+
+    monkeypatch.setattr("lakehouse.cli.consolidate.consolidated", wrong)
+    monkeypatch.setattr(sys, "argv", ["./pipeline", "consolidate"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [*ENTITIES, *(e.silver for e in ENTITIES.values())])
+def test_every_name_that_there_is_makes_sense(name):
+    Selection(entities=(name,)).require_sense()
+
+
+def test_rule_is_looked_for_in_the_tables_that_are_meant():
+    Selection(rule="email_invalid").require_sense()
+    Selection(entities=("customers",), rule="email_invalid").require_sense()
+    with pytest.raises(WrongArgumentError, match="There is no rule email_invalid"):
+        Selection(entities=("orders",), rule="email_invalid").require_sense()
+
+
+def test_nearest_name_is_asked_for_and_none_where_nothing_is_near():
+    assert meant(["order", "paymnts"], ENTITIES) == "Did you mean orders and payments? "
+    assert meant(["xyzzy"], ENTITIES) == ""
+
+
+def test_greatest_offset_makes_sense():
+    assert Range.parsed(from_offset=["0:9223372036854775807"]).first == {0: 2**63 - 1}
