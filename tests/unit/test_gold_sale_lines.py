@@ -52,44 +52,52 @@ def spread(amount: int, weights: Sequence[int], whole: int) -> list[int]:
     return [one["share"] for one in rows(spreading.over(nw.from_native(given_rows.lazy())), "id")]
 
 
+def exact_shares(amount: int, weights: Sequence[int], whole: int) -> list[Fraction]:
+    """By the book, with fractions, and a rest in the last place: even where nothing weighs."""
+    divisor = max(whole, sum(weights))
+    if divisor == 0:
+        return [*(Fraction(amount, len(weights)) for _ in weights), Fraction(0)]
+    return [Fraction(amount * weight, divisor) for weight in (*weights, divisor - sum(weights))]
+
+
 def largest_remainder(amount: int, weights: Sequence[int], whole: int) -> list[int]:
-    """The same by the book, with fractions and a rest in the last place."""
-    full = [*weights, max(whole - sum(weights), 0)]
-    exact = [Fraction(amount * weight, whole) for weight in full]
+    """The shares of the rows and, in the last place, of the rest."""
+    exact = exact_shares(amount, weights, whole)
     shares = [floor(share) for share in exact]
-    by_remainder = sorted(range(len(full)), key=lambda n: (shares[n] - exact[n], n))
+    by_remainder = sorted(range(len(exact)), key=lambda n: (shares[n] - exact[n], n))
     for n in by_remainder[: amount - sum(shares)]:
         shares[n] += 1
-    return shares[:-1]
+    return shares
 
 
 AMOUNTS = st.integers(0, 10**10)
-WEIGHTS = st.lists(st.integers(0, 10**9), min_size=1, max_size=6)
+WEIGHTS = st.lists(st.just(0) | st.integers(0, 10**9), min_size=1, max_size=6)
+WHOLES = st.just(0) | st.integers(0, 6 * 10**9)
+"""Less than the weights, more, or nothing."""
 
 
 @settings(deadline=None)  # the machine may be busy
-@given(amount=AMOUNTS, weights=WEIGHTS)
-def test_shares_add_up_and_are_within_one_of_exact(amount: int, weights: list[int]) -> None:
-    whole = sum(weights)
-    shares = spread(amount, weights, whole)
-    if whole == 0:
-        assert shares == [0] * len(weights)
-        return
-    assert sum(shares) == amount
-    assert all(
-        abs(share - Fraction(amount * weight, whole)) < 1
-        for share, weight in zip(shares, weights, strict=True)
-    )
-
-
-@settings(deadline=None)  # the machine may be busy
-@given(amount=AMOUNTS, weights=WEIGHTS, missing=st.integers(0, 10**9))
-def test_shares_are_those_of_the_largest_remainder(
-    amount: int, weights: list[int], missing: int
+@given(amount=AMOUNTS, weights=WEIGHTS, whole=WHOLES)
+def test_shares_add_up_and_are_within_one_of_exact(
+    amount: int, weights: list[int], whole: int
 ) -> None:
-    whole = sum(weights) + missing
-    if whole:
-        assert spread(amount, weights, whole) == largest_remainder(amount, weights, whole)
+    shares = spread(amount, weights, whole)
+    *expected, rest = largest_remainder(amount, weights, whole)
+    assert shares == expected
+    assert sum(shares) + rest == amount
+    exact = exact_shares(amount, weights, whole)
+    assert all(abs(share - part) < 1 for share, part in zip((*shares, rest), exact, strict=True))
+    if whole <= sum(weights):
+        assert sum(shares) == amount
+
+
+def test_where_no_row_has_weight_all_have_the_same_and_the_first_what_is_left_over() -> None:
+    assert spread(11, [0, 0, 0], 0) == [4, 4, 3]
+    assert spread(1, [0, 0], 0) == [1, 0]
+    # What weighs is not here yet: all of it is for that.
+    assert spread(11, [0, 0, 0], 5) == [0, 0, 0]
+    # The whole is behind the rows: these have no more than there is.
+    assert spread(11, [5, 0, 5], 5) == [6, 0, 5]
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -183,8 +191,58 @@ def test_a_line_that_is_missing_keeps_its_part() -> None:
 
 def test_an_order_worth_nothing_gives_lines_worth_nothing() -> None:
     header = order(1, subtotal_cents=0, total_cents=0, base_total_cents=0)
-    (made,) = valued([header], [line(1, 1, 0)], [refund(1, 1, 5)])
+    (made,) = valued([header], [line(1, 1, 0)])
     assert {made[name] for name in ("total_cents", "discount_cents", "refund_cents")} == {0}
+
+
+def free(**charges: int) -> Row:
+    """An order of lines that cost nothing, and what it costs all the same."""
+    total = sum(charges.values())
+    amounts = {f"{name}_cents": cents for name, cents in charges.items()}
+    values = {"subtotal_cents": 0, "total_cents": total, "base_total_cents": total} | amounts
+    return order(1, **values)
+
+
+def test_charges_of_an_order_whose_lines_are_free_go_evenly_to_these() -> None:
+    (alone,) = valued([free(shipping=490)], [line(1, 1, 0)])
+    assert (alone["shipping_cents"], alone["total_cents"]) == (490, 490)
+    made = valued([free(shipping=491, tax=1)], [line(3, 1, 0), line(1, 1, 0), line(2, 1, 0)])
+    assert of(made, "shipping_cents") == [164, 164, 163]
+    assert of(made, "tax_cents") == [1, 0, 0]
+    assert of(made, "net_revenue_cents") == of(made, "gross_revenue_cents") == [0, 0, 0]
+
+
+def test_charges_of_free_lines_in_yen_add_up_in_the_base_currency() -> None:
+    # 500 yen at 0.0061 are 3.05 cents: 250 and 250 yen of 3 cents are 1.5 each.
+    header = free(shipping=500) | {"exchange_rate_e8": 610_000, "base_total_cents": 3}
+    assert of(valued([header], [line(1, 1, 0), line(2, 1, 0)]), "shipping_cents") == [2, 1]
+
+
+def test_a_refund_of_an_order_worth_nothing_goes_evenly_to_its_lines() -> None:
+    # All discounted away, and something was given back for the trouble.
+    header = order(1, discount_cents=10_000, total_cents=0, base_total_cents=0)
+    made = valued([header], [line(1, 1, 9_000), line(2, 1, 1_000)], [refund(1, 1, 501)])
+    assert of(made, "total_cents") == [0, 0]
+    assert of(made, "refund_cents") == [251, 250]
+
+
+def test_a_refund_is_kept_where_the_order_rounds_to_nothing_in_the_base_currency() -> None:
+    # 1 at 0.004 is nothing, 200 are 0.8 and make a cent.
+    header = order(1, exchange_rate_e8=400_000, subtotal_cents=1, total_cents=1, base_total_cents=0)
+    (made,) = valued([header], [line(1, 1, 1)], [refund(1, 1, 200)])
+    assert (made["total_cents"], made["refund_cents"]) == (0, 1)
+
+
+def test_a_refund_larger_than_the_lines_is_spread_like_the_total() -> None:
+    made = valued([order(1)], [line(1, 1, 2_500), line(2, 1, 7_500)], [refund(1, 1, 40_001)])
+    assert of(made, "refund_cents") == [10_000, 30_001]
+
+
+def test_lines_worth_more_than_their_order_says_have_no_more_than_it_has() -> None:
+    # A line that came before the order's new subtotal.
+    made = valued([order(1, shipping_cents=10, total_cents=10_010, base_total_cents=10_010)],
+                  [line(1, 1, 10_000), line(2, 1, 10_000)])  # fmt: skip
+    assert of(made, "total_cents") == [5_005, 5_005]
 
 
 def test_only_captured_refunds_count_and_are_spread_like_the_total() -> None:

@@ -2,7 +2,9 @@
 -- Spreads the amounts of orders over their lines, to the cent, by largest remainder: every share is
 -- rounded down, and the cents left over go to the largest remainders. A line that is not there (not
 -- arrived, or in quarantine) keeps its part: a rest takes what the given lines leave of the weight,
--- goes last among equals, and is dropped. Reads no table, so that any layer can give it lines.
+-- goes last among equals, and is dropped. Lines that weigh more than their order says have no more
+-- than it has. Where nothing weighs anything, the amount goes evenly to the lines that are there.
+-- Reads no table, so that any layer can give it lines.
 create or replace function etl.order_line_amounts(lines etl.order_line_input[])
 returns table (
     order_line_id bigint,
@@ -23,15 +25,16 @@ with line as materialized (
     from unnest(lines) as l
 ),
 
--- One row per order.
+-- One row per order: what its lines weigh, or that each weighs the same.
 header as (
     select
         l.order_id,
-        min(l.order_subtotal_cents) as subtotal,
+        greatest(min(l.order_subtotal_cents), sum(l.line_total_cents)) as whole,
+        sum(l.line_total_cents) as present,
+        count(*) as lines,
         min(l.order_discount_cents) as discount,
         min(l.order_shipping_cents) as shipping,
-        min(l.order_tax_cents) as tax,
-        sum(l.line_total_cents) as present
+        min(l.order_tax_cents) as tax
     from line as l
     group by l.order_id
 ),
@@ -42,24 +45,25 @@ weighted as (
         l.order_id,
         l.order_line_id,
         false as is_rest,
-        l.line_total_cents::numeric as weight,
-        l.order_subtotal_cents::numeric as whole,
-        l.order_discount_cents as discount,
-        l.order_shipping_cents as shipping,
-        l.order_tax_cents as tax
+        case when h.whole > 0 then l.line_total_cents else 1 end::numeric as weight,
+        case when h.whole > 0 then h.whole else h.lines end as whole,
+        h.discount,
+        h.shipping,
+        h.tax
     from line as l
+    inner join header as h on l.order_id = h.order_id
     union all
     select
         h.order_id,
         null as order_line_id,
         true as is_rest,
-        h.subtotal - h.present as weight,
-        h.subtotal::numeric as whole,
+        h.whole - h.present as weight,
+        h.whole,
         h.discount,
         h.shipping,
         h.tax
     from header as h
-    where h.subtotal > h.present
+    where h.whole > h.present
 ),
 
 floored as (
@@ -72,7 +76,6 @@ floored as (
         mod(w.shipping * w.weight, w.whole) as shipping_remainder,
         mod(w.tax * w.weight, w.whole) as tax_remainder
     from weighted as w
-    where w.whole > 0
 ),
 
 ranked as (
@@ -114,16 +117,27 @@ part as (
         l.order_line_id,
         p.component,
         p.weight,
-        l.order_total_cents::numeric as whole,
+        l.order_total_cents as whole,
         l.order_base_total_cents as amount
     from line as l
-    left join shared as s on l.order_line_id = s.order_line_id
+    inner join shared as s on l.order_line_id = s.order_line_id
     cross join lateral (
         values
-        (1, l.line_total_cents - coalesce(s.discount, 0)),
-        (2, coalesce(s.shipping, 0)),
-        (3, coalesce(s.tax, 0))
+        (1, l.line_total_cents - s.discount),
+        (2, s.shipping),
+        (3, s.tax)
     ) as p (component, weight)
+),
+
+part_header as (
+    select
+        p.order_id,
+        greatest(min(p.whole), sum(p.weight)) as whole,
+        sum(p.weight) as present,
+        count(*) as parts,
+        min(p.amount) as amount
+    from part as p
+    group by p.order_id
 ),
 
 part_or_rest as (
@@ -131,21 +145,21 @@ part_or_rest as (
         p.order_id,
         p.order_line_id,
         p.component,
-        p.weight,
-        p.whole,
-        p.amount
+        case when h.whole > 0 then p.weight else 1 end as weight,
+        case when h.whole > 0 then h.whole else h.parts end as whole,
+        h.amount
     from part as p
+    inner join part_header as h on p.order_id = h.order_id
     union all
     select
-        p.order_id,
+        h.order_id,
         null as order_line_id,
         4 as component,
-        min(p.whole) - sum(p.weight) as weight,
-        min(p.whole) as whole,
-        min(p.amount) as amount
-    from part as p
-    group by p.order_id
-    having min(p.whole) > sum(p.weight)
+        h.whole - h.present as weight,
+        h.whole,
+        h.amount
+    from part_header as h
+    where h.whole > h.present
 ),
 
 part_floored as (
@@ -154,7 +168,6 @@ part_floored as (
         div(p.amount * p.weight, p.whole) as share,
         mod(p.amount * p.weight, p.whole) as remainder
     from part_or_rest as p
-    where p.whole > 0
 ),
 
 part_ranked as (
@@ -185,32 +198,43 @@ refundable as (
     select
         l.order_id,
         l.order_line_id,
-        coalesce(c.total, 0) as weight,
-        l.order_base_total_cents::numeric as whole,
+        c.total as weight,
+        l.order_base_total_cents as whole,
         l.order_refund_cents as amount
     from line as l
-    left join converted as c on l.order_line_id = c.order_line_id
-    where l.order_refund_cents > 0 and l.order_base_total_cents > 0
+    inner join converted as c on l.order_line_id = c.order_line_id
+    where l.order_refund_cents > 0
+),
+
+refund_header as (
+    select
+        r.order_id,
+        greatest(min(r.whole), sum(r.weight)) as whole,
+        sum(r.weight) as present,
+        count(*) as lines,
+        min(r.amount) as amount
+    from refundable as r
+    group by r.order_id
 ),
 
 refundable_or_rest as (
     select
         r.order_id,
         r.order_line_id,
-        r.weight,
-        r.whole,
-        r.amount
+        case when h.whole > 0 then r.weight else 1 end as weight,
+        case when h.whole > 0 then h.whole else h.lines end as whole,
+        h.amount
     from refundable as r
+    inner join refund_header as h on r.order_id = h.order_id
     union all
     select
-        r.order_id,
+        h.order_id,
         null as order_line_id,
-        min(r.whole) - sum(r.weight) as weight,
-        min(r.whole) as whole,
-        min(r.amount) as amount
-    from refundable as r
-    group by r.order_id
-    having min(r.whole) > sum(r.weight)
+        h.whole - h.present as weight,
+        h.whole,
+        h.amount
+    from refund_header as h
+    where h.whole > h.present
 ),
 
 refund_floored as (
@@ -235,16 +259,16 @@ refund_ranked as (
 line_in_base as (
     select
         l.order_line_id,
-        coalesce(c.net, 0)::bigint as net,
+        c.net::bigint as net,
         -- Half up: no amount is negative.
-        div(coalesce(s.discount, 0) * l.exchange_rate_e8 + 50000000, 100000000)::bigint as discount,
-        coalesce(c.shipping, 0)::bigint as shipping,
-        coalesce(c.tax, 0)::bigint as tax,
-        coalesce(c.total, 0)::bigint as total,
+        div(s.discount * l.exchange_rate_e8 + 50000000, 100000000)::bigint as discount,
+        c.shipping::bigint as shipping,
+        c.tax::bigint as tax,
+        c.total::bigint as total,
         coalesce(r.share + (r.rank <= r.left_over)::integer, 0)::bigint as refund
     from line as l
-    left join shared as s on l.order_line_id = s.order_line_id
-    left join converted as c on l.order_line_id = c.order_line_id
+    inner join shared as s on l.order_line_id = s.order_line_id
+    inner join converted as c on l.order_line_id = c.order_line_id
     left join refund_ranked as r on l.order_line_id = r.order_line_id
 )
 

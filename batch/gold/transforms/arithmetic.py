@@ -9,14 +9,17 @@ from batch.gold.transforms import Frame
 
 _DIGIT = 1 << 16
 """Weights are cut into three digits of so much: whatever they are is below 2^46."""
-_SCRATCH = ("_least", "_left", "_place", "_rest", "_rest_share", "_rest_least")
+_SCRATCH = (
+    "_weight", "_whole", "_least", "_left", "_place", "_rest", "_rest_share", "_rest_least",
+)  # fmt: skip
 
 
 def divided_product(amount: nw.Expr, weight: nw.Expr, whole: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
     """Quotient and remainder of `amount * weight / whole`, exact though the product may overflow.
 
-    All are from 0 to 2^46, `whole` from 1: seventy amounts, each as large as one can be. Long
-    division, with digits of 16 bits.
+    `weight` and `whole` are from 0 and from 1 to 2^46 (seventy amounts, each as large as one can
+    be), and the weight is not more than the whole; `amount` may be any. Long division, with digits
+    of 16 bits.
     """
     once, left = amount // whole, amount % whole
     upper = left * (weight // _DIGIT**2)
@@ -46,7 +49,8 @@ class Spread:
     Attributes:
         amount: of the group, the same in each of its rows.
         weight: of the row.
-        whole: sum of the weights of the group if nothing is missing, the same in each row.
+        whole: sum of the weights of the group if nothing is missing, the same in each row. Where
+            the rows that are there weigh more, it is what they weigh.
         share: the column that is added.
         group: what the amount belongs to.
         ties: which of two rows with equal remainders goes first.
@@ -66,34 +70,43 @@ class Spread:
         over go one each to the largest remainders `amount * weight mod whole`. What the weights
         lack of the whole is the weight of a rest, which takes part, goes last among equals, and is
         dropped: the shares of the rows that are there do not depend on those that are missing.
-        Without rest the shares add up to the amount. If the whole is 0, so are all shares.
+        Without rest the shares add up to the amount. Where neither whole nor rows weigh anything,
+        all rows weigh the same: the amount is theirs, and goes evenly to those that are there.
         """
-        return frame.pipe(self._floored).pipe(self._topped_up).drop(*_SCRATCH)
+        weighed = frame.pipe(self._weighed).pipe(self._floored)
+        return weighed.pipe(self._topped_up).drop(*_SCRATCH)
+
+    def _weighed(self, frame: Frame) -> Frame:
+        """Add what each row weighs, what all of its group does, and what of it is missing."""
+        present = nw.col(self.weight).sum().over(self.group)
+        rows = nw.col(self.weight).count().over(self.group).cast(nw.Int64)
+        whole = nw.max_horizontal(nw.col(self.whole), present)
+        is_weightless = whole == 0
+        return frame.with_columns(
+            nw.when(is_weightless).then(1).otherwise(nw.col(self.weight)).alias("_weight"),
+            nw.when(is_weightless).then(rows).otherwise(whole).alias("_whole"),
+            (whole - present).alias("_rest"),
+        )
 
     def _floored(self, frame: Frame) -> Frame:
         """Add each row's share, rounded down, and the same of the rest of its group.
 
         Remainders are negative, so that the largest comes first in order.
         """
-        whole = nw.col(self.whole)
-        divisor = nw.when(whole > 0).then(whole).otherwise(1)
-        present = nw.col(self.weight).sum().over(self.group)
-        rest = nw.max_horizontal(whole - present, nw.lit(0))
-        frame = frame.with_columns(rest.alias("_rest"))
-        share, remainder = divided_product(nw.col(self.amount), nw.col(self.weight), divisor)
-        rest_share, rest_remainder = divided_product(nw.col(self.amount), nw.col("_rest"), divisor)
-        has_whole = (whole > 0).cast(nw.Int64)
+        amount, whole = nw.col(self.amount), nw.col("_whole")
+        share, remainder = divided_product(amount, nw.col("_weight"), whole)
+        rest_share, rest_remainder = divided_product(amount, nw.col("_rest"), whole)
         return frame.with_columns(
-            (share * has_whole).alias(self.share),
-            (remainder * has_whole * -1).alias("_least"),
-            (rest_share * has_whole).alias("_rest_share"),
-            (rest_remainder * has_whole * -1).alias("_rest_least"),
+            share.alias(self.share),
+            (remainder * -1).alias("_least"),
+            rest_share.alias("_rest_share"),
+            (rest_remainder * -1).alias("_rest_least"),
         )
 
     def _topped_up(self, frame: Frame) -> Frame:
         """Give the units left over to the largest remainders."""
         floors = nw.col(self.share).sum().over(self.group) + nw.col("_rest_share")
-        left = nw.when(nw.col(self.whole) > 0).then(nw.col(self.amount) - floors).otherwise(0)
+        left = nw.col(self.amount) - floors
         # One sort of all rows is several times faster than one in each group.
         sorted_frame = frame.with_columns(left.alias("_left")).with_row_index(
             "_place", order_by=(self.group, "_least", *self.ties)

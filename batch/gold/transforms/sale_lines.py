@@ -42,7 +42,7 @@ def sale_lines(orders: Frame, lines: Frame, payments: Frame, products_history: F
         `COLUMNS`. Money in cents of the base currency. Grain: one row per order line.
     """
     sold = lines.select(*_LINE, "line_total_cents").join(_headers(orders), on="order_id")
-    valued = amounts(sold.join(_refunds(payments, orders), on="order_id", how="left"))
+    valued = amounts(sold.join(refunds(payments, orders), on="order_id", how="left"))
     versions = valid_version(sold, products_history)
     cost = nw.col("quantity") * nw.col("unit_cost_cents")
     return (
@@ -76,7 +76,9 @@ def amounts(lines: Frame) -> Frame:
     4. Refunds, each at the order's rate, rounded half up, and added up: weight is the line's part
        of the total, the whole is `base_total_cents`.
 
-    Method: largest remainder, see `Spread`. Where lines are missing, theirs is left out.
+    Method: largest remainder, see `Spread`. Where lines are missing, theirs is left out: so much of
+    the order is in no line. Where nothing weighs anything (lines that are free, a total that is
+    nothing or rounds to nothing), the amount goes evenly to the lines that are there.
 
     Args:
         lines: with what `_headers` says of their order, and `refund`, what was given back,
@@ -99,8 +101,8 @@ def amounts(lines: Frame) -> Frame:
         total.alias("total_cents"),
         (nw.col("net_revenue_cents") + nw.col("discount_cents")).alias("gross_revenue_cents"),
     )
-    refunds = _by_line("refund", "total_cents", "base_total_cents", "refund_cents")
-    return refunds.over(priced).select("order_line_id", *AMOUNTS)
+    given_back = _by_line("refund", "total_cents", "base_total_cents", "refund_cents")
+    return given_back.over(priced).select("order_line_id", *AMOUNTS)
 
 
 def _by_line(amount: str, weight: str, whole: str, share: str) -> Spread:
@@ -154,14 +156,14 @@ def _headers(orders: Frame) -> Frame:
     )
 
 
-def _refunds(payments: Frame, orders: Frame) -> Frame:
+def refunds(payments: Frame, orders: Frame) -> Frame:
     """Captured refunds in the base currency, as `refund`. Grain: one row per order with one.
 
     Each is converted and rounded by itself, as the books of payments have it.
     """
     is_refund = (nw.col("kind") == "refund") & (nw.col("status") == "captured")
     rates = orders.select("order_id", "exchange_rate_e8")
-    refunds = payments.filter(is_refund).select("order_id", "amount_cents")
+    moved = payments.filter(is_refund).select("order_id", "amount_cents")
     cents = at_rate(nw.col("amount_cents"), nw.col("exchange_rate_e8"))
-    converted = refunds.join(rates, on="order_id").with_columns(cents.alias("refund"))
+    converted = moved.join(rates, on="order_id").with_columns(cents.alias("refund"))
     return converted.group_by("order_id").agg(nw.col("refund").sum())
