@@ -2,7 +2,9 @@
 
 An order *counts* unless it was cancelled before it was paid. All that comes of an order counts on
 the day on which it was placed, its refund included: a day says what its orders were worth in the
-end. Order-level amounts are spread over the lines by largest remainder, to the cent.
+end. Order-level amounts are spread over the lines by largest remainder, to the cent; evenly where
+no line weighs anything. Of lines that are not here (on their way, in quarantine, never written) no
+figure has the part; `reconcile` and the check `order_totals_are_in_facts` say how much that is.
 """
 
 from dataclasses import dataclass

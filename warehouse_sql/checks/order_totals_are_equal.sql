@@ -1,16 +1,57 @@
 -- check: order_totals_are_equal | severity: fail
--- Lines are worth what their order is, once all of them are here. Rows: orders of the load.
+-- Lines have what their order is worth and what was given back of it: all of it once all of them
+-- are here (they weigh at least what the order says), and never more. Rows: orders of the load.
+with line as (
+    select
+        f.order_id,
+        sum(l.line_total_cents) as weight,
+        sum(f.total_cents) as total_cents,
+        sum(f.refund_cents) as refund_cents
+    from touched_orders as t
+    inner join mart.fact_transactions as f on t.order_id = f.order_id
+    inner join entity.order_lines as l on f.order_line_id = l.order_line_id
+    where
+        f.date_key = any(etl.places_of('fact_transactions'))
+        and f.placed_at is not null
+    group by f.order_id
+),
+
+refund as (
+    select
+        p.order_id,
+        -- Half up: no amount is negative.
+        sum(div(p.amount_cents::numeric * o.exchange_rate_e8 + 50000000, 100000000)) as cents
+    from touched_orders as t
+    inner join entity.orders as o on t.order_id = o.order_id
+    inner join entity.payments as p on t.order_id = p.order_id
+    where p.kind = 'refund' and p.status = 'captured'
+    group by p.order_id
+),
+
+worth as (
+    select
+        l.order_id,
+        o.base_total_cents,
+        l.total_cents as lines_total_cents,
+        l.refund_cents as lines_refund_cents,
+        l.weight >= o.subtotal_cents as has_all_lines,
+        coalesce(r.cents, 0) as refund_cents
+    from line as l
+    inner join entity.orders as o on l.order_id = o.order_id
+    left join refund as r on o.order_id = r.order_id
+)
+
 select
-    o.order_id,
-    o.base_total_cents,
-    sum(f.total_cents) as lines_total_cents
-from touched_orders as t
-inner join entity.orders as o on t.order_id = o.order_id
-inner join mart.fact_transactions as f
-    on o.order_id = f.order_id and o.placed_date = f.date_key
-inner join entity.order_lines as l on f.order_line_id = l.order_line_id
+    w.order_id,
+    w.base_total_cents,
+    w.lines_total_cents,
+    w.refund_cents,
+    w.lines_refund_cents
+from worth as w
 where
-    o.subtotal_cents > 0
-    and f.date_key = any(etl.places_of('fact_transactions'))
-group by o.order_id, o.base_total_cents, o.subtotal_cents
-having sum(l.line_total_cents) = o.subtotal_cents and sum(f.total_cents) <> o.base_total_cents;
+    (
+        w.has_all_lines
+        and (w.lines_total_cents, w.lines_refund_cents) <> (w.base_total_cents, w.refund_cents)
+    )
+    or w.lines_total_cents > w.base_total_cents
+    or w.lines_refund_cents > w.refund_cents;

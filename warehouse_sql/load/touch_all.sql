@@ -21,6 +21,8 @@ where d.customer_id is not null
 on conflict do nothing;
 
 insert into touched_orders (order_id)
+select e.order_id from entity.orders as e
+union
 select e.order_id from entity.order_lines as e
 union
 select f.order_id from mart.fact_transactions as f

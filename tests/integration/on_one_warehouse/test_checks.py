@@ -55,7 +55,24 @@ CASES = {
     "members_are_known": [
         LINE_1.format("product_key = -1"), LINE_1.format("customer_key = -1")
     ],
-    "order_totals_are_equal": [LINE_1.format("total_cents = total_cents + 1")],
+    "order_totals_are_equal": [
+        LINE_1.format("total_cents = total_cents + 1"),
+        LINE_1.format("total_cents = total_cents - 1"),
+        LINE_1.format("refund_cents = refund_cents + 1"),
+        # Free, and its shipping is on no line.
+        "with free as (update entity.orders set subtotal_cents = 0, shipping_cents = 100 "
+        "where order_id = 1), line as (update entity.order_lines set line_total_cents = 0 "
+        "where order_id = 1) update mart.fact_transactions set total_cents = 0 where order_id = 1",
+        # A line is missing, and those that are here have more than their order.
+        "with more as (update entity.orders set subtotal_cents = 200 where order_id = 1) "
+        + LINE_1.format("total_cents = 101"),
+    ],
+    "order_totals_are_in_facts": [
+        "update entity.orders set subtotal_cents = 200, total_cents = 200, base_total_cents = 200 "
+        "where order_id = 1",
+        "with gone as (delete from mart.fact_transactions where order_id = 1) "
+        "delete from entity.order_lines where order_id = 1",
+    ],
     "orders_of_the_hour": [
         "update mart.fact_transactions set placed_at = placed_at - interval '9 hours' "
         "where order_id in (3, 4)",
@@ -125,6 +142,22 @@ def test_too_large_a_share_in_quarantine_is_found(check, changes, load):
 
 def test_every_check_has_seen_damage():
     assert {*CASES, "quarantine_share", "quarantine_share_of_few"} == {c.name for c in all_checks()}
+
+
+def test_money_in_no_fact_is_told_order_by_order_and_all_together(load):
+    load.execute("delete from entity.order_lines where order_id in (1, 2)")
+    load.execute("delete from mart.fact_transactions where order_id in (1, 2)")
+    load.execute("update entity.orders set base_total_cents = 250 where order_id = 2")
+    (check,) = (one for one in all_checks() if one.name == "order_totals_are_in_facts")
+    (told,) = run_checks(load, [check], JUDGED)
+    assert (told.offending_rows, told.stops) == (2, False)
+    names = ("order_id", "in_no_fact_cents", "all_in_no_fact_cents")
+    told_of = [[one[name] for name in names] for one in told.examples]
+    assert told_of == [[2, 250, 350], [1, 100, 350]]
+    load.execute("update entity.orders set status = 'cancelled', paid_at = null")
+    load.execute("drop table run_input")
+    (told,) = run_checks(load, [check], JUDGED)
+    assert told.offending_rows == 0
 
 
 def test_order_whose_first_line_is_in_quarantine_is_one_of_the_hour(load):
