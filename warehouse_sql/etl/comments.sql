@@ -66,6 +66,10 @@ comment on table etl.stale_view
 is 'One row per materialized view of the mart that has to be refreshed.';
 comment on column etl.stale_view.view_name
 is 'The view.';
+comment on table etl.stale_order
+is 'One row per order whose facts the next load computes again, by a formula that is another now.';
+comment on column etl.stale_order.order_id
+is 'The order.';
 comment on table etl.runs
 is 'One row per run of a command that writes a layer, or of a DAG; the failed ones included.';
 comment on column etl.runs.run_number

@@ -28,7 +28,11 @@ select p.order_id
 from entity.payments as p
 inner join changed_payments as c on p.payment_id = c.payment_id
 where p.kind = 'refund'
+union
+select s.order_id from etl.stale_order as s
 on conflict do nothing;
+
+delete from etl.stale_order;
 
 insert into touched_payments (payment_id)
 select c.payment_id from changed_payments as c

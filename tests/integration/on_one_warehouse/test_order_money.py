@@ -12,9 +12,11 @@ from psycopg import sql
 
 from batch.gold.transforms.sale_lines import AMOUNTS, sale_lines
 from batch.warehouse.entities import BY_SILVER
+from batch.warehouse.scripts import scripts
 from lakehouse.contracts.schemas import history_schema, silver_schema
 from lakehouse.postgres import copy_frames
-from tests.warehouse import new_warehouse, silver_row
+from tests.warehouse import load_warehouse, new_warehouse, silver_row
+from tests.warehouse_history import silver_after
 
 pytestmark = pytest.mark.integration
 
@@ -122,3 +124,40 @@ def test_money_of_any_orders_is_on_their_lines_to_the_cent_by_both_implementatio
         assert rest == 0 if has_all else rest >= 0
         rest = refund - sums[order_id]["refund_cents"]
         assert rest == 0 if has_all or not order["base_total_cents"] else rest >= 0
+
+
+FREE = {"subtotal_cents": 0, "discount_cents": 0, "shipping_cents": 490, "tax_cents": 0,
+        "base_total_cents": 490}  # fmt: skip
+WORTH = {**FREE, "subtotal_cents": 100, "base_total_cents": 590}
+NOTHING = {**FREE, "shipping_cents": 0, "base_total_cents": 0}
+SHOP = {
+    # Free lines; all well; no line; worth nothing and given back; lines beyond their order.
+    "orders": [
+        {"order_id": number, **values}
+        for number, values in enumerate((FREE, WORTH, FREE, NOTHING, WORTH), 1)
+    ],
+    "order_lines": [
+        {"order_line_id": number, "order_id": number, "line_total_cents": cents}
+        for number, cents in ((1, 0), (2, 100), (4, 0), (5, 200))
+    ],
+    "payments": [{"payment_id": 1, "order_id": 4, "kind": "refund", "status": "captured"}],
+}
+SUMMED = ("fact_transactions", "daily_sales", "daily_orders", "daily_geography",
+          "customer_months", "customer_totals")  # fmt: skip
+
+
+def test_star_of_before_is_right_after_the_first_load_though_nothing_is_new(warehouse):
+    silver = silver_after([SHOP])
+    load_warehouse(warehouse.dsn, silver)
+    right = warehouse.contents()
+    for table in SUMMED:
+        where = "where order_id in (1, 4, 5)" if table == "fact_transactions" else ""
+        warehouse.execute(f"update mart.{table} set total_cents = 7, refund_cents = 0 {where}")
+    (migration,) = (text.decode() for _, text in scripts("migrations/0020_stale_orders.sql"))
+    warehouse.execute(migration[migration.index("insert into") :])
+    marked = warehouse.query("select order_id from etl.stale_order order by 1")
+    assert marked == [(1,), (4,), (5,)]
+    report = load_warehouse(warehouse.dsn, silver)
+    assert report.checks
+    assert warehouse.contents() == right
+    assert load_warehouse(warehouse.dsn, silver).checks == ()
