@@ -28,6 +28,8 @@ from lakehouse.lake import Lake
 
 Progress = Callable[[str], None]
 _TRIES = 6
+_FORMULAS = "formulas"
+"""Id of the app transaction in which a table keeps by which formulas it was made."""
 _log = structlog.get_logger(__name__)
 
 
@@ -204,8 +206,10 @@ def read_versions(delta: DeltaTable, silver: Silver, table: GoldTable) -> dict[s
 
     Returns:
         None if it was not made from each of these tables, or from a later state of one of them
-        than it ever had: then all has to be read anew.
+        than it ever had, or by other formulas: then all has to be read anew.
     """
+    if not has_formulas(delta, table):
+        return None
     found = {}
     for name in table.inputs:
         version = _version_read(delta, silver, name)
@@ -213,6 +217,11 @@ def read_versions(delta: DeltaTable, silver: Silver, table: GoldTable) -> dict[s
             return None
         found[name] = version
     return found
+
+
+def has_formulas(delta: DeltaTable, table: GoldTable) -> bool:
+    """Whether a table was made by the formulas that its contract has now."""
+    return (delta.transaction_version(_FORMULAS) or 1) == table.formulas
 
 
 def _version_read(delta: DeltaTable, silver: Silver, name: str) -> int | None:
@@ -230,6 +239,7 @@ def _recompute(table: GoldTable, work: Work) -> GoldReport:
         new = recipe(work)
     tables = [work.silver[name] for name in table.inputs]
     marks = {one.app_id: one.version for one in tables if one.app_id is not None}
+    marks[_FORMULAS] = table.formulas
     written = commit(work.gold, table, new, marks)
     return GoldReport(
         table=table.name,

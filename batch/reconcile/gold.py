@@ -10,7 +10,7 @@ import psycopg
 from deltalake import DeltaTable
 from psycopg import sql
 
-from batch.gold.run import read_versions
+from batch.gold.run import has_formulas, read_versions
 from batch.gold.silver import pin
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerReport, compare_frames
@@ -144,6 +144,8 @@ def _why_not(
     """Why a table cannot be compared; nothing if it can."""
     if delta is None:
         return "not made yet"
+    if not has_formulas(delta, table):
+        return "made by other formulas than those of this version"
     made_of = read_versions(delta, pin(lake, table.inputs, {}), table)
     if made_of != {name: published.get(name, 0) for name in table.inputs}:
         return "made of other versions of silver than the star"

@@ -52,6 +52,8 @@ class GoldTable:
         key: columns that tell rows apart; none of them is null.
         partition: month that splits the table; None for tables that stay small.
         inputs: silver tables from which it is made.
+        formulas: raised when the same silver gives other figures than before: a table that was made
+            by others is made anew.
     """
 
     name: str
@@ -60,6 +62,7 @@ class GoldTable:
     columns: tuple[Column, ...]
     inputs: tuple[str, ...]
     partition: str | None = None
+    formulas: int = 1
 
     @property
     def names(self) -> list[str]:
@@ -117,6 +120,8 @@ def _metrics(*, besides: str = "") -> tuple[Column, ...]:
 
 
 _SALES = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
+_MONEY_FORMULAS = 2
+"""How order lines come to what they are worth; of all tables that sum them up."""
 _PLACED = "Day on which the orders were placed."
 
 SALES_KPI = GoldTable(
@@ -132,6 +137,7 @@ SALES_KPI = GoldTable(
     ),
     inputs=_SALES,
     partition=MONTH,
+    formulas=_MONEY_FORMULAS,
 )
 
 GEOGRAPHIC_SALES = GoldTable(
@@ -147,6 +153,7 @@ GEOGRAPHIC_SALES = GoldTable(
     ),
     inputs=_SALES,
     partition=MONTH,
+    formulas=_MONEY_FORMULAS,
 )
 
 PRODUCT_PERFORMANCE = GoldTable(
@@ -167,6 +174,7 @@ PRODUCT_PERFORMANCE = GoldTable(
     ),
     inputs=(*_SALES, "cleaned_interactions"),
     partition=MONTH,
+    formulas=_MONEY_FORMULAS,
 )
 
 CUSTOMER_BEHAVIOUR = GoldTable(
@@ -213,6 +221,7 @@ CUSTOMER_LIFETIME_VALUE = GoldTable(
         _date("as_of_date", "Last day of the month of the newest order in the shop."),
     ),
     inputs=_SALES,
+    formulas=_MONEY_FORMULAS,
 )  # fmt: skip
 
 STOCK_HEALTH = GoldTable(

@@ -1,6 +1,7 @@
 """Gold on real Delta tables: recomputing what changed gives what recomputing all gives."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from deltalake import DeltaTable
 from batch.gold import run as gold_run
 from batch.gold.replay import replay_gold
 from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_gold
-from lakehouse.contracts.gold import GOLD_TABLES
+from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES
 from lakehouse.contracts.model import FIRST_INSTANT, LAST_INSTANT
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
@@ -112,6 +113,35 @@ def test_shop_that_is_open_at_an_end_of_the_calendar_only_has_its_figures(
     assert (customers["recency_score"], customers["as_of_date"].day) == (5, 31)
     assert content(made.lake, "stock_health")["units_sold"].to_list() == [2]
     assert_equals_rebuild(made)
+
+
+def test_a_table_made_by_other_formulas_is_made_anew_once(
+    silver: LocalSilver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(silver.lake)
+    right = content(silver.lake, "customer_lifetime_value")
+    # What they came to: of an order that does not change, and of one that does.
+    gold(silver.lake, "customer_lifetime_value").update({"shipping_cents": "shipping_cents + 490"})
+    silver.merge("cleaned_sales", order(1, base_total_cents=10_000, channel="phone"))
+    newer = replace(CUSTOMER_LIFETIME_VALUE, formulas=CUSTOMER_LIFETIME_VALUE.formulas + 1)
+    monkeypatch.setitem(GOLD_TABLES, newer.name, newer)
+    reports = run(silver.lake)
+    assert [name for name, report in reports.items() if report.is_full] == [newer.name]
+    assert content(silver.lake, newer.name).equals(right)
+    assert_equals_rebuild(silver)
+    before = versions(silver.lake)
+    run(silver.lake)
+    assert versions(silver.lake) == before
+
+
+def test_a_table_of_before_formulas_were_noted_is_made_by_the_first(
+    silver: LocalSilver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gold_run, "_FORMULAS", "something else")
+    run(silver.lake)
+    monkeypatch.undo()
+    full = [name for name, report in run(silver.lake).items() if report.is_full]
+    assert full == [name for name, table in GOLD_TABLES.items() if table.formulas > 1]
 
 
 def test_a_run_without_anything_new_commits_nothing(silver: LocalSilver) -> None:
