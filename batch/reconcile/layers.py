@@ -11,12 +11,31 @@ from lakehouse.lake import Lake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InNoFact:
+    """Money of orders that belongs to lines which are not here. No fault: so much has no line.
+
+    `orders` that count and have such money; of their totals `total_cents` and of their refunds
+    `refund_cents`, in the base currency.
+    """
+
+    orders: Fault = field(default_factory=Fault)
+    total_cents: int = 0
+    refund_cents: int = 0
+
+    def __add__(self, other: "InNoFact") -> "InNoFact":
+        """Both together."""
+        names = [f.name for f in fields(self)]
+        return InNoFact(**{n: getattr(self, n) + getattr(other, n) for n in names})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFindings:
     """Counts of one table, that add up over its parts.
 
     `expected_rows` follow from the layer below, `rows` are there. `changes` were read from below;
     of these `quarantined` are put aside, and `unaccounted` are neither used nor put aside, or both.
     No fault: current rows that follow with a value that counts as unknown (`unknown`).
+    `in_no_fact` is what rows of this grain cannot hold.
     """
 
     expected_rows: int = 0
@@ -28,6 +47,7 @@ class LayerFindings:
     extra: Fault = field(default_factory=Fault)
     different: Fault = field(default_factory=Fault)
     unaccounted: Fault = field(default_factory=Fault)
+    in_no_fact: InNoFact = field(default_factory=InNoFact)
 
     def __add__(self, other: "LayerFindings") -> "LayerFindings":
         """Both together."""
@@ -72,6 +92,7 @@ class LayerReport:
     def to_json(self) -> dict[str, object]:
         """Counts by name, and keys of what is wrong."""
         found = self.findings
+        outside = found.in_no_fact
         return {
             "layer": self.layer,
             "table": self.table,
@@ -82,6 +103,12 @@ class LayerReport:
             "unknown": found.unknown,
             **{name: fault.count for name, fault in found.faults.items()},
             "examples": {name: f.examples for name, f in found.faults.items() if f.count},
+            "in_no_fact": {
+                "orders": outside.orders.count,
+                "total_cents": outside.total_cents,
+                "refund_cents": outside.refund_cents,
+                "examples": outside.orders.examples,
+            },
             "note": self.note,
             "seconds": round(self.seconds, 3),
         }

@@ -3,11 +3,12 @@
 import shlex
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from decimal import Decimal
 from itertools import groupby
 
 from batch.catalogue import LayerBehind, in_a_sentence
 from batch.reconcile.findings import FAULTS, Fault, Findings
-from batch.reconcile.layers import LayerReport
+from batch.reconcile.layers import InNoFact, LayerReport
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _LAYERS = {"silver": "silver", "warehouse": "the star", "gold": "gold"}
@@ -168,7 +169,7 @@ class Report:
             if fault.count
         ]
         lines += self._unreadable()
-        told = (self._not_compared(), self._as_of())
+        told = (self._in_no_fact(), self._not_compared(), self._as_of())
         lines += [text.strip() for text in told if text]
         lines += self._advice()
         return "Not exact.\n" + "\n".join(lines)
@@ -222,8 +223,20 @@ class Report:
         aside = sum(one.findings.quarantined for one in compared)
         return (
             f" {listed[0].upper()}{listed[1:]} {verb} what follows from it, to the cent; "
-            f"{aside:,} changes are in quarantine, each accounted for.{self._unknown()}"
-            f"{self._not_compared()}{self._as_of()}"
+            f"{aside:,} changes are in quarantine, each accounted for.{self._in_no_fact()}"
+            f"{self._unknown()}{self._not_compared()}{self._as_of()}"
+        )
+
+    def _in_no_fact(self) -> str:
+        """How much money of orders has no line to be on; nothing if all has."""
+        outside = sum((one.findings.in_no_fact for one in self.layers), start=InNoFact())
+        if not outside.orders.count:
+            return ""
+        return (
+            f" In no fact: {_money(outside.total_cents)} of the totals and "
+            f"{_money(outside.refund_cents)} of the refunds of {outside.orders.count:,} orders, in "
+            "the base currency: their lines are on their way, in quarantine, or were never written "
+            f"(orders {_named(outside.orders)})."
         )
 
     def _unknown(self) -> str:
@@ -256,6 +269,10 @@ def _counted(table: str, name: str, fault: Fault) -> str:
 
 def _cause(name: str) -> str:
     return f" ({_CAUSES[name]})" if name in _CAUSES else ""
+
+
+def _money(cents: int) -> str:
+    return f"{Decimal(cents).scaleb(-2):,.2f}"
 
 
 def _named(fault: Fault) -> str:

@@ -16,10 +16,17 @@ import psycopg
 from psycopg import sql
 
 from batch.gold.silver import SCHEMAS
+from batch.gold.transforms import Frame
 from batch.gold.transforms.arithmetic import at_rate
-from batch.gold.transforms.sale_lines import sale_lines
+from batch.gold.transforms.sale_lines import counts, refunds, sale_lines
 from batch.reconcile.history import Examples
-from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames, is_made
+from batch.reconcile.layers import (
+    InNoFact,
+    LayerFindings,
+    LayerReport,
+    compare_frames,
+    is_made,
+)
 from batch.reconcile.sums import compare_sums
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
 from batch.warehouse.entities import TABLES, EntityTable
@@ -188,10 +195,34 @@ class Star:
             )
             valued = sale_lines(orders, lines, payments, nw.from_native(self._silver(products)))
             rows = pl.DataFrame(valued.collect().to_native())
+            found += LayerFindings(in_no_fact=self._in_no_fact(orders, rows, payments))
             expected = rows.select(pl.col(n).cast(t) for n, t in names.items())
             stored = self._read("mart.fact_transactions", names, part)
             found += compare_frames(expected, stored, ("order_line_id",), self._examples)
         return found
+
+    def _in_no_fact(self, orders: Frame, lines: pl.DataFrame, payments: Frame) -> InNoFact:
+        """What orders that count come to and had given back, and their lines have not."""
+        worth = orders.filter(counts()).select("order_id", "base_total_cents")
+        order = worth.join(refunds(payments, orders), on="order_id", how="left")
+        held = lines.group_by("order_id").agg(pl.col("total_cents", "refund_cents").sum())
+        total, refund = pl.col("base_total_cents"), pl.col("refund").fill_null(0)
+        lacking = (
+            pl.DataFrame(order.collect().to_native())
+            .join(held, on="order_id", how="left")
+            .select(
+                key="order_id",
+                total=total - pl.col("total_cents").fill_null(0),
+                refund=refund - pl.col("refund_cents").fill_null(0),
+            )
+            .filter((pl.col("total") != 0) | (pl.col("refund") != 0))
+            .sort("total", "key", descending=[True, False])
+        )
+        return InNoFact(
+            orders=self._examples.fault(lacking),
+            total_cents=int(lacking["total"].sum()),
+            refund_cents=int(lacking["refund"].sum()),
+        )
 
     def _payments(self) -> LayerFindings:
         """Amounts at the rate of their order; without one until it comes."""

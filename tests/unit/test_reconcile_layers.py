@@ -17,13 +17,14 @@ from batch.reconcile import star as star_of
 from batch.reconcile.findings import Fault, Findings
 from batch.reconcile.gold import TOTALS, compare_totals
 from batch.reconcile.history import Examples
-from batch.reconcile.layers import LayerFindings, LayerReport
+from batch.reconcile.layers import InNoFact, LayerFindings, LayerReport
 from batch.reconcile.report import Report, SnapshotReport, TableReport
 from batch.reconcile.silver import compare_silver
 from batch.reconcile.star import Part, Star
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.warehouse.entities import TABLES
 from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.delta import scan
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import Lake
@@ -404,6 +405,28 @@ def test_row_of_what_silver_does_not_have_is_found(silver, mart):
     assert faulty(mart.compare(silver.lake)) == {"entity.suppliers": extra}
 
 
+def test_money_of_orders_without_all_lines_is_told_and_is_no_fault(silver, mart):
+    silver.merge(
+        "cleaned_sales",
+        # Without a line; with one of two; not to be counted; all there.
+        order(4, subtotal_cents=0, shipping_cents=490, total_cents=490, base_total_cents=490),
+        order(5), order(6, status="cancelled", paid_at=None), order(7),
+    )  # fmt: skip
+    silver.merge("cleaned_sale_lines", line(5, 5, 2_500), line(7, 7, 10_000))
+    silver.merge("cleaned_payments", refund(3, 4, 90), refund(4, 5, 1_000), refund(5, 7, 9))
+    found = mart.compare(silver.lake)["mart.fact_transactions"]
+    expected = InNoFact(
+        orders=Fault(count=2, examples=("5", "4")), total_cents=7_990, refund_cents=840
+    )
+    assert found.findings.in_no_fact == expected
+    assert found.to_json()["in_no_fact"] == {
+        "orders": 2, "total_cents": 7_990, "refund_cents": 840, "examples": ("5", "4"),
+    }  # fmt: skip
+    # The star lacks these lines; what is in no fact is not among its faults.
+    assert set(found.findings.missing.examples) == {"5", "7"}
+    assert mart.compare(silver.lake)["mart.fact_payments"].findings.in_no_fact == InNoFact()
+
+
 def test_star_that_was_never_published_is_not_compared(silver, mart):
     assert {one.note for one in mart.compare(silver.lake, {}).values()} == {"never published"}
     versions = published(silver.lake)
@@ -452,6 +475,33 @@ def test_verdict_says_what_was_not_compared_and_why():
     assert "follows" not in report_of(PARTLY).verdict()
     faulty_one = compared("silver", "s", missing=Fault(count=1, examples=("7",)))
     assert "Not compared: gold (sales_kpi)" in report_of(faulty_one, PARTLY).verdict()
+
+
+def test_verdict_says_what_of_orders_is_in_no_fact():
+    outside = InNoFact(
+        orders=Fault(count=3, examples=("5", "4")), total_cents=1_234_567, refund_cents=5
+    )
+    held = compared("warehouse", "w", in_no_fact=outside)
+    says = "In no fact: 12,345.67 of the totals and 0.05 of the refunds of 3 orders, in the base"
+    exact = report_of(WHOLE[0], held, WHOLE[2])
+    assert exact.exact
+    assert says in exact.verdict()
+    assert "(orders 5, 4 and 1 more)" in exact.verdict()
+    assert "In no fact" not in report_of(*WHOLE).verdict()
+    faulty_one = compared("silver", "s", missing=Fault(count=1, examples=("7",)))
+    assert says in report_of(faulty_one, held).verdict()
+
+
+def test_gold_by_other_formulas_is_not_compared_until_it_is_made_anew(silver, monkeypatch):
+    of_star = sums_of(silver.lake)
+    newer = replace(GOLD_TABLES["sales_kpi"], formulas=99)
+    monkeypatch.setitem(GOLD_TABLES, "sales_kpi", newer)
+    found = totals(silver.lake, of_star)
+    assert {name: one.note for name, one in found.items() if not one.is_compared} == {
+        "sales_kpi": "made by other formulas than those of this version"
+    }
+    consolidate_gold(silver.lake, retention_hours=1)
+    assert all(one.is_compared for one in totals(silver.lake, of_star).values())
 
 
 def test_proof_of_the_hour_requires_that_all_was_compared(monkeypatch):
