@@ -46,7 +46,8 @@ exception
 end
 $$;
 
--- As a replica: the shop's foreign keys, rules and triggers have no part in a truncate.
+-- As a replica: the shop's foreign keys, rules and triggers have no part in a truncate. Those that
+-- take part even so would run as superuser, whoever wrote them: never.
 create or replace function cdc.tell_truncate() returns trigger
 language plpgsql security definer
 set search_path to pg_catalog, pg_temp
@@ -63,6 +64,26 @@ begin
                 tg_relid::regclass
             ),
             hint = 'Try again with the truncate first, or in isolation level read committed.';
+    end if;
+    if exists (
+        select from pg_trigger as t
+        where
+            t.tgrelid = tg_relid
+            and t.tgenabled in ('A', 'R')
+            -- on delete
+            and t.tgtype & 8 = 8
+    ) or exists (
+        select from pg_rewrite as r
+        where r.ev_class = tg_relid and r.ev_enabled in ('A', 'R') and r.ev_type = '4'
+    ) then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = format(
+                '%s cannot be truncated: a trigger or rule for its deletes is enabled always or '
+                'as a replica''s, and a truncate is captured as deletes',
+                tg_relid::regclass
+            ),
+            hint = 'Delete from it instead, or enable that trigger or rule without either.';
     end if;
     execute format('delete from only %s', tg_relid::regclass);
     return null;

@@ -225,6 +225,31 @@ def test_rows_that_one_can_not_delete_can_not_be_truncated(shop):
         shop.run(f"truncate {table}")
 
 
+def test_code_of_others_never_runs_as_the_superuser_who_tells_truncates(shop):
+    """Whoever may make a table may give it triggers and rules; ours deletes as superuser."""
+    table, seen = shop.name(), shop.name("seen")
+    shop.run(
+        f"create table {seen} (who text)",
+        f"create table {table} (id int primary key)",
+        f"insert into {table} values (1)",
+        f"create function {seen}() returns trigger language plpgsql as $$ begin "
+        f"insert into public.{seen} values (current_user); return old; end $$",
+        f"create trigger mine before delete on {table} for each row execute function {seen}()",
+        f"create rule mine as on delete to {table} do also insert into public.{seen} values ('r')",
+    )
+    refused = pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="enabled always")
+    for what in ("trigger", "rule"):
+        for how in ("always", "replica"):
+            shop.run(f"alter table {table} enable {how} {what} mine")
+            with refused:
+                shop.run(f"truncate {table}")
+        shop.run(f"alter table {table} enable {what} mine")
+    shop.run(f"truncate {table}")
+    with psycopg.connect(shop.dsn) as connection:
+        assert connection.execute(f"select who from {seen}").fetchall() == []
+    shop.run(f"drop table {table}", f"drop function {seen}")
+
+
 def test_nobody_but_the_superuser_can_use_what_tells_truncates(shop):
     table = shop.tracked()
     role = shop.name("role").replace("role", "dev")
