@@ -68,4 +68,4 @@ def _named(table: str, missed: Missed) -> str:
     share = gone.height / missed.living
     keys = ", ".join(gone["key"].head(_EXAMPLES))
     more = ", …" if gone.height > _EXAMPLES else ""
-    return f"{table} {gone.height:,} of {missed.living:,} rows ({share:.0%}), e.g. {keys}{more}"
+    return f"{table} {gone.height:,} of {missed.living:,} rows ({share:.1%}), e.g. {keys}{more}"

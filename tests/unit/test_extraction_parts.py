@@ -161,7 +161,7 @@ def test_table_of_few_rows_may_be_emptied_and_one_of_many_is_named_with_keys_and
     limit.require({"visits": missed(5_000, 100_000)})
     with pytest.raises(
         StopPipelineError,
-        match=r"customers 866 of 866 rows \(100%\), e.g. 0, 1, 2, 3, 4, …\. That is more than "
+        match=r"customers 866 of 866 rows \(100\.0%\), e.g. 0, 1, 2, 3, 4, …\. That is more than "
         r"EXTRACTION_DELETES_MAX_SHARE \(5%\).*No delete was written.*--allow-deletes 869 ",
     ):
         limit.require({"customers": missed(866, 866), "codes": missed(3, 99)})
