@@ -136,7 +136,7 @@ class _Comparison:
         expected = pl.DataFrame(self.tables.current_rows(newest))
         key = self.entity.key
         within = _until(spans, self.current_ends)
-        found += LayerFindings(unknown=0)
+        found += LayerFindings(unknown=_unknown_rows(expected, self.entity))
         current = found + self._compare(self.stored.current, expected, within, (key,))
         if not self.entity.history:
             return [current]

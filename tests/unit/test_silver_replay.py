@@ -17,7 +17,7 @@ from batch.silver.rebuild import rebuild_silver
 from batch.silver.rejudged import Rejudged
 from batch.silver.replay import SilverReplayer
 from batch.silver.run import chosen_entities, consolidate_silver
-from lakehouse.cleaning import spelling
+from lakehouse.cleaning import spelling, typed
 from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import Span
 from lakehouse.errors import RetryLaterError
@@ -123,6 +123,23 @@ def test_differences_name_the_key_the_column_and_both_values(tmp_path):
     (example,) = current.differences.examples
     assert (example.kind, example.key) == ("changed", {"customer_id": 1})
     assert example.columns == {"city": ("Nowhere", "London")}
+
+
+def test_row_that_an_older_rule_let_in_is_taken_out_though_python_cannot_say_it(
+    tmp_path, monkeypatch
+):
+    lake = new_lake(tmp_path)
+    source = customers(lake).change(1, "c")
+    source.change(2, "c", created_at="0000-12-31T23:00:00.000000Z").land()
+    with monkeypatch.context() as patch:
+        patch.setattr(typed, "_held", lambda instant: instant.dt.replace_time_zone("UTC"))
+        assert consolidate(lake)[0].quarantined == 0
+    *_, current = replayer(lake, tmp_path).run().proofs
+    (example,) = current.differences.examples
+    assert (example.kind, example.key) == ("removed", {"customer_id": 2})
+    assert [row["customer_id"] for row in live(lake, CUSTOMERS.silver)] == [1]
+    (aside,) = rows_of(lake, "quarantine")
+    assert aside["rule"] == "created_at_out_of_range"
 
 
 @settings(max_examples=10, deadline=None)
