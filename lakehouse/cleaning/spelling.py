@@ -20,6 +20,7 @@ from lakehouse.contracts.reference import (
     LOWER_CASE_WORDS,
     NO_CURRENCY,
     REGIONS_IN_USE,
+    WITHDRAWN_CURRENCIES,
 )
 
 _SPACES = re.compile(r"\s+")
@@ -56,7 +57,7 @@ def country(text: str) -> str | None:
 
 
 def currency(text: str) -> str | None:
-    """ISO 4217 of a code in any case."""
+    """ISO 4217 of a code in any case, those that were withdrawn since 1999 included."""
     tidy = spaces(text)
     return None if tidy is None else _currencies().get(tidy.casefold())
 
@@ -146,8 +147,8 @@ def _countries() -> dict[str, str]:
 
 @cache
 def _currencies() -> dict[str, str]:
-    codes = (str(entry.alpha_3) for entry in pycountry.currencies)
-    return {code.casefold(): code for code in codes if code not in NO_CURRENCY}
+    codes = {str(entry.alpha_3) for entry in pycountry.currencies} | WITHDRAWN_CURRENCIES
+    return {code.casefold(): code for code in codes - NO_CURRENCY}
 
 
 def _names_of(entry: object) -> Iterator[str]:

@@ -28,6 +28,14 @@ CODES_IN_USE: dict[str, str] = {
 What had no single successor (AN, CS, SU, YU) names no country of today.
 """
 
+WITHDRAWN_CURRENCIES = frozenset((
+    "AFA", "ANG", "ATS", "AZM", "BEF", "BGL", "BGN", "BYR", "CSD", "CUC", "CYP", "DEM", "EEK",
+    "ESP", "FIM", "FRF", "GHC", "GRD", "HRK", "IEP", "ITL", "LTL", "LUF", "LVL", "MRO", "MTL",
+    "MZM", "NLG", "PTE", "ROL", "RUR", "SDD", "SIT", "SKK", "SLL", "SRG", "STD", "TMM", "TRL",
+    "VEB", "VEF", "YUM", "ZMK", "ZWD", "ZWL",
+))  # fmt: skip
+"""What ISO 4217 had when orders of the past were placed, and its list of today has not."""
+
 NO_CURRENCY = frozenset(("XXX", "XTS"))
 """Codes of ISO 4217 that stand for no currency, and for tests."""
 

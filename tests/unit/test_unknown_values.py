@@ -90,7 +90,8 @@ def test_value_that_is_missing_is_still_missing(tmp_path):
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("eur", "EUR"), (" NOK ", "NOK"), ("KWD", "KWD"), ("XXX", None), ("XTS", None), ("BTC", None),
+    [("eur", "EUR"), (" NOK ", "NOK"), ("KWD", "KWD"), ("BGN", "BGN"), ("hrk", "HRK"),
+     ("XXX", None), ("XTS", None), ("BTC", None),
      ("", None), ("€", None)],
 )  # fmt: skip
 def test_currency_is_any_of_iso_4217(typed, meant):
