@@ -319,6 +319,22 @@ def test_debezium_reads_no_row_of_a_table_that_hides_some_and_streams_on(shop, t
     assert status(shop)[0] == 0
 
 
+def test_parent_is_read_without_the_rows_of_those_that_inherit_from_it(shop, table):
+    child = f"{table}_child"
+    run(
+        shop,
+        f"create table {child} (primary key (id)) inherits ({table})",
+        f"insert into {child} (id) values (1), (3)",
+    )
+    fill(shop, table, 2)
+    try:
+        assert extract(shop, table, child, "--full")["deletes"] == []
+        assert read_keys(shop, table) == [1, 2]
+        assert read_keys(shop, child) == [1, 3]
+    finally:
+        run(shop, f"drop table {child}")
+
+
 def test_many_deletes_at_once_are_written_when_somebody_allows_them(shop, table):
     """A table that was swapped for an emptier one: nothing in the log tells of its rows."""
     few = f"{table}_few"

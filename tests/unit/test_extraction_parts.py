@@ -109,7 +109,7 @@ def test_signal_names_tables_and_the_days_of_each():
     assert "additional-conditions" not in full
 
 
-def test_parent_is_read_without_the_rows_of_those_that_inherit_from_it():
+def test_parent_is_asked_for_without_the_rows_of_those_that_inherit_from_it():
     parent = CapturedTable(
         table_name='it\'s "a" parent', key=("id",), dated_by="updated_at", has_children=True
     )
