@@ -263,7 +263,7 @@ def test_commands_leave_a_record_of_what_they_did(shop):
     shop.run("maintain", "--layer", "gold")
     for wrong in (
         ["consolidate", "--entity", "order"], ["rebuild", "--layer", "sliver"],
-        ["quarantine", "redrive", "--rule", "emial_invalid"], ["maintain", "--table", "nothing"],
+        ["quarantine", "redrive", "--rule", "email_invalids"], ["maintain", "--table", "nothing"],
         ["replay", "--into", "silver", "--entity", "orders", "--from-offset", "9:1"],
         ["extract", "order", "--full"],
     ):  # fmt: skip

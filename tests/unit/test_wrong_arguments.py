@@ -21,7 +21,7 @@ CASES = [
     ("rebuild --layer golden", "Did you mean gold?"),
     ("rebuild --layer silver --entity paymnts", "Did you mean payments?"),
     ("quarantine redrive --entity order", "Did you mean orders?"),
-    ("quarantine redrive --rule emial_invalid", "Did you mean email_invalid? Rules: "),
+    ("quarantine redrive --rule email_invalids", "Did you mean email_invalid? Rules: "),
     ("quarantine list --entity order", "Did you mean orders?"),
     ("quarantine show --rule nothing_like_it", "There is no rule nothing_like_it. Rules: "),
     ("replay --into silver --entity order", "Did you mean orders?"),
