@@ -27,10 +27,9 @@ from batch.reconcile.topics import Topics
 from batch.silver.run import SilverRules
 from connectors.health import check
 from lakehouse.coordinates import bronze_table
-from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import captured_topic
 from lakehouse.lake import Lake, storage_options
-from lakehouse.object_store import object_store
+from lakehouse.object_store import explain_client, object_store
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import (
@@ -263,8 +262,7 @@ class _Run:
         try:
             folders = [str(o.object_name) for o in store.list_objects(minio.bronze_bucket)]
         except (S3Error, HTTPError) as error:
-            message = f"MinIO does not list its tables: {error}. Try ./pipeline status"
-            raise RetryLaterError(message) from error
+            raise explain_client(error, "The tables of bronze cannot be listed") from error
         known = {bronze_table(self._topic(table.name)) for table in source}
         for name in sorted(folder.removesuffix("/") for folder in folders):
             if name.startswith("raw_") and name not in known:

@@ -352,5 +352,7 @@ def test_silver_without_any_table_gives_empty_tables(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_table_is_told_with_those_that_are() -> None:
-    with pytest.raises(StopPipelineError, match=r"no table sales\. It has: sales_kpi"):
+    with pytest.raises(
+        StopPipelineError, match=r"no table sales\. Did you mean sales_kpi\? It has: sales_kpi"
+    ):
         chosen_tables(["sales"])

@@ -2,6 +2,7 @@
 tried again."""
 
 import re
+from types import SimpleNamespace
 
 import polars as pl
 import psycopg
@@ -10,6 +11,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from minio.error import S3Error
+from urllib3.exceptions import HTTPError
 
 from lakehouse import errors
 from lakehouse.delta import is_of_store, open_table, retry_later, trouble_of_store
@@ -24,6 +27,7 @@ from lakehouse.errors import (
     StopPipelineError,
 )
 from lakehouse.kafka import explain_kafka, trouble_of_kafka
+from lakehouse.object_store import explain_client
 from lakehouse.postgres import explaining, noting, trouble_of
 from lakehouse.settings import ROOT
 from lakehouse.trouble import Service, Trouble, told
@@ -260,6 +264,25 @@ def test_version_whose_log_was_cleaned_up_is_gone_and_not_a_table_that_never_was
         open_table(uri, {}, version=99)
     assert open_table(uri, {}).version() == 3
     assert open_table(str(tmp_path / "none"), {}, version=1) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (503, "SlowDown", Trouble.AWAY), (403, "AccessDenied", Trouble.RIGHTS),
+        (404, "NoSuchBucket", Trouble.SCHEMA), (404, "NoSuchKey", Trouble.GONE),
+        (507, "XMinioStorageFull", Trouble.FULL), (400, "InvalidArgument", Trouble.SCHEMA),
+    ],
+)  # fmt: skip
+def test_answer_of_the_store_itself_is_sorted_by_its_status(status, code, kind):
+    answer = SimpleNamespace(status=status)
+    error = S3Error(
+        response=answer, code=code, message="its words", resource="", request_id="", host_id=""
+    )
+    explained = explain_client(error, "It cannot be listed")
+    assert isinstance(explained, RetryLaterError) == kind.passes
+    assert bool(AWAY_WORDS.search(str(explained))) == (kind is Trouble.AWAY)
+    assert isinstance(explain_client(HTTPError("refused"), "It"), AwayError)
 
 
 # Kafka
