@@ -27,6 +27,7 @@ from batch.reconcile.topics import Topics
 from batch.silver.run import SilverRules
 from connectors.health import check
 from lakehouse.coordinates import bronze_table
+from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import captured_topic
 from lakehouse.lake import Lake, storage_options
 from lakehouse.object_store import explain_client, object_store
