@@ -12,7 +12,7 @@ import polars as pl
 from batch.silver.replay import SilverReplayer
 from batch.silver.run import SilverRules, chosen_entities
 from lakehouse.choices import meant
-from lakehouse.cleaning.transforms.validate import rule_names
+from lakehouse.cleaning.transforms.validate import former_rule_names, rule_names
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import QUARANTINE
 from lakehouse.delta import retry_later, scan
@@ -43,7 +43,8 @@ class Selection:
             WrongArgumentError: there is no such table, or no contract has such a rule.
         """
         known = [name for entity in self._contracts() for name in rule_names(entity)]
-        if self.rule and self.rule not in known:
+        former = {name for entity in self._contracts() for name in former_rule_names(entity)}
+        if self.rule and self.rule not in former.union(known):
             message = (
                 f"There is no rule {self.rule}. {meant([self.rule], known)}"
                 f"Rules: {', '.join(sorted(set(known)))}."

@@ -4,6 +4,7 @@ A row that a reader does not see looks deleted. So sessions of these roles run w
 off, where Postgres raises an error instead of leaving rows out.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,7 @@ STANDBY = (
     "the shop's database is a standby or read-only: it may show the shop as it was. Let OLTP_HOST "
     "and OLTP_PORT name the primary"
 )
+_PLAIN = re.compile("[a-z_][a-z0-9_]*")
 _READERS_SQL = Path(__file__).with_name("readers.sql")
 
 
@@ -63,7 +65,7 @@ class HiddenRows:
         """What to type, as admin of the shop's database."""
         if self.reason is Reason.NO_GRANT:
             quoted = self.table.replace('"', '""')
-            name = self.table if self.table.isidentifier() else f'"{quoted}"'
+            name = self.table if _PLAIN.fullmatch(self.table) else f'"{quoted}"'
             return f"as admin: grant select on public.{name} to {', '.join(self.roles)}"
         return f"as admin: {'; '.join(f'alter role {role} bypassrls' for role in self.roles)}"
 

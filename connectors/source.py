@@ -48,8 +48,9 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
     with explaining(Service.SHOP, what, then=then), psycopg.connect(admin_dsn) as connection:
         # Two preparations at once would trip over each other's catalog rows.
         connection.execute("select pg_advisory_xact_lock(hashtext('cdc.prepare'))")
-        # Where it alters a table, the shop's own statements would wait behind it.
-        connection.execute("set local lock_timeout = '1s'")
+        # Where it alters a table, the shop's own statements would wait behind it. Less than
+        # `deadlock_timeout`: of two that wait for each other, it is this one that gives up.
+        connection.execute("set local lock_timeout = '250ms'")
         connection.execute(_SOURCE_SQL.read_bytes())
         _publish(connection, settings.publication_name)
 

@@ -117,7 +117,7 @@ begin
     ) then
         -- By its name the last of its kind: those of the shop still see the rows.
         execute format(
-            'create trigger zz_cdc_truncate before truncate on %s '
+            'create or replace trigger zz_cdc_truncate before truncate on %s '
             'for each statement execute function cdc.tell_truncate()', captured
         );
     end if;

@@ -1,6 +1,8 @@
 """The limits of the connector's topics: Connect sets them for the topics that it makes, once."""
 
-from confluent_kafka import KafkaException
+from concurrent.futures import Future
+
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -9,8 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from lakehouse.errors import RetryLaterError
-from lakehouse.kafka import matching_topics, prefix_pattern
+from lakehouse.kafka import explain_kafka, matching_topics, prefix_pattern
 
 _TIMEOUT_SECONDS = 10
 _LIMIT = "max.message.bytes"
@@ -26,22 +27,32 @@ def raise_limits(admin: AdminClient, topic_prefix: str, max_bytes: int) -> list[
 
     Raises:
         RetryLaterError: the broker does not answer.
+        StopPipelineError: it does not allow it.
     """
     topics = matching_topics(admin, prefix_pattern(topic_prefix))
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
     try:
         found = admin.describe_configs(asked, request_timeout=_TIMEOUT_SECONDS) if asked else {}
-        limits = {resource.name: future.result()[_LIMIT] for resource, future in found.items()}
-        lower = sorted(name for name, limit in limits.items() if int(limit.value) < max_bytes)
+        limits = {resource.name: _limit(future) for resource, future in found.items()}
+        lower = sorted(name for name, limit in limits.items() if limit and limit < max_bytes)
         changes = [_raised(name, max_bytes) for name in lower]
         if changes:
             done = admin.incremental_alter_configs(changes, request_timeout=_TIMEOUT_SECONDS)
             for future in done.values():
                 future.result()
     except KafkaException as error:
-        message = f"Kafka does not change its topics' limits: {error}. Try ./pipeline status"
-        raise RetryLaterError(message) from error
+        raise explain_kafka(error, "The topics' limits cannot be raised") from error
     return lower
+
+
+def _limit(future: Future[dict[str, ConfigEntry]]) -> int | None:
+    """The limit of a topic in bytes; none where it was deleted meanwhile."""
+    try:
+        return int(future.result()[_LIMIT].value or 0)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        raise
 
 
 def _raised(topic: str, max_bytes: int) -> ConfigResource:

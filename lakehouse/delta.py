@@ -33,7 +33,7 @@ _SAID: Sequence[tuple[str, Trouble]] = (
         Trouble.RIGHTS,
     ),
     (r"<Code>NoSuchBucket</Code>", Trouble.SCHEMA),
-    (r"Object at location \S+ not found|No files in log segment", Trouble.GONE),
+    (r"Object at location \S+ not found|File not found: |No files in log segment", Trouble.GONE),
     (r"LogSegment end version \d+ not the same|Invalid table version", Trouble.GONE),
     (
         r"Failed to commit transaction|Commit failed: |[Cc]oncurrent transaction"

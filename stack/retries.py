@@ -12,11 +12,12 @@ PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 _TRANSIENT = re.compile(
     r"dns error|failed to (?:resolve|lookup)|name resolution|no such host|server misbehaving"
-    r"|time(?:d |-)?out\b|connection (?:reset|refused|closed|aborted|broken)|broken pipe"
+    r"|(?<![\w.])time(?:d |-)?out\b(?!\.\w)|: EOF$|handshake eof|GOAWAY"
+    r"|connection (?:reset|refused|closed|aborted|broken)|broken pipe"
     r"|network is unreachable|no route to host|unexpected eof|incompleteread|stream error"
     r"|error sending request|\b(?:408|429|5\d\d) (?:(?:client|server) error"
     r"|request time|too many|internal|bad gateway|service unavail|gateway time)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 
 

@@ -21,7 +21,7 @@ from types import TracebackType
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from batch.extraction.deletes import Delete
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 from lakehouse.kafka import QuietLog, explain_kafka
 
 _TIMEOUT_SECONDS = 30
@@ -113,11 +113,14 @@ class DeleteWriter:
 
     def _produce(self, topic: str, deletes: Sequence[Delete]) -> list[Written]:
         written: list[Written] = []
+        refused: list[KafkaError] = []
         for delete in deletes:
             partition = _BY_KEY if delete.partition is None else delete.partition
 
-            def note(error: object, message: Message, delete: Delete = delete) -> None:
-                if error is None:
+            def note(error: KafkaError | None, message: Message, delete: Delete = delete) -> None:
+                if error is not None:
+                    refused.append(error)
+                else:
                     place, offset = message.partition(), message.offset()
                     written.append(Written(delete=delete, partition=place or 0, offset=offset or 0))
 
@@ -128,6 +131,9 @@ class DeleteWriter:
             self._ask(send)
             self._producer.poll(0)
         self._producer.flush(_TIMEOUT_SECONDS)
+        if refused:
+            error = KafkaException(refused[0])
+            raise _explained(error) from error
         if len(written) != len(deletes):
             message = f"Kafka took {len(written)} of {len(deletes)} deletes for {topic}. Try again."
             raise RetryLaterError(message)
@@ -140,16 +146,16 @@ class DeleteWriter:
         try:
             step()
         except (KafkaException, BufferError) as error:
-            if _is_too_large(error):
-                message = (
-                    "A delete, with the row that it ends, is larger than Kafka takes. Set "
-                    "CONNECT_MAX_ROW_MB to more, 90 at most, and run ./pipeline connect apply. "
-                    "Then do the same again."
-                )
-                raise StopPipelineError(message) from error
-            raise explain_kafka(error, "Deletes cannot be written now") from error
+            raise _explained(error) from error
 
 
-def _is_too_large(error: Exception) -> bool:
+def _explained(error: KafkaException | BufferError) -> PipelineError:
     told = error.args[0] if error.args else None
-    return isinstance(told, KafkaError) and told.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    if isinstance(told, KafkaError) and told.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        message = (
+            "A delete, with the row that it ends, is larger than Kafka takes. Set "
+            "CONNECT_MAX_ROW_MB to more, 90 at most, and run ./pipeline connect apply. "
+            "Then do the same again."
+        )
+        return StopPipelineError(message)
+    return explain_kafka(error, "Deletes cannot be written now")

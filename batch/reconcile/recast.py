@@ -27,7 +27,8 @@ cross join lateral (
     select
         u.value #>> '{{}}' as said,
         json_typeof(u.value) as kind,
-        pg_input_is_valid(u.value #>> '{{}}', 'numeric') as is_numeric,
+        pg_input_is_valid(u.value #>> '{{}}', 'numeric')
+        and u.value #>> '{{}}' !~ '\s' as is_numeric,
         json_typeof(u.value) = 'string'
         and u.value #>> '{{}}' ~ '^[+-]?[0-9]{{4,}}-[0-9]{{2}}-[0-9]{{2}}T[0-9:.]+Z$'
         and pg_input_is_valid(u.value #>> '{{}}', 'timestamptz') as is_instant
@@ -41,16 +42,21 @@ cross join lateral (
             then v.said::float8::text
         end,
         case when v.kind = 'boolean' then v.said::boolean::integer::text end,
+        -- Nested, since of two conditions either may be asked first. No day comes before these.
         case when v.kind = 'number' and v.said ~ '^-?[0-9]{{1,7}}$'
-            then (date '1970-01-01' + v.said::integer)::text
+            then case when v.said::integer >= -2440588
+                then (date '1970-01-01' + v.said::integer)::text
+            end
         end,
         -- In two steps: numbers times intervals are computed with doubles.
         case when v.kind = 'number' and v.said ~ '^-?[0-9]{{1,18}}$'
-            then (
-                timestamp '1970-01-01'
-                + v.said::bigint / 86400000000 * interval '1 day'
-                + mod(v.said::bigint, 86400000000) * interval '1 microsecond'
-            )::text
+            then case when v.said::bigint >= -210866803200000000
+                then (
+                    timestamp '1970-01-01'
+                    + v.said::bigint / 86400000000 * interval '1 day'
+                    + mod(v.said::bigint, 86400000000) * interval '1 microsecond'
+                )::text
+            end
         end,
         case when v.is_instant then v.said::timestamptz::text end,
         case when v.kind = 'array'
@@ -66,9 +72,12 @@ cross join lateral (
     from (select c.text::{declared} as now) as x
     where {is_whole}
 ) as w"""
-# A text that is read loses digits, or the time of a day, without a word.
+# A text that is read loses digits, or the time of a day, without a word. What a float of four or
+# eight bytes keeps of it, its shortest text says.
 _WHOLE: dict[str, LiteralString] = {
     "numeric": "c.text::numeric = x.now::numeric",
+    "float4": "c.text::numeric = x.now::text::numeric",
+    "float8": "c.text::numeric = x.now::text::numeric",
     "date": "c.text::timestamp = x.now::timestamp",
     **{
         name: f"c.text::{name} = x.now::{name}"
@@ -97,7 +106,7 @@ def recast(connection: psycopg.Connection, column: Column, values: Sequence[byte
         # The catalog's own spelling of a type: `numeric(12,2)`, `public."Mood"[]`.
         declared=sql.SQL(column.declared.replace("%", "%%")),
         spelled=sql.SQL(column.kind.sql.replace("{c}", "x.now")),
-        is_whole=sql.SQL(_WHOLE.get(column.type_name, "true")),
+        is_whole=sql.SQL("true" if column.kind.is_list else _WHOLE.get(column.type_name, "true")),
     )
     rows: list[tuple[int, str]] = []
     for start in range(0, len(values), _AT_ONCE):

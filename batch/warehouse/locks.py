@@ -8,7 +8,7 @@ chart. So a strong lock is wanted for a moment only, again and again, with time 
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 from typing import LiteralString, TypeVar
 
@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 MOMENT_SECONDS = 0.25
 """How long readers may wait behind us: less than anybody notices of a chart."""
 _PAUSE_SECONDS = 1.75
+_OURS = ("batch", "live")
 _LOOK_SECONDS = 0.05
 WAIT_SECONDS = 600.0
 """Longest wait for any lock: more than a reader's transaction may last (WAREHOUSE_READER_…)."""
@@ -109,7 +110,8 @@ def _looking(connection: psycopg.Connection) -> Iterator[Future[str]]:
     pid, is_over = connection.info.backend_pid, Event()
 
     def look() -> str:
-        with psycopg.connect(address, autocommit=True) as other:
+        # It is for words alone: where there is no second connection, the first goes on waiting.
+        with suppress(psycopg.Error), psycopg.connect(address, autocommit=True) as other:
             while not is_over.is_set():
                 if found := other.execute(_BLOCKERS, [pid]).fetchall():
                     return " and ".join(holder(*one) for one in found)
@@ -128,7 +130,7 @@ def holder(pid: int, role: str, application: str, state: str | None, seconds: fl
     """A session that is in the way, in words, and what to type so that it is not."""
     since = "" if seconds is None else f", in a transaction for {seconds:,.0f} s"
     does = f", {state}" if state else ""
-    return (
-        f"session {pid} ({role}, {application}{since}{does}; if nobody needs it, as admin: "
-        f"select pg_terminate_backend({pid}))"
-    )
+    way_out = f"if nobody needs it, as admin: select pg_terminate_backend({pid})"
+    if role in _OURS:
+        way_out = "a program of ours: wait for its end"
+    return f"session {pid} ({role}, {application}{since}{does}; {way_out})"

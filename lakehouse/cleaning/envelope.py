@@ -17,7 +17,6 @@ _SOURCE = pl.Struct({"lsn": pl.Int64, "txId": pl.Int64, "ts_us": pl.Int64})
 _OPERATIONS = ("c", "r", "u", "d")
 _EMPTY = b"{}"
 _INT64 = range(-(2**63), 2**63)
-_INT64 = range(-(2**63), 2**63)
 # Halves of a character, which only others than Debezium write: Polars reads them as NUL, and orjson
 # not at all. `_WHOLE` looks like one: an escaped backslash, and two halves that belong together.
 _HALF = r"\\u[dD][89a-fA-F]"

@@ -83,7 +83,8 @@ def _may_be_gone(error: Exception) -> bool:
         requests.Timeout,
         requests.exceptions.ChunkedEncodingError,
     )
-    return isinstance(error, faults) and not isinstance(error, requests.exceptions.SSLError)
+    # Of TLS, a certificate that is refused stays so; a connection that is cut does not.
+    return isinstance(error, faults) and "certificate" not in str(error).lower()
 
 
 def _reason(error: requests.RequestException) -> str:

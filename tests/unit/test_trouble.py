@@ -179,6 +179,7 @@ PYTHON = "C Data interface error: Invalid: year 0 is out of range. Detail: Pytho
         (FileNotFoundError(f"object-store error: {NO_FILE}"), Trouble.GONE),
         (pa.ArrowInvalid(f"External error: Parquet error: {NO_FILE}"), Trouble.GONE),
         (TableNotFoundError("Generic delta kernel error: No files in log segment"), Trouble.GONE),
+        (DeltaError("Kernel error: File not found: t/_delta_log/1.json"), Trouble.GONE),
         (DeltaError("LogSegment end version 0 not the same as the specified one"), Trouble.GONE),
         (DeltaError("Generic DeltaTable error: Arrow error: Cast error: Cannot cast"), "DATA"),
         (DeltaError("External error: Invalid data found: 2 rows failed"), Trouble.DATA),

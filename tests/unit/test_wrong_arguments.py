@@ -91,7 +91,10 @@ def test_every_name_that_there_is_makes_sense(name):
 
 
 def test_rule_is_looked_for_in_the_tables_that_are_meant():
-    Selection(rule="email_invalid").require_sense()
+    # The last was a rule before such a country counted as unknown; quarantine may have it.
+    rules = ("email_invalid", "not_a_row_change", "committed_at_unreadable", "country_unknown")
+    for rule in rules:
+        Selection(rule=rule).require_sense()
     Selection(entities=("customers",), rule="email_invalid").require_sense()
     with pytest.raises(WrongArgumentError, match="There is no rule email_invalid"):
         Selection(entities=("orders",), rule="email_invalid").require_sense()

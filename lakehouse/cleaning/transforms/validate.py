@@ -19,6 +19,9 @@ BROKEN = "_broken"
 """Names of the rules that a change breaks, in order, separated by commas; null if none."""
 SUSPECT = "_suspect"
 """Whether a change may break a rule. Only for such a one `BROKEN` is worked out."""
+_KINDS = (
+    "unreadable", "too_long", "unknown", "invalid", "missing", "out_of_range", "in_future",
+)  # fmt: skip
 NOT_A_CHANGE = "not_a_row_change"
 NO_COMMIT = "committed_at_unreadable"
 """The change does not say when it was committed, or not in the calendar that we can hold."""
@@ -108,7 +111,12 @@ def conditions(entity: Entity, *, clock_skew: timedelta) -> Sequence[Condition]:
 def rule_names(entity: Entity) -> list[str]:
     """All that may stand in `BROKEN`."""
     names = [one.name for one in conditions(entity, clock_skew=timedelta())]
-    return [NOT_A_CHANGE, f"{entity.key}_missing", *names]
+    return [NOT_A_CHANGE, NO_COMMIT, f"{entity.key}_missing", *names]
+
+
+def former_rule_names(entity: Entity) -> list[str]:
+    """Rules of columns that a contract of before may have had, and quarantine may still tell of."""
+    return [f"{column.name}_{kind}" for column in entity.columns for kind in _KINDS]
 
 
 def _named(name: str, is_broken: nw.Expr) -> nw.Expr:

@@ -27,6 +27,7 @@ NUMBERS = {"int4", "int8", "float8", "date", "timestamp"}
 """What Debezium writes as a number in its JSON."""
 NAMES = {
     "integer": "int4", "bigint": "int8", "double precision": "float8", "boolean": "bool",
+    "real": "float4",
     "char(4)": "bpchar", "char(9)": "bpchar", "varchar(4)": "varchar", "numeric(12,2)": "numeric",
     "timestamptz(0)": "timestamptz",
 }  # fmt: skip
@@ -49,6 +50,7 @@ RETYPED = [
     ("numeric", "numeric(12,2)", DECIMALS),
     ("numeric", "integer", DECIMALS),
     ("numeric", "text", DECIMALS),
+    ("numeric", "double precision", DECIMALS),
     ("double precision", "text", st.floats(-1e30, 1e30)),
     ("boolean", "text", st.booleans()),
     ("boolean", "integer", st.booleans()),
@@ -106,6 +108,16 @@ def is_equal(connection, new, said, now):
     values = pl.DataFrame({"c": [now, *spelled]}, schema={"c": pl.String})
     first, *others = canonical(values, [own], prefix="")["c"].to_list()
     return first in others
+
+
+@pytest.mark.parametrize(
+    ("value", "is_kept"), [("0.1", True), ("16777216", True), ("1.23456789012", False)]
+)
+def test_digits_that_a_shorter_float_cut_off_are_a_difference(database, value, is_kept):
+    text = psycopg.sql.Literal(value)
+    said = debezium("double precision", written(database, "double precision", text, "numeric"))
+    now = written(database, "real", text, "double precision", "real")
+    assert is_equal(database, "real", said, now) is is_kept
 
 
 @pytest.mark.parametrize(("old", "new", "values"), RETYPED, ids=lambda one: str(one)[:20])
