@@ -28,7 +28,7 @@ cross join lateral (
         u.value #>> '{{}}' as said,
         json_typeof(u.value) as kind,
         pg_input_is_valid(u.value #>> '{{}}', 'numeric')
-        and u.value #>> '{{}}' !~ '\s' as is_numeric,
+        and u.value #>> '{{}}' !~ '[[:space:]]' as is_numeric,
         json_typeof(u.value) = 'string'
         and u.value #>> '{{}}' ~ '^[+-]?[0-9]{{4,}}-[0-9]{{2}}-[0-9]{{2}}T[0-9:.]+Z$'
         and pg_input_is_valid(u.value #>> '{{}}', 'timestamptz') as is_instant
