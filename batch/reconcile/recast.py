@@ -72,8 +72,8 @@ cross join lateral (
     from (select c.text::{declared} as now) as x
     where {is_whole}
 ) as w"""
-# A text that is read loses digits, blanks, or the time of a day, without a word. What a float of four or
-# eight bytes keeps of it, its shortest text says.
+# A text that is read loses digits, blanks, or the time of a day, without a word. What a float of
+# four or eight bytes keeps of it, its shortest text says.
 _WHOLE: dict[str, LiteralString] = {
     "varchar": "c.text = x.now::text",
     "numeric": "c.text::numeric = x.now::numeric",
