@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from batch.extraction.missed import find_missed, keys_only
@@ -214,7 +214,7 @@ def test_truncate_that_nobody_told_is_named_and_one_extraction_accounts_for_it(t
     assert (again.gone.height, again.untold) == (0, ())
 
 
-@patient
+@settings(patient, suppress_health_check=[HealthCheck.filter_too_much])
 @given(shop=truncates(), data=st.data())
 def test_truncate_on_record_excuses_no_change_that_is_missing_within_a_life(shop, data):
     after, places = extracted(shop)

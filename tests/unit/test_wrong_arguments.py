@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import structlog
 
 import batch.lock
 import batch.runs
@@ -42,6 +43,13 @@ CASES = [
     ("extract orders --since 2020-01-01 --until 9999-12-31", "no clock goes that far"),
     ("extract orders --until 2026-11-01", "--since"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def own_log():
+    """Commands log to what stands for standard error here, which is closed afterwards."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
