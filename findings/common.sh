@@ -2,6 +2,7 @@
 # Sourced by each finding: a temporary folder with an environment in it, and a Postgres on loopback
 # for those that ask for one. Nothing is left behind.
 set -eu
+unset PYTHONOPTIMIZE # each finding says by asserts whether it still holds
 
 folder=$(mktemp -d)
 chmod 755 "$folder" # a server that may not run as root has to read what lies in it
