@@ -13,25 +13,11 @@ from deltalake import write_deltalake
 
 from batch.reconcile import reconcile
 from lakehouse.lake import BRONZE_SCHEMA
-from tests.integration.on_one_stack.reconciled_shop import Shop, Writers
+from tests.integration.on_one_stack.reconciled_shop import Writers
 
 pytestmark = pytest.mark.integration
 
 FAULTS = ("missing", "extra", "different", "missing_versions", "missing_deletes", "duplicates")
-
-
-@pytest.fixture(scope="module")
-def running_shop(stack):
-    shop = Shop(stack)
-    shop.start_lander()
-    yield shop
-    shop.stop_lander()
-
-
-@pytest.fixture
-def shop(running_shop):
-    yield running_shop
-    running_shop.drop_tables()
 
 
 def test_busy_shop_is_exact_as_of_every_snapshot(shop):

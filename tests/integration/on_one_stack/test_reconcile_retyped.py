@@ -16,7 +16,6 @@ from batch.reconcile.recast import recast
 from batch.reconcile.tables import Column
 from batch.reconcile.values import canonical
 from lakehouse.postgres import oltp_dsn
-from tests.integration.on_one_stack.reconciled_shop import Shop
 
 pytestmark = pytest.mark.integration
 patient = settings(
@@ -143,14 +142,6 @@ def test_value_is_equal_after_a_cast_if_and_only_if_that_lost_nothing(
     # What the shop has instead of it is never taken for it.
     if written(database, new, another, old, new) != now and is_kept:
         assert not is_equal(database, new, said, written(database, new, another, old, new))
-
-
-@pytest.fixture(scope="module")
-def running_shop(stack):
-    shop = Shop(stack)
-    shop.start_lander()
-    yield shop
-    shop.stop_lander()
 
 
 SPELLED_ANEW = {

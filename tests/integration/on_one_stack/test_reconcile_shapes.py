@@ -4,23 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.integration.on_one_stack.reconciled_shop import Shop
-
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def running_shop(stack):
-    shop = Shop(stack)
-    shop.start_lander()
-    yield shop
-    shop.stop_lander()
-
-
-@pytest.fixture
-def shop(running_shop):
-    yield running_shop
-    running_shop.drop_tables()
 
 
 ODD_TYPES = {

@@ -15,23 +15,9 @@ from lakehouse.kafka import admin_client, matching_topics
 from stack.doctor.model import Verdict
 from stack.doctor.readings import Readings
 from stack.doctor.shop import checks
-from tests.integration.on_one_stack.reconciled_shop import PATIENCE_SECONDS, Shop
+from tests.integration.on_one_stack.reconciled_shop import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def running_shop(stack):
-    shop = Shop(stack)
-    shop.start_lander()
-    yield shop
-    shop.stop_lander()
-
-
-@pytest.fixture
-def shop(running_shop):
-    yield running_shop
-    running_shop.drop_tables()
 
 
 def told(shop):
