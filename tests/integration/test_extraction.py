@@ -447,7 +447,8 @@ def test_slot_that_was_lost_while_the_shop_sells_heals(shop, table):
     assert {"silver", "warehouse", "gold"} <= {one["layer"] for one in report["layers"]}
     # What was recorded excuses nothing that is missing later.
     assert extract(shop, table, "--full")["deletes"] == []
-    kinds = {row["kind"] for row in ledger(shop)}
+    # Other tests of this file truncate tables of their own.
+    kinds = {row["kind"] for row in ledger(shop) if row["topic"].endswith(f".{table}")}
     assert kinds == {"slot_lost", "read_again"}
 
 
