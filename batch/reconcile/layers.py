@@ -34,7 +34,8 @@ class LayerFindings:
 
     `expected_rows` follow from the layer below, `rows` are there. `changes` were read from below;
     of these `quarantined` are put aside, and `unaccounted` are neither used nor put aside, or both.
-    No fault: current rows that follow with a value that counts as unknown (`unknown`).
+    No fault: current rows that follow with a value that counts as unknown (`unknown`), and payments
+    worth more than any amount may be (`out_of_range`), which are in no sum.
     `in_no_fact` is what rows of this grain cannot hold.
     """
 
@@ -43,6 +44,7 @@ class LayerFindings:
     changes: int = 0
     quarantined: int = 0
     unknown: int = 0
+    out_of_range: int = 0
     missing: Fault = field(default_factory=Fault)
     extra: Fault = field(default_factory=Fault)
     different: Fault = field(default_factory=Fault)
@@ -101,6 +103,7 @@ class LayerReport:
             "changes": found.changes,
             "quarantined": found.quarantined,
             "unknown": found.unknown,
+            "out_of_range": found.out_of_range,
             **{name: fault.count for name, fault in found.faults.items()},
             "examples": {name: f.examples for name, f in found.faults.items() if f.count},
             "in_no_fact": {

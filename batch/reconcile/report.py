@@ -224,7 +224,7 @@ class Report:
         return (
             f" {listed[0].upper()}{listed[1:]} {verb} what follows from it, to the cent; "
             f"{aside:,} changes are in quarantine, each accounted for.{self._in_no_fact()}"
-            f"{self._unknown()}{self._not_compared()}{self._as_of()}"
+            f"{self._unknown()}{self._out_of_range()}{self._not_compared()}{self._as_of()}"
         )
 
     def _in_no_fact(self) -> str:
@@ -244,6 +244,15 @@ class Report:
         if not rows:
             return ""
         return f" Warning: {rows:,} rows have values that no list has: see mart.unknown_values."
+
+    def _out_of_range(self) -> str:
+        rows = sum(one.findings.out_of_range for one in self.layers)
+        if not rows:
+            return ""
+        return (
+            f" Warning: {rows:,} payments or refunds are worth more than any amount may be and are "
+            "in no sum: their base_amount_cents in mart.fact_payments is null."
+        )
 
     def _name(self, layer: str) -> str:
         is_whole = all(one.is_compared for one in self.layers if one.layer == layer)

@@ -17,8 +17,7 @@ from psycopg import sql
 
 from batch.gold.silver import SCHEMAS
 from batch.gold.transforms import Frame
-from batch.gold.transforms.arithmetic import at_rate
-from batch.gold.transforms.sale_lines import counts, refunds, sale_lines
+from batch.gold.transforms.sale_lines import counts, payment_worth, refunds, sale_lines
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import (
     InNoFact,
@@ -227,7 +226,6 @@ class Star:
     def _payments(self) -> LayerFindings:
         """Amounts at the rate of their order; without one until it comes."""
         names = ("payment_id", "order_id", "amount_cents", "base_amount_cents")
-        cents = at_rate(nw.col("amount_cents"), nw.col("exchange_rate_e8"))
         found = LayerFindings()
         for part in self._parts("cleaned_payments", "order_id"):
             orders, payments = (
@@ -236,9 +234,13 @@ class Star:
             )
             rates = orders.select("order_id", "exchange_rate_e8")
             priced = payments.join(rates, on="order_id", how="left").with_columns(
-                cents.alias("base_amount_cents")
+                payment_worth().alias("base_amount_cents")
             )
-            expected = pl.DataFrame(priced.select(*names).collect().to_native())
+            rows = pl.DataFrame(priced.collect().to_native())
+            is_out_of_range = pl.col("exchange_rate_e8").is_not_null()
+            is_out_of_range &= pl.col("base_amount_cents").is_null()
+            found += LayerFindings(out_of_range=rows.select(is_out_of_range.sum()).item())
+            expected = rows.select(names)
             stored = self._read("mart.fact_payments", dict.fromkeys(names, pl.Int64), part)
             found += compare_frames(expected, stored, ("payment_id",), self._examples)
         return found

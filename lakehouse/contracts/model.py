@@ -277,5 +277,4 @@ MOST_CENTS = 1_000_000_000
 """Ten million of the base currency: more is a slip of the keyboard."""
 MOST_FOREIGN_CENTS = 10**12 - 1
 """All that the shop's `numeric(12, 2)` holds. For amounts in a currency of which the row has no
-rate: what is a slip in one is a price in another. Products of two are divided with long division,
-see `batch.gold.transforms.arithmetic`."""
+rate: what is a slip in one is a price in another."""

@@ -102,12 +102,12 @@ def test_where_no_row_has_weight_all_have_the_same_and_the_first_what_is_left_ov
 
 @settings(deadline=None)  # the machine may be busy
 @given(
-    amount=st.integers(0, 2**46 - 1),
-    weight=st.integers(0, 2**46 - 1),
-    whole=st.integers(1, 2**46 - 1),
+    amount=st.integers(0, 2**63 - 1),
+    weight=st.integers(0, 2**63 - 1),
+    whole=st.integers(1, 2**63 - 1),
 )
 @example(amount=MOST_FOREIGN_CENTS, weight=MOST_FOREIGN_CENTS, whole=MOST_FOREIGN_CENTS)
-@example(amount=2**46 - 2, weight=2**46 - 2, whole=2**46 - 1)
+@example(amount=2**63 - 2, weight=2**63 - 2, whole=2**63 - 1)
 def test_a_product_beyond_64_bits_is_divided_exactly(amount: int, weight: int, whole: int) -> None:
     weight = min(weight, whole)
     numbers = pl.DataFrame({"a": [amount], "w": [weight], "n": [whole]}).lazy()

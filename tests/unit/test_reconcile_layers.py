@@ -25,6 +25,7 @@ from batch.silver.run import chosen_entities, consolidate_silver
 from batch.warehouse.entities import TABLES
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.gold import GOLD_TABLES
+from lakehouse.contracts.model import MOST_CENTS
 from lakehouse.delta import scan
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import Lake
@@ -425,6 +426,21 @@ def test_money_of_orders_without_all_lines_is_told_and_is_no_fault(silver, mart)
     # The star lacks these lines; what is in no fact is not among its faults.
     assert set(found.findings.missing.examples) == {"5", "7"}
     assert mart.compare(silver.lake)["mart.fact_payments"].findings.in_no_fact == InNoFact()
+
+
+def test_payments_worth_more_than_any_amount_are_told_and_are_no_fault(silver, mart):
+    silver.merge("cleaned_payments", refund(3, 2, MOST_CENTS), refund(4, 2, MOST_CENTS + 1))
+    too_much = {"payment_id": [3, 4], "order_id": [2, 2],
+                "amount_cents": [MOST_CENTS, MOST_CENTS + 1],
+                "base_amount_cents": [MOST_CENTS, None]}  # fmt: skip
+    payments = mart.rows["mart.fact_payments"]
+    mart.rows["mart.fact_payments"] = pl.concat([payments, pl.DataFrame(too_much)])
+    found = mart.compare(silver.lake)["mart.fact_payments"]
+    assert found.findings.is_exact
+    assert found.to_json()["out_of_range"] == 1
+    held = replace(WHOLE[1], findings=found.findings)
+    assert "Warning: 1 payments or refunds are worth more" in report_of(held).verdict()
+    assert "worth more" not in report_of(*WHOLE).verdict()
 
 
 def test_star_that_was_never_published_is_not_compared(silver, mart):

@@ -25,8 +25,7 @@ fact as (
 refund as (
     select
         p.order_id,
-        -- Half up: no amount is negative.
-        sum(div(p.amount_cents::numeric * o.exchange_rate_e8 + 50000000, 100000000)) as cents
+        sum(etl.payment_worth(p.amount_cents, o.exchange_rate_e8)) as cents
     from touched_orders as t
     inner join entity.orders as o on t.order_id = o.order_id
     inner join entity.payments as p on t.order_id = p.order_id

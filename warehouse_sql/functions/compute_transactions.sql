@@ -29,8 +29,7 @@ begin
     refund as (
         select
             p.order_id,
-            -- Half up: no amount is negative.
-            sum(div(p.amount_cents::numeric * o.exchange_rate_e8 + 50000000, 100000000)) as cents
+            sum(etl.payment_worth(p.amount_cents, o.exchange_rate_e8)) as cents
         from order_chunk as t
         inner join orders as o on t.order_id = o.order_id
         inner join payments as p on t.order_id = p.order_id

@@ -26,3 +26,14 @@ where
             where p.order_id = o.order_id and p.kind = 'refund' and p.status = 'captured'
         )
     );
+
+-- And a refund worth more than any amount may be was taken off its order.
+insert into etl.stale_order (order_id)
+select p.order_id
+from mart.fact_payments as p
+where p.base_amount_cents > 1000000000 and p.kind = 'refund'
+on conflict do nothing;
+
+update mart.fact_payments
+set base_amount_cents = null
+where base_amount_cents > 1000000000;

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import narwhals as nw
 
 from batch.gold.transforms import Frame
+from lakehouse.contracts.model import RATE_SCALE
 
-_DIGIT = 1 << 16
-"""Weights are cut into three digits of so much: whatever they are is below 2^46."""
 _SCRATCH = (
     "_weight", "_whole", "_least", "_left", "_place", "_rest", "_rest_share", "_rest_least",
 )  # fmt: skip
@@ -17,24 +16,16 @@ _SCRATCH = (
 def divided_product(amount: nw.Expr, weight: nw.Expr, whole: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
     """Quotient and remainder of `amount * weight / whole`, exact though the product may overflow.
 
-    `weight` and `whole` are from 0 and from 1 to 2^46 (seventy amounts, each as large as one can
-    be), and the weight is not more than the whole; `amount` may be any. Long division, with digits
-    of 16 bits.
+    The weight is not more than the whole, so that the quotient fits where the amount does.
     """
-    once, left = amount // whole, amount % whole
-    upper = left * (weight // _DIGIT**2)
-    middle = (upper % whole) * _DIGIT + left * (weight // _DIGIT % _DIGIT)
-    lower = (middle % whole) * _DIGIT + left * (weight % _DIGIT)
-    high = (upper // whole) * _DIGIT**2 + (middle // whole) * _DIGIT
-    return once * weight + high + lower // whole, lower % whole
+    product = amount.cast(nw.Int128) * weight
+    quotient = product // whole
+    return quotient.cast(nw.Int64), (product - quotient * whole).cast(nw.Int64)
 
 
 def at_rate(cents: nw.Expr, rate_e8: nw.Expr) -> nw.Expr:
     """Cents at a rate of whole hundred-millionths, rounded half up. Not for negative amounts."""
-    scale = 100_000_000
-    whole, part = rate_e8 // scale, rate_e8 % scale
-    upper, lower = cents // scale, cents % scale
-    return cents * whole + upper * part + (lower * part + scale // 2) // scale
+    return ((cents.cast(nw.Int128) * rate_e8 + RATE_SCALE // 2) // RATE_SCALE).cast(nw.Int64)
 
 
 def basis_points(part: nw.Expr, whole: nw.Expr) -> nw.Expr:

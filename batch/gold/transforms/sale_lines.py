@@ -9,7 +9,7 @@ from batch.gold.transforms import Frame
 from batch.gold.transforms.arithmetic import Spread, at_rate
 from batch.gold.transforms.versions import valid_version
 from lakehouse.contracts.gold import DAY, MONEY, MONTH
-from lakehouse.contracts.model import UNKNOWN
+from lakehouse.contracts.model import MOST_CENTS, RATE_SCALE, UNKNOWN
 
 _COMPONENTS = {"net": "net_revenue_cents", "shipping": "shipping_cents", "tax": "tax_cents"}
 """In the order in which they take a cent that is left over; and what they are in base currency."""
@@ -159,11 +159,22 @@ def _headers(orders: Frame) -> Frame:
 def refunds(payments: Frame, orders: Frame) -> Frame:
     """Captured refunds in the base currency, as `refund`. Grain: one row per order with one.
 
-    Each is converted and rounded by itself, as the books of payments have it.
+    Each is converted and rounded by itself, as the books of payments have it; `payment_worth` says
+    which are left out.
     """
     is_refund = (nw.col("kind") == "refund") & (nw.col("status") == "captured")
     rates = orders.select("order_id", "exchange_rate_e8")
     moved = payments.filter(is_refund).select("order_id", "amount_cents")
-    cents = at_rate(nw.col("amount_cents"), nw.col("exchange_rate_e8"))
-    converted = moved.join(rates, on="order_id").with_columns(cents.alias("refund"))
+    converted = moved.join(rates, on="order_id").with_columns(payment_worth().alias("refund"))
     return converted.group_by("order_id").agg(nw.col("refund").sum())
+
+
+def payment_worth() -> nw.Expr:
+    """What a payment or refund is worth in cents of the base currency, at its order's rate.
+
+    Absent where that is more than any amount may be: its own row has no rate, so that its contract
+    cannot judge it, and sums of such would exceed 64 bits.
+    """
+    amount, rate = nw.col("amount_cents"), nw.col("exchange_rate_e8")
+    is_in_range = amount <= nw.lit(MOST_CENTS * RATE_SCALE) // rate
+    return nw.when(is_in_range).then(at_rate(amount, rate))

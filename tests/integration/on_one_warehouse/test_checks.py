@@ -32,6 +32,7 @@ SHOP = {
         {"product_id": 1, "valid_from_at": AT, "_offset": 1, "category": "Toys"},
     ],
     "customers_history": [{"customer_id": 1, "valid_from_at": AT - timedelta(days=9)}],
+    "payments": [{"payment_id": 1, "order_id": 1, "kind": "payment"}],
     "stock_movements": [
         {"movement_id": number, "kind": "receipt", "quantity": 5, "occurred_at": at}
         for number, at in enumerate((AT - timedelta(days=1), AT), 1)
@@ -77,6 +78,7 @@ CASES = {
         "update mart.fact_transactions set placed_at = placed_at - interval '9 hours' "
         "where order_id in (3, 4)",
     ],
+    "payments_are_in_range": ["update entity.payments set amount_cents = 1000000001"],
     "stocks_carry_over": [
         "update mart.fact_stocks set opening_units = opening_units + 1, adjusted_units = "
         "adjusted_units - 1 where date_key = '2026-03-10'",

@@ -170,6 +170,30 @@ def test_row_at_an_edge_is_in_all_stores_or_in_quarantine_and_holds_up_no_other(
         raise
 
 
+def test_sums_of_rows_at_their_edges_fit_all_stores(shop):
+    """Lines that together exceed 64 bits as weights, refunds that would as money."""
+    most, dear = "9999999999.99", "1000000.00000000"
+    price = {"quantity": 1, "unit_price_amount": most, "line_total_amount": most}
+    refund = {"kind": "refund", "status": "captured", "order_id": 1}
+    shop.sources["orders"].change(1, "c", exchange_rate=dear, base_total_amount="2000000.00")
+    for number in range(1, 101):
+        shop.sources["order_lines"].change(number, "c", order_id=1, line_number=number, **price)
+    for number in range(1, 21):
+        shop.sources["payments"].change(number, "c", amount=most, **refund)
+    shop.sources["payments"].change(21, "c", amount="1.00", **refund)
+    for table in ("orders", "order_lines", "payments"):
+        shop.live(table)
+    shop.hour()
+    expected = [(200_000_000, 100_000_000)]
+    summed = "select sum(total_cents), sum(refund_cents) from {}"
+    for name in ("fact_transactions", "daily_sales", "daily_geography", "customer_months"):
+        assert shop.warehouse.query(summed.format(f"mart.{name}")) == expected, name
+    gold = scan(shop.lake.open("gold", "sales_kpi")).collect()
+    assert gold.select("total_cents", "refund_cents").sum().rows() == expected
+    worth = "select count(*), count(base_amount_cents), sum(base_amount_cents)"
+    assert shop.warehouse.query(f"{worth} from mart.fact_payments") == [(21, 1, 100_000_000)]
+
+
 def check(shop, table, given, shown):
     entity = ENTITIES[table]
     silver = {row[entity.key]: row for row in shop.silver(entity.silver).to_dicts()}

@@ -13,6 +13,7 @@ from psycopg import sql
 from batch.gold.transforms.sale_lines import AMOUNTS, sale_lines
 from batch.warehouse.entities import BY_SILVER
 from batch.warehouse.scripts import scripts
+from lakehouse.contracts.model import MOST_CENTS, MOST_FOREIGN_CENTS
 from lakehouse.contracts.schemas import history_schema, silver_schema
 from lakehouse.postgres import copy_frames
 from tests.warehouse import load_warehouse, new_warehouse, silver_row
@@ -21,9 +22,11 @@ from tests.warehouse_history import silver_after
 pytestmark = pytest.mark.integration
 
 CENTS = st.just(0) | st.integers(1, 10) | st.integers(1, 10**9)
+MOST_FOREIGN = st.just(MOST_FOREIGN_CENTS)
 YEN = st.integers(0, 10**5).map(lambda yen: yen * 100)
-RATES = st.sampled_from([10**8, 117_000_001, 610_000, 1, 10**10])
-"""Of the base currency, one dearer, one much cheaper, the least that there is, and a dear one."""
+RATES = st.sampled_from([10**8, 117_000_001, 610_000, 1, 10**10, 10**14])
+"""Of the base currency, one dearer, one much cheaper, the least and the most that there is."""
+REFUNDS = st.integers(1, 10) | st.integers(1, 2 * 10**9) | MOST_FOREIGN
 SILVER = {"orders": "cleaned_sales", "order_lines": "cleaned_sale_lines",
           "payments": "cleaned_payments"}  # fmt: skip
 
@@ -32,9 +35,11 @@ SILVER = {"orders": "cleaned_sales", "order_lines": "cleaned_sale_lines",
 def orders(draw):
     """An order as silver lets it pass, its lines, and what was given back."""
     rate = draw(RATES)
-    cents = YEN if draw(st.booleans()) else CENTS
-    weights = draw(st.lists(st.just(0) | cents, max_size=4))
-    subtotal = draw(st.just(sum(weights)) | st.just(0) | cents)
+    most = MOST_CENTS * 10**8 // rate // 4
+    of_lines = YEN if draw(st.booleans()) else CENTS
+    cents = of_lines.map(lambda amount: min(amount, most))
+    weights = draw(st.lists(st.just(0) | cents | MOST_FOREIGN, max_size=4))
+    subtotal = draw(st.just(min(sum(weights), most)) | st.just(0) | cents)
     discount = draw(st.sampled_from([0, subtotal, subtotal // 3]))
     shipping, tax = draw(st.just(0) | cents), draw(st.just(0) | cents)
     total = subtotal - discount + shipping + tax
@@ -45,7 +50,7 @@ def orders(draw):
             "base_total_cents": (total * rate + 5 * 10**7) // 10**8,
         },
         "weights": weights,
-        "refunds": draw(st.lists(st.integers(1, 10) | st.integers(1, 2 * 10**9), max_size=2)),
+        "refunds": draw(st.lists(REFUNDS, max_size=12)),
     }  # fmt: skip
 
 
@@ -60,7 +65,7 @@ def rows_of(drawn):
             for place, weight in enumerate(one["weights"])
         )  # fmt: skip
         found["payments"] += (
-            {"payment_id": 10 * order_id + place, "order_id": order_id, "kind": "refund",
+            {"payment_id": 20 * order_id + place, "order_id": order_id, "kind": "refund",
              "status": "captured", "amount_cents": cents}
             for place, cents in enumerate(one["refunds"])
         )  # fmt: skip
@@ -119,7 +124,9 @@ def test_money_of_any_orders_is_on_their_lines_to_the_cent_by_both_implementatio
         if not one["weights"]:
             continue
         order, has_all = one["order"], sum(one["weights"]) >= one["order"]["subtotal_cents"]
-        refund = sum((c * order["exchange_rate_e8"] + 5 * 10**7) // 10**8 for c in one["refunds"])
+        exact = [cents * order["exchange_rate_e8"] for cents in one["refunds"]]
+        in_range = (worth for worth in exact if worth <= MOST_CENTS * 10**8)
+        refund = sum((worth + 5 * 10**7) // 10**8 for worth in in_range)
         rest = order["base_total_cents"] - sums[order_id]["total_cents"]
         assert rest == 0 if has_all else rest >= 0
         rest = refund - sums[order_id]["refund_cents"]
@@ -130,17 +137,22 @@ FREE = {"subtotal_cents": 0, "discount_cents": 0, "shipping_cents": 490, "tax_ce
         "base_total_cents": 490}  # fmt: skip
 WORTH = {**FREE, "subtotal_cents": 100, "base_total_cents": 590}
 NOTHING = {**FREE, "shipping_cents": 0, "base_total_cents": 0}
+REFUND = {"kind": "refund", "status": "captured"}
 SHOP = {
-    # Free lines; all well; no line; worth nothing and given back; lines beyond their order.
+    # Free lines; all well; no line; worth nothing and given back; lines beyond their order; a
+    # refund that is worth too much.
     "orders": [
         {"order_id": number, **values}
-        for number, values in enumerate((FREE, WORTH, FREE, NOTHING, WORTH), 1)
+        for number, values in enumerate((FREE, WORTH, FREE, NOTHING, WORTH, WORTH), 1)
     ],
     "order_lines": [
         {"order_line_id": number, "order_id": number, "line_total_cents": cents}
-        for number, cents in ((1, 0), (2, 100), (4, 0), (5, 200))
+        for number, cents in ((1, 0), (2, 100), (4, 0), (5, 200), (6, 100))
     ],
-    "payments": [{"payment_id": 1, "order_id": 4, "kind": "refund", "status": "captured"}],
+    "payments": [
+        {"payment_id": 1, "order_id": 4, **REFUND},
+        {"payment_id": 2, "order_id": 6, "amount_cents": MOST_CENTS + 1, **REFUND},
+    ],
 }
 SUMMED = ("fact_transactions", "daily_sales", "daily_orders", "daily_geography",
           "customer_months", "customer_totals")  # fmt: skip
@@ -151,12 +163,14 @@ def test_star_of_before_is_right_after_the_first_load_though_nothing_is_new(ware
     load_warehouse(warehouse.dsn, silver)
     right = warehouse.contents()
     for table in SUMMED:
-        where = "where order_id in (1, 4, 5)" if table == "fact_transactions" else ""
+        where = "where order_id in (1, 4, 5, 6)" if table == "fact_transactions" else ""
         warehouse.execute(f"update mart.{table} set total_cents = 7, refund_cents = 0 {where}")
+    worth = "update mart.fact_payments set base_amount_cents = amount_cents where payment_id = 2"
+    warehouse.execute(worth)
     (migration,) = (text.decode() for _, text in scripts("migrations/0020_stale_orders.sql"))
     warehouse.execute(migration[migration.index("insert into") :])
     marked = warehouse.query("select order_id from etl.stale_order order by 1")
-    assert marked == [(1,), (4,), (5,)]
+    assert marked == [(1,), (4,), (5,), (6,)]
     report = load_warehouse(warehouse.dsn, silver)
     assert report.checks
     assert warehouse.contents() == right

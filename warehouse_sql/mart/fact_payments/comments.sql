@@ -8,4 +8,5 @@ is 'The customer as they were at the attempt; -2 once the account is deleted.';
 comment on column mart.fact_payments.created_at
 is 'When the attempt was made.';
 comment on column mart.fact_payments.base_amount_cents
-is 'The amount at the order''s rate, rounded half up. In cents of the base currency.';
+is 'The amount at the order''s rate, rounded half up. In cents of the base currency; null while '
+'the order is not here, and where it is worth more than ten million.';

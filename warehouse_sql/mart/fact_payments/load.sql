@@ -20,8 +20,7 @@ select
     o.ship_country,
     p.currency,
     p.amount_cents,
-    -- Half up: no amount is negative.
-    div(p.amount_cents::numeric * o.exchange_rate_e8 + 50000000, 100000000) as base_amount_cents
+    etl.payment_worth(p.amount_cents, o.exchange_rate_e8) as base_amount_cents
 from touched_payments as t
 inner join entity.payments as p on t.payment_id = p.payment_id
 left join entity.orders as o on p.order_id = o.order_id
