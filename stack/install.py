@@ -3,6 +3,7 @@
 A part that fails does not end the others: what they make is there for the next try.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -129,7 +130,11 @@ def _install_python(name: str, folder: Path, steps: Steps, tools: Tools, uv: Pat
     """
 
     def make(_work: Path, result: Path) -> None:
-        install_environment(tools, uv, LOCKS / f"{name.lower()}.txt", result)
+        # Superset 6.1 pins packages (pandas 2.1, numpy 1.26) that have no wheels for a newer one.
+        is_too_new = name == "Superset" and sys.version_info >= (3, 13)
+        python = ">=3.11,<3.13" if is_too_new else sys.executable
+        lock = LOCKS / f"{name.lower()}.txt"
+        install_environment(tools, uv, lock, result, python=python)
 
     _step(tools, steps, name, folder, make)
 

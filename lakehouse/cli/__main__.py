@@ -2,10 +2,12 @@
 
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from lakehouse import __version__
 from lakehouse.cli import (
     connect,
     consoles,
@@ -32,6 +34,7 @@ from lakehouse.cli import (
     trigger,
     watch,
 )
+from lakehouse.cli.output import console
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
 
@@ -39,7 +42,6 @@ _MISTAKE = 70
 """Exit status after an error of our own, as sysexits.h has it: nothing that passes."""
 app = typer.Typer(
     name="pipeline",
-    help="A shop's changes, from Postgres through a lake to a star schema, exactly once.",
     epilog="Start with: ./pipeline demo",
     no_args_is_help=True,
     add_completion=False,
@@ -74,6 +76,31 @@ for group in (
     develop,
 ):
     app.add_typer(group.app)
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from lakehouse.version import code_version
+
+        python = ".".join(map(str, sys.version_info[:3]))
+        console.print(f"shop-pipeline {__version__}, code {code_version()}, Python {python}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_tell_version,
+            help="Show release, version of the code and Python, and exit.",
+        ),
+    ] = False,
+) -> None:
+    """A shop's changes, from Postgres through a lake to a star schema, exactly once."""
 
 
 def main() -> None:

@@ -3,7 +3,10 @@
 import importlib
 import subprocess
 import sys
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 
 import typer
@@ -17,15 +20,16 @@ from lakehouse.variables import variables_of
 app = typer.Typer()
 
 CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    # The slow ones first: two run side by side.
+    ("types", ("mypy",)),
+    ("SQL", ("sqlfluff", "lint", "--nocolor", "producers", "connectors", "batch", "warehouse_sql")),
+    ("layers", ("lint-imports", "--no-cache")),
     ("format", ("ruff", "format", "--check", ".")),
     ("lint", ("ruff", "check", ".")),
-    ("types", ("mypy",)),
-    ("layers", ("lint-imports", "--no-cache")),
-    ("SQL", ("sqlfluff", "lint", "--nocolor", "producers", "connectors", "batch", "warehouse_sql")),
     ("dependencies", ("deptry", ".")),
     ("spelling", ("typos",)),
-    ("unit tests", ("pytest", "tests/unit", "-q", "-n", "2")),
 )
+"""Need no service and change nothing. `.pre-commit-config.yaml` has the same commands."""
 BENCHMARKS = ("landing", "freshness", "simulate", "consolidation", "charts", "replay")
 LOCKS = {
     "project": "dev",
@@ -38,6 +42,9 @@ LOCKS = {
 """A lock file, and the group that it locks."""
 _SIDE_BY_SIDE = ("-n", "2")
 """Two stacks wait for each other less than one waits for itself; three take each other's cores."""
+_ON_REAL_SERVICES = ("integration", "browser", "faults")
+_SLACK = 1.0
+"""By how many percent the coverage may be above its minimum before that has to be raised."""
 _WITH_PROJECT = {"project", "airflow"}
 """Locks of environments in which the project itself runs."""
 
@@ -61,12 +68,18 @@ def settings(output: FormatOption = Format.TABLE) -> None:
 
 
 @app.command(rich_help_panel="Develop")
-def check() -> None:
-    """Lint, types, import layers, SQL lint, dependencies, spelling, unit tests.
+def check(
+    *, fast: Annotated[bool, typer.Option("--fast", help="Leave out the unit tests.")] = False
+) -> None:
+    """Format, lint, types, import layers, SQL lint, dependencies, spelling, unit tests.
 
-    Example: ./pipeline check
+    The branch coverage of the unit tests has a minimum, in pyproject.toml, that may only rise.
+
+    Example: ./pipeline check --fast
     """
-    failed = [name for name, command in CHECKS if not _passes(name, command)]
+    failed = _failed_checks()
+    if not fast and not _unit_tests_pass():
+        failed.append("unit tests")
     if failed:
         console.print(f"[bold red]failed:[/] {', '.join(failed)}")
         raise typer.Exit(1)
@@ -82,7 +95,7 @@ def check() -> None:
     },
 )
 def test(context: typer.Context) -> None:
-    """Run the tests, on real services of their own. The rest of the line goes on to pytest.
+    """Run `check`, then all tests on real services. The rest of the line goes to pytest instead.
 
     `unit`, `integration`, `browser`, `faults`, `alerts` and `compose` stand for those folders.
     `alerts` builds Prometheus and fires each alert, `compose` builds the images and brings
@@ -90,16 +103,12 @@ def test(context: typer.Context) -> None:
 
     Example: ./pipeline test faults --rounds 20 --seed 7
     """
-    pytest = Path(sys.executable).parent / "pytest"
     tests = ROOT / "tests"
     arguments = [tests / word if (tests / word).is_dir() else word for word in context.args]
     if not arguments:
-        arguments = list(_SIDE_BY_SIDE)
-    # Hundreds of commands are started: not each of them is to compile all modules again.
-    env = process_environment()
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    result = subprocess.run([pytest, *arguments], cwd=ROOT, env=env, check=False)
-    raise typer.Exit(result.returncode)
+        check()
+        arguments = [*_SIDE_BY_SIDE, *(tests / folder for folder in _ON_REAL_SERVICES)]
+    raise typer.Exit(_pytest(*arguments))
 
 
 @app.command(rich_help_panel="Develop")
@@ -175,11 +184,53 @@ def lock(
         subprocess.run(command, cwd=ROOT, check=True)
 
 
-def _passes(name: str, command: tuple[str, ...]) -> bool:
-    console.rule(name, align="left", style="dim")
+def _failed_checks() -> list[str]:
+    """Run all of CHECKS, two at a time; print what failing ones say, and return their names."""
+    failed = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        runs = [(name, pool.submit(_run_check, command)) for name, command in CHECKS]
+        for name, run in runs:
+            result, seconds = run.result()
+            told = "[bold red]failed[/]" if result.returncode else "[green]passed[/]"
+            console.print(f"{name:<12} {told} in {seconds:.1f} s")
+            if result.returncode:
+                console.print(result.stdout.strip(), markup=False)
+                failed.append(name)
+    return failed
+
+
+def _run_check(command: tuple[str, ...]) -> tuple[subprocess.CompletedProcess[str], float]:
+    started = monotonic()
     program = Path(sys.executable).parent / command[0]
-    result = subprocess.run([program, *command[1:]], cwd=ROOT, check=False)
-    return result.returncode == 0
+    result = subprocess.run(
+        [program, *command[1:]], cwd=ROOT, check=False, text=True, errors="replace",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return result, monotonic() - started
+
+
+def _unit_tests_pass() -> bool:
+    console.rule("unit tests", align="left", style="dim")
+    is_passed = not _pytest("tests/unit", "-q", *_SIDE_BY_SIDE, "--cov", "--cov-report=")
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        least = tomllib.load(file)["tool"]["coverage"]["minimum_percent"]
+    told, _ = _run_check(("coverage", "report", "--format=total", "--precision=1"))
+    if told.returncode:
+        console.print(told.stdout.strip(), markup=False)
+        return False
+    console.print(f"branch coverage of the unit tests: {told.stdout.strip()} % (minimum {least} %)")
+    percent = float(told.stdout)
+    if percent > least + _SLACK:
+        console.print("Raise the minimum, tool.coverage.minimum_percent in pyproject.toml.")
+    return is_passed and least <= percent <= least + _SLACK
+
+
+def _pytest(*arguments: str | Path) -> int:
+    # Hundreds of commands are started: not each of them is to compile all modules again.
+    env = process_environment()
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    pytest = Path(sys.executable).parent / "pytest"
+    return subprocess.run([pytest, *arguments], cwd=ROOT, env=env, check=False).returncode
 
 
 def _settings_rows() -> list[dict[str, Any]]:

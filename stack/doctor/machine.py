@@ -18,7 +18,7 @@ from stack.kafka.install import place_of
 from stack.layout import JAR_LOCK, LOCKS, Cache
 from stack.preflight import check_places
 
-_PYTHONS = ((3, 11), (3, 12))
+_PYTHONS = ((3, 11), (3, 12), (3, 13))
 _LOCKED = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)([^\\]*)")
 _ANEW = "rm -r .venv, then any ./pipeline command makes it anew"
 _LEAST_MEMORY_MB = 600

@@ -22,7 +22,8 @@ from tests.judgements import only, verdicts
 
 
 @pytest.mark.parametrize(("version", "is_fine"), [
-    ((3, 10, 9), False), ((3, 11, 0), True), ((3, 12, 9), True), ((3, 13, 0), False),
+    ((3, 10, 9), False), ((3, 11, 0), True), ((3, 12, 9), True), ((3, 13, 0), True),
+    ((3, 14, 0), False),
 ])  # fmt: skip
 def test_python_is_one_that_the_locks_are_for(version, is_fine):
     assert (only(judge_python(version)).verdict is Verdict.FINE) is is_fine

@@ -250,11 +250,11 @@ def test_what_lies_in_the_caller_s_directory_is_not_what_runs(machine):
     assert result.stdout == f"{trap}|up\n"
 
 
-@pytest.mark.parametrize("version", ["3.10.19", "3.13.0", "2.7.18", "4.0.0"])
+@pytest.mark.parametrize("version", ["3.10.19", "3.14.0", "2.7.18", "4.0.0"])
 def test_a_python_too_old_or_too_new_is_a_clear_error(machine, version):
     result = machine.run(VERSION=version)
     assert result.returncode == 3
-    assert result.stderr.startswith("pipeline: needs Python 3.11 or 3.12")
+    assert result.stderr.startswith("pipeline: needs Python 3.11, 3.12 or 3.13")
     assert "PIPELINE_PYTHON" in result.stderr
     assert not (machine.checkout / ".venv").exists()
 
@@ -264,7 +264,7 @@ def test_no_python_at_all_is_a_clear_error(machine):
     result = machine.run()
     assert result.returncode == 3
     assert len(result.stderr.splitlines()) == 1
-    assert result.stderr.startswith("pipeline: needs Python 3.11 or 3.12")
+    assert result.stderr.startswith("pipeline: needs Python 3.11, 3.12 or 3.13")
 
 
 def test_a_python_that_was_named_is_taken_or_refused_but_not_passed_over(machine):

@@ -1,0 +1,105 @@
+"""What stands between a change and the main branch: checks, hooks, CI. They run the same tools."""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from lakehouse import __version__
+from lakehouse.cli import develop
+from lakehouse.cli.__main__ import app
+from lakehouse.settings import ROOT
+
+
+def test_hooks_run_the_tools_of_the_checks_as_they_are_locked():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    entries = {tuple(shlex.split(hook["entry"])[:2]) for one in hooks for hook in one["hooks"]}
+    checks = {command[:2] for _, command in develop.CHECKS}
+    by_name = {f".venv/bin/{name}" for name, *_ in checks}
+    assert {program for program, *_ in entries} == by_name
+    assert {words[1] for words in entries if words[0].endswith("ruff")} == {"format", "check"}
+
+
+def test_ci_calls_the_command_of_the_readme():
+    (workflow,) = (ROOT / ".github" / "workflows").glob("*.yml")
+    steps = yaml.safe_load(workflow.read_text())["jobs"]["test"]["steps"]
+    assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
+    last = (ROOT / ".ci" / "run").read_text().strip().splitlines()[-1]
+    assert last == "exec ./pipeline test"
+    assert "./pipeline test " in (ROOT / "README.md").read_text()
+    # A tag can be moved to other code, a commit cannot.
+    assert all(re.search(r"@[0-9a-f]{40}$", step["uses"]) for step in steps if "uses" in step)
+
+
+class Tools:
+    """In place of all programs: those in `failing` fail."""
+
+    def __init__(self, failing=(), percent="70.4"):
+        self.failing, self.percent, self.calls = failing, percent, []
+
+    def run(self, command, **_):
+        name = command[0].name
+        self.calls.append([name, *map(str, command[1:])])
+        told = self.percent if "report" in command else f"{name} says no"
+        return subprocess.CompletedProcess(command, int(name in self.failing), told)
+
+
+def run(monkeypatch, tmp_path, tools, *words):
+    (tmp_path / "pyproject.toml").write_text("[tool.coverage]\nminimum_percent = 70.0\n")
+    monkeypatch.setattr(develop, "ROOT", tmp_path)
+    monkeypatch.setattr(develop.subprocess, "run", tools.run)
+    return CliRunner().invoke(app, words)
+
+
+def runs_of_pytest(tools):
+    return [call for call in tools.calls if call[0] == "pytest"]
+
+
+@pytest.mark.parametrize("tool", sorted({command[0] for _, command in develop.CHECKS}))
+def test_tests_do_not_begin_while_a_check_fails(monkeypatch, tmp_path, tool):
+    tools = Tools({tool})
+    result = run(monkeypatch, tmp_path, tools, "test")
+    assert result.exit_code == 1
+    assert f"{tool} says no" in result.output
+    assert [call[1] for call in runs_of_pytest(tools)] == ["tests/unit"]
+
+
+def test_all_checks_run_and_then_all_tests(monkeypatch, tmp_path):
+    tools = Tools()
+    assert run(monkeypatch, tmp_path, tools, "test").exit_code == 0
+    assert {call[0] for call in tools.calls} >= {command[0] for _, command in develop.CHECKS}
+    units, others = runs_of_pytest(tools)
+    assert "--cov" in units
+    assert {f"{tmp_path}/tests/{name}" for name in ("integration", "browser", "faults")} < {*others}
+
+
+def test_a_named_test_runs_alone(monkeypatch, tmp_path):
+    tools = Tools()
+    assert run(monkeypatch, tmp_path, tools, "test", "-k", "replay").exit_code == 0
+    assert tools.calls == [["pytest", "-k", "replay"]]
+
+
+@pytest.mark.parametrize(
+    ("percent", "passes"), [("69.9", False), ("70.0", True), ("71.0", True), ("71.1", False)]
+)
+def test_coverage_of_unit_tests_may_only_rise(monkeypatch, tmp_path, percent, passes):
+    result = run(monkeypatch, tmp_path, Tools(percent=percent), "check")
+    assert (result.exit_code == 0) is passes
+    assert f"{percent} % (minimum 70.0 %)" in result.output
+    assert ("Raise the minimum" in result.output) is (percent == "71.1")
+
+
+def test_fast_checks_run_no_test(monkeypatch, tmp_path):
+    tools = Tools()
+    assert run(monkeypatch, tmp_path, tools, "check", "--fast").exit_code == 0
+    assert len(tools.calls) == len(develop.CHECKS)
+
+
+def test_version_says_release_code_and_python():
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.output.startswith(f"shop-pipeline {__version__}, code ")
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{__version__}]" in changelog
