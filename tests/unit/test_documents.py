@@ -81,7 +81,7 @@ def test_every_file_and_folder_that_a_document_names_is_there(document):
 def fault(words):
     """What is wrong with a command: a word or an option that the command line does not know."""
     command, rest = get_command(app), list(words)
-    while hasattr(command, "commands") and rest and re.fullmatch(r"[a-z-]+", rest[0]):
+    while hasattr(command, "commands") and rest and re.fullmatch(r"[a-z][a-z-]*", rest[0]):
         found = command.commands.get(rest[0])
         if found is None:
             return f"{command.name} has no command {rest[0]}"
