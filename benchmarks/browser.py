@@ -14,7 +14,7 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Request, Response, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
-from benchmarks import debian
+from devtools import debian
 from lakehouse.errors import StopPipelineError
 from stack.consoles import Console
 

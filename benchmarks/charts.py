@@ -21,12 +21,12 @@ from benchmarks.history import History
 from benchmarks.past import Size
 from consumers.live.overlay import Overlay, Part
 from consumers.live.service import change_readers
+from devtools.isolated import IsolatedStack, new_stack
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.postgres import warehouse_dsn
 from lakehouse.settings import ConsolidationSettings
 from stack.consoles import CONSOLES
-from stack.isolated import IsolatedStack, new_stack
 from stack.superset.files import Files, read_files
 from stack.superset.layout import charts_in
 from stack.superset.names import derived_id

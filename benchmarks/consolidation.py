@@ -22,10 +22,10 @@ from batch.gold.transforms.sale_lines import sale_lines
 from benchmarks.history import Change, History
 from benchmarks.past import FRAMES, Size
 from benchmarks.peak import watched
+from devtools.isolated import IsolatedStack, new_stack
 from lakehouse.contracts import ENTITIES, Type
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
-from stack.isolated import IsolatedStack, new_stack
 
 SMALL_LINES = 1_000_000
 LARGE_LINES = 10_000_000

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.hops import Route, measure
 from benchmarks.idle import cores_and_memory
+from devtools.isolated import IsolatedStack, new_stack
+from monitoring.freshness import Route, measure
 from stack.catalog import DEFAULT
-from stack.isolated import IsolatedStack, new_stack
 
 RATES = (50, 200)
 FLUSH_SECONDS = 0.5

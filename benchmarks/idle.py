@@ -5,7 +5,7 @@ import time
 
 import psutil
 
-from stack.isolated import IsolatedStack
+from devtools.isolated import IsolatedStack
 from stack.memory import processes
 
 

@@ -22,9 +22,9 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 
+from devtools.isolated import IsolatedStack, new_stack
 from lakehouse.coordinates import bronze_table
 from lakehouse.kafka import QuietLog, admin_client
-from stack.isolated import IsolatedStack, new_stack
 
 MESSAGES = 1_000_000
 ROUNDS = 3

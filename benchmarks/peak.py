@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from stack.isolated import IsolatedStack
+from devtools.isolated import IsolatedStack
 
 _ASK_SECONDS = 0.02
 

@@ -13,8 +13,8 @@ import time
 
 from batch.reconcile import Places, settle
 from benchmarks.peak import watched
+from devtools.isolated import IsolatedStack, new_stack
 from lakehouse.settings import ReconcileSettings
-from stack.isolated import IsolatedStack, new_stack
 
 CHANGES = 2_000_000
 _CHANGES_PER_ORDER = 15.5

@@ -17,13 +17,13 @@ from threading import Event
 import psycopg
 from psycopg import sql
 
+from devtools.isolated import IsolatedStack, new_stack
 from lakehouse.postgres import oltp_dsn
 from lakehouse.settings import ShopSettings, SimulatorSettings
 from producers.meter import Reading
 from producers.plan import History, Live, Phase, Plan
 from producers.schema import TABLES
 from producers.simulator import Simulator
-from stack.isolated import IsolatedStack, new_stack
 
 ORDERS = 30_000
 ROUNDS = 3

@@ -27,7 +27,7 @@ def run_command(arguments: Sequence[str]) -> dict[str, Any]:
             it has a mistake; its own words.
         RetryLaterError: any other failure, which may be gone the next time.
     """
-    command = [sys.executable, "-m", "lakehouse.cli", *arguments, "--format", "json"]
+    command = [sys.executable, "-m", "cli", *arguments, "--format", "json"]
     _log.info("./pipeline %s", " ".join(arguments))
     # A file, since nobody reads a pipe while what it tells is followed.
     with tempfile.TemporaryFile("w+") as result:

@@ -207,7 +207,7 @@ class _Catalog:
         """A program of ours, with its port for metrics if it has one."""
         program = Program(
             name=name,
-            command=(sys.executable, "-P", "-m", "lakehouse.cli", *command),
+            command=(sys.executable, "-P", "-m", "cli", *command),
             directory=self.data.root,
             environment=self._variables,
             is_ours=True,

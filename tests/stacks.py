@@ -1,9 +1,9 @@
-"""What tests know of stacks. See `stack.isolated`."""
+"""What tests know of stacks. See `devtools.isolated`."""
 
 from contextlib import AbstractContextManager
 
-from stack import isolated
-from stack.isolated import IsolatedStack, free_ports
+from devtools import isolated
+from devtools.isolated import IsolatedStack, free_ports
 
 __all__ = ["IsolatedStack", "free_ports", "new_stack"]
 
@@ -17,5 +17,5 @@ _SPARING = {
 
 
 def new_stack(**settings: object) -> AbstractContextManager[IsolatedStack]:
-    """As in `stack.isolated`, on fewer of the machine's cores."""
+    """As in `devtools.isolated`, on fewer of the machine's cores."""
     return isolated.new_stack(**{**_SPARING, **settings})

@@ -6,7 +6,7 @@ is_stopped=
 child=
 trap 'is_stopped=1; kill -TERM "$child" 2>/dev/null' TERM INT
 
-python -P -m lakehouse.cli "$@" &
+python -P -m cli "$@" &
 child=$!
 # A signal ends the wait, not the program; one that came before has reached nobody.
 [ -z "$is_stopped" ] || kill -TERM "$child"

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import debian
+from devtools import debian
+from devtools.isolated import finished
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
-from stack.isolated import finished
 
 _PACKAGES = ("docker.io", "iptables", "debootstrap")
 _START_SECONDS = 60

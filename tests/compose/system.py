@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from devtools.isolated import KEPT, finished, free_ports
 from lakehouse.settings import ROOT, settings_in_environment
-from stack.isolated import KEPT, finished, free_ports
 from tests.compose.engine import Engine
 from tests.compose.images import BUILD_ARGUMENTS, OFFICIAL, tag_of
 

@@ -10,7 +10,6 @@ import psycopg
 import pytest
 
 from batch.reconcile.sums import SUMS
-from batch.second_reader import assert_second_reader_agrees
 from batch.warehouse.entities import TABLES
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.gold import GOLD_TABLES
@@ -18,6 +17,7 @@ from lakehouse.delta import scan
 from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from tests.killing import kill_at_random_moments
+from tests.second_reader import assert_second_reader_agrees
 from tests.stacks import new_stack
 from tests.warehouse import Warehouse
 

@@ -12,14 +12,14 @@ import pytest
 from batch.catalogue import LakeTable, lake_figures, lake_tables
 from batch.lake_sql import LakeSql, QueryError, connect
 from batch.maintenance import Limits, gold_needs, maintain_tables
-from batch.second_reader import (
+from lakehouse.coordinates import kafka_app_id
+from lakehouse.lake import Lake
+from tests.second_reader import (
     ReadersDisagreeError,
     assert_second_reader_agrees,
     read_by_duckdb,
     read_by_polars,
 )
-from lakehouse.coordinates import kafka_app_id
-from lakehouse.lake import Lake
 from tests.stacks import new_stack
 from tests.unit.lake_shop import (
     TOPIC,
@@ -105,7 +105,7 @@ def test_second_implementation_reads_the_same_after_upkeep(lake, reader):
 def test_second_reader_tells_what_differs(reader, monkeypatch):
     table = opened(reader, "silver", "cleaned_sales")
     stale = by_duckdb(reader, "cleaned_sales", 1)
-    monkeypatch.setattr("batch.second_reader.read_by_duckdb", lambda *_: stale)
+    monkeypatch.setattr("tests.second_reader.read_by_duckdb", lambda *_: stale)
     with pytest.raises(ReadersDisagreeError) as raised:
         assert_second_reader_agrees(reader.options, [reader.uri("silver", "cleaned_sales")])
     told = str(raised.value)

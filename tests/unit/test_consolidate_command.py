@@ -8,7 +8,7 @@ from batch import consolidate
 from batch.consolidate import Consolidation, Layer
 from batch.warehouse.checks import CheckResult
 from batch.warehouse.report import WarehouseReport
-from lakehouse.cli.consolidate import show_done
+from cli.consolidate import show_done
 from tests.unit.bronze_maker import RULES
 
 

@@ -264,7 +264,7 @@ def kept(tmp_path):
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         started.append(process)
-        assert process.stdout.readline() == "-P -m lakehouse.cli land\n"
+        assert process.stdout.readline() == "-P -m cli land\n"
         return process
 
     yield start

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-import lakehouse.cli.doctor
-from lakehouse.cli.doctor import show_findings
+import cli.doctor
+from cli.doctor import show_findings
 from stack.doctor import all_checks, examine
 from stack.doctor.clock import _ahead
 from stack.doctor.model import Check, Finding, Verdict, fine, wrong, wrong_as_told
@@ -121,7 +121,7 @@ def test_what_cannot_be_read_is_told_by_each_that_needs_it_and_tried_once():
 @pytest.mark.parametrize("width", [80, 120])
 def test_report_fits_the_terminal_and_loses_no_word(width, monkeypatch):
     console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
-    monkeypatch.setattr(lakehouse.cli.doctor, "console", console)
+    monkeypatch.setattr(cli.doctor, "console", console)
     long = "a sentence of many words that does not fit into one line of any terminal, " * 3
     findings = [
         Finding(area="kafka", title="what bronze needs", verdict=verdict, words=long + verdict,

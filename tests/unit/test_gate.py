@@ -8,9 +8,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from cli import develop
+from cli.__main__ import app
 from lakehouse import __version__
-from lakehouse.cli import develop
-from lakehouse.cli.__main__ import app
 from lakehouse.settings import ROOT
 
 

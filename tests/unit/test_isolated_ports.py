@@ -24,7 +24,7 @@ def test_no_client_is_given_a_port_that_was_drawn():
 
 
 def test_port_that_somebody_has_is_not_drawn(monkeypatch):
-    monkeypatch.setattr("stack.isolated._BLOCK", 4)
+    monkeypatch.setattr("devtools.isolated._BLOCK", 4)
     [taken] = ports_of("gw0", 1)
     with socket.create_server(("127.0.0.1", taken)):
         found = ports_of("gw0", 4)

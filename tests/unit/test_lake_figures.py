@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 from batch.catalogue import LakeTable, lake_figures, lake_tables
 from batch.catalogue.lake import _ends, _open
 from batch.delta_log import DeltaLog
-from lakehouse.cli.tables import age_text, size_text
+from cli.tables import age_text, size_text
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import EPOCHS_PROPERTY
 from lakehouse.trouble import plain

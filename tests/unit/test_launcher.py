@@ -41,7 +41,7 @@ pause() {
 case "${0##*/} $*" in
   python*"import sys, venv"*) SELF=$0 exec "$REAL_PYTHON" -S -c "$AS_VERSION" "$2" ;;
   python*fcntl*) exec "$REAL_PYTHON" -S "$@" ;;
-  python*"-m lakehouse.cli"*) PYTHONPATH=$STUBS exec "$REAL_PYTHON" -S "$@" ;;
+  python*"-m cli"*) PYTHONPATH=$STUBS exec "$REAL_PYTHON" -S "$@" ;;
   *"-m venv "*) make "$3" python ;;
   *"-m pip install"*) [ "$NETWORK" != away ] || exit 1; make "${0%/bin/python}" uv ;;
   "uv venv "*) for last; do :; done; rm -rf "$last"; make "$last" python ;;
@@ -132,12 +132,12 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path):
     root = tmp_path / "some where"
-    for folder in ("bin", "home", "stubs/lakehouse/cli"):
+    for folder in ("bin", "home", "stubs/cli"):
         (root / folder).mkdir(parents=True)
     for tool in TOOLS:
         (root / "bin" / tool).symlink_to(shutil.which(tool))
-    for module, text in (("__init__", ""), ("cli/__init__", ""), ("cli/__main__", COMMAND_LINE)):
-        (root / "stubs/lakehouse" / f"{module}.py").write_text(text)
+    for module, text in (("__init__", ""), ("__main__", COMMAND_LINE)):
+        (root / "stubs/cli" / f"{module}.py").write_text(text)
     found = Machine(root=root, checkout=checkout(root / "the shop"))
     found.env = {
         "HOME": str(root / "home"),
@@ -177,7 +177,7 @@ def test_when_nothing_has_changed_only_the_command_is_run(machine):
     machine.forget_calls()
     result = machine.run("status")
     assert result.stderr == ""
-    assert machine.calls() == ["python -P -m lakehouse.cli status"]
+    assert machine.calls() == ["python -P -m cli status"]
 
 
 def test_arguments_arrive_as_they_were_given(machine):
@@ -192,7 +192,7 @@ def test_the_command_s_exit_status_is_the_launcher_s(machine):
 
 def test_the_command_takes_the_launcher_s_place_and_its_signals(machine):
     machine.run()
-    (machine.root / "stubs/lakehouse/cli/__main__.py").write_text("import os; print(os.getpid())")
+    (machine.root / "stubs/cli/__main__.py").write_text("import os; print(os.getpid())")
     process = machine.start()
     assert process.communicate()[0] == f"{process.pid}\n"
 
@@ -389,7 +389,7 @@ def test_two_checkouts_at_once_install_uv_once(machine):
 
 def test_the_lock_is_not_held_while_the_command_runs(machine):
     machine.run()
-    (machine.root / "stubs/lakehouse/cli/__main__.py").write_text(
+    (machine.root / "stubs/cli/__main__.py").write_text(
         "import sys, time; print('here', flush=True); time.sleep(60 * ('long' in sys.argv))"
     )
     (machine.checkout / "locks/project.txt").write_text("# another\n")

@@ -12,9 +12,9 @@ from batch.catalogue import LayerBehind, Mark, Unit, bronze_behind, in_a_sentenc
 from batch.catalogue import behind as catalogue_behind
 from batch.catalogue.behind import lacking, layers_behind
 from batch.consolidate import Consolidation, Layer, Row
-from lakehouse.cli import consolidate
-from lakehouse.cli.__main__ import app
-from stack.isolated import free_ports
+from cli import consolidate
+from cli.__main__ import app
+from devtools.isolated import free_ports
 from tests.unit.lake_shop import add, lake_in, land, make_gold, silver_rows
 
 LACKING = LayerBehind(layer="bronze", below="kafka", tables={"raw_sales": 26_000, "raw_users": 5})

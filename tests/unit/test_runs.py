@@ -12,8 +12,8 @@ from rich.console import Console
 from batch.runs import Kind, Outcome, Run, RunRow, StepwiseRun, latest, recorded
 from batch.runs.model import message_of, whoami
 from batch.runs.steps import merged, standing
-from lakehouse.cli import output
-from lakehouse.cli import runs as cli
+from cli import output
+from cli import runs as cli
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 NOWHERE = "host=127.0.0.1 port=1 dbname=none connect_timeout=1"

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from lakehouse.cli.simulate import _history, _live
+from cli.simulate import _history, _live
 from lakehouse.errors import StopPipelineError
 from producers.meter import Meter
 from producers.plan import History, Live, Plan

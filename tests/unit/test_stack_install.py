@@ -18,7 +18,7 @@ from rich.console import Console
 import stack.go
 import stack.install
 import stack.kafka.install
-from benchmarks import debian
+from devtools import debian
 from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ROOT, default_uv

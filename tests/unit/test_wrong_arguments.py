@@ -8,8 +8,8 @@ import structlog
 import batch.lock
 import batch.runs
 from batch.quarantine import Selection
+from cli import __main__ as cli
 from lakehouse.choices import meant
-from lakehouse.cli import __main__ as cli
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import WrongArgumentError
 from lakehouse.selection import Selection as Range
@@ -63,7 +63,7 @@ def begun(monkeypatch):
         raise AssertionError(message)
 
     monkeypatch.setattr(batch.runs, "recorded", refuse)
-    monkeypatch.setattr("lakehouse.cli.replaying.recorded", refuse)
+    monkeypatch.setattr("cli.replaying.recorded", refuse)
     monkeypatch.setattr(batch.lock, "only_one", refuse)
     return found
 
@@ -85,7 +85,7 @@ def test_mistake_of_ours_has_an_exit_status_of_its_own(monkeypatch, capsys):
     def wrong(*_, **__):
         raise ValueError
 
-    monkeypatch.setattr("lakehouse.cli.consolidate.consolidated", wrong)
+    monkeypatch.setattr("cli.consolidate.consolidated", wrong)
     monkeypatch.setattr(sys, "argv", ["./pipeline", "consolidate"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

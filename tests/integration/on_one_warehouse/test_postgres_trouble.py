@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from devtools.isolated import free_ports
 from lakehouse.errors import (
     AwayError,
     CrowdedError,
@@ -17,7 +18,6 @@ from lakehouse.errors import (
 )
 from lakehouse.postgres import explaining, warehouse_dsn
 from lakehouse.trouble import Service
-from stack.isolated import free_ports
 from tests.warehouse import MemorySilver, load_warehouse
 
 pytestmark = pytest.mark.integration

@@ -1,0 +1,193 @@
+"""`connect`: the Debezium connector, and how it does."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+
+if TYPE_CHECKING:
+    from connectors.health import Health
+    from consumers.ledger import SlotLosses
+    from lakehouse.secrets import Secrets
+
+_STOP_SECONDS = 90.0
+
+app = typer.Typer()
+_connect = typer.Typer(
+    help="The Debezium connector: register it, see how it does.", no_args_is_help=True
+)
+app.add_typer(_connect, name="connect", rich_help_panel="Run")
+
+
+@_connect.command()
+def apply(
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Record changes that the slot has lost in bronze/_loss_ledger, and stream on.",
+        ),
+    ] = False,
+) -> None:
+    """Register the connector, or bring it to its definition; returns when it runs.
+
+    Applied twice is applied once. One that failed or was stopped is started again. `up` does
+    this, too. Topics that there are take a larger CONNECT_MAX_ROW_MB at once. After --accept-loss,
+    ./pipeline extract --full mends what was lost.
+
+    Example: ./pipeline connect apply --accept-loss
+    """
+    from connectors.registration import apply as register
+    from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings, StackSettings
+
+    connect = ConnectSettings()
+    if accept_loss:
+        _accept_loss()
+    with err_console.status("applying"):
+        secrets_file = StackSettings().connect_secrets_path
+        changed = register(connect, OltpSettings(), KafkaSettings(), secrets_file)
+    what = "now has its definition" if changed else "has its definition already"
+    console.print(f"Connector {connect.connector_name} {what}, and runs.", markup=False)
+
+
+@_connect.command()
+def status(output: FormatOption = Format.TABLE) -> None:
+    """Show the connector's and its task's state, the slot's lag, and what is wrong, if anything.
+
+    Exit status 1 when changes do not flow.
+
+    Example: ./pipeline connect status --format json
+    """
+    from connectors.health import check
+    from lakehouse.postgres import oltp_dsn
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+
+    secrets = Secrets(StackSettings().secrets_path)
+    health = check(ConnectSettings(), oltp_dsn(OltpSettings(), secrets, role="monitor"))
+    if output is Format.JSON:
+        print_json(health.to_json())
+    else:
+        _show(health)
+    if not health.is_healthy:
+        raise typer.Exit(1)
+
+
+@_connect.command()
+def keep() -> None:
+    """Start the connector again whenever it has failed, later each time. `up` runs one already.
+
+    What a person has to mend it leaves alone, lost changes above all. Runs until stopped.
+
+    Example: CONNECT_RESTART_SECONDS=30 ./pipeline connect keep
+    """
+    from threading import Event
+
+    from connectors.restarts import keep_running
+    from lakehouse.settings import ConnectSettings
+    from lakehouse.signals import stop_on_signals
+
+    stop = Event()
+    stop_on_signals(stop.set)
+    keep_running(ConnectSettings(), stop)
+
+
+@_connect.command()
+def resnapshot(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Read all tables again, after changes were lost between the shop and Kafka.
+
+    Writes every row to Kafka once more, before anything new. What the old slot still held is
+    lost, and recorded as such. ./pipeline extract --full reads while changes stream, and finds
+    rows that were deleted meanwhile, too.
+
+    Example: ./pipeline connect resnapshot --yes
+    """
+    from connectors.registration import resnapshot as read_again
+    from lakehouse.postgres import oltp_dsn
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+
+    connect = ConnectSettings()
+    if not yes:
+        question = f"Drop slot {connect.slot_name} and read all of the shop's tables again?"
+        typer.confirm(question, abort=True, err=True)
+    secrets = Secrets(StackSettings().secrets_path)
+    losses = _losses(secrets)
+    with err_console.status("reading again"):
+        read_again(
+            connect,
+            oltp_dsn(OltpSettings(), secrets, role="debezium"),
+            record=lambda gap: losses.record(gap.words),
+        )
+    told = (
+        f"Connector {connect.connector_name} reads all tables again. Deletes that were missed: "
+        "./pipeline extract --full, when it has."
+    )
+    console.print(told, markup=False, soft_wrap=True)
+
+
+def _accept_loss() -> None:
+    from connectors.gap import accept_gap
+    from connectors.rest import ConnectApi
+    from lakehouse.postgres import oltp_dsn
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+
+    connect, oltp = ConnectSettings(), OltpSettings()
+    secrets = Secrets(StackSettings().secrets_path)
+    losses = _losses(secrets)
+    with (
+        err_console.status("looking for what is lost"),
+        ConnectApi(connect.url, connect.connector_name) as api,
+    ):
+        gap = accept_gap(
+            api,
+            monitor_dsn=oltp_dsn(oltp, secrets, role="monitor"),
+            replication_dsn=oltp_dsn(oltp, secrets, role="debezium"),
+            slot_name=connect.slot_name,
+            record=lambda found: losses.record(found.words),
+            timeout_seconds=_STOP_SECONDS,
+        )
+    if gap is None:
+        console.print("Nothing is lost.")
+        return
+    told = f"Lost: {gap.words}. Recorded in bronze/_loss_ledger. Mend it: ./pipeline extract --full"
+    console.print(told, markup=False, style="bold red", soft_wrap=True)
+
+
+def _losses(secrets: "Secrets") -> "SlotLosses":
+    from consumers.ledger import SlotLosses
+    from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings
+
+    return SlotLosses(
+        kafka=KafkaSettings(),
+        minio=MinioSettings(),
+        topic_prefix=ConnectSettings().topic_prefix,
+        secrets=secrets,
+    )
+
+
+def _show(health: "Health") -> None:
+    slot = health.slot
+    rows: list[dict[str, object]] = [
+        {"what": "connector", "is": health.state and health.state.connector},
+        {"what": "task", "is": health.state and health.state.task},
+        {"what": "last change handed on, seconds ago", "is": health.lag_seconds},
+        {"what": "slot", "is": health.slot_name},
+        {"what": "slot is read", "is": slot and slot.is_active},
+        {"what": "confirmed position", "is": slot and slot.confirmed_position},
+        {"what": "not confirmed, bytes", "is": slot and slot.lag_bytes},
+        {"what": "WAL held for it, bytes", "is": slot and slot.held_bytes},
+        {"what": "share of what it may hold", "is": _percent(slot.held_share if slot else None)},
+        {"what": "WAL status", "is": slot and slot.wal_status},
+    ]
+    print_rows(rows, title=f"Connector {health.connector}")
+    for problem in health.problems:
+        console.print(problem, markup=False, style="bold red", soft_wrap=True)
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.1%}"

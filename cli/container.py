@@ -1,0 +1,41 @@
+"""Commands for containers: what a service needs once it answers, and Airflow's programs."""
+
+from typing import Annotated
+
+import typer
+
+from cli.output import err_console
+
+app = typer.Typer()
+
+
+@app.command(hidden=True)
+def prepare(
+    services: Annotated[list[str], typer.Argument(help="Services that answer, in this order.")],
+) -> None:
+    """Do what `up` does for these services once they answer. Done twice is done once.
+
+    Example: ./pipeline prepare oltp
+    """
+    from lakehouse.secrets import Secrets
+    from stack.layout import StackConfig
+    from stack.prepare import preparations
+
+    config = StackConfig()
+    known = preparations(config, Secrets(config.stack.secrets_path))
+    for service in services:
+        known.prepare(service, patience_seconds=config.stack.start_timeout_seconds)
+        err_console.print(f"{service} is prepared")
+
+
+@app.command(hidden=True, context_settings={"ignore_unknown_options": True})
+def airflow(
+    arguments: Annotated[list[str], typer.Argument(help="As of Airflow's own command line.")],
+) -> None:
+    """Become one of Airflow's programs, with the configuration that the settings make.
+
+    Example: ./pipeline airflow api-server
+    """
+    from stack.airflow.container import become
+
+    become(arguments)

@@ -1,0 +1,81 @@
+"""`dashboards`: the files in dashboards/, and what Superset has."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+
+if TYPE_CHECKING:
+    from stack.superset.dashboards import Dashboards
+
+app = typer.Typer()
+_dashboards = typer.Typer(
+    help="Superset's dashboards: files to Superset, and back.", no_args_is_help=True
+)
+app.add_typer(_dashboards, name="dashboards", rich_help_panel="Run")
+
+
+@_dashboards.command()
+def apply(output: FormatOption = Format.TABLE) -> None:
+    """Make Superset's dashboards what the files in dashboards/ say.
+
+    Applied twice is applied once. What a file made that is gone is deleted; what somebody made in
+    the browser stays, and what they changed there without an export is overwritten. `up` does
+    this, too, whenever the files have changed.
+
+    Example: ./pipeline dashboards apply
+    """
+    from dataclasses import asdict
+
+    with err_console.status("applying"):
+        done = _ours().apply()
+    if output is Format.JSON:
+        print_json([asdict(one) for one in done])
+        return
+    print_rows(
+        [
+            {
+                "kind": one.kind,
+                "applied": len(one.written),
+                "deleted": ", ".join(one.deleted) or "-",
+                "in no file": ", ".join(one.left) or "-",
+            }
+            for one in done
+        ]
+    )
+
+
+@_dashboards.command()
+def export(
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 if a file had to change.")
+    ] = False,
+) -> None:
+    """Write what Superset has into the files in dashboards/, for you to look at and to commit.
+
+    Files of what was deleted in the browser are deleted. Passwords, ids and what follows from
+    something else stay out.
+
+    Example: ./pipeline dashboards export && git diff dashboards/
+    """
+    from lakehouse.settings import ROOT
+
+    with err_console.status("exporting"):
+        changed = _ours().export()
+    for path in changed:
+        what = "written" if path.exists() else "deleted"
+        console.print(f"{path.relative_to(ROOT)} {what}", markup=False, soft_wrap=True)
+    if not changed:
+        console.print("The files say what Superset has.")
+    if changed and check:
+        raise typer.Exit(1)
+
+
+def _ours() -> "Dashboards":
+    from lakehouse.secrets import Secrets
+    from stack.layout import StackConfig
+    from stack.superset.dashboards import Dashboards
+
+    config = StackConfig()
+    return Dashboards(config, Secrets(config.stack.secrets_path))

@@ -1,0 +1,198 @@
+"""The demonstration: services up, a shop that sells, a view of the flow, and the proof, twice."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from batch.reconcile import Places, Report, reconcile, settle
+from cli.consoles import show_login
+from cli.consolidate import consolidated, show_done
+from cli.flow import Flow, FlowSampler
+from cli.live_view import LiveView, Picture
+from cli.output import err_console
+from cli.reconcile import show_report
+from cli.simulate import Progress
+from cli.trigger import require_success, run_in_airflow
+from lakehouse.errors import PipelineError
+from lakehouse.postgres import oltp_dsn
+from lakehouse.secrets import Secrets
+from lakehouse.settings import ShopSettings, SimulatorSettings
+from producers.plan import Plan
+from producers.simulator import Simulator
+from stack.engine import AnyStack
+from stack.progress import Steps
+
+if TYPE_CHECKING:
+    from producers.meter import Reading
+
+_LOOK_SECONDS = 0.5
+_FIRST_PROOF_SECONDS = 30.0
+
+
+class Demonstration:
+    """One run of it: services, what the shop is to do before and while one looks, for how long."""
+
+    def __init__(
+        self,
+        stack: AnyStack,
+        services: Sequence[str],
+        *,
+        past: Plan | None,
+        plan: Plan,
+        minutes: float | None,
+    ) -> None:
+        self._stack = stack
+        self._services = services
+        self._past = past
+        self._plan = plan
+        self._seconds = None if minutes is None else minutes * 60
+        self._closing = threading.Event()
+        self._reading: Reading | None = None
+        self._proof = "a first proof follows, while orders still flow"
+
+    def run(self) -> bool:
+        """Returns whether everything was exact, both times.
+
+        Raises:
+            PipelineError: something could not be started, sold or judged; or not all of it was.
+        """
+        with Steps(err_console) as progress:
+            self._stack.up(self._services, progress=progress)
+        secrets = Secrets(self._stack.config.stack.secrets_path)
+        for page in ("superset", "airflow"):
+            if page in self._services:
+                show_login(page)
+        if self._past is not None:
+            self._fill_the_past(secrets, self._past)
+        with _closing_on_signals(self._closing), ThreadPoolExecutor(2) as pool:
+            first = self._sell_and_watch(secrets, pool)
+        err_console.rule("while orders flowed", align="left", style="dim")
+        show_report(first)
+        err_console.rule("after the last order", align="left", style="dim")
+        self._consolidate(secrets)
+        with err_console.status("comparing all layers") as status:
+            last = self._reconcile(secrets, status.update)
+        show_report(last)
+        if last.exact:
+            last.require_all()
+        return first.exact and last.exact
+
+    def _fill_the_past(self, secrets: Secrets, plan: Plan) -> None:
+        """Days that charts can look back on."""
+        with Progress() as progress:
+            self._simulator(secrets).run(
+                plan, stopping=threading.Event(), on_progress=progress.show
+            )
+        self._consolidate(secrets)
+
+    def _consolidate(self, secrets: Secrets) -> None:
+        """All there is: as every hour, or in this process where there is no Airflow."""
+        with err_console.status("draining") as status:
+            settle(secrets, self._places(), on_progress=status.update)
+        if "airflow" in self._services:
+            require_success(run_in_airflow())
+            return
+        began = time.monotonic()
+        done = consolidated()
+        show_done(done, time.monotonic() - began)
+
+    def _sell_and_watch(self, secrets: Secrets, pool: ThreadPoolExecutor) -> Report:
+        """Sell until it is time to close; returns the proof made meanwhile."""
+        stopping = threading.Event()
+        shop = pool.submit(self._sell, secrets, stopping)
+        proof: Future[Report] | None = None
+        began = time.monotonic()
+        try:
+            with LiveView(err_console) as view:
+                sampler = FlowSampler(self._stack.config, secrets)
+                while not shop.done() and not (proof and proof.done() and self._is_over(began)):
+                    if proof is None and self._is_time_for_proof(began):
+                        proof = pool.submit(self._reconcile, secrets, self._tell)
+                        proof.add_done_callback(self._tell_outcome)
+                    view.show(self._picture(time.monotonic() - began, sampler.sample()))
+                    time.sleep(_LOOK_SECONDS)
+        finally:
+            stopping.set()
+        shop.result()
+        return (proof or pool.submit(self._reconcile, secrets, self._tell)).result()
+
+    def _sell(self, secrets: Secrets, stopping: threading.Event) -> None:
+        self._simulator(secrets).run(self._plan, stopping=stopping, on_progress=self._read)
+
+    def _simulator(self, secrets: Secrets) -> Simulator:
+        config = self._stack.config
+        return Simulator(
+            oltp_dsn(config.oltp, secrets, role="simulator"),
+            shop=ShopSettings(),
+            limits=SimulatorSettings(),
+            slot_name=config.connect.slot_name,
+        )
+
+    def _places(self) -> Places:
+        config = self._stack.config
+        return Places(
+            oltp=config.oltp,
+            kafka=config.kafka,
+            connect=config.connect,
+            minio=config.minio,
+            warehouse=config.warehouse,
+        )
+
+    def _reconcile(self, secrets: Secrets, on_progress: Callable[[str], None]) -> Report:
+        return reconcile(secrets, self._places(), on_progress=on_progress)
+
+    def _is_over(self, began: float) -> bool:
+        has_lasted = self._seconds is not None and time.monotonic() - began >= self._seconds
+        return has_lasted or self._closing.is_set()
+
+    def _is_time_for_proof(self, began: float) -> bool:
+        """At half time, soon enough for whoever waits, and in any case before closing."""
+        half_time = _FIRST_PROOF_SECONDS if self._seconds is None else self._seconds / 2
+        soon = min(half_time, _FIRST_PROOF_SECONDS)
+        return time.monotonic() - began >= soon or self._is_over(began)
+
+    def _read(self, reading: "Reading") -> None:
+        self._reading = reading
+
+    def _tell(self, stage: str) -> None:
+        self._proof = f"while orders flow: {stage} …"
+
+    def _tell_outcome(self, proof: "Future[Report]") -> None:
+        try:
+            self._proof = proof.result().verdict()
+        except PipelineError as error:
+            self._proof = f"Cannot tell: {error}"
+
+    def _picture(self, seconds: float, flow: Flow) -> Picture:
+        reading = self._reading
+        return Picture(
+            seconds=seconds,
+            orders=reading.orders if reading else 0,
+            orders_per_second=reading.orders_per_second if reading else 0.0,
+            rows_per_second=reading.rows_per_second if reading else 0.0,
+            flow=flow,
+            proof=self._proof,
+        )
+
+
+@contextmanager
+def _closing_on_signals(closing: threading.Event) -> Iterator[None]:
+    """The first SIGINT or SIGTERM sets `closing`; a second one interrupts."""
+
+    def close(_number: int, _frame: FrameType | None) -> None:
+        closing.set()
+        for one in before:
+            signal.signal(one, signal.default_int_handler)
+
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    before = {one: signal.signal(one, close) for one in wanted}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,0 +1,256 @@
+"""Commands for those who work on the project: settings, check, test, lock, bench."""
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import Format, FormatOption, console, print_json, print_rows
+from lakehouse.environment import process_environment
+from lakehouse.errors import StopPipelineError
+from lakehouse.settings import ALL_SETTINGS, ROOT, default_uv, settings_in_environment
+from lakehouse.variables import variables_of
+
+app = typer.Typer()
+
+CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    # The slow ones first: two run side by side.
+    ("types", ("mypy",)),
+    ("SQL", ("sqlfluff", "lint", "--nocolor", "producers", "connectors", "batch", "warehouse_sql")),
+    ("layers", ("lint-imports", "--no-cache")),
+    ("format", ("ruff", "format", "--check", ".")),
+    ("lint", ("ruff", "check", ".")),
+    ("dependencies", ("deptry", ".")),
+    ("spelling", ("typos",)),
+)
+"""Need no service and change nothing. `.pre-commit-config.yaml` has the same commands."""
+BENCHMARKS = ("landing", "freshness", "simulate", "consolidation", "charts", "replay")
+LOCKS = {
+    "project": "dev",
+    "servers": "servers",
+    "airflow": "airflow",
+    "superset": "superset",
+    "go": "go",
+    "uv": "uv",
+}
+"""A lock file, and the group that it locks."""
+_SIDE_BY_SIDE = ("-n", "2")
+"""Two stacks wait for each other less than one waits for itself; three take each other's cores."""
+_ON_REAL_SERVICES = ("integration", "browser", "faults")
+_SLACK = 1.0
+"""By how many percent the coverage may be above its minimum before that has to be raised."""
+_WITH_PROJECT = {"project", "airflow"}
+"""Locks of environments in which the project itself runs."""
+
+
+@app.command(rich_help_panel="Develop")
+def settings(output: FormatOption = Format.TABLE) -> None:
+    """List every setting: its environment variable, its value now, its default, its meaning.
+
+    What a setting may hold is in the JSON.
+
+    Example: ./pipeline settings --format json
+    """
+    rows = _settings_rows()
+    if output is Format.JSON:
+        print_json(rows)
+        return
+    shown = ("variable", "value", "default", "meaning")
+    for row in rows:
+        row["default"] = row["default"] if row["set"] else "same"
+    print_rows([{name: row[name] for name in shown} for row in rows])
+
+
+@app.command(rich_help_panel="Develop")
+def check(
+    *, fast: Annotated[bool, typer.Option("--fast", help="Leave out the unit tests.")] = False
+) -> None:
+    """Format, lint, types, import layers, SQL lint, dependencies, spelling, unit tests.
+
+    The branch coverage of the unit tests has a minimum, in pyproject.toml, that may only rise.
+
+    Example: ./pipeline check --fast
+    """
+    failed = _failed_checks()
+    if not fast and not _unit_tests_pass():
+        failed.append("unit tests")
+    if failed:
+        console.print(f"[bold red]failed:[/] {', '.join(failed)}")
+        raise typer.Exit(1)
+    console.print("[bold green]all checks passed[/]")
+
+
+@app.command(
+    rich_help_panel="Develop",
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    },
+)
+def test(context: typer.Context) -> None:
+    """Run `check`, then all tests on real services. The rest of the line goes to pytest instead.
+
+    `unit`, `integration`, `browser`, `faults`, `alerts` and `compose` stand for those folders.
+    `alerts` builds Prometheus and fires each alert, `compose` builds the images and brings
+    docker-compose.yml up: these two run only when they are named. A skipped test is a failure.
+
+    Example: ./pipeline test faults --rounds 20 --seed 7
+    """
+    tests = ROOT / "tests"
+    arguments = [tests / word if (tests / word).is_dir() else word for word in context.args]
+    if not arguments:
+        check()
+        arguments = [*_SIDE_BY_SIDE, *(tests / folder for folder in _ON_REAL_SERVICES)]
+    raise typer.Exit(_pytest(*arguments))
+
+
+@app.command(rich_help_panel="Develop")
+def bench(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(BENCHMARKS)}.")],
+    lines: Annotated[
+        int | None, typer.Option(min=1_000, help="Order lines of the past, for `charts`.")
+    ] = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Measure, on services of its own, beside something measured in the same run.
+
+    Example: ./pipeline bench landing --format json
+    """
+    if name not in BENCHMARKS:
+        message = f"There is no benchmark {name!r}. Benchmarks: {', '.join(BENCHMARKS)}."
+        raise StopPipelineError(message)
+    size = {} if lines is None else {"lines": lines}
+    if size and name != "charts":
+        message = f"--lines is for `bench charts`; {name} has a size of its own."
+        raise StopPipelineError(message)
+    if not (ROOT / "benchmarks").exists():
+        message = f"Images have no benchmarks. From a checkout: ./pipeline bench {name}."
+        raise StopPipelineError(message)
+    result = importlib.import_module(f"benchmarks.{name}").run(**size)
+    if output is Format.JSON:
+        print_json(result)
+        return
+    _print_result(result)
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    figures = {key: value for key, value in result.items() if not isinstance(value, list)}
+    if figures:
+        print_rows([{"figure": key, "value": value} for key, value in figures.items()])
+    for key, rows in result.items():
+        if isinstance(rows, list):
+            print_rows(rows, title=key)
+
+
+@app.command(rich_help_panel="Develop")
+def docs() -> None:
+    """Write docs/DATA_MODEL.md anew, from the contracts and the running warehouse.
+
+    Example: ./pipeline docs
+    """
+    from batch.data_model import data_model, read_catalogue
+    from cli.lake import warehouse
+
+    path = ROOT / "docs" / "DATA_MODEL.md"
+    path.write_text(data_model(read_catalogue(warehouse("batch"))), encoding="utf-8")
+    console.print(f"{path.relative_to(ROOT)} is up to date")
+
+
+@app.command(rich_help_panel="Develop")
+def lock(
+    *,
+    upgrade: Annotated[bool, typer.Option(help="Take the newest versions allowed.")] = False,
+) -> None:
+    """Refresh the hash-locked requirement files in locks/ from pyproject.toml.
+
+    Example: ./pipeline lock --upgrade
+    """
+    uv = default_uv()
+    if uv is None:
+        message = "No uv to lock with: run through ./pipeline, which brings one."
+        raise StopPipelineError(message)
+    for name, group in LOCKS.items():
+        source = ("pyproject.toml",) if name in _WITH_PROJECT else ()
+        # What the project has in both environments is the same in both.
+        like = ("--constraint", "locks/project.txt") if name == "airflow" else ()
+        command = [
+            str(uv), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
+            "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url",
+            "--no-emit-find-links", *(["--upgrade"] if upgrade else []),
+            "--group", f"pyproject.toml:{group}", "--output-file", f"locks/{name}.txt",
+            *like, *source,
+        ]  # fmt: skip
+        console.print(f"locks/{name}.txt")
+        subprocess.run(command, cwd=ROOT, check=True)
+
+
+def _failed_checks() -> list[str]:
+    """Run all of CHECKS, two at a time; print what failing ones say, and return their names."""
+    failed = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        runs = [(name, pool.submit(_run_check, command)) for name, command in CHECKS]
+        for name, run in runs:
+            result, seconds = run.result()
+            told = "[bold red]failed[/]" if result.returncode else "[green]passed[/]"
+            console.print(f"{name:<12} {told} in {seconds:.1f} s")
+            if result.returncode:
+                console.print(result.stdout.strip(), markup=False)
+                failed.append(name)
+    return failed
+
+
+def _run_check(command: tuple[str, ...]) -> tuple[subprocess.CompletedProcess[str], float]:
+    started = monotonic()
+    program = Path(sys.executable).parent / command[0]
+    result = subprocess.run(
+        [program, *command[1:]], cwd=ROOT, check=False, text=True, errors="replace",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return result, monotonic() - started
+
+
+def _unit_tests_pass() -> bool:
+    console.rule("unit tests", align="left", style="dim")
+    is_passed = not _pytest("tests/unit", "-q", *_SIDE_BY_SIDE, "--cov", "--cov-report=")
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        least = tomllib.load(file)["tool"]["coverage"]["minimum_percent"]
+    told, _ = _run_check(("coverage", "report", "--format=total", "--precision=1"))
+    if told.returncode:
+        console.print(told.stdout.strip(), markup=False)
+        return False
+    console.print(f"branch coverage of the unit tests: {told.stdout.strip()} % (minimum {least} %)")
+    percent = float(told.stdout)
+    if percent > least + _SLACK:
+        console.print("Raise the minimum, tool.coverage.minimum_percent in pyproject.toml.")
+    return is_passed and least <= percent <= least + _SLACK
+
+
+def _pytest(*arguments: str | Path) -> int:
+    # Hundreds of commands are started: not each of them is to compile all modules again.
+    env = process_environment()
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    pytest = Path(sys.executable).parent / "pytest"
+    return subprocess.run([pytest, *arguments], cwd=ROOT, env=env, check=False).returncode
+
+
+def _settings_rows() -> list[dict[str, Any]]:
+    given = {name.upper() for name, value in settings_in_environment().items() if value}
+    return [
+        {
+            "variable": variable.name,
+            "value": str(getattr(now, variable.field)),
+            "default": variable.default,
+            "allowed": variable.allowed,
+            "set": variable.name in given,
+            "meaning": variable.meaning,
+        }
+        for now in (group() for group in ALL_SETTINGS)
+        for variable in variables_of(type(now))
+    ]

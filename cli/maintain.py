@@ -1,0 +1,149 @@
+"""`maintain`: keeps the lake's tables small and quick to open."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import Format, FormatOption, console, err_console, print_json
+from lakehouse.choices import meant
+from lakehouse.errors import PipelineError, WrongArgumentError
+
+if TYPE_CHECKING:
+    from batch.catalogue import LakeTable
+    from batch.maintenance import Limits, Need, Upkeep
+
+app = typer.Typer()
+_LONGEST_HOURS = 876_000
+"""A century: what a clock and Delta's intervals can both hold."""
+
+
+class LakeLayer(StrEnum):
+    """Layers of the lake."""
+
+    BRONZE = "bronze"
+    SILVER = "silver"
+    GOLD = "gold"
+
+
+@app.command(rich_help_panel="Run")
+def maintain(
+    layer: Annotated[
+        list[LakeLayer] | None, typer.Option(help="Only this layer; may be given again.")
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this table, such as cleaned_sales; may be given again."),
+    ] = None,
+    retention_hours: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=_LONGEST_HOURS,
+            help="How long old versions stay readable. Default: LANDING_RETENTION_HOURS and "
+            "CONSOLIDATION_RETENTION_HOURS.",
+        ),
+    ] = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Join small files, delete what is past retention, write checkpoints.
+
+    Runs beside the lander, a consolidation and readers: where it would be in
+    somebody's way it gives way, and says so. What gold or the warehouse have
+    not read yet of silver's change feed stays, however old.
+
+    The lander keeps bronze itself: here that is done when it is overdue, or
+    when --layer or --table ask for it.
+
+    Also forgets runs older than CONSOLIDATION_RUNS_DAYS.
+
+    Example: ./pipeline maintain --layer silver --retention-hours 24
+    """
+    from batch.maintenance import limits_of_settings, maintain_tables
+    from batch.runs import Kind, forget_old, recorded
+    from cli.lake import secrets, warehouse
+
+    is_asked = bool(layer or table)
+    limits = limits_of_settings(secrets(), retention_hours=retention_hours, is_asked=is_asked)
+    layers, names = layer or list(LakeLayer), table or []
+    asked = {"layers": layers, "tables": names, "retention_hours": retention_hours}
+    dsn = warehouse("batch")
+    if names:
+        _chosen(limits, layers, names)
+    with (
+        # Upkeep of the lake goes on without a warehouse.
+        recorded(dsn, kind=Kind.MAINTENANCE, scope=asked, is_required=False) as run,
+        err_console.status("looking for tables") as status,
+    ):
+        chosen = _chosen(limits, layers, names)
+        needs = _needs(limits, chosen)
+        done = list(maintain_tables(chosen, limits, needs, on_progress=status.update))
+        run.note(details={"tables": [one.to_json() for one in done]})
+        forget_old(dsn)
+    if output is Format.JSON:
+        print_json([one.to_json() for one in done])
+    else:
+        show_upkeep(done)
+
+
+def _chosen(
+    limits: "dict[str, Limits]", layers: Sequence[str], names: Sequence[str]
+) -> "list[LakeTable]":
+    """Tables by name, with or without their layer.
+
+    Raises:
+        WrongArgumentError: there is no such table.
+    """
+    from batch.catalogue import lake_tables
+
+    found = [one for layer in layers for one in lake_tables(limits[layer].lake, [layer])]
+    known = {name for one in found for name in (one.name, str(one))}
+    if unknown := [name for name in names if name not in known]:
+        message = (
+            f"There is no table {', '.join(unknown)} in {', '.join(layers)}. "
+            f"{meant(unknown, known)}"
+            f"There are: {', '.join(map(str, found)) or 'none yet'}."
+        )
+        raise WrongArgumentError(message)
+    return [one for one in found if not names or one.name in names or str(one) in names]
+
+
+def _needs(limits: "dict[str, Limits]", chosen: "Sequence[LakeTable]") -> "list[Need] | None":
+    """What silver's readers have yet to read; None, with a word, when they cannot tell."""
+    from batch.maintenance import needs_of_readers
+    from cli.lake import secrets
+
+    if not any(one.layer == "silver" for one in chosen):
+        return []
+    try:
+        return needs_of_readers(limits, secrets())
+    except PipelineError as error:
+        message = f"Nothing of silver is deleted: {error}"
+        err_console.print(message, style="yellow", markup=False, soft_wrap=True)
+        return None
+
+
+def show_upkeep(done: "Sequence[Upkeep]") -> None:
+    """A table for each layer, and below it what was left undone."""
+    from cli.tables import figures_table, size_text
+
+    if not done:
+        console.print("The lake has no tables yet.", style="dim")
+    for layer in dict.fromkeys(one.table.layer for one in done):
+        rows = [one for one in done if one.table.layer == layer]
+        table = figures_table(layer, "files", "now", "size", "now", "vacuumed", "freed", "seconds")
+        for one in rows:
+            table.add_row(
+                one.table.name,
+                *(f"{count:,}" for count in (one.files_before, one.files_after)),
+                *map(size_text, (one.bytes_before, one.bytes_after)),
+                f"{one.vacuumed_files:,}",
+                size_text(one.vacuumed_bytes),
+                f"{one.seconds:.1f}",
+            )
+        console.print(table)
+        for why in dict.fromkeys(why for one in rows for why in one.kept):
+            names = ", ".join(one.table.name for one in rows if why in one.kept)
+            console.print(f"{why} ({names})", style="dim", markup=False)
+        console.print()

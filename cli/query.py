@@ -1,0 +1,174 @@
+"""`query`: SQL over the lake's tables, for people who look."""
+
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from itertools import chain, islice
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from cli.output import console, err_console
+
+app = typer.Typer()
+_SHOWN_ROWS = 100
+_CELL_WIDTH = 48
+_NUMBERS = ("INT", "DOUBLE", "FLOAT", "DECIMAL")
+Row = tuple[object, ...]
+
+
+class Form(StrEnum):
+    """Forms of an answer."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+@app.command(rich_help_panel="Look")
+def query(
+    sql: Annotated[str, typer.Argument(help="A query in DuckDB's SQL.", metavar="SQL")],
+    output: Annotated[
+        Form, typer.Option("--format", help="A table; or JSON or CSV alone on standard output.")
+    ] = Form.TABLE,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most rows to give. A table has 100, JSON and CSV have all."),
+    ] = None,
+    memory_mb: Annotated[int, typer.Option(min=64, help="Memory for the query.")] = 1024,
+) -> None:
+    """Ask the lake: SQL over its tables, by layer and name. Nothing is written.
+
+    DuckDB answers: another implementation of Delta than the one that writes.
+    A query sees one version of each table; instants are in UTC.
+
+    Bronze's key and value are shown as text. Silver's deleted rows are left
+    out; silver.NAME$all has them, too, with _deleted_at.
+
+    What there is: ./pipeline tables, ./pipeline query "describe silver.NAME"
+
+    Example: ./pipeline query "select count(*) from silver.cleaned_sales"
+    """
+    from batch.lake_sql import LakeSql
+    from cli.lake import reading_lake
+
+    with err_console.status("reading"):
+        answer = LakeSql(reading_lake(), memory_mb=memory_mb).ask(sql)
+        shown = limit or _SHOWN_ROWS
+        given = answer.rows(limit=shown + 1 if output is Form.TABLE else limit)
+        # What fails, fails before anything is written.
+        first = list(islice(given, shown + 1 if output is Form.TABLE else 1))
+    if output is Form.TABLE:
+        show_rows(answer.columns, answer.types, first[:shown])
+        if len(first) > shown:
+            console.print(f"The first {shown:,} rows; more with --limit N or --format csv.")
+        return
+    write = write_json if output is Form.JSON else write_csv
+    try:
+        write(answer.columns, chain(first, given))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as `head`, has enough; nor can Python write at its end what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show_rows(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row]) -> None:
+    """A table, or, where it would be wider than the terminal, each row's values in lines."""
+    texts = [[_line(value) for value in row] for row in rows]
+    widths = [
+        min(_CELL_WIDTH, max(map(cell_len, [name, *(row[n] for row in texts)])))
+        for n, name in enumerate(columns)
+    ]
+    if sum(widths) + 2 * len(widths) > console.width:
+        _show_lines(columns, texts)
+        return
+    table = Table(box=SIMPLE_HEAD, header_style="dim", padding=(0, 1, 0, 0), show_edge=False)
+    for name, kind in zip(columns, types, strict=True):
+        is_number = any(word in kind for word in _NUMBERS) and "[" not in kind
+        table.add_column(
+            Text(name), justify="right" if is_number else "left", no_wrap=True,
+            overflow="ellipsis", max_width=_CELL_WIDTH,
+        )  # fmt: skip
+    for row in texts:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    if not rows:
+        console.print("No rows.", style="dim")
+
+
+def _show_lines(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
+    """Each row as a list of names and values, cut to the terminal's width."""
+    for number, row in enumerate(texts, start=1):
+        console.print(f"row {number}", style="bold")
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+        for name, text in zip(columns, row, strict=True):
+            grid.add_row(Text(name), Text(text))
+        console.print(grid)
+    if not texts:
+        console.print("No rows. Columns: ", ", ".join(columns), style="dim")
+
+
+def write_json(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """A JSON list of objects, on standard output, written as the rows come."""
+    out = sys.stdout
+    out.write("[")
+    for number, row in enumerate(rows):
+        value = dict(zip(columns, map(_plain, row), strict=True))
+        out.write(",\n" if number else "\n")
+        out.write(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    out.write("\n]\n")
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """CSV with a header, on standard output. Absent values are empty."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_csv(value) for value in row] for row in rows)
+
+
+def _csv(value: object) -> object:
+    plain = _plain(value)
+    is_nested = isinstance(plain, dict | list)
+    return json.dumps(plain, ensure_ascii=False) if is_nested else plain
+
+
+def _line(value: object) -> str:
+    """A value on one line."""
+    if value is None:
+        return "-"
+    plain = _plain(value)
+    is_nested = isinstance(plain, dict | list)
+    text = json.dumps(plain, ensure_ascii=False) if is_nested else str(plain)
+    return " ".join(text[: 10 * _CELL_WIDTH].split())
+
+
+def _plain(value: object) -> object:
+    """What JSON has words for."""
+    match value:
+        case None | bool() | int() | str():
+            found: object = value
+        case Decimal():
+            # Sums of integers come as decimals without decimals.
+            found = int(value) if value.as_tuple().exponent == 0 else str(value)
+        case float():
+            found = value if math.isfinite(value) else None
+        case bytes():
+            found = value.decode(errors="backslashreplace")
+        case Mapping():
+            found = {str(name): _plain(one) for name, one in value.items()}
+        case list():
+            found = [_plain(one) for one in value]
+        case _:
+            found = str(value)
+    return found

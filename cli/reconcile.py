@@ -1,0 +1,91 @@
+"""`reconcile`: proves that bronze holds every change of the shop, and each layer what follows."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+from lakehouse.errors import PipelineError
+
+if TYPE_CHECKING:
+    from batch.reconcile import Report
+
+app = typer.Typer()
+_NOT_EXACT = 1
+_CANNOT_JUDGE = 2
+_SHORT = {"missing_versions": "gaps", "missing_deletes": "untold", "duplicates": "doubled"}
+"""In a table of eighty columns."""
+
+
+@app.command(rich_help_panel="Run")
+def reconcile(output: FormatOption = Format.TABLE) -> None:
+    """Compare the shop with bronze, change by change, then silver, the star and gold, meanwhile.
+
+    Exit status 0 when all that was compared is exact, 1 when anything in any layer is not; 2 when
+    that cannot be judged, e.g. because bronze does not catch up in time or the shop hides rows of a
+    table. The verdict names what was not compared, and why.
+
+    Example: ./pipeline reconcile --format json
+    """
+    from batch.reconcile import reconcile as compare
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import StackSettings
+
+    try:
+        with err_console.status("starting") as status:
+            secrets = Secrets(StackSettings().secrets_path)
+            report = compare(secrets, on_progress=status.update)
+    except PipelineError as error:
+        err_console.print("[bold red]Cannot tell[/] ", end="")
+        err_console.print(str(error), markup=False, soft_wrap=True)
+        raise typer.Exit(_CANNOT_JUDGE) from error
+    if output is Format.JSON:
+        print_json(report.to_json())
+    else:
+        show_report(report)
+    if not report.exact:
+        raise typer.Exit(_NOT_EXACT if report.is_faulty else _CANNOT_JUDGE)
+
+
+def show_report(report: "Report") -> None:
+    """A table for people, and the verdict."""
+    rows = [
+        {
+            "table": table.table,
+            "shop_rows": found.source_rows,
+            "bronze_rows": found.bronze_rows,
+            "changes": found.changes,
+            **{_SHORT.get(name, name): fault.count for name, fault in found.faults.items()},
+        }
+        for table in report.tables
+        if not table.is_dropped and table.is_compared
+        for found in (table.findings,)
+    ]
+    print_rows(rows, title=f"As of {report.snapshot.taken_at:%Y-%m-%d %H:%M:%S} UTC")
+    for table in report.tables:
+        if table.is_dropped:
+            note = f"{table.bronze}: the shop has no such table any more; bronze keeps its changes"
+            console.print(note, style="dim")
+        if table.not_compared:
+            names = ", ".join(table.not_compared)
+            console.print(f"{table.table}: columns not compared: {names}", markup=False)
+    show_layers(report)
+    console.print(report.verdict(), markup=False, style="green" if report.exact else "bold red")
+
+
+def show_layers(report: "Report") -> None:
+    """What was made of bronze, table by table."""
+    rows = [
+        {
+            "layer": one.layer,
+            "table": one.table,
+            "rows": found.rows,
+            "quarantined": found.quarantined,
+            **{name: fault.count for name, fault in found.faults.items()},
+        }
+        for one in report.layers
+        if one.is_compared
+        for found in (one.findings,)
+    ]
+    if rows:
+        print_rows(rows, title="What follows from bronze")

@@ -1,0 +1,180 @@
+"""`replay`: a range of offsets or times, taken in again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+
+if TYPE_CHECKING:
+    from batch.proof import Proof
+    from cli.replaying import Outcome
+    from lakehouse.selection import Selection
+
+app = typer.Typer()
+
+
+class Into(StrEnum):
+    """Layers, from Kafka on."""
+
+    BRONZE = "bronze"
+    SILVER = "silver"
+    GOLD = "gold"
+    MART = "mart"
+    LIVE = "live"
+
+
+@app.command(rich_help_panel="Run")
+def replay(  # noqa: PLR0913 - one for each option
+    into: Annotated[Into, typer.Option(help="Which layer takes the range in again.")],
+    entity: Annotated[
+        list[str] | None, typer.Option("--entity", help="This table of the shop; may be repeated.")
+    ] = None,
+    from_offset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="P:O", help="First offset of a partition; leaves the others out."),
+    ] = None,
+    to_offset: Annotated[
+        list[str] | None, typer.Option(metavar="P:O", help="Last offset of a partition, included.")
+    ] = None,
+    from_time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From then on; UTC, if it says no other.")
+    ] = None,
+    to_time: Annotated[str | None, typer.Option(metavar="TIME", help="Up to then.")] = None,
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="All tables of the shop.")] = False,
+    only: Annotated[
+        bool, typer.Option("--only", help="Leave the layers above as they are.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be read and made anew.")
+    ] = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Take a range of changes in again, and prove what that changed.
+
+    Into bronze: Kafka's records take the place of bronze's, where these differ. Into the others,
+    from bronze: the keys of the range are made anew from all of their changes. No layer goes back,
+    and whatever else runs goes on. With the code and contracts of before, each table has the same
+    digest before and after; if not, what differs is listed.
+
+    Cut off, the same command goes on where it stopped; anew, if bronze was rewritten since.
+
+    Example: ./pipeline replay --into silver --entity orders --from-offset 0:1500 --dry-run
+    """
+    from cli.replaying import Replaying
+    from lakehouse.selection import Selection
+
+    if bool(entity) == all_:
+        message = "Say which tables: --entity NAME, or --all."
+        raise typer.BadParameter(message)
+    chosen = Selection.parsed(
+        from_offset=from_offset or (), to_offset=to_offset or (), from_time=from_time,
+        to_time=to_time,
+    )  # fmt: skip
+    with showing() as on_progress:
+        work = Replaying.of_settings(
+            into=into, entities=entity or (), selection=chosen, only=only, on_progress=on_progress
+        )
+        described = work.described()
+        plan = list(work.plan(described)) if dry_run else []
+        outcome = None if dry_run else work.run(described)
+    if output is Format.JSON:
+        print_json({**described.to_json(), "plan": plan, **(outcome.to_json() if outcome else {})})
+        return
+    _show_range(into, chosen, described.ranges)
+    if outcome is None:
+        _show_plan(plan, described.notes)
+    else:
+        _show_outcome(outcome)
+
+
+@contextmanager
+def showing() -> Iterator[Callable[[str, int, int], None]]:
+    """Tell on standard error what goes on, how far it is, how fast, and how long it will take."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(show_speed=True),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err_console, transient=True) as progress:
+        task = progress.add_task("starting", total=None, rate="")
+        told = ""
+
+        def tell(what: str, done: int, total: int) -> None:
+            nonlocal told
+            if what != told:
+                progress.reset(task, description=what, total=total or None, completed=done)
+                if not err_console.is_terminal:
+                    err_console.print(what, markup=False)
+                told = what
+            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
+            rate = f"{speed:,.0f} offsets/s" if speed and total else ""
+            progress.update(task, completed=done, total=total or None, rate=rate)
+
+        yield tell
+
+
+def _show_range(into: Into, chosen: "Selection", ranges: Sequence[dict[str, object]]) -> None:
+    times = [
+        f"{word} {moment:%Y-%m-%d %H:%M:%S} UTC"
+        for word, moment in (("from", chosen.since), ("to", chosen.until))
+        if moment is not None
+    ]
+    source = "Kafka" if into in (Into.BRONZE, Into.LIVE) else "bronze"
+    print_rows(ranges, title=" ".join(["Range", *times, f"as offsets of {source}"]))
+    if not ranges:
+        console.print("Nothing lies in that range.")
+
+
+def _show_plan(plan: Sequence[dict[str, object]], notes: Sequence[str]) -> None:
+    if plan:
+        print_rows(plan, title="Would be made anew")
+    for note in notes:
+        console.print(note, markup=False)
+    console.print("Nothing was done (--dry-run).", style="green")
+
+
+def _show_outcome(outcome: "Outcome") -> None:
+    rows = [
+        {
+            "layer": one.layer,
+            "table": one.table,
+            "rows": one.after.rows,
+            "added": one.differences.added,
+            "changed": one.differences.changed,
+            "removed": one.differences.removed,
+            "digest before": f"{one.before.total:016x}",
+            "after": "the same" if one.is_equal else f"{one.after.total:016x}",
+        }
+        for one in outcome.proofs
+    ]
+    if rows:
+        print_rows(rows)
+    for one in outcome.proofs:
+        _show_differences(one)
+    for note in outcome.notes:
+        console.print(note, markup=False)
+    console.print(outcome.verdict(), markup=False, style="green")
+
+
+def _show_differences(proof: "Proof") -> None:
+    for example in proof.differences.examples:
+        key = ", ".join(f"{name} {value}" for name, value in example.key.items())
+        values = "; ".join(f"{name}: {old} → {new}" for name, (old, new) in example.columns.items())
+        text = f"{proof.table} {key} {example.kind}" + (f": {values}" if values else "")
+        console.print(text, markup=False, soft_wrap=True)
+    if proof.differences.examples and proof.differences.more:
+        console.print(f"{proof.table}: and {proof.differences.more:,} more rows", markup=False)

@@ -1,0 +1,316 @@
+"""One replay, through as many layers as it was asked for: joins batch and what reads Kafka."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+
+from batch.gold.replay import touched_days
+from batch.lock import first_of
+from batch.proof import Proof
+from batch.replay import ChosenRange, Replay, choose, request_name
+from batch.replay.chosen import months
+from batch.runs import Kind, Run, recorded
+from batch.silver.run import SilverRules, chosen_entities
+from batch.silver.tables import Rows
+from batch.warehouse.judged import QuarantineLimit
+from cli.lake import secrets, warehouse, writing_lake
+from cli.replaying_kafka import FromKafka, KafkaPart, went_on
+from lakehouse.contracts import ENTITIES
+from lakehouse.selection import Selection
+from lakehouse.settings import ConsolidationSettings, StackSettings
+from lakehouse.version import code_version, contracts_version
+
+Progress = Callable[[str, int, int], None]
+_FROM_KAFKA = ("bronze", "live")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What a replay would do.
+
+    Attributes:
+        ranges: a row for each partition of each table.
+        chosen: ranges of bronze.
+        parts: ranges of Kafka.
+        notes: what else there is to say.
+    """
+
+    ranges: list[dict[str, object]]
+    chosen: list[ChosenRange] = field(default_factory=list)
+    parts: list[KafkaPart] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, object]:
+        """As `./pipeline replay --format json` prints it."""
+        return {"ranges": self.ranges, "notes": self.notes}
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a replay did."""
+
+    proofs: list[Proof] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    read: int = 0
+    seconds: float = 0.0
+
+    @property
+    def differing(self) -> list[Proof]:
+        """Of tables that are not what they were."""
+        return [proof for proof in self.proofs if not proof.is_equal]
+
+    def verdict(self) -> str:
+        """In a sentence."""
+        took = f"{self.read:,} changes read, {self.seconds:.1f} s"
+        if not self.proofs:
+            return f"Nothing to replay ({took})."
+        if not self.differing:
+            return f"Equal digests: every table is what it was ({took})."
+        names = ", ".join(f"{one.layer}/{one.table}" for one in self.differing)
+        rows = sum(one.differences.count for one in self.differing)
+        return f"{rows:,} rows are other than before, in {names} ({took})."
+
+    def digests(self) -> dict[str, object]:
+        """By table, before and after."""
+        return {
+            f"{one.layer}/{one.table}": {"before": str(one.before), "after": str(one.after)}
+            for one in self.proofs
+        }
+
+    def to_json(self) -> dict[str, object]:
+        """As `./pipeline replay --format json` prints it."""
+        tables = [
+            {
+                "layer": one.layer,
+                "table": one.table,
+                "before": str(one.before),
+                "after": str(one.after),
+                "is_equal": one.is_equal,
+                **asdict(one.differences),
+                "more": one.differences.more,
+            }
+            for one in self.proofs
+        ]
+        return {
+            "tables": tables,
+            "notes": self.notes,
+            "changes_read": self.read,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replaying:
+    """A replay on what the environment says.
+
+    Attributes:
+        into: the layer that takes the range in.
+        entities: the shop's tables; none named means all.
+        selection: of their changes.
+        only: leave the layers above alone.
+        on_progress: told what goes on, how far it is, and of how much.
+    """
+
+    into: str
+    entities: Sequence[str]
+    selection: Selection
+    only: bool
+    on_progress: Progress
+
+    @classmethod
+    def of_settings(
+        cls,
+        *,
+        into: str,
+        entities: Sequence[str],
+        selection: Selection,
+        only: bool,
+        on_progress: Progress,
+    ) -> "Replaying":
+        """Check names before anything starts.
+
+        Raises:
+            StopPipelineError: a table is not known.
+        """
+        if into != "bronze":
+            chosen_entities(entities)
+        return cls(
+            into=str(into), entities=tuple(entities), selection=selection, only=only,
+            on_progress=on_progress,
+        )  # fmt: skip
+
+    def described(self) -> Described:
+        """Resolve the range, and say what would be read.
+
+        Raises:
+            StopPipelineError: part of the range is not there any more.
+            RetryLaterError: a service does not answer.
+        """
+        self.on_progress("looking at the range", 0, 0)
+        if self.into in _FROM_KAFKA:
+            topics = self._kafka.topics(self.into, self.entities)
+            parts = [self._kafka.part(topic, self.selection) for topic in topics]
+            rows = [row for part in parts for row in part.described()]
+            notes = [note for part in parts for note in part.notes()]
+            meant = [part for part in parts if part.range.spans]
+            return Described(ranges=rows, parts=meant, notes=notes)
+        chosen = [
+            choose(self._replay.lake, one, self.selection) for one in chosen_entities(self.entities)
+        ]
+        chosen = [one for one in chosen if one.spans]
+        rows = [
+            {"entity": one.entity.table, **row}
+            for one in chosen
+            for row in one.described().iter_rows(named=True)
+        ]
+        return Described(ranges=rows, chosen=chosen)
+
+    def run(self, described: Described) -> Outcome:
+        """Do it, keep a record, and say what it did.
+
+        Raises:
+            StopPipelineError: a person has to be asked; what was done before is right.
+            RetryLaterError: a service does not answer. The same replay goes on where it stopped.
+        """
+        began = monotonic()
+        outcome = Outcome(notes=list(described.notes))
+        scope = {**self._request(), "ranges": described.ranges}
+        with (
+            self._alone(),
+            recorded(warehouse("batch"), kind=Kind.REPLAY, scope=scope) as run,
+        ):
+            self._run(described, outcome)
+            outcome.seconds = monotonic() - began
+            self._note(run, outcome)
+        return outcome
+
+    def _run(self, described: Described, outcome: Outcome) -> None:
+        if not (described.chosen or described.parts):
+            return
+        match self.into:
+            case "bronze":
+                self._bronze(described, outcome)
+            case "silver":
+                self._silver(described.chosen, outcome)
+            case "gold":
+                outcome.proofs += self._replay.gold(described.chosen)
+            case "mart":
+                outcome.proofs += self._replay.mart(described.chosen)
+            case _:
+                for part in described.parts:
+                    proof, read = self._kafka.live(part)
+                    outcome.proofs.append(proof)
+                    outcome.read += read
+
+    def _bronze(self, described: Described, outcome: Outcome) -> None:
+        for part in described.parts:
+            topic = asdict(part.opened.identity)
+            name = request_name(self._request(), topic, self._replay.code)
+            folder = self._workspace / f"bronze-{part.entity}-{name}"
+            done = self._kafka.bronze(part, folder)
+            outcome.proofs.append(done.proof)
+            outcome.notes += done.notes
+            outcome.read += done.read
+            if done.has_replaced:
+                self._replay.forget(part.entity)
+        self._silver(self._above(described), outcome)
+
+    def _above(self, described: Described) -> list[ChosenRange]:
+        """What of bronze the layers above take in again; after bronze itself, the same range."""
+        if self.into != "bronze":
+            return described.chosen
+        # Where silver has nothing yet, nothing is above: it reads bronze as it is then.
+        meant = [part for part in described.parts if self._has_silver(part) and not self.only]
+        ranges = [
+            choose(self._replay.lake, ENTITIES[part.entity], part.as_selection()) for part in meant
+        ]
+        return [one for one in ranges if one.spans]
+
+    def _has_silver(self, part: KafkaPart) -> bool:
+        entity = ENTITIES.get(part.entity)
+        return entity is not None and self._replay.lake.open("silver", entity.silver) is not None
+
+    def _silver(self, chosen: Sequence[ChosenRange], outcome: Outcome) -> None:
+        for one in chosen:
+            done = self._replay.silver(one, self._request())
+            outcome.proofs += done.proofs
+            outcome.read += done.read
+            if done.went_on:
+                spans = [(place.partition, span) for place, span in done.spans.items()]
+                outcome.notes.append(went_on(f"silver/{one.entity.silver}", spans))
+        if chosen and not self.only:
+            self._replay.follow()
+            outcome.notes.append("Gold and the star have followed silver.")
+
+    def plan(self, described: Described) -> Iterator[dict[str, object]]:
+        """What is made anew, and what follows; the star follows in all that its rows touch.
+
+        Into bronze: as silver and bronze are now. What is mended there may be of further keys.
+
+        Grain: one row per table of a layer.
+        """
+        rows: dict[str, Rows] = {}
+        for one in self._above(described):
+            keys = one.keys()
+            rows |= one.rows(keys)
+            if self.into == "gold":
+                continue
+            found = months(self._replay.lake, one, keys)
+            where = f"{found[0]} to {found[-1]} ({len(found)})" if found else None
+            layer = "mart" if self.into == "mart" else "silver"
+            table = f"entity.{one.entity.table}" if layer == "mart" else one.entity.silver
+            yield {"layer": layer, "table": table, "keys": len(keys), "months": where, "days": None}
+        if self.into == "mart" or (self.only and self.into == "silver"):
+            return
+        for name, days in touched_days(self._replay.lake, rows).items():
+            where = f"{days[0]} to {days[-1]} ({len(days)})" if days else "all"
+            yield {"layer": "gold", "table": name, "keys": None, "months": None, "days": where}
+
+    def _note(self, run: Run, outcome: Outcome) -> None:
+        run.note(
+            rows_read=outcome.read,
+            rows_written=sum(one.differences.count for one in outcome.proofs),
+            digest=outcome.digests(),
+            details={"notes": outcome.notes},
+        )
+
+    def _request(self) -> dict[str, object]:
+        chosen = self.selection
+        return {
+            "into": self.into,
+            "entities": list(self.entities) or "all",
+            "from_offset": {str(number): at for number, at in chosen.first.items()},
+            "to_offset": {str(number): at for number, at in chosen.last.items()},
+            "from_time": chosen.since and chosen.since.isoformat(),
+            "to_time": chosen.until and chosen.until.isoformat(),
+            "only": self.only,
+        }
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """One replay into a layer at a time. Bronze and silver share what they have set aside."""
+        layer = "the lake" if self.into in ("bronze", "silver") else self.into
+        return first_of(warehouse("batch"), f"replay into {self.into}", f"replay into {layer}")
+
+    @property
+    def _workspace(self) -> Path:
+        return StackSettings().data_dir / "replay"
+
+    @cached_property
+    def _kafka(self) -> FromKafka:
+        return FromKafka.of_settings(secrets(), self.on_progress)
+
+    @cached_property
+    def _replay(self) -> Replay:
+        return Replay(
+            lake=writing_lake(),
+            rules=SilverRules.of_settings(),
+            limit=QuarantineLimit.of_settings(),
+            warehouse=warehouse("batch"),
+            workspace=self._workspace,
+            code=f"{code_version()} {contracts_version()}",
+            lock_seconds=ConsolidationSettings().lock_seconds,
+            on_progress=self.on_progress,
+        )

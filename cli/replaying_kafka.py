@@ -1,0 +1,322 @@
+"""The layers that are replayed from Kafka, bronze and live, on what the environment says."""
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from batch.proof import Differences, Example, Proof
+from cli.lake import warehouse
+from consumers.commit import next_position
+from consumers.delta_bronze import DeltaBronzeTable
+from consumers.live.overlay import Overlay
+from consumers.live.service import change_readers
+from consumers.records import TopicIdentity
+from consumers.replay.bronze import BronzeReplay, BronzeReplayer
+from consumers.replay.kafka_range import KafkaRange, Range
+from consumers.replay.live import LiveReplayer, live_identity, live_spans
+from lakehouse.choices import meant
+from lakehouse.contracts import ENTITIES
+from lakehouse.coordinates import Span, bronze_table
+from lakehouse.delta import retry_later, scan
+from lakehouse.errors import StopPipelineError, WrongArgumentError
+from lakehouse.kafka import Topic, admin_client, captured_pattern, describe_topics, matching_topics
+from lakehouse.lake import storage_options, table_uri
+from lakehouse.secrets import Secrets
+from lakehouse.selection import Selection
+from lakehouse.settings import (
+    ConnectSettings,
+    ConsolidationSettings,
+    KafkaSettings,
+    LandingSettings,
+    MinioSettings,
+    ShopSettings,
+)
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenTopic:
+    """A topic, and what of it a layer has taken in. `starts` are behind what no longer counts."""
+
+    topic: Topic
+    entity: str
+    into: str
+    identity: TopicIdentity
+    starts: Mapping[int, int]
+    ends: Mapping[int, int]
+
+    def counting(self, spans: Mapping[int, Span]) -> dict[int, Span]:
+        """What of spans, by partition, counts."""
+        starts = {number: self.starts.get(number, 0) for number in spans}
+        return {
+            number: Span(start=max(span.start, starts[number]), stop=span.stop)
+            for number, span in spans.items()
+            if span.stop > starts[number]
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaPart:
+    """A range of a topic."""
+
+    opened: OpenTopic
+    range: Range
+
+    @property
+    def entity(self) -> str:
+        """The shop's table."""
+        return self.opened.entity
+
+    def described(self) -> list[dict[str, object]]:
+        """A row for each partition.
+
+        How many records Kafka holds in a range shows only when it is read: markers of transactions
+        and compaction leave holes. `records_at_most` are its offsets.
+        """
+        return [
+            {
+                "entity": self.entity,
+                "epoch": self.opened.identity.epoch,
+                "partition": number,
+                "first_offset": span.start,
+                "last_offset": span.stop - 1,
+                "records_at_most": span.stop - span.start,
+            }
+            for number, span in sorted(self.range.spans.items())
+        ]
+
+    def notes(self) -> list[str]:
+        """What of the range Kafka does not have any more."""
+        return [
+            f"{self.opened.topic.name}[{number}]: offsets {span.start} to {span.stop - 1} are gone "
+            "from Kafka; what bronze has of them stays as it is."
+            for number, span in sorted(self.range.gone.items())
+        ]
+
+    def as_selection(self) -> Selection:
+        """The same range, for the layers above."""
+        spans = self.range.spans
+        return Selection(
+            first={number: span.start for number, span in spans.items()},
+            last={number: span.stop - 1 for number, span in spans.items()},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BronzeDone:
+    """What became of a table of bronze."""
+
+    proof: Proof
+    read: int
+    notes: list[str]
+    has_replaced: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromKafka:
+    """Replays of what Kafka has."""
+
+    kafka: KafkaSettings
+    connect: ConnectSettings
+    minio: MinioSettings
+    secrets: Secrets
+    on_progress: Progress
+
+    @classmethod
+    def of_settings(cls, secrets: Secrets, on_progress: Progress) -> "FromKafka":
+        """On what the environment says."""
+        return cls(
+            kafka=KafkaSettings(), connect=ConnectSettings(), minio=MinioSettings(),
+            secrets=secrets, on_progress=on_progress,
+        )  # fmt: skip
+
+    def topics(self, into: str, entities: Sequence[str]) -> list[OpenTopic]:
+        """The topics of these tables; of none named, all that are captured.
+
+        Raises:
+            StopPipelineError: there is no such topic, or it is not the one that was taken in.
+            RetryLaterError: a service does not answer.
+        """
+        admin = admin_client(self.kafka.bootstrap_servers)
+        prefix = f"{self.connect.topic_prefix}.public."
+        names = [prefix + name for name in entities] or matching_topics(
+            admin, captured_pattern(self.connect.topic_prefix)
+        )
+        described = describe_topics(admin, names)
+        missing = [name for name in names if name not in described]
+        if missing:
+            known = matching_topics(admin, captured_pattern(self.connect.topic_prefix))
+            message = (
+                f"Kafka has no topic {', '.join(missing)}. {meant(missing, known)}"
+                "See ./pipeline connect status."
+            )
+            raise WrongArgumentError(message)
+        opens = self._of_bronze if into == "bronze" else self._of_live
+        topics = [opens(described[name], name.removeprefix(prefix)) for name in names]
+        return [topic for topic in topics if topic is not None]
+
+    def part(self, opened: OpenTopic, selection: Selection) -> KafkaPart:
+        """Resolve a selection.
+
+        Raises:
+            StopPipelineError: part of what was asked for by its offsets is gone, or never was.
+            RetryLaterError: the broker does not answer.
+        """
+        since = self._since(opened, selection)
+        with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
+            found = source.resolve(selection, opened.ends, known_since=since)
+        gone, spans = opened.counting(found.gone), opened.counting(found.spans)
+        is_asked = selection.since is not None
+        asked = {n: span for n, span in gone.items() if is_asked or n in selection.first}
+        Range(spans=found.spans, gone=asked).require(opened.topic)
+        return KafkaPart(opened=opened, range=Range(spans=spans, gone=gone))
+
+    def bronze(self, part: KafkaPart, folder: Path) -> BronzeDone:
+        """Put Kafka's records in the place of bronze's, where they differ.
+
+        Args:
+            part: the range.
+            folder: for the work, should it be cut off; gone at the end.
+        """
+        opened = part.opened
+        name = bronze_table(opened.topic.name)
+        what = f"{opened.entity}: comparing bronze with Kafka"
+        replayer = BronzeReplayer(
+            name=name,
+            table=self._table(name),
+            identity=opened.identity,
+            ends=opened.ends,
+            window=LandingSettings().replay_rows,
+            folder=folder,
+            on_progress=lambda done, total: self.on_progress(what, done, total),
+        )
+        with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
+            done = replayer.run(source, part.range.spans)
+        shutil.rmtree(folder)
+        return _bronze_done(done)
+
+    def live(self, part: KafkaPart) -> tuple[Proof, int]:
+        """Take the range into the overlay again; the proof, and how many changes were read."""
+        opened = part.opened
+        reader = change_readers(ShopSettings(), ConsolidationSettings())[opened.entity]
+        overlay = Overlay(dsn=warehouse("live"), readers={opened.entity: reader})
+        what = f"{opened.entity}: into live"
+        replayer = LiveReplayer(
+            overlay=overlay,
+            reader=reader,
+            identity=opened.identity,
+            window=LandingSettings().replay_rows,
+            on_progress=lambda done, total: self.on_progress(what, done, total),
+        )
+        try:
+            with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
+                done = replayer.run(source, part.range.spans)
+        finally:
+            overlay.close()
+        proof = Proof(
+            layer="live", table=opened.entity, before=done.before, after=done.after,
+            differences=Differences(),
+        )  # fmt: skip
+        return proof, done.read
+
+    def _since(self, opened: OpenTopic, selection: Selection) -> dict[int, int]:
+        """Where the range begins by bronze, which keeps what Kafka drops."""
+        if opened.into != "bronze" or selection.since is None:
+            return {}
+        identity = opened.identity
+        found = (
+            scan(self._table(bronze_table(opened.topic.name)).delta)
+            .filter(
+                pl.col("_topic_id") == identity.topic_id,
+                pl.col("_epoch") == identity.epoch,
+                pl.col("_timestamp") >= selection.since,
+            )
+            .group_by("_partition")
+            .agg(pl.col("_offset").min())
+        )
+        with retry_later("bronze cannot be read"):
+            return dict(found.collect().iter_rows())
+
+    def _of_bronze(self, topic: Topic, entity: str) -> OpenTopic | None:
+        table = self._table(bronze_table(topic.name))
+        epochs = table.epochs()
+        if not epochs:
+            return None
+        if (epochs[-1].topic_id, epochs[-1].partition_count) != (
+            topic.topic_id,
+            topic.partition_count,
+        ):
+            message = (
+                f"{topic.name} was recreated or has another number of partitions, so Kafka has "
+                "nothing of what bronze holds. See to the lander first: ./pipeline logs lander."
+            )
+            raise StopPipelineError(message)
+        ends = {p.partition: next_position(table.watermark(p)) for p in topic.partitions}
+        identity = TopicIdentity(topic_id=topic.topic_id, epoch=epochs[-1].epoch)
+        return OpenTopic(
+            topic=topic, entity=entity, into="bronze", identity=identity, starts={}, ends=ends
+        )
+
+    def _of_live(self, topic: Topic, entity: str) -> OpenTopic | None:
+        if entity not in ENTITIES:
+            return None
+        # It takes nothing in, so it needs nobody to read.
+        overlay = Overlay(dsn=warehouse("live"), readers={})
+        try:
+            identity = live_identity(overlay, entity)
+            if identity is None or identity.topic_id != topic.topic_id:
+                return None
+            spans = live_spans(overlay, entity, identity)
+        finally:
+            overlay.close()
+        return OpenTopic(
+            topic=topic, entity=entity, into="live", identity=identity,
+            starts={number: span.start for number, span in spans.items()},
+            ends={number: span.stop for number, span in spans.items()},
+        )  # fmt: skip
+
+    def _table(self, name: str) -> DeltaBronzeTable:
+        options = storage_options(self.minio, self.secrets, user="lander")
+        return DeltaBronzeTable.open_or_create(
+            table_uri(self.minio.bronze_bucket, name),
+            options,
+            retention_hours=LandingSettings().retention_hours,
+        )
+
+
+def went_on(what: str, spans: Iterable[tuple[int, Span]]) -> str:
+    """What to say of a replay that has taken up the work of another, by partition."""
+    ranges = ", ".join(f"{number}:{span.start}-{span.stop - 1}" for number, span in sorted(
+        spans, key=lambda one: (one[0], one[1].start)
+    ))  # fmt: skip
+    return f"{what}: went on with a replay that was cut off; its range was {ranges}."
+
+
+def _bronze_done(done: BronzeReplay) -> BronzeDone:
+    found = done.found
+    examples = [
+        Example(
+            key={"partition": one["_partition"], "offset": one["_offset"]},
+            kind="added" if one["kind"] == "missing" else str(one["kind"]),
+            columns=one["columns"],
+        )
+        for one in found.examples
+    ]
+    differences = Differences(
+        added=found.missing, changed=found.different + found.doubled, examples=examples
+    )
+    notes = [went_on(f"bronze/{done.table}", done.spans.items())] if done.went_on else []
+    if found.only_in_bronze:
+        notes.append(
+            f"bronze/{done.table}: {found.only_in_bronze:,} records are not in Kafka (any more); "
+            "they were left as they are."
+        )
+    proof = Proof(
+        layer="bronze", table=done.table, before=done.before, after=done.after,
+        differences=differences,
+    )  # fmt: skip
+    return BronzeDone(proof=proof, read=found.read, notes=notes, has_replaced=bool(found.replaced))

@@ -1,0 +1,207 @@
+"""`simulate`: a shop that sells."""
+
+import secrets
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from threading import Event
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+from rich.status import Status
+
+from cli.output import Format, FormatOption, err_console, print_json, print_rows
+from lakehouse.errors import StopPipelineError
+
+if TYPE_CHECKING:
+    from producers.meter import Reading
+    from producers.plan import History, Live, Phase, Report
+
+app = typer.Typer()
+
+ORDERS_PER_SECOND = 20.0
+
+
+@app.command(rich_help_panel="Run")
+def simulate(  # noqa: PLR0913 - one for each option
+    orders_per_second: Annotated[
+        float | None,
+        typer.Option(help=f"Rate to hold when live; {ORDERS_PER_SECOND:g} if not given."),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Live for so long, then stop.")] = None,
+    orders: Annotated[
+        int | None,
+        typer.Option(help="So many orders, then stop; with --history, spread over its days."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="The same seed and count give the same shop; drawn if not given."),
+    ] = None,
+    history: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DAYS",
+            help="Fill so many past days at full speed, 1,000 orders a day; then stop, or go "
+            "on live if a rate or minutes are given.",
+        ),
+    ] = None,
+    dirt: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT",
+            help="Of the rows people type in, how many have a fault; ledger.dirt tells which.",
+        ),
+    ] = 2.0,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Write to the shop's database as a shop would, until stopped.
+
+    Visits become carts, orders, payments; orders are packed, shipped,
+    delivered, some cancelled or returned; stock, prices, customers change.
+    Goes on from what is there.
+
+    Example: ./pipeline simulate --history 30 --orders-per-second 50 --minutes 10
+    """
+    from lakehouse.postgres import oltp_dsn
+    from lakehouse.secrets import Secrets
+    from lakehouse.settings import (
+        ConnectSettings,
+        OltpSettings,
+        ShopSettings,
+        SimulatorSettings,
+        StackSettings,
+    )
+    from producers.plan import Plan
+    from producers.simulator import Simulator
+
+    past = _history(history, orders)
+    live = _live(orders_per_second, minutes, orders, is_after_history=past is not None)
+    seed = secrets.randbits(32) if seed is None else seed
+    plan = Plan(seed=seed, history=past, live=live, dirt_percent=dirt)
+    simulator = Simulator(
+        oltp_dsn(OltpSettings(), Secrets(StackSettings().secrets_path), role="simulator"),
+        shop=ShopSettings(),
+        limits=SimulatorSettings(),
+        slot_name=ConnectSettings().slot_name,
+    )
+    err_console.print(f"seed {seed}; Ctrl-C stops it")
+    with _stop_on_signal() as stopping, Progress() as progress:
+        report = simulator.run(plan, stopping=stopping, on_progress=progress.show)
+    _print(report, output)
+
+
+def _history(days: float | None, orders: int | None) -> "History | None":
+    from producers.plan import History
+
+    return None if days is None else History(days=days, orders=orders)
+
+
+def _live(
+    rate: float | None, minutes: float | None, orders: int | None, *, is_after_history: bool
+) -> "Live | None":
+    from producers.plan import Live
+
+    if is_after_history:
+        if rate is None and minutes is None:
+            return None
+        orders = None
+    elif minutes is not None and orders is not None:
+        message = "--minutes and --orders are two ways to say when to stop. Give one of them."
+        raise StopPipelineError(message)
+    return Live(
+        orders_per_second=ORDERS_PER_SECOND if rate is None else rate,
+        minutes=minutes,
+        orders=orders,
+    )
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Event]:
+    """What SIGINT or SIGTERM sets, so that the transaction is finished; a second one interrupts."""
+    stopping = Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        for number in before:
+            signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Progress:
+    """Says on standard error how it goes: one line that changes, or a line now and then."""
+
+    def __init__(self) -> None:
+        self._status = Status("opening the shop", console=err_console)
+        self._readings = 0
+
+    def __enter__(self) -> Self:
+        if err_console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def show(self, reading: "Reading") -> None:
+        """Say how it is now. Without a terminal, every tenth time: about every five seconds."""
+        if err_console.is_terminal:
+            self._status.update(_line(reading))
+        elif self._readings % 10 == 0:
+            err_console.print(_line(reading), soft_wrap=True)
+        self._readings += 1
+
+
+def _line(reading: "Reading") -> str:
+    asked = "" if reading.asked is None else f" of {reading.asked:g}"
+    slot = f", slot holds back {reading.slot_share:.0%}" if reading.slot_share >= 0.01 else ""
+    return (
+        f"{reading.instant:%Y-%m-%d %H:%M} {reading.orders:,} orders, "
+        f"{reading.orders_per_second:,.0f}{asked} orders/s, "
+        f"{reading.rows_per_second:,.0f} rows/s{slot}"
+    )
+
+
+def _print(report: "Report", output: Format) -> None:
+    phases, tables = [_phase(phase) for phase in report.phases], _tables(report)
+    if output is Format.JSON:
+        print_json({"seed": report.seed, "phases": phases, "tables": tables})
+        return
+    for phase in phases:
+        del phase["transactions"]  # one column too many for a narrow terminal
+    print_rows(phases, title=f"seed {report.seed}")
+    print_rows(tables, title="rows")
+
+
+def _phase(phase: "Phase") -> dict[str, Any]:
+    counts = phase.counts
+    return {
+        "phase": phase.name,
+        "orders": counts.orders,
+        "rows": counts.rows,
+        "dirty_values": counts.dirty_values,
+        "transactions": counts.transactions,
+        "seconds": round(counts.seconds, 3),
+        "orders_per_second": round(counts.orders / counts.seconds, 1),
+        "behind_seconds": round(phase.behind_seconds, 3),
+    }
+
+
+def _tables(report: "Report") -> list[dict[str, Any]]:
+    done: dict[str, Counter[str]] = {}
+    for phase in report.phases:
+        for count in phase.counts.tables:
+            row = asdict(count)
+            done.setdefault(row.pop("table"), Counter()).update(row)
+    return [
+        {"table": name, "inserted": n["inserted"], "updated": n["updated"], "deleted": n["deleted"]}
+        for name, n in done.items()
+    ]

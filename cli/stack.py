@@ -1,0 +1,122 @@
+"""Commands that start, stop and show the services."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from cli.output import Format, FormatOption, err_console, print_json, print_rows
+
+app = typer.Typer()
+
+ServicesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Default: all of them.")
+]
+
+
+@app.command(rich_help_panel="Stack")
+def up(
+    services: ServicesArgument = None,
+    *,
+    airflow: Annotated[
+        bool, typer.Option("--airflow/--no-airflow", help="With Airflow, which runs the hour.")
+    ] = True,
+    superset: Annotated[
+        bool, typer.Option("--superset/--no-superset", help="With Superset, which shows charts.")
+    ] = True,
+    monitoring: Annotated[
+        bool, typer.Option("--monitoring", help="With Prometheus, which watches all of it.")
+    ] = False,
+) -> None:
+    """Set up what is missing, start the services, return when each is ready.
+
+    Example: ./pipeline up
+    """
+    from stack.catalog import chosen
+    from stack.engine import stack_of_settings
+    from stack.progress import Steps
+
+    stack = stack_of_settings()
+    with Steps(err_console) as progress:
+        wanted = services or chosen(airflow=airflow, superset=superset, monitoring=monitoring)
+        stack.up(wanted, progress=progress)
+    found = [row for row in stack.status() if row.is_ready]
+    print_rows([{"service": row.service, "what": row.title, "at": row.url} for row in found])
+    err_console.print(f"Passwords: {stack.config.stack.secrets_path}", soft_wrap=True)
+
+
+@app.command(rich_help_panel="Stack")
+def down() -> None:
+    """Stop all services; returns when they are gone.
+
+    Example: ./pipeline down
+    """
+    from stack.engine import stack_of_settings
+
+    stack = stack_of_settings()
+    with err_console.status("stopping"):
+        stack.down()
+    err_console.print(f"Stopped. The data stays in {stack.place}", soft_wrap=True)
+
+
+@app.command(rich_help_panel="Stack")
+def status(output: FormatOption = Format.TABLE) -> None:
+    """Show each service: state, process, memory, address, whether it answers.
+
+    Example: ./pipeline status --format json
+    """
+    from stack.engine import stack_of_settings
+
+    found = stack_of_settings().status()
+    if output is Format.JSON:
+        print_json([asdict(row) for row in found])
+        return
+    rows = [
+        {
+            "service": row.service,
+            "state": row.state.lower(),
+            "ready": row.is_ready,
+            "pid": str(row.pid or "-"),
+            "up for": str(timedelta(seconds=row.uptime_seconds or 0)),
+            "MB": row.memory_mb,
+            "at": row.url,
+            "log": row.log,
+        }
+        for row in found
+    ]
+    print_rows(rows)
+
+
+@app.command(rich_help_panel="Stack")
+def logs(
+    service: Annotated[str, typer.Argument(help="Which service's log.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
+    lines: Annotated[int, typer.Option("-n", help="How many lines of its end.", min=0)] = 50,
+) -> None:
+    """Print the end of a service's log.
+
+    Example: ./pipeline logs connect -f
+    """
+    from stack.engine import stack_of_settings
+
+    for line in stack_of_settings().log_lines(service, lines=lines, follow=follow):
+        typer.echo(line)
+
+
+@app.command(rich_help_panel="Stack")
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Stop all services and delete their data, logs and passwords. Downloads are kept.
+
+    Example: ./pipeline reset --yes
+    """
+    from stack.engine import stack_of_settings
+
+    stack = stack_of_settings()
+    if not yes:
+        typer.confirm(f"Delete all data in {stack.place}?", abort=True, err=True)
+    with err_console.status("stopping and deleting"):
+        stack.reset()
+    err_console.print(f"Deleted the data in {stack.place}", soft_wrap=True)

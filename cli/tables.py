@@ -1,0 +1,156 @@
+"""`tables`: what there is in each layer, how much, how far it has come, and how new it is."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from cli.output import Format, FormatOption, console, err_console, print_json
+
+if TYPE_CHECKING:
+    from batch.catalogue import TableFigures
+
+app = typer.Typer()
+_ROOMY = 90
+"""Columns from which on there is room for space."""
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+class Layer(StrEnum):
+    """Where tables are."""
+
+    BRONZE = "bronze"
+    SILVER = "silver"
+    GOLD = "gold"
+    WAREHOUSE = "warehouse"
+
+
+LayersOption = Annotated[
+    list[Layer] | None, typer.Option("--layer", help="Only this layer; may be given again.")
+]
+
+
+@app.command(rich_help_panel="Look")
+def tables(layer: LayersOption = None, output: FormatOption = Format.TABLE) -> None:
+    """List the tables of each layer: rows, size, how far each has come, how new.
+
+    No row is read. Rows of silver include those that stand for deleted keys;
+    ~ marks an estimate of Postgres'.
+
+    Position: the Kafka offsets that a table has passed; of gold, how many
+    tables of silver it was made from (JSON has their versions). Behind: what
+    the layer below has more, in offsets or in versions.
+
+    Age: of the newest row, by the shop's commit; of tables that do not keep
+    that, of the last change; in the warehouse, of the last load.
+
+    Example: ./pipeline tables --layer silver
+    """
+    from batch.catalogue import LAKE_LAYERS, lake_figures
+    from cli.lake import reading_lake
+
+    wanted = [one.value for one in layer or Layer]
+    found: list[TableFigures] = []
+    with err_console.status("reading the lake's logs"):
+        layers = [one for one in LAKE_LAYERS if one in wanted]
+        if layers:
+            found += lake_figures(reading_lake(), layers)
+        notes = _add_warehouse(found) if Layer.WAREHOUSE in wanted else []
+    now = datetime.now(tz=UTC)
+    if output is Format.JSON:
+        print_json([figures.to_json(now) for figures in found])
+    else:
+        show_tables(found, now)
+    for note in notes:
+        err_console.print(note, style="yellow", markup=False, soft_wrap=True)
+
+
+def _add_warehouse(found: "list[TableFigures]") -> list[str]:
+    """Add the warehouse's tables, or say why they are missing."""
+    import psycopg
+
+    from batch.catalogue import warehouse_figures
+    from cli.lake import warehouse
+    from lakehouse.postgres import explained
+    from lakehouse.trouble import Service
+
+    try:
+        figures = warehouse_figures(warehouse("batch"))
+    except psycopg.Error as error:
+        return [str(explained(error, Service.WAREHOUSE, "Its tables are not shown"))]
+    found += figures
+    return [] if figures else ["The warehouse has no tables yet: ./pipeline consolidate"]
+
+
+def show_tables(found: "Sequence[TableFigures]", now: datetime) -> None:
+    """A table for each layer."""
+    for layer in dict.fromkeys(figures.table.layer for figures in found):
+        table = figures_table(
+            layer, "rows", "files", "size", "version", "position", "behind", "age"
+        )
+        for figures in found:
+            if figures.table.layer == layer:
+                table.add_row(figures.table.name, *_cells(figures, now))
+        console.print(table)
+        console.print()
+
+
+def figures_table(title: str, *columns: str) -> Table:
+    """An empty table: a name, and figures behind it."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="dim",
+        box=SIMPLE_HEAD, padding=(0, int(console.width >= _ROOMY), 0, 0), show_edge=False,
+    )  # fmt: skip
+    table.add_column("table", no_wrap=True, min_width=24)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(figures: "TableFigures", now: datetime) -> list[str]:
+    rows = "-" if figures.rows is None else f"{figures.rows:,}"
+    behind = figures.behind
+    return [
+        f"~{rows}" if figures.is_estimate and figures.rows is not None else rows,
+        _number(figures.files),
+        "-" if figures.bytes is None else size_text(figures.bytes),
+        _number(figures.version),
+        _position(figures),
+        "-" if behind is None else f"{behind.count:,}",
+        age_text(figures.age_seconds(now)),
+    ]
+
+
+def _position(figures: "TableFigures") -> str:
+    if figures.position is not None:
+        return f"{figures.position:,}"
+    count = len(figures.watermark)
+    return f"{count} table{'s'[: count - 1]}" if count else "-"
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def size_text(size: int) -> str:
+    """Bytes in a unit that people read."""
+    value, units = float(size), list(_UNITS)
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:,.0f} {units[0]}" if units[0] == "B" else f"{value:,.1f} {units[0]}"
+
+
+def age_text(seconds: float | None) -> str:
+    """How long ago, in one unit."""
+    if seconds is None:
+        return "-"
+    value = max(0.0, seconds)
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if value >= 2 * length:
+            return f"{value / length:,.0f} {unit}"
+    return f"{value:.0f} s"
