@@ -1,1 +1,1 @@
-"""Jobs over the lake: reconcile."""
+"""Jobs over the lake: silver, gold, the warehouse, their records, upkeep and reconciliation."""

@@ -1,21 +1,16 @@
-"""What the rules put aside: counted, shown, and judged again after a contract was mended."""
+"""Changes in quarantine: which are meant, how many there are, and what they say."""
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import orjson
 import polars as pl
 
-from batch.silver.replay import SilverReplayer
-from batch.silver.run import SilverRules, chosen_entities
+from batch.silver.run import chosen_entities
 from lakehouse.choices import meant
 from lakehouse.cleaning.transforms.validate import former_rule_names, rule_names
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import QUARANTINE
-from lakehouse.delta import retry_later, scan
+from lakehouse.delta import scan
 from lakehouse.errors import StopPipelineError, WrongArgumentError
 from lakehouse.lake import Lake
 
@@ -55,19 +50,9 @@ class Selection:
         return chosen_entities(self.entities)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redriven:
-    """What judging again did to one entity's quarantine."""
-
-    entity: str
-    keys: int
-    mended: int
-    left: int
-
-
 def summary(lake: Lake, chosen: Selection) -> list[dict[str, object]]:
     """How many changes of how many keys broke which rule first, oldest and newest instant."""
-    return counted(chosen.of(_rows(lake)))
+    return counted(chosen.of(quarantined(lake)))
 
 
 def counted(rows: pl.LazyFrame) -> list[dict[str, object]]:
@@ -83,7 +68,7 @@ def counted(rows: pl.LazyFrame) -> list[dict[str, object]]:
 
 def details(lake: Lake, chosen: Selection, *, limit: int) -> list[dict[str, object]]:
     """Single changes: coordinate, rules broken, and the row as the shop sent it. Newest first."""
-    newest = chosen.of(_rows(lake)).sort("_timestamp", "_offset", descending=True)
+    newest = chosen.of(quarantined(lake)).sort("_timestamp", "_offset", descending=True)
     return [
         {
             "entity": row["entity"],
@@ -100,49 +85,13 @@ def details(lake: Lake, chosen: Selection, *, limit: int) -> list[dict[str, obje
     ]
 
 
-def redrive(
-    lake: Lake,
-    rules: SilverRules,
-    chosen: Selection,
-    *,
-    on_progress: Callable[[str], None] = lambda _what: None,
-) -> list[Redriven]:
-    """Judge the keys of quarantined changes again, from all their changes in bronze.
-
-    No watermark goes back and no other key is touched. Gold and the warehouse follow with the
-    next consolidation.
+def quarantined(lake: Lake) -> pl.LazyFrame:
+    """All of them.
 
     Raises:
-        StopPipelineError: bronze is not there any more.
+        StopPipelineError: nothing was consolidated yet.
         RetryLaterError: the object store does not answer.
     """
-    with retry_later(f"silver/{QUARANTINE} cannot be read"):
-        rows = chosen.of(_rows(lake)).select("entity", "key").unique().collect()
-    done = []
-    for entity in _with_rows(rows):
-        keys = rows.filter(pl.col("entity") == entity.table)["key"]
-        on_progress(f"{entity.table}: {len(keys):,} keys")
-        done.append(_redriven(lake, rules, entity, keys))
-    return done
-
-
-def _redriven(lake: Lake, rules: SilverRules, entity: Entity, keys: pl.Series) -> Redriven:
-    with tempfile.TemporaryDirectory(prefix="redrive-") as folder:
-        found = SilverReplayer(
-            lake=lake,
-            rules=rules,
-            entity=entity,
-            spans={},
-            keys=keys,
-            folder=Path(folder),
-            alone=nullcontext,
-        ).run()
-    quarantine = next(one for one in found.proofs if one.table.startswith(QUARANTINE))
-    mended = quarantine.before.rows - quarantine.after.rows
-    return Redriven(entity=entity.table, keys=len(keys), mended=mended, left=found.broken)
-
-
-def _rows(lake: Lake) -> pl.LazyFrame:
     delta = lake.open("silver", QUARANTINE)
     if delta is None:
         message = (
@@ -150,12 +99,6 @@ def _rows(lake: Lake) -> pl.LazyFrame:
         )
         raise StopPipelineError(message)
     return scan(delta)
-
-
-def _with_rows(rows: pl.DataFrame) -> Iterator[Entity]:
-    names: Iterable[str] = rows["entity"].unique().sort()
-    for name in names:
-        yield from chosen_entities([name])
 
 
 def _image(value: bytes | None) -> object:

@@ -9,7 +9,7 @@ import uuid
 
 from confluent_kafka import Consumer
 
-from consumers.service import landing_client
+from consumers.bronze.service import landing_client
 from lakehouse.kafka import QuietLog
 from lakehouse.settings import KafkaSettings, LandingSettings
 

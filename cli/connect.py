@@ -8,7 +8,7 @@ from cli.output import Format, FormatOption, console, err_console, print_json, p
 
 if TYPE_CHECKING:
     from connectors.health import Health
-    from consumers.ledger import SlotLosses
+    from consumers.bronze.ledger import SlotLosses
     from lakehouse.secrets import Secrets
 
 _STOP_SECONDS = 90.0
@@ -159,7 +159,7 @@ def _accept_loss() -> None:
 
 
 def _losses(secrets: "Secrets") -> "SlotLosses":
-    from consumers.ledger import SlotLosses
+    from consumers.bronze.ledger import SlotLosses
     from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings
 
     return SlotLosses(

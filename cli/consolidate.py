@@ -66,9 +66,10 @@ def consolidated(
     """Consolidate under the lock, telling how it goes on standard error."""
     from batch.consolidate import Consolidation, Layer
     from batch.runs import Kind, recorded
-    from batch.silver.run import chosen_entities
+    from batch.silver.run import SilverRules, chosen_entities
     from batch.warehouse.judged import QuarantineLimit
-    from cli.lake import consolidating, silver_rules, warehouse, writing_lake
+    from cli.locking import consolidating
+    from lakehouse.connections import warehouse, writing_lake
 
     chosen_entities(entities)
     kind = Kind.REBUILD if is_rebuild else Kind.CONSOLIDATION
@@ -80,7 +81,7 @@ def consolidated(
     ):
         work = Consolidation(
             lake=writing_lake(),
-            rules=silver_rules(),
+            rules=SilverRules.of_settings(),
             limit=QuarantineLimit.of_settings(),
             warehouse_dsn=warehouse("batch"),
             layers=[Layer(name) for name in layers],
@@ -96,7 +97,7 @@ def consolidated(
 def landing() -> "LayerBehind":
     """What Kafka has that has not landed, so that no consolidation can have seen it."""
     from batch.catalogue import bronze_behind
-    from cli.lake import reading_lake
+    from lakehouse.connections import reading_lake
     from lakehouse.settings import ConnectSettings, KafkaSettings
 
     servers, prefix = KafkaSettings().bootstrap_servers, ConnectSettings().topic_prefix

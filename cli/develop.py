@@ -156,7 +156,7 @@ def docs() -> None:
     Example: ./pipeline docs
     """
     from batch.data_model import data_model, read_catalogue
-    from cli.lake import warehouse
+    from lakehouse.connections import warehouse
 
     path = ROOT / "docs" / "DATA_MODEL.md"
     path.write_text(data_model(read_catalogue(warehouse("batch"))), encoding="utf-8")

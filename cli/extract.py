@@ -116,7 +116,7 @@ def _run(
     """Read, and write the deletes that were missed where all was read in full."""
     from batch.extraction import MissedDeletes
     from batch.runs import Kind, recorded
-    from cli.lake import warehouse
+    from lakehouse.connections import warehouse
 
     secrets = _secrets()
     request, left_out = _request(secrets, names, since, until)
@@ -160,7 +160,7 @@ def _mend(
     """Write the deletes that were missed; then the tables are the shop's again: record that."""
     from batch.extraction import DeleteLimit, write_missed_deletes
     from batch.reconcile import Places
-    from consumers.ledger import SlotLosses
+    from consumers.bronze.ledger import SlotLosses
     from lakehouse.kafka import captured_topic
     from lakehouse.settings import ExtractionSettings
 

@@ -20,7 +20,7 @@ def freshness(
 
     Example: ./pipeline freshness --seconds 60
     """
-    from cli.lake import secrets
+    from lakehouse.connections import secrets
     from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings, WarehouseSettings
     from monitoring.freshness import Route, measure
 

@@ -23,7 +23,7 @@ def land(
 
     Example: LANDING_FLUSH_SECONDS=0.5 ./pipeline land
     """
-    from consumers.service import run_lander
+    from consumers.bronze.service import run_lander
     from lakehouse.secrets import Secrets
     from lakehouse.settings import (
         ConnectSettings,

@@ -14,8 +14,8 @@ def live() -> None:
 
     Example: ./pipeline live
     """
-    from cli.lake import warehouse
     from consumers.live.service import change_readers, run_live
+    from lakehouse.connections import warehouse
     from lakehouse.settings import (
         ConnectSettings,
         ConsolidationSettings,

@@ -62,7 +62,7 @@ def maintain(
     """
     from batch.maintenance import limits_of_settings, maintain_tables
     from batch.runs import Kind, forget_old, recorded
-    from cli.lake import secrets, warehouse
+    from lakehouse.connections import secrets, warehouse
 
     is_asked = bool(layer or table)
     limits = limits_of_settings(secrets(), retention_hours=retention_hours, is_asked=is_asked)
@@ -112,7 +112,7 @@ def _chosen(
 def _needs(limits: "dict[str, Limits]", chosen: "Sequence[LakeTable]") -> "list[Need] | None":
     """What silver's readers have yet to read; None, with a word, when they cannot tell."""
     from batch.maintenance import needs_of_readers
-    from cli.lake import secrets
+    from lakehouse.connections import secrets
 
     if not any(one.layer == "silver" for one in chosen):
         return []

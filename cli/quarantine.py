@@ -28,7 +28,7 @@ def list_(
     Example: ./pipeline quarantine list --entity customers
     """
     from batch.quarantine import Selection, summary
-    from cli.lake import reading_lake
+    from lakehouse.connections import reading_lake
 
     chosen = Selection(entities=tuple(entity or ()), rule=rule)
     chosen.require_sense()
@@ -54,7 +54,7 @@ def show(
     Example: ./pipeline quarantine show --rule email_invalid --limit 3
     """
     from batch.quarantine import Selection, details
-    from cli.lake import reading_lake
+    from lakehouse.connections import reading_lake
 
     chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
     chosen.require_sense()
@@ -84,9 +84,12 @@ def redrive(
 
     Example: ./pipeline quarantine redrive --rule email_invalid
     """
-    from batch.quarantine import Selection, redrive
+    from batch.quarantine import Selection
     from batch.runs import Kind, recorded
-    from cli.lake import consolidating, silver_rules, warehouse, writing_lake
+    from batch.silver.run import SilverRules
+    from cli.locking import consolidating
+    from lakehouse.connections import warehouse, writing_lake
+    from replay.redrive import redrive
 
     chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
     chosen.require_sense()
@@ -95,7 +98,7 @@ def redrive(
         recorded(warehouse("batch"), kind=Kind.REDRIVE, scope=asdict(chosen)) as run,
         err_console.status("reading quarantine") as status,
     ):
-        done = redrive(writing_lake(), silver_rules(), chosen, on_progress=status.update)
+        done = redrive(writing_lake(), SilverRules.of_settings(), chosen, on_progress=status.update)
         rows = [asdict(one) for one in done]
         run.note(
             rows_read=sum(one.keys for one in done),

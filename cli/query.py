@@ -59,7 +59,7 @@ def query(
     Example: ./pipeline query "select count(*) from silver.cleaned_sales"
     """
     from batch.lake_sql import LakeSql
-    from cli.lake import reading_lake
+    from lakehouse.connections import reading_lake
 
     with err_console.status("reading"):
         answer = LakeSql(reading_lake(), memory_mb=memory_mb).ask(sql)

@@ -18,8 +18,8 @@ from cli.output import Format, FormatOption, console, err_console, print_json, p
 
 if TYPE_CHECKING:
     from batch.proof import Proof
-    from cli.replaying import Outcome
     from lakehouse.selection import Selection
+    from replay.run import Outcome
 
 app = typer.Typer()
 
@@ -72,8 +72,8 @@ def replay(  # noqa: PLR0913 - one for each option
 
     Example: ./pipeline replay --into silver --entity orders --from-offset 0:1500 --dry-run
     """
-    from cli.replaying import Replaying
     from lakehouse.selection import Selection
+    from replay.run import Replaying
 
     if bool(entity) == all_:
         message = "Say which tables: --entity NAME, or --all."

@@ -54,7 +54,7 @@ def list_(
     if context.invoked_subcommand is not None:
         return
     from batch.runs import latest
-    from cli.lake import warehouse
+    from lakehouse.connections import warehouse
 
     rows = latest(warehouse("batch"), kind=_kind(kind), limit=limit)
     if output is Format.JSON:
@@ -75,7 +75,7 @@ def show(
     Example: ./pipeline runs show 12
     """
     from batch.runs import numbered
-    from cli.lake import warehouse
+    from lakehouse.connections import warehouse
 
     row = numbered(warehouse("batch"), number)
     if output is Format.JSON:

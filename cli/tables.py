@@ -51,7 +51,7 @@ def tables(layer: LayersOption = None, output: FormatOption = Format.TABLE) -> N
     Example: ./pipeline tables --layer silver
     """
     from batch.catalogue import LAKE_LAYERS, lake_figures
-    from cli.lake import reading_lake
+    from lakehouse.connections import reading_lake
 
     wanted = [one.value for one in layer or Layer]
     found: list[TableFigures] = []
@@ -74,7 +74,7 @@ def _add_warehouse(found: "list[TableFigures]") -> list[str]:
     import psycopg
 
     from batch.catalogue import warehouse_figures
-    from cli.lake import warehouse
+    from lakehouse.connections import warehouse
     from lakehouse.postgres import explained
     from lakehouse.trouble import Service
 

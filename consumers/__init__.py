@@ -1,1 +1,1 @@
-"""Kafka consumers: landing into bronze."""
+"""Members of Kafka consumer groups that keep their positions with the data: `bronze` and `live`."""

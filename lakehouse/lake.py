@@ -45,9 +45,9 @@ LOSS_LEDGER_SCHEMA = pa.schema(
 )
 """Both offsets are inclusive; `last_offset` is null where nobody can know it.
 
-Kinds are those of `consumers.loss.LossKind`. `slot_lost`: changes before `first_offset` and from it
-on do not meet; `truncated`: rows ended before it, and no delete says so; `read_again`, at the same
-place: by `last_offset` the rows were the shop's again.
+Kinds are those of `consumers.bronze.loss.LossKind`. `slot_lost`: changes before `first_offset` and
+from it on do not meet; `truncated`: rows ended before it, and no delete says so; `read_again`, at
+the same place: by `last_offset` the rows were the shop's again.
 """
 
 

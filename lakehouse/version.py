@@ -15,7 +15,7 @@ from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.settings import ROOT
 
 _DIGITS = 12
-_FOLDERS = ("lakehouse", "batch", "consumers", "connectors", "warehouse_sql")
+_FOLDERS = ("lakehouse", "batch", "consumers", "connectors", "replay", "warehouse_sql")
 _SUFFIXES = (".py", ".sql")
 _RULES = ("lakehouse/contracts", "lakehouse/cleaning")
 """What a contract's rules call. They are functions, so a declaration alone would not tell."""

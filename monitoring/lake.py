@@ -6,7 +6,7 @@ import polars as pl
 from confluent_kafka.admin import AdminClient
 
 from batch.catalogue import TableFigures, Unit, lake_figures, landed_behind
-from consumers.loss import MENDABLE, LossKind, open_losses
+from consumers.bronze.loss import MENDABLE, LossKind, open_losses
 from lakehouse.delta import retry_later, scan
 from lakehouse.kafka import Ends, captured_ends
 from lakehouse.lake import LOSS_LEDGER, Lake

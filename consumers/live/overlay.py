@@ -1,6 +1,6 @@
 """The overlay in the warehouse: rows and how far they go are committed together.
 
-Protocol as in landing (`consumers/commit.py`), with one Postgres transaction in the place of a
+Protocol as in landing (`consumers.bronze.commit`), with one Postgres transaction in the place of a
 Delta commit: the watermark of each partition is locked and read, what it covers already is dropped,
 what would leave a gap is refused, and rows and watermarks are written. A failure means *unknown*:
 connect again, read the watermarks, and go on from there. Two owners of a partition at once, one of
@@ -17,8 +17,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from consumers.bronze.commit import Outcome, Plan, plan_commit, rows_from
 from consumers.buffer import Batch
-from consumers.commit import Outcome, Plan, plan_commit, rows_from
 from consumers.live.changes import VERSIONED, ChangeReader, Rows
 from lakehouse.coordinates import TopicPartition
 from lakehouse.postgres import copy_frames, explained

@@ -7,7 +7,7 @@ from functools import partial
 import psycopg
 from confluent_kafka.admin import AdminClient
 
-from consumers.commit import next_position
+from consumers.bronze.commit import next_position
 from consumers.live.overlay import Overlay
 from consumers.membership import OffsetRange
 from consumers.records import TopicIdentity

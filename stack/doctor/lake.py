@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from batch.catalogue import LakeTable
-from consumers.conformance import require_conditional_put, require_consistent_listing
+from consumers.bronze.conformance import require_conditional_put, require_consistent_listing
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.contracts.schemas import (

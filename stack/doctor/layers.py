@@ -13,7 +13,7 @@ import psycopg
 
 from batch.catalogue import LakeTable, TableFigures
 from batch.silver.places import Place
-from consumers.delta_bronze import Epoch
+from consumers.bronze.table import Epoch
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.contracts.schemas import QUARANTINE, RULE_COUNTS

@@ -8,9 +8,9 @@ from typing import LiteralString
 import psycopg
 
 from batch.catalogue import TableFigures
-from consumers.delta_bronze import Epoch
+from consumers.bronze.loss import Loss, find_identity_loss, find_offset_loss
+from consumers.bronze.table import Epoch
 from consumers.live.places import entity_of
-from consumers.loss import Loss, find_identity_loss, find_offset_loss
 from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import TopicPartition, bronze_table
 from lakehouse.kafka import Topic

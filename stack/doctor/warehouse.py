@@ -13,7 +13,7 @@ from batch.runs import Kind, Outcome, RunRow, latest
 from batch.warehouse.locks import holder
 from batch.warehouse.migrate import pending
 from connectors.captured import read_captured
-from consumers.loss import MENDABLE, LossKind, LossLedger, open_losses
+from consumers.bronze.loss import MENDABLE, LossKind, LossLedger, open_losses
 from lakehouse.kafka import captured_topic
 from lakehouse.lake import LOSS_LEDGER
 from lakehouse.settings import AlertSettings, ConsolidationSettings

@@ -16,7 +16,7 @@ from batch.extraction.deletes import Delete
 from batch.extraction.writer import DeleteWriter
 from connectors.rest import ConnectApi
 from connectors.slot import drop_slot, make_slot, read_slot
-from consumers.loss import LossLedger
+from consumers.bronze.loss import LossLedger
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import QuietLog
 from lakehouse.lake import LOSS_LEDGER, storage_options, table_uri

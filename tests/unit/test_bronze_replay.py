@@ -5,10 +5,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from consumers.delta_bronze import DeltaBronzeTable
+from consumers.bronze.table import DeltaBronzeTable
 from consumers.records import TopicIdentity
-from consumers.replay.bronze import BronzeReplayer
-from consumers.replay.kafka_range import KafkaRange
 from lakehouse.coordinates import Span
 from lakehouse.delta import has_only_grown
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -16,6 +14,8 @@ from lakehouse.kafka import Topic
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.selection import Selection
 from lakehouse.settings import KafkaSettings
+from replay.bronze import BronzeReplayer
+from replay.kafka_range import KafkaRange
 from tests.unit.bronze_maker import START
 
 IDENTITY = TopicIdentity(topic_id="topic", epoch=0)

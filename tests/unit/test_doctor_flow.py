@@ -8,7 +8,7 @@ from connectors.health import Health
 from connectors.plain_words import HEAL
 from connectors.readers import HiddenRows, Reason
 from connectors.rest import ConnectorState
-from consumers.delta_bronze import Epoch
+from consumers.bronze.table import Epoch
 from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import TopicPartition
 from lakehouse.kafka import Topic

@@ -12,7 +12,7 @@ from batch.catalogue import Behind, LakeTable, Mark, TableFigures, Unit
 from batch.runs import RunRow
 from batch.silver.places import Place
 from batch.warehouse.locks import holder
-from consumers.delta_bronze import Epoch
+from consumers.bronze.table import Epoch
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.schemas import silver_schema
 from stack.doctor.lake import contracted, differences

@@ -29,7 +29,7 @@ from connectors.progress import (
 from connectors.request import Days, Request, parse_days
 from connectors.rest import ConnectorState
 from connectors.slot import Slot
-from consumers.loss import (
+from consumers.bronze.loss import (
     LossKind,
     find_offset_loss,
     losses_of_slot,

@@ -10,12 +10,12 @@ import pytest
 from deltalake import DeltaTable
 
 from batch.gold import run as gold_run
-from batch.gold.replay import replay_gold
 from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_gold
 from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES
 from lakehouse.contracts.model import FIRST_INSTANT, LAST_INSTANT
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
+from replay.gold import replay_gold
 from tests.unit.gold_shop import (
     NOON,
     LocalSilver,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers.bronze.commit import commit_batch, next_position, plan_commit
 from consumers.buffer import Batch, FlushPolicy, TableBuffer
-from consumers.commit import commit_batch, next_position, plan_commit
 from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA

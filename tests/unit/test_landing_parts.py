@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from minio import Minio
 
 from consumers.assignment import Assignment
-from consumers.conformance import require_conditional_put
-from consumers.delta_bronze import Epoch
-from consumers.loss import LossFoundError, LossKind, find_identity_loss, find_offset_loss
+from consumers.bronze.conformance import require_conditional_put
+from consumers.bronze.loss import LossFoundError, LossKind, find_identity_loss, find_offset_loss
+from consumers.bronze.table import Epoch
 from consumers.membership import Membership
 from consumers.records import TopicIdentity, to_arrow
 from lakehouse.coordinates import Span, TopicPartition, bronze_table

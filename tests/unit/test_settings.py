@@ -27,8 +27,8 @@ from lakehouse.settings import (
 from lakehouse.variables import variables_of
 
 PACKAGES = (
-    "cli", "lakehouse", "producers", "connectors", "consumers", "batch", "orchestration", "dags",
-    "stack", "monitoring", "devtools", "benchmarks",
+    "cli", "lakehouse", "producers", "connectors", "consumers", "batch", "replay", "orchestration",
+    "dags", "stack", "monitoring", "devtools", "benchmarks",
 )  # fmt: skip
 VARIABLES = [(group, variable) for group in ALL_SETTINGS for variable in variables_of(group)]
 ANOTHER = {int: "7777", float: "0.75", Path: "/somewhere/else", str: "another"}

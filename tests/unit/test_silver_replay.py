@@ -11,17 +11,17 @@ from deltalake import write_deltalake
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batch.replay import choose
 from batch.silver.bronze import BronzeSource
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.rejudged import Rejudged
-from batch.silver.replay import SilverReplayer
 from batch.silver.run import chosen_entities, consolidate_silver
 from lakehouse.cleaning import spelling, typed
 from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import Span
 from lakehouse.errors import RetryLaterError
 from lakehouse.selection import Selection
+from replay.chosen import choose
+from replay.silver import SilverReplayer
 from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
 from tests.unit.test_silver_tables import contents, happen, steps
 

@@ -13,14 +13,13 @@ from deltalake.exceptions import DeltaError, SchemaMismatchError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.quarantine import Selection, redrive
+from batch.quarantine import Selection
 from batch.silver import bronze as bronze_reading
 from batch.silver import tables as silver_tables
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import Merge, SilverTable, Write
 from batch.silver.places import starting_position
 from batch.silver.rebuild import rebuild_silver
-from batch.silver.replay import SilverReplayer
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.tables import SilverTables
 from lakehouse.cleaning import envelope
@@ -28,6 +27,8 @@ from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import pieces
 from lakehouse.errors import DataRefusedError, RetryLaterError, StopPipelineError
+from replay.redrive import redrive
+from replay.silver import SilverReplayer
 from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
 
 CUSTOMERS = ENTITIES["customers"]

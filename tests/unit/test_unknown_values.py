@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batch.quarantine import Selection, redrive
+from batch.quarantine import Selection
 from batch.reconcile.history import Examples
 from batch.reconcile.silver import compare_silver
 from batch.silver.rebuild import rebuild_silver
@@ -20,6 +20,7 @@ from lakehouse.cleaning import spelling
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES, Cleaning, Column, OnUnknown, Type
 from lakehouse.contracts.model import LISTED, MOST_CENTS, MOST_FOREIGN_CENTS, UNKNOWN
+from replay.redrive import redrive
 from tests.unit.bronze_maker import RULES, live, new_lake, rows_of, source_of
 
 ORDERS = ENTITIES["orders"]

@@ -11,7 +11,7 @@ from batch.catalogue import Behind, LakeTable, Mark, TableFigures, Unit
 from connectors.health import Health
 from connectors.rest import ConnectorState
 from connectors.slot import Slot
-from consumers.loss import LossKind
+from consumers.bronze.loss import LossKind
 from lakehouse.environment import environment_of
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
 from lakehouse.secrets import ROLES, Secrets

@@ -63,7 +63,7 @@ def begun(monkeypatch):
         raise AssertionError(message)
 
     monkeypatch.setattr(batch.runs, "recorded", refuse)
-    monkeypatch.setattr("cli.replaying.recorded", refuse)
+    monkeypatch.setattr("replay.run.recorded", refuse)
     monkeypatch.setattr(batch.lock, "only_one", refuse)
     return found
 

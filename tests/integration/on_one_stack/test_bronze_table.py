@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from deltalake.exceptions import CommitFailedError
 
-from consumers.delta_bronze import DeltaBronzeTable
+from consumers.bronze.table import DeltaBronzeTable
 from lakehouse.coordinates import TopicPartition
 from lakehouse.lake import BRONZE_SCHEMA, storage_options, table_uri
 

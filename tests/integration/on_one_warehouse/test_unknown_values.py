@@ -6,13 +6,14 @@ import psycopg
 import pytest
 
 from batch.consolidate import Consolidation
-from batch.quarantine import Selection, redrive
+from batch.quarantine import Selection
 from batch.reconcile.gold import compare_gold
 from batch.reconcile.history import Examples
 from batch.reconcile.star import compare_star
 from batch.silver.run import consolidate_silver
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.model import UNKNOWN
+from replay.redrive import redrive
 from tests.unit.bronze_maker import RULES, new_lake, rows_of, source_of
 from tests.unit.test_unknown_values import before_issue
 from tests.warehouse import LIMIT, MemorySilver, load_warehouse

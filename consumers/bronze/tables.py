@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from confluent_kafka.admin import AdminClient
 
-from consumers.commit import next_position
-from consumers.delta_bronze import DeltaBronzeTable, Epoch
-from consumers.loss import (
+from consumers.bronze.commit import next_position
+from consumers.bronze.loss import (
     Loss,
     LossFoundError,
     LossKind,
@@ -15,6 +14,7 @@ from consumers.loss import (
     find_identity_loss,
     find_offset_loss,
 )
+from consumers.bronze.table import DeltaBronzeTable, Epoch
 from consumers.membership import OffsetRange
 from consumers.records import TopicIdentity
 from lakehouse.coordinates import TopicPartition, bronze_table

@@ -15,10 +15,10 @@ from psycopg import sql
 from consumers.live.changes import VERSIONED, ChangeReader, Rows
 from consumers.live.overlay import Overlay
 from consumers.records import TopicIdentity
-from consumers.replay.kafka_range import KafkaRange, Spans
 from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.digest import Digest
 from lakehouse.postgres import speak_canonically, table_digest
+from replay.kafka_range import KafkaRange, Spans
 
 Progress = Callable[[int, int], None]
 """How many offsets are done, and of how many."""

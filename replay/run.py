@@ -6,22 +6,25 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from batch.gold.replay import touched_days
 from batch.lock import first_of
 from batch.proof import Proof
-from batch.replay import ChosenRange, Replay, choose, request_name
-from batch.replay.chosen import months
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
-from batch.silver.tables import Rows
 from batch.warehouse.judged import QuarantineLimit
-from cli.lake import secrets, warehouse, writing_lake
-from cli.replaying_kafka import FromKafka, KafkaPart, went_on
+from lakehouse.connections import secrets, warehouse, writing_lake
 from lakehouse.contracts import ENTITIES
 from lakehouse.selection import Selection
 from lakehouse.settings import ConsolidationSettings, StackSettings
 from lakehouse.version import code_version, contracts_version
+from replay.chosen import ChosenRange, choose, months
+from replay.from_kafka import FromKafka, KafkaPart, went_on
+from replay.gold import touched_days
+from replay.layers import Replay, request_name
+
+if TYPE_CHECKING:
+    from batch.silver.tables import Rows
 
 Progress = Callable[[str, int, int], None]
 _FROM_KAFKA = ("bronze", "live")

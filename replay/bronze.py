@@ -17,15 +17,15 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from consumers.delta_bronze import DeltaBronzeTable
+from consumers.bronze.table import DeltaBronzeTable
 from consumers.records import TopicIdentity
-from consumers.replay.kafka_range import KafkaRange, Spans
 from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.delta import NO_HOOKS, has_only_grown, retry_later, scan
 from lakehouse.digest import ROW_HASH, Digest, digest, with_row_hash
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.upkeep import LeaseNotes, lease
+from replay.kafka_range import KafkaRange, Spans
 
 Progress = Callable[[int, int], None]
 """How many offsets are done, and of how many."""

@@ -8,16 +8,13 @@ from pathlib import Path
 import polars as pl
 
 from batch.proof import Differences, Example, Proof
-from cli.lake import warehouse
-from consumers.commit import next_position
-from consumers.delta_bronze import DeltaBronzeTable
+from consumers.bronze.commit import next_position
+from consumers.bronze.table import DeltaBronzeTable
 from consumers.live.overlay import Overlay
 from consumers.live.service import change_readers
 from consumers.records import TopicIdentity
-from consumers.replay.bronze import BronzeReplay, BronzeReplayer
-from consumers.replay.kafka_range import KafkaRange, Range
-from consumers.replay.live import LiveReplayer, live_identity, live_spans
 from lakehouse.choices import meant
+from lakehouse.connections import warehouse
 from lakehouse.contracts import ENTITIES
 from lakehouse.coordinates import Span, bronze_table
 from lakehouse.delta import retry_later, scan
@@ -34,6 +31,9 @@ from lakehouse.settings import (
     MinioSettings,
     ShopSettings,
 )
+from replay.bronze import BronzeReplay, BronzeReplayer
+from replay.kafka_range import KafkaRange, Range
+from replay.live import LiveReplayer, live_identity, live_spans
 
 Progress = Callable[[str, int, int], None]
 

@@ -11,7 +11,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 from typing_extensions import override
 
-from consumers.delta_bronze import Epoch
+from consumers.bronze.table import Epoch
 from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import StopPipelineError
 from lakehouse.kafka import Topic

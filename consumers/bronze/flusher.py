@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from consumers.bronze.commit import BronzeTable, Outcome, commit_batch
+from consumers.bronze.metrics import LandingMetrics
 from consumers.buffer import Batch
-from consumers.commit import BronzeTable, Outcome, commit_batch
-from consumers.metrics import LandingMetrics
 from lakehouse.coordinates import TopicPartition
 from lakehouse.delta import explain_store, is_of_store
 from lakehouse.errors import RetryLaterError

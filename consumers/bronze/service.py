@@ -3,14 +3,14 @@
 import pyarrow as pa
 from confluent_kafka import Consumer
 
+from consumers.bronze.conformance import require_conditional_put
+from consumers.bronze.flusher import Flusher
+from consumers.bronze.lander import Lander, LanderOptions
+from consumers.bronze.maintenance import bronze_maintenance
+from consumers.bronze.metrics import LandingMetrics
+from consumers.bronze.tables import LandingTables
 from consumers.buffer import FlushPolicy
 from consumers.client import consumer_config
-from consumers.conformance import require_conditional_put
-from consumers.flusher import Flusher
-from consumers.lander import Lander, LanderOptions
-from consumers.maintenance import bronze_maintenance
-from consumers.metrics import LandingMetrics
-from consumers.tables import LandingTables
 from lakehouse.kafka import QuietLog, admin_client, captured_pattern
 from lakehouse.lake import storage_options
 from lakehouse.object_store import object_store

@@ -12,12 +12,12 @@ from functools import partial
 import structlog
 from confluent_kafka import Consumer, Message
 
+from consumers.bronze.flusher import Flushed, Flusher
+from consumers.bronze.maintenance import Maintenance
+from consumers.bronze.metrics import LandingMetrics
+from consumers.bronze.tables import LandingTables
 from consumers.buffer import FlushPolicy
-from consumers.flusher import Flushed, Flusher
-from consumers.maintenance import Maintenance
 from consumers.membership import Membership
-from consumers.metrics import LandingMetrics
-from consumers.tables import LandingTables
 from lakehouse.errors import PipelineError, RetryLaterError
 
 _POLL_ROWS = 10_000

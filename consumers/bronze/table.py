@@ -17,7 +17,7 @@ from deltalake import (
 )
 from typing_extensions import override
 
-from consumers.commit import BronzeTable
+from consumers.bronze.commit import BronzeTable
 from lakehouse.coordinates import TopicPartition
 from lakehouse.delta import NO_HOOKS, open_or_create, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY

@@ -11,20 +11,20 @@ import orjson
 
 from batch import live
 from batch.consolidate import Consolidation, Layer
-from batch.gold.replay import replay_gold
 from batch.lock import only_one
 from batch.proof import Proof
-from batch.replay.chosen import ChosenRange
-from batch.silver.replay import Progress, SilverReplay, SilverReplayer
 from batch.silver.run import SilverRules
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.judged import QuarantineLimit
-from batch.warehouse.replay import replay_mart
 from batch.warehouse.source import silver_sources
 from batch.warehouse.views import refresh_views
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.lake import Lake
+from replay.chosen import ChosenRange
+from replay.gold import replay_gold
+from replay.silver import Progress, SilverReplay, SilverReplayer
+from replay.warehouse import replay_mart
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
 
-from consumers.loss import (
+from consumers.bronze.loss import (
     Loss,
     LossLedger,
     losses_of_slot,

@@ -1,1 +1,0 @@
-"""A range of Kafka's offsets taken in again: into bronze, or into the live overlay."""

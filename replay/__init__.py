@@ -1,0 +1,1 @@
+"""Replays: any offsets into any layer, resumable, with the tables compared before and after."""
