@@ -22,9 +22,9 @@ from lakehouse.contracts.schemas import (
     history_schema,
     silver_schema,
 )
-from lakehouse.coordinates import Span, TopicPartition, bronze_app_id, kafka_app_id
 from lakehouse.delta import open_or_create, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
+from lakehouse.offsets import OffsetRange, TopicPartition, bronze_app_id, kafka_app_id
 
 _ZONE = "Europe/Paris"
 _PARTITIONS = 4
@@ -85,7 +85,7 @@ def _batch(
     table: str, records: list[Mapping[str, object]], past: int, ends: Mapping[int, int]
 ) -> Batch:
     spans = {
-        TopicPartition(topic=table, topic_id=_topic_id(table), partition=p): Span(
+        TopicPartition(topic=table, topic_id=_topic_id(table), partition=p): OffsetRange(
             start=start, stop=ends[p]
         )
         for p, start in _ends(past).items()

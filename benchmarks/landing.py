@@ -23,7 +23,7 @@ from minio import Minio
 from minio.deleteobjects import DeleteObject
 
 from devtools.isolated import IsolatedStack, new_stack
-from lakehouse.coordinates import bronze_table
+from lakehouse.contracts.bronze import bronze_table
 from lakehouse.kafka import QuietLog, admin_client
 
 MESSAGES = 1_000_000

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from connectors.extraction import Extractions
     from connectors.progress import Progress
     from connectors.request import Request
-    from lakehouse.coordinates import Span, TopicPartition
+    from lakehouse.offsets import OffsetRange, TopicPartition
     from lakehouse.secrets import Secrets
 
 app = typer.Typer()
@@ -186,13 +186,13 @@ def _mend(
     return missed
 
 
-def _untold(missed: "MissedDeletes") -> list[tuple["TopicPartition", "Span"]]:
-    from lakehouse.coordinates import Span, TopicPartition
+def _untold(missed: "MissedDeletes") -> list[tuple["TopicPartition", "OffsetRange"]]:
+    from lakehouse.offsets import OffsetRange, TopicPartition
 
     return [
         (
             TopicPartition(topic=topic, topic_id=one.topic_id, partition=one.partition),
-            Span(start=one.first, stop=one.last + 1),
+            OffsetRange(start=one.first, stop=one.last + 1),
         )
         for topic, places in missed.untold.items()
         for one in places

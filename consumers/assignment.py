@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import StopPipelineError
+from lakehouse.offsets import OffsetRange, TopicPartition
 
 
 class Assignment:
@@ -38,7 +38,7 @@ class Assignment:
                 return partition
         return None
 
-    def advance(self, topic: str, chunk: pa.RecordBatch) -> dict[TopicPartition, Span]:
+    def advance(self, topic: str, chunk: pa.RecordBatch) -> dict[TopicPartition, OffsetRange]:
         """Step over the records of `chunk`, and return the positions stepped over.
 
         Raises:
@@ -55,11 +55,11 @@ class Assignment:
             if partition is None:
                 message = f"{topic}[{number}]: polled a record of a partition that is not assigned"
                 raise StopPipelineError(message)
-            spans[partition] = Span(start=self._positions[partition], stop=last + 1)
+            spans[partition] = OffsetRange(start=self._positions[partition], stop=last + 1)
             self._positions[partition] = last + 1
         return spans
 
-    def see_end(self, partition: TopicPartition, position: int) -> Span | None:
+    def see_end(self, partition: TopicPartition, position: int) -> OffsetRange | None:
         """Step over what stands between the last record and the end: marks of transactions.
 
         Returns:
@@ -69,7 +69,7 @@ class Assignment:
         if position <= start:
             return None
         self._positions[partition] = position
-        return Span(start=start, stop=position)
+        return OffsetRange(start=start, stop=position)
 
     def topics(self) -> set[str]:
         """Topics of which some partition is ours."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.offsets import OffsetRange, TopicPartition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Batch:
     """
 
     rows: pa.Table
-    spans: Mapping[TopicPartition, Span]
+    spans: Mapping[TopicPartition, OffsetRange]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +35,14 @@ class TableBuffer:
 
     def __init__(self) -> None:
         self._chunks: list[pa.RecordBatch] = []
-        self._spans: dict[TopicPartition, Span] = {}
+        self._spans: dict[TopicPartition, OffsetRange] = {}
         self._oldest: float | None = None
         self.rows = 0
         self.bytes = 0
 
-    def add(self, chunk: pa.RecordBatch, spans: Mapping[TopicPartition, Span], now: float) -> None:
+    def add(
+        self, chunk: pa.RecordBatch, spans: Mapping[TopicPartition, OffsetRange], now: float
+    ) -> None:
         """Take `chunk`, whose partitions went on from where their last chunk ended.
 
         Args:
@@ -57,7 +59,7 @@ class TableBuffer:
                 message = f"{partition}: have up to {held.stop}, got a chunk from {span.start} on"
                 raise ValueError(message)
             start = span.start if held is None else held.start
-            self._spans[partition] = Span(start=start, stop=span.stop)
+            self._spans[partition] = OffsetRange(start=start, stop=span.stop)
         if chunk.num_rows:
             self._chunks.append(chunk)
         self.rows += chunk.num_rows

@@ -18,16 +18,16 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from consumers.assignment import Assignment
 from consumers.buffer import TableBuffer
 from consumers.client import OUT_OF_RANGE
-from consumers.records import TopicIdentity, to_arrow
-from lakehouse.coordinates import Span, TopicPartition
+from consumers.records import to_arrow
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 from lakehouse.kafka import explain_kafka, trouble_of_kafka
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.offsets import OffsetRange, TopicIdentity, TopicPartition
 from lakehouse.trouble import Trouble
 
-OffsetRange = Callable[[TopicPartition], tuple[int, int]]
+BrokerRange = Callable[[TopicPartition], tuple[int, int]]
 """The broker's oldest and end offset of a partition."""
-Starts = Callable[[Mapping[str, Collection[int]], OffsetRange], Mapping[TopicPartition, int]]
+Starts = Callable[[Mapping[str, Collection[int]], BrokerRange], Mapping[TopicPartition, int]]
 """Where each of these partitions, by topic, goes on.
 
 A `StopPipelineError` of it ends the consumer; after anything else it is asked again.
@@ -194,7 +194,9 @@ class Membership:
         self._consumer.resume(self._consumer.assignment())
         self.is_paused = False
 
-    def _add(self, topic: str, chunk: pa.RecordBatch, spans: Mapping[TopicPartition, Span]) -> None:
+    def _add(
+        self, topic: str, chunk: pa.RecordBatch, spans: Mapping[TopicPartition, OffsetRange]
+    ) -> None:
         self.buffers.setdefault(topic, TableBuffer()).add(chunk, spans, time.monotonic())
 
     def _see_end(self, event: Message) -> None:

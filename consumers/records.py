@@ -1,7 +1,6 @@
 """Kafka messages to Arrow columns, whole batches at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -10,16 +9,9 @@ import pyarrow.compute as pc
 from confluent_kafka import Message
 
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.offsets import TopicIdentity
 
 _HEADERS = BRONZE_SCHEMA.field("_headers").type
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicIdentity:
-    """Which incarnation of a topic records come from, and the order's epoch they fall in."""
-
-    topic_id: str
-    epoch: int
 
 
 def to_arrow(

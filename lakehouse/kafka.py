@@ -14,8 +14,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     OffsetSpec,
 )
 
-from lakehouse.coordinates import TopicPartition, bronze_table
+from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import PipelineError
+from lakehouse.offsets import TopicPartition
 from lakehouse.trouble import Service, Trouble, again, told
 
 CAPTURED_NAME = "[a-zA-Z0-9_-]+"

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from lakehouse.coordinates import Span
 from lakehouse.errors import WrongArgumentError
+from lakehouse.offsets import OffsetRange
 
 _GREATEST = 2**63 - 1
 _PLACE = re.compile(r"(\d+):(\d+)", re.ASCII)
@@ -85,7 +85,7 @@ class Selection:
 
     def span(
         self, partition: int, *, end: int, since: int | None = None, until: int | None = None
-    ) -> Span | None:
+    ) -> OffsetRange | None:
         """What is meant of a partition; None if nothing is.
 
         Args:
@@ -103,7 +103,7 @@ class Selection:
             start = max(start, end if since is None else since)
         if self.until is not None and until is not None:
             stop = min(stop, until)
-        return Span(start=start, stop=stop) if start < stop else None
+        return OffsetRange(start=start, stop=stop) if start < stop else None
 
 
 def _offsets(option: str, given: Iterable[str]) -> dict[int, int]:

@@ -18,14 +18,13 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from consumers.bronze.table import DeltaBronzeTable
-from consumers.records import TopicIdentity
-from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.delta import NO_HOOKS, has_only_grown, retry_later, scan
 from lakehouse.digest import ROW_HASH, Digest, digest, with_row_hash
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.offsets import OffsetRange, TopicIdentity, count_positions, pieces
 from lakehouse.upkeep import LeaseNotes, lease
-from replay.kafka_range import KafkaRange, Spans
+from replay.kafka_range import KafkaRange, PartitionRanges
 
 Progress = Callable[[int, int], None]
 """How many offsets are done, and of how many."""
@@ -65,7 +64,7 @@ class BronzeReplay:
     """
 
     table: str
-    spans: Spans
+    spans: PartitionRanges
     went_on: bool
     found: Found
     before: Digest
@@ -95,7 +94,7 @@ class BronzeReplayer:
     folder: Path
     on_progress: Progress = lambda _done, _total: None
 
-    def run(self, source: KafkaRange, spans: Spans) -> BronzeReplay:
+    def run(self, source: KafkaRange, spans: PartitionRanges) -> BronzeReplay:
         """Compare, and replace what differs.
 
         Raises:
@@ -131,7 +130,7 @@ class BronzeReplayer:
             )
             raise RetryLaterError(message)
 
-    def _compare(self, source: KafkaRange, window: Spans, notes: "_Notes") -> None:
+    def _compare(self, source: KafkaRange, window: PartitionRanges, notes: "_Notes") -> None:
         truth = _hashed(pl.DataFrame(source.read(window)))
         stored = _hashed(self._rows(window).collect())
         times = stored.group_by(_PLACE).agg(pl.len().alias("times"))
@@ -162,11 +161,13 @@ class BronzeReplayer:
         notes.add(window, bad, ranges, within.select(rows.columns), read=truth.height,
                   only_in_bronze=once.height)  # fmt: skip
 
-    def _rows(self, spans: Spans) -> pl.LazyFrame:
+    def _rows(self, spans: PartitionRanges) -> pl.LazyFrame:
         return scan(self.table.delta).filter(_is_within(self.identity, spans))
 
     def _digest(self) -> Digest:
-        landed = {number: Span(start=0, stop=end) for number, end in self.ends.items() if end}
+        landed = {
+            number: OffsetRange(start=0, stop=end) for number, end in self.ends.items() if end
+        }
         self.table.reopen()
         return digest(self._rows(landed))
 
@@ -184,7 +185,7 @@ class _Notes:
     """How far the comparison is, and what is to be replaced, in a folder."""
 
     folder: Path
-    spans: dict[int, Span]
+    spans: dict[int, OffsetRange]
     positions: dict[int, int]
     version: int
     """Of the table, from which on it may only have grown: then what was compared still holds."""
@@ -194,7 +195,7 @@ class _Notes:
     pieces: int = 0
 
     @classmethod
-    def opened(cls, folder: Path, spans: Spans, delta: DeltaTable) -> "_Notes":
+    def opened(cls, folder: Path, spans: PartitionRanges, delta: DeltaTable) -> "_Notes":
         """What an earlier process has left, if it still holds; or the beginning."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / _NOTES
@@ -209,7 +210,9 @@ class _Notes:
             return cls(folder=folder, spans=dict(spans), positions=starts, version=version)
         return cls(
             folder=folder,
-            spans={number: Span(start=start, stop=stop) for number, start, stop in kept["spans"]},
+            spans={
+                number: OffsetRange(start=start, stop=stop) for number, start, stop in kept["spans"]
+            },
             positions=dict(kept["positions"]),
             version=version,
             found=Found(**kept["found"]),
@@ -227,17 +230,17 @@ class _Notes:
         """Of them."""
         return sum(at - self.spans[number].start for number, at in self.positions.items())
 
-    def windows(self, offsets: int) -> Iterator[dict[int, Span]]:
+    def windows(self, offsets: int) -> Iterator[dict[int, OffsetRange]]:
         """What is left, in pieces of about so many offsets."""
         left = {
-            number: Span(start=self.positions[number], stop=span.stop)
+            number: OffsetRange(start=self.positions[number], stop=span.stop)
             for number, span in self.spans.items()
         }
         return pieces(left, positions=offsets)
 
     def add(
         self,
-        window: Spans,
+        window: PartitionRanges,
         bad: pl.DataFrame,
         ranges: pl.DataFrame,
         rows: pl.DataFrame,
@@ -310,7 +313,7 @@ def _text(value: object) -> str | None:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _is_within(identity: TopicIdentity, spans: Spans) -> pl.Expr:
+def _is_within(identity: TopicIdentity, spans: PartitionRanges) -> pl.Expr:
     within = pl.lit(value=False)
     for number, span in spans.items():
         within = within | (

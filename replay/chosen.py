@@ -8,13 +8,13 @@ from deltalake import DeltaTable
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.keys import names_of, names_standing
-from batch.silver.places import Place, Spans, starting_position
+from batch.silver.offsets import OffsetRanges, starting_position
 from batch.silver.tables import Rows
 from lakehouse.contracts import Entity
-from lakehouse.coordinates import Span
 from lakehouse.delta import retry_later, scan
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
+from lakehouse.offsets import EpochPartition, OffsetRange
 from lakehouse.selection import Selection
 
 
@@ -31,7 +31,7 @@ class ChosenRange:
     """
 
     entity: Entity
-    spans: Spans
+    spans: OffsetRanges
     is_all: bool
     bronze: BronzeSource
     silver: tuple[DeltaTable, ...]
@@ -94,7 +94,7 @@ def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:
         ends = {place: starting_position(silver, place) for place in source.ends}
         selection.require_known(entity.table, {place.partition for place in ends})
         spans = _spans(source, ends, selection)
-    everything = {place: Span(start=0, stop=end) for place, end in ends.items() if end}
+    everything = {place: OffsetRange(start=0, stop=end) for place, end in ends.items() if end}
     history = lake.open("silver", entity.history) if entity.history is not None else None
     return ChosenRange(
         entity=entity, spans=spans, is_all=spans == everything, bronze=source,
@@ -103,8 +103,8 @@ def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:
 
 
 def _spans(
-    source: BronzeSource, ends: Mapping[Place, int], selection: Selection
-) -> dict[Place, Span]:
+    source: BronzeSource, ends: Mapping[EpochPartition, int], selection: Selection
+) -> dict[EpochPartition, OffsetRange]:
     since = {} if selection.since is None else source.since(selection.since)
     until = {} if selection.until is None else source.since(selection.until)
     epoch = max((place.epoch for place in ends), default=0)

@@ -8,19 +8,18 @@ from pathlib import Path
 import polars as pl
 
 from batch.proof import Differences, Example, Proof
-from consumers.bronze.commit import next_position
 from consumers.bronze.table import DeltaBronzeTable
 from consumers.live.overlay import Overlay
 from consumers.live.service import change_readers
-from consumers.records import TopicIdentity
 from lakehouse.choices import meant
 from lakehouse.connections import warehouse
 from lakehouse.contracts import ENTITIES
-from lakehouse.coordinates import Span, bronze_table
+from lakehouse.contracts.bronze import bronze_table
 from lakehouse.delta import retry_later, scan
 from lakehouse.errors import StopPipelineError, WrongArgumentError
 from lakehouse.kafka import Topic, admin_client, captured_pattern, describe_topics, matching_topics
 from lakehouse.lake import storage_options, table_uri
+from lakehouse.offsets import OffsetRange, TopicIdentity, next_position
 from lakehouse.secrets import Secrets
 from lakehouse.selection import Selection
 from lakehouse.settings import (
@@ -49,11 +48,11 @@ class OpenTopic:
     starts: Mapping[int, int]
     ends: Mapping[int, int]
 
-    def counting(self, spans: Mapping[int, Span]) -> dict[int, Span]:
+    def counting(self, spans: Mapping[int, OffsetRange]) -> dict[int, OffsetRange]:
         """What of spans, by partition, counts."""
         starts = {number: self.starts.get(number, 0) for number in spans}
         return {
-            number: Span(start=max(span.start, starts[number]), stop=span.stop)
+            number: OffsetRange(start=max(span.start, starts[number]), stop=span.stop)
             for number, span in spans.items()
             if span.stop > starts[number]
         }
@@ -288,7 +287,7 @@ class FromKafka:
         )
 
 
-def went_on(what: str, spans: Iterable[tuple[int, Span]]) -> str:
+def went_on(what: str, spans: Iterable[tuple[int, OffsetRange]]) -> str:
     """What to say of a replay that has taken up the work of another, by partition."""
     ranges = ", ".join(f"{number}:{span.start}-{span.stop - 1}" for number, span in sorted(
         spans, key=lambda one: (one[0], one[1].start)

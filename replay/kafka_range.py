@@ -11,15 +11,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from consumers.client import OUT_OF_RANGE, consumer_config
-from consumers.records import TopicIdentity, to_arrow
-from lakehouse.coordinates import Span
+from consumers.records import to_arrow
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 from lakehouse.kafka import QuietLog, Topic, explain_kafka
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.offsets import OffsetRange, TopicIdentity
 from lakehouse.selection import Selection
 from lakehouse.settings import KafkaSettings
 
-Spans = Mapping[int, Span]
+PartitionRanges = Mapping[int, OffsetRange]
 """By partition."""
 _TIMEOUT_SECONDS = 10.0
 _AT_ONCE = 10_000
@@ -32,8 +32,8 @@ _SILENCE_SECONDS = 60.0
 class Range:
     """Which positions of a topic are meant, and what of them Kafka does not have any more."""
 
-    spans: dict[int, Span]
-    gone: dict[int, Span]
+    spans: dict[int, OffsetRange]
+    gone: dict[int, OffsetRange]
 
     def require(self, topic: Topic) -> None:
         """Refuse a range of which a part is gone.
@@ -112,12 +112,12 @@ class KafkaRange:
                 continue
             oldest, _ = self._watermarks(number)
             if span.start < oldest:
-                gone[number] = Span(start=span.start, stop=min(span.stop, oldest))
+                gone[number] = OffsetRange(start=span.start, stop=min(span.stop, oldest))
             if oldest < span.stop:
-                spans[number] = Span(start=max(span.start, oldest), stop=span.stop)
+                spans[number] = OffsetRange(start=max(span.start, oldest), stop=span.stop)
         return Range(spans=spans, gone=gone)
 
-    def read(self, spans: Spans) -> pa.Table:
+    def read(self, spans: PartitionRanges) -> pa.Table:
         """All records of some spans, committed ones only; columns of `BRONZE_SCHEMA`.
 
         Raises:
@@ -133,7 +133,7 @@ class KafkaRange:
         self._consumer.unassign()
         return pa.Table.from_batches(batches, schema=BRONZE_SCHEMA)
 
-    def _until_done(self, wanted: Spans) -> Iterator[pa.RecordBatch]:
+    def _until_done(self, wanted: PartitionRanges) -> Iterator[pa.RecordBatch]:
         left = dict(wanted)
         heard_at = time.monotonic()
         while left:
@@ -150,7 +150,7 @@ class KafkaRange:
                 yield self._within(batch, wanted, left)
 
     def _within(
-        self, batch: pa.RecordBatch, wanted: Spans, left: dict[int, Span]
+        self, batch: pa.RecordBatch, wanted: PartitionRanges, left: dict[int, OffsetRange]
     ) -> pa.RecordBatch:
         """Without what was read beyond the spans."""
         partition, offset = batch["_partition"], batch["_offset"]
@@ -170,7 +170,7 @@ class KafkaRange:
             raise self._refused(error)
         return number
 
-    def _finish(self, left: dict[int, Span], number: int) -> None:
+    def _finish(self, left: dict[int, OffsetRange], number: int) -> None:
         if left.pop(number, None) is not None:
             self._consumer.pause([KafkaPartition(self._topic.name, number)])
 
@@ -201,7 +201,7 @@ class KafkaRange:
                 raise self._refused(place.error)
         return {place.partition: place.offset for place in found if place.offset >= 0}
 
-    def _silence(self, left: Spans) -> str:
+    def _silence(self, left: PartitionRanges) -> str:
         parts = ", ".join(f"{n} ({s.start} to {s.stop - 1})" for n, s in sorted(left.items()))
         return (
             f"{self._topic.name}: Kafka sends nothing of partitions {parts} for a minute. Is it "

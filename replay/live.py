@@ -14,11 +14,10 @@ from psycopg import sql
 
 from consumers.live.changes import VERSIONED, ChangeReader, Rows
 from consumers.live.overlay import Overlay
-from consumers.records import TopicIdentity
-from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.digest import Digest
+from lakehouse.offsets import OffsetRange, TopicIdentity, count_positions, pieces
 from lakehouse.postgres import speak_canonically, table_digest
-from replay.kafka_range import KafkaRange, Spans
+from replay.kafka_range import KafkaRange, PartitionRanges
 
 Progress = Callable[[int, int], None]
 """How many offsets are done, and of how many."""
@@ -56,16 +55,16 @@ def live_identity(overlay: Overlay, entity: str) -> TopicIdentity | None:
     return overlay.do(known)
 
 
-def live_spans(overlay: Overlay, entity: str, identity: TopicIdentity) -> dict[int, Span]:
+def live_spans(overlay: Overlay, entity: str, identity: TopicIdentity) -> dict[int, OffsetRange]:
     """By partition: from behind the star to where live has come.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
     """
 
-    def marks(connection: psycopg.Connection) -> dict[int, Span]:
+    def marks(connection: psycopg.Connection) -> dict[int, OffsetRange]:
         rows = connection.execute(_MARKS, [entity, identity.topic_id, identity.epoch])
-        return {n: Span(start=min(start, stop), stop=stop) for n, start, stop in rows}
+        return {n: OffsetRange(start=min(start, stop), stop=stop) for n, start, stop in rows}
 
     return overlay.do(marks)
 
@@ -88,7 +87,7 @@ class LiveReplayer:
     window: int
     on_progress: Progress = lambda _done, _total: None
 
-    def run(self, source: KafkaRange, spans: Spans) -> LiveReplay:
+    def run(self, source: KafkaRange, spans: PartitionRanges) -> LiveReplay:
         """Read, judge, and replace.
 
         Raises:
@@ -110,7 +109,7 @@ class LiveReplayer:
         return LiveReplay(entity=entity, read=read.height, before=before, after=after)
 
     def _replace(
-        self, connection: psycopg.Connection, spans: Spans, rows: Rows | None
+        self, connection: psycopg.Connection, spans: PartitionRanges, rows: Rows | None
     ) -> tuple[Digest, Digest]:
         entity = self.reader.entity.table
         table, within = sql.Identifier("live", entity), _is_within(self.identity, spans)
@@ -130,7 +129,7 @@ class LiveReplayer:
             return before, table_digest(connection, table, within)
 
 
-def _is_within(identity: TopicIdentity, spans: Spans) -> sql.Composed:
+def _is_within(identity: TopicIdentity, spans: PartitionRanges) -> sql.Composed:
     one = sql.SQL("(t._partition = {} and t._offset >= {} and t._offset < {})")
     ranges: list[sql.Composable] = [
         one.format(sql.Literal(number), sql.Literal(span.start), sql.Literal(span.stop))

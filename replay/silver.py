@@ -18,8 +18,8 @@ from batch.proof import Proof
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import SilverTable
 from batch.silver.keys import keys_named, names_of, names_standing
+from batch.silver.offsets import OffsetRanges, is_within, starting_position
 from batch.silver.parts import Parts, parts_for
-from batch.silver.places import Place, Spans, is_within, starting_position
 from batch.silver.rejudged import Rejudged
 from batch.silver.replace import Target, replace_differing
 from batch.silver.run import SilverRules, consolidate_silver
@@ -27,11 +27,11 @@ from batch.silver.tables import Rows, SilverTables
 from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE
-from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.delta import open_table, retry_later, scan
 from lakehouse.digest import Digest, digest
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
+from lakehouse.offsets import EpochPartition, OffsetRange, count_positions, pieces
 
 Progress = Callable[[str, int, int], None]
 """What goes on, how many offsets or tables are done, and of how many; of 0, nobody knows."""
@@ -57,7 +57,7 @@ class SilverReplay:
     """
 
     entity: str
-    spans: Spans
+    spans: OffsetRanges
     went_on: bool
     keys: int | None
     read: int
@@ -84,7 +84,7 @@ class SilverReplayer:
     lake: Lake
     rules: SilverRules
     entity: Entity
-    spans: Spans
+    spans: OffsetRanges
     folder: Path
     alone: Alone
     keys: pl.Series | None = None
@@ -142,7 +142,7 @@ class SilverReplayer:
         return BronzeSource(delta), tables
 
     def _rejudged(
-        self, tables: SilverTables, bronze: BronzeSource, ends: Mapping[Place, int]
+        self, tables: SilverTables, bronze: BronzeSource, ends: Mapping[EpochPartition, int]
     ) -> Rejudged:
         self.folder.mkdir(parents=True, exist_ok=True)
         plan = self.folder / _PLAN
@@ -153,7 +153,7 @@ class SilverReplayer:
             for left in self.folder.iterdir():
                 left.unlink()
             is_all = self.keys is None and all(
-                self.spans.get(p) == Span(start=0, stop=e) for p, e in ends.items() if e
+                self.spans.get(p) == OffsetRange(start=0, stop=e) for p, e in ends.items() if e
             )
             if not is_all:
                 self._choose(tables, bronze)
@@ -168,7 +168,9 @@ class SilverReplayer:
         found = orjson.loads(plan.read_bytes())
         # Of when it began: a range without an end has grown meanwhile, its keys have not.
         self.spans = {
-            Place(epoch=epoch, topic_id=topic_id, partition=partition): Span(start=start, stop=stop)
+            EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition): OffsetRange(
+                start=start, stop=stop
+            )
             for epoch, topic_id, partition, start, stop in found["spans"]
         }
         return Rejudged(
@@ -194,7 +196,9 @@ class SilverReplayer:
     def _kept(self, name: str) -> pl.Series:
         return pl.read_ipc(self.folder / name)["key"]
 
-    def _judge(self, rejudged: Rejudged, bronze: BronzeSource, ends: Mapping[Place, int]) -> None:
+    def _judge(
+        self, rejudged: Rejudged, bronze: BronzeSource, ends: Mapping[EpochPartition, int]
+    ) -> None:
         left = rejudged.left(ends)
         total = sum(ends.values())
         for piece in pieces(left, positions=self.rules.chunk_rows):
@@ -239,7 +243,11 @@ class SilverReplayer:
         yield self._proved(entity.silver, current, rejudged.current, rejudged.files.count)
 
     def _scope(
-        self, column: str, keys: pl.Series | None, keyless: pl.DataFrame, spans: Spans | None = None
+        self,
+        column: str,
+        keys: pl.Series | None,
+        keyless: pl.DataFrame,
+        spans: OffsetRanges | None = None,
     ) -> Rows:
         """Rows of these keys, and all of some spans.
 
@@ -286,7 +294,7 @@ def _with_keys(tables: SilverTables) -> Iterator[DeltaTable]:
         yield tables.history.delta
 
 
-def _ends(table: SilverTable, bronze: BronzeSource) -> dict[Place, int]:
+def _ends(table: SilverTable, bronze: BronzeSource) -> dict[EpochPartition, int]:
     return {place: starting_position(table.delta, place) for place in bronze.ends}
 
 

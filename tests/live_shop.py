@@ -15,8 +15,8 @@ from consumers.buffer import Batch
 from consumers.live.changes import ChangeReader, Rows
 from consumers.live.overlay import Part
 from lakehouse.contracts import ENTITIES
-from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.offsets import OffsetRange, TopicPartition
 from tests.warehouse import AT, BY_SILVER, MemorySilver, silver_row
 from tests.warehouse_history import RandomShop
 
@@ -142,7 +142,7 @@ class LiveShop:
         ]  # fmt: skip
         rows = pa.Table.from_pylist(records, schema=BRONZE_SCHEMA)
         place = TopicPartition(topic=table, topic_id=table, partition=0)
-        batch = Batch(rows=rows, spans={place: Span(start=start, stop=stop)})
+        batch = Batch(rows=rows, spans={place: OffsetRange(start=start, stop=stop)})
         return Part(entity=table, epoch=0, batch=batch, rows=reader.read(pl.DataFrame(rows)))
 
     def bring(self, silver: MemorySilver, have: dict, want: dict) -> None:

@@ -7,7 +7,7 @@ from batch.catalogue.behind import (
     landed_behind,
     layers_behind,
 )
-from batch.catalogue.figures import Behind, LakeTable, Mark, TableFigures, Unit
+from batch.catalogue.figures import Behind, LakeTable, TableFigures, Unit, Watermark
 from batch.catalogue.lake import LAKE_LAYERS, lake_figures, lake_tables
 from batch.catalogue.warehouse import WAREHOUSE, warehouse_figures
 
@@ -17,9 +17,9 @@ __all__ = [
     "Behind",
     "LakeTable",
     "LayerBehind",
-    "Mark",
     "TableFigures",
     "Unit",
+    "Watermark",
     "bronze_behind",
     "in_a_sentence",
     "lake_figures",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from batch.catalogue.figures import LakeTable, Mark, TableFigures, Unit
+from batch.catalogue.figures import LakeTable, TableFigures, Unit, Watermark
 from batch.catalogue.lake import lake_figures
 from batch.catalogue.warehouse import loaded_marks
 from lakehouse.contracts import ENTITIES
@@ -140,7 +140,7 @@ def layers_behind(lake: Lake, dsn: str) -> list[LayerBehind]:
     ]
 
 
-def lacking(below: Iterable[Mark], own: Iterable[Mark]) -> int:
+def lacking(below: Iterable[Watermark], own: Iterable[Watermark]) -> int:
     """How many offsets lie between two watermarks."""
     passed = {(one.source, one.epoch, one.partition): one.reached for one in own}
     return sum(

@@ -30,7 +30,7 @@ class LakeTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Watermark:
     """How far a table has come with one source.
 
     Attributes:
@@ -73,7 +73,7 @@ class TableFigures:
     files: int | None = None
     bytes: int | None = None
     version: int | None = None
-    watermark: tuple[Mark, ...] = ()
+    watermark: tuple[Watermark, ...] = ()
     unit: Unit | None = None
     behind: Behind | None = None
     newest_at: datetime | None = None

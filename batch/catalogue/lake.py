@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
-from batch.catalogue.figures import Behind, LakeTable, Mark, TableFigures, Unit
+from batch.catalogue.figures import Behind, LakeTable, TableFigures, Unit, Watermark
 from batch.delta_log import DeltaLog, file_system
 from lakehouse.contracts import ENTITIES
 from lakehouse.delta import retry_later
@@ -108,7 +108,7 @@ def _newest(one: _Opened, files: pl.DataFrame) -> datetime | None:
 
 def _of_bronze(one: _Opened, _: Mapping[LakeTable, _Opened], figures: TableFigures) -> TableFigures:
     marks = [
-        Mark(source=topic_id, partition=int(partition), reached=last)
+        Watermark(source=topic_id, partition=int(partition), reached=last)
         for (topic_id, partition), last in _named(one, "kafka", 2)
     ]
     return replace(figures, watermark=tuple(marks), unit=Unit.OFFSETS)
@@ -119,7 +119,7 @@ def _of_silver(
 ) -> TableFigures:
     read = {tuple(ids): last for ids, last in _named(one, "bronze", 3)}
     marks = [
-        Mark(source=topic_id, epoch=int(epoch), partition=int(partition), reached=last)
+        Watermark(source=topic_id, epoch=int(epoch), partition=int(partition), reached=last)
         for (topic_id, epoch, partition), last in read.items()
     ]
     behind = 0
@@ -138,12 +138,12 @@ def _of_silver(
 def _of_gold(
     one: _Opened, tables: Mapping[LakeTable, _Opened], figures: TableFigures
 ) -> TableFigures:
-    marks: list[Mark] = []
+    marks: list[Watermark] = []
     behind = 0
     for (name, table_id), version in _named(one, "silver", 2):
         silver = tables.get(LakeTable(layer="silver", name=name))
         if silver is not None and str(silver.delta.metadata().id) == table_id:
-            marks.append(Mark(source=name, reached=version))
+            marks.append(Watermark(source=name, reached=version))
             behind += sum(commit.changes_data for commit in silver.log.after(version))
     return replace(
         figures,

@@ -7,7 +7,7 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from batch.catalogue.figures import LakeTable, Mark, TableFigures, Unit
+from batch.catalogue.figures import LakeTable, TableFigures, Unit, Watermark
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 
@@ -70,7 +70,7 @@ def warehouse_figures(dsn: str) -> list[TableFigures]:
         ]
 
 
-def loaded_marks(dsn: str) -> Mapping[str, tuple[Mark, ...]]:
+def loaded_marks(dsn: str) -> Mapping[str, tuple[Watermark, ...]]:
     """How far the star has come, by table of the shop; nothing before a first load.
 
     Raises:
@@ -87,7 +87,7 @@ def loaded_marks(dsn: str) -> Mapping[str, tuple[Mark, ...]]:
 def _figures(
     connection: psycopg.Connection,
     row: tuple[str, str, int | None, int],
-    marks: tuple[Mark, ...],
+    marks: tuple[Watermark, ...],
     published: datetime | None,
 ) -> TableFigures:
     schema, name, estimate, size = row
@@ -112,14 +112,14 @@ def _count(connection: psycopg.Connection, schema: str, name: str) -> int | None
     return None if row is None else int(row[0])
 
 
-def _watermarks(connection: psycopg.Connection) -> Mapping[str, tuple[Mark, ...]]:
+def _watermarks(connection: psycopg.Connection) -> Mapping[str, tuple[Watermark, ...]]:
     try:
         rows = connection.execute(_WATERMARKS).fetchall()
     except psycopg.errors.ProgrammingError:  # no such table yet
         return {}
-    found: dict[str, tuple[Mark, ...]] = {}
+    found: dict[str, tuple[Watermark, ...]] = {}
     for entity, topic_id, epoch, partition, last in rows:
-        mark = Mark(source=topic_id, epoch=epoch, partition=partition, reached=last)
+        mark = Watermark(source=topic_id, epoch=epoch, partition=partition, reached=last)
         found[entity] = (*found.get(entity, ()), mark)
     return found
 

@@ -20,14 +20,14 @@ from batch.gold.sale_lines import SaleLineSource
 from batch.gold.silver import MissingFeedError, Silver, pin
 from batch.gold.touched import Touched
 from lakehouse.choices import meant
+from lakehouse.commit import a_few_times, until_known
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
 from lakehouse.contracts.schemas import gold_schema
-from lakehouse.delta import explain_store, is_of_store, open_or_create, table_properties
+from lakehouse.delta import open_or_create, table_properties
 from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
 
 Progress = Callable[[str], None]
-_TRIES = 6
 _FORMULAS = "formulas"
 """Id of the app transaction in which a table keeps by which formulas it was made."""
 _log = structlog.get_logger(__name__)
@@ -139,21 +139,12 @@ class _Run:
     def _until_it_lands(
         self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Touched]
     ) -> GoldReport:
-        report = GoldReport(table=table.name)
-        for tries in range(1, _TRIES + 1):
-            try:
-                return self._bring_up(table, lines, known) or report
-            except Exception as error:
-                # Whatever the store says means "unknown"; a mistake would come back.
-                uri = self.lake.uri("gold", table.name)
-                explained = explain_store(error, f"{uri}: could not commit")
-                if explained is None:
-                    raise
-                if tries == _TRIES or not is_of_store(error):
-                    raise explained from error
-                _log.info("commit_unknown", table=uri, tries=tries, error=str(error))
-                self.pause(0.1 * 2**tries)
-        raise AssertionError
+        done = until_known(
+            lambda: self._bring_up(table, lines, known),
+            reopen=lambda: None,  # each attempt opens the table
+            wait=a_few_times(self.lake.uri("gold", table.name), self.pause),
+        )
+        return done or GoldReport(table=table.name)
 
     def _bring_up(
         self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Touched]

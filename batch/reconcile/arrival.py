@@ -13,8 +13,8 @@ from batch.reconcile.bronze import BronzeTable
 from batch.reconcile.topics import Topics
 from connectors.health import Health
 from connectors.readers import STANDBY
-from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.offsets import TopicPartition
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 

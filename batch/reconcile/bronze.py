@@ -9,9 +9,9 @@ import pyarrow as pa
 from deltalake.exceptions import TableNotFoundError
 
 from batch.reconcile.records import COORDINATE, READ_COLUMNS
-from lakehouse.coordinates import TopicPartition
 from lakehouse.delta import open_table, retry_later, scan
 from lakehouse.lake import BRONZE_SCHEMA, table_uri
+from lakehouse.offsets import TopicPartition
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

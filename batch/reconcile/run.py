@@ -26,7 +26,7 @@ from batch.reconcile.tables import SourceTable
 from batch.reconcile.topics import Topics
 from batch.silver.run import SilverRules
 from connectors.health import check
-from lakehouse.coordinates import bronze_table
+from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import captured_topic
 from lakehouse.lake import Lake, storage_options

@@ -12,7 +12,7 @@ from batch.reconcile.findings import Fault
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames
 from batch.silver.bronze import BronzeSource
-from batch.silver.places import Place, Spans, is_within, starting_position
+from batch.silver.offsets import OffsetRanges, is_within, starting_position
 from batch.silver.run import SilverRules
 from batch.silver.tables import SilverTables
 from lakehouse.cleaning.transforms.latest import ORDER, latest
@@ -20,11 +20,11 @@ from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.model import UNKNOWN
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
-from lakehouse.coordinates import Span, count_positions, pieces
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
+from lakehouse.offsets import EpochPartition, OffsetRange, count_positions, pieces
 
-_Ends = Mapping[Place, int]
+_Ends = Mapping[EpochPartition, int]
 
 
 def compare_silver(lake: Lake, rules: SilverRules, examples: Examples) -> Iterator[LayerReport]:
@@ -116,7 +116,7 @@ class _Comparison:
                 found[name] += of_group
         return found
 
-    def _group(self, spans: Spans) -> list[LayerFindings]:
+    def _group(self, spans: OffsetRanges) -> list[LayerFindings]:
         """The keys of some partitions."""
         newest: pl.DataFrame | None = None
         versions: list[pl.DataFrame] = []
@@ -147,7 +147,11 @@ class _Comparison:
         return [current, self._compare(self.stored.history, rows_of_time, within, (key, *ORDER))]
 
     def _compare(
-        self, table: DeltaTable | None, expected: pl.DataFrame, spans: Spans, key: tuple[str, ...]
+        self,
+        table: DeltaTable | None,
+        expected: pl.DataFrame,
+        spans: OffsetRanges,
+        key: tuple[str, ...],
     ) -> LayerFindings:
         if table is None:
             stored = expected.clear()
@@ -168,7 +172,7 @@ class _Comparison:
         rows = self._put_aside(_is_beyond(self.quarantine_ends))
         return LayerFindings(quarantined=rows.height, unaccounted=self._unaccounted(rows))
 
-    def _judge(self, spans: Spans) -> tuple[pl.DataFrame, LayerFindings]:
+    def _judge(self, spans: OffsetRanges) -> tuple[pl.DataFrame, LayerFindings]:
         """Changes, judged; each of them is either used or put aside, and put aside once."""
         records = self.bronze.read(spans)
         ends = {place: span.stop for place, span in spans.items()}
@@ -212,30 +216,30 @@ def _furthest(table: DeltaTable | None, ends: _Ends) -> _Ends:
     return {place: max(end, starting_position(table, place)) for place, end in ends.items()}
 
 
-def _until(spans: Spans, ends: _Ends) -> dict[Place, Span]:
+def _until(spans: OffsetRanges, ends: _Ends) -> dict[EpochPartition, OffsetRange]:
     """What of these spans is before `ends`."""
     return {
-        place: Span(start=span.start, stop=min(span.stop, ends[place]))
+        place: OffsetRange(start=span.start, stop=min(span.stop, ends[place]))
         for place, span in spans.items()
         if span.start < ends[place]
     }
 
 
 def _is_beyond(ends: _Ends) -> pl.Expr:
-    spans = {place: Span(start=0, stop=end) for place, end in ends.items() if end > 0}
+    spans = {place: OffsetRange(start=0, stop=end) for place, end in ends.items() if end > 0}
     return ~is_within(spans).fill_null(value=False)
 
 
-def _groups(ends: _Ends, *, positions: int) -> list[dict[Place, Span]]:
-    """Spans that share no key: by partition, as long as their number never changed.
+def _groups(ends: _Ends, *, positions: int) -> list[dict[EpochPartition, OffsetRange]]:
+    """OffsetRanges that share no key: by partition, as long as their number never changed.
 
     Small partitions are together, up to so many positions: judging costs by the piece, too.
     """
-    spans = {p: Span(start=0, stop=end) for p, end in ends.items() if end > 0}
+    spans = {p: OffsetRange(start=0, stop=end) for p, end in ends.items() if end > 0}
     counts = {sum(q.epoch == p.epoch for q in ends) for p in ends}
     if len(counts) > 1:
         return [spans]
-    groups: list[dict[Place, Span]] = []
+    groups: list[dict[EpochPartition, OffsetRange]] = []
     for number in sorted({place.partition for place in spans}):
         added = {p: s for p, s in spans.items() if p.partition == number}
         if groups and count_positions([*groups[-1].values(), *added.values()]) <= positions:

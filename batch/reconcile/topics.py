@@ -8,7 +8,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from lakehouse.coordinates import TopicPartition
 from lakehouse.kafka import (
     QuietLog,
     Topic,
@@ -18,6 +17,7 @@ from lakehouse.kafka import (
     explain_kafka,
     matching_topics,
 )
+from lakehouse.offsets import TopicPartition
 
 _REQUEST_SECONDS = 10
 _POLL_SECONDS = 0.05

@@ -7,11 +7,11 @@ from datetime import datetime
 import polars as pl
 from deltalake import DeltaTable
 
-from batch.silver.places import Place, Spans, is_within, starting_position
+from batch.silver.offsets import OffsetRanges, is_within, starting_position
 from lakehouse.contracts.schemas import COORDINATE
-from lakehouse.coordinates import Span, kafka_app_id
 from lakehouse.delta import has_only_grown, scan
 from lakehouse.lake import EPOCHS_PROPERTY
+from lakehouse.offsets import EpochPartition, OffsetRange, kafka_app_id
 
 _COLUMNS = ("key", "value", "_topic_id", "_epoch", "_partition", "_offset", "_timestamp")
 _KEYS_AT_ONCE = 20_000
@@ -33,16 +33,16 @@ class BronzeSource:
         """Whether what was read at an earlier version still holds."""
         return has_only_grown(self._delta, since)
 
-    def pending(self, table: DeltaTable) -> dict[Place, Span]:
+    def pending(self, table: DeltaTable) -> dict[EpochPartition, OffsetRange]:
         """What `table` has not taken in yet. A span may hold no record."""
         spans = {}
         for place, end in self.ends.items():
             start = starting_position(table, place)
             if start < end:
-                spans[place] = Span(start=start, stop=end)
+                spans[place] = OffsetRange(start=start, stop=end)
         return spans
 
-    def read(self, spans: Spans, *, keys: pl.Series | None = None) -> pl.DataFrame:
+    def read(self, spans: OffsetRanges, *, keys: pl.Series | None = None) -> pl.DataFrame:
         """The records in these spans; of these keys, if any are given."""
         if not spans:
             return scan(self._delta).select(_COLUMNS).head(0).collect()
@@ -51,7 +51,7 @@ class BronzeSource:
             rows = rows.filter(pl.col("key").is_in(keys.implode()))
         return rows.select(_COLUMNS).collect()
 
-    def keys(self, spans: Spans) -> pl.Series:
+    def keys(self, spans: OffsetRanges) -> pl.Series:
         """The different keys in these spans, as Kafka has them."""
         rows = scan(self._delta).filter(is_within(spans)).select(pl.col("key").unique())
         return rows.collect()["key"].drop_nulls()
@@ -62,12 +62,12 @@ class BronzeSource:
         for piece in rows.collect_batches(maintain_order=False):
             yield piece["key"].unique()
 
-    def keyless(self, spans: Spans) -> pl.DataFrame:
+    def keyless(self, spans: OffsetRanges) -> pl.DataFrame:
         """Coordinates of the records in these spans that have no key."""
         rows = scan(self._delta).filter(is_within(spans) & pl.col("key").is_null())
         return rows.select(COORDINATE).collect()
 
-    def counted(self, spans: Spans) -> pl.DataFrame:
+    def counted(self, spans: OffsetRanges) -> pl.DataFrame:
         """Grain: one row per partition and epoch that has records in these spans.
 
         Returns:
@@ -86,7 +86,7 @@ class BronzeSource:
             .collect()
         )
 
-    def since(self, moment: datetime) -> dict[Place, int]:
+    def since(self, moment: datetime) -> dict[EpochPartition, int]:
         """The first offset of each partition whose record is of a moment, or later.
 
         As Kafka understands a time: records before it may be older or newer. A partition that has
@@ -100,13 +100,13 @@ class BronzeSource:
             .collect()
         )
         return {
-            Place(epoch=epoch, topic_id=topic_id, partition=partition): offset
+            EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition): offset
             for epoch, topic_id, partition, offset in found.iter_rows()
         }
 
-    def of_keys(self, keys: pl.Series, ends: Mapping[Place, int]) -> pl.DataFrame:
+    def of_keys(self, keys: pl.Series, ends: Mapping[EpochPartition, int]) -> pl.DataFrame:
         """All records of these keys (as Kafka has them) before the given positions."""
-        spans = {place: Span(start=0, stop=end) for place, end in ends.items() if end > 0}
+        spans = {place: OffsetRange(start=0, stop=end) for place, end in ends.items() if end > 0}
         rows = scan(self._delta).filter(is_within(spans)).select(_COLUMNS)
         parts = [
             rows.filter(pl.col("key").is_in(keys.slice(first, _KEYS_AT_ONCE).implode())).collect()
@@ -114,14 +114,16 @@ class BronzeSource:
         ]
         return pl.concat(parts)
 
-    def _ends(self) -> Iterator[tuple[Place, int]]:
+    def _ends(self) -> Iterator[tuple[EpochPartition, int]]:
         """The position after the last record landed, of each partition in each epoch."""
         stored = self._delta.metadata().configuration.get(EPOCHS_PROPERTY) or "[]"
         epochs = json.loads(stored)
         for number, epoch in enumerate(epochs):
             is_superseded = any(e["topic_id"] == epoch["topic_id"] for e in epochs[number + 1 :])
             for partition in range(epoch["partition_count"]):
-                place = Place(epoch=epoch["epoch"], topic_id=epoch["topic_id"], partition=partition)
+                place = EpochPartition(
+                    epoch=epoch["epoch"], topic_id=epoch["topic_id"], partition=partition
+                )
                 if is_superseded:
                     # The same topic went on with offsets given anew, and so did its watermark.
                     yield place, self._last(place) + 1
@@ -130,7 +132,7 @@ class BronzeSource:
                     last = self._delta.transaction_version(app_id)
                     yield place, 0 if last is None else last + 1
 
-    def _last(self, place: Place) -> int:
+    def _last(self, place: EpochPartition) -> int:
         of_place = (
             (pl.col("_epoch") == place.epoch)
             & (pl.col("_topic_id") == place.topic_id)

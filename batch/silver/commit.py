@@ -10,17 +10,13 @@ from dataclasses import dataclass, field
 
 import polars as pl
 import pyarrow as pa
-import structlog
 from deltalake import DeltaTable, write_deltalake
 from typing_extensions import override
 
-from batch.silver.places import Place, Spans, is_within, starting_position, watermarks
-from lakehouse.coordinates import Span
-from lakehouse.delta import NO_HOOKS, WRITER, explain_store, is_of_store, with_watermarks
+from batch.silver.offsets import OffsetRanges, is_within, starting_position, watermarks
+from lakehouse.commit import a_few_times, plan_commit, until_known
+from lakehouse.delta import NO_HOOKS, WRITER, with_watermarks
 from lakehouse.errors import StopPipelineError
-
-_TRIES = 6
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -31,7 +27,7 @@ class SilverTable:
     pause: Callable[[float], None] = field(default=time.sleep)
 
     def take_in(
-        self, changes: pl.DataFrame, spans: Spans, write: Callable[[pl.DataFrame], "Write"]
+        self, changes: pl.DataFrame, spans: OffsetRanges, write: Callable[[pl.DataFrame], "Write"]
     ) -> int:
         """Take in changes that the table does not have yet, and move its watermarks.
 
@@ -47,43 +43,26 @@ class SilverTable:
             StopPipelineError: the table lacks changes before the spans.
             RetryLaterError: the store does not answer, or others keep committing.
         """
-        for tries in range(1, _TRIES + 1):
-            try:
-                if tries > 1:
-                    self.delta.update_incremental()
-                left = self._left(spans)
-                if not left:
-                    return 0
-                new = changes if left == spans else changes.filter(is_within(left))
-                return write(new).commit(self.delta, watermarks(left))
-            except Exception as error:
-                # Whatever the store says means "unknown", also of a look at the table.
-                explained = explain_store(error, f"{self.delta.table_uri}: could not commit")
-                if explained is None:
-                    raise
-                if tries == _TRIES or not is_of_store(error):
-                    raise explained from error
-                self._back_off(tries, error)
-        raise AssertionError
+        wait = a_few_times(self.delta.table_uri, self.pause)
 
-    def _left(self, spans: Spans) -> dict[Place, Span]:
-        left = {}
-        for place, span in spans.items():
-            start = starting_position(self.delta, place)
-            if start < span.start:
-                message = (
-                    f"{self.delta.table_uri}: has bronze up to {start} of {place}, and was given "
-                    f"changes from {span.start} on. Run ./pipeline rebuild --layer silver."
-                )
-                raise StopPipelineError(message)
-            if start < span.stop:
-                left[place] = Span(start=start, stop=span.stop)
-        return left
+        def attempt() -> int:
+            left = self._left(spans)
+            if not left:
+                return 0
+            new = changes if left == spans else changes.filter(is_within(left))
+            return write(new).commit(self.delta, watermarks(left))
 
-    def _back_off(self, tries: int, error: Exception) -> None:
-        uri = self.delta.table_uri
-        _log.info("commit_unknown", table=uri, tries=tries, error=str(error))
-        self.pause(0.1 * 2**tries)
+        return until_known(attempt, reopen=self.delta.update_incremental, wait=wait)
+
+    def _left(self, spans: OffsetRanges) -> OffsetRanges:
+        plan = plan_commit(spans, {place: starting_position(self.delta, place) for place in spans})
+        for place, start in plan.gaps.items():
+            message = (
+                f"{self.delta.table_uri}: has bronze up to {start} of {place}, and was given "
+                f"changes from {spans[place].start} on. Run ./pipeline rebuild --layer silver."
+            )
+            raise StopPipelineError(message)
+        return plan.keep
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from batch.silver.bronze import BronzeSource
-from batch.silver.places import Spans, is_within
+from batch.silver.offsets import OffsetRanges, is_within
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import COORDINATE, silver_schema
 from lakehouse.delta import scan
@@ -22,7 +22,7 @@ def names_of(entity: Entity, keys: pl.Series) -> pl.Series:
 
 
 def names_standing(
-    entity: Entity, tables: Iterable[DeltaTable], bronze: BronzeSource, spans: Spans
+    entity: Entity, tables: Iterable[DeltaTable], bronze: BronzeSource, spans: OffsetRanges
 ) -> pl.Series:
     """Keys of the rows that say to be of a change in these spans.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from batch.silver.places import Place
+from lakehouse.offsets import EpochPartition
 
 _PART = "_part"
 
@@ -51,6 +51,6 @@ class Parts:
         return self.folder / f"{kind}-{part:05}-{piece:06}.arrow"
 
 
-def parts_for(ends: Mapping[Place, int], *, rows: int) -> int:
+def parts_for(ends: Mapping[EpochPartition, int], *, rows: int) -> int:
     """How many parts hold about so many changes each."""
     return max(1, -(-sum(ends.values()) // rows))

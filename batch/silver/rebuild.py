@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import append
+from batch.silver.offsets import is_within, starting_position, watermarks
 from batch.silver.parts import Parts, parts_for
-from batch.silver.places import Place, is_within, starting_position, watermarks
 from batch.silver.rejudged import Rejudged
 from batch.silver.replace import write_anew
 from batch.silver.run import Progress, SilverReport, SilverRules
@@ -26,9 +26,9 @@ from lakehouse.contracts.schemas import (
     history_schema,
     silver_schema,
 )
-from lakehouse.coordinates import Span, pieces
 from lakehouse.delta import retry_later
 from lakehouse.lake import Lake
+from lakehouse.offsets import EpochPartition, OffsetRange, pieces
 
 
 def rebuild_silver(
@@ -78,7 +78,7 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
             counts.add(judged, piece)
             report = report.plus(judged, entity)
         on_progress(f"{entity.silver}: writing")
-        ends = {p: Span(start=0, stop=end) for p, end in bronze.ends.items() if end > 0}
+        ends = {p: OffsetRange(start=0, stop=end) for p, end in bronze.ends.items() if end > 0}
         rows = _put_in_place(rejudged, counts, watermarks(ends))
     return replace(report, merged=rows, spans=ends, seconds=monotonic() - started)
 
@@ -124,12 +124,14 @@ class _Counts:
         self._run_id = run_id
         self._parts: list[pl.DataFrame] = []
 
-    def add(self, judged: pl.DataFrame, spans: Mapping[Place, Span]) -> None:
+    def add(self, judged: pl.DataFrame, spans: Mapping[EpochPartition, OffsetRange]) -> None:
         """Count those of the spans that are not counted yet."""
         delta = self._tables.counts.delta
         starts = {p: max(span.start, starting_position(delta, p)) for p, span in spans.items()}
         uncounted = {
-            p: Span(start=starts[p], stop=s.stop) for p, s in spans.items() if starts[p] < s.stop
+            p: OffsetRange(start=starts[p], stop=s.stop)
+            for p, s in spans.items()
+            if starts[p] < s.stop
         }
         rows = judged.filter(is_within(uncounted))
         self._parts.append(count_rules(rows, self._tables.entity, self._run_id))

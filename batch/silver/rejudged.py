@@ -15,15 +15,15 @@ import orjson
 import polars as pl
 
 from batch.silver.bronze import BronzeSource
+from batch.silver.offsets import OffsetRanges
 from batch.silver.parts import Parts
-from batch.silver.places import Place, Spans
 from batch.silver.tables import SilverTables
 from lakehouse.cleaning.judge import Judge
 from lakehouse.cleaning.transforms.latest import latest
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, history_schema, silver_schema
-from lakehouse.coordinates import Span
 from lakehouse.errors import RetryLaterError
+from lakehouse.offsets import EpochPartition, OffsetRange
 
 _NOTES = "judged.json"
 
@@ -49,7 +49,7 @@ class Rejudged:
     pieces: int = 0
     read: int = 0
     broken: int = 0
-    _positions: dict[Place, int] = field(default_factory=dict)
+    _positions: dict[EpochPartition, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Take up what is there."""
@@ -57,7 +57,7 @@ class Rejudged:
         if kept is not None:
             self.pieces, self.read, self.broken = kept["pieces"], kept["read"], kept["broken"]
             self._positions = {
-                Place(epoch=epoch, topic_id=topic_id, partition=partition): stop
+                EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition): stop
                 for epoch, topic_id, partition, stop in kept["positions"]
             }
 
@@ -68,12 +68,14 @@ class Rejudged:
         kinds = pl.Schema(silver_schema(self.judge.entity))
         return pl.Schema({**{name: kinds[name] for name in columns}, "operation": pl.String()})
 
-    def left(self, ends: Mapping[Place, int]) -> dict[Place, Span]:
+    def left(self, ends: Mapping[EpochPartition, int]) -> dict[EpochPartition, OffsetRange]:
         """What is not judged yet, up to the given positions."""
-        spans = {p: Span(start=min(self._positions.get(p, 0), e), stop=e) for p, e in ends.items()}
+        spans = {
+            p: OffsetRange(start=min(self._positions.get(p, 0), e), stop=e) for p, e in ends.items()
+        }
         return {place: span for place, span in spans.items() if span.start < span.stop}
 
-    def add(self, bronze: BronzeSource, spans: Spans) -> pl.DataFrame:
+    def add(self, bronze: BronzeSource, spans: OffsetRanges) -> pl.DataFrame:
         """Judge the changes in some spans, which follow what was judged before; return them."""
         # A process that was killed here may have judged other spans than these.
         self.files.forget(self.pieces)

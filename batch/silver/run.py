@@ -10,7 +10,7 @@ from datetime import timedelta
 import polars as pl
 
 from batch.silver.bronze import BronzeSource
-from batch.silver.places import Spans
+from batch.silver.offsets import OffsetRanges
 from batch.silver.tables import SilverTables
 from lakehouse.choices import meant
 from lakehouse.cleaning.judge import Judge, count_mended, unknown_values
@@ -18,10 +18,10 @@ from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.model import UNKNOWN
-from lakehouse.coordinates import count_positions, pieces
 from lakehouse.delta import retry_later
 from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
+from lakehouse.offsets import count_positions, pieces
 from lakehouse.settings import ConsolidationSettings, ShopSettings
 
 Progress = Callable[[str], None]
@@ -106,7 +106,7 @@ class SilverReport:
     merged: int = 0
     seconds: float = 0.0
     unknown: tuple[UnknownValues, ...] = ()
-    spans: Spans = field(default_factory=dict)
+    spans: OffsetRanges = field(default_factory=dict)
 
     def plus(self, judged: pl.DataFrame, entity: Entity, *, merged: int = 0) -> "SilverReport":
         """With one more chunk."""
@@ -199,7 +199,7 @@ def _consolidate(
 
 
 def _take_in(
-    tables: SilverTables, judge: Judge, bronze: BronzeSource, spans: Spans, run_id: str
+    tables: SilverTables, judge: Judge, bronze: BronzeSource, spans: OffsetRanges, run_id: str
 ) -> tuple[pl.DataFrame, int]:
     records = bronze.read(spans)
     ends = {place: span.stop for place, span in spans.items()}

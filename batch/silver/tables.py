@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from batch.silver.commit import Merge, SilverTable, Write
-from batch.silver.places import Spans
+from batch.silver.offsets import OffsetRanges
 from lakehouse.cleaning.judge import count_rules
 from lakehouse.cleaning.transforms.latest import ORDER, empty_deleted, latest, versions
 from lakehouse.cleaning.transforms.validate import BROKEN
@@ -65,7 +65,7 @@ class SilverTables:
         _ = self.current, self.history, self.quarantine, self.counts
 
     def take_in(
-        self, judged: pl.DataFrame, records: pl.DataFrame, spans: Spans, *, run_id: str
+        self, judged: pl.DataFrame, records: pl.DataFrame, spans: OffsetRanges, *, run_id: str
     ) -> int:
         """Commit judged changes to all tables, the current rows last.
 

@@ -15,8 +15,8 @@ from batch.warehouse.entities import TABLES
 from batch.warehouse.judged import DeltaCounts, RuleCounts
 from batch.warehouse.pinned import Pinned, PinnedDelta
 from lakehouse.contracts.schemas import RULE_COUNTS
-from lakehouse.coordinates import bronze_app_id
 from lakehouse.delta import open_table, scan
+from lakehouse.offsets import bronze_app_id
 
 CHUNK_ROWS = 200_000
 _CHANGES = ("insert", "update_postimage", "delete")

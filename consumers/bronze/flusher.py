@@ -11,9 +11,9 @@ import structlog
 from consumers.bronze.commit import BronzeTable, Outcome, commit_batch
 from consumers.bronze.metrics import LandingMetrics
 from consumers.buffer import Batch
-from lakehouse.coordinates import TopicPartition
 from lakehouse.delta import explain_store, is_of_store
 from lakehouse.errors import RetryLaterError
+from lakehouse.offsets import TopicPartition
 
 _LONGEST_PAUSE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)

@@ -13,7 +13,6 @@ from consumers.bronze.loss import (
     mended_by_reading,
     mending_of,
 )
-from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.delta import retry_later
 from lakehouse.kafka import (
     admin_client,
@@ -24,6 +23,7 @@ from lakehouse.kafka import (
     matching_topics,
 )
 from lakehouse.lake import LOSS_LEDGER, storage_options, table_uri
+from lakehouse.offsets import OffsetRange, TopicPartition
 from lakehouse.secrets import Secrets
 from lakehouse.settings import KafkaSettings, MinioSettings
 
@@ -53,7 +53,9 @@ class SlotLosses:
             self._ledger().record(losses)
         return len(losses)
 
-    def record_truncated(self, ended: Collection[tuple[TopicPartition, Span]], words: str) -> None:
+    def record_truncated(
+        self, ended: Collection[tuple[TopicPartition, OffsetRange]], words: str
+    ) -> None:
         """Record where rows ended that no delete tells of, and that `words` account for them.
 
         Args:

@@ -11,11 +11,10 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 from typing_extensions import override
 
-from consumers.bronze.table import Epoch
-from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import StopPipelineError
 from lakehouse.kafka import Topic
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
+from lakehouse.offsets import Epoch, OffsetRange, TopicPartition
 
 _Place = tuple[str, int, int]
 
@@ -161,7 +160,7 @@ def losses_of_slot(ends: Mapping[TopicPartition, int], words: str) -> list[Loss]
     ]
 
 
-def losses_of_truncate(ended: Iterable[tuple[TopicPartition, Span]]) -> list[Loss]:
+def losses_of_truncate(ended: Iterable[tuple[TopicPartition, OffsetRange]]) -> list[Loss]:
     """Rows that no delete tells of: they ended before a span, and were inserted again in it."""
     explanation = "rows ended before here and were inserted again; no delete tells of it."
     return [

@@ -6,7 +6,7 @@ as an application transaction, so rows and watermarks cannot part.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import pyarrow as pa
 from deltalake import (
@@ -18,9 +18,9 @@ from deltalake import (
 from typing_extensions import override
 
 from consumers.bronze.commit import BronzeTable
-from lakehouse.coordinates import TopicPartition
 from lakehouse.delta import NO_HOOKS, open_or_create, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY
+from lakehouse.offsets import Epoch, TopicPartition
 
 _PLAIN = ColumnProperties(dictionary_enabled=False)  # every value differs: a dictionary only costs
 _WRITER = WriterProperties(
@@ -28,18 +28,6 @@ _WRITER = WriterProperties(
     compression_level=1,
     column_properties={"key": _PLAIN, "value": _PLAIN, "_offset": _PLAIN},
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Epoch:
-    """A stretch of a table's history in which a topic kept its identity and its partitions.
-
-    Order within a key is (`epoch`, offset).
-    """
-
-    epoch: int
-    topic_id: str
-    partition_count: int
 
 
 class DeltaBronzeTable(BronzeTable):

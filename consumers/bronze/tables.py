@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from confluent_kafka.admin import AdminClient
 
-from consumers.bronze.commit import next_position
 from consumers.bronze.loss import (
     Loss,
     LossFoundError,
@@ -14,13 +13,13 @@ from consumers.bronze.loss import (
     find_identity_loss,
     find_offset_loss,
 )
-from consumers.bronze.table import DeltaBronzeTable, Epoch
-from consumers.membership import OffsetRange
-from consumers.records import TopicIdentity
-from lakehouse.coordinates import TopicPartition, bronze_table
+from consumers.bronze.table import DeltaBronzeTable
+from consumers.membership import BrokerRange
+from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import Topic, describe_topics
 from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, table_uri
+from lakehouse.offsets import Epoch, TopicIdentity, TopicPartition, next_position
 
 # While it waits the lander polls nothing, and has ten seconds to leave. The next flush asks again.
 _VERIFY_SECONDS = 3
@@ -65,7 +64,7 @@ class LandingTables:
     def starting_positions(
         self,
         wanted: Mapping[str, Collection[int]],
-        offset_range: OffsetRange,
+        offset_range: BrokerRange,
         *,
         accept_loss: bool,
     ) -> dict[TopicPartition, int]:
@@ -142,7 +141,7 @@ class LandingTables:
         return losses
 
     def _position(
-        self, partition: TopicPartition, offset_range: OffsetRange, *, accept_loss: bool
+        self, partition: TopicPartition, offset_range: BrokerRange, *, accept_loss: bool
     ) -> tuple[int, Loss | None]:
         table = self._tables[partition.topic]
         position = next_position(table.delta.watermark(partition))

@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import ListOffsetsResultInfo  # type: ignore[attr-defined]
 
-from lakehouse.coordinates import TopicPartition
+from lakehouse.offsets import TopicPartition
 
 Ends = Mapping[TopicPartition, Future[ListOffsetsResultInfo]]
 """The broker's answers: the end offset of each partition."""

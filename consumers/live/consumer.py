@@ -22,8 +22,8 @@ from consumers.live.metrics import LiveMetrics
 from consumers.live.overlay import Overlay, Part
 from consumers.live.places import LivePlaces, entity_of
 from consumers.membership import Membership
-from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
+from lakehouse.offsets import TopicPartition
 
 _POLL_SECONDS = 0.1
 _IDLE_SECONDS = 1.0

@@ -1,6 +1,6 @@
 """The overlay in the warehouse: rows and how far they go are committed together.
 
-Protocol as in landing (`consumers.bronze.commit`), with one Postgres transaction in the place of a
+Protocol as in landing (`lakehouse.commit`), with one Postgres transaction in the place of a
 Delta commit: the watermark of each partition is locked and read, what it covers already is dropped,
 what would leave a gap is refused, and rows and watermarks are written. A failure means *unknown*:
 connect again, read the watermarks, and go on from there. Two owners of a partition at once, one of
@@ -17,10 +17,11 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from consumers.bronze.commit import Outcome, Plan, plan_commit, rows_from
+from consumers.bronze.commit import Outcome, landed, rows_from
 from consumers.buffer import Batch
 from consumers.live.changes import VERSIONED, ChangeReader, Rows
-from lakehouse.coordinates import TopicPartition
+from lakehouse.commit import Plan, plan_commit
+from lakehouse.offsets import TopicPartition, next_position
 from lakehouse.postgres import copy_frames, explained
 from lakehouse.trouble import Service, Trouble
 
@@ -192,20 +193,19 @@ class Overlay:
         return self._connection
 
     def _commit(self, connection: psycopg.Connection, parts: list[Part]) -> Outcome:
-        marks = _marks(connection, parts)
-        landed: dict[TopicPartition, int] = {}
+        positions = _positions(connection, parts)
+        done: dict[TopicPartition, int] = {}
         gaps: dict[TopicPartition, int] = {}
         written: list[tuple[object, ...]] = []
         entities, rows = [], 0
         for part in parts:
-            plan = plan_commit(part.batch, marks[part.entity])
+            plan = plan_commit(part.batch.spans, positions[part.entity])
             gaps |= plan.gaps
-            spans = part.batch.spans
-            landed |= plan.landed(part.batch)
+            done |= landed(part.batch, plan)
             written += [
-                (part.entity, p.topic_id, part.epoch, p.partition, spans[p].stop - 1,
+                (part.entity, p.topic_id, part.epoch, p.partition, offsets.stop - 1,
                  part.rows and part.rows.committed_us)
-                for p in plan.keep
+                for p, offsets in plan.keep.items()
             ]  # fmt: skip
             kept = self._kept(part, plan)
             if kept is not None and kept.current.height:
@@ -217,10 +217,10 @@ class Overlay:
             connection.execute("select live.apply(%s)", [entities])
         if written:
             connection.execute(_WRITE, [list(column) for column in zip(*written, strict=True)])
-        return Outcome(rows=rows, landed=landed, gaps=gaps)
+        return Outcome(rows=rows, landed=done, gaps=gaps)
 
-    def _kept(self, part: Part, plan: Plan) -> Rows | None:
-        if part.rows is None or plan.keeps_all(part.batch):
+    def _kept(self, part: Part, plan: Plan[TopicPartition]) -> Rows | None:
+        if part.rows is None or plan.keep == part.batch.spans:
             return part.rows
         records = pl.DataFrame(rows_from(part.batch, plan)) if plan.keep else None
         if records is None or records.is_empty():
@@ -259,10 +259,10 @@ def _make_stage(connection: psycopg.Connection, entity: str) -> None:
     )
 
 
-def _marks(
+def _positions(
     connection: psycopg.Connection, parts: list[Part]
-) -> dict[str, dict[TopicPartition, int | None]]:
-    """Watermarks of all partitions of the parts, locked to the end of the transaction."""
+) -> dict[str, dict[TopicPartition, int]]:
+    """The first offset wanted of all partitions, whose watermarks stay locked to the end."""
     wanted = [
         (part.entity, p.topic_id, part.epoch, p.partition) for part in parts for p in
         sorted(part.batch.spans)
@@ -271,7 +271,7 @@ def _marks(
     last = {tuple(place): offset for *place, offset in found}
     return {
         part.entity: {
-            p: last.get((part.entity, p.topic_id, part.epoch, p.partition))
+            p: next_position(last.get((part.entity, p.topic_id, part.epoch, p.partition)))
             for p in part.batch.spans
         }
         for part in parts

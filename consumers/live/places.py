@@ -7,13 +7,11 @@ from functools import partial
 import psycopg
 from confluent_kafka.admin import AdminClient
 
-from consumers.bronze.commit import next_position
 from consumers.live.overlay import Overlay
-from consumers.membership import OffsetRange
-from consumers.records import TopicIdentity
-from lakehouse.coordinates import TopicPartition
+from consumers.membership import BrokerRange
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import Topic, describe_topics
+from lakehouse.offsets import TopicIdentity, TopicPartition, next_position
 
 _STAR = """
 select w.epoch, array_agg(distinct w.topic_id)
@@ -60,7 +58,7 @@ class LivePlaces:
         return self._identities
 
     def starting_positions(
-        self, wanted: Mapping[str, Collection[int]], offset_range: OffsetRange
+        self, wanted: Mapping[str, Collection[int]], offset_range: BrokerRange
     ) -> dict[TopicPartition, int]:
         """Where each partition goes on: behind what live or the star has of it.
 

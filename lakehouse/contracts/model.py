@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import narwhals as nw
 
-from lakehouse.coordinates import RAW_NAMES
+from lakehouse.contracts.bronze import RAW_NAMES
 
 
 class Type(StrEnum):

@@ -12,17 +12,16 @@ from typing import LiteralString
 import psycopg
 
 from batch.catalogue import LakeTable, TableFigures
-from batch.silver.places import Place
-from consumers.bronze.table import Epoch
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.contracts.schemas import QUARANTINE, RULE_COUNTS
+from lakehouse.offsets import Epoch, EpochPartition
 from stack.doctor.model import Check, Said, Verdict, fine, note, wrong
 from stack.doctor.readings import Readings
 
 _STAR: LiteralString = "select entity, topic_id, epoch, partition, last_offset from etl.watermark"
 _VERSIONS: LiteralString = "select silver_table, table_id, version from etl.silver_version"
-Marks = Mapping[Place, int]
+Marks = Mapping[EpochPartition, int]
 """Last offset taken in, by partition of bronze."""
 
 
@@ -106,24 +105,27 @@ def _of(found: Mapping[LakeTable, TableFigures], layer: str, name: str) -> Table
     return found.get(LakeTable(layer=layer, name=name))
 
 
-def marks_of(figures: TableFigures | None) -> dict[Place, int]:
+def marks_of(figures: TableFigures | None) -> dict[EpochPartition, int]:
     """A silver table's watermarks."""
     return {
-        Place(epoch=mark.epoch or 0, topic_id=mark.source, partition=mark.partition or 0):
+        EpochPartition(epoch=mark.epoch or 0, topic_id=mark.source, partition=mark.partition or 0):
             mark.reached
         for mark in (figures.watermark if figures else ())
     }  # fmt: skip
 
 
-def bronze_marks(figures: TableFigures | None, epochs: Sequence[Epoch]) -> dict[Place, int]:
+def bronze_marks(
+    figures: TableFigures | None, epochs: Sequence[Epoch]
+) -> dict[EpochPartition, int]:
     """A bronze table's watermarks, which are those of the newest epoch of each topic."""
     newest = {one.topic_id: one.epoch for one in epochs}
     return {
-        Place(epoch=newest[mark.source], topic_id=mark.source, partition=mark.partition or 0):
-            mark.reached
+        EpochPartition(
+            epoch=newest[mark.source], topic_id=mark.source, partition=mark.partition or 0
+        ): mark.reached
         for mark in (figures.watermark if figures else ())
         if mark.source in newest
-    }  # fmt: skip
+    }
 
 
 def beyond(upper: Marks, lower: Marks) -> list[str]:
@@ -189,10 +191,10 @@ def read_star(dsn: str, ids: Mapping[str, str]) -> Star:
         dsn: of the warehouse, as its role `batch`.
         ids: of silver's tables; a version of another table of the same name does not count.
     """
-    offsets: dict[str, dict[Place, int]] = {}
+    offsets: dict[str, dict[EpochPartition, int]] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
         for entity, topic_id, epoch, partition, last in connection.execute(_STAR):
-            place = Place(epoch=epoch, topic_id=topic_id, partition=partition)
+            place = EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition)
             offsets.setdefault(entity, {})[place] = last
         rows = connection.execute(_VERSIONS).fetchall()
     versions = {name: version for name, table_id, version in rows if ids.get(name) == table_id}

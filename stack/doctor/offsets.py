@@ -9,9 +9,9 @@ from confluent_kafka import Consumer, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 
-from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import QuietLog, ask_ends, ask_oldest, explain_kafka
+from lakehouse.offsets import TopicPartition
 
 _POLL_SECONDS = 0.05
 _POLL_RECORDS = 200

@@ -8,9 +8,10 @@ from typing import Any, Generic, TypeVar
 from deltalake import DeltaTable
 
 from batch.catalogue import LakeTable, TableFigures, lake_figures, lake_tables
-from consumers.bronze.table import DeltaBronzeTable, Epoch
+from consumers.bronze.table import DeltaBronzeTable
 from lakehouse.kafka import Topic, admin_client, captured_pattern, describe_topics, matching_topics
 from lakehouse.lake import Lake
+from lakehouse.offsets import Epoch
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from stack.account import service_account

@@ -9,11 +9,11 @@ import psycopg
 
 from batch.catalogue import TableFigures
 from consumers.bronze.loss import Loss, find_identity_loss, find_offset_loss
-from consumers.bronze.table import Epoch
 from consumers.live.places import entity_of
 from lakehouse.contracts import ENTITIES
-from lakehouse.coordinates import TopicPartition, bronze_table
+from lakehouse.contracts.bronze import bronze_table
 from lakehouse.kafka import Topic
+from lakehouse.offsets import Epoch, TopicPartition
 from stack.doctor.clock import MOST_SECONDS, SET_CLOCKS
 from stack.doctor.model import Check, Said, fine, note, unchecked, wrong
 from stack.doctor.offsets import Ends, oldest_unread

@@ -12,8 +12,8 @@ import pytest
 from batch.catalogue import LakeTable, lake_figures, lake_tables
 from batch.lake_sql import LakeSql, QueryError, connect
 from batch.maintenance import Limits, gold_needs, maintain_tables
-from lakehouse.coordinates import kafka_app_id
 from lakehouse.lake import Lake
+from lakehouse.offsets import kafka_app_id
 from tests.second_reader import (
     ReadersDisagreeError,
     assert_second_reader_agrees,

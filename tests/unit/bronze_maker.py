@@ -12,9 +12,9 @@ from deltalake import write_deltalake
 
 from batch.silver.run import SilverRules
 from lakehouse.contracts import ENTITIES
-from lakehouse.coordinates import kafka_app_id
 from lakehouse.delta import open_or_create, scan, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
+from lakehouse.offsets import kafka_app_id
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RULES = SilverRules(

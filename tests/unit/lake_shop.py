@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from lakehouse.coordinates import bronze_app_id, kafka_app_id
 from lakehouse.delta import NO_HOOKS, open_or_create, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
+from lakehouse.offsets import bronze_app_id, kafka_app_id
 
 TOPIC = "AAAA/topic+"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -6,12 +6,11 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from consumers.bronze.table import DeltaBronzeTable
-from consumers.records import TopicIdentity
-from lakehouse.coordinates import Span
 from lakehouse.delta import has_only_grown
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import Topic
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.offsets import OffsetRange, TopicIdentity
 from lakehouse.selection import Selection
 from lakehouse.settings import KafkaSettings
 from replay.bronze import BronzeReplayer
@@ -19,7 +18,7 @@ from replay.kafka_range import KafkaRange
 from tests.unit.bronze_maker import START
 
 IDENTITY = TopicIdentity(topic_id="topic", epoch=0)
-ALL = {0: Span(start=0, stop=40)}
+ALL = {0: OffsetRange(start=0, stop=40)}
 BRONZE = DeltaBronzeTable.open_or_create
 
 
@@ -94,7 +93,7 @@ def test_replay_into_bronze_that_was_cut_off_goes_on_and_says_with_which_range(
     cut_off(table, tmp_path)
     meanwhile(table.delta)
     kafka = Kafka()
-    done = replay(table, kafka, tmp_path, {0: Span(start=0, stop=50)})
+    done = replay(table, kafka, tmp_path, {0: OffsetRange(start=0, stop=50)})
     assert kafka.asked == [(30, 40)]
     assert (done.went_on, done.spans) == (True, ALL)
     assert (done.found.read, done.found.missing) == (40, 1)

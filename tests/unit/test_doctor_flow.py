@@ -8,10 +8,9 @@ from connectors.health import Health
 from connectors.plain_words import HEAL
 from connectors.readers import HiddenRows, Reason
 from connectors.rest import ConnectorState
-from consumers.bronze.table import Epoch
 from lakehouse.contracts import ENTITIES
-from lakehouse.coordinates import TopicPartition
 from lakehouse.kafka import Topic
+from lakehouse.offsets import Epoch, TopicPartition
 from stack.doctor.capture import judge_capture
 from stack.doctor.model import Verdict, wrong
 from stack.doctor.offsets import End

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.catalogue import Behind, LakeTable, Mark, TableFigures, Unit
+from batch.catalogue import Behind, LakeTable, TableFigures, Unit, Watermark
 from batch.runs import RunRow
-from batch.silver.places import Place
 from batch.warehouse.locks import holder
-from consumers.bronze.table import Epoch
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.schemas import silver_schema
+from lakehouse.offsets import Epoch, EpochPartition
 from stack.doctor.lake import contracted, differences
 from stack.doctor.lake import judge_tables as judge_lake
 from stack.doctor.layers import Star, beyond, judge_gold, judge_silver, judge_star
@@ -36,7 +35,10 @@ from tests.judgements import only, verdicts
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 PLACES = st.builds(
-    Place, epoch=st.integers(0, 2), topic_id=st.sampled_from("ab"), partition=st.integers(0, 2)
+    EpochPartition,
+    epoch=st.integers(0, 2),
+    topic_id=st.sampled_from("ab"),
+    partition=st.integers(0, 2),
 )
 MARKS = st.dictionaries(PLACES, st.integers(0, 50))
 
@@ -75,7 +77,7 @@ def test_partition_of_a_topic_that_the_layer_below_never_had_is_found(lower, pla
 @given(lower=MARKS.filter(bool), data=st.data())
 def test_epoch_that_is_over_is_no_fault(lower, data):
     place = data.draw(st.sampled_from(sorted(lower)))
-    later = {Place(epoch=9, topic_id=place.topic_id, partition=place.partition): 0}
+    later = {EpochPartition(epoch=9, topic_id=place.topic_id, partition=place.partition): 0}
     assert beyond({place: 99}, later) == []
 
 
@@ -88,7 +90,7 @@ def table(layer, name, *marks, version=3, behind=0):
 
 
 def mark(last, *, epoch=None):
-    return Mark(source="t1", reached=last, epoch=epoch, partition=0)
+    return Watermark(source="t1", reached=last, epoch=epoch, partition=0)
 
 
 def lake(bronze=9, current=7, others=8):
@@ -120,7 +122,7 @@ def test_silver_is_judged_by_the_bronze_that_was_read_later():
 
 
 def gold(version, *, inputs=("cleaned_sales", "cleaned_sale_lines")):
-    marks = [Mark(source=name, reached=version) for name in inputs]
+    marks = [Watermark(source=name, reached=version) for name in inputs]
     return [
         table("silver", "cleaned_sales", version=3), table("gold", "sales_kpi", *marks),
     ]  # fmt: skip
@@ -134,7 +136,7 @@ def test_gold_is_made_from_versions_that_there_are():
 
 
 def star(offset=7, version=3):
-    place = Place(epoch=0, topic_id="t1", partition=0)
+    place = EpochPartition(epoch=0, topic_id="t1", partition=0)
     return Star(offsets={"orders": {place: offset}}, versions={"cleaned_sales": version})
 
 

@@ -39,9 +39,9 @@ from consumers.bronze.loss import (
     new_rows,
     open_losses,
 )
-from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
+from lakehouse.offsets import OffsetRange, TopicPartition
 
 PARIS = "Europe/Paris"
 TODAY = date(2026, 11, 25)
@@ -312,7 +312,7 @@ def test_reading_again_mends_the_losses_that_are_open_each_once():
 
 def test_truncate_is_recorded_with_its_mending_and_open_without():
     place, words = PLACES[0], "read"
-    [lost] = losses_of_truncate([(place, Span(start=3, stop=10))])
+    [lost] = losses_of_truncate([(place, OffsetRange(start=3, stop=10))])
     rows = recorded([lost])
     assert open_losses(rows) == [("id", place.partition, 3)]
     mending = mending_of(lost, 10, words)

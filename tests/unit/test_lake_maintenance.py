@@ -15,7 +15,7 @@ from batch.maintenance import Limits, Need, gold_needs, maintain_tables
 from batch.maintenance.needs import oldest_hold
 from batch.maintenance.table import TableUpkeep
 from lakehouse import upkeep
-from lakehouse.coordinates import bronze_app_id
+from lakehouse.offsets import bronze_app_id
 from tests.unit.lake_shop import (
     TOPIC,
     add,

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.bronze.commit import commit_batch, next_position, plan_commit
+from consumers.bronze.commit import commit_batch, plan_commit
 from consumers.buffer import Batch, FlushPolicy, TableBuffer
-from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.offsets import OffsetRange, TopicPartition, next_position
 
 P0 = TopicPartition(topic="shop.public.orders", topic_id="id", partition=0)
 P1 = TopicPartition(topic="shop.public.orders", topic_id="id", partition=1)
@@ -92,7 +92,7 @@ def batch_of(*parts):
     """Each part: partition, start, stop, offsets that have a record."""
     return Batch(
         rows=pa.concat_tables([rows_of(p, offsets) for p, _, _, offsets in parts]),
-        spans={p: Span(start=start, stop=stop) for p, start, stop, _ in parts},
+        spans={p: OffsetRange(start=start, stop=stop) for p, start, stop, _ in parts},
     )
 
 
@@ -209,7 +209,8 @@ def test_every_record_lands_once_however_batches_are_cut_and_commits_fail(data):
 
 @given(start=st.integers(0, 50), length=st.integers(1, 50), mark=st.none() | st.integers(0, 120))
 def test_plan_keeps_drops_or_reports_every_position(start, length, mark):
-    plan = plan_commit(batch_of((P0, start, start + length, [])), {P0: mark})
+    batch = batch_of((P0, start, start + length, []))
+    plan = plan_commit(batch.spans, {P0: next_position(mark)})
     wanted = 0 if mark is None else mark + 1
     assert (P0 in plan.gaps) == (wanted < start)
     assert (P0 in plan.keep) == (start <= wanted < start + length)
@@ -221,16 +222,16 @@ def chunk_of(partition, offsets):
 
 def test_buffer_refuses_a_chunk_that_does_not_go_on_where_the_last_one_stopped():
     buffer = TableBuffer()
-    buffer.add(chunk_of(P0, [0, 1]), {P0: Span(start=0, stop=2)}, now=0)
+    buffer.add(chunk_of(P0, [0, 1]), {P0: OffsetRange(start=0, stop=2)}, now=0)
     with pytest.raises(ValueError, match="have up to 2, got a chunk from 3"):
-        buffer.add(chunk_of(P0, [3]), {P0: Span(start=3, stop=4)}, now=0)
+        buffer.add(chunk_of(P0, [3]), {P0: OffsetRange(start=3, stop=4)}, now=0)
 
 
 def test_buffer_span_covers_the_hole_before_its_first_record():
     buffer = TableBuffer()
-    buffer.add(chunk_of(P0, [7]), {P0: Span(start=3, stop=8)}, now=0)
-    buffer.add(chunk_of(P0, [9]), {P0: Span(start=8, stop=10)}, now=1)
-    assert buffer.take().spans == {P0: Span(start=3, stop=10)}
+    buffer.add(chunk_of(P0, [7]), {P0: OffsetRange(start=3, stop=8)}, now=0)
+    buffer.add(chunk_of(P0, [9]), {P0: OffsetRange(start=8, stop=10)}, now=1)
+    assert buffer.take().spans == {P0: OffsetRange(start=3, stop=10)}
     assert (buffer.rows, buffer.bytes) == (0, 0)
 
 
@@ -245,14 +246,14 @@ def test_buffer_span_covers_the_hole_before_its_first_record():
 def test_buffer_is_due_on_rows_bytes_or_age(policy, now):
     buffer = TableBuffer()
     assert not buffer.is_due(policy, now)
-    buffer.add(chunk_of(P0, [0, 1]), {P0: Span(start=0, stop=2)}, now=0)
+    buffer.add(chunk_of(P0, [0, 1]), {P0: OffsetRange(start=0, stop=2)}, now=0)
     assert buffer.is_due(policy, now)
 
 
 def test_dropping_a_revoked_partition_keeps_the_others():
     buffer = TableBuffer()
-    buffer.add(chunk_of(P0, [0, 1]), {P0: Span(start=0, stop=2)}, now=0)
-    buffer.add(chunk_of(P1, [5]), {P1: Span(start=5, stop=6)}, now=0)
+    buffer.add(chunk_of(P0, [0, 1]), {P0: OffsetRange(start=0, stop=2)}, now=0)
+    buffer.add(chunk_of(P1, [5]), {P1: OffsetRange(start=5, stop=6)}, now=0)
     buffer.drop(P0)
     batch = buffer.take()
     assert coordinates(batch.rows) == [(1, 5)]

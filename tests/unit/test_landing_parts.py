@@ -15,13 +15,13 @@ from minio import Minio
 from consumers.assignment import Assignment
 from consumers.bronze.conformance import require_conditional_put
 from consumers.bronze.loss import LossFoundError, LossKind, find_identity_loss, find_offset_loss
-from consumers.bronze.table import Epoch
 from consumers.membership import Membership
-from consumers.records import TopicIdentity, to_arrow
-from lakehouse.coordinates import Span, TopicPartition, bronze_table
+from consumers.records import to_arrow
+from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import Topic
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.offsets import Epoch, OffsetRange, TopicIdentity, TopicPartition
 
 TOPIC = "shop.public.orders"
 P0 = TopicPartition(topic=TOPIC, topic_id="abc", partition=0)
@@ -79,8 +79,8 @@ def test_positions_step_over_records_and_holes_alike():
     mine = Assignment()
     mine.add({P0: 3, P1: 0})
     assert mine.advance(TOPIC, chunk((0, 5), (1, 0), (0, 9))) == {
-        P0: Span(start=3, stop=10),
-        P1: Span(start=0, stop=1),
+        P0: OffsetRange(start=3, stop=10),
+        P1: OffsetRange(start=0, stop=1),
     }
     assert mine.positions == {P0: 10, P1: 1}
 
@@ -104,10 +104,10 @@ def test_lag_counts_what_is_not_polled_what_waits_and_what_is_under_way():
 def test_end_behind_the_last_record_is_stepped_over_once_and_never_back():
     mine = Assignment()
     mine.add({P0: 10})
-    assert mine.see_end(P0, 12) == Span(start=10, stop=12)
+    assert mine.see_end(P0, 12) == OffsetRange(start=10, stop=12)
     assert mine.see_end(P0, 12) is None
     assert mine.see_end(P0, 4) is None
-    assert mine.advance(TOPIC, chunk((0, 14))) == {P0: Span(start=12, stop=15)}
+    assert mine.advance(TOPIC, chunk((0, 14))) == {P0: OffsetRange(start=12, stop=15)}
 
 
 def test_record_of_a_partition_that_is_not_ours_is_refused():

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from batch.catalogue import LayerBehind, Mark, Unit, bronze_behind, in_a_sentence, landed_behind
+from batch.catalogue import (
+    LayerBehind,
+    Unit,
+    Watermark,
+    bronze_behind,
+    in_a_sentence,
+    landed_behind,
+)
 from batch.catalogue import behind as catalogue_behind
 from batch.catalogue.behind import lacking, layers_behind
 from batch.consolidate import Consolidation, Layer, Row
@@ -55,7 +62,7 @@ marks = st.dictionaries(places, st.integers(0, 50))
 def test_what_lies_between_two_watermarks_is_counted_once(below, own):
     def watermark(found):
         return [
-            Mark(source=source, epoch=epoch, partition=partition, reached=last)
+            Watermark(source=source, epoch=epoch, partition=partition, reached=last)
             for (source, epoch, partition), last in found.items()
         ]
 

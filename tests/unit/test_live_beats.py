@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from consumers.live.beats import Beats
 from consumers.live.consumer import LiveConsumer, LiveOptions
 from consumers.live.metrics import LiveMetrics
-from lakehouse.coordinates import TopicPartition
+from lakehouse.offsets import TopicPartition
 
 ORDERS = TopicPartition(topic="shop.public.orders", topic_id="o", partition=0)
 LINES = TopicPartition(topic="shop.public.order_lines", topic_id="l", partition=0)

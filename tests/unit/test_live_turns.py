@@ -8,8 +8,8 @@ import pytest
 from consumers.buffer import TableBuffer
 from consumers.live.consumer import LiveConsumer, LiveOptions
 from consumers.live.metrics import LiveMetrics
-from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.offsets import OffsetRange, TopicPartition
 
 PATIENCE = 3600.0
 
@@ -24,7 +24,7 @@ def buffer_of(table, records, *, age=0.0, now=10_000.0):
     chunk = pa.Table.from_pylist(rows, schema=BRONZE_SCHEMA).combine_chunks().to_batches()
     batch = chunk[0] if chunk else pa.RecordBatch.from_pylist([], schema=BRONZE_SCHEMA)
     buffer = TableBuffer()
-    buffer.add(batch, {place(table): Span(start=7, stop=7 + max(records, 1))}, now - age)
+    buffer.add(batch, {place(table): OffsetRange(start=7, stop=7 + max(records, 1))}, now - age)
     return buffer
 
 

@@ -17,8 +17,8 @@ from batch.reconcile.table import Comparison, compare_table, slices_for
 from batch.reconcile.tables import CatalogRow, SourceTable, describe, key_text
 from batch.reconcile.unchanged import fill_unchanged
 from batch.reconcile.visibility import Visibility
-from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.offsets import TopicPartition
 from tests.unit.reconcile_model import (
     NOW_US,
     TABLE,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.coordinates import Span
 from lakehouse.errors import StopPipelineError
+from lakehouse.offsets import OffsetRange
 from lakehouse.selection import Selection
 
 offsets = st.dictionaries(st.integers(0, 3), st.integers(0, 30), max_size=3)
@@ -50,7 +50,7 @@ def test_places_and_times_are_read_as_typed():
     assert chosen.first == {0: 10, 3: 7}
     assert chosen.since == datetime(2026, 11, 25, 8, tzinfo=UTC)
     assert chosen.until == datetime(2026, 11, 25, 9, tzinfo=UTC)
-    assert chosen.span(0, end=50, since=2) == Span(start=10, stop=11)
+    assert chosen.span(0, end=50, since=2) == OffsetRange(start=10, stop=11)
     assert chosen.span(1, end=50, since=2) is None
 
 

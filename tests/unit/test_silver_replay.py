@@ -17,8 +17,8 @@ from batch.silver.rejudged import Rejudged
 from batch.silver.run import chosen_entities, consolidate_silver
 from lakehouse.cleaning import spelling, typed
 from lakehouse.contracts import ENTITIES
-from lakehouse.coordinates import Span
 from lakehouse.errors import RetryLaterError
+from lakehouse.offsets import OffsetRange
 from lakehouse.selection import Selection
 from replay.chosen import choose
 from replay.silver import SilverReplayer
@@ -42,7 +42,7 @@ def ends(lake, entity=CUSTOMERS):
 
 
 def everything(lake, entity=CUSTOMERS):
-    return {place: Span(start=0, stop=end) for place, end in ends(lake, entity).items()}
+    return {place: OffsetRange(start=0, stop=end) for place, end in ends(lake, entity).items()}
 
 
 def replayer(lake, folder, *, spans=None, entity=CUSTOMERS, rows=1000, **options):
@@ -161,7 +161,7 @@ def test_replay_of_any_range_with_another_rule_equals_a_rebuild_with_it(
                 happen(source, script).land()
                 consolidate(one)
         spans = {
-            place: Span(start=min(start, end), stop=min(start + length, end))
+            place: OffsetRange(start=min(start, end), stop=min(start + length, end))
             for (place, end), start in zip(sorted(ends(lake).items()), starts, strict=False)
         }
         keys = set(BronzeSource(lake.open("bronze", CUSTOMERS.bronze)).keys(spans))
@@ -231,7 +231,7 @@ def test_range_that_has_grown_while_a_replay_was_cut_off_is_the_one_that_it_bega
     lake = new_lake(tmp_path)
     source = happen(customers(lake), SCRIPT).land()
     consolidate(lake)
-    spans = {place: Span(start=2, stop=end) for place, end in ends(lake).items()}
+    spans = {place: OffsetRange(start=2, stop=end) for place, end in ends(lake).items()}
 
     def dying(*_):
         raise KeyboardInterrupt
@@ -243,7 +243,7 @@ def test_range_that_has_grown_while_a_replay_was_cut_off_is_the_one_that_it_bega
     happen(source, [(7, "name", 1), (8, "bad mail", 1), (1, "mail", 5)]).land()
     consolidate(lake)
     was = contents(lake)
-    grown = {place: Span(start=2, stop=end) for place, end in ends(lake).items()}
+    grown = {place: OffsetRange(start=2, stop=end) for place, end in ends(lake).items()}
     assert grown != spans
     replayer(lake, tmp_path, spans=grown, rows=2).run()
     assert contents(lake) == was
@@ -299,7 +299,7 @@ def test_records_without_a_key_keep_what_they_have_made(tmp_path):
     source.land()
     consolidate(lake)
     was = contents(lake)
-    spans = {place: Span(start=1, stop=end) for place, end in ends(lake).items()}
+    spans = {place: OffsetRange(start=1, stop=end) for place, end in ends(lake).items()}
     done = replayer(lake, tmp_path, spans=spans).run()
     assert contents(lake) == was
     assert all(proof.before == proof.after for proof in done.proofs)
@@ -319,7 +319,7 @@ def test_changes_that_a_consolidation_takes_in_meanwhile_are_caught_up_with(tmp_
             source.change(1, "u", city="Paris").change(9, "c").land()
             consolidate(lake)
 
-    spans = {place: Span(start=0, stop=1) for place in ends(lake)}
+    spans = {place: OffsetRange(start=0, stop=1) for place in ends(lake)}
     done = replayer(lake, tmp_path, spans=spans, on_progress=meanwhile).run()
     assert done.keys == 2
     found = {row["customer_id"]: row["city"] for row in live(lake, "enriched_users")}
@@ -340,7 +340,7 @@ def test_row_of_a_key_that_bronze_no_longer_has_in_the_range_goes(tmp_path):
     offset = next(r["_offset"] for r in rows_of(lake, "enriched_users") if r["customer_id"] == 77)
     found = rows_of(lake, "enriched_users")
     partition = next(r["_partition"] for r in found if r["customer_id"] == 77)
-    spans = {replace(place, partition=partition): Span(start=offset, stop=offset + 1)}
+    spans = {replace(place, partition=partition): OffsetRange(start=offset, stop=offset + 1)}
     replayer(lake, tmp_path, spans=spans).run()
     assert contents(lake) == was
 
@@ -378,7 +378,7 @@ def test_row_that_another_change_of_the_range_had_made_is_made_anew_from_its_own
     (place,) = ends(lake)
     chosen = choose(lake, CUSTOMERS, Selection(first={0: 1}, last={0: 1}))
     assert set(chosen.keys()) == {2, 4}
-    done = replayer(lake, tmp_path, spans={place: Span(start=1, stop=2)}).run()
+    done = replayer(lake, tmp_path, spans={place: OffsetRange(start=1, stop=2)}).run()
     assert done.keys == 2
     found = {row["customer_id"]: row["_offset"] for row in live(lake, "enriched_users")}
     assert found == {2: 0, 4: 1, 6: 2}
@@ -402,7 +402,7 @@ def test_replay_of_what_was_mended_in_bronze_equals_a_rebuild(script, offsets, k
         consolidate(lake)
         put(source.bronze(), right)
         spans = {
-            place: Span(start=min(offsets), stop=min(max(offsets) + 1, end))
+            place: OffsetRange(start=min(offsets), stop=min(max(offsets) + 1, end))
             for place, end in ends(lake).items()
             if min(offsets) < end
         }

@@ -18,15 +18,15 @@ from batch.silver import bronze as bronze_reading
 from batch.silver import tables as silver_tables
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import Merge, SilverTable, Write
-from batch.silver.places import starting_position
+from batch.silver.offsets import starting_position
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.tables import SilverTables
 from lakehouse.cleaning import envelope
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES
-from lakehouse.coordinates import pieces
 from lakehouse.errors import DataRefusedError, RetryLaterError, StopPipelineError
+from lakehouse.offsets import pieces
 from replay.redrive import redrive
 from replay.silver import SilverReplayer
 from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of

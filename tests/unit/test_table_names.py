@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from connectors.captured import CapturedTable, choose
 from connectors.definition import render
-from lakehouse.coordinates import RAW_NAMES, bronze_table
+from lakehouse.contracts.bronze import RAW_NAMES, bronze_table
 from lakehouse.errors import StopPipelineError
 from lakehouse.kafka import captured_pattern, captured_topic, is_capturable
 from lakehouse.settings import ConnectSettings, OltpSettings

@@ -10,8 +10,8 @@ from deltalake import DeltaTable, write_deltalake
 from batch.warehouse.entities import BY_SILVER
 from batch.warehouse.source import DeltaSource, FeedGoneError, silver_sources
 from lakehouse.contracts.schemas import silver_schema
-from lakehouse.coordinates import bronze_app_id
 from lakehouse.delta import open_or_create, table_properties, with_watermarks
+from lakehouse.offsets import bronze_app_id
 from tests.warehouse import silver_row
 
 ORDERS = BY_SILVER["cleaned_sales"]

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from batch.catalogue import Behind, LakeTable, Mark, TableFigures, Unit
+from batch.catalogue import Behind, LakeTable, TableFigures, Unit, Watermark
 from connectors.health import Health
 from connectors.rest import ConnectorState
 from connectors.slot import Slot
@@ -152,7 +152,7 @@ def test_a_slot_is_not_lost_because_the_shop_s_database_cannot_be_asked(tmp_path
 
 def bronze(**landed):
     marks = [
-        Mark(source=topic_id, partition=int(number), reached=last)
+        Watermark(source=topic_id, partition=int(number), reached=last)
         for (topic_id, number), last in ((key.split("_"), last) for key, last in landed.items())
     ]
     return TableFigures(

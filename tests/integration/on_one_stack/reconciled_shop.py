@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from psycopg import sql
 
 from batch.reconcile import Places, reconcile
-from lakehouse.coordinates import bronze_table
+from lakehouse.contracts.bronze import bronze_table
 from lakehouse.lake import storage_options, table_uri
 from lakehouse.postgres import oltp_dsn
 

@@ -8,8 +8,8 @@ import pytest
 from deltalake.exceptions import CommitFailedError
 
 from consumers.bronze.table import DeltaBronzeTable
-from lakehouse.coordinates import TopicPartition
 from lakehouse.lake import BRONZE_SCHEMA, storage_options, table_uri
+from lakehouse.offsets import TopicPartition
 
 pytestmark = pytest.mark.integration
 P = TopicPartition(topic="t", topic_id="id", partition=0)

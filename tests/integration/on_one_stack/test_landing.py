@@ -15,7 +15,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions, NewTopic
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from lakehouse.coordinates import bronze_table
+from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import QuietLog, admin_client, describe_topics
 from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, storage_options, table_uri

@@ -22,9 +22,9 @@ from consumers.live.overlay import Overlay, Part
 from consumers.live.service import change_readers
 from lakehouse.contracts import ENTITIES, Cleaning, Derivation, Type
 from lakehouse.contracts.gold import GOLD_TABLES, MONTH
-from lakehouse.coordinates import Span, TopicPartition
 from lakehouse.delta import scan
 from lakehouse.lake import Lake, storage_options
+from lakehouse.offsets import OffsetRange, TopicPartition
 from lakehouse.settings import ConsolidationSettings, ShopSettings
 from tests.edges import edges, plain
 from tests.unit.bronze_maker import RULES, Source
@@ -82,7 +82,7 @@ class Shop:
         """What waits, as the live consumer takes it."""
         source = self.sources[table]
         rows = self.overlay.readers[table].read(source.records())
-        span = Span(start=self.seen[table], stop=source.next_offset[0])
+        span = OffsetRange(start=self.seen[table], stop=source.next_offset[0])
         self.seen[table] = span.stop
         place = TopicPartition(topic=table, topic_id=table, partition=0)
         batch = Batch(rows=source.landing(), spans={place: span})

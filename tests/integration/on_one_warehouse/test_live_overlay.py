@@ -14,8 +14,8 @@ import pytest
 from batch.live import trim
 from batch.warehouse.checks import FailedCheckError
 from consumers.live.overlay import Overlay
-from lakehouse.coordinates import TopicPartition
 from lakehouse.errors import RetryLaterError
+from lakehouse.offsets import TopicPartition
 from lakehouse.postgres import copy_frames
 from monitoring import postgres
 from monitoring.warehouse import look

@@ -6,24 +6,7 @@ from typing import TypeVar
 
 from typing_extensions import override
 
-from lakehouse.errors import StopPipelineError
-
 Key = TypeVar("Key")
-RAW_NAMES: Mapping[str, str] = {
-    "orders": "raw_sales",
-    "order_lines": "raw_sale_lines",
-    "payments": "raw_payments",
-    "customers": "raw_users",
-    "products": "raw_products",
-    "suppliers": "raw_suppliers",
-    "stock_movements": "raw_stock_movements",
-    "interactions": "raw_interactions",
-}
-"""Bronze table of each OLTP table that has a name of its own; any other is `raw_<table>`.
-
-But for a table of the shop that is called as one of these is without `raw_`, such as `users`: that
-is `raw_public.users`, since no captured table has a dot in its name.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -59,7 +42,41 @@ def bronze_app_id(topic_id: str, epoch: int, partition: int) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class Epoch:
+    """A stretch of a topic's history in which it kept its identity and its partitions.
+
+    Order within a key is (`epoch`, offset).
+    """
+
+    epoch: int
+    topic_id: str
+    partition_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicIdentity:
+    """Which incarnation of a topic records come from, and the epoch that they fall in."""
+
+    topic_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class EpochPartition:
+    """One partition of bronze in one epoch. Order within it is the offset."""
+
+    epoch: int
+    topic_id: str
+    partition: int
+
+    @property
+    def app_id(self) -> str:
+        """Id of the app transaction with its watermark in a silver table."""
+        return bronze_app_id(self.topic_id, self.epoch, self.partition)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffsetRange:
     """Positions `start` (inclusive) to `stop` (exclusive) of a partition.
 
     Offsets are not dense, so a span may hold fewer records than positions, or none.
@@ -75,12 +92,17 @@ class Span:
             raise ValueError(message)
 
 
-def count_positions(spans: Iterable[Span]) -> int:
+def next_position(watermark: int | None) -> int:
+    """Return the first offset that a watermark, the last offset taken, does not cover."""
+    return 0 if watermark is None else watermark + 1
+
+
+def count_positions(spans: Iterable[OffsetRange]) -> int:
     """Positions in all of these spans together: no fewer than their records."""
     return sum(span.stop - span.start for span in spans)
 
 
-def pieces(spans: Mapping[Key, Span], *, positions: int) -> Iterator[dict[Key, Span]]:
+def pieces(spans: Mapping[Key, OffsetRange], *, positions: int) -> Iterator[dict[Key, OffsetRange]]:
     """Cut spans into pieces of about so many positions, in the order of each partition.
 
     Args:
@@ -90,29 +112,12 @@ def pieces(spans: Mapping[Key, Span], *, positions: int) -> Iterator[dict[Key, S
     left = {key: span for key, span in spans.items() if span.start < span.stop}
     while left:
         step = max(1, positions // len(left))
-        piece = {k: Span(start=s.start, stop=min(s.stop, s.start + step)) for k, s in left.items()}
+        piece = {
+            k: OffsetRange(start=s.start, stop=min(s.stop, s.start + step)) for k, s in left.items()
+        }
         yield piece
         left = {
-            key: Span(start=piece[key].stop, stop=span.stop)
+            key: OffsetRange(start=piece[key].stop, stop=span.stop)
             for key, span in left.items()
             if piece[key].stop < span.stop
         }
-
-
-def bronze_table(topic: str) -> str:
-    """Name of the bronze table for a topic `<prefix>.<schema>.<table>`.
-
-    Raises:
-        StopPipelineError: the topic's name has another form.
-    """
-    parts = topic.rsplit(".", 2)
-    if len(parts) != 3 or not all(parts):
-        message = (
-            f"topic {topic!r} is not named <prefix>.<schema>.<table>. "
-            "Land only topics that the Debezium connector writes."
-        )
-        raise StopPipelineError(message)
-    table = parts[2]
-    plain = f"raw_{table}"
-    is_taken = table not in RAW_NAMES and plain in RAW_NAMES.values()
-    return RAW_NAMES.get(table, f"raw_public.{table}" if is_taken else plain)

@@ -1,0 +1,40 @@
+"""Names of bronze tables."""
+
+from collections.abc import Mapping
+
+from lakehouse.errors import StopPipelineError
+
+RAW_NAMES: Mapping[str, str] = {
+    "orders": "raw_sales",
+    "order_lines": "raw_sale_lines",
+    "payments": "raw_payments",
+    "customers": "raw_users",
+    "products": "raw_products",
+    "suppliers": "raw_suppliers",
+    "stock_movements": "raw_stock_movements",
+    "interactions": "raw_interactions",
+}
+"""Bronze table of each OLTP table that has a name of its own; any other is `raw_<table>`.
+
+But for a table of the shop that is called as one of these is without `raw_`, such as `users`: that
+is `raw_public.users`, since no captured table has a dot in its name.
+"""
+
+
+def bronze_table(topic: str) -> str:
+    """Name of the bronze table for a topic `<prefix>.<schema>.<table>`.
+
+    Raises:
+        StopPipelineError: the topic's name has another form.
+    """
+    parts = topic.rsplit(".", 2)
+    if len(parts) != 3 or not all(parts):
+        message = (
+            f"topic {topic!r} is not named <prefix>.<schema>.<table>. "
+            "Land only topics that the Debezium connector writes."
+        )
+        raise StopPipelineError(message)
+    table = parts[2]
+    plain = f"raw_{table}"
+    is_taken = table not in RAW_NAMES and plain in RAW_NAMES.values()
+    return RAW_NAMES.get(table, f"raw_public.{table}" if is_taken else plain)
