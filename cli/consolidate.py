@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from batch.catalogue import LayerBehind
-    from batch.consolidate import Consolidation, Row
+    from batch.pipeline_run import Consolidated
+    from batch.runs.tables import TableResult
     from batch.warehouse.checks import CheckResult
 
 app = typer.Typer()
@@ -62,36 +63,27 @@ def rebuild(
 
 def consolidated(
     layers: "Sequence[str]" = LAYERS, entities: "Sequence[str]" = (), *, is_rebuild: bool = False
-) -> "Consolidation":
+) -> "Consolidated":
     """Consolidate under the lock, telling how it goes on standard error."""
-    from batch.consolidate import Consolidation, Layer
+    from batch.pipeline_run import PipelineRun
+    from batch.pipeline_run import consolidate as run_steps
     from batch.runs import Kind, recorded
-    from batch.silver.run import SilverRules, chosen_entities
-    from batch.warehouse.judged import QuarantineLimit
+    from batch.runs.tables import Layer
+    from batch.silver.run import chosen_entities
     from cli.locking import consolidating
-    from lakehouse.connections import warehouse, writing_lake
+    from lakehouse.connections import warehouse
 
     chosen_entities(entities)
     kind = Kind.REBUILD if is_rebuild else Kind.CONSOLIDATION
     asked = {"layers": list(layers), "entities": list(entities)}
     with (
         consolidating(kind),
-        recorded(warehouse("batch"), kind=kind, scope=asked) as run,
+        recorded(warehouse("batch"), kind=kind, scope=asked) as record,
         err_console.status(kind) as status,
     ):
-        work = Consolidation(
-            lake=writing_lake(),
-            rules=SilverRules.of_settings(),
-            limit=QuarantineLimit.of_settings(),
-            warehouse_dsn=warehouse("batch"),
-            layers=[Layer(name) for name in layers],
-            entities=entities,
-            on_progress=status.update,
-            is_rebuild=is_rebuild,
-            record=run,
-        )
-        work.run()
-        return work
+        run = PipelineRun.of_settings(status.update, is_rebuild=is_rebuild)
+        chosen = [Layer(name) for name in layers]
+        return run_steps(run, chosen, entities=entities, record=record)
 
 
 def landing() -> "LayerBehind":
@@ -104,7 +96,7 @@ def landing() -> "LayerBehind":
     return bronze_behind(reading_lake(), servers, prefix)
 
 
-def show_done(done: "Consolidation", seconds: float, behind: "LayerBehind | None" = None) -> None:
+def show_done(done: "Consolidated", seconds: float, behind: "LayerBehind | None" = None) -> None:
     """For people: what was done to each table that had anything new, and what checks say.
 
     Args:
@@ -112,7 +104,7 @@ def show_done(done: "Consolidation", seconds: float, behind: "LayerBehind | None
         seconds: that it took.
         behind: what it cannot have seen.
     """
-    _show_rows(done.rows, seconds)
+    _show_rows(done.results, seconds)
     for unknown in done.unknown:
         console.print(unknown.message(), style="yellow", markup=False)
     if behind is not None and behind.count != 0:
@@ -131,7 +123,7 @@ def warning(check: "CheckResult") -> str:
     )
 
 
-def _show_rows(rows: "Sequence[Row]", seconds: float) -> None:
+def _show_rows(rows: "Sequence[TableResult]", seconds: float) -> None:
     busy = [row for row in rows if row.read or row.merged]
     if busy:
         print_rows([asdict(row) for row in busy])
@@ -164,7 +156,7 @@ def _run(layer: str | None, entity: list[str] | None, output: Format, *, is_rebu
     if output is Format.JSON:
         print_json(
             {
-                "tables": [asdict(row) for row in done.rows],
+                "tables": [asdict(row) for row in done.results],
                 "warned": [asdict(check) for check in done.warned],
                 "unknown": [asdict(one) for one in done.unknown],
                 "behind": behind and behind.to_json(),

@@ -1,6 +1,7 @@
 """The hour: what is new in bronze, through silver and gold into the star, proved at the end."""
 
 from dataclasses import asdict
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, chain, dag, task
@@ -33,9 +34,9 @@ MART = Asset(name="mart", uri="shop://mart")
 def ecommerce_pipeline() -> None:
     """Rolls everything new in bronze through silver and gold into the warehouse, and proves it.
 
-    Every task is a step of `batch.hour`, and may be repeated: what is done already is not done
-    again. What it did, in rows and seconds, is in its log, in its XCom `return_value` and in the
-    events of its assets. Trigger other DAGs by the assets `silver.*`, `gold` and `mart`.
+    Every task is a step of `batch.pipeline_run`, and may be repeated: what is done already is not
+    done again. What it did, in rows and seconds, is in its log, in its XCom `return_value` and in
+    the events of its assets. Trigger other DAGs by the assets `silver.*`, `gold` and `mart`.
 
     A task that fails says in its log what to do; `./pipeline runs` lists the run among all others.
     `./pipeline consolidate` does the same in one process, and may be run at any time: the two wait
@@ -54,16 +55,16 @@ def silver(name: str) -> "XComArg":
     @step
     def clean() -> dict[str, Any]:
         """What bronze holds of one table and silver lacks: cleaned, judged, merged or put aside."""
-        from batch.consolidate import details_of, note_rows, offsets_of, row_of_silver
-        from batch.hour import Hour
+        from batch.pipeline_run import PipelineRun
+        from batch.runs.tables import details_of, note_results, offsets_of, result_of_silver
 
         with recording("consolidation") as run:
-            report = Hour.of_settings(tell).silver(name)
-            note_rows(run, [row_of_silver(report)])
+            (report,) = PipelineRun.of_task(tell).silver([name])
+            note_results(run, [result_of_silver(report)])
             run.note(scope=offsets_of([report]), details=details_of([report]))
         for unknown in report.unknown:
             warn(unknown.message())
-        row = asdict(row_of_silver(report))
+        row = asdict(result_of_silver(report))
         log_table([row])
         publish(SILVER[name], row)
         return row
@@ -75,12 +76,13 @@ def silver(name: str) -> "XComArg":
 @step
 def gold() -> dict[str, Any]:
     """All gold tables, made of the same versions of silver."""
-    from batch.consolidate import note_rows
-    from batch.hour import Hour
+    from batch.pipeline_run import PipelineRun
+    from batch.runs.tables import note_results, result_of_gold
 
     with recording("consolidation") as run:
-        done, versions = Hour.of_settings(tell).gold()
-        note_rows(run, done, is_first=False)
+        reports, versions = PipelineRun.of_task(tell).gold()
+        done = [result_of_gold(one) for one in reports]
+        note_results(run, done, is_first=False)
     rows = [asdict(row) for row in done]
     log_table(rows)
     publish(GOLD, {"tables": rows})
@@ -91,12 +93,14 @@ def gold() -> dict[str, Any]:
 @step
 def warehouse(made: dict[str, Any]) -> dict[str, Any]:
     """Entities, dimensions, facts, sums, checks, publish: readers see all of it, or none."""
-    from batch.consolidate import note_rows
-    from batch.hour import Hour
+    from batch.pipeline_run import PipelineRun
+    from batch.runs.tables import note_results, results_of_warehouse
 
+    started = monotonic()
     with recording("consolidation") as run:
-        done, report = Hour.of_settings(tell).star(made["silver_versions"])
-        note_rows(run, done, is_first=False)
+        report = PipelineRun.of_task(tell).load_versions(made["silver_versions"])
+        done = results_of_warehouse(report, monotonic() - started)
+        note_results(run, done, is_first=False)
     rows = [asdict(row) for row in done]
     parts = [{"part": name, "seconds": seconds} for name, seconds in report.parts]
     checks = [
@@ -112,10 +116,12 @@ def warehouse(made: dict[str, Any]) -> dict[str, Any]:
 @step
 def views() -> list[str]:
     """The materialized views follow; then the mart is complete."""
-    from batch.hour import Hour
+    from batch.pipeline_run import PipelineRun
 
     with recording("consolidation"):
-        refreshed = Hour.of_settings(tell).views()
+        run = PipelineRun.of_task(tell)
+        refreshed = run.views()
+        run.look()
     publish(MART, {"views": refreshed})
     return refreshed
 
@@ -124,10 +130,10 @@ def views() -> list[str]:
 @step
 def trim() -> dict[str, Any]:
     """What live has laid over the star, and the star has by now, is taken off again."""
-    from batch.hour import Hour
+    from batch.pipeline_run import PipelineRun
 
     with recording("consolidation"):
-        figures = {"trimmed": Hour.of_settings(tell).trim()}
+        figures = {"trimmed": PipelineRun.of_task(tell).trim()}
     log_table([figures])
     return figures
 
@@ -136,10 +142,10 @@ def trim() -> dict[str, Any]:
 @step
 def reconcile() -> dict[str, Any]:
     """Shop and bronze, change by change; then each layer with the one below."""
-    from batch.hour import Hour
+    from batch.pipeline_run import PipelineRun
 
     with recording("consolidation") as run:
-        report = Hour.of_settings(tell).proof()
+        report = PipelineRun.of_task(tell).reconcile()
         run.note(details={"verdict": report.verdict()})
     layers = [
         {"layer": one.layer, "table": one.table, "rows": one.findings.rows, "note": one.note}

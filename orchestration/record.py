@@ -34,9 +34,6 @@ def recording(kind: str, *, is_required: bool = True) -> Iterator["Run"]:
 
 def warehouse() -> str:
     """How tasks reach it."""
-    from lakehouse.postgres import warehouse_dsn  # noqa: PLC0415 - imports psycopg
-    from lakehouse.secrets import Secrets  # noqa: PLC0415
-    from lakehouse.settings import StackSettings, WarehouseSettings  # noqa: PLC0415
+    from lakehouse.connections import warehouse as dsn  # noqa: PLC0415 - imports psycopg
 
-    secrets = Secrets(StackSettings().secrets_path)
-    return warehouse_dsn(WarehouseSettings(), secrets, role="batch")
+    return dsn("batch")

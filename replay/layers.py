@@ -10,9 +10,10 @@ from pathlib import Path
 import orjson
 
 from batch import live
-from batch.consolidate import Consolidation, Layer
 from batch.lock import only_one
+from batch.pipeline_run import PipelineRun, consolidate
 from batch.proof import Proof
+from batch.runs.tables import Layer
 from batch.silver.run import SilverRules
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.judged import QuarantineLimit
@@ -124,15 +125,11 @@ class Replay:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _bring_up(self, *layers: Layer) -> None:
-        """As the hour does."""
-        Consolidation(
-            lake=self.lake,
-            rules=self.rules,
-            limit=self.limit,
-            warehouse_dsn=self.warehouse,
-            layers=layers,
+        run = PipelineRun(
+            lake=self.lake, rules=self.rules, limit=self.limit, warehouse=self.warehouse,
             on_progress=self._tell,
-        ).run()
+        )  # fmt: skip
+        consolidate(run, layers)
 
     def _alone(self, part: str | None = None) -> AbstractContextManager[None]:
         return only_one(

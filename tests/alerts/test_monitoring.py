@@ -36,12 +36,12 @@ SOON = {
 NOT_MADE = {"KafkaPartitionsUnhealthy"}
 """What one broker cannot have; monitoring/tests has it."""
 PROOF = """
-from batch.hour import Hour
+from batch.pipeline_run import PipelineRun
 from batch.runs import Kind, StepwiseRun, recorded_step
-hour = Hour.of_settings(print)
+pipeline = PipelineRun.of_task(print)
 run = StepwiseRun(key={key!r}, kind=Kind.CONSOLIDATION, scope={{}}, steps=["reconcile"])
-with recorded_step(hour.warehouse, run, "reconcile"):
-    hour.proof()
+with recorded_step(pipeline.warehouse, run, "reconcile"):
+    pipeline.reconcile()
 """
 
 

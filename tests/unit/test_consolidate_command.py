@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from batch import consolidate
-from batch.consolidate import Consolidation, Layer
+from batch import pipeline_run
+from batch.pipeline_run import PipelineRun, consolidate
+from batch.runs.tables import Layer
 from batch.warehouse.checks import CheckResult
 from batch.warehouse.report import WarehouseReport
 from cli.consolidate import show_done
@@ -21,17 +22,14 @@ def result(name, rows):
 def done(monkeypatch):
     checks = (result("lines_have_orders", 1200), result("members_are_known", 0))
     monkeypatch.setattr(
-        consolidate, "load_warehouse", lambda *_, **__: WarehouseReport(checks=checks)
+        pipeline_run, "load_warehouse", lambda *_, **__: WarehouseReport(checks=checks)
     )
-    monkeypatch.setattr(consolidate, "silver_sources", lambda *_: {"cleaned_sales": None})
+    monkeypatch.setattr(pipeline_run, "silver_sources", lambda *_, **__: {"cleaned_sales": None})
     for name in ("refresh_views", "look_at_lake"):
-        monkeypatch.setattr(consolidate, name, lambda *_, **__: None)
+        monkeypatch.setattr(pipeline_run, name, lambda *_, **__: None)
     lake = SimpleNamespace(uri=None, options=None)
-    work = Consolidation(
-        lake=lake, rules=RULES, limit=None, warehouse_dsn="", layers=(Layer.WAREHOUSE,)
-    )
-    work.run()
-    return work
+    run = PipelineRun(lake=lake, rules=RULES, limit=None, warehouse="")
+    return consolidate(run, [Layer.WAREHOUSE])
 
 
 def test_check_that_warned_is_told_with_an_example_and_where_it_is_explained(done, capsys):

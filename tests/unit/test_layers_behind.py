@@ -18,7 +18,8 @@ from batch.catalogue import (
 )
 from batch.catalogue import behind as catalogue_behind
 from batch.catalogue.behind import lacking, layers_behind
-from batch.consolidate import Consolidation, Layer, Row
+from batch.pipeline_run import Consolidated
+from batch.runs.tables import Layer, TableResult
 from cli import consolidate
 from cli.__main__ import app
 from devtools.isolated import free_ports
@@ -110,12 +111,14 @@ def test_kafka_that_is_away_is_not_waited_for_and_said_so(tmp_path):
 
 
 def row(read):
-    return Row(layer=Layer.SILVER, table="cleaned_sales", read=read, cleaned=0, quarantined=0,
-               merged=read, seconds=0.1)  # fmt: skip
+    return TableResult(
+        layer=Layer.SILVER, table="cleaned_sales", read=read, cleaned=0, quarantined=0, merged=read,
+        seconds=0.1,
+    )  # fmt: skip
 
 
 def finished(monkeypatch, read, behind):
-    done = Consolidation(lake=None, rules=None, limit=None, warehouse_dsn="", rows=[row(read)])
+    done = Consolidated(results=[row(read)])
     monkeypatch.setattr(consolidate, "consolidated", lambda *_, **__: done)
     monkeypatch.setattr(consolidate, "landing", lambda: behind)
 

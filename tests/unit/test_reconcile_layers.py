@@ -12,7 +12,7 @@ from deltalake import write_deltalake
 
 from batch.gold.run import consolidate_gold
 from batch.gold.silver import SCHEMAS
-from batch.hour import Hour
+from batch.pipeline_run import PipelineRun
 from batch.reconcile import star as star_of
 from batch.reconcile.findings import Fault, Findings
 from batch.reconcile.gold import TOTALS, compare_totals
@@ -520,13 +520,10 @@ def test_gold_by_other_formulas_is_not_compared_until_it_is_made_anew(silver, mo
     assert all(one.is_compared for one in totals(silver.lake, of_star).values())
 
 
-def test_proof_of_the_hour_requires_that_all_was_compared(monkeypatch):
-    hour = Hour(
-        lake=None, rules=RULES, warehouse="", secrets=None, limit=None, lock_seconds=0,
-        on_progress=None,
-    )  # fmt: skip
-    monkeypatch.setattr("batch.hour.reconcile", lambda *_, **__: report_of(*WHOLE))
-    assert hour.proof().exact
-    monkeypatch.setattr("batch.hour.reconcile", lambda *_, **__: report_of(*WHOLE, PARTLY))
+def test_reconcile_of_a_pipeline_run_requires_that_all_was_compared(monkeypatch):
+    pipeline = PipelineRun(lake=None, rules=RULES, warehouse="", limit=None)
+    monkeypatch.setattr("batch.pipeline_run.reconcile", lambda *_, **__: report_of(*WHOLE))
+    assert pipeline.reconcile().exact
+    monkeypatch.setattr("batch.pipeline_run.reconcile", lambda *_, **__: report_of(*WHOLE, PARTLY))
     with pytest.raises(RetryLaterError, match=r"Cannot tell .* gold \(sales_kpi\).*consolidate"):
-        hour.proof()
+        pipeline.reconcile()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.hour import Hour
+from batch.pipeline_run import PipelineRun
 from batch.silver.run import chosen_entities, consolidate_silver
 from tests.unit.bronze_maker import RULES, customers, new_lake
 from tests.warehouse import LIMIT
@@ -20,25 +20,25 @@ def told():
 
 
 @pytest.fixture
-def hour(warehouse, tmp_path, told):
-    return Hour(
-        lake=new_lake(tmp_path), rules=RULES, limit=LIMIT, warehouse=warehouse.dsn, secrets=None,
-        lock_seconds=0, on_progress=told.append,
+def pipeline(warehouse, tmp_path, told):
+    return PipelineRun(
+        lake=new_lake(tmp_path), rules=RULES, limit=LIMIT, warehouse=warehouse.dsn,
+        on_progress=told.append,
     )  # fmt: skip
 
 
 @pytest.fixture
-def versions(hour):
+def versions(pipeline):
     """Of a run some time ago; silver has gone on since."""
-    source = customers(hour.lake)
+    source = customers(pipeline.lake)
     chosen = chosen_entities(["customers"])
 
     def run(*cities):
         for key, city in enumerate(cities, start=1):
             source.change(key, "c" if key not in source.rows else "u", city=city)
         source.land()
-        consolidate_silver(hour.lake, RULES, chosen)
-        return hour._sources({}).versions
+        consolidate_silver(pipeline.lake, RULES, chosen)
+        return pipeline.pin().versions
 
     then = run("Lille", "Lyon")
     run("Paris", "Nice")
@@ -46,35 +46,35 @@ def versions(hour):
     return then
 
 
-def newest(hour):
-    return hour._sources({}).versions
+def newest(pipeline):
+    return pipeline.pin().versions
 
 
-def vacuum(hour):
+def vacuum(pipeline):
     """As the nightly upkeep does after the retention: files that no newer version has."""
     for name in SILVER:
-        table = hour.lake.open("silver", name)
+        table = pipeline.lake.open("silver", name)
         table.optimize.compact()
         table.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
 
 
-def end_logs(hour):
+def end_logs(pipeline):
     """And then the log's entries themselves."""
-    vacuum(hour)
+    vacuum(pipeline)
     for name in SILVER:
-        table = hour.lake.open("silver", name)
+        table = pipeline.lake.open("silver", name)
         table.create_checkpoint()
-        for entry in Path(hour.lake.uri("silver", name), "_delta_log").glob("0*.json"):
+        for entry in Path(pipeline.lake.uri("silver", name), "_delta_log").glob("0*.json"):
             if int(entry.stem) < table.version():
                 entry.unlink()
 
 
 @pytest.mark.parametrize("clean", [vacuum, end_logs], ids=["files", "log"])
 def test_versions_that_are_gone_mean_loading_what_there_is_now(
-    clean, hour, versions, warehouse, told
+    clean, pipeline, versions, warehouse, told
 ):
-    clean(hour)
-    _, report = hour.star(versions)
+    clean(pipeline)
+    report = pipeline.load_versions(versions)
     assert report.tables
     assert warehouse.query(COUNTRIES) == [(1, "Rouen"), (2, "Reims")]
     assert any("as it is now" in text for text in told)
@@ -83,18 +83,18 @@ def test_versions_that_are_gone_mean_loading_what_there_is_now(
 
 @pytest.mark.parametrize("clean", [vacuum, end_logs], ids=["files", "log"])
 def test_star_that_is_further_stays_as_it_is_and_that_is_said(
-    clean, hour, versions, warehouse, told
+    clean, pipeline, versions, warehouse, told
 ):
-    hour.star(newest(hour))
-    clean(hour)
-    _, report = hour.star(versions)
+    pipeline.load_versions(newest(pipeline))
+    clean(pipeline)
+    report = pipeline.load_versions(versions)
     assert not report.rows_changed
     assert warehouse.query(COUNTRIES) == [(1, "Rouen"), (2, "Reims")]
     assert any("Newer is loaded already" in text for text in told)
 
 
-def test_versions_that_are_there_are_those_that_are_loaded(hour, versions, warehouse):
-    hour.star(versions)
+def test_versions_that_are_there_are_those_that_are_loaded(pipeline, versions, warehouse):
+    pipeline.load_versions(versions)
     assert warehouse.query(COUNTRIES) == [(1, "Lille"), (2, "Lyon")]
-    hour.star(newest(hour))
+    pipeline.load_versions(newest(pipeline))
     assert warehouse.query(COUNTRIES) == [(1, "Rouen"), (2, "Reims")]

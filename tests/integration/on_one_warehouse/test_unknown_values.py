@@ -5,7 +5,7 @@ from collections import Counter
 import psycopg
 import pytest
 
-from batch.consolidate import Consolidation
+from batch.pipeline_run import PipelineRun, consolidate
 from batch.quarantine import Selection
 from batch.reconcile.gold import compare_gold
 from batch.reconcile.history import Examples
@@ -39,11 +39,8 @@ class Shop:
             source.land()
 
     def consolidate(self):
-        work = Consolidation(
-            lake=self.lake, rules=RULES, limit=LIMIT, warehouse_dsn=self.warehouse.dsn
-        )
-        work.run()
-        return work
+        run = PipelineRun(lake=self.lake, rules=RULES, limit=LIMIT, warehouse=self.warehouse.dsn)
+        return consolidate(run)
 
     def charged(self):
         """Cents by country, of the lines whose order is here."""
