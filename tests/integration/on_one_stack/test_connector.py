@@ -251,6 +251,8 @@ def test_lost_slot_is_told_and_all_tables_are_read_again(second, table, reader):
     second.run("connect", "apply")
     name = second.connect.connector_name
     with ConnectApi(second.connect.url, name) as api:
+        # Without a position nothing was sent yet, so nothing can be lost.
+        until(lambda: api.stored().position is not None, "a position in Connect")
         api.stop()
         # A task that has only begun to start would make the slot again.
         until(api.is_stopped, "the connector to stop")

@@ -117,7 +117,7 @@ def test_every_descriptive_column_may_hold_what_no_list_has(warehouse, tmp_path)
     shop.change("stock_movements", 2, kind="transfer", quantity=-1)
     shop.land()
     work = shop.consolidate()
-    assert sum(row.quarantined or 0 for row in work.rows) == 0
+    assert sum(row.quarantined or 0 for row in work.results) == 0
     assert {(one.table, one.column): one.changes for one in work.unknown} == {
         ("suppliers", "country"): 1, ("customers", "country"): 1, ("products", "category"): 1,
         ("orders", "channel"): 1, ("orders", "currency"): 1, ("orders", "ship_country"): 3,
