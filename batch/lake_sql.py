@@ -15,9 +15,10 @@ import duckdb
 from deltalake import DeltaTable
 
 from batch.catalogue.figures import LakeTable
-from batch.catalogue.lake import LAKE_LAYERS, lake_tables
+from batch.catalogue.lake import lake_tables
 from lakehouse.errors import PipelineError
 from lakehouse.lake import Lake
+from lakehouse.layers import LAKE
 
 ALL_SUFFIX = "$all"
 """Of the view that shows a silver table with the rows that stand for deleted keys."""
@@ -60,10 +61,10 @@ class LakeSql:
         self._tables: list[LakeTable] | None = None
         self._known: set[LakeTable] = set()
         self.connection = connect(lake.options, memory_mb=memory_mb)
-        for layer in LAKE_LAYERS:
+        for layer in LAKE:
             self.connection.execute(f"create schema {layer}")
         self.connection.execute("set search_path = 'main,gold,silver,bronze'")
-        roots = ", ".join(f"'{getattr(lake, layer)}/'" for layer in LAKE_LAYERS)
+        roots = ", ".join(f"'{getattr(lake, layer)}/'" for layer in LAKE)
         self.connection.execute(f"set allowed_directories = [{roots}]")
 
     def ask(self, query: str) -> Answer:

@@ -19,7 +19,6 @@ from batch.lock import only_one
 from batch.reconcile import Report, reconcile
 from batch.runs import Run
 from batch.runs.tables import (
-    Layer,
     TableResult,
     details_of,
     note_results,
@@ -47,6 +46,7 @@ from batch.warehouse.views import refresh_views
 from lakehouse.connections import secrets, warehouse, writing_lake
 from lakehouse.errors import GoneError, StopPipelineError
 from lakehouse.lake import Lake
+from lakehouse.layers import CONSOLIDATED, Layer
 from lakehouse.postgres import explaining
 from lakehouse.settings import ConsolidationSettings
 from lakehouse.trouble import Service
@@ -274,7 +274,7 @@ class Consolidated:
 
 def consolidate(
     run: PipelineRun,
-    layers: Sequence[Layer] = tuple(Layer),
+    layers: Sequence[Layer] = CONSOLIDATED,
     *,
     entities: Sequence[str] = (),
     record: Run | None = None,

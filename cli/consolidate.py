@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.layers import option
 from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
-from lakehouse.choices import meant
+from lakehouse.layers import CONSOLIDATED, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
     from batch.warehouse.checks import CheckResult
 
 app = typer.Typer()
-LAYERS = ("silver", "gold", "warehouse")
 
-LayerOption = Annotated[
-    str | None, typer.Option(help="Only this layer: silver, gold or warehouse.")
-]
+_LAYER = option(layers=CONSOLIDATED, meaning="Only this layer.")
+LayerOption = Annotated[Layer | None, _LAYER]
 EntityOption = Annotated[
     list[str] | None, typer.Option("--entity", help="In silver, only these tables of the shop.")
 ]
@@ -47,7 +46,7 @@ def consolidate(
 
 @app.command(rich_help_panel="Run")
 def rebuild(
-    layer: Annotated[str, typer.Option(help="Which layer: silver, gold or warehouse.")],
+    layer: Annotated[Layer, _LAYER],
     entity: EntityOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -62,13 +61,15 @@ def rebuild(
 
 
 def consolidated(
-    layers: "Sequence[str]" = LAYERS, entities: "Sequence[str]" = (), *, is_rebuild: bool = False
+    layers: "Sequence[Layer]" = CONSOLIDATED,
+    entities: "Sequence[str]" = (),
+    *,
+    is_rebuild: bool = False,
 ) -> "Consolidated":
     """Consolidate under the lock, telling how it goes on standard error."""
     from batch.pipeline_run import PipelineRun
     from batch.pipeline_run import consolidate as run_steps
     from batch.runs import Kind, recorded
-    from batch.runs.tables import Layer
     from batch.silver.run import chosen_entities
     from cli.locking import consolidating
     from lakehouse.connections import warehouse
@@ -82,8 +83,7 @@ def consolidated(
         err_console.status(kind) as status,
     ):
         run = PipelineRun.of_settings(status.update, is_rebuild=is_rebuild)
-        chosen = [Layer(name) for name in layers]
-        return run_steps(run, chosen, entities=entities, record=record)
+        return run_steps(run, layers, entities=entities, record=record)
 
 
 def landing() -> "LayerBehind":
@@ -138,18 +138,14 @@ def _show_rows(rows: "Sequence[TableResult]", seconds: float) -> None:
         console.print(f"Nothing new in the layer below ({seconds:.1f} s).", style="green")
 
 
-def _run(layer: str | None, entity: list[str] | None, output: Format, *, is_rebuild: bool) -> None:
-    if layer is not None and layer not in LAYERS:
-        message = (
-            f"There is no layer {layer!r} to make. {meant([layer], LAYERS)}"
-            f"Layers: {', '.join(LAYERS)}."
-        )
-        raise typer.BadParameter(message)
-    if entity and layer not in (None, "silver"):
+def _run(
+    layer: Layer | None, entity: list[str] | None, output: Format, *, is_rebuild: bool
+) -> None:
+    if entity and layer not in (None, Layer.SILVER):
         message = f"--entity is of silver, {layer} is made of all tables: leave one of them out."
         raise typer.BadParameter(message)
     started = monotonic()
-    layers = LAYERS if layer is None else (layer,)
+    layers = CONSOLIDATED if layer is None else (layer,)
     done = consolidated(layers, entity or (), is_rebuild=is_rebuild)
     seconds = monotonic() - started
     behind = landing() if "silver" in layers else None

@@ -1,14 +1,15 @@
 """`maintain`: keeps the lake's tables small and quick to open."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.layers import option
 from cli.output import Format, FormatOption, console, err_console, print_json
 from lakehouse.choices import meant
 from lakehouse.errors import PipelineError, WrongArgumentError
+from lakehouse.layers import LAKE, Layer
 
 if TYPE_CHECKING:
     from batch.catalogue import LakeTable
@@ -19,18 +20,11 @@ _LONGEST_HOURS = 876_000
 """A century: what a clock and Delta's intervals can both hold."""
 
 
-class LakeLayer(StrEnum):
-    """Layers of the lake."""
-
-    BRONZE = "bronze"
-    SILVER = "silver"
-    GOLD = "gold"
-
-
 @app.command(rich_help_panel="Run")
 def maintain(
     layer: Annotated[
-        list[LakeLayer] | None, typer.Option(help="Only this layer; may be given again.")
+        list[Layer] | None,
+        option(layers=LAKE, meaning="Only this layer; may be given again."),
     ] = None,
     table: Annotated[
         list[str] | None,
@@ -66,7 +60,7 @@ def maintain(
 
     is_asked = bool(layer or table)
     limits = limits_of_settings(secrets(), retention_hours=retention_hours, is_asked=is_asked)
-    layers, names = layer or list(LakeLayer), table or []
+    layers, names = layer or list(LAKE), table or []
     asked = {"layers": layers, "tables": names, "retention_hours": retention_hours}
     dsn = warehouse("batch")
     if names:

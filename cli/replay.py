@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cli.layers import option
 from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
+from lakehouse.layers import Layer
 
 if TYPE_CHECKING:
     from batch.proof import Proof
@@ -24,19 +25,12 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class Into(StrEnum):
-    """Layers, from Kafka on."""
-
-    BRONZE = "bronze"
-    SILVER = "silver"
-    GOLD = "gold"
-    MART = "mart"
-    LIVE = "live"
-
-
 @app.command(rich_help_panel="Run")
 def replay(  # noqa: PLR0913 - one for each option
-    into: Annotated[Into, typer.Option(help="Which layer takes the range in again.")],
+    into: Annotated[
+        Layer,
+        option(layers=tuple(Layer), meaning="Which layer the range is applied to again."),
+    ],
     entity: Annotated[
         list[str] | None, typer.Option("--entity", help="This table of the shop; may be repeated.")
     ] = None,
@@ -127,13 +121,13 @@ def showing() -> Iterator[Callable[[str, int, int], None]]:
         yield tell
 
 
-def _show_range(into: Into, chosen: "Selection", ranges: Sequence[dict[str, object]]) -> None:
+def _show_range(into: Layer, chosen: "Selection", ranges: Sequence[dict[str, object]]) -> None:
     times = [
         f"{word} {moment:%Y-%m-%d %H:%M:%S} UTC"
         for word, moment in (("from", chosen.since), ("to", chosen.until))
         if moment is not None
     ]
-    source = "Kafka" if into in (Into.BRONZE, Into.LIVE) else "bronze"
+    source = "Kafka" if into in (Layer.BRONZE, Layer.LIVE) else "bronze"
     print_rows(ranges, title=" ".join(["Range", *times, f"as offsets of {source}"]))
     if not ranges:
         console.print("Nothing lies in that range.")

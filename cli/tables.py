@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from cli.layers import option
 from cli.output import Format, FormatOption, console, err_console, print_json
+from lakehouse.layers import LAKE, STORED, Layer
 
 if TYPE_CHECKING:
     from batch.catalogue import TableFigures
@@ -20,17 +21,9 @@ _ROOMY = 90
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-class Layer(StrEnum):
-    """Where tables are."""
-
-    BRONZE = "bronze"
-    SILVER = "silver"
-    GOLD = "gold"
-    WAREHOUSE = "warehouse"
-
-
 LayersOption = Annotated[
-    list[Layer] | None, typer.Option("--layer", help="Only this layer; may be given again.")
+    list[Layer] | None,
+    option("--layer", layers=STORED, meaning="Only this layer; may be given again."),
 ]
 
 
@@ -50,13 +43,13 @@ def tables(layer: LayersOption = None, output: FormatOption = Format.TABLE) -> N
 
     Example: ./pipeline tables --layer silver
     """
-    from batch.catalogue import LAKE_LAYERS, lake_figures
+    from batch.catalogue import lake_figures
     from lakehouse.connections import reading_lake
 
-    wanted = [one.value for one in layer or Layer]
+    wanted = [one.value for one in layer or STORED]
     found: list[TableFigures] = []
     with err_console.status("reading the lake's logs"):
-        layers = [one for one in LAKE_LAYERS if one in wanted]
+        layers = [one for one in LAKE if one in wanted]
         if layers:
             found += lake_figures(reading_lake(), layers)
         notes = _add_warehouse(found) if Layer.WAREHOUSE in wanted else []

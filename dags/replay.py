@@ -17,7 +17,7 @@ _TIME = "Such as 2026-11-25T08:00:00+00:00."
     params={
         "into": Param(
             "silver",
-            enum=["bronze", "silver", "gold", "mart", "live"],
+            enum=["bronze", "silver", "gold", "warehouse", "live"],
             title="Into",
             description="The layer that takes the range in again. Those above it follow.",
         ),

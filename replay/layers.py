@@ -13,7 +13,6 @@ from batch import live
 from batch.lock import only_one
 from batch.pipeline_run import PipelineRun, consolidate
 from batch.proof import Proof
-from batch.runs.tables import Layer
 from batch.silver.run import SilverRules
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.judged import QuarantineLimit
@@ -22,6 +21,7 @@ from batch.warehouse.views import refresh_views
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.lake import Lake
+from lakehouse.layers import Layer
 from replay.chosen import ChosenRange
 from replay.gold import replay_gold
 from replay.silver import Progress, SilverReplay, SilverReplayer
@@ -89,7 +89,7 @@ class Replay:
             rows = None if _is_all(ranges) else _chosen(ranges).rows
             return replay_gold(self.lake, rows, on_progress=self.on_progress)
 
-    def mart(self, ranges: Sequence[ChosenRange]) -> list[Proof]:
+    def load_again(self, ranges: Sequence[ChosenRange]) -> list[Proof]:
         """Take the rows of the ranges, and what follows from them, into the star again.
 
         Raises:

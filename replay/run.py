@@ -15,6 +15,7 @@ from batch.silver.run import SilverRules, chosen_entities
 from batch.warehouse.judged import QuarantineLimit
 from lakehouse.connections import secrets, warehouse, writing_lake
 from lakehouse.contracts import ENTITIES
+from lakehouse.layers import Layer
 from lakehouse.selection import Selection
 from lakehouse.settings import ConsolidationSettings, StackSettings
 from lakehouse.version import code_version, contracts_version
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from batch.silver.tables import Rows
 
 Progress = Callable[[str, int, int], None]
-_FROM_KAFKA = ("bronze", "live")
+_FROM_KAFKA = (Layer.BRONZE, Layer.LIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ class Replaying:
         on_progress: told what goes on, how far it is, and of how much.
     """
 
-    into: str
+    into: Layer
     entities: Sequence[str]
     selection: Selection
     only: bool
@@ -127,7 +128,7 @@ class Replaying:
     def of_settings(
         cls,
         *,
-        into: str,
+        into: Layer,
         entities: Sequence[str],
         selection: Selection,
         only: bool,
@@ -138,10 +139,10 @@ class Replaying:
         Raises:
             StopPipelineError: a table is not known.
         """
-        if into != "bronze":
+        if into is not Layer.BRONZE:
             chosen_entities(entities)
         return cls(
-            into=str(into), entities=tuple(entities), selection=selection, only=only,
+            into=into, entities=tuple(entities), selection=selection, only=only,
             on_progress=on_progress,
         )  # fmt: skip
 
@@ -194,14 +195,14 @@ class Replaying:
         if not (described.chosen or described.parts):
             return
         match self.into:
-            case "bronze":
+            case Layer.BRONZE:
                 self._bronze(described, outcome)
-            case "silver":
+            case Layer.SILVER:
                 self._silver(described.chosen, outcome)
-            case "gold":
+            case Layer.GOLD:
                 outcome.proofs += self._replay.gold(described.chosen)
-            case "mart":
-                outcome.proofs += self._replay.mart(described.chosen)
+            case Layer.WAREHOUSE:
+                outcome.proofs += self._replay.load_again(described.chosen)
             case _:
                 for part in described.parts:
                     proof, read = self._kafka.live(part)
@@ -223,7 +224,7 @@ class Replaying:
 
     def _above(self, described: Described) -> list[ChosenRange]:
         """What of bronze the layers above take in again; after bronze itself, the same range."""
-        if self.into != "bronze":
+        if self.into is not Layer.BRONZE:
             return described.chosen
         # Where silver has nothing yet, nothing is above: it reads bronze as it is then.
         meant = [part for part in described.parts if self._has_silver(part) and not self.only]
@@ -259,18 +260,18 @@ class Replaying:
         for one in self._above(described):
             keys = one.keys()
             rows |= one.rows(keys)
-            if self.into == "gold":
+            if self.into is Layer.GOLD:
                 continue
             found = months(self._replay.lake, one, keys)
             where = f"{found[0]} to {found[-1]} ({len(found)})" if found else None
-            layer = "mart" if self.into == "mart" else "silver"
-            table = f"entity.{one.entity.table}" if layer == "mart" else one.entity.silver
+            layer = Layer.WAREHOUSE if self.into is Layer.WAREHOUSE else Layer.SILVER
+            table = f"entity.{one.entity.table}" if layer is Layer.WAREHOUSE else one.entity.silver
             yield {"layer": layer, "table": table, "keys": len(keys), "months": where, "days": None}
-        if self.into == "mart" or (self.only and self.into == "silver"):
+        if self.into is Layer.WAREHOUSE or (self.only and self.into is Layer.SILVER):
             return
         for name, days in touched_days(self._replay.lake, rows).items():
             where = f"{days[0]} to {days[-1]} ({len(days)})" if days else "all"
-            yield {"layer": "gold", "table": name, "keys": None, "months": None, "days": where}
+            yield {"layer": Layer.GOLD, "table": name, "keys": None, "months": None, "days": where}
 
     def _note(self, run: Run, outcome: Outcome) -> None:
         run.note(
@@ -294,7 +295,7 @@ class Replaying:
 
     def _alone(self) -> AbstractContextManager[None]:
         """One replay into a layer at a time. Bronze and silver share what they have set aside."""
-        layer = "the lake" if self.into in ("bronze", "silver") else self.into
+        layer = "the lake" if self.into in (Layer.BRONZE, Layer.SILVER) else self.into
         return first_of(warehouse("batch"), f"replay into {self.into}", f"replay into {layer}")
 
     @property

@@ -115,7 +115,7 @@ def _proof(table: _Table, before: psycopg.Connection, after: psycopg.Connection)
     if old != new:
         _find(table, before, after, found)
     return Proof(
-        layer="mart", table=f"{table.schema}.{table.name}", before=old, after=new,
+        layer="warehouse", table=f"{table.schema}.{table.name}", before=old, after=new,
         differences=found,
     )  # fmt: skip
 

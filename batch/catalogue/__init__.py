@@ -8,11 +8,10 @@ from batch.catalogue.behind import (
     layers_behind,
 )
 from batch.catalogue.figures import Behind, LakeTable, TableFigures, Unit, Watermark
-from batch.catalogue.lake import LAKE_LAYERS, lake_figures, lake_tables
+from batch.catalogue.lake import lake_figures, lake_tables
 from batch.catalogue.warehouse import WAREHOUSE, warehouse_figures
 
 __all__ = [
-    "LAKE_LAYERS",
     "WAREHOUSE",
     "Behind",
     "LakeTable",

@@ -16,8 +16,8 @@ from batch.delta_log import DeltaLog, file_system
 from lakehouse.contracts import ENTITIES
 from lakehouse.delta import retry_later
 from lakehouse.lake import EPOCHS_PROPERTY, Lake
+from lakehouse.layers import LAKE
 
-LAKE_LAYERS = ("bronze", "silver", "gold")
 _BORN = ("_timestamp", "_committed_at")
 _WRITTEN = pl.from_epoch("modification_time", time_unit="ms").dt.replace_time_zone("UTC")
 """When a file was."""
@@ -25,14 +25,14 @@ _BELOW = {"silver": "bronze", "gold": "silver"}
 _TABLES_AT_ONCE = 6
 
 
-def lake_tables(lake: Lake, layers: Collection[str] = LAKE_LAYERS) -> list[LakeTable]:
+def lake_tables(lake: Lake, layers: Collection[str] = LAKE) -> list[LakeTable]:
     """Every folder of these layers, by layer and name. A table is made with its first commit.
 
     Raises:
         RetryLaterError: the object store does not answer.
     """
     found: list[LakeTable] = []
-    for layer in (layer for layer in LAKE_LAYERS if layer in layers):
+    for layer in (layer for layer in LAKE if layer in layers):
         root = getattr(lake, layer)
         with retry_later(f"{root} cannot be listed"):
             # A folder of files starts empty; a bucket is never missing once the stack was up.
@@ -53,7 +53,7 @@ class _Opened:
     transactions: Mapping[str, int]
 
 
-def lake_figures(lake: Lake, layers: Collection[str] = LAKE_LAYERS) -> list[TableFigures]:
+def lake_figures(lake: Lake, layers: Collection[str] = LAKE) -> list[TableFigures]:
     """Figures of every table of these layers.
 
     Raises:

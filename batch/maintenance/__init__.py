@@ -2,11 +2,10 @@
 
 from batch.maintenance.needs import Need, gold_needs, warehouse_needs
 from batch.maintenance.run import Limits, between_consolidations, maintain_tables
-from batch.maintenance.scope import LAYERS, limits_of_settings, needs_of_readers
+from batch.maintenance.scope import limits_of_settings, needs_of_readers
 from batch.maintenance.table import Upkeep
 
 __all__ = [
-    "LAYERS",
     "Limits",
     "Need",
     "Upkeep",

@@ -14,8 +14,6 @@ from lakehouse.settings import (
     WarehouseSettings,
 )
 
-LAYERS = ("bronze", "silver", "gold")
-
 
 def limits_of_settings(
     secrets: Secrets, *, retention_hours: int | None = None, is_asked: bool = False

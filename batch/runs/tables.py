@@ -2,23 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 
 from batch.gold.run import GoldReport
 from batch.runs.record import Run
 from batch.silver.run import SilverReport
 from batch.warehouse.entities import TABLES
 from batch.warehouse.report import WarehouseReport
+from lakehouse.layers import Layer
 
 STAR = "star, in one transaction"
-
-
-class Layer(StrEnum):
-    """What can be made, in this order."""
-
-    SILVER = "silver"
-    GOLD = "gold"
-    WAREHOUSE = "warehouse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,14 +74,15 @@ def require_exact(stack):
     assert [layer for layer in report["layers"] if layer["note"]] == []
 
 
-@pytest.mark.parametrize("layer", ["bronze", "silver", "gold", "mart"])
+@pytest.mark.parametrize("layer", ["bronze", "silver", "gold", "warehouse"])
 def test_replay_of_everything_into_a_layer_leaves_every_table_as_it_was(shop, layer):
     found = replay(shop, "--into", layer, "--all")
     assert differing(found) == set()
     assert {one["layer"] for one in found["tables"]} >= {layer}
     rows = {name: int(one["after"].split(":")[0]) for name, one in tables(found).items()}
     big = {"bronze": "bronze/raw_sales", "silver": "silver/cleaned_sales",
-           "gold": "gold/sales_kpi", "mart": "mart/mart.fact_transactions"}[layer]  # fmt: skip
+           "gold": "gold/sales_kpi",
+           "warehouse": "warehouse/mart.fact_transactions"}[layer]  # fmt: skip
     assert rows[big] > 500
 
 
@@ -184,23 +185,23 @@ def test_gold_and_mart_that_were_damaged_are_mended_and_what_differed_is_listed(
         connection.execute("update mart.fact_payments set amount_cents = amount_cents + 1")
         connection.execute("delete from mart.daily_sales where ship_country = 'FR'")
         connection.execute("delete from entity.orders where order_id % 7 = 0")
-    found = replay(shop, "--into", "mart", "--all")
+    found = replay(shop, "--into", "warehouse", "--all")
     assert differing(found) >= {
-        "mart/mart.fact_payments", "mart/mart.daily_sales", "mart/entity.orders",
+        "warehouse/mart.fact_payments", "warehouse/mart.daily_sales", "warehouse/entity.orders",
     }  # fmt: skip
-    example = tables(found)["mart/mart.fact_payments"]["examples"][0]
+    example = tables(found)["warehouse/mart.fact_payments"]["examples"][0]
     before, after = example["columns"]["amount_cents"]
     assert (example["kind"], before - after) == ("changed", 1)
 
 
 def test_part_of_the_mart_that_was_damaged_is_mended_by_a_replay_of_its_range(shop):
-    chosen = ["--into", "mart", "--entity", "orders", "--from-offset", "3:0"]
+    chosen = ["--into", "warehouse", "--entity", "orders", "--from-offset", "3:0"]
     with as_admin(shop) as connection:
         orders = "select order_id from entity.orders where _partition = 3"
         connection.execute(f"delete from mart.fact_transactions where order_id in ({orders})")
         connection.execute("delete from entity.orders where _partition = 3 and order_id % 3 = 0")
     found = replay(shop, *chosen)
-    assert differing(found) >= {"mart/mart.fact_transactions", "mart/entity.orders"}
+    assert differing(found) >= {"warehouse/mart.fact_transactions", "warehouse/entity.orders"}
     assert differing(replay(shop, *chosen)) == set()
 
 
@@ -327,7 +328,7 @@ def test_times_stand_for_offsets(shop):
         assert offset <= starts["silver"][partition]
 
 
-@pytest.mark.parametrize("layer", ["bronze", "silver", "mart", "live"])
+@pytest.mark.parametrize("layer", ["bronze", "silver", "warehouse", "live"])
 def test_range_in_which_nothing_lies_is_not_taken_for_everything(shop, layer):
     found = replay(shop, "--into", layer, "--all", "--from-time", "2100-01-01")
     assert (found["ranges"], found["tables"], found["changes_read"]) == ([], [], 0)
@@ -347,7 +348,7 @@ def test_range_that_makes_no_sense_is_refused_with_what_to_type(shop, arguments,
     assert said in " ".join(result.stderr.split())
 
 
-@pytest.mark.parametrize("layer", ["bronze", "silver", "gold", "mart", "live"])
+@pytest.mark.parametrize("layer", ["bronze", "silver", "gold", "warehouse", "live"])
 def test_partition_that_is_not_there_is_refused_by_every_layer(shop, layer):
     result = shop.run(
         "replay", "--into", layer, "--entity", "orders", "--from-offset", "9:1", check=False

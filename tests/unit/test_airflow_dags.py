@@ -74,7 +74,7 @@ def test_dags_are_active_never_catch_up_and_never_overlap(found):
 
 def test_form_of_a_replay_refuses_what_makes_no_sense(found):
     params = found["dags"]["replay"]["params"]
-    assert params["into"]["enum"] == ["bronze", "silver", "gold", "mart", "live"]
+    assert params["into"]["enum"] == ["bronze", "silver", "gold", "warehouse", "live"]
     assert params["from_offsets"]["items"]["pattern"] == "^[0-9]+:[0-9]+$"
     tasks = found["dags"]["replay"]["tasks"]
     assert tasks["look"]["downstream"] == ["take_in_again"]

@@ -6,10 +6,10 @@ import pytest
 
 from batch import pipeline_run
 from batch.pipeline_run import PipelineRun, consolidate
-from batch.runs.tables import Layer
 from batch.warehouse.checks import CheckResult
 from batch.warehouse.report import WarehouseReport
 from cli.consolidate import show_done
+from lakehouse.layers import Layer
 from tests.unit.bronze_maker import RULES
 
 

@@ -19,10 +19,11 @@ from batch.catalogue import (
 from batch.catalogue import behind as catalogue_behind
 from batch.catalogue.behind import lacking, layers_behind
 from batch.pipeline_run import Consolidated
-from batch.runs.tables import Layer, TableResult
+from batch.runs.tables import TableResult
 from cli import consolidate
 from cli.__main__ import app
 from devtools.isolated import free_ports
+from lakehouse.layers import Layer
 from tests.unit.lake_shop import add, lake_in, land, make_gold, silver_rows
 
 LACKING = LayerBehind(layer="bronze", below="kafka", tables={"raw_sales": 26_000, "raw_users": 5})
