@@ -121,7 +121,7 @@ def _cells(figures: "TableFigures", now: datetime) -> list[str]:
 def _position(figures: "TableFigures") -> str:
     if figures.position is not None:
         return f"{figures.position:,}"
-    count = len(figures.watermark)
+    count = len(figures.versions)
     return f"{count} table{'s'[: count - 1]}" if count else "-"
 
 

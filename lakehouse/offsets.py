@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from typing_extensions import override
 
-Key = TypeVar("Key")
+Partition = TypeVar("Partition")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -97,12 +97,19 @@ def next_position(watermark: int | None) -> int:
     return 0 if watermark is None else watermark + 1
 
 
+def count_missing(below: Mapping[Partition, int], own: Mapping[Partition, int]) -> int:
+    """Count the offsets up to the watermarks `below` that `own` do not cover, holes included."""
+    return sum(max(0, last - own.get(partition, -1)) for partition, last in below.items())
+
+
 def count_positions(spans: Iterable[OffsetRange]) -> int:
     """Positions in all of these spans together: no fewer than their records."""
     return sum(span.stop - span.start for span in spans)
 
 
-def pieces(spans: Mapping[Key, OffsetRange], *, positions: int) -> Iterator[dict[Key, OffsetRange]]:
+def pieces(
+    spans: Mapping[Partition, OffsetRange], *, positions: int
+) -> Iterator[dict[Partition, OffsetRange]]:
     """Cut spans into pieces of about so many positions, in the order of each partition.
 
     Args:

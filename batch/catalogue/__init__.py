@@ -7,9 +7,9 @@ from batch.catalogue.behind import (
     landed_behind,
     layers_behind,
 )
-from batch.catalogue.figures import Behind, LakeTable, TableFigures, Unit, Watermark
+from batch.catalogue.figures import Behind, LakeTable, TableFigures, Unit
 from batch.catalogue.lake import lake_figures, lake_tables
-from batch.catalogue.warehouse import WAREHOUSE, warehouse_figures
+from batch.catalogue.warehouse import WAREHOUSE, loaded_offsets, warehouse_figures
 
 __all__ = [
     "WAREHOUSE",
@@ -18,12 +18,12 @@ __all__ = [
     "LayerBehind",
     "TableFigures",
     "Unit",
-    "Watermark",
     "bronze_behind",
     "in_a_sentence",
     "lake_figures",
     "lake_tables",
     "landed_behind",
     "layers_behind",
+    "loaded_offsets",
     "warehouse_figures",
 ]

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from batch.catalogue.figures import LakeTable, TableFigures, Unit, Watermark
+from batch.catalogue.figures import LakeTable, TableFigures, Unit
 from batch.catalogue.lake import lake_figures
-from batch.catalogue.warehouse import loaded_marks
+from batch.catalogue.warehouse import loaded_offsets
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import PipelineError
 from lakehouse.kafka import Ends, admin_client, captured_ends
 from lakehouse.lake import Lake
+from lakehouse.offsets import count_missing
 
 _NAMED = 3
 _NAMES = {"kafka": "Kafka", "warehouse": "the warehouse"}
@@ -97,11 +98,13 @@ def bronze_behind(
 
 def landed_behind(ends: Ends, figures: Iterable[TableFigures]) -> dict[str, int]:
     """How many offsets each bronze table lacks. Of earlier epochs nothing counts."""
-    landed = {one.table.name: one.reached for one in figures if one.table.layer == "bronze"}
+    landed: dict[str, dict[tuple[str, int | None], int]] = {
+        one.table.name: {(p.topic_id, p.partition): last for p, last in one.offsets.items()}
+        for one in figures
+        if one.table.layer == "bronze"
+    }
     return {
-        table: sum(
-            max(0, end - 1 - landed.get(table, {}).get(place, -1)) for place, end in places.items()
-        )
+        table: count_missing({p: end - 1 for p, end in places.items()}, landed.get(table, {}))
         for table, places in ends.items()
     }
 
@@ -117,7 +120,7 @@ def layers_behind(lake: Lake, dsn: str) -> list[LayerBehind]:
         RetryLaterError: warehouse or object store do not answer.
         StopPipelineError: they refuse.
     """
-    loaded = loaded_marks(dsn)
+    loaded = loaded_offsets(dsn)
     figures = {one.table: one for one in lake_figures(lake)}
     silver, star = {}, {}
     for entity in ENTITIES.values():
@@ -125,7 +128,7 @@ def layers_behind(lake: Lake, dsn: str) -> list[LayerBehind]:
         current = figures.get(LakeTable(layer="silver", name=entity.silver))
         if current is not None:
             silver[entity.silver] = current.behind.count if current.behind else 0
-            star[entity.table] = lacking(current.watermark, loaded.get(entity.table, ()))
+            star[entity.table] = count_missing(current.offsets, loaded.get(entity.table, {}))
         elif bronze is not None:
             silver[entity.silver] = bronze.position or 0
     gold = {
@@ -138,15 +141,6 @@ def layers_behind(lake: Lake, dsn: str) -> list[LayerBehind]:
         LayerBehind(layer="warehouse", below="silver", tables=_some(star)),
         LayerBehind(layer="gold", below="silver", unit=Unit.VERSIONS, tables=_some(gold)),
     ]
-
-
-def lacking(below: Iterable[Watermark], own: Iterable[Watermark]) -> int:
-    """How many offsets lie between two watermarks."""
-    passed = {(one.source, one.epoch, one.partition): one.reached for one in own}
-    return sum(
-        max(0, one.reached - passed.get((one.source, one.epoch, one.partition), -1))
-        for one in below
-    )
 
 
 def _some(counts: Mapping[str, int]) -> dict[str, int]:

@@ -1,12 +1,14 @@
 """What is told of a table, in whichever layer."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from typing_extensions import override
+
+from lakehouse.offsets import EpochPartition
 
 
 class Unit(StrEnum):
@@ -30,21 +32,6 @@ class LakeTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watermark:
-    """How far a table has come with one source.
-
-    Attributes:
-        source: topic id, or the name of a silver table.
-        reached: last offset, inclusive, or the version read.
-    """
-
-    source: str
-    reached: int
-    epoch: int | None = None
-    partition: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
     """What the layer below has that a table lacks.
 
@@ -63,6 +50,8 @@ class TableFigures:
         rows: None where the statistics do not say. Rows that stand for deleted keys count.
         is_estimate: of `rows`.
         files: of the current version; None in the warehouse.
+        offsets: its watermarks, the last offset taken of each partition.
+        versions: of gold, the version read of each table of silver.
         newest_at: when its newest row was made at the source, or else when it last changed.
         note: why figures are missing.
     """
@@ -73,8 +62,8 @@ class TableFigures:
     files: int | None = None
     bytes: int | None = None
     version: int | None = None
-    watermark: tuple[Watermark, ...] = ()
-    unit: Unit | None = None
+    offsets: Mapping[EpochPartition, int] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
     behind: Behind | None = None
     newest_at: datetime | None = None
     note: str | None = None
@@ -82,14 +71,7 @@ class TableFigures:
     @property
     def position(self) -> int | None:
         """Offsets passed, all partitions together; None where there are none."""
-        if self.unit is not Unit.OFFSETS or not self.watermark:
-            return None
-        return sum(mark.reached + 1 for mark in self.watermark)
-
-    @property
-    def reached(self) -> dict[tuple[str, int | None], int]:
-        """The last offset taken in, by source (a topic's id, of bronze) and partition."""
-        return {(mark.source, mark.partition): mark.reached for mark in self.watermark}
+        return sum(last + 1 for last in self.offsets.values()) if self.offsets else None
 
     def age_seconds(self, now: datetime) -> float | None:
         """How old the newest data is; 0 if it is dated later than now."""
@@ -113,7 +95,16 @@ class TableFigures:
             "newest_at": None if self.newest_at is None else self.newest_at.isoformat(),
             "age_seconds": None if age is None else round(age, 1),
             "watermark": [
-                {k: v for k, v in asdict(mark).items() if v is not None} for mark in self.watermark
+                *(
+                    {
+                        "source": p.topic_id,
+                        "epoch": p.epoch,
+                        "partition": p.partition,
+                        "reached": last,
+                    }
+                    for p, last in sorted(self.offsets.items())
+                ),
+                *({"source": name, "reached": read} for name, read in self.versions.items()),
             ],
             "note": self.note,
         }

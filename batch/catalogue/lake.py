@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
-from batch.catalogue.figures import Behind, LakeTable, TableFigures, Unit, Watermark
+from batch.catalogue.figures import Behind, LakeTable, TableFigures, Unit
 from batch.delta_log import DeltaLog, file_system
 from lakehouse.contracts import ENTITIES
 from lakehouse.delta import retry_later
 from lakehouse.lake import EPOCHS_PROPERTY, Lake
 from lakehouse.layers import LAKE
+from lakehouse.offsets import EpochPartition, count_missing
 
 _BORN = ("_timestamp", "_committed_at")
 _WRITTEN = pl.from_epoch("modification_time", time_unit="ms").dt.replace_time_zone("UTC")
@@ -107,50 +108,32 @@ def _newest(one: _Opened, files: pl.DataFrame) -> datetime | None:
 
 
 def _of_bronze(one: _Opened, _: Mapping[LakeTable, _Opened], figures: TableFigures) -> TableFigures:
-    marks = [
-        Watermark(source=topic_id, partition=int(partition), reached=last)
-        for (topic_id, partition), last in _named(one, "kafka", 2)
-    ]
-    return replace(figures, watermark=tuple(marks), unit=Unit.OFFSETS)
+    return replace(figures, offsets=_landed(one))
 
 
 def _of_silver(
     one: _Opened, tables: Mapping[LakeTable, _Opened], figures: TableFigures
 ) -> TableFigures:
-    read = {tuple(ids): last for ids, last in _named(one, "bronze", 3)}
-    marks = [
-        Watermark(source=topic_id, epoch=int(epoch), partition=int(partition), reached=last)
-        for (topic_id, epoch, partition), last in read.items()
-    ]
-    behind = 0
-    for name in _sources(one.place.name):
-        bronze = tables.get(LakeTable(layer="bronze", name=name))
-        for place, last in _ends(bronze) if bronze else ():
-            behind += max(0, last - read.get(place, -1))
-    return replace(
-        figures,
-        watermark=tuple(marks),
-        unit=Unit.OFFSETS,
-        behind=Behind(count=behind, unit=Unit.OFFSETS),
-    )
+    offsets = {
+        EpochPartition(epoch=int(epoch), topic_id=topic_id, partition=int(partition)): last
+        for (topic_id, epoch, partition), last in _named(one, "bronze", 3)
+    }
+    sources = (tables.get(LakeTable(layer="bronze", name=n)) for n in _sources(one.place.name))
+    behind = sum(count_missing(_landed(bronze), offsets) for bronze in sources if bronze)
+    return replace(figures, offsets=offsets, behind=Behind(count=behind, unit=Unit.OFFSETS))
 
 
 def _of_gold(
     one: _Opened, tables: Mapping[LakeTable, _Opened], figures: TableFigures
 ) -> TableFigures:
-    marks: list[Watermark] = []
+    versions: dict[str, int] = {}
     behind = 0
     for (name, table_id), version in _named(one, "silver", 2):
         silver = tables.get(LakeTable(layer="silver", name=name))
         if silver is not None and str(silver.delta.metadata().id) == table_id:
-            marks.append(Watermark(source=name, reached=version))
+            versions[name] = version
             behind += sum(commit.changes_data for commit in silver.log.after(version))
-    return replace(
-        figures,
-        watermark=tuple(marks),
-        unit=Unit.VERSIONS,
-        behind=Behind(count=behind, unit=Unit.VERSIONS),
-    )
+    return replace(figures, versions=versions, behind=Behind(count=behind, unit=Unit.VERSIONS))
 
 
 _WATERMARKS: Mapping[
@@ -174,10 +157,12 @@ def _sources(silver: str) -> list[str]:
     return own or [e.bronze for e in ENTITIES.values()]
 
 
-def _ends(bronze: _Opened) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Last offset landed, by topic id, epoch and partition. Of a topic's epochs, the newest."""
+def _landed(bronze: _Opened) -> dict[EpochPartition, int]:
+    """Last offset landed of each partition. Of a topic's epochs, the newest."""
     stored = bronze.delta.metadata().configuration.get(EPOCHS_PROPERTY) or "[]"
-    epochs = {epoch["topic_id"]: str(epoch["epoch"]) for epoch in json.loads(stored)}
-    for (topic_id, partition), last in _named(bronze, "kafka", 2):
-        if topic_id in epochs:
-            yield (topic_id, epochs[topic_id], partition), last
+    epochs = {epoch["topic_id"]: int(epoch["epoch"]) for epoch in json.loads(stored)}
+    return {
+        EpochPartition(epoch=epochs[topic_id], topic_id=topic_id, partition=int(partition)): last
+        for (topic_id, partition), last in _named(bronze, "kafka", 2)
+        if topic_id in epochs
+    }

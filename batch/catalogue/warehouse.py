@@ -7,7 +7,8 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from batch.catalogue.figures import LakeTable, TableFigures, Unit, Watermark
+from batch.catalogue.figures import LakeTable, TableFigures
+from lakehouse.offsets import EpochPartition
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 
@@ -66,11 +67,11 @@ def warehouse_figures(dsn: str) -> list[TableFigures]:
         published = _published(connection)
         found = connection.execute(_TABLES, [list(_SCHEMAS)]).fetchall()
         return [
-            _figures(connection, row, marks.get(_entity(*row[:2]), ()), published) for row in found
+            _figures(connection, row, marks.get(_entity(*row[:2]), {}), published) for row in found
         ]
 
 
-def loaded_marks(dsn: str) -> Mapping[str, tuple[Watermark, ...]]:
+def loaded_offsets(dsn: str) -> Mapping[str, dict[EpochPartition, int]]:
     """How far the star has come, by table of the shop; nothing before a first load.
 
     Raises:
@@ -87,7 +88,7 @@ def loaded_marks(dsn: str) -> Mapping[str, tuple[Watermark, ...]]:
 def _figures(
     connection: psycopg.Connection,
     row: tuple[str, str, int | None, int],
-    marks: tuple[Watermark, ...],
+    offsets: Mapping[EpochPartition, int],
     published: datetime | None,
 ) -> TableFigures:
     schema, name, estimate, size = row
@@ -97,8 +98,7 @@ def _figures(
         rows=estimate if exact is None else exact,
         is_estimate=exact is None,
         bytes=size,
-        watermark=marks,
-        unit=Unit.OFFSETS if marks else None,
+        offsets=offsets,
         newest_at=None if schema == "live" else published,
     )
 
@@ -112,15 +112,15 @@ def _count(connection: psycopg.Connection, schema: str, name: str) -> int | None
     return None if row is None else int(row[0])
 
 
-def _watermarks(connection: psycopg.Connection) -> Mapping[str, tuple[Watermark, ...]]:
+def _watermarks(connection: psycopg.Connection) -> Mapping[str, dict[EpochPartition, int]]:
     try:
         rows = connection.execute(_WATERMARKS).fetchall()
     except psycopg.errors.ProgrammingError:  # no such table yet
         return {}
-    found: dict[str, tuple[Watermark, ...]] = {}
+    found: dict[str, dict[EpochPartition, int]] = {}
     for entity, topic_id, epoch, partition, last in rows:
-        mark = Watermark(source=topic_id, epoch=epoch, partition=partition, reached=last)
-        found[entity] = (*found.get(entity, ()), mark)
+        place = EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition)
+        found.setdefault(entity, {})[place] = last
     return found
 
 

@@ -11,17 +11,16 @@ from typing import LiteralString
 
 import psycopg
 
-from batch.catalogue import LakeTable, TableFigures
+from batch.catalogue import LakeTable, TableFigures, loaded_offsets
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.contracts.schemas import QUARANTINE, RULE_COUNTS
-from lakehouse.offsets import Epoch, EpochPartition
+from lakehouse.offsets import EpochPartition, count_missing
 from stack.doctor.model import Check, Said, Verdict, fine, note, wrong
 from stack.doctor.readings import Readings
 
-_STAR: LiteralString = "select entity, topic_id, epoch, partition, last_offset from etl.watermark"
 _VERSIONS: LiteralString = "select silver_table, table_id, version from etl.silver_version"
-Marks = Mapping[EpochPartition, int]
+Offsets = Mapping[EpochPartition, int]
 """Last offset taken in, by partition of bronze."""
 
 
@@ -29,7 +28,7 @@ Marks = Mapping[EpochPartition, int]
 class Star:
     """How far the star has come: offsets by table of the shop, and versions of silver's tables."""
 
-    offsets: Mapping[str, Marks]
+    offsets: Mapping[str, Offsets]
     versions: Mapping[str, int]
 
 
@@ -44,7 +43,7 @@ def checks() -> Sequence[Check]:
 
 
 def _silver(readings: Readings) -> Sequence[Said]:
-    return _sure(readings, lambda lower: judge_silver(readings.tables, lower, readings.epochs))
+    return _sure(readings, lambda lower: judge_silver(readings.tables, lower))
 
 
 def _sure(
@@ -60,14 +59,12 @@ def _sure(
 def judge_silver(
     tables: Sequence[TableFigures],
     lower: Sequence[TableFigures],
-    epochs: Mapping[str, Sequence[Epoch]],
 ) -> Sequence[Said]:
     """Whether silver is within bronze, and no table of silver is behind the current rows.
 
     Args:
         tables: silver's among them.
         lower: bronze's among them, and silver's, read at the same time or later.
-        epochs: of bronze's tables.
     """
     found = {figures.table: figures for figures in tables}
     below = {figures.table: figures for figures in lower}
@@ -76,11 +73,11 @@ def judge_silver(
     remedy = "./pipeline rebuild --layer silver"
     said = []
     for entity in ENTITIES.values():
-        bronze = bronze_marks(_of(below, "bronze", entity.bronze), epochs.get(entity.bronze, ()))
-        current = marks_of(_of(found, "silver", entity.silver))
+        bronze = _offsets(_of(below, "bronze", entity.bronze))
+        current = _offsets(_of(found, "silver", entity.silver))
         said += [wrong(f"{entity.silver} is at {told}", remedy) for told in beyond(current, bronze)]
         for name in _written_first(entity):
-            other = marks_of(_of(below, "silver", name))
+            other = _offsets(_of(below, "silver", name))
             said += [
                 wrong(f"{entity.silver} is at {told.replace('has', f'{name} has')}", remedy)
                 for told in beyond(current, other)
@@ -105,30 +102,11 @@ def _of(found: Mapping[LakeTable, TableFigures], layer: str, name: str) -> Table
     return found.get(LakeTable(layer=layer, name=name))
 
 
-def marks_of(figures: TableFigures | None) -> dict[EpochPartition, int]:
-    """A silver table's watermarks."""
-    return {
-        EpochPartition(epoch=mark.epoch or 0, topic_id=mark.source, partition=mark.partition or 0):
-            mark.reached
-        for mark in (figures.watermark if figures else ())
-    }  # fmt: skip
+def _offsets(figures: TableFigures | None) -> Offsets:
+    return figures.offsets if figures else {}
 
 
-def bronze_marks(
-    figures: TableFigures | None, epochs: Sequence[Epoch]
-) -> dict[EpochPartition, int]:
-    """A bronze table's watermarks, which are those of the newest epoch of each topic."""
-    newest = {one.topic_id: one.epoch for one in epochs}
-    return {
-        EpochPartition(
-            epoch=newest[mark.source], topic_id=mark.source, partition=mark.partition or 0
-        ): mark.reached
-        for mark in (figures.watermark if figures else ())
-        if mark.source in newest
-    }
-
-
-def beyond(upper: Marks, lower: Marks) -> list[str]:
+def beyond(upper: Offsets, lower: Offsets) -> list[str]:
     """Where the upper layer has come further than the lower, as the end of a sentence.
 
     Of an epoch that is over the lower layer keeps no watermark: there is nothing to compare.
@@ -160,7 +138,7 @@ def judge_gold(tables: Sequence[TableFigures], lower: Sequence[TableFigures]) ->
     silver = {f.table.name: f.version for f in lower if f.table.layer == "silver"}
     said = []
     for figures in gold:
-        made_from = {mark.source: mark.reached for mark in figures.watermark}
+        made_from = figures.versions
         contract = GOLD_TABLES.get(figures.table.name)
         for name in contract.inputs if contract else ():
             told = _other_version(made_from.get(name), silver.get(name))
@@ -191,11 +169,8 @@ def read_star(dsn: str, ids: Mapping[str, str]) -> Star:
         dsn: of the warehouse, as its role `batch`.
         ids: of silver's tables; a version of another table of the same name does not count.
     """
-    offsets: dict[str, dict[EpochPartition, int]] = {}
+    offsets = loaded_offsets(dsn)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        for entity, topic_id, epoch, partition, last in connection.execute(_STAR):
-            place = EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition)
-            offsets.setdefault(entity, {})[place] = last
         rows = connection.execute(_VERSIONS).fetchall()
     versions = {name: version for name, table_id, version in rows if ids.get(name) == table_id}
     return Star(offsets=offsets, versions=versions)
@@ -209,7 +184,7 @@ def judge_star(star: Star, tables: Sequence[TableFigures]) -> Sequence[Said]:
     remedy = "./pipeline rebuild --layer warehouse"
     said = []
     for name, marks in star.offsets.items():
-        silver = marks_of(_of(found, "silver", ENTITIES[name].silver))
+        silver = _offsets(_of(found, "silver", ENTITIES[name].silver))
         said += [
             wrong(f"{name} of the star is at {told}", remedy) for told in beyond(marks, silver)
         ]
@@ -219,6 +194,6 @@ def judge_star(star: Star, tables: Sequence[TableFigures]) -> Sequence[Said]:
         told = _other_version(star.versions.get(entity.silver), table.version if table else None)
         if told:
             said.append(wrong(f"{entity.table} was loaded from {told}", remedy))
-        silver, loaded = marks_of(table), star.offsets.get(entity.table, {})
-        behind += sum(max(0, last - loaded.get(place, -1)) for place, last in silver.items())
+        silver, loaded = _offsets(table), star.offsets.get(entity.table, {})
+        behind += count_missing(silver, loaded)
     return said or [fine(f"in order, {behind:,} offsets behind")]

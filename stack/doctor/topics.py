@@ -13,7 +13,7 @@ from consumers.live.places import entity_of
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.kafka import Topic
-from lakehouse.offsets import Epoch, TopicPartition
+from lakehouse.offsets import Epoch, TopicPartition, next_position
 from stack.doctor.clock import MOST_SECONDS, SET_CLOCKS
 from stack.doctor.model import Check, Said, fine, note, unchecked, wrong
 from stack.doctor.offsets import Ends, oldest_unread
@@ -80,9 +80,14 @@ def bronze_positions(
     topics: Mapping[str, Topic], tables: Sequence[TableFigures]
 ) -> dict[TopicPartition, int]:
     """The next offset that bronze wants of each partition."""
-    reached = {one.table.name: one.reached for one in tables if one.table.layer == "bronze"}
+    landed = {
+        (one.table.name, p.topic_id, p.partition): last
+        for one in tables
+        if one.table.layer == "bronze"
+        for p, last in one.offsets.items()
+    }
     return {
-        p: reached.get(bronze_table(topic.name), {}).get((topic.topic_id, p.partition), -1) + 1
+        p: next_position(landed.get((bronze_table(topic.name), topic.topic_id, p.partition)))
         for topic in topics.values()
         for p in topic.partitions
     }

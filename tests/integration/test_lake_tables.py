@@ -147,7 +147,7 @@ def test_figures_say_how_far_each_layer_is(reader):
     bronze, current, gold = (
         found[name] for name in ("bronze.raw_sales", "silver.cleaned_sales", "gold.sales_kpi")
     )
-    ends = {mark.partition: mark.reached for mark in bronze.watermark}
+    ends = {p.partition: last for p, last in bronze.offsets.items()}
     assert ends[1] == 9
     assert bronze.position == ends[0] + 1 + 10
     assert bronze.rows == bronze.position

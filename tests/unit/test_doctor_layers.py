@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.catalogue import Behind, LakeTable, TableFigures, Unit, Watermark
+from batch.catalogue import Behind, LakeTable, TableFigures, Unit
 from batch.runs import RunRow
 from batch.warehouse.locks import holder
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.schemas import silver_schema
-from lakehouse.offsets import Epoch, EpochPartition
+from lakehouse.offsets import EpochPartition
 from stack.doctor.lake import contracted, differences
 from stack.doctor.lake import judge_tables as judge_lake
 from stack.doctor.layers import Star, beyond, judge_gold, judge_silver, judge_star
@@ -81,50 +81,47 @@ def test_epoch_that_is_over_is_no_fault(lower, data):
     assert beyond({place: 99}, later) == []
 
 
-def table(layer, name, *marks, version=3, behind=0):
+PARTITION = EpochPartition(epoch=0, topic_id="t1", partition=0)
+
+
+def table(layer, name, last=None, *, versions=None, version=3, behind=0):
     unit = Unit.VERSIONS if layer == "gold" else Unit.OFFSETS
     return TableFigures(
-        table=LakeTable(layer=layer, name=name), watermark=tuple(marks), version=version, unit=unit,
+        table=LakeTable(layer=layer, name=name), version=version, versions=versions or {},
+        offsets={} if last is None else {PARTITION: last},
         behind=None if layer == "bronze" else Behind(count=behind, unit=unit),
     )  # fmt: skip
-
-
-def mark(last, *, epoch=None):
-    return Watermark(source="t1", reached=last, epoch=epoch, partition=0)
 
 
 def lake(bronze=9, current=7, others=8):
     silver = {"cleaned_sales": current, "quarantine": others, "rule_counts": others}
     return [
-        table("bronze", "raw_sales", mark(bronze)),
-        *(table("silver", name, mark(last, epoch=0)) for name, last in silver.items()),
+        table("bronze", "raw_sales", bronze),
+        *(table("silver", name, last) for name, last in silver.items()),
     ]
 
 
-EPOCHS = {"raw_sales": [Epoch(epoch=0, topic_id="t1", partition_count=1)]}
-
-
 def test_silver_within_bronze_is_in_order_and_beyond_it_is_not():
-    assert verdicts(judge_silver(lake(), lake(), EPOCHS)) == [Verdict.FINE]
-    told = only(judge_silver(lake(bronze=6), lake(bronze=6), EPOCHS))
+    assert verdicts(judge_silver(lake(), lake())) == [Verdict.FINE]
+    told = only(judge_silver(lake(bronze=6), lake(bronze=6)))
     assert "cleaned_sales is at offset 7 of partition 0, the layer below has 6" in told.words
     assert told.remedy == "./pipeline rebuild --layer silver"
 
 
 def test_rows_ahead_of_what_was_put_aside_are_found():
-    told = judge_silver(lake(others=6), lake(others=6), EPOCHS)
+    told = judge_silver(lake(others=6), lake(others=6))
     assert verdicts(told) == [Verdict.WRONG, Verdict.WRONG]
     assert "the layer below quarantine has 6" in told[0].words
 
 
 def test_silver_is_judged_by_the_bronze_that_was_read_later():
-    assert verdicts(judge_silver(lake(bronze=6), lake(bronze=9), EPOCHS)) == [Verdict.FINE]
+    assert verdicts(judge_silver(lake(bronze=6), lake(bronze=9))) == [Verdict.FINE]
 
 
 def gold(version, *, inputs=("cleaned_sales", "cleaned_sale_lines")):
-    marks = [Watermark(source=name, reached=version) for name in inputs]
+    versions = dict.fromkeys(inputs, version)
     return [
-        table("silver", "cleaned_sales", version=3), table("gold", "sales_kpi", *marks),
+        table("silver", "cleaned_sales", version=3), table("gold", "sales_kpi", versions=versions),
     ]  # fmt: skip
 
 
@@ -136,8 +133,7 @@ def test_gold_is_made_from_versions_that_there_are():
 
 
 def star(offset=7, version=3):
-    place = EpochPartition(epoch=0, topic_id="t1", partition=0)
-    return Star(offsets={"orders": {place: offset}}, versions={"cleaned_sales": version})
+    return Star(offsets={"orders": {PARTITION: offset}}, versions={"cleaned_sales": version})
 
 
 def test_star_within_silver_is_in_order_and_beyond_it_is_not():

@@ -7,11 +7,12 @@ import pytest
 from deltalake import DeltaTable
 
 from batch.catalogue import LakeTable, lake_figures, lake_tables
-from batch.catalogue.lake import _ends, _open
+from batch.catalogue.lake import _landed, _open
 from batch.delta_log import DeltaLog
 from cli.tables import age_text, size_text
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import EPOCHS_PROPERTY
+from lakehouse.offsets import EpochPartition
 from lakehouse.trouble import plain
 from tests.unit.lake_shop import (
     NOON,
@@ -141,7 +142,7 @@ def test_bronze_ends_of_a_topic_are_those_of_its_newest_epoch(lake):
     )
     table.alter.set_table_properties({EPOCHS_PROPERTY: two}, raise_if_not_exists=False)
     opened_table = _open(lake, LakeTable(layer="bronze", name="raw_sales"))
-    assert list(_ends(opened_table)) == [((TOPIC, "1", "0"), 9)]
+    assert _landed(opened_table) == {EpochPartition(epoch=1, topic_id=TOPIC, partition=0): 9}
 
 
 def test_gold_says_which_versions_it_was_made_from_and_what_came_since(lake):
@@ -152,7 +153,7 @@ def test_gold_says_which_versions_it_was_made_from_and_what_came_since(lake):
     silver(lake).optimize.compact()
     one = figures(lake, "gold")["gold.sales_kpi"]
     assert one.behind.count == 1
-    assert [(mark.source, mark.reached) for mark in one.watermark] == [("cleaned_sales", 1)]
+    assert one.versions == {"cleaned_sales": 1}
 
 
 def test_gold_made_from_a_table_that_is_no_more_says_nothing_of_it(lake):
@@ -163,7 +164,7 @@ def test_gold_made_from_a_table_that_is_no_more_says_nothing_of_it(lake):
     shutil.rmtree(lake.uri(*SALES))
     add(lake, silver_rows([1]), read_to=1)
     one = figures(lake, "gold")["gold.sales_kpi"]
-    assert (one.watermark, one.behind.count) == ((), 0)
+    assert (one.versions, one.behind.count) == ({}, 0)
 
 
 def test_age_of_a_table_that_keeps_no_time_is_that_of_its_last_change(lake):
@@ -190,7 +191,7 @@ def test_figures_as_json_name_everything(lake):
         "behind": None,
         "newest_at": "2026-11-24T12:00:09+00:00",
         "age_seconds": 21.0,
-        "watermark": [{"source": TOPIC, "reached": 9, "partition": 0}],
+        "watermark": [{"source": TOPIC, "epoch": 0, "partition": 0, "reached": 9}],
         "note": None,
     }
 

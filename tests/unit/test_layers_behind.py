@@ -11,19 +11,19 @@ from typer.testing import CliRunner
 from batch.catalogue import (
     LayerBehind,
     Unit,
-    Watermark,
     bronze_behind,
     in_a_sentence,
     landed_behind,
 )
 from batch.catalogue import behind as catalogue_behind
-from batch.catalogue.behind import lacking, layers_behind
+from batch.catalogue.behind import layers_behind
 from batch.pipeline_run import Consolidated
 from batch.runs.tables import TableResult
 from cli import consolidate
 from cli.__main__ import app
 from devtools.isolated import free_ports
 from lakehouse.layers import Layer
+from lakehouse.offsets import count_missing
 from tests.unit.lake_shop import add, lake_in, land, make_gold, silver_rows
 
 LACKING = LayerBehind(layer="bronze", below="kafka", tables={"raw_sales": 26_000, "raw_users": 5})
@@ -62,21 +62,15 @@ marks = st.dictionaries(places, st.integers(0, 50))
 
 @given(marks, marks)
 def test_what_lies_between_two_watermarks_is_counted_once(below, own):
-    def watermark(found):
-        return [
-            Watermark(source=source, epoch=epoch, partition=partition, reached=last)
-            for (source, epoch, partition), last in found.items()
-        ]
-
     offsets = {(place, n) for place, last in below.items() for n in range(last + 1)}
     offsets -= {(place, n) for place, last in own.items() for n in range(last + 1)}
-    assert lacking(watermark(below), watermark(own)) == len(offsets)
+    assert count_missing(below, own) == len(offsets)
 
 
 def test_each_layer_lacks_what_the_one_below_has_more(tmp_path, monkeypatch):
     lake = lake_in(tmp_path)
     loaded = {}
-    monkeypatch.setattr(catalogue_behind, "loaded_marks", lambda _dsn: loaded)
+    monkeypatch.setattr(catalogue_behind, "loaded_offsets", lambda _dsn: loaded)
     land(lake, 0, 9)
     # Nothing was consolidated yet: silver lacks all of it.
     assert [one.count for one in layers_behind(lake, "")] == [10, 0, 0]
@@ -101,7 +95,7 @@ def test_what_has_not_landed_is_told_by_the_ends_of_kafka(tmp_path, monkeypatch)
 
 def bronze_topic(lake):
     (figures,) = catalogue_behind.lake_figures(lake, ["bronze"])
-    return next(iter(figures.reached))[0]
+    return next(iter(figures.offsets)).topic_id
 
 
 def test_kafka_that_is_away_is_not_waited_for_and_said_so(tmp_path):

@@ -7,13 +7,14 @@ import polars as pl
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from batch.catalogue import Behind, LakeTable, TableFigures, Unit, Watermark
+from batch.catalogue import Behind, LakeTable, TableFigures, Unit
 from connectors.health import Health
 from connectors.rest import ConnectorState
 from connectors.slot import Slot
 from consumers.bronze.loss import LossKind
 from lakehouse.environment import environment_of
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
+from lakehouse.offsets import EpochPartition
 from lakehouse.secrets import ROLES, Secrets
 from lakehouse.settings import MonitoringSettings
 from monitoring.capture import of_connector, of_slot
@@ -151,14 +152,11 @@ def test_a_slot_is_not_lost_because_the_shop_s_database_cannot_be_asked(tmp_path
 
 
 def bronze(**landed):
-    marks = [
-        Watermark(source=topic_id, partition=int(number), reached=last)
+    offsets = {
+        EpochPartition(epoch=0, topic_id=topic_id, partition=int(number)): last
         for (topic_id, number), last in ((key.split("_"), last) for key, last in landed.items())
-    ]
-    return TableFigures(
-        table=LakeTable(layer="bronze", name="raw_sales"), watermark=tuple(marks),
-        unit=Unit.OFFSETS,
-    )  # fmt: skip
+    }
+    return TableFigures(table=LakeTable(layer="bronze", name="raw_sales"), offsets=offsets)
 
 
 def test_bronze_is_behind_by_what_kafka_has_beyond_its_watermarks():
