@@ -18,10 +18,8 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 
-STANDBY = (
-    "the shop's database is a standby or read-only: it may show the shop as it was. Let OLTP_HOST "
-    "and OLTP_PORT name the primary"
-)
+STANDBY = "the shop's database is a standby or read-only: it may show the shop as it was"
+USE_THE_PRIMARY = "Let OLTP_HOST and OLTP_PORT name the primary."
 _PLAIN = re.compile("[a-z_][a-z0-9_]*")
 _READERS_SQL = Path(__file__).with_name("readers.sql")
 

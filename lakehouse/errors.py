@@ -4,13 +4,20 @@ from typing import ClassVar
 
 
 class PipelineError(Exception):
-    """Anything this project raises on purpose.
+    """Anything this project raises on purpose. Its text is the problem, then the action.
 
     Attributes:
+        problem: what is wrong, where, which value; without an action, the whole message.
+        action: what to do about it.
         exit_status: of a command that ends with it.
     """
 
     exit_status: ClassVar[int] = 1
+
+    def __init__(self, problem: str = "", action: str = "") -> None:
+        super().__init__(f"{problem}. {action}" if action else problem)
+        self.problem = problem
+        self.action = action
 
 
 class StopPipelineError(PipelineError):

@@ -114,7 +114,7 @@ def told(
     """
     says = _SAYS[trouble].format(title=_TITLES[service])
     way_out = (then or {}).get(trouble) or _THEN[trouble].format(service=service.value)
-    return _ERRORS[trouble](f"{what}: {says}: {plain(error).rstrip('.')}. {way_out}")
+    return _ERRORS[trouble](f"{what}: {says}: {plain(error).rstrip('.')}", way_out)
 
 
 def again(way_out: str) -> Mapping[Trouble, str]:

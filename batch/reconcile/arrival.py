@@ -12,7 +12,7 @@ from confluent_kafka import Message
 from batch.reconcile.bronze import BronzeTable
 from batch.reconcile.topics import Topics
 from connectors.health import Health
-from connectors.readers import STANDBY
+from connectors.readers import STANDBY, USE_THE_PRIMARY
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.offsets import TopicPartition
 from lakehouse.postgres import explaining
@@ -100,8 +100,8 @@ def _beat(dsn: str, token: str) -> None:
         try:
             connection.execute(_BEAT, {"token": token})
         except psycopg.errors.ReadOnlySqlTransaction as error:
-            message = f"No heartbeat can be written: {STANDBY}."
-            raise StopPipelineError(message) from error
+            problem = f"No heartbeat can be written: {STANDBY}"
+            raise StopPipelineError(problem, USE_THE_PRIMARY) from error
 
 
 def _is_beat(message: Message, token: str) -> bool:

@@ -19,7 +19,7 @@ from batch.reconcile.recast import recast
 from batch.reconcile.tables import CatalogRow, Column, SourceTable, describe, key_text
 from batch.reconcile.values import SHOP, canonical
 from batch.reconcile.visibility import Visibility
-from connectors.readers import STANDBY, HiddenRows, Reason
+from connectors.readers import STANDBY, USE_THE_PRIMARY, HiddenRows, Reason
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import is_capturable
 from lakehouse.postgres import explained, explaining
@@ -79,8 +79,8 @@ class ShopSnapshot:
         row = self._connection.execute("select pg_is_in_recovery()").fetchone()
         if row is None or row[0]:
             self._connection.close()
-            message = f"Nothing can be compared: {STANDBY}."
-            raise StopPipelineError(message)
+            problem = f"Nothing can be compared: {STANDBY}"
+            raise StopPipelineError(problem, USE_THE_PRIMARY)
         row = self._connection.execute(_NOW).fetchone()
         assert row is not None  # noqa: S101 - a select without from has one row
         self.snapshot: str = row[0]

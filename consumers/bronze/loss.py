@@ -74,15 +74,16 @@ class LossFoundError(StopPipelineError):
 
 
 def find_offset_loss(
-    partition: TopicPartition, *, wanted: int, oldest: int, end: int
+    partition: TopicPartition, *, wanted: int, oldest: int, end: int, reader: str = "bronze"
 ) -> Loss | None:
     """Judge by the broker's oldest and end offsets; a hole in between is no loss.
 
     Args:
         partition: which one.
-        wanted: the next position that bronze needs.
+        wanted: the next position that the reader needs.
         oldest: first offset that the broker still has (low watermark).
         end: offset after the last one (high watermark).
+        reader: who needs it.
     """
     place = {
         "topic": partition.topic,
@@ -94,7 +95,7 @@ def find_offset_loss(
             kind=LossKind.EXPIRED,
             first_offset=wanted,
             last_offset=oldest - 1,
-            explanation=f"bronze needs offset {wanted}, the broker's oldest is {oldest}.",
+            explanation=f"{reader} needs offset {wanted}, the broker's oldest is {oldest}.",
             **place,  # type: ignore[arg-type]
         )
     if wanted > end:
@@ -102,7 +103,7 @@ def find_offset_loss(
             kind=LossKind.BEYOND_END,
             first_offset=end,
             last_offset=wanted - 1,
-            explanation=f"bronze has landed up to {wanted - 1}, but the topic ends at {end}.",
+            explanation=f"{reader} has landed up to {wanted - 1}, but the topic ends at {end}.",
             **place,  # type: ignore[arg-type]
         )
     return None

@@ -79,8 +79,8 @@ def judge_silver(
         for name in _written_first(entity):
             other = _offsets(_of(below, "silver", name))
             said += [
-                wrong(f"{entity.silver} is at {told.replace('has', f'{name} has')}", remedy)
-                for told in beyond(current, other)
+                wrong(f"{entity.silver} is at {told}", remedy)
+                for told in beyond(current, other, below=name)
             ]
     behind = _behind(f for f in tables if f.table.name in _CURRENT and f.table.layer == "silver")
     return said or [fine(f"in order, {behind:,} offsets behind")]
@@ -106,7 +106,7 @@ def _offsets(figures: TableFigures | None) -> Offsets:
     return figures.offsets if figures else {}
 
 
-def beyond(upper: Offsets, lower: Offsets) -> list[str]:
+def beyond(upper: Offsets, lower: Offsets, *, below: str = "the layer below") -> list[str]:
     """Where the upper layer has come further than the lower, as the end of a sentence.
 
     Of an epoch that is over the lower layer keeps no watermark: there is nothing to compare.
@@ -115,7 +115,7 @@ def beyond(upper: Offsets, lower: Offsets) -> list[str]:
     for place in lower:
         newest[place.topic_id] = max(place.epoch, newest.get(place.topic_id, 0))
     return [
-        f"offset {reached:,} of partition {place.partition}, the layer below has "
+        f"offset {reached:,} of partition {place.partition}, {below} has "
         f"{_reached(lower.get(place))}"
         for place, reached in sorted(upper.items())
         if place.epoch >= newest.get(place.topic_id, 0) and reached > lower.get(place, -1)

@@ -8,7 +8,7 @@ from typing import LiteralString
 import psycopg
 from psycopg.rows import class_row
 
-from connectors.readers import STANDBY, HiddenRows, Reason, read_hidden
+from connectors.readers import STANDBY, USE_THE_PRIMARY, HiddenRows, Reason, read_hidden
 from lakehouse.contracts import ENTITIES
 from stack.doctor.model import Check, Said, fine, note, wrong
 from stack.doctor.readings import Readings
@@ -105,8 +105,7 @@ def judge_readers(
         odd: what is no table like others.
         is_standby: whether the database follows another one.
     """
-    words, _, remedy = STANDBY.partition(". ")
-    said = [wrong(words, remedy)] if is_standby else []
+    said = [wrong(STANDBY, USE_THE_PRIMARY)] if is_standby else []
     said += [wrong(one.words, one.remedy) for one in hidden if not _is_of_roles(one)]
     for one in odd:
         meaning, way = _MEANING[Shape(one.shape)]

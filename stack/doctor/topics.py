@@ -159,9 +159,10 @@ def judge_live(
             continue
         for p in topic.partitions:
             wanted = live.last.get(p.partition, -1) + 1
-            loss = find_offset_loss(p, wanted=wanted, oldest=ends[p].oldest, end=ends[p].end)
+            at = ends[p]
+            loss = find_offset_loss(p, wanted=wanted, oldest=at.oldest, end=at.end, reader="live")
             if loss:
-                words = f"{p}: {loss.explanation.rstrip('.').replace('bronze', 'live')}"
+                words = f"{p}: {loss.explanation.rstrip('.')}"
                 said.append(wrong(words, "./pipeline consolidate; then ./pipeline up live"))
     return said or [fine("Kafka has all that live has not got yet")]
 

@@ -111,7 +111,7 @@ def test_silver_within_bronze_is_in_order_and_beyond_it_is_not():
 def test_rows_ahead_of_what_was_put_aside_are_found():
     told = judge_silver(lake(others=6), lake(others=6))
     assert verdicts(told) == [Verdict.WRONG, Verdict.WRONG]
-    assert "the layer below quarantine has 6" in told[0].words
+    assert "of partition 0, quarantine has 6" in told[0].words
 
 
 def test_silver_is_judged_by_the_bronze_that_was_read_later():
