@@ -1,10 +1,11 @@
 """What has been polled and not yet committed, one buffer a table, with the spans it covers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from typing_extensions import override
 
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.offsets import OffsetRange, TopicPartition
@@ -90,12 +91,6 @@ class TableBuffer:
         rows = pa.Table.from_batches(self._chunks, schema=BRONZE_SCHEMA)
         return Batch(rows=rows, spans=dict(self._spans))
 
-    def take(self) -> Batch:
-        """Everything held; the buffer is empty afterwards."""
-        batch = self.held()
-        self.__init__()  # type: ignore[misc]
-        return batch
-
     def drop(self, partition: TopicPartition) -> None:
         """Forget a partition: it was revoked, or is read again from another position."""
         if self._spans.pop(partition, None) is None:
@@ -106,6 +101,57 @@ class TableBuffer:
         self.bytes = sum(chunk.nbytes for chunk in self._chunks)
         if not self._spans:
             self._oldest = None
+
+
+class Buffers(Mapping[str, TableBuffer]):
+    """The buffers of all topics, by topic; those that have waited longest come first.
+
+    One may have become empty. Only its own methods change it.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, TableBuffer] = {}
+
+    @override
+    def __getitem__(self, topic: str) -> TableBuffer:
+        return self._held[topic]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def bytes(self) -> int:
+        """Memory held by all of them."""
+        return sum(buffer.bytes for buffer in self._held.values())
+
+    def add(
+        self,
+        topic: str,
+        chunk: pa.RecordBatch,
+        spans: Mapping[TopicPartition, OffsetRange],
+        now: float,
+    ) -> None:
+        """Take a chunk of a topic; see `TableBuffer.add`."""
+        self._held.setdefault(topic, TableBuffer()).add(chunk, spans, now)
+
+    def take(self, topic: str) -> Batch:
+        """Return all that a topic's buffer holds, and let go of the buffer."""
+        return self._held.pop(topic).held()
+
+    def discard(self, topics: Iterable[str]) -> None:
+        """Let go of the buffers of these topics: they are committed."""
+        for topic in list(topics):
+            del self._held[topic]
+
+    def drop(self, partition: TopicPartition) -> None:
+        """Forget a partition: it was revoked, or is read again from another position."""
+        if partition.topic in self._held:
+            self._held[partition.topic].drop(partition)
 
 
 def _is_other(chunk: pa.RecordBatch, partition: TopicPartition) -> pa.Array:

@@ -1,6 +1,6 @@
 """A member of a consumer group whose positions are kept with its data.
 
-Which partitions are its own, how far each was polled, and what of them waits for the next commit.
+Which partitions are its own, and how far each was polled; what was polled goes into buffers.
 The group's committed offsets are written only so that ordinary lag tools work; nothing reads them
 back.
 """
@@ -16,7 +16,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from consumers.assignment import Assignment
-from consumers.buffer import TableBuffer
+from consumers.buffer import Buffers
 from consumers.client import OUT_OF_RANGE
 from consumers.records import to_arrow
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
@@ -43,7 +43,6 @@ class Membership:
 
     Attributes:
         assigned: partitions that are its own, and their positions.
-        buffers: by topic, what was polled and not committed. One may have become empty.
         is_paused: whether no changes are polled.
         failure: what ends the consumer; raised by its loop, since it may come up in a callback.
         stopping: set to leave.
@@ -53,6 +52,7 @@ class Membership:
         self,
         consumer: Consumer,
         starts: Starts,
+        buffers: Buffers,
         *,
         name: str,
         untracked: Collection[str] = (),
@@ -62,16 +62,17 @@ class Membership:
         Args:
             consumer: the client.
             starts: asked when partitions are assigned.
+            buffers: for what is polled; whoever owns them commits it, and takes it out.
             name: of the program, for whoever has to run it again.
             untracked: topics that are read from their ends, have no positions, and go on in pauses.
         """
         self.assigned = Assignment()
-        self.buffers: dict[str, TableBuffer] = {}
         self.is_paused = False
         self.failure: PipelineError | None = None
         self.stopping = threading.Event()
         self._consumer = consumer
         self._starts = starts
+        self._buffers = buffers
         self._name = name
         self._untracked = frozenset(untracked)
 
@@ -143,8 +144,7 @@ class Membership:
         if partition not in self.assigned:
             return
         _log.warning("gap", partition=str(partition), seek=position)
-        if partition.topic in self.buffers:
-            self.buffers[partition.topic].drop(partition)
+        self._buffers.drop(partition)
         self.assigned.add({partition: position})
         self._consumer.seek(KafkaPartition(partition.topic, partition.partition, position))
 
@@ -170,7 +170,7 @@ class Membership:
             topic: which one's partitions.
             under_way: where that begins which is being committed.
         """
-        buffer = self.buffers.get(topic)
+        buffer = self._buffers.get(topic)
         waiting = {**(buffer.starts if buffer else {}), **under_way}
         return {
             partition: max(0, self._end(partition) - waiting.get(partition, position))
@@ -197,7 +197,7 @@ class Membership:
     def _add(
         self, topic: str, chunk: pa.RecordBatch, spans: Mapping[TopicPartition, OffsetRange]
     ) -> None:
-        self.buffers.setdefault(topic, TableBuffer()).add(chunk, spans, time.monotonic())
+        self._buffers.add(topic, chunk, spans, time.monotonic())
 
     def _see_end(self, event: Message) -> None:
         """Let the watermark pass the marks at the end: when they expire, nothing is lost."""
@@ -264,8 +264,7 @@ class Membership:
             if partition is None:
                 continue
             self.assigned.remove(partition)
-            if place.topic in self.buffers:
-                self.buffers[place.topic].drop(partition)
+            self._buffers.drop(partition)
 
 
 def _names(partitions: Sequence[KafkaPartition]) -> list[str]:

@@ -16,7 +16,7 @@ from consumers.bronze.flusher import Flushed, Flusher
 from consumers.bronze.maintenance import Maintenance
 from consumers.bronze.metrics import LandingMetrics
 from consumers.bronze.tables import LandingTables
-from consumers.buffer import FlushPolicy
+from consumers.buffer import Buffers, FlushPolicy
 from consumers.membership import Membership
 from lakehouse.errors import PipelineError, RetryLaterError
 
@@ -58,9 +58,11 @@ class Lander:
         self._lag_measured = 0.0
         # By topic and partition, when the newest record was made that has landed.
         self._newest: dict[tuple[str, int], float] = {}
+        self._buffers = Buffers()
         self._member = Membership(
             consumer,
             partial(tables.starting_positions, accept_loss=options.accept_loss),
+            self._buffers,
             name="the lander",
         )
 
@@ -93,13 +95,13 @@ class Lander:
 
     def _finish(self) -> None:
         try:
-            self._flush_and_wait(list(self._member.buffers))
+            self._flush_and_wait(list(self._buffers))
         except PipelineError as error:
             self._member.failure = self._member.failure or error
         finally:
             self._flusher.close()
             self._maintenance.close()
-            self._member.buffers.clear()
+            self._buffers.discard(self._buffers)
             self._consumer.close()
 
     def _poll(self) -> None:
@@ -120,7 +122,7 @@ class Lander:
         now = time.monotonic()
         due = [
             topic
-            for topic, buffer in self._member.buffers.items()
+            for topic, buffer in self._buffers.items()
             if buffer.is_due(self._options.flush, now) and not self._flusher.is_busy(topic)
         ]
         self._flush(due)
@@ -136,7 +138,7 @@ class Lander:
             return False
         for topic in topics:
             table = self._tables[topic]
-            batch = self._member.buffers.pop(topic).take()
+            batch = self._buffers.take(topic)
             self._flusher.submit(topic, table.name, table.delta, batch)
         return True
 
@@ -160,7 +162,7 @@ class Lander:
         self._metrics.memory.set(self._held())
 
     def _held(self) -> int:
-        return self._flusher.bytes_under_way + sum(b.bytes for b in self._member.buffers.values())
+        return self._flusher.bytes_under_way + self._buffers.bytes
 
     def _pause(self) -> None:
         self._member.pause()
@@ -207,7 +209,7 @@ class Lander:
     def _before_revoke(self, topics: Collection[str]) -> None:
         self._metrics.forget_lags()
         try:
-            self._flush_and_wait([topic for topic in self._member.buffers if topic in topics])
+            self._flush_and_wait([topic for topic in self._buffers if topic in topics])
         except PipelineError as error:
             self._member.failure = self._member.failure or error
 
@@ -216,13 +218,11 @@ class Lander:
         deadline = time.monotonic() + _SETTLE_SECONDS
         pending = set(topics)
         while pending and time.monotonic() < deadline:
-            ready = [
-                t for t in pending if t in self._member.buffers and not self._flusher.is_busy(t)
-            ]
+            ready = [t for t in pending if t in self._buffers and not self._flusher.is_busy(t)]
             if not self._flush(ready):
                 return  # What stays unlanded is read again by whoever comes next.
             self._settle(0.2)
-            pending = {t for t in pending if t in self._member.buffers or self._flusher.is_busy(t)}
+            pending = {t for t in pending if t in self._buffers or self._flusher.is_busy(t)}
 
     def _check_position(self, message: Message) -> None:
         """The broker no longer has, or does not have yet, the position asked for."""

@@ -15,7 +15,7 @@ import polars as pl
 import structlog
 from confluent_kafka import Consumer, Message
 
-from consumers.buffer import TableBuffer
+from consumers.buffer import Buffers, TableBuffer
 from consumers.live.beats import Beat, Beats
 from consumers.live.changes import PROMPT
 from consumers.live.metrics import LiveMetrics
@@ -72,9 +72,11 @@ class LiveConsumer:
         self._beats = beats
         self._metrics = metrics
         self._options = options
+        self._buffers = Buffers()
         self._member = Membership(
-            consumer, places.starting_positions, name="live", untracked=[options.heartbeats]
-        )
+            consumer, places.starting_positions, self._buffers, name="live",
+            untracked=[options.heartbeats],
+        )  # fmt: skip
         self._beat: Beat | None = None
         self._tries = 0
         self._is_full = False
@@ -152,7 +154,7 @@ class LiveConsumer:
         A batch costs by the number of its topics more than by that of its records, and the sooner
         it is done, the sooner comes the next sale. The end of a partition alone can wait longest.
         """
-        now, buffers = time.monotonic(), self._member.buffers
+        now, buffers = time.monotonic(), self._buffers
         due = [topic for topic, one in buffers.items() if entity_of(topic) in PROMPT]
         if not any(buffers[topic].rows for topic in due):
             due = []
@@ -163,7 +165,7 @@ class LiveConsumer:
         return due
 
     def _is_late(self, topic: str, now: float) -> bool:
-        buffer = self._member.buffers[topic]
+        buffer = self._buffers[topic]
         if buffer.rows >= self._options.batch_rows:
             return True
         patience = self._options.patience_seconds if buffer.rows else _IDLE_SECONDS
@@ -172,21 +174,20 @@ class LiveConsumer:
     def _shown(self) -> Mapping[TopicPartition, int]:
         """Up to where charts show each partition: what is buffered they do not."""
         shown = dict(self._member.assigned.positions)
-        for buffer in self._member.buffers.values():
+        for buffer in self._buffers.values():
             if buffer.rows:
                 shown |= buffer.starts
         return shown
 
     def _take_in(self, topics: Collection[str]) -> None:
         began = time.monotonic()
-        held = self._member.buffers
+        held = self._buffers
         buffers = {topic: held[topic] for topic in topics if not held[topic].is_empty}
         if not buffers:
             return
         parts = list(self._readers.map(self._part, *zip(*buffers.items(), strict=True)))
         outcome = self._overlay.take_in(parts)
-        for topic in buffers:
-            del held[topic]
+        held.discard(buffers)
         self._metrics.batch_seconds.observe(time.monotonic() - began)
         self._measure(parts)
         for partition, position in outcome.gaps.items():
@@ -254,7 +255,7 @@ class LiveConsumer:
     def _before_revoke(self, _topics: Collection[str]) -> None:
         self._metrics.lag.clear()
         try:
-            self._take_in(self._member.buffers.keys())
+            self._take_in(list(self._buffers))
         except RetryLaterError as error:
             _log.info("left_to_the_next", reason=str(error))
         except StopPipelineError as error:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.bronze.commit import commit_batch, plan_commit
-from consumers.buffer import Batch, FlushPolicy, TableBuffer
+from consumers.buffer import Batch, Buffers, FlushPolicy, TableBuffer
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.offsets import OffsetRange, TopicPartition, next_position
@@ -231,8 +231,18 @@ def test_buffer_span_covers_the_hole_before_its_first_record():
     buffer = TableBuffer()
     buffer.add(chunk_of(P0, [7]), {P0: OffsetRange(start=3, stop=8)}, now=0)
     buffer.add(chunk_of(P0, [9]), {P0: OffsetRange(start=8, stop=10)}, now=1)
-    assert buffer.take().spans == {P0: OffsetRange(start=3, stop=10)}
-    assert (buffer.rows, buffer.bytes) == (0, 0)
+    assert buffer.held().spans == {P0: OffsetRange(start=3, stop=10)}
+
+
+def test_buffers_let_go_of_what_is_taken_or_committed_and_of_nothing_else():
+    buffers = Buffers()
+    for topic, partition in (("a", P0), ("b", P1), ("c", P0)):
+        buffers.add(topic, chunk_of(partition, [0]), {partition: OffsetRange(start=0, stop=1)}, 0)
+    held = buffers.bytes
+    assert coordinates(buffers.take("a").rows) == [(0, 0)]
+    buffers.discard(["b"])
+    assert list(buffers) == ["c"]
+    assert buffers.bytes == held / 3
 
 
 @pytest.mark.parametrize(
@@ -255,6 +265,6 @@ def test_dropping_a_revoked_partition_keeps_the_others():
     buffer.add(chunk_of(P0, [0, 1]), {P0: OffsetRange(start=0, stop=2)}, now=0)
     buffer.add(chunk_of(P1, [5]), {P1: OffsetRange(start=5, stop=6)}, now=0)
     buffer.drop(P0)
-    batch = buffer.take()
+    batch = buffer.held()
     assert coordinates(batch.rows) == [(1, 5)]
     assert list(batch.spans) == [P1]

@@ -15,6 +15,7 @@ from minio import Minio
 from consumers.assignment import Assignment
 from consumers.bronze.conformance import require_conditional_put
 from consumers.bronze.loss import LossFoundError, LossKind, find_identity_loss, find_offset_loss
+from consumers.buffer import Buffers
 from consumers.membership import Membership
 from consumers.records import to_arrow
 from lakehouse.contracts.bronze import bronze_table
@@ -90,13 +91,14 @@ def test_lag_counts_what_is_not_polled_what_waits_and_what_is_under_way():
         def get_watermark_offsets(self, place, cached):
             return 0, {0: 20, 1: 7}[place.partition]
 
-    member = Membership(Ends(), starts=dict, name="the lander")
+    buffers = Buffers()
+    member = Membership(Ends(), dict, buffers, name="the lander")
     member.assigned.add({P0: 10, P1: 7})
     assert member.lags(TOPIC) == {P0: 10, P1: 0}
     identity = TopicIdentity(topic_id="abc", epoch=0)
     member.take([message(TOPIC, 0, 10), message(TOPIC, 0, 14)], {TOPIC: identity})
     assert member.lags(TOPIC) == {P0: 10, P1: 0}
-    member.buffers.clear()
+    buffers.discard(buffers)
     assert member.lags(TOPIC) == {P0: 5, P1: 0}
     assert member.lags(TOPIC, {P0: 2, P1: 6}) == {P0: 18, P1: 1}
 

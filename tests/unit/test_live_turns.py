@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from consumers.buffer import TableBuffer
 from consumers.live.consumer import LiveConsumer, LiveOptions
 from consumers.live.metrics import LiveMetrics
 from lakehouse.lake import BRONZE_SCHEMA
@@ -18,19 +17,18 @@ def place(table):
     return TopicPartition(topic=f"shop.public.{table}", topic_id=table, partition=0)
 
 
-def buffer_of(table, records, *, age=0.0, now=10_000.0):
-    """A buffer with so many records, the first of which came so many seconds ago."""
+def put(buffers, table, records, *, age=0.0, now=10_000.0):
+    """Buffer so many records of a table, the first of which came so many seconds ago."""
     rows = [{"_topic_id": table, "_partition": 0, "_offset": n} for n in range(records)]
     chunk = pa.Table.from_pylist(rows, schema=BRONZE_SCHEMA).combine_chunks().to_batches()
     batch = chunk[0] if chunk else pa.RecordBatch.from_pylist([], schema=BRONZE_SCHEMA)
-    buffer = TableBuffer()
-    buffer.add(batch, {place(table): OffsetRange(start=7, stop=7 + max(records, 1))}, now - age)
-    return buffer
+    spans = {place(table): OffsetRange(start=7, stop=7 + max(records, 1))}
+    buffers.add(place(table).topic, batch, spans, now - age)
 
 
 @pytest.fixture
 def due(monkeypatch):
-    """Which of these tables are taken in now: names, with what `buffer_of` takes."""
+    """Which of these tables are taken in now: names, with what `put` takes."""
     monkeypatch.setattr("consumers.live.consumer.time.monotonic", lambda: 10_000.0)
     options = LiveOptions(
         pattern="^shop", heartbeats="beats", batch_rows=100, linger_seconds=0,
@@ -40,8 +38,9 @@ def due(monkeypatch):
     consumer = LiveConsumer(SimpleNamespace(), None, places, None, LiveMetrics(), options)
 
     def ask(**tables):
-        buffers = {place(t).topic: buffer_of(t, n, age=age) for t, (n, age) in tables.items()}
-        consumer._member.buffers = buffers
+        consumer._buffers.discard(consumer._buffers)
+        for table, (records, age) in tables.items():
+            put(consumer._buffers, table, records, age=age)
         return [topic.rsplit(".", 1)[1] for topic in consumer._due()]
 
     ask.consumer = consumer
