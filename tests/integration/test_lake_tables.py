@@ -154,7 +154,7 @@ def test_figures_say_how_far_each_layer_is(reader):
     assert current.rows == 37
     assert current.behind.count == (ends[0] - 42) + 10
     assert gold.behind.count == 2
-    assert [mark.source for mark in gold.watermark] == ["cleaned_sales"]
+    assert list(gold.versions) == ["cleaned_sales"]
     assert current.newest_at < gold.newest_at
 
 
