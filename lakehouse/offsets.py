@@ -79,14 +79,14 @@ class EpochPartition:
 class OffsetRange:
     """Positions `start` (inclusive) to `stop` (exclusive) of a partition.
 
-    Offsets are not dense, so a span may hold fewer records than positions, or none.
+    Offsets are not dense, so a range may hold fewer records than positions, or none.
     """
 
     start: int
     stop: int
 
     def __post_init__(self) -> None:
-        """Refuse what is not a span."""
+        """Refuse what is not a range."""
         if not 0 <= self.start <= self.stop:
             message = f"not a span of offsets: {self.start} to {self.stop}"
             raise ValueError(message)
@@ -100,6 +100,11 @@ def next_position(watermark: int | None) -> int:
 def count_missing(below: Mapping[Partition, int], own: Mapping[Partition, int]) -> int:
     """Count the offsets up to the watermarks `below` that `own` do not cover, holes included."""
     return sum(max(0, last - own.get(partition, -1)) for partition, last in below.items())
+
+
+def up_to(ends: Mapping[Partition, int]) -> dict[Partition, OffsetRange]:
+    """Return all offsets before these ends, of each partition that has any."""
+    return {key: OffsetRange(start=0, stop=end) for key, end in ends.items() if end > 0}
 
 
 def count_positions(spans: Iterable[OffsetRange]) -> int:

@@ -22,7 +22,7 @@ from lakehouse.delta import NO_HOOKS, has_only_grown, retry_later, scan
 from lakehouse.digest import ROW_HASH, Digest, digest, with_row_hash
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import BRONZE_SCHEMA
-from lakehouse.offsets import OffsetRange, TopicIdentity, count_positions, pieces
+from lakehouse.offsets import OffsetRange, TopicIdentity, count_positions, pieces, up_to
 from lakehouse.upkeep import LeaseNotes, lease
 from replay.kafka_range import KafkaRange, PartitionRanges
 
@@ -165,11 +165,8 @@ class BronzeReplayer:
         return scan(self.table.delta).filter(_is_within(self.identity, spans))
 
     def _digest(self) -> Digest:
-        landed = {
-            number: OffsetRange(start=0, stop=end) for number, end in self.ends.items() if end
-        }
         self.table.reopen()
-        return digest(self._rows(landed))
+        return digest(self._rows(up_to(self.ends)))
 
     def _replace(self, notes: "_Notes") -> None:
         delta = self.table.delta

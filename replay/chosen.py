@@ -14,7 +14,7 @@ from lakehouse.contracts import Entity
 from lakehouse.delta import retry_later, scan
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange
+from lakehouse.offsets import EpochPartition, OffsetRange, up_to
 from lakehouse.selection import Selection
 
 
@@ -94,10 +94,9 @@ def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:
         ends = {place: starting_position(silver, place) for place in source.ends}
         selection.require_known(entity.table, {place.partition for place in ends})
         spans = _spans(source, ends, selection)
-    everything = {place: OffsetRange(start=0, stop=end) for place, end in ends.items() if end}
     history = lake.open("silver", entity.history) if entity.history is not None else None
     return ChosenRange(
-        entity=entity, spans=spans, is_all=spans == everything, bronze=source,
+        entity=entity, spans=spans, is_all=spans == up_to(ends), bronze=source,
         silver=(silver,) if history is None else (silver, history),
     )  # fmt: skip
 

@@ -31,7 +31,7 @@ from lakehouse.delta import open_table, retry_later, scan
 from lakehouse.digest import Digest, digest
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange, count_positions, pieces
+from lakehouse.offsets import EpochPartition, OffsetRange, count_positions, pieces, up_to
 
 Progress = Callable[[str, int, int], None]
 """What goes on, how many offsets or tables are done, and of how many; of 0, nobody knows."""
@@ -153,7 +153,7 @@ class SilverReplayer:
             for left in self.folder.iterdir():
                 left.unlink()
             is_all = self.keys is None and all(
-                self.spans.get(p) == OffsetRange(start=0, stop=e) for p, e in ends.items() if e
+                self.spans.get(place) == whole for place, whole in up_to(ends).items()
             )
             if not is_all:
                 self._choose(tables, bronze)

@@ -22,7 +22,7 @@ from lakehouse.contracts.model import UNKNOWN
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange, count_positions, pieces
+from lakehouse.offsets import EpochPartition, OffsetRange, count_positions, pieces, up_to
 
 _Ends = Mapping[EpochPartition, int]
 
@@ -226,16 +226,15 @@ def _until(spans: OffsetRanges, ends: _Ends) -> dict[EpochPartition, OffsetRange
 
 
 def _is_beyond(ends: _Ends) -> pl.Expr:
-    spans = {place: OffsetRange(start=0, stop=end) for place, end in ends.items() if end > 0}
-    return ~is_within(spans).fill_null(value=False)
+    return ~is_within(up_to(ends)).fill_null(value=False)
 
 
 def _groups(ends: _Ends, *, positions: int) -> list[dict[EpochPartition, OffsetRange]]:
-    """OffsetRanges that share no key: by partition, as long as their number never changed.
+    """Ranges that share no key: by partition, as long as their number never changed.
 
     Small partitions are together, up to so many positions: judging costs by the piece, too.
     """
-    spans = {p: OffsetRange(start=0, stop=end) for p, end in ends.items() if end > 0}
+    spans = up_to(ends)
     counts = {sum(q.epoch == p.epoch for q in ends) for p in ends}
     if len(counts) > 1:
         return [spans]

@@ -11,7 +11,7 @@ from batch.silver.offsets import OffsetRanges, is_within, starting_position
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.delta import has_only_grown, scan
 from lakehouse.lake import EPOCHS_PROPERTY
-from lakehouse.offsets import EpochPartition, OffsetRange, kafka_app_id
+from lakehouse.offsets import EpochPartition, OffsetRange, kafka_app_id, up_to
 
 _COLUMNS = ("key", "value", "_topic_id", "_epoch", "_partition", "_offset", "_timestamp")
 _KEYS_AT_ONCE = 20_000
@@ -106,7 +106,7 @@ class BronzeSource:
 
     def of_keys(self, keys: pl.Series, ends: Mapping[EpochPartition, int]) -> pl.DataFrame:
         """All records of these keys (as Kafka has them) before the given positions."""
-        spans = {place: OffsetRange(start=0, stop=end) for place, end in ends.items() if end > 0}
+        spans = up_to(ends)
         rows = scan(self._delta).filter(is_within(spans)).select(_COLUMNS)
         parts = [
             rows.filter(pl.col("key").is_in(keys.slice(first, _KEYS_AT_ONCE).implode())).collect()

@@ -28,7 +28,7 @@ from lakehouse.contracts.schemas import (
 )
 from lakehouse.delta import retry_later
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange, pieces
+from lakehouse.offsets import EpochPartition, OffsetRange, pieces, up_to
 
 
 def rebuild_silver(
@@ -78,7 +78,7 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
             counts.add(judged, piece)
             report = report.plus(judged, entity)
         on_progress(f"{entity.silver}: writing")
-        ends = {p: OffsetRange(start=0, stop=end) for p, end in bronze.ends.items() if end > 0}
+        ends = up_to(bronze.ends)
         rows = _put_in_place(rejudged, counts, watermarks(ends))
     return replace(report, merged=rows, spans=ends, seconds=monotonic() - started)
 
