@@ -8,7 +8,7 @@ so that gold and the warehouse are made of the same rows. Each step may be repea
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 import psycopg
@@ -103,10 +103,7 @@ class PipelineRun:
                 on_wait=lambda who: on_progress(f"waiting for {who}"),
             )
 
-        return cls(
-            lake=run.lake, rules=run.rules, limit=run.limit, warehouse=run.warehouse,
-            on_progress=on_progress, lock=lock,
-        )  # fmt: skip
+        return replace(run, lock=lock)
 
     def silver(self, entities: Sequence[str]) -> list[SilverReport]:
         """Take in what bronze holds of these tables of the shop; of none named, of all.

@@ -10,15 +10,13 @@ import sys
 import polars as pl
 from deltalake import DeltaTable
 
+from lakehouse.connections import reading_lake
 from lakehouse.contracts import ENTITIES, Entity
-from lakehouse.lake import Lake
-from lakehouse.secrets import Secrets
-from lakehouse.settings import MinioSettings, StackSettings
 
 
 def main() -> None:
     """Do it for every table, and say how many rows came out."""
-    lake = Lake.of(MinioSettings(), Secrets(StackSettings().secrets_path), user="reader")
+    lake = reading_lake()
     options = dict(lake.options)
     options.pop("aws_conditional_put")
     rows = 0

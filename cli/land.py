@@ -24,13 +24,12 @@ def land(
     Example: LANDING_FLUSH_SECONDS=0.5 ./pipeline land
     """
     from consumers.bronze.service import run_lander
-    from lakehouse.secrets import Secrets
+    from lakehouse.connections import secrets
     from lakehouse.settings import (
         ConnectSettings,
         KafkaSettings,
         LandingSettings,
         MinioSettings,
-        StackSettings,
     )
 
     run_lander(
@@ -38,6 +37,6 @@ def land(
         kafka=KafkaSettings(),
         connect=ConnectSettings(),
         minio=MinioSettings(),
-        secrets=Secrets(StackSettings().secrets_path),
+        secrets=secrets(),
         accept_loss=accept_loss,
     )

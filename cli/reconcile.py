@@ -28,13 +28,11 @@ def reconcile(output: FormatOption = Format.TABLE) -> None:
     Example: ./pipeline reconcile --format json
     """
     from batch.reconcile import reconcile as compare
-    from lakehouse.secrets import Secrets
-    from lakehouse.settings import StackSettings
+    from lakehouse.connections import secrets
 
     try:
         with err_console.status("starting") as status:
-            secrets = Secrets(StackSettings().secrets_path)
-            report = compare(secrets, on_progress=status.update)
+            report = compare(secrets(), on_progress=status.update)
     except PipelineError as error:
         err_console.print("[bold red]Cannot tell[/] ", end="")
         err_console.print(str(error), markup=False, soft_wrap=True)

@@ -35,13 +35,12 @@ def maintain(layer: str) -> list[dict[str, object]]:
     """The tables of one layer, one after the other."""
     from batch.catalogue import lake_tables
     from batch.maintenance import limits_of_settings, maintain_tables, needs_of_readers
-    from lakehouse.secrets import Secrets
-    from lakehouse.settings import StackSettings
+    from lakehouse.connections import secrets
 
-    secrets = Secrets(StackSettings().secrets_path)
-    limits = limits_of_settings(secrets)
+    passwords = secrets()
+    limits = limits_of_settings(passwords)
     tables = lake_tables(limits[layer].lake, [layer])
-    needs = needs_of_readers(limits, secrets) if layer == "silver" else []
+    needs = needs_of_readers(limits, passwords) if layer == "silver" else []
     # Upkeep of the lake goes on without a warehouse.
     with recording("maintenance", is_required=False) as run:
         upkeep = maintain_tables(tables, limits, needs, on_progress=tell)
