@@ -1,1 +1,1 @@
-"""Jobs over the lake: silver, gold, the warehouse, their records, upkeep and reconciliation."""
+"""Jobs over the lake: silver, gold, warehouse, run records, maintenance and reconciliation."""

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import duckdb
 from deltalake import DeltaTable
 
-from batch.catalogue.figures import LakeTable
 from batch.catalogue.lake import lake_tables
+from batch.catalogue.metrics import LakeTable
 from lakehouse.errors import PipelineError
 from lakehouse.lake import Lake
 from lakehouse.layers import LAKE

@@ -1,6 +1,6 @@
-"""Housekeeping of the live overlay: what the star has by now is taken off it.
+"""Housekeeping of the live overlay: what the warehouse has by now is taken off it.
 
-Nothing depends on it but the overlay's size: rows that the star has do not count any more.
+Nothing depends on it but the overlay's size: rows that the warehouse has do not count any more.
 """
 
 from typing import LiteralString
@@ -17,7 +17,7 @@ _TRIM_ROWS = "select live.trim_rows()"
 
 
 def trim(dsn: str) -> int:
-    """Delete what the star has; rows and orders deleted.
+    """Delete what the warehouse has; rows and orders deleted.
 
     Args:
         dsn: connection to the warehouse as its role `batch`.

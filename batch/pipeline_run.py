@@ -36,13 +36,13 @@ from batch.silver.run import (
     consolidate_silver,
 )
 from batch.warehouse.checks import CheckResult
-from batch.warehouse.judged import QuarantineLimit
-from batch.warehouse.lake_look import look_at_lake
+from batch.warehouse.lake_state import measure_lake
 from batch.warehouse.load import load_warehouse, rebuild_warehouse
-from batch.warehouse.marks import loaded_versions
 from batch.warehouse.report import WarehouseReport
 from batch.warehouse.source import Silver, silver_sources
+from batch.warehouse.validated import QuarantineLimit
 from batch.warehouse.views import refresh_views
+from batch.warehouse.watermarks import loaded_versions
 from lakehouse.connections import secrets, warehouse, writing_lake
 from lakehouse.errors import GoneError, StopPipelineError
 from lakehouse.lake import Lake
@@ -185,13 +185,13 @@ class PipelineRun:
         """
         return refresh_views(self.warehouse, on_progress=self.on_progress)
 
-    def look(self) -> None:
+    def measure(self) -> None:
         """Write what the mart says of the lake.
 
         Raises:
             RetryLaterError: the warehouse or the lake does not answer.
         """
-        look_at_lake(self.warehouse, self.lake, on_progress=self.on_progress)
+        measure_lake(self.warehouse, self.lake, on_progress=self.on_progress)
 
     def trim(self) -> int:
         """Delete from the live overlay what the warehouse has loaded; how many rows and orders.
@@ -205,7 +205,7 @@ class PipelineRun:
         """Compare the shop with bronze, and each layer with the one below.
 
         Raises:
-            StopPipelineError: something is not exact, or it cannot be judged.
+            StopPipelineError: something is not exact, or it cannot be validated.
             RetryLaterError: a service does not answer, or another program has brought a layer
                 further than the next, so that these cannot be compared.
         """
@@ -239,16 +239,16 @@ class PipelineRun:
 def at_least(
     versions: Mapping[str, int], loaded: Mapping[str, tuple[str, int]], newest: Silver
 ) -> dict[str, int]:
-    """The versions to load: those given, or what the star has where that is later.
+    """The versions to load: those given, or what the warehouse has where that is later.
 
     Of a table that was made anew since, and of one that is not given, the newest counts.
     """
     pins = newest.versions
     for name, version in versions.items():
         source = newest.get(name)
-        table_id, star = loaded.get(name, ("", -1))
+        table_id, warehouse = loaded.get(name, ("", -1))
         if source is not None and table_id == source.table_id:
-            version = max(version, star)  # noqa: PLW2901
+            version = max(version, warehouse)  # noqa: PLW2901
         if name in pins:
             pins[name] = min(version, pins[name])
     return pins
@@ -314,5 +314,5 @@ def consolidate(
             if report.tables:
                 run.on_progress("trimming live")
                 run.trim()
-        run.look()
+        run.measure()
     return done

@@ -16,7 +16,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from devtools import debian
 from lakehouse.errors import StopPipelineError
-from stack.consoles import Console
+from stack.web_uis import WebUI
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 _ARGUMENTS = (
@@ -161,7 +161,7 @@ def new_page() -> Iterator[Page]:
 
 
 @contextmanager
-def logged_in_browser(login: Console) -> Iterator[Dashboards]:
+def logged_in_browser(login: WebUI) -> Iterator[Dashboards]:
     """A browser that has gone through Superset's login page.
 
     Raises:

@@ -19,25 +19,25 @@ from benchmarks.browser import ChartAnswer, Dashboards, logged_in_browser
 from benchmarks.consolidation import PER_NEW_ORDER, new_changes
 from benchmarks.history import History
 from benchmarks.past import Size
-from consumers.live.overlay import Overlay, Part
+from consumers.live.overlay import ChangeSet, Overlay
 from consumers.live.service import change_readers
-from devtools.isolated import IsolatedStack, new_stack
+from devtools.test_stack import TestStack, new_stack
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.postgres import warehouse_dsn
 from lakehouse.settings import ConsolidationSettings
-from stack.consoles import CONSOLES
 from stack.superset.files import Files, read_files
 from stack.superset.layout import charts_in
 from stack.superset.names import derived_id
 from stack.superset.rest import logged_in
+from stack.web_uis import WEB_UIS
 
 LINES = 10_000_000
 CHANGES = 100_000
 _ROUNDS = 20
 _NOTHING = "select 1"
 _HOUR = timedelta(hours=1)
-# Where live goes on behind a star, as its own start-up says it.
+# Where live goes on behind a warehouse, as its own start-up says it.
 _LEVEL = """
 insert into live.watermark (entity, topic_id, epoch, partition, last_offset)
 select w.entity, w.topic_id, w.epoch, w.partition, w.last_offset
@@ -62,7 +62,7 @@ def run(lines: int = LINES, changes: int = CHANGES) -> dict[str, object]:
         history = History(lake=lake, size=size)
         history.write()
         stack.run("consolidate", timeout=7200)
-        live_rows = _take_in(stack, history, changes)
+        live_rows = _apply(stack, history, changes)
         queries = {"select 1": [_NOTHING], **_queries(stack)}
         rounds = 0
 
@@ -84,13 +84,13 @@ def run(lines: int = LINES, changes: int = CHANGES) -> dict[str, object]:
         "live_rows": live_rows,
         "rounds_during_load": len(loaded["select 1"]),
         "charts": [
-            {"chart": name, **_figures("idle", idle[name]), **_figures("load", loaded[name])}
+            {"chart": name, **_metrics("idle", idle[name]), **_metrics("load", loaded[name])}
             for name in queries
         ],
     }
 
 
-def _take_in(stack: IsolatedStack, history: History, changes: int) -> int:
+def _apply(stack: TestStack, history: History, changes: int) -> int:
     """Put into the overlay the first of the changes: what was sold until now."""
     sold = (datetime.now(UTC) - history.size.end) // history.size.step
     batches = history.batches(islice(new_changes(history.size, changes), PER_NEW_ORDER * sold))
@@ -99,9 +99,9 @@ def _take_in(stack: IsolatedStack, history: History, changes: int) -> int:
     with psycopg.connect(dsn) as connection:
         connection.execute(_LEVEL)
     overlay = Overlay(dsn=dsn, readers=readers)
-    outcome = overlay.take_in(
+    outcome = overlay.apply(
         [
-            Part(
+            ChangeSet(
                 entity=table,
                 epoch=0,
                 batch=batch,
@@ -114,7 +114,7 @@ def _take_in(stack: IsolatedStack, history: History, changes: int) -> int:
     return outcome.rows
 
 
-def _figures(when: str, seconds: Sequence[float]) -> dict[str, float]:
+def _metrics(when: str, seconds: Sequence[float]) -> dict[str, float]:
     p95 = quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
     return {
         f"{when}_p50_ms": round(median(seconds) * 1000, 1),
@@ -122,7 +122,7 @@ def _figures(when: str, seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _timed(stack: IsolatedStack, queries: Queries, is_over: Callable[[], bool]) -> Seconds:
+def _timed(stack: TestStack, queries: Queries, is_over: Callable[[], bool]) -> Seconds:
     """Seconds of each chart, round by round, until it is over; at least one round."""
     dsn = warehouse_dsn(stack.warehouse, stack.secrets, role="reader")
     options = f"-c timezone=UTC -c shop.time_zone={stack.config.shop.time_zone}"
@@ -137,9 +137,9 @@ def _timed(stack: IsolatedStack, queries: Queries, is_over: Callable[[], bool]) 
     return found
 
 
-def _queries(stack: IsolatedStack) -> dict[str, list[str]]:
+def _queries(stack: TestStack) -> dict[str, list[str]]:
     files = read_files()
-    who = CONSOLES["superset"](stack.config, stack.secrets)
+    who = WEB_UIS["superset"](stack.config, stack.secrets)
     with logged_in(who.url, who.user, who.password) as superset:
         made = {derived_id("charts", name): name for name in files["charts"]}
         names = {one["id"]: made[str(one["uuid"])] for one in superset.list("charts")}

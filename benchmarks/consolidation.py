@@ -3,8 +3,8 @@
 A hundred thousand changes, as a shop makes them: new orders with lines, payments and stock, and
 steps in the life of recent ones. The cost should follow the changes, so the ratio of the two times
 should be near one. Beside it: another run right after it, which finds nothing new; rebuilding gold
-and the star from all of silver, and a floor for that, which is plain Polars over the same Parquet
-files, computing what gold's sales need.
+and the warehouse from all of silver, and a floor for that, which is plain Polars over the same
+Parquet files, computing what gold's sales need.
 """
 
 import json
@@ -22,7 +22,7 @@ from batch.gold.transforms.sale_lines import sale_lines
 from benchmarks.history import Change, History
 from benchmarks.past import FRAMES, Size
 from benchmarks.peak import watched
-from devtools.isolated import IsolatedStack, new_stack
+from devtools.test_stack import TestStack, new_stack
 from lakehouse.contracts import ENTITIES, Type
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
@@ -43,7 +43,7 @@ def run(
 
     Returns:
         Of each: order lines before, seconds, the greatest resident memory in megabytes, and
-        seconds of a run with nothing new; the ratio; seconds to rebuild gold and star from the
+        seconds of a run with nothing new; the ratio; seconds to rebuild gold and warehouse from the
         large past's silver, and the floor.
     """
     with new_stack() as stack:
@@ -61,7 +61,7 @@ def run(
 
 
 def _measure(
-    stack: IsolatedStack, lines: int, changes: int, *, is_rebuilding: bool
+    stack: TestStack, lines: int, changes: int, *, is_rebuilding: bool
 ) -> tuple[dict[str, float], float, float]:
     stack.up("minio", "warehouse")
     lake = Lake.of(stack.minio, stack.secrets, user="admin")
@@ -72,7 +72,7 @@ def _measure(
     landed = history.land(new_changes(history.size, changes))
     seconds, peak = _consolidate(stack)
     idle_seconds, _ = _consolidate(stack)
-    figures = {
+    metrics = {
         "rows": lines,
         "seconds": round(seconds, 2),
         "peak_rss_mb": round(peak),
@@ -82,15 +82,15 @@ def _measure(
         message = f"made {landed} changes, not {changes}"
         raise RuntimeError(message)
     if not is_rebuilding:
-        return figures, 0.0, 0.0
+        return metrics, 0.0, 0.0
     began = time.monotonic()
     for layer in ("gold", "warehouse"):
         stack.run("rebuild", "--layer", layer, timeout=7200)
     rebuilt = time.monotonic() - began
-    return figures, rebuilt, _floor(lake)
+    return metrics, rebuilt, _floor(lake)
 
 
-def _consolidate(stack: IsolatedStack) -> tuple[float, float]:
+def _consolidate(stack: TestStack) -> tuple[float, float]:
     """Seconds of `./pipeline consolidate`, start of Python included, and megabytes at its peak."""
     done = watched(stack, "consolidate")
     if not json.loads(done.out)["tables"]:
@@ -128,15 +128,15 @@ def new_changes(size: Size, count: int) -> Iterator[Change]:
     lines = _as_sent("order_lines", _numbers(2 * size.orders, 2 * fresh), size)
     moves = _as_sent("stock_movements", _numbers(size.rows("stock_movements"), 2 * fresh), size)
     payments = _as_sent("payments", numbers, size)
-    for place, order in enumerate(orders):
+    for index, order in enumerate(orders):
         placed = {**order, "status": "placed", "paid_at": None, "version": 1}
         yield "orders", "c", placed
-        for line in lines[2 * place : 2 * place + 2]:
+        for line in lines[2 * index : 2 * index + 2]:
             yield "order_lines", "c", line
-        payment = payments[place]
+        payment = payments[index]
         yield "payments", "c", {**payment, "status": "pending"}
         yield "payments", "u", {**payment, "version": 2}
-        for move in moves[2 * place : 2 * place + 2]:
+        for move in moves[2 * index : 2 * index + 2]:
             yield "stock_movements", "c", move
         yield "orders", "u", {**order, "status": "paid", "version": 2}
     returned = count - fresh * PER_NEW_ORDER
@@ -160,7 +160,7 @@ def _as_sent(table: str, numbers: pl.DataFrame, size: Size) -> list[dict[str, An
             value = _decimal(value, 100, 2)
         elif column.type is Type.RATE:
             value = _decimal(value, _RATE_SCALE, 8)
-        elif column.type is Type.INSTANT:
+        elif column.type is Type.TIMESTAMP:
             value = value.dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
         sent.append(value.alias(column.source))
     # A row says when this version of it began: after all that it tells of.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.idle import cores_and_memory
-from devtools.isolated import IsolatedStack, new_stack
+from devtools.test_stack import TestStack, new_stack
 from monitoring.freshness import Route, measure
 from stack.catalog import DEFAULT
 
@@ -35,7 +35,7 @@ def run(seconds: float = SECONDS) -> dict[str, object]:
             with _orders(stack, rate):
                 time.sleep(WARM_UP_SECONDS)
                 found = measure(_route(stack), seconds)
-            hops += [{"orders_per_second": rate, **figures} for figures in found]
+            hops += [{"orders_per_second": rate, **metrics} for metrics in found]
     return {
         "hops": hops,
         "flush_seconds": FLUSH_SECONDS,
@@ -44,7 +44,7 @@ def run(seconds: float = SECONDS) -> dict[str, object]:
     }
 
 
-def _route(stack: IsolatedStack) -> Route:
+def _route(stack: TestStack) -> Route:
     return Route.of(
         kafka=stack.kafka,
         connect=stack.connect,
@@ -55,7 +55,7 @@ def _route(stack: IsolatedStack) -> Route:
 
 
 @contextmanager
-def _orders(stack: IsolatedStack, rate: int) -> Iterator[None]:
+def _orders(stack: TestStack, rate: int) -> Iterator[None]:
     simulator = stack.popen(
         "simulate", "--orders-per-second", rate, "--seed", 1, "--dirt", 0, "--format", "json",
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

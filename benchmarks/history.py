@@ -42,7 +42,7 @@ class History:
 
     def write(self) -> None:
         """Write all silver tables, and bronze tables that end where these have read to."""
-        marks: dict[str, int] = {}
+        watermarks: dict[str, int] = {}
         for entity in ENTITIES.values():
             count = self.size.rows(entity.table)
             _land(self.lake, entity, _batch(entity.table, [], count, _ends(count)))
@@ -50,12 +50,12 @@ class History:
                 numbers = pl.int_range(first, min(first + _PIECE, count), eager=True).alias("n")
                 rows = FRAMES[entity.table](pl.DataFrame(numbers), self.size)
                 _append(self.lake, entity, _with_coordinates(rows, entity), count)
-            marks |= _marks(entity, count)
+            watermarks |= _watermarks(entity, count)
         for name, schema, split in (
             (QUARANTINE, QUARANTINE_SCHEMA, "entity"),
             (RULE_COUNTS, RULE_COUNTS_SCHEMA, None),
         ):
-            _write(self.lake, name, schema, split, schema.empty_table(), marks)
+            _write(self.lake, name, schema, split, schema.empty_table(), watermarks)
 
     def land(self, changes: Iterator[Change]) -> int:
         """Append changes to bronze, as Debezium writes them; returns how many."""
@@ -84,13 +84,13 @@ class History:
 def _batch(
     table: str, records: list[Mapping[str, object]], past: int, ends: Mapping[int, int]
 ) -> Batch:
-    spans = {
+    ranges = {
         TopicPartition(topic=table, topic_id=_topic_id(table), partition=p): OffsetRange(
             start=start, stop=ends[p]
         )
         for p, start in _ends(past).items()
     }
-    return Batch(rows=pa.Table.from_pylist(records, schema=BRONZE_SCHEMA), spans=spans)
+    return Batch(rows=pa.Table.from_pylist(records, schema=BRONZE_SCHEMA), ranges=ranges)
 
 
 def _topic_id(table: str) -> str:
@@ -150,10 +150,10 @@ def _append(lake: Lake, entity: Entity, rows: pl.DataFrame, count: int) -> None:
     for name, schema, split in tables:
         absent = [pl.lit(None).alias(n) for n in schema.names if n not in rows.columns]
         table = rows.with_columns(absent).select(schema.names).to_arrow().cast(schema)
-        _write(lake, name, schema, split, table, _marks(entity, count))
+        _write(lake, name, schema, split, table, _watermarks(entity, count))
 
 
-def _marks(entity: Entity, rows: int) -> dict[str, int]:
+def _watermarks(entity: Entity, rows: int) -> dict[str, int]:
     topic = _topic_id(entity.table)
     return {bronze_app_id(topic, 0, p): end - 1 for p, end in _ends(rows).items()}
 
@@ -164,7 +164,7 @@ def _write(
     schema: pa.Schema,
     split: str | None,
     rows: pa.Table,
-    marks: Mapping[str, int],
+    watermarks: Mapping[str, int],
 ) -> None:  # fmt: skip
     delta = open_or_create(
         lake.uri("silver", name),
@@ -173,7 +173,7 @@ def _write(
         partition_by=[split] if split else [],
         properties=table_properties(retention_hours=168, has_change_feed=True),
     )
-    write_deltalake(delta, rows, mode="append", commit_properties=with_watermarks(marks))
+    write_deltalake(delta, rows, mode="append", commit_properties=with_watermarks(watermarks))
 
 
 def _land(lake: Lake, entity: Entity, batch: Batch) -> None:
@@ -186,7 +186,8 @@ def _land(lake: Lake, entity: Entity, batch: Batch) -> None:
         partition_by=["_date"],
         properties={**properties, EPOCHS_PROPERTY: json.dumps(epochs)},
     )
-    marks = {
-        kafka_app_id(p.topic_id, p.partition): span.stop - 1 for p, span in batch.spans.items()
+    watermarks = {
+        kafka_app_id(p.topic_id, p.partition): offsets.stop - 1
+        for p, offsets in batch.ranges.items()
     }
-    write_deltalake(delta, batch.rows, mode="append", commit_properties=with_watermarks(marks))
+    write_deltalake(delta, batch.rows, mode="append", commit_properties=with_watermarks(watermarks))

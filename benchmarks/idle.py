@@ -5,11 +5,11 @@ import time
 
 import psutil
 
-from devtools.isolated import IsolatedStack
+from devtools.test_stack import TestStack
 from stack.memory import processes
 
 
-def cores_and_memory(stack: IsolatedStack, seconds: float) -> tuple[float, int]:
+def cores_and_memory(stack: TestStack, seconds: float) -> tuple[float, int]:
     """Watch all its services for so long.
 
     Returns:
@@ -24,7 +24,7 @@ def cores_and_memory(stack: IsolatedStack, seconds: float) -> tuple[float, int]:
     return used / (time.monotonic() - began), memory
 
 
-def _processor_seconds(stack: IsolatedStack) -> float:
+def _processor_seconds(stack: TestStack) -> float:
     """All that its processes have used so far, and their children that have ended."""
     used = 0.0
     for service in stack.control.status():

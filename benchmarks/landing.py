@@ -1,7 +1,7 @@
 """How fast a backlog of changes lands in bronze, beside reading it and doing nothing with it.
 
 Both read the same records of the same topic on the same machine, in turn, several times; the
-figures are medians. Two raw drains are measured, because a client's default settings decide more
+metrics are medians. Two raw drains are measured, because a client's default settings decide more
 than the machine: with `fetch.queue.backoff.ms` as it comes (1 s), librdkafka waits whenever its
 queue was full. The ratio is against the faster one, with the lander's own client settings.
 """
@@ -22,7 +22,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 
-from devtools.isolated import IsolatedStack, new_stack
+from devtools.test_stack import TestStack, new_stack
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.kafka import QuietLog, admin_client
 
@@ -67,7 +67,7 @@ def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> dict[str, float | int
     }
 
 
-def _fill(stack: IsolatedStack, messages: int) -> None:
+def _fill(stack: TestStack, messages: int) -> None:
     admin = admin_client(stack.kafka.bootstrap_servers)
     admin.create_topics([NewTopic(TOPIC, _PARTITIONS, 1)])[TOPIC].result()
     producer = Producer(
@@ -119,14 +119,14 @@ def _order(number: int, cents: int, status: str) -> dict[str, object]:
             "total_amount": amount, "ship_country": "FR", "version": 2}  # fmt: skip
 
 
-def _raw_drain(stack: IsolatedStack, messages: int, client: str) -> float:
+def _raw_drain(stack: TestStack, messages: int, client: str) -> float:
     """Messages per second of a process of its own, from its first message to its last."""
     command = [sys.executable, "-m", "benchmarks.raw_drain", TOPIC, str(messages), client]
     done = subprocess.run(command, env=stack.env, check=True, capture_output=True, text=True)
     return float(done.stdout)
 
 
-def _land(stack: IsolatedStack, messages: int) -> _Landed:
+def _land(stack: TestStack, messages: int) -> _Landed:
     """One lander, from its assignment until all is readable in bronze."""
     _empty_bronze(stack)
     # The last records wait for their flush, which is no part of the speed: 1 s instead of 5.
@@ -149,7 +149,7 @@ def _assigned_at(lander: subprocess.Popen[str]) -> float:
     raise RuntimeError(message)
 
 
-def _wait_until_landed(stack: IsolatedStack, lander: subprocess.Popen[str], messages: int) -> int:
+def _wait_until_landed(stack: TestStack, lander: subprocess.Popen[str], messages: int) -> int:
     """Returns the greatest resident memory seen, in bytes."""
     process, peak = psutil.Process(lander.pid), 0
     landed = _rows_landed(stack.config.landing.metrics_port)
@@ -171,7 +171,7 @@ def _rows_landed(port: int) -> Callable[[], float]:
     return rows
 
 
-def _empty_bronze(stack: IsolatedStack) -> None:
+def _empty_bronze(stack: TestStack) -> None:
     store = Minio(
         f"{stack.minio.host}:{stack.minio.port}",
         access_key="admin",

@@ -18,7 +18,7 @@ END = datetime(2026, 11, 1, tzinfo=UTC)
 _CITIES = (("Paris", "Île-de-France", "FR", "FR-IDF"), ("Berlin", "Berlin", "DE", "DE-BE"),
            ("Madrid", "Comunidad de Madrid", "ES", "ES-MD"))  # fmt: skip
 _CHANNELS = ("web", "mobile_app", "marketplace", "phone")
-_CATEGORIES = ENTITIES["products"].column("category").choices
+_CATEGORIES = ENTITIES["products"].column("category").allowed_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

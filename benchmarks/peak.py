@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import psutil
 
-from devtools.isolated import IsolatedStack
+from devtools.test_stack import TestStack
 
 _ASK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
+class Peak:
     """What a command took, start of Python included, and what it printed."""
 
     seconds: float
@@ -20,7 +20,7 @@ class Watched:
     out: str
 
 
-def watched(stack: IsolatedStack, *arguments: object) -> Watched:
+def watched(stack: TestStack, *arguments: object) -> Peak:
     """Run it to its end.
 
     Raises:
@@ -42,4 +42,4 @@ def watched(stack: IsolatedStack, *arguments: object) -> Watched:
     if command.returncode != 0:
         message = f"{' '.join(map(str, arguments))} ended with {command.returncode}: {out[-2000:]}"
         raise RuntimeError(message)
-    return Watched(seconds=seconds, peak_rss_mb=peak / 1024 / 1024, out=out)
+    return Peak(seconds=seconds, peak_rss_mb=peak / 1024 / 1024, out=out)

@@ -1,4 +1,4 @@
-"""How fast all of bronze is judged again into silver, beside plain Polars over the same files.
+"""How fast all of bronze is validated again into silver, beside plain Polars over the same files.
 
 A shop of two million changes, made by the simulator and captured by Debezium. Timed are whole
 processes, start of Python included: `./pipeline replay --into silver --all --only`, which judges
@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 
-from batch.reconcile import Places, settle
+from batch.reconcile import ReconcileConfig, settle
 from benchmarks.peak import watched
-from devtools.isolated import IsolatedStack, new_stack
+from devtools.test_stack import TestStack, new_stack
 from lakehouse.settings import ReconcileSettings
 
 CHANGES = 2_000_000
@@ -47,16 +47,16 @@ def run(changes: int = CHANGES) -> dict[str, object]:
     }
 
 
-def _settle(stack: IsolatedStack) -> None:
-    config = stack.config
-    places = Places(
-        oltp=config.oltp, kafka=config.kafka, connect=config.connect, minio=config.minio,
-        warehouse=config.warehouse, limits=ReconcileSettings(timeout_seconds=3600),
+def _settle(stack: TestStack) -> None:
+    built = stack.config
+    config = ReconcileConfig(
+        oltp=built.oltp, kafka=built.kafka, connect=built.connect, minio=built.minio,
+        warehouse=built.warehouse, limits=ReconcileSettings(timeout_seconds=3600),
     )  # fmt: skip
-    settle(stack.secrets, places)
+    settle(stack.secrets, config)
 
 
-def _replay(stack: IsolatedStack) -> tuple[float, float, int]:
+def _replay(stack: TestStack) -> tuple[float, float, int]:
     done = watched(stack, "replay", "--into", "silver", "--all", "--only")
     found = json.loads(done.out)
     if not all(one["is_equal"] for one in found["tables"]):
@@ -65,7 +65,7 @@ def _replay(stack: IsolatedStack) -> tuple[float, float, int]:
     return done.seconds, done.peak_rss_mb, found["changes_read"]
 
 
-def _floor(stack: IsolatedStack) -> float:
+def _floor(stack: TestStack) -> float:
     began = time.monotonic()
     subprocess.run(
         [sys.executable, "-m", "benchmarks.replay_floor"], env=stack.env, check=True, timeout=3600

@@ -1,7 +1,7 @@
 """Plain Polars from bronze to the latest change of each key: `python -m benchmarks.replay_floor`.
 
 Table by table it reads the Parquet files that bronze's log names, parses the records and keeps the
-newest of each key. Nothing is cleaned, judged, compared or written.
+newest of each key. Nothing is cleaned, validated, compared or written.
 """
 
 import io
@@ -10,13 +10,13 @@ import sys
 import polars as pl
 from deltalake import DeltaTable
 
-from lakehouse.connections import reading_lake
+from lakehouse.connections import lake_of_reader
 from lakehouse.contracts import ENTITIES, Entity
 
 
 def main() -> None:
     """Do it for every table, and say how many rows came out."""
-    lake = reading_lake()
+    lake = lake_of_reader()
     options = dict(lake.options)
     options.pop("aws_conditional_put")
     rows = 0
@@ -34,8 +34,8 @@ def _latest(entity: Entity, records: pl.DataFrame) -> pl.DataFrame:
     lines = io.BytesIO(b"\n".join(records["value"]))
     parsed = pl.read_ndjson(lines, schema=schema)
     row = pl.when(pl.col("after").is_not_null()).then("after").otherwise("before")
-    places = records.select("_epoch", "_offset")
-    told = pl.concat([parsed.select("op", row=row).unnest("row"), places], how="horizontal")
+    coordinates = records.select("_epoch", "_offset")
+    told = pl.concat([parsed.select("op", row=row).unnest("row"), coordinates], how="horizontal")
     key = entity.column(entity.key).source
     return told.sort("_epoch", "_offset").unique(key, keep="last")
 

@@ -3,7 +3,7 @@
 Beside it, in turn, several times: a COPY of the very same rows, ready made and as they stand in
 the end, into the same tables with their keys, checks and triggers. That is as fast as these tables
 take rows; the simulator makes the rows up, and writes the updates and deletes in between, too. The
-figures are medians. WAL is logical, as for change capture, but nothing captures meanwhile.
+metrics are medians. WAL is logical, as for change capture, but nothing captures meanwhile.
 """
 
 import statistics
@@ -17,10 +17,10 @@ from threading import Event
 import psycopg
 from psycopg import sql
 
-from devtools.isolated import IsolatedStack, new_stack
+from devtools.test_stack import TestStack, new_stack
 from lakehouse.postgres import oltp_dsn
 from lakehouse.settings import ShopSettings, SimulatorSettings
-from producers.meter import Reading
+from producers.meter import Measurement
 from producers.plan import History, Live, Phase, Plan
 from producers.schema import TABLES
 from producers.simulator import Simulator
@@ -77,7 +77,7 @@ def run(
     }
 
 
-def _fill(stack: IsolatedStack, orders: int) -> Phase:
+def _fill(stack: TestStack, orders: int) -> Phase:
     """Fill an empty shop; the rows stay."""
     with _admin(stack) as admin:
         _empty(admin)
@@ -86,7 +86,7 @@ def _fill(stack: IsolatedStack, orders: int) -> Phase:
     return _simulator(stack).run(plan, stopping=Event()).phases[0]
 
 
-def _copy(stack: IsolatedStack) -> float:
+def _copy(stack: TestStack) -> float:
     """Write all rows that are there again, by COPY. Returns rows per second."""
     with _admin(stack) as admin:
         columns = {table: _columns(admin, table) for table in TABLES}
@@ -103,18 +103,18 @@ def _copy(stack: IsolatedStack) -> float:
         return rows / (time.monotonic() - began)
 
 
-def _sell(stack: IsolatedStack, orders_per_second: float, minutes: float) -> _Live:
-    """Sell live in an empty shop. The slowest second is judged by what was committed in it."""
+def _sell(stack: TestStack, orders_per_second: float, minutes: float) -> _Live:
+    """Sell live in an empty shop. The slowest second is validated by what was committed in it."""
     with _admin(stack) as admin:
         _empty(admin)
         admin.execute("checkpoint")
     seen: list[tuple[float, int]] = []
 
-    def look(reading: Reading) -> None:
-        seen.append((time.monotonic(), reading.orders))
+    def note(measurement: Measurement) -> None:
+        seen.append((time.monotonic(), measurement.orders))
 
     plan = Plan(seed=_SEED, live=Live(orders_per_second=orders_per_second, minutes=minutes))
-    phase = _simulator(stack).run(plan, stopping=Event(), on_progress=look).phases[0]
+    phase = _simulator(stack).run(plan, stopping=Event(), on_progress=note).phases[0]
     return _Live(
         orders_per_second=phase.counts.orders / phase.counts.seconds,
         slowest_second=min(_rates(seen)),
@@ -131,7 +131,7 @@ def _rates(seen: list[tuple[float, int]]) -> Iterator[float]:
                 break
 
 
-def _simulator(stack: IsolatedStack) -> Simulator:
+def _simulator(stack: TestStack) -> Simulator:
     return Simulator(
         oltp_dsn(stack.oltp, stack.secrets, role="simulator"),
         shop=ShopSettings(),
@@ -141,7 +141,7 @@ def _simulator(stack: IsolatedStack) -> Simulator:
 
 
 @contextmanager
-def _admin(stack: IsolatedStack) -> Iterator[psycopg.Connection]:
+def _admin(stack: TestStack) -> Iterator[psycopg.Connection]:
     dsn = oltp_dsn(stack.oltp, stack.secrets, role="admin")
     with psycopg.connect(dsn, autocommit=True) as connection:
         yield connection

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from cli import (
     connect,
-    consoles,
     consolidate,
     container,
     dashboards,
@@ -17,6 +16,7 @@ from cli import (
     develop,
     doctor,
     env,
+    exporter,
     extract,
     freshness,
     land,
@@ -31,7 +31,7 @@ from cli import (
     stack,
     tables,
     trigger,
-    watch,
+    web_uis,
 )
 from cli.output import console
 from lakehouse import __version__
@@ -58,14 +58,14 @@ for group in (
     extract,
     land,
     live,
-    watch,
+    exporter,
     consolidate,
     trigger,
     quarantine,
     reconcile,
     replay,
     runs,
-    consoles,
+    web_uis,
     tables,
     freshness,
     query,

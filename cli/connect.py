@@ -74,13 +74,15 @@ def status(output: FormatOption = Format.TABLE) -> None:
         raise typer.Exit(1)
 
 
-@_connect.command()
-def keep() -> None:
-    """Start the connector again whenever it has failed, later each time. `up` runs one already.
+@_connect.command("keep", hidden=True)  # its name until version 0.1
+@_connect.command("auto-restart")
+def auto_restart() -> None:
+    """Restart the connector whenever it fails, with back-off. `up` runs one already.
 
-    What a person has to mend it leaves alone, lost changes above all. Runs until stopped.
+    It does not restart a connector that needs manual action, lost changes above all, nor one that
+    was stopped or paused on purpose. Runs until stopped.
 
-    Example: CONNECT_RESTART_SECONDS=30 ./pipeline connect keep
+    Example: CONNECT_RESTART_SECONDS=30 ./pipeline connect auto-restart
     """
     from threading import Event
 
@@ -130,8 +132,8 @@ def resnapshot(
 
 
 def _accept_loss() -> None:
-    from connectors.gap import accept_gap
     from connectors.rest import ConnectApi
+    from connectors.wal_gap import accept_wal_gap
     from lakehouse.postgres import oltp_dsn
     from lakehouse.secrets import Secrets
     from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
@@ -143,7 +145,7 @@ def _accept_loss() -> None:
         err_console.status("looking for what is lost"),
         ConnectApi(connect.url, connect.connector_name) as api,
     ):
-        gap = accept_gap(
+        gap = accept_wal_gap(
             api,
             monitor_dsn=oltp_dsn(oltp, secrets, role="monitor"),
             replication_dsn=oltp_dsn(oltp, secrets, role="debezium"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_LAYER = option(layers=CONSOLIDATED, meaning="Only this layer.")
+_LAYER = option(layers=CONSOLIDATED, description="Only this layer.")
 LayerOption = Annotated[Layer | None, _LAYER]
 EntityOption = Annotated[
     list[str] | None, typer.Option("--entity", help="In silver, only these tables of the shop.")
@@ -89,11 +89,11 @@ def consolidated(
 def landing() -> "LayerBehind":
     """What Kafka has that has not landed, so that no consolidation can have seen it."""
     from batch.catalogue import bronze_behind
-    from lakehouse.connections import reading_lake
+    from lakehouse.connections import lake_of_reader
     from lakehouse.settings import ConnectSettings, KafkaSettings
 
     servers, prefix = KafkaSettings().bootstrap_servers, ConnectSettings().topic_prefix
-    return bronze_behind(reading_lake(), servers, prefix)
+    return bronze_behind(lake_of_reader(), servers, prefix)
 
 
 def show_done(done: "Consolidated", seconds: float, behind: "LayerBehind | None" = None) -> None:
@@ -131,7 +131,7 @@ def _show_rows(rows: "Sequence[TableResult]", seconds: float) -> None:
     aside = sum(row.quarantined or 0 for row in rows)
     if busy:
         console.print(
-            f"{read:,} changes read, {aside:,} put aside, all layers in {seconds:.1f} s.",
+            f"{read:,} changes read, {aside:,} quarantined, all layers in {seconds:.1f} s.",
             style="green",
         )
     else:

@@ -18,7 +18,7 @@ def prepare(
     Example: ./pipeline prepare oltp
     """
     from lakehouse.secrets import Secrets
-    from stack.layout import StackConfig
+    from stack.paths import StackConfig
     from stack.prepare import preparations
 
     config = StackConfig()

@@ -74,7 +74,7 @@ def export(
 
 def _ours() -> "Dashboards":
     from lakehouse.secrets import Secrets
-    from stack.layout import StackConfig
+    from stack.paths import StackConfig
     from stack.superset.dashboards import Dashboards
 
     config = StackConfig()

@@ -1,4 +1,4 @@
-"""The demonstration: services up, a shop that sells, a view of the flow, and the proof, twice."""
+"""The demonstration: services, a shop that sells, a view of the flow, two reconciliations."""
 
 import signal
 import threading
@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from batch.reconcile import Places, Report, reconcile, settle
-from cli.consoles import show_login
+from batch.reconcile import ReconcileConfig, Report, reconcile, settle
 from cli.consolidate import consolidated, show_done
 from cli.flow import Flow, FlowSampler
 from cli.live_view import LiveView, Picture
@@ -18,6 +17,7 @@ from cli.output import err_console
 from cli.reconcile import show_report
 from cli.simulate import Progress
 from cli.trigger import require_success, run_in_airflow
+from cli.web_uis import show_login
 from lakehouse.errors import PipelineError
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
@@ -28,10 +28,10 @@ from stack.engine import AnyStack
 from stack.progress import Steps
 
 if TYPE_CHECKING:
-    from producers.meter import Reading
+    from producers.meter import Measurement
 
-_LOOK_SECONDS = 0.5
-_FIRST_PROOF_SECONDS = 30.0
+_POLL_SECONDS = 0.5
+_FIRST_RECONCILE_SECONDS = 30.0
 
 
 class Demonstration:
@@ -52,14 +52,14 @@ class Demonstration:
         self._plan = plan
         self._seconds = None if minutes is None else minutes * 60
         self._closing = threading.Event()
-        self._reading: Reading | None = None
-        self._proof = "a first proof follows, while orders still flow"
+        self._measurement: Measurement | None = None
+        self._reconciliation = "a first reconciliation follows, while orders still flow"
 
     def run(self) -> bool:
         """Returns whether everything was exact, both times.
 
         Raises:
-            PipelineError: something could not be started, sold or judged; or not all of it was.
+            PipelineError: something could not be started, sold or validated; or not all of it was.
         """
         with Steps(err_console) as progress:
             self._stack.up(self._services, progress=progress)
@@ -93,7 +93,7 @@ class Demonstration:
     def _consolidate(self, secrets: Secrets) -> None:
         """All there is: as every hour, or in this process where there is no Airflow."""
         with err_console.status("draining") as status:
-            settle(secrets, self._places(), on_progress=status.update)
+            settle(secrets, self._config(), on_progress=status.update)
         if "airflow" in self._services:
             require_success(run_in_airflow())
             return
@@ -102,24 +102,26 @@ class Demonstration:
         show_done(done, time.monotonic() - began)
 
     def _sell_and_watch(self, secrets: Secrets, pool: ThreadPoolExecutor) -> Report:
-        """Sell until it is time to close; returns the proof made meanwhile."""
+        """Sell until it is time to close; returns the reconciliation made meanwhile."""
         stopping = threading.Event()
         shop = pool.submit(self._sell, secrets, stopping)
-        proof: Future[Report] | None = None
+        reconciliation: Future[Report] | None = None
         began = time.monotonic()
         try:
             with LiveView(err_console) as view:
                 sampler = FlowSampler(self._stack.config, secrets)
-                while not shop.done() and not (proof and proof.done() and self._is_over(began)):
-                    if proof is None and self._is_time_for_proof(began):
-                        proof = pool.submit(self._reconcile, secrets, self._tell)
-                        proof.add_done_callback(self._tell_outcome)
+                while not shop.done() and not (
+                    reconciliation and reconciliation.done() and self._is_over(began)
+                ):
+                    if reconciliation is None and self._is_time_to_reconcile(began):
+                        reconciliation = pool.submit(self._reconcile, secrets, self._tell)
+                        reconciliation.add_done_callback(self._tell_outcome)
                     view.show(self._picture(time.monotonic() - began, sampler.sample()))
-                    time.sleep(_LOOK_SECONDS)
+                    time.sleep(_POLL_SECONDS)
         finally:
             stopping.set()
         shop.result()
-        return (proof or pool.submit(self._reconcile, secrets, self._tell)).result()
+        return (reconciliation or pool.submit(self._reconcile, secrets, self._tell)).result()
 
     def _sell(self, secrets: Secrets, stopping: threading.Event) -> None:
         self._simulator(secrets).run(self._plan, stopping=stopping, on_progress=self._read)
@@ -133,9 +135,9 @@ class Demonstration:
             slot_name=config.connect.slot_name,
         )
 
-    def _places(self) -> Places:
+    def _config(self) -> ReconcileConfig:
         config = self._stack.config
-        return Places(
+        return ReconcileConfig(
             oltp=config.oltp,
             kafka=config.kafka,
             connect=config.connect,
@@ -144,39 +146,39 @@ class Demonstration:
         )
 
     def _reconcile(self, secrets: Secrets, on_progress: Callable[[str], None]) -> Report:
-        return reconcile(secrets, self._places(), on_progress=on_progress)
+        return reconcile(secrets, self._config(), on_progress=on_progress)
 
     def _is_over(self, began: float) -> bool:
         has_lasted = self._seconds is not None and time.monotonic() - began >= self._seconds
         return has_lasted or self._closing.is_set()
 
-    def _is_time_for_proof(self, began: float) -> bool:
+    def _is_time_to_reconcile(self, began: float) -> bool:
         """At half time, soon enough for whoever waits, and in any case before closing."""
-        half_time = _FIRST_PROOF_SECONDS if self._seconds is None else self._seconds / 2
-        soon = min(half_time, _FIRST_PROOF_SECONDS)
+        half_time = _FIRST_RECONCILE_SECONDS if self._seconds is None else self._seconds / 2
+        soon = min(half_time, _FIRST_RECONCILE_SECONDS)
         return time.monotonic() - began >= soon or self._is_over(began)
 
-    def _read(self, reading: "Reading") -> None:
-        self._reading = reading
+    def _read(self, measurement: "Measurement") -> None:
+        self._measurement = measurement
 
     def _tell(self, stage: str) -> None:
-        self._proof = f"while orders flow: {stage} …"
+        self._reconciliation = f"while orders flow: {stage} …"
 
-    def _tell_outcome(self, proof: "Future[Report]") -> None:
+    def _tell_outcome(self, reconciliation: "Future[Report]") -> None:
         try:
-            self._proof = proof.result().verdict()
+            self._reconciliation = reconciliation.result().verdict()
         except PipelineError as error:
-            self._proof = f"Cannot tell: {error}"
+            self._reconciliation = f"Cannot tell: {error}"
 
     def _picture(self, seconds: float, flow: Flow) -> Picture:
-        reading = self._reading
+        measurement = self._measurement
         return Picture(
             seconds=seconds,
-            orders=reading.orders if reading else 0,
-            orders_per_second=reading.orders_per_second if reading else 0.0,
-            rows_per_second=reading.rows_per_second if reading else 0.0,
+            orders=measurement.orders if measurement else 0,
+            orders_per_second=measurement.orders_per_second if measurement else 0.0,
+            rows_per_second=measurement.rows_per_second if measurement else 0.0,
             flow=flow,
-            proof=self._proof,
+            reconciliation=self._reconciliation,
         )
 
 

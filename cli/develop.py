@@ -141,9 +141,9 @@ def bench(
 
 
 def _print_result(result: dict[str, Any]) -> None:
-    figures = {key: value for key, value in result.items() if not isinstance(value, list)}
-    if figures:
-        print_rows([{"figure": key, "value": value} for key, value in figures.items()])
+    metrics = {key: value for key, value in result.items() if not isinstance(value, list)}
+    if metrics:
+        print_rows([{"metric": key, "value": value} for key, value in metrics.items()])
     for key, rows in result.items():
         if isinstance(rows, list):
             print_rows(rows, title=key)
@@ -249,7 +249,7 @@ def _settings_rows() -> list[dict[str, Any]]:
             "default": variable.default,
             "allowed": variable.allowed,
             "set": variable.name in given,
-            "meaning": variable.meaning,
+            "meaning": variable.description,
         }
         for now in (group() for group in ALL_SETTINGS)
         for variable in variables_of(type(now))

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _STYLES = {"fine": "green", "note": "yellow", "wrong": "bold red", "not checked": "dim"}
-_MARKS = {"fine": "✓", "note": "!", "wrong": "✗", "not checked": "·"}
+_SYMBOLS = {"fine": "✓", "note": "!", "wrong": "✗", "not checked": "·"}
 
 
-@app.command(rich_help_panel="Look")
+@app.command(rich_help_panel="Inspect")
 def doctor(
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds that the checks, side by side, may take.")
@@ -34,14 +34,14 @@ def doctor(
 
     Example: ./pipeline doctor
     """
-    from stack.doctor import Readings, Verdict, all_checks, examine
-    from stack.layout import StackConfig
+    from stack.doctor import Measurements, Verdict, all_checks, examine
+    from stack.paths import StackConfig
 
     began = time.monotonic()
     with err_console.status("looking at everything"):
         # What waits for Kafka gives up first, and says so in its own words.
-        readings = Readings(StackConfig(), patience_seconds=timeout / 2)
-        found = examine(all_checks(), readings, limit_seconds=timeout)
+        measurements = Measurements(StackConfig(), patience_seconds=timeout / 2)
+        found = examine(all_checks(), measurements, limit_seconds=timeout)
     if output is Format.JSON:
         print_json([finding.to_json() for finding in found])
     else:
@@ -78,4 +78,4 @@ def _cells(finding: "Finding") -> list[str]:
         shown = f"[dim]{shown}[/]"
     if finding.remedy:
         shown += f"\n[dim]→[/] {escape(finding.remedy)}"
-    return [f"[{style}]{_MARKS[finding.verdict]}[/]", escape(finding.title), shown]
+    return [f"[{style}]{_SYMBOLS[finding.verdict]}[/]", escape(finding.title), shown]

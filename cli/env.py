@@ -24,7 +24,7 @@ def init() -> None:
     Example: ./pipeline env init && docker compose up -d --wait
     """
     from stack.compose import make_env_file
-    from stack.layout import StackConfig
+    from stack.paths import StackConfig
 
     config = StackConfig()
     done = make_env_file(config)

@@ -159,29 +159,29 @@ def _mend(
 ) -> "MissedDeletes":
     """Write the deletes that were missed; then the tables are the shop's again: record that."""
     from batch.extraction import DeleteLimit, write_missed_deletes
-    from batch.reconcile import Places
+    from batch.reconcile import ReconcileConfig
     from consumers.bronze.ledger import SlotLosses
     from lakehouse.kafka import captured_topic
     from lakehouse.settings import ExtractionSettings
 
-    places, limits = Places(), ExtractionSettings()
+    config, limits = ReconcileConfig(), ExtractionSettings()
     limit = DeleteLimit(
         max_share=limits.deletes_max_share,
         min_rows=limits.deletes_min_rows,
         allowed=allow_deletes,
     )
     names = [table.table_name for table in request.tables]
-    missed = write_missed_deletes(secrets, places, names, limit=limit, on_progress=on_progress)
+    missed = write_missed_deletes(secrets, config, names, limit=limit, on_progress=on_progress)
     losses = SlotLosses(
-        kafka=places.kafka,
-        minio=places.minio,
-        topic_prefix=places.connect.topic_prefix,
+        kafka=config.kafka,
+        minio=config.minio,
+        topic_prefix=config.connect.topic_prefix,
         secrets=secrets,
     )
     mended = set(names) - set(missed.not_checked)
-    topics = {captured_topic(places.connect.topic_prefix, name) for name in mended}
+    topics = {captured_topic(config.connect.topic_prefix, name) for name in mended}
     words = "./pipeline extract --full has read all rows again"
-    losses.record_mended(topics, words)
+    losses.record_resolved(topics, words)
     losses.record_truncated(_untold(missed), words)
     return missed
 
@@ -194,8 +194,8 @@ def _untold(missed: "MissedDeletes") -> list[tuple["TopicPartition", "OffsetRang
             TopicPartition(topic=topic, topic_id=one.topic_id, partition=one.partition),
             OffsetRange(start=one.first, stop=one.last + 1),
         )
-        for topic, places in missed.untold.items()
-        for one in places
+        for topic, config in missed.untold.items()
+        for one in config
     ]
 
 
@@ -265,8 +265,8 @@ def _report(
                 "deletes": deletes,
                 "deletes_not_looked_for": missed.not_checked,
                 "accounted_for": {
-                    topic: [asdict(one) for one in places]
-                    for topic, places in missed.untold.items()
+                    topic: [asdict(one) for one in config]
+                    for topic, config in missed.untold.items()
                 },
             }
         )
@@ -310,10 +310,10 @@ def _show_deletes(missed: "MissedDeletes") -> None:
         if len(missed.written) > _LISTED:
             more = len(missed.written) - _LISTED
             console.print(f"… and {more:,} more; --format json lists all")
-    for topic, places in missed.untold.items():
+    for topic, config in missed.untold.items():
         note = (
             f"{topic}: rows had ended that no delete tells of, as after a TRUNCATE that was not "
-            f"captured. bronze/_loss_ledger now accounts for them, at {len(places)} places."
+            f"captured. bronze/_loss_ledger now accounts for them, at {len(config)} config."
         )
         console.print(note, markup=False)
     for name in missed.not_checked:

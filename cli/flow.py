@@ -1,6 +1,6 @@
 """How the changes flow: what each hop between the shop and bronze has done, asked now and then.
 
-Everything here is for the eye. A service that does not answer leaves its figures out.
+Everything here is for the eye. A service that does not answer leaves its metrics out.
 """
 
 import time
@@ -18,7 +18,7 @@ from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import admin_client, captured_pattern, describe_topics, matching_topics
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
-from stack.layout import StackConfig
+from stack.paths import StackConfig
 
 _TIMEOUT_SECONDS = 2
 _WINDOW_SECONDS = 10.0
@@ -67,7 +67,7 @@ class Order:
 class Flow:
     """One look at all hops; None or empty where nobody answered.
 
-    `offsets_per_second` counts what Kafka's log grew by, the marks of transactions included.
+    `offsets_per_second` counts what Kafka's log grew by, the watermarks of transactions included.
     """
 
     slot_lag_bytes: int | None = None
@@ -95,16 +95,16 @@ class Flow:
 class _Rate:
     """How fast a counter grows, over the last seconds."""
 
-    readings: deque[tuple[float, float]] = field(default_factory=deque)
+    measurements: deque[tuple[float, float]] = field(default_factory=deque)
 
     def __call__(self, value: float) -> float:
         now = time.monotonic()
-        if self.readings and value < self.readings[-1][1]:
-            self.readings.clear()  # whoever counts has started anew
-        self.readings.append((now, value))
-        while len(self.readings) > 2 and now - self.readings[0][0] > _WINDOW_SECONDS:
-            self.readings.popleft()
-        began, first = self.readings[0]
+        if self.measurements and value < self.measurements[-1][1]:
+            self.measurements.clear()  # whoever counts has started anew
+        self.measurements.append((now, value))
+        while len(self.measurements) > 2 and now - self.measurements[0][0] > _WINDOW_SECONDS:
+            self.measurements.popleft()
+        began, first = self.measurements[0]
         return (value - first) / (now - began) if now > began else 0.0
 
 

@@ -9,7 +9,7 @@ from cli.output import Format, FormatOption, console, err_console, print_json, p
 app = typer.Typer()
 
 
-@app.command(rich_help_panel="Look")
+@app.command(rich_help_panel="Inspect")
 def freshness(
     seconds: Annotated[float, typer.Option(help="Watch for so long.", min=1)] = 30,
     output: FormatOption = Format.TABLE,

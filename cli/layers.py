@@ -28,8 +28,8 @@ def one_of(layers: Sequence[Layer]) -> Callable[[str], Layer]:
     return parse
 
 
-def option(*names: str, layers: Sequence[Layer], meaning: str) -> OptionInfo:
+def option(*names: str, layers: Sequence[Layer], description: str) -> OptionInfo:
     """Return an option that takes the name of one of these layers."""
-    text = f"{meaning} One of: {', '.join(layers)}."
+    text = f"{description} One of: {', '.join(layers)}."
     made: OptionInfo = typer.Option(*names, parser=one_of(layers), metavar="LAYER", help=text)
     return made

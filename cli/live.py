@@ -9,8 +9,8 @@ app = typer.Typer()
 def live() -> None:
     """Keep charts a fraction of a second behind the shop, until stopped. `up` runs one already.
 
-    Rows that the star has not yet are laid over it, exactly once; a consolidation takes them off
-    again. A second one shares the partitions with the first. Limits are settings (LIVE_…).
+    Rows that the warehouse has not yet are laid over it, exactly once; a consolidation takes them
+    off again. A second one shares the partitions with the first. Limits are settings (LIVE_…).
 
     Example: ./pipeline live
     """

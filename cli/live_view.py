@@ -24,7 +24,7 @@ class Picture:
     Attributes:
         seconds: since the shop opened.
         orders_per_second, rows_per_second: what the simulator commits.
-        proof: what is known of exactness.
+        reconciliation: what is known of exactness.
     """
 
     seconds: float
@@ -32,7 +32,7 @@ class Picture:
     orders_per_second: float
     rows_per_second: float
     flow: Flow
-    proof: str
+    reconciliation: str
 
 
 class LiveView:
@@ -68,23 +68,25 @@ def draw(picture: Picture) -> RenderableType:
     head = Text.assemble(
         ("The shop, as it reaches the lake", "bold"),
         f"   {_clock(picture.seconds)}   {picture.orders:,} orders   ",
-        ("Ctrl-C ends it with the proof", "dim"),
+        ("Ctrl-C ends it with the reconciliation", "dim"),
     )
     side_by_side = Columns([_tables(picture.flow), _orders(picture.flow)], padding=(0, 2))
-    proof = Panel(picture.proof, title="proof", title_align="left", border_style="dim")
-    return Group(head, _hops(picture), side_by_side, proof)
+    reconciliation = Panel(
+        picture.reconciliation, title="reconciliation", title_align="left", border_style="dim"
+    )
+    return Group(head, _hops(picture), side_by_side, reconciliation)
 
 
 def in_a_line(picture: Picture) -> str:
     """The same in one line."""
     hops = " | ".join(
         f"{hop} {speed}" + (f", {behind}" if behind else "")
-        for hop, speed, behind in _hop_figures(picture)
+        for hop, speed, behind in _hop_metrics(picture)
     )
     return f"{_clock(picture.seconds)} {hops}"
 
 
-def _hop_figures(picture: Picture) -> list[tuple[str, str, str]]:
+def _hop_metrics(picture: Picture) -> list[tuple[str, str, str]]:
     flow = picture.flow
     freshness = flow.freshness_seconds
     bronze = [f"{flow.lag_offsets:,} offsets behind"] if flow.tables else []
@@ -104,7 +106,7 @@ def _hops(picture: Picture) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("hop", "now", "behind"):
         table.add_column(name)
-    for hop, speed, behind in _hop_figures(picture):
+    for hop, speed, behind in _hop_metrics(picture):
         table.add_row(f"[bold]{hop}[/]", speed, behind)
     return table
 

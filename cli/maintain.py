@@ -13,7 +13,7 @@ from lakehouse.layers import LAKE, Layer
 
 if TYPE_CHECKING:
     from batch.catalogue import LakeTable
-    from batch.maintenance import Limits, Need, Upkeep
+    from batch.maintenance import Limits, Maintenance, Need
 
 app = typer.Typer()
 _LONGEST_HOURS = 876_000
@@ -24,7 +24,7 @@ _LONGEST_HOURS = 876_000
 def maintain(
     layer: Annotated[
         list[Layer] | None,
-        option(layers=LAKE, meaning="Only this layer; may be given again."),
+        option(layers=LAKE, description="Only this layer; may be given again."),
     ] = None,
     table: Annotated[
         list[str] | None,
@@ -66,7 +66,7 @@ def maintain(
     if names:
         _chosen(limits, layers, names)
     with (
-        # Upkeep of the lake goes on without a warehouse.
+        # Maintenance of the lake goes on without a warehouse.
         recorded(dsn, kind=Kind.MAINTENANCE, scope=asked, is_required=False) as run,
         err_console.status("looking for tables") as status,
     ):
@@ -78,7 +78,7 @@ def maintain(
     if output is Format.JSON:
         print_json([one.to_json() for one in done])
     else:
-        show_upkeep(done)
+        show_maintenance(done)
 
 
 def _chosen(
@@ -118,15 +118,15 @@ def _needs(limits: "dict[str, Limits]", chosen: "Sequence[LakeTable]") -> "list[
         return None
 
 
-def show_upkeep(done: "Sequence[Upkeep]") -> None:
+def show_maintenance(done: "Sequence[Maintenance]") -> None:
     """A table for each layer, and below it what was left undone."""
-    from cli.tables import figures_table, size_text
+    from cli.tables import metrics_table, size_text
 
     if not done:
         console.print("The lake has no tables yet.", style="dim")
     for layer in dict.fromkeys(one.table.layer for one in done):
         rows = [one for one in done if one.table.layer == layer]
-        table = figures_table(layer, "files", "now", "size", "now", "vacuumed", "freed", "seconds")
+        table = metrics_table(layer, "files", "now", "size", "now", "vacuumed", "freed", "seconds")
         for one in rows:
             table.add_row(
                 one.table.name,

@@ -1,4 +1,4 @@
-"""`quarantine`: what the rules put aside, and judging it again."""
+"""`quarantine`: what the rules quarantined, and judging it again."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -28,11 +28,11 @@ def list_(
     Example: ./pipeline quarantine list --entity customers
     """
     from batch.quarantine import Selection, summary
-    from lakehouse.connections import reading_lake
+    from lakehouse.connections import lake_of_reader
 
     chosen = Selection(entities=tuple(entity or ()), rule=rule)
     chosen.require_sense()
-    rows = summary(reading_lake(), chosen)
+    rows = summary(lake_of_reader(), chosen)
     if output is Format.JSON:
         print_json(rows)
     elif rows:
@@ -54,17 +54,19 @@ def show(
     Example: ./pipeline quarantine show --rule email_invalid --limit 3
     """
     from batch.quarantine import Selection, details
-    from lakehouse.connections import reading_lake
+    from lakehouse.connections import lake_of_reader
 
     chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
     chosen.require_sense()
-    rows = details(reading_lake(), chosen, limit=limit)
+    rows = details(lake_of_reader(), chosen, limit=limit)
     if output is Format.JSON:
         print_json(rows)
         return
     for row in rows:
-        place = f"epoch {row['epoch']}, partition {row['partition']}, offset {row['offset']}"
-        console.print(f"[bold]{row['entity']} {row['key']}[/]  {row['rules']}  [dim]{place}[/]")
+        coordinate = f"epoch {row['epoch']}, partition {row['partition']}, offset {row['offset']}"
+        console.print(
+            f"[bold]{row['entity']} {row['key']}[/]  {row['rules']}  [dim]{coordinate}[/]"
+        )
         console.print(orjson.dumps(row["row"]).decode(), markup=False)
     if not rows:
         console.print("Nothing like that is in quarantine.")
@@ -77,7 +79,7 @@ def redrive(
     key: KeyOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Judge quarantined rows again, from all their changes, after a contract was mended.
+    """Validator quarantined rows again, from all their changes, after a contract was mended.
 
     Gold and the warehouse follow with the next ./pipeline consolidate. Live goes by the contract
     that it was started with, until ./pipeline down and ./pipeline up.

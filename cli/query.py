@@ -34,7 +34,7 @@ class Form(StrEnum):
     CSV = "csv"
 
 
-@app.command(rich_help_panel="Look")
+@app.command(rich_help_panel="Inspect")
 def query(
     sql: Annotated[str, typer.Argument(help="A query in DuckDB's SQL.", metavar="SQL")],
     output: Annotated[
@@ -59,10 +59,10 @@ def query(
     Example: ./pipeline query "select count(*) from silver.cleaned_sales"
     """
     from batch.lake_sql import LakeSql
-    from lakehouse.connections import reading_lake
+    from lakehouse.connections import lake_of_reader
 
     with err_console.status("reading"):
-        answer = LakeSql(reading_lake(), memory_mb=memory_mb).ask(sql)
+        answer = LakeSql(lake_of_reader(), memory_mb=memory_mb).ask(sql)
         shown = limit or _SHOWN_ROWS
         given = answer.rows(limit=shown + 1 if output is Form.TABLE else limit)
         # What fails, fails before anything is written.

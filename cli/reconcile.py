@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _NOT_EXACT = 1
-_CANNOT_JUDGE = 2
+_CANNOT_CHECK = 2
 _SHORT = {"missing_versions": "gaps", "missing_deletes": "untold", "duplicates": "doubled"}
 """In a table of eighty columns."""
 
 
 @app.command(rich_help_panel="Run")
 def reconcile(output: FormatOption = Format.TABLE) -> None:
-    """Compare the shop with bronze, change by change, then silver, the star and gold, meanwhile.
+    """Compare shop and bronze change by change, then silver, the warehouse and gold.
 
     Exit status 0 when all that was compared is exact, 1 when anything in any layer is not; 2 when
-    that cannot be judged, e.g. because bronze does not catch up in time or the shop hides rows of a
-    table. The verdict names what was not compared, and why.
+    that cannot be validated, e.g. because bronze does not catch up in time or the shop hides rows
+    of a table. The verdict names what was not compared, and why.
 
     Example: ./pipeline reconcile --format json
     """
@@ -36,13 +36,13 @@ def reconcile(output: FormatOption = Format.TABLE) -> None:
     except PipelineError as error:
         err_console.print("[bold red]Cannot tell[/] ", end="")
         err_console.print(str(error), markup=False, soft_wrap=True)
-        raise typer.Exit(_CANNOT_JUDGE) from error
+        raise typer.Exit(_CANNOT_CHECK) from error
     if output is Format.JSON:
         print_json(report.to_json())
     else:
         show_report(report)
     if not report.exact:
-        raise typer.Exit(_NOT_EXACT if report.is_faulty else _CANNOT_JUDGE)
+        raise typer.Exit(_NOT_EXACT if report.is_faulty else _CANNOT_CHECK)
 
 
 def show_report(report: "Report") -> None:

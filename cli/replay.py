@@ -1,4 +1,4 @@
-"""`replay`: a range of offsets or times, taken in again."""
+"""`replay`: a range of offsets or times, applied again."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from cli.output import Format, FormatOption, console, err_console, print_json, p
 from lakehouse.layers import Layer
 
 if TYPE_CHECKING:
-    from batch.proof import Proof
+    from batch.table_diff import TableDiff
     from lakehouse.selection import Selection
     from replay.run import Outcome
 
@@ -29,7 +29,7 @@ app = typer.Typer()
 def replay(  # noqa: PLR0913 - one for each option
     into: Annotated[
         Layer,
-        option(layers=tuple(Layer), meaning="Which layer the range is applied to again."),
+        option(layers=tuple(Layer), description="Which layer the range is applied to again."),
     ],
     entity: Annotated[
         list[str] | None, typer.Option("--entity", help="This table of the shop; may be repeated.")
@@ -153,22 +153,22 @@ def _show_outcome(outcome: "Outcome") -> None:
             "digest before": f"{one.before.total:016x}",
             "after": "the same" if one.is_equal else f"{one.after.total:016x}",
         }
-        for one in outcome.proofs
+        for one in outcome.diffs
     ]
     if rows:
         print_rows(rows)
-    for one in outcome.proofs:
+    for one in outcome.diffs:
         _show_differences(one)
     for note in outcome.notes:
         console.print(note, markup=False)
     console.print(outcome.verdict(), markup=False, style="green")
 
 
-def _show_differences(proof: "Proof") -> None:
-    for example in proof.differences.examples:
+def _show_differences(diff: "TableDiff") -> None:
+    for example in diff.differences.examples:
         key = ", ".join(f"{name} {value}" for name, value in example.key.items())
         values = "; ".join(f"{name}: {old} → {new}" for name, (old, new) in example.columns.items())
-        text = f"{proof.table} {key} {example.kind}" + (f": {values}" if values else "")
+        text = f"{diff.table} {key} {example.kind}" + (f": {values}" if values else "")
         console.print(text, markup=False, soft_wrap=True)
-    if proof.differences.examples and proof.differences.more:
-        console.print(f"{proof.table}: and {proof.differences.more:,} more rows", markup=False)
+    if diff.differences.examples and diff.differences.more:
+        console.print(f"{diff.table}: and {diff.differences.more:,} more rows", markup=False)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 runs = typer.Typer(invoke_without_command=True)
-app.add_typer(runs, name="runs", rich_help_panel="Look")
+app.add_typer(runs, name="runs", rich_help_panel="Inspect")
 _ROOMY = 110
-"""Columns from which on each figure has a column of its own."""
+"""Columns from which on each metric has a column of its own."""
 _COUNTED = ("layer", "entity", "table", "check", "severity", "read", "cleaned", "quarantined")
 _LONGEST_WHO = 23
 _ROOMY_COLUMNS = ("run", "kind", "what", "read", "written", "seconds", "who", "outcome", "ago")
@@ -47,7 +47,7 @@ def list_(
 
     Every consolidation, replay, extraction, rebuild, maintenance and redrive is there, Airflow's
     too, for CONSOLIDATION_RUNS_DAYS. One that is interrupted died without a word. All that is
-    known of one, digests and figures by table: ./pipeline runs show NUMBER.
+    known of one, digests and metrics by table: ./pipeline runs show NUMBER.
 
     Example: ./pipeline runs --kind rebuild --limit 5
     """
@@ -70,7 +70,7 @@ def show(
     number: Annotated[int, typer.Argument(min=1, help="As ./pipeline runs gives it.")],
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show all that is known of one run: scope, versions, digests, figures, error.
+    """Show all that is known of one run: scope, versions, digests, metrics, error.
 
     Example: ./pipeline runs show 12
     """
@@ -85,7 +85,7 @@ def show(
 
 
 def show_runs(rows: "Sequence[RunRow]", now: datetime) -> None:
-    """A table, newest first; where it is narrow, with two figures in a cell."""
+    """A table, newest first; where it is narrow, with two metrics in a cell."""
     is_roomy = console.width >= _ROOMY
     table = Table(header_style="dim", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in _ROOMY_COLUMNS if is_roomy else _NARROW_COLUMNS:
@@ -98,7 +98,7 @@ def show_runs(rows: "Sequence[RunRow]", now: datetime) -> None:
 
 
 def show_run(row: "RunRow") -> None:
-    """Everything: a line for each fact, then digests and figures."""
+    """Everything: a line for each fact, then digests and metrics."""
     facts = {
         "run": f"{row.run_number}  ({row.run_id})",
         "kind": row.kind,
@@ -155,14 +155,14 @@ def _offsets(known: object) -> object:
         return known
     names = ("epoch", "partition", "first", "last")
     return [
-        {"table": table, **{name: span.get(name) for name in names}}
-        for table, spans in known.items()
-        for span in spans
+        {"table": table, **{name: offsets.get(name) for name in names}}
+        for table, ranges in known.items()
+        for offsets in ranges
     ]
 
 
 def _same_names(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """JSON in Postgres forgets the order of names: what is counted comes before its figures."""
+    """JSON in Postgres forgets the order of names: what is counted comes before its metrics."""
     found = dict.fromkeys(name for row in rows for name in row)
     names = [
         *(name for name in _COUNTED if name in found),

@@ -17,7 +17,7 @@ from cli.output import Format, FormatOption, err_console, print_json, print_rows
 from lakehouse.errors import StopPipelineError
 
 if TYPE_CHECKING:
-    from producers.meter import Reading
+    from producers.meter import Measurement
     from producers.plan import History, Live, Phase, Report
 
 app = typer.Typer()
@@ -151,22 +151,24 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._status.stop()
 
-    def show(self, reading: "Reading") -> None:
+    def show(self, measurement: "Measurement") -> None:
         """Say how it is now. Without a terminal, every tenth time: about every five seconds."""
         if err_console.is_terminal:
-            self._status.update(_line(reading))
+            self._status.update(_line(measurement))
         elif self._readings % 10 == 0:
-            err_console.print(_line(reading), soft_wrap=True)
+            err_console.print(_line(measurement), soft_wrap=True)
         self._readings += 1
 
 
-def _line(reading: "Reading") -> str:
-    asked = "" if reading.asked is None else f" of {reading.asked:g}"
-    slot = f", slot holds back {reading.slot_share:.0%}" if reading.slot_share >= 0.01 else ""
+def _line(measurement: "Measurement") -> str:
+    asked = "" if measurement.asked is None else f" of {measurement.asked:g}"
+    slot = (
+        f", slot holds back {measurement.slot_share:.0%}" if measurement.slot_share >= 0.01 else ""
+    )
     return (
-        f"{reading.instant:%Y-%m-%d %H:%M} {reading.orders:,} orders, "
-        f"{reading.orders_per_second:,.0f}{asked} orders/s, "
-        f"{reading.rows_per_second:,.0f} rows/s{slot}"
+        f"{measurement.instant:%Y-%m-%d %H:%M} {measurement.orders:,} orders, "
+        f"{measurement.orders_per_second:,.0f}{asked} orders/s, "
+        f"{measurement.rows_per_second:,.0f} rows/s{slot}"
     )
 
 

@@ -20,7 +20,8 @@ def up(
     services: ServicesArgument = None,
     *,
     airflow: Annotated[
-        bool, typer.Option("--airflow/--no-airflow", help="With Airflow, which runs the hour.")
+        bool,
+        typer.Option("--airflow/--no-airflow", help="With Airflow, which runs the hourly run."),
     ] = True,
     superset: Annotated[
         bool, typer.Option("--superset/--no-superset", help="With Superset, which shows charts.")

@@ -13,7 +13,7 @@ from cli.output import Format, FormatOption, console, err_console, print_json
 from lakehouse.layers import LAKE, STORED, Layer
 
 if TYPE_CHECKING:
-    from batch.catalogue import TableFigures
+    from batch.catalogue import TableMetrics
 
 app = typer.Typer()
 _ROOMY = 90
@@ -23,11 +23,11 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 LayersOption = Annotated[
     list[Layer] | None,
-    option("--layer", layers=STORED, meaning="Only this layer; may be given again."),
+    option("--layer", layers=STORED, description="Only this layer; may be given again."),
 ]
 
 
-@app.command(rich_help_panel="Look")
+@app.command(rich_help_panel="Inspect")
 def tables(layer: LayersOption = None, output: FormatOption = Format.TABLE) -> None:
     """List the tables of each layer: rows, size, how far each has come, how new.
 
@@ -43,57 +43,57 @@ def tables(layer: LayersOption = None, output: FormatOption = Format.TABLE) -> N
 
     Example: ./pipeline tables --layer silver
     """
-    from batch.catalogue import lake_figures
-    from lakehouse.connections import reading_lake
+    from batch.catalogue import lake_metrics
+    from lakehouse.connections import lake_of_reader
 
     wanted = [one.value for one in layer or STORED]
-    found: list[TableFigures] = []
+    found: list[TableMetrics] = []
     with err_console.status("reading the lake's logs"):
         layers = [one for one in LAKE if one in wanted]
         if layers:
-            found += lake_figures(reading_lake(), layers)
+            found += lake_metrics(lake_of_reader(), layers)
         notes = _add_warehouse(found) if Layer.WAREHOUSE in wanted else []
     now = datetime.now(tz=UTC)
     if output is Format.JSON:
-        print_json([figures.to_json(now) for figures in found])
+        print_json([metrics.to_json(now) for metrics in found])
     else:
         show_tables(found, now)
     for note in notes:
         err_console.print(note, style="yellow", markup=False, soft_wrap=True)
 
 
-def _add_warehouse(found: "list[TableFigures]") -> list[str]:
+def _add_warehouse(found: "list[TableMetrics]") -> list[str]:
     """Add the warehouse's tables, or say why they are missing."""
     import psycopg
 
-    from batch.catalogue import warehouse_figures
+    from batch.catalogue import warehouse_metrics
     from lakehouse.connections import warehouse
     from lakehouse.postgres import explained
     from lakehouse.trouble import Service
 
     try:
-        figures = warehouse_figures(warehouse("batch"))
+        metrics = warehouse_metrics(warehouse("batch"))
     except psycopg.Error as error:
         return [str(explained(error, Service.WAREHOUSE, "Its tables are not shown"))]
-    found += figures
-    return [] if figures else ["The warehouse has no tables yet: ./pipeline consolidate"]
+    found += metrics
+    return [] if metrics else ["The warehouse has no tables yet: ./pipeline consolidate"]
 
 
-def show_tables(found: "Sequence[TableFigures]", now: datetime) -> None:
+def show_tables(found: "Sequence[TableMetrics]", now: datetime) -> None:
     """A table for each layer."""
-    for layer in dict.fromkeys(figures.table.layer for figures in found):
-        table = figures_table(
+    for layer in dict.fromkeys(metrics.table.layer for metrics in found):
+        table = metrics_table(
             layer, "rows", "files", "size", "version", "position", "behind", "age"
         )
-        for figures in found:
-            if figures.table.layer == layer:
-                table.add_row(figures.table.name, *_cells(figures, now))
+        for metrics in found:
+            if metrics.table.layer == layer:
+                table.add_row(metrics.table.name, *_cells(metrics, now))
         console.print(table)
         console.print()
 
 
-def figures_table(title: str, *columns: str) -> Table:
-    """An empty table: a name, and figures behind it."""
+def metrics_table(title: str, *columns: str) -> Table:
+    """An empty table: a name, and metrics behind it."""
     table = Table(
         title=title, title_justify="left", title_style="bold", header_style="dim",
         box=SIMPLE_HEAD, padding=(0, int(console.width >= _ROOMY), 0, 0), show_edge=False,
@@ -104,24 +104,24 @@ def figures_table(title: str, *columns: str) -> Table:
     return table
 
 
-def _cells(figures: "TableFigures", now: datetime) -> list[str]:
-    rows = "-" if figures.rows is None else f"{figures.rows:,}"
-    behind = figures.behind
+def _cells(metrics: "TableMetrics", now: datetime) -> list[str]:
+    rows = "-" if metrics.rows is None else f"{metrics.rows:,}"
+    behind = metrics.behind
     return [
-        f"~{rows}" if figures.is_estimate and figures.rows is not None else rows,
-        _number(figures.files),
-        "-" if figures.bytes is None else size_text(figures.bytes),
-        _number(figures.version),
-        _position(figures),
+        f"~{rows}" if metrics.is_estimate and metrics.rows is not None else rows,
+        _number(metrics.files),
+        "-" if metrics.bytes is None else size_text(metrics.bytes),
+        _number(metrics.version),
+        _position(metrics),
         "-" if behind is None else f"{behind.count:,}",
-        age_text(figures.age_seconds(now)),
+        age_text(metrics.age_seconds(now)),
     ]
 
 
-def _position(figures: "TableFigures") -> str:
-    if figures.position is not None:
-        return f"{figures.position:,}"
-    count = len(figures.versions)
+def _position(metrics: "TableMetrics") -> str:
+    if metrics.position is not None:
+        return f"{metrics.position:,}"
+    count = len(metrics.versions)
     return f"{count} table{'s'[: count - 1]}" if count else "-"
 
 

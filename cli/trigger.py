@@ -52,11 +52,11 @@ def run_in_airflow(dag: str = HOUR, *, timeout_seconds: float = 3600) -> "RunSta
     """
     from lakehouse.secrets import Secrets
     from stack.airflow.client import AirflowClient
-    from stack.consoles import CONSOLES
-    from stack.layout import StackConfig
+    from stack.paths import StackConfig
+    from stack.web_uis import WEB_UIS
 
     config = StackConfig()
-    login = CONSOLES["airflow"](config, Secrets(config.stack.secrets_path))
+    login = WEB_UIS["airflow"](config, Secrets(config.stack.secrets_path))
     with AirflowClient(config.airflow, user=login.user, password=login.password) as client:
         client.log_in()
         run = client.trigger(dag)

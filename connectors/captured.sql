@@ -28,7 +28,7 @@ parents as (
 select
     c.relname as table_name,
     coalesce(k.columns, '{}') as key_columns,
-    coalesce(i.columns, '{}') as instant_columns,
+    coalesce(i.columns, '{}') as timestamp_columns,
     p.table_id is not null as has_children
 from pg_class as c
 left join keys as k on c.oid = k.table_id

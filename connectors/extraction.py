@@ -12,20 +12,20 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from connectors.gap import stop
 from connectors.health import Health
 from connectors.notifications import Notifications
 from connectors.progress import UNKNOWN, Progress, end
 from connectors.request import Request
 from connectors.rest import ConnectApi
+from connectors.wal_gap import stop
 from lakehouse.errors import BusyError, RetryLaterError, StopPipelineError
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 
 _POLL_SECONDS = 0.1
-_LOOK_SECONDS = 5.0
+_POLL_SECONDS = 5.0
 _PATIENCE_SECONDS = 600.0
-"""For a connector that the keeper starts again."""
+"""For a connector that is restarted automatically."""
 _ANSWER_SECONDS = 60.0
 _SIGNAL = "insert into cdc.signal (id, type, data) values (%s, %s, %s)"
 _ALL = '{"type": "incremental"}'
@@ -95,7 +95,7 @@ class Extractions:
             on_progress(progress)
             time.sleep(_POLL_SECONDS)
             progress = self.notifications.progress(progress.id)
-            if time.monotonic() > looked_at + _LOOK_SECONDS and not progress.is_over:
+            if time.monotonic() > looked_at + _POLL_SECONDS and not progress.is_over:
                 if self._runs(since=running_at):
                     running_at = time.monotonic()
                 absent = absent + 1 if self._is_forgotten(progress) else 0

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from connectors.gap import find_gap
 from connectors.plain_words import HEAL, explain
 from connectors.rest import ConnectApi, ConnectorState, Stored
 from connectors.slot import Slot, read_slot
+from connectors.wal_gap import find_wal_gap
 from lakehouse.errors import PipelineError
 from lakehouse.settings import ConnectSettings
 
@@ -136,7 +136,7 @@ def slot_problems(name: str, slot: Slot | None, position: int | None) -> list[st
         reason = f" ({slot.invalidation_reason})" if slot.invalidation_reason else ""
         lost = f"Postgres says that replication slot {name} can no longer access replication slot"
         return [f"Slot {name} is lost{reason}. {explain(lost)}"]
-    gap = find_gap(position, slot)
+    gap = find_wal_gap(position, slot)
     if gap is not None and not slot.is_active:
         return [f"Slot {name} was dropped and made again: {gap.words} are not in Kafka. {HEAL}"]
     if not slot.is_active and (slot.inactive_seconds or 0) > _RESTART_SECONDS:

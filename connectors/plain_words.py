@@ -23,7 +23,7 @@ class _Known:
     """
 
     pattern: str
-    meaning: str
+    description: str
     is_transient: bool = False
 
 
@@ -154,7 +154,7 @@ def explain(trace: str) -> str:
         return f"{cause} ./pipeline logs connect tells more; ./pipeline connect apply tries again."
     known, match = found
     named = next((group for group in match.groups() if group), "")
-    meaning = known.meaning.replace("({} bytes)", f"({named} bytes)" if named else "")
+    meaning = known.description.replace("({} bytes)", f"({named} bytes)" if named else "")
     return _one_line(meaning.format(named.strip("\"'.,:")))
 
 

@@ -102,7 +102,7 @@ def require_all_rows(dsn: str, tables: Iterable[str]) -> None:
     """
     wanted = set(tables)
     with (
-        explaining(Service.SHOP, "The shop's tables cannot be judged"),
+        explaining(Service.SHOP, "The shop's tables cannot be validated"),
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
         hidden = [one for one in read_hidden(connection) if one.table in wanted]

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from connectors.definition import render
-from connectors.gap import Gap, stop
 from connectors.plain_words import explain
 from connectors.rest import ConnectApi, ConnectorState
 from connectors.slot import drop_slot
 from connectors.topics import raise_limits
+from connectors.wal_gap import WalGap, stop
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 from lakehouse.kafka import admin_client
 from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings
@@ -56,7 +56,7 @@ def resnapshot(
     connect: ConnectSettings,
     replication_dsn: str,
     *,
-    record: Callable[[Gap], object],
+    record: Callable[[WalGap], object],
     timeout_seconds: float = 90,
 ) -> None:
     """Let the connector forget its position and its slot, and read all tables again.
@@ -78,7 +78,7 @@ def resnapshot(
         stop(api, timeout_seconds=timeout_seconds)
         position = api.stored().position
         if position is not None:
-            record(Gap(last=position, first=None))
+            record(WalGap(last=position, first=None))
         _forget(api, time.monotonic() + timeout_seconds)
         drop_slot(replication_dsn, connect.slot_name)
         api.resume()

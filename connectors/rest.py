@@ -42,7 +42,7 @@ class ConnectorState:
 
     @property
     def waits_for_person(self) -> bool:
-        """Whether it stays as it is until somebody acts; other failures the keeper starts again."""
+        """Whether it needs manual action; other failures are restarted."""
         return self.is_halted or (self.is_failed and needs_person(self.trace or ""))
 
 
@@ -52,13 +52,13 @@ class Stored:
 
     Attributes:
         position: the furthest WAL position; None while the first reading of all tables goes on.
-        is_first_reading: whether that has begun and has not ended; cut off, it is begun anew.
+        is_first_snapshot: whether that has begun and has not ended; cut off, it is begun anew.
         handed_on_at: when the last change was committed; None if none was.
         extraction_id: of the signal whose extraction is under way; None if there is none.
     """
 
     position: int | None
-    is_first_reading: bool
+    is_first_snapshot: bool
     handed_on_at: datetime | None
     extraction_id: str | None
 
@@ -94,14 +94,14 @@ class ConnectApi:
     def stored(self) -> Stored:
         """What Connect has stored of the connector. Dear: it reads a topic from its beginning."""
         offset = self._offset()
-        is_first_reading = "snapshot" in offset and not offset.get("snapshot_completed")
-        names = () if is_first_reading else _POSITIONS
+        is_first_snapshot = "snapshot" in offset and not offset.get("snapshot_completed")
+        names = () if is_first_snapshot else _POSITIONS
         found = [offset[name] for name in names if offset.get(name) is not None]
         instant = offset.get("ts_usec")
         is_extracting = offset.get("incremental_snapshot_collections") not in (None, "", "[]")
         return Stored(
             position=max(found, default=None),
-            is_first_reading=is_first_reading,
+            is_first_snapshot=is_first_snapshot,
             handed_on_at=datetime.fromtimestamp(instant / 1e6, tz=UTC) if instant else None,
             extraction_id=offset.get("incremental_snapshot_correlation_id")
             if is_extracting

@@ -17,7 +17,7 @@ from lakehouse.settings import ConnectSettings
 
 LONGEST_SECONDS = 300.0
 """Between two starts; and how long it has to run before the next failure is the first again."""
-FIRST_READINGS = 3
+FIRST_SNAPSHOTS = 3
 """Starts while it reads all tables for the first time: each writes their rows to Kafka again."""
 _ASK_SECONDS = 2.0
 _log = structlog.get_logger(__name__)
@@ -94,7 +94,7 @@ def keep_running(connect: ConnectSettings, stop: Event) -> None:
 
 def _start(api: ConnectApi, state: ConnectorState, restarts: Restarts) -> None:
     # Asked only when it is due: what is stored is dear to read.
-    if restarts.starts >= FIRST_READINGS and api.stored().is_first_reading:
+    if restarts.starts >= FIRST_SNAPSHOTS and api.stored().is_first_snapshot:
         restarts.put_off(time.monotonic())
         return
     api.restart_failed()

@@ -5,9 +5,21 @@ grant usage on schema cdc to public;
 
 create table if not exists cdc.heartbeat (
     source text primary key,
-    beat_at timestamptz not null default clock_timestamp(),
+    sent_at timestamptz not null default clock_timestamp(),
     token text
 );
+-- Until version 0.1 it was called beat_at.
+do $$
+begin
+    if exists (
+        select from pg_attribute as a
+        where a.attrelid = 'cdc.heartbeat'::regclass and a.attname = 'beat_at'
+    ) then
+        alter table cdc.heartbeat rename column beat_at to sent_at;
+    end if;
+end
+$$;
+
 create table if not exists cdc.signal (
     id varchar(42) primary key,
     type varchar(32) not null,
@@ -90,7 +102,7 @@ begin
 end
 $$;
 
--- Full old rows, so that deletes and updates can be judged without looking anything up. But
+-- Full old rows, so that deletes and updates can be validated without looking anything up. But
 -- Postgres refuses updates when an old row would hold a virtual column, which cannot be published.
 create or replace function cdc.capture_table(captured regclass) returns void
 language plpgsql set search_path to pg_catalog, pg_temp as $$

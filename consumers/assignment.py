@@ -49,15 +49,15 @@ class Assignment:
             .group_by("_partition")
             .aggregate([("_offset", "max")])
         )
-        spans = {}
+        ranges = {}
         for number, last in zip(ends[0].to_pylist(), ends[1].to_pylist(), strict=True):
             partition = self.find(topic, number)
             if partition is None:
                 message = f"{topic}[{number}]: polled a record of a partition that is not assigned"
                 raise StopPipelineError(message)
-            spans[partition] = OffsetRange(start=self._positions[partition], stop=last + 1)
+            ranges[partition] = OffsetRange(start=self._positions[partition], stop=last + 1)
             self._positions[partition] = last + 1
-        return spans
+        return ranges
 
     def see_end(self, partition: TopicPartition, position: int) -> OffsetRange | None:
         """Step over what stands between the last record and the end: marks of transactions.

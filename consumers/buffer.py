@@ -1,4 +1,4 @@
-"""What has been polled and not yet committed, one buffer a table, with the spans it covers."""
+"""What has been polled and not yet committed, one buffer a table, with the ranges it covers."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from lakehouse.offsets import OffsetRange, TopicPartition
 class Batch:
     """Rows of one table and, for each partition, the positions that they cover.
 
-    A span begins where the consumer stood, not at the first record: offsets have holes.
+    A offsets begins where the consumer stood, not at the first record: offsets have holes.
     """
 
     rows: pa.Table
-    spans: Mapping[TopicPartition, OffsetRange]
+    ranges: Mapping[TopicPartition, OffsetRange]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,25 +42,27 @@ class TableBuffer:
         self.bytes = 0
 
     def add(
-        self, chunk: pa.RecordBatch, spans: Mapping[TopicPartition, OffsetRange], now: float
+        self, chunk: pa.RecordBatch, ranges: Mapping[TopicPartition, OffsetRange], now: float
     ) -> None:
         """Take `chunk`, whose partitions went on from where their last chunk ended.
 
         Args:
             chunk: columns of `BRONZE_SCHEMA`.
-            spans: what the chunk covers, by partition.
+            ranges: what the chunk covers, by partition.
             now: monotonic seconds.
 
         Raises:
-            ValueError: a span does not begin where the last one of its partition stopped.
+            ValueError: a offsets does not begin where the last one of its partition stopped.
         """
-        for partition, span in spans.items():
+        for partition, offsets in ranges.items():
             held = self._spans.get(partition)
-            if held is not None and held.stop != span.start:
-                message = f"{partition}: have up to {held.stop}, got a chunk from {span.start} on"
+            if held is not None and held.stop != offsets.start:
+                message = (
+                    f"{partition}: have up to {held.stop}, got a chunk from {offsets.start} on"
+                )
                 raise ValueError(message)
-            start = span.start if held is None else held.start
-            self._spans[partition] = OffsetRange(start=start, stop=span.stop)
+            start = offsets.start if held is None else held.start
+            self._spans[partition] = OffsetRange(start=start, stop=offsets.stop)
         if chunk.num_rows:
             self._chunks.append(chunk)
         self.rows += chunk.num_rows
@@ -75,7 +77,7 @@ class TableBuffer:
     @property
     def starts(self) -> Mapping[TopicPartition, int]:
         """The first offset that it covers of each partition."""
-        return {partition: span.start for partition, span in self._spans.items()}
+        return {partition: offsets.start for partition, offsets in self._spans.items()}
 
     def is_due(self, policy: FlushPolicy, now: float) -> bool:
         """Whether `policy` asks for a flush."""
@@ -89,7 +91,7 @@ class TableBuffer:
     def held(self) -> Batch:
         """Everything held."""
         rows = pa.Table.from_batches(self._chunks, schema=BRONZE_SCHEMA)
-        return Batch(rows=rows, spans=dict(self._spans))
+        return Batch(rows=rows, ranges=dict(self._spans))
 
     def drop(self, partition: TopicPartition) -> None:
         """Forget a partition: it was revoked, or is read again from another position."""
@@ -133,11 +135,11 @@ class Buffers(Mapping[str, TableBuffer]):
         self,
         topic: str,
         chunk: pa.RecordBatch,
-        spans: Mapping[TopicPartition, OffsetRange],
+        ranges: Mapping[TopicPartition, OffsetRange],
         now: float,
     ) -> None:
         """Take a chunk of a topic; see `TableBuffer.add`."""
-        self._held.setdefault(topic, TableBuffer()).add(chunk, spans, now)
+        self._held.setdefault(topic, TableBuffer()).add(chunk, ranges, now)
 
     def take(self, topic: str) -> Batch:
         """Return all that a topic's buffer holds, and let go of the buffer."""

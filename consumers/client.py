@@ -25,7 +25,7 @@ def consumer_config(
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
         "enable.partition.eof": True,
-        # A position that the broker does not have is a loss to be judged, never a reset.
+        # A position that the broker does not have is a loss to be validated, never a reset.
         "auto.offset.reset": "error",
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": session_timeout_ms,

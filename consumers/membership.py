@@ -180,8 +180,10 @@ class Membership:
 
     def offset_range(self, partition: TopicPartition) -> tuple[int, int]:
         """The broker's oldest and end offset."""
-        place = KafkaPartition(partition.topic, partition.partition)
-        oldest, end = self._consumer.get_watermark_offsets(place, timeout=_BROKER_TIMEOUT_SECONDS)
+        coordinate = KafkaPartition(partition.topic, partition.partition)
+        oldest, end = self._consumer.get_watermark_offsets(
+            coordinate, timeout=_BROKER_TIMEOUT_SECONDS
+        )
         return oldest, end
 
     def pause(self) -> None:
@@ -195,22 +197,22 @@ class Membership:
         self.is_paused = False
 
     def _add(
-        self, topic: str, chunk: pa.RecordBatch, spans: Mapping[TopicPartition, OffsetRange]
+        self, topic: str, chunk: pa.RecordBatch, ranges: Mapping[TopicPartition, OffsetRange]
     ) -> None:
-        self._buffers.add(topic, chunk, spans, time.monotonic())
+        self._buffers.add(topic, chunk, ranges, time.monotonic())
 
     def _see_end(self, event: Message) -> None:
         """Let the watermark pass the marks at the end: when they expire, nothing is lost."""
         partition = self.assigned.find(event.topic() or "", event.partition() or 0)
         if partition is None:
             return
-        span = self.assigned.see_end(partition, event.offset() or 0)
-        if span is not None:
-            self._add(partition.topic, _NO_RECORDS, {partition: span})
+        offsets = self.assigned.see_end(partition, event.offset() or 0)
+        if offsets is not None:
+            self._add(partition.topic, _NO_RECORDS, {partition: offsets})
 
     def _end(self, partition: TopicPartition) -> int:
-        place = KafkaPartition(partition.topic, partition.partition)
-        _, end = self._consumer.get_watermark_offsets(place, cached=True)
+        coordinate = KafkaPartition(partition.topic, partition.partition)
+        _, end = self._consumer.get_watermark_offsets(coordinate, cached=True)
         return max(0, end)
 
     def _tracked(self, partitions: Sequence[KafkaPartition]) -> list[KafkaPartition]:
@@ -259,8 +261,8 @@ class Membership:
         _log.warning("lost", partitions=_names(partitions))
 
     def _forget(self, partitions: Sequence[KafkaPartition]) -> None:
-        for place in partitions:
-            partition = self.assigned.find(place.topic, place.partition)
+        for coordinate in partitions:
+            partition = self.assigned.find(coordinate.topic, coordinate.partition)
             if partition is None:
                 continue
             self.assigned.remove(partition)

@@ -29,8 +29,8 @@ def to_arrow(
     column = pa.array(topics).dictionary_encode()
     groups = {}
     for code, topic in enumerate(column.dictionary.to_pylist()):
-        places = np.flatnonzero(column.indices.to_numpy() == code)
-        groups[topic] = _columns([messages[i] for i in places.tolist()], identities[topic])
+        indexes = np.flatnonzero(column.indices.to_numpy() == code)
+        groups[topic] = _columns([messages[i] for i in indexes.tolist()], identities[topic])
     return groups
 
 

@@ -1,4 +1,4 @@
-"""The hour: what is new in bronze, through silver and gold into the star, proved at the end."""
+"""The hourly run: what is new in bronze, through silver and gold into the warehouse, reconciled."""
 
 from dataclasses import asdict
 from time import monotonic
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, chain, dag, task
 from lakehouse.contracts import ENTITIES
 from orchestration.defaults import deadline, task_defaults
-from orchestration.figures import log_table, publish
 from orchestration.record import recording
 from orchestration.steps import step, tell, warn
+from orchestration.task_log import log_table, publish
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
@@ -54,7 +54,7 @@ def silver(name: str) -> "XComArg":
     @task(task_id=f"silver_{name}", outlets=[SILVER[name]])
     @step
     def clean() -> dict[str, Any]:
-        """What bronze holds of one table and silver lacks: cleaned, judged, merged or put aside."""
+        """What bronze has of one table and silver lacks: validated, then merged or quarantined."""
         from batch.pipeline_run import PipelineRun
         from batch.runs.tables import details_of, note_results, offsets_of, result_of_silver
 
@@ -107,8 +107,8 @@ def warehouse(made: dict[str, Any]) -> dict[str, Any]:
         {"check": one.name, "severity": one.severity, "offending_rows": one.offending_rows}
         for one in report.checks
     ]
-    for figures in (rows, parts, checks):
-        log_table(figures)
+    for metrics in (rows, parts, checks):
+        log_table(metrics)
     return {"tables": rows, "parts": parts, "checks": checks}
 
 
@@ -121,7 +121,7 @@ def views() -> list[str]:
     with recording("consolidation"):
         run = PipelineRun.of_task(tell)
         refreshed = run.views()
-        run.look()
+        run.measure()
     publish(MART, {"views": refreshed})
     return refreshed
 
@@ -129,13 +129,13 @@ def views() -> list[str]:
 @task
 @step
 def trim() -> dict[str, Any]:
-    """What live has laid over the star, and the star has by now, is taken off again."""
+    """What live has laid over the warehouse, and the warehouse has by now, is taken off again."""
     from batch.pipeline_run import PipelineRun
 
     with recording("consolidation"):
-        figures = {"trimmed": PipelineRun.of_task(tell).trim()}
-    log_table([figures])
-    return figures
+        metrics = {"trimmed": PipelineRun.of_task(tell).trim()}
+    log_table([metrics])
+    return metrics
 
 
 @task

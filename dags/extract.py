@@ -5,8 +5,8 @@ from typing import Any
 from airflow.sdk import Param, dag, get_current_context, task
 from lakehouse.errors import StopPipelineError
 from orchestration.defaults import by_hand, tables_to_choose
-from orchestration.figures import log_table
 from orchestration.steps import step
+from orchestration.task_log import log_table
 
 _DELETES = (
     "Of a full extraction that stopped since it found too many: how many it may write at most."
@@ -30,19 +30,19 @@ _DAY = "A day of the shop, such as 2026-11-01. Without it, all rows are read."
 def extract() -> None:
     """Reads tables of the shop again, in full or by day, while changes stream on.
 
-    `look` refuses what makes no sense before anything starts. A full extraction also writes deletes
-    that were missed, each checked against the shop, and lists them; suspiciously many stop it until
-    the form says how many it may write. A run that is cut off leaves
-    Debezium at its work; the next try follows it. One that is stopped is not begun again.
+    `check_request` refuses what makes no sense before anything starts. A full extraction also
+    writes deletes that were missed, each checked against the shop, and lists them; suspiciously
+    many stop it until the form says how many it may write. A run that is cut off leaves Debezium at
+    its work; the next try follows it. One that is stopped is not begun again.
 
     `./pipeline extract` does the same; `./pipeline extract --pause`, `--resume`, `--stop` steer it.
     """
-    look() >> read_again()
+    check_request() >> read_again()
 
 
 @task
 @step
-def look() -> list[str]:
+def check_request() -> list[str]:
     """The command that is to run."""
     chosen = get_current_context()["params"]
     since, until = chosen["since"], chosen["until"]

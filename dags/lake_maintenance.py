@@ -2,9 +2,9 @@
 
 from airflow.sdk import dag, task
 from orchestration.defaults import deadline, task_defaults
-from orchestration.figures import log_table
 from orchestration.record import recording, warehouse
 from orchestration.steps import step, tell
+from orchestration.task_log import log_table
 
 
 @dag(
@@ -41,10 +41,10 @@ def maintain(layer: str) -> list[dict[str, object]]:
     limits = limits_of_settings(passwords)
     tables = lake_tables(limits[layer].lake, [layer])
     needs = needs_of_readers(limits, passwords) if layer == "silver" else []
-    # Upkeep of the lake goes on without a warehouse.
+    # Maintenance of the lake goes on without a warehouse.
     with recording("maintenance", is_required=False) as run:
-        upkeep = maintain_tables(tables, limits, needs, on_progress=tell)
-        done = [dict(one.to_json()) for one in upkeep]
+        maintenance = maintain_tables(tables, limits, needs, on_progress=tell)
+        done = [dict(one.to_json()) for one in maintenance]
         run.note(details={"tables": done})
     log_table([{name: value for name, value in one.items() if name != "kept"} for one in done])
     return done
@@ -57,9 +57,9 @@ def forget_runs() -> dict[str, object]:
     from batch.runs import forget_old
 
     with recording("maintenance", is_required=False) as run:
-        figures: dict[str, object] = {"forgotten": forget_old(warehouse())}
-        run.note(details=figures)
-    return figures
+        metrics: dict[str, object] = {"forgotten": forget_old(warehouse())}
+        run.note(details=metrics)
+    return metrics
 
 
 lake_maintenance()

@@ -4,8 +4,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 from orchestration.defaults import by_hand, tables_to_choose
-from orchestration.figures import log_table
 from orchestration.steps import step
+from orchestration.task_log import log_table
 
 _PLACES = "Partition:offset, one a line, such as 0:1500. Partitions not named are left out."
 _TIME = "Such as 2026-11-25T08:00:00+00:00."
@@ -37,19 +37,19 @@ _TIME = "Such as 2026-11-25T08:00:00+00:00."
 def replay() -> None:
     """Takes a range of changes in again, into one layer and those above it, and proves the outcome.
 
-    `look` resolves the range and shows it; where it makes no sense, or part of it is gone, the run
-    ends there. `take_in_again` does it, beside whatever else runs. Cut off, it goes on where it
-    stopped. With the code and contracts of before, each table has the same digest before and after;
-    what differs is in the log.
+    `resolve_range` resolves the range and shows it; where it makes no sense, or part of it is gone,
+    the run ends there. `apply_again` does it, beside whatever else runs. Cut off, it goes on where
+    it stopped. With the code and contracts of before, each table has the same digest before and
+    after; what differs is in the log.
 
     `./pipeline replay` does the same.
     """
-    look() >> take_in_again()
+    resolve_range() >> apply_again()
 
 
 @task
 @step
-def look() -> list[dict[str, Any]]:
+def resolve_range() -> list[dict[str, Any]]:
     """What the range stands for, and what would be made anew."""
     from orchestration.command import run_command
 
@@ -62,7 +62,7 @@ def look() -> list[dict[str, Any]]:
 
 @task
 @step
-def take_in_again() -> dict[str, Any]:
+def apply_again() -> dict[str, Any]:
     """Each table before and after."""
     from orchestration.command import run_command
 

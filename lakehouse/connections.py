@@ -11,7 +11,7 @@ def secrets() -> Secrets:
     return Secrets(StackSettings().secrets_path)
 
 
-def reading_lake() -> Lake:
+def lake_of_reader() -> Lake:
     """The lake, for a reader."""
     return Lake.of(MinioSettings(), secrets(), user="reader")
 

@@ -220,7 +220,7 @@ def with_watermarks(watermarks: Mapping[str, int], *, is_alone: bool = False) ->
     """Let a commit carry watermarks, by app id.
 
     Args:
-        watermarks: the last position taken in, by app id.
+        watermarks: the last position applied, by app id.
         is_alone: fail if anything was committed since the table was opened. An overwrite needs
             that: delta-rs would let it follow a compaction, whose files it does not replace.
 

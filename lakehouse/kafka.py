@@ -225,12 +225,14 @@ def captured_ends(
     """
     names = matching_topics(admin, captured_pattern(topic_prefix), timeout_seconds=timeout_seconds)
     topics = describe_topics(admin, names, timeout_seconds=timeout_seconds)
-    asked = ask_ends(admin, [place for topic in topics.values() for place in topic.partitions])
+    asked = ask_ends(
+        admin, [coordinate for topic in topics.values() for coordinate in topic.partitions]
+    )
     found: dict[str, dict[tuple[str, int | None], int]] = {}
     try:
-        for place, answer in asked.items():
-            ends = found.setdefault(bronze_table(place.topic), {})
-            ends[place.topic_id, place.partition] = answer.result().offset
+        for coordinate, answer in asked.items():
+            ends = found.setdefault(bronze_table(coordinate.topic), {})
+            ends[coordinate.topic_id, coordinate.partition] = answer.result().offset
     except KafkaException as error:
         raise explain_kafka(error, "Where topics end cannot be asked for") from error
     return found
@@ -245,5 +247,7 @@ def _ask(
         {KafkaPartition(p.topic, p.partition): which for p in partitions},
         request_timeout=_TIMEOUT_SECONDS,
     )
-    by_place = {(place.topic, place.partition): answer for place, answer in answers.items()}
+    by_place = {
+        (coordinate.topic, coordinate.partition): answer for coordinate, answer in answers.items()
+    }
     return {p: by_place[p.topic, p.partition] for p in partitions}

@@ -1,6 +1,6 @@
 """Where the lake's tables are, and how to reach them.
 
-Grain of a bronze table: one row per Kafka record, untouched. Columns of `BRONZE_SCHEMA`.
+Grain of a bronze table: one row per Kafka record, unaffected. Columns of `BRONZE_SCHEMA`.
 """
 
 from collections.abc import Mapping

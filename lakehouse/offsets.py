@@ -88,7 +88,7 @@ class OffsetRange:
     def __post_init__(self) -> None:
         """Refuse what is not a range."""
         if not 0 <= self.start <= self.stop:
-            message = f"not a span of offsets: {self.start} to {self.stop}"
+            message = f"not a offsets of offsets: {self.start} to {self.stop}"
             raise ValueError(message)
 
 
@@ -107,29 +107,29 @@ def up_to(ends: Mapping[Partition, int]) -> dict[Partition, OffsetRange]:
     return {key: OffsetRange(start=0, stop=end) for key, end in ends.items() if end > 0}
 
 
-def count_positions(spans: Iterable[OffsetRange]) -> int:
-    """Positions in all of these spans together: no fewer than their records."""
-    return sum(span.stop - span.start for span in spans)
+def count_positions(ranges: Iterable[OffsetRange]) -> int:
+    """Positions in all of these ranges together: no fewer than their records."""
+    return sum(offsets.stop - offsets.start for offsets in ranges)
 
 
-def pieces(
-    spans: Mapping[Partition, OffsetRange], *, positions: int
+def batches(
+    ranges: Mapping[Partition, OffsetRange], *, positions: int
 ) -> Iterator[dict[Partition, OffsetRange]]:
-    """Cut spans into pieces of about so many positions, in the order of each partition.
+    """Cut ranges into batches of about so many positions, in the order of each partition.
 
     Args:
-        spans: by whatever tells partitions apart; empty ones are left out.
-        positions: of a piece, all its partitions together.
+        ranges: by whatever tells partitions apart; empty ones are left out.
+        positions: of a batch, all its partitions together.
     """
-    left = {key: span for key, span in spans.items() if span.start < span.stop}
+    left = {key: offsets for key, offsets in ranges.items() if offsets.start < offsets.stop}
     while left:
         step = max(1, positions // len(left))
-        piece = {
+        batch = {
             k: OffsetRange(start=s.start, stop=min(s.stop, s.start + step)) for k, s in left.items()
         }
-        yield piece
+        yield batch
         left = {
-            key: OffsetRange(start=piece[key].stop, stop=span.stop)
-            for key, span in left.items()
-            if piece[key].stop < span.stop
+            key: OffsetRange(start=batch[key].stop, stop=offsets.stop)
+            for key, offsets in left.items()
+            if batch[key].stop < offsets.stop
         }

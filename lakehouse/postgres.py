@@ -169,7 +169,7 @@ def explained(
     then: Mapping[Trouble, str] | None = None,
 ) -> PipelineError:
     """The error in our words, see `lakehouse.trouble.told`, with the table and column it names."""
-    return told(trouble_of(error), service, what, f"{error} {_place(error)}".strip(), then=then)
+    return told(trouble_of(error), service, what, f"{error} {_location(error)}".strip(), then=then)
 
 
 @contextmanager
@@ -189,16 +189,16 @@ def explaining(
 
 
 @contextmanager
-def noting(place: str) -> Iterator[None]:
+def noting(context: str) -> Iterator[None]:
     """Let errors of Postgres say in what they came up: a script, a table."""
     try:
         yield
     except psycopg.Error as error:
-        error.add_note(place)
+        error.add_note(context)
         raise
 
 
-def _place(error: psycopg.Error) -> str:
+def _location(error: psycopg.Error) -> str:
     found = {
         "schema": error.diag.schema_name,
         "table": error.diag.table_name,

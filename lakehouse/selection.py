@@ -1,4 +1,4 @@
-"""Which changes are meant: offsets and times as a person gives them, and the spans they are."""
+"""Which changes are meant: offsets and times as a person gives them, and the ranges they are."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -83,7 +83,7 @@ class Selection:
             )
             raise WrongArgumentError(message)
 
-    def span(
+    def offsets(
         self, partition: int, *, end: int, since: int | None = None, until: int | None = None
     ) -> OffsetRange | None:
         """What is meant of a partition; None if nothing is.

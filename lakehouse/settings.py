@@ -37,6 +37,14 @@ ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
 
 
+_FORMER = {
+    "MONITORING_WATCHER_HOST": "MONITORING_EXPORTER_HOST",
+    "MONITORING_WATCHER_PORT": "MONITORING_EXPORTER_PORT",
+    "MONITORING_WATCH_SECONDS": "MONITORING_EXPORTER_SECONDS",
+}
+"""Names that variables had until version 0.1."""
+
+
 class Settings(BaseSettings):
     """A group of settings, read from the environment. An empty variable counts as not set."""
 
@@ -70,7 +78,7 @@ class _EnvironmentSource(EnvSettingsSource):
 
     @override
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        given = {name.lower(): value for name, value in _given().items()}
+        given = {_FORMER.get(name, name).lower(): value for name, value in _given().items()}
         return {name: value for name, value in given.items() if value}
 
 
@@ -297,7 +305,7 @@ class ExtractionSettings(Settings):
 
 
 class AirflowSettings(Settings):
-    """Airflow, which runs the hour. Its own variables begin with AIRFLOW__."""
+    """Airflow, which runs the hourly run. Its own variables begin with AIRFLOW__."""
 
     model_config = SettingsConfigDict(env_prefix="AIRFLOW_")
     host: Host = "127.0.0.1"
@@ -354,12 +362,12 @@ class MonitoringSettings(Settings):
     port: int = Field(9090, gt=0, lt=65536, description="Prometheus.")
     airflow_port: int = Field(9102, gt=0, lt=65536, description="What Airflow tells.")
     statsd_port: int = Field(9125, gt=0, lt=65536, description="Where Airflow tells it; UDP.")
-    watcher_host: Host = Field("127.0.0.1", description="Where the watcher answers Prometheus.")
-    watcher_port: int = Field(9110, gt=0, lt=65536, description="The watcher's.")
+    exporter_host: Host = Field("127.0.0.1", description="Where the exporter answers Prometheus.")
+    exporter_port: int = Field(9110, gt=0, lt=65536, description="The exporter's.")
     scrape_seconds: int = Field(15, ge=1, description="How often Prometheus asks and judges.")
-    watch_seconds: float = Field(15, ge=0.5, description="How often the watcher looks.")
+    exporter_seconds: float = Field(15, ge=0.5, description="How often the exporter looks.")
     lake_seconds: float = Field(60, ge=0.5, description="How often it looks at the lake's logs.")
-    retention_days: int = Field(15, ge=1, description="How long Prometheus keeps figures.")
+    retention_days: int = Field(15, ge=1, description="How long Prometheus keeps metrics.")
     retention_mb: int = Field(1024, ge=64, description="How much of them it keeps, at most.")
     lag_offsets: int = Field(
         50_000, ge=0, description="Alerts when bronze lacks more offsets of a table for minutes."

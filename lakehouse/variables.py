@@ -82,7 +82,7 @@ class Variable:
     field: str
     default: str
     allowed: str
-    meaning: str
+    description: str
 
 
 def name_of(group: type[BaseModel], field: str) -> str:
@@ -99,7 +99,7 @@ def variables_of(group: type[BaseModel]) -> list[Variable]:
             field=name,
             default=str(field.get_default(call_default_factory=True, validated_data={})),
             allowed=allowed(field),
-            meaning=field.description or title,
+            description=field.description or title,
         )
         for name, field in group.model_fields.items()
     ]

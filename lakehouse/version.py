@@ -32,8 +32,8 @@ def contract_version(entity: str, root: Path = ROOT) -> str:
     """Of the contract of one table of the shop.
 
     It changes with the declaration. It also changes with any file of contracts or cleaning, as
-    nothing tells which of these a rule uses: another version may judge as before, the same cannot
-    judge otherwise.
+    nothing tells which of these a rule uses: another version may validator as before, the same
+    cannot validator otherwise.
 
     Raises:
         KeyError: there is no such table.

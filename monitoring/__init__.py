@@ -1,1 +1,1 @@
-"""The watcher, and the files that Prometheus and Grafana read, natively and in Compose."""
+"""The exporter, and the files that Prometheus and Grafana read, natively and in Compose."""

@@ -4,18 +4,18 @@ from collections.abc import Iterator
 
 from connectors.health import Health
 from connectors.slot import Slot, read_slot
-from monitoring.readings import Reading
+from monitoring.metrics import Sample
 
 
-def of_connector(health: Health) -> Iterator[Reading]:
+def of_connector(health: Health) -> Iterator[Sample]:
     """What Connect says; one that does not answer does not run."""
     state = health.state
-    yield Reading("pipeline_connector_running", state is not None and state.is_running)
+    yield Sample("pipeline_connector_running", state is not None and state.is_running)
     if health.lag_seconds is not None:
-        yield Reading("pipeline_capture_behind_seconds", health.lag_seconds)
+        yield Sample("pipeline_capture_behind_seconds", health.lag_seconds)
 
 
-def look_at_slot(monitor_dsn: str, name: str) -> Iterator[Reading]:
+def measure_slot(monitor_dsn: str, name: str) -> Iterator[Sample]:
     """What the shop's database says of the slot.
 
     Raises:
@@ -24,14 +24,14 @@ def look_at_slot(monitor_dsn: str, name: str) -> Iterator[Reading]:
     return of_slot(read_slot(monitor_dsn, name))
 
 
-def of_slot(slot: Slot | None) -> Iterator[Reading]:
+def of_slot(slot: Slot | None) -> Iterator[Sample]:
     """What is known; a slot that is not there counts as lost."""
-    yield Reading("pipeline_slot_active", slot is not None and slot.is_active)
-    yield Reading("pipeline_slot_lost", slot is None or slot.is_lost)
+    yield Sample("pipeline_slot_active", slot is not None and slot.is_active)
+    yield Sample("pipeline_slot_lost", slot is None or slot.is_lost)
     known = {
         "pipeline_slot_held_bytes": None if slot is None else slot.held_bytes,
         "pipeline_slot_limit_bytes": None if slot is None else slot.limit_bytes,
     }
     for name, value in known.items():
         if value is not None:
-            yield Reading(name, value)
+            yield Sample(name, value)

@@ -37,7 +37,7 @@ from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings, Wa
 from lakehouse.trouble import Service
 
 _TABLE = "raw_sales"
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 _COMMIT = re.compile(r"/\d{20}\.json$")
 _COMMITTED = pl.col("value").cast(pl.String).str.json_path_match("$.source.ts_us").cast(pl.Int64)
 _SHOWN = """
@@ -116,11 +116,11 @@ def measure(route: Route, seconds: float) -> list[dict[str, object]]:
         live = orders.result().join(shown.result(), on="order_id", how="left")
         landed = _changes(route, _commits_after(route, version))
     return [
-        *_figures(live, {"shop to Kafka": ("committed", "in_kafka")}),
-        *_figures(live, {"Kafka to live": ("in_kafka", "shown")}),
-        *_figures(live, {"shop to live": ("committed", "shown")}),
-        *_figures(landed, {"Kafka to bronze": ("in_kafka", "readable")}),
-        *_figures(landed, {"shop to bronze": ("committed", "readable")}),
+        *_metrics(live, {"shop to Kafka": ("committed", "in_kafka")}),
+        *_metrics(live, {"Kafka to live": ("in_kafka", "shown")}),
+        *_metrics(live, {"shop to live": ("committed", "shown")}),
+        *_metrics(landed, {"Kafka to bronze": ("in_kafka", "readable")}),
+        *_metrics(landed, {"shop to bronze": ("committed", "readable")}),
     ]
 
 
@@ -201,7 +201,7 @@ def _watch_view(route: Route, placed: Placed) -> pl.DataFrame:
                 shown = {order for (order,) in connection.execute(_SHOWN, [list(pending)])}
                 seen |= dict.fromkeys(shown, _now())
                 pending -= shown
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
     columns = {"order_id": list(seen), "shown": list(seen.values())}
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Int64))
 
@@ -251,7 +251,7 @@ def _files_of(route: Route, version: int) -> list[str]:
     return [f"{route.bronze_uri}/{action['add']['path']}" for action in found if "add" in action]
 
 
-def _figures(
+def _metrics(
     seen: pl.DataFrame, hops: Mapping[str, tuple[str, str]]
 ) -> Iterator[dict[str, object]]:
     for hop, (start, end) in hops.items():

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import polars as pl
 from confluent_kafka.admin import AdminClient
 
-from batch.catalogue import TableFigures, Unit, lake_figures, landed_behind
+from batch.catalogue import TableMetrics, Unit, lake_metrics, landed_behind
 from consumers.bronze.loss import MENDABLE, LossKind, open_losses
 from lakehouse.delta import retry_later, scan
 from lakehouse.kafka import Ends, captured_ends
 from lakehouse.lake import LOSS_LEDGER, Lake
-from monitoring.readings import Reading
+from monitoring.metrics import Sample
 
 _BEHIND = {
     Unit.OFFSETS: "pipeline_behind_offsets",
@@ -18,7 +18,7 @@ _BEHIND = {
 }
 
 
-def look(lake: Lake, admin: AdminClient, topic_prefix: str) -> Iterator[Reading]:
+def read(lake: Lake, admin: AdminClient, topic_prefix: str) -> Iterator[Sample]:
     """All tables, of logs alone.
 
     Raises:
@@ -26,17 +26,17 @@ def look(lake: Lake, admin: AdminClient, topic_prefix: str) -> Iterator[Reading]
     """
     # Before the lake: asked the other way round, what lands in between would be ahead of Kafka.
     ends = captured_ends(admin, topic_prefix)
-    figures = lake_figures(lake)
-    for one in figures:
+    metrics = lake_metrics(lake)
+    for one in metrics:
         yield from of_table(one)
-    yield from of_kafka(ends, figures)
+    yield from of_kafka(ends, metrics)
     with retry_later("the ledger of losses cannot be read"):
         ledger = lake.open("bronze", LOSS_LEDGER)
         rows = pl.DataFrame() if ledger is None else scan(ledger).collect()
     yield from of_losses(rows)
 
 
-def of_table(one: TableFigures) -> Iterator[Reading]:
+def of_table(one: TableMetrics) -> Iterator[Sample]:
     """What is known of one table."""
     labels = (one.table.layer, one.table.name)
     known: dict[str, float | None] = {
@@ -52,23 +52,23 @@ def of_table(one: TableFigures) -> Iterator[Reading]:
         known[_BEHIND[one.behind.unit]] = one.behind.count
     for name, value in known.items():
         if value is not None:
-            yield Reading(name, value, labels)
+            yield Sample(name, value, labels)
 
 
-def of_kafka(ends: Ends, figures: list[TableFigures]) -> Iterator[Reading]:
+def of_kafka(ends: Ends, metrics: list[TableMetrics]) -> Iterator[Sample]:
     """How far Kafka goes, and how far bronze is behind it. Of earlier epochs nothing counts."""
-    behind = landed_behind(ends, figures)
-    for table, places in ends.items():
-        yield Reading("pipeline_kafka_offsets", sum(places.values()), (table,))
-        yield Reading("pipeline_behind_offsets", behind[table], ("bronze", table))
+    behind = landed_behind(ends, metrics)
+    for table, partition_ends in ends.items():
+        yield Sample("pipeline_kafka_offsets", sum(partition_ends.values()), (table,))
+        yield Sample("pipeline_behind_offsets", behind[table], ("bronze", table))
 
 
-def of_losses(ledger: pl.DataFrame) -> Iterator[Reading]:
+def of_losses(ledger: pl.DataFrame) -> Iterator[Sample]:
     """How many ranges nobody has mended, and how many somebody has."""
     rows = ledger.to_dicts()
     lost = sum(row["kind"] != LossKind.READ_AGAIN for row in rows)
     mendable = sum(row["kind"] in MENDABLE for row in rows)
     # What Kafka has dropped nobody can read again.
     done = mendable - len(open_losses(rows))
-    yield Reading("pipeline_losses", lost - done, ("open",))
-    yield Reading("pipeline_losses", done, ("mended",))
+    yield Sample("pipeline_losses", lost - done, ("open",))
+    yield Sample("pipeline_losses", done, ("mended",))

@@ -1,4 +1,4 @@
-"""The two Postgres servers by their own statistics: a dozen figures each, one query. And clocks."""
+"""The two Postgres servers by their own statistics: a dozen metrics each, one query. And clocks."""
 
 from collections.abc import Iterator
 from typing import LiteralString
@@ -6,7 +6,7 @@ from typing import LiteralString
 import psycopg
 from psycopg.rows import dict_row
 
-from monitoring.readings import Reading
+from monitoring.metrics import Sample
 from stack.doctor.clock import ahead_of_us
 
 _STATISTICS: LiteralString = """
@@ -34,7 +34,7 @@ from pg_stat_database as d
 where d.datname = current_database()"""
 
 
-def look(server: str, dsn: str) -> Iterator[Reading]:
+def read(server: str, dsn: str) -> Iterator[Sample]:
     """One server.
 
     Args:
@@ -50,5 +50,5 @@ def look(server: str, dsn: str) -> Iterator[Reading]:
     ):
         for row in cursor.execute(_STATISTICS):
             for name, value in row.items():
-                yield Reading(f"pipeline_postgres_{name}", value, (server,))
-    yield Reading("pipeline_clock_ahead_seconds", ahead_of_us(dsn), (server,))
+                yield Sample(f"pipeline_postgres_{name}", value, (server,))
+    yield Sample("pipeline_clock_ahead_seconds", ahead_of_us(dsn), (server,))

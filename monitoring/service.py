@@ -1,4 +1,4 @@
-"""Puts the watcher together from settings, and runs it until a signal says stop."""
+"""Puts the exporter together from settings, and runs it until a signal says stop."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from lakehouse.secrets import Secrets
 from lakehouse.settings import MonitoringSettings
 from lakehouse.signals import stop_on_signals
 from monitoring import capture, lake, postgres, warehouse
-from monitoring.readings import Reading
-from monitoring.watcher import Part, Watcher
+from monitoring.exporter import Exporter, Probe
+from monitoring.metrics import Sample
 from stack.airflow.health import health
-from stack.layout import StackConfig
 from stack.net import http_status
+from stack.paths import StackConfig
 
 _LIMITS = (
     "lag_offsets", "live_seconds", "slot_share", "quarantined", "late_seconds", "disk_share",
@@ -29,63 +29,63 @@ _ROLE = "monitor"
 _LAKE_USER = "reader"
 
 
-def run_watcher(config: StackConfig, secrets: Secrets) -> None:
+def run_exporter(config: StackConfig, secrets: Secrets) -> None:
     """Look, and answer Prometheus, until SIGTERM or SIGINT."""
-    watcher = Watcher(parts(config, secrets))
+    exporter = Exporter(probes(config, secrets))
     registry = CollectorRegistry()
-    registry.register(watcher)
+    registry.register(exporter)
     ProcessCollector(registry=registry)
     settings = config.monitoring
-    start_http_server(settings.watcher_port, addr=settings.watcher_host, registry=registry)
-    stop_on_signals(watcher.stop)
-    watcher.run()
+    start_http_server(settings.exporter_port, addr=settings.exporter_host, registry=registry)
+    stop_on_signals(exporter.stop)
+    exporter.run()
 
 
-def parts(config: StackConfig, secrets: Secrets) -> tuple[Part, ...]:
+def probes(config: StackConfig, secrets: Secrets) -> tuple[Probe, ...]:
     """All that is looked at."""
     settings = config.monitoring
     oltp = oltp_dsn(config.oltp, secrets, role=_ROLE)
-    star = warehouse_dsn(config.warehouse, secrets, role=_ROLE)
+    loaded = warehouse_dsn(config.warehouse, secrets, role=_ROLE)
     files = Lake.of(config.minio, secrets, user=_LAKE_USER)
     admin = admin_client(config.kafka.bootstrap_servers)
-    often = partial(Part, every_seconds=settings.watch_seconds)
+    often = partial(Probe, every_seconds=settings.exporter_seconds)
     return (
         often(name="connector", read=lambda: capture.of_connector(check(config.connect, oltp))),
-        often(name="slot", read=partial(capture.look_at_slot, oltp, config.connect.slot_name)),
-        often(name="warehouse", read=partial(warehouse.look, star)),
-        often(name="oltp statistics", read=partial(postgres.look, "oltp", oltp)),
-        often(name="warehouse statistics", read=partial(postgres.look, "warehouse", star)),
+        often(name="slot", read=partial(capture.measure_slot, oltp, config.connect.slot_name)),
+        often(name="warehouse", read=partial(warehouse.read, loaded)),
+        often(name="oltp statistics", read=partial(postgres.read, "oltp", oltp)),
+        often(name="warehouse statistics", read=partial(postgres.read, "warehouse", loaded)),
         often(name="pages", read=partial(pages, config)),
         often(name="disk", read=partial(disk, config.stack.data_dir)),
         often(name="limits", read=partial(limits, settings)),
-        Part(
+        Probe(
             name="lake",
             every_seconds=settings.lake_seconds,
-            read=partial(lake.look, files, admin, config.connect.topic_prefix),
+            read=partial(lake.read, files, admin, config.connect.topic_prefix),
         ),
     )
 
 
-def pages(config: StackConfig) -> Iterator[Reading]:
+def pages(config: StackConfig) -> Iterator[Sample]:
     """Whether Superset and Airflow answer, and Airflow's parts are well by what it says."""
     superset = config.superset
     answer = http_status(superset.host, superset.port, "/health")
-    yield Reading("pipeline_answers", answer == 200, ("superset",))
+    yield Sample("pipeline_answers", answer == 200, ("superset",))
     found = health(config.airflow)
-    yield Reading("pipeline_answers", bool(found), ("airflow",))
+    yield Sample("pipeline_answers", bool(found), ("airflow",))
     for part in ("scheduler", "dag_processor"):
-        yield Reading("pipeline_answers", found.get(part) == "healthy", (f"airflow {part}",))
+        yield Sample("pipeline_answers", found.get(part) == "healthy", (f"airflow {part}",))
 
 
-def disk(folder: Path) -> Iterator[Reading]:
+def disk(folder: Path) -> Iterator[Sample]:
     """How much room there is where the data is."""
     usage = shutil.disk_usage(folder)
     # Some of what is not used is the system's own.
-    yield Reading("pipeline_disk_free_bytes", usage.free)
-    yield Reading("pipeline_disk_bytes", usage.used + usage.free)
+    yield Sample("pipeline_disk_free_bytes", usage.free)
+    yield Sample("pipeline_disk_bytes", usage.used + usage.free)
 
 
-def limits(settings: MonitoringSettings) -> Iterator[Reading]:
+def limits(settings: MonitoringSettings) -> Iterator[Sample]:
     """From where on Prometheus alerts: its rules compare with these, so settings set them."""
     for name in _LIMITS:
-        yield Reading("pipeline_limit", getattr(settings, name), (name,))
+        yield Sample("pipeline_limit", getattr(settings, name), (name,))

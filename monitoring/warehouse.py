@@ -1,6 +1,6 @@
-"""The star, live, quarantine, runs and proofs, as the warehouse's own views have them.
+"""The warehouse, live, quarantine, runs and proofs, as the warehouse's own views have them.
 
-How long ago something was, the warehouse says by its own clock; when that was, the watcher's does.
+How long ago something was, the warehouse says by its own clock; when that was, the exporter's does.
 """
 
 import time
@@ -10,12 +10,12 @@ from typing import LiteralString
 import psycopg
 
 from lakehouse.contracts import ENTITIES
-from monitoring.readings import Reading
+from monitoring.metrics import Sample
 
 _LAYERS: LiteralString = """
 select d.layer, d.table_name, d.passed_offsets, d.age_seconds
 from mart.data_freshness as d
-where d.layer in ('star', 'live')"""
+where d.layer in ('warehouse', 'live')"""
 _LIVE: LiteralString = """
 select
     f.seconds_behind,
@@ -49,7 +49,7 @@ order by p.run_number desc
 limit 1"""
 
 
-def look(dsn: str) -> Iterator[Reading]:
+def read(dsn: str) -> Iterator[Sample]:
     """All of it.
 
     Args:
@@ -63,29 +63,29 @@ def look(dsn: str) -> Iterator[Reading]:
         found: dict[str, int] = dict(connection.execute(_QUARANTINE).fetchall())
         # A table that has none is 0: or it would have grown by nothing when the first come.
         for entity in ENTITIES:
-            yield Reading("pipeline_quarantined_changes", found.get(entity, 0), (entity,))
+            yield Sample("pipeline_quarantined_changes", found.get(entity, 0), (entity,))
         yield from of_runs(connection.execute(_RUNS).fetchall(), time.time())
         for is_exact, proved_at in connection.execute(_PROOF).fetchall():
-            yield Reading("pipeline_proof_exact", is_exact)
-            yield Reading("pipeline_proof_timestamp_seconds", proved_at)
+            yield Sample("pipeline_reconcile_exact", is_exact)
+            yield Sample("pipeline_reconcile_timestamp_seconds", proved_at)
 
 
-def _layers(connection: psycopg.Connection) -> Iterator[Reading]:
+def _layers(connection: psycopg.Connection) -> Iterator[Sample]:
     now = time.time()
     for layer, table, passed, age in connection.execute(_LAYERS).fetchall():
         if passed is not None:
-            yield Reading("pipeline_passed_offsets", passed, (layer, table))
+            yield Sample("pipeline_passed_offsets", passed, (layer, table))
         if age is not None:
-            yield Reading("pipeline_newest_timestamp_seconds", now - age, (layer, table))
+            yield Sample("pipeline_newest_timestamp_seconds", now - age, (layer, table))
     for behind, is_full, ahead in connection.execute(_LIVE).fetchall():
         if behind is not None:
-            yield Reading("pipeline_live_behind_seconds", behind)
+            yield Sample("pipeline_live_behind_seconds", behind)
         if ahead is not None:
-            yield Reading("pipeline_clock_ahead_seconds", ahead, ("heartbeats",))
-        yield Reading("pipeline_live_full", bool(is_full))
+            yield Sample("pipeline_clock_ahead_seconds", ahead, ("heartbeats",))
+        yield Sample("pipeline_live_full", bool(is_full))
 
 
-def of_runs(rows: list[tuple[str, str, int, float, int, float]], now: float) -> Iterator[Reading]:
+def of_runs(rows: list[tuple[str, str, int, float, int, float]], now: float) -> Iterator[Sample]:
     """What follows for Prometheus.
 
     Args:
@@ -95,12 +95,12 @@ def of_runs(rows: list[tuple[str, str, int, float, int, float]], now: float) -> 
     """
     last: dict[str, tuple[int, str, float]] = {}
     for kind, outcome, runs, seconds_ago, number, seconds in rows:
-        yield Reading("pipeline_runs", runs, (kind, outcome))
+        yield Sample("pipeline_runs", runs, (kind, outcome))
         if outcome == "succeeded":
             succeeded_at = now - seconds_ago
-            yield Reading("pipeline_last_success_timestamp_seconds", succeeded_at, (kind,))
+            yield Sample("pipeline_last_success_timestamp_seconds", succeeded_at, (kind,))
         if outcome != "running":
             last[kind] = max(last.get(kind, (0, "", 0.0)), (number, outcome, seconds))
     for kind, (_number, outcome, seconds) in last.items():
-        yield Reading("pipeline_last_run_failed", outcome != "succeeded", (kind,))
-        yield Reading("pipeline_last_run_seconds", seconds, (kind,))
+        yield Sample("pipeline_last_run_failed", outcome != "succeeded", (kind,))
+        yield Sample("pipeline_last_run_seconds", seconds, (kind,))

@@ -1,1 +1,1 @@
-"""What the DAGs share: errors and figures in Airflow's terms, and who is told when a run fails."""
+"""What the DAGs share: errors and metrics in Airflow's terms, and who is told when a run fails."""

@@ -54,7 +54,7 @@ class Changes:
         statements: what is done after the inserts, in order.
         dirt: what the inserts write wrong.
         count: rows changed.
-        last_instant: when the last of it happened, in the shop's time.
+        last_timestamp: when the last of it happened, in the shop's time.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Changes:
         self.statements: list[Statement] = []
         self.dirt: list[Dirt] = []
         self.count = 0
-        self.last_instant: datetime | None = None
+        self.last_timestamp: datetime | None = None
         self._newest: dict[tuple[Kind, str, tuple[str, ...]], int] = {}
         self._last_of_row: dict[tuple[bool, str, int], int] = {}
 

@@ -1,4 +1,4 @@
-"""Runs the shop's agenda up to a moment, an order count or a size, whichever comes first."""
+"""Runs the shop's events up to a moment, an order count or a size, whichever comes first."""
 
 from dataclasses import dataclass
 from random import Random
@@ -15,7 +15,7 @@ class Limits:
     """How far to go at once.
 
     Attributes:
-        until: events due later stay on the agenda.
+        until: events due later stay on the events.
         orders: stop right after this order, counted from the shop's making; None is no limit.
         changes: stop when there is this much to write.
     """
@@ -50,14 +50,14 @@ def advance(shop: Shop, clock: Clock, limits: Limits) -> bool:
     Returns:
         Whether all events due have happened; False if a limit other than `until` came first.
     """
-    agenda, keys = shop.agenda, shop.keys
-    while (next_moment := agenda.next_moment) is not None and next_moment <= limits.until:
+    events, keys = shop.events, shop.keys
+    while (next_moment := events.next_moment) is not None and next_moment <= limits.until:
         if shop.orders_placed == limits.orders or shop.changes.count >= limits.changes:
             return False
         if keys.is_low:
             return False
-        shop.moment, event = agenda.take()
+        shop.moment, event = events.take()
         shop.now = clock.instant(shop.moment)
         event()
-        shop.changes.last_instant = shop.now
+        shop.changes.last_timestamp = shop.now
     return True

@@ -11,16 +11,16 @@ from producers.engine import Limits, advance
 from producers.meter import Meter
 from producers.plan import ORDERS_A_DAY, History, Phase
 from producers.session import Session
-from producers.watch import Watch
+from producers.wal_monitor import WalMonitor
 
 _MOST_CHANGES = 5_000
-_BRAKE_SECONDS = 0.5
+_THROTTLE_SECONDS = 0.5
 _DAY = timedelta(days=1)
 
 log = structlog.get_logger()
 
 
-def fill(session: Session, history: History, watch: Watch) -> Phase:
+def fill(session: Session, history: History, watch: WalMonitor) -> Phase:
     """Have the past happen, from `history.days` ago; if the shop was open since, from then on.
 
     Orders of the last days are then still on their way, as they are in a shop.
@@ -36,7 +36,7 @@ def fill(session: Session, history: History, watch: Watch) -> Phase:
 
 
 def _start(session: Session, wanted: datetime, stop: datetime) -> datetime:
-    last = session.writer.progress.last_instant
+    last = session.writer.progress.last_timestamp
     if last is None or last <= wanted:
         return wanted
     # Orders placed before their customers signed up, or delivered before they were placed.
@@ -45,7 +45,7 @@ def _start(session: Session, wanted: datetime, stop: datetime) -> datetime:
 
 
 def _fill(
-    session: Session, clock: HistoryClock, watch: Watch, *, orders: int, daily: float
+    session: Session, clock: HistoryClock, watch: WalMonitor, *, orders: int, daily: float
 ) -> None:
     def load() -> None:
         moment = float(session.meter.orders)
@@ -64,11 +64,13 @@ def _fill(
         _brake(watch, time.monotonic() - began)
 
 
-def _brake(watch: Watch, busy_seconds: float) -> None:
+def _brake(watch: WalMonitor, busy_seconds: float) -> None:
     """Pause as long as the slot wants it: until it moves, or in proportion to the work."""
-    watch.look(None)
+    watch.tick(None)
     while watch.speed <= 0 and not watch.is_stopping:
-        watch.wait(_BRAKE_SECONDS)
-        watch.look(None)
+        watch.wait(_THROTTLE_SECONDS)
+        watch.tick(None)
     if watch.speed < 1:
-        watch.wait(min(busy_seconds / max(watch.speed, 0.01) - busy_seconds, 10 * _BRAKE_SECONDS))
+        watch.wait(
+            min(busy_seconds / max(watch.speed, 0.01) - busy_seconds, 10 * _THROTTLE_SECONDS)
+        )

@@ -12,7 +12,7 @@ _WINDOW_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Measurement:
     """How it goes at the moment.
 
     Attributes:

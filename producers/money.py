@@ -9,7 +9,7 @@ RATE_SCALE = 10**8
 """Exchange rates are whole numbers of 1/RATE_SCALE, as `numeric(18, 8)` keeps them."""
 STEP_CENTS = {"JPY": 100}
 """The smallest amount of a currency, in hundredths, where it is not 1."""
-OPENING_RATES = {
+SEED_RATES = {
     "EUR": 1.0,
     "GBP": 1.17,
     "USD": 0.92,
@@ -55,18 +55,18 @@ class Totals:
     base_total_cents: int
 
 
-def opening_rates(base_currency: str) -> dict[str, int]:
+def seed_rates(base_currency: str) -> dict[str, int]:
     """What one unit of each currency is worth in the base currency, times `RATE_SCALE`.
 
     Raises:
         StopPipelineError: the shop knows no rate for its base currency.
     """
-    if base_currency not in OPENING_RATES:
-        known = ", ".join(OPENING_RATES)
+    if base_currency not in SEED_RATES:
+        known = ", ".join(SEED_RATES)
         message = f"SHOP_BASE_CURRENCY is {base_currency}; the shop knows {known}. Set one of them."
         raise StopPipelineError(message)
-    base = OPENING_RATES[base_currency]
-    return {code: round(rate / base * RATE_SCALE) for code, rate in OPENING_RATES.items()}
+    base = SEED_RATES[base_currency]
+    return {code: round(rate / base * RATE_SCALE) for code, rate in SEED_RATES.items()}
 
 
 def add_up(line_totals_cents: Sequence[int], tariff: Tariff) -> Totals:

@@ -60,7 +60,7 @@ class Plan:
         dirt_percent: of the rows that can be wrong, how many are.
 
     Raises:
-        StopPipelineError: a figure that makes no sense, by the name of its option.
+        StopPipelineError: a metric that makes no sense, by the name of its option.
     """
 
     seed: int

@@ -8,10 +8,10 @@ import structlog
 
 from producers.engine import Limits, advance
 from producers.meter import Meter
-from producers.pace import Pace
 from producers.plan import ORDERS_A_DAY, Live, Phase
+from producers.rate_limiter import RateLimiter
 from producers.session import Session
-from producers.watch import Watch
+from producers.wal_monitor import WalMonitor
 
 _MOST_CHANGES = 2_000
 _TICK_SECONDS = 0.02
@@ -21,7 +21,7 @@ _SAY_AGAIN_SECONDS = 10.0
 log = structlog.get_logger()
 
 
-def sell(session: Session, live: Live, watch: Watch) -> Phase:
+def sell(session: Session, live: Live, watch: WalMonitor) -> Phase:
     """Have orders come until the limits of `live`, or until told to stop."""
     session.load(day_length=ORDERS_A_DAY, moment=0.0, now=datetime.now(tz=UTC))
     session.meter = Meter()
@@ -29,18 +29,20 @@ def sell(session: Session, live: Live, watch: Watch) -> Phase:
     stop = math.inf if live.minutes is None else time.monotonic() + live.minutes * 60
     while not (watch.is_stopping or till.is_done or time.monotonic() >= stop):
         till.tick()
-    behind = till.pace.dropped_seconds
+    behind = till.rate_limiter.dropped_seconds
     return Phase(name="live", counts=session.meter.counts(), behind_seconds=behind)
 
 
 class _Till:
     """One live phase. Between two ticks, everything that happened is stored."""
 
-    def __init__(self, session: Session, live: Live, watch: Watch) -> None:
-        self.pace = Pace(asked=live.orders_per_second, moment=0.0, now=datetime.now(tz=UTC))
+    def __init__(self, session: Session, live: Live, watch: WalMonitor) -> None:
+        self.rate_limiter = RateLimiter(
+            asked=live.orders_per_second, moment=0.0, now=datetime.now(tz=UTC)
+        )
         self._session = session
         self._live = live
-        self._watch = watch
+        self._wal_monitor = watch
         self._said = -math.inf
 
     @property
@@ -50,21 +52,21 @@ class _Till:
 
     def tick(self) -> None:
         """Let happen and store what is due, and wait until something is due again."""
-        due = self.pace.clock.moment(datetime.now(tz=UTC))
-        is_all = not self.pace.is_stopped and self._advance(due)
+        due = self.rate_limiter.clock.moment(datetime.now(tz=UTC))
+        is_all = not self.rate_limiter.is_stopped and self._advance(due)
         self._session.commit(self._reload)
-        self._watch.look(self._live.orders_per_second)
+        self._wal_monitor.tick(self._live.orders_per_second)
         shop = self._session.shop
-        if not self.pace.is_stopped:
-            self._keep_up(shop.agenda.next_moment or shop.moment)
+        if not self.rate_limiter.is_stopped:
+            self._keep_up(shop.events.next_moment or shop.moment)
         moment = due if is_all else shop.moment
-        self.pace.set_speed(self._watch.speed, moment, datetime.now(tz=UTC))
-        if is_all or self.pace.is_stopped:
-            self._wait(shop.agenda.next_moment or shop.moment)
+        self.rate_limiter.set_speed(self._wal_monitor.speed, moment, datetime.now(tz=UTC))
+        if is_all or self.rate_limiter.is_stopped:
+            self._wait(shop.events.next_moment or shop.moment)
 
     def _reload(self) -> None:
         now = datetime.now(tz=UTC)
-        moment = self.pace.clock.moment(now)
+        moment = self.rate_limiter.clock.moment(now)
         self._session.load(day_length=ORDERS_A_DAY, moment=moment, now=now)
 
     def _advance(self, due: float) -> bool:
@@ -73,10 +75,10 @@ class _Till:
         if most is not None:
             most += shop.orders_placed - self._session.meter.orders
         limits = Limits(until=due, orders=most, changes=_MOST_CHANGES)
-        return advance(shop, self.pace.clock, limits)
+        return advance(shop, self.rate_limiter.clock, limits)
 
     def _keep_up(self, next_moment: float) -> None:
-        if not self.pace.drop_backlog(next_moment, datetime.now(tz=UTC)):
+        if not self.rate_limiter.drop_backlog(next_moment, datetime.now(tz=UTC)):
             return
         now = time.monotonic()
         if now - self._said >= _SAY_AGAIN_SECONDS:
@@ -85,10 +87,10 @@ class _Till:
                 "rate_not_held",
                 asked_per_second=self._live.orders_per_second,
                 now_per_second=round(self._session.meter.speed()[0], 1),
-                behind_seconds=round(self.pace.dropped_seconds, 1),
+                behind_seconds=round(self.rate_limiter.dropped_seconds, 1),
             )
 
     def _wait(self, next_moment: float) -> None:
-        until_next = self.pace.clock.instant(next_moment) - datetime.now(tz=UTC)
+        until_next = self.rate_limiter.clock.instant(next_moment) - datetime.now(tz=UTC)
         seconds = max(until_next.total_seconds(), _TICK_SECONDS)
-        self._watch.wait(min(seconds, _LONGEST_WAIT_SECONDS))
+        self._wal_monitor.wait(min(seconds, _LONGEST_WAIT_SECONDS))

@@ -8,16 +8,16 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from lakehouse.errors import StopPipelineError
-from producers.brake import slot_share, speed
 from producers.engine import make_shop
 from producers.keys import LOW, Keys
+from producers.maintenance import begin_maintenance
 from producers.meter import Meter
-from producers.opening import KEYS_NEEDED, open_shop
 from producers.resume import restore
 from producers.rows import COLUMNS_OF
+from producers.seed_data import KEYS_NEEDED, open_shop
 from producers.shop import Shop
 from producers.stored import read_stored
-from producers.upkeep import begin_upkeep
+from producers.throttle import slot_share, speed
 from producers.visits import open_doors
 from producers.writer import ShopChangedError, Writer
 
@@ -80,8 +80,8 @@ class Session:
         shop.day_length, shop.moment, shop.now = day_length, moment, now
         if not restore(shop, stored):
             open_shop(shop)
-            shop.changes.last_instant = now
-        begin_upkeep(shop)
+            shop.changes.last_timestamp = now
+        begin_maintenance(shop)
         open_doors(shop)
 
     def commit(self, reload: Callable[[], None]) -> None:
@@ -103,7 +103,7 @@ class Session:
         if self.shop.keys.is_low:
             self._reserve(self.shop.keys, LOW)
 
-    def look_at_slot(self) -> float:
+    def measure_slot(self) -> float:
         """The part of full speed to go at, by what the connector's slot holds back now."""
         share = self.writer.run(lambda connection: slot_share(connection, self.terms.slot_name))
         before = speed(self.slot_share, self.terms.slot_budget)

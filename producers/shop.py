@@ -7,14 +7,14 @@ from functools import partial
 from random import Random
 from typing import Concatenate, ParamSpec
 
-from producers.agenda import Agenda
 from producers.catalogue import Catalogue
 from producers.changes import Changes
 from producers.demand import Popularity, long_tail_position, product_weight
 from producers.dirt import Dirtier
+from producers.event_queue import EventQueue
 from producers.geography import Place
 from producers.keys import Keys
-from producers.money import Tariff, Totals, opening_rates
+from producers.money import Tariff, Totals, seed_rates
 
 P = ParamSpec("P")
 
@@ -119,8 +119,8 @@ class Shop:
         self.dirtier = dirtier
         self.keys = keys
         self.base_currency = base_currency
-        self.rates = opening_rates(base_currency)
-        self.agenda = Agenda()
+        self.rates = seed_rates(base_currency)
+        self.events = EventQueue()
         self.changes = Changes()
         self.moment = 0.0
         self.now = datetime.now(tz=UTC)
@@ -149,7 +149,7 @@ class Shop:
         **kwargs: P.kwargs,
     ) -> None:
         """Have `action` happen to the shop at `moment`."""
-        self.agenda.add(moment, partial(action, self, *args, **kwargs))
+        self.events.add(moment, partial(action, self, *args, **kwargs))
 
     def chance(self, probability: float) -> bool:
         """Whether something of this probability happens."""

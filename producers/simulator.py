@@ -1,6 +1,7 @@
 """Runs a shop by a plan: past days at full speed, or orders live at the rate asked for.
 
-    with the writer's lock:  load the shop ─▶ advance ─▶ commit ─▶ pace and brake ─▶ advance …
+    with the writer's lock:  load the shop ─▶ advance ─▶ commit ─▶ rate_limiter and throttle ─▶
+    advance …
 
 It can be stopped between any two transactions, and goes on from there the next time.
 """
@@ -11,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 from lakehouse.settings import ShopSettings, SimulatorSettings
 from producers.filling import fill
-from producers.meter import Reading
+from producers.meter import Measurement
 from producers.plan import Phase, Plan, Report
 from producers.selling import sell
 from producers.session import Session, Terms
-from producers.watch import Watch
+from producers.wal_monitor import WalMonitor
 from producers.writer import Writer
 
 
@@ -35,7 +36,7 @@ class Simulator:
         plan: Plan,
         *,
         stopping: Event,
-        on_progress: Callable[[Reading], None] = lambda _: None,
+        on_progress: Callable[[Measurement], None] = lambda _: None,
     ) -> Report:
         """Do what the plan says, or as much of it as there is time for.
 
@@ -59,11 +60,11 @@ class Simulator:
         pause = self._limits.retry_seconds
         with Writer(self._dsn, longest_pause_seconds=pause, stopping=stopping) as writer:
             session = Session(writer, terms)
-            watch = Watch(session, stopping, on_progress)
+            watch = WalMonitor(session, stopping, on_progress)
             return Report(seed=plan.seed, phases=tuple(_phases(session, plan, watch)))
 
 
-def _phases(session: Session, plan: Plan, watch: Watch) -> Iterator[Phase]:
+def _phases(session: Session, plan: Plan, watch: WalMonitor) -> Iterator[Phase]:
     if plan.history is not None:
         yield fill(session, plan.history, watch)
     if plan.live is not None and not watch.is_stopping:

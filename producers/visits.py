@@ -70,14 +70,14 @@ def _begin_purchase(shop: Shop, buys_at: float) -> None:
     shop.at(buys_at, _buy, visit, customer)
 
 
-def _plan_clicks(shop: Shop, visit: Visit, span: float) -> None:
+def _plan_clicks(shop: Shop, visit: Visit, offsets: float) -> None:
     """What a visitor does before buying; some know what they want without looking at it."""
     for product, _ in visit.basket:
         looks_at = shop.random.random() * 0.6
         if shop.chance(0.95):
-            shop.at(shop.moment + looks_at * span, _look, visit, product)
-        shop.at(shop.moment + (looks_at + 0.2) * span, _fill_cart, visit, product)
-    shop.at(shop.moment + 0.9 * span, _go_to_checkout, visit)
+            shop.at(shop.moment + looks_at * offsets, _look, visit, product)
+        shop.at(shop.moment + (looks_at + 0.2) * offsets, _fill_cart, visit, product)
+    shop.at(shop.moment + 0.9 * offsets, _go_to_checkout, visit)
 
 
 def _look(shop: Shop, visit: Visit, product: Product) -> None:

@@ -30,17 +30,17 @@ _PROGRESS = """
 select
     p.transactions,
     p.orders,
-    p.last_instant_at
+    p.last_timestamp_at
 from ledger.progress as p
 where p.shop = 'shop'
 """
 _ADVANCE = """
-insert into ledger.progress as p (shop, transactions, orders, last_instant_at)
-values ('shop', %(number)s, %(orders)s, %(last_instant)s)
+insert into ledger.progress as p (shop, transactions, orders, last_timestamp_at)
+values ('shop', %(number)s, %(orders)s, %(last_timestamp)s)
 on conflict (shop) do update set
 transactions = excluded.transactions,
 orders = p.orders + excluded.orders,
-last_instant_at = greatest(p.last_instant_at, excluded.last_instant_at)
+last_timestamp_at = greatest(p.last_timestamp_at, excluded.last_timestamp_at)
 where p.transactions = excluded.transactions - 1
 """
 _RESERVE = "select nextval(pg_get_serial_sequence('public.' || %s, %s)) from generate_series(1, %s)"
@@ -63,7 +63,7 @@ class Progress:
 
     transactions: int
     orders: int
-    last_instant: datetime | None
+    last_timestamp: datetime | None
 
 
 class Writer:
@@ -129,7 +129,7 @@ class Writer:
         values = {
             "number": number,
             "orders": len(changes.inserts["orders"]),
-            "last_instant": changes.last_instant,
+            "last_timestamp": changes.last_timestamp,
         }
         if self._connection.execute(_ADVANCE, values).rowcount != 1:
             message = (
@@ -142,7 +142,7 @@ class Writer:
         return Progress(
             transactions=number,
             orders=self.progress.orders + len(changes.inserts["orders"]),
-            last_instant=changes.last_instant,
+            last_timestamp=changes.last_timestamp,
         )
 
     def _open(self) -> tuple[Connection, Statements, Progress]:
@@ -204,5 +204,5 @@ class Writer:
             connection.close()
             return None
         found = connection.execute(_PROGRESS).fetchone() or (0, 0, None)
-        progress = Progress(transactions=found[0], orders=found[1], last_instant=found[2])
+        progress = Progress(transactions=found[0], orders=found[1], last_timestamp=found[2])
         return connection, Statements(connection), progress

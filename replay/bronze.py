@@ -22,8 +22,8 @@ from lakehouse.delta import NO_HOOKS, has_only_grown, retry_later, scan
 from lakehouse.digest import ROW_HASH, Digest, digest, with_row_hash
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import BRONZE_SCHEMA
-from lakehouse.offsets import OffsetRange, TopicIdentity, count_positions, pieces, up_to
-from lakehouse.upkeep import LeaseNotes, lease
+from lakehouse.maintenance import LeaseNotes, lease
+from lakehouse.offsets import OffsetRange, TopicIdentity, batches, count_positions, up_to
 from replay.kafka_range import KafkaRange, PartitionRanges
 
 Progress = Callable[[int, int], None]
@@ -60,11 +60,11 @@ class Found:
 class BronzeReplay:
     """What a replay did to a table. Digests are of all that had landed when it began.
 
-    `spans` is what was compared; by one that was cut off, too, if this one `went_on`.
+    `ranges` is what was compared; by one that was cut off, too, if this one `went_on`.
     """
 
     table: str
-    spans: PartitionRanges
+    ranges: PartitionRanges
     went_on: bool
     found: Found
     before: Digest
@@ -94,7 +94,7 @@ class BronzeReplayer:
     folder: Path
     on_progress: Progress = lambda _done, _total: None
 
-    def run(self, source: KafkaRange, spans: PartitionRanges) -> BronzeReplay:
+    def run(self, source: KafkaRange, ranges: PartitionRanges) -> BronzeReplay:
         """Compare, and replace what differs.
 
         Raises:
@@ -105,8 +105,8 @@ class BronzeReplayer:
         what = f"bronze/{self.name} cannot be compared with Kafka"
         again = "Run the same replay again: it goes on where it stopped."
         with retry_later(what, then=again):
-            notes = _Notes.opened(self.folder, spans, self.table.delta)
-            went_on = notes.pieces > 0
+            notes = _Notes.opened(self.folder, ranges, self.table.delta)
+            went_on = notes.batches > 0
             for window in notes.windows(self.window):
                 self.on_progress(notes.done, notes.total)
                 self._compare(source, window, notes)
@@ -117,12 +117,12 @@ class BronzeReplayer:
             if notes.bad:
                 self._replace(notes)
             return BronzeReplay(
-                table=self.name, spans=notes.spans, went_on=went_on, found=notes.found,
+                table=self.name, ranges=notes.ranges, went_on=went_on, found=notes.found,
                 before=before, after=self._digest() if notes.bad else before,
             )  # fmt: skip
 
     def _require_compared(self, notes: "_Notes") -> None:
-        """Refuse to judge by what the table was, if more than landing has come since."""
+        """Refuse to validate by what the table was, if more than landing has come since."""
         if not has_only_grown(self.table.delta, notes.version):
             message = (
                 f"bronze/{self.name} was rewritten while it was compared. Run the same replay "
@@ -161,8 +161,8 @@ class BronzeReplayer:
         notes.add(window, bad, ranges, within.select(rows.columns), read=truth.height,
                   only_in_bronze=once.height)  # fmt: skip
 
-    def _rows(self, spans: PartitionRanges) -> pl.LazyFrame:
-        return scan(self.table.delta).filter(_is_within(self.identity, spans))
+    def _rows(self, ranges: PartitionRanges) -> pl.LazyFrame:
+        return scan(self.table.delta).filter(_is_within(self.identity, ranges))
 
     def _digest(self) -> Digest:
         self.table.reopen()
@@ -182,17 +182,17 @@ class _Notes:
     """How far the comparison is, and what is to be replaced, in a folder."""
 
     folder: Path
-    spans: dict[int, OffsetRange]
+    ranges: dict[int, OffsetRange]
     positions: dict[int, int]
     version: int
     """Of the table, from which on it may only have grown: then what was compared still holds."""
     found: Found = field(default_factory=Found)
     bad: list[tuple[int, int, int]] = field(default_factory=list)
     """Partition, first and last offset."""
-    pieces: int = 0
+    batches: int = 0
 
     @classmethod
-    def opened(cls, folder: Path, spans: PartitionRanges, delta: DeltaTable) -> "_Notes":
+    def opened(cls, folder: Path, ranges: PartitionRanges, delta: DeltaTable) -> "_Notes":
         """What an earlier process has left, if it still holds; or the beginning."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / _NOTES
@@ -203,37 +203,38 @@ class _Notes:
             file.unlink(missing_ok=True)
             for left in folder.iterdir():
                 left.unlink()
-            starts = {number: span.start for number, span in spans.items()}
-            return cls(folder=folder, spans=dict(spans), positions=starts, version=version)
+            starts = {number: offsets.start for number, offsets in ranges.items()}
+            return cls(folder=folder, ranges=dict(ranges), positions=starts, version=version)
         return cls(
             folder=folder,
-            spans={
-                number: OffsetRange(start=start, stop=stop) for number, start, stop in kept["spans"]
+            ranges={
+                number: OffsetRange(start=start, stop=stop)
+                for number, start, stop in kept["ranges"]
             },
             positions=dict(kept["positions"]),
             version=version,
             found=Found(**kept["found"]),
             bad=[tuple(one) for one in kept["bad"]],
-            pieces=kept["pieces"],
+            batches=kept["batches"],
         )
 
     @property
     def total(self) -> int:
         """Offsets."""
-        return count_positions(self.spans.values())
+        return count_positions(self.ranges.values())
 
     @property
     def done(self) -> int:
         """Of them."""
-        return sum(at - self.spans[number].start for number, at in self.positions.items())
+        return sum(at - self.ranges[number].start for number, at in self.positions.items())
 
     def windows(self, offsets: int) -> Iterator[dict[int, OffsetRange]]:
-        """What is left, in pieces of about so many offsets."""
+        """What is left, in batches of about so many offsets."""
         left = {
-            number: OffsetRange(start=self.positions[number], stop=span.stop)
-            for number, span in self.spans.items()
+            number: OffsetRange(start=self.positions[number], stop=offsets.stop)
+            for number, offsets in self.ranges.items()
         }
-        return pieces(left, positions=offsets)
+        return batches(left, positions=offsets)
 
     def add(
         self,
@@ -253,9 +254,9 @@ class _Notes:
             setattr(found, kind, getattr(found, kind) + count)
         self.bad += [(p, first, last) for p, first, last in ranges.sort("_partition").iter_rows()]
         if rows.height:
-            rows.write_ipc(self.folder / f"rows-{self.pieces:06}.arrow", compression="lz4")
-        self.pieces += 1
-        self.positions |= {number: span.stop for number, span in window.items()}
+            rows.write_ipc(self.folder / f"rows-{self.batches:06}.arrow", compression="lz4")
+        self.batches += 1
+        self.positions |= {number: offsets.stop for number, offsets in window.items()}
         self._write()
 
     def rows(self) -> Iterator[pa.RecordBatch]:
@@ -265,12 +266,12 @@ class _Notes:
 
     def _write(self) -> None:
         kept = {
-            "spans": [(number, s.start, s.stop) for number, s in self.spans.items()],
+            "ranges": [(number, s.start, s.stop) for number, s in self.ranges.items()],
             "positions": list(self.positions.items()),
             "version": self.version,
             "found": {name: getattr(self.found, name) for name in Found.__dataclass_fields__},
             "bad": self.bad,
-            "pieces": self.pieces,
+            "batches": self.batches,
         }
         draft = self.folder / f"{_NOTES}.new"
         draft.write_bytes(orjson.dumps(kept))
@@ -293,8 +294,8 @@ def _shown(
         for rows in (stored, truth)
     )
     for one in bad.iter_rows(named=True):
-        place = (one["_partition"], one["_offset"])
-        before, after = old.get(place), new.get(place)
+        partition = (one["_partition"], one["_offset"])
+        before, after = old.get(partition), new.get(partition)
         columns = {} if before is None or after is None else {
             name: (_text(before[name]), _text(after[name]))
             for name in BRONZE_SCHEMA.names if before[name] != after[name]
@@ -310,12 +311,12 @@ def _text(value: object) -> str | None:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _is_within(identity: TopicIdentity, spans: PartitionRanges) -> pl.Expr:
+def _is_within(identity: TopicIdentity, ranges: PartitionRanges) -> pl.Expr:
     within = pl.lit(value=False)
-    for number, span in spans.items():
+    for number, offsets in ranges.items():
         within = within | (
             (pl.col("_partition") == number)
-            & pl.col("_offset").is_between(span.start, span.stop - 1)
+            & pl.col("_offset").is_between(offsets.start, offsets.stop - 1)
         )
     is_topic = (pl.col("_topic_id") == identity.topic_id) & (pl.col("_epoch") == identity.epoch)
     return within & is_topic

@@ -24,14 +24,14 @@ class ChosenRange:
 
     Attributes:
         entity: the contract.
-        spans: by place.
-        is_all: whether these are all changes that silver has taken in.
+        ranges: by place.
+        is_all: whether these are all changes that silver has applied.
         bronze: the table, at the version that was looked at.
         silver: the tables with rows of its keys.
     """
 
     entity: Entity
-    spans: OffsetRanges
+    ranges: OffsetRanges
     is_all: bool
     bronze: BronzeSource
     silver: tuple[DeltaTable, ...]
@@ -42,8 +42,8 @@ class ChosenRange:
         What is no key is left out.
         """
         entity = self.entity
-        named = names_of(entity, self.bronze.keys(self.spans))
-        standing = names_standing(entity, self.silver, self.bronze, self.spans)
+        named = names_of(entity, self.bronze.keys(self.ranges))
+        standing = names_standing(entity, self.silver, self.bronze, self.ranges)
         return pl.concat([named, standing]).drop_nulls().unique()
 
     def rows(self, keys: pl.Series) -> Mapping[str, Rows]:
@@ -62,14 +62,14 @@ class ChosenRange:
             `epoch`, `partition`, `first_offset`, `last_offset` (both inclusive), `records`, `keys`,
             `oldest_at`, `newest_at` (times of the records).
         """
-        spans = pl.DataFrame(
-            [(p.epoch, p.partition, s.start, s.stop - 1) for p, s in sorted(self.spans.items())],
+        ranges = pl.DataFrame(
+            [(p.epoch, p.partition, s.start, s.stop - 1) for p, s in sorted(self.ranges.items())],
             schema={"epoch": pl.Int32, "partition": pl.Int32, "first_offset": pl.Int64,
                     "last_offset": pl.Int64},
             orient="row",
         )  # fmt: skip
-        counted = self.bronze.counted(self.spans)
-        return spans.join(counted, on=["epoch", "partition"], how="left").with_columns(
+        counted = self.bronze.counted(self.ranges)
+        return ranges.join(counted, on=["epoch", "partition"], how="left").with_columns(
             pl.col("records", "keys").fill_null(0),
             pl.col("oldest_at", "newest_at").dt.truncate("1s"),
         )
@@ -91,12 +91,12 @@ def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:
         raise StopPipelineError(message)
     with retry_later(f"bronze/{entity.bronze} cannot be read"):
         source = BronzeSource(bronze)
-        ends = {place: starting_position(silver, place) for place in source.ends}
-        selection.require_known(entity.table, {place.partition for place in ends})
-        spans = _spans(source, ends, selection)
+        ends = {coordinate: starting_position(silver, coordinate) for coordinate in source.ends}
+        selection.require_known(entity.table, {coordinate.partition for coordinate in ends})
+        ranges = _spans(source, ends, selection)
     history = lake.open("silver", entity.history) if entity.history is not None else None
     return ChosenRange(
-        entity=entity, spans=spans, is_all=spans == up_to(ends), bronze=source,
+        entity=entity, ranges=ranges, is_all=ranges == up_to(ends), bronze=source,
         silver=(silver,) if history is None else (silver, history),
     )  # fmt: skip
 
@@ -106,18 +106,18 @@ def _spans(
 ) -> dict[EpochPartition, OffsetRange]:
     since = {} if selection.since is None else source.since(selection.since)
     until = {} if selection.until is None else source.since(selection.until)
-    epoch = max((place.epoch for place in ends), default=0)
-    spans = {}
-    for place, end in ends.items():
+    epoch = max((coordinate.epoch for coordinate in ends), default=0)
+    ranges = {}
+    for coordinate, end in ends.items():
         # Offsets that a person names are those of the topic as it is now.
-        if selection.has_offsets and place.epoch != epoch:
+        if selection.has_offsets and coordinate.epoch != epoch:
             continue
-        span = selection.span(
-            place.partition, end=end, since=since.get(place), until=until.get(place)
+        offsets = selection.offsets(
+            coordinate.partition, end=end, since=since.get(coordinate), until=until.get(coordinate)
         )
-        if span is not None:
-            spans[place] = span
-    return spans
+        if offsets is not None:
+            ranges[coordinate] = offsets
+    return ranges
 
 
 def months(lake: Lake, chosen: ChosenRange, keys: pl.Series) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from batch.proof import Differences, Example, Proof
+from batch.table_diff import Differences, Example, TableDiff
 from consumers.bronze.table import DeltaBronzeTable
 from consumers.live.overlay import Overlay
 from consumers.live.service import change_readers
@@ -32,14 +32,14 @@ from lakehouse.settings import (
 )
 from replay.bronze import BronzeReplay, BronzeReplayer
 from replay.kafka_range import KafkaRange, Range
-from replay.live import LiveReplayer, live_identity, live_spans
+from replay.live import LiveReplayer, live_identity, live_ranges
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenTopic:
-    """A topic, and what of it a layer has taken in. `starts` are behind what no longer counts."""
+    """A topic, and what of it a layer has applied. `starts` are behind what no longer counts."""
 
     topic: Topic
     entity: str
@@ -48,18 +48,18 @@ class OpenTopic:
     starts: Mapping[int, int]
     ends: Mapping[int, int]
 
-    def counting(self, spans: Mapping[int, OffsetRange]) -> dict[int, OffsetRange]:
-        """What of spans, by partition, counts."""
-        starts = {number: self.starts.get(number, 0) for number in spans}
+    def counting(self, ranges: Mapping[int, OffsetRange]) -> dict[int, OffsetRange]:
+        """What of ranges, by partition, counts."""
+        starts = {number: self.starts.get(number, 0) for number in ranges}
         return {
-            number: OffsetRange(start=max(span.start, starts[number]), stop=span.stop)
-            for number, span in spans.items()
-            if span.stop > starts[number]
+            number: OffsetRange(start=max(offsets.start, starts[number]), stop=offsets.stop)
+            for number, offsets in ranges.items()
+            if offsets.stop > starts[number]
         }
 
 
 @dataclass(frozen=True, kw_only=True)
-class KafkaPart:
+class TableRecords:
     """A range of a topic."""
 
     opened: OpenTopic
@@ -81,27 +81,27 @@ class KafkaPart:
                 "entity": self.entity,
                 "epoch": self.opened.identity.epoch,
                 "partition": number,
-                "first_offset": span.start,
-                "last_offset": span.stop - 1,
-                "records_at_most": span.stop - span.start,
+                "first_offset": offsets.start,
+                "last_offset": offsets.stop - 1,
+                "records_at_most": offsets.stop - offsets.start,
             }
-            for number, span in sorted(self.range.spans.items())
+            for number, offsets in sorted(self.range.ranges.items())
         ]
 
     def notes(self) -> list[str]:
         """What of the range Kafka does not have any more."""
         return [
-            f"{self.opened.topic.name}[{number}]: offsets {span.start} to {span.stop - 1} are gone "
-            "from Kafka; what bronze has of them stays as it is."
-            for number, span in sorted(self.range.gone.items())
+            f"{self.opened.topic.name}[{number}]: offsets {offsets.start} to {offsets.stop - 1} "
+            "are gone from Kafka; what bronze has of them stays as it is."
+            for number, offsets in sorted(self.range.gone.items())
         ]
 
     def as_selection(self) -> Selection:
         """The same range, for the layers above."""
-        spans = self.range.spans
+        ranges = self.range.ranges
         return Selection(
-            first={number: span.start for number, span in spans.items()},
-            last={number: span.stop - 1 for number, span in spans.items()},
+            first={number: offsets.start for number, offsets in ranges.items()},
+            last={number: offsets.stop - 1 for number, offsets in ranges.items()},
         )
 
 
@@ -109,7 +109,7 @@ class KafkaPart:
 class BronzeDone:
     """What became of a table of bronze."""
 
-    proof: Proof
+    diff: TableDiff
     read: int
     notes: list[str]
     has_replaced: bool
@@ -137,7 +137,7 @@ class FromKafka:
         """The topics of these tables; of none named, all that are captured.
 
         Raises:
-            StopPipelineError: there is no such topic, or it is not the one that was taken in.
+            StopPipelineError: there is no such topic, or it is not the one that was applied.
             RetryLaterError: a service does not answer.
         """
         admin = admin_client(self.kafka.bootstrap_servers)
@@ -158,7 +158,7 @@ class FromKafka:
         topics = [opens(described[name], name.removeprefix(prefix)) for name in names]
         return [topic for topic in topics if topic is not None]
 
-    def part(self, opened: OpenTopic, selection: Selection) -> KafkaPart:
+    def part(self, opened: OpenTopic, selection: Selection) -> TableRecords:
         """Resolve a selection.
 
         Raises:
@@ -168,13 +168,13 @@ class FromKafka:
         since = self._since(opened, selection)
         with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
             found = source.resolve(selection, opened.ends, known_since=since)
-        gone, spans = opened.counting(found.gone), opened.counting(found.spans)
+        gone, ranges = opened.counting(found.gone), opened.counting(found.ranges)
         is_asked = selection.since is not None
-        asked = {n: span for n, span in gone.items() if is_asked or n in selection.first}
-        Range(spans=found.spans, gone=asked).require(opened.topic)
-        return KafkaPart(opened=opened, range=Range(spans=spans, gone=gone))
+        asked = {n: offsets for n, offsets in gone.items() if is_asked or n in selection.first}
+        Range(ranges=found.ranges, gone=asked).require(opened.topic)
+        return TableRecords(opened=opened, range=Range(ranges=ranges, gone=gone))
 
-    def bronze(self, part: KafkaPart, folder: Path) -> BronzeDone:
+    def bronze(self, part: TableRecords, folder: Path) -> BronzeDone:
         """Put Kafka's records in the place of bronze's, where they differ.
 
         Args:
@@ -194,12 +194,12 @@ class FromKafka:
             on_progress=lambda done, total: self.on_progress(what, done, total),
         )
         with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
-            done = replayer.run(source, part.range.spans)
+            done = replayer.run(source, part.range.ranges)
         shutil.rmtree(folder)
         return _bronze_done(done)
 
-    def live(self, part: KafkaPart) -> tuple[Proof, int]:
-        """Take the range into the overlay again; the proof, and how many changes were read."""
+    def live(self, part: TableRecords) -> tuple[TableDiff, int]:
+        """Take the range into the overlay again; the diff, and how many changes were read."""
         opened = part.opened
         reader = change_readers(ShopSettings(), ConsolidationSettings())[opened.entity]
         overlay = Overlay(dsn=warehouse("live"), readers={opened.entity: reader})
@@ -213,14 +213,14 @@ class FromKafka:
         )
         try:
             with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
-                done = replayer.run(source, part.range.spans)
+                done = replayer.run(source, part.range.ranges)
         finally:
             overlay.close()
-        proof = Proof(
+        diff = TableDiff(
             layer="live", table=opened.entity, before=done.before, after=done.after,
             differences=Differences(),
         )  # fmt: skip
-        return proof, done.read
+        return diff, done.read
 
     def _since(self, opened: OpenTopic, selection: Selection) -> dict[int, int]:
         """Where the range begins by bronze, which keeps what Kafka drops."""
@@ -269,13 +269,13 @@ class FromKafka:
             identity = live_identity(overlay, entity)
             if identity is None or identity.topic_id != topic.topic_id:
                 return None
-            spans = live_spans(overlay, entity, identity)
+            ranges = live_ranges(overlay, entity, identity)
         finally:
             overlay.close()
         return OpenTopic(
             topic=topic, entity=entity, into="live", identity=identity,
-            starts={number: span.start for number, span in spans.items()},
-            ends={number: span.stop for number, span in spans.items()},
+            starts={number: offsets.start for number, offsets in ranges.items()},
+            ends={number: offsets.stop for number, offsets in ranges.items()},
         )  # fmt: skip
 
     def _table(self, name: str) -> DeltaBronzeTable:
@@ -287,12 +287,12 @@ class FromKafka:
         )
 
 
-def went_on(what: str, spans: Iterable[tuple[int, OffsetRange]]) -> str:
+def went_on(what: str, ranges: Iterable[tuple[int, OffsetRange]]) -> str:
     """What to say of a replay that has taken up the work of another, by partition."""
-    ranges = ", ".join(f"{number}:{span.start}-{span.stop - 1}" for number, span in sorted(
-        spans, key=lambda one: (one[0], one[1].start)
+    told = ", ".join(f"{number}:{offsets.start}-{offsets.stop - 1}" for number, offsets in sorted(
+        ranges, key=lambda one: (one[0], one[1].start)
     ))  # fmt: skip
-    return f"{what}: went on with a replay that was cut off; its range was {ranges}."
+    return f"{what}: went on with a replay that was cut off; its range was {told}."
 
 
 def _bronze_done(done: BronzeReplay) -> BronzeDone:
@@ -308,14 +308,14 @@ def _bronze_done(done: BronzeReplay) -> BronzeDone:
     differences = Differences(
         added=found.missing, changed=found.different + found.doubled, examples=examples
     )
-    notes = [went_on(f"bronze/{done.table}", done.spans.items())] if done.went_on else []
+    notes = [went_on(f"bronze/{done.table}", done.ranges.items())] if done.went_on else []
     if found.only_in_bronze:
         notes.append(
             f"bronze/{done.table}: {found.only_in_bronze:,} records are not in Kafka (any more); "
             "they were left as they are."
         )
-    proof = Proof(
+    diff = TableDiff(
         layer="bronze", table=done.table, before=done.before, after=done.after,
         differences=differences,
     )  # fmt: skip
-    return BronzeDone(proof=proof, read=found.read, notes=notes, has_replaced=bool(found.replaced))
+    return BronzeDone(diff=diff, read=found.read, notes=notes, has_replaced=bool(found.replaced))

@@ -14,13 +14,13 @@ from pathlib import Path
 import polars as pl
 from typing_extensions import override
 
+from batch.gold.affected import Since
+from batch.gold.builders import BUILDERS, Task
 from batch.gold.commit import commit
-from batch.gold.recipes import RECIPES, Work
 from batch.gold.sale_lines import SaleLineSource
 from batch.gold.silver import SIGN, Silver, SilverTable, pin
-from batch.gold.touched import Since
-from batch.proof import Differences, Proof, compare
 from batch.silver.tables import Rows
+from batch.table_diff import Differences, TableDiff, compare
 from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES, STOCK_HEALTH, GoldTable
 from lakehouse.delta import retry_later, scan
 from lakehouse.errors import StopPipelineError
@@ -49,7 +49,7 @@ def replay_gold(
     chosen: Mapping[str, Rows] | None,
     *,
     on_progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
-) -> list[Proof]:
+) -> list[TableDiff]:
     """Recompute what the chosen rows of silver stand for; gold must be level with silver.
 
     Args:
@@ -62,18 +62,18 @@ def replay_gold(
         StopPipelineError: a table of gold is not there.
         RetryLaterError: the object store does not answer, or somebody else commits.
     """
-    proofs: list[Proof] = []
+    diffs: list[TableDiff] = []
     tables = [
         table for table in GOLD_TABLES.values() if chosen is None or set(table.inputs) & set(chosen)
     ]
     for table in tables:
-        on_progress(f"gold/{table.name}", len(proofs), len(tables))
+        on_progress(f"gold/{table.name}", len(diffs), len(tables))
         with retry_later(f"gold/{table.name} could not be replayed", then="Run it again."):
-            proofs.append(_replayed(lake, table, chosen))
-    return proofs
+            diffs.append(_replayed(lake, table, chosen))
+    return diffs
 
 
-def touched_days(lake: Lake, chosen: Mapping[str, Rows]) -> dict[str, list[date] | None]:
+def affected_days(lake: Lake, chosen: Mapping[str, Rows]) -> dict[str, list[date] | None]:
     """By table of gold that is made from these rows: the days that a replay recomputes.
 
     None stands for all of the table.
@@ -89,29 +89,29 @@ def touched_days(lake: Lake, chosen: Mapping[str, Rows]) -> dict[str, list[date]
         found[table.name] = None
         if table.name not in _BY_DIFFERENCES:
             with _working(lake, table, chosen) as work:
-                found[table.name] = sorted(RECIPES[table.name](work).days or ())
+                found[table.name] = sorted(BUILDERS[table.name](work).days or ())
     return found
 
 
-def _replayed(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> Proof:
+def _replayed(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> TableDiff:
     with _working(lake, table, chosen) as work:
         delta = work.gold
         before = scan(delta).collect()
         tables = [work.silver[name] for name in table.inputs]
-        marks = {one.app_id: one.version for one in tables if one.app_id is not None}
-        commit(delta, table, RECIPES[table.name](work), marks)
+        watermarks = {one.app_id: one.version for one in tables if one.app_id is not None}
+        commit(delta, table, BUILDERS[table.name](work), watermarks)
     delta.update_incremental()
     after = scan(delta).collect()
     found = Differences()
     compared = compare(table.key, after, before, found)
-    return Proof(
+    return TableDiff(
         layer="gold", table=table.name, before=compared.before, after=compared.after,
         differences=found,
     )  # fmt: skip
 
 
 @contextmanager
-def _working(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> Iterator[Work]:
+def _working(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> Iterator[Task]:
     delta = lake.open("gold", table.name)
     if delta is None:
         message = f"gold/{table.name} is not there: ./pipeline consolidate makes it."
@@ -119,7 +119,7 @@ def _working(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) ->
     silver = _narrowed(pin(lake, table.inputs, {}), chosen or {})
     since = None if chosen is None or table.name in _BY_DIFFERENCES else _beginning(table)
     with tempfile.TemporaryDirectory(prefix="gold-") as aside:
-        yield Work(
+        yield Task(
             silver=silver,
             silver_at=lambda versions: pin(lake, table.inputs, versions),
             lines=SaleLineSource(silver=silver, aside=Path(aside)),

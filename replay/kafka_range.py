@@ -32,7 +32,7 @@ _SILENCE_SECONDS = 60.0
 class Range:
     """Which positions of a topic are meant, and what of them Kafka does not have any more."""
 
-    spans: dict[int, OffsetRange]
+    ranges: dict[int, OffsetRange]
     gone: dict[int, OffsetRange]
 
     def require(self, topic: Topic) -> None:
@@ -44,11 +44,12 @@ class Range:
         if not self.gone:
             return
         parts = "; ".join(
-            f"{topic.name}[{number}] {span.start} to {span.stop - 1}"
-            for number, span in sorted(self.gone.items())
+            f"{topic.name}[{number}] {offsets.start} to {offsets.stop - 1}"
+            for number, offsets in sorted(self.gone.items())
         )
         options = " ".join(
-            f"--from-offset {number}:{span.start}" for number, span in sorted(self.spans.items())
+            f"--from-offset {number}:{offsets.start}"
+            for number, offsets in sorted(self.ranges.items())
         )
         rest = f"Replay what is left: {options}." if options else "Nothing of it is left."
         message = (
@@ -105,26 +106,30 @@ class KafkaRange:
         since, until = self._at(chosen.since), self._at(chosen.until)
         for number, offset in (known_since or {}).items():
             since[number] = min(offset, since.get(number, offset))
-        spans, gone = {}, {}
+        ranges, gone = {}, {}
         for number, end in ends.items():
-            span = chosen.span(number, end=end, since=since.get(number), until=until.get(number))
-            if span is None:
+            offsets = chosen.offsets(
+                number, end=end, since=since.get(number), until=until.get(number)
+            )
+            if offsets is None:
                 continue
             oldest, _ = self._watermarks(number)
-            if span.start < oldest:
-                gone[number] = OffsetRange(start=span.start, stop=min(span.stop, oldest))
-            if oldest < span.stop:
-                spans[number] = OffsetRange(start=max(span.start, oldest), stop=span.stop)
-        return Range(spans=spans, gone=gone)
+            if offsets.start < oldest:
+                gone[number] = OffsetRange(start=offsets.start, stop=min(offsets.stop, oldest))
+            if oldest < offsets.stop:
+                ranges[number] = OffsetRange(start=max(offsets.start, oldest), stop=offsets.stop)
+        return Range(ranges=ranges, gone=gone)
 
-    def read(self, spans: PartitionRanges) -> pa.Table:
-        """All records of some spans, committed ones only; columns of `BRONZE_SCHEMA`.
+    def read(self, ranges: PartitionRanges) -> pa.Table:
+        """All records of some ranges, committed ones only; columns of `BRONZE_SCHEMA`.
 
         Raises:
             RetryLaterError: the broker does not answer.
             StopPipelineError: it does not have them any more.
         """
-        wanted = {number: span for number, span in spans.items() if span.start < span.stop}
+        wanted = {
+            number: offsets for number, offsets in ranges.items() if offsets.start < offsets.stop
+        }
         starts = [KafkaPartition(self._topic.name, n, s.start) for n, s in wanted.items()]
         self._consumer.assign(starts)
         # The client remembers which partitions were paused, beyond an assignment.
@@ -152,7 +157,7 @@ class KafkaRange:
     def _within(
         self, batch: pa.RecordBatch, wanted: PartitionRanges, left: dict[int, OffsetRange]
     ) -> pa.RecordBatch:
-        """Without what was read beyond the spans."""
+        """Without what was read beyond the ranges."""
         partition, offset = batch["_partition"], batch["_offset"]
         keeps = pc.and_(pc.equal(partition, -1), pc.equal(offset, -1))
         for number in pc.unique(partition).to_pylist():
@@ -164,7 +169,7 @@ class KafkaRange:
         return batch.filter(keeps)
 
     def _ended(self, message: Message) -> int:
-        """The partition whose end was reached: behind its last record may be marks only."""
+        """The partition whose end was reached: behind its last record may be watermarks only."""
         error, number = message.error(), message.partition()
         if error is None or number is None or error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
             raise self._refused(error)
@@ -175,9 +180,9 @@ class KafkaRange:
             self._consumer.pause([KafkaPartition(self._topic.name, number)])
 
     def _watermarks(self, number: int) -> tuple[int, int]:
-        place = KafkaPartition(self._topic.name, number)
+        partition = KafkaPartition(self._topic.name, number)
         try:
-            found = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)
+            found = self._consumer.get_watermark_offsets(partition, timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
             raise explain_kafka(error, self._topic.name) from error
         return found
@@ -188,18 +193,18 @@ class KafkaRange:
             return {}
         # Kafka takes -1 and -2 for the end and the beginning.
         milliseconds = max(0, int(moment.timestamp() * 1000))
-        places = [
+        timestamps = [
             KafkaPartition(self._topic.name, number, milliseconds)
             for number in range(self._topic.partition_count)
         ]
         try:
-            found = self._consumer.offsets_for_times(places, timeout=_TIMEOUT_SECONDS)
+            found = self._consumer.offsets_for_times(timestamps, timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
             raise explain_kafka(error, self._topic.name) from error
-        for place in found:
-            if place.error is not None:
-                raise self._refused(place.error)
-        return {place.partition: place.offset for place in found if place.offset >= 0}
+        for one in found:
+            if one.error is not None:
+                raise self._refused(one.error)
+        return {one.partition: one.offset for one in found if one.offset >= 0}
 
     def _silence(self, left: PartitionRanges) -> str:
         parts = ", ".join(f"{n} ({s.start} to {s.stop - 1})" for n, s in sorted(left.items()))

@@ -12,11 +12,11 @@ import orjson
 from batch import live
 from batch.lock import only_one
 from batch.pipeline_run import PipelineRun, consolidate
-from batch.proof import Proof
 from batch.silver.run import SilverRules
+from batch.table_diff import TableDiff
 from batch.warehouse.chosen import Chosen
-from batch.warehouse.judged import QuarantineLimit
 from batch.warehouse.source import silver_sources
+from batch.warehouse.validated import QuarantineLimit
 from batch.warehouse.views import refresh_views
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.gold import GOLD_TABLES
@@ -25,7 +25,7 @@ from lakehouse.layers import Layer
 from replay.chosen import ChosenRange
 from replay.gold import replay_gold
 from replay.silver import Progress, SilverReplay, SilverReplayer
-from replay.warehouse import replay_mart
+from replay.warehouse import replay_warehouse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class Replay:
     Attributes:
         lake: opened by who makes silver and gold.
         rules: what the contracts leave to settings.
-        limit: of what is put aside, as in every load.
+        limit: of what is quarantined, as in every load.
         warehouse: connection string of the role `batch`.
-        workspace: a folder in which what was judged waits, should a replay be cut off.
+        workspace: a folder in which what was validated waits, should a replay be cut off.
         code: what the outcome depends on but the data; work of another code is not gone on with.
         lock_seconds: longest wait for a consolidation.
         on_progress: told what goes on, how far it is, and of how much.
@@ -70,7 +70,7 @@ class Replay:
             lake=self.lake,
             rules=self.rules,
             entity=entity,
-            spans=chosen.spans,
+            ranges=chosen.ranges,
             folder=folder,
             alone=lambda: self._alone(part=f"silver {entity.table}"),
             on_progress=self.on_progress,
@@ -78,7 +78,7 @@ class Replay:
         shutil.rmtree(folder)
         return done
 
-    def gold(self, ranges: Sequence[ChosenRange]) -> list[Proof]:
+    def gold(self, ranges: Sequence[ChosenRange]) -> list[TableDiff]:
         """Recompute in gold what the ranges touch.
 
         Raises:
@@ -89,8 +89,8 @@ class Replay:
             rows = None if _is_all(ranges) else _chosen(ranges).rows
             return replay_gold(self.lake, rows, on_progress=self.on_progress)
 
-    def load_again(self, ranges: Sequence[ChosenRange]) -> list[Proof]:
-        """Take the rows of the ranges, and what follows from them, into the star again.
+    def load_again(self, ranges: Sequence[ChosenRange]) -> list[TableDiff]:
+        """Take the rows of the ranges, and what follows from them, into the warehouse again.
 
         Raises:
             FailedCheckError: a check stops it; what is published stays as it was.
@@ -98,7 +98,7 @@ class Replay:
         """
         with self._alone():
             self._bring_up(Layer.WAREHOUSE)
-            proofs = replay_mart(
+            diffs = replay_warehouse(
                 self.warehouse,
                 silver_sources(lambda name: self.lake.uri("silver", name), self.lake.options),
                 None if _is_all(ranges) else _chosen(ranges),
@@ -107,10 +107,10 @@ class Replay:
             )
             refresh_views(self.warehouse, on_progress=self._tell)
             live.trim(self.warehouse)
-            return proofs
+            return diffs
 
     def follow(self) -> None:
-        """Let gold and the star follow silver, by its change feed.
+        """Let gold and the warehouse follow silver, by its change feed.
 
         Raises:
             FailedCheckError: a check stops it; what is published stays as it was.
@@ -120,7 +120,7 @@ class Replay:
             self._bring_up(Layer.GOLD, Layer.WAREHOUSE)
 
     def forget(self, entity: str) -> None:
-        """Drop what was judged of an entity: bronze is not what it was."""
+        """Drop what was validated of an entity: bronze is not what it was."""
         for folder in self.workspace.glob(f"silver-{entity}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 

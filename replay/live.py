@@ -1,8 +1,8 @@
 """Takes a range of Kafka into the live overlay again: what it holds of the range is replaced.
 
-Only what the star does not have counts there, and what live has not taken in yet is its own affair,
-so the range lies between the two watermarks. All of it is one transaction that has the overlay
-alone; the live consumer waits that long.
+Only what the warehouse does not have counts there, and what live has not applied yet is its own
+affair, so the range lies between the two watermarks. All of it is one transaction that has the
+overlay alone; the live consumer waits that long.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from psycopg import sql
 from consumers.live.changes import VERSIONED, ChangeReader, Rows
 from consumers.live.overlay import Overlay
 from lakehouse.digest import Digest
-from lakehouse.offsets import OffsetRange, TopicIdentity, count_positions, pieces
+from lakehouse.offsets import OffsetRange, TopicIdentity, batches, count_positions
 from lakehouse.postgres import speak_canonically, table_digest
 from replay.kafka_range import KafkaRange, PartitionRanges
 
@@ -55,18 +55,18 @@ def live_identity(overlay: Overlay, entity: str) -> TopicIdentity | None:
     return overlay.do(known)
 
 
-def live_spans(overlay: Overlay, entity: str, identity: TopicIdentity) -> dict[int, OffsetRange]:
-    """By partition: from behind the star to where live has come.
+def live_ranges(overlay: Overlay, entity: str, identity: TopicIdentity) -> dict[int, OffsetRange]:
+    """By partition: from behind the warehouse to where live has come.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
     """
 
-    def marks(connection: psycopg.Connection) -> dict[int, OffsetRange]:
+    def watermarks(connection: psycopg.Connection) -> dict[int, OffsetRange]:
         rows = connection.execute(_MARKS, [entity, identity.topic_id, identity.epoch])
         return {n: OffsetRange(start=min(start, stop), stop=stop) for n, start, stop in rows}
 
-    return overlay.do(marks)
+    return overlay.do(watermarks)
 
 
 @dataclass(kw_only=True)
@@ -87,32 +87,32 @@ class LiveReplayer:
     window: int
     on_progress: Progress = lambda _done, _total: None
 
-    def run(self, source: KafkaRange, spans: PartitionRanges) -> LiveReplay:
-        """Read, judge, and replace.
+    def run(self, source: KafkaRange, ranges: PartitionRanges) -> LiveReplay:
+        """Read, validator, and replace.
 
         Raises:
             StopPipelineError: Kafka has dropped part of the range, or the warehouse refuses rows.
             RetryLaterError: a service does not answer. Nothing was done.
         """
-        total = count_positions(spans.values())
+        total = count_positions(ranges.values())
         records = []
         done = 0
-        for window in pieces(spans, positions=self.window):
+        for window in batches(ranges, positions=self.window):
             self.on_progress(done, total)
             records.append(pl.DataFrame(source.read(window)))
             done += count_positions(window.values())
         read = pl.concat(records) if records else pl.DataFrame()
         rows: Rows | None = self.reader.read(read) if read.height else None
-        before, after = self.overlay.do(lambda one: self._replace(one, spans, rows))
+        before, after = self.overlay.do(lambda one: self._replace(one, ranges, rows))
         self.on_progress(total, total)
         entity = self.reader.entity.table
         return LiveReplay(entity=entity, read=read.height, before=before, after=after)
 
     def _replace(
-        self, connection: psycopg.Connection, spans: PartitionRanges, rows: Rows | None
+        self, connection: psycopg.Connection, ranges: PartitionRanges, rows: Rows | None
     ) -> tuple[Digest, Digest]:
         entity = self.reader.entity.table
-        table, within = sql.Identifier("live", entity), _is_within(self.identity, spans)
+        table, within = sql.Identifier("live", entity), _is_within(self.identity, ranges)
         speak_canonically(connection)
         with connection.transaction():
             if rows is not None and rows.current.height:
@@ -129,14 +129,14 @@ class LiveReplayer:
             return before, table_digest(connection, table, within)
 
 
-def _is_within(identity: TopicIdentity, spans: PartitionRanges) -> sql.Composed:
+def _is_within(identity: TopicIdentity, ranges: PartitionRanges) -> sql.Composed:
     one = sql.SQL("(t._partition = {} and t._offset >= {} and t._offset < {})")
-    ranges: list[sql.Composable] = [
-        one.format(sql.Literal(number), sql.Literal(span.start), sql.Literal(span.stop))
-        for number, span in spans.items()
+    conditions: list[sql.Composable] = [
+        one.format(sql.Literal(number), sql.Literal(offsets.start), sql.Literal(offsets.stop))
+        for number, offsets in ranges.items()
     ] or [sql.SQL("false")]
     return sql.SQL("t._topic_id = {} and t._epoch = {} and ({})").format(
         sql.Literal(identity.topic_id),
         sql.Literal(identity.epoch),
-        sql.SQL(" or ").join(ranges),
+        sql.SQL(" or ").join(conditions),
     )

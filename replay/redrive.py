@@ -34,9 +34,9 @@ def redrive(
     *,
     on_progress: Callable[[str], None] = lambda _what: None,
 ) -> list[Redriven]:
-    """Judge the keys of quarantined changes again, from all their changes in bronze.
+    """Validate the keys of quarantined changes again, from all their changes in bronze.
 
-    No watermark goes back and no other key is touched. Gold and the warehouse follow with the
+    No watermark goes back and no other key is affected. Gold and the warehouse follow with the
     next consolidation.
 
     Raises:
@@ -59,12 +59,12 @@ def _redriven(lake: Lake, rules: SilverRules, entity: Entity, keys: pl.Series) -
             lake=lake,
             rules=rules,
             entity=entity,
-            spans={},
+            ranges={},
             keys=keys,
             folder=Path(folder),
             alone=nullcontext,
         ).run()
-    quarantine = next(one for one in found.proofs if one.table.startswith(QUARANTINE))
+    quarantine = next(one for one in found.diffs if one.table.startswith(QUARANTINE))
     mended = quarantine.before.rows - quarantine.after.rows
     return Redriven(entity=entity.table, keys=len(keys), mended=mended, left=found.broken)
 

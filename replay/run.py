@@ -9,10 +9,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from batch.lock import first_of
-from batch.proof import Proof
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
-from batch.warehouse.judged import QuarantineLimit
+from batch.table_diff import TableDiff
+from batch.warehouse.validated import QuarantineLimit
 from lakehouse.connections import secrets, warehouse, writing_lake
 from lakehouse.contracts import ENTITIES
 from lakehouse.layers import Layer
@@ -20,8 +20,8 @@ from lakehouse.selection import Selection
 from lakehouse.settings import ConsolidationSettings, StackSettings
 from lakehouse.version import code_version, contracts_version
 from replay.chosen import ChosenRange, choose, months
-from replay.from_kafka import FromKafka, KafkaPart, went_on
-from replay.gold import touched_days
+from replay.from_kafka import FromKafka, TableRecords, went_on
+from replay.gold import affected_days
 from replay.layers import Replay, request_name
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Described:
 
     ranges: list[dict[str, object]]
     chosen: list[ChosenRange] = field(default_factory=list)
-    parts: list[KafkaPart] = field(default_factory=list)
+    parts: list[TableRecords] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
@@ -56,20 +56,20 @@ class Described:
 class Outcome:
     """What a replay did."""
 
-    proofs: list[Proof] = field(default_factory=list)
+    diffs: list[TableDiff] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     read: int = 0
     seconds: float = 0.0
 
     @property
-    def differing(self) -> list[Proof]:
+    def differing(self) -> list[TableDiff]:
         """Of tables that are not what they were."""
-        return [proof for proof in self.proofs if not proof.is_equal]
+        return [diff for diff in self.diffs if not diff.is_equal]
 
     def verdict(self) -> str:
         """In a sentence."""
         took = f"{self.read:,} changes read, {self.seconds:.1f} s"
-        if not self.proofs:
+        if not self.diffs:
             return f"Nothing to replay ({took})."
         if not self.differing:
             return f"Equal digests: every table is what it was ({took})."
@@ -81,7 +81,7 @@ class Outcome:
         """By table, before and after."""
         return {
             f"{one.layer}/{one.table}": {"before": str(one.before), "after": str(one.after)}
-            for one in self.proofs
+            for one in self.diffs
         }
 
     def to_json(self) -> dict[str, object]:
@@ -96,7 +96,7 @@ class Outcome:
                 **asdict(one.differences),
                 "more": one.differences.more,
             }
-            for one in self.proofs
+            for one in self.diffs
         ]
         return {
             "tables": tables,
@@ -159,12 +159,12 @@ class Replaying:
             parts = [self._kafka.part(topic, self.selection) for topic in topics]
             rows = [row for part in parts for row in part.described()]
             notes = [note for part in parts for note in part.notes()]
-            meant = [part for part in parts if part.range.spans]
+            meant = [part for part in parts if part.range.ranges]
             return Described(ranges=rows, parts=meant, notes=notes)
         chosen = [
             choose(self._replay.lake, one, self.selection) for one in chosen_entities(self.entities)
         ]
-        chosen = [one for one in chosen if one.spans]
+        chosen = [one for one in chosen if one.ranges]
         rows = [
             {"entity": one.entity.table, **row}
             for one in chosen
@@ -200,13 +200,13 @@ class Replaying:
             case Layer.SILVER:
                 self._silver(described.chosen, outcome)
             case Layer.GOLD:
-                outcome.proofs += self._replay.gold(described.chosen)
+                outcome.diffs += self._replay.gold(described.chosen)
             case Layer.WAREHOUSE:
-                outcome.proofs += self._replay.load_again(described.chosen)
+                outcome.diffs += self._replay.load_again(described.chosen)
             case _:
                 for part in described.parts:
-                    proof, read = self._kafka.live(part)
-                    outcome.proofs.append(proof)
+                    diff, read = self._kafka.live(part)
+                    outcome.diffs.append(diff)
                     outcome.read += read
 
     def _bronze(self, described: Described, outcome: Outcome) -> None:
@@ -215,7 +215,7 @@ class Replaying:
             name = request_name(self._request(), topic, self._replay.code)
             folder = self._workspace / f"bronze-{part.entity}-{name}"
             done = self._kafka.bronze(part, folder)
-            outcome.proofs.append(done.proof)
+            outcome.diffs.append(done.diff)
             outcome.notes += done.notes
             outcome.read += done.read
             if done.has_replaced:
@@ -223,7 +223,7 @@ class Replaying:
         self._silver(self._above(described), outcome)
 
     def _above(self, described: Described) -> list[ChosenRange]:
-        """What of bronze the layers above take in again; after bronze itself, the same range."""
+        """What of bronze the layers above apply again; after bronze itself, the same range."""
         if self.into is not Layer.BRONZE:
             return described.chosen
         # Where silver has nothing yet, nothing is above: it reads bronze as it is then.
@@ -231,26 +231,28 @@ class Replaying:
         ranges = [
             choose(self._replay.lake, ENTITIES[part.entity], part.as_selection()) for part in meant
         ]
-        return [one for one in ranges if one.spans]
+        return [one for one in ranges if one.ranges]
 
-    def _has_silver(self, part: KafkaPart) -> bool:
+    def _has_silver(self, part: TableRecords) -> bool:
         entity = ENTITIES.get(part.entity)
         return entity is not None and self._replay.lake.open("silver", entity.silver) is not None
 
     def _silver(self, chosen: Sequence[ChosenRange], outcome: Outcome) -> None:
         for one in chosen:
             done = self._replay.silver(one, self._request())
-            outcome.proofs += done.proofs
+            outcome.diffs += done.diffs
             outcome.read += done.read
             if done.went_on:
-                spans = [(place.partition, span) for place, span in done.spans.items()]
-                outcome.notes.append(went_on(f"silver/{one.entity.silver}", spans))
+                ranges = [
+                    (coordinate.partition, offsets) for coordinate, offsets in done.ranges.items()
+                ]
+                outcome.notes.append(went_on(f"silver/{one.entity.silver}", ranges))
         if chosen and not self.only:
             self._replay.follow()
-            outcome.notes.append("Gold and the star have followed silver.")
+            outcome.notes.append("Gold and the warehouse have followed silver.")
 
     def plan(self, described: Described) -> Iterator[dict[str, object]]:
-        """What is made anew, and what follows; the star follows in all that its rows touch.
+        """What is made anew, and what follows; the warehouse follows in all that its rows touch.
 
         Into bronze: as silver and bronze are now. What is mended there may be of further keys.
 
@@ -269,14 +271,14 @@ class Replaying:
             yield {"layer": layer, "table": table, "keys": len(keys), "months": where, "days": None}
         if self.into is Layer.WAREHOUSE or (self.only and self.into is Layer.SILVER):
             return
-        for name, days in touched_days(self._replay.lake, rows).items():
+        for name, days in affected_days(self._replay.lake, rows).items():
             where = f"{days[0]} to {days[-1]} ({len(days)})" if days else "all"
             yield {"layer": Layer.GOLD, "table": name, "keys": None, "months": None, "days": where}
 
     def _note(self, run: Run, outcome: Outcome) -> None:
         run.note(
             rows_read=outcome.read,
-            rows_written=sum(one.differences.count for one in outcome.proofs),
+            rows_written=sum(one.differences.count for one in outcome.diffs),
             digest=outcome.digests(),
             details={"notes": outcome.notes},
         )
@@ -294,7 +296,7 @@ class Replaying:
         }
 
     def _alone(self) -> AbstractContextManager[None]:
-        """One replay into a layer at a time. Bronze and silver share what they have set aside."""
+        """One replay into a layer at a time. Bronze and silver share what they have quarantined."""
         layer = "the lake" if self.into in (Layer.BRONZE, Layer.SILVER) else self.into
         return first_of(warehouse("batch"), f"replay into {self.into}", f"replay into {layer}")
 

@@ -1,7 +1,7 @@
 """Replays a range of bronze into silver: its keys, each recomputed from all of its changes.
 
-No watermark moves. The changes are judged beside whatever else goes on; only to put the outcome in
-place does a replay keep consolidations out, once it has caught up with what they have taken in.
+No watermark moves. The changes are validated beside whatever else goes on; only to put the outcome
+in place does a replay keep consolidations out, once it has caught up with what they have applied.
 What a killed run has left half done is finished first, so that all tables are at one place.
 """
 
@@ -14,16 +14,16 @@ import orjson
 import polars as pl
 from deltalake import DeltaTable
 
-from batch.proof import Proof
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import SilverTable
 from batch.silver.keys import keys_named, names_of, names_standing
 from batch.silver.offsets import OffsetRanges, is_within, starting_position
-from batch.silver.parts import Parts, parts_for
-from batch.silver.rejudged import Rejudged
 from batch.silver.replace import Target, replace_differing
+from batch.silver.revalidated import Revalidated
 from batch.silver.run import SilverRules, consolidate_silver
+from batch.silver.shards import Shards, shards_for
 from batch.silver.tables import Rows, SilverTables
+from batch.table_diff import TableDiff
 from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE
@@ -31,7 +31,7 @@ from lakehouse.delta import open_table, retry_later, scan
 from lakehouse.digest import Digest, digest
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange, count_positions, pieces, up_to
+from lakehouse.offsets import EpochPartition, OffsetRange, batches, count_positions, up_to
 
 Progress = Callable[[str, int, int], None]
 """What goes on, how many offsets or tables are done, and of how many; of 0, nobody knows."""
@@ -48,21 +48,21 @@ class SilverReplay:
 
     Attributes:
         entity: the shop's table.
-        spans: the range.
+        ranges: the range.
         went_on: whether with the work of one that was cut off, and with its range.
         keys: that were recomputed; None for all.
-        read: changes that were judged.
+        read: changes that were validated.
         broken: of these, how many are in quarantine now.
-        proofs: of each table.
+        diffs: of each table.
     """
 
     entity: str
-    spans: OffsetRanges
+    ranges: OffsetRanges
     went_on: bool
     keys: int | None
     read: int
     broken: int
-    proofs: tuple[Proof, ...]
+    diffs: tuple[TableDiff, ...]
 
 
 @dataclass(kw_only=True)
@@ -73,9 +73,9 @@ class SilverReplayer:
         lake: where it is.
         rules: what the contracts leave to settings.
         entity: the contract.
-        spans: the range, which silver has taken in.
-        folder: for what is judged; who finds it there goes on with it, unless bronze was rewritten
-            since.
+        ranges: the range, which silver has applied.
+        folder: for what is validated; who finds it there goes on with it, unless bronze was
+            rewritten since.
         alone: keeps consolidations of the entity out.
         keys: as Kafka has them; given, the range does not matter.
         on_progress: told how far it is.
@@ -84,14 +84,14 @@ class SilverReplayer:
     lake: Lake
     rules: SilverRules
     entity: Entity
-    spans: OffsetRanges
+    ranges: OffsetRanges
     folder: Path
     alone: Alone
     keys: pl.Series | None = None
     on_progress: Progress = lambda _what, _done, _total: None
 
     def run(self) -> SilverReplay:
-        """Judge again, and replace what differs.
+        """Validate again, and replace what differs.
 
         Raises:
             StopPipelineError: bronze is not there, or the source's schema changed and the contract
@@ -110,9 +110,9 @@ class SilverReplayer:
                 consolidate_silver(self.lake, self.rules, [self.entity])
             bronze, tables = self._opened()
         ends = _ends(tables.current, bronze)
-        rejudged = self._rejudged(tables, bronze, ends)
-        went_on = rejudged.pieces > 0
-        self._judge(rejudged, bronze, ends)
+        revalidated = self._rejudged(tables, bronze, ends)
+        went_on = revalidated.batches > 0
+        self._validate(revalidated, bronze, ends)
         with self.alone():
             bronze, tables = self._opened()
             if not _is_level(tables, bronze):
@@ -121,18 +121,18 @@ class SilverReplayer:
                     "replay again: it goes on where it stopped."
                 )
                 raise RetryLaterError(message)
-            rejudged.tables = tables
-            self._judge(rejudged, bronze, _ends(tables.current, bronze))
-            rejudged.require_kept()
-            found = list(self._replaced(rejudged, bronze.keyless(self.spans)))
-        keys = None if rejudged.keys is None else len(rejudged.keys)
+            revalidated.tables = tables
+            self._validate(revalidated, bronze, _ends(tables.current, bronze))
+            revalidated.require_kept()
+            found = list(self._replaced(revalidated, bronze.keyless(self.ranges)))
+        keys = None if revalidated.keys is None else len(revalidated.keys)
         return SilverReplay(
-            entity=self.entity.table, spans=self.spans, went_on=went_on, keys=keys,
-            read=rejudged.read, broken=rejudged.broken, proofs=tuple(found),
+            entity=self.entity.table, ranges=self.ranges, went_on=went_on, keys=keys,
+            read=revalidated.read, broken=revalidated.broken, diffs=tuple(found),
         )  # fmt: skip
 
     def _opened(self) -> tuple[BronzeSource, SilverTables]:
-        """Silver first: what it has taken in, a later bronze holds."""
+        """Silver first: what it has applied, a later bronze holds."""
         tables = SilverTables(self.lake, self.entity, self.rules.retention_hours)
         tables.open_all()
         delta = self.lake.open("bronze", self.entity.bronze)
@@ -143,7 +143,7 @@ class SilverReplayer:
 
     def _rejudged(
         self, tables: SilverTables, bronze: BronzeSource, ends: Mapping[EpochPartition, int]
-    ) -> Rejudged:
+    ) -> Revalidated:
         self.folder.mkdir(parents=True, exist_ok=True)
         plan = self.folder / _PLAN
         if plan.exists() and not bronze.has_only_grown(orjson.loads(plan.read_bytes())["version"]):
@@ -153,30 +153,35 @@ class SilverReplayer:
             for left in self.folder.iterdir():
                 left.unlink()
             is_all = self.keys is None and all(
-                self.spans.get(place) == whole for place, whole in up_to(ends).items()
+                self.ranges.get(coordinate) == whole for coordinate, whole in up_to(ends).items()
             )
             if not is_all:
                 self._choose(tables, bronze)
-            parts = parts_for(ends, rows=self.rules.chunk_rows)
-            spans = [
-                (p.epoch, p.topic_id, p.partition, s.start, s.stop) for p, s in self.spans.items()
+            shards = shards_for(ends, rows=self.rules.chunk_rows)
+            ranges = [
+                (p.epoch, p.topic_id, p.partition, s.start, s.stop) for p, s in self.ranges.items()
             ]
-            begun = {"parts": parts, "is_all": is_all, "spans": spans, "version": bronze.version}
+            begun = {
+                "shards": shards,
+                "is_all": is_all,
+                "ranges": ranges,
+                "version": bronze.version,
+            }
             draft = plan.with_suffix(".new")
             draft.write_bytes(orjson.dumps(begun))
             draft.replace(plan)
         found = orjson.loads(plan.read_bytes())
         # Of when it began: a range without an end has grown meanwhile, its keys have not.
-        self.spans = {
+        self.ranges = {
             EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition): OffsetRange(
                 start=start, stop=stop
             )
-            for epoch, topic_id, partition, start, stop in found["spans"]
+            for epoch, topic_id, partition, start, stop in found["ranges"]
         }
-        return Rejudged(
-            files=Parts(folder=self.folder, count=found["parts"]),
+        return Revalidated(
+            files=Shards(folder=self.folder, count=found["shards"]),
             tables=tables,
-            judge=self.rules.judge(self.entity),
+            validator=self.rules.validator(self.entity),
             keys=None if found["is_all"] else self._kept(_KEYS),
         )
 
@@ -186,8 +191,8 @@ class SilverReplayer:
         Such a row was made by a change of the range, maybe of what bronze said before it was
         mended. Its key may have other changes, so it is made anew from these, not just dropped.
         """
-        keys = bronze.keys(self.spans) if self.keys is None else self.keys
-        standing = names_standing(self.entity, _with_keys(tables), bronze, self.spans)
+        keys = bronze.keys(self.ranges) if self.keys is None else self.keys
+        standing = names_standing(self.entity, _with_keys(tables), bronze, self.ranges)
         others = standing.filter(~standing.is_in(names_of(self.entity, keys).implode()))
         keys = pl.concat([keys, keys_named(self.entity, bronze, others)]).unique()
         pl.DataFrame({"key": keys}).write_ipc(self.folder / _KEYS)
@@ -196,60 +201,62 @@ class SilverReplayer:
     def _kept(self, name: str) -> pl.Series:
         return pl.read_ipc(self.folder / name)["key"]
 
-    def _judge(
-        self, rejudged: Rejudged, bronze: BronzeSource, ends: Mapping[EpochPartition, int]
+    def _validate(
+        self, revalidated: Revalidated, bronze: BronzeSource, ends: Mapping[EpochPartition, int]
     ) -> None:
-        left = rejudged.left(ends)
+        left = revalidated.left(ends)
         total = sum(ends.values())
-        for piece in pieces(left, positions=self.rules.chunk_rows):
-            behind = count_positions(rejudged.left(ends).values())
+        for batch in batches(left, positions=self.rules.chunk_rows):
+            behind = count_positions(revalidated.left(ends).values())
             self.on_progress(f"{self.entity.table}: judging", total - behind, total)
-            rejudged.add(bronze, piece)
+            revalidated.add(bronze, batch)
         self.on_progress(f"{self.entity.table}: comparing", total, total)
 
-    def _replaced(self, rejudged: Rejudged, keyless: pl.DataFrame) -> Iterator[Proof]:
+    def _replaced(self, revalidated: Revalidated, keyless: pl.DataFrame) -> Iterator[TableDiff]:
         """The current rows last, as in every commit to silver."""
-        tables, entity, key = rejudged.tables, self.entity, self.entity.key
+        tables, entity, key = revalidated.tables, self.entity, self.entity.key
         names = None
-        if rejudged.keys is not None:
-            names = pl.concat([rejudged.names(), self._kept(_STANDING)]).unique()
+        if revalidated.keys is not None:
+            names = pl.concat([revalidated.names(), self._kept(_STANDING)]).unique()
         quarantine = Target(
             delta=tables.quarantine.delta,
             identity=COORDINATE,
-            dealt_by="_offset",
-            scope=self._scope("key", rejudged.keys, keyless, self.spans),
+            sharded_by="_offset",
+            scope=self._scope("key", revalidated.keys, keyless, self.ranges),
             is_all=names is None,
             partition="entity",
-            part=entity.table,
+            shard=entity.table,
         )
-        yield self._proved(QUARANTINE, quarantine, rejudged.quarantine, rejudged.files.count)
+        yield self._proved(QUARANTINE, quarantine, revalidated.quarantine, revalidated.files.count)
         if tables.history is not None and entity.history is not None:
             history = Target(
                 delta=tables.history.delta,
                 identity=(key, *ORDER),
-                dealt_by=key,
+                sharded_by=key,
                 scope=self._scope(key, names, keyless),
                 is_all=names is None,
             )
-            yield self._proved(entity.history, history, rejudged.history, rejudged.files.count)
+            yield self._proved(
+                entity.history, history, revalidated.history, revalidated.files.count
+            )
         current = Target(
             delta=tables.current.delta,
             identity=(key,),
-            dealt_by=key,
+            sharded_by=key,
             scope=self._scope(key, names, keyless),
             is_all=names is None,
             partition=entity.partition,
         )
-        yield self._proved(entity.silver, current, rejudged.current, rejudged.files.count)
+        yield self._proved(entity.silver, current, revalidated.current, revalidated.files.count)
 
     def _scope(
         self,
         column: str,
         keys: pl.Series | None,
         keyless: pl.DataFrame,
-        spans: OffsetRanges | None = None,
+        ranges: OffsetRanges | None = None,
     ) -> Rows:
-        """Rows of these keys, and all of some spans.
+        """Rows of these keys, and all of some ranges.
 
         Records without a key are of no key that was read, so what they wrote stays.
         """
@@ -257,24 +264,24 @@ class SilverReplayer:
         def narrowed(rows: pl.LazyFrame) -> pl.LazyFrame:
             if keys is None:
                 return rows
-            is_chosen = pl.col(column).is_in(keys.implode()) | is_within(spans or {})
+            is_chosen = pl.col(column).is_in(keys.implode()) | is_within(ranges or {})
             return rows.filter(is_chosen).join(keyless.lazy(), on=COORDINATE, how="anti")
 
         return narrowed
 
     def _proved(
-        self, name: str, target: Target, fresh: Callable[[int], pl.DataFrame], parts: int
-    ) -> Proof:
+        self, name: str, target: Target, fresh: Callable[[int], pl.DataFrame], shards: int
+    ) -> TableDiff:
         version = target.delta.version()
         most_rows = self.rules.chunk_rows
-        found, before = replace_differing(target, fresh, parts=parts, most_rows=most_rows)
+        found, before = replace_differing(target, fresh, shards=shards, most_rows=most_rows)
         if not target.is_all:
             before = self._digest(name, target, version)
         target.delta.update_incremental()
         is_same = target.delta.version() == version
         after = before if is_same else self._digest(name, target, target.delta.version())
-        table = name if target.part is None else f"{name} of {target.part}"
-        return Proof(layer="silver", table=table, before=before, after=after, differences=found)
+        table = name if target.shard is None else f"{name} of {target.shard}"
+        return TableDiff(layer="silver", table=table, before=before, after=after, differences=found)
 
     def _digest(self, name: str, target: Target, version: int) -> Digest:
         uri = self.lake.uri("silver", name)
@@ -283,8 +290,8 @@ class SilverReplayer:
             message = f"{uri} is gone"
             raise StopPipelineError(message)
         rows = scan(delta)
-        if target.part is not None:
-            rows = rows.filter(pl.col("entity") == target.part)
+        if target.shard is not None:
+            rows = rows.filter(pl.col("entity") == target.shard)
         return digest(rows)
 
 
@@ -295,11 +302,11 @@ def _with_keys(tables: SilverTables) -> Iterator[DeltaTable]:
 
 
 def _ends(table: SilverTable, bronze: BronzeSource) -> dict[EpochPartition, int]:
-    return {place: starting_position(table.delta, place) for place in bronze.ends}
+    return {partition: starting_position(table.delta, partition) for partition in bronze.ends}
 
 
 def _is_level(tables: SilverTables, bronze: BronzeSource) -> bool:
-    """Whether all tables have taken in the same."""
+    """Whether all tables have applied the same."""
     ends = _ends(tables.current, bronze)
     others = (tables.history, tables.quarantine, tables.counts)
     return all(table is None or _ends(table, bronze) == ends for table in others)

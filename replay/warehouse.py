@@ -1,4 +1,4 @@
-"""Replays rows of silver into the star, and compares it with what it was, as of two snapshots."""
+"""Replays rows of silver into the warehouse, and compares two snapshots of it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from batch.proof import EXAMPLES, Differences, Example, Proof, tell_apart
+from batch.table_diff import EXAMPLES, Differences, Example, TableDiff, tell_apart
 from batch.warehouse.chosen import Chosen
-from batch.warehouse.judged import QuarantineLimit
 from batch.warehouse.load import rebuild_warehouse, refused, reload_warehouse
 from batch.warehouse.source import Silver
+from batch.warehouse.validated import QuarantineLimit
 from lakehouse.digest import ROW_HASH
 from lakehouse.postgres import speak_canonically, table_digest
 
@@ -48,27 +48,27 @@ class _Table:
         return sql.Identifier(self.schema, self.name)
 
 
-def replay_mart(
+def replay_warehouse(
     dsn: str,
     sources: Silver,
     chosen: Chosen | None,
     *,
     limit: QuarantineLimit,
     on_progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
-) -> list[Proof]:
-    """Take rows of silver into the star again, and all that follows from them; in one transaction.
+) -> list[TableDiff]:
+    """Apply rows of silver to the warehouse again, in one transaction.
 
     Args:
-        dsn: connection to the warehouse as its role `batch`. The star must be level with silver,
-            and nobody else may load it meanwhile.
+        dsn: connection to the warehouse as its role `batch`. The warehouse must be level with
+            silver, and nobody else may load it meanwhile.
         sources: silver.
         chosen: which rows; None for all.
         limit: as of any load.
         on_progress: told what is next, in a few words, how many tables are done, and of how many.
-            Parts of a load are no tables: of how many is 0.
+            Shards of a load are no tables: of how many is 0.
 
     Returns:
-        A proof for each table of the schemas entity and mart.
+        A diff for each table of the schemas entity and mart.
 
     Raises:
         FailedCheckError: a check stops it; the mart stays as it was.
@@ -85,12 +85,12 @@ def replay_mart(
         else:
             reload_warehouse(dsn, sources, chosen, limit=limit, on_progress=of_load)
         with _snapshot(dsn) as after:
-            proofs: list[Proof] = []
+            diffs: list[TableDiff] = []
             tables = _tables(after)
             for table in tables:
-                on_progress(f"comparing {table.schema}.{table.name}", len(proofs), len(tables))
-                proofs.append(_proof(table, before, after))
-            return proofs
+                on_progress(f"comparing {table.schema}.{table.name}", len(diffs), len(tables))
+                diffs.append(_proof(table, before, after))
+            return diffs
 
 
 @contextmanager
@@ -109,12 +109,12 @@ def _tables(connection: psycopg.Connection) -> list[_Table]:
     return [_Table(schema=schema, name=name, key=tuple(key)) for schema, name, key in rows]
 
 
-def _proof(table: _Table, before: psycopg.Connection, after: psycopg.Connection) -> Proof:
+def _proof(table: _Table, before: psycopg.Connection, after: psycopg.Connection) -> TableDiff:
     old, new = (table_digest(one, table.identifier) for one in (before, after))
     found = Differences()
     if old != new:
         _find(table, before, after, found)
-    return Proof(
+    return TableDiff(
         layer="warehouse", table=f"{table.schema}.{table.name}", before=old, after=new,
         differences=found,
     )  # fmt: skip

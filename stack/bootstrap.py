@@ -10,8 +10,8 @@ from connectors.source import prepare
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from producers.schema import apply_schema
-from stack.layout import StackConfig
 from stack.minio.buckets import prepare_buckets
+from stack.paths import StackConfig
 from stack.postgres.roles import prepare_oltp, prepare_warehouse
 from stack.superset.dashboards import Dashboards
 

@@ -11,35 +11,35 @@ from lakehouse.settings import (
     WarehouseSettings,
     settings_in_environment,
 )
-from stack.account import Account
 from stack.airflow.server import Airflow
 from stack.kafka.broker import Broker
 from stack.kafka.java import AGENT_HOST
 from stack.kafka.worker import Worker
-from stack.layout import Cache, Data, StackConfig
 from stack.minio.server import MinioServer
 from stack.net import is_listening
+from stack.paths import Cache, Data, StackConfig
 from stack.postgres.server import PostgresServer
 from stack.program import Port, Program, Service
 from stack.prometheus.server import prometheus_services
+from stack.service_user import ServiceUser
 from stack.superset.server import SupersetServer
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
 """Other people's programs."""
-SHOP = (*SERVERS, "keeper", "lander", "live")
+SHOP = (*SERVERS, "auto-restart", "lander", "live")
 """All that a change needs on its way to bronze and to live charts."""
 AIRFLOW = ("airflow", "airflow-dags", "airflow-scheduler")
-"""The hour."""
+"""The hourly run."""
 SUPERSET = ("superset",)
 """The charts."""
-MONITORING = ("watcher", "statsd-exporter", "prometheus")
+MONITORING = ("exporter", "statsd-exporter", "prometheus")
 """What watches the others."""
 DEFAULT = (*SHOP, *AIRFLOW, *SUPERSET)
 """What `up` starts when nothing is named."""
 
 
 def chosen(*, airflow: bool, superset: bool, monitoring: bool) -> tuple[str, ...]:
-    """What `up` starts with or without the hour, the charts, and what watches them."""
+    """What `up` starts with or without the hourly run, the charts, and what watches them."""
     return (
         *SHOP,
         *(AIRFLOW if airflow else ()),
@@ -48,16 +48,16 @@ def chosen(*, airflow: bool, superset: bool, monitoring: bool) -> tuple[str, ...
     )
 
 
-def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[str, Service]:
+def services(config: StackConfig, secrets: Secrets, user: ServiceUser) -> dict[str, Service]:
     """Every service by name."""
-    catalog = _Catalog(config=config, secrets=secrets, account=account)
+    catalog = _Catalog(config=config, secrets=secrets, user=user)
     found = (
         catalog.oltp(),
         catalog.warehouse(),
         catalog.kafka(),
         catalog.connect(),
         catalog.minio(),
-        catalog.keeper(),
+        catalog.auto_restart(),
         catalog.lander(),
         catalog.live(),
         *catalog.airflow(),
@@ -71,7 +71,7 @@ def services(config: StackConfig, secrets: Secrets, account: Account) -> dict[st
 class _Catalog:
     config: StackConfig
     secrets: Secrets
-    account: Account
+    user: ServiceUser
 
     @property
     def cache(self) -> Cache:
@@ -104,7 +104,7 @@ class _Catalog:
             values=values,
             cache=self.cache,
             data=self.data,
-            account=self.account,
+            user=self.user,
         )
         port = Port(variable=f"{name.upper()}_PORT", host=settings.host, number=settings.port)
         return Service(
@@ -118,7 +118,7 @@ class _Catalog:
 
     def kafka(self) -> Service:
         settings = self.config.kafka
-        broker = Broker(settings=settings, cache=self.cache, data=self.data, account=self.account)
+        broker = Broker(settings=settings, cache=self.cache, data=self.data, user=self.user)
         controller_port = settings.controller_port
         return Service(
             program=broker.program(),
@@ -142,7 +142,7 @@ class _Catalog:
             secrets=self.secrets,
             cache=self.cache,
             data=self.data,
-            account=self.account,
+            user=self.user,
         )
         return Service(
             program=worker.program(),
@@ -164,7 +164,7 @@ class _Catalog:
             secrets=self.secrets,
             cache=self.cache,
             data=self.data,
-            account=self.account,
+            user=self.user,
         )
         console_port = settings.console_port
         return Service(
@@ -179,10 +179,10 @@ class _Catalog:
             probe=server.probe,
         )
 
-    def keeper(self) -> Service:
+    def auto_restart(self) -> Service:
         # Needs nobody: a connector that fails from the beginning is there for it to start.
         title = "starts a connector again that has failed"
-        return self._ours("keeper", ("connect", "keep"), title, needs=())
+        return self._ours("auto-restart", (("connect", "auto-restart")), title, needs=())
 
     def lander(self) -> Service:
         landing = self.config.landing
@@ -290,15 +290,15 @@ class _Catalog:
         return server, parser, scheduler
 
     def monitoring(self) -> tuple[Service, ...]:
-        """The watcher looks at what is there; Prometheus needs those whom it asks."""
+        """The exporter looks at what is there; Prometheus needs those whom it asks."""
         settings = self.config.monitoring
         ports = _metrics_port(
-            "MONITORING_WATCHER_PORT", settings.watcher_port, settings.watcher_host
+            "MONITORING_EXPORTER_PORT", settings.exporter_port, settings.exporter_host
         )
-        watcher = self._ours(
-            "watcher", ("watch",), "how the pipeline is, for Prometheus", ports, niceness=10
+        exporter = self._ours(
+            "exporter", ("exporter",), "how the pipeline is, for Prometheus", ports, niceness=10
         )
-        return watcher, *prometheus_services(self.config, self.cache, self.data, self.account)
+        return exporter, *prometheus_services(self.config, self.cache, self.data, self.user)
 
     @property
     def _variables(self) -> dict[str, str]:

@@ -13,13 +13,13 @@ from lakehouse.environment import environment, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import ROLES, Secrets
 from lakehouse.settings import ROOT
-from stack.account import Account
 from stack.catalog import DEFAULT, services
 from stack.control import ServiceStatus
 from stack.env_file import Made, make
-from stack.layout import StackConfig
+from stack.paths import StackConfig
 from stack.program import Service, with_needs
 from stack.progress import Steps, silent
+from stack.service_user import ServiceUser
 
 _LAST_LINES = 15
 _ALL = ("--profile", "*")
@@ -102,7 +102,7 @@ class ComposeStack:
 
     @cached_property
     def _services(self) -> dict[str, Service]:
-        return services(self.config, Secrets(self.config.stack.secrets_path), Account())
+        return services(self.config, Secrets(self.config.stack.secrets_path), ServiceUser())
 
     @cached_property
     def _compose(self) -> list[str]:
@@ -186,7 +186,8 @@ def _status(service: Service, state: Mapping[str, Any] | None, now: datetime) ->
 def _is_inside(variable: str) -> bool:
     """Whether a port is one that Compose does not publish."""
     inside = (
-        "METRICS_PORT", "CONTROLLER_PORT", "WATCHER_PORT", "STATSD_PORT", "MONITORING_AIRFLOW_PORT",
+        "METRICS_PORT", "CONTROLLER_PORT", "EXPORTER_PORT", "STATSD_PORT",
+        "MONITORING_AIRFLOW_PORT",
     )  # fmt: skip
     return variable.endswith(inside)
 

@@ -11,19 +11,19 @@ from pathlib import Path
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
-from stack.account import service_account
 from stack.bootstrap import steps
 from stack.cache import locked
 from stack.catalog import AIRFLOW, DEFAULT, MONITORING, SUPERSET, services
 from stack.install import install
-from stack.layout import Cache, Data, StackConfig
 from stack.log import follow as follow_log
 from stack.log import last_lines
 from stack.memory import memory_mb
 from stack.orphans import stop_orphans
-from stack.preflight import check_owner, check_places, check_ports
+from stack.paths import Cache, Data, StackConfig
+from stack.preflight import check_owner, check_paths, check_ports
 from stack.program import Service, with_needs
 from stack.progress import Steps, silent
+from stack.service_user import find_service_user
 from stack.starter import Starter
 from stack.supervision import ProgramState, Supervisor
 
@@ -57,8 +57,8 @@ class Stack:
         self.config = config or StackConfig()
         self.data = Data(root=self.config.stack.data_dir)
         self.cache = Cache(root=self.config.stack.cache_dir)
-        self._account = service_account(self.config.stack.service_user)
-        self._supervisor = Supervisor(self.data, self.config.stack, self._account)
+        self._user = find_service_user(self.config.stack.service_user)
+        self._supervisor = Supervisor(self.data, self.config.stack, self._user)
 
     @property
     def place(self) -> str:
@@ -78,7 +78,7 @@ class Stack:
         wanted = [self._services[name] for name in with_needs(names or DEFAULT, self._services)]
         progress = progress or silent()
         os.umask(0o022)  # servers that run as another user read what is written here
-        check_places(self.config.stack, self._account)
+        check_paths(self.config.stack, self._user)
         names_wanted = {service.name for service in wanted}
         install(
             self.cache,
@@ -161,7 +161,7 @@ class Stack:
 
     @cached_property
     def _services(self) -> dict[str, Service]:
-        return services(self.config, self._secrets, self._account)
+        return services(self.config, self._secrets, self._user)
 
     @cached_property
     def _secrets(self) -> Secrets:

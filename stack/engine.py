@@ -2,7 +2,7 @@
 
 from stack.compose import ComposeStack
 from stack.control import Stack
-from stack.layout import StackConfig
+from stack.paths import StackConfig
 
 AnyStack = Stack | ComposeStack
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakehouse.environment import process_environment
-from stack.layout import LOCKS
+from stack.paths import LOCKS
 from stack.tools import Tools, uv_install
 
 

@@ -15,8 +15,8 @@ from stack.disk import require_space
 from stack.environment import install_environment
 from stack.go import Module, build
 from stack.kafka.install import install_jars
-from stack.layout import LOCKS, Cache
 from stack.minio.install import MINIO
+from stack.paths import LOCKS, Cache
 from stack.progress import Steps
 from stack.prometheus.install import PROMETHEUS
 from stack.tools import Tools, uv_install

@@ -5,8 +5,8 @@ import signal
 
 import psutil
 
-from stack.layout import Data
-from stack.supervision import MARK, SUPERVISOR
+from stack.paths import Data
+from stack.supervision import PROGRAM_VARIABLE, SUPERVISOR
 
 _PATIENCE_SECONDS = 15
 _SUPERVISOR_PATIENCE_SECONDS = 60
@@ -49,7 +49,7 @@ def _find(data: Data) -> dict[psutil.Process, str]:
     marked = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            directory, _, name = process.environ().get(MARK, "").rpartition(":")
+            directory, _, name = process.environ().get(PROGRAM_VARIABLE, "").rpartition(":")
             if directory == str(data.root):
                 marked[process] = name
     pids = {process.pid for process in marked}

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import StackSettings, open_to_all
-from stack.account import Account
 from stack.disk import existing_parent, require_space
 from stack.net import holder_of, is_free
 from stack.program import Service
+from stack.service_user import ServiceUser
 
 _DATA_MB = 2_000
 _UNUSABLE = ',:;#"\\{}%'
 """They separate paths in a list, end a value or begin a comment, quote, or name a variable."""
 
 
-def check_places(settings: StackSettings, account: Account) -> None:
+def check_paths(settings: StackSettings, user: ServiceUser) -> None:
     """Refuse directories that servers cannot reach, or that have no room.
 
     Raises:
@@ -32,12 +32,12 @@ def check_places(settings: StackSettings, account: Account) -> None:
         _check_access(path, variable)
     require_space(settings.data_dir, _DATA_MB, variable="STACK_DATA_DIR")
     check_owner(settings.data_dir)
-    if account.name is None:
+    if user.name is None:
         return
     for variable, path in places.items():
         if not open_to_all(existing_parent(path)):
             message = (
-                f"{path} cannot be reached by user {account.name}, which runs the servers. Set "
+                f"{path} cannot be reached by user {user.name}, which runs the servers. Set "
                 f"{variable} to a place that others may pass through (chmod o+x), or set "
                 "STACK_SERVICE_USER, or run as an ordinary user."
             )

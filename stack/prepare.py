@@ -8,7 +8,7 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.secrets import Secrets
 from stack.airflow.container import airflow_of
 from stack.bootstrap import Step, steps
-from stack.layout import StackConfig
+from stack.paths import StackConfig
 from stack.superset.state import prepare_database
 
 _RETRY_SECONDS = 1.0

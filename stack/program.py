@@ -25,7 +25,7 @@ class Program:
     directory: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     is_ours: bool = False
-    """Whether it runs as the caller; servers run as the service account."""
+    """Whether it runs as the caller; servers run as the service user."""
     stop_signal: str = "TERM"
     stop_seconds: int = 20
     start_seconds: int = 1
@@ -59,6 +59,10 @@ class Service:
         return self.program.name
 
 
+_FORMER = {"keeper": "auto-restart", "watcher": "exporter"}
+"""Names of services until version 0.1."""
+
+
 def with_needs(names: Iterable[str], services: Mapping[str, Service]) -> list[str]:
     """`names` and all they need, every service after those it needs.
 
@@ -68,6 +72,7 @@ def with_needs(names: Iterable[str], services: Mapping[str, Service]) -> list[st
     ordered: list[str] = []
 
     def visit(name: str) -> None:
+        name = _FORMER.get(name, name)
         if name not in services:
             message = f"There is no service {name!r}. Services: {', '.join(services)}."
             raise StopPipelineError(message)

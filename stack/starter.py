@@ -8,8 +8,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.settings import StackSettings
 from stack.bootstrap import Step
-from stack.layout import Data
 from stack.log import last_lines
+from stack.paths import Data
 from stack.program import Service
 from stack.progress import Steps
 from stack.supervision import ProgramState, Supervisor

@@ -19,11 +19,11 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import StackSettings, is_root, socket_path
-from stack.account import Account
-from stack.layout import Data
+from stack.paths import Data
 from stack.program import Program
+from stack.service_user import ServiceUser
 
-MARK = "SHOP_PIPELINE_PROGRAM"
+PROGRAM_VARIABLE = "SHOP_PIPELINE_PROGRAM"
 """In the environment of every process that we supervise: the data directory and its name."""
 SUPERVISOR = "supervisord"
 _START_SECONDS = 15
@@ -57,10 +57,10 @@ class NotSupervisedError(StopPipelineError):
 class Supervisor:
     """The supervisor of one data directory."""
 
-    def __init__(self, data: Data, settings: StackSettings, account: Account) -> None:
+    def __init__(self, data: Data, settings: StackSettings, user: ServiceUser) -> None:
         self._data = data
         self._settings = settings
-        self._account = account
+        self._user = user
         self._socket = socket_path(data.root)
         self._config_file = data.run / "supervisord.conf"
         self._pid_file = data.run / "supervisord.pid"
@@ -79,7 +79,7 @@ class Supervisor:
             Names of programs whose configuration it holds is another than in `programs`; see
             `replace`.
         """
-        self._account_private(self.render(programs))
+        self._user_private(self.render(programs))
         if not self.is_running():
             self._start()
             return set()
@@ -171,10 +171,10 @@ class Supervisor:
         digest = hashlib.sha256(program.configuration.encode()).hexdigest()[:12]
         environment = {
             **program.environment,
-            MARK: f"{self._data.root}:{program.name}",
+            PROGRAM_VARIABLE: f"{self._data.root}:{program.name}",
             "CONFIGURATION_DIGEST": digest,
         }
-        user = {"user": self._account.name} if self._account.name and not program.is_ours else {}
+        user = {"user": self._user.name} if self._user.name and not program.is_ours else {}
         standing_back = ("nice", "-n", str(program.niceness)) if program.niceness else ()
         return {
             "command": shlex.join((*standing_back, *program.command)),
@@ -192,9 +192,9 @@ class Supervisor:
             **user,
         }
 
-    def _account_private(self, text: str) -> None:
+    def _user_private(self, text: str) -> None:
         # Supervisor runs as the caller, so the file is the caller's.
-        Account().write_private(self._config_file, text)
+        ServiceUser().write_private(self._config_file, text)
 
     def _start(self) -> None:
         self._socket.unlink(missing_ok=True)
@@ -204,7 +204,7 @@ class Supervisor:
                 "PATH": os.defpath,
                 "LANG": "C.UTF-8",
                 "HOME": str(self._data.root),
-                MARK: f"{self._data.root}:{SUPERVISOR}",
+                PROGRAM_VARIABLE: f"{self._data.root}:{SUPERVISOR}",
             },
             cwd="/",
             stdin=subprocess.DEVNULL,

@@ -19,8 +19,8 @@ MEGABYTE = 1 << 20
 
 def noise(length: int) -> str:
     """So many bytes that no index can compress."""
-    pieces = (hashlib.sha256(b"%d" % n).hexdigest() for n in range(length // 64 + 1))
-    return "".join(pieces)[:length]
+    batches = (hashlib.sha256(b"%d" % n).hexdigest() for n in range(length // 64 + 1))
+    return "".join(batches)[:length]
 
 
 INSTANTS = (
@@ -59,14 +59,14 @@ UNKNOWN = (
 )  # fmt: skip
 OF_TYPE = {
     Type.INTEGER: INTEGERS, Type.CENTS: DECIMALS, Type.RATE: DECIMALS, Type.DEGREES: DEGREES,
-    Type.BOOLEAN: (True, False), Type.INSTANT: INSTANTS, Type.DATE: DAYS, Type.TEXT: TEXTS,
+    Type.BOOLEAN: (True, False), Type.TIMESTAMP: INSTANTS, Type.DATE: DAYS, Type.TEXT: TEXTS,
 }  # fmt: skip
 SURROGATE = rb"\ud800"
 """Half a character, as only somebody else than Debezium would write it."""
 
 _PLAIN = {
     Type.TEXT: "x", Type.INTEGER: 1, Type.CENTS: "1.00", Type.RATE: "1.00000000",
-    Type.DEGREES: "1.500000", Type.BOOLEAN: True, Type.INSTANT: "2026-03-01T11:00:00.000000Z",
+    Type.DEGREES: "1.500000", Type.BOOLEAN: True, Type.TIMESTAMP: "2026-03-01T11:00:00.000000Z",
     Type.DATE: 3000,
 }  # fmt: skip
 _SPELLED = {Cleaning.EMAIL: "ada@example.com", Cleaning.PHONE: "+442079460958",
@@ -83,8 +83,8 @@ def plain(table: str) -> dict[str, object]:
 
 
 def _plain(column: Column) -> object:
-    if column.choices:
-        return column.choices[0]
+    if column.allowed_values:
+        return column.allowed_values[0]
     return _SPELLED.get(column.cleaning, _PLAIN[column.type])
 
 

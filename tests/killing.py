@@ -9,11 +9,11 @@ from random import Random
 import psycopg
 
 from lakehouse.postgres import warehouse_dsn
-from tests.stacks import IsolatedStack
+from tests.stacks import TestStack
 
 
 def kill_at_random_moments(
-    stack: IsolatedStack, *command: str, rounds: int, chance: Random, prepare: Callable[[], None]
+    stack: TestStack, *command: str, rounds: int, chance: Random, prepare: Callable[[], None]
 ) -> None:
     """Prepare, start a command and kill it, so many times; at least one must be at work by then.
 
@@ -34,7 +34,7 @@ def kill_at_random_moments(
     assert -signal.SIGKILL in ends, ends
 
 
-def _start(stack: IsolatedStack, command: tuple[str, ...]) -> subprocess.Popen[str]:
+def _start(stack: TestStack, command: tuple[str, ...]) -> subprocess.Popen[str]:
     """Start it, and wait until it is at work."""
     before = _last_note(stack)
     process = stack.popen(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -43,7 +43,7 @@ def _start(stack: IsolatedStack, command: tuple[str, ...]) -> subprocess.Popen[s
     return process
 
 
-def _last_note(stack: IsolatedStack) -> object:
+def _last_note(stack: TestStack) -> object:
     """When something was last written to the record of a run."""
     with psycopg.connect(warehouse_dsn(stack.warehouse, stack.secrets, role="admin")) as connection:
         return connection.execute("select max(noted_at) from etl.runs").fetchone()

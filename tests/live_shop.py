@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from consumers.buffer import Batch
 from consumers.live.changes import ChangeReader, Rows
-from consumers.live.overlay import Part
+from consumers.live.overlay import ChangeSet
 from lakehouse.contracts import ENTITIES
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.offsets import OffsetRange, TopicPartition
@@ -36,7 +36,7 @@ class PlainReader(ChangeReader):
         return Rows(
             current=_frame(list(last.values()), table, self.columns),
             versions=versions if table == "products" else None,
-            put_aside=len(changes) - len(valid),
+            quarantined=len(changes) - len(valid),
             committed_us=int(AT.timestamp() * 1e6) if valid else None,
         )
 
@@ -67,11 +67,11 @@ _TYPES = {
 def readers():
     """A reader for every table of the shop."""
 
-    class Judge:
+    class Validator:
         def __init__(self, entity):
             self.entity = entity
 
-    return {name: PlainReader(judge=Judge(entity)) for name, entity in ENTITIES.items()}
+    return {name: PlainReader(validator=Validator(entity)) for name, entity in ENTITIES.items()}
 
 
 class LiveShop:
@@ -81,7 +81,7 @@ class LiveShop:
         self.random = random.Random(seed)
         self.shop = RandomShop(seed)
         self.topics = {name: [] for name in ENTITIES}
-        self.put_aside = {}
+        self.quarantined = {}
 
     def happen(self) -> None:
         """Some more changes."""
@@ -115,12 +115,12 @@ class LiveShop:
         began = made["_deleted_at"] or made["updated_at"]
         made["valid_from_at"] = began
         if not is_valid:
-            self.put_aside[table, len(log)] = made
+            self.quarantined[table, len(log)] = made
         log.append(made if is_valid else None)
 
     def mend(self, table, offset):
         """A rule was wrong: the record was right all along. The key of its row."""
-        row = self.topics[table][offset] = self.put_aside.pop((table, offset))
+        row = self.topics[table][offset] = self.quarantined.pop((table, offset))
         return row[ENTITIES[table].key]
 
     def redrive(self, silver, table, key, stop):
@@ -131,7 +131,7 @@ class LiveShop:
         silver.commit(**{table: [_silver(last)]})
         silver[ENTITIES[table].silver].last_offset = stop - 1
 
-    def part(self, table, start, stop) -> Part:
+    def change_set(self, table, start, stop) -> ChangeSet:
         """What a consumer polls from one position to another."""
         reader = readers()[table]
         records = [
@@ -141,9 +141,9 @@ class LiveShop:
             for offset, row in enumerate(self.topics[table][start:stop], start)
         ]  # fmt: skip
         rows = pa.Table.from_pylist(records, schema=BRONZE_SCHEMA)
-        place = TopicPartition(topic=table, topic_id=table, partition=0)
-        batch = Batch(rows=rows, spans={place: OffsetRange(start=start, stop=stop)})
-        return Part(entity=table, epoch=0, batch=batch, rows=reader.read(pl.DataFrame(rows)))
+        coordinate = TopicPartition(topic=table, topic_id=table, partition=0)
+        batch = Batch(rows=rows, ranges={coordinate: OffsetRange(start=start, stop=stop)})
+        return ChangeSet(entity=table, epoch=0, batch=batch, rows=reader.read(pl.DataFrame(rows)))
 
     def bring(self, silver: MemorySilver, have: dict, want: dict) -> None:
         """Commit to silver what these positions add to those."""

@@ -11,9 +11,9 @@ from producers.changes import Changes, Dirt, Statement
 from producers.demand import HistoryClock
 from producers.engine import Limits, advance, make_shop
 from producers.keys import LOW, Keys
-from producers.opening import KEYS_NEEDED, open_shop
+from producers.maintenance import begin_maintenance
 from producers.rows import COLUMNS_OF
-from producers.upkeep import begin_upkeep
+from producers.seed_data import KEYS_NEEDED, open_shop
 from producers.visits import open_doors
 
 ZONE = ZoneInfo("Europe/Paris")
@@ -129,7 +129,7 @@ def play(
     shop.day_length = orders / DAYS
     shop.now = clock.instant(0)
     open_shop(shop)
-    begin_upkeep(shop)
+    begin_maintenance(shop)
     open_doors(shop)
     while shop.orders_placed < orders:
         advance(shop, clock, Limits(until=float("inf"), orders=orders, changes=changes))

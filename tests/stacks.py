@@ -1,11 +1,11 @@
-"""What tests know of stacks. See `devtools.isolated`."""
+"""What tests know of stacks. See `devtools.test_stack`."""
 
 from contextlib import AbstractContextManager
 
-from devtools import isolated
-from devtools.isolated import IsolatedStack, free_ports
+from devtools import test_stack
+from devtools.test_stack import TestStack, free_ports
 
-__all__ = ["IsolatedStack", "free_ports", "new_stack"]
+__all__ = ["TestStack", "free_ports", "new_stack"]
 
 _SPARING = {
     # A test's Java lives for minutes: much of its work would be to compile for the hours to come.
@@ -16,6 +16,6 @@ _SPARING = {
 }
 
 
-def new_stack(**settings: object) -> AbstractContextManager[IsolatedStack]:
-    """As in `devtools.isolated`, on fewer of the machine's cores."""
-    return isolated.new_stack(**{**_SPARING, **settings})
+def new_stack(**settings: object) -> AbstractContextManager[TestStack]:
+    """As in `devtools.test_stack`, on fewer of the machine's cores."""
+    return test_stack.new_stack(**{**_SPARING, **settings})

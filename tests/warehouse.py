@@ -12,10 +12,10 @@ from psycopg.conninfo import make_conninfo
 
 from batch.warehouse import load
 from batch.warehouse.entities import BY_SILVER, EntityTable
-from batch.warehouse.judged import Judged, QuarantineLimit
 from batch.warehouse.migrate import migrate
 from batch.warehouse.shop import describe_shop
 from batch.warehouse.source import FeedGoneError, Silver
+from batch.warehouse.validated import QuarantineLimit, Validated
 from batch.warehouse.views import refresh_views
 from lakehouse.contracts import Column, Type
 from lakehouse.contracts.schemas import history_schema, silver_schema
@@ -25,7 +25,7 @@ from lakehouse.settings import ShopSettings
 AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
 VALUES = {
     Type.TEXT: "x", Type.INTEGER: 1, Type.CENTS: 100, Type.RATE: 100_000_000, Type.DEGREES: 1.5,
-    Type.BOOLEAN: True, Type.INSTANT: AT, Type.DATE: AT.date(),
+    Type.BOOLEAN: True, Type.TIMESTAMP: AT, Type.DATE: AT.date(),
 }  # fmt: skip
 OPTIONAL = {
     ("orders", "customer_id"): 1, ("interactions", "customer_id"): 1,
@@ -36,7 +36,7 @@ DAYS = {"placed": "placed_at", "created": "created_at", "occurred": "occurred_at
 
 def _default(table: EntityTable, column: Column):
     if column.required:
-        return column.choices[0] if column.choices else VALUES[column.type]
+        return column.allowed_values[0] if column.allowed_values else VALUES[column.type]
     return OPTIONAL.get((table.entity.table, column.name))
 
 
@@ -133,8 +133,8 @@ class MemoryCounts:
         self.seen += seen
         self.quarantined += quarantined
 
-    def sums(self) -> Judged:
-        return Judged(seen=self.seen, quarantined=self.quarantined)
+    def sums(self) -> Validated:
+        return Validated(seen=self.seen, quarantined=self.quarantined)
 
 
 class MemorySilver(Silver):

@@ -1,4 +1,4 @@
-"""What tables there are in each layer, and their figures."""
+"""What tables there are in each layer, and their metrics."""
 
 from batch.catalogue.behind import (
     LayerBehind,
@@ -7,23 +7,23 @@ from batch.catalogue.behind import (
     landed_behind,
     layers_behind,
 )
-from batch.catalogue.figures import Behind, LakeTable, TableFigures, Unit
-from batch.catalogue.lake import lake_figures, lake_tables
-from batch.catalogue.warehouse import WAREHOUSE, loaded_offsets, warehouse_figures
+from batch.catalogue.lake import lake_metrics, lake_tables
+from batch.catalogue.metrics import Behind, LakeTable, TableMetrics, Unit
+from batch.catalogue.warehouse import WAREHOUSE, loaded_offsets, warehouse_metrics
 
 __all__ = [
     "WAREHOUSE",
     "Behind",
     "LakeTable",
     "LayerBehind",
-    "TableFigures",
+    "TableMetrics",
     "Unit",
     "bronze_behind",
     "in_a_sentence",
-    "lake_figures",
+    "lake_metrics",
     "lake_tables",
     "landed_behind",
     "layers_behind",
     "loaded_offsets",
-    "warehouse_figures",
+    "warehouse_metrics",
 ]

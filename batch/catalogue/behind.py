@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from batch.catalogue.figures import LakeTable, TableFigures, Unit
-from batch.catalogue.lake import lake_figures
+from batch.catalogue.lake import lake_metrics
+from batch.catalogue.metrics import LakeTable, TableMetrics, Unit
 from batch.catalogue.warehouse import loaded_offsets
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import PipelineError
@@ -90,22 +90,24 @@ def bronze_behind(
     try:
         # Before the lake: asked the other way round, what lands in between would be ahead of Kafka.
         ends = captured_ends(admin_client(bootstrap_servers), topic_prefix, timeout_seconds=seconds)
-        lacking = landed_behind(ends, lake_figures(lake, ["bronze"]))
+        lacking = landed_behind(ends, lake_metrics(lake, ["bronze"]))
     except PipelineError as error:
         return LayerBehind(layer="bronze", below="kafka", unknown=str(error))
     return LayerBehind(layer="bronze", below="kafka", tables=_some(lacking))
 
 
-def landed_behind(ends: Ends, figures: Iterable[TableFigures]) -> dict[str, int]:
+def landed_behind(ends: Ends, metrics: Iterable[TableMetrics]) -> dict[str, int]:
     """How many offsets each bronze table lacks. Of earlier epochs nothing counts."""
     landed: dict[str, dict[tuple[str, int | None], int]] = {
         one.table.name: {(p.topic_id, p.partition): last for p, last in one.offsets.items()}
-        for one in figures
+        for one in metrics
         if one.table.layer == "bronze"
     }
     return {
-        table: count_missing({p: end - 1 for p, end in places.items()}, landed.get(table, {}))
-        for table, places in ends.items()
+        table: count_missing(
+            {p: end - 1 for p, end in ends_of_table.items()}, landed.get(table, {})
+        )
+        for table, ends_of_table in ends.items()
     }
 
 
@@ -121,24 +123,24 @@ def layers_behind(lake: Lake, dsn: str) -> list[LayerBehind]:
         StopPipelineError: they refuse.
     """
     loaded = loaded_offsets(dsn)
-    figures = {one.table: one for one in lake_figures(lake)}
-    silver, star = {}, {}
+    metrics = {one.table: one for one in lake_metrics(lake)}
+    silver, warehouse = {}, {}
     for entity in ENTITIES.values():
-        bronze = figures.get(LakeTable(layer="bronze", name=entity.bronze))
-        current = figures.get(LakeTable(layer="silver", name=entity.silver))
+        bronze = metrics.get(LakeTable(layer="bronze", name=entity.bronze))
+        current = metrics.get(LakeTable(layer="silver", name=entity.silver))
         if current is not None:
             silver[entity.silver] = current.behind.count if current.behind else 0
-            star[entity.table] = count_missing(current.offsets, loaded.get(entity.table, {}))
+            warehouse[entity.table] = count_missing(current.offsets, loaded.get(entity.table, {}))
         elif bronze is not None:
             silver[entity.silver] = bronze.position or 0
     gold = {
         table.name: one.behind.count
-        for table, one in figures.items()
+        for table, one in metrics.items()
         if table.layer == "gold" and one.behind
     }
     return [
         LayerBehind(layer="silver", below="bronze", tables=_some(silver)),
-        LayerBehind(layer="warehouse", below="silver", tables=_some(star)),
+        LayerBehind(layer="warehouse", below="silver", tables=_some(warehouse)),
         LayerBehind(layer="gold", below="silver", unit=Unit.VERSIONS, tables=_some(gold)),
     ]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
-from batch.catalogue.figures import Behind, LakeTable, TableFigures, Unit
+from batch.catalogue.metrics import Behind, LakeTable, TableMetrics, Unit
 from batch.delta_log import DeltaLog, file_system
 from lakehouse.contracts import ENTITIES
 from lakehouse.delta import retry_later
@@ -48,13 +48,13 @@ def lake_tables(lake: Lake, layers: Collection[str] = LAKE) -> list[LakeTable]:
 class _Opened:
     """A table at one version, and what is read of it once."""
 
-    place: LakeTable
+    table: LakeTable
     delta: DeltaTable
     log: DeltaLog
     transactions: Mapping[str, int]
 
 
-def lake_figures(lake: Lake, layers: Collection[str] = LAKE) -> list[TableFigures]:
+def lake_metrics(lake: Lake, layers: Collection[str] = LAKE) -> list[TableMetrics]:
     """Figures of every table of these layers.
 
     Raises:
@@ -63,32 +63,32 @@ def lake_figures(lake: Lake, layers: Collection[str] = LAKE) -> list[TableFigure
     # How far behind a table is, the layer below it says.
     needed = {*layers, *(_BELOW[layer] for layer in layers if layer in _BELOW)}
     with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
-        opened = list(pool.map(lambda place: _open(lake, place), lake_tables(lake, needed)))
-        tables = {one.place: one for one in opened if one is not None}
-        wanted = [one for one in tables.values() if one.place.layer in layers]
-        return list(pool.map(lambda one: _figures(one, tables), wanted))
+        opened = list(pool.map(lambda table: _open(lake, table), lake_tables(lake, needed)))
+        tables = {one.table: one for one in opened if one is not None}
+        wanted = [one for one in tables.values() if one.table.layer in layers]
+        return list(pool.map(lambda one: _metrics(one, tables), wanted))
 
 
-def _open(lake: Lake, place: LakeTable) -> _Opened | None:
-    delta = lake.open(place.layer, place.name)
+def _open(lake: Lake, table: LakeTable) -> _Opened | None:
+    delta = lake.open(table.layer, table.name)
     if delta is None:
         return None
     log = DeltaLog(delta, lake.options)
-    return _Opened(place, delta, log, log.transactions())
+    return _Opened(table, delta, log, log.transactions())
 
 
-def _figures(one: _Opened, tables: Mapping[LakeTable, _Opened]) -> TableFigures:
+def _metrics(one: _Opened, tables: Mapping[LakeTable, _Opened]) -> TableMetrics:
     files = pl.DataFrame(pa.table(one.delta.get_add_actions(flatten=True)))
     counts = pl.Series(files["num_records"] if files.width else [], dtype=pl.Int64)
-    figures = TableFigures(
-        table=one.place,
+    metrics = TableMetrics(
+        table=one.table,
         rows=None if counts.null_count() else int(counts.sum()),
         files=files.height,
         bytes=int(files["size_bytes"].sum()) if files.width else 0,
         version=one.delta.version(),
         newest_at=_newest(one, files),
     )
-    return _WATERMARKS[one.place.layer](one, tables, figures)
+    return _WATERMARKS[one.table.layer](one, tables, metrics)
 
 
 def _newest(one: _Opened, files: pl.DataFrame) -> datetime | None:
@@ -107,25 +107,25 @@ def _newest(one: _Opened, files: pl.DataFrame) -> datetime | None:
     return None
 
 
-def _of_bronze(one: _Opened, _: Mapping[LakeTable, _Opened], figures: TableFigures) -> TableFigures:
-    return replace(figures, offsets=_landed(one))
+def _of_bronze(one: _Opened, _: Mapping[LakeTable, _Opened], metrics: TableMetrics) -> TableMetrics:
+    return replace(metrics, offsets=_landed(one))
 
 
 def _of_silver(
-    one: _Opened, tables: Mapping[LakeTable, _Opened], figures: TableFigures
-) -> TableFigures:
+    one: _Opened, tables: Mapping[LakeTable, _Opened], metrics: TableMetrics
+) -> TableMetrics:
     offsets = {
         EpochPartition(epoch=int(epoch), topic_id=topic_id, partition=int(partition)): last
         for (topic_id, epoch, partition), last in _named(one, "bronze", 3)
     }
-    sources = (tables.get(LakeTable(layer="bronze", name=n)) for n in _sources(one.place.name))
+    sources = (tables.get(LakeTable(layer="bronze", name=n)) for n in _sources(one.table.name))
     behind = sum(count_missing(_landed(bronze), offsets) for bronze in sources if bronze)
-    return replace(figures, offsets=offsets, behind=Behind(count=behind, unit=Unit.OFFSETS))
+    return replace(metrics, offsets=offsets, behind=Behind(count=behind, unit=Unit.OFFSETS))
 
 
 def _of_gold(
-    one: _Opened, tables: Mapping[LakeTable, _Opened], figures: TableFigures
-) -> TableFigures:
+    one: _Opened, tables: Mapping[LakeTable, _Opened], metrics: TableMetrics
+) -> TableMetrics:
     versions: dict[str, int] = {}
     behind = 0
     for (name, table_id), version in _named(one, "silver", 2):
@@ -133,11 +133,11 @@ def _of_gold(
         if silver is not None and str(silver.delta.metadata().id) == table_id:
             versions[name] = version
             behind += sum(commit.changes_data for commit in silver.log.after(version))
-    return replace(figures, versions=versions, behind=Behind(count=behind, unit=Unit.VERSIONS))
+    return replace(metrics, versions=versions, behind=Behind(count=behind, unit=Unit.VERSIONS))
 
 
 _WATERMARKS: Mapping[
-    str, Callable[[_Opened, Mapping[LakeTable, _Opened], TableFigures], TableFigures]
+    str, Callable[[_Opened, Mapping[LakeTable, _Opened], TableMetrics], TableMetrics]
 ] = {"bronze": _of_bronze, "silver": _of_silver, "gold": _of_gold}
 
 

@@ -7,7 +7,7 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from batch.catalogue.figures import LakeTable, TableFigures
+from batch.catalogue.metrics import LakeTable, TableMetrics
 from lakehouse.offsets import EpochPartition
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
@@ -52,7 +52,7 @@ select max(d.finished_at) from etl.load as d where d.outcome = 'published'
 """
 
 
-def warehouse_figures(dsn: str) -> list[TableFigures]:
+def warehouse_metrics(dsn: str) -> list[TableMetrics]:
     """Figures of every table and materialized view; none before its schemas are made.
 
     Small tables are counted, of large ones Postgres' own estimate is given. How new their data is,
@@ -63,16 +63,17 @@ def warehouse_figures(dsn: str) -> list[TableFigures]:
     """
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(sql.SQL("set statement_timeout = {}").format(_TIMEOUT_MS))
-        marks = _watermarks(connection)
+        watermarks = _watermarks(connection)
         published = _published(connection)
         found = connection.execute(_TABLES, [list(_SCHEMAS)]).fetchall()
         return [
-            _figures(connection, row, marks.get(_entity(*row[:2]), {}), published) for row in found
+            _metrics(connection, row, watermarks.get(_entity(*row[:2]), {}), published)
+            for row in found
         ]
 
 
 def loaded_offsets(dsn: str) -> Mapping[str, dict[EpochPartition, int]]:
-    """How far the star has come, by table of the shop; nothing before a first load.
+    """How far the warehouse has come, by table of the shop; nothing before a first load.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
@@ -85,15 +86,15 @@ def loaded_offsets(dsn: str) -> Mapping[str, dict[EpochPartition, int]]:
         return _watermarks(connection)
 
 
-def _figures(
+def _metrics(
     connection: psycopg.Connection,
     row: tuple[str, str, int | None, int],
     offsets: Mapping[EpochPartition, int],
     published: datetime | None,
-) -> TableFigures:
+) -> TableMetrics:
     schema, name, estimate, size = row
     exact = _count(connection, schema, name) if size < _COUNTED_BYTES else None
-    return TableFigures(
+    return TableMetrics(
         table=LakeTable(layer=schema, name=name),
         rows=estimate if exact is None else exact,
         is_estimate=exact is None,
@@ -119,8 +120,8 @@ def _watermarks(connection: psycopg.Connection) -> Mapping[str, dict[EpochPartit
         return {}
     found: dict[str, dict[EpochPartition, int]] = {}
     for entity, topic_id, epoch, partition, last in rows:
-        place = EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition)
-        found.setdefault(entity, {})[place] = last
+        table = EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition)
+        found.setdefault(entity, {})[table] = last
     return found
 
 

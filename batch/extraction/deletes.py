@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-MARK = "synthetic"
+SYNTHETIC = "synthetic"
 """Field of `source` that Debezium's own changes do not have; it holds who wrote the record."""
 _WHEEL = 1 << 32
 
@@ -63,7 +63,7 @@ def delete_of(last: Mapping[str, Any], check: Check) -> dict[str, Any]:
         "sequence": None,
         "txId": check.tx_id % _WHEEL,
         "lsn": check.lsn,
-        MARK: "extract",
+        SYNTHETIC: "extract",
     }
     return {
         "before": last["after"],

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from batch.reconcile.history import Examples, drop_repeats
-from batch.reconcile.losses import MendedLoss, goes_on_behind, offset_before
+from batch.reconcile.losses import ResolvedLoss, goes_on_behind, offset_before
 from batch.reconcile.records import COORDINATE, read_changes
 from batch.reconcile.slices import Slices
 from batch.reconcile.tables import SourceTable
@@ -68,7 +68,7 @@ def find_missed(
     visibility: Visibility,
     *,
     count: int,
-    losses: tuple[MendedLoss, ...] = (),
+    losses: tuple[ResolvedLoss, ...] = (),
 ) -> Missed:
     """Find keys whose last change leaves them alive, and that the snapshot does not see.
 
@@ -110,7 +110,7 @@ class _Part:
     ends: pl.DataFrame
 
 
-def _missed(slices: Slices, number: int, losses: tuple[MendedLoss, ...]) -> _Part | None:
+def _missed(slices: Slices, number: int, losses: tuple[ResolvedLoss, ...]) -> _Part | None:
     living, changes = slices.take("shop", number), slices.take("bronze", number)
     if changes is None:
         return None
@@ -129,7 +129,7 @@ def _missed(slices: Slices, number: int, losses: tuple[MendedLoss, ...]) -> _Par
     )
 
 
-def _inserted_again(changes: pl.DataFrame, losses: tuple[MendedLoss, ...]) -> pl.DataFrame:
+def _inserted_again(changes: pl.DataFrame, losses: tuple[ResolvedLoss, ...]) -> pl.DataFrame:
     """Inserts of keys that were alive, and the offset before. What is on record is left out."""
     once, _ = drop_repeats(changes, Examples(limit=0))
     before = pl.col("op").shift(1)
@@ -142,16 +142,18 @@ def _inserted_again(changes: pl.DataFrame, losses: tuple[MendedLoss, ...]) -> pl
 
 def _untold(again: pl.DataFrame, ends: pl.DataFrame) -> Iterator[Untold]:
     """The fewest places such that each of these inserts has one between it and what was before."""
-    last_of = {tuple(place): last for *place, last in ends.group_by(_PARTITION).max().iter_rows()}
-    for place, inserts in again.sort("_offset").group_by(_PARTITION, maintain_order=True):
+    last_of = {
+        tuple(coordinate): last for *coordinate, last in ends.group_by(_PARTITION).max().iter_rows()
+    }
+    for coordinate, inserts in again.sort("_offset").group_by(_PARTITION, maintain_order=True):
         left = inserts
         while not left.is_empty():
             first = left["_offset"][0]
             yield Untold(
-                topic_id=str(place[0]),
-                partition=int(str(place[2])),
+                topic_id=str(coordinate[0]),
+                partition=int(str(coordinate[2])),
                 first=first,
-                last=last_of[place],
+                last=last_of[coordinate],
             )
             left = left.filter(pl.col("before") >= first)
 

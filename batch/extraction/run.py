@@ -13,8 +13,8 @@ from batch.extraction.limit import DeleteLimit
 from batch.extraction.missed import Missed, Untold, find_missed, is_checkable, keys_only
 from batch.extraction.writer import DeleteWriter, Written
 from batch.reconcile.bronze import BronzeTable
-from batch.reconcile.losses import MendedLoss, read_recorded
-from batch.reconcile.run import CaughtUp, Places, caught_up
+from batch.reconcile.losses import ResolvedLoss, read_recorded
+from batch.reconcile.run import CaughtUp, ReconcileConfig, caught_up
 from batch.reconcile.shop import ShopSnapshot
 from batch.reconcile.tables import SourceTable
 from batch.reconcile.topics import Topics
@@ -49,7 +49,7 @@ class WrittenDelete:
 class MissedDeletes:
     """All that were written. `not_checked` are tables whose keys the shop cannot be asked for.
 
-    `untold` are places, by topic, before which rows ended that were inserted again since.
+    `untold` are config, by topic, before which rows ended that were inserted again since.
     """
 
     written: tuple[WrittenDelete, ...] = ()
@@ -59,7 +59,7 @@ class MissedDeletes:
 
 def write_missed_deletes(
     secrets: Secrets,
-    places: Places,
+    config: ReconcileConfig,
     tables: Sequence[str],
     *,
     limit: DeleteLimit,
@@ -69,7 +69,7 @@ def write_missed_deletes(
 
     Args:
         secrets: of the roles `oltp_reconcile`, `oltp_monitor`, `minio_reader`.
-        places: where everything is.
+        config: where everything is.
         tables: the shop's, by name.
         limit: how many deletes it may write.
         on_progress: told what goes on, in a few words.
@@ -80,16 +80,16 @@ def write_missed_deletes(
         RetryLaterError: bronze did not catch up in time, or a service does not answer. What was
             written stays; doing it again finds the rest.
     """
-    search = _Search(oltp_dsn(places.oltp, secrets, role="reconcile"), on_progress)
-    servers = places.kafka.bootstrap_servers
-    prefix = places.connect.topic_prefix
+    search = _Search(oltp_dsn(config.oltp, secrets, role="reconcile"), on_progress)
+    servers = config.kafka.bootstrap_servers
+    prefix = config.connect.topic_prefix
     # The writer first: it ends what another one has begun, so that bronze catches up with all that
     # was written, and nobody deletes a key twice.
-    writing = DeleteWriter(servers, f"{prefix}-extract", max_row_bytes=places.connect.max_row_bytes)
+    writing = DeleteWriter(servers, f"{prefix}-extract", max_row_bytes=config.connect.max_row_bytes)
     with Topics(servers) as topics, writing as writer:
-        with caught_up(secrets, places, topics, on_progress=on_progress) as found:
+        with caught_up(secrets, config, topics, on_progress=on_progress) as found:
             wanted = [table for table in found.source if table.name in set(tables)]
-            losses = read_recorded(Lake.of(places.minio, secrets, user="reader"))
+            losses = read_recorded(Lake.of(config.minio, secrets, user="reader"))
             missed = {t.name: search.missed(t, found, losses) for t in wanted if t.key}
         limit.require({t.name: missed[t.name] for t in wanted if is_checkable(t)})
         described = topics.captured(prefix)
@@ -112,7 +112,7 @@ class _Search:
     written: list[WrittenDelete] = field(default_factory=list)
 
     def missed(
-        self, table: SourceTable, found: CaughtUp, losses: Mapping[str, tuple[MendedLoss, ...]]
+        self, table: SourceTable, found: CaughtUp, losses: Mapping[str, tuple[ResolvedLoss, ...]]
     ) -> Missed:
         self.progress(f"looking for deletes that {table.name} missed")
         keyed = keys_only(table)

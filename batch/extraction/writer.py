@@ -121,8 +121,10 @@ class DeleteWriter:
                 if error is not None:
                     refused.append(error)
                 else:
-                    place, offset = message.partition(), message.offset()
-                    written.append(Written(delete=delete, partition=place or 0, offset=offset or 0))
+                    coordinate, offset = message.partition(), message.offset()
+                    written.append(
+                        Written(delete=delete, partition=coordinate or 0, offset=offset or 0)
+                    )
 
             send = partial(
                 self._producer.produce, topic, delete.value, delete.key,

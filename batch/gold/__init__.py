@@ -1,1 +1,1 @@
-"""Gold: figures for charts, recomputed where silver changed."""
+"""Gold: metrics for charts, recomputed where silver changed."""

@@ -19,13 +19,13 @@ class Replacement:
     """Rows that take the place of others.
 
     Attributes:
-        rows: in pieces, so that memory holds one at a time.
+        rows: in batches, so that memory holds one at a time.
         units: how many days, customers or other units they are all rows of.
         days: replace the rows of these days.
         keys: replace the rows of these keys, of a table with one key column. With neither, replace
             all rows.
         is_full: whether all was read anew.
-        rows_read: how many rows of silver were read; to be asked when all pieces are taken.
+        rows_read: how many rows of silver were read; to be asked when all batches are taken.
     """
 
     rows: Iterable[pl.DataFrame]
@@ -36,7 +36,9 @@ class Replacement:
     rows_read: Callable[[], int]
 
 
-def commit(delta: DeltaTable, table: GoldTable, new: Replacement, marks: Mapping[str, int]) -> int:
+def commit(
+    delta: DeltaTable, table: GoldTable, new: Replacement, watermarks: Mapping[str, int]
+) -> int:
     """Replace rows in one commit that carries the watermarks.
 
     Returns:
@@ -46,43 +48,43 @@ def commit(delta: DeltaTable, table: GoldTable, new: Replacement, marks: Mapping
         Exception: whatever the store raises; the commit may have landed all the same.
     """
     if new.units == 0 and not new.is_full:
-        _write(delta, iter(()), table, marks, mode="append")
+        _write(delta, iter(()), table, watermarks, mode="append")
         return 0
     counted = _Counted(table=table)
     if new.keys is not None:
-        _merge(delta, table, counted.cast(new.rows), new.keys, marks)
+        _merge(delta, table, counted.cast(new.rows), new.keys, watermarks)
     else:
         predicate = None if new.days is None else _on(new.days)
-        pieces = counted.batches(new.rows)
-        _write(delta, pieces, table, marks, mode="overwrite", predicate=predicate)
+        batches = counted.batches(new.rows)
+        _write(delta, batches, table, watermarks, mode="overwrite", predicate=predicate)
     return counted.rows
 
 
 @dataclass(slots=True, kw_only=True)
 class _Counted:
-    """Brings pieces into the table's schema, and counts."""
+    """Brings batches into the table's schema, and counts."""
 
     table: GoldTable
     rows: int = 0
 
-    def batches(self, pieces: Iterable[pl.DataFrame]) -> Iterator[pa.RecordBatch]:
-        for piece in pieces:
-            yield from self._arrow(piece).to_batches()
+    def batches(self, batches: Iterable[pl.DataFrame]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield from self._arrow(batch).to_batches()
 
-    def cast(self, pieces: Iterable[pl.DataFrame]) -> pl.DataFrame:
-        batches = list(self.batches(pieces))
+    def cast(self, batches: Iterable[pl.DataFrame]) -> pl.DataFrame:
+        batches = list(self.batches(batches))
         return pl.DataFrame(pa.Table.from_batches(batches, schema=gold_schema(self.table)))
 
-    def _arrow(self, piece: pl.DataFrame) -> pa.Table:
-        self.rows += piece.height
-        return piece.select(self.table.names).to_arrow().cast(gold_schema(self.table))
+    def _arrow(self, batch: pl.DataFrame) -> pa.Table:
+        self.rows += batch.height
+        return batch.select(self.table.names).to_arrow().cast(gold_schema(self.table))
 
 
 def _write(
     delta: DeltaTable,
     batches: Iterator[pa.RecordBatch],
     table: GoldTable,
-    marks: Mapping[str, int],
+    watermarks: Mapping[str, int],
     *,
     mode: str,
     predicate: str | None = None,
@@ -93,7 +95,7 @@ def _write(
         mode=mode,  # type: ignore[call-overload]
         predicate=predicate,
         writer_properties=WRITER,
-        commit_properties=with_watermarks(marks, is_alone=mode == "overwrite"),
+        commit_properties=with_watermarks(watermarks, is_alone=mode == "overwrite"),
         post_commithook_properties=NO_HOOKS,
     )
 
@@ -110,13 +112,13 @@ def _merge(
     table: GoldTable,
     rows: pl.DataFrame,
     keys: pl.Series,
-    marks: Mapping[str, int],
+    watermarks: Mapping[str, int],
 ) -> None:
     (key,) = table.key
     gone = pl.DataFrame({key: keys}).join(rows, on=key, how="anti")
     before = delta.version()
-    same, properties = f"t.{key} = s.{key}", with_watermarks(marks)
+    same, properties = f"t.{key} = s.{key}", with_watermarks(watermarks)
     replace_rows(delta, rows, gone, where=same, properties=properties)
     # A merge that changes nothing commits nothing, its watermarks included.
     if delta.version() == before:
-        _write(delta, iter(()), table, marks, mode="append")
+        _write(delta, iter(()), table, watermarks, mode="append")

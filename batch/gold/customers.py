@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import narwhals as nw
 import polars as pl
 
+from batch.gold.affected import within
 from batch.gold.sale_lines import SaleLineSource
 from batch.gold.silver import MissingFeedError, Silver
-from batch.gold.touched import within
 from batch.gold.transforms.customers import TOTALS, added_up, customer_totals
 from batch.gold.transforms.sale_lines import counts
 from lakehouse.contracts.gold import DAY
@@ -69,7 +69,7 @@ def worth_before(source: Callable[[], SaleLineSource], orders: pl.Series) -> Wor
         raise MissingFeedError(message) from error
 
 
-def brought_on(stored: pl.DataFrame, new: Worth, old: Worth, silver: Silver) -> pl.DataFrame:
+def updated_totals(stored: pl.DataFrame, new: Worth, old: Worth, silver: Silver) -> pl.DataFrame:
     """Totals of the customers with orders that changed; those without an order left are not in it.
 
     Args:

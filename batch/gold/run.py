@@ -14,11 +14,11 @@ from pathlib import Path
 import structlog
 from deltalake import DeltaTable
 
+from batch.gold.affected import Affected
+from batch.gold.builders import BUILDERS, Task
 from batch.gold.commit import commit
-from batch.gold.recipes import RECIPES, Work
 from batch.gold.sale_lines import SaleLineSource
 from batch.gold.silver import MissingFeedError, Silver, pin
-from batch.gold.touched import Touched
 from lakehouse.choices import meant
 from lakehouse.commit import a_few_times, until_known
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
@@ -39,7 +39,7 @@ class GoldReport:
 
     Attributes:
         rows_read: of silver.
-        units: days, customers, or pairs of product and warehouse that were touched; of a full run,
+        units: days, customers, or pairs of product and warehouse that were affected; of a full run,
             what all was read in.
         is_full: whether all was read anew.
     """
@@ -123,13 +123,13 @@ class _Run:
     def all(self, tables: Sequence[GoldTable], pins: Mapping[str, int]) -> list[GoldReport]:
         inputs = list(dict.fromkeys(name for table in tables for name in table.inputs))
         silver = pin(self.lake, inputs, pins)
-        known: dict[tuple[int, ...], Touched] = {}
+        known: dict[tuple[int, ...], Affected] = {}
         with tempfile.TemporaryDirectory(prefix="gold-") as aside:
             lines = SaleLineSource(silver=silver, aside=Path(aside))
             return [self._timed(table, lines, known) for table in tables]
 
     def _timed(
-        self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Touched]
+        self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Affected]
     ) -> GoldReport:
         started = time.monotonic()
         self.on_progress(table.name)
@@ -137,7 +137,7 @@ class _Run:
         return replace(report, seconds=time.monotonic() - started)
 
     def _until_it_lands(
-        self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Touched]
+        self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Affected]
     ) -> GoldReport:
         done = until_known(
             lambda: self._bring_up(table, lines, known),
@@ -147,7 +147,7 @@ class _Run:
         return done or GoldReport(table=table.name)
 
     def _bring_up(
-        self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Touched]
+        self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Affected]
     ) -> GoldReport | None:
         delta = self._open(table)
         silver = self._not_behind(table, lines.silver, delta)
@@ -157,7 +157,7 @@ class _Run:
         if silver is not lines.silver:
             lines = SaleLineSource(silver=silver, aside=lines.aside, rows_read=lines.rows_read)
         since = None if self.is_rebuild else since
-        work = Work(
+        task = Task(
             silver=silver,
             silver_at=lambda versions: pin(self.lake, table.inputs, versions),
             lines=lines,
@@ -165,7 +165,7 @@ class _Run:
             since=since,
             known=known,
         )
-        return _recompute(table, work)
+        return _recompute(table, task)
 
     def _open(self, table: GoldTable) -> DeltaTable:
         return open_or_create(
@@ -220,18 +220,18 @@ def _version_read(delta: DeltaTable, silver: Silver, name: str) -> int | None:
     return 0 if app_id is None else delta.transaction_version(app_id)
 
 
-def _recompute(table: GoldTable, work: Work) -> GoldReport:
-    recipe = RECIPES[table.name]
+def _recompute(table: GoldTable, task: Task) -> GoldReport:
+    builder = BUILDERS[table.name]
     try:
-        new = recipe(work)
+        new = builder(task)
     except MissingFeedError as error:
         _log.info("gold_recomputed_in_full", table=table.name, why=str(error))
-        work.since = None
-        new = recipe(work)
-    tables = [work.silver[name] for name in table.inputs]
-    marks = {one.app_id: one.version for one in tables if one.app_id is not None}
-    marks[_FORMULAS] = table.formulas
-    written = commit(work.gold, table, new, marks)
+        task.since = None
+        new = builder(task)
+    tables = [task.silver[name] for name in table.inputs]
+    watermarks = {one.app_id: one.version for one in tables if one.app_id is not None}
+    watermarks[_FORMULAS] = table.formulas
+    written = commit(task.gold, table, new, watermarks)
     return GoldReport(
         table=table.name,
         rows_read=new.rows_read(),

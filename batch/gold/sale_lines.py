@@ -11,8 +11,8 @@ from pathlib import Path
 import narwhals as nw
 import polars as pl
 
+from batch.gold.affected import orders_by_id, within
 from batch.gold.silver import Silver
-from batch.gold.touched import orders_by_id, within
 from batch.gold.transforms.sale_lines import sale_lines
 
 _ORDER_COLUMNS = (

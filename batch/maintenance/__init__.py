@@ -1,14 +1,14 @@
-"""Upkeep of the lake's tables: small, quick to open, and whole for everybody who reads them."""
+"""Maintenance of the lake's tables: compaction, checkpoints and vacuum."""
 
 from batch.maintenance.needs import Need, gold_needs, warehouse_needs
 from batch.maintenance.run import Limits, between_consolidations, maintain_tables
 from batch.maintenance.scope import limits_of_settings, needs_of_readers
-from batch.maintenance.table import Upkeep
+from batch.maintenance.table import Maintenance
 
 __all__ = [
     "Limits",
+    "Maintenance",
     "Need",
-    "Upkeep",
     "between_consolidations",
     "gold_needs",
     "limits_of_settings",

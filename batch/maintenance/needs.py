@@ -13,7 +13,7 @@ from lakehouse.lake import Lake
 from lakehouse.postgres import explained
 from lakehouse.trouble import Service
 
-_STAR_VERSIONS: LiteralString = """
+_LOADED_VERSIONS: LiteralString = """
 select s.silver_table, s.table_id, s.version
 from etl.silver_version as s
 """
@@ -58,15 +58,17 @@ def gold_needs(lake: Lake) -> list[Need]:
         RetryLaterError: the object store does not answer.
     """
     needs = []
-    for place in lake_tables(lake, ["gold"]):
-        table = lake.open(place.layer, place.name)
+    for partition in lake_tables(lake, ["gold"]):
+        table = lake.open(partition.layer, partition.name)
         if table is None:
             continue
         for app_id, version in DeltaLog(table, lake.options).transactions().items():
             layer, *rest = app_id.split("/")
             if layer == "silver" and len(rest) == 2:
                 name, table_id = rest
-                needs.append(Need(by=str(place), table=name, table_id=table_id, version=version))
+                needs.append(
+                    Need(by=str(partition), table=name, table_id=table_id, version=version)
+                )
     return needs
 
 
@@ -78,7 +80,7 @@ def warehouse_needs(dsn: str) -> list[Need]:
     """
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
-            rows = connection.execute(_STAR_VERSIONS).fetchall()
+            rows = connection.execute(_LOADED_VERSIONS).fetchall()
     except psycopg.errors.UndefinedTable:
         return []
     except psycopg.Error as error:

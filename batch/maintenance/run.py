@@ -1,4 +1,4 @@
-"""Upkeep of many tables, one after the other."""
+"""Maintenance of many tables, one after the other."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -10,7 +10,7 @@ from batch.catalogue import LakeTable
 from batch.delta_log import DeltaLog
 from batch.lock import only_one
 from batch.maintenance.needs import Need
-from batch.maintenance.table import TableUpkeep, Upkeep, left_alone
+from batch.maintenance.table import Maintenance, TableMaintenance, left_alone
 from lakehouse.delta import retry_later
 from lakehouse.errors import AwayError, SchemaDiffersError
 from lakehouse.lake import Lake
@@ -59,7 +59,7 @@ def maintain_tables(
     needs: Sequence[Need] | None,
     *,
     on_progress: Progress = lambda _what: None,
-) -> Iterator[Upkeep]:
+) -> Iterator[Maintenance]:
     """Maintain tables, and report each as it is done.
 
     Args:
@@ -80,7 +80,7 @@ def maintain_tables(
             yield done
 
 
-def _maintain(table: LakeTable, limits: Limits, needs: Sequence[Need] | None) -> Upkeep | None:
+def _maintain(table: LakeTable, limits: Limits, needs: Sequence[Need] | None) -> Maintenance | None:
     delta = limits.lake.open(table.layer, table.name)
     if delta is None:
         return None
@@ -89,7 +89,7 @@ def _maintain(table: LakeTable, limits: Limits, needs: Sequence[Need] | None) ->
         commits = delta.version() - (log.checkpoint or 0)
         if commits <= limits.overdue_commits:
             return left_alone(table, delta, "left to the lander, which has kept it in order")
-    upkeep = TableUpkeep(
+    maintenance = TableMaintenance(
         table=table,
         delta=delta,
         uri=limits.lake.uri(table.layer, table.name),
@@ -98,7 +98,7 @@ def _maintain(table: LakeTable, limits: Limits, needs: Sequence[Need] | None) ->
         retention_hours=limits.retention_hours,
         writing=limits.writing,
     )
-    return upkeep.run()
+    return maintenance.run()
 
 
 def _of(table: LakeTable, needs: Sequence[Need] | None) -> Sequence[Need] | None:

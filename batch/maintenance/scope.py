@@ -1,4 +1,4 @@
-"""What upkeep works with: who writes a layer, for how long it is kept, and who still reads it."""
+"""Scope of maintenance: who writes a layer, its retention, and the versions still read."""
 
 from collections.abc import Mapping
 

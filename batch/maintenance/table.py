@@ -1,6 +1,7 @@
-"""Upkeep of one table: compaction, vacuum, checkpoint, clean-up of the log, in this order.
+"""Maintenance of one table: compaction, vacuum, checkpoint, clean-up of the log, in this order.
 
-A commit is only made where there is something to do, so upkeep of a table at rest leaves no trace.
+A commit is only made where there is something to do, so maintenance of a table at rest leaves no
+trace.
 """
 
 import math
@@ -20,7 +21,7 @@ from batch.delta_log import DeltaLog, file_system
 from batch.maintenance.needs import Hold, Need, oldest_hold
 from lakehouse.delta import NO_HOOKS
 from lakehouse.errors import BusyError
-from lakehouse.upkeep import CompactionHeldError, CompactionLostError, compact
+from lakehouse.maintenance import CompactionHeldError, CompactionLostError, compact
 
 _TRIES = 3
 _MARGIN_HOURS = 1
@@ -30,7 +31,7 @@ _WEEK_HOURS = 168.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upkeep:
+class Maintenance:
     """What was done to a table. Files and bytes are those of the current version.
 
     Attributes:
@@ -64,10 +65,10 @@ class Upkeep:
         }
 
 
-def left_alone(table: LakeTable, delta: DeltaTable, why: str) -> Upkeep:
+def left_alone(table: LakeTable, delta: DeltaTable, why: str) -> Maintenance:
     """Nothing was done, and why."""
     files, size = _size(delta)
-    return Upkeep(
+    return Maintenance(
         table=table,
         files_before=files,
         files_after=files,
@@ -78,8 +79,8 @@ def left_alone(table: LakeTable, delta: DeltaTable, why: str) -> Upkeep:
 
 
 @dataclass(kw_only=True)
-class TableUpkeep:
-    """One table under upkeep.
+class TableMaintenance:
+    """One table under maintenance.
 
     Attributes:
         needs: of all its readers; None when they could not be asked, so that nothing is deleted.
@@ -97,7 +98,7 @@ class TableUpkeep:
     pause: Callable[[float], None] = field(default=time.sleep)
     _kept: list[str] = field(default_factory=list)
 
-    def run(self) -> Upkeep:
+    def run(self) -> Maintenance:
         """Do all that can be done now.
 
         Raises:
@@ -109,7 +110,7 @@ class TableUpkeep:
         self.delta.update_incremental()
         vacuumed = self._clean_up()
         files_after, bytes_after = _size(self.delta)
-        return Upkeep(
+        return Maintenance(
             table=self.table,
             files_before=files_before,
             files_after=files_after,

@@ -1,11 +1,11 @@
 """Reconcile: proves, value by value, that every layer holds what the shop did, once."""
 
 from batch.reconcile.report import Report, SnapshotReport, TableReport
-from batch.reconcile.run import CaughtUp, Places, caught_up, reconcile, settle
+from batch.reconcile.run import CaughtUp, ReconcileConfig, caught_up, reconcile, settle
 
 __all__ = [
     "CaughtUp",
-    "Places",
+    "ReconcileConfig",
     "Report",
     "SnapshotReport",
     "TableReport",

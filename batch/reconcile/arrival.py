@@ -20,8 +20,8 @@ from lakehouse.trouble import Service
 
 _BEAT = """
 insert into cdc.heartbeat (source, token) values ('reconcile', %(token)s)
-on conflict (source) do update set token = excluded.token, beat_at = clock_timestamp()"""
-_BEAT_SECONDS = 5.0
+on conflict (source) do update set token = excluded.token, sent_at = clock_timestamp()"""
+_HEARTBEAT_SECONDS = 5.0
 _REFRESH_SECONDS = 0.2
 
 
@@ -49,16 +49,16 @@ def pass_connect(
     token = str(uuid.uuid4())
     deadline = time.monotonic() + timeout_seconds
     is_reading = False
-    beat_at = 0.0
+    sent_at = 0.0
     patience = 1
     while True:
-        is_reading = is_reading or _read_from_end(topics, topic, is_first=beat_at == 0.0)
-        if time.monotonic() > beat_at:
-            patience = _patience(patience, health) if beat_at else patience
+        is_reading = is_reading or _read_from_end(topics, topic, is_first=sent_at == 0.0)
+        if time.monotonic() > sent_at:
+            patience = _patience(patience, health) if sent_at else patience
             _beat(dsn, token)
             # Again and again: a snapshot that Debezium begins in between swallows the change.
-            beat_at = time.monotonic() + _BEAT_SECONDS
-        if is_reading and any(_is_beat(message, token) for message in topics.poll()):
+            sent_at = time.monotonic() + _HEARTBEAT_SECONDS
+        if is_reading and any(_is_heartbeat(message, token) for message in topics.poll()):
             return
         if time.monotonic() > deadline:
             reason = " ".join(health().problems) or "Connect runs, and lags."
@@ -104,7 +104,7 @@ def _beat(dsn: str, token: str) -> None:
             raise StopPipelineError(problem, USE_THE_PRIMARY) from error
 
 
-def _is_beat(message: Message, token: str) -> bool:
+def _is_heartbeat(message: Message, token: str) -> bool:
     value = message.value()
     if message.error() is not None or not value or token.encode() not in value:
         return False

@@ -58,14 +58,16 @@ class BronzeTable:
         files = pl.DataFrame(self._delta.get_add_actions(flatten=True))
         return int(files["num_records"].sum()), int(files["size_bytes"].sum())
 
-    def records_at(self, places: pl.DataFrame) -> pl.DataFrame:
+    def records_at(self, coordinates: pl.DataFrame) -> pl.DataFrame:
         """`key`, `value` and coordinate of the records that stand at these coordinates."""
         if self._delta is None:
             return pl.DataFrame(schema=pl.Schema(BRONZE_SCHEMA)).select("key", "value", *COORDINATE)
-        first, last = places["_offset"].min(), places["_offset"].max()
+        first, last = coordinates["_offset"].min(), coordinates["_offset"].max()
         rows = scan(self._delta).filter(pl.col("_offset").is_between(first, last))
         wanted = rows.select("key", "value", *COORDINATE)
-        return wanted.join(places.select(COORDINATE).lazy(), on=COORDINATE, how="semi").collect()
+        return wanted.join(
+            coordinates.select(COORDINATE).lazy(), on=COORDINATE, how="semi"
+        ).collect()
 
     def records(self) -> Iterator[pl.DataFrame]:
         """`READ_COLUMNS` of every record, in no order."""

@@ -1,4 +1,4 @@
-"""Gold's totals must be the star's: two implementations, made of the same versions of silver."""
+"""Compare gold's totals with the warehouse's: two implementations, the same versions of silver."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from batch.gold.run import has_formulas, read_versions
 from batch.gold.silver import pin
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerReport, compare_frames
-from batch.reconcile.star import published_versions
 from batch.reconcile.sums import SALES, SESSIONS, SOLD, SOLD_PRODUCTS
+from batch.reconcile.warehouse import published_versions
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
 from lakehouse.delta import scan
@@ -26,12 +26,12 @@ from lakehouse.trouble import Service
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
-    """Sums that a gold table and the star must have in common.
+    """Sums that a gold table and the warehouse must have in common.
 
     Attributes:
-        keys: of gold, each with its type and the star's expression for it.
-        sums: of gold, each with the star's.
-        source: what the star sums over.
+        keys: of gold, each with its type and the warehouse's expression for it.
+        sums: of gold, each with the warehouse's.
+        source: what the warehouse sums over.
         where: the rows of gold that have anything of it.
     """
 
@@ -85,10 +85,10 @@ TOTALS: Mapping[str, Total] = {
 
 
 def compare_gold(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerReport]:
-    """Compare sums of each gold table with the star's.
+    """Compare sums of each gold table with the warehouse's.
 
-    A table that is not there, or was made of other versions of silver than the star, is told, and
-    not compared.
+    A table that is not there, or was made of other versions of silver than the warehouse, is told,
+    and not compared.
 
     Raises:
         RetryLaterError: warehouse or object store do not answer.
@@ -97,24 +97,24 @@ def compare_gold(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerRepo
         with psycopg.connect(dsn) as connection:
             connection.execute("set transaction isolation level repeatable read read only")
             published = published_versions(connection)
-            of_star = partial(_of_star, connection)
-            yield from compare_totals(lake, published, of_star, examples)
+            of_warehouse = partial(_of_warehouse, connection)
+            yield from compare_totals(lake, published, of_warehouse, examples)
     except psycopg.Error as error:
-        raise explained(error, Service.WAREHOUSE, "The star's sums cannot be read") from error
+        raise explained(error, Service.WAREHOUSE, "The warehouse's sums cannot be read") from error
 
 
 def compare_totals(
     lake: Lake,
     published: Mapping[str, int],
-    of_star: Callable[[Total], pl.DataFrame],
+    of_warehouse: Callable[[Total], pl.DataFrame],
     examples: Examples,
 ) -> Iterator[LayerReport]:
     """Compare each gold table.
 
     Args:
         lake: with addresses and options.
-        published: the versions of silver that the star was made from.
-        of_star: the star's sums.
+        published: the versions of silver that the warehouse was made from.
+        of_warehouse: the warehouse's sums.
         examples: how many keys to name.
     """
     for name, total in TOTALS.items():
@@ -133,7 +133,7 @@ def compare_totals(
             .agg(pl.col(name).sum().cast(pl.Int64) for name in total.sums)
             .collect()
         )
-        findings = compare_frames(of_star(total), found, keys, examples)
+        findings = compare_frames(of_warehouse(total), found, keys, examples)
         seconds = monotonic() - started
         yield LayerReport(layer="gold", table=name, findings=findings, seconds=seconds)
 
@@ -148,15 +148,15 @@ def _why_not(
         return "made by other formulas than those of this version"
     made_of = read_versions(delta, pin(lake, table.inputs, {}), table)
     if made_of != {name: published.get(name, 0) for name in table.inputs}:
-        return "made of other versions of silver than the star"
+        return "made of other versions of silver than the warehouse"
     return ""
 
 
-def _of_star(connection: psycopg.Connection, total: Total) -> pl.DataFrame:
+def _of_warehouse(connection: psycopg.Connection, total: Total) -> pl.DataFrame:
     keys = ", ".join(f"{expression} as {name}" for name, (_, expression) in total.keys.items())
     sums = ", ".join(f"coalesce({e}, 0)::bigint as {name}" for name, e in total.sums.items())
-    places = ", ".join(str(number + 1) for number in range(len(total.keys)))
-    query = f"(select {keys}, {sums} from {total.source} group by {places}) as totals"  # noqa: S608
+    ordinals = ", ".join(str(number + 1) for number in range(len(total.keys)))
+    query = f"(select {keys}, {sums} from {total.source} group by {ordinals}) as totals"  # noqa: S608
     schema: dict[str, ColumnType] = {name: kind for name, (kind, _) in total.keys.items()}
     schema |= dict.fromkeys(total.sums, pl.Int64)
     return read_rows(connection, sql.SQL(query), schema)

@@ -69,10 +69,10 @@ def latest_rows(changes: Frame) -> Frame:
     return changes.filter(_is_last_of_key() & ~_IS_DELETE)
 
 
-def judge_versions(
+def diagnose_versions(
     changes: Frame, source: Frame, examples: Examples, *, is_versioned: bool
 ) -> tuple[Fault, Fault, Fault]:
-    """Judge each life by what is known of it.
+    """Check each life by what is known of it.
 
     Args:
         changes: those that the snapshot sees, by key and in order, with `goes_on`.
@@ -86,7 +86,7 @@ def judge_versions(
         versions that are there twice.
     """
     lives = _lives(changes)
-    judged = pl.concat([_told(lives, source), _not_begun(lives, source)])
+    checked = pl.concat([_told(lives, source), _not_begun(lives, source)])
     # A later life began: the delete between is missing, as after a TRUNCATE that nobody told.
     unended = (~pl.col("is_ended") & ~pl.col("is_last") & ~pl.col("is_cut")).cast(pl.Int64)
     if is_versioned:
@@ -94,12 +94,12 @@ def judge_versions(
         lacks = length.fill_null(0) - pl.col("held")
     else:
         lacks = (~pl.col("has_begun")).cast(pl.Int64)
-    judged = judged.with_columns(lacks=lacks, unended=unended)
+    checked = checked.with_columns(lacks=lacks, unended=unended)
     twice = pl.col("twice") if is_versioned else pl.lit(0)
     return (
-        examples.fault(judged.filter(pl.col("lacks") > 0), count=pl.col("lacks")),
-        examples.fault(judged.filter(pl.col("unended") > 0), count=pl.col("unended")),
-        examples.fault(judged.filter(twice > 0), count=pl.col("twice")),
+        examples.fault(checked.filter(pl.col("lacks") > 0), count=pl.col("lacks")),
+        examples.fault(checked.filter(pl.col("unended") > 0), count=pl.col("unended")),
+        examples.fault(checked.filter(twice > 0), count=pl.col("twice")),
     )
 
 
@@ -114,7 +114,7 @@ def _lives(changes: Frame) -> Frame:
     is_first = key.ne_missing(key.shift(1)) | (before == "d") | (pl.col("op") == "c") | goes_on
     # A row that a snapshot found, or whose key changed, had numbers before; so had what goes on
     # behind a loss, be it with a delete.
-    is_given = (pl.col("is_moved") | (pl.col("op") == "r") | goes_on).first()
+    is_given = (pl.col("is_rekeyed") | (pl.col("op") == "r") | goes_on).first()
     first_known = pl.coalesce(pl.col("version"), pl.col("before_version") + 1).first()
     start = pl.when(is_given).then(first_known).otherwise(1).fill_null(1)
     written = pl.col("version").filter(pl.col("op").is_in(["c", "u"]))

@@ -1,6 +1,6 @@
 """Compares a table without a primary key: how often each row stands on either side. Pure.
 
-Such rows have no order and no history to judge. But each change tells the whole old and new row,
+Such rows have no order and no history to check. But each change tells the whole old and new row,
 so adding the new ones and taking away the old ones leaves the rows that stand.
 """
 
@@ -57,12 +57,12 @@ def compare_tallies(source: Frame, bronze: Frame, examples: Examples) -> Finding
     """Rows of the shop that bronze lacks, and rows of bronze that the shop lacks."""
     both = source.join(bronze, on=ROW, how="full", coalesce=True, suffix="_bronze")
     surplus = pl.col("times_bronze").fill_null(0) - pl.col("times").fill_null(0)
-    judged = both.select(ROW, surplus=surplus)
+    checked = both.select(ROW, surplus=surplus)
     return Findings(
         source_rows=_total(source),
         bronze_rows=_total(bronze),
-        missing=_fault(judged.filter(pl.col("surplus") < 0), -pl.col("surplus"), examples),
-        extra=_fault(judged.filter(pl.col("surplus") > 0), pl.col("surplus"), examples),
+        missing=_fault(checked.filter(pl.col("surplus") < 0), -pl.col("surplus"), examples),
+        extra=_fault(checked.filter(pl.col("surplus") > 0), pl.col("surplus"), examples),
     )
 
 

@@ -33,10 +33,10 @@ class LayerFindings:
     """Counts of one table, that add up over its parts.
 
     `expected_rows` follow from the layer below, `rows` are there. `changes` were read from below;
-    of these `quarantined` are put aside, and `unaccounted` are neither used nor put aside, or both.
-    No fault: current rows that follow with a value that counts as unknown (`unknown`), and payments
-    worth more than any amount may be (`out_of_range`), which are in no sum.
-    `in_no_fact` is what rows of this grain cannot hold.
+    of these `quarantined` are quarantined, and `unaccounted` are neither used nor quarantined, or
+    both. No fault: current rows that follow with a value that counts as unknown (`unknown`), and
+    payments worth more than any amount may be (`out_of_range`), which are in no sum. `in_no_fact`
+    is what rows of this grain cannot hold.
     """
 
     expected_rows: int = 0

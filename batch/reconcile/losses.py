@@ -21,7 +21,7 @@ _EVER = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MendedLoss:
+class ResolvedLoss:
     """Changes before offset `first` and from it on do not meet; by `last` the rows are right.
 
     Where it `is_truncate`, deletes alone are missing there.
@@ -34,7 +34,7 @@ class MendedLoss:
     is_truncate: bool = False
 
 
-def read_mended(lake: Lake) -> dict[str, tuple[MendedLoss, ...]]:
+def read_resolved(lake: Lake) -> dict[str, tuple[ResolvedLoss, ...]]:
     """The mended losses, by topic.
 
     Raises:
@@ -43,7 +43,7 @@ def read_mended(lake: Lake) -> dict[str, tuple[MendedLoss, ...]]:
     return mended(_read(lake))
 
 
-def read_recorded(lake: Lake) -> dict[str, tuple[MendedLoss, ...]]:
+def read_recorded(lake: Lake) -> dict[str, tuple[ResolvedLoss, ...]]:
     """All that the slot lost or a TRUNCATE ended, as if it were mended by now, by topic.
 
     Raises:
@@ -62,17 +62,25 @@ def _read(lake: Lake) -> pl.DataFrame:
     return scan(ledger).collect()
 
 
-def mended(ledger: pl.DataFrame) -> dict[str, tuple[MendedLoss, ...]]:
+def mended(ledger: pl.DataFrame) -> dict[str, tuple[ResolvedLoss, ...]]:
     """Of the ledger's rows, the losses of which both loss and mending stand there, by topic."""
-    place = ["topic", "topic_id", "partition", "first_offset"]
+    coordinate = ["topic", "topic_id", "partition", "first_offset"]
     # Where one was lost behind another, all rows read by the first's mending lie before the place.
-    lost = ledger.filter(pl.col("kind").is_in([_LOST, _TRUNCATED])).select("kind", *place).unique()
-    read = ledger.filter(pl.col("kind") == _MENDED).group_by(place).agg(pl.col("last_offset").max())
-    found: dict[str, tuple[MendedLoss, ...]] = {}
+    lost = (
+        ledger.filter(pl.col("kind").is_in([_LOST, _TRUNCATED]))
+        .select("kind", *coordinate)
+        .unique()
+    )
+    read = (
+        ledger.filter(pl.col("kind") == _MENDED)
+        .group_by(coordinate)
+        .agg(pl.col("last_offset").max())
+    )
+    found: dict[str, tuple[ResolvedLoss, ...]] = {}
     for kind, topic, topic_id, partition, first, last in (
-        lost.join(read, on=place).sort(*place, "kind").iter_rows()
+        lost.join(read, on=coordinate).sort(*coordinate, "kind").iter_rows()
     ):
-        one = MendedLoss(
+        one = ResolvedLoss(
             topic_id=topic_id,
             partition=partition,
             first=first,
@@ -83,7 +91,7 @@ def mended(ledger: pl.DataFrame) -> dict[str, tuple[MendedLoss, ...]]:
     return found
 
 
-def goes_on_behind(losses: tuple[MendedLoss, ...]) -> pl.Expr:
+def goes_on_behind(losses: tuple[ResolvedLoss, ...]) -> pl.Expr:
     """Whether a change is the first of its key behind one of these losses.
 
     Of changes by key and in order, with `key`, `op` and the coordinate.
@@ -103,5 +111,5 @@ def goes_on_behind(losses: tuple[MendedLoss, ...]) -> pl.Expr:
 
 def offset_before() -> pl.Expr:
     """Offset of the change before of the same key in the same partition; -1 where there is none."""
-    place = pl.struct("key", "_topic_id", "_epoch", "_partition")
-    return pl.when(place == place.shift(1)).then(pl.col("_offset").shift(1)).fill_null(-1)
+    partition = pl.struct("key", "_topic_id", "_epoch", "_partition")
+    return pl.when(partition == partition.shift(1)).then(pl.col("_offset").shift(1)).fill_null(-1)

@@ -27,7 +27,7 @@ def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility)
     Returns:
         `COORDINATE`, `value`, and for each change: `key` (text), `op` (c, u, d or r), `lsn`,
         `tx_id`, `committed_us` (of a snapshot's row: when that began), `is_visible` (by its
-        transaction; null for an `r`), `version` and `before_version` (null without), `is_moved`
+        transaction; null for an `r`), `version` and `before_version` (null without), `is_rekeyed`
         (inserted by a change of its key).
 
     Raises:
@@ -56,7 +56,7 @@ def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility)
         version=_version("after", table),
         before_version=_version("before", table),
     )
-    changes = pl.concat([rows.select(*COORDINATE, "value", _is_moved()), facts], how="horizontal")
+    changes = pl.concat([rows.select(*COORDINATE, "value", _is_rekeyed()), facts], how="horizontal")
     return changes.filter(facts["table"] == table.name).drop("table")
 
 
@@ -122,10 +122,10 @@ def _version(image: str, table: SourceTable) -> pl.Expr:
     return pl.col(image).struct.field("version").cast(pl.Int64, strict=False)
 
 
-def _is_moved() -> pl.Expr:
+def _is_rekeyed() -> pl.Expr:
     is_old_key = pl.element().struct.field("key") == _OLD_KEY_HEADER
-    is_moved = pl.col("_headers").list.eval(is_old_key).list.any()
-    return is_moved.fill_null(value=False).alias("is_moved")
+    is_rekeyed = pl.col("_headers").list.eval(is_old_key).list.any()
+    return is_rekeyed.fill_null(value=False).alias("is_rekeyed")
 
 
 def _unreadable(rows: pl.DataFrame) -> StopPipelineError:
@@ -135,9 +135,9 @@ def _unreadable(rows: pl.DataFrame) -> StopPipelineError:
         except orjson.JSONDecodeError:
             is_readable = False
         if not is_readable:
-            place = f"topic {row['_topic_id']} [{row['_partition']}] offset {row['_offset']}"
+            partition = f"topic {row['_topic_id']} [{row['_partition']}] offset {row['_offset']}"
             return StopPipelineError(
-                f"Bronze holds a record that is not Debezium's, from {place}: "
+                f"Bronze holds a record that is not Debezium's, from {partition}: "
                 f"{row['value'][:200]!r}. Somebody else writes to the connector's topics."
             )
     return StopPipelineError(

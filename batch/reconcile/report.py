@@ -11,7 +11,7 @@ from batch.reconcile.findings import FAULTS, Fault, Findings
 from batch.reconcile.layers import InNoFact, LayerReport
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
-_LAYERS = {"silver": "silver", "warehouse": "the star", "gold": "gold"}
+_LAYERS = {"silver": "silver", "warehouse": "the warehouse", "gold": "gold"}
 """What people call them, in the order in which they are made."""
 _CAUSES = {
     "missing_deletes": (
@@ -92,7 +92,7 @@ class SnapshotReport:
 class Report:
     """All tables of the shop, by name; and all of the layers that are made from bronze.
 
-    A layer is judged as of the changes that it has taken in, not as of the snapshot. A table that
+    A layer is validated as of the changes that it has applied, not as of the snapshot. A table that
     could not be compared says why.
     """
 
@@ -101,7 +101,7 @@ class Report:
     seconds: float
     layers: tuple[LayerReport, ...] = ()
     behind: tuple[LayerBehind, ...] = ()
-    """What each layer has not taken in yet of the one below: as of what it was judged."""
+    """What each layer has not applied yet of the one below: as of what it was validated."""
 
     @property
     def exact(self) -> bool:
@@ -117,7 +117,7 @@ class Report:
     def require_all(self) -> None:
         """Refuse to be a proof of all layers, if it is not one.
 
-        Where bronze holds nothing, silver is rightly empty, and there is no star and no gold.
+        Where bronze holds nothing, silver is rightly empty, and there is no warehouse and no gold.
 
         Raises:
             StopPipelineError: the shop hides rows of a table.
@@ -259,7 +259,7 @@ class Report:
         return _LAYERS[layer] if is_whole else f"{_LAYERS[layer]} in part"
 
     def _as_of(self) -> str:
-        """A layer is judged by what it has taken in; so what it has not, is to be told."""
+        """A layer is validated by what it has applied; so what it has not, is to be told."""
         return f" {in_a_sentence(self.behind)}" if self.behind else ""
 
     def _not_compared(self) -> str:

@@ -16,14 +16,14 @@ from batch.reconcile.findings import Findings
 from batch.reconcile.gold import compare_gold
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerReport, is_made
-from batch.reconcile.losses import read_mended
+from batch.reconcile.losses import read_resolved
 from batch.reconcile.report import Report, SnapshotReport, TableReport
 from batch.reconcile.shop import HiddenRowsError, ShopSnapshot, TableChangedError
 from batch.reconcile.silver import compare_silver
-from batch.reconcile.star import compare_star
 from batch.reconcile.table import Comparison, compare_table, slices_for
 from batch.reconcile.tables import SourceTable
 from batch.reconcile.topics import Topics
+from batch.reconcile.warehouse import compare_warehouse
 from batch.silver.run import SilverRules
 from connectors.health import check
 from lakehouse.contracts.bronze import bronze_table
@@ -47,7 +47,7 @@ _ROLE = "reconcile"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class ReconcileConfig:
     """Where everything is, and the limits. By default what the environment says."""
 
     oltp: OltpSettings = field(default_factory=OltpSettings)
@@ -61,7 +61,7 @@ class Places:
 
 def reconcile(
     secrets: Secrets,
-    places: Places | None = None,
+    config: ReconcileConfig | None = None,
     *,
     on_progress: Callable[[str], None] = lambda _stage: None,
 ) -> Report:
@@ -69,21 +69,21 @@ def reconcile(
 
     Args:
         secrets: of the roles `oltp_reconcile`, `oltp_monitor`, `minio_reader`, `warehouse_batch`.
-        places: where everything is.
+        config: where everything is.
         on_progress: told what goes on, in a few words.
 
     Raises:
-        StopPipelineError: bronze cannot be judged.
+        StopPipelineError: bronze cannot be validated.
         RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
-    run = _Run(secrets, places or Places(), on_progress)
-    with Topics(run.places.kafka.bootstrap_servers) as topics:
+    run = _Run(secrets, config or ReconcileConfig(), on_progress)
+    with Topics(run.config.kafka.bootstrap_servers) as topics:
         return run.run(topics)
 
 
 def settle(
     secrets: Secrets,
-    places: Places | None = None,
+    config: ReconcileConfig | None = None,
     *,
     on_progress: Callable[[str], None] = lambda _stage: None,
 ) -> None:
@@ -93,8 +93,8 @@ def settle(
         StopPipelineError: Connect is in a state that it does not get out of by itself.
         RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
-    run = _Run(secrets, places or Places(), on_progress)
-    with Topics(run.places.kafka.bootstrap_servers) as topics:
+    run = _Run(secrets, config or ReconcileConfig(), on_progress)
+    with Topics(run.config.kafka.bootstrap_servers) as topics:
         run.settle(topics)
 
 
@@ -113,7 +113,7 @@ class CaughtUp:
 @contextmanager
 def caught_up(
     secrets: Secrets,
-    places: Places,
+    config: ReconcileConfig,
     topics: Topics,
     *,
     on_progress: Callable[[str], None] = lambda _stage: None,
@@ -124,21 +124,21 @@ def caught_up(
         StopPipelineError: Connect is in a state that it does not get out of by itself.
         RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
-    with _Run(secrets, places, on_progress).caught_up(topics) as found:
+    with _Run(secrets, config, on_progress).caught_up(topics) as found:
         yield found
 
 
 class _Run:
     def __init__(
-        self, secrets: Secrets, places: Places, on_progress: Callable[[str], None]
+        self, secrets: Secrets, config: ReconcileConfig, on_progress: Callable[[str], None]
     ) -> None:
-        self.places = places
+        self.config = config
         self._progress = on_progress
         self._secrets = secrets
-        self._dsn = oltp_dsn(places.oltp, secrets, role=_ROLE)
-        self._monitor_dsn = oltp_dsn(places.oltp, secrets, role="monitor")
-        self._options = storage_options(places.minio, secrets, user=_USER)
-        self._lake = Lake.of(places.minio, secrets, user=_USER)
+        self._dsn = oltp_dsn(config.oltp, secrets, role=_ROLE)
+        self._monitor_dsn = oltp_dsn(config.oltp, secrets, role="monitor")
+        self._options = storage_options(config.minio, secrets, user=_USER)
+        self._lake = Lake.of(config.minio, secrets, user=_USER)
 
     def run(self, topics: Topics) -> Report:
         started = time.monotonic()
@@ -176,10 +176,10 @@ class _Run:
     def _pass_connect(self, topics: Topics) -> None:
         pass_connect(
             topics,
-            f"{self.places.connect.topic_prefix}.cdc.heartbeat",
+            f"{self.config.connect.topic_prefix}.cdc.heartbeat",
             self._dsn,
-            timeout_seconds=self.places.limits.timeout_seconds,
-            health=lambda: check(self.places.connect, self._monitor_dsn),
+            timeout_seconds=self.config.limits.timeout_seconds,
+            health=lambda: check(self.config.connect, self._monitor_dsn),
         )
 
     def _wait_for_bronze(
@@ -187,19 +187,19 @@ class _Run:
     ) -> dict[str, BronzeTable]:
         """The bronze tables of the source tables, by topic, at versions that hold the snapshot."""
         wanted = {self._topic(table.name) for table in source}
-        captured = topics.captured(self.places.connect.topic_prefix)
+        captured = topics.captured(self.config.connect.topic_prefix)
         ends = topics.ends({name: t for name, t in captured.items() if name in wanted})
         self._progress("waiting for bronze")
-        bucket = self.places.minio.bronze_bucket
+        bucket = self.config.minio.bronze_bucket
         tables = {t: BronzeTable(bucket, bronze_table(t), self._options) for t in sorted(wanted)}
         arrival = BronzeArrival(topics=topics, tables=tables)
-        arrival.wait(ends, timeout_seconds=self.places.limits.timeout_seconds)
+        arrival.wait(ends, timeout_seconds=self.config.limits.timeout_seconds)
         return tables
 
     def _compare(
         self, shop: ShopSnapshot, source: Sequence[SourceTable], bronze: Mapping[str, BronzeTable]
     ) -> Iterator[TableReport]:
-        losses = read_mended(self._lake)
+        losses = read_resolved(self._lake)
         for number, table in enumerate(source, start=1):
             self._progress(f"comparing {table.name} ({number} of {len(source)})")
             started = time.monotonic()
@@ -208,7 +208,7 @@ class _Run:
             how = Comparison(
                 visibility=shop.visibility,
                 slices=slices_for(*landed.size),
-                examples=Examples(limit=self.places.limits.examples),
+                examples=Examples(limit=self.config.limits.examples),
                 losses=losses.get(topic, ()),
                 recast=shop.recast,
             )
@@ -231,17 +231,17 @@ class _Run:
     def _layers(self) -> Iterator[LayerReport]:
         """All that is made of bronze; what is not there to compare says so."""
         lake = self._lake
-        examples = Examples(limit=self.places.limits.examples)
+        examples = Examples(limit=self.config.limits.examples)
         silver: list[LayerReport] = []
-        for report in compare_silver(lake, self.places.rules, examples):
+        for report in compare_silver(lake, self.config.rules, examples):
             self._progress(f"compared silver {report.table}")
             silver.append(report)
         yield from silver
         if is_made(lake, SCHEMAS):
-            dsn = warehouse_dsn(self.places.warehouse, self._secrets, role="batch")
-            self._progress("comparing the star with silver")
-            yield from compare_star(lake, dsn, examples)
-            self._progress("comparing gold with the star")
+            dsn = warehouse_dsn(self.config.warehouse, self._secrets, role="batch")
+            self._progress("comparing the warehouse with silver")
+            yield from compare_warehouse(lake, dsn, examples)
+            self._progress("comparing gold with the warehouse")
             yield from compare_gold(lake, dsn, examples)
         elif not all(report.is_compared for report in silver):
             # The warehouse need not even be up yet.
@@ -249,16 +249,16 @@ class _Run:
                 yield LayerReport.not_compared(layer, "all of it", "there is no silver yet")
 
     def _behind(self) -> Sequence[LayerBehind]:
-        """Before the comparison: a layer that goes on meanwhile is judged by no less than that."""
+        """Called before the comparison: a layer that changes meanwhile has at least that."""
         if not is_made(self._lake, SCHEMAS):
             return ()
         self._progress("looking how far each layer is")
-        dsn = warehouse_dsn(self.places.warehouse, self._secrets, role="batch")
+        dsn = warehouse_dsn(self.config.warehouse, self._secrets, role="batch")
         return layers_behind(self._lake, dsn)
 
     def _dropped(self, source: Sequence[SourceTable]) -> Iterator[TableReport]:
         """Bronze tables of which the shop has no table any more. Their changes are kept."""
-        minio = self.places.minio
+        minio = self.config.minio
         store = object_store(minio, self._secrets, user=_USER)
         try:
             folders = [str(o.object_name) for o in store.list_objects(minio.bronze_bucket)]
@@ -277,4 +277,4 @@ class _Run:
                 )
 
     def _topic(self, table: str) -> str:
-        return captured_topic(self.places.connect.topic_prefix, table)
+        return captured_topic(self.config.connect.topic_prefix, table)

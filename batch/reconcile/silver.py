@@ -22,13 +22,13 @@ from lakehouse.contracts.model import UNKNOWN
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange, count_positions, pieces, up_to
+from lakehouse.offsets import EpochPartition, OffsetRange, batches, count_positions, up_to
 
 _Ends = Mapping[EpochPartition, int]
 
 
 def compare_silver(lake: Lake, rules: SilverRules, examples: Examples) -> Iterator[LayerReport]:
-    """Judge all that silver has read of bronze again, and compare table by table.
+    """Validate all that silver has read of bronze again, and compare table by table.
 
     A table that was not consolidated yet, or of which there is no bronze any more, is told, and not
     compared. Where there is neither, nothing follows, and nothing is there.
@@ -111,31 +111,31 @@ class _Comparison:
             found[self.entity.history] = self._beyond(
                 self.stored.history, self.history_ends, (key, *ORDER)
             )
-        for spans in _groups(self.ends, positions=self.rules.chunk_rows):
-            for name, of_group in zip(found, self._group(spans), strict=True):
+        for ranges in _groups(self.ends, positions=self.rules.chunk_rows):
+            for name, of_group in zip(found, self._group(ranges), strict=True):
                 found[name] += of_group
         return found
 
-    def _group(self, spans: OffsetRanges) -> list[LayerFindings]:
+    def _group(self, ranges: OffsetRanges) -> list[LayerFindings]:
         """The keys of some partitions."""
         newest: pl.DataFrame | None = None
         versions: list[pl.DataFrame] = []
         found = LayerFindings()
-        for piece in pieces(spans, positions=self.rules.chunk_rows):
-            judged, accounted = self._judge(piece)
-            valid = judged.filter(pl.col(BROKEN).is_null())
-            taken = valid.filter(is_within(_until(piece, self.current_ends)))
+        for batch in batches(ranges, positions=self.rules.chunk_rows):
+            validated, accounted = self._validate(batch)
+            valid = validated.filter(pl.col(BROKEN).is_null())
+            taken = valid.filter(is_within(_until(batch, self.current_ends)))
             both = taken if newest is None else pl.concat([newest, taken])
             rows = latest(nw.from_native(both.lazy()), self.entity.key)
             newest = pl.DataFrame(rows.collect().to_native())
             if self.entity.history:
-                versions.append(valid.filter(is_within(_until(piece, self.history_ends))))
+                versions.append(valid.filter(is_within(_until(batch, self.history_ends))))
             found += accounted
         if newest is None:
             return [found, *([LayerFindings()] if self.entity.history else [])]
         expected = pl.DataFrame(self.tables.current_rows(newest))
         key = self.entity.key
-        within = _until(spans, self.current_ends)
+        within = _until(ranges, self.current_ends)
         found += LayerFindings(unknown=_unknown_rows(expected, self.entity))
         current = found + self._compare(self.stored.current, expected, within, (key,))
         if not self.entity.history:
@@ -143,60 +143,62 @@ class _Comparison:
         schema = pl.Schema(history_schema(self.entity))
         nothing = pl.DataFrame(schema=schema).lazy()
         rows_of_time = pl.DataFrame(self.tables.history_rows(pl.concat(versions), nothing))
-        within = _until(spans, self.history_ends)
+        within = _until(ranges, self.history_ends)
         return [current, self._compare(self.stored.history, rows_of_time, within, (key, *ORDER))]
 
     def _compare(
         self,
         table: DeltaTable | None,
         expected: pl.DataFrame,
-        spans: OffsetRanges,
+        ranges: OffsetRanges,
         key: tuple[str, ...],
     ) -> LayerFindings:
         if table is None:
             stored = expected.clear()
         else:
-            stored = scan(table).filter(is_within(spans)).select(expected.columns).collect()
+            stored = scan(table).filter(is_within(ranges)).select(expected.columns).collect()
         return compare_frames(expected, stored, key, self.examples)
 
     def _beyond(
         self, table: DeltaTable | None, ends: _Ends, key: tuple[str, ...]
     ) -> LayerFindings:  # fmt: skip
-        """Rows of changes that the table has not taken in: there cannot be any."""
+        """Rows of changes that the table has not applied: there cannot be any."""
         if table is None:
             return LayerFindings()
         rows = scan(table).filter(_is_beyond(ends)).select(key).collect()
         return compare_frames(rows.clear(), rows, key, self.examples)
 
     def _beyond_quarantine(self) -> LayerFindings:
-        rows = self._put_aside(_is_beyond(self.quarantine_ends))
+        rows = self._quarantined(_is_beyond(self.quarantine_ends))
         return LayerFindings(quarantined=rows.height, unaccounted=self._unaccounted(rows))
 
-    def _judge(self, spans: OffsetRanges) -> tuple[pl.DataFrame, LayerFindings]:
-        """Changes, judged; each of them is either used or put aside, and put aside once."""
-        records = self.bronze.read(spans)
-        ends = {place: span.stop for place, span in spans.items()}
-        judged = self.rules.judge(self.entity).judge(
+    def _validate(self, ranges: OffsetRanges) -> tuple[pl.DataFrame, LayerFindings]:
+        """Changes, validated; each of them is either used or quarantined, and quarantined once."""
+        records = self.bronze.read(ranges)
+        ends = {partition: offsets.stop for partition, offsets in ranges.items()}
+        validated = self.rules.validator(self.entity).validate(
             records, lambda keys: self.bronze.of_keys(keys, ends)
         )
-        is_due = is_within(_until(spans, self.quarantine_ends))
-        aside = self._put_aside(is_due)
-        broken = judged.filter(pl.col(BROKEN).is_not_null() & is_due).select(COORDINATE)
+        is_due = is_within(_until(ranges, self.quarantine_ends))
+        quarantined = self._quarantined(is_due)
+        broken = validated.filter(pl.col(BROKEN).is_not_null() & is_due).select(COORDINATE)
         odd = pl.concat([
-            broken.join(aside, on=COORDINATE, how="anti"),
-            aside.join(broken, on=COORDINATE, how="anti"),
-            aside.filter(aside.is_duplicated()),
+            broken.join(quarantined, on=COORDINATE, how="anti"),
+            quarantined.join(broken, on=COORDINATE, how="anti"),
+            quarantined.filter(quarantined.is_duplicated()),
         ])  # fmt: skip
         accounted = LayerFindings(
-            changes=judged.height, quarantined=aside.height, unaccounted=self._unaccounted(odd)
+            changes=validated.height,
+            quarantined=quarantined.height,
+            unaccounted=self._unaccounted(odd),
         )
-        return judged, accounted
+        return validated, accounted
 
     def _unaccounted(self, odd: pl.DataFrame) -> Fault:
         named = odd.with_columns(key=pl.format("{}@{}", "_partition", "_offset"))
         return self.examples.fault(named) if odd.height else Fault()
 
-    def _put_aside(self, chosen: pl.Expr) -> pl.DataFrame:
+    def _quarantined(self, chosen: pl.Expr) -> pl.DataFrame:
         if self.stored.quarantine is None:
             return self.bronze.read({}).select(COORDINATE)
         of_entity = pl.col("entity") == self.entity.table
@@ -213,15 +215,17 @@ def _furthest(table: DeltaTable | None, ends: _Ends) -> _Ends:
     """How far a table has read, and no less than `ends`."""
     if table is None:
         return ends
-    return {place: max(end, starting_position(table, place)) for place, end in ends.items()}
-
-
-def _until(spans: OffsetRanges, ends: _Ends) -> dict[EpochPartition, OffsetRange]:
-    """What of these spans is before `ends`."""
     return {
-        place: OffsetRange(start=span.start, stop=min(span.stop, ends[place]))
-        for place, span in spans.items()
-        if span.start < ends[place]
+        partition: max(end, starting_position(table, partition)) for partition, end in ends.items()
+    }
+
+
+def _until(ranges: OffsetRanges, ends: _Ends) -> dict[EpochPartition, OffsetRange]:
+    """What of these ranges is before `ends`."""
+    return {
+        partition: OffsetRange(start=offsets.start, stop=min(offsets.stop, ends[partition]))
+        for partition, offsets in ranges.items()
+        if offsets.start < ends[partition]
     }
 
 
@@ -232,15 +236,15 @@ def _is_beyond(ends: _Ends) -> pl.Expr:
 def _groups(ends: _Ends, *, positions: int) -> list[dict[EpochPartition, OffsetRange]]:
     """Ranges that share no key: by partition, as long as their number never changed.
 
-    Small partitions are together, up to so many positions: judging costs by the piece, too.
+    Small partitions are together, up to so many positions: judging costs by the batch, too.
     """
-    spans = up_to(ends)
+    ranges = up_to(ends)
     counts = {sum(q.epoch == p.epoch for q in ends) for p in ends}
     if len(counts) > 1:
-        return [spans]
+        return [ranges]
     groups: list[dict[EpochPartition, OffsetRange]] = []
-    for number in sorted({place.partition for place in spans}):
-        added = {p: s for p, s in spans.items() if p.partition == number}
+    for number in sorted({coordinate.partition for coordinate in ranges}):
+        added = {p: s for p, s in ranges.items() if p.partition == number}
         if groups and count_positions([*groups[-1].values(), *added.values()]) <= positions:
             groups[-1] |= added
         else:

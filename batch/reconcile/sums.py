@@ -1,4 +1,4 @@
-"""The sums that charts read must be what the star's facts come to.
+"""The sums that charts read must be what the warehouse's facts come to.
 
 They are computed again, all of them, in Postgres; what comes out of it are counts and a few keys.
 Facts are compared with silver, and gold with facts: where these are exact, the sum is at fault.
@@ -38,14 +38,14 @@ class Sums:
     def compared(self, table: str, limit: int) -> sql.Composed:
         """A query of one row: counts, and of each kind of fault its keys, `limit` at most."""
         keys, values = list(self.keys), list(self.values)
-        places = ", ".join(str(number + 1) for number in range(len(keys)))
+        ordinals = ", ".join(str(number + 1) for number in range(len(keys)))
         return sql.SQL(_COMPARED).format(
             expected=sql.SQL(", ").join(
                 sql.SQL("{} as {}").format(sql.SQL(expression), sql.Identifier(name))
                 for name, expression in (*self.keys.items(), *self.values.items())
             ),
             source=sql.SQL(self.source),
-            places=sql.SQL(places),
+            ordinals=sql.SQL(ordinals),
             table=sql.Identifier(*table.split(".")),
             on=_joined(" and ", "e.{0} = s.{0}", keys),
             key=_joined(", ", "coalesce(e.{0}, s.{0})", keys),
@@ -66,7 +66,7 @@ class Sums:
 
 _COMPARED = """
 with expected as (
-    select {expected} from {source} group by {places}
+    select {expected} from {source} group by {ordinals}
 ),
 
 compared as (
@@ -109,7 +109,7 @@ def _sums(*names: str) -> dict[str, str]:
 
 _ORDERS = {"orders": "count(distinct f.order_id)"}
 SALES = {**_ORDERS, **_sums("units", *MONEY)}
-"""All figures of the lines that count."""
+"""All metrics of the lines that count."""
 SOLD = "mart.fact_transactions as f where f.counts"
 """These lines."""
 SOLD_PRODUCTS = (
@@ -201,7 +201,7 @@ def compare_sums(
     Args:
         connection: to the warehouse.
         examples: how many keys to name.
-        is_published: whether there is a star; without one, nothing is compared.
+        is_published: whether there is a warehouse; without one, nothing is compared.
     """
     if is_published:
         connection.execute(_MEMORY)

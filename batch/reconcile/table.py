@@ -13,8 +13,8 @@ from batch.reconcile.history import (
     Examples,
     Frame,
     as_of_snapshot,
+    diagnose_versions,
     drop_repeats,
-    judge_versions,
     latest_rows,
 )
 from batch.reconcile.keyless import (
@@ -25,7 +25,7 @@ from batch.reconcile.keyless import (
     rows_of_source,
     since_snapshot,
 )
-from batch.reconcile.losses import MendedLoss, goes_on_behind
+from batch.reconcile.losses import ResolvedLoss, goes_on_behind
 from batch.reconcile.records import no_records, read_changes
 from batch.reconcile.shop import no_rows
 from batch.reconcile.slices import Slices
@@ -46,7 +46,7 @@ class Comparison:
     visibility: Visibility
     slices: int
     examples: Examples
-    losses: tuple[MendedLoss, ...] = ()
+    losses: tuple[ResolvedLoss, ...] = ()
     recast: Recast | None = None
 
 
@@ -106,7 +106,7 @@ def _compare_slice(table: SourceTable, source: Frame, changes: Frame, how: Compa
     latest = fill_unchanged(latest_rows(seen), seen)
     faults = compare_rows(latest, source, table.columns, examples, how.recast)
     placed = seen.with_columns(goes_on_behind(how.losses))
-    lacking, untold, twice = judge_versions(
+    lacking, untold, twice = diagnose_versions(
         placed, source, examples, is_versioned=table.is_versioned
     )
     return Findings(
@@ -130,7 +130,7 @@ def _excused(
     if not changes["goes_on"].any():
         return 0
     whole = changes.with_columns(goes_on=pl.lit(value=False))
-    without, untold, _ = judge_versions(whole, source, how.examples, is_versioned=is_versioned)
+    without, untold, _ = diagnose_versions(whole, source, how.examples, is_versioned=is_versioned)
     return max(0, without.count + untold.count - lacking.count)
 
 

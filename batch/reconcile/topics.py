@@ -80,14 +80,14 @@ class Topics:
         if not partitions:
             return {}
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = dict.fromkeys((KafkaPartition(*place) for place in partitions), latest)
+        asked = dict.fromkeys((KafkaPartition(*coordinate) for coordinate in partitions), latest)
         deadline = time.monotonic() + _REQUEST_SECONDS
         while True:
             answers = self._admin.list_offsets(asked, request_timeout=_REQUEST_SECONDS)
             try:
                 return {
-                    partitions[place.topic, place.partition]: future.result().offset
-                    for place, future in answers.items()
+                    partitions[coordinate.topic, coordinate.partition]: future.result().offset
+                    for coordinate, future in answers.items()
                 }
             except KafkaException as error:
                 if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
@@ -95,21 +95,21 @@ class Topics:
                 time.sleep(_POLL_SECONDS)
 
     def first_records(
-        self, spans: Mapping[TopicPartition, tuple[int, int]], *, deadline: float
+        self, ranges: Mapping[TopicPartition, tuple[int, int]], *, deadline: float
     ) -> dict[TopicPartition, int | None]:
-        """The first record of each span: its offset, or None when a reader finds none in it.
+        """The first record of each offsets: its offset, or None when a reader finds none in it.
 
         Args:
-            spans: start (inclusive) and end (exclusive) of each.
+            ranges: start (inclusive) and end (exclusive) of each.
             deadline: `time.monotonic()` after which those not decided yet are left out.
         """
         found: dict[TopicPartition, int | None] = {}
-        asked = {(p.topic, p.partition): p for p in spans}
-        self.read_from({place: spans[p][0] for place, p in asked.items()})
-        while len(found) < len(spans) and time.monotonic() < deadline:
+        asked = {(p.topic, p.partition): p for p in ranges}
+        self.read_from({coordinate: ranges[p][0] for coordinate, p in asked.items()})
+        while len(found) < len(ranges) and time.monotonic() < deadline:
             for message in self.poll():
                 partition = asked[message.topic() or "", message.partition() or 0]
-                offset, end = message.offset() or 0, spans[partition][1]
+                offset, end = message.offset() or 0, ranges[partition][1]
                 if partition in found:
                     continue
                 if offset >= end:
@@ -121,7 +121,9 @@ class Topics:
 
     def read_from(self, positions: Mapping[tuple[str, int], int]) -> None:
         """Begin to read partitions, by topic and number, each from a position."""
-        self._consumer.assign([KafkaPartition(*place, at) for place, at in positions.items()])
+        self._consumer.assign(
+            [KafkaPartition(*partition, at) for partition, at in positions.items()]
+        )
 
     def poll(self) -> list[Message]:
         """Records, and for each partition that is read to its end a message that says so.

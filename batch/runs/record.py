@@ -52,10 +52,10 @@ class Run:
         """Add to what is known of the run. Of a name noted twice, the last counts.
 
         Args:
-            rows_read: rows or changes taken in, in all.
+            rows_read: rows or changes applied, in all.
             rows_written: rows inserted, changed or taken away, in all.
             digest: by table, before and after.
-            details: figures by table or step.
+            details: metrics by table or step.
             scope: what was asked for, resolved.
         """
         known = self.noted

@@ -10,7 +10,7 @@ from batch.warehouse.entities import TABLES
 from batch.warehouse.report import WarehouseReport
 from lakehouse.layers import Layer
 
-STAR = "star, in one transaction"
+WAREHOUSE = "warehouse, in one transaction"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def note_results(run: Run, rows: Sequence[TableResult], *, is_first: bool = True
         is_first: the run begins with these: what their first layer has read, it has read. What
             the layers above read, it has written itself.
     """
-    written = [row for row in rows if row.table == STAR or row.layer != Layer.WAREHOUSE]
+    written = [row for row in rows if row.table == WAREHOUSE or row.layer != Layer.WAREHOUSE]
     read = [row for row in written if row.layer == rows[0].layer]
     run.note(
         rows_read=sum(row.read for row in read) if is_first else None,
@@ -53,17 +53,17 @@ def note_results(run: Run, rows: Sequence[TableResult], *, is_first: bool = True
 
 
 def offsets_of(reports: Sequence[SilverReport]) -> dict[str, object]:
-    """The offsets of bronze that silver took in, by table of the shop; for a record's scope."""
+    """The offsets of bronze that silver applied, by table of the shop; for a record's scope."""
     offsets = {
         report.entity: [
             {
-                "epoch": place.epoch, "partition": place.partition,
-                "first": span.start, "last": span.stop - 1,
+                "epoch": coordinate.epoch, "partition": coordinate.partition,
+                "first": offsets.start, "last": offsets.stop - 1,
             }
-            for place, span in sorted(report.spans.items())
+            for coordinate, offsets in sorted(report.ranges.items())
         ]
         for report in reports
-        if report.spans
+        if report.ranges
     }  # fmt: skip
     return {"offsets": offsets}
 
@@ -89,16 +89,16 @@ def results_of_warehouse(report: WarehouseReport, seconds: float) -> list[TableR
         )
         for name in (table.name for table in TABLES if table.name in changed)
     ]
-    star = TableResult(
+    warehouse = TableResult(
         layer=Layer.WAREHOUSE,
-        table=STAR,
+        table=WAREHOUSE,
         read=sum(table.rows_read for table in report.tables),
         cleaned=None,
         quarantined=None,
         merged=report.rows_changed,
         seconds=seconds,
     )
-    return [*tables, star]
+    return [*tables, warehouse]
 
 
 def result_of_silver(report: SilverReport) -> TableResult:

@@ -1,4 +1,4 @@
-"""Bronze, as silver reads it: one version of a table, span by span."""
+"""Bronze, as silver reads it: one version of a table, offsets by offsets."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -34,48 +34,48 @@ class BronzeSource:
         return has_only_grown(self._delta, since)
 
     def pending(self, table: DeltaTable) -> dict[EpochPartition, OffsetRange]:
-        """What `table` has not taken in yet. A span may hold no record."""
-        spans = {}
-        for place, end in self.ends.items():
-            start = starting_position(table, place)
+        """What `table` has not applied yet. A offsets may hold no record."""
+        ranges = {}
+        for partition, end in self.ends.items():
+            start = starting_position(table, partition)
             if start < end:
-                spans[place] = OffsetRange(start=start, stop=end)
-        return spans
+                ranges[partition] = OffsetRange(start=start, stop=end)
+        return ranges
 
-    def read(self, spans: OffsetRanges, *, keys: pl.Series | None = None) -> pl.DataFrame:
-        """The records in these spans; of these keys, if any are given."""
-        if not spans:
+    def read(self, ranges: OffsetRanges, *, keys: pl.Series | None = None) -> pl.DataFrame:
+        """The records in these ranges; of these keys, if any are given."""
+        if not ranges:
             return scan(self._delta).select(_COLUMNS).head(0).collect()
-        rows = scan(self._delta).filter(is_within(spans))
+        rows = scan(self._delta).filter(is_within(ranges))
         if keys is not None:
             rows = rows.filter(pl.col("key").is_in(keys.implode()))
         return rows.select(_COLUMNS).collect()
 
-    def keys(self, spans: OffsetRanges) -> pl.Series:
-        """The different keys in these spans, as Kafka has them."""
-        rows = scan(self._delta).filter(is_within(spans)).select(pl.col("key").unique())
+    def keys(self, ranges: OffsetRanges) -> pl.Series:
+        """The different keys in these ranges, as Kafka has them."""
+        rows = scan(self._delta).filter(is_within(ranges)).select(pl.col("key").unique())
         return rows.collect()["key"].drop_nulls()
 
     def all_keys(self) -> Iterator[pl.Series]:
-        """The keys of all records, as Kafka has them, in pieces whose own keys all differ."""
+        """The keys of all records, as Kafka has them, in batches whose own keys all differ."""
         rows = scan(self._delta).select("key").drop_nulls()
-        for piece in rows.collect_batches(maintain_order=False):
-            yield piece["key"].unique()
+        for batch in rows.collect_batches(maintain_order=False):
+            yield batch["key"].unique()
 
-    def keyless(self, spans: OffsetRanges) -> pl.DataFrame:
-        """Coordinates of the records in these spans that have no key."""
-        rows = scan(self._delta).filter(is_within(spans) & pl.col("key").is_null())
+    def keyless(self, ranges: OffsetRanges) -> pl.DataFrame:
+        """Coordinates of the records in these ranges that have no key."""
+        rows = scan(self._delta).filter(is_within(ranges) & pl.col("key").is_null())
         return rows.select(COORDINATE).collect()
 
-    def counted(self, spans: OffsetRanges) -> pl.DataFrame:
-        """Grain: one row per partition and epoch that has records in these spans.
+    def counted(self, ranges: OffsetRanges) -> pl.DataFrame:
+        """Grain: one row per partition and epoch that has records in these ranges.
 
         Returns:
             `epoch`, `partition`, `records`, `keys`, `oldest_at`, `newest_at`.
         """
         return (
             scan(self._delta)
-            .filter(is_within(spans))
+            .filter(is_within(ranges))
             .group_by(epoch="_epoch", partition="_partition")
             .agg(
                 records=pl.len(),
@@ -106,8 +106,8 @@ class BronzeSource:
 
     def of_keys(self, keys: pl.Series, ends: Mapping[EpochPartition, int]) -> pl.DataFrame:
         """All records of these keys (as Kafka has them) before the given positions."""
-        spans = up_to(ends)
-        rows = scan(self._delta).filter(is_within(spans)).select(_COLUMNS)
+        ranges = up_to(ends)
+        rows = scan(self._delta).filter(is_within(ranges)).select(_COLUMNS)
         parts = [
             rows.filter(pl.col("key").is_in(keys.slice(first, _KEYS_AT_ONCE).implode())).collect()
             for first in range(0, max(len(keys), 1), _KEYS_AT_ONCE)
@@ -121,22 +121,22 @@ class BronzeSource:
         for number, epoch in enumerate(epochs):
             is_superseded = any(e["topic_id"] == epoch["topic_id"] for e in epochs[number + 1 :])
             for partition in range(epoch["partition_count"]):
-                place = EpochPartition(
+                coordinate = EpochPartition(
                     epoch=epoch["epoch"], topic_id=epoch["topic_id"], partition=partition
                 )
                 if is_superseded:
                     # The same topic went on with offsets given anew, and so did its watermark.
-                    yield place, self._last(place) + 1
+                    yield coordinate, self._last(coordinate) + 1
                 else:
-                    app_id = kafka_app_id(place.topic_id, partition)
+                    app_id = kafka_app_id(coordinate.topic_id, partition)
                     last = self._delta.transaction_version(app_id)
-                    yield place, 0 if last is None else last + 1
+                    yield coordinate, 0 if last is None else last + 1
 
-    def _last(self, place: EpochPartition) -> int:
+    def _last(self, coordinate: EpochPartition) -> int:
         of_place = (
-            (pl.col("_epoch") == place.epoch)
-            & (pl.col("_topic_id") == place.topic_id)
-            & (pl.col("_partition") == place.partition)
+            (pl.col("_epoch") == coordinate.epoch)
+            & (pl.col("_topic_id") == coordinate.topic_id)
+            & (pl.col("_partition") == coordinate.partition)
         )
         last = scan(self._delta).filter(of_place).select(pl.col("_offset").max()).collect().item()
         return -1 if last is None else int(last)

@@ -26,40 +26,42 @@ class SilverTable:
     delta: DeltaTable
     pause: Callable[[float], None] = field(default=time.sleep)
 
-    def take_in(
-        self, changes: pl.DataFrame, spans: OffsetRanges, write: Callable[[pl.DataFrame], "Write"]
+    def apply(
+        self, changes: pl.DataFrame, ranges: OffsetRanges, write: Callable[[pl.DataFrame], "Write"]
     ) -> int:
         """Take in changes that the table does not have yet, and move its watermarks.
 
         Args:
-            changes: with their coordinates; all that there are in the spans.
-            spans: what is covered, by place.
+            changes: with their coordinates; all that there are in the ranges.
+            ranges: what is covered, by place.
             write: makes the commit from the changes that are new to the table.
 
         Returns:
             How many rows the commit wrote; none where an earlier one turns out to have landed.
 
         Raises:
-            StopPipelineError: the table lacks changes before the spans.
+            StopPipelineError: the table lacks changes before the ranges.
             RetryLaterError: the store does not answer, or others keep committing.
         """
         wait = a_few_times(self.delta.table_uri, self.pause)
 
         def attempt() -> int:
-            left = self._left(spans)
+            left = self._left(ranges)
             if not left:
                 return 0
-            new = changes if left == spans else changes.filter(is_within(left))
+            new = changes if left == ranges else changes.filter(is_within(left))
             return write(new).commit(self.delta, watermarks(left))
 
         return until_known(attempt, reopen=self.delta.update_incremental, wait=wait)
 
-    def _left(self, spans: OffsetRanges) -> OffsetRanges:
-        plan = plan_commit(spans, {place: starting_position(self.delta, place) for place in spans})
-        for place, start in plan.gaps.items():
+    def _left(self, ranges: OffsetRanges) -> OffsetRanges:
+        plan = plan_commit(
+            ranges, {partition: starting_position(self.delta, partition) for partition in ranges}
+        )
+        for partition, start in plan.gaps.items():
             message = (
-                f"{self.delta.table_uri}: has bronze up to {start} of {place}, and was given "
-                f"changes from {spans[place].start} on. Run ./pipeline rebuild --layer silver."
+                f"{self.delta.table_uri}: has bronze up to {start} of {partition}, and was given "
+                f"changes from {ranges[partition].start} on. Run ./pipeline rebuild --layer silver."
             )
             raise StopPipelineError(message)
         return plan.keep
@@ -71,9 +73,9 @@ class Write:
 
     rows: pa.Table
 
-    def commit(self, delta: DeltaTable, marks: Mapping[str, int]) -> int:
+    def commit(self, delta: DeltaTable, watermarks: Mapping[str, int]) -> int:
         """Append the rows; how many."""
-        append(delta, self.rows, marks)
+        append(delta, self.rows, watermarks)
         return int(self.rows.num_rows)
 
 
@@ -90,7 +92,7 @@ class Merge(Write):
     partition: str | None = None
 
     @override
-    def commit(self, delta: DeltaTable, marks: Mapping[str, int]) -> int:
+    def commit(self, delta: DeltaTable, watermarks: Mapping[str, int]) -> int:
         """Merge the rows; if none of them is newer, only the watermarks move.
 
         Returns:
@@ -105,22 +107,22 @@ class Merge(Write):
                 source_alias="s",
                 target_alias="t",
                 writer_properties=WRITER,
-                commit_properties=with_watermarks(marks),
+                commit_properties=with_watermarks(watermarks),
                 post_commithook_properties=NO_HOOKS,
             ).when_matched_update_all(predicate=self._is_newer())
             done = merging.when_not_matched_insert_all().execute()
             merged = int(done["num_target_rows_inserted"] + done["num_target_rows_updated"])
         # A merge that changes nothing commits nothing, its watermarks included.
         if delta.version() == before:
-            append(delta, self.rows.slice(0, 0), marks)
+            append(delta, self.rows.slice(0, 0), watermarks)
         return merged
 
     def _predicate(self, delta: DeltaTable) -> str:
         same = " and ".join(f"t.{name} = s.{name}" for name in self.matched_on)
         if self.partition is None:
             return same
-        places = partitions_with(delta, self.partition, self.matched_on[0], self.rows)
-        return f"{same} and {places}"
+        partitions = partitions_with(delta, self.partition, self.matched_on[0], self.rows)
+        return f"{same} and {partitions}"
 
     def _is_newer(self) -> str | None:
         if not self.order:
@@ -129,14 +131,14 @@ class Merge(Write):
         return f"s.{major} > t.{major} or (s.{major} = t.{major} and s.{minor} > t.{minor})"
 
 
-def append(delta: DeltaTable, rows: pa.Table, marks: Mapping[str, int]) -> None:
+def append(delta: DeltaTable, rows: pa.Table, watermarks: Mapping[str, int]) -> None:
     """Append rows, perhaps none, with the watermarks."""
     write_deltalake(
         delta,
         rows,
         mode="append",
         writer_properties=WRITER,
-        commit_properties=with_watermarks(marks),
+        commit_properties=with_watermarks(watermarks),
         post_commithook_properties=NO_HOOKS,
     )
 

@@ -22,20 +22,20 @@ def names_of(entity: Entity, keys: pl.Series) -> pl.Series:
 
 
 def names_standing(
-    entity: Entity, tables: Iterable[DeltaTable], bronze: BronzeSource, spans: OffsetRanges
+    entity: Entity, tables: Iterable[DeltaTable], bronze: BronzeSource, ranges: OffsetRanges
 ) -> pl.Series:
-    """Keys of the rows that say to be of a change in these spans.
+    """Keys of the rows that say to be of a change in these ranges.
 
     What bronze says there now may be of another key: it may have been damaged when silver read it.
     What a record without a key has made is left out.
     """
     kind = pl.Schema(silver_schema(entity))[entity.key]
     found = [pl.Series(entity.key, dtype=kind)]
-    if not spans:
+    if not ranges:
         return found[0]
-    keyless = bronze.keyless(spans).lazy()
+    keyless = bronze.keyless(ranges).lazy()
     for table in tables:
-        rows = scan(table).filter(is_within(spans)).join(keyless, on=COORDINATE, how="anti")
+        rows = scan(table).filter(is_within(ranges)).join(keyless, on=COORDINATE, how="anti")
         found.append(rows.select(pl.col(entity.key).unique()).collect()[entity.key])
     return pl.concat(found).drop_nulls().unique()
 

@@ -10,24 +10,24 @@ from lakehouse.offsets import EpochPartition, OffsetRange, next_position
 OffsetRanges = Mapping[EpochPartition, OffsetRange]
 
 
-def starting_position(table: DeltaTable, place: EpochPartition) -> int:
-    """The first offset that a table has not taken in."""
-    return next_position(table.transaction_version(place.app_id))
+def starting_position(table: DeltaTable, partition: EpochPartition) -> int:
+    """The first offset that a table has not applied."""
+    return next_position(table.transaction_version(partition.app_id))
 
 
-def watermarks(spans: OffsetRanges) -> dict[str, int]:
-    """The last offset of each span, by app id."""
-    return {place.app_id: span.stop - 1 for place, span in spans.items()}
+def watermarks(ranges: OffsetRanges) -> dict[str, int]:
+    """The last offset of each offsets, by app id."""
+    return {partition.app_id: offsets.stop - 1 for partition, offsets in ranges.items()}
 
 
-def is_within(spans: OffsetRanges) -> pl.Expr:
-    """Whether a change stands in one of these spans. Files outside can be skipped by statistics."""
+def is_within(ranges: OffsetRanges) -> pl.Expr:
+    """Return whether a change is in one of these ranges; statistics skip files outside."""
     within = pl.lit(value=False)
-    for place, span in spans.items():
+    for coordinate, offsets in ranges.items():
         within = within | (
-            (pl.col("_partition") == place.partition)
-            & pl.col("_offset").is_between(span.start, span.stop - 1)
-            & (pl.col("_topic_id") == place.topic_id)
-            & (pl.col("_epoch") == place.epoch)
+            (pl.col("_partition") == coordinate.partition)
+            & pl.col("_offset").is_between(offsets.start, offsets.stop - 1)
+            & (pl.col("_topic_id") == coordinate.topic_id)
+            & (pl.col("_epoch") == coordinate.epoch)
         )
     return within

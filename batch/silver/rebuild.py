@@ -13,12 +13,12 @@ import pyarrow as pa
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import append
 from batch.silver.offsets import is_within, starting_position, watermarks
-from batch.silver.parts import Parts, parts_for
-from batch.silver.rejudged import Rejudged
-from batch.silver.replace import write_anew
+from batch.silver.replace import overwrite
+from batch.silver.revalidated import Revalidated
 from batch.silver.run import Progress, SilverReport, SilverRules
+from batch.silver.shards import Shards, shards_for
 from batch.silver.tables import SilverTables
-from lakehouse.cleaning.judge import count_rules
+from lakehouse.cleaning.validator import count_rules
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import (
     QUARANTINE_SCHEMA,
@@ -28,7 +28,7 @@ from lakehouse.contracts.schemas import (
 )
 from lakehouse.delta import retry_later
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange, pieces, up_to
+from lakehouse.offsets import EpochPartition, OffsetRange, batches, up_to
 
 
 def rebuild_silver(
@@ -38,10 +38,10 @@ def rebuild_silver(
     *,
     on_progress: Progress = lambda _what: None,
 ) -> list[SilverReport]:
-    """Judge everything in bronze again, and put the outcome in the place of what is there.
+    """Validator everything in bronze again, and put the outcome in the place of what is there.
 
-    Readers see the table before or after, and its change feed tells the difference. Keys are dealt
-    into parts, so that a part of the table at a time is in memory.
+    Readers see the table before or after, and its change feed tells the difference. Keys are
+    sharded into shards, so that a shard of the table at a time is in memory.
 
     Raises:
         StopPipelineError: the source's schema changed, and a contract says to stop.
@@ -67,76 +67,78 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
     bronze = BronzeSource(delta)
     counts = _Counts(tables=tables, run_id=uuid.uuid4().hex)
     with tempfile.TemporaryDirectory(prefix="rebuild-") as folder:
-        rejudged = Rejudged(
-            files=Parts(folder=Path(folder), count=parts_for(bronze.ends, rows=rules.chunk_rows)),
+        revalidated = Revalidated(
+            files=Shards(folder=Path(folder), count=shards_for(bronze.ends, rows=rules.chunk_rows)),
             tables=tables,
-            judge=rules.judge(entity),
+            validator=rules.validator(entity),
         )
-        for piece in pieces(rejudged.left(bronze.ends), positions=rules.chunk_rows):
+        for batch in batches(revalidated.left(bronze.ends), positions=rules.chunk_rows):
             on_progress(f"{entity.silver}: {report.read:,} changes")
-            judged = rejudged.add(bronze, piece)
-            counts.add(judged, piece)
-            report = report.plus(judged, entity)
+            validated = revalidated.add(bronze, batch)
+            counts.add(validated, batch)
+            report = report.plus(validated, entity)
         on_progress(f"{entity.silver}: writing")
         ends = up_to(bronze.ends)
-        rows = _put_in_place(rejudged, counts, watermarks(ends))
-    return replace(report, merged=rows, spans=ends, seconds=monotonic() - started)
+        rows = _put_in_place(revalidated, counts, watermarks(ends))
+    return replace(report, merged=rows, ranges=ends, seconds=monotonic() - started)
 
 
-def _put_in_place(rejudged: Rejudged, counts: "_Counts", marks: dict[str, int]) -> int:
+def _put_in_place(revalidated: Revalidated, counts: "_Counts", watermarks: dict[str, int]) -> int:
     """Commit to each table, the current rows last; how many these are."""
-    tables, entity = rejudged.tables, rejudged.judge.entity
-    counts.commit(marks)
-    aside = _Batches(rejudged.quarantine, rejudged.files.count, QUARANTINE_SCHEMA)
-    write_anew(
-        tables.quarantine.delta, iter(aside), aside.schema,
-        predicate=f"entity = '{entity.table}'", marks=marks,
+    tables, entity = revalidated.tables, revalidated.validator.entity
+    counts.commit(watermarks)
+    quarantined = _Batches(revalidated.quarantine, revalidated.files.count, QUARANTINE_SCHEMA)
+    overwrite(
+        tables.quarantine.delta, iter(quarantined), quarantined.schema,
+        predicate=f"entity = '{entity.table}'", watermarks=watermarks,
     )  # fmt: skip
     if tables.history is not None:
-        versions = _Batches(rejudged.history, rejudged.files.count, history_schema(entity))
-        write_anew(tables.history.delta, iter(versions), versions.schema, marks=marks)
-    current = _Batches(rejudged.current, rejudged.files.count, silver_schema(entity))
-    write_anew(tables.current.delta, iter(current), current.schema, marks=marks)
+        versions = _Batches(revalidated.history, revalidated.files.count, history_schema(entity))
+        overwrite(tables.history.delta, iter(versions), versions.schema, watermarks=watermarks)
+    current = _Batches(revalidated.current, revalidated.files.count, silver_schema(entity))
+    overwrite(tables.current.delta, iter(current), current.schema, watermarks=watermarks)
     return current.rows
 
 
 class _Batches:
-    """What is made part by part, and how many rows that is."""
+    """What is made shard by shard, and how many rows that is."""
 
-    def __init__(self, make: Callable[[int], pl.DataFrame], parts: int, schema: pa.Schema) -> None:
+    def __init__(self, make: Callable[[int], pl.DataFrame], shards: int, schema: pa.Schema) -> None:
         self.schema = schema
         self.rows = 0
         self._make = make
-        self._parts = parts
+        self._parts = shards
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        for part in range(self._parts):
-            rows = self._make(part)
+        for shard in range(self._parts):
+            rows = self._make(shard)
             self.rows += rows.height
             yield from rows.to_arrow().cast(self.schema).to_batches()
 
 
 class _Counts:
-    """What the rules did, of changes that nobody has counted: each counts once, however judged."""
+    """What the rules did with changes not yet counted: each counts once."""
 
     def __init__(self, *, tables: SilverTables, run_id: str) -> None:
         self._tables = tables
         self._run_id = run_id
         self._parts: list[pl.DataFrame] = []
 
-    def add(self, judged: pl.DataFrame, spans: Mapping[EpochPartition, OffsetRange]) -> None:
-        """Count those of the spans that are not counted yet."""
+    def add(self, validated: pl.DataFrame, ranges: Mapping[EpochPartition, OffsetRange]) -> None:
+        """Count those of the ranges that are not counted yet."""
         delta = self._tables.counts.delta
-        starts = {p: max(span.start, starting_position(delta, p)) for p, span in spans.items()}
+        starts = {
+            p: max(offsets.start, starting_position(delta, p)) for p, offsets in ranges.items()
+        }
         uncounted = {
             p: OffsetRange(start=starts[p], stop=s.stop)
-            for p, s in spans.items()
+            for p, s in ranges.items()
             if starts[p] < s.stop
         }
-        rows = judged.filter(is_within(uncounted))
+        rows = validated.filter(is_within(uncounted))
         self._parts.append(count_rules(rows, self._tables.entity, self._run_id))
 
-    def commit(self, marks: dict[str, int]) -> None:
+    def commit(self, watermarks: dict[str, int]) -> None:
         """Append them, summed up."""
         names = [name for name in RULE_COUNTS_SCHEMA.names if name != "changes"]
         counts = pl.concat(self._parts) if self._parts else pl.DataFrame()
@@ -145,4 +147,4 @@ class _Counts:
         else:
             summed = counts.group_by(names).agg(pl.col("changes").sum()).sort(names)
             rows = summed.select(RULE_COUNTS_SCHEMA.names).to_arrow().cast(RULE_COUNTS_SCHEMA)
-        append(self._tables.counts.delta, rows, marks)
+        append(self._tables.counts.delta, rows, watermarks)

@@ -1,8 +1,8 @@
-"""Puts what was judged again in the place of what a table of silver says, where the two differ.
+"""Puts what was validated again in the place of what a table of silver says, where the two differ.
 
 Rows that are right already are not written, so nothing above has to follow them. One commit per
-table; watermarks stay. Memory holds one part at a time, and the rows that differ; if these are
-many, the table is written anew, part by part.
+table; watermarks stay. Memory holds one shard at a time, and the rows that differ; if these are
+many, the table is written anew, shard by shard.
 """
 
 import tempfile
@@ -15,10 +15,10 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from batch.merge import replace_rows
-from batch.proof import Differences, compare
 from batch.silver.commit import partitions_with
-from batch.silver.parts import Parts
+from batch.silver.shards import Shards
 from batch.silver.tables import Rows
+from batch.table_diff import Differences, compare
 from lakehouse.delta import NO_HOOKS, WRITER, scan, with_watermarks
 from lakehouse.digest import Digest
 
@@ -30,19 +30,19 @@ class Target:
     Attributes:
         delta: a handle on its newest version.
         identity: columns that identify a row.
-        dealt_by: the column by whose values rows are dealt into parts.
+        sharded_by: the column by whose values rows are sharded into shards.
         scope: narrows the table's rows to those that the new ones are all there are of.
-        is_all: whether these are all rows of the table, or of the part.
-        part: the value of `partition` of the rows that are meant; None for all.
+        is_all: whether these are all rows of the table, or of the shard.
+        shard: the value of `partition` of the rows that are meant; None for all.
         partition: the column that splits the table.
     """
 
     delta: DeltaTable
     identity: tuple[str, ...]
-    dealt_by: str
+    sharded_by: str
     scope: Rows
     is_all: bool
-    part: str | None = None
+    shard: str | None = None
     partition: str | None = None
 
     @property
@@ -52,26 +52,26 @@ class Target:
 
     @property
     def predicate(self) -> str | None:
-        """Of the part."""
-        return None if self.part is None else f"{self.partition} = '{self.part}'"
+        """Of the shard."""
+        return None if self.shard is None else f"{self.partition} = '{self.shard}'"
 
     def rows(self) -> pl.LazyFrame:
-        """Of the part; all that the table has, in or out of the scope."""
+        """Of the shard; all that the table has, in or out of the scope."""
         rows = scan(self.delta)
-        if self.part is None or self.partition is None:
+        if self.shard is None or self.partition is None:
             return rows
-        return rows.filter(pl.col(self.partition) == self.part)
+        return rows.filter(pl.col(self.partition) == self.shard)
 
 
 def replace_differing(
-    target: Target, fresh: Callable[[int], pl.DataFrame], *, parts: int, most_rows: int
+    target: Target, fresh: Callable[[int], pl.DataFrame], *, shards: int, most_rows: int
 ) -> tuple[Differences, Digest]:
     """Bring the table to what `fresh` says, in one commit, or in none where it says so already.
 
     Args:
         target: the table.
-        fresh: makes the rows of a part.
-        parts: how many there are.
+        fresh: makes the rows of a shard.
+        shards: how many there are.
         most_rows: of those that differ, to be held in memory.
 
     Returns:
@@ -84,9 +84,9 @@ def replace_differing(
     rows, gone, kept = [], [], 0
     is_doubled = False
     with tempfile.TemporaryDirectory(prefix="replace-") as folder:
-        stored = _Stored(target=target, files=Parts(folder=Path(folder), count=parts))
-        for part in range(parts):
-            new, old = fresh(part), stored.part(part)
+        stored = _Stored(target=target, files=Shards(folder=Path(folder), count=shards))
+        for shard in range(shards):
+            new, old = fresh(shard), stored.shard(shard)
             compared = compare(target.identity, new, old, found)
             before = before.plus(compared.before)
             is_doubled |= old.height != old.select(target.identity).unique().height
@@ -97,7 +97,7 @@ def replace_differing(
     if not found.count and not is_doubled:
         return found, before
     if kept > most_rows or is_doubled:
-        _write_anew(target, fresh, parts)
+        _overwrite_shards(target, fresh, shards)
     else:
         _merge(target, pl.concat(rows), pl.concat(gone))
     return found, before
@@ -105,18 +105,18 @@ def replace_differing(
 
 @dataclass(kw_only=True)
 class _Stored:
-    """What the table has in the scope, dealt like the new rows."""
+    """What the table has in the scope, sharded like the new rows."""
 
     target: Target
-    files: Parts
+    files: Shards
 
     def __post_init__(self) -> None:
         self._rows = self.target.scope(self.target.rows())
         if self.files.count > 1:
             for number, batch in enumerate(self._rows.collect_batches(maintain_order=False)):
-                self.files.deal(batch, "stored", self.target.dealt_by, piece=number)
+                self.files.spill(batch, "stored", self.target.sharded_by, batch=number)
 
-    def part(self, number: int) -> pl.DataFrame:
+    def shard(self, number: int) -> pl.DataFrame:
         if self.files.count == 1:
             return self._rows.collect()
         return self.files.read("stored", number, self._rows.collect_schema())
@@ -133,7 +133,7 @@ def _merge(target: Target, rows: pl.DataFrame, gone: pl.DataFrame) -> None:
     replace_rows(target.delta, rows, gone, where=where)
 
 
-def _write_anew(target: Target, fresh: Callable[[int], pl.DataFrame], parts: int) -> None:
+def _overwrite_shards(target: Target, fresh: Callable[[int], pl.DataFrame], shards: int) -> None:
     rows = target.rows()
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -141,19 +141,19 @@ def _write_anew(target: Target, fresh: Callable[[int], pl.DataFrame], parts: int
             others = rows.join(target.scope(rows), on=list(target.identity), how="anti")
             for frame in others.collect_batches(maintain_order=False):
                 yield from frame.to_arrow().cast(target.schema).to_batches()
-        for part in range(parts):
-            yield from fresh(part).to_arrow().cast(target.schema).to_batches()
+        for shard in range(shards):
+            yield from fresh(shard).to_arrow().cast(target.schema).to_batches()
 
-    write_anew(target.delta, batches(), target.schema, predicate=target.predicate)
+    overwrite(target.delta, batches(), target.schema, predicate=target.predicate)
 
 
-def write_anew(
+def overwrite(
     delta: DeltaTable,
     batches: Iterator[pa.RecordBatch],
     schema: pa.Schema,
     *,
     predicate: str | None = None,
-    marks: dict[str, int] | None = None,
+    watermarks: dict[str, int] | None = None,
 ) -> None:
     """Put rows in the place of all that there are, or of those of a predicate.
 
@@ -177,7 +177,7 @@ def write_anew(
             mode="overwrite",
             predicate=predicate,
             writer_properties=WRITER,
-            commit_properties=with_watermarks(marks or {}, is_alone=True),
+            commit_properties=with_watermarks(watermarks or {}, is_alone=True),
             post_commithook_properties=NO_HOOKS,
         )
     except Exception:

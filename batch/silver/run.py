@@ -13,15 +13,15 @@ from batch.silver.bronze import BronzeSource
 from batch.silver.offsets import OffsetRanges
 from batch.silver.tables import SilverTables
 from lakehouse.choices import meant
-from lakehouse.cleaning.judge import Judge, count_mended, unknown_values
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
+from lakehouse.cleaning.validator import Validator, count_cleaned, unknown_values
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.model import UNKNOWN
 from lakehouse.delta import retry_later
 from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
-from lakehouse.offsets import count_positions, pieces
+from lakehouse.offsets import batches, count_positions
 from lakehouse.settings import ConsolidationSettings, ShopSettings
 
 Progress = Callable[[str], None]
@@ -49,9 +49,9 @@ class SilverRules:
             chunk_rows=settings.chunk_rows,
         )
 
-    def judge(self, entity: Entity) -> Judge:
-        """A judge of an entity's changes."""
-        return Judge(
+    def validator(self, entity: Entity) -> Validator:
+        """A validator of an entity's changes."""
+        return Validator(
             entity=entity,
             calendar=Calendar(time_zone=self.time_zone),
             clock_skew=timedelta(seconds=self.clock_skew_seconds),
@@ -91,11 +91,11 @@ class SilverReport:
     Attributes:
         read: changes that the run took from bronze.
         cleaned: those of them with a value that was mended.
-        quarantined: those that were put aside.
+        quarantined: those that were quarantined.
         merged: rows of the table that were inserted or updated; by a rebuild, all that it wrote.
         unknown: values that no list has, by column; their changes are neither cleaned nor put
             aside.
-        spans: the offsets of bronze that it took in.
+        ranges: the offsets of bronze that it applied.
     """
 
     entity: str
@@ -106,23 +106,23 @@ class SilverReport:
     merged: int = 0
     seconds: float = 0.0
     unknown: tuple[UnknownValues, ...] = ()
-    spans: OffsetRanges = field(default_factory=dict)
+    ranges: OffsetRanges = field(default_factory=dict)
 
-    def plus(self, judged: pl.DataFrame, entity: Entity, *, merged: int = 0) -> "SilverReport":
+    def plus(self, validated: pl.DataFrame, entity: Entity, *, merged: int = 0) -> "SilverReport":
         """With one more chunk."""
-        broken = judged.height - judged[BROKEN].null_count()
+        broken = validated.height - validated[BROKEN].null_count()
         return replace(
             self,
-            read=self.read + judged.height,
-            cleaned=self.cleaned + count_mended(judged, entity),
+            read=self.read + validated.height,
+            cleaned=self.cleaned + count_cleaned(validated, entity),
             quarantined=self.quarantined + broken,
             merged=self.merged + merged,
-            unknown=tuple(self._unknown(judged, entity)),
+            unknown=tuple(self._unknown(validated, entity)),
         )
 
-    def _unknown(self, judged: pl.DataFrame, entity: Entity) -> Iterator[UnknownValues]:
+    def _unknown(self, validated: pl.DataFrame, entity: Entity) -> Iterator[UnknownValues]:
         known = {one.column: one for one in self.unknown}
-        found = dict(unknown_values(judged, entity))
+        found = dict(unknown_values(validated, entity))
         for column in sorted({*known, *found}):
             before = known.get(column)
             values = found.get(column, pl.Series(dtype=pl.String))
@@ -190,18 +190,22 @@ def _consolidate(
     pending = bronze.pending(tables.current.delta)
     total = count_positions(pending.values())
     done = 0
-    for spans in pieces(pending, positions=rules.chunk_rows):
+    for ranges in batches(pending, positions=rules.chunk_rows):
         on_progress(f"{entity.silver}: {done:,} of {total:,} offsets")
-        judged, merged = _take_in(tables, rules.judge(entity), bronze, spans, run_id)
-        report = report.plus(judged, entity, merged=merged)
-        done += count_positions(spans.values())
-    return replace(report, spans=pending, seconds=time.monotonic() - started)
+        validated, merged = _take_in(tables, rules.validator(entity), bronze, ranges, run_id)
+        report = report.plus(validated, entity, merged=merged)
+        done += count_positions(ranges.values())
+    return replace(report, ranges=pending, seconds=time.monotonic() - started)
 
 
 def _take_in(
-    tables: SilverTables, judge: Judge, bronze: BronzeSource, spans: OffsetRanges, run_id: str
+    tables: SilverTables,
+    validator: Validator,
+    bronze: BronzeSource,
+    ranges: OffsetRanges,
+    run_id: str,
 ) -> tuple[pl.DataFrame, int]:
-    records = bronze.read(spans)
-    ends = {place: span.stop for place, span in spans.items()}
-    judged = judge.judge(records, lambda keys: bronze.of_keys(keys, ends))
-    return judged, tables.take_in(judged, records, spans, run_id=run_id)
+    records = bronze.read(ranges)
+    ends = {partition: offsets.stop for partition, offsets in ranges.items()}
+    validated = validator.validate(records, lambda keys: bronze.of_keys(keys, ends))
+    return validated, tables.apply(validated, records, ranges, run_id=run_id)

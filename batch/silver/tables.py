@@ -1,4 +1,4 @@
-"""The Delta tables of silver: made from the contracts, filled from judged changes."""
+"""The Delta tables of silver: made from the contracts, filled from validated changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from batch.silver.commit import Merge, SilverTable, Write
 from batch.silver.offsets import OffsetRanges
-from lakehouse.cleaning.judge import count_rules
 from lakehouse.cleaning.transforms.latest import ORDER, empty_deleted, latest, versions
 from lakehouse.cleaning.transforms.validate import BROKEN
+from lakehouse.cleaning.validator import count_rules
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import (
     COORDINATE,
@@ -64,30 +64,30 @@ class SilverTables:
         """Hold all tables at what they are now, to notice what others commit from here on."""
         _ = self.current, self.history, self.quarantine, self.counts
 
-    def take_in(
-        self, judged: pl.DataFrame, records: pl.DataFrame, spans: OffsetRanges, *, run_id: str
+    def apply(
+        self, validated: pl.DataFrame, records: pl.DataFrame, ranges: OffsetRanges, *, run_id: str
     ) -> int:
-        """Commit judged changes to all tables, the current rows last.
+        """Commit validated changes to all tables, the current rows last.
 
-        What cannot be used is put aside first, so that nothing is passed over without a trace. The
-        other tables are never behind the current rows, and each takes in what it lacks.
+        What cannot be used is quarantined first, so that nothing is passed over without a trace.
+        The other tables are never behind the current rows, and each applies what it lacks.
 
         Returns:
             How many current rows were inserted or updated.
         """
-        valid = judged.filter(pl.col(BROKEN).is_null())
-        self.quarantine.take_in(
-            judged, spans, lambda new: Write(rows=self.quarantined(new, records))
+        valid = validated.filter(pl.col(BROKEN).is_null())
+        self.quarantine.apply(
+            validated, ranges, lambda new: Write(rows=self.quarantined(new, records))
         )
-        self.counts.take_in(judged, spans, lambda new: Write(rows=_arrow(
+        self.counts.apply(validated, ranges, lambda new: Write(rows=_arrow(
             count_rules(new, self.entity, run_id), RULE_COUNTS_SCHEMA)))  # fmt: skip
         if self.history is not None:
-            self.history.take_in(valid, spans, self.history_merge)
-        return self.current.take_in(valid, spans, self.current_merge)
+            self.history.apply(valid, ranges, self.history_merge)
+        return self.current.apply(valid, ranges, self.current_merge)
 
-    def quarantined(self, judged: pl.DataFrame, records: pl.DataFrame) -> pa.Table:
+    def quarantined(self, validated: pl.DataFrame, records: pl.DataFrame) -> pa.Table:
         """The changes that broke a rule, with their payload."""
-        broken = judged.filter(pl.col(BROKEN).is_not_null()).select(
+        broken = validated.filter(pl.col(BROKEN).is_not_null()).select(
             *COORDINATE,
             entity=pl.lit(self.entity.table),
             row_key=pl.col(self.entity.key).cast(pl.String),

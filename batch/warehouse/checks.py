@@ -2,7 +2,7 @@
 
 A check is a file of `warehouse_sql/checks/`. Its first line is
 `-- check: <name> | severity: fail|warn`, the next ones may be `-- way out: <what to do>`. It may
-read the mart, the entities, the temporary tables of the load (touched_…, changed_…) and the
+read the mart, the entities, the temporary tables of the load (affected_…, changed_…) and the
 temporary table run_input: one row, with a column for each thing that the load knows.
 """
 

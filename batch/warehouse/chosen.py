@@ -1,4 +1,4 @@
-"""Rows of silver that a replay takes into the star again, whatever their versions say."""
+"""Rows of silver that a replay appliesto the warehouse again, whatever their versions say."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ def comments(connection: psycopg.Connection) -> bytes:
     columns = connection.execute(_COLUMNS).fetchall()
     statements = [
         *(one for table in TABLES for one in _entity_comments(table)),
-        *(one for place in columns for one in _column_comment(*place)),
+        *(one for column in columns for one in _column_comment(*column)),
     ]
     generated = b"\n".join(statement.as_bytes(connection) for statement in statements)
     return b"\n".join([generated, *(text for _, text in scripts("**/comments.sql"))])
@@ -96,7 +96,7 @@ def table_comment(table: EntityTable) -> str:
 
 def _words(field: Column | Derived) -> str:
     unit = field.unit if isinstance(field, Column) else None
-    return f"{field.meaning} In {unit}." if unit else field.meaning
+    return f"{field.description} In {unit}." if unit else field.description
 
 
 def _entity_comments(table: EntityTable) -> Iterator[sql.Composed]:

@@ -18,7 +18,7 @@ POSTGRES_TYPES: Mapping[Type, str] = {
     Type.RATE: "bigint",
     Type.DEGREES: "double precision",
     Type.BOOLEAN: "boolean",
-    Type.INSTANT: "timestamp with time zone",
+    Type.TIMESTAMP: "timestamp with time zone",
     Type.DATE: "date",
 }
 _ALWAYS = (Derivation.BUSINESS_DATE, Derivation.MONTH)

@@ -13,7 +13,7 @@ CHUNK_ORDERS = 100_000
 _NEXT_CHUNK = """
 insert into order_chunk (order_id)
 select t.order_id
-from touched_orders as t
+from affected_orders as t
 where %(last)s::bigint is null or t.order_id > %(last)s
 order by t.order_id
 limit %(orders)s"""
@@ -29,7 +29,7 @@ with gone as (
     returning f.date_key
 )
 
-insert into touched_days (fact, date_key)
+insert into affected_days (fact, date_key)
 select distinct {}, g.date_key
 from gone as g
 on conflict do nothing"""
@@ -42,7 +42,7 @@ with come as (
     returning date_key
 )
 
-insert into touched_days (fact, date_key)
+insert into affected_days (fact, date_key)
 select distinct {}, c.date_key
 from come as c
 on conflict do nothing"""
@@ -54,26 +54,26 @@ class Fact:
 
     table: str
     fresh: str
-    touched: str
+    affected: str
     key: tuple[str, ...]
-    touched_by: tuple[str, ...]
+    affected_by: tuple[str, ...]
     from_date: bool = False
 
     @property
     def _is_in_place(self) -> Composable:
-        """Where rows of touched keys are, as `load/places.sql` says."""
+        """Where rows of affected keys are, as `load/affected_dates.sql` says."""
         if self.from_date:
             return SQL("f.date_key >= t.from_date")
-        return SQL("f.date_key = any(etl.places_of({}))").format(Literal(self.table))
+        return SQL("f.date_key = any(etl.affected_dates({}))").format(Literal(self.table))
 
     def replace(self, connection: psycopg.Connection) -> None:
-        """Delete touched rows that are not among the new ones, insert new ones not there."""
+        """Delete affected rows that are not among the new ones, insert new ones not there."""
         run(connection, "analyze {}", Identifier(self.fresh))
         table, fresh = Identifier("mart", self.table), Identifier(self.fresh)
         same, name = same_key("n", "f", self.key), Literal(self.table)
-        touched = Identifier(self.touched)
-        is_touched = same_key("f", "t", self.touched_by)
-        run(connection, _DELETE, table, touched, is_touched, self._is_in_place, fresh, same, name)
+        affected = Identifier(self.affected)
+        is_affected = same_key("f", "t", self.affected_by)
+        run(connection, _DELETE, table, affected, is_affected, self._is_in_place, fresh, same, name)
         is_in_place = SQL("true") if self.from_date else self._is_in_place
         with filled_in_bulk(connection, self.table, self.fresh):
             run(connection, _INSERT, table, fresh, table, same, is_in_place, name)
@@ -82,38 +82,38 @@ class Fact:
 TRANSACTIONS = Fact(
     table="fact_transactions",
     fresh="new_transactions",
-    touched="touched_orders",
+    affected="affected_orders",
     key=("order_line_id", "date_key"),
-    touched_by=("order_id",),
+    affected_by=("order_id",),
 )
 OTHERS = (
     Fact(
         table="fact_payments",
         fresh="new_payments",
-        touched="touched_payments",
+        affected="affected_payments",
         key=("payment_id", "date_key"),
-        touched_by=("payment_id",),
+        affected_by=("payment_id",),
     ),
     Fact(
         table="fact_user_interactions",
         fresh="new_interactions",
-        touched="touched_interactions",
+        affected="affected_interactions",
         key=("interaction_id", "date_key"),
-        touched_by=("interaction_id",),
+        affected_by=("interaction_id",),
     ),
     Fact(
         table="fact_stocks",
         fresh="new_stocks",
-        touched="touched_stocks",
+        affected="affected_stocks",
         key=("product_id", "warehouse_code", "date_key"),
-        touched_by=("product_id", "warehouse_code"),
+        affected_by=("product_id", "warehouse_code"),
         from_date=True,
     ),
 )
 
 
 def load_facts(connection: psycopg.Connection) -> None:
-    """Compute and replace the facts of all touched keys."""
+    """Compute and replace the facts of all affected keys."""
     _compute_transactions(connection)
     TRANSACTIONS.replace(connection)
     for fact in OTHERS:

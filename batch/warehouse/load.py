@@ -18,15 +18,15 @@ from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, ru
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
 from batch.warehouse.facts import load_facts
-from batch.warehouse.judged import Judging, QuarantineLimit
 from batch.warehouse.load_log import Load, write_load
 from batch.warehouse.locks import LIMITED, WAIT_SECONDS, patiently
-from batch.warehouse.marks import loaded_versions, write_marks
-from batch.warehouse.publish import mark_stale
+from batch.warehouse.publish import flag_stale
 from batch.warehouse.report import TableReport, WarehouseReport
 from batch.warehouse.scripts import run_script
 from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.staging import apply_changes, changes_the_past, copy_into, settle, stage
+from batch.warehouse.validated import LoadedValidated, QuarantineLimit
+from batch.warehouse.watermarks import loaded_versions, write_watermarks
 from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import explaining, noting
 from lakehouse.trouble import Service, Trouble
@@ -54,7 +54,7 @@ class _Load:
     is_rebuild: bool = False
     chosen: Chosen | None = None
     has_changed_the_past: bool = False
-    """Whether it changes rows that the star had passed, which no hour does."""
+    """Whether it changes rows that the warehouse had passed, which no hour does."""
     tables: list[TableReport] = field(default_factory=list)
     parts: list[tuple[str, float]] = field(default_factory=list)
 
@@ -80,7 +80,7 @@ def load_warehouse(
     Args:
         dsn: connection to the migrated warehouse as its role `batch`.
         sources: by name of the silver table; what is not given stays as it is.
-        limit: of what silver put aside since the last published load; beyond it, this one is not.
+        limit: of what silver quarantined since the last published load; beyond it, this one is not.
         on_progress: told what is next, in a few words.
         wait_seconds: longest wait for another load to end.
 
@@ -126,9 +126,9 @@ def reload_warehouse(
     on_progress: Callable[[str], None] = lambda _text: None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> WarehouseReport:
-    """As `load_warehouse`, but of rows that are chosen, whether or not the star has them.
+    """As `load_warehouse`, but of rows that are chosen, whether or not the warehouse has them.
 
-    The star must be level with the sources. What follows from the rows is computed again, too.
+    The warehouse must be level with the sources. What follows from the rows is computed again, too.
 
     Raises:
         FailedCheckError: a check stops it; the mart stays as it was.
@@ -197,7 +197,7 @@ def _load(load: _Load) -> WarehouseReport:
         wait_seconds=load.wait_seconds,
         on_wait=lambda who: load.on_progress(f"waiting for {who}"),
     )
-    judging = Judging.of(load.connection, load.sources.counts)
+    judging = LoadedValidated.of(load.connection, load.sources.counts)
     entry = Load(
         load_id=uuid.uuid4(),
         kind="rebuild" if load.is_rebuild or load.chosen is not None else "load",
@@ -274,36 +274,36 @@ def _settled(load: _Load, table: EntityTable, version: int, rows: int, *, is_who
     )  # fmt: skip
 
 
-def _transform(load: _Load, judging: Judging) -> tuple[CheckResult, ...]:
+def _transform(load: _Load, judging: LoadedValidated) -> tuple[CheckResult, ...]:
     connection = load.connection
     with load.part("entities"):
-        run_script(connection, "load/work_tables.sql")
-        run_script(connection, "load/touch_before.sql")
+        run_script(connection, "load/temporary_tables.sql")
+        run_script(connection, "load/affected_before.sql")
         if load.chosen is not None:
-            run_script(connection, "load/touch_chosen.sql")
+            run_script(connection, "load/affected_chosen.sql")
         for table in TABLES:
             with noting(f"in entity.{table.name}"):
                 apply_changes(connection, table)
         if load.is_rebuild:
-            run_script(connection, "load/touch_all.sql")
+            run_script(connection, "load/affected_all.sql")
     with load.part("dimensions"):
         for name in ("dim_dates", "dim_suppliers", "dim_products", "dim_customers"):
             run_script(connection, f"mart/{name}/load.sql")
-        run_script(connection, "load/touch_after.sql")
-        run_script(connection, "load/places.sql")
+        run_script(connection, "load/affected_after.sql")
+        run_script(connection, "load/affected_dates.sql")
         if load.chosen is not None:
-            run_script(connection, "load/touch_chosen_days.sql")
+            run_script(connection, "load/affected_chosen_days.sql")
     with load.part("facts"):
-        run_script(connection, "load/touch_customers.sql")
+        run_script(connection, "load/affected_customers.sql")
         load_facts(connection)
-        run_script(connection, "load/touch_customers.sql")
+        run_script(connection, "load/affected_customers.sql")
         if load.is_rebuild:
-            run_script(connection, "load/touch_all_days.sql")
+            run_script(connection, "load/affected_all_days.sql")
     with load.part("sums by day and customer"):
         _sum_up(connection)
-    write_marks(connection, load.sources)
+    write_watermarks(connection, load.sources)
     judging.write(connection)
-    mark_stale(connection)
+    flag_stale(connection)
     with load.part("checks"):
         results = run_checks(connection, all_checks(), load.limit.inputs(judging.since))
         # Last of all: live waits from here until the load is published.
@@ -313,7 +313,7 @@ def _transform(load: _Load, judging: Judging) -> tuple[CheckResult, ...]:
 
 def _sum_up(connection: psycopg.Connection) -> None:
     """And let go of members of dimensions that nothing points at any more."""
-    connection.execute("analyze touched_days, touched_customer_months")
+    connection.execute("analyze affected_days, affected_customer_months")
     for name in (*_DAILY, *_CUSTOMERS):
         run_script(connection, f"mart/{name}/load.sql")
     for name in ("dim_products", "dim_customers", "dim_suppliers"):

@@ -23,7 +23,7 @@ MOMENT_SECONDS = 0.25
 """How long readers may wait behind us: less than anybody notices of a chart."""
 _PAUSE_SECONDS = 1.75
 _OURS = ("batch", "live")
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 WAIT_SECONDS = 600.0
 """Longest wait for any lock: more than a reader's transaction may last (WAREHOUSE_READER_…)."""
 LIMITED: LiteralString = "set lock_timeout = '600s'"
@@ -70,12 +70,12 @@ def patiently(
     except errors.LockNotAvailable:
         pass
     while True:
-        with _looking(connection) as looked:
+        with _finding_holder(connection) as holder:
             try:
                 return _try(connection, work)
             except errors.LockNotAvailable as error:
                 failure = error
-        who = looked.result() or "somebody who has just let go of it"
+        who = holder.result() or "somebody who has just let go of it"
         if time.monotonic() >= deadline:
             message = f"{what} is not done: a lock that it needs is held by {who}. Nothing changed."
             raise RetryLaterError(message) from failure
@@ -104,24 +104,24 @@ def _try(connection: psycopg.Connection, work: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def _looking(connection: psycopg.Connection) -> Iterator[Future[str]]:
+def _finding_holder(connection: psycopg.Connection) -> Iterator[Future[str]]:
     """Look, meanwhile, for whom a connection waits: only while it waits can that be asked."""
     address = make_conninfo(connection.info.dsn, password=connection.info.password)
     pid, is_over = connection.info.backend_pid, Event()
 
-    def look() -> str:
+    def find() -> str:
         # It is for words alone: where there is no second connection, the first goes on waiting.
         with suppress(psycopg.Error), psycopg.connect(address, autocommit=True) as other:
             while not is_over.is_set():
                 if found := other.execute(_BLOCKERS, [pid]).fetchall():
                     return " and ".join(holder(*one) for one in found)
-                is_over.wait(_LOOK_SECONDS)
+                is_over.wait(_POLL_SECONDS)
         return ""
 
     with ThreadPoolExecutor(1, thread_name_prefix="locks") as pool:
-        looked = pool.submit(look)
+        holder = pool.submit(find)
         try:
-            yield looked
+            yield holder
         finally:
             is_over.set()
 

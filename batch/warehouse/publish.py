@@ -14,7 +14,7 @@ def views() -> list[str]:
     return [PurePosixPath(name).parent.name for name, _ in scripts("views/*/view.sql")]
 
 
-def mark_stale(connection: psycopg.Connection) -> None:
+def flag_stale(connection: psycopg.Connection) -> None:
     """Note, in the transaction of a load, that the views are behind it."""
     connection.execute(
         "insert into etl.stale_view (view_name) select unnest(%s::text[]) on conflict do nothing",

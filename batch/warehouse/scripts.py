@@ -14,7 +14,7 @@ FOLDER = ROOT / "warehouse_sql"
 
 
 def script(name: str) -> bytes:
-    """Text of one file, e.g. `load/touch_before.sql`."""
+    """Text of one file, e.g. `load/affected_before.sql`."""
     return (FOLDER / name).read_bytes()
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from batch.silver.tables import Rows
 from batch.warehouse.entities import TABLES
-from batch.warehouse.judged import DeltaCounts, RuleCounts
 from batch.warehouse.pinned import Pinned, PinnedDelta
+from batch.warehouse.validated import DeltaCounts, RuleCounts
 from lakehouse.contracts.schemas import RULE_COUNTS
 from lakehouse.delta import open_table, scan
 from lakehouse.offsets import bronze_app_id

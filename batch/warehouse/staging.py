@@ -64,11 +64,12 @@ def settle(connection: psycopg.Connection, table: EntityTable, *, is_whole: bool
 
 
 def changes_the_past(connection: psycopg.Connection, table: EntityTable) -> bool:
-    """Whether `changed_<table>` has rows that the star had passed: a redrive or a replay made them.
+    """Whether `changed_<table>` has rows behind the watermark: of a redrive or a replay.
 
-    That a version ends is told by the row of the version, which the star had passed long before.
+    That a version ends is told by the row of the version, which the warehouse had passed long
+    before.
     """
-    # As etl.is_beyond_star says it, in a form that the planner sees through.
+    # As etl.is_beyond_warehouse says it, in a form that the planner sees through.
     columns = [column for column in table.columns if column != "valid_to_at"]
     found = run(
         connection,

@@ -1,7 +1,7 @@
 """Values that no list of a contract has: which there are now, and how many rows count by them.
 
 Grain of `etl.unknown_value`: one row per table of the shop, column and value, as of the version of
-silver that the star was made from.
+silver that the warehouse was made from.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from batch.warehouse.marks import loaded_versions
 from batch.warehouse.scripts import run
+from batch.warehouse.watermarks import loaded_versions
 from lakehouse.contracts import ENTITIES, Column, Entity
 from lakehouse.contracts.model import UNKNOWN
 from lakehouse.delta import scan
@@ -31,11 +31,11 @@ insert into etl.unknown_value (
 values (%s, %s, %s, %s, %s, %s)"""
 
 
-def look_for_unknown(connection: psycopg.Connection, lake: Lake) -> None:
-    """Bring `etl.unknown_value` up to the star.
+def find_unknown(connection: psycopg.Connection, lake: Lake) -> None:
+    """Bring `etl.unknown_value` up to the warehouse.
 
-    A table without such rows costs a look at an index. Of another, silver is read if the star has
-    another version of it than at the last look.
+    A table without such rows costs a look at an index. Of another, silver is read if the warehouse
+    has another version of it than at the last look.
     """
     loaded = loaded_versions(connection)
     for entity in ENTITIES.values():

@@ -1,4 +1,4 @@
-"""The materialized views, brought up to the star as it was loaded last."""
+"""The materialized views, brought up to the warehouse as it was loaded last."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def refresh_views(
         wait_seconds: longest wait for a load to end.
 
     Raises:
-        StopPipelineError: a view cannot be made from the star.
+        StopPipelineError: a view cannot be made from the warehouse.
         RetryLaterError: the warehouse does not answer, or a load goes on (`BusyError`).
     """
     with refused("the refresh of its views"), psycopg.connect(dsn, autocommit=True) as connection:

@@ -48,7 +48,7 @@ def commit_batch(
 
     Args:
         table: where to.
-        batch: rows and the spans they cover.
+        batch: rows and the ranges they cover.
         wait: called after each failed try with its number, from 1, and the error; backs off, or
             raises to give up.
 
@@ -58,8 +58,8 @@ def commit_batch(
     """
 
     def attempt() -> Outcome:
-        positions = {p: next_position(table.watermark(p)) for p in batch.spans}
-        plan = plan_commit(batch.spans, positions)
+        positions = {p: next_position(table.watermark(p)) for p in batch.ranges}
+        plan = plan_commit(batch.ranges, positions)
         rows = 0
         if plan.keep:
             kept = rows_from(batch, plan)
@@ -72,12 +72,12 @@ def commit_batch(
 
 def landed(batch: Batch, plan: Plan[TopicPartition]) -> dict[TopicPartition, int]:
     """Once the plan is carried out: the last offset of each partition level with the batch."""
-    return {p: span.stop - 1 for p, span in batch.spans.items() if p not in plan.gaps}
+    return {p: offsets.stop - 1 for p, offsets in batch.ranges.items() if p not in plan.gaps}
 
 
 def rows_from(batch: Batch, plan: Plan[TopicPartition]) -> pa.Table:
     """The rows that the plan keeps."""
-    if plan.keep == batch.spans:
+    if plan.keep == batch.ranges:
         return batch.rows
     wanted = None
     for partition, offsets in plan.keep.items():

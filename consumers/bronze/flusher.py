@@ -51,7 +51,10 @@ class Flusher:
         """Where the batch of this topic begins that is being written, by partition."""
         if topic not in self._running:
             return {}
-        return {place: span.start for place, span in self._running[topic][1].spans.items()}
+        return {
+            partition: offsets.start
+            for partition, offsets in self._running[topic][1].ranges.items()
+        }
 
     def submit(self, topic: str, name: str, table: BronzeTable, batch: Batch) -> None:
         """Begin to write; the topic must not be busy."""

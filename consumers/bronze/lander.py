@@ -188,9 +188,9 @@ class Lander:
             self._metrics.freshness.labels(table).set(max(0.0, now - oldest))
             newest = rows.group_by("_partition").aggregate([("_timestamp", "max")])
             for one in newest.to_pylist():
-                place = (flushed.topic, one["_partition"])
+                partition = (flushed.topic, one["_partition"])
                 # Connect's clock may be ahead: then it is as old as it is here.
-                self._newest[place] = min(one["_timestamp_max"].timestamp(), now)
+                self._newest[partition] = min(one["_timestamp_max"].timestamp(), now)
 
     def _measure_lag(self) -> None:
         now = time.monotonic()
@@ -200,11 +200,11 @@ class Lander:
         for topic in self._member.assigned.topics():
             table = self._tables[topic].name
             lags = self._member.lags(topic, self._flusher.starts_under_way(topic))
-            for place, lag in lags.items():
-                self._metrics.lag.labels(table, place.partition).set(lag)
-                landed = self._newest.get((topic, place.partition))
+            for coordinate, lag in lags.items():
+                self._metrics.lag.labels(table, coordinate.partition).set(lag)
+                landed = self._newest.get((topic, coordinate.partition))
                 seconds = max(0.0, time.time() - landed) if lag and landed else 0
-                self._metrics.lag_seconds.labels(table, place.partition).set(seconds)
+                self._metrics.lag_seconds.labels(table, coordinate.partition).set(seconds)
 
     def _before_revoke(self, topics: Collection[str]) -> None:
         self._metrics.forget_lags()

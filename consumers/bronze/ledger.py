@@ -10,8 +10,8 @@ from consumers.bronze.loss import (
     LossLedger,
     losses_of_slot,
     losses_of_truncate,
-    mended_by_reading,
     mending_of,
+    resolved_by_snapshot,
 )
 from lakehouse.delta import retry_later
 from lakehouse.kafka import (
@@ -59,7 +59,7 @@ class SlotLosses:
         """Record where rows ended that no delete tells of, and that `words` account for them.
 
         Args:
-            ended: rows ended before a span, and were inserted again in it.
+            ended: rows ended before a offsets, and were inserted again in it.
             words: by what that was found.
         """
         lost = losses_of_truncate(ended)
@@ -68,17 +68,17 @@ class SlotLosses:
             ledger.record(lost)
             ledger.record(
                 [
-                    mending_of(loss, span.stop, words)
-                    for loss, (_, span) in zip(lost, ended, strict=True)
+                    mending_of(loss, offsets.stop, words)
+                    for loss, (_, offsets) in zip(lost, ended, strict=True)
                 ]
             )
 
-    def record_mended(self, topics: Collection[str], words: str) -> list[Loss]:
+    def record_resolved(self, topics: Collection[str], words: str) -> list[Loss]:
         """Record of losses in these topics that their tables were read again, up to now."""
         ends = {p: end for p, end in self._ends().items() if p.topic in topics}
         with retry_later(_NO_LEDGER):
             ledger = self._ledger()
-            mended = mended_by_reading(ledger.rows(), ends, words)
+            mended = resolved_by_snapshot(ledger.rows(), ends, words)
             ledger.record(mended)
         return mended
 

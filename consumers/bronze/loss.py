@@ -76,7 +76,7 @@ class LossFoundError(StopPipelineError):
 def find_offset_loss(
     partition: TopicPartition, *, wanted: int, oldest: int, end: int, reader: str = "bronze"
 ) -> Loss | None:
-    """Judge by the broker's oldest and end offsets; a hole in between is no loss.
+    """Validator by the broker's oldest and end offsets; a hole in between is no loss.
 
     Args:
         partition: which one.
@@ -85,7 +85,7 @@ def find_offset_loss(
         end: offset after the last one (high watermark).
         reader: who needs it.
     """
-    place = {
+    coordinate = {
         "topic": partition.topic,
         "topic_id": partition.topic_id,
         "partition": partition.partition,
@@ -96,7 +96,7 @@ def find_offset_loss(
             first_offset=wanted,
             last_offset=oldest - 1,
             explanation=f"{reader} needs offset {wanted}, the broker's oldest is {oldest}.",
-            **place,  # type: ignore[arg-type]
+            **coordinate,  # type: ignore[arg-type]
         )
     if wanted > end:
         return Loss(
@@ -104,7 +104,7 @@ def find_offset_loss(
             first_offset=end,
             last_offset=wanted - 1,
             explanation=f"{reader} has landed up to {wanted - 1}, but the topic ends at {end}.",
-            **place,  # type: ignore[arg-type]
+            **coordinate,  # type: ignore[arg-type]
         )
     return None
 
@@ -112,7 +112,7 @@ def find_offset_loss(
 def find_identity_loss(
     topic: Topic, epoch: Epoch, watermarks: Mapping[TopicPartition, int | None]
 ) -> list[Loss]:
-    """Judge by the topic's id and partition count, against the table's current epoch.
+    """Validator by the topic's id and partition count, against the table's current epoch.
 
     Args:
         topic: as the broker describes it now.
@@ -162,11 +162,11 @@ def losses_of_slot(ends: Mapping[TopicPartition, int], words: str) -> list[Loss]
 
 
 def losses_of_truncate(ended: Iterable[tuple[TopicPartition, OffsetRange]]) -> list[Loss]:
-    """Rows that no delete tells of: they ended before a span, and were inserted again in it."""
+    """Rows that no delete tells of: they ended before a offsets, and were inserted again in it."""
     explanation = "rows ended before here and were inserted again; no delete tells of it."
     return [
-        _at_place(partition, LossKind.TRUNCATED, span.start, last=None, explanation=explanation)
-        for partition, span in ended
+        _at_place(partition, LossKind.TRUNCATED, offsets.start, last=None, explanation=explanation)
+        for partition, offsets in ended
     ]
 
 
@@ -176,7 +176,7 @@ def mending_of(loss: Loss, stop: int, words: str) -> Loss:
     return replace(loss, kind=LossKind.READ_AGAIN, last_offset=stop - 1, explanation=explanation)
 
 
-def mended_by_reading(
+def resolved_by_snapshot(
     rows: Sequence[Mapping[str, Any]], ends: Mapping[TopicPartition, int], words: str
 ) -> list[Loss]:
     """What reading tables again in full has mended, of the losses in the ledger. Pure.
@@ -206,7 +206,9 @@ def open_losses(rows: Sequence[Mapping[str, Any]]) -> list[_Place]:
     Where nothing was written in between, a second loss stands at the place of the first.
     """
     lost, read = _newest(rows, MENDABLE), _newest(rows, {LossKind.READ_AGAIN})
-    return sorted(place for place, at in lost.items() if place not in read or read[place] < at)
+    return sorted(
+        partition for partition, at in lost.items() if partition not in read or read[partition] < at
+    )
 
 
 def _newest(
@@ -215,8 +217,8 @@ def _newest(
     newest: dict[_Place, datetime] = {}
     for row in rows:
         if row["kind"] in kinds:
-            place = row["topic_id"], row["partition"], row["first_offset"]
-            newest[place] = max(row["recorded_at"], newest.get(place, row["recorded_at"]))
+            partition = row["topic_id"], row["partition"], row["first_offset"]
+            newest[partition] = max(row["recorded_at"], newest.get(partition, row["recorded_at"]))
     return newest
 
 
@@ -232,12 +234,12 @@ def new_rows(
     waiting = set(open_losses(rows))
 
     def is_new(loss: Loss) -> bool:
-        place = loss.topic_id, loss.partition, loss.first_offset
+        coordinate = loss.topic_id, loss.partition, loss.first_offset
         if loss.kind in MENDABLE:
-            return place not in waiting
+            return coordinate not in waiting
         if loss.kind is LossKind.READ_AGAIN:
-            return place in waiting
-        return (loss.kind, *place) not in known
+            return coordinate in waiting
+        return (loss.kind, *coordinate) not in known
 
     # Their order says what is mended, so a clock that was set back must not change it.
     after = [row["recorded_at"] + timedelta(microseconds=1) for row in rows]

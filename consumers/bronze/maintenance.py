@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from lakehouse.lake import table_uri
-from lakehouse.upkeep import Done, maintain
+from lakehouse.maintenance import Done, maintain
 
 _log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""From records to rows of the overlay: read, cleaned and judged as silver does it.
+"""From records to rows of the overlay: read, cleaned and validated as silver does it.
 
 Grain of the rows: one per key, the last valid change of it; of versions, one per valid change.
 """
@@ -10,15 +10,15 @@ from functools import cached_property
 import narwhals as nw
 import polars as pl
 
-from lakehouse.cleaning.judge import Judge
 from lakehouse.cleaning.plan import Plan
 from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.latest import empty_deleted, latest
 from lakehouse.cleaning.transforms.validate import BROKEN
+from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import COORDINATE
 
-_JUDGED = "judged"
+_JUDGED = "validated"
 VERSIONED = "products"
 """The entity whose versions decide what an order is worth to the shop."""
 PROMPT = frozenset({"orders", "order_lines"})
@@ -32,15 +32,15 @@ class Rows:
     Attributes:
         current: columns of `entity.<table>`, and `_is_deleted`.
         versions: the same and the validity, of `VERSIONED`; else None.
-        put_aside: changes that broke a rule, or could not be read: the consolidation puts them into
-            quarantine.
+        quarantined: changes that broke a rule, or could not be read: the consolidation puts them
+            into quarantine.
         committed_us: when the newest of the changes was committed in the shop, in microseconds
             since 1970; None without changes.
     """
 
     current: pl.DataFrame
     versions: pl.DataFrame | None
-    put_aside: int
+    quarantined: int
     committed_us: int | None
 
 
@@ -48,12 +48,12 @@ class Rows:
 class ChangeReader:
     """Reads the changes of one entity."""
 
-    judge: Judge
+    validator: Validator
 
     @property
     def entity(self) -> Entity:
         """Its contract."""
-        return self.judge.entity
+        return self.validator.entity
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -69,7 +69,8 @@ class ChangeReader:
         """Take records apart.
 
         An update that left a large value alone, of a table that does not publish its old rows, is
-        judged by the records of the same batch only; it may be put aside until the consolidation.
+        validated by the records of the same batch only; it may be quarantined until the
+        consolidation.
 
         Args:
             records: rows of bronze.
@@ -77,16 +78,18 @@ class ChangeReader:
         Raises:
             StopPipelineError: the source's schema changed, and the contract says to stop.
         """
-        judged = self.judge.judge(
+        validated = self.validator.validate(
             records, lambda keys: records.filter(pl.col("key").is_in(keys.implode()))
         )
-        newest = judged["_committed_at"].to_physical().max()
-        has_deletes = bool((judged["operation"] == "d").any())
+        newest = validated["_committed_at"].to_physical().max()
+        has_deletes = bool((validated["operation"] == "d").any())
         is_versioned = self.entity.table == VERSIONED
         return Rows(
-            current=self._current[has_deletes].run({_JUDGED: judged}),
-            versions=self._versions[has_deletes].run({_JUDGED: judged}) if is_versioned else None,
-            put_aside=judged[BROKEN].count(),
+            current=self._current[has_deletes].run({_JUDGED: validated}),
+            versions=self._versions[has_deletes].run({_JUDGED: validated})
+            if is_versioned
+            else None,
+            quarantined=validated[BROKEN].count(),
             committed_us=newest if isinstance(newest, int) else None,
         )
 

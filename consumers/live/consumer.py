@@ -16,11 +16,11 @@ import structlog
 from confluent_kafka import Consumer, Message
 
 from consumers.buffer import Buffers, TableBuffer
-from consumers.live.beats import Beat, Beats
 from consumers.live.changes import PROMPT
+from consumers.live.heartbeats import Heartbeat, Heartbeats
 from consumers.live.metrics import LiveMetrics
-from consumers.live.overlay import Overlay, Part
-from consumers.live.places import LivePlaces, entity_of
+from consumers.live.overlay import ChangeSet, Overlay
+from consumers.live.positions import LivePositions, entity_of
 from consumers.membership import Membership
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 from lakehouse.offsets import TopicPartition
@@ -42,7 +42,7 @@ class LiveOptions:
         heartbeats: topic of the shop's heartbeats.
         batch_rows: records of one batch, at most.
         linger_seconds: wait for more of a batch.
-        patience_seconds: wait for more of what is no part of a sale.
+        patience_seconds: wait for more of what is no change_set of a sale.
         max_rows: of the overlay.
     """
 
@@ -61,23 +61,23 @@ class LiveConsumer:
         self,
         consumer: Consumer,
         overlay: Overlay,
-        places: LivePlaces,
-        beats: Beats,
+        positions: LivePositions,
+        heartbeats: Heartbeats,
         metrics: LiveMetrics,
         options: LiveOptions,
     ) -> None:
         self._consumer = consumer
         self._overlay = overlay
-        self._places = places
-        self._beats = beats
+        self._positions = positions
+        self._beats = heartbeats
         self._metrics = metrics
         self._options = options
         self._buffers = Buffers()
         self._member = Membership(
-            consumer, places.starting_positions, self._buffers, name="live",
+            consumer, positions.starting_positions, self._buffers, name="live",
             untracked=[options.heartbeats],
         )  # fmt: skip
-        self._beat: Beat | None = None
+        self._beat: Heartbeat | None = None
         self._tries = 0
         self._is_full = False
         self._next_housekeeping = 0.0
@@ -121,25 +121,25 @@ class LiveConsumer:
             messages += self._consumer.consume(rest, self._options.linger_seconds)
         events = [message for message in messages if message.error() is not None]
         records = [message for message in messages if message.error() is None]
-        beats = [m for m in records if m.topic() == self._options.heartbeats]
+        heartbeats = [m for m in records if m.topic() == self._options.heartbeats]
         changes = (
-            [m for m in records if m.topic() != self._options.heartbeats] if beats else records
+            [m for m in records if m.topic() != self._options.heartbeats] if heartbeats else records
         )
         if changes:
-            self._member.take(changes, self._places.identities())
-        # While nothing is polled, a beat says nothing of what charts show.
-        if beats and not self._member.is_paused and (beat_at := _instant_of(beats[-1])):
-            self._beats.hold(beat_at, self._member.assigned.positions)
+            self._member.take(changes, self._positions.identities())
+        # While nothing is polled, a heartbeat says nothing of what charts show.
+        if heartbeats and not self._member.is_paused and (sent_at := _sent_at(heartbeats[-1])):
+            self._beats.hold(sent_at, self._member.assigned.positions)
         # After the records: an end that was reached lies behind those polled together with it.
         for event in events:
             self._member.see(event, _refuse)
 
     def _flush(self) -> None:
         try:
-            self._take_in(self._due())
+            self._apply(self._due())
             self._beat = self._beats.passed(self._shown()) or self._beat
             if self._beat is not None:
-                self._overlay.beat(self._beat.beat_at, held_seconds=self._beat.held_seconds)
+                self._overlay.heartbeat(self._beat.sent_at, held_seconds=self._beat.held_seconds)
                 self._beat = None
         except RetryLaterError as error:
             self._wait(error)
@@ -149,7 +149,7 @@ class LiveConsumer:
                 self._resume()
 
     def _due(self) -> Collection[str]:
-        """The topics to take in now: those of a sale at once, and one of the others in turn.
+        """The topics to apply now: those of a sale at once, and one of the others in turn.
 
         A batch costs by the number of its topics more than by that of its records, and the sooner
         it is done, the sooner comes the next sale. The end of a partition alone can wait longest.
@@ -179,29 +179,29 @@ class LiveConsumer:
                 shown |= buffer.starts
         return shown
 
-    def _take_in(self, topics: Collection[str]) -> None:
+    def _apply(self, topics: Collection[str]) -> None:
         began = time.monotonic()
         held = self._buffers
         buffers = {topic: held[topic] for topic in topics if not held[topic].is_empty}
         if not buffers:
             return
-        parts = list(self._readers.map(self._part, *zip(*buffers.items(), strict=True)))
-        outcome = self._overlay.take_in(parts)
+        change_sets = list(self._readers.map(self._change_set, *zip(*buffers.items(), strict=True)))
+        outcome = self._overlay.apply(change_sets)
         held.discard(buffers)
         self._metrics.batch_seconds.observe(time.monotonic() - began)
-        self._measure(parts)
+        self._measure(change_sets)
         for partition, position in outcome.gaps.items():
             self._member.go_back(partition, position)
         self._member.tell_group(outcome.landed)
 
-    def _part(self, topic: str, buffer: TableBuffer) -> Part:
+    def _change_set(self, topic: str, buffer: TableBuffer) -> ChangeSet:
         entity = entity_of(topic)
         batch = buffer.held()
         rows = None
         if batch.rows.num_rows:
             rows = self._overlay.readers[entity].read(pl.DataFrame(batch.rows))
-        epoch = self._places.identities()[topic].epoch
-        return Part(entity=entity, epoch=epoch, batch=batch, rows=rows)
+        epoch = self._positions.identities()[topic].epoch
+        return ChangeSet(entity=entity, epoch=epoch, batch=batch, rows=rows)
 
     def _wait(self, error: RetryLaterError) -> None:
         """The warehouse is away: hold what there is, and stay in the group."""
@@ -220,8 +220,8 @@ class LiveConsumer:
             return
         self._next_housekeeping = now + _HOUSEKEEPING_SECONDS
         for topic in self._member.assigned.topics():
-            for place, lag in self._member.lags(topic).items():
-                self._metrics.lag.labels(entity_of(topic), place.partition).set(lag)
+            for coordinate, lag in self._member.lags(topic).items():
+                self._metrics.lag.labels(entity_of(topic), coordinate.partition).set(lag)
         try:
             is_full = self._overlay.note_size(self._options.max_rows)
         except RetryLaterError:
@@ -242,20 +242,20 @@ class LiveConsumer:
             self._member.resume()
             self._metrics.paused.set(0)
 
-    def _measure(self, parts: Sequence[Part]) -> None:
+    def _measure(self, change_sets: Sequence[ChangeSet]) -> None:
         newest = None
-        for part in parts:
-            self._metrics.changes.labels(part.entity).inc(part.batch.rows.num_rows)
-            if part.rows is not None:
-                self._metrics.put_aside.labels(part.entity).inc(part.rows.put_aside)
-                newest = max(newest or 0, part.rows.committed_us or 0)
+        for change_set in change_sets:
+            self._metrics.changes.labels(change_set.entity).inc(change_set.batch.rows.num_rows)
+            if change_set.rows is not None:
+                self._metrics.quarantined.labels(change_set.entity).inc(change_set.rows.quarantined)
+                newest = max(newest or 0, change_set.rows.committed_us or 0)
         if newest:
             self._metrics.behind.set(max(0.0, time.time() - newest / 1e6))
 
     def _before_revoke(self, _topics: Collection[str]) -> None:
         self._metrics.lag.clear()
         try:
-            self._take_in(list(self._buffers))
+            self._apply(list(self._buffers))
         except RetryLaterError as error:
             _log.info("left_to_the_next", reason=str(error))
         except StopPipelineError as error:
@@ -270,14 +270,16 @@ def _refuse(event: Message) -> None:
     raise StopPipelineError(message)
 
 
-def _instant_of(beat: Message) -> datetime | None:
-    """When the shop's heart beat; None if that is no instant of this calendar."""
-    value = beat.value()
+def _sent_at(heartbeat: Message) -> datetime | None:
+    """Return when a heartbeat was sent; None if that is outside Python's calendar."""
+    value = heartbeat.value()
     after = orjson.loads(value).get("after") if value else None
     if not after:
         return None
+    # Until version 0.1 the column was called beat_at.
+    sent_at = str(after.get("sent_at") or after.get("beat_at"))
     try:
-        return datetime.fromisoformat(str(after["beat_at"]))
+        return datetime.fromisoformat(sent_at)
     except ValueError:
-        _log.warning("beat_not_understood", beat_at=after["beat_at"])
+        _log.warning("heartbeat_not_understood", sent_at=sent_at)
         return None

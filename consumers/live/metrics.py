@@ -20,9 +20,9 @@ class LiveMetrics:
         ProcessCollector(registry=registry)  # since when it runs, for one
         labels = ["table"]
 
-        self.changes = Counter("live_changes", "Changes taken in.", labels, registry=registry)
-        self.put_aside = Counter(
-            "live_put_aside", "Changes left to the quarantine.", labels, registry=registry
+        self.changes = Counter("live_changes", "Changes applied.", labels, registry=registry)
+        self.quarantined = Counter(
+            "live_quarantined", "Changes left to the quarantine.", labels, registry=registry
         )
         self.batch_seconds = Histogram(
             "live_batch_seconds",
@@ -38,7 +38,7 @@ class LiveMetrics:
         )
         self.lag = Gauge(
             "live_lag_offsets",
-            "Offsets not taken in yet.",
+            "Offsets not applied yet.",
             [*labels, "partition"],
             registry=registry,
         )

@@ -26,7 +26,7 @@ from lakehouse.postgres import copy_frames, explained
 from lakehouse.trouble import Service, Trouble
 
 Result = TypeVar("Result")
-Work = Callable[[psycopg.Connection], Result]
+Transaction = Callable[[psycopg.Connection], Result]
 _SESSION = """
 set client_min_messages = warning;
 set jit = off;
@@ -66,22 +66,22 @@ from unnest(
 where
     w.entity = p.entity and w.topic_id = p.topic_id
     and w.epoch = p.epoch and w.partition = p.partition"""
-# The newest is the one that came last, and not the greatest: one from the future would be it for as
+# The newest is the one that came last, and not the maximum: one from the future would be it for as
 # long as its clock was ahead.
 _BEAT = """
-insert into live.heartbeat as h (source, beat_at, read_at, lateness_seconds)
+insert into live.heartbeat as h (source, sent_at, read_at, lateness_seconds)
 select
     'debezium',
-    b.beat_at,
+    b.sent_at,
     b.read_at,
-    array[extract(epoch from b.read_at - b.beat_at)::double precision]
+    array[extract(epoch from b.read_at - b.sent_at)::double precision]
 from (
     select
-        %s::timestamptz as beat_at,
+        %s::timestamptz as sent_at,
         statement_timestamp() - make_interval(secs => %s) as read_at
 ) as b
 on conflict (source) do update set
-    beat_at = excluded.beat_at,
+    sent_at = excluded.sent_at,
     read_at = excluded.read_at,
     lateness_seconds = (excluded.lateness_seconds || h.lateness_seconds)[:30]"""
 _SIZE = """
@@ -94,13 +94,13 @@ _THEN = {Trouble.BUSY: "It is tried again."}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ChangeSet:
     """What was polled of one topic.
 
     Attributes:
         entity: the shop's table.
         epoch: of the topic.
-        batch: records and the spans that they cover.
+        batch: records and the ranges that they cover.
         rows: what they leave; None where only marks of transactions were polled.
     """
 
@@ -118,7 +118,7 @@ class Overlay:
     readers: Mapping[str, ChangeReader]
     _connection: psycopg.Connection[TupleRow] | None = field(default=None, init=False)
 
-    def take_in(self, parts: list[Part]) -> Outcome:
+    def apply(self, change_sets: list[ChangeSet]) -> Outcome:
         """Commit what was polled, exactly once, however often it was tried before.
 
         Raises:
@@ -131,20 +131,20 @@ class Overlay:
             with connection.transaction():
                 # Before anything is locked: a session that waits for the rest of a COPY is not
                 # idle, and would hold its locks for as long as this process is frozen.
-                for part in parts:
-                    if part.rows is not None and part.rows.current.height:
-                        self.copy(connection, part.entity, part.rows)
+                for change_set in change_sets:
+                    if change_set.rows is not None and change_set.rows.current.height:
+                        self.copy(connection, change_set.entity, change_set.rows)
                 # A new version of a product touches orders of which another consumer may hold a
-                # part, uncommitted and so not to be found: then the batch is alone.
-                is_alone = any(part.entity == VERSIONED for part in parts)
+                # change_set, uncommitted and so not to be found: then the batch is alone.
+                is_alone = any(change_set.entity == VERSIONED for change_set in change_sets)
                 connection.execute(_ALONE if is_alone else _SHARED)
-                return self._commit(connection, parts)
+                return self._commit(connection, change_sets)
 
         return self.do(commit)
 
-    def beat(self, beat_at: datetime, *, held_seconds: float) -> None:
+    def heartbeat(self, sent_at: datetime, *, held_seconds: float) -> None:
         """Note a heartbeat of the shop that was read so long ago."""
-        self.do(lambda connection: connection.execute(_BEAT, [beat_at, held_seconds]))
+        self.do(lambda connection: connection.execute(_BEAT, [sent_at, held_seconds]))
 
     def note_size(self, max_rows: int) -> bool:
         """Say in the warehouse whether the overlay is full, and return it.
@@ -169,7 +169,7 @@ class Overlay:
             self._connection.close()
             self._connection = None
 
-    def do(self, work: Work[Result]) -> Result:
+    def do(self, work: Transaction[Result]) -> Result:
         """Anything on this connection.
 
         Raises:
@@ -192,26 +192,26 @@ class Overlay:
             self._connection = connection
         return self._connection
 
-    def _commit(self, connection: psycopg.Connection, parts: list[Part]) -> Outcome:
-        positions = _positions(connection, parts)
+    def _commit(self, connection: psycopg.Connection, change_sets: list[ChangeSet]) -> Outcome:
+        positions = _positions(connection, change_sets)
         done: dict[TopicPartition, int] = {}
         gaps: dict[TopicPartition, int] = {}
         written: list[tuple[object, ...]] = []
         entities, rows = [], 0
-        for part in parts:
-            plan = plan_commit(part.batch.spans, positions[part.entity])
+        for change_set in change_sets:
+            plan = plan_commit(change_set.batch.ranges, positions[change_set.entity])
             gaps |= plan.gaps
-            done |= landed(part.batch, plan)
+            done |= landed(change_set.batch, plan)
             written += [
-                (part.entity, p.topic_id, part.epoch, p.partition, offsets.stop - 1,
-                 part.rows and part.rows.committed_us)
+                (change_set.entity, p.topic_id, change_set.epoch, p.partition, offsets.stop - 1,
+                 change_set.rows and change_set.rows.committed_us)
                 for p, offsets in plan.keep.items()
             ]  # fmt: skip
-            kept = self._kept(part, plan)
+            kept = self._kept(change_set, plan)
             if kept is not None and kept.current.height:
-                if kept is not part.rows:
-                    self._copy_anew(connection, part.entity, kept)
-                entities.append(part.entity)
+                if kept is not change_set.rows:
+                    self._recopy(connection, change_set.entity, kept)
+                entities.append(change_set.entity)
                 rows += kept.current.height
         if entities:
             connection.execute("select live.apply(%s)", [entities])
@@ -219,17 +219,17 @@ class Overlay:
             connection.execute(_WRITE, [list(column) for column in zip(*written, strict=True)])
         return Outcome(rows=rows, landed=done, gaps=gaps)
 
-    def _kept(self, part: Part, plan: Plan[TopicPartition]) -> Rows | None:
-        if part.rows is None or plan.keep == part.batch.spans:
-            return part.rows
-        records = pl.DataFrame(rows_from(part.batch, plan)) if plan.keep else None
+    def _kept(self, change_set: ChangeSet, plan: Plan[TopicPartition]) -> Rows | None:
+        if change_set.rows is None or plan.keep == change_set.batch.ranges:
+            return change_set.rows
+        records = pl.DataFrame(rows_from(change_set.batch, plan)) if plan.keep else None
         if records is None or records.is_empty():
             return None
-        # Rare: another has committed part of it. Which row of a key is its last has to be judged
-        # anew.
-        return self.readers[part.entity].read(records)
+        # Rare: another has committed change_set of it. Which row of a key is its last has to be
+        # validated anew.
+        return self.readers[change_set.entity].read(records)
 
-    def _copy_anew(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
+    def _recopy(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
         for name in (entity, f"{entity}_history") if rows.versions is not None else (entity,):
             connection.execute(sql.SQL("delete from {}").format(_stage(name)))
         self.copy(connection, entity, rows)
@@ -260,19 +260,22 @@ def _make_stage(connection: psycopg.Connection, entity: str) -> None:
 
 
 def _positions(
-    connection: psycopg.Connection, parts: list[Part]
+    connection: psycopg.Connection, change_sets: list[ChangeSet]
 ) -> dict[str, dict[TopicPartition, int]]:
     """The first offset wanted of all partitions, whose watermarks stay locked to the end."""
     wanted = [
-        (part.entity, p.topic_id, part.epoch, p.partition) for part in parts for p in
-        sorted(part.batch.spans)
-    ]  # fmt: skip
+        (one.entity, p.topic_id, one.epoch, p.partition)
+        for one in change_sets
+        for p in sorted(one.batch.ranges)
+    ]
     found = connection.execute(_READ, [list(column) for column in zip(*wanted, strict=True)])
-    last = {tuple(place): offset for *place, offset in found}
+    last = {tuple(coordinate): offset for *coordinate, offset in found}
     return {
-        part.entity: {
-            p: next_position(last.get((part.entity, p.topic_id, part.epoch, p.partition)))
-            for p in part.batch.spans
+        change_set.entity: {
+            p: next_position(
+                last.get((change_set.entity, p.topic_id, change_set.epoch, p.partition))
+            )
+            for p in change_set.batch.ranges
         }
-        for part in parts
+        for change_set in change_sets
     }

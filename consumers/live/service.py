@@ -6,14 +6,14 @@ from functools import partial
 from confluent_kafka import Consumer
 
 from consumers.client import consumer_config
-from consumers.live.beats import Beats
 from consumers.live.changes import ChangeReader
 from consumers.live.consumer import LiveConsumer, LiveOptions
+from consumers.live.heartbeats import Heartbeats
 from consumers.live.metrics import LiveMetrics
 from consumers.live.overlay import Overlay
-from consumers.live.places import LivePlaces
-from lakehouse.cleaning.judge import Judge
+from consumers.live.positions import LivePositions
 from lakehouse.cleaning.typed import Calendar
+from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts import ENTITIES
 from lakehouse.kafka import QuietLog, admin_client, ask_ends, heartbeat_topic, pattern_of_tables
 from lakehouse.settings import (
@@ -29,10 +29,10 @@ from lakehouse.signals import stop_on_signals
 def change_readers(
     shop: ShopSettings, consolidation: ConsolidationSettings
 ) -> dict[str, ChangeReader]:
-    """By the shop's table: readers that judge as the consolidation does."""
+    """By the shop's table: readers that validator as the consolidation does."""
     return {
         entity.table: ChangeReader(
-            judge=Judge(
+            validator=Validator(
                 entity=entity,
                 calendar=Calendar(time_zone=shop.time_zone),
                 clock_skew=timedelta(seconds=consolidation.clock_skew_seconds),
@@ -72,8 +72,8 @@ def run_live(
             logger=QuietLog(),
         ),
         overlay,
-        LivePlaces(overlay=overlay, admin=admin),
-        Beats(ask_ends=partial(ask_ends, admin)),
+        LivePositions(overlay=overlay, admin=admin),
+        Heartbeats(ask_ends=partial(ask_ends, admin)),
         metrics,
         LiveOptions(
             # What nobody shows may be made anew without holding up what is shown.

@@ -1,1 +1,1 @@
-"""From records of the shop to changes that are read, cleaned and judged: for every layer."""
+"""From records of the shop to changes that are read, cleaned and validated: for every layer."""

@@ -138,7 +138,7 @@ def _speller(column: Column | Derived) -> Callable[..., str | None]:
 
 def _cleaner(column: Column) -> Callable[..., str | None]:
     if column.cleaning is Cleaning.CHOICE:
-        return lambda text: spelling.choice(text, column.choices)
+        return lambda text: spelling.choice(text, column.allowed_values)
     # Each kind has the name of its function.
     clean: Callable[..., str | None] = getattr(spelling, column.cleaning)
     return clean

@@ -14,23 +14,23 @@ from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.contracts import Column, Derivation, Derived, Entity, OnSchemaChange, Type
 from lakehouse.contracts.model import (
     FIRST_DAY,
-    FIRST_INSTANT,
+    FIRST_TIMESTAMP,
     LAST_DAY,
-    LAST_INSTANT,
+    LAST_TIMESTAMP,
     PLACEHOLDER,
 )
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.errors import StopPipelineError
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S%.fZ"
+_TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.fZ"
 _NO_NUMBER = "NAN|NaN|(POSITIVE|NEGATIVE)_INFINITY|-?Infinity"
 _OF_TYPE = {
     Type.INTEGER: r"^-?\d+$",
     Type.CENTS: rf"^(-?\d+(\.\d{{1,2}}0*)?|{_NO_NUMBER})$",
     Type.RATE: rf"^(-?\d+(\.\d{{1,8}}0*)?|{_NO_NUMBER})$",
     Type.DEGREES: rf"^(-?\d+(\.\d+)?|{_NO_NUMBER})$",
-    Type.INSTANT: r"^(-?infinity|[+-]?\d{4,}-\d\d-\d\dT[\d:.]+Z)$",
+    Type.TIMESTAMP: r"^(-?infinity|[+-]?\d{4,}-\d\d-\d\dT[\d:.]+Z)$",
     Type.DATE: r"^-?\d+$",
 }
 """Texts that are values of a type, as Debezium writes them, whether or not we can hold them."""
@@ -143,13 +143,13 @@ def _boolean(text: pl.Expr) -> pl.Expr:
 
 
 def _instant(text: pl.Expr) -> pl.Expr:
-    return _held(text.str.to_datetime(_INSTANT_FORMAT, time_unit="us", strict=False))
+    return _held(text.str.to_datetime(_TIMESTAMP_FORMAT, time_unit="us", strict=False))
 
 
 def _held(instant: pl.Expr) -> pl.Expr:
     # Before anything else: near the ends of its own calendar Polars cannot change time zones.
     utc = instant.dt.replace_time_zone("UTC")
-    return pl.when(utc.is_between(FIRST_INSTANT, LAST_INSTANT)).then(utc)
+    return pl.when(utc.is_between(FIRST_TIMESTAMP, LAST_TIMESTAMP)).then(utc)
 
 
 def _date(text: pl.Expr) -> pl.Expr:
@@ -174,7 +174,7 @@ _READERS: Mapping[Type, Callable[[pl.Expr], pl.Expr]] = {
     Type.RATE: lambda text: _scaled(text, 8),
     Type.DEGREES: _degrees,
     Type.BOOLEAN: _boolean,
-    Type.INSTANT: _instant,
+    Type.TIMESTAMP: _instant,
     Type.DATE: _date,
 }
 

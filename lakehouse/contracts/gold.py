@@ -1,4 +1,4 @@
-"""The gold tables: figures for charts, by day, product, customer and place. Money as in `METRICS`.
+"""The gold tables: metrics for charts, by day, product, customer and place. Money as in `METRICS`.
 
 Amounts are cents of the base currency, shares are whole basis points (hundredths of a percent,
 rounded half up), so that every engine gets the same numbers and sums are exact.
@@ -52,7 +52,7 @@ class GoldTable:
         key: columns that tell rows apart; none of them is null.
         partition: month that splits the table; None for tables that stay small.
         inputs: silver tables from which it is made.
-        formulas: raised when the same silver gives other figures than before: a table that was made
+        formulas: raised when the same silver gives other metrics than before: a table that was made
             by others is made anew.
     """
 
@@ -76,32 +76,47 @@ ADDITIVE = ("units", *MONEY)
 """The metrics that are sums over lines."""
 
 
-def _text(name: str, meaning: str, *, choices: Sequence[str] = (), required: bool = True) -> Column:
+def _text(
+    name: str, description: str, *, allowed_values: Sequence[str] = (), required: bool = True
+) -> Column:
     return Column(
-        name=name, type=Type.TEXT, meaning=meaning, choices=tuple(choices), required=required
+        name=name,
+        type=Type.TEXT,
+        description=description,
+        allowed_values=tuple(allowed_values),
+        required=required,
     )
 
 
-def _number(name: str, unit: str, meaning: str, *, required: bool = True) -> Column:
-    return Column(name=name, type=Type.INTEGER, unit=unit, meaning=meaning, required=required)
+def _number(name: str, unit: str, description: str, *, required: bool = True) -> Column:
+    return Column(
+        name=name, type=Type.INTEGER, unit=unit, description=description, required=required
+    )
 
 
-def _share(name: str, meaning: str) -> Column:
-    return _number(f"{name}_basis_points", "basis points", meaning, required=False)
+def _share(name: str, description: str) -> Column:
+    return _number(f"{name}_basis_points", "basis points", description, required=False)
 
 
 def _visits(name: str) -> Column:
     metric = BY_NAME[name]
-    meaning = f"{metric.title}: {metric.formula}."
-    return _share(name, meaning) if metric.unit == SHARE else _number(name, metric.unit, meaning)
+    description = f"{metric.title}: {metric.formula}."
+    return (
+        _share(name, description)
+        if metric.unit == SHARE
+        else _number(name, metric.unit, description)
+    )
 
 
-def _date(name: str, meaning: str) -> Column:
-    return Column(name=name, type=Type.DATE, meaning=meaning, required=True)
+def _date(name: str, description: str) -> Column:
+    return Column(name=name, type=Type.DATE, description=description, required=True)
 
 
-def _day(meaning: str) -> tuple[Column, Column]:
-    return (_date(DAY, meaning), _text(MONTH, "Month of that day, as 2026-11; splits the table."))
+def _day(description: str) -> tuple[Column, Column]:
+    return (
+        _date(DAY, description),
+        _text(MONTH, "Month of that day, as 2026-11; splits the table."),
+    )
 
 
 def _metrics(*, besides: str = "") -> tuple[Column, ...]:
@@ -113,7 +128,7 @@ def _metrics(*, besides: str = "") -> tuple[Column, ...]:
             type=Type.CENTS if metric.name in MONEY else Type.INTEGER,
             unit=metric.unit,
             required=True,
-            meaning=f"{metric.title}: {metric.formula}{more.get(metric.name, '')}.",
+            description=f"{metric.title}: {metric.formula}{more.get(metric.name, '')}.",
         )
         for metric in METRICS
     )
@@ -212,12 +227,13 @@ CUSTOMER_LIFETIME_VALUE = GoldTable(
         *_metrics(),
         Column(
             name="lifetime_value_cents", type=Type.CENTS, required=True,
-            unit="cents of the base currency", meaning="total_cents - refund_cents: what stayed.",
+            unit="cents of the base currency",
+            description="total_cents - refund_cents: what stayed.",
         ),
         _number("recency_score", "1 to 5", "How recent the last order is, at `as_of_date`."),
         _number("frequency_score", "1 to 5", "How many orders there are."),
         _number("monetary_score", "1 to 5", "How much the lifetime value is."),
-        _text("segment", "What the scores say together.", choices=SEGMENTS),
+        _text("segment", "What the scores say together.", allowed_values=SEGMENTS),
         _date("as_of_date", "Last day of the month of the newest order in the shop."),
     ),
     inputs=_SALES,
@@ -238,7 +254,7 @@ STOCK_HEALTH = GoldTable(
             "days_of_cover", "days", "Whole days that the stock lasts; absent if nothing was sold.",
             required=False,
         ),
-        _text("risk", "How near it is to running out.", choices=RISKS),
+        _text("risk", "How near it is to running out.", allowed_values=RISKS),
         _date("as_of_date", "Day of the newest movement in the shop."),
     ),
     inputs=("cleaned_stock_movements",),

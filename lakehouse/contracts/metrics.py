@@ -1,10 +1,10 @@
-"""The metric dictionary: what each figure means and when it counts. Charts and tables use these.
+"""The metric dictionary: what each metric means and when it counts. Charts and tables use these.
 
 An order *counts* unless it was cancelled before it was paid. All that comes of an order counts on
 the day on which it was placed, its refund included: a day says what its orders were worth in the
 end. Order-level amounts are spread over the lines by largest remainder, to the cent; evenly where
 no line weighs anything. Of lines that are not here (on their way, in quarantine, never written) no
-figure has the part; `reconcile` and the check `order_totals_are_in_facts` say how much that is.
+metric has the part; `reconcile` and the check `order_totals_are_in_facts` say how much that is.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One figure. `formula` is in terms of contract columns and of other metrics."""
+    """One metric. `formula` is in terms of contract columns and of other metrics."""
 
     name: str
     title: str

@@ -21,16 +21,16 @@ class Type(StrEnum):
     """Whole hundred-millionths: the base currency's units that one unit of a currency is worth."""
     DEGREES = "degrees"
     BOOLEAN = "boolean"
-    INSTANT = "instant"
-    """UTC, to the microsecond, from `FIRST_INSTANT` to `LAST_INSTANT`."""
+    TIMESTAMP = "instant"
+    """UTC, to the microsecond, from `FIRST_TIMESTAMP` to `LAST_TIMESTAMP`."""
     DATE = "date"
     """A day of the shop's calendar, from `FIRST_DAY` to `LAST_DAY`."""
 
 
 FIRST_DAY, LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
 """Days that all stores and their readers hold: Postgres' calendar is longer, Python's is not."""
-FIRST_INSTANT = datetime(1, 1, 3, tzinfo=UTC)
-LAST_INSTANT = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
+FIRST_TIMESTAMP = datetime(1, 1, 3, tzinfo=UTC)
+LAST_TIMESTAMP = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
 """Instants, both included, that have such a day in every time zone, and another one than
 0001-01-01: that is the warehouse's unknown day."""
 MOST_KEY_BYTES = 400
@@ -75,7 +75,7 @@ class OnUnknown(StrEnum):
     COUNT = "count"
     """The column describes: the row counts, under `UNKNOWN`; the value is kept in `_extra`."""
     QUARANTINE = "quarantine"
-    """The column decides whether or how money counts: a guess would make a figure wrong."""
+    """The column decides whether or how money counts: a guess would make a metric wrong."""
 
 
 class OnSchemaChange(StrEnum):
@@ -96,34 +96,34 @@ class Column:
     Attributes:
         name: silver's.
         source: the shop's, where that is another.
-        meaning: for people; ends up in documents and in the warehouse's comments.
+        description: for people; ends up in documents and in the warehouse's comments.
         unit: of a number, where its type does not say it.
         required: a change without a value is quarantined.
-        choices: all values there are, in the one spelling.
+        allowed_values: all values there are, in the one spelling.
         on_unknown: what to do with a value that is in no list; only of lists, and of all of them.
-        least: smallest and
-        greatest: largest value allowed, inclusive.
-        greatest_in_base: largest amount allowed, in the base currency, at the rate in the column
+        minimum: smallest and
+        maximum: largest value allowed, inclusive.
+        maximum_in_base: largest amount allowed, in the base currency, at the rate in the column
             `rate` of the same row.
         most_bytes: longest text allowed, in UTF-8. Whatever is in a key, an index or a path has it.
-        is_past: an instant or a day that cannot be later than the change itself.
+        not_in_future: an instant or a day that cannot be later than the change itself.
         can_be_dropped: a text that cannot be cleaned is left out instead of quarantining the row.
     """
 
     name: str
     type: Type
-    meaning: str
+    description: str
     source: str = ""
     unit: str | None = None
     required: bool = False
     cleaning: Cleaning = Cleaning.NONE
-    choices: tuple[str, ...] = ()
-    least: int | None = None
-    greatest: int | None = None
-    greatest_in_base: int | None = None
+    allowed_values: tuple[str, ...] = ()
+    minimum: int | None = None
+    maximum: int | None = None
+    maximum_in_base: int | None = None
     rate: str = ""
     most_bytes: int | None = None
-    is_past: bool = False
+    not_in_future: bool = False
     can_be_dropped: bool = False
     on_unknown: OnUnknown | None = None
 
@@ -133,8 +133,8 @@ class Column:
         if (self.cleaning in LISTED) != (self.on_unknown is not None):
             message = f"{self.name}: on_unknown is for columns whose values are in a list."
             raise ValueError(message)
-        if (self.greatest_in_base is None) == bool(self.rate):
-            message = f"{self.name}: greatest_in_base and rate go together."
+        if (self.maximum_in_base is None) == bool(self.rate):
+            message = f"{self.name}: maximum_in_base and rate go together."
             raise ValueError(message)
 
     @property
@@ -162,17 +162,17 @@ class Derived:
 
     name: str
     type: Type
-    meaning: str
+    description: str
     how: Derivation
     inputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A condition that spans columns. Where `holds` is false, the change is quarantined."""
+    """A condition that ranges columns. Where `holds` is false, the change is quarantined."""
 
     name: str
-    meaning: str
+    description: str
     holds: Callable[[], nw.Expr]
 
 
@@ -188,7 +188,7 @@ class Entity:
         key: primary key, an integer.
         columns: in silver's order, the key first.
         derived: columns computed from these.
-        rules: that span columns.
+        rules: that offsets columns.
         partition: derived month that splits silver; None for tables that stay small.
         as_of: the instant at which the source says a version of the row begins.
     """
@@ -239,16 +239,16 @@ def row_times() -> tuple[Column, ...]:
     """What the shop keeps of every row."""
     return (
         Column(
-            name="created_at", type=Type.INSTANT, required=True, is_past=True,
-            meaning="When the row was made, by the shop.",
+            name="created_at", type=Type.TIMESTAMP, required=True, not_in_future=True,
+            description="When the row was made, by the shop.",
         ),
         Column(
-            name="updated_at", type=Type.INSTANT, required=True,
-            meaning="When this version of the row was made, by the shop.",
+            name="updated_at", type=Type.TIMESTAMP, required=True,
+            description="When this version of the row was made, by the shop.",
         ),
         Column(
-            name="version", type=Type.INTEGER, required=True, least=1,
-            meaning="Number of this version of the row, from 1.",
+            name="version", type=Type.INTEGER, required=True, minimum=1,
+            description="Number of this version of the row, from 1.",
         ),
     )  # fmt: skip
 
@@ -257,16 +257,16 @@ PLACEHOLDER = "__debezium_unavailable_value"
 """What Debezium writes for a large value that an update left alone and the WAL does not hold."""
 
 
-def day_and_month(stem: str, meaning: str) -> tuple[Derived, Derived]:
+def day_and_month(stem: str, description: str) -> tuple[Derived, Derived]:
     """The business day of `<stem>_at`, and its month, by which large tables are split."""
     return (
         Derived(
             name=f"{stem}_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
-            inputs=(f"{stem}_at",), meaning=meaning,
+            inputs=(f"{stem}_at",), description=description,
         ),
         Derived(
             name=f"{stem}_month", type=Type.TEXT, how=Derivation.MONTH, inputs=(f"{stem}_date",),
-            meaning="Month of that day; splits the table.",
+            description="Month of that day; splits the table.",
         ),
     )  # fmt: skip
 

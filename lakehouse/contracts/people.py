@@ -18,56 +18,56 @@ CUSTOMERS = Entity(
     grain="one row per account",
     key="customer_id",
     columns=(
-        Column(name="customer_id", type=Type.INTEGER, required=True, meaning="The account."),
+        Column(name="customer_id", type=Type.INTEGER, required=True, description="The account."),
         Column(
             name="first_name", type=Type.TEXT, required=True, cleaning=Cleaning.NAME,
-            meaning="Given name.",
+            description="Given name.",
         ),
         Column(
             name="last_name", type=Type.TEXT, required=True, cleaning=Cleaning.NAME,
-            meaning="Family name.",
+            description="Family name.",
         ),
         Column(
             name="email", type=Type.TEXT, required=True, cleaning=Cleaning.EMAIL,
-            meaning="E-mail address, in small letters.",
+            description="E-mail address, in small letters.",
         ),
         Column(
             name="phone", type=Type.TEXT, cleaning=Cleaning.PHONE, can_be_dropped=True,
-            meaning="Phone number, E.164; absent where what was typed is no number.",
+            description="Phone number, E.164; absent where what was typed is no number.",
         ),
         Column(
-            name="birth_date", type=Type.DATE, is_past=True, meaning="Birthday.",
+            name="birth_date", type=Type.DATE, not_in_future=True, description="Birthday.",
         ),
         Column(
             name="street", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="Street and number.",
+            description="Street and number.",
         ),
         Column(
             name="postal_code", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="Postal code.",
+            description="Postal code.",
         ),
         Column(
-            name="city", type=Type.TEXT, required=True, cleaning=Cleaning.NAME, meaning="City.",
+            name="city", type=Type.TEXT, required=True, cleaning=Cleaning.NAME, description="City.",
         ),
         Column(
             name="region", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="Region, by name.",
+            description="Region, by name.",
         ),
         Column(
             name="country", type=Type.TEXT, required=True, cleaning=Cleaning.COUNTRY,
-            on_unknown=OnUnknown.COUNT, meaning="Country, ISO 3166-1 alpha-2, or XK.",
+            on_unknown=OnUnknown.COUNT, description="Country, ISO 3166-1 alpha-2, or XK.",
         ),
         Column(
-            name="latitude", type=Type.DEGREES, least=-90, greatest=90, unit="degrees north",
-            meaning="Where the address is.",
+            name="latitude", type=Type.DEGREES, minimum=-90, maximum=90, unit="degrees north",
+            description="Where the address is.",
         ),
         Column(
-            name="longitude", type=Type.DEGREES, least=-180, greatest=180, unit="degrees east",
-            meaning="Where the address is.",
+            name="longitude", type=Type.DEGREES, minimum=-180, maximum=180, unit="degrees east",
+            description="Where the address is.",
         ),
         Column(
             name="accepts_marketing", type=Type.BOOLEAN, required=True,
-            meaning="Whether they want to hear from the shop.",
+            description="Whether they want to hear from the shop.",
         ),
         *row_times(),
     ),
@@ -75,12 +75,12 @@ CUSTOMERS = Entity(
         Derived(
             name="region_code", type=Type.TEXT, how=Derivation.REGION_CODE,
             inputs=("country", "region"),
-            meaning="Region, ISO 3166-2; absent where the name is not known.",
+            description="Region, ISO 3166-2; absent where the name is not known.",
         ),
         Derived(
             name="person_key", type=Type.TEXT, how=Derivation.PERSON_KEY,
             inputs=("email", "birth_date"),
-            meaning="The same for all accounts of one person.",
+            description="The same for all accounts of one person.",
         ),
     ),
 )  # fmt: skip
@@ -93,34 +93,36 @@ SUPPLIERS = Entity(
     columns=(
         Column(
             # The warehouse's suppliers have their own ids as keys; below zero are its unknown ones.
-            name="supplier_id", type=Type.INTEGER, required=True, least=0, meaning="The supplier.",
+            name="supplier_id", type=Type.INTEGER, required=True, minimum=0,
+            description="The supplier.",
         ),
         Column(
             name="name", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="Name of the company.",
+            description="Name of the company.",
         ),
         Column(
             name="contact_name", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="Whom to ask for.",
+            description="Whom to ask for.",
         ),
         Column(
             name="email", type=Type.TEXT, required=True, cleaning=Cleaning.EMAIL,
-            meaning="E-mail address, in small letters.",
+            description="E-mail address, in small letters.",
         ),
         Column(
             name="phone", type=Type.TEXT, required=True, cleaning=Cleaning.PHONE,
-            meaning="Phone number, E.164.",
+            description="Phone number, E.164.",
         ),
         Column(
             name="country", type=Type.TEXT, required=True, cleaning=Cleaning.COUNTRY,
-            on_unknown=OnUnknown.COUNT, meaning="Country, ISO 3166-1 alpha-2, or XK.",
+            on_unknown=OnUnknown.COUNT, description="Country, ISO 3166-1 alpha-2, or XK.",
         ),
         Column(
-            name="city", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES, meaning="City.",
+            name="city", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
+            description="City.",
         ),
         Column(
-            name="lead_time_days", type=Type.INTEGER, required=True, least=1, greatest=365,
-            unit="days", meaning="From order to arrival.",
+            name="lead_time_days", type=Type.INTEGER, required=True, minimum=1, maximum=365,
+            unit="days", description="From order to arrival.",
         ),
         *row_times(),
     ),

@@ -20,30 +20,33 @@ from lakehouse.contracts.model import (
 )
 
 
-def _amount(name: str, meaning: str, *, rate: str = "") -> Column:
+def _amount(name: str, description: str, *, rate: str = "") -> Column:
     """An amount, limited by what it is worth where the row says at which rate."""
     return Column(
-        name=f"{name}_cents", source=f"{name}_amount", type=Type.CENTS, meaning=meaning,
-        unit="cents of the order's currency", required=True, least=0, greatest=MOST_FOREIGN_CENTS,
-        greatest_in_base=MOST_CENTS if rate else None, rate=rate,
+        name=f"{name}_cents", source=f"{name}_amount", type=Type.CENTS, description=description,
+        unit="cents of the order's currency", required=True, minimum=0, maximum=MOST_FOREIGN_CENTS,
+        maximum_in_base=MOST_CENTS if rate else None, rate=rate,
     )  # fmt: skip
 
 
-def _of_order(name: str, meaning: str) -> Column:
-    return _amount(name, meaning, rate="exchange_rate_e8")
+def _of_order(name: str, description: str) -> Column:
+    return _amount(name, description, rate="exchange_rate_e8")
 
 
 def _currency() -> Column:
     # Each order has its own rate, so its money counts whatever the currency is called.
     return Column(
         name="currency", type=Type.TEXT, required=True, cleaning=Cleaning.CURRENCY,
-        on_unknown=OnUnknown.COUNT, meaning="ISO 4217 code of the order's currency.",
+        on_unknown=OnUnknown.COUNT, description="ISO 4217 code of the order's currency.",
     )  # fmt: skip
 
 
 def _step(status: str) -> Column:
     return Column(
-        name=f"{status}_at", type=Type.INSTANT, is_past=True, meaning=f"When it was {status}."
+        name=f"{status}_at",
+        type=Type.TIMESTAMP,
+        not_in_future=True,
+        description=f"When it was {status}.",
     )
 
 
@@ -60,31 +63,32 @@ ORDERS = Entity(
     grain="one row per order",
     key="order_id",
     columns=(
-        Column(name="order_id", type=Type.INTEGER, required=True, meaning="The order."),
+        Column(name="order_id", type=Type.INTEGER, required=True, description="The order."),
         Column(
             name="customer_id", type=Type.INTEGER,
-            meaning="Who ordered; absent once the account is deleted.",
+            description="Who ordered; absent once the account is deleted.",
         ),
         Column(
             name="channel", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            on_unknown=OnUnknown.COUNT, choices=("web", "mobile_app", "marketplace", "phone"),
-            meaning="Where the order was placed.",
+            on_unknown=OnUnknown.COUNT,
+            allowed_values=("web", "mobile_app", "marketplace", "phone"),
+            description="Where the order was placed.",
         ),
         Column(
             name="status", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
             # Says whether the order counts. Until it is known, the last one that was, stands.
             on_unknown=OnUnknown.QUARANTINE,
-            choices=(
+            allowed_values=(
                 "placed", "paid", "packed", "shipped", "delivered", "cancelled", "returned",
                 "refunded",
             ),
-            meaning="How far the order has come.",
+            description="How far the order has come.",
         ),
         _currency(),
         Column(
             name="exchange_rate_e8", source="exchange_rate", type=Type.RATE, required=True,
-            least=1, greatest=10**14, unit="hundred-millionths of the base currency's unit",
-            meaning="What one unit of the currency was worth when the order was placed.",
+            minimum=1, maximum=10**14, unit="hundred-millionths of the base currency's unit",
+            description="What one unit of the currency was worth when the order was placed.",
         ),
         _of_order("subtotal", "Sum of the lines."),
         _of_order("discount", "Taken off the lines."),
@@ -93,28 +97,29 @@ ORDERS = Entity(
         _of_order("total", "What the customer pays."),
         Column(
             name="base_total_cents", source="base_total_amount", type=Type.CENTS, required=True,
-            unit="cents of the base currency", least=0, greatest=MOST_CENTS * 10,
-            meaning="The total at the order's own exchange rate.",
+            unit="cents of the base currency", minimum=0, maximum=MOST_CENTS * 10,
+            description="The total at the order's own exchange rate.",
         ),
         Column(
             name="coupon_code", type=Type.TEXT, cleaning=Cleaning.SPACES,
-            meaning="The coupon that gave the discount.",
+            description="The coupon that gave the discount.",
         ),
         Column(
             name="ship_city", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="City of delivery.",
+            description="City of delivery.",
         ),
         Column(
             name="ship_region", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            most_bytes=MOST_KEY_BYTES, meaning="Region of delivery, by name.",
+            most_bytes=MOST_KEY_BYTES, description="Region of delivery, by name.",
         ),
         Column(
             name="ship_country", type=Type.TEXT, required=True, cleaning=Cleaning.COUNTRY,
-            on_unknown=OnUnknown.COUNT, meaning="Country of delivery, ISO 3166-1 alpha-2, or XK.",
+            on_unknown=OnUnknown.COUNT,
+            description="Country of delivery, ISO 3166-1 alpha-2, or XK.",
         ),
         Column(
-            name="placed_at", type=Type.INSTANT, required=True, is_past=True,
-            meaning="When the order was placed.",
+            name="placed_at", type=Type.TIMESTAMP, required=True, not_in_future=True,
+            description="When the order was placed.",
         ),
         _step("paid"),
         _step("packed"),
@@ -130,13 +135,13 @@ ORDERS = Entity(
         Derived(
             name="ship_region_code", type=Type.TEXT, how=Derivation.REGION_CODE,
             inputs=("ship_country", "ship_region"),
-            meaning="Region of delivery, ISO 3166-2; absent where the name is not known.",
+            description="Region of delivery, ISO 3166-2; absent where the name is not known.",
         ),
     ),
     rules=(
         Rule(
             name="total_adds_up",
-            meaning="Subtotal minus discount plus shipping plus tax is the total.",
+            description="Subtotal minus discount plus shipping plus tax is the total.",
             holds=lambda: (
                 nw.col("subtotal_cents")
                 - nw.col("discount_cents")
@@ -147,12 +152,12 @@ ORDERS = Entity(
         ),
         Rule(
             name="discount_within_subtotal",
-            meaning="The discount is not more than the lines.",
+            description="The discount is not more than the lines.",
             holds=lambda: nw.col("discount_cents") <= nw.col("subtotal_cents"),
         ),
         Rule(
             name="base_total_is_converted",
-            meaning="The base total is the total at the order's rate, rounded half up.",
+            description="The base total is the total at the order's rate, rounded half up.",
             holds=_is_converted,
         ),
     ),
@@ -165,20 +170,20 @@ ORDER_LINES = Entity(
     grain="one row per product in an order",
     key="order_line_id",
     columns=(
-        Column(name="order_line_id", type=Type.INTEGER, required=True, meaning="The line."),
-        Column(name="order_id", type=Type.INTEGER, required=True, meaning="Its order."),
+        Column(name="order_line_id", type=Type.INTEGER, required=True, description="The line."),
+        Column(name="order_id", type=Type.INTEGER, required=True, description="Its order."),
         Column(
-            name="line_number", type=Type.INTEGER, required=True, least=1,
-            meaning="Its place in the order, from 1.",
+            name="line_number", type=Type.INTEGER, required=True, minimum=1,
+            description="Its place in the order, from 1.",
         ),
-        Column(name="product_id", type=Type.INTEGER, required=True, meaning="What is bought."),
+        Column(name="product_id", type=Type.INTEGER, required=True, description="What is bought."),
         Column(
             name="warehouse_code", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            most_bytes=MOST_KEY_BYTES, meaning="Where it is taken from.",
+            most_bytes=MOST_KEY_BYTES, description="Where it is taken from.",
         ),
         Column(
-            name="quantity", type=Type.INTEGER, required=True, least=1, greatest=500,
-            unit="units", meaning="How many are bought.",
+            name="quantity", type=Type.INTEGER, required=True, minimum=1, maximum=500,
+            unit="units", description="How many are bought.",
         ),
         _amount("unit_price", "Price of one."),
         _amount("line_total", "Quantity times unit price."),
@@ -190,7 +195,7 @@ ORDER_LINES = Entity(
     rules=(
         Rule(
             name="line_total_adds_up",
-            meaning="The line's total is its quantity times its unit price.",
+            description="The line's total is its quantity times its unit price.",
             holds=lambda: (
                 nw.col("quantity") * nw.col("unit_price_cents") == nw.col("line_total_cents")
             ),
@@ -205,39 +210,43 @@ PAYMENTS = Entity(
     grain="one row per attempt to move money: a payment to the shop, or a refund by it",
     key="payment_id",
     columns=(
-        Column(name="payment_id", type=Type.INTEGER, required=True, meaning="The attempt."),
-        Column(name="order_id", type=Type.INTEGER, required=True, meaning="The order paid for."),
+        Column(name="payment_id", type=Type.INTEGER, required=True, description="The attempt."),
+        Column(
+            name="order_id", type=Type.INTEGER, required=True, description="The order paid for.",
+        ),
         Column(
             name="kind", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
             # Money that comes must not be counted as money that goes.
-            on_unknown=OnUnknown.QUARANTINE, choices=("payment", "refund"),
-            meaning="Which way the money goes.",
+            on_unknown=OnUnknown.QUARANTINE, allowed_values=("payment", "refund"),
+            description="Which way the money goes.",
         ),
         Column(
             name="method", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
             on_unknown=OnUnknown.COUNT,
-            choices=("card", "paypal", "bank_transfer", "apple_pay", "google_pay", "invoice"),
-            meaning="How it is paid.",
+            allowed_values=(
+                "card", "paypal", "bank_transfer", "apple_pay", "google_pay", "invoice",
+            ),
+            description="How it is paid.",
         ),
         Column(
             name="status", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
             # Says whether money moved. Until it is known, the last one that was, stands.
-            on_unknown=OnUnknown.QUARANTINE, choices=("pending", "captured", "failed"),
-            meaning="Whether the money moved.",
+            on_unknown=OnUnknown.QUARANTINE, allowed_values=("pending", "captured", "failed"),
+            description="Whether the money moved.",
         ),
         Column(
             name="amount_cents", source="amount", type=Type.CENTS, required=True,
-            unit="cents of the order's currency", least=1, greatest=MOST_FOREIGN_CENTS,
-            meaning="How much; `kind` says which way it goes.",
+            unit="cents of the order's currency", minimum=1, maximum=MOST_FOREIGN_CENTS,
+            description="How much; `kind` says which way it goes.",
         ),
         _currency(),
         Column(
             name="provider_reference", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="The payment provider's name for it.",
+            description="The payment provider's name for it.",
         ),
         Column(
-            name="settled_at", type=Type.INSTANT, is_past=True,
-            meaning="When the provider said that it succeeded or failed.",
+            name="settled_at", type=Type.TIMESTAMP, not_in_future=True,
+            description="When the provider said that it succeeded or failed.",
         ),
         *row_times(),
     ),

@@ -5,7 +5,7 @@ import pyarrow as pa
 from lakehouse.contracts.gold import GoldTable
 from lakehouse.contracts.model import Entity, Type
 
-INSTANT = pa.timestamp("us", tz="UTC")
+TIMESTAMP = pa.timestamp("us", tz="UTC")
 _ARROW = {
     Type.TEXT: pa.string(),
     Type.INTEGER: pa.int64(),
@@ -13,7 +13,7 @@ _ARROW = {
     Type.RATE: pa.int64(),
     Type.DEGREES: pa.float64(),
     Type.BOOLEAN: pa.bool_(),
-    Type.INSTANT: INSTANT,
+    Type.TIMESTAMP: TIMESTAMP,
     Type.DATE: pa.date32(),
 }
 COORDINATE = ("_topic_id", "_epoch", "_partition", "_offset")
@@ -26,8 +26,8 @@ SILVER_META = pa.schema(
         ("_offset", pa.int64()),
         ("_lsn", pa.int64()),
         ("_tx_id", pa.int64()),
-        ("_committed_at", INSTANT),
-        ("_deleted_at", INSTANT),
+        ("_committed_at", TIMESTAMP),
+        ("_deleted_at", TIMESTAMP),
         ("_extra", pa.string()),
     ]
 )
@@ -37,7 +37,7 @@ A row with `_deleted_at` stands for a key that is gone: all else but key and coo
 and readers leave it out. `_extra` holds, as a JSON object, what the contract does not know:
 columns, and values that count as unknown in columns that it knows.
 """
-VALIDITY = pa.schema([("valid_from_at", INSTANT), ("valid_to_at", INSTANT)])
+VALIDITY = pa.schema([("valid_from_at", TIMESTAMP), ("valid_to_at", TIMESTAMP)])
 """Of a history row: from (inclusive) and to (exclusive; null while it lasts)."""
 QUARANTINE = "quarantine"
 """Silver table of changes that no rule could mend. Grain: one row per change."""
@@ -51,7 +51,7 @@ QUARANTINE_SCHEMA = pa.schema(
         ("_epoch", pa.int32()),
         ("_partition", pa.int32()),
         ("_offset", pa.int64()),
-        ("_timestamp", INSTANT),
+        ("_timestamp", TIMESTAMP),
         ("key", pa.binary()),
         ("value", pa.binary()),
     ]
@@ -60,7 +60,8 @@ QUARANTINE_SCHEMA = pa.schema(
 RULE_COUNTS = "rule_counts"
 """Silver table of what the rules did. Grain: one row per run, entity, batch, outcome and rule.
 
-A run takes in as many batches as it needs, and in the hour each entity is a run of its own: sum up.
+A run applies as many batches as it needs, and in the hourly run each entity is a run of its own:
+sum up.
 """
 RULE_COUNTS_SCHEMA = pa.schema(
     [

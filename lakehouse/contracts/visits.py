@@ -16,36 +16,43 @@ INTERACTIONS = Entity(
     grain="one row per thing a visitor does",
     key="interaction_id",
     columns=(
-        Column(name="interaction_id", type=Type.INTEGER, required=True, meaning="The interaction."),
         Column(
-            name="customer_id", type=Type.INTEGER, meaning="The account, if they had signed in.",
+            name="interaction_id", type=Type.INTEGER, required=True, description="The interaction.",
+        ),
+        Column(
+            name="customer_id", type=Type.INTEGER,
+            description="The account, if they had signed in.",
         ),
         Column(
             name="session_id", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            meaning="The visit.",
+            description="The visit.",
         ),
-        Column(name="product_id", type=Type.INTEGER, meaning="The product, if it is about one."),
+        Column(
+            name="product_id", type=Type.INTEGER, description="The product, if it is about one.",
+        ),
         Column(
             name="interaction_type", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
             # What nobody knows is no step towards a purchase; the row is there to be looked at.
             on_unknown=OnUnknown.COUNT,
-            choices=("view", "cart", "checkout", "purchase", "review"), meaning="What they did.",
+            allowed_values=("view", "cart", "checkout", "purchase", "review"),
+            description="What they did.",
         ),
         Column(
             name="device", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            on_unknown=OnUnknown.COUNT, choices=("desktop", "mobile", "tablet", "phone"),
-            meaning="With what.",
+            on_unknown=OnUnknown.COUNT, allowed_values=("desktop", "mobile", "tablet", "phone"),
+            description="With what.",
         ),
         Column(
             name="referrer", type=Type.TEXT, cleaning=Cleaning.SPACES,
-            meaning="Where they came from; absent if directly.",
+            description="Where they came from; absent if directly.",
         ),
         Column(
-            name="rating", type=Type.INTEGER, least=1, greatest=5, unit="stars",
-            meaning="Of a review.",
+            name="rating", type=Type.INTEGER, minimum=1, maximum=5, unit="stars",
+            description="Of a review.",
         ),
         Column(
-            name="occurred_at", type=Type.INSTANT, required=True, is_past=True, meaning="When.",
+            name="occurred_at", type=Type.TIMESTAMP, required=True, not_in_future=True,
+            description="When.",
         ),
         *row_times(),
     ),

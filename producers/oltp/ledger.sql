@@ -20,7 +20,7 @@ create table if not exists ledger.progress (
     shop text primary key,
     transactions bigint not null,
     orders bigint not null,
-    last_instant_at timestamptz not null
+    last_timestamp_at timestamptz not null
 );
 
 -- Grain: one row. Which files made this schema, so that applying them again takes no lock.

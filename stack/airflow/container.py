@@ -10,7 +10,7 @@ from lakehouse.environment import process_environment
 from lakehouse.secrets import Secrets
 from lakehouse.settings import settings_in_environment
 from stack.airflow.server import Airflow
-from stack.layout import Data, StackConfig
+from stack.paths import Data, StackConfig
 
 
 def airflow_of(config: StackConfig, secrets: Secrets) -> Airflow:

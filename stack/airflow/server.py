@@ -10,12 +10,12 @@ from string import Template
 
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ROOT, AirflowSettings, MonitoringSettings, WarehouseSettings
-from stack.account import Account
 from stack.airflow.health import health
-from stack.layout import Data
 from stack.net import http_status
+from stack.paths import Data
 from stack.postgres.program import ProgramDatabase
 from stack.program import Program
+from stack.service_user import ServiceUser
 
 USER = "admin"
 """Who logs in."""
@@ -56,7 +56,7 @@ class Airflow:
 
     def configure(self) -> None:
         """Write the configuration."""
-        own = Account()
+        own = ServiceUser()
         for folder in (self._home, self._home / "logs"):
             own.make_private_dir(folder)
         own.write_private(self._config_file, self._filled_in())
@@ -70,7 +70,7 @@ class Airflow:
         database.prepare()
         if database.note() != self.version:
             command: list[str | Path] = [self.python, "-P", "-m", "airflow", "db", "migrate"]
-            Account().run(command, env=self._environment, cwd=self._home)
+            ServiceUser().run(command, env=self._environment, cwd=self._home)
             database.write_note(self.version)
 
     def answers(self) -> bool:

@@ -6,7 +6,7 @@ compares. Each check is a function over what was read, so that it can be tried w
 
 from stack.doctor.checks import all_checks
 from stack.doctor.examine import examine
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Finding, Verdict
-from stack.doctor.readings import Readings
 
-__all__ = ["Finding", "Readings", "Verdict", "all_checks", "examine"]
+__all__ = ["Finding", "Measurements", "Verdict", "all_checks", "examine"]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from connectors.health import Health, check
 from connectors.plain_words import HEAL
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, wrong, wrong_as_told
-from stack.doctor.readings import Readings
 
 _HEAL = "./pipeline connect apply --accept-loss; then ./pipeline extract --full"
 _APPLY = "./pipeline connect apply"
@@ -14,14 +14,14 @@ _APPLY = "./pipeline connect apply"
 def checks() -> Sequence[Check]:
     """Of this area."""
     needs = ("oltp", "connect")
-    return [Check(area="capture", title="connector and slot", needs=needs, look=_capture)]
+    return [Check(area="capture", title="connector and slot", needs=needs, run=_capture)]
 
 
-def _capture(readings: Readings) -> Sequence[Said]:
-    return judge_capture(check(readings.config.connect, readings.oltp("monitor")))
+def _capture(measurements: Measurements) -> Sequence[Said]:
+    return diagnose_capture(check(measurements.config.connect, measurements.oltp("monitor")))
 
 
-def judge_capture(health: Health) -> Sequence[Said]:
+def diagnose_capture(health: Health) -> Sequence[Said]:
     """Whether changes flow from the shop's database to Kafka."""
     # What was lost comes first: accepting it starts the connector, too.
     lost = [problem for problem in health.problems if HEAL in problem]

@@ -8,8 +8,8 @@ from typing import LiteralString
 import httpx
 import psycopg
 
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, unchecked, wrong
-from stack.doctor.readings import Readings
 
 MOST_SECONDS = 2.0
 SET_CLOCKS = "set the clocks by a time service: timedatectl set-ntp true, on both machines"
@@ -20,22 +20,22 @@ _HEARTBEATS: LiteralString = "select f.clock_ahead_seconds, f.state from mart.li
 def checks() -> Sequence[Check]:
     """Of this area."""
     return [
-        Check(area="machine", title="clocks", look=_clocks),
-        Check(area="machine", title="heartbeats", needs=("warehouse",), look=_heartbeats),
+        Check(area="machine", title="clocks", run=_clocks),
+        Check(area="machine", title="heartbeats", needs=("warehouse",), run=_heartbeats),
     ]
 
 
-def _clocks(readings: Readings) -> Sequence[Said]:
+def _clocks(measurements: Measurements) -> Sequence[Said]:
     asked: Mapping[str, Callable[[], float]] = {
-        "oltp": lambda: ahead_of_us(readings.oltp("monitor")),
-        "warehouse": lambda: ahead_of_us(readings.warehouse("batch")),
-        "minio": lambda: _of_store(readings.config.minio.url),
+        "oltp": lambda: ahead_of_us(measurements.oltp("monitor")),
+        "warehouse": lambda: ahead_of_us(measurements.warehouse("batch")),
+        "minio": lambda: _of_store(measurements.config.minio.url),
     }
-    away = readings.not_ready(asked)
-    return judge_clocks({name: ask() for name, ask in asked.items() if name not in away})
+    away = measurements.not_ready(asked)
+    return diagnose_clocks({name: ask() for name, ask in asked.items() if name not in away})
 
 
-def judge_clocks(ahead: Mapping[str, float]) -> Sequence[Said]:
+def diagnose_clocks(ahead: Mapping[str, float]) -> Sequence[Said]:
     """Whether the servers' clocks agree with this machine's.
 
     Args:
@@ -50,13 +50,13 @@ def judge_clocks(ahead: Mapping[str, float]) -> Sequence[Said]:
     ] or [fine(f"{', '.join(ahead)}: within {MOST_SECONDS:.0f} s of this machine's")]
 
 
-def _heartbeats(readings: Readings) -> Sequence[Said]:
-    with psycopg.connect(readings.warehouse("monitor"), autocommit=True) as connection:
+def _heartbeats(measurements: Measurements) -> Sequence[Said]:
+    with psycopg.connect(measurements.warehouse("monitor"), autocommit=True) as connection:
         row = connection.execute(_HEARTBEATS).fetchone()
-    return judge_heartbeats(*row) if row else [unchecked("the warehouse does not tell")]
+    return diagnose_heartbeats(*row) if row else [unchecked("the warehouse does not tell")]
 
 
-def judge_heartbeats(ahead: float | None, state: str) -> Sequence[Said]:
+def diagnose_heartbeats(ahead: float | None, state: str) -> Sequence[Said]:
     """Whether the shop's heartbeats are dated as the warehouse's clock has it.
 
     Args:

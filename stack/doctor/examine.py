@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Finding, Said, unchecked
-from stack.doctor.readings import Readings
 
 _LONGEST = 300
 
 
-def examine(checks: Sequence[Check], readings: Readings, *, limit_seconds: float) -> list[Finding]:
+def examine(
+    checks: Sequence[Check], measurements: Measurements, *, limit_seconds: float
+) -> list[Finding]:
     """What each check finds, in their order.
 
     One that fails, or takes too long, is reported as not checked: the others go on.
     """
     deadline = time.monotonic() + limit_seconds
-    begun = [(check, _begin(check, readings)) for check in checks]
+    begun = [(check, _begin(check, measurements)) for check in checks]
     return [
         Finding(
             area=check.area, title=check.title,
@@ -29,23 +31,23 @@ def examine(checks: Sequence[Check], readings: Readings, *, limit_seconds: float
     ]  # fmt: skip
 
 
-def _begin(check: Check, readings: Readings) -> "Future[Sequence[Said]]":
+def _begin(check: Check, measurements: Measurements) -> "Future[Sequence[Said]]":
     future: Future[Sequence[Said]] = Future()
 
     def look() -> None:
-        future.set_result(_look(check, readings))
+        future.set_result(_run(check, measurements))
 
     # Not from a pool: at its end, Python would wait for one that hangs.
     threading.Thread(target=copy_context().run, args=(look,), daemon=True).start()
     return future
 
 
-def _look(check: Check, readings: Readings) -> Sequence[Said]:
+def _run(check: Check, measurements: Measurements) -> Sequence[Said]:
     try:
-        away = readings.not_ready(check.needs)
+        away = measurements.not_ready(check.needs)
         if away:
             return [unchecked(_not_up(away))]
-        return check.look(readings)
+        return check.run(measurements)
     except Exception as error:  # noqa: BLE001 - whatever hinders a check, the report is made
         return [unchecked(_in_a_line(error))]
 

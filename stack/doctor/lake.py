@@ -20,23 +20,23 @@ from lakehouse.contracts.schemas import (
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, LOSS_LEDGER_SCHEMA
 from lakehouse.object_store import object_store
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
-from stack.doctor.readings import Readings
 
 
 def checks() -> Sequence[Check]:
     """Of this area."""
     return [
-        Check(area="lake", title="store", needs=("minio",), look=_store),
-        Check(area="lake", title="tables", needs=("minio",), look=_tables),
+        Check(area="lake", title="store", needs=("minio",), run=_store),
+        Check(area="lake", title="tables", needs=("minio",), run=_tables),
     ]
 
 
-def _store(readings: Readings) -> Sequence[Said]:
-    minio = readings.config.minio
+def _store(measurements: Measurements) -> Sequence[Said]:
+    minio = measurements.config.minio
     said = []
     for user, bucket in (("lander", minio.bronze_bucket), ("batch", minio.silver_bucket)):
-        client = object_store(minio, readings.secrets, user=user)
+        client = object_store(minio, measurements.secrets, user=user)
         try:
             require_conditional_put(client, bucket)
             require_consistent_listing(client, bucket)
@@ -45,9 +45,9 @@ def _store(readings: Readings) -> Sequence[Said]:
     return said or [fine("one of racing writers wins; what is written or deleted shows at once")]
 
 
-def _tables(readings: Readings) -> Sequence[Said]:
-    opened = readings.deltas.items()
-    return judge_tables({table: pa.schema(delta.schema().to_arrow()) for table, delta in opened})
+def _tables(measurements: Measurements) -> Sequence[Said]:
+    opened = measurements.deltas.items()
+    return diagnose_tables({table: pa.schema(delta.schema().to_arrow()) for table, delta in opened})
 
 
 def contracted() -> dict[LakeTable, pa.Schema]:
@@ -66,7 +66,7 @@ def contracted() -> dict[LakeTable, pa.Schema]:
     return found
 
 
-def judge_tables(found: Mapping[LakeTable, pa.Schema]) -> Sequence[Said]:
+def diagnose_tables(found: Mapping[LakeTable, pa.Schema]) -> Sequence[Said]:
     """Whether each table has the columns that its contract says. Of bronze, all have the same."""
     wanted = contracted()
     said = []

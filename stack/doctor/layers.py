@@ -11,22 +11,22 @@ from typing import LiteralString
 
 import psycopg
 
-from batch.catalogue import LakeTable, TableFigures, loaded_offsets
+from batch.catalogue import LakeTable, TableMetrics, loaded_offsets
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.contracts.schemas import QUARANTINE, RULE_COUNTS
 from lakehouse.offsets import EpochPartition, count_missing
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, Verdict, fine, note, wrong
-from stack.doctor.readings import Readings
 
 _VERSIONS: LiteralString = "select silver_table, table_id, version from etl.silver_version"
 Offsets = Mapping[EpochPartition, int]
-"""Last offset taken in, by partition of bronze."""
+"""Last offset applied, by partition of bronze."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Star:
-    """How far the star has come: offsets by table of the shop, and versions of silver's tables."""
+class LoadedState:
+    """Watermarks of the warehouse: offsets by table of the shop, versions of silver's tables."""
 
     offsets: Mapping[str, Offsets]
     versions: Mapping[str, int]
@@ -36,29 +36,29 @@ def checks() -> Sequence[Check]:
     """Of this area."""
     area, lake = "watermarks", ("minio",)
     return [
-        Check(area=area, title="silver and bronze", needs=lake, look=_silver),
-        Check(area=area, title="gold and silver", needs=lake, look=_gold),
-        Check(area=area, title="star and silver", needs=("minio", "warehouse"), look=_star),
+        Check(area=area, title="silver and bronze", needs=lake, run=_silver),
+        Check(area=area, title="gold and silver", needs=lake, run=_gold),
+        Check(area=area, title="warehouse and silver", needs=("minio", "warehouse"), run=_star),
     ]
 
 
-def _silver(readings: Readings) -> Sequence[Said]:
-    return _sure(readings, lambda lower: judge_silver(readings.tables, lower))
+def _silver(measurements: Measurements) -> Sequence[Said]:
+    return _sure(measurements, lambda lower: diagnose_silver(measurements.tables, lower))
 
 
 def _sure(
-    readings: Readings, judge: Callable[[Sequence[TableFigures]], Sequence[Said]]
+    measurements: Measurements, validator: Callable[[Sequence[TableMetrics]], Sequence[Said]]
 ) -> Sequence[Said]:
     """A judgement of the lower layer; where something is wrong, of the lower layer as it is now."""
-    said = judge(readings.tables)
+    said = validator(measurements.tables)
     if all(one.verdict is not Verdict.WRONG for one in said):
         return said
-    return judge(readings.later_tables)
+    return validator(measurements.later_tables)
 
 
-def judge_silver(
-    tables: Sequence[TableFigures],
-    lower: Sequence[TableFigures],
+def diagnose_silver(
+    tables: Sequence[TableMetrics],
+    lower: Sequence[TableMetrics],
 ) -> Sequence[Said]:
     """Whether silver is within bronze, and no table of silver is behind the current rows.
 
@@ -66,8 +66,8 @@ def judge_silver(
         tables: silver's among them.
         lower: bronze's among them, and silver's, read at the same time or later.
     """
-    found = {figures.table: figures for figures in tables}
-    below = {figures.table: figures for figures in lower}
+    found = {metrics.table: metrics for metrics in tables}
+    below = {metrics.table: metrics for metrics in lower}
     if not any(table.layer == "silver" for table in found):
         return [note("no silver yet", "./pipeline consolidate")]
     remedy = "./pipeline rebuild --layer silver"
@@ -94,16 +94,16 @@ def _written_first(entity: Entity) -> list[str]:
     return [QUARANTINE, RULE_COUNTS, *([entity.history] if entity.history else [])]
 
 
-def _behind(tables: Iterable[TableFigures]) -> int:
-    return sum(figures.behind.count for figures in tables if figures.behind)
+def _behind(tables: Iterable[TableMetrics]) -> int:
+    return sum(metrics.behind.count for metrics in tables if metrics.behind)
 
 
-def _of(found: Mapping[LakeTable, TableFigures], layer: str, name: str) -> TableFigures | None:
+def _of(found: Mapping[LakeTable, TableMetrics], layer: str, name: str) -> TableMetrics | None:
     return found.get(LakeTable(layer=layer, name=name))
 
 
-def _offsets(figures: TableFigures | None) -> Offsets:
-    return figures.offsets if figures else {}
+def _offsets(metrics: TableMetrics | None) -> Offsets:
+    return metrics.offsets if metrics else {}
 
 
 def beyond(upper: Offsets, lower: Offsets, *, below: str = "the layer below") -> list[str]:
@@ -112,13 +112,14 @@ def beyond(upper: Offsets, lower: Offsets, *, below: str = "the layer below") ->
     Of an epoch that is over the lower layer keeps no watermark: there is nothing to compare.
     """
     newest: dict[str, int] = {}
-    for place in lower:
-        newest[place.topic_id] = max(place.epoch, newest.get(place.topic_id, 0))
+    for partition in lower:
+        newest[partition.topic_id] = max(partition.epoch, newest.get(partition.topic_id, 0))
     return [
-        f"offset {reached:,} of partition {place.partition}, {below} has "
-        f"{_reached(lower.get(place))}"
-        for place, reached in sorted(upper.items())
-        if place.epoch >= newest.get(place.topic_id, 0) and reached > lower.get(place, -1)
+        f"offset {reached:,} of partition {partition.partition}, {below} has "
+        f"{_reached(lower.get(partition))}"
+        for partition, reached in sorted(upper.items())
+        if partition.epoch >= newest.get(partition.topic_id, 0)
+        and reached > lower.get(partition, -1)
     ]
 
 
@@ -126,24 +127,24 @@ def _reached(offset: int | None) -> str:
     return "none" if offset is None else f"{offset:,}"
 
 
-def _gold(readings: Readings) -> Sequence[Said]:
-    return _sure(readings, lambda lower: judge_gold(readings.tables, lower))
+def _gold(measurements: Measurements) -> Sequence[Said]:
+    return _sure(measurements, lambda lower: diagnose_gold(measurements.tables, lower))
 
 
-def judge_gold(tables: Sequence[TableFigures], lower: Sequence[TableFigures]) -> Sequence[Said]:
+def diagnose_gold(tables: Sequence[TableMetrics], lower: Sequence[TableMetrics]) -> Sequence[Said]:
     """Whether gold was made from versions of silver that there are. Arguments as above."""
-    gold = [figures for figures in tables if figures.table.layer == "gold"]
+    gold = [metrics for metrics in tables if metrics.table.layer == "gold"]
     if not gold:
         return [note("no gold yet", "./pipeline consolidate")]
     silver = {f.table.name: f.version for f in lower if f.table.layer == "silver"}
     said = []
-    for figures in gold:
-        made_from = figures.versions
-        contract = GOLD_TABLES.get(figures.table.name)
+    for metrics in gold:
+        made_from = metrics.versions
+        contract = GOLD_TABLES.get(metrics.table.name)
         for name in contract.inputs if contract else ():
             told = _other_version(made_from.get(name), silver.get(name))
             if told:
-                words = f"{figures.table.name} was made from {told} of {name}"
+                words = f"{metrics.table.name} was made from {told} of {name}"
                 said.append(wrong(words, "./pipeline rebuild --layer gold"))
     return said or [fine(f"in order, {_behind(gold):,} versions behind")]
 
@@ -155,15 +156,15 @@ def _other_version(made_from: int | None, version: int | None) -> str | None:
     return None if made_from <= version else f"version {made_from:,}, but there are {version:,},"
 
 
-def _star(readings: Readings) -> Sequence[Said]:
-    silver = ((t.name, d) for t, d in readings.deltas.items() if t.layer == "silver")
+def _star(measurements: Measurements) -> Sequence[Said]:
+    silver = ((t.name, d) for t, d in measurements.deltas.items() if t.layer == "silver")
     ids = {name: str(delta.metadata().id) for name, delta in silver}
-    star = read_star(readings.warehouse("batch"), ids)
-    return _sure(readings, lambda lower: judge_star(star, lower))
+    warehouse = read_loaded_state(measurements.warehouse("batch"), ids)
+    return _sure(measurements, lambda lower: diagnose_warehouse(warehouse, lower))
 
 
-def read_star(dsn: str, ids: Mapping[str, str]) -> Star:
-    """How far the star has come.
+def read_loaded_state(dsn: str, ids: Mapping[str, str]) -> LoadedState:
+    """How far the warehouse has come.
 
     Args:
         dsn: of the warehouse, as its role `batch`.
@@ -173,27 +174,30 @@ def read_star(dsn: str, ids: Mapping[str, str]) -> Star:
     with psycopg.connect(dsn, autocommit=True) as connection:
         rows = connection.execute(_VERSIONS).fetchall()
     versions = {name: version for name, table_id, version in rows if ids.get(name) == table_id}
-    return Star(offsets=offsets, versions=versions)
+    return LoadedState(offsets=offsets, versions=versions)
 
 
-def judge_star(star: Star, tables: Sequence[TableFigures]) -> Sequence[Said]:
-    """Whether the star was made from what silver has."""
-    if not star.offsets:
+def diagnose_warehouse(warehouse: LoadedState, tables: Sequence[TableMetrics]) -> Sequence[Said]:
+    """Whether the warehouse was made from what silver has."""
+    if not warehouse.offsets:
         return [note("nothing loaded yet", "./pipeline consolidate")]
-    found = {figures.table: figures for figures in tables}
+    found = {metrics.table: metrics for metrics in tables}
     remedy = "./pipeline rebuild --layer warehouse"
     said = []
-    for name, marks in star.offsets.items():
+    for name, watermarks in warehouse.offsets.items():
         silver = _offsets(_of(found, "silver", ENTITIES[name].silver))
         said += [
-            wrong(f"{name} of the star is at {told}", remedy) for told in beyond(marks, silver)
+            wrong(f"{name} of the warehouse is at {told}", remedy)
+            for told in beyond(watermarks, silver)
         ]
     behind = 0
     for entity in ENTITIES.values():
         table = _of(found, "silver", entity.silver)
-        told = _other_version(star.versions.get(entity.silver), table.version if table else None)
+        told = _other_version(
+            warehouse.versions.get(entity.silver), table.version if table else None
+        )
         if told:
             said.append(wrong(f"{entity.table} was loaded from {told}", remedy))
-        silver, loaded = _offsets(table), star.offsets.get(entity.table, {})
+        silver, loaded = _offsets(table), warehouse.offsets.get(entity.table, {})
         behind += count_missing(silver, loaded)
     return said or [fine(f"in order, {behind:,} offsets behind")]

@@ -10,13 +10,13 @@ import psutil
 
 from lakehouse.errors import PipelineError
 from lakehouse.secrets import ROLES
-from stack.account import service_account
 from stack.disk import existing_parent
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
-from stack.doctor.readings import Readings
 from stack.kafka.install import place_of
-from stack.layout import JAR_LOCK, LOCKS, Cache
-from stack.preflight import check_places
+from stack.paths import JAR_LOCK, LOCKS, Cache
+from stack.preflight import check_paths
+from stack.service_user import find_service_user
 
 _PYTHONS = ((3, 11), (3, 12), (3, 13))
 _LOCKED = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)([^\\]*)")
@@ -31,16 +31,16 @@ def checks() -> Sequence[Check]:
     """Of this area."""
     area = "machine"
     return [
-        Check(area=area, title="Python", look=lambda _: judge_python(sys.version_info[:3])),
-        Check(area=area, title="packages", look=lambda _: judge_packages(locked(), installed)),
-        Check(area=area, title="servers", look=_servers),
-        Check(area=area, title="disk", look=_disk),
-        Check(area=area, title="memory", look=_memory),
-        Check(area=area, title="passwords", look=_passwords),
+        Check(area=area, title="Python", run=lambda _: diagnose_python(sys.version_info[:3])),
+        Check(area=area, title="packages", run=lambda _: diagnose_packages(locked(), installed)),
+        Check(area=area, title="servers", run=_servers),
+        Check(area=area, title="disk", run=_disk),
+        Check(area=area, title="memory", run=_memory),
+        Check(area=area, title="passwords", run=_passwords),
     ]
 
 
-def judge_python(found: tuple[int, int, int]) -> Sequence[Said]:
+def diagnose_python(found: tuple[int, int, int]) -> Sequence[Said]:
     """Whether it is one that the locks are made for."""
     text = ".".join(map(str, found))
     if found[:2] in _PYTHONS:
@@ -49,7 +49,7 @@ def judge_python(found: tuple[int, int, int]) -> Sequence[Said]:
     return [wrong(f"{text}, and {names} is needed", f"PIPELINE_PYTHON=python3.12; {_ANEW}")]
 
 
-def judge_packages(
+def diagnose_packages(
     wanted: Mapping[str, Mapping[str, str]], found: Callable[[str], str | None]
 ) -> Sequence[Said]:
     """Whether what is installed is what is locked.
@@ -87,8 +87,8 @@ def installed(package: str) -> str | None:
         return None
 
 
-def _servers(readings: Readings) -> Sequence[Said]:
-    cache = Cache(root=readings.config.stack.cache_dir)
+def _servers(measurements: Measurements) -> Sequence[Said]:
+    cache = Cache(root=measurements.config.stack.cache_dir)
     required = {
         cache.servers: [cache.java, cache.postgres_programs / "postgres"],
         cache.kafka: [cache.kafka / "plugins", *(cache.kafka / place_of(jar) for jar in _jars())],
@@ -99,7 +99,7 @@ def _servers(readings: Readings) -> Sequence[Said]:
         cache.superset: [cache.superset / "bin" / "python"],
         cache.prometheus: [cache.prometheus / name for name in ("prometheus", "statsd_exporter")],
     }
-    return judge_servers(required, optional)
+    return diagnose_servers(required, optional)
 
 
 def _jars() -> list[str]:
@@ -109,7 +109,7 @@ def _jars() -> list[str]:
     return [f"{artifact}-{number}.jar" for _, artifact, number, *more in named if not more]
 
 
-def judge_servers(
+def diagnose_servers(
     required: Mapping[Path, Iterable[Path]], optional: Mapping[Path, Iterable[Path]]
 ) -> Sequence[Said]:
     """Whether the cache has all that runs, each whole.
@@ -133,23 +133,23 @@ def judge_servers(
     return said or [fine(words)]
 
 
-def _disk(readings: Readings) -> Sequence[Said]:
-    stack = readings.config.stack
+def _disk(measurements: Measurements) -> Sequence[Said]:
+    stack = measurements.config.stack
     try:
-        check_places(stack, service_account(stack.service_user))
+        check_paths(stack, find_service_user(stack.service_user))
     except PipelineError as error:
         return [wrong_as_told(str(error))]
     free = psutil.disk_usage(str(existing_parent(stack.data_dir))).free
     return [fine(f"{free / 1e9:,.1f} GB free for {stack.data_dir}")]
 
 
-def _memory(readings: Readings) -> Sequence[Said]:
+def _memory(measurements: Measurements) -> Sequence[Said]:
     available = psutil.virtual_memory().available // 2**20
-    is_running = any(status.is_ready for status in readings.services.values())
-    return judge_memory(available, is_running=is_running)
+    is_running = any(status.is_ready for status in measurements.services.values())
+    return diagnose_memory(available, is_running=is_running)
 
 
-def judge_memory(available_mb: int, *, is_running: bool) -> Sequence[Said]:
+def diagnose_memory(available_mb: int, *, is_running: bool) -> Sequence[Said]:
     """Whether there is enough: to go on, or to start."""
     words = f"{available_mb:,} MB available"
     if is_running and available_mb < _LEAST_MEMORY_MB:
@@ -161,22 +161,22 @@ def judge_memory(available_mb: int, *, is_running: bool) -> Sequence[Said]:
     return [fine(words)]
 
 
-def _passwords(readings: Readings) -> Sequence[Said]:
-    path = readings.config.stack.secrets_path
+def _passwords(measurements: Measurements) -> Sequence[Said]:
+    path = measurements.config.stack.secrets_path
     if not path.exists():
         return [note("none yet, the first start makes them", "./pipeline up")]
-    known = {role for role in ROLES if _is_known(readings, role)}
-    return judge_passwords(path, path.stat().st_mode, set(ROLES) - known)
+    known = {role for role in ROLES if _is_known(measurements, role)}
+    return diagnose_passwords(path, path.stat().st_mode, set(ROLES) - known)
 
 
-def _is_known(readings: Readings, role: str) -> bool:
+def _is_known(measurements: Measurements, role: str) -> bool:
     try:
-        return bool(readings.secrets[role])
+        return bool(measurements.secrets[role])
     except PipelineError:
         return False
 
 
-def judge_passwords(path: Path, mode: int, missing: Iterable[str]) -> Sequence[Said]:
+def diagnose_passwords(path: Path, mode: int, missing: Iterable[str]) -> Sequence[Said]:
     """Whether only their owner can read them, and every role has one."""
     if mode & _OWNER_ONLY:
         return [wrong(f"others can read {path}", f"chmod 600 {path}")]

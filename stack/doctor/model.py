@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from stack.doctor.readings import Readings
+from stack.doctor.measurements import Measurements
 
 
 class Verdict(StrEnum):
@@ -49,13 +49,13 @@ class Check:
         area: what it belongs to, as in a report's heading.
         title: what is looked at.
         needs: services without which there is nothing to look at.
-        look: reads, and judges; says one thing at least. What it raises, could not be checked.
+        run: reads and diagnoses; says one thing at least. What it raises, could not be checked.
     """
 
     area: str
     title: str
     needs: tuple[str, ...] = ()
-    look: Callable[[Readings], Sequence[Said]]
+    run: Callable[[Measurements], Sequence[Said]]
 
 
 def fine(words: str) -> Said:

@@ -49,7 +49,7 @@ def oldest_unread(
 ) -> dict[TopicPartition, datetime]:
     """When the first record from each position on was written; none where none is readable.
 
-    Offsets behind the last record belong to marks of transactions: these are no changes.
+    Offsets behind the last record belong to watermarks of transactions: these are no changes.
 
     Args:
         bootstrap_servers: of the broker.
@@ -69,9 +69,9 @@ def oldest_unread(
         deadline = time.monotonic() + patience_seconds
         while left and time.monotonic() < deadline:
             for message in consumer.consume(_POLL_RECORDS, _POLL_SECONDS):
-                place = left.pop((message.topic() or "", message.partition() or 0), None)
-                if place is not None and message.error() is None:
-                    found[place] = _written_at(message)
+                coordinate = left.pop((message.topic() or "", message.partition() or 0), None)
+                if coordinate is not None and message.error() is None:
+                    found[coordinate] = _written_at(message)
     finally:
         consumer.close()
     if left:

@@ -6,29 +6,29 @@ from pathlib import Path
 from lakehouse.settings import ROOT
 from stack.airflow.client import AirflowClient
 from stack.airflow.health import health
-from stack.consoles import CONSOLES
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, wrong
-from stack.doctor.readings import Readings
 from stack.superset.dashboards import Dashboards
 from stack.superset.rest import logged_in
+from stack.web_uis import WEB_UIS
 
 
 def checks() -> Sequence[Check]:
     """Of these areas."""
     airflow, superset = ("airflow",), ("superset", "warehouse")
     return [
-        Check(area="airflow", title="parts", needs=airflow, look=_parts),
-        Check(area="airflow", title="DAGs", needs=airflow, look=_dags),
-        Check(area="superset", title="log-in", needs=superset, look=_login),
-        Check(area="superset", title="dashboards", needs=superset, look=_dashboards),
+        Check(area="airflow", title="parts", needs=airflow, run=_parts),
+        Check(area="airflow", title="DAGs", needs=airflow, run=_dags),
+        Check(area="superset", title="log-in", needs=superset, run=_login),
+        Check(area="superset", title="dashboards", needs=superset, run=_dashboards),
     ]
 
 
-def _parts(readings: Readings) -> Sequence[Said]:
-    return judge_parts(health(readings.config.airflow))
+def _parts(measurements: Measurements) -> Sequence[Said]:
+    return diagnose_parts(health(measurements.config.airflow))
 
 
-def judge_parts(parts: Mapping[str, str]) -> Sequence[Said]:
+def diagnose_parts(parts: Mapping[str, str]) -> Sequence[Said]:
     """Whether scheduler, reader of DAGs and database are well."""
     services = {"scheduler": "airflow-scheduler", "dag_processor": "airflow-dags"}
     needed = {**services, "metadatabase": "airflow"}
@@ -39,12 +39,12 @@ def judge_parts(parts: Mapping[str, str]) -> Sequence[Said]:
     ] or [fine(f"{', '.join(needed)} are healthy")]
 
 
-def _dags(readings: Readings) -> Sequence[Said]:
-    console = CONSOLES["airflow"](readings.config, readings.secrets)
-    settings = readings.config.airflow
+def _dags(measurements: Measurements) -> Sequence[Said]:
+    console = WEB_UIS["airflow"](measurements.config, measurements.secrets)
+    settings = measurements.config.airflow
     with AirflowClient(settings, user=console.user, password=console.password) as client:
         client.log_in()
-        return judge_dags(_in_checkout(), client.dags(), client.import_errors(), settings.url)
+        return diagnose_dags(_in_checkout(), client.dags(), client.import_errors(), settings.url)
 
 
 def _in_checkout(folder: Path = ROOT / "dags") -> list[str]:
@@ -52,7 +52,7 @@ def _in_checkout(folder: Path = ROOT / "dags") -> list[str]:
     return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
 
 
-def judge_dags(
+def diagnose_dags(
     wanted: Sequence[str], paused: Mapping[str, bool], errors: Mapping[str, str], url: str
 ) -> Sequence[Said]:
     """Whether each DAG was read, and is active.
@@ -80,17 +80,19 @@ def judge_dags(
     return said or [fine(f"{', '.join(wanted)}: all active")]
 
 
-def _login(readings: Readings) -> Sequence[Said]:
-    console = CONSOLES["superset"](readings.config, readings.secrets)
+def _login(measurements: Measurements) -> Sequence[Said]:
+    console = WEB_UIS["superset"](measurements.config, measurements.secrets)
     with logged_in(console.url, console.user, console.password):
         return [fine(f"lets {console.user} in")]
 
 
-def _dashboards(readings: Readings) -> Sequence[Said]:
-    return judge_dashboards(is_applied=Dashboards(readings.config, readings.secrets).is_applied())
+def _dashboards(measurements: Measurements) -> Sequence[Said]:
+    return diagnose_dashboards(
+        is_applied=Dashboards(measurements.config, measurements.secrets).is_applied()
+    )
 
 
-def judge_dashboards(*, is_applied: bool) -> Sequence[Said]:
+def diagnose_dashboards(*, is_applied: bool) -> Sequence[Said]:
     """Whether Superset was given the files in `dashboards/` as they are."""
     if is_applied:
         return [fine("as in dashboards/")]

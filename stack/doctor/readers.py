@@ -10,8 +10,8 @@ from psycopg.rows import class_row
 
 from connectors.readers import STANDBY, USE_THE_PRIMARY, HiddenRows, Reason, read_hidden
 from lakehouse.contracts import ENTITIES
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, wrong
-from stack.doctor.readings import Readings
 
 _ODD: LiteralString = """
 select
@@ -82,20 +82,20 @@ _MEANING = {
 
 def checks() -> Sequence[Check]:
     """Of this area."""
-    return [Check(area="shop", title="rows that readers see", needs=("oltp",), look=_look)]
+    return [Check(area="shop", title="rows that readers see", needs=("oltp",), run=_visibility)]
 
 
-def _look(readings: Readings) -> Sequence[Said]:
-    with psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection:
+def _visibility(measurements: Measurements) -> Sequence[Said]:
+    with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         row = connection.execute("select pg_is_in_recovery()").fetchone()
         hidden = read_hidden(connection)
         with connection.cursor(row_factory=class_row(Odd)) as cursor:
             names = {"tables": [entity.table for entity in ENTITIES.values()]}
             odd = cursor.execute(_ODD, names).fetchall()
-    return judge_readers(hidden, odd, is_standby=row is not None and row[0])
+    return diagnose_readers(hidden, odd, is_standby=row is not None and row[0])
 
 
-def judge_readers(
+def diagnose_readers(
     hidden: Sequence[HiddenRows], odd: Sequence[Odd], *, is_standby: bool
 ) -> Sequence[Said]:
     """Whether every reader sees every row.

@@ -8,8 +8,8 @@ from typing import LiteralString
 import psycopg
 
 from producers.schema import TABLES
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, wrong
-from stack.doctor.readings import Readings
 
 Grant = tuple[str, str, str]
 """Role, table with its schema, privilege."""
@@ -146,24 +146,24 @@ class Found:
 def checks() -> Sequence[Check]:
     """Of this area."""
     return [
-        Check(area="roles", title="of the shop", needs=("oltp",), look=_of_shop),
-        Check(area="roles", title="of the warehouse", needs=("warehouse",), look=_of_warehouse),
+        Check(area="roles", title="of the shop", needs=("oltp",), run=_of_shop),
+        Check(area="roles", title="of the warehouse", needs=("warehouse",), run=_of_warehouse),
     ]
 
 
-def _of_shop(readings: Readings) -> Sequence[Said]:
-    dsns = {role: readings.oltp(role) for role in SHOP_RIGHTS}
+def _of_shop(measurements: Measurements) -> Sequence[Said]:
+    dsns = {role: measurements.oltp(role) for role in SHOP_RIGHTS}
     found = _read(dsns["monitor"], dsns)
-    return judge_roles(SHOP_RIGHTS, found, service="oltp")
+    return diagnose_roles(SHOP_RIGHTS, found, service="oltp")
 
 
-def _of_warehouse(readings: Readings) -> Sequence[Said]:
+def _of_warehouse(measurements: Measurements) -> Sequence[Said]:
     roles = ("batch", *WAREHOUSE_RIGHTS)
-    dsns = {role: readings.warehouse(role) for role in roles}
+    dsns = {role: measurements.warehouse(role) for role in roles}
     found = _read(dsns["batch"], dsns, others=_WAREHOUSE_PRIVATE)
     rights = {**WAREHOUSE_RIGHTS, "batch": _owner(found)}
     private = {role: Rights(must={}) for role in _WAREHOUSE_PRIVATE if role in found.powers}
-    return judge_roles({**rights, **private}, found, service="warehouse")
+    return diagnose_roles({**rights, **private}, found, service="warehouse")
 
 
 def _owner(found: Found) -> Rights:
@@ -197,7 +197,7 @@ def _log_in(dsn: str) -> str | None:
     return None
 
 
-def judge_roles(rights: Mapping[str, Rights], found: Found, *, service: str) -> Sequence[Said]:
+def diagnose_roles(rights: Mapping[str, Rights], found: Found, *, service: str) -> Sequence[Said]:
     """Whether each role is let in, and can do what it must and no more."""
     up = f"./pipeline up {service}"
     said = [wrong(f"{role} cannot log in: {why}", up) for role, why in found.refused.items()]
@@ -215,7 +215,7 @@ def judge_roles(rights: Mapping[str, Rights], found: Found, *, service: str) -> 
         ]
         said += [_too_much(role, one) for one in _listed(has[role] - may)]
         has_powers = set(found.powers[role]) - set(wanted.may_be)
-        said += _judge_powers(role, has_powers, set(wanted.powers), up)
+        said += _diagnose_powers(role, has_powers, set(wanted.powers), up)
     return said or [fine(f"{len(rights)}, each with what it needs and no more")]
 
 
@@ -248,7 +248,7 @@ def _too_much(role: str, grants: tuple[str, list[str]]) -> Said:
     return wrong(f"{role} may {_words(grants)}, which it has no use for", revoke)
 
 
-def _judge_powers(role: str, has: set[str], wanted: set[str], up: str) -> list[Said]:
+def _diagnose_powers(role: str, has: set[str], wanted: set[str], up: str) -> list[Said]:
     said = []
     if wanted - has:
         said.append(wrong(f"{role} is no {', '.join(sorted(wanted - has))}", up))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from lakehouse.errors import PipelineError, StopPipelineError
 from stack.catalog import AIRFLOW, SHOP
 from stack.control import ServiceStatus
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
-from stack.doctor.readings import Readings
 from stack.memory import processes
 from stack.net import holder_of, listeners
 from stack.preflight import check_ports
@@ -20,19 +20,19 @@ _STARTING = "STARTING"
 def checks() -> Sequence[Check]:
     """Of this area."""
     return [
-        Check(area="services", title="services", look=_services),
-        Check(area="services", title="ports", look=_ports),
+        Check(area="services", title="services", run=_services),
+        Check(area="services", title="ports", run=_ports),
     ]
 
 
-def _services(readings: Readings) -> Sequence[Said]:
+def _services(measurements: Measurements) -> Sequence[Said]:
     try:
-        return judge_services(readings.services)
+        return diagnose_services(measurements.services)
     except PipelineError as error:
         return [wrong_as_told(str(error))]
 
 
-def judge_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
+def diagnose_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
     """Whether those answer that have to. Airflow, all of it, and the charts may be left out."""
     if all(_is_off(one) for one in found.values()):
         return [wrong("nothing runs", "./pipeline up")]
@@ -62,7 +62,7 @@ def _is_off(one: ServiceStatus) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PortReading:
+class PortMeasurement:
     """A port: who is to have it, whether that service runs, and what is wrong with it."""
 
     service: str
@@ -71,24 +71,24 @@ class PortReading:
     problem: str | None
 
 
-def _ports(readings: Readings) -> Sequence[Said]:
-    states = readings.services
+def _ports(measurements: Measurements) -> Sequence[Said]:
+    states = measurements.services
     found = []
-    for name, service in readings.catalog.items():
+    for name, service in measurements.catalog.items():
         pid, is_ready = states[name].pid, states[name].is_ready
         is_running = pid is not None or is_ready
         # What answers, answers at its ports.
         problem = None if is_ready else _stranger(service, pid) if pid else _refusal(service)
         found += [
-            PortReading(
+            PortMeasurement(
                 service=name, number=port.number, is_running=is_running, problem=problem
             )
             for port in service.ports
         ]  # fmt: skip
-    return judge_ports(found)
+    return diagnose_ports(found)
 
 
-def judge_ports(found: Sequence[PortReading]) -> Sequence[Said]:
+def diagnose_ports(found: Sequence[PortMeasurement]) -> Sequence[Said]:
     """Whether each is its service's, or free for it."""
     problems = dict.fromkeys(one.problem for one in found if one.problem)
     if problems:

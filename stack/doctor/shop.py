@@ -11,8 +11,8 @@ from psycopg.rows import class_row
 from connectors.source import CAPTURED_SCHEMA
 from lakehouse.contracts import ENTITIES, Column, Entity, Type
 from lakehouse.kafka import is_capturable
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, wrong
-from stack.doctor.readings import Readings
 
 _WAL: LiteralString = """
 select s.name, s.setting, s.pending_restart
@@ -74,7 +74,7 @@ _READABLE: Mapping[Type, Collection[str]] = {
     Type.RATE: _NUMBERS,
     Type.DEGREES: _NUMBERS | {"float4", "float8"},
     Type.BOOLEAN: {"bool"},
-    Type.INSTANT: {"timestamptz"},
+    Type.TIMESTAMP: {"timestamptz"},
     Type.DATE: {"date"},
 }
 """Postgres' types whose values cleaning reads as the contract's; a text can be of any type."""
@@ -87,22 +87,24 @@ def checks() -> Sequence[Check]:
     """Of this area."""
     area, needs = "shop", ("oltp",)
     return [
-        Check(area=area, title="WAL settings", needs=needs, look=_wal),
-        Check(area=area, title="publication", needs=needs, look=_publication),
-        Check(area=area, title="truncates", needs=needs, look=_truncates),
-        Check(area=area, title="tables", needs=needs, look=_tables),
+        Check(area=area, title="WAL settings", needs=needs, run=_wal),
+        Check(area=area, title="publication", needs=needs, run=_publication),
+        Check(area=area, title="truncates", needs=needs, run=_truncates),
+        Check(area=area, title="tables", needs=needs, run=_tables),
     ]
 
 
-def _wal(readings: Readings) -> Sequence[Said]:
-    with psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection:
+def _wal(measurements: Measurements) -> Sequence[Said]:
+    with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         rows = connection.execute(_WAL).fetchall()
-    wanted = readings.config.stack.slot_wal_keep_mb
+    wanted = measurements.config.stack.slot_wal_keep_mb
     pending = [name for name, _, is_pending in rows if is_pending]
-    return judge_wal({name: value for name, value, _ in rows}, pending, keep_mb=wanted)
+    return diagnose_wal({name: value for name, value, _ in rows}, pending, keep_mb=wanted)
 
 
-def judge_wal(values: Mapping[str, str], pending: Sequence[str], *, keep_mb: int) -> Sequence[Said]:
+def diagnose_wal(
+    values: Mapping[str, str], pending: Sequence[str], *, keep_mb: int
+) -> Sequence[Said]:
     """Whether the server writes and keeps what change capture needs.
 
     Args:
@@ -136,17 +138,17 @@ class Publication:
     schemas: list[str]
 
 
-def _publication(readings: Readings) -> Sequence[Said]:
-    name = readings.config.connect.publication_name
+def _publication(measurements: Measurements) -> Sequence[Said]:
+    name = measurements.config.connect.publication_name
     with (
-        psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection,
+        psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection,
         connection.cursor(row_factory=class_row(Publication)) as cursor,
     ):
         found = cursor.execute(_PUBLICATION, [name]).fetchone()
-    return judge_publication(name, found)
+    return diagnose_publication(name, found)
 
 
-def judge_publication(name: str, found: Publication | None) -> Sequence[Said]:
+def diagnose_publication(name: str, found: Publication | None) -> Sequence[Said]:
     """Whether every change of every table is published."""
     if found is None:
         remedy = "./pipeline up oltp; then ./pipeline extract --full brings what was missed"
@@ -163,13 +165,13 @@ def judge_publication(name: str, found: Publication | None) -> Sequence[Said]:
     return [wrong(words, "./pipeline up oltp; then ./pipeline extract --full")]
 
 
-def _truncates(readings: Readings) -> Sequence[Said]:
-    with psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection:
+def _truncates(measurements: Measurements) -> Sequence[Said]:
+    with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         untold = connection.execute(_UNTOLD, [CAPTURED_SCHEMA]).fetchall()
-    return judge_truncates([(name, has_key) for name, has_key in untold if is_capturable(name)])
+    return diagnose_truncates([(name, has_key) for name, has_key in untold if is_capturable(name)])
 
 
-def judge_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
+def diagnose_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
     """Whether a truncate of any table would be told.
 
     Args:
@@ -196,16 +198,16 @@ class SourceColumn:
     has_key: bool
 
 
-def _tables(readings: Readings) -> Sequence[Said]:
+def _tables(measurements: Measurements) -> Sequence[Said]:
     with (
-        psycopg.connect(readings.oltp("monitor"), autocommit=True) as connection,
+        psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection,
         connection.cursor(row_factory=class_row(SourceColumn)) as cursor,
     ):
         columns = cursor.execute(_COLUMNS, [CAPTURED_SCHEMA]).fetchall()
-    return judge_tables(columns)
+    return diagnose_tables(columns)
 
 
-def judge_tables(
+def diagnose_tables(
     columns: Sequence[SourceColumn], entities: Mapping[str, Entity] = ENTITIES
 ) -> Sequence[Said]:
     """Whether the shop's tables are what the contracts say of them."""

@@ -7,17 +7,17 @@ from typing import LiteralString
 
 import psycopg
 
-from batch.catalogue import TableFigures
+from batch.catalogue import TableMetrics
 from consumers.bronze.loss import Loss, find_identity_loss, find_offset_loss
-from consumers.live.places import entity_of
+from consumers.live.positions import entity_of
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.kafka import Topic
 from lakehouse.offsets import Epoch, TopicPartition, next_position
 from stack.doctor.clock import MOST_SECONDS, SET_CLOCKS
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, unchecked, wrong
 from stack.doctor.offsets import Ends, oldest_unread
-from stack.doctor.readings import Readings
 
 _LIVE: LiteralString = """
 select t.entity, t.topic_id, t.partition_count, w.partition, w.last_offset
@@ -47,19 +47,19 @@ def checks() -> Sequence[Check]:
     kafka, lake = ("kafka",), ("kafka", "minio")
     live = ("kafka", "warehouse")
     return [
-        Check(area="kafka", title="topics", needs=kafka, look=_topics),
-        Check(area="kafka", title="what bronze needs", needs=lake, look=_bronze),
-        Check(area="kafka", title="what live needs", needs=live, look=_live),
-        Check(area="kafka", title="bronze is behind", needs=(*lake, "lander"), look=_landing_lag),
-        Check(area="kafka", title="live is behind", needs=(*live, "live"), look=_live_lag),
+        Check(area="kafka", title="topics", needs=kafka, run=_topics),
+        Check(area="kafka", title="what bronze needs", needs=lake, run=_bronze),
+        Check(area="kafka", title="what live needs", needs=live, run=_live),
+        Check(area="kafka", title="bronze is behind", needs=(*lake, "lander"), run=_landing_lag),
+        Check(area="kafka", title="live is behind", needs=(*live, "live"), run=_live_lag),
     ]
 
 
-def _topics(readings: Readings) -> Sequence[Said]:
-    return judge_topics(readings.topics, readings.config.connect.topic_partitions)
+def _topics(measurements: Measurements) -> Sequence[Said]:
+    return diagnose_topics(measurements.topics, measurements.config.connect.topic_partitions)
 
 
-def judge_topics(topics: Mapping[str, Topic], wanted: int) -> Sequence[Said]:
+def diagnose_topics(topics: Mapping[str, Topic], wanted: int) -> Sequence[Said]:
     """Whether they are there, each with the partitions that new ones get."""
     if not topics:
         return [note("none yet: the first change of a table makes its own", "./pipeline simulate")]
@@ -71,13 +71,13 @@ def judge_topics(topics: Mapping[str, Topic], wanted: int) -> Sequence[Said]:
     return [fine(f"{len(topics)}, {wanted} partitions each")]
 
 
-def _bronze(readings: Readings) -> Sequence[Said]:
-    positions = bronze_positions(readings.topics, readings.tables)
-    return judge_bronze(readings.topics, readings.ends(), positions, readings.epochs)
+def _bronze(measurements: Measurements) -> Sequence[Said]:
+    positions = bronze_positions(measurements.topics, measurements.tables)
+    return diagnose_bronze(measurements.topics, measurements.ends(), positions, measurements.epochs)
 
 
 def bronze_positions(
-    topics: Mapping[str, Topic], tables: Sequence[TableFigures]
+    topics: Mapping[str, Topic], tables: Sequence[TableMetrics]
 ) -> dict[TopicPartition, int]:
     """The next offset that bronze wants of each partition."""
     landed = {
@@ -93,7 +93,7 @@ def bronze_positions(
     }
 
 
-def judge_bronze(
+def diagnose_bronze(
     topics: Mapping[str, Topic],
     ends: Ends,
     positions: Mapping[TopicPartition, int],
@@ -112,8 +112,8 @@ def judge_bronze(
         known = epochs.get(bronze_table(topic.name))
         if not known:
             continue
-        marks = {p: positions[p] - 1 for p in topic.partitions}
-        changed = find_identity_loss(topic, known[-1], marks)
+        watermarks = {p: positions[p] - 1 for p in topic.partitions}
+        changed = find_identity_loss(topic, known[-1], watermarks)
         losses += changed[:1]
         if not changed:
             found = (
@@ -134,17 +134,17 @@ def read_live(dsn: str) -> dict[str, LiveTopic]:
             if entity not in ENTITIES:
                 continue
             before = found[entity].last if entity in found else {}
-            marks = before if partition is None else {**before, partition: last}
-            found[entity] = LiveTopic(topic_id=topic_id, partition_count=count, last=marks)
+            watermarks = before if partition is None else {**before, partition: last}
+            found[entity] = LiveTopic(topic_id=topic_id, partition_count=count, last=watermarks)
     return found
 
 
-def _live(readings: Readings) -> Sequence[Said]:
-    known = read_live(readings.warehouse("batch"))
-    return judge_live(readings.topics, readings.ends(), known)
+def _live(measurements: Measurements) -> Sequence[Said]:
+    known = read_live(measurements.warehouse("batch"))
+    return diagnose_live(measurements.topics, measurements.ends(), known)
 
 
-def judge_live(
+def diagnose_live(
     topics: Mapping[str, Topic], ends: Ends, known: Mapping[str, LiveTopic]
 ) -> Sequence[Said]:
     """The same of live."""
@@ -179,31 +179,33 @@ def live_positions(
     }
 
 
-def _landing_lag(readings: Readings) -> Sequence[Said]:
-    limit = max(_LANDING_SECONDS, 6 * readings.config.landing.flush_seconds)
-    positions = bronze_positions(readings.topics, readings.tables)
-    return _lag(readings, "lander", positions, limit)
+def _landing_lag(measurements: Measurements) -> Sequence[Said]:
+    limit = max(_LANDING_SECONDS, 6 * measurements.config.landing.flush_seconds)
+    positions = bronze_positions(measurements.topics, measurements.tables)
+    return _lag(measurements, "lander", positions, limit)
 
 
-def _live_lag(readings: Readings) -> Sequence[Said]:
-    known = read_live(readings.warehouse("batch"))
-    return _lag(readings, "live", live_positions(readings.topics, known), _LIVE_SECONDS)
+def _live_lag(measurements: Measurements) -> Sequence[Said]:
+    known = read_live(measurements.warehouse("batch"))
+    return _lag(measurements, "live", live_positions(measurements.topics, known), _LIVE_SECONDS)
 
 
 def _lag(
-    readings: Readings, who: str, positions: Mapping[TopicPartition, int], limit: float
+    measurements: Measurements, who: str, positions: Mapping[TopicPartition, int], limit: float
 ) -> Sequence[Said]:
-    ends = readings.ends()
+    ends = measurements.ends()
     if any(at < ends[p].oldest for p, at in positions.items()):
         return [unchecked("Kafka no longer has what comes next")]
     behind = {p: at for p, at in positions.items() if at < ends[p].end}
     waiting = oldest_unread(
-        readings.config.kafka.bootstrap_servers, behind, patience_seconds=readings.patience_seconds
+        measurements.config.kafka.bootstrap_servers,
+        behind,
+        patience_seconds=measurements.patience_seconds,
     )
     offsets = sum(ends[p].end - positions[p] for p in waiting)
-    retention = readings.config.kafka.retention_hours * 3600.0
+    retention = measurements.config.kafka.retention_hours * 3600.0
     lag = Lag(offsets=offsets, waiting=waiting, limit=limit, retention=retention)
-    return judge_lag(who, lag, datetime.now(UTC))
+    return diagnose_lag(who, lag, datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,20 +225,20 @@ class Lag:
     retention: float
 
 
-def judge_lag(who: str, lag: Lag, now: datetime) -> Sequence[Said]:
+def diagnose_lag(who: str, lag: Lag, now: datetime) -> Sequence[Said]:
     """Whether a reader keeps up. `who` is its service."""
     if not lag.waiting:
         return [fine("not at all")]
-    place = min(lag.waiting, key=lambda p: lag.waiting[p])
-    seconds = (now - lag.waiting[place]).total_seconds()
+    partition = min(lag.waiting, key=lambda p: lag.waiting[p])
+    seconds = (now - lag.waiting[partition]).total_seconds()
     if seconds < -MOST_SECONDS:
         words = (
-            f"{lag.offsets:,} offsets; for how long cannot be told, the oldest of {place} is dated "
-            f"{-seconds:,.0f} s ahead of this machine's clock"
+            f"{lag.offsets:,} offsets; for how long cannot be told, the oldest of {partition} is "
+            f"dated {-seconds:,.0f} s ahead of this machine's clock"
         )
         return [wrong(words, SET_CLOCKS)]
     seconds = max(0.0, seconds)
-    words = f"{lag.offsets:,} offsets, the oldest of {place} has waited for {seconds:,.0f} s"
+    words = f"{lag.offsets:,} offsets, the oldest of {partition} has waited for {seconds:,.0f} s"
     if seconds <= lag.limit:
         return [fine(words)]
     if seconds > lag.retention * _RETENTION_SHARE:

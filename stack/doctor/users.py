@@ -7,19 +7,19 @@ from typing import Any
 
 from minio.error import MinioException
 
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, wrong
-from stack.doctor.readings import Readings
 from stack.minio.buckets import admin_of, policies
 
 
 def checks() -> Sequence[Check]:
     """Of this area."""
-    return [Check(area="roles", title="of the lake", needs=("minio",), look=_of_lake)]
+    return [Check(area="roles", title="of the lake", needs=("minio",), run=_of_lake)]
 
 
-def _of_lake(readings: Readings) -> Sequence[Said]:
-    minio = readings.config.minio
-    admin = admin_of(minio, readings.secrets)
+def _of_lake(measurements: Measurements) -> Sequence[Said]:
+    minio = measurements.config.minio
+    admin = admin_of(minio, measurements.secrets)
     wanted = policies(minio)
     found: dict[str, LakeUser | None] = {}
     for user in wanted:
@@ -34,7 +34,7 @@ def _of_lake(readings: Readings) -> Sequence[Said]:
                 policies=(known.get("policyName") or "").split(","),
                 policy=policy,
             )
-    return judge_users(wanted, found)
+    return diagnose_users(wanted, found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class LakeUser:
     policy: Mapping[str, Any]
 
 
-def judge_users(
+def diagnose_users(
     wanted: Mapping[str, Mapping[str, Any]], found: Mapping[str, LakeUser | None]
 ) -> Sequence[Said]:
     """Whether each user has its policy, as it is to be, and no other."""

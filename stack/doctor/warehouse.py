@@ -1,4 +1,4 @@
-"""The warehouse and what is applied to it; loads and runs; what was put aside, and lost."""
+"""The warehouse and what is applied to it; loads and runs; what was quarantined, and lost."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -17,8 +17,8 @@ from consumers.bronze.loss import MENDABLE, LossKind, LossLedger, open_losses
 from lakehouse.kafka import captured_topic
 from lakehouse.lake import LOSS_LEDGER
 from lakehouse.settings import AlertSettings, ConsolidationSettings
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, wrong
-from stack.doctor.readings import Readings
 
 _SHOP: LiteralString = "select s.time_zone, s.base_currency from etl.shop as s"
 _STALE: LiteralString = "select s.view_name from etl.stale_view as s order by s.view_name"
@@ -60,7 +60,7 @@ _SHOWN_VALUES = 3
 _HOUR = timedelta(hours=1)
 _SCHEDULED = (Kind.CONSOLIDATION, Kind.MAINTENANCE)
 """Kinds of runs whose failure nobody may be looking at."""
-_LOOK_BACK = 200
+_LOOKBACK = 200
 _PUBLISH_ANYWAY = (
     "./pipeline quarantine list; then CONSOLIDATION_QUARANTINE_MAX_SHARE=1 ./pipeline consolidate "
     "lets it pass"
@@ -71,24 +71,24 @@ def checks() -> Sequence[Check]:
     """Of these areas."""
     needs, lake = ("warehouse",), ("minio", "oltp")
     return [
-        Check(area="warehouse", title="schema", needs=needs, look=_schema),
-        Check(area="warehouse", title="settings", needs=needs, look=_settings),
-        Check(area="warehouse", title="last load", needs=needs, look=_load),
-        Check(area="warehouse", title="open transactions", needs=needs, look=_transactions),
-        Check(area="runs", title="runs", needs=needs, look=_runs),
-        Check(area="runs", title="quarantine", needs=needs, look=_quarantine),
-        Check(area="runs", title="unknown values", needs=needs, look=_unknown),
-        Check(area="runs", title="loss ledger", needs=lake, look=_losses),
+        Check(area="warehouse", title="schema", needs=needs, run=_schema),
+        Check(area="warehouse", title="settings", needs=needs, run=_settings),
+        Check(area="warehouse", title="last load", needs=needs, run=_load),
+        Check(area="warehouse", title="open transactions", needs=needs, run=_transactions),
+        Check(area="runs", title="runs", needs=needs, run=_runs),
+        Check(area="runs", title="quarantine", needs=needs, run=_quarantine),
+        Check(area="runs", title="unknown values", needs=needs, run=_unknown),
+        Check(area="runs", title="loss ledger", needs=lake, run=_losses),
     ]
 
 
-def _schema(readings: Readings) -> Sequence[Said]:
-    with psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection:
+def _schema(measurements: Measurements) -> Sequence[Said]:
+    with psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection:
         stale = [name for (name,) in connection.execute(_STALE)]
-    return judge_schema(pending(readings.warehouse("batch")), stale)
+    return diagnose_schema(pending(measurements.warehouse("batch")), stale)
 
 
-def judge_schema(waiting: Sequence[str], stale: Sequence[str]) -> Sequence[Said]:
+def diagnose_schema(waiting: Sequence[str], stale: Sequence[str]) -> Sequence[Said]:
     """Whether everything in `warehouse_sql/` was applied, and every view is as new as the mart."""
     if waiting:
         words = f"not applied yet, or changed since: {', '.join(waiting)}"
@@ -98,14 +98,14 @@ def judge_schema(waiting: Sequence[str], stale: Sequence[str]) -> Sequence[Said]
     return [fine("all of warehouse_sql/ is applied")]
 
 
-def _settings(readings: Readings) -> Sequence[Said]:
-    with psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection:
+def _settings(measurements: Measurements) -> Sequence[Said]:
+    with psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection:
         row = connection.execute(_SHOP).fetchone()
-    shop = readings.config.shop
-    return judge_settings(row, (shop.time_zone, shop.base_currency))
+    shop = measurements.config.shop
+    return diagnose_settings(row, (shop.time_zone, shop.base_currency))
 
 
-def judge_settings(has: tuple[str, str] | None, wanted: tuple[str, str]) -> Sequence[Said]:
+def diagnose_settings(has: tuple[str, str] | None, wanted: tuple[str, str]) -> Sequence[Said]:
     """Whether the warehouse knows time zone and currency as the settings have them."""
     if has == wanted:
         return [fine(f"days of {wanted[0]}, amounts in {wanted[1]}")]
@@ -115,8 +115,8 @@ def judge_settings(has: tuple[str, str] | None, wanted: tuple[str, str]) -> Sequ
     return [wrong(words, "./pipeline up warehouse; then ./pipeline rebuild --layer silver")]
 
 
-def _transactions(readings: Readings) -> Sequence[Said]:
-    return judge_transactions(read_left_open(readings.warehouse("monitor"), _LONG_SECONDS))
+def _transactions(measurements: Measurements) -> Sequence[Said]:
+    return diagnose_transactions(read_left_open(measurements.warehouse("monitor"), _LONG_SECONDS))
 
 
 def read_left_open(dsn: str, seconds: float) -> dict[str, str]:
@@ -125,7 +125,7 @@ def read_left_open(dsn: str, seconds: float) -> dict[str, str]:
         return {holder(*row): str(row[1]) for row in connection.execute(_LEFT_OPEN, [seconds])}
 
 
-def judge_transactions(held: Mapping[str, str]) -> Sequence[Said]:
+def diagnose_transactions(held: Mapping[str, str]) -> Sequence[Said]:
     """Whether sessions were left in a transaction: they hold what they have read.
 
     Args:
@@ -134,29 +134,29 @@ def judge_transactions(held: Mapping[str, str]) -> Sequence[Said]:
     if not held:
         return [fine(f"none was left open for {_LONG_SECONDS} s")]
     remedy = "let it end, or end it: a new month, a migration and vacuum wait for it"
-    # A proof of ours reads the star in one transaction, and the lake meanwhile.
+    # A proof of ours reads the warehouse in one transaction, and the lake meanwhile.
     return [(note if role == "batch" else wrong)(one, remedy) for one, role in held.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastLoad:
-    """The newest load of the star; `failed` are the checks that stopped it."""
+    """The newest load of the warehouse; `failed` are the checks that stopped it."""
 
     outcome: str
     quarantine_share: float | None
     failed: list[str]
 
 
-def _load(readings: Readings) -> Sequence[Said]:
+def _load(measurements: Measurements) -> Sequence[Said]:
     with (
-        psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection,
+        psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection,
         connection.cursor(row_factory=class_row(LastLoad)) as cursor,
     ):
         found = cursor.execute(_LOAD).fetchone()
-    return judge_load(found)
+    return diagnose_load(found)
 
 
-def judge_load(found: LastLoad | None) -> Sequence[Said]:
+def diagnose_load(found: LastLoad | None) -> Sequence[Said]:
     """Whether the newest load was published."""
     if found is None:
         return [note("nothing loaded yet", "./pipeline consolidate")]
@@ -170,20 +170,20 @@ def _is_of_quarantine(found: LastLoad) -> bool:
     return any(name.startswith("quarantine_share") for name in found.failed)
 
 
-def _runs(readings: Readings) -> Sequence[Said]:
-    rows = latest(readings.warehouse("batch"), limit=_LOOK_BACK)
+def _runs(measurements: Measurements) -> Sequence[Said]:
+    rows = latest(measurements.warehouse("batch"), limit=_LOOKBACK)
     # Runs are dated by its clock.
-    with psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection:
+    with psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection:
         now = (connection.execute("select clock_timestamp()").fetchone() or [datetime.now(UTC)])[0]
-    has_hour = not readings.not_ready(["airflow-scheduler"])
+    has_hour = not measurements.not_ready(["airflow-scheduler"])
     late = timedelta(seconds=AlertSettings().late_seconds)
-    return judge_runs(rows, now, late_after=_HOUR + late if has_hour else None)
+    return diagnose_runs(rows, now, late_after=_HOUR + late if has_hour else None)
 
 
-def judge_runs(
+def diagnose_runs(
     rows: Sequence[RunRow], now: datetime, *, late_after: timedelta | None
 ) -> Sequence[Said]:
-    """Whether the newest run of each kind went well, and the hour is not late.
+    """Whether the newest run of each kind went well, and the hourly run is not late.
 
     Args:
         rows: newest first.
@@ -202,9 +202,13 @@ def judge_runs(
     since = now - (done[0].finished_at or done[0].started_at)
     words = f"the last consolidation that succeeded ended {_ago(since)} ago"
     if late_after is not None and since > late_after:
-        said.append(wrong(words, "./pipeline open airflow; ./pipeline trigger runs the hour now"))
+        said.append(
+            wrong(words, "./pipeline open airflow; ./pipeline trigger runs the hourly run now")
+        )
     elif late_after is None and since > 2 * _HOUR:
-        said.append(note(f"{words}, and Airflow, which runs the hour, is not up", "./pipeline up"))
+        said.append(
+            note(f"{words}, and Airflow, which runs the hourly run, is not up", "./pipeline up")
+        )
     return said or [fine(words)]
 
 
@@ -225,15 +229,17 @@ def _ago(since: timedelta) -> str:
     return f"{minutes:,.0f} min" if minutes < 120 else f"{minutes / 60:,.0f} hours"
 
 
-def _quarantine(readings: Readings) -> Sequence[Said]:
-    with psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection:
+def _quarantine(measurements: Measurements) -> Sequence[Said]:
+    with psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection:
         changes, rules = connection.execute(_ASIDE).fetchone() or (0, 0)
         row = connection.execute(_LOAD).fetchone()
     share = None if row is None else row[1]
-    return judge_quarantine(changes, rules, share, ConsolidationSettings().quarantine_max_share)
+    return diagnose_quarantine(changes, rules, share, ConsolidationSettings().quarantine_max_share)
 
 
-def judge_quarantine(changes: int, rules: int, share: float | None, limit: float) -> Sequence[Said]:
+def diagnose_quarantine(
+    changes: int, rules: int, share: float | None, limit: float
+) -> Sequence[Said]:
     """What is in quarantine. A load that is stopped for it is told by the last load."""
     words = f"{changes:,} changes, by {rules} rules" if changes else "empty"
     if share is None:
@@ -244,15 +250,15 @@ def judge_quarantine(changes: int, rules: int, share: float | None, limit: float
     return [fine(told)]
 
 
-def _unknown(readings: Readings) -> Sequence[Said]:
-    with psycopg.connect(readings.warehouse("batch"), autocommit=True) as connection:
-        return judge_unknown(connection.execute(_UNKNOWN).fetchall())
+def _unknown(measurements: Measurements) -> Sequence[Said]:
+    with psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection:
+        return diagnose_unknown(connection.execute(_UNKNOWN).fetchall())
 
 
-def judge_unknown(rows: Sequence[tuple[str, str, str, int]]) -> Sequence[Said]:
+def diagnose_unknown(rows: Sequence[tuple[str, str, str, int]]) -> Sequence[Said]:
     """Values that no list of a contract has: table, column, value and number of rows."""
     if not rows:
-        return [fine("none: every value in the star is in its list")]
+        return [fine("none: every value in the warehouse is in its list")]
     named = [
         f"{table}.{column} {json.dumps(value, ensure_ascii=False)} ({count:,} rows)"
         for table, column, value, count in rows[:_SHOWN_VALUES]
@@ -262,15 +268,15 @@ def judge_unknown(rows: Sequence[tuple[str, str, str, int]]) -> Sequence[Said]:
     return [note(words, "correct them in the shop, or teach them to lakehouse/contracts/")]
 
 
-def _losses(readings: Readings) -> Sequence[Said]:
-    uri = readings.lake.uri("bronze", LOSS_LEDGER)
-    prefix = readings.config.connect.topic_prefix
-    tables = read_captured(readings.oltp("monitor"))
-    rows = LossLedger(uri, readings.lake.options).rows()
-    return judge_losses(rows, {captured_topic(prefix, table) for table in tables})
+def _losses(measurements: Measurements) -> Sequence[Said]:
+    uri = measurements.lake.uri("bronze", LOSS_LEDGER)
+    prefix = measurements.config.connect.topic_prefix
+    tables = read_captured(measurements.oltp("monitor"))
+    rows = LossLedger(uri, measurements.lake.options).rows()
+    return diagnose_losses(rows, {captured_topic(prefix, table) for table in tables})
 
 
-def judge_losses(rows: Sequence[Mapping[str, Any]], topics: Collection[str]) -> Sequence[Said]:
+def diagnose_losses(rows: Sequence[Mapping[str, Any]], topics: Collection[str]) -> Sequence[Said]:
     """Whether all that can be read again was. What Kafka lost was accepted by somebody.
 
     Args:

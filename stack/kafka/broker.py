@@ -11,11 +11,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from lakehouse.settings import KafkaSettings
-from stack.account import Account
 from stack.kafka.java import Agent, java_command, log_settings, properties_value, temporary_dir
-from stack.layout import Cache, Data
 from stack.net import is_listening
+from stack.paths import Cache, Data
 from stack.program import Program
+from stack.service_user import ServiceUser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Broker:
     settings: KafkaSettings
     cache: Cache
     data: Data
-    account: Account
+    user: ServiceUser
 
     def program(self) -> Program:
         """How supervisor runs it."""
@@ -47,11 +47,11 @@ class Broker:
 
     def prepare(self) -> None:
         """Write the configuration, and format the storage if it is new."""
-        self.account.make_private_dir(self.data.of("kafka"))
-        self.account.make_private_dir(temporary_dir(self.data))
-        self.account.write_private(self.data.run / "log4j2.properties", log_settings())
-        self.account.write_private(self._properties_file, self._configuration())
-        self.account.write_private(self._agent.rules_file, self._agent.rules)
+        self.user.make_private_dir(self.data.of("kafka"))
+        self.user.make_private_dir(temporary_dir(self.data))
+        self.user.write_private(self.data.run / "log4j2.properties", log_settings())
+        self.user.write_private(self._properties_file, self._configuration())
+        self.user.write_private(self._agent.rules_file, self._agent.rules)
         if not (self._storage / "meta.properties").exists():
             self._format()
 
@@ -106,4 +106,4 @@ class Broker:
                 *(f"--cluster-id={cluster_id}", "--config", str(self._properties_file)),
             ),
         )
-        self.account.run(command, env={"LANG": "C.UTF-8"}, cwd=self.data.of("kafka"))
+        self.user.run(command, env={"LANG": "C.UTF-8"}, cwd=self.data.of("kafka"))

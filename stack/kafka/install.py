@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lakehouse.environment import process_environment
 from lakehouse.settings import ROOT
-from stack.layout import JAR_LOCK, JMX_AGENT
+from stack.paths import JAR_LOCK, JMX_AGENT
 from stack.tools import Tools
 
 _FETCH = Path(__file__).with_name("fetch.py")

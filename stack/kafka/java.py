@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.layout import MONITORING, Cache, Data
+from stack.paths import MONITORING, Cache, Data
 
 AGENT_HOST = "127.0.0.1"
 
@@ -26,7 +26,7 @@ class Agent:
 
     @property
     def rules_file(self) -> Path:
-        """Where the program may read which figures it is to tell."""
+        """Where the program may read which metrics it is to tell."""
         return self.data.run / f"{self.program}-metrics.yml"
 
     @property

@@ -6,11 +6,11 @@ from string import Template
 
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, KafkaSettings
-from stack.account import Account
 from stack.kafka.java import Agent, java_command, log_settings, properties_value, temporary_dir
-from stack.layout import Cache, Data
 from stack.net import http_status
+from stack.paths import Cache, Data
 from stack.program import Program
+from stack.service_user import ServiceUser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Worker:
     secrets: Secrets
     cache: Cache
     data: Data
-    account: Account
+    user: ServiceUser
 
     def program(self) -> Program:
         """How supervisor runs it."""
@@ -46,12 +46,12 @@ class Worker:
     def prepare(self) -> None:
         """Write the configuration and the file with the password."""
         for folder in (self.data.of("connect"), self.data.of("kafka"), temporary_dir(self.data)):
-            self.account.make_private_dir(folder)
-        self.account.write_private(self.data.run / "log4j2.properties", log_settings())
-        self.account.write_private(self._properties_file, self._configuration())
-        self.account.write_private(self._agent.rules_file, self._agent.rules)
+            self.user.make_private_dir(folder)
+        self.user.write_private(self.data.run / "log4j2.properties", log_settings())
+        self.user.write_private(self._properties_file, self._configuration())
+        self.user.write_private(self._agent.rules_file, self._agent.rules)
         password = f"debezium.password={self.secrets['oltp_debezium']}\n"
-        self.account.write_private(self.secrets_file, password)
+        self.user.write_private(self.secrets_file, password)
 
     def probe(self) -> bool:
         """Whether it says that it is healthy."""

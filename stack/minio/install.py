@@ -1,6 +1,6 @@
 """MinIO, built from the locked module."""
 
 from stack.go import Module
-from stack.layout import MINIO_MODULE
+from stack.paths import MINIO_MODULE
 
 MINIO = Module(name="MinIO", folder=MINIO_MODULE, packages=("github.com/minio/minio",))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings
-from stack.account import Account
-from stack.layout import Cache, Data
 from stack.net import http_status
+from stack.paths import Cache, Data
 from stack.program import Program
+from stack.service_user import ServiceUser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class MinioServer:
     secrets: Secrets
     cache: Cache
     data: Data
-    account: Account
+    user: ServiceUser
 
     def program(self) -> Program:
         """How supervisor runs it."""
@@ -50,8 +50,8 @@ class MinioServer:
     def prepare(self) -> None:
         """Make its folders, and write the file with the password."""
         for folder in ("", "objects", "certs"):
-            self.account.make_private_dir(self.data.of("minio") / folder)
-        self.account.write_private(self._environment_file, self._environment())
+            self.user.make_private_dir(self.data.of("minio") / folder)
+        self.user.write_private(self._environment_file, self._environment())
 
     def probe(self) -> bool:
         """Whether it says that it is ready."""

@@ -31,7 +31,7 @@ _OLTP_ROLES = (
     _Role(name="extract"),
 )
 _WAREHOUSE_OWNER = "batch"
-_WATCHER = _Role(
+_EXPORTER = _Role(
     name="monitor",
     member_of="pg_monitor",
     settings={"default_transaction_read_only": "on", "statement_timeout": "10s"},
@@ -53,7 +53,7 @@ def _warehouse_roles(settings: WarehouseSettings) -> tuple[_Role, ...]:
     )
     # It says who is in the way of a load, and for how long.
     owner = _Role(name=_WAREHOUSE_OWNER, member_of="pg_read_all_stats")
-    return (owner, _Role(name="live"), reader, _WATCHER)
+    return (owner, _Role(name="live"), reader, _EXPORTER)
 
 
 def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:

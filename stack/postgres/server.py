@@ -9,9 +9,9 @@ import psycopg
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
-from stack.account import Account
-from stack.layout import Cache, Data
+from stack.paths import Cache, Data
 from stack.program import Program
+from stack.service_user import ServiceUser
 
 _FILES = Path(__file__).parent
 
@@ -30,7 +30,7 @@ class PostgresServer:
     values: Mapping[str, str]
     cache: Cache
     data: Data
-    account: Account
+    user: ServiceUser
 
     def program(self) -> Program:
         """How supervisor runs it."""
@@ -50,7 +50,7 @@ class PostgresServer:
         data_dir = self.data.of(self.name)
         if not (data_dir / "PG_VERSION").exists():
             self._make_cluster(data_dir)
-        self.account.write_private(data_dir / "postgresql.conf", self._configuration())
+        self.user.write_private(data_dir / "postgresql.conf", self._configuration())
 
     def probe(self) -> bool:
         """Whether it takes connections.
@@ -90,10 +90,10 @@ class PostgresServer:
 
     def _make_cluster(self, data_dir: Path) -> None:
         with tempfile.TemporaryDirectory(dir=data_dir.parent, prefix=f"{self.name}.") as folder:
-            work = self.account.make_private_dir(Path(folder))
+            work = self.user.make_private_dir(Path(folder))
             password_file = work / "password"
-            self.account.write_private(password_file, self._password)
-            self.account.run(
+            self.user.write_private(password_file, self._password)
+            self.user.run(
                 [
                     self.cache.postgres_programs / "initdb", "--pgdata", work / "cluster",
                     "--username", "admin", "--pwfile", password_file, "--auth", "scram-sha-256",

@@ -5,7 +5,7 @@ ours (`monitoring/consoles`).
 """
 
 from stack.go import Module
-from stack.layout import PROMETHEUS_MODULE
+from stack.paths import PROMETHEUS_MODULE
 
 PROMETHEUS = Module(
     name="Prometheus",

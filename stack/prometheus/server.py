@@ -5,23 +5,23 @@ from pathlib import Path
 
 import yaml
 
-from stack.account import Account
 from stack.kafka.java import AGENT_HOST
-from stack.layout import MONITORING, Cache, Data, StackConfig
 from stack.net import http_status
+from stack.paths import MONITORING, Cache, Data, StackConfig
 from stack.program import Port, Program, Service
+from stack.service_user import ServiceUser
 
 _COPIED = ("rules/*.yml", "consoles/*.html")
 
 
 def prometheus_services(
-    config: StackConfig, cache: Cache, data: Data, account: Account
+    config: StackConfig, cache: Cache, data: Data, user: ServiceUser
 ) -> tuple[Service, Service]:
     """What hears Airflow, and Prometheus."""
     settings = config.monitoring
     host = settings.host
-    statsd = StatsdExporter(config=config, cache=cache, data=data, account=account)
-    prometheus = Prometheus(config=config, cache=cache, data=data, account=account)
+    statsd = StatsdExporter(config=config, cache=cache, data=data, user=user)
+    prometheus = Prometheus(config=config, cache=cache, data=data, user=user)
     return (
         Service(
             program=statsd.program(),
@@ -38,7 +38,7 @@ def prometheus_services(
             title="Prometheus: metrics and alerts",
             url=f"{settings.url}/consoles/index.html",
             ports=(Port(variable="MONITORING_PORT", host=host, number=settings.port),),
-            needs=("watcher", "statsd-exporter", "lander", "live"),
+            needs=("exporter", "statsd-exporter", "lander", "live"),
             prepare=prometheus.prepare,
             probe=prometheus.probe,
         ),
@@ -52,7 +52,7 @@ class Prometheus:
     config: StackConfig
     cache: Cache
     data: Data
-    account: Account
+    user: ServiceUser
 
     def program(self) -> Program:
         """How supervisor runs it."""
@@ -77,11 +77,11 @@ class Prometheus:
     def prepare(self) -> None:
         """Write its files. Rules that are gone go here, too."""
         for folder in ("", "data", "rules", "consoles", "targets"):
-            self.account.make_private_dir(self._home / folder)
+            self.user.make_private_dir(self._home / folder)
         for path in (self._home / "rules").iterdir():
             path.unlink()
         for name, text in self._files().items():
-            self.account.write_private(self._home / name, text)
+            self.user.write_private(self._home / name, text)
 
     def probe(self) -> bool:
         """Whether it says that it is ready."""
@@ -113,7 +113,7 @@ class StatsdExporter:
     config: StackConfig
     cache: Cache
     data: Data
-    account: Account
+    user: ServiceUser
 
     def program(self) -> Program:
         """How supervisor runs it."""
@@ -135,8 +135,8 @@ class StatsdExporter:
 
     def prepare(self) -> None:
         """Write its file."""
-        home = self.account.make_private_dir(self.data.of("statsd-exporter"))
-        self.account.write_private(home / "statsd.yml", self._mappings())
+        home = self.user.make_private_dir(self.data.of("statsd-exporter"))
+        self.user.write_private(home / "statsd.yml", self._mappings())
 
     def probe(self) -> bool:
         """Whether it answers."""
@@ -165,7 +165,7 @@ def targets(config: StackConfig) -> list[dict[str, object]]:
     minio = {"__metrics_path__": "/minio/v2/metrics/cluster"}
     known: tuple[tuple[str, str, int, dict[str, str]], ...] = (
         ("prometheus", own.host, own.port, {}),
-        ("watcher", own.watcher_host, own.watcher_port, {}),
+        ("exporter", own.exporter_host, own.exporter_port, {}),
         ("lander", config.landing.metrics_host, config.landing.metrics_port, {}),
         ("live", config.live.metrics_host, config.live.metrics_port, {}),
         ("kafka", AGENT_HOST, config.kafka.metrics_port, {}),

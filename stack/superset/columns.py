@@ -1,4 +1,4 @@
-"""What the warehouse says of the columns that charts read: name, type, meaning."""
+"""What the warehouse says of the columns that charts read: name, type, description."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ _TIMES = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A table, view or query: its columns as Superset describes them, and its meaning."""
+    """A table, view or query: its columns as Superset describes them, and its description."""
 
     columns: tuple[Mapping[str, Any], ...]
-    meaning: str | None
+    description: str | None
 
 
 def read_sources(dsn: str, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
@@ -49,14 +49,14 @@ def _read(connection: psycopg.Connection, name: str, query: str | None) -> Sourc
     table = f"{SCHEMA}.{name}"
     try:
         if query is not None:
-            return Source(columns=_columns(connection, query, {}), meaning=None)
+            return Source(columns=_columns(connection, query, {}), description=None)
         comments: dict[str, str] = dict(connection.execute(_COMMENTS, [table]).fetchall())
         row = connection.execute(_TABLE_COMMENT, [table]).fetchone()
         columns = _columns(connection, f"select * from {table}", comments)  # noqa: S608 - a file's name
     except psycopg.ProgrammingError as error:
         message = f"dashboards/datasets/{name}.yaml: {error}. Correct the file, or ./pipeline up"
         raise StopPipelineError(message) from error
-    return Source(columns=columns, meaning=None if row is None else row[0])
+    return Source(columns=columns, description=None if row is None else row[0])
 
 
 def _columns(
@@ -70,11 +70,11 @@ def _columns(
     )
 
 
-def _column(name: str, type_: str, meaning: str | None) -> dict[str, Any]:
+def _column(name: str, type_: str, description: str | None) -> dict[str, Any]:
     kind = type_.upper().partition("(")[0]
     found: dict[str, Any] = {"column_name": name, "type": kind}
     if kind in _TIMES:
         found["is_dttm"] = True
-    if meaning:
-        found["description"] = meaning
+    if description:
+        found["description"] = description
     return found

@@ -10,8 +10,7 @@ from typing import Any
 
 from lakehouse.postgres import warehouse_dsn
 from lakehouse.secrets import Secrets
-from stack.consoles import CONSOLES
-from stack.layout import StackConfig
+from stack.paths import StackConfig
 from stack.superset.columns import Source, read_sources
 from stack.superset.files import FOLDER, read_files, write_files
 from stack.superset.from_superset import from_bundle
@@ -19,6 +18,7 @@ from stack.superset.names import KINDS, id_of, is_derived, title_of
 from stack.superset.rest import Superset, logged_in
 from stack.superset.state import read_state, write_state
 from stack.superset.to_superset import Place, to_bundle
+from stack.web_uis import WEB_UIS
 
 _ROLE = "reader"
 """The warehouse's role that charts read with."""
@@ -97,7 +97,7 @@ class Dashboards:
         return changed
 
     def _session(self) -> AbstractContextManager[Superset]:
-        who = CONSOLES["superset"](self._config, self._secrets)
+        who = WEB_UIS["superset"](self._config, self._secrets)
         return logged_in(who.url, who.user, who.password)
 
     def _sources(self, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:

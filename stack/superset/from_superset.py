@@ -130,7 +130,7 @@ def _dataset(exported: Content, source: Source) -> Content:
         if own:
             columns.append(_in_order({"column_name": column["column_name"], **own}))
     content = _told(exported) | {"metrics": metrics, "columns": columns}
-    if content.get("description") == source.meaning:
+    if content.get("description") == source.description:
         content.pop("description", None)
     return {key: content[key] for key in _DATASET_KEYS if content.get(key)}
 

@@ -1,4 +1,4 @@
-"""The metric dictionary's figures, as Superset's metrics: money in units of the base currency."""
+"""The metric dictionary's metrics, as Superset's metrics: money in units of the base currency."""
 
 from typing import Any
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from lakehouse.secrets import Secrets
 from lakehouse.settings import SupersetSettings, WarehouseSettings
-from stack.account import Account
-from stack.layout import Cache, Data
 from stack.net import http_status
+from stack.paths import Cache, Data
 from stack.program import Program
+from stack.service_user import ServiceUser
 from stack.superset.state import NAME, prepare_database, read_state, write_state
 
 USER = "admin"
@@ -49,7 +49,7 @@ class SupersetServer:
 
     def prepare(self) -> None:
         """Write the configuration; make the database, and fill it when the environment is new."""
-        own = Account()
+        own = ServiceUser()
         own.make_private_dir(self._home)
         own.write_private(self._home / _CONFIG.name, _CONFIG.read_text())
         own.write_private(self._values_file, json.dumps(self._values))

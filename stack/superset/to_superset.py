@@ -90,7 +90,7 @@ def _to_dataset(name: str, content: Content, source: Source) -> Content:
     kept = {k: v for k, v in content.items() if k not in ("columns", "metrics", "sql")}
     return {
         "table_name": name,
-        "description": source.meaning,
+        "description": source.description,
         "cache_timeout": -1,
         "catalog": None,
         "schema": SCHEMA,

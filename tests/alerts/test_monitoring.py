@@ -1,4 +1,4 @@
-"""Prometheus with everything: all targets, every figure that is asked for, and each alert once."""
+"""Prometheus with everything: all targets, every metric that is asked for, and each alert once."""
 
 import json
 import subprocess
@@ -14,14 +14,15 @@ import yaml
 from connectors.rest import ConnectApi
 from connectors.slot import drop_slot, read_slot
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
-from stack.layout import MONITORING
+from stack.paths import MONITORING
 from tests.stacks import new_stack
 from tests.unit.test_monitoring_files import EXPRESSIONS, RULES
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]
 PATIENCE_SECONDS = 600  # a bound on waiting, not on being right: machines are busy
 SETTINGS = {
-    "MONITORING_SCRAPE_SECONDS": 1, "MONITORING_WATCH_SECONDS": 0.5, "MONITORING_LAKE_SECONDS": 1,
+    "MONITORING_SCRAPE_SECONDS": 1, "MONITORING_EXPORTER_SECONDS": 0.5,
+    "MONITORING_LAKE_SECONDS": 1,
     "MONITORING_LAG_OFFSETS": 50, "MONITORING_LIVE_SECONDS": 5, "MONITORING_SLOT_SHARE": 0.1,
     "MONITORING_QUARANTINED": 0, "MONITORING_LATE_SECONDS": 20, "MONITORING_DISK_SHARE": 0,
     "STACK_SLOT_WAL_KEEP_MB": 64, "LANDING_FLUSH_SECONDS": 0.5,
@@ -35,7 +36,7 @@ SOON = {
 """Alerts that look back, and how far they do here."""
 NOT_MADE = {"KafkaPartitionsUnhealthy"}
 """What one broker cannot have; monitoring/tests has it."""
-PROOF = """
+RECONCILIATION = """
 from batch.pipeline_run import PipelineRun
 from batch.runs import Kind, StepwiseRun, recorded_step
 pipeline = PipelineRun.of_task(print)
@@ -53,7 +54,9 @@ def watched():
         stack.run("simulate", "--orders", 150, "--orders-per-second", 60, "--dirt", 0)
         hurry(stack)
         stack.run("trigger", timeout=900)
-        until(lambda: value(stack, "sum(airflow_dag_run_seconds_count)"), "the hour to be told")
+        until(
+            lambda: value(stack, "sum(airflow_dag_run_seconds_count)"), "the hourly run to be told"
+        )
         # Another hour may begin in the midst of what follows.
         for name in ("airflow-scheduler", "airflow-dags"):
             stack.stop(name)
@@ -106,7 +109,7 @@ def firing(stack):
 
 def test_every_target_is_up(watched):
     expected = {
-        "prometheus", "watcher", "lander", "live", "kafka", "connect", "minio", "airflow",
+        "prometheus", "exporter", "lander", "live", "kafka", "connect", "minio", "airflow",
     }  # fmt: skip
     found = until(
         lambda: {
@@ -149,10 +152,10 @@ def test_every_expression_of_the_console_page_can_be_shown(watched):
         url = f"{watched.config.monitoring.url}/consoles/index.html"
         return httpx.get(url, trust_env=False).text
 
-    # A figure is there once the exporter has it: another test may have stopped what it asks.
-    until(lambda: "offsets that bronze lacks" in page(), "all figures on the page")
+    # A metric is there once the exporter has it: another test may have stopped what it asks.
+    until(lambda: "offsets that bronze lacks" in page(), "all metrics on the page")
     text = page()
-    assert ">watcher<" in text
+    assert ">exporter<" in text
     assert "error" not in text.lower()
 
 
@@ -174,13 +177,13 @@ def test_promtool_finds_files_and_rules_as_they_should_be(watched):
 def test_the_command_line_knows_prometheus(watched):
     status = json.loads(watched.run("status", "--format", "json").stdout)
     ready = {row["service"] for row in status if row["is_ready"]}
-    assert {"prometheus", "watcher", "statsd-exporter"} <= ready
+    assert {"prometheus", "exporter", "statsd-exporter"} <= ready
     (page,) = json.loads(watched.run("open", "prometheus", "--format", "json").stdout)
     assert httpx.get(page["url"], trust_env=False).is_success
     watched.run("logs", "prometheus")
 
 
-def test_the_watcher_s_role_sees_no_row_of_the_shop(watched):
+def test_the_exporter_s_role_sees_no_row_of_the_shop(watched):
     dsn = warehouse_dsn(watched.warehouse, watched.secrets, role="monitor")
     with psycopg.connect(dsn, autocommit=True) as connection:
         assert connection.execute("select count(*) from mart.runs").fetchone() is not None
@@ -209,7 +212,7 @@ def test_each_alert_comes_with_its_cause_and_goes_with_it(watched):
     seen.come("ConnectorKeepsFailing")
     with stopped(watched, "lander"), stopped(watched, "live"), stopped(watched, "airflow"):
         watched.run("simulate", "--orders", 150, "--orders-per-second", 100, "--dirt", 30)
-        beat_from_the_future(watched)
+        heartbeat_from_the_future(watched)
         seen.come("TargetDown", "LandingLag", "LiveLate", "PageDown", "RunLate", "ClocksDiffer")
         stop_connector(watched)
         fill_log(watched)
@@ -224,11 +227,11 @@ def test_each_alert_comes_with_its_cause_and_goes_with_it(watched):
     watched.run("consolidate")
     seen.come("QuarantineGrowing")
     seen.go("RunLate", "QuarantineGrowing", "PageDown")
-    damaged_star(watched, seen)
+    damaged_warehouse(watched, seen)
     full_disk(watched, seen)
     with stopped(watched, "minio"):
-        seen.come("WatcherBlind")
-    seen.go("WatcherBlind", "KeepsRestarting", "ConnectorKeepsFailing")
+        seen.come("ExporterBlind")
+    seen.go("ExporterBlind", "KeepsRestarting", "ConnectorKeepsFailing")
     assert seen.come_and_gone == {rule["alert"] for rule in RULES} - NOT_MADE
 
 
@@ -273,8 +276,8 @@ def shop(stack):
     return oltp_dsn(stack.oltp, stack.secrets, role="admin")
 
 
-def beat_from_the_future(stack):
-    """The last that live took in before it was stopped."""
+def heartbeat_from_the_future(stack):
+    """The last that live applied before it was stopped."""
     dsn = warehouse_dsn(stack.warehouse, stack.secrets, role="live")
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("update live.heartbeat set lateness_seconds = array[-3600]")
@@ -296,8 +299,8 @@ def fill_log(stack):
             connection.execute(write)
 
 
-def damaged_star(stack, seen):
-    """A row is missing in the star: the hour's proof says so, and fails its run."""
+def damaged_warehouse(stack, seen):
+    """A row is missing in the warehouse: the hourly run's proof says so, and fails its run."""
     with psycopg.connect(
         warehouse_dsn(stack.warehouse, stack.secrets, role="admin"), autocommit=True
     ) as connection:
@@ -312,19 +315,19 @@ def damaged_star(stack, seen):
 
 
 def prove(stack, key):
-    """The hour's last step; what it complains of."""
-    command = [sys.executable, "-c", PROOF.format(key=key)]
+    """The hourly run's last step; what it complains of."""
+    command = [sys.executable, "-c", RECONCILIATION.format(key=key)]
     done = subprocess.run(command, env=stack.env, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stderr
 
 
 def full_disk(stack, seen):
-    """With a watcher that takes any disk for full."""
-    with stopped(stack, "watcher"):
-        watcher = stack.with_settings(MONITORING_DISK_SHARE=1).popen("watch")
+    """With a exporter that takes any disk for full."""
+    with stopped(stack, "exporter"):
+        exporter = stack.with_settings(MONITORING_DISK_SHARE=1).popen("exporter")
         try:
             seen.come("DiskAlmostFull")
         finally:
-            watcher.terminate()
-            assert watcher.wait(60) == 0
+            exporter.terminate()
+            assert exporter.wait(60) == 0
     seen.go("DiskAlmostFull")

@@ -4,13 +4,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from batch.reconcile import Places, settle
+from batch.reconcile import ReconcileConfig, settle
 from benchmarks.browser import logged_in_browser
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
-from stack.consoles import CONSOLES
 from stack.superset.files import read_files
 from stack.superset.names import derived_id
 from stack.superset.rest import logged_in
+from stack.web_uis import WEB_UIS
 from tests.browser.truth import SETUP
 from tests.stacks import new_stack
 
@@ -23,7 +23,7 @@ class ShopWithCharts:
 
     def __init__(self, stack):
         self.stack = stack
-        self.login = CONSOLES["superset"](stack.config, stack.secrets)
+        self.login = WEB_UIS["superset"](stack.config, stack.secrets)
         self._oltp_dsn = oltp_dsn(stack.oltp, stack.secrets, role="admin")
         self.oltp(
             "update truth.consolidated "
@@ -60,15 +60,15 @@ class ShopWithCharts:
 
 
 def _consolidate(stack):
-    """All that the shop has written, into the star."""
-    places = Places(
+    """All that the shop has written, into the warehouse."""
+    config = ReconcileConfig(
         oltp=stack.oltp,
         kafka=stack.kafka,
         connect=stack.connect,
         minio=stack.minio,
         warehouse=stack.warehouse,
     )
-    settle(stack.secrets, places)
+    settle(stack.secrets, config)
     stack.run("consolidate", timeout=300)
 
 

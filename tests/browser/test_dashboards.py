@@ -81,12 +81,12 @@ def test_every_chart_of_the_analytics_is_drawn_without_an_error(browser):
 
 
 def compared(shop, truths, names, answers):
-    """Of every chart: its name, its figures, and the shop's own at this moment."""
+    """Of every chart: its name, its metrics, and the shop's own at this moment."""
     answered = {names[number]: answer for number, answer in answers.items()}
     for chart in truths.keys() & answered.keys():
         truth = truths[chart]
-        figure = FILES["charts"][chart]["params"].get("metrics", [""])[0]
-        seen = truth.shown(figure, rows_of(chart, answered[chart]))
+        metric = FILES["charts"][chart]["params"].get("metrics", [""])[0]
+        seen = truth.shown(metric, rows_of(chart, answered[chart]))
         yield chart, seen, shop.says(truth)
 
 
@@ -97,9 +97,9 @@ def rows_of(chart, answer):
     return answer.rows
 
 
-def assert_tile_says(browser, chart, figures):
+def assert_tile_says(browser, chart, metrics):
     """The number in the frame is the one that was asked for, in as many digits as it has."""
-    [value] = figures[()].values()
+    [value] = metrics[()].values()
     text = tile(browser, FILES["charts"][chart]["slice_name"])
     if value is None:
         assert text == "No data", chart
@@ -130,9 +130,9 @@ def test_every_tile_and_chart_of_the_live_page_is_what_the_shop_itself_says(shop
     started = time.monotonic()
     while True:
         answers = browser.open("live-shop", charts=len(charts_in(LIVE["layout"])))
-        all_figures = list(compared(shop, LIVE_CHARTS, names, answers))
+        all_metrics = list(compared(shop, LIVE_CHARTS, names, answers))
         try:
-            for chart, seen, expected in all_figures:
+            for chart, seen, expected in all_metrics:
                 assert_equal(chart, expected, seen)
                 if FILES["charts"][chart]["viz_type"] == "big_number_total":
                     assert_tile_says(browser, chart, seen)
@@ -143,7 +143,7 @@ def test_every_tile_and_chart_of_the_live_page_is_what_the_shop_itself_says(shop
                 raise
         else:
             break
-    compared_charts = {chart for chart, _, _ in all_figures}
+    compared_charts = {chart for chart, _, _ in all_metrics}
     assert compared_charts == set(charts_in(LIVE["layout"])) - {"live_behind", "live_pipeline"}
 
 

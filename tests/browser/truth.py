@@ -42,7 +42,7 @@ LINES = "lines"
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """The rows of a chart by hand: columns `keys` name a row, all others are its figures.
+    """The rows of a chart by hand: columns `keys` name a row, all others are its metrics.
 
     The money of a row may be a cent off for each of its `lines`, since the shop's SQL does not
     round shares to the cent; without that column it is exact. `pivot` is the key whose values a
@@ -53,7 +53,7 @@ class Truth:
     keys: Sequence[str] = ()
     pivot: str | None = None
     totals: Sequence[str] = ()
-    """Where the shop cannot say the rows: figures of which it can say the totals."""
+    """Where the shop cannot say the rows: metrics of which it can say the totals."""
     is_of_loads: bool = False
     """What the shop cannot know: the SQL is on what the warehouse keeps of itself, `etl`."""
 
@@ -61,12 +61,12 @@ class Truth:
         """Figures as the shop says them."""
         found = {}
         for row in rows:
-            figures = dict(zip(columns, row, strict=True))
-            key = tuple(_plain(figures.pop(name)) for name in self.keys)
-            found[key] = {n: None if v is None else float(v) for n, v in figures.items()}
+            metrics = dict(zip(columns, row, strict=True))
+            key = tuple(_plain(metrics.pop(name)) for name in self.keys)
+            found[key] = {n: None if v is None else float(v) for n, v in metrics.items()}
         return found
 
-    def shown(self, figure: str, rows: Sequence[dict]) -> Figures:
+    def shown(self, metric: str, rows: Sequence[dict]) -> Figures:
         """Figures as Superset gave them to a chart."""
         if self.totals:
             return {(): {name: sum(row[name] for row in rows) for name in self.totals}}
@@ -79,18 +79,18 @@ class Truth:
                 found.setdefault(key, {}).update(values)
             else:
                 series = {name: v for name, v in values.items() if v is not None}
-                found |= {(*key, name): {figure: v} for name, v in series.items()}
+                found |= {(*key, name): {metric: v} for name, v in series.items()}
         return found
 
 
 def assert_equal(chart: str, expected: Figures, seen: Figures) -> None:
-    """The same keys, and the same figures at each."""
+    """The same keys, and the same metrics at each."""
     assert seen.keys() == expected.keys(), chart
     assert expected, f"{chart} has nothing to compare"
-    for key, figures in expected.items():
-        lines = figures.get(LINES) or 0
-        for name in figures.keys() - {LINES}:
-            value = figures[name]
+    for key, metrics in expected.items():
+        lines = metrics.get(LINES) or 0
+        for name in metrics.keys() - {LINES}:
+            value = metrics[name]
             got = seen[key][name]
             where = f"{chart} {key} {name}: shown {got}, the shop says {value}"
             assert got == (None if value is None else _about(name, value, lines)), where
@@ -379,7 +379,7 @@ ANALYTICS |= {
             select layer, count(*) as tables, sum(behind_offsets) as behind_offsets
             from etl.lake_table group by 1
             union all
-            select 'star', count(distinct entity), null from etl.watermark
+            select 'warehouse', count(distinct entity), null from etl.watermark
             union all
             select 'live', count(distinct entity), null from live.watermark
         """,
@@ -390,9 +390,9 @@ ANALYTICS |= {
         sql="""
             select layer, table_name, passed_offsets, behind_offsets from etl.lake_table
             union all
-            select 'star', entity, sum(last_offset + 1), null from etl.watermark group by entity
-            union all
-            select 'live', entity, sum(last_offset + 1), null from live.watermark group by entity
+            select 'warehouse', entity, sum(last_offset + 1), null from etl.watermark group by
+            entity union all select 'live', entity, sum(last_offset + 1), null from live.watermark
+            group by entity
         """,
         keys=("layer", "table_name"),
         is_of_loads=True,
@@ -511,4 +511,4 @@ LIVE: dict[str, Truth] = {
         keys=("product_name", "warehouse_code"),
     ),
 }
-"""By the name of a chart's file. How far the page is behind the shop is no figure of the shop."""
+"""By the name of a chart's file. How far the page is behind the shop is no metric of the shop."""

@@ -88,8 +88,8 @@ select l.*
 from truth.live_lines as l
 inner join truth.consolidated as c on l.order_id <= c.last_order_id;
 
--- Grain: one row per day, device and visit. How far it came: a visit at the checkout had a cart, even
--- where that was given up since and its row is gone.
+-- Grain: one row per day, device and visit. How far it came: a visit at the checkout had a cart,
+-- even where that was given up since and its row is gone.
 create view truth.visits as
 select
     (i.occurred_at at time zone 'Europe/Paris')::date as day,

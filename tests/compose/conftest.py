@@ -4,7 +4,7 @@ import pytest
 
 from lakehouse.settings import StackSettings
 from stack.install import install
-from stack.layout import Cache
+from stack.paths import Cache
 from stack.progress import silent
 from tests.compose import images
 from tests.compose.engine import engine as engine_to_test_on

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools import debian
-from devtools.isolated import finished
+from devtools.test_stack import finished
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.layout import LOCKS, Cache
+from stack.paths import LOCKS, Cache
 from tests.compose.base import PACKAGES, import_base
 from tests.compose.engine import Engine
 from tests.compose.toolchain import go

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from devtools.isolated import KEPT, finished, free_ports
+from devtools.test_stack import KEPT, finished, free_ports
 from lakehouse.settings import ROOT, settings_in_environment
 from tests.compose.engine import Engine
 from tests.compose.images import BUILD_ARGUMENTS, OFFICIAL, tag_of

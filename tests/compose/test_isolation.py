@@ -21,7 +21,7 @@ PORT_OF = {
 """Who serves, and where."""
 NEEDS = {
     "connect": {"oltp", "kafka"},
-    "keeper": {"connect"},
+    "auto-restart": {"connect"},
     "lander": {"kafka", "minio"},
     "live": {"kafka", "warehouse"},
     "airflow": {"warehouse"},
@@ -32,7 +32,7 @@ NEEDS = {
 """Whom a service works with."""
 STRANGERS = {
     "connect": {"warehouse", "minio", "airflow", "superset"},
-    "keeper": {"oltp", "warehouse", "minio", "airflow", "superset"},
+    "auto-restart": {"oltp", "warehouse", "minio", "airflow", "superset"},
     "lander": {"oltp", "warehouse", "airflow", "superset"},
     "live": {"oltp", "minio", "airflow", "superset"},
     "airflow": {"oltp", "kafka", "connect", "minio", "superset"},

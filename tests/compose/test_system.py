@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from stack.layout import MONITORING
+from stack.paths import MONITORING
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(5400)]
 
@@ -68,10 +68,10 @@ def test_prometheus_hears_everybody(system):
     asked = yaml.safe_load((MONITORING / "targets" / "compose.yml").read_text())
     jobs = {target["labels"]["job"] for target in asked}
     wait_until(lambda: health_of_targets(system) == dict.fromkeys(jobs, "up"), "all targets up")
-    for figure in ("kafka_messages_in_total", "debezium_connected == 1"):
-        query = f"/api/v1/query?query={figure}"
+    for metric in ("kafka_messages_in_total", "debezium_connected == 1"):
+        query = f"/api/v1/query?query={metric}"
         wait_until(
-            lambda q=query: get(system, "MONITORING_PORT", q).json()["data"]["result"], figure
+            lambda q=query: get(system, "MONITORING_PORT", q).json()["data"]["result"], metric
         )
 
 

@@ -11,7 +11,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.settings import default_uv
 from stack import go as go_builds
 from stack.cache import ensure
-from stack.layout import LOCKS
+from stack.paths import LOCKS
 from stack.tools import Tools, uv_install
 
 _MODULE = Path(__file__).with_name("plugins")

@@ -1,4 +1,4 @@
-"""The hour in a real Airflow: by itself, beside damage, and with its scheduler killed."""
+"""The hourly run in a real Airflow: by itself, beside damage, and with its scheduler killed."""
 
 import json
 import threading
@@ -18,8 +18,8 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.postgres import warehouse_dsn
 from stack.airflow.client import AirflowClient
-from stack.consoles import CONSOLES
-from stack.supervision import MARK
+from stack.supervision import PROGRAM_VARIABLE
+from stack.web_uis import WEB_UIS
 from tests.pictures import keep_picture
 from tests.stacks import new_stack
 
@@ -105,7 +105,7 @@ def first_run(airflow):
 
 
 @dataclass(frozen=True)
-class Brought:
+class Consolidated:
     """What there was when the first run had ended: other tests sell more."""
 
     report: dict
@@ -116,9 +116,9 @@ class Brought:
 @pytest.fixture(scope="module", autouse=True)
 def brought(shop, first_run):
     mart = warehouse_dsn(shop.warehouse, shop.secrets, role="reader")
-    return Brought(
+    return Consolidated(
         report=reconcile(shop),
-        orders=orders_in_star(shop),
+        orders=orders_in_warehouse(shop),
         sums=counted(mart, "select count(*) from mart.revenue_by_period"),
     )
 
@@ -143,7 +143,7 @@ def counted(dsn, query):
         return connection.execute(query).fetchone()[0]
 
 
-def orders_in_star(stack):
+def orders_in_warehouse(stack):
     mart = warehouse_dsn(stack.warehouse, stack.secrets, role="reader")
     return counted(mart, "select count(distinct order_id) from mart.fact_transactions")
 
@@ -204,7 +204,7 @@ def test_hour_brings_every_layer_to_the_shop_and_each_is_exact(first_run, brough
 
 
 def test_page_of_a_run_shows_it_and_its_tasks_green(shop, airflow, first_run):
-    login = CONSOLES["airflow"](shop.config, shop.secrets)
+    login = WEB_UIS["airflow"](shop.config, shop.secrets)
     with new_page() as page:
         page.goto(airflow.page(DAG, first_run.run))
         page.locator("input[name=username]").fill(login.user)
@@ -243,7 +243,7 @@ def test_late_run_is_told_to_the_webhook(webhook, airflow, first_run):
     assert alert["url"].startswith(airflow.page(DAG))
 
 
-def test_run_with_nothing_new_writes_nothing_and_finds_a_damaged_star(
+def test_run_with_nothing_new_writes_nothing_and_finds_a_damaged_warehouse(
     shop, airflow, first_run, webhook
 ):
     before = silver_versions(shop)
@@ -272,7 +272,7 @@ def test_run_with_nothing_new_writes_nothing_and_finds_a_damaged_star(
 def test_scheduler_killed_in_the_middle_of_a_run_finishes_it_exactly(shop, airflow, first_run):
     shop.run("simulate", "--orders", 40, "--orders-per-second", 40, "--dirt", 5)
     assert reconcile(shop)["exact"]
-    before = orders_in_star(shop)
+    before = orders_in_warehouse(shop)
     run = airflow.trigger(DAG)
     victim = shop.pid("airflow-scheduler")
     for state in airflow.follow(DAG, run, timeout_seconds=WAIT_SECONDS):
@@ -285,7 +285,7 @@ def test_scheduler_killed_in_the_middle_of_a_run_finishes_it_exactly(shop, airfl
     assert max(task.tries for task in last.tasks) > 1
     assert shop.pid("airflow-scheduler") not in {victim, None}
     assert reconcile(shop)["exact"]
-    assert orders_in_star(shop) > before
+    assert orders_in_warehouse(shop) > before
 
 
 def test_replay_runs_through_airflow_and_its_form_is_checked_first(shop, airflow, first_run):
@@ -293,16 +293,16 @@ def test_replay_runs_through_airflow_and_its_form_is_checked_first(shop, airflow
         airflow.trigger("replay", into="the moon")
     last = end_of(airflow, airflow.trigger("replay", into="silver", entities=["orders"]), "replay")
     assert last.state == "success", last
-    found = airflow.xcom("replay", last.run, "take_in_again")
+    found = airflow.xcom("replay", last.run, "apply_again")
     assert {one["table"] for one in found["tables"]} == {"quarantine of orders", "cleaned_sales"}
     assert all(one["is_equal"] for one in found["tables"])
     nowhere = airflow.trigger("replay", entities=["orders"], from_offsets=["77:1"])
     refused = end_of(airflow, nowhere, "replay")
     states = {task.task: task.state for task in refused.tasks}
-    assert states == {"look": "failed", "take_in_again": "upstream_failed"}
+    assert states == {"resolve_range": "failed", "apply_again": "upstream_failed"}
 
 
-def test_upkeep_runs_through_airflow(shop, first_run):
+def test_maintenance_runs_through_airflow(shop, first_run):
     result = shop.run("trigger", "lake_maintenance", "--format", "json", timeout=WAIT_SECONDS)
     run = json.loads(result.stdout)
     assert run["state"] == "success"
@@ -320,7 +320,7 @@ def test_runs_of_airflow_are_recorded_with_their_steps(shop, first_run):
     assert set(night["details"]["steps"]) == {
         "maintain_bronze", "maintain_silver", "maintain_gold", "forget_runs",
     }  # fmt: skip
-    # The last in the list is the first run of the hour.
+    # The last in the list is the first run of the hourly run.
     assert (hour["kind"], hour["outcome"]) == ("consolidation", "succeeded")
     assert {f"silver_{name}" for name in ENTITIES} < set(hour["details"]["steps"])
     assert set(hour["scope"]["offsets"]) == set(ENTITIES)
@@ -332,7 +332,7 @@ def test_nothing_of_airflow_listens_beyond_loopback(shop, airflow):
     pids = set()
     for process in psutil.process_iter():
         try:
-            mark = process.environ().get(MARK, "")
+            mark = process.environ().get(PROGRAM_VARIABLE, "")
         except psutil.Error:
             continue
         if mark.startswith(f"{shop.data_dir}:airflow"):

@@ -1,4 +1,4 @@
-"""Consolidation on the real services: a shop with dirt, judged by the shop's own ledger."""
+"""Consolidation on the real services: a shop with dirt, validated by the shop's own ledger."""
 
 import json
 import random
@@ -115,9 +115,9 @@ def test_quarantine_holds_exactly_what_the_ledger_says_cannot_be_mended(shop):
     notes = by_row(note for note in ledger(shop) if note["fault"] in BEYOND_MENDING)
     expected = set()
     for table, entity in ENTITIES.items():
-        for place, row in changes(shop, table):
+        for partition, row in changes(shop, table):
             if row and any(stands_in(n, row) for n in notes.get((table, row[entity.key]), ())):
-                expected.add((table, *place))
+                expected.add((table, *partition))
     found = rows(shop, "quarantine").select("entity", "_topic_id", "_partition", "_offset")
     assert found.height == len(expected)
     assert set(found.iter_rows()) == expected
@@ -189,7 +189,7 @@ def test_all_layers_are_exact_after_consolidations_between_orders(shop):
     assert sum(one["quarantined"] for one in silver) == rows(shop, "quarantine").height > 0
 
 
-def test_changed_cent_in_the_star_is_found_and_named(shop):
+def test_changed_cent_in_the_warehouse_is_found_and_named(shop):
     places = {
         "fact_transactions": ("order_line_id", "margin_cents"),
         "fact_payments": ("payment_id", "base_amount_cents"),
@@ -213,7 +213,7 @@ def test_changed_cent_in_the_star_is_found_and_named(shop):
 
 
 def add_one(connection, fact, key, column):
-    """To the first row that has a figure there; which one that is."""
+    """To the first row that has a metric there; which one that is."""
     one_row = (
         f"select p.ctid, p.tableoid from mart.{fact} as p where p.{column} is not null "
         f"order by p.{key} limit 1"
@@ -246,7 +246,7 @@ def test_run_with_nothing_new_writes_nothing(shop):
     assert kept >= {*histories, "cleaned_sales", "quarantine", "rule_counts", "sales_kpi"}
 
     def written():
-        versions = {place: lake.open(*place).version() for place in places}
+        versions = {partition: lake.open(*partition).version() for partition in places}
         dsn = warehouse_dsn(shop.warehouse, shop.secrets, role="batch")
         with psycopg.connect(dsn) as connection:
             return versions, connection.execute("select count(*) from etl.load").fetchone()
@@ -294,8 +294,8 @@ def test_consolidations_are_on_record_with_their_offsets(shop):
     ]
     assert {name for run in runs for name in run["scope"]["offsets"]} == set(ENTITIES)
     for run in runs:
-        spans = [span for spans in run["scope"]["offsets"].values() for span in spans]
-        assert run["rows_read"] <= sum(span["last"] - span["first"] + 1 for span in spans)
+        ranges = [offsets for ranges in run["scope"]["offsets"].values() for offsets in ranges]
+        assert run["rows_read"] <= sum(offsets["last"] - offsets["first"] + 1 for offsets in ranges)
         assert run["rows_read"] == sum(
             table["read"] for table in run["details"]["tables"] if table["layer"] == "silver"
         )

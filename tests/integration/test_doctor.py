@@ -19,7 +19,7 @@ from lakehouse.kafka import admin_client, describe_topics
 from lakehouse.lake import Lake
 from lakehouse.object_store import object_store
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
-from stack.doctor import Readings, all_checks, examine
+from stack.doctor import Measurements, all_checks, examine
 from stack.minio.buckets import admin_of, policies
 from tests.stacks import new_stack
 
@@ -32,8 +32,8 @@ LEFT_OUT = {
 
 def findings(stack):
     """What it finds. In this process: a command of its own would take longer than the look."""
-    readings = Readings(stack.config, patience_seconds=60)
-    return [one.to_json() for one in examine(all_checks(), readings, limit_seconds=120)]
+    measurements = Measurements(stack.config, patience_seconds=60)
+    return [one.to_json() for one in examine(all_checks(), measurements, limit_seconds=120)]
 
 
 def by_verdict(found, verdict):
@@ -49,16 +49,16 @@ def until_found(stack, is_right):
     return found
 
 
-def found_at(stack, place, verdict):
+def found_at(stack, partition, verdict):
     """The finding there, once it is such."""
-    found = until_found(stack, lambda found: place in by_verdict(found, verdict))
-    return by_verdict(found, verdict)[place]
+    found = until_found(stack, lambda found: partition in by_verdict(found, verdict))
+    return by_verdict(found, verdict)[partition]
 
 
 def only_wrong(stack, *places):
     """The findings at these places, once they are all that is wrong."""
     found = until_found(stack, lambda found: set(by_verdict(found, "wrong")) == set(places))
-    return [by_verdict(found, "wrong")[place] for place in places]
+    return [by_verdict(found, "wrong")[partition] for partition in places]
 
 
 def until_fine(stack):
@@ -185,14 +185,14 @@ def test_connector_that_is_paused_is_named(shop):
 
 
 def test_slot_that_is_gone_is_named_and_then_the_loss_that_is_open(shop):
-    place, name = ("capture", "connector and slot"), shop.connect.slot_name
+    partition, name = ("capture", "connector and slot"), shop.connect.slot_name
     monitor = oltp_dsn(shop.oltp, shop.secrets, role="monitor")
     httpx.put(
         f"{shop.connect.url}/connectors/{shop.connect.connector_name}/stop"
     ).raise_for_status()
     until(lambda: not read_slot(monitor, name).is_active, "the connector to let go of its slot")
     drop_slot(oltp_dsn(shop.oltp, shop.secrets, role="debezium"), name)
-    told = found_at(shop, place, "wrong")
+    told = found_at(shop, partition, "wrong")
     accept, extract = told["remedy"].split("; then ")
     type_in(shop, accept)
     (told,) = only_wrong(shop, ("runs", "loss ledger"))
@@ -243,10 +243,10 @@ def test_user_of_the_lake_that_may_more_is_named(shop):
 
 def test_table_without_contract_is_noted_until_it_is_gone(shop):
     execute(shop, "oltp", "create table public.gift_cards (card_id bigint primary key)")
-    place = ("shop", "tables")
-    assert found_at(shop, place, "note")["words"].startswith("gift_cards has no contract")
+    partition = ("shop", "tables")
+    assert found_at(shop, partition, "note")["words"].startswith("gift_cards has no contract")
     execute(shop, "oltp", "drop table public.gift_cards")
-    found_at(shop, place, "fine")
+    found_at(shop, partition, "fine")
 
 
 def test_column_that_the_shop_lost_is_named(shop):
@@ -265,11 +265,11 @@ def test_publication_that_leaves_a_schema_out_is_named(shop):
     until_fine(shop)
 
 
-def test_star_that_claims_more_than_silver_has_is_named(shop):
+def test_warehouse_that_claims_more_than_silver_has_is_named(shop):
     more = "update etl.watermark set last_offset = last_offset + 1000000 where entity = 'orders'"
     execute(shop, "warehouse", more)
-    (told,) = only_wrong(shop, ("watermarks", "star and silver"))
-    assert "orders of the star is at offset" in told["words"]
+    (told,) = only_wrong(shop, ("watermarks", "warehouse and silver"))
+    assert "orders of the warehouse is at offset" in told["words"]
     type_in(shop, told["remedy"])
     until_fine(shop)
 

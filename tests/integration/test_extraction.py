@@ -135,7 +135,7 @@ def records(shop, table):
     )
     try:
         unread, found = partitions(consumer, f"{shop.connect.topic_prefix}.public.{table}"), []
-        consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in unread])
+        consumer.assign([TopicPartition(*coordinate, OFFSET_BEGINNING) for coordinate in unread])
         deadline = time.monotonic() + PATIENCE_SECONDS
         while unread:
             assert time.monotonic() < deadline, f"not read to the end: {unread}"

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from batch.catalogue import LakeTable, lake_figures, lake_tables
+from batch.catalogue import LakeTable, lake_metrics, lake_tables
 from batch.lake_sql import LakeSql, QueryError, connect
 from batch.maintenance import Limits, gold_needs, maintain_tables
 from lakehouse.lake import Lake
@@ -87,7 +87,7 @@ def test_second_implementation_reads_the_same_from_every_table(reader):
     assert_second_reader_agrees(reader.options, uris(reader))
 
 
-def test_second_implementation_reads_the_same_after_upkeep(lake, reader):
+def test_second_implementation_reads_the_same_after_maintenance(lake, reader):
     name = f"t{uuid.uuid4().hex}"
     table = silver(lake, name)
     for n in range(3):
@@ -143,7 +143,7 @@ def test_lander_goes_on_beside_maintenance(lake):
 
 
 def test_figures_say_how_far_each_layer_is(reader):
-    found = {str(one.table): one for one in lake_figures(reader)}
+    found = {str(one.table): one for one in lake_metrics(reader)}
     bronze, current, gold = (
         found[name] for name in ("bronze.raw_sales", "silver.cleaned_sales", "gold.sales_kpi")
     )
@@ -159,8 +159,8 @@ def test_figures_say_how_far_each_layer_is(reader):
 
 
 def test_figures_of_one_layer_are_the_same_as_those_of_all(reader):
-    alone = lake_figures(reader, ["gold"])
-    assert alone == [one for one in lake_figures(reader) if one.table.layer == "gold"]
+    alone = lake_metrics(reader, ["gold"])
+    assert alone == [one for one in lake_metrics(reader) if one.table.layer == "gold"]
 
 
 def test_deleted_rows_are_left_out_unless_asked_for(reader):

@@ -1,4 +1,4 @@
-"""What the warehouse has to do with the lake's upkeep: what it has read, its lock, its figures."""
+"""The warehouse and the lake's maintenance: the versions it reads, its lock, its metrics."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from batch.catalogue import warehouse_figures
+from batch.catalogue import warehouse_metrics
 from batch.lock import only_one
 from batch.maintenance import Need, between_consolidations, warehouse_needs
 from batch.warehouse.migrate import migrate
@@ -58,7 +58,7 @@ def test_warehouse_without_schemas_needs_nothing_and_has_no_tables(stack):
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("create database without_schemas")
     bare = make_conninfo(admin, dbname="without_schemas")
-    assert (warehouse_needs(bare), warehouse_figures(bare)) == ([], [])
+    assert (warehouse_needs(bare), warehouse_metrics(bare)) == ([], [])
 
 
 def test_warehouse_says_which_versions_it_has_read(dsn):
@@ -72,7 +72,7 @@ def test_warehouse_that_does_not_answer_has_not_said_that_it_needs_nothing(away)
 
 
 def test_figures_count_rows_and_know_the_last_load(dsn):
-    found = {str(one.table): one for one in warehouse_figures(dsn)}
+    found = {str(one.table): one for one in warehouse_metrics(dsn)}
     suppliers, orders = found["entity.suppliers"], found["entity.orders"]
     assert (suppliers.rows, suppliers.is_estimate) == (7, False)
     assert suppliers.bytes > 0
@@ -81,7 +81,7 @@ def test_figures_count_rows_and_know_the_last_load(dsn):
 
 
 def test_figures_have_partitioned_tables_once_and_whole(dsn):
-    names = [str(one.table) for one in warehouse_figures(dsn)]
+    names = [str(one.table) for one in warehouse_metrics(dsn)]
     assert names.count("mart.fact_transactions") == 1
     assert not [name for name in names if name.startswith("mart.fact_transactions_")]
 
@@ -89,11 +89,11 @@ def test_figures_have_partitioned_tables_once_and_whole(dsn):
 def test_view_that_was_never_filled_has_no_rows_to_tell(dsn):
     with psycopg.connect(dsn) as connection:
         connection.execute("create materialized view mart.unfilled as select 1 with no data")
-    (one,) = [one for one in warehouse_figures(dsn) if one.table.name == "unfilled"]
+    (one,) = [one for one in warehouse_metrics(dsn) if one.table.name == "unfilled"]
     assert (one.rows, one.is_estimate) == (None, True)
 
 
-def test_upkeep_keeps_out_of_a_consolidation(dsn):
+def test_maintenance_keeps_out_of_a_consolidation(dsn):
     with (
         only_one(dsn, "consolidation", wait_seconds=0),
         pytest.raises(BusyError, match="consolidation"),
@@ -111,7 +111,7 @@ def test_consolidation_waits_for_a_compaction(dsn):
         pytest.fail("consolidated beside a compaction")
 
 
-def test_upkeep_does_not_need_a_warehouse(away):
+def test_maintenance_does_not_need_a_warehouse(away):
     with between_consolidations(away):
         pass
 

@@ -67,7 +67,7 @@ def selling(stack, orders=300, rate=60):
 
 
 def differences(stack):
-    """Tables whose rows, and figures that, are not those of the shop."""
+    """Tables whose rows, and metrics that, are not those of the shop."""
     found = {}
     for table in ENTITIES:
         query = "select count(*), sum(version) from {}.{}"
@@ -102,7 +102,7 @@ def test_charts_equal_the_shop_before_during_and_after_a_consolidation(shop):
     shop.run("reconcile")
     shop.run("consolidate")
     assert_equal_in_the_end(shop)
-    # The star has everything by now, and the overlay is empty.
+    # The warehouse has everything by now, and the overlay is empty.
     kept = "select (select count(*) from live.orders) + (select count(*) from live.sales)"
     assert ask(shop, kept) == [(0,)]
 

@@ -235,8 +235,8 @@ def workspace(stack, layer):
 
 
 def start_replay(stack, layer, *chosen):
-    """Start one, and wait until it has set aside something that it has compared or judged."""
-    name = {"bronze": "compared.json", "silver": "judged.json"}[layer]
+    """Start one, and wait until it has quarantined something that it has compared or validated."""
+    name = {"bronze": "compared.json", "silver": "validated.json"}[layer]
 
     def notes():
         found = {}

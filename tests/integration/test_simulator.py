@@ -495,14 +495,14 @@ select pg_drop_replication_slot(s.slot_name) from pg_replication_slots as s wher
 
 def test_the_slot_brakes_before_its_wal_is_used_up(shop, slot):
     """A filling comes to rest below what the slot may hold back, and goes on when that shrinks."""
-    readings, held, stopping = [], [], threading.Event()
+    measurements, held, stopping = [], [], threading.Event()
 
     def release_when_at_rest(reading):
-        readings.append(reading)
-        last = [r.orders for r in readings[-6:] if r.slot_share > 0.7]
+        measurements.append(reading)
+        last = [r.orders for r in measurements[-6:] if r.slot_share > 0.7]
         if len(last) == 6 and len(set(last)) == 1:
             held.append(reading)
-            readings.clear()
+            measurements.clear()
             slot()
             if len(held) == 2:
                 stopping.set()
@@ -521,17 +521,17 @@ def test_the_slot_brakes_before_its_wal_is_used_up(shop, slot):
 def test_the_slot_brakes_a_live_shop_too(shop, slot):
     with connect(shop) as admin:
         admin.execute(_WRITE_WAL, [int(WAL_KEEP_MB * 0.8)])
-    readings, stopping = [], threading.Event()
+    measurements, stopping = [], threading.Event()
 
     def release(reading):
-        readings.append(reading)
-        if len(readings) == 4:
+        measurements.append(reading)
+        if len(measurements) == 4:
             slot()
         if reading.orders > 50:
             stopping.set()
 
     simulate(shop, live=Live(orders_per_second=100), stopping=stopping, on_progress=release)
-    held = [reading.orders for reading in readings if reading.slot_share > 0.75]
+    held = [reading.orders for reading in measurements if reading.slot_share > 0.75]
     assert len(held) >= 3
     assert len(set(held)) == 1
 

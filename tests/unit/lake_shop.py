@@ -11,15 +11,15 @@ from lakehouse.offsets import bronze_app_id, kafka_app_id
 
 TOPIC = "AAAA/topic+"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-INSTANT = pa.timestamp("us", tz="UTC")
+TIMESTAMP = pa.timestamp("us", tz="UTC")
 SILVER_SCHEMA = pa.schema(
     [
         ("order_id", pa.int64()),
         ("total_cents", pa.int64()),
         ("placed_month", pa.string()),
         ("_offset", pa.int64()),
-        ("_committed_at", INSTANT),
-        ("_deleted_at", INSTANT),
+        ("_committed_at", TIMESTAMP),
+        ("_deleted_at", TIMESTAMP),
     ]
 )
 GOLD_SCHEMA = pa.schema([("day", pa.date32()), ("orders", pa.int64()), ("share", pa.float64())])

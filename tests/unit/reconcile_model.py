@@ -46,7 +46,7 @@ class Change:
     value: str
     old_version: int | None = None
     old_value: str | None = None
-    is_moved: bool = False
+    is_rekeyed: bool = False
     lsn: int = 0
     partition: int = 0
     offset: int = 0
@@ -71,7 +71,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
-    """A history, and the snapshot that reconcile takes in the middle of it."""
+    """A history, and the snapshot that reconcile applies the middle of it."""
 
     changes: tuple[Change, ...]
     seen_commits: int
@@ -111,7 +111,7 @@ class _Writer:
             # The trigger counts on under the new key.
             _, version = self.rows[key]
             self._delete(commit, key)
-            self._tell(commit, "c", other, value, version + 1, is_moved=True)
+            self._tell(commit, "c", other, value, version + 1, is_rekeyed=True)
         elif action == "read" and key in self.rows:
             old, version = self.rows[key]
             self._tell(commit, "r", key, old, version)
@@ -211,7 +211,7 @@ def records(changes):
             "_epoch": 0,
             "_partition": change.partition,
             "_offset": change.offset,
-            "_headers": moved if change.is_moved else None,
+            "_headers": moved if change.is_rekeyed else None,
         }
         for change in changes
     ]

@@ -10,7 +10,7 @@ from lakehouse.environment import process_environment
 from lakehouse.settings import ROOT, StackSettings, default_uv
 from stack.cache import ensure
 from stack.environment import install_environment
-from stack.layout import LOCKS, Cache
+from stack.paths import LOCKS, Cache
 from stack.tools import Tools
 
 SCHEDULES = {"ecommerce_pipeline": "@hourly", "lake_maintenance": "30 3 * * *"}
@@ -77,7 +77,7 @@ def test_form_of_a_replay_refuses_what_makes_no_sense(found):
     assert params["into"]["enum"] == ["bronze", "silver", "gold", "warehouse", "live"]
     assert params["from_offsets"]["items"]["pattern"] == "^[0-9]+:[0-9]+$"
     tasks = found["dags"]["replay"]["tasks"]
-    assert tasks["look"]["downstream"] == ["take_in_again"]
+    assert tasks["resolve_range"]["downstream"] == ["apply_again"]
 
 
 def test_hour_goes_layer_by_layer_and_silver_side_by_side(found):

@@ -40,13 +40,13 @@ class Kafka:
         self.dies_after = dies_after
         self.at = at
 
-    def read(self, spans):
+    def read(self, ranges):
         if len(self.asked) == self.dies_after:
             raise KeyboardInterrupt
         self.at()
-        (span,) = spans.values()
-        self.asked.append((span.start, span.stop))
-        return records(span.start, span.stop)
+        (offsets,) = ranges.values()
+        self.asked.append((offsets.start, offsets.stop))
+        return records(offsets.start, offsets.stop)
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def land(table, first):
     write_deltalake(table.delta, records(first, first + 10), mode="append")
 
 
-def replay(table, source, folder, spans=ALL):
+def replay(table, source, folder, ranges=ALL):
     table.reopen()
     return BronzeReplayer(
         name="raw_sales", table=table, identity=IDENTITY, ends={0: 40}, window=10,
         folder=folder / "work",
-    ).run(source, spans)  # fmt: skip
+    ).run(source, ranges)  # fmt: skip
 
 
 def cut_off(table, folder, *, after=3):
@@ -95,7 +95,7 @@ def test_replay_into_bronze_that_was_cut_off_goes_on_and_says_with_which_range(
     kafka = Kafka()
     done = replay(table, kafka, tmp_path, {0: OffsetRange(start=0, stop=50)})
     assert kafka.asked == [(30, 40)]
-    assert (done.went_on, done.spans) == (True, ALL)
+    assert (done.went_on, done.ranges) == (True, ALL)
     assert (done.found.read, done.found.missing) == (40, 1)
     assert done.after.rows == 40
 

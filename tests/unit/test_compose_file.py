@@ -23,10 +23,10 @@ TOOLS = {"pipeline"}
 ONE_SHOTS = {name for name in SERVICES if name.startswith("setup-")} - {"setup-dashboards"}
 RUNNING = sorted(SERVICES.keys() - ONE_SHOTS - TOOLS)
 OURS = {
-    "keeper",
+    "auto-restart",
     "lander",
     "live",
-    "watcher",
+    "exporter",
     "pipeline",
     *ONE_SHOTS,
     "airflow",
@@ -220,12 +220,12 @@ def test_no_password_stands_in_the_file_or_in_an_environment():
         ("kafka", set()),
         ("connect", {"oltp_debezium"}),
         ("minio", {"minio_admin"}),
-        ("keeper", set()),
+        ("auto-restart", set()),
         ("lander", {"minio_lander"}),
         ("live", {"warehouse_live"}),
         ("superset", {"warehouse_superset", "superset_admin", "superset_key"}),
         ("airflow", {"warehouse_airflow", "airflow_admin", "airflow_keys"}),
-        ("watcher", {"oltp_monitor", "warehouse_monitor", "minio_reader"}),
+        ("exporter", {"oltp_monitor", "warehouse_monitor", "minio_reader"}),
         ("prometheus", set()),
     ],
 )
@@ -243,7 +243,7 @@ def test_administrators_passwords_are_with_the_servers_and_their_set_up_only():
     ("service", "unreachable"),
     [
         ("superset", {"oltp", "kafka", "connect", "minio", "lander", "live", "airflow"}),
-        ("keeper", {"oltp", "warehouse", "minio", "superset", "airflow"}),
+        ("auto-restart", {"oltp", "warehouse", "minio", "superset", "airflow"}),
         ("lander", {"oltp", "warehouse", "superset", "airflow"}),
         ("live", {"oltp", "minio", "airflow"}),
         ("minio", {"oltp", "warehouse", "kafka", "connect"}),

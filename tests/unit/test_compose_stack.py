@@ -9,7 +9,6 @@ import yaml
 
 from lakehouse.environment import environment_of
 from lakehouse.errors import RetryLaterError, StopPipelineError
-from stack.account import Account
 from stack.bootstrap import Step
 from stack.catalog import DEFAULT, MONITORING, services
 from stack.compose import _SET_UP, ComposeStack, statuses
@@ -17,6 +16,7 @@ from stack.control import Stack
 from stack.engine import stack_of_settings
 from stack.env_file import COMPOSE_FILE
 from stack.prepare import Preparations, preparations
+from stack.service_user import ServiceUser
 
 DOCKER = """#!/bin/sh
 printf '%s\\n' "$*" >>"$CALLS"
@@ -145,7 +145,7 @@ def test_status_tells_of_every_service_what_its_container_says(machine):
 
 
 def test_a_container_is_up_since_it_was_started(machine):
-    known = services(ComposeStack().config, None, Account()).values()
+    known = services(ComposeStack().config, None, ServiceUser()).values()
     now = datetime(2026, 1, 2, 3, 5, 5, tzinfo=UTC)
     found = [container("lander"), container("live", status="exited")]
     rows = {row.service: row for row in statuses(found, known, now=now)}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from connectors import restarts as under_test
 from connectors.rest import ConnectorState, Stored
-from connectors.restarts import FIRST_READINGS, LONGEST_SECONDS, Restarts, keep_running
+from connectors.restarts import FIRST_SNAPSHOTS, LONGEST_SECONDS, Restarts, keep_running
 from lakehouse.errors import RetryLaterError
 from lakehouse.settings import ConnectSettings
 
@@ -109,8 +109,8 @@ def test_starts_are_of_failures_and_never_closer_than_the_first_pause(steps):
 class Connect:
     """A Connect whose connector stays failed, whatever is done, and that answers now and then."""
 
-    def __init__(self, stop, *, is_first_reading):
-        self.stop, self.is_first_reading = stop, is_first_reading
+    def __init__(self, stop, *, is_first_snapshot):
+        self.stop, self.is_first_snapshot = stop, is_first_snapshot
         self.looks = self.started = 0
 
     def __call__(self, *_):
@@ -134,7 +134,7 @@ class Connect:
     def stored(self):
         return Stored(
             position=None,
-            is_first_reading=self.is_first_reading,
+            is_first_snapshot=self.is_first_snapshot,
             handed_on_at=None,
             extraction_id=None,
         )
@@ -143,12 +143,12 @@ class Connect:
         self.started += 1
 
 
-@pytest.mark.parametrize("is_first_reading", [True, False])
-def test_first_reading_of_all_tables_is_not_begun_again_for_ever(monkeypatch, is_first_reading):
+@pytest.mark.parametrize("is_first_snapshot", [True, False])
+def test_first_reading_of_all_tables_is_not_begun_again_for_ever(monkeypatch, is_first_snapshot):
     stop = Event()
-    connect = Connect(stop, is_first_reading=is_first_reading)
+    connect = Connect(stop, is_first_snapshot=is_first_snapshot)
     monkeypatch.setattr(under_test, "ConnectApi", connect)
     monkeypatch.setattr(under_test, "LONGEST_SECONDS", 0.0)
     monkeypatch.setattr(under_test, "_ASK_SECONDS", 0.0)
     keep_running(ConnectSettings(), stop)
-    assert connect.started == FIRST_READINGS if is_first_reading else connect.started > 100
+    assert connect.started == FIRST_SNAPSHOTS if is_first_snapshot else connect.started > 100

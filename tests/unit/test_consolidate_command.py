@@ -25,7 +25,7 @@ def done(monkeypatch):
         pipeline_run, "load_warehouse", lambda *_, **__: WarehouseReport(checks=checks)
     )
     monkeypatch.setattr(pipeline_run, "silver_sources", lambda *_, **__: {"cleaned_sales": None})
-    for name in ("refresh_views", "look_at_lake"):
+    for name in ("refresh_views", "measure_lake"):
         monkeypatch.setattr(pipeline_run, name, lambda *_, **__: None)
     lake = SimpleNamespace(uri=None, options=None)
     run = PipelineRun(lake=lake, rules=RULES, limit=None, warehouse="")

@@ -20,7 +20,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import ROLES, Secrets
 from lakehouse.settings import ROOT, ConnectSettings, OltpSettings
 from stack.airflow.container import become
-from stack.layout import StackConfig
+from stack.paths import StackConfig
 from stack.superset.dashboards import Dashboards
 
 

@@ -23,7 +23,7 @@ SOURCE = Source(
         {"column_name": "day", "type": "DATE", "is_dttm": True, "description": "The day."},
         {"column_name": "country", "type": "TEXT"},
     ),
-    meaning="One row per day.",
+    description="One row per day.",
 )
 SOURCES = dict.fromkeys(FILES["datasets"], SOURCE)
 

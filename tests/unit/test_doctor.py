@@ -13,13 +13,13 @@ import cli.doctor
 from cli.doctor import show_findings
 from stack.doctor import all_checks, examine
 from stack.doctor.clock import _ahead
+from stack.doctor.measurements import Measurements, _Once
 from stack.doctor.model import Check, Finding, Verdict, fine, wrong, wrong_as_told
-from stack.doctor.readings import Readings, _Once
-from tests.judgements import only
+from tests.verdicts import only
 
 
 class Nothing:
-    """Readings of a stack of which only some services are up."""
+    """Measurements of a stack of which only some services are up."""
 
     def __init__(self, *ready):
         self.ready = ready
@@ -28,12 +28,12 @@ class Nothing:
         return [name for name in names if name not in self.ready]
 
 
-def check(look, **more):
-    return Check(area="area", title="title", look=look, **more)
+def check(run, **more):
+    return Check(area="area", title="title", run=run, **more)
 
 
-def found(checks, readings=None, limit_seconds=30):
-    return examine(checks, readings or Nothing(), limit_seconds=limit_seconds)
+def found(checks, measurements=None, limit_seconds=30):
+    return examine(checks, measurements or Nothing(), limit_seconds=limit_seconds)
 
 
 def test_what_checks_say_comes_in_their_order():
@@ -88,8 +88,8 @@ def test_message_of_ours_is_cut_into_what_is_wrong_and_what_to_do():
     assert said == wrong("kafka: port 9092 is in use by nc", "Stop that, or set KAFKA_PORT.")
 
 
-class Counting(Readings):
-    """Readings that tell how often something was read."""
+class Counting(Measurements):
+    """Measurements that tell how often something was read."""
 
     reads = 0
 
@@ -103,19 +103,19 @@ class Counting(Readings):
 
 
 def test_what_several_checks_look_at_is_read_once():
-    readings = Counting("whole", patience_seconds=1)
+    measurements = Counting("whole", patience_seconds=1)
     checks = [check(lambda one: [fine(str(one.number))]) for _ in range(20)]
-    assert {one.words for one in found(checks, readings)} == {"42"}
-    assert readings.reads == 1
+    assert {one.words for one in found(checks, measurements)} == {"42"}
+    assert measurements.reads == 1
 
 
 def test_what_cannot_be_read_is_told_by_each_that_needs_it_and_tried_once():
-    readings = Counting("broken", patience_seconds=1)
+    measurements = Counting("broken", patience_seconds=1)
     checks = [check(lambda one: [fine(str(one.number))]) for _ in range(3)]
-    told = found(checks, readings)
+    told = found(checks, measurements)
     assert [one.words for one in told] == ["cannot be read"] * 3
     assert {one.verdict for one in told} == {Verdict.UNCHECKED}
-    assert readings.reads == 1
+    assert measurements.reads == 1
 
 
 @pytest.mark.parametrize("width", [80, 120])

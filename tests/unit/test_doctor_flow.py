@@ -11,27 +11,27 @@ from connectors.rest import ConnectorState
 from lakehouse.contracts import ENTITIES
 from lakehouse.kafka import Topic
 from lakehouse.offsets import Epoch, TopicPartition
-from stack.doctor.capture import judge_capture
+from stack.doctor.capture import diagnose_capture
 from stack.doctor.model import Verdict, wrong
 from stack.doctor.offsets import End
-from stack.doctor.readers import Odd, Shape, judge_readers
+from stack.doctor.readers import Odd, Shape, diagnose_readers
 from stack.doctor.shop import (
     Publication,
     SourceColumn,
-    judge_publication,
-    judge_tables,
-    judge_truncates,
-    judge_wal,
+    diagnose_publication,
+    diagnose_tables,
+    diagnose_truncates,
+    diagnose_wal,
 )
 from stack.doctor.topics import (
     Lag,
     LiveTopic,
-    judge_bronze,
-    judge_lag,
-    judge_live,
-    judge_topics,
+    diagnose_bronze,
+    diagnose_lag,
+    diagnose_live,
+    diagnose_topics,
 )
-from tests.judgements import only, verdicts
+from tests.verdicts import only, verdicts
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 TOPIC = Topic(name="shop.public.orders", topic_id="t1", partition_count=2)
@@ -46,9 +46,9 @@ WAL = {"wal_level": "logical", "max_slot_wal_keep_size": "4096",
     ({"max_replication_slots": "1"}, "max_replication_slots is 1"),
 ])  # fmt: skip
 def test_setting_that_capture_cannot_live_with_is_named(changed, words):
-    assert verdicts(judge_wal(WAL, [], keep_mb=4096)) == [Verdict.FINE]
-    assert words in only(judge_wal({**WAL, **changed}, [], keep_mb=4096)).words
-    assert verdicts(judge_wal(WAL, ["wal_level"], keep_mb=4096)) == [Verdict.WRONG]
+    assert verdicts(diagnose_wal(WAL, [], keep_mb=4096)) == [Verdict.FINE]
+    assert words in only(diagnose_wal({**WAL, **changed}, [], keep_mb=4096)).words
+    assert verdicts(diagnose_wal(WAL, ["wal_level"], keep_mb=4096)) == [Verdict.WRONG]
 
 
 @pytest.mark.parametrize("changed", [
@@ -56,21 +56,21 @@ def test_setting_that_capture_cannot_live_with_is_named(changed, words):
 ])  # fmt: skip
 def test_publication_that_leaves_something_out_is_wrong(changed):
     whole = {"has_all_changes": True, "has_generated": True, "schemas": ["cdc", "public"]}
-    assert verdicts(judge_publication("dbz", Publication(**whole))) == [Verdict.FINE]
-    assert verdicts(judge_publication("dbz", Publication(**{**whole, **changed}))) == [
+    assert verdicts(diagnose_publication("dbz", Publication(**whole))) == [Verdict.FINE]
+    assert verdicts(diagnose_publication("dbz", Publication(**{**whole, **changed}))) == [
         Verdict.WRONG
     ]
-    assert verdicts(judge_publication("dbz", None)) == [Verdict.WRONG]
+    assert verdicts(diagnose_publication("dbz", None)) == [Verdict.WRONG]
 
 
 def test_table_whose_truncates_nobody_would_be_told_of_is_named_with_what_to_type():
-    assert verdicts(judge_truncates([])) == [Verdict.FINE]
-    said = only(judge_truncates([("Price List", True), ("notes", False), ("rates", True)]))
+    assert verdicts(diagnose_truncates([])) == [Verdict.FINE]
+    said = only(diagnose_truncates([("Price List", True), ("notes", False), ("rates", True)]))
     assert said.verdict is Verdict.WRONG
     assert "Price List, notes, rates" in said.words
     wanted = "./pipeline up oltp; then ./pipeline extract 'Price List' rates --full"
     assert said.remedy == wanted
-    assert only(judge_truncates([("notes", False)])).remedy == "./pipeline up oltp"
+    assert only(diagnose_truncates([("notes", False)])).remedy == "./pipeline up oltp"
 
 
 TYPES = {
@@ -98,22 +98,22 @@ def column(table, name, kind="text", *, has_key=True):
 
 
 def test_shop_is_what_the_contracts_say():
-    assert verdicts(judge_tables(shop_columns())) == [Verdict.FINE]
+    assert verdicts(diagnose_tables(shop_columns())) == [Verdict.FINE]
 
 
 @pytest.mark.parametrize("entity", ENTITIES.values(), ids=lambda entity: entity.table)
 def test_column_that_is_missing_or_retyped_is_named(entity):
     others = [c for c in shop_columns() if c.table_name != entity.table]
     own = columns_of(entity)
-    told = only(judge_tables([*others, *own[:-1]]))
+    told = only(diagnose_tables([*others, *own[:-1]]))
     assert told.words == f"{entity.table} has no column {own[-1].column_name}"
     key = own[0]
     retyped = column(entity.table, key.column_name, "uuid")
     assert (
         f"{entity.table}.{key.column_name} is uuid"
-        in only(judge_tables([*others, retyped, *own[1:]])).words
+        in only(diagnose_tables([*others, retyped, *own[1:]])).words
     )
-    assert only(judge_tables(others)).words == f"the shop has no table {entity.table}"
+    assert only(diagnose_tables(others)).words == f"the shop has no table {entity.table}"
 
 
 def hidden(reason, *, is_partition=False):
@@ -122,8 +122,8 @@ def hidden(reason, *, is_partition=False):
 
 
 def test_table_that_hides_rows_from_its_readers_is_wrong_and_a_grant_is_told_once():
-    assert verdicts(judge_readers([], [], is_standby=False)) == [Verdict.FINE]
-    told = only(judge_readers([hidden(Reason.ROW_SECURITY)], [], is_standby=False))
+    assert verdicts(diagnose_readers([], [], is_standby=False)) == [Verdict.FINE]
+    told = only(diagnose_readers([hidden(Reason.ROW_SECURITY)], [], is_standby=False))
     assert told.verdict is Verdict.WRONG
     assert told.words.startswith("orders has row-level security, which hides rows from debezium")
     assert told.remedy == (
@@ -131,30 +131,30 @@ def test_table_that_hides_rows_from_its_readers_is_wrong_and_a_grant_is_told_onc
     )
     # The check of the roles knows no partitions.
     no_grant = [hidden(Reason.NO_GRANT), hidden(Reason.NO_GRANT, is_partition=True)]
-    told = only(judge_readers(no_grant, [], is_standby=False))
+    told = only(diagnose_readers(no_grant, [], is_standby=False))
     assert told.remedy == "as admin: grant select on public.orders to debezium, reconcile"
 
 
 @pytest.mark.parametrize("shape", Shape)
 def test_what_is_no_table_like_others_is_noted(shape):
-    told = only(judge_readers([], [Odd(name="orders", shape=shape)], is_standby=False))
+    told = only(diagnose_readers([], [Odd(name="orders", shape=shape)], is_standby=False))
     assert told.verdict is Verdict.NOTE
     assert told.words.startswith("orders ")
     assert "{" not in told.words + told.remedy
 
 
 def test_standby_is_wrong_whatever_its_tables_show():
-    told = only(judge_readers([], [], is_standby=True))
+    told = only(diagnose_readers([], [], is_standby=True))
     assert "standby" in told.words
     assert "OLTP_HOST" in told.remedy
 
 
 def test_table_without_contract_or_key_and_column_besides_are_noted():
     extra = column("extra", "id")
-    assert verdicts(judge_tables([*shop_columns(), extra])) == [Verdict.NOTE]
+    assert verdicts(diagnose_tables([*shop_columns(), extra])) == [Verdict.NOTE]
     keyless = column("extra", "id", has_key=False)
-    assert verdicts(judge_tables([*shop_columns(), keyless])) == [Verdict.NOTE, Verdict.NOTE]
-    told = only(judge_tables([*shop_columns(), column("orders", "gift_note")]))
+    assert verdicts(diagnose_tables([*shop_columns(), keyless])) == [Verdict.NOTE, Verdict.NOTE]
+    told = only(diagnose_tables([*shop_columns(), column("orders", "gift_note")]))
     assert told.words == "orders has gift_note besides: carried on in _extra"
 
 
@@ -166,11 +166,11 @@ def health(*problems, state="RUNNING"):
 
 
 def test_capture_that_flows_is_fine_and_each_problem_has_its_remedy():
-    assert verdicts(judge_capture(health())) == [Verdict.FINE, Verdict.FINE]
-    paused = only(judge_capture(health("Connector shop is PAUSED.", state="PAUSED")))
+    assert verdicts(diagnose_capture(health())) == [Verdict.FINE, Verdict.FINE]
+    paused = only(diagnose_capture(health("Connector shop is PAUSED.", state="PAUSED")))
     assert paused == wrong("connector shop is paused", "./pipeline connect apply")
     problems = (f"Slot dbz is lost. {HEAL}", "Connector shop is STOPPED.")
-    lost = only(judge_capture(health(*problems, state="STOPPED")))
+    lost = only(diagnose_capture(health(*problems, state="STOPPED")))
     assert lost.remedy.startswith("./pipeline connect apply --accept-loss")
     assert lost.words == "Slot dbz is lost"
 
@@ -179,7 +179,7 @@ def test_capture_that_flows_is_fine_and_each_problem_has_its_remedy():
 
 
 def bronze(positions=(5, 5), ends=((0, 5), (0, 5)), epoch=("t1", 2)):
-    return judge_bronze(
+    return diagnose_bronze(
         {TOPIC.name: TOPIC},
         {p: End(oldest=o, end=e) for p, (o, e) in zip(TOPIC.partitions, ends, strict=True)},
         dict(zip(TOPIC.partitions, positions, strict=True)),
@@ -204,7 +204,7 @@ def test_topic_that_is_not_what_it_was_is_told_once(epoch):
 def live(topic_id="t1", count=2, last=((0, 4), (1, 4))):
     known = {"orders": LiveTopic(topic_id=topic_id, partition_count=count, last=dict(last))}
     ends = {p: End(oldest=2, end=5) for p in TOPIC.partitions}
-    return judge_live({TOPIC.name: TOPIC}, ends, known)
+    return diagnose_live({TOPIC.name: TOPIC}, ends, known)
 
 
 def test_live_that_can_go_on_is_fine_and_otherwise_a_consolidation_helps():
@@ -215,16 +215,16 @@ def test_live_that_can_go_on_is_fine_and_otherwise_a_consolidation_helps():
 
 
 def test_topics_with_other_partitions_are_noted():
-    assert verdicts(judge_topics({TOPIC.name: TOPIC}, 2)) == [Verdict.FINE]
-    assert verdicts(judge_topics({TOPIC.name: TOPIC}, 4)) == [Verdict.NOTE]
-    assert verdicts(judge_topics({}, 4)) == [Verdict.NOTE]
+    assert verdicts(diagnose_topics({TOPIC.name: TOPIC}, 2)) == [Verdict.FINE]
+    assert verdicts(diagnose_topics({TOPIC.name: TOPIC}, 4)) == [Verdict.NOTE]
+    assert verdicts(diagnose_topics({}, 4)) == [Verdict.NOTE]
 
 
 def lag(*waited, retention=3600.0):
     places = (TopicPartition(topic="t", topic_id="i", partition=n) for n in range(9))
     waiting = {p: NOW - timedelta(seconds=s) for p, s in zip(places, waited, strict=False)}
     told = Lag(offsets=len(waited), waiting=waiting, limit=60, retention=retention)
-    return only(judge_lag("lander", told, NOW))
+    return only(diagnose_lag("lander", told, NOW))
 
 
 def test_change_may_wait_for_a_while_and_the_oldest_decides():

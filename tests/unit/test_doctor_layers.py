@@ -8,29 +8,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.catalogue import Behind, LakeTable, TableFigures, Unit
+from batch.catalogue import Behind, LakeTable, TableMetrics, Unit
 from batch.runs import RunRow
 from batch.warehouse.locks import holder
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.schemas import silver_schema
 from lakehouse.offsets import EpochPartition
 from stack.doctor.lake import contracted, differences
-from stack.doctor.lake import judge_tables as judge_lake
-from stack.doctor.layers import Star, beyond, judge_gold, judge_silver, judge_star
+from stack.doctor.lake import diagnose_tables as diagnose_lake
+from stack.doctor.layers import (
+    LoadedState,
+    beyond,
+    diagnose_gold,
+    diagnose_silver,
+    diagnose_warehouse,
+)
 from stack.doctor.model import Verdict
-from stack.doctor.pages import judge_dags, judge_parts
+from stack.doctor.pages import diagnose_dags, diagnose_parts
 from stack.doctor.warehouse import (
     LastLoad,
-    judge_load,
-    judge_losses,
-    judge_quarantine,
-    judge_runs,
-    judge_schema,
-    judge_settings,
-    judge_transactions,
-    judge_unknown,
+    diagnose_load,
+    diagnose_losses,
+    diagnose_quarantine,
+    diagnose_runs,
+    diagnose_schema,
+    diagnose_settings,
+    diagnose_transactions,
+    diagnose_unknown,
 )
-from tests.judgements import only, verdicts
+from tests.verdicts import only, verdicts
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -43,11 +49,11 @@ PLACES = st.builds(
 MARKS = st.dictionaries(PLACES, st.integers(0, 50))
 
 
-def newest(marks):
+def newest(watermarks):
     epochs = {}
-    for place in marks:
-        epochs[place.topic_id] = max(place.epoch, epochs.get(place.topic_id, 0))
-    return {p: last for p, last in marks.items() if p.epoch == epochs[p.topic_id]}
+    for partition in watermarks:
+        epochs[partition.topic_id] = max(partition.epoch, epochs.get(partition.topic_id, 0))
+    return {p: last for p, last in watermarks.items() if p.epoch == epochs[p.topic_id]}
 
 
 @given(lower=MARKS, data=st.data())
@@ -60,25 +66,27 @@ def test_layer_that_took_in_only_what_the_one_below_had_is_in_order(lower, data)
 @given(lower=MARKS.filter(bool), data=st.data())
 def test_any_one_watermark_beyond_the_layer_below_is_found(lower, data):
     lower = newest(lower)
-    place = data.draw(st.sampled_from(sorted(lower)))
-    upper = {**lower, place: lower[place] + data.draw(st.integers(1, 9))}
+    partition = data.draw(st.sampled_from(sorted(lower)))
+    upper = {**lower, partition: lower[partition] + data.draw(st.integers(1, 9))}
     assert beyond(upper, lower) == [
-        f"offset {upper[place]:,} of partition {place.partition}, "
-        f"the layer below has {lower[place]:,}"
+        f"offset {upper[partition]:,} of partition {partition.partition}, "
+        f"the layer below has {lower[partition]:,}"
     ]
 
 
-@given(lower=MARKS, place=PLACES, last=st.integers(0, 50))
-def test_partition_of_a_topic_that_the_layer_below_never_had_is_found(lower, place, last):
-    lower = {p: n for p, n in lower.items() if p.topic_id != place.topic_id}
-    assert len(beyond({place: last}, lower)) == 1
+@given(lower=MARKS, partition=PLACES, last=st.integers(0, 50))
+def test_partition_of_a_topic_that_the_layer_below_never_had_is_found(lower, partition, last):
+    lower = {p: n for p, n in lower.items() if p.topic_id != partition.topic_id}
+    assert len(beyond({partition: last}, lower)) == 1
 
 
 @given(lower=MARKS.filter(bool), data=st.data())
 def test_epoch_that_is_over_is_no_fault(lower, data):
-    place = data.draw(st.sampled_from(sorted(lower)))
-    later = {EpochPartition(epoch=9, topic_id=place.topic_id, partition=place.partition): 0}
-    assert beyond({place: 99}, later) == []
+    coordinate = data.draw(st.sampled_from(sorted(lower)))
+    later = {
+        EpochPartition(epoch=9, topic_id=coordinate.topic_id, partition=coordinate.partition): 0
+    }
+    assert beyond({coordinate: 99}, later) == []
 
 
 PARTITION = EpochPartition(epoch=0, topic_id="t1", partition=0)
@@ -86,7 +94,7 @@ PARTITION = EpochPartition(epoch=0, topic_id="t1", partition=0)
 
 def table(layer, name, last=None, *, versions=None, version=3, behind=0):
     unit = Unit.VERSIONS if layer == "gold" else Unit.OFFSETS
-    return TableFigures(
+    return TableMetrics(
         table=LakeTable(layer=layer, name=name), version=version, versions=versions or {},
         offsets={} if last is None else {PARTITION: last},
         behind=None if layer == "bronze" else Behind(count=behind, unit=unit),
@@ -102,20 +110,20 @@ def lake(bronze=9, current=7, others=8):
 
 
 def test_silver_within_bronze_is_in_order_and_beyond_it_is_not():
-    assert verdicts(judge_silver(lake(), lake())) == [Verdict.FINE]
-    told = only(judge_silver(lake(bronze=6), lake(bronze=6)))
+    assert verdicts(diagnose_silver(lake(), lake())) == [Verdict.FINE]
+    told = only(diagnose_silver(lake(bronze=6), lake(bronze=6)))
     assert "cleaned_sales is at offset 7 of partition 0, the layer below has 6" in told.words
     assert told.remedy == "./pipeline rebuild --layer silver"
 
 
 def test_rows_ahead_of_what_was_put_aside_are_found():
-    told = judge_silver(lake(others=6), lake(others=6))
+    told = diagnose_silver(lake(others=6), lake(others=6))
     assert verdicts(told) == [Verdict.WRONG, Verdict.WRONG]
     assert "of partition 0, quarantine has 6" in told[0].words
 
 
 def test_silver_is_judged_by_the_bronze_that_was_read_later():
-    assert verdicts(judge_silver(lake(bronze=6), lake(bronze=9))) == [Verdict.FINE]
+    assert verdicts(diagnose_silver(lake(bronze=6), lake(bronze=9))) == [Verdict.FINE]
 
 
 def gold(version, *, inputs=("cleaned_sales", "cleaned_sale_lines")):
@@ -126,35 +134,35 @@ def gold(version, *, inputs=("cleaned_sales", "cleaned_sale_lines")):
 
 
 def test_gold_is_made_from_versions_that_there_are():
-    assert verdicts(judge_gold(gold(3), gold(3))) == [Verdict.FINE]
-    assert "version 4" in only(judge_gold(gold(4), gold(4))).words
+    assert verdicts(diagnose_gold(gold(3), gold(3))) == [Verdict.FINE]
+    assert "version 4" in only(diagnose_gold(gold(4), gold(4))).words
     lost = gold(3, inputs=("cleaned_sale_lines",))
-    assert "another table" in only(judge_gold(lost, lost)).words
+    assert "another table" in only(diagnose_gold(lost, lost)).words
 
 
-def star(offset=7, version=3):
-    return Star(offsets={"orders": {PARTITION: offset}}, versions={"cleaned_sales": version})
+def warehouse(offset=7, version=3):
+    return LoadedState(offsets={"orders": {PARTITION: offset}}, versions={"cleaned_sales": version})
 
 
-def test_star_within_silver_is_in_order_and_beyond_it_is_not():
-    assert verdicts(judge_star(star(), lake())) == [Verdict.FINE]
-    assert only(judge_star(star(5), lake())).words == "in order, 2 offsets behind"
-    told = only(judge_star(star(8), lake()))
+def test_warehouse_within_silver_is_in_order_and_beyond_it_is_not():
+    assert verdicts(diagnose_warehouse(warehouse(), lake())) == [Verdict.FINE]
+    assert only(diagnose_warehouse(warehouse(5), lake())).words == "in order, 2 offsets behind"
+    told = only(diagnose_warehouse(warehouse(8), lake()))
     assert told.remedy == "./pipeline rebuild --layer warehouse"
-    assert "version 9" in only(judge_star(star(version=9), lake())).words
+    assert "version 9" in only(diagnose_warehouse(warehouse(version=9), lake())).words
 
 
 # The lake's schemas
 
 
 def test_lake_that_follows_its_contracts_is_fine():
-    assert verdicts(judge_lake(contracted())) == [Verdict.FINE]
+    assert verdicts(diagnose_lake(contracted())) == [Verdict.FINE]
 
 
 @given(st.data())
 def test_any_column_that_is_missing_retyped_or_too_much_is_named(data):
-    place = data.draw(st.sampled_from(sorted(contracted())))
-    schema = contracted()[place]
+    partition = data.draw(st.sampled_from(sorted(contracted())))
+    schema = contracted()[partition]
     number = data.draw(st.integers(0, len(schema) - 1))
     name = schema.field(number).name
     assert differences(schema.remove(number), schema) == [f"no column {name}"]
@@ -177,37 +185,37 @@ def test_how_long_values_may_be_is_no_difference():
 
 
 def test_schema_settings_and_load_of_the_warehouse():
-    assert verdicts(judge_schema([], [])) == [Verdict.FINE]
-    assert only(judge_schema(["migrations/9.sql"], [])).remedy == "./pipeline up warehouse"
-    assert verdicts(judge_schema([], ["customer_cohorts"])) == [Verdict.NOTE]
-    assert verdicts(judge_settings(("UTC", "EUR"), ("UTC", "EUR"))) == [Verdict.FINE]
-    assert verdicts(judge_settings(("UTC", "EUR"), ("UTC", "USD"))) == [Verdict.WRONG]
-    assert verdicts(judge_settings(None, ("UTC", "USD"))) == [Verdict.WRONG]
+    assert verdicts(diagnose_schema([], [])) == [Verdict.FINE]
+    assert only(diagnose_schema(["migrations/9.sql"], [])).remedy == "./pipeline up warehouse"
+    assert verdicts(diagnose_schema([], ["customer_cohorts"])) == [Verdict.NOTE]
+    assert verdicts(diagnose_settings(("UTC", "EUR"), ("UTC", "EUR"))) == [Verdict.FINE]
+    assert verdicts(diagnose_settings(("UTC", "EUR"), ("UTC", "USD"))) == [Verdict.WRONG]
+    assert verdicts(diagnose_settings(None, ("UTC", "USD"))) == [Verdict.WRONG]
 
 
 def test_load_that_was_stopped_names_its_checks():
     published = LastLoad(outcome="published", quarantine_share=0.1, failed=[])
-    assert verdicts(judge_load(published)) == [Verdict.FINE]
+    assert verdicts(diagnose_load(published)) == [Verdict.FINE]
     stopped = LastLoad(outcome="stopped", quarantine_share=0.5, failed=["quarantine_share"])
-    told = only(judge_load(stopped))
+    told = only(diagnose_load(stopped))
     assert "stopped by quarantine_share" in told.words
     assert "CONSOLIDATION_QUARANTINE_MAX_SHARE=1" in told.remedy
-    assert verdicts(judge_load(None)) == [Verdict.NOTE]
+    assert verdicts(diagnose_load(None)) == [Verdict.NOTE]
 
 
 def test_values_that_no_list_has_are_named_and_nothing_is_wrong():
-    assert verdicts(judge_unknown([])) == [Verdict.FINE]
+    assert verdicts(diagnose_unknown([])) == [Verdict.FINE]
     rows = [("orders", "ship_country", f"Q{n}", 1_000 - n) for n in range(5)]
-    told = only(judge_unknown(rows))
+    told = only(diagnose_unknown(rows))
     assert told.verdict is Verdict.NOTE
     assert 'orders.ship_country "Q0" (1,000 rows), ' in told.words
     assert told.words.endswith('"Q2" (998 rows), and 2 more')
 
 
 def test_share_in_quarantine_has_its_limit():
-    assert verdicts(judge_quarantine(0, 0, None, 0.2)) == [Verdict.FINE]
-    assert verdicts(judge_quarantine(5, 1, 0.2, 0.2)) == [Verdict.FINE]
-    assert verdicts(judge_quarantine(5, 1, 0.21, 0.2)) == [Verdict.NOTE]
+    assert verdicts(diagnose_quarantine(0, 0, None, 0.2)) == [Verdict.FINE]
+    assert verdicts(diagnose_quarantine(5, 1, 0.2, 0.2)) == [Verdict.FINE]
+    assert verdicts(diagnose_quarantine(5, 1, 0.21, 0.2)) == [Verdict.NOTE]
 
 
 def loss(kind, first=5, topic="shop.public.orders"):
@@ -220,7 +228,7 @@ def loss(kind, first=5, topic="shop.public.orders"):
 def losses(*rows):
     """Recorded one after the other."""
     rows = [{**row, "recorded_at": number} for number, row in enumerate(rows)]
-    return judge_losses(rows, {"shop.public.orders"})
+    return diagnose_losses(rows, {"shop.public.orders"})
 
 
 @pytest.mark.parametrize("kind", ["slot_lost", "truncated"])
@@ -242,28 +250,28 @@ def test_loss_of_a_table_that_the_shop_no_longer_has_asks_for_nothing():
 
 def test_airflow_is_well_when_all_its_parts_are_and_each_dag_is_active():
     parts = dict.fromkeys(("scheduler", "dag_processor", "metadatabase"), "healthy")
-    assert verdicts(judge_parts(parts)) == [Verdict.FINE]
-    ill = only(judge_parts({**parts, "scheduler": "unhealthy"}))
+    assert verdicts(diagnose_parts(parts)) == [Verdict.FINE]
+    ill = only(diagnose_parts({**parts, "scheduler": "unhealthy"}))
     assert ill.remedy == "./pipeline logs airflow-scheduler"
-    assert verdicts(judge_parts({})) == [Verdict.WRONG] * 3
+    assert verdicts(diagnose_parts({})) == [Verdict.WRONG] * 3
     wanted, url = ["extract", "replay"], "http://a"
     active = dict.fromkeys(wanted, False)
-    assert verdicts(judge_dags(wanted, active, {}, url)) == [Verdict.FINE]
-    paused = only(judge_dags(wanted, {**active, "replay": True}, {}, url))
+    assert verdicts(diagnose_dags(wanted, active, {}, url)) == [Verdict.FINE]
+    paused = only(diagnose_dags(wanted, {**active, "replay": True}, {}, url))
     assert paused.remedy == "resume it on http://a/dags/replay"
-    unread = judge_dags(wanted, {"extract": False}, {"replay.py": "SyntaxError"}, url)
+    unread = diagnose_dags(wanted, {"extract": False}, {"replay.py": "SyntaxError"}, url)
     assert verdicts(unread) == [Verdict.WRONG, Verdict.WRONG]
 
 
 def test_a_transaction_that_was_left_open_is_told_with_what_to_type():
-    assert verdicts(judge_transactions({})) == [Verdict.FINE]
+    assert verdicts(diagnose_transactions({})) == [Verdict.FINE]
     words = holder(12, "reader", "psql", "idle in transaction", 4_000.0)
-    told = only(judge_transactions({words: "reader"}))
+    told = only(diagnose_transactions({words: "reader"}))
     assert told.verdict is Verdict.WRONG
     assert "session 12 (reader, psql, in a transaction for 4,000 s, idle" in told.words
     assert "select pg_terminate_backend(12)" in told.words
     ours = holder(13, "batch", "batch", "idle in transaction", 100.0)
-    assert verdicts(judge_transactions({ours: "batch"})) == [Verdict.NOTE]
+    assert verdicts(diagnose_transactions({ours: "batch"})) == [Verdict.NOTE]
 
 
 def run(kind, outcome, *, minutes_ago=10, number=1):
@@ -276,32 +284,32 @@ def run(kind, outcome, *, minutes_ago=10, number=1):
     )  # fmt: skip
 
 
-def judged(*rows, late_minutes=90):
+def validated(*rows, late_minutes=90):
     late = None if late_minutes is None else timedelta(minutes=late_minutes)
-    return judge_runs(rows, NOW, late_after=late)
+    return diagnose_runs(rows, NOW, late_after=late)
 
 
 def test_newest_run_of_each_kind_counts():
     done = run("consolidation", "succeeded")
-    assert verdicts(judged(done)) == [Verdict.FINE]
-    assert verdicts(judged(done, run("consolidation", "failed"))) == [Verdict.FINE]
-    failed = only(judged(run("consolidation", "failed", number=7), done))
+    assert verdicts(validated(done)) == [Verdict.FINE]
+    assert verdicts(validated(done, run("consolidation", "failed"))) == [Verdict.FINE]
+    failed = only(validated(run("consolidation", "failed", number=7), done))
     assert failed.words == "run 7, the newest consolidation, failed: it broke badly"
     assert failed.remedy == "./pipeline runs show 7"
-    assert verdicts(judged(run("maintenance", "interrupted"), done)) == [Verdict.WRONG]
-    assert verdicts(judged(run("replay", "failed"), done)) == [Verdict.NOTE]
+    assert verdicts(validated(run("maintenance", "interrupted"), done)) == [Verdict.WRONG]
+    assert verdicts(validated(run("replay", "failed"), done)) == [Verdict.NOTE]
 
 
 def test_run_that_goes_on_says_nothing_of_how_the_last_one_ended():
-    assert verdicts(judged(run("consolidation", "running"), run("consolidation", "failed"))) == [
+    assert verdicts(validated(run("consolidation", "running"), run("consolidation", "failed"))) == [
         Verdict.WRONG, Verdict.NOTE,
     ]  # fmt: skip
 
 
 def test_hour_is_late_only_where_airflow_runs_it():
     old = run("consolidation", "succeeded", minutes_ago=200)
-    assert verdicts(judged(old)) == [Verdict.WRONG]
-    assert verdicts(judged(old, late_minutes=None)) == [Verdict.NOTE]
+    assert verdicts(validated(old)) == [Verdict.WRONG]
+    assert verdicts(validated(old, late_minutes=None)) == [Verdict.NOTE]
     young = run("consolidation", "succeeded", minutes_ago=100)
-    assert verdicts(judged(young, late_minutes=None)) == [Verdict.FINE]
-    assert verdicts(judged()) == [Verdict.NOTE]
+    assert verdicts(validated(young, late_minutes=None)) == [Verdict.FINE]
+    assert verdicts(validated()) == [Verdict.NOTE]

@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 
 from stack.control import ServiceStatus
-from stack.doctor.clock import judge_clocks, judge_heartbeats
+from stack.doctor.clock import diagnose_clocks, diagnose_heartbeats
 from stack.doctor.machine import (
-    judge_memory,
-    judge_packages,
-    judge_passwords,
-    judge_python,
-    judge_servers,
+    diagnose_memory,
+    diagnose_packages,
+    diagnose_passwords,
+    diagnose_python,
+    diagnose_servers,
 )
 from stack.doctor.model import Verdict, wrong
-from stack.doctor.roles import Found, Rights, judge_roles
-from stack.doctor.services import PortReading, is_held_by, judge_ports, judge_services
-from stack.doctor.users import LakeUser, allowed, judge_users
+from stack.doctor.roles import Found, Rights, diagnose_roles
+from stack.doctor.services import PortMeasurement, diagnose_ports, diagnose_services, is_held_by
+from stack.doctor.users import LakeUser, allowed, diagnose_users
 from stack.minio.buckets import policy
-from tests.judgements import only, verdicts
+from tests.verdicts import only, verdicts
 
 
 @pytest.mark.parametrize(("version", "is_fine"), [
@@ -26,7 +26,7 @@ from tests.judgements import only, verdicts
     ((3, 14, 0), False),
 ])  # fmt: skip
 def test_python_is_one_that_the_locks_are_for(version, is_fine):
-    assert (only(judge_python(version)).verdict is Verdict.FINE) is is_fine
+    assert (only(diagnose_python(version)).verdict is Verdict.FINE) is is_fine
 
 
 def test_packages_are_those_that_are_locked():
@@ -36,53 +36,53 @@ def test_packages_are_those_that_are_locked():
         "numpy": {"2.0": "python_version < '3.12'", "2.2": "python_version >= '3.12'"},
     }
     have = {"polars": "2.1", "numpy": "2.2"}
-    assert verdicts(judge_packages(wanted, have.get)) == [Verdict.FINE]
-    told = only(judge_packages(wanted, {**have, "polars": "2.0"}.get))
+    assert verdicts(diagnose_packages(wanted, have.get)) == [Verdict.FINE]
+    told = only(diagnose_packages(wanted, {**have, "polars": "2.0"}.get))
     assert told.words == "polars 2.1 is locked, 2.0 is there"
-    assert only(judge_packages(wanted, {**have, "numpy": "1.9"}.get)).verdict is Verdict.WRONG
-    assert only(judge_packages(wanted, {"numpy": "2.0"}.get)).words.endswith("nothing is there")
+    assert only(diagnose_packages(wanted, {**have, "numpy": "1.9"}.get)).verdict is Verdict.WRONG
+    assert only(diagnose_packages(wanted, {"numpy": "2.0"}.get)).words.endswith("nothing is there")
 
 
 def test_folder_of_the_cache_that_lost_a_part_is_to_be_made_anew(tmp_path):
     kafka, airflow = tmp_path / "kafka-1", tmp_path / "airflow-1"
     jar = kafka / "libs" / "a.jar"
-    told = only(judge_servers({kafka: [jar]}, {}))
+    told = only(diagnose_servers({kafka: [jar]}, {}))
     assert (told.words, told.remedy) == ("not set up yet: kafka-1", "./pipeline up")
     jar.parent.mkdir(parents=True)
-    told = only(judge_servers({kafka: [jar]}, {}))
+    told = only(diagnose_servers({kafka: [jar]}, {}))
     assert told == wrong(f"{kafka} lacks a.jar", f"rm -r {kafka}; ./pipeline up")
     jar.touch()
-    assert verdicts(judge_servers({kafka: [jar]}, {})) == [Verdict.FINE]
-    told = only(judge_servers({kafka: [jar]}, {airflow: []}))
+    assert verdicts(diagnose_servers({kafka: [jar]}, {})) == [Verdict.FINE]
+    told = only(diagnose_servers({kafka: [jar]}, {airflow: []}))
     assert (told.verdict, told.words) == (Verdict.FINE, "in the cache, as locked, no airflow yet")
 
 
 def test_memory_is_enough_to_go_on_or_to_start():
-    assert verdicts(judge_memory(2_000, is_running=True)) == [Verdict.FINE]
-    assert verdicts(judge_memory(2_000, is_running=False)) == [Verdict.NOTE]
-    assert verdicts(judge_memory(200, is_running=True)) == [Verdict.WRONG]
+    assert verdicts(diagnose_memory(2_000, is_running=True)) == [Verdict.FINE]
+    assert verdicts(diagnose_memory(2_000, is_running=False)) == [Verdict.NOTE]
+    assert verdicts(diagnose_memory(200, is_running=True)) == [Verdict.WRONG]
 
 
 def test_passwords_that_others_can_read_are_wrong():
     path = Path("secrets.json")
     for mode in (0o100644, 0o100640, 0o100602):
-        assert only(judge_passwords(path, mode, [])).remedy == "chmod 600 secrets.json"
-    assert only(judge_passwords(path, 0o100600, ["oltp_admin"])).remedy == "./pipeline up"
-    assert verdicts(judge_passwords(path, 0o100600, [])) == [Verdict.FINE]
+        assert only(diagnose_passwords(path, mode, [])).remedy == "chmod 600 secrets.json"
+    assert only(diagnose_passwords(path, 0o100600, ["oltp_admin"])).remedy == "./pipeline up"
+    assert verdicts(diagnose_passwords(path, 0o100600, [])) == [Verdict.FINE]
 
 
 def test_clock_that_is_off_is_named_with_its_direction():
-    assert verdicts(judge_clocks({"oltp": 0.5, "minio": -0.5})) == [Verdict.FINE]
-    told = judge_clocks({"oltp": 90.0, "minio": -7.0})
+    assert verdicts(diagnose_clocks({"oltp": 0.5, "minio": -0.5})) == [Verdict.FINE]
+    told = diagnose_clocks({"oltp": 90.0, "minio": -7.0})
     assert [one.words for one in told] == [
         "oltp's clock is 90.0 s ahead", "minio's clock is 7.0 s behind",
     ]  # fmt: skip
-    assert verdicts(judge_clocks({})) == [Verdict.UNCHECKED]
+    assert verdicts(diagnose_clocks({})) == [Verdict.UNCHECKED]
 
 
 def test_heartbeats_tell_of_the_shop_s_clock_too():
-    assert verdicts(judge_heartbeats(None, "live")) == [Verdict.FINE]
-    ahead, behind = (only(judge_heartbeats(seconds, "clock")) for seconds in (3600.0, -90.0))
+    assert verdicts(diagnose_heartbeats(None, "live")) == [Verdict.FINE]
+    ahead, behind = (only(diagnose_heartbeats(seconds, "clock")) for seconds in (3600.0, -90.0))
     assert ahead.verdict is Verdict.WRONG
     assert "3,600 s ahead of the warehouse's clock" in ahead.words
     assert "90 s behind the warehouse's clock" in behind.words
@@ -92,7 +92,7 @@ def test_heartbeats_tell_of_the_shop_s_clock_too():
 # Services and ports
 
 SERVICES = (
-    "oltp", "warehouse", "kafka", "connect", "minio", "keeper", "lander", "live",
+    "oltp", "warehouse", "kafka", "connect", "minio", "auto-restart", "lander", "live",
     "airflow", "airflow-dags", "airflow-scheduler", "superset",
 )  # fmt: skip
 
@@ -114,32 +114,34 @@ AIRFLOW_OFF = dict.fromkeys(("airflow", "airflow_dags", "airflow_scheduler"), "S
 
 def test_stack_that_is_down_is_one_thing_to_type():
     down = dict.fromkeys((name.replace("-", "_") for name in SERVICES), "STOPPED")
-    assert judge_services(statuses(**down)) == [wrong("nothing runs", "./pipeline up")]
+    assert diagnose_services(statuses(**down)) == [wrong("nothing runs", "./pipeline up")]
 
 
 def test_airflow_and_charts_may_be_left_out_but_not_in_part():
-    assert verdicts(judge_services(statuses(**AIRFLOW_OFF, superset="STOPPED"))) == [Verdict.FINE]
-    told = only(judge_services(statuses(airflow_scheduler="STOPPED")))
+    assert verdicts(diagnose_services(statuses(**AIRFLOW_OFF, superset="STOPPED"))) == [
+        Verdict.FINE
+    ]
+    told = only(diagnose_services(statuses(airflow_scheduler="STOPPED")))
     assert told.remedy == "./pipeline up airflow-scheduler"
 
 
 @pytest.mark.parametrize("state", ["STOPPED", "FATAL", "EXITED", "BACKOFF", "RUNNING"])
 def test_lander_that_does_not_answer_is_wrong_whatever_its_state(state):
-    told = only(judge_services(statuses(lander=state)))
+    told = only(diagnose_services(statuses(lander=state)))
     assert told.verdict is Verdict.WRONG
     assert "./pipeline up lander" in told.remedy
 
 
 def test_service_that_starts_is_only_noted():
-    assert verdicts(judge_services(statuses(kafka="STARTING"))) == [Verdict.NOTE]
+    assert verdicts(diagnose_services(statuses(kafka="STARTING"))) == [Verdict.NOTE]
 
 
 def test_each_port_that_somebody_else_has_is_named_once():
     def reading(number, problem=None, *, is_running=False):
-        return PortReading(service="s", number=number, is_running=is_running, problem=problem)
+        return PortMeasurement(service="s", number=number, is_running=is_running, problem=problem)
 
-    assert verdicts(judge_ports([reading(1), reading(2, is_running=True)])) == [Verdict.FINE]
-    told = judge_ports([reading(1, "s: port 1 is in use by nc. Stop that."), reading(2)])
+    assert verdicts(diagnose_ports([reading(1), reading(2, is_running=True)])) == [Verdict.FINE]
+    told = diagnose_ports([reading(1, "s: port 1 is in use by nc. Stop that."), reading(2)])
     assert told == [wrong("s: port 1 is in use by nc", "Stop that.")]
 
 
@@ -161,7 +163,7 @@ def roles(grants=frozenset(READS), powers=(), refused=()):
     has = Found(
         tables=TABLES, grants=grants, powers={"reader": powers}, refused=dict(refused)
     )  # fmt: skip
-    return judge_roles(RIGHTS, has, service="warehouse")
+    return diagnose_roles(RIGHTS, has, service="warehouse")
 
 
 def test_role_with_what_it_needs_and_may_is_fine():
@@ -184,20 +186,20 @@ def test_power_too_much_or_too_little_is_named():
     assert only(roles(powers=["batch"])).remedy == "as admin: revoke batch from reader"
     needs = {"debezium": Rights(must={}, powers=("replication",))}
     has = Found(tables=(), grants=(), powers={"debezium": []}, refused={})
-    assert only(judge_roles(needs, has, service="oltp")).words == "debezium is no replication"
+    assert only(diagnose_roles(needs, has, service="oltp")).words == "debezium is no replication"
 
 
 def test_reader_may_see_beyond_policies_and_need_not():
     rights = {"reconcile": Rights(must={}, may_be=("bypassrls",))}
     for powers in ([], ["bypassrls"]):
         has = Found(tables=(), grants=(), powers={"reconcile": powers}, refused={})
-        assert verdicts(judge_roles(rights, has, service="oltp")) == [Verdict.FINE]
+        assert verdicts(diagnose_roles(rights, has, service="oltp")) == [Verdict.FINE]
 
 
 def test_role_that_is_not_let_in_or_not_there_is_wrong():
     assert verdicts(roles(refused={"reader": "password authentication failed"})) == [Verdict.WRONG]
     gone = Found(tables=TABLES, grants=(), powers={}, refused={})
-    assert only(judge_roles(RIGHTS, gone, service="x")).words == "there is no role reader"
+    assert only(diagnose_roles(RIGHTS, gone, service="x")).words == "there is no role reader"
 
 
 def test_user_of_the_lake_has_its_policy_and_no_other():
@@ -205,12 +207,14 @@ def test_user_of_the_lake_has_its_policy_and_no_other():
     wide = policy([{"Effect": "Allow", "Action": ["a", "b"], "Resource": ["r", "s"]}])
     user = LakeUser(is_enabled=True, policies=["reader"], policy=own)
 
-    def judged(user):
-        return only(judge_users({"reader": own}, {"reader": user})).verdict
+    def validated(user):
+        return only(diagnose_users({"reader": own}, {"reader": user})).verdict
 
-    assert judged(user) is Verdict.FINE
-    assert judged(None) is Verdict.WRONG
-    assert judged(LakeUser(is_enabled=False, policies=["reader"], policy=own)) is Verdict.WRONG
-    assert judged(LakeUser(is_enabled=True, policies=["a", "reader"], policy=own)) is Verdict.WRONG
-    assert judged(LakeUser(is_enabled=True, policies=["reader"], policy=wide)) is Verdict.WRONG
+    assert validated(user) is Verdict.FINE
+    assert validated(None) is Verdict.WRONG
+    assert validated(LakeUser(is_enabled=False, policies=["reader"], policy=own)) is Verdict.WRONG
+    assert (
+        validated(LakeUser(is_enabled=True, policies=["a", "reader"], policy=own)) is Verdict.WRONG
+    )
+    assert validated(LakeUser(is_enabled=True, policies=["reader"], policy=wide)) is Verdict.WRONG
     assert allowed(own) == {("a", "r"), ("b", "r")}

@@ -176,7 +176,7 @@ def test_every_alert_has_its_section_and_no_section_is_of_none():
 ERRORS = {"StopPipelineError", "RetryLaterError", "BusyError", "GoneError", "WrongArgumentError"}
 UNTOLD = ("cli/", "lakehouse/selection.py", "connectors/request.py", "producers/plan.py",
           "devtools/", "dags/", "benchmarks/", "tests/")  # fmt: skip
-"""Where options are judged, whose messages name the option; and what no user meets."""
+"""Where options are validated, whose messages name the option; and what no user meets."""
 
 
 def phrases():

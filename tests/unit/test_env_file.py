@@ -12,7 +12,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import ROLES, Secrets, read_variables, variable_of
 from stack.compose import make_env_file
 from stack.env_file import COMPOSE_FILE, completed, entries, make
-from stack.layout import StackConfig
+from stack.paths import StackConfig
 
 NAMES = st.from_regex(r"[A-Z][A-Z_]{0,12}", fullmatch=True)
 VALUES = st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=12)

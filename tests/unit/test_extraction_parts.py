@@ -17,7 +17,6 @@ from batch.extraction.missed import Missed
 from batch.reconcile.losses import mended
 from connectors import extraction
 from connectors.captured import CapturedTable, choose
-from connectors.gap import find_gap, lsn_number, lsn_text
 from connectors.progress import (
     AGGREGATE,
     UNKNOWN,
@@ -29,15 +28,16 @@ from connectors.progress import (
 from connectors.request import Days, Request, parse_days
 from connectors.rest import ConnectorState
 from connectors.slot import Slot
+from connectors.wal_gap import find_wal_gap, lsn_number, lsn_text
 from consumers.bronze.loss import (
     LossKind,
     find_offset_loss,
     losses_of_slot,
     losses_of_truncate,
-    mended_by_reading,
     mending_of,
     new_rows,
     open_losses,
+    resolved_by_snapshot,
 )
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
@@ -273,13 +273,13 @@ def test_position_is_read_as_postgres_writes_it(number):
 
 
 def test_slot_that_is_gone_lost_or_made_again_has_a_gap():
-    assert find_gap(100, slot("0/64")) is None
-    assert find_gap(100, slot("0/63")) is None
-    assert find_gap(None, None) is None, "Connect never began: it reads everything"
-    again = find_gap(100, slot("0/65"))
+    assert find_wal_gap(100, slot("0/64")) is None
+    assert find_wal_gap(100, slot("0/63")) is None
+    assert find_wal_gap(None, None) is None, "Connect never began: it reads everything"
+    again = find_wal_gap(100, slot("0/65"))
     assert (again.last, again.first) == (100, 101)
-    assert find_gap(100, None).first is None
-    assert find_gap(100, slot("0/63", reason="wal_removed")).first is None
+    assert find_wal_gap(100, None).first is None
+    assert find_wal_gap(100, slot("0/63", reason="wal_removed")).first is None
 
 
 PLACES = [TopicPartition(topic="shop.public.orders", topic_id="id", partition=p) for p in (0, 1)]
@@ -304,17 +304,17 @@ def test_reading_again_mends_the_losses_that_are_open_each_once():
         (LossKind.SLOT_LOST, 0, None),
     ]
     rows = recorded(lost)
-    mended = mended_by_reading(rows, {PLACES[0]: 20, PLACES[1]: 5}, "read")
+    mended = resolved_by_snapshot(rows, {PLACES[0]: 20, PLACES[1]: 5}, "read")
     assert [(one.first_offset, one.last_offset) for one in mended] == [(7, 19), (0, 4)]
     rows = recorded(mended, rows)
-    assert mended_by_reading(rows, {PLACES[0]: 30, PLACES[1]: 9}, "read") == []
+    assert resolved_by_snapshot(rows, {PLACES[0]: 30, PLACES[1]: 9}, "read") == []
 
 
 def test_truncate_is_recorded_with_its_mending_and_open_without():
-    place, words = PLACES[0], "read"
-    [lost] = losses_of_truncate([(place, OffsetRange(start=3, stop=10))])
+    coordinate, words = PLACES[0], "read"
+    [lost] = losses_of_truncate([(coordinate, OffsetRange(start=3, stop=10))])
     rows = recorded([lost])
-    assert open_losses(rows) == [("id", place.partition, 3)]
+    assert open_losses(rows) == [("id", coordinate.partition, 3)]
     mending = mending_of(lost, 10, words)
     assert (mending.kind, mending.last_offset) == (LossKind.READ_AGAIN, 9)
     assert open_losses(recorded([mending], rows)) == []
@@ -323,17 +323,17 @@ def test_truncate_is_recorded_with_its_mending_and_open_without():
 def test_reading_one_table_again_mends_nothing_of_another():
     other = TopicPartition(topic="shop.public.visits", topic_id="other", partition=0)
     rows = recorded(losses_of_slot({PLACES[0]: 7}, "changes"))
-    assert mended_by_reading(rows, {other: 20}, "read") == []
+    assert resolved_by_snapshot(rows, {other: 20}, "read") == []
 
 
 def test_what_is_recorded_already_is_not_recorded_again():
     rows = recorded(lost_at(7, 0))
     assert new_rows(lost_at(7, 0), rows, AT) == []
-    mended = mended_by_reading(rows, {PLACES[0]: 20, PLACES[1]: 5}, "read")
+    mended = resolved_by_snapshot(rows, {PLACES[0]: 20, PLACES[1]: 5}, "read")
     rows = recorded(mended, rows)
     assert new_rows(mended, rows, AT) == []
-    place = PLACES[0]
-    expired = find_offset_loss(place, wanted=3, oldest=7, end=9)
+    partition = PLACES[0]
+    expired = find_offset_loss(partition, wanted=3, oldest=7, end=9)
     assert new_rows([expired], recorded([expired], rows), AT) == []
 
 
@@ -359,8 +359,8 @@ def test_loss_is_open_until_it_is_read_again_wherever_and_whenever_it_stands(ste
         else:
             ends = [end + count for end, count in zip(ends, how, strict=True)]
             now_at = dict(zip(PLACES, ends, strict=True))
-            rows = recorded(mended_by_reading(rows, now_at, "read"), rows, now)
-            read_up_to |= {place: ends[place[1]] - 1 for place in waiting}
+            rows = recorded(resolved_by_snapshot(rows, now_at, "read"), rows, now)
+            read_up_to |= {coordinate: ends[coordinate[1]] - 1 for coordinate in waiting}
             waiting = set()
         assert open_losses(rows) == sorted(waiting)
     found = mended(pl.DataFrame(rows, schema=pl.Schema(LOSS_LEDGER_SCHEMA)))

@@ -29,7 +29,7 @@ FLOW = Flow(
 def picture(*, seconds=73.0, flow=FLOW):
     return Picture(
         seconds=seconds, orders=3_650, orders_per_second=50.1, rows_per_second=431.0, flow=flow,
-        proof="Exact.",
+        reconciliation="Exact.",
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from batch.gold import run as gold_run
 from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_gold
 from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES
-from lakehouse.contracts.model import FIRST_INSTANT, LAST_INSTANT
+from lakehouse.contracts.model import FIRST_TIMESTAMP, LAST_TIMESTAMP
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
 from replay.gold import replay_gold
@@ -98,7 +98,7 @@ def test_first_run_reads_everything_and_the_next_only_what_changed(silver: Local
     assert_equals_rebuild(silver)
 
 
-@pytest.mark.parametrize("at", [FIRST_INSTANT, LAST_INSTANT], ids=["first", "last"])
+@pytest.mark.parametrize("at", [FIRST_TIMESTAMP, LAST_TIMESTAMP], ids=["first", "last"])
 def test_shop_that_is_open_at_an_end_of_the_calendar_only_has_its_figures(
     tmp_path: Path, at: datetime
 ) -> None:
@@ -166,7 +166,7 @@ def test_a_commit_of_silver_that_changes_nothing_moves_the_watermark(silver: Loc
     assert versions(silver.lake)["sales_kpi"] == before["sales_kpi"] + 1
 
 
-def test_only_files_of_touched_months_are_replaced(silver: LocalSilver) -> None:
+def test_only_files_of_affected_months_are_replaced(silver: LocalSilver) -> None:
     run(silver.lake)
     before = set(gold(silver.lake, "sales_kpi").file_uris())
     silver.merge("cleaned_sales", order(4, placed_at=FEBRUARY + timedelta(days=1)))
@@ -243,7 +243,7 @@ def test_silver_versions_that_are_gone_are_made_up_for_by_reading_everything(
 
     run(silver.lake)
     silver.merge("cleaned_sales", order(2, customer_id=3))
-    monkeypatch.setattr("batch.gold.recipes.Work.lines_before", refuse)
+    monkeypatch.setattr("batch.gold.builders.Task.lines_before", refuse)
     assert run(silver.lake)["customer_lifetime_value"].is_full
     assert_equals_rebuild(silver)
 

@@ -1,4 +1,4 @@
-"""Upkeep: who still reads a table, keeps it readable; what nobody needs goes."""
+"""Maintenance: who still reads a table, keeps it readable; what nobody needs goes."""
 
 import os
 import time
@@ -13,8 +13,8 @@ from batch.catalogue import LakeTable
 from batch.delta_log import DeltaLog
 from batch.maintenance import Limits, Need, gold_needs, maintain_tables
 from batch.maintenance.needs import oldest_hold
-from batch.maintenance.table import TableUpkeep
-from lakehouse import upkeep
+from batch.maintenance.table import TableMaintenance
+from lakehouse import maintenance
 from lakehouse.offsets import bronze_app_id
 from tests.unit.lake_shop import (
     TOPIC,
@@ -73,7 +73,7 @@ def grow_old(lake, *, hours):
         os.utime(file, (then, then))
 
 
-def test_upkeep_joins_files_and_leaves_rows_and_watermarks(lake):
+def test_maintenance_joins_files_and_leaves_rows_and_watermarks(lake):
     done = run(lake)
     table = opened(lake, "silver", "cleaned_sales")
     assert done.files_before > done.files_after == 3
@@ -83,7 +83,7 @@ def test_upkeep_joins_files_and_leaves_rows_and_watermarks(lake):
     assert done.kept == ()
 
 
-def test_upkeep_makes_no_change_for_those_who_follow_the_feed(lake):
+def test_maintenance_makes_no_change_for_those_who_follow_the_feed(lake):
     version = opened(lake, "silver", "cleaned_sales").version()
     run(lake)
     assert feed(lake, version + 1).is_empty()
@@ -96,7 +96,7 @@ def test_versions_that_nobody_needs_go_with_their_feed(lake):
     assert not list(changes.rglob("*.parquet"))
 
 
-def test_second_upkeep_leaves_no_trace(lake):
+def test_second_maintenance_leaves_no_trace(lake):
     run(lake)
     before = sorted(log_of(lake).iterdir())
     done = run(lake)
@@ -133,7 +133,7 @@ def test_reader_that_has_read_all_holds_nothing_back(lake):
     assert done.kept == ()
 
 
-def test_reader_that_lacks_only_upkeep_holds_no_file_back(lake):
+def test_reader_that_lacks_only_maintenance_holds_no_file_back(lake):
     run(lake, retention_hours=1)
     assert opened(lake, "silver", "cleaned_sales").version() > 7
     assert run(lake, needs=[need(lake, 7)]).vacuumed_files > 10
@@ -181,7 +181,7 @@ def test_nothing_is_deleted_when_readers_cannot_be_asked(lake):
 
 def test_files_are_told_by_their_tombstones_beyond_the_tables_own_retention(lake):
     """A full vacuum would take a file that was written long ago and removed just now."""
-    upkeep_of = TableUpkeep(
+    maintenance_of = TableMaintenance(
         table=SALES,
         delta=opened(lake, "silver", "cleaned_sales"),
         uri=lake.uri("silver", "cleaned_sales"),
@@ -193,7 +193,7 @@ def test_files_are_told_by_their_tombstones_beyond_the_tables_own_retention(lake
     for file in Path(lake.uri("silver", "cleaned_sales")).rglob("*.parquet"):
         if "_delta_log" not in str(file):
             os.utime(file, (time.time() - 1e6, time.time() - 1e6))
-    done = upkeep_of.run()
+    done = maintenance_of.run()
     assert done.vacuumed_files == 0
     assert pl.scan_delta(pinned).collect().height == 30
     assert done.kept == ("log kept: the table's own retention is shorter",)
@@ -201,11 +201,11 @@ def test_files_are_told_by_their_tombstones_beyond_the_tables_own_retention(lake
 
 def test_busy_table_is_left_to_its_writer_after_a_few_tries(lake, monkeypatch):
     def always_late(_table):
-        raise upkeep.CompactionLostError
+        raise maintenance.CompactionLostError
 
     monkeypatch.setattr("batch.maintenance.table.compact", always_late)
     waited = []
-    upkeep_of = TableUpkeep(
+    maintenance_of = TableMaintenance(
         table=SALES,
         delta=opened(lake, "silver", "cleaned_sales"),
         uri=lake.uri("silver", "cleaned_sales"),
@@ -214,13 +214,13 @@ def test_busy_table_is_left_to_its_writer_after_a_few_tries(lake, monkeypatch):
         retention_hours=1,
         pause=waited.append,
     )
-    done = upkeep_of.run()
+    done = maintenance_of.run()
     assert waited == [2.0, 4.0]
     assert done.kept == ("not compacted: it is being written all the time",)
 
 
 def test_table_that_somebody_else_compacts_is_left_to_them(lake):
-    upkeep._claim(opened(lake, "silver", "cleaned_sales"), time.time)
+    maintenance._claim(opened(lake, "silver", "cleaned_sales"), time.time)
     done = run(lake, retention_hours=1)
     assert done.kept == ("not compacted: somebody else is at it",)
     assert done.files_after == done.files_before

@@ -92,7 +92,7 @@ def batch_of(*parts):
     """Each part: partition, start, stop, offsets that have a record."""
     return Batch(
         rows=pa.concat_tables([rows_of(p, offsets) for p, _, _, offsets in parts]),
-        spans={p: OffsetRange(start=start, stop=stop) for p, start, stop, _ in parts},
+        ranges={p: OffsetRange(start=start, stop=stop) for p, start, stop, _ in parts},
     )
 
 
@@ -210,7 +210,7 @@ def test_every_record_lands_once_however_batches_are_cut_and_commits_fail(data):
 @given(start=st.integers(0, 50), length=st.integers(1, 50), mark=st.none() | st.integers(0, 120))
 def test_plan_keeps_drops_or_reports_every_position(start, length, mark):
     batch = batch_of((P0, start, start + length, []))
-    plan = plan_commit(batch.spans, {P0: next_position(mark)})
+    plan = plan_commit(batch.ranges, {P0: next_position(mark)})
     wanted = 0 if mark is None else mark + 1
     assert (P0 in plan.gaps) == (wanted < start)
     assert (P0 in plan.keep) == (start <= wanted < start + length)
@@ -231,7 +231,7 @@ def test_buffer_span_covers_the_hole_before_its_first_record():
     buffer = TableBuffer()
     buffer.add(chunk_of(P0, [7]), {P0: OffsetRange(start=3, stop=8)}, now=0)
     buffer.add(chunk_of(P0, [9]), {P0: OffsetRange(start=8, stop=10)}, now=1)
-    assert buffer.held().spans == {P0: OffsetRange(start=3, stop=10)}
+    assert buffer.held().ranges == {P0: OffsetRange(start=3, stop=10)}
 
 
 def test_buffers_let_go_of_what_is_taken_or_committed_and_of_nothing_else():
@@ -267,4 +267,4 @@ def test_dropping_a_revoked_partition_keeps_the_others():
     buffer.drop(P0)
     batch = buffer.held()
     assert coordinates(batch.rows) == [(1, 5)]
-    assert list(batch.spans) == [P1]
+    assert list(batch.ranges) == [P1]

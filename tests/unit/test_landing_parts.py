@@ -88,8 +88,8 @@ def test_positions_step_over_records_and_holes_alike():
 
 def test_lag_counts_what_is_not_polled_what_waits_and_what_is_under_way():
     class Ends:
-        def get_watermark_offsets(self, place, cached):
-            return 0, {0: 20, 1: 7}[place.partition]
+        def get_watermark_offsets(self, coordinate, cached):
+            return 0, {0: 20, 1: 7}[coordinate.partition]
 
     buffers = Buffers()
     member = Membership(Ends(), dict, buffers, name="the lander")

@@ -21,7 +21,7 @@ from batch.pipeline_run import Consolidated
 from batch.runs.tables import TableResult
 from cli import consolidate
 from cli.__main__ import app
-from devtools.isolated import free_ports
+from devtools.test_stack import free_ports
 from lakehouse.layers import Layer
 from lakehouse.offsets import count_missing
 from tests.unit.lake_shop import add, lake_in, land, make_gold, silver_rows
@@ -57,13 +57,13 @@ def test_sentence_names_those_that_lack_something_and_those_that_nobody_knows_of
 
 
 places = st.tuples(st.sampled_from("tu"), st.integers(0, 1), st.integers(0, 2))
-marks = st.dictionaries(places, st.integers(0, 50))
+watermarks = st.dictionaries(places, st.integers(0, 50))
 
 
-@given(marks, marks)
+@given(watermarks, watermarks)
 def test_what_lies_between_two_watermarks_is_counted_once(below, own):
-    offsets = {(place, n) for place, last in below.items() for n in range(last + 1)}
-    offsets -= {(place, n) for place, last in own.items() for n in range(last + 1)}
+    offsets = {(partition, n) for partition, last in below.items() for n in range(last + 1)}
+    offsets -= {(partition, n) for partition, last in own.items() for n in range(last + 1)}
     assert count_missing(below, own) == len(offsets)
 
 
@@ -77,9 +77,9 @@ def test_each_layer_lacks_what_the_one_below_has_more(tmp_path, monkeypatch):
     add(lake, silver_rows([1, 2]), read_to=4)
     make_gold(lake, 1)
     add(lake, silver_rows([3]), read_to=5)
-    silver, star, gold = layers_behind(lake, "")
+    silver, warehouse, gold = layers_behind(lake, "")
     assert silver.tables == {"cleaned_sales": 4}
-    assert star.tables == {"orders": 6}
+    assert warehouse.tables == {"orders": 6}
     assert (gold.unit, gold.count > 0) == (Unit.VERSIONS, True)
 
 
@@ -94,8 +94,8 @@ def test_what_has_not_landed_is_told_by_the_ends_of_kafka(tmp_path, monkeypatch)
 
 
 def bronze_topic(lake):
-    (figures,) = catalogue_behind.lake_figures(lake, ["bronze"])
-    return next(iter(figures.offsets)).topic_id
+    (metrics,) = catalogue_behind.lake_metrics(lake, ["bronze"])
+    return next(iter(metrics.offsets)).topic_id
 
 
 def test_kafka_that_is_away_is_not_waited_for_and_said_so(tmp_path):

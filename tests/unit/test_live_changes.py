@@ -16,7 +16,7 @@ STEPS = st.lists(
 
 
 def reader_of(source):
-    return ChangeReader(judge=RULES.judge(source.entity))
+    return ChangeReader(validator=RULES.validator(source.entity))
 
 
 @settings(deadline=None, max_examples=25)
@@ -29,8 +29,8 @@ def test_rows_are_those_of_silver(steps, tmp_path_factory):
     live = reader_of(source).read(records).current
 
     tables = SilverTables(lake=source.lake, entity=source.entity, retention_hours=24)
-    judged = RULES.judge(source.entity).judge(records, lambda _keys: records)
-    silver = pl.DataFrame(tables.current_rows(judged.filter(pl.col("_broken").is_null())))
+    validated = RULES.validator(source.entity).validate(records, lambda _keys: records)
+    silver = pl.DataFrame(tables.current_rows(validated.filter(pl.col("_broken").is_null())))
     names = [n for n in live.columns if n != "_is_deleted"]
     key = source.entity.key
     assert live.select(names).sort(key).equals(silver.select(names).sort(key))
@@ -43,7 +43,7 @@ def test_a_change_that_cannot_be_used_is_counted_and_leaves_the_last_one(tmp_pat
     source = order_lines(new_lake(tmp_path)).change(1, "c").change(1, "u", quantity=-4)
     source.record(2, b"not json")
     rows = reader_of(source).read(source.records())
-    assert rows.put_aside == 2
+    assert rows.quarantined == 2
     assert rows.current["quantity"].to_list() == [2]
 
 

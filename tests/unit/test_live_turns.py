@@ -1,4 +1,4 @@
-"""Live takes in what a sale consists of at once, and the other tables in turn."""
+"""Live applies what a sale consists of at once, and the other tables in turn."""
 
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ from lakehouse.offsets import OffsetRange, TopicPartition
 PATIENCE = 3600.0
 
 
-def place(table):
+def partition(table):
     return TopicPartition(topic=f"shop.public.{table}", topic_id=table, partition=0)
 
 
@@ -22,16 +22,16 @@ def put(buffers, table, records, *, age=0.0, now=10_000.0):
     rows = [{"_topic_id": table, "_partition": 0, "_offset": n} for n in range(records)]
     chunk = pa.Table.from_pylist(rows, schema=BRONZE_SCHEMA).combine_chunks().to_batches()
     batch = chunk[0] if chunk else pa.RecordBatch.from_pylist([], schema=BRONZE_SCHEMA)
-    spans = {place(table): OffsetRange(start=7, stop=7 + max(records, 1))}
-    buffers.add(place(table).topic, batch, spans, now - age)
+    ranges = {partition(table): OffsetRange(start=7, stop=7 + max(records, 1))}
+    buffers.add(partition(table).topic, batch, ranges, now - age)
 
 
 @pytest.fixture
 def due(monkeypatch):
-    """Which of these tables are taken in now: names, with what `put` takes."""
+    """Which of these tables are applied now: names, with what `put` takes."""
     monkeypatch.setattr("consumers.live.consumer.time.monotonic", lambda: 10_000.0)
     options = LiveOptions(
-        pattern="^shop", heartbeats="beats", batch_rows=100, linger_seconds=0,
+        pattern="^shop", heartbeats="heartbeats", batch_rows=100, linger_seconds=0,
         patience_seconds=PATIENCE, max_rows=10,
     )  # fmt: skip
     places = SimpleNamespace(starting_positions=None)
@@ -47,7 +47,7 @@ def due(monkeypatch):
     return ask
 
 
-def test_a_sale_is_taken_in_at_once_and_waits_for_nothing_else(due):
+def test_a_sale_is_applied_at_once_and_waits_for_nothing_else(due):
     assert due(interactions=(5, 0), orders=(1, 0), payments=(5, 0)) == ["orders"]
     assert due(order_lines=(2, 0), orders=(1, 0)) == ["order_lines", "orders"]
 
@@ -71,7 +71,7 @@ def test_the_end_of_a_partition_waits_a_second(due):
 
 
 def test_charts_show_nothing_of_what_is_buffered(due):
-    orders, payments = place("orders"), place("payments")
+    orders, payments = partition("orders"), partition("payments")
     due.consumer._member.assigned.add({orders: 12, payments: 8})
     due(orders=(5, 0))
     assert due.consumer._shown() == {orders: 7, payments: 8}

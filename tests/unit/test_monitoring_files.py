@@ -1,4 +1,4 @@
-"""The files of Prometheus and Grafana: whole, and about figures that somebody tells."""
+"""The files of Prometheus and Grafana: whole, and about metrics that somebody tells."""
 
 import json
 import re
@@ -8,8 +8,8 @@ import yaml
 
 from lakehouse.environment import environment_of
 from lakehouse.settings import MonitoringSettings
-from monitoring.readings import FIGURES
-from stack.layout import MONITORING, StackConfig
+from monitoring.metrics import METRICS
+from stack.paths import MONITORING, StackConfig
 from stack.prometheus.server import targets, with_interval
 
 DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
@@ -50,9 +50,9 @@ def test_no_two_alerts_share_a_name():
     assert len(names) == len(set(names))
 
 
-def test_every_figure_of_the_watcher_that_is_asked_for_is_told():
+def test_every_figure_of_the_exporter_that_is_asked_for_is_told():
     asked = {name for e in EXPRESSIONS for name in re.findall(r"\bpipeline_\w+", e)}
-    assert asked <= set(FIGURES)
+    assert asked <= set(METRICS)
     assert len(asked) > 25
 
 

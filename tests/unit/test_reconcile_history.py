@@ -134,7 +134,7 @@ def test_altered_value_is_different_and_its_column_is_named(shop, data, slices):
 @given(shop=shops(), data=st.data())
 def test_row_that_the_shop_never_had_is_extra(shop, data):
     seen = draw_change(data, shop, lambda _: True)
-    intruder = replace(seen, key=99, op="c", version=1, offset=1_000, lsn=9_999, is_moved=False)
+    intruder = replace(seen, key=99, op="c", version=1, offset=1_000, lsn=9_999, is_rekeyed=False)
     assert faults(reconcile(shop.plus(intruder))) == ({"extra": 1}, {"99"})
 
 

@@ -1,4 +1,4 @@
-"""Faults planted in silver, gold and the star: each is found, and named. What is right is exact."""
+"""Faults planted in silver, gold and the warehouse are found and named; what is right is exact."""
 
 import copy
 import shutil
@@ -13,14 +13,14 @@ from deltalake import write_deltalake
 from batch.gold.run import consolidate_gold
 from batch.gold.silver import SCHEMAS
 from batch.pipeline_run import PipelineRun
-from batch.reconcile import star as star_of
+from batch.reconcile import warehouse as warehouse_of
 from batch.reconcile.findings import Fault, Findings
 from batch.reconcile.gold import TOTALS, compare_totals
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import InNoFact, LayerFindings, LayerReport
 from batch.reconcile.report import Report, SnapshotReport, TableReport
 from batch.reconcile.silver import compare_silver
-from batch.reconcile.star import Part, Star
+from batch.reconcile.warehouse import Shard, WarehouseComparison
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.warehouse.entities import TABLES
 from lakehouse.contracts import ENTITIES
@@ -153,10 +153,10 @@ def test_lost_and_altered_versions_are_found(shop):
 
 
 def test_change_that_was_put_aside_and_dropped_is_found(shop):
-    (put_aside,) = shop.rows("quarantine", pl.col("entity") == "customers").to_dicts()
+    (quarantined,) = shop.rows("quarantine", pl.col("entity") == "customers").to_dicts()
     shop.table("quarantine").delete("entity = 'customers'")
-    place = f"{put_aside['_partition']}@{put_aside['_offset']}"
-    unaccounted = {"unaccounted": Fault(count=1, examples=(place,))}
+    partition = f"{quarantined['_partition']}@{quarantined['_offset']}"
+    unaccounted = {"unaccounted": Fault(count=1, examples=(partition,))}
     assert faulty(shop.compare()) == {"enriched_users": unaccounted}
 
 
@@ -253,7 +253,7 @@ def published(lake):
 
 
 def sums_of(lake):
-    """What gold comes to, as if the star said it."""
+    """What gold comes to, as if the warehouse said it."""
     found = {}
     for name, total in TOTALS.items():
         rows = scan(lake.open("gold", name)).filter(total.where).group_by(list(total.keys))
@@ -261,9 +261,9 @@ def sums_of(lake):
     return lambda total: found[id(total)]
 
 
-def totals(lake, of_star, versions=None):
+def totals(lake, of_warehouse, versions=None):
     versions = published(lake) if versions is None else versions
-    return {one.table: one for one in compare_totals(lake, versions, of_star, EXAMPLES)}
+    return {one.table: one for one in compare_totals(lake, versions, of_warehouse, EXAMPLES)}
 
 
 def test_gold_whose_sums_are_the_stars_is_exact(silver):
@@ -275,22 +275,22 @@ def test_gold_whose_sums_are_the_stars_is_exact(silver):
 
 @pytest.mark.parametrize("table", TOTALS)
 def test_gold_sum_off_by_one_is_found(silver, table):
-    of_star = sums_of(silver.lake)
+    of_warehouse = sums_of(silver.lake)
     column = list(TOTALS[table].sums)[-1]
     delta = silver.lake.open("gold", table)
     delta.update({column: f"{column} + 1"}, predicate="true")
-    (found,) = faulty(totals(silver.lake, of_star)).items()
+    (found,) = faulty(totals(silver.lake, of_warehouse)).items()
     assert found[0] == table
     assert list(found[1]) == ["different"]
     assert all(example.endswith(f" ({column})") for example in found[1]["different"].examples)
 
 
 def test_lost_and_doubled_rows_of_gold_are_found(silver):
-    of_star = sums_of(silver.lake)
+    of_warehouse = sums_of(silver.lake)
     silver.lake.open("gold", "geographic_sales").delete("true")
     stock = silver.lake.open("gold", "stock_health")
     write_deltalake(stock, scan(stock).collect().to_arrow(), mode="append")
-    found = faulty(totals(silver.lake, of_star))
+    found = faulty(totals(silver.lake, of_warehouse))
     assert found == {
         "geographic_sales": {"missing": Fault(count=1, examples=("2026-01-10/DE/Berlin",))},
         "stock_health": {"different": Fault(count=1, examples=("1/A (on_hand_units)",))},
@@ -298,27 +298,27 @@ def test_lost_and_doubled_rows_of_gold_are_found(silver):
 
 
 def test_sale_in_another_category_is_found(silver):
-    of_star = sums_of(silver.lake)
+    of_warehouse = sums_of(silver.lake)
     silver.lake.open("gold", "sales_kpi").update({"category": "'Toys'"})
-    found = faulty(totals(silver.lake, of_star))["sales_kpi"]
+    found = faulty(totals(silver.lake, of_warehouse))["sales_kpi"]
     assert found["missing"].examples == ("2026-01-10/DE/web/Books",)
     assert found["extra"].examples == ("2026-01-10/DE/web/Toys",)
 
 
 def test_gold_of_other_versions_or_none_is_not_compared(silver, tmp_path):
-    of_star = sums_of(silver.lake)
+    of_warehouse = sums_of(silver.lake)
     silver.merge("cleaned_interactions", visit(3, "view"))
     shutil.rmtree(tmp_path / "gold" / "geographic_sales")
-    found = totals(silver.lake, of_star)
+    found = totals(silver.lake, of_warehouse)
     assert {name: one.note for name, one in found.items() if not one.is_compared} == {
         "geographic_sales": "not made yet",
-        "product_performance": "made of other versions of silver than the star",
-        "customer_behaviour": "made of other versions of silver than the star",
+        "product_performance": "made of other versions of silver than the warehouse",
+        "customer_behaviour": "made of other versions of silver than the warehouse",
     }
 
 
 class Mart:
-    """A star in memory, right as it is made."""
+    """A warehouse in memory, right as it is made."""
 
     def __init__(self, silver):
         self.parts = {}
@@ -351,7 +351,10 @@ class Mart:
 
     def compare(self, lake, versions=None):
         versions = published(lake) if versions is None else versions
-        return {one.table: one for one in Star(lake, versions, self.read, EXAMPLES).compare()}
+        return {
+            one.table: one
+            for one in WarehouseComparison(lake, versions, self.read, EXAMPLES).compare()
+        }
 
 
 @pytest.fixture
@@ -360,10 +363,10 @@ def mart(silver):
 
 
 @pytest.mark.parametrize("slice_rows", [1, 400_000])
-def test_star_that_follows_from_silver_is_exact_in_any_slices(
+def test_warehouse_that_follows_from_silver_is_exact_in_any_slices(
     silver, mart, monkeypatch, slice_rows
 ):
-    monkeypatch.setattr(star_of, "_SLICE_ROWS", slice_rows)
+    monkeypatch.setattr(warehouse_of, "_SLICE_ROWS", slice_rows)
     found = mart.compare(silver.lake)
     facts = ["mart.fact_transactions", "mart.fact_payments", "mart.fact_stocks"]
     assert list(found) == [f"entity.{table.name}" for table in TABLES] + facts
@@ -382,14 +385,14 @@ def test_star_that_follows_from_silver_is_exact_in_any_slices(
      ("mart.fact_payments", "base_amount_cents", "1"),
      ("mart.fact_stocks", "closing_units", "1/A/2026-01-10")],
 )  # fmt: skip
-def test_changed_cent_in_the_star_is_found(silver, mart, table, column, key):
+def test_changed_cent_in_the_warehouse_is_found(silver, mart, table, column, key):
     rows = mart.rows[table].with_columns((pl.col(column) + 1).alias(column))
     mart.rows[table] = pl.concat([rows.head(1), mart.rows[table].slice(1)])
     different = {"different": Fault(count=1, examples=(f"{key} ({column})",))}
     assert faulty(mart.compare(silver.lake)) == {table: different}
 
 
-def test_lost_and_doubled_rows_of_the_star_are_found(silver, mart):
+def test_lost_and_doubled_rows_of_the_warehouse_are_found(silver, mart):
     lines, payments = mart.rows["mart.fact_transactions"], mart.rows["mart.fact_payments"]
     mart.rows["mart.fact_transactions"] = lines.slice(1)
     mart.rows["mart.fact_payments"] = pl.concat([payments, payments.head(1)])
@@ -423,7 +426,7 @@ def test_money_of_orders_without_all_lines_is_told_and_is_no_fault(silver, mart)
     assert found.to_json()["in_no_fact"] == {
         "orders": 2, "total_cents": 7_990, "refund_cents": 840, "examples": ("5", "4"),
     }  # fmt: skip
-    # The star lacks these lines; what is in no fact is not among its faults.
+    # The warehouse lacks these lines; what is in no fact is not among its faults.
     assert set(found.findings.missing.examples) == {"5", "7"}
     assert mart.compare(silver.lake)["mart.fact_payments"].findings.in_no_fact == InNoFact()
 
@@ -443,7 +446,7 @@ def test_payments_worth_more_than_any_amount_are_told_and_are_no_fault(silver, m
     assert "worth more" not in report_of(*WHOLE).verdict()
 
 
-def test_star_that_was_never_published_is_not_compared(silver, mart):
+def test_warehouse_that_was_never_published_is_not_compared(silver, mart):
     assert {one.note for one in mart.compare(silver.lake, {}).values()} == {"never published"}
     versions = published(silver.lake)
     del versions["cleaned_payments"]
@@ -454,8 +457,8 @@ def test_star_that_was_never_published_is_not_compared(silver, mart):
 
 
 def test_parts_deal_negative_keys_as_the_lake_does():
-    part = Part(column="order_id", number=1, count=3)
-    assert part.of_star().as_string(None) == 'mod("order_id", 3) in (1,  -2)'
+    part = Shard(column="order_id", number=1, count=3)
+    assert part.of_warehouse().as_string(None) == 'mod("order_id", 3) in (1,  -2)'
     numbers = pl.DataFrame({"order_id": [-5, -4, -2, 0, 1, 4]})
     assert numbers.filter(part.of_silver())["order_id"].to_list() == [-5, -2, 1, 4]
 
@@ -476,18 +479,20 @@ PARTLY = LayerReport.not_compared("gold", "sales_kpi", "not made yet")
 
 def test_verdict_names_all_layers_that_were_compared():
     verdict = report_of(*WHOLE).verdict()
-    assert "Silver, the star and gold are what follows from it, to the cent; 2 changes" in verdict
+    assert (
+        "Silver, the warehouse and gold are what follows from it, to the cent; 2 changes" in verdict
+    )
     assert "Not compared" not in verdict
     report_of(*WHOLE).require_all()
 
 
 def test_verdict_says_what_was_not_compared_and_why():
     verdict = report_of(*WHOLE, PARTLY).verdict()
-    assert "Silver, the star and gold in part are what follows from it" in verdict
+    assert "Silver, the warehouse and gold in part are what follows from it" in verdict
     assert "Not compared: gold (sales_kpi): not made yet. Run ./pipeline consolidate." in verdict
     only_silver = report_of(WHOLE[0], PARTLY).verdict()
     assert "Silver is what follows from it" in only_silver
-    assert "star" not in only_silver
+    assert "warehouse" not in only_silver
     assert "follows" not in report_of(PARTLY).verdict()
     faulty_one = compared("silver", "s", missing=Fault(count=1, examples=("7",)))
     assert "Not compared: gold (sales_kpi)" in report_of(faulty_one, PARTLY).verdict()
@@ -509,15 +514,15 @@ def test_verdict_says_what_of_orders_is_in_no_fact():
 
 
 def test_gold_by_other_formulas_is_not_compared_until_it_is_made_anew(silver, monkeypatch):
-    of_star = sums_of(silver.lake)
+    of_warehouse = sums_of(silver.lake)
     newer = replace(GOLD_TABLES["sales_kpi"], formulas=99)
     monkeypatch.setitem(GOLD_TABLES, "sales_kpi", newer)
-    found = totals(silver.lake, of_star)
+    found = totals(silver.lake, of_warehouse)
     assert {name: one.note for name, one in found.items() if not one.is_compared} == {
         "sales_kpi": "made by other formulas than those of this version"
     }
     consolidate_gold(silver.lake, retention_hours=1)
-    assert all(one.is_compared for one in totals(silver.lake, of_star).values())
+    assert all(one.is_compared for one in totals(silver.lake, of_warehouse).values())
 
 
 def test_reconcile_of_a_pipeline_run_requires_that_all_was_compared(monkeypatch):

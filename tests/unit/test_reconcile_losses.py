@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from batch.extraction.missed import find_missed, keys_only
-from batch.reconcile.losses import MendedLoss, mended
+from batch.reconcile.losses import ResolvedLoss, mended
 from batch.reconcile.visibility import Visibility
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
 from tests.unit.reconcile_model import (
@@ -25,7 +25,9 @@ from tests.unit.reconcile_model import (
 PLAIN = ("write", "write", "write", "delete")
 SLICES = st.sampled_from([1, 3])
 FAR = 10_000
-patient = settings(max_examples=60, deadline=None)
+patient = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
+)
 
 
 @st.composite
@@ -37,7 +39,7 @@ def losses(draw):
     stop = draw(st.integers(first, shop.seen_commits))
     kept = shop.without(*(c for c in shop.changes if first <= c.commit < stop))
     places = tuple(
-        MendedLoss(
+        ResolvedLoss(
             topic_id="topic",
             partition=partition,
             first=1 + max([c.offset for c in kept.changes if is_at(c, partition, first)] or [-1]),
@@ -119,7 +121,7 @@ def test_without_the_record_the_same_holes_are_found(lost):
 @given(lost=losses())
 def test_loss_whose_table_was_not_read_again_in_full_is_found(lost):
     """The loss is recorded, and mended up to a place at which no row had been read yet."""
-    short = tuple(replace(place, last=place.first - 1) for place in lost.places)
+    short = tuple(replace(partition, last=partition.first - 1) for partition in lost.places)
     with_record, without = (reconcile(lost.kept, losses=some) for some in (short, ()))
     assert with_record == without
 
@@ -188,7 +190,7 @@ def extracted(shop, table=TABLE):
     )
     lost = Lost(shop=shop, kept=shop, places=(), first=0)
     places = tuple(
-        MendedLoss(
+        ResolvedLoss(
             topic_id=one.topic_id, partition=one.partition, first=one.first, last=one.last,
             is_truncate=True,
         )
@@ -262,7 +264,7 @@ def test_only_a_loss_that_was_mended_counts():
     assert mended(ledger(lost, ("read_again", "id", 1, 10, 20))) == {}
     assert mended(ledger(("expired", "id", 0, 10, 12), ("read_again", "id", 0, 10, 20))) == {}
     found = mended(ledger(lost, ("read_again", "id", 0, 10, 20)))
-    one = MendedLoss(topic_id="id", partition=0, first=10, last=20)
+    one = ResolvedLoss(topic_id="id", partition=0, first=10, last=20)
     assert found == {"shop.public.orders": (one,)}
     rows = [("truncated", "id", 0, 10, None), ("read_again", "id", 0, 10, 20)]
     assert mended(ledger(*rows)) == {"shop.public.orders": (replace(one, is_truncate=True),)}

@@ -226,15 +226,15 @@ class FakeTable:
 
 
 class FakeTopics:
-    """A topic that has records at these offsets; the other offsets are marks of transactions."""
+    """A topic that has records at these offsets; the others are transaction markers."""
 
     def __init__(self, *offsets):
         self.offsets = offsets
 
-    def first_records(self, spans, *, deadline):
+    def first_records(self, ranges, *, deadline):
         return {
             partition: next((o for o in self.offsets if start <= o < end), None)
-            for partition, (start, end) in spans.items()
+            for partition, (start, end) in ranges.items()
         }
 
 

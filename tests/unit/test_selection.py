@@ -27,7 +27,7 @@ selections = st.builds(
 @given(chosen=selections, partition=st.integers(0, 4), end=st.integers(0, 25), since=maybe,
        until=maybe)  # fmt: skip
 def test_offsets_and_times_narrow_a_range_and_never_widen_it(chosen, partition, end, since, until):
-    span = chosen.span(partition, end=end, since=since, until=until)
+    offsets = chosen.offsets(partition, end=end, since=since, until=until)
     first, last = chosen.first, chosen.last
     is_since, is_until = chosen.since is not None, chosen.until is not None
     meant = {
@@ -39,7 +39,7 @@ def test_offsets_and_times_narrow_a_range_and_never_widen_it(chosen, partition, 
         and (not is_since or (since is not None and offset >= since))
         and (not is_until or until is None or offset < until)
     }
-    assert set(range(span.start, span.stop) if span else ()) == meant
+    assert set(range(offsets.start, offsets.stop) if offsets else ()) == meant
 
 
 def test_places_and_times_are_read_as_typed():
@@ -50,8 +50,8 @@ def test_places_and_times_are_read_as_typed():
     assert chosen.first == {0: 10, 3: 7}
     assert chosen.since == datetime(2026, 11, 25, 8, tzinfo=UTC)
     assert chosen.until == datetime(2026, 11, 25, 9, tzinfo=UTC)
-    assert chosen.span(0, end=50, since=2) == OffsetRange(start=10, stop=11)
-    assert chosen.span(1, end=50, since=2) is None
+    assert chosen.offsets(0, end=50, since=2) == OffsetRange(start=10, stop=11)
+    assert chosen.offsets(1, end=50, since=2) is None
 
 
 @pytest.mark.parametrize(

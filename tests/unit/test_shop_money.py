@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from lakehouse.errors import StopPipelineError
 from producers.money import (
-    OPENING_RATES,
     RATE_SCALE,
+    SEED_RATES,
     Tariff,
     add_up,
     amount,
     cents,
     from_base,
-    opening_rates,
     rate_text,
     round_to_step,
+    seed_rates,
 )
 
 STEPS = st.sampled_from([1, 100])
@@ -93,13 +93,13 @@ def test_a_rate_is_written_with_all_its_digits(rate):
     assert Decimal(rate_text(rate)) * RATE_SCALE == rate
 
 
-@pytest.mark.parametrize("currency", OPENING_RATES)
+@pytest.mark.parametrize("currency", SEED_RATES)
 def test_the_base_currency_is_worth_one_of_itself(currency):
-    rates = opening_rates(currency)
+    rates = seed_rates(currency)
     assert rates[currency] == RATE_SCALE
     assert all(rate > 0 for rate in rates.values())
 
 
 def test_a_base_currency_without_a_rate_is_refused_by_name():
     with pytest.raises(StopPipelineError, match=r"SHOP_BASE_CURRENCY is XAU.*EUR"):
-        opening_rates("XAU")
+        seed_rates("XAU")

@@ -1,4 +1,4 @@
-"""How single changes are read, cleaned and judged."""
+"""How single changes are read, cleaned and validated."""
 
 import json
 from decimal import Decimal
@@ -22,9 +22,9 @@ from lakehouse.cleaning.typed import Calendar, _scaled
 from lakehouse.contracts import ENTITIES, Cleaning, OnSchemaChange, Type
 from lakehouse.contracts.model import (
     FIRST_DAY,
-    FIRST_INSTANT,
+    FIRST_TIMESTAMP,
     LAST_DAY,
-    LAST_INSTANT,
+    LAST_TIMESTAMP,
     UNKNOWN,
 )
 from lakehouse.errors import StopPipelineError
@@ -38,13 +38,13 @@ def envelope(**after):
     return orjson.dumps({"op": "c", "before": None, "after": after, "source": {"lsn": 1}})
 
 
-def judged(source, entity=None):
+def validated(source, entity=None):
     entity = entity or source.entity
-    return RULES.judge(entity).judge(source.records(), lambda _: source.records())
+    return RULES.validator(entity).validate(source.records(), lambda _: source.records())
 
 
 def broken(source, entity=None):
-    return judged(source, entity).sort("_partition", "_offset")[BROKEN].to_list()
+    return validated(source, entity).sort("_partition", "_offset")[BROKEN].to_list()
 
 
 @given(st.decimals(-(10**15), 10**15, places=2))
@@ -157,7 +157,7 @@ def test_unknown_columns_of_a_record_depend_on_no_other_record(order, cuts, garb
     edges = [0, *sorted(cuts), len(order)]
     for number, (start, stop) in enumerate(pairwise(edges)):
         places = order[start:stop]
-        values = [EXTRA[place] for place in places] + [garbage] * (number in spoiled)
+        values = [EXTRA[partition] for partition in places] + [garbage] * (number in spoiled)
         read = read_envelopes(pl.Series(values, dtype=pl.Binary), COLUMNS)["_extra"].to_list()
         found |= dict(zip(places, read, strict=False))
     assert found == {
@@ -224,7 +224,7 @@ def test_length_of_a_text_counts_as_it_is_stored_in_bytes(tmp_path):
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Europe/Paris"])
 def test_ends_of_the_calendar_have_a_day_of_it_in_every_time_zone(zone):
-    ends = pl.Series([FIRST_INSTANT, LAST_INSTANT])
+    ends = pl.Series([FIRST_TIMESTAMP, LAST_TIMESTAMP])
     days = pl.select(Calendar(time_zone=zone).day(pl.lit(ends))).to_series()
     assert days.min() > FIRST_DAY
     assert days.max() <= LAST_DAY
@@ -266,7 +266,7 @@ def test_delete_needs_nothing_but_its_key(tmp_path):
 
 def test_phone_that_is_no_number_is_left_out_and_the_row_stays(tmp_path):
     source = customers(new_lake(tmp_path)).change(1, "c", phone="call me")
-    frame = judged(source)
+    frame = validated(source)
     assert frame[BROKEN].to_list() == [None]
     assert frame["phone"].to_list() == [None]
 
@@ -284,7 +284,7 @@ def test_removed_column_is_quarantined_or_taken_as_absent(tmp_path, policy, rule
 def test_removed_column_stops_the_run_if_the_contract_says_so(tmp_path):
     source = customers(new_lake(tmp_path)).change(1, "c", city=...)
     with pytest.raises(StopPipelineError, match=r"customers.*city.*contract"):
-        judged(source, changed("customers", on_removed=OnSchemaChange.STOP))
+        validated(source, changed("customers", on_removed=OnSchemaChange.STOP))
 
 
 def test_retyped_column_evolves_is_quarantined_or_stops_the_run(tmp_path):
@@ -292,12 +292,12 @@ def test_retyped_column_evolves_is_quarantined_or_stops_the_run(tmp_path):
     assert broken(source) == ["line_number_unreadable"]
     entity = changed("order_lines", on_retyped=OnSchemaChange.EVOLVE,
                      on_removed=OnSchemaChange.EVOLVE)  # fmt: skip
-    frame = judged(source, entity)
+    frame = validated(source, entity)
     assert frame[BROKEN].to_list() == [None]
     assert orjson.loads(frame["_extra"][0])["line_number"] == "first"
     stopping = changed("order_lines", on_retyped=OnSchemaChange.STOP)
     with pytest.raises(StopPipelineError, match=r"order_lines.line_number holds 'first'"):
-        judged(source, stopping)
+        validated(source, stopping)
 
 
 def test_value_that_we_cannot_hold_is_no_other_type(tmp_path):
@@ -374,7 +374,7 @@ def test_null_and_empty_text_side_by_side_double_no_change(tmp_path):
     source = customers(new_lake(tmp_path), partitions=1)
     for key, (name, value) in enumerate(product(["region", "country"], [None, ""])):
         source.change(key, "c", **{name: value})
-    assert judged(source)["customer_id"].sort().to_list() == [0, 1, 2, 3]
+    assert validated(source)["customer_id"].sort().to_list() == [0, 1, 2, 3]
 
 
 def test_later_epoch_is_newer_whatever_its_offset():
@@ -432,7 +432,7 @@ def said_of(text, where, column):
 def spelled_as(text, where, column):
     match column.cleaning:
         case Cleaning.CHOICE:
-            return spelling.choice(text, column.choices)
+            return spelling.choice(text, column.allowed_values)
         case Cleaning.PHONE:
             return spelling.phone(text, where)
         case how:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.rebuild import rebuild_silver
-from batch.silver.rejudged import Rejudged
+from batch.silver.revalidated import Revalidated
 from batch.silver.run import chosen_entities, consolidate_silver
 from lakehouse.cleaning import spelling, typed
 from lakehouse.contracts import ENTITIES
@@ -42,15 +42,17 @@ def ends(lake, entity=CUSTOMERS):
 
 
 def everything(lake, entity=CUSTOMERS):
-    return {place: OffsetRange(start=0, stop=end) for place, end in ends(lake, entity).items()}
+    return {
+        partition: OffsetRange(start=0, stop=end) for partition, end in ends(lake, entity).items()
+    }
 
 
-def replayer(lake, folder, *, spans=None, entity=CUSTOMERS, rows=1000, **options):
+def replayer(lake, folder, *, ranges=None, entity=CUSTOMERS, rows=1000, **options):
     return SilverReplayer(
         lake=lake,
         rules=replace(RULES, chunk_rows=rows),
         entity=entity,
-        spans=everything(lake, entity) if spans is None else spans,
+        ranges=everything(lake, entity) if ranges is None else ranges,
         folder=Path(folder) / "replay",
         alone=contextlib.nullcontext,
         **options,
@@ -93,9 +95,9 @@ def test_replay_of_all_that_is_right_writes_nothing_and_its_digests_are_equal(tm
     assert versions(lake) == before
     assert contents(lake) == was
     names = ["quarantine of customers", "users_history", "enriched_users"]
-    assert [proof.table for proof in done.proofs] == names
-    assert all(proof.before == proof.after for proof in done.proofs)
-    assert [proof.after.rows for proof in done.proofs] == [3, 5, 2]
+    assert [proof.table for proof in done.diffs] == names
+    assert all(proof.before == proof.after for proof in done.diffs)
+    assert [proof.after.rows for proof in done.diffs] == [3, 5, 2]
 
 
 @pytest.mark.parametrize("rows", [1000, 2])
@@ -109,7 +111,7 @@ def test_replay_of_all_repairs_what_was_damaged_and_says_what(tmp_path, what, ro
     assert contents(lake) != was
     done = replayer(lake, tmp_path, rows=rows).run()
     assert contents(lake) == was
-    differing = [proof for proof in done.proofs if proof.before != proof.after]
+    differing = [proof for proof in done.diffs if proof.before != proof.after]
     assert len(differing) == 1
     assert sum(r.read for r in consolidate(lake)) == 0
 
@@ -119,7 +121,7 @@ def test_differences_name_the_key_the_column_and_both_values(tmp_path):
     happen(customers(lake), SCRIPT).land()
     consolidate(lake)
     damage(lake, "other")
-    current = replayer(lake, tmp_path).run().proofs[-1]
+    current = replayer(lake, tmp_path).run().diffs[-1]
     (example,) = current.differences.examples
     assert (example.kind, example.key) == ("changed", {"customer_id": 1})
     assert example.columns == {"city": ("Nowhere", "London")}
@@ -134,7 +136,7 @@ def test_row_that_an_older_rule_let_in_is_taken_out_though_python_cannot_say_it(
     with monkeypatch.context() as patch:
         patch.setattr(typed, "_held", lambda instant: instant.dt.replace_time_zone("UTC"))
         assert consolidate(lake)[0].quarantined == 0
-    *_, current = replayer(lake, tmp_path).run().proofs
+    *_, current = replayer(lake, tmp_path).run().diffs
     (example,) = current.differences.examples
     assert (example.kind, example.key) == ("removed", {"customer_id": 2})
     assert [row["customer_id"] for row in live(lake, CUSTOMERS.silver)] == [1]
@@ -160,16 +162,16 @@ def test_replay_of_any_range_with_another_rule_equals_a_rebuild_with_it(
             for script in scripts:
                 happen(source, script).land()
                 consolidate(one)
-        spans = {
-            place: OffsetRange(start=min(start, end), stop=min(start + length, end))
-            for (place, end), start in zip(sorted(ends(lake).items()), starts, strict=False)
+        ranges = {
+            partition: OffsetRange(start=min(start, end), stop=min(start + length, end))
+            for (partition, end), start in zip(sorted(ends(lake).items()), starts, strict=False)
         }
-        keys = set(BronzeSource(lake.open("bronze", CUSTOMERS.bronze)).keys(spans))
+        keys = set(BronzeSource(lake.open("bronze", CUSTOMERS.bronze)).keys(ranges))
         before = contents(lake)
         with pytest.MonkeyPatch.context() as patch:
             # From now on no address is any good.
             patch.setattr(spelling, "email", lambda _: None)
-            replayer(lake, folder, spans=spans, rows=rows).run()
+            replayer(lake, folder, ranges=ranges, rows=rows).run()
             rebuild_silver(other, RULES, [CUSTOMERS])
         ids = {int(key.split(b":")[1].strip(b" }")) for key in keys}
         for name in TABLES:
@@ -191,36 +193,36 @@ def test_replay_that_was_killed_goes_on_where_it_stopped(tmp_path, monkeypatch, 
     consolidate(lake)
     was = contents(lake)
     damage(lake, "other")
-    pieces = []
-    original = Rejudged.add
+    batches = []
+    original = Revalidated.add
 
-    def dying(rejudged, bronze, spans):
-        if len(pieces) == moment:
+    def dying(revalidated, bronze, ranges):
+        if len(batches) == moment:
             raise KeyboardInterrupt
-        pieces.append(spans)
-        return original(rejudged, bronze, spans)
+        batches.append(ranges)
+        return original(revalidated, bronze, ranges)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Rejudged, "add", dying)
+        patch.setattr(Revalidated, "add", dying)
         with pytest.raises(KeyboardInterrupt):
             replayer(lake, tmp_path, rows=2).run()
-    first = list(pieces)
-    pieces.clear()
+    first = list(batches)
+    batches.clear()
 
-    def watching(rejudged, bronze, spans):
-        pieces.append(spans)
-        return original(rejudged, bronze, spans)
+    def watching(revalidated, bronze, ranges):
+        batches.append(ranges)
+        return original(revalidated, bronze, ranges)
 
-    monkeypatch.setattr(Rejudged, "add", watching)
+    monkeypatch.setattr(Revalidated, "add", watching)
     done = replayer(lake, tmp_path, rows=2).run()
     assert contents(lake) == was
     assert done.read == len(SCRIPT)
-    assert (done.went_on, done.spans) == (True, everything(lake))
+    assert (done.went_on, done.ranges) == (True, everything(lake))
     offsets = [
-        (place, offset)
-        for spans in (*first, *pieces)
-        for place, span in spans.items()
-        for offset in range(span.start, span.stop)
+        (partition, offset)
+        for ranges in (*first, *batches)
+        for partition, offsets in ranges.items()
+        for offset in range(offsets.start, offsets.stop)
     ]
     assert len(offsets) == len(set(offsets)) == len(SCRIPT)
 
@@ -231,7 +233,7 @@ def test_range_that_has_grown_while_a_replay_was_cut_off_is_the_one_that_it_bega
     lake = new_lake(tmp_path)
     source = happen(customers(lake), SCRIPT).land()
     consolidate(lake)
-    spans = {place: OffsetRange(start=2, stop=end) for place, end in ends(lake).items()}
+    ranges = {partition: OffsetRange(start=2, stop=end) for partition, end in ends(lake).items()}
 
     def dying(*_):
         raise KeyboardInterrupt
@@ -239,13 +241,13 @@ def test_range_that_has_grown_while_a_replay_was_cut_off_is_the_one_that_it_bega
     with monkeypatch.context() as patch:
         patch.setattr(SilverReplayer, "_replaced", dying)
         with pytest.raises(KeyboardInterrupt):
-            replayer(lake, tmp_path, spans=spans, rows=2).run()
+            replayer(lake, tmp_path, ranges=ranges, rows=2).run()
     happen(source, [(7, "name", 1), (8, "bad mail", 1), (1, "mail", 5)]).land()
     consolidate(lake)
     was = contents(lake)
-    grown = {place: OffsetRange(start=2, stop=end) for place, end in ends(lake).items()}
-    assert grown != spans
-    replayer(lake, tmp_path, spans=grown, rows=2).run()
+    grown = {partition: OffsetRange(start=2, stop=end) for partition, end in ends(lake).items()}
+    assert grown != ranges
+    replayer(lake, tmp_path, ranges=grown, rows=2).run()
     assert contents(lake) == was
 
 
@@ -264,7 +266,7 @@ def test_files_of_a_piece_that_was_cut_off_are_not_taken_for_those_of_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Rejudged, "_note", dying)
+        patch.setattr(Revalidated, "_note", dying)
         with pytest.raises(KeyboardInterrupt):
             replayer(lake, tmp_path, rows=1000).run()
     replayer(lake, tmp_path, rows=2).run()
@@ -299,11 +301,11 @@ def test_records_without_a_key_keep_what_they_have_made(tmp_path):
     source.land()
     consolidate(lake)
     was = contents(lake)
-    spans = {place: OffsetRange(start=1, stop=end) for place, end in ends(lake).items()}
-    done = replayer(lake, tmp_path, spans=spans).run()
+    ranges = {coordinate: OffsetRange(start=1, stop=end) for coordinate, end in ends(lake).items()}
+    done = replayer(lake, tmp_path, ranges=ranges).run()
     assert contents(lake) == was
-    assert all(proof.before == proof.after for proof in done.proofs)
-    selection = Selection(first={place.partition: 1 for place in spans})
+    assert all(proof.before == proof.after for proof in done.diffs)
+    selection = Selection(first={coordinate.partition: 1 for coordinate in ranges})
     chosen = choose(lake, CUSTOMERS, selection)
     assert set(chosen.keys()) <= {1, 2, 3, 4}
 
@@ -319,8 +321,8 @@ def test_changes_that_a_consolidation_takes_in_meanwhile_are_caught_up_with(tmp_
             source.change(1, "u", city="Paris").change(9, "c").land()
             consolidate(lake)
 
-    spans = {place: OffsetRange(start=0, stop=1) for place in ends(lake)}
-    done = replayer(lake, tmp_path, spans=spans, on_progress=meanwhile).run()
+    ranges = {partition: OffsetRange(start=0, stop=1) for partition in ends(lake)}
+    done = replayer(lake, tmp_path, ranges=ranges, on_progress=meanwhile).run()
     assert done.keys == 2
     found = {row["customer_id"]: row["city"] for row in live(lake, "enriched_users")}
     assert found == {1: "Paris", 9: "London"}
@@ -336,12 +338,12 @@ def test_row_of_a_key_that_bronze_no_longer_has_in_the_range_goes(tmp_path):
     consolidate(lake)
     was = contents(lake)
     damage(lake, "made up")
-    place = max(ends(lake))
+    coordinate = max(ends(lake))
     offset = next(r["_offset"] for r in rows_of(lake, "enriched_users") if r["customer_id"] == 77)
     found = rows_of(lake, "enriched_users")
     partition = next(r["_partition"] for r in found if r["customer_id"] == 77)
-    spans = {replace(place, partition=partition): OffsetRange(start=offset, stop=offset + 1)}
-    replayer(lake, tmp_path, spans=spans).run()
+    ranges = {replace(coordinate, partition=partition): OffsetRange(start=offset, stop=offset + 1)}
+    replayer(lake, tmp_path, ranges=ranges).run()
     assert contents(lake) == was
 
 
@@ -375,10 +377,10 @@ def test_row_that_another_change_of_the_range_had_made_is_made_anew_from_its_own
     found = {row["customer_id"]: row["_offset"] for row in live(lake, "enriched_users")}
     assert found == {2: 1, 6: 2}
     put(source.bronze(), right)
-    (place,) = ends(lake)
+    (partition,) = ends(lake)
     chosen = choose(lake, CUSTOMERS, Selection(first={0: 1}, last={0: 1}))
     assert set(chosen.keys()) == {2, 4}
-    done = replayer(lake, tmp_path, spans={place: OffsetRange(start=1, stop=2)}).run()
+    done = replayer(lake, tmp_path, ranges={partition: OffsetRange(start=1, stop=2)}).run()
     assert done.keys == 2
     found = {row["customer_id"]: row["_offset"] for row in live(lake, "enriched_users")}
     assert found == {2: 0, 4: 1, 6: 2}
@@ -401,12 +403,12 @@ def test_replay_of_what_was_mended_in_bronze_equals_a_rebuild(script, offsets, k
         right = swapped(source, sorted(offsets), keys_too=keys_too)
         consolidate(lake)
         put(source.bronze(), right)
-        spans = {
-            place: OffsetRange(start=min(offsets), stop=min(max(offsets) + 1, end))
-            for place, end in ends(lake).items()
+        ranges = {
+            partition: OffsetRange(start=min(offsets), stop=min(max(offsets) + 1, end))
+            for partition, end in ends(lake).items()
             if min(offsets) < end
         }
-        replayer(lake, folder, spans=spans, rows=rows).run()
+        replayer(lake, folder, ranges=ranges, rows=rows).run()
         was = contents(lake)
         rebuild_silver(lake, RULES, [CUSTOMERS])
         assert contents(lake) == was
@@ -446,4 +448,4 @@ def test_month_of_a_row_that_was_damaged_is_put_right_in_its_place(tmp_path):
     )
     done = replayer(lake, tmp_path, entity=entity).run()
     assert rows_of(lake, entity.silver) == was
-    assert [proof.differences.changed for proof in done.proofs] == [0, 1]
+    assert [proof.differences.changed for proof in done.diffs] == [0, 1]

@@ -26,7 +26,7 @@ from lakehouse.cleaning import envelope
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import DataRefusedError, RetryLaterError, StopPipelineError
-from lakehouse.offsets import pieces
+from lakehouse.offsets import batches
 from replay.redrive import redrive
 from replay.silver import SilverReplayer
 from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
@@ -100,8 +100,8 @@ def test_shuffled_doubled_and_split_changes_give_the_same_tables(script, cuts, d
         for name in ("enriched_users", "users_history"):
             assert rows_of(mixed, name) == rows_of(whole, name)
         # Nobody asked for watermarks, so quarantine has each change as often as it was delivered.
-        place = list(zip(records["_partition"], records["_offset"], strict=True))
-        times = Counter(place[number] for number in delivered)
+        partition = list(zip(records["_partition"], records["_offset"], strict=True))
+        times = Counter(partition[number] for number in delivered)
         expected = [
             row
             for row in rows_of(whole, "quarantine")
@@ -112,11 +112,11 @@ def test_shuffled_doubled_and_split_changes_give_the_same_tables(script, cuts, d
 
 def deliver(tables, batch, everything):
     """Take a batch in without asking for watermarks, as if it came at any time."""
-    judged = RULES.judge(CUSTOMERS).judge(
+    validated = RULES.validator(CUSTOMERS).validate(
         batch, lambda keys: everything.filter(pl.col("key").is_in(keys.implode()))
     )
-    valid = judged.filter(pl.col(BROKEN).is_null())
-    Write(rows=tables.quarantined(judged, batch)).commit(tables.quarantine.delta, {})
+    valid = validated.filter(pl.col(BROKEN).is_null())
+    Write(rows=tables.quarantined(validated, batch)).commit(tables.quarantine.delta, {})
     tables.history_merge(valid).commit(tables.history.delta, {})
     tables.current_merge(valid).commit(tables.current.delta, {})
 
@@ -161,10 +161,10 @@ def test_rebuild_in_the_midst_of_which_somebody_commits_is_refused(tmp_path, mon
     consolidate(lake)
     original = BronzeSource.read
 
-    def meanwhile(bronze, spans, **options):
+    def meanwhile(bronze, ranges, **options):
         other = DeltaTable(lake.uri("silver", table))
         other.alter.set_table_properties({"delta.appendOnly": "false"})
-        return original(bronze, spans, **options)
+        return original(bronze, ranges, **options)
 
     monkeypatch.setattr(BronzeSource, "read", meanwhile)
     with pytest.raises(RetryLaterError, match="Rebuild it again"):
@@ -229,7 +229,7 @@ def test_keys_recomputed_after_a_run_that_died_lose_nothing(tmp_path, monkeypatc
 
 def replay_keys(lake, keys, folder):
     SilverReplayer(
-        lake=lake, rules=RULES, entity=CUSTOMERS, spans={}, keys=keys, folder=folder,
+        lake=lake, rules=RULES, entity=CUSTOMERS, ranges={}, keys=keys, folder=folder,
         alone=contextlib.nullcontext,
     ).run()  # fmt: skip
 
@@ -354,12 +354,12 @@ def test_only_what_the_store_raises_is_to_be_retried_later(
     def refuse(*_, **__):
         raise error
 
-    place, name = {
+    partition, name = {
         "opened": (silver_tables, "open_or_create"),
         "read": (bronze_reading, "scan"),
         "written": (SilverTables, "current_rows"),
     }[where]
-    monkeypatch.setattr(place, name, refuse)
+    monkeypatch.setattr(partition, name, refuse)
     monkeypatch.setattr(SilverTable, "__init__", quick(SilverTable.__init__))
     rebuilding = lambda: rebuild_silver(lake, RULES, [CUSTOMERS])  # noqa: E731
     redriving = lambda: redrive(lake, RULES, Selection())  # noqa: E731
@@ -375,7 +375,7 @@ def test_batch_of_nothing_but_invalid_changes_moves_the_watermark(tmp_path):
     table = SilverTables(lake, CUSTOMERS, 168).current
     ends = BronzeSource(source.bronze()).ends
     assert ends
-    assert all(starting_position(table.delta, place) == end for place, end in ends.items())
+    assert all(starting_position(table.delta, partition) == end for partition, end in ends.items())
     assert live(lake, "enriched_users") == []
     assert len(rows_of(lake, "quarantine")) == 2
 
@@ -463,9 +463,9 @@ def test_changes_that_silver_has_never_seen_are_a_gap_and_stop_the_run(tmp_path)
     source = happen(customers(lake), [(1, "name", n) for n in range(4)]).land()
     tables = SilverTables(lake, CUSTOMERS, 168)
     bronze = BronzeSource(source.bronze())
-    (_, second) = list(pieces(bronze.pending(tables.current.delta), positions=2))
+    (_, second) = list(batches(bronze.pending(tables.current.delta), positions=2))
     with pytest.raises(StopPipelineError, match="rebuild"):
-        tables.current.take_in(pl.DataFrame(), second, lambda _: None)
+        tables.current.apply(pl.DataFrame(), second, lambda _: None)
 
 
 def test_rules_count_what_they_saw_mended_and_put_aside(tmp_path):
@@ -481,7 +481,7 @@ def test_rules_count_what_they_saw_mended_and_put_aside(tmp_path):
 
 def test_report_tells_changes_read_mended_and_put_aside_and_rows_that_were_merged(tmp_path):
     lake = new_lake(tmp_path)
-    # One key is told three times, twice with something to mend; another one is put aside.
+    # One key is told three times, twice with something to mend; another one is quarantined.
     script = [(1, "clean", 0), (1, "name", 1), (1, "mail", 2), (2, "bad mail", 1)]
     source = happen(customers(lake), script).land()
     (first,) = consolidate(lake)
@@ -513,9 +513,9 @@ def test_older_changes_that_come_again_merge_no_row(tmp_path):
     happen(source, [(1, "name", 2)]).land()
     consolidate(lake)
     tables = SilverTables(lake, CUSTOMERS, 168)
-    judged = RULES.judge(CUSTOMERS).judge(older, lambda _: older)
-    assert judged.height == 1
-    assert tables.current_merge(judged).commit(tables.current.delta, {}) == 0
+    validated = RULES.validator(CUSTOMERS).validate(older, lambda _: older)
+    assert validated.height == 1
+    assert tables.current_merge(validated).commit(tables.current.delta, {}) == 0
 
 
 def test_redriven_keys_are_recomputed_and_leave_quarantine(tmp_path):

@@ -40,7 +40,7 @@ class Database:
         self.connections += 1
         session = Session(self)
         done = len(self.committed)
-        return session, session, Progress(transactions=done, orders=0, last_instant=None)
+        return session, session, Progress(transactions=done, orders=0, last_timestamp=None)
 
 
 class Session:
@@ -109,7 +109,7 @@ def writer_to(database, monkeypatch_context, patience=None):
 
 def some_changes():
     changes = Changes()
-    changes.last_instant = NOW
+    changes.last_timestamp = NOW
     return changes
 
 

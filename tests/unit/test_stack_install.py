@@ -27,7 +27,7 @@ from stack.go import build
 from stack.install import _wait_for_all, install
 from stack.kafka.install import install_jars
 from stack.kafka.java import Agent, properties_value
-from stack.layout import JAR_LOCK, JMX_AGENT, Cache, Data
+from stack.paths import JAR_LOCK, JMX_AGENT, Cache, Data
 from stack.progress import Steps, silent
 from stack.prometheus.install import PROMETHEUS
 from stack.retries import PAUSES_SECONDS, is_transient

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import stack.account
 import stack.disk
 import stack.preflight
+import stack.service_user
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import StackSettings
-from stack.account import Account, service_account
 from stack.disk import existing_parent, require_space
 from stack.net import holder_of, is_free, is_listening
-from stack.preflight import check_owner, check_places, check_ports
+from stack.preflight import check_owner, check_paths, check_ports
 from stack.program import Port, Program, Service, with_needs
+from stack.service_user import ServiceUser, find_service_user
 from tests.stacks import free_ports
 
 GB = 2**30
@@ -141,7 +141,7 @@ def test_a_holder_whom_we_may_not_know_is_still_a_holder(listener, monkeypatch):
 
 def test_a_full_disk_is_said_with_its_setting(tmp_path, disk):
     disk(1999 * 2**20)
-    message = refusal(check_places, settings(tmp_path), Account())
+    message = refusal(check_paths, settings(tmp_path), ServiceUser())
     assert f"{tmp_path}/var: 1,999 MB are free on its disk, 2,000 MB are needed" in message
     assert "STACK_DATA_DIR" in message
 
@@ -167,7 +167,7 @@ def test_data_of_another_user_is_left_alone(tmp_path, disk, monkeypatch):
     (tmp_path / "var").mkdir()
     monkeypatch.setattr(stack.preflight.os, "geteuid", lambda: os.getuid() + 1)
     assert "belongs to another user" in refusal(check_owner, tmp_path / "var")
-    message = refusal(check_places, settings(tmp_path), Account())
+    message = refusal(check_paths, settings(tmp_path), ServiceUser())
     assert message.startswith(f"{tmp_path}/var belongs to another user")
     assert "STACK_DATA_DIR" in message
 
@@ -184,10 +184,10 @@ def test_servers_of_another_user_must_be_able_to_reach_their_places(
     )
     (tmp_path / "in").mkdir()
     closed = settings(tmp_path, **{place: tmp_path / "in" / "here"})
-    message = refusal(check_places, closed, Account(name="nobody", uid=1, gid=1))
+    message = refusal(check_paths, closed, ServiceUser(name="nobody", uid=1, gid=1))
     assert f"{tmp_path}/in/here cannot be reached by user nobody" in message
     assert variable in message
-    check_places(closed, Account())
+    check_paths(closed, ServiceUser())
 
 
 def test_a_place_behind_a_closed_door_is_a_plain_error(tmp_path, disk, monkeypatch):
@@ -197,7 +197,7 @@ def test_a_place_behind_a_closed_door_is_a_plain_error(tmp_path, disk, monkeypat
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(stack.preflight, "existing_parent", closed)
-    message = refusal(check_places, settings(tmp_path), Account())
+    message = refusal(check_paths, settings(tmp_path), ServiceUser())
     assert f"{tmp_path}/var cannot be reached: Permission denied" in message
     assert "STACK_DATA_DIR" in message
 
@@ -205,7 +205,7 @@ def test_a_place_behind_a_closed_door_is_a_plain_error(tmp_path, disk, monkeypat
 def test_a_file_in_the_way_is_a_plain_error(tmp_path, disk):
     disk(9 * GB)
     (tmp_path / "var").write_text("")
-    message = refusal(check_places, settings(tmp_path), Account())
+    message = refusal(check_paths, settings(tmp_path), ServiceUser())
     assert f"{tmp_path}/var is no directory" in message
 
 
@@ -214,26 +214,26 @@ def test_a_path_that_configuration_files_cannot_name_is_refused(tmp_path, disk, 
     disk(9 * GB)
     for place in ("data_dir", "cache_dir"):
         bad = settings(tmp_path, **{place: tmp_path / name})
-        message = refusal(check_places, bad, Account())
+        message = refusal(check_paths, bad, ServiceUser())
         assert f"STACK_{place.upper()}" in message
 
 
 def test_an_ordinary_user_s_servers_run_as_that_user(monkeypatch):
-    monkeypatch.setattr(stack.account, "is_root", lambda: False)
-    assert service_account("nobody") == Account()
+    monkeypatch.setattr(stack.service_user, "is_root", lambda: False)
+    assert find_service_user("nobody") == ServiceUser()
 
 
 def test_root_s_servers_run_as_the_unprivileged_user_of_the_setting(monkeypatch):
-    monkeypatch.setattr(stack.account, "is_root", lambda: True)
+    monkeypatch.setattr(stack.service_user, "is_root", lambda: True)
     nobody = pwd.getpwnam("nobody")
-    account = service_account("nobody")
+    account = find_service_user("nobody")
     assert (account.name, account.uid, account.gid) == ("nobody", nobody.pw_uid, nobody.pw_gid)
 
 
 @pytest.mark.parametrize("name", ["root", "nobody-of-this-name"])
 def test_root_s_servers_never_run_as_root_nor_as_nobody_known(monkeypatch, name):
-    monkeypatch.setattr(stack.account, "is_root", lambda: True)
-    assert "STACK_SERVICE_USER" in refusal(service_account, name)
+    monkeypatch.setattr(stack.service_user, "is_root", lambda: True)
+    assert "STACK_SERVICE_USER" in refusal(find_service_user, name)
 
 
 def test_needs_come_along_and_come_first():

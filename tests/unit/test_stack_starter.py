@@ -15,7 +15,7 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.settings import StackSettings
 from stack.bootstrap import Step
 from stack.control import _stages
-from stack.layout import Data
+from stack.paths import Data
 from stack.program import Program, Service
 from stack.progress import Steps, silent
 from stack.starter import CancelledError, Starter

@@ -12,10 +12,10 @@ from supervisor.options import ServerOptions
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import StackSettings
-from stack.account import Account
-from stack.layout import Data
+from stack.paths import Data
 from stack.program import Program
-from stack.supervision import MARK, NotSupervisedError, Supervisor
+from stack.service_user import ServiceUser
+from stack.supervision import PROGRAM_VARIABLE, NotSupervisedError, Supervisor
 
 WORDS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
 
@@ -24,7 +24,7 @@ def supervisor_in(folder, account=None):
     data = Data(root=folder)
     data.run.mkdir(parents=True, exist_ok=True)
     data.log.mkdir(exist_ok=True)
-    return data, Supervisor(data, StackSettings(), account or Account())
+    return data, Supervisor(data, StackSettings(), account or ServiceUser())
 
 
 def read_back(data, text):
@@ -65,7 +65,7 @@ def test_supervisor_reads_back_what_was_meant_or_it_is_refused(command, environm
         read = programs["kafka"]
         assert shlex.split(read.command) == command
         assert {k: v for k, v in read.environment.items() if k in environment} == environment
-        assert read.environment[MARK] == f"{data.root}:kafka"
+        assert read.environment[PROGRAM_VARIABLE] == f"{data.root}:kafka"
 
 
 def is_unusual(words):
@@ -84,7 +84,7 @@ def test_a_data_directory_of_any_usable_name_is_understood(tmp_path, name):
     assert programs["kafka"].directory == str(data.of("kafka"))
     assert programs["kafka"].stdout_logfile == str(data.log / "kafka.log")
     assert shlex.split(programs["kafka"].command) == ["java", f"-Dx={data.run}"]
-    assert programs["kafka"].environment[MARK] == f"{data.root}:kafka"
+    assert programs["kafka"].environment[PROGRAM_VARIABLE] == f"{data.root}:kafka"
 
 
 def test_a_program_that_dies_comes_back_unless_its_end_was_meant(tmp_path):
@@ -109,7 +109,7 @@ def test_each_program_stops_by_its_signal_and_has_a_log_that_is_rotated(tmp_path
 
 def test_servers_run_as_the_account_and_our_programs_as_the_caller(tmp_path):
     nobody = pwd.getpwnam("nobody")
-    account = Account(name="nobody", uid=nobody.pw_uid, gid=nobody.pw_gid)
+    account = ServiceUser(name="nobody", uid=nobody.pw_uid, gid=nobody.pw_gid)
     data, supervisor = supervisor_in(tmp_path, account)
     programs = [program(tmp_path), program(tmp_path, name="lander", is_ours=True)]
     _, read = read_back(data, supervisor.render(programs))
@@ -142,9 +142,9 @@ def test_without_a_supervisor_nothing_runs_and_asking_says_what_to_do(tmp_path):
 
 def test_a_file_for_one_user_is_closed_from_the_start_and_replaced_in_one_step(tmp_path):
     file = tmp_path / "supervisord.conf"
-    Account().write_private(file, "one")
+    ServiceUser().write_private(file, "one")
     with file.open() as old:
-        Account().write_private(file, "two é")
+        ServiceUser().write_private(file, "two é")
         assert old.read() == "one"
     assert file.read_text(encoding="utf-8") == "two é"
     assert file.stat().st_mode & 0o777 == 0o600

@@ -31,18 +31,20 @@ DECIDING = [pytest.param(e, c, id=f"{e.table}-{c.name}") for e, c in LISTS if no
 
 
 @cache
-def judge(table):
+def validator(table):
     """Made once: to put its expressions together takes longer than to run them."""
-    return RULES.judge(ENTITIES[table])
+    return RULES.validator(ENTITIES[table])
 
 
-def judged(source):
+def validated(source):
     records = source.records()
-    return judge(source.table).judge(records, lambda _: records).sort("_partition", "_offset")
+    return (
+        validator(source.table).validate(records, lambda _: records).sort("_partition", "_offset")
+    )
 
 
 def before_issue(entity):
-    """The contract when everything that no list had was put aside."""
+    """The contract when everything that no list had was quarantined."""
     columns = [replace(column, on_unknown=OnUnknown.QUARANTINE) if column.counts_unknown else column
                for column in entity.columns]  # fmt: skip
     return replace(entity, columns=tuple(columns))
@@ -55,7 +57,7 @@ def test_what_decides_how_money_counts_is_not_guessed_and_all_else_counts():
 
 @pytest.mark.parametrize("cleaning", Cleaning)
 def test_a_list_says_what_becomes_of_other_values_and_nothing_else_does(cleaning):
-    given_ = {"name": "x", "type": Type.TEXT, "meaning": "", "cleaning": cleaning}
+    given_ = {"name": "x", "type": Type.TEXT, "description": "", "cleaning": cleaning}
     policy = None if cleaning in LISTED else OnUnknown.COUNT
     with pytest.raises(ValueError, match="x: on_unknown"):
         Column(**given_, on_unknown=policy)
@@ -69,7 +71,7 @@ def test_value_that_no_list_has_counts_as_unknown_and_is_kept(tmp_path, entity, 
     source = source_of(new_lake(tmp_path), entity.table, partitions=1).change(99, "c")
     for key, value in enumerate(ODD):
         source.change(key, "c", **{column.source: value})
-    known, *odd, deleted = judged(source.change(0, "d")).iter_rows(named=True)
+    known, *odd, deleted = validated(source.change(0, "d")).iter_rows(named=True)
     assert (known["_extra"], deleted["_extra"]) == (None, None)
     assert UNKNOWN not in known.values()
     for row, value in zip(odd, ODD, strict=True):
@@ -81,12 +83,12 @@ def test_value_that_no_list_has_counts_as_unknown_and_is_kept(tmp_path, entity, 
 def test_value_that_decides_how_money_counts_is_put_aside(tmp_path, entity, column):
     source = source_of(new_lake(tmp_path), entity.table, partitions=1)
     source.change(1, "c").change(1, "u", **{column.source: "on_hold"})
-    assert judged(source)[BROKEN].to_list() == [None, f"{column.name}_unknown"]
+    assert validated(source)[BROKEN].to_list() == [None, f"{column.name}_unknown"]
 
 
 def test_value_that_is_missing_is_still_missing(tmp_path):
     source = source_of(new_lake(tmp_path), "orders").change(1, "c", ship_country=None)
-    assert judged(source)[BROKEN].to_list() == ["ship_country_missing"]
+    assert validated(source)[BROKEN].to_list() == ["ship_country_missing"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_what_is_kept_of_a_row_depends_on_no_other_row(tmp_path_factory, told, c
     records = source.records()
     edges = [0, *sorted(cut for cut in cuts if cut < len(told)), len(told)]
     whole, *parts = (
-        judge("orders").judge(records[start:stop], lambda _: records)
+        validator("orders").validate(records[start:stop], lambda _: records)
         for start, stop in [(0, len(told)), *pairwise(edges)]
     )
     assert pl.concat(parts).select(whole.columns).equals(whole)
@@ -158,7 +160,7 @@ def test_amounts_of_an_order_are_limited_by_what_they_are_worth(
 ):
     source = source_of(new_lake(tmp_path), "orders")
     source.change(1, "c", **amounts(units * 100, rate, currency))
-    (broken,) = judged(source)[BROKEN]
+    (broken,) = validated(source)[BROKEN]
     expected = None if is_right else "subtotal_cents_out_of_range,total_cents_out_of_range"
     assert broken == expected
 
@@ -175,7 +177,7 @@ def test_limit_in_the_base_currency_is_exact_at_any_rate(tmp_path_factory, order
     source = source_of(new_lake(tmp_path_factory.mktemp("lake")), "orders", partitions=1)
     for key, (total, rate) in enumerate(orders):
         source.change(key, "c", **amounts(total, rate))
-    found = judged(source)[BROKEN].fill_null("").str.split(",").to_list()
+    found = validated(source)[BROKEN].fill_null("").str.split(",").to_list()
     is_beyond = ["total_cents_out_of_range" in broken for broken in found]
     assert is_beyond == [total * rate > MOST_CENTS * 10**8 for total, rate in orders]
 
@@ -188,7 +190,7 @@ def test_limit_in_the_base_currency_is_exact_at_any_rate(tmp_path_factory, order
 )  # fmt: skip
 def test_amounts_without_a_rate_of_their_own_are_right_in_any_currency(tmp_path, table, values):
     source = source_of(new_lake(tmp_path), table).change(1, "c", **values)
-    assert judged(source)[BROKEN].to_list() == [None]
+    assert validated(source)[BROKEN].to_list() == [None]
 
 
 def test_run_names_the_values_counts_their_changes_and_calls_them_neither_clean_nor_bad(tmp_path):
@@ -232,8 +234,8 @@ def test_live_counts_as_silver_does(tmp_path):
     lake = new_lake(tmp_path)
     source = source_of(lake, "orders")
     source.change(1, "c", ship_country="QQ").change(2, "c", ship_country="XK", currency="BTC")
-    found = ChangeReader(judge=RULES.judge(ORDERS)).read(source.records())
-    assert found.put_aside == 0
+    found = ChangeReader(validator=RULES.validator(ORDERS)).read(source.records())
+    assert found.quarantined == 0
     source.land()
     consolidate_silver(lake, RULES, [ORDERS])
     names = ["order_id", "ship_country", "currency", "base_total_cents"]

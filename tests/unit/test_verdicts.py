@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakehouse.cleaning.judge import Judge
 from lakehouse.cleaning.plan import Plan
 from lakehouse.cleaning.transforms.clean import cleaned_columns, raw
-from lakehouse.cleaning.transforms.validate import BROKEN, SUSPECT, mark_suspects, validate
+from lakehouse.cleaning.transforms.validate import BROKEN, SUSPECT, flag_suspects, validate
 from lakehouse.cleaning.typed import Calendar
+from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts import ENTITIES, Type
 
 AT = datetime(2026, 11, 26, 12, tzinfo=UTC)
 SKEW = timedelta(minutes=5)
-INSTANT = pl.Datetime("us", "UTC")
+TIMESTAMP = pl.Datetime("us", "UTC")
 KINDS = {
     Type.TEXT: (pl.String, ["", " ", "x", "EUR", "placed"]),
     Type.INTEGER: (pl.Int64, [-1, 0, 1, 5, 10**12]),
@@ -26,7 +26,7 @@ KINDS = {
     Type.RATE: (pl.Int64, [-1, 0, 100_000_000, 10**15]),
     Type.DEGREES: (pl.Float64, [-200.0, 0.0, 48.85, 91.0]),
     Type.BOOLEAN: (pl.Boolean, [True, False]),
-    Type.INSTANT: (INSTANT, [AT + timedelta(minutes=m) for m in (-9000, 0, 4, 6, 9000)]),
+    Type.TIMESTAMP: (TIMESTAMP, [AT + timedelta(minutes=m) for m in (-9000, 0, 4, 6, 9000)]),
     Type.DATE: (pl.Date, [date(1900, 1, 1), date(2026, 11, 26), date(2026, 11, 27)]),
 }
 
@@ -43,7 +43,7 @@ def frame_of(entity, draw, *, sound):
         "_unreadable": column(pl.String, st.none() if sound else names_of(entity)),
         "_beyond": column(pl.String, st.none() if sound else names_of(entity)),
         "_as_of_date": column(pl.Date, st.just(AT.date())),
-        "_committed_at": column(INSTANT, st.just(AT) if sound else st.sampled_from([AT, None])),
+        "_committed_at": column(TIMESTAMP, st.just(AT) if sound else st.sampled_from([AT, None])),
     }
     for field in entity.columns:
         kind, values = KINDS[field.type]
@@ -62,19 +62,19 @@ def names_of(entity):
 def tools(table):
     """Made once: to put their expressions together takes longer than to run them."""
     entity = ENTITIES[table]
-    judge = Judge(entity=entity, calendar=Calendar(time_zone="UTC"), clock_skew=SKEW)
-    mark = Plan(lambda frames: mark_suspects(frames["changes"], entity, clock_skew=SKEW))
+    validator = Validator(entity=entity, calendar=Calendar(time_zone="UTC"), clock_skew=SKEW)
+    mark = Plan(lambda frames: flag_suspects(frames["changes"], entity, clock_skew=SKEW))
     ask_all = Plan(lambda frames: validate(frames["changes"], entity, clock_skew=SKEW))
-    return judge, mark, ask_all
+    return validator, mark, ask_all
 
 
 @pytest.mark.parametrize("table", ENTITIES)
 @settings(max_examples=40)
 @given(data=st.data())
 def test_verdict_is_what_all_rules_say_of_all_changes(table, data):
-    judge, mark, ask_all = tools(table)
+    validator, mark, ask_all = tools(table)
     changes = frame_of(ENTITIES[table], data.draw, sound=data.draw(st.booleans()))
-    found = judge._with_verdicts(mark.run({"changes": changes}))
+    found = validator._with_verdicts(mark.run({"changes": changes}))
     asked = ask_all.run({"changes": changes})
     assert found[BROKEN].to_list() == asked[BROKEN].to_list()
 
@@ -92,5 +92,5 @@ def test_change_that_breaks_nothing_is_no_suspect():
     changes = pl.DataFrame([sound, {**sound, "quantity": None}]).with_columns(
         _unreadable=pl.lit(None, pl.String), _beyond=pl.lit(None, pl.String)
     )
-    marked = mark_suspects(nw.from_native(changes), entity, clock_skew=SKEW).to_native()
+    marked = flag_suspects(nw.from_native(changes), entity, clock_skew=SKEW).to_native()
     assert marked[SUSPECT].to_list() == [False, True]

@@ -89,10 +89,10 @@ def test_contract_version_follows_what_rules_call(checkout, tmp_path_factory, na
 def test_contract_version_follows_columns_and_rules():
     orders = ENTITIES["orders"]
     first, *others = orders.columns
-    rule = Rule(name="more", meaning="More.", holds=lambda: nw.lit(1) == 1)
+    rule = Rule(name="more", description="More.", holds=lambda: nw.lit(1) == 1)
     versions = [
         declared_version(orders),
-        declared_version(replace(orders, columns=(replace(first, least=7), *others))),
+        declared_version(replace(orders, columns=(replace(first, minimum=7), *others))),
         declared_version(replace(orders, columns=(replace(first, type=Type.TEXT), *others))),
         declared_version(replace(orders, columns=(*others, first))),
         declared_version(replace(orders, rules=(*orders.rules, rule))),

@@ -39,9 +39,9 @@ def uri(tmp_path):
 
 
 def append(uri, *rows, watermark=None):
-    marks = {} if watermark is None else {bronze_app_id("t", 0, 0): watermark}
+    watermarks = {} if watermark is None else {bronze_app_id("t", 0, 0): watermark}
     write_deltalake(
-        DeltaTable(uri), frame(*rows), mode="append", commit_properties=with_watermarks(marks)
+        DeltaTable(uri), frame(*rows), mode="append", commit_properties=with_watermarks(watermarks)
     )
 
 

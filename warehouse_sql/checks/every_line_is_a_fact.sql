@@ -2,15 +2,15 @@
 -- Entity and fact have the same lines. Rows: lines of the load's orders that only one of them has.
 with in_entity as (
     select l.order_line_id
-    from touched_orders as t
+    from affected_orders as t
     inner join entity.order_lines as l on t.order_id = l.order_id
 ),
 
 in_fact as (
     select f.order_line_id
-    from touched_orders as t
+    from affected_orders as t
     inner join mart.fact_transactions as f on t.order_id = f.order_id
-    where f.date_key = any(etl.places_of('fact_transactions'))
+    where f.date_key = any(etl.affected_dates('fact_transactions'))
 )
 
 select

@@ -3,8 +3,8 @@
 select
     f.order_line_id,
     f.order_id
-from touched_orders as t
+from affected_orders as t
 inner join mart.fact_transactions as f on t.order_id = f.order_id
 where
     f.placed_at is null
-    and f.date_key = any(etl.places_of('fact_transactions'));
+    and f.date_key = any(etl.affected_dates('fact_transactions'));

@@ -7,9 +7,9 @@ select
     f.customer_id,
     f.product_key = -1 as lacks_product,
     f.customer_key = -1 as lacks_customer
-from touched_orders as t
+from affected_orders as t
 inner join mart.fact_transactions as f on t.order_id = f.order_id
 where
-    f.date_key = any(etl.places_of('fact_transactions'))
+    f.date_key = any(etl.affected_dates('fact_transactions'))
     and f.placed_at is not null
     and (f.product_key = -1 or f.customer_key = -1);

@@ -7,11 +7,11 @@ with line as (
         sum(l.line_total_cents) as weight,
         sum(f.total_cents) as total_cents,
         sum(f.refund_cents) as refund_cents
-    from touched_orders as t
+    from affected_orders as t
     inner join mart.fact_transactions as f on t.order_id = f.order_id
     inner join entity.order_lines as l on f.order_line_id = l.order_line_id
     where
-        f.date_key = any(etl.places_of('fact_transactions'))
+        f.date_key = any(etl.affected_dates('fact_transactions'))
         and f.placed_at is not null
     group by f.order_id
 ),
@@ -20,7 +20,7 @@ refund as (
     select
         p.order_id,
         sum(etl.payment_worth(p.amount_cents, o.exchange_rate_e8)) as cents
-    from touched_orders as t
+    from affected_orders as t
     inner join entity.orders as o on t.order_id = o.order_id
     inner join entity.payments as p on t.order_id = p.order_id
     where p.kind = 'refund' and p.status = 'captured'

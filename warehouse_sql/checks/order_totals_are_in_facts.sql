@@ -6,7 +6,7 @@ with line as (
     select
         l.order_id,
         sum(l.line_total_cents) as weight
-    from touched_orders as t
+    from affected_orders as t
     inner join entity.order_lines as l on t.order_id = l.order_id
     group by l.order_id
 ),
@@ -16,9 +16,9 @@ fact as (
         f.order_id,
         sum(f.total_cents) as total_cents,
         sum(f.refund_cents) as refund_cents
-    from touched_orders as t
+    from affected_orders as t
     inner join mart.fact_transactions as f on t.order_id = f.order_id
-    where f.date_key = any(etl.places_of('fact_transactions'))
+    where f.date_key = any(etl.affected_dates('fact_transactions'))
     group by f.order_id
 ),
 
@@ -26,7 +26,7 @@ refund as (
     select
         p.order_id,
         sum(etl.payment_worth(p.amount_cents, o.exchange_rate_e8)) as cents
-    from touched_orders as t
+    from affected_orders as t
     inner join entity.orders as o on t.order_id = o.order_id
     inner join entity.payments as p on t.order_id = p.order_id
     where p.kind = 'refund' and p.status = 'captured'
@@ -39,7 +39,7 @@ lacking as (
         o.base_total_cents,
         (o.base_total_cents - coalesce(f.total_cents, 0))::bigint as in_no_fact_cents,
         (coalesce(r.cents, 0) - coalesce(f.refund_cents, 0))::bigint as refund_in_no_fact_cents
-    from touched_orders as t
+    from affected_orders as t
     inner join entity.orders as o on t.order_id = o.order_id
     left join line as l on o.order_id = l.order_id
     left join fact as f on o.order_id = f.order_id

@@ -8,7 +8,7 @@ select
     p.currency,
     p.amount_cents,
     o.exchange_rate_e8
-from touched_payments as t
+from affected_payments as t
 inner join entity.payments as p on t.payment_id = p.payment_id
 inner join entity.orders as o on p.order_id = o.order_id
 where etl.payment_worth(p.amount_cents, o.exchange_rate_e8) is null;

@@ -17,7 +17,7 @@ with stock as (
             ),
             0
         ) as last_closing_units
-    from touched_stocks as t
+    from affected_stocks as t
     inner join mart.fact_stocks as f
         on t.product_id = f.product_id and t.warehouse_code = f.warehouse_code
 )

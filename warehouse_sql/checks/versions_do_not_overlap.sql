@@ -9,7 +9,7 @@ with version as (
             partition by d.product_id
             order by d.valid_from_at
         ) as last_valid_to_at
-    from touched_products as t
+    from affected_products as t
     inner join mart.dim_products as d on t.product_id = d.product_id
     union all
     select
@@ -20,7 +20,7 @@ with version as (
             partition by d.customer_id
             order by d.valid_from_at
         ) as last_valid_to_at
-    from touched_customers as t
+    from affected_customers as t
     inner join mart.dim_customers as d on t.customer_id = d.customer_id
 )
 

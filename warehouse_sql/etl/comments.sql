@@ -7,7 +7,7 @@ is 'SHA-256 of what was applied.';
 comment on column etl.migration.applied_at
 is 'When.';
 comment on table etl.watermark
-is 'One row per source table and bronze partition: how far the star has come.';
+is 'One row per source table and bronze partition: how far the warehouse has come.';
 comment on column etl.watermark.entity
 is 'The shop''s table.';
 comment on column etl.watermark.topic_id
@@ -17,23 +17,23 @@ is 'Epoch of that topic.';
 comment on column etl.watermark.partition
 is 'Partition of that topic.';
 comment on column etl.watermark.last_offset
-is 'The last offset whose effect is in the star.';
+is 'The last offset whose effect is in the warehouse.';
 comment on table etl.silver_version
-is 'One row per silver table: the version that the star was made from.';
+is 'One row per silver table: the version that the warehouse was made from.';
 comment on column etl.silver_version.silver_table
 is 'Its name.';
 comment on column etl.silver_version.table_id
 is 'Delta''s id of it: another one is another history.';
 comment on column etl.silver_version.version
 is 'The version.';
-comment on table etl.judged
-is 'One row per table of silver''s counts: what it said when the star was last published.';
-comment on column etl.judged.table_id
+comment on table etl.validated
+is 'One row per table of silver''s counts: what it said when the warehouse was last published.';
+comment on column etl.validated.table_id
 is 'Delta''s id of it: another one begins at nought.';
-comment on column etl.judged.seen
+comment on column etl.validated.seen
 is 'Changes that silver had judged, since ever.';
-comment on column etl.judged.quarantined
-is 'Those of them that it had put aside.';
+comment on column etl.validated.quarantined
+is 'Those of them that it had quarantined.';
 comment on table etl.load
 is 'One row per load that had something to do, the failed ones included.';
 comment on column etl.load.load_id
@@ -43,7 +43,7 @@ is 'load: what changed; rebuild: everything.';
 comment on column etl.load.outcome
 is 'published, or stopped by a check.';
 comment on column etl.load.quarantine_share
-is 'Share of the changes since the last published load that were put aside; null without any.';
+is 'Share of the changes since the last published load that were quarantined; null without any.';
 comment on column etl.load.changed_rows
 is 'Rows of the entities that were new, other or gone.';
 comment on column etl.load.started_at
@@ -91,7 +91,7 @@ is 'running, succeeded or failed. One that is running and whose process died was
 comment on column etl.runs.is_stepwise
 is 'Whether each of its steps is a process of its own, as in Airflow.';
 comment on column etl.runs.rows_read
-is 'Rows or changes that it took in from where it began; null where that says nothing.';
+is 'Rows or changes that it applied from where it began; null where that says nothing.';
 comment on column etl.runs.rows_written
 is 'Rows that it inserted, changed or took away, in all layers; null where that says nothing.';
 comment on column etl.runs.digest
@@ -124,16 +124,16 @@ comment on column etl.lake_table.behind_versions
 is 'Versions of silver that it lacks; null where it is not measured in these.';
 comment on column etl.lake_table.newest_at
 is 'When its newest row was made, or else when it last changed.';
-comment on column etl.lake_table.looked_at
+comment on column etl.lake_table.measured_at
 is 'When it was looked at.';
 comment on table etl.quarantine_by_rule
-is 'One row per table of the shop and rule: what silver has put aside, as of the last look.';
+is 'One row per table of the shop and rule: what silver has quarantined, as of the last look.';
 comment on column etl.quarantine_by_rule.entity
 is 'The shop''s table.';
 comment on column etl.quarantine_by_rule.rule
 is 'The rule that was broken first.';
 comment on column etl.quarantine_by_rule.changes
-is 'Changes put aside.';
+is 'Changes quarantined.';
 comment on column etl.quarantine_by_rule.keys
 is 'Rows of the shop that these changes are of.';
 comment on column etl.quarantine_by_rule.oldest_at

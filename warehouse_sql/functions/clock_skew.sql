@@ -1,8 +1,8 @@
 -- How many seconds the shop's clock is ahead of the warehouse's (or behind, below 0), by how long
 -- after its instant each of the last heartbeats came, newest first; null where nothing says so. A
--- beat from the future says it alone. One that is late may have been held up instead, so of a clock
--- that is behind many have to be late by the same, and the last one not by less: what is held up
--- does not keep its distance.
+-- heartbeat from the future says it alone. One that is late may have been held up instead, so of a
+-- clock that is behind many have to be late by the same, and the last one not by less: what is held
+-- up does not keep its distance.
 create or replace function etl.clock_skew(lateness double precision[])
 returns double precision
 language sql

@@ -1,6 +1,7 @@
 -- Puts into new_transactions the lines of the orders in order_chunk. Grain: one row per order line.
--- Whose rows it reads, the search path says: `entity` has those of the star, live fills temporary
--- tables with those of now. So the star and what is laid over it cannot differ in how they compute.
+-- Whose rows it reads, the search path says: `entity` has those of the warehouse, live fills
+-- temporary tables with those of now. So the warehouse and what is laid over it cannot differ in
+-- how they compute.
 create or replace function etl.compute_transactions()
 returns void
 language plpgsql

@@ -1,6 +1,6 @@
 -- Takes in what the consumer has copied into stage_<entity>, of the entities named: rows that the
--- star has not, in place of older ones; and computes the orders anew that they touch. To be called
--- with the overlay shared, in the transaction that moves live.watermark.
+-- warehouse has not, in place of older ones; and computes the orders anew that they touch. To be
+-- called with the overlay shared, in the transaction that moves live.watermark.
 create or replace function live.apply(entities text[])
 returns void
 language plpgsql
@@ -11,19 +11,19 @@ declare
     key text;
     columns text;
 begin
-    -- What the star has by now changes nothing: kept, it would only take the room that the star's
-    -- progress has made. A load moves etl.watermark with the overlay for itself, so that what is
-    -- beyond the star stays so until this transaction ends.
+    -- What the warehouse has by now changes nothing: kept, it would only take the room that the
+    -- warehouse's progress has made. A load moves etl.watermark with the overlay for itself, so
+    -- that what is beyond the warehouse stays so until this transaction ends.
     foreach entity in array entities loop
         execute format(
             'delete from stage_%1$s as s
-            where not etl.is_beyond_star(%1$L, s._topic_id, s._epoch, s._partition, s._offset)',
+            where not etl.is_beyond_warehouse(%1$L, s._topic_id, s._epoch, s._partition, s._offset)',
             entity
         );
     end loop;
     if 'products' = any(entities) then
         delete from stage_products_history as s
-        where not etl.is_beyond_star('products', s._topic_id, s._epoch, s._partition, s._offset);
+        where not etl.is_beyond_warehouse('products', s._topic_id, s._epoch, s._partition, s._offset);
     end if;
     -- Orders by what the rows say and by what they have said until now.
     if 'orders' = any(entities) then
@@ -109,7 +109,7 @@ end
 $$;
 
 -- Versions of products, as silver's history has them: a version does not begin before the one that
--- it follows. Orders placed since it began are touched.
+-- it follows. Orders placed since it began are affected.
 create or replace function live.apply_versions()
 returns void
 language plpgsql
@@ -124,7 +124,7 @@ begin
             k.has_any as has_earlier
         from stage_products_history as s
         cross join lateral (
-            -- The star keeps no deletions, but when the version before one ended.
+            -- The warehouse keeps no deletions, but when the version before one ended.
             select
                 max(v.begun_at) as from_at,
                 coalesce(bool_or(v.is_version), false) as has_any

@@ -1,5 +1,5 @@
 -- Computes the lines of the orders in order_chunk anew, from the shop's rows as of now, and has
--- them count instead of the star's. The other temporary tables have to be empty.
+-- them count instead of the warehouse's. The other temporary tables have to be empty.
 create or replace function live.overlay()
 returns void
 language plpgsql
@@ -112,7 +112,7 @@ begin
 end
 $$;
 
--- Computes all orders anew that live touches, and lets the star have the others.
+-- Computes all orders anew that live touches, and lets the warehouse have the others.
 create or replace function live.settle()
 returns bigint
 language plpgsql
@@ -121,16 +121,16 @@ begin
     perform live.own_overlay();
     delete from live.sales;
     delete from live.overlaid_orders;
-    return live.overlay_again(array(select t from live.touched_orders() as t order by 1));
+    return live.overlay_again(array(select t from live.affected_orders() as t order by 1));
 end
 $$;
 
--- At the end of a load. What live has computed stays true as long as it was ahead of the star in
--- every partition: the star now says the same. Where it was behind, the star knows rows that live
--- has not seen, and all is computed anew. Where a redrive, a replay or a repair has changed rows
--- that both had passed, it is what the load has touched: of that, what live touches no more goes
--- back to the star, and the rest is computed anew. An hour's load changes no such rows: the trim
--- gives its orders back, in pieces, while live waits here.
+-- At the end of a load. What live has computed stays true as long as it was ahead of the warehouse
+-- in every partition: the warehouse now says the same. Where it was behind, the warehouse knows
+-- rows that live has not seen, and all is computed anew. Where a redrive, a replay or a repair has
+-- changed rows that both had passed, it is what the load has affected: of that, what live touches
+-- no more goes back to the warehouse, and the rest is computed anew. An hour's load changes no such
+-- rows: the trim gives its orders back, in pieces, while live waits here.
 drop function if exists live.settle_after_load();
 create or replace function live.settle_after_load(has_changed_the_past boolean)
 returns bigint
@@ -162,14 +162,14 @@ begin
     stale := array(
         select o.order_id
         from live.overlaid_orders as o
-        inner join pg_temp.touched_orders as t on o.order_id = t.order_id
+        inner join pg_temp.affected_orders as t on o.order_id = t.order_id
         intersect
-        select t from live.touched_orders() as t
+        select t from live.affected_orders() as t
         order by 1
     );
     with gone as (
         delete from live.overlaid_orders as o
-        using pg_temp.touched_orders as t
+        using pg_temp.affected_orders as t
         where o.order_id = t.order_id and o.order_id not in (select s from unnest(stale) as s)
         returning o.order_id
     )

@@ -1,4 +1,5 @@
--- Gives orders back to the star that live does not touch any more, this many at a time; how many.
+-- Gives orders back to the warehouse that live does not touch any more, this many at a time; how
+-- many.
 create or replace function live.trim_orders(at_once integer)
 returns bigint
 language plpgsql
@@ -12,7 +13,7 @@ begin
         where o.order_id in (
             select c.order_id
             from live.overlaid_orders as c
-            where c.order_id not in (select t from live.touched_orders() as t)
+            where c.order_id not in (select t from live.affected_orders() as t)
             limit at_once
         )
         returning o.order_id
@@ -31,7 +32,7 @@ begin
 end
 $$;
 
--- Deletes the rows of live that the star has; how many. They count nowhere, so nobody waits.
+-- Deletes the rows of live that the warehouse has; how many. They count nowhere, so nobody waits.
 create or replace function live.trim_rows()
 returns bigint
 language plpgsql

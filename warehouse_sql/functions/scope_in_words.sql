@@ -12,11 +12,11 @@ with parts as (
             when e.key = 'offsets' and jsonb_typeof(e.value) = 'object' then (
                 select
                     to_char(
-                        sum((s.span ->> 'last')::bigint - (s.span ->> 'first')::bigint + 1),
+                        sum((s.offsets ->> 'last')::bigint - (s.offsets ->> 'first')::bigint + 1),
                         'FM999,999,999,999,999'
                     ) || ' offsets'
                 from jsonb_each(e.value) as t
-                cross join lateral jsonb_array_elements(t.value) as s (span)
+                cross join lateral jsonb_array_elements(t.value) as s (offsets)
             )
             when jsonb_typeof(e.value) = 'array' then (
                 select string_agg(a.name, ', ' order by a.place)

@@ -1,5 +1,6 @@
 -- Grain: at most one row, the version of a product valid at that instant, as of now. What live has
--- beyond the star comes after every version of the star. One that deletes ends the one before.
+-- beyond the warehouse comes after every version of the warehouse. One that deletes ends the one
+-- before.
 create or replace function resolved.product_at(product_id bigint, happened_at timestamptz)
 returns table (product_key bigint, cost_cents bigint, name text, category text, brand text)
 language sql

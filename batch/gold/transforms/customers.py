@@ -54,7 +54,7 @@ def customer_lifetime_value(customers: Frame, as_of_date: date) -> Frame:
     The lifetime value is historic, not a forecast: total charged minus refunds (monetary value of
     Hughes, "Strategic Database Marketing", 1994, which also has the three scores). Hughes cuts
     customers into fifths; here thresholds are fixed by the contract, as fifths would move rows that
-    nobody touched. A segment follows from the scores R, F and M, the first that applies:
+    nobody affected. A segment follows from the scores R, F and M, the first that applies:
 
     | segment | scores |
     |---|---|

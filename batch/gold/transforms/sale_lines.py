@@ -173,7 +173,7 @@ def payment_worth() -> nw.Expr:
     """What a payment or refund is worth in cents of the base currency, at its order's rate.
 
     Absent where that is more than any amount may be: its own row has no rate, so that its contract
-    cannot judge it, and sums of such would exceed 64 bits.
+    cannot validate it, and sums of such would exceed 64 bits.
     """
     amount, rate = nw.col("amount_cents"), nw.col("exchange_rate_e8")
     is_in_range = amount <= nw.lit(MOST_CENTS * RATE_SCALE) // rate

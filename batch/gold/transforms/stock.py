@@ -34,7 +34,7 @@ def stock_levels(movements: Frame) -> Frame:
     )
 
 
-def levels_brought_on(levels: Frame, differences: Frame) -> Frame:
+def levels_updated(levels: Frame, differences: Frame) -> Frame:
     """Levels after differences. Grain: one row per product and warehouse with a movement."""
     both = nw.concat([levels, differences]).group_by(*_BY)
     after = both.agg(nw.col("movements").sum(), nw.col("on_hand_units").sum())
@@ -53,7 +53,7 @@ def stock_health(levels: Frame, recent: Frame, as_of_date: date) -> Frame:
     `overstocked` by the contract's limits on the days of cover; else `healthy`.
 
     Args:
-        levels: of `stock_levels` or `levels_brought_on`.
+        levels: of `stock_levels` or `levels_updated`.
         recent: live movements, at least those of these days.
         as_of_date: the day of the newest movement.
     """

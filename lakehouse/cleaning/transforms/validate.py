@@ -1,6 +1,6 @@
 """Finds the changes that no rule could mend. Grain: one row per change.
 
-A rule is named by its column and what is wrong there, or by the contract for those that span
+A rule is named by its column and what is wrong there, or by the contract for those that offsets
 columns. A delete has nothing but its key, and so cannot break any other rule.
 """
 
@@ -43,7 +43,7 @@ class Condition:
     sign: nw.Expr | None
 
 
-def mark_suspects(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> Frame:
+def flag_suspects(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> Frame:
     """Add `SUSPECT`.
 
     Most changes break no rule. To find these takes a tenth of the expressions that it takes to say
@@ -77,7 +77,7 @@ def validate(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> Frame:
     """Add `BROKEN`.
 
     Args:
-        changes: as in `mark_suspects`.
+        changes: as in `flag_suspects`.
         entity: the contract.
         clock_skew: how far a source's clock may be ahead.
     """
@@ -148,7 +148,7 @@ def _of_column(column: Column, entity: Entity, clock_skew: timedelta) -> Iterato
         is_outside = nw.any_horizontal(*limits, ignore_nulls=True) if limits else None
         is_broken = is_beyond if is_outside is None else is_beyond | is_outside
         yield Condition(name=f"{name}_out_of_range", is_broken=is_broken, sign=is_outside)
-    if column.is_past:
+    if column.not_in_future:
         yield _exactly(f"{name}_in_future", _is_in_future(column, entity, clock_skew))
     if name == entity.as_of:
         ahead = nw.col("_committed_at") + nw.lit(clock_skew)
@@ -163,15 +163,15 @@ def _is_listed(names: str, name: str) -> nw.Expr:
 def _outside(column: Column) -> Iterator[nw.Expr]:
     """What breaks each limit of a number."""
     value = nw.col(column.name)
-    if column.least is not None and column.greatest is not None:
-        yield ~value.is_between(column.least, column.greatest)
-    elif column.least is not None:
-        yield value < column.least
-    elif column.greatest is not None:
-        yield value > column.greatest
-    if column.greatest_in_base is not None:
+    if column.minimum is not None and column.maximum is not None:
+        yield ~value.is_between(column.minimum, column.maximum)
+    elif column.minimum is not None:
+        yield value < column.minimum
+    elif column.maximum is not None:
+        yield value > column.maximum
+    if column.maximum_in_base is not None:
         # Of whole numbers, `a * b <= c` is `a <= c // b`; the product may exceed 64 bits.
-        yield value > nw.lit(column.greatest_in_base * RATE_SCALE) // nw.col(column.rate)
+        yield value > nw.lit(column.maximum_in_base * RATE_SCALE) // nw.col(column.rate)
 
 
 def _is_in_future(column: Column, entity: Entity, clock_skew: timedelta) -> nw.Expr:

@@ -12,7 +12,7 @@ import psycopg
 from deltalake import DeltaTable
 from psycopg import sql
 
-from batch.reconcile import Places, reconcile
+from batch.reconcile import ReconcileConfig, reconcile
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.lake import storage_options, table_uri
 from lakehouse.postgres import oltp_dsn
@@ -65,12 +65,12 @@ class Shop:
                 connection.execute(statement)
 
     def reconcile(self):
-        report = reconcile(self.stack.secrets, self.places())
+        report = reconcile(self.stack.secrets, self.config())
         return {table.table: table for table in report.tables}
 
-    def places(self):
+    def config(self):
         stack = self.stack
-        return Places(
+        return ReconcileConfig(
             oltp=stack.oltp,
             kafka=stack.kafka,
             connect=stack.connect,

@@ -144,7 +144,7 @@ def test_value_is_equal_after_a_cast_if_and_only_if_that_lost_nothing(
         assert not is_equal(database, new, said, written(database, new, another, old, new))
 
 
-SPELLED_ANEW = {
+RESPELLED = {
     "number_text": ("int", "7", "text"),
     "terms": ("text", '\'{"b" : 1.10,  "a":[1e2]}\'', "jsonb using terms::jsonb"),
     "doc": ("json", '\'{"b" : 1, "b":2}\'', "jsonb"),
@@ -183,7 +183,7 @@ def retype(shop, table, columns, **names):
 def test_columns_of_other_types_are_equal_and_where_values_changed_the_advice_helps(running_shop):
     shop = running_shop
     table, mood = shop.name("retyped"), shop.name("mood")
-    both = {**SPELLED_ANEW, **CHANGED}
+    both = {**RESPELLED, **CHANGED}
     shop.run(
         f"create type {mood} as enum ('sad', 'glad')",
         f"create table {table} (id int primary key, "
@@ -193,7 +193,7 @@ def test_columns_of_other_types_are_equal_and_where_values_changed_the_advice_he
         "from generate_series(1, 3) as g",
     )
     shop.assert_exact(table, changes=3)
-    retype(shop, table, SPELLED_ANEW, mood=mood)
+    retype(shop, table, RESPELLED, mood=mood)
     shop.assert_exact(table, changes=3)
     shop.run(f"update {table} set number_text = 'lost' where id = 2")
     shop.assert_exact(table, changes=4)

@@ -11,11 +11,11 @@ from connectors.captured import read_captured
 from connectors.readers import read_hidden, require_all_rows
 from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import oltp_dsn
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Verdict
-from stack.doctor.readers import _look
-from stack.doctor.readings import Readings
-from tests.judgements import only
+from stack.doctor.readers import _visibility
 from tests.stacks import new_stack
+from tests.verdicts import only
 
 pytestmark = pytest.mark.integration
 
@@ -154,7 +154,7 @@ def test_parent_shows_its_own_rows_alone_and_is_known_as_one(table):
 
 def test_shapes_that_are_not_captured_are_noted(table):
     table.run("alter table public.{} set unlogged")
-    told = _look(Readings(table.stack.config, patience_seconds=30))
+    told = _visibility(Measurements(table.stack.config, patience_seconds=30))
     [own] = [one.words for one in told if one.words.startswith(table.name)]
     assert "is unlogged: no change of it is captured" in own
 
@@ -170,6 +170,6 @@ def test_standby_is_never_asked_for_rows():
             ShopSnapshot(dsn)
         with pytest.raises(StopPipelineError, match=r"standby.*OLTP_HOST"):
             _beat(dsn, "token")
-        told = only(_look(Readings(stack.config, patience_seconds=30)))
+        told = only(_visibility(Measurements(stack.config, patience_seconds=30)))
         assert told.verdict is Verdict.WRONG
         assert "standby" in told.words

@@ -9,8 +9,8 @@ from confluent_kafka.admin import NewTopic
 from psycopg import sql
 
 from lakehouse.kafka import admin_client, is_capturable, matching_topics
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Verdict
-from stack.doctor.readings import Readings
 from stack.doctor.shop import checks
 from tests.integration.on_one_stack.reconciled_shop import Shop
 
@@ -95,5 +95,5 @@ def test_each_table_lands_apart_or_is_left_out_with_a_note_and_nothing_stops(sho
 
 def noted(shop):
     [check] = [one for one in checks() if one.title == "tables"]
-    said = check.look(Readings(shop.stack.config, patience_seconds=60))
+    said = check.run(Measurements(shop.stack.config, patience_seconds=60))
     return [one.words for one in said if one.verdict is Verdict.NOTE]

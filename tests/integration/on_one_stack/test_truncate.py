@@ -12,8 +12,8 @@ from psycopg import IsolationLevel
 from connectors.rest import ConnectApi
 from connectors.source import prepare
 from lakehouse.kafka import admin_client, matching_topics
+from stack.doctor.measurements import Measurements
 from stack.doctor.model import Verdict
-from stack.doctor.readings import Readings
 from stack.doctor.shop import checks
 from tests.integration.on_one_stack.reconciled_shop import PATIENCE_SECONDS
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 def told(shop):
     """What the doctor says of truncates."""
     [check] = [one for one in checks() if one.title == "truncates"]
-    [said] = check.look(Readings(shop.stack.config, patience_seconds=60))
+    [said] = check.run(Measurements(shop.stack.config, patience_seconds=60))
     return said
 
 

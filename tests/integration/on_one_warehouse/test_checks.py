@@ -38,7 +38,7 @@ SHOP = {
         for number, at in enumerate((AT - timedelta(days=1), AT), 1)
     ],
 }  # fmt: skip
-JUDGED = {
+VALIDATED = {
     "quarantine_share": 0.0, "max_quarantine_share": LIMIT.max_share,
     "changes_seen": LIMIT.min_changes, "min_quarantine_changes": LIMIT.min_changes,
 }  # fmt: skip
@@ -74,7 +74,7 @@ CASES = {
         "with gone as (delete from mart.fact_transactions where order_id = 1) "
         "delete from entity.order_lines where order_id = 1",
     ],
-    "orders_of_the_hour": [
+    "orders_of_the_run": [
         "update mart.fact_transactions set placed_at = placed_at - interval '9 hours' "
         "where order_id in (3, 4)",
     ],
@@ -103,20 +103,20 @@ def loaded(warehouse_server):
 
 @pytest.fixture
 def load(loaded):
-    """In a load's transaction that has touched everything. Whatever is done to it is taken back."""
+    """In a load's transaction in which everything is affected; it is rolled back."""
     loaded.execute(SESSION)
     for table in TABLES:
         stage(loaded, table)
         settle(loaded, table, is_whole=False)
-    for script in ("work_tables", "touch_all", "places"):
+    for script in ("temporary_tables", "affected_all", "places"):
         run_script(loaded, f"load/{script}.sql")
     yield loaded
     loaded.rollback()
 
 
-def found_by(connection, **judged):
+def found_by(connection, **validated):
     try:
-        results = run_checks(connection, all_checks(), {**JUDGED, **judged})
+        results = run_checks(connection, all_checks(), {**VALIDATED, **validated})
     except FailedCheckError as error:
         results = error.results
     assert {one.name for one in results} == {one.name for one in all_checks()}
@@ -151,14 +151,14 @@ def test_money_in_no_fact_is_told_order_by_order_and_all_together(load):
     load.execute("delete from mart.fact_transactions where order_id in (1, 2)")
     load.execute("update entity.orders set base_total_cents = 250 where order_id = 2")
     (check,) = (one for one in all_checks() if one.name == "order_totals_are_in_facts")
-    (told,) = run_checks(load, [check], JUDGED)
+    (told,) = run_checks(load, [check], VALIDATED)
     assert (told.offending_rows, told.stops) == (2, False)
     names = ("order_id", "in_no_fact_cents", "all_in_no_fact_cents")
     told_of = [[one[name] for name in names] for one in told.examples]
     assert told_of == [[2, 250, 350], [1, 100, 350]]
     load.execute("update entity.orders set status = 'cancelled', paid_at = null")
     load.execute("drop table run_input")
-    (told,) = run_checks(load, [check], JUDGED)
+    (told,) = run_checks(load, [check], VALIDATED)
     assert told.offending_rows == 0
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from batch.gold.run import consolidate_gold, rebuild_gold
 from batch.silver.run import consolidate_silver
-from batch.warehouse.judged import QuarantineLimit
 from batch.warehouse.source import silver_sources
+from batch.warehouse.validated import QuarantineLimit
 from batch.warehouse.views import refresh_views
 from consumers.buffer import Batch
-from consumers.live.overlay import Overlay, Part
+from consumers.live.overlay import ChangeSet, Overlay
 from consumers.live.service import change_readers
 from lakehouse.contracts import ENTITIES, Cleaning, Derivation, Type
 from lakehouse.contracts.gold import GOLD_TABLES, MONTH
@@ -61,7 +61,7 @@ select count(*) from mart.{} as f where f.date_key = '0001-01-01'"""
 
 
 class Shop:
-    """Bronze, what follows from it by the hour, and what live makes of it."""
+    """Bronze, what follows from it by the hourly run, and what live makes of it."""
 
     def __init__(self, lake, warehouse):
         self.lake, self.warehouse = lake, warehouse
@@ -82,11 +82,11 @@ class Shop:
         """What waits, as the live consumer takes it."""
         source = self.sources[table]
         rows = self.overlay.readers[table].read(source.records())
-        span = OffsetRange(start=self.seen[table], stop=source.next_offset[0])
-        self.seen[table] = span.stop
-        place = TopicPartition(topic=table, topic_id=table, partition=0)
-        batch = Batch(rows=source.landing(), spans={place: span})
-        self.overlay.take_in([Part(entity=table, epoch=0, batch=batch, rows=rows)])
+        offsets = OffsetRange(start=self.seen[table], stop=source.next_offset[0])
+        self.seen[table] = offsets.stop
+        coordinate = TopicPartition(topic=table, topic_id=table, partition=0)
+        batch = Batch(rows=source.landing(), ranges={coordinate: offsets})
+        self.overlay.apply([ChangeSet(entity=table, epoch=0, batch=batch, rows=rows)])
 
     def hour(self):
         for source in self.sources.values():
@@ -121,7 +121,7 @@ HELD = {
     Type.DEGREES: float,
     Type.BOOLEAN: lambda text: text == "True",
     Type.DATE: lambda text: date(1970, 1, 1) + timedelta(days=int(text)),
-    Type.INSTANT: lambda text: datetime.fromisoformat(text).astimezone(UTC),
+    Type.TIMESTAMP: lambda text: datetime.fromisoformat(text).astimezone(UTC),
 }
 """What silver has of a value that Debezium wrote, said without any of its code."""
 
@@ -273,7 +273,7 @@ OURS = {
 def longest(table, name):
     """Bytes of the longest text in a column; None if nothing limits it.
 
-    A column of the star has what contracts let into columns of its name.
+    A column of the warehouse has what contracts let into columns of its name.
     """
     fields = [one for entity in ENTITIES.values() for one in entity.fields if one.name == name]
     if table.startswith("etl.") or not fields:
@@ -284,7 +284,7 @@ def longest(table, name):
 
 def _longest(field):
     if getattr(field, "choices", ()):
-        return max(len(choice.encode()) for choice in field.choices)
+        return max(len(choice.encode()) for choice in field.allowed_values)
     if getattr(field, "cleaning", None) is Cleaning.COUNTRY:
         return len("unknown")
     return getattr(field, "most_bytes", None)

@@ -18,7 +18,7 @@ from lakehouse.errors import RetryLaterError
 from lakehouse.offsets import TopicPartition
 from lakehouse.postgres import copy_frames
 from monitoring import postgres
-from monitoring.warehouse import look
+from monitoring.warehouse import read
 from tests.live_shop import VERSIONED, LiveShop, readers
 from tests.warehouse import LIMIT, MemorySilver, load_warehouse, new_warehouse, rebuild_warehouse
 
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 120
 STEPS = 10
 SALES = """
 select to_jsonb(s) from mart.live_sales as s order by s.order_line_id"""
-STAR = """
+LOADED = """
 select to_jsonb(s)
 from (
     select
@@ -39,7 +39,8 @@ from (
     inner join mart.dim_products as p on f.product_key = p.product_key
 ) as s
 order by s.order_line_id"""
-# Where the last movement was deleted since the star was loaded, live still shows a row, with zero.
+# Where the last movement was deleted since the warehouse was loaded, live still shows a row, with
+# zero.
 STOCK = """
 select s.product_id, s.warehouse_code, s.on_hand_units from mart.live_stock as s
 where s.on_hand_units <> 0 order by 1, 2"""
@@ -63,7 +64,7 @@ class Story:
         self.shop = LiveShop(seed)
         self.warehouse, self.reference = warehouse, reference
         self.silver, self.right = MemorySilver(), MemorySilver()
-        self.star = dict.fromkeys(CURRENT, 0)
+        self.loaded = dict.fromkeys(CURRENT, 0)
         self.shown = dict.fromkeys(CURRENT, 0)
         self.overlay = Overlay(dsn=warehouse.live_dsn, readers=readers())
         self.live = dict.fromkeys(CURRENT, 0)
@@ -71,85 +72,85 @@ class Story:
 
     def batch(self):
         """Live polls a little of some topics, perhaps what it has had already."""
-        parts = []
+        change_sets = []
         for table in self.random.sample(CURRENT, self.random.randint(1, len(CURRENT))):
             start = max(0, self.live[table] - self.random.choice((0, 0, 0, 3)))
             stop = min(len(self.shop.topics[table]), self.live[table] + self.random.randint(0, 30))
             if start < stop:
-                parts.append(self.shop.part(table, start, stop))
+                change_sets.append(self.shop.change_set(table, start, stop))
                 self.live[table] = max(self.live[table], stop)
-        return parts
+        return change_sets
 
     def poll(self):
-        if parts := self.batch():
-            assert self.overlay.take_in(parts).gaps == {}
+        if change_sets := self.batch():
+            assert self.overlay.apply(change_sets).gaps == {}
 
     def poll_and_die_before_the_commit(self):
         before = dict(self.live)
-        if not (parts := self.batch()):
+        if not (change_sets := self.batch()):
             return
         write = self.overlay._commit
 
-        def commit(connection, parts):
-            write(connection, parts)
+        def commit(connection, change_sets):
+            write(connection, change_sets)
             raise psycopg.OperationalError
 
         self.overlay._commit = commit
         with pytest.raises(RetryLaterError):
-            self.overlay.take_in(parts)
+            self.overlay.apply(change_sets)
         self.overlay = Overlay(dsn=self.warehouse.live_dsn, readers=readers())
         self.live = before
 
     def poll_and_lose_the_answer(self):
         """The commit happened, live does not know, and does it again."""
-        if parts := self.batch():
-            self.overlay.take_in(parts)
+        if change_sets := self.batch():
+            self.overlay.apply(change_sets)
             self.overlay.close()
-            assert self.overlay.take_in(parts).rows == 0
+            assert self.overlay.apply(change_sets).rows == 0
 
     def a_gap_is_refused(self):
         table = self.random.choice(CURRENT)
         start = self.live[table] + 1
         if start < len(self.shop.topics[table]):
-            part = self.shop.part(table, start, start + 1)
-            place = TopicPartition(topic=table, topic_id=table, partition=0)
-            assert self.overlay.take_in([part]).gaps == {place: self.live[table]}
+            change_set = self.shop.change_set(table, start, start + 1)
+            coordinate = TopicPartition(topic=table, topic_id=table, partition=0)
+            assert self.overlay.apply([change_set]).gaps == {coordinate: self.live[table]}
 
     def consolidate(self):
         want = {
-            table: self.random.randint(self.star[table], len(log))
+            table: self.random.randint(self.loaded[table], len(log))
             for table, log in self.shop.topics.items()
         }
-        self.shop.bring(self.silver, self.star, want)
+        self.shop.bring(self.silver, self.loaded, want)
         load_warehouse(self.warehouse.dsn, self.silver)
-        self.star = want
+        self.loaded = want
 
     def consolidate_in_vain(self):
         table = self.random.choice(CURRENT)
-        want = {**self.star, table: len(self.shop.topics[table])}
-        if want == self.star:
+        want = {**self.loaded, table: len(self.shop.topics[table])}
+        if want == self.loaded:
             return
-        self.shop.bring(self.silver, self.star, want)
+        self.shop.bring(self.silver, self.loaded, want)
         self.silver.counts.add(seen=10, quarantined=10)
         with pytest.raises(FailedCheckError):
             load_warehouse(self.warehouse.dsn, self.silver)
         # Silver has it: once somebody has looked, it is brought.
         load_warehouse(self.warehouse.dsn, self.silver, limit=replace(LIMIT, max_share=1))
-        self.star = want
+        self.loaded = want
 
     def redrive(self):
-        """A rule was mended: a row comes to be that star and live, perhaps, have passed."""
+        """A rule was corrected: a row appears behind the watermarks of warehouse and live."""
         # A late version would move the ones after it, which live has seen without it.
         passed = [
             (table, offset)
-            for table, offset in self.shop.put_aside
-            if offset < self.star[table] and table not in VERSIONED
+            for table, offset in self.shop.quarantined
+            if offset < self.loaded[table] and table not in VERSIONED
         ]
         if not passed:
             return
         table, offset = self.random.choice(passed)
         key = self.shop.mend(table, offset)
-        self.shop.redrive(self.silver, table, key, self.star[table])
+        self.shop.redrive(self.silver, table, key, self.loaded[table])
         self.shop.redrive(self.right, table, key, self.shown[table])
         load_warehouse(self.warehouse.dsn, self.silver)
 
@@ -160,23 +161,23 @@ class Story:
         trim(self.warehouse.dsn)
 
     def restart_live(self):
-        """It goes on behind the star where that is ahead."""
+        """It goes on behind the warehouse where that is ahead."""
         self.overlay.close()
         for table in CURRENT:
-            if self.star[table] > self.live[table]:
-                self.live[table] = self.star[table]
+            if self.loaded[table] > self.live[table]:
+                self.live[table] = self.loaded[table]
                 self.warehouse.execute(
                     "update live.watermark set last_offset = %s where entity = %s",
-                    self.star[table] - 1, table,
+                    self.loaded[table] - 1, table,
                 )  # fmt: skip
         self.warehouse.execute("select live.settle()")
 
     def check(self):
-        want = {table: max(self.live[table], self.star[table]) for table in CURRENT}
+        want = {table: max(self.live[table], self.loaded[table]) for table in CURRENT}
         self.shop.bring(self.right, self.shown, want)
         load_warehouse(self.reference.dsn, self.right)
         self.shown = want
-        assert self.warehouse.query(SALES) == self.reference.query(STAR)
+        assert self.warehouse.query(SALES) == self.reference.query(LOADED)
         assert self.warehouse.query(STOCK) == self.reference.query(STOCK)
         for table in CURRENT:
             rows = "select to_jsonb(t)::text from {} as t order by 1"
@@ -213,25 +214,25 @@ def test_charts_show_the_shop_at_the_offsets_applied(request, warehouse_server):
             story.overlay.close()
 
 
-@pytest.mark.parametrize("is_ahead", [True, False], ids=["live ahead", "star as far"])
+@pytest.mark.parametrize("is_ahead", [True, False], ids=["live ahead", "warehouse as far"])
 def test_line_that_was_redriven_behind_both_is_shown_with_its_order(is_ahead, warehouse):
     """The order is live's, since it changes on; what live has computed of it lacked the line."""
     know_partitions(warehouse)
     shop, overlay = LiveShop(1), Overlay(dsn=warehouse.live_dsn, readers=readers())
-    silver, star = MemorySilver(), {"orders": 1, "order_lines": 2}
+    silver, loaded = MemorySilver(), {"orders": 1, "order_lines": 2}
     shop.append("orders", {"order_id": 1, "subtotal_cents": 300})
     shop.append("order_lines", {"order_line_id": 1, "order_id": 1})
     shop.append("order_lines", {"order_line_id": 2, "order_id": 1}, is_valid=False)
-    shop.bring(silver, {}, star)
+    shop.bring(silver, {}, loaded)
     load_warehouse(warehouse.dsn, silver)
     shop.append("orders", {"order_id": 1, "subtotal_cents": 200})
-    overlay.take_in([shop.part("orders", 0, 2), shop.part("order_lines", 0, 2)])
+    overlay.apply([shop.change_set("orders", 0, 2), shop.change_set("order_lines", 0, 2)])
     overlay.close()
     lines = "select s.order_line_id from mart.live_sales as s order by 1"
     assert warehouse.query(lines) == [(1,)]
     shop.redrive(silver, "order_lines", shop.mend("order_lines", 1), 2)
     if not is_ahead:
-        shop.bring(silver, star, {"orders": 2})
+        shop.bring(silver, loaded, {"orders": 2})
     load_warehouse(warehouse.dsn, silver)
     assert warehouse.query(lines) == [(1,), (2,)]
     kept = warehouse.query("select o.order_id from live.overlaid_orders as o")
@@ -239,22 +240,22 @@ def test_line_that_was_redriven_behind_both_is_shown_with_its_order(is_ahead, wa
 
 
 def test_hour_leaves_it_to_the_trim_to_give_orders_back(warehouse):
-    """Live waits for a load's end, so nothing that grows with the hour is done there."""
+    """Live waits for a load's end, so nothing that grows with the hourly run is done there."""
     know_partitions(warehouse)
     shop, overlay = LiveShop(1), Overlay(dsn=warehouse.live_dsn, readers=readers())
-    silver, star = MemorySilver(), {"orders": 1, "order_lines": 1, "products": 1}
+    silver, loaded = MemorySilver(), {"orders": 1, "order_lines": 1, "products": 1}
     shop.append("products", {"product_id": 1})
     shop.append("orders", {"order_id": 1})
     shop.append("order_lines", {"order_line_id": 1, "order_id": 1, "product_id": 1})
-    shop.bring(silver, {}, star)
+    shop.bring(silver, {}, loaded)
     load_warehouse(warehouse.dsn, silver)
-    # The first version ends: its row changes, though the star had passed it.
+    # The first version ends: its row changes, though the warehouse had passed it.
     shop.append("products", {"product_id": 1})
     shop.append("orders", {"order_id": 2})
     shop.append("order_lines", {"order_line_id": 2, "order_id": 2, "product_id": 1})
-    overlay.take_in([shop.part(table, 0, 2) for table in star])
+    overlay.apply([shop.change_set(table, 0, 2) for table in loaded])
     overlay.close()
-    shop.bring(silver, star, dict.fromkeys(star, 2))
+    shop.bring(silver, loaded, dict.fromkeys(loaded, 2))
     load_warehouse(warehouse.dsn, silver)
     ended = warehouse.query("select count(valid_to_at) from entity.products_history")
     assert ended == [(1,)]
@@ -272,20 +273,20 @@ FRESH = "select state, seconds_behind, clock_ahead_seconds from mart.live_freshn
 
 
 class Heart:
-    """Beats that live takes in, and time that passes: everything noted grows older."""
+    """Heartbeats that live applies, and time that passes: everything noted grows older."""
 
     def __init__(self, warehouse):
         self.warehouse = warehouse
         self.overlay = Overlay(dsn=warehouse.live_dsn, readers=readers())
 
-    def beat(self, *, ahead=0.0, held=0.0, times=1):
+    def heartbeat(self, *, ahead=0.0, held=0.0, times=1):
         for _ in range(times):
             (now,) = self.warehouse.query("select clock_timestamp()")[0]
-            self.overlay.beat(now + timedelta(seconds=ahead - held), held_seconds=held)
+            self.overlay.heartbeat(now + timedelta(seconds=ahead - held), held_seconds=held)
 
     def wait(self, seconds):
         self.warehouse.execute(
-            "update live.heartbeat set beat_at = beat_at - make_interval(secs => %s), "
+            "update live.heartbeat set sent_at = sent_at - make_interval(secs => %s), "
             "read_at = read_at - make_interval(secs => %s)", seconds, seconds,
         )  # fmt: skip
 
@@ -302,7 +303,7 @@ def heart(warehouse):
 
 
 def test_a_beat_of_the_future_keeps_no_chart_live(heart):
-    heart.beat(ahead=3600)
+    heart.heartbeat(ahead=3600)
     assert heart.fresh() == ("clock", about(0), about(3600))
     heart.wait(30)
     assert heart.fresh() == ("clock", about(30), about(3600))
@@ -311,8 +312,8 @@ def test_a_beat_of_the_future_keeps_no_chart_live(heart):
 
 
 def test_a_beat_of_the_future_is_forgotten_by_the_next(heart):
-    heart.beat(ahead=3600)
-    heart.beat()
+    heart.heartbeat(ahead=3600)
+    heart.heartbeat()
     assert heart.fresh() == ("live", about(0), None)
     heart.wait(40)
     assert heart.fresh() == ("late", about(40), None)
@@ -321,7 +322,7 @@ def test_a_beat_of_the_future_is_forgotten_by_the_next(heart):
 
 
 def test_a_clock_a_little_ahead_hides_no_standstill(heart):
-    heart.beat(ahead=9)
+    heart.heartbeat(ahead=9)
     assert heart.fresh() == ("live", about(0), about(9))
     heart.wait(20)
     assert heart.fresh() == ("late", about(20), about(9))
@@ -329,45 +330,45 @@ def test_a_clock_a_little_ahead_hides_no_standstill(heart):
 
 def test_a_beat_that_was_held_back_is_as_old_as_its_reading(heart):
     """Live has caught up for 45 s since. An hour ahead, the instant would say nothing of that."""
-    heart.beat(ahead=3600, held=45)
+    heart.heartbeat(ahead=3600, held=45)
     assert heart.fresh() == ("clock", about(45), about(3600))
-    heart.beat(held=45)
+    heart.heartbeat(held=45)
     assert heart.fresh() == ("late", about(45), None)
 
 
 def test_a_clock_that_is_behind_is_told_from_changes_that_are_held_up(heart):
-    heart.beat(ahead=-3600)
+    heart.heartbeat(ahead=-3600)
     assert heart.fresh() == ("late", about(3600), None)
-    heart.beat(ahead=-3600, times=30)
+    heart.heartbeat(ahead=-3600, times=30)
     assert heart.fresh() == ("clock", about(3600), about(-3600))
-    heart.beat(ahead=3600)
-    heart.beat(ahead=-3600)
+    heart.heartbeat(ahead=3600)
+    heart.heartbeat(ahead=-3600)
     assert heart.fresh() == ("clock", about(3600), about(-3600))
-    heart.beat()
+    heart.heartbeat()
     assert heart.fresh() == ("live", about(0), None)
     for behind in range(900, 0, -20):
-        heart.beat(ahead=-behind)
+        heart.heartbeat(ahead=-behind)
         assert heart.fresh()[0] in ("late", "live")
 
 
 def test_a_warehouse_whose_clock_was_set_back_does_not_believe_what_is_ahead_of_it(heart):
-    heart.beat()
+    heart.heartbeat()
     heart.wait(-3600)
     assert heart.fresh() == ("stopped", None, None)
-    heart.beat()
+    heart.heartbeat()
     assert heart.fresh() == ("live", about(0), None)
 
 
-def test_the_watcher_tells_of_clocks_and_of_how_far_charts_are_behind(warehouse, heart):
-    heart.beat(ahead=3600)
-    told = {(one.name, *one.labels): one.value for one in look(warehouse.dsn)}
+def test_the_exporter_tells_of_clocks_and_of_how_far_charts_are_behind(warehouse, heart):
+    heart.heartbeat(ahead=3600)
+    told = {(one.name, *one.labels): one.value for one in read(warehouse.dsn)}
     assert told["pipeline_clock_ahead_seconds", "heartbeats"] == about(3600)
     assert told["pipeline_live_behind_seconds",] == about(0)
-    heart.beat()
-    told = {(one.name, *one.labels): one.value for one in look(warehouse.dsn)}
+    heart.heartbeat()
+    told = {(one.name, *one.labels): one.value for one in read(warehouse.dsn)}
     assert told["pipeline_clock_ahead_seconds", "heartbeats"] == 0
     # Of one machine, clocks are the same.
-    told = {(one.name, *one.labels): one.value for one in postgres.look("warehouse", warehouse.dsn)}
+    told = {(one.name, *one.labels): one.value for one in postgres.read("warehouse", warehouse.dsn)}
     assert told["pipeline_clock_ahead_seconds", "warehouse"] == 0
 
 
@@ -396,7 +397,7 @@ def test_the_skew_of_a_clock_is_robust(warehouse):
     told = [warehouse.query("select etl.clock_skew(%s)", one)[0][0] for one in lists]
     assert told == [skew(one) for one in lists]
     assert {None} < set(told)
-    # By less than a quarter of the beats nothing is moved.
+    # By less than a quarter of the heartbeats nothing is moved.
     steady = [3600 + draw.random() for _ in range(30)]
     for number in draw.sample(range(1, 30), 7):
         steady[number] = draw.choice((-9e9, 9e9))
@@ -405,13 +406,13 @@ def test_the_skew_of_a_clock_is_robust(warehouse):
 
 def test_ages_of_what_clocks_ahead_have_dated_are_not_below_nothing(warehouse, heart):
     know_partitions(warehouse)
-    heart.beat(ahead=3600)
+    heart.heartbeat(ahead=3600)
     warehouse.execute(
-        "insert into etl.lake_table (layer, table_name, version, newest_at, looked_at) values "
+        "insert into etl.lake_table (layer, table_name, version, newest_at, measured_at) values "
         "('bronze', 'raw_sales', 1, now() + interval '1 hour', now()), "
         "('silver', 'cleaned_sales', 1, now(), now() + interval '1 hour')"
     )
-    rows = warehouse.query("select age_seconds, looked_seconds_ago from mart.data_freshness")
+    rows = warehouse.query("select age_seconds, measured_seconds_ago from mart.data_freshness")
     assert len(rows) > 2
     assert all(age is None or age >= 0 for row in rows for age in row)
     newest = "select max(newest_at) <= clock_timestamp() from mart.data_freshness"
@@ -425,10 +426,12 @@ def test_a_change_of_the_future_is_not_the_newest_for_ever(warehouse):
     shop.append("orders", {"order_id": 2})
     seen = "select last_change_at from mart.live_freshness"
     for number, ahead in enumerate((timedelta(hours=1), timedelta(hours=-1))):
-        part = shop.part("orders", number, number + 1)
+        change_set = shop.change_set("orders", number, number + 1)
         (now,) = warehouse.query("select clock_timestamp()")[0]
         committed_us = int((now + ahead).timestamp() * 1_000_000)
-        overlay.take_in([replace(part, rows=replace(part.rows, committed_us=committed_us))])
+        overlay.apply(
+            [replace(change_set, rows=replace(change_set.rows, committed_us=committed_us))]
+        )
         ((found,),) = warehouse.query(seen)
         assert now + min(ahead, timedelta()) <= found + timedelta(microseconds=1)
         assert found <= now + min(ahead, timedelta()) + timedelta(seconds=PATIENCE_SECONDS)
@@ -454,19 +457,19 @@ def test_a_batch_costs_by_its_orders_not_by_those_that_live_holds(warehouse):
         shop.happen()
     write, read = overlay._commit, []
 
-    def commit(connection, parts):
-        outcome = write(connection, parts)
+    def commit(connection, change_sets):
+        outcome = write(connection, change_sets)
         read.append(connection.execute(READ).fetchone()[0])
         return outcome
 
     overlay._commit = commit
-    overlay.take_in([shop.part(table, 0, len(shop.topics[table])) for table in CURRENT])
+    overlay.apply([shop.change_set(table, 0, len(shop.topics[table])) for table in CURRENT])
     overlay.close()
     assert len(warehouse.query(SALES)) > 0
     assert read[0] < 1000
 
 
-def test_what_the_star_has_takes_no_room(warehouse):
+def test_what_the_warehouse_has_takes_no_room(warehouse):
     """Live was down, or full: a consolidation has overtaken it, and it comes up behind."""
     know_partitions(warehouse)
     shop, overlay = LiveShop(1), Overlay(dsn=warehouse.live_dsn, readers=readers())
@@ -475,7 +478,7 @@ def test_what_the_star_has_takes_no_room(warehouse):
     silver, whole = MemorySilver(), {table: len(shop.topics[table]) for table in CURRENT}
     shop.bring(silver, dict.fromkeys(CURRENT, 0), whole)
     load_warehouse(warehouse.dsn, silver)
-    outcome = overlay.take_in([shop.part(table, 0, whole[table]) for table in CURRENT])
+    outcome = overlay.apply([shop.change_set(table, 0, whole[table]) for table in CURRENT])
     overlay.close()
     assert len(outcome.landed) == len(CURRENT)
     kept = {
@@ -498,25 +501,25 @@ class TwoConsumers:
         for one in (warehouse, right):
             know_partitions(one)
 
-    def parts(self, tables):
+    def change_sets(self, tables):
         topics = self.shop.topics
         found = [(t, self.positions[t], len(topics[t])) for t in tables]
-        return [self.shop.part(*one) for one in found if one[1] < one[2]]
+        return [self.shop.change_set(*one) for one in found if one[1] < one[2]]
 
     def at_once(self, first, second):
-        """Both take in something new; whether the second had to wait."""
-        while not all(self.parts([table]) for table in CURRENT):
+        """Both apply something new; whether the second had to wait."""
+        while not all(self.change_sets([table]) for table in CURRENT):
             self.shop.happen()
-        others = self.parts([table for table in CURRENT if table not in first + second])
-        one, two = self.parts(first), self.parts(second)
+        others = self.change_sets([table for table in CURRENT if table not in first + second])
+        one, two = self.change_sets(first), self.change_sets(second)
         self.positions = {table: len(log) for table, log in self.shop.topics.items()}
-        self.only.take_in(others + one + two)
-        self.first.take_in(others)
+        self.only.apply(others + one + two)
+        self.first.apply(others)
         written, goes_on = threading.Event(), threading.Event()
         write = self.first._commit
 
-        def commit(connection, parts):
-            outcome = write(connection, parts)
+        def commit(connection, change_sets):
+            outcome = write(connection, change_sets)
             written.set()
             assert goes_on.wait(PATIENCE_SECONDS)
             return outcome
@@ -527,10 +530,10 @@ class TwoConsumers:
         self.first.do(lambda connection: connection.execute(idle))
         self.second.do(lambda _: None)
         with ThreadPoolExecutor() as pool:
-            ahead = pool.submit(self.first.take_in, one)
+            ahead = pool.submit(self.first.apply, one)
             while not (written.wait(0.1) or ahead.done()):
                 pass
-            behind = pool.submit(self.second.take_in, two)
+            behind = pool.submit(self.second.apply, two)
             while not (behind.done() or self.is_waiting()):
                 time.sleep(0.1)
             waited = not behind.done()
@@ -587,10 +590,10 @@ class Frozen:
         self.froze.set()
         assert self.wakes.wait(3 * PATIENCE_SECONDS)
 
-    def take_in(self, overlay, parts):
+    def apply(self, overlay, change_sets):
         """What comes of it when it has woken up."""
         with ThreadPoolExecutor() as pool:
-            frozen = pool.submit(overlay.take_in, parts)
+            frozen = pool.submit(overlay.apply, change_sets)
             try:
                 assert self.froze.wait(PATIENCE_SECONDS)
                 # Whoever loads, trims or takes over.
@@ -612,32 +615,32 @@ def two(warehouse_server):
             overlay.close()
 
 
-def assert_taken_in_once(two, parts):
-    assert two.second.take_in(parts).rows == 0
-    two.only.take_in(parts)
+def assert_applied_once(two, change_sets):
+    assert two.second.apply(change_sets).rows == 0
+    two.only.apply(change_sets)
     assert two.warehouse.query(SALES) == two.right.query(SALES)
 
 
 def test_a_consumer_that_froze_before_its_commit_holds_nobody_up(two):
     """Its locks are taken from it; when it wakes up, it tries again."""
-    frozen, write, parts = Frozen(two.warehouse), two.first._commit, two.parts(CURRENT)
+    frozen, write, change_sets = Frozen(two.warehouse), two.first._commit, two.change_sets(CURRENT)
 
-    def commit(connection, parts):
-        outcome = write(connection, parts)
+    def commit(connection, change_sets):
+        outcome = write(connection, change_sets)
         frozen.here()
         return outcome
 
     two.first._commit = commit
     with pytest.raises(RetryLaterError, match="idle-in-transaction"):
-        frozen.take_in(two.first, parts)
+        frozen.apply(two.first, change_sets)
     two.first._commit = write
-    assert two.first.take_in(parts).rows
-    assert_taken_in_once(two, parts)
+    assert two.first.apply(change_sets).rows
+    assert_applied_once(two, change_sets)
 
 
 def test_a_consumer_that_froze_while_it_copies_holds_nobody_up(two, monkeypatch):
     """It has no locks yet: nothing would take them from it there."""
-    frozen, parts = Frozen(two.warehouse), two.parts(CURRENT)
+    frozen, change_sets = Frozen(two.warehouse), two.change_sets(CURRENT)
 
     def copy(connection, table, columns, frames):
         def slowly():
@@ -648,6 +651,6 @@ def test_a_consumer_that_froze_while_it_copies_holds_nobody_up(two, monkeypatch)
         return copy_frames(connection, table, columns, slowly())
 
     monkeypatch.setattr("consumers.live.overlay.copy_frames", copy)
-    assert frozen.take_in(two.first, parts).rows
+    assert frozen.apply(two.first, change_sets).rows
     monkeypatch.undo()
-    assert_taken_in_once(two, parts)
+    assert_applied_once(two, change_sets)

@@ -158,7 +158,7 @@ SUMMED = ("fact_transactions", "daily_sales", "daily_orders", "daily_geography",
           "customer_months", "customer_totals")  # fmt: skip
 
 
-def test_star_of_before_is_right_after_the_first_load_though_nothing_is_new(warehouse):
+def test_warehouse_of_before_is_right_after_the_first_load_though_nothing_is_new(warehouse):
     silver = silver_after([SHOP])
     load_warehouse(warehouse.dsn, silver)
     right = warehouse.contents()

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from devtools.isolated import free_ports
+from devtools.test_stack import free_ports
 from lakehouse.errors import (
     AwayError,
     CrowdedError,

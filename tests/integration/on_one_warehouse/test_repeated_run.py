@@ -51,7 +51,7 @@ def newest(pipeline):
 
 
 def vacuum(pipeline):
-    """As the nightly upkeep does after the retention: files that no newer version has."""
+    """As the nightly maintenance does after the retention: files that no newer version has."""
     for name in SILVER:
         table = pipeline.lake.open("silver", name)
         table.optimize.compact()
@@ -82,7 +82,7 @@ def test_versions_that_are_gone_mean_loading_what_there_is_now(
 
 
 @pytest.mark.parametrize("clean", [vacuum, end_logs], ids=["files", "log"])
-def test_star_that_is_further_stays_as_it_is_and_that_is_said(
+def test_warehouse_that_is_further_stays_as_it_is_and_that_is_said(
     clean, pipeline, versions, warehouse, told
 ):
     pipeline.load_versions(newest(pipeline))

@@ -21,7 +21,7 @@ from batch.runs import (
     recorded,
     recorded_step,
 )
-from batch.warehouse.lake_look import look_at_lake
+from batch.warehouse.lake_state import measure_lake
 from lakehouse.contracts.schemas import QUARANTINE, QUARANTINE_SCHEMA
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
@@ -256,7 +256,7 @@ def test_charts_see_runs_but_neither_their_messages_nor_their_figures(warehouse)
             reader.execute("select * from etl.runs")
 
 
-def put_aside(lake, *rows):
+def quarantined(lake, *rows):
     """Changes of orders into quarantine: key, rule."""
     values = [
         {"entity": "orders", "rule": rule, "row_key": key, "_timestamp": NOON} for key, rule in rows
@@ -276,29 +276,29 @@ def lose(lake, first, last, kind="expired", at=NOON):
 
 def test_summaries_follow_the_lake(warehouse, tmp_path):
     lake = lake_in(tmp_path)
-    look_at_lake(warehouse.dsn, lake)
+    measure_lake(warehouse.dsn, lake)
     assert warehouse.rows("mart.data_freshness") == []
     land(lake, 0, 9)
     add(lake, silver_rows([1, 2]), read_to=4)
-    put_aside(lake, ("1", "email_invalid"), ("1", "email_invalid"), ("2", "past"))
+    quarantined(lake, ("1", "email_invalid"), ("1", "email_invalid"), ("2", "past"))
     lose(lake, 10, 19)
     lose(lake, 40, None)
     for _ in range(2):
-        look_at_lake(warehouse.dsn, lake)
+        measure_lake(warehouse.dsn, lake)
         found = warehouse.query(
             "select layer, table_name, passed_offsets, behind_offsets from mart.data_freshness "
             "where table_name in ('raw_sales', 'cleaned_sales') order by layer"
         )
         assert found == [("bronze", "raw_sales", 10, None), ("silver", "cleaned_sales", 5, 5)]
         assert warehouse.query(
-            "select entity, rule, changes, keys, oldest_at, now() - looked_at < '1 minute' "
+            "select entity, rule, changes, keys, oldest_at, now() - measured_at < '1 minute' "
             "from mart.quarantine_by_rule order by rule"
         ) == [("orders", "email_invalid", 2, 1, NOON, True), ("orders", "past", 1, 1, NOON, True)]
         assert warehouse.query(
             "select first_offset, last_offset, offsets, kind from mart.losses order by 1"
         ) == [(10, 19, 10, "expired"), (40, None, None, "expired")]
-    put_aside(lake, ("3", "past"))
-    look_at_lake(warehouse.dsn, lake)
+    quarantined(lake, ("3", "past"))
+    measure_lake(warehouse.dsn, lake)
     query = "select changes, keys from mart.quarantine_by_rule where rule = 'past'"
     assert warehouse.query(query) == [(2, 2)]
 
@@ -312,9 +312,9 @@ def test_loss_that_was_read_again_is_mended_and_its_mending_is_no_loss(warehouse
     ]  # fmt: skip
     for hours, first, kind, last in steps:
         lose(lake, first, last, kind, NOON + timedelta(hours=hours))
-    look_at_lake(warehouse.dsn, lake)
+    measure_lake(warehouse.dsn, lake)
     assert warehouse.query(
-        "select first_offset, kind, is_mended from mart.losses order by recorded_at"
+        "select first_offset, kind, is_resolved from mart.losses order by recorded_at"
     ) == [
         (40, "slot_lost", True), (60, "slot_lost", True), (40, "slot_lost", False),
         (10, "expired", False), (80, "truncated", True),
@@ -328,10 +328,10 @@ def test_loss_that_was_read_again_is_mended_and_its_mending_is_no_loss(warehouse
 
 def test_what_did_not_change_is_not_summed_up_again(warehouse, tmp_path):
     lake = lake_in(tmp_path)
-    put_aside(lake, ("1", "past"))
-    look_at_lake(warehouse.dsn, lake)
+    quarantined(lake, ("1", "past"))
+    measure_lake(warehouse.dsn, lake)
     warehouse.execute("update etl.quarantine_by_rule set changes = 99")
-    look_at_lake(warehouse.dsn, lake)
+    measure_lake(warehouse.dsn, lake)
     assert warehouse.query("select changes from mart.quarantine_by_rule") == [(99,)]
 
 
@@ -350,6 +350,6 @@ def test_empty_list_says_that_it_is_empty(warehouse, tmp_path, name, unseen, emp
         assert row[0] == unseen
         lake = lake_in(tmp_path)
         land(lake, 0, 1)
-        look_at_lake(warehouse.dsn, lake)
+        measure_lake(warehouse.dsn, lake)
         (row,) = reader.execute(query).fetchall()
         assert row[0] == empty

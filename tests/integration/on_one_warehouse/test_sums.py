@@ -111,6 +111,8 @@ def test_visits_are_counted_as_gold_counts_them(warehouse):
     )
     gold = customer_behaviour(visits, orders).collect().to_native()
     names = ("sessions", "cart_sessions", "checkout_sessions", "purchase_sessions")
-    star = warehouse.query(f"select date_key, device, {', '.join(names)} from mart.daily_behaviour")
-    assert sorted(star) == sorted(gold.select("business_date", "device", *names).rows())
+    loaded = warehouse.query(
+        f"select date_key, device, {', '.join(names)} from mart.daily_behaviour"
+    )
+    assert sorted(loaded) == sorted(gold.select("business_date", "device", *names).rows())
     assert gold.filter(pl.col("sessions") > pl.col("cart_sessions")).height

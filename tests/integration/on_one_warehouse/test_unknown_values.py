@@ -9,7 +9,7 @@ from batch.pipeline_run import PipelineRun, consolidate
 from batch.quarantine import Selection
 from batch.reconcile.gold import compare_gold
 from batch.reconcile.history import Examples
-from batch.reconcile.star import compare_star
+from batch.reconcile.warehouse import compare_warehouse
 from batch.silver.run import consolidate_silver
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.model import UNKNOWN
@@ -50,7 +50,7 @@ class Shop:
         ))  # fmt: skip
 
     def sold(self):
-        """Cents by country: of the star's lines, of the charts' sums, and of gold."""
+        """Cents by country: of the warehouse's lines, of the charts' sums, and of gold."""
         charts = self.warehouse.query(
             "select ship_country, sum(total_cents)::bigint from mart.daily_geography group by 1"
         )
@@ -69,7 +69,7 @@ class Shop:
 
     def assert_layers_agree(self):
         reports = [
-            *compare_star(self.lake, self.warehouse.dsn, Examples(limit=3)),
+            *compare_warehouse(self.lake, self.warehouse.dsn, Examples(limit=3)),
             *compare_gold(self.lake, self.warehouse.dsn, Examples(limit=3)),
         ]
         assert [one.table for one in reports if not one.findings.is_exact or one.note] == []

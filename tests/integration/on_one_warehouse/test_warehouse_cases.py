@@ -1,4 +1,4 @@
-"""The warehouse's SQL by cases: rows of silver in, rows of the star out.
+"""The warehouse's SQL by cases: rows of silver in, rows of the warehouse out.
 
 A case is a folder of `warehouse_cases/<table>/`. `1.yaml`, `2.yaml`, … are loads, each with rows by
 table of the schema `entity` (columns that a row does not name get a value that fits). `expect.yaml`

@@ -145,14 +145,14 @@ def test_row_that_does_not_fit_stops_the_load_and_is_named(warehouse):
     assert warehouse.rows("entity.orders") == []
 
 
-def test_watermark_tells_what_is_beyond_the_star(warehouse):
+def test_watermark_tells_what_is_beyond_the_warehouse(warehouse):
     silver = silver_after([{"orders": [{"order_id": 1, "_offset": 41}], "customers": [{}]}])
     load_warehouse(warehouse.dsn, silver)
-    marks = warehouse.query("select entity, topic_id, epoch, partition, last_offset "
+    watermarks = warehouse.query("select entity, topic_id, epoch, partition, last_offset "
                             "from etl.watermark")  # fmt: skip
     # Silver's history of the customers has not come as far as their current rows.
-    assert marks == [("orders", "orders", 0, 0, 41)]
-    beyond = "select etl.is_beyond_star('orders', %s, %s, %s, %s)"
+    assert watermarks == [("orders", "orders", 0, 0, 41)]
+    beyond = "select etl.is_beyond_warehouse('orders', %s, %s, %s, %s)"
     asked = {("orders", 0, 0, 41): False, ("orders", 0, 0, 42): True, ("orders", 0, 1, 0): True,
              ("orders", 1, 0, 0): True, ("older", -1, 3, 99): False}  # fmt: skip
     assert {at: warehouse.query(beyond, *at)[0][0] for at in asked} == asked
@@ -164,8 +164,8 @@ def test_watermark_moves_though_no_row_does(warehouse):
     silver["cleaned_sales"].version += 1
     silver["cleaned_sales"].last_offset = 99
     load_warehouse(warehouse.dsn, silver)
-    marks = warehouse.query("select last_offset from etl.watermark where entity = 'orders'")
-    assert marks == [(99,)]
+    watermarks = warehouse.query("select last_offset from etl.watermark where entity = 'orders'")
+    assert watermarks == [(99,)]
 
 
 def test_dates_are_whole_years_of_the_data(warehouse):
@@ -240,7 +240,7 @@ def test_load_pinned_to_older_counts_takes_none_back(warehouse):
     silver.counts.seen = 50
     silver.commit(orders=[{"order_id": 2}])
     load_warehouse(warehouse.dsn, silver)
-    assert warehouse.query("select seen, quarantined from etl.judged") == [(100, 1)]
+    assert warehouse.query("select seen, quarantined from etl.validated") == [(100, 1)]
 
 
 def test_warning_is_kept_and_stops_nothing(warehouse):

@@ -88,11 +88,11 @@ def test_a_load_gives_up_in_the_end_and_says_who_is_in_the_way_and_what_to_type(
     silver = silver_after([{"orders": [{"order_id": 1}]}])
     load_warehouse(warehouse.dsn, silver)
     silver.commit(**MONTHS["fact_transactions"])
-    marks = warehouse.query("select * from etl.watermark order by 1, 2, 3, 4")
+    watermarks = warehouse.query("select * from etl.watermark order by 1, 2, 3, 4")
     with left_open(warehouse, "select count(*) from mart.fact_transactions") as analyst:
         with pytest.raises(RetryLaterError, match=HOLDER) as refused:
             load_warehouse(warehouse.dsn, silver, wait_seconds=0)
-        assert warehouse.query("select * from etl.watermark order by 1, 2, 3, 4") == marks
+        assert warehouse.query("select * from etl.watermark order by 1, 2, 3, 4") == watermarks
         assert chart(warehouse, "mart.fact_transactions") == 0
         (pid,) = re.findall(KILL, str(refused.value))
         assert int(pid) == analyst.info.backend_pid

@@ -56,7 +56,7 @@ def test_entity_table_agrees_with_its_contract(table, warehouse):
     ]
     coordinate = [("_topic_id", "text", True), ("_epoch", "integer", True),
                   ("_partition", "integer", True), ("_offset", "bigint", True)]  # fmt: skip
-    instant = POSTGRES_TYPES[Type.INSTANT]
+    instant = POSTGRES_TYPES[Type.TIMESTAMP]
     validity = [(name, instant, name == "valid_from_at") for name in VALIDITY.names]
     expected = [*fields, *coordinate, *(validity if table.is_history else [])]
     found = warehouse.query(COLUMNS, f"entity.{table.name}")

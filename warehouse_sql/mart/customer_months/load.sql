@@ -1,6 +1,6 @@
--- Grain: one row per customer and month in which they ordered, of touched ones.
+-- Grain: one row per customer and month in which they ordered, of affected ones.
 delete from mart.customer_months as m
-using touched_customer_months as t
+using affected_customer_months as t
 where m.customer_id = t.customer_id and m.month_start_date = t.month_start_date;
 
 -- Month by month, so that each statement reads the month's part of the facts alone.
@@ -9,7 +9,7 @@ declare
     this_month date;
 begin
     for this_month in
-        select distinct t.month_start_date from touched_customer_months as t
+        select distinct t.month_start_date from affected_customer_months as t
     loop
         insert into mart.customer_months (
             customer_id, month_start_date, first_order_date, last_order_date, orders, units,
@@ -20,14 +20,14 @@ begin
             select
                 t.customer_id,
                 d.customer_key
-            from touched_customer_months as t
+            from affected_customer_months as t
             inner join mart.dim_customers as d on t.customer_id = d.customer_id
             where t.month_start_date = this_month
             union all
             select
                 t.customer_id,
                 -1 as customer_key
-            from touched_customer_months as t
+            from affected_customer_months as t
             where t.month_start_date = this_month
         )
 

@@ -1,6 +1,6 @@
--- Grain: one row per customer with an order that counts, of touched ones.
+-- Grain: one row per customer with an order that counts, of affected ones.
 delete from mart.customer_totals as c
-using touched_customer_months as t
+using affected_customer_months as t
 where c.customer_id = t.customer_id;
 
 insert into mart.customer_totals (
@@ -16,6 +16,6 @@ select
     sum(m.net_revenue_cents) as net_revenue_cents,
     sum(m.total_cents) as total_cents,
     sum(m.refund_cents) as refund_cents
-from (select distinct t.customer_id from touched_customer_months as t) as t
+from (select distinct t.customer_id from affected_customer_months as t) as t
 inner join mart.customer_months as m on t.customer_id = m.customer_id
 group by m.customer_id;

@@ -1,6 +1,6 @@
--- Grain: one row per day and device, of touched days.
+-- Grain: one row per day and device, of affected days.
 delete from mart.daily_behaviour as d
-using touched_days as t
+using affected_days as t
 where d.date_key = t.date_key and t.fact = 'fact_user_interactions';
 
 insert into mart.daily_behaviour (
@@ -19,7 +19,7 @@ with visit as (
             end
         ) as furthest,
         count(*) as interactions
-    from touched_days as t
+    from affected_days as t
     inner join mart.fact_user_interactions as f on t.date_key = f.date_key
     where t.fact = 'fact_user_interactions'
     group by f.date_key, f.device, f.session_id

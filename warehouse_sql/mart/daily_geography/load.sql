@@ -1,6 +1,6 @@
--- Grain: one row per day, country and region of delivery, of touched days.
+-- Grain: one row per day, country and region of delivery, of affected days.
 delete from mart.daily_geography as d
-using touched_days as t
+using affected_days as t
 where d.date_key = t.date_key and t.fact = 'fact_transactions';
 
 insert into mart.daily_geography (
@@ -18,7 +18,7 @@ select
     sum(f.total_cents) as total_cents,
     sum(f.refund_cents) as refund_cents,
     sum(f.margin_cents) as margin_cents
-from touched_days as t
+from affected_days as t
 inner join mart.fact_transactions as f on t.date_key = f.date_key
 where t.fact = 'fact_transactions' and f.counts
 group by f.date_key, f.ship_country, f.ship_region;

@@ -1,6 +1,6 @@
--- Grain: one row per day, country of delivery and channel, of touched days.
+-- Grain: one row per day, country of delivery and channel, of affected days.
 delete from mart.daily_orders as d
-using touched_days as t
+using affected_days as t
 where d.date_key = t.date_key and t.fact = 'fact_transactions';
 
 insert into mart.daily_orders (
@@ -15,7 +15,7 @@ select
     sum(f.net_revenue_cents) as net_revenue_cents,
     sum(f.total_cents) as total_cents,
     sum(f.refund_cents) as refund_cents
-from touched_days as t
+from affected_days as t
 inner join mart.fact_transactions as f on t.date_key = f.date_key
 where t.fact = 'fact_transactions' and f.counts
 group by f.date_key, f.ship_country, f.channel;

@@ -1,25 +1,25 @@
--- Grain: one row per day and product that was sold or looked at, of touched days.
+-- Grain: one row per day and product that was sold or looked at, of affected days.
 delete from mart.daily_products as d
-using touched_days as t
+using affected_days as t
 where d.date_key = t.date_key and t.fact in ('fact_transactions', 'fact_user_interactions');
 
 insert into mart.daily_products (
     date_key, product_id, views, carts, orders, units, gross_revenue_cents, net_revenue_cents,
     refund_cents, cost_cents, margin_cents
 )
-with touched as (
+with affected as (
     select distinct t.date_key
-    from touched_days as t
+    from affected_days as t
     where t.fact in ('fact_transactions', 'fact_user_interactions')
 ),
 
-looked_at as (
+viewed as (
     select
         f.date_key,
         f.product_id,
         count(*) filter (where f.interaction_type = 'view') as views,
         count(*) filter (where f.interaction_type = 'cart') as carts
-    from touched as t
+    from affected as t
     inner join mart.fact_user_interactions as f on t.date_key = f.date_key
     where f.product_id is not null
     group by f.date_key, f.product_id
@@ -36,7 +36,7 @@ sold as (
         sum(f.refund_cents) as refund_cents,
         sum(f.cost_cents) as cost_cents,
         sum(f.margin_cents) as margin_cents
-    from touched as t
+    from affected as t
     inner join mart.fact_transactions as f on t.date_key = f.date_key
     where f.counts
     group by f.date_key, f.product_id
@@ -54,5 +54,5 @@ select
     coalesce(s.refund_cents, 0) as refund_cents,
     s.cost_cents,
     s.margin_cents
-from looked_at as l
+from viewed as l
 full outer join sold as s on l.date_key = s.date_key and l.product_id = s.product_id;

@@ -1,6 +1,6 @@
--- Grain: one row per day, country of delivery, channel and category, of touched days.
+-- Grain: one row per day, country of delivery, channel and category, of affected days.
 delete from mart.daily_sales as d
-using touched_days as t
+using affected_days as t
 where d.date_key = t.date_key and t.fact = 'fact_transactions';
 
 insert into mart.daily_sales (
@@ -24,7 +24,7 @@ select
     sum(f.refund_cents) as refund_cents,
     sum(f.cost_cents) as cost_cents,
     sum(f.margin_cents) as margin_cents
-from touched_days as t
+from affected_days as t
 inner join mart.fact_transactions as f on t.date_key = f.date_key
 inner join mart.dim_products as p on f.product_key = p.product_key
 where t.fact = 'fact_transactions' and f.counts

@@ -1,6 +1,6 @@
 -- Grain: one row per layer and table. How far it has come, and how new it is: the lake as of the
--- last look at it, star and live as of now. What is dated later than the look, by a clock that was
--- ahead, is as new as can be.
+-- last look at it, warehouse and live as of now. What is dated later than the look, by a clock that
+-- was ahead, is as new as can be.
 create or replace view mart.data_freshness as
 with published as (
     select max(d.finished_at) as finished_at
@@ -9,13 +9,13 @@ with published as (
 ),
 
 heard as (
-    select max(least(h.beat_at, h.read_at)) as beat_at
+    select max(least(h.sent_at, h.read_at)) as sent_at
     from live.heartbeat as h
 ),
 
 passed as (
     select
-        'star' as layer,
+        'warehouse' as layer,
         w.entity as table_name,
         sum(w.last_offset + 1)::bigint as passed_offsets
     from etl.watermark as w
@@ -36,8 +36,8 @@ found as (
         t.passed_offsets,
         t.behind_offsets,
         t.behind_versions,
-        least(t.newest_at, t.looked_at) as newest_at,
-        t.looked_at
+        least(t.newest_at, t.measured_at) as newest_at,
+        t.measured_at
     from etl.lake_table as t
     union all
     select
@@ -46,9 +46,9 @@ found as (
         p.passed_offsets,
         null as behind_offsets,
         null as behind_versions,
-        least(case when p.layer = 'star' then u.finished_at else h.beat_at end, now())
+        least(case when p.layer = 'warehouse' then u.finished_at else h.sent_at end, now())
             as newest_at,
-        now() as looked_at
+        now() as measured_at
     from passed as p
     cross join published as u
     cross join heard as h
@@ -61,8 +61,8 @@ select
     f.behind_offsets,
     f.behind_versions,
     f.newest_at,
-    f.looked_at,
-    array_position(array['bronze', 'silver', 'gold', 'star', 'live'], f.layer) as layer_number,
-    extract(epoch from f.looked_at - f.newest_at)::double precision as age_seconds,
-    greatest(0, extract(epoch from now() - f.looked_at))::double precision as looked_seconds_ago
+    f.measured_at,
+    array_position(array['bronze', 'silver', 'gold', 'warehouse', 'live'], f.layer) as layer_number,
+    extract(epoch from f.measured_at - f.newest_at)::double precision as age_seconds,
+    greatest(0, extract(epoch from now() - f.measured_at))::double precision as measured_seconds_ago
 from found as f;

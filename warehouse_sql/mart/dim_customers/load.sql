@@ -23,7 +23,7 @@ with version as (
         end as valid_from_at,
         h.valid_to_at
     from entity.customers_history as h
-    inner join touched_customers as t on h.customer_id = t.customer_id
+    inner join affected_customers as t on h.customer_id = t.customer_id
     window in_order as (
         partition by h.customer_id
         order by h.valid_from_at, h._epoch, h._offset
@@ -104,7 +104,7 @@ where m.is_start;
 
 -- Which facts have to look for their version again: all of a version that is gone or another, and
 -- those of a version that now ends sooner, from there on.
-insert into moved_customers (customer_key, from_at)
+insert into rekeyed_customers (customer_key, from_at)
 select
     d.customer_key,
     case
@@ -115,7 +115,7 @@ select
         else n.valid_to_at
     end as from_at
 from mart.dim_customers as d
-inner join touched_customers as t on d.customer_id = t.customer_id
+inner join affected_customers as t on d.customer_id = t.customer_id
 left join new_customers as n on d.customer_key = n.customer_key
 where
     n.customer_key is null
@@ -176,7 +176,7 @@ on conflict (customer_key) do update
 -- Versions that are no more stay until no fact points at them, and are found no longer.
 update mart.dim_customers as d
 set valid_from_at = 'infinity', valid_to_at = null
-from touched_customers as t
+from affected_customers as t
 where
     d.customer_id = t.customer_id
     and not exists (

@@ -1,6 +1,6 @@
 -- Versions that are no more, once no fact points at them.
 delete from mart.dim_customers as d
-using touched_customers as t
+using affected_customers as t
 where
     d.customer_id = t.customer_id
     and not exists (

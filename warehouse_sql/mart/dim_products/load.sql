@@ -22,7 +22,7 @@ with version as (
         end as valid_from_at,
         h.valid_to_at
     from entity.products_history as h
-    inner join touched_products as t on h.product_id = t.product_id
+    inner join affected_products as t on h.product_id = t.product_id
     window in_order as (
         partition by h.product_id
         order by h.valid_from_at, h._epoch, h._offset
@@ -103,7 +103,7 @@ where m.is_start;
 
 -- Which facts have to look for their version again: all of a version that is gone or another, and
 -- those of a version that now ends sooner, from there on.
-insert into moved_products (product_key, from_at)
+insert into rekeyed_products (product_key, from_at)
 select
     d.product_key,
     case
@@ -115,7 +115,7 @@ select
         else n.valid_to_at
     end as from_at
 from mart.dim_products as d
-inner join touched_products as t on d.product_id = t.product_id
+inner join affected_products as t on d.product_id = t.product_id
 left join new_products as n on d.product_key = n.product_key
 where
     n.product_key is null
@@ -177,7 +177,7 @@ on conflict (product_key) do update
 -- Versions that are no more stay until no fact points at them, and are found no longer.
 update mart.dim_products as d
 set valid_from_at = 'infinity', valid_to_at = null
-from touched_products as t
+from affected_products as t
 where
     d.product_id = t.product_id
     and not exists (

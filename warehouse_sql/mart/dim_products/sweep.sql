@@ -1,6 +1,6 @@
 -- Versions that are no more, once no fact points at them.
 delete from mart.dim_products as d
-using touched_products as t
+using affected_products as t
 where
     d.product_id = t.product_id
     and not exists (

@@ -7,7 +7,7 @@ select
     e.city,
     e.lead_time_days
 from entity.suppliers as e
-inner join touched_suppliers as t on e.supplier_id = t.supplier_id
+inner join affected_suppliers as t on e.supplier_id = t.supplier_id
 on conflict (supplier_key) do update
     set
         name = excluded.name,

@@ -1,12 +1,12 @@
 -- Products point at the suppliers that are there, before those that are gone go.
 update mart.dim_products as p
 set supplier_key = coalesce(e.supplier_id, -1)
-from touched_suppliers as t
+from affected_suppliers as t
 left join entity.suppliers as e on t.supplier_id = e.supplier_id
 where p.supplier_id = t.supplier_id and p.supplier_key <> coalesce(e.supplier_id, -1);
 
 delete from mart.dim_suppliers as d
-using touched_suppliers as t
+using affected_suppliers as t
 where
     d.supplier_key = t.supplier_id
     and not exists (

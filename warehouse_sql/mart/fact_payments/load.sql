@@ -1,4 +1,4 @@
--- Grain: one row per attempt to move money, of those in touched_payments.
+-- Grain: one row per attempt to move money, of those in affected_payments.
 insert into new_payments (
     payment_id, order_id, date_key, customer_key, customer_id, created_at, settled_at, kind, method,
     status, ship_country, currency, amount_cents, base_amount_cents
@@ -21,7 +21,7 @@ select
     p.currency,
     p.amount_cents,
     etl.payment_worth(p.amount_cents, o.exchange_rate_e8) as base_amount_cents
-from touched_payments as t
+from affected_payments as t
 inner join entity.payments as p on t.payment_id = p.payment_id
 left join entity.orders as o on p.order_id = o.order_id
 left join lateral (

@@ -1,5 +1,5 @@
--- Grain: one row per product, warehouse and day with movements, of those in touched_stocks, from
--- the earliest touched day on; what was before that day stands, and says how the rest opens.
+-- Grain: one row per product, warehouse and day with movements, of those in affected_stocks, from
+-- the earliest affected day on; what was before that day stands, and says how the rest opens.
 insert into new_stocks (
     product_id, warehouse_code, date_key, product_key, last_movement_at, opening_units,
     received_units, sold_units, returned_units, adjusted_units, closing_units
@@ -10,7 +10,7 @@ with before as (
         t.warehouse_code,
         t.from_date,
         coalesce(b.closing_units, 0) as units
-    from touched_stocks as t
+    from affected_stocks as t
     left join lateral (
         select f.closing_units
         from mart.fact_stocks as f

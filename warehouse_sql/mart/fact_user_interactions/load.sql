@@ -1,4 +1,4 @@
--- Grain: one row per thing that a visitor does, of those in touched_interactions.
+-- Grain: one row per thing that a visitor does, of those in affected_interactions.
 insert into new_interactions (
     interaction_id, date_key, customer_key, product_key, customer_id, product_id, session_id,
     interaction_type, device, referrer, rating, occurred_at
@@ -16,7 +16,7 @@ select
     i.referrer,
     i.rating,
     i.occurred_at
-from touched_interactions as t
+from affected_interactions as t
 inner join entity.interactions as i on t.interaction_id = i.interaction_id
 left join lateral (
     select d.customer_key

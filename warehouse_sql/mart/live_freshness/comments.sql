@@ -8,7 +8,8 @@ comment on column mart.live_freshness.seconds_behind
 is 'Age of the newest heartbeat of the shop before which nothing is missing, in seconds; that of '
 'one from the future counts from when it came. Empty if none was seen.';
 comment on column mart.live_freshness.last_heartbeat_at
-is 'When the shop''s heart beat that is the newest before which nothing is missing, by the clock '
+is 'When the shop''s heart heartbeat that is the newest before which nothing is missing, by the '
+'clock '
 'of the shop.';
 comment on column mart.live_freshness.heartbeat_read_at
 is 'When that heartbeat came, by the clock of the warehouse.';
@@ -20,5 +21,5 @@ is 'When the newest change that has been seen was committed in the shop, by its 
 'latest, when it came.';
 comment on column mart.live_freshness.last_order_at
 is 'When the latest order was placed, by the clock of the shop.';
-comment on column mart.live_freshness.star_loaded_at
-is 'When the star was last published.';
+comment on column mart.live_freshness.warehouse_loaded_at
+is 'When the warehouse was last published.';

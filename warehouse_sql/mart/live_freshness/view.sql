@@ -1,19 +1,20 @@
--- Grain: one row. How far charts are behind the shop. The shop's heart beats when nothing is sold,
--- so that an idle shop and a pipeline that stands still look different. A beat is written when all
--- changes before it are there. The newest change says less: other partitions may be hours behind.
--- Instants of the shop are by its own clock. However far that is ahead, no beat counts as newer
--- than the moment at which it came: so charts are live for as long as beats come, and no longer.
+-- Grain: one row. How far charts are behind the shop. The shop's database writes a heartbeat when
+-- nothing is sold, so that an idle shop and a pipeline that stands still look different. A
+-- heartbeat is written when all changes before it are there. The newest change says less: other
+-- partitions may be hours behind. Instants of the shop are by its own clock. However far that is
+-- ahead, no heartbeat counts as newer than the moment at which it came: so charts are live for as
+-- long as heartbeats come, and no longer.
 create or replace view mart.live_freshness as
 with heartbeat as (
     select
-        h.beat_at,
+        h.sent_at,
         h.read_at,
         etl.clock_skew(h.lateness_seconds) as clock_ahead_seconds,
         extract(epoch from statement_timestamp() - h.read_at)::double precision
             as read_seconds_ago,
         -- Of nothing and 0, Postgres would say that 0 is the greatest.
         greatest(
-            0, extract(epoch from statement_timestamp() - least(h.beat_at, h.read_at))
+            0, extract(epoch from statement_timestamp() - least(h.sent_at, h.read_at))
         )::double precision as seconds_behind
     from live.heartbeat as h
     order by h.read_at desc
@@ -31,12 +32,12 @@ seen as (
             select max(d.finished_at)
             from etl.load as d
             where d.outcome = 'published'
-        ) as star_loaded_at
+        ) as warehouse_loaded_at
     from live.state as e
     left join heartbeat as h on e.is_only
 ),
 
-judged as (
+stated as (
     select
         s.*,
         case when s.is_known then s.seconds_behind end as known_seconds_behind,
@@ -57,11 +58,11 @@ judged as (
 
 select
     j.known_seconds_behind as seconds_behind,
-    j.beat_at as last_heartbeat_at,
+    j.sent_at as last_heartbeat_at,
     j.last_change_at,
-    j.star_loaded_at,
+    j.warehouse_loaded_at,
     j.last_order_at,
     j.state,
     j.read_at as heartbeat_read_at,
     j.clock_ahead_seconds
-from judged as j;
+from stated as j;

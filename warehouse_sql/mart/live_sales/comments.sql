@@ -1,5 +1,6 @@
 comment on view mart.live_sales
-is 'One row per order line of the shop, as of now: the star, and what is newer. Amounts count only '
+is 'One row per order line of the shop, as of now: the warehouse, and what is newer. Amounts '
+'count only '
 'where counts is true.';
 comment on column mart.live_sales.date_key
 is 'Day on which the order was placed.';

@@ -1,5 +1,5 @@
--- Grain: one row per product and warehouse with movements, now or when the star was loaded. Words
--- and limits are those of gold's stock_health; 'now' is the day of the newest movement.
+-- Grain: one row per product and warehouse with movements, now or when the warehouse was loaded.
+-- Words and limits are those of gold's stock_health; 'now' is the day of the newest movement.
 create or replace view mart.live_stock as
 with moved as (
     select

@@ -16,5 +16,5 @@ comment on column mart.losses.explanation
 is 'What was found, in words.';
 comment on column mart.losses.recorded_at
 is 'When somebody accepted it.';
-comment on column mart.losses.is_mended
+comment on column mart.losses.is_resolved
 is 'Whether all rows were read again since; only what the slot lost or a TRUNCATE ended can be.';

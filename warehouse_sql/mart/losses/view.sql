@@ -19,6 +19,6 @@ select
             and r.partition = s.partition
             and r.first_offset = s.first_offset
             and r.recorded_at >= s.recorded_at
-    ) as is_mended
+    ) as is_resolved
 from etl.loss as s
 where s.kind <> 'read_again';

@@ -7,6 +7,6 @@ select
     q.keys,
     q.oldest_at,
     q.newest_at,
-    l.looked_at
+    l.measured_at
 from etl.quarantine_by_rule as q
 left join etl.lake_table as l on l.layer = 'silver' and l.table_name = 'quarantine';

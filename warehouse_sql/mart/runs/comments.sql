@@ -9,7 +9,7 @@ is 'What was asked for, and what that came to, in short.';
 comment on column mart.runs.outcome
 is 'running, succeeded, failed, or interrupted: its process died without a word.';
 comment on column mart.runs.rows_read
-is 'Rows or changes that it took in from where it began; empty where that says nothing.';
+is 'Rows or changes that it applied from where it began; empty where that says nothing.';
 comment on column mart.runs.rows_written
 is 'Rows that it inserted, changed or took away, in all layers; empty where that says nothing.';
 comment on column mart.runs.seconds

@@ -1,6 +1,6 @@
--- Grain: one row per product and warehouse, of touched ones: what their last day closed with.
+-- Grain: one row per product and warehouse, of affected ones: what their last day closed with.
 delete from mart.stock_levels as l
-using touched_stocks as t
+using affected_stocks as t
 where l.product_id = t.product_id and l.warehouse_code = t.warehouse_code;
 
 insert into mart.stock_levels (product_id, warehouse_code, on_hand_units, last_date)
@@ -9,7 +9,7 @@ select
     t.warehouse_code,
     f.closing_units as on_hand_units,
     f.date_key as last_date
-from touched_stocks as t
+from affected_stocks as t
 cross join lateral (
     select
         s.closing_units,

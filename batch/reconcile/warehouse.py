@@ -1,0 +1,271 @@
+"""Compare the warehouse with the versions of silver it was made from: rows, and cents by line.
+
+What amounts should be is computed by gold's code, which shares nothing with the SQL that filled the
+warehouse. The sums that charts read must be what the facts come to.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import Protocol
+
+import narwhals as nw
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from batch.gold.silver import SCHEMAS
+from batch.gold.transforms import Frame
+from batch.gold.transforms.sale_lines import counts, payment_worth, refunds, sale_lines
+from batch.reconcile.history import Examples
+from batch.reconcile.layers import (
+    InNoFact,
+    LayerFindings,
+    LayerReport,
+    compare_frames,
+    is_made,
+)
+from batch.reconcile.sums import compare_sums
+from batch.reconcile.warehouse_rows import ColumnType, read_rows
+from batch.warehouse.entities import TABLES, EntityTable
+from lakehouse.contracts.gold import MONEY
+from lakehouse.contracts.schemas import history_schema, silver_schema
+from lakehouse.delta import scan
+from lakehouse.errors import GoneError, StopPipelineError
+from lakehouse.lake import Lake
+from lakehouse.postgres import explained
+from lakehouse.trouble import Service
+
+_SLICE_ROWS = 400_000
+_LINE_INPUTS = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
+_WHERE: Mapping[str, str] = {"mart.fact_transactions": "placed_at is not null"}
+"""A line whose order is not here yet has no amounts to compare."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """The rows whose number in `column` leaves `number` when divided by `count`."""
+
+    column: str
+    number: int
+    count: int
+
+    def of_silver(self) -> pl.Expr:
+        """Which rows of a frame."""
+        return pl.col(self.column) % self.count == self.number
+
+    def of_warehouse(self) -> sql.Composable:
+        """Which rows of a table of the warehouse."""
+        # In SQL, the remainder has the sign of what is divided.
+        return sql.SQL("mod({}, {}) in ({}, {})").format(
+            sql.Identifier(self.column),
+            sql.Literal(self.count),
+            sql.Literal(self.number),
+            sql.Literal(self.number - self.count),
+        )
+
+
+class WarehouseReader(Protocol):
+    """Reads the warehouse."""
+
+    def __call__(self, table: str, schema: Mapping[str, ColumnType], shard: Shard) -> pl.DataFrame:
+        """The columns of `schema` of the rows of `shard`. `table` is named with its schema."""
+
+
+def compare_warehouse(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerReport]:
+    """Compare `entity`, and of `mart` the facts of lines, payments and stocks, with silver.
+
+    And the sums that charts read with the facts.
+
+    A table that was made from what is not published is told, and not compared.
+
+    Raises:
+        StopPipelineError: silver no longer has the version that the warehouse was made from.
+        RetryLaterError: warehouse or object store do not answer.
+    """
+    try:
+        with psycopg.connect(dsn) as connection:
+            connection.execute("set transaction isolation level repeatable read read only")
+            versions = published_versions(connection)
+            yield from WarehouseComparison(
+                lake, versions, partial(_read, connection), examples
+            ).compare()
+            yield from compare_sums(connection, examples, is_published=bool(versions))
+    except psycopg.Error as error:
+        raise explained(error, Service.WAREHOUSE, "The warehouse cannot be compared") from error
+
+
+def published_versions(connection: psycopg.Connection) -> dict[str, int]:
+    """Versions of silver that the warehouse was made from; empty before a first load."""
+    exists = connection.execute("select to_regclass('etl.silver_version')").fetchone()
+    if exists is None or exists[0] is None:
+        return {}
+    rows = connection.execute("select silver_table, version from etl.silver_version").fetchall()
+    return {str(name): int(version) for name, version in rows}
+
+
+def _read(
+    connection: psycopg.Connection, table: str, schema: Mapping[str, ColumnType], shard: Shard
+) -> pl.DataFrame:
+    where = sql.SQL(_WHERE.get(table, "true") + " and {}").format(shard.of_warehouse())
+    return read_rows(connection, sql.Identifier(*table.split(".")), schema, where)
+
+
+class WarehouseComparison:
+    """The warehouse as a reader gives it, and the versions of silver that it was made from."""
+
+    def __init__(
+        self, lake: Lake, versions: Mapping[str, int], read: WarehouseReader, examples: Examples
+    ) -> None:
+        self._lake = lake
+        self._versions = versions
+        self._read = read
+        self._examples = examples
+        self._frames: dict[str, pl.LazyFrame] = {}
+
+    def compare(self) -> Iterator[LayerReport]:
+        """Table by table."""
+        for table in TABLES:
+            yield self._report(
+                f"entity.{table.name}", (table.silver,), partial(self._entity, table)
+            )
+        yield self._report("mart.fact_transactions", _LINE_INPUTS, self._lines)
+        payments = ("cleaned_sales", "cleaned_payments")
+        yield self._report("mart.fact_payments", payments, self._payments)
+        yield self._report("mart.fact_stocks", ("cleaned_stock_movements",), self._stocks)
+
+    def _report(
+        self, name: str, inputs: Sequence[str], compare: Callable[[], LayerFindings]
+    ) -> LayerReport:
+        started = monotonic()
+        if not self._versions:
+            return LayerReport.not_compared("warehouse", name, "never published")
+        unpublished = [one for one in inputs if one not in self._versions]
+        if is_made(self._lake, unpublished):
+            return LayerReport.not_compared("warehouse", name, "not published yet")
+        found = compare()
+        seconds = monotonic() - started
+        return LayerReport(layer="warehouse", table=name, findings=found, seconds=seconds)
+
+    def _silver(self, name: str) -> pl.LazyFrame:
+        """The rows of a silver table that are there, at the warehouse's version; opened once."""
+        if name not in self._frames:
+            self._frames[name] = self._open(name)
+        return self._frames[name]
+
+    def _open(self, name: str) -> pl.LazyFrame:
+        if name not in self._versions:
+            # Nothing has landed of it, so there is no such table either.
+            return pl.DataFrame(schema=pl.Schema(SCHEMAS[name])).lazy()
+        version = self._versions[name]
+        try:
+            delta = self._lake.open("silver", name, version=version)
+        except GoneError:
+            delta = None
+        if delta is None:
+            message = (
+                f"silver/{name} no longer has version {version}, of which the warehouse was made. "
+                "Run ./pipeline consolidate, then reconcile again."
+            )
+            raise StopPipelineError(message)
+        return scan(delta).filter(pl.col("_deleted_at").is_null())
+
+    def _shards(self, silver: str, column: str) -> Iterator[Shard]:
+        """So many that each fits into memory, by the rows of a silver table."""
+        rows = self._silver(silver).select(pl.len()).collect().item()
+        count = max(1, rows // _SLICE_ROWS)
+        return (Shard(column=column, number=number, count=count) for number in range(count))
+
+    def _entity(self, table: EntityTable) -> LayerFindings:
+        found = LayerFindings()
+        for shard in self._shards(table.silver, table.entity.key):
+            rows = self._silver(table.silver).filter(shard.of_silver())
+            expected = rows.select(table.columns).collect()
+            stored = self._read(f"entity.{table.name}", _schema(table), shard)
+            found += compare_frames(expected, stored, table.key, self._examples)
+        return found
+
+    def _lines(self) -> LayerFindings:
+        names = {"order_line_id": pl.Int64, "counts": pl.Boolean, **dict.fromkeys(MONEY, pl.Int64)}
+        *by_order, products = _LINE_INPUTS
+        found = LayerFindings()
+        for shard in self._shards("cleaned_sale_lines", "order_id"):
+            orders, lines, payments = (
+                nw.from_native(self._silver(name).filter(shard.of_silver())) for name in by_order
+            )
+            valued = sale_lines(orders, lines, payments, nw.from_native(self._silver(products)))
+            rows = pl.DataFrame(valued.collect().to_native())
+            found += LayerFindings(in_no_fact=self._in_no_fact(orders, rows, payments))
+            expected = rows.select(pl.col(n).cast(t) for n, t in names.items())
+            stored = self._read("mart.fact_transactions", names, shard)
+            found += compare_frames(expected, stored, ("order_line_id",), self._examples)
+        return found
+
+    def _in_no_fact(self, orders: Frame, lines: pl.DataFrame, payments: Frame) -> InNoFact:
+        """What orders that count come to and had given back, and their lines have not."""
+        worth = orders.filter(counts()).select("order_id", "base_total_cents")
+        order = worth.join(refunds(payments, orders), on="order_id", how="left")
+        held = lines.group_by("order_id").agg(pl.col("total_cents", "refund_cents").sum())
+        total, refund = pl.col("base_total_cents"), pl.col("refund").fill_null(0)
+        lacking = (
+            pl.DataFrame(order.collect().to_native())
+            .join(held, on="order_id", how="left")
+            .select(
+                key="order_id",
+                total=total - pl.col("total_cents").fill_null(0),
+                refund=refund - pl.col("refund_cents").fill_null(0),
+            )
+            .filter((pl.col("total") != 0) | (pl.col("refund") != 0))
+            .sort("total", "key", descending=[True, False])
+        )
+        return InNoFact(
+            orders=self._examples.fault(lacking),
+            total_cents=int(lacking["total"].sum()),
+            refund_cents=int(lacking["refund"].sum()),
+        )
+
+    def _payments(self) -> LayerFindings:
+        """Amounts at the rate of their order; without one until it comes."""
+        names = ("payment_id", "order_id", "amount_cents", "base_amount_cents")
+        found = LayerFindings()
+        for shard in self._shards("cleaned_payments", "order_id"):
+            orders, payments = (
+                nw.from_native(self._silver(name).filter(shard.of_silver()))
+                for name in ("cleaned_sales", "cleaned_payments")
+            )
+            rates = orders.select("order_id", "exchange_rate_e8")
+            priced = payments.join(rates, on="order_id", how="left").with_columns(
+                payment_worth().alias("base_amount_cents")
+            )
+            rows = pl.DataFrame(priced.collect().to_native())
+            is_out_of_range = pl.col("exchange_rate_e8").is_not_null()
+            is_out_of_range &= pl.col("base_amount_cents").is_null()
+            found += LayerFindings(out_of_range=rows.select(is_out_of_range.sum()).item())
+            expected = rows.select(names)
+            stored = self._read("mart.fact_payments", dict.fromkeys(names, pl.Int64), shard)
+            found += compare_frames(expected, stored, ("payment_id",), self._examples)
+        return found
+
+    def _stocks(self) -> LayerFindings:
+        keys = ["product_id", "warehouse_code", "date_key"]
+        found = LayerFindings()
+        for shard in self._shards("cleaned_stock_movements", "product_id"):
+            daily = (
+                self._silver("cleaned_stock_movements")
+                .filter(shard.of_silver())
+                .group_by("product_id", "warehouse_code", date_key="occurred_date")
+                .agg(pl.col("quantity").sum())
+                .sort(keys)
+            )
+            closing = pl.col("quantity").cum_sum().over("product_id", "warehouse_code")
+            expected = daily.select(*keys, closing_units=closing).collect()
+            stored = self._read("mart.fact_stocks", dict(expected.schema), shard)
+            found += compare_frames(expected, stored, keys, self._examples)
+        return found
+
+
+def _schema(table: EntityTable) -> dict[str, ColumnType]:
+    of_silver = history_schema if table.is_history else silver_schema
+    schema = pl.Schema(of_silver(table.entity))
+    return {name: schema[name] for name in table.columns}

@@ -1,0 +1,169 @@
+"""Changes of an entity validated again, on disk, sharded by key into shards that fit into memory.
+
+A shard holds all changes of its keys, so what follows from them can be worked out shard by shard.
+Each batch of bronze that was validated is noted with how far it went: who comes back after a crash
+goes on behind it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import orjson
+import polars as pl
+
+from batch.silver.bronze import BronzeSource
+from batch.silver.offsets import OffsetRanges
+from batch.silver.shards import Shards
+from batch.silver.tables import SilverTables
+from lakehouse.cleaning.transforms.latest import latest
+from lakehouse.cleaning.transforms.validate import BROKEN
+from lakehouse.cleaning.validator import Validator
+from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, history_schema, silver_schema
+from lakehouse.errors import RetryLaterError
+from lakehouse.offsets import EpochPartition, OffsetRange
+
+_NOTES = "validated.json"
+
+
+@dataclass(kw_only=True)
+class Revalidated:
+    """What was validated so far, in a folder.
+
+    Attributes:
+        files: in a folder of its own; what an earlier process has left there is taken up.
+        tables: of the entity.
+        validator: by the rules of today.
+        keys: as Kafka has them; others are passed over. None for all.
+        batches: how many were validated.
+        read: changes in them.
+        broken: of these, how many were quarantined.
+    """
+
+    files: Shards
+    tables: SilverTables
+    validator: Validator
+    keys: pl.Series | None = None
+    batches: int = 0
+    read: int = 0
+    broken: int = 0
+    _positions: dict[EpochPartition, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Take up what is there."""
+        kept = self._noted()
+        if kept is not None:
+            self.batches, self.read, self.broken = kept["batches"], kept["read"], kept["broken"]
+            self._positions = {
+                EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition): stop
+                for epoch, topic_id, partition, stop in kept["positions"]
+            }
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Of valid changes."""
+        columns = [
+            name for name in silver_schema(self.validator.entity).names if name != "_deleted_at"
+        ]
+        kinds = pl.Schema(silver_schema(self.validator.entity))
+        return pl.Schema({**{name: kinds[name] for name in columns}, "operation": pl.String()})
+
+    def left(self, ends: Mapping[EpochPartition, int]) -> dict[EpochPartition, OffsetRange]:
+        """What is not validated yet, up to the given positions."""
+        ranges = {
+            p: OffsetRange(start=min(self._positions.get(p, 0), e), stop=e) for p, e in ends.items()
+        }
+        return {
+            partition: offsets
+            for partition, offsets in ranges.items()
+            if offsets.start < offsets.stop
+        }
+
+    def add(self, bronze: BronzeSource, ranges: OffsetRanges) -> pl.DataFrame:
+        """Validate the changes in the next ranges, and return them."""
+        # A process that was killed here may have validated other ranges than these.
+        self.files.forget(self.batches)
+        records = bronze.read(ranges, keys=self.keys)
+        ends = {partition: offsets.stop for partition, offsets in ranges.items()}
+        validated = self.validator.validate(records, lambda keys: bronze.of_keys(keys, ends))
+        self._write_valid(validated.filter(pl.col(BROKEN).is_null()))
+        key = self.validator.entity.key
+        quarantined = pl.DataFrame(self.tables.quarantined(validated, records))
+        self.files.spill(quarantined, "quarantine", "_offset", batch=self.batches)
+        names = validated.select(key).unique().drop_nulls()
+        self.files.spill(names, "names", key, batch=self.batches)
+        self.batches += 1
+        self.read += validated.height
+        self.broken += quarantined.height
+        self._positions |= ends
+        self._note()
+        return validated
+
+    def require_kept(self) -> None:
+        """Refuse to go on if somebody else has cleared or used the folder.
+
+        Raises:
+            RetryLaterError: what was validated is not there any more.
+        """
+        if self._noted() != (self._kept() if self.batches else None):
+            message = (
+                f"Another replay of {self.validator.entity.table} has restarted what this one "
+                "validated. Run the same replay again."
+            )
+            raise RetryLaterError(message)
+
+    def current(self, shard: int) -> pl.DataFrame:
+        """Rows of the table with what is true now, of the keys of a shard."""
+        return pl.DataFrame(self.tables.current_rows(self._valid(shard)))
+
+    def history(self, shard: int) -> pl.DataFrame:
+        """All versions of the keys of a shard."""
+        nothing = pl.DataFrame(schema=pl.Schema(history_schema(self.validator.entity))).lazy()
+        return pl.DataFrame(self.tables.history_rows(self._valid(shard), nothing))
+
+    def quarantine(self, shard: int) -> pl.DataFrame:
+        """Changes that were quarantined; these are sharded by their offsets."""
+        return self.files.read("quarantine", shard, pl.Schema(QUARANTINE_SCHEMA))
+
+    def names(self) -> pl.Series:
+        """Keys of the entity, of all changes in which one could be read."""
+        key = self.validator.entity.key
+        schema = pl.Schema({key: self.schema[key]})
+        shards = [self.files.read("names", shard, schema) for shard in range(self.files.count)]
+        return pl.concat(shards)[key].unique()
+
+    def _valid(self, shard: int) -> pl.DataFrame:
+        return self.files.read("valid", shard, self.schema)
+
+    def _write_valid(self, valid: pl.DataFrame) -> None:
+        if self.tables.history is None:
+            # Only the last one of a key matters.
+            newest = latest(nw.from_native(valid.lazy()), self.validator.entity.key)
+            valid = pl.DataFrame(newest.collect().to_native())
+        rows = valid.select(self.schema.names())
+        self.files.spill(rows, "valid", self.validator.entity.key, batch=self.batches)
+
+    @property
+    def _notes(self) -> Path:
+        return self.files.folder / _NOTES
+
+    def _noted(self) -> dict[str, Any] | None:
+        """What is on disk; None until a first batch was validated: an empty range has none."""
+        return orjson.loads(self._notes.read_bytes()) if self._notes.exists() else None
+
+    def _note(self) -> None:
+        draft = self._notes.with_suffix(".new")
+        draft.write_bytes(orjson.dumps(self._kept()))
+        draft.replace(self._notes)
+
+    def _kept(self) -> dict[str, object]:
+        return {
+            "batches": self.batches,
+            "read": self.read,
+            "broken": self.broken,
+            "positions": [
+                [p.epoch, p.topic_id, p.partition, at] for p, at in self._positions.items()
+            ],
+        }

@@ -1,0 +1,56 @@
+"""Rows on disk, sharded into shards by the values of a column. A shard fits into memory."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from lakehouse.offsets import EpochPartition
+
+_SHARD = "_shard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shards:
+    """A folder of files; several kinds of rows may be in it."""
+
+    folder: Path
+    count: int
+
+    def spill(self, rows: pl.DataFrame, kind: str, by: str, *, batch: int) -> None:
+        """Add rows; those with the same value in the column `by` go into the same shard.
+
+        `batch` tells one call from another. The same rows sharded twice are there once.
+        """
+        for shard, frame in self._by_shard(rows, by):
+            if frame.height:
+                frame.write_ipc(self._file(kind, shard, batch), compression="lz4")
+
+    def read(self, kind: str, shard: int, schema: pl.Schema) -> pl.DataFrame:
+        """All rows of a shard."""
+        files = sorted(self.folder.glob(f"{kind}-{shard:05}-*.arrow"))
+        frames = [pl.read_ipc(file) for file in files]
+        return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+    def forget(self, batch: int) -> None:
+        """Drop what one call has sharded."""
+        for file in self.folder.glob(f"*-{batch:06}.arrow"):
+            file.unlink()
+
+    def _by_shard(self, rows: pl.DataFrame, by: str) -> Iterator[tuple[int, pl.DataFrame]]:
+        if self.count == 1:
+            yield 0, rows
+            return
+        shard = (pl.col(by).hash(0) % self.count).alias(_SHARD)
+        found = rows.with_columns(shard).partition_by(_SHARD, include_key=False, as_dict=True)
+        for (number,), frame in found.items():
+            yield int(number), frame
+
+    def _file(self, kind: str, shard: int, batch: int) -> Path:
+        return self.folder / f"{kind}-{shard:05}-{batch:06}.arrow"
+
+
+def shards_for(ends: Mapping[EpochPartition, int], *, rows: int) -> int:
+    """How many shards hold about so many changes each."""
+    return max(1, -(-sum(ends.values()) // rows))

@@ -1,0 +1,124 @@
+"""Small summaries of the lake, brought into the warehouse, where charts can read them.
+
+Grain: `etl.lake_table` one row per table of the lake, `etl.quarantine_by_rule` one per table of the
+shop and rule, `etl.loss` one per range of offsets that was lost, and one per mending; and
+`etl.unknown_value`, see `batch.warehouse.unknown`. Each look replaces the one before.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import LiteralString
+
+import polars as pl
+import psycopg
+
+from batch.catalogue import LakeTable, TableMetrics, Unit, lake_metrics
+from batch.quarantine import counted
+from batch.warehouse.load import refused
+from batch.warehouse.locks import LIMITED
+from batch.warehouse.unknown import find_unknown
+from lakehouse.contracts.schemas import QUARANTINE
+from lakehouse.delta import retry_later, scan
+from lakehouse.lake import LOSS_LEDGER, Lake
+
+# Two looks at once would put their rows in twice. Readers are not held up.
+_ALONE: LiteralString = "lock table etl.lake_table in share row exclusive mode"
+_KNOWN: LiteralString = "select t.layer, t.table_name, t.version from etl.lake_table as t"
+_TABLE: LiteralString = """
+insert into etl.lake_table (
+    layer, table_name, version, row_count, passed_offsets, behind_offsets, behind_versions,
+    newest_at, measured_at
+)
+values (%s, %s, %s, %s, %s, %s, %s, %s, now())"""
+_RULE: LiteralString = """
+insert into etl.quarantine_by_rule (entity, rule, changes, keys, oldest_at, newest_at)
+values (%(entity)s, %(rule)s, %(changes)s, %(keys)s, %(oldest_at)s, %(newest_at)s)"""
+_LOSS: LiteralString = """
+insert into etl.loss (
+    topic_id, partition, first_offset, kind, topic, last_offset, explanation, recorded_at
+)
+values (
+    %(topic_id)s, %(partition)s, %(first_offset)s, %(kind)s, %(topic)s, %(last_offset)s,
+    %(explanation)s, %(recorded_at)s
+)
+on conflict do nothing"""
+_QUARANTINE_TABLE = LakeTable(layer="silver", name=QUARANTINE)
+_LOSS_TABLE = LakeTable(layer="bronze", name=LOSS_LEDGER)
+
+
+def measure_lake(
+    dsn: str, lake: Lake, *, on_progress: Callable[[str], None] = lambda _text: None
+) -> None:
+    """Bring the summaries up to the lake as it is now. Of logs alone, unless something is new.
+
+    Args:
+        dsn: connection to the migrated warehouse as its role `batch`.
+        lake: opened as a user that may read all of it.
+        on_progress: told what is next.
+
+    Raises:
+        RetryLaterError: the warehouse or the object store does not answer.
+    """
+    on_progress("summing up the lake")
+    with (
+        refused("the summaries of the lake"),
+        psycopg.connect(dsn) as connection,
+        retry_later("the lake cannot be summed up"),
+    ):
+        connection.execute(LIMITED)
+        connection.execute(_ALONE)
+        known = {(layer, name): version for layer, name, version in connection.execute(_KNOWN)}
+        found = {metrics.table: metrics for metrics in lake_metrics(lake)}
+        for table, refresh in _REFRESHED.items():
+            now = found.get(table)
+            if now is None or known.get((table.layer, table.name)) != now.version:
+                refresh(connection, lake, now)
+        _keep(connection, list(found.values()))
+        find_unknown(connection, lake)
+
+
+def _keep(connection: psycopg.Connection, metrics: Sequence[TableMetrics]) -> None:
+    connection.execute("delete from etl.lake_table")
+    rows = [
+        (
+            one.table.layer, one.table.name, one.version, one.rows, one.position,
+            _behind(one, Unit.OFFSETS), _behind(one, Unit.VERSIONS), one.newest_at,
+        )
+        for one in metrics
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.executemany(_TABLE, rows)
+
+
+def _behind(metrics: TableMetrics, unit: Unit) -> int | None:
+    behind = metrics.behind
+    return behind.count if behind is not None and behind.unit is unit else None
+
+
+def _refresh_quarantine(
+    connection: psycopg.Connection, lake: Lake, metrics: TableMetrics | None
+) -> None:
+    connection.execute("delete from etl.quarantine_by_rule")
+    _insert(connection, _RULE, [] if metrics is None else counted(_rows(lake, metrics)))
+
+
+def _refresh_losses(
+    connection: psycopg.Connection, lake: Lake, metrics: TableMetrics | None
+) -> None:
+    connection.execute("delete from etl.loss")
+    rows = [] if metrics is None else _rows(lake, metrics).collect().to_dicts()
+    _insert(connection, _LOSS, rows)
+
+
+_REFRESHED = {_QUARANTINE_TABLE: _refresh_quarantine, _LOSS_TABLE: _refresh_losses}
+
+
+def _rows(lake: Lake, metrics: TableMetrics) -> pl.LazyFrame:
+    delta = lake.open(metrics.table.layer, metrics.table.name, version=metrics.version)
+    return pl.LazyFrame() if delta is None else scan(delta)
+
+
+def _insert(
+    connection: psycopg.Connection, statement: LiteralString, rows: Sequence[Mapping[str, object]]
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, rows)

@@ -1,0 +1,66 @@
+"""`open`: where a page is, and how to log in."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import Format, FormatOption, console, print_json
+from lakehouse.errors import StopPipelineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stack.web_uis import Page
+
+app = typer.Typer()
+
+
+@app.command("open", rich_help_panel="Inspect")
+def open_(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[superset|airflow|minio|prometheus]", help="Default: all of them."),
+    ] = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Print where the pages of Superset, Airflow, MinIO and Prometheus are, and how to log in.
+
+    Example: ./pipeline open airflow
+    """
+    found = _consoles(name)
+    if output is Format.JSON:
+        print_json([asdict(one) for one in found])
+        return
+    _show(found)
+
+
+def show_login(name: str) -> None:
+    """Where a page is, and how to log in.
+
+    Raises:
+        StopPipelineError: there is no such page, or there are no passwords yet.
+    """
+    _show(_consoles(name))
+
+
+def _consoles(name: str | None) -> "list[Page]":
+    from lakehouse.secrets import Secrets
+    from stack.paths import StackConfig
+    from stack.web_uis import PAGES
+
+    if name is not None and name not in PAGES:
+        message = f"There is no page {name!r}. Pages: {', '.join(PAGES)}."
+        raise StopPipelineError(message)
+    config = StackConfig()
+    secrets = Secrets(config.stack.secrets_path)
+    return [make(config, secrets) for key, make in PAGES.items() if name in (None, key)]
+
+
+def _show(found: "Sequence[Page]") -> None:
+    from stack.web_uis import WebUI
+
+    for one in found:
+        login = f"  user {one.user}, password {one.password}" if isinstance(one, WebUI) else ""
+        text = f"{one.url}{login}  ({one.title})"
+        console.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,262 @@
+"""A stack beside all others: free ports, data of its own, and nothing left when it ends.
+
+For tests and benchmarks.
+"""
+
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from lakehouse.environment import environment, environment_of, process_environment
+from lakehouse.errors import StopPipelineError
+from lakehouse.secrets import Secrets
+from lakehouse.settings import (
+    ConnectSettings,
+    KafkaSettings,
+    MinioSettings,
+    OltpSettings,
+    WarehouseSettings,
+    settings_in_environment,
+)
+from stack.catalog import SHOP
+from stack.control import Stack
+from stack.paths import StackConfig
+
+PORTS = (
+    "OLTP_PORT",
+    "WAREHOUSE_PORT",
+    "KAFKA_PORT",
+    "KAFKA_CONTROLLER_PORT",
+    "CONNECT_PORT",
+    "MINIO_PORT",
+    "MINIO_CONSOLE_PORT",
+    "LANDING_METRICS_PORT",
+    "LIVE_METRICS_PORT",
+    "AIRFLOW_PORT",
+    "SUPERSET_PORT",
+    "KAFKA_METRICS_PORT",
+    "CONNECT_METRICS_PORT",
+    "MONITORING_PORT",
+    "MONITORING_AIRFLOW_PORT",
+    "MONITORING_STATSD_PORT",
+    "MONITORING_EXPORTER_PORT",
+)
+KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER", "STACK_UV"}
+"""Settings taken over from the caller. No other may change what happens here."""
+# Below those that the system gives to clients.
+_FIRST_PORT = 12_000
+_FIRST_OF_WORKERS = 24_000
+_BLOCK = 1_000
+_BLOCKS = 8
+_UP_SECONDS = 1500  # one service may take STACK_START_TIMEOUT_SECONDS
+_DOWN_SECONDS = 400  # services stop stage by stage, supervisor last
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, all different.
+
+    They are taken some time after this. So that nobody else is given them meanwhile, each process
+    of pytest-xdist has a block of its own; any other process draws from all of a range so large
+    that it hardly meets a second one.
+    """
+    worker = environment().get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    ports = range(_FIRST_PORT, _FIRST_OF_WORKERS)
+    if worker:
+        first = _FIRST_OF_WORKERS + _BLOCK * (int(worker) % _BLOCKS)
+        ports = range(first, first + _BLOCK)
+    # Not the generator that tests seed: each of them would draw the same.
+    drawn = random.SystemRandom().sample(ports, min(len(ports), _BLOCK))
+    with ExitStack() as sockets:
+        free = (p for p in drawn if _binds(sockets.enter_context(socket.socket()), p))
+        return list(islice(free, count))
+
+
+def _binds(one: socket.socket, port: int) -> bool:
+    with suppress(OSError):
+        one.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+def finished(
+    command: Sequence[object],
+    words: str,
+    *,
+    check: bool,
+    **options: Any,  # noqa: ANN401 - those of subprocess.run
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. `words` name it for people.
+
+    Raises:
+        StopPipelineError: with `check`, it did not succeed.
+    """
+    result = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, **options
+    )
+    if check and result.returncode != 0:
+        message = (
+            f"{words}: exit status {result.returncode}\n"
+            f"{result.stdout[-4000:]}\n{result.stderr[-8000:]}"
+        )
+        raise StopPipelineError(message)
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestStack:
+    """The command line and the Python interface of one stack.
+
+    `env` is its whole environment: give it to any program that is to use this stack.
+    """
+
+    data_dir: Path
+    env: Mapping[str, str]
+
+    @cached_property
+    def config(self) -> StackConfig:
+        """All its settings."""
+        with environment_of(self.env):
+            return StackConfig()
+
+    @cached_property
+    def control(self) -> Stack:
+        """Its Python interface."""
+        with environment_of(self.env):
+            return Stack(self.config)
+
+    @property
+    def secrets(self) -> Secrets:
+        """Its passwords, once it was up."""
+        return Secrets(self.config.stack.secrets_path)
+
+    @property
+    def oltp(self) -> OltpSettings:
+        """The shop's Postgres."""
+        return self.config.oltp
+
+    @property
+    def warehouse(self) -> WarehouseSettings:
+        """The warehouse's Postgres."""
+        return self.config.warehouse
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """The broker."""
+        return self.config.kafka
+
+    @property
+    def connect(self) -> ConnectSettings:
+        """Kafka Connect."""
+        return self.config.connect
+
+    @property
+    def minio(self) -> MinioSettings:
+        """The object store."""
+        return self.config.minio
+
+    def with_settings(self, **settings: object) -> "TestStack":
+        """The same stack, seen with other settings."""
+        changed = {name: str(value) for name, value in settings.items()}
+        return TestStack(data_dir=self.data_dir, env={**self.env, **changed})
+
+    def run(
+        self, *arguments: object, check: bool = True, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of `./pipeline` to its end.
+
+        Raises:
+            StopPipelineError: with `check`, it did not succeed.
+        """
+        words = f"./pipeline {' '.join(map(str, arguments))}"
+        return finished(self._command(arguments), words, check=check, env=self.env, timeout=timeout)
+
+    def popen(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401
+        """Start a command of `./pipeline`; whoever starts it ends it."""
+        return subprocess.Popen(self._command(arguments), env=self.env, text=True, **options)
+
+    def up(self, *services: str) -> subprocess.CompletedProcess[str]:
+        """Start services and what they need; by default the shop's way to bronze."""
+        return self.run("up", *(services or SHOP), timeout=_UP_SECONDS)
+
+    def pid(self, service: str) -> int | None:
+        """Process id of a service, None when it does not run."""
+        return self.control.pid(service)
+
+    def kill(self, service: str, signal: str = "KILL") -> None:
+        """Send a signal; supervisor starts again what dies of it."""
+        self.control.signal(service, signal)
+
+    def start(self, service: str) -> None:
+        """Start a stopped service and wait until it is ready."""
+        self.control.start(service)
+
+    def stop(self, service: str) -> None:
+        """Stop a service, as `down` would; supervisor leaves it down."""
+        self.control.stop(service)
+
+    @staticmethod
+    def _command(arguments: tuple[object, ...]) -> list[str]:
+        return [sys.executable, "-m", "cli", *map(str, arguments)]
+
+
+@contextmanager
+def new_stack(**settings: object) -> Iterator[TestStack]:
+    """A stack that has not been started. At the end it is stopped and its data deleted."""
+    # Not below a directory of the caller's: that may be closed to the user that runs the servers.
+    data_dir = Path(tempfile.mkdtemp(prefix="shop-"))
+    data_dir.chmod(0o755)
+    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    given = {name: str(value) for name, value in settings.items()}
+    env = _clean_environment() | ports | {"STACK_DATA_DIR": str(data_dir)} | given
+    stack = TestStack(data_dir=data_dir, env=env)
+    with _cleared_away_behind_us(stack):
+        try:
+            yield stack
+        finally:
+            try:
+                stack.run("down", timeout=_DOWN_SECONDS)
+            finally:
+                shutil.rmtree(data_dir)
+
+
+_CLEAR_AWAY = f"""
+import shutil, subprocess, sys
+sys.stdin.read()
+subprocess.run([sys.executable, "-m", "cli", "down"], timeout={_DOWN_SECONDS})
+shutil.rmtree(sys.argv[1], ignore_errors=True)
+"""
+
+
+@contextmanager
+def _cleared_away_behind_us(stack: TestStack) -> Iterator[None]:
+    """Have a process wait for our end, however we come to it, and stop the stack then."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _CLEAR_AWAY, stack.data_dir],
+        env=stack.env,
+        # Its other end is ours alone, and closes with us.
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # Ctrl-C is for us.
+        start_new_session=True,
+    ) as waiting:
+        try:
+            yield
+        finally:
+            waiting.kill()
+
+
+def _clean_environment() -> dict[str, str]:
+    """The environment, without the settings that somebody has there."""
+    dropped = set(settings_in_environment()) - KEPT
+    return {k: v for k, v in process_environment().items() if k not in dropped}

@@ -1,0 +1,198 @@
+"""Turns records of bronze into cleaned, validated changes. Grain: one row per change."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+import narwhals as nw
+import polars as pl
+
+from lakehouse.cleaning.envelope import Columns, carried, read_envelopes
+from lakehouse.cleaning.plan import Plan
+from lakehouse.cleaning.spellings import spell
+from lakehouse.cleaning.transforms import Frame
+from lakehouse.cleaning.transforms.clean import clean, cleaned_columns, raw
+from lakehouse.cleaning.transforms.unchanged import fill_unchanged
+from lakehouse.cleaning.transforms.validate import BROKEN, SUSPECT, flag_suspects, validate
+from lakehouse.cleaning.typed import Calendar, read_types, stop_if_retyped
+from lakehouse.contracts import Column, Entity, OnSchemaChange, Type
+from lakehouse.contracts.model import PLACEHOLDER, UNKNOWN
+from lakehouse.contracts.schemas import COORDINATE
+from lakehouse.errors import StopPipelineError
+
+History = Callable[[pl.Series], pl.DataFrame]
+"""All records of these keys (as Kafka has them), up to the end of what is being validated."""
+
+
+_TEXTS = "texts"
+_SUSPECTS = "suspects"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validator:
+    """Judges the changes of one table. Its verdict on a change depends on no other batch."""
+
+    entity: Entity
+    calendar: Calendar
+    clock_skew: timedelta
+
+    def validate(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
+        """Read, clean and validate.
+
+        Args:
+            records: rows of bronze with the columns `key`, `value` and the coordinate.
+            history: asked for keys whose values an update left alone.
+
+        Returns:
+            For each record but tombstones: `COORDINATE`, `operation`, the columns of silver,
+            `raw:…` of those that were cleaned, and `BROKEN`. A value that counts as `UNKNOWN` is
+            kept in `_extra`, under the shop's name of the column.
+
+        Raises:
+            StopPipelineError: the source's schema changed, and the contract says to stop.
+        """
+        texts = self._texts(records, history)
+        found = self._with_verdicts(self._marked.run({_TEXTS: spell(texts, self.entity)}))
+        found = _with_unknown_values(found, self.entity)
+        stop_if_retyped(found, texts, self.entity)
+        self._stop_if_removed(found)
+        return found
+
+    def _with_verdicts(self, marked: pl.DataFrame) -> pl.DataFrame:
+        """Add `BROKEN`, asking each rule of the suspects alone."""
+        is_suspect = marked.drop_in_place(SUSPECT)
+        verdicts = pl.Series(BROKEN, dtype=pl.String).extend_constant(None, marked.height)
+        if is_suspect.any():
+            found = self._validated.run({_SUSPECTS: marked.filter(is_suspect)})
+            verdicts = verdicts.scatter(is_suspect.arg_true(), found[BROKEN])
+        return marked.insert_column(marked.width, verdicts)
+
+    # Plans are made once: to put expressions together takes many times as long as a small batch.
+
+    @cached_property
+    def _marked(self) -> Plan:
+        def mark(frames: Mapping[str, Frame]) -> Frame:
+            texts = frames[_TEXTS].to_native()
+            typed = nw.from_native(read_types(texts, self.entity, self.calendar))
+            cleaned = clean(typed, self.entity)
+            return flag_suspects(cleaned, self.entity, clock_skew=self.clock_skew)
+
+        return Plan(mark)
+
+    @cached_property
+    def _validated(self) -> Plan:
+        return Plan(
+            lambda frames: validate(
+                frames[_SUSPECTS], self.entity, clock_skew=self.clock_skew
+            ).select(BROKEN)
+        )
+
+    def _stop_if_removed(self, validated: pl.DataFrame) -> None:
+        if self.entity.on_removed is not OnSchemaChange.STOP:
+            return
+        lacking = validated[BROKEN].drop_nulls().str.extract(r"(?:^|,)(\w+)_missing").drop_nulls()
+        if len(lacking):
+            message = (
+                f"{self.entity.table} lacks {lacking[0]} in {len(lacking):,} changes. Was the "
+                f"column removed? Correct the contract of {self.entity.table} in "
+                "lakehouse/contracts/, then run it again."
+            )
+            raise StopPipelineError(message)
+
+    def _texts(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
+        texts = self._read(records)
+        is_untold = pl.any_horizontal(pl.col(self._large) == PLACEHOLDER).fill_null(value=False)
+        untold_rows = texts.select(is_untold.arg_true()).to_series()
+        if untold_rows.is_empty():
+            return texts
+        untold = records.filter(pl.col("value").is_not_null())[untold_rows]
+        told = self._read(history(untold["key"].unique()))
+        both = pl.concat([told, texts]).unique(subset=COORDINATE, keep="first")
+        key = pl.coalesce(self._key, "before_key")
+        keyed = both.with_columns(_key=key)
+        filled = fill_unchanged(nw.from_native(keyed.lazy()), "_key", self._large)
+        native = pl.DataFrame(filled.collect().to_native())
+        return native.drop("_key").join(records, on=COORDINATE, how="semi")
+
+    def _read(self, records: pl.DataFrame) -> pl.DataFrame:
+        kept = records.filter(pl.col("value").is_not_null())
+        wanted = tuple(column.source for column in self.entity.columns)
+        read = read_envelopes(kept["value"], Columns(key=self._key, wanted=wanted))
+        return pl.concat([kept.select(COORDINATE), read], how="horizontal")
+
+    @property
+    def _key(self) -> str:
+        return self.entity.column(self.entity.key).source
+
+    @property
+    def _large(self) -> list[str]:
+        """Columns whose values can be too large to stand in a row itself."""
+        return [column.source for column in self.entity.columns if column.type is Type.TEXT]
+
+
+def _with_unknown_values(validated: pl.DataFrame, entity: Entity) -> pl.DataFrame:
+    """Keep what counts as unknown. Most batches have none, so nothing is put together for them."""
+    columns = [c for c in entity.counting_unknown if (validated[c.name] == UNKNOWN).any()]
+    if not columns:
+        return validated
+    values = {c.source: pl.when(_is_unknown(c)).then(pl.col(raw(c.name))) for c in columns}
+    kept, extra = carried(values), pl.col("_extra")
+    both = pl.format("{},{}", extra.str.head(-1), kept.str.slice(1))
+    return validated.with_columns(_extra=pl.coalesce(both, kept, extra))
+
+
+def _is_unknown(column: Column) -> pl.Expr:
+    return (pl.col(column.name) == UNKNOWN).fill_null(value=False)
+
+
+def unknown_values(validated: pl.DataFrame, entity: Entity) -> Iterator[tuple[str, pl.Series]]:
+    """By column of the shop, the values that count as unknown in valid changes, as they were told.
+
+    Only columns that have such.
+    """
+    valid = validated.filter(pl.col(BROKEN).is_null())
+    for column in entity.counting_unknown:
+        values = valid.filter(_is_unknown(column))[raw(column.name)]
+        if len(values):
+            yield column.source, values
+
+
+def _is_resolved(name: str, entity: Entity) -> pl.Expr:
+    differs = pl.col(name).ne_missing(pl.col(raw(name)))
+    column = entity.column(name)
+    return differs & ~_is_unknown(column) if column.counts_unknown else differs
+
+
+def count_cleaned(validated: pl.DataFrame, entity: Entity) -> int:
+    """How many of the valid changes had a value that was cleaned."""
+    mended = [_is_resolved(name, entity) for name in cleaned_columns(entity)]
+    return validated.filter(pl.col(BROKEN).is_null() & pl.any_horizontal(mended)).height
+
+
+def count_rules(validated: pl.DataFrame, entity: Entity, run_id: str) -> pl.DataFrame:
+    """What the rules did, in the columns of `RULE_COUNTS_SCHEMA`."""
+    cleaned = (
+        validated.filter(pl.col(BROKEN).is_null())
+        .select(
+            _is_resolved(name, entity).sum().alias(f"{name}_cleaned")
+            for name in cleaned_columns(entity)
+        )
+        .unpivot(variable_name="rule", value_name="changes")
+    )
+    broken = validated.select(pl.col(BROKEN).str.split(",").list.first().alias("rule")).drop_nulls()
+    quarantined = broken.group_by("rule").agg(changes=pl.len())
+    seen = pl.DataFrame({"rule": [""], "changes": [validated.height]})
+    counted = [(f"{name}_unknown", len(v)) for name, v in unknown_values(validated, entity)]
+    unknown = pl.DataFrame(counted, {"rule": pl.String, "changes": pl.Int64}, orient="row")
+    parts = {"seen": seen, "cleaned": cleaned, "unknown": unknown, "quarantined": quarantined}
+    return pl.concat(
+        frame.select(
+            run_id=pl.lit(run_id),
+            entity=pl.lit(entity.table),
+            outcome=pl.lit(outcome),
+            rule="rule",
+            changes=pl.col("changes").cast(pl.Int64),
+        )
+        for outcome, frame in parts.items()
+    ).filter(pl.col("changes") > 0)

@@ -1,0 +1,148 @@
+"""What several checks look at: read once, by whoever asks first, while the others wait for it."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+from deltalake import DeltaTable
+
+from batch.catalogue import LakeTable, TableMetrics, lake_metrics, lake_tables
+from consumers.bronze.table import DeltaBronzeTable
+from lakehouse.kafka import Topic, admin_client, captured_pattern, describe_topics, matching_topics
+from lakehouse.lake import Lake
+from lakehouse.offsets import Epoch
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
+from lakehouse.secrets import Secrets
+from stack.catalog import services
+from stack.control import ServiceStatus
+from stack.doctor.offsets import Ends, read_ends
+from stack.engine import stack_of_settings
+from stack.paths import StackConfig
+from stack.program import Service
+from stack.service_user import find_service_user
+
+Value = TypeVar("Value")
+_TABLES_AT_ONCE = 6
+
+
+class _Once(Generic[Value]):
+    """A property that is read once, in whichever thread; an error is everybody's."""
+
+    def __init__(self, read: Callable[[Any], Value]) -> None:
+        self._read = read
+        self.__doc__ = read.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, measurements: "Measurements", owner: type) -> Value:
+        with measurements.lock:
+            is_first = self._name not in measurements.answers
+            answer = measurements.answers.setdefault(self._name, Future())
+        if is_first:
+            try:
+                answer.set_result(self._read(measurements))
+            except Exception as error:  # noqa: BLE001 - raised where it is asked for
+                answer.set_exception(error)
+        value: Value = answer.result()
+        return value
+
+
+class Measurements:
+    """Of one stack. Each property may raise what its source raises.
+
+    Args:
+        config: where it is.
+        patience_seconds: for how long an answer may take where whoever asks can say so.
+    """
+
+    def __init__(self, config: StackConfig, *, patience_seconds: float) -> None:
+        self.config = config
+        self.patience_seconds = patience_seconds
+        self.lock = threading.Lock()
+        self.answers: dict[str, Future[Any]] = {}
+
+    def not_ready(self, names: Iterable[str]) -> list[str]:
+        """Those of these services that do not answer."""
+        wanted = list(names)
+        states = self.services if wanted else {}
+        return [name for name in wanted if not states[name].is_ready]
+
+    def oltp(self, role: str) -> str:
+        """Connection string of the shop."""
+        return oltp_dsn(self.config.oltp, self.secrets, role=role)
+
+    def warehouse(self, role: str) -> str:
+        """Connection string of the warehouse."""
+        return warehouse_dsn(self.config.warehouse, self.secrets, role=role)
+
+    @_Once
+    def secrets(self) -> Secrets:
+        """The passwords; none before the first start."""
+        return Secrets(self.config.stack.secrets_path)
+
+    @_Once
+    def services(self) -> Mapping[str, ServiceStatus]:
+        """How each service is, by name."""
+        stack = stack_of_settings(self.config)
+        return {status.service: status for status in stack.status()}
+
+    @_Once
+    def catalog(self) -> Mapping[str, Service]:
+        """What each service is, by name."""
+        user = find_service_user(self.config.stack.service_user)
+        return services(self.config, self.secrets, user)
+
+    @_Once
+    def lake(self) -> Lake:
+        """The lake, for a reader."""
+        return Lake.of(self.config.minio, self.secrets, user="reader")
+
+    @_Once
+    def tables(self) -> list[TableMetrics]:
+        """Figures of every table of the lake."""
+        return lake_metrics(self.lake)
+
+    @_Once
+    def later_tables(self) -> list[TableMetrics]:
+        """The same once more, after whatever was read by now.
+
+        Tables are read one after the other: what seems ahead of the layer below may only have been
+        read after it.
+        """
+        return lake_metrics(self.lake)
+
+    @_Once
+    def deltas(self) -> Mapping[LakeTable, DeltaTable]:
+        """Every table of the lake, opened."""
+        tables = lake_tables(self.lake)
+        with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
+            opened = pool.map(lambda table: self.lake.open(table.layer, table.name), tables)
+            pairs = zip(tables, opened, strict=True)
+            return {table: delta for table, delta in pairs if delta is not None}
+
+    @property
+    def epochs(self) -> Mapping[str, list[Epoch]]:
+        """Epochs of each bronze table that has any, oldest first."""
+        found = {
+            partition.name: DeltaBronzeTable(delta).epochs()
+            for partition, delta in self.deltas.items()
+            if partition.layer == "bronze"
+        }
+        return {name: epochs for name, epochs in found.items() if epochs}
+
+    @_Once
+    def topics(self) -> Mapping[str, Topic]:
+        """The topics with the shop's changes, by name."""
+        admin = admin_client(self.config.kafka.bootstrap_servers)
+        pattern = captured_pattern(self.config.connect.topic_prefix)
+        return describe_topics(admin, matching_topics(admin, pattern))
+
+    def ends(self) -> Ends:
+        """The oldest and the end offset of each of their partitions, now: ask for positions first.
+
+        A position that is read later may lie beyond an end that was read before.
+        """
+        admin = admin_client(self.config.kafka.bootstrap_servers)
+        return read_ends(admin, [p for topic in self.topics.values() for p in topic.partitions])

@@ -1,0 +1,90 @@
+"""The user that servers run under: yours, or an unprivileged one when you are root."""
+
+import os
+import pwd
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.errors import StopPipelineError
+from lakehouse.settings import is_root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceUser:
+    """Who runs the servers. `name` is None when it is the caller."""
+
+    name: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+    def own(self, path: Path) -> None:
+        """Give `path` to the user."""
+        if self.uid is not None and self.gid is not None:
+            os.chown(path, self.uid, self.gid)
+
+    def make_private_dir(self, path: Path) -> Path:
+        """A directory only for the user; its parents are open for passing through."""
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+        self.own(path)
+        return path
+
+    def write_private(self, path: Path, text: str) -> None:
+        """Replace a file that only the user can read, in one step."""
+        part = path.with_name(f"{path.name}.part")
+        part.unlink(missing_ok=True)
+        with os.fdopen(
+            os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(text)
+        self.own(part)
+        part.replace(path)
+
+    def run(self, command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path) -> None:
+        """Run a program as the user, to its end.
+
+        Raises:
+            StopPipelineError: it fails; with the last lines it wrote.
+        """
+        groups: Sequence[int] | None = [] if self.uid is not None else None
+        result = subprocess.run(
+            [str(part) for part in command],
+            env=dict(env),
+            cwd=cwd,
+            user=self.uid,
+            group=self.gid,
+            extra_groups=groups,
+            umask=0o077,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            lines = (result.stdout + result.stderr).strip().splitlines()[-15:]
+            message = f"{Path(command[0]).name} failed ({result.returncode}):\n" + "\n".join(lines)
+            raise StopPipelineError(message)
+
+
+def find_service_user(name: str) -> ServiceUser:
+    """The user for the servers.
+
+    Raises:
+        StopPipelineError: root runs this, and there is no unprivileged user of this name.
+    """
+    if not is_root():
+        return ServiceUser()
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        message = (
+            f"There is no user {name!r} to run the servers as. Set STACK_SERVICE_USER to one, "
+            "or run ./pipeline as an ordinary user."
+        )
+        raise StopPipelineError(message) from None
+    if entry.pw_uid == 0:
+        message = "Postgres refuses to run as root. Set STACK_SERVICE_USER to another user."
+        raise StopPipelineError(message)
+    return ServiceUser(name=name, uid=entry.pw_uid, gid=entry.pw_gid)

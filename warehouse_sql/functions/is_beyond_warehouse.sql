@@ -1,0 +1,25 @@
+-- Whether the change at this coordinate is not yet in the warehouse. Past epochs are behind every
+-- later one; of a partition that the warehouse has never seen, all is beyond.
+create or replace function etl.is_beyond_warehouse(
+    entity text, topic_id text, epoch integer, partition integer, "offset" bigint
+)
+returns boolean
+language sql
+stable
+as $$
+select not exists (
+    select 1
+    from etl.watermark as w
+    where
+        w.entity = is_beyond_warehouse.entity
+        and (
+            w.epoch > is_beyond_warehouse.epoch
+            or (
+                w.epoch = is_beyond_warehouse.epoch
+                and w.topic_id = is_beyond_warehouse.topic_id
+                and w.partition = is_beyond_warehouse.partition
+                and w.last_offset >= is_beyond_warehouse."offset"
+            )
+        )
+)
+$$;

@@ -1,8 +1,0 @@
--- A replay sums the days of its facts again, even where these are right.
-insert into touched_days (fact, date_key)
-select
-    p.fact,
-    p.date_key
-from fact_places as p
-where p.fact in ('fact_transactions', 'fact_user_interactions')
-on conflict do nothing;
