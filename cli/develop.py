@@ -62,9 +62,12 @@ def settings(output: FormatOption = Format.TABLE) -> None:
     if output is Format.JSON:
         print_json(rows)
         return
-    shown = ("variable", "value", "default", "unit", "meaning", "change")
+    shown = ("variable", "value", "default", "unit", "meaning")
     for row in rows:
         row["default"] = row["default"] if row["set"] else "same"
+        # Six columns would be too narrow for paths.
+        when = row["change"]
+        row["meaning"] += f" Change it {when[0].lower()}{when[1:]}"
     print_rows([{name: row[name] for name in shown} for row in rows])
 
 
