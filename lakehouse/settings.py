@@ -702,7 +702,8 @@ def retired_warnings(variables: Mapping[str, str] | None = None) -> list[str]:
 def settings_in_environment() -> dict[str, str]:
     """The settings that the environment gives, as variables: what to hand on to a program."""
     known = {name_of(group, name) for group in ALL_SETTINGS for name in group.model_fields}
-    return {name: value for name, value in _given().items() if name.upper() in known}
+    given = ((_FORMER.get(name, name), value) for name, value in _given().items())
+    return {name: value for name, value in given if name.upper() in known}
 
 
 def default_uv() -> Path | None:

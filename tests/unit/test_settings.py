@@ -25,6 +25,7 @@ from lakehouse.settings import (
     KafkaSettings,
     LandingSettings,
     MinioSettings,
+    MonitoringSettings,
     OltpSettings,
     ShopSettings,
     StackSettings,
@@ -131,6 +132,12 @@ def test_table_of_settings_says_the_same_whatever_is_set_and_whoever_asks(monkey
 def test_table_of_settings_has_each_once_under_its_group():
     rows = re.findall(r"^\| `(\w+)` \|", settings_document(), re.MULTILINE)
     assert rows == [variable.name for _, variable in VARIABLES]
+
+
+def test_variable_by_its_former_name_reaches_the_services_by_its_new_one():
+    with environment_of({"MONITORING_WATCHER_PORT": "7777"}):
+        assert MonitoringSettings().exporter_port == 7777
+        assert settings_in_environment() == {"MONITORING_EXPORTER_PORT": "7777"}
 
 
 def test_no_setting_is_told_to_be_retired_and_none_that_replaces_one_is_gone():
