@@ -18,7 +18,7 @@ from lakehouse.postgres import explained, explaining
 from lakehouse.trouble import Service
 
 PATIENCE_SECONDS = 600.0
-"""How long a writer waits for another one: an hourly run rarely takes longer. Then it is an error
+"""How long a writer waits for another one: time for one that is near its end. Longer is an error
 that somebody should see, not one more process that waits."""
 _ASK_SECONDS = 0.2
 _NO_LOCK = "Its locks cannot be asked for"

@@ -16,7 +16,7 @@ from lakehouse.errors import PipelineError
 from lakehouse.settings import ConnectSettings
 
 FIRST_SECONDS = 10.0
-"""From a failure to the first start: a broker that restarts is back by then."""
+"""From a failure to the first start, so that a broker which restarts can be back."""
 LONGEST_SECONDS = 300.0
 """Between two starts; and how long it has to run before the next failure is the first again."""
 FIRST_SNAPSHOTS = 3

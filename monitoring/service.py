@@ -26,7 +26,7 @@ _LIMITS = (
     "clock_seconds",
 )  # fmt: skip
 _SCRAPES_PER_LAKE = 4
-"""It reads the lake every fourth time: that lists the logs of dozens of tables."""
+"""It reads the lake every fourth time: that asks the store for the log of every table."""
 _ROLE = "monitor"
 _LAKE_USER = "reader"
 

@@ -37,7 +37,7 @@ from replay.live import LiveReplayer, live_identity, live_ranges
 Progress = Callable[[str, int, int], None]
 _MOST_RECORDS = 200_000
 """Held in memory at a time, or fewer if CONSOLIDATION_CHUNK_ROWS says so: a record as Kafka has it
-weighs more than twice the change that is read from it."""
+is JSON with the row before and after, larger than the change that is read from it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,9 +30,9 @@ _START_SECONDS = 15
 _AT_ONCE, _WAITING = False, True
 _STOP_SECONDS = 60
 _LOG_SIZE = "20MB"
-"""At which a log is rotated: some days of what a program says, and quickly searched."""
+"""At which a log is rotated."""
 _LOG_BACKUPS = 3
-"""With the log itself, 80 MB per program: thirty programs stay far below the data's own size."""
+"""With the log itself, 80 MB per program at most, so that logs do not fill the data's disk."""
 _COMMENT = re.compile(r"\s[;#]")
 
 

@@ -11,9 +11,9 @@ from batch.extraction.missed import Missed
 from lakehouse.errors import StopPipelineError
 
 MAX_SHARE = 0.05
-"""Of a table's keys. No shop deletes one row in twenty between two extractions."""
+"""Of a table's keys. More of them are likelier hidden than deleted."""
 MIN_ROWS = 100
-"""Of fewer rows all may go: tables of codes are emptied, and lose little."""
+"""Of fewer rows all may go: a small table may well be emptied."""
 _EXAMPLES = 5
 
 

@@ -21,7 +21,7 @@ from lakehouse.signals import stop_on_signals
 _MB = 1024 * 1024
 _USER = "lander"
 _WRITERS = 2
-"""Tables written at the same time: one compresses while the other waits for the store."""
+"""Tables written at the same time: one can use a core while the other waits for the store."""
 _FLUSH_ROWS = 200_000
 _FLUSH_BYTES = 32 * _MB
 """Rows and bytes of one table that start a flush before its time: a file that readers like, and a

@@ -24,7 +24,7 @@ from lakehouse.settings import (
 from lakehouse.signals import stop_on_signals
 
 _LINGER_SECONDS = 0.02
-"""Wait for more of a batch: a transaction's changes come together, and nobody sees 20 ms."""
+"""Wait for more of a batch: short beside the half second in which charts follow."""
 _PATIENCE_SECONDS = 0.4
 """Wait for more changes that are no part of a sale: fewer batches, and within half a second."""
 

@@ -26,8 +26,8 @@ History = Callable[[pl.Series], pl.DataFrame]
 
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far the clock of what writes to the shop may be ahead of the shop's own. Machines without
-synchronisation drift by seconds a day; what is further ahead is a wrong value."""
+"""How far the clock of what writes to the shop may be ahead of the shop's own. Clocks that are
+synchronised differ by less; what is further ahead is a wrong value."""
 _TEXTS = "texts"
 _SUSPECTS = "suspects"
 

@@ -15,8 +15,8 @@ from stack.superset.state import NAME, prepare_database, read_state, write_state
 USER = "admin"
 """Who logs in."""
 THREADS = 8
-"""Requests answered at the same time: a dashboard's charts in two or three rounds. More would ask
-the warehouse for more at once than its two cores answer."""
+"""Requests answered at the same time: a dashboard's charts in a few rounds, and no more queries of
+the warehouse at once than that."""
 _HERE = Path(__file__).parent
 _CONFIG = _HERE / "superset_config.py"
 
