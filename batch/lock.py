@@ -17,6 +17,9 @@ from lakehouse.errors import BusyError
 from lakehouse.postgres import explained, explaining
 from lakehouse.trouble import Service
 
+PATIENCE_SECONDS = 600.0
+"""How long a writer waits for another one: time for one that is near its end. Longer is an error
+that somebody should see, not one more process that waits."""
 _ASK_SECONDS = 0.2
 _NO_LOCK = "Its locks cannot be asked for"
 _TRY = "select pg_try_advisory_lock(hashtext('warehouse'), hashtext(%(name)s))"

@@ -15,7 +15,7 @@ import psycopg
 
 from batch import live
 from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
-from batch.lock import only_one
+from batch.lock import PATIENCE_SECONDS, only_one
 from batch.reconcile import Report, reconcile
 from batch.runs import Run
 from batch.runs.tables import (
@@ -48,7 +48,6 @@ from lakehouse.errors import GoneError, StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.layers import CONSOLIDATED, Layer
 from lakehouse.postgres import explaining
-from lakehouse.settings import ConsolidationSettings
 from lakehouse.trouble import Service
 
 Progress = Callable[[str], None]
@@ -99,7 +98,7 @@ class PipelineRun:
                 run.warehouse,
                 f"Airflow's {part or 'consolidation'}",
                 part=part,
-                wait_seconds=ConsolidationSettings().lock_seconds,
+                wait_seconds=PATIENCE_SECONDS,
                 on_wait=lambda who: on_progress(f"waiting for {who}"),
             )
 

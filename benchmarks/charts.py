@@ -25,7 +25,6 @@ from devtools.test_stack import TestStack, new_stack
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.postgres import warehouse_dsn
-from lakehouse.settings import ConsolidationSettings
 from stack.superset.files import Files, read_files
 from stack.superset.layout import charts_in
 from stack.superset.names import derived_id
@@ -94,7 +93,7 @@ def _apply(stack: TestStack, history: History, changes: int) -> int:
     """Put into the overlay the first of the changes: what was sold until now."""
     sold = (datetime.now(UTC) - history.size.end) // history.size.step
     batches = history.batches(islice(new_changes(history.size, changes), PER_NEW_ORDER * sold))
-    readers = change_readers(stack.config.shop, ConsolidationSettings())
+    readers = change_readers(stack.config.shop)
     dsn = warehouse_dsn(stack.warehouse, stack.secrets, role="live")
     with psycopg.connect(dsn) as connection:
         connection.execute(_LEVEL)

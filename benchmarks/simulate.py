@@ -19,7 +19,7 @@ from psycopg import sql
 
 from devtools.test_stack import TestStack, new_stack
 from lakehouse.postgres import oltp_dsn
-from lakehouse.settings import ShopSettings, SimulatorSettings
+from lakehouse.settings import ShopSettings
 from producers.meter import Measurement
 from producers.plan import History, Live, Phase, Plan
 from producers.schema import TABLES
@@ -135,7 +135,6 @@ def _simulator(stack: TestStack) -> Simulator:
     return Simulator(
         oltp_dsn(stack.oltp, stack.secrets, role="simulator"),
         shop=ShopSettings(),
-        limits=SimulatorSettings(),
         slot_name=stack.connect.slot_name,
     )
 

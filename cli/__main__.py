@@ -33,10 +33,11 @@ from cli import (
     trigger,
     web_uis,
 )
-from cli.output import console
+from cli.output import console, err_console
 from lakehouse import __version__
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
+from lakehouse.settings import retired_warnings
 
 _MISTAKE = 70
 """Exit status after an error of our own, as sysexits.h has it: nothing that passes."""
@@ -107,6 +108,8 @@ def main() -> None:
     """Run the command; an error of ours is one message and its exit status."""
     try:
         configure_logs()
+        for warning in retired_warnings():
+            err_console.print(f"Warning: {warning}", markup=False, soft_wrap=True)
         app(prog_name="./pipeline")
     except PipelineError as error:
         console = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)

@@ -82,7 +82,7 @@ def auto_restart() -> None:
     It does not restart a connector that needs manual action, lost changes above all, nor one that
     was stopped or paused on purpose. Runs until stopped.
 
-    Example: CONNECT_RESTART_SECONDS=30 ./pipeline connect auto-restart
+    Example: ./pipeline connect auto-restart
     """
     from threading import Event
 

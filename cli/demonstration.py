@@ -21,7 +21,7 @@ from cli.web_uis import show_login
 from lakehouse.errors import PipelineError
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
-from lakehouse.settings import ShopSettings, SimulatorSettings
+from lakehouse.settings import ShopSettings
 from producers.plan import Plan
 from producers.simulator import Simulator
 from stack.engine import AnyStack
@@ -131,7 +131,6 @@ class Demonstration:
         return Simulator(
             oltp_dsn(config.oltp, secrets, role="simulator"),
             shop=ShopSettings(),
-            limits=SimulatorSettings(),
             slot_name=config.connect.slot_name,
         )
 

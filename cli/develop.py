@@ -15,6 +15,7 @@ from cli.output import Format, FormatOption, console, print_json, print_rows
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ALL_SETTINGS, ROOT, default_uv, settings_in_environment
+from lakehouse.settings_document import settings_document
 from lakehouse.variables import variables_of
 
 app = typer.Typer()
@@ -51,9 +52,9 @@ _WITH_PROJECT = {"project", "airflow"}
 
 @app.command(rich_help_panel="Develop")
 def settings(output: FormatOption = Format.TABLE) -> None:
-    """List every setting: its environment variable, its value now, its default, its meaning.
+    """List every setting: variable, value, default, unit, meaning, and when to change it.
 
-    What a setting may hold is in the JSON.
+    What a setting may hold is in the JSON. docs/SETTINGS.md has the same by group.
 
     Example: ./pipeline settings --format json
     """
@@ -61,9 +62,12 @@ def settings(output: FormatOption = Format.TABLE) -> None:
     if output is Format.JSON:
         print_json(rows)
         return
-    shown = ("variable", "value", "default", "meaning")
+    shown = ("variable", "value", "default", "unit", "meaning")
     for row in rows:
         row["default"] = row["default"] if row["set"] else "same"
+        # Six columns would be too narrow for paths.
+        when = row["change"]
+        row["meaning"] += f" Change it {when[0].lower()}{when[1:]}"
     print_rows([{name: row[name] for name in shown} for row in rows])
 
 
@@ -151,15 +155,20 @@ def _print_result(result: dict[str, Any]) -> None:
 
 @app.command(rich_help_panel="Develop")
 def docs() -> None:
-    """Write docs/DATA_MODEL.md anew, from the contracts and the running warehouse.
+    """Generate docs/SETTINGS.md and docs/DATA_MODEL.md; the latter needs the running warehouse.
 
     Example: ./pipeline docs
     """
     from batch.data_model import data_model, read_catalogue
     from lakehouse.connections import warehouse
 
-    path = ROOT / "docs" / "DATA_MODEL.md"
-    path.write_text(data_model(read_catalogue(warehouse("batch"))), encoding="utf-8")
+    _write_document("SETTINGS.md", settings_document())
+    _write_document("DATA_MODEL.md", data_model(read_catalogue(warehouse("batch"))))
+
+
+def _write_document(name: str, text: str) -> None:
+    path = ROOT / "docs" / name
+    path.write_text(text, encoding="utf-8")
     console.print(f"{path.relative_to(ROOT)} is up to date")
 
 
@@ -247,9 +256,11 @@ def _settings_rows() -> list[dict[str, Any]]:
             "variable": variable.name,
             "value": str(getattr(now, variable.field)),
             "default": variable.default,
+            "unit": variable.unit,
             "allowed": variable.allowed,
             "set": variable.name in given,
             "meaning": variable.description,
+            "change": variable.change,
         }
         for now in (group() for group in ALL_SETTINGS)
         for variable in variables_of(type(now))

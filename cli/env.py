@@ -23,6 +23,8 @@ def init() -> None:
 
     Example: ./pipeline env init && docker compose up -d --wait
     """
+    from lakehouse.secrets import read_variables
+    from lakehouse.settings import retired_warnings
     from stack.compose import make_env_file
     from stack.paths import StackConfig
 
@@ -37,3 +39,6 @@ def init() -> None:
             "them with the native stack's or the environment's values. Only you can read it."
         )
     err_console.print(told, markup=False, soft_wrap=True)
+    if config.stack.engine != "compose":  # otherwise its variables are settings, and this was said
+        for warning in retired_warnings(read_variables(file.read_text())):
+            err_console.print(f"Warning: {file}: {warning}", markup=False, soft_wrap=True)

@@ -162,14 +162,8 @@ def _mend(
     from batch.reconcile import ReconcileConfig
     from consumers.bronze.ledger import SlotLosses
     from lakehouse.kafka import captured_topic
-    from lakehouse.settings import ExtractionSettings
 
-    config, limits = ReconcileConfig(), ExtractionSettings()
-    limit = DeleteLimit(
-        max_share=limits.deletes_max_share,
-        min_rows=limits.deletes_min_rows,
-        allowed=allow_deletes,
-    )
+    config, limit = ReconcileConfig(), DeleteLimit(allowed=allow_deletes)
     names = [table.table_name for table in request.tables]
     missed = write_missed_deletes(secrets, config, names, limit=limit, on_progress=on_progress)
     losses = SlotLosses(

@@ -18,7 +18,6 @@ def live() -> None:
     from lakehouse.connections import warehouse
     from lakehouse.settings import (
         ConnectSettings,
-        ConsolidationSettings,
         KafkaSettings,
         LiveSettings,
         ShopSettings,
@@ -29,5 +28,5 @@ def live() -> None:
         kafka=KafkaSettings(),
         connect=ConnectSettings(),
         warehouse_dsn=warehouse("live"),
-        readers=change_readers(ShopSettings(), ConsolidationSettings()),
+        readers=change_readers(ShopSettings()),
     )

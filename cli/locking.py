@@ -5,17 +5,15 @@ from contextlib import contextmanager
 
 from cli.output import err_console
 from lakehouse.connections import warehouse
-from lakehouse.settings import ConsolidationSettings
 
 
 @contextmanager
 def consolidating(what: str) -> Iterator[None]:
     """Hold the lock that lets one program at a time write silver, gold and the warehouse."""
-    from batch.lock import only_one
+    from batch.lock import PATIENCE_SECONDS, only_one
 
     def tell(who: str) -> None:
         err_console.print(f"Waiting: {who}", markup=False)
 
-    seconds = ConsolidationSettings().lock_seconds
-    with only_one(warehouse("batch"), what, wait_seconds=seconds, on_wait=tell):
+    with only_one(warehouse("batch"), what, wait_seconds=PATIENCE_SECONDS, on_wait=tell):
         yield

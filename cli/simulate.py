@@ -71,7 +71,6 @@ def simulate(  # noqa: PLR0913 - one for each option
         ConnectSettings,
         OltpSettings,
         ShopSettings,
-        SimulatorSettings,
         StackSettings,
     )
     from producers.plan import Plan
@@ -84,7 +83,6 @@ def simulate(  # noqa: PLR0913 - one for each option
     simulator = Simulator(
         oltp_dsn(OltpSettings(), Secrets(StackSettings().secrets_path), role="simulator"),
         shop=ShopSettings(),
-        limits=SimulatorSettings(),
         slot_name=ConnectSettings().slot_name,
     )
     err_console.print(f"seed {seed}; Ctrl-C stops it")

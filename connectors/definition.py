@@ -9,6 +9,8 @@ Choices that are not obvious:
 - `include.unknown.datatypes`: a column of a type that Debezium does not know still arrives.
 - `table.include.list`: names that no two tables' topics can share; the pattern has no comma, which
   would end it.
+- `heartbeat.interval.ms`, one second: an idle shop holds back no WAL, and live charts can tell an
+  idle shop from one that is not captured. It writes one row.
 - One setting, CONNECT_MAX_ROW_MB, says how large a change may be to the producer, to its buffer,
   and to each new topic; `connectors.topics` says it to those that there are.
 """

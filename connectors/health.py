@@ -24,7 +24,7 @@ class Health:
         slot_name: of the replication slot.
         slot: the slot; None when there is none, or the database is away.
         lag_seconds: age of the last change that Connect has handed on to Kafka for good. When
-            the shop is idle, a heartbeat keeps it below CONNECT_HEARTBEAT_INTERVAL_MS.
+            the shop is idle, a heartbeat each second keeps it small.
         problems: what is wrong and what to type, the worst first.
     """
 

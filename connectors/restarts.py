@@ -15,6 +15,8 @@ from connectors.rest import ConnectApi, ConnectorState
 from lakehouse.errors import PipelineError
 from lakehouse.settings import ConnectSettings
 
+FIRST_SECONDS = 10.0
+"""From a failure to the first start, so that a broker which restarts can be back."""
 LONGEST_SECONDS = 300.0
 """Between two starts; and how long it has to run before the next failure is the first again."""
 FIRST_SNAPSHOTS = 3
@@ -75,7 +77,7 @@ def keep_running(connect: ConnectSettings, stop: Event) -> None:
 
     Whatever Connect answers, or whether it does, this goes on.
     """
-    restarts = Restarts(connect.restart_seconds)
+    restarts = Restarts(FIRST_SECONDS)
     told = ""
     with ConnectApi(connect.url, connect.connector_name) as api:
         while not stop.wait(_ASK_SECONDS):

@@ -5,6 +5,10 @@ from confluent_kafka import KafkaError
 from lakehouse.settings import KafkaSettings
 
 _MB = 1024 * 1024
+_SESSION_TIMEOUT_MS = 10_000
+"""Silence after which the group takes a member for dead: longer than a pause of a busy machine."""
+_TOPIC_REFRESH_SECONDS = 2.0
+"""How soon a new topic is seen. Asking is cheap: one small request."""
 OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
 """Codes with which the client says that the broker does not have a position."""
 
@@ -14,8 +18,8 @@ def consumer_config(
     *,
     client_id: str,
     group_id: str,
-    session_timeout_ms: int,
-    topic_refresh_seconds: float,
+    session_timeout_ms: int = _SESSION_TIMEOUT_MS,
+    topic_refresh_seconds: float = _TOPIC_REFRESH_SECONDS,
 ) -> dict[str, str | int | float | bool]:
     """Librdkafka's configuration."""
     return {

@@ -51,7 +51,7 @@ PORTS = (
     "MONITORING_STATSD_PORT",
     "MONITORING_EXPORTER_PORT",
 )
-KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER", "STACK_UV"}
+KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER"}
 """Settings taken over from the caller. No other may change what happens here."""
 # Below those that the system gives to clients.
 _FIRST_PORT = 12_000

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -31,18 +31,51 @@ from lakehouse.variables import (
     WebAddress,
     explain,
     name_of,
+    setting,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
 
 
-_FORMER = {
-    "MONITORING_WATCHER_HOST": "MONITORING_EXPORTER_HOST",
-    "MONITORING_WATCHER_PORT": "MONITORING_EXPORTER_PORT",
-    "MONITORING_WATCH_SECONDS": "MONITORING_EXPORTER_SECONDS",
-}
+_FORMER = {"MONITORING_WATCHER_HOST": "MONITORING_EXPORTER_HOST",
+           "MONITORING_WATCHER_PORT": "MONITORING_EXPORTER_PORT"}  # fmt: skip
 """Names that variables had until version 0.1."""
+
+_FIXED = "Its value is fixed now."
+_RETIRED = {
+    "STACK_UV": "uv is the launcher's, or else the one on the PATH.",
+    "STACK_LOG_MB": "Logs are rotated at 20 MB.",
+    "STACK_LOG_BACKUPS": "Three rotated logs are kept.",
+    "WAREHOUSE_READER_STATEMENT_SECONDS": "Set statement_timeout in your session.",
+    "WAREHOUSE_READER_TRANSACTION_SECONDS": "Set transaction_timeout in your session.",
+    "CONNECT_HEARTBEAT_INTERVAL_MS": _FIXED,
+    "CONNECT_RESTART_SECONDS": _FIXED,
+    "MINIO_REGION": "The region is us-east-1.",
+    "SIMULATOR_SLOT_BUDGET": _FIXED,
+    "SIMULATOR_RETRY_SECONDS": _FIXED,
+    "LANDING_FLUSH_ROWS": "Set LANDING_FLUSH_SECONDS or LANDING_MEMORY_MB.",
+    "LANDING_FLUSH_MB": "Set LANDING_FLUSH_SECONDS or LANDING_MEMORY_MB.",
+    "LANDING_WRITERS": "To land faster, start a second lander.",
+    "LANDING_SESSION_TIMEOUT_MS": _FIXED,
+    "LANDING_TOPIC_REFRESH_SECONDS": _FIXED,
+    "LANDING_REPLAY_ROWS": "Set CONSOLIDATION_CHUNK_ROWS.",
+    "LIVE_LINGER_MS": _FIXED,
+    "LIVE_PATIENCE_MS": _FIXED,
+    "LIVE_SESSION_TIMEOUT_MS": _FIXED,
+    "LIVE_TOPIC_REFRESH_SECONDS": _FIXED,
+    "CONSOLIDATION_CLOCK_SKEW_SECONDS": _FIXED,
+    "CONSOLIDATION_LOCK_SECONDS": _FIXED,
+    "CONSOLIDATION_QUARANTINE_MIN_CHANGES": "Set CONSOLIDATION_QUARANTINE_MAX_SHARE.",
+    "RECONCILE_EXAMPLES": _FIXED,
+    "EXTRACTION_DELETES_MAX_SHARE": "Use ./pipeline extract --allow-deletes.",
+    "EXTRACTION_DELETES_MIN_ROWS": "Use ./pipeline extract --allow-deletes.",
+    "SUPERSET_THREADS": _FIXED,
+    "MONITORING_WATCH_SECONDS": "Set MONITORING_SCRAPE_SECONDS.",
+    "MONITORING_EXPORTER_SECONDS": "Set MONITORING_SCRAPE_SECONDS.",
+    "MONITORING_LAKE_SECONDS": "Set MONITORING_SCRAPE_SECONDS.",
+}
+"""Variables that were settings until version 0.1, and what is in their place."""
 
 
 class Settings(BaseSettings):
@@ -94,27 +127,56 @@ def _given() -> Mapping[str, str]:
         return given
 
 
+_ELSEWHERE = "When it runs on another machine."
+_TAKEN = "When another program on this machine has the port."
+_OTHER_TENANT = "When several pipelines share the server."
+
+
+def _host(server: str) -> Any:  # noqa: ANN401 - pydantic makes a setting of it
+    return setting("127.0.0.1", f"Address of {server}.", change=_ELSEWHERE)
+
+
+def _port(default: int, of: str) -> Any:  # noqa: ANN401
+    return setting(default, f"Port of {of}.", change=_TAKEN, gt=0, lt=65536)
+
+
+def _metrics_host(program: str) -> Any:  # noqa: ANN401
+    return setting(
+        "127.0.0.1",
+        f"Address at which {program} serves metrics.",
+        change="When Prometheus runs on another machine.",
+    )
+
+
+def _metrics_port(default: int, program: str) -> Any:  # noqa: ANN401
+    return setting(
+        default,
+        f"Port at which {program} serves metrics; 0 is off.",
+        change=f"{_TAKEN[:-1]}, or nobody reads them.",
+        ge=0,
+        lt=65536,
+    )
+
+
 class OltpSettings(Settings):
     """The shop's own Postgres."""
 
     model_config = SettingsConfigDict(env_prefix="OLTP_")
-    host: Host = "127.0.0.1"
-    port: int = Field(5432, gt=0, lt=65536)
-    database: PostgresName = "shop"
+    host: Host = _host("the shop's Postgres")
+    port: int = _port(5432, "the shop's Postgres")
+    database: PostgresName = setting(
+        "shop", "Database to capture.", change="When the shop's database has another name."
+    )
 
 
 class WarehouseSettings(Settings):
-    """The Postgres that holds the star schema."""
+    """The Postgres that holds the warehouse."""
 
     model_config = SettingsConfigDict(env_prefix="WAREHOUSE_")
-    host: Host = "127.0.0.1"
-    port: int = Field(5433, gt=0, lt=65536)
-    database: PostgresName = "warehouse"
-    reader_statement_seconds: int = Field(
-        30, gt=0, description="A question of the role reader may take so long."
-    )
-    reader_transaction_seconds: int = Field(
-        300, gt=0, description="So may a transaction of it, in which it asks more than one."
+    host: Host = _host("the warehouse's Postgres")
+    port: int = _port(5433, "the warehouse's Postgres")
+    database: PostgresName = setting(
+        "warehouse", "Database of the warehouse.", change=_OTHER_TENANT
     )
 
 
@@ -122,13 +184,27 @@ class KafkaSettings(Settings):
     """The broker."""
 
     model_config = SettingsConfigDict(env_prefix="KAFKA_")
-    host: Host = "127.0.0.1"
-    port: int = Field(9092, gt=0, lt=65536)
-    controller_port: int = Field(9093, gt=0, lt=65536)
-    retention_hours: int = Field(168, gt=0, description="How long it keeps changes.")
-    heap_mb: int = Field(512, ge=256, description="Memory of its Java heap.")
-    java_options: str = Field("", description="Further options of its Java, between spaces.")
-    metrics_port: int = Field(9404, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
+    host: Host = _host("the broker")
+    port: int = _port(9092, "the broker, for clients")
+    controller_port: int = _port(9093, "the broker's controller")
+    retention_hours: int = setting(
+        168,
+        "How long the broker keeps changes.",
+        change="When the lander may be down for longer than that, or the disk is small.",
+        gt=0,
+    )
+    heap_mb: int = setting(
+        512,
+        "Java heap of the broker.",
+        change="When the broker runs out of memory, or the machine is small.",
+        ge=256,
+    )
+    java_options: str = setting(
+        "",
+        "More options for the broker's Java, separated by spaces.",
+        change="When you tune or debug its Java.",
+    )
+    metrics_port: int = _metrics_port(9404, "the broker")
 
     @property
     def bootstrap_servers(self) -> str:
@@ -140,37 +216,64 @@ class ConnectSettings(Settings):
     """Kafka Connect and the Debezium connector in it."""
 
     model_config = SettingsConfigDict(env_prefix="CONNECT_")
-    host: Host = "127.0.0.1"
-    port: int = Field(8083, gt=0, lt=65536)
-    database_host: Host | None = Field(
-        None, description="The shop's database as Connect's machine reaches it; default OLTP_HOST."
-    )
-    database_port: int | None = Field(None, gt=0, lt=65536, description="Likewise OLTP_PORT.")
-    secrets_dir: AbsolutePath | None = Field(
+    host: Host = _host("Kafka Connect's REST interface")
+    port: int = _port(8083, "Kafka Connect's REST interface")
+    database_host: Host | None = setting(
         None,
-        description="On Connect's machine, a folder with the file oltp_debezium. "
-        "Default: the native stack's file.",
+        "Address of the shop's Postgres as Kafka Connect reaches it.",
+        change="When Kafka Connect runs elsewhere than these programs, as in Docker.",
+        shown="`OLTP_HOST`",
     )
-    heap_mb: int = Field(768, ge=256, description="Memory of its Java heap.")
-    java_options: str = Field("", description="Further options of its Java, between spaces.")
-    metrics_port: int = Field(9405, ge=0, lt=65536, description="Prometheus, loopback; 0 is off.")
-    connector_name: Name = "shop"
-    topic_prefix: Name = "shop"
-    topic_partitions: int = Field(4, gt=0, description="Partitions of each new topic.")
-    max_row_mb: int = Field(
+    database_port: int | None = setting(
+        None,
+        "Port of the shop's Postgres as Kafka Connect reaches it.",
+        change="When Kafka Connect runs elsewhere than these programs, as in Docker.",
+        shown="`OLTP_PORT`",
+        gt=0,
+        lt=65536,
+    )
+    secrets_dir: AbsolutePath | None = setting(
+        None,
+        "Folder on Kafka Connect's machine with the password file `oltp_debezium`.",
+        change="When Kafka Connect runs elsewhere than these programs, as in Docker.",
+        shown="the native stack's file",
+    )
+    heap_mb: int = setting(
+        768,
+        "Java heap of Kafka Connect.",
+        change="When Kafka Connect runs out of memory, as with `CONNECT_MAX_ROW_MB` raised.",
+        ge=256,
+    )
+    java_options: str = setting(
+        "",
+        "More options for Kafka Connect's Java, separated by spaces.",
+        change="When you tune or debug its Java.",
+    )
+    metrics_port: int = _metrics_port(9405, "Kafka Connect")
+    connector_name: Name = setting("shop", "Name of the connector.", change=_OTHER_TENANT)
+    topic_prefix: Name = setting(
+        "shop", "First part of the name of each topic.", change=_OTHER_TENANT
+    )
+    topic_partitions: int = setting(
+        4,
+        "Partitions of each new topic.",
+        change="Before the first start, when more than four landers are to share a table.",
+        gt=0,
+    )
+    max_row_mb: int = setting(
         32,
+        "Largest change of one row, old and new values together, as JSON.",
+        change="When a connector fails because a change is too large.",
         ge=1,
         le=90,
-        description="The largest change of one row: its old and its new values, as JSON.",
     )
-    slot_name: PostgresName = "dbz_shop"
-    publication_name: PostgresName = "dbz_shop"
-    poll_interval_ms: int = Field(10, gt=0, description="How long Debezium waits for a batch.")
-    heartbeat_interval_ms: int = Field(
-        1000, gt=0, description="So that an idle shop holds no WAL, and is known to be there."
-    )
-    restart_seconds: float = Field(
-        10.0, gt=0, description="From its failure to its start, doubled each time; 300 at most."
+    slot_name: PostgresName = setting("dbz_shop", "Replication slot.", change=_OTHER_TENANT)
+    publication_name: PostgresName = setting("dbz_shop", "Publication.", change=_OTHER_TENANT)
+    poll_interval_ms: int = setting(
+        10,
+        "How long Debezium waits for more changes of a batch.",
+        change="When cores are short and live charts may be later.",
+        gt=0,
     )
 
     @property
@@ -193,13 +296,17 @@ class MinioSettings(Settings):
     """The object store of the lake."""
 
     model_config = SettingsConfigDict(env_prefix="MINIO_")
-    host: Host = "127.0.0.1"
-    port: int = Field(9000, gt=0, lt=65536)
-    console_port: int = Field(9001, gt=0, lt=65536)
-    region: Name = "us-east-1"
-    bronze_bucket: Bucket = "bronze"
-    silver_bucket: Bucket = "silver"
-    gold_bucket: Bucket = "gold"
+    host: Host = _host("the object store")
+    port: int = _port(9000, "the object store's S3 interface")
+    console_port: int = _port(9001, "the object store's console")
+    bronze_bucket: Bucket = setting("bronze", "Bucket of bronze.", change=_OTHER_TENANT)
+    silver_bucket: Bucket = setting("silver", "Bucket of silver.", change=_OTHER_TENANT)
+    gold_bucket: Bucket = setting("gold", "Bucket of gold.", change=_OTHER_TENANT)
+
+    @property
+    def region(self) -> str:
+        """What clients sign their requests with. One MinIO has no other places."""
+        return "us-east-1"
 
     @property
     def url(self) -> str:
@@ -211,108 +318,130 @@ class ShopSettings(Settings):
     """What the shop has decided about itself."""
 
     model_config = SettingsConfigDict(env_prefix="SHOP_")
-    time_zone: TimeZone = Field("Europe/Paris", description="Business days begin and end in it.")
-    base_currency: Currency = "EUR"
-
-
-class SimulatorSettings(Settings):
-    """Limits of the simulator; what it is to do comes from its command line."""
-
-    model_config = SettingsConfigDict(env_prefix="SIMULATOR_")
-    slot_budget: float = Field(
-        0.5, gt=0, le=1, description="Slows down beyond this share of max_slot_wal_keep_size."
+    time_zone: TimeZone = setting(
+        "Europe/Paris",
+        "Zone in which business days begin and end.",
+        change="Before the first consolidation; later, rebuild all layers.",
     )
-    retry_seconds: float = Field(60, gt=0, description="Longest pause between reconnects.")
+    base_currency: Currency = setting(
+        "EUR",
+        "Currency of all sums.",
+        change="Before the first order.",
+    )
 
 
 class LandingSettings(Settings):
     """The lander: Kafka to bronze."""
 
     model_config = SettingsConfigDict(env_prefix="LANDING_")
-    group_id: Name = "landing"
-    flush_seconds: float = Field(5.0, ge=0.25, description="Oldest a buffered record may get.")
-    flush_rows: int = Field(200_000, gt=0, description="Rows of one table that start a flush.")
-    flush_mb: int = Field(32, gt=0, description="Bytes of one table that start a flush.")
-    memory_mb: int = Field(128, ge=32, description="Records held in memory, all tables together.")
-    writers: int = Field(2, gt=0, description="Tables written at the same time.")
-    session_timeout_ms: int = Field(10_000, ge=6_000, description="Silent for longer is dead.")
-    topic_refresh_seconds: float = Field(2.0, gt=0, description="How soon a new topic is seen.")
-    compact_commits: int = Field(200, gt=1, description="Commits of a table between compactions.")
-    replay_rows: int = Field(
-        200_000, gt=0, description="Records that a replay from Kafka holds in memory at a time."
+    group_id: Name = setting("landing", "Kafka group of the landers.", change=_OTHER_TENANT)
+    flush_seconds: float = setting(
+        5.0,
+        "Longest time that a change waits in memory before it is written to bronze.",
+        change="When bronze must be fresher; lower makes more, smaller files.",
+        ge=0.25,
     )
-    retention_hours: int = Field(24, ge=1, description="How long old log entries and files stay.")
-    metrics_host: Host = Field("127.0.0.1", description="Where it answers Prometheus.")
-    metrics_port: int = Field(9108, ge=0, lt=65536, description="For Prometheus; 0 is off.")
+    memory_mb: int = setting(
+        128,
+        "Changes held in memory, of all tables together.",
+        change="When a lander falls behind at the peak, or the machine is small.",
+        ge=32,
+    )
+    compact_commits: int = setting(
+        200,
+        "Commits of a bronze table between two compactions.",
+        change="When reading recent bronze is slow (lower), or compaction costs too much (raise).",
+        gt=1,
+    )
+    retention_hours: int = setting(
+        24,
+        "How long bronze keeps old log entries and files that no version needs.",
+        change="When readers of bronze stay on one version for longer.",
+        ge=1,
+    )
+    metrics_host: Host = _metrics_host("the lander")
+    metrics_port: int = _metrics_port(9108, "the lander")
 
 
 class LiveSettings(Settings):
     """The live consumer: Kafka to what the warehouse shows before the next consolidation."""
 
     model_config = SettingsConfigDict(env_prefix="LIVE_")
-    group_id: Name = "live"
-    linger_ms: int = Field(20, ge=0, description="Waits so long for more of a batch.")
-    patience_ms: int = Field(
-        400, ge=0, description="Waits so long for more changes that are no part of a sale."
+    group_id: Name = setting("live", "Kafka group of the live consumers.", change=_OTHER_TENANT)
+    batch_rows: int = setting(
+        5_000,
+        "Most changes applied in one transaction.",
+        change="When one batch holds locks of the warehouse for too long.",
+        gt=0,
     )
-    batch_rows: int = Field(5_000, gt=0, description="Changes of one batch, at most.")
-    max_rows: int = Field(
-        5_000_000, gt=0, description="Rows it keeps; then it waits for a consolidation."
+    max_rows: int = setting(
+        5_000_000,
+        "Most rows kept beside the warehouse; at the limit it waits for a consolidation.",
+        change="When consolidations are rarer than hourly, or the warehouse's disk is small.",
+        gt=0,
     )
-    session_timeout_ms: int = Field(10_000, ge=6_000, description="Silent for longer is dead.")
-    topic_refresh_seconds: float = Field(2.0, gt=0, description="How soon a new topic is seen.")
-    metrics_host: Host = Field("127.0.0.1", description="Where it answers Prometheus.")
-    metrics_port: int = Field(9109, ge=0, lt=65536, description="For Prometheus; 0 is off.")
+    metrics_host: Host = _metrics_host("the live consumer")
+    metrics_port: int = _metrics_port(9109, "the live consumer")
 
 
 class ConsolidationSettings(Settings):
     """Bronze to silver, gold and the warehouse."""
 
     model_config = SettingsConfigDict(env_prefix="CONSOLIDATION_")
-    chunk_rows: int = Field(500_000, gt=0, description="Changes held in memory at a time.")
-    clock_skew_seconds: float = Field(
-        300, ge=0, description="How far ahead a source's clock may be."
+    chunk_rows: int = setting(
+        500_000,
+        "Most changes that a consolidation or a replay holds in memory at a time.",
+        change="When either runs out of memory (lower), or memory is plenty (raise).",
+        gt=0,
     )
-    retention_hours: int = Field(
-        168, ge=1, description="How long old versions and change feeds of silver and gold stay."
+    retention_hours: int = setting(
+        168,
+        "How long old versions and change feeds of silver and gold stay.",
+        change="When you query older versions, or storage is short.",
+        ge=1,
     )
-    lock_seconds: float = Field(600, ge=0, description="Longest wait for another consolidation.")
-    quarantine_max_share: float = Field(
-        0.2, ge=0, le=1, description="Share in quarantine beyond which nothing is published."
+    quarantine_max_share: float = setting(
+        0.2,
+        "Share of new changes in quarantine above which nothing is published.",
+        change="When you have looked at the quarantine and accept it, for one run.",
+        ge=0,
+        le=1,
     )
-    quarantine_min_changes: int = Field(
-        100, ge=1, description="Of fewer changes, that share only warns."
+    runs_days: int = setting(
+        90, "How long the record of a run is kept.", change="When you audit older runs.", ge=1
     )
-    runs_days: int = Field(90, ge=1, description="How long the record of a run is kept.")
 
 
 class ReconcileSettings(Settings):
-    """The proof."""
+    """The reconciliation."""
 
     model_config = SettingsConfigDict(env_prefix="RECONCILE_")
-    timeout_seconds: float = Field(120, gt=0, description="Longest wait for bronze to catch up.")
-    examples: int = Field(10, gt=0, description="Keys named for each kind of fault.")
-
-
-class ExtractionSettings(Settings):
-    """Deletes that a full extraction finds, and writes without being asked."""
-
-    model_config = SettingsConfigDict(env_prefix="EXTRACTION_")
-    deletes_max_share: float = Field(
-        0.05, ge=0, le=1, description="Stops if a larger share of a table's keys is gone, …"
+    timeout_seconds: float = setting(
+        120,
+        "Longest wait for bronze to have what the shop committed.",
+        change="When a reconciliation says that changes did not arrive and the machine is slow.",
+        gt=0,
     )
-    deletes_min_rows: int = Field(100, ge=1, description="… and so many of them at least.")
 
 
 class AirflowSettings(Settings):
-    """Airflow, which runs the hourly run. Its own variables begin with AIRFLOW__."""
+    """Airflow, which starts the hourly run. Its own variables begin with AIRFLOW__."""
 
     model_config = SettingsConfigDict(env_prefix="AIRFLOW_")
-    host: Host = "127.0.0.1"
-    port: int = Field(8080, gt=0, lt=65536)
-    parallelism: int = Field(3, gt=0, description="Tasks that run at the same time.")
-    public_url: WebAddress | None = Field(
-        None, description="Where people reach its pages, if not at AIRFLOW_HOST and _PORT."
+    host: Host = _host("Airflow")
+    port: int = _port(8080, "Airflow")
+    parallelism: int = setting(
+        3,
+        "Tasks that run at the same time.",
+        change="When there are cores and memory for more.",
+        unit="tasks",
+        gt=0,
+    )
+    public_url: WebAddress | None = setting(
+        None,
+        "Address of Airflow in links of alerts and of `./pipeline open`.",
+        change="When people reach Airflow through a proxy.",
+        shown="from `AIRFLOW_HOST` and `AIRFLOW_PORT`",
     )
 
     @property
@@ -330,13 +459,22 @@ class SupersetSettings(Settings):
     """Superset, which shows the charts."""
 
     model_config = SettingsConfigDict(env_prefix="SUPERSET_")
-    host: Host = "127.0.0.1"
-    port: int = Field(8088, gt=0, lt=65536)
-    threads: int = Field(8, gt=0, description="Requests that it answers at the same time.")
-    database_host: Host | None = Field(
-        None, description="The warehouse as Superset's machine reaches it; default WAREHOUSE_HOST."
+    host: Host = _host("Superset")
+    port: int = _port(8088, "Superset")
+    database_host: Host | None = setting(
+        None,
+        "Address of the warehouse as Superset reaches it.",
+        change="When Superset runs elsewhere than these programs, as in Docker.",
+        shown="`WAREHOUSE_HOST`",
     )
-    database_port: int | None = Field(None, gt=0, lt=65536, description="Likewise WAREHOUSE_PORT.")
+    database_port: int | None = setting(
+        None,
+        "Port of the warehouse as Superset reaches it.",
+        change="When Superset runs elsewhere than these programs, as in Docker.",
+        shown="`WAREHOUSE_PORT`",
+        gt=0,
+        lt=65536,
+    )
 
     @property
     def url(self) -> str:
@@ -348,45 +486,90 @@ class AlertSettings(Settings):
     """Who is told when a run fails or is late."""
 
     model_config = SettingsConfigDict(env_prefix="ALERT_")
-    webhook_url: WebAddress | None = Field(
-        None, description="Gets a POST with a JSON document when a run of Airflow fails or is late."
+    webhook_url: WebAddress | None = setting(
+        None,
+        "Gets a POST with a JSON document when a run of Airflow fails or is late.",
+        change="When somebody wants to be told.",
+        shown="nobody is told",
     )
-    late_seconds: int = Field(1800, gt=0, description="A run is late so long after its turn.")
+    late_seconds: int = setting(
+        1800,
+        "Time after its turn from which a run is late.",
+        change="When hourly runs take longer.",
+        gt=0,
+    )
+
+
+_ALERT_TOO_OFTEN = "When the alert comes too often or too late."
 
 
 class MonitoringSettings(Settings):
-    """Prometheus, what is asked for it, and from where on it alerts. Optional."""
+    """Prometheus, what feeds it, and the limits of its alerts. Optional."""
 
     model_config = SettingsConfigDict(env_prefix="MONITORING_")
-    host: Host = "127.0.0.1"
-    port: int = Field(9090, gt=0, lt=65536, description="Prometheus.")
-    airflow_port: int = Field(9102, gt=0, lt=65536, description="What Airflow tells.")
-    statsd_port: int = Field(9125, gt=0, lt=65536, description="Where Airflow tells it; UDP.")
-    exporter_host: Host = Field("127.0.0.1", description="Where the exporter answers Prometheus.")
-    exporter_port: int = Field(9110, gt=0, lt=65536, description="The exporter's.")
-    scrape_seconds: int = Field(15, ge=1, description="How often Prometheus asks and judges.")
-    exporter_seconds: float = Field(15, ge=0.5, description="How often the exporter looks.")
-    lake_seconds: float = Field(60, ge=0.5, description="How often it looks at the lake's logs.")
-    retention_days: int = Field(15, ge=1, description="How long Prometheus keeps metrics.")
-    retention_mb: int = Field(1024, ge=64, description="How much of them it keeps, at most.")
-    lag_offsets: int = Field(
-        50_000, ge=0, description="Alerts when bronze lacks more offsets of a table for minutes."
+    host: Host = _host("Prometheus and of the StatsD exporter")
+    port: int = _port(9090, "Prometheus")
+    airflow_port: int = _port(9102, "the StatsD exporter, with Airflow's metrics")
+    statsd_port: int = _port(9125, "the StatsD exporter to which Airflow sends; UDP")
+    exporter_host: Host = _metrics_host("the exporter")
+    exporter_port: int = _port(9110, "the exporter's metrics")
+    scrape_seconds: int = setting(
+        15,
+        "Time between two scrapes, between two evaluations of alerts, and between two "
+        "measurements of the exporter; it reads the lake every fourth time.",
+        change="When alerts must come sooner, or metrics cost too much. In Docker it is fixed.",
+        ge=1,
     )
-    live_seconds: float = Field(60, gt=0, description="Alerts when charts are further behind.")
-    clock_seconds: float = Field(
-        5, gt=0, description="Alerts when clocks of the servers are further apart."
+    retention_days: int = setting(
+        15,
+        "How long Prometheus keeps metrics.",
+        change="When you compare longer periods.",
+        ge=1,
     )
-    slot_share: float = Field(
-        0.5, gt=0, le=1, description="Alerts beyond this share of max_slot_wal_keep_size."
+    retention_mb: int = setting(
+        1024,
+        "Most disk that Prometheus takes for metrics.",
+        change="When `MONITORING_RETENTION_DAYS` do not fit.",
+        ge=64,
     )
-    quarantined: int = Field(
-        500, ge=0, description="Alerts when so many changes of a table come into it in an hour."
+    lag_offsets: int = setting(
+        50_000,
+        "Alerts when bronze lacks more offsets of a table for minutes.",
+        change=_ALERT_TOO_OFTEN,
+        ge=0,
     )
-    late_seconds: float = Field(
-        7200, gt=0, description="Alerts when the last consolidation that succeeded is older."
+    live_seconds: float = setting(
+        60, "Alerts when live charts are further behind.", change=_ALERT_TOO_OFTEN, gt=0
     )
-    disk_share: float = Field(
-        0.1, ge=0, le=1, description="Alerts when less of the data's disk is free."
+    clock_seconds: float = setting(
+        5, "Alerts when clocks of the servers are further apart.", change=_ALERT_TOO_OFTEN, gt=0
+    )
+    slot_share: float = setting(
+        0.5,
+        "Alerts when the slot holds back more than this share of max_slot_wal_keep_size.",
+        change=_ALERT_TOO_OFTEN,
+        gt=0,
+        le=1,
+    )
+    quarantined: int = setting(
+        500,
+        "Alerts when more changes of a table are quarantined.",
+        change=_ALERT_TOO_OFTEN,
+        unit="changes per hour",
+        ge=0,
+    )
+    late_seconds: float = setting(
+        7200,
+        "Alerts when the last consolidation that succeeded is older.",
+        change=_ALERT_TOO_OFTEN,
+        gt=0,
+    )
+    disk_share: float = setting(
+        0.1,
+        "Alerts when less of the data's disk is free.",
+        change=_ALERT_TOO_OFTEN,
+        ge=0,
+        le=1,
     )
 
     @property
@@ -399,41 +582,67 @@ class LogSettings(Settings):
     """Structured logs, on standard error."""
 
     model_config = SettingsConfigDict(env_prefix="LOG_")
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "console", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "Least severe event that is logged.", change="When you look for a cause."
+    )
+    format: Literal["auto", "console", "json"] = setting(
+        "auto",
+        "Form of the logs; auto is text in a terminal and JSON elsewhere.",
+        change="When something else reads them.",
+    )
 
 
 class StackSettings(Settings):
     """The stack: where it lives and how it is kept."""
 
     model_config = SettingsConfigDict(env_prefix="STACK_")
-    engine: Literal["native", "compose"] = Field(
-        "native", description="What runs the services: supervisor here, or Docker Compose."
+    engine: Literal["native", "compose"] = setting(
+        "native",
+        "What runs the services: processes on this machine, or Docker Compose.",
+        change="When the stack runs in Docker.",
     )
-    env_file: AbsolutePath = Field(
+    env_file: AbsolutePath = setting(
         default_factory=lambda: ROOT / ".env",
-        description="Compose's variables and passwords, made by ./pipeline env init.",
+        description="File with Docker Compose's variables and passwords.",
+        change="When one checkout has several stacks in Docker.",
+        shown="`.env` in the checkout",
     )
-    data_dir: AbsolutePath = Field(
+    data_dir: AbsolutePath = setting(
         default_factory=lambda: default_data_dir(),
-        description="Databases, topics, objects, logs, secrets.",
+        description="Folder of databases, topics, objects, logs and passwords.",
+        change="When they belong on another disk, or one checkout has several stacks.",
+        shown="`var/` in the checkout; for root in a closed one, below /var/lib/shop-pipeline",
     )
-    cache_dir: AbsolutePath = Field(
+    cache_dir: AbsolutePath = setting(
         default_factory=lambda: default_cache_dir(),
-        description="Servers, shared by all checkouts; safe to delete.",
+        description="Folder of the installed servers, shared by all checkouts; safe to delete.",
+        change="When they belong on another disk.",
+        shown="`~/.cache/shop-pipeline`; for root /var/cache/shop-pipeline",
     )
-    secrets_file: AbsolutePath | None = Field(
+    secrets_file: AbsolutePath | None = setting(
         None,
-        description="File or folder. Default: secrets.json in STACK_DATA_DIR; with Compose, .env.",
+        "File or folder with the passwords.",
+        change="When an orchestrator mounts them.",
+        shown="`secrets.json` in `STACK_DATA_DIR`; with Compose `STACK_ENV_FILE`",
     )
-    uv: AbsolutePath | None = Field(
-        None, description="The uv to install servers with; by default found."
+    service_user: str = setting(
+        "nobody",
+        "User that runs Postgres, Kafka and MinIO when root starts them.",
+        change="When files of the servers must belong to somebody else.",
+        unit="user",
     )
-    service_user: str = Field("nobody", description="Runs the servers when you are root.")
-    start_timeout_seconds: float = Field(300, gt=0, description="Longest wait for a service.")
-    log_mb: int = Field(20, gt=0, description="Size at which a log is rotated.")
-    log_backups: int = Field(3, ge=0, description="Rotated logs that are kept.")
-    slot_wal_keep_mb: int = Field(4096, ge=64, description="WAL the slot may hold back.")
+    start_timeout_seconds: float = setting(
+        300,
+        "Longest wait for a service to be ready.",
+        change="When a slow machine needs longer.",
+        gt=0,
+    )
+    slot_wal_keep_mb: int = setting(
+        4096,
+        "Most WAL that the slot may hold back; beyond it the slot is lost.",
+        change="When Kafka Connect may be down for longer, or the shop's disk is small.",
+        ge=64,
+    )
 
     @property
     def secrets_path(self) -> Path:
@@ -460,12 +669,10 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     ConnectSettings,
     MinioSettings,
     ShopSettings,
-    SimulatorSettings,
     LandingSettings,
     LiveSettings,
     ConsolidationSettings,
     ReconcileSettings,
-    ExtractionSettings,
     AirflowSettings,
     AlertSettings,
     SupersetSettings,
@@ -479,10 +686,24 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
+def retired_warnings(variables: Mapping[str, str] | None = None) -> list[str]:
+    """Return a warning for each of these variables that was a setting once.
+
+    By default of those from which settings are read.
+    """
+    given = _given() if variables is None else variables
+    return [
+        f"{name} is not a setting any more: it changes nothing. {_RETIRED[name.upper()]}"
+        for name, value in sorted(given.items())
+        if value and name.upper() in _RETIRED
+    ]
+
+
 def settings_in_environment() -> dict[str, str]:
     """The settings that the environment gives, as variables: what to hand on to a program."""
     known = {name_of(group, name) for group in ALL_SETTINGS for name in group.model_fields}
-    return {name: value for name, value in _given().items() if name.upper() in known}
+    given = ((_FORMER.get(name, name), value) for name, value in _given().items())
+    return {name: value for name, value in given if name.upper() in known}
 
 
 def default_uv() -> Path | None:

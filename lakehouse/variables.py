@@ -7,12 +7,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from lakehouse.environment import expand_home
 
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "up to", "lt": "below"}
+_UNITS = {
+    "ms": "milliseconds",
+    "seconds": "seconds",
+    "hours": "hours",
+    "days": "days",
+    "mb": "MB",
+    "rows": "rows",
+    "offsets": "offsets",
+    "commits": "commits",
+    "partitions": "partitions",
+    "share": "share, 0 to 1",
+    "port": "port",
+    "host": "host",
+}
+"""By the last word of a setting's name."""
 _KINDS = {
     str: "text",
     int: "a whole number",
@@ -23,9 +39,15 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """In the annotation of a setting: what it may hold, where type and limits do not say it."""
+    """In the annotation of a setting: what it may hold, where type and limits do not say it.
+
+    Attributes:
+        words: what is allowed.
+        unit: what a value is, in a word.
+    """
 
     words: str
+    unit: str
 
 
 def _is_known_zone(name: str) -> str:
@@ -44,31 +66,35 @@ def _absolute(path: Path) -> Path:
 
 
 Host = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9.:_-]+$"), Allowed("the name or address of a machine")
+    str, Field(pattern=r"^[A-Za-z0-9.:_-]+$"), Allowed("the name or address of a machine", "host")
 ]
 Name = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"),
-    Allowed("letters, digits and _, after the first also . and -"),
+    Allowed("letters, digits and _, after the first also . and -", "name"),
 ]
 PostgresName = Annotated[
     str,
     Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$"),
-    Allowed("up to 63 small letters, digits and _, no digit first"),
+    Allowed("up to 63 small letters, digits and _, no digit first", "name"),
 ]
 Bucket = Annotated[
     str,
     Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$"),
-    Allowed("3 to 63 small letters and digits, in between also -"),
+    Allowed("3 to 63 small letters and digits, in between also -", "bucket"),
 ]
 Currency = Annotated[
-    str, Field(pattern=r"^[A-Z]{3}$"), Allowed("three capital letters, such as EUR")
+    str, Field(pattern=r"^[A-Z]{3}$"), Allowed("three capital letters, such as EUR", "currency")
 ]
 TimeZone = Annotated[
-    str, AfterValidator(_is_known_zone), Allowed("the name of a time zone, such as Europe/Paris")
+    str,
+    AfterValidator(_is_known_zone),
+    Allowed("the name of a time zone, such as Europe/Paris", "time zone"),
 ]
 WebAddress = Annotated[
-    str, Field(pattern=r"^https?://\S+$"), Allowed("an address that begins with http or https")
+    str,
+    Field(pattern=r"^https?://\S+$"),
+    Allowed("an address that begins with http or https", "URL"),
 ]
 # Programs that are told of it run in other directories.
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -76,13 +102,45 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """One setting, as people see it."""
+    """One setting, as people see it.
+
+    Attributes:
+        default: the value on this machine.
+        shown: the default in words that hold on every machine.
+        change: when somebody would set it.
+    """
 
     name: str
     field: str
     default: str
+    shown: str
+    unit: str
     allowed: str
     description: str
+    change: str
+
+
+def setting(
+    default: Any = PydanticUndefined,  # noqa: ANN401 - of each setting's type
+    description: str = "",
+    *,
+    change: str,
+    unit: str = "",
+    shown: str = "",
+    **options: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401 - pydantic makes a setting of it
+    """Define a setting.
+
+    Args:
+        default: its value where its variable is not set.
+        description: what it is, one sentence.
+        change: when somebody would set it, one sentence.
+        unit: of its value, where neither its name nor its type says it.
+        shown: its default in words, where that depends on the machine or on other settings.
+        options: limits and more, as of `pydantic.Field`.
+    """
+    told: dict[str, JsonValue] = {"change": change, "unit": unit, "shown": shown}
+    return Field(default, description=description, json_schema_extra=told, **options)
 
 
 def name_of(group: type[BaseModel], field: str) -> str:
@@ -92,24 +150,38 @@ def name_of(group: type[BaseModel], field: str) -> str:
 
 def variables_of(group: type[BaseModel]) -> list[Variable]:
     """The settings of a group, in their order."""
-    title = (group.__doc__ or "").strip()
-    return [
-        Variable(
-            name=name_of(group, name),
-            field=name,
-            default=str(field.get_default(call_default_factory=True, validated_data={})),
-            allowed=allowed(field),
-            description=field.description or title,
-        )
-        for name, field in group.model_fields.items()
-    ]
+    return [_variable(group, name, field) for name, field in group.model_fields.items()]
+
+
+def _variable(group: type[BaseModel], name: str, field: FieldInfo) -> Variable:
+    told = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    default = str(field.get_default(call_default_factory=True, validated_data={}))
+    return Variable(
+        name=name_of(group, name),
+        field=name,
+        default=default,
+        shown=str(told.get("shown") or (f"`{default}`" if default else "")),
+        unit=str(told.get("unit") or _unit(name, field)),
+        allowed=allowed(field),
+        description=field.description or "",
+        change=str(told.get("change") or ""),
+    )
+
+
+def _unit(name: str, field: FieldInfo) -> str:
+    if (mark := _mark(field)) is not None:
+        return mark.unit
+    kinds = {Path: "path", str: "text"}
+    last = name.rpartition("_")[2]
+    if typing.get_origin(field.annotation) is Literal:
+        return " or ".join(typing.get_args(field.annotation))
+    return _UNITS.get(last) or kinds.get(_plain(field.annotation), "")
 
 
 def allowed(field: FieldInfo) -> str:
     """What a setting may hold, in words."""
-    for mark in field.metadata:
-        if isinstance(mark, Allowed):
-            return mark.words
+    if (mark := _mark(field)) is not None:
+        return mark.words
     if typing.get_origin(field.annotation) is Literal:
         return "one of " + ", ".join(typing.get_args(field.annotation))
     words = _KINDS[_plain(field.annotation)]
@@ -136,6 +208,14 @@ def _bound(limit: object) -> str:
         if (value := getattr(limit, name, None)) is not None:
             return f"{words} {value}"
     return ""
+
+
+def _mark(field: FieldInfo) -> Allowed | None:
+    """What its annotation says in words, also where the value may be absent."""
+    marks = [*field.metadata]
+    for part in typing.get_args(field.annotation):
+        marks += getattr(part, "__metadata__", ())
+    return next((mark for mark in marks if isinstance(mark, Allowed)), None)
 
 
 def _plain(annotation: Any) -> Any:  # noqa: ANN401 - annotations are of any type

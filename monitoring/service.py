@@ -25,6 +25,8 @@ _LIMITS = (
     "lag_offsets", "live_seconds", "slot_share", "quarantined", "late_seconds", "disk_share",
     "clock_seconds",
 )  # fmt: skip
+_SCRAPES_PER_LAKE = 4
+"""It reads the lake every fourth time: that asks the store for the log of every table."""
 _ROLE = "monitor"
 _LAKE_USER = "reader"
 
@@ -48,7 +50,7 @@ def probes(config: StackConfig, secrets: Secrets) -> tuple[Probe, ...]:
     loaded = warehouse_dsn(config.warehouse, secrets, role=_ROLE)
     files = Lake.of(config.minio, secrets, user=_LAKE_USER)
     admin = admin_client(config.kafka.bootstrap_servers)
-    often = partial(Probe, every_seconds=settings.exporter_seconds)
+    often = partial(Probe, every_seconds=settings.scrape_seconds)
     return (
         often(name="connector", read=lambda: capture.of_connector(check(config.connect, oltp))),
         often(name="slot", read=partial(capture.measure_slot, oltp, config.connect.slot_name)),
@@ -60,7 +62,7 @@ def probes(config: StackConfig, secrets: Secrets) -> tuple[Probe, ...]:
         often(name="limits", read=partial(limits, settings)),
         Probe(
             name="lake",
-            every_seconds=settings.lake_seconds,
+            every_seconds=_SCRAPES_PER_LAKE * settings.scrape_seconds,
             read=partial(lake.read, files, admin, config.connect.topic_prefix),
         ),
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from threading import Event
 from zoneinfo import ZoneInfo
 
-from lakehouse.settings import ShopSettings, SimulatorSettings
+from lakehouse.settings import ShopSettings
 from producers.filling import fill
 from producers.meter import Measurement
 from producers.plan import Phase, Plan, Report
@@ -19,17 +19,27 @@ from producers.session import Session, Terms
 from producers.wal_monitor import WalMonitor
 from producers.writer import Writer
 
+_SLOT_BUDGET = 0.5
+"""Share of max_slot_wal_keep_size from which on it slows down: the other half is for the shop."""
+LONGEST_PAUSE_SECONDS = 60.0
+"""Between two attempts to reconnect: a shop that sells should notice within a minute."""
+
 
 class Simulator:
     """The shop behind one database. One at a time writes to it."""
 
     def __init__(
-        self, dsn: str, *, shop: ShopSettings, limits: SimulatorSettings, slot_name: str
+        self,
+        dsn: str,
+        *,
+        shop: ShopSettings,
+        slot_name: str,
+        longest_pause_seconds: float = LONGEST_PAUSE_SECONDS,
     ) -> None:
         self._dsn = dsn
         self._shop = shop
-        self._limits = limits
         self._slot_name = slot_name
+        self._longest_pause_seconds = longest_pause_seconds
 
     def run(
         self,
@@ -55,9 +65,9 @@ class Simulator:
             base_currency=self._shop.base_currency,
             zone=ZoneInfo(self._shop.time_zone),
             slot_name=self._slot_name,
-            slot_budget=self._limits.slot_budget,
+            slot_budget=_SLOT_BUDGET,
         )
-        pause = self._limits.retry_seconds
+        pause = self._longest_pause_seconds
         with Writer(self._dsn, longest_pause_seconds=pause, stopping=stopping) as writer:
             session = Session(writer, terms)
             watch = WalMonitor(session, stopping, on_progress)

@@ -35,6 +35,9 @@ from replay.kafka_range import KafkaRange, Range
 from replay.live import LiveReplayer, live_identity, live_ranges
 
 Progress = Callable[[str, int, int], None]
+_MOST_RECORDS = 200_000
+"""Held in memory at a time, or fewer if CONSOLIDATION_CHUNK_ROWS says so: a record as Kafka has it
+is JSON with the row before and after, larger than the change that is read from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +192,7 @@ class FromKafka:
             table=self._table(name),
             identity=opened.identity,
             ends=opened.ends,
-            window=LandingSettings().replay_rows,
+            window=_window(),
             folder=folder,
             on_progress=lambda done, total: self.on_progress(what, done, total),
         )
@@ -201,14 +204,14 @@ class FromKafka:
     def live(self, part: TableRecords) -> tuple[TableDiff, int]:
         """Take the range into the overlay again; the diff, and how many changes were read."""
         opened = part.opened
-        reader = change_readers(ShopSettings(), ConsolidationSettings())[opened.entity]
+        reader = change_readers(ShopSettings())[opened.entity]
         overlay = Overlay(dsn=warehouse("live"), readers={opened.entity: reader})
         what = f"{opened.entity}: into live"
         replayer = LiveReplayer(
             overlay=overlay,
             reader=reader,
             identity=opened.identity,
-            window=LandingSettings().replay_rows,
+            window=_window(),
             on_progress=lambda done, total: self.on_progress(what, done, total),
         )
         try:
@@ -319,3 +322,7 @@ def _bronze_done(done: BronzeReplay) -> BronzeDone:
         differences=differences,
     )  # fmt: skip
     return BronzeDone(diff=diff, read=found.read, notes=notes, has_replaced=bool(found.replaced))
+
+
+def _window() -> int:
+    return min(_MOST_RECORDS, ConsolidationSettings().chunk_rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from batch.lock import first_of
+from batch.lock import PATIENCE_SECONDS, first_of
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
 from batch.table_diff import TableDiff
@@ -17,7 +17,7 @@ from lakehouse.connections import secrets, warehouse, writing_lake
 from lakehouse.contracts import ENTITIES
 from lakehouse.layers import Layer
 from lakehouse.selection import Selection
-from lakehouse.settings import ConsolidationSettings, StackSettings
+from lakehouse.settings import StackSettings
 from lakehouse.version import code_version, contracts_version
 from replay.chosen import ChosenRange, choose, months
 from replay.from_kafka import FromKafka, TableRecords, went_on
@@ -317,6 +317,6 @@ class Replaying:
             warehouse=warehouse("batch"),
             workspace=self._workspace,
             code=f"{code_version()} {contracts_version()}",
-            lock_seconds=ConsolidationSettings().lock_seconds,
+            lock_seconds=PATIENCE_SECONDS,
             on_progress=self.on_progress,
         )

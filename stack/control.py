@@ -58,7 +58,7 @@ class Stack:
         self.data = Data(root=self.config.stack.data_dir)
         self.cache = Cache(root=self.config.stack.cache_dir)
         self._user = find_service_user(self.config.stack.service_user)
-        self._supervisor = Supervisor(self.data, self.config.stack, self._user)
+        self._supervisor = Supervisor(self.data, self._user)
 
     @property
     def place(self) -> str:
@@ -83,7 +83,6 @@ class Stack:
         install(
             self.cache,
             progress,
-            uv=self.config.stack.uv,
             with_airflow=not names_wanted.isdisjoint(AIRFLOW),
             with_superset=not names_wanted.isdisjoint(SUPERSET),
             with_monitoring=not names_wanted.isdisjoint(MONITORING),

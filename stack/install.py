@@ -178,6 +178,8 @@ def _wait_for_all(parts: Mapping[str, "Future[None]"], cancel: Callable[[], None
 def _find_uv(uv: Path | None) -> Path:
     found = uv or default_uv()
     if found is None:
-        message = "No uv to install the servers with: run through ./pipeline, or set STACK_UV."
+        message = (
+            "No uv to install the servers with: run through ./pipeline, or put uv on the PATH."
+        )
         raise StopPipelineError(message)
     return found

@@ -18,7 +18,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from lakehouse.errors import StopPipelineError
-from lakehouse.settings import StackSettings, is_root, socket_path
+from lakehouse.settings import is_root, socket_path
 from stack.paths import Data
 from stack.program import Program
 from stack.service_user import ServiceUser
@@ -29,6 +29,10 @@ SUPERVISOR = "supervisord"
 _START_SECONDS = 15
 _AT_ONCE, _WAITING = False, True
 _STOP_SECONDS = 60
+_LOG_SIZE = "20MB"
+"""At which a log is rotated."""
+_LOG_BACKUPS = 3
+"""With the log itself, 80 MB per program at most, so that logs do not fill the data's disk."""
 _COMMENT = re.compile(r"\s[;#]")
 
 
@@ -57,9 +61,8 @@ class NotSupervisedError(StopPipelineError):
 class Supervisor:
     """The supervisor of one data directory."""
 
-    def __init__(self, data: Data, settings: StackSettings, user: ServiceUser) -> None:
+    def __init__(self, data: Data, user: ServiceUser) -> None:
         self._data = data
-        self._settings = settings
         self._user = user
         self._socket = socket_path(data.root)
         self._config_file = data.run / "supervisord.conf"
@@ -141,7 +144,6 @@ class Supervisor:
 
     def render(self, programs: Iterable[Program]) -> str:
         """The configuration file's content."""
-        rotation = f"{self._settings.log_mb}MB"
         sections: dict[str, dict[str, object]] = {
             "unix_http_server": {"file": self._socket, "chmod": "0700"},
             "rpcinterface:supervisor": {
@@ -152,8 +154,8 @@ class Supervisor:
             "supervisord": {
                 "identifier": "shop-pipeline",
                 "logfile": self._data.log_of(SUPERVISOR),
-                "logfile_maxbytes": rotation,
-                "logfile_backups": self._settings.log_backups,
+                "logfile_maxbytes": _LOG_SIZE,
+                "logfile_backups": _LOG_BACKUPS,
                 "pidfile": self._pid_file,
                 "umask": "022",
                 "minfds": _descriptors(),
@@ -162,8 +164,8 @@ class Supervisor:
         }
         for program in programs:
             sections[f"program:{program.name}"] = self._program(program) | {
-                "stdout_logfile_maxbytes": rotation,
-                "stdout_logfile_backups": self._settings.log_backups,
+                "stdout_logfile_maxbytes": _LOG_SIZE,
+                "stdout_logfile_backups": _LOG_BACKUPS,
             }
         return _ini(sections)
 

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from batch.extraction.missed import Missed
 from lakehouse.errors import StopPipelineError
 
+MAX_SHARE = 0.05
+"""Of a table's keys. More of them are likelier hidden than deleted."""
+MIN_ROWS = 100
+"""Of fewer rows all may go: a small table may well be emptied."""
 _EXAMPLES = 5
 
 
@@ -23,8 +27,8 @@ class DeleteLimit:
         allowed: the most of all tables together, if somebody has said so. It goes before the share.
     """
 
-    max_share: float
-    min_rows: int
+    max_share: float = MAX_SHARE
+    min_rows: int = MIN_ROWS
     allowed: int | None = None
 
     def require(self, missed: Mapping[str, Missed]) -> None:
@@ -40,8 +44,7 @@ class DeleteLimit:
         if self.allowed is None:
             refused = {name: one for name, one in missed.items() if self._is_too_much(one)}
             limit = (
-                f"more than EXTRACTION_DELETES_MAX_SHARE ({self.max_share:.0%}) of a table, and no "
-                f"less than EXTRACTION_DELETES_MIN_ROWS ({self.min_rows:,})"
+                f"more than {self.max_share:.0%} of a table, and at least {self.min_rows:,} rows"
             )
         else:
             refused = {name: one for name, one in missed.items() if one.gone.height}

@@ -22,7 +22,8 @@ _IS_DELETE = pl.col("op") == "d"
 class Examples:
     """How many keys to name for each kind of fault."""
 
-    limit: int
+    limit: int = 10
+    """Enough to see what they have in common, on a screen."""
 
     def fault(self, faulty: Frame, *, count: pl.Expr | None = None, label: str = "key") -> Fault:
         """A fault for each row of `faulty`, or as many as `count` adds up to."""

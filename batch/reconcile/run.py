@@ -208,7 +208,7 @@ class _Run:
             how = Comparison(
                 visibility=shop.visibility,
                 slices=slices_for(*landed.size),
-                examples=Examples(limit=self.config.limits.examples),
+                examples=Examples(),
                 losses=losses.get(topic, ()),
                 recast=shop.recast,
             )
@@ -231,7 +231,7 @@ class _Run:
     def _layers(self) -> Iterator[LayerReport]:
         """All that is made of bronze; what is not there to compare says so."""
         lake = self._lake
-        examples = Examples(limit=self.config.limits.examples)
+        examples = Examples()
         silver: list[LayerReport] = []
         for report in compare_silver(lake, self.config.rules, examples):
             self._progress(f"compared silver {report.table}")

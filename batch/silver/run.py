@@ -5,7 +5,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 import polars as pl
 
@@ -34,7 +33,6 @@ class SilverRules:
     """What the contracts leave to settings."""
 
     time_zone: str
-    clock_skew_seconds: float
     retention_hours: int
     chunk_rows: int
 
@@ -44,18 +42,13 @@ class SilverRules:
         settings = ConsolidationSettings()
         return cls(
             time_zone=ShopSettings().time_zone,
-            clock_skew_seconds=settings.clock_skew_seconds,
             retention_hours=settings.retention_hours,
             chunk_rows=settings.chunk_rows,
         )
 
     def validator(self, entity: Entity) -> Validator:
         """A validator of an entity's changes."""
-        return Validator(
-            entity=entity,
-            calendar=Calendar(time_zone=self.time_zone),
-            clock_skew=timedelta(seconds=self.clock_skew_seconds),
-        )
+        return Validator(entity=entity, calendar=Calendar(time_zone=self.time_zone))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

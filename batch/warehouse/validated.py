@@ -40,15 +40,12 @@ class QuarantineLimit:
     """
 
     max_share: float
-    min_changes: int
+    min_changes: int = 100
 
     @classmethod
     def of_settings(cls) -> "QuarantineLimit":
         """What the environment says."""
-        settings = ConsolidationSettings()
-        return cls(
-            max_share=settings.quarantine_max_share, min_changes=settings.quarantine_min_changes
-        )
+        return cls(max_share=ConsolidationSettings().quarantine_max_share)
 
     def inputs(self, validated: Validated) -> Mapping[str, float | None]:
         """For the checks, by name."""

@@ -20,6 +20,12 @@ from lakehouse.signals import stop_on_signals
 
 _MB = 1024 * 1024
 _USER = "lander"
+_WRITERS = 2
+"""Tables written at the same time: one can use a core while the other waits for the store."""
+_FLUSH_ROWS = 200_000
+_FLUSH_BYTES = 32 * _MB
+"""Rows and bytes of one table that start a flush before its time: a file that readers like, and a
+quarter of the memory that a lander has by default."""
 
 
 def run_lander(
@@ -58,7 +64,7 @@ def run_lander(
     lander = Lander(
         Consumer(landing_client(landing, kafka), logger=QuietLog()),
         tables,
-        Flusher(writers=landing.writers, metrics=metrics),
+        Flusher(writers=_WRITERS, metrics=metrics),
         metrics,
         maintenance,
         _lander_options(landing, connect, accept_loss=accept_loss),
@@ -73,8 +79,8 @@ def _lander_options(
     return LanderOptions(
         pattern=captured_pattern(connect.topic_prefix),
         flush=FlushPolicy(
-            rows=landing.flush_rows,
-            bytes=landing.flush_mb * _MB,
+            rows=_FLUSH_ROWS,
+            bytes=_FLUSH_BYTES,
             seconds=landing.flush_seconds,
         ),
         memory_bytes=landing.memory_mb * _MB,
@@ -86,10 +92,4 @@ def landing_client(
     landing: LandingSettings, kafka: KafkaSettings
 ) -> dict[str, str | int | float | bool]:
     """Librdkafka's configuration for a lander."""
-    return consumer_config(
-        kafka,
-        client_id=_USER,
-        group_id=landing.group_id,
-        session_timeout_ms=landing.session_timeout_ms,
-        topic_refresh_seconds=landing.topic_refresh_seconds,
-    )
+    return consumer_config(kafka, client_id=_USER, group_id=landing.group_id)

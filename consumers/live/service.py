@@ -1,6 +1,5 @@
 """Puts a live consumer together from settings, and runs it until a signal says stop."""
 
-from datetime import timedelta
 from functools import partial
 
 from confluent_kafka import Consumer
@@ -18,25 +17,23 @@ from lakehouse.contracts import ENTITIES
 from lakehouse.kafka import QuietLog, admin_client, ask_ends, heartbeat_topic, pattern_of_tables
 from lakehouse.settings import (
     ConnectSettings,
-    ConsolidationSettings,
     KafkaSettings,
     LiveSettings,
     ShopSettings,
 )
 from lakehouse.signals import stop_on_signals
 
+_LINGER_SECONDS = 0.02
+"""Wait for more of a batch: short beside the half second in which charts follow."""
+_PATIENCE_SECONDS = 0.4
+"""Wait for more changes that are no part of a sale: fewer batches, and within half a second."""
 
-def change_readers(
-    shop: ShopSettings, consolidation: ConsolidationSettings
-) -> dict[str, ChangeReader]:
+
+def change_readers(shop: ShopSettings) -> dict[str, ChangeReader]:
     """By the shop's table: readers that validator as the consolidation does."""
     return {
         entity.table: ChangeReader(
-            validator=Validator(
-                entity=entity,
-                calendar=Calendar(time_zone=shop.time_zone),
-                clock_skew=timedelta(seconds=consolidation.clock_skew_seconds),
-            )
+            validator=Validator(entity=entity, calendar=Calendar(time_zone=shop.time_zone))
         )
         for entity in ENTITIES.values()
     }
@@ -61,13 +58,7 @@ def run_live(
     admin = admin_client(kafka.bootstrap_servers)
     consumer = LiveConsumer(
         Consumer(
-            consumer_config(
-                kafka,
-                client_id="live",
-                group_id=live.group_id,
-                session_timeout_ms=live.session_timeout_ms,
-                topic_refresh_seconds=live.topic_refresh_seconds,
-            )
+            consumer_config(kafka, client_id="live", group_id=live.group_id)
             | {"fetch.wait.max.ms": 500},
             logger=QuietLog(),
         ),
@@ -80,8 +71,8 @@ def run_live(
             pattern=pattern_of_tables(connect.topic_prefix, readers),
             heartbeats=heartbeat_topic(connect.topic_prefix),
             batch_rows=live.batch_rows,
-            linger_seconds=live.linger_ms / 1000,
-            patience_seconds=live.patience_ms / 1000,
+            linger_seconds=_LINGER_SECONDS,
+            patience_seconds=_PATIENCE_SECONDS,
             max_rows=live.max_rows,
         ),
     )

@@ -25,6 +25,9 @@ History = Callable[[pl.Series], pl.DataFrame]
 """All records of these keys (as Kafka has them), up to the end of what is being validated."""
 
 
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the clock of what writes to the shop may be ahead of the shop's own. Clocks that are
+synchronised differ by less; what is further ahead is a wrong value."""
 _TEXTS = "texts"
 _SUSPECTS = "suspects"
 
@@ -35,7 +38,7 @@ class Validator:
 
     entity: Entity
     calendar: Calendar
-    clock_skew: timedelta
+    clock_skew: timedelta = CLOCK_SKEW
 
     def validate(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
         """Read, clean and validate.

@@ -38,22 +38,27 @@ _EXPORTER = _Role(
 )
 
 
-def _warehouse_roles(settings: WarehouseSettings) -> tuple[_Role, ...]:
-    transaction = f"{settings.reader_transaction_seconds}s"
-    reader = _Role(
-        name="reader",
-        settings={
-            "default_transaction_read_only": "on",
-            # A chart that takes longer shows nobody anything, and may not hold up a load.
-            "statement_timeout": f"{settings.reader_statement_seconds}s",
-            # Nor may a transaction that somebody has left open: it holds what it has read.
-            "idle_in_transaction_session_timeout": transaction,
-            "transaction_timeout": transaction,
-        },
-    )
+STATEMENT_SECONDS = 30
+"""A chart that takes longer shows nobody anything, and may not hold up a load."""
+TRANSACTION_SECONDS = 300
+"""Nor may a transaction that somebody has left open: a load waits ten minutes for what it holds."""
+_READER = _Role(
+    name="reader",
+    # What sessions begin with: whoever needs longer sets it in theirs.
+    settings={
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{STATEMENT_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{TRANSACTION_SECONDS}s",
+        "transaction_timeout": f"{TRANSACTION_SECONDS}s",
+    },
+)
+_WAREHOUSE_ROLES = (
     # It says who is in the way of a load, and for how long.
-    owner = _Role(name=_WAREHOUSE_OWNER, member_of="pg_read_all_stats")
-    return (owner, _Role(name="live"), reader, _EXPORTER)
+    _Role(name=_WAREHOUSE_OWNER, member_of="pg_read_all_stats"),
+    _Role(name="live"),
+    _READER,
+    _EXPORTER,
+)
 
 
 def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
@@ -71,13 +76,12 @@ def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
 def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
     """Make the warehouse's roles and its database; the second time changes nothing."""
     warehouse = warehouse_dsn(settings, secrets, role="admin")
-    roles = _warehouse_roles(settings)
     with psycopg.connect(warehouse, dbname="postgres", autocommit=True) as connection:
-        for role in roles:
+        for role in _WAREHOUSE_ROLES:
             _role(connection, role, password=secrets[f"warehouse_{role.name}"])
         _database(connection, settings.database, owner="admin")
     with psycopg.connect(warehouse) as connection:
-        _let_in(connection, settings.database, [role.name for role in roles])
+        _let_in(connection, settings.database, [role.name for role in _WAREHOUSE_ROLES])
         # The owner owns what it makes there; both load through temporary tables.
         name = sql.Identifier(settings.database)
         grant = sql.SQL("grant create, temporary on database {} to {}")

@@ -14,6 +14,9 @@ from stack.superset.state import NAME, prepare_database, read_state, write_state
 
 USER = "admin"
 """Who logs in."""
+THREADS = 8
+"""Requests answered at the same time: a dashboard's charts in a few rounds, and no more queries of
+the warehouse at once than that."""
 _HERE = Path(__file__).parent
 _CONFIG = _HERE / "superset_config.py"
 
@@ -36,7 +39,7 @@ class SupersetServer:
             command=(
                 str(self._python), "-m", "gunicorn",
                 "--bind", f"{settings.host}:{settings.port}",
-                "--workers", "1", "--worker-class", "gthread", "--threads", str(settings.threads),
+                "--workers", "1", "--worker-class", "gthread", "--threads", str(THREADS),
                 "--timeout", "120", "--keep-alive", "75", "--no-control-socket",
                 "superset.app:create_app()",
             ),

@@ -21,8 +21,7 @@ from tests.unit.test_monitoring_files import EXPRESSIONS, RULES
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]
 PATIENCE_SECONDS = 600  # a bound on waiting, not on being right: machines are busy
 SETTINGS = {
-    "MONITORING_SCRAPE_SECONDS": 1, "MONITORING_EXPORTER_SECONDS": 0.5,
-    "MONITORING_LAKE_SECONDS": 1,
+    "MONITORING_SCRAPE_SECONDS": 1,
     "MONITORING_LAG_OFFSETS": 50, "MONITORING_LIVE_SECONDS": 5, "MONITORING_SLOT_SHARE": 0.1,
     "MONITORING_QUARANTINED": 0, "MONITORING_LATE_SECONDS": 20, "MONITORING_DISK_SHARE": 0,
     "STACK_SLOT_WAL_KEEP_MB": 64, "LANDING_FLUSH_SECONDS": 0.5,

@@ -26,7 +26,7 @@ ORDERS_PER_SECOND = 40
 @pytest.fixture(scope="module")
 def shop():
     """The whole stack, its own lander included, quick to flush and to notice a dead member."""
-    with new_stack(LANDING_FLUSH_SECONDS=0.5, LANDING_SESSION_TIMEOUT_MS=6000) as stack:
+    with new_stack(LANDING_FLUSH_SECONDS=0.5) as stack:
         stack.up()
         yield stack
 

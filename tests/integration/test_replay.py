@@ -24,9 +24,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 @pytest.fixture(scope="module")
 def shop():
     """Six days of a shop, consolidated. Whatever the tests do to it, it is exact in the end."""
-    with new_stack(
-        LANDING_FLUSH_SECONDS=0.5, CONSOLIDATION_CHUNK_ROWS=7000, LANDING_REPLAY_ROWS=5000
-    ) as stack:
+    with new_stack(LANDING_FLUSH_SECONDS=0.5, CONSOLIDATION_CHUNK_ROWS=7000) as stack:
         stack.up()
         stack.run("simulate", "--history", 6, "--orders", 1200, "--seed", 7, "--dirt", 5)
         assert reconcile(stack)["exact"]

@@ -14,7 +14,7 @@ import structlog
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import oltp_dsn
-from lakehouse.settings import ShopSettings, SimulatorSettings
+from lakehouse.settings import ShopSettings
 from producers.lifecycle import NEXT_STATUSES
 from producers.plan import History, Live, Plan
 from producers.schema import TABLES
@@ -83,8 +83,8 @@ def simulate(stack, *, seed=1, stopping=None, on_progress=lambda _: None, **plan
     simulator = Simulator(
         oltp_dsn(stack.oltp, stack.secrets, role="simulator"),
         shop=ShopSettings(),
-        limits=SimulatorSettings(retry_seconds=0.5),
         slot_name=SLOT,
+        longest_pause_seconds=0.5,
     )
     return simulator.run(
         Plan(seed=seed, **plan),

@@ -17,9 +17,7 @@ from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
 from lakehouse.offsets import kafka_app_id
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-RULES = SilverRules(
-    time_zone="Europe/Paris", clock_skew_seconds=300, retention_hours=168, chunk_rows=1000
-)
+RULES = SilverRules(time_zone="Europe/Paris", retention_hours=168, chunk_rows=1000)
 
 CUSTOMER = {
     "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",

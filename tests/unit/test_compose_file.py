@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from lakehouse.secrets import ROLES, variable_of
-from lakehouse.settings import ALL_SETTINGS, ROOT
+from lakehouse.settings import ALL_SETTINGS, ROOT, MinioSettings
 from lakehouse.variables import variables_of
 from stack.airflow.server import USER as AIRFLOW_USER
 from stack.catalog import AIRFLOW, DEFAULT, MONITORING, SHOP, SUPERSET
 from stack.env_file import COMPOSE_FILE, entries
+from stack.superset.server import THREADS
 from stack.superset.server import USER as SUPERSET_USER
 
 TEXT = COMPOSE_FILE.read_text()
@@ -36,8 +37,8 @@ OURS = {
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)")
 SETTINGS = {variable.name for group in ALL_SETTINGS for variable in variables_of(group)}
 PLACES = {"STACK_ENGINE", "STACK_ENV_FILE", "STACK_DATA_DIR", "STACK_CACHE_DIR",
-          "STACK_SECRETS_FILE", "STACK_UV", "STACK_SERVICE_USER", "STACK_LOG_MB",
-          "STACK_LOG_BACKUPS", "CONNECT_DATABASE_HOST", "CONNECT_DATABASE_PORT",
+          "STACK_SECRETS_FILE", "STACK_SERVICE_USER",
+          "CONNECT_DATABASE_HOST", "CONNECT_DATABASE_PORT",
           "SUPERSET_DATABASE_HOST", "SUPERSET_DATABASE_PORT",
           "KAFKA_CONTROLLER_PORT", "KAFKA_HEAP_MB", "CONNECT_HEAP_MB", "KAFKA_JAVA_OPTIONS",
           "CONNECT_JAVA_OPTIONS", "KAFKA_METRICS_PORT", "CONNECT_METRICS_PORT", "MONITORING_PORT",
@@ -289,6 +290,11 @@ def test_settings_that_are_handed_through_have_no_second_default():
 def properties(name):
     lines = (ROOT / "stack" / "kafka" / name).read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_fixed_values_of_servers_are_the_native_ones():
+    assert SERVICES["superset"]["environment"]["SERVER_THREADS_AMOUNT"] == THREADS
+    assert SERVICES["minio"]["environment"]["MINIO_SITE_REGION"] == MinioSettings().region
 
 
 def test_connect_is_configured_as_natively():

@@ -138,7 +138,7 @@ TABLES = st.dictionaries(st.sampled_from(["orders", "payments", "visits"]), COUN
 
 @given(tables=TABLES, allowed=st.none() | st.integers(0, 600))
 def test_many_deletes_are_refused_unless_somebody_allows_as_many(tables, allowed):
-    limit = DeleteLimit(max_share=0.05, min_rows=100, allowed=allowed)
+    limit = DeleteLimit(allowed=allowed)
     found = {name: missed(*counts) for name, counts in tables.items()}
     if allowed is None:
         named = {n for n, (gone, keys) in tables.items() if gone >= 100 and gone > keys / 20}
@@ -156,13 +156,13 @@ def test_many_deletes_are_refused_unless_somebody_allows_as_many(tables, allowed
 
 
 def test_table_of_few_rows_may_be_emptied_and_one_of_many_is_named_with_keys_and_share():
-    limit = DeleteLimit(max_share=0.05, min_rows=100)
+    limit = DeleteLimit()
     limit.require({"codes": missed(99, 99)})
     limit.require({"visits": missed(5_000, 100_000)})
     with pytest.raises(
         StopPipelineError,
         match=r"customers 866 of 866 rows \(100\.0%\), e.g. 0, 1, 2, 3, 4, …\. That is more than "
-        r"EXTRACTION_DELETES_MAX_SHARE \(5%\).*No delete was written.*--allow-deletes 869 ",
+        r"5% of a table, and at least 100 rows.*No delete was written.*--allow-deletes 869 ",
     ):
         limit.require({"customers": missed(866, 866), "codes": missed(3, 99)})
 

@@ -1,6 +1,11 @@
 """Settings: one variable and one default each, mistakes told plainly, and one reader."""
 
 import ast
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,22 +13,29 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from lakehouse import settings as under_test
 from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import (
+    _FORMER,
+    _RETIRED,
     ALL_SETTINGS,
     ROOT,
     ConnectSettings,
     KafkaSettings,
     LandingSettings,
     MinioSettings,
+    MonitoringSettings,
     OltpSettings,
     ShopSettings,
     StackSettings,
     default_data_dir,
+    is_root,
+    retired_warnings,
     settings_in_environment,
     socket_path,
 )
+from lakehouse.settings_document import settings_document
 from lakehouse.variables import variables_of
 
 PACKAGES = (
@@ -95,6 +107,71 @@ def test_every_setting_is_taken_from_its_variable(group, variable):
     assert str(read) != variable.default
 
 
+@pytest.mark.parametrize(
+    "variable", [one for _, one in VARIABLES], ids=[one.name for _, one in VARIABLES]
+)
+def test_every_setting_says_what_it_is_its_unit_and_when_to_change_it(variable):
+    assert re.fullmatch(r"[A-Z].+\.", variable.description)
+    assert variable.unit
+    assert re.fullmatch(r"(When|Before) .+\.", variable.change)
+    assert "|" not in variable.description + variable.change + variable.shown
+
+
+def test_table_of_settings_is_up_to_date():
+    written = (ROOT / "docs" / "SETTINGS.md").read_text(encoding="utf-8")
+    assert written == settings_document(), "Run ./pipeline docs."
+
+
+def test_table_of_settings_says_the_same_whatever_is_set_and_whoever_asks(monkeypatch):
+    before = settings_document()
+    monkeypatch.setattr(under_test, "is_root", lambda: not is_root())
+    with environment_of({"HOME": "/home/ann", "KAFKA_PORT": "1", "XDG_CACHE_HOME": "/x"}):
+        assert settings_document() == before
+
+
+def test_table_of_settings_has_each_once_under_its_group():
+    rows = re.findall(r"^\| `(\w+)` \|", settings_document(), re.MULTILINE)
+    assert rows == [variable.name for _, variable in VARIABLES]
+
+
+def test_variable_by_its_former_name_reaches_the_services_by_its_new_one():
+    with environment_of({"MONITORING_WATCHER_PORT": "7777"}):
+        assert MonitoringSettings().exporter_port == 7777
+        assert settings_in_environment() == {"MONITORING_EXPORTER_PORT": "7777"}
+
+
+def test_no_setting_is_told_to_be_retired_and_none_that_replaces_one_is_gone():
+    names = {variable.name for _, variable in VARIABLES}
+    assert names.isdisjoint(_RETIRED)
+    assert names.isdisjoint(_FORMER)
+    assert names >= set(_FORMER.values())
+    replacing = re.findall(r"\b[A-Z]+_[A-Z_]+\b", " ".join(_RETIRED.values()))
+    assert names >= set(replacing)
+
+
+def test_variable_that_was_a_setting_is_named_with_what_replaces_it(tmp_path):
+    with environment_of({"LANDING_REPLAY_ROWS": "5", "LANDING_WRITERS": "", "KAFKA_PORT": "1"}):
+        (warning,) = retired_warnings()
+    assert warning.startswith("LANDING_REPLAY_ROWS is not a setting any more")
+    assert "CONSOLIDATION_CHUNK_ROWS" in warning
+    file = tmp_path / ".env"
+    file.write_text("LIVE_LINGER_MS=1\n")
+    with environment_of({"STACK_ENGINE": "compose", "STACK_ENV_FILE": str(file)}):
+        assert len(retired_warnings()) == 1
+    with environment_of({"STACK_ENV_FILE": str(file)}):
+        assert retired_warnings() == []
+
+
+def test_command_warns_once_of_a_variable_that_was_a_setting_and_goes_on():
+    env = {**os.environ, "LIVE_LINGER_MS": "1"}
+    command = [sys.executable, "-m", "cli", "settings", "--format", "json"]
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.count("LIVE_LINGER_MS is not a setting any more") == 1
+    rows = {row["variable"]: row for row in json.loads(done.stdout)}
+    assert rows["KAFKA_PORT"]["unit"] == "port"
+    assert rows["KAFKA_PORT"]["change"].startswith("When ")
+
+
 def test_settings_do_not_change_once_read():
     settings = KafkaSettings()
     with pytest.raises(ValidationError):
@@ -107,7 +184,7 @@ def test_settings_do_not_change_once_read():
         (LandingSettings, "LANDING_FLUSH_SECONDS", "x", "a number of at least 0.25"),
         (LandingSettings, "LANDING_FLUSH_SECONDS", "inf", "a number of at least 0.25"),
         (LandingSettings, "LANDING_FLUSH_SECONDS", "0.1", "a number of at least 0.25"),
-        (LandingSettings, "LANDING_WRITERS", "2.5", "a whole number above 0"),
+        (LandingSettings, "LANDING_COMPACT_COMMITS", "2.5", "a whole number above 1"),
         (OltpSettings, "OLTP_PORT", "65536", "a whole number above 0 and below 65536"),
         (OltpSettings, "OLTP_HOST", "127.0.0.1 ", "the name or address of a machine"),
         (OltpSettings, "OLTP_DATABASE", "Shop;drop", "small letters"),
@@ -126,9 +203,9 @@ def test_a_bad_value_is_refused_with_variable_value_and_what_is_allowed(
 
 
 def test_every_bad_variable_of_a_group_is_named_at_once():
-    message = refusal(LandingSettings, LANDING_WRITERS="none", LANDING_FLUSH_MB="0")
-    assert "LANDING_WRITERS is 'none'" in message
-    assert "LANDING_FLUSH_MB is '0'" in message
+    message = refusal(LandingSettings, LANDING_FLUSH_SECONDS="none", LANDING_MEMORY_MB="0")
+    assert "LANDING_FLUSH_SECONDS is 'none'" in message
+    assert "LANDING_MEMORY_MB is '0'" in message
 
 
 @given(port=st.integers(-70_000, 140_000))

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from supervisor.options import ServerOptions
 
 from lakehouse.errors import StopPipelineError
-from lakehouse.settings import StackSettings
 from stack.paths import Data
 from stack.program import Program
 from stack.service_user import ServiceUser
@@ -24,7 +23,7 @@ def supervisor_in(folder, account=None):
     data = Data(root=folder)
     data.run.mkdir(parents=True, exist_ok=True)
     data.log.mkdir(exist_ok=True)
-    return data, Supervisor(data, StackSettings(), account or ServiceUser())
+    return data, Supervisor(data, account or ServiceUser())
 
 
 def read_back(data, text):

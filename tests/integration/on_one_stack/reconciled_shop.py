@@ -25,9 +25,7 @@ class Shop:
     """The shop's database, its bronze, and a lander between them."""
 
     def __init__(self, stack):
-        self.stack = stack.with_settings(
-            LANDING_FLUSH_SECONDS="0.25", LANDING_TOPIC_REFRESH_SECONDS="0.5"
-        )
+        self.stack = stack.with_settings(LANDING_FLUSH_SECONDS="0.25")
         self.dsn = oltp_dsn(stack.oltp, stack.secrets, role="admin")
         self.lander = None
         self.made = []

@@ -195,11 +195,11 @@ def test_second_lander_shares_the_partitions_and_nothing_lands_twice(shop):
 def test_zombie_stopped_past_its_session_lands_nothing_twice(shop):
     topic = shop.topic(partitions=1)
     shop.send(topic, 100)
-    zombie = shop.land(LANDING_SESSION_TIMEOUT_MS="6000", LANDING_FLUSH_SECONDS="2")
+    zombie = shop.land(LANDING_FLUSH_SECONDS="2")
     until(lambda: DeltaTable.is_deltatable(shop.uri(topic), shop.options), "assignment")
     time.sleep(1)
     zombie.send_signal(signal.SIGSTOP)
-    shop.land(LANDING_SESSION_TIMEOUT_MS="6000")
+    shop.land()
     shop.wait_for_rows(topic, 100)
     shop.send(topic, 100, first=100)
     shop.wait_for_rows(topic, 200)

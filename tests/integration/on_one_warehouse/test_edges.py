@@ -25,7 +25,7 @@ from lakehouse.contracts.gold import GOLD_TABLES, MONTH
 from lakehouse.delta import scan
 from lakehouse.lake import Lake, storage_options
 from lakehouse.offsets import OffsetRange, TopicPartition
-from lakehouse.settings import ConsolidationSettings, ShopSettings
+from lakehouse.settings import ShopSettings
 from tests.edges import edges, plain
 from tests.unit.bronze_maker import RULES, Source
 from tests.warehouse import load_warehouse
@@ -65,8 +65,8 @@ class Shop:
 
     def __init__(self, lake, warehouse):
         self.lake, self.warehouse = lake, warehouse
-        settings = ShopSettings(time_zone=RULES.time_zone), ConsolidationSettings()
-        self.overlay = Overlay(dsn=warehouse.live_dsn, readers=change_readers(*settings))
+        readers = change_readers(ShopSettings(time_zone=RULES.time_zone))
+        self.overlay = Overlay(dsn=warehouse.live_dsn, readers=readers)
         self.sources = {
             table: Source(lake=lake, table=table, row=plain(table), partitions=1, topic_id=table)
             for table in ENTITIES

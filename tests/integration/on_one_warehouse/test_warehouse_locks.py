@@ -14,8 +14,8 @@ from batch.warehouse import bulk, load, migrate
 from batch.warehouse.views import refresh_views
 from lakehouse.errors import RetryLaterError
 from lakehouse.postgres import warehouse_dsn
-from lakehouse.settings import WarehouseSettings
 from stack.doctor.warehouse import read_left_open
+from stack.postgres.roles import STATEMENT_SECONDS, TRANSACTION_SECONDS
 from tests.warehouse import MemorySilver, load_warehouse, rebuild_warehouse
 from tests.warehouse_history import RandomShop, silver_after
 
@@ -169,12 +169,11 @@ def test_who_has_left_a_transaction_open_is_told(warehouse):
 
 
 def test_readers_may_leave_no_transaction_open_for_ever(warehouse):
-    settings = WarehouseSettings()
     with psycopg.connect(warehouse.reader_dsn) as reader:
         for name, seconds in (
-            ("statement_timeout", settings.reader_statement_seconds),
-            ("transaction_timeout", settings.reader_transaction_seconds),
-            ("idle_in_transaction_session_timeout", settings.reader_transaction_seconds),
+            ("statement_timeout", STATEMENT_SECONDS),
+            ("transaction_timeout", TRANSACTION_SECONDS),
+            ("idle_in_transaction_session_timeout", TRANSACTION_SECONDS),
         ):
             wanted = reader.execute("select make_interval(secs => %s)", [seconds]).fetchone()
             shown = f"select current_setting('{name}')::interval"
