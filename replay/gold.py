@@ -1,7 +1,7 @@
-"""Makes anew what some rows of silver stand for in gold: their days, as the change feed would.
+"""Recomputes the days of gold that some rows of silver affect, as if these rows had changed.
 
-Sums over all time (customers' worth, stock) are brought on by differences from run to run, so these
-tables are made anew from all of silver.
+Sums over all time (customers' lifetime value, stock) are updated by differences from run to run, so
+these tables are recomputed in full.
 """
 
 import tempfile
@@ -14,11 +14,10 @@ from pathlib import Path
 import polars as pl
 from typing_extensions import override
 
-from batch.gold.affected import Since
-from batch.gold.builders import BUILDERS, Task
-from batch.gold.commit import commit
-from batch.gold.sale_lines import SaleLineSource
+from batch.gold.builders import affected, compute
+from batch.gold.run import replace
 from batch.gold.silver import SIGN, Silver, SilverTable, pin
+from batch.gold.task import Task
 from batch.silver.tables import Rows
 from batch.table_diff import Differences, TableDiff, compare
 from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES, STOCK_HEALTH, GoldTable
@@ -31,7 +30,7 @@ _BY_DIFFERENCES = (CUSTOMER_LIFETIME_VALUE.name, STOCK_HEALTH.name)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chosen(SilverTable):
-    """A table of silver of which some rows are taken for changed, whatever version is asked for."""
+    """A silver table that reports chosen rows as changed, since whatever version."""
 
     narrow: Rows | None
 
@@ -50,17 +49,17 @@ def replay_gold(
     *,
     on_progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> list[TableDiff]:
-    """Recompute what the chosen rows of silver stand for; gold must be level with silver.
+    """Recompute what the chosen rows of silver affect; gold must have silver's newest versions.
 
     Args:
-        lake: where it is.
-        chosen: by silver table, which rows; None for all of gold. Tables of gold that are made from
-            none of these stay as they are.
-        on_progress: told what is done next, how many tables are done, and of how many.
+        lake: with addresses and options.
+        chosen: by silver table, which rows; None for all of gold. Gold tables computed from none
+            of these silver tables are left unchanged.
+        on_progress: called with the next table, how many tables are done, and of how many.
 
     Raises:
-        StopPipelineError: a table of gold is not there.
-        RetryLaterError: the object store does not answer, or somebody else commits.
+        StopPipelineError: a gold table does not exist.
+        RetryLaterError: the object store does not answer, or another program commits.
     """
     diffs: list[TableDiff] = []
     tables = [
@@ -74,12 +73,10 @@ def replay_gold(
 
 
 def affected_days(lake: Lake, chosen: Mapping[str, Rows]) -> dict[str, list[date] | None]:
-    """By table of gold that is made from these rows: the days that a replay recomputes.
-
-    None stands for all of the table.
+    """Return the days that a replay recomputes, by gold table; None for all of the table.
 
     Raises:
-        StopPipelineError: a table of gold is not there.
+        StopPipelineError: a gold table does not exist.
         RetryLaterError: the object store does not answer.
     """
     found: dict[str, list[date] | None] = {}
@@ -88,20 +85,17 @@ def affected_days(lake: Lake, chosen: Mapping[str, Rows]) -> dict[str, list[date
             continue
         found[table.name] = None
         if table.name not in _BY_DIFFERENCES:
-            with _working(lake, table, chosen) as work:
-                found[table.name] = sorted(BUILDERS[table.name](work).days or ())
+            with _task(lake, table, chosen) as task:
+                found[table.name] = sorted(affected(task) or ())
     return found
 
 
 def _replayed(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> TableDiff:
-    with _working(lake, table, chosen) as work:
-        delta = work.gold
-        before = scan(delta).collect()
-        tables = [work.silver[name] for name in table.inputs]
-        watermarks = {one.app_id: one.version for one in tables if one.app_id is not None}
-        commit(delta, table, BUILDERS[table.name](work), watermarks)
-    delta.update_incremental()
-    after = scan(delta).collect()
+    with _task(lake, table, chosen) as task:
+        before = scan(task.gold).collect()
+        replace(task, compute(task, affected(task)), task.watermarks)
+    task.gold.update_incremental()
+    after = scan(task.gold).collect()
     found = Differences()
     compared = compare(table.key, after, before, found)
     return TableDiff(
@@ -111,25 +105,22 @@ def _replayed(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -
 
 
 @contextmanager
-def _working(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> Iterator[Task]:
+def _task(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> Iterator[Task]:
     delta = lake.open("gold", table.name)
     if delta is None:
         message = f"gold/{table.name} is not there: ./pipeline consolidate makes it."
         raise StopPipelineError(message)
     silver = _narrowed(pin(lake, table.inputs, {}), chosen or {})
-    since = None if chosen is None or table.name in _BY_DIFFERENCES else _beginning(table)
-    with tempfile.TemporaryDirectory(prefix="gold-") as aside:
+    is_full = chosen is None or table.name in _BY_DIFFERENCES
+    with tempfile.TemporaryDirectory(prefix="gold-") as scratch:
         yield Task(
-            silver=silver,
-            silver_at=lambda versions: pin(lake, table.inputs, versions),
-            lines=SaleLineSource(silver=silver, aside=Path(aside)),
+            table=table,
             gold=delta,
-            since=since,
+            silver=silver,
+            since=None if is_full else dict.fromkeys(table.inputs, 0),
+            lake=lake,
+            scratch=Path(scratch),
         )
-
-
-def _beginning(table: GoldTable) -> Since:
-    return dict.fromkeys(table.inputs, 0)
 
 
 def _narrowed(silver: Silver, chosen: Mapping[str, Rows]) -> Silver:

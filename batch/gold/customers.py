@@ -1,22 +1,39 @@
-"""Customers' totals, brought on by what the orders that changed are worth now and were before.
+"""Customer lifetime value, computed from stored totals and affected orders.
 
-A customer's orders lie all over history, so computing customers anew would read most of it. Sums
-are brought on by differences instead. The first and the last day cannot be: where an order at such
-an edge went, the next one is looked for, month by month from that edge.
+A customer's orders are spread over all months, so recomputing customers would read most of silver.
+Totals are updated by differences instead: plus what the affected orders add up to now, minus what
+they added up to before. First and last day cannot be: where an order on such a day is removed, the
+next one is searched month by month from there.
 """
 
-from collections.abc import Callable, Iterable
+from calendar import monthrange
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import narwhals as nw
 import polars as pl
 
-from batch.gold.affected import within
-from batch.gold.sale_lines import SaleLineSource
-from batch.gold.silver import MissingFeedError, Silver
-from batch.gold.transforms.customers import TOTALS, added_up, customer_totals
+from batch.gold.affected import affected_orders
+from batch.gold.silver import MissingFeedError, Silver, pin
+from batch.gold.task import (
+    Batch,
+    Replacement,
+    Since,
+    Task,
+    collected,
+    height,
+    lines_of_month,
+    lines_of_orders,
+)
+from batch.gold.transforms.customers import (
+    TOTALS,
+    added_up,
+    customer_lifetime_value,
+    customer_totals,
+)
 from batch.gold.transforms.sale_lines import counts
 from lakehouse.contracts.gold import DAY
+from lakehouse.delta import scan
 from lakehouse.errors import RetryLaterError
 
 _SUMS = tuple(name for name in TOTALS if not name.endswith("_date") and name != "customer_id")
@@ -28,8 +45,8 @@ _PLACED = {"order_id": pl.Int64(), "customer_id": pl.Int64(), DAY: pl.Date()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Worth:
-    """What some orders come to.
+class _Sums:
+    """What the lines of some orders add up to.
 
     Attributes:
         totals: by customer, with the columns `TOTALS`.
@@ -42,48 +59,83 @@ class Worth:
     lines: int
 
 
-def worth(months: Iterable[pl.LazyFrame]) -> Worth:
-    """Add up sale lines that come month by month."""
-    totals, placed, count = _EMPTY, [pl.DataFrame(schema=_PLACED)], 0
-    for lines in months:
-        count += lines.select(pl.len()).collect().item()
-        part = pl.DataFrame(customer_totals(nw.from_native(lines)).collect().to_native())
-        both = pl.concat([totals, part], how="vertical_relaxed").lazy()
-        totals = pl.DataFrame(added_up(nw.from_native(both)).collect().to_native())
-        known = lines.filter("counts", pl.col("customer_id").is_not_null())
-        placed.append(known.select(*_PLACED).unique().collect())
-    return Worth(totals=totals, placed=pl.concat(placed), lines=count)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AffectedCustomers:
+    """Customers with an affected order, and what these orders add up to now and did before."""
+
+    ids: pl.Series
+    new: _Sums
+    old: _Sums
 
 
-def worth_before(source: Callable[[], SaleLineSource], orders: pl.Series) -> Worth:
-    """The same of orders as they were at versions of silver that gold was made from.
+def affected_customers(task: Task, since: Since) -> AffectedCustomers:
+    """Return the customers whose orders changed.
 
     Raises:
-        MissingFeedError: silver does not keep these versions any more.
+        MissingFeedError: the changes of silver are unknown, or it no longer has these versions.
     """
+    orders = affected_orders(task, since)["order_id"].drop_nulls().unique()
+    new = _summed(lines_of_orders(task.silver, orders))
     try:
-        return worth(source().of_orders(orders))
+        old = _summed(lines_of_orders(pin(task.lake, task.table.inputs, since), orders))
     except (RetryLaterError, OSError, pl.exceptions.PolarsError) as error:
-        # Whether the versions or the store are away, reading all of silver tells.
-        message = f"silver as it was cannot be read: {error}"
+        # A full read also tells whether the versions or the store are unavailable.
+        message = f"silver cannot be read at the versions {dict(since)}: {error}"
         raise MissingFeedError(message) from error
+    ids = pl.concat([new.totals, old.totals])["customer_id"].unique()
+    return AffectedCustomers(ids=ids, new=new, old=old)
 
 
-def updated_totals(stored: pl.DataFrame, new: Worth, old: Worth, silver: Silver) -> pl.DataFrame:
-    """Totals of the customers with orders that changed; those without an order left are not in it.
+def compute_customers(task: Task, affected: AffectedCustomers | None) -> Replacement:
+    """Return scored customers: those affected, or all of them in a month not yet scored."""
+    newest = task.silver["cleaned_sales"].newest_day()
+    as_of_date = newest.replace(day=monthrange(newest.year, newest.month)[1])
+    stored = scan(task.gold)
+    is_same_month = stored.filter(pl.col("as_of_date") != as_of_date).head(1).collect().is_empty()
+    if affected is None:
+        months = task.silver["cleaned_sales"].months()
+        found = _summed(lines_of_month(task, month) for month in months)
+        totals, rows_read = found.totals, found.lines
+    else:
+        totals = _updated_totals(stored, affected, task.silver)
+        rows_read = affected.new.lines + affected.old.lines
+        if not is_same_month:
+            kept = stored.filter(~pl.col("customer_id").is_in(affected.ids.implode()))
+            totals = pl.concat([kept.select(TOTALS).collect(), totals], how="vertical_relaxed")
+    scored = collected(customer_lifetime_value(nw.from_native(totals.lazy()), as_of_date))
+    return Replacement(
+        batches=[Batch(rows=scored, rows_read=rows_read)],
+        units=scored.height if affected is None else max(len(affected.ids), not is_same_month),
+        keys=affected.ids if affected is not None and is_same_month else None,
+        is_full=affected is None,
+    )
 
-    Args:
-        stored: their totals so far.
-        new: what the orders come to.
-        old: what they came to.
-        silver: in which the next order at an edge is looked for.
-    """
+
+def _summed(months: Iterable[pl.LazyFrame]) -> _Sums:
+    """Sum sale lines that come month by month."""
+    totals, placed, count = _EMPTY, [pl.DataFrame(schema=_PLACED)], 0
+    for lines in months:
+        count += height(lines)
+        part = collected(customer_totals(nw.from_native(lines)))
+        both = pl.concat([totals, part], how="vertical_relaxed").lazy()
+        totals = collected(added_up(nw.from_native(both)))
+        known = lines.filter("counts", pl.col("customer_id").is_not_null())
+        placed.append(known.select(*_PLACED).unique().collect())
+    return _Sums(totals=totals, placed=pl.concat(placed), lines=count)
+
+
+def _updated_totals(
+    stored: pl.LazyFrame, affected: AffectedCustomers, silver: Silver
+) -> pl.DataFrame:
+    """Return the totals of affected customers who still have an order."""
+    new, old = affected.new, affected.old
+    before = stored.filter(pl.col("customer_id").is_in(affected.ids.implode())).select(TOTALS)
     minus = old.totals.with_columns(
         *(-pl.col(name) for name in _SUMS),
         *(pl.lit(None, dtype=pl.Date).alias(name) for name in (_FIRST, _LAST)),
     )
-    parts = pl.concat([stored.select(TOTALS), new.totals, minus], how="vertical_relaxed").lazy()
-    totals = pl.DataFrame(added_up(nw.from_native(parts)).collect().to_native())
+    parts = pl.concat([before.collect(), new.totals, minus], how="vertical_relaxed").lazy()
+    totals = collected(added_up(nw.from_native(parts)))
     kept = totals.filter(pl.col("orders") > 0)
     gone = old.placed.join(new.placed, on=list(_PLACED), how="anti")
     for edge, is_first in ((_FIRST, True), (_LAST, False)):
@@ -96,7 +148,7 @@ def updated_totals(stored: pl.DataFrame, new: Worth, old: Worth, silver: Silver)
 
 
 def _next_orders(silver: Silver, customers: pl.Series, *, is_first: bool) -> pl.DataFrame:
-    """The first day, or the last, on which each customer placed an order that counts."""
+    """Return the first or the last day on which each customer placed an order that counts."""
     found = [pl.DataFrame(schema={"customer_id": pl.Int64(), DAY: pl.Date()})]
     months = silver["cleaned_sales"].months()
     day = pl.col(DAY).min() if is_first else pl.col(DAY).max()
@@ -110,15 +162,14 @@ def _next_orders(silver: Silver, customers: pl.Series, *, is_first: bool) -> pl.
 
 
 def _counting(silver: Silver, month: str, customers: pl.Series) -> pl.DataFrame:
-    """Orders of customers in a month that count and have a line."""
-    live = silver["cleaned_sales"].live().filter(pl.col("placed_month") == month)
+    """Return the orders of customers in a month that count and have a line."""
     orders = (
-        nw.from_native(live)
+        nw.from_native(silver["cleaned_sales"].of_month(month))
         .filter(counts())
         .to_native()
         .join(pl.DataFrame({"customer_id": customers}).lazy(), on="customer_id", how="semi")
         .select("order_id", "customer_id", pl.col("placed_date").alias(DAY))
         .collect()
     )
-    lines = silver["cleaned_sale_lines"].live().filter(within("order_id", orders["order_id"]))
+    lines = silver["cleaned_sale_lines"].matching("order_id", orders["order_id"])
     return orders.lazy().join(lines.select("order_id"), on="order_id", how="semi").collect()

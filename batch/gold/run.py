@@ -1,47 +1,48 @@
-"""Brings gold up to what silver says, table by table, each in one commit.
+"""Computes gold from silver, table by table, each in one commit.
 
-Every failure of a commit is read as *unknown*: it may have landed. So the table is opened anew and
-asked for its watermarks, and what it lacks is computed again. Doing so is safe: rows are replaced,
-and what is brought on by differences starts from the rows and watermarks of one version.
+Each table takes four steps: `read` its input, find out what is `affected`, `compute` the rows,
+`replace` them. A failed commit may have landed all the same, so the steps are repeated, and the
+watermarks tell whether anything is missing. Repeating is safe: rows are replaced, and updates by
+differences start from the rows and watermarks of one version.
 """
 
+import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
-import structlog
-from deltalake import DeltaTable
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
 
-from batch.gold.affected import Affected
-from batch.gold.builders import BUILDERS, Task
-from batch.gold.commit import commit
-from batch.gold.sale_lines import SaleLineSource
-from batch.gold.silver import MissingFeedError, Silver, pin
+from batch.gold.builders import affected, compute
+from batch.gold.silver import Silver, pin
+from batch.gold.task import Replacement, Task
+from batch.merge import replace_rows
 from lakehouse.choices import meant
 from lakehouse.commit import a_few_times, until_known
-from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
+from lakehouse.contracts.gold import DAY, GOLD_TABLES, MONTH, GoldTable, month_of
 from lakehouse.contracts.schemas import gold_schema
-from lakehouse.delta import open_or_create, table_properties
+from lakehouse.delta import NO_HOOKS, WRITER, open_or_create, table_properties, with_watermarks
 from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
 
 Progress = Callable[[str], None]
 _FORMULAS = "formulas"
-"""Id of the app transaction in which a table keeps by which formulas it was made."""
-_log = structlog.get_logger(__name__)
+"""Id of the app transaction in which a table stores the version of its formulas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldReport:
-    """What became of one table.
+    """The result of one table.
 
     Attributes:
         rows_read: of silver.
-        units: days, customers, or pairs of product and warehouse that were affected; of a full run,
-            what all was read in.
-        is_full: whether all was read anew.
+        units: affected days, customers or product/warehouse pairs; of a full run by day, months.
+        is_full: whether all of silver was read.
     """
 
     table: str
@@ -53,10 +54,10 @@ class GoldReport:
 
 
 def chosen_tables(names: Sequence[str] = ()) -> list[GoldTable]:
-    """Contracts by name; by default all.
+    """Return contracts by name; by default all.
 
     Raises:
-        StopPipelineError: there is no table of a name.
+        StopPipelineError: a name is not that of a gold table.
     """
     unknown = [name for name in names if name not in GOLD_TABLES]
     if unknown:
@@ -75,23 +76,39 @@ def consolidate_gold(
     retention_hours: int,
     pins: Mapping[str, int] | None = None,
     on_progress: Progress = lambda _what: None,
+    is_rebuild: bool = False,
 ) -> list[GoldReport]:
-    """Recompute what changes of silver touch, and replace it.
+    """Recompute what changes of silver affect, and replace it.
 
     Args:
         lake: with addresses and options.
         tables: by default all.
-        retention_hours: how long a new table keeps its log and files that were replaced.
-        pins: versions of silver tables, by name; of those not named, the newest. A table that is
-            beyond a pin already stays as it is.
-        on_progress: told what is done next.
+        retention_hours: how long a new table keeps its log and replaced files.
+        pins: versions of silver tables, by name; by default the newest. A gold table computed from
+            a later version than a pin is not set back.
+        on_progress: called with each table's name before it is computed.
+        is_rebuild: recompute in full, whatever changed.
 
     Raises:
         StopPipelineError: there is no such table.
-        RetryLaterError: the object store does not answer. Running it again goes on.
+        RetryLaterError: the object store does not answer. Another run resumes.
     """
-    run = _Run(lake=lake, retention_hours=retention_hours, on_progress=on_progress)
-    return run.all(chosen_tables(tables or ()), pins or {})
+    chosen = chosen_tables(tables or ())
+    inputs = list(dict.fromkeys(name for table in chosen for name in table.inputs))
+    silver = pin(lake, inputs, pins or {})
+    reports = []
+    with tempfile.TemporaryDirectory(prefix="gold-") as scratch:
+        run = _Run(
+            lake=lake,
+            silver=silver,
+            scratch=Path(scratch),
+            retention_hours=retention_hours,
+            is_rebuild=is_rebuild,
+        )
+        for table in chosen:
+            on_progress(table.name)
+            reports.append(run.landed(table))
+    return reports
 
 
 def rebuild_gold(
@@ -104,71 +121,46 @@ def rebuild_gold(
 ) -> list[GoldReport]:
     """Recompute tables from all of silver, each in one commit on the same table.
 
-    Raises and arguments are those of `consolidate_gold`.
+    Arguments and errors are those of `consolidate_gold`.
     """
-    run = _Run(lake=lake, retention_hours=retention_hours, on_progress=on_progress, is_rebuild=True)
-    return run.all(chosen_tables(tables or ()), pins or {})
+    return consolidate_gold(
+        lake,
+        tables,
+        retention_hours=retention_hours,
+        pins=pins,
+        on_progress=on_progress,
+        is_rebuild=True,
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
     lake: Lake
+    silver: Silver
+    scratch: Path
     retention_hours: int
-    on_progress: Progress
-    is_rebuild: bool = False
+    is_rebuild: bool
 
-    def pause(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def all(self, tables: Sequence[GoldTable], pins: Mapping[str, int]) -> list[GoldReport]:
-        inputs = list(dict.fromkeys(name for table in tables for name in table.inputs))
-        silver = pin(self.lake, inputs, pins)
-        known: dict[tuple[int, ...], Affected] = {}
-        with tempfile.TemporaryDirectory(prefix="gold-") as aside:
-            lines = SaleLineSource(silver=silver, aside=Path(aside))
-            return [self._timed(table, lines, known) for table in tables]
-
-    def _timed(
-        self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Affected]
-    ) -> GoldReport:
+    def landed(self, table: GoldTable) -> GoldReport:
+        """Compute a table until it is known that its commit landed."""
         started = time.monotonic()
-        self.on_progress(table.name)
-        report = self._until_it_lands(table, lines, known)
-        return replace(report, seconds=time.monotonic() - started)
-
-    def _until_it_lands(
-        self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Affected]
-    ) -> GoldReport:
-        done = until_known(
-            lambda: self._bring_up(table, lines, known),
+        report = until_known(
+            lambda: self.computed(table),
             reopen=lambda: None,  # each attempt opens the table
-            wait=a_few_times(self.lake.uri("gold", table.name), self.pause),
+            wait=a_few_times(self.lake.uri("gold", table.name)),
         )
-        return done or GoldReport(table=table.name)
+        return dataclasses.replace(report, seconds=time.monotonic() - started)
 
-    def _bring_up(
-        self, table: GoldTable, lines: SaleLineSource, known: dict[tuple[int, ...], Affected]
-    ) -> GoldReport | None:
-        delta = self._open(table)
-        silver = self._not_behind(table, lines.silver, delta)
-        since = read_versions(delta, silver, table)
-        if since == {name: silver[name].version for name in table.inputs} and not self.is_rebuild:
-            return None
-        if silver is not lines.silver:
-            lines = SaleLineSource(silver=silver, aside=lines.aside, rows_read=lines.rows_read)
-        since = None if self.is_rebuild else since
-        task = Task(
-            silver=silver,
-            silver_at=lambda versions: pin(self.lake, table.inputs, versions),
-            lines=lines,
-            gold=delta,
-            since=since,
-            known=known,
-        )
-        return _recompute(table, task)
+    def computed(self, table: GoldTable) -> GoldReport:
+        task = self.read(table)
+        if task is None:
+            return GoldReport(table=table.name)
+        new = compute(task, affected(task))
+        return replace(task, new, task.watermarks | {_FORMULAS: table.formulas})
 
-    def _open(self, table: GoldTable) -> DeltaTable:
-        return open_or_create(
+    def read(self, table: GoldTable) -> Task | None:
+        """Return what a table is to be computed from; None if it has been already."""
+        gold = open_or_create(
             self.lake.uri("gold", table.name),
             self.lake.options,
             gold_schema(table),
@@ -177,33 +169,46 @@ class _Run:
                 retention_hours=self.retention_hours, has_change_feed=False
             ),
         )
+        silver = self._not_behind(table, gold)
+        since = read_versions(gold, silver, table)
+        is_current = since == {name: silver[name].version for name in table.inputs}
+        if is_current and not self.is_rebuild:
+            return None
+        return Task(
+            table=table,
+            gold=gold,
+            silver=silver,
+            since=None if self.is_rebuild else since,
+            lake=self.lake,
+            scratch=self.scratch,
+        )
 
-    def _not_behind(self, table: GoldTable, silver: Silver, delta: DeltaTable) -> Silver:
-        """Silver, no table of it older than what gold was made from: gold never goes back."""
+    def _not_behind(self, table: GoldTable, gold: DeltaTable) -> Silver:
+        """Return silver with no table older than the version that gold was computed from."""
         later = {
             name: since
             for name in table.inputs
-            if (since := _version_read(delta, silver, name)) and since > silver[name].version
+            if (since := _watermark(gold, self.silver, name)) and since > self.silver[name].version
         }
         if not later:
-            return silver
+            return self.silver
         newest = pin(self.lake, list(later), {})
         ahead = {name: v for name, v in later.items() if v <= newest[name].version}
-        return Silver(tables={**silver.tables, **pin(self.lake, list(ahead), ahead).tables})
+        return Silver(tables={**self.silver.tables, **pin(self.lake, list(ahead), ahead).tables})
 
 
 def read_versions(delta: DeltaTable, silver: Silver, table: GoldTable) -> dict[str, int] | None:
-    """The versions of silver from which a table was made.
+    """Return the versions of silver that a gold table was computed from.
 
     Returns:
-        None if it was not made from each of these tables, or from a later state of one of them
-        than it ever had, or by other formulas: then all has to be read anew.
+        None if the table has to be recomputed in full: it was computed with other formulas, not
+        from all of these silver tables, or from a later version of one than it has.
     """
     if not has_formulas(delta, table):
         return None
     found = {}
     for name in table.inputs:
-        version = _version_read(delta, silver, name)
+        version = _watermark(delta, silver, name)
         if version is None or version > silver[name].version:
             return None
         found[name] = version
@@ -211,31 +216,78 @@ def read_versions(delta: DeltaTable, silver: Silver, table: GoldTable) -> dict[s
 
 
 def has_formulas(delta: DeltaTable, table: GoldTable) -> bool:
-    """Whether a table was made by the formulas that its contract has now."""
+    """Return whether a table was computed with the current formulas of its contract."""
     return (delta.transaction_version(_FORMULAS) or 1) == table.formulas
 
 
-def _version_read(delta: DeltaTable, silver: Silver, name: str) -> int | None:
+def _watermark(delta: DeltaTable, silver: Silver, name: str) -> int | None:
     app_id = silver[name].app_id
     return 0 if app_id is None else delta.transaction_version(app_id)
 
 
-def _recompute(table: GoldTable, task: Task) -> GoldReport:
-    builder = BUILDERS[table.name]
-    try:
-        new = builder(task)
-    except MissingFeedError as error:
-        _log.info("gold_recomputed_in_full", table=table.name, why=str(error))
-        task.since = None
-        new = builder(task)
-    tables = [task.silver[name] for name in table.inputs]
-    watermarks = {one.app_id: one.version for one in tables if one.app_id is not None}
-    watermarks[_FORMULAS] = table.formulas
-    written = commit(task.gold, table, new, watermarks)
+def replace(task: Task, new: Replacement, watermarks: Mapping[str, int]) -> GoldReport:
+    """Replace rows in one commit that carries the watermarks.
+
+    Raises:
+        Exception: whatever the store raises; the commit may have landed all the same.
+    """
+    schema = gold_schema(task.table)
+    counted: list[tuple[int, int]] = []
+
+    def arrow() -> Iterator[pa.RecordBatch]:
+        for batch in new.batches:
+            counted.append((batch.rows_read, batch.rows.height))
+            yield from batch.rows.select(schema.names).to_arrow().cast(schema).to_batches()
+
+    if new.units == 0 and not new.is_full:
+        counted += [(batch.rows_read, 0) for batch in new.batches]
+        _write(task, [], watermarks, mode="append")
+    elif new.keys is not None:
+        _merge(task, pl.DataFrame(pa.Table.from_batches(arrow(), schema)), new.keys, watermarks)
+    else:
+        predicate = None if new.days is None else _on(new.days)
+        _write(task, arrow(), watermarks, mode="overwrite", predicate=predicate)
     return GoldReport(
-        table=table.name,
-        rows_read=new.rows_read(),
+        table=task.table.name,
+        rows_read=sum(read for read, _ in counted),
         units=new.units,
-        rows_written=written,
+        rows_written=sum(written for _, written in counted),
         is_full=new.is_full,
     )
+
+
+def _write(
+    task: Task,
+    batches: Iterable[pa.RecordBatch],
+    watermarks: Mapping[str, int],
+    *,
+    mode: str,
+    predicate: str | None = None,
+) -> None:
+    write_deltalake(
+        task.gold,
+        pa.RecordBatchReader.from_batches(gold_schema(task.table), batches),
+        mode=mode,  # type: ignore[call-overload]
+        predicate=predicate,
+        writer_properties=WRITER,
+        commit_properties=with_watermarks(watermarks, is_alone=mode == "overwrite"),
+        post_commithook_properties=NO_HOOKS,
+    )
+
+
+def _on(days: Iterable[date]) -> str:
+    """Return a predicate for days; its months let other files be skipped and kept."""
+    listed = ", ".join(f"'{day}'" for day in sorted(days))
+    months = ", ".join(f"'{month}'" for month in sorted({month_of(day) for day in days}))
+    return f"{MONTH} in ({months}) and {DAY} in ({listed})"
+
+
+def _merge(task: Task, rows: pl.DataFrame, keys: pl.Series, watermarks: Mapping[str, int]) -> None:
+    (key,) = task.table.key
+    deleted = pl.DataFrame({key: keys}).join(rows, on=key, how="anti")
+    before = task.gold.version()
+    same, properties = f"t.{key} = s.{key}", with_watermarks(watermarks)
+    replace_rows(task.gold, rows, deleted, where=same, properties=properties)
+    # A merge that changes nothing commits nothing, its watermarks included.
+    if task.gold.version() == before:
+        _write(task, [], watermarks, mode="append")

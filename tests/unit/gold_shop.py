@@ -1,4 +1,4 @@
-"""A small silver on the local disk, for tests of gold: rows are merged as silver merges them."""
+"""A small silver on the local disk, for tests of gold. Rows are merged as silver merges them."""
 
 import random
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 def row(table: str, **values: Any) -> Row:
-    """A row of silver, all else null, with the day and month of its instant."""
+    """A row of silver with these values, nulls, and the day and month of its timestamp."""
     made = dict.fromkeys(SCHEMAS[table].names) | values
     what = _DATED.get(table, "created" if table in _CREATED else None)
     if what and (at := made[f"{what}_at"]) is not None:
@@ -35,17 +35,17 @@ def row(table: str, **values: Any) -> Row:
 
 
 def frame(table: str, *rows: Row) -> "nw.LazyFrame[Any]":
-    """Rows of a silver table, as transformations take them."""
+    """Rows of a silver table, as input of a transformation."""
     return nw.from_native(_polars(table, rows).lazy())
 
 
 def rows(of: "nw.LazyFrame[Any]", *by: str) -> list[Row]:
-    """What a transformation gave, in an order."""
+    """The rows of a transformation, sorted."""
     return pl.DataFrame(of.collect().to_native()).sort(by).to_dicts()
 
 
 def order(order_id: int, **values: Any) -> Row:
-    """An order of base currency, of 100.00, paid, without anything on top."""
+    """A paid order of 100.00 in the base currency, without shipping, tax or discount."""
     return row("cleaned_sales", **{
         "order_id": order_id, "customer_id": 1, "channel": "web", "status": "paid",
         "currency": "EUR", "exchange_rate_e8": 10**8, "subtotal_cents": 10_000,
@@ -56,7 +56,7 @@ def order(order_id: int, **values: Any) -> Row:
 
 
 def line(order_line_id: int, order_id: int, line_total_cents: int, **values: Any) -> Row:
-    """One unit of product 1."""
+    """An order line with one unit of product 1."""
     return row("cleaned_sale_lines", **{
         "order_line_id": order_line_id, "order_id": order_id, "product_id": 1, "quantity": 1,
         "warehouse_code": "A", "line_total_cents": line_total_cents, "created_at": NOON,
@@ -81,7 +81,7 @@ def version(product_id: int, offset: int, since: datetime, until: datetime | Non
 
 
 def visit(interaction_id: int, what: str, **values: Any) -> Row:
-    """What the visitor of session `s` does on a desktop."""
+    """An interaction of session `s` on a desktop."""
     return row("cleaned_interactions", **{
         "interaction_id": interaction_id, "session_id": "s", "interaction_type": what,
         "device": "desktop", "occurred_at": NOON,
@@ -102,7 +102,7 @@ class LocalSilver:
 
     root: Path
     offset: int = 0
-    live: dict[str, dict[int, Row]] = field(default_factory=dict)
+    current: dict[str, dict[int, Row]] = field(default_factory=dict)
 
     @property
     def lake(self) -> Lake:
@@ -115,7 +115,7 @@ class LocalSilver:
         )  # fmt: skip
 
     def merge(self, table: str, *changed: Row) -> None:
-        """Let rows take the place of those with their key."""
+        """Insert rows, or replace those with the same key."""
         if not changed:
             return
         delta = self._open(table)
@@ -126,14 +126,14 @@ class LocalSilver:
         merging = delta.merge(source, predicate=same, source_alias="s", target_alias="t")
         merging.when_matched_update_all().when_not_matched_insert_all().execute()
         if table in _ENTITIES:
-            known = self.live.setdefault(table, {})
+            known = self.current.setdefault(table, {})
             for one in changed:
                 known[one[keys[0]]] = one
 
     def delete(self, table: str, key: int) -> None:
-        """Empty a row, as silver does."""
+        """Mark a row as deleted, as silver does: all values but the key are null."""
         self.merge(table, row(table, **{_ENTITIES[table].key: key, "_deleted_at": NOON}))
-        del self.live[table][key]
+        del self.current[table][key]
 
     def _open(self, table: str):
         entity = _ENTITIES.get(table)
@@ -146,7 +146,7 @@ class LocalSilver:
 
 
 class RandomShop:
-    """Changes silver at random: new rows, moved days, late lines, deletes, other categories."""
+    """Changes silver at random: new rows, changed days, late lines, deletes, new categories."""
 
     def __init__(self, silver: LocalSilver, seed: int) -> None:
         self.silver = silver
@@ -172,7 +172,7 @@ class RandomShop:
         return NOON + timedelta(hours=self.random.randint(0, 24 * 80))
 
     def _any(self, table: str) -> Row | None:
-        rows = list(self.silver.live.get(table, {}).values())
+        rows = list(self.silver.current.get(table, {}).values())
         return self.random.choice(rows) if rows else None
 
     def _products(self) -> None:
@@ -183,7 +183,7 @@ class RandomShop:
                 cost_cents=self.random.randint(1, 900),
             )  # fmt: skip
             known.append(made)
-            # A version that comes late takes its place between others.
+            # A late version is inserted between others.
             known.sort(key=lambda one: (one["valid_from_at"], one["_offset"]))
             for one, after in zip(known, [*known[1:], None], strict=True):
                 one["valid_to_at"] = after and after["valid_from_at"]
@@ -250,12 +250,14 @@ class RandomShop:
         ))  # fmt: skip
 
     def _deletes(self) -> None:
-        for table in self.random.sample(sorted(self.silver.live), k=min(3, len(self.silver.live))):
+        for table in self.random.sample(
+            sorted(self.silver.current), k=min(3, len(self.silver.current))
+        ):
             if found := self._any(table):
                 self.silver.delete(table, found[_ENTITIES[table].key])
 
     def _moves(self) -> None:
-        """Another day, customer, or order of a row that is there."""
+        """Change the day, customer or order of an existing row."""
         for table, what in _DATED.items():
             if found := self._any(table):
                 other = {f"{what}_at": self._at(), "customer_id": self.random.choice((None, 1, 5))}
@@ -269,7 +271,7 @@ class RandomShop:
 
 
 def day(number: int) -> date:
-    """A day of the month in which the tests begin."""
+    """A day of January 2026."""
     return date(2026, 1, number)
 
 

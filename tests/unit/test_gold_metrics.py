@@ -1,4 +1,4 @@
-"""The metrics of gold, on frames small enough to add up in one's head."""
+"""The metrics of gold, on frames small enough to check by hand."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -7,7 +7,8 @@ import narwhals as nw
 import polars as pl
 import pytest
 
-from batch.gold import builders, commit
+from batch.gold import builders
+from batch.gold import run as gold_run
 from batch.gold.transforms.behaviour import customer_behaviour
 from batch.gold.transforms.customers import (
     TOTALS,
@@ -297,4 +298,4 @@ def test_month_of_a_day_is_written_as_silver_writes_it(day):
     (written,) = pl.Series([day]).dt.strftime("%Y-%m")
     assert month_of(day) == written
     assert [month for month, _ in builders._periods([day])] == [written]
-    assert f"'{written}'" in commit._on([day])
+    assert f"'{written}'" in gold_run._on([day])

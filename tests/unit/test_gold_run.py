@@ -1,8 +1,9 @@
-"""Gold on real Delta tables: recomputing what changed gives what recomputing all gives."""
+"""Gold on real Delta tables: an incremental run gives the same rows as a rebuild."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,7 @@ from deltalake import DeltaTable
 
 from batch.gold import run as gold_run
 from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_gold
+from lakehouse.commit import a_few_times
 from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES
 from lakehouse.contracts.model import FIRST_TIMESTAMP, LAST_TIMESTAMP
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -102,7 +104,7 @@ def test_first_run_reads_everything_and_the_next_only_what_changed(silver: Local
 def test_shop_that_is_open_at_an_end_of_the_calendar_only_has_its_figures(
     tmp_path: Path, at: datetime
 ) -> None:
-    """Recency and demand look back from the newest row, and a month has an end."""
+    """Recency and demand count back from the newest row, to the first day at the earliest."""
     made = LocalSilver(tmp_path)
     made.merge("cleaned_sales", order(1, placed_at=at))
     made.merge("cleaned_sale_lines", line(1, 1, 10_000, created_at=at))
@@ -120,7 +122,7 @@ def test_a_table_made_by_other_formulas_is_made_anew_once(
 ) -> None:
     run(silver.lake)
     right = content(silver.lake, "customer_lifetime_value")
-    # What they came to: of an order that does not change, and of one that does.
+    # As other formulas would have it; one order stays as it is, another changes.
     gold(silver.lake, "customer_lifetime_value").update({"shipping_cents": "shipping_cents + 490"})
     silver.merge("cleaned_sales", order(1, base_total_cents=10_000, channel="phone"))
     newer = replace(CUSTOMER_LIFETIME_VALUE, formulas=CUSTOMER_LIFETIME_VALUE.formulas + 1)
@@ -243,7 +245,7 @@ def test_silver_versions_that_are_gone_are_made_up_for_by_reading_everything(
 
     run(silver.lake)
     silver.merge("cleaned_sales", order(2, customer_id=3))
-    monkeypatch.setattr("batch.gold.builders.Task.lines_before", refuse)
+    monkeypatch.setattr("batch.gold.customers.pin", refuse)
     assert run(silver.lake)["customer_lifetime_value"].is_full
     assert_equals_rebuild(silver)
 
@@ -281,18 +283,24 @@ def test_a_silver_table_made_anew_is_read_from_its_beginning(silver: LocalSilver
     assert content(silver.lake, "stock_health")["on_hand_units"].to_list() == [4]
 
 
-def failing_after(land: Callable[..., int]) -> Callable[..., int]:
+def failing_after(land: Callable[..., GoldReport]) -> Callable[..., GoldReport]:
     calls = []
 
-    def commit(*arguments: object) -> int:
+    def landed(*arguments: object) -> GoldReport:
         calls.append(arguments)
-        written = land(*arguments)
+        report = land(*arguments)
         if len(calls) == 1:
             message = "the answer was lost"
             raise OSError(message)
-        return written
+        return report
 
-    return commit
+    return landed
+
+
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient = partial(a_few_times, pause=lambda _seconds: None)
+    monkeypatch.setattr(gold_run, "a_few_times", impatient)
 
 
 def test_run_with_nothing_new_reads_no_data_and_commits_nothing(
@@ -308,6 +316,7 @@ def test_run_with_nothing_new_reads_no_data_and_commits_nothing(
     assert versions(silver.lake) == before
 
 
+@pytest.mark.usefixtures("without_pauses")
 @pytest.mark.parametrize("table", GOLD_TABLES)
 def test_a_commit_whose_answer_is_lost_is_not_made_twice(
     silver: LocalSilver, monkeypatch: pytest.MonkeyPatch, table: str
@@ -317,22 +326,21 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(
     silver.merge("cleaned_stock_movements", movement(3, "sale", -5))
     silver.merge("cleaned_sales", order(2, customer_id=3, placed_at=FEBRUARY))
     silver.merge("cleaned_interactions", visit(3, "view", product_id=1))
-    monkeypatch.setattr(gold_run, "commit", failing_after(gold_run.commit))
-    monkeypatch.setattr(gold_run._Run, "pause", lambda _run, _seconds: None)
+    monkeypatch.setattr(gold_run, "replace", failing_after(gold_run.replace))
     run(silver.lake, table)
     assert gold(silver.lake, table).version() == before[table] + 1
     run(silver.lake)
     assert_equals_rebuild(silver)
 
 
+@pytest.mark.usefixtures("without_pauses")
 def test_a_commit_that_never_succeeds_says_which_table(
     silver: LocalSilver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def commit(*_arguments: object) -> int:
+    def fail(*_arguments: object) -> None:
         raise OSError
 
-    monkeypatch.setattr(gold_run, "commit", commit)
-    monkeypatch.setattr(gold_run._Run, "pause", lambda _run, _seconds: None)
+    monkeypatch.setattr(gold_run, "replace", fail)
     with pytest.raises(RetryLaterError, match="gold/sales_kpi"):
         run(silver.lake)
 

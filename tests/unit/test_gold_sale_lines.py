@@ -1,4 +1,4 @@
-"""What order lines are worth, to the cent. Figures are worked out by hand, or by fractions."""
+"""Amounts of order lines, to the cent. Expected values are computed by hand or with fractions."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -53,7 +53,7 @@ def spread(amount: int, weights: Sequence[int], whole: int) -> list[int]:
 
 
 def exact_shares(amount: int, weights: Sequence[int], whole: int) -> list[Fraction]:
-    """By the book, with fractions, and a rest in the last place: even where nothing weighs."""
+    """Exact shares as fractions, the rest last; equal shares if all weights are 0."""
     divisor = max(whole, sum(weights))
     if divisor == 0:
         return [*(Fraction(amount, len(weights)) for _ in weights), Fraction(0)]
@@ -61,7 +61,7 @@ def exact_shares(amount: int, weights: Sequence[int], whole: int) -> list[Fracti
 
 
 def largest_remainder(amount: int, weights: Sequence[int], whole: int) -> list[int]:
-    """The shares of the rows and, in the last place, of the rest."""
+    """The shares of the rows and, last, of the rest."""
     exact = exact_shares(amount, weights, whole)
     shares = [floor(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda n: (shares[n] - exact[n], n))
@@ -73,7 +73,7 @@ def largest_remainder(amount: int, weights: Sequence[int], whole: int) -> list[i
 AMOUNTS = st.integers(0, 10**10)
 WEIGHTS = st.lists(st.just(0) | st.integers(0, 10**9), min_size=1, max_size=6)
 WHOLES = st.just(0) | st.integers(0, 6 * 10**9)
-"""Less than the weights, more, or nothing."""
+"""Less than the sum of the weights, more, or 0."""
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -94,9 +94,9 @@ def test_shares_add_up_and_are_within_one_of_exact(
 def test_where_no_row_has_weight_all_have_the_same_and_the_first_what_is_left_over() -> None:
     assert spread(11, [0, 0, 0], 0) == [4, 4, 3]
     assert spread(1, [0, 0], 0) == [1, 0]
-    # What weighs is not here yet: all of it is for that.
+    # The rows with weight are missing: all of it is theirs.
     assert spread(11, [0, 0, 0], 5) == [0, 0, 0]
-    # The whole is behind the rows: these have no more than there is.
+    # The rows weigh more than the whole: their sum is used.
     assert spread(11, [5, 0, 5], 5) == [6, 0, 5]
 
 
@@ -196,7 +196,7 @@ def test_an_order_worth_nothing_gives_lines_worth_nothing() -> None:
 
 
 def free(**charges: int) -> Row:
-    """An order of lines that cost nothing, and what it costs all the same."""
+    """An order of free lines with charges."""
     total = sum(charges.values())
     amounts = {f"{name}_cents": cents for name, cents in charges.items()}
     values = {"subtotal_cents": 0, "total_cents": total, "base_total_cents": total} | amounts
@@ -219,7 +219,7 @@ def test_charges_of_free_lines_in_yen_add_up_in_the_base_currency() -> None:
 
 
 def test_a_refund_of_an_order_worth_nothing_goes_evenly_to_its_lines() -> None:
-    # All discounted away, and something was given back for the trouble.
+    # Fully discounted, with a refund as compensation.
     header = order(1, discount_cents=10_000, total_cents=0, base_total_cents=0)
     made = valued([header], [line(1, 1, 9_000), line(2, 1, 1_000)], [refund(1, 1, 501)])
     assert of(made, "total_cents") == [0, 0]
@@ -227,7 +227,7 @@ def test_a_refund_of_an_order_worth_nothing_goes_evenly_to_its_lines() -> None:
 
 
 def test_a_refund_is_kept_where_the_order_rounds_to_nothing_in_the_base_currency() -> None:
-    # 1 at 0.004 is nothing, 200 are 0.8 and make a cent.
+    # 1 at 0.004 rounds to 0, 200 are 0.8 and round to 1 cent.
     header = order(1, exchange_rate_e8=400_000, subtotal_cents=1, total_cents=1, base_total_cents=0)
     (made,) = valued([header], [line(1, 1, 1)], [refund(1, 1, 200)])
     assert (made["total_cents"], made["refund_cents"]) == (0, 1)
@@ -239,7 +239,7 @@ def test_a_refund_larger_than_the_lines_is_spread_like_the_total() -> None:
 
 
 def test_lines_worth_more_than_their_order_says_have_no_more_than_it_has() -> None:
-    # A line that came before the order's new subtotal.
+    # A line arrived before the order's new subtotal.
     made = valued([order(1, shipping_cents=10, total_cents=10_010, base_total_cents=10_010)],
                   [line(1, 1, 10_000), line(2, 1, 10_000)])  # fmt: skip
     assert of(made, "total_cents") == [5_005, 5_005]

@@ -1,4 +1,4 @@
-"""How products do, by day. Grain: one row per day and product."""
+"""Product performance. Grain: one row per day and product."""
 
 import narwhals as nw
 
@@ -13,16 +13,16 @@ _SALES = ("orders", *ADDITIVE, "returned_units")
 
 
 def product_performance(lines: Frame, interactions: Frame) -> Frame:
-    """What became of each product on each day.
+    """Return visits, sales and returns of each product by day.
 
     Conversion is orders that contain the product per view of its page (the e-commerce conversion
-    rate, per product): the visits and the orders of one day are compared, though an order may come
-    of a visit the day before, so it can exceed 100%. Absent without views. The return rate is
+    rate, per product). Visits and orders of the same day are compared; an order may follow a visit
+    of the day before, so conversion can exceed 100%. It is null without views. The return rate is
     returned units per unit sold, of the orders placed that day.
 
     Args:
         lines: `sale_lines` of whole days.
-        interactions: live rows of `cleaned_interactions` of the same days.
+        interactions: current rows of `cleaned_interactions` of the same days.
     """
     parts = [
         part.with_columns(*(nw.lit(0).cast(nw.Int64).alias(name) for name in missing))
@@ -43,7 +43,7 @@ def product_performance(lines: Frame, interactions: Frame) -> Frame:
 
 
 def _visits(interactions: Frame) -> Frame:
-    """What visitors did with each product."""
+    """Return the interactions with each product, by day."""
     kind = nw.col("interaction_type")
     return (
         interactions.filter(~nw.col("product_id").is_null())
@@ -62,7 +62,7 @@ def _visits(interactions: Frame) -> Frame:
 
 
 def _sales(lines: Frame) -> Frame:
-    """What was sold of each product, and came back."""
+    """Return the metrics and returned units of each product, by day."""
     returned = nw.col("units") * nw.col("is_returned").cast(nw.Int64)
     back = (
         lines.filter(nw.col("counts"))

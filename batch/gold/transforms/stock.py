@@ -1,8 +1,8 @@
-"""How long the stock lasts. Grain: one row per product and warehouse.
+"""Stock health. Grain: one row per product and warehouse.
 
-'Now' is `as_of_date`, the day of the newest movement in the shop. When that day turns, the window
-of sales moves for every row, so the table, one row per product and warehouse, is always written
-whole. What would need all of history, the stock itself, is kept and brought on by differences.
+Demand is counted back from `as_of_date`, the day of the newest movement. When that day changes, the
+demand window of every row shifts, so the table is always written in full. Stock levels, which would
+need all movements, are stored and updated by differences.
 """
 
 from datetime import date
@@ -23,38 +23,38 @@ _BY = ("product_id", "warehouse_code")
 
 
 def stock_levels(movements: Frame) -> Frame:
-    """Number and sum of movements. Grain: one row per product and warehouse.
+    """Return the number and the sum of movements. Grain: one row per product and warehouse.
 
     Args:
-        movements: with `sign`, 1 for what has come true and -1 for what was true before.
+        movements: with `sign`, 1 for the image after a change and -1 for the image before it.
     """
-    moved = movements.with_columns((nw.col("quantity") * nw.col("sign")).alias("moved"))
-    return moved.group_by(*_BY).agg(
-        nw.col("sign").sum().alias("movements"), nw.col("moved").sum().alias("on_hand_units")
+    signed = movements.with_columns((nw.col("quantity") * nw.col("sign")).alias("on_hand_units"))
+    return signed.group_by(*_BY).agg(
+        nw.col("sign").sum().alias("movements"), nw.col("on_hand_units").sum()
     )
 
 
 def levels_updated(levels: Frame, differences: Frame) -> Frame:
-    """Levels after differences. Grain: one row per product and warehouse with a movement."""
+    """Add differences to levels. Grain: one row per product and warehouse with a movement."""
     both = nw.concat([levels, differences]).group_by(*_BY)
     after = both.agg(nw.col("movements").sum(), nw.col("on_hand_units").sum())
     return after.filter(nw.col("movements") != 0)
 
 
 def stock_health(levels: Frame, recent: Frame, as_of_date: date) -> Frame:
-    """Days of cover and the risk of running out.
+    """Return days of cover and the risk of running out of stock.
 
     Days of cover = stock on hand / average daily demand (Silver, Pyke and Thomas, "Inventory and
     Production Management in Supply Chains"), rounded down to whole days. Demand is units sold in
-    the last `DEMAND_DAYS` days, `as_of_date` included, without taking off what came back. Absent if
-    nothing was sold.
+    the last `DEMAND_DAYS` days, `as_of_date` included, returns not subtracted. Null if nothing was
+    sold.
 
     Risk: `out_of_stock` without stock; `idle` with stock and no sale; `critical`, `low` and
     `overstocked` by the contract's limits on the days of cover; else `healthy`.
 
     Args:
         levels: of `stock_levels` or `levels_updated`.
-        recent: live movements, at least those of these days.
+        recent: current movements, at least those of these days.
         as_of_date: the day of the newest movement.
     """
     since = days_before(as_of_date, DEMAND_DAYS)
