@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from devtools import warm
 from lakehouse.environment import environment, environment_of, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
@@ -88,22 +89,15 @@ def _binds(one: socket.socket, port: int) -> bool:
     return False
 
 
-def finished(
-    command: Sequence[object],
-    words: str,
-    *,
-    check: bool,
-    **options: Any,  # noqa: ANN401 - those of subprocess.run
+def require_success(
+    result: subprocess.CompletedProcess[str], words: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. `words` name it for people.
+    """Return the result of a command, which `words` name for people.
 
     Raises:
-        StopPipelineError: with `check`, it did not succeed.
+        StopPipelineError: it did not succeed.
     """
-    result = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, **options
-    )
-    if check and result.returncode != 0:
+    if result.returncode != 0:
         message = (
             f"{words}: exit status {result.returncode}\n"
             f"{result.stdout[-4000:]}\n{result.stderr[-8000:]}"
@@ -177,8 +171,9 @@ class TestStack:
         Raises:
             StopPipelineError: with `check`, it did not succeed.
         """
-        words = f"./pipeline {' '.join(map(str, arguments))}"
-        return finished(self._command(arguments), words, check=check, env=self.env, timeout=timeout)
+        words = list(map(str, arguments))
+        result = warm.run(words, self.env, timeout=timeout)
+        return require_success(result, f"./pipeline {' '.join(words)}") if check else result
 
     def popen(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401
         """Start a command of `./pipeline`; whoever starts it ends it."""

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.stacks import end_servers
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
-    group.addoption("--rounds", type=int, default=2, help="Rounds of each fault.")
+    group.addoption("--rounds", type=int, default=1, help="Rounds of each fault.")
     group.addoption("--seed", type=int, default=None, help="Seed of the faults' random moments.")
 
 
@@ -33,7 +35,8 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A test that was skipped has proved nothing."""
+    """End the servers that files shared. A test that was skipped has proved nothing."""
+    end_servers()
     if _skipped and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -1,11 +1,22 @@
-"""What tests know of stacks. See `devtools.test_stack`."""
+"""What tests know of stacks. See `devtools.test_stack`.
 
-from contextlib import AbstractContextManager
+Servers start once in a test process. Each file is a tenant of them: databases, topics, slot,
+connector, groups and buckets of its own, under the same supervisor.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from itertools import count
+
+import httpx
+import psycopg
 
 from devtools import test_stack
 from devtools.test_stack import TestStack, free_ports
+from lakehouse.errors import PipelineError
+from lakehouse.postgres import oltp_dsn
 
-__all__ = ["TestStack", "free_ports", "new_stack"]
+__all__ = ["TestStack", "end_servers", "free_ports", "new_stack", "tenant"]
 
 _SPARING = {
     # A test's Java lives for minutes: much of its work would be to compile for the hours to come.
@@ -14,8 +25,68 @@ _SPARING = {
     # Nobody looks at a test's charts; asking a hundred times a second costs as much as capturing.
     "CONNECT_POLL_INTERVAL_MS": 100,
 }
+_PROGRAMS = ("auto-restart", "lander", "live", "airflow-scheduler", "airflow-dags", "airflow")
+"""What runs for one tenant alone."""
+_servers = ExitStack()
+_started: list[TestStack] = []
+_numbers = count(1)
 
 
 def new_stack(**settings: object) -> AbstractContextManager[TestStack]:
     """As in `devtools.test_stack`, on fewer of the machine's cores."""
     return test_stack.new_stack(**{**_SPARING, **settings})
+
+
+@contextmanager
+def tenant(**settings: object) -> Iterator[TestStack]:
+    """A stack of which only the names are its own: its servers are those of all files.
+
+    `up` starts what is not running. Whatever a test does to a server it undoes, or `up` does.
+    """
+    if not _started:
+        _started.append(_servers.enter_context(new_stack()))
+    name = f"t{next(_numbers)}"
+    names = {
+        "OLTP_DATABASE": f"shop_{name}",
+        "WAREHOUSE_DATABASE": f"warehouse_{name}",
+        "CONNECT_TOPIC_PREFIX": f"shop_{name}",
+        "CONNECT_SLOT_NAME": f"dbz_shop_{name}",
+        "CONNECT_CONNECTOR_NAME": f"shop_{name}",
+        "LANDING_GROUP_ID": f"landing_{name}",
+        "LIVE_GROUP_ID": f"live_{name}",
+        "MINIO_BRONZE_BUCKET": f"bronze-{name}",
+        "MINIO_SILVER_BUCKET": f"silver-{name}",
+        "MINIO_GOLD_BUCKET": f"gold-{name}",
+    }
+    stack = _started[0].with_settings(**{**names, **settings})
+    try:
+        yield stack
+    finally:
+        _leave(stack)
+
+
+def end_servers() -> None:
+    """Stop the servers that tenants shared, at the end of a test process."""
+    _started.clear()
+    _servers.close()
+
+
+def _leave(stack: TestStack) -> None:
+    """Stop what runs for this tenant, and let the shop's Postgres forget what it has not read."""
+    for program in _PROGRAMS:
+        if stack.pid(program) is not None:
+            stack.stop(program)
+    connect = stack.connect
+    with suppress(httpx.HTTPError):
+        httpx.delete(f"{connect.url}/connectors/{connect.connector_name}", timeout=30)
+    with suppress(psycopg.Error, PipelineError):
+        dsn = oltp_dsn(stack.oltp, stack.secrets, role="admin")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(_DROP, [connect.slot_name])
+
+
+_DROP = """
+select
+    pg_terminate_backend(s.active_pid, 5000), pg_drop_replication_slot(s.slot_name)
+from pg_replication_slots as s
+where s.slot_name = %s"""

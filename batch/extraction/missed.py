@@ -158,14 +158,8 @@ def _untold(again: pl.DataFrame, ends: pl.DataFrame) -> Iterator[Untold]:
             left = left.filter(pl.col("before") >= first)
 
 
-_NOTHING = pl.DataFrame(
-    schema={
-        "key": pl.String,
-        "_topic_id": pl.String,
-        "_epoch": pl.Int32,
-        "_partition": pl.Int32,
-        "_offset": pl.Int64,
-    }
-)
-_NOTHING_AGAIN = _NOTHING.select(*_PARTITION, pl.col("_offset").alias("before"), "_offset")
-_NOTHING_LAST = _NOTHING.select(*_PARTITION, pl.col("_offset").alias("last"))
+# Schemas, and no expressions: those would start the threads of Polars in whoever imports this.
+_OF_PARTITION = {"_topic_id": pl.String, "_epoch": pl.Int32, "_partition": pl.Int32}
+_NOTHING = pl.DataFrame(schema={"key": pl.String, **_OF_PARTITION, "_offset": pl.Int64})
+_NOTHING_AGAIN = pl.DataFrame(schema={**_OF_PARTITION, "before": pl.Int64, "_offset": pl.Int64})
+_NOTHING_LAST = pl.DataFrame(schema={**_OF_PARTITION, "last": pl.Int64})

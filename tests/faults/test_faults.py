@@ -1,6 +1,6 @@
-"""What may go wrong goes wrong, while a shop is open. Each test ends with an exact reconcile.
+"""A storm: every fault strikes while the shop sells, in random order; then an exact reconcile.
 
-`--rounds` says how often each fault strikes, `--seed` makes its moments repeatable.
+`--rounds` says how often each fault strikes, `--seed` makes order and moments repeatable.
 """
 
 import json
@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -16,17 +17,19 @@ import pytest
 from psycopg import sql
 
 from lakehouse.postgres import oltp_dsn
-from tests.stacks import new_stack
+from tests.stacks import tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 PATIENCE_SECONDS = 600  # a bound on waiting, not on being right: machines are busy
 ORDERS_PER_SECOND = 40
+SESSION_SECONDS = 10
+BULK_ROWS = 100_000
 
 
 @pytest.fixture(scope="module")
 def shop():
     """The whole stack, its own lander included, quick to flush and to notice a dead member."""
-    with new_stack(LANDING_FLUSH_SECONDS=0.5) as stack:
+    with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
         stack.up()
         yield stack
 
@@ -125,93 +128,68 @@ def assert_exact(shop, *, tables=8):
     return report
 
 
-def test_lander_killed_at_random_moments_lands_every_change_once(shop, orders, rounds, moments):
-    for _ in range(3 * rounds):
-        time.sleep(moments.uniform(0.2, 4))
-        kill_and_wait(shop, "lander")
-    orders.stop()
-    assert_exact(shop)
+class Storm:
+    """The faults, and what of them must be found in bronze."""
 
+    def __init__(self, shop, moments):
+        self.shop, self.moments = shop, moments
+        self.bulk_rows = 0
+        self.tables = []
 
-def test_connect_killed_at_random_moments_sends_every_change_once(shop, orders, rounds, moments):
-    for _ in range(rounds):
-        time.sleep(moments.uniform(1, 6))
-        kill_and_wait(shop, "connect")
-    orders.stop()
-    assert_exact(shop)
+    def lander_killed(self):
+        for _ in range(3):
+            time.sleep(self.moments.uniform(0.2, 4))
+            kill_and_wait(self.shop, "lander")
 
+    def connect_killed(self):
+        kill_and_wait(self.shop, "connect")
 
-def test_kafka_killed_at_random_moments_keeps_every_change_once(shop, orders, rounds, moments):
-    for _ in range(rounds):
-        time.sleep(moments.uniform(1, 6))
-        kill_and_wait(shop, "kafka")
-    orders.stop()
-    assert_exact(shop)
+    def kafka_killed(self):
+        kill_and_wait(self.shop, "kafka")
 
-
-def test_zombie_that_wakes_beside_a_second_lander_lands_nothing_twice(
-    shop, orders, rounds, moments
-):
-    second = shop.with_settings(LANDING_METRICS_PORT=0).popen("land", stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(rounds):
-            time.sleep(moments.uniform(0.5, 3))
-            pid = shop.pid("lander")
+    def lander_frozen_beside_a_second_one(self):
+        """It wakes as a zombie: the other has its partitions, and it may commit nothing."""
+        second = self.shop.with_settings(LANDING_METRICS_PORT=0).popen(
+            "land", stderr=subprocess.DEVNULL
+        )
+        try:
+            time.sleep(self.moments.uniform(0.5, 3))
+            pid = self.shop.pid("lander")
             assert pid is not None  # which psutil takes for this process
             zombie = psutil.Process(pid)
             zombie.suspend()
-            time.sleep(9)  # past the session's six seconds: the other has its partitions now
+            time.sleep(SESSION_SECONDS + 3)
             zombie.resume()
-        orders.stop()
-        assert_exact(shop)
-    finally:
-        second.terminate()
-        assert second.wait(timeout=PATIENCE_SECONDS) == 0
+        finally:
+            second.terminate()
+            assert second.wait(timeout=PATIENCE_SECONDS) == 0
 
-
-def test_store_away_for_twenty_seconds_stops_nothing_for_good(shop, orders, rounds, moments):
-    for _ in range(rounds):
-        time.sleep(moments.uniform(0.5, 3))
-        lander = shop.pid("lander")
-        shop.stop("minio")
+    def store_stopped_for_twenty_seconds(self):
+        lander = self.shop.pid("lander")
+        self.shop.stop("minio")
         time.sleep(20)
-        shop.start("minio")
-        assert shop.pid("lander") == lander, "it waits, it does not die"
-    orders.stop()
-    assert_exact(shop)
+        self.shop.start("minio")
+        assert self.shop.pid("lander") == lander, "it waits, it does not die"
 
+    def shop_database_restarted(self):
+        self.shop.stop("oltp")
+        self.shop.start("oltp")
+        before = count(self.shop, "orders")
+        until(lambda: count(self.shop, "orders") > before, "orders after the restart")
 
-def test_shop_database_restarted_loses_no_order_and_no_change(shop, orders, rounds, moments):
-    for _ in range(rounds):
-        time.sleep(moments.uniform(1, 4))
-        shop.stop("oltp")
-        shop.start("oltp")
-    before = count(shop, "orders")
-    until(lambda: count(shop, "orders") > before, "orders after the restart")
-    orders.stop()
-    assert_exact(shop)
+    def hundred_thousand_rows_in_one_transaction(self):
+        with psycopg.connect(dsn(self.shop)) as connection, connection.cursor() as cursor:
+            columns = "session_id, interaction_type, device, occurred_at"
+            with cursor.copy(f"copy public.interactions ({columns}) from stdin") as copy:
+                for number in range(BULK_ROWS):
+                    copy.write_row((f"bulk-{number}", "view", "desktop", "2026-11-01T12:00:00Z"))
+        self.bulk_rows += BULK_ROWS
 
-
-def test_hundred_thousand_rows_in_one_transaction_land_once(shop):
-    rows = 100_000
-    with psycopg.connect(dsn(shop)) as connection, connection.cursor() as cursor:
-        before = count(shop, "interactions")
-        columns = "session_id, interaction_type, device, occurred_at"
-        with cursor.copy(f"copy public.interactions ({columns}) from stdin") as copy:
-            for number in range(rows):
-                copy.write_row((f"bulk-{number}", "view", "desktop", "2026-11-01T12:00:00Z"))
-    assert count(shop, "interactions") == before + rows
-    report = assert_exact(shop)
-    landed = next(t for t in report["tables"] if t["table"] == "interactions")
-    assert landed["bronze_rows"] == before + rows
-
-
-def test_table_added_while_running_lands_from_its_first_row(shop, orders, rounds):
-    admin = dsn(shop, role="admin")
-    for number in range(rounds):
-        name = sql.Identifier(f"gift_cards_{number}")
-        with psycopg.connect(admin) as connection:
-            # In one transaction, while orders flow: made, filled, changed.
+    def table_added(self):
+        """Made, filled and changed within moments; it lands from its first row."""
+        self.tables.append(f"gift_cards_{len(self.tables)}")
+        name = sql.Identifier(self.tables[-1])
+        with psycopg.connect(dsn(self.shop, role="admin")) as connection:
             connection.execute(
                 sql.SQL("create table public.{} (code text primary key, cents int)").format(name)
             )
@@ -219,22 +197,48 @@ def test_table_added_while_running_lands_from_its_first_row(shop, orders, rounds
                 sql.SQL("insert into public.{} select 'c' || n, n from generate_series(1, 500) n")
                 .format(name)
             )  # fmt: skip
-        with psycopg.connect(admin) as connection:
+        with psycopg.connect(dsn(self.shop, role="admin")) as connection:
             connection.execute(sql.SQL("update public.{} set cents = cents + 1").format(name))
             connection.execute(sql.SQL("delete from public.{} where cents < 100").format(name))
-    orders.stop()
-    report = assert_exact(shop, tables=8 + rounds)
-    found = {table["table"]: table for table in report["tables"]}
-    for number in range(rounds):
-        assert found[f"gift_cards_{number}"]["bronze_rows"] == 402
-        assert found[f"gift_cards_{number}"]["changes"] >= 500 + 500 + 98
 
-
-def test_everything_killed_at_once_ends_exact(shop, orders, rounds, moments):
-    for _ in range(rounds):
-        time.sleep(moments.uniform(1, 4))
+    def everything_killed_at_once(self):
         victims = ("lander", "connect", "kafka", "minio")
         with ThreadPoolExecutor(len(victims)) as pool:
-            list(pool.map(lambda service: kill_and_wait(shop, service), victims))
+            list(pool.map(lambda service: kill_and_wait(self.shop, service), victims))
+
+
+FAULTS = (
+    Storm.lander_killed,
+    Storm.connect_killed,
+    Storm.kafka_killed,
+    Storm.lander_frozen_beside_a_second_one,
+    Storm.store_stopped_for_twenty_seconds,
+    Storm.shop_database_restarted,
+    Storm.hundred_thousand_rows_in_one_transaction,
+    Storm.table_added,
+    Storm.everything_killed_at_once,
+)
+
+
+def test_every_change_lands_once_whatever_fails_while_the_shop_sells(shop, orders, rounds, moments):
+    storm, struck = Storm(shop, moments), Counter()
+    for _ in range(rounds):
+        for fault in moments.sample(FAULTS, len(FAULTS)):
+            time.sleep(moments.uniform(0.5, 4))
+            fault(storm)
+            struck[fault.__name__] += 1
     orders.stop()
-    assert_exact(shop)
+    report = assert_exact(shop, tables=8 + len(storm.tables))
+    told = "\n".join(f"{times:4} x {name}" for name, times in struck.items())
+    print(f"faults:\n{told}")  # noqa: T201
+    assert set(struck.values()) == {rounds}
+    found = {table["table"]: table for table in report["tables"]}
+    with psycopg.connect(dsn(shop)) as connection:
+        bulk = connection.execute(
+            "select count(*) from public.interactions where session_id like 'bulk-%'"
+        ).fetchone()[0]
+    assert bulk == storm.bulk_rows
+    assert found["interactions"]["bronze_rows"] == count(shop, "interactions") >= bulk
+    for name in storm.tables:
+        assert found[name]["bronze_rows"] == 402
+        assert found[name]["changes"] >= 500 + 500 + 98

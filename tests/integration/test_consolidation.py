@@ -18,7 +18,7 @@ from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from tests.killing import kill_at_random_moments
 from tests.second_reader import assert_second_reader_agrees
-from tests.stacks import new_stack
+from tests.stacks import tenant
 from tests.warehouse import Warehouse
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -34,7 +34,7 @@ HOPELESS_CASE = {("customers", "last_name"), ("products", "brand")}
 @pytest.fixture(scope="module")
 def shop():
     """A stack of its own with twelve days of a shop, consolidated once, with more to come."""
-    with new_stack(LANDING_FLUSH_SECONDS=0.5) as stack:
+    with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
         stack.up()
         simulate(stack, "--history", 12, "--orders", 4000, "--seed", 11)
         stack.run("consolidate")

@@ -21,7 +21,7 @@ from lakehouse.object_store import object_store
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from stack.doctor import Measurements, all_checks, examine
 from stack.minio.buckets import admin_of, policies
-from tests.stacks import new_stack
+from tests.stacks import new_stack, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 PATIENCE_SECONDS = 300  # a bound on waiting, not on being right: machines are busy
@@ -97,7 +97,7 @@ def execute(stack, server, statement):
 @pytest.fixture(scope="module")
 def shop():
     """Three days of a shop, consolidated."""
-    with new_stack(LANDING_FLUSH_SECONDS=0.5) as stack:
+    with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
         stack.up()
         stack.run("simulate", "--history", 3, "--orders", 400, "--seed", 5, "--dirt", 3)
         assert stack.run("reconcile", check=False).returncode == 0

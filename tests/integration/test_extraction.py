@@ -21,7 +21,7 @@ from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import QuietLog
 from lakehouse.lake import LOSS_LEDGER, storage_options, table_uri
 from lakehouse.postgres import oltp_dsn
-from tests.stacks import new_stack
+from tests.stacks import tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 PATIENCE_SECONDS = 300  # a bound on waiting, not on being right: machines are busy
@@ -31,7 +31,7 @@ TRACKED = "id bigint primary key, v text, updated_at timestamptz default now(), 
 @pytest.fixture(scope="module")
 def shop():
     """The whole stack, in which a shop has sold a little."""
-    with new_stack(LANDING_FLUSH_SECONDS=0.5, RECONCILE_TIMEOUT_SECONDS=PATIENCE_SECONDS) as stack:
+    with tenant(LANDING_FLUSH_SECONDS=0.5, RECONCILE_TIMEOUT_SECONDS=PATIENCE_SECONDS) as stack:
         stack.up()
         stack.run("simulate", "--history", 1, "--orders", 200)
         yield stack

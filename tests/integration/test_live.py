@@ -11,7 +11,7 @@ import pytest
 
 from lakehouse.contracts import ENTITIES
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
-from tests.stacks import new_stack
+from tests.stacks import tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 PATIENCE_SECONDS = 300
@@ -42,7 +42,7 @@ order by 1"""
 @pytest.fixture(scope="module")
 def shop():
     """A stack of its own, with some days of a shop and everything running."""
-    with new_stack(LANDING_FLUSH_SECONDS=0.5) as stack:
+    with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
         stack.up()
         stack.run("simulate", "--history", 5, "--orders", 800, "--seed", 3, "--dirt", 0)
         yield stack

@@ -16,7 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.lake import Lake, storage_options
 from lakehouse.postgres import warehouse_dsn
-from tests.stacks import new_stack
+from tests.stacks import tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 @pytest.fixture(scope="module")
 def shop():
     """Six days of a shop, consolidated. Whatever the tests do to it, it is exact in the end."""
-    with new_stack(LANDING_FLUSH_SECONDS=0.5, CONSOLIDATION_CHUNK_ROWS=7000) as stack:
+    with tenant(LANDING_FLUSH_SECONDS=0.5, CONSOLIDATION_CHUNK_ROWS=7000) as stack:
         stack.up()
         stack.run("simulate", "--history", 6, "--orders", 1200, "--seed", 7, "--dirt", 5)
         assert reconcile(stack)["exact"]

@@ -1,0 +1,209 @@
+"""Commands without an interpreter's start: a process that has imported everything, and forks.
+
+A command of `./pipeline` imports for one to two seconds of CPU before it begins; tests run hundreds
+of them. Each command is still a process of its own, with its own environment and streams. The
+libraries imported have no threads yet that work: their pools begin with the first query.
+"""
+
+import array
+import gc
+import importlib
+import json
+import os
+import random
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+_IMPORTED = (
+    "batch.extraction.run",
+    "batch.pipeline_run",
+    "batch.reconcile.run",
+    "cli.__main__",
+    "confluent_kafka.admin",
+    "connectors.registration",
+    "consumers.bronze.service",
+    "minio",
+    "producers.simulator",
+    "replay.run",
+    "stack.control",
+    "stack.doctor",
+)
+_LENGTH = 8
+_FDS = 2
+
+
+def run(
+    arguments: Sequence[str], env: Mapping[str, str], *, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of `./pipeline` to its end, as `subprocess.run` would with captured output.
+
+    Raises:
+        subprocess.TimeoutExpired: it was not over by then; it has been killed.
+    """
+    request = json.dumps([list(arguments), dict(env), str(Path.cwd())]).encode()
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        socket.socket(socket.AF_UNIX) as connection,
+    ):
+        connection.connect(_address())
+        descriptors = array.array("i", [out.fileno(), err.fileno()])
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)
+        connection.sendmsg([len(request).to_bytes(_LENGTH)], [rights])
+        connection.sendall(request)
+        pid = int.from_bytes(_exactly(connection, _LENGTH))
+        connection.settimeout(timeout)
+        try:
+            status = int.from_bytes(_exactly(connection, _LENGTH), signed=True)
+        except TimeoutError:
+            os.kill(pid, signal.SIGKILL)
+            raise subprocess.TimeoutExpired(list(arguments), timeout) from None
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)
+            raise
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode())
+    return subprocess.CompletedProcess(list(arguments), status, *texts)
+
+
+_starting = threading.Lock()
+
+
+def _address() -> str:
+    with _starting:
+        return _started()
+
+
+@cache
+def _started() -> str:
+    """Start the process that forks; it ends when this one does. Returns its socket's path."""
+    folder = tempfile.TemporaryDirectory(prefix="warm-")
+    address = f"{folder.name}/socket"
+    # Held by both ends of this pipe: it closes with us, however we end.
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    _kept.extend((folder, process))
+    if process.stdout is not None:
+        process.stdout.readline()
+    return address
+
+
+_kept: list[object] = []
+
+
+def _exactly(connection: socket.socket, length: int) -> bytes:
+    found = b""
+    while len(found) < length:
+        more = connection.recv(length - len(found))
+        if not more:
+            message = "The process that runs commands has ended."
+            raise ConnectionError(message)
+        found += more
+    return found
+
+
+class _Server:
+    """Forks a process for each request, and tells whoever asked how it ended."""
+
+    def __init__(self, address: str) -> None:
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(address)
+        self._listening.listen(64)
+        self._running: dict[int, socket.socket] = {}
+
+    def serve(self) -> Sequence[str] | None:
+        """Return the arguments of a command in its own process; None once nobody asks any more."""
+        wake, woken = os.pipe()
+        for end in (wake, woken):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(woken)
+        with selectors.DefaultSelector() as selector:
+            for source in (self._listening, sys.stdin, wake):
+                selector.register(source, selectors.EVENT_READ)
+            while True:
+                ready = [key.fileobj for key, _ in selector.select()]
+                if wake in ready:
+                    os.read(wake, 4096)
+                    self._reap()
+                if self._listening in ready and (arguments := self._fork()) is not None:
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    return arguments
+                if sys.stdin in ready:
+                    return None
+
+    def _fork(self) -> Sequence[str] | None:
+        connection, _ = self._listening.accept()
+        head, rights, *_ = connection.recvmsg(_LENGTH, socket.CMSG_SPACE(_FDS * 4))
+        out, err = array.array("i", rights[0][2])
+        request = json.loads(_exactly(connection, int.from_bytes(head)))
+        if pid := os.fork():
+            os.close(out)
+            os.close(err)
+            self._running[pid] = connection
+            connection.sendall(pid.to_bytes(_LENGTH))
+            return None
+        self._listening.close()
+        connection.close()
+        for other in self._running.values():
+            other.close()
+        return self._become(request, out, err)
+
+    @staticmethod
+    def _become(request: tuple[list[str], dict[str, str], str], out: int, err: int) -> list[str]:
+        arguments, environment, folder = request
+        null = os.open(os.devnull, os.O_RDONLY)
+        for given, target in ((null, 0), (out, 1), (err, 2)):
+            os.dup2(given, target)
+            os.close(given)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.environ.clear()  # noqa: TID251 - a process of its own, in which no thread runs yet
+        os.environ.update(environment)  # noqa: TID251
+        os.chdir(folder)
+        random.seed()
+        return arguments
+
+    def _reap(self) -> None:
+        for pid in list(self._running):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                with self._running.pop(pid) as connection:
+                    code = os.waitstatus_to_exitcode(status)
+                    with suppress(BrokenPipeError):  # nobody waits for it any more
+                        connection.sendall(code.to_bytes(_LENGTH, signed=True))
+
+
+def _main(address: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    working = {(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()}
+    if pools := sorted(name for name in working if name.startswith(("polars-0", "tokio"))):
+        message = f"Something imported has started {pools}; a fork would wait for them for ever."
+        raise RuntimeError(message)
+    # What was imported stays as it is: no page of it is to be copied for a reference count.
+    gc.freeze()
+    server = _Server(address)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    arguments = server.serve()
+    if arguments is not None:
+        sys.argv = ["./pipeline", *arguments]
+        sys.modules["cli.__main__"].main()
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])
