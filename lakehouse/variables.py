@@ -1,4 +1,4 @@
-"""What settings may hold, and how they are told to people: variables, values, mistakes."""
+"""Environment variables of settings: names, allowed values, and messages for invalid ones."""
 
 import types
 import typing
@@ -23,7 +23,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """In the annotation of a setting: what it may hold, where type and limits do not say it."""
+    """Annotation of a setting: a description of what its type and limits do not express."""
 
     words: str
 
@@ -39,7 +39,7 @@ def _is_known_zone(name: str) -> str:
 def _absolute(path: Path) -> Path:
     try:
         return expand_home(path).absolute()
-    except RuntimeError as error:  # of a user who is not known
+    except RuntimeError as error:  # unknown user
         raise ValueError from error
 
 
@@ -70,13 +70,13 @@ TimeZone = Annotated[
 WebAddress = Annotated[
     str, Field(pattern=r"^https?://\S+$"), Allowed("an address that begins with http or https")
 ]
-# Programs that are told of it run in other directories.
+# Programs that get the path run in other directories.
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """One setting, as people see it."""
+    """One setting, as shown to users."""
 
     name: str
     field: str
@@ -86,12 +86,12 @@ class Variable:
 
 
 def name_of(group: type[BaseModel], field: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return f"{group.model_config.get('env_prefix', '')}{field}".upper()
 
 
 def variables_of(group: type[BaseModel]) -> list[Variable]:
-    """The settings of a group, in their order."""
+    """Return the settings of a group, in order."""
     title = (group.__doc__ or "").strip()
     return [
         Variable(
@@ -106,7 +106,7 @@ def variables_of(group: type[BaseModel]) -> list[Variable]:
 
 
 def allowed(field: FieldInfo) -> str:
-    """What a setting may hold, in words."""
+    """Describe the values that a setting may have."""
     for mark in field.metadata:
         if isinstance(mark, Allowed):
             return mark.words
@@ -118,7 +118,7 @@ def allowed(field: FieldInfo) -> str:
 
 
 def explain(group: type[BaseModel], error: ValidationError) -> str:
-    """One line for each variable that cannot be used: its value, and what is allowed."""
+    """Return one line for each invalid variable: its value, and what is allowed."""
     lines = []
     for problem in error.errors(include_url=False):
         name = str(problem["loc"][0]) if problem["loc"] else ""
@@ -128,7 +128,7 @@ def explain(group: type[BaseModel], error: ValidationError) -> str:
             continue
         is_now = f"{name_of(group, name)} is {problem['input']!r}"
         lines.append(f"{is_now}; allowed is {allowed(field)}.")
-    return "\n".join([*lines, "Correct it, or unset it to have the default."])
+    return "\n".join([*lines, "Correct it, or unset it to use the default."])
 
 
 def _bound(limit: object) -> str:
@@ -139,6 +139,6 @@ def _bound(limit: object) -> str:
 
 
 def _plain(annotation: Any) -> Any:  # noqa: ANN401 - annotations are of any type
-    """The type itself, where it may also be absent."""
+    """Return the type itself, if the annotation allows None."""
     parts = [part for part in typing.get_args(annotation) if part is not types.NoneType]
     return _plain(parts[0]) if parts else annotation
