@@ -1,7 +1,7 @@
-"""Makes anew what some rows of silver stand for in gold: their days, as the change feed would.
+"""Recomputes the days of gold that selected rows of silver affect, as their change feed would.
 
-Sums over all time (customers' worth, stock) are brought on by differences from run to run, so these
-tables are made anew from all of silver.
+Tables of all-time sums (customers, stock) are normally updated by differences, so here they are
+recomputed from all of silver.
 """
 
 import tempfile
@@ -31,7 +31,7 @@ _BY_DIFFERENCES = (CUSTOMER_LIFETIME_VALUE.name, STOCK_HEALTH.name)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chosen(SilverTable):
-    """A table of silver of which some rows are taken for changed, whatever version is asked for."""
+    """A silver table whose selected rows count as changed, whatever version is given."""
 
     narrow: Rows | None
 
@@ -50,17 +50,17 @@ def replay_gold(
     *,
     on_progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> list[TableDiff]:
-    """Recompute what the chosen rows of silver stand for; gold must be level with silver.
+    """Recompute what the selected rows of silver affect; gold must be level with silver.
 
     Args:
-        lake: where it is.
-        chosen: by silver table, which rows; None for all of gold. Tables of gold that are made from
+        lake: the lake.
+        chosen: the rows by silver table; None for all of gold. Gold tables that are built from
             none of these stay as they are.
-        on_progress: told what is done next, how many tables are done, and of how many.
+        on_progress: called with the next step, the number of tables done, and their total.
 
     Raises:
-        StopPipelineError: a table of gold is not there.
-        RetryLaterError: the object store does not answer, or somebody else commits.
+        StopPipelineError: a gold table does not exist.
+        RetryLaterError: the object store does not answer, or another writer commits.
     """
     diffs: list[TableDiff] = []
     tables = [
@@ -74,12 +74,12 @@ def replay_gold(
 
 
 def affected_days(lake: Lake, chosen: Mapping[str, Rows]) -> dict[str, list[date] | None]:
-    """By table of gold that is made from these rows: the days that a replay recomputes.
+    """Return the days that a replay recomputes, by gold table that is built from these rows.
 
-    None stands for all of the table.
+    None stands for the whole table.
 
     Raises:
-        StopPipelineError: a table of gold is not there.
+        StopPipelineError: a gold table does not exist.
         RetryLaterError: the object store does not answer.
     """
     found: dict[str, list[date] | None] = {}
@@ -114,7 +114,7 @@ def _replayed(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -
 def _working(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> Iterator[Task]:
     delta = lake.open("gold", table.name)
     if delta is None:
-        message = f"gold/{table.name} is not there: ./pipeline consolidate makes it."
+        message = f"gold/{table.name} does not exist: ./pipeline consolidate builds it."
         raise StopPipelineError(message)
     silver = _narrowed(pin(lake, table.inputs, {}), chosen or {})
     since = None if chosen is None or table.name in _BY_DIFFERENCES else _beginning(table)

@@ -164,7 +164,7 @@ def losses_of_slot(ends: Mapping[TopicPartition, int], words: str) -> list[Loss]
 
 def losses_of_truncate(ended: Iterable[tuple[TopicPartition, OffsetRange]]) -> list[Loss]:
     """Return losses for rows that ended without a delete before a range, and reappear in it."""
-    explanation = "rows ended before here and were inserted again; without deletes."
+    explanation = "rows ended before here without deletes, and were inserted again."
     return [
         _at_place(partition, LossKind.TRUNCATED, offsets.start, last=None, explanation=explanation)
         for partition, offsets in ended

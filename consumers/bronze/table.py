@@ -22,9 +22,8 @@ from lakehouse.delta import NO_HOOKS, open_or_create, table_properties, with_wat
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY
 from lakehouse.offsets import Epoch, TopicPartition
 
-_PLAIN = ColumnProperties(
-    dictionary_enabled=False
-)  # all values differ: a dictionary only adds cost
+# All values differ: a dictionary would only add cost.
+_PLAIN = ColumnProperties(dictionary_enabled=False)
 _WRITER = WriterProperties(
     compression="ZSTD",
     compression_level=1,

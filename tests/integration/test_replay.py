@@ -267,7 +267,7 @@ def test_replay_that_was_killed_in_the_middle_says_that_the_next_goes_on(shop, l
             break
     assert ended == -signal.SIGKILL
     found = replay(shop, "--into", layer, *chosen)
-    assert any("went on with a replay that was cut off" in note for note in found["notes"])
+    assert any("resumed an interrupted replay" in note for note in found["notes"])
     assert differing(found) == set()
     assert workspace(shop, layer) == []
 
