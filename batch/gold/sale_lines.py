@@ -1,6 +1,6 @@
-"""Order lines in base currency, read month by month and kept aside: several tables need the same.
+"""Order lines in the base currency, computed month by month and cached, as several tables use them.
 
-Memory holds one month at a time, however many there are.
+Memory holds one month at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,10 +25,10 @@ _ORDER_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class SaleLineSource:
-    """Lines of pinned silver. `aside` is a directory for what was computed.
+    """Order lines of pinned silver. `aside` is the cache directory.
 
     Attributes:
-        rows_read: how many lines were computed, by file.
+        rows_read: number of lines computed, by file.
     """
 
     silver: Silver
@@ -36,7 +36,7 @@ class SaleLineSource:
     rows_read: dict[Path, int] = field(default_factory=dict)
 
     def of_month(self, month: str, days: Sequence[date] | None) -> pl.LazyFrame:
-        """All lines of orders that were placed on some days of a month, or in all of it."""
+        """Return all lines of orders placed on these days of a month, or in all of it."""
         name = "all" if days is None else "-".join(f"{day:%d}" for day in sorted(days))
         path = self._path(month, name)
         if path not in self.rows_read:
@@ -46,7 +46,7 @@ class SaleLineSource:
         return pl.scan_parquet(path)
 
     def of_orders(self, orders: pl.Series) -> Iterator[pl.LazyFrame]:
-        """All lines of some orders, month by month."""
+        """Yield all lines of these orders, month by month."""
         found = orders_by_id(self.silver, orders, _ORDER_COLUMNS).collect()
         for (month,), chosen in found.group_by("placed_month"):
             path = self._path(str(month), "orders")

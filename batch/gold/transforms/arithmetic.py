@@ -1,4 +1,4 @@
-"""Whole-number arithmetic: products that exceed 64 bits, rounding, shares of an amount."""
+"""Integer arithmetic: products that exceed 64 bits, rounding, and shares of an amount."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ _SCRATCH = (
 
 
 def divided_product(amount: nw.Expr, weight: nw.Expr, whole: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
-    """Quotient and remainder of `amount * weight / whole`, exact though the product may overflow.
+    """Return quotient and remainder of `amount * weight / whole`; the product may exceed 64 bits.
 
-    The weight is not more than the whole, so that the quotient fits where the amount does.
+    The weight must not exceed the whole, so that the quotient fits if the amount does.
     """
     product = amount.cast(nw.Int128) * weight
     quotient = product // whole
@@ -24,27 +24,27 @@ def divided_product(amount: nw.Expr, weight: nw.Expr, whole: nw.Expr) -> tuple[n
 
 
 def at_rate(cents: nw.Expr, rate_e8: nw.Expr) -> nw.Expr:
-    """Cents at a rate of whole hundred-millionths, rounded half up. Not for negative amounts."""
+    """Convert cents at a rate in hundred-millionths, rounded half up. Not for negative amounts."""
     return ((cents.cast(nw.Int128) * rate_e8 + RATE_SCALE // 2) // RATE_SCALE).cast(nw.Int64)
 
 
 def basis_points(part: nw.Expr, whole: nw.Expr) -> nw.Expr:
-    """`part / whole` in hundredths of a percent, rounded half up; absent where `whole` is 0."""
+    """Return `part / whole` in hundredths of a percent, rounded half up; null if `whole` is 0."""
     return nw.when(whole > 0).then((part * 20_000 + whole) // (whole * 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """An amount that is spread over rows, named by the columns of a frame.
+    """Allocation of an amount to rows, given by columns of a frame.
 
     Attributes:
-        amount: of the group, the same in each of its rows.
-        weight: of the row.
-        whole: sum of the weights of the group if nothing is missing, the same in each row. Where
-            the rows that are there weigh more, it is what they weigh.
-        share: the column that is added.
-        group: what the amount belongs to.
-        ties: which of two rows with equal remainders goes first.
+        amount: amount of the group, the same in each of its rows.
+        weight: weight of the row.
+        whole: sum of the group's weights if no row is missing, the same in each row. If the rows
+            present weigh more, their sum is used.
+        share: name of the column that is added.
+        group: columns that identify the group.
+        ties: columns that order rows with equal remainders.
     """
 
     amount: str
@@ -55,20 +55,20 @@ class Spread:
     ties: Sequence[str]
 
     def over(self, frame: Frame) -> Frame:
-        """The frame with each row's share of the amount. Row order is not kept.
+        """Add each row's share of the amount. Row order is not kept.
 
-        Largest remainder (Hamilton's method): `floor(amount * weight / whole)`, then the units left
-        over go one each to the largest remainders `amount * weight mod whole`. What the weights
-        lack of the whole is the weight of a rest, which takes part, goes last among equals, and is
-        dropped: the shares of the rows that are there do not depend on those that are missing.
-        Without rest the shares add up to the amount. Where neither whole nor rows weigh anything,
-        all rows weigh the same: the amount is theirs, and goes evenly to those that are there.
+        Largest remainder (Hamilton's method): `floor(amount * weight / whole)`, then the remaining
+        units go one each to the largest remainders `amount * weight mod whole`. If the weights add
+        up to less than the whole, a virtual row has the rest: it takes part, is last among equals,
+        and is dropped, so that the shares of present rows do not depend on missing ones. Without a
+        rest, the shares add up to the amount. If both the whole and all weights are zero, all rows
+        have the same weight, and the amount is divided evenly among the rows present.
         """
         weighed = frame.pipe(self._weighed).pipe(self._floored)
         return weighed.pipe(self._topped_up).drop(*_SCRATCH)
 
     def _weighed(self, frame: Frame) -> Frame:
-        """Add what each row weighs, what all of its group does, and what of it is missing."""
+        """Add each row's weight, the total weight of its group, and the weight of missing rows."""
         present = nw.col(self.weight).sum().over(self.group)
         rows = nw.col(self.weight).count().over(self.group).cast(nw.Int64)
         whole = nw.max_horizontal(nw.col(self.whole), present)
@@ -80,7 +80,7 @@ class Spread:
         )
 
     def _floored(self, frame: Frame) -> Frame:
-        """Add each row's share, rounded down, and the same of the rest of its group.
+        """Add each row's share, rounded down, and that of the missing rows of its group.
 
         Remainders are negative, so that the largest comes first in order.
         """
@@ -95,10 +95,10 @@ class Spread:
         )
 
     def _topped_up(self, frame: Frame) -> Frame:
-        """Give the units left over to the largest remainders."""
+        """Assign the remaining units to the largest remainders."""
         floors = nw.col(self.share).sum().over(self.group) + nw.col("_rest_share")
         left = nw.col(self.amount) - floors
-        # One sort of all rows is several times faster than one in each group.
+        # One sort of all rows is several times faster than a sort per group.
         sorted_frame = frame.with_columns(left.alias("_left")).with_row_index(
             "_place", order_by=(self.group, "_least", *self.ties)
         )

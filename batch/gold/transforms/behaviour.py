@@ -1,4 +1,4 @@
-"""How far visitors go, by day and device. Grain: one row per day and device."""
+"""Conversion funnel by day and device. Grain: one row per day and device."""
 
 import narwhals as nw
 
@@ -12,22 +12,22 @@ _BY = (DAY, MONTH, "device")
 
 
 def customer_behaviour(interactions: Frame, orders: Frame) -> Frame:
-    """The funnel from view over cart, checkout and purchase to paid.
+    """Compute the funnel from view over cart, checkout and purchase to paid.
 
-    A session is counted at the furthest step it got to and at all before, so no step has more
-    sessions than the one before, though visitors skip steps and given-up carts are deleted. All is
-    per day: what a session did on another day does not matter. A review comes by e-mail and makes
-    no session.
+    A session counts at the furthest step it reached and at all steps before, so no step has more
+    sessions than the one before, although visitors skip steps and removed cart items are deleted.
+    Everything is per day: what a session did on another day does not matter. A review is written
+    from an e-mail and does not make a session.
 
-    The shop keeps no link from a visit to an order. A session is *paid* if it bought, signed in,
-    and the same customer has an order placed on that day that was paid.
+    The shop stores no link from a visit to an order. A session is *paid* if it bought, was signed
+    in, and the same customer has an order placed on that day that was paid.
 
-    Abandonment: of the sessions that got to the step, those that did not buy (cart abandonment
-    rate as Baymard Institute defines it: 1 - purchases / carts). Absent if none got there.
+    Abandonment: the share of sessions that reached the step but did not buy (cart abandonment rate
+    as defined by Baymard Institute: 1 - purchases / carts). Null if no session reached it.
 
     Args:
-        interactions: live rows of `cleaned_interactions` of whole days.
-        orders: live rows of `cleaned_sales` placed on the same days.
+        interactions: current rows of `cleaned_interactions` of whole days.
+        orders: current rows of `cleaned_sales` placed on the same days.
     """
     events = interactions.select(
         "session_id", "device", "interaction_type", "customer_id",
@@ -51,7 +51,7 @@ _SESSIONS = {
 
 
 def _counts(events: Frame) -> Frame:
-    """How often each thing was done. Grain: one row per day and device."""
+    """Count each kind of interaction. Grain: one row per day and device."""
     kinds = {f"{kind}s": kind for kind in (*_STEPS, "review")}
     is_kind = [
         (nw.col("interaction_type") == kind).cast(nw.Int64).alias(name)
@@ -61,7 +61,7 @@ def _counts(events: Frame) -> Frame:
 
 
 def _paid_days(orders: Frame) -> Frame:
-    """Grain: one row per customer and day with an order that was paid."""
+    """Return customers and days with a paid order. Grain: one row per customer and day."""
     paid = orders.filter(~nw.col("paid_at").is_null() & ~nw.col("customer_id").is_null())
     days = paid.select("customer_id", nw.col("placed_date").alias(DAY))
     return days.unique(subset=["customer_id", DAY], keep="any").with_columns(
@@ -85,7 +85,7 @@ def _furthest(events: Frame, paid_days: Frame) -> Frame:
 
 
 def _by_step(sessions: Frame) -> Frame:
-    """How many sessions got how far. Grain: one row per day and device."""
+    """Count the sessions that reached each step. Grain: one row per day and device."""
     got_to = [
         (nw.col("step") >= step).cast(nw.Int64).alias(name) for name, step in _SESSIONS.items()
     ]
@@ -94,7 +94,7 @@ def _by_step(sessions: Frame) -> Frame:
 
 
 def _rates() -> list[nw.Expr]:
-    """Conversion and abandonment."""
+    """Compute conversion and abandonment."""
     bought, cart, checkout = (
         nw.col(name) for name in ("purchase_sessions", "cart_sessions", "checkout_sessions")
     )

@@ -1,8 +1,8 @@
-"""What customers are worth. Grain: one row per customer with an order that counts.
+"""Customer lifetime value. Grain: one row per customer with an order that counts.
 
-Recency needs a 'now' that depends on the data alone: `as_of_date`, the last day of the month of
-the newest order in the shop. Counted from the newest order itself, every row would change with
-every order; so, all rows change once a month, and then only their scores, from sums that are kept.
+Recency needs a current date that depends on the data only: `as_of_date`, the last day of the month
+of the newest order in the shop. If it were the day of the newest order, every order would change
+every row; so all rows change once a month, and only their scores, computed from stored sums.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from lakehouse.contracts.gold import (
 )
 
 TOTALS = ("customer_id", "first_order_date", "last_order_date", "orders", *ADDITIVE)
-"""What is known of a customer before it is scored."""
+"""Columns of a customer before scoring."""
 
 
 def customer_totals(lines: Frame) -> Frame:
-    """Sums of all orders of customers that are known. Grain: one row per customer."""
+    """Sum up all orders of known customers. Grain: one row per customer."""
     known = lines.filter(nw.col("counts") & ~nw.col("customer_id").is_null())
     days = known.group_by("customer_id").agg(
         nw.col(DAY).min().alias("first_order_date"), nw.col(DAY).max().alias("last_order_date")
@@ -36,7 +36,7 @@ def customer_totals(lines: Frame) -> Frame:
 
 
 def added_up(parts: Frame) -> Frame:
-    """Totals of whole orders, taken together. Grain: one row per customer."""
+    """Add up partial totals of whole orders. Grain: one row per customer."""
     return (
         parts.group_by("customer_id")
         .agg(
@@ -51,10 +51,11 @@ def added_up(parts: Frame) -> Frame:
 def customer_lifetime_value(customers: Frame, as_of_date: date) -> Frame:
     """Score customers by recency, frequency and monetary value, each from 1 to 5.
 
-    The lifetime value is historic, not a forecast: total charged minus refunds (monetary value of
+    The lifetime value is historic, not a forecast: total charged minus refunds (monetary value in
     Hughes, "Strategic Database Marketing", 1994, which also has the three scores). Hughes cuts
-    customers into fifths; here thresholds are fixed by the contract, as fifths would move rows that
-    nobody affected. A segment follows from the scores R, F and M, the first that applies:
+    customers into quintiles; here the contract sets fixed thresholds, because quintiles would
+    change rows of unaffected customers. A segment follows from the scores R, F and M; the first
+    match wins:
 
     | segment | scores |
     |---|---|
@@ -67,8 +68,8 @@ def customer_lifetime_value(customers: Frame, as_of_date: date) -> Frame:
     | lost | all others |
 
     Args:
-        customers: with the columns `TOTALS`.
-        as_of_date: the day from which recency is counted back.
+        customers: frame with the columns `TOTALS`.
+        as_of_date: reference day of recency.
     """
     value = nw.col("total_cents") - nw.col("refund_cents")
     limits = [days_before(as_of_date, days) for days in reversed(RECENCY_DAYS)]
@@ -86,7 +87,7 @@ def customer_lifetime_value(customers: Frame, as_of_date: date) -> Frame:
 
 
 def _score(name: str, limits: Sequence[date | int]) -> nw.Expr:
-    """1, and one more for each limit that is reached."""
+    """Return 1, plus one for each limit that is reached."""
     score = nw.lit(1).cast(nw.Int64)
     for limit in limits:
         score = score + (nw.col(name) >= nw.lit(limit)).cast(nw.Int64)

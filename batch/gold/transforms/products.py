@@ -1,4 +1,4 @@
-"""How products do, by day. Grain: one row per day and product."""
+"""Product performance by day. Grain: one row per day and product."""
 
 import narwhals as nw
 
@@ -13,16 +13,16 @@ _SALES = ("orders", *ADDITIVE, "returned_units")
 
 
 def product_performance(lines: Frame, interactions: Frame) -> Frame:
-    """What became of each product on each day.
+    """Compute the metrics of each product on each day.
 
     Conversion is orders that contain the product per view of its page (the e-commerce conversion
-    rate, per product): the visits and the orders of one day are compared, though an order may come
-    of a visit the day before, so it can exceed 100%. Absent without views. The return rate is
+    rate, per product). It compares visits and orders of one day, so it can exceed 100%, because an
+    order may follow from a visit the day before. Null without views. The return rate is
     returned units per unit sold, of the orders placed that day.
 
     Args:
         lines: `sale_lines` of whole days.
-        interactions: live rows of `cleaned_interactions` of the same days.
+        interactions: current rows of `cleaned_interactions` of the same days.
     """
     parts = [
         part.with_columns(*(nw.lit(0).cast(nw.Int64).alias(name) for name in missing))
@@ -43,7 +43,7 @@ def product_performance(lines: Frame, interactions: Frame) -> Frame:
 
 
 def _visits(interactions: Frame) -> Frame:
-    """What visitors did with each product."""
+    """Count interactions with each product."""
     kind = nw.col("interaction_type")
     return (
         interactions.filter(~nw.col("product_id").is_null())
@@ -62,7 +62,7 @@ def _visits(interactions: Frame) -> Frame:
 
 
 def _sales(lines: Frame) -> Frame:
-    """What was sold of each product, and came back."""
+    """Sum up sales and returns of each product."""
     returned = nw.col("units") * nw.col("is_returned").cast(nw.Int64)
     back = (
         lines.filter(nw.col("counts"))

@@ -1,6 +1,6 @@
-"""What each order line is worth in the base currency. Grain: one row per `order_line_id`.
+"""Amounts of each order line in the base currency. Grain: one row per `order_line_id`.
 
-Formulas are the metric dictionary's (`lakehouse.contracts.metrics`); `amounts` has the rounding.
+Formulas are those of the metric dictionary (`lakehouse.contracts.metrics`); `amounts` rounds.
 """
 
 import narwhals as nw
@@ -12,9 +12,9 @@ from lakehouse.contracts.gold import DAY, MONEY, MONTH
 from lakehouse.contracts.model import MOST_CENTS, RATE_SCALE, UNKNOWN
 
 _COMPONENTS = {"net": "net_revenue_cents", "shipping": "shipping_cents", "tax": "tax_cents"}
-"""In the order in which they take a cent that is left over; and what they are in base currency."""
+"""Components in the order in which they receive a remaining cent, with their result columns."""
 AMOUNTS = tuple(name for name in MONEY if name not in ("cost_cents", "margin_cents"))
-"""What `amounts` tells of a line."""
+"""Columns that `amounts` computes for a line."""
 _ORDER = (
     "order_id", "customer_id", "channel", "exchange_rate_e8", "subtotal_cents",
     "base_total_cents", "placed_at",
@@ -28,15 +28,15 @@ COLUMNS = (
 
 
 def sale_lines(orders: Frame, lines: Frame, payments: Frame, products_history: Frame) -> Frame:
-    """The lines whose order is here, each with its part of all that the order comes to.
+    """Return the lines of orders that are present, each with its share of the order's amounts.
 
-    Inputs are the live rows of `cleaned_sales`, `cleaned_sale_lines`, `cleaned_payments` and all
-    rows of `products_history`; of each order that is given, all lines and payments must be given.
+    Inputs are the current rows of `cleaned_sales`, `cleaned_sale_lines`, `cleaned_payments` and all
+    rows of `products_history`; all lines and payments of each given order must be given.
 
-    `counts` is false for an order that was cancelled before it was paid: its lines have their
-    amounts, and no table counts them. `category` and cost are those of the product's version that
-    was valid when the order was placed; without one the category is `unknown`, cost and margin are
-    null, and sums leave them out.
+    `counts` is false for an order that was cancelled before it was paid: its lines have amounts,
+    but no table counts them. `category` and cost are those of the product version that was valid
+    when the order was placed; without one, the category is `unknown`, cost and margin are
+    null, and sums skip them.
 
     Returns:
         `COLUMNS`. Money in cents of the base currency. Grain: one row per order line.
@@ -59,30 +59,30 @@ def sale_lines(orders: Frame, lines: Frame, payments: Frame, products_history: F
 
 
 def counts() -> nw.Expr:
-    """Whether an order counts: unless it was cancelled before it was paid."""
+    """Return whether an order counts: unless it was cancelled before it was paid."""
     return ~((nw.col("status") == "cancelled") & nw.col("paid_at").is_null())
 
 
 def amounts(lines: Frame) -> Frame:
-    """Spread what is the order's over its lines, to the cent, and bring it into the base currency.
+    """Allocate the order's amounts to its lines, to the cent, and convert to the base currency.
 
     1. Discount, shipping and tax, in the order's currency: weight is the line's total, the whole is
        the order's subtotal; ties go to the lower `order_line_id`.
-    2. The order's total in the base currency: over net (line total minus discount), shipping and
-       tax of all lines, weighted by these, the whole is the order's total; ties go to net before
+    2. The order's total in the base currency: to net (line total minus discount), shipping and
+       tax of all lines, weighted by these; the whole is the order's total; ties go to net before
        shipping before tax, then to the lower `order_line_id`. So the parts of a complete order add
        up to `base_total_cents`.
     3. The discount at the order's rate, rounded half up; gross is net plus discount.
-    4. Refunds, each at the order's rate, rounded half up, and added up: weight is the line's part
+    4. Refunds, each at the order's rate, rounded half up, and added up: weight is the line's share
        of the total, the whole is `base_total_cents`.
 
-    Method: largest remainder, see `Spread`. Where lines are missing, theirs is left out: so much of
-    the order is in no line. Where nothing weighs anything (lines that are free, a total that is
-    nothing or rounds to nothing), the amount goes evenly to the lines that are there.
+    Method: largest remainder, see `Spread`. The shares of missing lines are left out: that part of
+    the order is in no line. If all weights are zero (free lines, a total that is zero or rounds to
+    zero), the amount is divided evenly among the lines present.
 
     Args:
-        lines: with what `_headers` says of their order, and `refund`, what was given back,
-            in the base currency.
+        lines: with the columns that `_headers` adds from their order, and `refund`, the amount
+            refunded, in the base currency.
 
     Returns:
         `order_line_id` and `AMOUNTS`, in cents of the base currency. Grain: one row per line.
@@ -113,7 +113,7 @@ def _by_line(amount: str, weight: str, whole: str, share: str) -> Spread:
 
 
 def _converted(shares: Frame) -> Frame:
-    """Bring net, shipping and tax into the base currency. Grain: one row per order line."""
+    """Convert net, shipping and tax into the base currency. Grain: one row per order line."""
     kept = ("order_line_id", "order_id", "base_total_cents", "discount_cents", "refund")
     parts = shares.unpivot(
         list(_COMPONENTS), index=[*kept, "order_total_cents"], variable_name="part",
@@ -139,7 +139,7 @@ def _number_of_component() -> nw.Expr:
 
 
 def _headers(orders: Frame) -> Frame:
-    """What an order says of its lines."""
+    """Select the order columns that its lines need."""
     return orders.select(
         *_ORDER,
         counts().alias("counts"),
@@ -157,9 +157,9 @@ def _headers(orders: Frame) -> Frame:
 
 
 def refunds(payments: Frame, orders: Frame) -> Frame:
-    """Captured refunds in the base currency, as `refund`. Grain: one row per order with one.
+    """Sum up captured refunds in the base currency, as `refund`. Grain: one row per refunded order.
 
-    Each is converted and rounded by itself, as the books of payments have it; `payment_worth` says
+    Each is converted and rounded by itself, as payments are booked; `payment_worth` decides
     which are left out.
     """
     is_refund = (nw.col("kind") == "refund") & (nw.col("status") == "captured")
@@ -170,10 +170,10 @@ def refunds(payments: Frame, orders: Frame) -> Frame:
 
 
 def payment_worth() -> nw.Expr:
-    """What a payment or refund is worth in cents of the base currency, at its order's rate.
+    """Return the value of a payment or refund in base-currency cents, at its order's rate.
 
-    Absent where that is more than any amount may be: its own row has no rate, so that its contract
-    cannot validate it, and sums of such would exceed 64 bits.
+    Null if it exceeds the largest amount allowed: the payment itself has no rate, so its contract
+    cannot check this, and sums of such values would exceed 64 bits.
     """
     amount, rate = nw.col("amount_cents"), nw.col("exchange_rate_e8")
     is_in_range = amount <= nw.lit(MOST_CENTS * RATE_SCALE) // rate

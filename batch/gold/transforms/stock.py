@@ -1,8 +1,8 @@
-"""How long the stock lasts. Grain: one row per product and warehouse.
+"""Stock health. Grain: one row per product and warehouse.
 
-'Now' is `as_of_date`, the day of the newest movement in the shop. When that day turns, the window
-of sales moves for every row, so the table, one row per product and warehouse, is always written
-whole. What would need all of history, the stock itself, is kept and brought on by differences.
+The current date is `as_of_date`, the day of the newest movement in the shop. When it advances, the
+demand window changes for every row, so the table, one row per product and warehouse, is always
+rewritten. The stock itself, which depends on all of history, is stored and updated by differences.
 """
 
 from datetime import date
@@ -23,10 +23,10 @@ _BY = ("product_id", "warehouse_code")
 
 
 def stock_levels(movements: Frame) -> Frame:
-    """Number and sum of movements. Grain: one row per product and warehouse.
+    """Count and sum up movements. Grain: one row per product and warehouse.
 
     Args:
-        movements: with `sign`, 1 for what has come true and -1 for what was true before.
+        movements: with `sign`, 1 for a new row and -1 for a row that is no longer valid.
     """
     moved = movements.with_columns((nw.col("quantity") * nw.col("sign")).alias("moved"))
     return moved.group_by(*_BY).agg(
@@ -35,27 +35,27 @@ def stock_levels(movements: Frame) -> Frame:
 
 
 def levels_updated(levels: Frame, differences: Frame) -> Frame:
-    """Levels after differences. Grain: one row per product and warehouse with a movement."""
+    """Apply differences to levels. Grain: one row per product and warehouse with a movement."""
     both = nw.concat([levels, differences]).group_by(*_BY)
     after = both.agg(nw.col("movements").sum(), nw.col("on_hand_units").sum())
     return after.filter(nw.col("movements") != 0)
 
 
 def stock_health(levels: Frame, recent: Frame, as_of_date: date) -> Frame:
-    """Days of cover and the risk of running out.
+    """Compute days of cover and the risk of running out.
 
     Days of cover = stock on hand / average daily demand (Silver, Pyke and Thomas, "Inventory and
     Production Management in Supply Chains"), rounded down to whole days. Demand is units sold in
-    the last `DEMAND_DAYS` days, `as_of_date` included, without taking off what came back. Absent if
+    the last `DEMAND_DAYS` days, including `as_of_date`, without deducting returns. Null if
     nothing was sold.
 
     Risk: `out_of_stock` without stock; `idle` with stock and no sale; `critical`, `low` and
     `overstocked` by the contract's limits on the days of cover; else `healthy`.
 
     Args:
-        levels: of `stock_levels` or `levels_updated`.
-        recent: live movements, at least those of these days.
-        as_of_date: the day of the newest movement.
+        levels: result of `stock_levels` or `levels_updated`.
+        recent: current movements, at least those of the demand window.
+        as_of_date: day of the newest movement.
     """
     since = days_before(as_of_date, DEMAND_DAYS)
     sales = recent.filter(

@@ -1,4 +1,4 @@
-"""Which version of a product was valid when an order was placed."""
+"""Product version that was valid when an order was placed."""
 
 import narwhals as nw
 
@@ -8,14 +8,14 @@ _BY_AGE = ("valid_from_at", "_epoch", "_offset")
 
 
 def product_versions(products_history: Frame) -> Frame:
-    """Cost and category of each product over time, without gaps at its beginning.
+    """Return cost and category of each product over time, from the beginning of time.
 
-    The first version of a product is taken to have been valid for ever before. Rows that stand for
-    deletes are none, nor are versions that lasted no time.
+    A product's first version is extended to the past without limit. Rows of deletes and versions
+    with an empty validity are left out.
 
     Returns:
-        `product_id`, `valid_from_at` (inclusive, null for ever), `valid_to_at` (exclusive, null
-        while it lasts), `category`, `unit_cost_cents`. Grain: one row per version.
+        `product_id`, `valid_from_at` (inclusive, null: no limit), `valid_to_at` (exclusive, null:
+        current version), `category`, `unit_cost_cents`. Grain: one row per version.
     """
     numbered = products_history.filter(nw.col("_deleted_at").is_null()).with_columns(
         nw.col("product_id").cum_count().over("product_id", order_by=_BY_AGE).alias("number")
@@ -33,14 +33,14 @@ def product_versions(products_history: Frame) -> Frame:
 
 
 def valid_version(lines: Frame, products_history: Frame) -> Frame:
-    """Cost and category at the `placed_at` of each line.
+    """Return cost and category at the `placed_at` of each line.
 
     Returns:
-        `order_line_id`, `category`, `unit_cost_cents`. Grain: one row per line of whose product
-        a version was valid.
+        `order_line_id`, `category`, `unit_cost_cents`. Grain: one row per line whose product had
+        a valid version.
     """
     wanted = lines.select("order_line_id", "product_id", "placed_at")
-    # Joined to all versions ever, a product whose price often changes would multiply its lines.
+    # A join with all versions would multiply the lines of products whose price often changes.
     around = wanted.select(
         nw.col("placed_at").min().alias("earliest_at"), nw.col("placed_at").max().alias("latest_at")
     )
