@@ -195,8 +195,9 @@ def _wait_for_older(dsn: str) -> None:
         while _number(connection, _OLDEST) < begun:
             if time.monotonic() > deadline:
                 message = (
-                    f"A transaction in the shop's database has been open for {_OLDER_SECONDS:.0f} s"
-                    " or more; it may hold a row that is to be deleted here. Extract again after it."
+                    "A transaction in the shop's database has been open for "
+                    f"{_OLDER_SECONDS:.0f} s or more; it may hold a row that is to be deleted "
+                    "here. Extract again after it."
                 )
                 raise RetryLaterError(message)
             time.sleep(0.02)
