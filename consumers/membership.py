@@ -136,13 +136,13 @@ class Membership:
             # The client retries forever.
             raise explain_kafka(error, f"{event.topic() or 'Kafka'} cannot be read")
         else:
-            _log.warning("kafka", error=str(error))
+            _log.warning("kafka_error", error=str(error))
 
     def go_back(self, partition: TopicPartition, position: int) -> None:
         """Read a partition again from another position."""
         if partition not in self.assigned:
             return
-        _log.warning("gap", partition=str(partition), seek=position)
+        _log.warning("offset_gap", partition=str(partition), seek=position)
         self._buffers.drop(partition)
         self.assigned.add({partition: position})
         self._consumer.seek(KafkaPartition(partition.topic, partition.partition, position))
@@ -248,7 +248,7 @@ class Membership:
                 # An exception would pass through librdkafka's callback; the loop raises it instead.
                 self.failure = error
                 return None
-            except Exception as error:  # noqa: BLE001 - something is away: try until stopped
+            except Exception as error:  # noqa: BLE001 - a service is unavailable: retry until stopped
                 _log.warning("assignment_waits", error=str(error), pause_seconds=pause)
                 self.stopping.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -257,7 +257,7 @@ class Membership:
     def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         self._forget(partitions)
         consumer.incremental_unassign(partitions)
-        _log.warning("lost", partitions=_names(partitions))
+        _log.warning("partitions_lost", partitions=_names(partitions))
 
     def _forget(self, partitions: Sequence[KafkaPartition]) -> None:
         for coordinate in partitions:

@@ -49,7 +49,7 @@ def between_consolidations(dsn: str, *, wait_seconds: float = 5) -> Iterator[Non
             held.enter_context(only_one(dsn, "maintenance", wait_seconds=wait_seconds))
         except (AwayError, SchemaDiffersError):
             # Without a warehouse to lock, there is no consolidation.
-            _log.info("no_lock_without_a_warehouse")
+            _log.info("compacting_without_lock")
         yield
 
 

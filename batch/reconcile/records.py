@@ -138,7 +138,7 @@ def _unreadable(rows: pl.DataFrame) -> StopPipelineError:
             partition = f"topic {row['_topic_id']} [{row['_partition']}] offset {row['_offset']}"
             return StopPipelineError(
                 f"Bronze holds a record that is not Debezium's, from {partition}: "
-                f"{row['value'][:200]!r}. Somebody else writes to the connector's topics."
+                f"{row['value'][:200]!r}. Another program writes to the connector's topics."
             )
     return StopPipelineError(
         "Bronze holds records that cannot be read as Debezium's, such as JSON on several lines. "

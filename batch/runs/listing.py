@@ -60,7 +60,7 @@ def forget_old(dsn: str) -> int | None:
     try:
         return forget(dsn, days=ConsolidationSettings().runs_days)
     except PipelineError as error:
-        _log.warning("runs_not_forgotten", error=str(error))
+        _log.warning("old_runs_not_deleted", error=str(error))
         return None
 
 

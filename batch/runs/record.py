@@ -93,7 +93,7 @@ class KeptRun(Run):
             self.write(Outcome.RUNNING, None)
         except psycopg.Error as error:
             # The outcome's update writes it again.
-            _log.warning("run_not_noted", run=str(self.run_id), error=str(error))
+            _log.warning("run_progress_not_recorded", run=str(self.run_id), error=str(error))
 
     @override
     def end(self, outcome: Outcome, message: str | None) -> None:

@@ -51,7 +51,7 @@ class Maintenance:
                 table = self._due.pop(0)
             try:
                 done = self._work(table)
-            except Exception as error:  # noqa: BLE001 - landing must go on without it
+            except Exception as error:  # noqa: BLE001 - landing must continue without it
                 _log.warning("maintenance_failed", table=table, error=str(error))
             else:
                 _log.info(

@@ -209,7 +209,9 @@ class LiveConsumer:
         self._tries += 1
         self._metrics.retries.inc()
         pause = min(0.1 * 2**self._tries, _LONGEST_PAUSE_SECONDS)
-        _log.warning("live_waits", tries=self._tries, pause_seconds=pause, reason=str(error))
+        _log.warning(
+            "waiting_for_warehouse", tries=self._tries, pause_seconds=pause, reason=str(error)
+        )
         self._pause()
         deadline = time.monotonic() + pause
         while time.monotonic() < deadline and not self._member.stopping.is_set():
@@ -229,7 +231,7 @@ class LiveConsumer:
             return
         if is_full != self._is_full:
             self._is_full = is_full
-            _log.warning("live_is_full", is_full=is_full, max_rows=self._options.max_rows,
+            _log.warning("overlay_full", is_full=is_full, max_rows=self._options.max_rows,
                          advice="run ./pipeline consolidate to make room")  # fmt: skip
             (self._pause if is_full else self._resume)()
 
@@ -258,7 +260,7 @@ class LiveConsumer:
         try:
             self._apply(list(self._buffers))
         except RetryLaterError as error:
-            _log.info("left_to_the_next", reason=str(error))
+            _log.info("batch_left_to_next_owner", reason=str(error))
         except StopPipelineError as error:
             self._member.failure = self._member.failure or error
 
@@ -282,5 +284,5 @@ def _sent_at(heartbeat: Message) -> datetime | None:
     try:
         return datetime.fromisoformat(sent_at)
     except ValueError:
-        _log.warning("heartbeat_not_understood", sent_at=sent_at)
+        _log.warning("heartbeat_out_of_range", sent_at=sent_at)
         return None
