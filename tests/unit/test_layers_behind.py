@@ -52,7 +52,7 @@ def test_sentence_names_those_that_lack_something_and_those_that_nobody_knows_of
     assert in_a_sentence([LEVEL]) == "Each layer is up to date with the one below."
     told = in_a_sentence([LEVEL, LACKING, UNKNOWN])
     assert told.startswith("Bronze is 26,005 offsets behind Kafka")
-    assert "not known" in told
+    assert "unknown" in told
     assert "level" not in told
 
 
