@@ -15,7 +15,7 @@ from lakehouse.contracts.metrics import BY_NAME
 
 _COORDINATE = {
     "_topic_id": "Kafka topic of the change that wrote the row, by id.",
-    "_epoch": "Epoch of that topic: how often it was recreated.",
+    "_epoch": "Epoch of that topic: a new one begins when it is recreated or repartitioned.",
     "_partition": "Partition of that topic.",
     "_offset": "Offset in that partition.",
     "valid_from_at": "Start of validity, inclusive.",

@@ -45,7 +45,7 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
     except S3Error as error:
         raise _refusal(bucket, error) from error
     if any(httpx.codes.is_server_error(answer) for answer in answers):
-        message = f"object store, bucket {bucket} is not ready, it answers {answers}"
+        message = f"object store, bucket {bucket}: not ready, it answers {answers}"
         raise RetryLaterError(message)
     if any(answer in (401, 403, 404) for answer in answers):
         message = (
