@@ -1,4 +1,4 @@
-"""What a Delta table's log says and delta-rs has no question for.
+"""Entries of a Delta table's log that delta-rs does not expose.
 
 Protocol: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, "Delta Log Entries" and
 "Checkpoints".
@@ -26,7 +26,7 @@ _READS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """One version. `changes_data` is false of compactions and vacuums, and of empty commits."""
+    """One version. `changes_data` is false for compactions, vacuums and empty commits."""
 
     version: int
     at: datetime
@@ -34,15 +34,14 @@ class Commit:
 
 
 def file_system(uri: str, options: Mapping[str, str]) -> pafs.FileSystem:
-    """What is below an address, local or on the object store."""
+    """Return the file system below an address, local or on the object store."""
     return pafs.PyFileSystem(DeltaStorageHandler(uri, dict(options)))
 
 
 class DeltaLog:
     """The log of one table, up to the version of its handle.
 
-    Everything raises RetryLaterError when the store does not answer, or when a clean-up comes in
-    between.
+    All methods raise RetryLaterError if the store does not answer, or if a log clean-up interferes.
     """
 
     def __init__(self, table: DeltaTable, options: Mapping[str, str]) -> None:
@@ -55,11 +54,11 @@ class DeltaLog:
 
     @property
     def checkpoint(self) -> int | None:
-        """Version of the newest checkpoint."""
+        """Return the version of the newest checkpoint."""
         return max(self._checkpoints, default=None)
 
     def transactions(self) -> dict[str, int]:
-        """The version of every app transaction, by app id."""
+        """Return the version of every app transaction, by app id."""
         found: dict[str, int] = {}
         for path in self._checkpoints.get(self.checkpoint or 0, ()):
             found |= self._in_checkpoint(path)
@@ -71,9 +70,9 @@ class DeltaLog:
         return found
 
     def after(self, version: int) -> Iterator[Commit]:
-        """The commits after a version, one after another, read as they are asked for.
+        """Yield the commits after a version in order, each read when it is requested.
 
-        Ends at the first that is no longer there.
+        Ends at the first commit that no longer exists.
         """
         for number in range(version + 1, self._version + 1):
             if number not in self._entries:
@@ -81,14 +80,14 @@ class DeltaLog:
             yield _commit(number, self._read(number))
 
     def before(self, version: int) -> Iterator[Commit]:
-        """The commits up to a version, itself included, from there backwards."""
+        """Yield the commits up to a version, inclusive, backwards."""
         for number in range(version, -1, -1):
             if number not in self._entries:
                 return
             yield _commit(number, self._read(number))
 
     def holds_all_after(self, version: int) -> bool:
-        """Whether the entry of every later commit is still there."""
+        """Return whether the log entries of all later commits still exist."""
         return all(n in self._entries for n in range(version + 1, self._version + 1))
 
     def _list(self) -> None:

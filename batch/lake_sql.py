@@ -1,7 +1,7 @@
-"""SQL over the lake's tables, through DuckDB: an implementation of Delta other than the writers'.
+"""SQL over the lake's tables through DuckDB, a Delta implementation other than the writers'.
 
-Works offline: DuckDB's extensions come as packages. Nothing can be written, and nothing read but
-the lake.
+Works offline: DuckDB's extensions come as packages. Nothing can be written, and only the lake can
+be read.
 """
 
 import re
@@ -21,32 +21,32 @@ from lakehouse.lake import Lake
 from lakehouse.layers import LAKE
 
 ALL_SUFFIX = "$all"
-"""Of the view that shows a silver table with the rows that stand for deleted keys."""
+"""Suffix of the view that shows a silver table including tombstones of deleted keys."""
 _DELETED = "_deleted_at"
 _BATCH_ROWS = 10_000
 
 
 class QueryError(PipelineError):
-    """The query cannot be run as it is written."""
+    """The query is invalid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The rows of a query, in the order it gives them. `types` are DuckDB's names of them."""
+    """The rows of a query, in its order. `types` are DuckDB's type names."""
 
     columns: Sequence[str]
     types: Sequence[str]
     relation: duckdb.DuckDBPyRelation
 
     def rows(self, *, limit: int | None = None) -> Iterator[tuple[object, ...]]:
-        """The rows, read as they are asked for.
+        """Yield the rows, read as they are requested.
 
         Raises:
-            QueryError: something fails only now, such as a cast or the memory.
+            QueryError: an error that only occurs during execution, such as a cast or out of memory.
         """
         wanted = self.relation if limit is None else self.relation.limit(limit)
         try:
-            # Batch by batch: a whole answer need not fit into memory.
+            # Batch by batch: the whole result need not fit into memory.
             for batch in wanted.to_arrow_reader(_BATCH_ROWS):
                 yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
         except duckdb.Error as error:
@@ -54,7 +54,7 @@ class Answer:
 
 
 class LakeSql:
-    """A DuckDB in memory that sees one lake. Each table is pinned when a query first names it."""
+    """An in-memory DuckDB that sees one lake. Each table is pinned when a query first names it."""
 
     def __init__(self, lake: Lake, *, memory_mb: int) -> None:
         self._lake = lake
@@ -71,7 +71,7 @@ class LakeSql:
         """Prepare a query.
 
         Raises:
-            QueryError: it is wrong, reads what there is not, or is no query at all.
+            QueryError: it is invalid, reads an unknown table, or is not a query.
             RetryLaterError: the object store does not answer.
         """
         try:
@@ -89,7 +89,7 @@ class LakeSql:
         )
 
     def tables(self) -> list[LakeTable]:
-        """All that can be read."""
+        """Return all tables that can be read."""
         if self._tables is None:
             self._tables = lake_tables(self._lake)
         return self._tables
@@ -97,14 +97,14 @@ class LakeSql:
     def _refuse_writing(self, query: str) -> None:
         statements = self.connection.extract_statements(query)
         if len(statements) != 1:
-            message = f"One query at a time: these are {len(statements)} statements."
+            message = f"Only one query at a time; got {len(statements)} statements."
             raise QueryError(message)
         if statements[0].type != duckdb.StatementType.SELECT:
-            message = "Only select, from, with, describe, summarize, show: the lake is read here."
+            message = "Only select, from, with, describe, summarize and show are allowed."
             raise QueryError(message)
 
     def _open(self, query: str) -> None:
-        """Make the views of every table whose name stands in the query."""
+        """Create the views of every table whose name occurs in the query."""
         for table in self.tables():
             name = rf"(?<![\w$]){re.escape(table.name)}(?:\{ALL_SUFFIX})?(?![\w$])"
             if table not in self._known and re.search(name, query, re.IGNORECASE):
@@ -131,7 +131,7 @@ class LakeSql:
         self.connection.execute(f'create view {view}" as {rows}')
 
     def _lock(self) -> None:
-        # Beyond the lake's own addresses no file is read or written. Cannot be undone.
+        # Restrict file access to the lake's own addresses. Cannot be undone.
         self.connection.execute("set enable_external_access = false")
 
     def _what_there_is(self, query: str) -> str:
@@ -144,9 +144,9 @@ class LakeSql:
 
 
 def connect(options: Mapping[str, str], *, memory_mb: int) -> duckdb.DuckDBPyConnection:
-    """A database in memory that can read Delta tables, with the same storage options as delta-rs.
+    """Create an in-memory database that can read Delta tables, with delta-rs' storage options.
 
-    Instants are shown in UTC.
+    Timestamps are shown in UTC.
     """
     connection = duckdb.connect(
         ":memory:",
@@ -166,7 +166,7 @@ def connect(options: Mapping[str, str], *, memory_mb: int) -> duckdb.DuckDBPyCon
 
 
 def attach(connection: duckdb.DuckDBPyConnection, uri: str, *, version: int, name: str) -> str:
-    """Make one version of a Delta table readable, and say under which quoted name."""
+    """Attach one version of a Delta table, and return its quoted name."""
     connection.execute(
         f"attach '{_quoted(uri)}' as \"{name}\" (type delta, pin_snapshot, version {version})"
     )
@@ -198,6 +198,6 @@ def _quoted(text: str) -> str:
 
 
 def _plain(error: duckdb.Error) -> str:
-    """DuckDB's message, without its guesses at names: it does not know the lake's."""
+    """Return DuckDB's message without its suggestions: it does not know the lake's names."""
     lines = str(error).strip().splitlines()
     return "\n".join(line for line in lines if not line.startswith("Did you mean"))

@@ -1,6 +1,6 @@
-"""Housekeeping of the live overlay: what the warehouse has by now is taken off it.
+"""Housekeeping of the live overlay: removes what the warehouse has loaded.
 
-Nothing depends on it but the overlay's size: rows that the warehouse has do not count any more.
+Only the overlay's size depends on it: rows that the warehouse has do not count any more.
 """
 
 from typing import LiteralString
@@ -11,13 +11,13 @@ from batch.warehouse.locks import LIMITED
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 
-# Live waits for as long as so many orders take: a fraction of a second.
+# Live waits while this many orders are deleted: a fraction of a second.
 _TRIM_ORDERS = "select live.trim_orders(20000)"
 _TRIM_ROWS = "select live.trim_rows()"
 
 
 def trim(dsn: str) -> int:
-    """Delete what the warehouse has; rows and orders deleted.
+    """Delete what the warehouse has loaded; return the number of rows and orders deleted.
 
     Args:
         dsn: connection to the warehouse as its role `batch`.

@@ -1,7 +1,7 @@
-"""One program at a time: locks of sessions of the warehouse, which go when their holders do.
+"""Locks for programs that must not run at the same time: session-level locks in the warehouse.
 
-A consolidation as a whole, a rebuild and a compaction each keep everybody else out. A part of a
-consolidation that is run by itself, such as one silver table, keeps out those and the same part.
+A whole consolidation, a rebuild and a compaction each exclude all others. A part of a
+consolidation that runs by itself, such as one silver table, excludes those and the same part.
 """
 
 import os
@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 600.0
 """How long a writer waits for another one: time for one that is near its end. Longer is an error
 that somebody should see, not one more process that waits."""
 _ASK_SECONDS = 0.2
-_NO_LOCK = "Its locks cannot be asked for"
+_NO_LOCK = "Its locks cannot be requested"
 _TRY = "select pg_try_advisory_lock(hashtext('warehouse'), hashtext(%(name)s))"
 _TRY_SHARED = "select pg_try_advisory_lock_shared(hashtext('warehouse'), hashtext(%(name)s))"
 _HOLDER = """
@@ -39,7 +39,7 @@ where
 
 
 class Lock(StrEnum):
-    """What only one can do at a time."""
+    """Work that must not run twice at the same time."""
 
     CONSOLIDATION = "consolidation"
     """Write silver and gold, or compact their tables."""
@@ -48,7 +48,7 @@ class Lock(StrEnum):
 
 
 def lock_of(part: str) -> str:
-    """The lock of a part of a consolidation."""
+    """Return the name of the lock of a part of a consolidation."""
     return f"{Lock.CONSOLIDATION} of {part}"
 
 
@@ -64,14 +64,14 @@ def only_one(
     """Hold the lock of a consolidation within the block.
 
     Args:
-        dsn: of the warehouse.
-        what: is done, for whoever has to wait.
-        part: all that is done of a consolidation; others may do other parts at the same time.
-        wait_seconds: longest wait for another one.
-        on_wait: told who holds it.
+        dsn: connection to the warehouse.
+        what: description of the work, for programs that have to wait.
+        part: the part of a consolidation; other parts may run at the same time. None for all.
+        wait_seconds: longest wait for the lock.
+        on_wait: called with the holder.
 
     Raises:
-        BusyError: it was not free in time; the message says who holds it.
+        BusyError: it was not free in time; the message names the holder.
         RetryLaterError: the warehouse does not answer.
     """
     with _session(dsn, what) as connection:
@@ -90,15 +90,15 @@ def only_one(
 
 @contextmanager
 def first_of(dsn: str, what: str, lock: str) -> Iterator[None]:
-    """Hold a lock of its own within the block, or give way at once.
+    """Hold a lock of its own within the block, or fail at once.
 
     Args:
-        dsn: of the warehouse.
-        what: is done, for whoever comes second.
-        lock: its name.
+        dsn: connection to the warehouse.
+        what: description of the work, for programs that come second.
+        lock: name of the lock.
 
     Raises:
-        BusyError: somebody else holds it; the message says who.
+        BusyError: another program holds it; the message names it.
         RetryLaterError: the warehouse does not answer.
     """
     with _session(dsn, what) as connection:
@@ -125,10 +125,10 @@ def take_lock(
     wait_seconds: float,
     on_wait: Callable[[str], None],
 ) -> None:
-    """Keep others out for as long as the session lasts; those who share it only keep out the rest.
+    """Take a lock until the session ends; sharing holders exclude only exclusive ones.
 
     Raises:
-        BusyError: it was not free in time; the message says who holds it.
+        BusyError: it was not free in time; the message names the holder.
         RetryLaterError: the warehouse does not answer.
     """
     with explaining(Service.WAREHOUSE, _NO_LOCK):
@@ -147,7 +147,7 @@ def _wait_for(
     while not _is_taken(connection, lock, is_shared=is_shared):
         holder = _holder(connection, lock)
         if time.monotonic() >= deadline:
-            message = f"Busy: {holder} holds the {lock}. Run this again when that has ended."
+            message = f"Busy: {holder} holds the {lock}. Run this again when it has ended."
             raise BusyError(message)
         if holder != told:
             on_wait(holder)
@@ -163,5 +163,5 @@ def _is_taken(connection: psycopg.Connection, lock: str, *, is_shared: bool) -> 
 def _holder(connection: psycopg.Connection, lock: str) -> str:
     row = connection.execute(_HOLDER, {"name": str(lock)}).fetchone()
     if row is None:
-        return "somebody who is just ending"
+        return "a session that is just ending"
     return f"{row[1]} (session {row[0]}, since {row[2]:%Y-%m-%d %H:%M:%S %Z})"

@@ -1,4 +1,4 @@
-"""Rows that take the place of others in a Delta table, in one merge."""
+"""Replacement of rows in a Delta table by one merge."""
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable
@@ -17,18 +17,18 @@ def replace_rows(
     scope: str | None = None,
     properties: CommitProperties | None = None,
 ) -> None:
-    """Put rows into a table, take others out of it. A merge that changes nothing commits nothing.
+    """Upsert and delete rows of a table. A merge that changes nothing commits nothing.
 
     Args:
         delta: the table.
-        rows: with all its columns.
-        gone: keys of rows to delete; as many of the columns as `where` asks for.
-        where: which row of the table (`t`) is the same as one of these (`s`).
-        scope: which rows of the table are deleted, too, unless they are among `rows`.
-        properties: of the commit.
+        rows: new rows, with all columns of the table.
+        gone: keys of rows to delete, with the columns that `where` compares.
+        where: condition that a row of the table (`t`) and one of these (`s`) are the same.
+        scope: rows of the table that are also deleted, unless they are among `rows`.
+        properties: properties of the commit.
 
     Raises:
-        DeltaError: somebody else commits, or the store does not answer.
+        DeltaError: a conflict with another commit, or the store does not answer.
     """
     source = pl.concat(
         [rows.with_columns(pl.lit(value=False).alias(_IS_GONE)),

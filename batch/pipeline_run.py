@@ -1,9 +1,9 @@
 """A pipeline run: everything new in bronze through silver and gold into the warehouse.
 
-`PipelineRun` has the steps: Airflow calls each in a task of its own, and nobody holds a lock from
-one task to the next, so whatever comes in between counts and no step takes a layer back.
-`consolidate` does them one after the other in one process. Silver's versions are pinned in between,
-so that gold and the warehouse are made of the same rows. Each step may be repeated.
+`PipelineRun` has the steps: Airflow runs each in a task of its own. No lock is held between tasks,
+so each step continues from whatever was committed in between, and none sets a layer back.
+`consolidate` runs them in order in one process. Silver's versions are pinned in between, so that
+gold and the warehouse are built from the same rows. Each step may be repeated.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +52,7 @@ from lakehouse.trouble import Service
 
 Progress = Callable[[str], None]
 Lock = Callable[[str | None], AbstractContextManager[None]]
-"""Held during a step. Given the part of silver that the step writes, or None for all layers."""
+"""Lock held during a step. Called with the part of silver that is written, None for all."""
 
 
 def _no_lock(_part: str | None) -> AbstractContextManager[None]:
@@ -61,11 +61,11 @@ def _no_lock(_part: str | None) -> AbstractContextManager[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineRun:
-    """The steps, on one lake and one warehouse.
+    """The steps of a pipeline run, on one lake and one warehouse.
 
     Attributes:
-        lock: of each step that writes a layer; by default none, for who holds one already.
-        is_rebuild: layers are made from all of the layer below, not from what is new in it.
+        lock: lock of each step that writes a layer; none by default, for callers that hold one.
+        is_rebuild: build layers from all of the layer below, not only from what is new in it.
     """
 
     lake: Lake
@@ -78,7 +78,7 @@ class PipelineRun:
 
     @classmethod
     def of_settings(cls, on_progress: Progress, *, is_rebuild: bool = False) -> "PipelineRun":
-        """Return the steps on what the environment says, without a lock."""
+        """Return the steps, configured by the environment, without locks."""
         return cls(
             lake=writing_lake(),
             rules=SilverRules.of_settings(),
@@ -90,7 +90,7 @@ class PipelineRun:
 
     @classmethod
     def of_task(cls, on_progress: Progress) -> "PipelineRun":
-        """Return the steps for a task of Airflow: each waits for whoever writes the same layer."""
+        """Return the steps for an Airflow task: each waits for other writers of the same layer."""
         run = cls.of_settings(on_progress)
 
         def lock(part: str | None) -> AbstractContextManager[None]:
@@ -105,11 +105,11 @@ class PipelineRun:
         return replace(run, lock=lock)
 
     def silver(self, entities: Sequence[str]) -> list[SilverReport]:
-        """Take in what bronze holds of these tables of the shop; of none named, of all.
+        """Apply what bronze has of these shop tables; of all if none is given.
 
         Raises:
-            StopPipelineError: a contract stops it, or silver lacks changes from before.
-            RetryLaterError: a service does not answer, or another program is at work there.
+            StopPipelineError: a contract says to stop, or silver lacks earlier changes.
+            RetryLaterError: a service does not answer, or another program holds the lock.
         """
         work = rebuild_silver if self.is_rebuild else consolidate_silver
         chosen = chosen_entities(entities)
@@ -118,23 +118,23 @@ class PipelineRun:
             return work(self.lake, self.rules, chosen, on_progress=self.on_progress)
 
     def pin(self, versions: Mapping[str, int] | None = None) -> Silver:
-        """Open silver's tables at these versions; by default, and where none is given, the newest.
+        """Open silver's tables at these versions; tables that are not given at the newest.
 
         Raises:
-            GoneError: silver does not have one of them any more.
+            GoneError: silver no longer has one of them.
             RetryLaterError: the object store does not answer.
         """
         uri_of = lambda name: self.lake.uri("silver", name)  # noqa: E731
         return silver_sources(uri_of, self.lake.options, versions=versions or {})
 
     def gold(self, silver: Silver | None = None) -> tuple[list[GoldReport], dict[str, int]]:
-        """Recompute gold from silver, by default as it is when the lock is held.
+        """Recompute gold from silver, by default from its newest version once the lock is held.
 
         Returns:
-            What became of each table, and the versions of silver that they were made from.
+            A report of each table, and the versions of silver that they were built from.
 
         Raises:
-            RetryLaterError: a service does not answer, or another program is at work there.
+            RetryLaterError: a service does not answer, or another program holds the lock.
         """
         with self.lock(None):
             silver = self.pin() if silver is None else silver
@@ -153,7 +153,7 @@ class PipelineRun:
         """Load the warehouse from silver, in one transaction. The caller holds the lock.
 
         Raises:
-            StopPipelineError: a check or the schema stops it; what is published stays as it was.
+            StopPipelineError: a check or the schema fails; published data stays as it was.
             RetryLaterError: a service does not answer.
         """
         work = rebuild_warehouse if self.is_rebuild else load_warehouse
@@ -162,22 +162,24 @@ class PipelineRun:
     def load_versions(self, versions: Mapping[str, int]) -> WarehouseReport:
         """Load the warehouse from these versions of silver.
 
-        Where the warehouse is further by now, that stays; where silver does not have them any more,
-        as of a run that is repeated after their retention, silver is loaded as it is now.
+        If the warehouse has newer versions, these stay. If silver no longer has the given ones, as
+        when a run is repeated after their retention, its newest versions are loaded.
 
         Raises:
-            StopPipelineError: a check or the schema stops it; what is published stays as it was.
-            RetryLaterError: a service does not answer, or another program is at work there.
+            StopPipelineError: a check or the schema fails; published data stays as it was.
+            RetryLaterError: a service does not answer, or another program holds the lock.
         """
         with self.lock(None):
             try:
                 return self.load(self._not_behind(versions))
             except GoneError as error:
-                self.on_progress(f"Silver is loaded as it is now, not as it was then: {error}")
+                self.on_progress(
+                    f"Loading silver's newest versions instead of the pinned ones: {error}"
+                )
                 return self.load(self.pin())
 
     def views(self) -> list[str]:
-        """Refresh the materialized views that the load has left behind; their names.
+        """Refresh the materialized views that are behind the load; return their names.
 
         Raises:
             RetryLaterError: the warehouse does not answer.
@@ -185,7 +187,7 @@ class PipelineRun:
         return refresh_views(self.warehouse, on_progress=self.on_progress)
 
     def measure(self) -> None:
-        """Write what the mart says of the lake.
+        """Write the lake's metrics that the mart shows.
 
         Raises:
             RetryLaterError: the warehouse or the lake does not answer.
@@ -193,7 +195,7 @@ class PipelineRun:
         measure_lake(self.warehouse, self.lake, on_progress=self.on_progress)
 
     def trim(self) -> int:
-        """Delete from the live overlay what the warehouse has loaded; how many rows and orders.
+        """Trim from the live overlay what is loaded; return the number of rows and orders.
 
         Raises:
             RetryLaterError: the warehouse does not answer.
@@ -204,43 +206,41 @@ class PipelineRun:
         """Compare the shop with bronze, and each layer with the one below.
 
         Raises:
-            StopPipelineError: something is not exact, or it cannot be validated.
-            RetryLaterError: a service does not answer, or another program has brought a layer
-                further than the next, so that these cannot be compared.
+            StopPipelineError: there are differences, or a layer cannot be compared.
+            RetryLaterError: a service does not answer, or another program has changed one layer but
+                not yet the next, so that they cannot be compared.
         """
         report = reconcile(secrets(), on_progress=self.on_progress)
         if report.is_faulty:
-            message = (
-                f"{report.verdict()}\nLook closer with ./pipeline reconcile, before and after that."
-            )
+            message = f"{report.verdict()}\nRun ./pipeline reconcile before and after repairs."
             raise StopPipelineError(message)
         report.require_all()
         return report
 
     def _not_behind(self, versions: Mapping[str, int]) -> Silver:
-        """Silver at these versions; at the warehouse's, where a command has loaded later ones.
+        """Open silver at these versions; where the warehouse has loaded later ones, at those.
 
         Raises:
-            GoneError: silver does not have one of them any more.
+            GoneError: silver no longer has one of them.
         """
         with (
-            explaining(Service.WAREHOUSE, "What is loaded cannot be asked for"),
+            explaining(Service.WAREHOUSE, "The loaded versions cannot be queried"),
             psycopg.connect(self.warehouse) as connection,
         ):
             loaded = loaded_versions(connection)
         newest = self.pin()
         pins = at_least(versions, loaded, newest)
         if ahead := sorted(name for name in newest if pins.get(name, 0) > versions.get(name, 0)):
-            self.on_progress(f"Newer is loaded already, of {', '.join(ahead)}")
+            self.on_progress(f"Newer versions are already loaded of {', '.join(ahead)}")
         return newest if pins == newest.versions else self.pin(pins)
 
 
 def at_least(
     versions: Mapping[str, int], loaded: Mapping[str, tuple[str, int]], newest: Silver
 ) -> dict[str, int]:
-    """The versions to load: those given, or what the warehouse has where that is later.
+    """Return the versions to load: those given, or the warehouse's if later.
 
-    Of a table that was made anew since, and of one that is not given, the newest counts.
+    Tables that were recreated since or are not given are left out: their newest version counts.
     """
     pins = newest.versions
     for name, version in versions.items():
@@ -255,12 +255,12 @@ def at_least(
 
 @dataclass(kw_only=True)
 class Consolidated:
-    """What `consolidate` did.
+    """Result of `consolidate`.
 
     Attributes:
-        results: of each table.
-        warned: checks that found something, and let it be published.
-        unknown: values that no list has, of changes that count all the same.
+        results: result of each table.
+        warned: checks with severity warn that returned rows.
+        unknown: values in no list, of changes that count nevertheless.
     """
 
     results: list[TableResult] = field(default_factory=list)
@@ -275,18 +275,18 @@ def consolidate(
     entities: Sequence[str] = (),
     record: Run | None = None,
 ) -> Consolidated:
-    """Do the steps of these layers in this process.
+    """Run the steps of these layers in this process.
 
     Args:
         run: the steps.
-        layers: in their order.
-        entities: tables of the shop, for silver; by default all.
-        record: is told what each step has done.
+        layers: layers, in order.
+        entities: shop tables, for silver; by default all.
+        record: receives the result of each step.
 
     Raises:
-        StopPipelineError: a contract, a check or a person has to be asked; what is published
+        StopPipelineError: a contract or a check fails, or manual action is needed; published data
             stays as it was.
-        RetryLaterError: a service does not answer. The same again resumes.
+        RetryLaterError: a service does not answer. A repeated run resumes.
     """
     record = record or Run()
     done = Consolidated()

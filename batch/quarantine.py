@@ -1,4 +1,4 @@
-"""Changes in quarantine: which are meant, how many there are, and what they say."""
+"""Quarantined changes: selection, counts and details."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ from lakehouse.lake import Lake
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which changes are meant. What is empty does not narrow it."""
+    """Selection of quarantined changes. Empty fields do not restrict it."""
 
     entities: tuple[str, ...] = ()
     rule: str | None = None
     key: str | None = None
 
     def of(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """The rows of quarantine that are meant."""
+        """Filter the rows of quarantine."""
         if self.entities:
             rows = rows.filter(pl.col("entity").is_in([e.table for e in self._contracts()]))
         if self.rule:
@@ -32,7 +32,7 @@ class Selection:
         return rows.filter(pl.col("row_key") == self.key) if self.key else rows
 
     def require_sense(self) -> None:
-        """Refuse names that nothing has, before anything is begun.
+        """Reject unknown names before anything starts.
 
         Raises:
             WrongArgumentError: there is no such table, or no contract has such a rule.
@@ -51,12 +51,12 @@ class Selection:
 
 
 def summary(lake: Lake, chosen: Selection) -> list[dict[str, object]]:
-    """How many changes of how many keys broke which rule first, oldest and newest instant."""
+    """Count changes and keys by the first rule broken, with the oldest and newest timestamp."""
     return counted(chosen.of(quarantined(lake)))
 
 
 def counted(rows: pl.LazyFrame) -> list[dict[str, object]]:
-    """As `summary`, of these rows of quarantine."""
+    """Count like `summary`, for given rows of quarantine."""
     groups = rows.group_by("entity", "rule").agg(
         changes=pl.len(),
         keys=pl.col("row_key").n_unique(),
@@ -67,7 +67,7 @@ def counted(rows: pl.LazyFrame) -> list[dict[str, object]]:
 
 
 def details(lake: Lake, chosen: Selection, *, limit: int) -> list[dict[str, object]]:
-    """Single changes: coordinate, rules broken, and the row as the shop sent it. Newest first."""
+    """Return single changes: coordinate, rules broken, and the row from the shop. Newest first."""
     newest = chosen.of(quarantined(lake)).sort("_timestamp", "_offset", descending=True)
     return [
         {
@@ -86,7 +86,7 @@ def details(lake: Lake, chosen: Selection, *, limit: int) -> list[dict[str, obje
 
 
 def quarantined(lake: Lake) -> pl.LazyFrame:
-    """All of them.
+    """Return all quarantined changes.
 
     Raises:
         StopPipelineError: nothing was consolidated yet.
@@ -95,7 +95,7 @@ def quarantined(lake: Lake) -> pl.LazyFrame:
     delta = lake.open("silver", QUARANTINE)
     if delta is None:
         message = (
-            "Nothing was consolidated yet, so nothing is in quarantine. ./pipeline consolidate"
+            "Nothing was consolidated yet, so nothing is quarantined. Run ./pipeline consolidate"
         )
         raise StopPipelineError(message)
     return scan(delta)

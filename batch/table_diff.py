@@ -1,4 +1,4 @@
-"""What a replay proves: a table before and after it, and which rows differ and how."""
+"""Table diff: a table before and after a replay, with the rows that differ."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ class Example:
     """One row that differs.
 
     Attributes:
-        key: what identifies it.
+        key: the columns that identify it.
         kind: added, changed or removed.
-        columns: the values before and after, of the columns that differ. A row that was not there,
-            or is not any more, has none.
+        columns: values before and after of the columns that differ; empty for a row that was added
+            or removed.
     """
 
     key: dict[str, object]
@@ -29,7 +29,7 @@ class Example:
 
 @dataclass(kw_only=True)
 class Differences:
-    """Between the rows that a table had and those that it has, with some examples."""
+    """Numbers of differing rows between two states of a table, with examples."""
 
     added: int = 0
     changed: int = 0
@@ -38,18 +38,18 @@ class Differences:
 
     @property
     def count(self) -> int:
-        """All of them."""
+        """Return the number of differing rows."""
         return self.added + self.changed + self.removed
 
     @property
     def more(self) -> int:
-        """How many are not among the examples."""
+        """Return how many of them are not among the examples."""
         return max(0, self.count - len(self.examples))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableDiff:
-    """A table before and after a replay. With the code and contract of before, nothing differs."""
+    """A table before and after a replay. With unchanged code and contracts, nothing differs."""
 
     layer: str
     table: str
@@ -59,17 +59,17 @@ class TableDiff:
 
     @property
     def is_equal(self) -> bool:
-        """Whether the table is what it was."""
+        """Return whether the table is unchanged."""
         return self.before == self.after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What a comparison comes to.
+    """Result of a comparison.
 
     Attributes:
         differing: new rows that are not among the old ones.
-        gone: keys of old rows that are not there any more.
+        gone: keys of old rows that no longer exist.
         before: digest of the old rows.
         after: digest of the new rows.
     """
@@ -83,18 +83,18 @@ class Compared:
 def compare(
     key: Sequence[str], new: pl.DataFrame, old: pl.DataFrame, found: Differences
 ) -> Compared:
-    """Count what differs into `found`.
+    """Compare two sets of rows, and add their differences to `found`.
 
     Args:
         key: columns that identify a row.
-        new: what is to be, or is.
-        old: what is, or was; with the columns of `new`.
-        found: what differed so far.
+        new: the new rows.
+        old: the old rows, with the columns of `new`.
+        found: differences so far.
     """
     keys = list(key)
     stored = with_row_hash(old.lazy()).collect()
     if _are_equal(keys, new, old):
-        # Mostly they are, and to see that is much cheaper than to hash the new ones, too.
+        # Mostly they are equal, and checking that is much cheaper than hashing the new ones, too.
         digest = Digest.of_hashes(stored[ROW_HASH])
         gone = old.clear().select(keys)
         return Compared(differing=new.clear(), gone=gone, before=digest, after=digest)
@@ -113,7 +113,7 @@ def compare(
 
 
 def _are_equal(keys: Sequence[str], new: pl.DataFrame, old: pl.DataFrame) -> bool:
-    """Whether they hold the same rows. Rows of one key in another order count as other ones."""
+    """Return whether they hold the same rows. Another order within a key counts as different."""
     if new.height != old.height:
         return False
     return new.sort(keys).equals(old.select(new.columns).sort(keys))
@@ -121,7 +121,7 @@ def _are_equal(keys: Sequence[str], new: pl.DataFrame, old: pl.DataFrame) -> boo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldApart:
-    """New rows that are other, or new; of the old ones, those that these change, and the rest."""
+    """New rows that were changed or added, old rows that these replace, and old rows gone."""
 
     differing: pl.DataFrame
     changed: pl.DataFrame
@@ -131,7 +131,7 @@ class ToldApart:
 def tell_apart(
     key: Sequence[str], fresh: pl.DataFrame, stored: pl.DataFrame, found: Differences
 ) -> ToldApart:
-    """Count what differs into `found`, by keys and the hashes of rows in the column `ROW_HASH`."""
+    """Add differences to `found`, by keys and by the hashes of rows in the column `ROW_HASH`."""
     keys = list(key)
     same = list(dict.fromkeys([*keys, ROW_HASH]))
     differing = fresh.join(stored.select(same), on=same, how="anti", nulls_equal=True)
@@ -145,7 +145,7 @@ def tell_apart(
 
 
 def _in_words(rows: pl.DataFrame) -> pl.DataFrame:
-    """Instants and days that Python has none for, as text: an older rule may have let them in."""
+    """Convert timestamps and days beyond Python's range to text; older rules accepted some."""
     years = (FIRST_DAY.year, LAST_DAY.year)
     beyond = [
         name

@@ -1,1 +1,1 @@
-"""Members of Kafka consumer groups that keep their positions with the data: `bronze` and `live`."""
+"""Kafka consumer groups that store their positions with the data: `bronze` and `live`."""

@@ -1,4 +1,4 @@
-"""The partitions that a lander owns, and how far it has polled each."""
+"""The partitions assigned to a consumer, and how far each was polled."""
 
 from collections.abc import Mapping
 
@@ -9,40 +9,40 @@ from lakehouse.offsets import OffsetRange, TopicPartition
 
 
 class Assignment:
-    """Positions by partition; a partition that is not in it is not ours."""
+    """Positions by assigned partition."""
 
     def __init__(self) -> None:
         self._positions: dict[TopicPartition, int] = {}
 
     def __contains__(self, partition: TopicPartition) -> bool:
-        """Whether the partition is ours."""
+        """Return whether the partition is assigned."""
         return partition in self._positions
 
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Own these partitions, polled from these positions on."""
+        """Add these partitions, to be polled from these positions."""
         self._positions.update(positions)
 
     def remove(self, partition: TopicPartition) -> None:
-        """Own it no longer."""
+        """Remove a partition that is no longer assigned."""
         del self._positions[partition]
 
     @property
     def positions(self) -> Mapping[TopicPartition, int]:
-        """How far each partition was polled."""
+        """Return the next position of each partition."""
         return self._positions
 
     def find(self, topic: str, number: int) -> TopicPartition | None:
-        """The partition of ours with this name and number."""
+        """Return the assigned partition with this topic name and number, if any."""
         for partition in self._positions:
             if partition.topic == topic and partition.partition == number:
                 return partition
         return None
 
     def advance(self, topic: str, chunk: pa.RecordBatch) -> dict[TopicPartition, OffsetRange]:
-        """Step over the records of `chunk`, and return the positions stepped over.
+        """Advance past the records of `chunk`, and return the ranges covered.
 
         Raises:
-            StopPipelineError: a record is of a partition that is not ours.
+            StopPipelineError: a record is from a partition that is not assigned.
         """
         ends = (
             pa.Table.from_batches([chunk.select(["_partition", "_offset"])])
@@ -60,10 +60,10 @@ class Assignment:
         return ranges
 
     def see_end(self, partition: TopicPartition, position: int) -> OffsetRange | None:
-        """Step over what stands between the last record and the end: marks of transactions.
+        """Advance to the end of the partition, past transaction markers.
 
         Returns:
-            The positions stepped over, none of which holds a record; None if there are none.
+            The range covered, which holds no record; None if it is empty.
         """
         start = self._positions[partition]
         if position <= start:
@@ -72,5 +72,5 @@ class Assignment:
         return OffsetRange(start=start, stop=position)
 
     def topics(self) -> set[str]:
-        """Topics of which some partition is ours."""
+        """Return the topics with at least one assigned partition."""
         return {partition.topic for partition in self._positions}

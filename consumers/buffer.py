@@ -1,4 +1,4 @@
-"""What has been polled and not yet committed, one buffer a table, with the ranges it covers."""
+"""Polled records that are not committed yet: one buffer per table, with the ranges covered."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from lakehouse.offsets import OffsetRange, TopicPartition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Rows of one table and, for each partition, the positions that they cover.
+    """Rows of one table, and the range of offsets they cover of each partition.
 
-    A offsets begins where the consumer stood, not at the first record: offsets have holes.
+    A range begins at the consumer's position, not at the first record: offsets have holes.
     """
 
     rows: pa.Table
@@ -24,7 +24,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushPolicy:
-    """When a buffer is full: the first of these that is reached."""
+    """Limits of a buffer; it is flushed when it reaches any of them."""
 
     rows: int
     bytes: int
@@ -32,7 +32,7 @@ class FlushPolicy:
 
 
 class TableBuffer:
-    """Rows waiting for one table's next commit."""
+    """Rows waiting for the next commit of one table."""
 
     def __init__(self) -> None:
         self._chunks: list[pa.RecordBatch] = []
@@ -44,21 +44,21 @@ class TableBuffer:
     def add(
         self, chunk: pa.RecordBatch, ranges: Mapping[TopicPartition, OffsetRange], now: float
     ) -> None:
-        """Take `chunk`, whose partitions went on from where their last chunk ended.
+        """Append `chunk`, which must continue where each partition's last chunk ended.
 
         Args:
             chunk: columns of `BRONZE_SCHEMA`.
-            ranges: what the chunk covers, by partition.
+            ranges: the range covered of each partition.
             now: monotonic seconds.
 
         Raises:
-            ValueError: a offsets does not begin where the last one of its partition stopped.
+            ValueError: a range does not begin where the previous one of its partition stopped.
         """
         for partition, offsets in ranges.items():
             held = self._spans.get(partition)
             if held is not None and held.stop != offsets.start:
                 message = (
-                    f"{partition}: have up to {held.stop}, got a chunk from {offsets.start} on"
+                    f"{partition}: expected a chunk from {held.stop}, got one from {offsets.start}"
                 )
                 raise ValueError(message)
             start = offsets.start if held is None else held.start
@@ -71,30 +71,30 @@ class TableBuffer:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it covers nothing, not even an end."""
+        """Return whether it covers no offsets at all."""
         return not self._spans
 
     @property
     def starts(self) -> Mapping[TopicPartition, int]:
-        """The first offset that it covers of each partition."""
+        """Return the first offset covered of each partition."""
         return {partition: offsets.start for partition, offsets in self._spans.items()}
 
     def is_due(self, policy: FlushPolicy, now: float) -> bool:
-        """Whether `policy` asks for a flush."""
+        """Return whether a limit of `policy` is reached."""
         is_full = self.rows >= policy.rows or self.bytes >= policy.bytes
         return self._oldest is not None and (is_full or self.has_waited(policy.seconds, now))
 
     def has_waited(self, seconds: float, now: float) -> bool:
-        """Whether the oldest that it holds is older than this."""
+        """Return whether the oldest chunk has been waiting for longer than `seconds`."""
         return self._oldest is not None and now - self._oldest >= seconds
 
     def held(self) -> Batch:
-        """Everything held."""
+        """Return everything buffered."""
         rows = pa.Table.from_batches(self._chunks, schema=BRONZE_SCHEMA)
         return Batch(rows=rows, ranges=dict(self._spans))
 
     def drop(self, partition: TopicPartition) -> None:
-        """Forget a partition: it was revoked, or is read again from another position."""
+        """Discard a partition that was revoked, or is read again from another position."""
         if self._spans.pop(partition, None) is None:
             return
         kept = [c.filter(_is_other(c, partition)) for c in self._chunks]
@@ -106,9 +106,9 @@ class TableBuffer:
 
 
 class Buffers(Mapping[str, TableBuffer]):
-    """The buffers of all topics, by topic; those that have waited longest come first.
+    """The buffers of all topics, by topic, longest waiting first.
 
-    One may have become empty. Only its own methods change it.
+    A buffer may have become empty. Only methods of this class change it.
     """
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ class Buffers(Mapping[str, TableBuffer]):
 
     @property
     def bytes(self) -> int:
-        """Memory held by all of them."""
+        """Return the memory used by all buffers."""
         return sum(buffer.bytes for buffer in self._held.values())
 
     def add(
@@ -138,20 +138,20 @@ class Buffers(Mapping[str, TableBuffer]):
         ranges: Mapping[TopicPartition, OffsetRange],
         now: float,
     ) -> None:
-        """Take a chunk of a topic; see `TableBuffer.add`."""
+        """Append a chunk of a topic; see `TableBuffer.add`."""
         self._held.setdefault(topic, TableBuffer()).add(chunk, ranges, now)
 
     def take(self, topic: str) -> Batch:
-        """Return all that a topic's buffer holds, and let go of the buffer."""
+        """Remove a topic's buffer, and return its content."""
         return self._held.pop(topic).held()
 
     def discard(self, topics: Iterable[str]) -> None:
-        """Let go of the buffers of these topics: they are committed."""
+        """Remove the buffers of these topics, once they are committed."""
         for topic in list(topics):
             del self._held[topic]
 
     def drop(self, partition: TopicPartition) -> None:
-        """Forget a partition: it was revoked, or is read again from another position."""
+        """Discard a partition that was revoked, or is read again from another position."""
         if partition.topic in self._held:
             self._held[partition.topic].drop(partition)
 

@@ -1,4 +1,4 @@
-"""The Kafka client of a consumer whose positions are kept with its data."""
+"""Kafka client configuration of a consumer that stores its positions with its data."""
 
 from confluent_kafka import KafkaError
 
@@ -10,7 +10,7 @@ _SESSION_TIMEOUT_MS = 10_000
 _TOPIC_REFRESH_SECONDS = 2.0
 """How soon a new topic is seen. Asking is cheap: one small request."""
 OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
-"""Codes with which the client says that the broker does not have a position."""
+"""Error codes for a position that the broker does not have."""
 
 
 def consumer_config(
@@ -21,7 +21,7 @@ def consumer_config(
     session_timeout_ms: int = _SESSION_TIMEOUT_MS,
     topic_refresh_seconds: float = _TOPIC_REFRESH_SECONDS,
 ) -> dict[str, str | int | float | bool]:
-    """Librdkafka's configuration."""
+    """Return librdkafka's configuration."""
     return {
         "bootstrap.servers": kafka.bootstrap_servers,
         "group.id": group_id,
@@ -29,7 +29,7 @@ def consumer_config(
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
         "enable.partition.eof": True,
-        # A position that the broker does not have is a loss to be validated, never a reset.
+        # A position that the broker does not have is a possible loss, never a reason to reset.
         "auto.offset.reset": "error",
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": session_timeout_ms,
@@ -40,7 +40,7 @@ def consumer_config(
         "fetch.min.bytes": 1,
         "queued.max.messages.kbytes": 16 * 1024,
         "fetch.max.bytes": 8 * _MB,
-        # The default of a second would leave the consumer idle each time the queue was full.
+        # The default of one second would leave the consumer idle whenever the queue was full.
         "fetch.queue.backoff.ms": 10,
         "reconnect.backoff.max.ms": 2_000,
     }

@@ -1,8 +1,7 @@
-"""A member of a consumer group whose positions are kept with its data.
+"""A member of a consumer group that stores its positions with its data.
 
-Which partitions are its own, and how far each was polled; what was polled goes into buffers.
-The group's committed offsets are written only so that ordinary lag tools work; nothing reads them
-back.
+Tracks assigned partitions and how far each was polled, and buffers what was polled. The group's
+committed offsets are written only for standard lag tools and never read.
 """
 
 import threading
@@ -26,11 +25,11 @@ from lakehouse.offsets import OffsetRange, TopicIdentity, TopicPartition
 from lakehouse.trouble import Trouble
 
 BrokerRange = Callable[[TopicPartition], tuple[int, int]]
-"""The broker's oldest and end offset of a partition."""
+"""Returns the broker's oldest and end offset of a partition."""
 Starts = Callable[[Mapping[str, Collection[int]], BrokerRange], Mapping[TopicPartition, int]]
-"""Where each of these partitions, by topic, goes on.
+"""Returns the starting positions of these partitions, given by topic.
 
-A `StopPipelineError` of it ends the consumer; after anything else it is asked again.
+If it raises `StopPipelineError`, the consumer ends; after any other error it is called again.
 """
 _LONGEST_PAUSE_SECONDS = 5.0
 _BROKER_TIMEOUT_SECONDS = 10.0
@@ -39,13 +38,13 @@ _log = structlog.get_logger(__name__)
 
 
 class Membership:
-    """One member, for whoever polls its consumer. Not thread-safe, but for `stopping`.
+    """One group member, whose consumer is polled by its owner. Not thread-safe, except `stopping`.
 
     Attributes:
-        assigned: partitions that are its own, and their positions.
-        is_paused: whether no changes are polled.
-        failure: what ends the consumer; raised by its loop, since it may come up in a callback.
-        stopping: set to leave.
+        assigned: assigned partitions and their positions.
+        is_paused: whether polling of changes is paused.
+        failure: error that ends the consumer; raised by its loop, as it may occur in a callback.
+        stopping: set to leave the group.
     """
 
     def __init__(
@@ -57,14 +56,14 @@ class Membership:
         name: str,
         untracked: Collection[str] = (),
     ) -> None:
-        """Join nothing yet; see `subscribe`.
+        """Create a member that has not joined yet; see `subscribe`.
 
         Args:
-            consumer: the client.
-            starts: asked when partitions are assigned.
-            buffers: for what is polled; whoever owns them commits it, and takes it out.
-            name: of the program, for whoever has to run it again.
-            untracked: topics that are read from their ends, have no positions, and go on in pauses.
+            consumer: the Kafka client.
+            starts: called when partitions are assigned.
+            buffers: for polled records; their owner commits and removes them.
+            name: of the program, for messages.
+            untracked: topics that are read from the end, have no positions, and are never paused.
         """
         self.assigned = Assignment()
         self.is_paused = False
@@ -78,7 +77,7 @@ class Membership:
 
     @property
     def goes_on(self) -> bool:
-        """Whether nothing ends it."""
+        """Return whether the loop should continue: no failure, not stopping."""
         return not self.stopping.is_set() and self.failure is None
 
     def subscribe(
@@ -87,8 +86,8 @@ class Membership:
         """Join the group.
 
         Args:
-            patterns: of topics.
-            before_revoke: commits what of these topics is buffered, as far as that goes.
+            patterns: regular expressions of topics.
+            before_revoke: commits the buffers of these topics, as far as possible.
         """
 
         def on_revoke(consumer: Consumer, partitions: list[KafkaPartition]) -> None:
@@ -105,19 +104,19 @@ class Membership:
         )
 
     def take(self, messages: Sequence[Message], identities: Mapping[str, TopicIdentity]) -> None:
-        """Buffer records of partitions that are its own."""
+        """Buffer the records of assigned partitions."""
         for topic, chunk in to_arrow(messages, dict(identities)).items():
             self._add(topic, chunk, self.assigned.advance(topic, chunk))
 
     def see(self, event: Message, on_out_of_range: Callable[[Message], None]) -> None:
-        """What the client tells instead of a record. Records polled with it are buffered before.
+        """Handle an event that is not a record. Records polled with it must be buffered before.
 
         Args:
-            event: with an error.
-            on_out_of_range: called where the broker does not have the position asked for.
+            event: a message with an error.
+            on_out_of_range: called if the broker does not have the requested position.
 
         Raises:
-            RetryLaterError: the client cannot go on, a new one can.
+            RetryLaterError: the client failed, but a new one can continue.
             StopPipelineError: this user may not read.
         """
         error = event.error()
@@ -125,7 +124,7 @@ class Membership:
             return
         if error.fatal():
             # A new process has a new client.
-            message = f"Kafka client failed for good: {error}. Run {self._name} again."
+            message = f"Kafka client failed permanently: {error}. Run {self._name} again."
             raise RetryLaterError(message)
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._see_end(event)
@@ -134,22 +133,22 @@ class Membership:
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             _log.info("waiting_for_topics", reason=error.str())
         elif trouble_of_kafka(error) is Trouble.RIGHTS:
-            # The client asks again for ever.
+            # The client retries forever.
             raise explain_kafka(error, f"{event.topic() or 'Kafka'} cannot be read")
         else:
-            _log.warning("kafka", error=str(error))
+            _log.warning("kafka_error", error=str(error))
 
     def go_back(self, partition: TopicPartition, position: int) -> None:
         """Read a partition again from another position."""
         if partition not in self.assigned:
             return
-        _log.warning("gap", partition=str(partition), seek=position)
+        _log.warning("offset_gap", partition=str(partition), seek=position)
         self._buffers.drop(partition)
         self.assigned.add({partition: position})
         self._consumer.seek(KafkaPartition(partition.topic, partition.partition, position))
 
     def tell_group(self, landed: Mapping[TopicPartition, int]) -> None:
-        """Commit the last offsets that landed, for lag tools."""
+        """Commit the last landed offsets to the group, for lag tools."""
         offsets = [
             KafkaPartition(p.topic, p.partition, last + 1)
             for p, last in landed.items()
@@ -164,11 +163,11 @@ class Membership:
     def lags(
         self, topic: str, under_way: Mapping[TopicPartition, int] = MappingProxyType({})
     ) -> dict[TopicPartition, int]:
-        """Offsets that are not committed yet, by what the client was told last.
+        """Return the number of offsets not committed yet, from the client's latest high watermarks.
 
         Args:
-            topic: which one's partitions.
-            under_way: where that begins which is being committed.
+            topic: the topic of the partitions.
+            under_way: first offsets of the batch that is being committed.
         """
         buffer = self._buffers.get(topic)
         waiting = {**(buffer.starts if buffer else {}), **under_way}
@@ -179,7 +178,7 @@ class Membership:
         }
 
     def offset_range(self, partition: TopicPartition) -> tuple[int, int]:
-        """The broker's oldest and end offset."""
+        """Return the broker's oldest and end offset."""
         coordinate = KafkaPartition(partition.topic, partition.partition)
         oldest, end = self._consumer.get_watermark_offsets(
             coordinate, timeout=_BROKER_TIMEOUT_SECONDS
@@ -187,12 +186,12 @@ class Membership:
         return oldest, end
 
     def pause(self) -> None:
-        """Poll no more changes, and stay in the group."""
+        """Stop polling changes, but stay in the group."""
         self._consumer.pause(self._tracked(self._consumer.assignment()))
         self.is_paused = True
 
     def resume(self) -> None:
-        """Poll again."""
+        """Resume polling."""
         self._consumer.resume(self._consumer.assignment())
         self.is_paused = False
 
@@ -202,7 +201,7 @@ class Membership:
         self._buffers.add(topic, chunk, ranges, time.monotonic())
 
     def _see_end(self, event: Message) -> None:
-        """Let the watermark pass the marks at the end: when they expire, nothing is lost."""
+        """Advance the watermark past trailing transaction markers, whose expiry is no loss."""
         partition = self.assigned.find(event.topic() or "", event.partition() or 0)
         if partition is None:
             return
@@ -246,10 +245,10 @@ class Membership:
             try:
                 return self._starts(wanted, self.offset_range)
             except StopPipelineError as error:
-                # Raising here would pass through librdkafka's callback; the loop raises it.
+                # An exception would pass through librdkafka's callback; the loop raises it instead.
                 self.failure = error
                 return None
-            except Exception as error:  # noqa: BLE001 - something is away: try until stopped
+            except Exception as error:  # noqa: BLE001 - a service is unavailable: retry until stopped
                 _log.warning("assignment_waits", error=str(error), pause_seconds=pause)
                 self.stopping.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -258,7 +257,7 @@ class Membership:
     def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         self._forget(partitions)
         consumer.incremental_unassign(partitions)
-        _log.warning("lost", partitions=_names(partitions))
+        _log.warning("partitions_lost", partitions=_names(partitions))
 
     def _forget(self, partitions: Sequence[KafkaPartition]) -> None:
         for coordinate in partitions:

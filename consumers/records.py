@@ -1,4 +1,4 @@
-"""Kafka messages to Arrow columns, whole batches at a time."""
+"""Conversion of Kafka messages to Arrow columns, a batch at a time."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -17,7 +17,7 @@ _HEADERS = BRONZE_SCHEMA.field("_headers").type
 def to_arrow(
     messages: Sequence[Message], identities: dict[str, TopicIdentity]
 ) -> dict[str, pa.RecordBatch]:
-    """Columns of `BRONZE_SCHEMA` for each topic in `messages`, in the order received.
+    """Return columns of `BRONZE_SCHEMA` for each topic in `messages`, in the order received.
 
     Args:
         messages: without errors, of any topics and partitions.
@@ -60,7 +60,7 @@ def _headers(messages: Sequence[Message]) -> pa.Array:
     headers = cast("list[list[tuple[str, object]] | None]", list(map(Message.headers, messages)))
     if not any(headers):
         return pa.nulls(len(headers), _HEADERS)
-    # Debezium sends none unless asked to, so this is off the hot path.
+    # Debezium sends none by default, so this is off the hot path.
     return pa.array(
         [None if h is None else [{"key": k, "value": v} for k, v in h] for h in headers], _HEADERS
     )

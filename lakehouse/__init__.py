@@ -1,4 +1,4 @@
-"""Shared kernel: settings, errors, coordinates and watermarks, Delta tables."""
+"""Shared kernel: settings, errors, offsets and watermarks, Delta tables."""
 
 __version__ = "0.1.0"
-"""The release; CHANGELOG.md says what it has. The build reads it here."""
+"""The release, described in CHANGELOG.md. The build reads it here."""

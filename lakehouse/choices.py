@@ -1,15 +1,15 @@
-"""Names that somebody typed, among those that there are."""
+"""Suggestions for mistyped names."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def meant(names: Iterable[str], known: Iterable[str]) -> str:
-    """A question that names what comes nearest to each of these, to go into a message; or nothing.
+    """Return a "Did you mean …?" question with the closest known names, or "" if none is close.
 
     Args:
-        names: that are not known.
-        known: what there is.
+        names: names that are not known.
+        known: valid names.
     """
     choices = {name.casefold(): name for name in known}
     near = [

@@ -1,15 +1,16 @@
-"""The commit protocol: rows, and how far they go, land together, once.
+"""Commit protocol: rows and watermarks are written together, exactly once.
 
-Bronze, silver, gold and the live overlay keep to it. The order of steps is the guarantee:
+Bronze, silver, gold and the live overlay follow it. The order of steps is the guarantee:
 
 1. Read the watermarks on the table's handle.
-2. Compare them with what the batch covers: keep what lies beyond a watermark, drop what it covers
-   already; where it lies *before* the beginning, that is an offset gap (`plan_commit`).
+2. Compare them with the range of the batch: keep what is beyond a watermark, drop what is below.
+   A batch that begins after the watermark would leave an offset gap (`plan_commit`).
 3. Write the kept rows and the new watermarks in one commit on that same handle.
-4. Any exception means *unknown*: the commit may have landed. Reopen, and go to 1 (`until_known`).
+4. Any exception means *unknown*: the commit may have succeeded. Reopen, return to 1
+   (`until_known`).
 
-What a former owner of a partition still tries to write is dropped in step 2, since its successor
-has moved the watermark. Protocol: Delta's application transactions (`txn` actions), see the Delta
+Writes of a partition's former owner are dropped in step 2, because its successor has advanced the
+watermark. Protocol: Delta's application transactions (`txn` actions), see the Delta
 protocol, "Transaction Identifiers".
 """
 
@@ -32,11 +33,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan(Generic[Partition]):
-    """What of a batch is to be committed, against the watermarks of one moment.
+    """What to commit of a batch, given the watermarks at one moment.
 
     Attributes:
-        keep: what is new, of each partition that has something to commit.
-        gaps: partitions whose watermark lies behind the batch, and the offset to read again from.
+        keep: the new range of each partition that has one.
+        gaps: partitions with an offset gap before the batch, and the offset to resume reading from.
     """
 
     keep: Mapping[Partition, OffsetRange]
@@ -46,10 +47,10 @@ class Plan(Generic[Partition]):
 def plan_commit(
     covered: Mapping[Partition, OffsetRange], positions: Mapping[Partition, int]
 ) -> Plan[Partition]:
-    """Step 2 for every partition of a batch.
+    """Compare a batch with the watermarks (step 2), for all its partitions.
 
     Args:
-        covered: by the batch.
+        covered: ranges of the batch.
         positions: the first offset that the table does not have.
     """
     keep: dict[Partition, OffsetRange] = {}
@@ -69,17 +70,17 @@ def until_known(
     reopen: Callable[[], object],
     wait: Callable[[int, Exception], None],
 ) -> Result:
-    """Step 4: repeat an attempt until it is known what became of it.
+    """Repeat an attempt until its outcome is known (step 4).
 
     Args:
         attempt: steps 1 to 3.
-        reopen: lets the handle see the newest version; called before each repetition.
+        reopen: refreshes the handle to the newest version; called before each repetition.
         wait: called after each failed attempt with its number, from 1, and the error; backs off,
             or raises to give up.
 
     Raises:
-        Whatever `wait` raises. The batch has then landed, or not; a later attempt will know.
-        StopPipelineError: raised by the attempt, passed on: no repetition helps.
+        Exception: raised by `wait`. Whether the batch was committed is then unknown.
+        StopPipelineError: raised by the attempt and passed on, because repeating does not help.
     """
     tries = 0
     while True:
@@ -97,9 +98,10 @@ def until_known(
 def a_few_times(
     uri: str, pause: Callable[[float], None] = time.sleep
 ) -> Callable[[int, Exception], None]:
-    """Return a `wait` that backs off up to six times, where the object store is the reason.
+    """Return a `wait` that backs off up to six times if the object store is the cause.
 
-    It raises what `lakehouse.delta.explain_store` makes of the last error, and any other as it is.
+    After the last attempt it raises the error of `lakehouse.delta.explain_store`; other errors are
+    raised as they are.
     """
 
     def wait(tries: int, error: Exception) -> None:

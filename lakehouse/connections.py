@@ -1,4 +1,4 @@
-"""How services are reached, by what the environment says: passwords, the lake, the warehouse."""
+"""How to connect to services, from the environment: passwords, the lake, the warehouse."""
 
 from lakehouse.lake import Lake
 from lakehouse.postgres import warehouse_dsn
@@ -7,20 +7,20 @@ from lakehouse.settings import MinioSettings, StackSettings, WarehouseSettings
 
 
 def secrets() -> Secrets:
-    """The generated passwords."""
+    """Return the generated passwords."""
     return Secrets(StackSettings().secrets_path)
 
 
 def lake_of_reader() -> Lake:
-    """The lake, for a reader."""
+    """Return the lake, opened as the read-only user."""
     return Lake.of(MinioSettings(), secrets(), user="reader")
 
 
 def writing_lake() -> Lake:
-    """The lake, for who makes silver and gold."""
+    """Return the lake, opened as the user that writes silver and gold."""
     return Lake.of(MinioSettings(), secrets(), user="batch")
 
 
 def warehouse(role: str) -> str:
-    """Connection string of the warehouse."""
+    """Return the warehouse's connection string for a role."""
     return warehouse_dsn(WarehouseSettings(), secrets(), role=role)

@@ -1,4 +1,4 @@
-"""Delta tables: opened, created once, read lazily, and committed with their watermarks."""
+"""Delta tables: opening, creating, lazy scans, and commits with watermarks."""
 
 import errno
 import re
@@ -20,11 +20,11 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from lakehouse.errors import GoneError, PipelineError
 from lakehouse.trouble import Service, Trouble, again, plain, told
 
-# Checkpoints and clean-up belong to maintenance: a commit must not wait for them.
+# Checkpoints and log clean-up belong to maintenance: commits must not wait for them.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 _KEEP_ROWS = ("OPTIMIZE", "SET TBLPROPERTIES", "VACUUM START", "VACUUM END")
-# What Rust's crate `object_store`, under delta-rs and Polars, and delta-rs itself have to say.
+# Messages of delta-rs, and of Rust's crate `object_store` beneath delta-rs and Polars.
 _SAID: Sequence[tuple[str, Trouble]] = (
     (r"XMinioStorageFull|507 Insufficient Storage|No space left on device", Trouble.FULL),
     (
@@ -49,20 +49,22 @@ _MAY_BE_OF_STORE = (DeltaError, OSError, pl.exceptions.PolarsError, pa.ArrowExce
 def open_table(
     uri: str, options: Mapping[str, str], *, version: int | None = None
 ) -> DeltaTable | None:
-    """The table at `uri`, by default its newest version; None when there is none.
+    """Open the table at `uri`, by default its newest version; None if it does not exist.
 
     Raises:
-        GoneError: there is the table, without that version (any more).
+        GoneError: the table exists, but this version no longer does.
         RetryLaterError: the object store does not answer.
     """
     with retry_later(f"{uri} does not open"):
         try:
             return DeltaTable(uri, version=version, storage_options=dict(options))
         except TableNotFoundError:
-            # Of a version whose log was cleaned up, delta-rs (1.6) says the same.
+            # delta-rs (1.6) raises the same for a version whose log entries were cleaned up.
             if version is None or not DeltaTable.is_deltatable(uri, dict(options)):
                 return None
-    message = f"{uri} no longer has version {version}: it is past the table's retention. Look anew."
+    message = (
+        f"{uri} no longer has version {version}: it is beyond the table's retention. Reopen it."
+    )
     raise GoneError(message)
 
 
@@ -74,10 +76,10 @@ def open_or_create(
     partition_by: Sequence[str] = (),
     properties: Mapping[str, str],
 ) -> DeltaTable:
-    """The table at `uri`. Two that create it at once get the same table.
+    """Open the table at `uri`, or create it. Concurrent creation yields one table.
 
     Raises:
-        Exception: whatever the store raises; trying again is safe.
+        Exception: any error of the store; retrying is safe.
     """
     try:
         return DeltaTable(uri, storage_options=dict(options))
@@ -94,19 +96,19 @@ def open_or_create(
             raise_if_key_not_exists=False,
         )
     except DeltaError:
-        # Somebody else created it in between; if not, opening it says what is wrong.
+        # Another process created it in between; if not, opening it raises the actual error.
         return DeltaTable(uri, storage_options=dict(options))
 
 
 def scan(table: DeltaTable) -> pl.LazyFrame:
-    """The rows of this version. Filters skip files by partition and by statistics."""
+    """Scan the rows of this version. Filters skip files by partition and by statistics."""
     return pl.scan_delta(table)
 
 
 def has_only_grown(table: DeltaTable, since: int) -> bool:
-    """Whether commits after a version have added rows or moved them, and no more than that.
+    """Return whether commits after a version only added rows or compacted files.
 
-    False also where the log does not tell any more: its entries go after the table's retention.
+    False also if that is unknown because log entries were removed after the table's retention.
     """
     commits = table.version() - since
     if commits <= 0:
@@ -116,10 +118,10 @@ def has_only_grown(table: DeltaTable, since: int) -> bool:
 
 
 def _history(table: DeltaTable, commits: int) -> list[dict[str, Any]]:
-    """Of these last commits up to this version, the newest first; fewer where the log has fewer."""
+    """Return the last commits up to this version, newest first; fewer if the log has fewer."""
     while True:
-        # delta-rs (1.6) lists what others have committed since, too, and gives all of them numbers
-        # as if there were none: how many there are, only a log that stands still tells.
+        # delta-rs (1.6) also lists commits made since, and numbers all of them from this version:
+        # the right count is known only while the log does not change.
         newest = _newest(table)
         told = table.history(commits)
         if _newest(table) == newest:
@@ -138,13 +140,14 @@ def _only_adds(commit: Mapping[str, Any]) -> bool:
 
 
 def trouble_of_store(error: BaseException) -> Trouble | None:
-    """What kind of trouble an error of delta-rs, Polars, PyArrow or a file system stands for.
+    """Classify an error of delta-rs, Polars, PyArrow or a file system.
 
-    None for what is no error of a store: a mistake in a query, a value that Python cannot hold.
+    None if it is not an error of a store, such as a mistake in a query or a value that Python
+    cannot hold.
 
-    The types say little: delta-rs raises DeltaError for a store that is away, a conflict and a text
-    that is no number alike, also for whatever a generator of rows raised; OSError for a wrong
-    password; a plain Exception for a cast. So the text tells, of those types that it can come with.
+    Types are not enough: delta-rs raises DeltaError for an unavailable store, a conflict, an
+    invalid number, and errors of a generator of rows; OSError for a wrong password; a plain
+    Exception for a cast. So for the types that a store can raise, the text decides.
     """
     if not isinstance(error, _MAY_BE_OF_STORE) and type(error) is not Exception:
         return None
@@ -168,22 +171,23 @@ def _of_system(error: OSError) -> Trouble:
 
 
 def is_of_store(error: BaseException) -> bool:
-    """Whether an error can come from the object store, so that trying again may help."""
+    """Return whether an error may come from the object store, so that a retry may help."""
     trouble = trouble_of_store(error)
     return trouble is not None and trouble.passes
 
 
 @contextmanager
 def retry_later(what: str, *, then: str | None = None) -> Iterator[None]:
-    """Let errors of the object store say what they are. Mistakes of ours stay what they are.
+    """Convert errors of the object store to `PipelineError`. Programming errors pass unchanged.
 
     Args:
-        what: cannot be done, as the beginning of a sentence.
-        then: what to do about it, where it passes.
+        what: what failed, as the beginning of a sentence.
+        then: the action in the message, if the trouble passes.
 
     Raises:
-        RetryLaterError: the object store is away or full, somebody else commits, or a file is gone.
-        StopPipelineError: it refuses this user, or a table a value.
+        RetryLaterError: the object store is unavailable or full, a concurrent commit won, or a file
+            is gone.
+        StopPipelineError: the user lacks a permission, or a table rejects a value.
     """
     try:
         yield
@@ -197,7 +201,7 @@ def retry_later(what: str, *, then: str | None = None) -> Iterator[None]:
 def explain_store(
     error: BaseException, what: str, *, then: str | None = None
 ) -> PipelineError | None:
-    """The error in our words; None for a mistake of ours. Arguments are those of `retry_later`."""
+    """Convert an error as `retry_later` does; None for a programming error."""
     trouble = trouble_of_store(error)
     if trouble is None:
         return None
@@ -205,7 +209,7 @@ def explain_store(
 
 
 def table_properties(*, retention_hours: int, has_change_feed: bool) -> dict[str, str]:
-    """Configuration of a silver or gold table."""
+    """Return the configuration of a silver or gold table."""
     retention = f"interval {retention_hours} hours"
     feed = {"delta.enableChangeDataFeed": "true"} if has_change_feed else {}
     return {
@@ -217,12 +221,12 @@ def table_properties(*, retention_hours: int, has_change_feed: bool) -> dict[str
 
 
 def with_watermarks(watermarks: Mapping[str, int], *, is_alone: bool = False) -> CommitProperties:
-    """Let a commit carry watermarks, by app id.
+    """Return commit properties that carry watermarks.
 
     Args:
         watermarks: the last position applied, by app id.
         is_alone: fail if anything was committed since the table was opened. An overwrite needs
-            that: delta-rs would let it follow a compaction, whose files it does not replace.
+            that: delta-rs would commit it after a compaction, whose files it does not replace.
 
     Protocol: Delta's application transactions, see its protocol, "Transaction Identifiers".
     """

@@ -1,8 +1,8 @@
-"""The environment: read here only, and stood in for without being changed.
+"""The environment: read only here, and overridden without being changed.
 
-C's `setenv` moves the very memory that `getenv` reads in another thread. librdkafka, delta-rs and
-Arrow have threads of their own that do, so nothing in this project changes the process'
-environment: whoever needs another one says so with `environment_of`.
+C's `setenv` modifies memory that `getenv` may be reading in another thread. librdkafka, delta-rs
+and Arrow have such threads, so nothing in this project changes the process' environment:
+`environment_of` overrides it instead.
 """
 
 import os
@@ -15,14 +15,14 @@ _stand_in: ContextVar[Mapping[str, str] | None] = ContextVar("environment", defa
 
 
 def environment() -> Mapping[str, str]:
-    """The variables that count now."""
+    """Return the variables in effect."""
     stand_in = _stand_in.get()
     return os.environ if stand_in is None else stand_in
 
 
 @contextmanager
 def environment_of(values: Mapping[str, str]) -> Iterator[None]:
-    """Within, in this thread, settings are read from these variables and no others."""
+    """Let settings in this thread read these variables, and no others, within the block."""
     token = _stand_in.set(dict(values))
     try:
         yield
@@ -31,17 +31,17 @@ def environment_of(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def process_environment() -> dict[str, str]:
-    """The environment for a child process: a copy."""
+    """Return a copy of the process' environment, for a child process."""
     return dict(environment())
 
 
 def home() -> Path:
-    """The caller's home directory."""
+    """Return the caller's home directory."""
     return Path(environment().get("HOME") or Path.home())
 
 
 def expand_home(path: Path) -> Path:
-    """`~` at the beginning stands for the caller's home, `~name` for that of another user.
+    """Expand a leading `~` to the caller's home, or `~name` to that of another user.
 
     Raises:
         RuntimeError: there is no such user.

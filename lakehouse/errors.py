@@ -1,15 +1,15 @@
-"""Errors, sorted by the caller's next step. Messages say where, which value, and what to do."""
+"""Errors, sorted by the caller's next step. Messages have the place, the value and the action."""
 
 from typing import ClassVar
 
 
 class PipelineError(Exception):
-    """Anything this project raises on purpose. Its text is the problem, then the action.
+    """Any error that this project raises on purpose. Its text is the problem, then the action.
 
     Attributes:
-        problem: what is wrong, where, which value; without an action, the whole message.
+        problem: what is wrong, where, which value; the whole message if there is no action.
         action: what to do about it.
-        exit_status: of a command that ends with it.
+        exit_status: exit status of a command that ends with this error.
     """
 
     exit_status: ClassVar[int] = 1
@@ -21,56 +21,56 @@ class PipelineError(Exception):
 
 
 class StopPipelineError(PipelineError):
-    """Going on would lose or falsify data, or a person has to act: stop, and show the message."""
+    """Continuing would lose or falsify data, or needs manual action: stop, and show the message."""
 
     exit_status = 3
 
 
 class WrongArgumentError(StopPipelineError):
-    """Somebody asked for what makes no sense: nothing was begun, nor recorded."""
+    """The request makes no sense: nothing was started or recorded."""
 
     exit_status = 2
 
 
 class RetryLaterError(PipelineError):
-    """A service is away or busy: back off and do the same again."""
+    """A service is unavailable or busy: back off and retry."""
 
 
 class BusyError(RetryLaterError):
-    """Another program of ours is at work: wait for its end, and do the same again."""
+    """Another of our programs holds the lock: wait for it to end, and retry."""
 
 
 class AwayError(RetryLaterError):
-    """A service cannot be reached, or is starting or ending: wait for it."""
+    """A service cannot be reached, or is starting or stopping: wait for it."""
 
 
 class CrowdedError(RetryLaterError):
-    """A service is up, and others hold its locks or its connections: that passes."""
+    """A service is up, but others hold its locks or connections: retry."""
 
 
 class FullError(RetryLaterError):
-    """A service lacks disk or memory: it does the same again once somebody has made room."""
+    """A service lacks disk or memory: retry once space has been freed."""
 
 
 class GoneError(RetryLaterError):
-    """A service is up, and what was asked for is not there: look anew."""
+    """A service is up, but the requested object is gone: look it up again."""
 
 
 class DataRefusedError(StopPipelineError):
-    """A value is not one that a service can hold: the same again does not help."""
+    """A service cannot store a value: retrying does not help."""
 
 
 class NotAllowedError(StopPipelineError):
-    """A service does not let this user do it: set up its rights."""
+    """A service denies this user permission: set up its rights."""
 
 
 class SchemaDiffersError(StopPipelineError):
-    """A service lacks what this version expects: bring it up to date."""
+    """A service's schema is not what this version expects: migrate it."""
 
 
 class BrokenError(StopPipelineError):
-    """A service is damaged, or fails by itself: see its log."""
+    """A service is damaged or fails internally: see its log."""
 
 
 class QuarantineRecordError(PipelineError):
-    """One record cannot be used: set it aside with the reason, go on with the others."""
+    """One record cannot be used: quarantine it with the reason, and continue with the others."""

@@ -1,4 +1,4 @@
-"""What the broker says of its topics: ids, partitions, oldest and end offsets; and its errors."""
+"""Topic metadata from the broker: ids, partitions, oldest and end offsets; and Kafka's errors."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -20,14 +20,14 @@ from lakehouse.offsets import TopicPartition
 from lakehouse.trouble import Service, Trouble, again, told
 
 CAPTURED_NAME = "[a-zA-Z0-9_-]+"
-"""Regular expression, as Java and librdkafka understand it, of names of tables that are captured.
+"""Regular expression, valid in Java and librdkafka, of table names that are captured.
 
-Debezium writes an underscore for whatever a topic's name cannot have, so two tables would share a
-topic; and Kafka makes no topic whose name is another's but for a dot in place of an underscore.
-Tables of these names have topics of their own, whatever others there are.
+Debezium replaces characters that a topic name cannot have by underscores, so two tables could
+share a topic; and Kafka rejects a topic whose name differs from another's only by a dot instead of
+an underscore. Tables with these names always have topics of their own.
 """
 Ends = Mapping[str, Mapping[tuple[str, int | None], int]]
-"""By bronze table: the ends of its partitions, by topic id and number."""
+"""End offsets by bronze table, then by topic id and partition number."""
 _TIMEOUT_SECONDS = 10
 _NO_TOPICS = "Topics cannot be described"
 _TROUBLES: Mapping[Trouble, tuple[str, ...]] = {
@@ -66,10 +66,10 @@ _BY_CODE: Mapping[int, Trouble] = {
 
 
 def trouble_of_kafka(error: KafkaError) -> Trouble:
-    """What kind of trouble an error of the client or the broker stands for.
+    """Classify an error of the client or the broker.
 
-    Most of the hundreds of codes tell that a broker is not reached, or not ready. librdkafka's own
-    `retriable()` is said of transactions alone.
+    Most of the hundreds of codes mean that a broker is not reachable or not ready. librdkafka's own
+    `retriable()` is defined for transactions only.
     """
     return _BY_CODE.get(error.code(), Trouble.AWAY)
 
@@ -77,12 +77,12 @@ def trouble_of_kafka(error: KafkaError) -> Trouble:
 def explain_kafka(
     error: KafkaException | KafkaError | BufferError, what: str, *, then: str | None = None
 ) -> PipelineError:
-    """The error in our words, see `lakehouse.trouble.told`.
+    """Convert an error of Kafka, see `lakehouse.trouble.told`.
 
     Args:
-        error: what the client raised or handed over; a BufferError is a queue that is full.
-        what: cannot be done, as the beginning of a sentence.
-        then: what to do about it, where it passes.
+        error: raised or reported by the client; a BufferError means a full queue.
+        what: what failed, as the beginning of a sentence.
+        then: the action in the message, if the trouble passes.
     """
     found = error.args[0] if isinstance(error, KafkaException) and error.args else error
     trouble = trouble_of_kafka(found) if isinstance(found, KafkaError) else Trouble.BUSY
@@ -99,7 +99,7 @@ class Topic:
 
     @property
     def partitions(self) -> tuple[TopicPartition, ...]:
-        """Its partitions, in order."""
+        """Return its partitions, in order."""
         return tuple(
             TopicPartition(topic=self.name, topic_id=self.topic_id, partition=p)
             for p in range(self.partition_count)
@@ -107,59 +107,59 @@ class Topic:
 
 
 class QuietLog:
-    """Takes librdkafka's own messages, which are for whoever debugs the client."""
+    """Logger for librdkafka's own messages, which are only useful for debugging the client."""
 
     def log(self, level: int, text: str, *args: object) -> None:
-        """Called with a syslog level and a printf-like text."""
+        """Log at debug level; librdkafka passes a syslog level and a printf-like text."""
         message = text % args if args else text
         structlog.get_logger("librdkafka").debug(message, librdkafka_level=level)
 
 
 def admin_client(bootstrap_servers: str) -> AdminClient:
-    """An admin client that logs through structlog."""
+    """Create an admin client that logs through structlog."""
     return AdminClient({"bootstrap.servers": bootstrap_servers}, logger=QuietLog())
 
 
 def captured_pattern(topic_prefix: str) -> str:
-    """Regular expression (librdkafka's, hence the `^`) of the topics with the shop's changes."""
+    """Return the pattern (librdkafka's, hence the `^`) of the topics with shop changes."""
     return rf"^{re.escape(topic_prefix)}\.public\.{CAPTURED_NAME}$"
 
 
 def is_capturable(table: str) -> bool:
-    """Whether a table of the shop with this name is captured; any other is left out."""
+    """Return whether a shop table of this name is captured; others are skipped."""
     return re.fullmatch(CAPTURED_NAME, table) is not None
 
 
 def prefix_pattern(topic_prefix: str) -> str:
-    """Regular expression of all topics that the connector writes."""
+    """Return the regular expression of all topics that the connector writes."""
     return rf"^{re.escape(topic_prefix)}\."
 
 
 def pattern_of_tables(topic_prefix: str, tables: Iterable[str]) -> str:
-    """Regular expression of the topics of these tables, whether they are there yet or not."""
+    """Return the regular expression of these tables' topics, whether they exist yet or not."""
     names = "|".join(re.escape(captured_topic(topic_prefix, table)) for table in tables)
     return f"^({names})$"
 
 
 def captured_topic(topic_prefix: str, table: str) -> str:
-    """The topic of one of the shop's tables, of a name that is capturable."""
+    """Return the topic of a shop table; its name must be capturable."""
     return f"{topic_prefix}.public.{table}"
 
 
 def heartbeat_topic(topic_prefix: str) -> str:
-    """The topic with the heartbeats that the connector writes into the shop's database."""
+    """Return the topic with the heartbeats that the connector writes into the shop's database."""
     return f"{topic_prefix}.cdc.heartbeat"
 
 
 def notification_topic(topic_prefix: str) -> str:
-    """The topic in which the connector tells how extractions go on."""
+    """Return the topic in which the connector reports the progress of extractions."""
     return f"{topic_prefix}.cdc.notification"
 
 
 def matching_topics(
     admin: AdminClient, pattern: str, *, timeout_seconds: float = _TIMEOUT_SECONDS
 ) -> list[str]:
-    """Names of the topics that match `pattern`.
+    """Return the names of the topics that match `pattern`.
 
     Raises:
         RetryLaterError: the broker does not answer.
@@ -174,7 +174,7 @@ def matching_topics(
 def describe_topics(
     admin: AdminClient, names: Collection[str], *, timeout_seconds: float = _TIMEOUT_SECONDS
 ) -> dict[str, Topic]:
-    """The topics of these names as they are now, by name; one that is gone is left out.
+    """Describe these topics, by name; topics that do not exist are left out.
 
     Raises:
         RetryLaterError: the broker does not answer.
@@ -201,9 +201,9 @@ def describe_topics(
 def ask_ends(
     admin: AdminClient, partitions: Collection[TopicPartition]
 ) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
-    """The ends of partitions, in one request that nobody waits for.
+    """Request the end offsets of partitions, without waiting for the answer.
 
-    What stands in transactions that are still open counts.
+    Records of open transactions count.
     """
     return _ask(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
@@ -211,14 +211,14 @@ def ask_ends(
 def ask_oldest(
     admin: AdminClient, partitions: Collection[TopicPartition]
 ) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
-    """The oldest offsets that partitions still have, as `ask_ends` asks."""
+    """Request the oldest available offsets of partitions, like `ask_ends`."""
     return _ask(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
 
 def captured_ends(
     admin: AdminClient, topic_prefix: str, *, timeout_seconds: float = _TIMEOUT_SECONDS
 ) -> Ends:
-    """The ends of every topic with changes of the shop.
+    """Return the end offsets of every topic with shop changes.
 
     Raises:
         RetryLaterError: the broker does not answer.
@@ -234,7 +234,7 @@ def captured_ends(
             ends = found.setdefault(bronze_table(coordinate.topic), {})
             ends[coordinate.topic_id, coordinate.partition] = answer.result().offset
     except KafkaException as error:
-        raise explain_kafka(error, "Where topics end cannot be asked for") from error
+        raise explain_kafka(error, "The end offsets of topics cannot be requested") from error
     return found
 
 

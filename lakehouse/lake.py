@@ -1,6 +1,6 @@
-"""Where the lake's tables are, and how to reach them.
+"""Addresses of the lake's tables, and credentials for them.
 
-Grain of a bronze table: one row per Kafka record, unaffected. Columns of `BRONZE_SCHEMA`.
+Grain of a bronze table: one row per Kafka record, unchanged. Columns of `BRONZE_SCHEMA`.
 """
 
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ BRONZE_SCHEMA = pa.schema(
         ("_date", pa.date32()),
     ]
 )
-"""`_timestamp` is the Kafka record's; `_date` its UTC day, which partitions the table."""
+"""`_timestamp` is the Kafka record's; `_date` is its UTC day, which partitions the table."""
 EPOCHS_PROPERTY = "shop.epochs"
 """Table property of bronze: a JSON list of its epochs (`epoch`, `topic_id`, `partition_count`)."""
 LOSS_LEDGER = "_loss_ledger"
-"""Bronze table of what was lost and accepted as lost. Grain: one row per kind and range."""
+"""Bronze table of losses. Grain: one row per kind and range."""
 LOSS_LEDGER_SCHEMA = pa.schema(
     [
         ("recorded_at", pa.timestamp("us", tz="UTC")),
@@ -43,21 +43,21 @@ LOSS_LEDGER_SCHEMA = pa.schema(
         ("explanation", pa.string()),
     ]
 )
-"""Both offsets are inclusive; `last_offset` is null where nobody can know it.
+"""Both offsets are inclusive; `last_offset` is null if it cannot be known.
 
-Kinds are those of `consumers.bronze.loss.LossKind`. `slot_lost`: changes before `first_offset` and
-from it on do not meet; `truncated`: rows ended before it, and no delete says so; `read_again`, at
-the same place: by `last_offset` the rows were the shop's again.
+Kinds are those of `consumers.bronze.loss.LossKind`. `slot_lost`: a WAL gap, changes may be missing
+just before `first_offset`; `truncated`: rows ended before it without deletes;
+`read_again`, at the same place: a full extraction up to `last_offset` resolved the loss.
 """
 
 
 def table_uri(bucket: str, table: str) -> str:
-    """Address of a Delta table."""
+    """Return the address of a Delta table."""
     return f"s3://{bucket}/{table}"
 
 
 def storage_options(settings: MinioSettings, secrets: Secrets, *, user: str) -> dict[str, str]:
-    """Options for delta-rs and Polars. `user` is a MinIO user."""
+    """Return options for delta-rs and Polars. `user` is a MinIO user."""
     return {
         "AWS_ENDPOINT_URL": settings.url,
         "AWS_ACCESS_KEY_ID": user,
@@ -70,7 +70,7 @@ def storage_options(settings: MinioSettings, secrets: Secrets, *, user: str) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lake:
-    """Where the layers are, and as whom they are opened."""
+    """Addresses of the layers, and the user that opens them."""
 
     bronze: str
     silver: str
@@ -79,7 +79,7 @@ class Lake:
 
     @classmethod
     def of(cls, settings: MinioSettings, secrets: Secrets, *, user: str) -> "Lake":
-        """The lake on MinIO. `user` is a MinIO user, such as `batch` or `reader`."""
+        """Return the lake on MinIO. `user` is a MinIO user, such as `batch` or `reader`."""
         return cls(
             bronze=f"s3://{settings.bronze_bucket}",
             silver=f"s3://{settings.silver_bucket}",
@@ -88,14 +88,14 @@ class Lake:
         )
 
     def open(self, layer: str, table: str, *, version: int | None = None) -> DeltaTable | None:
-        """A table of a layer; None when there is none.
+        """Open a table of a layer; None if it does not exist.
 
         Raises:
-            GoneError: there is the table, without that version (any more).
+            GoneError: the table exists, but this version no longer does.
             RetryLaterError: the object store does not answer.
         """
         return open_table(self.uri(layer, table), self.options, version=version)
 
     def uri(self, layer: str, table: str) -> str:
-        """Address of a table. Layers: bronze, silver, gold."""
+        """Return the address of a table. Layers: bronze, silver, gold."""
         return f"{getattr(self, layer)}/{table}"

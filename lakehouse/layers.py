@@ -1,10 +1,10 @@
-"""The layers, from Kafka on, by the names that commands, records and metrics use."""
+"""The layers from Kafka on, with the names used in commands, records and metrics."""
 
 from enum import StrEnum
 
 
 class Layer(StrEnum):
-    """Where changes are, in the order in which they come there; live is beside the others."""
+    """Layers in the order in which changes reach them; live runs beside the others."""
 
     BRONZE = "bronze"
     SILVER = "silver"
@@ -16,6 +16,6 @@ class Layer(StrEnum):
 LAKE = (Layer.BRONZE, Layer.SILVER, Layer.GOLD)
 """Delta tables in the object store."""
 STORED = (*LAKE, Layer.WAREHOUSE)
-"""Those that keep what they have."""
+"""Layers that only append or keep history."""
 CONSOLIDATED = (Layer.SILVER, Layer.GOLD, Layer.WAREHOUSE)
-"""Those that a pipeline run makes."""
+"""Layers that a pipeline run writes."""

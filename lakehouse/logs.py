@@ -1,4 +1,4 @@
-"""Structured logs on standard error: readable in a terminal, JSON otherwise, secrets masked."""
+"""Structured logs on standard error: readable in a terminal, otherwise JSON; secrets masked."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ _MASK = "***"
 
 
 def configure_logs(settings: LogSettings | None = None) -> None:
-    """Set structlog up for this process."""
+    """Configure structlog for this process."""
     settings = settings or LogSettings()
     as_text = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
@@ -47,7 +47,7 @@ def configure_logs(settings: LogSettings | None = None) -> None:
 def mask_secrets(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Replace the value of any key that names a secret, and passwords in texts such as DSNs."""
+    """Mask the value of any key that names a secret, and passwords in texts such as DSNs."""
     for key, value in event.items():
         event[key] = _masked(key, value)
     return event

@@ -1,16 +1,16 @@
-"""Keeps Delta tables cheap to open: compaction, checkpoints, old log entries and files away.
+"""Maintenance of Delta tables: compaction, checkpoints, removal of old log entries and files.
 
-Runs beside writers and readers. A compaction changes no data (`dataChange` false), so it makes no
-rows in a change feed; what it loses against, it leaves for another time.
+Runs beside writers and readers. A compaction changes no data (`dataChange` false), so it adds no
+rows to a change feed; if it loses a conflict, it is skipped until the next time.
 
-Two compactions of the same files must not meet: delta-rs sees no conflict between them, both
-commit, and every row is there twice. So whoever compacts holds the table's lease, an app
-transaction: it lasts until its version, in microseconds since 1970; 0 is nobody's. Claims conflict,
-so one of them gets it. The lease of somebody who died runs out. Whoever takes it over first sets a
-table property, which conflicts with every commit begun before: should the dead one come back, its
-compaction is refused.
+Two compactions of the same files must not overlap: delta-rs detects no conflict between them, both
+commit, and every row exists twice. So a compaction holds the table's lease, an app transaction
+whose version is its expiry, in microseconds since 1970; 0 means free. Claims conflict, so only one
+succeeds. The lease of a process that died expires. Whoever takes over an expired lease first sets a
+table property, which conflicts with every commit begun before: if the former owner is still
+alive, its compaction fails.
 
-An overwrite without predicate does not see a compaction either: let it not retry
+An overwrite without predicate does not conflict with a compaction either: disable its retries
 (`max_commit_retries=0`), and begin again on a new handle.
 """
 
@@ -39,12 +39,12 @@ _POLL_SECONDS = 0.5
 _NOBODY = 0
 
 Clock = Callable[[], float]
-"""Seconds since 1970. The lease is safe with clocks that differ, only less patient."""
+"""Returns seconds since 1970. Different clocks only make leases last longer or shorter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What one round did to a table."""
+    """Result of one maintenance of a table."""
 
     files_removed: int = 0
     files_added: int = 0
@@ -52,11 +52,11 @@ class Done:
 
 
 class CompactionHeldError(RetryLaterError):
-    """Somebody else compacts the table, or is to be taken for alive."""
+    """Another process compacts the table, or holds a lease that has not expired."""
 
 
 class CompactionLostError(RetryLaterError):
-    """A writer changed what was being compacted, and stays as it is."""
+    """A writer changed files that were being compacted; its commit stands."""
 
 
 def maintain(uri: str, options: Mapping[str, str], *, retention_hours: int) -> Done:
@@ -85,11 +85,11 @@ def maintain(uri: str, options: Mapping[str, str], *, retention_hours: int) -> D
 
 
 def compact(table: DeltaTable, *, clock: Clock = time.time) -> Done:
-    """Join small files of a partition, and leave `table` at the newest version.
+    """Compact small files of a partition, and leave `table` at the newest version.
 
     Raises:
-        CompactionHeldError: another compaction is under way.
-        CompactionLostError: writers came in between.
+        CompactionHeldError: another compaction is running.
+        CompactionLostError: concurrent writers won.
     """
     if not _has_small_files(table):
         return Done()
@@ -98,13 +98,13 @@ def compact(table: DeltaTable, *, clock: Clock = time.time) -> Done:
             metrics = table.optimize.compact(
                 target_size=TARGET_BYTES,
                 max_concurrent_tasks=1,
-                # A commit for each partition: who is in the way of one does not cost the others.
+                # One commit per partition: a conflict in one does not cost the others.
                 min_commit_interval=0,
                 writer_properties=WRITER,
                 post_commithook_properties=NO_HOOKS,
             )
         except CommitFailedError as error:
-            message = f"{table.table_uri}: writers came before the compaction: {error}"
+            message = f"{table.table_uri}: concurrent writes prevented the compaction: {error}"
             raise CompactionLostError(message) from error
     return Done(files_removed=metrics["numFilesRemoved"], files_added=metrics["numFilesAdded"])
 
@@ -128,17 +128,17 @@ def lease(
     notes: "LeaseNotes | None" = None,
     patience_seconds: float = 0,
 ) -> Iterator[None]:
-    """Keep compactions of a table out within the block. `table` is left at the newest version.
+    """Block other compactions of the table within the block. `table` is left at its newest version.
 
     Args:
         table: a handle on it.
-        clock: what time it is.
-        seconds: how long others wait for somebody who died.
-        notes: by which the next one of us knows the lease as ours, should we die.
-        patience_seconds: how long to wait for somebody else.
+        clock: returns the current time.
+        seconds: how long the lease lasts if its owner dies.
+        notes: where to record the lease, so that a restarted process recognizes it as its own.
+        patience_seconds: how long to wait for another owner.
 
     Raises:
-        CompactionHeldError: somebody else holds it.
+        CompactionHeldError: another process holds it.
     """
     deadline = time.monotonic() + patience_seconds
     until = None
@@ -153,7 +153,7 @@ def lease(
     try:
         yield
     finally:
-        # If it cannot be given back, it runs out.
+        # If it cannot be released, it expires.
         with contextlib.suppress(DeltaError, OSError):
             table.update_incremental()
             if table.transaction_version(LEASE_APP_ID) == until:
@@ -161,9 +161,9 @@ def lease(
 
 
 class LeaseNotes:
-    """The leases that one of us has claimed, in a file. The file is locked as long as they live.
+    """Leases claimed by a process, recorded in a file that stays locked while the process lives.
 
-    Who comes back after having been killed takes over its own lease; others wait for its end.
+    A process restarted after a kill takes over its own lease; others wait until it expires.
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -172,16 +172,16 @@ class LeaseNotes:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, path: Path) -> Iterator["LeaseNotes"]:
-        """The notes in a file.
+        """Open the notes in a file.
 
         Raises:
-            CompactionHeldError: another one of us has them, and lives.
+            CompactionHeldError: another live process has the file locked.
         """
         with path.open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                message = f"Another process does the same: it holds {path}. Wait for it."
+                message = f"Another process does the same: it holds {path}. Wait until it ends."
                 raise CompactionHeldError(message) from error
             yield cls(file)
 
@@ -190,7 +190,7 @@ class LeaseNotes:
         return str(until) in self._file.read().split()
 
     def add(self, until: int) -> None:
-        """Note a lease, before it is claimed."""
+        """Record a lease before it is claimed."""
         self._file.write(f"{until}\n")
         self._file.flush()
 
@@ -208,7 +208,7 @@ def _claim(
     if held > now and not is_ours:
         ends_at = datetime.fromtimestamp(held / 1_000_000, UTC)
         message = (
-            f"{table.table_uri}: somebody else compacts or replays it, or has died of it. It is "
+            f"{table.table_uri}: another process compacts or replays it, or died doing so. It is "
             f"free again by {ends_at:%Y-%m-%d %H:%M:%S} UTC at the latest. Try again then."
         )
         raise CompactionHeldError(message)
@@ -219,17 +219,17 @@ def _claim(
             notes.add(until)
         _write_lease(table, until)
     except CommitFailedError as error:
-        message = f"{table.table_uri}: somebody else begins to compact it. Try again."
+        message = f"{table.table_uri}: another process begins to compact it. Try again."
         raise CompactionHeldError(message) from error
     return until
 
 
 def _fence(table: DeltaTable, now: int, held: int) -> None:
-    """Make every commit fail that was begun before now."""
+    """Make every commit fail that began before now."""
     table.alter.set_table_properties({FENCE_PROPERTY: str(now)}, raise_if_not_exists=False)
     table.update_incremental()
     if table.transaction_version(LEASE_APP_ID) != held:
-        message = f"{table.table_uri}: somebody else has just begun to compact it. Try again."
+        message = f"{table.table_uri}: another process has just begun to compact it. Try again."
         raise CompactionHeldError(message)
 
 

@@ -1,4 +1,4 @@
-"""A client of the object store itself, for what is no table; and what its errors mean."""
+"""A MinIO client for objects other than tables, and the meaning of its errors."""
 
 from http import HTTPStatus
 
@@ -20,7 +20,7 @@ _BY_STATUS = {
 
 
 def object_store(settings: MinioSettings, secrets: Secrets, *, user: str) -> Minio:
-    """A client that asks as this MinIO user."""
+    """Create a client with the credentials of this MinIO user."""
     return Minio(
         f"{settings.host}:{settings.port}",
         access_key=user,
@@ -31,7 +31,7 @@ def object_store(settings: MinioSettings, secrets: Secrets, *, user: str) -> Min
 
 
 def explain_client(error: S3Error | HTTPError, what: str) -> PipelineError:
-    """An error of this client in our words, see `lakehouse.trouble.told`."""
+    """Convert an error of this client, see `lakehouse.trouble.told`."""
     trouble = Trouble.AWAY
     if isinstance(error, S3Error):
         status = error.response.status

@@ -1,4 +1,4 @@
-"""How to reach the two Postgres servers, a role at a time; and what their errors mean."""
+"""Connections to the two Postgres servers by role, and the meaning of their errors."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from lakehouse.trouble import Service, Trouble, told
 
 
 def oltp_dsn(settings: OltpSettings, secrets: Secrets, *, role: str) -> str:
-    """Connection string for the shop.
+    """Return the connection string of the shop's database.
 
     Roles: admin, simulator, debezium, monitor, reconcile, extract (may ask for extractions).
     """
@@ -33,9 +33,9 @@ def oltp_dsn(settings: OltpSettings, secrets: Secrets, *, role: str) -> str:
 
 
 def warehouse_dsn(settings: WarehouseSettings, secrets: Secrets, *, role: str) -> str:
-    """Connection string for the warehouse.
+    """Return the connection string of the warehouse.
 
-    Roles: admin, batch, live, reader (reads marts), monitor (reads how layers and runs are).
+    Roles: admin, batch, live, reader (reads marts), monitor (reads the state of layers and runs).
     """
     return make_conninfo(
         host=settings.host,
@@ -66,10 +66,10 @@ def copy_frames(
     columns: Sequence[str],
     frames: Iterable[pl.DataFrame],
 ) -> int:
-    """COPY these columns of frames into a table that has them under the same names; rows copied.
+    """COPY columns of frames into the columns of the same names; return the number of rows.
 
     Raises:
-        psycopg.Error: the database refuses them, or is away.
+        psycopg.Error: the database rejects them, or is unavailable.
     """
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     rows = 0
@@ -84,16 +84,17 @@ def copy_frames(
 
 
 def speak_canonically(connection: psycopg.Connection) -> None:
-    """Let rows turn into the same text in every session, so that digests can be compared."""
+    """Set formats so that equal rows have equal text and comparable digests in any session."""
     connection.execute(_CANONICAL)
 
 
 def table_digest(
     connection: psycopg.Connection, table: sql.Identifier, where: sql.Composable | None = None
 ) -> Digest:
-    """Of all rows of a table, or of those of a condition on `t`; as `lakehouse.digest` has it.
+    """Compute the digest of a table's rows, or of those that meet a condition on `t`.
 
-    The hash of a row is Postgres' own of its text, so these digests compare with each other only.
+    The hash of a row is Postgres' own hash of its text, so these digests are not comparable with
+    those of `lakehouse.digest`.
     """
     query = sql.SQL(_DIGEST).format(table)
     if where is not None:
@@ -102,7 +103,7 @@ def table_digest(
     return Digest(rows=int(row[0]), total=int(row[1]) % 2**64) if row else Digest()
 
 
-# Psycopg makes an OperationalError of most of these, whether the server is away or a row too long.
+# Psycopg raises OperationalError for most of these, for an unavailable server and a too long row.
 _BY_CLASS: Mapping[str, Trouble] = {
     "08": Trouble.AWAY, "21": Trouble.DATA, "22": Trouble.DATA, "23": Trouble.DATA,
     "27": Trouble.DATA, "28": Trouble.RIGHTS, "38": Trouble.DATA, "39": Trouble.DATA,
@@ -112,7 +113,7 @@ _BY_CLASS: Mapping[str, Trouble] = {
 }  # fmt: skip
 _BY_CODE: Mapping[str, Trouble] = {
     "08P01": Trouble.BROKEN,  # a protocol violated
-    "25P03": Trouble.BUSY,  # the server's patience with an idle session, with a transaction
+    "25P03": Trouble.BUSY,  # timeout of an idle session or transaction
     "25P04": Trouble.BUSY,
     "40002": Trouble.DATA,  # a constraint, at the commit
     "42501": Trouble.RIGHTS,
@@ -121,14 +122,14 @@ _BY_CODE: Mapping[str, Trouble] = {
     "53300": Trouble.BUSY,  # connections
     "55006": Trouble.BUSY,
     "55P03": Trouble.BUSY,
-    "57014": Trouble.BUSY,  # a time limit, or somebody who cancelled it
+    "57014": Trouble.BUSY,  # a time limit, or a cancelled statement
     "57P01": Trouble.AWAY,
     "57P02": Trouble.AWAY,
     "57P03": Trouble.AWAY,
     "57P05": Trouble.AWAY,
     "58030": Trouble.BROKEN,
 }
-# Where the server turns a connection down, libpq hands on its words alone, without the SQLSTATE.
+# When the server rejects a connection, libpq passes on its message only, without the SQLSTATE.
 _AT_THE_DOOR: Sequence[tuple[str, Trouble]] = (
     (r"too many (clients|connections)|connection slots", Trouble.BUSY),
     (
@@ -142,17 +143,17 @@ _AMID_A_CHANGE = "concurrently"
 
 
 def trouble_of(error: psycopg.Error) -> Trouble:
-    """What kind of trouble an error of Postgres or of psycopg stands for."""
+    """Classify an error of Postgres or psycopg."""
     code = error.sqlstate
     if code is None:
         return _without_code(error)
     if code == "XX000" and _AMID_A_CHANGE in str(error):
-        return Trouble.BUSY  # "tuple concurrently updated": somebody changes the very catalog row
+        return Trouble.BUSY  # "tuple concurrently updated": concurrent changes of a catalog row
     return _BY_CODE.get(code) or _BY_CLASS.get(code[:2], Trouble.SCHEMA)
 
 
 def _without_code(error: psycopg.Error) -> Trouble:
-    # Psycopg's own: a value that cannot even be sent, a statement that it cannot fill.
+    # Psycopg's own: a value that cannot be sent, a statement with unbound parameters.
     if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
         return Trouble.DATA
     if isinstance(error, psycopg.ProgrammingError | psycopg.NotSupportedError):
@@ -168,7 +169,7 @@ def explained(
     *,
     then: Mapping[Trouble, str] | None = None,
 ) -> PipelineError:
-    """The error in our words, see `lakehouse.trouble.told`, with the table and column it names."""
+    """Convert an error, see `lakehouse.trouble.told`; the message has the table and the column."""
     return told(trouble_of(error), service, what, f"{error} {_location(error)}".strip(), then=then)
 
 
@@ -176,11 +177,11 @@ def explained(
 def explaining(
     service: Service, what: str, *, then: Mapping[Trouble, str] | None = None
 ) -> Iterator[None]:
-    """Let errors of Postgres be `explained`.
+    """Convert errors of Postgres with `explained`.
 
     Raises:
-        RetryLaterError: it is away, busy or full, which passes.
-        StopPipelineError: it refuses a value, this user, or what it does not know.
+        RetryLaterError: it is unavailable, busy or full, so that retrying may help.
+        StopPipelineError: it rejects a value, this user, or an unknown object.
     """
     try:
         yield
@@ -190,7 +191,7 @@ def explaining(
 
 @contextmanager
 def noting(context: str) -> Iterator[None]:
-    """Let errors of Postgres say in what they came up: a script, a table."""
+    """Add a context, such as a script or a table, to errors of Postgres."""
     try:
         yield
     except psycopg.Error as error:

@@ -1,7 +1,7 @@
-"""Passwords: generated once, in a place that only its owner can read; one per role.
+"""Passwords: generated once, one per role, stored so that only their owner can read them.
 
-A place is a JSON file (the native stack's), a file of variables (`.env`, Compose's), or a folder
-with one file per role (`/run/secrets`, a container's).
+Stored in a JSON file (the native stack), a file of variables (`.env`, Compose), or a folder
+with one file per role (`/run/secrets`, in a container).
 """
 
 import json
@@ -55,10 +55,10 @@ class Secrets:
         return f"Secrets({sorted(self._values)})"
 
     def __getitem__(self, role: str) -> str:
-        """Password of `role`.
+        """Return the password of `role`.
 
         Raises:
-            StopPipelineError: there is none yet.
+            StopPipelineError: it does not exist yet.
         """
         try:
             return self._values[role]
@@ -70,9 +70,9 @@ class Secrets:
         return role in self._values
 
     def complete(self) -> "Secrets":
-        """Generate what is missing, and write the file (owner only, replaced in one step).
+        """Generate missing passwords, and write the file (owner only, replaced atomically).
 
-        What another process has generated in the meantime is taken over.
+        Passwords that another process generated in the meantime are kept.
         """
         self._values = _read(self._path)
         missing = {r: generate() for r in ROLES if r not in self._values}
@@ -88,17 +88,17 @@ class Secrets:
 
 
 def generate(length: int = 24) -> str:
-    """A password of letters and digits, so that it needs no quoting anywhere."""
+    """Return a password of letters and digits, which needs no quoting anywhere."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
 def variable_of(role: str) -> str:
-    """The variable that holds a role's password in a file of variables."""
+    """Return the variable that holds a role's password in a file of variables."""
     return f"{role}_password".upper()
 
 
 def read_variables(text: str) -> dict[str, str]:
-    """The variables of a file such as `.env`, read as Compose does: quotes, comments, the last."""
+    """Read a file such as `.env` as Compose does: quotes, comments, the last assignment wins."""
     values = dotenv_values(stream=StringIO(text), interpolate=False)
     return {name: value or "" for name, value in values.items()}
 
@@ -120,7 +120,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _roles_in(folder: Path) -> list[str]:
-    """Those that this container was given; files of others' making are left alone."""
+    """Return the roles whose secrets this container has; other files are ignored."""
     return [role for role in ROLES if (folder / role).is_file()]
 
 

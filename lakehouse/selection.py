@@ -1,4 +1,4 @@
-"""Which changes are meant: offsets and times as a person gives them, and the ranges they are."""
+"""Selection of changes by offsets and times, and the offset ranges they stand for."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,16 +14,16 @@ _PLACE = re.compile(r"(\d+):(\d+)", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """A range of changes. What is not given does not narrow it.
+    """A range of changes. Fields that are not set do not restrict it.
 
     Attributes:
-        first: the first offset, by partition.
-        last: the last offset, by partition, itself included.
-        since: the first change of this instant or later, and all behind it.
-        until: what is before the first change of this instant or later.
+        first: first offset, by partition.
+        last: last offset, inclusive, by partition.
+        since: start at the first change of this time or later.
+        until: stop before the first change of this time or later.
 
-    If offsets are given for some partitions, the others are left out. A time is understood as by
-    Kafka: it stands for the first offset of a partition whose record is not older.
+    If offsets are set for some partitions, the others are excluded. Times work as in Kafka: a time
+    stands for a partition's first offset whose record is not older.
     """
 
     first: Mapping[int, int] = field(default_factory=dict)
@@ -40,10 +40,10 @@ class Selection:
         from_time: str | None = None,
         to_time: str | None = None,
     ) -> "Selection":
-        """From what somebody typed.
+        """Parse command-line options.
 
         Raises:
-            WrongArgumentError: it cannot be read, or the range ends before it begins.
+            WrongArgumentError: an option is malformed, or the range ends before it begins.
         """
         chosen = cls(
             first=_offsets("--from-offset", from_offset),
@@ -65,20 +65,20 @@ class Selection:
 
     @property
     def has_offsets(self) -> bool:
-        """Whether partitions are named: then only changes of the topic as it is now are meant."""
+        """Return whether offsets are given; these refer to the current incarnation of the topic."""
         return bool(self.first or self.last)
 
     def require_known(self, what: str, partitions: Iterable[int]) -> None:
-        """Refuse a selection that names a partition which is not there.
+        """Reject a selection that names an unknown partition.
 
         Raises:
-            WrongArgumentError: which, and which there are of `what`.
+            WrongArgumentError: lists the unknown partitions, and those that `what` has.
         """
         known = set(partitions)
         unknown = sorted({*self.first, *self.last} - known)
         if unknown:
             message = (
-                f"{what} has partitions {', '.join(map(str, sorted(known)))}, no "
+                f"{what} has partitions {', '.join(map(str, sorted(known)))}, not "
                 f"{', '.join(map(str, unknown))}: see --from-offset and --to-offset."
             )
             raise WrongArgumentError(message)
@@ -86,12 +86,12 @@ class Selection:
     def offsets(
         self, partition: int, *, end: int, since: int | None = None, until: int | None = None
     ) -> OffsetRange | None:
-        """What is meant of a partition; None if nothing is.
+        """Return the selected range of a partition; None if it is empty.
 
         Args:
             partition: its number.
-            end: the position behind what there is of it.
-            since: what `self.since` stands for there; None where no change is of it or later.
+            end: its end offset.
+            since: the offset that `self.since` stands for; None if no change is that late.
             until: the same for `self.until`.
         """
         if self.has_offsets and partition not in {*self.first, *self.last}:
@@ -115,7 +115,7 @@ def _offsets(option: str, given: Iterable[str]) -> dict[int, int]:
             raise WrongArgumentError(message)
         partition, offset = map(int, match.groups())
         if max(partition, offset) > _GREATEST:
-            message = f"{option} {text!r} is beyond what Kafka counts to: {_GREATEST:,}."
+            message = f"{option} {text!r} exceeds the largest offset of Kafka: {_GREATEST:,}."
             raise WrongArgumentError(message)
         if partition in found:
             message = f"{option} names partition {partition} twice."

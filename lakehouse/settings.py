@@ -35,7 +35,7 @@ from lakehouse.variables import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The checkout."""
+"""The root of the checkout."""
 
 
 _FORMER = {"MONITORING_WATCHER_HOST": "MONITORING_EXPORTER_HOST",
@@ -84,10 +84,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - of each setting's type
-        """Read the environment; `values` go before it.
+        """Read the environment; `values` take precedence.
 
         Raises:
-            StopPipelineError: a variable holds what it cannot: which, and what is allowed.
+            StopPipelineError: a variable has an invalid value; lists what is allowed.
         """
         try:
             super().__init__(**values)
@@ -107,7 +107,7 @@ class Settings(BaseSettings):
 
 
 class _EnvironmentSource(EnvSettingsSource):
-    """Reads what `environment` says, so that tests need not change the process' own."""
+    """Reads `environment()`, so that tests need not change the process' own."""
 
     @override
     def _load_env_vars(self) -> Mapping[str, str | None]:
@@ -116,7 +116,7 @@ class _EnvironmentSource(EnvSettingsSource):
 
 
 def _given() -> Mapping[str, str]:
-    """The variables that count: with Compose those of `.env`, too, as it reads them itself."""
+    """Return the variables in effect; with Compose also those of `.env`, which it reads itself."""
     given = environment()
     if given.get("STACK_ENGINE") != "compose":
         return given
@@ -208,7 +208,7 @@ class KafkaSettings(Settings):
 
     @property
     def bootstrap_servers(self) -> str:
-        """Address in the form that clients take."""
+        """Return the address as clients expect it."""
         return f"{self.host}:{self.port}"
 
 
@@ -278,17 +278,17 @@ class ConnectSettings(Settings):
 
     @property
     def url(self) -> str:
-        """Base address of the REST interface."""
+        """Return the base address of the REST interface."""
         return f"http://{self.host}:{self.port}"
 
     @property
     def max_row_bytes(self) -> int:
-        """What a producer of changes hands on, at most, before it is compressed."""
+        """Return the largest change that Connect produces, before compression."""
         return self.max_row_mb * 2**20
 
     @property
     def topic_max_bytes(self) -> int:
-        """What a topic takes, at most: compression may make a little more of it."""
+        """Return the largest record that a topic accepts; compression may enlarge changes."""
         return self.max_row_bytes + 2**20
 
 
@@ -310,12 +310,12 @@ class MinioSettings(Settings):
 
     @property
     def url(self) -> str:
-        """Base address of the S3 interface."""
+        """Return the base address of the S3 interface."""
         return f"http://{self.host}:{self.port}"
 
 
 class ShopSettings(Settings):
-    """What the shop has decided about itself."""
+    """Business settings of the shop."""
 
     model_config = SettingsConfigDict(env_prefix="SHOP_")
     time_zone: TimeZone = setting(
@@ -364,7 +364,7 @@ class LandingSettings(Settings):
 
 
 class LiveSettings(Settings):
-    """The live consumer: Kafka to what the warehouse shows before the next consolidation."""
+    """The live consumer: Kafka to the warehouse's live schema, ahead of the next hourly run."""
 
     model_config = SettingsConfigDict(env_prefix="LIVE_")
     group_id: Name = setting("live", "Kafka group of the live consumers.", change=_OTHER_TENANT)
@@ -446,17 +446,17 @@ class AirflowSettings(Settings):
 
     @property
     def url(self) -> str:
-        """Base address of its interface, for programs."""
+        """Return the base address of its API, for programs."""
         return f"http://{self.host}:{self.port}"
 
     @property
     def pages_url(self) -> str:
-        """Base address of its pages, for people."""
+        """Return the base address of its web UI, for people."""
         return self.public_url or self.url
 
 
 class SupersetSettings(Settings):
-    """Superset, which shows the charts."""
+    """Superset, which shows the dashboards."""
 
     model_config = SettingsConfigDict(env_prefix="SUPERSET_")
     host: Host = _host("Superset")
@@ -478,12 +478,12 @@ class SupersetSettings(Settings):
 
     @property
     def url(self) -> str:
-        """Address of its pages."""
+        """Return the address of its web UI."""
         return f"http://{self.host}:{self.port}"
 
 
 class AlertSettings(Settings):
-    """Who is told when a run fails or is late."""
+    """Notifications of runs that fail or are late."""
 
     model_config = SettingsConfigDict(env_prefix="ALERT_")
     webhook_url: WebAddress | None = setting(
@@ -574,7 +574,7 @@ class MonitoringSettings(Settings):
 
     @property
     def url(self) -> str:
-        """Base address of Prometheus."""
+        """Return the base address of Prometheus."""
         return f"http://{self.host}:{self.port}"
 
 
@@ -593,7 +593,7 @@ class LogSettings(Settings):
 
 
 class StackSettings(Settings):
-    """The stack: where it lives and how it is kept."""
+    """The stack: its directories and processes."""
 
     model_config = SettingsConfigDict(env_prefix="STACK_")
     engine: Literal["native", "compose"] = setting(
@@ -646,18 +646,18 @@ class StackSettings(Settings):
 
     @property
     def secrets_path(self) -> Path:
-        """The place of the generated passwords."""
+        """Return the path of the generated passwords."""
         made = self.env_file if self.engine == "compose" else self.data_dir / "secrets.json"
         return self.secrets_file or made
 
     @property
     def connect_secrets_path(self) -> Path:
-        """Properties file from which Kafka Connect reads `debezium.password`."""
+        """Return the properties file from which Kafka Connect reads `debezium.password`."""
         return self.data_dir / "run" / "connect-secrets.properties"
 
     @property
     def log_dir(self) -> Path:
-        """One log per program."""
+        """Return the directory with one log per program."""
         return self.data_dir / "log"
 
 
@@ -682,7 +682,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
 
 
 def is_root() -> bool:
-    """Whether servers have to be started as another user."""
+    """Return whether servers must run as another user, because this one is root."""
     return os.geteuid() == 0
 
 
@@ -700,28 +700,28 @@ def retired_warnings(variables: Mapping[str, str] | None = None) -> list[str]:
 
 
 def settings_in_environment() -> dict[str, str]:
-    """The settings that the environment gives, as variables: what to hand on to a program."""
+    """Return the settings given by the environment, as variables for a child process."""
     known = {name_of(group, name) for group in ALL_SETTINGS for name in group.model_fields}
     given = ((_FORMER.get(name, name), value) for name, value in _given().items())
     return {name: value for name, value in given if name.upper() in known}
 
 
 def default_uv() -> Path | None:
-    """The launcher's uv, or else the one on the path."""
+    """Return the launcher's uv, or else the one on PATH."""
     kept = sorted(_user_cache_dir().glob("uv-*/bin/uv"))
     found = shutil.which("uv", path=environment().get("PATH"))
     return kept[-1] if kept else Path(found) if found else None
 
 
 def default_cache_dir() -> Path:
-    """Root's home is closed to the user that runs the servers, so root caches in /var/cache."""
+    """Return the user's cache; for root /var/cache, as others cannot enter root's home."""
     if is_root():
         return Path("/var/cache/shop-pipeline")
     return _user_cache_dir()
 
 
 def default_data_dir(root: Path = ROOT) -> Path:
-    """`var/` in the checkout, unless root's servers could not reach it there."""
+    """Return `var/` in the checkout, unless root's servers could not reach it there."""
     if is_root() and not open_to_all(root):
         name = hashlib.sha256(str(root).encode()).hexdigest()[:8]
         return Path("/var/lib/shop-pipeline") / name
@@ -729,7 +729,7 @@ def default_data_dir(root: Path = ROOT) -> Path:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Supervisor's socket: in the data directory, or a short path when that is too long."""
+    """Return supervisor's socket: in the data directory, or a short path if that is too long."""
     inside = data_dir / "run" / "supervisor.sock"
     longest = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
     if len(str(inside).encode()) <= longest:
@@ -744,5 +744,5 @@ def _user_cache_dir() -> Path:
 
 
 def open_to_all(path: Path) -> bool:
-    """Whether any user may pass through `path` and its parents."""
+    """Return whether any user may traverse `path` and its parents."""
     return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))

@@ -1,4 +1,4 @@
-"""How a program that runs on is stopped."""
+"""Signals that stop a long-running program."""
 
 import signal
 from collections.abc import Callable

@@ -1,6 +1,7 @@
-"""What hinders a service, sorted by what the caller does next, and the words for it.
+"""Kinds of trouble with a service, each with its error and the words for it.
 
-Who knows a library's errors sorts them: `lakehouse.postgres`, `lakehouse.delta`, `lakehouse.kafka`.
+The modules that know a library's errors classify them: `lakehouse.postgres`, `lakehouse.delta`,
+`lakehouse.kafka`.
 """
 
 import re
@@ -22,33 +23,33 @@ from lakehouse.errors import (
 
 
 class Trouble(StrEnum):
-    """Kinds, each with an error and words of its own."""
+    """Kinds, each with its own error and message."""
 
     AWAY = "away"
-    """The service cannot be reached, or is starting or ending."""
+    """The service cannot be reached, or is starting or stopping."""
     BUSY = "busy"
-    """Others hold locks, connections, or commit at the same time."""
+    """Others hold locks or connections, or commit at the same time."""
     FULL = "full"
     """It lacks disk or memory."""
     GONE = "gone"
-    """It is up, and what was asked for is not there: not yet, or not any more."""
+    """It is up, but the requested object does not exist, yet or any more."""
     DATA = "data"
-    """A value is not one that it can hold."""
+    """It cannot store a value."""
     RIGHTS = "rights"
-    """It does not let this user in, or not do this."""
+    """It denies this user a login or a permission."""
     SCHEMA = "schema"
-    """It lacks what this version expects, or does not understand what it was asked."""
+    """It lacks what this version expects, or does not understand the request."""
     BROKEN = "broken"
-    """It is damaged, or fails by itself."""
+    """It is damaged, or fails internally."""
 
     @property
     def passes(self) -> bool:
-        """Whether doing the same again may help."""
+        """Return whether a retry may help."""
         return issubclass(_ERRORS[self], RetryLaterError)
 
 
 class Service(StrEnum):
-    """What can be in trouble, by the name that `./pipeline up` and `logs` know."""
+    """A service that can be in trouble, with the name that `./pipeline up` and `logs` use."""
 
     SHOP = "oltp"
     WAREHOUSE = "warehouse"
@@ -74,24 +75,23 @@ _TITLES: Mapping[Service, str] = {
 }
 _SAYS: Mapping[Trouble, str] = {
     Trouble.AWAY: "{title} does not answer",
-    Trouble.BUSY: "{title} is up, and others hold this up",
+    Trouble.BUSY: "{title} is up, but other sessions block this",
     Trouble.FULL: "{title} has no room left",
     Trouble.GONE: "{title} is up, and does not have what was asked for",
-    Trouble.DATA: "{title} cannot hold a value",
+    Trouble.DATA: "{title} cannot store a value",
     Trouble.RIGHTS: "{title} does not allow it",
     Trouble.SCHEMA: "{title} is not as this version expects it",
-    Trouble.BROKEN: "{title} fails by itself",
+    Trouble.BROKEN: "{title} fails internally",
 }
 _THEN: Mapping[Trouble, str] = {
     Trouble.AWAY: "Is it up? ./pipeline status",
     Trouble.BUSY: "That passes: try again.",
-    Trouble.FULL: "Free disk or memory where it runs (./pipeline doctor), then do the same again.",
-    Trouble.GONE: "Do the same again; if it stays so: ./pipeline doctor",
-    Trouble.DATA: "The same again does not help: the value, or the contract that let it pass, has "
-    "to be mended.",
+    Trouble.FULL: "Free disk or memory where it runs (./pipeline doctor), then try again.",
+    Trouble.GONE: "Try again; if it persists: ./pipeline doctor",
+    Trouble.DATA: "A retry does not help: correct the value, or the contract that accepted it.",
     Trouble.RIGHTS: "./pipeline up {service} sets its users and their rights.",
     Trouble.SCHEMA: "./pipeline up {service} brings it up to date.",
-    Trouble.BROKEN: "./pipeline logs {service} has its own words.",
+    Trouble.BROKEN: "./pipeline logs {service} shows its own messages.",
 }
 
 
@@ -103,14 +103,14 @@ def told(
     *,
     then: Mapping[Trouble, str] | None = None,
 ) -> PipelineError:
-    """An error that says what cannot be done, why, and what to do about it.
+    """Build an error that states what failed, why, and what to do about it.
 
     Args:
-        trouble: its kind.
-        service: which is in trouble.
-        what: cannot be done, as the beginning of a sentence.
+        trouble: the kind of trouble.
+        service: the service in trouble.
+        what: what failed, as the beginning of a sentence.
         error: the library's.
-        then: ways out that are better than the usual ones, by kind.
+        then: more specific actions than the usual ones, by kind.
     """
     says = _SAYS[trouble].format(title=_TITLES[service])
     way_out = (then or {}).get(trouble) or _THEN[trouble].format(service=service.value)
@@ -118,12 +118,12 @@ def told(
 
 
 def again(way_out: str) -> Mapping[Trouble, str]:
-    """For `told`: the same way out for all that passes."""
+    """Return a `then` for `told` with the same action for all kinds that pass."""
     return {trouble: way_out for trouble in Trouble if trouble.passes}
 
 
 def plain(error: object) -> str:
-    """An error's text and notes on one line, without the colours that some bring along."""
+    """Return an error's text and notes on one line, without terminal colours."""
     notes = getattr(error, "__notes__", ())
     text = re.sub(r"\x1b\[[0-9;]*m", "", " ".join([str(error), *notes]))
     return " ".join(text.split())

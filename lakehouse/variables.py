@@ -1,4 +1,4 @@
-"""What settings may hold, and how they are told to people: variables, values, mistakes."""
+"""Environment variables of settings: names, allowed values, and messages for invalid ones."""
 
 import types
 import typing
@@ -61,7 +61,7 @@ def _is_known_zone(name: str) -> str:
 def _absolute(path: Path) -> Path:
     try:
         return expand_home(path).absolute()
-    except RuntimeError as error:  # of a user who is not known
+    except RuntimeError as error:  # unknown user
         raise ValueError from error
 
 
@@ -96,7 +96,7 @@ WebAddress = Annotated[
     Field(pattern=r"^https?://\S+$"),
     Allowed("an address that begins with http or https", "URL"),
 ]
-# Programs that are told of it run in other directories.
+# Programs that get the path run in other directories.
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -144,7 +144,7 @@ def setting(
 
 
 def name_of(group: type[BaseModel], field: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return f"{group.model_config.get('env_prefix', '')}{field}".upper()
 
 
@@ -190,7 +190,7 @@ def allowed(field: FieldInfo) -> str:
 
 
 def explain(group: type[BaseModel], error: ValidationError) -> str:
-    """One line for each variable that cannot be used: its value, and what is allowed."""
+    """Return one line for each invalid variable: its value, and what is allowed."""
     lines = []
     for problem in error.errors(include_url=False):
         name = str(problem["loc"][0]) if problem["loc"] else ""
@@ -200,7 +200,7 @@ def explain(group: type[BaseModel], error: ValidationError) -> str:
             continue
         is_now = f"{name_of(group, name)} is {problem['input']!r}"
         lines.append(f"{is_now}; allowed is {allowed(field)}.")
-    return "\n".join([*lines, "Correct it, or unset it to have the default."])
+    return "\n".join([*lines, "Correct it, or unset it to use the default."])
 
 
 def _bound(limit: object) -> str:
@@ -219,6 +219,6 @@ def _mark(field: FieldInfo) -> Allowed | None:
 
 
 def _plain(annotation: Any) -> Any:  # noqa: ANN401 - annotations are of any type
-    """The type itself, where it may also be absent."""
+    """Return the type itself, if the annotation allows None."""
     parts = [part for part in typing.get_args(annotation) if part is not types.NoneType]
     return _plain(parts[0]) if parts else annotation

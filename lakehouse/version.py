@@ -1,7 +1,7 @@
-"""Which code and which contracts made a result: short digests of what decides it.
+"""Versions of code and contracts: short digests of what determines a result.
 
-They say the same on every machine, in every process and in an image without git: nothing but paths
-and contents goes in. Versions of libraries do not: these are in `locks/`.
+They are the same on every machine, in every process and in an image without git: only paths and
+contents count. Versions of libraries are not included; they are in `locks/`.
 """
 
 import hashlib
@@ -18,22 +18,22 @@ _DIGITS = 12
 _FOLDERS = ("lakehouse", "batch", "consumers", "connectors", "replay", "warehouse_sql")
 _SUFFIXES = (".py", ".sql")
 _RULES = ("lakehouse/contracts", "lakehouse/cleaning")
-"""What a contract's rules call. They are functions, so a declaration alone would not tell."""
+"""Functions that a contract's rules call; their code is not visible in its declaration."""
 
 
 @cache
 def code_version(root: Path = ROOT) -> str:
-    """Of all code between Kafka and the warehouse, by path and content."""
+    """Return the digest of all code between Kafka and the warehouse, by path and content."""
     return _short(_files(root, _FOLDERS))
 
 
 @cache
 def contract_version(entity: str, root: Path = ROOT) -> str:
-    """Of the contract of one table of the shop.
+    """Return the digest of the contract of one shop table.
 
-    It changes with the declaration. It also changes with any file of contracts or cleaning, as
-    nothing tells which of these a rule uses: another version may validator as before, the same
-    cannot validator otherwise.
+    It changes with the declaration, and with any file of contracts or cleaning, because a rule
+    may use any of these. Validation can only differ if the version differs; the reverse does not
+    hold.
 
     Raises:
         KeyError: there is no such table.
@@ -43,12 +43,12 @@ def contract_version(entity: str, root: Path = ROOT) -> str:
 
 @cache
 def contracts_version(root: Path = ROOT) -> str:
-    """Of all contracts together."""
+    """Return the digest of all contracts together."""
     return _short(f"{name} {contract_version(name, root)}".encode() for name in sorted(ENTITIES))
 
 
 def declared_version(entity: Entity, root: Path = ROOT) -> str:
-    """As `contract_version`, of a contract that need not be one of the shop's."""
+    """Return the digest of any declaration, as `contract_version` does for the shop's."""
     return _short([_declared(entity).encode(), *_files(root, _RULES)])
 
 
@@ -61,7 +61,7 @@ def _files(root: Path, folders: Iterable[str]) -> Iterator[bytes]:
 
 
 def _declared(value: object) -> str:
-    """What was declared, as text. A function is its name: its address differs by process."""
+    """Return a declaration as text, functions by name, as addresses differ by process."""
     if is_dataclass(value):
         parts = (f"{one.name}={_declared(getattr(value, one.name))}" for one in fields(value))
         return f"{type(value).__name__}({', '.join(parts)})"
@@ -75,7 +75,7 @@ def _declared(value: object) -> str:
 
 
 def _short(parts: Iterable[bytes]) -> str:
-    """Each part is hashed by itself: where one ends and the next begins counts, too."""
+    """Hash each part by itself, so that the boundaries between parts count."""
     whole = hashlib.sha256()
     for part in parts:
         whole.update(hashlib.sha256(part).digest())

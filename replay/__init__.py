@@ -1,1 +1,1 @@
-"""Replays: any offsets into any layer, resumable, with the tables compared before and after."""
+"""Replays of any offsets into any layer: resumable, with table diffs before and after."""

@@ -1,10 +1,10 @@
-"""Puts Kafka's records in the place of bronze's, where the two differ: one commit per table.
+"""Replaces bronze's records by Kafka's where the two differ: one commit per table.
 
-The range is read a window at a time and compared with what bronze has at the same coordinates. What
-is missing, other or doubled is replaced together, by an overwrite that is limited to those
-coordinates; watermarks stay. A record that bronze has and Kafka has not is left: a topic that is
-compacted drops records behind nobody's back. The table's lease keeps compactions out meanwhile,
-landers go on.
+The range is read a window at a time and compared with bronze at the same coordinates. Missing,
+different and duplicate records are replaced together, by an overwrite limited to those
+coordinates; watermarks stay. A record that is only in bronze is kept: Kafka drops records by
+retention and compaction. The table's lease blocks compactions meanwhile, while landers keep
+writing.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,20 +27,20 @@ from lakehouse.offsets import OffsetRange, TopicIdentity, batches, count_positio
 from replay.kafka_range import KafkaRange, PartitionRanges
 
 Progress = Callable[[int, int], None]
-"""How many offsets are done, and of how many."""
+"""Called with the number of offsets done and their total."""
 EXAMPLES = 20
 _SHOWN = 200
 _PLACE = ["_partition", "_offset"]
 _NOTES = "compared.json"
 _LEASE_SECONDS = 3600
-"""Longer than it takes to rewrite all of a large table."""
+"""Longer than rewriting a large table takes."""
 _COMPACTION_SECONDS = 120
-"""Longer than a lander compacts a table."""
+"""Longer than a lander's compaction of a table."""
 
 
 @dataclass(kw_only=True)
 class Found:
-    """What the comparison came to. Counts are of coordinates; `only_in_bronze` were left alone."""
+    """Result of the comparison. Counts are of coordinates; those `only_in_bronze` were kept."""
 
     read: int = 0
     missing: int = 0
@@ -48,19 +48,19 @@ class Found:
     doubled: int = 0
     only_in_bronze: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
-    """Of each `_partition`, `_offset`, `kind`, and `columns` that differ: before and after."""
+    """`_partition`, `_offset`, `kind`, and `columns` that differ, with values before and after."""
 
     @property
     def replaced(self) -> int:
-        """Coordinates that are put right."""
+        """Return the number of coordinates that were repaired."""
         return self.missing + self.different + self.doubled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BronzeReplay:
-    """What a replay did to a table. Digests are of all that had landed when it began.
+    """Result of a replay into a table. Digests cover all that had landed when it began.
 
-    `ranges` is what was compared; by one that was cut off, too, if this one `went_on`.
+    `ranges` were compared, partly by an interrupted replay if this one `went_on`.
     """
 
     table: str
@@ -73,17 +73,17 @@ class BronzeReplay:
 
 @dataclass(kw_only=True)
 class BronzeReplayer:
-    """A replay of one topic into its table.
+    """A replay of one topic into its bronze table.
 
     Attributes:
-        name: the table's.
+        name: name of the table.
         table: a handle on it.
-        identity: of the topic's records.
-        ends: by partition, the position behind what has landed.
-        window: how many offsets are compared at a time.
-        folder: for what is to be replaced; who finds it there goes on with it, unless the table was
-            rewritten since. Beside it is noted which leases were ours.
-        on_progress: told how far it is.
+        identity: identity of the topic that records belong to.
+        ends: by partition, the offset after the last landed one.
+        window: number of offsets compared at a time.
+        folder: folder for rows to be replaced. A replay that finds some resumes from there, unless
+            the table was rewritten since. Leases are recorded beside it.
+        on_progress: called with the progress.
     """
 
     name: str
@@ -98,12 +98,12 @@ class BronzeReplayer:
         """Compare, and replace what differs.
 
         Raises:
-            StopPipelineError: Kafka has dropped part of the range meanwhile.
-            RetryLaterError: broker or store do not answer: running it again goes on. Or somebody
-                else has rewritten the table: then it begins anew.
+            StopPipelineError: Kafka has meanwhile dropped part of the range.
+            RetryLaterError: the broker or the store does not answer: a repeated replay resumes. Or
+                the table was rewritten by another process: then a repeated replay restarts.
         """
         what = f"bronze/{self.name} cannot be compared with Kafka"
-        again = "Run the same replay again: it goes on where it stopped."
+        again = "Run the same replay again: it resumes where it stopped."
         with retry_later(what, then=again):
             notes = _Notes.opened(self.folder, ranges, self.table.delta)
             went_on = notes.batches > 0
@@ -111,7 +111,7 @@ class BronzeReplayer:
                 self.on_progress(notes.done, notes.total)
                 self._compare(source, window, notes)
             self.on_progress(notes.total, notes.total)
-        with retry_later(f"bronze/{self.name} could not be mended", then=again):
+        with retry_later(f"bronze/{self.name} could not be repaired", then=again):
             before = self._digest()
             self._require_compared(notes)
             if notes.bad:
@@ -122,11 +122,11 @@ class BronzeReplayer:
             )  # fmt: skip
 
     def _require_compared(self, notes: "_Notes") -> None:
-        """Refuse to validate by what the table was, if more than landing has come since."""
+        """Raise if the table was changed by anything but landing since it was opened."""
         if not has_only_grown(self.table.delta, notes.version):
             message = (
-                f"bronze/{self.name} was rewritten while it was compared. Run the same replay "
-                "again: it begins anew."
+                f"bronze/{self.name} was rewritten during the comparison. Run the same replay "
+                "again: it starts from scratch."
             )
             raise RetryLaterError(message)
 
@@ -179,27 +179,27 @@ class BronzeReplayer:
 
 @dataclass(kw_only=True)
 class _Notes:
-    """How far the comparison is, and what is to be replaced, in a folder."""
+    """Progress of the comparison, and the rows to be replaced, in a folder."""
 
     folder: Path
     ranges: dict[int, OffsetRange]
     positions: dict[int, int]
     version: int
-    """Of the table, from which on it may only have grown: then what was compared still holds."""
+    """Version since which the table may only have grown, so that the comparison still holds."""
     found: Found = field(default_factory=Found)
     bad: list[tuple[int, int, int]] = field(default_factory=list)
-    """Partition, first and last offset."""
+    """Partition, first offset, last offset."""
     batches: int = 0
 
     @classmethod
     def opened(cls, folder: Path, ranges: PartitionRanges, delta: DeltaTable) -> "_Notes":
-        """What an earlier process has left, if it still holds; or the beginning."""
+        """Load the notes of an interrupted replay if they still hold, or start new ones."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / _NOTES
         kept = orjson.loads(file.read_bytes()) if file.exists() else None
         version = delta.version()
         if kept is None or not has_only_grown(delta, kept["version"]):
-            # First of all: who is cut off here begins anew, too.
+            # First of all, so that a replay that is interrupted here also restarts.
             file.unlink(missing_ok=True)
             for left in folder.iterdir():
                 left.unlink()
@@ -225,11 +225,11 @@ class _Notes:
 
     @property
     def done(self) -> int:
-        """Of them."""
+        """Return the number of offsets that were compared."""
         return sum(at - self.ranges[number].start for number, at in self.positions.items())
 
     def windows(self, offsets: int) -> Iterator[dict[int, OffsetRange]]:
-        """What is left, in batches of about so many offsets."""
+        """Yield the ranges that are left, in batches of about `offsets` offsets."""
         left = {
             number: OffsetRange(start=self.positions[number], stop=offsets.stop)
             for number, offsets in self.ranges.items()
@@ -246,7 +246,7 @@ class _Notes:
         read: int,
         only_in_bronze: int,
     ) -> None:
-        """Note what a window came to."""
+        """Record the result of a window."""
         found = self.found
         found.read += read
         found.only_in_bronze += only_in_bronze
@@ -260,7 +260,7 @@ class _Notes:
         self._write()
 
     def rows(self) -> Iterator[pa.RecordBatch]:
-        """All rows of the ranges that are replaced."""
+        """Yield the rows that replace bronze's."""
         for file in sorted(self.folder.glob("rows-*.arrow")):
             yield from pl.read_ipc(file).to_arrow().cast(BRONZE_SCHEMA).to_batches()
 
@@ -285,7 +285,7 @@ def _hashed(rows: pl.DataFrame) -> pl.DataFrame:
 def _shown(
     bad: pl.DataFrame, stored: pl.DataFrame, truth: pl.DataFrame
 ) -> Iterator[dict[str, Any]]:
-    """With the columns of which bronze said something else than Kafka."""
+    """Add the columns in which bronze differs from Kafka."""
     old, new = (
         {
             (row["_partition"], row["_offset"]): row
@@ -304,7 +304,7 @@ def _shown(
 
 
 def _text(value: object) -> str | None:
-    """As it can be shown, the beginning of what is long."""
+    """Format a value for display, shortened if long."""
     if value is None:
         return None
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)

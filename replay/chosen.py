@@ -1,4 +1,4 @@
-"""What a range of offsets or times stands for: records of bronze, keys, and rows of silver."""
+"""The records of bronze, keys, and rows of silver that a range of offsets or times selects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from lakehouse.selection import Selection
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenRange:
-    """A range of an entity's changes, as far as silver has taken them in.
+    """A range of an entity's changes, up to silver's watermarks.
 
     Attributes:
         entity: the contract.
-        ranges: by place.
+        ranges: offset ranges by partition and epoch.
         is_all: whether these are all changes that silver has applied.
-        bronze: the table, at the version that was looked at.
+        bronze: the table, at the version that was read.
         silver: the tables with rows of its keys.
     """
 
@@ -37,9 +37,9 @@ class ChosenRange:
     silver: tuple[DeltaTable, ...]
 
     def keys(self) -> pl.Series:
-        """The keys of its records, and of silver's rows that say to be of it, as silver has them.
+        """Return the keys of its records, and of silver's rows from this range, as silver has them.
 
-        What is no key is left out.
+        Invalid keys are left out.
         """
         entity = self.entity
         named = names_of(entity, self.bronze.keys(self.ranges))
@@ -47,7 +47,7 @@ class ChosenRange:
         return pl.concat([named, standing]).drop_nulls().unique()
 
     def rows(self, keys: pl.Series) -> Mapping[str, Rows]:
-        """By silver table: the rows of the keys."""
+        """Return the rows of these keys, by silver table."""
 
         def narrow(rows: pl.LazyFrame) -> pl.LazyFrame:
             return rows.filter(pl.col(self.entity.key).is_in(keys.implode()))
@@ -56,7 +56,7 @@ class ChosenRange:
         return {name: narrow for name in names if name is not None}
 
     def described(self) -> pl.DataFrame:
-        """Grain: one row per partition and epoch of the range.
+        """Summarize the range. Grain: one row per partition and epoch.
 
         Returns:
             `epoch`, `partition`, `first_offset`, `last_offset` (both inclusive), `records`, `keys`,
@@ -79,15 +79,14 @@ def choose(lake: Lake, entity: Entity, selection: Selection) -> ChosenRange:
     """Resolve a selection against bronze, up to silver's watermark.
 
     Raises:
-        StopPipelineError: bronze or silver has no such table; a partition that is named is not
-            there.
+        StopPipelineError: bronze or silver has no such table, or a given partition does not exist.
         RetryLaterError: the object store does not answer.
     """
     silver = lake.open("silver", entity.silver)
     bronze = lake.open("bronze", entity.bronze)
     if silver is None or bronze is None:
         missing = f"bronze/{entity.bronze}" if bronze is None else f"silver/{entity.silver}"
-        message = f"{missing} is not there yet: ./pipeline consolidate makes silver from bronze."
+        message = f"{missing} does not exist yet: ./pipeline consolidate builds silver from bronze."
         raise StopPipelineError(message)
     with retry_later(f"bronze/{entity.bronze} cannot be read"):
         source = BronzeSource(bronze)
@@ -109,7 +108,7 @@ def _spans(
     epoch = max((coordinate.epoch for coordinate in ends), default=0)
     ranges = {}
     for coordinate, end in ends.items():
-        # Offsets that a person names are those of the topic as it is now.
+        # Offsets on the command line refer to the topic's current epoch.
         if selection.has_offsets and coordinate.epoch != epoch:
             continue
         offsets = selection.offsets(
@@ -121,7 +120,7 @@ def _spans(
 
 
 def months(lake: Lake, chosen: ChosenRange, keys: pl.Series) -> list[str]:
-    """The months of silver's table in which rows of these keys stand; empty where it has none."""
+    """Return the months of silver's partitions with rows of these keys; empty if unpartitioned."""
     entity = chosen.entity
     delta = lake.open("silver", entity.silver)
     if entity.partition is None or delta is None:

@@ -1,4 +1,4 @@
-"""The layers that are replayed from Kafka, bronze and live, on what the environment says."""
+"""Replays from Kafka, into bronze and live, configured by the environment."""
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ is JSON with the row before and after, larger than the change that is read from 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenTopic:
-    """A topic, and what of it a layer has applied. `starts` are behind what no longer counts."""
+    """A topic, and the range that a layer has applied. Offsets before `starts` do not count."""
 
     topic: Topic
     entity: str
@@ -52,7 +52,7 @@ class OpenTopic:
     ends: Mapping[int, int]
 
     def counting(self, ranges: Mapping[int, OffsetRange]) -> dict[int, OffsetRange]:
-        """What of ranges, by partition, counts."""
+        """Restrict ranges, by partition, to the offsets that count."""
         starts = {number: self.starts.get(number, 0) for number in ranges}
         return {
             number: OffsetRange(start=max(offsets.start, starts[number]), stop=offsets.stop)
@@ -70,14 +70,14 @@ class TableRecords:
 
     @property
     def entity(self) -> str:
-        """The shop's table."""
+        """Return the shop's table."""
         return self.opened.entity
 
     def described(self) -> list[dict[str, object]]:
-        """A row for each partition.
+        """Return one row per partition.
 
-        How many records Kafka holds in a range shows only when it is read: markers of transactions
-        and compaction leave holes. `records_at_most` are its offsets.
+        The number of records in a range is known only after reading it, because transaction markers
+        and compaction leave holes. `records_at_most` is its number of offsets.
         """
         return [
             {
@@ -92,15 +92,15 @@ class TableRecords:
         ]
 
     def notes(self) -> list[str]:
-        """What of the range Kafka does not have any more."""
+        """Return messages about the part of the range that Kafka no longer has."""
         return [
             f"{self.opened.topic.name}[{number}]: offsets {offsets.start} to {offsets.stop - 1} "
-            "are gone from Kafka; what bronze has of them stays as it is."
+            "are gone from Kafka; bronze keeps what it has of them."
             for number, offsets in sorted(self.range.gone.items())
         ]
 
     def as_selection(self) -> Selection:
-        """The same range, for the layers above."""
+        """Return the same range as a selection for the layers above."""
         ranges = self.range.ranges
         return Selection(
             first={number: offsets.start for number, offsets in ranges.items()},
@@ -110,7 +110,7 @@ class TableRecords:
 
 @dataclass(frozen=True, kw_only=True)
 class BronzeDone:
-    """What became of a table of bronze."""
+    """Result of a replay into a bronze table."""
 
     diff: TableDiff
     read: int
@@ -120,7 +120,7 @@ class BronzeDone:
 
 @dataclass(frozen=True, kw_only=True)
 class FromKafka:
-    """Replays of what Kafka has."""
+    """Replays from Kafka into bronze and live."""
 
     kafka: KafkaSettings
     connect: ConnectSettings
@@ -130,17 +130,18 @@ class FromKafka:
 
     @classmethod
     def of_settings(cls, secrets: Secrets, on_progress: Progress) -> "FromKafka":
-        """On what the environment says."""
+        """Create replays with the environment's settings."""
         return cls(
             kafka=KafkaSettings(), connect=ConnectSettings(), minio=MinioSettings(),
             secrets=secrets, on_progress=on_progress,
         )  # fmt: skip
 
     def topics(self, into: str, entities: Sequence[str]) -> list[OpenTopic]:
-        """The topics of these tables; of none named, all that are captured.
+        """Return the topics of these tables; of all captured tables if none is given.
 
         Raises:
-            StopPipelineError: there is no such topic, or it is not the one that was applied.
+            StopPipelineError: there is no such topic, or it is not the incarnation that was
+                applied.
             RetryLaterError: a service does not answer.
         """
         admin = admin_client(self.kafka.bootstrap_servers)
@@ -165,7 +166,7 @@ class FromKafka:
         """Resolve a selection.
 
         Raises:
-            StopPipelineError: part of what was asked for by its offsets is gone, or never was.
+            StopPipelineError: Kafka no longer has some of the requested offsets, or never had them.
             RetryLaterError: the broker does not answer.
         """
         since = self._since(opened, selection)
@@ -178,11 +179,11 @@ class FromKafka:
         return TableRecords(opened=opened, range=Range(ranges=ranges, gone=gone))
 
     def bronze(self, part: TableRecords, folder: Path) -> BronzeDone:
-        """Put Kafka's records in the place of bronze's, where they differ.
+        """Replace bronze's records by Kafka's where they differ.
 
         Args:
             part: the range.
-            folder: for the work, should it be cut off; gone at the end.
+            folder: working folder, from which an interrupted replay resumes; removed at the end.
         """
         opened = part.opened
         name = bronze_table(opened.topic.name)
@@ -202,7 +203,7 @@ class FromKafka:
         return _bronze_done(done)
 
     def live(self, part: TableRecords) -> tuple[TableDiff, int]:
-        """Take the range into the overlay again; the diff, and how many changes were read."""
+        """Replay the range into the overlay; return the diff and the number of changes read."""
         opened = part.opened
         reader = change_readers(ShopSettings())[opened.entity]
         overlay = Overlay(dsn=warehouse("live"), readers={opened.entity: reader})
@@ -226,7 +227,7 @@ class FromKafka:
         return diff, done.read
 
     def _since(self, opened: OpenTopic, selection: Selection) -> dict[int, int]:
-        """Where the range begins by bronze, which keeps what Kafka drops."""
+        """Return where the range begins by bronze, which keeps records that Kafka drops."""
         if opened.into != "bronze" or selection.since is None:
             return {}
         identity = opened.identity
@@ -254,7 +255,7 @@ class FromKafka:
         ):
             message = (
                 f"{topic.name} was recreated or has another number of partitions, so Kafka has "
-                "nothing of what bronze holds. See to the lander first: ./pipeline logs lander."
+                "none of bronze's records. Check the lander first: ./pipeline logs lander."
             )
             raise StopPipelineError(message)
         ends = {p.partition: next_position(table.watermark(p)) for p in topic.partitions}
@@ -266,7 +267,7 @@ class FromKafka:
     def _of_live(self, topic: Topic, entity: str) -> OpenTopic | None:
         if entity not in ENTITIES:
             return None
-        # It takes nothing in, so it needs nobody to read.
+        # Nothing is applied here, so no parsers are needed.
         overlay = Overlay(dsn=warehouse("live"), readers={})
         try:
             identity = live_identity(overlay, entity)
@@ -291,11 +292,11 @@ class FromKafka:
 
 
 def went_on(what: str, ranges: Iterable[tuple[int, OffsetRange]]) -> str:
-    """What to say of a replay that has taken up the work of another, by partition."""
+    """Return a message that a replay has resumed an interrupted one, with its range."""
     told = ", ".join(f"{number}:{offsets.start}-{offsets.stop - 1}" for number, offsets in sorted(
         ranges, key=lambda one: (one[0], one[1].start)
     ))  # fmt: skip
-    return f"{what}: went on with a replay that was cut off; its range was {told}."
+    return f"{what}: resumed an interrupted replay; its range was {told}."
 
 
 def _bronze_done(done: BronzeReplay) -> BronzeDone:
@@ -314,8 +315,8 @@ def _bronze_done(done: BronzeReplay) -> BronzeDone:
     notes = [went_on(f"bronze/{done.table}", done.ranges.items())] if done.went_on else []
     if found.only_in_bronze:
         notes.append(
-            f"bronze/{done.table}: {found.only_in_bronze:,} records are not in Kafka (any more); "
-            "they were left as they are."
+            f"bronze/{done.table}: {found.only_in_bronze:,} records are not in Kafka (any more) "
+            "and were kept."
         )
     diff = TableDiff(
         layer="bronze", table=done.table, before=done.before, after=done.after,

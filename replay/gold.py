@@ -108,7 +108,7 @@ def _replayed(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -
 def _task(lake: Lake, table: GoldTable, chosen: Mapping[str, Rows] | None) -> Iterator[Task]:
     delta = lake.open("gold", table.name)
     if delta is None:
-        message = f"gold/{table.name} is not there: ./pipeline consolidate makes it."
+        message = f"gold/{table.name} does not exist: ./pipeline consolidate builds it."
         raise StopPipelineError(message)
     silver = _narrowed(pin(lake, table.inputs, {}), chosen or {})
     is_full = chosen is None or table.name in _BY_DIFFERENCES

@@ -1,4 +1,4 @@
-"""A range of a topic, read from Kafka again, a window at a time. Nobody's position moves."""
+"""Reads a range of a topic from Kafka, a window at a time, outside any consumer group."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -20,26 +20,26 @@ from lakehouse.selection import Selection
 from lakehouse.settings import KafkaSettings
 
 PartitionRanges = Mapping[int, OffsetRange]
-"""By partition."""
+"""Offset ranges by partition."""
 _TIMEOUT_SECONDS = 10.0
 _AT_ONCE = 10_000
 _POLL_SECONDS = 0.1
 _SILENCE_SECONDS = 60.0
-"""Without a message, until the broker is taken for away."""
+"""Time without a message after which the broker counts as unavailable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """Which positions of a topic are meant, and what of them Kafka does not have any more."""
+    """Selected positions of a topic, and those of them that Kafka no longer has."""
 
     ranges: dict[int, OffsetRange]
     gone: dict[int, OffsetRange]
 
     def require(self, topic: Topic) -> None:
-        """Refuse a range of which a part is gone.
+        """Raise if part of the range is gone.
 
         Raises:
-            StopPipelineError: which part, and how to replay the rest.
+            StopPipelineError: lists the missing offsets, and the options to replay the rest.
         """
         if not self.gone:
             return
@@ -51,7 +51,7 @@ class Range:
             f"--from-offset {number}:{offsets.start}"
             for number, offsets in sorted(self.ranges.items())
         )
-        rest = f"Replay what is left: {options}." if options else "Nothing of it is left."
+        rest = f"Replay the rest: {options}." if options else "Nothing is left."
         message = (
             f"Kafka no longer has these offsets: {parts}. {rest} Layers above bronze are replayed "
             "from bronze, which keeps them."
@@ -60,13 +60,13 @@ class Range:
 
 
 class KafkaRange:
-    """Reads any positions of one topic, in any order. Use it as a context manager."""
+    """A reader of any positions of one topic, in any order. Use it as a context manager."""
 
     def __init__(self, kafka: KafkaSettings, topic: Topic, identity: TopicIdentity) -> None:
         config = consumer_config(
             kafka,
             client_id="replay",
-            # Needed by the client, never joined: partitions are assigned by hand.
+            # The client requires it, but partitions are assigned manually and no group is joined.
             group_id="replay",
             session_timeout_ms=45_000,
             topic_refresh_seconds=60,
@@ -76,11 +76,11 @@ class KafkaRange:
         self._identity = identity
 
     def __enter__(self) -> "KafkaRange":
-        """The range itself."""
+        """Return the reader itself."""
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Let go of the broker."""
+        """Close the consumer."""
         self._consumer.close()
 
     def resolve(
@@ -90,13 +90,13 @@ class KafkaRange:
         *,
         known_since: Mapping[int, int] | None = None,
     ) -> Range:
-        """What is meant, before the given positions.
+        """Resolve a selection into offset ranges before the given ends.
 
         Args:
             chosen: offsets and times.
-            ends: by partition.
-            known_since: what the selection's beginning stands for by somebody who remembers more
-                than Kafka, which answers with the oldest record that it still has.
+            ends: end offset by partition.
+            known_since: first offset by partition for the selection's start time, from bronze,
+                which keeps records that Kafka has dropped.
 
         Raises:
             StopPipelineError: the topic has no such partition.
@@ -121,18 +121,18 @@ class KafkaRange:
         return Range(ranges=ranges, gone=gone)
 
     def read(self, ranges: PartitionRanges) -> pa.Table:
-        """All records of some ranges, committed ones only; columns of `BRONZE_SCHEMA`.
+        """Read all committed records of some ranges, as columns of `BRONZE_SCHEMA`.
 
         Raises:
             RetryLaterError: the broker does not answer.
-            StopPipelineError: it does not have them any more.
+            StopPipelineError: the broker no longer has them.
         """
         wanted = {
             number: offsets for number, offsets in ranges.items() if offsets.start < offsets.stop
         }
         starts = [KafkaPartition(self._topic.name, n, s.start) for n, s in wanted.items()]
         self._consumer.assign(starts)
-        # The client remembers which partitions were paused, beyond an assignment.
+        # The client remembers paused partitions across assignments.
         self._consumer.resume(starts)
         batches = list(self._until_done(wanted))
         self._consumer.unassign()
@@ -142,7 +142,7 @@ class KafkaRange:
         left = dict(wanted)
         heard_at = time.monotonic()
         while left:
-            # Returns when it has so many or the time is up, not when there are no more.
+            # Returns when it has that many or on timeout, not when the partitions end.
             messages = self._consumer.consume(_AT_ONCE, timeout=_POLL_SECONDS)
             heard_at = time.monotonic() if messages else heard_at
             if time.monotonic() - heard_at > _SILENCE_SECONDS:
@@ -157,7 +157,7 @@ class KafkaRange:
     def _within(
         self, batch: pa.RecordBatch, wanted: PartitionRanges, left: dict[int, OffsetRange]
     ) -> pa.RecordBatch:
-        """Without what was read beyond the ranges."""
+        """Drop records beyond the ranges."""
         partition, offset = batch["_partition"], batch["_offset"]
         keeps = pc.and_(pc.equal(partition, -1), pc.equal(offset, -1))
         for number in pc.unique(partition).to_pylist():
@@ -169,7 +169,7 @@ class KafkaRange:
         return batch.filter(keeps)
 
     def _ended(self, message: Message) -> int:
-        """The partition whose end was reached: behind its last record may be watermarks only."""
+        """Return the partition whose end was reached; after its last record may be markers only."""
         error, number = message.error(), message.partition()
         if error is None or number is None or error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
             raise self._refused(error)
@@ -188,10 +188,10 @@ class KafkaRange:
         return found
 
     def _at(self, moment: datetime | None) -> dict[int, int]:
-        """The first offset of each partition that is not older; none where there is none."""
+        """Return each partition's first offset that is not older, if there is one."""
         if moment is None:
             return {}
-        # Kafka takes -1 and -2 for the end and the beginning.
+        # Kafka interprets -1 and -2 as the end and the beginning.
         milliseconds = max(0, int(moment.timestamp() * 1000))
         timestamps = [
             KafkaPartition(self._topic.name, number, milliseconds)
@@ -209,13 +209,13 @@ class KafkaRange:
     def _silence(self, left: PartitionRanges) -> str:
         parts = ", ".join(f"{n} ({s.start} to {s.stop - 1})" for n, s in sorted(left.items()))
         return (
-            f"{self._topic.name}: Kafka sends nothing of partitions {parts} for a minute. Is it "
-            "up? ./pipeline status. Run the same replay again: it goes on where it stopped."
+            f"{self._topic.name}: Kafka has sent nothing from partitions {parts} for a minute. "
+            "Is it up? ./pipeline status. Run the same replay again: it resumes where it stopped."
         )
 
     def _refused(self, error: KafkaError | None) -> PipelineError:
         if error is not None and error.code() in OUT_OF_RANGE:
-            message = f"{self._topic.name}: Kafka has just dropped what was to be read: {error}"
+            message = f"{self._topic.name}: Kafka has just dropped records of the range: {error}"
             return StopPipelineError(f"{message}. Begin later: --from-offset.")
         if error is None:
             return RetryLaterError(f"{self._topic.name}: no record, no error. Try again.")

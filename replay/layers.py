@@ -1,4 +1,4 @@
-"""The layers of a replay, from bronze on. Each proves itself, and may be done again."""
+"""The layers of a replay from bronze on. Each reports its table diffs, and can be repeated."""
 
 import hashlib
 import shutil
@@ -30,17 +30,17 @@ from replay.warehouse import replay_warehouse
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """Replays on one lake and one warehouse.
+    """Replays into one lake and one warehouse.
 
     Attributes:
-        lake: opened by who makes silver and gold.
-        rules: what the contracts leave to settings.
-        limit: of what is quarantined, as in every load.
+        lake: opened as the user that writes silver and gold.
+        rules: validation settings.
+        limit: limit of quarantined changes, as in every load.
         warehouse: connection string of the role `batch`.
-        workspace: a folder in which what was validated waits, should a replay be cut off.
-        code: what the outcome depends on but the data; work of another code is not gone on with.
+        workspace: folder with validated changes, from which an interrupted replay resumes.
+        code: version of code and contracts; a replay by another version is not resumed.
         lock_seconds: longest wait for a consolidation.
-        on_progress: told what goes on, how far it is, and of how much.
+        on_progress: called with the current step, the amount done, and the total.
     """
 
     lake: Lake
@@ -57,11 +57,11 @@ class Replay:
 
         Args:
             chosen: the range.
-            request: what the user asked for, by which a replay that was cut off is found again.
+            request: what the user asked for; an interrupted replay is found by it.
 
         Raises:
             StopPipelineError: a contract says to stop.
-            RetryLaterError: a service does not answer, or another program is at work there.
+            RetryLaterError: a service does not answer, or another program holds the lock.
         """
         entity = chosen.entity
         name = request_name(request, self.code, asdict(self.rules))
@@ -79,10 +79,10 @@ class Replay:
         return done
 
     def gold(self, ranges: Sequence[ChosenRange]) -> list[TableDiff]:
-        """Recompute in gold what the ranges touch.
+        """Recompute what the ranges affect in gold.
 
         Raises:
-            RetryLaterError: a service does not answer, or another program is at work there.
+            RetryLaterError: a service does not answer, or another program holds the lock.
         """
         with self._alone():
             self._bring_up(Layer.GOLD)
@@ -90,11 +90,11 @@ class Replay:
             return replay_gold(self.lake, rows, on_progress=self.on_progress)
 
     def load_again(self, ranges: Sequence[ChosenRange]) -> list[TableDiff]:
-        """Take the rows of the ranges, and what follows from them, into the warehouse again.
+        """Load the rows of the ranges, and what depends on them, into the warehouse again.
 
         Raises:
-            FailedCheckError: a check stops it; what is published stays as it was.
-            RetryLaterError: a service does not answer, or another program is at work there.
+            FailedCheckError: a check fails; published data stays as it was.
+            RetryLaterError: a service does not answer, or another program holds the lock.
         """
         with self._alone():
             self._bring_up(Layer.WAREHOUSE)
@@ -113,14 +113,14 @@ class Replay:
         """Let gold and the warehouse follow silver, by its change feed.
 
         Raises:
-            FailedCheckError: a check stops it; what is published stays as it was.
-            RetryLaterError: a service does not answer, or another program is at work there.
+            FailedCheckError: a check fails; published data stays as it was.
+            RetryLaterError: a service does not answer, or another program holds the lock.
         """
         with self._alone():
             self._bring_up(Layer.GOLD, Layer.WAREHOUSE)
 
     def forget(self, entity: str) -> None:
-        """Drop what was validated of an entity: bronze is not what it was."""
+        """Drop an entity's validated changes, because bronze has changed."""
         for folder in self.workspace.glob(f"silver-{entity}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -141,7 +141,7 @@ class Replay:
         )
 
     def _tell(self, what: str) -> None:
-        """Of gold, its tables come in their order; else nobody knows how many parts there are."""
+        """Report a step; the number of steps is known only for gold, by its tables."""
         if what in GOLD_TABLES:
             self.on_progress(f"gold/{what}", list(GOLD_TABLES).index(what), len(GOLD_TABLES))
         else:
@@ -149,7 +149,7 @@ class Replay:
 
 
 def request_name(*parts: object) -> str:
-    """A short name for a request, the same each time: by it, work that was cut off is found."""
+    """Return a short, stable name for a request, by which an interrupted replay is found."""
     known = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(known).hexdigest()[:16]
 

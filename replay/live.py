@@ -1,8 +1,8 @@
-"""Takes a range of Kafka into the live overlay again: what it holds of the range is replaced.
+"""Replays a range of Kafka into the live overlay, replacing the overlay's rows of that range.
 
-Only what the warehouse does not have counts there, and what live has not applied yet is its own
-affair, so the range lies between the two watermarks. All of it is one transaction that has the
-overlay alone; the live consumer waits that long.
+Only offsets beyond the warehouse's watermark count there, and those beyond live's watermark are
+still to be applied, so the range lies between the two. All of it is one transaction with exclusive
+access to the overlay; the live consumer waits.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from lakehouse.postgres import speak_canonically, table_digest
 from replay.kafka_range import KafkaRange, PartitionRanges
 
 Progress = Callable[[int, int], None]
-"""How many offsets are done, and of how many."""
+"""Called with the number of offsets done and their total."""
 _TOPIC = "select t.topic_id, t.epoch from live.topic as t where t.entity = %s"
 _MARKS = """
 select l.partition, coalesce(s.last_offset, -1) + 1, l.last_offset + 1
@@ -33,7 +33,7 @@ where l.entity = %s and l.topic_id = %s and l.epoch = %s"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveReplay:
-    """What a replay did. Digests are of the overlay's rows that changes of the range had made."""
+    """Result of a replay. Digests cover the overlay's rows written by changes of the range."""
 
     entity: str
     read: int
@@ -42,7 +42,7 @@ class LiveReplay:
 
 
 def live_identity(overlay: Overlay, entity: str) -> TopicIdentity | None:
-    """Which incarnation of a table's topic live reads; None before it has read any.
+    """Return the incarnation of a table's topic that live reads; None before it has read any.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
@@ -56,7 +56,7 @@ def live_identity(overlay: Overlay, entity: str) -> TopicIdentity | None:
 
 
 def live_ranges(overlay: Overlay, entity: str, identity: TopicIdentity) -> dict[int, OffsetRange]:
-    """By partition: from behind the warehouse to where live has come.
+    """Return by partition the range from the warehouse's watermark to live's.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
@@ -75,10 +75,10 @@ class LiveReplayer:
 
     Attributes:
         overlay: opened as the role `live`.
-        reader: judges as the live consumer does.
-        identity: of the topic's records.
-        window: how many offsets are read at a time.
-        on_progress: told how far it is.
+        reader: parser and validator of the live consumer.
+        identity: identity of the topic that records belong to.
+        window: number of offsets read at a time.
+        on_progress: called with the progress.
     """
 
     overlay: Overlay
@@ -88,11 +88,11 @@ class LiveReplayer:
     on_progress: Progress = lambda _done, _total: None
 
     def run(self, source: KafkaRange, ranges: PartitionRanges) -> LiveReplay:
-        """Read, validator, and replace.
+        """Read, validate, and replace.
 
         Raises:
-            StopPipelineError: Kafka has dropped part of the range, or the warehouse refuses rows.
-            RetryLaterError: a service does not answer. Nothing was done.
+            StopPipelineError: Kafka has dropped part of the range, or the warehouse rejects rows.
+            RetryLaterError: a service does not answer. Nothing was changed.
         """
         total = count_positions(ranges.values())
         records = []
@@ -118,7 +118,7 @@ class LiveReplayer:
             if rows is not None and rows.current.height:
                 self.overlay.copy(connection, entity, rows)
             connection.execute("select live.own_overlay()")
-            # What a load has taken over since the range was looked at.
+            # Rows that a load has taken over since the range was resolved.
             connection.execute("select live.trim_rows()")
             before = table_digest(connection, table, within)
             for name in (entity, f"{entity}_history") if entity == VERSIONED else (entity,):

@@ -1,4 +1,4 @@
-"""Redrive: changes in quarantine are validated again, after a contract or a row was corrected."""
+"""Redrive: validates quarantined changes again after a contract or a row was corrected."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +19,7 @@ from replay.silver import SilverReplayer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redriven:
-    """What judging again did to one entity's quarantine."""
+    """Result of revalidating one entity's quarantine."""
 
     entity: str
     keys: int
@@ -36,11 +36,11 @@ def redrive(
 ) -> list[Redriven]:
     """Validate the keys of quarantined changes again, from all their changes in bronze.
 
-    No watermark goes back and no other key is affected. Gold and the warehouse follow with the
+    Watermarks do not move, and no other key is affected. Gold and the warehouse follow with the
     next consolidation.
 
     Raises:
-        StopPipelineError: bronze is not there any more.
+        StopPipelineError: bronze no longer exists.
         RetryLaterError: the object store does not answer.
     """
     with retry_later(f"silver/{QUARANTINE} cannot be read"):

@@ -1,4 +1,4 @@
-"""One replay, through as many layers as it was asked for: joins batch and what reads Kafka."""
+"""One replay through all requested layers; joins batch code and readers of Kafka."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -33,13 +33,13 @@ _FROM_KAFKA = (Layer.BRONZE, Layer.LIVE)
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """What a replay would do.
+    """Description of what a replay would do.
 
     Attributes:
-        ranges: a row for each partition of each table.
+        ranges: one row per partition of each table.
         chosen: ranges of bronze.
         parts: ranges of Kafka.
-        notes: what else there is to say.
+        notes: further messages.
     """
 
     ranges: list[dict[str, object]]
@@ -48,13 +48,13 @@ class Described:
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
-        """As `./pipeline replay --format json` prints it."""
+        """Return what `./pipeline replay --format json` prints."""
         return {"ranges": self.ranges, "notes": self.notes}
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What a replay did."""
+    """Result of a replay."""
 
     diffs: list[TableDiff] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -63,29 +63,29 @@ class Outcome:
 
     @property
     def differing(self) -> list[TableDiff]:
-        """Of tables that are not what they were."""
+        """Return the diffs of tables that changed."""
         return [diff for diff in self.diffs if not diff.is_equal]
 
     def verdict(self) -> str:
-        """In a sentence."""
+        """Summarize the result in a sentence."""
         took = f"{self.read:,} changes read, {self.seconds:.1f} s"
         if not self.diffs:
             return f"Nothing to replay ({took})."
         if not self.differing:
-            return f"Equal digests: every table is what it was ({took})."
+            return f"Equal digests: no table changed ({took})."
         names = ", ".join(f"{one.layer}/{one.table}" for one in self.differing)
         rows = sum(one.differences.count for one in self.differing)
-        return f"{rows:,} rows are other than before, in {names} ({took})."
+        return f"{rows:,} rows changed, in {names} ({took})."
 
     def digests(self) -> dict[str, object]:
-        """By table, before and after."""
+        """Return the digests by table, before and after."""
         return {
             f"{one.layer}/{one.table}": {"before": str(one.before), "after": str(one.after)}
             for one in self.diffs
         }
 
     def to_json(self) -> dict[str, object]:
-        """As `./pipeline replay --format json` prints it."""
+        """Return what `./pipeline replay --format json` prints."""
         tables = [
             {
                 "layer": one.layer,
@@ -108,14 +108,14 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Replaying:
-    """A replay on what the environment says.
+    """A replay, configured by the environment.
 
     Attributes:
-        into: the layer that takes the range in.
-        entities: the shop's tables; none named means all.
-        selection: of their changes.
-        only: leave the layers above alone.
-        on_progress: told what goes on, how far it is, and of how much.
+        into: the first layer to replay into.
+        entities: the shop's tables; all if empty.
+        selection: the range of their changes.
+        only: do not replay the layers above.
+        on_progress: called with the current step, the amount done, and the total.
     """
 
     into: Layer
@@ -137,7 +137,7 @@ class Replaying:
         """Check names before anything starts.
 
         Raises:
-            StopPipelineError: a table is not known.
+            StopPipelineError: a table is unknown.
         """
         if into is not Layer.BRONZE:
             chosen_entities(entities)
@@ -147,13 +147,13 @@ class Replaying:
         )  # fmt: skip
 
     def described(self) -> Described:
-        """Resolve the range, and say what would be read.
+        """Resolve the range, and describe what would be read.
 
         Raises:
-            StopPipelineError: part of the range is not there any more.
+            StopPipelineError: part of the range no longer exists.
             RetryLaterError: a service does not answer.
         """
-        self.on_progress("looking at the range", 0, 0)
+        self.on_progress("resolving the range", 0, 0)
         if self.into in _FROM_KAFKA:
             topics = self._kafka.topics(self.into, self.entities)
             parts = [self._kafka.part(topic, self.selection) for topic in topics]
@@ -173,11 +173,11 @@ class Replaying:
         return Described(ranges=rows, chosen=chosen)
 
     def run(self, described: Described) -> Outcome:
-        """Do it, keep a record, and say what it did.
+        """Run the replay, keep a record, and return the result.
 
         Raises:
-            StopPipelineError: a person has to be asked; what was done before is right.
-            RetryLaterError: a service does not answer. The same replay goes on where it stopped.
+            StopPipelineError: it needs manual action; completed layers are correct.
+            RetryLaterError: a service does not answer. The same replay resumes where it stopped.
         """
         began = monotonic()
         outcome = Outcome(notes=list(described.notes))
@@ -223,10 +223,10 @@ class Replaying:
         self._silver(self._above(described), outcome)
 
     def _above(self, described: Described) -> list[ChosenRange]:
-        """What of bronze the layers above apply again; after bronze itself, the same range."""
+        """Return the range of bronze that the layers above apply again."""
         if self.into is not Layer.BRONZE:
             return described.chosen
-        # Where silver has nothing yet, nothing is above: it reads bronze as it is then.
+        # If silver has no table yet, nothing above needs a replay: it will read bronze as it is.
         meant = [part for part in described.parts if self._has_silver(part) and not self.only]
         ranges = [
             choose(self._replay.lake, ENTITIES[part.entity], part.as_selection()) for part in meant
@@ -252,9 +252,9 @@ class Replaying:
             outcome.notes.append("Gold and the warehouse have followed silver.")
 
     def plan(self, described: Described) -> Iterator[dict[str, object]]:
-        """What is made anew, and what follows; the warehouse follows in all that its rows touch.
+        """Yield what is recomputed, and what follows; the warehouse follows in all affected rows.
 
-        Into bronze: as silver and bronze are now. What is mended there may be of further keys.
+        Into bronze: by the present silver and bronze. Repairing bronze may reveal further keys.
 
         Grain: one row per table of a layer.
         """
@@ -296,7 +296,7 @@ class Replaying:
         }
 
     def _alone(self) -> AbstractContextManager[None]:
-        """One replay into a layer at a time. Bronze and silver share what they have quarantined."""
+        """Allow one replay into a layer at a time; bronze and silver share validated changes."""
         layer = "the lake" if self.into in (Layer.BRONZE, Layer.SILVER) else self.into
         return first_of(warehouse("batch"), f"replay into {self.into}", f"replay into {layer}")
 

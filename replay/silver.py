@@ -1,8 +1,8 @@
-"""Replays a range of bronze into silver: its keys, each recomputed from all of its changes.
+"""Replays a range of bronze into silver: recomputes each of its keys from all of its changes.
 
-No watermark moves. The changes are validated beside whatever else goes on; only to put the outcome
-in place does a replay keep consolidations out, once it has caught up with what they have applied.
-What a killed run has left half done is finished first, so that all tables are at one place.
+Watermarks do not move. Changes are validated while consolidations run; only writing the result
+blocks them, after the replay has caught up with what they have applied. What a killed run left
+half done is finished first, so that all tables are at the same offsets.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -34,9 +34,9 @@ from lakehouse.lake import Lake
 from lakehouse.offsets import EpochPartition, OffsetRange, batches, count_positions, up_to
 
 Progress = Callable[[str, int, int], None]
-"""What goes on, how many offsets or tables are done, and of how many; of 0, nobody knows."""
+"""Called with the step, the number of offsets or tables done, and their total (0 if unknown)."""
 Alone = Callable[[], AbstractContextManager[None]]
-"""Keeps others from writing the tables within a block."""
+"""Blocks other writers of the tables within a block."""
 _PLAN = "plan.json"
 _KEYS = "keys.arrow"
 _STANDING = "standing.arrow"
@@ -44,16 +44,16 @@ _STANDING = "standing.arrow"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilverReplay:
-    """What a replay did to the tables of an entity.
+    """Result of a replay into an entity's tables.
 
     Attributes:
         entity: the shop's table.
         ranges: the range.
-        went_on: whether with the work of one that was cut off, and with its range.
-        keys: that were recomputed; None for all.
+        went_on: whether it resumed an interrupted replay, with the range of that one.
+        keys: number of keys recomputed; None for all.
         read: changes that were validated.
-        broken: of these, how many are in quarantine now.
-        diffs: of each table.
+        broken: how many of them are quarantined now.
+        diffs: table diff of each table.
     """
 
     entity: str
@@ -70,15 +70,15 @@ class SilverReplayer:
     """A replay of one entity.
 
     Attributes:
-        lake: where it is.
-        rules: what the contracts leave to settings.
+        lake: the lake.
+        rules: validation settings.
         entity: the contract.
         ranges: the range, which silver has applied.
-        folder: for what is validated; who finds it there goes on with it, unless bronze was
-            rewritten since.
-        alone: keeps consolidations of the entity out.
-        keys: as Kafka has them; given, the range does not matter.
-        on_progress: told how far it is.
+        folder: for validated changes. A replay that finds some resumes from there, unless bronze
+            was rewritten since.
+        alone: blocks consolidations of the entity.
+        keys: as in Kafka; if given, the range does not matter.
+        on_progress: called with the progress.
     """
 
     lake: Lake
@@ -94,13 +94,13 @@ class SilverReplayer:
         """Validate again, and replace what differs.
 
         Raises:
-            StopPipelineError: bronze is not there, or the source's schema changed and the contract
-                says to stop.
-            RetryLaterError: the object store does not answer, or somebody else commits. Running it
-                again goes on.
+            StopPipelineError: bronze does not exist, or the source's schema changed and the
+                contract says to stop.
+            RetryLaterError: the object store does not answer, or another writer commits. A repeated
+                replay resumes.
         """
         what = f"{self.entity.table} could not be replayed"
-        with retry_later(what, then="Run the same replay again: it goes on where it stopped."):
+        with retry_later(what, then="Run the same replay again: it resumes where it stopped."):
             return self._run()
 
     def _run(self) -> SilverReplay:
@@ -118,7 +118,7 @@ class SilverReplayer:
             if not _is_level(tables, bronze):
                 message = (
                     f"A consolidation of {self.entity.table} was killed meanwhile. Run the same "
-                    "replay again: it goes on where it stopped."
+                    "replay again: it resumes where it stopped."
                 )
                 raise RetryLaterError(message)
             revalidated.tables = tables
@@ -132,12 +132,12 @@ class SilverReplayer:
         )  # fmt: skip
 
     def _opened(self) -> tuple[BronzeSource, SilverTables]:
-        """Silver first: what it has applied, a later bronze holds."""
+        """Open silver first, so that bronze holds everything that silver has applied."""
         tables = SilverTables(self.lake, self.entity, self.rules.retention_hours)
         tables.open_all()
         delta = self.lake.open("bronze", self.entity.bronze)
         if delta is None:
-            message = f"bronze/{self.entity.bronze} is not there, so nothing can be replayed."
+            message = f"bronze/{self.entity.bronze} does not exist, so nothing can be replayed."
             raise StopPipelineError(message)
         return BronzeSource(delta), tables
 
@@ -147,7 +147,7 @@ class SilverReplayer:
         self.folder.mkdir(parents=True, exist_ok=True)
         plan = self.folder / _PLAN
         if plan.exists() and not bronze.has_only_grown(orjson.loads(plan.read_bytes())["version"]):
-            # First of all: who is cut off here begins anew, too.
+            # First of all, so that a replay that is interrupted here also restarts.
             plan.unlink()
         if not plan.exists():
             for left in self.folder.iterdir():
@@ -171,7 +171,7 @@ class SilverReplayer:
             draft.write_bytes(orjson.dumps(begun))
             draft.replace(plan)
         found = orjson.loads(plan.read_bytes())
-        # Of when it began: a range without an end has grown meanwhile, its keys have not.
+        # Ranges as of the start: an open-ended range has grown meanwhile, its keys have not.
         self.ranges = {
             EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition): OffsetRange(
                 start=start, stop=stop
@@ -186,10 +186,10 @@ class SilverReplayer:
         )
 
     def _choose(self, tables: SilverTables, bronze: BronzeSource) -> None:
-        """Keep which keys are meant, and which of silver's rows stand in the range.
+        """Store the selected keys, and silver's rows from the range.
 
-        Such a row was made by a change of the range, maybe of what bronze said before it was
-        mended. Its key may have other changes, so it is made anew from these, not just dropped.
+        Such a row was written by a change of the range, perhaps from what bronze contained before
+        it was repaired. Its key may have other changes, so it is recomputed, not just deleted.
         """
         keys = bronze.keys(self.ranges) if self.keys is None else self.keys
         standing = names_standing(self.entity, _with_keys(tables), bronze, self.ranges)
@@ -208,12 +208,12 @@ class SilverReplayer:
         total = sum(ends.values())
         for batch in batches(left, positions=self.rules.chunk_rows):
             behind = count_positions(revalidated.left(ends).values())
-            self.on_progress(f"{self.entity.table}: judging", total - behind, total)
+            self.on_progress(f"{self.entity.table}: validating", total - behind, total)
             revalidated.add(bronze, batch)
         self.on_progress(f"{self.entity.table}: comparing", total, total)
 
     def _replaced(self, revalidated: Revalidated, keyless: pl.DataFrame) -> Iterator[TableDiff]:
-        """The current rows last, as in every commit to silver."""
+        """Replace the rows of each table, the current rows last, as in every commit to silver."""
         tables, entity, key = revalidated.tables, self.entity, self.entity.key
         names = None
         if revalidated.keys is not None:
@@ -256,9 +256,9 @@ class SilverReplayer:
         keyless: pl.DataFrame,
         ranges: OffsetRanges | None = None,
     ) -> Rows:
-        """Rows of these keys, and all of some ranges.
+        """Return a filter for the rows of these keys, and all rows of some ranges.
 
-        Records without a key are of no key that was read, so what they wrote stays.
+        Records without a key belong to no selected key, so rows that they wrote stay.
         """
 
         def narrowed(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -306,7 +306,7 @@ def _ends(table: SilverTable, bronze: BronzeSource) -> dict[EpochPartition, int]
 
 
 def _is_level(tables: SilverTables, bronze: BronzeSource) -> bool:
-    """Whether all tables have applied the same."""
+    """Return whether all tables have applied the same offsets."""
     ends = _ends(tables.current, bronze)
     others = (tables.history, tables.quarantine, tables.counts)
     return all(table is None or _ends(table, bronze) == ends for table in others)

@@ -60,20 +60,20 @@ def replay_warehouse(
 
     Args:
         dsn: connection to the warehouse as its role `batch`. The warehouse must be level with
-            silver, and nobody else may load it meanwhile.
+            silver, and no other load may run meanwhile.
         sources: silver.
-        chosen: which rows; None for all.
-        limit: as of any load.
-        on_progress: told what is next, in a few words, how many tables are done, and of how many.
-            Shards of a load are no tables: of how many is 0.
+        chosen: the rows; None for all.
+        limit: limit of quarantined changes, as in every load.
+        on_progress: called with the next step, the number of tables done, and their total.
+            Steps of a load are not tables: then the total is 0.
 
     Returns:
-        A diff for each table of the schemas entity and mart.
+        A table diff for each table of the schemas entity and mart.
 
     Raises:
-        FailedCheckError: a check stops it; the mart stays as it was.
+        FailedCheckError: a check fails; the mart stays as it was.
         StopPipelineError: a row does not fit the schema.
-        RetryLaterError: the warehouse or silver does not answer, or another load goes on.
+        RetryLaterError: the warehouse or silver does not answer, or another load is running.
     """
 
     def of_load(what: str) -> None:
@@ -95,7 +95,7 @@ def replay_warehouse(
 
 @contextmanager
 def _snapshot(dsn: str) -> Iterator[psycopg.Connection]:
-    """The warehouse as it is at the beginning of the block, however it changes."""
+    """Hold a snapshot of the warehouse as of the beginning of the block."""
     with psycopg.connect(dsn) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
@@ -123,7 +123,7 @@ def _proof(table: _Table, before: psycopg.Connection, after: psycopg.Connection)
 def _find(
     table: _Table, before: psycopg.Connection, after: psycopg.Connection, found: Differences
 ) -> None:
-    """Rows are told apart by their primary keys; of a table without one, by all that they say."""
+    """Find rows that differ, by primary key; in a table without one, by all columns."""
     key = table.key or (ROW_HASH,)
     old, new = (_hashes(one, table) for one in (before, after))
     told = tell_apart(key, new, old, found)

@@ -1,4 +1,4 @@
-"""What tables there are in each layer, and their metrics."""
+"""Catalogue of the tables in each layer, and their metrics."""
 
 from batch.catalogue.behind import (
     LayerBehind,

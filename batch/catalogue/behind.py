@@ -1,4 +1,4 @@
-"""How far each layer is behind the one below it: as of what it is right."""
+"""How far each layer is behind the one below: the state that it reflects."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,17 +17,17 @@ from lakehouse.offsets import count_missing
 _NAMED = 3
 _NAMES = {"kafka": "Kafka", "warehouse": "the warehouse"}
 _ASK_SECONDS = 3.0
-"""For Kafka: who asks has something else to tell."""
+"""For Kafka: a caller of this has other work to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerBehind:
-    """What a layer lacks of the one below.
+    """How far a layer is behind the one below.
 
     Attributes:
-        tables: those that lack something, and how much: offsets, with the holes between them, or
-            versions that changed rows.
-        unknown: why nobody can tell, if so.
+        tables: tables that are behind, and by how much: offsets, including holes, or versions that
+            changed rows.
+        unknown: why it cannot be determined, if so.
     """
 
     layer: str
@@ -38,7 +38,7 @@ class LayerBehind:
 
     @property
     def count(self) -> int | None:
-        """Offsets of all tables, or versions of the one that is furthest behind."""
+        """Return the offsets of all tables, or the versions of the table furthest behind."""
         if self.unknown is not None:
             return None
         counts = self.tables.values()
@@ -46,19 +46,19 @@ class LayerBehind:
 
     @override
     def __str__(self) -> str:
-        """As a part of a sentence."""
+        """Format as part of a sentence."""
         layer, below = (_NAMES.get(name, name) for name in (self.layer, self.below))
         if self.unknown is not None:
-            return f"what {layer} lacks of {below} is not known: {self.unknown}"
+            return f"how far {layer} is behind {below} is unknown: {self.unknown}"
         if not self.tables:
-            return f"{layer} is level with {below}"
+            return f"{layer} is up to date with {below}"
         most = sorted(self.tables, key=lambda name: (-self.tables[name], name))
         named = ", ".join(f"{name} {self.tables[name]:,}" for name in most[:_NAMED])
         more = f" and {len(most) - _NAMED} more" if len(most) > _NAMED else ""
-        return f"{layer} lacks {self.count:,} {self.unit} of {below} ({named}{more})"
+        return f"{layer} is {self.count:,} {self.unit} behind {below} ({named}{more})"
 
     def to_json(self) -> dict[str, object]:
-        """All of it, by name."""
+        """Return all fields by name."""
         return {
             "layer": self.layer,
             "below": self.below,
@@ -70,25 +70,25 @@ class LayerBehind:
 
 
 def in_a_sentence(layers: Sequence[LayerBehind]) -> str:
-    """What all of them lack; one sentence where none lacks anything."""
+    """Describe how far all layers are behind; one sentence if none is."""
     told = [str(one) for one in layers if one.count != 0]
-    text = "; ".join(told) if told else "each layer is level with the one below"
+    text = "; ".join(told) if told else "each layer is up to date with the one below"
     return f"{text[:1].upper()}{text[1:]}."
 
 
 def bronze_behind(
     lake: Lake, bootstrap_servers: str, topic_prefix: str, *, seconds: float = _ASK_SECONDS
 ) -> LayerBehind:
-    """What Kafka has that has not landed.
+    """Return how far bronze is behind Kafka.
 
     Args:
-        lake: as a user who may read bronze.
-        bootstrap_servers: of Kafka.
-        topic_prefix: of the topics with the shop's changes.
-        seconds: for how long Kafka may take to answer; then it is not known.
+        lake: opened as a user that may read bronze.
+        bootstrap_servers: Kafka's.
+        topic_prefix: prefix of the topics with shop changes.
+        seconds: timeout for Kafka; after that the result is unknown.
     """
     try:
-        # Before the lake: asked the other way round, what lands in between would be ahead of Kafka.
+        # Before the lake: in the other order, what lands in between would be ahead of Kafka.
         ends = captured_ends(admin_client(bootstrap_servers), topic_prefix, timeout_seconds=seconds)
         lacking = landed_behind(ends, lake_metrics(lake, ["bronze"]))
     except PipelineError as error:
@@ -97,7 +97,7 @@ def bronze_behind(
 
 
 def landed_behind(ends: Ends, metrics: Iterable[TableMetrics]) -> dict[str, int]:
-    """How many offsets each bronze table lacks. Of earlier epochs nothing counts."""
+    """Return how many offsets each bronze table is behind, counting only the current epoch."""
     landed: dict[str, dict[tuple[str, int | None], int]] = {
         one.table.name: {(p.topic_id, p.partition): last for p, last in one.offsets.items()}
         for one in metrics
@@ -112,15 +112,15 @@ def landed_behind(ends: Ends, metrics: Iterable[TableMetrics]) -> dict[str, int]
 
 
 def layers_behind(lake: Lake, dsn: str) -> list[LayerBehind]:
-    """What silver lacks of bronze, and the warehouse and gold of silver, as of now.
+    """Return how far silver is behind bronze, and the warehouse and gold behind silver.
 
     Args:
-        lake: as a user who may read all of it.
-        dsn: of the warehouse, as its role `batch`.
+        lake: opened as a user that may read all of it.
+        dsn: connection to the warehouse as its role `batch`.
 
     Raises:
-        RetryLaterError: warehouse or object store do not answer.
-        StopPipelineError: they refuse.
+        RetryLaterError: the warehouse or the object store does not answer.
+        StopPipelineError: one of them rejects this user.
     """
     loaded = loaded_offsets(dsn)
     metrics = {one.table: one for one in lake_metrics(lake)}

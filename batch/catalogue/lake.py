@@ -1,4 +1,4 @@
-"""The tables of the lake, and what their logs say of them: no row is read."""
+"""The lake's tables, and metrics from their logs, without reading rows."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -21,13 +21,13 @@ from lakehouse.offsets import EpochPartition, count_missing
 
 _BORN = ("_timestamp", "_committed_at")
 _WRITTEN = pl.from_epoch("modification_time", time_unit="ms").dt.replace_time_zone("UTC")
-"""When a file was."""
+"""Modification time of a file."""
 _BELOW = {"silver": "bronze", "gold": "silver"}
 _TABLES_AT_ONCE = 6
 
 
 def lake_tables(lake: Lake, layers: Collection[str] = LAKE) -> list[LakeTable]:
-    """Every folder of these layers, by layer and name. A table is made with its first commit.
+    """List every folder of these layers, by layer and name. A first commit creates the table.
 
     Raises:
         RetryLaterError: the object store does not answer.
@@ -36,7 +36,7 @@ def lake_tables(lake: Lake, layers: Collection[str] = LAKE) -> list[LakeTable]:
     for layer in (layer for layer in LAKE if layer in layers):
         root = getattr(lake, layer)
         with retry_later(f"{root} cannot be listed"):
-            # A folder of files starts empty; a bucket is never missing once the stack was up.
+            # A bucket's folder exists once the stack was up, and is empty at first.
             selector = pafs.FileSelector("", allow_not_found=True)
             listed = file_system(root, lake.options).get_file_info(selector)
         folders = (str(file.path).strip("/") for file in listed if not file.is_file)
@@ -46,7 +46,7 @@ def lake_tables(lake: Lake, layers: Collection[str] = LAKE) -> list[LakeTable]:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A table at one version, and what is read of it once."""
+    """A table at one version, with what was read of it once."""
 
     table: LakeTable
     delta: DeltaTable
@@ -55,12 +55,12 @@ class _Opened:
 
 
 def lake_metrics(lake: Lake, layers: Collection[str] = LAKE) -> list[TableMetrics]:
-    """Figures of every table of these layers.
+    """Return the metrics of every table of these layers.
 
     Raises:
         RetryLaterError: the object store does not answer.
     """
-    # How far behind a table is, the layer below it says.
+    # How far a table is behind is computed from the layer below it.
     needed = {*layers, *(_BELOW[layer] for layer in layers if layer in _BELOW)}
     with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
         opened = list(pool.map(lambda table: _open(lake, table), lake_tables(lake, needed)))
@@ -92,9 +92,9 @@ def _metrics(one: _Opened, tables: Mapping[LakeTable, _Opened]) -> TableMetrics:
 
 
 def _newest(one: _Opened, files: pl.DataFrame) -> datetime | None:
-    """When the newest row was made, or else when the last change was committed.
+    """Return when the newest row was written at the source, or else the time of the last commit.
 
-    A row from the future, of a clock that was ahead, is as old as the file that it is in.
+    A row with a timestamp in the future counts as of its file's modification time.
     """
     for name in _BORN:
         if f"max.{name}" in files.columns:
@@ -142,23 +142,23 @@ _WATERMARKS: Mapping[
 
 
 def _named(one: _Opened, kind: str, parts: int) -> Iterator[tuple[Sequence[str], int]]:
-    """The app transactions `kind/…` with so many parts behind it, in order."""
+    """Yield the app transactions `kind/…` with this many parts behind it, in order."""
     for app_id, version in sorted(one.transactions.items()):
         found, _, names = app_id.partition("/")
-        # A topic id is base64: it may hold a slash itself.
+        # A topic id is base64: it may contain a slash.
         rest = names.rsplit("/", parts - 1)
         if found == kind and len(rest) == parts:
             yield rest, version
 
 
 def _sources(silver: str) -> list[str]:
-    """The bronze tables that a silver table is made from: its entity's, or those of all."""
+    """Return the bronze tables of a silver table: its entity's, or those of all entities."""
     own = [e.bronze for e in ENTITIES.values() if silver in (e.silver, e.history)]
     return own or [e.bronze for e in ENTITIES.values()]
 
 
 def _landed(bronze: _Opened) -> dict[EpochPartition, int]:
-    """Last offset landed of each partition. Of a topic's epochs, the newest."""
+    """Return the last landed offset of each partition in the newest epoch."""
     stored = bronze.delta.metadata().configuration.get(EPOCHS_PROPERTY) or "[]"
     epochs = {epoch["topic_id"]: int(epoch["epoch"]) for epoch in json.loads(stored)}
     return {

@@ -1,4 +1,4 @@
-"""What is told of a table, in whichever layer."""
+"""Metrics of a table in any layer."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,7 +12,7 @@ from lakehouse.offsets import EpochPartition
 
 
 class Unit(StrEnum):
-    """What a watermark counts in."""
+    """Unit of a watermark."""
 
     OFFSETS = "offsets"
     VERSIONS = "versions"
@@ -27,15 +27,15 @@ class LakeTable:
 
     @override
     def __str__(self) -> str:
-        """As a query names it."""
+        """Format as in a query."""
         return f"{self.layer}.{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
-    """What the layer below has that a table lacks.
+    """How far a table is behind the layer below.
 
-    Offsets are counted with the holes between them; versions are those that changed rows.
+    Offsets include holes; versions are those that changed rows.
     """
 
     count: int
@@ -44,15 +44,15 @@ class Behind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableMetrics:
-    """One table as it is now.
+    """Metrics of one table at one moment.
 
     Attributes:
-        rows: None where the statistics do not say. Rows that stand for deleted keys count.
-        is_estimate: of `rows`.
-        files: of the current version; None in the warehouse.
-        offsets: its watermarks, the last offset taken of each partition.
-        versions: of gold, the version read of each table of silver.
-        newest_at: when its newest row was made at the source, or else when it last changed.
+        rows: None if the statistics do not tell. Includes tombstones of deleted keys.
+        is_estimate: whether `rows` is an estimate.
+        files: files of the current version; None in the warehouse.
+        offsets: its watermarks, the last offset applied of each partition.
+        versions: for gold, the version read of each silver table.
+        newest_at: when its newest row was written at the source, or else when it last changed.
         note: why metrics are missing.
     """
 
@@ -70,17 +70,17 @@ class TableMetrics:
 
     @property
     def position(self) -> int | None:
-        """Offsets passed, all partitions together; None where there are none."""
+        """Return the number of offsets applied, all partitions together; None if there are none."""
         return sum(last + 1 for last in self.offsets.values()) if self.offsets else None
 
     def age_seconds(self, now: datetime) -> float | None:
-        """How old the newest data is; 0 if it is dated later than now."""
+        """Return the age of the newest data; 0 if it is dated later than now."""
         if self.newest_at is None:
             return None
         return max(0.0, (now - self.newest_at).total_seconds())
 
     def to_json(self, now: datetime) -> Mapping[str, Any]:
-        """All of it, by name."""
+        """Return all fields by name."""
         age = self.age_seconds(now)
         return {
             "layer": self.table.layer,

@@ -1,4 +1,4 @@
-"""The tables of the warehouse, as its catalogue and its watermarks describe them."""
+"""Metrics of the warehouse's tables, from its system catalogue and its watermarks."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -53,13 +53,13 @@ select max(d.finished_at) from etl.load as d where d.outcome = 'published'
 
 
 def warehouse_metrics(dsn: str) -> list[TableMetrics]:
-    """Figures of every table and materialized view; none before its schemas are made.
+    """Return the metrics of every table and materialized view; none before the schemas exist.
 
-    Small tables are counted, of large ones Postgres' own estimate is given. How new their data is,
-    is told by the last load that was published.
+    Small tables are counted; for large ones Postgres' own estimate is used. The age of their data
+    is that of the last published load.
 
     Raises:
-        psycopg.Error: it does not answer, or does not let this role in.
+        psycopg.Error: it does not answer, or rejects this role.
     """
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(sql.SQL("set statement_timeout = {}").format(_TIMEOUT_MS))
@@ -73,14 +73,14 @@ def warehouse_metrics(dsn: str) -> list[TableMetrics]:
 
 
 def loaded_offsets(dsn: str) -> Mapping[str, dict[EpochPartition, int]]:
-    """How far the warehouse has come, by table of the shop; nothing before a first load.
+    """Return the warehouse's watermarks by shop table; empty before the first load.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
-        StopPipelineError: it does not let this role in.
+        StopPipelineError: it rejects this role.
     """
     with (
-        explaining(Service.WAREHOUSE, "How far it is cannot be asked for"),
+        explaining(Service.WAREHOUSE, "Its watermarks cannot be read"),
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
         return _watermarks(connection)
@@ -108,7 +108,7 @@ def _count(connection: psycopg.Connection, schema: str, name: str) -> int | None
     counting = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, name))
     try:
         row = connection.execute(counting).fetchone()
-    except psycopg.Error:  # a view that was never filled, a table that this role may not read
+    except psycopg.Error:  # a view without data, a table that this role may not read
         return None
     return None if row is None else int(row[0])
 

@@ -1,4 +1,4 @@
-"""Deletes that no change tells of: found by comparing bronze with the shop, written to Kafka."""
+"""Missed deletes: found by comparing bronze with the shop, and written to Kafka."""
 
 from batch.extraction.limit import DeleteLimit
 from batch.extraction.run import MissedDeletes, WrittenDelete, write_missed_deletes

@@ -1,4 +1,4 @@
-"""The record of a delete that was missed: Debezium's own form, and marked as not of its making."""
+"""Record of a missed delete, in Debezium's format, marked as not written by Debezium."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from typing import Any
 import orjson
 
 SYNTHETIC = "synthetic"
-"""Field of `source` that Debezium's own changes do not have; it holds who wrote the record."""
+"""Field of `source` that Debezium does not use; it names the program that wrote the record."""
 _WHEEL = 1 << 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A transaction of the shop's that found keys gone: the delete is told as if it were its own.
+    """A transaction in the shop's database that found keys missing; deletes are attributed to it.
 
-    `lsn` is a WAL position, as a number; `checked_at` the shop's clock.
+    `lsn` is a WAL position, as a number; `checked_at` is by the shop's clock.
     """
 
     tx_id: int
@@ -26,14 +26,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """A delete to be written, with the key's own bytes to the key's own partition.
+    """A delete to be written, with the key's original bytes to its original partition.
 
     Attributes:
-        label: the key, for a person.
-        key: as Kafka has it.
+        label: the key, for messages.
+        key: as in Kafka.
         columns: the key's columns, as Debezium writes them.
         value: the record.
-        partition: None where the broker's own rule has to choose, as it does for Debezium.
+        partition: None if the default partitioner has to choose, as it does for Debezium.
     """
 
     label: str
@@ -44,11 +44,11 @@ class Delete:
 
 
 def delete_of(last: Mapping[str, Any], check: Check) -> dict[str, Any]:
-    """The envelope of a delete of a row.
+    """Return the envelope of a delete.
 
     Args:
-        last: the envelope of its last change, which leaves it alive.
-        check: who found it gone.
+        last: the envelope of the row's last change, which was not a delete.
+        check: the transaction that found the row missing.
     """
     microseconds = int(check.checked_at.timestamp() * 1_000_000)
     times = {
@@ -78,15 +78,15 @@ def delete_of(last: Mapping[str, Any], check: Check) -> dict[str, Any]:
 def make_delete(
     label: str, key: bytes, value: bytes, *, partition: int | None, check: Check, columns: list[str]
 ) -> Delete:
-    """A delete, from the key's last record.
+    """Create a delete from the key's last record.
 
     Args:
-        label: the key, for a person.
-        key: of that record.
-        value: of that record.
-        partition: of that record, if the topic is still the same.
-        check: who found the row gone.
-        columns: names of the key's.
+        label: the key, for messages.
+        key: key of that record.
+        value: value of that record.
+        partition: partition of that record, if the topic is still the same.
+        check: the transaction that found the row missing.
+        columns: names of the key's columns.
     """
     last = orjson.loads(value)
     return Delete(

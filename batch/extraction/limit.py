@@ -1,7 +1,7 @@
-"""How many deletes an extraction may write without being asked. Pure.
+"""Limit of the deletes that an extraction writes by itself. Pure.
 
-Many rows that seem gone at once are more often hidden than deleted: by a policy, a wrong database,
-a table that somebody has swapped.
+If many rows are missing at once, they are more often hidden than deleted: by a row-level policy,
+a wrong database, or a swapped table.
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteLimit:
-    """What one extraction may delete.
+    """Limit of the deletes of one extraction.
 
     Attributes:
-        max_share: of a table's keys; more of them are refused, …
-        min_rows: … unless they are fewer than these.
-        allowed: the most of all tables together, if somebody has said so. It goes before the share.
+        max_share: largest share of a table's keys, …
+        min_rows: … which is checked from this number of rows on.
+        allowed: largest number over all tables, if given; replaces the share.
     """
 
     max_share: float = MAX_SHARE
@@ -32,13 +32,13 @@ class DeleteLimit:
     allowed: int | None = None
 
     def require(self, missed: Mapping[str, Missed]) -> None:
-        """Refuse to write more.
+        """Reject missed deletes beyond the limit.
 
         Args:
-            missed: what would be deleted, by table.
+            missed: missed deletes, by table.
 
         Raises:
-            StopPipelineError: it is more than that.
+            StopPipelineError: the limit is exceeded.
         """
         total = sum(one.gone.height for one in missed.values())
         if self.allowed is None:
@@ -49,15 +49,15 @@ class DeleteLimit:
         else:
             refused = {name: one for name, one in missed.items() if one.gone.height}
             refused = refused if total > self.allowed else {}
-            limit = f"{total:,} in all, and --allow-deletes says {self.allowed:,}"
+            limit = f"{total:,} in all, more than --allow-deletes {self.allowed:,}"
         if not refused:
             return
         named = "; ".join(_named(name, one) for name, one in sorted(refused.items()))
         message = (
-            f"Too many rows are gone from the shop: {named}. That is {limit}. No delete was "
-            "written, of any table. Are they hidden, or is it the wrong database? ./pipeline "
-            "doctor. If they were deleted indeed, the same command with --allow-deletes "
-            f"{total} deletes them in every layer, too."
+            f"Too many rows are missing in the shop: {named}. That is {limit}. No delete was "
+            "written, of any table. Check that the rows are not hidden, and that it is the right "
+            "database: ./pipeline doctor. If they were deleted on purpose, the same command with "
+            f"--allow-deletes {total} deletes them in every layer."
         )
         raise StopPipelineError(message)
 

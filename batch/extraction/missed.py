@@ -1,8 +1,8 @@
-"""Finds deletes that bronze lacks. Pure but for slices on disk.
+"""Finds deletes that bronze lacks. Pure, except for slices on disk.
 
-Of a row that lives in bronze and not in the shop, a delete can still be told. Where one was
-inserted again over a row that lived, as after a TRUNCATE that was not captured, it cannot: all that
-is left is to say where such rows ended.
+If a row exists in bronze but not in the shop, its delete can still be written. If a row was
+inserted again while bronze had it, as after a TRUNCATE that was not captured, it is too late for
+that: only the place where such rows ended is recorded.
 """
 
 import math
@@ -27,7 +27,7 @@ _SLICE_BYTES, _ROW_BYTES = 128 << 20, 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Untold:
-    """Up to offset `first` of a partition rows ended that no delete tells of; bronze has `last`."""
+    """Rows ended without deletes before offset `first` of a partition; bronze extends to `last`."""
 
     topic_id: str
     partition: int
@@ -37,13 +37,13 @@ class Untold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missed:
-    """What bronze lacks.
+    """Changes that bronze lacks.
 
     Attributes:
-        gone: `key` and coordinate of the last change of each key that lives in bronze, and that
-            the snapshot of the shop does not see.
-        living: how many keys of the table live in bronze, these included.
-        untold: where rows ended that were inserted again.
+        gone: `key` and coordinate of the last change of each key that exists in bronze, but not in
+            the snapshot of the shop.
+        living: number of keys of the table that exist in bronze, including `gone`.
+        untold: places before which rows ended that were inserted again.
     """
 
     gone: pl.DataFrame
@@ -52,12 +52,12 @@ class Missed:
 
 
 def keys_only(table: SourceTable) -> SourceTable:
-    """The same table, of which nothing but the key is read."""
+    """Return the same table with its key columns only."""
     return replace(table, columns=table.key, is_versioned=False)
 
 
 def is_checkable(table: SourceTable) -> bool:
-    """Whether the shop can be asked for its keys in the very words of a change."""
+    """Return whether keys can be looked up in the shop in the form that changes have."""
     return bool(table.key) and all(column.kind.sql == "{c}" for column in table.key)
 
 
@@ -70,17 +70,17 @@ def find_missed(
     count: int,
     losses: tuple[ResolvedLoss, ...] = (),
 ) -> Missed:
-    """Find keys whose last change leaves them alive, and that the snapshot does not see.
+    """Find keys whose last change is not a delete, and that are not in the snapshot.
 
-    And places behind which keys were inserted that were alive already.
+    Also find places after which existing keys were inserted again.
 
     Args:
-        table: whose key alone is read.
+        table: the table; only its key is read.
         rows: the snapshot's rows in frames, with `key`.
-        records: bronze's records in frames, caught up with the snapshot.
-        visibility: what the snapshot saw.
-        count: of the records, to bound memory by.
-        losses: of the table that are on record, mended or not.
+        records: bronze's records in frames, at least up to the snapshot.
+        visibility: the transactions that the snapshot sees.
+        count: number of records, which determines the number of slices.
+        losses: the table's recorded losses, resolved or not.
     """
     slice_count = max(1, math.ceil(count * _ROW_BYTES / _SLICE_BYTES))
     with tempfile.TemporaryDirectory(prefix="extract-") as folder:
@@ -102,7 +102,7 @@ def find_missed(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """Of one slice of the keys: `again` are inserts of living keys, `ends` each partition's end."""
+    """Result for one slice: `again` are inserts of existing keys, `ends` each partition's end."""
 
     gone: pl.DataFrame
     living: int
@@ -115,7 +115,7 @@ def _missed(slices: Slices, number: int, losses: tuple[ResolvedLoss, ...]) -> _P
     if changes is None:
         return None
     keyed = changes.filter(pl.col("key").is_not_null())
-    # What came after the snapshot decides by itself, whatever the snapshot saw.
+    # Changes after the snapshot decide, whatever the snapshot contains.
     later = keyed.filter(~pl.col("is_visible").fill_null(value=True))
     last = keyed.sort("_epoch", "_offset").group_by("key", maintain_order=True).last()
     lasting = last.filter(pl.col("op") != "d")
@@ -130,7 +130,7 @@ def _missed(slices: Slices, number: int, losses: tuple[ResolvedLoss, ...]) -> _P
 
 
 def _inserted_again(changes: pl.DataFrame, losses: tuple[ResolvedLoss, ...]) -> pl.DataFrame:
-    """Inserts of keys that were alive, and the offset before. What is on record is left out."""
+    """Return inserts of keys that existed, and the previous offset, without recorded losses."""
     once, _ = drop_repeats(changes, Examples(limit=0))
     before = pl.col("op").shift(1)
     is_again = (
@@ -141,7 +141,7 @@ def _inserted_again(changes: pl.DataFrame, losses: tuple[ResolvedLoss, ...]) -> 
 
 
 def _untold(again: pl.DataFrame, ends: pl.DataFrame) -> Iterator[Untold]:
-    """The fewest places such that each of these inserts has one between it and what was before."""
+    """Yield the fewest places that separate each insert from the key's previous change."""
     last_of = {
         tuple(coordinate): last for *coordinate, last in ends.group_by(_PARTITION).max().iter_rows()
     }

@@ -1,4 +1,4 @@
-"""Puts it together: what lives in bronze and not in the shop is deleted by a record of its own."""
+"""Search for missed deletes: rows in bronze but not in the shop get a delete record in Kafka."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ _OLDEST = "select pg_snapshot_xmin(pg_current_snapshot())::text"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenDelete:
-    """A delete that was missed, where it stands now, and when the row was found gone."""
+    """A missed delete that was written: its coordinate, and when the row was found missing."""
 
     table: str
     key: str
@@ -47,9 +47,9 @@ class WrittenDelete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissedDeletes:
-    """All that were written. `not_checked` are tables whose keys the shop cannot be asked for.
+    """All deletes written. `not_checked` are tables whose keys cannot be looked up in the shop.
 
-    `untold` are config, by topic, before which rows ended that were inserted again since.
+    `untold` are places, by topic, before which rows ended that were inserted again since.
     """
 
     written: tuple[WrittenDelete, ...] = ()
@@ -65,26 +65,26 @@ def write_missed_deletes(
     limit: DeleteLimit,
     on_progress: Callable[[str], None] = lambda _stage: None,
 ) -> MissedDeletes:
-    """Find rows of bronze that the shop has not any more, and write their deletes to Kafka.
+    """Find rows of bronze that are missing in the shop, and write their deletes to Kafka.
 
     Args:
-        secrets: of the roles `oltp_reconcile`, `oltp_monitor`, `minio_reader`.
-        config: where everything is.
-        tables: the shop's, by name.
-        limit: how many deletes it may write.
-        on_progress: told what goes on, in a few words.
+        secrets: secrets of the roles `oltp_reconcile`, `oltp_monitor`, `minio_reader`.
+        config: addresses and limits.
+        tables: shop tables by name.
+        limit: limit of deletes.
+        on_progress: called with a short description of each step.
 
     Raises:
-        StopPipelineError: these are more deletes than the limit, or the shop hides rows, and none
-            is written; or Connect is in a state that it does not get out of by itself.
-        RetryLaterError: bronze did not catch up in time, or a service does not answer. What was
-            written stays; doing it again finds the rest.
+        StopPipelineError: the limit is exceeded, or the shop hides rows, and nothing is written; or
+            Connect is in a state that it does not leave by itself.
+        RetryLaterError: bronze did not catch up in time, or a service does not answer. Deletes that
+            were written stay; a repeated run finds the rest.
     """
     search = _Search(oltp_dsn(config.oltp, secrets, role="reconcile"), on_progress)
     servers = config.kafka.bootstrap_servers
     prefix = config.connect.topic_prefix
-    # The writer first: it ends what another one has begun, so that bronze catches up with all that
-    # was written, and nobody deletes a key twice.
+    # The writer first: it ends transactions of a previous one, so that bronze catches up with all
+    # that was written, and no key is deleted twice.
     writing = DeleteWriter(servers, f"{prefix}-extract", max_row_bytes=config.connect.max_row_bytes)
     with Topics(servers) as topics, writing as writer:
         with caught_up(secrets, config, topics, on_progress=on_progress) as found:
@@ -114,7 +114,7 @@ class _Search:
     def missed(
         self, table: SourceTable, found: CaughtUp, losses: Mapping[str, tuple[ResolvedLoss, ...]]
     ) -> Missed:
-        self.progress(f"looking for deletes that {table.name} missed")
+        self.progress(f"looking for missed deletes of {table.name}")
         keyed = keys_only(table)
         topic = found.topic_of(table.name)
         bronze = found.bronze[topic]
@@ -156,11 +156,11 @@ def _report(table: SourceTable, written: Written, check: Check) -> WrittenDelete
 def _deletes(
     topic: Topic, table: SourceTable, bronze: BronzeTable, missed: pl.DataFrame, check: Check
 ) -> Iterator[Delete]:
-    """A delete for each key, made of its last record."""
+    """Create a delete for each key from its last record."""
     records = bronze.records_at(missed).join(missed, on=missed.columns[1:])
     names = [column.name for column in table.key]
     for row in records.iter_rows(named=True):
-        # In a topic that was made anew, its producer's rule deals the keys out.
+        # In a recreated topic, the default partitioner assigns keys.
         is_same = row["_topic_id"] == topic.topic_id and row["_partition"] < topic.partition_count
         yield make_delete(
             row["key_right"],
@@ -173,7 +173,7 @@ def _deletes(
 
 
 def _check(dsn: str) -> Check:
-    """A transaction of its own, so that any snapshot of the shop tells whether it is before it."""
+    """Run a transaction, so that any snapshot of the shop shows whether it is before it."""
     with _connected(dsn) as connection:
         row = connection.execute(_CHECK).fetchone()
     assert row is not None  # noqa: S101 - a select without from has one row
@@ -187,7 +187,7 @@ def _living(dsn: str, table: SourceTable, deletes: Sequence[Delete]) -> set[int]
 
 
 def _wait_for_older(dsn: str) -> None:
-    """Wait until all transactions that have begun are over, and seen by everybody."""
+    """Wait until all transactions that have begun are finished, and visible to all sessions."""
     deadline = time.monotonic() + _OLDER_SECONDS
     with _connected(dsn) as connection:
         connection.autocommit = True
@@ -195,8 +195,9 @@ def _wait_for_older(dsn: str) -> None:
         while _number(connection, _OLDEST) < begun:
             if time.monotonic() > deadline:
                 message = (
-                    f"A transaction in the shop's database is open for {_OLDER_SECONDS:.0f} s and "
-                    "more; it may hold a row that is to be deleted here. Extract again after it."
+                    "A transaction in the shop's database has been open for "
+                    f"{_OLDER_SECONDS:.0f} s or more; it may hold a row that is to be deleted "
+                    "here. Extract again after it."
                 )
                 raise RetryLaterError(message)
             time.sleep(0.02)
@@ -212,4 +213,4 @@ def _connected(dsn: str) -> psycopg.Connection:
     try:
         return psycopg.connect(dsn)
     except psycopg.Error as error:
-        raise explained(error, Service.SHOP, "Deletes cannot be looked for") from error
+        raise explained(error, Service.SHOP, "Missed deletes cannot be searched for") from error

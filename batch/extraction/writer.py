@@ -1,16 +1,15 @@
-"""Writes deletes to a topic, all or none, and none of a row that lives.
+"""Writes deletes to a topic, all or none, and none of a row that exists.
 
 The order of steps is the guarantee:
 
-1. Write the records into an open transaction of Kafka's: they have their offsets, and no reader
-   sees them.
-2. Wait until every transaction of the shop's that had begun by then is over.
-3. Ask the shop for these keys once more. If one lives, abort, and begin again without it.
+1. Write the records in an open Kafka transaction: they have offsets, but no reader sees them.
+2. Wait until every transaction of the shop that had begun by then is finished.
+3. Look these keys up in the shop again. If one exists, abort, and start again without it.
 4. Commit.
 
-A row that is inserted after step 3 is told by Debezium behind the delete, and lives. One inserted
-before, whose change may stand before the delete, is seen in step 3: step 2 is there because
-Debezium may tell of a commit an instant before other sessions see it.
+Debezium writes a row that is inserted after step 3 behind the delete, so it survives. A row
+inserted before, whose change may precede the delete, is found in step 3. Step 2 is needed because
+Debezium may write a commit just before other sessions see it.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,12 +25,12 @@ from lakehouse.kafka import QuietLog, explain_kafka
 
 _TIMEOUT_SECONDS = 30
 _BY_KEY = -1
-"""librdkafka's word for a partition that the producer's rule chooses."""
+"""librdkafka's value for "the partitioner chooses"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A delete in the topic, and where it stands."""
+    """A delete in the topic, with its coordinate."""
 
     delete: Delete
     partition: int
@@ -39,7 +38,7 @@ class Written:
 
 
 class DeleteWriter:
-    """A producer with transactions. A second one fences the first, which then writes nothing."""
+    """A transactional producer. A second one fences the first, which then cannot commit."""
 
     def __init__(
         self, bootstrap_servers: str, transactional_id: str, *, max_row_bytes: int
@@ -51,7 +50,7 @@ class DeleteWriter:
                 "transaction.timeout.ms": 60_000,
                 "compression.type": "lz4",
                 "message.max.bytes": max_row_bytes,
-                # As Debezium's producer deals keys to partitions.
+                # The partitioner of Debezium's producer.
                 "partitioner": "murmur2_random",
             },
             logger=QuietLog(),
@@ -75,17 +74,17 @@ class DeleteWriter:
         deletes: Sequence[Delete],
         living: Callable[[Sequence[Delete]], set[int]],
     ) -> list[Written]:
-        """Write those whose rows are gone.
+        """Write the deletes of rows that are missing in the shop.
 
         Args:
-            topic: where to.
-            deletes: of rows that are believed to be gone.
-            living: asks which of them live after all: their places.
+            topic: target topic.
+            deletes: deletes of rows that are believed to be missing.
+            living: returns the indexes of those that exist after all.
 
         Raises:
-            StopPipelineError: a delete, with the row that it ends, is larger than Kafka takes.
-            RetryLaterError: broker or shop do not answer; none is written, or, if the answer to
-                the commit was lost, all: looking again tells.
+            StopPipelineError: a delete, including the deleted row, exceeds Kafka's record size.
+            RetryLaterError: the broker or the shop does not answer; nothing is written, or, if the
+                answer to the commit was lost, perhaps everything: a repeated search shows which.
         """
         left = list(deletes)
         while left:
@@ -137,7 +136,9 @@ class DeleteWriter:
             error = KafkaException(refused[0])
             raise _explained(error) from error
         if len(written) != len(deletes):
-            message = f"Kafka took {len(written)} of {len(deletes)} deletes for {topic}. Try again."
+            message = (
+                f"Kafka accepted {len(written)} of {len(deletes)} deletes for {topic}. Try again."
+            )
             raise RetryLaterError(message)
         return written
 
@@ -155,9 +156,9 @@ def _explained(error: KafkaException | BufferError) -> PipelineError:
     told = error.args[0] if error.args else None
     if isinstance(told, KafkaError) and told.code() == KafkaError.MSG_SIZE_TOO_LARGE:
         message = (
-            "A delete, with the row that it ends, is larger than Kafka takes. Set "
+            "A delete, including the deleted row, is larger than Kafka takes. Set "
             "CONNECT_MAX_ROW_MB to more, 90 at most, and run ./pipeline connect apply. "
-            "Then do the same again."
+            "Then try again."
         )
         return StopPipelineError(message)
     return explain_kafka(error, "Deletes cannot be written now")

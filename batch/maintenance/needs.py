@@ -1,4 +1,4 @@
-"""What others have yet to read of a table's change feed, and so must outlive a clean-up."""
+"""Parts of a table's change feed that readers still need, and that clean-ups must keep."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from etl.silver_version as s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """Somebody has read a silver table up to a version, and goes on behind it.
+    """A reader of a silver table and the version it has read; it continues after that.
 
     Attributes:
-        by: who, for people.
+        by: name of the reader, for messages.
         table: the silver table.
-        table_id: Delta's id of it. One made anew under the same name is another table.
+        table_id: Delta's id of the table, which changes when it is recreated.
         version: last version read.
     """
 
@@ -38,12 +38,12 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """What must stay of a table because of the one who is furthest behind.
+    """What must be kept of a table for the reader that is furthest behind.
 
     Attributes:
-        version: the log from here on.
-        since: when the first change after it was committed: the files of that time and later.
-            None when no row has changed since.
+        version: log entries from this version on.
+        since: commit time of the first later change: files from that time on. None if no row has
+            changed since.
     """
 
     by: str
@@ -52,7 +52,7 @@ class Hold:
 
 
 def gold_needs(lake: Lake) -> list[Need]:
-    """How far each gold table has read silver, as its own app transactions say.
+    """Return how far each gold table has read silver, from its app transactions.
 
     Raises:
         RetryLaterError: the object store does not answer.
@@ -73,10 +73,10 @@ def gold_needs(lake: Lake) -> list[Need]:
 
 
 def warehouse_needs(dsn: str) -> list[Need]:
-    """How far the star schema has read silver; nothing before it was loaded for the first time.
+    """Return how far the warehouse has read silver; nothing before its first load.
 
     Raises:
-        PipelineError: the warehouse does not tell, so nobody knows.
+        PipelineError: the warehouse does not answer, so it is unknown.
     """
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -84,7 +84,9 @@ def warehouse_needs(dsn: str) -> list[Need]:
     except psycopg.errors.UndefinedTable:
         return []
     except psycopg.Error as error:
-        raise explained(error, Service.WAREHOUSE, "What it has read cannot be asked for") from error
+        raise explained(
+            error, Service.WAREHOUSE, "The versions it has read cannot be queried"
+        ) from error
     return [
         Need(by="the warehouse", table=name, table_id=table_id, version=version)
         for name, table_id, version in rows
@@ -92,10 +94,10 @@ def warehouse_needs(dsn: str) -> list[Need]:
 
 
 def oldest_hold(log: DeltaLog, needs: Iterable[Need]) -> Hold | None:
-    """The hold of the one who is furthest behind; None when nobody needs anything.
+    """Return the hold of the reader that is furthest behind; None if there are no readers.
 
-    Who needs log entries that are gone already has lost the feed, and nothing is kept for them:
-    they recompute in full.
+    A reader that needs log entries that no longer exist has lost the feed and will recompute in
+    full, so nothing is kept for it.
     """
     for need in sorted(needs, key=lambda need: need.version):
         if log.holds_all_after(need.version):

@@ -21,13 +21,13 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long a layer keeps what nobody needs, and as whom it is written.
+    """Retention of a layer, and the user that writes it.
 
     Attributes:
         lake: opened as a user that may write the layer.
-        retention_hours: readers of a version keep its files for so long after it was replaced.
-        overdue_commits: leave a table alone unless it has gone without a checkpoint for longer.
-        writing: keeps the layer's other writers out of a compaction.
+        retention_hours: how long files of a version are kept after it was replaced.
+        overdue_commits: skip a table unless it has more commits than this without a checkpoint.
+        writing: blocks the layer's other writers during a compaction.
     """
 
     lake: Lake
@@ -38,18 +38,18 @@ class Limits:
 
 @contextmanager
 def between_consolidations(dsn: str, *, wait_seconds: float = 5) -> Iterator[None]:
-    """Hold the lock of consolidations within the block: theirs would lose against a compaction.
+    """Hold the lock of consolidations within the block: they would lose against a compaction.
 
     Raises:
-        BusyError: one is at work; the message says which.
-        PipelineError: whether one is at work cannot be told.
+        BusyError: a consolidation is running; the message names it.
+        PipelineError: it is unknown whether one is running.
     """
     with ExitStack() as held:
         try:
             held.enter_context(only_one(dsn, "maintenance", wait_seconds=wait_seconds))
         except (AwayError, SchemaDiffersError):
-            # Where there is no warehouse to lock, there is no consolidation.
-            _log.info("no_lock_without_a_warehouse")
+            # Without a warehouse to lock, there is no consolidation.
+            _log.info("compacting_without_lock")
         yield
 
 
@@ -60,21 +60,21 @@ def maintain_tables(
     *,
     on_progress: Progress = lambda _what: None,
 ) -> Iterator[Maintenance]:
-    """Maintain tables, and report each as it is done.
+    """Maintain tables, and yield a report of each when it is done.
 
     Args:
-        tables: which.
-        limits: by layer.
-        needs: of silver's readers; None when they could not be asked.
-        on_progress: told which table is next.
+        tables: the tables.
+        limits: limits by layer.
+        needs: needs of silver's readers; None if they are unknown.
+        on_progress: called with the next table.
 
     Raises:
-        RetryLaterError: the object store does not answer. What is done, is done.
+        RetryLaterError: the object store does not answer. Tables that were reported are done.
     """
     for number, table in enumerate(tables, start=1):
         on_progress(f"{table} ({number} of {len(tables)})")
         own = needs if table.layer == "silver" else []
-        with retry_later(f"{table} cannot be kept in order"):
+        with retry_later(f"{table} cannot be maintained"):
             done = _maintain(table, limits[table.layer], _of(table, own))
         if done is not None:
             yield done
@@ -88,7 +88,7 @@ def _maintain(table: LakeTable, limits: Limits, needs: Sequence[Need] | None) ->
         log = DeltaLog(delta, limits.lake.options)
         commits = delta.version() - (log.checkpoint or 0)
         if commits <= limits.overdue_commits:
-            return left_alone(table, delta, "left to the lander, which has kept it in order")
+            return left_alone(table, delta, "skipped: the lander maintains it")
     maintenance = TableMaintenance(
         table=table,
         delta=delta,

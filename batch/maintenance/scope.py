@@ -18,12 +18,12 @@ from lakehouse.settings import (
 def limits_of_settings(
     secrets: Secrets, *, retention_hours: int | None = None, is_asked: bool = False
 ) -> dict[str, Limits]:
-    """Limits by layer, as the environment says.
+    """Return the limits by layer, from the environment's settings.
 
     Args:
-        secrets: of the users that write.
-        retention_hours: instead of those in the settings.
-        is_asked: maintain bronze, too, which the lander keeps itself, where it is not overdue.
+        secrets: secrets of the users that write.
+        retention_hours: replaces the retention in the settings.
+        is_asked: also maintain bronze tables that are not overdue, which the lander normally does.
     """
     landing, minio = LandingSettings(), MinioSettings()
     dsn = warehouse_dsn(WarehouseSettings(), secrets, role="batch")
@@ -41,10 +41,10 @@ def limits_of_settings(
 
 
 def needs_of_readers(limits: Mapping[str, Limits], secrets: Secrets) -> list[Need]:
-    """What gold and the warehouse have yet to read of silver.
+    """Return the needs of gold and the warehouse as readers of silver.
 
     Raises:
-        PipelineError: they cannot tell now.
+        PipelineError: they cannot be determined now.
     """
     dsn = warehouse_dsn(WarehouseSettings(), secrets, role="batch")
     return [*gold_needs(limits["gold"].lake), *warehouse_needs(dsn)]

@@ -1,7 +1,7 @@
 """Maintenance of one table: compaction, vacuum, checkpoint, clean-up of the log, in this order.
 
-A commit is only made where there is something to do, so maintenance of a table at rest leaves no
-trace.
+A commit is only made if there is something to do, so maintenance of an unchanged table writes
+nothing.
 """
 
 import math
@@ -25,18 +25,18 @@ from lakehouse.maintenance import CompactionHeldError, CompactionLostError, comp
 
 _TRIES = 3
 _MARGIN_HOURS = 1
-"""Files are written before the commit that names them: how long a commit may take."""
+"""Longest time between writing a file and the commit that names it."""
 _UNIT_HOURS = {"hour": 1.0, "day": 24.0, "week": 168.0, "minute": 1 / 60, "second": 1 / 3600}
 _WEEK_HOURS = 168.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
-    """What was done to a table. Files and bytes are those of the current version.
+    """Result of one table's maintenance. Files and bytes are those of the current version.
 
     Attributes:
         vacuumed_files: files of older versions that were deleted.
-        kept: what was left undone, and why.
+        kept: what was not done, and why.
     """
 
     table: LakeTable
@@ -50,7 +50,7 @@ class Maintenance:
     kept: tuple[str, ...] = ()
 
     def to_json(self) -> Mapping[str, Any]:
-        """All of it, by name."""
+        """Return all fields by name."""
         return {
             "layer": self.table.layer,
             "table": self.table.name,
@@ -66,7 +66,7 @@ class Maintenance:
 
 
 def left_alone(table: LakeTable, delta: DeltaTable, why: str) -> Maintenance:
-    """Nothing was done, and why."""
+    """Return a report that nothing was done, and why."""
     files, size = _size(delta)
     return Maintenance(
         table=table,
@@ -80,12 +80,12 @@ def left_alone(table: LakeTable, delta: DeltaTable, why: str) -> Maintenance:
 
 @dataclass(kw_only=True)
 class TableMaintenance:
-    """One table under maintenance.
+    """Maintenance of one table.
 
     Attributes:
-        needs: of all its readers; None when they could not be asked, so that nothing is deleted.
-        writing: keeps other writers out while it compacts. Raises BusyError if it cannot.
-        retention_hours: how long files and log entries stay that nobody needs.
+        needs: needs of all its readers; None if unknown, so that nothing is deleted.
+        writing: blocks other writers during a compaction. Raises BusyError if it cannot.
+        retention_hours: how long unneeded files and log entries are kept.
     """
 
     table: LakeTable
@@ -99,7 +99,7 @@ class TableMaintenance:
     _kept: list[str] = field(default_factory=list)
 
     def run(self) -> Maintenance:
-        """Do all that can be done now.
+        """Do all maintenance that is possible now.
 
         Raises:
             RetryLaterError: the object store does not answer.
@@ -129,7 +129,7 @@ class TableMaintenance:
         except BusyError as error:
             self._kept.append(f"not compacted: {error}")
         except CompactionHeldError:
-            self._kept.append("not compacted: somebody else is at it")
+            self._kept.append("not compacted: another process compacts it")
 
     def _compact_between_writers(self) -> None:
         for tries in range(1, _TRIES + 1):
@@ -137,17 +137,17 @@ class TableMaintenance:
             try:
                 compact(self.delta)
             except CompactionLostError:
-                # Its writer is at work: give way, and try again behind it.
+                # A writer is active: wait, and retry after it.
                 if tries < _TRIES:
                     self.pause(2.0**tries)
             else:
                 return
-        self._kept.append("not compacted: it is being written all the time")
+        self._kept.append("not compacted: writers kept interfering")
 
     def _clean_up(self) -> list[int]:
         log = DeltaLog(self.delta, self.options)
         if self.needs is None:
-            self._kept.append("nothing deleted: not known what its readers need")
+            self._kept.append("nothing deleted: the needs of its readers are unknown")
             self._checkpoint(log)
             return []
         table_id = str(self.delta.metadata().id)
@@ -161,12 +161,12 @@ class TableMaintenance:
         """Delete files of old versions.
 
         Returns:
-            The size of each.
+            The size of each deleted file.
         """
         hours = math.ceil(max(self.retention_hours, self._needed_hours(hold)))
-        # A full vacuum also takes the files of change feeds, and those that no commit ever named.
-        # It tells them by their age alone, so it must not look at a time of which the table has
-        # forgotten which files were removed when.
+        # A full vacuum also deletes files of change feeds, and those that no commit ever named.
+        # It selects them by age only, so it must not reach back to a time for which the table no
+        # longer knows when files were removed.
         is_full = hours <= _hours(self.delta, "delta.deletedFileRetentionDuration")
         how: dict[str, Any] = {
             "retention_hours": hours,
@@ -174,7 +174,7 @@ class TableMaintenance:
             "full": is_full,
         }
         doomed = set(self.delta.vacuum(dry_run=True, **how))
-        # Delta names removed files until their tombstones run out: some are long gone.
+        # Delta lists removed files until their tombstones expire: some were deleted long ago.
         present = {path: size for path, size in self._files().items() if path in doomed}
         if present:
             self.delta.vacuum(dry_run=False, post_commithook_properties=NO_HOOKS, **how)
@@ -185,7 +185,9 @@ class TableMaintenance:
             return 0.0
         hours = (datetime.now(tz=UTC) - hold.since).total_seconds() / 3600 + _MARGIN_HOURS
         if hours > self.retention_hours:
-            self._kept.append(f"{hold.by} has read up to version {hold.version}: the rest stays")
+            self._kept.append(
+                f"{hold.by} has read up to version {hold.version}: later ones are kept"
+            )
         return hours
 
     def _checkpoint(self, log: DeltaLog) -> None:
@@ -198,7 +200,7 @@ class TableMaintenance:
             return
         table = self.delta
         if hold is not None and hold.version < table.version():
-            # A clean-up keeps what the version of its handle is read from.
+            # A clean-up keeps the entries that the version of its handle needs.
             table = DeltaTable(self.uri, version=hold.version, storage_options=dict(self.options))
         table.cleanup_metadata()
 
@@ -214,7 +216,7 @@ def _size(delta: DeltaTable) -> tuple[int, int]:
 
 
 def _hours(delta: DeltaTable, name: str) -> float:
-    """A table property such as `interval 168 hours`; a week where there is none of that form."""
+    """Parse a table property such as `interval 168 hours`; a week if it has another form."""
     text = delta.metadata().configuration.get(name) or ""
     found = re.fullmatch(r"interval (\d+) (hour|day|week|minute|second)s?", text.strip())
     return int(found[1]) * _UNIT_HOURS[found[2]] if found else _WEEK_HOURS

@@ -1,4 +1,4 @@
-"""Reconcile: proves, value by value, that every layer holds what the shop did, once."""
+"""Reconciliation: checks, value by value, that every layer has all changes exactly once."""
 
 from batch.reconcile.report import Report, SnapshotReport, TableReport
 from batch.reconcile.run import CaughtUp, ReconcileConfig, caught_up, reconcile, settle

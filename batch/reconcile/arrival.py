@@ -1,4 +1,4 @@
-"""Waits until what the shop had committed has arrived: in Kafka first, then in bronze."""
+"""Waits until the shop's commits have arrived in Kafka, then in bronze."""
 
 import time
 import uuid
@@ -33,18 +33,19 @@ def pass_connect(
     timeout_seconds: float,
     health: Callable[[], Health],
 ) -> None:
-    """Write a heartbeat, and wait until it comes out of Kafka: all commits before it have, too.
+    """Write a heartbeat, and wait until it appears in Kafka, which then has all earlier commits.
 
     Args:
-        topics: to read with.
-        topic: where the heartbeat table's changes go.
-        dsn: a role that may write the heartbeat.
+        topics: reader of Kafka.
+        topic: topic of the heartbeat table.
+        dsn: connection as a role that may write the heartbeat.
         timeout_seconds: longest wait.
-        health: asks how the connector does.
+        health: returns the connector's health.
 
     Raises:
-        StopPipelineError: the connector is in a state that it does not get out of by itself.
-        RetryLaterError: it does not come in time; database or broker do not answer.
+        StopPipelineError: the connector is in a state that it does not leave by itself.
+        RetryLaterError: the heartbeat does not arrive in time; the database or the broker does not
+            answer.
     """
     token = str(uuid.uuid4())
     deadline = time.monotonic() + timeout_seconds
@@ -56,22 +57,22 @@ def pass_connect(
         if time.monotonic() > sent_at:
             patience = _patience(patience, health) if sent_at else patience
             _beat(dsn, token)
-            # Again and again: a snapshot that Debezium begins in between swallows the change.
+            # Repeatedly: an ad-hoc snapshot that begins in between can swallow the change.
             sent_at = time.monotonic() + _HEARTBEAT_SECONDS
         if is_reading and any(_is_heartbeat(message, token) for message in topics.poll()):
             return
         if time.monotonic() > deadline:
-            reason = " ".join(health().problems) or "Connect runs, and lags."
+            reason = " ".join(health().problems) or "Connect is running, but behind."
             message = (
-                f"A heartbeat written to the shop did not come out of {topic} within "
-                f"{timeout_seconds:.0f} s. {reason} See ./pipeline connect status; or give it "
-                "longer: RECONCILE_TIMEOUT_SECONDS"
+                f"A heartbeat written to the shop did not appear in {topic} within "
+                f"{timeout_seconds:.0f} s. {reason} See ./pipeline connect status; or allow "
+                "more time: RECONCILE_TIMEOUT_SECONDS"
             )
             raise RetryLaterError(message)
 
 
 def _patience(left: int, health: Callable[[], Health]) -> int:
-    """Give up on what does not help itself, unless it was only seen in the middle of a restart."""
+    """Stop on problems that do not pass by themselves, unless seen only during a restart."""
     found = health()
     if not found.is_hopeless:
         return 1
@@ -86,7 +87,7 @@ def _read_from_end(topics: Topics, topic: str, *, is_first: bool) -> bool:
         time.sleep(_REFRESH_SECONDS)
         return False
     ends = topics.ends({topic: described})
-    # A topic that came up after the first heartbeat may begin with it.
+    # A topic created after the first heartbeat may begin with it.
     positions = {(p.topic, p.partition): end if is_first else 0 for p, end in ends.items()}
     topics.read_from(positions)
     return True
@@ -108,7 +109,7 @@ def _is_heartbeat(message: Message, token: str) -> bool:
     value = message.value()
     if message.error() is not None or not value or token.encode() not in value:
         return False
-    # A snapshot's row (`r`) says nothing about the commits before it.
+    # A snapshot row (`r`) does not prove that earlier commits have arrived.
     return orjson.loads(value).get("op") in ("c", "u")
 
 
@@ -116,22 +117,22 @@ def _is_heartbeat(message: Message, token: str) -> bool:
 class BronzeArrival:
     """Waits until bronze has passed the ends of topics.
 
-    Passed means: a reader from the watermark on would reach the end without a record. So the
-    watermark alone does not tell, since transaction markers take offsets, too.
+    Passed means that a reader starting at the watermark would reach the end without a record. The
+    watermark alone is not enough, because transaction markers have offsets, too.
     """
 
     topics: Topics
     tables: Mapping[str, BronzeTable]
-    """By topic."""
+    """Bronze tables by topic."""
     _pending: dict[TopicPartition, int] = field(default_factory=dict)
     _next_record: dict[TopicPartition, int] = field(default_factory=dict)
 
     def wait(self, ends: Mapping[TopicPartition, int], *, timeout_seconds: float) -> None:
-        """Wait for all of them.
+        """Wait until bronze has passed all of these ends.
 
         Raises:
-            RetryLaterError: bronze does not get there in time, and the message says what lags;
-                broker or store do not answer.
+            RetryLaterError: bronze does not catch up in time (the message names what is behind), or
+                the broker or the store does not answer.
         """
         deadline = time.monotonic() + timeout_seconds
         self._pending = {partition: end for partition, end in ends.items() if end > 0}
@@ -169,12 +170,12 @@ class BronzeArrival:
     def _lag(self, timeout_seconds: float) -> str:
         lagging: Sequence[TopicPartition] = sorted(self._pending)
         named = "; ".join(
-            f"{p} has landed {self._position(p) or 'nothing'} of {self._pending[p]} offsets"
+            f"{p} has landed {self._position(p) or 'none'} of {self._pending[p]} offsets"
             for p in lagging[:5]
         )
         more = f"; and {len(lagging) - 5} more partitions" if len(lagging) > 5 else ""
         return (
             f"Bronze did not catch up within {timeout_seconds:.0f} s: {named}{more}. "
-            "Does the lander run? ./pipeline status, ./pipeline logs lander. "
-            "Or give it longer: RECONCILE_TIMEOUT_SECONDS"
+            "Is the lander running? ./pipeline status, ./pipeline logs lander. "
+            "Or allow more time: RECONCILE_TIMEOUT_SECONDS"
         )

@@ -1,4 +1,4 @@
-"""Bronze's side: its Delta tables, their watermarks, and their records frame by frame."""
+"""Bronze as reconciliation reads it: Delta tables, watermarks, and records in frames."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _FRAME_ROWS = 32_768
 
 
 class BronzeTable:
-    """One version of a bronze table; `refresh` moves it to the newest. It may not exist yet."""
+    """One version of a bronze table; `refresh` advances it to the newest. It may not exist yet."""
 
     def __init__(self, bucket: str, name: str, options: Mapping[str, str]) -> None:
         self.name = name
@@ -30,7 +30,7 @@ class BronzeTable:
         self.refresh()
 
     def refresh(self) -> None:
-        """See the newest version.
+        """Read the newest version.
 
         Raises:
             RetryLaterError: the object store does not answer.
@@ -42,24 +42,24 @@ class BronzeTable:
             self._delta.update_incremental()
 
     def watermark(self, partition: TopicPartition) -> int | None:
-        """Last offset landed; None when nothing has."""
+        """Return the last offset landed; None if there is none."""
         return None if self._delta is None else self._delta.transaction_version(partition.app_id)
 
     @property
     def version(self) -> int | None:
-        """The Delta version that is read; None when there is no table."""
+        """Return the Delta version that is read; None if there is no table."""
         return None if self._delta is None else self._delta.version()
 
     @property
     def size(self) -> tuple[int, int]:
-        """Records, and the bytes of their compressed files."""
+        """Return the number of records, and the size of their compressed files in bytes."""
         if self._delta is None:
             return 0, 0
         files = pl.DataFrame(self._delta.get_add_actions(flatten=True))
         return int(files["num_records"].sum()), int(files["size_bytes"].sum())
 
     def records_at(self, coordinates: pl.DataFrame) -> pl.DataFrame:
-        """`key`, `value` and coordinate of the records that stand at these coordinates."""
+        """Return `key`, `value` and coordinate of the records at these coordinates."""
         if self._delta is None:
             return pl.DataFrame(schema=pl.Schema(BRONZE_SCHEMA)).select("key", "value", *COORDINATE)
         first, last = coordinates["_offset"].min(), coordinates["_offset"].max()
@@ -70,7 +70,7 @@ class BronzeTable:
         ).collect()
 
     def records(self) -> Iterator[pl.DataFrame]:
-        """`READ_COLUMNS` of every record, in no order."""
+        """Yield `READ_COLUMNS` of every record, in no particular order."""
         if self._delta is None:
             return
         held: list[pl.DataFrame] = []

@@ -1,4 +1,4 @@
-"""What comparing a table, or a slice of it, has found."""
+"""Findings of the comparison of a table, or of a slice of it."""
 
 from dataclasses import dataclass, fields
 
@@ -7,26 +7,26 @@ FAULTS = ("missing", "extra", "different", "missing_versions", "missing_deletes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One kind of fault: how often, and some of the keys, for a person to look up."""
+    """One kind of difference: how often it occurs, and some of the keys as examples."""
 
     count: int = 0
     examples: tuple[str, ...] = ()
 
     def __add__(self, other: "Fault") -> "Fault":
-        """Both together."""
+        """Add the findings of two slices."""
         return Fault(count=self.count + other.count, examples=self.examples + other.examples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """Counts that add up over slices of a table.
+    """Counts that can be added up over slices of a table.
 
-    `source_rows` are the shop's; `bronze_rows` those that bronze's changes add up to; `changes`
-    the records they were read from. The faults: rows that bronze lacks (`missing`), should not
-    have any more (`extra`), or has with other values (`different`); changes that must have
-    happened and are not there (`missing_versions`), of which a row that was inserted over a living
-    one proves that its delete is (`missing_deletes`); records that are there twice (`duplicates`).
-    No fault: changes that are missing where a loss was recorded and mended (`excused`).
+    `source_rows` are the shop's; `bronze_rows` are those that bronze's changes result in; `changes`
+    are the records read. Faults: rows that bronze lacks (`missing`), should not have any more
+    (`extra`), or has with other values (`different`); changes that must have happened but do not
+    exist (`missing_versions`); deletes that must have happened because a row was inserted over an
+    existing one (`missing_deletes`); records that exist twice (`duplicates`).
+    Not a fault: changes missing at a loss that was recorded and resolved (`excused`).
     """
 
     source_rows: int = 0
@@ -41,16 +41,16 @@ class Findings:
     excused: int = 0
 
     def __add__(self, other: "Findings") -> "Findings":
-        """Both together."""
+        """Add the findings of two slices."""
         names = [field.name for field in fields(self)]
         return Findings(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     @property
     def faults(self) -> dict[str, Fault]:
-        """By name, in the order of `FAULTS`."""
+        """Return the faults by name, in the order of `FAULTS`."""
         return {name: getattr(self, name) for name in FAULTS}
 
     @property
     def is_exact(self) -> bool:
-        """Whether nothing is wrong."""
+        """Return whether there are no faults."""
         return not any(fault.count for fault in self.faults.values())

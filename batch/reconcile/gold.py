@@ -26,13 +26,13 @@ from lakehouse.trouble import Service
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
-    """Sums that a gold table and the warehouse must have in common.
+    """Sums that a gold table and the warehouse must both have.
 
     Attributes:
-        keys: of gold, each with its type and the warehouse's expression for it.
-        sums: of gold, each with the warehouse's.
-        source: what the warehouse sums over.
-        where: the rows of gold that have anything of it.
+        keys: key columns of gold, each with its type and the warehouse's expression for it.
+        sums: columns of gold, each with the warehouse's expression.
+        source: the warehouse's rows that are summed up.
+        where: condition for rows of gold that have any of the sums.
     """
 
     keys: Mapping[str, tuple[ColumnType, str]]
@@ -81,17 +81,17 @@ TOTALS: Mapping[str, Total] = {
         where=pl.lit(value=True),
     ),
 }  # fmt: skip
-"""By gold table."""
+"""Compared sums by gold table."""
 
 
 def compare_gold(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerReport]:
     """Compare sums of each gold table with the warehouse's.
 
-    A table that is not there, or was made of other versions of silver than the warehouse, is told,
-    and not compared.
+    A table that does not exist, or was built from other versions of silver than the warehouse, is
+    reported as not compared.
 
     Raises:
-        RetryLaterError: warehouse or object store do not answer.
+        RetryLaterError: the warehouse or the object store does not answer.
     """
     try:
         with psycopg.connect(dsn) as connection:
@@ -112,10 +112,10 @@ def compare_totals(
     """Compare each gold table.
 
     Args:
-        lake: with addresses and options.
-        published: the versions of silver that the warehouse was made from.
-        of_warehouse: the warehouse's sums.
-        examples: how many keys to name.
+        lake: addresses and options.
+        published: versions of silver that the warehouse was built from.
+        of_warehouse: returns the warehouse's sums.
+        examples: number of keys to report.
     """
     for name, total in TOTALS.items():
         started = monotonic()
@@ -141,14 +141,14 @@ def compare_totals(
 def _why_not(
     lake: Lake, delta: DeltaTable | None, published: Mapping[str, int], table: GoldTable
 ) -> str:
-    """Why a table cannot be compared; nothing if it can."""
+    """Return why a table cannot be compared, or None."""
     if delta is None:
-        return "not made yet"
+        return "not built yet"
     if not has_formulas(delta, table):
-        return "made by other formulas than those of this version"
+        return "built by other formulas than those of this version"
     made_of = read_versions(delta, pin(lake, table.inputs, {}), table)
     if made_of != {name: published.get(name, 0) for name in table.inputs}:
-        return "made of other versions of silver than the warehouse"
+        return "built from other versions of silver than the warehouse"
     return ""
 
 

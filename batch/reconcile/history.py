@@ -1,10 +1,10 @@
-"""What bronze's changes of keyed rows add up to, and which changes must be missing. Pure.
+"""Rows that bronze's changes result in, and changes that must be missing. Pure.
 
-A key's changes stand in one partition, so (epoch, offset) is their order. They fall into
-*lives*: a life begins with an insert (or with a snapshot that found the row) and ends with a
-delete. The shop's trigger numbers the changes of a life 1, 2, 3 …; a delete's old row and the
-shop's own row tell how far the numbers went. Behind a loss that was recorded and mended, a life
-begins anew, whatever it begins with (`goes_on`).
+A key's changes are in one partition, so (epoch, offset) is their order. They form *lives*: a life
+begins with an insert (or with a snapshot that found the row) and ends with a delete. The shop's
+trigger numbers the changes of a life 1, 2, 3 …; a delete's old row and the shop's current row
+have the last number. After a recorded and resolved loss, a new life begins, whatever its first
+change is (`goes_on`).
 """
 
 from dataclasses import dataclass
@@ -20,26 +20,26 @@ _IS_DELETE = pl.col("op") == "d"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """How many keys to name for each kind of fault."""
+    """Number of keys to report for each kind of fault."""
 
     limit: int = 10
     """Enough to see what they have in common, on a screen."""
 
     def fault(self, faulty: Frame, *, count: pl.Expr | None = None, label: str = "key") -> Fault:
-        """A fault for each row of `faulty`, or as many as `count` adds up to."""
+        """Create a fault for each row of `faulty`, or as many as `count` adds up to."""
         number = faulty.height if count is None else faulty.select(count.sum()).item()
         named = faulty[label].head(self.limit).cast(pl.String).fill_null("(no key)")
         return Fault(count=int(number or 0), examples=tuple(named))
 
 
 def drop_repeats(changes: Frame, examples: Examples) -> tuple[Frame, Fault]:
-    """Keep one of each coordinate, then one of each source change; the others are duplicates.
+    """Keep one record of each coordinate, then of each source change; the others are duplicates.
 
-    A snapshot that reads a row again repeats no change, and rows without a key cannot be told
-    apart: for these only the coordinate counts.
+    A snapshot that reads a row again is not a duplicate. Rows without a key are indistinguishable:
+    for these only the coordinate counts.
 
     Returns:
-        What is kept, by key and in order, and the duplicates.
+        The records kept, by key and in order, and the duplicates.
     """
     ordered = changes.sort("key", "_epoch", "_offset", "_partition", maintain_order=True)
     is_repeat = ~pl.struct(COORDINATE).is_first_distinct()
@@ -54,10 +54,10 @@ def drop_repeats(changes: Frame, examples: Examples) -> tuple[Frame, Fault]:
 
 
 def as_of_snapshot(changes: Frame) -> Frame:
-    """The changes that the snapshot sees, of changes by key and in order.
+    """Filter the changes that the snapshot sees, of changes by key and in order.
 
-    A row read by a snapshot of Debezium's (`r`) shows what the changes before it made, so it is
-    seen unless a change before it is not.
+    A row read by Debezium's snapshot (`r`) includes all earlier changes, so it is visible unless
+    an earlier change is not.
     """
     if changes["is_visible"].null_count() == 0:
         return changes.filter("is_visible")
@@ -66,29 +66,29 @@ def as_of_snapshot(changes: Frame) -> Frame:
 
 
 def latest_rows(changes: Frame) -> Frame:
-    """The last change of each key that still lives: what bronze says of it."""
+    """Return the last change of each key that is not deleted: bronze's rows."""
     return changes.filter(_is_last_of_key() & ~_IS_DELETE)
 
 
 def diagnose_versions(
     changes: Frame, source: Frame, examples: Examples, *, is_versioned: bool
 ) -> tuple[Fault, Fault, Fault]:
-    """Check each life by what is known of it.
+    """Check each life for missing changes.
 
     Args:
-        changes: those that the snapshot sees, by key and in order, with `goes_on`.
+        changes: the visible changes, by key and in order, with `goes_on`.
         source: `key` and `version` of the shop's rows.
-        examples: how many keys to name.
-        is_versioned: whether the shop's trigger numbers the changes of this table. Without, a
-            life lacks a change for certain only where its beginning or its end is not there.
+        examples: number of keys to report.
+        is_versioned: whether the shop's trigger numbers the changes of this table. If not, a change
+            is known to be missing only at the beginning or the end of a life.
 
     Returns:
-        Inserts and updates that must have happened and are not there; deletes likewise; and
-        versions that are there twice.
+        Inserts and updates that must have happened but do not exist; the same for deletes; and
+        versions that exist twice.
     """
     lives = _lives(changes)
     checked = pl.concat([_told(lives, source), _not_begun(lives, source)])
-    # A later life began: the delete between is missing, as after a TRUNCATE that nobody told.
+    # A later life began: the delete between is missing, as after a TRUNCATE without deletes.
     unended = (~pl.col("is_ended") & ~pl.col("is_last") & ~pl.col("is_cut")).cast(pl.Int64)
     if is_versioned:
         length = pl.max_horizontal("last", "told") - pl.col("start") + 1
@@ -109,12 +109,12 @@ def _is_last_of_key() -> pl.Expr:
 
 
 def _lives(changes: Frame) -> Frame:
-    """Grain: one row per life, by key and in order."""
+    """Aggregate changes. Grain: one row per life, by key and in order."""
     key, before = pl.col("key"), pl.col("op").shift(1)
     goes_on = pl.col("goes_on")
     is_first = key.ne_missing(key.shift(1)) | (before == "d") | (pl.col("op") == "c") | goes_on
-    # A row that a snapshot found, or whose key changed, had numbers before; so had what goes on
-    # behind a loss, be it with a delete.
+    # A row found by a snapshot, or whose key changed, had earlier numbers; so had a change that
+    # follows a loss, even if it is a delete.
     is_given = (pl.col("is_rekeyed") | (pl.col("op") == "r") | goes_on).first()
     first_known = pl.coalesce(pl.col("version"), pl.col("before_version") + 1).first()
     start = pl.when(is_given).then(first_known).otherwise(1).fill_null(1)
@@ -136,7 +136,7 @@ def _lives(changes: Frame) -> Frame:
 
 
 def _told(lives: Frame, source: Frame) -> Frame:
-    """How far the numbers of a life that lasts went: the shop's row tells."""
+    """Add the last number of lives that continue, from the shop's row."""
     now = source.select("key", now="version")
     is_lasting = pl.col("is_last") & ~pl.col("is_ended")
     told = pl.when(is_lasting).then(pl.col("now")).otherwise(pl.col("told"))
@@ -145,7 +145,7 @@ def _told(lives: Frame, source: Frame) -> Frame:
 
 
 def _not_begun(lives: Frame, source: Frame) -> Frame:
-    """Rows of the shop of whose present life bronze has no change at all."""
+    """Return rows of the shop for whose current life bronze has no change at all."""
     lasting = lives.filter(pl.col("is_last") & ~pl.col("is_ended"))
     lacking = source.join(lasting, on="key", how="anti")
     return lacking.select(

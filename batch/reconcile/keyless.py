@@ -1,7 +1,7 @@
-"""Compares a table without a primary key: how often each row stands on either side. Pure.
+"""Comparison of a table without a primary key: how often each row occurs on either side. Pure.
 
-Such rows have no order and no history to check. But each change tells the whole old and new row,
-so adding the new ones and taking away the old ones leaves the rows that stand.
+Such rows have no order and no history to check. But each change contains the full old and new row,
+so adding the new ones and subtracting the old ones gives the current rows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,25 +18,25 @@ ROW = "row"
 
 
 def last_snapshot(changes: Frame) -> int:
-    """When Debezium's last snapshot among these changes began, in microseconds; 0 without one."""
+    """Return the start of Debezium's last snapshot in these changes, in microseconds, or 0."""
     read = changes.filter(pl.col("op") == "r")["committed_us"].max()
     return read if isinstance(read, int) else 0
 
 
 def since_snapshot(changes: Frame, read_us: int) -> Frame:
-    """That snapshot, which tells every row anew, and what came after it."""
+    """Filter that snapshot, which contains every row, and the changes after it."""
     is_later = pl.col("committed_us") > read_us
     is_of_it = (pl.col("op") == "r") & (pl.col("committed_us") == read_us)
     return changes.filter(is_later | is_of_it)
 
 
 def rows_of_source(source: Frame, columns: Sequence[Column]) -> Frame:
-    """Grain: one row per distinct row of the shop, with how often it stands."""
+    """Count the shop's rows. Grain: one row per distinct row."""
     return _tally(source.select(_text(columns, SHOP)), 1)
 
 
 def rows_of_changes(changes: Frame, columns: Sequence[Column]) -> Frame:
-    """Grain: one row per distinct row that the changes tell of, with how often it came and went."""
+    """Count inserts minus deletes. Grain: one row per distinct row in the changes."""
     images = read_images(changes, columns, ("before", "after"))
     tallies = []
     for image, ops, sign in (("after", "cur", 1), ("before", "ud", -1)):
@@ -47,14 +47,14 @@ def rows_of_changes(changes: Frame, columns: Sequence[Column]) -> Frame:
 
 
 def add_up(tallies: Iterable[Frame]) -> Frame:
-    """Several tallies as one, without what cancels out."""
+    """Add up several tallies, and drop rows that cancel out."""
     nothing = pl.DataFrame(schema={ROW: pl.String, "times": pl.Int64})
     summed = pl.concat([nothing, *tallies]).group_by(ROW).agg(pl.col("times").sum())
     return summed.filter(pl.col("times") != 0)
 
 
 def compare_tallies(source: Frame, bronze: Frame, examples: Examples) -> Findings:
-    """Rows of the shop that bronze lacks, and rows of bronze that the shop lacks."""
+    """Find rows of the shop that bronze lacks, and rows of bronze that the shop lacks."""
     both = source.join(bronze, on=ROW, how="full", coalesce=True, suffix="_bronze")
     surplus = pl.col("times_bronze").fill_null(0) - pl.col("times").fill_null(0)
     checked = both.select(ROW, surplus=surplus)
@@ -79,7 +79,7 @@ def _total(tally: Frame) -> int:
 
 
 def _text(columns: Sequence[Column], prefix: str) -> pl.Expr:
-    # As text: JSON has no word for a float that is not a number.
+    # As text: JSON has no representation of NaN.
     values = pl.struct(_as_text(c, pl.col(prefix + c.name)).alias(c.name) for c in columns)
     return values.struct.json_encode().alias(ROW)
 

@@ -1,8 +1,8 @@
-"""How one value reads on both sides: what to select from Postgres, and how to compare it.
+"""Representation of values on both sides: what to select from Postgres, and how to compare it.
 
-A kind names an expression whose text is what Debezium writes into its JSON, so that the shop's
+A kind has an expression whose text is what Debezium writes into its JSON, so that the shop's
 rows and bronze's changes can be compared as text, without a parser for each type. Where the two
-spell one value differently, `canonical` brings both to one spelling.
+differ for the same value, `canonical` converts both to one form.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,18 +41,18 @@ def _instant(text: pl.Expr) -> pl.Expr:
 
 
 def _elements(canonical: Canonical) -> Canonical:
-    # An element that is null stays one; `list.eval` keeps it.
+    # Null elements stay null; `list.eval` keeps them.
     return lambda values: values.list.eval(canonical(pl.element()))
 
 
-# Debezium counts infinite dates as days like others, and lands far outside Postgres' calendar.
+# Debezium counts infinite dates as days, and ends up far outside Postgres' range.
 _INFINITE_DAYS = {
     "2146033979": "infinity",
     "-622191234": "infinity",
     "-2147472691": "-infinity",
     "-625821272": "-infinity",
 }
-# A far future or a year before our era is written as ISO 8601 wants it, not as to_char does.
+# Years beyond 9999 or before 1 are written as ISO 8601 requires, unlike to_char.
 _INSTANT = """
 case
     when not isfinite({c}) then {c}::text
@@ -90,11 +90,11 @@ class Kind:
 
     @property
     def json_type(self) -> pl.DataType:
-        """How Debezium's JSON is read."""
+        """Return the type for parsing Debezium's JSON."""
         return pl.List(pl.String()) if self.is_list else pl.String()
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        """The value of what `sql` selects."""
+        """Convert the text that `sql` selects to the comparable value."""
         return text.str.json_decode(pl.List(pl.String)) if self.is_list else text
 
 
@@ -114,7 +114,7 @@ _BY_TYPE: Mapping[str, Kind] = {
     "float8": Kind(canonical=lambda text: text.cast(pl.Float64, strict=False)),
     "timestamptz": Kind(
         sql=_INSTANT,
-        # The column's precision decides how many digits Debezium writes.
+        # The column's precision determines how many digits Debezium writes.
         canonical=_instant,
     ),
     "timestamp": Kind(sql=_TIMESTAMP),
@@ -124,7 +124,7 @@ _BY_TYPE: Mapping[str, Kind] = {
     "interval": Kind(sql=_INTERVAL),
     "bytea": Kind(sql="translate(encode({c}, 'base64'), E'\\n', '')"),
 }  # fmt: skip
-# Debezium hands on the text of a type that it does not know, as bytes.
+# For an unknown type, Debezium passes on the text, as bytes.
 _OPAQUE = Kind(sql="translate(encode(convert_to({c}::text, 'UTF8'), 'base64'), E'\\n', '')")
 _OPAQUE_TYPES = frozenset(
     ("pg_lsn", "xid", "xid8", "tid", "tsquery", "jsonpath", "regclass", "pg_snapshot")
@@ -133,10 +133,10 @@ _ENUM, _COMPOSITE, _MULTIRANGE = "e", "c", "m"
 
 
 def kind_of(type_name: str, type_kind: str, *, is_array: bool) -> Kind | None:
-    """The kind of a column; None when its values cannot be compared.
+    """Return the kind of a column; None if its values cannot be compared.
 
     Args:
-        type_name: `pg_type.typname` below any domain; of the elements if `is_array`.
+        type_name: `pg_type.typname` below any domain; for arrays, of the elements.
         type_kind: `pg_type.typtype` of that type.
         is_array: whether the column is an array of it.
     """
@@ -144,7 +144,7 @@ def kind_of(type_name: str, type_kind: str, *, is_array: bool) -> Kind | None:
     if kind is None or not is_array:
         return kind
     if type_name == "name" or type_kind == _COMPOSITE:
-        return None  # Debezium leaves such a column out; `unnest` takes such an element apart.
+        return None  # Debezium omits such a column; `unnest` would expand such an element.
     element = kind.sql.replace("{c}", "e")
     return Kind(
         sql="case when {c} is not null then to_json(array(select ("  # noqa: S608 - all constant

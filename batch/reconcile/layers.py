@@ -1,4 +1,4 @@
-"""What comparing a layer with the one below has found, and how two frames are compared."""
+"""Findings of the comparison of a layer with the one below, and comparison of two frames."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
@@ -12,10 +12,10 @@ from lakehouse.lake import Lake
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InNoFact:
-    """Money of orders that belongs to lines which are not here. No fault: so much has no line.
+    """Money of orders whose lines are missing. Not a fault: it belongs to no line.
 
-    `orders` that count and have such money; of their totals `total_cents` and of their refunds
-    `refund_cents`, in the base currency.
+    `orders` that count and have such money; `total_cents` of their totals and `refund_cents` of
+    their refunds, in the base currency.
     """
 
     orders: Fault = field(default_factory=Fault)
@@ -23,20 +23,20 @@ class InNoFact:
     refund_cents: int = 0
 
     def __add__(self, other: "InNoFact") -> "InNoFact":
-        """Both together."""
+        """Add the amounts of two parts."""
         names = [f.name for f in fields(self)]
         return InNoFact(**{n: getattr(self, n) + getattr(other, n) for n in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFindings:
-    """Counts of one table, that add up over its parts.
+    """Counts of one table that can be added up over its parts.
 
-    `expected_rows` follow from the layer below, `rows` are there. `changes` were read from below;
+    `expected_rows` follow from the layer below, `rows` exist. `changes` were read from below;
     of these `quarantined` are quarantined, and `unaccounted` are neither used nor quarantined, or
-    both. No fault: current rows that follow with a value that counts as unknown (`unknown`), and
-    payments worth more than any amount may be (`out_of_range`), which are in no sum. `in_no_fact`
-    is what rows of this grain cannot hold.
+    both. Not faults: current rows with a value that counts as unknown (`unknown`), and payments
+    above the largest amount allowed (`out_of_range`), which are in no sum. `in_no_fact`
+    is money that rows of this grain cannot hold.
     """
 
     expected_rows: int = 0
@@ -52,27 +52,27 @@ class LayerFindings:
     in_no_fact: InNoFact = field(default_factory=InNoFact)
 
     def __add__(self, other: "LayerFindings") -> "LayerFindings":
-        """Both together."""
+        """Add the findings of two parts."""
         names = [f.name for f in fields(self)]
         return LayerFindings(**{n: getattr(self, n) + getattr(other, n) for n in names})
 
     @property
     def faults(self) -> dict[str, Fault]:
-        """By name."""
+        """Return the faults by name."""
         names = ("missing", "extra", "different", "unaccounted")
         return {name: getattr(self, name) for name in names}
 
     @property
     def is_exact(self) -> bool:
-        """Whether nothing is wrong."""
+        """Return whether there are no faults."""
         return not any(fault.count for fault in self.faults.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerReport:
-    """One table of a layer, compared with what the layer below says that it should be.
+    """One table of a layer, compared with what should follow from the layer below.
 
-    `note` says why a table was not compared, if it was not.
+    `note` is the reason if the table was not compared.
     """
 
     layer: str
@@ -83,16 +83,16 @@ class LayerReport:
 
     @classmethod
     def not_compared(cls, layer: str, table: str, why: str) -> "LayerReport":
-        """Of a table that there was nothing to compare with, or that is not there yet."""
+        """Report a table that does not exist, or that has nothing to be compared with."""
         return cls(layer=layer, table=table, findings=LayerFindings(), seconds=0.0, note=why)
 
     @property
     def is_compared(self) -> bool:
-        """Whether its findings say anything."""
+        """Return whether the table was compared."""
         return not self.note
 
     def to_json(self) -> dict[str, object]:
-        """Counts by name, and keys of what is wrong."""
+        """Return counts by name, and keys of faults."""
         found = self.findings
         outside = found.in_no_fact
         return {
@@ -118,7 +118,7 @@ class LayerReport:
 
 
 def is_made(lake: Lake, names: Iterable[str]) -> bool:
-    """Whether there is any of these silver tables.
+    """Return whether any of these silver tables exists.
 
     Raises:
         RetryLaterError: the object store does not answer.
@@ -129,13 +129,13 @@ def is_made(lake: Lake, names: Iterable[str]) -> bool:
 def compare_frames(
     expected: pl.DataFrame, found: pl.DataFrame, key: Sequence[str], examples: Examples
 ) -> LayerFindings:
-    """Compare two frames of the same columns, row by row, value by value.
+    """Compare two frames with the same columns, row by row, value by value.
 
     Args:
-        expected: what should be.
-        found: what is.
+        expected: the rows that should exist.
+        found: the rows that exist.
         key: the columns that identify a row.
-        examples: how many keys to name.
+        examples: number of keys to report.
     """
     label = pl.concat_str([pl.col(name).cast(pl.String) for name in key], separator="/")
     keyed = expected.with_columns(key=label), found.with_columns(key=label)

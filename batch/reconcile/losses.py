@@ -1,11 +1,11 @@
-"""Losses that were recorded and mended: which changes go on behind one. Pure but for reading.
+"""Recorded and resolved losses, and the changes that follow them. Pure, except for reading.
 
-Where the replication slot was lost, versions are missing for good. The ledger says from which
-offset on, and up to where all rows were read again. A key whose changes step over such a place has
-lost versions there that nobody can bring back: its life begins anew behind it. A loss that was
-recorded and not mended excuses nothing, nor does a hole anywhere else.
+After a WAL gap, versions are missing for good. The ledger records from which offset on, and up to
+where a full extraction has read all rows again. A key whose changes cross such a place has lost
+versions that cannot be restored: a new life begins after it. A loss that was recorded but not
+resolved excuses nothing, nor does a hole anywhere else.
 
-Where a TRUNCATE was not told, deletes are missing, and nothing else: a row that is inserted behind
+After a TRUNCATE that was not captured, only deletes are missing: a row that is inserted after
 such a place may have ended before it.
 """
 
@@ -22,9 +22,9 @@ _EVER = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedLoss:
-    """Changes before offset `first` and from it on do not meet; by `last` the rows are right.
+    """Changes are missing just before offset `first`; from `last` on, rows are correct again.
 
-    Where it `is_truncate`, deletes alone are missing there.
+    If `is_truncate`, only deletes are missing.
     """
 
     topic_id: str
@@ -35,7 +35,7 @@ class ResolvedLoss:
 
 
 def read_resolved(lake: Lake) -> dict[str, tuple[ResolvedLoss, ...]]:
-    """The mended losses, by topic.
+    """Return the resolved losses, by topic.
 
     Raises:
         RetryLaterError: the object store does not answer.
@@ -44,7 +44,7 @@ def read_resolved(lake: Lake) -> dict[str, tuple[ResolvedLoss, ...]]:
 
 
 def read_recorded(lake: Lake) -> dict[str, tuple[ResolvedLoss, ...]]:
-    """All that the slot lost or a TRUNCATE ended, as if it were mended by now, by topic.
+    """Return all WAL gaps and truncates, as if they were resolved by now, by topic.
 
     Raises:
         RetryLaterError: the object store does not answer.
@@ -63,9 +63,9 @@ def _read(lake: Lake) -> pl.DataFrame:
 
 
 def mended(ledger: pl.DataFrame) -> dict[str, tuple[ResolvedLoss, ...]]:
-    """Of the ledger's rows, the losses of which both loss and mending stand there, by topic."""
+    """Return the losses in the ledger that have a resolution, by topic."""
     coordinate = ["topic", "topic_id", "partition", "first_offset"]
-    # Where one was lost behind another, all rows read by the first's mending lie before the place.
+    # If a second loss followed, all rows read to resolve the first lie before its place.
     lost = (
         ledger.filter(pl.col("kind").is_in([_LOST, _TRUNCATED]))
         .select("kind", *coordinate)
@@ -92,9 +92,9 @@ def mended(ledger: pl.DataFrame) -> dict[str, tuple[ResolvedLoss, ...]]:
 
 
 def goes_on_behind(losses: tuple[ResolvedLoss, ...]) -> pl.Expr:
-    """Whether a change is the first of its key behind one of these losses.
+    """Return whether a change is the first of its key after one of these losses.
 
-    Of changes by key and in order, with `key`, `op` and the coordinate.
+    For changes by key and in order, with `key`, `op` and the coordinate.
     """
     offset, key = pl.col("_offset"), pl.col("key")
     before, is_behind = offset_before(), pl.lit(value=False)
@@ -110,6 +110,6 @@ def goes_on_behind(losses: tuple[ResolvedLoss, ...]) -> pl.Expr:
 
 
 def offset_before() -> pl.Expr:
-    """Offset of the change before of the same key in the same partition; -1 where there is none."""
+    """Return the offset of the key's previous change in the same partition; -1 if there is none."""
     partition = pl.struct("key", "_topic_id", "_epoch", "_partition")
     return pl.when(partition == partition.shift(1)).then(pl.col("_offset").shift(1)).fill_null(-1)

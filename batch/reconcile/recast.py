@@ -1,10 +1,10 @@
-"""How the shop would write values of before now, after the type of their column was changed.
+"""Casts earlier values to a column's current type, after the shop has changed the type.
 
-`alter table … alter column … type …` rewrites the rows, and the log does not tell of it: bronze's
-last change has the old spelling. Postgres itself casts that to the column's type of now, so that
+`alter table … alter column … type …` rewrites the rows without log entries: bronze's last change
+has the old representation. Postgres casts it to the column's current type, so that
 `1` of an integer and `'1'` of a text, or `{"a" :1}` of a json and `{"a": 1}` of a jsonb, are equal.
-A cast that loses something is none: where a time of day was cut off, or a third digit, the shop
-has another value than bronze, and the rows have to be read again.
+A cast that loses something does not count: if a time of day or a third digit was cut off, the shop
+has another value than bronze, and the rows have to be extracted again.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from batch.reconcile.tables import Column
 
 SCHEMA = {"number": pl.Int64, "spelled": pl.String}
 _AT_ONCE = 10_000
-# What Postgres may have written for the old value, by what its JSON looks like. Debezium writes
-# instants as ISO 8601, days and microseconds as numbers, numerics and all others as text.
+# Candidates for the old value's text in Postgres, by its JSON type. Debezium writes timestamps
+# as ISO 8601, days and microseconds as numbers, numerics and all others as text.
 _QUERY: LiteralString = """
 select u.number, w.spelled
 from unnest(%(values)s::json[]) with ordinality as u (value, number)
@@ -42,13 +42,13 @@ cross join lateral (
             then v.said::float8::text
         end,
         case when v.kind = 'boolean' then v.said::boolean::integer::text end,
-        -- Nested, since of two conditions either may be asked first. No day comes before these.
+        -- Nested, because Postgres may evaluate conditions in any order. No earlier day exists.
         case when v.kind = 'number' and v.said ~ '^-?[0-9]{{1,7}}$'
             then case when v.said::integer >= -2440588
                 then (date '1970-01-01' + v.said::integer)::text
             end
         end,
-        -- In two steps: numbers times intervals are computed with doubles.
+        -- In two steps: the product of a number and an interval is computed with doubles.
         case when v.kind = 'number' and v.said ~ '^-?[0-9]{{1,18}}$'
             then case when v.said::bigint >= -210866803200000000
                 then (
@@ -72,8 +72,8 @@ cross join lateral (
     from (select c.text::{declared} as now) as x
     where {is_whole}
 ) as w"""
-# A text that is read loses digits, blanks, or the time of a day, without a word. What a float of
-# four or eight bytes keeps of it, its shortest text says.
+# Casts from text silently lose digits, blanks, or the time of day. What a float of four or eight
+# bytes keeps of it is shown by its shortest text.
 _WHOLE: dict[str, LiteralString] = {
     "varchar": "c.text = x.now::text",
     "numeric": "c.text::numeric = x.now::numeric",
@@ -88,17 +88,17 @@ _WHOLE: dict[str, LiteralString] = {
 
 
 def recast(connection: psycopg.Connection, column: Column, values: Sequence[bytes]) -> pl.DataFrame:
-    """Ask the shop how it would write values in a column.
+    """Ask the shop how it would represent values in a column.
 
     Args:
         connection: in a transaction.
-        column: of the shop, as it is now.
+        column: the shop's column, as it is now.
         values: as Debezium wrote them into its JSON.
 
     Returns:
-        `number`, the place among the values, and `spelled`, as `column.kind.sql` has it. None for
-        a value that does not fit the column or would lose something; several where it is not
-        known what it was.
+        `number`, the index of the value, and `spelled`, as `column.kind.sql` returns it. No row for
+        a value that does not fit the column or would lose something; several if the old type is
+        ambiguous.
     """
     if not column.declared:
         return pl.DataFrame(schema=SCHEMA)
@@ -116,6 +116,6 @@ def recast(connection: psycopg.Connection, column: Column, values: Sequence[byte
             with connection.transaction():
                 found = connection.execute(query, {"values": some}).fetchall()
         except psycopg.DataError:
-            continue  # what cannot be cast is different
+            continue  # values that cannot be cast differ
         rows += [(start + int(number) - 1, spelled) for number, spelled in found]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")

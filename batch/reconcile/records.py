@@ -1,4 +1,4 @@
-"""Reads bronze's records: Debezium's JSON into columns, no more of it than a question needs."""
+"""Reads bronze's records: Debezium's JSON into columns, only the fields that are needed."""
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA
 
 READ_COLUMNS = ("value", "_topic_id", "_epoch", "_partition", "_offset", "_headers")
-"""What is read of a bronze table."""
+"""Columns that are read of a bronze table."""
 COORDINATE = ("_topic_id", "_epoch", "_partition", "_offset")
-# Debezium marks the two halves of a changed key: a delete of the old, an insert of the new.
+# Debezium marks the two events of a changed key: a delete of the old, an insert of the new.
 _OLD_KEY_HEADER = "__debezium.oldkey"
 
 PolarsType = pl.DataType | type[pl.DataType]
@@ -22,7 +22,7 @@ _SOURCE = pl.Struct({"table": pl.String, "lsn": pl.Int64, "txId": pl.Int64, "ts_
 
 
 def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility) -> pl.DataFrame:
-    """Changes of a table, from rows of its bronze table.
+    """Read a table's changes from rows of its bronze table.
 
     Returns:
         `COORDINATE`, `value`, and for each change: `key` (text), `op` (c, u, d or r), `lsn`,
@@ -31,7 +31,7 @@ def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility)
         (inserted by a change of its key).
 
     Raises:
-        StopPipelineError: a record is not one of Debezium's.
+        StopPipelineError: a record was not written by Debezium.
     """
     version = {"version": pl.String} if table.is_versioned else {}
     image = pl.Struct({c.name: pl.String for c in table.key} | version)
@@ -61,21 +61,21 @@ def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility)
 
 
 def no_records() -> pl.DataFrame:
-    """No row, with `READ_COLUMNS`."""
+    """Return no rows, with `READ_COLUMNS`."""
     return pl.DataFrame(schema=pl.Schema(BRONZE_SCHEMA)).select(READ_COLUMNS)
 
 
 def read_images(
     values: pl.DataFrame, columns: Sequence[Column], images: Sequence[str] = ("after",)
 ) -> pl.DataFrame:
-    """Row images out of the JSON in `value`: a struct per image, a text per column."""
+    """Parse row images from the JSON in `value`: a struct per image, a text per column."""
     image = pl.Struct({c.name: c.kind.json_type for c in columns})
     return _parse(values, dict.fromkeys(images, image))
 
 
 def _parse(rows: pl.DataFrame, fields: Mapping[str, PolarsType]) -> pl.DataFrame:
-    """Fields of `value`. One parse of many records: far faster than one by one."""
-    # A tombstone has no value, and tells nothing.
+    """Parse fields of `value`, all records at once, which is far faster than one by one."""
+    # A tombstone has no value, and contains no change.
     values = rows["value"].fill_null(b"{}")
     lines = b"\n".join(values)
     try:
@@ -92,7 +92,7 @@ def _parse(rows: pl.DataFrame, fields: Mapping[str, PolarsType]) -> pl.DataFrame
 
 
 def _parse_loosely(values: Iterable[bytes], fields: Mapping[str, PolarsType]) -> pl.DataFrame:
-    """Of a table with a column that was no list before and is one now: none there, in old rows."""
+    """Parse records of a table with a column that became an array: it is missing in old rows."""
     lists = {
         image: [one.name for one in kind.fields if isinstance(one.dtype, pl.List)]
         for image, kind in fields.items()
@@ -108,7 +108,7 @@ def _parse_loosely(values: Iterable[bytes], fields: Mapping[str, PolarsType]) ->
 
 
 def _key(table: SourceTable) -> pl.Expr:
-    # From the row, not from Kafka's key: that has none for what came before a table got its key.
+    # From the row, not from Kafka's key, which is missing for changes before the table had a key.
     if not table.key:
         return pl.lit(None, pl.String)
     has_after = pl.col("after").is_not_null()
@@ -138,9 +138,9 @@ def _unreadable(rows: pl.DataFrame) -> StopPipelineError:
             partition = f"topic {row['_topic_id']} [{row['_partition']}] offset {row['_offset']}"
             return StopPipelineError(
                 f"Bronze holds a record that is not Debezium's, from {partition}: "
-                f"{row['value'][:200]!r}. Somebody else writes to the connector's topics."
+                f"{row['value'][:200]!r}. Another program writes to the connector's topics."
             )
     return StopPipelineError(
         "Bronze holds records that cannot be read as Debezium's, such as JSON on several lines. "
-        "Read the table again: ./pipeline connect resnapshot."
+        "Extract the table again: ./pipeline connect resnapshot."
     )

@@ -1,4 +1,4 @@
-"""What reconcile answers."""
+"""The result of a reconciliation."""
 
 import shlex
 from dataclasses import asdict, dataclass
@@ -12,23 +12,22 @@ from batch.reconcile.layers import InNoFact, LayerReport
 from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _LAYERS = {"silver": "silver", "warehouse": "the warehouse", "gold": "gold"}
-"""What people call them, in the order in which they are made."""
+"""Names of layers in messages, in the order in which they are built."""
 _CAUSES = {
     "missing_deletes": (
-        "inserted again over a row that nobody deleted, as after a TRUNCATE that was not captured"
+        "inserted again over a row without a delete, as after a TRUNCATE that was not captured"
     ),
 }
-"""What a fault of bronze's comes from, where that is known."""
+"""The cause of a fault in bronze, where it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableReport:
-    """One table. `bronze` is the bronze table's name, `seconds` how long comparing took.
+    """Result of one table. `bronze` is the bronze table's name, `seconds` the duration.
 
-    `not_compared` are columns whose types have no text that both sides agree on. `is_dropped`: the
-    shop has no such table any more, and bronze keeps its changes. `note` says why the table could
-    not be compared, if it could not; `may_pass` whether the same again may tell. `has_key`: it can
-    be extracted.
+    `not_compared` are columns whose types have no comparable text. `is_dropped`: the shop has
+    dropped the table, and bronze keeps its changes. `note` is the reason if the table could not be
+    compared; `may_pass` whether a retry may help. `has_key`: it can be extracted.
     """
 
     table: str
@@ -43,25 +42,25 @@ class TableReport:
 
     @property
     def is_compared(self) -> bool:
-        """Whether its findings say anything."""
+        """Return whether the table was compared."""
         return not self.note
 
     @property
     def needs_rows(self) -> bool:
-        """Whether reading its rows again helps: they are not the shop's, or ended untold."""
+        """Return whether extracting its rows again helps: they differ, or ended without deletes."""
         found = self.findings
         faults = (found.missing, found.extra, found.different, found.missing_deletes)
         return any(fault.count for fault in faults)
 
     @property
     def has_other_changes(self) -> bool:
-        """Whether changes of its rows are missing, or are there twice."""
+        """Return whether changes of its rows are missing or duplicated."""
         return any(
             fault.count for fault in (self.findings.missing_versions, self.findings.duplicates)
         )
 
     def to_json(self) -> dict[str, object]:
-        """Counts by name, and keys of what is wrong."""
+        """Return counts by name, and keys of faults."""
         found = self.findings
         return {
             "table": self.table,
@@ -81,7 +80,7 @@ class TableReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotReport:
-    """As of when: Postgres' snapshot and WAL position, and its clock."""
+    """Time of the comparison: Postgres' snapshot, WAL position and clock."""
 
     snapshot: str
     lsn: str
@@ -90,10 +89,10 @@ class SnapshotReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All tables of the shop, by name; and all of the layers that are made from bronze.
+    """Results of all shop tables, by name, and of all layers above bronze.
 
-    A layer is validated as of the changes that it has applied, not as of the snapshot. A table that
-    could not be compared says why.
+    A layer is compared as of the changes that it has applied, not as of the snapshot. A table that
+    could not be compared has a note.
     """
 
     tables: tuple[TableReport, ...]
@@ -101,28 +100,28 @@ class Report:
     seconds: float
     layers: tuple[LayerReport, ...] = ()
     behind: tuple[LayerBehind, ...] = ()
-    """What each layer has not applied yet of the one below: as of what it was validated."""
+    """How far each layer is behind the one below: the state that was compared."""
 
     @property
     def exact(self) -> bool:
-        """Whether bronze holds every change of every row, once, and what was compared follows."""
+        """Return whether bronze has every change of every row once, and compared layers agree."""
         return not self.is_faulty and not self._unreadable()
 
     @property
     def is_faulty(self) -> bool:
-        """Whether anything that was compared is not exact."""
+        """Return whether anything that was compared has a fault."""
         is_bronze_exact = all(table.findings.is_exact for table in self.tables)
         return not (is_bronze_exact and all(one.findings.is_exact for one in self.layers))
 
     def require_all(self) -> None:
-        """Refuse to be a proof of all layers, if it is not one.
+        """Raise unless all layers were compared.
 
-        Where bronze holds nothing, silver is rightly empty, and there is no warehouse and no gold.
+        If bronze is empty, silver is rightly empty, and there is no warehouse and no gold.
 
         Raises:
             StopPipelineError: the shop hides rows of a table.
             RetryLaterError: something was not compared; a consolidation makes it comparable, or
-                the same again.
+                a retry.
         """
         if any(table.note and not table.may_pass for table in self.tables):
             message = f"Cannot tell whether bronze is exact. {' '.join(self._unreadable())}"
@@ -135,7 +134,7 @@ class Report:
             raise RetryLaterError(message)
 
     def to_json(self) -> dict[str, object]:
-        """As `./pipeline reconcile --format json` prints it."""
+        """Return what `./pipeline reconcile --format json` prints."""
         return {
             "exact": self.exact,
             "tables": [table.to_json() for table in self.tables],
@@ -146,7 +145,7 @@ class Report:
         }
 
     def verdict(self) -> str:
-        """One line for a person, or one for each fault."""
+        """Summarize the result in one line, or one line for each fault."""
         if self.exact:
             changes = sum(table.findings.changes for table in self.tables)
             count = sum(not table.is_dropped for table in self.tables)
@@ -175,29 +174,29 @@ class Report:
         return "Not exact.\n" + "\n".join(lines)
 
     def _advice(self) -> list[str]:
-        """What mends the faults, from bronze upwards."""
+        """Return commands that repair the faults, from bronze upwards."""
         lines = []
         of_rows = [table for table in self.tables if table.needs_rows and not table.is_dropped]
         if keyed := [shlex.quote(table.table) for table in of_rows if table.has_key]:
             lines.append(
-                f"./pipeline extract {' '.join(keyed)} --full reads the rows again, such as those "
-                "that `alter table` has rewritten, of which no log tells, and finds missed deletes."
+                f"./pipeline extract {' '.join(keyed)} --full extracts rows again, such as those "
+                "that `alter table` has rewritten without log entries, and finds missed deletes."
             )
         if keyless := [table.table for table in of_rows if not table.has_key]:
             lines.append(
-                f"./pipeline connect resnapshot reads {', '.join(keyless)} again, with all others: "
-                "without a primary key it cannot be extracted."
+                f"./pipeline connect resnapshot extracts {', '.join(keyless)} and all others: "
+                "tables without a primary key cannot be extracted alone."
             )
         if any(table.has_other_changes for table in self.tables):
-            lines.append("./pipeline replay --into bronze --all brings what Kafka still has.")
+            lines.append("./pipeline replay --into bronze --all restores what Kafka still has.")
         faulty = [one.layer for one in self.layers if not one.findings.is_exact]
         if faulty:
             lowest = next(layer for layer in _LAYERS if layer in faulty)
-            lines.append(f"./pipeline rebuild --layer {lowest} makes {_LAYERS[lowest]} anew.")
+            lines.append(f"./pipeline rebuild --layer {lowest} rebuilds {_LAYERS[lowest]}.")
         return lines
 
     def _unreadable(self) -> list[str]:
-        """Tables of the shop that could not be compared, and why."""
+        """Return the shop tables that could not be compared, and why."""
         return [
             f"{table.table} was not compared: {table.note}"
             for table in self.tables
@@ -209,8 +208,8 @@ class Report:
         if not excused:
             return ""
         return (
-            f" But for {excused:,} changes in between, lost with the replication slot or by a "
-            "TRUNCATE, as bronze/_loss_ledger says."
+            f" Except {excused:,} changes in between, lost in a WAL gap or by a "
+            "TRUNCATE, as recorded in bronze/_loss_ledger."
         )
 
     def _of_layers(self) -> str:
@@ -223,19 +222,19 @@ class Report:
         aside = sum(one.findings.quarantined for one in compared)
         return (
             f" {listed[0].upper()}{listed[1:]} {verb} what follows from it, to the cent; "
-            f"{aside:,} changes are in quarantine, each accounted for.{self._in_no_fact()}"
+            f"{aside:,} changes are quarantined, each accounted for.{self._in_no_fact()}"
             f"{self._unknown()}{self._out_of_range()}{self._not_compared()}{self._as_of()}"
         )
 
     def _in_no_fact(self) -> str:
-        """How much money of orders has no line to be on; nothing if all has."""
+        """Return how much money of orders is on no line; "" if all is."""
         outside = sum((one.findings.in_no_fact for one in self.layers), start=InNoFact())
         if not outside.orders.count:
             return ""
         return (
             f" In no fact: {_money(outside.total_cents)} of the totals and "
             f"{_money(outside.refund_cents)} of the refunds of {outside.orders.count:,} orders, in "
-            "the base currency: their lines are on their way, in quarantine, or were never written "
+            "the base currency: their lines are delayed, quarantined, or were never written "
             f"(orders {_named(outside.orders)})."
         )
 
@@ -243,14 +242,14 @@ class Report:
         rows = sum(one.findings.unknown for one in self.layers)
         if not rows:
             return ""
-        return f" Warning: {rows:,} rows have values that no list has: see mart.unknown_values."
+        return f" Warning: {rows:,} rows have values that are in no list: see mart.unknown_values."
 
     def _out_of_range(self) -> str:
         rows = sum(one.findings.out_of_range for one in self.layers)
         if not rows:
             return ""
         return (
-            f" Warning: {rows:,} payments or refunds are worth more than any amount may be and are "
+            f" Warning: {rows:,} payments or refunds exceed the largest amount allowed and are "
             "in no sum: their base_amount_cents in mart.fact_payments is null."
         )
 
@@ -259,11 +258,11 @@ class Report:
         return _LAYERS[layer] if is_whole else f"{_LAYERS[layer]} in part"
 
     def _as_of(self) -> str:
-        """A layer is validated by what it has applied; so what it has not, is to be told."""
+        """Return how far layers are behind, because each was compared as of what it has applied."""
         return f" {in_a_sentence(self.behind)}" if self.behind else ""
 
     def _not_compared(self) -> str:
-        """What was not, and why; nothing if all was."""
+        """Return what was not compared, and why; "" if all was."""
         lacking = [one for one in self.layers if not one.is_compared]
         named = [
             f"{_LAYERS[layer]} ({', '.join(one.table for one in group)}): {note}"

@@ -1,4 +1,4 @@
-"""Puts the comparison together: snapshot, wait until its changes have arrived, compare."""
+"""Runs a reconciliation: takes a snapshot, waits until its changes have arrived, compares."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ _ROLE = "reconcile"
 
 @dataclass(frozen=True, kw_only=True)
 class ReconcileConfig:
-    """Where everything is, and the limits. By default what the environment says."""
+    """Addresses and limits, by default from the environment."""
 
     oltp: OltpSettings = field(default_factory=OltpSettings)
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
@@ -65,15 +65,16 @@ def reconcile(
     *,
     on_progress: Callable[[str], None] = lambda _stage: None,
 ) -> Report:
-    """Compare the shop, as one snapshot sees it, with bronze, change by change; then each layer.
+    """Compare the shop, as of one snapshot, with bronze, change by change; then each layer.
 
     Args:
-        secrets: of the roles `oltp_reconcile`, `oltp_monitor`, `minio_reader`, `warehouse_batch`.
-        config: where everything is.
-        on_progress: told what goes on, in a few words.
+        secrets: secrets of the roles `oltp_reconcile`, `oltp_monitor`, `minio_reader`,
+            `warehouse_batch`.
+        config: addresses and limits.
+        on_progress: called with a short description of each step.
 
     Raises:
-        StopPipelineError: bronze cannot be validated.
+        StopPipelineError: bronze cannot be compared.
         RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
     run = _Run(secrets, config or ReconcileConfig(), on_progress)
@@ -90,7 +91,7 @@ def settle(
     """Wait until bronze holds all that the shop has committed so far.
 
     Raises:
-        StopPipelineError: Connect is in a state that it does not get out of by itself.
+        StopPipelineError: Connect is in a state that it does not leave by itself.
         RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
     run = _Run(secrets, config or ReconcileConfig(), on_progress)
@@ -100,14 +101,14 @@ def settle(
 
 @dataclass(frozen=True, kw_only=True)
 class CaughtUp:
-    """A snapshot of the shop, and bronze at versions that hold all that it sees."""
+    """A snapshot of the shop, and bronze at versions that include all that it sees."""
 
     shop: ShopSnapshot
     source: Sequence[SourceTable]
     bronze: Mapping[str, BronzeTable]
-    """By topic."""
+    """Bronze tables by topic."""
     topic_of: Callable[[str], str]
-    """Name of a table's topic."""
+    """Returns the topic of a table."""
 
 
 @contextmanager
@@ -118,10 +119,10 @@ def caught_up(
     *,
     on_progress: Callable[[str], None] = lambda _stage: None,
 ) -> Iterator[CaughtUp]:
-    """Take a snapshot of the shop, and wait until bronze holds what had happened by then.
+    """Take a snapshot of the shop, and wait until bronze has everything up to it.
 
     Raises:
-        StopPipelineError: Connect is in a state that it does not get out of by itself.
+        StopPipelineError: Connect is in a state that it does not leave by itself.
         RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
     with _Run(secrets, config, on_progress).caught_up(topics) as found:
@@ -185,7 +186,7 @@ class _Run:
     def _wait_for_bronze(
         self, topics: Topics, source: Sequence[SourceTable]
     ) -> dict[str, BronzeTable]:
-        """The bronze tables of the source tables, by topic, at versions that hold the snapshot."""
+        """Return the bronze tables by topic, at versions that include the snapshot."""
         wanted = {self._topic(table.name) for table in source}
         captured = topics.captured(self.config.connect.topic_prefix)
         ends = topics.ends({name: t for name, t in captured.items() if name in wanted})
@@ -229,7 +230,7 @@ class _Run:
             )
 
     def _layers(self) -> Iterator[LayerReport]:
-        """All that is made of bronze; what is not there to compare says so."""
+        """Yield a report of every table above bronze, including those that cannot be compared."""
         lake = self._lake
         examples = Examples()
         silver: list[LayerReport] = []
@@ -244,20 +245,20 @@ class _Run:
             self._progress("comparing gold with the warehouse")
             yield from compare_gold(lake, dsn, examples)
         elif not all(report.is_compared for report in silver):
-            # The warehouse need not even be up yet.
+            # The warehouse may not be running yet.
             for layer in ("warehouse", "gold"):
-                yield LayerReport.not_compared(layer, "all of it", "there is no silver yet")
+                yield LayerReport.not_compared(layer, "all tables", "there is no silver yet")
 
     def _behind(self) -> Sequence[LayerBehind]:
-        """Called before the comparison: a layer that changes meanwhile has at least that."""
+        """Measure before the comparison: layers that change meanwhile have at least that."""
         if not is_made(self._lake, SCHEMAS):
             return ()
-        self._progress("looking how far each layer is")
+        self._progress("measuring how far each layer is behind")
         dsn = warehouse_dsn(self.config.warehouse, self._secrets, role="batch")
         return layers_behind(self._lake, dsn)
 
     def _dropped(self, source: Sequence[SourceTable]) -> Iterator[TableReport]:
-        """Bronze tables of which the shop has no table any more. Their changes are kept."""
+        """Yield bronze tables whose table the shop has dropped. Their changes are kept."""
         minio = self.config.minio
         store = object_store(minio, self._secrets, user=_USER)
         try:

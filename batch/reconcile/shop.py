@@ -1,4 +1,4 @@
-"""The shop's side: every table as one snapshot of the database sees it."""
+"""The shop as reconciliation reads it: every table as of one snapshot of the database."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,8 +36,8 @@ _LIVING = """
 select k.ordinality
 from json_populate_recordset(null::{table}, %s::json) with ordinality as k
 inner join only {table} as t on {pairs}"""
-# A table that was rewritten or truncated after the snapshot is empty in it: neither leaves the old
-# rows to those who could still see them. The column is of the snapshot, the function of now.
+# A table rewritten or truncated after the snapshot appears empty in it: neither operation is
+# MVCC-safe. The column is read as of the snapshot, the function as of now.
 _LOCK = "lock table only {} in access share mode"
 _IS_AS_SEEN = """
 select c.relfilenode = pg_relation_filenode(c.oid)
@@ -52,22 +52,22 @@ select
 
 
 class HiddenRowsError(StopPipelineError):
-    """A table does not show all of its rows to the role that reads it."""
+    """A table hides some of its rows from the role that reads it."""
 
 
 class TableChangedError(RetryLaterError):
-    """A table was rewritten, truncated or dropped after the snapshot, which has lost its rows."""
+    """A table was rewritten, truncated or dropped after the snapshot, which lost its rows."""
 
 
 class ShopSnapshot:
-    """A read-only transaction in which every statement sees the same rows, and all of them."""
+    """A read-only transaction in which every statement sees the same, complete rows."""
 
     def __init__(self, dsn: str) -> None:
-        """Take it.
+        """Take the snapshot.
 
         Raises:
             RetryLaterError: the database does not answer.
-            StopPipelineError: it is a standby, which may show the shop as it was.
+            StopPipelineError: it is a standby, which may be behind.
         """
         try:
             self._connection = psycopg.connect(dsn, autocommit=False)
@@ -102,14 +102,14 @@ class ShopSnapshot:
         self._connection.close()
 
     def tables(self) -> list[SourceTable]:
-        """The captured tables, by name. Those that are left out for their names, doctor tells."""
+        """Return the captured tables, by name. Doctor reports tables whose names rule them out."""
         with self._connection.cursor(row_factory=class_row(CatalogRow)) as cursor:
             rows = cursor.execute(_CATALOG.read_bytes()).fetchall()
         grouped = groupby(rows, key=lambda row: row.table_name)
         return [describe(list(columns)) for name, columns in grouped if is_capturable(name)]
 
     def rows(self, table: SourceTable) -> Iterator[pl.DataFrame]:
-        """The table's rows in frames: `key`, `version`, and the columns as canonical values.
+        """Yield the table's rows in frames: `key`, `version`, and the columns as canonical values.
 
         Raises:
             HiddenRowsError: it hides rows from this role.
@@ -133,16 +133,16 @@ class ShopSnapshot:
             yield read_rows(b"".join(chunks), table)
 
     def living(self, table: SourceTable, keys: Sequence[Mapping[str, object]]) -> set[int]:
-        """Which of these keys the table has: their places in `keys`.
+        """Return the indexes of those keys that exist in the table.
 
         Args:
-            table: with a key whose columns are written in JSON as Postgres reads them.
-            keys: a value for each of its columns, as Debezium writes it.
+            table: a table with a key whose JSON representation Postgres can read.
+            keys: for each key a value for each of its columns, as Debezium writes it.
 
         Raises:
             HiddenRowsError: it hides rows from this role.
             TableChangedError: the snapshot has lost its rows.
-            StopPipelineError: these are no keys of this table's.
+            StopPipelineError: these are not valid keys of this table.
             RetryLaterError: the database does not answer.
         """
         pairs = [
@@ -157,7 +157,7 @@ class ShopSnapshot:
         return {int(number) - 1 for (number,) in rows}
 
     def recast(self, column: Column, values: Sequence[bytes]) -> pl.DataFrame:
-        """How the shop would write these values in that column now, see `batch.reconcile.recast`.
+        """Return how the shop would represent these values, see `batch.reconcile.recast`.
 
         Raises:
             RetryLaterError: the database does not answer.
@@ -167,7 +167,7 @@ class ShopSnapshot:
 
     @contextmanager
     def _whole(self, table: SourceTable) -> Iterator[None]:
-        """Read a table, of which all rows are seen; an error leaves the snapshot as it was."""
+        """Ensure that a table's rows are all visible; errors keep the snapshot usable."""
         name = sql.Identifier("public", table.name)
         try:
             with self._connection.transaction():
@@ -187,7 +187,7 @@ class ShopSnapshot:
             raise TableChangedError(message) from error
         except psycopg.DataError as error:
             message = (
-                f"The shop cannot be asked for keys of {table.name} as bronze has them: {error}. "
+                f"Keys of {table.name} in bronze cannot be looked up in the shop: {error}. "
                 "Was the type of its primary key changed?"
             )
             raise StopPipelineError(message) from error
@@ -205,7 +205,7 @@ class ShopSnapshot:
 
 
 def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:
-    """Rows from the CSV that `_copy` asks for: `key`, `version`, and each column as `SHOP…`."""
+    """Parse the CSV that `_copy` selects: `key`, `version`, and each column as `SHOP…`."""
     schema = {"": pl.String} | dict.fromkeys(_selected(table), pl.String)
     if csv:
         raw = pl.read_csv(io.BytesIO(csv), has_header=False, schema=schema)
@@ -220,7 +220,7 @@ def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:
 
 
 def no_rows(table: SourceTable) -> pl.DataFrame:
-    """No row, in the columns of `read_rows`."""
+    """Return no rows, in the columns of `read_rows`."""
     return read_rows(b"", table)
 
 
@@ -229,7 +229,7 @@ def _selected(table: SourceTable) -> dict[str, Kind]:
 
 
 def _copy(table: SourceTable) -> sql.Composed:
-    # The constant keeps a row of nulls from being an empty line.
+    # The constant prevents an empty line for a row of nulls.
     expressions: list[sql.Composable] = [sql.SQL("1")]
     for name, kind in _selected(table).items():
         expressions.append(sql.SQL(kind.sql).format(c=sql.Identifier(name)))

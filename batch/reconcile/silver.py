@@ -1,4 +1,4 @@
-"""Silver must be the contract applied to bronze, as far as it has read it; nothing else."""
+"""Comparison of silver with the contract applied to bronze, as far as silver has read it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ _Ends = Mapping[EpochPartition, int]
 def compare_silver(lake: Lake, rules: SilverRules, examples: Examples) -> Iterator[LayerReport]:
     """Validate all that silver has read of bronze again, and compare table by table.
 
-    A table that was not consolidated yet, or of which there is no bronze any more, is told, and not
-    compared. Where there is neither, nothing follows, and nothing is there.
+    A table that was not consolidated yet, or whose bronze table no longer exists, is reported as
+    not compared. If neither exists, there is no report.
     """
     for entity in ENTITIES.values():
         started = monotonic()
@@ -51,7 +51,7 @@ def compare_silver(lake: Lake, rules: SilverRules, examples: Examples) -> Iterat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tables:
-    """An entity's tables, each at a version that is not behind those before it here."""
+    """An entity's tables, each at a version that is not behind the tables opened before it."""
 
     current: DeltaTable | None
     history: DeltaTable | None
@@ -60,7 +60,7 @@ class _Tables:
 
     @classmethod
     def open(cls, lake: Lake, entity: Entity) -> "_Tables":
-        """Each before that from which it is filled: what is committed meanwhile does no harm."""
+        """Open each table before its source, so that concurrent commits do no harm."""
         current = lake.open("silver", entity.silver)
         history = lake.open("silver", entity.history) if entity.history else None
         quarantine = lake.open("silver", QUARANTINE)
@@ -73,10 +73,10 @@ class _Tables:
         )
 
     def lacking(self, entity: Entity) -> str | None:
-        """Why there is nothing to compare with; None if there is nothing at all."""
+        """Return why there is nothing to compare with; None if there is nothing at all."""
         if self.bronze is not None:
             return "not consolidated yet"
-        return None if self.current is None else f"bronze has no {entity.bronze} any more"
+        return None if self.current is None else f"bronze no longer has {entity.bronze}"
 
 
 class _Comparison:
@@ -96,14 +96,14 @@ class _Comparison:
         self.examples = examples
         self.tables = SilverTables(lake, entity, rules.retention_hours)
         nothing = dict.fromkeys(bronze.ends, 0)
-        # A commit to the current rows comes last: none of the others may be behind them.
+        # The current rows are committed last: none of the other tables may be behind them.
         self.current_ends = _furthest(tables.current, nothing)
         self.history_ends = _furthest(tables.history, self.current_ends)
         self.quarantine_ends = _furthest(tables.quarantine, self.current_ends)
         self.ends = _furthest(tables.history, self.quarantine_ends)
 
     def findings(self) -> dict[str, LayerFindings]:
-        """By table: the current rows, and the history where one is kept."""
+        """Return findings by table: the current rows, and the history if one is kept."""
         key = self.entity.key
         found = {self.entity.silver: self._beyond_quarantine()}
         found[self.entity.silver] += self._beyond(self.stored.current, self.current_ends, (key,))
@@ -117,7 +117,7 @@ class _Comparison:
         return found
 
     def _group(self, ranges: OffsetRanges) -> list[LayerFindings]:
-        """The keys of some partitions."""
+        """Compare the keys of some partitions."""
         newest: pl.DataFrame | None = None
         versions: list[pl.DataFrame] = []
         found = LayerFindings()
@@ -162,7 +162,7 @@ class _Comparison:
     def _beyond(
         self, table: DeltaTable | None, ends: _Ends, key: tuple[str, ...]
     ) -> LayerFindings:  # fmt: skip
-        """Rows of changes that the table has not applied: there cannot be any."""
+        """Find rows of changes that the table has not applied; there must be none."""
         if table is None:
             return LayerFindings()
         rows = scan(table).filter(_is_beyond(ends)).select(key).collect()
@@ -173,7 +173,7 @@ class _Comparison:
         return LayerFindings(quarantined=rows.height, unaccounted=self._unaccounted(rows))
 
     def _validate(self, ranges: OffsetRanges) -> tuple[pl.DataFrame, LayerFindings]:
-        """Changes, validated; each of them is either used or quarantined, and quarantined once."""
+        """Validate changes; each must be either used or quarantined, and quarantined once."""
         records = self.bronze.read(ranges)
         ends = {partition: offsets.stop for partition, offsets in ranges.items()}
         validated = self.rules.validator(self.entity).validate(
@@ -212,7 +212,7 @@ def _unknown_rows(rows: pl.DataFrame, entity: Entity) -> int:
 
 
 def _furthest(table: DeltaTable | None, ends: _Ends) -> _Ends:
-    """How far a table has read, and no less than `ends`."""
+    """Return how far a table has read, but at least `ends`."""
     if table is None:
         return ends
     return {
@@ -221,7 +221,7 @@ def _furthest(table: DeltaTable | None, ends: _Ends) -> _Ends:
 
 
 def _until(ranges: OffsetRanges, ends: _Ends) -> dict[EpochPartition, OffsetRange]:
-    """What of these ranges is before `ends`."""
+    """Cut ranges at `ends`."""
     return {
         partition: OffsetRange(start=offsets.start, stop=min(offsets.stop, ends[partition]))
         for partition, offsets in ranges.items()
@@ -234,9 +234,9 @@ def _is_beyond(ends: _Ends) -> pl.Expr:
 
 
 def _groups(ends: _Ends, *, positions: int) -> list[dict[EpochPartition, OffsetRange]]:
-    """Ranges that share no key: by partition, as long as their number never changed.
+    """Group ranges so that no key is in two groups: by partition, if their number never changed.
 
-    Small partitions are together, up to so many positions: judging costs by the batch, too.
+    Small partitions are combined, up to so many positions, because each batch has a fixed cost.
     """
     ranges = up_to(ends)
     counts = {sum(q.epoch == p.epoch for q in ends) for p in ends}

@@ -1,4 +1,4 @@
-"""Deals a table's rows into slices, so that each can be compared within bounded memory."""
+"""Splits a table's rows into slices, so that each can be compared within bounded memory."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import polars as pl
 class Slices:
     """Rows of several sides; equal values of `by` are in the same slice on every side.
 
-    A single slice stays in memory. Several go to files, each of which is read back once.
+    A single slice stays in memory. Several are written to files, each of which is read once.
     """
 
     def __init__(self, count: int, folder: Path) -> None:
@@ -18,7 +18,7 @@ class Slices:
         self._files: dict[tuple[str, int], list[Path]] = {}
 
     def add(self, side: str, rows: pl.DataFrame, *, by: str = "key") -> None:
-        """Take rows with a column `by`."""
+        """Add rows with a column `by`."""
         if self.count == 1:
             self._frames.setdefault(side, []).append(rows)
             return
@@ -30,7 +30,7 @@ class Slices:
             part.write_ipc(files[-1], compression="lz4")
 
     def take(self, side: str, number: int) -> pl.DataFrame | None:
-        """The rows of a slice, which is forgotten; None when there are none."""
+        """Return and remove the rows of a slice; None if there are none."""
         if self.count == 1:
             frames = self._frames.pop(side, [])
         else:

@@ -1,7 +1,7 @@
-"""The sums that charts read must be what the warehouse's facts come to.
+"""Comparison of the sums that charts read with the warehouse's facts.
 
-They are computed again, all of them, in Postgres; what comes out of it are counts and a few keys.
-Facts are compared with silver, and gold with facts: where these are exact, the sum is at fault.
+All sums are computed again in Postgres, which returns counts and a few keys. Facts are compared
+with silver, and gold with facts: if these are exact, a difference is the sum's fault.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +23,11 @@ _MEMORY = "set local work_mem = '64MB'"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """A table of sums.
+    """A table of sums, and how to compute it.
 
     Attributes:
-        keys: its key, each column with the facts' expression for it.
-        values: its other columns, likewise.
+        keys: its key columns, each with the expression over the facts.
+        values: its other columns, in the same form.
         source: the facts that are summed.
     """
 
@@ -36,7 +36,7 @@ class Sums:
     source: str
 
     def compared(self, table: str, limit: int) -> sql.Composed:
-        """A query of one row: counts, and of each kind of fault its keys, `limit` at most."""
+        """Build a query of one row: counts, and for each kind of fault up to `limit` keys."""
         keys, values = list(self.keys), list(self.values)
         ordinals = ", ".join(str(number + 1) for number in range(len(keys)))
         return sql.SQL(_COMPARED).format(
@@ -111,12 +111,12 @@ _ORDERS = {"orders": "count(distinct f.order_id)"}
 SALES = {**_ORDERS, **_sums("units", *MONEY)}
 """All metrics of the lines that count."""
 SOLD = "mart.fact_transactions as f where f.counts"
-"""These lines."""
+"""The lines that count."""
 SOLD_PRODUCTS = (
     "mart.fact_transactions as f inner join mart.dim_products as p "
     "on f.product_key = p.product_key where f.counts"
 )
-"""These lines, with the product as it was then."""
+"""The lines that count, with the product version at the time of the order."""
 _DAY = {"date_key": "f.date_key"}
 _COUNTRY = {**_DAY, "ship_country": "f.ship_country"}
 _LATEST = ("units", "net_revenue_cents", "total_cents", "refund_cents")
@@ -131,7 +131,7 @@ SESSIONS = {
     )
     for number, name in enumerate(_STEPS)
 }
-"""How many visits of a day and device got how far, or further."""
+"""Number of visits by day and device that reached a step or further."""
 SUMS: Mapping[str, Sums] = {
     "mart.daily_sales": Sums(
         keys={**_COUNTRY, "channel": "f.channel", "category": "p.category"},
@@ -190,18 +190,18 @@ SUMS: Mapping[str, Sums] = {
         source="mart.fact_stocks as f",
     ),
 }  # fmt: skip
-"""By table."""
+"""Sums by table."""
 
 
 def compare_sums(
     connection: psycopg.Connection, examples: Examples, *, is_published: bool
 ) -> Iterator[LayerReport]:
-    """Compare each table, within the transaction that goes on.
+    """Compare each table, within the current transaction.
 
     Args:
-        connection: to the warehouse.
-        examples: how many keys to name.
-        is_published: whether there is a warehouse; without one, nothing is compared.
+        connection: connection to the warehouse.
+        examples: number of keys to report.
+        is_published: whether the warehouse was loaded; if not, nothing is compared.
     """
     if is_published:
         connection.execute(_MEMORY)

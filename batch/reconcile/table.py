@@ -1,4 +1,4 @@
-"""Compares one table: bronze's changes as of the snapshot against the shop's rows."""
+"""Comparison of one table: bronze's changes as of the snapshot with the shop's rows."""
 
 import math
 import tempfile
@@ -37,10 +37,10 @@ from batch.reconcile.visibility import Visibility
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How to compare: as of which snapshot, how many slices, how many keys to name.
+    """Parameters of a comparison: the snapshot, the number of slices, the number of example keys.
 
-    `losses` are those of this table that were recorded and mended; `recast` is asked about values
-    that differ.
+    `losses` are the table's recorded and resolved ones; `recast` is called for values that
+    differ.
     """
 
     visibility: Visibility
@@ -51,11 +51,11 @@ class Comparison:
 
 
 def slices_for(records: int, compressed_bytes: int) -> int:
-    """Into how many slices to deal a table so that each fits into some hundred MB.
+    """Return into how many slices to split a table so that each fits into some hundred MB.
 
     Args:
-        records: in bronze.
-        compressed_bytes: of their files.
+        records: number of records in bronze.
+        compressed_bytes: size of their files.
     """
     per_slice = 128 * 1024 * 1024
     usual_bytes, usual_compression = 1_500, 12
@@ -69,13 +69,13 @@ def compare_table(
     """Compare a table.
 
     Args:
-        table: what to compare.
-        rows: the shop's rows in frames, as `shop.read_rows` gives them.
+        table: the table.
+        rows: the shop's rows in frames, as `shop.read_rows` returns them.
         records: bronze's rows in frames, with `READ_COLUMNS`.
-        how: the snapshot, and limits.
+        how: snapshot and limits.
 
     Raises:
-        StopPipelineError: a record is not one of Debezium's.
+        StopPipelineError: a record was not written by Debezium.
     """
     with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
         slices = Slices(how.slices, Path(folder))
@@ -126,7 +126,7 @@ def _compare_slice(table: SourceTable, source: Frame, changes: Frame, how: Compa
 def _excused(
     changes: Frame, source: Frame, lacking: Fault, how: Comparison, *, is_versioned: bool
 ) -> int:
-    """How many more changes would be missing, had nobody recorded a loss."""
+    """Count the changes that would be missing in addition if no loss had been recorded."""
     if not changes["goes_on"].any():
         return 0
     whole = changes.with_columns(goes_on=pl.lit(value=False))

@@ -1,4 +1,4 @@
-"""The shop's tables, as far as comparing needs to know them."""
+"""Descriptions of the shop's tables for the comparison."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from batch.reconcile.kinds import Kind, kind_of
 class Column:
     """A column whose values can be compared.
 
-    `declared` is its type as one writes it, with its width; `type_name` what is below any domain
-    or, of an array, the elements' type.
+    `declared` is its type as in SQL, with its length; `type_name` the type below any domain
+    or, for an array, the elements' type.
     """
 
     name: str
@@ -24,10 +24,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTable:
-    """A captured table. `key` is its primary key, empty when it has none.
+    """A captured table. `key` is its primary key, empty if it has none.
 
-    `is_versioned` when each update of a row adds one to its `version`; `skipped` are columns of
-    types whose values cannot be compared.
+    `is_versioned`: each update of a row adds one to its `version`. `skipped`: columns of types
+    whose values cannot be compared.
     """
 
     name: str
@@ -52,7 +52,7 @@ class CatalogRow:
 
 
 def describe(rows: Sequence[CatalogRow]) -> SourceTable:
-    """A table from the catalog's rows for it."""
+    """Build a table from its rows of the catalog query."""
     kinds = {
         row.column_name: kind_of(row.type_name, row.type_kind, is_array=row.is_array)
         for row in rows
@@ -68,7 +68,7 @@ def describe(rows: Sequence[CatalogRow]) -> SourceTable:
         (row.key_position, row.column_name) for row in rows if row.key_position is not None
     )
     key = tuple(columns[name] for _, name in positions if name in columns)
-    # A key that cannot be spelled as text is no key to us.
+    # A key that has no comparable text does not count as a key.
     has_key = len(key) == len(positions) and not any(column.kind.is_list for column in key)
     return SourceTable(
         name=rows[0].table_name,
@@ -80,7 +80,7 @@ def describe(rows: Sequence[CatalogRow]) -> SourceTable:
 
 
 def key_text(columns: Sequence[Column], values: pl.Expr) -> pl.Expr:
-    """One text for the primary key, from a struct with a text for each of its columns."""
+    """Build one text for the primary key, from a struct with a text for each of its columns."""
     parts = [c.kind.canonical(values.struct.field(c.name)).cast(pl.String) for c in columns]
     if len(parts) == 1:
         return parts[0]

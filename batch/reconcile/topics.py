@@ -1,4 +1,4 @@
-"""Kafka's side: which topics the connector writes, where they end, which records are there."""
+"""Kafka as reconciliation reads it: the connector's topics, their ends, and records."""
 
 import time
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ from lakehouse.offsets import TopicPartition
 _REQUEST_SECONDS = 10
 _POLL_SECONDS = 0.05
 _POLL_RECORDS = 500
-# For a moment after a topic was made, or its broker was started, its partitions lead nowhere.
+# For a moment after a topic or broker was started, its partitions have no leader.
 _NO_LEADER_YET = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 
 
 class Topics:
-    """The broker, with a consumer that reads what is committed, and belongs to no group."""
+    """A consumer of committed records that belongs to no group, and an admin client."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._admin = admin_client(bootstrap_servers)
@@ -58,20 +58,20 @@ class Topics:
         self._consumer.close()
 
     def captured(self, topic_prefix: str) -> dict[str, Topic]:
-        """The topics with the shop's changes, by name."""
+        """Return the topics with shop changes, by name."""
         return describe_topics(
             self._admin, matching_topics(self._admin, captured_pattern(topic_prefix))
         )
 
     def describe(self, name: str) -> Topic | None:
-        """One topic; None when there is none of this name."""
+        """Describe one topic; None if it does not exist."""
         return describe_topics(self._admin, [name]).get(name)
 
     def ends(self, topics: Mapping[str, Topic]) -> dict[TopicPartition, int]:
-        """The offset after the last record of each partition, committed or not.
+        """Return the end offset of each partition, including uncommitted records.
 
-        A transaction's partitions become readable one after the other, so the end of what is
-        readable may lie before a record that belongs to what was read already.
+        A transaction's partitions become readable one after the other, so the last stable offset
+        may precede a record that belongs to what was already read.
 
         Raises:
             RetryLaterError: the broker does not answer.
@@ -91,17 +91,19 @@ class Topics:
                 }
             except KafkaException as error:
                 if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
-                    raise explain_kafka(error, "Where topics end cannot be asked for") from error
+                    raise explain_kafka(
+                        error, "The end offsets of topics cannot be requested"
+                    ) from error
                 time.sleep(_POLL_SECONDS)
 
     def first_records(
         self, ranges: Mapping[TopicPartition, tuple[int, int]], *, deadline: float
     ) -> dict[TopicPartition, int | None]:
-        """The first record of each offsets: its offset, or None when a reader finds none in it.
+        """Return the offset of the first record of each range; None if a reader finds none in it.
 
         Args:
-            ranges: start (inclusive) and end (exclusive) of each.
-            deadline: `time.monotonic()` after which those not decided yet are left out.
+            ranges: start (inclusive) and end (exclusive) of each partition.
+            deadline: `time.monotonic()` after which undecided partitions are left out.
         """
         found: dict[TopicPartition, int | None] = {}
         asked = {(p.topic, p.partition): p for p in ranges}
@@ -120,16 +122,16 @@ class Topics:
         return found
 
     def read_from(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """Begin to read partitions, by topic and number, each from a position."""
+        """Start reading partitions, by topic and number, each from a position."""
         self._consumer.assign(
             [KafkaPartition(*partition, at) for partition, at in positions.items()]
         )
 
     def poll(self) -> list[Message]:
-        """Records, and for each partition that is read to its end a message that says so.
+        """Return records, and an end-of-partition event for each partition that is read to its end.
 
         Raises:
-            RetryLaterError: the broker refuses.
+            RetryLaterError: the broker reports an error.
         """
         messages = self._consumer.consume(_POLL_RECORDS, _POLL_SECONDS)
         for message in messages:

@@ -1,7 +1,7 @@
-"""Fills in large values that an update did not touch, and so does not tell. Pure.
+"""Fills in large values (TOAST) that an update did not change, and therefore omits. Pure.
 
-Only tables that cannot have full old rows have such updates: those with virtual columns. Debezium
-puts a placeholder there; the key's change before tells the value.
+Only tables that cannot have `replica identity full` have such updates: those with virtual columns.
+Debezium writes a placeholder; the value is in the key's previous change.
 """
 
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ _PLACEHOLDERS: tuple[object, ...] = (_TEXT, _BYTES, [_TEXT], [_BYTES])
 
 
 def fill_unchanged(latest: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
-    """Put the values in where `value` of the latest changes has placeholders.
+    """Replace placeholders in `value` of the latest changes.
 
     Args:
         latest: the last change of each key.
-        changes: all changes of these keys, each key's in order.
+        changes: all changes of these keys, in order.
     """
     has_any = pl.any_horizontal(
         pl.col("value").bin.contains(word.encode()) for word in (_TEXT, _BYTES)

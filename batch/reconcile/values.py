@@ -1,4 +1,4 @@
-"""Compares the shop's rows with bronze's latest, value by value. Pure but for what it asks."""
+"""Comparison of the shop's rows with bronze's latest, value by value. Pure, except for `Recast`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from batch.reconcile.records import read_images
 from batch.reconcile.tables import Column
 
 Recast = Callable[[Column, Sequence[bytes]], Frame]
-"""Asks the shop how it would write values now: see `batch.reconcile.recast.recast`."""
+"""Returns how the shop would represent values now: see `batch.reconcile.recast.recast`."""
 SHOP = "shop:"
 BRONZE = "bronze:"
-"""What the two sides' columns begin with: their names are free text."""
+"""Prefixes of the two sides' columns, whose names are arbitrary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFaults:
-    """What is wrong with the rows of a table."""
+    """Faults of a table's rows."""
 
     missing: Fault
     extra: Fault
@@ -37,11 +37,11 @@ def compare_rows(
     """Compare the latest changes of bronze with the rows of the shop.
 
     Args:
-        latest: `key` and `value` of each row that lives by bronze.
+        latest: `key` and `value` of each current row in bronze.
         source: `key` and, as canonical values, the columns of each row of the shop.
-        columns: which to compare.
-        examples: how many keys to name.
-        recast: asked about values that differ; without it they are different.
+        columns: columns to compare.
+        examples: number of keys to report.
+        recast: called for values that differ; without it they count as different.
     """
     images = canonical(read_images(latest, columns).unnest("after"), columns, prefix=BRONZE)
     bronze = pl.concat([latest.select("key", "value"), images], how="horizontal")
@@ -53,7 +53,7 @@ def compare_rows(
 
 
 def canonical(images: Frame, columns: Sequence[Column], *, prefix: str) -> Frame:
-    """One spelling for each value."""
+    """Convert each value to its canonical form."""
     return images.select(c.kind.canonical(pl.col(c.name)).alias(prefix + c.name) for c in columns)
 
 
@@ -64,7 +64,7 @@ def _different(
     suspects = both.filter(pl.any_horizontal(*unequal.values(), pl.lit(value=False)))
     if suspects.is_empty():
         return Fault()
-    # Few rows differ, if any: the dearer questions are asked of these only.
+    # Few rows differ, if any: the expensive checks are made for these only.
     suspects = suspects.with_row_index("row")
     names = [pl.when(is_unequal).then(pl.lit(name)) for name, is_unequal in unequal.items()]
     asked = suspects.select("row", "value", names=pl.concat_list(names).list.drop_nulls())
@@ -78,7 +78,7 @@ def _different(
 
 
 def _told(asked: Frame) -> Frame:
-    """What the changes tell of these columns: one that was added later is in no earlier change."""
+    """Filter columns that the changes contain: one that was added later is in no earlier change."""
     found = [
         (row, name, orjson.dumps(after[name]))
         for row, value, names in asked.iter_rows()
@@ -91,7 +91,7 @@ def _told(asked: Frame) -> Frame:
 
 
 def _equal_after_cast(told: Frame, suspects: Frame, column: Column, recast: Recast) -> Frame:
-    """`row` and `name` of the values that the shop has now, in the type that it has now."""
+    """Return `row` and `name` of values that equal after a cast to the column's current type."""
     own = told.filter(pl.col("name") == column.name, pl.col("said") != b"null")
     if own.is_empty():
         return own.select("row", "name")

@@ -1,4 +1,4 @@
-"""Which transactions a snapshot of the shop sees, by the 32 bits of their id in a change."""
+"""Visibility of transactions in a snapshot of the shop, by the 32 bits of their id in a change."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ _LONG_AGO_US = 3_600_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visibility:
-    """What `pg_current_snapshot()` saw: all ids below `xmax` but those `in_progress`.
+    """Contents of `pg_current_snapshot()`: it sees all ids below `xmax` except those `in_progress`.
 
-    `taken_us` is the database's clock then, in microseconds since 1970.
+    `taken_us` is the database's clock at that time, in microseconds since 1970.
     """
 
     xmax: int
@@ -22,17 +22,17 @@ class Visibility:
 
     @classmethod
     def parse(cls, snapshot: str, *, taken_us: int) -> "Visibility":
-        """From Postgres' text `xmin:xmax:xid,xid,…`."""
+        """Parse Postgres' text `xmin:xmax:xid,xid,…`."""
         _, xmax, in_progress = snapshot.split(":")
         ids = (int(xid) for xid in in_progress.split(",") if xid)
         return cls(xmax=int(xmax), in_progress=frozenset(ids), taken_us=taken_us)
 
     def sees(self, tx_id: pl.Expr, committed_us: pl.Expr) -> pl.Expr:
-        """Whether the snapshot sees a transaction.
+        """Return whether the snapshot sees a transaction.
 
-        Ids go round: one that seems to lie ahead by less than half the wheel is not begun yet, or
-        so old that the wheel has turned. Its commit time tells: what was committed an hour before
-        the snapshot is in it, and nobody turns half the wheel in an hour.
+        Ids wrap around: an id that appears to lie ahead by less than 2^31 has not begun yet, or is
+        from before the last wraparound. Its commit time decides: a commit an hour before the
+        snapshot is visible, because 2^31 transactions do not fit into an hour.
         """
         is_behind = (tx_id.cast(pl.Int64) - self.xmax) % _WHEEL >= _HALF
         is_running = tx_id.cast(pl.Int64).is_in([xid % _WHEEL for xid in self.in_progress])

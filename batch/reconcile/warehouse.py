@@ -1,7 +1,7 @@
-"""Compare the warehouse with the versions of silver it was made from: rows, and cents by line.
+"""Comparison of the warehouse with the versions of silver it was built from: rows, and amounts.
 
-What amounts should be is computed by gold's code, which shares nothing with the SQL that filled the
-warehouse. The sums that charts read must be what the facts come to.
+Expected amounts are computed by gold's code, which shares nothing with the SQL that fills the
+warehouse. The sums that charts read must equal those of the facts.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,24 +40,24 @@ from lakehouse.trouble import Service
 _SLICE_ROWS = 400_000
 _LINE_INPUTS = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
 _WHERE: Mapping[str, str] = {"mart.fact_transactions": "placed_at is not null"}
-"""A line whose order is not here yet has no amounts to compare."""
+"""A line whose order has not arrived has no amounts to compare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """The rows whose number in `column` leaves `number` when divided by `count`."""
+    """The rows for which `column` modulo `count` is `number`."""
 
     column: str
     number: int
     count: int
 
     def of_silver(self) -> pl.Expr:
-        """Which rows of a frame."""
+        """Return the filter for a frame."""
         return pl.col(self.column) % self.count == self.number
 
     def of_warehouse(self) -> sql.Composable:
-        """Which rows of a table of the warehouse."""
-        # In SQL, the remainder has the sign of what is divided.
+        """Return the condition for a table of the warehouse."""
+        # In SQL, the remainder has the sign of the dividend.
         return sql.SQL("mod({}, {}) in ({}, {})").format(
             sql.Identifier(self.column),
             sql.Literal(self.count),
@@ -67,22 +67,22 @@ class Shard:
 
 
 class WarehouseReader(Protocol):
-    """Reads the warehouse."""
+    """A reader of the warehouse."""
 
     def __call__(self, table: str, schema: Mapping[str, ColumnType], shard: Shard) -> pl.DataFrame:
-        """The columns of `schema` of the rows of `shard`. `table` is named with its schema."""
+        """Read the columns of `schema`, rows of `shard` only. `table` includes the schema."""
 
 
 def compare_warehouse(lake: Lake, dsn: str, examples: Examples) -> Iterator[LayerReport]:
-    """Compare `entity`, and of `mart` the facts of lines, payments and stocks, with silver.
+    """Compare `entity`, and the facts of lines, payments and stocks in `mart`, with silver.
 
-    And the sums that charts read with the facts.
+    Also compare the sums that charts read with the facts.
 
-    A table that was made from what is not published is told, and not compared.
+    A table that was not published yet is reported as not compared.
 
     Raises:
-        StopPipelineError: silver no longer has the version that the warehouse was made from.
-        RetryLaterError: warehouse or object store do not answer.
+        StopPipelineError: silver no longer has the version that the warehouse was built from.
+        RetryLaterError: the warehouse or the object store does not answer.
     """
     try:
         with psycopg.connect(dsn) as connection:
@@ -97,7 +97,7 @@ def compare_warehouse(lake: Lake, dsn: str, examples: Examples) -> Iterator[Laye
 
 
 def published_versions(connection: psycopg.Connection) -> dict[str, int]:
-    """Versions of silver that the warehouse was made from; empty before a first load."""
+    """Return the versions of silver in the warehouse; empty before the first load."""
     exists = connection.execute("select to_regclass('etl.silver_version')").fetchone()
     if exists is None or exists[0] is None:
         return {}
@@ -113,7 +113,7 @@ def _read(
 
 
 class WarehouseComparison:
-    """The warehouse as a reader gives it, and the versions of silver that it was made from."""
+    """Comparison of the warehouse, through a reader, with the versions of silver in it."""
 
     def __init__(
         self, lake: Lake, versions: Mapping[str, int], read: WarehouseReader, examples: Examples
@@ -125,7 +125,7 @@ class WarehouseComparison:
         self._frames: dict[str, pl.LazyFrame] = {}
 
     def compare(self) -> Iterator[LayerReport]:
-        """Table by table."""
+        """Yield a report of each table."""
         for table in TABLES:
             yield self._report(
                 f"entity.{table.name}", (table.silver,), partial(self._entity, table)
@@ -149,14 +149,14 @@ class WarehouseComparison:
         return LayerReport(layer="warehouse", table=name, findings=found, seconds=seconds)
 
     def _silver(self, name: str) -> pl.LazyFrame:
-        """The rows of a silver table that are there, at the warehouse's version; opened once."""
+        """Return a silver table's rows at the warehouse's version, without tombstones; cached."""
         if name not in self._frames:
             self._frames[name] = self._open(name)
         return self._frames[name]
 
     def _open(self, name: str) -> pl.LazyFrame:
         if name not in self._versions:
-            # Nothing has landed of it, so there is no such table either.
+            # Nothing has landed of it, so there is no such table.
             return pl.DataFrame(schema=pl.Schema(SCHEMAS[name])).lazy()
         version = self._versions[name]
         try:
@@ -165,14 +165,14 @@ class WarehouseComparison:
             delta = None
         if delta is None:
             message = (
-                f"silver/{name} no longer has version {version}, of which the warehouse was made. "
+                f"silver/{name} no longer has version {version}, which the warehouse has loaded. "
                 "Run ./pipeline consolidate, then reconcile again."
             )
             raise StopPipelineError(message)
         return scan(delta).filter(pl.col("_deleted_at").is_null())
 
     def _shards(self, silver: str, column: str) -> Iterator[Shard]:
-        """So many that each fits into memory, by the rows of a silver table."""
+        """Yield shards that fit into memory, by the number of rows of a silver table."""
         rows = self._silver(silver).select(pl.len()).collect().item()
         count = max(1, rows // _SLICE_ROWS)
         return (Shard(column=column, number=number, count=count) for number in range(count))
@@ -203,7 +203,7 @@ class WarehouseComparison:
         return found
 
     def _in_no_fact(self, orders: Frame, lines: pl.DataFrame, payments: Frame) -> InNoFact:
-        """What orders that count come to and had given back, and their lines have not."""
+        """Return totals and refunds of orders that count, minus those of their lines."""
         worth = orders.filter(counts()).select("order_id", "base_total_cents")
         order = worth.join(refunds(payments, orders), on="order_id", how="left")
         held = lines.group_by("order_id").agg(pl.col("total_cents", "refund_cents").sum())
@@ -226,7 +226,7 @@ class WarehouseComparison:
         )
 
     def _payments(self) -> LayerFindings:
-        """Amounts at the rate of their order; without one until it comes."""
+        """Compare amounts at the rate of their order; null until the order has arrived."""
         names = ("payment_id", "order_id", "amount_cents", "base_amount_cents")
         found = LayerFindings()
         for shard in self._shards("cleaned_payments", "order_id"):

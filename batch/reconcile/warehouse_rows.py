@@ -1,4 +1,4 @@
-"""Reads rows of the warehouse into frames, in the types that they have in the lake."""
+"""Reads rows of the warehouse into frames, with the types of the lake."""
 
 import io
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ def read_rows(
     schema: Mapping[str, ColumnType],
     where: sql.Composable | None = None,
 ) -> pl.DataFrame:
-    """Rows of a table, or of a query in brackets with a name.
+    """Read rows of a table, or of a query in parentheses with an alias.
 
     Args:
-        connection: to the warehouse.
-        source: what stands after `from`.
-        schema: columns to read, and the type of each.
+        connection: connection to the warehouse.
+        source: the text after `from`.
+        schema: columns to read, and their types.
         where: a condition; by default all rows.
     """
     query = sql.SQL("copy (select {} from {} where {}) to stdout (format csv)").format(

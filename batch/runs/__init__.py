@@ -1,7 +1,6 @@
-"""What was done to the layers, by whom, with which code: table `etl.runs`.
+"""Run records: what was done to the layers, by whom, with which code, in table `etl.runs`.
 
-Grain: one row per run of a command or of a DAG, the failed ones and those whose process died
-included.
+Grain: one row per run of a command or of a DAG, including failed and interrupted ones.
 """
 
 from batch.runs.listing import forget, forget_old, latest, numbered

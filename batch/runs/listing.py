@@ -1,4 +1,4 @@
-"""The runs that there are, and what becomes of old ones."""
+"""Queries of run records, and deletion of old ones."""
 
 from typing import LiteralString
 
@@ -32,7 +32,7 @@ where
 
 
 def latest(dsn: str, *, kind: Kind | None = None, limit: int = 20) -> list[RunRow]:
-    """The newest runs, newest first.
+    """Return the newest runs, newest first.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
@@ -42,7 +42,7 @@ def latest(dsn: str, *, kind: Kind | None = None, limit: int = 20) -> list[RunRo
 
 
 def numbered(dsn: str, number: int) -> RunRow:
-    """One run.
+    """Return one run.
 
     Raises:
         StopPipelineError: there is none of this number, or the schema is older than this code.
@@ -50,22 +50,22 @@ def numbered(dsn: str, number: int) -> RunRow:
     """
     found = _rows(dsn, _COLUMNS + " where r.run_number = %(number)s", {"number": number})
     if not found:
-        message = f"There is no run {number}, or it was deleted. ./pipeline runs lists what is."
+        message = f"There is no run {number}, or it was deleted. ./pipeline runs lists all runs."
         raise StopPipelineError(message)
     return found[0]
 
 
 def forget_old(dsn: str) -> int | None:
-    """Delete runs as old as the settings say; how many. None where these cannot be reached."""
+    """Delete runs older than the setting, return how many; None if the warehouse is unavailable."""
     try:
         return forget(dsn, days=ConsolidationSettings().runs_days)
     except PipelineError as error:
-        _log.warning("runs_not_forgotten", error=str(error))
+        _log.warning("old_runs_not_deleted", error=str(error))
         return None
 
 
 def forget(dsn: str, *, days: int) -> int:
-    """Delete runs that began longer ago, unless they go on; how many.
+    """Delete runs that began before that, except running ones; return how many.
 
     Raises:
         RetryLaterError: the warehouse does not answer.

@@ -1,4 +1,4 @@
-"""What is known of a run."""
+"""Model of a run record."""
 
 import getpass
 import json
@@ -22,14 +22,14 @@ from lakehouse.postgres import explained
 from lakehouse.trouble import Service, Trouble
 
 Facts = Mapping[str, Any]
-"""What becomes JSON in the table; instants become text."""
+"""Values stored as JSON; timestamps become text."""
 _log = structlog.get_logger(__name__)
 _LONGEST_MESSAGE = 4000
 as_json = partial(Jsonb, dumps=partial(json.dumps, default=str))
 
 
 class Kind(StrEnum):
-    """What a run does."""
+    """Kinds of runs."""
 
     CONSOLIDATION = "consolidation"
     REPLAY = "replay"
@@ -40,18 +40,18 @@ class Kind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a run stands. That one is interrupted is not written: it is seen."""
+    """Outcome of a run. `interrupted` is derived from the missing lock; it is never stored."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
-    """Its process died without a word."""
+    """Its process ended without recording an outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run, as `etl.runs` has it; and `what` it was asked for, in a line."""
+    """One row of `etl.runs`; `what` describes the scope in one line."""
 
     run_number: int
     run_id: UUID
@@ -73,19 +73,19 @@ class RunRow:
 
     @property
     def seconds(self) -> float:
-        """How long it took, or has been going on; of one that died, until it was last heard of."""
+        """Return its duration so far; of an interrupted run, until its last update."""
         end = datetime.now(UTC) if self.outcome == Outcome.RUNNING else self.noted_at
-        # Instants are the warehouse's, and its clock may be ahead of this machine's.
+        # Timestamps are the warehouse's, whose clock may be ahead of this machine's.
         return max(0.0, ((self.finished_at or end) - self.started_at).total_seconds())
 
     def to_json(self) -> Facts:
-        """All of it, by name."""
+        """Return all fields by name."""
         return {**asdict(self), "seconds": round(self.seconds, 3)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noted:
-    """What a run has said of itself so far."""
+    """Facts that a run has recorded so far."""
 
     scope: Facts
     rows_read: int | None = None
@@ -94,7 +94,7 @@ class Noted:
     details: Facts = field(default_factory=dict)
 
     def to_row(self) -> dict[str, object]:
-        """By column."""
+        """Return the values by column."""
         return {
             "scope": as_json(self.scope),
             "rows_read": self.rows_read,
@@ -105,16 +105,16 @@ class Noted:
 
 
 def whoami() -> str:
-    """User and machine."""
+    """Return user and machine."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
+    except (KeyError, OSError):  # a container's user may have no name
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
 
 
 def message_of(error: BaseException) -> str:
-    """What a record keeps of an error. Ours say all there is to say."""
+    """Return an error's text for the record; errors of other libraries also get their type."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
@@ -126,10 +126,10 @@ _AWAY = "Runs cannot be recorded or read"
 
 @contextmanager
 def unrecorded(*, is_required: bool = True, what: str = _AWAY) -> Iterator[None]:
-    """Let errors of the warehouse be `complain`'s.
+    """Convert errors of the warehouse with `complain`.
 
     Raises:
-        RetryLaterError: the warehouse does not answer, and it has to.
+        RetryLaterError: the warehouse does not answer, and a record is required.
         StopPipelineError: its schema is older than this code, and a record is required.
     """
     try:
@@ -139,10 +139,10 @@ def unrecorded(*, is_required: bool = True, what: str = _AWAY) -> Iterator[None]
 
 
 def complain(error: psycopg.Error, *, is_required: bool, what: str = _AWAY) -> None:
-    """Say what it means that the warehouse keeps no record; where none is required, in the log.
+    """Raise that the run cannot be recorded or, if a record is not required, log a warning.
 
     Raises:
-        RetryLaterError: the warehouse does not answer, and it has to.
+        RetryLaterError: the warehouse does not answer, and a record is required.
         StopPipelineError: its schema is older than this code, and a record is required.
     """
     if not is_required:

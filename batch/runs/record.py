@@ -1,4 +1,4 @@
-"""A record of a run, written while it goes on: one that dies leaves what it had noted."""
+"""Record of a run, updated while it runs, so that an interrupted run leaves what it had noted."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ where run_id = %(run_id)s"""
 
 
 class Run:
-    """A run that goes on. Where it is not recorded, what it notes goes nowhere."""
+    """A running run. This base class records nothing."""
 
     def __init__(self, run_id: UUID | None = None, scope: Facts | None = None) -> None:
         self.run_id = run_id or uuid4()
@@ -49,11 +49,11 @@ class Run:
         details: Facts | None = None,
         scope: Facts | None = None,
     ) -> None:
-        """Add to what is known of the run. Of a name noted twice, the last counts.
+        """Add facts to the record. If a name is noted twice, the last value counts.
 
         Args:
-            rows_read: rows or changes applied, in all.
-            rows_written: rows inserted, changed or taken away, in all.
+            rows_read: total of rows or changes read.
+            rows_written: total of rows inserted, changed or deleted.
             digest: by table, before and after.
             details: metrics by table or step.
             scope: what was asked for, resolved.
@@ -70,18 +70,18 @@ class Run:
         self._keep()
 
     def end(self, outcome: Outcome, message: str | None) -> None:
-        """Write how it ended, and let go.
+        """Record the outcome, and release the lock.
 
         Raises:
             psycopg.Error: the warehouse does not answer.
         """
 
     def _keep(self) -> None:
-        """Nowhere, here."""
+        """Do nothing, because the run is not recorded."""
 
 
 class KeptRun(Run):
-    """One that is recorded."""
+    """A run that is recorded."""
 
     def __init__(self, run_id: UUID, scope: Facts, session: Session) -> None:
         super().__init__(run_id, scope)
@@ -92,8 +92,8 @@ class KeptRun(Run):
         try:
             self.write(Outcome.RUNNING, None)
         except psycopg.Error as error:
-            # The end writes it again.
-            _log.warning("run_not_noted", run=str(self.run_id), error=str(error))
+            # The outcome's update writes it again.
+            _log.warning("run_progress_not_recorded", run=str(self.run_id), error=str(error))
 
     @override
     def end(self, outcome: Outcome, message: str | None) -> None:
@@ -103,7 +103,7 @@ class KeptRun(Run):
             self._session.close()
 
     def write(self, outcome: Outcome, message: str | None) -> None:
-        """Write all that is known.
+        """Write all facts.
 
         Raises:
             psycopg.Error: the warehouse does not answer.
@@ -123,14 +123,14 @@ class KeptRun(Run):
 def recorded(
     dsn: str, *, kind: Kind, scope: Facts, who: str | None = None, is_required: bool = True
 ) -> Iterator[Run]:
-    """Keep a record of what the block does: how it ends, and what it notes meanwhile.
+    """Record the outcome of the block, and what it notes meanwhile.
 
     Args:
-        dsn: of the migrated warehouse, as its role `batch`.
+        dsn: connection to the migrated warehouse, as its role `batch`.
         kind: of the run.
         scope: what was asked for: layers, tables, offsets, times.
-        who: by default the user and the machine.
-        is_required: without a record there is no run. Otherwise, a warning has to do.
+        who: by default user and machine.
+        is_required: fail if the run cannot be recorded. Otherwise a warning is logged.
 
     Raises:
         RetryLaterError: the warehouse does not answer, and a record is required.
@@ -143,10 +143,10 @@ def recorded(
 
 @contextmanager
 def ending(run: Run, *, is_required: bool) -> Iterator[None]:
-    """Write at the end of the block how it went. An error in it goes on.
+    """Record the outcome at the end of the block. An error in the block is passed on.
 
     Raises:
-        RetryLaterError: it went well, but the warehouse does not answer.
+        RetryLaterError: the block succeeded, but the warehouse does not answer.
     """
     try:
         yield
@@ -154,7 +154,9 @@ def ending(run: Run, *, is_required: bool) -> Iterator[None]:
         with unrecorded(is_required=False):
             run.end(Outcome.FAILED, message_of(error))
         raise
-    with unrecorded(is_required=is_required, what="This is done, but its end is not recorded"):
+    with unrecorded(
+        is_required=is_required, what="The run succeeded, but its outcome is not recorded"
+    ):
         run.end(Outcome.SUCCEEDED, None)
 
 

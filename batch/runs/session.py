@@ -1,4 +1,4 @@
-"""A session of the warehouse that holds the lock of a run: it tells that somebody is at it."""
+"""A warehouse session that holds the lock of a run, which shows that the run is alive."""
 
 from collections.abc import Callable
 from typing import LiteralString
@@ -22,14 +22,14 @@ on conflict (run_id) do update
 set
     outcome = 'running', message = null, finished_at = null, noted_at = now()
 returning r.run_number"""
-# Before an insert that may find the row there: each such insert would use up a number.
+# Before the insert: every insert that conflicts would use up a run number.
 _GO_ON: LiteralString = """
 update etl.runs as r
 set
     outcome = 'running', message = null, finished_at = null, noted_at = now()
 where r.run_id = %(run_id)s
 returning r.run_number"""
-# Never waits: where a server that was restarted still knows the old session, that one tells.
+# Never waits: if a restarted server still knows the old session, its lock shows a live run.
 _LOCK: LiteralString = "select pg_try_advisory_lock(hashtext('etl.runs'), %s::integer)"
 _LOCK_SHARED: LiteralString = (
     "select pg_try_advisory_lock_shared(hashtext('etl.runs'), %s::integer)"
@@ -37,7 +37,7 @@ _LOCK_SHARED: LiteralString = (
 
 
 class Session:
-    """One, from the beginning of a run, or of a step of it, to its end."""
+    """The session of a run, or of a step of it, from beginning to end."""
 
     def __init__(self, dsn: str, *, who: str, is_stepwise: bool) -> None:
         self._dsn = dsn
@@ -47,10 +47,10 @@ class Session:
         self._connection = self._connect()
 
     def begin(self, run_id: UUID, kind: Kind, scope: Facts) -> None:
-        """Make the run's row, unless another step has, and hold its lock.
+        """Create the run's row, unless another step has, and take its lock.
 
         Raises:
-            psycopg.Error: the warehouse does not answer, or is older.
+            psycopg.Error: the warehouse does not answer, or its schema is older.
         """
         values = {
             "run_id": run_id, "kind": str(kind), "scope": as_json(scope), "who": self._who,
@@ -58,7 +58,7 @@ class Session:
             "is_stepwise": self._is_stepwise,
         }  # fmt: skip
         try:
-            # In one transaction: nobody sees a running row without its lock.
+            # In one transaction: a running row is never visible without its lock.
             with self._connection.transaction():
                 found = self._connection.execute(_GO_ON, values).fetchall()
                 rows = found or self._connection.execute(_BEGIN, values).fetchall()
@@ -69,7 +69,7 @@ class Session:
             raise
 
     def write(self, write: Callable[[psycopg.Connection], None]) -> None:
-        """One transaction; in a new session, where the server has dropped this one.
+        """Run one transaction, in a new session if the server has closed this one.
 
         Raises:
             psycopg.Error: the warehouse does not answer.
@@ -84,7 +84,7 @@ class Session:
             self._transact(write)
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         self._connection.close()
 
     def _transact(self, write: Callable[[psycopg.Connection], None]) -> None:

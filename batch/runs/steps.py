@@ -1,4 +1,4 @@
-"""Runs whose steps are processes of their own, as in Airflow: one row, which all of them write."""
+"""Runs whose steps are separate processes, as in Airflow: all steps write one row."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,11 +27,11 @@ where run_id = %(run_id)s"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepwiseRun:
-    """What its steps have to agree on.
+    """Identity of a run that its steps share.
 
     Attributes:
-        key: of the run, such as the ids that Airflow gave the DAG and its run.
-        steps: names of all; when each has succeeded, so has the run.
+        key: identifies the run, such as the ids of Airflow's DAG and run.
+        steps: names of all steps; the run has succeeded once each of them has.
     """
 
     key: str
@@ -42,7 +42,7 @@ class StepwiseRun:
 
     @property
     def run_id(self) -> UUID:
-        """The same in each step."""
+        """Return an id that is the same in each step."""
         return uuid5(NAMESPACE_OID, self.key)
 
 
@@ -50,7 +50,7 @@ class StepwiseRun:
 def recorded_step(
     dsn: str, whole: StepwiseRun, step: str, *, is_required: bool = True
 ) -> Iterator[Run]:
-    """Keep a record of one step, which may be repeated: then its last outcome counts.
+    """Record one step. If it is repeated, its last outcome counts.
 
     Raises:
         RetryLaterError: the warehouse does not answer, and a record is required.
@@ -63,7 +63,7 @@ def recorded_step(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How a run stands by its steps."""
+    """State of a run, computed from its steps."""
 
     outcome: Outcome
     message: str | None
@@ -72,7 +72,7 @@ class Standing:
 
 
 def standing(steps: Mapping[str, Facts], names: Sequence[str]) -> Standing:
-    """From the steps there are; `names` are those that there have to be."""
+    """Compute the state from the steps so far; `names` are all steps that are expected."""
     outcomes = {name: step["outcome"] for name, step in steps.items()}
     messages = [f"{name}: {step['message']}" for name, step in steps.items() if step["message"]]
     if Outcome.RUNNING in outcomes.values():
@@ -91,7 +91,7 @@ def standing(steps: Mapping[str, Facts], names: Sequence[str]) -> Standing:
 
 
 def merged(known: Facts, more: Facts) -> dict[str, Any]:
-    """Facts of two steps: where both name parts of the same thing, all of these parts."""
+    """Merge the facts of two steps: mappings under the same name are merged, too."""
     both = {
         name: {**known[name], **value}
         for name, value in more.items()
@@ -101,7 +101,7 @@ def merged(known: Facts, more: Facts) -> dict[str, Any]:
 
 
 class _Step(KeptRun):
-    """One with a place in the row of its run."""
+    """A step, stored within the row of its run."""
 
     def __init__(self, whole: StepwiseRun, step: str, session: Session) -> None:
         super().__init__(whole.run_id, {}, session)
@@ -114,7 +114,7 @@ class _Step(KeptRun):
         state = self._state(outcome, message)
 
         def update(connection: psycopg.Connection) -> None:
-            # Others write theirs at the same time: each waits for the row.
+            # Other steps may write at the same time: each waits for the row.
             scope, details = connection.execute(_READ, [self.run_id]).fetchone() or ({}, {})
             steps = {**details.get("steps", {}), self._step: state}
             found = standing(steps, self._whole.steps)
@@ -129,7 +129,7 @@ class _Step(KeptRun):
         self._session.write(update)
 
     def _state(self, outcome: Outcome, message: str | None) -> dict[str, Any]:
-        """With what the step has noted."""
+        """Return the facts of the run, including those of this step."""
         seconds = (datetime.now(UTC) - self._started_at).total_seconds()
         return {
             "outcome": str(outcome),

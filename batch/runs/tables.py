@@ -1,4 +1,4 @@
-"""What a pipeline run did to each table, as its record, its task's log and the console say it."""
+"""Results by table of a pipeline run, for its record, its task's log and the console."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,14 +15,14 @@ WAREHOUSE = "warehouse, in one transaction"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableResult:
-    """What a run did to one table. What does not apply to the table is None.
+    """Result of a run for one table. Fields that do not apply are None.
 
     Attributes:
-        read: changes or rows of the layer below.
-        cleaned: those of them in which a value was cleaned.
-        quarantined: those of them that broke a rule.
-        merged: rows of the table itself that were inserted, updated or deleted.
-        seconds: that it took.
+        read: changes or rows read from the layer below.
+        cleaned: changes in which a value was cleaned.
+        quarantined: changes that broke a rule.
+        merged: rows of the table that were inserted, updated or deleted.
+        seconds: duration.
     """
 
     layer: Layer
@@ -35,13 +35,13 @@ class TableResult:
 
 
 def note_results(run: Run, rows: Sequence[TableResult], *, is_first: bool = True) -> None:
-    """Let a record say what was done to each table.
+    """Add the results of tables to a record.
 
     Args:
         run: the record.
-        rows: in the order of the layers.
-        is_first: the run begins with these: what their first layer has read, it has read. What
-            the layers above read, it has written itself.
+        rows: results, in the order of the layers.
+        is_first: whether the run begins with these: then rows read by their first layer count as
+            read. Rows read by layers above were written by the run itself.
     """
     written = [row for row in rows if row.table == WAREHOUSE or row.layer != Layer.WAREHOUSE]
     read = [row for row in written if row.layer == rows[0].layer]
@@ -53,7 +53,7 @@ def note_results(run: Run, rows: Sequence[TableResult], *, is_first: bool = True
 
 
 def offsets_of(reports: Sequence[SilverReport]) -> dict[str, object]:
-    """The offsets of bronze that silver applied, by table of the shop; for a record's scope."""
+    """Return the offsets of bronze that silver applied, by shop table, for a record's scope."""
     offsets = {
         report.entity: [
             {
@@ -69,13 +69,13 @@ def offsets_of(reports: Sequence[SilverReport]) -> dict[str, object]:
 
 
 def details_of(reports: Sequence[SilverReport]) -> dict[str, object]:
-    """What a record says of values that no list has; nothing without such."""
+    """Return details about values in no list; empty if there are none."""
     unknown = [asdict(unknown) for report in reports for unknown in report.unknown]
     return {"unknown": unknown} if unknown else {}
 
 
 def results_of_warehouse(report: WarehouseReport, seconds: float) -> list[TableResult]:
-    """The load is one transaction, so its time stands in one row."""
+    """Return the results of a load. It is one transaction, so its duration is in one row."""
     changed = {table.table: table for table in report.tables}
     tables = [
         TableResult(
@@ -102,7 +102,7 @@ def results_of_warehouse(report: WarehouseReport, seconds: float) -> list[TableR
 
 
 def result_of_silver(report: SilverReport) -> TableResult:
-    """Of the changes of one table of the shop."""
+    """Return the result for the changes of one shop table."""
     return TableResult(
         layer=Layer.SILVER,
         table=report.table,
@@ -115,7 +115,7 @@ def result_of_silver(report: SilverReport) -> TableResult:
 
 
 def result_of_gold(report: GoldReport) -> TableResult:
-    """Of a gold table."""
+    """Return the result for a gold table."""
     return TableResult(
         layer=Layer.GOLD,
         table=report.table,

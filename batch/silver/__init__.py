@@ -1,1 +1,1 @@
-"""Silver: what is true now, one row per key, from bronze's changes by the contract."""
+"""Silver: current rows, one per key, computed from bronze's changes by the contract."""

@@ -1,4 +1,4 @@
-"""Bronze, as silver reads it: one version of a table, offsets by offsets."""
+"""Bronze as silver reads it: ranges of offsets of one version of a table."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _KEYS_AT_ONCE = 20_000
 
 
 class BronzeSource:
-    """One version of a bronze table. What lands later is not seen."""
+    """One version of a bronze table. Records that land later are not visible."""
 
     def __init__(self, delta: DeltaTable) -> None:
         self._delta = delta
@@ -26,15 +26,15 @@ class BronzeSource:
 
     @property
     def version(self) -> int:
-        """Of the table."""
+        """Return the version of the table."""
         return self._delta.version()
 
     def has_only_grown(self, since: int) -> bool:
-        """Whether what was read at an earlier version still holds."""
+        """Return whether what was read at an earlier version still holds."""
         return has_only_grown(self._delta, since)
 
     def pending(self, table: DeltaTable) -> dict[EpochPartition, OffsetRange]:
-        """What `table` has not applied yet. A offsets may hold no record."""
+        """Return the ranges that `table` has not applied yet. A range may hold no record."""
         ranges = {}
         for partition, end in self.ends.items():
             start = starting_position(table, partition)
@@ -43,7 +43,7 @@ class BronzeSource:
         return ranges
 
     def read(self, ranges: OffsetRanges, *, keys: pl.Series | None = None) -> pl.DataFrame:
-        """The records in these ranges; of these keys, if any are given."""
+        """Read the records in these ranges, of these keys only if any are given."""
         if not ranges:
             return scan(self._delta).select(_COLUMNS).head(0).collect()
         rows = scan(self._delta).filter(is_within(ranges))
@@ -52,23 +52,23 @@ class BronzeSource:
         return rows.select(_COLUMNS).collect()
 
     def keys(self, ranges: OffsetRanges) -> pl.Series:
-        """The different keys in these ranges, as Kafka has them."""
+        """Return the distinct keys in these ranges, as in Kafka."""
         rows = scan(self._delta).filter(is_within(ranges)).select(pl.col("key").unique())
         return rows.collect()["key"].drop_nulls()
 
     def all_keys(self) -> Iterator[pl.Series]:
-        """The keys of all records, as Kafka has them, in batches whose own keys all differ."""
+        """Yield the keys of all records, as in Kafka, in batches of distinct keys."""
         rows = scan(self._delta).select("key").drop_nulls()
         for batch in rows.collect_batches(maintain_order=False):
             yield batch["key"].unique()
 
     def keyless(self, ranges: OffsetRanges) -> pl.DataFrame:
-        """Coordinates of the records in these ranges that have no key."""
+        """Return the coordinates of records without a key in these ranges."""
         rows = scan(self._delta).filter(is_within(ranges) & pl.col("key").is_null())
         return rows.select(COORDINATE).collect()
 
     def counted(self, ranges: OffsetRanges) -> pl.DataFrame:
-        """Grain: one row per partition and epoch that has records in these ranges.
+        """Count records. Grain: one row per partition and epoch with records in these ranges.
 
         Returns:
             `epoch`, `partition`, `records`, `keys`, `oldest_at`, `newest_at`.
@@ -87,10 +87,10 @@ class BronzeSource:
         )
 
     def since(self, moment: datetime) -> dict[EpochPartition, int]:
-        """The first offset of each partition whose record is of a moment, or later.
+        """Return the first offset of each partition whose record is of `moment` or later.
 
-        As Kafka understands a time: records before it may be older or newer. A partition that has
-        none is left out.
+        As in Kafka: records before that offset may be older or newer. A partition without such a
+        record is left out.
         """
         found = (
             scan(self._delta)
@@ -105,7 +105,7 @@ class BronzeSource:
         }
 
     def of_keys(self, keys: pl.Series, ends: Mapping[EpochPartition, int]) -> pl.DataFrame:
-        """All records of these keys (as Kafka has them) before the given positions."""
+        """Read all records of these keys (as in Kafka) before the given end offsets."""
         ranges = up_to(ends)
         rows = scan(self._delta).filter(is_within(ranges)).select(_COLUMNS)
         parts = [
@@ -115,7 +115,7 @@ class BronzeSource:
         return pl.concat(parts)
 
     def _ends(self) -> Iterator[tuple[EpochPartition, int]]:
-        """The position after the last record landed, of each partition in each epoch."""
+        """Yield the end offset of each partition in each epoch."""
         stored = self._delta.metadata().configuration.get(EPOCHS_PROPERTY) or "[]"
         epochs = json.loads(stored)
         for number, epoch in enumerate(epochs):
@@ -125,7 +125,7 @@ class BronzeSource:
                     epoch=epoch["epoch"], topic_id=epoch["topic_id"], partition=partition
                 )
                 if is_superseded:
-                    # The same topic went on with offsets given anew, and so did its watermark.
+                    # The topic continued with new offsets, and so did its watermark.
                     yield coordinate, self._last(coordinate) + 1
                 else:
                     app_id = kafka_app_id(coordinate.topic_id, partition)

@@ -1,7 +1,7 @@
-"""Commits to silver's tables: rows and how far bronze has been read land together, once.
+"""Commits to silver's tables: rows and bronze watermarks are written together, exactly once.
 
-As in landing, every failure of the store is read as *unknown*: the commit may have landed. So the
-table is opened anew, asked for its watermarks, and given what it does not have yet.
+As in landing, every failure of the store means *unknown*: the commit may have succeeded. So the
+table is reopened, its watermarks are read, and only what it lacks is written.
 """
 
 import time
@@ -21,7 +21,7 @@ from lakehouse.errors import StopPipelineError
 
 @dataclass(kw_only=True)
 class SilverTable:
-    """A Delta table of silver, and a handle on one version of it."""
+    """A Delta table of silver, opened at one version."""
 
     delta: DeltaTable
     pause: Callable[[float], None] = field(default=time.sleep)
@@ -29,19 +29,19 @@ class SilverTable:
     def apply(
         self, changes: pl.DataFrame, ranges: OffsetRanges, write: Callable[[pl.DataFrame], "Write"]
     ) -> int:
-        """Take in changes that the table does not have yet, and move its watermarks.
+        """Apply changes that the table does not have yet, and advance its watermarks.
 
         Args:
-            changes: with their coordinates; all that there are in the ranges.
-            ranges: what is covered, by place.
+            changes: with their coordinates; all changes in the ranges.
+            ranges: offset ranges by partition and epoch.
             write: makes the commit from the changes that are new to the table.
 
         Returns:
-            How many rows the commit wrote; none where an earlier one turns out to have landed.
+            The number of rows written; 0 if an earlier commit turns out to have succeeded.
 
         Raises:
             StopPipelineError: the table lacks changes before the ranges.
-            RetryLaterError: the store does not answer, or others keep committing.
+            RetryLaterError: the store does not answer, or other writers keep committing.
         """
         wait = a_few_times(self.delta.table_uri, self.pause)
 
@@ -60,8 +60,8 @@ class SilverTable:
         )
         for partition, start in plan.gaps.items():
             message = (
-                f"{self.delta.table_uri}: has bronze up to {start} of {partition}, and was given "
-                f"changes from {ranges[partition].start} on. Run ./pipeline rebuild --layer silver."
+                f"{self.delta.table_uri}: has bronze up to {start} of {partition}, but got "
+                f"changes from {ranges[partition].start}. Run ./pipeline rebuild --layer silver."
             )
             raise StopPipelineError(message)
         return plan.keep
@@ -69,22 +69,22 @@ class SilverTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
-    """One commit. Without rows it moves the watermarks only."""
+    """One commit. Without rows it only advances the watermarks."""
 
     rows: pa.Table
 
     def commit(self, delta: DeltaTable, watermarks: Mapping[str, int]) -> int:
-        """Append the rows; how many."""
+        """Append the rows; return their number."""
         append(delta, self.rows, watermarks)
         return int(self.rows.num_rows)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Merge(Write):
-    """Rows that take the place of those with the same key, if they are newer.
+    """A commit of rows that replace those with the same key, if they are newer.
 
-    `order` names the columns that tell which is newer; without it, the given rows always win.
-    `matched_on` identifies a row, `partition` is the column that splits the table.
+    `order` names the columns that decide which is newer; without it, the given rows always win.
+    `matched_on` identifies a row, `partition` is the partition column of the table.
     """
 
     matched_on: tuple[str, ...]
@@ -93,10 +93,10 @@ class Merge(Write):
 
     @override
     def commit(self, delta: DeltaTable, watermarks: Mapping[str, int]) -> int:
-        """Merge the rows; if none of them is newer, only the watermarks move.
+        """Merge the rows; if none of them is newer, only the watermarks advance.
 
         Returns:
-            How many were inserted or took the place of an older one.
+            How many rows were inserted or replaced an older one.
         """
         before = delta.version()
         merged = 0
@@ -112,7 +112,7 @@ class Merge(Write):
             ).when_matched_update_all(predicate=self._is_newer())
             done = merging.when_not_matched_insert_all().execute()
             merged = int(done["num_target_rows_inserted"] + done["num_target_rows_updated"])
-        # A merge that changes nothing commits nothing, its watermarks included.
+        # A merge that changes nothing commits nothing, not even its watermarks.
         if delta.version() == before:
             append(delta, self.rows.slice(0, 0), watermarks)
         return merged
@@ -132,7 +132,7 @@ class Merge(Write):
 
 
 def append(delta: DeltaTable, rows: pa.Table, watermarks: Mapping[str, int]) -> None:
-    """Append rows, perhaps none, with the watermarks."""
+    """Append rows, possibly none, with the watermarks."""
     write_deltalake(
         delta,
         rows,
@@ -144,9 +144,9 @@ def append(delta: DeltaTable, rows: pa.Table, watermarks: Mapping[str, int]) -> 
 
 
 def partitions_with(delta: DeltaTable, partition: str, key: str, rows: pa.Table) -> str:
-    """A predicate for the partitions of a table in which some of these keys can stand.
+    """Return a predicate for the partitions of a table that may contain some of these keys.
 
-    From the files' statistics: exact, and without reading any of them.
+    Uses file statistics: exact, and without reading data files.
     """
     files = pl.DataFrame(pa.table(delta.get_add_actions(flatten=True)))
     keys = pl.Series(rows[key]).sort()

@@ -1,4 +1,4 @@
-"""The keys of a range: as Kafka has them, bytes, and as silver has them."""
+"""Keys of a range, as bytes in Kafka and as values in silver."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from lakehouse.delta import scan
 
 
 def names_of(entity: Entity, keys: pl.Series) -> pl.Series:
-    """What silver calls Kafka's keys, in their order; null for what is no key."""
+    """Convert Kafka's keys to silver's, in order; null for invalid keys."""
     source = entity.column(entity.key).source
     kind = pl.Schema(silver_schema(entity))[entity.key]
     text = pl.col("key").str.json_path_match(f"$.{source}")
@@ -24,10 +24,10 @@ def names_of(entity: Entity, keys: pl.Series) -> pl.Series:
 def names_standing(
     entity: Entity, tables: Iterable[DeltaTable], bronze: BronzeSource, ranges: OffsetRanges
 ) -> pl.Series:
-    """Keys of the rows that say to be of a change in these ranges.
+    """Return the keys of silver's rows that were written by a change in these ranges.
 
-    What bronze says there now may be of another key: it may have been damaged when silver read it.
-    What a record without a key has made is left out.
+    Bronze's records there may now have other keys, if bronze was damaged when silver read it.
+    Rows written by a record without a key are left out.
     """
     kind = pl.Schema(silver_schema(entity))[entity.key]
     found = [pl.Series(entity.key, dtype=kind)]
@@ -41,7 +41,7 @@ def names_standing(
 
 
 def keys_named(entity: Entity, bronze: BronzeSource, names: pl.Series) -> pl.Series:
-    """Kafka's keys of these; what bronze has no key of is left out. It reads all keys of bronze."""
+    """Return Kafka's keys for silver's, without those that bronze lacks. Reads all of bronze."""
     nothing = pl.Series("key", dtype=pl.Binary)
     if names.is_empty():
         return nothing
@@ -54,6 +54,6 @@ def _texts(keys: pl.Series) -> pl.Series:
     try:
         return keys.cast(pl.String)
     except pl.exceptions.PolarsError:
-        # Some are no text, so no key either: rare, and only the different ones are looked at.
+        # Some are not text, so not keys either: rare, and only distinct ones are checked.
         readable = [key.decode(errors="replace") for key in keys]
         return pl.Series(readable, dtype=pl.String)

@@ -1,4 +1,4 @@
-"""How far a table has read each partition of bronze, in which epoch."""
+"""Position of a table in each partition and epoch of bronze."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,12 @@ OffsetRanges = Mapping[EpochPartition, OffsetRange]
 
 
 def starting_position(table: DeltaTable, partition: EpochPartition) -> int:
-    """The first offset that a table has not applied."""
+    """Return the first offset that a table has not applied."""
     return next_position(table.transaction_version(partition.app_id))
 
 
 def watermarks(ranges: OffsetRanges) -> dict[str, int]:
-    """The last offset of each offsets, by app id."""
+    """Return the last offset of each range, by app id."""
     return {partition.app_id: offsets.stop - 1 for partition, offsets in ranges.items()}
 
 

@@ -1,4 +1,4 @@
-"""Makes the silver tables of an entity anew from all of bronze: one commit per table."""
+"""Rebuilds an entity's silver tables from all of bronze: one commit per table."""
 
 import tempfile
 import uuid
@@ -38,14 +38,14 @@ def rebuild_silver(
     *,
     on_progress: Progress = lambda _what: None,
 ) -> list[SilverReport]:
-    """Validator everything in bronze again, and put the outcome in the place of what is there.
+    """Validate everything in bronze again, and replace the tables by the result.
 
-    Readers see the table before or after, and its change feed tells the difference. Keys are
-    sharded into shards, so that a shard of the table at a time is in memory.
+    Readers see the table before or after, and its change feed has the difference. Keys are
+    sharded, so that memory holds one shard of the table at a time.
 
     Raises:
         StopPipelineError: the source's schema changed, and a contract says to stop.
-        RetryLaterError: the object store does not answer, or somebody else commits.
+        RetryLaterError: the object store does not answer, or another writer commits.
     """
     done = []
     for entity in entities:
@@ -62,7 +62,7 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
         return report
     tables = SilverTables(lake, entity, rules.retention_hours)
     tables.open_all()
-    # After silver, which then has nothing that this version of bronze lacks.
+    # After silver, so that this version of bronze has all that silver has read.
     delta.update_incremental()
     bronze = BronzeSource(delta)
     counts = _Counts(tables=tables, run_id=uuid.uuid4().hex)
@@ -84,7 +84,7 @@ def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progre
 
 
 def _put_in_place(revalidated: Revalidated, counts: "_Counts", watermarks: dict[str, int]) -> int:
-    """Commit to each table, the current rows last; how many these are."""
+    """Commit to each table, the current rows last; return their number."""
     tables, entity = revalidated.tables, revalidated.validator.entity
     counts.commit(watermarks)
     quarantined = _Batches(revalidated.quarantine, revalidated.files.count, QUARANTINE_SCHEMA)
@@ -101,7 +101,7 @@ def _put_in_place(revalidated: Revalidated, counts: "_Counts", watermarks: dict[
 
 
 class _Batches:
-    """What is made shard by shard, and how many rows that is."""
+    """Batches of a table, built shard by shard, and the number of rows so far."""
 
     def __init__(self, make: Callable[[int], pl.DataFrame], shards: int, schema: pa.Schema) -> None:
         self.schema = schema
@@ -117,7 +117,7 @@ class _Batches:
 
 
 class _Counts:
-    """What the rules did with changes not yet counted: each counts once."""
+    """Rule counts of changes that are not counted yet: each change counts once."""
 
     def __init__(self, *, tables: SilverTables, run_id: str) -> None:
         self._tables = tables
@@ -125,7 +125,7 @@ class _Counts:
         self._parts: list[pl.DataFrame] = []
 
     def add(self, validated: pl.DataFrame, ranges: Mapping[EpochPartition, OffsetRange]) -> None:
-        """Count those of the ranges that are not counted yet."""
+        """Count the changes in the ranges that are not counted yet."""
         delta = self._tables.counts.delta
         starts = {
             p: max(offsets.start, starting_position(delta, p)) for p, offsets in ranges.items()
@@ -139,7 +139,7 @@ class _Counts:
         self._parts.append(count_rules(rows, self._tables.entity, self._run_id))
 
     def commit(self, watermarks: dict[str, int]) -> None:
-        """Append them, summed up."""
+        """Append the totals."""
         names = [name for name in RULE_COUNTS_SCHEMA.names if name != "changes"]
         counts = pl.concat(self._parts) if self._parts else pl.DataFrame()
         if counts.is_empty():

@@ -1,8 +1,8 @@
-"""Puts what was validated again in the place of what a table of silver says, where the two differ.
+"""Replaces rows of a silver table by revalidated ones, where the two differ.
 
-Rows that are right already are not written, so nothing above has to follow them. One commit per
-table; watermarks stay. Memory holds one shard at a time, and the rows that differ; if these are
-many, the table is written anew, shard by shard.
+Rows that are already right are not written, so that layers above have nothing to follow. One
+commit per table; watermarks stay. Memory holds one shard at a time, and the rows that differ; if
+these are many, the table is rewritten shard by shard.
 """
 
 import tempfile
@@ -25,16 +25,16 @@ from lakehouse.digest import Digest
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A table of silver, and which of its rows are to be replaced.
+    """A silver table, and which of its rows are to be replaced.
 
     Attributes:
         delta: a handle on its newest version.
         identity: columns that identify a row.
-        sharded_by: the column by whose values rows are sharded into shards.
-        scope: narrows the table's rows to those that the new ones are all there are of.
+        sharded_by: column by whose values rows are sharded.
+        scope: filter of the table's rows that the new rows replace.
         is_all: whether these are all rows of the table, or of the shard.
-        shard: the value of `partition` of the rows that are meant; None for all.
-        partition: the column that splits the table.
+        shard: value of `partition` to which rows are restricted; None for all.
+        partition: partition column of the table.
     """
 
     delta: DeltaTable
@@ -47,16 +47,16 @@ class Target:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of its rows."""
+        """Return the schema of its rows."""
         return pa.schema(self.delta.schema().to_arrow())
 
     @property
     def predicate(self) -> str | None:
-        """Of the shard."""
+        """Return the predicate of the shard."""
         return None if self.shard is None else f"{self.partition} = '{self.shard}'"
 
     def rows(self) -> pl.LazyFrame:
-        """Of the shard; all that the table has, in or out of the scope."""
+        """Return the rows of the shard, inside and outside the scope."""
         rows = scan(self.delta)
         if self.shard is None or self.partition is None:
             return rows
@@ -66,19 +66,19 @@ class Target:
 def replace_differing(
     target: Target, fresh: Callable[[int], pl.DataFrame], *, shards: int, most_rows: int
 ) -> tuple[Differences, Digest]:
-    """Bring the table to what `fresh` says, in one commit, or in none where it says so already.
+    """Bring the table to the state of `fresh` in one commit, or in none if it is already there.
 
     Args:
         target: the table.
-        fresh: makes the rows of a shard.
-        shards: how many there are.
-        most_rows: of those that differ, to be held in memory.
+        fresh: returns the rows of a shard.
+        shards: number of shards.
+        most_rows: largest number of differing rows to hold in memory.
 
     Returns:
-        What differed, and the digest of the rows that there were in the scope.
+        The differences, and the digest of the previous rows in the scope.
 
     Raises:
-        DeltaError: somebody else commits, or the store does not answer.
+        DeltaError: a conflict with another commit, or the store does not answer.
     """
     found, before = Differences(), Digest()
     rows, gone, kept = [], [], 0
@@ -105,7 +105,7 @@ def replace_differing(
 
 @dataclass(kw_only=True)
 class _Stored:
-    """What the table has in the scope, sharded like the new rows."""
+    """Rows of the table in the scope, sharded like the new rows."""
 
     target: Target
     files: Shards
@@ -155,11 +155,11 @@ def overwrite(
     predicate: str | None = None,
     watermarks: dict[str, int] | None = None,
 ) -> None:
-    """Put rows in the place of all that there are, or of those of a predicate.
+    """Replace all rows, or those that meet a predicate.
 
     Raises:
-        DeltaError: somebody else commits, or the store does not answer.
-        Exception: what making the rows raised, as it was.
+        DeltaError: a conflict with another commit, or the store does not answer.
+        Exception: an error of the generator of rows, passed on unchanged.
     """
     mistakes: list[Exception] = []
 
@@ -181,7 +181,7 @@ def overwrite(
             post_commithook_properties=NO_HOOKS,
         )
     except Exception:
-        # The writer makes an error of its own of whatever comes up in between.
+        # The writer would replace any error of the generator by its own.
         if mistakes:
             raise mistakes[0] from None
         raise

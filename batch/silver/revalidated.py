@@ -1,8 +1,7 @@
-"""Changes of an entity validated again, on disk, sharded by key into shards that fit into memory.
+"""Revalidated changes of an entity, on disk, in shards by key that fit into memory.
 
-A shard holds all changes of its keys, so what follows from them can be worked out shard by shard.
-Each batch of bronze that was validated is noted with how far it went: who comes back after a crash
-goes on behind it.
+A shard holds all changes of its keys, so results can be computed shard by shard. Each validated
+batch of bronze is recorded with its end offsets: after a crash, work resumes from there.
 """
 
 from collections.abc import Mapping
@@ -30,16 +29,16 @@ _NOTES = "validated.json"
 
 @dataclass(kw_only=True)
 class Revalidated:
-    """What was validated so far, in a folder.
+    """Changes validated so far, in a folder.
 
     Attributes:
-        files: in a folder of its own; what an earlier process has left there is taken up.
-        tables: of the entity.
-        validator: by the rules of today.
-        keys: as Kafka has them; others are passed over. None for all.
-        batches: how many were validated.
-        read: changes in them.
-        broken: of these, how many were quarantined.
+        files: a folder of its own; work of an interrupted process is resumed.
+        tables: the entity's tables.
+        validator: validator by the current contract.
+        keys: as in Kafka; other keys are skipped. None for all.
+        batches: number of validated batches.
+        read: number of changes in them.
+        broken: how many of these were quarantined.
     """
 
     files: Shards
@@ -52,7 +51,7 @@ class Revalidated:
     _positions: dict[EpochPartition, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Take up what is there."""
+        """Load the state of the folder."""
         kept = self._noted()
         if kept is not None:
             self.batches, self.read, self.broken = kept["batches"], kept["read"], kept["broken"]
@@ -63,7 +62,7 @@ class Revalidated:
 
     @property
     def schema(self) -> pl.Schema:
-        """Of valid changes."""
+        """Return the schema of valid changes."""
         columns = [
             name for name in silver_schema(self.validator.entity).names if name != "_deleted_at"
         ]
@@ -71,7 +70,7 @@ class Revalidated:
         return pl.Schema({**{name: kinds[name] for name in columns}, "operation": pl.String()})
 
     def left(self, ends: Mapping[EpochPartition, int]) -> dict[EpochPartition, OffsetRange]:
-        """What is not validated yet, up to the given positions."""
+        """Return the ranges that are not validated yet, up to the given end offsets."""
         ranges = {
             p: OffsetRange(start=min(self._positions.get(p, 0), e), stop=e) for p, e in ends.items()
         }
@@ -83,7 +82,7 @@ class Revalidated:
 
     def add(self, bronze: BronzeSource, ranges: OffsetRanges) -> pl.DataFrame:
         """Validate the changes in the next ranges, and return them."""
-        # A process that was killed here may have validated other ranges than these.
+        # A process that was killed here may have validated other ranges.
         self.files.forget(self.batches)
         records = bronze.read(ranges, keys=self.keys)
         ends = {partition: offsets.stop for partition, offsets in ranges.items()}
@@ -102,10 +101,10 @@ class Revalidated:
         return validated
 
     def require_kept(self) -> None:
-        """Refuse to go on if somebody else has cleared or used the folder.
+        """Raise if another process has cleared or used the folder.
 
         Raises:
-            RetryLaterError: what was validated is not there any more.
+            RetryLaterError: the validated changes no longer exist.
         """
         if self._noted() != (self._kept() if self.batches else None):
             message = (
@@ -115,20 +114,20 @@ class Revalidated:
             raise RetryLaterError(message)
 
     def current(self, shard: int) -> pl.DataFrame:
-        """Rows of the table with what is true now, of the keys of a shard."""
+        """Return the current rows for the keys of a shard."""
         return pl.DataFrame(self.tables.current_rows(self._valid(shard)))
 
     def history(self, shard: int) -> pl.DataFrame:
-        """All versions of the keys of a shard."""
+        """Return all versions for the keys of a shard."""
         nothing = pl.DataFrame(schema=pl.Schema(history_schema(self.validator.entity))).lazy()
         return pl.DataFrame(self.tables.history_rows(self._valid(shard), nothing))
 
     def quarantine(self, shard: int) -> pl.DataFrame:
-        """Changes that were quarantined; these are sharded by their offsets."""
+        """Return quarantined changes; these are sharded by their offsets."""
         return self.files.read("quarantine", shard, pl.Schema(QUARANTINE_SCHEMA))
 
     def names(self) -> pl.Series:
-        """Keys of the entity, of all changes in which one could be read."""
+        """Return silver's keys of all changes with a readable key."""
         key = self.validator.entity.key
         schema = pl.Schema({key: self.schema[key]})
         shards = [self.files.read("names", shard, schema) for shard in range(self.files.count)]
@@ -139,7 +138,7 @@ class Revalidated:
 
     def _write_valid(self, valid: pl.DataFrame) -> None:
         if self.tables.history is None:
-            # Only the last one of a key matters.
+            # Only the last change of a key matters.
             newest = latest(nw.from_native(valid.lazy()), self.validator.entity.key)
             valid = pl.DataFrame(newest.collect().to_native())
         rows = valid.select(self.schema.names())
@@ -150,7 +149,7 @@ class Revalidated:
         return self.files.folder / _NOTES
 
     def _noted(self) -> dict[str, Any] | None:
-        """What is on disk; None until a first batch was validated: an empty range has none."""
+        """Return the recorded state; None before the first batch, also for an empty range."""
         return orjson.loads(self._notes.read_bytes()) if self._notes.exists() else None
 
     def _note(self) -> None:

@@ -1,4 +1,4 @@
-"""Rolls what is new in bronze into silver, table by table."""
+"""Applies new changes of bronze to silver, table by table."""
 
 import json
 import time
@@ -30,7 +30,7 @@ _SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilverRules:
-    """What the contracts leave to settings."""
+    """Validation settings that are not in the contracts."""
 
     time_zone: str
     retention_hours: int
@@ -38,7 +38,7 @@ class SilverRules:
 
     @classmethod
     def of_settings(cls) -> "SilverRules":
-        """What the environment says."""
+        """Read the settings from the environment."""
         settings = ConsolidationSettings()
         return cls(
             time_zone=ShopSettings().time_zone,
@@ -47,19 +47,19 @@ class SilverRules:
         )
 
     def validator(self, entity: Entity) -> Validator:
-        """A validator of an entity's changes."""
+        """Create a validator for an entity's changes."""
         return Validator(entity=entity, calendar=Calendar(time_zone=self.time_zone))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownValues:
-    """Values of one column that are in no list of its contract. Their rows count all the same.
+    """Values of one column that are in no list of its contract. Their rows count nevertheless.
 
     Attributes:
-        table: the shop's.
-        column: the shop's.
-        changes: valid changes that had one.
-        values: some of these values, shortened, as JSON has texts.
+        table: name in the shop.
+        column: name in the shop.
+        changes: number of valid changes that had one.
+        values: some of these values, shortened, as JSON strings.
     """
 
     table: str
@@ -68,10 +68,10 @@ class UnknownValues:
     values: tuple[str, ...]
 
     def message(self) -> str:
-        """For people: which values, how often, and what to do."""
+        """Describe which values, how often, and what to do."""
         return (
-            f"{self.table}.{self.column}: {self.changes:,} changes hold what no list has "
-            f"({', '.join(self.values)}) and count as {UNKNOWN}. If that is right, teach it to "
+            f"{self.table}.{self.column}: {self.changes:,} changes have values in no list "
+            f"({', '.join(self.values)}) and count as {UNKNOWN}. If they are valid, add them to "
             "lakehouse/contracts/, then ./pipeline rebuild --layer silver --entity "
             f"{self.table}. All such values: mart.unknown_values"
         )
@@ -79,16 +79,15 @@ class UnknownValues:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilverReport:
-    """What became of one entity's changes.
+    """Result of applying one entity's changes.
 
     Attributes:
-        read: changes that the run took from bronze.
-        cleaned: those of them with a value that was mended.
-        quarantined: those that were quarantined.
-        merged: rows of the table that were inserted or updated; by a rebuild, all that it wrote.
-        unknown: values that no list has, by column; their changes are neither cleaned nor put
-            aside.
-        ranges: the offsets of bronze that it applied.
+        read: changes read from bronze.
+        cleaned: changes with a value that was cleaned.
+        quarantined: changes that were quarantined.
+        merged: rows of the table that were inserted or updated; in a rebuild, all rows written.
+        unknown: values in no list, by column; their changes are neither cleaned nor quarantined.
+        ranges: offsets of bronze that were applied.
     """
 
     entity: str
@@ -102,7 +101,7 @@ class SilverReport:
     ranges: OffsetRanges = field(default_factory=dict)
 
     def plus(self, validated: pl.DataFrame, entity: Entity, *, merged: int = 0) -> "SilverReport":
-        """With one more chunk."""
+        """Add the counts of one more batch."""
         broken = validated.height - validated[BROKEN].null_count()
         return replace(
             self,
@@ -130,7 +129,7 @@ class SilverReport:
 
 
 def chosen_entities(names: Iterable[str] = ()) -> list[Entity]:
-    """Contracts by the shop's table names, or by silver's; by default all.
+    """Return the contracts for names of shop or silver tables; by default all.
 
     Raises:
         WrongArgumentError: there is no contract for a name.
@@ -155,12 +154,12 @@ def consolidate_silver(
     run_id: str | None = None,
     on_progress: Progress = lambda _what: None,
 ) -> list[SilverReport]:
-    """Take in everything that bronze holds now and silver lacks.
+    """Apply everything that bronze has and silver lacks.
 
     Raises:
         StopPipelineError: the source's schema changed and a contract says to stop, or silver
-            lacks changes from before.
-        RetryLaterError: the object store does not answer. Running it again goes on.
+            lacks earlier changes.
+        RetryLaterError: the object store does not answer. A repeated run resumes.
     """
     run_id = run_id or uuid.uuid4().hex
     done = []

@@ -1,4 +1,4 @@
-"""Rows on disk, sharded into shards by the values of a column. A shard fits into memory."""
+"""Rows on disk, sharded by the values of a column. A shard fits into memory."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _SHARD = "_shard"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shards:
-    """A folder of files; several kinds of rows may be in it."""
+    """A folder of sharded files, for several kinds of rows."""
 
     folder: Path
     count: int
@@ -21,20 +21,20 @@ class Shards:
     def spill(self, rows: pl.DataFrame, kind: str, by: str, *, batch: int) -> None:
         """Add rows; those with the same value in the column `by` go into the same shard.
 
-        `batch` tells one call from another. The same rows sharded twice are there once.
+        `batch` identifies the call: spilling the same batch twice stores it once.
         """
         for shard, frame in self._by_shard(rows, by):
             if frame.height:
                 frame.write_ipc(self._file(kind, shard, batch), compression="lz4")
 
     def read(self, kind: str, shard: int, schema: pl.Schema) -> pl.DataFrame:
-        """All rows of a shard."""
+        """Read all rows of a shard."""
         files = sorted(self.folder.glob(f"{kind}-{shard:05}-*.arrow"))
         frames = [pl.read_ipc(file) for file in files]
         return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
     def forget(self, batch: int) -> None:
-        """Drop what one call has sharded."""
+        """Delete the rows of one batch."""
         for file in self.folder.glob(f"*-{batch:06}.arrow"):
             file.unlink()
 
@@ -52,5 +52,5 @@ class Shards:
 
 
 def shards_for(ends: Mapping[EpochPartition, int], *, rows: int) -> int:
-    """How many shards hold about so many changes each."""
+    """Return the number of shards for about `rows` changes each."""
     return max(1, -(-sum(ends.values()) // rows))

@@ -1,4 +1,4 @@
-"""The Delta tables of silver: made from the contracts, filled from validated changes."""
+"""The Delta tables of silver: created from the contracts, filled with validated changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ from lakehouse.delta import open_or_create, scan, table_properties
 from lakehouse.lake import Lake
 
 Rows = Callable[[pl.LazyFrame], pl.LazyFrame]
-"""Narrows the rows of a silver table to those that are meant."""
+"""Filter of a silver table's rows."""
 
 
 @dataclass(frozen=True)
 class SilverTables:
-    """The tables into which one entity's changes go."""
+    """The tables that one entity's changes are written to."""
 
     lake: Lake
     entity: Entity
@@ -40,28 +40,28 @@ class SilverTables:
 
     @cached_property
     def current(self) -> SilverTable:
-        """One row per key."""
+        """Open the table with one row per key."""
         return self._open(self.entity.silver, silver_schema(self.entity), self.entity.partition)
 
     @cached_property
     def history(self) -> SilverTable | None:
-        """One row per valid change; None where no history is kept."""
+        """Open the table with one row per valid change; None if no history is kept."""
         if self.entity.history is None:
             return None
         return self._open(self.entity.history, history_schema(self.entity), None)
 
     @cached_property
     def quarantine(self) -> SilverTable:
-        """One row per change that no rule could mend; all entities together."""
+        """Open the table of quarantined changes of all entities."""
         return self._open(QUARANTINE, QUARANTINE_SCHEMA, "entity")
 
     @cached_property
     def counts(self) -> SilverTable:
-        """One row per run, entity, batch, outcome and rule."""
+        """Open the table with one row per run, entity, batch, outcome and rule."""
         return self._open(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
 
     def open_all(self) -> None:
-        """Hold all tables at what they are now, to notice what others commit from here on."""
+        """Open all tables at their newest versions, to detect later commits by others."""
         _ = self.current, self.history, self.quarantine, self.counts
 
     def apply(
@@ -69,7 +69,7 @@ class SilverTables:
     ) -> int:
         """Commit validated changes to all tables, the current rows last.
 
-        What cannot be used is quarantined first, so that nothing is passed over without a trace.
+        Unusable changes are quarantined first, so that no change is skipped without a trace.
         The other tables are never behind the current rows, and each applies what it lacks.
 
         Returns:
@@ -86,7 +86,7 @@ class SilverTables:
         return self.current.apply(valid, ranges, self.current_merge)
 
     def quarantined(self, validated: pl.DataFrame, records: pl.DataFrame) -> pa.Table:
-        """The changes that broke a rule, with their payload."""
+        """Return the changes that broke a rule, with their payload."""
         broken = validated.filter(pl.col(BROKEN).is_not_null()).select(
             *COORDINATE,
             entity=pl.lit(self.entity.table),
@@ -97,13 +97,13 @@ class SilverTables:
         return _arrow(broken.join(records, on=COORDINATE, how="left"), QUARANTINE_SCHEMA)
 
     def current_rows(self, valid: pl.DataFrame) -> pa.Table:
-        """The latest of valid changes, by key."""
+        """Return the latest valid change of each key."""
         newest = latest(nw.from_native(valid.lazy()), self.entity.key)
         rows = empty_deleted(newest, self.entity).collect().to_native()
         return _arrow(pl.DataFrame(rows), silver_schema(self.entity))
 
     def current_merge(self, valid: pl.DataFrame) -> Merge:
-        """How they get into the table."""
+        """Return the commit of current rows."""
         return Merge(
             rows=self.current_rows(valid),
             matched_on=(self.entity.key,),
@@ -112,14 +112,14 @@ class SilverTables:
         )
 
     def history_rows(self, valid: pl.DataFrame, known: pl.LazyFrame) -> pa.Table:
-        """All versions of the keys that valid changes are of, `known` ones included."""
+        """Return all versions of the keys of valid changes, including `known` ones."""
         schema = history_schema(self.entity)
         emptied = empty_deleted(nw.from_native(valid.lazy()), self.entity)
         rows = versions(emptied, nw.from_native(known), self.entity, schema.names)
         return _arrow(pl.DataFrame(rows.collect().to_native()), schema)
 
     def history_merge(self, valid: pl.DataFrame) -> Merge:
-        """How they get into the table: a later version ends the one before it."""
+        """Return the commit of versions: a new version ends the previous one."""
         keys = valid[self.entity.key].unique()
         known = self._known_history().filter(pl.col(self.entity.key).is_in(keys.implode()))
         rows = self.history_rows(valid, known)

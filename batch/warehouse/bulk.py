@@ -1,6 +1,6 @@
-"""Fills an empty fact without its indexes and foreign keys, which are made when it is full.
+"""Fills an empty fact without its indexes and foreign keys, which are created afterwards.
 
-Made at once for all rows, they cost a fraction of what they cost row by row.
+Created for all rows at once, they cost a fraction of what they cost row by row.
 """
 
 from collections.abc import Iterator
@@ -43,15 +43,15 @@ MANY_ROWS = 100_000
 
 @contextmanager
 def filled_in_bulk(connection: psycopg.Connection, fact: str, fresh: str) -> Iterator[None]:
-    """Within the block, a fact has its primary key only, if it is empty and gets many rows.
+    """Drop an empty fact's indexes and foreign keys within the block, if it gets many rows.
 
-    Readers of it and of its dimensions then wait until the transaction ends. Where somebody reads
-    them right now, nothing waits: the fact is filled as it is, row by row.
+    Readers of it and of its dimensions then wait until the transaction ends. If it is being read
+    at that moment, nothing is dropped, and it is filled row by row.
 
     Args:
         connection: in the load's transaction.
         fact: table of the mart.
-        fresh: table of the rows that it gets.
+        fresh: table of the new rows.
     """
     table = Identifier("mart", fact)
     name = f"mart.{fact}"
@@ -70,12 +70,13 @@ def filled_in_bulk(connection: psycopg.Connection, fact: str, fresh: str) -> Ite
     for key, definition in keys:
         add = "alter table {} add constraint {} {}"
         run(connection, add, table, Identifier(key), SQL(definition))
-    # What follows in the transaction would plan for an empty table.
+    # The rest of the transaction would otherwise plan for an empty table.
     run(connection, "analyze {}", table)
 
 
 def _is_alone(connection: psycopg.Connection, fact: str) -> bool:
-    # Live waits for the fact from here on. It must not have begun a batch: it would be waited for.
+    # Live waits for the fact from here on. It must not have begun a batch, or the load
+    # would wait for it.
     connection.execute("select live.own_overlay()")
     (names,) = connection.execute(_ALL_OF_IT, [fact, fact]).fetchone() or ("",)
     return get_momentarily(connection, f"lock table {names} in access exclusive mode".encode())

@@ -3,7 +3,7 @@
 A check is a file of `warehouse_sql/checks/`. Its first line is
 `-- check: <name> | severity: fail|warn`, the next ones may be `-- way out: <what to do>`. It may
 read the mart, the entities, the temporary tables of the load (affected_…, changed_…) and the
-temporary table run_input: one row, with a column for each thing that the load knows.
+temporary table run_input: one row, with a column for each input of the load.
 """
 
 import json
@@ -36,7 +36,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """What a check returned. `examples` are the first of the offending rows."""
+    """Result of a check. `examples` are the first of the offending rows."""
 
     name: str
     severity: Literal["fail", "warn"]
@@ -46,12 +46,12 @@ class CheckResult:
 
     @property
     def stops(self) -> bool:
-        """Whether the load may not be published."""
+        """Return whether it prevents publishing the load."""
         return self.severity == "fail" and self.offending_rows > 0
 
 
 class FailedCheckError(StopPipelineError):
-    """A load does not pass. `results` are those of all checks."""
+    """A load fails its checks. `results` are those of all checks."""
 
     def __init__(self, results: Sequence[CheckResult]) -> None:
         self.results = tuple(results)
@@ -61,14 +61,14 @@ class FailedCheckError(StopPipelineError):
             for one in failed
         )
         says = (
-            f"The warehouse was not published, it stays as it was. Failed: {told}. Each check says "
-            "in warehouse_sql/checks/ what it means; results are in etl.check_result."
+            f"The warehouse was not published and stays as it was. Failed: {told}. The files in "
+            "warehouse_sql/checks/ explain each check; results are in etl.check_result."
         )
         super().__init__(" ".join([says, *(one.way_out for one in failed if one.way_out)]))
 
 
 def all_checks() -> list[Check]:
-    """The checks, by name of file.
+    """Return all checks, by file name.
 
     Raises:
         StopPipelineError: a file has no header.
@@ -77,7 +77,7 @@ def all_checks() -> list[Check]:
 
 
 def parse(file: str, text: str) -> Check:
-    """A check from its file.
+    """Parse the file of a check.
 
     Raises:
         StopPipelineError: it has no header.

@@ -1,4 +1,4 @@
-"""Rows of silver that a replay appliesto the warehouse again, whatever their versions say."""
+"""Rows of silver that a replay loads into the warehouse again, whatever their versions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from lakehouse.postgres import copy_frames
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What is meant.
+    """Selection of rows.
 
     Attributes:
-        keys: by the shop's table; one that is not named has none.
-        rows: by silver table, which rows: at least those of the keys.
+        keys: by shop table; a table that is not given has none.
+        rows: filter by silver table, which includes at least the rows of the keys.
     """
 
     keys: Mapping[str, pl.Series]
     rows: Mapping[str, Rows]
 
     def note(self, connection: psycopg.Connection) -> None:
-        """Leave the keys in `chosen_<entity>`, for this session."""
+        """Store the keys in `chosen_<entity>`, for this session."""
         for entity in ENTITIES.values():
             name = Name(f"chosen_{entity.table}")
             run(connection, "drop table if exists {}", name)
@@ -44,7 +44,7 @@ class Chosen:
     def stage(
         self, connection: psycopg.Connection, table: EntityTable, source: SilverSource
     ) -> int:
-        """Copy the chosen rows into the table's stage, and mark what silver has not; rows copied.
+        """Copy the selected rows into the table's stage, marking those that silver lacks.
 
         Raises:
             RetryLaterError: the object store does not answer.

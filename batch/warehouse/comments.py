@@ -1,6 +1,6 @@
 """Comments on the warehouse's tables and columns, from the contracts and the metric dictionary.
 
-What neither of these says, or says otherwise, is in a `comments.sql` beside the table's other SQL.
+Columns without a description there, or with another one, are in the table's `comments.sql`.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from lakehouse.contracts.metrics import BY_NAME
 
 _COORDINATE = {
     "_topic_id": "Kafka topic of the change that wrote the row, by id.",
-    "_epoch": "Epoch of that topic: how often it was started anew.",
+    "_epoch": "Epoch of that topic: a new one begins when it is recreated or repartitioned.",
     "_partition": "Partition of that topic.",
     "_offset": "Offset in that partition.",
-    "valid_from_at": "From when the version holds, inclusive.",
-    "valid_to_at": "Until when it holds, exclusive; empty while it lasts.",
+    "valid_from_at": "Start of validity, inclusive.",
+    "valid_to_at": "End of validity, exclusive; null for the current version.",
 }
 _SOURCES = {
     "dim_customers": ("customers",),
@@ -30,16 +30,16 @@ _SOURCES = {
     "fact_transactions": ("orders", "order_lines"),
     "fact_user_interactions": ("interactions",),
 }
-"""Contracts whose words hold for a mart's columns of the same name, the first first."""
+"""Contracts that describe a mart's columns of the same name; the first match wins."""
 _SALES = dict.fromkeys(("sales", "live_sales"), "fact_transactions")
 _BY_NAME = {table.name: table for table in TABLES}
 _SUMS = {
     "period": "Length of the period: day, week (from Monday) or month.",
     "period_start_date": "First day of the period.",
     "month_start_date": "First day of the month.",
-    "interactions": "Things that visitors did.",
-    "views": "Times that the product was looked at.",
-    "carts": "Times that it was put into a cart.",
+    "interactions": "Interactions of visitors.",
+    "views": "Views of the product.",
+    "carts": "Times it was added to a cart.",
 }
 _COLUMNS = """
 select
@@ -58,7 +58,7 @@ order by c.relnamespace, c.relname, a.attnum"""
 
 
 def comments(connection: psycopg.Connection) -> bytes:
-    """Statements that comment all tables and columns there are. The same tables, the same text."""
+    """Build comments on all existing tables and columns. Equal tables result in equal text."""
     columns = connection.execute(_COLUMNS).fetchall()
     statements = [
         *(one for table in TABLES for one in _entity_comments(table)),
@@ -69,7 +69,7 @@ def comments(connection: psycopg.Connection) -> bytes:
 
 
 def describe(table: str, column: str) -> str | None:
-    """What a column of a mart means by the metric dictionary or a contract, if these say it."""
+    """Return the description of a mart's column by the metric dictionary or a contract, if any."""
     metric = BY_NAME.get(column)
     if metric is not None:
         return f"{metric.title}: {metric.formula}. In {metric.unit}."
@@ -81,7 +81,7 @@ def describe(table: str, column: str) -> str | None:
 
 
 def entity_comment(table: EntityTable, column: str) -> str:
-    """Comment on a column of the schema `entity`."""
+    """Return the comment on a column of the schema `entity`."""
     for field in table.entity.fields:
         if field.name == column:
             return _words(field)
@@ -89,7 +89,7 @@ def entity_comment(table: EntityTable, column: str) -> str:
 
 
 def table_comment(table: EntityTable) -> str:
-    """Comment on a table of the schema `entity`."""
+    """Return the comment on a table of the schema `entity`."""
     versions = " and version of it" if table.is_history else ""
     return f"{table.entity.grain.capitalize()}{versions}; from silver's {table.silver}."
 

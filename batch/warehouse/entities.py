@@ -1,7 +1,7 @@
-"""The tables of the schema `entity`: which silver table each is made from, and with which columns.
+"""Tables of the schema `entity`: the silver table of each, and its columns.
 
-Grain of `entity.<table>`: one row per key that is there. Of `entity.<table>_history`: one row per
-valid version of a key, deletions left out.
+Grain of `entity.<table>`: one row per current key. Of `entity.<table>_history`: one row per
+valid version of a key, without deletes.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _ALWAYS = (Derivation.BUSINESS_DATE, Derivation.MONTH)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityTable:
-    """One table of the schema `entity`, filled from one silver table."""
+    """One table of the schema `entity`, loaded from one silver table."""
 
     name: str
     silver: str
@@ -37,7 +37,7 @@ class EntityTable:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All its columns; silver's table has them under the same names."""
+        """Return all its columns; they have the same names in silver."""
         validity = tuple(VALIDITY.names) if self.is_history else ()
         return (*self.entity.names, *COORDINATE, *validity)
 
@@ -63,14 +63,14 @@ def _tables() -> tuple[EntityTable, ...]:
 
 
 TABLES = _tables()
-"""What is referred to comes first."""
+"""Referenced tables come first."""
 BY_SILVER = {table.silver: table for table in TABLES}
 
 
 def is_required(field: Column | Derived, entity: Entity) -> bool:
-    """Whether every row of the contract has a value in it.
+    """Return whether the contract guarantees a value in every row.
 
-    Where a removed column is taken as absent, silver has nulls in it from there on; never in a key.
+    If a removed column counts as absent, silver has nulls in it from then on; never in a key.
     """
     if isinstance(field, Column):
         can_be_absent = entity.on_removed is OnSchemaChange.EVOLVE and field.name != entity.key

@@ -1,4 +1,4 @@
-"""Puts the facts' new rows in place of the old ones, touching only rows that differ."""
+"""Replaces affected rows of the facts by new ones, writing only rows that differ."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from batch.warehouse.bulk import filled_in_bulk
 from batch.warehouse.scripts import run, run_script, same_key
 
 CHUNK_ORDERS = 100_000
-"""Orders whose lines are computed at a time: these pass through one array."""
+"""Number of orders whose lines are computed at a time: they are passed in one array."""
 _NEXT_CHUNK = """
 insert into order_chunk (order_id)
 select t.order_id
@@ -50,7 +50,7 @@ on conflict do nothing"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """A fact table, its new rows, and the keys for which these are all there are."""
+    """A fact table, its new rows, and the keys whose rows these replace."""
 
     table: str
     fresh: str
@@ -61,13 +61,13 @@ class Fact:
 
     @property
     def _is_in_place(self) -> Composable:
-        """Where rows of affected keys are, as `load/affected_dates.sql` says."""
+        """Return the condition for rows of affected keys, see `load/affected_dates.sql`."""
         if self.from_date:
             return SQL("f.date_key >= t.from_date")
         return SQL("f.date_key = any(etl.affected_dates({}))").format(Literal(self.table))
 
     def replace(self, connection: psycopg.Connection) -> None:
-        """Delete affected rows that are not among the new ones, insert new ones not there."""
+        """Delete affected rows that are not among the new ones, and insert the missing ones."""
         run(connection, "analyze {}", Identifier(self.fresh))
         table, fresh = Identifier("mart", self.table), Identifier(self.fresh)
         same, name = same_key("n", "f", self.key), Literal(self.table)

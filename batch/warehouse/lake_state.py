@@ -1,8 +1,8 @@
-"""Small summaries of the lake, brought into the warehouse, where charts can read them.
+"""Small summaries of the lake, written to the warehouse, where charts can read them.
 
 Grain: `etl.lake_table` one row per table of the lake, `etl.quarantine_by_rule` one per table of the
-shop and rule, `etl.loss` one per range of offsets that was lost, and one per mending; and
-`etl.unknown_value`, see `batch.warehouse.unknown`. Each look replaces the one before.
+shop and rule, `etl.loss` one per offset range that was lost, and one per resolution; and
+`etl.unknown_value`, see `batch.warehouse.unknown`. Each measurement replaces the previous one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from lakehouse.contracts.schemas import QUARANTINE
 from lakehouse.delta import retry_later, scan
 from lakehouse.lake import LOSS_LEDGER, Lake
 
-# Two looks at once would put their rows in twice. Readers are not held up.
+# Two measurements at once would insert their rows twice. Readers are not blocked.
 _ALONE: LiteralString = "lock table etl.lake_table in share row exclusive mode"
 _KNOWN: LiteralString = "select t.layer, t.table_name, t.version from etl.lake_table as t"
 _TABLE: LiteralString = """
@@ -48,21 +48,21 @@ _LOSS_TABLE = LakeTable(layer="bronze", name=LOSS_LEDGER)
 def measure_lake(
     dsn: str, lake: Lake, *, on_progress: Callable[[str], None] = lambda _text: None
 ) -> None:
-    """Bring the summaries up to the lake as it is now. Of logs alone, unless something is new.
+    """Update the summaries to the lake's current state. Reads only logs, unless something changed.
 
     Args:
         dsn: connection to the migrated warehouse as its role `batch`.
         lake: opened as a user that may read all of it.
-        on_progress: told what is next.
+        on_progress: called with the next step.
 
     Raises:
         RetryLaterError: the warehouse or the object store does not answer.
     """
-    on_progress("summing up the lake")
+    on_progress("measuring the lake")
     with (
         refused("the summaries of the lake"),
         psycopg.connect(dsn) as connection,
-        retry_later("the lake cannot be summed up"),
+        retry_later("the lake cannot be measured"),
     ):
         connection.execute(LIMITED)
         connection.execute(_ALONE)

@@ -1,7 +1,7 @@
 """Loads the warehouse from silver: entities, dimensions, facts, sums and watermarks together.
 
-All of a load is one transaction, checks included: readers see all of it or none. The materialized
-views follow afterwards, see `batch.warehouse.views`.
+A load is one transaction, including checks: readers see all of it or nothing. The materialized
+views are refreshed afterwards, see `batch.warehouse.views`.
 """
 
 import uuid
@@ -31,8 +31,8 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import explaining, noting
 from lakehouse.trouble import Service, Trouble
 
-_IF_BUSY = {Trouble.BUSY: "./pipeline doctor says who has a transaction open. Then try again."}
-# Statistics of temporary tables need not be fine. Such tables come last on the path: those of live
+_IF_BUSY = {Trouble.BUSY: "./pipeline doctor shows open transactions. Then try again."}
+# Statistics of temporary tables need no detail. These tables come last on the path, because live's
 # have the names of the entities.
 SESSION = """
 set search_path = entity, etl, pg_temp; set work_mem = '64MB'; set jit = off;
@@ -44,7 +44,7 @@ _CUSTOMERS = ("customer_months", "customer_totals")
 
 @dataclass(kw_only=True)
 class _Load:
-    """One load on its way."""
+    """A load in progress."""
 
     connection: psycopg.Connection
     sources: Silver
@@ -54,13 +54,13 @@ class _Load:
     is_rebuild: bool = False
     chosen: Chosen | None = None
     has_changed_the_past: bool = False
-    """Whether it changes rows that the warehouse had passed, which no hour does."""
+    """Whether it changes rows up to the watermark, which no pipeline run does."""
     tables: list[TableReport] = field(default_factory=list)
     parts: list[tuple[str, float]] = field(default_factory=list)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Tell that a part begins, and note how long it took."""
+        """Report a part of the load, and record its duration."""
         self.on_progress(name)
         started = monotonic()
         yield
@@ -75,19 +75,20 @@ def load_warehouse(
     on_progress: Callable[[str], None] = lambda _text: None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> WarehouseReport:
-    """Bring the warehouse to the sources' versions, at the cost of what changed; publish it.
+    """Bring the warehouse to the sources' versions, at the cost of changed rows only; publish it.
 
     Args:
         dsn: connection to the migrated warehouse as its role `batch`.
-        sources: by name of the silver table; what is not given stays as it is.
-        limit: of what silver quarantined since the last published load; beyond it, this one is not.
-        on_progress: told what is next, in a few words.
+        sources: by name of the silver table; tables that are not given stay as they are.
+        limit: limit of changes that silver quarantined since the last published load; beyond it,
+            this load is not published.
+        on_progress: called with a short description of the next step.
         wait_seconds: longest wait for another load to end.
 
     Raises:
-        FailedCheckError: a check stops it; the mart stays as it was.
+        FailedCheckError: a check fails; the mart stays as it was.
         StopPipelineError: a row does not fit the schema.
-        RetryLaterError: the warehouse or silver does not answer, or another load goes on
+        RetryLaterError: the warehouse or silver does not answer, or another load is running
             (`BusyError`).
     """
     make = partial(_Load, sources=sources, limit=limit, on_progress=on_progress)
@@ -102,15 +103,15 @@ def rebuild_warehouse(
     on_progress: Callable[[str], None] = lambda _text: None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> WarehouseReport:
-    """As `load_warehouse`, but read all of silver and compute everything again, in one transaction.
+    """Like `load_warehouse`, but read all of silver and recompute everything, in one transaction.
 
-    Rows that are right already are not written, so readers are not held up. Repairs whatever was
-    done to the entities, the dimensions, the facts and the sums.
+    Rows that are already right are not written, so readers are not blocked. Repairs any damage
+    to the entities, the dimensions, the facts and the sums.
 
     Raises:
-        FailedCheckError: a check stops it; the mart stays as it was.
+        FailedCheckError: a check fails; the mart stays as it was.
         StopPipelineError: a row does not fit the schema.
-        RetryLaterError: the warehouse or silver does not answer, or another load goes on
+        RetryLaterError: the warehouse or silver does not answer, or another load is running
             (`BusyError`).
     """
     make = partial(_Load, sources=sources, limit=limit, on_progress=on_progress, is_rebuild=True)
@@ -126,14 +127,14 @@ def reload_warehouse(
     on_progress: Callable[[str], None] = lambda _text: None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> WarehouseReport:
-    """As `load_warehouse`, but of rows that are chosen, whether or not the warehouse has them.
+    """Like `load_warehouse`, but load selected rows, whether or not the warehouse has them.
 
-    The warehouse must be level with the sources. What follows from the rows is computed again, too.
+    The warehouse must be level with the sources. What depends on the rows is recomputed, too.
 
     Raises:
-        FailedCheckError: a check stops it; the mart stays as it was.
+        FailedCheckError: a check fails; the mart stays as it was.
         StopPipelineError: a row does not fit the schema.
-        RetryLaterError: the warehouse or silver does not answer, or another load goes on
+        RetryLaterError: the warehouse or silver does not answer, or another load is running
             (`BusyError`).
     """
     make = partial(_Load, sources=sources, limit=limit, on_progress=on_progress, chosen=chosen)
@@ -165,11 +166,11 @@ def _run(
 
 @contextmanager
 def refused(what: str) -> Iterator[None]:
-    """Say what Postgres has against it, by what the caller does next.
+    """Convert errors of Postgres, sorted by what the caller does next.
 
     Raises:
         StopPipelineError: the statements or the rows are wrong.
-        RetryLaterError: the warehouse does not answer, has no room, or somebody is in the way.
+        RetryLaterError: the warehouse does not answer, has no room, or another session blocks it.
     """
     what = f"The warehouse stays as it was, without {what}"
     with explaining(Service.WAREHOUSE, what, then=_IF_BUSY):
@@ -180,7 +181,7 @@ def _load(load: _Load) -> WarehouseReport:
     started = monotonic()
     loaded = loaded_versions(load.connection)
     if _has_stale_orders(load.connection):
-        load.on_progress("orders are computed anew, by a formula that is another now")
+        load.on_progress("recomputing orders whose formula changed")
         load.has_changed_the_past = True
     is_new = load.is_rebuild or load.chosen is not None or load.has_changed_the_past
     if not is_new and all(_is_loaded(load, name, loaded) for name in load.sources):
@@ -226,13 +227,13 @@ def _is_loaded(load: _Load, name: str, loaded: Mapping[str, tuple[str, int]]) ->
 
 
 def _has_stale_orders(connection: psycopg.Connection) -> bool:
-    """Whether facts are to be computed again by a formula that is another now."""
+    """Return whether facts must be recomputed because their formula changed."""
     found = connection.execute("select exists (select from etl.stale_order)").fetchone()
     return bool(found and found[0])
 
 
 def _stage(load: _Load, table: EntityTable, loaded: Mapping[str, tuple[str, int]]) -> None:
-    """Leave in `changed_<table>` what silver has that the entity has not."""
+    """Store in `changed_<table>` the rows of silver that the entity lacks."""
     stage(load.connection, table)
     source = load.sources.get(table.silver)
     if load.chosen is not None and source is not None:
@@ -312,7 +313,7 @@ def _transform(load: _Load, judging: LoadedValidated) -> tuple[CheckResult, ...]
 
 
 def _sum_up(connection: psycopg.Connection) -> None:
-    """And let go of members of dimensions that nothing points at any more."""
+    """Compute the sums, and delete members of dimensions without references."""
     connection.execute("analyze affected_days, affected_customer_months")
     for name in (*_DAILY, *_CUSTOMERS):
         run_script(connection, f"mart/{name}/load.sql")

@@ -1,4 +1,4 @@
-"""What loads leave of themselves, the failed ones included: etl.load and etl.check_result."""
+"""Records of loads, including failed ones: etl.load and etl.check_result."""
 
 import json
 import uuid
@@ -25,12 +25,12 @@ values (%s, %s, %s, %s, %s)"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One load that had something to do.
+    """A load that had something to do.
 
     Attributes:
-        changed_rows: those of the entities.
-        started: in seconds of the monotonic clock. When that was, the warehouse's clock says, by
-            which others tell how long ago it is.
+        changed_rows: number of changed rows in the entities.
+        started: in seconds of the monotonic clock. It is stored by the warehouse's clock, with
+            which others compute its age.
     """
 
     load_id: uuid.UUID
@@ -47,7 +47,7 @@ def write_load(
     *,
     is_published: bool,
 ) -> None:
-    """Keep a load and the results of its checks, in a transaction of their own."""
+    """Record a load and the results of its checks, in a transaction of its own."""
     outcome = "published" if is_published else "stopped"
     with connection.transaction():
         connection.execute(

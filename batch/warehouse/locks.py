@@ -1,8 +1,8 @@
-"""Strong locks of the warehouse, so asked for that nobody who reads waits behind us for long.
+"""Strong locks of the warehouse, requested so that readers never wait behind them for long.
 
-Postgres has locks wait in a queue: whoever wants a table for itself waits for all who read it, and
-all who come to read it wait behind that. A session that was left in a transaction would stop every
-chart. So a strong lock is wanted for a moment only, again and again, with time for readers between.
+Postgres queues lock requests: an exclusive request waits for all readers, and all later readers
+wait behind it. A session left idle in a transaction would block every chart. So a strong lock is
+requested with a short timeout, repeatedly, with time for readers in between.
 """
 
 import time
@@ -20,14 +20,14 @@ from lakehouse.errors import RetryLaterError
 
 Result = TypeVar("Result")
 MOMENT_SECONDS = 0.25
-"""How long readers may wait behind us: less than anybody notices of a chart."""
+"""How long readers may wait behind a request: too short to be noticed in a chart."""
 _PAUSE_SECONDS = 1.75
 _OURS = ("batch", "live")
 _POLL_SECONDS = 0.05
 WAIT_SECONDS = 600.0
-"""Longest wait for any lock: more than a reader's transaction may last (WAREHOUSE_READER_…)."""
+"""Longest wait for any lock: longer than a reader's transaction may last (WAREHOUSE_READER_…)."""
 LIMITED: LiteralString = "set lock_timeout = '600s'"
-"""For a session that wants no strong lock: nobody waits behind it, but it waits no longer."""
+"""For a session without strong locks: no one waits behind it, but its own wait is limited."""
 _MOMENTARILY: LiteralString = "set local lock_timeout = '250ms'"
 _AS_BEFORE: LiteralString = "set local lock_timeout = '600s'"
 _BLOCKERS: LiteralString = """
@@ -50,21 +50,21 @@ def patiently(
     wait_seconds: float,
     on_wait: Callable[[str], None] = lambda _who: None,
 ) -> Result:
-    """Do something in a transaction of its own that wants strong locks, as often as it takes.
+    """Run a transaction that needs strong locks, repeating it until it gets them.
 
     Args:
         connection: to the warehouse, in autocommit.
-        what: is done.
-        work: on that connection; it is undone where it does not get its locks.
+        what: description of the work.
+        work: uses that connection; rolled back if it does not get its locks.
         wait_seconds: longest time to try.
-        on_wait: told who holds them.
+        on_wait: called with the holder of the lock.
 
     Raises:
-        RetryLaterError: it did not get them; the message says who holds them.
+        RetryLaterError: it did not get them; the message names the holder.
     """
     deadline = time.monotonic() + wait_seconds
     told = ""
-    # A first try needs no second connection. If it fails, another tells who was in the way.
+    # A first attempt needs no second connection. If it fails, another connection finds the holder.
     try:
         return _try(connection, work)
     except errors.LockNotAvailable:
@@ -75,9 +75,9 @@ def patiently(
                 return _try(connection, work)
             except errors.LockNotAvailable as error:
                 failure = error
-        who = holder.result() or "somebody who has just let go of it"
+        who = holder.result() or "a session that has just released it"
         if time.monotonic() >= deadline:
-            message = f"{what} is not done: a lock that it needs is held by {who}. Nothing changed."
+            message = f"{what} failed: a lock that it needs is held by {who}. Nothing changed."
             raise RetryLaterError(message) from failure
         if who != told:
             on_wait(who)
@@ -86,7 +86,7 @@ def patiently(
 
 
 def get_momentarily(connection: psycopg.Connection, statement: LiteralString | bytes) -> bool:
-    """Take a strong lock within a transaction, if it is to be had at once; whether it was."""
+    """Take a strong lock within a transaction if it is free; return whether it was taken."""
     try:
         with connection.transaction():
             connection.execute(_MOMENTARILY)
@@ -105,12 +105,12 @@ def _try(connection: psycopg.Connection, work: Callable[[], Result]) -> Result:
 
 @contextmanager
 def _finding_holder(connection: psycopg.Connection) -> Iterator[Future[str]]:
-    """Look, meanwhile, for whom a connection waits: only while it waits can that be asked."""
+    """Find the sessions that block a connection, which is only possible while it waits."""
     address = make_conninfo(connection.info.dsn, password=connection.info.password)
     pid, is_over = connection.info.backend_pid, Event()
 
     def find() -> str:
-        # It is for words alone: where there is no second connection, the first goes on waiting.
+        # Only for the message: without a second connection, the first just keeps waiting.
         with suppress(psycopg.Error), psycopg.connect(address, autocommit=True) as other:
             while not is_over.is_set():
                 if found := other.execute(_BLOCKERS, [pid]).fetchall():
@@ -127,10 +127,10 @@ def _finding_holder(connection: psycopg.Connection) -> Iterator[Future[str]]:
 
 
 def holder(pid: int, role: str, application: str, state: str | None, seconds: float | None) -> str:
-    """A session that is in the way, in words, and what to type so that it is not."""
+    """Describe a blocking session, and how to end it."""
     since = "" if seconds is None else f", in a transaction for {seconds:,.0f} s"
     does = f", {state}" if state else ""
-    way_out = f"if nobody needs it, as admin: select pg_terminate_backend({pid})"
+    way_out = f"if it is not needed, as admin: select pg_terminate_backend({pid})"
     if role in _OURS:
-        way_out = "a program of ours: wait for its end"
+        way_out = "part of the pipeline: wait until it ends"
     return f"session {pid} ({role}, {application}{since}{does}; {way_out})"

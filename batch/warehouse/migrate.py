@@ -1,6 +1,6 @@
-"""Brings the warehouse's schema up to date: migrations once and in order, the rest when changed.
+"""Migrates the warehouse's schema: migrations once and in order, other SQL whenever it changes.
 
-`etl.migration` records what was applied. Grain: one row per file.
+`etl.migration` records the applied files. Grain: one row per file.
 """
 
 import contextlib
@@ -32,18 +32,18 @@ _REPEATABLE = ("functions/*.sql", "mart/*/view.sql", "views/*/view.sql", "grants
 
 
 def migrate(dsn: str) -> list[str]:
-    """Apply what is new; a second time applies nothing.
+    """Apply pending files; a second call applies nothing.
 
     Args:
-        dsn: connection to the warehouse as its role `batch`, which owns what is made. The role
+        dsn: connection to the warehouse as its role `batch`, which owns the objects. The role
             `reader` exists.
 
     Returns:
-        Names of what was applied, in order.
+        Names of the applied files, in order.
 
     Raises:
-        RetryLaterError: the warehouse does not answer, or somebody holds a lock for too long.
-        StopPipelineError: a file that was applied has changed or gone, or a statement fails.
+        RetryLaterError: the warehouse does not answer, or a lock is held for too long.
+        StopPipelineError: an applied file has changed or gone, or a statement fails.
     """
     with (
         explaining(Service.WAREHOUSE, "The warehouse cannot be migrated"),
@@ -69,19 +69,19 @@ def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list
             _apply(connection, name, text)
             done.append(name)
         elif name.startswith(_GRANTS):
-            # For tables that are new, and for what somebody has taken from a role. Where somebody
-            # else has put a table beside ours, only its owner could grant it.
+            # For new tables, and for rights that were revoked from a role. If another user has put
+            # a table beside ours, only its owner could grant them.
             with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
                 connection.execute(text)
     return done
 
 
 def pending(dsn: str) -> list[str]:
-    """Names of what `migrate` would apply now. Applies nothing.
+    """Return the names of what `migrate` would apply, without applying it.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
-        StopPipelineError: a file that was applied has changed or gone.
+        StopPipelineError: an applied file has changed or gone.
     """
     files = dict(scripts("migrations/*.sql"))
     with (
@@ -101,7 +101,7 @@ def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> No
     """Compare migrations with those applied, given by name with their checksum.
 
     Raises:
-        StopPipelineError: one has changed, is gone, or would run before one that was applied.
+        StopPipelineError: one has changed, is gone, or would run before an applied one.
     """
     past = sorted(name for name in applied if name.startswith("migrations/"))
     for name in past:
@@ -121,7 +121,7 @@ def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> No
 
 
 def _repeatable() -> list[tuple[str, Callable[[psycopg.Connection], bytes]]]:
-    """What is applied again whenever its text changes; comments need to know the tables."""
+    """Return files that are applied again if their text changes; comments depend on tables."""
     texts = [
         (name, lambda _connection, text=text: text)
         for pattern in _REPEATABLE

@@ -1,4 +1,4 @@
-"""A table of silver at one version, as a load reads it."""
+"""A silver table at one version, as a load reads it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +11,15 @@ from lakehouse.delta import retry_later
 
 
 class Pinned(Protocol):
-    """A table, pinned to one version."""
+    """A table pinned to one version."""
 
     @property
     def table_id(self) -> str:
-        """Stays the same while the table's history goes on."""
+        """Return an id that stays the same unless the table is recreated."""
 
     @property
     def version(self) -> int:
-        """The pinned version."""
+        """Return the pinned version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +30,20 @@ class PinnedDelta:
 
     @property
     def table_id(self) -> str:
-        """Delta's own id of the table."""
+        """Return Delta's id of the table."""
         return str(self.table.metadata().id)
 
     @property
     def version(self) -> int:
-        """The version that was opened."""
+        """Return the version that was opened."""
         return self.table.version()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Read it within the block.
+        """Convert errors of the object store within the block.
 
         Raises:
-            RetryLaterError: the object store does not answer, or has cleaned that version up.
+            RetryLaterError: the object store does not answer, or has cleaned up that version.
         """
         with retry_later(f"{self.table.table_uri} cannot be read"):
             yield

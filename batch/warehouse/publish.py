@@ -1,4 +1,4 @@
-"""After a load: the materialized views follow, while readers go on reading the old ones."""
+"""Refresh of the materialized views after a load; readers see the old ones until it is done."""
 
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -10,12 +10,12 @@ from batch.warehouse.scripts import run, scripts
 
 
 def views() -> list[str]:
-    """Names of the materialized views of the mart."""
+    """Return the names of the mart's materialized views."""
     return [PurePosixPath(name).parent.name for name, _ in scripts("views/*/view.sql")]
 
 
 def flag_stale(connection: psycopg.Connection) -> None:
-    """Note, in the transaction of a load, that the views are behind it."""
+    """Mark the views as behind, in the transaction of a load."""
     connection.execute(
         "insert into etl.stale_view (view_name) select unnest(%s::text[]) on conflict do nothing",
         [views()],
@@ -25,11 +25,11 @@ def flag_stale(connection: psycopg.Connection) -> None:
 def refresh_stale(
     connection: psycopg.Connection, *, on_progress: Callable[[str], None] = lambda _text: None
 ) -> list[str]:
-    """Refresh the views that are behind, one transaction each; their names.
+    """Refresh the views that are behind, one transaction each; return their names.
 
     Args:
         connection: to the warehouse as its role `batch`, in autocommit, holding the load's lock.
-        on_progress: told which view is next.
+        on_progress: called with the next view.
     """
     rows = connection.execute("select s.view_name from etl.stale_view as s order by 1").fetchall()
     names = [name for (name,) in rows]

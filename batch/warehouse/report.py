@@ -1,4 +1,4 @@
-"""What a load did, as commands and tasks tell it."""
+"""Result of a load, as commands and tasks report it."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from batch.warehouse.checks import CheckResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableReport:
-    """What a load did to one table of `entity`.
+    """Result of a load for one table of `entity`.
 
     Attributes:
         table: its name.
-        silver_version: the version of silver's table that it now holds.
-        rows_read: from silver.
-        rows_changed: that were new, other or gone.
-        is_whole: all of silver's table was read, not its changes.
+        silver_version: the version of silver's table that was loaded.
+        rows_read: rows read from silver.
+        rows_changed: rows that were added, changed or removed.
+        is_whole: whether all of silver's table was read, not only its changes.
     """
 
     table: str
@@ -26,9 +26,9 @@ class TableReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarehouseReport:
-    """What a load did. Without anything new, `tables`, `checks` and `parts` are empty.
+    """Result of a load. If there was nothing to load, `tables`, `checks` and `parts` are empty.
 
-    `parts` of the transaction are in order, each with the seconds that it took.
+    `parts` are the steps of the transaction, in order, each with its duration in seconds.
     """
 
     tables: tuple[TableReport, ...] = ()
@@ -38,5 +38,5 @@ class WarehouseReport:
 
     @property
     def rows_changed(self) -> int:
-        """All tables of `entity` together."""
+        """Return the changed rows of all tables of `entity`."""
         return sum(table.rows_changed for table in self.tables)

@@ -1,4 +1,4 @@
-"""The SQL of the warehouse, by its path below `warehouse_sql/`, and parts to compose more of."""
+"""The warehouse's SQL files, by path below `warehouse_sql/`, and helpers to compose SQL."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,12 +14,12 @@ FOLDER = ROOT / "warehouse_sql"
 
 
 def script(name: str) -> bytes:
-    """Text of one file, e.g. `load/affected_before.sql`."""
+    """Return the text of one file, e.g. `load/affected_before.sql`."""
     return (FOLDER / name).read_bytes()
 
 
 def scripts(pattern: str) -> Iterator[tuple[str, bytes]]:
-    """Name and text of each file that matches, in the order of their names."""
+    """Yield name and text of each matching file, ordered by name."""
     for path in sorted(FOLDER.glob(pattern)):
         yield _name(path), path.read_bytes()
 
@@ -29,7 +29,7 @@ def _name(path: Path) -> str:
 
 
 def run_script(connection: psycopg.Connection, name: str) -> None:
-    """Run one file; its name goes with an error."""
+    """Run one file; errors carry its name."""
     with noting(f"in warehouse_sql/{name}"):
         connection.execute(script(name))
 
@@ -37,17 +37,17 @@ def run_script(connection: psycopg.Connection, name: str) -> None:
 def run(
     connection: psycopg.Connection, statement: LiteralString, *parts: sql.Composable
 ) -> psycopg.Cursor[tuple[Any, ...]]:
-    """Run a statement with its `{}` filled."""
+    """Run a statement, after filling in its `{}`."""
     return connection.execute(sql.SQL(statement).format(*parts))
 
 
 def columns_of(alias: str, columns: Iterable[str]) -> sql.Composed:
-    """`alias.a, alias.b`."""
+    """Return `alias.a, alias.b`."""
     return sql.SQL(", ").join(sql.Identifier(alias, column) for column in columns)
 
 
 def same_key(left: str, right: str, key: Iterable[str]) -> sql.Composed:
-    """Condition that two rows have the same key."""
+    """Return the condition that two rows have the same key."""
     pairs = (
         sql.SQL("{} = {}").format(sql.Identifier(left, column), sql.Identifier(right, column))
         for column in key

@@ -1,4 +1,4 @@
-"""What the warehouse's views have to know of the shop: settings, and limits of gold's contract."""
+"""Settings of the shop, and limits of gold's contract, that the warehouse's views need."""
 
 import psycopg
 
@@ -20,14 +20,14 @@ on conflict (is_only) do update set
 
 
 def describe_shop(dsn: str, shop: ShopSettings) -> None:
-    """Write it into `etl.shop`, as the role `batch`.
+    """Write the settings to `etl.shop`, as the role `batch`.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
     """
     limits = (DEMAND_DAYS, CRITICAL_DAYS, LOW_DAYS, OVERSTOCKED_DAYS)
     with (
-        explaining(Service.WAREHOUSE, "The shop cannot be described in it"),
+        explaining(Service.WAREHOUSE, "The shop's settings cannot be stored in it"),
         psycopg.connect(dsn) as connection,
     ):
         connection.execute(_DESCRIBE, [shop.time_zone, shop.base_currency, *limits])

@@ -1,7 +1,7 @@
-"""Silver as the warehouse reads it: what has changed since a version, or all of it.
+"""Silver as the warehouse reads it: the changes since a version, or all rows.
 
 Frames hold columns of the silver table, and `_is_deleted` and `_commit_version`: of several rows of
-one key the one of the highest version counts, and within a version one that is not deleted.
+a key, the one with the highest version counts, and within a version one that is not deleted.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,28 +23,29 @@ _CHANGES = ("insert", "update_postimage", "delete")
 
 
 class FeedGoneError(Exception):
-    """The change feed does not reach back to the version asked for: read all rows instead."""
+    """The change feed does not reach back to the requested version: read all rows instead."""
 
 
 class SilverSource(Pinned, Protocol):
     """One silver table, pinned to one version."""
 
     def watermark(self, topic_id: str, epoch: int, partition: int) -> int | None:
-        """Last bronze offset of a partition that this version has seen; None if it saw none."""
+        """Return the last bronze offset of a partition in this version; None if there is none."""
 
     def rows(self, columns: Sequence[str], *, narrow: Rows | None = None) -> Iterator[pl.DataFrame]:
-        """All rows of this version, or those that are meant."""
+        """Yield all rows of this version, or those that pass the filter."""
 
     def changes(self, columns: Sequence[str], *, since: int) -> Iterator[pl.DataFrame]:
-        """The rows changed after version `since`, as they are now or were in between.
+        """Yield the rows changed after version `since`, in their current or an intermediate state.
 
         Raises:
-            FeedGoneError: the feed does not reach back that far. Frames may have come before.
+            FeedGoneError: the feed does not reach back that far. Frames may have been yielded
+                before.
         """
 
 
 class Silver(dict[str, SilverSource]):
-    """Silver's tables by name, and what its rules have counted; None before they counted any."""
+    """Silver's tables by name, and the totals of its rules; None if nothing was counted yet."""
 
     def __init__(self, tables: Mapping[str, SilverSource], counts: RuleCounts | None) -> None:
         super().__init__(tables)
@@ -52,7 +53,7 @@ class Silver(dict[str, SilverSource]):
 
     @property
     def versions(self) -> dict[str, int]:
-        """What all of it is pinned to, as `silver_sources` takes it."""
+        """Return the versions of all tables, as `silver_sources` expects them."""
         pins = {name: source.version for name, source in self.items()}
         return pins if self.counts is None else {**pins, RULE_COUNTS: self.counts.version}
 
@@ -63,11 +64,11 @@ class DeltaSource(PinnedDelta):
     __slots__ = ()
 
     def watermark(self, topic_id: str, epoch: int, partition: int) -> int | None:
-        """From the table's app transactions."""
+        """Read the watermark from the table's app transactions."""
         return self.table.transaction_version(bronze_app_id(topic_id, epoch, partition))
 
     def rows(self, columns: Sequence[str], *, narrow: Rows | None = None) -> Iterator[pl.DataFrame]:
-        """All rows of this version, or those that are meant; the deleted ones left out.
+        """Yield all rows of this version, or those that pass the filter, without tombstones.
 
         Raises:
             RetryLaterError: the object store does not answer.
@@ -84,7 +85,7 @@ class DeltaSource(PinnedDelta):
             yield from frame.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
 
     def changes(self, columns: Sequence[str], *, since: int) -> Iterator[pl.DataFrame]:
-        """From the change feed.
+        """Read the change feed.
 
         Raises:
             FeedGoneError: part of it has been cleaned up.
@@ -93,7 +94,7 @@ class DeltaSource(PinnedDelta):
             feed = self.table.load_cdf(starting_version=since + 1, ending_version=self.version)
             for batch in feed:
                 yield _of_feed(pl.DataFrame(pa.record_batch(batch)), columns)
-        # A file that is gone is a plain Exception here.
+        # A missing file is a plain Exception here.
         except Exception as error:
             message = f"no change feed from version {since + 1}: {error}"
             raise FeedGoneError(message) from error
@@ -106,13 +107,13 @@ def silver_sources(
     *,
     versions: Mapping[str, int] | None = None,
 ) -> Silver:
-    """The silver tables that there are, by name, and the counts, each pinned to a version.
+    """Open the existing silver tables, by name, and the rule counts, each pinned to a version.
 
     Args:
-        uri_of: address of a silver table, by its name.
+        uri_of: returns the address of a silver table.
         options: storage options.
         only: names of tables; by default all.
-        versions: to pin tables to, by name; those not named to their newest.
+        versions: versions by table name; tables that are not given are pinned to their newest.
 
     Raises:
         RetryLaterError: the object store does not answer.

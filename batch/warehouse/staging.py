@@ -1,7 +1,7 @@
-"""Takes silver's rows into temporary tables, and finds which rows of `entity` change by them.
+"""Copies silver's rows into temporary tables, and finds which rows of `entity` they change.
 
 For each table of `entity` there is a temporary `changed_<table>`: the new rows, with `_is_deleted`
-for a key that goes. They last as long as the session.
+for a deleted key. They last as long as the session.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from lakehouse.postgres import copy_frames
 
 
 def stage(connection: psycopg.Connection, table: EntityTable) -> None:
-    """Make the table's empty stage, anew if there is one."""
+    """Create the table's empty stage, replacing an existing one."""
     for name in (_staged(table), _changed(table)):
         run(connection, "drop table if exists {}", name)
     run(
@@ -33,22 +33,22 @@ def stage(connection: psycopg.Connection, table: EntityTable) -> None:
 def copy_into(
     connection: psycopg.Connection, table: EntityTable, frames: Iterable[pl.DataFrame]
 ) -> int:
-    """Copy frames into the stage; rows copied.
+    """Copy frames into the stage; return the number of rows.
 
     Raises:
-        FeedGoneError: the frames end before their end.
+        FeedGoneError: the change feed broke off.
     """
     columns = (*table.columns, "_commit_version", "_is_deleted")
     return copy_frames(connection, _staged(table), columns, frames)
 
 
 def settle(connection: psycopg.Connection, table: EntityTable, *, is_whole: bool) -> int:
-    """Reduce the stage to the rows that change something; how many.
+    """Reduce the stage to rows that change something; return their number.
 
     Args:
         connection: to the warehouse.
         table: of the schema `entity`.
-        is_whole: the stage holds all rows of silver: what is not in it goes.
+        is_whole: the stage holds all rows of silver: rows that are not in it are deleted.
     """
     if is_whole:
         _add_missing(connection, table)
@@ -64,12 +64,12 @@ def settle(connection: psycopg.Connection, table: EntityTable, *, is_whole: bool
 
 
 def changes_the_past(connection: psycopg.Connection, table: EntityTable) -> bool:
-    """Whether `changed_<table>` has rows behind the watermark: of a redrive or a replay.
+    """Return whether `changed_<table>` has rows up to the watermark, from a redrive or a replay.
 
-    That a version ends is told by the row of the version, which the warehouse had passed long
-    before.
+    The end of a version does not count: it is stored in the row of that version, which the
+    warehouse had applied long before.
     """
-    # As etl.is_beyond_warehouse says it, in a form that the planner sees through.
+    # The same as etl.is_beyond_warehouse, in a form that the planner can optimize.
     columns = [column for column in table.columns if column != "valid_to_at"]
     found = run(
         connection,
@@ -145,7 +145,7 @@ def _changed(table: EntityTable) -> Name:
 
 
 def apply_changes(connection: psycopg.Connection, table: EntityTable) -> None:
-    """Bring the table of `entity` to what `changed_<table>` says."""
+    """Apply `changed_<table>` to the table of `entity`."""
     target = Name("entity", table.name)
     run(
         connection,
@@ -168,5 +168,5 @@ def apply_changes(connection: psycopg.Connection, table: EntityTable) -> None:
         columns_of("excluded", table.columns),
     )
     if written.rowcount >= MANY_ROWS:
-        # What follows in the transaction would plan for the table as it was.
+        # The rest of the transaction would otherwise plan for the old size of the table.
         run(connection, "analyze {}", target)

@@ -1,7 +1,7 @@
-"""Values that no list of a contract has: which there are now, and how many rows count by them.
+"""Current values that are in no list of a contract, and how many rows count under `UNKNOWN`.
 
 Grain of `etl.unknown_value`: one row per table of the shop, column and value, as of the version of
-silver that the warehouse was made from.
+silver that the warehouse was built from.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from lakehouse.delta import scan
 from lakehouse.lake import Lake
 
 MOST_VALUES = 1_000
-"""Of a column, the most frequent: a list that a person looks through."""
+"""The most frequent values of a column: a list for people to read."""
 _MOST_CHARACTERS = 100
 _KNOWN: LiteralString = (
     "select distinct u.silver_version from etl.unknown_value as u where u.entity = %s"
@@ -32,10 +32,10 @@ values (%s, %s, %s, %s, %s, %s)"""
 
 
 def find_unknown(connection: psycopg.Connection, lake: Lake) -> None:
-    """Bring `etl.unknown_value` up to the warehouse.
+    """Update `etl.unknown_value` to the state of the warehouse.
 
-    A table without such rows costs a look at an index. Of another, silver is read if the warehouse
-    has another version of it than at the last look.
+    A table without such rows costs one index lookup. For others, silver is read if the
+    warehouse has another version of it than at the last update.
     """
     loaded = loaded_versions(connection)
     for entity in ENTITIES.values():
@@ -53,7 +53,7 @@ def find_unknown(connection: psycopg.Connection, lake: Lake) -> None:
 
 
 def _has_unknown(connection: psycopg.Connection, entity: Entity) -> bool:
-    # As the partial index of the table has it.
+    # The same conditions as the table's partial index.
     conditions = sql.SQL(" or ").join(
         sql.SQL("e.{} = {}").format(sql.Identifier(column.name), sql.Literal(UNKNOWN))
         for column in entity.counting_unknown
@@ -78,7 +78,7 @@ def _keep(connection: psycopg.Connection, entity: Entity, version: int, rows: pl
 
 
 def _values(entity: Entity, column: Column, rows: pl.LazyFrame) -> Sequence[tuple[str, int, int]]:
-    """Each value, how many rows have it, and the key of one."""
+    """Return each value, how many rows have it, and the key of one."""
     told = pl.col("_extra").str.json_path_match(f"$.{column.source}").fill_null("")
     grouped = (
         rows.filter(pl.col(column.name) == UNKNOWN, pl.col("_deleted_at").is_null())

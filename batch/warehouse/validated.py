@@ -1,8 +1,8 @@
-"""What silver has validated since the last load, and the limit of what may be in quarantine.
+"""Changes that silver has validated since the last load, and the limit of quarantined ones.
 
-Silver counts a change once, when it first judges it, so its sums only grow, whatever compaction
-does to the files. A load notes the sums in the transaction that publishes it. What a stopped load
-has seen is therefore validated again by the next one, together with what has come since.
+Silver counts a change once, when it is first validated, so its totals only grow, even if files
+are compacted. A load stores the totals in the transaction that publishes it. Changes of a failed
+load are therefore checked again by the next one, together with newer ones.
 """
 
 from collections.abc import Mapping
@@ -19,24 +19,24 @@ from lakehouse.settings import ConsolidationSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validated:
-    """How many changes silver has seen, and how many of these it has quarantined."""
+    """Numbers of changes that silver has seen, and quarantined."""
 
     seen: int = 0
     quarantined: int = 0
 
     @property
     def share(self) -> float | None:
-        """The part that was quarantined; None where nothing was seen."""
+        """Return the quarantined share; None if nothing was seen."""
         return self.quarantined / self.seen if self.seen else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineLimit:
-    """What a load may hold and still be published.
+    """Limit of quarantined changes for publishing a load.
 
     Attributes:
-        max_share: of the changes since the last published load, those in quarantine.
-        min_changes: of fewer the share says little: it only warns.
+        max_share: largest quarantined share of the changes since the last published load.
+        min_changes: with fewer changes, the share only causes a warning.
     """
 
     max_share: float
@@ -48,7 +48,7 @@ class QuarantineLimit:
         return cls(max_share=ConsolidationSettings().quarantine_max_share)
 
     def inputs(self, validated: Validated) -> Mapping[str, float | None]:
-        """For the checks, by name."""
+        """Return the inputs of the checks, by name."""
         return {
             "changes_seen": validated.seen,
             "quarantine_share": validated.share,
@@ -58,19 +58,19 @@ class QuarantineLimit:
 
 
 class RuleCounts(Pinned, Protocol):
-    """What silver's rules have counted: sums that only grow while the table's history goes on."""
+    """Totals of silver's rules, which only grow unless the table is recreated."""
 
     def sums(self) -> Validated:
-        """Of everything that was ever counted."""
+        """Return the totals of everything ever counted."""
 
 
 class DeltaCounts(PinnedDelta):
-    """Silver's table of counts in the lake."""
+    """Silver's table of rule counts in the lake."""
 
     __slots__ = ()
 
     def sums(self) -> Validated:
-        """Over all rows.
+        """Add up all rows.
 
         Raises:
             RetryLaterError: the object store does not answer.
@@ -86,12 +86,12 @@ class DeltaCounts(PinnedDelta):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedValidated:
-    """What a load is validated by, and what it leaves for the next one.
+    """Changes that a load is checked by, and the totals it stores for the next one.
 
     Attributes:
-        table_id: of silver's counts; None before there are any.
-        sums: of everything that was ever counted.
-        since: a load was last published.
+        table_id: id of the table of rule counts; None if it does not exist.
+        sums: totals of everything ever counted.
+        since: changes since the last published load.
     """
 
     table_id: str | None = None
@@ -100,7 +100,7 @@ class LoadedValidated:
 
     @classmethod
     def of(cls, connection: psycopg.Connection, counts: RuleCounts | None) -> "LoadedValidated":
-        """Compare the sums with those that the last published load has noted.
+        """Compare the totals with those that the last published load has stored.
 
         Raises:
             RetryLaterError: the object store does not answer.
@@ -112,14 +112,14 @@ class LoadedValidated:
             "select seen, quarantined from etl.validated where table_id = %s", [counts.table_id]
         ).fetchone()
         seen, quarantined = row or (0, 0)
-        # A command may have published more than this load is pinned to.
+        # A command may have published a later state than this load is pinned to.
         since = Validated(
             seen=max(sums.seen - seen, 0), quarantined=max(sums.quarantined - quarantined, 0)
         )
         return cls(table_id=counts.table_id, sums=sums, since=since)
 
     def write(self, connection: psycopg.Connection) -> None:
-        """Note the sums, in the transaction that publishes the load. They never go back."""
+        """Store the totals, in the transaction that publishes the load. They never decrease."""
         if self.table_id is None:
             return
         connection.execute(

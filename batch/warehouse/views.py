@@ -1,4 +1,4 @@
-"""The materialized views, brought up to the warehouse as it was loaded last."""
+"""Refresh of the materialized views to the last load."""
 
 from collections.abc import Callable
 
@@ -16,16 +16,16 @@ def refresh_views(
     on_progress: Callable[[str], None] = lambda _text: None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> list[str]:
-    """Refresh the views that a load has left behind; their names.
+    """Refresh the views that are behind a load; return their names.
 
     Args:
         dsn: connection to the migrated warehouse as its role `batch`.
-        on_progress: told which view is next.
+        on_progress: called with the next view.
         wait_seconds: longest wait for a load to end.
 
     Raises:
-        StopPipelineError: a view cannot be made from the warehouse.
-        RetryLaterError: the warehouse does not answer, or a load goes on (`BusyError`).
+        StopPipelineError: a view cannot be computed from the warehouse.
+        RetryLaterError: the warehouse does not answer, or a load is running (`BusyError`).
     """
     with refused("the refresh of its views"), psycopg.connect(dsn, autocommit=True) as connection:
         take_lock(

@@ -12,13 +12,13 @@ from lakehouse.contracts import ENTITIES, Entity
 
 
 def loaded_versions(connection: psycopg.Connection) -> dict[str, tuple[str, int]]:
-    """Id and version of each silver table that the warehouse was made from."""
+    """Return id and version of each silver table that the warehouse was built from."""
     rows = connection.execute("select silver_table, table_id, version from etl.silver_version")
     return {name: (table_id, version) for name, table_id, version in rows}
 
 
 def write_watermarks(connection: psycopg.Connection, sources: Mapping[str, SilverSource]) -> None:
-    """Note what was loaded, in the transaction that loads it."""
+    """Store what was loaded, in the transaction that loads it."""
     for name, source in sources.items():
         connection.execute(
             "insert into etl.silver_version (silver_table, table_id, version) values (%s, %s, %s) "
@@ -33,7 +33,7 @@ def write_watermarks(connection: psycopg.Connection, sources: Mapping[str, Silve
 def _write_watermarks(
     connection: psycopg.Connection, entity: Entity, sources: Mapping[str, SilverSource]
 ) -> None:
-    """An entity with a history has come as far as the one of its two tables that is behind."""
+    """Store an entity's watermark: of table and history, the one that is further behind."""
     names = [table.silver for table in TABLES if table.entity is entity]
     if not all(name in sources for name in names):
         return
@@ -50,7 +50,7 @@ def _write_watermarks(
 
 
 def _partitions(connection: psycopg.Connection, entity: Entity) -> list[tuple[str, int, int]]:
-    """Partitions that a row of the entity came from, now or before."""
+    """Return the partitions that rows of the entity came from, now or earlier."""
     return run(
         connection,
         "select w.topic_id, w.epoch, w.partition from etl.watermark as w where w.entity = {} "

@@ -1,1 +1,1 @@
-"""The lander: every record of Kafka into bronze, exactly once; what was lost is recorded."""
+"""The lander: writes every Kafka record to bronze, exactly once, and records losses."""

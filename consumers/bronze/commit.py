@@ -1,4 +1,4 @@
-"""The commit protocol of `lakehouse.commit` for a batch of Kafka records and a bronze table."""
+"""The commit protocol of `lakehouse.commit`, for batches of Kafka records and bronze tables."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,48 +13,48 @@ from lakehouse.offsets import TopicPartition, next_position
 
 
 class BronzeTable(Protocol):
-    """A table whose rows and watermarks are committed together."""
+    """A table that commits rows and watermarks together."""
 
     def watermark(self, partition: TopicPartition) -> int | None:
-        """Last offset landed, as the handle knows it; None before the first commit."""
+        """Return the last offset landed at the handle's version; None before the first commit."""
 
     def append(self, rows: pa.Table, watermarks: Mapping[TopicPartition, int]) -> None:
-        """Commit `rows` (perhaps none) and `watermarks` in one step, or neither.
+        """Commit `rows` (possibly none) and `watermarks` atomically.
 
-        Must fail if another commit moved one of these watermarks since the handle was opened.
+        Must fail if another commit changed one of these watermarks since the handle was opened.
         Any exception leaves the outcome unknown.
         """
 
     def reopen(self) -> None:
-        """Let the handle see the newest version. May fail: the store may be away."""
+        """Refresh the handle to the newest version. Fails if the store is unavailable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a batch."""
+    """Result of committing a batch."""
 
     rows: int
-    """Rows this call knows it landed."""
+    """Rows that this call is known to have committed."""
     landed: Mapping[TopicPartition, int]
-    """Last offset landed of each partition that is level with the batch, whoever landed it."""
+    """Last offset of each partition whose table now has the whole batch, whoever committed it."""
     gaps: Mapping[TopicPartition, int]
-    """Partitions whose table lies behind the batch, and the position to read again from."""
+    """Partitions with an offset gap before the batch, and the position to resume reading from."""
 
 
 def commit_batch(
     table: BronzeTable, batch: Batch, wait: Callable[[int, Exception], None]
 ) -> Outcome:
-    """Land a batch, exactly once, however often and wherever it was tried before.
+    """Commit a batch exactly once, no matter how often and where it was tried before.
 
     Args:
-        table: where to.
-        batch: rows and the ranges they cover.
-        wait: called after each failed try with its number, from 1, and the error; backs off, or
-            raises to give up.
+        table: target table.
+        batch: rows and the offset ranges they cover.
+        wait: called after each failed attempt with its number, from 1, and the error; backs off,
+            or raises to give up.
 
     Raises:
-        Whatever `wait` raises. The batch is then landed, or not; a later try will know.
-        StopPipelineError: raised by the table, passed on: no retry can help.
+        Exception: raised by `wait`. Whether the batch was committed is then unknown.
+        StopPipelineError: raised by the table and passed on, because retrying does not help.
     """
 
     def attempt() -> Outcome:
@@ -71,12 +71,12 @@ def commit_batch(
 
 
 def landed(batch: Batch, plan: Plan[TopicPartition]) -> dict[TopicPartition, int]:
-    """Once the plan is carried out: the last offset of each partition level with the batch."""
+    """Return the last offset of each partition that will have the whole batch."""
     return {p: offsets.stop - 1 for p, offsets in batch.ranges.items() if p not in plan.gaps}
 
 
 def rows_from(batch: Batch, plan: Plan[TopicPartition]) -> pa.Table:
-    """The rows that the plan keeps."""
+    """Return the rows that the plan keeps."""
     if plan.keep == batch.ranges:
         return batch.rows
     wanted = None

@@ -1,4 +1,4 @@
-"""Does the object store honour conditional writes? Exactly-once rests on it, so it is tried out."""
+"""Checks of the object store at startup: exactly-once delivery relies on conditional writes."""
 
 import io
 import threading
@@ -17,7 +17,7 @@ _WRITERS = 4
 
 
 def require_conditional_put(client: Minio, bucket: str) -> None:
-    """Race several writers for one new object, and refuse a store that lets two win.
+    """Let several writers race to create one object, and reject a store that lets two win.
 
     Protocol: HTTP `If-None-Match: *` (RFC 9110, section 13.1.2), as S3 defines it for PUT.
 
@@ -50,7 +50,7 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
     if any(answer in (401, 403, 404) for answer in answers):
         message = (
             f"object store, bucket {bucket}: refuses this user ({answers}). Run `./pipeline up`: "
-            "it makes the bucket, the user and its rights."
+            "it creates the bucket, the user and its rights."
         )
         raise StopPipelineError(message)
     winners = sum(answer == httpx.codes.OK for answer in answers)
@@ -65,12 +65,12 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
 
 
 def require_consistent_listing(client: Minio, bucket: str) -> None:
-    """Refuse a store in which what was just written is not found, or what was deleted still is.
+    """Reject a store whose listing does not show the latest writes and deletes.
 
     Delta finds the newest version of a table by listing its log.
 
     Raises:
-        StopPipelineError: the store shows another state than the last.
+        StopPipelineError: a listing does not match what was just written or deleted.
         RetryLaterError: the store does not answer.
     """
     name = f"_conformance/{uuid.uuid4()}"
@@ -96,7 +96,7 @@ def require_consistent_listing(client: Minio, bucket: str) -> None:
 
 
 def _refusal(bucket: str, error: S3Error) -> PipelineError:
-    """A store that has only just started refuses, too, and not for long."""
+    """Convert an error; a store that has just started may deny access for a moment."""
     message = f"object store, bucket {bucket}: {error.code}, {error.message}"
     if httpx.codes.is_server_error(error.response.status):
         return RetryLaterError(message)

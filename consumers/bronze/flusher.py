@@ -1,4 +1,4 @@
-"""Writes batches beside the polling: tables in parallel, the commits of one table in order."""
+"""Writes batches in the background: tables in parallel, the commits of one table in order."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flushed:
-    """A batch that has been dealt with."""
+    """A batch that has been written."""
 
     topic: str
     batch: Batch
@@ -30,7 +30,7 @@ class Flushed:
 
 
 class Flusher:
-    """At most one batch of a topic is under way; the caller holds the next one back."""
+    """Writer of batches; the caller submits at most one batch per topic at a time."""
 
     def __init__(self, *, writers: int, metrics: LandingMetrics) -> None:
         self._pool = ThreadPoolExecutor(writers, thread_name_prefix="writer")
@@ -40,15 +40,15 @@ class Flusher:
 
     @property
     def bytes_under_way(self) -> int:
-        """Memory held by batches that are being written."""
+        """Return the size of all batches that are being written."""
         return sum(batch.rows.nbytes for _, batch in self._running.values())
 
     def is_busy(self, topic: str) -> bool:
-        """Whether a batch of this topic is under way."""
+        """Return whether a batch of this topic is being written."""
         return topic in self._running
 
     def starts_under_way(self, topic: str) -> dict[TopicPartition, int]:
-        """Where the batch of this topic begins that is being written, by partition."""
+        """Return the first offsets, by partition, of the topic's batch that is being written."""
         if topic not in self._running:
             return {}
         return {
@@ -57,15 +57,15 @@ class Flusher:
         }
 
     def submit(self, topic: str, name: str, table: BronzeTable, batch: Batch) -> None:
-        """Begin to write; the topic must not be busy."""
+        """Start writing; the topic must not be busy."""
         future = self._pool.submit(self._write, topic, name, table, batch)
         self._running[topic] = (future, batch)
 
     def collect(self, timeout_seconds: float = 0) -> Iterator[Flushed]:
-        """What has been finished, after waiting at most this long for a first one.
+        """Yield the finished batches, after waiting at most this long for the first.
 
         Raises:
-            Whatever a write failed with for good.
+            Exception: a write failed permanently.
         """
         futures = {future for future, _ in self._running.values()}
         if not futures:
@@ -77,7 +77,7 @@ class Flusher:
                 yield future.result()
 
     def close(self) -> None:
-        """Let what is under way finish its present try, and no more."""
+        """Let writes finish their current attempt, without further retries."""
         self._give_up.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 

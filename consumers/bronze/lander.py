@@ -1,7 +1,7 @@
-"""The lander: polls Kafka, fills one buffer a table, and lands each in bronze exactly once.
+"""The lander: polls Kafka, fills one buffer per table, and commits each to bronze exactly once.
 
-Where to go on is read from the bronze tables. The group's committed offsets are written only so
-that ordinary lag tools work; nothing reads them back.
+Starting positions are read from the bronze tables. The group's committed offsets are written only
+for standard lag tools and never read.
 """
 
 import time
@@ -38,7 +38,7 @@ class LanderOptions:
 
 
 class Lander:
-    """One member of the consumer group. Not thread-safe; `stop` may come from anywhere."""
+    """One member of the consumer group. Not thread-safe, except for `stop`."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Lander:
         self._maintenance = maintenance
         self._options = options
         self._lag_measured = 0.0
-        # By topic and partition, when the newest record was made that has landed.
+        # By topic and partition, the timestamp of the newest landed record.
         self._newest: dict[tuple[str, int], float] = {}
         self._buffers = Buffers()
         self._member = Membership(
@@ -74,8 +74,8 @@ class Lander:
         """Land until stopped.
 
         Raises:
-            LossFoundError: changes are missing; everything else polled so far has been landed.
-            StopPipelineError: going on makes no sense.
+            LossFoundError: changes are missing; all other polled records have been committed.
+            StopPipelineError: continuing makes no sense.
             RetryLaterError: the store did not answer while stopping; nothing is lost.
         """
         member = self._member
@@ -114,7 +114,7 @@ class Lander:
             messages = [message for message in messages if message.error() is None]
         if messages:
             self._member.take(messages, self._tables.identities())
-        # After the records: an end that was reached lies behind those polled together with it.
+        # After the records: an end of partition comes after the records polled together with it.
         for event in events:
             self._member.see(event, self._check_position)
 
@@ -131,7 +131,7 @@ class Lander:
         if not topics:
             return True
         try:
-            # What was polled before this answer came is of the incarnation that it names.
+            # Records polled before this answer belong to the incarnation that it names.
             self._tables.verify(topics)
         except RetryLaterError as error:
             _log.warning("flush_postponed", reason=str(error))
@@ -152,7 +152,7 @@ class Lander:
     def _hold_memory(self) -> None:
         limit = self._options.memory_bytes
         if self._held() > limit and not self._member.is_paused:
-            # A short wait first: pausing throws away what librdkafka has fetched ahead.
+            # A short wait first: pausing discards what librdkafka has prefetched.
             self._settle(_POLL_SECONDS)
             self._flush_due()
             if self._held() > limit:
@@ -189,7 +189,7 @@ class Lander:
             newest = rows.group_by("_partition").aggregate([("_timestamp", "max")])
             for one in newest.to_pylist():
                 partition = (flushed.topic, one["_partition"])
-                # Connect's clock may be ahead: then it is as old as it is here.
+                # Connect's clock may be ahead: then the age is measured from now.
                 self._newest[partition] = min(one["_timestamp_max"].timestamp(), now)
 
     def _measure_lag(self) -> None:
@@ -214,18 +214,18 @@ class Lander:
             self._member.failure = self._member.failure or error
 
     def _flush_and_wait(self, topics: Sequence[str]) -> None:
-        """Land what these topics have buffered, as far as that goes within the time to settle."""
+        """Commit the buffers of these topics, as far as the time limit allows."""
         deadline = time.monotonic() + _SETTLE_SECONDS
         pending = set(topics)
         while pending and time.monotonic() < deadline:
             ready = [t for t in pending if t in self._buffers and not self._flusher.is_busy(t)]
             if not self._flush(ready):
-                return  # What stays unlanded is read again by whoever comes next.
+                return  # The next owner reads the rest again.
             self._settle(0.2)
             pending = {t for t in pending if t in self._buffers or self._flusher.is_busy(t)}
 
     def _check_position(self, message: Message) -> None:
-        """The broker no longer has, or does not have yet, the position asked for."""
+        """Record a loss if the broker does not have the requested position, yet or any more."""
         topic, number = message.topic() or "", message.partition() or 0
         positions = self._tables.starting_positions(
             {topic: [number]}, self._member.offset_range, accept_loss=False

@@ -1,4 +1,4 @@
-"""What commands write to the loss ledger: changes that nobody tells any more, and their mending."""
+"""Entries that commands write to the loss ledger: lost changes, and losses that were resolved."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ _NO_LEDGER = "The loss ledger does not open"
 
 @dataclass(frozen=True, kw_only=True)
 class SlotLosses:
-    """Records losses of the replication slot and of truncates, in all topics with this prefix.
+    """Records WAL gaps and truncates, for all topics with this prefix.
 
-    All of its methods raise RetryLaterError when the broker or the store does not answer.
+    All methods raise RetryLaterError if the broker or the store does not answer.
     """
 
     kafka: KafkaSettings
@@ -43,10 +43,10 @@ class SlotLosses:
     secrets: Secrets
 
     def record(self, words: str) -> int:
-        """Record that `words` are lost, at the present ends. Nobody may be writing.
+        """Record that `words` were lost at the current end offsets. No writer may be active.
 
         Returns:
-            Of how many partitions.
+            The number of partitions.
         """
         losses = losses_of_slot(self._ends(), words)
         with retry_later(_NO_LEDGER):
@@ -56,11 +56,11 @@ class SlotLosses:
     def record_truncated(
         self, ended: Collection[tuple[TopicPartition, OffsetRange]], words: str
     ) -> None:
-        """Record where rows ended that no delete tells of, and that `words` account for them.
+        """Record where rows ended without deletes, and that `words` resolved these losses.
 
         Args:
-            ended: rows ended before a offsets, and were inserted again in it.
-            words: by what that was found.
+            ended: offset ranges before which rows ended, and in which they were inserted again.
+            words: how that was found.
         """
         lost = losses_of_truncate(ended)
         with retry_later(_NO_LEDGER):
@@ -74,7 +74,7 @@ class SlotLosses:
             )
 
     def record_resolved(self, topics: Collection[str], words: str) -> list[Loss]:
-        """Record of losses in these topics that their tables were read again, up to now."""
+        """Record that a full extraction resolved these topics' losses, up to the current ends."""
         ends = {p: end for p, end in self._ends().items() if p.topic in topics}
         with retry_later(_NO_LEDGER):
             ledger = self._ledger()
@@ -93,4 +93,4 @@ class SlotLosses:
         try:
             return {p: asked.result().offset for p, asked in ask_ends(admin, partitions).items()}
         except KafkaException as error:
-            raise explain_kafka(error, "Where topics end cannot be asked for") from error
+            raise explain_kafka(error, "The end offsets of topics cannot be requested") from error

@@ -1,4 +1,4 @@
-"""Loss: what Kafka no longer has and bronze never got. Found before it can pass unnoticed."""
+"""Losses: changes that Kafka no longer has and bronze never got, detected before reading on."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,27 +20,27 @@ _Place = tuple[str, int, int]
 
 
 class LossKind(StrEnum):
-    """How offsets come to be missing."""
+    """Reasons why offsets are missing."""
 
     EXPIRED = "expired"
     BEYOND_END = "beyond_end"
     RECREATED = "recreated"
     REPARTITIONED = "repartitioned"
     SLOT_LOST = "slot_lost"
-    """Not in Kafka at all: committed before `first_offset` was, and told by nothing from it on."""
+    """Changes that never reached Kafka, committed just before the one at `first_offset`."""
     TRUNCATED = "truncated"
-    """Deletes that are not in Kafka: rows went before `first_offset` was, by a TRUNCATE."""
+    """Missing deletes: rows were removed by a TRUNCATE before `first_offset`."""
     READ_AGAIN = "read_again"
-    """No loss but its mending: at `last_offset` the rows were the shop's again."""
+    """Not a loss, but its resolution: a full extraction up to `last_offset` restored the rows."""
 
 
 MENDABLE = frozenset({LossKind.SLOT_LOST, LossKind.TRUNCATED})
-"""Losses behind which the rows are right once they were read again."""
+"""Losses that a full extraction can resolve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """One range of offsets of one partition, both ends inclusive; `last_offset` may be unknown."""
+    """An offset range of one partition, both ends inclusive; `last_offset` may be unknown."""
 
     kind: LossKind
     topic: str
@@ -52,7 +52,7 @@ class Loss:
 
     @override
     def __str__(self) -> str:
-        """One line for a person."""
+        """Format as one line for messages."""
         last = "an unknown end" if self.last_offset is None else self.last_offset
         return (
             f"{self.topic}[{self.partition}]: {self.explanation} "
@@ -61,29 +61,30 @@ class Loss:
 
 
 class LossFoundError(StopPipelineError):
-    """Going on would skip changes; a person has to accept that, or bring them back."""
+    """Continuing would skip changes; an operator must accept that, or restore them."""
 
     def __init__(self, losses: Sequence[Loss]) -> None:
         self.losses = tuple(losses)
         lines = "\n".join(f"  {loss}" for loss in losses)
         super().__init__(
-            f"changes are missing in Kafka that bronze has not got:\n{lines}\n"
-            "Re-snapshot the source tables concerned; then run `./pipeline land --accept-loss` "
-            "once: it records the gap in bronze/_loss_ledger and goes on behind it."
+            f"Kafka no longer has changes that bronze needs:\n{lines}\n"
+            "Extract the affected source tables again (./pipeline extract --full); then run "
+            "`./pipeline land --accept-loss` once: it records the loss in bronze/_loss_ledger and "
+            "resumes after it."
         )
 
 
 def find_offset_loss(
     partition: TopicPartition, *, wanted: int, oldest: int, end: int, reader: str = "bronze"
 ) -> Loss | None:
-    """Validator by the broker's oldest and end offsets; a hole in between is no loss.
+    """Check a position against the broker's oldest and end offsets; holes in between are no loss.
 
     Args:
-        partition: which one.
-        wanted: the next position that the reader needs.
+        partition: the partition.
+        wanted: the next position of the reader.
         oldest: first offset that the broker still has (low watermark).
         end: offset after the last one (high watermark).
-        reader: who needs it.
+        reader: name of the reader, for the message.
     """
     coordinate = {
         "topic": partition.topic,
@@ -95,7 +96,7 @@ def find_offset_loss(
             kind=LossKind.EXPIRED,
             first_offset=wanted,
             last_offset=oldest - 1,
-            explanation=f"{reader} needs offset {wanted}, the broker's oldest is {oldest}.",
+            explanation=f"{reader} needs offset {wanted}, but the broker's oldest is {oldest}.",
             **coordinate,  # type: ignore[arg-type]
         )
     if wanted > end:
@@ -112,24 +113,24 @@ def find_offset_loss(
 def find_identity_loss(
     topic: Topic, epoch: Epoch, watermarks: Mapping[TopicPartition, int | None]
 ) -> list[Loss]:
-    """Validator by the topic's id and partition count, against the table's current epoch.
+    """Check the topic's id and partition count against the table's current epoch.
 
     Args:
-        topic: as the broker describes it now.
-        epoch: the one that bronze is in.
+        topic: as the broker describes it.
+        epoch: the current epoch in bronze.
         watermarks: of the epoch's partitions.
     """
     if topic.topic_id != epoch.topic_id:
         kind = LossKind.RECREATED
         explanation = (
             f"the topic was recreated (id {epoch.topic_id} became {topic.topic_id}); "
-            "what the old one still held is gone."
+            "records left in the old one are lost."
         )
     elif topic.partition_count != epoch.partition_count:
         kind = LossKind.REPARTITIONED
         explanation = (
-            f"the topic had {epoch.partition_count} partitions and has {topic.partition_count}; "
-            "order within a key is not known across the change."
+            f"the topic had {epoch.partition_count} partitions, now {topic.partition_count}; "
+            "the order of a key's records across the change is unknown."
         )
     else:
         return []
@@ -148,13 +149,13 @@ def find_identity_loss(
 
 
 def losses_of_slot(ends: Mapping[TopicPartition, int], words: str) -> list[Loss]:
-    """Changes that the replication slot has skipped. Any table may have had some.
+    """Return a loss per partition after a WAL gap, since changes of any table may be missing.
 
     Args:
         ends: the offset after the last record of each partition, while nothing is written.
-        words: which changes.
+        words: describes the lost changes.
     """
-    explanation = f"the replication slot lost {words}; from here on versions may be missing."
+    explanation = f"the replication slot lost {words}; versions may be missing from here on."
     return [
         _at_place(partition, LossKind.SLOT_LOST, end, last=None, explanation=explanation)
         for partition, end in sorted(ends.items())
@@ -162,8 +163,8 @@ def losses_of_slot(ends: Mapping[TopicPartition, int], words: str) -> list[Loss]
 
 
 def losses_of_truncate(ended: Iterable[tuple[TopicPartition, OffsetRange]]) -> list[Loss]:
-    """Rows that no delete tells of: they ended before a offsets, and were inserted again in it."""
-    explanation = "rows ended before here and were inserted again; no delete tells of it."
+    """Return losses for rows that ended without a delete before a range, and reappear in it."""
+    explanation = "rows ended before here without deletes, and were inserted again."
     return [
         _at_place(partition, LossKind.TRUNCATED, offsets.start, last=None, explanation=explanation)
         for partition, offsets in ended
@@ -171,20 +172,20 @@ def losses_of_truncate(ended: Iterable[tuple[TopicPartition, OffsetRange]]) -> l
 
 
 def mending_of(loss: Loss, stop: int, words: str) -> Loss:
-    """That a loss was mended by `words`, up to before offset `stop`."""
-    explanation = f"{words}; what was lost in between stays lost."
+    """Return the ledger entry that `words` resolved a loss, up to before offset `stop`."""
+    explanation = f"{words}; changes lost in between are not restored."
     return replace(loss, kind=LossKind.READ_AGAIN, last_offset=stop - 1, explanation=explanation)
 
 
 def resolved_by_snapshot(
     rows: Sequence[Mapping[str, Any]], ends: Mapping[TopicPartition, int], words: str
 ) -> list[Loss]:
-    """What reading tables again in full has mended, of the losses in the ledger. Pure.
+    """Return the losses in the ledger that a full extraction resolved, as new entries. Pure.
 
     Args:
-        rows: of the ledger.
-        ends: the offset after the last record of each partition, once the tables were read.
-        words: by what they were read.
+        rows: rows of the ledger.
+        ends: end offset of each extracted partition, after the extraction.
+        words: describes the extraction.
     """
     partitions = {(p.topic_id, p.partition): p for p in ends}
     return [
@@ -193,7 +194,7 @@ def resolved_by_snapshot(
             LossKind.READ_AGAIN,
             first,
             last=ends[partitions[topic_id, number]] - 1,
-            explanation=f"{words}; the versions that were lost in between stay lost.",
+            explanation=f"{words}; versions lost in between are not restored.",
         )
         for topic_id, number, first in open_losses(rows)
         if (topic_id, number) in partitions
@@ -201,9 +202,9 @@ def resolved_by_snapshot(
 
 
 def open_losses(rows: Sequence[Mapping[str, Any]]) -> list[_Place]:
-    """Topic id, partition and first offset of what can be read again, and nobody has since.
+    """Return topic id, partition and first offset of resolvable losses that are not resolved.
 
-    Where nothing was written in between, a second loss stands at the place of the first.
+    If nothing was written in between, two losses have the same place.
     """
     lost, read = _newest(rows, MENDABLE), _newest(rows, {LossKind.READ_AGAIN})
     return sorted(
@@ -225,9 +226,9 @@ def _newest(
 def new_rows(
     losses: Sequence[Loss], rows: Sequence[Mapping[str, Any]], now: datetime
 ) -> list[dict[str, Any]]:
-    """Of these losses, what is to be appended to a ledger with these rows. Pure.
+    """Return the losses to append to a ledger with these rows. Pure.
 
-    What can be read again is new unless it is open at that place, and its mending only if it is;
+    A resolvable loss is new unless one is open at that place, a resolution only if one is;
     any other loss is new once.
     """
     known = {(r["kind"], r["topic_id"], r["partition"], r["first_offset"]) for r in rows}
@@ -241,7 +242,7 @@ def new_rows(
             return coordinate in waiting
         return (loss.kind, *coordinate) not in known
 
-    # Their order says what is mended, so a clock that was set back must not change it.
+    # The order tells what is resolved, so a clock that was set back must not change it.
     after = [row["recorded_at"] + timedelta(microseconds=1) for row in rows]
     recorded_at = max([now, *after])
     return [{**asdict(loss), "recorded_at": recorded_at} for loss in losses if is_new(loss)]
@@ -269,14 +270,14 @@ class LossLedger:
         self._options = dict(options)
 
     def record(self, losses: Sequence[Loss]) -> None:
-        """Append those that are not recorded yet."""
+        """Append the losses that are not recorded yet."""
         new = new_rows(losses, self.rows(), datetime.now(tz=UTC))
         if new:
             rows = pa.Table.from_pylist(new, schema=LOSS_LEDGER_SCHEMA)
             write_deltalake(self._uri, rows, mode="append", storage_options=self._options)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Everything recorded so far."""
+        """Return all entries."""
         try:
             table = DeltaTable(self._uri, storage_options=self._options)
         except TableNotFoundError:

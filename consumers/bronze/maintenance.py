@@ -1,6 +1,6 @@
-"""Has bronze kept cheap to open while it is written: every so many commits, in the background.
+"""Background maintenance of bronze tables while they are written, every so many commits.
 
-On handles of its own, beside the writers. What a round loses against, the next one does.
+Uses its own handles, beside the writers. If it loses a conflict, the next run retries.
 """
 
 import threading
@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Maintenance:
-    """Counts commits, and maintains a table in the background when it has had enough of them."""
+    """Counts commits, and maintains a table in the background after every `every_commits`."""
 
     def __init__(self, work: Callable[[str], Done], *, every_commits: int) -> None:
         self._work = work
@@ -37,7 +37,7 @@ class Maintenance:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Begin nothing more. What is under way is left to itself: it is safe to be cut off."""
+        """Start no further work. Running work is not awaited, because interrupting it is safe."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -51,7 +51,7 @@ class Maintenance:
                 table = self._due.pop(0)
             try:
                 done = self._work(table)
-            except Exception as error:  # noqa: BLE001 - landing must go on without it
+            except Exception as error:  # noqa: BLE001 - landing must continue without it
                 _log.warning("maintenance_failed", table=table, error=str(error))
             else:
                 _log.info(
@@ -62,7 +62,7 @@ class Maintenance:
 def bronze_maintenance(
     bucket: str, options: Mapping[str, str], *, every_commits: int, retention_hours: int
 ) -> Maintenance:
-    """Maintenance of the tables in one bucket."""
+    """Return the maintenance of the tables in a bucket."""
 
     def work(table: str) -> Done:
         return maintain(table_uri(bucket, table), options, retention_hours=retention_hours)

@@ -1,4 +1,4 @@
-"""What the lander tells Prometheus, per table."""
+"""Prometheus metrics of the lander, per table."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,14 +17,14 @@ class LandingMetrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)  # since when it runs, for one
+        ProcessCollector(registry=registry)  # for example, its start time
         labels = ["table"]
 
         self.rows = Counter("landing_rows", "Rows landed.", labels, registry=registry)
         self.bytes = Counter("landing_bytes", "Bytes of rows landed.", labels, registry=registry)
         self.commits = Counter("landing_commits", "Commits.", labels, registry=registry)
         self.retries = Counter(
-            "landing_retries", "Tries of unknown outcome.", labels, registry=registry
+            "landing_retries", "Attempts whose outcome was unknown.", labels, registry=registry
         )
         self.commit_seconds = Histogram(
             "landing_commit_seconds",
@@ -35,31 +35,31 @@ class LandingMetrics:
         )
         self.lag = Gauge(
             "landing_lag_offsets",
-            "Offsets not landed yet.",
+            "Offsets in Kafka that have not landed.",
             [*labels, "partition"],
             registry=registry,
         )
         self.lag_seconds = Gauge(
             "landing_lag_seconds",
-            "Age of the newest record that is landed, while there are others behind it.",
+            "Age of the newest landed record while more records are waiting.",
             [*labels, "partition"],
             registry=registry,
         )
         self.freshness = Gauge(
             "landing_freshness_seconds",
-            "Age of the oldest record of the last commit when it became readable.",
+            "Age of the oldest record in the last commit at the time of the commit.",
             labels,
             registry=registry,
         )
-        self.memory = Gauge("landing_buffer_bytes", "Bytes held in memory.", registry=registry)
+        self.memory = Gauge("landing_buffer_bytes", "Bytes of buffered records.", registry=registry)
         self.paused = Gauge("landing_paused", "1 while polling is paused.", registry=registry)
 
     def forget_lags(self) -> None:
-        """Of partitions that may be another lander's now."""
+        """Drop the lags of partitions that may now belong to another lander."""
         self.lag.clear()
         self.lag_seconds.clear()
 
     def serve(self, host: str, port: int) -> None:
-        """Answer there; port 0 is off."""
+        """Serve metrics over HTTP; port 0 is off."""
         if port:
             start_http_server(port, addr=host, registry=self.registry)

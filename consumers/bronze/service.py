@@ -1,4 +1,4 @@
-"""Puts a lander together from settings, and runs it until a signal says stop."""
+"""Builds a lander from settings, and runs it until a signal stops it."""
 
 import pyarrow as pa
 from confluent_kafka import Consumer
@@ -40,10 +40,10 @@ def run_lander(
     """Land until SIGTERM or SIGINT.
 
     Raises:
-        StopPipelineError: changes are missing, or the store cannot be trusted.
+        StopPipelineError: changes are missing, or the store is unsafe for concurrent commits.
         RetryLaterError: a service did not answer at start or at stop; nothing is lost.
     """
-    # mimalloc, Arrow's own choice, keeps what it has once had: a fifth more memory at the peak.
+    # mimalloc, Arrow's default, does not return freed memory: its peak is a fifth higher.
     pa.set_memory_pool(pa.system_memory_pool())
     require_conditional_put(object_store(minio, secrets, user=_USER), minio.bronze_bucket)
     metrics = LandingMetrics()
@@ -91,5 +91,5 @@ def _lander_options(
 def landing_client(
     landing: LandingSettings, kafka: KafkaSettings
 ) -> dict[str, str | int | float | bool]:
-    """Librdkafka's configuration for a lander."""
+    """Return librdkafka's configuration for a lander."""
     return consumer_config(kafka, client_id=_USER, group_id=landing.group_id)

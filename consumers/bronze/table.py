@@ -1,7 +1,7 @@
 """Bronze tables in Delta on the object store.
 
 Grain: one row per Kafka record. Each commit carries the last offset of every partition it covers
-as an application transaction, so rows and watermarks cannot part.
+as an application transaction, so rows and watermarks cannot diverge.
 """
 
 import json
@@ -22,7 +22,8 @@ from lakehouse.delta import NO_HOOKS, open_or_create, table_properties, with_wat
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY
 from lakehouse.offsets import Epoch, TopicPartition
 
-_PLAIN = ColumnProperties(dictionary_enabled=False)  # every value differs: a dictionary only costs
+# All values differ: a dictionary would only add cost.
+_PLAIN = ColumnProperties(dictionary_enabled=False)
 _WRITER = WriterProperties(
     compression="ZSTD",
     compression_level=1,
@@ -31,21 +32,21 @@ _WRITER = WriterProperties(
 
 
 class DeltaBronzeTable(BronzeTable):
-    """A Delta table with `BRONZE_SCHEMA` and a handle on one version of it."""
+    """A Delta table with `BRONZE_SCHEMA`, opened at one version."""
 
     def __init__(self, table: DeltaTable) -> None:
         self.delta = table
-        # Asking the table costs a walk through its log, for each partition.
+        # Reading it from the table walks through its log, for each partition.
         self._watermarks: dict[str, int | None] = {}
 
     @classmethod
     def open_or_create(
         cls, uri: str, options: Mapping[str, str], *, retention_hours: int
     ) -> "DeltaBronzeTable":
-        """The table at `uri`. Two that create it at once get the same table.
+        """Open the table at `uri`, or create it. Concurrent creation yields one table.
 
         Raises:
-            Exception: whatever the store raises; trying again is safe.
+            Exception: any error of the store; retrying is safe.
         """
         table = open_or_create(
             uri,
@@ -76,8 +77,9 @@ class DeltaBronzeTable(BronzeTable):
             commit_properties=with_watermarks(transactions),
             post_commithook_properties=NO_HOOKS,
         )
-        # A commit that others came before has moved this handle past theirs, which may have landed
-        # partitions of ours: a later commit would not conflict with them, so look anew.
+        # After a conflict, this handle is at a version that includes the other commits. They may
+        # have landed our partitions, and a later commit would not conflict with them: so read
+        # again.
         if self.delta.version() == before + 1:
             self._watermarks = {**known, **transactions}
 
@@ -87,12 +89,12 @@ class DeltaBronzeTable(BronzeTable):
         self.delta.update_incremental()
 
     def epochs(self) -> list[Epoch]:
-        """Every epoch so far, oldest first; empty before the first assignment."""
+        """Return all epochs, oldest first; empty before the first assignment."""
         stored = self.delta.metadata().configuration.get(EPOCHS_PROPERTY) or "[]"
         return [Epoch(**epoch) for epoch in json.loads(stored)]
 
     def begin_epoch(self, *, after: int, topic_id: str, partition_count: int) -> Epoch:
-        """Record what a topic is from epoch `after` + 1 on, unless somebody else just did."""
+        """Record the epoch after `after`, unless another process has just done so."""
         self.reopen()
         epochs = self.epochs()
         if len(epochs) > after + 1:
@@ -108,7 +110,7 @@ class DeltaBronzeTable(BronzeTable):
 
 def _configuration(retention_hours: int) -> dict[str, str]:
     return {
-        # Statistics of whole JSON documents would cost more than they could ever skip.
+        # Statistics of whole JSON documents would cost more than they could save.
         "delta.dataSkippingStatsColumns": "_partition,_offset,_timestamp",
         **table_properties(retention_hours=retention_hours, has_change_feed=False),
         EPOCHS_PROPERTY: "[]",

@@ -1,4 +1,4 @@
-"""The bronze tables that this process writes, and where each partition goes on from."""
+"""The bronze tables that this process writes, and the starting position of each partition."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from lakehouse.kafka import Topic, describe_topics
 from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, table_uri
 from lakehouse.offsets import Epoch, TopicIdentity, TopicPartition, next_position
 
-# While it waits the lander polls nothing, and has ten seconds to leave. The next flush asks again.
+# While waiting, the lander does not poll, and has ten seconds to leave. The next flush retries.
 _VERIFY_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LandingTable:
-    """A topic, its bronze table, and the epoch that the two are in."""
+    """A topic, its bronze table, and their current epoch."""
 
     topic: Topic
     name: str
@@ -36,12 +36,12 @@ class LandingTable:
 
     @property
     def identity(self) -> TopicIdentity:
-        """What goes into the rows."""
+        """Return the coordinate columns that all rows of the topic share."""
         return TopicIdentity(topic_id=self.topic.topic_id, epoch=self.epoch.epoch)
 
 
 class LandingTables:
-    """Opens tables as topics are assigned, and refuses topics that are not what they were."""
+    """Opens tables when topics are assigned; rejects recreated or repartitioned topics."""
 
     def __init__(
         self, *, bucket: str, options: Mapping[str, str], retention_hours: int, admin: AdminClient
@@ -54,11 +54,11 @@ class LandingTables:
         self._ledger = LossLedger(table_uri(bucket, LOSS_LEDGER), options)
 
     def __getitem__(self, topic: str) -> LandingTable:
-        """The table of an assigned topic."""
+        """Return the table of an assigned topic."""
         return self._tables[topic]
 
     def identities(self) -> dict[str, TopicIdentity]:
-        """Of every topic assigned so far."""
+        """Return the identity of every topic assigned so far."""
         return {name: table.identity for name, table in self._tables.items()}
 
     def starting_positions(
@@ -68,16 +68,16 @@ class LandingTables:
         *,
         accept_loss: bool,
     ) -> dict[TopicPartition, int]:
-        """Open the tables of newly assigned partitions, and read where each goes on.
+        """Open the tables of newly assigned partitions, and return their starting positions.
 
         Args:
             wanted: partitions by topic.
-            offset_range: asks the broker.
-            accept_loss: record what is missing in the ledger and go on behind it.
+            offset_range: returns the broker's oldest and end offset.
+            accept_loss: record losses in the ledger and resume after them.
 
         Raises:
-            LossFoundError: something is missing and nobody accepted that.
-            RetryLaterError: the broker does not answer. What the store raises comes as it is.
+            LossFoundError: changes are missing, and `accept_loss` is not set.
+            RetryLaterError: the broker does not answer. Errors of the store are passed on.
         """
         described = describe_topics(self._admin, list(wanted))
         positions: dict[TopicPartition, int] = {}
@@ -97,7 +97,7 @@ class LandingTables:
         return positions
 
     def verify(self, topics: Collection[str]) -> None:
-        """Refuse to commit for a topic that is no longer the one that was assigned.
+        """Raise if a topic is no longer the incarnation that was assigned.
 
         Raises:
             LossFoundError: it was recreated, deleted or repartitioned.
@@ -161,7 +161,7 @@ class LandingTables:
             self._tables[partition.topic] = LandingTable(
                 topic=table.topic, name=table.name, delta=table.delta, epoch=epoch
             )
-        # The watermark steps over the gap: the next commit must not take it for one.
+        # The watermark is moved past the offset gap: the next commit must not report it again.
         table.delta.append(BRONZE_SCHEMA.empty_table(), {partition: position - 1})
         return position, loss
 

@@ -1,1 +1,1 @@
-"""The live consumer: Kafka to what the warehouse shows before the next consolidation."""
+"""The live consumer: Kafka to the warehouse's live schema, ahead of the next hourly run."""

@@ -1,6 +1,6 @@
-"""From records to rows of the overlay: read, cleaned and validated as silver does it.
+"""Kafka records to rows of the overlay, parsed, cleaned and validated as in silver.
 
-Grain of the rows: one per key, the last valid change of it; of versions, one per valid change.
+Grain of the rows: one per key, its last valid change; of versions: one per valid change.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,22 +20,22 @@ from lakehouse.contracts.schemas import COORDINATE
 
 _JUDGED = "validated"
 VERSIONED = "products"
-"""The entity whose versions decide what an order is worth to the shop."""
+"""The entity whose versions determine the cost of order lines."""
 PROMPT = frozenset({"orders", "order_lines"})
-"""Entities of which a sale consists."""
+"""Entities that make up a sale."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What a batch of one topic leaves.
+    """The rows that a batch of one topic results in.
 
     Attributes:
         current: columns of `entity.<table>`, and `_is_deleted`.
-        versions: the same and the validity, of `VERSIONED`; else None.
-        quarantined: changes that broke a rule, or could not be read: the consolidation puts them
-            into quarantine.
-        committed_us: when the newest of the changes was committed in the shop, in microseconds
-            since 1970; None without changes.
+        versions: the same and the validity, for the entity `VERSIONED`; else None.
+        quarantined: number of changes that broke a rule or were unreadable; the next consolidation
+            quarantines them.
+        committed_us: commit time of the newest change in the shop, in microseconds since 1970;
+            None without changes.
     """
 
     current: pl.DataFrame
@@ -46,31 +46,30 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeReader:
-    """Reads the changes of one entity."""
+    """Parser of the changes of one entity."""
 
     validator: Validator
 
     @property
     def entity(self) -> Entity:
-        """Its contract."""
+        """Return the entity's contract."""
         return self.validator.entity
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of a row in the overlay."""
+        """Return the columns of a row in the overlay."""
         return (*self.entity.names, *COORDINATE, "_is_deleted")
 
     @property
     def version_columns(self) -> tuple[str, ...]:
-        """Of a version in the overlay."""
+        """Return the columns of a version in the overlay."""
         return (*self.columns, "valid_from_at")
 
     def read(self, records: pl.DataFrame) -> Rows:
-        """Take records apart.
+        """Parse, clean and validate records.
 
-        An update that left a large value alone, of a table that does not publish its old rows, is
-        validated by the records of the same batch only; it may be quarantined until the
-        consolidation.
+        If an update omits a large value (TOAST), the value is looked up in the same batch only; the
+        change may count as quarantined until the next consolidation.
 
         Args:
             records: rows of bronze.
@@ -110,7 +109,7 @@ class ChangeReader:
         return self._plans(versions)
 
     def _plans(self, transformation: Callable[[Frame], Frame]) -> Mapping[bool, Plan]:
-        """By whether there are deletes: to empty each column costs, and most batches have none."""
+        """Return plans without and with deletes: emptying columns is slow, and deletes are rare."""
 
         def plan(*, has_deletes: bool) -> Plan:
             def run(frames: Mapping[str, Frame]) -> Frame:

@@ -1,7 +1,7 @@
-"""Polls Kafka and takes each micro-batch into the overlay, exactly once.
+"""Polls Kafka and applies each micro-batch to the overlay, exactly once.
 
-Where to go on is read from the warehouse. The group's committed offsets are written only so that
-ordinary lag tools work; nothing reads them back.
+Starting positions are read from the warehouse. The group's committed offsets are written only for
+standard lag tools and never read.
 """
 
 import time
@@ -27,7 +27,7 @@ from lakehouse.offsets import TopicPartition
 
 _POLL_SECONDS = 0.1
 _IDLE_SECONDS = 1.0
-"""How long the end of a partition may wait to be noted when no record comes with it."""
+"""How long recording the end of a partition may be delayed when no record comes with it."""
 _HOUSEKEEPING_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
@@ -35,15 +35,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOptions:
-    """What one consumer reads, and its limits.
+    """Topics and limits of one consumer.
 
     Attributes:
-        pattern: of the topics with changes.
+        pattern: regular expression of the topics with changes.
         heartbeats: topic of the shop's heartbeats.
         batch_rows: records of one batch, at most.
-        linger_seconds: wait for more of a batch.
-        patience_seconds: wait for more of what is no change_set of a sale.
-        max_rows: of the overlay.
+        linger_seconds: how long to wait to fill a batch.
+        patience_seconds: how long to wait to fill a batch of entities that are not part of a sale.
+        max_rows: maximum number of rows in the overlay.
     """
 
     pattern: str
@@ -55,7 +55,7 @@ class LiveOptions:
 
 
 class LiveConsumer:
-    """One member of the consumer group. Not thread-safe; `stop` may come from anywhere."""
+    """One member of the consumer group. Not thread-safe, except for `stop`."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class LiveConsumer:
         self._tries = 0
         self._is_full = False
         self._next_housekeeping = 0.0
-        # A small batch is more planning than reading, of which one core does one topic at a time.
+        # Small batches take more planning than reading, and one core plans one topic at a time.
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="read")
 
     def stop(self) -> None:
@@ -89,10 +89,10 @@ class LiveConsumer:
         self._member.stopping.set()
 
     def run(self) -> None:
-        """Keep the overlay until stopped.
+        """Apply changes to the overlay until stopped.
 
         Raises:
-            StopPipelineError: going on makes no sense.
+            StopPipelineError: continuing makes no sense.
         """
         member = self._member
         topics = [self._options.pattern, f"^{self._options.heartbeats}$"]
@@ -127,10 +127,10 @@ class LiveConsumer:
         )
         if changes:
             self._member.take(changes, self._positions.identities())
-        # While nothing is polled, a heartbeat says nothing of what charts show.
+        # While polling is paused, a heartbeat does not show how fresh charts are.
         if heartbeats and not self._member.is_paused and (sent_at := _sent_at(heartbeats[-1])):
             self._beats.hold(sent_at, self._member.assigned.positions)
-        # After the records: an end that was reached lies behind those polled together with it.
+        # After the records: an end of partition comes after the records polled together with it.
         for event in events:
             self._member.see(event, _refuse)
 
@@ -149,17 +149,18 @@ class LiveConsumer:
                 self._resume()
 
     def _due(self) -> Collection[str]:
-        """The topics to apply now: those of a sale at once, and one of the others in turn.
+        """Return the topics to apply now: those of a sale at once, and one of the others in turn.
 
-        A batch costs by the number of its topics more than by that of its records, and the sooner
-        it is done, the sooner comes the next sale. The end of a partition alone can wait longest.
+        The cost of a batch depends on the number of its topics more than of its records, and the
+        sooner it ends, the sooner the next sale is applied. Ends of partitions alone can wait
+        longest.
         """
         now, buffers = time.monotonic(), self._buffers
         due = [topic for topic, one in buffers.items() if entity_of(topic) in PROMPT]
         if not any(buffers[topic].rows for topic in due):
             due = []
         late = [topic for topic in buffers if topic not in due and self._is_late(topic, now)]
-        # Those that have waited longest come first in a dictionary.
+        # Dictionaries are ordered: those that have waited longest come first.
         due += late[:1]
         due += [topic for topic in late[1:] if not buffers[topic].rows]
         return due
@@ -172,7 +173,7 @@ class LiveConsumer:
         return buffer.has_waited(patience, now)
 
     def _shown(self) -> Mapping[TopicPartition, int]:
-        """Up to where charts show each partition: what is buffered they do not."""
+        """Return the position up to which charts show each partition, without buffered records."""
         shown = dict(self._member.assigned.positions)
         for buffer in self._buffers.values():
             if buffer.rows:
@@ -204,11 +205,13 @@ class LiveConsumer:
         return ChangeSet(entity=entity, epoch=epoch, batch=batch, rows=rows)
 
     def _wait(self, error: RetryLaterError) -> None:
-        """The warehouse is away: hold what there is, and stay in the group."""
+        """Back off while the warehouse is unavailable: keep buffers, and stay in the group."""
         self._tries += 1
         self._metrics.retries.inc()
         pause = min(0.1 * 2**self._tries, _LONGEST_PAUSE_SECONDS)
-        _log.warning("live_waits", tries=self._tries, pause_seconds=pause, reason=str(error))
+        _log.warning(
+            "waiting_for_warehouse", tries=self._tries, pause_seconds=pause, reason=str(error)
+        )
         self._pause()
         deadline = time.monotonic() + pause
         while time.monotonic() < deadline and not self._member.stopping.is_set():
@@ -228,8 +231,8 @@ class LiveConsumer:
             return
         if is_full != self._is_full:
             self._is_full = is_full
-            _log.warning("live_is_full", is_full=is_full, max_rows=self._options.max_rows,
-                         advice="./pipeline consolidate makes room")  # fmt: skip
+            _log.warning("overlay_full", is_full=is_full, max_rows=self._options.max_rows,
+                         advice="run ./pipeline consolidate to make room")  # fmt: skip
             (self._pause if is_full else self._resume)()
 
     def _pause(self) -> None:
@@ -257,21 +260,21 @@ class LiveConsumer:
         try:
             self._apply(list(self._buffers))
         except RetryLaterError as error:
-            _log.info("left_to_the_next", reason=str(error))
+            _log.info("batch_left_to_next_owner", reason=str(error))
         except StopPipelineError as error:
             self._member.failure = self._member.failure or error
 
 
 def _refuse(event: Message) -> None:
     message = (
-        f"{event.topic()}[{event.partition()}]: Kafka no longer has what live needs next. Bronze "
-        "may: ./pipeline consolidate, then ./pipeline up live."
+        f"{event.topic()}[{event.partition()}]: Kafka no longer has live's next offset. Bronze "
+        "may have it: run ./pipeline consolidate, then ./pipeline up live."
     )
     raise StopPipelineError(message)
 
 
 def _sent_at(heartbeat: Message) -> datetime | None:
-    """Return when a heartbeat was sent; None if that is outside Python's calendar."""
+    """Return when a heartbeat was sent; None if that is outside Python's range of dates."""
     value = heartbeat.value()
     after = orjson.loads(value).get("after") if value else None
     if not after:
@@ -281,5 +284,5 @@ def _sent_at(heartbeat: Message) -> datetime | None:
     try:
         return datetime.fromisoformat(sent_at)
     except ValueError:
-        _log.warning("heartbeat_not_understood", sent_at=sent_at)
+        _log.warning("heartbeat_out_of_range", sent_at=sent_at)
         return None

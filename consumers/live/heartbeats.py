@@ -1,7 +1,7 @@
-"""Heartbeats of the shop, each held back until charts show all that Kafka had when it was read.
+"""Heartbeats of the shop, each held until charts show all that Kafka had when it was read.
 
-A heartbeat overtakes changes: its topic is read from the end, theirs from where live has come to.
-Only when the partitions have passed the ends that they had then, nothing from before it is missing.
+A heartbeat can overtake changes: its topic is read from the end, theirs from live's positions.
+Only when the partitions have passed their ends at that time, no earlier change is missing.
 """
 
 import time
@@ -20,7 +20,7 @@ from lakehouse.offsets import TopicPartition
 Ends = Mapping[TopicPartition, Future[ListOffsetsResultInfo]]
 """The broker's answers: the end offset of each partition."""
 _AT_MOST = 60
-"""Heartbeats held at most; further ones are dropped."""
+"""Maximum number of heartbeats held; further ones are dropped."""
 _log = structlog.get_logger(__name__)
 
 
@@ -29,8 +29,8 @@ class Heartbeat:
     """One heartbeat of the shop.
 
     Attributes:
-        sent_at: by the clock of the shop, which may be any.
-        read: when it came, in seconds of the monotonic clock.
+        sent_at: by the shop's clock, which may be wrong.
+        read: when it was read, in seconds of the monotonic clock.
     """
 
     sent_at: datetime
@@ -38,7 +38,7 @@ class Heartbeat:
 
     @property
     def held_seconds(self) -> float:
-        """How long ago it came."""
+        """Return the seconds since it was read."""
         return time.monotonic() - self.read
 
 
@@ -50,30 +50,31 @@ class _Held:
 
 @dataclass(kw_only=True)
 class Heartbeats:
-    """Those that wait, oldest first.
+    """Heartbeats that are held, oldest first.
 
     Attributes:
-        ask_ends: asks the broker, without waiting. The client's own idea of an end is not enough:
-            it has none before the first fetch, and an old one after a pause or a rebalance.
+        ask_ends: requests end offsets from the broker, without waiting. The client's cached ends
+            are not enough: there are none before the first fetch, and they are stale after a pause
+                or a rebalance.
     """
 
     ask_ends: Callable[[Collection[TopicPartition]], Ends]
     _held: deque[_Held] = field(default_factory=deque, init=False)
 
     def hold(self, sent_at: datetime, partitions: Collection[TopicPartition]) -> None:
-        """A heartbeat was read by the owner of these partitions."""
+        """Hold a heartbeat that was read while these partitions were assigned."""
         if len(self._held) < _AT_MOST:
             heartbeat = Heartbeat(sent_at=sent_at, read=time.monotonic())
             self._held.append(_Held(heartbeat=heartbeat, ends=self.ask_ends(partitions)))
 
     def passed(self, positions: Mapping[TopicPartition, int]) -> Heartbeat | None:
-        """Return the last heartbeat before which nothing is missing; drop it and earlier ones.
+        """Return the last heartbeat with no change missing before it; drop it and earlier ones.
 
-        The last that came: by the instants of the shop, one from the future would be it for ever.
+        "Last" is by arrival: by the shop's timestamps, one from the future would stay the last.
 
         Args:
-            positions: up to which charts show each partition that is owned now. A heartbeat that
-                was read with other partitions says nothing of these.
+            positions: the position up to which charts show each assigned partition. A heartbeat
+                that was read with another assignment is dropped.
         """
         newest = None
         waiting: deque[_Held] = deque()

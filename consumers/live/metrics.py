@@ -1,4 +1,4 @@
-"""What the live consumer tells Prometheus, per table of the shop."""
+"""Prometheus metrics of the live consumer, per table of the shop."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,34 +17,39 @@ class LiveMetrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)  # since when it runs, for one
+        ProcessCollector(registry=registry)  # for example, its start time
         labels = ["table"]
 
         self.changes = Counter("live_changes", "Changes applied.", labels, registry=registry)
         self.quarantined = Counter(
-            "live_quarantined", "Changes left to the quarantine.", labels, registry=registry
+            "live_quarantined",
+            "Changes skipped, to be quarantined by the next consolidation.",
+            labels,
+            registry=registry,
         )
         self.batch_seconds = Histogram(
             "live_batch_seconds",
-            "From the last record of a batch to its commit.",
+            "Time from the last record of a batch to its commit.",
             buckets=_BATCH_SECONDS,
             registry=registry,
         )
-        self.retries = Counter("live_retries", "Tries of unknown outcome.", registry=registry)
+        self.retries = Counter(
+            "live_retries", "Attempts whose outcome was unknown.", registry=registry
+        )
         self.behind = Gauge(
             "live_behind_seconds",
-            "Age of the newest change of the last batch when charts could see it.",
+            "Age of the newest change of the last batch when it was committed.",
             registry=registry,
         )
         self.lag = Gauge(
             "live_lag_offsets",
-            "Offsets not applied yet.",
+            "Offsets in Kafka that have not been applied.",
             [*labels, "partition"],
             registry=registry,
         )
         self.paused = Gauge("live_paused", "1 while polling is paused.", registry=registry)
 
     def serve(self, host: str, port: int) -> None:
-        """Answer there; port 0 is off."""
+        """Serve metrics over HTTP; port 0 is off."""
         if port:
             start_http_server(port, addr=host, registry=self.registry)

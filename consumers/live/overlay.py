@@ -1,10 +1,10 @@
-"""The overlay in the warehouse: rows and how far they go are committed together.
+"""The overlay in the warehouse: rows and watermarks are committed together.
 
-Protocol as in landing (`lakehouse.commit`), with one Postgres transaction in the place of a
-Delta commit: the watermark of each partition is locked and read, what it covers already is dropped,
-what would leave a gap is refused, and rows and watermarks are written. A failure means *unknown*:
-connect again, read the watermarks, and go on from there. Two owners of a partition at once, one of
-them a zombie, wait for each other at its watermark; the second finds its changes covered, or a gap.
+Protocol as in landing (`lakehouse.commit`), with one Postgres transaction instead of a Delta
+commit: the watermark of each partition is locked and read, rows below it are dropped, an offset
+gap is rejected, and rows and watermarks are written. A failure means *unknown*: reconnect, read the
+watermarks, and resume from there. If a partition has two owners at once, one of them a zombie, they
+wait for each other at its watermark; the second finds its changes covered, or an offset gap.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,11 +31,11 @@ _SESSION = """
 set client_min_messages = warning;
 set jit = off;
 set work_mem = '64MB';
--- After a crash of the server the last moments may be gone, watermarks and rows alike: they are
--- read from Kafka again. To wait for the disk would cost more than the rest of a small batch.
+-- A crash of the server may lose the last commits, watermarks and rows alike: they are read from
+-- Kafka again. Waiting for the disk would take longer than the rest of a small batch.
 set synchronous_commit = off;
--- Whoever freezes within a batch holds what loads and other owners wait for. It finds its session
--- gone when it wakes up, and tries again.
+-- A consumer that is frozen within a batch blocks loads and other owners. Its session is then
+-- closed, and it retries when it resumes.
 set idle_in_transaction_session_timeout = '5s';
 select live.prepare_session()"""
 _SHARED = "select live.share_overlay()"
@@ -53,7 +53,7 @@ _WRITE = """
 update live.watermark as w
 set
     last_offset = p.last_offset,
-    -- Not the greatest ever: a clock that was ahead for a moment would be believed for long.
+    -- Not the maximum: a clock that was ahead for a moment would determine it for a long time.
     last_committed_at = case
         when p.committed_us is null then w.last_committed_at
         else least(
@@ -66,8 +66,8 @@ from unnest(
 where
     w.entity = p.entity and w.topic_id = p.topic_id
     and w.epoch = p.epoch and w.partition = p.partition"""
-# The newest is the one that came last, and not the maximum: one from the future would be it for as
-# long as its clock was ahead.
+# The newest is the last to arrive, not the maximum: one from the future would stay the newest for
+# as long as its clock was ahead.
 _BEAT = """
 insert into live.heartbeat as h (source, sent_at, read_at, lateness_seconds)
 select
@@ -90,18 +90,18 @@ from pg_stat_user_tables as s
 where s.schemaname = 'live'"""
 
 _NOT_LIVE = "Live cannot write now"
-_THEN = {Trouble.BUSY: "It is tried again."}
+_THEN = {Trouble.BUSY: "It is retried."}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSet:
-    """What was polled of one topic.
+    """Polled records of one topic.
 
     Attributes:
         entity: the shop's table.
-        epoch: of the topic.
-        batch: records and the ranges that they cover.
-        rows: what they leave; None where only marks of transactions were polled.
+        epoch: epoch of the topic.
+        batch: records and the ranges they cover.
+        rows: the parsed rows; None if only transaction markers were polled.
     """
 
     entity: str
@@ -112,30 +112,30 @@ class ChangeSet:
 
 @dataclass(kw_only=True)
 class Overlay:
-    """A connection to the warehouse that is made again when it breaks."""
+    """A connection to the warehouse that reconnects when it breaks."""
 
     dsn: str
     readers: Mapping[str, ChangeReader]
     _connection: psycopg.Connection[TupleRow] | None = field(default=None, init=False)
 
     def apply(self, change_sets: list[ChangeSet]) -> Outcome:
-        """Commit what was polled, exactly once, however often it was tried before.
+        """Commit change sets exactly once, no matter how often they were tried before.
 
         Raises:
-            RetryLaterError: the warehouse does not answer; whether it has committed, the next try
-                will find out.
-            StopPipelineError: it refuses the rows.
+            RetryLaterError: the warehouse does not answer; the next attempt finds out whether it
+                committed.
+            StopPipelineError: it rejects the rows.
         """
 
         def commit(connection: psycopg.Connection) -> Outcome:
             with connection.transaction():
-                # Before anything is locked: a session that waits for the rest of a COPY is not
-                # idle, and would hold its locks for as long as this process is frozen.
+                # Before any lock: a session that waits for the rest of a COPY is not idle, and
+                # would hold its locks for as long as this process is frozen.
                 for change_set in change_sets:
                     if change_set.rows is not None and change_set.rows.current.height:
                         self.copy(connection, change_set.entity, change_set.rows)
-                # A new version of a product touches orders of which another consumer may hold a
-                # change_set, uncommitted and so not to be found: then the batch is alone.
+                # A new version of a product affects orders whose change set another consumer may
+                # hold uncommitted, and therefore invisible: then the batch runs alone.
                 is_alone = any(change_set.entity == VERSIONED for change_set in change_sets)
                 connection.execute(_ALONE if is_alone else _SHARED)
                 return self._commit(connection, change_sets)
@@ -143,13 +143,13 @@ class Overlay:
         return self.do(commit)
 
     def heartbeat(self, sent_at: datetime, *, held_seconds: float) -> None:
-        """Note a heartbeat of the shop that was read so long ago."""
+        """Store a heartbeat of the shop that was read `held_seconds` ago."""
         self.do(lambda connection: connection.execute(_BEAT, [sent_at, held_seconds]))
 
     def note_size(self, max_rows: int) -> bool:
-        """Say in the warehouse whether the overlay is full, and return it.
+        """Store whether the overlay is full, and return it.
 
-        It is until a consolidation has taken off a fifth, so that it does not go to and fro.
+        Once full, it stays full until a consolidation has removed a fifth, to prevent flapping.
         """
 
         def note(connection: psycopg.Connection) -> bool:
@@ -164,17 +164,17 @@ class Overlay:
         return self.do(note)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def do(self, work: Transaction[Result]) -> Result:
-        """Anything on this connection.
+        """Run a transaction on this connection.
 
         Raises:
-            RetryLaterError: the warehouse does not answer, or gave it up for another's sake.
-            StopPipelineError: it refuses.
+            RetryLaterError: the warehouse does not answer, or cancelled it because of a conflict.
+            StopPipelineError: the warehouse rejects it.
         """
         try:
             return work(self._connect())
@@ -225,8 +225,8 @@ class Overlay:
         records = pl.DataFrame(rows_from(change_set.batch, plan)) if plan.keep else None
         if records is None or records.is_empty():
             return None
-        # Rare: another has committed change_set of it. Which row of a key is its last has to be
-        # validated anew.
+        # Rare: another consumer has committed some of it. Which row is the last of its key must be
+        # determined again.
         return self.readers[change_set.entity].read(records)
 
     def _recopy(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
@@ -238,7 +238,7 @@ class Overlay:
         """Copy rows of an entity into this session's stage, for `live.apply`.
 
         Raises:
-            psycopg.Error: the warehouse refuses them, or is away.
+            psycopg.Error: the warehouse rejects them, or is unavailable.
         """
         reader = self.readers[entity]
         copy_frames(connection, _stage(entity), reader.columns, [rows.current])
@@ -262,7 +262,7 @@ def _make_stage(connection: psycopg.Connection, entity: str) -> None:
 def _positions(
     connection: psycopg.Connection, change_sets: list[ChangeSet]
 ) -> dict[str, dict[TopicPartition, int]]:
-    """The first offset wanted of all partitions, whose watermarks stay locked to the end."""
+    """Return the next offsets of all partitions; their watermarks stay locked until commit."""
     wanted = [
         (one.entity, p.topic_id, one.epoch, p.partition)
         for one in change_sets

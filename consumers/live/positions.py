@@ -1,4 +1,4 @@
-"""Which incarnation of each topic live reads, and where each partition goes on."""
+"""Which incarnation of each topic live reads, and the starting position of each partition."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ values (%s, %s, %s, %s)
 on conflict (entity) do update set
     (topic_id, epoch, partition_count)
     = row(excluded.topic_id, excluded.epoch, excluded.partition_count)"""
-# Level with the warehouse where that is ahead: what it has is not read again.
+# If the warehouse is ahead, start at its watermark: its changes are not read again.
 _JUMP = """
 insert into live.watermark as l (entity, topic_id, epoch, partition, last_offset)
 select p.entity, p.topic_id, p.epoch, p.partition, coalesce(s.last_offset, -1)
@@ -47,28 +47,29 @@ from live.watermark as w"""
 
 @dataclass(kw_only=True)
 class LivePositions:
-    """Looks partitions up in the warehouse, as they are assigned."""
+    """Reads starting positions from the warehouse when partitions are assigned."""
 
     overlay: Overlay
     admin: AdminClient
     _identities: dict[str, TopicIdentity] = field(default_factory=dict, init=False)
 
     def identities(self) -> dict[str, TopicIdentity]:
-        """Of every topic assigned so far."""
+        """Return the identity of every topic assigned so far."""
         return self._identities
 
     def starting_positions(
         self, wanted: Mapping[str, Collection[int]], offset_range: BrokerRange
     ) -> dict[TopicPartition, int]:
-        """Where each partition goes on: behind what live or the warehouse has of it.
+        """Return each partition's starting position: after what live or the warehouse has applied.
 
         Args:
             wanted: partitions by topic.
-            offset_range: asks the broker for the oldest and the end offset.
+            offset_range: returns the broker's oldest and end offset.
 
         Raises:
-            StopPipelineError: a topic is not what it was, or Kafka no longer has what comes next.
-            RetryLaterError: broker or warehouse do not answer.
+            StopPipelineError: a topic was recreated or repartitioned, or Kafka no longer has the
+                next offset.
+            RetryLaterError: the broker or the warehouse does not answer.
         """
         described = describe_topics(self.admin, list(wanted))
         partitions = []
@@ -93,7 +94,7 @@ class LivePositions:
             connection.execute("select live.own_overlay()")
             moved = connection.execute(_JUMP, [list(c) for c in zip(*positions, strict=True)])
             if moved.rowcount:
-                # Rows that were computed without what has been jumped over.
+                # Rows that were computed without the changes that were skipped.
                 connection.execute("select live.settle()")
             return {
                 tuple(coordinate): offset for *coordinate, offset in connection.execute(_POSITIONS)
@@ -105,7 +106,7 @@ class LivePositions:
 
 
 def entity_of(topic: str) -> str:
-    """The shop's table, of a topic `<prefix>.<schema>.<table>`."""
+    """Return the shop's table for a topic `<prefix>.<schema>.<table>`."""
     return topic.rsplit(".", 1)[-1]
 
 
@@ -128,7 +129,7 @@ def _identify(connection: psycopg.Connection, topic: Topic) -> TopicIdentity:
 def _changed(topic: Topic) -> str:
     return (
         f"{topic.name} was recreated or has another number of partitions, and the warehouse does "
-        "not know of it yet. See to the lander first (./pipeline logs lander), then ./pipeline "
+        "not know of it yet. Check the lander first (./pipeline logs lander), then run ./pipeline "
         "consolidate, then ./pipeline up live."
     )
 
@@ -137,7 +138,7 @@ def _refuse_gap(partition: TopicPartition, position: int, oldest: int, end: int)
     if oldest <= position <= end:
         return
     message = (
-        f"{partition}: live goes on at offset {position}, but Kafka has {oldest} to {end}. Bronze "
-        "may have the rest: ./pipeline consolidate, then ./pipeline up live."
+        f"{partition}: live resumes at offset {position}, but Kafka has {oldest} to {end}. Bronze "
+        "may have the rest: run ./pipeline consolidate, then ./pipeline up live."
     )
     raise StopPipelineError(message)

@@ -1,4 +1,4 @@
-"""Puts a live consumer together from settings, and runs it until a signal says stop."""
+"""Builds a live consumer from settings, and runs it until a signal stops it."""
 
 from functools import partial
 
@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 0.4
 
 
 def change_readers(shop: ShopSettings) -> dict[str, ChangeReader]:
-    """By the shop's table: readers that validator as the consolidation does."""
+    """Return parsers by the shop's table, which validate as the consolidation does."""
     return {
         entity.table: ChangeReader(
             validator=Validator(entity=entity, calendar=Calendar(time_zone=shop.time_zone))
@@ -47,10 +47,10 @@ def run_live(
     warehouse_dsn: str,
     readers: dict[str, ChangeReader],
 ) -> None:
-    """Keep the overlay until SIGTERM or SIGINT.
+    """Apply changes to the overlay until SIGTERM or SIGINT.
 
     Raises:
-        StopPipelineError: a topic is not what it was, or changes are missing.
+        StopPipelineError: a topic was recreated, or changes are missing.
     """
     metrics = LiveMetrics()
     metrics.serve(live.metrics_host, live.metrics_port)
@@ -67,7 +67,7 @@ def run_live(
         Heartbeats(ask_ends=partial(ask_ends, admin)),
         metrics,
         LiveOptions(
-            # What nobody shows may be made anew without holding up what is shown.
+            # Rows that are not shown may be recomputed without delaying those that are.
             pattern=pattern_of_tables(connect.topic_prefix, readers),
             heartbeats=heartbeat_topic(connect.topic_prefix),
             batch_rows=live.batch_rows,

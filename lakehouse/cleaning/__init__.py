@@ -1,1 +1,1 @@
-"""From records of the shop to changes that are read, cleaned and validated: for every layer."""
+"""Parsing, cleaning and validation of the shop's change records, shared by all layers."""

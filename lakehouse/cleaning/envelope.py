@@ -1,4 +1,4 @@
-"""Reads Debezium's JSON: every record becomes a row of texts, or is told apart as unreadable.
+"""Parser of Debezium's JSON: a record becomes a row of texts, or is marked as unreadable.
 
 Grain: one row per bronze record, in the order given.
 """
@@ -17,34 +17,34 @@ _SOURCE = pl.Struct({"lsn": pl.Int64, "txId": pl.Int64, "ts_us": pl.Int64})
 _OPERATIONS = ("c", "r", "u", "d")
 _EMPTY = b"{}"
 _INT64 = range(-(2**63), 2**63)
-# Halves of a character, which only others than Debezium write: Polars reads them as NUL, and orjson
-# not at all. `_WHOLE` looks like one: an escaped backslash, and two halves that belong together.
+# Unpaired surrogates, which Debezium never writes: Polars reads them as NUL, orjson rejects them.
+# `_WHOLE` matches what only looks like one: an escaped backslash, and valid surrogate pairs.
 _HALF = r"\\u[dD][89a-fA-F]"
 _WHOLE = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-# A number beyond 64 bits: orjson makes a float of it, and Polars has one in `_PARSED` as it is.
+# A number beyond 64 bits: orjson converts it to a float, Polars keeps it exact within `_PARSED`.
 _PARSED = range(-(2**127), 2**128)
 _LONG = re.compile(r"[:,\[]\s*-?\d{20}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The names of a table's columns in the shop: those wanted, and its key."""
+    """Names of a table's columns in the shop: those of the contract, and the key."""
 
     key: str
     wanted: tuple[str, ...]
 
 
 def read_envelopes(values: pl.Series, columns: Columns) -> pl.DataFrame:
-    """Take records apart, as text.
+    """Parse records into columns of text.
 
     Args:
         values: the records' JSON; null stands for a tombstone.
-        columns: what the contract wants of them.
+        columns: columns that the contract reads.
 
     Returns:
-        A row for each value: `operation` (c, r, u, d; null when it is no change of a row),
-        `before_key`, `lsn`, `tx_id`, `committed_us`, the wanted columns as text, and `_extra`:
-        columns that nobody asked for, as a JSON object of those with a value, sorted, or null.
+        One row per value: `operation` (c, r, u, d; null if it is not a row change),
+        `before_key`, `lsn`, `tx_id`, `committed_us`, the contract's columns as text, and `_extra`:
+        a sorted JSON object of the non-null columns that the contract does not know, or null.
     """
     lines = _without_halves(_as_text(values.fill_null(_EMPTY)))
     extra = _names_beyond(lines, columns)
@@ -59,9 +59,9 @@ def _as_text(values: pl.Series) -> pl.Series:
 
 
 def _without_halves(lines: pl.Series) -> pl.Series:
-    """`{}` in the place of records that one of the two parsers reads, and the other does not.
+    """Replace by `{}` every record with an unpaired surrogate.
 
-    Which of them it is depends on the records beside it.
+    Only one of the two parsers reads those, and which parser runs depends on the other records.
     """
     suspects = lines.str.contains(_HALF).arg_true()
     halves = lines.gather(suspects).str.replace_all(_WHOLE, " ").str.contains(_HALF)
@@ -74,7 +74,7 @@ def _read(lines: pl.Series, fields: Mapping[str, PolarsType]) -> pl.DataFrame:
     if parsed is None:
         parsed = _parse(_plain_lines(lines), fields)
     if parsed is None:
-        message = "records of one plain object each were not read as such"
+        message = "records of one plain object each could not be parsed together"
         raise AssertionError(message)
     return parsed
 
@@ -90,9 +90,9 @@ def _fields(columns: Columns, extra: Sequence[str]) -> dict[str, PolarsType]:
 
 
 def _parse(lines: pl.Series, fields: Mapping[str, PolarsType]) -> pl.DataFrame | None:
-    """One parse for all: many times faster than one by one. None when some are not as they should.
+    """Parse all records at once, many times faster than one by one; None if any is malformed.
 
-    Each record has to be one line of its own, or the rows would not be the records.
+    Each record must be exactly one line, or rows would not match records.
     """
     if lines.is_empty():
         return pl.DataFrame(schema=fields)
@@ -104,7 +104,7 @@ def _parse(lines: pl.Series, fields: Mapping[str, PolarsType]) -> pl.DataFrame |
 
 
 def _joined(lines: pl.Series) -> io.BytesIO:
-    """All lines in one piece, as Arrow lays them out: no line becomes an object of Python's."""
+    """Join all lines into one buffer, as Arrow stores them, without creating Python strings."""
     ended = (lines + "\n").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     return io.BytesIO(ended.buffers()[2])
 
@@ -114,7 +114,7 @@ def _plain_lines(lines: pl.Series) -> pl.Series:
 
 
 def _plain(line: bytes | str) -> bytes:
-    """The same record on one line, in the shape that `_parse` reads; `{}` if it has another."""
+    """Rewrite a record as one line in the shape that `_parse` reads; `{}` if that is impossible."""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -140,11 +140,11 @@ def _number(text: str) -> int | float:
 
 
 def _names_beyond(lines: pl.Series, columns: Columns) -> tuple[str, ...]:
-    """Columns in the records that the contract does not know, sorted.
+    """Return the columns in the records that the contract does not know, sorted.
 
-    A column that is added stands behind all others, so most records are cleared by a look at how
-    their row images end. The others are asked for all their names, which is dear; of those that
-    are cleared only the first and the last, for a column that the contract leaves out.
+    Postgres appends new columns, so the end of the row image is enough to clear most records.
+    All column names are parsed only of the remaining records, because that is slow, and of the
+    first and last cleared record, to find columns that the contract leaves out.
     """
     if lines.is_empty():
         return ()
@@ -156,16 +156,16 @@ def _names_beyond(lines: pl.Series, columns: Columns) -> tuple[str, ...]:
     sample = lines.gather(sorted(asked))
     names = _names(sample)
     if names is None:
-        # Something among them is no record of a change; of such nothing is left in a plain line.
+        # Some record is not a row change; its plain line is `{}`.
         names = _names(pl.Series([_texts_only(_plain(line)) for line in sample]).cast(pl.String))
     if names is None:
-        message = "plain records of texts have no names in common"
+        message = "plain records of texts could not be parsed for their column names"
         raise AssertionError(message)
     return tuple(sorted(names - set(columns.wanted)))
 
 
 def _names(lines: pl.Series) -> set[str] | None:
-    """The names of all columns in row images; None when some records are not as they should."""
+    """Return the column names in all row images; None if any record is malformed."""
     if lines.is_empty():
         return set()
     try:
@@ -179,7 +179,7 @@ def _names(lines: pl.Series) -> set[str] | None:
 
 
 def _texts_only(line: bytes) -> bytes:
-    """A plain line in which all values of a row have one type, so that any two can be compared."""
+    """Convert all values of a row to text, so that Polars infers one type for all of them."""
     image = orjson.loads(line).get("after") or {}
     return orjson.dumps({"after": dict.fromkeys(image, "")})
 
@@ -200,10 +200,10 @@ def _flatten(parsed: pl.DataFrame, columns: Columns, extra: Sequence[str]) -> pl
 
 
 def carried(values: Mapping[str, pl.Expr]) -> pl.Expr:
-    """A JSON object of the values that a row has, and no other; null if it has none.
+    """Build a JSON object of a row's non-null values; null if all are null.
 
-    A null is left out like a column that is not there: which of them it is, no parse of many
-    records tells, and what a row becomes must not depend on the others read with it.
+    Nulls are left out like missing columns: parsing a batch cannot tell the two apart, and the
+    result of a row must not depend on the other rows of its batch.
     """
     if not values:
         return pl.lit(None, pl.String)
@@ -216,6 +216,6 @@ def carried(values: Mapping[str, pl.Expr]) -> pl.Expr:
 
 
 def _quoted(value: pl.Expr) -> pl.Expr:
-    """A text as JSON writes it; null stays null."""
+    """Quote a text for JSON; null stays null."""
     listed = pl.struct(value.alias("v")).struct.json_encode()
     return pl.when(value.is_not_null()).then(listed.str.slice(5).str.head(-1))

@@ -1,8 +1,8 @@
-"""A transformation that is put together once and run on many batches.
+"""A query that is built once and run on many batches.
 
-Narwhals and Polars build a query from Python objects, one call at a time: for a contract with many
-rules that takes a tenth of a second, whatever the batch. The query does not depend on the rows, so
-it is made over sources that hand out the rows of the moment.
+Narwhals and Polars build a query from Python objects, one call at a time. For a contract with many
+rules that takes a tenth of a second, whatever the batch size. The query does not depend on the
+rows, so it is built over sources that return the rows of the current batch.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +18,9 @@ Transformation = Callable[[Mapping[str, Frame]], Frame]
 
 
 class Plan:
-    """Runs a transformation of frames that are given by name.
+    """A transformation of named frames, compiled on the first run.
 
-    Their names and columns are those of the first run: with others the query is made anew.
+    The query is rebuilt when the names or columns differ from those of the run before.
     """
 
     def __init__(self, transformation: Transformation) -> None:
@@ -31,7 +31,7 @@ class Plan:
         self._lock = Lock()
 
     def run(self, frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-        """What the transformation makes of these rows."""
+        """Return the result of the transformation for these rows."""
         with self._lock:
             schemas = {name: frame.schema for name, frame in frames.items()}
             if self._query is None or schemas != self._schemas:

@@ -1,6 +1,6 @@
-"""How single values are brought into one spelling. Each function is tried on distinct values only.
+"""Functions that clean single values. Each is called for distinct values only.
 
-`None` means that the value cannot be brought into it.
+`None` means that the value cannot be cleaned.
 """
 
 import gettext
@@ -28,7 +28,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 def spaces(text: str) -> str | None:
-    """Unicode NFC, no control characters, single spaces inside and none outside."""
+    """Normalize to Unicode NFC, drop control characters, collapse and strip spaces."""
     composed = unicodedata.normalize("NFC", text)
     visible = (" " if c.isspace() else c for c in composed)
     kept = "".join(c for c in visible if unicodedata.category(c) not in ("Cc", "Cf"))
@@ -36,7 +36,7 @@ def spaces(text: str) -> str | None:
 
 
 def name(text: str) -> str | None:
-    """A name with the capitals that names have, if what was typed shows none of its own."""
+    """Capitalize a name, unless its mixed case shows that it was typed with care."""
     tidy = spaces(text)
     if tidy is None or not _is_careless(tidy):
         return tidy
@@ -45,25 +45,25 @@ def name(text: str) -> str | None:
 
 
 def choice(text: str, choices: tuple[str, ...]) -> str | None:
-    """The one of these that is meant, whatever its case and spaces."""
+    """Return the allowed value that matches, ignoring case and extra spaces."""
     tidy = spaces(text)
     return None if tidy is None else _folded(choices).get(tidy.casefold())
 
 
 def country(text: str) -> str | None:
-    """ISO 3166-1 alpha-2 of a code, a former code, or a name in a language of the shop."""
+    """Return ISO 3166-1 alpha-2 for a code, a former code, or a name in one of `LANGUAGES`."""
     tidy = spaces(text)
     return None if tidy is None else _countries().get(_plain(tidy))
 
 
 def currency(text: str) -> str | None:
-    """ISO 4217 of a code in any case, those that were withdrawn since 1999 included."""
+    """Return the ISO 4217 code, in any case, including those withdrawn since 1999."""
     tidy = spaces(text)
     return None if tidy is None else _currencies().get(tidy.casefold())
 
 
 def phone(text: str, country_text: str | None) -> str | None:
-    """E.164 (ITU-T). Without `+` or `00` it is a national number of the country."""
+    """Return E.164 (ITU-T). Without `+` or `00`, the number is a national one of the country."""
     tidy = spaces(text)
     if tidy is None:
         return None
@@ -79,7 +79,7 @@ def phone(text: str, country_text: str | None) -> str | None:
 
 
 def email(text: str) -> str | None:
-    """An address as RFC 5321 writes it, in a public domain, in small letters."""
+    """Return an RFC 5321 address in a public domain, in lower case."""
     tidy = text.strip()
     try:
         found = validate_email(tidy, check_deliverability=False, allow_smtputf8=True)
@@ -89,7 +89,7 @@ def email(text: str) -> str | None:
 
 
 def region_code(country_text: str, region_text: str | None) -> str | None:
-    """ISO 3166-2 of a region by its name, within its country."""
+    """Return ISO 3166-2 for a region's name within its country."""
     code, tidy = country(country_text), spaces(region_text or "")
     if code is None or tidy is None:
         return None
@@ -97,7 +97,7 @@ def region_code(country_text: str, region_text: str | None) -> str | None:
 
 
 def person_key(email_text: str, birth_date: str | None) -> str | None:
-    """The same for all accounts of one person; says nothing of them to who reads it."""
+    """Return a hash that a person's accounts share; it does not reveal e-mail or birth date."""
     address = email(email_text)
     if address is None:
         return None
@@ -122,7 +122,7 @@ def _capitals(word: str, *, is_first: bool) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without case, accents and punctuation, so that near spellings meet."""
+    """Strip case, accents and punctuation, so that similar spellings match."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return re.sub(r"[\W_]+", " ", "".join(c for c in apart if not unicodedata.combining(c))).strip()
 
@@ -134,7 +134,7 @@ def _folded(choices: tuple[str, ...]) -> dict[str, str]:
 
 @cache
 def _countries() -> dict[str, str]:
-    """Everything that names a country of today, and its code. Codes win over names."""
+    """Map every name and code of a present country to its code. Codes win over names."""
     found: dict[str, str] = {}
     for entry in pycountry.countries:
         for words in _names_of(entry):

@@ -1,6 +1,6 @@
-"""What the texts of a batch become that have one spelling. Grain: one row per change.
+"""Cleaning of the text columns of a batch. Grain: one row per change.
 
-The functions of `spelling` are not fast, so each is asked once per distinct value.
+The functions of `spelling` are slow, so each is called once per distinct value.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,11 +24,11 @@ _INPUTS: Mapping[Derivation, Callable[..., str | None]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Question:
-    """How one column is spelled.
+    """One column to be cleaned or derived by a function of `spelling`.
 
     Attributes:
-        column: this one.
-        inputs: columns whose values decide it; without the first there is nothing to spell.
+        column: the contract's column.
+        inputs: columns passed to the function; if the first is null, so is the result.
     """
 
     column: Column | Derived
@@ -36,17 +36,17 @@ class _Question:
 
     @property
     def name(self) -> str:
-        """Of the column."""
+        """Return the name of the column."""
         return self.column.name
 
     @property
     def leaves_plain(self) -> bool:
-        """Whether texts of plain characters and single spaces are spelled so already; "" is not."""
+        """Return whether ASCII texts with single spaces stay as they are; "" does not."""
         return isinstance(self.column, Column) and self.column.cleaning is Cleaning.SPACES
 
     @cached_property
     def key(self) -> pl.Expr:
-        """One text for each combination of the inputs, no two the same."""
+        """Build a text that is unique for each combination of the inputs."""
         if len(self.inputs) == 1:
             return _value(self.inputs[0])
         parts = []
@@ -58,7 +58,7 @@ class _Question:
 
     @cached_property
     def asked(self) -> pl.Expr:
-        """Distinct keys with their inputs, as one list."""
+        """Collect the distinct keys with their inputs, as one list."""
         first = _value(self.inputs[0])
         is_asked = (
             first.str.contains(_MAY_NEED_SPACES) if self.leaves_plain else first.is_not_null()
@@ -68,7 +68,7 @@ class _Question:
         return asked.filter(is_asked).unique().implode().alias(self.name)
 
     def answered(self, asked: pl.Series) -> pl.Expr:
-        """The column in its spelling."""
+        """Map each row to its cleaned value."""
         if self.leaves_plain and asked.is_empty():
             return _value(self.inputs[0]).alias(f"{SPELLED}{self.name}")
         keys = asked.struct.field("key")
@@ -84,14 +84,14 @@ class _Question:
 
 
 def spell(texts: pl.DataFrame, entity: Entity) -> pl.DataFrame:
-    """Ask a library for each column that is cleaned or derived by one.
+    """Add the cleaned value of each column that a function of `spelling` cleans or derives.
 
     Args:
         texts: the shop's columns as text.
         entity: the contract.
 
     Returns:
-        The same rows, and `spelled:…` of these columns.
+        The same rows with a column `spelled:…` for each of these.
     """
     questions = _questions(entity)
     asked = texts.select(question.asked for question in questions)
@@ -102,7 +102,7 @@ def spell(texts: pl.DataFrame, entity: Entity) -> pl.DataFrame:
 
 
 def _inputs_of(column: Column | Derived, entity: Entity) -> tuple[str, ...]:
-    """The columns whose raw values decide how one is spelled."""
+    """Return the columns whose raw values are passed to the function."""
     if isinstance(column, Derived):
         return column.inputs
     if column.cleaning is Cleaning.PHONE:
@@ -145,5 +145,5 @@ def _cleaner(column: Column) -> Callable[..., str | None]:
 
 
 def _value(column: Column) -> pl.Expr:
-    """As the functions of `spelling` expect it: a date in ISO 8601."""
+    """Convert to what the functions of `spelling` expect: a date becomes ISO 8601."""
     return read_column(column).cast(pl.String)

@@ -1,7 +1,7 @@
-"""Texts to the contract's types; and the columns that need a calendar. Grain: one row per change.
+"""Texts to the contract's types, and columns that need a calendar. Grain: one row per change.
 
-What has no value of its type becomes null and is named in `_unreadable`; what has one that not all
-stores can hold is named in `_beyond`.
+A text that is not a value of its type becomes null and is listed in `_unreadable`. A value that
+some store cannot hold becomes null and is listed in `_beyond`.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,34 +33,34 @@ _OF_TYPE = {
     Type.TIMESTAMP: r"^(-?infinity|[+-]?\d{4,}-\d\d-\d\dT[\d:.]+Z)$",
     Type.DATE: r"^-?\d+$",
 }
-"""Texts that are values of a type, as Debezium writes them, whether or not we can hold them."""
+"""Texts that are values of a type as Debezium writes them, within the supported range or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calendar:
-    """The shop's time zone: its business days begin and end in it."""
+    """The shop's time zone, which defines its business days."""
 
     time_zone: str
 
     def day(self, instant: pl.Expr) -> pl.Expr:
-        """The business day of an instant."""
+        """Return the business day of a timestamp."""
         return instant.dt.convert_time_zone(self.time_zone).dt.date()
 
 
 def read_types(texts: pl.LazyFrame, entity: Entity, calendar: Calendar) -> pl.LazyFrame:
-    """Columns of the contract in their types, under silver's names.
+    """Convert texts to the contract's columns, under silver's names.
 
     Args:
-        texts: the shop's columns as text, and what `read_envelopes` says besides; coordinates.
+        texts: the shop's columns as text, the other columns of `read_envelopes`, and coordinates.
         entity: the contract.
-        calendar: of the shop.
+        calendar: the shop's.
 
     Returns:
-        Coordinates, `operation`, the contract's columns, those derived from instants,
+        Coordinates, `operation`, the contract's columns, columns derived from timestamps,
         `_as_of_date` (the business day of the change), `_committed_at`, `_lsn`, `_tx_id`,
-        `_extra`; `_unreadable`: names of the columns whose text is none of their type, separated by
-        commas, or null; and `_beyond`: of those whose value not all stores can hold. Besides,
-        `spelled:…` of the texts, as they are.
+        `_extra`; `_unreadable`: names of columns whose text is not of their type, separated by
+        commas, or null; `_beyond`: names of columns with a value that some store cannot hold.
+        Also `spelled:…` columns, unchanged.
     """
     spelled = [name for name in texts.collect_schema().names() if name.startswith(SPELLED)]
     read = texts.select(
@@ -94,10 +94,10 @@ def read_types(texts: pl.LazyFrame, entity: Entity, calendar: Calendar) -> pl.La
 
 
 def stop_if_retyped(typed: pl.DataFrame, texts: pl.DataFrame, entity: Entity) -> None:
-    """Where the contract says so.
+    """Raise if a column was retyped and the contract says to stop.
 
     Args:
-        typed: what `read_types` has made of the texts.
+        typed: the result of `read_types`.
         texts: the same rows in the same order.
         entity: the contract.
 
@@ -120,7 +120,7 @@ def stop_if_retyped(typed: pl.DataFrame, texts: pl.DataFrame, entity: Entity) ->
 
 
 def read_column(column: Column) -> pl.Expr:
-    """Its text as a value of its type; null if it is none."""
+    """Convert a column's text to its type; null if that fails."""
     return _READERS[column.type](pl.col(column.source))
 
 
@@ -147,7 +147,7 @@ def _instant(text: pl.Expr) -> pl.Expr:
 
 
 def _held(instant: pl.Expr) -> pl.Expr:
-    # Before anything else: near the ends of its own calendar Polars cannot change time zones.
+    # First of all: near the ends of its range Polars cannot convert time zones.
     utc = instant.dt.replace_time_zone("UTC")
     return pl.when(utc.is_between(FIRST_TIMESTAMP, LAST_TIMESTAMP)).then(utc)
 
@@ -160,7 +160,7 @@ def _date(text: pl.Expr) -> pl.Expr:
 
 
 def _scaled(text: pl.Expr, digits: int) -> pl.Expr:
-    """A decimal as a whole number of its last digit, without a float in between."""
+    """Convert a decimal to a whole number of its last digit, without using a float."""
     is_decimal = text.str.contains(rf"^-?\d{{1,16}}(\.\d{{1,{digits}}}0*)?$")
     units = text.str.extract(r"^(-?\d+)")
     fraction = text.str.extract(rf"\.(\d{{1,{digits}}})").fill_null("").str.pad_end(digits, "0")
@@ -180,11 +180,11 @@ _READERS: Mapping[Type, Callable[[pl.Expr], pl.Expr]] = {
 
 
 def _lost(entity: Entity) -> tuple[pl.Expr, pl.Expr]:
-    """Names of columns whose text is no value of their type, and of those that we cannot hold."""
+    """Return the names of unreadable columns, and of columns with values that no store can hold."""
     unreadable, beyond = [], []
     for column in entity.columns:
         if column.type is Type.TEXT:
-            # Any text is one.
+            # Any text is valid.
             if column.most_bytes is not None:
                 length = pl.col(f"{SPELLED}{column.name}").str.len_bytes()
                 beyond.append(pl.when(length > column.most_bytes).then(pl.lit(column.name)))
@@ -205,7 +205,7 @@ def _lost(entity: Entity) -> tuple[pl.Expr, pl.Expr]:
 
 
 def _evolve(dated: pl.LazyFrame, entity: Entity) -> pl.LazyFrame:
-    """Keep retyped values as they are, if the contract says so; drop the texts."""
+    """Keep retyped values in `_extra` if the contract says so; drop the texts."""
     texts = [f"text:{column.name}" for column in entity.columns]
     if entity.on_retyped is OnSchemaChange.EVOLVE:
         is_lost = pl.col("_unreadable").is_not_null()

@@ -1,4 +1,4 @@
-"""Turns records of bronze into cleaned, validated changes. Grain: one row per change."""
+"""Turns bronze records into cleaned, validated changes. Grain: one row per change."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.errors import StopPipelineError
 
 History = Callable[[pl.Series], pl.DataFrame]
-"""All records of these keys (as Kafka has them), up to the end of what is being validated."""
+"""Returns all records of the given (Kafka) keys up to the end of the range being validated."""
 
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -34,7 +34,7 @@ _SUSPECTS = "suspects"
 
 @dataclass(frozen=True, kw_only=True)
 class Validator:
-    """Judges the changes of one table. Its verdict on a change depends on no other batch."""
+    """The validator of one table. The result for a change does not depend on its batch."""
 
     entity: Entity
     calendar: Calendar
@@ -45,12 +45,12 @@ class Validator:
 
         Args:
             records: rows of bronze with the columns `key`, `value` and the coordinate.
-            history: asked for keys whose values an update left alone.
+            history: called for keys whose update omits large values.
 
         Returns:
-            For each record but tombstones: `COORDINATE`, `operation`, the columns of silver,
-            `raw:…` of those that were cleaned, and `BROKEN`. A value that counts as `UNKNOWN` is
-            kept in `_extra`, under the shop's name of the column.
+            For each record except tombstones: `COORDINATE`, `operation`, silver's columns,
+            `raw:…` of the cleaned ones, and `BROKEN`. A value that is replaced by `UNKNOWN` is
+            kept in `_extra`, under the shop's column name.
 
         Raises:
             StopPipelineError: the source's schema changed, and the contract says to stop.
@@ -63,7 +63,7 @@ class Validator:
         return found
 
     def _with_verdicts(self, marked: pl.DataFrame) -> pl.DataFrame:
-        """Add `BROKEN`, asking each rule of the suspects alone."""
+        """Add `BROKEN`, checking only suspects against each rule."""
         is_suspect = marked.drop_in_place(SUSPECT)
         verdicts = pl.Series(BROKEN, dtype=pl.String).extend_constant(None, marked.height)
         if is_suspect.any():
@@ -71,7 +71,7 @@ class Validator:
             verdicts = verdicts.scatter(is_suspect.arg_true(), found[BROKEN])
         return marked.insert_column(marked.width, verdicts)
 
-    # Plans are made once: to put expressions together takes many times as long as a small batch.
+    # Plans are cached: building the expressions takes many times as long as a small batch.
 
     @cached_property
     def _marked(self) -> Plan:
@@ -130,12 +130,12 @@ class Validator:
 
     @property
     def _large(self) -> list[str]:
-        """Columns whose values can be too large to stand in a row itself."""
+        """Return the columns whose values Postgres may store out of line (TOAST)."""
         return [column.source for column in self.entity.columns if column.type is Type.TEXT]
 
 
 def _with_unknown_values(validated: pl.DataFrame, entity: Entity) -> pl.DataFrame:
-    """Keep what counts as unknown. Most batches have none, so nothing is put together for them."""
+    """Keep unknown values in `_extra`. Most batches have none, so nothing is built for them."""
     columns = [c for c in entity.counting_unknown if (validated[c.name] == UNKNOWN).any()]
     if not columns:
         return validated
@@ -150,9 +150,9 @@ def _is_unknown(column: Column) -> pl.Expr:
 
 
 def unknown_values(validated: pl.DataFrame, entity: Entity) -> Iterator[tuple[str, pl.Series]]:
-    """By column of the shop, the values that count as unknown in valid changes, as they were told.
+    """Yield the unknown values in valid changes, as received, by the shop's column name.
 
-    Only columns that have such.
+    Columns without such values are left out.
     """
     valid = validated.filter(pl.col(BROKEN).is_null())
     for column in entity.counting_unknown:
@@ -168,13 +168,13 @@ def _is_resolved(name: str, entity: Entity) -> pl.Expr:
 
 
 def count_cleaned(validated: pl.DataFrame, entity: Entity) -> int:
-    """How many of the valid changes had a value that was cleaned."""
+    """Count the valid changes with at least one cleaned value."""
     mended = [_is_resolved(name, entity) for name in cleaned_columns(entity)]
     return validated.filter(pl.col(BROKEN).is_null() & pl.any_horizontal(mended)).height
 
 
 def count_rules(validated: pl.DataFrame, entity: Entity, run_id: str) -> pl.DataFrame:
-    """What the rules did, in the columns of `RULE_COUNTS_SCHEMA`."""
+    """Return the counts of each rule in the columns of `RULE_COUNTS_SCHEMA`."""
     cleaned = (
         validated.filter(pl.col(BROKEN).is_null())
         .select(

@@ -1,4 +1,4 @@
-"""Contracts: each table of the shop declared once, for parsing, merging, checks and documents."""
+"""Contracts: each shop table declared once, for parsing, merging, checks and documents."""
 
 from lakehouse.contracts.goods import PRODUCTS, STOCK_MOVEMENTS
 from lakehouse.contracts.model import (
@@ -29,7 +29,7 @@ ENTITIES: dict[str, Entity] = {
         INTERACTIONS,
     )
 }
-"""By the shop's table; what is referred to comes first."""
+"""Contracts by the shop's table name; referenced tables come first."""
 
 __all__ = [
     "ENTITIES",

@@ -14,15 +14,15 @@ RAW_NAMES: Mapping[str, str] = {
     "stock_movements": "raw_stock_movements",
     "interactions": "raw_interactions",
 }
-"""Bronze table of each OLTP table that has a name of its own; any other is `raw_<table>`.
+"""Bronze tables whose names are not `raw_<table>`, by OLTP table.
 
-But for a table of the shop that is called as one of these is without `raw_`, such as `users`: that
-is `raw_public.users`, since no captured table has a dot in its name.
+A shop table named like one of these values without `raw_`, such as `users`, is stored as
+`raw_public.users`, which is unique because no captured table has a dot in its name.
 """
 
 
 def bronze_table(topic: str) -> str:
-    """Name of the bronze table for a topic `<prefix>.<schema>.<table>`.
+    """Return the name of the bronze table for a topic `<prefix>.<schema>.<table>`.
 
     Raises:
         StopPipelineError: the topic's name has another form.

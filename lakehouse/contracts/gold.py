@@ -1,7 +1,7 @@
-"""The gold tables: metrics for charts, by day, product, customer and place. Money as in `METRICS`.
+"""Gold tables: metrics by day, product, customer and place. Money is defined in `METRICS`.
 
 Amounts are cents of the base currency, shares are whole basis points (hundredths of a percent,
-rounded half up), so that every engine gets the same numbers and sums are exact.
+rounded half up), so that every engine computes the same numbers and sums are exact.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ DAY = "business_date"
 MONTH = "business_month"
 
 RECENCY_DAYS = (30, 90, 180, 365)
-"""An order within so many days before `as_of_date` scores 5, 4, 3, 2; an older one 1."""
+"""Maximum age in days of the last order, at `as_of_date`, for scores 5, 4, 3, 2; older is 1."""
 FREQUENCY_ORDERS = (2, 3, 5, 10)
-"""From so many orders on, the score is 2, 3, 4, 5; below, 1."""
+"""Minimum number of orders for scores 2, 3, 4, 5; below, 1."""
 MONETARY_CENTS = (50_00, 150_00, 500_00, 1_500_00)
-"""From such a lifetime value on, the score is 2, 3, 4, 5; below, 1."""
+"""Minimum lifetime value for scores 2, 3, 4, 5; below, 1."""
 SEGMENTS = ("champion", "loyal", "new", "promising", "needs_attention", "at_risk", "lost")
 
 DEMAND_DAYS = 28
-"""Four whole weeks, so that each day of the week counts alike."""
+"""Four whole weeks, so that each weekday has the same weight."""
 CRITICAL_DAYS = 7
 LOW_DAYS = 21
 OVERSTOCKED_DAYS = 180
@@ -31,29 +31,28 @@ RISKS = ("out_of_stock", "critical", "low", "healthy", "overstocked", "idle")
 
 
 def month_of(day: date) -> str:
-    """The month of a day, as silver and gold write it.
+    """Return the month of a day, as silver and gold write it.
 
-    Python's %Y has no leading zeros on Linux, and Polars' has: the year 24 would be two months.
+    Python's %Y is not zero-padded on Linux, Polars' is: the year 24 would become two months.
     """
     return f"{day.year:04d}-{day.month:02d}"
 
 
 def days_before(day: date, days: int) -> date:
-    """The day so many days earlier; the first day that there is, if there are not so many."""
+    """Return the day that many days earlier, or `date.min` if that is out of range."""
     return date.fromordinal(max(FIRST_DAY.toordinal(), day.toordinal() - days))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldTable:
-    """The contract of one table of gold.
+    """The contract of one gold table.
 
     Attributes:
-        grain: one row per what.
-        key: columns that tell rows apart; none of them is null.
-        partition: month that splits the table; None for tables that stay small.
-        inputs: silver tables from which it is made.
-        formulas: raised when the same silver gives other metrics than before: a table that was made
-            by others is made anew.
+        grain: what one row stands for.
+        key: columns that identify a row; none of them is null.
+        partition: month column that partitions the table; None for small tables.
+        inputs: silver tables it is computed from.
+        formulas: version of the formulas; a table computed with another version is rebuilt.
     """
 
     name: str
@@ -66,14 +65,14 @@ class GoldTable:
 
     @property
     def names(self) -> list[str]:
-        """The columns' names, in order."""
+        """Return the column names, in order."""
         return [column.name for column in self.columns]
 
 
 MONEY = tuple(metric.name for metric in METRICS if metric.name.endswith("_cents"))
 """The metrics that are amounts, in the order of an income statement."""
 ADDITIVE = ("units", *MONEY)
-"""The metrics that are sums over lines."""
+"""The metrics that are sums over order lines."""
 
 
 def _text(
@@ -115,12 +114,12 @@ def _date(name: str, description: str) -> Column:
 def _day(description: str) -> tuple[Column, Column]:
     return (
         _date(DAY, description),
-        _text(MONTH, "Month of that day, as 2026-11; splits the table."),
+        _text(MONTH, "Month of that day, as 2026-11; the partition column."),
     )
 
 
 def _metrics(*, besides: str = "") -> tuple[Column, ...]:
-    """All metrics of the dictionary, in its order; `besides` is said of the number of orders."""
+    """Return all metrics of the dictionary, in order; `besides` is appended to the order count."""
     more = {"orders": besides}
     return tuple(
         Column(
@@ -136,7 +135,7 @@ def _metrics(*, besides: str = "") -> tuple[Column, ...]:
 
 _SALES = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
 _MONEY_FORMULAS = 2
-"""How order lines come to what they are worth; of all tables that sum them up."""
+"""Columns that determine an order line's amounts, shared by all tables that sum order lines."""
 _PLACED = "Day on which the orders were placed."
 
 SALES_KPI = GoldTable(
@@ -173,17 +172,17 @@ GEOGRAPHIC_SALES = GoldTable(
 
 PRODUCT_PERFORMANCE = GoldTable(
     name="product_performance",
-    grain="one row per day and product that was looked at, reviewed or ordered",
+    grain="one row per day and product that was viewed, reviewed or ordered",
     key=(DAY, "product_id"),
     columns=(
         *_day("Day of the visits, and day on which the orders were placed."),
         _number("product_id", "identity", "The product."),
-        _number("views", "views", "How often its page was seen."),
-        _number("carts", "times", "How often it was put into a cart, and not given up."),
-        _number("reviews", "reviews", "Reviews of it."),
-        _number("rating_stars", "stars", "Sum of the reviews' stars."),
+        _number("views", "views", "Views of its page."),
+        _number("carts", "times", "Times it was added to a cart, without removals."),
+        _number("reviews", "reviews", "Number of reviews."),
+        _number("rating_stars", "stars", "Sum of the stars in reviews."),
         *_metrics(besides=" and contain it: does not add up over products"),
-        _number("returned_units", "units", "Units of orders that came back."),
+        _number("returned_units", "units", "Units of orders that were returned."),
         _share("conversion", "Orders that contain it per view of it."),
         _share("return", "Returned units per unit sold."),
     ),
@@ -198,12 +197,12 @@ CUSTOMER_BEHAVIOUR = GoldTable(
     key=(DAY, "device"),
     columns=(
         *_day("Day of the visits; a visit over midnight counts on both days."),
-        _text("device", f"With what people came, or `{UNKNOWN}`."),
+        _text("device", f"Device of the visitor, or `{UNKNOWN}`."),
         *map(_visits, ("sessions", "cart_sessions", "checkout_sessions", "purchase_sessions")),
-        _number("paid_sessions", "sessions", "Of these, signed in with an order paid that day."),
-        _number("views", "views", "Product pages seen."),
-        _number("carts", "times", "Products put into carts, and not given up."),
-        _number("checkouts", "times", "Ways to the checkout."),
+        _number("paid_sessions", "sessions", "Signed-in visits with an order paid that day."),
+        _number("views", "views", "Product pages viewed."),
+        _number("carts", "times", "Products added to carts, without removals."),
+        _number("checkouts", "times", "Checkouts begun."),
         _number("purchases", "times", "Purchases."),
         _number("reviews", "reviews", "Reviews."),
         *map(_visits, ("conversion", "cart_abandonment", "checkout_abandonment")),
@@ -222,18 +221,18 @@ CUSTOMER_LIFETIME_VALUE = GoldTable(
     grain="one row per customer with an order that counts",
     key=("customer_id",),
     columns=(
-        _number("customer_id", "identity", "The account."),
+        _number("customer_id", "identity", "Identifies the customer account."),
         *_CUSTOMER_DATES,
         *_metrics(),
         Column(
             name="lifetime_value_cents", type=Type.CENTS, required=True,
             unit="cents of the base currency",
-            description="total_cents - refund_cents: what stayed.",
+            description="total_cents - refund_cents.",
         ),
-        _number("recency_score", "1 to 5", "How recent the last order is, at `as_of_date`."),
-        _number("frequency_score", "1 to 5", "How many orders there are."),
-        _number("monetary_score", "1 to 5", "How much the lifetime value is."),
-        _text("segment", "What the scores say together.", allowed_values=SEGMENTS),
+        _number("recency_score", "1 to 5", "Recency of the last order at `as_of_date`."),
+        _number("frequency_score", "1 to 5", "Score of the number of orders."),
+        _number("monetary_score", "1 to 5", "Score of the lifetime value."),
+        _text("segment", "Segment that follows from the scores.", allowed_values=SEGMENTS),
         _date("as_of_date", "Last day of the month of the newest order in the shop."),
     ),
     inputs=_SALES,
@@ -247,14 +246,14 @@ STOCK_HEALTH = GoldTable(
     columns=(
         _number("product_id", "identity", "The product."),
         _text("warehouse_code", "The warehouse."),
-        _number("movements", "movements", "How many there were."),
-        _number("on_hand_units", "units", "Sum of all movements."),
-        _number("units_sold", "units", f"Sold in the last {DEMAND_DAYS} days to `as_of_date`."),
+        _number("movements", "movements", "Number of stock movements."),
+        _number("on_hand_units", "units", "Sum of units over all movements."),
+        _number("units_sold", "units", f"Sold in the {DEMAND_DAYS} days up to `as_of_date`."),
         _number(
-            "days_of_cover", "days", "Whole days that the stock lasts; absent if nothing was sold.",
+            "days_of_cover", "days", "Whole days until sold out; absent if nothing was sold.",
             required=False,
         ),
-        _text("risk", "How near it is to running out.", allowed_values=RISKS),
+        _text("risk", "Risk of running out of stock.", allowed_values=RISKS),
         _date("as_of_date", "Day of the newest movement in the shop."),
     ),
     inputs=("cleaned_stock_movements",),
@@ -271,4 +270,4 @@ GOLD_TABLES = {
         STOCK_HEALTH,
     )
 }
-"""By name, in the order in which they are made."""
+"""Gold tables by name, in the order in which they are built."""

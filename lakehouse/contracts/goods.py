@@ -1,4 +1,4 @@
-"""Contracts of products and of the movements of their stock."""
+"""Contracts of products and stock movements."""
 
 import narwhals as nw
 
@@ -22,17 +22,17 @@ PRODUCTS = Entity(
     grain="one row per product",
     key="product_id",
     columns=(
-        Column(name="product_id", type=Type.INTEGER, required=True, description="The product."),
+        Column(name="product_id", type=Type.INTEGER, required=True, description="Product id."),
         Column(
-            name="supplier_id", type=Type.INTEGER, required=True, description="Who delivers it.",
+            name="supplier_id", type=Type.INTEGER, required=True, description="Its supplier.",
         ),
         Column(
             name="sku", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            description="The shop's own code for it.",
+            description="The shop's code of the product.",
         ),
         Column(
             name="name", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            description="What it is called.",
+            description="Name of the product.",
         ),
         Column(
             name="category", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
@@ -41,7 +41,7 @@ PRODUCTS = Entity(
                 "Books", "Coffee & Tea", "Electronics", "Fashion", "Garden", "Home", "Kitchen",
                 "Music", "Outdoor", "Personal Care", "Sport", "Toys",
             ),
-            description="The shelf it stands on.",
+            description="Product category.",
         ),
         Column(
             name="brand", type=Type.TEXT, required=True, cleaning=Cleaning.NAME,
@@ -49,24 +49,24 @@ PRODUCTS = Entity(
         ),
         Column(
             name="description", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            description="What its page says.",
+            description="Text on its page.",
         ),
         Column(
             name="price_cents", source="price_amount", type=Type.CENTS, required=True, minimum=1,
-            maximum=MOST_CENTS, unit="cents of the base currency", description="Its price.",
+            maximum=MOST_CENTS, unit="cents of the base currency", description="Selling price.",
         ),
         Column(
             name="cost_cents", source="cost_amount", type=Type.CENTS, required=True, minimum=1,
             maximum=MOST_CENTS, unit="cents of the base currency",
-            description="What the supplier takes for one.",
+            description="Purchase price of one unit.",
         ),
         Column(
             name="weight_grams", type=Type.INTEGER, required=True, minimum=1, maximum=1_000_000,
-            unit="grams", description="Weight of one, packed.",
+            unit="grams", description="Packed weight of one unit.",
         ),
         Column(
             name="is_active", type=Type.BOOLEAN, required=True,
-            description="Whether it is on sale.",
+            description="Whether it is offered.",
         ),
         *row_times(),
     ),
@@ -75,28 +75,28 @@ PRODUCTS = Entity(
 STOCK_MOVEMENTS = Entity(
     table="stock_movements",
     silver="cleaned_stock_movements",
-    grain="one row per change of the units of a product in a warehouse",
+    grain="one row per stock movement of a product in a warehouse",
     key="movement_id",
     columns=(
-        Column(name="movement_id", type=Type.INTEGER, required=True, description="The movement."),
-        Column(name="product_id", type=Type.INTEGER, required=True, description="What is moved."),
+        Column(name="movement_id", type=Type.INTEGER, required=True, description="Movement id."),
+        Column(name="product_id", type=Type.INTEGER, required=True, description="The product."),
         Column(
             name="warehouse_code", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
             most_bytes=MOST_KEY_BYTES, description="Where.",
         ),
         Column(
             name="kind", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            # Units that came or went did so, whatever it is called: `quantity` has the sign.
+            # The units count whatever the movement is called: `quantity` has the sign.
             on_unknown=OnUnknown.COUNT,
             allowed_values=("receipt", "sale", "return", "adjustment"), description="Why.",
         ),
         Column(
             name="quantity", type=Type.INTEGER, required=True, minimum=-1_000_000,
-            maximum=1_000_000, unit="units", description="Units that come (positive) or go.",
+            maximum=1_000_000, unit="units", description="Units added (positive) or removed.",
         ),
         Column(
             name="order_id", type=Type.INTEGER,
-            description="The order it is for, if it is for one.",
+            description="The order that caused it, if any.",
         ),
         Column(
             name="occurred_at", type=Type.TIMESTAMP, required=True, not_in_future=True,
@@ -110,7 +110,7 @@ STOCK_MOVEMENTS = Entity(
     rules=(
         Rule(
             name="something_moves",
-            description="A movement moves at least one unit.",
+            description="The quantity is not zero.",
             holds=lambda: nw.col("quantity") != 0,
         ),
     ),

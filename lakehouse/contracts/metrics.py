@@ -1,10 +1,10 @@
-"""The metric dictionary: what each metric means and when it counts. Charts and tables use these.
+"""Metric dictionary: the definition of each metric and its day. Charts and tables use it.
 
-An order *counts* unless it was cancelled before it was paid. All that comes of an order counts on
-the day on which it was placed, its refund included: a day says what its orders were worth in the
-end. Order-level amounts are spread over the lines by largest remainder, to the cent; evenly where
-no line weighs anything. Of lines that are not here (on their way, in quarantine, never written) no
-metric has the part; `reconcile` and the check `order_totals_are_in_facts` say how much that is.
+An order *counts* unless it was cancelled before it was paid. All metrics of an order count on the
+day on which it was placed, including its refund: a day shows what its orders were worth in the
+end. Order-level amounts are allocated to the lines by largest remainder, to the cent; evenly if
+all weights are zero. The share of missing lines (delayed, quarantined, never written) is in no
+metric; `reconcile` and the check `order_totals_are_in_facts` report how much that is.
 """
 
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ METRICS: tuple[Metric, ...] = (
         formula="net_revenue_cents - cost_cents", recognised=_WHEN_PLACED,
     ),
 )  # fmt: skip
-"""In the order in which an income statement has them."""
+"""In the order of an income statement."""
 
 _SESSION = "sessions"
 SHARE = "parts of one"
@@ -84,35 +84,35 @@ _VISITED = "the day of the visit; over midnight, on both"
 VISITS: tuple[Metric, ...] = (
     Metric(
         name="sessions", title="Visits", unit=_SESSION,
-        formula="visits that looked at a product, or got further; a review alone makes none",
+        formula="visits that viewed a product or got further; a review alone does not count",
         recognised=_VISITED,
     ),
     Metric(
         name="cart_sessions", title="Visits with a cart", unit=_SESSION,
-        formula="of these, got as far as the cart or further", recognised=_VISITED,
+        formula="visits that reached the cart or further", recognised=_VISITED,
     ),
     Metric(
         name="checkout_sessions", title="Visits at the checkout", unit=_SESSION,
-        formula="of these, got to the checkout or further", recognised=_VISITED,
+        formula="visits that reached the checkout or further", recognised=_VISITED,
     ),
     Metric(
         name="purchase_sessions", title="Visits with a purchase", unit=_SESSION,
-        formula="of these, bought", recognised=_VISITED,
+        formula="visits with a purchase", recognised=_VISITED,
     ),
     Metric(
         name="conversion", title="Visits that bought", unit=SHARE,
         formula="purchase_sessions / sessions", recognised=_VISITED,
     ),
     Metric(
-        name="cart_abandonment", title="Carts given up", unit=SHARE,
+        name="cart_abandonment", title="Abandoned carts", unit=SHARE,
         formula="(cart_sessions - purchase_sessions) / cart_sessions", recognised=_VISITED,
     ),
     Metric(
-        name="checkout_abandonment", title="Checkouts given up", unit=SHARE,
+        name="checkout_abandonment", title="Abandoned checkouts", unit=SHARE,
         formula="(checkout_sessions - purchase_sessions) / checkout_sessions",
         recognised=_VISITED,
     ),
 )  # fmt: skip
-"""How far visits came: each counts at the furthest step of the day, and at all before it."""
+"""Visits by furthest step of the day; a visit also counts for all steps before it."""
 
 BY_NAME = {metric.name: metric for metric in (*METRICS, *VISITS)}

@@ -1,4 +1,4 @@
-"""What a contract says of a table and its columns. Everything else reads it here."""
+"""Contract model: declarations of tables and columns, used by all other code."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from lakehouse.contracts.bronze import RAW_NAMES
 
 
 class Type(StrEnum):
-    """What a column holds once it has been read."""
+    """Type of a column after parsing."""
 
     TEXT = "text"
     INTEGER = "integer"
     CENTS = "cents"
-    """Money: whole hundredths of a currency's unit."""
+    """Money: whole hundredths of the currency's unit."""
     RATE = "rate"
-    """Whole hundred-millionths: the base currency's units that one unit of a currency is worth."""
+    """Exchange rate: hundred-millionths of the base currency per unit of a currency."""
     DEGREES = "degrees"
     BOOLEAN = "boolean"
     TIMESTAMP = "instant"
@@ -28,65 +28,65 @@ class Type(StrEnum):
 
 
 FIRST_DAY, LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
-"""Days that all stores and their readers hold: Postgres' calendar is longer, Python's is not."""
+"""Range of days that all stores and clients hold: Postgres' range is longer, Python's is not."""
 FIRST_TIMESTAMP = datetime(1, 1, 3, tzinfo=UTC)
 LAST_TIMESTAMP = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
-"""Instants, both included, that have such a day in every time zone, and another one than
-0001-01-01: that is the warehouse's unknown day."""
+"""First and last timestamp whose day is in that range in every time zone, and is not 0001-01-01,
+the warehouse's unknown day."""
 MOST_KEY_BYTES = 400
-"""Longest text of a column in a key or an index, in UTF-8. Long enough for the name of any place in
-any script, and six of them fit into one row of an index in Postgres, which holds 2,704 bytes."""
+"""Longest text in a key or index column, in UTF-8 bytes. Long enough for any place name in any
+script; six of them fit into a Postgres index row, which holds 2,704 bytes."""
 
 
 class Cleaning(StrEnum):
-    """How a text is brought into its one spelling. What cannot be is a fault of its own name."""
+    """How a text is cleaned. A text that cannot be cleaned breaks a rule named after this."""
 
     NONE = "none"
     SPACES = "spaces"
-    """Unicode NFC; no spaces outside, single ones inside; no control characters."""
+    """Unicode NFC; no leading or trailing spaces, single spaces inside; no control characters."""
     NAME = "name"
-    """As `SPACES`; and what is all upper, all lower or inverted case gets capitals as names do."""
+    """As `SPACES`; text in all upper, all lower or inverted case gets the capitals of a name."""
     CHOICE = "choice"
-    """As `SPACES`; and spelled as the contract's list does, whatever its case."""
+    """As `SPACES`; and spelled as in the contract's list, whatever its case."""
     COUNTRY = "country"
-    """ISO 3166-1 alpha-2, from a code, a former code, or a name in a language of the shop."""
+    """ISO 3166-1 alpha-2, from a code, a former code, or a name in one of `LANGUAGES`."""
     CURRENCY = "currency"
     """ISO 4217, from a code in any case."""
     PHONE = "phone"
-    """E.164; a national number is read as one of the row's country."""
+    """E.164; a national number belongs to the row's country."""
     EMAIL = "email"
-    """RFC 5321 syntax with a public domain, in small letters."""
+    """RFC 5321 syntax with a public domain, in lower case."""
 
 
 UNKNOWN = "unknown"
-"""A value that is not known: of a code that no list has, of a product that is not here yet."""
+"""An unknown value: a code that is in no list, a product that has not arrived."""
 
 
 LISTED = (Cleaning.CHOICE, Cleaning.COUNTRY, Cleaning.CURRENCY)
-"""The kinds of which all values there are stand in a list."""
+"""The kinds of cleaning with a complete list of valid values."""
 
 
 class OnUnknown(StrEnum):
-    """What to do with a change that has a value which is in no list.
+    """What to do with a change whose value is in no list.
 
-    A column of which `Cleaning` knows all values there are declares this.
+    Declared by columns of which `Cleaning` or the contract lists all values.
     """
 
     COUNT = "count"
-    """The column describes: the row counts, under `UNKNOWN`; the value is kept in `_extra`."""
+    """For descriptive columns: the row counts under `UNKNOWN`; the value is kept in `_extra`."""
     QUARANTINE = "quarantine"
-    """The column decides whether or how money counts: a guess would make a metric wrong."""
+    """For columns that decide whether or how money counts: a guess would make a metric wrong."""
 
 
 class OnSchemaChange(StrEnum):
     """What to do with a change that lacks a required column, or has one of another type."""
 
     EVOLVE = "evolve"
-    """Take the column as absent from there on; a retyped value is kept in `_extra`."""
+    """The column counts as absent; a retyped value is kept in `_extra`."""
     IGNORE = "ignore"
-    """The contract stands: the change goes into quarantine."""
+    """The change is quarantined."""
     STOP = "stop"
-    """The run stops before it writes anything, and says which column of which table."""
+    """The run stops before it writes anything, and reports the table and the column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,20 +94,20 @@ class Column:
     """One column of a silver table, and where it comes from.
 
     Attributes:
-        name: silver's.
-        source: the shop's, where that is another.
-        description: for people; ends up in documents and in the warehouse's comments.
-        unit: of a number, where its type does not say it.
+        name: name in silver.
+        source: name in the shop, if different.
+        description: shown in documents and in the warehouse's comments.
+        unit: unit of a number, where its type does not determine it.
         required: a change without a value is quarantined.
-        allowed_values: all values there are, in the one spelling.
-        on_unknown: what to do with a value that is in no list; only of lists, and of all of them.
-        minimum: smallest and
+        allowed_values: all valid values, in their cleaned spelling.
+        on_unknown: what to do with a value that is in no list; required for columns with a list.
+        minimum: smallest value allowed, inclusive.
         maximum: largest value allowed, inclusive.
-        maximum_in_base: largest amount allowed, in the base currency, at the rate in the column
+        maximum_in_base: largest amount allowed in the base currency, at the rate in the column
             `rate` of the same row.
-        most_bytes: longest text allowed, in UTF-8. Whatever is in a key, an index or a path has it.
-        not_in_future: an instant or a day that cannot be later than the change itself.
-        can_be_dropped: a text that cannot be cleaned is left out instead of quarantining the row.
+        most_bytes: longest text allowed, in UTF-8. Set for every column in a key, index or path.
+        not_in_future: the value must not be later than the change itself.
+        can_be_dropped: a text that cannot be cleaned is dropped instead of quarantining the row.
     """
 
     name: str
@@ -128,7 +128,7 @@ class Column:
     on_unknown: OnUnknown | None = None
 
     def __post_init__(self) -> None:
-        """The source's name is the same unless it is told."""
+        """Set `source` to the name by default, and check the declaration."""
         object.__setattr__(self, "source", self.source or self.name)
         if (self.cleaning in LISTED) != (self.on_unknown is not None):
             message = f"{self.name}: on_unknown is for columns whose values are in a list."
@@ -139,21 +139,21 @@ class Column:
 
     @property
     def counts_unknown(self) -> bool:
-        """Whether a value that is in no list becomes `UNKNOWN`."""
+        """Return whether a value that is in no list becomes `UNKNOWN`."""
         return self.on_unknown is OnUnknown.COUNT
 
 
 class Derivation(StrEnum):
-    """How a derived column comes from the columns of the same row."""
+    """How a derived column is computed from other columns of the same row."""
 
     BUSINESS_DATE = "business date"
-    """The day in the shop's time zone of an instant."""
+    """The day of a timestamp in the shop's time zone."""
     MONTH = "month"
     """The month of a day, as text: `2026-11`."""
     REGION_CODE = "region code"
     """ISO 3166-2, from country and the region's name."""
     PERSON_KEY = "person key"
-    """The same for all accounts of one person: e-mail and birth date, hashed."""
+    """A hash of e-mail and birth date that all accounts of one person share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ class Derived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A condition that ranges columns. Where `holds` is false, the change is quarantined."""
+    """A condition over several columns. Where `holds` is false, the change is quarantined."""
 
     name: str
     description: str
@@ -178,19 +178,19 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
-    """The contract of one table of the shop.
+    """The contract of one shop table.
 
     Attributes:
-        table: the shop's.
-        silver: where its current rows are.
-        history: where all versions of its rows are, for those that the warehouse keeps versions of.
-        grain: one row per what.
+        table: name in the shop.
+        silver: silver table with the current rows.
+        history: silver table with all versions, if the warehouse keeps versions.
+        grain: what one row stands for.
         key: primary key, an integer.
         columns: in silver's order, the key first.
-        derived: columns computed from these.
-        rules: that offsets columns.
-        partition: derived month that splits silver; None for tables that stay small.
-        as_of: the instant at which the source says a version of the row begins.
+        derived: columns computed from `columns`.
+        rules: conditions over several columns.
+        partition: derived month column that partitions silver; None for small tables.
+        as_of: column with the time at which a version of the row begins, by the source.
     """
 
     table: str
@@ -208,43 +208,43 @@ class Entity:
 
     @property
     def bronze(self) -> str:
-        """The bronze table."""
+        """Return the name of the bronze table."""
         return RAW_NAMES[self.table]
 
     @property
     def fields(self) -> tuple[Column | Derived, ...]:
-        """All columns of the silver table that say something of the row, the key first."""
+        """Return all business columns of the silver table, the key first."""
         return (*self.columns, *self.derived)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of these."""
+        """Return the names of `fields`."""
         return tuple(field.name for field in self.fields)
 
     def column(self, name: str) -> Column:
-        """A column by silver's name."""
+        """Return a column by its name in silver."""
         return next(column for column in self.columns if column.name == name)
 
     @property
     def counting_unknown(self) -> Sequence[Column]:
-        """The columns in which a value that is in no list becomes `UNKNOWN`."""
+        """Return the columns in which a value that is in no list becomes `UNKNOWN`."""
         return [column for column in self.columns if column.counts_unknown]
 
     def with_cleaning(self, *kinds: Cleaning) -> Sequence[Column]:
-        """The columns that are cleaned in one of these ways."""
+        """Return the columns with one of these kinds of cleaning."""
         return [column for column in self.columns if column.cleaning in kinds]
 
 
 def row_times() -> tuple[Column, ...]:
-    """What the shop keeps of every row."""
+    """Return the bookkeeping columns that the shop has in every table."""
     return (
         Column(
             name="created_at", type=Type.TIMESTAMP, required=True, not_in_future=True,
-            description="When the row was made, by the shop.",
+            description="When the shop created the row.",
         ),
         Column(
             name="updated_at", type=Type.TIMESTAMP, required=True,
-            description="When this version of the row was made, by the shop.",
+            description="When the shop wrote this version of the row.",
         ),
         Column(
             name="version", type=Type.INTEGER, required=True, minimum=1,
@@ -254,11 +254,11 @@ def row_times() -> tuple[Column, ...]:
 
 
 PLACEHOLDER = "__debezium_unavailable_value"
-"""What Debezium writes for a large value that an update left alone and the WAL does not hold."""
+"""Debezium's placeholder for a large value that the WAL omits because it did not change."""
 
 
 def day_and_month(stem: str, description: str) -> tuple[Derived, Derived]:
-    """The business day of `<stem>_at`, and its month, by which large tables are split."""
+    """Return the business day of `<stem>_at` and its month, which partitions large tables."""
     return (
         Derived(
             name=f"{stem}_date", type=Type.DATE, how=Derivation.BUSINESS_DATE,
@@ -266,15 +266,15 @@ def day_and_month(stem: str, description: str) -> tuple[Derived, Derived]:
         ),
         Derived(
             name=f"{stem}_month", type=Type.TEXT, how=Derivation.MONTH, inputs=(f"{stem}_date",),
-            description="Month of that day; splits the table.",
+            description="Month of that day; the partition column.",
         ),
     )  # fmt: skip
 
 
 RATE_SCALE = 100_000_000
-"""Parts of one in a `Type.RATE`."""
+"""Scale of `Type.RATE`."""
 MOST_CENTS = 1_000_000_000
-"""Ten million of the base currency: more is a slip of the keyboard."""
+"""Ten million of the base currency: more is a typing error."""
 MOST_FOREIGN_CENTS = 10**12 - 1
-"""All that the shop's `numeric(12, 2)` holds. For amounts in a currency of which the row has no
-rate: what is a slip in one is a price in another."""
+"""The maximum of the shop's `numeric(12, 2)`. For amounts in a currency without a rate in the
+row: a typing error in one currency is a normal price in another."""

@@ -15,10 +15,10 @@ CUSTOMERS = Entity(
     table="customers",
     silver="enriched_users",
     history="users_history",
-    grain="one row per account",
+    grain="one row per customer account",
     key="customer_id",
     columns=(
-        Column(name="customer_id", type=Type.INTEGER, required=True, description="The account."),
+        Column(name="customer_id", type=Type.INTEGER, required=True, description="Account id."),
         Column(
             name="first_name", type=Type.TEXT, required=True, cleaning=Cleaning.NAME,
             description="Given name.",
@@ -33,7 +33,7 @@ CUSTOMERS = Entity(
         ),
         Column(
             name="phone", type=Type.TEXT, cleaning=Cleaning.PHONE, can_be_dropped=True,
-            description="Phone number, E.164; absent where what was typed is no number.",
+            description="Phone number, E.164; absent if the input is not a valid number.",
         ),
         Column(
             name="birth_date", type=Type.DATE, not_in_future=True, description="Birthday.",
@@ -59,15 +59,15 @@ CUSTOMERS = Entity(
         ),
         Column(
             name="latitude", type=Type.DEGREES, minimum=-90, maximum=90, unit="degrees north",
-            description="Where the address is.",
+            description="Latitude of the address.",
         ),
         Column(
             name="longitude", type=Type.DEGREES, minimum=-180, maximum=180, unit="degrees east",
-            description="Where the address is.",
+            description="Longitude of the address.",
         ),
         Column(
             name="accepts_marketing", type=Type.BOOLEAN, required=True,
-            description="Whether they want to hear from the shop.",
+            description="Whether the customer agreed to marketing.",
         ),
         *row_times(),
     ),
@@ -75,12 +75,12 @@ CUSTOMERS = Entity(
         Derived(
             name="region_code", type=Type.TEXT, how=Derivation.REGION_CODE,
             inputs=("country", "region"),
-            description="Region, ISO 3166-2; absent where the name is not known.",
+            description="Region, ISO 3166-2; absent if the name is unknown.",
         ),
         Derived(
             name="person_key", type=Type.TEXT, how=Derivation.PERSON_KEY,
             inputs=("email", "birth_date"),
-            description="The same for all accounts of one person.",
+            description="Hash that all accounts of one person share.",
         ),
     ),
 )  # fmt: skip
@@ -92,9 +92,9 @@ SUPPLIERS = Entity(
     key="supplier_id",
     columns=(
         Column(
-            # The warehouse's suppliers have their own ids as keys; below zero are its unknown ones.
+            # The warehouse uses supplier ids as keys, negative ones for unknown suppliers.
             name="supplier_id", type=Type.INTEGER, required=True, minimum=0,
-            description="The supplier.",
+            description="Supplier id.",
         ),
         Column(
             name="name", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
@@ -102,7 +102,7 @@ SUPPLIERS = Entity(
         ),
         Column(
             name="contact_name", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            description="Whom to ask for.",
+            description="Contact person.",
         ),
         Column(
             name="email", type=Type.TEXT, required=True, cleaning=Cleaning.EMAIL,
@@ -122,7 +122,7 @@ SUPPLIERS = Entity(
         ),
         Column(
             name="lead_time_days", type=Type.INTEGER, required=True, minimum=1, maximum=365,
-            unit="days", description="From order to arrival.",
+            unit="days", description="Delivery time from order to arrival.",
         ),
         *row_times(),
     ),

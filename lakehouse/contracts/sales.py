@@ -21,7 +21,7 @@ from lakehouse.contracts.model import (
 
 
 def _amount(name: str, description: str, *, rate: str = "") -> Column:
-    """An amount, limited by what it is worth where the row says at which rate."""
+    """Declare an amount, limited by its value in the base currency if the row has a rate."""
     return Column(
         name=f"{name}_cents", source=f"{name}_amount", type=Type.CENTS, description=description,
         unit="cents of the order's currency", required=True, minimum=0, maximum=MOST_FOREIGN_CENTS,
@@ -34,7 +34,7 @@ def _of_order(name: str, description: str) -> Column:
 
 
 def _currency() -> Column:
-    # Each order has its own rate, so its money counts whatever the currency is called.
+    # Each order has its own rate, so its amounts count even if the currency code is unknown.
     return Column(
         name="currency", type=Type.TEXT, required=True, cleaning=Cleaning.CURRENCY,
         on_unknown=OnUnknown.COUNT, description="ISO 4217 code of the order's currency.",
@@ -63,35 +63,35 @@ ORDERS = Entity(
     grain="one row per order",
     key="order_id",
     columns=(
-        Column(name="order_id", type=Type.INTEGER, required=True, description="The order."),
+        Column(name="order_id", type=Type.INTEGER, required=True, description="Order id."),
         Column(
             name="customer_id", type=Type.INTEGER,
-            description="Who ordered; absent once the account is deleted.",
+            description="The customer; absent once the account is deleted.",
         ),
         Column(
             name="channel", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
             on_unknown=OnUnknown.COUNT,
             allowed_values=("web", "mobile_app", "marketplace", "phone"),
-            description="Where the order was placed.",
+            description="Sales channel.",
         ),
         Column(
             name="status", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            # Says whether the order counts. Until it is known, the last one that was, stands.
+            # Decides whether the order counts. Unknown values are quarantined, the last one stays.
             on_unknown=OnUnknown.QUARANTINE,
             allowed_values=(
                 "placed", "paid", "packed", "shipped", "delivered", "cancelled", "returned",
                 "refunded",
             ),
-            description="How far the order has come.",
+            description="Status of the order.",
         ),
         _currency(),
         Column(
             name="exchange_rate_e8", source="exchange_rate", type=Type.RATE, required=True,
             minimum=1, maximum=10**14, unit="hundred-millionths of the base currency's unit",
-            description="What one unit of the currency was worth when the order was placed.",
+            description="Exchange rate of the currency when the order was placed.",
         ),
         _of_order("subtotal", "Sum of the lines."),
-        _of_order("discount", "Taken off the lines."),
+        _of_order("discount", "Deducted from the lines."),
         _of_order("shipping", "Charged for delivery."),
         _of_order("tax", "Charged on lines minus discount plus shipping."),
         _of_order("total", "What the customer pays."),
@@ -102,7 +102,7 @@ ORDERS = Entity(
         ),
         Column(
             name="coupon_code", type=Type.TEXT, cleaning=Cleaning.SPACES,
-            description="The coupon that gave the discount.",
+            description="Coupon code of the discount.",
         ),
         Column(
             name="ship_city", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
@@ -135,7 +135,7 @@ ORDERS = Entity(
         Derived(
             name="ship_region_code", type=Type.TEXT, how=Derivation.REGION_CODE,
             inputs=("ship_country", "ship_region"),
-            description="Region of delivery, ISO 3166-2; absent where the name is not known.",
+            description="Region of delivery, ISO 3166-2; absent if the name is unknown.",
         ),
     ),
     rules=(
@@ -170,27 +170,27 @@ ORDER_LINES = Entity(
     grain="one row per product in an order",
     key="order_line_id",
     columns=(
-        Column(name="order_line_id", type=Type.INTEGER, required=True, description="The line."),
+        Column(name="order_line_id", type=Type.INTEGER, required=True, description="Line id."),
         Column(name="order_id", type=Type.INTEGER, required=True, description="Its order."),
         Column(
             name="line_number", type=Type.INTEGER, required=True, minimum=1,
-            description="Its place in the order, from 1.",
+            description="Its number within the order, from 1.",
         ),
-        Column(name="product_id", type=Type.INTEGER, required=True, description="What is bought."),
+        Column(name="product_id", type=Type.INTEGER, required=True, description="The product."),
         Column(
             name="warehouse_code", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            most_bytes=MOST_KEY_BYTES, description="Where it is taken from.",
+            most_bytes=MOST_KEY_BYTES, description="The warehouse that ships it.",
         ),
         Column(
             name="quantity", type=Type.INTEGER, required=True, minimum=1, maximum=500,
-            unit="units", description="How many are bought.",
+            unit="units", description="Quantity ordered.",
         ),
-        _amount("unit_price", "Price of one."),
+        _amount("unit_price", "Price of one unit."),
         _amount("line_total", "Quantity times unit price."),
         *row_times(),
     ),
     derived=(
-        *day_and_month("created", "Day on which the line was made."),
+        *day_and_month("created", "Day on which the line was created."),
     ),
     rules=(
         Rule(
@@ -210,15 +210,15 @@ PAYMENTS = Entity(
     grain="one row per attempt to move money: a payment to the shop, or a refund by it",
     key="payment_id",
     columns=(
-        Column(name="payment_id", type=Type.INTEGER, required=True, description="The attempt."),
+        Column(name="payment_id", type=Type.INTEGER, required=True, description="Payment id."),
         Column(
             name="order_id", type=Type.INTEGER, required=True, description="The order paid for.",
         ),
         Column(
             name="kind", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            # Money that comes must not be counted as money that goes.
+            # A payment must not be counted as a refund, or the reverse.
             on_unknown=OnUnknown.QUARANTINE, allowed_values=("payment", "refund"),
-            description="Which way the money goes.",
+            description="Payment to the shop, or refund by it.",
         ),
         Column(
             name="method", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
@@ -226,27 +226,27 @@ PAYMENTS = Entity(
             allowed_values=(
                 "card", "paypal", "bank_transfer", "apple_pay", "google_pay", "invoice",
             ),
-            description="How it is paid.",
+            description="Payment method.",
         ),
         Column(
             name="status", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            # Says whether money moved. Until it is known, the last one that was, stands.
+            # Decides whether money counts. Unknown values are quarantined, the last one stays.
             on_unknown=OnUnknown.QUARANTINE, allowed_values=("pending", "captured", "failed"),
-            description="Whether the money moved.",
+            description="Status of the payment.",
         ),
         Column(
             name="amount_cents", source="amount", type=Type.CENTS, required=True,
             unit="cents of the order's currency", minimum=1, maximum=MOST_FOREIGN_CENTS,
-            description="How much; `kind` says which way it goes.",
+            description="Amount, not negative; `kind` has the direction.",
         ),
         _currency(),
         Column(
             name="provider_reference", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            description="The payment provider's name for it.",
+            description="The payment provider's reference.",
         ),
         Column(
             name="settled_at", type=Type.TIMESTAMP, not_in_future=True,
-            description="When the provider said that it succeeded or failed.",
+            description="When the provider reported success or failure.",
         ),
         *row_times(),
     ),

@@ -17,7 +17,7 @@ _ARROW = {
     Type.DATE: pa.date32(),
 }
 COORDINATE = ("_topic_id", "_epoch", "_partition", "_offset")
-"""Which change wrote a row. Order within a key is (`_epoch`, `_offset`)."""
+"""The coordinate of the change that wrote a row. Order within a key is (`_epoch`, `_offset`)."""
 SILVER_META = pa.schema(
     [
         ("_topic_id", pa.string()),
@@ -31,16 +31,16 @@ SILVER_META = pa.schema(
         ("_extra", pa.string()),
     ]
 )
-"""Of every silver row: its change's coordinate, and the transaction in the shop that made it.
+"""Columns of every silver row: coordinate and shop transaction of its change.
 
-A row with `_deleted_at` stands for a key that is gone: all else but key and coordinate is null,
-and readers leave it out. `_extra` holds, as a JSON object, what the contract does not know:
-columns, and values that count as unknown in columns that it knows.
+A row with `_deleted_at` is a tombstone of a deleted key: all columns but key and coordinate are
+null, and readers skip it. `_extra` is a JSON object with what the contract does not know: columns,
+and values that were replaced by `UNKNOWN`.
 """
 VALIDITY = pa.schema([("valid_from_at", TIMESTAMP), ("valid_to_at", TIMESTAMP)])
-"""Of a history row: from (inclusive) and to (exclusive; null while it lasts)."""
+"""Validity of a history row: from (inclusive), to (exclusive; null for the current version)."""
 QUARANTINE = "quarantine"
-"""Silver table of changes that no rule could mend. Grain: one row per change."""
+"""Silver table of quarantined changes. Grain: one row per change."""
 QUARANTINE_SCHEMA = pa.schema(
     [
         ("entity", pa.string()),
@@ -56,12 +56,12 @@ QUARANTINE_SCHEMA = pa.schema(
         ("value", pa.binary()),
     ]
 )
-"""`rule` is the first that it broke, `all_rules` all of them; `key`, `value` as Kafka had them."""
+"""`rule` is the first broken rule, `all_rules` has all; `key`, `value` are as in Kafka."""
 RULE_COUNTS = "rule_counts"
-"""Silver table of what the rules did. Grain: one row per run, entity, batch, outcome and rule.
+"""Silver table of rule counts. Grain: one row per run, entity, batch, outcome and rule.
 
-A run applies as many batches as it needs, and in the hourly run each entity is a run of its own:
-sum up.
+A run applies as many batches as it needs, and in the hourly run each entity has a run of its own:
+add up the rows.
 """
 RULE_COUNTS_SCHEMA = pa.schema(
     [
@@ -72,11 +72,11 @@ RULE_COUNTS_SCHEMA = pa.schema(
         ("changes", pa.int64()),
     ]
 )
-"""`outcome` is seen, cleaned, unknown or quarantined; of `seen`, `rule` is empty."""
+"""`outcome` is seen, cleaned, unknown or quarantined; for `seen`, `rule` is empty."""
 
 
 def silver_schema(entity: Entity) -> pa.Schema:
-    """Of the table with the current rows. Grain: one row per key that ever was."""
+    """Return the schema of the table with current rows. Grain: one row per key ever seen."""
     columns = [
         pa.field(column.name, _ARROW[column.type], nullable=column.name != entity.key)
         for column in entity.fields
@@ -85,12 +85,12 @@ def silver_schema(entity: Entity) -> pa.Schema:
 
 
 def history_schema(entity: Entity) -> pa.Schema:
-    """Of the table with all versions. Grain: one row per valid change, deletes included."""
+    """Return the schema of the history. Grain: one row per valid change, including deletes."""
     return pa.schema([*silver_schema(entity), *VALIDITY])
 
 
 def gold_schema(table: GoldTable) -> pa.Schema:
-    """Of a gold table."""
+    """Return the schema of a gold table."""
     return pa.schema([
         pa.field(column.name, _ARROW[column.type], nullable=not column.required)
         for column in table.columns

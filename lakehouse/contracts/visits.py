@@ -1,4 +1,4 @@
-"""Contract of what visitors do."""
+"""Contract of visitor interactions."""
 
 from lakehouse.contracts.model import (
     Cleaning,
@@ -13,42 +13,42 @@ from lakehouse.contracts.model import (
 INTERACTIONS = Entity(
     table="interactions",
     silver="cleaned_interactions",
-    grain="one row per thing a visitor does",
+    grain="one row per interaction of a visitor",
     key="interaction_id",
     columns=(
         Column(
-            name="interaction_id", type=Type.INTEGER, required=True, description="The interaction.",
+            name="interaction_id", type=Type.INTEGER, required=True, description="Interaction id.",
         ),
         Column(
             name="customer_id", type=Type.INTEGER,
-            description="The account, if they had signed in.",
+            description="The customer account, if signed in.",
         ),
         Column(
             name="session_id", type=Type.TEXT, required=True, cleaning=Cleaning.SPACES,
-            description="The visit.",
+            description="Session id of the visit.",
         ),
         Column(
-            name="product_id", type=Type.INTEGER, description="The product, if it is about one.",
+            name="product_id", type=Type.INTEGER, description="The product, if any.",
         ),
         Column(
             name="interaction_type", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
-            # What nobody knows is no step towards a purchase; the row is there to be looked at.
+            # An unknown kind is no step towards a purchase; the row is kept for inspection.
             on_unknown=OnUnknown.COUNT,
             allowed_values=("view", "cart", "checkout", "purchase", "review"),
-            description="What they did.",
+            description="Kind of interaction.",
         ),
         Column(
             name="device", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
             on_unknown=OnUnknown.COUNT, allowed_values=("desktop", "mobile", "tablet", "phone"),
-            description="With what.",
+            description="Device of the visitor.",
         ),
         Column(
             name="referrer", type=Type.TEXT, cleaning=Cleaning.SPACES,
-            description="Where they came from; absent if directly.",
+            description="Referring site; absent for direct visits.",
         ),
         Column(
             name="rating", type=Type.INTEGER, minimum=1, maximum=5, unit="stars",
-            description="Of a review.",
+            description="Stars given in a review.",
         ),
         Column(
             name="occurred_at", type=Type.TIMESTAMP, required=True, not_in_future=True,
@@ -57,7 +57,7 @@ INTERACTIONS = Entity(
         *row_times(),
     ),
     derived=(
-        *day_and_month("occurred", "Day on which they did it."),
+        *day_and_month("occurred", "Day of the interaction."),
     ),
     partition="occurred_month",
 )  # fmt: skip

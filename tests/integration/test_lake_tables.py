@@ -121,7 +121,7 @@ def test_maintenance_keeps_a_pinned_reader_and_a_needed_feed(lake, reader):
     limits = {"silver": Limits(lake=lake, retention_hours=0)}
     (done,) = maintain_tables([SALES], limits, gold_needs(lake))
     assert done.files_after < done.files_before
-    assert done.kept == ("gold.sales_kpi has read up to version 4: the rest stays",)
+    assert done.kept == ("gold.sales_kpi has read up to version 4: later ones are kept",)
     assert pl.scan_delta(pinned).sort("order_id").collect().equals(expected)
     feed = opened(reader, "silver", "cleaned_sales").load_cdf(starting_version=5)
     changes = pl.DataFrame(pa.table(feed.read_all()))
@@ -191,7 +191,7 @@ def test_query_sees_one_version_of_a_table(lake, reader):
         pytest.param("from nowhere", "bronze.raw_sales", id="no such table"),
         pytest.param("select from from", "syntax error", id="no SQL"),
         pytest.param("select no_column from raw_sales", "no_column", id="no such column"),
-        pytest.param("select 1; select 2", "One query at a time", id="two queries"),
+        pytest.param("select 1; select 2", "Only one query at a time", id="two queries"),
         pytest.param("create table t (a int)", "Only select", id="a write"),
         pytest.param("delete from silver.cleaned_sales", "Only select", id="a delete"),
         pytest.param("copy (select 1) to '/tmp/t.csv'", "Only select", id="a file written"),
@@ -266,7 +266,7 @@ def test_maintain_command_deletes_nothing_of_silver_without_the_warehouse(store,
     done = run(store, "maintain", "--layer", "silver", "--table", name, "--format", "json")
     assert "Nothing of silver is deleted" in done.stderr
     (row,) = json.loads(done.stdout)
-    assert row["kept"] == ["nothing deleted: not known what its readers need"]
+    assert row["kept"] == ["nothing deleted: the needs of its readers are unknown"]
     assert row["vacuumed_files"] == 0
 
 

@@ -67,7 +67,7 @@ def test_warehouse_says_which_versions_it_has_read(dsn):
 
 
 def test_warehouse_that_does_not_answer_has_not_said_that_it_needs_nothing(away):
-    with pytest.raises(RetryLaterError, match=r"has read cannot be asked for.*does not answer"):
+    with pytest.raises(RetryLaterError, match=r"has read cannot be queried.*does not answer"):
         warehouse_needs(away)
 
 

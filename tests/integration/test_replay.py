@@ -265,7 +265,7 @@ def test_replay_that_was_killed_in_the_middle_says_that_the_next_goes_on(shop, l
             break
     assert ended == -signal.SIGKILL
     found = replay(shop, "--into", layer, *chosen)
-    assert any("went on with a replay that was cut off" in note for note in found["notes"])
+    assert any("resumed an interrupted replay" in note for note in found["notes"])
     assert differing(found) == set()
     assert workspace(shop, layer) == []
 
@@ -352,7 +352,7 @@ def test_partition_that_is_not_there_is_refused_by_every_layer(shop, layer):
         "replay", "--into", layer, "--entity", "orders", "--from-offset", "9:1", check=False
     )
     assert result.returncode == 2
-    assert "orders has partitions 0, 1, 2, 3, no 9" in " ".join(result.stderr.split())
+    assert "orders has partitions 0, 1, 2, 3, not 9" in " ".join(result.stderr.split())
 
 
 def test_range_that_is_partly_gone_from_kafka_is_named_and_the_layers_above_replay_it(shop):

@@ -168,6 +168,6 @@ def test_log_that_does_not_reach_back_is_not_trusted(table, tmp_path):
 def test_partition_that_a_topic_does_not_have_is_refused_before_kafka_is_asked():
     topic = Topic(name="shop.public.orders", topic_id="topic", partition_count=2)
     chosen = Selection(first={9: 1})
-    refused = pytest.raises(StopPipelineError, match="orders has partitions 0, 1, no 9")
+    refused = pytest.raises(StopPipelineError, match="orders has partitions 0, 1, not 9")
     with KafkaRange(KafkaSettings(), topic, IDENTITY) as source, refused:
         source.resolve(chosen, {0: 5, 1: 5})

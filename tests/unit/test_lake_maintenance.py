@@ -117,13 +117,13 @@ def test_feed_that_gold_has_not_read_yet_outlives_the_retention(lake):
     done = run(lake, needs=gold_needs(lake))
     assert feed(lake, 6, 7).sort(pl.all()).equals(expected.sort(pl.all()))
     assert rows_of(opened(lake, "silver", "cleaned_sales", 5)) == 30
-    assert done.kept == ("gold.sales_kpi has read up to version 5: the rest stays",)
+    assert done.kept == ("gold.sales_kpi has read up to version 5: later ones are kept",)
 
 
 def test_the_one_furthest_behind_decides(lake):
     needs = [need(lake, 7), need(lake, 6, by="the warehouse")]
     done = run(lake, needs=needs)
-    assert done.kept == ("the warehouse has read up to version 6: the rest stays",)
+    assert done.kept == ("the warehouse has read up to version 6: later ones are kept",)
     assert feed(lake, 7, 7).height == 4
 
 
@@ -174,7 +174,7 @@ def test_nothing_is_deleted_when_readers_cannot_be_asked(lake):
     done = run(lake, needs=None)
     assert done.vacuumed_files == 0
     assert done.files_after == 3
-    assert done.kept == ("nothing deleted: not known what its readers need",)
+    assert done.kept == ("nothing deleted: the needs of its readers are unknown",)
     assert feed(lake, 6, 7).height == 8
     assert (log_of(lake) / "_last_checkpoint").exists()
 
@@ -216,13 +216,13 @@ def test_busy_table_is_left_to_its_writer_after_a_few_tries(lake, monkeypatch):
     )
     done = maintenance_of.run()
     assert waited == [2.0, 4.0]
-    assert done.kept == ("not compacted: it is being written all the time",)
+    assert done.kept == ("not compacted: writers kept interfering",)
 
 
 def test_table_that_somebody_else_compacts_is_left_to_them(lake):
     maintenance._claim(opened(lake, "silver", "cleaned_sales"), time.time)
     done = run(lake, retention_hours=1)
-    assert done.kept == ("not compacted: somebody else is at it",)
+    assert done.kept == ("not compacted: another process compacts it",)
     assert done.files_after == done.files_before
 
 

@@ -223,7 +223,7 @@ def chunk_of(partition, offsets):
 def test_buffer_refuses_a_chunk_that_does_not_go_on_where_the_last_one_stopped():
     buffer = TableBuffer()
     buffer.add(chunk_of(P0, [0, 1]), {P0: OffsetRange(start=0, stop=2)}, now=0)
-    with pytest.raises(ValueError, match="have up to 2, got a chunk from 3"):
+    with pytest.raises(ValueError, match="expected a chunk from 2, got one from 3"):
         buffer.add(chunk_of(P0, [3]), {P0: OffsetRange(start=3, stop=4)}, now=0)
 
 

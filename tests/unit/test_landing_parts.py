@@ -71,7 +71,7 @@ def test_topic_that_is_another_one_is_a_loss_from_each_watermark_on(topic_id, pa
 def test_loss_says_place_values_and_the_way_out():
     loss = find_offset_loss(P0, wanted=5, oldest=9, end=20)
     text = str(LossFoundError([loss]))
-    assert f"{TOPIC}[0]: bronze needs offset 5, the broker's oldest is 9." in text
+    assert f"{TOPIC}[0]: bronze needs offset 5, but the broker's oldest is 9." in text
     assert "Offsets 5 to 8" in text
     assert "./pipeline land --accept-loss" in text
 

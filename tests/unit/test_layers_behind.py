@@ -1,4 +1,4 @@
-"""What each layer lacks of the one below, and that commands say it."""
+"""How far each layer is behind the one below, as commands report it."""
 
 import json
 from types import SimpleNamespace
@@ -35,12 +35,12 @@ UNKNOWN = LayerBehind(layer="bronze", below="kafka", unknown="Kafka does not ans
     ("one", "count", "text"),
     [
         (LACKING, 26_005,
-         "bronze lacks 26,005 offsets of Kafka (raw_sales 26,000, raw_users 5)"),
-        (LEVEL, 0, "bronze is level with Kafka"),
-        (UNKNOWN, None, "what bronze lacks of Kafka is not known: Kafka does not answer"),
+         "bronze is 26,005 offsets behind Kafka (raw_sales 26,000, raw_users 5)"),
+        (LEVEL, 0, "bronze is up to date with Kafka"),
+        (UNKNOWN, None, "how far bronze is behind Kafka is unknown: Kafka does not answer"),
         (LayerBehind(layer="gold", below="silver", unit=Unit.VERSIONS,
                      tables={"a": 2, "b": 3, "c": 1, "d": 1}), 3,
-         "gold lacks 3 versions of silver (b 3, a 2, c 1 and 1 more)"),
+         "gold is 3 versions behind silver (b 3, a 2, c 1 and 1 more)"),
     ],
 )  # fmt: skip
 def test_layer_says_how_far_it_is_behind(one, count, text):
@@ -49,10 +49,10 @@ def test_layer_says_how_far_it_is_behind(one, count, text):
 
 
 def test_sentence_names_those_that_lack_something_and_those_that_nobody_knows_of():
-    assert in_a_sentence([LEVEL]) == "Each layer is level with the one below."
+    assert in_a_sentence([LEVEL]) == "Each layer is up to date with the one below."
     told = in_a_sentence([LEVEL, LACKING, UNKNOWN])
-    assert told.startswith("Bronze lacks 26,005 offsets of Kafka")
-    assert "not known" in told
+    assert told.startswith("Bronze is 26,005 offsets behind Kafka")
+    assert "unknown" in told
     assert "level" not in told
 
 
@@ -72,7 +72,7 @@ def test_each_layer_lacks_what_the_one_below_has_more(tmp_path, monkeypatch):
     loaded = {}
     monkeypatch.setattr(catalogue_behind, "loaded_offsets", lambda _dsn: loaded)
     land(lake, 0, 9)
-    # Nothing was consolidated yet: silver lacks all of it.
+    # Nothing was consolidated yet: silver has none of it.
     assert [one.count for one in layers_behind(lake, "")] == [10, 0, 0]
     add(lake, silver_rows([1, 2]), read_to=4)
     make_gold(lake, 1)
@@ -121,14 +121,14 @@ def finished(monkeypatch, read, behind):
 @pytest.mark.parametrize("read", [0, 7])
 @pytest.mark.parametrize(
     ("behind", "words"),
-    [(LACKING, "Bronze lacks 26,005 offsets of Kafka"), (UNKNOWN, "not known"), (LEVEL, None)],
+    [(LACKING, "Bronze is 26,005 offsets behind Kafka"), (UNKNOWN, "unknown"), (LEVEL, None)],
 )
 def test_consolidation_says_what_it_cannot_have_seen(monkeypatch, capsys, read, behind, words):
     finished(monkeypatch, read, behind)
     done = CliRunner().invoke(app, ["consolidate"], catch_exceptions=False)
     assert done.exit_code == 0
     told = " ".join((done.stdout + capsys.readouterr().out).split())
-    assert (words or "lacks") in told if words else "lacks" not in told
+    assert (words or "behind") in told if words else "behind" not in told
     document = CliRunner().invoke(app, ["consolidate", "--format", "json"])
     assert json.loads(document.stdout)["behind"] == behind.to_json()
 
@@ -139,7 +139,7 @@ def test_verdict_says_as_of_what_layers_are_exact():
     told = LayerBehind(layer="silver", below="bronze", tables={"cleaned_sales": 274_603})
     report = SimpleNamespace(**vars_of(report_of(*WHOLE)), behind=(told,))
     whole = type(report_of(*WHOLE))(**vars(report))
-    assert " Silver lacks 274,603 offsets of bronze" in whole.verdict()
+    assert " Silver is 274,603 offsets behind bronze" in whole.verdict()
     assert whole.to_json()["behind"][0]["count"] == 274_603
 
 

@@ -311,9 +311,9 @@ def test_gold_of_other_versions_or_none_is_not_compared(silver, tmp_path):
     shutil.rmtree(tmp_path / "gold" / "geographic_sales")
     found = totals(silver.lake, of_warehouse)
     assert {name: one.note for name, one in found.items() if not one.is_compared} == {
-        "geographic_sales": "not made yet",
-        "product_performance": "made of other versions of silver than the warehouse",
-        "customer_behaviour": "made of other versions of silver than the warehouse",
+        "geographic_sales": "not built yet",
+        "product_performance": "built from other versions of silver than the warehouse",
+        "customer_behaviour": "built from other versions of silver than the warehouse",
     }
 
 
@@ -442,8 +442,8 @@ def test_payments_worth_more_than_any_amount_are_told_and_are_no_fault(silver, m
     assert found.findings.is_exact
     assert found.to_json()["out_of_range"] == 1
     held = replace(WHOLE[1], findings=found.findings)
-    assert "Warning: 1 payments or refunds are worth more" in report_of(held).verdict()
-    assert "worth more" not in report_of(*WHOLE).verdict()
+    assert "Warning: 1 payments or refunds exceed" in report_of(held).verdict()
+    assert "exceed" not in report_of(*WHOLE).verdict()
 
 
 def test_warehouse_that_was_never_published_is_not_compared(silver, mart):
@@ -474,7 +474,7 @@ def compared(layer, table, **found):
 
 
 WHOLE = (compared("silver", "s", quarantined=2), compared("warehouse", "w"), compared("gold", "g"))
-PARTLY = LayerReport.not_compared("gold", "sales_kpi", "not made yet")
+PARTLY = LayerReport.not_compared("gold", "sales_kpi", "not built yet")
 
 
 def test_verdict_names_all_layers_that_were_compared():
@@ -489,7 +489,7 @@ def test_verdict_names_all_layers_that_were_compared():
 def test_verdict_says_what_was_not_compared_and_why():
     verdict = report_of(*WHOLE, PARTLY).verdict()
     assert "Silver, the warehouse and gold in part are what follows from it" in verdict
-    assert "Not compared: gold (sales_kpi): not made yet. Run ./pipeline consolidate." in verdict
+    assert "Not compared: gold (sales_kpi): not built yet. Run ./pipeline consolidate." in verdict
     only_silver = report_of(WHOLE[0], PARTLY).verdict()
     assert "Silver is what follows from it" in only_silver
     assert "warehouse" not in only_silver
@@ -519,7 +519,7 @@ def test_gold_by_other_formulas_is_not_compared_until_it_is_made_anew(silver, mo
     monkeypatch.setitem(GOLD_TABLES, "sales_kpi", newer)
     found = totals(silver.lake, of_warehouse)
     assert {name: one.note for name, one in found.items() if not one.is_compared} == {
-        "sales_kpi": "made by other formulas than those of this version"
+        "sales_kpi": "built by other formulas than those of this version"
     }
     consolidate_gold(silver.lake, retention_hours=1)
     assert all(one.is_compared for one in totals(silver.lake, of_warehouse).values())

@@ -320,8 +320,8 @@ def test_report_names_faults_beside_what_could_not_be_compared():
     assert report.is_faulty
     assert report.verdict().splitlines() == [
         "Not exact.", "orders: 1 missing: 7", "customers was not compared: it hides rows",
-        "./pipeline extract orders --full reads the rows again, such as those that `alter table` "
-        "has rewritten, of which no log tells, and finds missed deletes.",
+        "./pipeline extract orders --full extracts rows again, such as those that `alter table` "
+        "has rewritten without log entries, and finds missed deletes.",
     ]  # fmt: skip
 
 
@@ -331,7 +331,7 @@ def test_report_names_faults_beside_what_could_not_be_compared():
         ({"different": 1}, True, "./pipeline extract orders --full"),
         ({"extra": 1, "missing": 2}, True, "./pipeline extract orders --full"),
         ({"missing_deletes": 1}, True, "./pipeline extract orders --full"),
-        ({"missing": 1, "extra": 1}, False, "./pipeline connect resnapshot reads orders"),
+        ({"missing": 1, "extra": 1}, False, "./pipeline connect resnapshot extracts orders"),
         ({"missing_versions": 1}, True, "./pipeline replay --into bronze --all"),
         ({"duplicates": 1}, True, "./pipeline replay --into bronze --all"),
     ],

@@ -205,7 +205,7 @@ def test_run_names_the_values_counts_their_changes_and_calls_them_neither_clean_
     assert (unknown.column, unknown.changes) == ("ship_country", 3)
     says = '("Narnia", "QQ") and count as unknown'
     assert unknown.message().startswith(
-        f"orders.ship_country: 3 changes hold what no list has {says}"
+        f"orders.ship_country: 3 changes have values in no list {says}"
     )
     counted = {}
     for row in rows_of(lake, "rule_counts"):

@@ -29,7 +29,7 @@ CASES = [
     ("replay --into silvr --entity orders", "silver"),
     ("replay --into silver --entity orders --from-offset 0-5", "is not PARTITION:OFFSET"),
     ("replay --into silver --entity orders --from-offset 0:5 --from-offset 0:6", "twice"),
-    ("replay --into silver --entity orders --from-offset 0:9223372036854775808", "is beyond"),
+    ("replay --into silver --entity orders --from-offset 0:9223372036854775808", "exceeds"),
     ("replay --into silver --all --from-offset 0:7 --to-offset 0:3", "ends at 3"),
     ("replay --into silver --all --from-time noon", "is not a time"),
     ("replay --into silver --all --from-time 0001-01-01T00:00+14:00", "is not a time"),

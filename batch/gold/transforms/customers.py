@@ -51,7 +51,7 @@ def added_up(parts: Frame) -> Frame:
 def customer_lifetime_value(customers: Frame, as_of_date: date) -> Frame:
     """Score customers by recency, frequency and monetary value, each from 1 to 5.
 
-    The lifetime value is historic, not a forecast: total charged minus refunds (monetary value of
+    The lifetime value is historic, not a forecast: total charged minus refunds (monetary value in
     Hughes, "Strategic Database Marketing", 1994, which also has the three scores). Hughes cuts
     customers into fifths; here the contract fixes thresholds, because fifths would change rows
     without new orders. The segment is the first whose condition on the scores R, F and M applies:

@@ -1,6 +1,6 @@
 """Amounts of each order line in the base currency. Grain: one row per `order_line_id`.
 
-Formulas are the metric dictionary's (`lakehouse.contracts.metrics`); `amounts` has the rounding.
+Formulas are those of the metric dictionary (`lakehouse.contracts.metrics`); `amounts` rounds.
 """
 
 import narwhals as nw
@@ -68,8 +68,8 @@ def amounts(lines: Frame) -> Frame:
 
     1. Discount, shipping and tax, in the order's currency: weight is the line's total, the whole is
        the order's subtotal; ties go to the lower `order_line_id`.
-    2. The order's total in the base currency: over net (line total minus discount), shipping and
-       tax of all lines, weighted by these, the whole is the order's total; ties go to net before
+    2. The order's total in the base currency: to net (line total minus discount), shipping and
+       tax of all lines, weighted by these; the whole is the order's total; ties go to net before
        shipping before tax, then to the lower `order_line_id`. So the parts of a complete order add
        up to `base_total_cents`.
     3. The discount, converted at the order's rate and rounded half up; gross is net plus discount.

@@ -1,4 +1,4 @@
-"""Pure transformations of silver, in Narwhals: the same code runs on Polars and on Spark."""
+"""Pure transformations of silver in Narwhals: the same code runs on Polars and on Spark."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Brings values into their one spelling. Grain: one row per change."""
+"""Replaces values by their cleaned form. Grain: one row per change."""
 
 from collections.abc import Sequence
 
@@ -8,25 +8,25 @@ from lakehouse.cleaning.transforms import Frame
 from lakehouse.contracts import Cleaning, Entity
 
 SPELLED = "spelled:"
-"""Before the name of a column: what its value becomes; null if it has none or cannot be mended."""
+"""Prefix of a column's cleaned value; null if there is none, or if it cannot be cleaned."""
 
 
 def raw(name: str) -> str:
-    """Where the value of a column stands as it was before it was cleaned."""
+    """Return the name of the column that keeps the value from before cleaning."""
     return f"raw:{name}"
 
 
 def clean(changes: Frame, entity: Entity) -> Frame:
-    """Spell every text as the contract wants it.
+    """Replace every text by its cleaned form.
 
     Args:
-        changes: the contract's columns in their types, and `spelled:…` of those that have one
-            spelling or are derived by one.
+        changes: the contract's columns in their types, and `spelled:…` of those that are cleaned
+            or derived.
         entity: the contract.
 
     Returns:
-        The same rows with these columns in their spelling, the derived ones added, and `raw:…` of
-        each column that was cleaned.
+        The same rows with cleaned columns, the derived columns added, and `raw:…` of each column
+        that is cleaned.
     """
     names = changes.collect_schema().names()
     spelled = [name.removeprefix(SPELLED) for name in names if name.startswith(SPELLED)]
@@ -37,5 +37,5 @@ def clean(changes: Frame, entity: Entity) -> Frame:
 
 
 def cleaned_columns(entity: Entity) -> Sequence[str]:
-    """The columns of which `clean` keeps the raw value."""
+    """Return the columns of which `clean` keeps the raw value."""
     return [c.name for c in entity.columns if c.cleaning is not Cleaning.NONE]

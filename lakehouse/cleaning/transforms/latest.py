@@ -1,4 +1,4 @@
-"""From valid changes to what is true now, and to what was true when."""
+"""From valid changes to current rows, and to the versions of rows over time."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from lakehouse.cleaning.transforms import Frame
 from lakehouse.contracts import Entity
 
 ORDER = ("_epoch", "_offset")
-"""Of the changes of a key: all of them are in one partition."""
+"""Order of the changes of a key: all of them are in one partition."""
 
 
 def latest(changes: Frame, key: str) -> Frame:
-    """The last change of each key. Grain: one row per key."""
+    """Keep the last change of each key. Grain: one row per key."""
     for part in ORDER:
         changes = changes.filter(nw.col(part) == nw.col(part).max().over(key))
     return changes.unique(subset=[key], keep="any")
 
 
 def empty_deleted(changes: Frame, entity: Entity) -> Frame:
-    """Let deletes keep nothing but key and coordinate, and say when the row went."""
+    """Set all columns but key and coordinate of deletes to null, and set the time of deletion."""
     is_delete = nw.col("operation") == "d"
     emptied = [
         nw.when(~is_delete).then(nw.col(name)).alias(name)
@@ -31,16 +31,16 @@ def empty_deleted(changes: Frame, entity: Entity) -> Frame:
 
 
 def versions(changes: Frame, known: Frame, entity: Entity, columns: Sequence[str]) -> Frame:
-    """All versions of the keys that changed, each with the time in which it was valid.
+    """Return all versions of the changed keys, each with its validity period.
 
-    A version begins at the source's own instant (of a delete: its commit), but never before the
-    one that it follows; it lasts until the next begins.
+    A version begins at the source's own timestamp (a delete: at its commit), but never before the
+    version it follows; it ends where the next one begins.
 
     Args:
-        changes: valid changes, emptied where they delete.
-        known: the history of their keys so far.
+        changes: valid changes; deletes are already emptied.
+        known: the existing history of their keys.
         entity: the contract.
-        columns: of a history row.
+        columns: the columns of a history row.
 
     Returns:
         `columns`. Grain: one row per valid change, deletes included.

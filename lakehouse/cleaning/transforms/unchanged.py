@@ -1,7 +1,7 @@
-"""Fills in large values that an update left alone, and which the WAL therefore does not hold.
+"""Fills in TOASTed values that an update did not change, and that the WAL therefore omits.
 
-Source tables that publish their full old rows have none of these; others do (Debezium's
-documentation, "Toasted values").
+Source tables with `replica identity full` never omit them; others do (Debezium's documentation,
+"Toasted values").
 """
 
 import narwhals as nw
@@ -14,17 +14,17 @@ _ABSENT = "\0"
 
 
 def fill_unchanged(texts: Frame, key: str, names: list[str]) -> Frame:
-    """Put the value of the key's change before in the place of each placeholder.
+    """Replace each placeholder by the value from the previous change of the same key.
 
     Args:
-        texts: the shop's columns as text. Holds all changes of each key that has a placeholder,
-            from one that tells the value on, whether they are valid or not.
-        key: names the column with the key.
+        texts: the shop's columns as text, with all changes of each key that has a placeholder,
+            valid or not, starting with one that has the value.
+        key: the key column.
         names: columns that may hold placeholders.
     """
     for name in names:
         is_placeholder = nw.col(name) == PLACEHOLDER
-        # A null is a value, too: it must not be taken for one that is missing.
+        # Null is a value too: it must not be mistaken for a missing one.
         told = nw.when(~is_placeholder.fill_null(value=False)).then(nw.col(name).fill_null(_ABSENT))
         filled = told.fill_null(strategy="forward").over(key, order_by=list(ORDER))
         texts = texts.with_columns(nw.when(filled != _ABSENT).then(filled).alias(name))

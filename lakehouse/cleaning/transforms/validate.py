@@ -1,7 +1,7 @@
-"""Finds the changes that no rule could mend. Grain: one row per change.
+"""Finds the changes that break a rule. Grain: one row per change.
 
-A rule is named by its column and what is wrong there, or by the contract for those that offsets
-columns. A delete has nothing but its key, and so cannot break any other rule.
+A rule is named after its column and the fault, or by the contract if it spans several columns.
+A delete carries only its key, so it cannot break any other rule.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,24 +18,24 @@ from lakehouse.contracts.model import LISTED, RATE_SCALE
 BROKEN = "_broken"
 """Names of the rules that a change breaks, in order, separated by commas; null if none."""
 SUSPECT = "_suspect"
-"""Whether a change may break a rule. Only for such a one `BROKEN` is worked out."""
+"""Whether a change may break a rule. `BROKEN` is computed only for these."""
 _KINDS = (
     "unreadable", "too_long", "unknown", "invalid", "missing", "out_of_range", "in_future",
 )  # fmt: skip
 NOT_A_CHANGE = "not_a_row_change"
 NO_COMMIT = "committed_at_unreadable"
-"""The change does not say when it was committed, or not in the calendar that we can hold."""
+"""The commit timestamp of the change is missing, or outside the supported range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """What breaks a rule.
+    """Condition under which a change breaks a rule.
 
     Attributes:
-        name: of the rule.
-        is_broken: true where it is.
-        sign: true wherever it is broken, and for few others; as cheap as can be. None where it is
-            broken only for changes with something unreadable.
+        name: name of the rule.
+        is_broken: true where the rule is broken.
+        sign: a cheap filter: true wherever the rule is broken, and for few other changes. None if
+            the rule can only be broken by changes with an unreadable column.
     """
 
     name: str
@@ -46,8 +46,8 @@ class Condition:
 def flag_suspects(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> Frame:
     """Add `SUSPECT`.
 
-    Most changes break no rule. To find these takes a tenth of the expressions that it takes to say
-    which rule it is, and for a small batch each expression costs, not each row.
+    Most changes break no rule. Finding the suspects takes a tenth of the expressions that naming
+    the broken rules takes, and the cost of a small batch depends on expressions, not on rows.
 
     Args:
         changes: cleaned; with `operation`, `_unreadable`, `_beyond`, `_as_of_date` and
@@ -92,14 +92,14 @@ def validate(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> Frame:
             for one in conditions(entity, clock_skew=clock_skew)
         ),
     ]
-    # In two steps: an expression that stands in another twice is put together, and run, twice.
+    # In two steps: Polars evaluates an expression twice if another contains it twice.
     joined = nw.concat_str(names, separator=",", ignore_nulls=True)
     broken = nw.when(nw.col(BROKEN) != "").then(nw.col(BROKEN))
     return changes.with_columns(joined.alias(BROKEN)).with_columns(broken.alias(BROKEN))
 
 
 def conditions(entity: Entity, *, clock_skew: timedelta) -> Sequence[Condition]:
-    """What breaks each rule, in order."""
+    """Return the condition of each rule, in order."""
     found: dict[str, Condition] = {}
     for column in entity.columns:
         found |= {one.name: one for one in _of_column(column, entity, clock_skew)}
@@ -109,13 +109,13 @@ def conditions(entity: Entity, *, clock_skew: timedelta) -> Sequence[Condition]:
 
 
 def rule_names(entity: Entity) -> list[str]:
-    """All that may stand in `BROKEN`."""
+    """Return all rule names that can occur in `BROKEN`."""
     names = [one.name for one in conditions(entity, clock_skew=timedelta())]
     return [NOT_A_CHANGE, NO_COMMIT, f"{entity.key}_missing", *names]
 
 
 def former_rule_names(entity: Entity) -> list[str]:
-    """Rules of columns that a contract of before may have had, and quarantine may still tell of."""
+    """Return rules that earlier contracts may have had, and that quarantine may still contain."""
     return [f"{column.name}_{kind}" for column in entity.columns for kind in _KINDS]
 
 
@@ -161,7 +161,7 @@ def _is_listed(names: str, name: str) -> nw.Expr:
 
 
 def _outside(column: Column) -> Iterator[nw.Expr]:
-    """What breaks each limit of a number."""
+    """Yield the conditions that break a number's minimum or maximum."""
     value = nw.col(column.name)
     if column.minimum is not None and column.maximum is not None:
         yield ~value.is_between(column.minimum, column.maximum)
@@ -170,7 +170,7 @@ def _outside(column: Column) -> Iterator[nw.Expr]:
     elif column.maximum is not None:
         yield value > column.maximum
     if column.maximum_in_base is not None:
-        # Of whole numbers, `a * b <= c` is `a <= c // b`; the product may exceed 64 bits.
+        # For whole numbers, `a * b <= c` is `a <= c // b`; the product may exceed 64 bits.
         yield value > nw.lit(column.maximum_in_base * RATE_SCALE) // nw.col(column.rate)
 
 

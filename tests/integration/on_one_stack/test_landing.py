@@ -295,7 +295,7 @@ def test_repartitioned_topic_stops_the_lander(shop):
     topic = shop.topic(partitions=2)
     shop.send_and_land(topic, 10)
     shop.admin.create_partitions([NewPartitions(topic, 3)])[topic].result()
-    assert "had 2 partitions and has 3" in stopped(shop.land())
+    assert "had 2 partitions, now 3" in stopped(shop.land())
 
 
 def test_watermark_beyond_the_end_stops_the_lander(shop):

@@ -90,7 +90,7 @@ def test_warehouse_that_is_further_stays_as_it_is_and_that_is_said(
     report = pipeline.load_versions(versions)
     assert not report.rows_changed
     assert warehouse.query(COUNTRIES) == [(1, "Rouen"), (2, "Reims")]
-    assert any("Newer is loaded already" in text for text in told)
+    assert any("Newer versions are already loaded" in text for text in told)
 
 
 def test_versions_that_are_there_are_those_that_are_loaded(pipeline, versions, warehouse):

@@ -152,7 +152,7 @@ def test_a_migration_waits_for_readers_without_holding_up_others(warehouse, monk
     warehouse.execute("update etl.migration set checksum = '' where name = %s", name)
     monkeypatch.setattr(migrate, "WAIT_SECONDS", 0)
     with left_open(warehouse, "select state from mart.live_freshness"):
-        with pytest.raises(RetryLaterError, match=rf"{name} is not done.*{HOLDER}"):
+        with pytest.raises(RetryLaterError, match=rf"{name} failed.*{HOLDER}"):
             migrate.migrate(warehouse.dsn)
         assert chart(warehouse, "mart.live_freshness") == 1
     assert name in migrate.migrate(warehouse.dsn)
