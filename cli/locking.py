@@ -1,4 +1,4 @@
-"""Waiting for the lock of consolidation, on the console."""
+"""The lock of consolidations, with a message on the console while waiting."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,10 @@ from lakehouse.settings import ConsolidationSettings
 
 @contextmanager
 def consolidating(what: str) -> Iterator[None]:
-    """Hold the lock that lets one program at a time write silver, gold and the warehouse."""
+    """Hold the lock under which only one program writes silver, gold and the warehouse.
+
+    Waits for up to CONSOLIDATION_LOCK_SECONDS.
+    """
     from batch.lock import only_one
 
     def tell(who: str) -> None:

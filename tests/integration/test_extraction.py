@@ -244,13 +244,13 @@ def test_interrupted_command_leaves_the_extraction_going_on_and_the_same_again_f
         reading.send_signal(signal.SIGINT)
         _, errors = reading.communicate(timeout=PATIENCE_SECONDS)
         assert reading.returncode == 130
-        assert "goes on" in errors
+        assert "The extraction continues" in errors
         assert "extract --stop" in errors
         again = shop.popen(
             "extract", table, "--full", "--format", "json",
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        assert "this follows it" in again.stderr.readline()
+        assert "this command follows it" in again.stderr.readline()
     told = json.loads(again.communicate(timeout=PATIENCE_SECONDS)[0])
     assert told["extraction"]["id"] == begun
     assert told["extraction"]["is_complete"]
@@ -265,7 +265,7 @@ def test_what_cannot_be_extracted_is_refused_before_anything_starts(shop, table)
     assert "has no primary key" in refusal(shop, keyless, "--full")
     assert "not a day" in refusal(shop, table, "--since", "2026-13-01")
     assert "lies before" in refusal(shop, table, "--since", "2026-11-02", "--until", "2026-11-01")
-    assert "say either --full" in refusal(shop, table)
+    assert "give either --full" in refusal(shop, table)
     assert "No extraction is under way" in refusal(shop, "--pause")
     assert signals(shop, "execute-snapshot") == before
     run(shop, f"drop table public.{keyless}")
