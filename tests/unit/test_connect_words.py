@@ -35,7 +35,7 @@ REFUSED = (
 @pytest.mark.parametrize(
     ("trace", "meaning", "advice"),
     [
-        (SLOT_GONE, "replication slot is gone", "connect apply --accept-loss"),
+        (SLOT_GONE, "replication slot was dropped", "connect apply --accept-loss"),
         (
             'PSQLException: ERROR: cannot read from logical replication slot "dbz_shop"\n  Detail: '
             "This slot has been invalidated because it exceeded the maximum reserved size.",
@@ -87,7 +87,7 @@ REFUSED = (
         ),
         (
             "PSQLException: FATAL: all replication slots are in use",
-            "no place left",
+            "no slot or connection left",
             "max_replication_slots",
         ),
         (
