@@ -37,7 +37,7 @@ CASES = [
     ("maintain --layer mart", "bronze"),
     ("maintain --retention-hours 0", "--retention-hours"),
     ("maintain --retention-hours 99999999999999999999", "--retention-hours"),
-    ("extract orders --since 2026-13-01", "not a day"),
+    ("extract orders --since 2026-13-01", "not a date"),
     ("extract orders --since 2026-11-02 --until 2026-11-01", "lies before"),
     ("extract orders --since 9999-01-01", "lies in the future"),
     ("extract orders --since 2020-01-01 --until 9999-12-31", "out of range"),

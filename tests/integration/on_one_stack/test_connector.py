@@ -244,7 +244,7 @@ def opened(door, target):
 
 def test_database_that_refuses_is_said_in_plain_words(second):
     nowhere = second.with_settings(OLTP_DATABASE="nowhere")
-    with pytest.raises(StopPipelineError, match="There is no database nowhere"):
+    with pytest.raises(StopPipelineError, match="Database nowhere does not exist"):
         apply(nowhere.connect, nowhere.oltp, second.kafka, second.config.stack.connect_secrets_path)
 
 
