@@ -1,4 +1,4 @@
-"""`python -m cli`: what `./pipeline` runs."""
+"""Entry point of `./pipeline` (`python -m cli`)."""
 
 import sys
 import traceback
@@ -40,7 +40,7 @@ from lakehouse.logs import configure_logs
 from lakehouse.settings import retired_warnings
 
 _MISTAKE = 70
-"""Exit status after an error of our own, as sysexits.h has it: nothing that passes."""
+"""Exit status after an unexpected exception: EX_SOFTWARE of sysexits.h. Retrying does not help."""
 app = typer.Typer(
     name="pipeline",
     epilog="Start with: ./pipeline demo",
@@ -101,11 +101,11 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """A shop's changes, from Postgres through a lake to a star schema, exactly once."""
+    """Stream changes of a shop's Postgres into a lake and a warehouse, exactly once."""
 
 
 def main() -> None:
-    """Run the command; an error of ours is one message and its exit status."""
+    """Run the command; print a `PipelineError` as one message and exit with its status."""
     try:
         configure_logs()
         for warning in retired_warnings():
@@ -116,7 +116,7 @@ def main() -> None:
         console.print("[bold red]Error[/] ", end="")
         console.print(str(error), markup=False)
         sys.exit(error.exit_status)
-    except Exception:  # noqa: BLE001 - the last one to see it
+    except Exception:  # noqa: BLE001 - last resort: print the trace
         traceback.print_exc()
         sys.exit(_MISTAKE)
 

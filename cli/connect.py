@@ -1,4 +1,4 @@
-"""`connect`: the Debezium connector, and how it does."""
+"""`connect`: registration and health of the Debezium connector."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ _STOP_SECONDS = 90.0
 
 app = typer.Typer()
 _connect = typer.Typer(
-    help="The Debezium connector: register it, see how it does.", no_args_is_help=True
+    help="Register the Debezium connector, restart it, show its health.", no_args_is_help=True
 )
 app.add_typer(_connect, name="connect", rich_help_panel="Run")
 
@@ -26,15 +26,15 @@ def apply(
         bool,
         typer.Option(
             "--accept-loss",
-            help="Record changes that the slot has lost in bronze/_loss_ledger, and stream on.",
+            help="Record changes that the slot has lost in bronze/_loss_ledger, then resume.",
         ),
     ] = False,
 ) -> None:
-    """Register the connector, or bring it to its definition; returns when it runs.
+    """Register the connector or update its configuration, and wait until it runs.
 
-    Applied twice is applied once. One that failed or was stopped is started again. `up` does
-    this, too. Topics that there are take a larger CONNECT_MAX_ROW_MB at once. After --accept-loss,
-    ./pipeline extract --full mends what was lost.
+    Idempotent. A connector that failed or was stopped is started again. `up` does
+    this, too. A larger CONNECT_MAX_ROW_MB is applied to existing topics at once.
+    After --accept-loss, run ./pipeline extract --full to resolve the loss.
 
     Example: ./pipeline connect apply --accept-loss
     """
@@ -47,13 +47,13 @@ def apply(
     with err_console.status("applying"):
         secrets_file = StackSettings().connect_secrets_path
         changed = register(connect, OltpSettings(), KafkaSettings(), secrets_file)
-    what = "now has its definition" if changed else "has its definition already"
-    console.print(f"Connector {connect.connector_name} {what}, and runs.", markup=False)
+    what = "was updated" if changed else "is up to date"
+    console.print(f"Connector {connect.connector_name} {what} and runs.", markup=False)
 
 
 @_connect.command()
 def status(output: FormatOption = Format.TABLE) -> None:
-    """Show the connector's and its task's state, the slot's lag, and what is wrong, if anything.
+    """Show the state of the connector and its task, the lag of the slot, and any problem.
 
     Exit status 1 when changes do not flow.
 
@@ -79,8 +79,8 @@ def status(output: FormatOption = Format.TABLE) -> None:
 def auto_restart() -> None:
     """Restart the connector whenever it fails, with back-off. `up` runs one already.
 
-    It does not restart a connector that needs manual action, lost changes above all, nor one that
-    was stopped or paused on purpose. Runs until stopped.
+    It does not restart a connector that needs manual action, lost changes above
+    all, nor one that was stopped or paused on purpose. Runs until stopped.
 
     Example: ./pipeline connect auto-restart
     """
@@ -99,11 +99,13 @@ def auto_restart() -> None:
 def resnapshot(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Read all tables again, after changes were lost between the shop and Kafka.
+    """Drop the slot and take a new initial snapshot of all tables.
 
-    Writes every row to Kafka once more, before anything new. What the old slot still held is
-    lost, and recorded as such. ./pipeline extract --full reads while changes stream, and finds
-    rows that were deleted meanwhile, too.
+    Use it after changes were lost between the shop and Kafka. Debezium writes
+    every row to Kafka again before it streams new changes. Changes that only the
+    old slot held are lost and recorded in bronze/_loss_ledger. ./pipeline extract
+    --full, in contrast, reads while changes stream and also finds rows that were
+    deleted in the meantime.
 
     Example: ./pipeline connect resnapshot --yes
     """
@@ -114,19 +116,19 @@ def resnapshot(
 
     connect = ConnectSettings()
     if not yes:
-        question = f"Drop slot {connect.slot_name} and read all of the shop's tables again?"
+        question = f"Drop slot {connect.slot_name} and take a new snapshot of all tables?"
         typer.confirm(question, abort=True, err=True)
     secrets = Secrets(StackSettings().secrets_path)
     losses = _losses(secrets)
-    with err_console.status("reading again"):
+    with err_console.status("starting the snapshot"):
         read_again(
             connect,
             oltp_dsn(OltpSettings(), secrets, role="debezium"),
             record=lambda gap: losses.record(gap.words),
         )
     told = (
-        f"Connector {connect.connector_name} reads all tables again. Deletes that were missed: "
-        "./pipeline extract --full, when it has."
+        f"Connector {connect.connector_name} takes a new snapshot of all tables. When it has "
+        "finished, find missed deletes with ./pipeline extract --full"
     )
     console.print(told, markup=False, soft_wrap=True)
 
@@ -142,7 +144,7 @@ def _accept_loss() -> None:
     secrets = Secrets(StackSettings().secrets_path)
     losses = _losses(secrets)
     with (
-        err_console.status("looking for what is lost"),
+        err_console.status("looking for lost changes"),
         ConnectApi(connect.url, connect.connector_name) as api,
     ):
         gap = accept_wal_gap(
@@ -156,7 +158,9 @@ def _accept_loss() -> None:
     if gap is None:
         console.print("Nothing is lost.")
         return
-    told = f"Lost: {gap.words}. Recorded in bronze/_loss_ledger. Mend it: ./pipeline extract --full"
+    told = (
+        f"Lost: {gap.words}. Recorded in bronze/_loss_ledger. Resolve it: ./pipeline extract --full"
+    )
     console.print(told, markup=False, style="bold red", soft_wrap=True)
 
 
@@ -177,13 +181,13 @@ def _show(health: "Health") -> None:
     rows: list[dict[str, object]] = [
         {"what": "connector", "is": health.state and health.state.connector},
         {"what": "task", "is": health.state and health.state.task},
-        {"what": "last change handed on, seconds ago", "is": health.lag_seconds},
+        {"what": "seconds since the last change", "is": health.lag_seconds},
         {"what": "slot", "is": health.slot_name},
-        {"what": "slot is read", "is": slot and slot.is_active},
-        {"what": "confirmed position", "is": slot and slot.confirmed_position},
-        {"what": "not confirmed, bytes", "is": slot and slot.lag_bytes},
-        {"what": "WAL held for it, bytes", "is": slot and slot.held_bytes},
-        {"what": "share of what it may hold", "is": _percent(slot.held_share if slot else None)},
+        {"what": "slot is active", "is": slot and slot.is_active},
+        {"what": "confirmed position (LSN)", "is": slot and slot.confirmed_position},
+        {"what": "unconfirmed WAL, bytes", "is": slot and slot.lag_bytes},
+        {"what": "WAL retained by the slot, bytes", "is": slot and slot.held_bytes},
+        {"what": "share of the WAL limit", "is": _percent(slot.held_share if slot else None)},
         {"what": "WAL status", "is": slot and slot.wal_status},
     ]
     print_rows(rows, title=f"Connector {health.connector}")

@@ -1,4 +1,4 @@
-"""`consolidate` and `rebuild`: bronze to silver, gold and the warehouse."""
+"""`consolidate` and `rebuild`: from bronze to silver, gold and the warehouse."""
 
 import json
 from dataclasses import asdict
@@ -24,7 +24,8 @@ app = typer.Typer()
 _LAYER = option(layers=CONSOLIDATED, description="Only this layer.")
 LayerOption = Annotated[Layer | None, _LAYER]
 EntityOption = Annotated[
-    list[str] | None, typer.Option("--entity", help="In silver, only these tables of the shop.")
+    list[str] | None,
+    typer.Option("--entity", help="In silver, only this table of the shop; may be repeated."),
 ]
 
 
@@ -34,10 +35,11 @@ def consolidate(
     entity: EntityOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Roll everything new in bronze through silver and gold into the warehouse.
+    """Apply new changes in bronze to silver, gold and the warehouse.
 
-    Takes what is there when it begins. Done twice is done once; cut off at any moment, the next
-    one makes it good. If another one is at work, it waits for that.
+    Reads the versions that exist when it starts. Idempotent; after an
+    interruption the next run completes the work. If another consolidation runs,
+    it waits for it.
 
     Example: ./pipeline consolidate --layer silver --entity orders
     """
@@ -50,10 +52,11 @@ def rebuild(
     entity: EntityOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Make a layer anew from all of the layer below, in one commit per table.
+    """Rebuild a layer from scratch from the layer below, in one commit per table.
 
-    After a rule was changed, or to repair. Readers see a table before or after. The layers above
-    follow with the next ./pipeline consolidate.
+    Use it after a rule was changed, or to repair a table. Readers see a table
+    either before or after. The layers above follow with the next ./pipeline
+    consolidate.
 
     Example: ./pipeline rebuild --layer gold
     """
@@ -66,7 +69,7 @@ def consolidated(
     *,
     is_rebuild: bool = False,
 ) -> "Consolidated":
-    """Consolidate under the lock, telling how it goes on standard error."""
+    """Consolidate under the lock, showing progress on standard error."""
     from batch.pipeline_run import PipelineRun
     from batch.pipeline_run import consolidate as run_steps
     from batch.runs import Kind, recorded
@@ -87,7 +90,7 @@ def consolidated(
 
 
 def landing() -> "LayerBehind":
-    """What Kafka has that has not landed, so that no consolidation can have seen it."""
+    """Return what Kafka holds that has not landed yet, which no consolidation can have read."""
     from batch.catalogue import bronze_behind
     from lakehouse.connections import lake_of_reader
     from lakehouse.settings import ConnectSettings, KafkaSettings
@@ -97,28 +100,28 @@ def landing() -> "LayerBehind":
 
 
 def show_done(done: "Consolidated", seconds: float, behind: "LayerBehind | None" = None) -> None:
-    """For people: what was done to each table that had anything new, and what checks say.
+    """Print the affected tables, unknown codes, what has not landed yet, and failed checks.
 
     Args:
         done: the consolidation.
-        seconds: that it took.
-        behind: what it cannot have seen.
+        seconds: its duration.
+        behind: changes in Kafka that had not landed.
     """
     _show_rows(done.results, seconds)
     for unknown in done.unknown:
         console.print(unknown.message(), style="yellow", markup=False)
     if behind is not None and behind.count != 0:
         text = str(behind)
-        rest = "" if behind.count is None else ": the lander is at it; ./pipeline consolidate again"
+        rest = "" if behind.count is None else ": once landed, run ./pipeline consolidate again"
         console.print(f"{text[:1].upper()}{text[1:]}{rest}.", style="yellow", markup=False)
     for check in done.warned:
         console.print(warning(check), style="yellow", markup=False)
 
 
 def warning(check: "CheckResult") -> str:
-    """What a check has found that was published all the same."""
+    """Return the message about a failed check of severity `warn`."""
     return (
-        f"Check {check.name} warns: {check.offending_rows:,} rows, "
+        f"Warning of check {check.name}: {check.offending_rows:,} rows, "
         f"e.g. {json.dumps(check.examples[0])}. See warehouse_sql/checks/{check.name}.sql"
     )
 
@@ -142,7 +145,7 @@ def _run(
     layer: Layer | None, entity: list[str] | None, output: Format, *, is_rebuild: bool
 ) -> None:
     if entity and layer not in (None, Layer.SILVER):
-        message = f"--entity is of silver, {layer} is made of all tables: leave one of them out."
+        message = f"--entity selects tables of silver; it cannot be combined with --layer {layer}."
         raise typer.BadParameter(message)
     started = monotonic()
     layers = CONSOLIDATED if layer is None else (layer,)

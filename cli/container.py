@@ -1,4 +1,4 @@
-"""Commands for containers: what a service needs once it answers, and Airflow's programs."""
+"""Hidden commands for containers: preparation of services, and Airflow's programs."""
 
 from typing import Annotated
 
@@ -11,9 +11,9 @@ app = typer.Typer()
 
 @app.command(hidden=True)
 def prepare(
-    services: Annotated[list[str], typer.Argument(help="Services that answer, in this order.")],
+    services: Annotated[list[str], typer.Argument(help="Services to prepare, in this order.")],
 ) -> None:
-    """Do what `up` does for these services once they answer. Done twice is done once.
+    """Do what `up` does for these services once they answer. Idempotent.
 
     Example: ./pipeline prepare oltp
     """
@@ -30,9 +30,9 @@ def prepare(
 
 @app.command(hidden=True, context_settings={"ignore_unknown_options": True})
 def airflow(
-    arguments: Annotated[list[str], typer.Argument(help="As of Airflow's own command line.")],
+    arguments: Annotated[list[str], typer.Argument(help="Arguments of Airflow's own command.")],
 ) -> None:
-    """Become one of Airflow's programs, with the configuration that the settings make.
+    """Replace this process by one of Airflow's programs, configured from the settings.
 
     Example: ./pipeline airflow api-server
     """

@@ -1,4 +1,4 @@
-"""`dashboards`: the files in dashboards/, and what Superset has."""
+"""`dashboards`: import of the files in dashboards/ into Superset, and export to them."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _dashboards = typer.Typer(
-    help="Superset's dashboards: files to Superset, and back.", no_args_is_help=True
+    help="Import dashboards from files into Superset, or export them.", no_args_is_help=True
 )
 app.add_typer(_dashboards, name="dashboards", rich_help_panel="Run")
 
 
 @_dashboards.command()
 def apply(output: FormatOption = Format.TABLE) -> None:
-    """Make Superset's dashboards what the files in dashboards/ say.
+    """Import the files in dashboards/ into Superset.
 
-    Applied twice is applied once. What a file made that is gone is deleted; what somebody made in
-    the browser stays, and what they changed there without an export is overwritten. `up` does
-    this, too, whenever the files have changed.
+    Idempotent. Objects whose file was deleted are deleted; objects created in the
+    browser are kept; changes made there to the others without an export are
+    overwritten. `up` does this, too, whenever the files have changed.
 
     Example: ./pipeline dashboards apply
     """
@@ -49,13 +49,13 @@ def apply(output: FormatOption = Format.TABLE) -> None:
 @_dashboards.command()
 def export(
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 if a file had to change.")
+        bool, typer.Option("--check", help="Exit with status 1 if a file was changed.")
     ] = False,
 ) -> None:
-    """Write what Superset has into the files in dashboards/, for you to look at and to commit.
+    """Export the dashboards of Superset into the files in dashboards/, for review and commit.
 
-    Files of what was deleted in the browser are deleted. Passwords, ids and what follows from
-    something else stay out.
+    Files of objects that were deleted in the browser are deleted. Passwords, ids
+    and derived values are left out.
 
     Example: ./pipeline dashboards export && git diff dashboards/
     """
@@ -67,7 +67,7 @@ def export(
         what = "written" if path.exists() else "deleted"
         console.print(f"{path.relative_to(ROOT)} {what}", markup=False, soft_wrap=True)
     if not changed:
-        console.print("The files say what Superset has.")
+        console.print("The files are up to date with Superset.")
     if changed and check:
         raise typer.Exit(1)
 

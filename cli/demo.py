@@ -1,4 +1,4 @@
-"""`demo`: everything at once, from an empty machine to the proof."""
+"""`demo`: set-up, simulation, consolidation and reconciliation in one command."""
 
 from secrets import randbelow
 from typing import Annotated
@@ -12,34 +12,40 @@ app = typer.Typer()
 def demo(  # noqa: PLR0913 - one for each option
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, help="How long orders flow; without it, until Ctrl-C."),
+        typer.Option(min=0.1, help="How long to simulate orders; without it, until Ctrl-C."),
     ] = None,
-    orders_per_second: Annotated[float, typer.Option(min=0.1, help="How many.")] = 20.0,
+    orders_per_second: Annotated[
+        float, typer.Option(min=0.1, help="Rate of simulated orders.")
+    ] = 20.0,
     history: Annotated[
         float | None,
-        typer.Option(metavar="DAYS", help="Fill so many past days first, 1,000 orders a day."),
+        typer.Option(metavar="DAYS", help="First write this many past days, 1,000 orders per day."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the shop; random without it.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the simulator; random if not given.")
+    ] = None,
     dirt: Annotated[
-        float, typer.Option(min=0, max=100, help="Percent of what people type that has a fault.")
+        float,
+        typer.Option(min=0, max=100, help="Percentage of user-entered rows that contain a fault."),
     ] = 2.0,
     *,
     airflow: Annotated[
         bool,
         typer.Option(
             "--airflow/--no-airflow",
-            help="Consolidate through Airflow, as every hour; without it in this process.",
+            help="Consolidate in Airflow, as the hourly run does; without it, in this process.",
         ),
     ] = True,
     superset: Annotated[
-        bool, typer.Option("--superset/--no-superset", help="Show the charts, too.")
+        bool, typer.Option("--superset/--no-superset", help="Start Superset, too.")
     ] = True,
     down: Annotated[bool, typer.Option("--down", help="Stop the services at the end.")] = False,
 ) -> None:
-    """Set everything up, let orders flow, watch them reach lake and charts, consolidate, prove it.
+    """Start the services, simulate orders, show the flow, consolidate, reconcile all layers.
 
-    Ctrl-C ends it with the proof; a second Ctrl-C ends it at once. Exit status 0 when every layer
-    is exact, 1 when it is not.
+    The first Ctrl-C ends the simulation; consolidation and reconciliation follow.
+    A second one interrupts. Exit status 0 when every layer is exact, 1 when it is
+    not.
 
     Example: ./pipeline demo --minutes 3 --orders-per-second 50 --dirt 5 --down
     """
@@ -68,6 +74,6 @@ def demo(  # noqa: PLR0913 - one for each option
                 stack.down()
             err_console.print("Services stopped.")
     if not down:
-        err_console.print("The services go on. Stop them with ./pipeline down")
+        err_console.print("The services keep running. Stop them with ./pipeline down")
     if not is_exact:
         raise typer.Exit(1)

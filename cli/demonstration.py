@@ -1,4 +1,4 @@
-"""The demonstration: services, a shop that sells, a view of the flow, two reconciliations."""
+"""Steps of `demo`: services, simulator, live view, consolidation, two reconciliations."""
 
 import signal
 import threading
@@ -35,7 +35,14 @@ _FIRST_RECONCILE_SECONDS = 30.0
 
 
 class Demonstration:
-    """One run of it: services, what the shop is to do before and while one looks, for how long."""
+    """One run of `demo`.
+
+    Args:
+        stack, services: what is started.
+        past: the history that is simulated first, at full speed; None for none.
+        plan: the live simulation.
+        minutes: its duration; None until a signal.
+    """
 
     def __init__(
         self,
@@ -53,13 +60,13 @@ class Demonstration:
         self._seconds = None if minutes is None else minutes * 60
         self._closing = threading.Event()
         self._measurement: Measurement | None = None
-        self._reconciliation = "a first reconciliation follows, while orders still flow"
+        self._reconciliation = "the first one starts soon, while orders flow"
 
     def run(self) -> bool:
-        """Returns whether everything was exact, both times.
+        """Run all steps; returns whether both reconciliations were exact.
 
         Raises:
-            PipelineError: something could not be started, sold or validated; or not all of it was.
+            PipelineError: a step failed, or something could not be compared.
         """
         with Steps(err_console) as progress:
             self._stack.up(self._services, progress=progress)
@@ -83,7 +90,7 @@ class Demonstration:
         return first.exact and last.exact
 
     def _fill_the_past(self, secrets: Secrets, plan: Plan) -> None:
-        """Days that charts can look back on."""
+        """Simulate and consolidate past days, so that charts have a history."""
         with Progress() as progress:
             self._simulator(secrets).run(
                 plan, stopping=threading.Event(), on_progress=progress.show
@@ -91,7 +98,7 @@ class Demonstration:
         self._consolidate(secrets)
 
     def _consolidate(self, secrets: Secrets) -> None:
-        """All there is: as every hour, or in this process where there is no Airflow."""
+        """Consolidate all changes: in Airflow, or in this process without Airflow."""
         with err_console.status("draining") as status:
             settle(secrets, self._config(), on_progress=status.update)
         if "airflow" in self._services:
@@ -102,7 +109,7 @@ class Demonstration:
         show_done(done, time.monotonic() - began)
 
     def _sell_and_watch(self, secrets: Secrets, pool: ThreadPoolExecutor) -> Report:
-        """Sell until it is time to close; returns the reconciliation made meanwhile."""
+        """Simulate until time is up or a signal; returns the reconciliation made meanwhile."""
         stopping = threading.Event()
         shop = pool.submit(self._sell, secrets, stopping)
         reconciliation: Future[Report] | None = None
@@ -152,7 +159,7 @@ class Demonstration:
         return has_lasted or self._closing.is_set()
 
     def _is_time_to_reconcile(self, began: float) -> bool:
-        """At half time, soon enough for whoever waits, and in any case before closing."""
+        """Return whether half the duration, at most 30 s, has passed, or the simulation ends."""
         half_time = _FIRST_RECONCILE_SECONDS if self._seconds is None else self._seconds / 2
         soon = min(half_time, _FIRST_RECONCILE_SECONDS)
         return time.monotonic() - began >= soon or self._is_over(began)
@@ -183,7 +190,7 @@ class Demonstration:
 
 @contextmanager
 def _closing_on_signals(closing: threading.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM sets `closing`; a second one interrupts."""
+    """Set `closing` on the first SIGINT or SIGTERM; let a second one interrupt."""
 
     def close(_number: int, _frame: FrameType | None) -> None:
         closing.set()

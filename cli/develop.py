@@ -1,4 +1,4 @@
-"""Commands for those who work on the project: settings, check, test, lock, bench."""
+"""Commands for developers: settings, check, test, bench, docs, lock."""
 
 import importlib
 import subprocess
@@ -21,7 +21,7 @@ from lakehouse.variables import variables_of
 app = typer.Typer()
 
 CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    # The slow ones first: two run side by side.
+    # Slowest first: two run in parallel.
     ("types", ("mypy",)),
     ("SQL", ("sqlfluff", "lint", "--nocolor", "producers", "connectors", "batch", "warehouse_sql")),
     ("layers", ("lint-imports", "--no-cache")),
@@ -30,7 +30,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("dependencies", ("deptry", ".")),
     ("spelling", ("typos",)),
 )
-"""Need no service and change nothing. `.pre-commit-config.yaml` has the same commands."""
+"""Checks that need no service and change no file, as in `.pre-commit-config.yaml`."""
 BENCHMARKS = ("landing", "freshness", "simulate", "consolidation", "charts", "replay")
 LOCKS = {
     "project": "dev",
@@ -40,14 +40,15 @@ LOCKS = {
     "go": "go",
     "uv": "uv",
 }
-"""A lock file, and the group that it locks."""
+"""Dependency group in pyproject.toml, by lock file."""
 _SIDE_BY_SIDE = ("-n", "2")
-"""Two stacks wait for each other less than one waits for itself; three take each other's cores."""
+"""Two workers: tests mostly wait for services, so a second stack uses the idle time; a third
+one would slow both down on a small machine."""
 _ON_REAL_SERVICES = ("integration", "browser", "faults")
 _SLACK = 1.0
-"""By how many percent the coverage may be above its minimum before that has to be raised."""
+"""Percentage points by which coverage may exceed its minimum before it has to be raised."""
 _WITH_PROJECT = {"project", "airflow"}
-"""Locks of environments in which the project itself runs."""
+"""Locks of environments into which the project itself is installed."""
 
 
 @app.command(rich_help_panel="Develop")
@@ -73,11 +74,12 @@ def settings(output: FormatOption = Format.TABLE) -> None:
 
 @app.command(rich_help_panel="Develop")
 def check(
-    *, fast: Annotated[bool, typer.Option("--fast", help="Leave out the unit tests.")] = False
+    *, fast: Annotated[bool, typer.Option("--fast", help="Skip the unit tests.")] = False
 ) -> None:
-    """Format, lint, types, import layers, SQL lint, dependencies, spelling, unit tests.
+    """Check format, lint, types, import layers, SQL, dependencies, spelling; run unit tests.
 
-    The branch coverage of the unit tests has a minimum, in pyproject.toml, that may only rise.
+    The branch coverage of the unit tests has a minimum in pyproject.toml, which
+    is only raised.
 
     Example: ./pipeline check --fast
     """
@@ -99,11 +101,12 @@ def check(
     },
 )
 def test(context: typer.Context) -> None:
-    """Run `check`, then all tests on real services. The rest of the line goes to pytest instead.
+    """Run `check`, then all tests on real services; with arguments, run pytest with them instead.
 
-    `unit`, `integration`, `browser`, `faults`, `alerts` and `compose` stand for those folders.
-    `alerts` builds Prometheus and fires each alert, `compose` builds the images and brings
-    docker-compose.yml up: these two run only when they are named. A skipped test is a failure.
+    `unit`, `integration`, `browser`, `faults`, `alerts` and `compose` stand for
+    the folders in tests/. `alerts` builds Prometheus and fires each alert,
+    `compose` builds the images and starts docker-compose.yml: these two run only
+    when named. A skipped test is a failure.
 
     Example: ./pipeline test faults --rounds 20 --seed 7
     """
@@ -119,11 +122,11 @@ def test(context: typer.Context) -> None:
 def bench(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(BENCHMARKS)}.")],
     lines: Annotated[
-        int | None, typer.Option(min=1_000, help="Order lines of the past, for `charts`.")
+        int | None, typer.Option(min=1_000, help="For `charts`: past order lines to load.")
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Measure, on services of its own, beside something measured in the same run.
+    """Run a benchmark on services of its own, against a reference measured in the same run.
 
     Example: ./pipeline bench landing --format json
     """
@@ -132,10 +135,10 @@ def bench(
         raise StopPipelineError(message)
     size = {} if lines is None else {"lines": lines}
     if size and name != "charts":
-        message = f"--lines is for `bench charts`; {name} has a size of its own."
+        message = f"--lines is for `bench charts`; the size of {name} is fixed."
         raise StopPipelineError(message)
     if not (ROOT / "benchmarks").exists():
-        message = f"Images have no benchmarks. From a checkout: ./pipeline bench {name}."
+        message = f"Images contain no benchmarks. In a checkout: ./pipeline bench {name}."
         raise StopPipelineError(message)
     result = importlib.import_module(f"benchmarks.{name}").run(**size)
     if output is Format.JSON:
@@ -175,19 +178,19 @@ def _write_document(name: str, text: str) -> None:
 @app.command(rich_help_panel="Develop")
 def lock(
     *,
-    upgrade: Annotated[bool, typer.Option(help="Take the newest versions allowed.")] = False,
+    upgrade: Annotated[bool, typer.Option(help="Upgrade to the newest allowed versions.")] = False,
 ) -> None:
-    """Refresh the hash-locked requirement files in locks/ from pyproject.toml.
+    """Update the hash-locked requirement files in locks/ from pyproject.toml.
 
     Example: ./pipeline lock --upgrade
     """
     uv = default_uv()
     if uv is None:
-        message = "No uv to lock with: run through ./pipeline, which brings one."
+        message = "No uv found to lock with: run ./pipeline lock, which installs uv."
         raise StopPipelineError(message)
     for name, group in LOCKS.items():
         source = ("pyproject.toml",) if name in _WITH_PROJECT else ()
-        # What the project has in both environments is the same in both.
+        # Shared dependencies have the same version in both environments.
         like = ("--constraint", "locks/project.txt") if name == "airflow" else ()
         command = [
             str(uv), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
@@ -201,7 +204,7 @@ def lock(
 
 
 def _failed_checks() -> list[str]:
-    """Run all of CHECKS, two at a time; print what failing ones say, and return their names."""
+    """Run all of CHECKS, two at a time; print the output of failed ones, return their names."""
     failed = []
     with ThreadPoolExecutor(max_workers=2) as pool:
         runs = [(name, pool.submit(_run_check, command)) for name, command in CHECKS]
@@ -242,7 +245,7 @@ def _unit_tests_pass() -> bool:
 
 
 def _pytest(*arguments: str | Path) -> int:
-    # Hundreds of commands are started: not each of them is to compile all modules again.
+    # Tests start hundreds of commands; without bytecode files each would compile all modules.
     env = process_environment()
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     pytest = Path(sys.executable).parent / "pytest"

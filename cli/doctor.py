@@ -1,4 +1,4 @@
-"""`doctor`: everything looked at, and what to type where something is wrong."""
+"""`doctor`: checks of the whole system, each with the command that fixes it."""
 
 import time
 from collections import Counter
@@ -22,15 +22,17 @@ _SYMBOLS = {"fine": "✓", "note": "!", "wrong": "✗", "not checked": "·"}
 @app.command(rich_help_panel="Inspect")
 def doctor(
     timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds that the checks, side by side, may take.")
+        float,
+        typer.Option(min=1, help="Time limit of all checks, in seconds; they run in parallel."),
     ] = 20.0,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Check everything, and say for each: fine, or what is wrong and what to type.
+    """Check the whole system; for each problem, show the command that fixes it.
 
-    The machine, services, ports, roles and their grants, change capture, topics, how far each
-    layer is, the lake against its contracts, runs, what was lost, the pages. It takes seconds and
-    changes nothing; what is not up is not checked. Exit status 1 when something is wrong.
+    Checks machine, services, ports, roles and grants, change capture, topics, lag
+    of each layer, lake tables against their contracts, runs, losses and web
+    pages. It takes seconds and changes nothing; services that are down are not
+    checked. Exit status 1 when something is wrong.
 
     Example: ./pipeline doctor
     """
@@ -38,8 +40,8 @@ def doctor(
     from stack.paths import StackConfig
 
     began = time.monotonic()
-    with err_console.status("looking at everything"):
-        # What waits for Kafka gives up first, and says so in its own words.
+    with err_console.status("checking"):
+        # Waits for Kafka must time out before the checks do, so that their own message is shown.
         measurements = Measurements(StackConfig(), patience_seconds=timeout / 2)
         found = examine(all_checks(), measurements, limit_seconds=timeout)
     if output is Format.JSON:
@@ -51,7 +53,7 @@ def doctor(
 
 
 def show_findings(found: "Sequence[Finding]", *, seconds: float) -> None:
-    """A line for each, by area; under what is wrong, what to type."""
+    """Print one line per finding, by area; below a problem, the command that fixes it."""
     width = max(len(finding.title) for finding in found)
     for area in dict.fromkeys(finding.area for finding in found):
         table = Table.grid(padding=(0, 2, 0, 0))

@@ -1,25 +1,26 @@
-"""`env`: the variables and passwords of Docker Compose."""
+"""`env`: the .env file of Docker Compose."""
 
 import typer
 
 from cli.output import err_console
 
 app = typer.Typer()
-_env = typer.Typer(help="Docker Compose's variables and passwords.", no_args_is_help=True)
+_env = typer.Typer(help="Variables and passwords for Docker Compose.", no_args_is_help=True)
 app.add_typer(_env, name="env", rich_help_panel="Stack")
 
 
 @_env.callback()
 def _group() -> None:
-    """Docker Compose's variables and passwords."""
+    """Variables and passwords for Docker Compose."""
 
 
 @_env.command()
 def init() -> None:
-    """Write .env: passwords, ports, and what else docker-compose.yml leaves open.
+    """Write .env: passwords, ports and the other variables of docker-compose.yml.
 
-    Passwords of a native stack in this checkout are taken over, and so is what the environment
-    gives (OLTP_PORT=15432 …). What stands in the file already is kept.
+    Passwords of a native stack in this checkout are reused, and so are values of
+    environment variables (OLTP_PORT=15432 …). Values that are in the file already
+    are kept.
 
     Example: ./pipeline env init && docker compose up -d --wait
     """
@@ -32,11 +33,11 @@ def init() -> None:
     done = make_env_file(config)
     file = config.stack.env_file
     if not done.added:
-        told = f"{file} has all that it needs; nothing was changed."
+        told = f"{file} is complete; nothing was changed."
     else:
         told = (
-            f"{file}: {len(done.added)} variables added, {len(done.taken_over)} of "
-            "them with the native stack's or the environment's values. Only you can read it."
+            f"{file}: {len(done.added)} variables added, {len(done.taken_over)} of them taken from "
+            "the native stack or the environment. Only you can read the file."
         )
     err_console.print(told, markup=False, soft_wrap=True)
     if config.stack.engine != "compose":  # otherwise its variables are settings, and this was said

@@ -1,4 +1,4 @@
-"""`exporter`: metrics of the pipeline itself, for Prometheus."""
+"""`exporter`: metrics of the pipeline for Prometheus."""
 
 import typer
 
@@ -8,10 +8,10 @@ app = typer.Typer()
 @app.command("watch", hidden=True)  # its name until version 0.1
 @app.command(rich_help_panel="Run")
 def exporter() -> None:
-    """Serve metrics of the pipeline itself to Prometheus, until stopped.
+    """Serve metrics of the pipeline to Prometheus, until stopped.
 
-    Slot, connector, lag and age of each layer, quarantine, runs, losses, both Postgres, disk.
-    (MONITORING_…).
+    Metrics: slot, connector, lag and age of each layer, quarantine, runs, losses,
+    both Postgres servers, disk. Settings: MONITORING_…
 
     Example: ./pipeline exporter
     """

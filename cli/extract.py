@@ -1,4 +1,4 @@
-"""`extract`: reads tables of the shop again, while it goes on selling."""
+"""`extract`: reads of tables of the shop while changes stream (Debezium's incremental snapshot)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,63 +24,68 @@ _INCOMPLETE = 1
 _INTERRUPTED = 130
 _LISTED = 20
 _GOES_ON = (
-    "What Debezium reads goes on. Follow it: the same command again. See it: ./pipeline extract "
-    "--status. End it: ./pipeline extract --stop"
+    "The extraction continues in Debezium. To follow it, run the same command again. To show it: "
+    "./pipeline extract --status. To stop it: ./pipeline extract --stop"
 )
 
-_FOLLOWS = "The same extraction is under way already: this follows it."
+_FOLLOWS = "The same extraction is running already; this command follows it."
 
 
 @app.command(rich_help_panel="Run")
 def extract(  # noqa: PLR0913 - one for each option
     tables: Annotated[
-        list[str] | None, typer.Argument(help="The shop's tables; by default all.")
+        list[str] | None, typer.Argument(help="Tables of the shop. Default: all.")
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Read all rows, and find deletes that were missed.")
+        bool, typer.Option("--full", help="Read all rows, and find missed deletes.")
     ] = False,
     since: Annotated[
-        str | None, typer.Option(help="Read rows written on this day (YYYY-MM-DD) or later.")
+        str | None, typer.Option(help="Read only rows written on this day (YYYY-MM-DD) or later.")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="… up to and with this day.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="With --since: the last day, inclusive.")
+    ] = None,
     allow_deletes: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="With --full: write so many deletes at most, however many of a "
-            "table's rows that are.",
+            help="With --full: write up to this many deletes per table, whatever share of its "
+            "rows that is.",
         ),
     ] = None,
-    status: Annotated[bool, typer.Option("--status", help="Show the one under way.")] = False,
-    pause: Annotated[bool, typer.Option("--pause", help="Let it rest.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Let it go on.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="End it; what it read stays.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show the running extraction.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="Pause the running extraction.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the paused extraction.")] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop the extraction; rows already read stay.")
+    ] = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Read tables of the shop again, while changes stream on, until they are read.
+    """Read tables of the shop into Kafka again (incremental snapshot) while changes stream.
 
-    Days are the shop's (SHOP_TIME_ZONE), of the column updated_at; of a table without one, of
-    occurred_at, placed_at or created_at. --full also writes the deletes that were missed to Kafka,
-    each checked against the shop, and lists them. It writes none if they are suspiciously many
-    (EXTRACTION_DELETES_…) unless --allow-deletes says how many it may. Ctrl-C leaves it going on;
-    the same command again follows it. Exit status 1 when not everything was read, 3 when rows are
-    hidden from the readers or deletes are too many.
+    Days are in SHOP_TIME_ZONE and refer to updated_at, or, in tables without it,
+    to occurred_at, placed_at or created_at. --full also writes missed deletes to
+    Kafka, each checked against the shop, and lists them. If they are suspiciously
+    many (EXTRACTION_DELETES_…) it writes none, unless --allow-deletes permits it.
+    Ctrl-C does not stop the extraction; the same command follows it again. Exit
+    status 1 when not everything was read, 3 when rows are hidden from the reading
+    roles or there are too many deletes.
 
     Example: ./pipeline extract orders order_lines --since 2026-11-01
     """
     asked = [word for word, is_given in _words(status, pause, resume, stop) if is_given]
     has_request = any((tables, full, since, until, allow_deletes is not None))
     if len(asked) > 1 or (asked and has_request):
-        message = "--status, --pause, --resume and --stop go alone."
+        message = "--status, --pause, --resume and --stop cannot be combined with other options."
         raise typer.BadParameter(message)
     if asked:
         _control(asked[0], output)
         return
     if full == (since is not None) or (until is not None and since is None):
-        message = "say either --full, or --since DATE, to which --until DATE may be added."
+        message = "give either --full, or --since DATE with or without --until DATE."
         raise typer.BadParameter(message)
     if allow_deletes is not None and not full:
-        message = "--allow-deletes goes with --full: nothing else writes deletes."
+        message = "--allow-deletes requires --full: only a full extraction writes deletes."
         raise typer.BadParameter(message)
     _run(tables or [], since, until, allow_deletes, output)
 
@@ -101,7 +106,7 @@ def _control(word: str, output: Format) -> None:
     if output is Format.JSON:
         print_json({"extraction": found and found.to_json()})
     elif found is None:
-        console.print("No extraction is under way.")
+        console.print("No extraction is running.")
     else:
         _show(found)
 
@@ -113,7 +118,7 @@ def _run(
     allow_deletes: int | None,
     output: Format,
 ) -> None:
-    """Read, and write the deletes that were missed where all was read in full."""
+    """Read the tables; after a complete full extraction, write missed deletes."""
     from batch.extraction import MissedDeletes
     from batch.runs import Kind, recorded
     from lakehouse.connections import warehouse
@@ -126,11 +131,11 @@ def _run(
     scope = {"tables": tables, "since": since, "until": until, "is_full": request.days is None}
     try:
         with (
-            # What the shop lost waits for no warehouse.
+            # An extraction must be possible while the warehouse is down.
             recorded(
                 warehouse("batch"), kind=Kind.EXTRACTION, scope=scope, is_required=False
             ) as run,
-            err_console.status("beginning") as status,
+            err_console.status("starting") as status,
             _extractions(secrets) as extractions,
         ):
 
@@ -157,7 +162,7 @@ def _mend(
     allow_deletes: int | None,
     on_progress: Callable[[str], None],
 ) -> "MissedDeletes":
-    """Write the deletes that were missed; then the tables are the shop's again: record that."""
+    """Write missed deletes, then record the losses of the checked tables as resolved."""
     from batch.extraction import DeleteLimit, write_missed_deletes
     from batch.reconcile import ReconcileConfig
     from consumers.bronze.ledger import SlotLosses
@@ -268,8 +273,8 @@ def _report(
     _show(read)
     _show_deletes(missed)
     for name in left_out:
-        why = "no primary key" if request.days is None else "no primary key, or no dates"
-        console.print(f"{name} was left out: it has {why}.", markup=False)
+        why = "no primary key" if request.days is None else "no primary key or no date column"
+        console.print(f"{name} was skipped: it has {why}.", markup=False)
 
 
 def _days(request: "Request") -> dict[str, object] | None:
@@ -300,18 +305,18 @@ def _show_deletes(missed: "MissedDeletes") -> None:
             {"table": one.table, "key": one.key, "written to": f"{one.partition}@{one.offset}"}
             for one in missed.written[:_LISTED]
         ]
-        print_rows(rows, title=f"Deletes that were missed: {len(missed.written):,}")
+        print_rows(rows, title=f"Missed deletes: {len(missed.written):,}")
         if len(missed.written) > _LISTED:
             more = len(missed.written) - _LISTED
             console.print(f"… and {more:,} more; --format json lists all")
     for topic, config in missed.untold.items():
         note = (
-            f"{topic}: rows had ended that no delete tells of, as after a TRUNCATE that was not "
-            f"captured. bronze/_loss_ledger now accounts for them, at {len(config)} config."
+            f"{topic}: rows have disappeared without a captured delete, e.g. by a TRUNCATE that "
+            f"was not captured. Recorded in bronze/_loss_ledger as {len(config)} offset ranges."
         )
         console.print(note, markup=False)
     for name in missed.not_checked:
-        note = f"{name}: deletes were not looked for, its key is of a type that cannot be asked for"
+        note = f"{name}: missed deletes were not searched, the type of its key cannot be queried"
         console.print(note, markup=False)
 
 

@@ -1,6 +1,6 @@
-"""How the changes flow: what each hop between the shop and bronze has done, asked now and then.
+"""Metrics of each hop between the shop and bronze, for the live view of `demo`.
 
-Everything here is for the eye. A service that does not answer leaves its metrics out.
+Metrics of services that do not answer are left out.
 """
 
 import time
@@ -43,7 +43,7 @@ limit 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFlow:
-    """What the lander says of one bronze table. Rows since it started; lag in Kafka offsets."""
+    """The lander's metrics of one bronze table. Rows since it started; lag in Kafka offsets."""
 
     table: str
     rows: int
@@ -54,7 +54,7 @@ class TableFlow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An order as the shop has it at the moment."""
+    """The current state of an order in the shop."""
 
     order_id: int
     country: str
@@ -65,9 +65,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """One look at all hops; None or empty where nobody answered.
+    """One sample of all hops; None or empty where a service did not answer.
 
-    `offsets_per_second` counts what Kafka's log grew by, the watermarks of transactions included.
+    `offsets_per_second` is the growth of Kafka's log, transaction markers included.
     """
 
     slot_lag_bytes: int | None = None
@@ -77,30 +77,30 @@ class Flow:
 
     @property
     def rows_per_second(self) -> float:
-        """Rows that became readable in bronze."""
+        """Rows per second that became readable in bronze."""
         return sum(table.rows_per_second for table in self.tables)
 
     @property
     def lag_offsets(self) -> int:
-        """Offsets in Kafka that bronze has not got yet."""
+        """Offsets in Kafka that have not landed in bronze."""
         return sum(table.lag_offsets for table in self.tables)
 
     @property
     def freshness_seconds(self) -> float | None:
-        """Age of the oldest record of the last commit, of the table that waited longest."""
+        """Largest age of the oldest record in a table's last commit."""
         return max((table.freshness_seconds for table in self.tables), default=None)
 
 
 @dataclass(slots=True)
 class _Rate:
-    """How fast a counter grows, over the last seconds."""
+    """Growth of a counter per second, over the last 10 seconds."""
 
     measurements: deque[tuple[float, float]] = field(default_factory=deque)
 
     def __call__(self, value: float) -> float:
         now = time.monotonic()
         if self.measurements and value < self.measurements[-1][1]:
-            self.measurements.clear()  # whoever counts has started anew
+            self.measurements.clear()  # the counter was reset: its process restarted
         self.measurements.append((now, value))
         while len(self.measurements) > 2 and now - self.measurements[0][0] > _WINDOW_SECONDS:
             self.measurements.popleft()
@@ -109,7 +109,7 @@ class _Rate:
 
 
 class FlowSampler:
-    """Asks the shop's database, Kafka and the lander."""
+    """Reader of metrics of the shop's database, Kafka and the lander."""
 
     def __init__(self, config: StackConfig, secrets: Secrets) -> None:
         self._metrics_url = f"http://127.0.0.1:{config.landing.metrics_port}/metrics"
@@ -122,7 +122,7 @@ class FlowSampler:
         self._table_rates: dict[str, _Rate] = {}
 
     def sample(self) -> Flow:
-        """Look at every hop once."""
+        """Query every hop once; takes up to a few seconds when services do not answer."""
         return Flow(
             slot_lag_bytes=self._slot_lag(),
             offsets_per_second=self._offsets_per_second(),
@@ -193,7 +193,7 @@ class FlowSampler:
 
 
 def read_metrics(text: str) -> Mapping[str, Mapping[str, float]]:
-    """Values by metric and table, its partitions together, of a page in Prometheus' text format."""
+    """Return values by metric and table, summed over partitions, from Prometheus' text format."""
     found: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

@@ -1,4 +1,4 @@
-"""`freshness`: how far behind the shop charts and bronze are, measured on what comes in now."""
+"""`freshness`: latency from commits in the shop to bronze and to the charts, measured live."""
 
 from typing import Annotated
 
@@ -11,12 +11,13 @@ app = typer.Typer()
 
 @app.command(rich_help_panel="Inspect")
 def freshness(
-    seconds: Annotated[float, typer.Option(help="Watch for so long.", min=1)] = 30,
+    seconds: Annotated[float, typer.Option(help="Duration of the measurement.", min=1)] = 30,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Measure how long orders take from their commit in the shop to the view that charts read.
+    """Measure the latency of new orders from the shop to bronze and to the charts' views.
 
-    And to bronze; hop by hop, median and 99th percentile. Orders have to come in meanwhile.
+    Median and 99th percentile of each hop. Needs new orders: run ./pipeline
+    simulate meanwhile.
 
     Example: ./pipeline freshness --seconds 60
     """
@@ -31,17 +32,17 @@ def freshness(
         warehouse=WarehouseSettings(),
         secrets=secrets(),
     )
-    with err_console.status(f"watching for {seconds:.0f} s"):
+    with err_console.status(f"measuring for {seconds:.0f} s"):
         hops = measure(route, seconds)
     if output is Format.JSON:
         print_json({"hops": hops, "seconds": seconds})
         return
     print_rows(hops)
     if not any(hop["samples"] for hop in hops):
-        console.print("No order came in: start ./pipeline simulate beside it.", style="yellow")
+        console.print("No order arrived: run ./pipeline simulate meanwhile.", style="yellow")
     elif any(hop["never_arrived"] for hop in hops):
         console.print(
-            "Some never arrived: in quarantine (./pipeline quarantine list after the next "
-            "consolidation), or is something down (./pipeline status)?",
+            "Some orders did not arrive. Either they are quarantined (./pipeline quarantine list "
+            "after the next consolidation) or a service is down (./pipeline status).",
             style="yellow",
         )

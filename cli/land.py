@@ -13,13 +13,14 @@ def land(
         bool,
         typer.Option(
             "--accept-loss",
-            help="Record changes that Kafka no longer has in bronze/_loss_ledger, and go on.",
+            help="Record changes that Kafka no longer has in bronze/_loss_ledger, then continue.",
         ),
     ] = False,
 ) -> None:
-    """Land every change in bronze, exactly once, until stopped. `up` runs one already.
+    """Write changes from Kafka to bronze, exactly once, until stopped. `up` runs one already.
 
-    A second one shares the partitions with the first. Limits are settings (LANDING_…).
+    A second lander shares the partitions with the first. Limits are settings
+    (LANDING_…).
 
     Example: LANDING_FLUSH_SECONDS=0.5 ./pipeline land
     """

@@ -9,7 +9,7 @@ from lakehouse.choices import meant
 from lakehouse.layers import Layer
 
 _FORMER = {"mart": Layer.WAREHOUSE}
-"""Names of before 0.2, which still work."""
+"""Names from before 0.2 that are still accepted."""
 
 
 def one_of(layers: Sequence[Layer]) -> Callable[[str], Layer]:
@@ -19,7 +19,7 @@ def one_of(layers: Sequence[Layer]) -> Callable[[str], Layer]:
         name = _FORMER.get(text, text)
         if name not in layers:
             message = (
-                f"There is no layer {text!r} to choose. {meant([text], layers)}"
+                f"{text!r} is not a layer of this command. {meant([text], layers)}"
                 f"Layers: {', '.join(layers)}."
             )
             raise typer.BadParameter(message)

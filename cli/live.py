@@ -1,4 +1,4 @@
-"""`live`: Kafka to what the warehouse shows before the next consolidation."""
+"""`live`: from Kafka to the warehouse's live schema."""
 
 import typer
 
@@ -7,10 +7,11 @@ app = typer.Typer()
 
 @app.command(rich_help_panel="Run")
 def live() -> None:
-    """Keep charts a fraction of a second behind the shop, until stopped. `up` runs one already.
+    """Apply changes from Kafka to the live schema within a second. `up` runs one already.
 
-    Rows that the warehouse has not yet are laid over it, exactly once; a consolidation takes them
-    off again. A second one shares the partitions with the first. Limits are settings (LIVE_…).
+    Views add these rows to those of the last consolidation, each change exactly
+    once; the next consolidation replaces them. Runs until stopped. A second
+    process shares the partitions with the first. Limits are settings (LIVE_…).
 
     Example: ./pipeline live
     """

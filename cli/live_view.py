@@ -1,4 +1,4 @@
-"""Shows the flow of changes: a picture that renews itself in a terminal, plain lines otherwise."""
+"""Display of the flow of changes: redrawn in place on a terminal, plain lines otherwise."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,12 +19,12 @@ _LINE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """Everything that is shown at one moment.
+    """Values shown at one moment.
 
     Attributes:
-        seconds: since the shop opened.
-        orders_per_second, rows_per_second: what the simulator commits.
-        reconciliation: what is known of exactness.
+        seconds: since the simulation started.
+        orders_per_second, rows_per_second: committed by the simulator.
+        reconciliation: progress or verdict of the reconciliation.
     """
 
     seconds: float
@@ -36,7 +36,7 @@ class Picture:
 
 
 class LiveView:
-    """Where pictures are shown."""
+    """Output of pictures on a console."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -55,7 +55,7 @@ class LiveView:
             self._live.stop()
 
     def show(self, picture: Picture) -> None:
-        """Show how it is now."""
+        """Redraw the picture, or print a line if the last one is 5 seconds old."""
         if self._live:
             self._live.update(draw(picture), refresh=True)
         elif picture.seconds - self._last_line >= _LINE_SECONDS:
@@ -64,11 +64,11 @@ class LiveView:
 
 
 def draw(picture: Picture) -> RenderableType:
-    """The picture for a terminal."""
+    """Return the picture for a terminal."""
     head = Text.assemble(
         ("The shop, as it reaches the lake", "bold"),
         f"   {_clock(picture.seconds)}   {picture.orders:,} orders   ",
-        ("Ctrl-C ends it with the reconciliation", "dim"),
+        ("Ctrl-C ends it with a reconciliation", "dim"),
     )
     side_by_side = Columns([_tables(picture.flow), _orders(picture.flow)], padding=(0, 2))
     reconciliation = Panel(
@@ -78,7 +78,7 @@ def draw(picture: Picture) -> RenderableType:
 
 
 def in_a_line(picture: Picture) -> str:
-    """The same in one line."""
+    """Return the hops in one line."""
     hops = " | ".join(
         f"{hop} {speed}" + (f", {behind}" if behind else "")
         for hop, speed, behind in _hop_metrics(picture)

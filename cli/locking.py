@@ -1,4 +1,4 @@
-"""Waiting for the lock of consolidation, on the console."""
+"""The lock of consolidations, with a message on the console while waiting."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from lakehouse.connections import warehouse
 
 @contextmanager
 def consolidating(what: str) -> Iterator[None]:
-    """Hold the lock that lets one program at a time write silver, gold and the warehouse."""
+    """Hold the lock under which only one program writes silver, gold and the warehouse."""
     from batch.lock import PATIENCE_SECONDS, only_one
 
     def tell(who: str) -> None:

@@ -1,4 +1,4 @@
-"""`maintain`: keeps the lake's tables small and quick to open."""
+"""`maintain`: compaction, vacuum and checkpoints of the lake's tables."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _LONGEST_HOURS = 876_000
-"""A century: what a clock and Delta's intervals can both hold."""
+"""A century: an upper bound that datetime and Delta's intervals can both represent."""
 
 
 @app.command(rich_help_panel="Run")
@@ -35,22 +35,23 @@ def maintain(
         typer.Option(
             min=1,
             max=_LONGEST_HOURS,
-            help="How long old versions stay readable. Default: LANDING_RETENTION_HOURS and "
-            "CONSOLIDATION_RETENTION_HOURS.",
+            help="How long old table versions stay readable. Default: the settings "
+            "…_RETENTION_HOURS.",
         ),
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Join small files, delete what is past retention, write checkpoints.
+    """Compact small files, vacuum expired ones, write checkpoints.
 
-    Runs beside the lander, a consolidation and readers: where it would be in
-    somebody's way it gives way, and says so. What gold or the warehouse have
-    not read yet of silver's change feed stays, however old.
+    Runs concurrently with the lander, consolidations and readers; a table on
+    which it would conflict with a writer is skipped and reported. Versions of
+    silver that gold or the warehouse have not read yet are kept, whatever their
+    age.
 
-    The lander keeps bronze itself: here that is done when it is overdue, or
-    when --layer or --table ask for it.
+    The lander maintains bronze; this command does so only when that is overdue or
+    when --layer or --table select it.
 
-    Also forgets runs older than CONSOLIDATION_RUNS_DAYS.
+    Also deletes records of runs older than CONSOLIDATION_RUNS_DAYS.
 
     Example: ./pipeline maintain --layer silver --retention-hours 24
     """
@@ -66,7 +67,7 @@ def maintain(
     if names:
         _chosen(limits, layers, names)
     with (
-        # Maintenance of the lake goes on without a warehouse.
+        # Maintenance of the lake must be possible while the warehouse is down.
         recorded(dsn, kind=Kind.MAINTENANCE, scope=asked, is_required=False) as run,
         err_console.status("looking for tables") as status,
     ):
@@ -84,7 +85,7 @@ def maintain(
 def _chosen(
     limits: "dict[str, Limits]", layers: Sequence[str], names: Sequence[str]
 ) -> "list[LakeTable]":
-    """Tables by name, with or without their layer.
+    """Return the tables with these names (`table` or `layer/table`); all if none are given.
 
     Raises:
         WrongArgumentError: there is no such table.
@@ -104,7 +105,7 @@ def _chosen(
 
 
 def _needs(limits: "dict[str, Limits]", chosen: "Sequence[LakeTable]") -> "list[Need] | None":
-    """What silver's readers have yet to read; None, with a word, when they cannot tell."""
+    """Return the versions of silver that readers still need; None, with a warning, if unknown."""
     from batch.maintenance import needs_of_readers
     from lakehouse.connections import secrets
 
@@ -119,7 +120,7 @@ def _needs(limits: "dict[str, Limits]", chosen: "Sequence[LakeTable]") -> "list[
 
 
 def show_maintenance(done: "Sequence[Maintenance]") -> None:
-    """A table for each layer, and below it what was left undone."""
+    """Print one table per layer, and below it what was skipped and why."""
     from cli.tables import metrics_table, size_text
 
     if not done:

@@ -1,4 +1,4 @@
-"""How commands report: a table for people, or JSON alone on standard output."""
+"""Output of commands: tables for people, or JSON alone on standard output."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from rich.table import Table
 
 
 class Format(StrEnum):
-    """Forms of a report."""
+    """Formats of a report."""
 
     TABLE = "table"
     JSON = "json"
@@ -35,12 +35,12 @@ err_console = Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(value: object) -> None:
-    """One JSON document, and nothing else, on standard output."""
+    """Write one JSON document to standard output; values JSON does not know become strings."""
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
-    """A table with a column for each key of the first row; numbers right-aligned, grouped."""
+    """Print a table with a column for each key of the first row, numbers right-aligned."""
     table = Table(
         title=title,
         title_justify="left",

@@ -1,4 +1,4 @@
-"""`quarantine`: what the rules quarantined, and judging it again."""
+"""`quarantine`: listing and revalidating quarantined rows."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -9,21 +9,22 @@ import typer
 from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
 
 app = typer.Typer()
-quarantine = typer.Typer(no_args_is_help=True, help="Changes that no rule could mend.")
+quarantine = typer.Typer(no_args_is_help=True, help="List or revalidate quarantined changes.")
 app.add_typer(quarantine, name="quarantine", rich_help_panel="Run")
 
 EntityOption = Annotated[
-    list[str] | None, typer.Option("--entity", help="Only of these tables of the shop.")
+    list[str] | None,
+    typer.Option("--entity", help="Only changes of this table of the shop; may be repeated."),
 ]
-RuleOption = Annotated[str | None, typer.Option(help="Only those that broke this rule.")]
-KeyOption = Annotated[str | None, typer.Option(help="Only of this row.")]
+RuleOption = Annotated[str | None, typer.Option(help="Only changes that broke this rule.")]
+KeyOption = Annotated[str | None, typer.Option(help="Only changes of the row with this key.")]
 
 
 @quarantine.command("list")
 def list_(
     entity: EntityOption = None, rule: RuleOption = None, output: FormatOption = Format.TABLE
 ) -> None:
-    """Count what is in quarantine, by table and rule.
+    """Count quarantined changes by table and rule.
 
     Example: ./pipeline quarantine list --entity customers
     """
@@ -38,7 +39,7 @@ def list_(
     elif rows:
         print_rows(rows)
     else:
-        console.print("Nothing is in quarantine.")
+        console.print("The quarantine is empty.")
 
 
 @quarantine.command()
@@ -46,10 +47,10 @@ def show(
     entity: EntityOption = None,
     rule: RuleOption = None,
     key: KeyOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Newest changes to show.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest changes.")] = 10,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show changes in quarantine: where they stand, what they broke, the row as it came.
+    """Show quarantined changes: coordinate, broken rules, the original row.
 
     Example: ./pipeline quarantine show --rule email_invalid --limit 3
     """
@@ -69,7 +70,7 @@ def show(
         )
         console.print(orjson.dumps(row["row"]).decode(), markup=False)
     if not rows:
-        console.print("Nothing like that is in quarantine.")
+        console.print("No quarantined change matches.")
 
 
 @quarantine.command()
@@ -79,10 +80,11 @@ def redrive(
     key: KeyOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Validator quarantined rows again, from all their changes, after a contract was mended.
+    """Revalidate quarantined rows from all of their changes, after a contract was corrected.
 
-    Gold and the warehouse follow with the next ./pipeline consolidate. Live goes by the contract
-    that it was started with, until ./pipeline down and ./pipeline up.
+    Gold and the warehouse follow with the next ./pipeline consolidate. The live
+    consumer keeps the contract it was started with until it is restarted
+    (./pipeline down, ./pipeline up).
 
     Example: ./pipeline quarantine redrive --rule email_invalid
     """
@@ -112,8 +114,8 @@ def redrive(
     elif rows:
         print_rows(rows)
         console.print(
-            "Gold and the warehouse follow with ./pipeline consolidate. Live goes by the contract "
-            "that it was started with: ./pipeline down, then ./pipeline up."
+            "Gold and the warehouse follow with ./pipeline consolidate. The live consumer uses the "
+            "new contract after ./pipeline down and ./pipeline up."
         )
     else:
-        console.print("Nothing like that is in quarantine.")
+        console.print("No quarantined change matches.")

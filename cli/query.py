@@ -1,4 +1,4 @@
-"""`query`: SQL over the lake's tables, for people who look."""
+"""`query`: read-only SQL over the lake's tables."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ Row = tuple[object, ...]
 
 
 class Form(StrEnum):
-    """Forms of an answer."""
+    """Formats of a result."""
 
     TABLE = "table"
     JSON = "json"
@@ -42,19 +42,21 @@ def query(
     ] = Form.TABLE,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Most rows to give. A table has 100, JSON and CSV have all."),
+        typer.Option(min=1, help="Maximum number of rows. Default: 100 in a table, else all."),
     ] = None,
-    memory_mb: Annotated[int, typer.Option(min=64, help="Memory for the query.")] = 1024,
+    memory_mb: Annotated[int, typer.Option(min=64, help="Memory limit of the query, MB.")] = 1024,
 ) -> None:
-    """Ask the lake: SQL over its tables, by layer and name. Nothing is written.
+    """Run SQL over the lake's tables, named LAYER.NAME. Read-only.
 
-    DuckDB answers: another implementation of Delta than the one that writes.
-    A query sees one version of each table; instants are in UTC.
+    DuckDB runs the query with its own implementation of Delta, not the one that
+    writes the tables. A query sees one version of each table; timestamps are in
+    UTC.
 
-    Bronze's key and value are shown as text. Silver's deleted rows are left
-    out; silver.NAME$all has them, too, with _deleted_at.
+    Key and value in bronze are shown as text. Tables of silver omit deleted rows;
+    silver.NAME$all includes them, with _deleted_at.
 
-    What there is: ./pipeline tables, ./pipeline query "describe silver.NAME"
+    List tables: ./pipeline tables. List columns: ./pipeline query "describe
+    silver.NAME"
 
     Example: ./pipeline query "select count(*) from silver.cleaned_sales"
     """
@@ -65,7 +67,7 @@ def query(
         answer = LakeSql(lake_of_reader(), memory_mb=memory_mb).ask(sql)
         shown = limit or _SHOWN_ROWS
         given = answer.rows(limit=shown + 1 if output is Form.TABLE else limit)
-        # What fails, fails before anything is written.
+        # Fetch the first row before writing, so that a failing query writes nothing.
         first = list(islice(given, shown + 1 if output is Form.TABLE else 1))
     if output is Form.TABLE:
         show_rows(answer.columns, answer.types, first[:shown])
@@ -77,12 +79,12 @@ def query(
         write(answer.columns, chain(first, given))
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader, such as `head`, has enough; nor can Python write at its end what is left.
+        # The reader, such as `head`, closed the pipe. Python's flush at exit must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_rows(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row]) -> None:
-    """A table, or, where it would be wider than the terminal, each row's values in lines."""
+    """Print a table or, if it is wider than the terminal, one line per value."""
     texts = [[_line(value) for value in row] for row in rows]
     widths = [
         min(_CELL_WIDTH, max(map(cell_len, [name, *(row[n] for row in texts)])))
@@ -106,7 +108,7 @@ def show_rows(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row])
 
 
 def _show_lines(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
-    """Each row as a list of names and values, cut to the terminal's width."""
+    """Print each row as lines of name and value, truncated to the terminal's width."""
     for number, row in enumerate(texts, start=1):
         console.print(f"row {number}", style="bold")
         grid = Table.grid(padding=(0, 2))
@@ -120,7 +122,7 @@ def _show_lines(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
 
 
 def write_json(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """A JSON list of objects, on standard output, written as the rows come."""
+    """Stream the rows to standard output as a JSON list of objects."""
     out = sys.stdout
     out.write("[")
     for number, row in enumerate(rows):
@@ -131,7 +133,7 @@ def write_json(columns: Sequence[str], rows: Iterable[Row]) -> None:
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """CSV with a header, on standard output. Absent values are empty."""
+    """Stream the rows to standard output as CSV with a header. NULL is an empty field."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([_csv(value) for value in row] for row in rows)
@@ -144,7 +146,7 @@ def _csv(value: object) -> object:
 
 
 def _line(value: object) -> str:
-    """A value on one line."""
+    """Return a value as text on one line."""
     if value is None:
         return "-"
     plain = _plain(value)
@@ -154,12 +156,12 @@ def _line(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """What JSON has words for."""
+    """Return a value as a type that JSON can represent."""
     match value:
         case None | bool() | int() | str():
             found: object = value
         case Decimal():
-            # Sums of integers come as decimals without decimals.
+            # DuckDB returns sums of integers as decimals of scale 0.
             found = int(value) if value.as_tuple().exponent == 0 else str(value)
         case float():
             found = value if math.isfinite(value) else None

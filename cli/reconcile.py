@@ -1,4 +1,4 @@
-"""`reconcile`: proves that bronze holds every change of the shop, and each layer what follows."""
+"""`reconcile`: comparison of the shop with bronze, and of each layer with the one below."""
 
 from typing import TYPE_CHECKING
 
@@ -14,16 +14,17 @@ app = typer.Typer()
 _NOT_EXACT = 1
 _CANNOT_CHECK = 2
 _SHORT = {"missing_versions": "gaps", "missing_deletes": "untold", "duplicates": "doubled"}
-"""In a table of eighty columns."""
+"""Short column headings, so that the table fits into 80 columns."""
 
 
 @app.command(rich_help_panel="Run")
 def reconcile(output: FormatOption = Format.TABLE) -> None:
-    """Compare shop and bronze change by change, then silver, the warehouse and gold.
+    """Compare the shop with bronze change by change, then silver, gold and the warehouse.
 
-    Exit status 0 when all that was compared is exact, 1 when anything in any layer is not; 2 when
-    that cannot be validated, e.g. because bronze does not catch up in time or the shop hides rows
-    of a table. The verdict names what was not compared, and why.
+    Exit status 0 when everything is exact, 1 when a layer differs, 2 when
+    something could not be compared, e.g. because bronze did not catch up in time
+    or the shop hides rows of a table. The verdict names what was not compared,
+    and why.
 
     Example: ./pipeline reconcile --format json
     """
@@ -46,7 +47,7 @@ def reconcile(output: FormatOption = Format.TABLE) -> None:
 
 
 def show_report(report: "Report") -> None:
-    """A table for people, and the verdict."""
+    """Print a table of all comparisons, notes and the verdict."""
     rows = [
         {
             "table": table.table,
@@ -62,7 +63,7 @@ def show_report(report: "Report") -> None:
     print_rows(rows, title=f"As of {report.snapshot.taken_at:%Y-%m-%d %H:%M:%S} UTC")
     for table in report.tables:
         if table.is_dropped:
-            note = f"{table.bronze}: the shop has no such table any more; bronze keeps its changes"
+            note = f"{table.bronze}: the shop dropped this table; bronze keeps its changes"
             console.print(note, style="dim")
         if table.not_compared:
             names = ", ".join(table.not_compared)
@@ -72,7 +73,7 @@ def show_report(report: "Report") -> None:
 
 
 def show_layers(report: "Report") -> None:
-    """What was made of bronze, table by table."""
+    """Print the comparison of silver, gold and the warehouse with the layer below, by table."""
     rows = [
         {
             "layer": one.layer,
@@ -86,4 +87,4 @@ def show_layers(report: "Report") -> None:
         for found in (one.findings,)
     ]
     if rows:
-        print_rows(rows, title="What follows from bronze")
+        print_rows(rows, title="Layers above bronze")

@@ -1,4 +1,4 @@
-"""`replay`: a range of offsets or times, applied again."""
+"""`replay`: a range of offsets or times that is applied to a layer again."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,40 +29,42 @@ app = typer.Typer()
 def replay(  # noqa: PLR0913 - one for each option
     into: Annotated[
         Layer,
-        option(layers=tuple(Layer), description="Which layer the range is applied to again."),
+        option(layers=tuple(Layer), description="The layer to apply the range to."),
     ],
     entity: Annotated[
-        list[str] | None, typer.Option("--entity", help="This table of the shop; may be repeated.")
+        list[str] | None, typer.Option("--entity", help="A table of the shop; may be repeated.")
     ] = None,
     from_offset: Annotated[
         list[str] | None,
-        typer.Option(metavar="P:O", help="First offset of a partition; leaves the others out."),
+        typer.Option(
+            metavar="P:O", help="First offset of a partition; excludes partitions not named."
+        ),
     ] = None,
     to_offset: Annotated[
-        list[str] | None, typer.Option(metavar="P:O", help="Last offset of a partition, included.")
+        list[str] | None, typer.Option(metavar="P:O", help="Last offset of a partition, inclusive.")
     ] = None,
     from_time: Annotated[
-        str | None, typer.Option(metavar="TIME", help="From then on; UTC, if it says no other.")
+        str | None, typer.Option(metavar="TIME", help="Start, inclusive; UTC by default.")
     ] = None,
-    to_time: Annotated[str | None, typer.Option(metavar="TIME", help="Up to then.")] = None,
+    to_time: Annotated[str | None, typer.Option(metavar="TIME", help="End, exclusive.")] = None,
     *,
     all_: Annotated[bool, typer.Option("--all", help="All tables of the shop.")] = False,
-    only: Annotated[
-        bool, typer.Option("--only", help="Leave the layers above as they are.")
-    ] = False,
+    only: Annotated[bool, typer.Option("--only", help="Do not update the layers above.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be read and made anew.")
+        bool, typer.Option("--dry-run", help="Only show what would be read and recomputed.")
     ] = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Take a range of changes in again, and prove what that changed.
+    """Apply a range of changes to a layer again, and compare its tables before and after.
 
-    Into bronze: Kafka's records take the place of bronze's, where these differ. Into the others,
-    from bronze: the keys of the range are made anew from all of their changes. No layer goes back,
-    and whatever else runs goes on. With the code and contracts of before, each table has the same
-    digest before and after; if not, what differs is listed.
+    Into bronze: Kafka's records replace those of bronze that differ. Into the
+    other layers, from bronze: the keys in the range are recomputed from all of
+    their changes. No table goes back to an older state, and other commands keep
+    running. With unchanged code and contracts each table has the same digest
+    before and after; otherwise the differing rows are listed.
 
-    Cut off, the same command goes on where it stopped; anew, if bronze was rewritten since.
+    After an interruption the same command resumes where it stopped, or starts
+    over if bronze was rewritten since.
 
     Example: ./pipeline replay --into silver --entity orders --from-offset 0:1500 --dry-run
     """
@@ -70,7 +72,7 @@ def replay(  # noqa: PLR0913 - one for each option
     from replay.run import Replaying
 
     if bool(entity) == all_:
-        message = "Say which tables: --entity NAME, or --all."
+        message = "Choose tables: either --entity NAME or --all."
         raise typer.BadParameter(message)
     chosen = Selection.parsed(
         from_offset=from_offset or (), to_offset=to_offset or (), from_time=from_time,
@@ -95,7 +97,7 @@ def replay(  # noqa: PLR0913 - one for each option
 
 @contextmanager
 def showing() -> Iterator[Callable[[str, int, int], None]]:
-    """Tell on standard error what goes on, how far it is, how fast, and how long it will take."""
+    """Show step, progress, rate and remaining time on standard error."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -130,15 +132,15 @@ def _show_range(into: Layer, chosen: "Selection", ranges: Sequence[dict[str, obj
     source = "Kafka" if into in (Layer.BRONZE, Layer.LIVE) else "bronze"
     print_rows(ranges, title=" ".join(["Range", *times, f"as offsets of {source}"]))
     if not ranges:
-        console.print("Nothing lies in that range.")
+        console.print("The range contains no changes.")
 
 
 def _show_plan(plan: Sequence[dict[str, object]], notes: Sequence[str]) -> None:
     if plan:
-        print_rows(plan, title="Would be made anew")
+        print_rows(plan, title="Would be recomputed")
     for note in notes:
         console.print(note, markup=False)
-    console.print("Nothing was done (--dry-run).", style="green")
+    console.print("Nothing was changed (--dry-run).", style="green")
 
 
 def _show_outcome(outcome: "Outcome") -> None:

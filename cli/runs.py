@@ -1,4 +1,4 @@
-"""`runs`: what was done to the layers, by whom, and how it ended."""
+"""`runs`: the record of all runs that wrote to a layer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ app = typer.Typer()
 runs = typer.Typer(invoke_without_command=True)
 app.add_typer(runs, name="runs", rich_help_panel="Inspect")
 _ROOMY = 110
-"""Columns from which on each metric has a column of its own."""
+"""Terminal width from which each metric has a column of its own."""
 _COUNTED = ("layer", "entity", "table", "check", "severity", "read", "cleaned", "quarantined")
 _LONGEST_WHO = 23
 _ROOMY_COLUMNS = ("run", "kind", "what", "read", "written", "seconds", "who", "outcome", "ago")
@@ -37,17 +37,18 @@ def list_(
     kind: Annotated[
         str | None,
         typer.Option(
-            help="Only these: consolidation, replay, extraction, rebuild, maintenance, redrive."
+            help="One of: consolidation, replay, extraction, rebuild, maintenance, redrive."
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Newest runs to list.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest runs.")] = 20,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """List what was done to the layers: by whom, with how many rows, and how it ended.
+    """List runs that wrote to a layer: kind, user, rows, duration, outcome.
 
-    Every consolidation, replay, extraction, rebuild, maintenance and redrive is there, Airflow's
-    too, for CONSOLIDATION_RUNS_DAYS. One that is interrupted died without a word. All that is
-    known of one, digests and metrics by table: ./pipeline runs show NUMBER.
+    Consolidations, replays, extractions, rebuilds, maintenance and redrives are
+    recorded, those of Airflow included, for CONSOLIDATION_RUNS_DAYS. A run whose
+    process died without recording its end is `interrupted`. Details of one run:
+    ./pipeline runs show NUMBER
 
     Example: ./pipeline runs --kind rebuild --limit 5
     """
@@ -62,15 +63,15 @@ def list_(
     elif rows:
         show_runs(rows, datetime.now(UTC))
     else:
-        console.print("No run is recorded yet." if kind is None else f"No {kind} is recorded.")
+        console.print("No run is recorded yet." if kind is None else f"No {kind} run is recorded.")
 
 
 @runs.command()
 def show(
-    number: Annotated[int, typer.Argument(min=1, help="As ./pipeline runs gives it.")],
+    number: Annotated[int, typer.Argument(min=1, help="The number shown by ./pipeline runs.")],
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show all that is known of one run: scope, versions, digests, metrics, error.
+    """Show the full record of one run: scope, versions, digests, metrics, error.
 
     Example: ./pipeline runs show 12
     """
@@ -85,7 +86,7 @@ def show(
 
 
 def show_runs(rows: "Sequence[RunRow]", now: datetime) -> None:
-    """A table, newest first; where it is narrow, with two metrics in a cell."""
+    """Print a table, newest run first; on a narrow terminal with two metrics per cell."""
     is_roomy = console.width >= _ROOMY
     table = Table(header_style="dim", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in _ROOMY_COLUMNS if is_roomy else _NARROW_COLUMNS:
@@ -98,7 +99,7 @@ def show_runs(rows: "Sequence[RunRow]", now: datetime) -> None:
 
 
 def show_run(row: "RunRow") -> None:
-    """Everything: a line for each fact, then digests and metrics."""
+    """Print the record of one run: a line for each fact, then digests and metrics."""
     facts = {
         "run": f"{row.run_number}  ({row.run_id})",
         "kind": row.kind,
@@ -127,7 +128,7 @@ def show_run(row: "RunRow") -> None:
 
 
 def _show(title: str, value: object) -> None:
-    """A list of rows as a table, steps likewise, anything else as JSON."""
+    """Print lists of rows and steps as tables, anything else as JSON."""
     if not value:
         return
     console.print(f"\n[bold]{escape(title)}[/]")
@@ -150,7 +151,7 @@ def _show_steps(steps: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _offsets(known: object) -> object:
-    """By table and partition, both ends inclusive; what is no such mapping, as it is."""
+    """Return a row per table and partition, both ends inclusive; other values unchanged."""
     if not isinstance(known, Mapping):
         return known
     names = ("epoch", "partition", "first", "last")
@@ -162,7 +163,7 @@ def _offsets(known: object) -> object:
 
 
 def _same_names(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """JSON in Postgres forgets the order of names: what is counted comes before its metrics."""
+    """Return the rows with the same keys in the same order, which jsonb does not preserve."""
     found = dict.fromkeys(name for row in rows for name in row)
     names = [
         *(name for name in _COUNTED if name in found),

@@ -1,4 +1,4 @@
-"""`simulate`: a shop that sells."""
+"""`simulate`: simulated activity in the shop's database."""
 
 import secrets
 import signal
@@ -29,39 +29,43 @@ ORDERS_PER_SECOND = 20.0
 def simulate(  # noqa: PLR0913 - one for each option
     orders_per_second: Annotated[
         float | None,
-        typer.Option(help=f"Rate to hold when live; {ORDERS_PER_SECOND:g} if not given."),
+        typer.Option(help=f"Rate of live orders. Default: {ORDERS_PER_SECOND:g}."),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Live for so long, then stop.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after this many minutes of live orders.")
+    ] = None,
     orders: Annotated[
         int | None,
-        typer.Option(help="So many orders, then stop; with --history, spread over its days."),
+        typer.Option(help="Stop after this many orders; with --history, the orders of those days."),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="The same seed and count give the same shop; drawn if not given."),
+        typer.Option(
+            help="Seed; the same seed and number of orders give the same rows. Default: random."
+        ),
     ] = None,
     history: Annotated[
         float | None,
         typer.Option(
             metavar="DAYS",
-            help="Fill so many past days at full speed, 1,000 orders a day; then stop, or go "
-            "on live if a rate or minutes are given.",
+            help="Write this many past days at full speed, 1,000 orders per day; then stop, or "
+            "continue live if a rate or minutes are given.",
         ),
     ] = None,
     dirt: Annotated[
         float,
         typer.Option(
             metavar="PERCENT",
-            help="Of the rows people type in, how many have a fault; ledger.dirt tells which.",
+            help="Percentage of user-entered rows that contain a fault; listed in ledger.dirt.",
         ),
     ] = 2.0,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Write to the shop's database as a shop would, until stopped.
+    """Simulate activity in the shop's database, until stopped.
 
-    Visits become carts, orders, payments; orders are packed, shipped,
-    delivered, some cancelled or returned; stock, prices, customers change.
-    Goes on from what is there.
+    Visits become carts, orders and payments; orders are packed, shipped,
+    delivered, some cancelled or returned; stock, prices and customers change.
+    Continues from the current state of the shop.
 
     Example: ./pipeline simulate --history 30 --orders-per-second 50 --minutes 10
     """
@@ -107,7 +111,7 @@ def _live(
             return None
         orders = None
     elif minutes is not None and orders is not None:
-        message = "--minutes and --orders are two ways to say when to stop. Give one of them."
+        message = "--minutes and --orders both limit the simulation: give one of them."
         raise StopPipelineError(message)
     return Live(
         orders_per_second=ORDERS_PER_SECOND if rate is None else rate,
@@ -118,7 +122,10 @@ def _live(
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Event]:
-    """What SIGINT or SIGTERM sets, so that the transaction is finished; a second one interrupts."""
+    """Yield an event that SIGINT or SIGTERM sets, so that the open transaction is finished.
+
+    A second signal interrupts.
+    """
     stopping = Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -135,10 +142,10 @@ def _stop_on_signal() -> Iterator[Event]:
 
 
 class Progress:
-    """Says on standard error how it goes: one line that changes, or a line now and then."""
+    """Progress on standard error: one line that is redrawn, or a line about every 5 seconds."""
 
     def __init__(self) -> None:
-        self._status = Status("opening the shop", console=err_console)
+        self._status = Status("starting", console=err_console)
         self._readings = 0
 
     def __enter__(self) -> Self:
@@ -150,7 +157,7 @@ class Progress:
         self._status.stop()
 
     def show(self, measurement: "Measurement") -> None:
-        """Say how it is now. Without a terminal, every tenth time: about every five seconds."""
+        """Show a measurement; without a terminal, every tenth one (about every 5 seconds)."""
         if err_console.is_terminal:
             self._status.update(_line(measurement))
         elif self._readings % 10 == 0:
@@ -161,7 +168,9 @@ class Progress:
 def _line(measurement: "Measurement") -> str:
     asked = "" if measurement.asked is None else f" of {measurement.asked:g}"
     slot = (
-        f", slot holds back {measurement.slot_share:.0%}" if measurement.slot_share >= 0.01 else ""
+        f", slot at {measurement.slot_share:.0%} of its WAL limit"
+        if measurement.slot_share >= 0.01
+        else ""
     )
     return (
         f"{measurement.instant:%Y-%m-%d %H:%M} {measurement.orders:,} orders, "

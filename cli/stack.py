@@ -1,4 +1,4 @@
-"""Commands that start, stop and show the services."""
+"""Commands that start, stop, show and reset the services."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -21,16 +21,16 @@ def up(
     *,
     airflow: Annotated[
         bool,
-        typer.Option("--airflow/--no-airflow", help="With Airflow, which runs the hourly run."),
+        typer.Option("--airflow/--no-airflow", help="Start Airflow (the hourly pipeline run)."),
     ] = True,
     superset: Annotated[
-        bool, typer.Option("--superset/--no-superset", help="With Superset, which shows charts.")
+        bool, typer.Option("--superset/--no-superset", help="Start Superset (dashboards).")
     ] = True,
     monitoring: Annotated[
-        bool, typer.Option("--monitoring", help="With Prometheus, which watches all of it.")
+        bool, typer.Option("--monitoring", help="Start Prometheus (metrics and alerts).")
     ] = False,
 ) -> None:
-    """Set up what is missing, start the services, return when each is ready.
+    """Install what is missing, start the services, wait until each is ready.
 
     Example: ./pipeline up
     """
@@ -49,7 +49,7 @@ def up(
 
 @app.command(rich_help_panel="Stack")
 def down() -> None:
-    """Stop all services; returns when they are gone.
+    """Stop all services, and wait until they have ended.
 
     Example: ./pipeline down
     """
@@ -63,7 +63,7 @@ def down() -> None:
 
 @app.command(rich_help_panel="Stack")
 def status(output: FormatOption = Format.TABLE) -> None:
-    """Show each service: state, process, memory, address, whether it answers.
+    """Show state, readiness, process, memory and address of each service.
 
     Example: ./pipeline status --format json
     """
@@ -91,11 +91,11 @@ def status(output: FormatOption = Format.TABLE) -> None:
 
 @app.command(rich_help_panel="Stack")
 def logs(
-    service: Annotated[str, typer.Argument(help="Which service's log.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
-    lines: Annotated[int, typer.Option("-n", help="How many lines of its end.", min=0)] = 50,
+    service: Annotated[str, typer.Argument(help="Name of the service.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines, too.")] = False,
+    lines: Annotated[int, typer.Option("-n", help="Number of lines.", min=0)] = 50,
 ) -> None:
-    """Print the end of a service's log.
+    """Print the last lines of a service's log.
 
     Example: ./pipeline logs connect -f
     """

@@ -1,4 +1,4 @@
-"""`tables`: what there is in each layer, how much, how far it has come, and how new it is."""
+"""`tables`: tables of each layer with size, position, lag and age."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _ROOMY = 90
-"""Columns from which on there is room for space."""
+"""Terminal width from which cells are padded."""
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -29,17 +29,17 @@ LayersOption = Annotated[
 
 @app.command(rich_help_panel="Inspect")
 def tables(layer: LayersOption = None, output: FormatOption = Format.TABLE) -> None:
-    """List the tables of each layer: rows, size, how far each has come, how new.
+    """List the tables of each layer: rows, size, position, lag, age.
 
-    No row is read. Rows of silver include those that stand for deleted keys;
-    ~ marks an estimate of Postgres'.
+    Only metadata is read. Row counts of silver include deleted rows; ~ marks an
+    estimate by Postgres.
 
-    Position: the Kafka offsets that a table has passed; of gold, how many
-    tables of silver it was made from (JSON has their versions). Behind: what
-    the layer below has more, in offsets or in versions.
+    Position: the Kafka offsets that a table has applied; in gold, the number of
+    silver tables that it is computed from (their versions are in the JSON).
+    Behind: what the layer below is ahead, in offsets or versions.
 
-    Age: of the newest row, by the shop's commit; of tables that do not keep
-    that, of the last change; in the warehouse, of the last load.
+    Age: of the newest row, since its commit in the shop; of the last change in
+    tables that do not record it; in the warehouse, of the last load.
 
     Example: ./pipeline tables --layer silver
     """
@@ -63,7 +63,7 @@ def tables(layer: LayersOption = None, output: FormatOption = Format.TABLE) -> N
 
 
 def _add_warehouse(found: "list[TableMetrics]") -> list[str]:
-    """Add the warehouse's tables, or say why they are missing."""
+    """Add the warehouse's tables to `found`; returns notes about why they are missing."""
     import psycopg
 
     from batch.catalogue import warehouse_metrics
@@ -80,7 +80,7 @@ def _add_warehouse(found: "list[TableMetrics]") -> list[str]:
 
 
 def show_tables(found: "Sequence[TableMetrics]", now: datetime) -> None:
-    """A table for each layer."""
+    """Print one table per layer."""
     for layer in dict.fromkeys(metrics.table.layer for metrics in found):
         table = metrics_table(
             layer, "rows", "files", "size", "version", "position", "behind", "age"
@@ -93,7 +93,7 @@ def show_tables(found: "Sequence[TableMetrics]", now: datetime) -> None:
 
 
 def metrics_table(title: str, *columns: str) -> Table:
-    """An empty table: a name, and metrics behind it."""
+    """Return an empty table with a name column and right-aligned metric columns."""
     table = Table(
         title=title, title_justify="left", title_style="bold", header_style="dim",
         box=SIMPLE_HEAD, padding=(0, int(console.width >= _ROOMY), 0, 0), show_edge=False,
@@ -130,7 +130,7 @@ def _number(value: int | None) -> str:
 
 
 def size_text(size: int) -> str:
-    """Bytes in a unit that people read."""
+    """Return a number of bytes with a decimal unit, such as `1.5 MB`."""
     value, units = float(size), list(_UNITS)
     while value >= 1000 and len(units) > 1:
         value /= 1000
@@ -139,7 +139,7 @@ def size_text(size: int) -> str:
 
 
 def age_text(seconds: float | None) -> str:
-    """How long ago, in one unit."""
+    """Return a duration in its largest fitting unit, such as `3 h`; `-` for None."""
     if seconds is None:
         return "-"
     value = max(0.0, seconds)

@@ -1,4 +1,4 @@
-"""`trigger`: have Airflow run a DAG now, and watch its tasks."""
+"""`trigger`: a run of a DAG in Airflow, followed to its end."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,16 +22,14 @@ _STYLES = {"success": "green", "failed": "bold red", "running": "cyan", "up_for_
 
 @app.command(rich_help_panel="Run")
 def trigger(
-    dag: Annotated[str, typer.Argument(help="Which: ecommerce_pipeline or lake_maintenance.")] = (
-        HOUR
-    ),
-    timeout: Annotated[float, typer.Option(min=1, help="Longest wait, in seconds.")] = 3600,
+    dag: Annotated[str, typer.Argument(help="ecommerce_pipeline or lake_maintenance.")] = (HOUR),
+    timeout: Annotated[float, typer.Option(min=1, help="Maximum wait, in seconds.")] = 3600,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Have Airflow run a DAG now, wait for its end, and show each task as it goes.
+    """Trigger a DAG in Airflow, show the progress of its tasks, wait for its end.
 
-    Exit status 0 when all tasks have succeeded, 3 when one has failed. The run goes on if this is
-    interrupted.
+    Exit status 0 when all tasks have succeeded, 3 when one has failed.
+    Interrupting this command does not stop the run.
 
     Example: ./pipeline trigger lake_maintenance
     """
@@ -44,11 +42,11 @@ def trigger(
 
 
 def run_in_airflow(dag: str = HOUR, *, timeout_seconds: float = 3600) -> "RunState":
-    """Run a DAG to its end, showing its tasks on standard error.
+    """Trigger a DAG and wait for its end, showing its tasks on standard error.
 
     Raises:
-        StopPipelineError: there is no such DAG, or the login is refused.
-        RetryLaterError: Airflow does not answer, or the run has not ended in time.
+        StopPipelineError: there is no such DAG, or Airflow refuses the login.
+        RetryLaterError: Airflow does not answer, or the run did not end within the timeout.
     """
     from lakehouse.secrets import Secrets
     from stack.airflow.client import AirflowClient
@@ -68,22 +66,22 @@ def run_in_airflow(dag: str = HOUR, *, timeout_seconds: float = 3600) -> "RunSta
 
 
 def require_success(state: "RunState") -> None:
-    """Refuse a run that has not succeeded.
+    """Check that a run has succeeded.
 
     Raises:
-        StopPipelineError: which tasks failed, and where their logs are.
+        StopPipelineError: it has not; the message names the failed tasks.
     """
     if state.state == "success":
         return
     message = (
-        f"{state.run} of {state.dag} has {state.state}: {', '.join(state.failed)}. What to do is "
-        "in the task's log: ./pipeline open airflow says where."
+        f"Run {state.run} of {state.dag} is {state.state}: {', '.join(state.failed)}. The log of "
+        "the task says what to do; find it in the web UI: ./pipeline open airflow"
     )
     raise StopPipelineError(message)
 
 
 class _Watch:
-    """Tasks as they go: a table that renews itself in a terminal, otherwise a line a change."""
+    """Progress of tasks: a redrawn table on a terminal, otherwise a line per state change."""
 
     def __init__(self) -> None:
         self._began = monotonic()

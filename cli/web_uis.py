@@ -1,4 +1,4 @@
-"""`open`: where a page is, and how to log in."""
+"""`open`: addresses and logins of the web pages."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -20,11 +20,13 @@ app = typer.Typer()
 def open_(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[superset|airflow|minio|prometheus]", help="Default: all of them."),
+        typer.Argument(
+            metavar="[PAGE]", help="One of: superset, airflow, minio, prometheus. Default: all."
+        ),
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Print where the pages of Superset, Airflow, MinIO and Prometheus are, and how to log in.
+    """Print addresses and logins of Superset, Airflow, MinIO and Prometheus.
 
     Example: ./pipeline open airflow
     """
@@ -36,7 +38,7 @@ def open_(
 
 
 def show_login(name: str) -> None:
-    """Where a page is, and how to log in.
+    """Print address and login of a page.
 
     Raises:
         StopPipelineError: there is no such page, or there are no passwords yet.

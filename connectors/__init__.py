@@ -1,1 +1,1 @@
-"""The Debezium connector: definition, registration, health."""
+"""The Debezium connector: definition, registration, health, extractions."""

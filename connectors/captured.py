@@ -1,4 +1,4 @@
-"""The captured tables, as far as asking for an extraction needs to know them."""
+"""The captured tables of the shop, with what a request for an extraction needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 
 DATING = ("updated_at", "occurred_at", "placed_at", "created_at")
-"""Columns that say when a row was last written, or else when it came: the first that is there."""
+"""Columns that date a row; the first one that exists in a table is used."""
 
 _CAPTURED = Path(__file__).with_name("captured.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapturedTable:
-    """A table of the shop.
+    """A captured table of the shop.
 
     Attributes:
         table_name: its name, in schema public.
         key: columns of its primary key; without one it cannot be read while changes stream.
-        dated_by: the instant by which its rows are chosen; None if it has none.
-        has_children: whether other tables inherit from it. A select reads their rows with its own,
-            while the log tells them under the names of the others.
+        dated_by: the timestamp column by which its rows are selected; None if it has none.
+        has_children: whether other tables inherit from it. A select returns their rows, too,
+            while the WAL has those under the names of the child tables.
     """
 
     table_name: str
@@ -37,7 +37,7 @@ class CapturedTable:
 
 
 def read_captured(dsn: str) -> dict[str, CapturedTable]:
-    """The captured tables, by name.
+    """Return the captured tables, by name.
 
     Args:
         dsn: any role of the shop's database.
@@ -65,27 +65,28 @@ def read_captured(dsn: str) -> dict[str, CapturedTable]:
 def choose(
     known: dict[str, CapturedTable], wanted: Sequence[str], *, is_dated: bool
 ) -> tuple[tuple[CapturedTable, ...], tuple[str, ...]]:
-    """The tables to extract, and those of all that have to be left out.
+    """Return the tables to extract, and the names of those that cannot be extracted.
 
     Args:
         known: the captured tables.
-        wanted: names; none stands for all.
-        is_dated: whether rows are chosen by their date.
+        wanted: names; all tables if empty.
+        is_dated: whether rows are selected by date.
 
     Raises:
-        WrongArgumentError: one that was named is not there, or cannot be extracted so.
+        WrongArgumentError: a table in `wanted` does not exist or cannot be extracted.
+        StopPipelineError: none of the tables can be extracted.
     """
     unknown = sorted(set(wanted) - set(known))
     if odd := [name for name in unknown if not is_capturable(name)]:
         message = (
-            f"No table named {', '.join(odd)} is captured: names are of letters a-z, digits, _ and "
-            "-, so that each has a topic of its own. ./pipeline doctor says how to rename one."
+            f"No table named {', '.join(odd)} is captured: names may only contain a-z, digits, _ "
+            "and -, so that no two share a topic. ./pipeline doctor shows how to rename a table."
         )
         raise WrongArgumentError(message)
     if unknown:
         message = (
             f"The shop has no table {', '.join(unknown)}. {meant(unknown, known)}"
-            f"It has: {', '.join(sorted(known))}."
+            f"Tables: {', '.join(sorted(known))}."
         )
         raise WrongArgumentError(message)
     names = sorted(set(wanted) or known)
@@ -94,7 +95,10 @@ def choose(
         raise WrongArgumentError(" ".join(hindered.values()))
     chosen = tuple(known[name] for name in names if name not in hindered)
     if not chosen:
-        message = f"No table can be extracted so: {', '.join(hindered) or 'the shop has none'}."
+        message = (
+            "None of the tables can be extracted like this: "
+            f"{', '.join(hindered) or 'the shop has no tables'}."
+        )
         raise StopPipelineError(message)
     return chosen, tuple(hindered)
 
@@ -103,11 +107,11 @@ def _hindrance(table: CapturedTable, *, is_dated: bool) -> str | None:
     if not table.key:
         return (
             f"{table.table_name} has no primary key, so Debezium cannot read it while changes "
-            "stream: ./pipeline connect resnapshot reads it, with all others."
+            "stream. ./pipeline connect resnapshot reads it together with all others."
         )
     if is_dated and table.dated_by is None:
         return (
-            f"{table.table_name} has no column that dates its rows ({', '.join(DATING)}, "
-            "timestamptz): extract it with --full."
+            f"{table.table_name} has no timestamptz column that dates its rows "
+            f"({', '.join(DATING)}): extract it with --full."
         )
     return None

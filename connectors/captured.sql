@@ -1,5 +1,5 @@
--- Grain: one row per captured table, with its primary key, its columns that are instants, and
--- whether other tables inherit from it.
+-- Grain: one row per captured table, with its primary key, its timestamptz columns, and whether
+-- other tables inherit from it.
 with keys as (
     select
         p.conrelid as table_id,

@@ -1,18 +1,18 @@
-"""The connector's definition: `postgres.json`, with the settings put in.
+"""The connector's configuration: `postgres.json` with the settings filled in.
 
 Choices that are not obvious:
 
-- `time.precision.mode=microseconds`: the unit does not hang on a column's declared precision.
-  Instants with a zone arrive as ISO text in UTC either way; dates are days.
-- `offset.mismatch.strategy=trust_offset`: a slot that was dropped and made again has skipped
-  changes. The default would go on from the new slot and lose them without a word.
-- `include.unknown.datatypes`: a column of a type that Debezium does not know still arrives.
-- `table.include.list`: names that no two tables' topics can share; the pattern has no comma, which
-  would end it.
-- `heartbeat.interval.ms`, one second: an idle shop holds back no WAL, and live charts can tell an
+- `time.precision.mode=microseconds`: the unit does not depend on a column's declared precision.
+  Timestamps with time zone are ISO text in UTC in any mode; dates are days.
+- `offset.mismatch.strategy=trust_offset`: a slot that was dropped and created again has skipped
+  changes. With the default, Debezium would continue from the new slot and lose them silently.
+- `include.unknown.datatypes`: columns of types that Debezium does not know are included.
+- `table.include.list`: only names for which no two tables share a topic. The pattern must not
+  contain a comma, which separates entries of the list.
+- `heartbeat.interval.ms`, one second: an idle shop retains no WAL, and live charts can tell an
   idle shop from one that is not captured. It writes one row.
-- One setting, CONNECT_MAX_ROW_MB, says how large a change may be to the producer, to its buffer,
-  and to each new topic; `connectors.topics` says it to those that there are.
+- CONNECT_MAX_ROW_MB sets the maximum size of a change for the producer, its buffer and each new
+  topic; `connectors.topics` applies it to existing topics.
 """
 
 import json
@@ -27,19 +27,19 @@ _BUFFER_BYTES = 64 * 2**20
 
 
 class _Text(string.Template):
-    """Placeholders are `@{name}`: Connect itself has `${provider:file:key}`."""
+    """Template with placeholders `@{name}`, since Connect itself uses `${provider:file:key}`."""
 
     delimiter = "@"
 
 
 def render(connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path) -> dict[str, str]:
-    """The connector's configuration.
+    """Return the connector's configuration, as Connect's REST interface takes it.
 
     Args:
         connect: names, topics, intervals.
-        oltp: where the shop's database is.
-        secrets_file: properties file, on Connect's machine, that holds `debezium.password`; of no
-            account where Connect has a folder of secrets.
+        oltp: host, port and name of the shop's database.
+        secrets_file: properties file, on Connect's machine, that holds `debezium.password`; unused
+            where Connect has a folder of secrets.
     """
     values: dict[str, object] = {
         **connect.model_dump(),
@@ -57,7 +57,7 @@ def render(connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path) -> 
 
 
 def _password(secrets_dir: Path | None, secrets_file: Path) -> str:
-    """Where Connect itself reads it: nobody who may ask for the definition learns it."""
+    """Return a placeholder that Connect resolves, so that the REST API never shows the password."""
     if secrets_dir is not None:
         return f"${{directory:{secrets_dir}:oltp_debezium}}"
     return f"${{file:{secrets_file}:debezium.password}}"

@@ -1,7 +1,7 @@
-"""Extractions: tables read again by Debezium while it goes on streaming.
+"""Extractions: Debezium's incremental snapshots of tables, while it streams changes.
 
-Debezium calls them incremental snapshots. They are asked for by rows of the signal table; how they
-go on is told in a topic; whether one is under way is in the position that Connect has stored.
+An extraction is requested by a row of the signal table. Debezium reports its progress in the
+notification topic; whether one is running is part of the offset that Connect has stored.
 """
 
 import time
@@ -25,7 +25,7 @@ from lakehouse.trouble import Service
 _POLL_SECONDS = 0.1
 _POLL_SECONDS = 5.0
 _PATIENCE_SECONDS = 600.0
-"""For a connector that is restarted automatically."""
+"""Maximum wait for a failed connector, which auto-restart starts again."""
 _ANSWER_SECONDS = 60.0
 _SIGNAL = "insert into cdc.signal (id, type, data) values (%s, %s, %s)"
 _ALL = '{"type": "incremental"}'
@@ -33,13 +33,13 @@ _ALL = '{"type": "incremental"}'
 
 @dataclass(frozen=True, kw_only=True)
 class Extractions:
-    """Asks for extractions, and watches them.
+    """Control of extractions: start, follow, pause, resume, stop.
 
     Attributes:
         api: the connector.
-        notifications: what it tells.
+        notifications: the topic of its progress notifications.
         signal_dsn: a role that may insert into the signal table.
-        health: asks how the connector does.
+        health: checks the connector.
     """
 
     api: ConnectApi
@@ -48,21 +48,21 @@ class Extractions:
     health: Callable[[], Health]
 
     def current(self) -> Progress | None:
-        """The one under way; None if there is none."""
+        """Return the running extraction; None if there is none."""
         signal_id = self.api.stored().extraction_id
         return None if signal_id is None else self.notifications.progress(signal_id)
 
     def start(self, request: Request, on_found: Callable[[Progress], None]) -> Progress:
-        """Begin to read; if the same is under way already, that one.
+        """Start an extraction, or return the running one if its request is the same.
 
         Args:
             request: what to read.
-            on_found: told of the one that is under way already.
+            on_found: called with an equal extraction that is running already.
 
         Raises:
-            BusyError: another one is under way.
+            BusyError: another extraction is running.
             StopPipelineError: the request is too long, or changes do not flow.
-            RetryLaterError: something does not answer in time.
+            RetryLaterError: a service does not answer in time.
         """
         data = request.data()
         with self._alone():
@@ -73,7 +73,7 @@ class Extractions:
                     return found
                 names = ", ".join(table.table for table in found.tables)
                 message = (
-                    f"Another extraction is under way ({names}). See ./pipeline extract --status; "
+                    f"Another extraction is running ({names}). See ./pipeline extract --status; "
                     "wait for its end, or ./pipeline extract --stop."
                 )
                 raise BusyError(message)
@@ -83,11 +83,11 @@ class Extractions:
             return self._wait(signal_id, lambda one: one.is_started, "begun")
 
     def follow(self, progress: Progress, on_progress: Callable[[Progress], None]) -> Progress:
-        """Wait until it is over, however long that takes.
+        """Wait until the extraction has ended, without a time limit.
 
         Raises:
-            StopPipelineError: the connector is in a state that it does not get out of by itself.
-            RetryLaterError: it has not run for ten minutes.
+            StopPipelineError: the connector needs manual action.
+            RetryLaterError: the connector has not run for ten minutes.
         """
         looked_at = running_at = time.monotonic()
         absent = 0
@@ -108,20 +108,21 @@ class Extractions:
     def read_unknown(
         self, request: Request, progress: Progress, on_progress: Callable[[Progress], None]
     ) -> Progress:
-        """Read what Debezium did not know: a table that was renamed, and not written to since.
+        """Restart the connector and extract the tables that Debezium did not know.
 
-        It learns tables from their changes, and all of them when it starts.
+        Debezium learns tables from their changes, and all of them when it starts; it does not know
+        a table that was renamed and not written to since.
 
         Args:
-            request: what was asked for.
-            progress: how that ended.
+            request: the original request.
+            progress: its outcome.
             on_progress: as in `follow`.
 
         Returns:
-            How all of it ended.
+            The outcome for all tables of the request.
 
         Raises:
-            BusyError: another one is under way by now.
+            BusyError: another extraction was started meanwhile.
             StopPipelineError: as `start` and `follow`.
             RetryLaterError: the connector does not stop or start in time.
         """
@@ -140,7 +141,7 @@ class Extractions:
         return replace(read, tables=(*known, *read.tables))
 
     def pause(self) -> Progress:
-        """Let the one under way rest; a restart of the connector ends the rest, too."""
+        """Pause the running extraction. A restart of the connector resumes it, too."""
         found = self._required()
         if found.is_paused:
             return found
@@ -148,7 +149,7 @@ class Extractions:
         return self._wait(found.id, lambda one: one.is_paused or one.is_over, "paused")
 
     def resume(self) -> Progress:
-        """Let it go on."""
+        """Resume the paused extraction."""
         found = self._required()
         if not found.is_paused:
             return found
@@ -156,17 +157,17 @@ class Extractions:
         return self._wait(found.id, lambda one: not one.is_paused or one.is_over, "resumed")
 
     def stop(self) -> Progress:
-        """End it. What it has read stays."""
+        """Stop the running extraction. Rows that were read stay in Kafka."""
         found = self._required()
         self._send(_new_id(), "stop-snapshot", _ALL)
-        # One that rests takes no notice of a stop before it goes on.
+        # Debezium ignores a stop while the extraction is paused.
         self._send(_new_id(), "resume-snapshot", _ALL)
         return self._wait(found.id, lambda one: one.is_over, "stopped")
 
     def _required(self) -> Progress:
         found = self.current()
         if found is None or found.is_over:
-            message = "No extraction is under way. ./pipeline extract --full begins one."
+            message = "No extraction is running. ./pipeline extract --full starts one."
             raise StopPipelineError(message)
         return found
 
@@ -179,7 +180,7 @@ class Extractions:
         if time.monotonic() > since + _PATIENCE_SECONDS:
             message = (
                 f"The connector has not run for {_PATIENCE_SECONDS / 60:.0f} minutes. "
-                f"{' '.join(found.problems)} The same command follows the extraction on."
+                f"{' '.join(found.problems)} Run the same command again to follow it."
             )
             raise RetryLaterError(message)
         return False
@@ -194,7 +195,7 @@ class Extractions:
         found = self.health()
         if not found.is_healthy:
             problems = " ".join(found.problems)
-            message = f"Changes do not flow, so nothing can be read. {problems}"
+            message = f"Changes do not flow, so nothing can be extracted. {problems}"
             raise StopPipelineError(message)
 
     def _wait(self, signal_id: str, is_there: Callable[[Progress], bool], word: str) -> Progress:
@@ -216,7 +217,7 @@ class Extractions:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Of two that ask at once, one begins and the other finds it under way."""
+        """Hold a lock, so that of two concurrent requests the second one finds the first."""
         with self._connected() as connection:
             connection.execute("select pg_advisory_lock(hashtext('cdc.extract'))")
             yield
@@ -224,7 +225,7 @@ class Extractions:
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:
         with (
-            explaining(Service.SHOP, "No signal can be given to Debezium"),
+            explaining(Service.SHOP, "No signal can be sent to Debezium"),
             psycopg.connect(self.signal_dsn, autocommit=True) as connection,
         ):
             yield connection

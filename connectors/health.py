@@ -1,4 +1,4 @@
-"""How the connector does: by what Connect says of it, and the shop's database of its slot."""
+"""Health of the connector: its state in Connect, and its slot in the shop's database."""
 
 from dataclasses import dataclass
 
@@ -10,22 +10,22 @@ from lakehouse.errors import PipelineError
 from lakehouse.settings import ConnectSettings
 
 _RESTART_SECONDS = 15.0
-"""A restart leaves the slot alone for some seconds."""
+"""The slot is inactive for some seconds during a restart of the connector."""
 _MUCH = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """The connector, its task, its slot. None where nobody could tell.
+    """State of the connector, its task and its slot. None where it is not known.
 
     Attributes:
-        connector: its name.
-        state: what Connect says of the connector; None when there is none.
-        slot_name: of the replication slot.
-        slot: the slot; None when there is none, or the database is away.
-        lag_seconds: age of the last change that Connect has handed on to Kafka for good. When
-            the shop is idle, a heartbeat each second keeps it small.
-        problems: what is wrong and what to type, the worst first.
+        connector: name of the connector.
+        state: its state in Connect; None if there is no such connector.
+        slot_name: name of the replication slot.
+        slot: the slot; None if there is none, or the database is unavailable.
+        lag_seconds: age of the last change whose transaction Connect has committed to Kafka. While
+            the shop is idle, heartbeats keep it at about a second.
+        problems: each problem with the command that fixes it, the most severe first.
     """
 
     connector: str
@@ -37,17 +37,17 @@ class Health:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether changes flow."""
+        """Whether changes flow: no problem was found."""
         return not self.problems
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether no waiting helps: somebody has to act."""
+        """Whether manual action is needed; auto-restart cannot help."""
         is_stuck = self.state is not None and self.state.waits_for_person
         return is_stuck or (self.slot is not None and self.slot.is_lost)
 
     def to_json(self) -> dict[str, object]:
-        """As `./pipeline connect status --format json` prints it."""
+        """Return the output of `./pipeline connect status --format json`."""
         state, slot = self.state, self.slot
         return {
             "connector": self.connector,
@@ -70,7 +70,7 @@ class Health:
 
 
 def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
-    """Ask Connect and the database. One that does not answer is a problem, not an error.
+    """Query Connect and the database. A service that does not answer is reported as a problem.
 
     Args:
         settings: where Connect is; names of connector and slot.
@@ -79,7 +79,7 @@ def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
     problems: list[str] = []
     slot: Slot | None = None
     told: str | None = None
-    # Before Connect's position: asked the other way round, a slot that is read moves past it.
+    # Read before Connect's offset: otherwise an active slot could advance past that meanwhile.
     try:
         slot = read_slot(monitor_dsn, settings.slot_name)
     except PipelineError as error:
@@ -88,7 +88,7 @@ def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
     position = None if stored is None else stored.position
     problems[:0] = [told] if told else slot_problems(settings.slot_name, slot, position)
     handed_on_at = None if stored is None else stored.handed_on_at
-    # It is dated by the shop's clock: no other tells how long ago it is.
+    # Commits are dated by the shop's clock, so their age is measured by the same clock.
     lag = (slot.asked_at - handed_on_at).total_seconds() if slot and handed_on_at else None
     return Health(
         connector=settings.connector_name,
@@ -114,39 +114,39 @@ def _ask_connect(
 
 
 def state_problems(name: str, state: ConnectorState | None) -> list[str]:
-    """What is wrong by what Connect says."""
+    """Return the problems of the connector and its task."""
     if state is None:
-        return [f"There is no connector {name}. ./pipeline connect apply registers it."]
+        return [f"Connector {name} is not registered. Register it: ./pipeline connect apply"]
     if state.is_failed:
         return [explain(state.trace or "")]
     if state.is_running:
         return []
     return [
-        f"Connector {name} is {state.connector}, its task {state.task or 'not started'}. If that "
-        "lasts: ./pipeline logs connect, ./pipeline connect apply."
+        f"Connector {name} is {state.connector}, its task {state.task or 'not started'}. If this "
+        "persists: ./pipeline logs connect, ./pipeline connect apply."
     ]
 
 
 def slot_problems(name: str, slot: Slot | None, position: int | None) -> list[str]:
-    """What is wrong by what the database says, and the position that Connect has stored."""
+    """Return the problems of the slot, compared with the position that Connect has stored."""
     if slot is None:
         lost = f" Connect needs them. {HEAL}" if position is not None else ""
-        return [f"There is no replication slot {name}: no change is kept for Connect.{lost}"]
+        return [f"Replication slot {name} does not exist: changes are not retained.{lost}"]
     if slot.is_lost:
         reason = f" ({slot.invalidation_reason})" if slot.invalidation_reason else ""
         lost = f"Postgres says that replication slot {name} can no longer access replication slot"
         return [f"Slot {name} is lost{reason}. {explain(lost)}"]
     gap = find_wal_gap(position, slot)
     if gap is not None and not slot.is_active:
-        return [f"Slot {name} was dropped and made again: {gap.words} are not in Kafka. {HEAL}"]
+        return [f"Slot {name} was dropped and recreated: {gap.words} are not in Kafka. {HEAL}"]
     if not slot.is_active and (slot.inactive_seconds or 0) > _RESTART_SECONDS:
         return [
-            f"Nobody has read slot {name} for {slot.inactive_seconds:.0f} s: Connect does not get "
-            "through to the database. ./pipeline logs connect tells why."
+            f"Slot {name} has been inactive for {slot.inactive_seconds:.0f} s: Connect does not "
+            "reach the database. See ./pipeline logs connect"
         ]
     if slot.held_share is not None and slot.held_share > _MUCH:
         return [
-            f"Slot {name} holds {slot.held_share:.0%} of the WAL that it may; beyond that it is "
+            f"Slot {name} retains {slot.held_share:.0%} of its WAL limit; above the limit it is "
             "lost. Is Connect stuck? ./pipeline logs connect. Or raise STACK_SLOT_WAL_KEEP_MB."
         ]
     return []

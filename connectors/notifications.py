@@ -1,4 +1,4 @@
-"""Reads what Debezium tells of extractions, from their topic."""
+"""Reader of the topic in which Debezium reports the progress of extractions."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _ABSENT_SECONDS = 0.5
 
 
 class Notifications:
-    """All that is still kept of them, from the first on: a few for each extraction."""
+    """Notifications of extractions, read from the beginning of the topic; a few per extraction."""
 
     def __init__(self, bootstrap_servers: str, topic: str) -> None:
         self._topic = topic
@@ -49,7 +49,7 @@ class Notifications:
         self._consumer.close()
 
     def progress(self, signal_id: str) -> Progress:
-        """What is known by now of the extraction that this signal asked for.
+        """Return the current progress of the extraction that this signal requested.
 
         Raises:
             RetryLaterError: the broker does not answer.
@@ -69,7 +69,7 @@ class Notifications:
             messages = self._consumer.consume(500, _POLL_SECONDS)
             self._told += self._taken(messages)
             if not messages:
-                # At its end already: it is told but once.
+                # The end of the partition is reported only once.
                 return
 
     def _begin(self) -> bool:
@@ -78,7 +78,7 @@ class Notifications:
             return False
         self._at_end = dict.fromkeys(range(described.partition_count), False)
         self._consumer.assign([KafkaPartition(self._topic, n, 0) for n in self._at_end])
-        # The first records take a moment: the broker has to be found.
+        # The first poll connects to the broker, which takes a moment.
         deadline = time.monotonic() + 10
         while not all(self._at_end.values()) and time.monotonic() < deadline:
             self._told += self._taken(self._consumer.consume(500, _POLL_SECONDS))
@@ -92,5 +92,5 @@ class Notifications:
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 self._at_end[message.partition() or 0] = True
             else:
-                text = f"Kafka does not give {self._topic} to read: {error}. Try again."
+                text = f"Topic {self._topic} cannot be read: {error}. Try again."
                 raise RetryLaterError(text)

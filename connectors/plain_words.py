@@ -1,25 +1,25 @@
-"""Says in plain words why a connector failed, and what to do, from Connect's trace."""
+"""Explanations of connector failures, by patterns in Connect's trace."""
 
 import re
 from dataclasses import dataclass
 
 HEAL = (
-    "./pipeline connect apply --accept-loss writes the loss to bronze/_loss_ledger and streams on "
-    "behind it; then ./pipeline extract --full reads all tables again, and writes the deletes that "
-    "were missed."
+    "./pipeline connect apply --accept-loss records the loss in bronze/_loss_ledger and resumes "
+    "streaming after it; then ./pipeline extract --full reads all tables again and writes missed "
+    "deletes."
 )
-"""What to do about changes that the slot has skipped."""
+"""The remedy for changes that the slot has skipped."""
 _RESNAPSHOT = (
-    "./pipeline connect resnapshot reads all tables again; then ./pipeline reconcile tells what "
+    "./pipeline connect resnapshot reads all tables again; then ./pipeline reconcile shows what "
     "is still missing."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A failure: how the trace tells it, and what that means. `{}` stands for what matched.
+    """A known failure: pattern in the trace and explanation. `{}` stands for the matched group.
 
-    One that is transient may be gone the next time; the others stay until a person mends them.
+    Transient failures may disappear after a restart; the others need manual action.
     """
 
     pattern: str
@@ -30,25 +30,25 @@ class _Known:
 _KNOWN = (
     _Known(
         r"no longer available on the server|removed from the database write-ahead log",
-        "The replication slot is gone, or has gone past the position that Connect needs: the "
-        f"changes between are not in Kafka. {HEAL}",
+        "The replication slot was dropped, or it is past the position that Connect needs: the "
+        f"changes in between are not in Kafka. {HEAL}",
     ),
     _Known(
         r"can no longer (?:get changes from|access) replication slot|slot .* invalidated"
         r"|exceeded the maximum reserved size",
-        "The replication slot is lost: Connect was away for longer than max_slot_wal_keep_size "
-        f"lasts. {HEAL}",
+        "The replication slot is lost: while Connect was unavailable, more WAL was written than "
+        f"max_slot_wal_keep_size allows. {HEAL}",
     ),
     _Known(
         r"replication slot \S+ is active for PID (\d+)",
-        "Somebody else (process {} of the shop's database) reads Connect's replication slot. Stop "
-        "the other connector; this one tries again by itself.",
+        "Another client (process {} of the shop's database) reads Connect's replication slot. "
+        "Stop the other connector; this one is restarted automatically.",
         is_transient=True,
     ),
     _Known(
         r"Publication autocreation is disabled|publication \S+ does not exist",
         "The publication is missing; changes made without it are not captured. ./pipeline up "
-        f"makes it again. {_RESNAPSHOT}",
+        f"creates it again. {_RESNAPSHOT}",
     ),
     _Known(
         r"password authentication failed for user|no password was provided",
@@ -59,7 +59,7 @@ _KNOWN = (
         r"must be superuser or replication role|roles LOGIN and REPLICATION|is not permitted to "
         r"log in|permission denied to (?:start WAL sender|use replication slots)"
         r"|permission denied for database",
-        "Role debezium has lost its right to log in or to replicate. ./pipeline up gives it "
+        "Role debezium lacks the right to log in or to replicate. ./pipeline up grants it "
         "again; then ./pipeline connect apply.",
     ),
     _Known(
@@ -75,18 +75,18 @@ _KNOWN = (
     ),
     _Known(
         r"database (\S+) does not exist",
-        "There is no database {}. Is OLTP_DATABASE right? ./pipeline up makes it.",
+        "Database {} does not exist. Is OLTP_DATABASE right? ./pipeline up creates it.",
     ),
     _Known(
         r"wal_level",
-        "The shop's database does not write what change capture needs. Set wal_level = logical "
-        "and start it again: ./pipeline down, ./pipeline up.",
+        "The WAL of the shop's database is not written for logical decoding. Set wal_level = "
+        "logical and restart it: ./pipeline down, ./pipeline up.",
     ),
     _Known(
         r"all replication slots are in use|exceeds max_wal_senders|too many connections for role"
         r"|remaining connection slots are reserved|too many clients already",
-        "The shop's database has no place left for Connect. Raise max_replication_slots, "
-        "max_wal_senders or max_connections, or end what holds them.",
+        "The shop's database has no slot or connection left for Connect. Raise "
+        "max_replication_slots, max_wal_senders or max_connections, or end other clients.",
         is_transient=True,
     ),
     _Known(
@@ -111,8 +111,8 @@ _KNOWN = (
     ),
     _Known(
         r"ProducerFencedException|InvalidProducerEpochException",
-        "Another task took over Connect's transactions. One Connect cluster may run a connector "
-        "of this name; ./pipeline connect apply starts this one again.",
+        "Another task took over Connect's transactions. Only one Connect cluster may run a "
+        "connector of this name; ./pipeline connect apply starts this one again.",
         is_transient=True,
     ),
     _Known(
@@ -122,15 +122,15 @@ _KNOWN = (
     ),
     _Known(
         r"No space left on device",
-        "The disk is full. Make room; then ./pipeline connect apply.",
+        "The disk is full. Free space; then ./pipeline connect apply.",
     ),
     _Known(
         r"Connection to (\S+) refused|The connection attempt failed|UnknownHostException"
         r"|the database system is (?:starting up|shutting down)|terminating connection due to"
         r"|This connection has been closed|An I/O error occurred while sending to the backend"
         r"|Database connection failed",
-        "The shop's database does not answer. Is it up? ./pipeline status. Connect tries again; "
-        "if it has given up: ./pipeline connect apply.",
+        "The shop's database does not answer. Is it up? ./pipeline status. Connect retries; "
+        "if it has stopped retrying: ./pipeline connect apply.",
         is_transient=True,
     ),
     _Known(
@@ -144,14 +144,14 @@ _KNOWN = (
 
 
 def explain(trace: str) -> str:
-    """What a trace or a refusal of Connect's means, and what to type.
+    """Return the explanation of a trace or an error of Connect, and the command that helps.
 
-    One that is not known is shortened to its last cause.
+    An unknown trace is shortened to its last cause.
     """
     found = _known(trace)
     if found is None:
         cause = _last_cause(trace)
-        return f"{cause} ./pipeline logs connect tells more; ./pipeline connect apply tries again."
+        return f"{cause} Details: ./pipeline logs connect. Try again: ./pipeline connect apply"
     known, match = found
     named = next((group for group in match.groups() if group), "")
     meaning = known.description.replace("({} bytes)", f"({named} bytes)" if named else "")
@@ -159,7 +159,7 @@ def explain(trace: str) -> str:
 
 
 def needs_person(trace: str) -> bool:
-    """Whether it stays as it is until a person mends it, or says what becomes of what is lost."""
+    """Return whether the failure needs manual action, as opposed to a restart."""
     found = _known(trace)
     return found is not None and not found[0].is_transient
 

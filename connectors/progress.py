@@ -1,4 +1,4 @@
-"""How an extraction goes on, by what Debezium tells of it. Pure."""
+"""Progress of an extraction, derived from Debezium's notifications. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +11,11 @@ _Told = Mapping[str, str]
 _READ = ("SUCCEEDED", "EMPTY")
 AGGREGATE = "Incremental Snapshot"
 UNKNOWN = "UNKNOWN_SCHEMA"
-"""Reason of a failure: Debezium has seen no change of the table under this name."""
+"""Reason of a failure: Debezium does not know a table of this name."""
 
 
 class TableState(StrEnum):
-    """How far a table is."""
+    """State of a table in an extraction."""
 
     WAITING = "waiting"
     READING = "reading"
@@ -26,9 +26,9 @@ class TableState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableProgress:
-    """One table. Keys as Debezium tells them; rows are known once it is read.
+    """Progress of one table. `rows` is known once the table is read.
 
-    `reason` is Debezium's word for why it failed.
+    `reason` is the failure's name in Debezium's notification.
     """
 
     table: str
@@ -40,7 +40,7 @@ class TableProgress:
 
     @property
     def share(self) -> float | None:
-        """What has been read, by a key that is one number from about 1 on; else None."""
+        """Share of the keys that were read; None unless the key is a single number."""
         if self.state is TableState.READ:
             return 1.0
         try:
@@ -51,7 +51,7 @@ class TableProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """An extraction; `id` is that of the signal which asked for it."""
+    """Progress of an extraction; `id` is that of the signal which requested it."""
 
     id: str
     tables: tuple[TableProgress, ...] = ()
@@ -61,11 +61,11 @@ class Progress:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every table was read to its end."""
+        """Whether every table was read completely."""
         return self.is_over and all(table.state is TableState.READ for table in self.tables)
 
     def to_json(self) -> dict[str, object]:
-        """As `./pipeline extract --format json` prints it."""
+        """Return the output of `./pipeline extract --format json`."""
         state = "over" if self.is_over else "paused" if self.is_paused else "running"
         tables = [
             {
@@ -82,7 +82,7 @@ class Progress:
 
 
 def advance(progress: Progress, notification: Mapping[str, Any]) -> Progress:
-    """What is known after one more notification; those of others tell nothing."""
+    """Return the progress after one more notification; those of other extractions are ignored."""
     is_ours = notification.get("id") == progress.id
     if not is_ours or notification.get("aggregate_type") != AGGREGATE:
         return progress
@@ -91,9 +91,9 @@ def advance(progress: Progress, notification: Mapping[str, Any]) -> Progress:
 
 
 def end(progress: Progress) -> Progress:
-    """It is over, and what was not read by then will not be.
+    """Return the progress of an ended extraction: tables not read by now were not extracted.
 
-    Debezium calls an extraction that was stopped completed, too.
+    Debezium reports a stopped extraction as completed, too.
     """
     return replace(progress, is_over=True, tables=_stop(progress.tables))
 
@@ -153,7 +153,7 @@ def _listed(told: _Told) -> list[str]:
 
 _STEPS: Mapping[str, Callable[[Progress, _Told], Progress]] = {
     "STARTED": _started,
-    # A connector that was started again reads on: it has forgotten the pause.
+    # After a restart of the connector the extraction is no longer paused.
     "IN_PROGRESS": lambda one, told: _with_table(replace(one, is_paused=False), _reading(told)),
     "TABLE_SCAN_COMPLETED": lambda one, told: _with_table(one, _scanned(told)),
     "PAUSED": lambda one, _: replace(one, is_paused=True),
@@ -161,4 +161,4 @@ _STEPS: Mapping[str, Callable[[Progress, _Told], Progress]] = {
     "ABORTED": _aborted,
     "COMPLETED": lambda one, _: end(one),
 }
-"""What each kind of notification says, by Debezium's name of it."""
+"""State that a notification stands for, by Debezium's name of its kind."""

@@ -1,7 +1,7 @@
-"""The roles that read the shop's tables, and which tables hide rows from them.
+"""Roles that read the shop's tables, and tables that hide rows from them.
 
-A row that a reader does not see looks deleted. So sessions of these roles run with `row_security`
-off, where Postgres raises an error instead of leaving rows out.
+A row that is hidden from a reader would look deleted. Sessions of these roles therefore run with
+`row_security = off`, so that Postgres raises an error instead of omitting rows.
 """
 
 import re
@@ -18,14 +18,14 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 
-STANDBY = "the shop's database is a standby or read-only: it may show the shop as it was"
+STANDBY = "the shop's database is a standby or read-only, so its state may be outdated"
 USE_THE_PRIMARY = "Let OLTP_HOST and OLTP_PORT name the primary."
 _PLAIN = re.compile("[a-z_][a-z0-9_]*")
 _READERS_SQL = Path(__file__).with_name("readers.sql")
 
 
 class Reason(StrEnum):
-    """Why a role does not see all rows of a table."""
+    """Reason why a role does not see all rows of a table."""
 
     NO_GRANT = "no_grant"
     ROW_SECURITY = "row_security"
@@ -52,7 +52,7 @@ class HiddenRows:
 
     @property
     def words(self) -> str:
-        """What is wrong, without a full stop."""
+        """The problem, without a full stop."""
         roles = " and ".join(self.roles)
         if self.reason is Reason.NO_GRANT:
             return f"{self.table}: {roles} may not select all of it"
@@ -60,7 +60,7 @@ class HiddenRows:
 
     @property
     def remedy(self) -> str:
-        """What to type, as admin of the shop's database."""
+        """The statement that fixes it, to be run as admin of the shop's database."""
         if self.reason is Reason.NO_GRANT:
             quoted = self.table.replace('"', '""')
             name = self.table if _PLAIN.fullmatch(self.table) else f'"{quoted}"'
@@ -69,12 +69,12 @@ class HiddenRows:
 
     @property
     def sentences(self) -> str:
-        """Both, as a message has them."""
+        """Problem and statement in one message."""
         return f"{self.words}. {self.remedy[0].upper()}{self.remedy[1:]}"
 
 
 def read_hidden(connection: psycopg.Connection) -> list[HiddenRows]:
-    """The captured tables of which a reader does not see all rows, by name; for any role."""
+    """Return the captured tables of which a reader does not see all rows. Any role may call it."""
     with connection.cursor(row_factory=class_row(_Row)) as cursor:
         rows = cursor.execute(_READERS_SQL.read_bytes()).fetchall()
     grouped = groupby(rows, key=lambda row: (row.table_name, row.reason, row.is_partition))
@@ -90,19 +90,19 @@ def read_hidden(connection: psycopg.Connection) -> list[HiddenRows]:
 
 
 def require_all_rows(dsn: str, tables: Iterable[str]) -> None:
-    """Refuse to read tables again that hide rows from those who would read them.
+    """Check that the readers see all rows of these tables.
 
     Args:
         dsn: any role of the shop's database.
         tables: by name.
 
     Raises:
-        StopPipelineError: a reader does not see all rows of one.
+        StopPipelineError: a reader does not see all rows of a table.
         RetryLaterError: the database does not answer.
     """
     wanted = set(tables)
     with (
-        explaining(Service.SHOP, "The shop's tables cannot be validated"),
+        explaining(Service.SHOP, "The privileges on the shop's tables cannot be checked"),
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
         hidden = [one for one in read_hidden(connection) if one.table in wanted]
@@ -110,7 +110,7 @@ def require_all_rows(dsn: str, tables: Iterable[str]) -> None:
         words = "; ".join(one.words for one in hidden)
         remedies = "; ".join(dict.fromkeys(one.remedy for one in hidden))
         message = (
-            f"{words}. Rows that a reader does not see would look deleted, so nothing was read "
+            f"{words}. Rows that are hidden from a reader would look deleted, so nothing was read "
             f"and nothing was written. {remedies[0].upper()}{remedies[1:]}. Then extract again."
         )
         raise StopPipelineError(message)

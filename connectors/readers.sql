@@ -17,7 +17,7 @@ where
     and r.rolname in ('debezium', 'reconcile')
     and (
         not has_table_privilege(r.oid, c.oid, 'select')
-        -- As Postgres decides it: owners are bound by policies if that is forced alone.
+        -- Same rule as in Postgres: policies apply to owners only with FORCE ROW LEVEL SECURITY.
         or (
             c.relrowsecurity
             and not r.rolsuper

@@ -1,4 +1,4 @@
-"""Registers the connector: applied twice is applied once, and done means it runs."""
+"""Registration of the connector. Idempotent; it returns once the connector runs."""
 
 import time
 from collections.abc import Callable
@@ -25,21 +25,21 @@ def apply(
     *,
     timeout_seconds: float = 90,
 ) -> bool:
-    """Bring the connector to its definition, its topics to its limits; wait until it runs.
+    """Create or update the connector and the limits of its topics; wait until it runs.
 
     Args:
-        connect: where Connect is, and the connector's name and settings.
+        connect: address of Connect, and the connector's name and settings.
         oltp: the database to capture.
-        kafka: where the topics are.
+        kafka: the broker that has the topics.
         secrets_file: properties file that Connect reads `debezium.password` from.
-        timeout_seconds: longest wait for Connect, its connector and its task.
+        timeout_seconds: maximum wait for Connect, its connector and its task.
 
     Returns:
-        Whether the definition changed.
+        Whether the configuration changed.
 
     Raises:
-        StopPipelineError: the connector fails; the message says why in plain words.
-        RetryLaterError: Connect or Kafka is away, or the task does not run in time.
+        StopPipelineError: the connector fails; the message explains why.
+        RetryLaterError: Connect or Kafka is unavailable, or the task does not run in time.
     """
     deadline = time.monotonic() + timeout_seconds
     config = render(connect, oltp, secrets_file)
@@ -59,20 +59,21 @@ def resnapshot(
     record: Callable[[WalGap], object],
     timeout_seconds: float = 90,
 ) -> None:
-    """Let the connector forget its position and its slot, and read all tables again.
+    """Delete the connector's offsets and its slot, so that it snapshots all tables again.
 
-    Every row is written to Kafka once more, as a snapshot's (`r`). What was deleted meanwhile is
-    not told by anybody.
+    Every row is written to Kafka again, with operation `r`. Rows that were deleted in the meantime
+    are not reported by the snapshot.
 
     Args:
-        connect: where Connect is; names of connector and slot.
+        connect: address of Connect; names of connector and slot.
         replication_dsn: a role that may drop the slot.
-        record: told what is lost by it, before the slot goes, while nothing is written to Kafka.
-        timeout_seconds: longest wait for it to stop, and again for it to run.
+        record: called with the lost changes before the slot is dropped, while the connector is
+            stopped.
+        timeout_seconds: maximum wait for it to stop, and again for it to run.
 
     Raises:
-        StopPipelineError: the connector fails; the message says why in plain words.
-        RetryLaterError: something is away, or takes too long; doing it again is safe.
+        StopPipelineError: the connector fails; the message explains why.
+        RetryLaterError: a service is unavailable or too slow; repeating is safe.
     """
     with ConnectApi(connect.url, connect.connector_name) as api:
         stop(api, timeout_seconds=timeout_seconds)
@@ -90,7 +91,7 @@ def _forget(api: ConnectApi, deadline: float) -> None:
         try:
             api.forget_position()
         except PipelineError:
-            # Refused until the task has stopped.
+            # Connect refuses this until the task has stopped.
             if time.monotonic() > deadline:
                 raise
             time.sleep(_POLL_SECONDS)
@@ -135,7 +136,7 @@ def _wait_until_running(api: ConnectApi, deadline: float) -> None:
             state = None
         if state is not None and state.is_running:
             return
-        # A restart shows the old failure for a moment.
+        # After a restart Connect reports the old failure for a moment.
         failures = failures + 1 if state is not None and state.is_failed else 0
         if state is not None and failures * _POLL_SECONDS > 3:
             raise StopPipelineError(_failed(api, state))

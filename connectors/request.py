@@ -1,4 +1,4 @@
-"""What an extraction is to read, and the signal that asks Debezium for it. Pure."""
+"""Request for an extraction, and the signal that sends it to Debezium. Pure."""
 
 import hashlib
 import re
@@ -13,13 +13,13 @@ from connectors.captured import CapturedTable
 from lakehouse.errors import WrongArgumentError
 
 _MOST_BYTES = 2048
-"""What the signal table holds."""
+"""Maximum length of `data` in the signal table."""
 _DIGEST = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Days:
-    """Days in the shop's time zone, the last inclusive; without one up to now."""
+    """Days in the shop's time zone, the last one inclusive; None is without end."""
 
     first: date
     last: date | None
@@ -27,12 +27,12 @@ class Days:
 
     @property
     def start_at(self) -> datetime:
-        """The instant at which they begin."""
+        """The instant at which the first day begins."""
         return self._midnight(self.first)
 
     @property
     def stop_at(self) -> datetime | None:
-        """The instant at which they are over."""
+        """The instant at which the last day ends; None without a last day."""
         return None if self.last is None else self._midnight(self.last + timedelta(days=1))
 
     def _midnight(self, day: date) -> datetime:
@@ -41,23 +41,23 @@ class Days:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Tables to read, in full or the rows of some days."""
+    """Tables to read: all rows, or those of some days."""
 
     tables: tuple[CapturedTable, ...]
     days: Days | None
 
     @property
     def digest(self) -> str:
-        """The same for equal requests: the beginning of the signal's id."""
+        """Digest of the request; the signal's id begins with it."""
         names = [table.table_name for table in self.tables]
         days = self.days and (self.days.start_at, self.days.stop_at)
         return hashlib.sha256(orjson.dumps([names, days])).hexdigest()[:_DIGEST]
 
     def data(self) -> str:
-        """The signal's data.
+        """Return the signal's data as JSON.
 
         Raises:
-            WrongArgumentError: so many tables do not go into one signal.
+            WrongArgumentError: the tables do not fit into one signal.
         """
         asked: dict[str, object] = {
             "type": "incremental",
@@ -73,10 +73,10 @@ class Request:
 
 
 def parse_days(since: str, until: str | None, *, time_zone: str, today: date) -> Days:
-    """Days as people type them, YYYY-MM-DD.
+    """Parse the options --since and --until, YYYY-MM-DD.
 
     Raises:
-        WrongArgumentError: one is no day, or they are in the wrong order.
+        WrongArgumentError: one is not a day or in the future, or they are in the wrong order.
     """
     first = _day(since, "--since")
     last = None if until is None else _day(until, "--until")
@@ -90,24 +90,26 @@ def parse_days(since: str, until: str | None, *, time_zone: str, today: date) ->
     try:
         _ = days.start_at, days.stop_at
     except OverflowError as error:
-        message = f"--since {since}, --until {until}: no clock goes that far. Give days in between."
+        message = (
+            f"--since {since}, --until {until}: out of range. Give days between year 1 and 9999."
+        )
         raise WrongArgumentError(message) from error
     return days
 
 
 def collection(table: str) -> str:
-    """A table as Debezium names it: a regular expression that has to match all of the name."""
+    """Return a table in Debezium's notation: a regular expression for the whole name."""
     is_plain = re.fullmatch(r"\w+", table) is not None
     return f"public.{table if is_plain else re.escape(table)}"
 
 
 def table_of(named: str) -> str:
-    """The table of a name that Debezium tells, `public.orders` or `shop.public.orders`."""
+    """Return the table of `public.orders` or `shop.public.orders`, as Debezium reports it."""
     return named.split("public.", 1)[-1].strip('"')
 
 
 def _conditions(tables: Sequence[CapturedTable], days: Days | None) -> list[dict[str, str]]:
-    """One for all tables that are read by the same condition: a signal is short."""
+    """Return one condition per group of tables that share it, since signals are short."""
     names: dict[str, list[str]] = {}
     for table in tables:
         if bounds := [*_of_days(table, days), *_of_its_own(table)]:
@@ -129,7 +131,7 @@ def _of_days(table: CapturedTable, days: Days | None) -> list[str]:
 
 
 def _of_its_own(table: CapturedTable) -> list[str]:
-    """Debezium does not say ONLY: rows of the children would count as the parent's, too."""
+    """Return a condition that excludes rows of child tables: Debezium does not select from ONLY."""
     if not table.has_children:
         return []
     name = table.table_name.replace('"', '""').replace("'", "''")
@@ -140,5 +142,5 @@ def _day(text: str, option: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        message = f"{option} {text}: not a day. Write it as YYYY-MM-DD, such as 2026-11-25."
+        message = f"{option} {text}: not a date. Write it as YYYY-MM-DD, such as 2026-11-25."
         raise WrongArgumentError(message) from None

@@ -1,4 +1,4 @@
-"""Kafka Connect's REST interface, as far as one connector needs it."""
+"""Client of Kafka Connect's REST interface for one connector."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _TIMEOUT_SECONDS = 20
 _POSITIONS = ("lsn", "lsn_proc", "lsn_commit")
-"""Of the last change, and of the last transaction that was handed on whole."""
+"""Positions in Debezium's offset: of the last change, and of the last complete transaction."""
 _RETRY_STATUS = (404, 409, 500, 503)
-"""Connect answers so while it starts (a PUT is not found then) or its workers rebalance."""
+"""Status codes while Connect starts (404 for a PUT) or its workers rebalance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorState:
-    """What Connect says of a connector and its task."""
+    """State of a connector and its task."""
 
     connector: str
     task: str | None
@@ -27,34 +27,35 @@ class ConnectorState:
 
     @property
     def is_running(self) -> bool:
-        """Whether both run."""
+        """Whether connector and task run."""
         return self.connector == self.task == "RUNNING"
 
     @property
     def is_halted(self) -> bool:
-        """Whether somebody stopped or paused it."""
+        """Whether it was stopped or paused on purpose."""
         return self.connector in ("STOPPED", "PAUSED")
 
     @property
     def is_failed(self) -> bool:
-        """Whether one of them gave up."""
+        """Whether connector or task has failed."""
         return "FAILED" in (self.connector, self.task)
 
     @property
     def waits_for_person(self) -> bool:
-        """Whether it needs manual action; other failures are restarted."""
+        """Whether the failure needs manual action; others are restarted automatically."""
         return self.is_halted or (self.is_failed and needs_person(self.trace or ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What Connect has stored in the transactions in which it handed changes on.
+    """The source offset that Connect stores in the transactions that write changes to Kafka.
 
     Attributes:
-        position: the furthest WAL position; None while the first reading of all tables goes on.
-        is_first_snapshot: whether that has begun and has not ended; cut off, it is begun anew.
-        handed_on_at: when the last change was committed; None if none was.
-        extraction_id: of the signal whose extraction is under way; None if there is none.
+        position: the highest WAL position (LSN); None during the initial snapshot.
+        is_first_snapshot: whether the initial snapshot has started and not ended. After an
+            interruption it starts from the beginning.
+        handed_on_at: commit time of the last change; None if there was none.
+        extraction_id: id of the signal of the running extraction; None if there is none.
     """
 
     position: int | None
@@ -78,21 +79,21 @@ class ConnectApi:
         self._client.close()
 
     def config(self) -> dict[str, str] | None:
-        """The configuration in force; None before the first."""
+        """Return the current configuration; None if the connector does not exist."""
         config: dict[str, str] | None = self._get("config")
         return config
 
     def put_config(self, config: Mapping[str, str]) -> None:
-        """Create the connector, or change it; Connect restarts its task."""
+        """Create or update the connector; Connect restarts its task."""
         self._request("PUT", f"/connectors/{self.name}/config", json=dict(config))
 
     def state(self) -> ConnectorState | None:
-        """The state of connector and task; None when there is no such connector yet."""
+        """Return the state of connector and task; None if the connector does not exist."""
         status = self._get("status")
         return None if status is None else read_state(status)
 
     def stored(self) -> Stored:
-        """What Connect has stored of the connector. Dear: it reads a topic from its beginning."""
+        """Return the stored offset. Expensive: Connect reads a topic from its beginning."""
         offset = self._offset()
         is_first_snapshot = "snapshot" in offset and not offset.get("snapshot_completed")
         names = () if is_first_snapshot else _POSITIONS
@@ -109,9 +110,9 @@ class ConnectApi:
         )
 
     def put_position(self, position: int) -> None:
-        """Let the next start stream from this WAL position, whatever was before. Stop first.
+        """Overwrite the stored position; the connector must be stopped.
 
-        An extraction that was under way is forgotten.
+        A running extraction is discarded.
         """
         instant = self._offset().get("ts_usec")
         offset = {"lsn": position} | ({"ts_usec": instant} if instant else {})
@@ -119,24 +120,27 @@ class ConnectApi:
         self._request("PATCH", f"/connectors/{self.name}/offsets", json={"offsets": [entry]})
 
     def is_stopped(self) -> bool:
-        """Whether it was stopped and has no task any more."""
+        """Return whether it is stopped and has no task any more."""
         status = self._get("status") or {"connector": {"state": "STOPPED"}}
         return status["connector"]["state"] == "STOPPED" and not status.get("tasks")
 
     def stop(self) -> None:
-        """Stop connector and task; the position stays. Returns before they have."""
+        """Request that connector and task stop; does not wait for it. The position is kept."""
         self._request("PUT", f"/connectors/{self.name}/stop")
 
     def forget_position(self) -> None:
-        """Delete the stored position, so that the next start reads all tables. Stop first."""
+        """Delete the stored position, so that the next start takes an initial snapshot.
+
+        The connector must be stopped.
+        """
         self._request("DELETE", f"/connectors/{self.name}/offsets")
 
     def resume(self) -> None:
-        """Let it go on after a stop or a pause."""
+        """Resume it after a stop or a pause."""
         self._request("PUT", f"/connectors/{self.name}/resume")
 
     def restart_failed(self) -> None:
-        """Restart what has failed."""
+        """Restart the connector and its task, if they have failed."""
         query = {"includeTasks": "true", "onlyFailed": "true"}
         self._request("POST", f"/connectors/{self.name}/restart", params=query)
 
@@ -176,7 +180,7 @@ class ConnectApi:
 
 
 def read_state(status: Mapping[str, Any]) -> ConnectorState:
-    """Read Connect's `/status` answer."""
+    """Parse Connect's response to `/status`."""
     tasks = status.get("tasks") or [{}]
     traces = (part.get("trace") for part in (tasks[0], status["connector"]))
     return ConnectorState(

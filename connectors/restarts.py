@@ -1,8 +1,8 @@
-"""Starts a connector again that has failed, after a pause that grows.
+"""Auto-restart of a failed connector, with exponential back-off.
 
-Kafka Connect does not: a task that gives up while the broker is away stays given up when the broker
-is back. Only what may go away by itself is started: what is known to need a person waits for one,
-changes that are lost above all. The operator Strimzi calls this auto-restart.
+Kafka Connect does not restart tasks: one that failed while the broker was unavailable stays failed.
+Only failures that may be transient are restarted, not those that need manual action, such as lost
+changes. Named after the same function of the Strimzi operator.
 """
 
 import time
@@ -18,31 +18,31 @@ from lakehouse.settings import ConnectSettings
 FIRST_SECONDS = 10.0
 """From a failure to the first start, so that a broker which restarts can be back."""
 LONGEST_SECONDS = 300.0
-"""Between two starts; and how long it has to run before the next failure is the first again."""
+"""Maximum pause between two restarts, and how long the connector must run to reset the pause."""
 FIRST_SNAPSHOTS = 3
-"""Starts while it reads all tables for the first time: each writes their rows to Kafka again."""
+"""Maximum restarts during the initial snapshot: each one writes all rows to Kafka again."""
 _ASK_SECONDS = 2.0
 _log = structlog.get_logger(__name__)
 
 
 class Restarts:
-    """When a connector is to be started again, by what Connect says of it as time goes on.
+    """Schedule of restarts, computed from the observed states of the connector.
 
-    Instants are seconds of a clock that never goes back.
+    Instants are seconds of a monotonic clock.
     """
 
     def __init__(self, first_seconds: float) -> None:
-        """Args: first_seconds: from a failure to the start; doubled with each one that follows."""
+        """Args: first_seconds: pause before the first restart; doubled after each one."""
         self._first = min(first_seconds, LONGEST_SECONDS)
         self.pause = self._first
-        """Seconds from the next failure to the start that follows."""
+        """Seconds between the next failure and its restart."""
         self.starts = 0
-        """Since it ran for long."""
+        """Restarts since the connector last ran for LONGEST_SECONDS."""
         self._due_at: float | None = None
         self._running_since: float | None = None
 
     def note(self, state: ConnectorState | None, now: float) -> None:
-        """What Connect says now; None where it says nothing, or that there is no connector."""
+        """Record an observed state; None if Connect does not answer or has no such connector."""
         if state is not None and state.is_failed and not state.waits_for_person:
             self._running_since = None
             if self._due_at is None:
@@ -57,25 +57,26 @@ class Restarts:
             self.pause, self.starts = self._first, 0
 
     def is_due(self, now: float) -> bool:
-        """Whether what was noted last asks for a start."""
+        """Return whether a restart is due."""
         return self._due_at is not None and now >= self._due_at
 
     def started(self, now: float) -> None:
-        """It was started. If that helps nothing, the next time is later."""
+        """Record a restart; doubles the pause before the next one."""
         self.starts += 1
         self.pause = min(2 * self.pause, LONGEST_SECONDS)
-        # Connect shows the old failure for a moment, and a new one may come without a run between.
+        # Connect reports the old failure for a moment, and the connector may fail again before a
+        # running state is observed.
         self.put_off(now)
 
     def put_off(self, now: float) -> None:
-        """It is not started this time."""
+        """Postpone the due restart by one pause."""
         self._due_at = now + self.pause
 
 
 def keep_running(connect: ConnectSettings, stop: Event) -> None:
-    """Look at the connector every two seconds, and start it where that is due, until told to stop.
+    """Poll the connector every two seconds and restart it when due, until `stop` is set.
 
-    Whatever Connect answers, or whether it does, this goes on.
+    Errors of Connect are logged and do not end the loop.
     """
     restarts = Restarts(FIRST_SECONDS)
     told = ""
@@ -91,11 +92,11 @@ def keep_running(connect: ConnectSettings, stop: Event) -> None:
                 restarts.note(None, time.monotonic())
                 if told != str(error):
                     told = str(error)
-                    _log.warning("connector_not_looked_at", error=told)
+                    _log.warning("connector_check_failed", error=told)
 
 
 def _start(api: ConnectApi, state: ConnectorState, restarts: Restarts) -> None:
-    # Asked only when it is due: what is stored is dear to read.
+    # Queried only when a restart is due, since reading the stored offset is expensive.
     if restarts.starts >= FIRST_SNAPSHOTS and api.stored().is_first_snapshot:
         restarts.put_off(time.monotonic())
         return

@@ -1,4 +1,4 @@
-"""The shop's replication slot: how far Connect has confirmed, and how much WAL waits for it."""
+"""The shop's replication slot: confirmed position and retained WAL."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,18 +28,18 @@ _LOST = "lost"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """A replication slot, as the database sees it.
+    """A row of `pg_replication_slots`.
 
     Attributes:
-        is_active: whether somebody reads it at the moment.
+        is_active: whether a client reads it at the moment.
         wal_status: `reserved`, `extended`, `unreserved` (about to be lost) or `lost`.
-        invalidation_reason: why it is lost, in Postgres' word.
+        invalidation_reason: why it is lost, as Postgres names it.
         confirmed_position: WAL position (LSN) up to which Connect has confirmed.
         lag_bytes: WAL written since.
-        held_bytes: WAL that the slot keeps from being removed.
-        limit_bytes: how much it may hold (`max_slot_wal_keep_size`); None is without limit.
-        inactive_seconds: how long nobody has read it.
-        asked_at: the database's clock.
+        held_bytes: WAL that is retained for the slot.
+        limit_bytes: maximum of retained WAL (`max_slot_wal_keep_size`); None is without limit.
+        inactive_seconds: time since a client last read it.
+        asked_at: time of the query, by the database's clock.
     """
 
     is_active: bool
@@ -59,25 +59,25 @@ class Slot:
 
     @property
     def held_share(self) -> float | None:
-        """What it holds, as a share of what it may hold."""
+        """Retained WAL as a share of the limit."""
         if self.held_bytes is None or not self.limit_bytes:
             return None
         return self.held_bytes / self.limit_bytes
 
 
 def read_slot(monitor_dsn: str, name: str) -> Slot | None:
-    """The slot of this name; None when there is none.
+    """Return the slot of this name; None if there is none.
 
     Args:
         monitor_dsn: a role that may read `pg_replication_slots`.
-        name: the slot's.
+        name: name of the slot.
 
     Raises:
         RetryLaterError: the database does not answer.
-        StopPipelineError: it refuses.
+        StopPipelineError: the database refuses the login or the query.
     """
     with (
-        explaining(Service.SHOP, "Its replication slots cannot be looked at"),
+        explaining(Service.SHOP, "Its replication slots cannot be read"),
         psycopg.connect(monitor_dsn, autocommit=True) as connection,
         connection.cursor(row_factory=class_row(Slot)) as cursor,
     ):
@@ -85,14 +85,14 @@ def read_slot(monitor_dsn: str, name: str) -> Slot | None:
 
 
 def drop_slot(replication_dsn: str, name: str) -> None:
-    """Drop the slot, if it is there. Nobody may be reading it.
+    """Drop the slot, if it exists. It must be inactive.
 
     Args:
         replication_dsn: a role with REPLICATION.
-        name: the slot's.
+        name: name of the slot.
 
     Raises:
-        RetryLaterError: the database does not answer, or somebody reads the slot.
+        RetryLaterError: the database does not answer, or the slot is active.
     """
     drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
     with (
@@ -103,21 +103,21 @@ def drop_slot(replication_dsn: str, name: str) -> None:
 
 
 def make_slot(replication_dsn: str, name: str) -> str:
-    """Make the slot; changes committed from now on are kept for Connect.
+    """Create the slot; changes committed from now on are retained for Connect.
 
     Args:
         replication_dsn: a role with REPLICATION.
-        name: the slot's.
+        name: name of the slot.
 
     Returns:
         The WAL position (LSN) at which it begins.
 
     Raises:
-        RetryLaterError: the database does not answer, or has no room for a slot at the moment.
+        RetryLaterError: the database does not answer, or all its slots are in use.
     """
     make = "select lsn::text from pg_create_logical_replication_slot(%s, 'pgoutput')"
     with (
-        explaining(Service.SHOP, f"Slot {name} cannot be made now", then=again("Try again.")),
+        explaining(Service.SHOP, f"Slot {name} cannot be created now", then=again("Try again.")),
         psycopg.connect(replication_dsn, autocommit=True) as connection,
     ):
         row = connection.execute(make, [name]).fetchone()

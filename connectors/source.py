@@ -1,4 +1,4 @@
-"""Prepares the shop's database for capture: publication, heartbeat, signals, grants."""
+"""Preparation of the shop's database for capture: publication, heartbeat, signals, grants."""
 
 from pathlib import Path
 
@@ -10,26 +10,28 @@ from lakehouse.settings import ConnectSettings
 from lakehouse.trouble import Service, Trouble
 
 CAPTURED_SCHEMA = "public"
-"""Every table in it is captured, those to come included."""
+"""Schema of which every table is captured, including future ones."""
 HEARTBEAT_TABLE = "cdc.heartbeat"
 SIGNAL_TABLE = "cdc.signal"
 
 _SOURCE_SQL = Path(__file__).with_name("source.sql")
-_AS_SUPERUSER = "Prepare it as superuser, after its roles are made: ./pipeline up does both."
+_AS_SUPERUSER = (
+    "It has to be prepared by a superuser once its roles exist: ./pipeline up does both."
+)
 _TABLE_IS_OPEN = (
-    "A transaction of the shop has a table open that has to be altered, and nothing is to wait "
-    "behind that. Try again soon."
+    "A transaction of the shop has a table open that has to be altered, and the shop must not "
+    "wait for the alteration. Try again."
 )
 _SCHEMAS = sql.SQL("public, cdc")
-# Generated columns are part of the row; a truncate is told as deletes, by a trigger.
+# Generated columns are part of the row; a trigger captures a truncate as deletes.
 _OPTIONS = sql.SQL("publish = 'insert, update, delete', publish_generated_columns = stored")
 
 
 def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
-    """Make the database ready for the connector; changes nothing where it is ready already.
+    """Prepare the database for the connector. Idempotent.
 
-    Tables made later in schema `public` need nothing more: the publication covers the schema,
-    and an event trigger gives them REPLICA IDENTITY FULL, grants, and what tells their truncates.
+    Tables created later in schema `public` need no further step: the publication covers the schema,
+    and an event trigger gives them REPLICA IDENTITY FULL, grants and the truncate trigger.
 
     Args:
         admin_dsn: a superuser's connection; its roles exist (`stack.postgres.roles`).
@@ -37,7 +39,7 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
 
     Raises:
         RetryLaterError: the database does not answer.
-        StopPipelineError: it refuses.
+        StopPipelineError: the database refuses the login or a statement.
     """
     what = "The shop's database cannot be prepared for capture"
     then = {
@@ -46,10 +48,10 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
         Trouble.BUSY: _TABLE_IS_OPEN,
     }
     with explaining(Service.SHOP, what, then=then), psycopg.connect(admin_dsn) as connection:
-        # Two preparations at once would trip over each other's catalog rows.
+        # Concurrent preparations would fail on each other's catalog updates.
         connection.execute("select pg_advisory_xact_lock(hashtext('cdc.prepare'))")
-        # Where it alters a table, the shop's own statements would wait behind it. Less than
-        # `deadlock_timeout`: of two that wait for each other, it is this one that gives up.
+        # While this waits to alter a table, the shop's statements queue behind it. Less than
+        # `deadlock_timeout`, so that in a deadlock this session gives up, not the shop's.
         connection.execute("set local lock_timeout = '250ms'")
         connection.execute(_SOURCE_SQL.read_bytes())
         _publish(connection, settings.publication_name)

@@ -1,4 +1,4 @@
--- Prepares the shop's database for capture. Run as superuser; run twice = run once.
+-- Prepares the shop's database for capture. Run as superuser; idempotent.
 -- Grain of cdc.heartbeat: one row per writer (`source`). Grain of cdc.signal: one row per signal.
 create schema if not exists cdc;
 grant usage on schema cdc to public;
@@ -8,7 +8,7 @@ create table if not exists cdc.heartbeat (
     sent_at timestamptz not null default clock_timestamp(),
     token text
 );
--- Until version 0.1 it was called beat_at.
+-- Until version 0.1 the column was called beat_at.
 do $$
 begin
     if exists (
@@ -32,9 +32,9 @@ grant insert on cdc.signal to extract;
 grant select on cdc.heartbeat to monitor;
 grant usage on schema public to debezium, reconcile;
 
--- A truncate's own record names no key, so no order between it and the rows around it can be told.
--- It is therefore told as what it is: a delete of each row, before the rows that may come next.
--- Only in this transaction's snapshot are they seen, so one that is old may leave rows untold.
+-- A truncate record has no key, so its order relative to the changes of single rows is unknown.
+-- A truncate is therefore captured as a delete of each row. These deletes only see the rows of the
+-- transaction's snapshot; with an old snapshot, rows committed since would be missed.
 create or replace function cdc.has_missed_commits() returns boolean
 language plpgsql set search_path to pg_catalog, pg_temp as $$
 declare
@@ -53,13 +53,14 @@ begin
         later := later + 1;
     end loop;
 exception
-    -- an id that nobody has yet
+    -- a transaction id that was not assigned yet
     when invalid_parameter_value then return false;
 end
 $$;
 
--- As a replica: the shop's foreign keys, rules and triggers have no part in a truncate. Those that
--- take part even so would run as superuser, whoever wrote them: never.
+-- The session role `replica` disables foreign keys, rules and triggers of the shop, which do not
+-- fire on a truncate either. Triggers that fire even as replica would run as superuser, whoever
+-- wrote them; the truncate is refused instead.
 create or replace function cdc.tell_truncate() returns trigger
 language plpgsql security definer
 set search_path to pg_catalog, pg_temp
@@ -72,7 +73,7 @@ begin
             errcode = 'serialization_failure',
             message = format(
                 '%s cannot be truncated: since this transaction''s snapshot others have '
-                'committed, and rows of theirs would be gone that nobody was told of',
+                'committed, and their rows would disappear without a captured delete',
                 tg_relid::regclass
             ),
             hint = 'Try again with the truncate first, or in isolation level read committed.';
@@ -102,8 +103,8 @@ begin
 end
 $$;
 
--- Full old rows, so that deletes and updates can be validated without looking anything up. But
--- Postgres refuses updates when an old row would hold a virtual column, which cannot be published.
+-- REPLICA IDENTITY FULL, so that deletes and updates can be validated without a lookup. With a
+-- virtual generated column, which cannot be published, Postgres would refuse updates.
 create or replace function cdc.capture_table(captured regclass) returns void
 language plpgsql set search_path to pg_catalog, pg_temp as $$
 declare
@@ -127,7 +128,7 @@ begin
         select from pg_trigger as t
         where t.tgrelid = captured and t.tgfoid = 'cdc.tell_truncate()'::regprocedure
     ) then
-        -- By its name the last of its kind: those of the shop still see the rows.
+        -- Triggers fire in order of their names: those of the shop must still see the rows.
         execute format(
             'create or replace trigger zz_cdc_truncate before truncate on %s '
             'for each statement execute function cdc.tell_truncate()', captured
@@ -145,7 +146,7 @@ begin
 end
 $$;
 
--- Whoever makes a table need not be allowed what makes it a captured one.
+-- Security definer: the role that creates a table may lack the rights to prepare it for capture.
 create or replace function cdc.capture_new_tables() returns event_trigger
 language plpgsql security definer set search_path to pg_catalog, pg_temp as $$
 begin
@@ -160,9 +161,9 @@ revoke execute on function
 cdc.has_missed_commits(), cdc.tell_truncate(), cdc.capture_table(regclass), cdc.capture_new_tables()
 from public;
 
--- In the transaction that makes the table: its first row is captured like any other.
--- ALTER TABLE too, for a table that moves into the schema, lowers its replica identity, or disables
--- its triggers.
+-- Runs in the transaction that creates the table, so that its first row is captured, too. ALTER
+-- TABLE is included for tables that are moved into the schema, lower their replica identity or
+-- disable their triggers.
 do $$
 begin
     if not exists (select 1 from pg_event_trigger as t where t.evtname = 'cdc_capture') then

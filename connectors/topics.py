@@ -1,4 +1,4 @@
-"""The limits of the connector's topics: Connect sets them for the topics that it makes, once."""
+"""Size limits of the connector's topics, which Connect sets only when it creates a topic."""
 
 from concurrent.futures import Future
 
@@ -18,16 +18,16 @@ _LIMIT = "max.message.bytes"
 
 
 def raise_limits(admin: AdminClient, topic_prefix: str, max_bytes: int) -> list[str]:
-    """Have each of the connector's topics take records of at least `max_bytes`.
+    """Raise the record limit of the connector's topics to at least `max_bytes`.
 
-    One that takes more stays so: what it holds may be larger.
+    A higher limit is kept, since the topic may contain larger records.
 
     Returns:
-        The topics that took less.
+        The topics whose limit was raised.
 
     Raises:
         RetryLaterError: the broker does not answer.
-        StopPipelineError: it does not allow it.
+        StopPipelineError: the broker does not allow it.
     """
     topics = matching_topics(admin, prefix_pattern(topic_prefix))
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
@@ -46,7 +46,7 @@ def raise_limits(admin: AdminClient, topic_prefix: str, max_bytes: int) -> list[
 
 
 def _limit(future: Future[dict[str, ConfigEntry]]) -> int | None:
-    """The limit of a topic in bytes; none where it was deleted meanwhile."""
+    """Return the limit of a topic in bytes; None if it was deleted meanwhile."""
     try:
         return int(future.result()[_LIMIT].value or 0)
     except KafkaException as error:

@@ -1,7 +1,7 @@
-"""Changes that the slot has skipped: found, and gone on behind once somebody accepts it.
+"""WAL gaps: changes that the slot has skipped. They are found, recorded and skipped on request.
 
-Debezium refuses to go on from a slot that begins behind its own position, or that is gone. What
-was committed in between is in no topic.
+Debezium refuses to resume from a slot that begins after its own position, or that was dropped.
+Changes committed in between are not in Kafka.
 """
 
 import time
@@ -17,9 +17,9 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalGap:
-    """WAL positions (LSN): the last that Connect has handed on, and the first that the slot has.
+    """WAL positions (LSN): the last one written to Kafka, and the first one that the slot has.
 
-    `first` is None while there is no slot, or none that can be read.
+    `first` is None while there is no usable slot.
     """
 
     last: int
@@ -27,17 +27,17 @@ class WalGap:
 
     @property
     def words(self) -> str:
-        """What is lost, for a person."""
-        until = "the slot that is still to be made" if self.first is None else lsn_text(self.first)
+        """The lost range in words, for messages and the loss ledger."""
+        until = "the start of the new slot" if self.first is None else lsn_text(self.first)
         return f"changes committed between WAL positions {lsn_text(self.last)} and {until}"
 
 
 def find_wal_gap(position: int | None, slot: Slot | None) -> WalGap | None:
-    """Whether the slot lacks changes that Connect needs. None also when Connect never began.
+    """Return the gap between Connect's position and the slot; None if nothing is missing.
 
     Args:
-        position: WAL position that Connect has stored.
-        slot: the slot; None when there is none.
+        position: WAL position that Connect has stored; None before its first transaction.
+        slot: the slot; None if there is none.
     """
     if position is None:
         return None
@@ -56,24 +56,24 @@ def accept_wal_gap(
     record: Callable[[WalGap], object],
     timeout_seconds: float,
 ) -> WalGap | None:
-    """Stop the connector; if changes are lost, record that, and put it behind them.
+    """Stop the connector; if changes are lost, record them and set its position after them.
 
-    It stays stopped: whoever applies the definition starts it. Done again after a crash, it finds
-    the same gap, or none once the position is behind it.
+    The connector stays stopped until `connectors.registration.apply` starts it. Repeated after a
+    crash, it finds the same gap, or none if the position was set already.
 
     Args:
         api: the connector.
         monitor_dsn: a role that may read `pg_replication_slots`.
-        replication_dsn: a role that may make and drop the slot.
-        slot_name: the slot's.
-        record: called before anything is changed, while nothing is written to Kafka.
-        timeout_seconds: longest wait for the connector to stop.
+        replication_dsn: a role that may create and drop the slot.
+        slot_name: name of the slot.
+        record: called with the gap before anything is changed, while the connector is stopped.
+        timeout_seconds: maximum wait for the connector to stop.
 
     Returns:
-        What is lost; None if nothing is.
+        The gap; None if nothing is lost.
 
     Raises:
-        RetryLaterError: something is away, or takes too long; doing it again is safe.
+        RetryLaterError: a service is unavailable or too slow; repeating is safe.
     """
     if api.state() is None:
         return None
@@ -92,7 +92,7 @@ def accept_wal_gap(
 
 
 def stop(api: ConnectApi, *, timeout_seconds: float) -> None:
-    """Stop the connector, and wait until its task has written its last.
+    """Stop the connector, and wait until its task has ended.
 
     Raises:
         RetryLaterError: it does not stop in time.
@@ -107,11 +107,11 @@ def stop(api: ConnectApi, *, timeout_seconds: float) -> None:
 
 
 def lsn_number(text: str) -> int:
-    """A WAL position out of Postgres' text, such as 0/16B3748."""
+    """Parse an LSN as Postgres writes it, such as 0/16B3748."""
     high, low = text.split("/")
     return (int(high, 16) << 32) + int(low, 16)
 
 
 def lsn_text(number: int) -> str:
-    """A WAL position as Postgres writes it."""
+    """Format an LSN as Postgres writes it."""
     return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"

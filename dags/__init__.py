@@ -1,1 +1,1 @@
-"""One file for each; what they share is in `orchestration`."""
+"""DAGs, one per file; shared code is in `orchestration`."""

@@ -1,4 +1,4 @@
-"""The hourly run: what is new in bronze, through silver and gold into the warehouse, reconciled."""
+"""The hourly run: applies new changes to silver, gold and the warehouse, then reconciles."""
 
 from dataclasses import asdict
 from time import monotonic
@@ -32,14 +32,14 @@ MART = Asset(name="mart", uri="shop://mart")
     tags=["shop", "hourly"],
 )
 def ecommerce_pipeline() -> None:
-    """Rolls everything new in bronze through silver and gold into the warehouse, and proves it.
+    """Applies new changes in bronze to silver, gold and the warehouse, then reconciles all layers.
 
-    Every task is a step of `batch.pipeline_run`, and may be repeated: what is done already is not
-    done again. What it did, in rows and seconds, is in its log, in its XCom `return_value` and in
-    the events of its assets. Trigger other DAGs by the assets `silver.*`, `gold` and `mart`.
+    Every task is a step of `batch.pipeline_run` and idempotent. Its rows and seconds are in its
+    log, in its XCom `return_value` and in the events of its assets. Trigger other DAGs by the
+    assets `silver.*`, `gold` and `mart`.
 
-    A task that fails says in its log what to do; `./pipeline runs` lists the run among all others.
-    `./pipeline consolidate` does the same in one process, and may be run at any time: the two wait
+    The log of a failed task says what to do; `./pipeline runs` lists the run among all others.
+    `./pipeline consolidate` does the same in one process and may be run at any time; the two wait
     for each other.
     """
     cleaned = [silver(name) for name in ENTITIES]
@@ -49,12 +49,12 @@ def ecommerce_pipeline() -> None:
 
 
 def silver(name: str) -> "XComArg":
-    """The task of one table of the shop; those of the others go on beside it."""
+    """Return the label of a task that is mapped over tables, which run in parallel."""
 
     @task(task_id=f"silver_{name}", outlets=[SILVER[name]])
     @step
     def clean() -> dict[str, Any]:
-        """What bronze has of one table and silver lacks: validated, then merged or quarantined."""
+        """Validate new changes of one table; merge them into silver or quarantine them."""
         from batch.pipeline_run import PipelineRun
         from batch.runs.tables import details_of, note_results, offsets_of, result_of_silver
 
@@ -75,7 +75,7 @@ def silver(name: str) -> "XComArg":
 @task(outlets=[GOLD])
 @step
 def gold() -> dict[str, Any]:
-    """All gold tables, made of the same versions of silver."""
+    """Compute all gold tables from the same versions of silver."""
     from batch.pipeline_run import PipelineRun
     from batch.runs.tables import note_results, result_of_gold
 
@@ -92,7 +92,7 @@ def gold() -> dict[str, Any]:
 @task(task_id="warehouse_in_one_transaction")
 @step
 def warehouse(made: dict[str, Any]) -> dict[str, Any]:
-    """Entities, dimensions, facts, sums, checks, publish: readers see all of it, or none."""
+    """Load dimensions, facts and aggregates, run checks and publish, in one transaction."""
     from batch.pipeline_run import PipelineRun
     from batch.runs.tables import note_results, results_of_warehouse
 
@@ -115,7 +115,7 @@ def warehouse(made: dict[str, Any]) -> dict[str, Any]:
 @task(outlets=[MART])
 @step
 def views() -> list[str]:
-    """The materialized views follow; then the mart is complete."""
+    """Refresh the materialized views, which completes the asset `mart`."""
     from batch.pipeline_run import PipelineRun
 
     with recording("consolidation"):
@@ -129,7 +129,7 @@ def views() -> list[str]:
 @task
 @step
 def trim() -> dict[str, Any]:
-    """What live has laid over the warehouse, and the warehouse has by now, is taken off again."""
+    """Delete rows of the live schema that the warehouse has loaded by now."""
     from batch.pipeline_run import PipelineRun
 
     with recording("consolidation"):
@@ -141,7 +141,7 @@ def trim() -> dict[str, Any]:
 @task
 @step
 def reconcile() -> dict[str, Any]:
-    """Shop and bronze, change by change; then each layer with the one below."""
+    """Compare the shop with bronze change by change, then each layer with the one below."""
     from batch.pipeline_run import PipelineRun
 
     with recording("consolidation") as run:

@@ -1,4 +1,4 @@
-"""An extraction, with its parameters as a form."""
+"""Manually triggered extraction, with its parameters as a form."""
 
 from typing import Any
 
@@ -8,10 +8,8 @@ from orchestration.defaults import by_hand, tables_to_choose
 from orchestration.steps import step
 from orchestration.task_log import log_table
 
-_DELETES = (
-    "Of a full extraction that stopped since it found too many: how many it may write at most."
-)
-_DAY = "A day of the shop, such as 2026-11-01. Without it, all rows are read."
+_DELETES = "Maximum number of deletes that a full extraction may write per table."
+_DAY = "A day in the shop's time zone, such as 2026-11-01. Leave empty to read all rows."
 
 
 @dag(
@@ -21,21 +19,22 @@ _DAY = "A day of the shop, such as 2026-11-01. Without it, all rows are read."
         "tables": tables_to_choose(),
         "since": Param(None, type=["null", "string"], format="date", title="Since",
                        description=_DAY),
-        "until": Param(None, type=["null", "string"], format="date", title="Until, included",
-                       description="Only together with a first day."),
+        "until": Param(None, type=["null", "string"], format="date", title="Until (inclusive)",
+                       description="Requires Since."),
         "allow_deletes": Param(None, type=["null", "integer"], minimum=0, title="Deletes allowed",
                                description=_DELETES),
     },
 )  # fmt: skip
 def extract() -> None:
-    """Reads tables of the shop again, in full or by day, while changes stream on.
+    """Reads tables of the shop again, in full or by day, while changes stream.
 
-    `check_request` refuses what makes no sense before anything starts. A full extraction also
-    writes deletes that were missed, each checked against the shop, and lists them; suspiciously
-    many stop it until the form says how many it may write. A run that is cut off leaves Debezium at
-    its work; the next try follows it. One that is stopped is not begun again.
+    `check_request` rejects wrong parameters before anything starts. A full extraction also writes
+    missed deletes, each checked against the shop, and lists them; if they are suspiciously many, it
+    fails until the form says how many it may write. If the run is interrupted, Debezium continues
+    and the next try follows it. An extraction that was stopped is not started again.
 
-    `./pipeline extract` does the same; `./pipeline extract --pause`, `--resume`, `--stop` steer it.
+    `./pipeline extract` does the same; control it with `./pipeline extract --pause`, `--resume`
+    and `--stop`.
     """
     check_request() >> read_again()
 
@@ -43,14 +42,16 @@ def extract() -> None:
 @task
 @step
 def check_request() -> list[str]:
-    """The command that is to run."""
+    """Validate the parameters; returns the command's arguments."""
     chosen = get_current_context()["params"]
     since, until = chosen["since"], chosen["until"]
     if until and not since:
-        message = "Until goes with Since: give a first day, or neither."
+        message = "Until requires Since: give both, or leave Until empty."
         raise StopPipelineError(message)
     if since and chosen.get("allow_deletes") is not None:
-        message = "Only a full extraction writes deletes: leave out Since, or their number."
+        message = (
+            "Only a full extraction writes deletes: leave either Since or Deletes allowed empty."
+        )
         raise StopPipelineError(message)
     if until and until < since:
         message = f"Until {until} lies before Since {since}: swap them."
@@ -61,7 +62,7 @@ def check_request() -> list[str]:
 @task
 @step
 def read_again() -> dict[str, Any]:
-    """What was read, table by table, and the deletes that were missed."""
+    """Run the extraction; returns rows by table and the missed deletes."""
     from orchestration.command import require_all_read, run_command
 
     found = run_command(_arguments())

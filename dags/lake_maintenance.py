@@ -1,4 +1,4 @@
-"""The day: the lake's tables are kept small and quick to open."""
+"""The nightly maintenance of the lake."""
 
 from airflow.sdk import dag, task
 from orchestration.defaults import deadline, task_defaults
@@ -17,12 +17,13 @@ from orchestration.task_log import log_table
     tags=["shop", "daily"],
 )
 def lake_maintenance() -> None:
-    """Joins small files, deletes what is past retention, writes checkpoints.
+    """Compacts small files, vacuums expired ones, writes checkpoints, deletes old run records.
 
-    Runs beside the lander, a consolidation and readers: where it would be in somebody's way it
-    gives way, and the task's log says so. What a layer above has not read yet stays.
+    Runs concurrently with the lander, consolidations and readers; a table on which it would
+    conflict with a writer is skipped, and the task's log says so. Versions that a layer above has
+    not read yet are kept.
 
-    What is known of old runs is forgotten. `./pipeline maintain` does the same.
+    `./pipeline maintain` does the same.
     """
     for name in ("bronze", "silver", "gold"):
         maintain.override(task_id=f"maintain_{name}")(name)
@@ -32,7 +33,7 @@ def lake_maintenance() -> None:
 @task
 @step
 def maintain(layer: str) -> list[dict[str, object]]:
-    """The tables of one layer, one after the other."""
+    """Maintain the tables of one layer, one after the other."""
     from batch.catalogue import lake_tables
     from batch.maintenance import limits_of_settings, maintain_tables, needs_of_readers
     from lakehouse.connections import secrets
@@ -41,7 +42,7 @@ def maintain(layer: str) -> list[dict[str, object]]:
     limits = limits_of_settings(passwords)
     tables = lake_tables(limits[layer].lake, [layer])
     needs = needs_of_readers(limits, passwords) if layer == "silver" else []
-    # Maintenance of the lake goes on without a warehouse.
+    # Maintenance of the lake must be possible while the warehouse is down.
     with recording("maintenance", is_required=False) as run:
         maintenance = maintain_tables(tables, limits, needs, on_progress=tell)
         done = [dict(one.to_json()) for one in maintenance]
@@ -53,7 +54,7 @@ def maintain(layer: str) -> list[dict[str, object]]:
 @task
 @step
 def forget_runs() -> dict[str, object]:
-    """What is known of runs longer ago than CONSOLIDATION_RUNS_DAYS."""
+    """Delete records of runs older than CONSOLIDATION_RUNS_DAYS."""
     from batch.runs import forget_old
 
     with recording("maintenance", is_required=False) as run:

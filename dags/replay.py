@@ -1,4 +1,4 @@
-"""A replay, with its parameters as a form: checked first, then done."""
+"""Manually triggered replay, with its parameters as a form."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from orchestration.defaults import by_hand, tables_to_choose
 from orchestration.steps import step
 from orchestration.task_log import log_table
 
-_PLACES = "Partition:offset, one a line, such as 0:1500. Partitions not named are left out."
+_PLACES = "Partition:offset, one per line, such as 0:1500. Partitions not named are excluded."
 _TIME = "Such as 2026-11-25T08:00:00+00:00."
 
 
@@ -19,28 +19,28 @@ _TIME = "Such as 2026-11-25T08:00:00+00:00."
             "silver",
             enum=["bronze", "silver", "gold", "warehouse", "live"],
             title="Into",
-            description="The layer that takes the range in again. Those above it follow.",
+            description="The layer to apply the range to. The layers above it are updated, too.",
         ),
         "entities": tables_to_choose(),
         "from_offsets": Param([], type="array", title="From offsets", description=_PLACES,
                               items={"type": "string", "pattern": "^[0-9]+:[0-9]+$"}),
-        "to_offsets": Param([], type="array", title="To offsets, included", description=_PLACES,
+        "to_offsets": Param([], type="array", title="To offsets (inclusive)", description=_PLACES,
                             items={"type": "string", "pattern": "^[0-9]+:[0-9]+$"}),
         "from_time": Param(None, type=["null", "string"], format="date-time", title="From time",
                            description=_TIME),
         "to_time": Param(None, type=["null", "string"], format="date-time", title="To time",
                          description=_TIME),
         "only": Param(default=False, type="boolean", title="Only this layer",
-                      description="Leave the layers above as they are."),
+                      description="Do not update the layers above."),
     },
 )  # fmt: skip
 def replay() -> None:
-    """Takes a range of changes in again, into one layer and those above it, and proves the outcome.
+    """Applies a range of changes to a layer and those above it again, and compares the tables.
 
-    `resolve_range` resolves the range and shows it; where it makes no sense, or part of it is gone,
-    the run ends there. `apply_again` does it, beside whatever else runs. Cut off, it goes on where
-    it stopped. With the code and contracts of before, each table has the same digest before and
-    after; what differs is in the log.
+    `resolve_range` resolves the range and shows it; it fails if the range is wrong or partly
+    unavailable. `apply_again` applies it, while other runs continue. After an interruption it
+    resumes where it stopped. With unchanged code and contracts each table has the same digest
+    before and after; differing rows are in the log.
 
     `./pipeline replay` does the same.
     """
@@ -50,7 +50,7 @@ def replay() -> None:
 @task
 @step
 def resolve_range() -> list[dict[str, Any]]:
-    """What the range stands for, and what would be made anew."""
+    """Resolve the range; returns its offsets and what would be recomputed."""
     from orchestration.command import run_command
 
     found = run_command([*_arguments(), "--dry-run"])
@@ -63,7 +63,7 @@ def resolve_range() -> list[dict[str, Any]]:
 @task
 @step
 def apply_again() -> dict[str, Any]:
-    """Each table before and after."""
+    """Run the replay; returns the comparison of each table before and after."""
     from orchestration.command import run_command
 
     found = run_command(_arguments())

@@ -1,1 +1,1 @@
-"""For tests and benchmarks: stacks of their own beside all others. Not in any image."""
+"""Isolated stacks for tests and benchmarks. Not part of any image."""

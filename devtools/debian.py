@@ -1,4 +1,4 @@
-"""Debian's packages, for tests and benchmarks that need a program of the system's."""
+"""Installation of Debian packages for tests and benchmarks."""
 
 import shutil
 import subprocess
@@ -12,19 +12,19 @@ _LAST_LINES = 5
 
 
 def can_install() -> bool:
-    """Whether this is Debian, and we may."""
+    """Return whether packages can be installed: Debian, as root."""
     return is_root() and shutil.which("apt-get") is not None
 
 
 def install(*packages: str) -> None:
-    """Have packages installed; apt itself asks again where the network fails.
+    """Install packages with apt-get, which retries after network errors.
 
     Raises:
-        StopPipelineError: apt fails, with its last lines.
+        StopPipelineError: apt-get failed; the message has its last lines.
     """
     environment = process_environment() | {"DEBIAN_FRONTEND": "noninteractive"}
     told: list[str] = []
-    # Of an index that cannot be fetched, update says so and ends well: install needs its words.
+    # update succeeds even if an index cannot be fetched; its output explains a failed install.
     for command in (("update",), ("install", "--yes", "--no-install-recommends", *packages)):
         result = subprocess.run(
             (*_APT, *command),

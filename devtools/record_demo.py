@@ -62,7 +62,7 @@ def _svg(frames: list[tuple[float, str]], length: float) -> str:
         for number, (moment, _) in enumerate(frames)
     ]
     steps = [
-        f"{_share(moment, length)}{{transform:translateY({-(number - _ROWS + 1) * _LINE_HEIGHT}px)}}"
+        f"{_share(moment, length)}{{transform:translateY({(_ROWS - 1 - number) * _LINE_HEIGHT}px)}}"
         for number, (moment, _) in enumerate(frames)
         if number >= _ROWS
     ]

@@ -1,7 +1,4 @@
-"""A stack beside all others: free ports, data of its own, and nothing left when it ends.
-
-For tests and benchmarks.
-"""
+"""Isolated stacks for tests and benchmarks: free ports, own data, deleted at the end."""
 
 import random
 import shutil
@@ -53,8 +50,8 @@ PORTS = (
     "MONITORING_EXPORTER_PORT",
 )
 KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER"}
-"""Settings taken over from the caller. No other may change what happens here."""
-# Below those that the system gives to clients.
+"""Settings that are inherited from the caller; all others are removed."""
+# Below the range of ephemeral ports.
 _FIRST_PORT = 12_000
 _FIRST_OF_WORKERS = 24_000
 _BLOCK = 1_000
@@ -64,18 +61,17 @@ _DOWN_SECONDS = 400  # services stop stage by stage, supervisor last
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different.
+    """Return distinct ports on which no process listens.
 
-    They are taken some time after this. So that nobody else is given them meanwhile, each process
-    of pytest-xdist has a block of its own; any other process draws from all of a range so large
-    that it hardly meets a second one.
+    They are bound some time later. To avoid collisions until then, each pytest-xdist worker has a
+    block of its own; other processes draw from a range so large that collisions are unlikely.
     """
     worker = environment().get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
     ports = range(_FIRST_PORT, _FIRST_OF_WORKERS)
     if worker:
         first = _FIRST_OF_WORKERS + _BLOCK * (int(worker) % _BLOCKS)
         ports = range(first, first + _BLOCK)
-    # Not the generator that tests seed: each of them would draw the same.
+    # Not the global generator, which tests seed: all would draw the same ports.
     drawn = random.SystemRandom().sample(ports, min(len(ports), _BLOCK))
     with ExitStack() as sockets:
         free = (p for p in drawn if _binds(sockets.enter_context(socket.socket()), p))
@@ -108,9 +104,9 @@ def require_success(
 
 @dataclass(frozen=True, kw_only=True)
 class TestStack:
-    """The command line and the Python interface of one stack.
+    """Command line and Python interface of one stack.
 
-    `env` is its whole environment: give it to any program that is to use this stack.
+    `env` is its complete environment, for any program that uses this stack.
     """
 
     data_dir: Path
@@ -159,14 +155,14 @@ class TestStack:
         return self.config.minio
 
     def with_settings(self, **settings: object) -> "TestStack":
-        """The same stack, seen with other settings."""
+        """Return the same stack with other settings."""
         changed = {name: str(value) for name, value in settings.items()}
         return TestStack(data_dir=self.data_dir, env={**self.env, **changed})
 
     def run(
         self, *arguments: object, check: bool = True, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command of `./pipeline` to its end.
+        """Run a command of `./pipeline` and wait for it.
 
         Raises:
             StopPipelineError: with `check`, it did not succeed.
@@ -176,19 +172,19 @@ class TestStack:
         return require_success(result, f"./pipeline {' '.join(words)}") if check else result
 
     def popen(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401
-        """Start a command of `./pipeline`; whoever starts it ends it."""
+        """Start a command of `./pipeline`; the caller has to end it."""
         return subprocess.Popen(self._command(arguments), env=self.env, text=True, **options)
 
     def up(self, *services: str) -> subprocess.CompletedProcess[str]:
-        """Start services and what they need; by default the shop's way to bronze."""
+        """Start services with their dependencies; by default those from the shop to bronze."""
         return self.run("up", *(services or SHOP), timeout=_UP_SECONDS)
 
     def pid(self, service: str) -> int | None:
-        """Process id of a service, None when it does not run."""
+        """Return the process id of a service; None if it does not run."""
         return self.control.pid(service)
 
     def kill(self, service: str, signal: str = "KILL") -> None:
-        """Send a signal; supervisor starts again what dies of it."""
+        """Send a signal to a service; supervisor restarts it if it dies."""
         self.control.signal(service, signal)
 
     def start(self, service: str) -> None:
@@ -196,7 +192,7 @@ class TestStack:
         self.control.start(service)
 
     def stop(self, service: str) -> None:
-        """Stop a service, as `down` would; supervisor leaves it down."""
+        """Stop a service as `down` does; supervisor does not restart it."""
         self.control.stop(service)
 
     @staticmethod
@@ -206,8 +202,8 @@ class TestStack:
 
 @contextmanager
 def new_stack(**settings: object) -> Iterator[TestStack]:
-    """A stack that has not been started. At the end it is stopped and its data deleted."""
-    # Not below a directory of the caller's: that may be closed to the user that runs the servers.
+    """Yield a stack that is not started yet; at the end, stop it and delete its data."""
+    # Not inside a directory of the caller, which the service user may not be allowed to enter.
     data_dir = Path(tempfile.mkdtemp(prefix="shop-"))
     data_dir.chmod(0o755)
     ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
@@ -234,15 +230,15 @@ shutil.rmtree(sys.argv[1], ignore_errors=True)
 
 @contextmanager
 def _cleared_away_behind_us(stack: TestStack) -> Iterator[None]:
-    """Have a process wait for our end, however we come to it, and stop the stack then."""
+    """Start a process that stops the stack when this process ends, for whatever reason."""
     with subprocess.Popen(
         [sys.executable, "-c", _CLEAR_AWAY, stack.data_dir],
         env=stack.env,
-        # Its other end is ours alone, and closes with us.
+        # Only this process holds the other end of the pipe, which closes when it ends.
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # Ctrl-C is for us.
+        # In a session of its own: Ctrl-C must not end it.
         start_new_session=True,
     ) as waiting:
         try:
@@ -252,6 +248,6 @@ def _cleared_away_behind_us(stack: TestStack) -> Iterator[None]:
 
 
 def _clean_environment() -> dict[str, str]:
-    """The environment, without the settings that somebody has there."""
+    """Return the environment without the caller's settings."""
     dropped = set(settings_in_environment()) - KEPT
     return {k: v for k, v in process_environment().items() if k not in dropped}

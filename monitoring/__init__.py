@@ -1,1 +1,1 @@
-"""The exporter, and the files that Prometheus and Grafana read, natively and in Compose."""
+"""The exporter, and configuration of Prometheus and Grafana, natively and in Compose."""

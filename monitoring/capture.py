@@ -1,4 +1,4 @@
-"""Connector and slot, as `./pipeline connect status` sees them."""
+"""Probe of connector and slot, from the data of `./pipeline connect status`."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from monitoring.metrics import Sample
 
 
 def of_connector(health: Health) -> Iterator[Sample]:
-    """What Connect says; one that does not answer does not run."""
+    """Return the connector's state; without an answer of Connect it counts as not running."""
     state = health.state
     yield Sample("pipeline_connector_running", state is not None and state.is_running)
     if health.lag_seconds is not None:
@@ -16,16 +16,16 @@ def of_connector(health: Health) -> Iterator[Sample]:
 
 
 def measure_slot(monitor_dsn: str, name: str) -> Iterator[Sample]:
-    """What the shop's database says of the slot.
+    """Return the slot's state in the shop's database.
 
     Raises:
-        PipelineError: it cannot be asked, so nobody knows whether the slot is there.
+        PipelineError: the database cannot be queried, so the state of the slot is unknown.
     """
     return of_slot(read_slot(monitor_dsn, name))
 
 
 def of_slot(slot: Slot | None) -> Iterator[Sample]:
-    """What is known; a slot that is not there counts as lost."""
+    """Return the samples of connector and slot; a missing slot counts as lost."""
     yield Sample("pipeline_slot_active", slot is not None and slot.is_active)
     yield Sample("pipeline_slot_lost", slot is None or slot.is_lost)
     known = {

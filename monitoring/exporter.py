@@ -1,7 +1,7 @@
-"""The exporter: looks at each probe of the pipeline again and again, and tells what it saw last.
+"""The exporter: runs each probe of the pipeline periodically and serves the last samples.
 
-What could not be seen is not told: an old metric would look like a good one. That a probe cannot be
-seen is a metric itself.
+After a failed probe its samples are not served, since stale values would look healthy. The success
+of each probe is a metric itself.
 """
 
 import threading
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """Something to look at every so many seconds."""
+    """A probe, and the interval in seconds at which it runs."""
 
     name: str
     every_seconds: float
@@ -29,7 +29,7 @@ class Probe:
 
 
 class Exporter(Collector):
-    """Looks at probes, each in a thread of its own, so that one that hangs hides no other."""
+    """Runner of probes, each in its own thread, so that a hanging one does not block others."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._probes = probes
@@ -37,7 +37,7 @@ class Exporter(Collector):
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Look until stopped."""
+        """Run the probes until `stop` is called."""
         threads = [
             threading.Thread(target=self._poll_forever, args=[probe], daemon=True)
             for probe in self._probes
@@ -47,16 +47,16 @@ class Exporter(Collector):
         self._stopping.wait()
 
     def stop(self) -> None:
-        """Let `run` return. May come from anywhere."""
+        """Make `run` return. May be called from any thread or signal handler."""
         self._stopping.set()
 
     def poll(self, probe: Probe) -> None:
-        """Look once."""
+        """Run one probe once and store its samples."""
         began = time.monotonic()
         try:
             samples = list(probe.read())
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
-            # Once, not every few seconds.
+            # Log a repeated error once, not at every interval.
             if self._succeeded(probe.name):
                 _log.warning("cannot_see", probe=probe.name, error=str(error))
             samples = []
@@ -76,7 +76,7 @@ class Exporter(Collector):
         return families(sample for samples in seen for sample in samples)
 
     def _succeeded(self, name: str) -> bool:
-        """Whether it has been seen the last time, or never been looked at."""
+        """Return whether the last run of the probe succeeded, or it has not run yet."""
         last = self._seen.get(name)
         return last is None or Sample("pipeline_probe_succeeded", 1, (name,)) in last
 

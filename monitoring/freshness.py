@@ -1,9 +1,9 @@
-"""How long after its commit in the shop an order is readable, hop by hop, while orders come in.
+"""Latency of orders from their commit in the shop to bronze and the charts, hop by hop.
 
 All instants are of one machine: the source's commit (`source.ts_us`), the Kafka record's timestamp,
-the moment when the view that charts read shows the order, and that when the object store has taken
-the commit to bronze: from then on whoever opens the table finds it. Grain of the frames: one row
-per change, or per order; instants in microseconds since 1970.
+the first appearance of the order in the charts' view, and the time at which the object store
+completed the commit to bronze, when it becomes readable. Grain of the frames: one row per change,
+or per order; instants in microseconds since 1970.
 """
 
 import json
@@ -45,24 +45,24 @@ select distinct s.order_id
 from mart.live_sales as s
 where s.date_key >= (now() - interval '2 days')::date and s.order_id = any(%s)"""
 _GRACE_SECONDS = 30.0
-"""How long the last orders are waited for: those that come late count, too."""
+"""Wait for orders that arrive after the measurement has ended, so that late ones count, too."""
 
 Placed = SimpleQueue[int | None]
-"""Orders as they are seen in Kafka; None when no more will come."""
+"""Queue of orders seen in Kafka; None marks its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """Where to look.
+    """Connections that are needed to observe orders at each hop.
 
     Attributes:
         bootstrap_servers: of Kafka.
-        topic: with the changes of orders.
-        warehouse_dsn: as the role of the charts.
-        bronze_uri: of the bronze table of orders.
-        bronze_options: of the object store.
-        store: its client.
-        bucket: with bronze.
+        topic: topic with the changes of orders.
+        warehouse_dsn: connection as the role of the charts.
+        bronze_uri: URI of the bronze table of orders.
+        bronze_options: storage options of the object store.
+        store: client of the object store.
+        bucket: bucket of bronze.
     """
 
     bootstrap_servers: str
@@ -83,7 +83,7 @@ class Route:
         warehouse: WarehouseSettings,
         secrets: Secrets,
     ) -> "Route":
-        """Of the orders of this stack, for who may only read."""
+        """Return the route of orders in this stack, with read-only credentials."""
         return cls(
             bootstrap_servers=kafka.bootstrap_servers,
             topic=f"{connect.topic_prefix}.public.orders",
@@ -96,12 +96,12 @@ class Route:
 
 
 def measure(route: Route, seconds: float) -> list[dict[str, object]]:
-    """Watch for so long.
+    """Measure for this many seconds.
 
     Returns:
-        Of each hop: its name, median and 99th percentile in milliseconds, the number of samples,
-        and how many of these never arrived, which count as later than all others. A percentile
-        that fell among them is None, as are those of a hop that nothing came over.
+        For each hop its name, median and 99th percentile in milliseconds, the number of samples,
+        and how many of them did not arrive, which rank as slower than all others. A percentile
+        that falls among these is None, as are those of a hop without samples.
 
     Raises:
         RetryLaterError: Kafka, the warehouse or the object store does not answer, or nothing has
@@ -151,7 +151,7 @@ def _now() -> int:
 
 
 def _watch_kafka(route: Route, placed: Placed, is_over: Callable[[], bool]) -> pl.DataFrame:
-    """Orders that were placed, each told when it is seen: `order_id`, `committed`, `in_kafka`."""
+    """Collect placed orders from Kafka and queue each one: `order_id`, `committed`, `in_kafka`."""
     consumer = Consumer(
         {
             "bootstrap.servers": route.bootstrap_servers,
@@ -185,7 +185,7 @@ def _watch_kafka(route: Route, placed: Placed, is_over: Callable[[], bool]) -> p
 
 
 def _watch_view(route: Route, placed: Placed) -> pl.DataFrame:
-    """When the charts' view first showed each order: `order_id`, `shown`."""
+    """Return when the charts' view first showed each order: `order_id`, `shown`."""
     seen: dict[int, int] = {}
     pending: set[int] = set()
     deadline = math.inf
@@ -209,13 +209,13 @@ def _watch_view(route: Route, placed: Placed) -> pl.DataFrame:
 def _version(route: Route) -> int:
     table = open_table(route.bronze_uri, route.bronze_options)
     if table is None:
-        message = "No order has landed in bronze yet. Start ./pipeline simulate beside it."
+        message = "No order has landed in bronze yet. Run ./pipeline simulate meanwhile."
         raise RetryLaterError(message)
     return table.version()
 
 
 def _commits_after(route: Route, version: int) -> dict[int, int]:
-    """When the store took each later version of the table."""
+    """Return when the object store completed each later version of the table."""
     log = f"{_TABLE}/_delta_log/"
     last = f"{log}{version:020}.json"
     return {
@@ -226,7 +226,7 @@ def _commits_after(route: Route, version: int) -> dict[int, int]:
 
 
 def _changes(route: Route, seen: Mapping[int, int]) -> pl.DataFrame:
-    """All changes of orders in those versions: `committed`, `in_kafka`, `readable`."""
+    """Return all changes of orders in those versions: `committed`, `in_kafka`, `readable`."""
     names = ("committed", "in_kafka", "readable")
     frames = [pl.DataFrame(schema=dict.fromkeys(names, pl.Int64))]
     options = dict(route.bronze_options)

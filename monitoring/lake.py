@@ -1,4 +1,4 @@
-"""The lake by its logs, and Kafka's ends: how far each layer is behind the one below."""
+"""Probe of the lake's Delta logs and Kafka's end offsets: lag of each layer."""
 
 from collections.abc import Iterator
 
@@ -19,25 +19,25 @@ _BEHIND = {
 
 
 def read(lake: Lake, admin: AdminClient, topic_prefix: str) -> Iterator[Sample]:
-    """All tables, of logs alone.
+    """Return samples of all tables; reads only their logs.
 
     Raises:
         RetryLaterError: Kafka or the object store does not answer.
     """
-    # Before the lake: asked the other way round, what lands in between would be ahead of Kafka.
+    # Kafka's ends are read first: records that land in between would seem ahead of Kafka.
     ends = captured_ends(admin, topic_prefix)
     metrics = lake_metrics(lake)
     for one in metrics:
         yield from of_table(one)
     yield from of_kafka(ends, metrics)
-    with retry_later("the ledger of losses cannot be read"):
+    with retry_later("the loss ledger cannot be read"):
         ledger = lake.open("bronze", LOSS_LEDGER)
         rows = pl.DataFrame() if ledger is None else scan(ledger).collect()
     yield from of_losses(rows)
 
 
 def of_table(one: TableMetrics) -> Iterator[Sample]:
-    """What is known of one table."""
+    """Return the samples of one table."""
     labels = (one.table.layer, one.table.name)
     known: dict[str, float | None] = {
         "pipeline_passed_offsets": one.position,
@@ -56,7 +56,7 @@ def of_table(one: TableMetrics) -> Iterator[Sample]:
 
 
 def of_kafka(ends: Ends, metrics: list[TableMetrics]) -> Iterator[Sample]:
-    """How far Kafka goes, and how far bronze is behind it. Of earlier epochs nothing counts."""
+    """Return Kafka's end offsets and bronze's lag by table, of the current epoch only."""
     behind = landed_behind(ends, metrics)
     for table, partition_ends in ends.items():
         yield Sample("pipeline_kafka_offsets", sum(partition_ends.values()), (table,))
@@ -64,11 +64,11 @@ def of_kafka(ends: Ends, metrics: list[TableMetrics]) -> Iterator[Sample]:
 
 
 def of_losses(ledger: pl.DataFrame) -> Iterator[Sample]:
-    """How many ranges nobody has mended, and how many somebody has."""
+    """Return the numbers of open and of resolved ranges in the loss ledger."""
     rows = ledger.to_dicts()
     lost = sum(row["kind"] != LossKind.READ_AGAIN for row in rows)
     mendable = sum(row["kind"] in MENDABLE for row in rows)
-    # What Kafka has dropped nobody can read again.
+    # Ranges that expired in Kafka cannot be resolved by an extraction.
     done = mendable - len(open_losses(rows))
     yield Sample("pipeline_losses", lost - done, ("open",))
     yield Sample("pipeline_losses", done, ("mended",))

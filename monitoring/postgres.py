@@ -1,4 +1,4 @@
-"""The two Postgres servers by their own statistics: a dozen metrics each, one query. And clocks."""
+"""Probe of a Postgres server: its statistics, in one query, and its clock."""
 
 from collections.abc import Iterator
 from typing import LiteralString
@@ -35,14 +35,14 @@ where d.datname = current_database()"""
 
 
 def read(server: str, dsn: str) -> Iterator[Sample]:
-    """One server.
+    """Return the samples of one server.
 
     Args:
-        server: its name.
-        dsn: of its database, as the role `monitor`.
+        server: value of the label `server`.
+        dsn: connection to its database as role `monitor`.
 
     Raises:
-        psycopg.Error: it does not answer.
+        psycopg.Error: the server does not answer.
     """
     with (
         psycopg.connect(dsn, autocommit=True) as connection,

@@ -1,4 +1,4 @@
-"""Puts the exporter together from settings, and runs it until a signal says stop."""
+"""The exporter's service: probes from settings, an HTTP server, and a stop on signals."""
 
 import shutil
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ _LAKE_USER = "reader"
 
 
 def run_exporter(config: StackConfig, secrets: Secrets) -> None:
-    """Look, and answer Prometheus, until SIGTERM or SIGINT."""
+    """Run the probes and serve their samples until SIGTERM or SIGINT."""
     exporter = Exporter(probes(config, secrets))
     registry = CollectorRegistry()
     registry.register(exporter)
@@ -44,7 +44,7 @@ def run_exporter(config: StackConfig, secrets: Secrets) -> None:
 
 
 def probes(config: StackConfig, secrets: Secrets) -> tuple[Probe, ...]:
-    """All that is looked at."""
+    """Return all probes with their intervals."""
     settings = config.monitoring
     oltp = oltp_dsn(config.oltp, secrets, role=_ROLE)
     loaded = warehouse_dsn(config.warehouse, secrets, role=_ROLE)
@@ -69,7 +69,7 @@ def probes(config: StackConfig, secrets: Secrets) -> tuple[Probe, ...]:
 
 
 def pages(config: StackConfig) -> Iterator[Sample]:
-    """Whether Superset and Airflow answer, and Airflow's parts are well by what it says."""
+    """Return whether Superset and Airflow answer, and the health of Airflow's components."""
     superset = config.superset
     answer = http_status(superset.host, superset.port, "/health")
     yield Sample("pipeline_answers", answer == 200, ("superset",))
@@ -80,14 +80,14 @@ def pages(config: StackConfig) -> Iterator[Sample]:
 
 
 def disk(folder: Path) -> Iterator[Sample]:
-    """How much room there is where the data is."""
+    """Return free space and size of the disk with the data directory."""
     usage = shutil.disk_usage(folder)
-    # Some of what is not used is the system's own.
+    # Some free blocks are reserved for root.
     yield Sample("pipeline_disk_free_bytes", usage.free)
     yield Sample("pipeline_disk_bytes", usage.used + usage.free)
 
 
 def limits(settings: MonitoringSettings) -> Iterator[Sample]:
-    """From where on Prometheus alerts: its rules compare with these, so settings set them."""
+    """Return the thresholds of alerts, with which the rules compare."""
     for name in _LIMITS:
         yield Sample("pipeline_limit", getattr(settings, name), (name,))

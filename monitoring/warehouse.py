@@ -1,6 +1,6 @@
-"""The warehouse, live, quarantine, runs and proofs, as the warehouse's own views have them.
+"""Probe of the warehouse: freshness, live, quarantine, runs, reconciliation, from its views.
 
-How long ago something was, the warehouse says by its own clock; when that was, the exporter's does.
+Ages are measured by the warehouse's clock and subtracted from the exporter's to give timestamps.
 """
 
 import time
@@ -34,7 +34,7 @@ select
     (array_agg(r.seconds order by r.run_number desc))[1] as last_seconds
 from mart.runs as r
 group by r.kind, r.outcome"""
-# What could not be compared has proved nothing, one way or the other.
+# A reconciliation that could not compare everything has no verdict and is skipped.
 _PROOF: LiteralString = """
 select
     p.step ->> 'outcome' = 'succeeded' as is_exact,
@@ -50,18 +50,18 @@ limit 1"""
 
 
 def read(dsn: str) -> Iterator[Sample]:
-    """All of it.
+    """Return all samples of the warehouse.
 
     Args:
-        dsn: of the migrated warehouse, as its role `monitor`.
+        dsn: connection to the migrated warehouse as role `monitor`.
 
     Raises:
-        psycopg.Error: it does not answer, or is older than this code.
+        psycopg.Error: the warehouse does not answer, or its schema is older than this code.
     """
     with psycopg.connect(dsn, autocommit=True) as connection:
         yield from _layers(connection)
         found: dict[str, int] = dict(connection.execute(_QUARANTINE).fetchall())
-        # A table that has none is 0: or it would have grown by nothing when the first come.
+        # Tables without quarantined changes report 0, so that the first ones count as growth.
         for entity in ENTITIES:
             yield Sample("pipeline_quarantined_changes", found.get(entity, 0), (entity,))
         yield from of_runs(connection.execute(_RUNS).fetchall(), time.time())
@@ -86,12 +86,11 @@ def _layers(connection: psycopg.Connection) -> Iterator[Sample]:
 
 
 def of_runs(rows: list[tuple[str, str, int, float, int, float]], now: float) -> Iterator[Sample]:
-    """What follows for Prometheus.
+    """Return the samples of runs.
 
     Args:
-        rows: of kinds and outcomes: how many, how many seconds ago the last, its number, and how
-            long it took.
-        now: by the clock to which alerts compare, which need not be the warehouse's.
+        rows: by kind and outcome: count, seconds since the last one, its number, its duration.
+        now: by the exporter's clock, with which alerts compare; it may differ from the warehouse's.
     """
     last: dict[str, tuple[int, str, float]] = {}
     for kind, outcome, runs, seconds_ago, number, seconds in rows:

@@ -1,1 +1,1 @@
-"""What the DAGs share: errors and metrics in Airflow's terms, and who is told when a run fails."""
+"""Shared code of the DAGs: mapping of errors and metrics to Airflow's, and alerts."""

@@ -1,4 +1,4 @@
-"""Tells a webhook that a task of a run has failed, or that a run is late."""
+"""Alerts to a webhook about failed tasks and late runs."""
 
 import logging
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from lakehouse.settings import AirflowSettings, AlertSettings
 _log = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 10.0
 _TRIES = 3
-"""To connect."""
+"""Attempts to connect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """The document that is sent. `task` is None where it is about a whole run."""
+    """The JSON document that is sent. `task` is None in an alert about a whole run."""
 
     dag: str
     run: str
@@ -27,7 +27,7 @@ class Alert:
 
 
 def tell_failure(context: Mapping[str, Any]) -> None:
-    """Airflow's callback of a task that has failed, and will not be tried again."""
+    """Send an alert about a task that has failed and is not retried (Airflow callback)."""
     task = context["ti"]
     error = context.get("exception") or context.get("reason") or "see its log"
     send(
@@ -43,17 +43,17 @@ def tell_failure(context: Mapping[str, Any]) -> None:
 
 
 def tell_late(context: Mapping[str, Any]) -> None:
-    """Airflow's callback of a run that has not ended by its deadline."""
+    """Send an alert about a run that has not ended by its deadline (Airflow callback)."""
     run = context["dag_run"]
     dag, name = run["dag_id"], run["dag_run_id"]
     seconds = AlertSettings().late_seconds
-    message = f"Not done {seconds} s after its turn (ALERT_LATE_SECONDS). It goes on."
+    message = f"Not finished {seconds} s after its schedule (ALERT_LATE_SECONDS). It still runs."
     alert = Alert(dag=dag, run=name, task=None, state="late", message=message, url=_page(dag, name))
     send(alert)
 
 
 def send(alert: Alert) -> None:
-    """Post an alert, if anybody wants it. A webhook that is away only leaves a line in the log."""
+    """Post an alert to ALERT_WEBHOOK_URL, if set. A failure to send it is only logged."""
     import httpx  # noqa: PLC0415 - DAG files import this module each time that they are read
 
     address = AlertSettings().webhook_url
@@ -64,7 +64,7 @@ def send(alert: Alert) -> None:
         with httpx.Client(transport=transport, timeout=_TIMEOUT_SECONDS) as client:
             client.post(address, json=asdict(alert)).raise_for_status()
     except httpx.HTTPError as error:
-        _log.error("The webhook (ALERT_WEBHOOK_URL) was not told: %s", error)
+        _log.error("The alert could not be sent to ALERT_WEBHOOK_URL: %s", error)
 
 
 def _page(dag: str, run: str) -> str:

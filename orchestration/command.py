@@ -1,4 +1,4 @@
-"""A command of the pipeline as a task: what it tells goes to the log, its JSON is the result."""
+"""Commands of the pipeline as tasks: progress goes to the task's log, the JSON is the result."""
 
 import json
 import logging
@@ -18,18 +18,18 @@ _COMES_BACK = frozenset({StopPipelineError.exit_status, _WRONG_ARGUMENTS, _MISTA
 
 
 def run_command(arguments: Sequence[str]) -> dict[str, Any]:
-    """Run `./pipeline` with these arguments, and `--format json`.
+    """Run `./pipeline` with these arguments and `--format json`; returns the parsed output.
 
-    One that did its work and says no has a result, too: an extraction that was stopped.
+    A command that exits with 1 but has written a result, such as a stopped extraction, returns it.
 
     Raises:
-        StopPipelineError: it says that a person has to act, or what is wrong with an argument, or
-            it has a mistake; its own words.
-        RetryLaterError: any other failure, which may be gone the next time.
+        StopPipelineError: manual action is needed, an argument is wrong, or the command crashed;
+            with the command's own message.
+        RetryLaterError: any other failure, which may be transient.
     """
     command = [sys.executable, "-m", "cli", *arguments, "--format", "json"]
     _log.info("./pipeline %s", " ".join(arguments))
-    # A file, since nobody reads a pipe while what it tells is followed.
+    # A file instead of a pipe: a pipe would fill up while standard error is read.
     with tempfile.TemporaryFile("w+") as result:
         told = []
         with subprocess.Popen(command, stdout=result, stderr=subprocess.PIPE, text=True) as process:
@@ -38,7 +38,7 @@ def run_command(arguments: Sequence[str]) -> dict[str, Any]:
                     _log.info("%s", line.rstrip())
                     told.append(line)
             except BaseException:
-                # The task's time is up, or it is told to end: the command ends, too.
+                # On a timeout or termination of the task, end the command, too.
                 process.terminate()
                 raise
         result.seek(0)
@@ -53,11 +53,11 @@ def run_command(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def require_all_read(extraction: Mapping[str, Any]) -> None:
-    """Of an extraction that is over: whether every table was read to its end.
+    """Check that an ended extraction has read every table completely.
 
     Raises:
-        StopPipelineError: somebody stopped it, or Debezium cannot read a table: the same again
-            would begin it anew.
+        StopPipelineError: it was stopped, or Debezium cannot read a table. A retry would start a
+            new extraction.
     """
     if extraction["is_complete"]:
         return
@@ -67,7 +67,7 @@ def require_all_read(extraction: Mapping[str, Any]) -> None:
         if one["state"] != "read"
     ]
     message = (
-        f"These tables were not read to their end: {', '.join(left)}. What was read stays. If "
-        "nobody stopped it: ./pipeline logs connect. Then trigger the DAG for these tables again."
+        f"These tables were not read completely: {', '.join(left)}. Rows already read stay. If it "
+        "was not stopped on purpose: ./pipeline logs connect. Then trigger the DAG for them again."
     )
     raise StopPipelineError(message)

@@ -1,4 +1,4 @@
-"""What all DAGs have in common: retries, and who is told."""
+"""Defaults of all DAGs: retries, timeouts, alerts."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,21 +11,21 @@ from orchestration.alerts import tell_failure, tell_late
 
 
 def task_defaults() -> dict[str, Any]:
-    """Of every task. Only what may succeed later is tried again, see `orchestration.steps`."""
+    """Arguments of every task. Only retryable errors are retried, see `orchestration.steps`."""
     return {
         "owner": "shop",
         "retries": 4,
         "retry_delay": timedelta(seconds=10),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=5),
-        # What hangs is tried again. A first load of ten million order lines takes under an hour.
+        # A task that hangs is retried. A first load of ten million order lines takes under an hour.
         "execution_timeout": timedelta(hours=6),
         "on_failure_callback": tell_failure,
     }
 
 
 def deadline() -> DeadlineAlert:
-    """When a run counts as late. The callback needs no triggerer: a task's worker calls it."""
+    """When a run counts as late. The callback runs in a worker and needs no triggerer."""
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(seconds=AlertSettings().late_seconds),
@@ -34,7 +34,7 @@ def deadline() -> DeadlineAlert:
 
 
 def by_hand() -> dict[str, Any]:
-    """Of DAGs that nobody but a person starts, with a form. They may take half a day."""
+    """Arguments of DAGs that are only triggered manually, with a form. They may take half a day."""
     return {
         "catchup": False,
         "max_active_runs": 1,
@@ -46,12 +46,12 @@ def by_hand() -> dict[str, Any]:
 
 
 def tables_to_choose() -> Param:
-    """Of a form: tables of the shop."""
+    """Form field for tables of the shop."""
     return Param(
         [],
         type="array",
         items={"enum": list(ENTITIES)},
         examples=list(ENTITIES),
         title="Tables",
-        description="Of the shop; none means all.",
+        description="Tables of the shop. Leave empty for all.",
     )

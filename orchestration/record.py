@@ -1,4 +1,4 @@
-"""A task's part in the record of its DAG's run: they share one row of `etl.runs`."""
+"""Recording of tasks as steps of their DAG run, which is one row of `etl.runs`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def recording(kind: str, *, is_required: bool = True) -> Iterator["Run"]:
-    """Record the task that runs now as a step; the run has succeeded when all its tasks have.
+    """Record the current task as a step; the run succeeds when all its tasks have succeeded.
 
     Raises:
         RetryLaterError: the warehouse does not answer, and a record is required.
@@ -33,7 +33,7 @@ def recording(kind: str, *, is_required: bool = True) -> Iterator["Run"]:
 
 
 def warehouse() -> str:
-    """How tasks reach it."""
+    """Return the connection string that tasks use."""
     from lakehouse.connections import warehouse as dsn  # noqa: PLC0415 - imports psycopg
 
     return dsn("batch")

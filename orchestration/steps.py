@@ -1,4 +1,4 @@
-"""A step as a task of Airflow: what may be tried again is, the rest fails with what to do."""
+"""Steps as Airflow tasks: retryable errors are retried, others fail the task at once."""
 
 import functools
 import logging
@@ -15,9 +15,9 @@ _log = logging.getLogger(__name__)
 
 
 def step(do: Callable[P, R]) -> Callable[P, R]:
-    """Sort its errors for Airflow: `RetryLaterError` is tried again, as often as the task says.
+    """Map errors for Airflow: `RetryLaterError` is retried, as often as the task allows.
 
-    Any other error would come back, so it fails the task at once.
+    Any other error would recur, so it fails the task without a retry.
     """
 
     @functools.wraps(do)
@@ -25,7 +25,7 @@ def step(do: Callable[P, R]) -> Callable[P, R]:
         try:
             return do(*args, **kwargs)
         except RetryLaterError as error:
-            _log.warning("Tried again later: %s", error)
+            _log.warning("Will be retried: %s", error)
             raise
         except AirflowFailException:
             raise
@@ -37,10 +37,10 @@ def step(do: Callable[P, R]) -> Callable[P, R]:
 
 
 def tell(what: str) -> None:
-    """Progress of a step, for the task's log."""
+    """Write the progress of a step to the task's log."""
     _log.info("%s", what)
 
 
 def warn(what: str) -> None:
-    """Something that a person should look at, though the step goes on; for the task's log."""
+    """Write a warning to the task's log; the step continues."""
     _log.warning("%s", what)

@@ -1,4 +1,4 @@
-"""Metrics of a task: a table in its log, and what the events of its assets say."""
+"""Metrics of a task: a table in its log, and extra fields of its asset events."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ _WIDTH = 120
 
 
 def log_table(rows: Sequence[Metrics]) -> None:
-    """A row for each of the metrics, a column for each that any of them has."""
+    """Format metrics as a table with a column for each name that occurs."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     names = list(dict.fromkeys(name for row in rows for name in row))
     for number, name in enumerate(names):
@@ -29,7 +29,7 @@ def log_table(rows: Sequence[Metrics]) -> None:
 
 
 def publish(asset: Asset, metrics: Metrics) -> None:
-    """Let the event that tells of the asset's new state carry these metrics."""
+    """Attach these metrics to the event that updates the asset."""
     get_current_context()["outlet_events"][asset].extra = dict(metrics)
 
 

@@ -1,1 +1,1 @@
-"""The shop: its OLTP schema and the simulator that writes to it."""
+"""The shop's OLTP schema, and the simulator that writes to it."""

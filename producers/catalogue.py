@@ -1,6 +1,6 @@
-"""What the shop's people and goods look like: pools of names and streets that suit the country.
+"""Generator of customers, suppliers and products, with names and streets that suit the country.
 
-The pools are filled once per seed with Faker, whose speed is then no limit.
+Pools of names are filled once per seed, since Faker would be too slow for each row.
 """
 
 import unicodedata
@@ -41,7 +41,7 @@ class People(NamedTuple):
 
 
 class Address(NamedTuple):
-    """The columns of `customers` that change when one moves."""
+    """The columns of `customers` that change when a customer moves."""
 
     street: str
     postal_code: str
@@ -53,7 +53,7 @@ class Address(NamedTuple):
 
 
 class Range(NamedTuple):
-    """What a category holds, and what it costs."""
+    """Product names and price range of a category."""
 
     category: str
     nouns: list[str]
@@ -64,7 +64,7 @@ class Range(NamedTuple):
 
 
 class Catalogue:
-    """Makes up customers, suppliers and products. The same seed fills the same pools."""
+    """Generator of customers, suppliers and products. The same seed fills the same pools."""
 
     def __init__(self, seed: int) -> None:
         self._people = {c.code: _people(c, seed) for c in countries().values()}
@@ -74,12 +74,12 @@ class Catalogue:
         self._ranges = [_range(row) for row in read_data("categories")]
 
     def place(self, random: Random, *, within: Country | None = None) -> Place:
-        """Where somebody lives; in any country, or in the one given."""
+        """Return a random address, in any country or in the given one."""
         country = within or self._countries[self._country.pick(random)]
         return places()[country.code][self._city[country.code].pick(random)]
 
     def address(self, random: Random, place: Place) -> Address:
-        """A door in a city."""
+        """Return a random address in a city."""
         country = place.country.code
         street, number = random.choice(self._people[country].streets), random.randint(1, 180)
         return Address(
@@ -95,7 +95,7 @@ class Catalogue:
     def customer(
         self, random: Random, place: Place, *, customer_id: int, at: datetime
     ) -> CustomerRow:
-        """Somebody who signs up."""
+        """Return a new customer."""
         people = self._people[place.country.code]
         first_name, last_name = random.choice(people.first_names), random.choice(people.last_names)
         return CustomerRow(
@@ -112,7 +112,7 @@ class Catalogue:
         )
 
     def supplier(self, random: Random, *, supplier_id: int, at: datetime) -> SupplierRow:
-        """A new supplier."""
+        """Return a new supplier."""
         place = self.place(random)
         people = self._people[place.country.code]
         first_name, last_name = random.choice(people.first_names), random.choice(people.last_names)
@@ -132,11 +132,11 @@ class Catalogue:
     def product(
         self, random: Random, *, product_id: int, supplier_id: int, at: datetime
     ) -> tuple[ProductRow, int, int]:
-        """A new product, with its price and its cost in cents."""
+        """Return a new product, with price and cost in cents."""
         kind = random.choice(self._ranges)
         noun, brand = random.choice(kind.nouns), random.choice(kind.brands)
         spread = kind.highest_cents / kind.lowest_cents
-        # Evenly on a logarithmic scale: many cheap things, few dear ones; most end in 90.
+        # Log-uniform prices: many cheap products, few expensive ones; most end in 90 cents.
         price = round(kind.lowest_cents * spread ** random.random(), -2) - 10
         price_cents = max(int(price), 90)
         cost_cents = max(int(price_cents * random.uniform(0.35, 0.7)), 1)
@@ -160,20 +160,20 @@ class Catalogue:
 
 
 def email(random: Random, first_name: str, last_name: str) -> str:
-    """An address in a domain that is reserved for examples."""
+    """Return an e-mail address in a domain reserved for examples."""
     name = ".".join(filter(None, (_ascii(first_name), _ascii(last_name)))) or "customer"
     return f"{name}{random.randint(1, 9999)}@{random.choice(_DOMAINS)}"
 
 
 def phone(random: Random, country: Country) -> str:
-    """A number as it is dialled from abroad."""
+    """Return a phone number in international format."""
     return _digits(random, country.phone)
 
 
 def _people(country: Country, seed: int) -> People:
     faker = Faker(country.locale)
     faker.seed_instance(f"{seed}/{country.code}")
-    # The Japanese provider knows no street names; addresses there name the quarter.
+    # Faker's Japanese provider has no street names; addresses there name the quarter.
     street = getattr(faker, "town", faker.street_name)
     return People(
         first_names=[faker.first_name() for _ in range(_NAMES)],

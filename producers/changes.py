@@ -1,4 +1,4 @@
-"""What one transaction writes: inserts, then updates and deletes in order, and the ledger.
+"""Changes of one transaction: inserts, then updates and deletes in order, and the ledger.
 
 Rows go to the database in bulk. An update that follows another one of the same row becomes a
 later statement, so that both happen, in their order, and each makes a version.
@@ -16,7 +16,7 @@ Kind = Literal["update", "delete", "detach"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dirt:
-    """A value written wrong on purpose. `version` is None until an update has made it."""
+    """A value that is wrong on purpose. `version` is None until the update that writes it."""
 
     table: str
     key: int
@@ -27,7 +27,7 @@ class Dirt:
     version: int | None
 
     def with_version(self, version: int) -> "Dirt":
-        """The same, once it is known which version it made."""
+        """Return the same with the row version that it was written in."""
         return replace(self, version=version)
 
 
@@ -35,8 +35,8 @@ class Dirt:
 class Statement:
     """One statement for many rows. Each of `rows` is a key and then the values of `columns`.
 
-    `detach` takes the customer off their orders; its key is the customer's.
-    `dirt` is what the statement writes wrong, waiting for the versions it makes.
+    `detach` sets the customer of their orders to null; its key is the customer's.
+    `dirt` lists the wrong values that the statement writes; their versions are known afterwards.
     """
 
     kind: Kind
@@ -47,14 +47,14 @@ class Statement:
 
 
 class Changes:
-    """The changes of one transaction, in the making.
+    """Collected changes of one transaction.
 
     Attributes:
         inserts: rows by table, in an order that foreign keys allow.
-        statements: what is done after the inserts, in order.
-        dirt: what the inserts write wrong.
-        count: rows changed.
-        last_timestamp: when the last of it happened, in the shop's time.
+        statements: updates and deletes that follow the inserts, in order.
+        dirt: wrong values in the inserts.
+        count: number of changed rows.
+        last_timestamp: instant of the last change, in the shop's time.
     """
 
     def __init__(self) -> None:
@@ -67,18 +67,18 @@ class Changes:
         self._last_of_row: dict[tuple[bool, str, int], int] = {}
 
     def insert(self, row: Row) -> None:
-        """Add a row to the table of its shape."""
+        """Insert a row into the table of its type."""
         self.inserts[TABLE_OF[type(row)]].append(row)
         self.count += 1
 
     def update(self, table: str, key: int, **values: object) -> None:
-        """Set columns of one row."""
+        """Update columns of one row."""
         self.update_dirty(table, key, values, ())
 
     def update_dirty(
         self, table: str, key: int, values: Mapping[str, object], dirt: Sequence[Dirt]
     ) -> None:
-        """Set columns of one row; `dirt` says which of the values are wrong."""
+        """Update columns of one row; `dirt` lists the wrong values among them."""
         statement = self._add("update", table, tuple(values), (key, *values.values()))
         statement.dirt.extend(dirt)
 
@@ -87,7 +87,7 @@ class Changes:
         self._add("delete", table, (), (key,))
 
     def close_account(self, customer_id: int, at: datetime) -> None:
-        """Delete a customer; their orders stay, without them, and their interactions go along."""
+        """Delete a customer and their interactions; their orders are kept, without a customer."""
         self._add("detach", "orders", ("updated_at",), (customer_id, at))
         self.delete("customers", customer_id)
 

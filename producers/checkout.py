@@ -1,4 +1,4 @@
-"""From basket to order: what is in stock, at today's price and rate, added up to the cent."""
+"""Checkout: a basket becomes an order, by stock, current prices and exchange rate."""
 
 from producers.geography import Country
 from producers.lifecycle import begin_payment
@@ -16,7 +16,7 @@ def place_order(shop: Shop, visit: Visit, customer: Customer) -> bool:
     """Turn the visitor's basket into an order.
 
     Returns:
-        Whether there is one: False if nothing in the basket is left in stock.
+        Whether an order was placed: False if nothing in the basket is in stock.
     """
     country = customer.place.country
     coupon = shop.random.choice(_COUPONS) if shop.chance(0.15) else 0

@@ -1,8 +1,8 @@
-"""When and what people buy: hour of day, day of week, and a long tail.
+"""Model of demand: by hour of day, by weekday, and a long tail of products.
 
-The shop counts time in orders: at moment 1500.0 the 1500th order is due. A clock turns moments
-into instants, so what happens does not depend on when it happens: the same seed gives the same
-shop at any rate, live or in the past.
+The shop counts time in orders: at moment 1500.0 the 1500th order is due. A clock maps moments to
+instants, so events do not depend on the rate: the same seed gives the same shop at any rate, live
+or in the past.
 """
 
 from bisect import bisect_right
@@ -16,9 +16,9 @@ HOUR_WEIGHTS = (
     0.35, 0.20, 0.12, 0.10, 0.10, 0.15, 0.35, 0.60, 0.85, 1.00, 1.15, 1.25,
     1.35, 1.30, 1.15, 1.10, 1.15, 1.30, 1.55, 1.80, 2.00, 1.80, 1.25, 0.70,
 )  # fmt: skip
-"""Demand at each hour of the shop's day."""
+"""Relative demand at each hour of the shop's day."""
 WEEKDAY_WEIGHTS = (1.05, 0.95, 0.95, 1.00, 1.10, 1.25, 1.30)
-"""Demand on each weekday, from Monday."""
+"""Relative demand on each weekday, from Monday."""
 
 _HOUR = timedelta(hours=1)
 _RANKS = 613  # a prime near the number of products
@@ -27,14 +27,14 @@ _ALL_WEIGHTS = sum(1.0 / float(rank**_STEEPNESS) for rank in range(1, _RANKS + 1
 
 
 class Clock(Protocol):
-    """Turns moments into instants."""
+    """Mapping of moments to instants."""
 
     def instant(self, moment: float) -> datetime:
-        """When `moment` is. A later moment is never an earlier instant."""
+        """Return the instant of `moment`; monotonic."""
 
 
 class HistoryClock:
-    """Spreads moments 0 to `orders` over a window of the past as demand would have it."""
+    """Clock that spreads moments 0 to `orders` over a window of the past, by demand."""
 
     def __init__(self, *, start: datetime, stop: datetime, orders: int, zone: ZoneInfo) -> None:
         self._stop = stop
@@ -47,7 +47,7 @@ class HistoryClock:
         self._moments = [volume / volumes[-1] * orders for volume in volumes]
 
     def instant(self, moment: float) -> datetime:
-        """When `moment` was; what lies beyond the window happened at its end."""
+        """Return the instant of `moment`; later moments are at the end of the window."""
         if moment >= self._moments[-1]:
             return self._stop
         hour = max(bisect_right(self._moments, moment) - 1, 0)
@@ -57,7 +57,7 @@ class HistoryClock:
 
 
 class LiveClock:
-    """Moments pass at a steady rate from an instant on; both can be set anew."""
+    """Clock in which moments pass at a constant rate from an instant on; both can be changed."""
 
     def __init__(self, *, start: datetime, moment: float, rate: float) -> None:
         self._start = start
@@ -65,47 +65,47 @@ class LiveClock:
         self._rate = rate
 
     def instant(self, moment: float) -> datetime:
-        """When `moment` is."""
+        """Return the instant of `moment`."""
         return self._start + timedelta(seconds=(moment - self._moment) / self._rate)
 
     def moment(self, instant: datetime) -> float:
-        """Which moment it is at `instant`."""
+        """Return the moment at `instant`."""
         return self._moment + (instant - self._start).total_seconds() * self._rate
 
 
 class Popularity:
-    """Picks positions of a list by weight."""
+    """Random choice of list positions by weight."""
 
     def __init__(self, weights: list[float]) -> None:
         self._sums = list(accumulate(weights))
 
     def pick(self, random: Random) -> int:
-        """A position, the heavier the likelier."""
+        """Return a position; its probability is proportional to its weight."""
         return bisect_right(self._sums, random.random() * self._sums[-1])
 
 
 def demand(instant: datetime, zone: ZoneInfo) -> float:
-    """How much is bought at `instant`, as a share of the average."""
+    """Return the demand at `instant` as a multiple of the average."""
     local = instant.astimezone(zone)
     return HOUR_WEIGHTS[local.hour] * WEEKDAY_WEIGHTS[local.weekday()]
 
 
 def product_weight(product_id: int) -> float:
-    """How popular a product is: by Zipf's law, over ranks that look shuffled.
+    """Return the popularity of a product, by Zipf's law over pseudo-random ranks.
 
-    A function of the key alone, so that a bestseller is one after a restart too.
+    It only depends on the key, so that it is the same after a restart.
     """
     rank = 1 + product_id * 389 % _RANKS
     return 1.0 / float(rank**_STEEPNESS)
 
 
 def share_of_demand(product_id: int) -> float:
-    """How much of all that is sold is this product."""
+    """Return the share of all sales that is this product's."""
     return product_weight(product_id) / _ALL_WEIGHTS
 
 
 def long_tail_position(random: Random, length: int) -> int:
-    """A position in a list whose first tenth is picked almost half of the time."""
+    """Return a random position; the first tenth of the list is chosen almost half of the time."""
     return int(length * random.random() ** 3)
 
 

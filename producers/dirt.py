@@ -1,6 +1,6 @@
-"""The faults that real sources have, made on purpose, each with its clean original in the ledger.
+"""Faults of real sources, injected on purpose, each recorded in the ledger with the clean value.
 
-They are drawn apart from everything else: a seed makes the same shop with dirt and without.
+They use a random generator of their own: a seed gives the same shop with and without dirt.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ R = TypeVar("R", SupplierRow, ProductRow, CustomerRow, OrderLineRow, Interaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A way to write a column wrong. `spoil` may return the value as it is: then none is made."""
+    """A kind of fault of a column. If `spoil` returns the value unchanged, no fault is injected."""
 
     name: str
     column: str
@@ -33,14 +33,14 @@ class Fault:
 
 
 class Dirtier:
-    """Spoils a share of the rows that pass through, one value each, and notes it."""
+    """Injection of faults into a share of the rows, one value per row, with a record of each."""
 
     def __init__(self, random: Random, *, percent: float) -> None:
         self._random = random
         self._share = percent / 100
 
     def spoil(self, row: R, changes: Changes) -> R:
-        """A row about to be inserted, now and then with a fault."""
+        """Return a row to insert, possibly with a fault."""
         spoiled, dirt = self._spoil(TABLE_OF[type(row)], row[0], row._asdict, version=1)
         changes.dirt.extend(dirt)
         return row._replace(**spoiled) if spoiled else row
@@ -48,17 +48,17 @@ class Dirtier:
     def spoil_update(
         self, table: str, key: int, values: Mapping[str, object]
     ) -> tuple[dict[str, object], list[Dirt]]:
-        """Columns about to be updated, now and then with a fault in one of them; and that fault."""
+        """Return columns to update, possibly with a fault in one of them, and that fault."""
         spoiled, dirt = self._spoil(table, key, lambda: values, version=None)
         return {**values, **spoiled}, dirt
 
     @property
     def makes_twin(self) -> bool:
-        """Whether the person who signs up is to have a second account by mistake."""
+        """Return whether a new customer gets a duplicate account."""
         return self._random.random() < self._share / 2
 
     def twin(self, row: CustomerRow, customer_id: int, changes: Changes) -> CustomerRow:
-        """The same person again, typed a little differently; the original is in the ledger."""
+        """Return a duplicate of the customer, slightly changed; the ledger has the original."""
         first_name, last_name = row.first_name, row.last_name
         typed: dict[str, Any] = self._random.choice(
             (
@@ -84,7 +84,7 @@ class Dirtier:
     def _spoil(
         self, table: str, key: int, read: Callable[[], Mapping[str, object]], *, version: int | None
     ) -> tuple[dict[str, Any], list[Dirt]]:
-        """A spoiled value by column, and the note of it; mostly neither."""
+        """Return a faulty value by column and its record; both empty for most rows."""
         if self._random.random() >= self._share:
             return {}, []
         values = read()
@@ -205,4 +205,4 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         *_faults("absurd_rating", _absurd_rating, "rating"),
     ),
 }
-"""The columns that allow faults, and which."""
+"""Possible faults by column."""

@@ -1,4 +1,4 @@
-"""Runs the shop's events up to a moment, an order count or a size, whichever comes first."""
+"""Execution of the shop's events up to a moment, a number of orders or of changes."""
 
 from dataclasses import dataclass
 from random import Random
@@ -12,12 +12,12 @@ from producers.shop import Shop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How far to go at once.
+    """Limits of one batch of events.
 
     Attributes:
-        until: events due later stay on the events.
-        orders: stop right after this order, counted from the shop's making; None is no limit.
-        changes: stop when there is this much to write.
+        until: events due later stay in the queue.
+        orders: stop right after this order, counted since the shop exists; None is no limit.
+        changes: stop at this number of changed rows.
     """
 
     until: float
@@ -28,10 +28,10 @@ class Limits:
 def make_shop(
     *, seed: int, orders_before: int, dirt_percent: float, base_currency: str, keys: Keys
 ) -> Shop:
-    """A shop without anything in it yet.
+    """Return an empty shop.
 
-    The same seed makes the same pools of names; what is drawn from them differs between the runs
-    on one shop, by how many orders there were before.
+    The same seed gives the same pools of names; choices from them also depend on the number of
+    earlier orders, so that several runs on one shop differ.
     """
     return Shop(
         catalogue=Catalogue(seed),
@@ -43,12 +43,12 @@ def make_shop(
 
 
 def advance(shop: Shop, clock: Clock, limits: Limits) -> bool:
-    """Let events happen; what they change is in `shop.changes`.
+    """Execute events; their changes are collected in `shop.changes`.
 
-    Where this stops makes no difference to what happens, only to how it is cut into transactions.
+    The limits do not affect the events, only how they are grouped into transactions.
 
     Returns:
-        Whether all events due have happened; False if a limit other than `until` came first.
+        Whether all due events were executed; False if a limit other than `until` was reached first.
     """
     events, keys = shop.events, shop.keys
     while (next_moment := events.next_moment) is not None and next_moment <= limits.until:

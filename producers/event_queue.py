@@ -1,4 +1,4 @@
-"""What is going to happen in the shop, in order."""
+"""Queue of the shop's future events."""
 
 import heapq
 from collections.abc import Callable
@@ -7,7 +7,7 @@ Event = Callable[[], None]
 
 
 class EventQueue:
-    """A queue of events by moment; those of the same moment come in the order they were added."""
+    """A queue of events by moment; events of the same moment keep the order they were added in."""
 
     def __init__(self) -> None:
         self._events: list[tuple[float, int, Event]] = []
@@ -18,15 +18,15 @@ class EventQueue:
 
     @property
     def next_moment(self) -> float | None:
-        """When the next event is due; None if there is none."""
+        """Return the moment of the next event; None if the queue is empty."""
         return self._events[0][0] if self._events else None
 
     def add(self, moment: float, event: Event) -> None:
-        """Have `event` happen at `moment`."""
+        """Schedule `event` at `moment`."""
         self._added += 1
         heapq.heappush(self._events, (moment, self._added, event))
 
     def take(self) -> tuple[float, Event]:
-        """Remove the next event, and say when it is due."""
+        """Remove the next event and return it with its moment."""
         moment, _, event = heapq.heappop(self._events)
         return moment, event

@@ -1,4 +1,4 @@
-"""Fills past days with orders, as fast as the database takes them."""
+"""Simulation of past days at full speed."""
 
 import math
 import time
@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 
 def fill(session: Session, history: History, watch: WalMonitor) -> Phase:
-    """Have the past happen, from `history.days` ago; if the shop was open since, from then on.
+    """Simulate the past from `history.days` ago, or from the last event of the shop if later.
 
-    Orders of the last days are then still on their way, as they are in a shop.
+    Orders of the last days are not delivered yet at the end, as in a real shop.
     """
     stop = history.end or datetime.now(tz=UTC)
     start = _start(session, stop - history.days * _DAY, stop)
@@ -39,7 +39,7 @@ def _start(session: Session, wanted: datetime, stop: datetime) -> datetime:
     last = session.writer.progress.last_timestamp
     if last is None or last <= wanted:
         return wanted
-    # Orders placed before their customers signed up, or delivered before they were placed.
+    # Otherwise orders would be older than their customers' accounts.
     log.warning("history_begins_where_shop_ended", asked=str(wanted), begins=str(last))
     return min(last, stop)
 
@@ -65,7 +65,7 @@ def _fill(
 
 
 def _brake(watch: WalMonitor, busy_seconds: float) -> None:
-    """Pause as long as the slot wants it: until it moves, or in proportion to the work."""
+    """Throttle by the slot's WAL: pause until it advances, or in proportion to the work done."""
     watch.tick(None)
     while watch.speed <= 0 and not watch.is_stopping:
         watch.wait(_THROTTLE_SECONDS)

@@ -1,4 +1,4 @@
-"""Where people live: countries with their terms, and real cities with region and coordinates."""
+"""Countries with their terms, and real cities with region and coordinates."""
 
 import csv
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ class Country:
 
     Attributes:
         code: ISO 3166-1 alpha-2.
-        old_code: a code that careless systems still send for it.
-        locale: Faker's, for names and streets.
-        tax_basis_points: of the price, in hundredths of a percent.
+        old_code: an outdated code that some systems still send.
+        locale: Faker's locale for names and streets.
+        tax_basis_points: tax on the price, in hundredths of a percent.
         shipping_cents: in the base currency.
-        phone: as dialled from abroad; `#` stands for a digit, `?` for one from 2 to 9.
-        trunk: what is dialled before the rest of it within the country, if anything.
-        warehouse: the one that delivers there first.
+        phone: international format; `#` stands for a digit, `?` for one from 2 to 9.
+        trunk: national trunk prefix; empty if there is none.
+        warehouse: the preferred warehouse for deliveries.
     """
 
     code: str

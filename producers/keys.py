@@ -1,7 +1,7 @@
 """Keys for new rows, reserved ahead from the tables' own sequences.
 
-So nobody else who inserts gets the same ones, and making up changes needs no database. The shop
-only hands out what is here: whoever runs it fills up between two transactions.
+Other writers never get the same keys, and events need no database access. The session reserves
+more keys between transactions.
 """
 
 from collections import deque
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from producers.rows import TABLE_OF
 
 LOW = 64
-"""More keys of one table than a single event ever takes."""
+"""Upper bound of the keys of one table that a single event uses."""
 _FIRST_BLOCK = 256
 _LARGEST_BLOCK = 16_384
 
@@ -19,7 +19,7 @@ class Keys:
     """The reserved keys of each table.
 
     Attributes:
-        is_low: whether the next event might take more keys than there are.
+        is_low: whether the next event might need more keys than are reserved.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Keys:
         self._block = dict.fromkeys(self._free, _FIRST_BLOCK)
 
     def take(self, table: str) -> int:
-        """The next key of `table`."""
+        """Return the next key of `table`."""
         free = self._free[table]
         key = free.popleft()
         if len(free) < LOW:
@@ -36,10 +36,9 @@ class Keys:
         return key
 
     def wanted(self, at_least: int = LOW) -> dict[str, int]:
-        """How many keys to reserve, for each table that has fewer than `at_least`.
+        """Return how many keys to reserve, for each table that has fewer than `at_least`.
 
-        Blocks double from one time to the next: few round trips in a long run, and few keys
-        left unused after a short one.
+        Block sizes double each time: few round trips in a long run, few unused keys in a short one.
         """
         wanted = {}
         for table, free in self._free.items():
@@ -49,6 +48,6 @@ class Keys:
         return wanted
 
     def add(self, table: str, keys: Sequence[int]) -> None:
-        """Put reserved keys at hand."""
+        """Add reserved keys."""
         self._free[table].extend(keys)
         self.is_low = any(len(free) < LOW for free in self._free.values())

@@ -1,9 +1,9 @@
-"""What becomes of an order after it is placed: each step is a later update.
+"""Lifecycle of an order after it is placed; each step is a later update.
 
     placed ─▶ paid ─▶ packed ─▶ shipped ─▶ delivered ─▶ returned ─▶ refunded
        └▶ cancelled ◀─┘ (and refunded, if it was paid)
 
-A step draws the next one, so an order found in the database goes on from its status.
+A step schedules the next one, so an order loaded from the database continues from its status.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ NEXT_STATUSES: dict[str, frozenset[str]] = {
     "cancelled": frozenset({"refunded"}),
     "refunded": frozenset(),
 }
-"""Which status may follow which."""
+"""Allowed transitions between statuses."""
 
 _MINUTE = 1 / 1440
 _HOUR = 1 / 24
 
 
 def begin_payment(shop: Shop, order: OpenOrder) -> None:
-    """Ask for the money of an order that was just placed; some customers change it before."""
+    """Schedule the payment of a new order; some customers change the order before."""
     _insert_payment(shop, order, "payment")
     wait = shop.random.uniform(0.5, 12) * _MINUTE
     if shop.chance(0.04):
@@ -40,7 +40,7 @@ def begin_payment(shop: Shop, order: OpenOrder) -> None:
 
 
 def change_order(shop: Shop, order: OpenOrder) -> None:
-    """The customer takes a line out, or wants one unit less, before paying."""
+    """Remove a line or one unit of it from an unpaid order."""
     if len(order.lines) > 1:
         line = order.lines.pop()
         shop.changes.delete("order_lines", line.order_line_id)
@@ -62,7 +62,7 @@ def change_order(shop: Shop, order: OpenOrder) -> None:
 
 
 def settle(shop: Shop, order: OpenOrder) -> None:
-    """The payment goes through, or it fails, or nothing comes."""
+    """Capture the payment, or record that it failed or never arrived."""
     draw = shop.random.random()
     if draw < 0.93:
         _pay(shop, order)
@@ -79,7 +79,7 @@ def settle(shop: Shop, order: OpenOrder) -> None:
 
 
 def after_payment(shop: Shop, order: OpenOrder) -> None:
-    """Decide how a paid order goes on."""
+    """Schedule the next step of a paid order."""
     if shop.chance(0.02):
         shop.after(shop.random.uniform(0.2, 3) * _HOUR, _cancel_paid, order)
     else:
@@ -87,22 +87,22 @@ def after_payment(shop: Shop, order: OpenOrder) -> None:
 
 
 def after_packing(shop: Shop, order: OpenOrder) -> None:
-    """A packed order waits for the carrier."""
+    """Schedule the shipment of a packed order."""
     shop.after(shop.random.uniform(2, 20) * _HOUR, _ship, order)
 
 
 def after_shipping(shop: Shop, order: OpenOrder) -> None:
-    """A shipped order is on its way for some days."""
+    """Schedule the delivery of a shipped order, some days later."""
     shop.after(shop.random.uniform(1, 4), _deliver, order)
 
 
 def begin_refund(shop: Shop, order: OpenOrder) -> None:
-    """Give the money back, some time later."""
+    """Schedule a refund."""
     shop.after(shop.random.uniform(0.1, 0.5), _order_refund, order)
 
 
 def settle_refund(shop: Shop, order: OpenOrder) -> None:
-    """The bank confirms a refund."""
+    """Record that a refund was captured."""
     shop.after(shop.random.uniform(0.1, 1), _refund, order)
 
 
@@ -114,7 +114,7 @@ RESUME: dict[str, Callable[[Shop, OpenOrder], None]] = {
     "returned": begin_refund,
     "cancelled": begin_refund,
 }
-"""How an open order goes on from its status."""
+"""The function that schedules the next step of an open order, by its status."""
 
 
 def _pay(shop: Shop, order: OpenOrder) -> None:

@@ -1,4 +1,4 @@
-"""What goes on beside the sales: prices, suppliers, assortment, moves, accounts closed, rates."""
+"""Events other than sales: prices, suppliers, products, moves, closed accounts, exchange rates."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ from producers.visits import sign_up
 
 
 def begin_maintenance(shop: Shop) -> None:
-    """Have all of it go on from now on."""
+    """Schedule the first of each of these events."""
     for event, orders_between in _RECURRING:
         _recur(shop, event, orders_between, now=False)
 
 
 def add_supplier(shop: Shop, row: SupplierRow) -> None:
-    """Take on a supplier."""
+    """Add a supplier."""
     shop.changes.insert(shop.dirtier.spoil(row, shop.changes))
     supplier = Supplier(supplier_id=row.supplier_id, lead_time_days=row.lead_time_days)
     shop.suppliers.append(supplier)
@@ -27,7 +27,7 @@ def add_supplier(shop: Shop, row: SupplierRow) -> None:
 def add_product(
     shop: Shop, row: ProductRow, supplier: Supplier, price_cents: int, cost_cents: int
 ) -> None:
-    """Take a product into the assortment, with some units in each warehouse."""
+    """Add a product, with some units in each warehouse."""
     shop.changes.insert(shop.dirtier.spoil(row, shop.changes))
     product = Product(
         product_id=row.product_id,
@@ -42,7 +42,7 @@ def add_product(
 
 
 def launch_product(shop: Shop) -> None:
-    """A new product."""
+    """Add a new product."""
     supplier = shop.random.choice(shop.suppliers)
     row, price_cents, cost_cents = shop.catalogue.product(
         shop.random,
@@ -106,7 +106,7 @@ def _renew_contract(shop: Shop) -> None:
 
 
 def _move_house(shop: Shop) -> None:
-    """A customer moves, mostly within the country; some get another phone with it."""
+    """Move a customer, mostly within the country; some get another phone number."""
     customer = shop.loyal_customer()
     country = customer.place.country if shop.chance(0.9) else None
     customer.place = shop.catalogue.place(shop.random, within=country)
@@ -119,7 +119,7 @@ def _move_house(shop: Shop) -> None:
 
 
 def _close_account(shop: Shop) -> None:
-    """A customer goes, and what they looked at with them; the books keep the orders."""
+    """Delete a customer's account and interactions; their orders are kept."""
     customer = shop.forget_idle_customer()
     if customer is not None:
         shop.changes.close_account(customer.customer_id, shop.now)
@@ -143,4 +143,4 @@ _RECURRING: tuple[tuple[Callable[[Shop], object], float], ...] = (
     (launch_product, 2_000),
     (_discontinue_product, 2_500),
 )
-"""What happens again and again, and how many orders lie in between."""
+"""Recurring events, and the mean number of orders between two of them."""

@@ -1,4 +1,4 @@
-"""Counts what the simulator has written, and how fast."""
+"""Counters and rates of what the simulator has written."""
 
 import time
 from collections import Counter, deque
@@ -13,12 +13,12 @@ _WINDOW_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """How it goes at the moment.
+    """Current progress of the simulator.
 
     Attributes:
-        asked: orders per second; None for as fast as it can.
-        instant: how far the shop's own time has come.
-        slot_share: of the WAL that the connector's slot may hold back.
+        asked: requested orders per second; None for full speed.
+        instant: current time of the shop.
+        slot_share: retained WAL of the connector's slot as a share of its limit.
     """
 
     orders: int
@@ -31,7 +31,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableCount:
-    """What was done to the rows of a table."""
+    """Inserted, updated and deleted rows of a table."""
 
     table: str
     inserted: int
@@ -41,7 +41,7 @@ class TableCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What was written in a time."""
+    """Totals of what was written in a period."""
 
     orders: int
     rows: int
@@ -52,7 +52,7 @@ class Counts:
 
 
 class Meter:
-    """Adds up transactions as they are committed."""
+    """Totals over committed transactions."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -80,13 +80,13 @@ class Meter:
             self._recent.popleft()
 
     def speed(self) -> tuple[float, float]:
-        """Orders and rows per second, over the last few seconds."""
+        """Return orders and rows per second, over the last few seconds."""
         began, orders, rows = self._recent[0]
         seconds = max(time.monotonic() - began, 1e-6)
         return (self.orders - orders) / seconds, (self.rows - rows) / seconds
 
     def counts(self) -> Counts:
-        """Everything so far."""
+        """Return the totals so far."""
         return Counts(
             orders=self.orders,
             rows=self.rows,

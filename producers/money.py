@@ -1,4 +1,4 @@
-"""Money as whole cents. Every rounding is half up, as Postgres rounds positive numerics."""
+"""Money as whole cents. Rounding is half up, as Postgres rounds positive numerics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ SEED_RATES = {
     "SEK": 0.088,
     "JPY": 0.0061,
 }
-"""What one unit of each currency is worth in euros when the shop opens."""
+"""Initial value of one unit of each currency in euros."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tariff:
-    """The terms an order is charged by, fixed when it is placed.
+    """Terms of an order, fixed when it is placed.
 
     Attributes:
         currency: code of the order's currency.
-        rate: what one unit of it is worth in the base currency, times `RATE_SCALE`.
+        rate: value of one unit of it in the base currency, times `RATE_SCALE`.
         step_cents: its smallest amount, in hundredths: 1, or 100 for a currency without cents.
-        discount_percent: taken off the lines.
+        discount_percent: discount on the lines.
         shipping_cents: in the order's currency.
-        tax_basis_points: of lines minus discount plus shipping.
+        tax_basis_points: tax on lines minus discount plus shipping.
     """
 
     currency: str
@@ -56,7 +56,7 @@ class Totals:
 
 
 def seed_rates(base_currency: str) -> dict[str, int]:
-    """What one unit of each currency is worth in the base currency, times `RATE_SCALE`.
+    """Return the value of one unit of each currency in the base currency, times `RATE_SCALE`.
 
     Raises:
         StopPipelineError: the shop knows no rate for its base currency.
@@ -70,7 +70,7 @@ def seed_rates(base_currency: str) -> dict[str, int]:
 
 
 def add_up(line_totals_cents: Sequence[int], tariff: Tariff) -> Totals:
-    """The amounts of an order with these lines."""
+    """Return the amounts of an order with these lines."""
     subtotal = sum(line_totals_cents)
     step = tariff.step_cents
     discount = round_to_step(subtotal * tariff.discount_percent, 100, step)
@@ -88,28 +88,28 @@ def add_up(line_totals_cents: Sequence[int], tariff: Tariff) -> Totals:
 
 
 def from_base(base_cents: int, *, rate: int, step_cents: int) -> int:
-    """An amount of the base currency in another one; what costs something stays above nothing."""
+    """Convert an amount from the base currency; a positive amount stays at least one step."""
     converted = round_to_step(base_cents * RATE_SCALE, rate, step_cents)
     return max(converted, step_cents) if base_cents else 0
 
 
 def round_to_step(numerator: int, denominator: int, step: int) -> int:
-    """`numerator / denominator`, not negative, to the nearest multiple of `step`, half up."""
+    """Return a non-negative quotient, rounded half up to a multiple of `step`."""
     unit = denominator * step
     return (2 * numerator + unit) // (2 * unit) * step
 
 
 def amount(cents: int) -> str:
-    """Cents as Postgres reads a numeric: `1999` is `19.99`."""
+    """Format cents as a Postgres numeric: `1999` is `19.99`."""
     return f"{cents // 100}.{cents % 100:02d}"
 
 
 def rate_text(rate: int) -> str:
-    """An exchange rate as Postgres reads a numeric."""
+    """Format an exchange rate as a Postgres numeric."""
     return f"{rate // RATE_SCALE}.{rate % RATE_SCALE:08d}"
 
 
 def cents(numeric: str) -> int:
-    """The reverse of `amount`, for a numeric(12, 2) as Postgres prints it."""
+    """Parse a numeric(12, 2) as Postgres prints it; the inverse of `amount`."""
     units, _, hundredths = numeric.partition(".")
     return int(units) * 100 + int(hundredths)

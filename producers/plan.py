@@ -1,4 +1,4 @@
-"""What a run of the simulator is to do, and what it did."""
+"""Plan and report of a run of the simulator."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from lakehouse.errors import StopPipelineError
 from producers.meter import Counts
 
 ORDERS_A_DAY = 1_000
-"""Orders in a day of the shop, unless a history is asked to hold more or fewer.
+"""Orders per day of the shop, unless a history sets another number.
 
-Live, a day has as many too, whatever the rate: at 20 orders a second an order is delivered a few
-minutes after it is placed, so that there is something to see.
+This also holds live, at any rate: at 20 orders per second an order is delivered a few minutes after
+it is placed, so that a demonstration shows the whole lifecycle.
 """
 _MOST = {
     "--history": 3_650,
@@ -23,12 +23,12 @@ _MOST = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Days of the past to fill.
+    """Past days to simulate.
 
     Attributes:
-        days: how many.
-        orders: in all of them together; None for `ORDERS_A_DAY` in each.
-        end: when they end; None for now.
+        days: number of days.
+        orders: total number of orders; None for `ORDERS_A_DAY` per day.
+        end: end of the last day; None for now.
     """
 
     days: float
@@ -38,12 +38,12 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """Orders as they come, until one of the limits, or for ever.
+    """Live orders, until one of the limits is reached.
 
     Attributes:
-        orders_per_second: the rate to hold.
-        minutes: how long; None for no limit.
-        orders: how many; None for no limit.
+        orders_per_second: rate of orders.
+        minutes: maximum duration; None for no limit.
+        orders: maximum number; None for no limit.
     """
 
     orders_per_second: float
@@ -53,14 +53,14 @@ class Live:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do: a history first, or live orders, or the one and then the other.
+    """A simulation: a history, live orders, or a history followed by live orders.
 
     Attributes:
-        seed: the same one, on the same shop, makes the same things happen.
-        dirt_percent: of the rows that can be wrong, how many are.
+        seed: the same seed on the same shop gives the same events.
+        dirt_percent: share of user-entered rows with a fault, in percent.
 
     Raises:
-        StopPipelineError: a metric that makes no sense, by the name of its option.
+        StopPipelineError: a value is out of range; the message names its option.
     """
 
     seed: int
@@ -89,11 +89,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """What was done of one half of a plan.
+    """Report of one phase of a plan.
 
     Attributes:
         name: history or live.
-        behind_seconds: for how long the rate asked for was not held.
+        behind_seconds: how long the requested rate was not reached.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a run did."""
+    """Report of a run."""
 
     seed: int
     phases: tuple[Phase, ...]

@@ -1,4 +1,4 @@
-"""Keeps a live shop at the rate asked for, and knows when it was not kept."""
+"""Rate limiter of live orders, which also measures when the rate was not reached."""
 
 from datetime import datetime, timedelta
 
@@ -9,14 +9,14 @@ _SLOWEST = 0.01
 
 
 class RateLimiter:
-    """Which orders are due by now.
+    """Schedule of live orders.
 
-    Up to a second behind is made up for. What is further behind is dropped, or a shop whose
-    database was away for a minute would then sell a minute's orders at once.
+    A delay of up to a second is caught up. Longer delays are dropped; otherwise, after a minute
+    without database, a minute's orders would be placed at once.
 
     Attributes:
-        clock: turns moments into instants at the present speed.
-        dropped_seconds: how long the rate was not held, other than by `set_speed`.
+        clock: maps moments to instants at the current speed.
+        dropped_seconds: how long the rate was not reached, other than by `set_speed`.
     """
 
     def __init__(self, *, asked: float, moment: float, now: datetime) -> None:
@@ -27,20 +27,20 @@ class RateLimiter:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether nothing is to happen, whatever the clock says."""
+        """Return whether the speed is 0."""
         return self._speed < _SLOWEST
 
     def set_speed(self, speed: float, moment: float, now: datetime) -> None:
-        """Go on from `moment`, up to which everything has happened, at a part of the rate."""
+        """Continue from `moment`, up to which all events are done, at a fraction of the rate."""
         if speed == self._speed:
             return
-        # A pause is no backlog. Otherwise the new clock takes over where the old one is.
+        # Time paused is not caught up. Otherwise the new clock continues where the old one is.
         start = now if self.is_stopped else self.clock.instant(moment)
         self._speed = speed
         self._restart(start, moment)
 
     def drop_backlog(self, next_moment: float, now: datetime) -> bool:
-        """Forget the time that is lost for good; whether some was."""
+        """Drop a delay of more than a second; return whether there was one."""
         behind = now - self.clock.instant(next_moment)
         if behind <= _PATIENCE:
             return False

@@ -1,4 +1,4 @@
-"""Takes up a shop that has been open before: its people, goods, stock and open orders."""
+"""Restoring of a shop from its database: customers, products, stock and open orders."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from producers.stored import (
 
 
 def restore(shop: Shop, stored: Stored) -> bool:
-    """Put what was stored into a new shop, and have its open orders go on.
+    """Load the stored state into a new shop, and schedule the next steps of open orders.
 
     Returns:
-        Whether there was anything; False if the shop has yet to be opened.
+        Whether there was any state; False if the shop is empty.
     """
     if not stored.products:
         return False
@@ -31,7 +31,7 @@ def restore(shop: Shop, stored: Stored) -> bool:
     for line in stored.order_lines:
         lines[line.order_id].append(_line(line, products))
     for order in stored.orders:
-        # What somebody else wrote may lack what the simulator needs: it is left as it is.
+        # Rows of other writers may lack values that the simulator needs: they are not changed.
         if lines[order.order_id] and order.ship_country in countries():
             _restore_order(shop, order, lines[order.order_id], customers)
     for product in products.values():
@@ -95,7 +95,7 @@ def _restore_order(
     if order.customer is not None:
         order.customer.busy += 1
     if row.status == "placed":
-        # Promised, but no movement says so before it is paid.
+        # Units of unpaid orders are reserved, but no stock movement is written before the payment.
         for line in lines:
             line.product.stock[line.warehouse] -= line.quantity
     if row.payment_kind == "refund":
@@ -128,7 +128,7 @@ def _tariff(row: StoredOrder, country: Country) -> Tariff:
 
 
 def _place(country: str, city: str) -> Place | None:
-    """None for what somebody else stored, in a place that the simulator does not know."""
+    """Return the city; None for one that the simulator does not know, of another writer."""
     return next((place for place in places().get(country, ()) if place.city == city), None)
 
 

@@ -1,6 +1,6 @@
-"""The rows that the simulator inserts: one shape per table, fields named and ordered as columns.
+"""Rows that the simulator inserts: one type per table, fields named and ordered as columns.
 
-Amounts are text made by `money.amount`; `version` is the trigger's and therefore absent.
+Amounts are text made by `money.amount`; `version` is absent, since a trigger sets it.
 """
 
 from datetime import date, datetime
@@ -62,7 +62,7 @@ class CustomerRow(NamedTuple):
 
 
 class OrderRow(NamedTuple):
-    """A row of `orders`, as it is placed: the instants of its later life are null."""
+    """A row of `orders`, as it is placed: timestamps of later steps are null."""
 
     order_id: int
     customer_id: int
@@ -166,7 +166,7 @@ TABLE_OF: dict[type[tuple[Any, ...]], str] = {
     StockMovementRow: "stock_movements",
     InteractionRow: "interactions",
 }
-"""In an order in which rows can be inserted: what is referred to comes first."""
+"""Tables in an order in which rows can be inserted: referenced ones come first."""
 
 COLUMNS_OF: dict[str, tuple[str, ...]] = {
     table: tuple(shape.__annotations__) for shape, table in TABLE_OF.items()

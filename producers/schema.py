@@ -1,4 +1,4 @@
-"""Makes the shop's schema. Applied twice it is applied once, and the second time takes no lock."""
+"""Creation of the shop's schema. Idempotent; an unchanged schema takes no locks."""
 
 import hashlib
 from pathlib import Path
@@ -18,7 +18,7 @@ TABLES = (
     "stock_movements",
     "interactions",
 )
-"""In an order in which rows can be inserted: what is referred to comes first."""
+"""Tables in an order in which rows can be inserted: referenced ones come first."""
 
 _AS_SUPERUSER = (
     "Apply producers/oltp/ as superuser, after its roles are made: ./pipeline up does both."
@@ -28,7 +28,7 @@ _OWNED = ("versions", *TABLES, "ledger", "grants")
 
 
 def apply_schema(admin_dsn: str) -> None:
-    """Create or bring up to date the shop's tables, triggers and grants, in one transaction.
+    """Create or update the shop's tables, triggers and grants, in one transaction.
 
     Args:
         admin_dsn: a superuser's connection to the shop's database. The roles simulator, debezium,
@@ -36,7 +36,7 @@ def apply_schema(admin_dsn: str) -> None:
 
     Raises:
         RetryLaterError: the database does not answer.
-        StopPipelineError: it refuses.
+        StopPipelineError: the database refuses the login or a statement.
     """
     then = dict.fromkeys((Trouble.RIGHTS, Trouble.SCHEMA), _AS_SUPERUSER)
     with (
@@ -47,12 +47,12 @@ def apply_schema(admin_dsn: str) -> None:
 
 
 def _apply(connection: psycopg.Connection) -> None:
-    # Two at once would trip over each other's catalog rows.
+    # Concurrent runs would fail on each other's catalog updates.
     connection.execute("select pg_advisory_xact_lock(hashtext('producers.schema'))")
     owned = [_read(name) for name in _OWNED]
     fingerprint = hashlib.sha256(b"\0".join([_read("owner"), *owned])).hexdigest()
     if _applied_fingerprint(connection) == fingerprint:
-        # What somebody has taken from a role comes back. Grants lock no table.
+        # Restores revoked privileges. Grants take no table locks.
         connection.execute(_read("owner"))
         connection.execute("set local role shop_owner")
         connection.execute(_read("grants"))

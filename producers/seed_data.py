@@ -1,4 +1,4 @@
-"""The first day: suppliers, goods on the shelves, and customers of old."""
+"""Seed data of an empty shop: suppliers, products with stock, customers."""
 
 from datetime import datetime, timedelta
 
@@ -10,11 +10,11 @@ SUPPLIERS = 30
 PRODUCTS = 600
 CUSTOMERS = 500
 KEYS_NEEDED = 4 * PRODUCTS
-"""No table gets more rows than this when the shop opens."""
+"""Upper bound of the rows of one table in the seed data."""
 
 
 def open_shop(shop: Shop) -> None:
-    """Fill an empty shop. Accounts and products are up to a year older than it."""
+    """Fill an empty shop. Accounts and products are dated up to a year before it."""
     opened = shop.now
     for _ in range(SUPPLIERS):
         row = shop.catalogue.supplier(

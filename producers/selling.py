@@ -1,4 +1,4 @@
-"""Sells live: holds the rate asked for, and says when it cannot."""
+"""Simulation of live orders at the requested rate."""
 
 import math
 import time
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 def sell(session: Session, live: Live, watch: WalMonitor) -> Phase:
-    """Have orders come until the limits of `live`, or until told to stop."""
+    """Simulate orders until a limit of `live` is reached or the run is stopped."""
     session.load(day_length=ORDERS_A_DAY, moment=0.0, now=datetime.now(tz=UTC))
     session.meter = Meter()
     till = _Till(session, live, watch)
@@ -34,7 +34,7 @@ def sell(session: Session, live: Live, watch: WalMonitor) -> Phase:
 
 
 class _Till:
-    """One live phase. Between two ticks, everything that happened is stored."""
+    """One live phase. At the end of each tick, all changes are committed."""
 
     def __init__(self, session: Session, live: Live, watch: WalMonitor) -> None:
         self.rate_limiter = RateLimiter(
@@ -47,11 +47,11 @@ class _Till:
 
     @property
     def is_done(self) -> bool:
-        """Whether all orders asked for are stored."""
+        """Return whether all requested orders are committed."""
         return self._live.orders is not None and self._session.meter.orders >= self._live.orders
 
     def tick(self) -> None:
-        """Let happen and store what is due, and wait until something is due again."""
+        """Execute and commit due events, then wait until the next one is due."""
         due = self.rate_limiter.clock.moment(datetime.now(tz=UTC))
         is_all = not self.rate_limiter.is_stopped and self._advance(due)
         self._session.commit(self._reload)
@@ -70,7 +70,7 @@ class _Till:
         self._session.load(day_length=ORDERS_A_DAY, moment=moment, now=now)
 
     def _advance(self, due: float) -> bool:
-        """Whether everything due has happened; the first order too many has not."""
+        """Return whether all due events were executed, up to the limit of orders."""
         shop, most = self._session.shop, self._live.orders
         if most is not None:
             most += shop.orders_placed - self._session.meter.orders

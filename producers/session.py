@@ -1,4 +1,4 @@
-"""A shop taken up from its database, and written back to it transaction by transaction."""
+"""A shop that is loaded from its database and written back transaction by transaction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What holds for a whole run.
+    """Parameters of a whole run.
 
     Attributes:
-        slot_budget: the share of the WAL a slot may hold back beyond which to slow down.
+        slot_budget: share of the slot's WAL limit above which the simulator slows down.
     """
 
     seed: int
@@ -46,9 +46,10 @@ class Session:
     """One shop and the writer of its database.
 
     Attributes:
-        shop: as it is after the last `advance`; `commit` stores what changed.
-        meter: counts what is committed; put in a new one to count anew.
-        slot_share: what the connector's slot held back when last looked, of what it may.
+        shop: state after the last `advance`; `commit` stores the changes.
+        meter: totals of committed transactions; replace it to start from zero.
+        slot_share: retained WAL of the connector's slot at the last measurement, as a share of its
+            limit.
     """
 
     shop: Shop
@@ -61,12 +62,12 @@ class Session:
         self._reloads = 0
 
     def load(self, *, day_length: float, moment: float, now: datetime) -> None:
-        """Take the shop up as it is stored, from this moment on; open it if it is empty.
+        """Load the stored shop; fill it with seed data if it is empty.
 
         Args:
-            day_length: orders in a day of it.
-            moment: counted in orders; at which instant it is, a clock knows that fits it.
-            now: that instant.
+            day_length: orders per day of the shop.
+            moment: moment from which events are scheduled, counted in orders.
+            now: the instant of `moment`.
         """
         stored, keys = self.writer.run(read_stored), Keys()
         self._reserve(keys, LOW if stored.products else KEYS_NEEDED)
@@ -85,11 +86,10 @@ class Session:
         open_doors(shop)
 
     def commit(self, reload: Callable[[], None]) -> None:
-        """Store what has changed since the last time, in one transaction.
+        """Commit the changes since the last commit in one transaction.
 
         Args:
-            reload: what to do when the shop is no longer the one in the database, because
-                somebody else changed rows that ours refer to.
+            reload: called when another writer changed rows that the changes refer to.
         """
         changes = self.shop.take_changes()
         if changes.count:
@@ -104,7 +104,7 @@ class Session:
             self._reserve(self.shop.keys, LOW)
 
     def measure_slot(self) -> float:
-        """The part of full speed to go at, by what the connector's slot holds back now."""
+        """Return the allowed fraction of full speed, by the WAL that the slot retains now."""
         share = self.writer.run(lambda connection: slot_share(connection, self.terms.slot_name))
         before = speed(self.slot_share, self.terms.slot_budget)
         self.slot_share, now = share, speed(share, self.terms.slot_budget)
@@ -117,7 +117,7 @@ class Session:
         self._reloads += 1
         if self._reloads > _MOST_RELOADS:
             message = (
-                f"{error}. Loading the shop anew did not help, {_MOST_RELOADS} times. See what "
+                f"{error}. Reloading the shop did not help, {_MOST_RELOADS} times. Find out what "
                 "else writes to schema public with keys of its own choice, and stop it."
             )
             raise StopPipelineError(message) from error

@@ -1,4 +1,4 @@
-"""The state of the shop between two events: who and what is there, and what is still to happen."""
+"""The state of the shop between two events: customers, products, orders and future events."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Supplier:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Product:
-    """A product. By warehouse: the units that can be promised; whether more are awaited."""
+    """A product. By warehouse: units available, and whether a delivery is expected."""
 
     product_id: int
     supplier: Supplier
@@ -63,13 +63,13 @@ class Line:
 
     @property
     def total_cents(self) -> int:
-        """What the line costs."""
+        """Price of the line in cents."""
         return self.quantity * self.unit_price_cents
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Visit:
-    """Somebody in the shop; `customer` is None for one who does not say who they are."""
+    """A visitor of the shop; `customer` is None for an anonymous one."""
 
     session_id: str
     device: str
@@ -81,7 +81,7 @@ class Visit:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class OpenOrder:
-    """An order that something may still happen to. The customer is None once the account is."""
+    """An order that is not final. `customer` is None once the account was deleted."""
 
     order_id: int
     customer: Customer | None
@@ -94,15 +94,15 @@ class OpenOrder:
 
 
 class Shop:
-    """Everything the events read and change.
+    """State that events read and change.
 
     Attributes:
-        random: drawn from in the order of events, so that a seed makes one shop.
-        rates: what a unit of each currency is worth in the base currency, times RATE_SCALE.
-        moment: of the event that happens now, counted in orders.
-        now: the same as an instant.
-        day_length: orders in a day; a delay in days is worth that many.
-        orders_placed: since this object was made.
+        random: used in the order of events, so that a seed determines the shop.
+        rates: value of one unit of each currency in the base currency, times RATE_SCALE.
+        moment: moment of the current event, counted in orders.
+        now: its instant.
+        day_length: orders per day, by which delays in days are converted to moments.
+        orders_placed: since this object was created.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Shop:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """Have `action` happen to the shop in so many of its days."""
+        """Schedule `action` this many days of the shop from now."""
         self.at(self.moment + days * self.day_length, action, *args, **kwargs)
 
     def at(
@@ -148,50 +148,50 @@ class Shop:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """Have `action` happen to the shop at `moment`."""
+        """Schedule `action` at `moment`."""
         self.events.add(moment, partial(action, self, *args, **kwargs))
 
     def chance(self, probability: float) -> bool:
-        """Whether something of this probability happens."""
+        """Return True with this probability."""
         return self.random.random() < probability
 
     def take_changes(self) -> Changes:
-        """What the events have changed since the last time."""
+        """Return the changes since the last call."""
         changes, self.changes = self.changes, Changes()
         return changes
 
     def add_product(self, product: Product) -> None:
-        """Put a product on the shelves."""
+        """Add a product to those on sale."""
         self.products.append(product)
         self._popularity = None
 
     def remove_product(self, product: Product) -> None:
-        """Take a product off the shelves."""
+        """Remove a product from those on sale."""
         self.products.remove(product)
         self._popularity = None
 
     def popular_product(self) -> Product:
-        """A product as visitors pick it: few very often, most of them rarely."""
+        """Return a random product by popularity."""
         if self._popularity is None:
             self._popularity = Popularity([product_weight(p.product_id) for p in self.products])
         return self.products[self._popularity.pick(self.random)]
 
     def add_customer(self, customer: Customer) -> None:
-        """Remember an account; in a large shop, an idle one is forgotten (it stays stored)."""
+        """Keep an account in memory; in a large shop an idle one is dropped from memory instead."""
         self.customers.append(customer)
         if len(self.customers) > _MOST_CUSTOMERS:
             self.forget_idle_customer()
 
     def loyal_customer(self) -> Customer:
-        """A customer who comes back: the longer they are with us, the likelier."""
+        """Return a random existing customer; older accounts are more likely."""
         return self.customers[long_tail_position(self.random, len(self.customers))]
 
     def forget_idle_customer(self) -> Customer | None:
-        """Strike one account that nothing depends on off the list, if one is found soon."""
+        """Drop one idle account from memory, if one is found within a few tries."""
         for _ in range(20):
             position = int(self.random.random() * len(self.customers))
             if not self.customers[position].busy:
-                # The last one takes the place: order matters little, and this is quick.
+                # Moving the last element is O(1), and the order matters little.
                 last = self.customers.pop()
                 if position == len(self.customers):
                     return last

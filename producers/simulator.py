@@ -1,9 +1,9 @@
-"""Runs a shop by a plan: past days at full speed, or orders live at the rate asked for.
+"""The simulator: past days at full speed, or live orders at the requested rate.
 
     with the writer's lock:  load the shop ─▶ advance ─▶ commit ─▶ rate_limiter and throttle ─▶
     advance …
 
-It can be stopped between any two transactions, and goes on from there the next time.
+It can be stopped between any two transactions, and resumes from there the next time.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Simulator:
-    """The shop behind one database. One at a time writes to it."""
+    """The simulator of one shop database. Only one at a time may write to it."""
 
     def __init__(
         self,
@@ -48,16 +48,16 @@ class Simulator:
         stopping: Event,
         on_progress: Callable[[Measurement], None] = lambda _: None,
     ) -> Report:
-        """Do what the plan says, or as much of it as there is time for.
+        """Execute the plan, until it is done or `stopping` is set.
 
         Args:
-            plan: what to do.
-            stopping: set it, from any thread, to have the run end after the transaction it is in.
-            on_progress: told about twice a second how it goes; called in this thread.
+            plan: history and live orders to simulate.
+            stopping: set it, from any thread, to end the run after the current transaction.
+            on_progress: called about twice a second with a measurement, in this thread.
 
         Raises:
-            RetryLaterError: told to stop while the database was away.
-            StopPipelineError: another simulator is at work, or the database refuses.
+            RetryLaterError: stopped while the database was unavailable.
+            StopPipelineError: another simulator is running, or the database refuses.
         """
         terms = Terms(
             seed=plan.seed,

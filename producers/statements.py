@@ -1,4 +1,4 @@
-"""Turns changes into SQL: COPY for inserts, one statement over arrays for each kind of update."""
+"""SQL of changes: COPY for inserts, one statement over arrays for each kind of update."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,9 +12,9 @@ from producers.changes import Changes, Dirt, Kind, Statement
 from producers.rows import COLUMNS_OF
 
 Tally = Counter[tuple[str, str]]
-"""Rows by table and by what was done to them: inserted, updated, deleted."""
+"""Number of rows by table and operation: inserted, updated, deleted."""
 LEDGER = "ledger.dirt"
-"""What a tally calls the notes of values written wrong."""
+"""Key in a tally for injected faults."""
 _DONE: dict[Kind, str] = {"update": "updated", "delete": "deleted", "detach": "updated"}
 _TYPES = """
 select a.attname, format_type(a.atttypid, null)
@@ -28,7 +28,7 @@ from stdin
 
 
 class Statements:
-    """Applies changes over a connection, in the caller's transaction."""
+    """Writer of changes over a connection, in the caller's transaction."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""Units in the warehouses: promised, sold, returned, counted, ordered anew; they can run out."""
+"""Stock in the warehouses: reservations, sales, returns, counts, reorders."""
 
 from functools import cache
 
@@ -13,7 +13,7 @@ _UNITS_PER_ORDER = 1.9
 def move_stock(
     shop: Shop, product: Product, warehouse: str, quantity: int, kind: str, *, order_id: int | None
 ) -> None:
-    """Write down that units came (or, if negative, went)."""
+    """Record a stock movement; negative units leave the warehouse."""
     row = StockMovementRow(
         movement_id=shop.keys.take("stock_movements"),
         product_id=product.product_id,
@@ -29,7 +29,7 @@ def move_stock(
 
 
 def find_warehouse(product: Product, country: Country, quantity: int) -> str | None:
-    """The warehouse to deliver from; None if the product has run out."""
+    """Return the warehouse to deliver from; None if the product is out of stock."""
     if not product.is_active:
         return None
     nearest = country.warehouse
@@ -40,16 +40,16 @@ def find_warehouse(product: Product, country: Country, quantity: int) -> str | N
 
 
 def promise(shop: Shop, product: Product, warehouse: str, quantity: int) -> None:
-    """Keep units for an order; order more when few are left."""
+    """Reserve units for an order; reorder when few are left."""
     product.stock[warehouse] -= quantity
     reorder(shop, product, warehouse)
 
 
 def reorder(shop: Shop, product: Product, warehouse: str) -> None:
-    """Order more units from the supplier if few are left and none are on their way."""
+    """Order units from the supplier if few are left and no delivery is expected."""
     daily = _sold_daily(shop, product, warehouse)
     lead_time = product.supplier.lead_time_days
-    # Not quite what is sold until they come, so that some products run out, as they do.
+    # Slightly less than is sold until the delivery, so that some products run out.
     is_low = product.stock[warehouse] < 2 + daily * lead_time * 0.9
     if not is_low or warehouse in product.awaited or not product.is_active:
         return
@@ -59,14 +59,14 @@ def reorder(shop: Shop, product: Product, warehouse: str) -> None:
 
 
 def order_quantity(shop: Shop, product: Product, warehouse: str) -> int:
-    """How many units to order at a time: about as many as are sold until the next delivery."""
+    """Return the units to order: about as many as are sold until the next delivery."""
     days = product.supplier.lead_time_days + 4
     wanted = 10 + _sold_daily(shop, product, warehouse) * days
     return -(-int(wanted) // 5) * 5
 
 
 def count_stock(shop: Shop) -> None:
-    """Somebody counts the units of a product: some were lost, broken, or found again."""
+    """Record a stocktaking: some units of a product were lost, broken or found again."""
     product = shop.popular_product()
     warehouse = shop.random.choice(warehouses())
     difference = shop.random.choice((-3, -2, -1, -1, -1, 1, 2))

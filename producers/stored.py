@@ -1,4 +1,4 @@
-"""Reads what a simulator needs to know of a shop that has been open before."""
+"""Stored state of a shop, as far as the simulator needs it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ class StoredRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A shop as it stands in its database."""
+    """The stored state of a shop."""
 
     suppliers: list[StoredSupplier]
     products: list[StoredProduct]
@@ -100,7 +100,7 @@ class Stored:
 
 
 def read_stored(connection: psycopg.Connection) -> Stored:
-    """The whole state as of one moment, in a transaction that has just begun."""
+    """Read the whole state in one snapshot; the transaction must have just begun."""
     connection.execute("set transaction isolation level repeatable read")
     return Stored(
         suppliers=_read(connection, "suppliers", StoredSupplier),

@@ -1,4 +1,4 @@
-"""Visitors: they look, fill carts, check out, or leave. One visit that buys is due per moment."""
+"""Visits: views, carts, checkouts. One visit that ends in an order is due per moment."""
 
 import math
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ _QUANTITIES = (1, 1, 1, 1, 1, 1, 2, 2, 3)
 
 
 def open_doors(shop: Shop) -> None:
-    """Let visitors come from now on."""
+    """Schedule the first visits."""
     shop.at(shop.moment, _expect, math.ceil(shop.moment))
 
 
 def sign_up(shop: Shop) -> Customer:
-    """A new account; now and then, by mistake, a second one for the same person."""
+    """Create an account; occasionally also a duplicate account for the same person."""
     place = shop.catalogue.place(shop.random)
     row = shop.catalogue.customer(
         shop.random, place, customer_id=shop.keys.take("customers"), at=shop.now
@@ -37,7 +37,7 @@ def sign_up(shop: Shop) -> Customer:
 
 
 def add_account(shop: Shop, row: CustomerRow, customer: Customer) -> Customer:
-    """Store an account as it was typed, and remember it as it is."""
+    """Store an account with its faults, and keep it without them in memory."""
     shop.changes.insert(shop.dirtier.spoil(row, shop.changes))
     if shop.dirtier.makes_twin:
         twin_id = shop.keys.take("customers")
@@ -47,7 +47,7 @@ def add_account(shop: Shop, row: CustomerRow, customer: Customer) -> Customer:
 
 
 def _expect(shop: Shop, number: int) -> None:
-    """Plan the visit that buys in the moment `number`, and the next one."""
+    """Schedule the visit that buys in moment `number`, and the next one."""
     buys_at = number + shop.random.random()
     begins_at = buys_at - shop.random.uniform(0.05, 1) * _LONGEST_VISIT * shop.day_length
     shop.at(max(begins_at, shop.moment), _begin_purchase, buys_at)
@@ -71,7 +71,7 @@ def _begin_purchase(shop: Shop, buys_at: float) -> None:
 
 
 def _plan_clicks(shop: Shop, visit: Visit, offsets: float) -> None:
-    """What a visitor does before buying; some know what they want without looking at it."""
+    """Write the interactions before a purchase; some visits have no views."""
     for product, _ in visit.basket:
         looks_at = shop.random.random() * 0.6
         if shop.chance(0.95):
@@ -97,13 +97,13 @@ def _buy(shop: Shop, visit: Visit, customer: Customer) -> None:
     if is_placed and visit.channel != "phone":
         _record(shop, visit, "purchase", None)
     if not is_placed:
-        # Everything was gone. Somebody else comes, or the rate asked for would not be held.
+        # Everything is out of stock: another visit buys, so that the requested rate is reached.
         shop.at(shop.moment, _begin_purchase, shop.moment + 1)
     customer.busy -= 1
 
 
 def _browse(shop: Shop) -> None:
-    """A visit that ends without an order."""
+    """Write a visit that ends without an order."""
     customer = shop.loyal_customer() if shop.chance(0.5) else None
     visit = _visit(shop, customer, _ONLINE)
     if customer is not None:
@@ -119,7 +119,7 @@ def _browse(shop: Shop) -> None:
 
 
 def _abandon(shop: Shop, visit: Visit, product: Product) -> None:
-    """A cart that is left standing, some at the checkout; many are emptied later."""
+    """Write an abandoned cart, some of them at the checkout; many are emptied later."""
     interaction_id = _record(shop, visit, "cart", product)
     if shop.chance(0.4):
         shop.after(0.5 * _MINUTE, _go_to_checkout, visit)

@@ -1,4 +1,4 @@
-"""Between two transactions: report progress, measure the slot, hear a call to stop."""
+"""Tasks between two transactions: report progress, measure the slot, check for a stop."""
 
 import time
 from collections.abc import Callable
@@ -12,10 +12,10 @@ _POLL_SECONDS = 1.0
 
 
 class WalMonitor:
-    """Watches a session: its progress, and the WAL that the slot holds back.
+    """Monitor of a session: its progress, and the WAL that the slot retains.
 
     Attributes:
-        speed: the part of full speed to go at, 0 to 1, as last measured.
+        speed: allowed fraction of full speed, 0 to 1, at the last measurement.
     """
 
     def __init__(
@@ -29,18 +29,18 @@ class WalMonitor:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether somebody wants this to end."""
+        """Return whether a stop was requested."""
         return self._stopping.is_set()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but no longer than until a call to stop."""
+        """Sleep, at most until a stop is requested."""
         self._stopping.wait(seconds)
 
     def tick(self, asked: float | None) -> None:
         """Report progress and measure the slot, each when due.
 
         Args:
-            asked: orders per second that were; None for as many as it can.
+            asked: requested orders per second; None for full speed.
         """
         now = time.monotonic()
         if now - self._measured >= _POLL_SECONDS:

@@ -1,8 +1,8 @@
-"""Writes transactions to the shop's database: each one once, through lost connections too.
+"""Writer of transactions to the shop's database, exactly once even if connections are lost.
 
-Every transaction also writes its own number to `ledger.progress`. When the answer to a commit is
-lost, the number found after reconnecting says whether it happened. An advisory lock, taken before
-that look, makes sure that the old session is gone and that nobody else simulates meanwhile.
+Every transaction also writes its own number to `ledger.progress`. If the response to a commit is
+lost, the number read after reconnecting tells whether it was committed. An advisory lock, taken
+before, ensures that the old session has ended and no other simulator writes meanwhile.
 """
 
 import random
@@ -54,12 +54,12 @@ log = structlog.get_logger()
 
 
 class ShopChangedError(RetryLaterError):
-    """Somebody else changed rows that the changes build on: load the shop again."""
+    """Another writer changed rows that the changes refer to: the shop has to be reloaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the shop has come: all that was ever written, and the last instant in it."""
+    """Progress of the shop: totals of all runs, and the last instant written."""
 
     transactions: int
     orders: int
@@ -67,7 +67,7 @@ class Progress:
 
 
 class Writer:
-    """The only session that simulates this shop."""
+    """The only session that may simulate this shop."""
 
     def __init__(self, dsn: str, *, longest_pause_seconds: float, stopping: Event) -> None:
         self._dsn = dsn
@@ -82,15 +82,15 @@ class Writer:
         self._connection.close()
 
     def write(self, changes: Changes) -> Tally:
-        """Commit `changes` once, however often the connection is lost.
+        """Commit `changes` exactly once, even if the connection is lost.
 
         Returns:
-            How many rows were changed.
+            Number of changed rows.
 
         Raises:
-            RetryLaterError: told to stop while the database was away.
-            ShopChangedError: rows they need are gone; nothing was written.
-            StopPipelineError: the database refuses, or somebody else wrote as the simulator.
+            RetryLaterError: stopped while the database was unavailable.
+            ShopChangedError: referenced rows were deleted; nothing was written.
+            StopPipelineError: the database refuses, or another writer changed ledger.progress.
         """
         number = self.progress.transactions + 1
         tally: Tally = Counter()
@@ -101,14 +101,14 @@ class Writer:
                     self._advance(number, changes)
                 self.progress = self._progress_after(number, changes)
             except psycopg.IntegrityError as error:
-                message = f"Rows of the shop were changed beside the simulator: {error}"
+                message = f"Rows of the shop were changed by another writer: {error}"
                 raise ShopChangedError(message) from error
             except psycopg.Error as error:
                 self._wait_out(error)
         return tally
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Read through the writer's connection, again if it is lost meanwhile."""
+        """Read over the writer's connection; repeated if it is lost meanwhile."""
         while True:
             try:
                 with self._connection.transaction():
@@ -117,7 +117,7 @@ class Writer:
                 self._wait_out(error)
 
     def reserve(self, wanted: Mapping[str, tuple[str, int]]) -> dict[str, list[int]]:
-        """Take keys from sequences: for each table, its key column and how many."""
+        """Reserve keys from sequences: for each table, its key column and how many."""
         return self.run(
             lambda connection: {
                 table: [key for (key,) in connection.execute(_RESERVE, [table, column, count])]
@@ -133,8 +133,8 @@ class Writer:
         }
         if self._connection.execute(_ADVANCE, values).rowcount != 1:
             message = (
-                f"ledger.progress is not at {number - 1}, where this simulator left it: somebody "
-                "else wrote to it. Start ./pipeline simulate again; it goes on from what is there."
+                f"ledger.progress is not at {number - 1}, where this simulator left it: another "
+                "process wrote to it. Run ./pipeline simulate again; it resumes from that state."
             )
             raise StopPipelineError(message)
 
@@ -150,10 +150,10 @@ class Writer:
             opened = self._connect()
             waits = _WAITS_FOR_LOCK
             while opened is None and waits and not self._stopping.wait(_FIRST_PAUSE_SECONDS):
-                # The session of a simulator that was killed ends a moment after it.
+                # The session of a killed simulator ends a moment later.
                 opened, waits = self._connect(), waits - 1
         except psycopg.Error as error:
-            # Nothing is under way yet: nobody waits for a database that was not started.
+            # Nothing was written yet: fail at once if the database is not running.
             message = str(explained(error, Service.SHOP, _NOTHING, then=again(_START)))
             raise StopPipelineError(message) from error
         if opened is None:
@@ -165,7 +165,7 @@ class Writer:
         return opened
 
     def _wait_out(self, error: psycopg.Error) -> None:
-        """Connect again, after what passes by itself."""
+        """Reconnect after a transient error."""
         if not trouble_of(error).passes:
             raise explained(error, Service.SHOP, _NOTHING) from error
         self._reconnect(error)
@@ -175,11 +175,11 @@ class Writer:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             log.warning("database_away", reason=str(reason).strip(), retry_seconds=pause)
-            # Not in step with everybody else who lost the same database.
+            # Jitter, so that not all clients of the database reconnect at the same time.
             if self._stopping.wait(pause * random.uniform(0.8, 1.2)):  # noqa: S311
                 message = (
-                    "Told to stop while the shop's database was away. Start ./pipeline simulate "
-                    "again when it is back: it goes on from what was committed."
+                    "Stopped while the shop's database was unavailable. Run ./pipeline simulate "
+                    "again when it is back: it resumes from the last commit."
                 )
                 raise RetryLaterError(message) from reason
             pause = min(2 * pause, self._longest_pause)

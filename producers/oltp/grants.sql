@@ -1,5 +1,5 @@
--- Least privilege: the simulator writes rows, the others read them. By name: a table that somebody
--- else has added is not the simulator's, and only its owner could grant it.
+-- Least privilege: the simulator writes rows, the others read them. Tables are listed by name:
+-- tables of other owners are not the simulator's, and only their owners can grant them.
 grant select, insert, update, delete on
 public.suppliers, public.products, public.customers, public.orders, public.order_lines,
 public.payments, public.stock_movements, public.interactions

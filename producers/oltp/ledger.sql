@@ -1,7 +1,7 @@
--- What the simulator knows of its own work. Outside the captured schema: the lake never sees it.
+-- The simulator's records of its own work, outside the captured schema.
 
--- Grain: one row per value that was written wrong on purpose, with what it should have been.
--- The value stands wrong from row_version on, until a later version of the row changes it.
+-- Grain: one row per value that was written wrong on purpose, with the correct value. The value is
+-- wrong from row_version on, until a later version of the row changes it.
 create table if not exists ledger.dirt (
     dirt_id bigint generated always as identity primary key,
     table_name text not null,
@@ -14,8 +14,8 @@ create table if not exists ledger.dirt (
     written_at timestamptz not null default now()
 );
 
--- Grain: one row per shop. transactions counts those committed; it is written in each of them, so
--- a commit whose answer was lost is looked up and not done again.
+-- Grain: one row per shop. Each transaction increments transactions, so that a commit whose
+-- response was lost is recognised and not repeated.
 create table if not exists ledger.progress (
     shop text primary key,
     transactions bigint not null,
@@ -23,7 +23,8 @@ create table if not exists ledger.progress (
     last_timestamp_at timestamptz not null
 );
 
--- Grain: one row. Which files made this schema, so that applying them again takes no lock.
+-- Grain: one row. Fingerprint of the files that created this schema; unchanged files are not
+-- applied again, which would take locks.
 create table if not exists ledger.applied_schema (
     is_only boolean primary key default true check (is_only),
     fingerprint text not null,

@@ -1,4 +1,4 @@
--- Run as superuser: who owns the shop, and who may read tables that are yet to come.
+-- Run as superuser: the owner of the shop, and default privileges on future tables.
 grant create, usage on schema public to shop_owner;
 create schema if not exists ledger authorization shop_owner;
 

@@ -1,5 +1,5 @@
--- The version of a row: 1 when inserted, one more at every update, whatever the writer says.
--- It numbers the changes of a key, so that a reader of the changes can tell whether one is missing.
+-- The version of a row: 1 when inserted, incremented by every update, whatever the writer sets.
+-- It numbers the changes of a key, so that consumers can detect missing ones.
 create or replace function public.keep_version() returns trigger
 language plpgsql as $$
 begin
@@ -8,7 +8,7 @@ begin
         return new;
     end if;
     new.version := old.version + 1;
-    -- A writer that names the instant means it (the simulator fills past days).
+    -- A timestamp that the writer sets is kept: the simulator writes past days.
     if new.updated_at is not distinct from old.updated_at then
         new.updated_at := now();
     end if;
@@ -25,7 +25,7 @@ begin
 end
 $$;
 
--- Puts a table under this rule. It needs the columns version and updated_at.
+-- Adds this trigger to a table, which needs the columns version and updated_at.
 create or replace function public.track_versions(tracked regclass, key_column name)
 returns void language plpgsql as $$
 begin

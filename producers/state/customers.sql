@@ -1,5 +1,5 @@
--- Grain: one row per account, the newest ones; country and city as they are meant.
--- A second account of the same person is left alone: nobody uses it.
+-- Grain: one row per account, the newest ones; country and city without injected faults. Duplicate
+-- accounts of the same person are skipped, since they are not used.
 select
     c.customer_id,
     coalesce(country.clean_value, c.country) as country,

@@ -1,4 +1,4 @@
--- Grain: one row per line of an order that something may still happen to; quantity as it is meant.
+-- Grain: one row per line of an order that is not final; quantity without injected faults.
 select
     l.order_id,
     l.order_line_id,

@@ -1,4 +1,4 @@
--- Grain: one row per order that something may still happen to, with its latest payment.
+-- Grain: one row per order that is not final, with its latest payment.
 select
     o.order_id,
     o.customer_id,

@@ -1,4 +1,4 @@
--- Grain: one row per product, discontinued ones too: open orders may hold them.
+-- Grain: one row per product, including discontinued ones, which open orders may contain.
 select
     p.product_id,
     p.supplier_id,

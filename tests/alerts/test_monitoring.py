@@ -152,7 +152,7 @@ def test_every_expression_of_the_console_page_can_be_shown(watched):
         return httpx.get(url, trust_env=False).text
 
     # A metric is there once the exporter has it: another test may have stopped what it asks.
-    until(lambda: "offsets that bronze lacks" in page(), "all metrics on the page")
+    until(lambda: "bronze behind Kafka, offsets" in page(), "all metrics on the page")
     text = page()
     assert ">exporter<" in text
     assert "error" not in text.lower()

@@ -103,8 +103,8 @@ def test_chart_whose_file_is_gone_is_deleted(dashboards, folder, superset):
     layout.write_text(yaml.safe_dump(content, sort_keys=False))
     (folder / "charts" / "live_orders_per_second.yaml").unlink()
     done = {one.kind: one for one in dashboards.apply()}
-    assert done["charts"].deleted == ("Orders a second, now",)
-    assert "Orders a second, now" not in {one["slice_name"] for one in superset.list("charts")}
+    assert done["charts"].deleted == ("Orders per second, now",)
+    assert "Orders per second, now" not in {one["slice_name"] for one in superset.list("charts")}
 
 
 def test_what_was_changed_in_superset_comes_back_as_a_small_difference(

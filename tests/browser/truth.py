@@ -116,8 +116,8 @@ _STAGES = """
     select s.stage, sum(s.came) as sessions
     from truth.visits as v
     cross join lateral (
-        values ('Looked at a product', is_visit::int), ('Put into the cart', has_cart::int),
-            ('Went to the checkout', has_checkout::int), ('Bought', has_purchase::int)
+        values ('Viewed a product', is_visit::int), ('Added to the cart', has_cart::int),
+            ('Reached the checkout', has_checkout::int), ('Bought', has_purchase::int)
     ) as s (stage, came)
     group by 1
 """
@@ -348,7 +348,7 @@ ANALYTICS |= {
         sql="""
             select entity, rule, changes, keys from etl.quarantine_by_rule
             union all
-            select 'nothing is in quarantine', '-', 0, 0
+            select 'no quarantined changes', '-', 0, 0
             where (select count(*) from etl.quarantine_by_rule) = 0
         """,
         keys=("entity", "rule"),
@@ -358,7 +358,7 @@ ANALYTICS |= {
         sql="""
             select entity, column_name, value, row_count from etl.unknown_value
             union all
-            select 'every value is in its list', '-', '-', 0
+            select 'no unknown values', '-', '-', 0
             where (select count(*) from etl.unknown_value) = 0
         """,
         keys=("entity", "column_name", "value"),
@@ -451,9 +451,9 @@ LIVE: dict[str, Truth] = {
             select s.stage_name, count(distinct i.session_id) as sessions
             from public.interactions as i
             cross join lateral (
-                values ('Looked at a product', i.interaction_type <> 'review'),
-                    ('Put into the cart', i.interaction_type in ('cart', 'checkout', 'purchase')),
-                    ('Went to the checkout', i.interaction_type in ('checkout', 'purchase')),
+                values ('Viewed a product', i.interaction_type <> 'review'),
+                    ('Added to the cart', i.interaction_type in ('cart', 'checkout', 'purchase')),
+                    ('Reached the checkout', i.interaction_type in ('checkout', 'purchase')),
                     ('Bought', i.interaction_type = 'purchase')
             ) as s (stage_name, came)
             where i.occurred_at >= now() - interval '1 hour' and s.came

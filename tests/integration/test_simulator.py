@@ -422,7 +422,7 @@ def test_told_to_stop_while_the_database_is_away_it_ends(shop):
 
     disturb = Disturbance(stop_both)
     try:
-        with pytest.raises(Exception, match="Told to stop while the shop's database was away"):
+        with pytest.raises(Exception, match="Stopped while the shop's database was unavailable"):
             simulate(
                 shop,
                 live=Live(orders_per_second=200),

@@ -120,5 +120,5 @@ def test_form_of_an_extraction_says_how_many_deletes_it_may_write(found):
 def test_extraction_that_was_stopped_is_not_begun_again(found):
     raised, words, begun = found["stopped"]
     assert raised == "AirflowFailException"
-    assert "orders (stopped), payments (SQL_EXCEPTION). What" in words
+    assert "orders (stopped), payments (SQL_EXCEPTION). Rows" in words
     assert begun == [["extract", "orders", "payments", "products", "--full"]]

@@ -35,7 +35,7 @@ REFUSED = (
 @pytest.mark.parametrize(
     ("trace", "meaning", "advice"),
     [
-        (SLOT_GONE, "replication slot is gone", "connect apply --accept-loss"),
+        (SLOT_GONE, "replication slot was dropped", "connect apply --accept-loss"),
         (
             'PSQLException: ERROR: cannot read from logical replication slot "dbz_shop"\n  Detail: '
             "This slot has been invalidated because it exceeded the maximum reserved size.",
@@ -71,7 +71,11 @@ REFUSED = (
             "hides rows of orders from role debezium",
             "alter role debezium bypassrls",
         ),
-        (REFUSED + 'FATAL: database "nodb" does not exist', "no database nodb.", "OLTP_DATABASE"),
+        (
+            REFUSED + 'FATAL: database "nodb" does not exist',
+            "Database nodb does not exist",
+            "OLTP_DATABASE",
+        ),
         (
             REFUSED + "Connection to 127.0.0.1:1 refused. Check that the hostname and port are "
             "correct and that the postmaster is accepting TCP/IP connections.",
@@ -87,7 +91,7 @@ REFUSED = (
         ),
         (
             "PSQLException: FATAL: all replication slots are in use",
-            "no place left",
+            "no slot or connection left",
             "max_replication_slots",
         ),
         (
@@ -116,8 +120,8 @@ def test_unknown_failure_is_shortened_to_its_cause():
 
 def test_failure_without_a_trace_still_says_what_to_do():
     assert explain("") == (
-        "Connect gives no reason. ./pipeline logs connect tells more; ./pipeline connect apply "
-        "tries again."
+        "Connect gives no reason. Details: ./pipeline logs connect. Try again: ./pipeline connect "
+        "apply"
     )
 
 
@@ -144,10 +148,10 @@ def test_healthy_slot_is_no_problem():
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (None, "There is no replication slot dbz_shop"),
+        (None, "Replication slot dbz_shop does not exist"),
         (slot(wal_status="lost", invalidation_reason="wal_removed"), "is lost (wal_removed)"),
-        (slot(is_active=False, inactive_seconds=60.0), "Nobody has read slot dbz_shop for 60 s"),
-        (slot(held_bytes=9_000), "holds 90% of the WAL"),
+        (slot(is_active=False, inactive_seconds=60.0), "Slot dbz_shop has been inactive for 60 s"),
+        (slot(held_bytes=9_000), "retains 90% of its WAL limit"),
     ],
 )
 def test_slot_that_keeps_changes_from_flowing_is_a_problem(found, words):
@@ -171,7 +175,7 @@ def test_connector_that_runs_is_no_problem():
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (None, "There is no connector shop"),
+        (None, "Connector shop is not registered"),
         (state(task="FAILED", trace=REFUSED_LOGIN), "refuses the password"),
         (state(connector="PAUSED", task="PAUSED"), "is PAUSED"),
         (state(task=None), "its task not started"),

@@ -35,7 +35,7 @@ def done(monkeypatch):
 def test_check_that_warned_is_told_with_an_example_and_where_it_is_explained(done, capsys):
     show_done(done, 1.0)
     told = " ".join(capsys.readouterr().out.split())
-    assert "Check lines_have_orders warns: 1,200 rows, e.g." in told
+    assert "Warning of check lines_have_orders: 1,200 rows, e.g." in told
     assert '{"order_line_id": 7, "order_id": 1}' in told
     assert "warehouse_sql/checks/lines_have_orders.sql" in told
     assert "members_are_known" not in told

@@ -69,9 +69,9 @@ def test_day_begins_at_the_shops_midnight():
 @pytest.mark.parametrize(
     ("since", "until", "words"),
     [
-        ("yesterday", None, "--since yesterday: not a day. Write it as YYYY-MM-DD"),
-        ("2026-02-30", None, "--since 2026-02-30: not a day"),
-        ("2026-11-01", "2026-31-01", "--until 2026-31-01: not a day"),
+        ("yesterday", None, "--since yesterday: not a date. Write it as YYYY-MM-DD"),
+        ("2026-02-30", None, "--since 2026-02-30: not a date"),
+        ("2026-11-01", "2026-31-01", "--until 2026-31-01: not a date"),
         ("2026-11-02", "2026-11-01", "--until 2026-11-01 lies before --since 2026-11-02"),
         ("2026-11-26", None, "lies in the future: it is 2026-11-25 in Europe/Paris"),
     ],
@@ -85,12 +85,14 @@ def test_tables_that_cannot_be_extracted_are_refused_if_named_and_left_out_if_no
     assert choose(KNOWN, [], is_dated=False) == ((UNDATED, ORDERS, VISITS), ("notes",))
     assert choose(KNOWN, [], is_dated=True) == ((ORDERS, VISITS), ("codes", "notes"))
     with pytest.raises(
-        StopPipelineError, match=r"no table ordres. Did you mean orders\? It has: codes"
+        StopPipelineError, match=r"no table ordres. Did you mean orders\? Tables: codes"
     ):
         choose(KNOWN, ["ordres", "orders"], is_dated=False)
     with pytest.raises(StopPipelineError, match=r"notes has no primary key.*resnapshot"):
         choose(KNOWN, ["notes"], is_dated=False)
-    with pytest.raises(StopPipelineError, match=r"codes has no column that dates.*--full"):
+    with pytest.raises(
+        StopPipelineError, match=r"codes has no timestamptz column that dates.*--full"
+    ):
         choose(KNOWN, ["codes"], is_dated=True)
 
 

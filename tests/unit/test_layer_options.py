@@ -11,7 +11,7 @@ from lakehouse.layers import CONSOLIDATED, LAKE, STORED, Layer
 def test_each_layer_is_read_by_its_name_and_no_other_is(layers):
     assert [one_of(layers)(name) for name in layers] == list(layers)
     for name in set(Layer) - set(layers):
-        with pytest.raises(typer.BadParameter, match="There is no layer"):
+        with pytest.raises(typer.BadParameter, match="is not a layer"):
             one_of(layers)(name)
 
 

@@ -148,7 +148,7 @@ def test_told_to_stop_while_the_database_is_away_it_gives_up(monkeypatch):
     database = Database(["lost before commit"], ["open", *["refused"] * 9])
     with (
         writer_to(database, monkeypatch, Patience(waits=3)) as writer,
-        pytest.raises(RetryLaterError, match="goes on from what was committed"),
+        pytest.raises(RetryLaterError, match="resumes from the last commit"),
     ):
         writer.write(some_changes())
     assert database.committed == []

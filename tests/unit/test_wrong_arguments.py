@@ -18,7 +18,7 @@ CASES = [
     ("consolidate --entity order", "Did you mean orders? Known: "),
     ("consolidate --entity Customers", "Did you mean customers?"),
     ("consolidate --layer sliver", "Did you mean silver? Layers: silver, gold, warehouse"),
-    ("consolidate --layer gold --entity orders", "--entity is of silver"),
+    ("consolidate --layer gold --entity orders", "--entity selects tables of silver"),
     ("rebuild --layer golden", "Did you mean gold?"),
     ("rebuild --layer silver --entity paymnts", "Did you mean payments?"),
     ("quarantine redrive --entity order", "Did you mean orders?"),
@@ -37,10 +37,10 @@ CASES = [
     ("maintain --layer mart", "bronze"),
     ("maintain --retention-hours 0", "--retention-hours"),
     ("maintain --retention-hours 99999999999999999999", "--retention-hours"),
-    ("extract orders --since 2026-13-01", "not a day"),
+    ("extract orders --since 2026-13-01", "not a date"),
     ("extract orders --since 2026-11-02 --until 2026-11-01", "lies before"),
     ("extract orders --since 9999-01-01", "lies in the future"),
-    ("extract orders --since 2020-01-01 --until 9999-12-31", "no clock goes that far"),
+    ("extract orders --since 2020-01-01 --until 9999-12-31", "out of range"),
     ("extract orders --until 2026-11-01", "--since"),
 ]
 
