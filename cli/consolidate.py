@@ -131,10 +131,10 @@ def _show_rows(rows: "Sequence[TableResult]", seconds: float) -> None:
     if busy:
         print_rows([asdict(row) for row in busy])
     read = sum(row.read for row in rows if row.layer == "silver")
-    aside = sum(row.quarantined or 0 for row in rows)
+    quarantined = sum(row.quarantined or 0 for row in rows)
     if busy:
         console.print(
-            f"{read:,} changes read, {aside:,} quarantined, all layers in {seconds:.1f} s.",
+            f"{read:,} changes read, {quarantined:,} quarantined, all layers in {seconds:.1f} s.",
             style="green",
         )
     else:

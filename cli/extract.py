@@ -177,8 +177,8 @@ def _mend(
         topic_prefix=config.connect.topic_prefix,
         secrets=secrets,
     )
-    mended = set(names) - set(missed.not_checked)
-    topics = {captured_topic(config.connect.topic_prefix, name) for name in mended}
+    read_again = set(names) - set(missed.not_checked)
+    topics = {captured_topic(config.connect.topic_prefix, name) for name in read_again}
     words = "./pipeline extract --full has read all rows again"
     losses.record_resolved(topics, words)
     losses.record_truncated(_untold(missed), words)

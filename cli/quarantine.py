@@ -106,7 +106,7 @@ def redrive(
         rows = [asdict(one) for one in done]
         run.note(
             rows_read=sum(one.keys for one in done),
-            rows_written=sum(one.mended for one in done),
+            rows_written=sum(one.accepted for one in done),
             details={"entities": rows},
         )
     if output is Format.JSON:

@@ -6,7 +6,7 @@ import polars as pl
 from confluent_kafka.admin import AdminClient
 
 from batch.catalogue import TableMetrics, Unit, lake_metrics, landed_behind
-from consumers.bronze.loss import MENDABLE, LossKind, open_losses
+from consumers.bronze.loss import RESOLVABLE, LossKind, open_losses
 from lakehouse.delta import retry_later, scan
 from lakehouse.kafka import Ends, captured_ends
 from lakehouse.lake import LOSS_LEDGER, Lake
@@ -67,8 +67,8 @@ def of_losses(ledger: pl.DataFrame) -> Iterator[Sample]:
     """Return the numbers of open and of resolved ranges in the loss ledger."""
     rows = ledger.to_dicts()
     lost = sum(row["kind"] != LossKind.READ_AGAIN for row in rows)
-    mendable = sum(row["kind"] in MENDABLE for row in rows)
+    resolvable = sum(row["kind"] in RESOLVABLE for row in rows)
     # Ranges that expired in Kafka cannot be resolved by an extraction.
-    done = mendable - len(open_losses(rows))
+    done = resolvable - len(open_losses(rows))
     yield Sample("pipeline_losses", lost - done, ("open",))
-    yield Sample("pipeline_losses", done, ("mended",))
+    yield Sample("pipeline_losses", done, ("resolved",))

@@ -48,7 +48,7 @@ METRICS = {
     "pipeline_table_bytes": _Description("Size of the current version's files.", _TABLE),
     "pipeline_table_files": _Description("Files of the current version.", _TABLE),
     "pipeline_losses": _Description(
-        "Ranges in the loss ledger, by state: open or mended (resolved).", ("state",)
+        "Ranges in the loss ledger, by state: open or resolved.", ("state",)
     ),
     "pipeline_live_behind_seconds": _Description("Delay of live charts behind the shop."),
     "pipeline_clock_ahead_seconds": _Description(

@@ -23,7 +23,7 @@ class Redriven:
 
     entity: str
     keys: int
-    mended: int
+    accepted: int
     left: int
 
 
@@ -65,8 +65,8 @@ def _redriven(lake: Lake, rules: SilverRules, entity: Entity, keys: pl.Series) -
             alone=nullcontext,
         ).run()
     quarantine = next(one for one in found.diffs if one.table.startswith(QUARANTINE))
-    mended = quarantine.before.rows - quarantine.after.rows
-    return Redriven(entity=entity.table, keys=len(keys), mended=mended, left=found.broken)
+    accepted = quarantine.before.rows - quarantine.after.rows
+    return Redriven(entity=entity.table, keys=len(keys), accepted=accepted, left=found.broken)
 
 
 def _with_rows(rows: pl.DataFrame) -> Iterator[Entity]:

@@ -69,7 +69,7 @@ def make(path: Path, *, passwords: Mapping[str, str], given: Mapping[str, str]) 
         text, added = completed(before, wanted)
         _write_private(path, text)
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} cannot be made: {error}. Mend that, or set STACK_ENV_FILE to another."
+        message = f"{path} cannot be made: {error}. Correct that, or set STACK_ENV_FILE to another."
         raise StopPipelineError(message) from error
     known = {variable_of(role) for role in passwords} | given.keys()
     return Made(added=added, taken_over=tuple(name for name in added if name in known))

@@ -63,7 +63,7 @@ def _complete(file: BinaryIO) -> Iterator[str]:
 
 
 def _is_replaced(file: BinaryIO, log: Path) -> bool:
-    """Whether the log begins anew elsewhere, or here, for it was cut to nothing."""
+    """Whether the log begins again elsewhere, or here, for it was cut to nothing."""
     now = os.fstat(file.fileno())
     try:
         return not os.path.samestat(now, log.stat()) or now.st_size < file.tell()

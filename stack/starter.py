@@ -127,5 +127,5 @@ class Starter:
             f"{service.name} ({service.title}) {what}; its state is {state.state}{why}. "
             f"The last lines of {log}:\n{lines}"
             f"Look at ./pipeline logs {service.name} -n 100; then ./pipeline up again. A slow "
-            "machine may need a greater STACK_START_TIMEOUT_SECONDS; ./pipeline reset starts anew."
+            "machine may need a greater STACK_START_TIMEOUT_SECONDS; ./pipeline reset starts again."
         )

@@ -16,7 +16,7 @@ import polars as pl
 from lakehouse.delta import scan
 from lakehouse.lake import LOSS_LEDGER, LOSS_LEDGER_SCHEMA, Lake
 
-_LOST, _TRUNCATED, _MENDED = "slot_lost", "truncated", "read_again"
+_LOST, _TRUNCATED, _RESOLVED = "slot_lost", "truncated", "read_again"
 _EVER = (1 << 63) - 1
 
 
@@ -40,7 +40,7 @@ def read_resolved(lake: Lake) -> dict[str, tuple[ResolvedLoss, ...]]:
     Raises:
         RetryLaterError: the object store does not answer.
     """
-    return mended(_read(lake))
+    return resolved(_read(lake))
 
 
 def read_recorded(lake: Lake) -> dict[str, tuple[ResolvedLoss, ...]]:
@@ -52,7 +52,9 @@ def read_recorded(lake: Lake) -> dict[str, tuple[ResolvedLoss, ...]]:
     ledger = _read(lake)
     lost = ledger.filter(pl.col("kind").is_in([_LOST, _TRUNCATED]))
     by_now = pl.lit(_EVER, pl.Int64)
-    return mended(pl.concat([lost, lost.with_columns(kind=pl.lit(_MENDED), last_offset=by_now)]))
+    return resolved(
+        pl.concat([lost, lost.with_columns(kind=pl.lit(_RESOLVED), last_offset=by_now)])
+    )
 
 
 def _read(lake: Lake) -> pl.DataFrame:
@@ -62,7 +64,7 @@ def _read(lake: Lake) -> pl.DataFrame:
     return scan(ledger).collect()
 
 
-def mended(ledger: pl.DataFrame) -> dict[str, tuple[ResolvedLoss, ...]]:
+def resolved(ledger: pl.DataFrame) -> dict[str, tuple[ResolvedLoss, ...]]:
     """Return the losses in the ledger that have a resolution, by topic."""
     coordinate = ["topic", "topic_id", "partition", "first_offset"]
     # If a second loss followed, all rows read to resolve the first lie before its place.
@@ -72,7 +74,7 @@ def mended(ledger: pl.DataFrame) -> dict[str, tuple[ResolvedLoss, ...]]:
         .unique()
     )
     read = (
-        ledger.filter(pl.col("kind") == _MENDED)
+        ledger.filter(pl.col("kind") == _RESOLVED)
         .group_by(coordinate)
         .agg(pl.col("last_offset").max())
     )

@@ -3,8 +3,8 @@
 `alter table … alter column … type …` rewrites the rows without log entries: bronze's last change
 has the old representation. Postgres casts it to the column's current type, so that
 `1` of an integer and `'1'` of a text, or `{"a" :1}` of a json and `{"a": 1}` of a jsonb, are equal.
-A cast that loses something does not count: if a time of day or a third digit was cut off, the shop
-has another value than bronze, and the rows have to be extracted again.
+A cast that loses something does not count: if a time of day or a third digit was truncated, the
+shop has another value than bronze, and the rows have to be extracted again.
 """
 
 from collections.abc import Sequence

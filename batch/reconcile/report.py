@@ -219,10 +219,10 @@ class Report:
         names = [self._name(layer) for layer in _LAYERS if any(c.layer == layer for c in compared)]
         listed = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
         verb = "are" if len(names) > 1 else "is"
-        aside = sum(one.findings.quarantined for one in compared)
+        quarantined = sum(one.findings.quarantined for one in compared)
         return (
             f" {listed[0].upper()}{listed[1:]} {verb} what follows from it, to the cent; "
-            f"{aside:,} changes are quarantined, each accounted for.{self._in_no_fact()}"
+            f"{quarantined:,} changes are quarantined, each accounted for.{self._in_no_fact()}"
             f"{self._unknown()}{self._out_of_range()}{self._not_compared()}{self._as_of()}"
         )
 

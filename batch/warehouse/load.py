@@ -198,17 +198,17 @@ def _load(load: _Load) -> WarehouseReport:
         wait_seconds=load.wait_seconds,
         on_wait=lambda who: load.on_progress(f"waiting for {who}"),
     )
-    judging = LoadedValidated.of(load.connection, load.sources.counts)
+    validated = LoadedValidated.of(load.connection, load.sources.counts)
     entry = Load(
         load_id=uuid.uuid4(),
         kind="rebuild" if load.is_rebuild or load.chosen is not None else "load",
-        quarantine_share=judging.since.share,
+        quarantine_share=validated.since.share,
         changed_rows=sum(table.rows_changed for table in load.tables),
         started=started,
     )
     try:
         with load.connection.transaction():
-            results = _transform(load, judging)
+            results = _transform(load, validated)
     except FailedCheckError as error:
         write_load(load.connection, entry, error.results, is_published=False)
         raise
@@ -275,7 +275,7 @@ def _settled(load: _Load, table: EntityTable, version: int, rows: int, *, is_who
     )  # fmt: skip
 
 
-def _transform(load: _Load, judging: LoadedValidated) -> tuple[CheckResult, ...]:
+def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ...]:
     connection = load.connection
     with load.part("entities"):
         run_script(connection, "load/temporary_tables.sql")
@@ -303,10 +303,10 @@ def _transform(load: _Load, judging: LoadedValidated) -> tuple[CheckResult, ...]
     with load.part("sums by day and customer"):
         _sum_up(connection)
     write_watermarks(connection, load.sources)
-    judging.write(connection)
+    validated.write(connection)
     flag_stale(connection)
     with load.part("checks"):
-        results = run_checks(connection, all_checks(), load.limit.inputs(judging.since))
+        results = run_checks(connection, all_checks(), load.limit.inputs(validated.since))
         # Last of all: live waits from here until the load is published.
         connection.execute("select live.settle_after_load(%s)", [load.has_changed_the_past])
         return results

@@ -10,7 +10,7 @@ from consumers.bronze.loss import (
     LossLedger,
     losses_of_slot,
     losses_of_truncate,
-    mending_of,
+    resolution_of,
     resolved_by_snapshot,
 )
 from lakehouse.delta import retry_later
@@ -68,7 +68,7 @@ class SlotLosses:
             ledger.record(lost)
             ledger.record(
                 [
-                    mending_of(loss, offsets.stop, words)
+                    resolution_of(loss, offsets.stop, words)
                     for loss, (_, offsets) in zip(lost, ended, strict=True)
                 ]
             )
@@ -78,9 +78,9 @@ class SlotLosses:
         ends = {p: end for p, end in self._ends().items() if p.topic in topics}
         with retry_later(_NO_LEDGER):
             ledger = self._ledger()
-            mended = resolved_by_snapshot(ledger.rows(), ends, words)
-            ledger.record(mended)
-        return mended
+            resolved = resolved_by_snapshot(ledger.rows(), ends, words)
+            ledger.record(resolved)
+        return resolved
 
     def _ledger(self) -> LossLedger:
         uri = table_uri(self.minio.bronze_bucket, LOSS_LEDGER)

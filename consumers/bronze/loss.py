@@ -34,7 +34,7 @@ class LossKind(StrEnum):
     """Not a loss, but its resolution: a full extraction up to `last_offset` restored the rows."""
 
 
-MENDABLE = frozenset({LossKind.SLOT_LOST, LossKind.TRUNCATED})
+RESOLVABLE = frozenset({LossKind.SLOT_LOST, LossKind.TRUNCATED})
 """Losses that a full extraction can resolve."""
 
 
@@ -171,7 +171,7 @@ def losses_of_truncate(ended: Iterable[tuple[TopicPartition, OffsetRange]]) -> l
     ]
 
 
-def mending_of(loss: Loss, stop: int, words: str) -> Loss:
+def resolution_of(loss: Loss, stop: int, words: str) -> Loss:
     """Return the ledger entry that `words` resolved a loss, up to before offset `stop`."""
     explanation = f"{words}; changes lost in between are not restored."
     return replace(loss, kind=LossKind.READ_AGAIN, last_offset=stop - 1, explanation=explanation)
@@ -206,7 +206,7 @@ def open_losses(rows: Sequence[Mapping[str, Any]]) -> list[_Place]:
 
     If nothing was written in between, two losses have the same place.
     """
-    lost, read = _newest(rows, MENDABLE), _newest(rows, {LossKind.READ_AGAIN})
+    lost, read = _newest(rows, RESOLVABLE), _newest(rows, {LossKind.READ_AGAIN})
     return sorted(
         partition for partition, at in lost.items() if partition not in read or read[partition] < at
     )
@@ -236,7 +236,7 @@ def new_rows(
 
     def is_new(loss: Loss) -> bool:
         coordinate = loss.topic_id, loss.partition, loss.first_offset
-        if loss.kind in MENDABLE:
+        if loss.kind in RESOLVABLE:
             return coordinate not in waiting
         if loss.kind is LossKind.READ_AGAIN:
             return coordinate in waiting

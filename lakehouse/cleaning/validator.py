@@ -161,7 +161,7 @@ def unknown_values(validated: pl.DataFrame, entity: Entity) -> Iterator[tuple[st
             yield column.source, values
 
 
-def _is_resolved(name: str, entity: Entity) -> pl.Expr:
+def _is_cleaned(name: str, entity: Entity) -> pl.Expr:
     differs = pl.col(name).ne_missing(pl.col(raw(name)))
     column = entity.column(name)
     return differs & ~_is_unknown(column) if column.counts_unknown else differs
@@ -169,8 +169,8 @@ def _is_resolved(name: str, entity: Entity) -> pl.Expr:
 
 def count_cleaned(validated: pl.DataFrame, entity: Entity) -> int:
     """Count the valid changes with at least one cleaned value."""
-    mended = [_is_resolved(name, entity) for name in cleaned_columns(entity)]
-    return validated.filter(pl.col(BROKEN).is_null() & pl.any_horizontal(mended)).height
+    cleaned = [_is_cleaned(name, entity) for name in cleaned_columns(entity)]
+    return validated.filter(pl.col(BROKEN).is_null() & pl.any_horizontal(cleaned)).height
 
 
 def count_rules(validated: pl.DataFrame, entity: Entity, run_id: str) -> pl.DataFrame:
@@ -178,7 +178,7 @@ def count_rules(validated: pl.DataFrame, entity: Entity, run_id: str) -> pl.Data
     cleaned = (
         validated.filter(pl.col(BROKEN).is_null())
         .select(
-            _is_resolved(name, entity).sum().alias(f"{name}_cleaned")
+            _is_cleaned(name, entity).sum().alias(f"{name}_cleaned")
             for name in cleaned_columns(entity)
         )
         .unpivot(variable_name="rule", value_name="changes")

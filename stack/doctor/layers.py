@@ -49,7 +49,7 @@ def _silver(measurements: Measurements) -> Sequence[Said]:
 def _sure(
     measurements: Measurements, validator: Callable[[Sequence[TableMetrics]], Sequence[Said]]
 ) -> Sequence[Said]:
-    """A judgement of the lower layer; where something is wrong, of the lower layer as it is now."""
+    """A verdict on the lower layer; where something is wrong, of the lower layer as it is now."""
     said = validator(measurements.tables)
     if all(one.verdict is not Verdict.WRONG for one in said):
         return said

@@ -20,7 +20,7 @@ from stack.service_user import find_service_user
 
 _PYTHONS = ((3, 11), (3, 12), (3, 13))
 _LOCKED = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)([^\\]*)")
-_ANEW = "rm -r .venv, then any ./pipeline command makes it anew"
+_REBUILD = "rm -r .venv, then any ./pipeline command creates it again"
 _LEAST_MEMORY_MB = 600
 _STARTING_MEMORY_MB = 4_000
 """What all services take, as measured; without Airflow and Superset, 1.3 GB less."""
@@ -46,7 +46,7 @@ def diagnose_python(found: tuple[int, int, int]) -> Sequence[Said]:
     if found[:2] in _PYTHONS:
         return [fine(text)]
     names = " or ".join(".".join(map(str, one)) for one in _PYTHONS)
-    return [wrong(f"{text}, and {names} is needed", f"PIPELINE_PYTHON=python3.12; {_ANEW}")]
+    return [wrong(f"{text}, and {names} is needed", f"PIPELINE_PYTHON=python3.12; {_REBUILD}")]
 
 
 def diagnose_packages(
@@ -67,7 +67,7 @@ def diagnose_packages(
     if not other:
         return [fine(f"{len(wanted)} as locked")]
     more = f", and {len(other) - 3} more" if len(other) > 3 else ""
-    return [wrong("; ".join(other[:3]) + more, _ANEW)]
+    return [wrong("; ".join(other[:3]) + more, _REBUILD)]
 
 
 def locked(lock: Path = LOCKS / "project.txt") -> dict[str, dict[str, str]]:

@@ -13,7 +13,7 @@ from batch.runs import Kind, Outcome, RunRow, latest
 from batch.warehouse.locks import holder
 from batch.warehouse.migrate import pending
 from connectors.captured import read_captured
-from consumers.bronze.loss import MENDABLE, LossKind, LossLedger, open_losses
+from consumers.bronze.loss import RESOLVABLE, LossKind, LossLedger, open_losses
 from lakehouse.kafka import captured_topic
 from lakehouse.lake import LOSS_LEDGER
 from lakehouse.settings import AlertSettings, ConsolidationSettings
@@ -288,7 +288,7 @@ def diagnose_losses(rows: Sequence[Mapping[str, Any]], topics: Collection[str]) 
     if waiting:
         words = f"changes were lost at {len(waiting)} partitions, and not read again"
         return [wrong(words, "./pipeline extract --full")]
-    accepted = sum(row["kind"] not in {*MENDABLE, LossKind.READ_AGAIN} for row in rows)
+    accepted = sum(row["kind"] not in {*RESOLVABLE, LossKind.READ_AGAIN} for row in rows)
     if accepted:
         words = f"{accepted} ranges were lost and accepted as lost"
         return [note(words, './pipeline query "select * from bronze._loss_ledger"')]

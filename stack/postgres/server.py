@@ -68,7 +68,7 @@ class PostgresServer:
             if "password authentication failed" in str(error):
                 message = (
                     f"{self.name}: the admin's password is not the one this data was made with. "
-                    "Restore secrets.json, or start anew with ./pipeline reset"
+                    "Restore secrets.json, or start again with ./pipeline reset"
                 )
                 raise StopPipelineError(message) from error
             return False

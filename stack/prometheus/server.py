@@ -149,7 +149,7 @@ class StatsdExporter:
 
 
 def with_interval(text: str, seconds: int) -> str:
-    """Prometheus' configuration, asking and judging this often."""
+    """Prometheus' configuration, with this interval."""
     found = yaml.safe_load(text)
     found["global"] |= {
         "scrape_interval": f"{seconds}s",

@@ -138,7 +138,7 @@ def test_no_secret_and_no_address_is_in_the_files(shop, dashboards, folder):
         "select * from live.orders limit 1",
     ],
 )
-def test_role_of_the_charts_cannot_write_nor_read_beyond_the_mart(shop, statement):
+def test_role_of_the_charts_cannot_write_nor_read_beyond_the_schema_mart(shop, statement):
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         shop.warehouse(statement, options="-c default_transaction_read_only=off")
 

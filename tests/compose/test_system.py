@@ -88,7 +88,7 @@ def test_all_layers_are_exact_seen_from_inside_and_from_the_host(system):
     assert tables
 
 
-def test_the_hour_runs_in_its_container(system):
+def test_the_hourly_run_runs_in_its_container(system):
     system.inside(*SELLING, "--orders", "100")
     system.pipeline("trigger", "--timeout", "600", timeout=700)
     assert system.inside("reconcile").returncode == 0

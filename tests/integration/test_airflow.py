@@ -153,7 +153,7 @@ def silver_versions(stack):
     return {e.silver: lake.open("silver", e.silver).version() for e in ENTITIES.values()}
 
 
-def test_hour_is_active_from_the_start(airflow, first_run):
+def test_hourly_run_is_active_from_the_start(airflow, first_run):
     dag = airflow._ask("GET", f"/api/v2/dags/{DAG}")
     assert dag["is_paused"] is False
     next_run_at = datetime.fromisoformat(dag["next_dagrun_run_after"])
@@ -190,7 +190,7 @@ def test_doctor_tells_that_airflow_is_well_and_which_dag_is_paused(shop, airflow
     until_found(parts="fine", DAGs="fine")
 
 
-def test_hour_brings_every_layer_to_the_shop_and_each_is_exact(first_run, brought):
+def test_hourly_run_brings_every_layer_to_the_shop_and_each_is_exact(first_run, brought):
     assert {task.task: task.state for task in first_run.tasks} == {
         **{f"silver_{name}": "success" for name in ENTITIES},
         "gold": "success", "warehouse_in_one_transaction": "success", "views": "success",
@@ -216,7 +216,7 @@ def test_page_of_a_run_shows_it_and_its_tasks_green(shop, airflow, first_run):
         keep_picture(page, "airflow_run")
 
 
-def test_figures_of_a_run_stand_beside_its_tasks(airflow, first_run, brought):
+def test_metrics_of_a_run_stand_beside_its_tasks(airflow, first_run, brought):
     found = [airflow.xcom(DAG, first_run.run, f"silver_{name}") for name in ENTITIES]
     changes = sum(table["changes"] for table in brought.report["tables"])
     assert sum(row["read"] for row in found) == changes

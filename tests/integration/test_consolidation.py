@@ -22,7 +22,7 @@ from tests.stacks import tenant
 from tests.warehouse import Warehouse
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
-MENDABLE = {"stray_spaces", "stray_case", "country_name", "country_old_code", "phone_format"}
+RESOLVABLE = {"stray_spaces", "stray_case", "country_name", "country_old_code", "phone_format"}
 BEYOND_MENDING = {
     "invalid_email", "future_date", "future_instant", "negative_quantity", "absurd_quantity",
     "absurd_rating",
@@ -111,7 +111,7 @@ def by_row(notes):
     return found
 
 
-def test_quarantine_holds_exactly_what_the_ledger_says_cannot_be_mended(shop):
+def test_quarantine_holds_exactly_what_the_ledger_says_cannot_be_cleaned(shop):
     notes = by_row(note for note in ledger(shop) if note["fault"] in BEYOND_MENDING)
     expected = set()
     for table, entity in ENTITIES.items():
@@ -125,7 +125,7 @@ def test_quarantine_holds_exactly_what_the_ledger_says_cannot_be_mended(shop):
 
 
 def test_everything_else_equals_the_clean_originals(shop):
-    notes = by_row(note for note in ledger(shop) if note["fault"] in MENDABLE)
+    notes = by_row(note for note in ledger(shop) if note["fault"] in RESOLVABLE)
     compared = set()
     for table, entity in ENTITIES.items():
         current = rows(shop, entity.silver).filter(pl.col("_deleted_at").is_null())
@@ -135,7 +135,7 @@ def test_everything_else_equals_the_clean_originals(shop):
                 if stands_in(note, raw[row[entity.key], row["version"]]):
                     assert_clean(note, row[note["column"]])
                     compared.add(note["fault"])
-    assert compared == MENDABLE
+    assert compared == RESOLVABLE
 
 
 def assert_clean(note, value):

@@ -157,7 +157,7 @@ def test_looking_changes_nothing(shop):
     assert "doctor" not in groups
 
 
-def test_with_nothing_running_it_says_so_and_goes_on():
+def test_with_nothing_running_it_says_so_and_continues():
     with new_stack() as stack:
         (told,) = only_wrong(stack, ("services", "services"))
         assert (told["words"], told["remedy"]) == ("nothing runs", "./pipeline up")

@@ -190,7 +190,7 @@ def test_rows_of_some_days_are_read_and_no_others(shop, table):
     assert read_keys(shop, table) == [2, 3, 3, 4]
 
 
-def test_extraction_rests_goes_on_and_is_ended(shop, table):
+def test_extraction_rests_continues_and_is_ended(shop, table):
     fill(shop, table, 20_000)
     for end in ("--resume", "--stop"):
         # While the table is locked, nothing is read: so the pause is there in time.
@@ -231,7 +231,7 @@ def signals(shop, kind):
         return connection.execute(asked, [kind]).fetchone()[0]
 
 
-def test_interrupted_command_leaves_the_extraction_going_on_and_the_same_again_follows_it(
+def test_interrupted_command_leaves_the_extraction_running_and_the_same_again_follows_it(
     shop, table
 ):
     fill(shop, table, 10_000)

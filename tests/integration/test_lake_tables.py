@@ -132,7 +132,7 @@ def test_maintenance_keeps_a_pinned_reader_and_a_needed_feed(lake, reader):
     ]
 
 
-def test_lander_goes_on_beside_maintenance(lake):
+def test_lander_continues_beside_maintenance(lake):
     bronze = LakeTable(layer="bronze", name="raw_sales")
     before = opened(lake, "bronze", "raw_sales")
     limits = {"bronze": Limits(lake=lake, retention_hours=1)}
@@ -142,7 +142,7 @@ def test_lander_goes_on_beside_maintenance(lake):
     assert opened(lake, "bronze", "raw_sales").to_pyarrow_table().num_rows == rows + 10
 
 
-def test_figures_say_how_far_each_layer_is(reader):
+def test_metrics_say_how_far_each_layer_is(reader):
     found = {str(one.table): one for one in lake_metrics(reader)}
     bronze, current, gold = (
         found[name] for name in ("bronze.raw_sales", "silver.cleaned_sales", "gold.sales_kpi")
@@ -158,7 +158,7 @@ def test_figures_say_how_far_each_layer_is(reader):
     assert current.newest_at < gold.newest_at
 
 
-def test_figures_of_one_layer_are_the_same_as_those_of_all(reader):
+def test_metrics_of_one_layer_are_the_same_as_those_of_all(reader):
     alone = lake_metrics(reader, ["gold"])
     assert alone == [one for one in lake_metrics(reader) if one.table.layer == "gold"]
 

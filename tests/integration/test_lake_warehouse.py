@@ -71,7 +71,7 @@ def test_warehouse_that_does_not_answer_has_not_said_that_it_needs_nothing(away)
         warehouse_needs(away)
 
 
-def test_figures_count_rows_and_know_the_last_load(dsn):
+def test_metrics_count_rows_and_know_the_last_load(dsn):
     found = {str(one.table): one for one in warehouse_metrics(dsn)}
     suppliers, orders = found["entity.suppliers"], found["entity.orders"]
     assert (suppliers.rows, suppliers.is_estimate) == (7, False)
@@ -80,7 +80,7 @@ def test_figures_count_rows_and_know_the_last_load(dsn):
     assert (orders.position, suppliers.position) == (15, None)
 
 
-def test_figures_have_partitioned_tables_once_and_whole(dsn):
+def test_metrics_have_partitioned_tables_once_and_whole(dsn):
     names = [str(one.table) for one in warehouse_metrics(dsn)]
     assert names.count("mart.fact_transactions") == 1
     assert not [name for name in names if name.startswith("mart.fact_transactions_")]
@@ -116,7 +116,7 @@ def test_maintenance_does_not_need_a_warehouse(away):
         pass
 
 
-def test_parts_of_a_consolidation_go_on_side_by_side(dsn):
+def test_parts_of_a_consolidation_continue_side_by_side(dsn):
     with (
         only_one(dsn, "orders", part="silver orders", wait_seconds=0),
         only_one(dsn, "products", part="silver products", wait_seconds=0),

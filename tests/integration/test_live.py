@@ -246,7 +246,7 @@ def test_a_table_that_nobody_shows_is_not_read_so_that_its_topic_can_hold_nothin
         connection.execute('drop table public.coupons, public."order lines"')
 
 
-def test_all_tables_truncated_at_once_end_everywhere_and_the_same_keys_begin_anew(shop):
+def test_all_tables_truncated_at_once_end_everywhere_and_the_same_keys_begin_again(shop):
     """Every row of the shop goes in one statement; then a smaller shop takes the same keys."""
     shop.run("consolidate")
     with psycopg.connect(oltp_dsn(shop.oltp, shop.secrets, role="admin")) as connection:

@@ -171,7 +171,7 @@ def test_silver_made_of_damaged_bronze_is_right_again_after_the_same_replay(shop
     assert differing(found) == {"bronze/raw_payments", "silver/cleaned_payments"}
 
 
-def test_gold_and_mart_that_were_damaged_are_mended_and_what_differed_is_listed(shop):
+def test_gold_and_warehouse_that_were_damaged_are_repaired_and_what_differed_is_listed(shop):
     was = replay(shop, "--into", "gold", "--entity", "orders")
     delta(shop, "gold", "sales_kpi").delete("country = 'FR'")
     found = replay(shop, "--into", "gold", "--entity", "orders")
@@ -192,7 +192,7 @@ def test_gold_and_mart_that_were_damaged_are_mended_and_what_differed_is_listed(
     assert (example["kind"], before - after) == ("changed", 1)
 
 
-def test_part_of_the_mart_that_was_damaged_is_mended_by_a_replay_of_its_range(shop):
+def test_part_of_the_warehouse_that_was_damaged_is_repaired_by_a_replay_of_its_range(shop):
     chosen = ["--into", "warehouse", "--entity", "orders", "--from-offset", "3:0"]
     with as_admin(shop) as connection:
         orders = "select order_id from entity.orders where _partition = 3"
@@ -204,7 +204,7 @@ def test_part_of_the_mart_that_was_damaged_is_mended_by_a_replay_of_its_range(sh
 
 
 @pytest.mark.parametrize("layer", ["bronze", "silver"])
-def test_replay_killed_at_random_moments_goes_on_and_ends_exact(shop, layer, request):
+def test_replay_killed_at_random_moments_continues_and_ends_exact(shop, layer, request):
     rounds = request.config.getoption("--rounds")
     chance = random.Random(request.config.getoption("--seed"))
     ended = []
@@ -254,7 +254,7 @@ def start_replay(stack, layer, *chosen):
 
 
 @pytest.mark.parametrize("layer", ["bronze", "silver"])
-def test_replay_that_was_killed_in_the_middle_says_that_the_next_goes_on(shop, layer):
+def test_replay_that_was_killed_in_the_middle_says_that_the_next_continues(shop, layer):
     chosen = ["--entity", "orders", "--only"]
     ended = None
     for _ in range(5):

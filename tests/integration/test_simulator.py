@@ -559,7 +559,7 @@ def test_told_to_stop_it_finishes_its_transaction_and_says_what_it_did(shop, num
     check_shop(shop)
 
 
-def test_the_command_fills_a_history_and_goes_on_live(shop):
+def test_the_command_fills_a_history_and_continues_live(shop):
     run = shop.run(
         "simulate", "--history", 5, "--orders", 500, "--minutes", 0.05, "--seed", 4,
         "--dirt", 5, "--format", "json",
@@ -576,7 +576,7 @@ def test_the_command_fills_a_history_and_goes_on_live(shop):
     check_shop(shop)
 
 
-def test_a_figure_without_sense_ends_with_a_plain_message(shop):
+def test_a_number_without_sense_ends_with_a_plain_message(shop):
     run = shop.run("simulate", "--orders-per-second", 0, check=False)
     assert run.returncode == 3
     assert "--orders-per-second is 0" in run.stderr

@@ -80,7 +80,7 @@ def test_form_of_a_replay_refuses_what_makes_no_sense(found):
     assert tasks["resolve_range"]["downstream"] == ["apply_again"]
 
 
-def test_hour_goes_layer_by_layer_and_silver_side_by_side(found):
+def test_hourly_run_goes_layer_by_layer_and_silver_side_by_side(found):
     tasks = found["dags"]["ecommerce_pipeline"]["tasks"]
     for name in SILVER:
         assert not any(name in task["downstream"] for task in tasks.values())

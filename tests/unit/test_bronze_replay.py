@@ -86,7 +86,7 @@ def cut_off(table, folder, *, after=3):
     ],
     ids=["nothing", "landed", "compacted", "fenced"],
 )
-def test_replay_into_bronze_that_was_cut_off_goes_on_and_says_with_which_range(
+def test_replay_into_bronze_that_was_interrupted_continues_and_says_with_which_range(
     table, tmp_path, meanwhile
 ):
     table.delta.delete("_offset = 3")
@@ -112,7 +112,9 @@ def test_replay_into_bronze_that_was_cut_off_goes_on_and_says_with_which_range(
     ],
     ids=["lost", "other", "overwritten", "restored"],
 )
-def test_replay_that_was_cut_off_before_bronze_was_damaged_begins_anew(table, tmp_path, damage):
+def test_replay_that_was_interrupted_before_bronze_was_damaged_begins_again(
+    table, tmp_path, damage
+):
     cut_off(table, tmp_path)
     damage(table.delta)
     kafka = Kafka()

@@ -102,7 +102,7 @@ def test_what_stops_for_a_person_is_not_started_again_and_again(name):
 
 
 @pytest.mark.parametrize("name", ["pipeline", "airflow-scheduler"])
-def test_what_a_replay_has_set_aside_outlives_its_container(name):
+def test_what_a_replay_has_quarantined_outlives_its_container(name):
     text = (ROOT / SERVICES[name]["build"]["dockerfile"]).read_text()
     folder = re.search(r"STACK_DATA_DIR=(\S+)", text)[1] + "/replay"
     (volume,) = [source for source, at, _ in volumes(name) if at == folder]

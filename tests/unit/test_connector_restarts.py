@@ -144,7 +144,7 @@ class Connect:
 
 
 @pytest.mark.parametrize("is_first_snapshot", [True, False])
-def test_first_reading_of_all_tables_is_not_begun_again_for_ever(monkeypatch, is_first_snapshot):
+def test_first_snapshot_of_all_tables_is_not_begun_again_for_ever(monkeypatch, is_first_snapshot):
     stop = Event()
     connect = Connect(stop, is_first_snapshot=is_first_snapshot)
     monkeypatch.setattr(under_test, "ConnectApi", connect)

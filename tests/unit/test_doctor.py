@@ -59,7 +59,7 @@ def test_check_that_hangs_is_reported_and_holds_up_nobody():
     assert (hung.verdict, hung.words) == (Verdict.UNCHECKED, "no answer within 5 s")
 
 
-def test_check_that_fails_is_not_checked_and_the_others_go_on():
+def test_check_that_fails_is_not_checked_and_the_others_continue():
     def fail(_):
         message = "it\n  does not answer"
         raise OSError(message)

@@ -187,7 +187,7 @@ def bronze(positions=(5, 5), ends=((0, 5), (0, 5)), epoch=("t1", 2)):
     )
 
 
-def test_bronze_that_can_go_on_is_fine_and_a_gap_is_named():
+def test_bronze_that_can_continue_is_fine_and_an_offset_gap_is_named():
     assert verdicts(bronze()) == [Verdict.FINE]
     assert verdicts(bronze(positions=(0, 5))) == [Verdict.FINE]
     gone = only(bronze(positions=(3, 5), ends=((4, 5), (0, 5))))
@@ -207,7 +207,7 @@ def live(topic_id="t1", count=2, last=((0, 4), (1, 4))):
     return diagnose_live({TOPIC.name: TOPIC}, ends, known)
 
 
-def test_live_that_can_go_on_is_fine_and_otherwise_a_consolidation_helps():
+def test_live_that_can_continue_is_fine_and_otherwise_a_consolidation_helps():
     assert verdicts(live()) == [Verdict.FINE]
     assert verdicts(live(last=[(0, 4)])) == [Verdict.WRONG]
     assert verdicts(live(last=[(0, 9), (1, 4)])) == [Verdict.WRONG]

@@ -116,13 +116,13 @@ def test_silver_within_bronze_is_in_order_and_beyond_it_is_not():
     assert told.remedy == "./pipeline rebuild --layer silver"
 
 
-def test_rows_ahead_of_what_was_put_aside_are_found():
+def test_rows_ahead_of_what_was_quarantined_are_found():
     told = diagnose_silver(lake(others=6), lake(others=6))
     assert verdicts(told) == [Verdict.WRONG, Verdict.WRONG]
     assert "of partition 0, quarantine has 6" in told[0].words
 
 
-def test_silver_is_judged_by_the_bronze_that_was_read_later():
+def test_silver_is_checked_by_the_bronze_that_was_read_later():
     assert verdicts(diagnose_silver(lake(bronze=6), lake(bronze=9))) == [Verdict.FINE]
 
 
@@ -300,13 +300,13 @@ def test_newest_run_of_each_kind_counts():
     assert verdicts(validated(run("replay", "failed"), done)) == [Verdict.NOTE]
 
 
-def test_run_that_goes_on_says_nothing_of_how_the_last_one_ended():
+def test_run_that_continues_says_nothing_of_how_the_last_one_ended():
     assert verdicts(validated(run("consolidation", "running"), run("consolidation", "failed"))) == [
         Verdict.WRONG, Verdict.NOTE,
     ]  # fmt: skip
 
 
-def test_hour_is_late_only_where_airflow_runs_it():
+def test_hourly_run_is_late_only_where_airflow_runs_it():
     old = run("consolidation", "succeeded", minutes_ago=200)
     assert verdicts(validated(old)) == [Verdict.WRONG]
     assert verdicts(validated(old, late_minutes=None)) == [Verdict.NOTE]

@@ -43,7 +43,7 @@ def test_packages_are_those_that_are_locked():
     assert only(diagnose_packages(wanted, {"numpy": "2.0"}.get)).words.endswith("nothing is there")
 
 
-def test_folder_of_the_cache_that_lost_a_part_is_to_be_made_anew(tmp_path):
+def test_folder_of_the_cache_that_lost_a_part_is_to_be_recreated(tmp_path):
     kafka, airflow = tmp_path / "kafka-1", tmp_path / "airflow-1"
     jar = kafka / "libs" / "a.jar"
     told = only(diagnose_servers({kafka: [jar]}, {}))
@@ -57,7 +57,7 @@ def test_folder_of_the_cache_that_lost_a_part_is_to_be_made_anew(tmp_path):
     assert (told.verdict, told.words) == (Verdict.FINE, "in the cache, as locked, no airflow yet")
 
 
-def test_memory_is_enough_to_go_on_or_to_start():
+def test_memory_is_enough_to_continue_or_to_start():
     assert verdicts(diagnose_memory(2_000, is_running=True)) == [Verdict.FINE]
     assert verdicts(diagnose_memory(2_000, is_running=False)) == [Verdict.NOTE]
     assert verdicts(diagnose_memory(200, is_running=True)) == [Verdict.WRONG]

@@ -55,7 +55,7 @@ def part(read, name="one"):
     return Probe(name=name, every_seconds=1, read=read)
 
 
-def test_every_figure_is_told_under_its_name_with_its_meaning_and_labels():
+def test_every_metric_is_told_under_its_name_with_its_meaning_and_labels():
     values = [Sample(n, 7, tuple("x" for _ in f.labels)) for n, f in METRICS.items()]
     seen = part(lambda: values)
     exporter = Exporter([seen])
@@ -173,7 +173,7 @@ def test_a_topic_that_was_never_landed_is_behind_by_all_it_has():
     assert found["pipeline_behind_offsets", "bronze", "raw_users"] == 4
 
 
-def test_a_topic_made_anew_is_behind_whatever_the_old_one_had_landed():
+def test_a_topic_recreated_is_behind_whatever_the_old_one_had_landed():
     found = told(of_kafka({"raw_sales": {("new", 0): 8}}, [bronze(old_0=100)]))
     assert found["pipeline_behind_offsets", "bronze", "raw_sales"] == 8
 
@@ -232,7 +232,7 @@ def test_a_loss_is_open_until_what_it_took_was_read_again(kind):
     assert losses(lost, (LossKind.SLOT_LOST, 1, 4, None), (LossKind.READ_AGAIN, 1, 4, 9)) == (1, 1)
 
 
-def test_a_loss_at_the_place_of_one_that_was_mended_is_open():
+def test_a_loss_at_the_place_of_one_that_was_repaired_is_open():
     lost, read = (LossKind.SLOT_LOST, 0, 10, None), (LossKind.READ_AGAIN, 0, 10, 9)
     assert losses(lost, read, lost) == (1, 1)
     assert losses(lost, read, lost, read) == (0, 2)
@@ -242,7 +242,7 @@ def test_offsets_that_have_expired_stay_open():
     assert losses((LossKind.EXPIRED, 0, 3, 8)) == (1, 0)
 
 
-def test_the_last_run_of_a_kind_that_ended_counts_and_one_that_goes_on_does_not():
+def test_the_last_run_of_a_kind_that_ended_counts_and_one_that_continues_does_not():
     rows = [
         ("consolidation", "succeeded", 5, 50.0, 7, 2.0),
         ("consolidation", "failed", 1, 60.0, 6, 1.0),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batch.extraction.deletes import Check, delete_of
 from batch.extraction.limit import DeleteLimit
 from batch.extraction.missed import Missed
-from batch.reconcile.losses import mended
+from batch.reconcile.losses import resolved
 from connectors import extraction
 from connectors.captured import CapturedTable, choose
 from connectors.progress import (
@@ -34,9 +34,9 @@ from consumers.bronze.loss import (
     find_offset_loss,
     losses_of_slot,
     losses_of_truncate,
-    mending_of,
     new_rows,
     open_losses,
+    resolution_of,
     resolved_by_snapshot,
 )
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -247,7 +247,7 @@ def test_table_that_could_not_be_read_is_told_with_the_reason():
     assert [t.reason for t in found.tables] == [None, "SQL_EXCEPTION"]
 
 
-def test_pause_lasts_until_it_goes_on_or_the_connector_forgets_it():
+def test_pause_lasts_until_it_continues_or_the_connector_forgets_it():
     paused = after(STARTED, tell("PAUSED", data_collections="public.orders"))
     assert paused.is_paused
     assert not advance(paused, tell("RESUMED", data_collections="public.orders")).is_paused
@@ -274,7 +274,7 @@ def test_position_is_read_as_postgres_writes_it(number):
     assert lsn_number(lsn_text(number)) == number
 
 
-def test_slot_that_is_gone_lost_or_made_again_has_a_gap():
+def test_slot_that_is_gone_lost_or_made_again_has_an_offset_gap():
     assert find_wal_gap(100, slot("0/64")) is None
     assert find_wal_gap(100, slot("0/63")) is None
     assert find_wal_gap(None, None) is None, "Connect never began: it reads everything"
@@ -299,16 +299,16 @@ def lost_at(*ends):
     return losses_of_slot(dict(zip(PLACES, ends, strict=True)), "changes")
 
 
-def test_reading_again_mends_the_losses_that_are_open_each_once():
+def test_reading_again_resolves_the_losses_that_are_open_each_once():
     lost = lost_at(7, 0)
     assert [(one.kind, one.first_offset, one.last_offset) for one in lost] == [
         (LossKind.SLOT_LOST, 7, None),
         (LossKind.SLOT_LOST, 0, None),
     ]
     rows = recorded(lost)
-    mended = resolved_by_snapshot(rows, {PLACES[0]: 20, PLACES[1]: 5}, "read")
-    assert [(one.first_offset, one.last_offset) for one in mended] == [(7, 19), (0, 4)]
-    rows = recorded(mended, rows)
+    resolved = resolved_by_snapshot(rows, {PLACES[0]: 20, PLACES[1]: 5}, "read")
+    assert [(one.first_offset, one.last_offset) for one in resolved] == [(7, 19), (0, 4)]
+    rows = recorded(resolved, rows)
     assert resolved_by_snapshot(rows, {PLACES[0]: 30, PLACES[1]: 9}, "read") == []
 
 
@@ -317,12 +317,12 @@ def test_truncate_is_recorded_with_its_mending_and_open_without():
     [lost] = losses_of_truncate([(coordinate, OffsetRange(start=3, stop=10))])
     rows = recorded([lost])
     assert open_losses(rows) == [("id", coordinate.partition, 3)]
-    mending = mending_of(lost, 10, words)
+    mending = resolution_of(lost, 10, words)
     assert (mending.kind, mending.last_offset) == (LossKind.READ_AGAIN, 9)
     assert open_losses(recorded([mending], rows)) == []
 
 
-def test_reading_one_table_again_mends_nothing_of_another():
+def test_reading_one_table_again_resolves_nothing_of_another():
     other = TopicPartition(topic="shop.public.visits", topic_id="other", partition=0)
     rows = recorded(losses_of_slot({PLACES[0]: 7}, "changes"))
     assert resolved_by_snapshot(rows, {other: 20}, "read") == []
@@ -331,9 +331,9 @@ def test_reading_one_table_again_mends_nothing_of_another():
 def test_what_is_recorded_already_is_not_recorded_again():
     rows = recorded(lost_at(7, 0))
     assert new_rows(lost_at(7, 0), rows, AT) == []
-    mended = resolved_by_snapshot(rows, {PLACES[0]: 20, PLACES[1]: 5}, "read")
-    rows = recorded(mended, rows)
-    assert new_rows(mended, rows, AT) == []
+    resolved = resolved_by_snapshot(rows, {PLACES[0]: 20, PLACES[1]: 5}, "read")
+    rows = recorded(resolved, rows)
+    assert new_rows(resolved, rows, AT) == []
     partition = PLACES[0]
     expired = find_offset_loss(partition, wanted=3, oldest=7, end=9)
     assert new_rows([expired], recorded([expired], rows), AT) == []
@@ -365,7 +365,7 @@ def test_loss_is_open_until_it_is_read_again_wherever_and_whenever_it_stands(ste
             read_up_to |= {coordinate: ends[coordinate[1]] - 1 for coordinate in waiting}
             waiting = set()
         assert open_losses(rows) == sorted(waiting)
-    found = mended(pl.DataFrame(rows, schema=pl.Schema(LOSS_LEDGER_SCHEMA)))
+    found = resolved(pl.DataFrame(rows, schema=pl.Schema(LOSS_LEDGER_SCHEMA)))
     told = {(one.topic_id, one.partition, one.first): one.last for one in sum(found.values(), ())}
     assert told == read_up_to
 

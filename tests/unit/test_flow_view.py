@@ -46,13 +46,13 @@ def test_line_tells_rate_and_lag_of_every_hop():
     )
 
 
-def test_picture_shows_tables_orders_and_proof():
+def test_picture_shows_tables_orders_and_reconciliation():
     text = drawn()
     for expected in ("raw_sales", "14,937", "4976", "57.12 EUR", "3,650 orders", "Exact."):
         assert expected in text
 
 
-def test_service_that_does_not_answer_leaves_its_figures_out():
+def test_service_that_does_not_answer_leaves_its_metrics_out():
     assert "Kafka -" in in_a_line(picture(flow=Flow()))
     assert "bronze" in drawn(flow=Flow())
 

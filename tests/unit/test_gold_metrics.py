@@ -64,7 +64,7 @@ def test_sales_are_added_up_by_day_country_channel_and_category() -> None:
     assert (made[0]["cost_cents"], made[0]["margin_cents"]) == (1_600, 12_400)
 
 
-def test_orders_that_do_not_count_are_in_no_figure() -> None:
+def test_orders_that_do_not_count_are_in_no_metric() -> None:
     lost = sold([order(1, status="cancelled", paid_at=None)], [line(1, 1, 10_000)])
     assert rows(sales_kpi(lost)) == rows(geographic_sales(lost)) == []
     assert rows(customer_totals(lost)) == []

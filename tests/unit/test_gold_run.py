@@ -101,7 +101,7 @@ def test_first_run_reads_everything_and_the_next_only_what_changed(silver: Local
 
 
 @pytest.mark.parametrize("at", [FIRST_TIMESTAMP, LAST_TIMESTAMP], ids=["first", "last"])
-def test_shop_that_is_open_at_an_end_of_the_calendar_only_has_its_figures(
+def test_shop_that_is_open_at_an_end_of_the_calendar_only_has_its_metrics(
     tmp_path: Path, at: datetime
 ) -> None:
     """Recency and demand count back from the newest row, to the first day at the earliest."""
@@ -117,7 +117,7 @@ def test_shop_that_is_open_at_an_end_of_the_calendar_only_has_its_figures(
     assert_equals_rebuild(made)
 
 
-def test_a_table_made_by_other_formulas_is_made_anew_once(
+def test_a_table_made_by_other_formulas_is_recreated_once(
     silver: LocalSilver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(silver.lake)
@@ -275,7 +275,7 @@ def test_a_feed_past_its_retention_is_made_up_for_by_reading_everything(
     assert_equals_rebuild(silver)
 
 
-def test_a_silver_table_made_anew_is_read_from_its_beginning(silver: LocalSilver) -> None:
+def test_a_silver_table_recreated_is_read_from_its_beginning(silver: LocalSilver) -> None:
     run(silver.lake)
     (silver.root / "silver" / "cleaned_stock_movements").rename(silver.root / "old")
     silver.merge("cleaned_stock_movements", movement(1, "receipt", 7), movement(2, "sale", -3))

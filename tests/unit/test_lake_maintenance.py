@@ -104,7 +104,7 @@ def test_second_maintenance_leaves_no_trace(lake):
     assert sorted(log_of(lake).iterdir()) == before
 
 
-def test_reader_of_a_pinned_version_goes_on_within_the_retention(lake):
+def test_reader_of_a_pinned_version_continues_within_the_retention(lake):
     pinned = opened(lake, "silver", "cleaned_sales")
     expected = pl.scan_delta(pinned).sort("order_id").collect()
     run(lake, retention_hours=1)
@@ -139,7 +139,7 @@ def test_reader_that_lacks_only_maintenance_holds_no_file_back(lake):
     assert run(lake, needs=[need(lake, 7)]).vacuumed_files > 10
 
 
-def test_need_of_a_table_made_anew_under_the_name_counts_for_nothing(lake):
+def test_need_of_a_table_recreated_under_the_name_counts_for_nothing(lake):
     other = Need(by="gold.old", table="cleaned_sales", table_id="another", version=1)
     assert run(lake, needs=[other]).vacuumed_files > 10
 

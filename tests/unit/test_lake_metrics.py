@@ -85,11 +85,11 @@ def test_commits_end_where_the_log_was_cleaned_up(lake):
     assert not [commit.version for commit in log.after(1)]
 
 
-def test_figures_of_an_empty_lake_are_none(lake):
+def test_metrics_of_an_empty_lake_are_none(lake):
     assert lake_metrics(lake) == []
 
 
-def test_folder_without_a_table_has_no_figures(lake):
+def test_folder_without_a_table_has_no_metrics(lake):
     (Path(lake.silver) / "half_made").mkdir()
     assert lake_metrics(lake) == []
     assert lake_tables(lake) == [LakeTable(layer="silver", name="half_made")]
@@ -176,7 +176,7 @@ def test_age_of_a_table_that_keeps_no_time_is_that_of_its_last_change(lake):
     assert one.newest_at == datetime.fromtimestamp(changed_at / 1000, tz=UTC)
 
 
-def test_figures_as_json_name_everything(lake):
+def test_metrics_as_json_name_everything(lake):
     land(lake, 0, 9)
     found = metrics(lake)["bronze.raw_sales"].to_json(NOON + timedelta(seconds=30))
     assert found | {"bytes": 0} == {

@@ -107,7 +107,7 @@ def test_rows_and_watermark_land_in_one_commit():
     assert (outcome.rows, outcome.landed, outcome.gaps) == (3, {P0: 2}, {})
 
 
-def test_hole_left_by_a_transaction_marker_is_not_a_gap():
+def test_hole_left_by_a_transaction_marker_is_no_offset_gap():
     log = Log([([], {P0: 9})])
     outcome = commit_batch(FakeTable(log), batch_of((P0, 10, 13, [12])), keep_trying)
     assert outcome.rows == 1
@@ -137,7 +137,7 @@ def test_overlapping_batch_lands_only_its_new_end():
     assert outcome.rows == 3
 
 
-def test_batch_beyond_the_watermark_is_discarded_and_reported_as_a_gap():
+def test_batch_beyond_the_watermark_is_discarded_and_reported_as_an_offset_gap():
     log = Log([([], {P0: 4})])
     outcome = commit_batch(FakeTable(log), batch_of((P0, 7, 9, [7, 8])), keep_trying)
     assert outcome.gaps == {P0: 5}
@@ -145,7 +145,7 @@ def test_batch_beyond_the_watermark_is_discarded_and_reported_as_a_gap():
     assert log.coordinates() == []
 
 
-def test_gap_in_one_partition_leaves_the_others_to_land():
+def test_offset_gap_in_one_partition_leaves_the_others_to_land():
     log = Log([([], {P0: 4})])
     batch = batch_of((P0, 7, 9, [7, 8]), (P1, 0, 2, [0, 1]))
     outcome = commit_batch(FakeTable(log), batch, keep_trying)
@@ -220,7 +220,7 @@ def chunk_of(partition, offsets):
     return rows_of(partition, offsets).combine_chunks().to_batches()[0]
 
 
-def test_buffer_refuses_a_chunk_that_does_not_go_on_where_the_last_one_stopped():
+def test_buffer_refuses_a_chunk_that_does_not_continue_where_the_last_one_stopped():
     buffer = TableBuffer()
     buffer.add(chunk_of(P0, [0, 1]), {P0: OffsetRange(start=0, stop=2)}, now=0)
     with pytest.raises(ValueError, match="expected a chunk from 2, got one from 3"):

@@ -36,7 +36,7 @@ def chunk(*places):
 
 
 @given(wanted=offsets, oldest=offsets, length=offsets)
-def test_loss_is_judged_by_the_brokers_ends_and_never_by_a_hole(wanted, oldest, length):
+def test_loss_is_checked_by_the_brokers_ends_and_never_by_a_hole(wanted, oldest, length):
     end = oldest + length
     loss = find_offset_loss(P0, wanted=wanted, oldest=oldest, end=end)
     if oldest <= wanted <= end:

@@ -218,7 +218,7 @@ def test_a_checkout_that_was_moved_gets_a_new_environment(machine):
     assert machine.calls("uv venv --quiet --clear")
 
 
-def test_an_environment_whose_python_has_gone_is_made_anew(machine):
+def test_an_environment_whose_python_has_gone_is_recreated(machine):
     machine.run()
     (machine.checkout / ".venv/bin/python").unlink()
     (machine.checkout / ".venv/bin/python").symlink_to("/nowhere/python3.11")
@@ -296,7 +296,7 @@ def test_a_python_that_uv_cannot_bring_is_a_clear_error(machine):
     assert machine.run(NETWORK="there").returncode == 0
 
 
-def test_no_network_for_uv_is_a_clear_error_and_the_next_run_goes_on(machine):
+def test_no_network_for_uv_is_a_clear_error_and_the_next_run_continues(machine):
     result = machine.run(NETWORK="away")
     assert result.returncode == 3
     assert "could not install uv: is the network there?" in result.stderr

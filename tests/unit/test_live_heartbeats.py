@@ -54,7 +54,7 @@ def heartbeats(broker):
     return Heartbeats(ask_ends=broker.ask_ends)
 
 
-def test_a_beat_waits_for_the_ends_of_all_partitions(heartbeats, broker):
+def test_a_heartbeat_waits_for_the_ends_of_all_partitions(heartbeats, broker):
     heartbeats.hold(at(1), [ORDERS, LINES])
     assert heartbeats.passed({ORDERS: 10, LINES: 10}) is None
     broker.answer(o=10, l=20)
@@ -77,14 +77,14 @@ def test_the_newest_that_is_passed_counts_and_the_newer_ones_wait(heartbeats, br
     [([ORDERS], {ORDERS: 99, LINES: 0}), ([ORDERS, LINES], {ORDERS: 99}), ([ORDERS], {})],
     ids=["came", "went", "all went"],
 )
-def test_a_beat_says_nothing_of_partitions_that_came_or_went(had, now, heartbeats, broker):
+def test_a_heartbeat_says_nothing_of_partitions_that_came_or_went(had, now, heartbeats, broker):
     heartbeats.hold(at(1), had)
     broker.answer(o=5, l=5)
     assert heartbeats.passed(now) is None
     assert heartbeats.passed(dict.fromkeys(had, 99)) is None
 
 
-def test_a_beat_whose_ends_the_broker_does_not_tell_is_passed_over(heartbeats, broker):
+def test_a_heartbeat_whose_ends_the_broker_does_not_tell_is_passed_over(heartbeats, broker):
     heartbeats.hold(at(1), [ORDERS])
     broker.asked[-1][ORDERS].set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
     heartbeats.hold(at(2), [ORDERS])
@@ -109,7 +109,7 @@ def test_the_last_that_came_counts_whatever_the_shop_s_clock_says(came, shown):
     assert told(heartbeats.passed({ORDERS: shown})) == (passed[-1] if passed else None)
 
 
-def test_a_backlog_of_hours_holds_few_beats(heartbeats, broker):
+def test_a_backlog_of_hours_holds_few_heartbeats(heartbeats, broker):
     for number in range(3600):
         heartbeats.hold(at(number), [ORDERS])
     assert len(broker.asked) <= 60
@@ -185,7 +185,7 @@ def instants(live):
     return [sent_at for sent_at, _ in live.written]
 
 
-def test_live_writes_no_beat_before_it_has_caught_up(live, broker):
+def test_live_writes_no_heartbeat_before_it_has_caught_up(live, broker):
     read(live, at(1))
     broker.answer(o=5)
     live.consumer._flush()
@@ -195,7 +195,7 @@ def test_live_writes_no_beat_before_it_has_caught_up(live, broker):
     assert instants(live) == [at(1)]
 
 
-def test_live_takes_no_beat_while_it_polls_no_changes(live, broker):
+def test_live_takes_no_heartbeat_while_it_polls_no_changes(live, broker):
     live.consumer._pause()
     live.client.messages.append(Message(at(1)))
     live.consumer._poll()
@@ -207,7 +207,7 @@ def test_live_takes_no_beat_while_it_polls_no_changes(live, broker):
     assert instants(live) == [at(2)]
 
 
-def test_a_beat_is_as_old_as_its_reading_however_long_it_was_held(live, broker, monkeypatch):
+def test_a_heartbeat_is_as_old_as_its_arrival_however_long_it_was_held(live, broker, monkeypatch):
     """By a clock of its own: the shop's may be an hour ahead."""
     now = [1000.0]
     monkeypatch.setattr("consumers.live.heartbeats.time.monotonic", lambda: now[0])
@@ -220,7 +220,7 @@ def test_a_beat_is_as_old_as_its_reading_however_long_it_was_held(live, broker, 
 
 
 @pytest.mark.parametrize("sent_at", ["+292278994-08-16T23:00:00Z", "-0044-03-15T12:00:00Z", None])
-def test_a_beat_of_another_calendar_is_no_beat_and_live_goes_on(sent_at, live, broker):
+def test_a_heartbeat_of_another_calendar_is_no_heartbeat_and_live_continues(sent_at, live, broker):
     live.client.messages.append(Message(sent_at))
     live.consumer._poll()
     assert broker.asked == []

@@ -241,7 +241,7 @@ def test_overwrite_begun_before_a_compaction_must_not_be_let_through(uri):
     assert count(uri) == ROWS
 
 
-def test_append_goes_on_beside_a_compaction(uri):
+def test_append_continues_beside_a_compaction(uri):
     late = DeltaTable(uri)
     compact(DeltaTable(uri))
     write_deltalake(late, rows([100]), mode="append", post_commithook_properties=NO_HOOKS)
@@ -258,7 +258,7 @@ def test_round_leaves_a_checkpoint_and_no_row_out_of_place(uri):
     assert count(uri) == ROWS
 
 
-def test_round_goes_on_without_compaction_while_somebody_compacts(uri):
+def test_round_continues_without_compaction_while_somebody_compacts(uri):
     maintenance._claim(DeltaTable(uri), maintenance.time.time)
     assert maintain(uri, {}, retention_hours=1).files_removed == 0
     assert (table_log(uri) / "_last_checkpoint").exists()

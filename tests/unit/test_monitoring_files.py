@@ -50,7 +50,7 @@ def test_no_two_alerts_share_a_name():
     assert len(names) == len(set(names))
 
 
-def test_every_figure_of_the_exporter_that_is_asked_for_is_told():
+def test_every_metric_of_the_exporter_that_is_asked_for_is_told():
     asked = {name for e in EXPRESSIONS for name in re.findall(r"\bpipeline_\w+", e)}
     assert asked <= set(METRICS)
     assert len(asked) > 25
@@ -129,7 +129,7 @@ def test_a_program_that_tells_nothing_is_not_asked():
     assert "connect" in jobs
 
 
-def test_prometheus_asks_and_judges_as_often_as_the_setting_says():
+def test_prometheus_asks_and_evaluates_as_often_as_the_setting_says():
     text = (MONITORING / "prometheus.yml").read_text()
     found = yaml.safe_load(with_interval(text, 2))
     assert found["global"] == {

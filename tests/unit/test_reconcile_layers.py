@@ -108,7 +108,7 @@ def test_silver_that_follows_from_bronze_is_exact(shop):
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 2, 4])
-def test_findings_are_the_same_however_many_changes_are_judged_at_a_time(shop, chunk_rows):
+def test_findings_are_the_same_however_many_changes_are_validated_at_a_time(shop, chunk_rows):
     shop.table("enriched_users").delete("customer_id = 3")
     whole = shop.compare()
     in_parts = shop.compare(rules=replace(RULES, chunk_rows=chunk_rows))
@@ -152,7 +152,7 @@ def test_lost_and_altered_versions_are_found(shop):
     }
 
 
-def test_change_that_was_put_aside_and_dropped_is_found(shop):
+def test_change_that_was_quarantined_and_dropped_is_found(shop):
     (quarantined,) = shop.rows("quarantine", pl.col("entity") == "customers").to_dicts()
     shop.table("quarantine").delete("entity = 'customers'")
     partition = f"{quarantined['_partition']}@{quarantined['_offset']}"
@@ -161,7 +161,7 @@ def test_change_that_was_put_aside_and_dropped_is_found(shop):
 
 
 @pytest.mark.parametrize("offset", [0, 900])
-def test_change_that_was_put_aside_without_a_reason_is_found(shop, offset):
+def test_change_that_was_quarantined_without_a_reason_is_found(shop, offset):
     rows = shop.rows("quarantine", pl.col("entity") == "customers")
     other = rows.with_columns(_partition=pl.lit(1, pl.Int32), _offset=pl.lit(offset, pl.Int64))
     write_deltalake(shop.table("quarantine"), other.to_arrow(), mode="append")
@@ -513,7 +513,7 @@ def test_verdict_says_what_of_orders_is_in_no_fact():
     assert says in report_of(faulty_one, held).verdict()
 
 
-def test_gold_by_other_formulas_is_not_compared_until_it_is_made_anew(silver, monkeypatch):
+def test_gold_by_other_formulas_is_not_compared_until_it_is_recreated(silver, monkeypatch):
     of_warehouse = sums_of(silver.lake)
     newer = replace(GOLD_TABLES["sales_kpi"], formulas=99)
     monkeypatch.setitem(GOLD_TABLES, "sales_kpi", newer)

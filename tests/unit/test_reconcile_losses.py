@@ -1,4 +1,4 @@
-"""What a lost slot took is accounted for where that was recorded and mended, and nowhere else."""
+"""What a lost slot took is accounted for where that was recorded and resolved, and nowhere else."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from batch.extraction.missed import find_missed, keys_only
-from batch.reconcile.losses import ResolvedLoss, mended
+from batch.reconcile.losses import ResolvedLoss, resolved
 from batch.reconcile.visibility import Visibility
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
 from tests.unit.reconcile_model import (
@@ -120,7 +120,7 @@ def test_without_the_record_the_same_holes_are_found(lost):
 @patient
 @given(lost=losses())
 def test_loss_whose_table_was_not_read_again_in_full_is_found(lost):
-    """The loss is recorded, and mended up to a place at which no row had been read yet."""
+    """The loss is recorded, and resolved up to a place at which no row had been read yet."""
     short = tuple(replace(partition, last=partition.first - 1) for partition in lost.places)
     with_record, without = (reconcile(lost.kept, losses=some) for some in (short, ()))
     assert with_record == without
@@ -257,15 +257,15 @@ def ledger(*rows):
     return pl.DataFrame(filled, schema=pl.Schema(LOSS_LEDGER_SCHEMA))
 
 
-def test_only_a_loss_that_was_mended_counts():
+def test_only_a_loss_that_was_repaired_counts():
     lost = ("slot_lost", "id", 0, 10, None)
-    assert mended(ledger(lost)) == {}
-    assert mended(ledger(("read_again", "id", 0, 10, 20))) == {}
-    assert mended(ledger(lost, ("read_again", "id", 1, 10, 20))) == {}
-    assert mended(ledger(("expired", "id", 0, 10, 12), ("read_again", "id", 0, 10, 20))) == {}
-    found = mended(ledger(lost, ("read_again", "id", 0, 10, 20)))
+    assert resolved(ledger(lost)) == {}
+    assert resolved(ledger(("read_again", "id", 0, 10, 20))) == {}
+    assert resolved(ledger(lost, ("read_again", "id", 1, 10, 20))) == {}
+    assert resolved(ledger(("expired", "id", 0, 10, 12), ("read_again", "id", 0, 10, 20))) == {}
+    found = resolved(ledger(lost, ("read_again", "id", 0, 10, 20)))
     one = ResolvedLoss(topic_id="id", partition=0, first=10, last=20)
     assert found == {"shop.public.orders": (one,)}
     rows = [("truncated", "id", 0, 10, None), ("read_again", "id", 0, 10, 20)]
-    assert mended(ledger(*rows)) == {"shop.public.orders": (replace(one, is_truncate=True),)}
-    assert mended(ledger(rows[0])) == {}
+    assert resolved(ledger(*rows)) == {"shop.public.orders": (replace(one, is_truncate=True),)}
+    assert resolved(ledger(rows[0])) == {}

@@ -159,7 +159,7 @@ MANY = a_row(
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_runs_fit_the_terminal_and_nothing_of_them_is_cut_off(screen, width):
+def test_runs_fit_the_terminal_and_nothing_of_them_is_interrupted(screen, width):
     shown = screen(width, MANY, a_row(outcome=Outcome.RUNNING))
     assert max(map(len, shown.splitlines())) <= width
     words = " ".join(shown.split())

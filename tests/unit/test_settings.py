@@ -162,7 +162,7 @@ def test_variable_that_was_a_setting_is_named_with_what_replaces_it(tmp_path):
         assert retired_warnings() == []
 
 
-def test_command_warns_once_of_a_variable_that_was_a_setting_and_goes_on():
+def test_command_warns_once_of_a_variable_that_was_a_setting_and_continues():
     env = {**os.environ, "LIVE_LINGER_MS": "1"}
     command = [sys.executable, "-m", "cli", "settings", "--format", "json"]
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -231,7 +231,7 @@ def test_ends_of_the_calendar_have_a_day_of_it_in_every_time_zone(zone):
 
 
 @pytest.mark.parametrize("committed", [None, -(2**63), 2**63 - 1, 10**18])
-def test_change_that_was_committed_at_no_time_that_we_can_hold_is_put_aside(tmp_path, committed):
+def test_change_that_was_committed_at_no_time_that_we_can_hold_is_quarantined(tmp_path, committed):
     """A delete, too: its row is marked with that time."""
     source = customers(new_lake(tmp_path), partitions=1)
     for op in "cd":

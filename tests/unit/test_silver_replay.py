@@ -187,7 +187,7 @@ def of(rows, ids, table, *, not_in=False):
 
 
 @pytest.mark.parametrize("moment", range(1, 4))
-def test_replay_that_was_killed_goes_on_where_it_stopped(tmp_path, monkeypatch, moment):
+def test_replay_that_was_killed_continues_where_it_stopped(tmp_path, monkeypatch, moment):
     lake = new_lake(tmp_path)
     happen(customers(lake), SCRIPT).land()
     consolidate(lake)
@@ -227,7 +227,7 @@ def test_replay_that_was_killed_goes_on_where_it_stopped(tmp_path, monkeypatch, 
     assert len(offsets) == len(set(offsets)) == len(SCRIPT)
 
 
-def test_range_that_has_grown_while_a_replay_was_cut_off_is_the_one_that_it_began_with(
+def test_range_that_has_grown_while_a_replay_was_interrupted_is_the_one_that_it_began_with(
     tmp_path, monkeypatch
 ):
     lake = new_lake(tmp_path)
@@ -251,7 +251,7 @@ def test_range_that_has_grown_while_a_replay_was_cut_off_is_the_one_that_it_bega
     assert contents(lake) == was
 
 
-def test_files_of_a_piece_that_was_cut_off_are_not_taken_for_those_of_the_next(
+def test_files_of_a_batch_that_was_interrupted_are_not_taken_for_those_of_the_next(
     tmp_path, monkeypatch
 ):
     lake = new_lake(tmp_path)
@@ -367,7 +367,7 @@ def put(delta, rows):
 
 
 @pytest.mark.parametrize("keys_too", [False, True])
-def test_row_that_another_change_of_the_range_had_made_is_made_anew_from_its_own(
+def test_row_that_another_change_of_the_range_had_made_is_recreated_from_its_own(
     tmp_path, keys_too
 ):
     lake = new_lake(tmp_path)
@@ -396,7 +396,7 @@ def test_row_that_another_change_of_the_range_had_made_is_made_anew_from_its_own
     keys_too=st.booleans(),
     rows=st.sampled_from([2, 1000]),
 )
-def test_replay_of_what_was_mended_in_bronze_equals_a_rebuild(script, offsets, keys_too, rows):
+def test_replay_of_what_was_repaired_in_bronze_equals_a_rebuild(script, offsets, keys_too, rows):
     with tempfile.TemporaryDirectory() as folder:
         lake = new_lake(folder)
         source = happen(customers(lake), [(1, "name", 0), *script]).land()
@@ -414,7 +414,9 @@ def test_replay_of_what_was_mended_in_bronze_equals_a_rebuild(script, offsets, k
         assert contents(lake) == was
 
 
-def test_what_was_judged_of_bronze_before_it_was_mended_is_judged_again(tmp_path, monkeypatch):
+def test_what_was_validated_of_bronze_before_it_was_repaired_is_validated_again(
+    tmp_path, monkeypatch
+):
     lake = new_lake(tmp_path)
     source = happen(customers(lake), SCRIPT).land()
     consolidate(lake)

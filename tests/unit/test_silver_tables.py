@@ -287,7 +287,7 @@ def test_store_that_stays_away_is_told_to_be_retried_later(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("refusals", [2, None])
-def test_store_that_is_away_while_a_table_is_opened_anew_is_waited_for(
+def test_store_that_is_away_while_a_table_is_opened_again_is_waited_for(
     tmp_path, monkeypatch, refusals
 ):
     lake = new_lake(tmp_path)
@@ -458,7 +458,7 @@ def test_versions_follow_each_other_without_gap_and_a_delete_ends_the_last(tmp_p
     assert found[-1]["_deleted_at"] is not None
 
 
-def test_changes_that_silver_has_never_seen_are_a_gap_and_stop_the_run(tmp_path):
+def test_changes_that_silver_has_never_seen_are_offset_gap_and_stop_the_run(tmp_path):
     lake = new_lake(tmp_path)
     source = happen(customers(lake), [(1, "name", n) for n in range(4)]).land()
     tables = SilverTables(lake, CUSTOMERS, 168)
@@ -468,7 +468,7 @@ def test_changes_that_silver_has_never_seen_are_a_gap_and_stop_the_run(tmp_path)
         tables.current.apply(pl.DataFrame(), second, lambda _: None)
 
 
-def test_rules_count_what_they_saw_mended_and_put_aside(tmp_path):
+def test_rules_count_what_they_saw_cleaned_and_quarantined(tmp_path):
     lake = new_lake(tmp_path)
     happen(customers(lake), [(1, "name", 1), (2, "bad mail", 1), (3, "mail", 1)]).land()
     consolidate(lake, run_id="one")
@@ -479,7 +479,7 @@ def test_rules_count_what_they_saw_mended_and_put_aside(tmp_path):
     assert counted["quarantined", "email_invalid"] == 1
 
 
-def test_report_tells_changes_read_mended_and_put_aside_and_rows_that_were_merged(tmp_path):
+def test_report_tells_changes_read_cleaned_and_quarantined_and_rows_that_were_merged(tmp_path):
     lake = new_lake(tmp_path)
     # One key is told three times, twice with something to mend; another one is quarantined.
     script = [(1, "clean", 0), (1, "name", 1), (1, "mail", 2), (2, "bad mail", 1)]

@@ -30,7 +30,7 @@ def test_a_history_with_orders_spreads_them_over_its_days_and_stops():
 
 
 @pytest.mark.parametrize(("rate", "minutes"), [(50, None), (None, 2), (50, 2)])
-def test_a_history_with_a_rate_or_minutes_goes_on_live(rate, minutes):
+def test_a_history_with_a_rate_or_minutes_continues_live(rate, minutes):
     found = live(rate, minutes, 5_000, is_after_history=True)
     assert found == Live(orders_per_second=rate or 20, minutes=minutes, orders=None)
 
@@ -54,7 +54,7 @@ def test_minutes_and_orders_are_one_too_many():
         ("--orders is 0", {"live": Live(orders_per_second=1, orders=0)}),
     ],
 )
-def test_a_figure_without_sense_is_refused_by_the_name_of_its_option(option, plan):
+def test_a_number_without_sense_is_refused_by_the_name_of_its_option(option, plan):
     with pytest.raises(StopPipelineError, match=option):
         Plan(seed=1, **plan)
 

@@ -254,7 +254,7 @@ def test_a_file_that_is_not_the_one_locked_is_refused_by_name_and_nothing_is_kep
     assert maven.asked().count("two.jar") == 2
 
 
-def test_once_the_right_file_is_there_the_same_command_goes_on(maven, target):
+def test_once_the_right_file_is_there_the_same_command_continues(maven, target):
     right = (maven.remote / "two.jar").read_bytes()
     (maven.remote / "two.jar").write_bytes(b"something else")
     refusal(maven.install, target)
@@ -555,7 +555,7 @@ def test_cancelling_ends_what_runs_and_lets_nothing_more_start():
     assert "was cancelled" in refusal(lambda: tools.run(["/bin/true"], env={}))
 
 
-def test_a_part_that_fails_is_told_while_the_others_go_on_to_their_end(tmp_path, monkeypatch):
+def test_a_part_that_fails_is_told_while_the_others_continue_to_their_end(tmp_path, monkeypatch):
     """The build that takes minutes is not lost to a name that did not resolve."""
     cache, told = Cache(root=tmp_path), []
     is_told = Event()

@@ -69,7 +69,7 @@ def test_bytes_that_are_no_text_are_shown_as_well_as_can_be(log):
     assert last_lines(log, 5) == ["d\N{REPLACEMENT CHARACTER}j\N{REPLACEMENT CHARACTER} vu"]
 
 
-def test_following_begins_with_the_end_and_goes_on_with_what_is_added(log):
+def test_following_begins_with_the_end_and_continues_with_what_is_added(log):
     log.write_text("one\ntwo\nthree\n")
     assert followed(log, adds(log, "four\nfive\n"), count=2) == ["two", "three", "four", "five"]
 

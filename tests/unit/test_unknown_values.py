@@ -80,7 +80,7 @@ def test_value_that_no_list_has_counts_as_unknown_and_is_kept(tmp_path, entity, 
 
 
 @pytest.mark.parametrize(("entity", "column"), DECIDING)
-def test_value_that_decides_how_money_counts_is_put_aside(tmp_path, entity, column):
+def test_value_that_decides_how_money_counts_is_quarantined(tmp_path, entity, column):
     source = source_of(new_lake(tmp_path), entity.table, partitions=1)
     source.change(1, "c").change(1, "u", **{column.source: "on_hold"})
     assert validated(source)[BROKEN].to_list() == [None, f"{column.name}_unknown"]
@@ -250,7 +250,7 @@ def of_orders(lake):
     return next(one.findings for one in reports if one.table == "cleaned_sales")
 
 
-def test_what_an_older_contract_put_aside_comes_back_when_it_is_redriven(tmp_path):
+def test_what_an_older_contract_quarantined_comes_back_when_it_is_redriven(tmp_path):
     lake = new_lake(tmp_path)
     source = source_of(lake, "orders")
     source.change(1, "c", ship_country="QQ").change(2, "c").change(2, "u", currency="BTC")

@@ -97,7 +97,7 @@ def test_tombstone_and_removed_row_are_both_gone(uri):
     assert kept(source(uri).rows(COLUMNS)) == [(3, "placed", False)]
 
 
-def test_overwrite_is_all_rows_anew_and_the_lacking_ones_gone(uri):
+def test_overwrite_is_all_rows_again_and_the_lacking_ones_gone(uri):
     append(uri, (0, {"order_id": 1}), (1, {"order_id": 2}))
     since = source(uri).version
     write_deltalake(DeltaTable(uri), frame((5, {"order_id": 2, "status": "paid"})),

@@ -34,11 +34,11 @@ def counts(lake, **versions):
     return silver_sources(lambda name: lake.uri("silver", name), {}, versions=versions).counts
 
 
-def test_there_are_none_before_silver_has_judged_anything(lake):
+def test_there_are_none_before_silver_has_validated_anything(lake):
     assert counts(lake) is None
 
 
-def test_sums_grow_with_each_run_whatever_was_mended(lake, source):
+def test_sums_grow_with_each_run_whatever_was_repaired(lake, source):
     source.change(1, "c", first_name=" ada ").change(2, "c", email="x").land()
     apply(lake)
     assert counts(lake).sums() == Validated(seen=2, quarantined=1)

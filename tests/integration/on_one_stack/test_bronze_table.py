@@ -58,7 +58,7 @@ def test_zombie_that_commits_for_a_partition_in_between_is_refused(opened):
     assert zombie.watermark(P) == 0
 
 
-def test_handle_that_another_partition_has_moved_on_looks_at_its_watermarks_anew(opened):
+def test_handle_that_another_partition_has_moved_on_reads_its_watermarks_again(opened):
     zombie, successor = opened(), opened()
     assert zombie.watermark(P) is None
     successor.append(rows(P, 0), {P: 0})

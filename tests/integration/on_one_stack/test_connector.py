@@ -129,7 +129,7 @@ def test_applied_twice_is_applied_once(stack):
     assert "is up to date" in stack.run("connect", "apply").stdout
 
 
-def test_other_settings_are_applied_and_the_connector_goes_on(second, table, reader):
+def test_other_settings_are_applied_and_the_connector_continues(second, table, reader):
     second.run("connect", "apply")
     told = second.with_settings(CONNECT_POLL_INTERVAL_MS="20").run("connect", "apply")
     assert "was updated" in told.stdout
@@ -138,7 +138,7 @@ def test_other_settings_are_applied_and_the_connector_goes_on(second, table, rea
     read_until(reader, lambda change: (change["after"] or {}).get("id") == 1)
 
 
-def test_connector_that_was_paused_goes_on_when_applied(second):
+def test_connector_that_was_paused_continues_when_applied(second):
     second.run("connect", "apply")
     with ConnectApi(second.connect.url, second.connect.connector_name) as api:
         api._request("PUT", f"/connectors/{api.name}/pause")

@@ -153,7 +153,7 @@ def test_topic_made_while_running_lands_without_a_restart(shop):
     shop.wait_for_rows(second, 10)
 
 
-def test_restart_goes_on_from_the_table_whatever_the_group_committed(shop):
+def test_restart_continues_from_the_table_whatever_the_group_committed(shop):
     topic = shop.topic()
     shop.send(topic, 10)
     lander = shop.land()
@@ -232,7 +232,7 @@ def test_retention_that_overtook_the_lander_stops_it_and_says_what_was_lost(shop
     shop.wait_for_rows(topic, 10)
 
 
-def test_accepted_loss_is_in_the_ledger_and_landing_goes_on_behind_it(shop):
+def test_accepted_loss_is_in_the_ledger_and_landing_continues_behind_it(shop):
     topic = shop.topic()
     shop.send(topic, 20)
     expire(shop, topic, 15)

@@ -164,7 +164,7 @@ def test_command_fails_when_bronze_is_not_exact_and_names_table_and_key(shop):
     assert f"{table}: 1 missing: 3" in shown.stdout
 
 
-def test_bronze_that_does_not_catch_up_cannot_be_judged(shop):
+def test_bronze_that_does_not_catch_up_cannot_be_checked(shop):
     table = shop.tracked()
     plant(shop, table)
     shop.stop_lander()

@@ -112,7 +112,7 @@ def is_equal(connection, new, said, now):
 @pytest.mark.parametrize(
     ("value", "is_kept"), [("0.1", True), ("16777216", True), ("1.23456789012", False)]
 )
-def test_digits_that_a_shorter_float_cut_off_are_a_difference(database, value, is_kept):
+def test_digits_that_a_shorter_float_interrupted_are_a_difference(database, value, is_kept):
     text = psycopg.sql.Literal(value)
     said = debezium("double precision", written(database, "double precision", text, "numeric"))
     now = written(database, "real", text, "double precision", "real")

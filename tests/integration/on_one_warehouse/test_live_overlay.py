@@ -239,7 +239,7 @@ def test_line_that_was_redriven_behind_both_is_shown_with_its_order(is_ahead, wa
     assert kept == ([(1,)] if is_ahead else [])
 
 
-def test_hour_leaves_it_to_the_trim_to_give_orders_back(warehouse):
+def test_hourly_run_leaves_it_to_the_trim_to_give_orders_back(warehouse):
     """Live waits for a load's end, so nothing that grows with the hourly run is done there."""
     know_partitions(warehouse)
     shop, overlay = LiveShop(1), Overlay(dsn=warehouse.live_dsn, readers=readers())
@@ -302,7 +302,7 @@ def heart(warehouse):
     found.overlay.close()
 
 
-def test_a_beat_of_the_future_keeps_no_chart_live(heart):
+def test_a_heartbeat_of_the_future_keeps_no_chart_live(heart):
     heart.heartbeat(ahead=3600)
     assert heart.fresh() == ("clock", about(0), about(3600))
     heart.wait(30)
@@ -311,7 +311,7 @@ def test_a_beat_of_the_future_keeps_no_chart_live(heart):
     assert heart.fresh() == ("stopped", about(61), about(3600))
 
 
-def test_a_beat_of_the_future_is_forgotten_by_the_next(heart):
+def test_a_heartbeat_of_the_future_is_forgotten_by_the_next(heart):
     heart.heartbeat(ahead=3600)
     heart.heartbeat()
     assert heart.fresh() == ("live", about(0), None)
@@ -328,7 +328,7 @@ def test_a_clock_a_little_ahead_hides_no_standstill(heart):
     assert heart.fresh() == ("late", about(20), about(9))
 
 
-def test_a_beat_that_was_held_back_is_as_old_as_its_reading(heart):
+def test_a_heartbeat_that_was_held_back_is_as_old_as_its_arrival(heart):
     """Live has caught up for 45 s since. An hour ahead, the instant would say nothing of that."""
     heart.heartbeat(ahead=3600, held=45)
     assert heart.fresh() == ("clock", about(45), about(3600))

@@ -49,7 +49,7 @@ def only(warehouse):
     return row
 
 
-def test_run_is_seen_while_it_goes_on_and_with_all_that_it_noted_afterwards(warehouse):
+def test_run_is_seen_while_it_continues_and_with_all_that_it_noted_afterwards(warehouse):
     with recorded(warehouse.dsn, kind=Kind.REBUILD, scope=SCOPE, who="me") as run:
         assert only(warehouse).outcome == "running"
         run.note(rows_read=3, details={"a": 1})
@@ -79,7 +79,7 @@ def test_run_is_seen_while_it_goes_on_and_with_all_that_it_noted_afterwards(ware
         pytest.param(KeyboardInterrupt(), "interrupted", id="control-c"),
     ],
 )
-def test_run_that_fails_says_why_and_its_error_goes_on(warehouse, error, message):
+def test_run_that_fails_says_why_and_its_error_continues(warehouse, error, message):
     def fail():
         with recorded(warehouse.dsn, kind=Kind.REDRIVE, scope={}) as run:
             run.note(rows_read=1)
@@ -109,7 +109,7 @@ def test_run_whose_process_was_killed_is_interrupted_and_what_it_noted_is_there(
     assert warehouse.query("select outcome from mart.runs") == [("interrupted",)]
 
 
-def test_run_goes_on_where_the_server_dropped_its_session(warehouse):
+def test_run_continues_where_the_server_dropped_its_session(warehouse):
     drop = (
         "select pg_terminate_backend(pid) from pg_stat_activity "
         "where application_name like 'record of %' and datname = current_database()"
@@ -144,7 +144,7 @@ def test_newest_come_first_of_the_kind_that_is_asked_for(warehouse):
         numbered(warehouse.dsn, 4)
 
 
-def test_old_runs_are_forgotten_unless_they_go_on(warehouse):
+def test_old_runs_are_forgotten_unless_they_continue(warehouse):
     with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={}):
         pass
     with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={}):
@@ -244,7 +244,7 @@ def test_scope_is_told_in_a_line(warehouse, scope, words):
     assert warehouse.query("select what from mart.runs") == [(words,)]
 
 
-def test_charts_see_runs_but_neither_their_messages_nor_their_figures(warehouse):
+def test_charts_see_runs_but_neither_their_messages_nor_their_metrics(warehouse):
     with recorded(warehouse.dsn, kind=Kind.REPLAY, scope={"layer": "gold"}):
         pass
     with psycopg.connect(warehouse.reader_dsn, autocommit=True) as reader:
@@ -303,7 +303,7 @@ def test_summaries_follow_the_lake(warehouse, tmp_path):
     assert warehouse.query(query) == [(2, 2)]
 
 
-def test_loss_that_was_read_again_is_mended_and_its_mending_is_no_loss(warehouse, tmp_path):
+def test_loss_that_was_read_again_is_repaired_and_its_resolution_is_no_loss(warehouse, tmp_path):
     lake = lake_in(tmp_path)
     steps = [
         (0, 40, "slot_lost", None), (1, 60, "slot_lost", None), (2, 40, "read_again", 39),

@@ -78,7 +78,7 @@ def test_lost_row_of_a_sum_is_found(table, shop):
 
 
 @pytest.mark.parametrize(("table", "column"), [(t, c) for t, s in SUMS.items() for c in s.values])
-def test_changed_figure_of_a_sum_is_found_and_named(table, column, shop):
+def test_changed_metric_of_a_sum_is_found_and_named(table, column, shop):
     changed = f"coalesce({column}, 0) + 1"
     if column == "ship_region_code":
         changed = "'FR-75'"

@@ -87,7 +87,7 @@ def open_shop(folder, warehouse):
     return shop
 
 
-def test_money_put_aside_for_an_unknown_country_comes_back_and_is_told(warehouse, tmp_path):
+def test_money_quarantined_for_an_unknown_country_comes_back_and_is_told(warehouse, tmp_path):
     shop = open_shop(tmp_path, warehouse)
     shop.land()
     consolidate_silver(shop.lake, RULES, [before_issue(ORDERS)])

@@ -105,7 +105,7 @@ def test_feed_that_is_gone_means_reading_all(warehouse):
     assert warehouse.contents() == found
 
 
-def test_table_made_anew_is_read_whole_and_what_it_lacks_goes(warehouse):
+def test_table_recreated_is_read_whole_and_what_it_lacks_goes(warehouse):
     silver = silver_after([{"orders": [{"order_id": 1}, {"order_id": 2}]}])
     load_warehouse(warehouse.dsn, silver)
     again = silver_after([{"orders": [{"order_id": 2, "_offset": 1}]}])
@@ -178,7 +178,7 @@ def test_dates_are_whole_years_of_the_data(warehouse):
     assert leap_day == [(1, 9, "Thursday", False)]
 
 
-def test_failed_check_leaves_the_mart_as_it_was_and_says_why(warehouse):
+def test_failed_check_leaves_the_warehouse_as_it_was_and_says_why(warehouse):
     silver = silver_after([ORDER])
     load_warehouse(warehouse.dsn, silver)
     before = warehouse.contents()

@@ -156,7 +156,7 @@ def test_foreign_keys_hold(warehouse):
         warehouse.execute("update mart.fact_transactions set customer_key = 123456789")
 
 
-def test_reader_reads_the_mart_and_nothing_else(warehouse):
+def test_reader_reads_the_warehouse_and_nothing_else(warehouse):
     load_warehouse(warehouse.dsn, silver_after(RandomShop(4).commits(2)))
     with psycopg.connect(warehouse.reader_dsn, autocommit=True) as reader:
         for table in ("fact_transactions", "dim_customers", "revenue_by_period", "daily_sales"):
