@@ -16,7 +16,7 @@ from devtools.test_stack import TestStack, free_ports
 from lakehouse.errors import PipelineError
 from lakehouse.postgres import oltp_dsn
 
-__all__ = ["TestStack", "end_servers", "free_ports", "new_stack", "tenant"]
+__all__ = ["TestStack", "end_servers", "first_tenant", "free_ports", "new_stack", "tenant"]
 
 _SPARING = {
     # A test's Java lives for minutes: much of its work would be to compile for the hours to come.
@@ -38,13 +38,21 @@ def new_stack(**settings: object) -> AbstractContextManager[TestStack]:
 
 
 @contextmanager
+def first_tenant() -> Iterator[TestStack]:
+    """The servers of all files, under the names that they have by default."""
+    stack = _shared()
+    try:
+        yield stack
+    finally:
+        _leave(stack)
+
+
+@contextmanager
 def tenant(**settings: object) -> Iterator[TestStack]:
     """A stack of which only the names are its own: its servers are those of all files.
 
     `up` starts what is not running. Whatever a test does to a server it undoes, or `up` does.
     """
-    if not _started:
-        _started.append(_servers.enter_context(new_stack()))
     name = f"t{next(_numbers)}"
     names = {
         "OLTP_DATABASE": f"shop_{name}",
@@ -58,7 +66,7 @@ def tenant(**settings: object) -> Iterator[TestStack]:
         "MINIO_SILVER_BUCKET": f"silver-{name}",
         "MINIO_GOLD_BUCKET": f"gold-{name}",
     }
-    stack = _started[0].with_settings(**{**names, **settings})
+    stack = _shared().with_settings(**{**names, **settings})
     try:
         yield stack
     finally:
@@ -69,6 +77,12 @@ def end_servers() -> None:
     """Stop the servers that tenants shared, at the end of a test process."""
     _started.clear()
     _servers.close()
+
+
+def _shared() -> TestStack:
+    if not _started:
+        _started.append(_servers.enter_context(new_stack()))
+    return _started[0]
 
 
 def _leave(stack: TestStack) -> None:

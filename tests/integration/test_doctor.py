@@ -141,7 +141,8 @@ def test_looking_changes_nothing(shop):
     def state():
         tables = ("cleaned_sales", "quarantine", "users_history")
         versions = [lake.open("silver", name).version() for name in tables]
-        buckets = ("bronze", "silver", "gold")
+        minio = shop.minio
+        buckets = (minio.bronze_bucket, minio.silver_bucket, minio.gold_bucket)
         tried = [
             one.object_name
             for bucket in buckets
@@ -179,7 +180,7 @@ def test_connector_that_is_paused_is_named(shop):
         f"{shop.connect.url}/connectors/{shop.connect.connector_name}/pause"
     ).raise_for_status()
     (told,) = only_wrong(shop, ("capture", "connector and slot"))
-    assert told["words"] == "connector shop is paused"
+    assert told["words"] == f"connector {shop.connect.connector_name} is paused"
     type_in(shop, told["remedy"])
     until_fine(shop)
 

@@ -428,7 +428,7 @@ def lose_slot(shop):
 
 def ledger(shop):
     options = storage_options(shop.minio, shop.secrets, user="admin")
-    return LossLedger(table_uri("bronze", LOSS_LEDGER), options).rows()
+    return LossLedger(table_uri(shop.minio.bronze_bucket, LOSS_LEDGER), options).rows()
 
 
 def test_slot_that_was_lost_while_the_shop_sells_heals(shop, table):
