@@ -191,7 +191,7 @@ def test_bronze_that_can_continue_is_fine_and_an_offset_gap_is_named():
     assert verdicts(bronze()) == [Verdict.FINE]
     assert verdicts(bronze(positions=(0, 5))) == [Verdict.FINE]
     gone = only(bronze(positions=(3, 5), ends=((4, 5), (0, 5))))
-    assert gone.words == f"{TOPIC.name}: bronze needs offset 3, the broker's oldest is 4"
+    assert gone.words == f"{TOPIC.name}: bronze needs offset 3, but the broker's oldest is 4"
     assert "./pipeline land --accept-loss" in gone.remedy
     assert verdicts(bronze(positions=(6, 5))) == [Verdict.WRONG]
 

@@ -223,7 +223,7 @@ def test_table_that_was_not_consolidated_is_not_compared(shop, tmp_path):
     assert notes == {
         "enriched_users": "not consolidated yet",
         "users_history": "not consolidated yet",
-        "cleaned_sale_lines": "bronze has no raw_sale_lines any more",
+        "cleaned_sale_lines": "bronze no longer has raw_sale_lines",
     }
 
 

@@ -288,7 +288,7 @@ def test_verdict_names_table_and_keys():
 def test_verdict_says_what_a_truncate_left_and_what_ends_it():
     found = {"missing_deletes": Fault(count=1, examples=("7",)), "extra": Fault(count=1)}
     told = report_of(**found).verdict()
-    assert "orders: 1 missing deletes: 7 (inserted again over a row that nobody deleted" in told
+    assert "orders: 1 missing deletes: 7 (inserted again over a row without a delete" in told
     assert told.count("./pipeline extract orders --full") == 1
 
 

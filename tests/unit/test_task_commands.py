@@ -54,5 +54,5 @@ def test_what_was_read_to_its_end_is_complete():
 
 
 def test_table_that_was_not_read_is_named_and_a_person_has_to_act():
-    with pytest.raises(StopPipelineError, match=r"end: payments \(stopped\)"):
+    with pytest.raises(StopPipelineError, match=r"completely: payments \(stopped\)"):
         require_all_read({"is_complete": False, "tables": [READ, STOPPED]})
