@@ -1,4 +1,4 @@
-"""How long each chart's query takes on a large past, while nothing else goes on and during a load.
+"""How long each chart's query takes on a large past, while nothing else runs and during a load.
 
 The past ends an hour ago. What has been sold since then is in the overlay.
 The SQL is Superset's own, as a browser makes it write it by opening both dashboards. It is run as
@@ -36,7 +36,7 @@ CHANGES = 100_000
 _ROUNDS = 20
 _NOTHING = "select 1"
 _HOUR = timedelta(hours=1)
-# Where live goes on behind a warehouse, as its own start-up says it.
+# Where live continues behind a warehouse, as its own start-up says it.
 _LEVEL = """
 insert into live.watermark (entity, topic_id, epoch, partition, last_offset)
 select w.entity, w.topic_id, w.epoch, w.partition, w.last_offset

@@ -1,7 +1,7 @@
 """How fast all of bronze is validated again into silver, beside plain Polars over the same files.
 
 A shop of two million changes, made by the simulator and captured by Debezium. Timed are whole
-processes, start of Python included: `./pipeline replay --into silver --all --only`, which judges
+processes, start of Python included: `./pipeline replay --into silver --all --only`, which validates
 every change, compares silver with the outcome and takes digests; and `benchmarks.replay_floor`,
 which only reads, parses and keeps the latest change of each key.
 """

@@ -55,7 +55,7 @@ class Exporter(Collector):
         began = time.monotonic()
         try:
             samples = list(probe.read())
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others continue
             # Log a repeated error once, not at every interval.
             if self._succeeded(probe.name):
                 _log.warning("cannot_see", probe=probe.name, error=str(error))

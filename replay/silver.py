@@ -110,7 +110,7 @@ class SilverReplayer:
                 consolidate_silver(self.lake, self.rules, [self.entity])
             bronze, tables = self._opened()
         ends = _ends(tables.current, bronze)
-        revalidated = self._rejudged(tables, bronze, ends)
+        revalidated = self._revalidated(tables, bronze, ends)
         went_on = revalidated.batches > 0
         self._validate(revalidated, bronze, ends)
         with self.alone():
@@ -141,7 +141,7 @@ class SilverReplayer:
             raise StopPipelineError(message)
         return BronzeSource(delta), tables
 
-    def _rejudged(
+    def _revalidated(
         self, tables: SilverTables, bronze: BronzeSource, ends: Mapping[EpochPartition, int]
     ) -> Revalidated:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ def ensure(folder: Path, make: Callable[[Path, Path], None]) -> bool:
     Args:
         folder: what is wanted.
         make: called with a working directory and the place for the result inside it. The working
-            directory survives an interruption, for `make` to go on from; the result does not.
+            directory survives an interruption, for `make` to continue from; the result does not.
 
     Returns:
         Whether it had to be made.

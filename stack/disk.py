@@ -7,7 +7,7 @@ from lakehouse.errors import StopPipelineError
 
 
 def require_space(path: Path, needed_mb: int, *, variable: str) -> None:
-    """Refuse to go on where less than `needed_mb` is free.
+    """Refuse to continue where less than `needed_mb` is free.
 
     Raises:
         StopPipelineError: too little is free; names `variable`, which chooses another place.

@@ -150,7 +150,7 @@ def _step(
     except PipelineError as error:
         if not tools.is_cancelled:
             first_line, *_ = str(error).splitlines()
-            steps.note(f"{name}: {first_line} (What else is being set up goes on.)")
+            steps.note(f"{name}: {first_line} (What else is being set up continues.)")
         raise
     steps.finish(name)
 

@@ -19,7 +19,7 @@ def silent() -> "Steps":
 
 
 class Steps:
-    """Named steps that go on at the same time. Any thread may report."""
+    """Named steps that continue at the same time. Any thread may report."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
@@ -66,7 +66,7 @@ class Steps:
                 self._line(name, text or "begins")
 
     def advance(self, name: str, text: str, *, done: int | None = None, of: int = 0) -> None:
-        """A step goes on: `done` out of `of` things, if they can be counted."""
+        """A step continues: `done` out of `of` things, if they can be counted."""
         with self._lock:
             if self._live:
                 self._live.update(self._tasks[name], text=text, completed=done, total=of or None)

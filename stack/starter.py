@@ -32,7 +32,7 @@ class CancelledError(Exception):
 
 
 class Starter:
-    """One `up`: it goes on until all is ready or one thing fails."""
+    """One `up`: it continues until all is ready or one thing fails."""
 
     def __init__(
         self, supervisor: Supervisor, data: Data, settings: StackSettings, progress: Steps

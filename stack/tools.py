@@ -115,7 +115,7 @@ class Tools:
     ) -> subprocess.Popen[str]:
         with self._lock:
             if self.is_cancelled:
-                message = "The set-up was cancelled. Run the same command again to go on."
+                message = "The set-up was cancelled. Run the same command again to continue."
                 raise StopPipelineError(message)
             process = subprocess.Popen(
                 [str(part) for part in command],

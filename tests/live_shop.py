@@ -1,7 +1,7 @@
 """A shop's random changes as Kafka would hold them, for tests of the live overlay.
 
 Each table is one topic with one partition. A record's value is silver's row as JSON, so that the
-tests need no cleaning; `null` stands for a change that no rule could mend.
+tests need no cleaning; `null` stands for a change that no rule could clean.
 """
 
 import json
@@ -95,7 +95,7 @@ class LiveShop:
                 maker = self.shop.product if table == "products" else self.shop.customer
                 *_, (_, row) = maker()
                 kept = {k: v for k, v in row.items() if not k.startswith(("valid_", "_offset"))}
-                # The source's instants go on: a version begins when the row was changed.
+                # The source's instants continue: a version begins when the row was changed.
                 kept["updated_at"] = self.shop.instant()
                 self.append(table, kept, is_valid=self._is_valid())
 
@@ -118,7 +118,7 @@ class LiveShop:
             self.quarantined[table, len(log)] = made
         log.append(made if is_valid else None)
 
-    def mend(self, table, offset):
+    def correct(self, table, offset):
         """A rule was wrong: the record was right all along. The key of its row."""
         row = self.topics[table][offset] = self.quarantined.pop((table, offset))
         return row[ENTITIES[table].key]

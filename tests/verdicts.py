@@ -1,4 +1,4 @@
-"""How tests of the doctor's judgements read them."""
+"""How tests of the doctor's verdicts read them."""
 
 
 def verdicts(said):

@@ -111,7 +111,7 @@ class RandomShop:
         return self._version("customers", "customer_id", self.key(CUSTOMERS), values)
 
     def _version(self, table, key_name, key, values):
-        """A change at a random offset, perhaps a late one: all versions of the key come anew."""
+        """A change at a random offset, perhaps a late one: all versions of the key come again."""
         self.offsets[table] = self.offsets.get(table, 0) + 1
         known = self.versions.setdefault((table, key), [])
         offset = self.offsets[table]

@@ -153,7 +153,9 @@ class AirflowClient:
                 if state.is_done:
                     return
             if time.monotonic() > deadline:
-                message = f"{run} of {dag} goes on after {timeout_seconds:.0f} s: {self.page(dag)}"
+                message = (
+                    f"{run} of {dag} continues after {timeout_seconds:.0f} s: {self.page(dag)}"
+                )
                 raise RetryLaterError(message)
             time.sleep(_ASK_SECONDS)
 

@@ -17,7 +17,7 @@ def examine(
 ) -> list[Finding]:
     """What each check finds, in their order.
 
-    One that fails, or takes too long, is reported as not checked: the others go on.
+    One that fails, or takes too long, is reported as not checked: the others continue.
     """
     deadline = time.monotonic() + limit_seconds
     begun = [(check, _begin(check, measurements)) for check in checks]

@@ -150,7 +150,7 @@ def _memory(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_memory(available_mb: int, *, is_running: bool) -> Sequence[Said]:
-    """Whether there is enough: to go on, or to start."""
+    """Whether there is enough: to continue, or to start."""
     words = f"{available_mb:,} MB available"
     if is_running and available_mb < _LEAST_MEMORY_MB:
         remedy = "End something else; or ./pipeline down, ./pipeline up --no-airflow --no-superset"

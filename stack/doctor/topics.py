@@ -28,7 +28,7 @@ _LANDING_SECONDS = 60.0
 _LIVE_SECONDS = 15.0
 _RETENTION_SHARE = 0.5
 _ACCEPT = (
-    "./pipeline land --accept-loss records the gap in bronze/_loss_ledger and goes on behind it; "
+    "./pipeline land --accept-loss records the gap in bronze/_loss_ledger and continues behind it; "
     "then ./pipeline up lander and ./pipeline extract --full"
 )
 

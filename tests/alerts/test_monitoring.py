@@ -309,7 +309,7 @@ def damaged_warehouse(stack, seen):
     assert "Not exact." in prove(stack, "damaged")
     seen.come("ReconcileNotExact", "RunFailed")
     stack.run("rebuild", "--layer", "warehouse")
-    assert prove(stack, "mended") == ""
+    assert prove(stack, "repaired") == ""
     seen.go("ReconcileNotExact", "RunFailed")
 
 

@@ -74,7 +74,7 @@ def _consolidate(stack):
 
 @pytest.fixture(scope="package")
 def shop():
-    """Sixty days of orders without dirt, consolidated, and a live hour that goes on from there."""
+    """Sixty days of orders without dirt, consolidated, and a live hour that follows them."""
     # Superset takes ten seconds to start, and minutes where many start at the same time.
     with new_stack(STACK_START_TIMEOUT_SECONDS=400) as stack:
         stack.run("up", "lander", "live", "superset", timeout=580)

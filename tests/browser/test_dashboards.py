@@ -138,7 +138,7 @@ def test_every_tile_and_chart_of_the_live_page_is_what_the_shop_itself_says(shop
                     assert_tile_says(browser, chart, seen)
         except AssertionError:
             # An order may have left the last hour, or the last 30 seconds, between the two. And the
-            # page goes on: a tile may show what it has asked for since.
+            # page continues: a tile may show what it has asked for since.
             if time.monotonic() > started + 600:
                 raise
         else:

@@ -30,7 +30,7 @@ def wait_until(condition, what):
 
 
 def kill(system, service):
-    """End it as a crash would, which the engine mends; what a command kills, it leaves dead."""
+    """End it as a crash would, which the engine restarts; what a command kills, it leaves dead."""
     container = system.inspect(service)
     pid = container["State"]["Pid"]
     groups = Path(f"/proc/{pid}/cgroup")

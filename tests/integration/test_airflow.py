@@ -257,7 +257,7 @@ def test_run_with_nothing_new_writes_nothing_and_finds_a_damaged_warehouse(
     assert result.returncode == StopPipelineError.exit_status, result.stderr
     run = json.loads(result.stdout)
     states = {task["task"]: (task["state"], task["tries"]) for task in run["tasks"]}
-    assert states.pop("reconcile") == ("failed", 1), "what a person has to mend is not tried again"
+    assert states.pop("reconcile") == ("failed", 1), "what needs a person is not tried again"
     assert set(states.values()) == {("success", 1)}
     assert silver_versions(shop) == before
     reads = [airflow.xcom(DAG, run["run"], f"silver_{name}")["read"] for name in ENTITIES]

@@ -1,4 +1,4 @@
-"""The doctor on the real services: what is damaged turns wrong, nothing else, and the remedy mends.
+"""The doctor on the real services: damage turns a finding wrong, and the remedy repairs it.
 
 Each test leaves the stack as it found it, by typing what the doctor says.
 """
@@ -62,7 +62,7 @@ def only_wrong(stack, *places):
 
 
 def until_fine(stack):
-    """What was mended may need a moment, until the first change has come through."""
+    """What was repaired may need a moment, until the first change has come through."""
     only_wrong(stack)
 
 

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 SHOWN = ("README.md", "docs/DEPLOYMENT.md")
 BLOCK_SECONDS = 1_500
 ENDLESS = {"./pipeline demo": "./pipeline demo --minutes 0.3"}
-"""What goes on until somebody ends it, by Ctrl-C; and the same with an end."""
+"""What continues until somebody ends it, by Ctrl-C; and the same with an end."""
 
 
 def runnable(name):

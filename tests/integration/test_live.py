@@ -153,7 +153,7 @@ def test_full_it_waits_for_a_consolidation_and_says_so(shop):
         assert selling(shop, orders=600).wait(PATIENCE_SECONDS) == 0
         wait_for_state(shop, is_full=True)
         assert differences(shop)
-        # The shop's heart goes on, but nobody sees what happens there.
+        # The shop's heart continues, but nobody sees what happens there.
         until_no_heartbeat_is_seen(shop)
         shop.run("reconcile")
         shop.run("consolidate")

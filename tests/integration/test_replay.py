@@ -248,7 +248,7 @@ def start_replay(stack, layer, *chosen):
     process = stack.popen("replay", "--into", layer, *chosen)
     deadline = time.monotonic() + 120
     while process.poll() is None and notes() == before:
-        assert time.monotonic() < deadline, "it sets nothing aside"
+        assert time.monotonic() < deadline, "it quarantines nothing"
         time.sleep(0.02)
     return process
 

@@ -493,8 +493,8 @@ select pg_drop_replication_slot(s.slot_name) from pg_replication_slots as s wher
 """
 
 
-def test_the_slot_brakes_before_its_wal_is_used_up(shop, slot):
-    """A filling comes to rest below what the slot may hold back, and goes on when that shrinks."""
+def test_the_slot_throttles_before_its_wal_is_used_up(shop, slot):
+    """A filling rests below what the slot may hold back, and continues when that shrinks."""
     measurements, held, stopping = [], [], threading.Event()
 
     def release_when_at_rest(reading):
@@ -518,7 +518,7 @@ def test_the_slot_brakes_before_its_wal_is_used_up(shop, slot):
     check_shop(shop)
 
 
-def test_the_slot_brakes_a_live_shop_too(shop, slot):
+def test_the_slot_throttles_a_live_shop_too(shop, slot):
     with connect(shop) as admin:
         admin.execute(_WRITE_WAL, [int(WAL_KEEP_MB * 0.8)])
     measurements, stopping = [], threading.Event()

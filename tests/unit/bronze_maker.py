@@ -79,7 +79,7 @@ def iso(instant):
 class Source:
     """One table of the shop: what happens to its rows, and bronze's table of it.
 
-    Keys are dealt to partitions as Kafka would: all changes of a key are in one.
+    Keys go to partitions as Kafka would: all changes of a key are in one.
     """
 
     lake: Lake

@@ -1,4 +1,4 @@
-"""A replay from Kafka into bronze, on a Delta table in a folder, cut off and gone on with."""
+"""A replay from Kafka into bronze, on a Delta table in a folder, interrupted and resumed."""
 
 import polars as pl
 import pyarrow as pa

@@ -28,7 +28,7 @@ NOT_OURS = {
         for what, trace in {
             "lost": "position 0/1 is no longer available on the server",
             "removed": "has been removed from the database write-ahead log",
-            # With it made again, the stream would go on behind what was committed without it.
+            # With it made again, the stream would continue behind what was committed without it.
             "not published": "org.x: Publication autocreation is disabled, and there is none",
             "refused": "FATAL: password authentication failed for user debezium",
             "too large": "RecordTooLargeException: The message is 9 bytes",

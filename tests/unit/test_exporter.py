@@ -220,7 +220,7 @@ def ledger(*rows):
 
 def losses(*rows):
     found = told(of_losses(ledger(*rows) if rows else pl.DataFrame()))
-    return found["pipeline_losses", "open"], found["pipeline_losses", "mended"]
+    return found["pipeline_losses", "open"], found["pipeline_losses", "resolved"]
 
 
 @pytest.mark.parametrize("kind", [LossKind.SLOT_LOST, LossKind.TRUNCATED])

@@ -1,4 +1,4 @@
-"""What an extraction asks for, how it goes on, and what a lost slot means. Rules alone."""
+"""What an extraction asks for, how it continues, and what a lost slot means. Rules alone."""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -317,9 +317,9 @@ def test_truncate_is_recorded_with_its_mending_and_open_without():
     [lost] = losses_of_truncate([(coordinate, OffsetRange(start=3, stop=10))])
     rows = recorded([lost])
     assert open_losses(rows) == [("id", coordinate.partition, 3)]
-    mending = resolution_of(lost, 10, words)
-    assert (mending.kind, mending.last_offset) == (LossKind.READ_AGAIN, 9)
-    assert open_losses(recorded([mending], rows)) == []
+    resolution = resolution_of(lost, 10, words)
+    assert (resolution.kind, resolution.last_offset) == (LossKind.READ_AGAIN, 9)
+    assert open_losses(recorded([resolution], rows)) == []
 
 
 def test_reading_one_table_again_resolves_nothing_of_another():

@@ -37,7 +37,7 @@ SILVER = [name for e in ENTITIES.values() for name in (e.silver, e.history) if n
 
 
 class Shop:
-    """Customers and order lines in bronze, some of them beyond mending, and silver made of them."""
+    """Customers and order lines in bronze, some beyond cleaning, and silver made of them."""
 
     def __init__(self, folder):
         self.lake = new_lake(folder)
@@ -79,7 +79,7 @@ def first_shop(tmp_path_factory):
 
 @pytest.fixture
 def shop(first_shop, tmp_path):
-    """A copy of its own: making it anew for each test would take most of the time."""
+    """A copy of its own: making it again for each test would take most of the time."""
     shutil.copytree(Path(first_shop.lake.bronze).parent, tmp_path, dirs_exist_ok=True)
     made = copy.deepcopy(first_shop)
     made.lake = made.customers.lake = made.lines.lake = new_lake(tmp_path)

@@ -112,8 +112,8 @@ def test_run_stands_as_its_steps_do(outcomes, expected):
 
 def test_rows_of_a_run_are_those_of_its_steps_and_nothing_where_none_counts():
     steps = {"a": a_step("succeeded", rows_read=2), "b": a_step("failed", rows_read=3)}
-    found = standing(steps | {"c": a_step("failed", message="Mend it.")}, ["a", "b", "c"])
-    assert (found.rows_read, found.rows_written, found.message) == (5, None, "c: Mend it.")
+    found = standing(steps | {"c": a_step("failed", message="Fix it.")}, ["a", "b", "c"])
+    assert (found.rows_read, found.rows_written, found.message) == (5, None, "c: Fix it.")
 
 
 def test_steps_of_a_run_find_each_other_by_its_key():
@@ -151,7 +151,7 @@ def screen(monkeypatch):
 MANY = a_row(
     run_number=1234, kind=Kind.CONSOLIDATION, what="silver, gold, warehouse; 12,345 offsets",
     rows_read=1_234_567, rows_written=7_654_321, who="somebody@a-long-machine",
-    message="Mend [it].", outcome=Outcome.INTERRUPTED, finished_at=None,
+    message="Fix [it].", outcome=Outcome.INTERRUPTED, finished_at=None,
     scope={"offsets": {"orders": [{"first": 1000, "last": 2999, "epoch": 0, "partition": 1}]}},
     digest={"orders": {"before": "x", "after": "y"}},
     details={"tables": [{"table": "a", "read": 1}, {"table": "b", "merged": 2}], "verdict": "Ok."},
@@ -171,14 +171,12 @@ def test_runs_fit_the_terminal_and_nothing_of_them_is_interrupted(screen, width)
 def test_one_run_is_shown_with_everything_that_is_known_of_it(screen):
     shown = screen(80, MANY)
     assert "orders      0          1  1,000  2,999" in shown
-    for word in (str(MANY.run_id), "Mend [it].", '"before": "x"', "Ok.", "merged", "7,654,321"):
+    for word in (str(MANY.run_id), "Fix [it].", '"before": "x"', "Ok.", "merged", "7,654,321"):
         assert word in shown
 
 
 def test_steps_of_a_run_are_shown_with_what_each_has_done(screen):
-    step = a_step(
-        "failed", message="Mend it.", seconds=1.5, started_at="x", checks=[{"check": "c"}]
-    )
+    step = a_step("failed", message="Fix it.", seconds=1.5, started_at="x", checks=[{"check": "c"}])
     shown = screen(120, a_row(details={"steps": {"gold": step}}))
-    for word in ("gold", "failed", "1.5", "Mend it.", "gold: checks", "check"):
+    for word in ("gold", "failed", "1.5", "Fix it.", "gold: checks", "check"):
         assert word in shown

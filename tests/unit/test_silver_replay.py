@@ -140,8 +140,8 @@ def test_row_that_an_older_rule_let_in_is_taken_out_though_python_cannot_say_it(
     (example,) = current.differences.examples
     assert (example.kind, example.key) == ("removed", {"customer_id": 2})
     assert [row["customer_id"] for row in live(lake, CUSTOMERS.silver)] == [1]
-    (aside,) = rows_of(lake, "quarantine")
-    assert aside["rule"] == "created_at_out_of_range"
+    (quarantined,) = rows_of(lake, "quarantine")
+    assert quarantined["rule"] == "created_at_out_of_range"
 
 
 @settings(max_examples=10, deadline=None)
@@ -348,7 +348,7 @@ def test_row_of_a_key_that_bronze_no_longer_has_in_the_range_goes(tmp_path):
 
 
 def swapped(source, offsets, *, keys_too):
-    """Bronze with the value of another record at some offsets; the mended table is put back."""
+    """Bronze with the value of another record at some offsets; the repaired table is put back."""
     delta = source.bronze()
     right = delta.to_pyarrow_table()
     rows = pl.DataFrame(right).sort("_partition", "_offset")

@@ -422,9 +422,13 @@ def test_invalid_change_leaves_the_last_valid_one_standing(tmp_path):
     consolidate(lake)
     (row,) = live(lake, "enriched_users")
     assert (row["email"], row["version"]) == ("n1@example.com", 1)
-    (aside,) = rows_of(lake, "quarantine")
-    assert (aside["rule"], aside["row_key"], aside["_offset"]) == ("email_invalid", "1", 1)
-    assert b"nobody2" in aside["value"]
+    (quarantined,) = rows_of(lake, "quarantine")
+    assert (quarantined["rule"], quarantined["row_key"], quarantined["_offset"]) == (
+        "email_invalid",
+        "1",
+        1,
+    )
+    assert b"nobody2" in quarantined["value"]
 
 
 def test_line_whose_month_changes_moves_and_leaves_nothing_behind(tmp_path):
@@ -481,7 +485,7 @@ def test_rules_count_what_they_saw_cleaned_and_quarantined(tmp_path):
 
 def test_report_tells_changes_read_cleaned_and_quarantined_and_rows_that_were_merged(tmp_path):
     lake = new_lake(tmp_path)
-    # One key is told three times, twice with something to mend; another one is quarantined.
+    # One key is told three times, twice with something to clean; another one is quarantined.
     script = [(1, "clean", 0), (1, "name", 1), (1, "mail", 2), (2, "bad mail", 1)]
     source = happen(customers(lake), script).land()
     (first,) = consolidate(lake)
@@ -525,7 +529,7 @@ def test_redriven_keys_are_recomputed_and_leave_quarantine(tmp_path):
     consolidate(lake)
     assert live(lake, "enriched_users")[0]["email"] == "ada@example.com"
     (unchanged,) = redrive(lake, RULES, Selection())
-    assert (unchanged.mended, unchanged.left) == (0, 2)
+    assert (unchanged.accepted, unchanged.left) == (0, 2)
 
     with pytest.MonkeyPatch.context() as patch:
         from lakehouse.cleaning import spelling
@@ -533,8 +537,8 @@ def test_redriven_keys_are_recomputed_and_leave_quarantine(tmp_path):
         original = spelling.email
         learnt = {"ada@home": "ada@home.example"}
         patch.setattr(spelling, "email", lambda text: learnt.get(text) or original(text))
-        (mended,) = redrive(lake, RULES, Selection())
-    assert (mended.keys, mended.mended, mended.left) == (2, 1, 1)
+        (redriven,) = redrive(lake, RULES, Selection())
+    assert (redriven.keys, redriven.accepted, redriven.left) == (2, 1, 1)
     assert live(lake, "enriched_users")[0]["email"] == "ada@home.example"
     assert [row["row_key"] for row in rows_of(lake, "quarantine")] == ["2"]
     assert len(rows_of(lake, "users_history")) == 2
@@ -553,7 +557,7 @@ def test_change_whose_key_could_not_be_read_leaves_quarantine_once_it_can(tmp_pa
         patch.setattr(envelope, "_flatten", lambda *given: original(*given).with_columns(
             pl.col("customer_id").replace("one", "1")))  # fmt: skip
         (redriven,) = redrive(lake, RULES, Selection())
-    assert (redriven.mended, redriven.left) == (1, 1)
+    assert (redriven.accepted, redriven.left) == (1, 1)
     assert [row["_offset"] for row in rows_of(lake, "quarantine")] == [1]
     assert [row["_offset"] for row in live(lake, "enriched_users")] == [2]
 

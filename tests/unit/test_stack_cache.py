@@ -15,7 +15,7 @@ import stack.cache
 from lakehouse.errors import StopPipelineError
 from stack.cache import ensure, locked, remove_tree
 
-# Makes half of a folder, says so, and would go on for ever.
+# Makes half of a folder, says so, and would continue for ever.
 SLOW_MAKER = """
 import sys, time
 from pathlib import Path

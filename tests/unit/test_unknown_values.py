@@ -260,7 +260,7 @@ def test_what_an_older_contract_quarantined_comes_back_when_it_is_redriven(tmp_p
     assert of_orders(lake).unaccounted.count == 2
 
     (redriven,) = redrive(lake, RULES, Selection())
-    assert (redriven.keys, redriven.mended, redriven.left) == (3, 2, 1)
+    assert (redriven.keys, redriven.accepted, redriven.left) == (3, 2, 1)
     hourly = rows_of(lake, "cleaned_sales")
     assert {row["order_id"]: row["ship_country"] for row in hourly} == {1: UNKNOWN, 2: "FR"}
     assert {row["order_id"]: row["currency"] for row in hourly} == {1: "EUR", 2: UNKNOWN}

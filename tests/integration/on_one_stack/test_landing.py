@@ -310,7 +310,7 @@ def test_watermark_beyond_the_end_stops_the_lander(shop):
     )
     assert "bronze has landed up to 99, but the topic ends at 10" in stopped(shop.land())
     shop.land("--accept-loss")
-    # It goes on from the end as it is then: what is sent before belongs to the gap.
+    # It continues from the end as it is then: what is sent before belongs to the gap.
     until(lambda: shop.table(topic).transaction_version(app_id) == 9, "the gap to be accepted")
     shop.send(topic, 5, first=10)
     rows = shop.wait_for_rows(topic, 15)

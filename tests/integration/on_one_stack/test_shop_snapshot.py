@@ -79,7 +79,7 @@ def test_table_that_a_policy_hides_rows_of_is_refused_and_the_advice_shows_them(
     with table.snapshot() as shop:
         with pytest.raises(HiddenRowsError, match="hides rows from reconcile"):
             table.rows(shop)
-        # The snapshot goes on with other tables.
+        # The snapshot continues with other tables.
         assert shop.tables()
         with pytest.raises(HiddenRowsError):
             table.living(shop, 1)

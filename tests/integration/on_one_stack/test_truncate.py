@@ -65,7 +65,7 @@ def test_truncates_of_every_kind_are_told_and_the_reload_behind_them(shop):
     shop.run(
         # The same keys, in one transaction: deletes first.
         f"begin; truncate {rates}; {reload}; commit",
-        # What a bulk loader does, and keys that begin anew.
+        # What a bulk loader does, and keys that begin again.
         f"set session_replication_role = replica; truncate {tracked} restart identity; "
         "reset session_replication_role; "
         f"insert into {tracked} (v) select 'b' from generate_series(1, 4)",

@@ -149,7 +149,7 @@ class Story:
         if not passed:
             return
         table, offset = self.random.choice(passed)
-        key = self.shop.mend(table, offset)
+        key = self.shop.correct(table, offset)
         self.shop.redrive(self.silver, table, key, self.loaded[table])
         self.shop.redrive(self.right, table, key, self.shown[table])
         load_warehouse(self.warehouse.dsn, self.silver)
@@ -161,7 +161,7 @@ class Story:
         trim(self.warehouse.dsn)
 
     def restart_live(self):
-        """It goes on behind the warehouse where that is ahead."""
+        """It continues behind the warehouse where that is ahead."""
         self.overlay.close()
         for table in CURRENT:
             if self.loaded[table] > self.live[table]:
@@ -230,7 +230,7 @@ def test_line_that_was_redriven_behind_both_is_shown_with_its_order(is_ahead, wa
     overlay.close()
     lines = "select s.order_line_id from mart.live_sales as s order by 1"
     assert warehouse.query(lines) == [(1,)]
-    shop.redrive(silver, "order_lines", shop.mend("order_lines", 1), 2)
+    shop.redrive(silver, "order_lines", shop.correct("order_lines", 1), 2)
     if not is_ahead:
         shop.bring(silver, loaded, {"orders": 2})
     load_warehouse(warehouse.dsn, silver)

@@ -74,7 +74,7 @@ def test_run_is_seen_while_it_continues_and_with_all_that_it_noted_afterwards(wa
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        pytest.param(StopPipelineError("Mend it."), "Mend it.", id="ours"),
+        pytest.param(StopPipelineError("Fix it."), "Fix it.", id="ours"),
         pytest.param(ZeroDivisionError("x"), "ZeroDivisionError: x", id="a-mistake"),
         pytest.param(KeyboardInterrupt(), "interrupted", id="control-c"),
     ],
@@ -190,10 +190,10 @@ def test_steps_side_by_side_end_in_one_row_and_the_last_of_them_ends_the_run(war
 
 
 def test_step_that_fails_fails_the_run_until_it_is_done_again(warehouse):
-    error = StopPipelineError("Mend it.")
+    error = StopPipelineError("Fix it.")
     with pytest.raises(StopPipelineError), recorded_step(warehouse.dsn, whole(steps="a"), "a"):
         raise error
-    assert (only(warehouse).outcome, only(warehouse).message) == ("failed", "a: Mend it.")
+    assert (only(warehouse).outcome, only(warehouse).message) == ("failed", "a: Fix it.")
     with recorded_step(warehouse.dsn, whole(steps="a"), "a"):
         assert (only(warehouse).outcome, only(warehouse).message) == ("running", None)
     assert only(warehouse).outcome == "succeeded"

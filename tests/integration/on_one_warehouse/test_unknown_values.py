@@ -94,7 +94,7 @@ def test_money_quarantined_for_an_unknown_country_comes_back_and_is_told(warehou
     shop.consolidate()
     assert shop.charged() == {"FR": 1998, "XK": 1998}
     (redriven,) = redrive(shop.lake, RULES, Selection())
-    assert (redriven.mended, redriven.left) == (2, 0)
+    assert (redriven.accepted, redriven.left) == (2, 0)
     work = shop.consolidate()
     assert shop.sold() == {"FR": 1998, "XK": 1998, UNKNOWN: 2 * 1998}
     shop.assert_layers_agree()

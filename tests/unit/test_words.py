@@ -1,0 +1,67 @@
+"""Words of our own that gave way to the field's: none of them comes back."""
+
+import re
+import subprocess
+
+import pytest
+
+from lakehouse.settings import ROOT
+
+RETIRED = {
+    r"upkeep|keep(s|ing)? house|the night\b": "maintenance",
+    r"\bthe hour\b(?! (of|in|before|after))": "hourly run",
+    r"(re)?judg(e|es|ed|ing|ements?)\b": "validate; check",
+    r"\b(puts?|putting|sets?) (it |them )?aside\b": "quarantine",
+    r"\bmend(s|ed|ing)?\b": "clean a value, repair a table, resolve a loss",
+    r"\banew\b": "recompute, rebuild, again",
+    r"\bbrought on\b": "updated",
+    r"\bcut off\b": "interrupted",
+    r"\b(go|goes|went|going) on\b": "resume, continue",
+    r"\b(take|takes|taken|took|taking) in\b": "apply",
+    r"\bbeats?\b": "heartbeat",
+    r"\bwatcher": "exporter",
+    r"(?<!zoo)keeper\b": "auto-restart",
+    r"\b(un)?touched\b": "affected",
+    r"\bdealt\b": "sharded, spilled",
+    r"\brecipes?\b": "builder",
+    r"\b(agenda|brak(e|es|ing))\b": "event queue, throttle",
+    r"\bis_past\b|(?-i:\bINSTANT\b)": "not_in_future, TIMESTAMP",
+    r"\bisolated_?stack\b": "test stack",
+    r"\bstar\b(?![ -]schema)": "warehouse",
+}
+# Former names that still work, names of tables before a migration, and versions that are out.
+KEPT = {
+    "lakehouse/settings.py": {"watcher"},
+    "stack/program.py": {"keeper", "watcher"},
+    "connectors/source.sql": {"beat"},
+    "consumers/live/consumer.py": {"beat"},
+    "tests/unit/test_settings.py": {"watcher"},
+}
+ELSEWHERE = ("findings/", "locks/", "warehouse_sql/migrations/", "CHANGELOG.md", "LICENSE")
+TEXT = (".py", ".sql", ".md", ".yaml", ".yml", ".json", ".toml", ".html", ".sh", ".csv")
+
+
+def files():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    own = {"tests/unit/test_words.py"}
+    return [
+        name
+        for name in listed
+        if name.endswith(TEXT) and not name.startswith(ELSEWHERE) and name not in own
+    ]
+
+
+@pytest.mark.parametrize(("pattern", "instead"), RETIRED.items())
+def test_retired_word_is_found_nowhere(pattern, instead):
+    found = []
+    for name in files():
+        path = ROOT / name
+        if not path.exists():
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            for match in re.finditer(pattern, line, re.IGNORECASE):
+                if match[0].lower() not in KEPT.get(name, ()):
+                    found.append(f"{name}:{number}: {match[0]!r}")
+    assert found == [], f"use: {instead}"
