@@ -1,6 +1,6 @@
 -- check: codes_are_known | severity: warn
--- Values that no list of the contract has: their rows count as unknown. Which values these are,
--- mart.unknown_values says. Rows: such rows of the load, and in which columns.
+-- Values that the contract does not list: their rows count as unknown. mart.unknown_values has the
+-- values. Rows: such rows of the load, and in which columns.
 select
     'suppliers' as entity,
     c.supplier_id as key,

@@ -1,5 +1,5 @@
 -- check: every_line_is_a_fact | severity: fail
--- Entity and fact have the same lines. Rows: lines of the load's orders that only one of them has.
+-- Entity and fact have the same lines. Rows: lines of the load's orders that are in only one.
 with in_entity as (
     select l.order_line_id
     from affected_orders as t

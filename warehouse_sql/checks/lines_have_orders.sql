@@ -1,5 +1,5 @@
 -- check: lines_have_orders | severity: warn
--- Lines whose order is not here: on its way, or in quarantine. Rows: such lines of the load.
+-- Lines whose order is missing: not loaded yet, or quarantined. Rows: such lines of the load.
 select
     f.order_line_id,
     f.order_id

@@ -1,6 +1,6 @@
 -- check: members_are_known | severity: warn
--- Orders point at a customer and a product that are not here: on their way, or in quarantine.
--- Rows: such lines of the load, by what they lack.
+-- Orders refer to a customer or product that is missing: not loaded yet, or quarantined.
+-- Rows: such lines of the load, by the missing dimension.
 select
     f.order_line_id,
     f.product_id,

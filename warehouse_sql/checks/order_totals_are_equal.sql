@@ -1,6 +1,6 @@
 -- check: order_totals_are_equal | severity: fail
--- Lines have what their order is worth and what was given back of it: all of it once all of them
--- are here (they weigh at least what the order says), and never more. Rows: orders of the load.
+-- The amounts of the lines add up to the order's total and refunds once all lines are present
+-- (their weight is at least the order's), and never exceed them. Rows: other orders of the load.
 with line as (
     select
         f.order_id,

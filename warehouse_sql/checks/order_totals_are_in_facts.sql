@@ -1,7 +1,7 @@
 -- check: order_totals_are_in_facts | severity: warn
--- Orders that count and whose lines are not all here: on their way, in quarantine, or never
--- written. What belongs to these lines is in no fact. Rows: such orders of the load, those with the
--- most first; all_… is what all of them lack together. `reconcile` says it of all orders.
+-- Orders that count and miss lines: not loaded yet, quarantined, or never written. The amounts of
+-- these lines are in no fact. Rows: such orders of the load, largest amounts first; all_… is the
+-- sum over all of them. `reconcile` reports it for all orders.
 with line as (
     select
         l.order_id,

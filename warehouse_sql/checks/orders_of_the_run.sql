@@ -1,6 +1,6 @@
 -- check: orders_of_the_run | severity: warn
--- The last full hour with orders had about as many as the same hour of the day before: at least a
--- half, at most the double. Judged by the newest order, not by the clock. Rows: one, if it had not.
+-- The last full hour with orders had about as many as the same hour of the day before: at least
+-- half, at most double. Based on the newest order, not on the clock. Rows: one, if it had not.
 with newest as (
     select
         f.date_key,

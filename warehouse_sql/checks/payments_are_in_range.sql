@@ -1,6 +1,6 @@
 -- check: payments_are_in_range | severity: warn
--- Worth more at their order's rate than any amount may be, so they are in no sum. Rows: such
--- payments and refunds of the load.
+-- Payments that exceed the maximum amount at their order's exchange rate, so that they are in no
+-- sum. Rows: such payments and refunds of the load.
 select
     p.payment_id,
     p.order_id,

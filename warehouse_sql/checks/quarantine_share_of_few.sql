@@ -1,6 +1,6 @@
 -- check: quarantine_share_of_few | severity: warn
--- As quarantine_share, where there are so few changes that one alone is a large share of them.
--- Rows: one, with the share and what is allowed.
+-- As quarantine_share, for so few changes that a single one is a large share of them.
+-- Rows: one, with the share and the limit.
 select
     r.quarantine_share,
     r.max_quarantine_share,

@@ -1,6 +1,6 @@
 -- check: stocks_carry_over | severity: fail
--- A day opens with what the last one closed with, and closes with what its movements leave.
--- Rows: days of the load's products and warehouses that do not.
+-- The opening stock of a day is the closing stock of the day before, and its closing stock follows
+-- from its movements. Rows: days of the load's products and warehouses for which this is wrong.
 with stock as (
     select
         f.product_id,

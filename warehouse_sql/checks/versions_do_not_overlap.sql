@@ -1,5 +1,5 @@
 -- check: versions_do_not_overlap | severity: fail
--- At any instant, one version at most is valid. Rows: versions that begin before the last one ends.
+-- At most one version is valid at any instant. Rows: versions that begin before the last one ends.
 with version as (
     select
         'product' as what,

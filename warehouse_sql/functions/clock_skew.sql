@@ -1,8 +1,8 @@
--- How many seconds the shop's clock is ahead of the warehouse's (or behind, below 0), by how long
--- after its instant each of the last heartbeats came, newest first; null where nothing says so. A
--- heartbeat from the future says it alone. One that is late may have been held up instead, so of a
--- clock that is behind many have to be late by the same, and the last one not by less: what is held
--- up does not keep its distance.
+-- Seconds by which the shop's clock is ahead of the warehouse's (negative: behind), from the delays
+-- of the last heartbeats, newest first; null if there is no evidence. A single heartbeat from the
+-- future is evidence. A late heartbeat may also have been delayed in the pipeline, so a clock
+-- counts as behind only if many heartbeats have the same delay and the last one is not less late:
+-- delays in the pipeline vary.
 create or replace function etl.clock_skew(lateness double precision[])
 returns double precision
 language sql

@@ -1,7 +1,6 @@
--- Puts into new_transactions the lines of the orders in order_chunk. Grain: one row per order line.
--- Whose rows it reads, the search path says: `entity` has those of the warehouse, live fills
--- temporary tables with those of now. So the warehouse and what is laid over it cannot differ in
--- how they compute.
+-- Computes the lines of the orders in order_chunk into new_transactions. Grain: one row per order
+-- line. The search path determines the source tables: `entity` of the warehouse, or temporary
+-- tables that live fills with current rows. Warehouse and live therefore use the same formulas.
 create or replace function etl.compute_transactions()
 returns void
 language plpgsql

@@ -1,4 +1,4 @@
--- Extends dim_dates by the whole years that these days are in.
+-- Extends dim_dates by the whole years of these days.
 create or replace function etl.ensure_dates(days date[])
 returns void
 language sql

@@ -1,8 +1,8 @@
--- Makes the monthly partitions of a fact for these days, where they are missing. Days before 1970
--- and after 2199 stay in the default partition: a slip of the keyboard is not worth a partition.
--- A table is made first and attached then: that keeps writers from the fact and readers only from
--- its default partition, which Postgres searches for rows of that month; made as a partition, it
--- would keep readers from all of the fact.
+-- Creates the missing monthly partitions of a fact for these days. Days before 1970 and after 2199
+-- stay in the default partition: they are typing errors. A table is created first and then
+-- attached: this only locks writers out of the fact, and readers out of its default partition,
+-- which Postgres searches for rows of that month. `create table … partition of` would lock readers
+-- out of the whole fact.
 create or replace function etl.ensure_partitions(fact regclass, days date[])
 returns void
 language plpgsql

@@ -1,5 +1,5 @@
--- Whether the change at this coordinate is not yet in the warehouse. Past epochs are behind every
--- later one; of a partition that the warehouse has never seen, all is beyond.
+-- Whether the warehouse has not applied the change at this coordinate yet. Earlier epochs precede
+-- later ones; all changes of a partition without a watermark are beyond the warehouse.
 create or replace function etl.is_beyond_warehouse(
     entity text, topic_id text, epoch integer, partition integer, "offset" bigint
 )

@@ -1,5 +1,5 @@
--- Grain: one row per order with a source row beyond the warehouse, or whose lines are of a product
--- with such a version: the warehouse's lines of these are not what the shop says now.
+-- Grain: one row per order with a source row beyond the warehouse, or with a line of a product with
+-- such a version: the warehouse's lines of these orders are outdated.
 create or replace function live.affected_orders()
 returns setof bigint
 language sql
@@ -33,7 +33,7 @@ where
     f.date_key >= case when b._is_first then '-infinity' else b.valid_from_at::date - 2 end
     and (b._is_first or f.placed_at >= b.valid_from_at)
 union
--- Lines that wait for their product.
+-- Lines whose product was missing.
 select f.order_id
 from live.beyond_products_history as b
 inner join mart.fact_transactions as f on b.product_id = f.product_id

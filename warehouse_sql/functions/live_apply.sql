@@ -1,6 +1,6 @@
--- Takes in what the consumer has copied into stage_<entity>, of the entities named: rows that the
--- warehouse has not, in place of older ones; and computes the orders anew that they touch. To be
--- called with the overlay shared, in the transaction that moves live.watermark.
+-- Applies the rows that the consumer has copied into stage_<entity>, for the entities given: rows
+-- that are beyond the warehouse replace older ones, and affected orders are recomputed. Must be
+-- called with a shared lock on the overlay, in the transaction that advances live.watermark.
 create or replace function live.apply(entities text[])
 returns void
 language plpgsql
@@ -11,9 +11,9 @@ declare
     key text;
     columns text;
 begin
-    -- What the warehouse has by now changes nothing: kept, it would only take the room that the
-    -- warehouse's progress has made. A load moves etl.watermark with the overlay for itself, so
-    -- that what is beyond the warehouse stays so until this transaction ends.
+    -- Rows that the warehouse has applied by now have no effect and would only take space. A load
+    -- advances etl.watermark with an exclusive lock on the overlay, so rows beyond the warehouse
+    -- stay so until this transaction ends.
     foreach entity in array entities loop
         execute format(
             'delete from stage_%1$s as s
@@ -25,7 +25,7 @@ begin
         delete from stage_products_history as s
         where not etl.is_beyond_warehouse('products', s._topic_id, s._epoch, s._partition, s._offset);
     end if;
-    -- Orders by what the rows say and by what they have said until now.
+    -- Orders of the new row versions and of the old ones.
     if 'orders' = any(entities) then
         insert into order_chunk (order_id)
         select s.order_id
@@ -108,8 +108,8 @@ begin
 end
 $$;
 
--- Versions of products, as silver's history has them: a version does not begin before the one that
--- it follows. Orders placed since it began are affected.
+-- Versions of products, as in silver's history: a version does not begin before its predecessor.
+-- Orders placed since it began are affected.
 create or replace function live.apply_versions()
 returns void
 language plpgsql
@@ -124,7 +124,7 @@ begin
             k.has_any as has_earlier
         from stage_products_history as s
         cross join lateral (
-            -- The warehouse keeps no deletions, but when the version before one ended.
+            -- The warehouse has no row for a deletion, only the end of the version before it.
             select
                 max(v.begun_at) as from_at,
                 coalesce(bool_or(v.is_version), false) as has_any
@@ -173,7 +173,7 @@ begin
         f.date_key >= case when b._is_first then '-infinity' else b.valid_from_at::date - 2 end
         and (b._is_first or f.placed_at >= b.valid_from_at)
     union
-    -- Lines that wait for their product.
+    -- Lines whose product was missing.
     select f.order_id
     from stage_products_history as s
     inner join mart.fact_transactions as f on s.product_id = f.product_id

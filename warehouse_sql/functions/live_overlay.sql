@@ -1,18 +1,18 @@
--- Computes the lines of the orders in order_chunk anew, from the shop's rows as of now, and has
--- them count instead of the warehouse's. The other temporary tables have to be empty.
+-- Recomputes the lines of the orders in order_chunk from the shop's current rows, and lets them
+-- replace the warehouse's lines in views. The other temporary tables have to be empty.
 create or replace function live.overlay()
 returns void
 language plpgsql
 set search_path = pg_temp, resolved, etl
 as $$
 declare
-    -- An array goes through the views down to their indexes; a join with order_chunk would read
-    -- all that live holds, however few the orders.
+    -- The planner pushes an array condition through the views to their indexes; a join with
+    -- order_chunk would read all rows of live, however few the orders.
     chunk constant bigint[] := array(select c.order_id from order_chunk as c order by c.order_id);
 begin
-    -- An order and its lines may come from two consumers. Whoever comes second waits here, and
-    -- computes from what the first has committed: each statement sees what was committed before it.
-    -- All lock in one order, so that none waits for one that waits for it.
+    -- An order and its lines may be read by two consumers. The second one waits here and computes
+    -- from what the first has committed, since each statement sees everything committed before it.
+    -- All consumers lock in the same order, which prevents deadlocks.
     insert into live.overlaid_orders (order_id)
     select c
     from unnest(chunk) as c
@@ -35,7 +35,7 @@ begin
     from resolved.payments as p
     where p.order_id = any(chunk) and p.kind = 'refund';
     perform etl.compute_transactions();
-    -- A line may have come from an order that is not among these any more.
+    -- A line may have belonged to another order before.
     delete from live.sales as s
     where
         s.order_id = any(chunk)
@@ -51,8 +51,8 @@ begin
 end
 $$;
 
--- The temporary tables that the functions of live work in, for the rest of the session. Those that
--- hold the chunk's rows have the names by which etl.compute_transactions asks for them.
+-- Creates the temporary tables of live's functions, for the rest of the session. Those with the
+-- rows of the chunk have the names that etl.compute_transactions reads.
 create or replace function live.prepare_session()
 returns void
 language plpgsql
@@ -71,8 +71,8 @@ begin
 end
 $$;
 
--- Whoever changes what counts holds this to the end of the transaction: live's batches share it,
--- a load and a trim have it alone.
+-- Lock on the overlay until the end of the transaction, for changes of which rows count: shared for
+-- batches of live, exclusive for a load and a trim.
 create or replace function live.share_overlay()
 returns void
 language sql
@@ -87,7 +87,7 @@ as $$
 select pg_advisory_xact_lock(hashtext('live.overlay'))
 $$;
 
--- Computes these orders anew, in bounded memory; how many.
+-- Recomputes these orders in bounded memory; returns their number.
 create or replace function live.overlay_again(orders bigint[])
 returns bigint
 language plpgsql
@@ -98,7 +98,7 @@ declare
 begin
     perform live.prepare_session();
     while done < coalesce(array_length(orders, 1), 0) loop
-        -- Emptied for good: what is only deleted stays to be read until the transaction ends.
+        -- Truncated instead of deleted: deleted rows would be scanned until the transaction ends.
         truncate
         pg_temp.order_chunk, pg_temp.new_transactions, pg_temp.orders, pg_temp.order_lines,
         pg_temp.payments;
@@ -112,7 +112,7 @@ begin
 end
 $$;
 
--- Computes all orders anew that live touches, and lets the warehouse have the others.
+-- Recomputes all orders that live affects; the others are read from the warehouse again.
 create or replace function live.settle()
 returns bigint
 language plpgsql
@@ -125,12 +125,12 @@ begin
 end
 $$;
 
--- At the end of a load. What live has computed stays true as long as it was ahead of the warehouse
--- in every partition: the warehouse now says the same. Where it was behind, the warehouse knows
--- rows that live has not seen, and all is computed anew. Where a redrive, a replay or a repair has
--- changed rows that both had passed, it is what the load has affected: of that, what live touches
--- no more goes back to the warehouse, and the rest is computed anew. An hour's load changes no such
--- rows: the trim gives its orders back, in pieces, while live waits here.
+-- Runs at the end of a load. Lines computed by live stay valid if live was ahead of the warehouse
+-- in every partition: the warehouse now has the same. Where live was behind, the warehouse has rows
+-- that live has not seen, and all orders are recomputed. Where a redrive, a replay or a repair has
+-- changed rows that both had applied, the orders affected by the load are handled here: those that
+-- live no longer affects are read from the warehouse again, the others are recomputed. An hourly
+-- load changes no such rows: the trim releases its orders in batches, for which live need not wait.
 drop function if exists live.settle_after_load();
 create or replace function live.settle_after_load(has_changed_the_past boolean)
 returns bigint

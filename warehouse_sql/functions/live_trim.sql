@@ -1,5 +1,5 @@
--- Gives orders back to the warehouse that live does not touch any more, this many at a time; how
--- many.
+-- Releases up to this many orders that live no longer affects, so that views read them from the
+-- warehouse again; returns their number.
 create or replace function live.trim_orders(at_once integer)
 returns bigint
 language plpgsql
@@ -32,7 +32,8 @@ begin
 end
 $$;
 
--- Deletes the rows of live that the warehouse has; how many. They count nowhere, so nobody waits.
+-- Deletes the rows of live that the warehouse has applied; returns their number. No view reads
+-- them, so no lock is needed.
 create or replace function live.trim_rows()
 returns bigint
 language plpgsql

@@ -1,10 +1,10 @@
--- Grain: one row per order line given; all lines of an order have to be given together.
--- Spreads the amounts of orders over their lines, to the cent, by largest remainder: every share is
--- rounded down, and the cents left over go to the largest remainders. A line that is not there (not
--- arrived, or in quarantine) keeps its part: a rest takes what the given lines leave of the weight,
--- goes last among equals, and is dropped. Lines that weigh more than their order says have no more
--- than it has. Where nothing weighs anything, the amount goes evenly to the lines that are there.
--- Reads no table, so that any layer can give it lines.
+-- Grain: one row per order line given; all lines of an order have to be given together. Allocates
+-- the amounts of orders to their lines, to the cent, by largest remainder: every share is rounded
+-- down, and the remaining cents go to the largest remainders. A missing line (not loaded yet, or
+-- quarantined) keeps its share: it is represented by a rest line with the remaining weight, which
+-- ranks last among equals and is dropped. If the lines weigh more than their order, they share the
+-- order's amount. If all weights are zero, the amount is split evenly over the present lines. Reads
+-- no table, so that it works on lines of any layer.
 create or replace function etl.order_line_amounts(lines etl.order_line_input[])
 returns table (
     order_line_id bigint,
@@ -25,7 +25,7 @@ with line as materialized (
     from unnest(lines) as l
 ),
 
--- One row per order: what its lines weigh, or that each weighs the same.
+-- One row per order: the weight of its lines, or equal weights.
 header as (
     select
         l.order_id,

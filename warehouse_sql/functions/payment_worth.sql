@@ -1,6 +1,6 @@
--- What a payment or refund is worth in cents of the base currency, at the rate of its order (which
--- its own row does not have), rounded half up. More than ten million is a slip of the keyboard, as
--- in every other amount: it is worth null, so it is in no sum, and payments_are_in_range names it.
+-- The value of a payment or refund in cents of the base currency, at the exchange rate of its order
+-- (its own row has none), rounded half up. More than ten million is a typing error, as in every
+-- other amount: the value is null, so that it is in no sum, and payments_are_in_range reports it.
 create or replace function etl.payment_worth(amount_cents bigint, exchange_rate_e8 bigint)
 returns bigint
 language sql

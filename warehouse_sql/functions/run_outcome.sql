@@ -1,6 +1,7 @@
--- How a run stands. One that is running holds the advisory lock of its number (see batch.runs); if
--- nobody holds it, its process died. A run of steps is nobody's between two of them: it counts as
--- interrupted only when nothing was heard of it for longer than Airflow waits before another try.
+-- The outcome of a run. A running one holds the advisory lock of its number (see batch.runs); if
+-- the lock is free, its process died. A stepwise run does not hold it between two steps: it counts
+-- as interrupted only when its record was not written for longer than Airflow's pause between
+-- retries.
 create or replace function etl.run_outcome(
     run_number bigint, outcome text, is_stepwise boolean, noted_at timestamptz
 )

@@ -1,5 +1,5 @@
--- What a run was asked for, in a line: lists of names, then single values with their names, then
--- how many offsets. What is nested deeper is left to who looks at the run itself.
+-- The arguments of a run in one line: lists of names, then single values with their names, then the
+-- number of offsets. Deeper nested values are omitted.
 create or replace function etl.scope_in_words(scope jsonb)
 returns text
 language sql

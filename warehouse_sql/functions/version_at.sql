@@ -1,5 +1,5 @@
--- Grain: at most one row, the version valid at that instant. Looked up by the index, so that a
--- product with many versions costs no more than one with a single one.
+-- Grain: at most one row, the version valid at that instant. An index lookup, so that the cost does
+-- not depend on the number of versions.
 create or replace function etl.product_at(product_id bigint, happened_at timestamptz)
 returns setof mart.dim_products
 language sql

@@ -1,6 +1,5 @@
--- Surrogate key of a version: the coordinate of the change that began it. It is the same however
--- often the dimension is built, no two versions share one, and members below zero stay free.
--- Holds 4096 partitions, 2^40 offsets each, 1024 epochs.
+-- Surrogate key of a version: the coordinate of the change that started it. It is stable over
+-- rebuilds, unique, and never negative. Room for 4096 partitions, 2^40 offsets each, 1024 epochs.
 create or replace function etl.version_key(epoch integer, partition integer, "offset" bigint)
 returns bigint
 language sql

@@ -1,6 +1,6 @@
--- Grain: at most one row, the version of a product valid at that instant, as of now. What live has
--- beyond the warehouse comes after every version of the warehouse. One that deletes ends the one
--- before.
+-- Grain: at most one row, the version of a product valid at that instant, as of now. Versions of
+-- live that are beyond the warehouse follow all versions of the warehouse. A deletion ends the
+-- version before it.
 create or replace function resolved.product_at(product_id bigint, happened_at timestamptz)
 returns table (product_key bigint, cost_cents bigint, name text, category text, brand text)
 language sql

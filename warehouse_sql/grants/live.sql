@@ -1,4 +1,4 @@
--- The live consumer keeps the schema live, and computes from what it may only read.
+-- The live consumer writes to the schema live, and only reads the tables that it computes from.
 grant usage on schema entity, live, resolved, etl, mart to live;
 grant select on all tables in schema entity, live, resolved, etl, mart to live;
 alter default privileges in schema entity grant select on tables to live;

@@ -1,4 +1,4 @@
--- The exporter tells Prometheus how layers, quarantine and runs are, and sees no row of the shop.
+-- The exporter reads the state of layers, quarantine and runs, but no row of the shop.
 grant usage on schema mart, etl to monitor;
 grant select on mart.data_freshness, mart.live_freshness to monitor;
 grant select on mart.quarantine_by_rule, mart.runs to monitor;

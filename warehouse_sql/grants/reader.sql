@@ -1,4 +1,4 @@
--- Charts read the mart, and how fresh it is; nothing else.
+-- Charts only read the mart, freshness included.
 revoke all on all tables in schema entity, live, resolved, etl from reader;
 revoke all on schema entity, live, resolved, etl from reader;
 

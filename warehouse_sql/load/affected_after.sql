@@ -1,4 +1,4 @@
--- Facts affected because of what they point at, once entities and dimensions are new.
+-- Facts affected by rows that they refer to, after entities and dimensions were updated.
 insert into affected_orders (order_id)
 select f.order_id
 from mart.fact_transactions as f
@@ -85,7 +85,7 @@ group by s.product_id, s.warehouse_code
 on conflict (product_id, warehouse_code) do update
     set from_date = least(affected_stocks.from_date, excluded.from_date);
 
--- Sums by day follow the category of a version, even where the facts stay as they are.
+-- Sums by day depend on the category of a version, even if the facts do not change.
 insert into affected_days (fact, date_key)
 select distinct
     'fact_transactions' as fact,

@@ -1,4 +1,4 @@
--- A rebuild computes everything again: what the entities have, and what the mart has beside it.
+-- A rebuild recomputes all keys: those of the entities, and those that only the mart has.
 insert into affected_suppliers (supplier_id)
 select e.supplier_id from entity.suppliers as e
 union
@@ -59,7 +59,7 @@ from (
 on conflict (product_id, warehouse_code) do update
     set from_date = excluded.from_date;
 
--- Wherever facts are: they may not be where they ought to.
+-- All days of facts: a fact may be stored under a wrong day.
 insert into fact_dates (fact, date_key)
 select distinct
     'fact_transactions' as fact,

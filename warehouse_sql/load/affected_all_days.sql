@@ -1,4 +1,4 @@
--- A rebuild sums all days again: those of facts, and those that sums are there for.
+-- A rebuild recomputes the sums of all days: those of facts, and those of existing sums.
 insert into affected_days (fact, date_key)
 select distinct
     'fact_transactions' as fact,
@@ -36,7 +36,7 @@ select distinct
 from mart.daily_behaviour as d
 on conflict do nothing;
 
--- And all months of customers that sums are there for; those of facts are affected already.
+-- All months of customers with existing sums; those of facts are affected already.
 insert into affected_customer_months (customer_id, month_start_date)
 select
     m.customer_id,
@@ -44,7 +44,7 @@ select
 from mart.customer_months as m
 on conflict do nothing;
 
--- A total without any month would not be found by these.
+-- Totals without any month.
 delete from mart.customer_totals as c
 where not exists (
     select

@@ -1,4 +1,4 @@
--- Keys affected by the rows that are about to change, as they are now and as they will be.
+-- Keys affected by the rows that are about to change, in their old and new versions.
 insert into affected_suppliers (supplier_id)
 select c.supplier_id from changed_suppliers as c
 on conflict do nothing;
@@ -64,7 +64,7 @@ from (
 ) as m
 group by m.product_id, m.warehouse_code;
 
--- Facts of changed rows are where the rows' days are now. Those without their order have the
+-- Facts of changed rows are stored under the rows' current days; those without an order under the
 -- unknown day.
 insert into fact_dates (fact, date_key)
 select

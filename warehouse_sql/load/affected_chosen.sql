@@ -1,4 +1,4 @@
--- What a replay computes anew though its rows may have changed nothing: keys in chosen_<entity>.
+-- Keys in chosen_<entity>, which a replay recomputes even if no row has changed.
 insert into affected_suppliers (supplier_id)
 select c.row_key from chosen_suppliers as c
 on conflict do nothing;
@@ -46,7 +46,7 @@ inner join chosen_stock_movements as c on e.movement_id = c.row_key
 on conflict (product_id, warehouse_code) do update
     set from_date = excluded.from_date;
 
--- Wherever their facts are: they may not be where they ought to.
+-- All days of their facts: a fact may be stored under a wrong day.
 insert into fact_dates (fact, date_key)
 select distinct
     'fact_transactions' as fact,

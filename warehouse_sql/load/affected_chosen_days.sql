@@ -1,4 +1,4 @@
--- A replay sums the days of its facts again, even where these are right.
+-- A replay recomputes the sums of its facts' days, even if the facts do not change.
 insert into affected_days (fact, date_key)
 select
     p.fact,

@@ -1,5 +1,5 @@
--- Customers' months with an order that is about to change, or that has just done so: run before
--- the facts are replaced and afterwards, since an order may have moved.
+-- Customers' months with an order that is about to change or has changed: runs before and after the
+-- facts are replaced, since an order may belong to another month or customer afterwards.
 insert into affected_customer_months (customer_id, month_start_date)
 select distinct
     f.customer_id,

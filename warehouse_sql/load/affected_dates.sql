@@ -1,4 +1,4 @@
--- Facts of affected keys will be where the rows' days are, once entities are new.
+-- Days of the facts of affected keys after the entities were updated.
 insert into fact_dates (fact, date_key)
 select distinct
     'fact_transactions' as fact,
@@ -19,7 +19,7 @@ from affected_interactions as t
 inner join entity.interactions as e on t.interaction_id = e.interaction_id
 on conflict do nothing;
 
--- As settings, which etl.affected_dates() reads when a statement is planned.
+-- Stored in settings, which etl.affected_dates() reads when a statement is planned.
 select
     set_config(
         'etl.affected_dates_' || f.fact,

@@ -1,6 +1,6 @@
--- Before the load's transaction, and in one of its own: making a partition keeps readers out for as
--- long as its transaction lasts, and whoever reads keeps it waiting (batch/warehouse/locks.py). An
--- empty partition is nothing that a reader could see.
+-- Runs before the load, in a transaction of its own: creating a partition locks readers out until
+-- its transaction ends, and waits for running readers (batch/warehouse/locks.py). An empty
+-- partition is invisible to readers.
 select etl.ensure_partitions('mart.fact_transactions', array_agg(distinct c.placed_date))
 from changed_orders as c;
 

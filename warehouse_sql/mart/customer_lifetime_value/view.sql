@@ -1,5 +1,5 @@
--- Grain: one row per customer with an order that counts. The scores and segments of gold's table of
--- this name; its contract has the limits, and a test compares the two.
+-- Grain: one row per customer with an order that counts. Same scores and segments as gold's table
+-- of this name, whose contract has the limits; a test compares the two.
 create or replace view mart.customer_lifetime_value as
 with newest as (
     select (date_trunc('month', max(o.placed_date)::timestamp) + interval '1 month - 1 day')::date

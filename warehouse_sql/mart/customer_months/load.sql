@@ -3,7 +3,7 @@ delete from mart.customer_months as m
 using affected_customer_months as t
 where m.customer_id = t.customer_id and m.month_start_date = t.month_start_date;
 
--- Month by month, so that each statement reads the month's part of the facts alone.
+-- Month by month, so that each statement reads one partition of the facts.
 do $$
 declare
     this_month date;
@@ -16,7 +16,7 @@ begin
             net_revenue_cents, total_cents, refund_cents
         )
         with version as (
-            -- Facts are found by the versions of a customer, and by none while it is not known.
+            -- Facts refer to a version of the customer, or to member -1 while it is unknown.
             select
                 t.customer_id,
                 d.customer_key

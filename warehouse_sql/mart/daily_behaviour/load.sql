@@ -11,7 +11,7 @@ with visit as (
         f.date_key,
         f.device,
         f.session_id,
-        -- A visit counts at its furthest step and at all before it; a review is none.
+        -- A visit counts at its furthest stage and all earlier ones; a review is not a stage.
         max(
             case f.interaction_type
                 when 'view' then 1 when 'cart' then 2 when 'checkout' then 3 when 'purchase' then 4

@@ -1,4 +1,4 @@
--- Grain: one row per day and product that was sold or looked at, of affected days.
+-- Grain: one row per day and product that was sold or viewed, of affected days.
 delete from mart.daily_products as d
 using affected_days as t
 where d.date_key = t.date_key and t.fact in ('fact_transactions', 'fact_user_interactions');

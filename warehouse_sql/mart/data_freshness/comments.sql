@@ -1,24 +1,23 @@
 comment on view mart.data_freshness
-is 'One row per layer and table: how far it has come, and how new it is.';
+is 'One row per layer and table: its position, lag and age.';
 comment on column mart.data_freshness.layer
 is 'bronze, silver, gold, warehouse or live.';
 comment on column mart.data_freshness.table_name
-is 'Its table; of warehouse and live, the shop''s.';
+is 'The table; for warehouse and live, the shop''s table.';
 comment on column mart.data_freshness.passed_offsets
-is 'Kafka offsets that it has passed, all partitions together; empty where it has none.';
+is 'Kafka offsets that it has applied, summed over partitions; empty where it has none.';
 comment on column mart.data_freshness.behind_offsets
-is 'Offsets that bronze has and silver lacks; empty elsewhere.';
+is 'Offsets that silver is behind bronze; empty elsewhere.';
 comment on column mart.data_freshness.behind_versions
-is 'Versions of silver that gold lacks; empty elsewhere.';
+is 'Versions that gold is behind silver; empty elsewhere.';
 comment on column mart.data_freshness.newest_at
-is 'Of bronze and silver, when the newest row was made; of gold, when it last changed; of the '
-'warehouse, when it was last published; of live, the newest heartbeat before which nothing is '
-'missing.';
+is 'Bronze and silver: commit time of the newest row; gold: last change; warehouse: last publish; '
+'live: newest heartbeat before which no change is missing.';
 comment on column mart.data_freshness.measured_at
-is 'As of when this is: the last look at the lake; of warehouse and live, now.';
+is 'Time of the measurement: for the lake the last consolidation, for warehouse and live now.';
 comment on column mart.data_freshness.layer_number
-is 'Place of the layer, from the shop on.';
+is 'Number of the layer, counted from the shop.';
 comment on column mart.data_freshness.age_seconds
-is 'How old the newest was when it was looked at, in seconds.';
+is 'Age of newest_at at the time of the measurement, in seconds.';
 comment on column mart.data_freshness.measured_seconds_ago
-is 'How long ago that was, in seconds.';
+is 'Time since the measurement, in seconds.';

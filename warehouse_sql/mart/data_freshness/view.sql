@@ -1,6 +1,6 @@
--- Grain: one row per layer and table. How far it has come, and how new it is: the lake as of the
--- last look at it, warehouse and live as of now. What is dated later than the look, by a clock that
--- was ahead, is as new as can be.
+-- Grain: one row per layer and table: position, lag and age. The lake as of its last measurement,
+-- warehouse and live as of now. Timestamps after the measurement, by a clock that was ahead, count
+-- as age 0.
 create or replace view mart.data_freshness as
 with published as (
     select max(d.finished_at) as finished_at

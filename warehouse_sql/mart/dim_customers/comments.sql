@@ -1,17 +1,17 @@
 comment on table mart.dim_customers
-is 'One row per version of an account, by what this table says of it; without names, addresses'
+is 'One row per version of an account, by the columns of this table; without names, addresses'
 ' and numbers. Member -1 is the unknown one, -2 is none.';
 comment on column mart.dim_customers.customer_key
-is 'Names the version by the change that began it: epoch, partition and offset in one number.';
+is 'Key of the version: epoch, partition and offset of the change that started it.';
 comment on column mart.dim_customers.birth_year
 is 'Year of birth.';
 comment on column mart.dim_customers.latitude
-is 'Where the address is, to about a kilometre. In degrees north.';
+is 'Latitude of the address, rounded to about a kilometre, in degrees north.';
 comment on column mart.dim_customers.longitude
-is 'Where the address is, to about a kilometre. In degrees east.';
+is 'Longitude of the address, rounded to about a kilometre, in degrees east.';
 comment on column mart.dim_customers.customer_since_at
-is 'When the account was made.';
+is 'When the account was created.';
 comment on column mart.dim_customers.valid_from_at
-is 'From when the version holds, inclusive; of the first one from -infinity.';
+is 'Start of the validity, inclusive; the first version is valid from -infinity.';
 comment on column mart.dim_customers.is_current
-is 'Whether it holds now.';
+is 'Whether the version is valid now.';

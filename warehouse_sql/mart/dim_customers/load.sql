@@ -1,5 +1,5 @@
--- Grain: one row per version of a customer. Neighbours that differ in nothing that is shown here
--- are one version. It is named by the change that began it, and the first counts from -infinity.
+-- Grain: one row per version of a customer. Adjacent versions with equal columns are merged. The
+-- key is derived from the change that started it; the first version is valid from -infinity.
 create temporary table new_customers on commit drop as
 with version as (
     select
@@ -30,7 +30,7 @@ with version as (
     )
 ),
 
--- A version that ended in the instant in which it began was never valid.
+-- A version that ended at the instant of its start was never valid.
 compared as (
     select
         v.*,
@@ -102,8 +102,8 @@ select
 from merged as m
 where m.is_start;
 
--- Which facts have to look for their version again: all of a version that is gone or another, and
--- those of a version that now ends sooner, from there on.
+-- Facts that need a new lookup of their version: all of a deleted or changed version, and those of
+-- a version that now ends earlier, from its end on.
 insert into rekeyed_customers (customer_key, from_at)
 select
     d.customer_key,
@@ -173,7 +173,7 @@ on conflict (customer_key) do update
         valid_to_at = excluded.valid_to_at,
         is_current = excluded.is_current;
 
--- Versions that are no more stay until no fact points at them, and are found no longer.
+-- Obsolete versions are kept until no fact refers to them, but are excluded from lookups.
 update mart.dim_customers as d
 set valid_from_at = 'infinity', valid_to_at = null
 from affected_customers as t

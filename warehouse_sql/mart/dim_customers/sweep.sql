@@ -1,4 +1,4 @@
--- Versions that are no more, once no fact points at them.
+-- Deletes obsolete versions, once no fact refers to them.
 delete from mart.dim_customers as d
 using affected_customers as t
 where

@@ -1,5 +1,5 @@
 comment on table mart.dim_dates
-is 'One row per day, in whole years. Day 0001-01-01 is the unknown one.';
+is 'One row per day, for whole years. Day 0001-01-01 is the unknown one.';
 comment on column mart.dim_dates.date_key
 is 'The day, in the shop''s time zone.';
 comment on column mart.dim_dates.year

@@ -1,4 +1,4 @@
--- Grain: one row per day, in whole years, of every day that a fact of this load has.
+-- Grain: one row per day, for the whole years of all days of this load's facts.
 select etl.ensure_dates(array_agg(d.day))
 from (
     select c.placed_date as day from changed_orders as c

@@ -1,5 +1,5 @@
--- Grain: one row per version of a product. Neighbours that differ in nothing that is shown here are
--- one version. It is named by the change that began it, and the first counts from -infinity.
+-- Grain: one row per version of a product. Adjacent versions with equal columns are merged. The key
+-- is derived from the change that started it; the first version is valid from -infinity.
 create temporary table new_products on commit drop as
 with version as (
     select
@@ -29,7 +29,7 @@ with version as (
     )
 ),
 
--- A version that ended in the instant in which it began was never valid.
+-- A version that ended at the instant of its start was never valid.
 compared as (
     select
         v.*,
@@ -101,8 +101,8 @@ from merged as m
 left join mart.dim_suppliers as s on m.supplier_id = s.supplier_key
 where m.is_start;
 
--- Which facts have to look for their version again: all of a version that is gone or another, and
--- those of a version that now ends sooner, from there on.
+-- Facts that need a new lookup of their version: all of a deleted or changed version, and those of
+-- a version that now ends earlier, from its end on.
 insert into rekeyed_products (product_key, from_at)
 select
     d.product_key,
@@ -174,7 +174,7 @@ on conflict (product_key) do update
         is_current = excluded.is_current,
         supplier_key = excluded.supplier_key;
 
--- Versions that are no more stay until no fact points at them, and are found no longer.
+-- Obsolete versions are kept until no fact refers to them, but are excluded from lookups.
 update mart.dim_products as d
 set valid_from_at = 'infinity', valid_to_at = null
 from affected_products as t

@@ -1,4 +1,4 @@
--- Grain: one row per supplier that is there. Its key is the supplier's own.
+-- Grain: one row per supplier that is not deleted. Its key is the supplier's id.
 insert into mart.dim_suppliers (supplier_key, name, country, city, lead_time_days)
 select
     e.supplier_id,

@@ -1,4 +1,4 @@
--- Products point at the suppliers that are there, before those that are gone go.
+-- Updates the suppliers of products, then deletes suppliers that no longer exist.
 update mart.dim_products as p
 set supplier_key = coalesce(e.supplier_id, -1)
 from affected_suppliers as t

@@ -1,4 +1,4 @@
--- Grain: one row per attempt to move money, of those in affected_payments.
+-- Grain: one row per attempt of a payment or refund, of those in affected_payments.
 insert into new_payments (
     payment_id, order_id, date_key, customer_key, customer_id, created_at, settled_at, kind, method,
     status, ship_country, currency, amount_cents, base_amount_cents

@@ -1,5 +1,5 @@
 -- Grain: one row per product, warehouse and day with movements, of those in affected_stocks, from
--- the earliest affected day on; what was before that day stands, and says how the rest opens.
+-- the earliest affected day on; earlier rows are unchanged and give the first opening stock.
 insert into new_stocks (
     product_id, warehouse_code, date_key, product_key, last_movement_at, opening_units,
     received_units, sold_units, returned_units, adjusted_units, closing_units
@@ -33,7 +33,7 @@ by_day as (
         coalesce(sum(m.quantity) filter (where m.kind = 'receipt'), 0) as received_units,
         -coalesce(sum(m.quantity) filter (where m.kind = 'sale'), 0) as sold_units,
         coalesce(sum(m.quantity) filter (where m.kind = 'return'), 0) as returned_units,
-        -- What was moved for a reason that nobody knows is so, too: it is there, or it is gone.
+        -- Movements for an unknown reason count as adjustments, since they change the stock, too.
         coalesce(
             sum(m.quantity) filter (where m.kind in ('adjustment', 'unknown')), 0
         ) as adjusted_units,

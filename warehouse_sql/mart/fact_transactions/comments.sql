@@ -1,8 +1,7 @@
 comment on table mart.fact_transactions
-is 'One row per order line, by month of its order''s day. Amounts count only where counts is '
-'true. Until its order is here, a line has the unknown day, customer and product, and no '
-'amounts. What of an order belongs to lines that are not here is in no row: reconcile says how '
-'much that is.';
+is 'One row per order line, partitioned by month of the order. Amounts count only where counts is '
+'true. While its order is missing, a line has the unknown day, customer and product, and no '
+'amounts. Amounts of an order that belong to missing lines are in no row; reconcile reports them.';
 comment on column mart.fact_transactions.date_key
 is 'Day on which the order was placed.';
 comment on column mart.fact_transactions.product_key

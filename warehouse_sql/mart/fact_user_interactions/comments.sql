@@ -1,8 +1,8 @@
 comment on table mart.fact_user_interactions
-is 'One row per thing that a visitor does, by month of its day.';
+is 'One row per interaction of a visitor, partitioned by month.';
 comment on column mart.fact_user_interactions.date_key
-is 'Day on which they did it.';
+is 'Day of the interaction.';
 comment on column mart.fact_user_interactions.customer_key
-is 'The account as it was then; -2 if they had not signed in.';
+is 'The account as it was then; -2 if the visitor was not signed in.';
 comment on column mart.fact_user_interactions.product_key
-is 'The product as it was then; -2 if it is about none.';
+is 'The product as it was then; -2 without a product.';

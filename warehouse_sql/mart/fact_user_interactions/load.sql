@@ -1,4 +1,4 @@
--- Grain: one row per thing that a visitor does, of those in affected_interactions.
+-- Grain: one row per interaction of a visitor, of those in affected_interactions.
 insert into new_interactions (
     interaction_id, date_key, customer_key, product_key, customer_id, product_id, session_id,
     interaction_type, device, referrer, rating, occurred_at

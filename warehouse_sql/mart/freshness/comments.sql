@@ -1,4 +1,4 @@
 comment on view mart.freshness
-is 'One row: how new the mart is.';
+is 'One row: the last publish of the warehouse.';
 comment on column mart.freshness.published_at
-is 'When it was last published; empty before that.';
+is 'When the warehouse was last published; empty before the first time.';

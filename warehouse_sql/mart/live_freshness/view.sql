@@ -1,9 +1,9 @@
--- Grain: one row. How far charts are behind the shop. The shop's database writes a heartbeat when
--- nothing is sold, so that an idle shop and a pipeline that stands still look different. A
--- heartbeat is written when all changes before it are there. The newest change says less: other
--- partitions may be hours behind. Instants of the shop are by its own clock. However far that is
--- ahead, no heartbeat counts as newer than the moment at which it came: so charts are live for as
--- long as heartbeats come, and no longer.
+-- Grain: one row: the delay of live charts behind the shop. Heartbeats are written to the shop's
+-- database even if nothing is sold, so that an idle shop and a stopped pipeline can be told apart.
+-- A heartbeat is stored once all changes before it have been applied. The age of the newest change
+-- would not show the delay, since other partitions may be hours behind. Timestamps of the shop are
+-- by its own clock. A heartbeat never counts as newer than its arrival, even if that clock is
+-- ahead: charts are live only as long as heartbeats arrive.
 create or replace view mart.live_freshness as
 with heartbeat as (
     select
@@ -12,7 +12,7 @@ with heartbeat as (
         etl.clock_skew(h.lateness_seconds) as clock_ahead_seconds,
         extract(epoch from statement_timestamp() - h.read_at)::double precision
             as read_seconds_ago,
-        -- Of nothing and 0, Postgres would say that 0 is the greatest.
+        -- greatest() ignores null, so greatest(null, 0) would be 0.
         greatest(
             0, extract(epoch from statement_timestamp() - least(h.sent_at, h.read_at))
         )::double precision as seconds_behind
@@ -25,7 +25,7 @@ seen as (
     select
         h.*,
         e.is_full,
-        -- A clock that was set back since says nothing of how long ago it was.
+        -- If the clock was set back since, the time since then is unknown.
         coalesce(h.read_seconds_ago >= -1, false) as is_known,
         (select max(w.last_committed_at) from live.watermark as w) as last_change_at,
         (

@@ -1,5 +1,5 @@
--- Grain: one row per stage, in order. Sessions of the last hour, by how far they came in it: there
--- is no index by session to find what they did before.
+-- Grain: one row per stage, in order. Sessions of the last hour by the stage that they reached in
+-- it; there is no index by session for their earlier interactions.
 create or replace view mart.live_funnel as
 with interaction as (
     select

@@ -1,4 +1,4 @@
 comment on view mart.live_minutes
-is 'One row per minute of the last hour, the one that runs included: what was ordered in it.';
+is 'One row per minute of the last hour, including the current one: sums of its orders.';
 comment on column mart.live_minutes.minute_at
-is 'When the minute began.';
+is 'Start of the minute.';

@@ -1,4 +1,4 @@
--- Grain: one row per minute of the last hour, the one that runs included.
+-- Grain: one row per minute of the last hour, including the current one.
 create or replace view mart.live_minutes as
 with minute as (
     select g.minute_at

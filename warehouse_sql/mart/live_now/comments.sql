@@ -1,5 +1,5 @@
 comment on view mart.live_now
-is 'One row: how the shop does at this moment, and today against yesterday until the same time.';
+is 'One row: current sales, and today compared with yesterday until the same time.';
 comment on column mart.live_now.orders_per_second
 is 'Orders placed per second, over the last 30 seconds.';
 comment on column mart.live_now.orders_last_hour
@@ -15,5 +15,5 @@ is 'Net revenue of today''s orders, in cents of the base currency.';
 comment on column mart.live_now.net_revenue_yesterday_cents
 is 'Net revenue of yesterday''s orders until the same time of day, in cents of the base currency.';
 comment on column mart.live_now.revenue_change
-is 'Net revenue today against yesterday until the same time: the difference as a share of '
-'yesterday''s; empty if that was nothing.';
+is 'Net revenue today compared with yesterday until the same time: the difference as a share of '
+'yesterday''s; empty if that was zero.';

@@ -1,4 +1,4 @@
--- Grain: one row. How the shop does at this moment, and against yesterday until the same time.
+-- Grain: one row: current sales, compared with yesterday until the same time.
 create or replace view mart.live_now as
 with clock as (
     select

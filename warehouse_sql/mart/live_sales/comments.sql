@@ -1,7 +1,6 @@
 comment on view mart.live_sales
-is 'One row per order line of the shop, as of now: the warehouse, and what is newer. Amounts '
-'count only '
-'where counts is true.';
+is 'One row per order line of the shop, as of now: the warehouse and newer changes. Amounts count '
+'only where counts is true.';
 comment on column mart.live_sales.date_key
 is 'Day on which the order was placed.';
 comment on column mart.live_sales.counts

@@ -1,5 +1,5 @@
 -- Grain: one row per product and warehouse with movements, now or when the warehouse was loaded.
--- Words and limits are those of gold's stock_health; 'now' is the day of the newest movement.
+-- Risks and limits are those of gold's stock_health; 'now' is the day of the newest movement.
 create or replace view mart.live_stock as
 with moved as (
     select
@@ -11,7 +11,7 @@ with moved as (
     from live.beyond_stock_movements as b
     where not b._is_deleted
     union all
-    -- What a row said before it was changed or deleted.
+    -- Values of changed or deleted rows in the warehouse, which are subtracted.
     select
         e.product_id,
         e.warehouse_code,

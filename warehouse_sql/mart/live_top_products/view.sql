@@ -1,4 +1,4 @@
--- Grain: one row per product, the ten with the greatest net revenue of the last hour.
+-- Grain: one row per product, the ten with the highest net revenue of the last hour.
 create or replace view mart.live_top_products as
 select
     s.product_id,

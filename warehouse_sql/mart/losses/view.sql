@@ -1,5 +1,5 @@
--- Grain: one row per range of offsets that was lost and accepted as lost, as of the last look. What
--- was read again since is mended: the ledger has a row of its own for that, at the same place.
+-- Grain: one row per range of offsets that was accepted as lost, as of the last measurement. A
+-- range is resolved if the ledger has another row for it, with kind read_again.
 create or replace view mart.losses as
 select
     s.topic,

@@ -1,4 +1,4 @@
--- Grain: one row per table of the shop and rule: what was in quarantine at the last look.
+-- Grain: one row per table of the shop and rule: quarantined changes, as of the last measurement.
 create or replace view mart.quarantine_by_rule as
 select
     q.entity,

@@ -1,4 +1,4 @@
--- Grain: one row per run, as people may see it: without messages, digests and details.
+-- Grain: one row per run, for readers of charts: without messages, digests and details.
 create or replace view mart.runs as
 select
     r.run_number,

@@ -1,4 +1,4 @@
--- Grain: one row per product and warehouse, of affected ones: what their last day closed with.
+-- Grain: one row per product and warehouse, of affected ones: the closing stock of their last day.
 delete from mart.stock_levels as l
 using affected_stocks as t
 where l.product_id = t.product_id and l.warehouse_code = t.warehouse_code;

@@ -1,5 +1,5 @@
--- Grain: one row per table of the shop, column and value that is in no list of the contract: how
--- many rows count as unknown by it.
+-- Grain: one row per table of the shop, column and value that the contract does not list: the
+-- number of rows that count as unknown because of it.
 create or replace view mart.unknown_values as
 select
     u.entity,

@@ -1,3 +1,3 @@
 comment on materialized view mart.customer_behaviour
-is 'One row per period and device: how far visits came. A visit over midnight is one on each '
-'day.';
+is 'One row per period and device: visits by the stage that they reached. A visit over midnight '
+'counts on each day.';

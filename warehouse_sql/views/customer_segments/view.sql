@@ -1,4 +1,4 @@
--- Grain: one row per segment and country of the customer's present address.
+-- Grain: one row per segment and country of the customer's current address.
 drop materialized view if exists mart.customer_segments;
 create materialized view mart.customer_segments as
 with address as (

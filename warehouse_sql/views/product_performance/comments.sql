@@ -1,11 +1,11 @@
 comment on materialized view mart.product_performance
-is 'One row per month and product, with its present name, category and brand; sales of the '
+is 'One row per month and product, with its current name, category and brand; sales of the '
 'orders that count.';
 comment on column mart.product_performance.name
-is 'What it is called now.';
+is 'Current name.';
 comment on column mart.product_performance.category
-is 'Its category now.';
+is 'Current category.';
 comment on column mart.product_performance.brand
-is 'Its brand now.';
+is 'Current brand.';
 comment on column mart.product_performance.orders_per_view
-is 'Orders with the product for each time it was looked at; empty if it was not.';
+is 'Orders with the product / views of it; empty without views.';

@@ -1,4 +1,4 @@
--- Grain: one row per month and product, with the product's present name, category and brand.
+-- Grain: one row per month and product, with the product's current name, category and brand.
 drop materialized view if exists mart.product_performance;
 create materialized view mart.product_performance as
 with latest as (

@@ -1,5 +1,5 @@
 -- Grain: one row per period (week, month), country of delivery, channel and category. Days are in
--- daily_sales: copied here, they would be most of the work of a refresh.
+-- daily_sales; copying them here would dominate the cost of a refresh.
 drop materialized view if exists mart.revenue_by_period;
 create materialized view mart.revenue_by_period as
 select
