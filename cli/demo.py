@@ -60,20 +60,22 @@ def demo(  # noqa: PLR0913 - one for each option
     if history is not None:
         past = Plan(seed=seed, history=History(days=history), dirt_percent=dirt)
     stack = stack_of_settings()
+    demonstration = Demonstration(
+        stack,
+        chosen(airflow=airflow, superset=superset, monitoring=False),
+        past=past,
+        plan=Plan(seed=seed, live=Live(orders_per_second=orders_per_second), dirt_percent=dirt),
+        minutes=minutes,
+    )
     try:
-        is_exact = Demonstration(
-            stack,
-            chosen(airflow=airflow, superset=superset, monitoring=False),
-            past=past,
-            plan=Plan(seed=seed, live=Live(orders_per_second=orders_per_second), dirt_percent=dirt),
-            minutes=minutes,
-        ).run()
+        is_exact = demonstration.run()
     finally:
         if down:
             with err_console.status("stopping the services"):
                 stack.down()
             err_console.print("Services stopped.")
     if not down:
+        demonstration.show_logins()
         err_console.print("The services keep running. Stop them with ./pipeline down")
     if not is_exact:
         raise typer.Exit(1)

@@ -71,9 +71,7 @@ class Demonstration:
         with Steps(err_console) as progress:
             self._stack.up(self._services, progress=progress)
         secrets = Secrets(self._stack.config.stack.secrets_path)
-        for page in ("superset", "airflow"):
-            if page in self._services:
-                show_login(page)
+        self.show_logins()
         if self._past is not None:
             self._fill_the_past(secrets, self._past)
         with _closing_on_signals(self._closing), ThreadPoolExecutor(2) as pool:
@@ -96,6 +94,12 @@ class Demonstration:
                 plan, stopping=threading.Event(), on_progress=progress.show
             )
         self._consolidate(secrets)
+
+    def show_logins(self) -> None:
+        """Print addresses and logins of the web UIs that the demonstration has started."""
+        for page in ("superset", "airflow"):
+            if page in self._services:
+                show_login(page)
 
     def _consolidate(self, secrets: Secrets) -> None:
         """Consolidate all changes: in Airflow, or in this process without Airflow."""

@@ -18,7 +18,7 @@ from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import COORDINATE
 
-_JUDGED = "validated"
+_VALIDATED = "validated"
 VERSIONED = "products"
 """The entity whose versions determine the cost of order lines."""
 PROMPT = frozenset({"orders", "order_lines"})
@@ -84,8 +84,8 @@ class ChangeReader:
         has_deletes = bool((validated["operation"] == "d").any())
         is_versioned = self.entity.table == VERSIONED
         return Rows(
-            current=self._current[has_deletes].run({_JUDGED: validated}),
-            versions=self._versions[has_deletes].run({_JUDGED: validated})
+            current=self._current[has_deletes].run({_VALIDATED: validated}),
+            versions=self._versions[has_deletes].run({_VALIDATED: validated})
             if is_versioned
             else None,
             quarantined=validated[BROKEN].count(),
@@ -113,7 +113,7 @@ class ChangeReader:
 
         def plan(*, has_deletes: bool) -> Plan:
             def run(frames: Mapping[str, Frame]) -> Frame:
-                valid = frames[_JUDGED].filter(nw.col(BROKEN).is_null())
+                valid = frames[_VALIDATED].filter(nw.col(BROKEN).is_null())
                 return transformation(self._emptied(valid, has_deletes=has_deletes))
 
             return Plan(run)

@@ -20,7 +20,8 @@ begin
             ('mart.live_freshness', 'star_loaded_at', 'warehouse_loaded_at'),
             ('mart.data_freshness', 'looked_at', 'measured_at'),
             ('mart.data_freshness', 'looked_seconds_ago', 'measured_seconds_ago'),
-            ('mart.quarantine_by_rule', 'looked_at', 'measured_at')
+            ('mart.quarantine_by_rule', 'looked_at', 'measured_at'),
+            ('mart.losses', 'is_mended', 'is_resolved')
         ) as r (view_name, before, after)
         where exists (
             select from pg_attribute as a
