@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from lakehouse.environment import expand_home
 
@@ -121,7 +120,7 @@ class Variable:
 
 
 def setting(
-    default: Any = PydanticUndefined,  # noqa: ANN401 - of each setting's type
+    default: Any = ...,  # noqa: ANN401 - of each setting's type
     description: str = "",
     *,
     change: str,

@@ -158,6 +158,6 @@ def _failure(name: str, status: int, last: Sequence[str], *, is_network: bool) -
     return (
         f"{name} failed (exit status {status}):\n"
         + "\n".join(f"  {line}" for line in last)
-        + "\nNothing half done will be used. When that is corrected, run the same command again: it "
+        + "\nNothing half done will be used. Correct that, then run the same command again: it "
         "fetches only what is missing."
     )
