@@ -58,7 +58,7 @@ def only_one(
     what: str,
     *,
     part: str | None = None,
-    wait_seconds: float,
+    wait_seconds: float = PATIENCE_SECONDS,
     on_wait: Callable[[str], None] = lambda _who: None,
 ) -> Iterator[None]:
     """Hold the lock of a consolidation within the block.

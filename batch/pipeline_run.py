@@ -15,7 +15,7 @@ import psycopg
 
 from batch import live
 from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
-from batch.lock import PATIENCE_SECONDS, only_one
+from batch.lock import only_one
 from batch.reconcile import Report, reconcile
 from batch.runs import Run
 from batch.runs.tables import (
@@ -98,7 +98,6 @@ class PipelineRun:
                 run.warehouse,
                 f"Airflow's {part or 'consolidation'}",
                 part=part,
-                wait_seconds=PATIENCE_SECONDS,
                 on_wait=lambda who: on_progress(f"waiting for {who}"),
             )
 

@@ -10,10 +10,10 @@ from lakehouse.connections import warehouse
 @contextmanager
 def consolidating(what: str) -> Iterator[None]:
     """Hold the lock under which only one program writes silver, gold and the warehouse."""
-    from batch.lock import PATIENCE_SECONDS, only_one
+    from batch.lock import only_one
 
     def tell(who: str) -> None:
         err_console.print(f"Waiting: {who}", markup=False)
 
-    with only_one(warehouse("batch"), what, wait_seconds=PATIENCE_SECONDS, on_wait=tell):
+    with only_one(warehouse("batch"), what, on_wait=tell):
         yield

@@ -195,6 +195,20 @@ class TestStack:
         """Stop a service as `down` does; supervisor does not restart it."""
         self.control.stop(service)
 
+    def end(self) -> None:
+        """Stop everything and delete the data.
+
+        Raises:
+            StopPipelineError: not everything could be stopped; the data stays.
+        """
+        # Not from the process that forks: it may have ended before.
+        result = subprocess.run(
+            self._command(("down",)), env=self.env, capture_output=True, text=True, check=False,
+            timeout=_DOWN_SECONDS,
+        )  # fmt: skip
+        require_success(result, "./pipeline down")
+        shutil.rmtree(self.data_dir)
+
     @staticmethod
     def _command(arguments: tuple[object, ...]) -> list[str]:
         return [sys.executable, "-m", "cli", *map(str, arguments)]
@@ -203,21 +217,23 @@ class TestStack:
 @contextmanager
 def new_stack(**settings: object) -> Iterator[TestStack]:
     """Yield a stack that is not started yet; at the end, stop it and delete its data."""
+    stack = prepared(**settings)
+    with _cleared_away_behind_us(stack):
+        try:
+            yield stack
+        finally:
+            stack.end()
+
+
+def prepared(**settings: object) -> TestStack:
+    """Return a stack with a new folder and free ports. The caller ends it."""
     # Not inside a directory of the caller, which the service user may not be allowed to enter.
     data_dir = Path(tempfile.mkdtemp(prefix="shop-"))
     data_dir.chmod(0o755)
     ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
     given = {name: str(value) for name, value in settings.items()}
     env = _clean_environment() | ports | {"STACK_DATA_DIR": str(data_dir)} | given
-    stack = TestStack(data_dir=data_dir, env=env)
-    with _cleared_away_behind_us(stack):
-        try:
-            yield stack
-        finally:
-            try:
-                stack.run("down", timeout=_DOWN_SECONDS)
-            finally:
-                shutil.rmtree(data_dir)
+    return TestStack(data_dir=data_dir, env=env)
 
 
 _CLEAR_AWAY = f"""

@@ -39,7 +39,6 @@ class Replay:
         warehouse: connection string of the role `batch`.
         workspace: folder with validated changes, from which an interrupted replay resumes.
         code: version of code and contracts; a replay by another version is not resumed.
-        lock_seconds: longest wait for a consolidation.
         on_progress: called with the current step, the amount done, and the total.
     """
 
@@ -49,7 +48,6 @@ class Replay:
     warehouse: str
     workspace: Path
     code: str
-    lock_seconds: float
     on_progress: Progress
 
     def silver(self, chosen: ChosenRange, request: Mapping[str, object]) -> SilverReplay:
@@ -136,7 +134,6 @@ class Replay:
             self.warehouse,
             f"replay of {part}" if part else "replay",
             part=part,
-            wait_seconds=self.lock_seconds,
             on_wait=lambda who: self._tell(f"waiting for {who}"),
         )
 

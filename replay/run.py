@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from batch.lock import PATIENCE_SECONDS, first_of
+from batch.lock import first_of
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
 from batch.table_diff import TableDiff
@@ -317,6 +317,5 @@ class Replaying:
             warehouse=warehouse("batch"),
             workspace=self._workspace,
             code=f"{code_version()} {contracts_version()}",
-            lock_seconds=PATIENCE_SECONDS,
             on_progress=self.on_progress,
         )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.stacks import end_servers
+from tests.stacks import REUSE, end_kept_servers, end_servers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,8 +15,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--rounds", type=int, default=1, help="Rounds of each fault.")
     group.addoption("--seed", type=int, default=None, help="Seed of the faults' random moments.")
 
+    group = parser.getgroup("servers")
+    group.addoption("--reuse", action="store_true", help="Keep servers for the next run.")
+    group.addoption("--end-reuse", action="store_true", help="Stop the kept servers, and exit.")
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    REUSE.is_on = config.getoption("reuse")
+    if config.getoption("end_reuse"):
+        end_kept_servers()
+        pytest.exit("The kept servers are stopped.", pytest.ExitCode.OK)
     # Whoever ends the tests with TERM ends their stack, too: fixtures clean up on an interrupt.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # How long an example takes says how busy the machine is.

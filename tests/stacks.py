@@ -4,19 +4,24 @@ Servers start once in a test process. Each file is a tenant of them: databases, 
 connector, groups and buckets of its own, under the same supervisor.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from itertools import count
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
 
 import httpx
 import psycopg
 
 from devtools import test_stack
 from devtools.test_stack import TestStack, free_ports
+from lakehouse.environment import environment
 from lakehouse.errors import PipelineError
 from lakehouse.postgres import oltp_dsn
+from lakehouse.settings import ROOT
 
-__all__ = ["TestStack", "end_servers", "first_tenant", "free_ports", "new_stack", "tenant"]
+__all__ = ["TestStack", "end_kept_servers", "end_servers", "free_ports", "new_stack", "tenant"]
 
 _SPARING = {
     # A test's Java lives for minutes: much of its work would be to compile for the hours to come.
@@ -25,11 +30,21 @@ _SPARING = {
     # Nobody looks at a test's charts; asking a hundred times a second costs as much as capturing.
     "CONNECT_POLL_INTERVAL_MS": 100,
 }
+_KEPT = "var/test-stack-{}.json"
 _PROGRAMS = ("auto-restart", "lander", "live", "airflow-scheduler", "airflow-dags", "airflow")
 """What runs for one tenant alone."""
 _servers = ExitStack()
 _started: list[TestStack] = []
-_numbers = count(1)
+
+
+@dataclass
+class Reuse:
+    """Whether servers are kept for the next run of tests. Set by `--reuse`."""
+
+    is_on: bool = False
+
+
+REUSE = Reuse()
 
 
 def new_stack(**settings: object) -> AbstractContextManager[TestStack]:
@@ -38,22 +53,12 @@ def new_stack(**settings: object) -> AbstractContextManager[TestStack]:
 
 
 @contextmanager
-def first_tenant() -> Iterator[TestStack]:
-    """The servers of all files, under the names that they have by default."""
-    stack = _shared()
-    try:
-        yield stack
-    finally:
-        _leave(stack)
-
-
-@contextmanager
 def tenant(**settings: object) -> Iterator[TestStack]:
     """A stack of which only the names are its own: its servers are those of all files.
 
     `up` starts what is not running. Whatever a test does to a server it undoes, or `up` does.
     """
-    name = f"t{next(_numbers)}"
+    name = f"t{token_hex(3)}"
     names = {
         "OLTP_DATABASE": f"shop_{name}",
         "WAREHOUSE_DATABASE": f"warehouse_{name}",
@@ -79,10 +84,39 @@ def end_servers() -> None:
     _servers.close()
 
 
+def end_kept_servers() -> None:
+    """Stop the servers that runs with `--reuse` have kept."""
+    for file in ROOT.glob(_KEPT.format("*")):
+        stack = _of_file(file)
+        if stack is not None:
+            stack.end()
+        file.unlink()
+
+
 def _shared() -> TestStack:
     if not _started:
-        _started.append(_servers.enter_context(new_stack()))
+        _started.append(_kept() if REUSE.is_on else _servers.enter_context(new_stack()))
     return _started[0]
+
+
+def _kept() -> TestStack:
+    """The servers of the last run in this process of pytest-xdist, or new ones."""
+    file = ROOT / _KEPT.format(environment().get("PYTEST_XDIST_WORKER", "main"))
+    stack = _of_file(file)
+    if stack is None:
+        stack = test_stack.prepared(**_SPARING)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"data_dir": str(stack.data_dir), "env": dict(stack.env)}))
+        file.chmod(0o600)
+    return stack
+
+
+def _of_file(file: Path) -> TestStack | None:
+    if not file.exists():
+        return None
+    noted = json.loads(file.read_text())
+    data_dir = Path(noted["data_dir"])
+    return TestStack(data_dir=data_dir, env=noted["env"]) if data_dir.exists() else None
 
 
 def _leave(stack: TestStack) -> None:

@@ -3,13 +3,13 @@
 import pytest
 
 from tests.integration.on_one_stack.reconciled_shop import Shop
-from tests.stacks import first_tenant
+from tests.stacks import tenant
 
 
 @pytest.fixture(scope="package")
 def stack():
     """The real services, started once, without a lander: tests run their own."""
-    with first_tenant() as found:
+    with tenant() as found:
         found.up("oltp", "warehouse", "kafka", "connect", "minio")
         yield found
 

@@ -86,7 +86,8 @@ class Shop:
     def bronze(self, name):
         options = storage_options(self.stack.minio, self.stack.secrets, user="admin")
         topic = f"{self.stack.connect.topic_prefix}.public.{name}"
-        return DeltaTable(table_uri("bronze", bronze_table(topic)), storage_options=options)
+        uri = table_uri(self.stack.minio.bronze_bucket, bronze_table(topic))
+        return DeltaTable(uri, storage_options=options)
 
     def drop_tables(self):
         with psycopg.connect(self.dsn) as connection:

@@ -19,7 +19,7 @@ Q = TopicPartition(topic="t", topic_id="id", partition=1)
 @pytest.fixture
 def opened(stack):
     """Opens the same table, each time with a handle of its own."""
-    uri = table_uri("bronze", f"raw_{uuid.uuid4().hex}")
+    uri = table_uri(stack.minio.bronze_bucket, f"raw_{uuid.uuid4().hex}")
     options = storage_options(stack.minio, stack.secrets, user="lander")
     return lambda: DeltaBronzeTable.open_or_create(uri, options, retention_hours=24)
 

@@ -44,7 +44,7 @@ class Shop:
         return topic
 
     def uri(self, topic):
-        return table_uri("bronze", bronze_table(topic))
+        return table_uri(self.stack.minio.bronze_bucket, bronze_table(topic))
 
     def send(self, topic, count, *, first=0, partition=0):
         for n in range(first, first + count):
@@ -241,7 +241,8 @@ def test_accepted_loss_is_in_the_ledger_and_landing_continues_behind_it(shop):
     assert sorted(rows["_offset"].to_list()) == [15, 16, 17, 18, 19]
     lander.send_signal(signal.SIGTERM)
     lander.wait(timeout=PATIENCE_SECONDS)
-    ledger = pl.scan_delta(table_uri("bronze", LOSS_LEDGER), storage_options=shop.options)
+    uri = table_uri(shop.stack.minio.bronze_bucket, LOSS_LEDGER)
+    ledger = pl.scan_delta(uri, storage_options=shop.options)
     lost = ledger.filter(pl.col("topic") == topic).collect()
     assert lost.select("kind", "partition", "first_offset", "last_offset").rows() == [
         ("expired", 0, 0, 14)

@@ -175,7 +175,7 @@ def test_bronze_that_does_not_catch_up_cannot_be_checked(shop):
         told = impatient.run("reconcile", check=False)
         assert told.returncode == 2
         assert told.stdout == ""
-        assert f"shop.public.{table}[" in told.stderr
+        assert f"{shop.stack.connect.topic_prefix}.public.{table}[" in told.stderr
         assert "./pipeline logs lander" in told.stderr
     finally:
         shop.start_lander()
