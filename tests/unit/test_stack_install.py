@@ -678,7 +678,7 @@ def test_apt_is_asked_to_try_again_and_its_failure_is_told_in_one_line(tmp_path)
 def test_without_a_uv_the_way_to_one_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(stack.install, "default_uv", lambda: None)
     message = refusal(install, Cache(root=tmp_path), silent())
-    assert "run through ./pipeline, or set STACK_UV" in message
+    assert "run ./pipeline, which installs it, or set STACK_UV" in message
 
 
 @pytest.mark.parametrize("text", ["plain/path", "été", "\N{CAT FACE}", "back\\slash", "a b$c"])
