@@ -1,1 +1,1 @@
-"""The native stack: servers installed from packages, supervised, on loopback."""
+"""The stack: servers that are installed from packages and supervised, or run by Docker Compose."""

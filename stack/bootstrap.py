@@ -1,4 +1,4 @@
-"""What a service needs once it answers: roles, schema, buckets. Done twice is done once."""
+"""Set-up of services that answer: roles, schemas, buckets. Idempotent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from stack.superset.dashboards import Dashboards
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing to do after `service` is ready."""
+    """One step after `service` is ready."""
 
     service: str
     name: str
@@ -26,7 +26,7 @@ class Step:
 
 
 def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
-    """All steps; those of one service in order."""
+    """Return all steps; those of one service in order."""
 
     def schema() -> None:
         apply_schema(oltp_dsn(config.oltp, secrets, role="admin"))
@@ -41,7 +41,7 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
 
     def connector() -> None:
         secrets_file = config.stack.connect_secrets_path
-        # A short wait, repeated: whoever starts the stack can interrupt it.
+        # Short waits that are repeated, so that they can be interrupted.
         apply(config.connect, config.oltp, config.kafka, secrets_file, timeout_seconds=5)
 
     return (

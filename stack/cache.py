@@ -1,4 +1,4 @@
-"""Folders of the cache are whole or absent, and two pipelines never make the same one at once."""
+"""Atomic creation of cache folders: complete or absent, and created by one process at a time."""
 
 import fcntl
 import os
@@ -11,15 +11,15 @@ from lakehouse.errors import StopPipelineError
 
 
 def ensure(folder: Path, make: Callable[[Path, Path], None]) -> bool:
-    """Have `make` produce `folder`, unless it is there.
+    """Create `folder` with `make`, unless it exists.
 
     Args:
-        folder: what is wanted.
-        make: called with a working directory and the place for the result inside it. The working
-            directory survives an interruption, for `make` to continue from; the result does not.
+        folder: the folder to create.
+        make: called with a working directory and the path of the result inside it. The working
+            directory is kept after an interruption, so that `make` can resume; the result is not.
 
     Returns:
-        Whether it had to be made.
+        Whether it had to be created.
 
     Raises:
         StopPipelineError: the cache cannot be written.
@@ -40,8 +40,8 @@ def ensure(folder: Path, make: Callable[[Path, Path], None]) -> bool:
             remove_tree(work)
     except OSError as error:
         message = (
-            f"{folder} cannot be set up: {error}. Make room or give yourself write access, or set "
-            "STACK_CACHE_DIR to another place. Then run the same command again."
+            f"{folder} cannot be set up: {error}. Free space or give yourself write access, or set "
+            "STACK_CACHE_DIR to another directory. Then run the same command again."
         )
         raise StopPipelineError(message) from error
     return True
@@ -49,7 +49,7 @@ def ensure(folder: Path, make: Callable[[Path, Path], None]) -> bool:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock while the block runs; it goes with the process, however that ends."""
+    """Hold an exclusive lock during the block; the kernel releases it when the process ends."""
     while True:
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -59,7 +59,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _is_still(descriptor: int, path: Path) -> bool:
-    """Whether `path` is the open file, and not deleted or replaced while we waited for it."""
+    """Return whether `path` is still the open file, not deleted or replaced while waiting."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

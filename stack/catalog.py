@@ -1,4 +1,4 @@
-"""The services of the stack, in the order in which people think of them."""
+"""The services of the stack: programs, titles, dependencies, ports."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,21 +25,21 @@ from stack.service_user import ServiceUser
 from stack.superset.server import SupersetServer
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
-"""Other people's programs."""
+"""Third-party servers."""
 SHOP = (*SERVERS, "auto-restart", "lander", "live")
-"""All that a change needs on its way to bronze and to live charts."""
+"""Services on the way of a change to bronze and to live charts."""
 AIRFLOW = ("airflow", "airflow-dags", "airflow-scheduler")
-"""The hourly run."""
+"""Services of the hourly run."""
 SUPERSET = ("superset",)
-"""The charts."""
+"""Services of the charts."""
 MONITORING = ("exporter", "statsd-exporter", "prometheus")
-"""What watches the others."""
+"""Services that monitor the others."""
 DEFAULT = (*SHOP, *AIRFLOW, *SUPERSET)
-"""What `up` starts when nothing is named."""
+"""Services that `up` starts by default."""
 
 
 def chosen(*, airflow: bool, superset: bool, monitoring: bool) -> tuple[str, ...]:
-    """What `up` starts with or without the hourly run, the charts, and what watches them."""
+    """Return the services to start, with or without Airflow, Superset and monitoring."""
     return (
         *SHOP,
         *(AIRFLOW if airflow else ()),
@@ -49,7 +49,7 @@ def chosen(*, airflow: bool, superset: bool, monitoring: bool) -> tuple[str, ...
 
 
 def services(config: StackConfig, secrets: Secrets, user: ServiceUser) -> dict[str, Service]:
-    """Every service by name."""
+    """Return every service by name."""
     catalog = _Catalog(config=config, secrets=secrets, user=user)
     found = (
         catalog.oltp(),
@@ -82,7 +82,7 @@ class _Catalog:
         return Data(root=self.config.stack.data_dir)
 
     def oltp(self) -> Service:
-        # A connector that is gone for good may not fill the disk.
+        # Limit of retained WAL: a connector that never comes back must not fill the disk.
         keep = {"max_slot_wal_keep_size": f"{self.config.stack.slot_wal_keep_mb}MB"}
         return self._postgres("oltp", "the shop's Postgres", self.config.oltp, keep)
 
@@ -180,8 +180,8 @@ class _Catalog:
         )
 
     def auto_restart(self) -> Service:
-        # Needs nobody: a connector that fails from the beginning is there for it to start.
-        title = "starts a connector again that has failed"
+        # No dependencies: it also restarts a connector that fails from the beginning.
+        title = "restarts a failed connector"
         return self._ours("auto-restart", (("connect", "auto-restart")), title, needs=())
 
     def lander(self) -> Service:
@@ -204,16 +204,16 @@ class _Catalog:
         needs: tuple[str, ...] = SERVERS,
         niceness: int = 0,
     ) -> Service:
-        """A program of ours, with its port for metrics if it has one."""
+        """Return a program of the project, with its metrics port if it has one."""
         program = Program(
             name=name,
             command=(sys.executable, "-P", "-m", "cli", *command),
             directory=self.data.root,
             environment=self._variables,
             is_ours=True,
-            # The lander lands what it holds and leaves its group, within ten seconds.
+            # On SIGTERM the lander commits its batch and leaves its group, within ten seconds.
             stop_seconds=15,
-            # What it stops for, a loss for one, is there again after a restart.
+            # Reasons to stop, such as a loss, persist over a restart.
             final_exit_status=StopPipelineError.exit_status,
             niceness=niceness,
         )
@@ -247,7 +247,7 @@ class _Catalog:
         )
 
     def airflow(self) -> tuple[Service, ...]:
-        """The server first: a task that starts before it fails."""
+        """Return Airflow's services; the server comes first, since tasks fail without it."""
         settings = self.config.airflow
         airflow = Airflow(
             settings=settings,
@@ -261,7 +261,7 @@ class _Catalog:
         )
         server = Service(
             program=airflow.program("airflow", "api-server"),
-            title="Airflow's pages and interface",
+            title="Airflow's web UI and API",
             url=settings.url,
             ports=(Port(variable="AIRFLOW_PORT", host=settings.host, number=settings.port),),
             needs=("warehouse",),
@@ -270,7 +270,7 @@ class _Catalog:
         )
         parser = Service(
             program=airflow.program("airflow-dags", "dag-processor"),
-            title="reads dags/ for Airflow",
+            title="parses dags/ for Airflow",
             url="",
             ports=(),
             needs=("airflow",),
@@ -279,10 +279,10 @@ class _Catalog:
         )
         scheduler = Service(
             program=airflow.program("airflow-scheduler", "scheduler", "--skip-serve-logs"),
-            title="starts Airflow's runs, and works on their tasks",
+            title="Airflow's scheduler; runs the tasks",
             url="",
             ports=(),
-            # Its first run begins at once, and asks all of them.
+            # The first run starts at once and needs all of them.
             needs=("airflow", *SERVERS),
             prepare=lambda: None,
             probe=lambda: airflow.is_healthy("scheduler"),
@@ -290,19 +290,19 @@ class _Catalog:
         return server, parser, scheduler
 
     def monitoring(self) -> tuple[Service, ...]:
-        """The exporter looks at what is there; Prometheus needs those whom it asks."""
+        """Return the services of monitoring; the exporter has no dependencies."""
         settings = self.config.monitoring
         ports = _metrics_port(
             "MONITORING_EXPORTER_PORT", settings.exporter_port, settings.exporter_host
         )
         exporter = self._ours(
-            "exporter", ("exporter",), "how the pipeline is, for Prometheus", ports, niceness=10
+            "exporter", ("exporter",), "metrics of the pipeline, for Prometheus", ports, niceness=10
         )
         return exporter, *prometheus_services(self.config, self.cache, self.data, self.user)
 
     @property
     def _variables(self) -> dict[str, str]:
-        """The environment of a program of ours: the settings, and where the stack is."""
+        """Return the environment of a program of the project: settings and paths of the stack."""
         stack = self.config.stack
         return {
             **settings_in_environment(),
@@ -313,5 +313,5 @@ class _Catalog:
 
 
 def _metrics_port(variable: str, number: int, host: str = AGENT_HOST) -> tuple[Port, ...]:
-    """Where metrics are told; nowhere, if the number is 0."""
+    """Return the metrics port; none if the number is 0."""
     return (Port(variable=variable, host=host, number=number),) if number else ()

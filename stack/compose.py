@@ -1,4 +1,4 @@
-"""The same stack, run by Docker Compose: STACK_ENGINE=compose. Compose does it; this only asks."""
+"""The stack run by Docker Compose (STACK_ENGINE=compose), controlled through its commands."""
 
 import json
 import shutil
@@ -25,36 +25,36 @@ _LAST_LINES = 15
 _ALL = ("--profile", "*")
 _SERVICE = "com.docker.compose.service"
 _SET_UP = {"oltp": "lander", "connect": "lander", "minio": "lander", "warehouse": "live"}
-"""Servers with a set-up of their own, and a service that waits for it."""
+"""Servers with a set-up service, and a service that depends on that."""
 
 
 class ComposeStack:
-    """The project that `.env` names. Services have the names that they have natively."""
+    """The Compose project that `.env` names. Services have the same names as natively."""
 
     def __init__(self, config: StackConfig | None = None) -> None:
         self.config = config or StackConfig()
 
     @property
     def place(self) -> str:
-        """Where the data is, for people."""
+        """Location of the data, for messages."""
         return "the volumes of Docker Compose"
 
     def up(self, names: Sequence[str] = (), *, progress: Steps | None = None) -> None:
-        """Have these services, and those they need, running and healthy.
+        """Start these services and their dependencies, and wait until they are healthy.
 
         Args:
             names: services; by default those of the profiles in `.env`.
-            progress: told what Compose says.
+            progress: called with Compose's output.
 
         Raises:
-            StopPipelineError: what Compose says of it.
+            StopPipelineError: Compose failed; with its output.
         """
         progress = progress or silent()
         with_needs(names, self._services)
         done = make_env_file(self.config)
         if done.added:
             progress.note(f"{self.config.stack.env_file}: {len(done.added)} variables added")
-        # Whoever names services wants them whatever the profiles of .env are.
+        # Named services are started even if the profiles in .env do not include them.
         chosen = [] if set(names) in (set(), set(DEFAULT)) else list(names)
         progress.begin("docker compose up", "asking")
         for command in self._ups(chosen):
@@ -67,29 +67,30 @@ class ComposeStack:
         self._do([*_ALL, "down"])
 
     def reset(self) -> None:
-        """Stop everything and delete all volumes. `.env` stays: it is as much yours as ours."""
+        """Stop everything and delete all volumes. `.env` is kept, since it may have been edited."""
         self._do([*_ALL, "down", "--volumes", "--remove-orphans"])
 
     def status(self) -> list[ServiceStatus]:
-        """Every service, asked at this moment."""
+        """Return the current state of every service."""
         ids = _run([*self._compose, *_ALL, "ps", "--all", "--quiet"]).split()
         inspected = json.loads(_run(["docker", "inspect", *ids])) if ids else []
         return statuses(inspected, self._services.values(), now=datetime.now(tz=UTC))
 
     def log_lines(self, service: str, *, lines: int, follow: bool) -> Iterator[str]:
-        """The end of a service's log; with `follow` also what is added, for ever.
+        """Yield the last lines of a service's log; with `follow`, also new ones, without end.
 
         Raises:
-            StopPipelineError: there is no such service, or Docker cannot say.
+            StopPipelineError: there is no such service, or Docker fails.
         """
         with_needs([service], self._services)
         more = ["--follow"] if follow else []
         return self._lines([*_ALL, "logs", "--no-log-prefix", "--tail", str(lines), *more, service])
 
     def _ups(self, names: list[str]) -> Iterator[list[str]]:
-        """What to ask of Compose for these services and their set-up.
+        """Yield the Compose commands that start these services and their set-up.
 
-        Set-up that nothing waits for runs by itself: `--wait` would take its end for a failure.
+        Set-up that no service depends on is run separately: `--wait` would treat its end as a
+        failure.
         """
         seconds = str(round(self.config.stack.start_timeout_seconds))
         profiles = _ALL if names else ()
@@ -106,15 +107,15 @@ class ComposeStack:
 
     @cached_property
     def _compose(self) -> list[str]:
-        """Compose itself, in the checkout: there it finds its file, or those of COMPOSE_FILE."""
+        """The Compose command, run in the checkout with its file, or those of COMPOSE_FILE."""
         file = self.config.stack.env_file
         if not file.exists():
-            message = f"There is no {file}. Make it: ./pipeline env init"
+            message = f"There is no {file}. Create it: ./pipeline env init"
             raise StopPipelineError(message)
         if shutil.which("docker", path=environment().get("PATH")) is None:
             message = (
-                "STACK_ENGINE is compose, and there is no docker command. Install Docker Engine "
-                "with its Compose plugin, or unset STACK_ENGINE: no Docker is needed then."
+                "STACK_ENGINE is compose, but there is no docker command. Install Docker Engine "
+                "with its Compose plugin, or unset STACK_ENGINE to run without Docker."
             )
             raise StopPipelineError(message)
         return ["docker", "compose", "--project-directory", str(ROOT), "--env-file", str(file)]
@@ -124,10 +125,10 @@ class ComposeStack:
             pass
 
     def _lines(self, arguments: Sequence[str]) -> Iterator[str]:
-        """What Compose says, line by line.
+        """Yield Compose's output, line by line.
 
         Raises:
-            StopPipelineError: in the end, it has failed.
+            StopPipelineError: Compose failed.
         """
         last: deque[str] = deque(maxlen=_LAST_LINES)
         with subprocess.Popen(
@@ -152,7 +153,7 @@ class ComposeStack:
 
 
 def make_env_file(config: StackConfig) -> Made:
-    """Have `.env` hold what Compose needs, with the passwords of this checkout's native stack."""
+    """Add to `.env` what Compose needs, with the passwords of this checkout's native stack."""
     native = Secrets(config.stack.data_dir / "secrets.json")
     passwords = {role: native[role] for role in ROLES if role in native}
     return make(config.stack.env_file, passwords=passwords, given=environment())
@@ -161,7 +162,7 @@ def make_env_file(config: StackConfig) -> Made:
 def statuses(
     inspected: Iterable[Mapping[str, Any]], known: Iterable[Service], *, now: datetime
 ) -> list[ServiceStatus]:
-    """How each service is, from what `docker inspect` says of the project's containers."""
+    """Return the state of each service from the output of `docker inspect`."""
     found = {one["Config"]["Labels"].get(_SERVICE): one["State"] for one in inspected}
     return [_status(service, found.get(service.name), now) for service in known]
 
@@ -184,7 +185,7 @@ def _status(service: Service, state: Mapping[str, Any] | None, now: datetime) ->
 
 
 def _is_inside(variable: str) -> bool:
-    """Whether a port is one that Compose does not publish."""
+    """Return whether Compose does not publish a port."""
     inside = (
         "METRICS_PORT", "CONTROLLER_PORT", "EXPORTER_PORT", "STATSD_PORT",
         "MONITORING_AIRFLOW_PORT",
@@ -193,7 +194,7 @@ def _is_inside(variable: str) -> bool:
 
 
 def _seconds(started_at: str, now: datetime) -> int:
-    # With as many digits of a second as Docker likes, in UTC.
+    # Docker writes a varying number of digits of a second, in UTC.
     started = datetime.fromisoformat(started_at[:19] + "+00:00")
     return max(0, round((now - started).total_seconds()))
 
@@ -211,5 +212,5 @@ def _failure(arguments: Sequence[str], lines: Sequence[str]) -> str:
     told = "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])
     return (
         f"docker compose {' '.join(arguments)} failed:\n{told}\n"
-        "Is Docker running? ./pipeline status and ./pipeline logs SERVICE tell more."
+        "Is Docker running? See ./pipeline status and ./pipeline logs SERVICE."
     )

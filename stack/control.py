@@ -1,4 +1,4 @@
-"""The stack as a whole: up means ready, up twice is up once, down means gone."""
+"""Control of the native stack: start (until ready, idempotent), stop, status, logs, reset."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ _OURS = ("run", "log", "secrets.json", "secrets.part")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
-    """How a service is."""
+    """State of a service."""
 
     service: str
     title: str
@@ -44,14 +44,14 @@ class ServiceStatus:
     pid: int | None
     uptime_seconds: int | None
     memory_mb: int | None
-    """Of its process and all that this has started; what they share is counted once."""
+    """Memory of its process and all child processes; shared pages are counted once."""
     ports: tuple[int, ...]
     url: str
     log: str
 
 
 class Stack:
-    """The services of one data directory. Names as on the command line."""
+    """The services of one data directory, by their names on the command line."""
 
     def __init__(self, config: StackConfig | None = None) -> None:
         self.config = config or StackConfig()
@@ -62,18 +62,18 @@ class Stack:
 
     @property
     def place(self) -> str:
-        """Where the data is, for people."""
+        """Location of the data, for messages."""
         return str(self.data.root)
 
     def up(self, names: Sequence[str] = (), *, progress: Steps | None = None) -> None:
-        """Have these services, and those they need, running, ready and bootstrapped.
+        """Start these services and their dependencies, wait until ready, and set them up.
 
         Args:
             names: services; by default all.
-            progress: told what is being done.
+            progress: called with each step.
 
         Raises:
-            StopPipelineError: what keeps the stack from being ready, and what to try.
+            StopPipelineError: a service does not become ready; the message says why.
         """
         wanted = [self._services[name] for name in with_needs(names or DEFAULT, self._services)]
         progress = progress or silent()
@@ -92,7 +92,7 @@ class Stack:
             self._start_all(wanted, progress)
 
     def down(self) -> None:
-        """Stop everything; returns when all is gone."""
+        """Stop all services and wait until they have ended."""
         if not self.data.run.exists():
             stop_orphans(self.data)  # whoever deletes the data does not end its programs by that
             return
@@ -105,7 +105,7 @@ class Stack:
             stop_orphans(self.data)
 
     def reset(self) -> None:
-        """Stop everything and delete all data, secrets and logs. The cache stays."""
+        """Stop all services and delete data, secrets and logs. The cache is kept."""
         self.down()
         for name in (*self._services, *_OURS):
             path = self.data.of(name)
@@ -117,13 +117,13 @@ class Stack:
             self.data.root.rmdir()
 
     def status(self) -> list[ServiceStatus]:
-        """Every service, asked at this moment."""
+        """Return the current state of every service."""
         states = self._supervisor.states()
         with ThreadPoolExecutor(len(self._services)) as pool:
             return list(pool.map(lambda s: _status(s, states, self.data), self._services.values()))
 
     def log_lines(self, service: str, *, lines: int, follow: bool) -> Iterator[str]:
-        """The end of a service's log; with `follow` also what is added, for ever.
+        """Yield the last lines of a service's log; with `follow`, also new ones, without end.
 
         Raises:
             StopPipelineError: there is no such service.
@@ -132,7 +132,7 @@ class Stack:
         yield from follow_log(log, lines) if follow else last_lines(log, lines)
 
     def log_of(self, name: str) -> Path:
-        """The log of a service.
+        """Return the path of a service's log.
 
         Raises:
             StopPipelineError: there is no such service.
@@ -147,15 +147,15 @@ class Stack:
         starter.start(service, (), ())
 
     def stop(self, name: str) -> None:
-        """Stop one service; supervisor leaves it down."""
+        """Stop one service; supervisor does not restart it."""
         self._supervisor.stop(name)
 
     def signal(self, name: str, signal: str) -> None:
-        """Send a signal, such as `KILL`; supervisor starts again what dies of it."""
+        """Send a signal, such as `KILL`; supervisor restarts the service if it dies."""
         self._supervisor.signal(name, signal)
 
     def pid(self, name: str) -> int | None:
-        """Process id of a service, None when it does not run."""
+        """Return the process id of a service; None if it does not run."""
         return self._supervisor.states().get(name, _STOPPED).pid
 
     @cached_property
@@ -168,7 +168,7 @@ class Stack:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold this data directory: two commands at once would start the same thing twice."""
+        """Lock this data directory, so that two commands do not start the same service twice."""
         check_owner(self.data.root)
         try:
             self.data.root.mkdir(parents=True, exist_ok=True)
@@ -179,19 +179,19 @@ class Stack:
                 yield
         except OSError as error:
             message = (
-                f"{self.data.root} cannot hold the stack's data: {error}. Make room or give "
-                "yourself write access, or set STACK_DATA_DIR to another place."
+                f"{self.data.root} cannot hold the stack's data: {error}. Free space or give "
+                "yourself write access, or set STACK_DATA_DIR to another directory."
             )
             raise StopPipelineError(message) from error
 
     def _supervise(self, wanted: Sequence[Service], progress: Steps) -> None:
-        """Have supervisor run, with the configuration of now; what has changed is stopped."""
+        """Start or update supervisor with the current configuration; stops changed programs."""
         self._secrets.complete()
         if not self._supervisor.is_running():
             orphans = stop_orphans(self.data)
             if orphans:
                 progress.note(
-                    f"ended, because nobody supervised them any more: {', '.join(orphans)}"
+                    f"ended orphaned processes of a former supervisor: {', '.join(orphans)}"
                 )
         changed = self._supervisor.ensure(service.program for service in self._services.values())
         for service in reversed(wanted):
@@ -201,7 +201,7 @@ class Stack:
         check_ports(service for service in wanted if not states[service.name].is_alive)
 
     def _start_all(self, wanted: Sequence[Service], progress: Steps) -> None:
-        """Start each service as soon as those it needs are ready."""
+        """Start each service as soon as its dependencies are ready."""
         todo = steps(self.config, self._secrets)
         starter = Starter(self._supervisor, self.data, self.config.stack, progress)
         with ThreadPoolExecutor(len(wanted)) as pool:
@@ -214,7 +214,7 @@ class Stack:
 
 
 def _stages(found: Mapping[str, Service]) -> list[list[str]]:
-    """Names in stages to stop: none before those that need it."""
+    """Return names in the stages of a stop: no service before its dependents."""
     left = dict(found)
     stages = []
     while left:

@@ -1,4 +1,4 @@
-"""A disk that is nearly full is said before anything is written, not found out half way."""
+"""Check of free disk space before anything is written."""
 
 import shutil
 from pathlib import Path
@@ -7,21 +7,21 @@ from lakehouse.errors import StopPipelineError
 
 
 def require_space(path: Path, needed_mb: int, *, variable: str) -> None:
-    """Refuse to continue where less than `needed_mb` is free.
+    """Check that at least `needed_mb` are free.
 
     Raises:
-        StopPipelineError: too little is free; names `variable`, which chooses another place.
+        StopPipelineError: too little is free; names `variable`, which sets another directory.
     """
     there = existing_parent(path)
     free_mb = shutil.disk_usage(there).free // 2**20
     if free_mb < needed_mb:
         message = (
-            f"{path}: {free_mb:,} MB are free on its disk, {needed_mb:,} MB are needed. Make room, "
-            f"or set {variable} to a place with more."
+            f"{path}: {free_mb:,} MB are free on its disk, {needed_mb:,} MB are needed. Free "
+            f"space, or set {variable} to a directory on another disk."
         )
         raise StopPipelineError(message)
 
 
 def existing_parent(path: Path) -> Path:
-    """`path`, or the nearest of its parents that exists."""
+    """Return `path`, or its nearest existing parent."""
     return next(p for p in (path, *path.parents) if p.exists())

@@ -1,4 +1,4 @@
-"""What runs the services: supervisor here, or Docker Compose (STACK_ENGINE)."""
+"""Choice of the engine that runs the services: supervisor or Docker Compose (STACK_ENGINE)."""
 
 from stack.compose import ComposeStack
 from stack.control import Stack
@@ -8,6 +8,6 @@ AnyStack = Stack | ComposeStack
 
 
 def stack_of_settings(config: StackConfig | None = None) -> AnyStack:
-    """The stack that commands are about, or the one with this configuration."""
+    """Return the stack of the settings, or the one with this configuration."""
     config = config or StackConfig()
     return ComposeStack(config) if config.stack.engine == "compose" else Stack(config)

@@ -1,4 +1,4 @@
-"""`.env`: what Docker Compose puts into docker-compose.yml. Made once, and only ever added to."""
+"""The file `.env` of Docker Compose: created once; later runs only add missing variables."""
 
 import os
 import re
@@ -14,9 +14,9 @@ COMPOSE_FILE = ROOT / "docker-compose.yml"
 _DEFAULTS = re.compile(r"\$\{([A-Z0-9_]+):-([^}]*)\}")
 _SHOWN = re.compile(r"^[ \t]*#[ \t]*([A-Z0-9_]+)=", re.MULTILINE)
 _HEAD = """\
-# Made by ./pipeline env init, for docker compose and for STACK_ENGINE=compose ./pipeline …
-# It holds passwords: keep it to yourself. What stands here stays: a further init only adds.
-# Any setting of ./pipeline settings may stand here, too.
+# Created by ./pipeline env init, for docker compose and for STACK_ENGINE=compose ./pipeline …
+# It contains passwords: keep it private. Existing values are kept: a further init only adds.
+# Any setting listed by ./pipeline settings may be set here, too.
 """
 
 
@@ -27,8 +27,8 @@ class Entry:
     Attributes:
         name: the variable.
         value: what it is set to.
-        comment: what stands above it.
-        is_default: only shown, behind a #: Compose's own default holds until somebody changes it.
+        comment: comment above it.
+        is_default: written as a comment: Compose's default applies unless it is uncommented.
     """
 
     name: str
@@ -38,26 +38,26 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """Its lines, without a quotation mark that could end one further up."""
+        """Return its lines, without quotation marks, which could end an earlier quoted value."""
         above = f"\n# {self.comment}\n" if self.comment else ""
         return f"{above}{'# ' if self.is_default else ''}{self.name}={self.value}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What `make` did: variables that it added, and those of them that it did not make up."""
+    """Result of `make`: added variables, and those whose values were taken over."""
 
     added: tuple[str, ...]
     taken_over: tuple[str, ...]
 
 
 def make(path: Path, *, passwords: Mapping[str, str], given: Mapping[str, str]) -> Made:
-    """Have the file hold every variable that Compose needs; the second time changes nothing.
+    """Add the variables that Compose needs to the file. Idempotent.
 
     Args:
         path: the file.
-        passwords: by role, those that there are already: data that was made with them needs them.
-        given: values that the environment gives.
+        passwords: existing passwords by role, which existing data was created with.
+        given: values from the environment.
 
     Raises:
         StopPipelineError: the file cannot be read or written.
@@ -69,7 +69,9 @@ def make(path: Path, *, passwords: Mapping[str, str], given: Mapping[str, str]) 
         text, added = completed(before, wanted)
         _write_private(path, text)
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} cannot be made: {error}. Correct that, or set STACK_ENV_FILE to another."
+        message = (
+            f"{path} cannot be written: {error}. Fix this, or set STACK_ENV_FILE to another file."
+        )
         raise StopPipelineError(message) from error
     known = {variable_of(role) for role in passwords} | given.keys()
     return Made(added=added, taken_over=tuple(name for name in added if name in known))
@@ -78,33 +80,33 @@ def make(path: Path, *, passwords: Mapping[str, str], given: Mapping[str, str]) 
 def entries(
     compose: str, *, passwords: Mapping[str, str], given: Mapping[str, str]
 ) -> tuple[Entry, ...]:
-    """All variables of the file, in their order. `compose` is the text of docker-compose.yml."""
+    """Return all variables of the file, in order. `compose` is the text of docker-compose.yml."""
     chosen = (
         Entry(
             name="COMPOSE_PROFILES",
             value="core,orchestration,dashboards",
-            comment="What is started: of core, orchestration, dashboards, monitoring.",
+            comment="Profiles to start: core, orchestration, dashboards, monitoring.",
         ),
         Entry(
             name="COMPOSE_PROJECT_NAME",
             value="shop",
-            comment="Of containers, volumes, networks: another one is another stack.",
+            comment="Name of containers, volumes and networks: another name is another stack.",
         ),
         Entry(
             name="BIND_ADDRESS",
             value="127.0.0.1",
-            comment="Where ports are published: 127.0.0.1 is for this machine alone.",
+            comment="Address on which ports are published: 127.0.0.1 is for this machine only.",
         ),
         Entry(
             name="PUBLIC_HOST",
             value="127.0.0.1",
-            comment="By which people and clients of Kafka outside find this machine.",
+            comment="Host name of this machine for browsers and external Kafka clients.",
         ),
         *_ports(),
         Entry(
             name="CONNECT_DATABASE_HOST",
             value="oltp",
-            comment="What Connect and Superset are told, which are in containers themselves.",
+            comment="Addresses for Connect and Superset, which run in containers themselves.",
         ),
         Entry(name="CONNECT_DATABASE_PORT", value="5432"),
         Entry(name="CONNECT_SECRETS_DIR", value="/run/secrets"),
@@ -117,9 +119,9 @@ def entries(
 
 
 def completed(text: str, wanted: Iterable[Entry]) -> tuple[str, tuple[str, ...]]:
-    """The text with the entries that it lacks at its end, and the names of those that are set.
+    """Return the text with missing entries appended, and the names of the added variables.
 
-    A variable that is set without a value lacks one; one behind a # has been seen.
+    A variable with an empty value counts as missing; a commented one does not.
     """
     there = {name for name, value in read_variables(text).items() if value}
     seen = {*there, *_SHOWN.findall(text)}
@@ -140,7 +142,7 @@ def _ports() -> list[Entry]:
         "MINIO_PORT": 9000, "OLTP_PORT": 5432, "WAREHOUSE_PORT": 5433, "KAFKA_PORT": 9092,
         "CONNECT_PORT": 8083, "MONITORING_PORT": 9090, "GRAFANA_PORT": 3000,
     }  # fmt: skip
-    comment = "Ports that are published."
+    comment = "Published ports."
     return [
         Entry(name=name, value=str(port), comment="" if number else comment)
         for number, (name, port) in enumerate(ports.items())
@@ -148,7 +150,9 @@ def _ports() -> list[Entry]:
 
 
 def _defaults(compose: str) -> list[Entry]:
-    comment = "Images, their bases, limits of memory, more: the defaults of docker-compose.yml."
+    comment = (
+        "Images, base images, memory limits and more, with the defaults of docker-compose.yml."
+    )
     found = dict(_DEFAULTS.findall(compose))
     return [
         Entry(name=name, value=value, comment="" if number else comment, is_default=True)
@@ -158,7 +162,7 @@ def _defaults(compose: str) -> list[Entry]:
 
 def _passwords(known: Mapping[str, str]) -> list[Entry]:
     comment = (
-        "Passwords, one per role. Postgres and MinIO keep those that their data was made with."
+        "Passwords, one per role. Postgres and MinIO keep those that their data was created with."
     )
     return [
         Entry(
@@ -178,7 +182,7 @@ def _as_given(entry: Entry, given: Mapping[str, str]) -> Entry:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Only its owner can read it, from its first moment on."""
+    """Write the file so that at any time only its owner can read it."""
     if path.exists() and path.read_text() == text:
         path.chmod(0o600)
         return

@@ -1,4 +1,4 @@
-"""An environment of its own for a program that cannot share versions with the project."""
+"""Separate Python environments for programs whose versions conflict with the project's."""
 
 import sys
 from pathlib import Path
@@ -9,20 +9,20 @@ from stack.tools import Tools, uv_environment
 def install_environment(
     tools: Tools, uv: Path, lock: Path, result: Path, *, python: str = sys.executable
 ) -> None:
-    """Fill `result` with an environment that can be moved, from a hash-locked requirement file.
+    """Create a relocatable environment in `result` from a hash-locked requirement file.
 
-    Modules are compiled now: on its first start, each of a program's processes would compile the
-    same ones, and who runs the services may not be allowed to keep them.
+    Modules are compiled now: otherwise each process would compile them at its first start, and the
+    service user may not be allowed to store the result.
 
     Args:
-        tools: runs it.
+        tools: runner of the programs.
         uv: the uv to install with.
         lock: the requirement file.
         result: an empty folder.
-        python: the interpreter, or which versions uv may choose from and fetch.
+        python: the interpreter, or the versions that uv may choose from and download.
 
     Raises:
-        StopPipelineError: a package cannot be fetched, or is not the one that was locked.
+        StopPipelineError: a package cannot be fetched, or differs from its lock.
     """
     variables = uv_environment()
     quiet = ("--quiet", "--python")

@@ -1,4 +1,4 @@
-"""Programs in Go, built from a locked module with a toolchain that is thrown away afterwards."""
+"""Build of Go programs from a locked module, with a temporary toolchain."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from stack.tools import Tools, uv_install
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
-    """What is built: packages of the module in a folder, whose `go.mod` and `go.sum` lock them."""
+    """Packages to build from the module in a folder, locked by its `go.mod` and `go.sum`."""
 
     name: str
     folder: Path
@@ -29,15 +29,15 @@ def build(
     *,
     on_progress: Callable[[str], None],
 ) -> None:
-    """Put a program for each package into `result`.
+    """Build a program for each package into `result`.
 
     Args:
-        module: what is built.
-        tools: runs uv and Go.
-        uv: installs the Go toolchain.
-        work: keeps toolchain, modules and build cache, should this be interrupted.
-        result: what to fill.
-        on_progress: told what is being done.
+        module: the packages to build.
+        tools: runner of uv and Go.
+        uv: installer of the Go toolchain.
+        work: directory of toolchain, modules and build cache, reused after an interruption.
+        result: directory of the programs.
+        on_progress: called with the current step.
 
     Raises:
         StopPipelineError: the toolchain or a module cannot be fetched, or the build fails.
@@ -71,7 +71,7 @@ def build(
 
 
 def environment(work: Path, goroot: Path) -> dict[str, str]:
-    """Go's own environment: everything in `work`, the locked modules, and no other toolchain."""
+    """Return Go's environment: all paths in `work`, locked modules, no other toolchain."""
     temporary = work / "tmp"
     temporary.mkdir(exist_ok=True)
     return {

@@ -1,6 +1,6 @@
-"""First-time set-up: servers into the cache, its parts side by side, each whole or not at all.
+"""First-time installation of servers into the cache, in parallel, each one atomically.
 
-A part that fails does not end the others: what they make is there for the next try.
+If one fails, the others continue, so that the next try only repeats the failed one.
 """
 
 import sys
@@ -22,7 +22,7 @@ from stack.prometheus.install import PROMETHEUS
 from stack.tools import Tools, uv_install
 
 _BUILD_MB = 3_500
-"""Go's toolchain, modules and build cache, which are deleted afterwards, and the rest."""
+"""Disk space for Go's toolchain, modules and build cache, which are temporary, and the rest."""
 _INSTALL_MB = 800
 _AIRFLOW_MB = 1_200
 _SUPERSET_MB = 1_200
@@ -39,15 +39,15 @@ def install(
     with_superset: bool = False,
     with_monitoring: bool = False,
 ) -> None:
-    """Have everything that the stack runs on in the cache; returns at once when it is there.
+    """Install all servers into the cache; returns at once if they are installed.
 
     Args:
-        cache: where to.
-        steps: told of the progress.
+        cache: paths of the servers.
+        steps: called with the progress.
         uv: the uv to install wheels with; by default the launcher's.
-        with_airflow: whether Airflow is wanted, too.
-        with_superset: whether Superset is wanted, too.
-        with_monitoring: whether Prometheus is wanted, too.
+        with_airflow: whether to install Airflow.
+        with_superset: whether to install Superset.
+        with_monitoring: whether to install Prometheus.
 
     Raises:
         StopPipelineError: something could not be fetched, verified, built or written.
@@ -124,9 +124,9 @@ def _build(module: Module, folder: Path, steps: Steps, tools: Tools, uv: Path) -
 
 
 def _install_python(name: str, folder: Path, steps: Steps, tools: Tools, uv: Path) -> None:
-    """A program of the lock of its name.
+    """Install a program from the lock of the same name.
 
-    Airflow's has the project's dependencies, not the project: that is imported from the checkout.
+    Airflow's environment has the project's dependencies; the project is imported from the checkout.
     """
 
     def make(_work: Path, result: Path) -> None:
@@ -150,16 +150,16 @@ def _step(
     except PipelineError as error:
         if not tools.is_cancelled:
             first_line, *_ = str(error).splitlines()
-            steps.note(f"{name}: {first_line} (What else is being set up continues.)")
+            steps.note(f"{name}: {first_line} (The other installations continue.)")
         raise
     steps.finish(name)
 
 
 def _wait_for_all(parts: Mapping[str, "Future[None]"], cancel: Callable[[], None]) -> None:
-    """Wait until each part is there or has failed; an interrupt cancels them.
+    """Wait until each installation has ended; an interrupt cancels them.
 
     Raises:
-        StopPipelineError: parts have failed; says which, and why.
+        StopPipelineError: installations failed; the message names them and the reasons.
     """
     try:
         wait(parts.values())

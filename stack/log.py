@@ -1,4 +1,4 @@
-"""Reads a program's log: its end, and what is added to it, over rotations."""
+"""Reader of a program's log: last lines and new ones, across rotations."""
 
 import os
 import time
@@ -11,7 +11,7 @@ _POLL_SECONDS = 0.2
 
 
 def last_lines(log: Path, count: int) -> list[str]:
-    """The end of a log; nothing when there is none."""
+    """Return the last lines of a log; empty if there is no file."""
     try:
         with log.open("rb") as file:
             return [_text(line) for line in deque(file, maxlen=count)]
@@ -20,7 +20,7 @@ def last_lines(log: Path, count: int) -> list[str]:
 
 
 def follow(log: Path, count: int) -> Iterator[str]:
-    """The end of a log, then each line once it is complete, for ever. It need not exist yet."""
+    """Yield the last lines of a log, then new ones, without end. The file may not exist yet."""
     skip = True
     while True:
         try:
@@ -34,7 +34,7 @@ def follow(log: Path, count: int) -> Iterator[str]:
 
 
 def _seek_end(file: BinaryIO, count: int) -> BinaryIO:
-    """Go to where the last `count` complete lines begin."""
+    """Seek to the start of the last `count` complete lines."""
     starts: deque[int] = deque([0], maxlen=count + 1)
     while file.readline().endswith(b"\n"):
         starts.append(file.tell())
@@ -43,9 +43,9 @@ def _seek_end(file: BinaryIO, count: int) -> BinaryIO:
 
 
 def _until_replaced(file: BinaryIO, log: Path) -> Iterator[str]:
-    """Lines as they come, to the last one that was written before a rotation."""
+    """Yield new lines until the file was rotated and read to its end."""
     while True:
-        # Asked before reading: what is in the file after a rotation is all that will ever be.
+        # Checked before reading: after a rotation nothing is added to the old file.
         is_replaced = _is_replaced(file, log)
         yield from _complete(file)
         if is_replaced:
@@ -56,14 +56,14 @@ def _until_replaced(file: BinaryIO, log: Path) -> Iterator[str]:
 
 
 def _complete(file: BinaryIO) -> Iterator[str]:
-    """What is there of complete lines; half a line is left for the next time."""
+    """Return the complete lines; an incomplete one is read the next time."""
     while (line := file.readline()).endswith(b"\n"):
         yield _text(line)
     file.seek(-len(line), os.SEEK_CUR)
 
 
 def _is_replaced(file: BinaryIO, log: Path) -> bool:
-    """Whether the log begins again elsewhere, or here, for it was cut to nothing."""
+    """Return whether the file was replaced or truncated."""
     now = os.fstat(file.fileno())
     try:
         return not os.path.samestat(now, log.stat()) or now.st_size < file.tell()

@@ -1,20 +1,20 @@
-"""How much memory a service takes: its process, and all the processes below it."""
+"""Memory of a service: its process and all child processes."""
 
 import psutil
 
 
 def memory_mb(pid: int) -> int | None:
-    """Memory of a tree of processes; None when it is gone.
+    """Return the memory of a tree of processes; None if it has ended.
 
-    Pages that several of them share are counted in parts that add up, where the system tells how
-    many share them (Linux, to who may ask); elsewhere in full.
+    Proportional set size where the system provides it (Linux, with the required permission);
+    elsewhere resident set size, which counts shared pages repeatedly.
     """
     tree = processes(pid)
     return sum(map(_bytes, tree)) // 2**20 if tree else None
 
 
 def processes(pid: int) -> list[psutil.Process]:
-    """A process and all below it; none when it is gone."""
+    """Return a process and its descendants; empty if it has ended."""
     try:
         top = psutil.Process(pid)
         return [top, *top.children(recursive=True)]

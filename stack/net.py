@@ -1,4 +1,4 @@
-"""Small questions about ports: does something listen, does it answer, whose is it."""
+"""Checks of ports: listening, free, answering HTTP, owner."""
 
 import http.client
 import socket
@@ -7,7 +7,7 @@ import psutil
 
 
 def is_listening(host: str, port: int) -> bool:
-    """Whether a connection is taken."""
+    """Return whether a connection is accepted."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True
@@ -16,12 +16,12 @@ def is_listening(host: str, port: int) -> bool:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there."""
-    # Where another one may bind beside a server on all addresses, it would be in its way.
+    """Return whether a server could listen there."""
+    # Some systems allow a bind to one address beside a server on all addresses, which conflicts.
     if is_listening(host, port):
         return False
     with socket.socket() as server:
-        # As servers do: a port whose last connections linger is free.
+        # As servers do: a port with connections in TIME_WAIT is free.
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             server.bind((host, port))
@@ -31,7 +31,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def http_status(host: str, port: int, path: str) -> int | None:
-    """Status of a GET, None without an answer."""
+    """Return the status of a GET; None without an answer."""
     connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
         connection.request("GET", path)
@@ -43,7 +43,7 @@ def http_status(host: str, port: int, path: str) -> int | None:
 
 
 def holder_of(port: int) -> str:
-    """The process that listens on `port`, as far as we may know."""
+    """Return the process that listens on `port`, as far as permissions allow."""
     try:
         for pid in listeners(port):
             return _name(pid)
@@ -53,7 +53,7 @@ def holder_of(port: int) -> str:
 
 
 def listeners(port: int) -> list[int | None]:
-    """Ids of the processes that listen on `port`; None for one that we may not know."""
+    """Return ids of the processes that listen on `port`; None for those of other users."""
     try:
         return [
             connection.pid

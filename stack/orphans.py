@@ -1,4 +1,4 @@
-"""Processes that outlived their supervisor: found by the mark in their environment, and ended."""
+"""Orphaned processes of a former supervisor, identified by a variable in their environment."""
 
 import contextlib
 import signal
@@ -10,19 +10,19 @@ from stack.supervision import PROGRAM_VARIABLE, SUPERVISOR
 
 _PATIENCE_SECONDS = 15
 _SUPERVISOR_PATIENCE_SECONDS = 60
-"""It ends all that it runs before itself."""
+"""Supervisor, which ends its programs before itself."""
 
 
 def stop_orphans(data: Data) -> list[str]:
-    """End the programs of this data directory that no command could reach any more.
+    """End programs of this data directory that no command can control any more.
 
-    A supervisor is among them when somebody deleted its socket, with all the data perhaps.
+    This includes a supervisor whose socket was deleted, e.g. together with the data.
 
     Returns:
-        Their names.
+        Names of the ended programs.
     """
     names: set[str] = set()
-    # Twice, for a supervisor that had to be killed leaves orphans itself.
+    # Twice, since a killed supervisor leaves orphans itself.
     for _ in range(2):
         orphans = _find(data)
         names |= set(orphans.values())
@@ -32,7 +32,7 @@ def stop_orphans(data: Data) -> list[str]:
 
 def _end(orphans: dict[psutil.Process, str]) -> None:
     for process, name in orphans.items():
-        # To Postgres, TERM means: wait for all sessions to end.
+        # On SIGTERM Postgres waits for all sessions to end.
         polite = signal.SIGINT if name in {"oltp", "warehouse"} else signal.SIGTERM
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(polite)
@@ -53,7 +53,7 @@ def _find(data: Data) -> dict[psutil.Process, str]:
             if directory == str(data.root):
                 marked[process] = name
     pids = {process.pid for process in marked}
-    # A server's own children end with it.
+    # Children of a server end with it.
     return {process: name for process, name in marked.items() if _parent(process) not in pids}
 
 

@@ -1,4 +1,4 @@
-"""Where everything is: servers in the cache, data, run files and logs in the data directory."""
+"""Paths: servers in the cache; data, run files and logs in the data directory."""
 
 import hashlib
 import sys
@@ -26,13 +26,13 @@ JAR_LOCK = Path(__file__).parent / "kafka" / "jars.lock"
 MINIO_MODULE = Path(__file__).parent / "minio"
 PROMETHEUS_MODULE = Path(__file__).parent / "prometheus"
 MONITORING = ROOT / "monitoring"
-"""The files that Prometheus and what feeds it read, natively and in Compose."""
+"""Configuration of Prometheus and its exporters, natively and in Compose."""
 LOCKS = ROOT / "locks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackConfig:
-    """The settings of every part of the stack, read once."""
+    """The settings of all services, read once."""
 
     stack: StackSettings = field(default_factory=StackSettings)
     oltp: OltpSettings = field(default_factory=OltpSettings)
@@ -50,7 +50,7 @@ class StackConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
-    """Servers as they are installed, one folder for each state of the lock they come from."""
+    """Installed servers, one folder per lock digest."""
 
     root: Path
 
@@ -62,12 +62,12 @@ class Cache:
 
     @property
     def kafka(self) -> Path:
-        """`libs/` for Kafka and Connect, `plugins/` for the connector, the agent for metrics."""
+        """Folder with `libs/` for Kafka and Connect, `plugins/`, and the metrics agent."""
         return self.root / f"kafka-{_digest(JAR_LOCK)}"
 
     @property
     def jmx_agent(self) -> Path:
-        """What tells Prometheus of a Java program."""
+        """The JMX exporter agent."""
         return self.kafka / f"{JMX_AGENT}.jar"
 
     @property
@@ -82,13 +82,13 @@ class Cache:
 
     @property
     def airflow(self) -> Path:
-        """Airflow's environment, which holds only as long as the Python that it was made with."""
+        """Airflow's environment, by the version of Python that it was created with."""
         python = hashlib.sha256(sys.base_prefix.encode()).hexdigest()[:6]
         return self.root / f"airflow-{_digest(LOCKS / 'airflow.txt')}-{python}"
 
     @property
     def superset(self) -> Path:
-        """Superset's environment, which holds only as long as the Python that it was made with."""
+        """Superset's environment, by the version of Python that it was created with."""
         python = hashlib.sha256(sys.base_prefix.encode()).hexdigest()[:6]
         return self.root / f"superset-{_digest(LOCKS / 'superset.txt')}-{python}"
 
@@ -105,7 +105,7 @@ class Cache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """What `reset` deletes."""
+    """Paths in the data directory, which `reset` deletes."""
 
     root: Path
 

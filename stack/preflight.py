@@ -1,4 +1,4 @@
-"""What could go wrong at a start and can be known before: access, disk, ports, addresses."""
+"""Checks before a start: access, disk, ports, addresses."""
 
 import ipaddress
 import os
@@ -14,14 +14,14 @@ from stack.service_user import ServiceUser
 
 _DATA_MB = 2_000
 _UNUSABLE = ',:;#"\\{}%'
-"""They separate paths in a list, end a value or begin a comment, quote, or name a variable."""
+"""Characters with a meaning in configuration files: separators, quotes, comments, variables."""
 
 
 def check_paths(settings: StackSettings, user: ServiceUser) -> None:
-    """Refuse directories that servers cannot reach, or that have no room.
+    """Check that servers can access the directories and that there is enough disk space.
 
     Raises:
-        StopPipelineError: which one, and what to do.
+        StopPipelineError: a directory is not usable; the message names it and says what to do.
     """
     places: dict[str, Path] = {
         "STACK_DATA_DIR": settings.data_dir,
@@ -38,22 +38,22 @@ def check_paths(settings: StackSettings, user: ServiceUser) -> None:
         if not open_to_all(existing_parent(path)):
             message = (
                 f"{path} cannot be reached by user {user.name}, which runs the servers. Set "
-                f"{variable} to a place that others may pass through (chmod o+x), or set "
+                f"{variable} to a directory that others may enter (chmod o+x), or set "
                 "STACK_SERVICE_USER, or run as an ordinary user."
             )
             raise StopPipelineError(message)
 
 
 def check_owner(data_dir: Path) -> None:
-    """Refuse a data directory that another user has made.
+    """Check that the data directory does not belong to another user.
 
     Raises:
-        StopPipelineError: whose it is not, and what to do.
+        StopPipelineError: it does; the message says what to do.
     """
     if data_dir.exists() and data_dir.stat().st_uid != os.geteuid():
         message = (
             f"{data_dir} belongs to another user, who has run the stack there. Run as that user, "
-            "or set STACK_DATA_DIR to a place of your own."
+            "or set STACK_DATA_DIR to a directory of your own."
         )
         raise StopPipelineError(message)
 
@@ -62,8 +62,8 @@ def _check_name(path: Path, variable: str) -> None:
     wrong = sorted({c for c in str(path) if c in _UNUSABLE or not c.isprintable()})
     if wrong:
         message = (
-            f"{path} cannot be used: the servers' configuration files cannot name a path with "
-            f"{' '.join(map(repr, wrong))} in it. Set {variable} to another place."
+            f"{path} cannot be used: the servers' configuration files cannot contain a path with "
+            f"{' '.join(map(repr, wrong))} in it. Set {variable} to another directory."
         )
         raise StopPipelineError(message)
 
@@ -73,20 +73,22 @@ def _check_access(path: Path, variable: str) -> None:
         there = existing_parent(path)
     except PermissionError as error:
         message = (
-            f"{path} cannot be reached: {error.strerror} on the way there. Set {variable} to a "
-            "place of your own."
+            f"{path} cannot be reached: {error.strerror} in a parent directory. Set {variable} to "
+            "a directory of your own."
         )
         raise StopPipelineError(message) from error
     if not there.is_dir():
-        message = f"{path}: {there} is no directory. Move it, or set {variable} to another place."
+        message = (
+            f"{path}: {there} is no directory. Move it, or set {variable} to another directory."
+        )
         raise StopPipelineError(message)
 
 
 def check_ports(services: Iterable[Service]) -> None:
-    """Refuse ports that are not free, or addresses that others could reach.
+    """Check that all ports are free and all addresses are loopback addresses.
 
     Raises:
-        StopPipelineError: every such port, who has it, and the setting for another.
+        StopPipelineError: names every such port, the process that uses it, and the setting.
     """
     problems = []
     taken: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""What `up` does for a service once it answers, for one service at a time: a container's work."""
+"""Set-up steps of a single service once it answers, as run in a container."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -27,11 +27,11 @@ class Preparations:
         patience_seconds: float,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Do the steps of a service; what is not ready yet is waited for.
+        """Run the steps of a service; waits for services that are not ready yet.
 
         Raises:
             StopPipelineError: there is no such service, or a step fails.
-            RetryLaterError: something that a step needs does not answer in time.
+            RetryLaterError: a service that a step needs does not answer in time.
         """
         if service not in self.steps:
             message = (
@@ -45,10 +45,10 @@ class Preparations:
 
 
 def preparations(config: StackConfig, secrets: Secrets) -> Preparations:
-    """Those of the whole stack.
+    """Return the set-up steps of all services.
 
-    A program's own database in the warehouse's server is made by the roles of that server, so it is
-    a step of its own: the program's container has no administrator's password.
+    A program's own database in the warehouse's server is created in a separate step, since the
+    program's container does not have the administrator's password.
     """
     found: dict[str, list[Step]] = {}
     for step in steps(config, secrets):

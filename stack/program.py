@@ -1,4 +1,4 @@
-"""What a program of the stack is: how it is started, stopped, and known to be ready."""
+"""Definitions of programs and services: command, stop signal, readiness."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,23 +25,22 @@ class Program:
     directory: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     is_ours: bool = False
-    """Whether it runs as the caller; servers run as the service user."""
+    """Whether it runs as the calling user; servers run as the service user."""
     stop_signal: str = "TERM"
     stop_seconds: int = 20
     start_seconds: int = 1
-    """Dying sooner than this is a failed start."""
+    """An exit before this many seconds is a failed start."""
     final_exit_status: int | None = None
-    """An end with this status is meant: it is not started again."""
+    """Exit status after which it is not restarted."""
     niceness: int = 0
-    """How far it stands back for others when cores are short: 0 for all that a sale passes through
-    on its way to charts, more for what may come later."""
+    """Niceness: 0 for programs between the shop and live charts, higher for others."""
     configuration: str = field(default="", repr=False)
-    """What its configuration files say: another text is a reason to restart it."""
+    """Content of its configuration files; a change causes a restart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A program with what surrounds it."""
+    """A program with its preparation, readiness check and dependencies."""
 
     program: Program
     title: str
@@ -49,25 +48,25 @@ class Service:
     ports: tuple[Port, ...]
     needs: tuple[str, ...] = ()
     prepare: Callable[[], None]
-    """Before a start: data directory and configuration; changes nothing the second time."""
+    """Creates data directory and configuration before a start. Idempotent."""
     probe: Callable[[], bool]
-    """Whether it answers."""
+    """Returns whether it answers."""
 
     @property
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         return self.program.name
 
 
 _FORMER = {"keeper": "auto-restart", "watcher": "exporter"}
-"""Names of services until version 0.1."""
+"""Current names of services by their names until version 0.1."""
 
 
 def with_needs(names: Iterable[str], services: Mapping[str, Service]) -> list[str]:
-    """`names` and all they need, every service after those it needs.
+    """Return `names` and their dependencies, every service after its dependencies.
 
     Raises:
-        StopPipelineError: a name that is none of the services.
+        StopPipelineError: there is no service of a name.
     """
     ordered: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Says what is being done: a live display in a terminal, plain lines otherwise."""
+"""Progress of named steps: a live display on a terminal, plain lines otherwise."""
 
 import threading
 import time
@@ -10,16 +10,16 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.progress import TaskID as Task
 
 _SECONDS_BETWEEN_LINES = 15
-"""Of one step, where there is no live display: a sign of life, and no flood."""
+"""Minimum seconds between two lines of one step without live display."""
 
 
 def silent() -> "Steps":
-    """Steps that nobody is told of."""
+    """Steps without output."""
     return Steps(Console(quiet=True))
 
 
 class Steps:
-    """Named steps that continue at the same time. Any thread may report."""
+    """Display of concurrent named steps. Thread-safe."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
@@ -53,11 +53,11 @@ class Steps:
             self._live.stop()
 
     def note(self, text: str) -> None:
-        """Something worth knowing."""
+        """Print a note."""
         self._console.print(text, markup=False, emoji=False, soft_wrap=True)
 
     def begin(self, name: str, text: str = "") -> None:
-        """A step begins."""
+        """Report the start of a step."""
         with self._lock:
             self._begun[name] = self._told[name] = time.monotonic()
             if self._live:
@@ -66,7 +66,7 @@ class Steps:
                 self._line(name, text or "begins")
 
     def advance(self, name: str, text: str, *, done: int | None = None, of: int = 0) -> None:
-        """A step continues: `done` out of `of` things, if they can be counted."""
+        """Report progress of a step: `done` out of `of` items, if they can be counted."""
         with self._lock:
             if self._live:
                 self._live.update(self._tasks[name], text=text, completed=done, total=of or None)
@@ -75,7 +75,7 @@ class Steps:
                 self._line(name, text)
 
     def finish(self, name: str, text: str = "done") -> None:
-        """A step has been done."""
+        """Report the end of a step."""
         with self._lock:
             if self._live:
                 self._live.update(self._tasks[name], text=text, completed=1, total=1)

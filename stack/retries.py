@@ -8,7 +8,7 @@ from typing import TypeVar
 _Result = TypeVar("_Result")
 
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Between one try and the next: half a minute in all, six tries."""
+"""Pauses between tries, in seconds: six tries over half a minute."""
 
 _TRANSIENT = re.compile(
     r"dns error|failed to (?:resolve|lookup)|name resolution|no such host|server misbehaving"
@@ -22,9 +22,9 @@ _TRANSIENT = re.compile(
 
 
 def is_transient(told: str) -> bool:
-    """Whether what a program told is a fault of the network, which may be gone the next time.
+    """Return whether a program's output shows a network error, which may be transient.
 
-    What stays is not: a file that is not there, or not the one that was locked; a full disk.
+    Permanent errors are not: a missing file, one that differs from its lock, a full disk.
     """
     return _TRANSIENT.search(told) is not None
 
@@ -37,14 +37,14 @@ def with_retries(
     pause: Callable[[float], object] | None = None,
     on_retry: Callable[[Exception, float], None] = lambda _error, _seconds: None,
 ) -> _Result:
-    """Return what `attempt` returns, after as many tries as there are pauses, and one.
+    """Call `attempt` until it succeeds, at most once more than there are pauses.
 
     Args:
-        attempt: is called again, and should keep what it had got.
-        should_retry: whether an error may be gone the next time; any other is raised at once.
+        attempt: the function to call; it should keep partial results for the next try.
+        should_retry: whether an error may be transient; any other is raised at once.
         pauses: seconds between the tries.
-        pause: waits, by default in this thread.
-        on_retry: told of an error, and of the seconds until the next try.
+        pause: function that waits, by default in this thread.
+        on_retry: called with the error and the seconds until the next try.
     """
     for seconds in pauses:
         try:

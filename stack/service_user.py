@@ -1,4 +1,4 @@
-"""The user that servers run under: yours, or an unprivileged one when you are root."""
+"""The service user: the calling user, or an unprivileged one if that is root."""
 
 import os
 import pwd
@@ -13,26 +13,26 @@ from lakehouse.settings import is_root
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceUser:
-    """Who runs the servers. `name` is None when it is the caller."""
+    """User that runs the servers. `name` is None for the calling user."""
 
     name: str | None = None
     uid: int | None = None
     gid: int | None = None
 
     def own(self, path: Path) -> None:
-        """Give `path` to the user."""
+        """Change the owner of `path` to the user."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
     def make_private_dir(self, path: Path) -> Path:
-        """A directory only for the user; its parents are open for passing through."""
+        """Create a directory for the user only; its parents get execute permission for all."""
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o700)
         self.own(path)
         return path
 
     def write_private(self, path: Path, text: str) -> None:
-        """Replace a file that only the user can read, in one step."""
+        """Atomically write a file that only the user can read."""
         part = path.with_name(f"{path.name}.part")
         part.unlink(missing_ok=True)
         with os.fdopen(
@@ -43,10 +43,10 @@ class ServiceUser:
         part.replace(path)
 
     def run(self, command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path) -> None:
-        """Run a program as the user, to its end.
+        """Run a program as the user and wait for it.
 
         Raises:
-            StopPipelineError: it fails; with the last lines it wrote.
+            StopPipelineError: it fails; with the last lines of its output.
         """
         groups: Sequence[int] | None = [] if self.uid is not None else None
         result = subprocess.run(
@@ -69,10 +69,10 @@ class ServiceUser:
 
 
 def find_service_user(name: str) -> ServiceUser:
-    """The user for the servers.
+    """Return the user for the servers.
 
     Raises:
-        StopPipelineError: root runs this, and there is no unprivileged user of this name.
+        StopPipelineError: the caller is root, and there is no unprivileged user of this name.
     """
     if not is_root():
         return ServiceUser()

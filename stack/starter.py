@@ -1,4 +1,4 @@
-"""Starts services, each when those it needs are ready; says plainly when one stays down."""
+"""Start of services in order of their dependencies, with an explanation of failures."""
 
 import threading
 import time
@@ -17,22 +17,22 @@ from stack.supervision import ProgramState, Supervisor
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
 _STARTS = 4
-"""So many processes of one program in one wait mean that it keeps dying."""
+"""Number of processes of one program within one wait after which the start has failed."""
 _LOG_LINES = 15
 
 
 def _has_stopped(service: Service, state: ProgramState) -> bool:
-    """Whether it ended in a way after which supervisor leaves it down."""
+    """Return whether it ended in a way after which supervisor does not restart it."""
     final = service.program.final_exit_status
     return final is not None and state.state == "EXITED" and state.exit_status == final
 
 
 class CancelledError(Exception):
-    """Another service failed, or the user gave up."""
+    """Another service failed, or the user interrupted the start."""
 
 
 class Starter:
-    """One `up`: it continues until all is ready or one thing fails."""
+    """One start of services, until all are ready or one fails."""
 
     def __init__(
         self, supervisor: Supervisor, data: Data, settings: StackSettings, progress: Steps
@@ -46,10 +46,10 @@ class Starter:
     def start(
         self, service: Service, needs: Sequence["Future[None]"], after: Sequence[Step]
     ) -> None:
-        """Start a service, wait until it answers, and do what it needs then.
+        """Start a service, wait until it answers, and run its set-up steps.
 
         Args:
-            service: it may be running already.
+            service: may be running already.
             needs: services to wait for.
             after: steps once it is ready.
 
@@ -69,10 +69,10 @@ class Starter:
         self._progress.finish(service.name, "ready")
 
     def wait(self, started: Mapping[str, "Future[None]"]) -> None:
-        """Wait for all; the first that fails ends the waiting of the others.
+        """Wait for all services; the first failure cancels the others.
 
         Raises:
-            StopPipelineError: that first failure.
+            StopPipelineError: the first failure.
         """
         try:
             done, _ = wait(started.values(), return_when=FIRST_EXCEPTION)
@@ -83,7 +83,7 @@ class Starter:
     @staticmethod
     def _raise_first(done: set["Future[None]"]) -> None:
         errors = [error for future in done if (error := future.exception())]
-        # The cause, before those who waited for it in vain.
+        # Report the cause, not the services that were cancelled because of it.
         errors.sort(key=lambda error: isinstance(error, CancelledError))
         if errors:
             raise errors[0]
@@ -126,6 +126,7 @@ class Starter:
         return (
             f"{service.name} ({service.title}) {what}; its state is {state.state}{why}. "
             f"The last lines of {log}:\n{lines}"
-            f"Look at ./pipeline logs {service.name} -n 100; then ./pipeline up again. A slow "
-            "machine may need a greater STACK_START_TIMEOUT_SECONDS; ./pipeline reset starts again."
+            f"See ./pipeline logs {service.name} -n 100; then run ./pipeline up again. A slow "
+            "machine may need a larger STACK_START_TIMEOUT_SECONDS. ./pipeline reset deletes all "
+            "data."
         )

@@ -1,4 +1,4 @@
-"""Supervisor: its configuration, and what we ask of it over its socket."""
+"""Supervisor: its configuration, and a client of its socket."""
 
 import contextlib
 import hashlib
@@ -24,7 +24,7 @@ from stack.program import Program
 from stack.service_user import ServiceUser
 
 PROGRAM_VARIABLE = "SHOP_PIPELINE_PROGRAM"
-"""In the environment of every process that we supervise: the data directory and its name."""
+"""Variables in the environment of every supervised process: data directory and program name."""
 SUPERVISOR = "supervisord"
 _START_SECONDS = 15
 _AT_ONCE, _WAITING = False, True
@@ -38,19 +38,19 @@ _COMMENT = re.compile(r"\s[;#]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramState:
-    """What supervisor knows of a program."""
+    """State of a program in supervisor."""
 
     state: str
     pid: int | None
     uptime_seconds: int | None
     exit_status: int | None
-    """Of its last end, if it has ended."""
+    """Exit status of the last process, if it has ended."""
     problem: str
-    """Why it could not be started, if it could not."""
+    """Reason why it could not be started, if so."""
 
     @property
     def is_alive(self) -> bool:
-        """Whether it has a process."""
+        """Whether the program has a process."""
         return self.pid is not None
 
 
@@ -69,17 +69,17 @@ class Supervisor:
         self._pid_file = data.run / "supervisord.pid"
 
     def is_running(self) -> bool:
-        """Whether it answers."""
+        """Return whether supervisor answers."""
         with contextlib.suppress(NotSupervisedError):
             self._call("getState")
             return True
         return False
 
     def ensure(self, programs: Iterable[Program]) -> set[str]:
-        """Have it run with this configuration.
+        """Start supervisor, or update its configuration.
 
         Returns:
-            Names of programs whose configuration it holds is another than in `programs`; see
+            Names of programs that still run with another configuration than in `programs`; see
             `replace`.
         """
         self._user_private(self.render(programs))
@@ -92,13 +92,13 @@ class Supervisor:
         return set(changed)
 
     def replace(self, name: str) -> None:
-        """Stop a program and take on its new configuration."""
+        """Stop a program and load its new configuration."""
         self.stop(name)
         self._call("removeProcessGroup", name)
         self._call("addProcessGroup", name)
 
     def states(self) -> dict[str, ProgramState]:
-        """State of each program; empty when supervisor does not run."""
+        """Return the state of each program; empty if supervisor does not run."""
         try:
             rows = self._call("getAllProcessInfo")
         except NotSupervisedError:
@@ -106,16 +106,16 @@ class Supervisor:
         return {row["name"]: _state(row) for row in rows}
 
     def state(self, name: str) -> ProgramState:
-        """State of one program."""
+        """Return the state of one program."""
         return _state(self._call("getProcessInfo", name))
 
     def start(self, name: str) -> None:
-        """Start a program, without waiting for it; nothing if it runs."""
+        """Start a program without waiting for it; no effect if it runs."""
         with _ignoring("ALREADY_STARTED", "ABNORMAL_TERMINATION", "SPAWN_ERROR"):
             self._call("startProcess", name, _AT_ONCE)
 
     def stop(self, name: str) -> None:
-        """Stop a program and wait until it is gone; nothing if it does not run."""
+        """Stop a program and wait until it has ended; no effect if it does not run."""
         with _ignoring("NOT_RUNNING"):
             self._call("stopProcess", name, _WAITING)
 
@@ -124,7 +124,7 @@ class Supervisor:
         self._call("signalProcess", name, signal)
 
     def shutdown(self) -> None:
-        """End supervisor and all that it runs; wait until it is gone."""
+        """Stop supervisor with all programs, and wait until it has ended."""
         pid = self.pid()
         with contextlib.suppress(NotSupervisedError):
             self._call("shutdown")
@@ -137,7 +137,7 @@ class Supervisor:
         self._socket.unlink(missing_ok=True)
 
     def pid(self) -> int | None:
-        """Its process id, None when it does not run."""
+        """Return supervisor's process id; None if it does not run."""
         with contextlib.suppress(NotSupervisedError):
             return int(self._call("getPID"))
         return None
@@ -195,7 +195,7 @@ class Supervisor:
         }
 
     def _user_private(self, text: str) -> None:
-        # Supervisor runs as the caller, so the file is the caller's.
+        # Supervisor runs as the calling user, who must own the file.
         ServiceUser().write_private(self._config_file, text)
 
     def _start(self) -> None:
@@ -266,7 +266,7 @@ def _ignoring(*faults: str) -> Any:  # noqa: ANN401
 
 
 def _descriptors() -> int:
-    """File descriptors for the servers: many, where the limit allows."""
+    """Return the limit of file descriptors for the servers, within the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
 
@@ -281,7 +281,7 @@ def _ini(sections: dict[str, dict[str, object]]) -> str:
 
 
 def _value(text: str) -> str:
-    """A value as supervisor reads it back: it knows no quoting for the start of a comment."""
+    """Escape a value for supervisor's file, which cannot quote the start of a comment."""
     if not text.isprintable() or text != text.strip() or _COMMENT.search(text):
         message = (
             f"Supervisor cannot hold the value {text!r}. Choose one without control characters, "

@@ -1,4 +1,4 @@
-"""Runs the programs of the set-up: line by line, and again where the network failed."""
+"""Runner of programs of the set-up, with output line by line and retries of network errors."""
 
 import subprocess
 import sys
@@ -13,14 +13,14 @@ from stack.retries import PAUSES_SECONDS, is_transient, with_retries
 
 _LAST_LINES = 12
 _UV_RETRIES = "5"
-"""Of each request, with pauses of uv's own: some 40 s until it gives up. Its default is 3."""
+"""Retries of uv per request, with its own back-off: about 40 s in all. Its default is 3."""
 
 
 class ToolError(StopPipelineError):
     """A program has failed.
 
     Attributes:
-        is_transient: whether the network was the reason.
+        is_transient: whether the reason was a network error.
     """
 
     def __init__(self, name: str, status: int, last: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ class ToolError(StopPipelineError):
 
 
 class Tools:
-    """The programs that a set-up has running. Threads may share it."""
+    """The running programs of a set-up. Thread-safe."""
 
     def __init__(self, pauses: Sequence[float] = PAUSES_SECONDS) -> None:
         self._running: set[subprocess.Popen[str]] = set()
@@ -45,14 +45,14 @@ class Tools:
         cwd: Path | None = None,
         on_line: Callable[[str], bool] = lambda _line: False,
     ) -> None:
-        """Run a program to its end.
+        """Run a program and wait for it.
 
         Args:
             command: the program and its arguments.
-            env: its environment, and nothing else.
-            cwd: where it runs.
-            on_line: told each line it writes; returns whether the line is one of progress, which
-                no failure is told with.
+            env: its complete environment.
+            cwd: its working directory.
+            on_line: called with each line of output; returns whether it is a progress line, which
+                is left out of error messages.
 
         Raises:
             ToolError: it fails, with its last lines.
@@ -78,12 +78,13 @@ class Tools:
         cwd: Path | None = None,
         on_line: Callable[[str], bool] = lambda _line: False,
     ) -> None:
-        """As `run`, and again where the network failed: of a program that has no retries itself.
+        """Run a program as `run` does, and retry after network errors.
 
-        It must keep what it has got. `on_line` is told of the retries, too.
+        For programs without retries of their own that keep partial results. `on_line` is also
+        called for retries.
 
         Raises:
-            ToolError: it fails, at the last try or not because of the network.
+            ToolError: it fails at the last try, or not because of the network.
             StopPipelineError: the set-up was cancelled.
         """
 
@@ -100,11 +101,11 @@ class Tools:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether nothing more is started."""
+        """Whether the set-up was cancelled."""
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """End what runs, and start nothing more."""
+        """End running programs and prevent further starts."""
         with self._lock:
             self._cancelled.set()
             for process in self._running:
@@ -115,7 +116,7 @@ class Tools:
     ) -> subprocess.Popen[str]:
         with self._lock:
             if self.is_cancelled:
-                message = "The set-up was cancelled. Run the same command again to continue."
+                message = "The set-up was cancelled. Run the same command again to resume it."
                 raise StopPipelineError(message)
             process = subprocess.Popen(
                 [str(part) for part in command],
@@ -133,7 +134,7 @@ class Tools:
 
 
 def uv_environment() -> dict[str, str]:
-    """The environment for uv: the caller's, with as many retries as a set-up should have."""
+    """Return the environment for uv: the caller's, with more retries."""
     return {"UV_HTTP_RETRIES": _UV_RETRIES} | process_environment()
 
 
@@ -153,11 +154,11 @@ def _failure(name: str, status: int, last: Sequence[str], *, is_network: bool) -
         told = "; ".join(line.strip() for line in last if line.strip()).rstrip(".")
         return (
             f"{told}. Is the network there? Proxies and mirrors are taken from the environment. "
-            "What was fetched is kept: run the same command again."
+            "Downloads are kept: run the same command again."
         )
     return (
         f"{name} failed (exit status {status}):\n"
         + "\n".join(f"  {line}" for line in last)
-        + "\nNothing half done will be used. Correct that, then run the same command again: it "
+        + "\nNothing half done will be used. When that is fixed, run the same command again: it "
         "fetches only what is missing."
     )

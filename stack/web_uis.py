@@ -1,4 +1,4 @@
-"""The pages that people look at: where each one is, and how to log in."""
+"""Web pages of the stack: addresses and logins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from stack.superset.server import USER as SUPERSET_USER
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One that lets anybody in. `service` is the one that shows it."""
+    """A page without login. `service` is the service that serves it."""
 
     name: str
     title: str
@@ -21,7 +21,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebUI(Page):
-    """One with a login."""
+    """A page with a login."""
 
     user: str
     password: str
@@ -65,17 +65,17 @@ WEB_UIS: dict[str, Callable[[StackConfig, Secrets], WebUI]] = {
     "airflow": _airflow,
     "minio": _minio,
 }
-"""By name. A console can be made once there are passwords."""
+"""Constructors of pages with a login, by name. They need existing passwords."""
 
 
 def _prometheus(config: StackConfig, _secrets: Secrets) -> Page:
     return Page(
         name="prometheus",
-        title="alerts and metrics, where it was started with --monitoring",
+        title="alerts and metrics, if started with --monitoring",
         service="prometheus",
         url=f"{config.monitoring.url}/consoles/index.html",
     )
 
 
 PAGES: dict[str, Callable[[StackConfig, Secrets], Page]] = {**WEB_UIS, "prometheus": _prometheus}
-"""All of them."""
+"""Constructors of all pages, by name."""

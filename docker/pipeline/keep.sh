@@ -1,14 +1,14 @@
 #!/bin/sh
-# Runs a program of ours that Compose starts again whenever it ends. Where its exit status (3) says
-# that a person has to act, the same again does not help, and each start would disturb its group:
-# then this rests, and the container is unhealthy, since nothing answers at the program's port.
+# Runs a program that Compose restarts whenever it ends. Exit status 3 means that manual action is
+# needed: a restart would not help and would rebalance the consumer group. Then this script sleeps,
+# and the container is unhealthy, since nothing answers at the program's port.
 is_stopped=
 child=
 trap 'is_stopped=1; kill -TERM "$child" 2>/dev/null' TERM INT
 
 python -P -m cli "$@" &
 child=$!
-# A signal ends the wait, not the program; one that came before has reached nobody.
+# A signal ends `wait`, not the program; one that arrived before the fork has to be forwarded.
 [ -z "$is_stopped" ] || kill -TERM "$child"
 wait "$child"
 status=$?
@@ -20,8 +20,8 @@ if [ "$status" -ne 3 ] || [ -n "$is_stopped" ]; then
     exit "$status"
 fi
 
-echo "This is not started again before a person has acted; then: docker compose restart SERVICE" >&2
-# One long sleep would have to be ended, and may not hear it before it has begun.
+echo "Not restarted: manual action is needed; then run: docker compose restart SERVICE" >&2
+# Short sleeps, so that a signal is noticed without having to kill a long one.
 child=
 while [ -z "$is_stopped" ]; do
     sleep 2 &

@@ -1,7 +1,7 @@
-"""Superset's start in a container: its configuration, with the secrets it got; then a program.
+"""Entry point of Superset's container: writes the configuration with secrets, then runs a program.
 
 start.py DATABASE PROGRAM [ARGUMENT]...    DATABASE is HOST:PORT/NAME of Superset's own database.
-Superset's Python runs it, which has nothing of the project's.
+It is run by Superset's Python, without packages of the project.
 """
 
 import json
@@ -15,7 +15,7 @@ _USER = "superset"
 
 
 def main(database: str, *program: str) -> None:
-    """Write both files where only this user can read them, and let the program take over."""
+    """Write both files, readable by this user only, and replace this process by the program."""
     place = Path(os.environ["SUPERSET_CONFIG_PATH"])
     place.write_bytes(Path(__file__).with_name(place.name).read_bytes())
     values = {

@@ -1,4 +1,4 @@
-"""A client of Airflow's REST interface: start a run, see how it and its tasks are."""
+"""Client of Airflow's REST interface: trigger runs, read states of runs and tasks."""
 
 import time
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ _TIMEOUT_SECONDS = 30.0
 _ASK_SECONDS = 0.5
 _TRY = "Try ./pipeline status"
 _KNOWN_SECONDS = 90.0
-"""Until a DAG of a fresh start has been read."""
+"""Maximum wait, after a fresh start, until a DAG file was parsed."""
 DONE = ("success", "failed")
-"""States in which a run stays."""
+"""Final states of a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskState:
-    """A task of a run. `state` is None before Airflow has looked at it."""
+    """A task of a run. `state` is None before Airflow has scheduled it."""
 
     task: str
     state: str | None
@@ -42,7 +42,7 @@ class RunState:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended."""
+        """Whether the run has ended."""
         return self.state in DONE
 
     @property
@@ -72,37 +72,37 @@ class AirflowClient:
         self._http.close()
 
     def log_in(self) -> None:
-        """Get a token, which lasts a day.
+        """Get a token, which is valid for a day.
 
         Raises:
-            StopPipelineError: the password is not the right one.
+            StopPipelineError: Airflow refuses user or password.
             RetryLaterError: Airflow does not answer.
         """
         answer = self._ask("POST", "/auth/token", json=self._login)
         self._http.headers["Authorization"] = f"Bearer {answer['access_token']}"
 
     def trigger(self, dag: str, **params: object) -> str:
-        """Start a run now; its name. Right after a start it waits until the DAG has been read.
+        """Trigger a run; returns its id. After a fresh start, waits until the DAG was parsed.
 
         Args:
-            dag: its id.
-            **params: what its form asks for.
+            dag: id of the DAG.
+            **params: parameters of its form.
 
         Raises:
-            StopPipelineError: there is no such DAG, it is paused, or refuses the parameters.
+            StopPipelineError: there is no such DAG, it is paused, or it refuses the parameters.
             RetryLaterError: Airflow does not answer.
         """
         deadline = time.monotonic() + _KNOWN_SECONDS
         while (known := self._find(f"/api/v2/dags/{dag}")) is None:
             if time.monotonic() > deadline:
                 message = (
-                    f"Airflow knows no DAG {dag!r}. Look at ./pipeline logs airflow-dags, and at "
-                    f"{self._settings.pages_url}/dags for those that it could not read."
+                    f"Airflow knows no DAG {dag!r}. See ./pipeline logs airflow-dags, and "
+                    f"{self._settings.pages_url}/dags for import errors."
                 )
                 raise StopPipelineError(message)
             time.sleep(_ASK_SECONDS)
         if known["is_paused"]:
-            message = f"{dag} is paused, a run would wait for ever. Resume it on {self.page(dag)}"
+            message = f"{dag} is paused, so a run would never start. Unpause it on {self.page(dag)}"
             raise StopPipelineError(message)
         path = f"/api/v2/dags/{dag}/dagRuns"
         return str(
@@ -110,7 +110,7 @@ class AirflowClient:
         )
 
     def state(self, dag: str, run: str) -> RunState:
-        """How a run is now.
+        """Return the current state of a run and its tasks.
 
         Raises:
             RetryLaterError: Airflow does not answer.
@@ -136,10 +136,10 @@ class AirflowClient:
         )
 
     def follow(self, dag: str, run: str, *, timeout_seconds: float) -> Iterator[RunState]:
-        """A run's state, again and again until it has ended; an Airflow that is away is waited for.
+        """Yield the run's state repeatedly until it has ended; waits while Airflow is unavailable.
 
         Raises:
-            RetryLaterError: it has not ended in time, or Airflow does not answer.
+            RetryLaterError: the run did not end in time, or Airflow does not answer.
         """
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -154,18 +154,18 @@ class AirflowClient:
                     return
             if time.monotonic() > deadline:
                 message = (
-                    f"{run} of {dag} continues after {timeout_seconds:.0f} s: {self.page(dag)}"
+                    f"{run} of {dag} still runs after {timeout_seconds:.0f} s: {self.page(dag)}"
                 )
                 raise RetryLaterError(message)
             time.sleep(_ASK_SECONDS)
 
     def xcom(self, dag: str, run: str, task: str) -> Any:  # noqa: ANN401 - whatever it returned
-        """What a task returned."""
+        """Return a task's XCom `return_value`."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
         return self._ask("GET", path, params={"deserialize": "true"})["value"]
 
     def dags(self) -> dict[str, bool]:
-        """Whether each DAG that Airflow has read is paused, by id.
+        """Return whether each DAG is paused, by id, for all that Airflow has parsed.
 
         Raises:
             RetryLaterError: Airflow does not answer.
@@ -174,7 +174,7 @@ class AirflowClient:
         return {dag["dag_id"]: dag["is_paused"] for dag in found}
 
     def import_errors(self) -> dict[str, str]:
-        """The last line of what Python says of each file that Airflow could not read.
+        """Return the last line of the import error of each DAG file that has one.
 
         Raises:
             RetryLaterError: Airflow does not answer.
@@ -183,11 +183,11 @@ class AirflowClient:
         return {one["filename"]: one["stack_trace"].strip().rpartition("\n")[2] for one in found}
 
     def page(self, dag: str, run: str | None = None) -> str:
-        """Address of a DAG or a run in the pages."""
+        """Return the URL of a DAG or a run in the web UI."""
         return f"{self._settings.pages_url}/dags/{dag}" + (f"/runs/{run}" if run else "")
 
     def _order(self, dag: str) -> dict[str, int]:
-        """Place of each task, none before those that it waits for."""
+        """Return the position of each task in a topological order."""
         if dag not in self._orders:
             tasks = self._ask("GET", f"/api/v2/dags/{dag}/tasks")["tasks"]
             sorter: TopologicalSorter[str] = TopologicalSorter()
@@ -215,11 +215,11 @@ class AirflowClient:
 
 
 def _content(answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON
-    """What it says.
+    """Return the JSON of a response.
 
     Raises:
-        StopPipelineError: it refuses.
-        RetryLaterError: it cannot now.
+        StopPipelineError: Airflow refuses the request.
+        RetryLaterError: Airflow is temporarily unable to answer it.
     """
     if answer.is_success:
         return answer.json()
@@ -227,12 +227,12 @@ def _content(answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON
     if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         message = (
             f"Airflow refuses {asked}: user or password are not those that it was started with. "
-            "./pipeline open airflow prints them; ./pipeline up makes it take on another file's."
+            "./pipeline open airflow prints them; ./pipeline up restarts it with the current ones."
         )
         raise StopPipelineError(message)
     said = f"{asked}: {answer.status_code}, {answer.text[:500]}"
     if answer.is_server_error:
-        message = f"Airflow cannot do it now. {said} {_TRY}"
+        message = f"Airflow is temporarily unable to answer. {said} {_TRY}"
         raise RetryLaterError(message)
-    message = f"Airflow refuses. {said} Look at ./pipeline logs airflow"
+    message = f"Airflow refuses. {said} See ./pipeline logs airflow"
     raise StopPipelineError(message)

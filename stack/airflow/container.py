@@ -1,4 +1,4 @@
-"""Airflow in a container of its own: this Python is Airflow's, and holds the project, too."""
+"""Airflow in a container, whose Python has both Airflow and the project."""
 
 import os
 import sys
@@ -28,12 +28,12 @@ def airflow_of(config: StackConfig, secrets: Secrets) -> Airflow:
 
 
 def become(arguments: Sequence[str]) -> None:
-    """Write the configuration, and let one of Airflow's programs take this one's place."""
+    """Write the configuration, and replace this process by one of Airflow's programs."""
     config = StackConfig()
     airflow = airflow_of(config, Secrets(config.stack.secrets_path))
     airflow.configure()
     program = airflow.program("airflow", *arguments)
     os.chdir(program.directory)
-    # What the container was started with stays: AIRFLOW__… of its own goes before the file.
+    # The container's environment is kept: AIRFLOW__… variables override the file.
     environment = {**process_environment(), **program.environment}
     os.execve(program.command[0], program.command, environment)  # noqa: S606 - no shell wanted

@@ -1,4 +1,4 @@
-"""How Airflow's parts say they are: the api-server answers for all of them."""
+"""Health of Airflow's components, as reported by the api-server."""
 
 import http.client
 import json
@@ -7,9 +7,10 @@ from lakehouse.settings import AirflowSettings
 
 
 def health(settings: AirflowSettings) -> dict[str, str]:
-    """`healthy` or `unhealthy` by part: scheduler, dag_processor, metadatabase. {} without answer.
+    """Return `healthy` or `unhealthy` by component: scheduler, dag_processor, metadatabase.
 
-    A part that was killed counts as healthy until its last sign of life is half a minute old.
+    Empty without an answer. A killed component counts as healthy until its last heartbeat is half a
+    minute old.
     """
     connection = http.client.HTTPConnection(settings.host, settings.port, timeout=5)
     try:

@@ -1,4 +1,4 @@
-"""Airflow's programs: one configuration file, only the owner can read it, for all of them."""
+"""Airflow's programs, with a common configuration file that only its owner can read."""
 
 import base64
 import hashlib
@@ -18,17 +18,17 @@ from stack.program import Program
 from stack.service_user import ServiceUser
 
 USER = "admin"
-"""Who logs in."""
+"""User of the web UI."""
 _DAGS = ROOT / "dags"
 _TEMPLATE = Path(__file__).with_name("airflow.cfg")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Airflow:
-    """One Airflow, whose tasks run in its scheduler's process group, as whoever started it.
+    """One Airflow, whose tasks run in its scheduler's process group, as the calling user.
 
-    `variables` is the environment of the project's own settings, for the tasks; `python` is that of
-    Airflow's packages, and `version` their name.
+    `variables` are the project's settings as environment of the tasks; `python` is the interpreter
+    with Airflow's packages, and `version` identifies these.
     """
 
     settings: AirflowSettings
@@ -41,7 +41,7 @@ class Airflow:
     data: Data
 
     def program(self, name: str, *command: str, stop_seconds: int = 20) -> Program:
-        """How supervisor runs one of its programs."""
+        """Return the definition of one of its programs for supervisor."""
         return Program(
             name=name,
             command=(str(self.python), "-P", "-m", "airflow", *command),
@@ -64,7 +64,7 @@ class Airflow:
         own.write_private(self._passwords_file, json.dumps({USER: password}) + "\n")
 
     def prepare(self) -> None:
-        """Write the configuration; make the database, and bring it to this version's schema."""
+        """Write the configuration; create the database and migrate it to this version."""
         self.configure()
         database = ProgramDatabase(name="airflow", warehouse=self.warehouse, secrets=self.secrets)
         database.prepare()
@@ -74,12 +74,12 @@ class Airflow:
             database.write_note(self.version)
 
     def answers(self) -> bool:
-        """Whether the server answers requests."""
+        """Return whether the server answers requests."""
         settings = self.settings
         return http_status(settings.host, settings.port, "/api/v2/version") == 200
 
     def is_healthy(self, part: str) -> bool:
-        """Whether a part without a port of its own, such as `scheduler`, tells that it is well."""
+        """Return whether a component without a port, such as `scheduler`, is healthy."""
         return health(self.settings).get(part) == "healthy"
 
     @property
@@ -101,12 +101,12 @@ class Airflow:
             "AIRFLOW_HOME": str(self._home),
             "AIRFLOW_CONFIG": str(self._config_file),
             "PYTHONPATH": str(ROOT),
-            # Titles of processes would be written over the environment, by which we know our own.
+            # Process titles would overwrite the environment, which identifies our processes.
             "SPT_NOENV": "1",
         }
 
     def _configuration(self) -> str:
-        """Without passwords and keys: their places are left open."""
+        """Return the configuration with placeholders for passwords and keys."""
         values = {
             "dags": _DAGS,
             "parallelism": self.settings.parallelism,
@@ -120,7 +120,7 @@ class Airflow:
             "statsd_host": self.monitoring.host,
             "statsd_port": self.monitoring.statsd_port,
         }
-        # To the parser of this file, a % begins the name of another value.
+        # The parser of this file interpolates names after a %.
         escaped = {name: str(value).replace("%", "%%") for name, value in values.items()}
         return Template(_TEMPLATE.read_text()).safe_substitute(escaped)
 
@@ -138,6 +138,6 @@ class Airflow:
         return f"postgresql+psycopg://airflow:{password}@{where}/airflow"
 
     def _key(self, purpose: str) -> str:
-        """Of 32 bytes, as Fernet wants it."""
+        """Return a Fernet key of 32 bytes."""
         secret = f"{purpose}:{self.secrets['airflow_keys']}"
         return base64.urlsafe_b64encode(hashlib.sha256(secret.encode()).digest()).decode()

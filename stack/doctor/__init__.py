@@ -1,7 +1,8 @@
-"""Looks at everything, and says for each: fine, or what is wrong and what to type.
+"""Checks of the whole system; each finding is fine, or names a problem and the command to fix it.
 
-Nothing here changes anything. What a rule is, the part that keeps it says; a check only reads and
-compares. Each check is a function over what was read, so that it can be tried without a service.
+Checks are read-only. Expected values come from the modules that enforce them; a check reads actual
+values and compares. Diagnoses are pure functions of these values, so that they can be tested
+without services.
 """
 
 from stack.doctor.checks import all_checks

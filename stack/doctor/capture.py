@@ -1,4 +1,4 @@
-"""From the shop to Kafka: the connector and its task, the slot."""
+"""Checks of change capture: connector, task and slot."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _APPLY = "./pipeline connect apply"
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     needs = ("oltp", "connect")
     return [Check(area="capture", title="connector and slot", needs=needs, run=_capture)]
 
@@ -22,8 +22,8 @@ def _capture(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_capture(health: Health) -> Sequence[Said]:
-    """Whether changes flow from the shop's database to Kafka."""
-    # What was lost comes first: accepting it starts the connector, too.
+    """Diagnose whether changes flow from the shop's database to Kafka."""
+    # A loss comes first: accepting it starts the connector, too.
     lost = [problem for problem in health.problems if HEAL in problem]
     said = [_as_told(health, problem) for problem in lost or health.problems]
     return said or [fine(f"connector and task run{_handed_on(health)}"), fine(_slot(health))]
@@ -41,11 +41,11 @@ def _as_told(health: Health, problem: str) -> Said:
 def _handed_on(health: Health) -> str:
     if health.lag_seconds is None:
         return ""
-    return f", the last change was handed on {health.lag_seconds:.0f} s ago"
+    return f", the last change was written {health.lag_seconds:.0f} s ago"
 
 
 def _slot(health: Health) -> str:
     slot = health.slot
     held = 0 if slot is None else (slot.held_bytes or 0)
     of = "" if slot is None or not slot.limit_bytes else f" of {slot.limit_bytes / 2**20:,.0f} MB"
-    return f"slot {health.slot_name} is read, and holds {held / 2**20:,.0f}{of or ' MB'} of WAL"
+    return f"slot {health.slot_name} is active and retains {held / 2**20:,.0f}{of or ' MB'} of WAL"

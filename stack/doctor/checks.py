@@ -1,4 +1,4 @@
-"""All checks, in the order of a report: from the machine along the way of a change to the pages."""
+"""All checks, in the order of a report: machine, then the path of a change, then web pages."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ from stack.doctor.model import Check
 
 
 def all_checks() -> Sequence[Check]:
-    """Every check there is."""
+    """Return all checks."""
     parts = (
         machine, clock, services, roles, users, shop, readers, capture, topics, lake, layers,
         warehouse, pages,

@@ -1,4 +1,4 @@
-"""Clocks: this machine's against those of the servers."""
+"""Checks of clocks: this machine's compared with those of the servers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,13 +12,13 @@ from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, unchecked, wrong
 
 MOST_SECONDS = 2.0
-SET_CLOCKS = "set the clocks by a time service: timedatectl set-ntp true, on both machines"
+SET_CLOCKS = "synchronise the clocks: timedatectl set-ntp true, on both machines"
 _NOW = "select clock_timestamp()"
 _HEARTBEATS: LiteralString = "select f.clock_ahead_seconds, f.state from mart.live_freshness as f"
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     return [
         Check(area="machine", title="clocks", run=_clocks),
         Check(area="machine", title="heartbeats", needs=("warehouse",), run=_heartbeats),
@@ -36,13 +36,13 @@ def _clocks(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_clocks(ahead: Mapping[str, float]) -> Sequence[Said]:
-    """Whether the servers' clocks agree with this machine's.
+    """Diagnose whether the servers' clocks agree with this machine's.
 
     Args:
-        ahead: seconds that a server's clock is ahead of ours.
+        ahead: seconds by which each server's clock is ahead of this machine's.
     """
     if not ahead:
-        return [unchecked("no server is up that could tell")]
+        return [unchecked("no server is up to compare with")]
     wrong_ones = {name: skew for name, skew in ahead.items() if abs(skew) > MOST_SECONDS}
     return [
         wrong(f"{name}'s clock is {abs(s):,.1f} s {'ahead' if s > 0 else 'behind'}", SET_CLOCKS)
@@ -53,30 +53,30 @@ def diagnose_clocks(ahead: Mapping[str, float]) -> Sequence[Said]:
 def _heartbeats(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.warehouse("monitor"), autocommit=True) as connection:
         row = connection.execute(_HEARTBEATS).fetchone()
-    return diagnose_heartbeats(*row) if row else [unchecked("the warehouse does not tell")]
+    return diagnose_heartbeats(*row) if row else [unchecked("unknown in the warehouse")]
 
 
 def diagnose_heartbeats(ahead: float | None, state: str) -> Sequence[Said]:
-    """Whether the shop's heartbeats are dated as the warehouse's clock has it.
+    """Diagnose whether timestamps of the shop's heartbeats agree with the warehouse's clock.
 
     Args:
-        ahead: seconds that they are ahead; None where that seems right.
-        state: of the charts.
+        ahead: seconds by which they are ahead; None if the clocks seem to agree.
+        state: state of the live charts.
     """
     if ahead is None:
-        return [fine(f"dated as the warehouse's clock has it; charts are {state}")]
+        return [fine(f"timestamps agree with the warehouse's clock; charts are {state}")]
     if ahead > 0:
         words = f"the shop's last heartbeat is dated {ahead:,.0f} s ahead of the warehouse's clock"
-        return [wrong(words, f"{SET_CLOCKS}; the next heartbeat tells whether that was all")]
+        return [wrong(words, f"{SET_CLOCKS}; the next heartbeat shows whether that was sufficient")]
     words = (
-        f"the shop's heartbeats are dated {-ahead:,.0f} s behind the warehouse's clock, each of "
-        "them: its clock is behind, or all of them are held up"
+        f"all heartbeats of the shop are dated {-ahead:,.0f} s behind the warehouse's clock: the "
+        "shop's clock is behind, or all of them are delayed"
     )
     return [wrong(words, f"if clocks above is wrong, {SET_CLOCKS}; else ./pipeline connect status")]
 
 
 def ahead_of_us(dsn: str) -> float:
-    """Seconds that a Postgres' clock is ahead of this machine's; what the answer took is not told.
+    """Return seconds by which a Postgres server's clock is ahead, corrected for the round trip.
 
     Raises:
         psycopg.Error: it does not answer.
@@ -89,7 +89,7 @@ def ahead_of_us(dsn: str) -> float:
 
 
 def _of_store(url: str) -> float:
-    """By the date of an answer, which leaves out parts of a second."""
+    """Return seconds ahead by the Date header of a response, which has whole seconds."""
     before = datetime.now(UTC).replace(microsecond=0)
     with httpx.Client(trust_env=False, timeout=5) as client:
         told = parsedate_to_datetime(client.get(f"{url}/minio/health/live").headers["Date"])
@@ -97,7 +97,7 @@ def _of_store(url: str) -> float:
 
 
 def _ahead(before: datetime, told: datetime, after: datetime) -> float:
-    """0 if it may have been that time when it was told."""
+    """Return 0 if the difference is within the uncertainty of the measurement."""
     if before <= told <= after:
         return 0.0
     return (told - after).total_seconds() if told > after else (told - before).total_seconds()

@@ -1,4 +1,4 @@
-"""Has all checks look side by side, none for longer than its time."""
+"""Parallel execution of all checks, with a time limit."""
 
 import threading
 import time
@@ -15,9 +15,9 @@ _LONGEST = 300
 def examine(
     checks: Sequence[Check], measurements: Measurements, *, limit_seconds: float
 ) -> list[Finding]:
-    """What each check finds, in their order.
+    """Run all checks; returns their findings in order.
 
-    One that fails, or takes too long, is reported as not checked: the others continue.
+    A check that raises or exceeds the limit is reported as not checked; the others continue.
     """
     deadline = time.monotonic() + limit_seconds
     begun = [(check, _begin(check, measurements)) for check in checks]
@@ -37,7 +37,7 @@ def _begin(check: Check, measurements: Measurements) -> "Future[Sequence[Said]]"
     def look() -> None:
         future.set_result(_run(check, measurements))
 
-    # Not from a pool: at its end, Python would wait for one that hangs.
+    # Not a thread pool: at exit Python would wait for a hanging thread.
     threading.Thread(target=copy_context().run, args=(look,), daemon=True).start()
     return future
 
@@ -48,7 +48,7 @@ def _run(check: Check, measurements: Measurements) -> Sequence[Said]:
         if away:
             return [unchecked(_not_up(away))]
         return check.run(measurements)
-    except Exception as error:  # noqa: BLE001 - whatever hinders a check, the report is made
+    except Exception as error:  # noqa: BLE001 - no error may prevent the report
         return [unchecked(_in_a_line(error))]
 
 

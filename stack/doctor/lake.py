@@ -1,4 +1,4 @@
-"""The lake: what the store guarantees, and its tables against the contracts."""
+"""Checks of the lake: guarantees of the object store, and tables against the contracts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,7 +25,7 @@ from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     return [
         Check(area="lake", title="store", needs=("minio",), run=_store),
         Check(area="lake", title="tables", needs=("minio",), run=_tables),
@@ -42,7 +42,7 @@ def _store(measurements: Measurements) -> Sequence[Said]:
             require_consistent_listing(client, bucket)
         except StopPipelineError as error:
             said.append(wrong_as_told(str(error)))
-    return said or [fine("one of racing writers wins; what is written or deleted shows at once")]
+    return said or [fine("conditional writes work; writes and deletes are visible at once")]
 
 
 def _tables(measurements: Measurements) -> Sequence[Said]:
@@ -51,7 +51,7 @@ def _tables(measurements: Measurements) -> Sequence[Said]:
 
 
 def contracted() -> dict[LakeTable, pa.Schema]:
-    """Schemas of silver's and gold's tables, as the contracts have them."""
+    """Return the schemas of silver's and gold's tables according to the contracts."""
     found = {
         LakeTable(layer="silver", name=QUARANTINE): QUARANTINE_SCHEMA,
         LakeTable(layer="silver", name=RULE_COUNTS): RULE_COUNTS_SCHEMA,
@@ -67,7 +67,7 @@ def contracted() -> dict[LakeTable, pa.Schema]:
 
 
 def diagnose_tables(found: Mapping[LakeTable, pa.Schema]) -> Sequence[Said]:
-    """Whether each table has the columns that its contract says. Of bronze, all have the same."""
+    """Diagnose whether each table has the columns of its contract. All bronze tables share one."""
     wanted = contracted()
     said = []
     for table, schema in found.items():
@@ -79,13 +79,13 @@ def diagnose_tables(found: Mapping[LakeTable, pa.Schema]) -> Sequence[Said]:
         if told:
             remedy = f"./pipeline rebuild --layer {table.layer}"
             if table.layer == "bronze":
-                remedy = "restore it: bronze cannot be made from anything else"
+                remedy = "restore it from a backup: bronze cannot be rebuilt"
             said.append(wrong(f"{table}: {'; '.join(told)}", remedy))
-    return said or [fine(f"{len(found)}, as their contracts say")]
+    return said or [fine(f"{len(found)} tables match their contracts")]
 
 
 def differences(has: pa.Schema, wanted: pa.Schema) -> list[str]:
-    """Columns that are missing, of another type, or in no contract."""
+    """Return columns that are missing, have another type, or are in no contract."""
     types = {field.name: _plain(field.type) for field in has}
     told = []
     for field in wanted:
@@ -98,6 +98,6 @@ def differences(has: pa.Schema, wanted: pa.Schema) -> list[str]:
 
 
 def _plain(kind: pa.DataType) -> str:
-    """Its name, however long its values may be, or what an element of a list is called."""
+    """Return the type's name without length of offsets, list element names and nullability."""
     text = str(kind).replace("large_", "").replace("_view", "")
     return text.replace("list<element:", "list<item:").replace(" not null", "")

@@ -1,8 +1,7 @@
-"""Watermarks: no layer can have come further than the one that it is made from.
+"""Checks of watermarks: no layer may be ahead of the layer that it is computed from.
 
-One that has, was restored from another time, or written by hand: what lies between would be passed
-over without a word. How far a layer is behind is no fault; when it was last brought up to date is
-told by the runs.
+A layer that is ahead was restored from another time or written manually; it would silently skip
+changes. Being behind is not a problem; the checks of runs report how old the last update is.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,14 +25,14 @@ Offsets = Mapping[EpochPartition, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedState:
-    """Watermarks of the warehouse: offsets by table of the shop, versions of silver's tables."""
+    """Watermarks of the warehouse: offsets by table of the shop, and versions of silver tables."""
 
     offsets: Mapping[str, Offsets]
     versions: Mapping[str, int]
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     area, lake = "watermarks", ("minio",)
     return [
         Check(area=area, title="silver and bronze", needs=lake, run=_silver),
@@ -49,7 +48,7 @@ def _silver(measurements: Measurements) -> Sequence[Said]:
 def _sure(
     measurements: Measurements, validator: Callable[[Sequence[TableMetrics]], Sequence[Said]]
 ) -> Sequence[Said]:
-    """A verdict on the lower layer; where something is wrong, of the lower layer as it is now."""
+    """Diagnose; if something is wrong, repeat it with the lower layer read again."""
     said = validator(measurements.tables)
     if all(one.verdict is not Verdict.WRONG for one in said):
         return said
@@ -60,11 +59,11 @@ def diagnose_silver(
     tables: Sequence[TableMetrics],
     lower: Sequence[TableMetrics],
 ) -> Sequence[Said]:
-    """Whether silver is within bronze, and no table of silver is behind the current rows.
+    """Diagnose whether silver is ahead of bronze, or its current rows ahead of its other tables.
 
     Args:
-        tables: silver's among them.
-        lower: bronze's among them, and silver's, read at the same time or later.
+        tables: metrics that include silver's tables.
+        lower: metrics that include bronze's and silver's tables, read at the same time or later.
     """
     found = {metrics.table: metrics for metrics in tables}
     below = {metrics.table: metrics for metrics in lower}
@@ -90,7 +89,7 @@ _CURRENT = {entity.silver for entity in ENTITIES.values()}
 
 
 def _written_first(entity: Entity) -> list[str]:
-    """Tables that are written before the current rows, so that these are never ahead of them."""
+    """Return tables that are written before the current rows, which are never ahead of them."""
     return [QUARANTINE, RULE_COUNTS, *([entity.history] if entity.history else [])]
 
 
@@ -107,9 +106,9 @@ def _offsets(metrics: TableMetrics | None) -> Offsets:
 
 
 def beyond(upper: Offsets, lower: Offsets, *, below: str = "the layer below") -> list[str]:
-    """Where the upper layer has come further than the lower, as the end of a sentence.
+    """Return positions at which the upper layer is ahead of the lower, as ends of sentences.
 
-    Of an epoch that is over the lower layer keeps no watermark: there is nothing to compare.
+    Past epochs are not compared, since the lower layer keeps no watermark of them.
     """
     newest: dict[str, int] = {}
     for partition in lower:
@@ -132,7 +131,7 @@ def _gold(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_gold(tables: Sequence[TableMetrics], lower: Sequence[TableMetrics]) -> Sequence[Said]:
-    """Whether gold was made from versions of silver that there are. Arguments as above."""
+    """Diagnose whether gold was computed from existing versions of silver. Arguments as above."""
     gold = [metrics for metrics in tables if metrics.table.layer == "gold"]
     if not gold:
         return [note("no gold yet", "./pipeline consolidate")]
@@ -144,16 +143,16 @@ def diagnose_gold(tables: Sequence[TableMetrics], lower: Sequence[TableMetrics])
         for name in contract.inputs if contract else ():
             told = _other_version(made_from.get(name), silver.get(name))
             if told:
-                words = f"{metrics.table.name} was made from {told} of {name}"
+                words = f"{metrics.table.name} was computed from {told} of {name}"
                 said.append(wrong(words, "./pipeline rebuild --layer gold"))
     return said or [fine(f"in order, {_behind(gold):,} versions behind")]
 
 
 def _other_version(made_from: int | None, version: int | None) -> str | None:
-    """Which version something claims to be made from, where that cannot be."""
+    """Return the recorded version in words if it cannot be right; None otherwise."""
     if version is None or made_from is None:
-        return None if version is None else "another table, and not this one,"
-    return None if made_from <= version else f"version {made_from:,}, but there are {version:,},"
+        return None if version is None else "another incarnation"
+    return None if made_from <= version else f"version {made_from:,} (the newest is {version:,})"
 
 
 def _star(measurements: Measurements) -> Sequence[Said]:
@@ -164,11 +163,11 @@ def _star(measurements: Measurements) -> Sequence[Said]:
 
 
 def read_loaded_state(dsn: str, ids: Mapping[str, str]) -> LoadedState:
-    """How far the warehouse has come.
+    """Return the watermarks of the warehouse.
 
     Args:
-        dsn: of the warehouse, as its role `batch`.
-        ids: of silver's tables; a version of another table of the same name does not count.
+        dsn: connection to the warehouse as role `batch`.
+        ids: Delta ids of silver's tables; versions of recreated tables are ignored.
     """
     offsets = loaded_offsets(dsn)
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -178,7 +177,7 @@ def read_loaded_state(dsn: str, ids: Mapping[str, str]) -> LoadedState:
 
 
 def diagnose_warehouse(warehouse: LoadedState, tables: Sequence[TableMetrics]) -> Sequence[Said]:
-    """Whether the warehouse was made from what silver has."""
+    """Diagnose whether the warehouse is ahead of silver."""
     if not warehouse.offsets:
         return [note("nothing loaded yet", "./pipeline consolidate")]
     found = {metrics.table: metrics for metrics in tables}

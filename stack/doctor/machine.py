@@ -1,4 +1,4 @@
-"""This machine: versions, what is installed, room, memory, passwords, clocks."""
+"""Checks of this machine: versions, installed packages, disk, memory, passwords."""
 
 import re
 import sys
@@ -23,12 +23,12 @@ _LOCKED = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)([^\\]*)")
 _REBUILD = "rm -r .venv, then any ./pipeline command creates it again"
 _LEAST_MEMORY_MB = 600
 _STARTING_MEMORY_MB = 4_000
-"""What all services take, as measured; without Airflow and Superset, 1.3 GB less."""
+"""Measured memory of all services; without Airflow and Superset 1.3 GB less."""
 _OWNER_ONLY = 0o077
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     area = "machine"
     return [
         Check(area=area, title="Python", run=lambda _: diagnose_python(sys.version_info[:3])),
@@ -41,7 +41,7 @@ def checks() -> Sequence[Check]:
 
 
 def diagnose_python(found: tuple[int, int, int]) -> Sequence[Said]:
-    """Whether it is one that the locks are made for."""
+    """Diagnose whether the locks support this version of Python."""
     text = ".".join(map(str, found))
     if found[:2] in _PYTHONS:
         return [fine(text)]
@@ -52,11 +52,11 @@ def diagnose_python(found: tuple[int, int, int]) -> Sequence[Said]:
 def diagnose_packages(
     wanted: Mapping[str, Mapping[str, str]], found: Callable[[str], str | None]
 ) -> Sequence[Said]:
-    """Whether what is installed is what is locked.
+    """Diagnose whether installed packages match the lock.
 
     Args:
-        wanted: by package, its versions and the condition of each; without one, "".
-        found: the version that is installed; None if there is none.
+        wanted: versions by package, each with its environment marker; "" without one.
+        found: returns the installed version; None if there is none.
     """
     other = []
     for name, versions in wanted.items():
@@ -71,7 +71,7 @@ def diagnose_packages(
 
 
 def locked(lock: Path = LOCKS / "project.txt") -> dict[str, dict[str, str]]:
-    """Versions by package, each with its condition."""
+    """Return versions by package, each with its environment marker."""
     found: dict[str, dict[str, str]] = {}
     for line in lock.read_text().splitlines():
         if match := _LOCKED.match(line):
@@ -80,7 +80,7 @@ def locked(lock: Path = LOCKS / "project.txt") -> dict[str, dict[str, str]]:
 
 
 def installed(package: str) -> str | None:
-    """Its version here."""
+    """Return the installed version."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -103,7 +103,7 @@ def _servers(measurements: Measurements) -> Sequence[Said]:
 
 
 def _jars() -> list[str]:
-    """Names of the files that are locked; the plugin is an archive, which is unpacked."""
+    """Return the names of locked files; the plugin is an archive, which is unpacked."""
     lines = JAR_LOCK.read_text().splitlines()
     named = [line.split()[0].split(":") for line in lines if line and not line.startswith("#")]
     return [f"{artifact}-{number}.jar" for _, artifact, number, *more in named if not more]
@@ -112,11 +112,11 @@ def _jars() -> list[str]:
 def diagnose_servers(
     required: Mapping[Path, Iterable[Path]], optional: Mapping[Path, Iterable[Path]]
 ) -> Sequence[Said]:
-    """Whether the cache has all that runs, each whole.
+    """Diagnose whether the cache has all servers, completely.
 
     Args:
-        required: by folder, what must be in it.
-        optional: the same of what may be left out.
+        required: files that must exist, by folder.
+        optional: the same for servers that need not be installed.
     """
     said = []
     for folder, parts in {**required, **optional}.items():
@@ -150,21 +150,21 @@ def _memory(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_memory(available_mb: int, *, is_running: bool) -> Sequence[Said]:
-    """Whether there is enough: to continue, or to start."""
+    """Diagnose whether there is enough memory to keep running, or to start."""
     words = f"{available_mb:,} MB available"
     if is_running and available_mb < _LEAST_MEMORY_MB:
-        remedy = "End something else; or ./pipeline down, ./pipeline up --no-airflow --no-superset"
-        return [wrong(f"{words}: soon the system ends programs", remedy)]
+        remedy = "End other programs; or ./pipeline down, ./pipeline up --no-airflow --no-superset"
+        return [wrong(f"{words}: the system may soon kill programs", remedy)]
     if not is_running and available_mb < _STARTING_MEMORY_MB:
         remedy = "./pipeline up --no-airflow --no-superset"
-        return [note(f"{words}, all services take {_STARTING_MEMORY_MB:,} MB", remedy)]
+        return [note(f"{words}, all services need {_STARTING_MEMORY_MB:,} MB", remedy)]
     return [fine(words)]
 
 
 def _passwords(measurements: Measurements) -> Sequence[Said]:
     path = measurements.config.stack.secrets_path
     if not path.exists():
-        return [note("none yet, the first start makes them", "./pipeline up")]
+        return [note("none yet, the first start creates them", "./pipeline up")]
     known = {role for role in ROLES if _is_known(measurements, role)}
     return diagnose_passwords(path, path.stat().st_mode, set(ROLES) - known)
 
@@ -177,10 +177,10 @@ def _is_known(measurements: Measurements, role: str) -> bool:
 
 
 def diagnose_passwords(path: Path, mode: int, missing: Iterable[str]) -> Sequence[Said]:
-    """Whether only their owner can read them, and every role has one."""
+    """Diagnose whether only the owner can read the file, and every role has a password."""
     if mode & _OWNER_ONLY:
         return [wrong(f"others can read {path}", f"chmod 600 {path}")]
     lacking = sorted(missing)
     if lacking:
-        return [wrong(f"{path} has none for {', '.join(lacking)}", "./pipeline up")]
+        return [wrong(f"{path} has no password for {', '.join(lacking)}", "./pipeline up")]
     return [fine(f"only you can read {path}")]

@@ -1,4 +1,4 @@
-"""What several checks look at: read once, by whoever asks first, while the others wait for it."""
+"""Measurements that several checks share: read once by the first one, while others wait."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +27,7 @@ _TABLES_AT_ONCE = 6
 
 
 class _Once(Generic[Value]):
-    """A property that is read once, in whichever thread; an error is everybody's."""
+    """A thread-safe cached property; an error is raised for all callers."""
 
     def __init__(self, read: Callable[[Any], Value]) -> None:
         self._read = read
@@ -50,11 +50,11 @@ class _Once(Generic[Value]):
 
 
 class Measurements:
-    """Of one stack. Each property may raise what its source raises.
+    """Measurements of one stack. Each property may raise the errors of its source.
 
     Args:
-        config: where it is.
-        patience_seconds: for how long an answer may take where whoever asks can say so.
+        config: settings of the stack.
+        patience_seconds: timeout of requests, where it can be set.
     """
 
     def __init__(self, config: StackConfig, *, patience_seconds: float) -> None:
@@ -64,7 +64,7 @@ class Measurements:
         self.answers: dict[str, Future[Any]] = {}
 
     def not_ready(self, names: Iterable[str]) -> list[str]:
-        """Those of these services that do not answer."""
+        """Return those of these services that do not answer."""
         wanted = list(names)
         states = self.services if wanted else {}
         return [name for name in wanted if not states[name].is_ready]
@@ -79,43 +79,43 @@ class Measurements:
 
     @_Once
     def secrets(self) -> Secrets:
-        """The passwords; none before the first start."""
+        """Passwords by role; empty before the first start."""
         return Secrets(self.config.stack.secrets_path)
 
     @_Once
     def services(self) -> Mapping[str, ServiceStatus]:
-        """How each service is, by name."""
+        """State of each service, by name."""
         stack = stack_of_settings(self.config)
         return {status.service: status for status in stack.status()}
 
     @_Once
     def catalog(self) -> Mapping[str, Service]:
-        """What each service is, by name."""
+        """Definition of each service, by name."""
         user = find_service_user(self.config.stack.service_user)
         return services(self.config, self.secrets, user)
 
     @_Once
     def lake(self) -> Lake:
-        """The lake, for a reader."""
+        """The lake, with read-only credentials."""
         return Lake.of(self.config.minio, self.secrets, user="reader")
 
     @_Once
     def tables(self) -> list[TableMetrics]:
-        """Figures of every table of the lake."""
+        """Metrics of every table of the lake."""
         return lake_metrics(self.lake)
 
     @_Once
     def later_tables(self) -> list[TableMetrics]:
-        """The same once more, after whatever was read by now.
+        """The same, read again after all earlier measurements.
 
-        Tables are read one after the other: what seems ahead of the layer below may only have been
-        read after it.
+        Tables are read one after the other: one that seems ahead of the layer below may only have
+        been read later.
         """
         return lake_metrics(self.lake)
 
     @_Once
     def deltas(self) -> Mapping[LakeTable, DeltaTable]:
-        """Every table of the lake, opened."""
+        """Every table of the lake, opened with Delta."""
         tables = lake_tables(self.lake)
         with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
             opened = pool.map(lambda table: self.lake.open(table.layer, table.name), tables)
@@ -124,7 +124,7 @@ class Measurements:
 
     @property
     def epochs(self) -> Mapping[str, list[Epoch]]:
-        """Epochs of each bronze table that has any, oldest first."""
+        """Epochs of each bronze table, oldest first; tables without epochs are left out."""
         found = {
             partition.name: DeltaBronzeTable(delta).epochs()
             for partition, delta in self.deltas.items()
@@ -134,15 +134,15 @@ class Measurements:
 
     @_Once
     def topics(self) -> Mapping[str, Topic]:
-        """The topics with the shop's changes, by name."""
+        """Topics of the captured tables, by name."""
         admin = admin_client(self.config.kafka.bootstrap_servers)
         pattern = captured_pattern(self.config.connect.topic_prefix)
         return describe_topics(admin, matching_topics(admin, pattern))
 
     def ends(self) -> Ends:
-        """The oldest and the end offset of each of their partitions, now: ask for positions first.
+        """Return the current first and end offset of each of their partitions.
 
-        A position that is read later may lie beyond an end that was read before.
+        Positions of consumers must be read before: later ones may exceed these ends.
         """
         admin = admin_client(self.config.kafka.bootstrap_servers)
         return read_ends(admin, [p for topic in self.topics.values() for p in topic.partitions])

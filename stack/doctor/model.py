@@ -1,4 +1,4 @@
-"""A check, what it says, and what becomes of that in a report."""
+"""Checks, their results, and findings in a report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -8,18 +8,18 @@ from stack.doctor.measurements import Measurements
 
 
 class Verdict(StrEnum):
-    """How something is."""
+    """Result of a check."""
 
     FINE = "fine"
     NOTE = "note"
-    """Worth knowing, and as somebody may want it: no reason to act by itself."""
+    """Unusual, but possibly intended; no action is required."""
     WRONG = "wrong"
     UNCHECKED = "not checked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What a check says: a sentence of what is, and what to type where that has to change."""
+    """Result of a check: a sentence, and the command that fixes a problem."""
 
     verdict: Verdict
     words: str
@@ -28,7 +28,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The same in a report: of which area, under which title."""
+    """A result in a report, with area and title."""
 
     area: str
     title: str
@@ -37,19 +37,20 @@ class Finding:
     remedy: str = ""
 
     def to_json(self) -> dict[str, str]:
-        """By name."""
+        """Return the finding as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing to look at.
+    """One check.
 
     Attributes:
-        area: what it belongs to, as in a report's heading.
-        title: what is looked at.
-        needs: services without which there is nothing to look at.
-        run: reads and diagnoses; says one thing at least. What it raises, could not be checked.
+        area: heading in the report.
+        title: subject of the check.
+        needs: services that must answer for it to run.
+        run: reads and diagnoses; returns at least one result. If it raises, the finding is
+            "not checked".
     """
 
     area: str
@@ -59,26 +60,26 @@ class Check:
 
 
 def fine(words: str) -> Said:
-    """As it should be."""
+    """Return a result without a problem."""
     return Said(verdict=Verdict.FINE, words=words)
 
 
 def note(words: str, remedy: str = "") -> Said:
-    """Worth knowing."""
+    """Return a result that needs no action."""
     return Said(verdict=Verdict.NOTE, words=words, remedy=remedy)
 
 
 def wrong(words: str, remedy: str) -> Said:
-    """Has to change."""
+    """Return a problem."""
     return Said(verdict=Verdict.WRONG, words=words, remedy=remedy)
 
 
 def unchecked(why: str) -> Said:
-    """Nobody can tell."""
+    """Return a result that could not be determined."""
     return Said(verdict=Verdict.UNCHECKED, words=why)
 
 
 def wrong_as_told(message: str) -> Said:
-    """Of one of our messages: what is wrong, a full stop, the way out."""
+    """Return a problem from an error message: its first sentence, then the fix."""
     words, _, remedy = message.partition(". ")
     return wrong(words.rstrip("."), remedy)

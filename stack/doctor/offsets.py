@@ -1,4 +1,4 @@
-"""Where topics begin and end, and how long the oldest change that nobody has taken has waited."""
+"""First and end offsets of topics, and the age of the oldest unread change."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -19,7 +19,7 @@ _POLL_RECORDS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """Of a partition: the first offset that the broker still has, and the one behind the last."""
+    """First offset that the broker still has of a partition, and its end offset (exclusive)."""
 
     oldest: int
     end: int
@@ -29,7 +29,7 @@ Ends = Mapping[TopicPartition, End]
 
 
 def read_ends(admin: AdminClient, partitions: Collection[TopicPartition]) -> Ends:
-    """Of each of these partitions.
+    """Return the ends of each of these partitions.
 
     Raises:
         RetryLaterError: the broker does not answer.
@@ -41,23 +41,23 @@ def read_ends(admin: AdminClient, partitions: Collection[TopicPartition]) -> End
             for p in partitions
         }
     except KafkaException as error:
-        raise explain_kafka(error, "Where topics end cannot be asked for") from error
+        raise explain_kafka(error, "The ends of topics cannot be read") from error
 
 
 def oldest_unread(
     bootstrap_servers: str, positions: Mapping[TopicPartition, int], *, patience_seconds: float
 ) -> dict[TopicPartition, datetime]:
-    """When the first record from each position on was written; none where none is readable.
+    """Return when the first record at or after each position was written; none without a record.
 
-    Offsets behind the last record belong to watermarks of transactions: these are no changes.
+    Offsets after the last record belong to transaction markers, which are not changes.
 
     Args:
-        bootstrap_servers: of the broker.
-        positions: the next that somebody wants.
-        patience_seconds: for how long the broker may take.
+        bootstrap_servers: address of the broker.
+        positions: next offsets of a consumer.
+        patience_seconds: time limit.
 
     Raises:
-        RetryLaterError: the broker does not give them in time.
+        RetryLaterError: the broker does not return them in time.
     """
     found: dict[TopicPartition, datetime] = {}
     left = {(p.topic, p.partition): p for p in positions}
@@ -75,13 +75,13 @@ def oldest_unread(
     finally:
         consumer.close()
     if left:
-        told = f"Kafka does not give {', '.join(map(str, left.values()))} to read. Try again."
+        told = f"Kafka did not return {', '.join(map(str, left.values()))} in time. Try again."
         raise RetryLaterError(told)
     return found
 
 
 def _reader(bootstrap_servers: str) -> Consumer:
-    """Of committed records; it joins no group, and commits nothing."""
+    """Return a consumer of committed records that joins no group and commits no offsets."""
     return Consumer(
         {
             "bootstrap.servers": bootstrap_servers,

@@ -1,4 +1,4 @@
-"""Airflow and Superset."""
+"""Checks of Airflow and Superset."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from stack.web_uis import WEB_UIS
 
 
 def checks() -> Sequence[Check]:
-    """Of these areas."""
+    """Return the checks of these areas."""
     airflow, superset = ("airflow",), ("superset", "warehouse")
     return [
         Check(area="airflow", title="parts", needs=airflow, run=_parts),
@@ -29,7 +29,7 @@ def _parts(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_parts(parts: Mapping[str, str]) -> Sequence[Said]:
-    """Whether scheduler, reader of DAGs and database are well."""
+    """Diagnose whether scheduler, DAG processor and database are healthy."""
     services = {"scheduler": "airflow-scheduler", "dag_processor": "airflow-dags"}
     needed = {**services, "metadatabase": "airflow"}
     ill = [part for part in needed if parts.get(part) != "healthy"]
@@ -48,23 +48,23 @@ def _dags(measurements: Measurements) -> Sequence[Said]:
 
 
 def _in_checkout(folder: Path = ROOT / "dags") -> list[str]:
-    """Ids of the DAGs that there have to be: a file each, by its name."""
+    """Return the ids of expected DAGs, which are the names of their files."""
     return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
 
 
 def diagnose_dags(
     wanted: Sequence[str], paused: Mapping[str, bool], errors: Mapping[str, str], url: str
 ) -> Sequence[Said]:
-    """Whether each DAG was read, and is active.
+    """Diagnose whether each DAG was parsed and is active.
 
     Args:
-        wanted: ids.
-        paused: whether it is, by id, of those that were read.
-        errors: by file that could not be read.
-        url: of Airflow's pages.
+        wanted: ids of expected DAGs.
+        paused: whether each parsed DAG is paused, by id.
+        errors: import errors by file.
+        url: address of Airflow's web UI.
     """
     said = [
-        wrong(f"{file} cannot be read: {error}", "./pipeline logs airflow-dags")
+        wrong(f"{file} cannot be imported: {error}", "./pipeline logs airflow-dags")
         for file, error in errors.items()
     ]
     said += [
@@ -73,7 +73,7 @@ def diagnose_dags(
         if dag not in paused
     ]
     said += [
-        wrong(f"{dag} is paused: it will not run", f"resume it on {url}/dags/{dag}")
+        wrong(f"{dag} is paused and does not run", f"unpause it on {url}/dags/{dag}")
         for dag in wanted
         if paused.get(dag)
     ]
@@ -83,7 +83,7 @@ def diagnose_dags(
 def _login(measurements: Measurements) -> Sequence[Said]:
     console = WEB_UIS["superset"](measurements.config, measurements.secrets)
     with logged_in(console.url, console.user, console.password):
-        return [fine(f"lets {console.user} in")]
+        return [fine(f"login of {console.user} works")]
 
 
 def _dashboards(measurements: Measurements) -> Sequence[Said]:
@@ -93,7 +93,7 @@ def _dashboards(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_dashboards(*, is_applied: bool) -> Sequence[Said]:
-    """Whether Superset was given the files in `dashboards/` as they are."""
+    """Diagnose whether the current files in `dashboards/` were imported into Superset."""
     if is_applied:
         return [fine("as in dashboards/")]
     return [wrong("the files in dashboards/ have changed since", "./pipeline dashboards apply")]

@@ -1,4 +1,4 @@
-"""Whether those who read the shop's tables see all of their rows, as they are now."""
+"""Checks whether the roles that read the shop's tables see all current rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ where
         c.relkind = 'f'
         or (c.relkind = 'p' and not c.relispartition)
         or (c.relkind = 'r' and c.relpersistence = 'u')
-        -- Views are many, and seldom in a table's place.
+        -- Of views, only those with the name of an expected table.
         or (c.relkind in ('v', 'm') and c.relname = any(%(tables)s))
         or (
             c.relkind = 'r'
@@ -41,7 +41,7 @@ order by c.relname"""
 
 
 class Shape(StrEnum):
-    """Of something in the captured schema that is no table like others."""
+    """Kind of a relation in the captured schema that is not an ordinary table."""
 
     VIEW = "a view"
     FOREIGN = "a foreign table"
@@ -52,7 +52,7 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Odd:
-    """One of these."""
+    """Such a relation."""
 
     name: str
     shape: str
@@ -60,28 +60,28 @@ class Odd:
 
 _MEANING = {
     Shape.VIEW: (
-        "is a view, of which the log does not tell: no change of it is captured",
-        "give the name back to the table that has the rows",
+        "is a view, which has no changes in the WAL: nothing of it is captured",
+        "give this name to the table that has the rows",
     ),
     Shape.FOREIGN: (
-        "is a foreign table, whose rows are elsewhere: no change of it is captured",
+        "is a foreign table, whose rows are in another database: nothing of it is captured",
         "capture the database that has the rows",
     ),
     Shape.UNLOGGED: (
-        "is unlogged: no change of it is captured",
+        "is unlogged: nothing of it is captured",
         "as admin: alter table public.{name} set logged; then ./pipeline extract {name} --full",
     ),
     Shape.PARTITIONED: ("is partitioned: each partition lands as a table of its own", ""),
     Shape.PARENT: (
-        "has tables that inherit from it: their rows land under their own names. A first snapshot "
-        "reads them under this name, too",
-        "./pipeline extract {name} --full takes them off again",
+        "has child tables, whose rows land under their own names. An initial snapshot also reads "
+        "them under this name",
+        "./pipeline extract {name} --full deletes those rows again",
     ),
 }
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     return [Check(area="shop", title="rows that readers see", needs=("oltp",), run=_visibility)]
 
 
@@ -98,12 +98,12 @@ def _visibility(measurements: Measurements) -> Sequence[Said]:
 def diagnose_readers(
     hidden: Sequence[HiddenRows], odd: Sequence[Odd], *, is_standby: bool
 ) -> Sequence[Said]:
-    """Whether every reader sees every row.
+    """Diagnose whether every reader sees every row.
 
     Args:
-        hidden: tables that show a reader only some of their rows, or none.
-        odd: what is no table like others.
-        is_standby: whether the database follows another one.
+        hidden: tables that hide rows from a reader.
+        odd: relations that are not ordinary tables.
+        is_standby: whether the database is a standby.
     """
     said = [wrong(STANDBY, USE_THE_PRIMARY)] if is_standby else []
     said += [wrong(one.words, one.remedy) for one in hidden if not _is_of_roles(one)]
@@ -114,5 +114,5 @@ def diagnose_readers(
 
 
 def _is_of_roles(hidden: HiddenRows) -> bool:
-    """Whether the check of the roles tells it already."""
+    """Return whether the check of roles reports it already."""
     return hidden.reason is Reason.NO_GRANT and not hidden.is_partition

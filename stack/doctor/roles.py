@@ -1,4 +1,4 @@
-"""Roles: each can log in, has what its work needs, and nothing more."""
+"""Checks of roles: each can log in and has exactly the privileges that it needs."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -65,13 +65,13 @@ _PRIVILEGES = ("select", "insert", "update", "delete", "truncate")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
-    """What a role has to be able to do, and what it may besides.
+    """Required and allowed privileges of a role.
 
     Attributes:
-        must: privileges by table; `schema.*` is every table there.
-        may: likewise.
-        powers: attributes and groups, exactly these, …
-        may_be: … and any of these.
+        must: required privileges by table; `schema.*` is every table of a schema.
+        may: additionally allowed privileges, in the same form.
+        powers: required role attributes and memberships.
+        may_be: additionally allowed ones.
     """
 
     must: Mapping[str, Sequence[str]]
@@ -114,7 +114,7 @@ WAREHOUSE_RIGHTS: Mapping[str, Rights] = {
         may={"etl.*": _READ},
     ),
     "reader": Rights(must={"mart.*": _READ}),
-    # Of etl.runs it has two columns, which is no privilege on the table.
+    # On etl.runs it only has column privileges, which are not table privileges.
     "monitor": Rights(
         must=dict.fromkeys(
             (
@@ -130,12 +130,12 @@ WAREHOUSE_RIGHTS: Mapping[str, Rights] = {
 }
 _SCHEMAS = ("entity", "live", "resolved", "mart", "etl")
 _WAREHOUSE_PRIVATE = ("airflow", "superset")
-"""Roles that have databases of their own in the same server."""
+"""Roles with databases of their own in the same server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a database says of its roles. `refused` are those that cannot log in, and why."""
+    """Actual roles and privileges. `refused` has the roles that cannot log in, and why."""
 
     tables: Collection[str]
     grants: Collection[Grant]
@@ -144,7 +144,7 @@ class Found:
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     return [
         Check(area="roles", title="of the shop", needs=("oltp",), run=_of_shop),
         Check(area="roles", title="of the warehouse", needs=("warehouse",), run=_of_warehouse),
@@ -167,7 +167,7 @@ def _of_warehouse(measurements: Measurements) -> Sequence[Said]:
 
 
 def _owner(found: Found) -> Rights:
-    """Of whoever makes the tables of these schemas."""
+    """Return the rights of the owner of the tables in these schemas."""
     return Rights(
         must={f"{schema}.*": _PRIVILEGES for schema in _SCHEMAS},
         may=dict.fromkeys(found.tables, _PRIVILEGES),
@@ -189,7 +189,7 @@ def _read(dsn: str, logins: Mapping[str, str], others: Sequence[str] = ()) -> Fo
 
 
 def _log_in(dsn: str) -> str | None:
-    """Why it is not let in; None if it is."""
+    """Return why the login fails; None if it succeeds."""
     try:
         psycopg.connect(dsn, autocommit=True).close()
     except psycopg.OperationalError as error:
@@ -198,7 +198,7 @@ def _log_in(dsn: str) -> str | None:
 
 
 def diagnose_roles(rights: Mapping[str, Rights], found: Found, *, service: str) -> Sequence[Said]:
-    """Whether each role is let in, and can do what it must and no more."""
+    """Diagnose whether each role can log in and has exactly the allowed privileges."""
     up = f"./pipeline up {service}"
     said = [wrong(f"{role} cannot log in: {why}", up) for role, why in found.refused.items()]
     has: dict[str, set[tuple[str, str]]] = {role: set() for role in rights}
@@ -206,17 +206,15 @@ def diagnose_roles(rights: Mapping[str, Rights], found: Found, *, service: str) 
         has[role].add((table, privilege))
     for role, wanted in rights.items():
         if role not in found.powers:
-            said.append(wrong(f"there is no role {role}", up))
+            said.append(wrong(f"role {role} does not exist", up))
             continue
         must = _expand(wanted.must, found.tables)
         may = must | _expand(wanted.may, found.tables)
-        said += [
-            wrong(f"{role} may not {_words(lacks)}", up) for lacks in _listed(must - has[role])
-        ]
+        said += [wrong(f"{role} lacks {_words(lacks)}", up) for lacks in _listed(must - has[role])]
         said += [_too_much(role, one) for one in _listed(has[role] - may)]
         has_powers = set(found.powers[role]) - set(wanted.may_be)
         said += _diagnose_powers(role, has_powers, set(wanted.powers), up)
-    return said or [fine(f"{len(rights)}, each with what it needs and no more")]
+    return said or [fine(f"{len(rights)} roles have exactly the privileges that they need")]
 
 
 def _expand(granted: Mapping[str, Sequence[str]], tables: Iterable[str]) -> set[tuple[str, str]]:
@@ -230,7 +228,7 @@ def _expand(granted: Mapping[str, Sequence[str]], tables: Iterable[str]) -> set[
 
 
 def _listed(grants: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """Tables that share a schema and a privilege in one, so that a report stays short."""
+    """Return privileges in words, with all tables of a schema grouped."""
     by_table: dict[str, list[str]] = {}
     for table, privilege in sorted(grants):
         by_table.setdefault(table, []).append(privilege)
@@ -245,7 +243,7 @@ def _words(grants: tuple[str, list[str]]) -> str:
 def _too_much(role: str, grants: tuple[str, list[str]]) -> Said:
     table, privileges = grants
     revoke = f"as admin: revoke {', '.join(privileges)} on {table} from {role}"
-    return wrong(f"{role} may {_words(grants)}, which it has no use for", revoke)
+    return wrong(f"{role} has {_words(grants)}, which it does not need", revoke)
 
 
 def _diagnose_powers(role: str, has: set[str], wanted: set[str], up: str) -> list[Said]:
@@ -255,5 +253,5 @@ def _diagnose_powers(role: str, has: set[str], wanted: set[str], up: str) -> lis
     for power in sorted(has - wanted):
         is_attribute = power in ("superuser", "createrole", "createdb", "bypassrls", "replication")
         take = f"alter role {role} no{power}" if is_attribute else f"revoke {power} from {role}"
-        said.append(wrong(f"{role} is {power}, which it has no use for", f"as admin: {take}"))
+        said.append(wrong(f"{role} is {power}, which it does not need", f"as admin: {take}"))
     return said

@@ -1,4 +1,4 @@
-"""Services, and the ports that they are to have."""
+"""Checks of services and their ports."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _STARTING = "STARTING"
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     return [
         Check(area="services", title="services", run=_services),
         Check(area="services", title="ports", run=_ports),
@@ -33,7 +33,7 @@ def _services(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
-    """Whether those answer that have to. Airflow, all of it, and the charts may be left out."""
+    """Diagnose whether required services answer. Airflow and Superset are optional."""
     if all(_is_off(one) for one in found.values()):
         return [wrong("nothing runs", "./pipeline up")]
     required = {*SHOP, *(AIRFLOW if any(not _is_off(found[n]) for n in AIRFLOW) else ())}
@@ -50,10 +50,10 @@ def diagnose_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
             said.append(note(f"{name} ({one.title}) is starting", f"./pipeline logs {name}"))
         else:
             words = f"{name} ({one.title}) does not answer, its state is {one.state.lower()}"
-            remedy = f"./pipeline logs {name} says why; then ./pipeline up {name}"
+            remedy = f"see ./pipeline logs {name}; then ./pipeline up {name}"
             said.append(wrong(words, remedy))
     ready = sum(one.is_ready for one in found.values())
-    without = f", left out: {', '.join(left_out)}" if left_out else ""
+    without = f", not started: {', '.join(left_out)}" if left_out else ""
     return said or [fine(f"{ready} run and answer{without}")]
 
 
@@ -63,7 +63,7 @@ def _is_off(one: ServiceStatus) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortMeasurement:
-    """A port: who is to have it, whether that service runs, and what is wrong with it."""
+    """A port: its service, whether that runs, and the problem, if any."""
 
     service: str
     number: int
@@ -77,7 +77,7 @@ def _ports(measurements: Measurements) -> Sequence[Said]:
     for name, service in measurements.catalog.items():
         pid, is_ready = states[name].pid, states[name].is_ready
         is_running = pid is not None or is_ready
-        # What answers, answers at its ports.
+        # A service that answers has its ports.
         problem = None if is_ready else _stranger(service, pid) if pid else _refusal(service)
         found += [
             PortMeasurement(
@@ -89,12 +89,12 @@ def _ports(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_ports(found: Sequence[PortMeasurement]) -> Sequence[Said]:
-    """Whether each is its service's, or free for it."""
+    """Diagnose whether each port is used by its service or free."""
     problems = dict.fromkeys(one.problem for one in found if one.problem)
     if problems:
         return [wrong_as_told(line) for problem in problems for line in problem.splitlines()]
     ours = sum(one.is_running for one in found)
-    return [fine(f"{ours} are held by our services, {len(found) - ours} are free for theirs")]
+    return [fine(f"{ours} are used by their services, {len(found) - ours} are free")]
 
 
 def _refusal(service: Service) -> str | None:
@@ -106,7 +106,7 @@ def _refusal(service: Service) -> str | None:
 
 
 def _stranger(service: Service, pid: int) -> str | None:
-    """Who listens on a port of a service that runs, and is none of its processes."""
+    """Return the problem if another process listens on the port of a running service."""
     tree = {process.pid for process in processes(pid)}
     for port in service.ports:
         if not is_held_by(tree, listeners(port.number)):
@@ -118,6 +118,6 @@ def _stranger(service: Service, pid: int) -> str | None:
 
 
 def is_held_by(tree: Collection[int], found: Collection[int | None]) -> bool:
-    """Whether one of a tree of processes listens, or nobody does that we may know."""
+    """Return whether a process of this tree listens, or no process is visible."""
     known = {pid for pid in found if pid is not None}
     return not known or bool(known & set(tree))

@@ -1,4 +1,4 @@
-"""The shop's database: what change capture needs of it, and its tables against the contracts."""
+"""Checks of the shop's database: requirements of change capture, and tables against contracts."""
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -77,14 +77,14 @@ _READABLE: Mapping[Type, Collection[str]] = {
     Type.TIMESTAMP: {"timestamptz"},
     Type.DATE: {"date"},
 }
-"""Postgres' types whose values cleaning reads as the contract's; a text can be of any type."""
+"""Postgres types that cleaning can read, by type of the contract; text is always allowed."""
 _SCHEMAS = {CAPTURED_SCHEMA, "cdc"}
 _LEAST = 2
-"""Slots and senders: Connect's own, and one that takes its place."""
+"""Minimum of slots and WAL senders: one for Connect and one for its replacement."""
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     area, needs = "shop", ("oltp",)
     return [
         Check(area=area, title="WAL settings", needs=needs, run=_wal),
@@ -105,12 +105,12 @@ def _wal(measurements: Measurements) -> Sequence[Said]:
 def diagnose_wal(
     values: Mapping[str, str], pending: Sequence[str], *, keep_mb: int
 ) -> Sequence[Said]:
-    """Whether the server writes and keeps what change capture needs.
+    """Diagnose whether the server writes and retains the WAL that change capture needs.
 
     Args:
-        values: of the settings, by name, as `pg_settings` has them.
-        pending: names of those that wait for a restart.
-        keep_mb: what slots are to keep at most.
+        values: values of `pg_settings` by name.
+        pending: names of settings that need a restart.
+        keep_mb: limit of WAL retained by slots.
     """
     restart = "./pipeline down; ./pipeline up"
     said = []
@@ -118,20 +118,20 @@ def diagnose_wal(
         said.append(wrong(f"wal_level is {values['wal_level']}, not logical", restart))
     if values["max_slot_wal_keep_size"] != str(keep_mb):
         told = f"max_slot_wal_keep_size is {values['max_slot_wal_keep_size']} MB"
-        said.append(wrong(f"{told}, STACK_SLOT_WAL_KEEP_MB says {keep_mb}", restart))
+        said.append(wrong(f"{told}, but STACK_SLOT_WAL_KEEP_MB is {keep_mb}", restart))
     said += [
-        wrong(f"{name} is {values[name]}, {_LEAST} are needed", restart)
+        wrong(f"{name} is {values[name]}, at least {_LEAST} are needed", restart)
         for name in ("max_replication_slots", "max_wal_senders")
         if int(values[name]) < _LEAST
     ]
     if pending:
-        said.append(wrong(f"{', '.join(pending)} wait for a restart", restart))
-    return said or [fine(f"logical, slots keep up to {keep_mb:,} MB")]
+        said.append(wrong(f"{', '.join(pending)} take effect after a restart", restart))
+    return said or [fine(f"logical, slots retain up to {keep_mb:,} MB")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """What the database publishes."""
+    """The publication of the database."""
 
     has_all_changes: bool
     has_generated: bool
@@ -149,19 +149,19 @@ def _publication(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_publication(name: str, found: Publication | None) -> Sequence[Said]:
-    """Whether every change of every table is published."""
+    """Diagnose whether every change of every table is published."""
     if found is None:
-        remedy = "./pipeline up oltp; then ./pipeline extract --full brings what was missed"
-        return [wrong(f"there is no publication {name}: no change is captured", remedy)]
+        remedy = "./pipeline up oltp; then ./pipeline extract --full reads missed changes"
+        return [wrong(f"publication {name} does not exist: no change is captured", remedy)]
     missing = _SCHEMAS - set(found.schemas)
     if missing:
-        words = f"{name} leaves out the tables of schema {', '.join(sorted(missing))}"
+        words = f"{name} does not include the tables of schema {', '.join(sorted(missing))}"
     elif not found.has_all_changes:
         words = f"{name} does not publish every insert, update and delete"
     elif not found.has_generated:
-        words = f"{name} leaves out generated columns"
+        words = f"{name} does not include generated columns"
     else:
-        return [fine(f"{name}, of all tables in {' and '.join(sorted(_SCHEMAS))}")]
+        return [fine(f"{name} includes all tables in {' and '.join(sorted(_SCHEMAS))}")]
     return [wrong(words, "./pipeline up oltp; then ./pipeline extract --full")]
 
 
@@ -172,16 +172,16 @@ def _truncates(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
-    """Whether a truncate of any table would be told.
+    """Diagnose whether a truncate of any table would be captured.
 
     Args:
-        untold: tables whose trigger for that is missing or disabled, and whether they have a key.
+        untold: tables whose trigger is missing or disabled, and whether they have a key.
     """
     if not untold:
-        return [fine("a truncate of any table is told, as deletes of its rows")]
+        return [fine("a truncate of any table is captured as deletes of its rows")]
     words = (
-        f"nobody would be told of a truncate of {', '.join(name for name, _ in untold)}: the "
-        "trigger zz_cdc_truncate is missing or disabled there, and may have been for a while"
+        f"a truncate of {', '.join(name for name, _ in untold)} would not be captured: the "
+        "trigger zz_cdc_truncate is missing or disabled there, possibly since long ago"
     )
     keyed = " ".join(shlex.quote(name) for name, has_key in untold if has_key)
     again = f"; then ./pipeline extract {keyed} --full" if keyed else ""
@@ -190,7 +190,7 @@ def diagnose_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceColumn:
-    """A column of a table of the shop. `has_key` is of the table."""
+    """A column of a table of the shop. `has_key`: whether the table has a primary key."""
 
     table_name: str
     column_name: str
@@ -210,7 +210,7 @@ def _tables(measurements: Measurements) -> Sequence[Said]:
 def diagnose_tables(
     columns: Sequence[SourceColumn], entities: Mapping[str, Entity] = ENTITIES
 ) -> Sequence[Said]:
-    """Whether the shop's tables are what the contracts say of them."""
+    """Diagnose whether the shop's tables match the contracts."""
     tables: dict[str, dict[str, str]] = {}
     left_out = sorted({c.table_name for c in columns if not is_capturable(c.table_name)})
     columns = [c for c in columns if is_capturable(c.table_name)]
@@ -221,17 +221,17 @@ def diagnose_tables(
     said += [_without_contract(name) for name in tables if name not in entities]
     said += [
         note(
-            f"{name} has no primary key: its changes land, and it cannot be extracted",
+            f"{name} has no primary key: its changes land, but it cannot be extracted",
             f"alter table public.{name} add primary key (…)",
         )
         for name in keyless
     ]
     said += [_left_out(name) for name in left_out]
-    return said or [fine(f"{len(tables)}, as their contracts say")]
+    return said or [fine(f"{len(tables)} tables match their contracts")]
 
 
 def _faults(entity: Entity, tables: Mapping[str, Mapping[str, str]]) -> list[Said]:
-    where = "lakehouse/contracts/ describes it; ./pipeline up oltp makes the shop's tables"
+    where = "lakehouse/contracts/ describes it; ./pipeline up oltp creates the shop's tables"
     types = tables.get(entity.table)
     if types is None:
         return [wrong(f"the shop has no table {entity.table}", where)]
@@ -241,11 +241,13 @@ def _faults(entity: Entity, tables: Mapping[str, Mapping[str, str]]) -> list[Sai
         if has is None:
             said.append(wrong(f"{entity.table} has no column {column.source}", where))
         elif not _is_readable(column, has):
-            words = f"{entity.table}.{column.source} is {has}, which is not read as {column.type}"
+            words = (
+                f"{entity.table}.{column.source} is {has}, which cannot be read as {column.type}"
+            )
             said.append(wrong(words, f"correct the contract of {entity.table}, or the column"))
     others = sorted(set(types) - {column.source for column in entity.columns})
     if others:
-        words = f"{entity.table} has {', '.join(others)} besides: carried on in _extra"
+        words = f"{entity.table} has columns without contract: {', '.join(others)}; kept in _extra"
         said.append(note(words, f"add it to the contract of {entity.table} to have it in silver"))
     return said
 
@@ -257,8 +259,8 @@ def _is_readable(column: Column, type_name: str) -> bool:
 def _left_out(name: str) -> Said:
     quoted = '"' + name.replace('"', '""') + '"'
     return note(
-        f"{quoted} is not captured: topics are named after tables, and with other characters than "
-        "letters a-z, digits, _ and - two tables could share one",
+        f"{quoted} is not captured: topics are named after tables, and with characters other than "
+        "a-z, digits, _ and - two tables could share a topic",
         f"as admin: alter table public.{quoted} rename to NEW_NAME; "
         "then ./pipeline extract NEW_NAME --full",
     )
@@ -266,6 +268,6 @@ def _left_out(name: str) -> Said:
 
 def _without_contract(name: str) -> Said:
     return note(
-        f"{name} has no contract: its changes land in bronze, and go no further",
+        f"{name} has no contract: its changes land in bronze only",
         "declare it in lakehouse/contracts/, or drop it",
     )

@@ -1,4 +1,4 @@
-"""Kafka's topics against what bronze and live have read of them, and how far these are behind."""
+"""Checks of Kafka's topics: positions and lag of bronze and live."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ _LANDING_SECONDS = 60.0
 _LIVE_SECONDS = 15.0
 _RETENTION_SHARE = 0.5
 _ACCEPT = (
-    "./pipeline land --accept-loss records the gap in bronze/_loss_ledger and continues behind it; "
-    "then ./pipeline up lander and ./pipeline extract --full"
+    "./pipeline land --accept-loss records the offset gap in bronze/_loss_ledger and continues "
+    "after it; then ./pipeline up lander and ./pipeline extract --full"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTopic:
-    """What live knows of a topic, and the last offset that it has taken of each partition."""
+    """A topic in live's state, and the last applied offset of each partition."""
 
     topic_id: str
     partition_count: int
@@ -43,7 +43,7 @@ class LiveTopic:
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     kafka, lake = ("kafka",), ("kafka", "minio")
     live = ("kafka", "warehouse")
     return [
@@ -60,15 +60,17 @@ def _topics(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_topics(topics: Mapping[str, Topic], wanted: int) -> Sequence[Said]:
-    """Whether they are there, each with the partitions that new ones get."""
+    """Diagnose whether topics exist, with the number of partitions from the settings."""
     if not topics:
-        return [note("none yet: the first change of a table makes its own", "./pipeline simulate")]
+        return [
+            note("none yet: the first change of a table creates its topic", "./pipeline simulate")
+        ]
     other = [t for t in topics.values() if t.partition_count != wanted]
     if other:
         told = ", ".join(f"{t.name} has {t.partition_count} partitions" for t in other)
-        remedy = f"CONNECT_TOPIC_PARTITIONS is {wanted}, for new topics; older ones stay as made"
+        remedy = f"CONNECT_TOPIC_PARTITIONS is {wanted}, which only applies to new topics"
         return [note(told, remedy)]
-    return [fine(f"{len(topics)}, {wanted} partitions each")]
+    return [fine(f"{len(topics)} topics with {wanted} partitions each")]
 
 
 def _bronze(measurements: Measurements) -> Sequence[Said]:
@@ -79,7 +81,7 @@ def _bronze(measurements: Measurements) -> Sequence[Said]:
 def bronze_positions(
     topics: Mapping[str, Topic], tables: Sequence[TableMetrics]
 ) -> dict[TopicPartition, int]:
-    """The next offset that bronze wants of each partition."""
+    """Return the next offset of bronze for each partition."""
     landed = {
         (one.table.name, p.topic_id, p.partition): last
         for one in tables
@@ -99,12 +101,12 @@ def diagnose_bronze(
     positions: Mapping[TopicPartition, int],
     epochs: Mapping[str, Sequence[Epoch]],
 ) -> Sequence[Said]:
-    """Whether Kafka has all that bronze still needs, in topics that are what they were.
+    """Diagnose whether Kafka has all changes that bronze needs next, in unchanged topics.
 
     Args:
-        topics: as the broker describes them.
-        ends: of their partitions.
-        positions: the next that bronze wants of each.
+        topics: descriptions by the broker.
+        ends: ends of their partitions.
+        positions: next offset of bronze, by partition.
         epochs: by bronze table, oldest first.
     """
     losses: list[Loss] = []
@@ -123,11 +125,11 @@ def diagnose_bronze(
             losses += [loss for loss in found if loss]
     if losses:
         return [wrong(f"{loss.topic}: {loss.explanation.rstrip('.')}", _ACCEPT) for loss in losses]
-    return [fine("Kafka has all that bronze has not got yet")]
+    return [fine("Kafka has all changes that have not landed yet")]
 
 
 def read_live(dsn: str) -> dict[str, LiveTopic]:
-    """What live knows, by table of the shop that has a contract: it reads no other."""
+    """Return live's state by table of the shop, for tables with a contract."""
     found: dict[str, LiveTopic] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
         for entity, topic_id, count, partition, last in connection.execute(_LIVE):
@@ -147,7 +149,7 @@ def _live(measurements: Measurements) -> Sequence[Said]:
 def diagnose_live(
     topics: Mapping[str, Topic], ends: Ends, known: Mapping[str, LiveTopic]
 ) -> Sequence[Said]:
-    """The same of live."""
+    """Diagnose the same for live."""
     said = []
     for topic in topics.values():
         live = known.get(entity_of(topic.name))
@@ -164,13 +166,13 @@ def diagnose_live(
             if loss:
                 words = f"{p}: {loss.explanation.rstrip('.')}"
                 said.append(wrong(words, "./pipeline consolidate; then ./pipeline up live"))
-    return said or [fine("Kafka has all that live has not got yet")]
+    return said or [fine("Kafka has all changes that live has not applied yet")]
 
 
 def live_positions(
     topics: Mapping[str, Topic], known: Mapping[str, LiveTopic]
 ) -> dict[TopicPartition, int]:
-    """The next offset that live wants of each partition of a table that it shows."""
+    """Return the next offset of live for each partition of its tables."""
     return {
         p: known[entity_of(topic.name)].last.get(p.partition, -1) + 1
         for topic in topics.values()
@@ -195,7 +197,7 @@ def _lag(
 ) -> Sequence[Said]:
     ends = measurements.ends()
     if any(at < ends[p].oldest for p, at in positions.items()):
-        return [unchecked("Kafka no longer has what comes next")]
+        return [unchecked("Kafka no longer has the next offset")]
     behind = {p: at for p, at in positions.items() if at < ends[p].end}
     waiting = oldest_unread(
         measurements.config.kafka.bootstrap_servers,
@@ -210,13 +212,13 @@ def _lag(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lag:
-    """How far a reader is behind.
+    """Lag of a consumer.
 
     Attributes:
-        offsets: that it has not passed, of partitions with a change among them.
-        waiting: when the oldest change that it has not got was written, by partition.
-        limit: seconds that a change may wait.
-        retention: seconds that Kafka keeps a change.
+        offsets: offsets that it has not read, in partitions with changes among them.
+        waiting: when the oldest unread change was written, by partition.
+        limit: maximum age of an unread change, in seconds.
+        retention: Kafka's retention, in seconds.
     """
 
     offsets: int
@@ -226,23 +228,23 @@ class Lag:
 
 
 def diagnose_lag(who: str, lag: Lag, now: datetime) -> Sequence[Said]:
-    """Whether a reader keeps up. `who` is its service."""
+    """Diagnose whether a consumer keeps up. `who` is its service."""
     if not lag.waiting:
         return [fine("not at all")]
     partition = min(lag.waiting, key=lambda p: lag.waiting[p])
     seconds = (now - lag.waiting[partition]).total_seconds()
     if seconds < -MOST_SECONDS:
         words = (
-            f"{lag.offsets:,} offsets; for how long cannot be told, the oldest of {partition} is "
+            f"{lag.offsets:,} offsets; for how long is unknown, the oldest of {partition} is "
             f"dated {-seconds:,.0f} s ahead of this machine's clock"
         )
         return [wrong(words, SET_CLOCKS)]
     seconds = max(0.0, seconds)
-    words = f"{lag.offsets:,} offsets, the oldest of {partition} has waited for {seconds:,.0f} s"
+    words = f"{lag.offsets:,} offsets, the oldest of {partition} is {seconds:,.0f} s old"
     if seconds <= lag.limit:
         return [fine(words)]
     if seconds > lag.retention * _RETENTION_SHARE:
         left = (lag.retention - seconds) / 3600
         words += f"; Kafka drops it in {left:,.1f} hours" if left > 0 else "; Kafka may drop it"
-    remedy = f"./pipeline logs {who} says why; ./pipeline status tells what is down"
+    remedy = f"see ./pipeline logs {who} and ./pipeline status"
     return [wrong(words, remedy)]

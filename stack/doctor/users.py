@@ -1,4 +1,4 @@
-"""Users of the object store: each with the policy that is its own."""
+"""Checks of the object store's users and their policies."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from stack.minio.buckets import admin_of, policies
 
 
 def checks() -> Sequence[Check]:
-    """Of this area."""
+    """Return the checks of this area."""
     return [Check(area="roles", title="of the lake", needs=("minio",), run=_of_lake)]
 
 
@@ -39,7 +39,7 @@ def _of_lake(measurements: Measurements) -> Sequence[Said]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LakeUser:
-    """A user of the object store: the policies that it has, and what the one of its name says."""
+    """A user of the object store: its policies, and the content of the one with its name."""
 
     is_enabled: bool
     policies: Sequence[str]
@@ -49,25 +49,25 @@ class LakeUser:
 def diagnose_users(
     wanted: Mapping[str, Mapping[str, Any]], found: Mapping[str, LakeUser | None]
 ) -> Sequence[Said]:
-    """Whether each user has its policy, as it is to be, and no other."""
+    """Diagnose whether each user has its own policy, with the expected content, and no other."""
     up = "./pipeline up minio"
     said = []
     for name, policy in wanted.items():
         user = found.get(name)
         if user is None:
-            said.append(wrong(f"there is no user {name}, or no policy for it", up))
+            said.append(wrong(f"user {name} or its policy does not exist", up))
         elif not user.is_enabled:
             said.append(wrong(f"{name} is disabled", f"./pipeline open minio: enable {name}"))
         elif list(user.policies) != [name]:
             words = f"{name} has the policies {', '.join(filter(None, user.policies)) or 'none'}"
             said.append(wrong(f"{words}, not its own", f"./pipeline open minio: give it {name}"))
         elif allowed(user.policy) != allowed(policy):
-            said.append(wrong(f"{name} may do other than its work needs", up))
-    return said or [fine(f"{len(wanted)}, each with what it needs and no more")]
+            said.append(wrong(f"the policy of {name} differs from what it needs", up))
+    return said or [fine(f"{len(wanted)} users have exactly the policies that they need")]
 
 
 def allowed(policy: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Action and resource of all that a policy allows."""
+    """Return all pairs of action and resource that a policy allows."""
     return {
         (action, resource)
         for statement in policy["Statement"]

@@ -1,4 +1,4 @@
-"""The warehouse and what is applied to it; loads and runs; what was quarantined, and lost."""
+"""Checks of the warehouse: schema, loads, runs, quarantine, losses."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -59,16 +59,16 @@ order by u.row_count desc, u.entity, u.column_name, u.value"""
 _SHOWN_VALUES = 3
 _HOUR = timedelta(hours=1)
 _SCHEDULED = (Kind.CONSOLIDATION, Kind.MAINTENANCE)
-"""Kinds of runs whose failure nobody may be looking at."""
+"""Kinds of runs that usually run unattended."""
 _LOOKBACK = 200
 _PUBLISH_ANYWAY = (
-    "./pipeline quarantine list; then CONSOLIDATION_QUARANTINE_MAX_SHARE=1 ./pipeline consolidate "
-    "lets it pass"
+    "./pipeline quarantine list; to publish anyway: CONSOLIDATION_QUARANTINE_MAX_SHARE=1 "
+    "./pipeline consolidate"
 )
 
 
 def checks() -> Sequence[Check]:
-    """Of these areas."""
+    """Return the checks of these areas."""
     needs, lake = ("warehouse",), ("minio", "oltp")
     return [
         Check(area="warehouse", title="schema", needs=needs, run=_schema),
@@ -89,12 +89,14 @@ def _schema(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_schema(waiting: Sequence[str], stale: Sequence[str]) -> Sequence[Said]:
-    """Whether everything in `warehouse_sql/` was applied, and every view is as new as the mart."""
+    """Diagnose whether all of `warehouse_sql/` was applied and all views are refreshed."""
     if waiting:
-        words = f"not applied yet, or changed since: {', '.join(waiting)}"
+        words = f"not applied, or changed since: {', '.join(waiting)}"
         return [wrong(words, "./pipeline up warehouse")]
     if stale:
-        return [note(f"older than the mart: {', '.join(stale)}", "./pipeline consolidate")]
+        return [
+            note(f"not refreshed since the last load: {', '.join(stale)}", "./pipeline consolidate")
+        ]
     return [fine("all of warehouse_sql/ is applied")]
 
 
@@ -106,7 +108,7 @@ def _settings(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_settings(has: tuple[str, str] | None, wanted: tuple[str, str]) -> Sequence[Said]:
-    """Whether the warehouse knows time zone and currency as the settings have them."""
+    """Diagnose whether time zone and currency in the warehouse match the settings."""
     if has == wanted:
         return [fine(f"days of {wanted[0]}, amounts in {wanted[1]}")]
     words = (
@@ -120,27 +122,27 @@ def _transactions(measurements: Measurements) -> Sequence[Said]:
 
 
 def read_left_open(dsn: str, seconds: float) -> dict[str, str]:
-    """Roles of the sessions that have left a transaction open for so long, by them in words."""
+    """Return roles of sessions with an idle transaction, by description of the session."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         return {holder(*row): str(row[1]) for row in connection.execute(_LEFT_OPEN, [seconds])}
 
 
 def diagnose_transactions(held: Mapping[str, str]) -> Sequence[Said]:
-    """Whether sessions were left in a transaction: they hold what they have read.
+    """Diagnose idle transactions, which keep their locks.
 
     Args:
-        held: their roles, by what they are in words.
+        held: roles of the sessions, by description.
     """
     if not held:
         return [fine(f"none was left open for {_LONG_SECONDS} s")]
-    remedy = "let it end, or end it: a new month, a migration and vacuum wait for it"
-    # A proof of ours reads the warehouse in one transaction, and the lake meanwhile.
+    remedy = "end it: new partitions, migrations and vacuum wait for it"
+    # A reconciliation keeps a transaction open in the warehouse while it reads the lake.
     return [(note if role == "batch" else wrong)(one, remedy) for one, role in held.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastLoad:
-    """The newest load of the warehouse; `failed` are the checks that stopped it."""
+    """The newest load of the warehouse; `failed` has the checks that stopped it."""
 
     outcome: str
     quarantine_share: float | None
@@ -157,12 +159,12 @@ def _load(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_load(found: LastLoad | None) -> Sequence[Said]:
-    """Whether the newest load was published."""
+    """Diagnose whether the newest load was published."""
     if found is None:
         return [note("nothing loaded yet", "./pipeline consolidate")]
     if found.outcome == "published":
-        return [fine("published, its checks passed")]
-    words = f"stopped by {', '.join(found.failed) or 'its checks'}: the mart is as it was before"
+        return [fine("published, all checks passed")]
+    words = f"stopped by {', '.join(found.failed) or 'its checks'}: the warehouse was not changed"
     return [wrong(words, _PUBLISH_ANYWAY if _is_of_quarantine(found) else "./pipeline runs")]
 
 
@@ -172,7 +174,7 @@ def _is_of_quarantine(found: LastLoad) -> bool:
 
 def _runs(measurements: Measurements) -> Sequence[Said]:
     rows = latest(measurements.warehouse("batch"), limit=_LOOKBACK)
-    # Runs are dated by its clock.
+    # Runs are dated by the warehouse's clock.
     with psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection:
         now = (connection.execute("select clock_timestamp()").fetchone() or [datetime.now(UTC)])[0]
     has_hour = not measurements.not_ready(["airflow-scheduler"])
@@ -183,13 +185,13 @@ def _runs(measurements: Measurements) -> Sequence[Said]:
 def diagnose_runs(
     rows: Sequence[RunRow], now: datetime, *, late_after: timedelta | None
 ) -> Sequence[Said]:
-    """Whether the newest run of each kind went well, and the hourly run is not late.
+    """Diagnose whether the newest run of each kind succeeded and the hourly run is not late.
 
     Args:
-        rows: newest first.
-        now: the present.
-        late_after: how long after the last consolidation the next is late; None where Airflow does
-            not run.
+        rows: runs, newest first.
+        now: current time.
+        late_after: age of the last consolidation above which the hourly run is late; None if
+            Airflow does not run.
     """
     ended: dict[str, RunRow] = {}
     for row in rows:
@@ -200,14 +202,14 @@ def diagnose_runs(
     if not done:
         return [*said, note("no consolidation has succeeded yet", "./pipeline consolidate")]
     since = now - (done[0].finished_at or done[0].started_at)
-    words = f"the last consolidation that succeeded ended {_ago(since)} ago"
+    words = f"the last successful consolidation ended {_ago(since)} ago"
     if late_after is not None and since > late_after:
         said.append(
-            wrong(words, "./pipeline open airflow; ./pipeline trigger runs the hourly run now")
+            wrong(words, "./pipeline open airflow; ./pipeline trigger starts the hourly run now")
         )
     elif late_after is None and since > 2 * _HOUR:
         said.append(
-            note(f"{words}, and Airflow, which runs the hourly run, is not up", "./pipeline up")
+            note(f"{words}, and Airflow, which starts the hourly run, is not up", "./pipeline up")
         )
     return said or [fine(words)]
 
@@ -240,7 +242,7 @@ def _quarantine(measurements: Measurements) -> Sequence[Said]:
 def diagnose_quarantine(
     changes: int, rules: int, share: float | None, limit: float
 ) -> Sequence[Said]:
-    """What is in quarantine. A load that is stopped for it is told by the last load."""
+    """Diagnose the quarantine. A load that it stopped is reported by the check of the last load."""
     words = f"{changes:,} changes, by {rules} rules" if changes else "empty"
     if share is None:
         return [fine(words)]
@@ -256,16 +258,16 @@ def _unknown(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_unknown(rows: Sequence[tuple[str, str, str, int]]) -> Sequence[Said]:
-    """Values that no list of a contract has: table, column, value and number of rows."""
+    """Diagnose values that no contract lists: table, column, value and number of rows."""
     if not rows:
-        return [fine("none: every value in the warehouse is in its list")]
+        return [fine("none: the contracts list all values in the warehouse")]
     named = [
         f"{table}.{column} {json.dumps(value, ensure_ascii=False)} ({count:,} rows)"
         for table, column, value, count in rows[:_SHOWN_VALUES]
     ]
     more = f", and {len(rows) - len(named):,} more" if len(rows) > len(named) else ""
-    words = f"these count as unknown: {', '.join(named)}{more}"
-    return [note(words, "correct them in the shop, or teach them to lakehouse/contracts/")]
+    words = f"values that count as unknown: {', '.join(named)}{more}"
+    return [note(words, "correct them in the shop, or add them to lakehouse/contracts/")]
 
 
 def _losses(measurements: Measurements) -> Sequence[Said]:
@@ -277,19 +279,19 @@ def _losses(measurements: Measurements) -> Sequence[Said]:
 
 
 def diagnose_losses(rows: Sequence[Mapping[str, Any]], topics: Collection[str]) -> Sequence[Said]:
-    """Whether all that can be read again was. What Kafka lost was accepted by somebody.
+    """Diagnose whether all losses that can be resolved are resolved.
 
     Args:
-        rows: of the ledger.
-        topics: of tables that the shop still has; those of others nobody can read.
+        rows: rows of the loss ledger.
+        topics: topics of existing tables; losses of dropped tables cannot be resolved.
     """
     names = {row["topic_id"]: row["topic"] for row in rows}
     waiting = [topic_id for topic_id, *_ in open_losses(rows) if names[topic_id] in topics]
     if waiting:
-        words = f"changes were lost at {len(waiting)} partitions, and not read again"
+        words = f"changes were lost in {len(waiting)} partitions and are not resolved"
         return [wrong(words, "./pipeline extract --full")]
     accepted = sum(row["kind"] not in {*RESOLVABLE, LossKind.READ_AGAIN} for row in rows)
     if accepted:
-        words = f"{accepted} ranges were lost and accepted as lost"
+        words = f"{accepted} ranges were accepted as lost"
         return [note(words, './pipeline query "select * from bronze._loss_ledger"')]
-    return [fine("empty" if not rows else "all that could be read again was")]
+    return [fine("empty" if not rows else "no unresolved losses")]

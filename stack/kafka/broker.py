@@ -1,4 +1,4 @@
-"""The Kafka broker: storage formatted once, configuration rendered at each start."""
+"""The Kafka broker: storage is formatted once, configuration rendered at each start."""
 
 import base64
 import logging
@@ -20,7 +20,7 @@ from stack.service_user import ServiceUser
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """One broker, which is its own controller."""
+    """One broker in combined mode, which is its own controller."""
 
     settings: KafkaSettings
     cache: Cache
@@ -28,7 +28,7 @@ class Broker:
     user: ServiceUser
 
     def program(self) -> Program:
-        """How supervisor runs it."""
+        """Return its definition for supervisor."""
         return Program(
             name="kafka",
             command=java_command(
@@ -56,7 +56,7 @@ class Broker:
             self._format()
 
     def probe(self) -> bool:
-        """Whether it tells who the brokers are."""
+        """Return whether it answers a metadata request."""
         if not is_listening(self.settings.host, self.settings.port):
             return False
         config: dict[str, str | int | float | bool] = {
@@ -93,7 +93,7 @@ class Broker:
         )
 
     def _format(self) -> None:
-        # With "=", for an id may begin with a dash.
+        # With "=", since an id may start with a dash.
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = java_command(
             self.cache,

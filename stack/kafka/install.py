@@ -22,17 +22,17 @@ def install_jars(
     *,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Fill `result` with `libs/`, `plugins/` and the agent for metrics.
+    """Fill `result` with `libs/`, `plugins/` and the metrics agent.
 
     Args:
-        tools: runs the program that fetches.
+        tools: runner of the download program.
         servers: folder with that program's packages.
-        work: keeps what was fetched, should this be interrupted.
-        result: what to fill.
-        on_progress: told how many files of how many are there.
+        work: directory of downloads, reused after an interruption.
+        result: directory to fill.
+        on_progress: called with the numbers of fetched and of all files.
 
     Raises:
-        StopPipelineError: a file cannot be fetched, or is not the one that was locked.
+        StopPipelineError: a file cannot be fetched, or differs from its lock.
     """
     expected = sum(not line.startswith("#") for line in JAR_LOCK.read_text().splitlines())
     files: list[Path] = []
@@ -56,7 +56,7 @@ def install_jars(
 def _place(file: Path, result: Path) -> None:
     if file.name.endswith(".tar.gz"):
         with tarfile.open(file) as archive:
-            # Python knows filters from 3.11.4 on, and Debian 12 has an older one.
+            # Python has extraction filters since 3.11.4; Debian 12 has an older one.
             archive.extraction_filter = getattr(tarfile, "data_filter", None)
             archive.extractall(result / "plugins")  # noqa: S202 - it is the one that was locked
     else:
@@ -66,6 +66,6 @@ def _place(file: Path, result: Path) -> None:
 
 
 def place_of(jar: str) -> str:
-    """Where a jar of this name lies."""
-    # The agent carries libraries of its own, which are not for others to find.
+    """Return the path of a jar."""
+    # The agent bundles its own libraries, which must not be on the classpath of others.
     return f"{JMX_AGENT}.jar" if jar.startswith(JMX_AGENT) else f"libs/{jar}"

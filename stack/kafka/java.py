@@ -1,4 +1,4 @@
-"""How Kafka's programs are run on the packaged Java."""
+"""Command lines and configuration of Java programs, on the packaged Java."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ AGENT_HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """What tells Prometheus of a Java program, on a loopback port. It does nothing until asked."""
+    """The JMX exporter agent of a Java program, on a loopback port."""
 
     program: str
     port: int
@@ -19,19 +19,19 @@ class Agent:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Of the command line of Java; nothing where the port is 0."""
+        """Return the options for Java's command line; none if the port is 0."""
         if not self.port:
             return ()
         return (f"-javaagent:{self.cache.jmx_agent}={AGENT_HOST}:{self.port}:{self.rules_file}",)
 
     @property
     def rules_file(self) -> Path:
-        """Where the program may read which metrics it is to tell."""
+        """Return the path of the agent's configuration, readable by the program."""
         return self.data.run / f"{self.program}-metrics.yml"
 
     @property
     def rules(self) -> str:
-        """What is to be in that file."""
+        """Return the content of that file."""
         return (MONITORING / "jmx" / f"{self.program}.yml").read_text()
 
 
@@ -44,16 +44,15 @@ def java_command(
     arguments: tuple[str, ...],
     options: tuple[str, ...],
 ) -> tuple[str, ...]:
-    """Command line of a Java program that logs to standard output.
+    """Return the command line of a Java program that logs to standard output.
 
     Args:
-        cache: where Java and the program are.
-        data: of the stack.
-        main_class: of the program.
-        heap_mb: memory of its heap.
-        arguments: of the program.
-        options: of Java, after those that are always given: of two that say other things, Java
-            takes the second.
+        cache: paths of Java and the program.
+        data: paths of the stack's data.
+        main_class: main class of the program.
+        heap_mb: maximum heap size.
+        arguments: arguments of the program.
+        options: options of Java, after the common ones: of conflicting options, the last wins.
     """
     return (
         str(cache.java),
@@ -61,7 +60,7 @@ def java_command(
         f"-Xmx{heap_mb}m",
         "-XX:+UseG1GC",
         "-XX:MaxGCPauseMillis=20",
-        # Supervisor starts it again; half alive would be worse.
+        # Exit on out of memory: supervisor restarts the program.
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",
         "-Djava.awt.headless=true",
@@ -76,7 +75,7 @@ def java_command(
 
 
 def properties_value(value: object) -> str:
-    """A value as Java reads it back from a properties file, which it takes for Latin-1."""
+    """Escape a value for a Java properties file, which is read as Latin-1."""
     text = str(value).replace("\\", "\\\\")
     units = text.encode("utf-16-be")
     codes = [int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
@@ -84,10 +83,10 @@ def properties_value(value: object) -> str:
 
 
 def temporary_dir(data: Data) -> Path:
-    """Where native libraries are unpacked to: here, they go when the data goes."""
+    """Return the directory for unpacked native libraries, inside the data directory."""
     return data.of("kafka") / "tmp"
 
 
 def log_settings() -> str:
-    """Content of `log4j2.properties`."""
+    """Return the content of `log4j2.properties`."""
     return Path(__file__).with_name("log4j2.properties").read_text()

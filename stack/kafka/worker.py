@@ -26,7 +26,7 @@ class Worker:
     user: ServiceUser
 
     def program(self) -> Program:
-        """How supervisor runs it."""
+        """Return its definition for supervisor."""
         return Program(
             name="connect",
             command=java_command(
@@ -54,7 +54,7 @@ class Worker:
         self.user.write_private(self.secrets_file, password)
 
     def probe(self) -> bool:
-        """Whether it says that it is healthy."""
+        """Return whether its health endpoint reports success."""
         return http_status(self.settings.host, self.settings.port, "/health") == 200
 
     @property

@@ -1,4 +1,4 @@
-"""Buckets, users with the least they need, and rules that keep the store clean."""
+"""Buckets, users with minimal privileges, and lifecycle rules of the object store."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ _WRITE_OBJECT = (
 
 
 def prepare_buckets(settings: MinioSettings, secrets: Secrets) -> None:
-    """Make buckets, rules, policies and users; the second time changes nothing."""
+    """Create buckets, rules, policies and users. Idempotent."""
     bronze = settings.bronze_bucket
     store = object_store(settings, secrets, user="admin")
     for bucket in (bronze, settings.silver_bucket, settings.gold_bucket):
@@ -46,7 +46,7 @@ def prepare_buckets(settings: MinioSettings, secrets: Secrets) -> None:
 
 
 def admin_of(settings: MinioSettings, secrets: Secrets) -> MinioAdmin:
-    """A client of the store's own interface for users and policies."""
+    """Return a client of MinIO's admin interface."""
     return MinioAdmin(
         endpoint=f"{settings.host}:{settings.port}",
         credentials=StaticProvider("admin", secrets["minio_admin"]),
@@ -56,7 +56,7 @@ def admin_of(settings: MinioSettings, secrets: Secrets) -> MinioAdmin:
 
 
 def policies(settings: MinioSettings) -> dict[str, dict[str, object]]:
-    """What each user may do, by its name, which is that of the policy, too."""
+    """Return the policy of each user; both have the same name."""
     bronze = settings.bronze_bucket
     refined = [settings.silver_bucket, settings.gold_bucket]
     return {
@@ -67,7 +67,7 @@ def policies(settings: MinioSettings) -> dict[str, dict[str, object]]:
 
 
 def policy(*grants: Sequence[dict[str, object]]) -> dict[str, object]:
-    """An S3 policy that allows this, and nothing else."""
+    """Return an S3 policy that allows these actions only."""
     return {"Version": "2012-10-17", "Statement": [one for grant in grants for one in grant]}
 
 
@@ -97,7 +97,7 @@ def _allow(
 
 
 def _may_enter(client: Minio, bucket: str) -> bool:
-    """Whether the user exists, with this password and its policy. Cheaper than making it."""
+    """Return whether the user exists with this password and policy, cheaper than creating it."""
     try:
         return client.bucket_exists(bucket)
     except S3Error:
@@ -105,7 +105,7 @@ def _may_enter(client: Minio, bucket: str) -> bool:
 
 
 def _lifecycle() -> LifecycleConfig:
-    """Uploads that were never finished go, and so do old versions, should someone keep versions."""
+    """Return rules that delete incomplete uploads, and old versions if versioning is enabled."""
     return LifecycleConfig(
         [
             Rule(

@@ -22,7 +22,7 @@ class MinioServer:
     user: ServiceUser
 
     def program(self) -> Program:
-        """How supervisor runs it."""
+        """Return its definition for supervisor."""
         home = self.data.of("minio")
         return Program(
             name="minio",
@@ -38,10 +38,10 @@ class MinioServer:
             environment={
                 "HOME": str(home),
                 "MINIO_CONFIG_ENV_FILE": str(self._environment_file),
-                # Looks for nothing outside.
+                # No update checks.
                 "MINIO_UPDATE": "off",
-                # Names and sizes of buckets, counts of requests: no more than what anyone on this
-                # machine may know. A token would need a key that signs others, too.
+                # Metrics have names and sizes of buckets and counts of requests, which need no
+                # protection on this machine. A token would need a key that can sign others, too.
                 "MINIO_PROMETHEUS_AUTH_TYPE": "public",
             },
             configuration=self.settings.region,
@@ -54,7 +54,7 @@ class MinioServer:
         self.user.write_private(self._environment_file, self._environment())
 
     def probe(self) -> bool:
-        """Whether it says that it is ready."""
+        """Return whether its readiness endpoint reports success."""
         status = http_status(self.settings.host, self.settings.port, "/minio/health/ready")
         return status == 200
 

@@ -1,7 +1,7 @@
-"""A database that a program keeps for itself in the warehouse's server, and what was done to it.
+"""A program's own database in the warehouse's server, with a note of its state.
 
-Closed to everybody else's roles. What was done is noted at the database itself, so that a restored
-or an emptied one is not mistaken.
+Other roles cannot connect to it. The state is stored as a comment on the database itself, so that
+it is right after a restore or a reset.
 """
 
 from dataclasses import dataclass
@@ -22,24 +22,24 @@ where d.datname = %s"""
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramDatabase:
-    """One of them. `name` is also that of the role that owns it."""
+    """A program's database. `name` is also that of its owner role."""
 
     name: str
     warehouse: WarehouseSettings
     secrets: Secrets
 
     def prepare(self) -> None:
-        """Make role and database; the second time changes nothing."""
+        """Create role and database. Idempotent."""
         add_database(self._dsn, self.name, password=self.secrets[f"warehouse_{self.name}"])
 
     def note(self) -> str | None:
-        """What was noted last."""
+        """Return the stored note."""
         with self._connect() as connection:
             row = connection.execute(_NOTE, [self.name]).fetchone()
         return None if row is None else row[0]
 
     def write_note(self, text: str) -> None:
-        """Note this in its place."""
+        """Replace the stored note."""
         comment = sql.SQL("comment on database {} is {}")
         with self._connect() as connection:
             connection.execute(comment.format(sql.Identifier(self.name), sql.Literal(text)))

@@ -1,4 +1,4 @@
-"""Roles and databases of the two servers. Tables are granted by the schemas that make them."""
+"""Roles and databases of the two servers. Privileges on tables are granted with their schemas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ class _Role:
     attributes: LiteralString = "login"
     member_of: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
-    """What its sessions begin with."""
+    """Settings of its sessions."""
 
 
 _OWNER = "shop_owner"
 _OLTP_ROLES = (
     _Role(name="simulator"),
-    # A snapshot that policies hide rows from fails, where it would have left them out.
+    # Row-level security makes a snapshot fail instead of silently omitting rows.
     _Role(name="debezium", attributes="login replication", settings={"row_security": "off"}),
     _Role(name="monitor", member_of="pg_monitor"),
     _Role(name="reconcile"),
@@ -39,12 +39,11 @@ _EXPORTER = _Role(
 
 
 STATEMENT_SECONDS = 30
-"""A chart that takes longer shows nobody anything, and may not hold up a load."""
+"""Longer queries are useless for charts and must not block a load."""
 TRANSACTION_SECONDS = 300
-"""Nor may a transaction that somebody has left open: a load waits ten minutes for what it holds."""
+"""Idle transactions keep their locks and must not block a load, which waits ten minutes."""
 _READER = _Role(
     name="reader",
-    # What sessions begin with: whoever needs longer sets it in theirs.
     settings={
         "default_transaction_read_only": "on",
         "statement_timeout": f"{STATEMENT_SECONDS}s",
@@ -53,7 +52,7 @@ _READER = _Role(
     },
 )
 _WAREHOUSE_ROLES = (
-    # It says who is in the way of a load, and for how long.
+    # May read which sessions block a load, and for how long.
     _Role(name=_WAREHOUSE_OWNER, member_of="pg_read_all_stats"),
     _Role(name="live"),
     _READER,
@@ -62,7 +61,7 @@ _WAREHOUSE_ROLES = (
 
 
 def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
-    """Make the shop's roles and its database; the second time changes nothing."""
+    """Create the shop's roles and database. Idempotent."""
     shop = oltp_dsn(settings, secrets, role="admin")
     with psycopg.connect(shop, dbname="postgres", autocommit=True) as connection:
         _role(connection, _Role(name=_OWNER, attributes="nologin"), password=None)
@@ -74,7 +73,7 @@ def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
 
 
 def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
-    """Make the warehouse's roles and its database; the second time changes nothing."""
+    """Create the warehouse's roles and database. Idempotent."""
     warehouse = warehouse_dsn(settings, secrets, role="admin")
     with psycopg.connect(warehouse, dbname="postgres", autocommit=True) as connection:
         for role in _WAREHOUSE_ROLES:
@@ -82,7 +81,7 @@ def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
         _database(connection, settings.database, owner="admin")
     with psycopg.connect(warehouse) as connection:
         _let_in(connection, settings.database, [role.name for role in _WAREHOUSE_ROLES])
-        # The owner owns what it makes there; both load through temporary tables.
+        # The owner creates schemas; both roles load through temporary tables.
         name = sql.Identifier(settings.database)
         grant = sql.SQL("grant create, temporary on database {} to {}")
         connection.execute(grant.format(name, sql.Identifier(_WAREHOUSE_OWNER)))
@@ -91,13 +90,13 @@ def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
 
 
 def add_database(admin_dsn: str, name: str, *, password: str) -> None:
-    """Make a role, and a database of the same name that is its own; the second time does nothing.
+    """Create a role and a database of the same name that it owns. Idempotent.
 
-    For a program that keeps data of its own in the server.
+    For a program that stores its own data in the server.
     """
     with psycopg.connect(admin_dsn, dbname="postgres", autocommit=True) as connection:
-        # All such programs start at once, and Postgres refuses two changes of one database's rights
-        # at a time.
+        # These programs start at the same time, and concurrent changes of a database's
+        # privileges fail.
         connection.execute("select pg_advisory_lock(hashtext('add_database'))")
         _role(connection, _Role(name=name), password=password)
         _database(connection, name, owner=name)
@@ -126,7 +125,7 @@ def _database(connection: psycopg.Connection, database: str, *, owner: str) -> N
     if found is None:
         statement = sql.SQL("create database {} owner {}")
         connection.execute(statement.format(name, sql.Identifier(owner)))
-    # Whoever is not named may not even connect.
+    # Roles that are not named may not connect.
     closed = sql.SQL("revoke all on database {}, postgres, template1 from public")
     connection.execute(closed.format(name))
 

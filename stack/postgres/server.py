@@ -1,4 +1,4 @@
-"""A Postgres server: its cluster made once, its configuration written at each start."""
+"""A Postgres server: the cluster is created once, its configuration written at each start."""
 
 import tempfile
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ _FILES = Path(__file__).parent
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresServer:
-    """One of the two; `name` is that of its configuration file, data directory and log.
+    """One Postgres server; `name` is that of its configuration file, data directory and log.
 
-    `values` are settings of Postgres that are settings of ours, too.
+    `values` are parameters of Postgres that come from the project's settings.
     """
 
     name: str
@@ -33,27 +33,27 @@ class PostgresServer:
     user: ServiceUser
 
     def program(self) -> Program:
-        """How supervisor runs it."""
+        """Return its definition for supervisor."""
         data_dir = self.data.of(self.name)
         return Program(
             name=self.name,
             command=(str(self.cache.postgres_programs / "postgres"), "-D", str(data_dir)),
             directory=data_dir,
-            # Fast: ends sessions. TERM would wait for them.
+            # Fast shutdown, which ends sessions; SIGTERM would wait for them.
             stop_signal="INT",
             stop_seconds=30,
             configuration=self._configuration(),
         )
 
     def prepare(self) -> None:
-        """Make the cluster, once and whole, and write its configuration."""
+        """Create the cluster once, atomically, and write its configuration."""
         data_dir = self.data.of(self.name)
         if not (data_dir / "PG_VERSION").exists():
             self._make_cluster(data_dir)
         self.user.write_private(data_dir / "postgresql.conf", self._configuration())
 
     def probe(self) -> bool:
-        """Whether it takes connections.
+        """Return whether it accepts connections.
 
         Raises:
             StopPipelineError: it refuses the password.
@@ -68,7 +68,7 @@ class PostgresServer:
             if "password authentication failed" in str(error):
                 message = (
                     f"{self.name}: the admin's password is not the one this data was made with. "
-                    "Restore secrets.json, or start again with ./pipeline reset"
+                    "Restore secrets.json, or delete all data with ./pipeline reset"
                 )
                 raise StopPipelineError(message) from error
             return False

@@ -1,1 +1,1 @@
-"""Prometheus and what Airflow tells it through, built with Go."""
+"""Prometheus and the StatsD exporter for Airflow's metrics, built with Go."""

@@ -1,7 +1,7 @@
 """Prometheus, its tool and the StatsD exporter, built from the locked module.
 
-Without Prometheus' own pages: those are made with Node. Its interface is all there, and one page of
-ours (`monitoring/consoles`).
+Without Prometheus' web UI, which is built with Node. The API is complete; a console page shows
+alerts and metrics (`monitoring/consoles`).
 """
 
 from stack.go import Module
@@ -15,6 +15,6 @@ PROMETHEUS = Module(
         "github.com/prometheus/prometheus/cmd/promtool",
         "github.com/prometheus/statsd_exporter",
     ),
-    # Targets come from files; finding them in clouds is most of the code.
+    # Targets come from files; service discovery in clouds is most of the code.
     tags="remove_all_sd",
 )

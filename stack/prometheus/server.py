@@ -1,4 +1,4 @@
-"""Prometheus, and what hears Airflow for it: their files are those of `monitoring/`."""
+"""Prometheus and the StatsD exporter for Airflow, with the configuration in `monitoring/`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ _COPIED = ("rules/*.yml", "consoles/*.html")
 def prometheus_services(
     config: StackConfig, cache: Cache, data: Data, user: ServiceUser
 ) -> tuple[Service, Service]:
-    """What hears Airflow, and Prometheus."""
+    """Return the services: StatsD exporter and Prometheus."""
     settings = config.monitoring
     host = settings.host
     statsd = StatsdExporter(config=config, cache=cache, data=data, user=user)
@@ -25,7 +25,7 @@ def prometheus_services(
     return (
         Service(
             program=statsd.program(),
-            title="what Airflow tells, for Prometheus",
+            title="metrics of Airflow, for Prometheus",
             url=f"http://{host}:{settings.airflow_port}/metrics",
             ports=(
                 Port(variable="MONITORING_AIRFLOW_PORT", host=host, number=settings.airflow_port),
@@ -47,7 +47,7 @@ def prometheus_services(
 
 @dataclass(frozen=True, kw_only=True)
 class Prometheus:
-    """One server, with targets and intervals of the settings."""
+    """One server, with targets and intervals from the settings."""
 
     config: StackConfig
     cache: Cache
@@ -55,7 +55,7 @@ class Prometheus:
     user: ServiceUser
 
     def program(self) -> Program:
-        """How supervisor runs it."""
+        """Return its definition for supervisor."""
         settings = self.config.monitoring
         return Program(
             name="prometheus",
@@ -75,7 +75,7 @@ class Prometheus:
         )
 
     def prepare(self) -> None:
-        """Write its files. Rules that are gone go here, too."""
+        """Write its files, and delete rules that no longer exist."""
         for folder in ("", "data", "rules", "consoles", "targets"):
             self.user.make_private_dir(self._home / folder)
         for path in (self._home / "rules").iterdir():
@@ -84,7 +84,7 @@ class Prometheus:
             self.user.write_private(self._home / name, text)
 
     def probe(self) -> bool:
-        """Whether it says that it is ready."""
+        """Return whether its readiness endpoint reports success."""
         settings = self.config.monitoring
         return http_status(settings.host, settings.port, "/-/ready") == 200
 
@@ -108,7 +108,7 @@ class Prometheus:
 
 @dataclass(frozen=True, kw_only=True)
 class StatsdExporter:
-    """Keeps what Airflow tells by UDP until Prometheus asks."""
+    """Exporter of the metrics that Airflow sends by StatsD over UDP."""
 
     config: StackConfig
     cache: Cache
@@ -116,7 +116,7 @@ class StatsdExporter:
     user: ServiceUser
 
     def program(self) -> Program:
-        """How supervisor runs it."""
+        """Return its definition for supervisor."""
         settings = self.config.monitoring
         home = self.data.of("statsd-exporter")
         return Program(
@@ -139,7 +139,7 @@ class StatsdExporter:
         self.user.write_private(home / "statsd.yml", self._mappings())
 
     def probe(self) -> bool:
-        """Whether it answers."""
+        """Return whether it answers."""
         settings = self.config.monitoring
         return http_status(settings.host, settings.airflow_port, "/-/healthy") == 200
 
@@ -149,7 +149,7 @@ class StatsdExporter:
 
 
 def with_interval(text: str, seconds: int) -> str:
-    """Prometheus' configuration, with this interval."""
+    """Return Prometheus' configuration with these scrape and evaluation intervals."""
     found = yaml.safe_load(text)
     found["global"] |= {
         "scrape_interval": f"{seconds}s",
@@ -160,7 +160,7 @@ def with_interval(text: str, seconds: int) -> str:
 
 
 def targets(config: StackConfig) -> list[dict[str, object]]:
-    """Whom Prometheus asks, as its file has it. A port that is 0 is nobody's."""
+    """Return the content of the targets file. Ports that are 0 are skipped."""
     own = config.monitoring
     minio = {"__metrics_path__": "/minio/v2/metrics/cluster"}
     known: tuple[tuple[str, str, int, dict[str, str]], ...] = (

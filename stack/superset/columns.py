@@ -1,4 +1,4 @@
-"""What the warehouse says of the columns that charts read: name, type, description."""
+"""Columns of datasets in the warehouse: name, type, description."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ class Source:
 
 
 def read_sources(dsn: str, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
-    """What each dataset reads, as the role that reads it sees it.
+    """Return the columns of each dataset, as seen by the role of the charts.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
         StopPipelineError: a dataset names a table or column that is not there.
     """
     with (
-        explaining(Service.WAREHOUSE, "The columns of datasets cannot be asked for"),
+        explaining(Service.WAREHOUSE, "The columns of datasets cannot be read"),
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
         return {
@@ -62,7 +62,7 @@ def _read(connection: psycopg.Connection, name: str, query: str | None) -> Sourc
 def _columns(
     connection: psycopg.Connection, query: str, comments: Mapping[str, str]
 ) -> tuple[Mapping[str, Any], ...]:
-    # As bytes: to psycopg a string is a literal of this program, and these come from files.
+    # As bytes: psycopg's types only accept literal strings as queries, and these come from files.
     nothing = f"select * from ({query}) as q limit 0".encode()  # noqa: S608
     found = connection.execute(nothing).description or ()
     return tuple(

@@ -1,4 +1,4 @@
-"""Applies the dashboards of the repository to Superset, and brings back what was changed there."""
+"""Import of the repository's dashboards into Superset, and export of changes made there."""
 
 import hashlib
 import json
@@ -21,17 +21,17 @@ from stack.superset.to_superset import Place, to_bundle
 from stack.web_uis import WEB_UIS
 
 _ROLE = "reader"
-"""The warehouse's role that charts read with."""
+"""The warehouse's role for charts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What an apply did. Grain of each: titles of one kind.
+    """Result of an import, for one kind of object. Each attribute lists titles.
 
     Attributes:
-        written: made, or made to be as its file says.
-        deleted: made by a file that is gone.
-        left: made in the browser, and in no file.
+        written: created or updated from their files.
+        deleted: objects whose file was deleted.
+        left: objects created in the browser, without a file.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Applied:
 
 
 class Dashboards:
-    """Those of one stack."""
+    """Dashboards of one stack."""
 
     def __init__(self, config: StackConfig, secrets: Secrets, folder: Path = FOLDER) -> None:
         self._config = config
@@ -49,14 +49,14 @@ class Dashboards:
         self._folder = folder
 
     def apply(self) -> list[Applied]:
-        """Make Superset's dashboards what the files say.
+        """Import the files into Superset.
 
-        What somebody made in the browser and did not export is left alone; what somebody changed
-        there and did not export is lost.
+        Objects created in the browser and not exported are kept; changes made there to objects of
+        files and not exported are overwritten.
 
         Raises:
             RetryLaterError: Superset or the warehouse does not answer.
-            StopPipelineError: a file is wrong.
+            StopPipelineError: a file is invalid.
         """
         files = read_files(self._folder)
         bundle = to_bundle(files, self._sources(files["datasets"]), self._place())
@@ -67,21 +67,21 @@ class Dashboards:
         return list(reversed(done))
 
     def apply_if_changed(self) -> bool:
-        """Apply unless exactly this was applied last: what was edited since then stays so."""
+        """Import unless the same files were imported last, so that later edits are kept."""
         if self.is_applied():
             return False
         self.apply()
         return True
 
     def is_applied(self) -> bool:
-        """Whether exactly these files were applied last."""
+        """Return whether the same files were imported last."""
         files = read_files(self._folder)
         bundle = to_bundle(files, self._sources(files["datasets"]), self._place())
         state = read_state(self._config.warehouse, self._secrets)
         return state.get("applied") == self._digest(bundle)
 
     def export(self) -> list[Path]:
-        """Write what Superset has into the files; those that changed.
+        """Export Superset's objects into the files; returns the changed files.
 
         Raises:
             RetryLaterError: Superset or the warehouse does not answer.
@@ -124,7 +124,7 @@ class Dashboards:
 
 
 def _tidy(session: Superset, kind: str, contents: Mapping[str, Mapping[str, Any]]) -> Applied:
-    """Delete what files made that are gone."""
+    """Delete objects whose file was deleted."""
     wanted = {id_of(kind, name, content) for name, content in contents.items()}
     others = [one for one in session.list(kind) if str(one["uuid"]) not in wanted]
     gone = [one for one in others if is_derived(str(one["uuid"]))]

@@ -1,4 +1,4 @@
-"""The dashboards as files: one spelling of everything, so that a change is a small difference."""
+"""Dashboards as YAML files in a canonical form, so that changes have small diffs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +15,14 @@ FOLDER = ROOT / "dashboards"
 Files = dict[str, dict[str, dict[str, Any]]]
 """Contents by name, by kind."""
 _INLINE = 88
-"""A list or mapping whose text is no longer than this stands on one line."""
+"""Maximum length of a list or mapping that is written on one line."""
 
 
 def read_files(folder: Path = FOLDER) -> Files:
-    """All files, by kind and name.
+    """Read all files, by kind and name.
 
     Raises:
-        StopPipelineError: one of them is no YAML.
+        StopPipelineError: one of them is not valid YAML.
     """
     return {
         kind: {path.stem: _read(path) for path in sorted((folder / kind).glob("*.yaml"))}
@@ -31,7 +31,7 @@ def read_files(folder: Path = FOLDER) -> Files:
 
 
 def write_files(files: Files, folder: Path = FOLDER) -> list[Path]:
-    """Write what differs, and delete the files of what is not there; the paths that changed."""
+    """Write changed files and delete obsolete ones; returns the affected paths."""
     changed = []
     for kind, contents in files.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def write_files(files: Files, folder: Path = FOLDER) -> list[Path]:
 
 
 def to_text(content: Mapping[str, Any]) -> str:
-    """The one spelling of a file."""
+    """Return the canonical text of a file."""
     return yaml.dump(
         content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, indent=2
     )
@@ -62,13 +62,13 @@ def _read(path: Path) -> dict[str, Any]:
         message = f"{path} is no YAML: {error}"
         raise StopPipelineError(message) from error
     if not isinstance(content, dict):
-        message = f"{path} has to hold a mapping, with a value behind each key."
+        message = f"{path} has to contain a mapping with a value for each key."
         raise StopPipelineError(message)
     return content
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lines of text as they are, short lists on one line, others below each other."""
+    """YAML dumper: multi-line text as blocks, short lists on one line, others in block style."""
 
     @override
     def represent_data(self, data: Any) -> yaml.Node:

@@ -1,6 +1,6 @@
-"""Run by Superset's Python: brings its database to its schema, with roles and the administrator.
+"""Migration of Superset's database, with roles and the administrator; run by Superset's Python.
 
-What its command line does in three starts of half a minute each, in one.
+Superset's own commands would need three starts of half a minute each.
 """
 
 import json
@@ -15,9 +15,9 @@ _NOTE = "select shobj_description(oid, 'pg_database') from pg_database where dat
 
 
 def main() -> None:
-    """The argument is the file with the values: no list of processes shows a password.
+    """Run with the path of the file with values, so that passwords are in no process list.
 
-    Where they tell a version, this is noted at the database, and what is noted is not done again.
+    A version among the values is stored at the database; a stored version is not applied again.
     """
     values = json.loads(Path(sys.argv[1]).read_text())
     done = {"filled_by": values["version"]} if "version" in values else {}
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def fill(values: Mapping[str, str]) -> None:
-    """All of it; done twice is done once."""
+    """Migrate, create roles and administrator. Idempotent."""
     # Superset takes half a minute to import.
     from flask.cli import ScriptInfo  # noqa: PLC0415
     from superset.app import create_app  # noqa: PLC0415

@@ -1,6 +1,6 @@
-"""From what Superset exports to the files that would make it.
+"""Conversion of Superset's export to files.
 
-What follows from something else is left out, so that an export of what was applied changes nothing.
+Derived values are left out, so that an export after an import changes no file.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,12 +26,12 @@ _SESSION_PARAMS = {
     "annotation_layers", "dashboardId", "dashboards", "datasource", "extra_form_data",
     "map_label_colors", "shared_label_colors", "slice_id", "url_params", "viz_type",
 }  # fmt: skip
-"""What the browser adds to a chart that follows from something else."""
+"""Derived values that the browser adds to a chart."""
 _METADATA = (
     "color_scheme", "cross_filters_enabled", "filter_bar_orientation", "label_colors",
     "refresh_frequency", "stagger_refresh",
 )  # fmt: skip
-"""What is kept of a dashboard's settings; the browser keeps more there for itself."""
+"""Settings of a dashboard that are exported; others are internal to the browser."""
 _FILTER_DEFAULTS = {
     "type": "NATIVE_FILTER",
     "cascadeParentIds": [],
@@ -49,13 +49,13 @@ def from_bundle(
     read_sources: Callable[[Mapping[str, Content]], Mapping[str, Source]],
     currency: str,
 ) -> Files:
-    """The files.
+    """Return the files.
 
     Args:
-        bundle: what Superset exported, by path.
-        known: the files so far, for the names of what they made.
-        read_sources: asked what each dataset reads, by name.
-        currency: of money.
+        bundle: Superset's export, by path.
+        known: the existing files, for the names of their objects.
+        read_sources: returns the columns of each dataset, by name.
+        currency: the base currency.
     """
     found = {
         kind: [content for path, content in sorted(bundle.items()) if path.startswith(f"{kind}/")]
@@ -80,7 +80,7 @@ def from_bundle(
 
 
 def _names(kind: str, contents: Sequence[Content], known: Mapping[str, Content]) -> dict[str, str]:
-    """Names of files: those that they have, others after their titles."""
+    """Return names of files: existing names, otherwise derived from titles."""
     taken = {id_of(kind, name, content): name for name, content in known.items()}
     names = {c["uuid"]: taken[c["uuid"]] for c in contents if c["uuid"] in taken}
     for content in contents:
@@ -113,7 +113,7 @@ def _contents(
 def _dataset(exported: Content, source: Source) -> Content:
     described = {column["column_name"]: column for column in source.columns}
     generated = {metric["metric_name"]: name for name, metric in DICTIONARY.items()}
-    # Superset gives both in any order.
+    # Superset exports both in arbitrary order.
     metrics: list[str | Content] = []
     for one in sorted(exported.get("metrics") or (), key=_metric_order):
         metric = _told(one)
@@ -136,14 +136,14 @@ def _dataset(exported: Content, source: Source) -> Content:
 
 
 def _metric_order(metric: Content) -> tuple[int, str]:
-    """Those of the dictionary first, in its order."""
+    """Sort metrics: those of the dictionary first, in its order."""
     titles = [known["metric_name"] for known in DICTIONARY.values()]
     name = metric["metric_name"]
     return (titles.index(name) if name in titles else len(titles), name)
 
 
 def _renamed_like(metric: Content, like: Content) -> Content:
-    """A metric of the dictionary with the currency that the other one has."""
+    """Return a metric of the dictionary with the currency of the other one."""
     symbol = (like.get("currency") or {}).get("symbol", BASE)
     renamed: Content = renamed_currency(metric, BASE, symbol)
     return renamed
@@ -213,11 +213,11 @@ def _filter(exported: Content, charts: Mapping[int, str], names: Names) -> Conte
 
 
 def _in_order(content: Content) -> Content:
-    """With its keys as people read them, whatever order Superset has them in."""
+    """Return the mapping with its keys in a readable, fixed order."""
     places = {key: place for place, key in enumerate(_ORDER)}
     return dict(sorted(content.items(), key=lambda one: (places.get(one[0], len(places)), one[0])))
 
 
 def _told(content: Mapping[str, Any]) -> Content:
-    """Without what is not said."""
+    """Return the mapping without empty values."""
     return {k: v for k, v in content.items() if v is not None and v not in ("", {}, [])}

@@ -1,6 +1,6 @@
-"""Where charts stand on a dashboard: nested lists in the files, a table of nodes in Superset.
+"""Layout of a dashboard: nested lists in the files, a table of nodes in Superset.
 
-In a file, a node names its kind and what it holds, and then whatever else is said of it:
+In a file, a node has its kind with its content, and further attributes:
 
     - row:
       - {chart: orders, width: 3, height: 20}
@@ -15,7 +15,7 @@ from typing import Any
 _GRID, _ROOT = "GRID_ID", "ROOT_ID"
 _HOLDS_NODES = ("row", "column", "tabs", "tab")
 _CONTENT = {"chart": "uuid", "text": "code", "header": "text", "tab": "text"}
-"""What in Superset's `meta` stands behind the node's name; a tab's children are its `holds`."""
+"""Attribute in Superset's `meta` that holds the node's name; a tab's children are its `holds`."""
 _TYPES = {
     "row": "ROW", "column": "COLUMN", "tabs": "TABS", "tab": "TAB", "chart": "CHART",
     "text": "MARKDOWN", "header": "HEADER", "divider": "DIVIDER",
@@ -29,7 +29,7 @@ Node = dict[str, Any]
 
 @dataclass(kw_only=True)
 class Chart:
-    """What a layout has to know of a chart."""
+    """The attributes of a chart that a layout needs."""
 
     name: str
     uuid: str
@@ -39,7 +39,7 @@ class Chart:
 
 @dataclass(kw_only=True)
 class _Positions:
-    """A table of nodes as it is filled."""
+    """A table of nodes under construction."""
 
     charts: Mapping[str, Chart]
     nodes: dict[str, Any] = field(default_factory=dict)
@@ -70,9 +70,9 @@ class _Positions:
 
 
 def to_position(layout: Sequence[Node], charts: Mapping[str, Chart], title: str) -> dict[str, Any]:
-    """Superset's table of nodes. Keys follow from names and places, so that they stay the same."""
+    """Return Superset's table of nodes, with stable keys derived from names and positions."""
     found = _Positions(charts=charts)
-    # Tabs at the top stand where the grid stands otherwise.
+    # Top-level tabs take the place of the grid.
     has_tabs = bool(layout) and "tabs" in layout[0]
     parents = [_ROOT] if has_tabs else [_ROOT, _GRID]
     top = [found.add(node, parents, str(i)) for i, node in enumerate(layout, 1)]
@@ -87,7 +87,7 @@ def to_position(layout: Sequence[Node], charts: Mapping[str, Chart], title: str)
 
 
 def from_position(position: Mapping[str, Any], name_of_chart: Callable[[str], str]) -> list[Node]:
-    """The nested lists again."""
+    """Return the nested lists of Superset's table of nodes."""
 
     def node(key: str) -> Node:
         found = position[key]
@@ -108,7 +108,7 @@ def from_position(position: Mapping[str, Any], name_of_chart: Callable[[str], st
 
 
 def charts_in(layout: Sequence[Node]) -> list[str]:
-    """Names of the charts, in reading order."""
+    """Return the names of the charts, in reading order."""
     found: list[str] = []
     for node in layout:
         word = next(iter(node))
@@ -120,7 +120,7 @@ def charts_in(layout: Sequence[Node]) -> list[str]:
 
 
 def _suffix(word: str, node: Node, place: str) -> str:
-    """What has a name may stand in two places: the place tells the two apart."""
+    """Return a key suffix; it includes the position, since a chart may occur twice."""
     if word in ("chart", "tab"):
         return re.sub(r"[^A-Za-z0-9]+", "-", f"{node[word]}-{place}")
     return place

@@ -1,4 +1,4 @@
-"""Superset's REST interface, as far as dashboards need it."""
+"""Client of Superset's REST interface for dashboards."""
 
 import io
 import zipfile
@@ -13,23 +13,23 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _KINDS = {"datasets": "dataset", "charts": "chart", "dashboards": "dashboard"}
 _PAGE = 100
-"""Most that it lists at a time."""
+"""Maximum page size of its lists."""
 
 
 class Superset:
-    """One session of somebody who has logged in."""
+    """An authenticated session."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
     def import_assets(self, files: Mapping[str, Any]) -> None:
-        """Take over these files, all of them or none.
+        """Import these files, all or none.
 
         Args:
             files: by path in the bundle.
 
         Raises:
-            StopPipelineError: Superset refuses one: which, and why.
+            StopPipelineError: Superset refuses a file; the message names it and the reason.
         """
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
@@ -39,7 +39,7 @@ class Superset:
         self._ask("POST", "/api/v1/assets/import/", files=upload)
 
     def export_assets(self) -> dict[str, Any]:
-        """All that it has, by path in the bundle."""
+        """Export all objects, by path in the bundle."""
         content = self._ask("GET", "/api/v1/assets/export/").content
         with zipfile.ZipFile(io.BytesIO(content)) as bundle:
             return {
@@ -48,7 +48,7 @@ class Superset:
             }
 
     def list(self, kind: str) -> Iterator[dict[str, Any]]:
-        """Everything of a kind, with `id` and `uuid`."""
+        """List all objects of a kind, with `id` and `uuid`."""
         page = 0
         while True:
             query = f"(page:{page},page_size:{_PAGE})"
@@ -59,12 +59,12 @@ class Superset:
                 return
 
     def delete(self, kind: str, numbers: Iterable[int]) -> None:
-        """Delete things of a kind, by their `id`."""
+        """Delete objects of a kind, by their `id`."""
         listed = ",".join(map(str, numbers))
         self._ask("DELETE", f"/api/v1/{_KINDS[kind]}/", params={"q": f"!({listed})"})
 
     def chart_data(self, query_context: Mapping[str, Any]) -> dict[str, Any]:
-        """What a chart is drawn from."""
+        """Return the data of a chart."""
         found: dict[str, Any] = self._ask("POST", "/api/v1/chart/data", json=query_context).json()
         return found
 
@@ -78,11 +78,11 @@ class Superset:
 
 @contextmanager
 def logged_in(url: str, user: str, password: str) -> Iterator[Superset]:
-    """A session.
+    """Log in and return a session.
 
     Raises:
-        RetryLaterError: it does not answer.
-        StopPipelineError: it does not let this user in.
+        RetryLaterError: Superset does not answer.
+        StopPipelineError: Superset refuses the login.
     """
     try:
         with httpx.Client(base_url=url, timeout=120, headers={"Referer": url}) as client:
@@ -90,8 +90,8 @@ def logged_in(url: str, user: str, password: str) -> Iterator[Superset]:
             answer = client.post("/api/v1/security/login", json=who)
             if answer.is_error:
                 message = (
-                    f"Superset at {url} does not let {user} in ({answer.status_code}). Was the "
-                    "password changed in the browser? Set it back to the one in secrets.json."
+                    f"Superset at {url} refuses the login of {user} ({answer.status_code}). Was "
+                    "the password changed in the browser? Set it back to the one in secrets.json."
                 )
                 raise StopPipelineError(message)
             client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"

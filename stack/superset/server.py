@@ -1,4 +1,4 @@
-"""Superset's server: its configuration, its database filled once, gunicorn in front of it."""
+"""Superset's server: configuration, one-time set-up of its database, gunicorn."""
 
 import json
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _CONFIG = _HERE / "superset_config.py"
 
 @dataclass(frozen=True, kw_only=True)
 class SupersetServer:
-    """One Superset, running as whoever started it: the Python in its cache is theirs."""
+    """One Superset, run as the calling user, who owns its Python environment."""
 
     settings: SupersetSettings
     warehouse: WarehouseSettings
@@ -32,7 +32,7 @@ class SupersetServer:
     data: Data
 
     def program(self) -> Program:
-        """How supervisor runs it."""
+        """Return its definition for supervisor."""
         settings = self.settings
         return Program(
             name="superset",
@@ -51,7 +51,7 @@ class SupersetServer:
         )  # fmt: skip
 
     def prepare(self) -> None:
-        """Write the configuration; make the database, and fill it when the environment is new."""
+        """Write the configuration; create the database, and migrate it for a new environment."""
         own = ServiceUser()
         own.make_private_dir(self._home)
         own.write_private(self._home / _CONFIG.name, _CONFIG.read_text())
@@ -65,7 +65,7 @@ class SupersetServer:
             write_state(self.warehouse, self.secrets, filled_by=version)
 
     def probe(self) -> bool:
-        """Whether it answers requests."""
+        """Return whether it answers requests."""
         return http_status(self.settings.host, self.settings.port, "/health") == 200
 
     @property

@@ -1,4 +1,4 @@
-"""What was done last to Superset's own database: a note at the database itself."""
+"""State of Superset's own database, stored as a comment on it."""
 
 import json
 from typing import Literal
@@ -8,24 +8,24 @@ from lakehouse.settings import WarehouseSettings
 from stack.postgres.program import ProgramDatabase
 
 NAME = "superset"
-"""Of the database, and of the role that owns it."""
+"""Name of the database and of the role that owns it."""
 Deed = Literal["filled_by", "applied"]
 
 
 def prepare_database(warehouse: WarehouseSettings, secrets: Secrets) -> None:
-    """Make role and database; the second time changes nothing."""
+    """Create role and database. Idempotent."""
     _database(warehouse, secrets).prepare()
 
 
 def read_state(warehouse: WarehouseSettings, secrets: Secrets) -> dict[Deed, str]:
-    """What was done: the environment that filled it, the dashboards that were applied."""
+    """Return the stored state: environment of the set-up, and imported dashboards."""
     note = _database(warehouse, secrets).note()
     found: dict[Deed, str] = json.loads(note) if note else {}
     return found
 
 
 def write_state(warehouse: WarehouseSettings, secrets: Secrets, **done: str) -> None:
-    """Note what was done, beside what was done before."""
+    """Add values to the stored state."""
     before = read_state(warehouse, secrets)
     _database(warehouse, secrets).write_note(json.dumps({**before, **done}))
 

@@ -1,4 +1,4 @@
-"""Superset's own configuration. Superset runs it, from a copy beside `values.json`.
+"""Superset's configuration, which Superset runs from a copy next to `values.json`.
 
 Secrets and addresses are in that file, which only the owner can read.
 """
@@ -16,25 +16,27 @@ SECRET_KEY = _VALUES["secret_key"]
 SQLALCHEMY_DATABASE_URI = _VALUES["database_url"]
 APP_NAME = "Shop"
 
-# Who may come in, and what their browser may do.
+# Authentication and browser security.
 AUTH_USER_REGISTRATION = False
-ENABLE_CORS = False  # no other site's page may ask
+ENABLE_CORS = False  # no CORS: pages of other sites cannot call the API
 RATELIMIT_ENABLED = True
-RATELIMIT_APPLICATION = ""  # pages and charts are not limited: behind a proxy all are one address
+RATELIMIT_APPLICATION = (
+    ""  # no rate limit for pages and charts: behind a proxy all users share one address
+)
 RATELIMIT_HEADERS_ENABLED = True
 AUTH_RATE_LIMITED = True
 AUTH_RATE_LIMIT = "20 per minute"
 
 
 def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, N802
-    """Limit who tries passwords, in the form and in the interface. Its own name and argument.
+    """Limit failed logins, in the form and in the API. Name and argument are set by Superset.
 
-    Superset 6 limits the page that shows the form, not who takes it. Only what was refused counts:
-    whoever knows the password is never kept out by their own logins.
+    Superset 6 limits requests of the login page, not submissions of the form. Only failed logins
+    count, so that successful ones never exhaust the limit.
     """
     limiter = app.appbuilder.sm.limiter
     for place, is_refused in (
-        # The form leads to another page either way.
+        # The form redirects in both cases.
         ("AuthDBView", lambda _: not current_user.is_authenticated),
         ("SecurityApi", lambda answer: answer.status_code != HTTPStatus.OK),
     ):
@@ -45,7 +47,7 @@ def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
 RATELIMIT_STORAGE_URI = "memory://"  # there is one process
 WTF_CSRF_ENABLED = True
 WTF_CSRF_TIME_LIMIT = int(timedelta(days=7).total_seconds())
-# Cookies know no ports: the name tells it from others on this machine.
+# Cookies do not depend on ports: the name separates it from other servers on this machine.
 SESSION_COOKIE_NAME = "superset_session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -73,7 +75,7 @@ TALISMAN_DEV_CONFIG = TALISMAN_CONFIG
 FAB_API_SWAGGER_UI = False
 FAB_ADD_SECURITY_API = False
 
-# Charts are drawn from what the warehouse says now; only what Superset keeps of itself is cached.
+# Charts always query the warehouse; only Superset's own metadata is cached.
 CACHE_CONFIG = {"CACHE_TYPE": "SimpleCache", "CACHE_DEFAULT_TIMEOUT": 60}
 DATA_CACHE_CONFIG = {"CACHE_TYPE": "NullCache"}
 _KEPT = {

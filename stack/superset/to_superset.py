@@ -1,7 +1,7 @@
-"""From the files to what Superset imports.
+"""Conversion of files to Superset's import format.
 
-The files leave out what follows from something else: ids, columns that the warehouse describes,
-metrics of the dictionary, defaults. Here it is added; `from_superset` takes it away again.
+Files do not contain derived values: ids, columns described in the warehouse, metrics of the
+dictionary, defaults. They are added here; `from_superset` removes them.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ COLUMN_DEFAULTS = {"is_active": True, "groupby": True, "filterable": True, "is_d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the charts are drawn from."""
+    """Connection of the charts to the warehouse."""
 
     address: str
     database: str
@@ -33,10 +33,10 @@ class Place:
 
 
 def to_bundle(files: Files, sources: Mapping[str, Source], place: Place) -> dict[str, Any]:
-    """What Superset imports, by path; the password is in it.
+    """Return the files of Superset's import, by path; they contain the password.
 
     Raises:
-        StopPipelineError: a file refers to what is not there.
+        StopPipelineError: a file refers to an object that does not exist.
     """
     charts = _numbered(files["charts"])
     bundle: dict[str, Any] = {
@@ -58,7 +58,7 @@ def to_bundle(files: Files, sources: Mapping[str, Source], place: Place) -> dict
 
 def _database(place: Place) -> Content:
     where = f"{place.user}:{place.password}@{place.address}/{place.database}"
-    # A day cut out of a day has to stay that day, so the session's own time is UTC.
+    # The session's time zone is UTC, so that date_trunc('day', …) of a date is that date.
     options = f"-c timezone=UTC -c shop.time_zone={place.time_zone}"
     return {
         "database_name": DATABASE_NAME,
@@ -72,7 +72,7 @@ def _database(place: Place) -> Content:
         "allow_csv_upload": False,
         "extra": {
             "allows_virtual_table_explore": True,
-            # Charts of instants ask for the shop's zone by this name.
+            # Charts of timestamps read the shop's time zone from this setting.
             "engine_params": {"connect_args": {"options": options}},
         },
         "uuid": DATABASE_ID,
@@ -177,7 +177,7 @@ def _refer(files: Files, kind: str, name: str, place: str) -> str:
 
 
 def _numbered(charts: Mapping[str, Content]) -> dict[str, Chart]:
-    """Superset's bundles refer to charts by numbers that hold only within them."""
+    """Return numbers of charts, by which Superset's bundles refer to them."""
     return {
         name: Chart(
             name=name, uuid=id_of("charts", name, content), title=content["slice_name"], number=i
@@ -187,7 +187,7 @@ def _numbered(charts: Mapping[str, Content]) -> dict[str, Chart]:
 
 
 def renamed_currency(value: Any, old: str, new: str) -> Any:  # noqa: ANN401 - whatever YAML holds
-    """The same with another currency wherever one is named as a symbol."""
+    """Return the value with another currency in all currency formats."""
     if isinstance(value, dict):
         return {
             k: new if k == "symbol" and v == old else renamed_currency(v, old, new)

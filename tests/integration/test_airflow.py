@@ -185,8 +185,8 @@ def test_doctor_tells_that_airflow_is_well_and_which_dag_is_paused(shop, airflow
         told = until_found(parts="fine", DAGs="wrong")
     finally:
         pause(is_paused=False)
-    assert told["words"] == "lake_maintenance is paused: it will not run"
-    assert told["remedy"] == f"resume it on {airflow.page('lake_maintenance')}"
+    assert told["words"] == "lake_maintenance is paused and does not run"
+    assert told["remedy"] == f"unpause it on {airflow.page('lake_maintenance')}"
     until_found(parts="fine", DAGs="fine")
 
 

@@ -203,11 +203,11 @@ def test_slot_that_is_gone_is_named_and_then_the_loss_that_is_open(shop):
 
 
 @pytest.mark.parametrize(("server", "taken", "words"), [
-    ("oltp", "select on public.orders from reconcile", "reconcile may not select public.orders"),
-    ("oltp", "update on public.orders from simulator", "simulator may not update public.orders"),
-    ("oltp", "insert on cdc.signal from extract", "extract may not insert cdc.signal"),
-    ("warehouse", "select on mart.daily_sales from reader", "reader may not select mart.daily_sales"),  # noqa: E501
-    ("warehouse", "insert on live.orders from live", "live may not insert live.orders"),
+    ("oltp", "select on public.orders from reconcile", "reconcile lacks select public.orders"),
+    ("oltp", "update on public.orders from simulator", "simulator lacks update public.orders"),
+    ("oltp", "insert on cdc.signal from extract", "extract lacks insert cdc.signal"),
+    ("warehouse", "select on mart.daily_sales from reader", "reader lacks select mart.daily_sales"),
+    ("warehouse", "insert on live.orders from live", "live lacks insert live.orders"),
 ])  # fmt: skip
 def test_grant_that_was_taken_is_named(shop, server, taken, words):
     title = {"oltp": "of the shop", "warehouse": "of the warehouse"}[server]
@@ -219,7 +219,7 @@ def test_grant_that_was_taken_is_named(shop, server, taken, words):
 
 
 @pytest.mark.parametrize(("server", "given", "words"), [
-    ("oltp", "grant delete on public.orders to monitor", "monitor may delete public.orders"),
+    ("oltp", "grant delete on public.orders to monitor", "monitor has delete public.orders"),
     ("oltp", "alter role extract createdb", "extract is createdb"),
     ("warehouse", "grant batch to reader", "reader is batch"),
     ("warehouse", "grant update on etl.watermark to live", "live may update etl.watermark"),
@@ -237,7 +237,7 @@ def test_user_of_the_lake_that_may_more_is_named(shop):
     wide = policies(shop.minio)["batch"]
     admin_of(shop.minio, shop.secrets).policy_add("reader", policy=wide)
     (told,) = only_wrong(shop, ("roles", "of the lake"))
-    assert told["words"] == "reader may do other than its work needs"
+    assert told["words"] == "the policy of reader differs from what it needs"
     type_in(shop, told["remedy"])
     until_fine(shop)
 

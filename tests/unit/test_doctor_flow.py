@@ -42,7 +42,7 @@ WAL = {"wal_level": "logical", "max_slot_wal_keep_size": "4096",
 
 @pytest.mark.parametrize(("changed", "words"), [
     ({"wal_level": "replica"}, "wal_level is replica"),
-    ({"max_slot_wal_keep_size": "-1"}, "STACK_SLOT_WAL_KEEP_MB says 4096"),
+    ({"max_slot_wal_keep_size": "-1"}, "STACK_SLOT_WAL_KEEP_MB is 4096"),
     ({"max_replication_slots": "1"}, "max_replication_slots is 1"),
 ])  # fmt: skip
 def test_setting_that_capture_cannot_live_with_is_named(changed, words):
@@ -155,7 +155,7 @@ def test_table_without_contract_or_key_and_column_besides_are_noted():
     keyless = column("extra", "id", has_key=False)
     assert verdicts(diagnose_tables([*shop_columns(), keyless])) == [Verdict.NOTE, Verdict.NOTE]
     told = only(diagnose_tables([*shop_columns(), column("orders", "gift_note")]))
-    assert told.words == "orders has gift_note besides: carried on in _extra"
+    assert told.words == "orders has columns without contract: gift_note; kept in _extra"
 
 
 def health(*problems, state="RUNNING"):
@@ -232,7 +232,7 @@ def test_change_may_wait_for_a_while_and_the_oldest_decides():
     assert lag(1, 59).verdict is Verdict.FINE
     late = lag(1, 61, 5)
     assert late.verdict is Verdict.WRONG
-    assert "the oldest of t[1] has waited for 61 s" in late.words
+    assert "the oldest of t[1] is 61 s old" in late.words
     assert "Kafka drops it in" not in late.words
     assert "Kafka drops it in 0.4 hours" in lag(2_160).words
 

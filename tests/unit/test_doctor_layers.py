@@ -137,7 +137,7 @@ def test_gold_is_made_from_versions_that_there_are():
     assert verdicts(diagnose_gold(gold(3), gold(3))) == [Verdict.FINE]
     assert "version 4" in only(diagnose_gold(gold(4), gold(4))).words
     lost = gold(3, inputs=("cleaned_sale_lines",))
-    assert "another table" in only(diagnose_gold(lost, lost)).words
+    assert "another incarnation" in only(diagnose_gold(lost, lost)).words
 
 
 def warehouse(offset=7, version=3):
@@ -258,7 +258,7 @@ def test_airflow_is_well_when_all_its_parts_are_and_each_dag_is_active():
     active = dict.fromkeys(wanted, False)
     assert verdicts(diagnose_dags(wanted, active, {}, url)) == [Verdict.FINE]
     paused = only(diagnose_dags(wanted, {**active, "replay": True}, {}, url))
-    assert paused.remedy == "resume it on http://a/dags/replay"
+    assert paused.remedy == "unpause it on http://a/dags/replay"
     unread = diagnose_dags(wanted, {"extract": False}, {"replay.py": "SyntaxError"}, url)
     assert verdicts(unread) == [Verdict.WRONG, Verdict.WRONG]
 

@@ -173,7 +173,7 @@ def test_role_with_what_it_needs_and_may_is_fine():
 
 def test_grant_that_is_gone_is_named_and_up_brings_it_back():
     told = only(roles(READS - {("reader", "mart.b", "select")}))
-    assert told == wrong("reader may not select mart.b", "./pipeline up warehouse")
+    assert told == wrong("reader lacks select mart.b", "./pipeline up warehouse")
 
 
 def test_grant_too_much_is_named_with_what_takes_it_back():
@@ -199,7 +199,7 @@ def test_reader_may_see_beyond_policies_and_need_not():
 def test_role_that_is_not_let_in_or_not_there_is_wrong():
     assert verdicts(roles(refused={"reader": "password authentication failed"})) == [Verdict.WRONG]
     gone = Found(tables=TABLES, grants=(), powers={}, refused={})
-    assert only(diagnose_roles(RIGHTS, gone, service="x")).words == "there is no role reader"
+    assert only(diagnose_roles(RIGHTS, gone, service="x")).words == "role reader does not exist"
 
 
 def test_user_of_the_lake_has_its_policy_and_no_other():

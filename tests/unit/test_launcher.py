@@ -292,14 +292,14 @@ def test_a_python_that_uv_cannot_bring_is_a_clear_error(machine):
     machine.program("uv")
     result = machine.run(NETWORK="away")
     assert result.returncode == 3
-    assert "is the network there?" in result.stderr
+    assert "Check the network" in result.stderr
     assert machine.run(NETWORK="there").returncode == 0
 
 
 def test_no_network_for_uv_is_a_clear_error_and_the_next_run_continues(machine):
     result = machine.run(NETWORK="away")
     assert result.returncode == 3
-    assert "could not install uv: is the network there?" in result.stderr
+    assert "could not install uv: is the network available?" in result.stderr
     kept = (machine.root / "home/.cache/shop-pipeline").iterdir()
     assert {file.suffix for file in kept} <= {".part", ".lock"}
     assert machine.run("up", NETWORK="there").stdout.endswith("|up\n")
@@ -323,7 +323,7 @@ def test_no_network_for_packages_is_a_clear_error_and_the_next_run_starts_over(m
     (machine.checkout / "locks/project.txt").write_text("# another\n")
     result = machine.run(NETWORK="away")
     assert result.returncode == 3
-    assert "could not install the packages: is the network there" in result.stderr
+    assert "could not install the packages: is the network available" in result.stderr
     machine.forget_calls()
     assert machine.run("up", NETWORK="there").stdout.endswith("|up\n")
     assert machine.calls("uv venv --quiet --clear")
@@ -345,7 +345,7 @@ def test_what_a_killed_launcher_had_started_is_waited_for(machine):
     killed.wait()
     second = machine.start("up")
     waiting = second.stderr.readline()
-    assert "another one is setting up; waiting" in waiting
+    assert "another process is setting up; waiting" in waiting
     assert machine.set_ups() == 1
     machine.go_on()
     assert second.communicate(timeout=60)[0].endswith("|up\n")

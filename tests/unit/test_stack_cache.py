@@ -153,7 +153,7 @@ def test_a_full_disk_is_said_with_the_way_out(folder):
     def fail(_work, _result):
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(StopPipelineError, match=r"No space left on device.*Make room"):
+    with pytest.raises(StopPipelineError, match=r"No space left on device.*Free space"):
         ensure(folder, fail)
 
 

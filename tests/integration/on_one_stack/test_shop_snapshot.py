@@ -156,7 +156,7 @@ def test_shapes_that_are_not_captured_are_noted(table):
     table.run("alter table public.{} set unlogged")
     told = _visibility(Measurements(table.stack.config, patience_seconds=30))
     [own] = [one.words for one in told if one.words.startswith(table.name)]
-    assert "is unlogged: no change of it is captured" in own
+    assert "is unlogged: nothing of it is captured" in own
 
 
 def test_standby_is_never_asked_for_rows():
