@@ -193,8 +193,8 @@ def _untold(missed: "MissedDeletes") -> list[tuple["TopicPartition", "OffsetRang
             TopicPartition(topic=topic, topic_id=one.topic_id, partition=one.partition),
             OffsetRange(start=one.first, stop=one.last + 1),
         )
-        for topic, config in missed.untold.items()
-        for one in config
+        for topic, ranges in missed.untold.items()
+        for one in ranges
     ]
 
 
@@ -264,8 +264,8 @@ def _report(
                 "deletes": deletes,
                 "deletes_not_looked_for": missed.not_checked,
                 "accounted_for": {
-                    topic: [asdict(one) for one in config]
-                    for topic, config in missed.untold.items()
+                    topic: [asdict(one) for one in ranges]
+                    for topic, ranges in missed.untold.items()
                 },
             }
         )
@@ -309,10 +309,10 @@ def _show_deletes(missed: "MissedDeletes") -> None:
         if len(missed.written) > _LISTED:
             more = len(missed.written) - _LISTED
             console.print(f"… and {more:,} more; --format json lists all")
-    for topic, config in missed.untold.items():
+    for topic, ranges in missed.untold.items():
         note = (
             f"{topic}: rows have disappeared without a captured delete, e.g. by a TRUNCATE that "
-            f"was not captured. Recorded in bronze/_loss_ledger as {len(config)} offset ranges."
+            f"was not captured. Recorded in bronze/_loss_ledger as {len(ranges)} offset ranges."
         )
         console.print(note, markup=False)
     for name in missed.not_checked:

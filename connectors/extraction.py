@@ -23,7 +23,7 @@ from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 
 _POLL_SECONDS = 0.1
-_POLL_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
 _PATIENCE_SECONDS = 600.0
 """Maximum wait for a failed connector, which auto-restart starts again."""
 _ANSWER_SECONDS = 60.0
@@ -89,19 +89,19 @@ class Extractions:
             StopPipelineError: the connector needs manual action.
             RetryLaterError: the connector has not run for ten minutes.
         """
-        looked_at = running_at = time.monotonic()
+        checked_at = running_at = time.monotonic()
         absent = 0
         while not progress.is_over:
             on_progress(progress)
             time.sleep(_POLL_SECONDS)
             progress = self.notifications.progress(progress.id)
-            if time.monotonic() > looked_at + _POLL_SECONDS and not progress.is_over:
+            if time.monotonic() > checked_at + _CHECK_SECONDS and not progress.is_over:
                 if self._runs(since=running_at):
                     running_at = time.monotonic()
                 absent = absent + 1 if self._is_forgotten(progress) else 0
                 if absent > 1:
                     return end(self.notifications.progress(progress.id))
-                looked_at = time.monotonic()
+                checked_at = time.monotonic()
         on_progress(progress)
         return progress
 
