@@ -18,7 +18,7 @@ from lakehouse.offsets import TopicPartition
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 
-_BEAT = """
+_HEARTBEAT = """
 insert into cdc.heartbeat (source, token) values ('reconcile', %(token)s)
 on conflict (source) do update set token = excluded.token, sent_at = clock_timestamp()"""
 _HEARTBEAT_SECONDS = 5.0
@@ -56,7 +56,7 @@ def pass_connect(
         is_reading = is_reading or _read_from_end(topics, topic, is_first=sent_at == 0.0)
         if time.monotonic() > sent_at:
             patience = _patience(patience, health) if sent_at else patience
-            _beat(dsn, token)
+            _heartbeat(dsn, token)
             # Repeatedly: an ad-hoc snapshot that begins in between can swallow the change.
             sent_at = time.monotonic() + _HEARTBEAT_SECONDS
         if is_reading and any(_is_heartbeat(message, token) for message in topics.poll()):
@@ -93,13 +93,13 @@ def _read_from_end(topics: Topics, topic: str, *, is_first: bool) -> bool:
     return True
 
 
-def _beat(dsn: str, token: str) -> None:
+def _heartbeat(dsn: str, token: str) -> None:
     with (
         explaining(Service.SHOP, "No heartbeat can be written"),
         psycopg.connect(dsn) as connection,
     ):
         try:
-            connection.execute(_BEAT, {"token": token})
+            connection.execute(_HEARTBEAT, {"token": token})
         except psycopg.errors.ReadOnlySqlTransaction as error:
             problem = f"No heartbeat can be written: {STANDBY}"
             raise StopPipelineError(problem, USE_THE_PRIMARY) from error

@@ -69,7 +69,7 @@ class LiveConsumer:
         self._consumer = consumer
         self._overlay = overlay
         self._positions = positions
-        self._beats = heartbeats
+        self._heartbeats = heartbeats
         self._metrics = metrics
         self._options = options
         self._buffers = Buffers()
@@ -77,7 +77,7 @@ class LiveConsumer:
             consumer, positions.starting_positions, self._buffers, name="live",
             untracked=[options.heartbeats],
         )  # fmt: skip
-        self._beat: Heartbeat | None = None
+        self._heartbeat: Heartbeat | None = None
         self._tries = 0
         self._is_full = False
         self._next_housekeeping = 0.0
@@ -129,7 +129,7 @@ class LiveConsumer:
             self._member.take(changes, self._positions.identities())
         # While polling is paused, a heartbeat does not show how fresh charts are.
         if heartbeats and not self._member.is_paused and (sent_at := _sent_at(heartbeats[-1])):
-            self._beats.hold(sent_at, self._member.assigned.positions)
+            self._heartbeats.hold(sent_at, self._member.assigned.positions)
         # After the records: an end of partition comes after the records polled together with it.
         for event in events:
             self._member.see(event, _refuse)
@@ -137,10 +137,10 @@ class LiveConsumer:
     def _flush(self) -> None:
         try:
             self._apply(self._due())
-            self._beat = self._beats.passed(self._shown()) or self._beat
-            if self._beat is not None:
-                self._overlay.heartbeat(self._beat.sent_at, held_seconds=self._beat.held_seconds)
-                self._beat = None
+            if (newest := self._heartbeats.passed(self._shown()) or self._heartbeat) is not None:
+                self._heartbeat = newest  # until it is written: the warehouse may be unavailable
+                self._overlay.heartbeat(newest.sent_at, held_seconds=newest.held_seconds)
+                self._heartbeat = None
         except RetryLaterError as error:
             self._wait(error)
         else:

@@ -68,7 +68,7 @@ where
     and w.epoch = p.epoch and w.partition = p.partition"""
 # The newest is the last to arrive, not the maximum: one from the future would stay the newest for
 # as long as its clock was ahead.
-_BEAT = """
+_HEARTBEAT = """
 insert into live.heartbeat as h (source, sent_at, read_at, lateness_seconds)
 select
     'debezium',
@@ -144,7 +144,7 @@ class Overlay:
 
     def heartbeat(self, sent_at: datetime, *, held_seconds: float) -> None:
         """Store a heartbeat of the shop that was read `held_seconds` ago."""
-        self.do(lambda connection: connection.execute(_BEAT, [sent_at, held_seconds]))
+        self.do(lambda connection: connection.execute(_HEARTBEAT, [sent_at, held_seconds]))
 
     def note_size(self, max_rows: int) -> bool:
         """Store whether the overlay is full, and return it.

@@ -13,7 +13,7 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import Topic, describe_topics
 from lakehouse.offsets import TopicIdentity, TopicPartition, next_position
 
-_STAR = """
+_LOADED = """
 select w.epoch, array_agg(distinct w.topic_id)
 from etl.watermark as w
 where w.entity = %s
@@ -112,7 +112,7 @@ def entity_of(topic: str) -> str:
 
 def _identify(connection: psycopg.Connection, topic: Topic) -> TopicIdentity:
     entity = entity_of(topic.name)
-    warehouse = connection.execute(_STAR, [entity]).fetchone()
+    warehouse = connection.execute(_LOADED, [entity]).fetchone()
     known = connection.execute(_KNOWN, [entity]).fetchone()
     epoch = 0 if warehouse is None else int(warehouse[0])
     if warehouse is not None and (known is None or epoch > known[1]):

@@ -20,7 +20,7 @@ RUNTIME = {"secrets.json", "var/secrets.json", "settings.json"}
 """Files that are made when the system runs."""
 FREE = ("test",)
 """Commands that hand the rest of the line on to another program."""
-PYTEST_OPTIONS = {"--rounds", "--seed"}
+PYTEST_OPTIONS = {"--rounds", "--seed", "--reuse", "--end-reuse"}
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.path.name)
 
 
