@@ -6,7 +6,7 @@ from connectors.plain_words import HEAL, explain
 from connectors.rest import ConnectApi, ConnectorState, Stored
 from connectors.slot import Slot, read_slot
 from connectors.wal_gap import find_wal_gap
-from lakehouse.errors import PipelineError
+from lakehouse.errors import PipelineError, Problem
 from lakehouse.settings import ConnectSettings
 
 _RESTART_SECONDS = 15.0
@@ -33,7 +33,7 @@ class Health:
     slot_name: str
     slot: Slot | None
     lag_seconds: float | None
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
     @property
     def is_healthy(self) -> bool:
@@ -76,14 +76,14 @@ def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
         settings: where Connect is; names of connector and slot.
         monitor_dsn: a role that may read `pg_replication_slots`.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     slot: Slot | None = None
-    told: str | None = None
+    told: Problem | None = None
     # Read before Connect's offset: otherwise an active slot could advance past that meanwhile.
     try:
         slot = read_slot(monitor_dsn, settings.slot_name)
     except PipelineError as error:
-        told = str(error)
+        told = error.told
     state, stored = _ask_connect(settings, problems)
     position = None if stored is None else stored.position
     problems[:0] = [told] if told else slot_problems(settings.slot_name, slot, position)
@@ -101,7 +101,7 @@ def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
 
 
 def _ask_connect(
-    settings: ConnectSettings, problems: list[str]
+    settings: ConnectSettings, problems: list[Problem]
 ) -> tuple[ConnectorState | None, Stored | None]:
     try:
         with ConnectApi(settings.url, settings.connector_name) as api:
@@ -109,44 +109,58 @@ def _ask_connect(
             problems += state_problems(settings.connector_name, state)
             return state, api.stored() if state else None
     except PipelineError as error:
-        problems.append(str(error))
+        problems.append(error.told)
         return None, None
 
 
-def state_problems(name: str, state: ConnectorState | None) -> list[str]:
+def state_problems(name: str, state: ConnectorState | None) -> list[Problem]:
     """Return the problems of the connector and its task."""
     if state is None:
-        return [f"Connector {name} is not registered. Register it: ./pipeline connect apply"]
+        words = f"Connector {name} is not registered"
+        return [Problem(words, "Register it: ./pipeline connect apply")]
     if state.is_failed:
         return [explain(state.trace or "")]
     if state.is_running:
         return []
     return [
-        f"Connector {name} is {state.connector}, its task {state.task or 'not started'}. If this "
-        "persists: ./pipeline logs connect, ./pipeline connect apply."
+        Problem(
+            f"Connector {name} is {state.connector}, its task {state.task or 'not started'}",
+            "If this persists: ./pipeline logs connect, ./pipeline connect apply.",
+        )
     ]
 
 
-def slot_problems(name: str, slot: Slot | None, position: int | None) -> list[str]:
+def slot_problems(name: str, slot: Slot | None, position: int | None) -> list[Problem]:
     """Return the problems of the slot, compared with the position that Connect has stored."""
     if slot is None:
-        lost = f" Connect needs them. {HEAL}" if position is not None else ""
-        return [f"Replication slot {name} does not exist: changes are not retained.{lost}"]
+        words = f"Replication slot {name} does not exist: changes are not retained"
+        is_needed = position is not None
+        return [
+            Problem(f"{words}, and Connect needs them" if is_needed else words, HEAL * is_needed)
+        ]
     if slot.is_lost:
         reason = f" ({slot.invalidation_reason})" if slot.invalidation_reason else ""
         lost = f"Postgres says that replication slot {name} can no longer access replication slot"
-        return [f"Slot {name} is lost{reason}. {explain(lost)}"]
+        known = explain(lost)
+        return [Problem(f"Slot {name} is lost{reason}. {known.problem}", known.action)]
     gap = find_wal_gap(position, slot)
     if gap is not None and not slot.is_active:
-        return [f"Slot {name} was dropped and recreated: {gap.words} are not in Kafka. {HEAL}"]
+        words = f"Slot {name} was dropped and recreated: {gap.words} are not in Kafka"
+        return [Problem(words, HEAL)]
     if not slot.is_active and (slot.inactive_seconds or 0) > _RESTART_SECONDS:
         return [
-            f"Slot {name} has been inactive for {slot.inactive_seconds:.0f} s: Connect does not "
-            "reach the database. See ./pipeline logs connect"
+            Problem(
+                f"Slot {name} has been inactive for {slot.inactive_seconds:.0f} s: Connect does "
+                "not reach the database",
+                "See ./pipeline logs connect",
+            )
         ]
     if slot.held_share is not None and slot.held_share > _MUCH:
         return [
-            f"Slot {name} retains {slot.held_share:.0%} of its WAL limit; above the limit it is "
-            "lost. Is Connect stuck? ./pipeline logs connect. Or raise STACK_SLOT_WAL_KEEP_MB."
+            Problem(
+                f"Slot {name} retains {slot.held_share:.0%} of its WAL limit; above the limit it "
+                "is lost",
+                "Is Connect stuck? ./pipeline logs connect. Or raise STACK_SLOT_WAL_KEEP_MB.",
+            )
         ]
     return []

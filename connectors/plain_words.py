@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from lakehouse.errors import Problem
+
 HEAL = (
     "./pipeline connect apply --accept-loss records the loss in bronze/_loss_ledger and resumes "
     "streaming after it; then ./pipeline extract --full reads all tables again and writes missed "
@@ -17,13 +19,16 @@ _RESNAPSHOT = (
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A known failure: pattern in the trace and explanation. `{}` stands for the matched group.
+    """A known failure: pattern in the trace, explanation and action.
+
+    In the explanation `{}` stands for the matched group, `{size}` for that many bytes.
 
     Transient failures may disappear after a restart; the others need manual action.
     """
 
     pattern: str
-    description: str
+    problem: str
+    action: str
     is_transient: bool = False
 
 
@@ -31,131 +36,142 @@ _KNOWN = (
     _Known(
         r"no longer available on the server|removed from the database write-ahead log",
         "The replication slot was dropped, or it is past the position that Connect needs: the "
-        f"changes in between are not in Kafka. {HEAL}",
+        "changes in between are not in Kafka",
+        HEAL,
     ),
     _Known(
         r"can no longer (?:get changes from|access) replication slot|slot .* invalidated"
         r"|exceeded the maximum reserved size",
         "The replication slot is lost: while Connect was unavailable, more WAL was written than "
-        f"max_slot_wal_keep_size allows. {HEAL}",
+        "max_slot_wal_keep_size allows",
+        HEAL,
     ),
     _Known(
         r"replication slot \S+ is active for PID (\d+)",
-        "Another client (process {} of the shop's database) reads Connect's replication slot. "
+        "Another client (process {} of the shop's database) reads Connect's replication slot",
         "Stop the other connector; this one is restarted automatically.",
         is_transient=True,
     ),
     _Known(
         r"Publication autocreation is disabled|publication \S+ does not exist",
-        "The publication is missing; changes made without it are not captured. ./pipeline up "
-        f"creates it again. {_RESNAPSHOT}",
+        "The publication is missing; changes made without it are not captured",
+        f"./pipeline up creates it again. {_RESNAPSHOT}",
     ),
     _Known(
         r"password authentication failed for user|no password was provided",
-        "The shop's database refuses the password of role debezium. ./pipeline up sets the "
-        "password of the secrets file again; then ./pipeline connect apply.",
+        "The shop's database refuses the password of role debezium",
+        "./pipeline up sets the password of the secrets file again; then ./pipeline connect apply.",
     ),
     _Known(
         r"must be superuser or replication role|roles LOGIN and REPLICATION|is not permitted to "
         r"log in|permission denied to (?:start WAL sender|use replication slots)"
         r"|permission denied for database",
-        "Role debezium lacks the right to log in or to replicate. ./pipeline up grants it "
-        "again; then ./pipeline connect apply.",
+        "Role debezium lacks the right to log in or to replicate",
+        "./pipeline up grants it again; then ./pipeline connect apply.",
     ),
     _Known(
         r"permission denied for (?:table|schema|function) (\S+)",
-        "Role debezium may not use {}. ./pipeline up grants it again (or: grant select on it to "
-        "debezium); then ./pipeline connect apply.",
+        "Role debezium may not use {}",
+        "./pipeline up grants it again (or: grant select on it to debezium); then ./pipeline "
+        "connect apply.",
     ),
     _Known(
         r"affected by row-level security policy for table (\S+)",
         "Row-level security hides rows of {} from role debezium, so that a snapshot would lack "
-        "them. As admin: alter role debezium bypassrls; alter role reconcile bypassrls. Then "
-        "./pipeline connect apply.",
+        "them",
+        "As admin: alter role debezium bypassrls; alter role reconcile bypassrls. Then ./pipeline "
+        "connect apply.",
     ),
     _Known(
         r"database (\S+) does not exist",
-        "Database {} does not exist. Is OLTP_DATABASE right? ./pipeline up creates it.",
+        "Database {} does not exist",
+        "Is OLTP_DATABASE right? ./pipeline up creates it.",
     ),
     _Known(
         r"wal_level",
-        "The WAL of the shop's database is not written for logical decoding. Set wal_level = "
-        "logical and restart it: ./pipeline down, ./pipeline up.",
+        "The WAL of the shop's database is not written for logical decoding",
+        "Set wal_level = logical and restart it: ./pipeline down, ./pipeline up.",
     ),
     _Known(
         r"all replication slots are in use|exceeds max_wal_senders|too many connections for role"
         r"|remaining connection slots are reserved|too many clients already",
-        "The shop's database has no slot or connection left for Connect. Raise "
-        "max_replication_slots, max_wal_senders or max_connections, or end other clients.",
+        "The shop's database has no slot or connection left for Connect",
+        "Raise max_replication_slots, max_wal_senders or max_connections, or end other clients.",
         is_transient=True,
     ),
     _Known(
         r"RecordTooLargeException(?:: The message is (\d+) bytes)?|MessageSizeTooLarge"
         r"|RECORD_TOO_LARGE",
-        "The change of one row, with its old and its new values, is larger than Kafka takes ({} "
-        "bytes). Set CONNECT_MAX_ROW_MB to more than that, 90 MB at most, and run ./pipeline "
-        "connect apply: that raises the limits of producer and topics. Nothing is lost meanwhile.",
+        "The change of one row, with its old and its new values, is larger than Kafka takes {size}",
+        "Set CONNECT_MAX_ROW_MB to more than that, 90 MB at most, and run ./pipeline connect "
+        "apply: that raises the limits of producer and topics. Nothing is lost meanwhile.",
     ),
     _Known(
         r"(?:Topic|Cluster|Group|TransactionalId)AuthorizationException|Not authorized to access",
-        "Kafka does not let Connect write. Allow its user to create and write the topics, and to "
-        "use the transactional id connect-*; then ./pipeline connect apply.",
+        "Kafka does not let Connect write",
+        "Allow its user to create and write the topics, and to use the transactional id "
+        "connect-*; then ./pipeline connect apply.",
     ),
     _Known(
         r"Could not read properties from file (\S+)|allowed\.paths|FileNotFoundException",
-        "Connect cannot read the password's file {}. ./pipeline up writes it again.",
+        "Connect cannot read the password's file {}",
+        "./pipeline up writes it again.",
     ),
     _Known(
         r"Failed to find any class that implements Connector",
-        "Connect does not have the Debezium plugin. ./pipeline up installs it.",
+        "Connect does not have the Debezium plugin",
+        "./pipeline up installs it.",
     ),
     _Known(
         r"ProducerFencedException|InvalidProducerEpochException",
-        "Another task took over Connect's transactions. Only one Connect cluster may run a "
-        "connector of this name; ./pipeline connect apply starts this one again.",
+        "Another task took over Connect's transactions",
+        "Only one Connect cluster may run a connector of this name; ./pipeline connect apply "
+        "starts this one again.",
         is_transient=True,
     ),
     _Known(
         r"OutOfMemoryError|Java heap space",
-        "Connect ran out of memory. Give it more with CONNECT_HEAP_MB; then ./pipeline down and "
-        "./pipeline up.",
+        "Connect ran out of memory",
+        "Give it more with CONNECT_HEAP_MB; then ./pipeline down and ./pipeline up.",
     ),
     _Known(
         r"No space left on device",
-        "The disk is full. Free space; then ./pipeline connect apply.",
+        "The disk is full",
+        "Free space; then ./pipeline connect apply.",
     ),
     _Known(
         r"Connection to (\S+) refused|The connection attempt failed|UnknownHostException"
         r"|the database system is (?:starting up|shutting down)|terminating connection due to"
         r"|This connection has been closed|An I/O error occurred while sending to the backend"
         r"|Database connection failed",
-        "The shop's database does not answer. Is it up? ./pipeline status. Connect retries; "
-        "if it has stopped retrying: ./pipeline connect apply.",
+        "The shop's database does not answer",
+        "Is it up? ./pipeline status. Connect retries; if it has stopped retrying: ./pipeline "
+        "connect apply.",
         is_transient=True,
     ),
     _Known(
         r"not present in metadata after|Failed to update metadata after|TimeoutException"
         r"|Failed to read to end of config topic",
-        "Kafka does not answer Connect. Is it up? ./pipeline status. Then ./pipeline connect "
-        "apply.",
+        "Kafka does not answer Connect",
+        "Is it up? ./pipeline status. Then ./pipeline connect apply.",
         is_transient=True,
     ),
 )
 
 
-def explain(trace: str) -> str:
+def explain(trace: str) -> Problem:
     """Return the explanation of a trace or an error of Connect, and the command that helps.
 
     An unknown trace is shortened to its last cause.
     """
     found = _known(trace)
     if found is None:
-        cause = _last_cause(trace)
-        return f"{cause} Details: ./pipeline logs connect. Try again: ./pipeline connect apply"
+        action = "Details: ./pipeline logs connect. Try again: ./pipeline connect apply"
+        return Problem(_last_cause(trace), action)
     known, match = found
-    named = next((group for group in match.groups() if group), "")
-    meaning = known.description.replace("({} bytes)", f"({named} bytes)" if named else "")
-    return _one_line(meaning.format(named.strip("\"'.,:")))
+    named = next((group for group in match.groups() if group), "").strip("\"'.,:")
+    size = f"({named} bytes)" if named else ""
+    return Problem(_tidy(known.problem.format(named, size=size)), known.action)
 
 
 def needs_person(trace: str) -> bool:
@@ -175,8 +191,8 @@ def _last_cause(trace: str) -> str:
     lines = [line.strip() for line in trace.splitlines() if not line.startswith("\t")]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     told = (causes or [line for line in lines if line] or ["Connect gives no reason"])[-1]
-    return told[:500].rstrip(".:") + "."
+    return told[:500].rstrip(".:")
 
 
-def _one_line(text: str) -> str:
-    return re.sub(r" ([.,])(?= |$)", r"\1", re.sub(r" {2,}", " ", text))
+def _tidy(text: str) -> str:
+    return re.sub(r" {2,}", " ", text).strip()

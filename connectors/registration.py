@@ -10,7 +10,7 @@ from connectors.rest import ConnectApi, ConnectorState
 from connectors.slot import drop_slot
 from connectors.topics import raise_limits
 from connectors.wal_gap import WalGap, stop
-from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
+from lakehouse.errors import PipelineError, Problem, RetryLaterError, StopPipelineError
 from lakehouse.kafka import admin_client
 from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings
 
@@ -148,5 +148,6 @@ def _wait_until_running(api: ConnectApi, deadline: float) -> None:
     raise RetryLaterError(message)
 
 
-def _failed(api: ConnectApi, state: ConnectorState) -> str:
-    return f"Connector {api.name} fails: {explain(state.trace or 'Connect gives no reason')}"
+def _failed(api: ConnectApi, state: ConnectorState) -> Problem:
+    known = explain(state.trace or "Connect gives no reason")
+    return Problem(f"Connector {api.name} fails: {known.problem}", known.action)

@@ -1,6 +1,25 @@
 """Errors, sorted by the caller's next step. Messages have the place, the value and the action."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
+
+
+class Problem(str):
+    """A problem, then what to do about it, as one text.
+
+    Attributes:
+        problem: what is wrong, without a full stop; the whole text if there is no action.
+        action: what to do about it.
+    """
+
+    __slots__ = ("action", "problem")
+    problem: str
+    action: str
+
+    def __new__(cls, problem: str, action: str = "") -> Self:
+        """Join both to one text."""
+        self = super().__new__(cls, f"{problem}. {action}" if action else problem)
+        self.problem, self.action = problem.removesuffix("."), action
+        return self
 
 
 class PipelineError(Exception):
@@ -15,9 +34,15 @@ class PipelineError(Exception):
     exit_status: ClassVar[int] = 1
 
     def __init__(self, problem: str = "", action: str = "") -> None:
-        super().__init__(f"{problem}. {action}" if action else problem)
-        self.problem = problem
-        self.action = action
+        text = problem if isinstance(problem, Problem) else Problem(problem, action)
+        super().__init__(text)
+        self.problem = text.problem
+        self.action = text.action
+
+    @property
+    def told(self) -> Problem:
+        """Its text."""
+        return Problem(self.problem, self.action)
 
 
 class StopPipelineError(PipelineError):

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import Problem, StopPipelineError
 
 
 def require_space(path: Path, needed_mb: int, *, variable: str) -> None:
@@ -15,9 +15,9 @@ def require_space(path: Path, needed_mb: int, *, variable: str) -> None:
     there = existing_parent(path)
     free_mb = shutil.disk_usage(there).free // 2**20
     if free_mb < needed_mb:
-        message = (
-            f"{path}: {free_mb:,} MB are free on its disk, {needed_mb:,} MB are needed. Free "
-            f"space, or set {variable} to a directory on another disk."
+        message = Problem(
+            f"{path}: {free_mb:,} MB are free on its disk, {needed_mb:,} MB are needed",
+            f"Free space, or set {variable} to a directory on another disk.",
         )
         raise StopPipelineError(message)
 

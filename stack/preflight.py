@@ -2,10 +2,10 @@
 
 import ipaddress
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import Problem, StopPipelineError
 from lakehouse.settings import StackSettings, open_to_all
 from stack.disk import existing_parent, require_space
 from stack.net import holder_of, is_free
@@ -36,10 +36,10 @@ def check_paths(settings: StackSettings, user: ServiceUser) -> None:
         return
     for variable, path in places.items():
         if not open_to_all(existing_parent(path)):
-            message = (
-                f"{path} cannot be reached by user {user.name}, which runs the servers. Set "
-                f"{variable} to a directory that others may enter (chmod o+x), or set "
-                "STACK_SERVICE_USER, or run as an ordinary user."
+            message = Problem(
+                f"{path} cannot be reached by user {user.name}, which runs the servers",
+                f"Set {variable} to a directory that others may enter (chmod o+x), or set "
+                "STACK_SERVICE_USER, or run as an ordinary user.",
             )
             raise StopPipelineError(message)
 
@@ -51,9 +51,9 @@ def check_owner(data_dir: Path) -> None:
         StopPipelineError: it does; the message says what to do.
     """
     if data_dir.exists() and data_dir.stat().st_uid != os.geteuid():
-        message = (
-            f"{data_dir} belongs to another user, who has run the stack there. Run as that user, "
-            "or set STACK_DATA_DIR to a directory of your own."
+        message = Problem(
+            f"{data_dir} belongs to another user, who has run the stack there",
+            "Run as that user, or set STACK_DATA_DIR to a directory of your own.",
         )
         raise StopPipelineError(message)
 
@@ -61,9 +61,10 @@ def check_owner(data_dir: Path) -> None:
 def _check_name(path: Path, variable: str) -> None:
     wrong = sorted({c for c in str(path) if c in _UNUSABLE or not c.isprintable()})
     if wrong:
-        message = (
+        message = Problem(
             f"{path} cannot be used: the servers' configuration files cannot contain a path with "
-            f"{' '.join(map(repr, wrong))} in it. Set {variable} to another directory."
+            f"{' '.join(map(repr, wrong))} in it",
+            f"Set {variable} to another directory.",
         )
         raise StopPipelineError(message)
 
@@ -72,14 +73,15 @@ def _check_access(path: Path, variable: str) -> None:
     try:
         there = existing_parent(path)
     except PermissionError as error:
-        message = (
-            f"{path} cannot be reached: {error.strerror} in a parent directory. Set {variable} to "
-            "a directory of your own."
+        message = Problem(
+            f"{path} cannot be reached: {error.strerror} in a parent directory",
+            f"Set {variable} to a directory of your own.",
         )
         raise StopPipelineError(message) from error
     if not there.is_dir():
-        message = (
-            f"{path}: {there} is no directory. Move it, or set {variable} to another directory."
+        message = Problem(
+            f"{path}: {there} is no directory",
+            f"Move it, or set {variable} to another directory.",
         )
         raise StopPipelineError(message)
 
@@ -90,29 +92,35 @@ def check_ports(services: Iterable[Service]) -> None:
     Raises:
         StopPipelineError: names every such port, the process that uses it, and the setting.
     """
-    problems = []
+    problems = list(port_problems(services))
+    if problems:
+        raise StopPipelineError("\n".join(problems))
+
+
+def port_problems(services: Iterable[Service]) -> Iterator[Problem]:
+    """Yield a problem for each port that its service cannot have."""
     taken: dict[int, str] = {}
     for service in services:
         for port in service.ports:
             if port.number in taken:
-                problems.append(
+                yield Problem(
                     f"{service.name}: {port.variable} and {taken[port.number]} are both "
-                    f"{port.number}. Set one of them to another port."
+                    f"{port.number}",
+                    "Set one of them to another port.",
                 )
                 continue
             taken[port.number] = port.variable
             if not _is_loopback(port.host):
-                problems.append(
+                yield Problem(
                     f"{service.name}: {port.host} is not a loopback address; servers started here "
-                    f"listen on loopback only. Unset {port.variable.split('_')[0]}_HOST."
+                    "listen on loopback only",
+                    f"Unset {port.variable.split('_')[0]}_HOST.",
                 )
             elif not is_free(port.host, port.number):
-                problems.append(
-                    f"{service.name}: port {port.number} is in use by {holder_of(port.number)}. "
-                    f"Stop that, or set {port.variable} to a free port."
+                yield Problem(
+                    f"{service.name}: port {port.number} is in use by {holder_of(port.number)}",
+                    f"Stop that, or set {port.variable} to a free port.",
                 )
-    if problems:
-        raise StopPipelineError("\n".join(problems))
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ from minio import Minio
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
-from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
+from lakehouse.errors import PipelineError, Problem, RetryLaterError, StopPipelineError
 
 _WRITERS = 4
 
@@ -48,18 +48,19 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
         message = f"object store, bucket {bucket}: not ready, it answers {answers}"
         raise RetryLaterError(message)
     if any(answer in (401, 403, 404) for answer in answers):
-        message = (
-            f"object store, bucket {bucket}: refuses this user ({answers}). Run `./pipeline up`: "
-            "it creates the bucket, the user and its rights."
+        message = Problem(
+            f"object store, bucket {bucket}: refuses this user ({answers})",
+            "Run `./pipeline up`: it creates the bucket, the user and its rights.",
         )
         raise StopPipelineError(message)
     winners = sum(answer == httpx.codes.OK for answer in answers)
     refused = sum(answer in (409, 412) for answer in answers)
     if winners != 1 or refused != _WRITERS - 1:
-        message = (
+        message = Problem(
             f"the object store does not honour conditional PUT: {_WRITERS} writers raced for one "
-            f"object in bucket {bucket!r} and got {answers}, not one 200 and otherwise 412. "
-            "Two landers could overwrite each other's commits. Use a store that does (MinIO does)."
+            f"object in bucket {bucket!r} and got {answers}, not one 200 and otherwise 412, so two "
+            "landers could overwrite each other's commits",
+            "Use a store that does (MinIO does).",
         )
         raise StopPipelineError(message)
 
@@ -88,9 +89,10 @@ def require_consistent_listing(client: Minio, bucket: str) -> None:
         message = f"object store, bucket {bucket}: {error}. Is it up? ./pipeline status"
         raise RetryLaterError(message) from error
     if not all(seen):
-        message = (
+        message = Problem(
             f"the object store does not show at once what was written to bucket {bucket!r}, or "
-            "deleted from it. A reader could miss a commit. Use a store that does (MinIO does)."
+            "deleted from it, so a reader could miss a commit",
+            "Use a store that does (MinIO does).",
         )
         raise StopPipelineError(message)
 

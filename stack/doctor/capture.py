@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from connectors.health import Health, check
 from connectors.plain_words import HEAL
+from lakehouse.errors import Problem
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, wrong, wrong_as_told
 
@@ -24,14 +25,14 @@ def _capture(measurements: Measurements) -> Sequence[Said]:
 def diagnose_capture(health: Health) -> Sequence[Said]:
     """Diagnose whether changes flow from the shop's database to Kafka."""
     # A loss comes first: accepting it starts the connector, too.
-    lost = [problem for problem in health.problems if HEAL in problem]
+    lost = [problem for problem in health.problems if problem.action == HEAL]
     said = [_as_told(health, problem) for problem in lost or health.problems]
     return said or [fine(f"connector and task run{_handed_on(health)}"), fine(_slot(health))]
 
 
-def _as_told(health: Health, problem: str) -> Said:
-    if HEAL in problem:
-        return wrong(problem.replace(HEAL, "").strip().rstrip("."), _HEAL)
+def _as_told(health: Health, problem: Problem) -> Said:
+    if problem.action == HEAL:
+        return wrong(problem.problem, _HEAL)
     if health.state is not None and health.state.is_halted:
         words = f"connector {health.connector} is {health.state.connector.lower()}"
         return wrong(words, _APPLY)

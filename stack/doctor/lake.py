@@ -41,7 +41,7 @@ def _store(measurements: Measurements) -> Sequence[Said]:
             require_conditional_put(client, bucket)
             require_consistent_listing(client, bucket)
         except StopPipelineError as error:
-            said.append(wrong_as_told(str(error)))
+            said.append(wrong_as_told(error.told))
     return said or [fine("conditional writes work; writes and deletes are visible at once")]
 
 

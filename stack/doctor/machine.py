@@ -138,7 +138,7 @@ def _disk(measurements: Measurements) -> Sequence[Said]:
     try:
         check_paths(stack, find_service_user(stack.service_user))
     except PipelineError as error:
-        return [wrong_as_told(str(error))]
+        return [wrong_as_told(error.told)]
     free = psutil.disk_usage(str(existing_parent(stack.data_dir))).free
     return [fine(f"{free / 1e9:,.1f} GB free for {stack.data_dir}")]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from lakehouse.errors import Problem
 from stack.doctor.measurements import Measurements
 
 
@@ -79,7 +80,6 @@ def unchecked(why: str) -> Said:
     return Said(verdict=Verdict.UNCHECKED, words=why)
 
 
-def wrong_as_told(message: str) -> Said:
-    """Return a problem from an error message: its first sentence, then the fix."""
-    words, _, remedy = message.partition(". ")
-    return wrong(words.rstrip("."), remedy)
+def wrong_as_told(told: Problem) -> Said:
+    """Return a problem and its action as a finding."""
+    return wrong(told.problem, told.action)

@@ -3,14 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from lakehouse.errors import PipelineError, StopPipelineError
+from lakehouse.errors import PipelineError, Problem
 from stack.catalog import AIRFLOW, SHOP
 from stack.control import ServiceStatus
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
 from stack.memory import processes
 from stack.net import holder_of, listeners
-from stack.preflight import check_ports
+from stack.preflight import port_problems
 from stack.program import Service
 
 _STOPPED = "STOPPED"
@@ -29,7 +29,7 @@ def _services(measurements: Measurements) -> Sequence[Said]:
     try:
         return diagnose_services(measurements.services)
     except PipelineError as error:
-        return [wrong_as_told(str(error))]
+        return [wrong_as_told(error.told)]
 
 
 def diagnose_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
@@ -68,7 +68,7 @@ class PortMeasurement:
     service: str
     number: int
     is_running: bool
-    problem: str | None
+    problem: Problem | None
 
 
 def _ports(measurements: Measurements) -> Sequence[Said]:
@@ -92,27 +92,23 @@ def diagnose_ports(found: Sequence[PortMeasurement]) -> Sequence[Said]:
     """Diagnose whether each port is used by its service or free."""
     problems = dict.fromkeys(one.problem for one in found if one.problem)
     if problems:
-        return [wrong_as_told(line) for problem in problems for line in problem.splitlines()]
+        return [wrong_as_told(problem) for problem in problems]
     ours = sum(one.is_running for one in found)
     return [fine(f"{ours} are used by their services, {len(found) - ours} are free")]
 
 
-def _refusal(service: Service) -> str | None:
-    try:
-        check_ports([service])
-    except StopPipelineError as error:
-        return str(error)
-    return None
+def _refusal(service: Service) -> Problem | None:
+    return next(port_problems([service]), None)
 
 
-def _stranger(service: Service, pid: int) -> str | None:
+def _stranger(service: Service, pid: int) -> Problem | None:
     """Return the problem if another process listens on the port of a running service."""
     tree = {process.pid for process in processes(pid)}
     for port in service.ports:
         if not is_held_by(tree, listeners(port.number)):
-            return (
-                f"{service.name}: port {port.number} is in use by {holder_of(port.number)}. "
-                f"Stop that, or set {port.variable} to a free port; then ./pipeline up"
+            return Problem(
+                f"{service.name}: port {port.number} is in use by {holder_of(port.number)}",
+                f"Stop that, or set {port.variable} to a free port; then ./pipeline up",
             )
     return None
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 import cli.doctor
 from cli.doctor import show_findings
+from lakehouse.errors import Problem, StopPipelineError
 from stack.doctor import all_checks, examine
 from stack.doctor.clock import _ahead
 from stack.doctor.measurements import Measurements, _Once
@@ -83,9 +84,13 @@ def test_titles_tell_checks_apart():
     assert len(set(titles)) == len(titles) > 25
 
 
-def test_message_of_ours_is_cut_into_what_is_wrong_and_what_to_do():
-    said = wrong_as_told("kafka: port 9092 is in use by nc. Stop that, or set KAFKA_PORT.")
-    assert said == wrong("kafka: port 9092 is in use by nc", "Stop that, or set KAFKA_PORT.")
+def test_problem_is_a_finding_with_what_to_do_about_it():
+    told = Problem("kafka: port 9092 is in use by nc", "Stop that, or set KAFKA_PORT.")
+    said = wrong("kafka: port 9092 is in use by nc", "Stop that, or set KAFKA_PORT.")
+    assert wrong_as_told(told) == said
+    error = StopPipelineError(told)
+    assert (wrong_as_told(error.told), str(error)) == (said, told)
+    assert StopPipelineError("It fails.").told == "It fails"
 
 
 class Counting(Measurements):

@@ -9,6 +9,7 @@ from connectors.plain_words import HEAL
 from connectors.readers import HiddenRows, Reason
 from connectors.rest import ConnectorState
 from lakehouse.contracts import ENTITIES
+from lakehouse.errors import Problem
 from lakehouse.kafka import Topic
 from lakehouse.offsets import Epoch, TopicPartition
 from stack.doctor.capture import diagnose_capture
@@ -167,9 +168,10 @@ def health(*problems, state="RUNNING"):
 
 def test_capture_that_flows_is_fine_and_each_problem_has_its_remedy():
     assert verdicts(diagnose_capture(health())) == [Verdict.FINE, Verdict.FINE]
-    paused = only(diagnose_capture(health("Connector shop is PAUSED.", state="PAUSED")))
+    halted = Problem("Connector shop is PAUSED")
+    paused = only(diagnose_capture(health(halted, state="PAUSED")))
     assert paused == wrong("connector shop is paused", "./pipeline connect apply")
-    problems = (f"Slot dbz is lost. {HEAL}", "Connector shop is STOPPED.")
+    problems = (Problem("Slot dbz is lost", HEAL), Problem("Connector shop is STOPPED"))
     lost = only(diagnose_capture(health(*problems, state="STOPPED")))
     assert lost.remedy.startswith("./pipeline connect apply --accept-loss")
     assert lost.words == "Slot dbz is lost"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse.errors import Problem
 from stack.control import ServiceStatus
 from stack.doctor.clock import diagnose_clocks, diagnose_heartbeats
 from stack.doctor.machine import (
@@ -141,7 +142,9 @@ def test_each_port_that_somebody_else_has_is_named_once():
         return PortMeasurement(service="s", number=number, is_running=is_running, problem=problem)
 
     assert verdicts(diagnose_ports([reading(1), reading(2, is_running=True)])) == [Verdict.FINE]
-    told = diagnose_ports([reading(1, "s: port 1 is in use by nc. Stop that."), reading(2)])
+    told = diagnose_ports(
+        [reading(1, Problem("s: port 1 is in use by nc", "Stop that.")), reading(2)]
+    )
     assert told == [wrong("s: port 1 is in use by nc", "Stop that.")]
 
 

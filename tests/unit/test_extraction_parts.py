@@ -39,7 +39,7 @@ from consumers.bronze.loss import (
     resolution_of,
     resolved_by_snapshot,
 )
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import Problem, RetryLaterError, StopPipelineError
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
 from lakehouse.offsets import OffsetRange, TopicPartition
 
@@ -415,7 +415,7 @@ def test_extraction_waits_for_a_connector_that_comes_back_and_not_for_ever(
         return SimpleNamespace(
             is_hopeless=False,
             state=ConnectorState(connector="RUNNING", task=task, trace=None),
-            problems=("Kafka is away.",),
+            problems=(Problem("Kafka is away", "Wait."),),
         )
 
     begun = after(STARTED)
