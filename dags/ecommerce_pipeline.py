@@ -145,8 +145,7 @@ def reconcile() -> dict[str, Any]:
     from batch.pipeline_run import PipelineRun
 
     with recording("consolidation") as run:
-        report = PipelineRun.of_task(tell).reconcile()
-        run.note(details={"verdict": report.verdict()})
+        report = PipelineRun.of_task(tell).reconcile(run)
     layers = [
         {"layer": one.layer, "table": one.table, "rows": one.findings.rows, "note": one.note}
         for one in report.layers

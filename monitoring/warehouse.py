@@ -34,17 +34,17 @@ select
     (array_agg(r.seconds order by r.run_number desc))[1] as last_seconds
 from mart.runs as r
 group by r.kind, r.outcome"""
-# A reconciliation that could not compare everything has no verdict and is skipped.
-_PROOF: LiteralString = """
+# A reconciliation that could not compare everything is neither exact nor not, and is skipped.
+_RECONCILIATION: LiteralString = """
 select
-    p.step ->> 'outcome' = 'succeeded' as is_exact,
-    extract(epoch from (p.step ->> 'started_at')::timestamptz)::float8 as proved_at
+    (p.step -> 'is_exact')::boolean as is_exact,
+    extract(epoch from (p.step ->> 'started_at')::timestamptz)::float8 as compared_at
 from (
     select r.run_number, r.details -> 'steps' -> 'reconcile' as step
     from etl.runs as r
     where r.details -> 'steps' ? 'reconcile'
 ) as p
-where p.step ->> 'outcome' = 'succeeded' or p.step ->> 'message' like 'Not exact.%'
+where jsonb_typeof(p.step -> 'is_exact') = 'boolean'
 order by p.run_number desc
 limit 1"""
 
@@ -65,9 +65,9 @@ def read(dsn: str) -> Iterator[Sample]:
         for entity in ENTITIES:
             yield Sample("pipeline_quarantined_changes", found.get(entity, 0), (entity,))
         yield from of_runs(connection.execute(_RUNS).fetchall(), time.time())
-        for is_exact, proved_at in connection.execute(_PROOF).fetchall():
+        for is_exact, compared_at in connection.execute(_RECONCILIATION).fetchall():
             yield Sample("pipeline_reconcile_exact", is_exact)
-            yield Sample("pipeline_reconcile_timestamp_seconds", proved_at)
+            yield Sample("pipeline_reconcile_timestamp_seconds", compared_at)
 
 
 def _layers(connection: psycopg.Connection) -> Iterator[Sample]:

@@ -113,6 +113,24 @@ class Report:
         is_bronze_exact = all(table.findings.is_exact for table in self.tables)
         return not (is_bronze_exact and all(one.findings.is_exact for one in self.layers))
 
+    @property
+    def is_exact(self) -> bool | None:
+        """Return whether all is exact; None if something that has no fault was not compared."""
+        return False if self.is_faulty else self.exact or None
+
+    def require_exact(self) -> None:
+        """Raise unless all layers were compared, and all are exact.
+
+        Raises:
+            StopPipelineError: there are differences, or the shop hides rows of a table.
+            RetryLaterError: another program has changed one layer but not yet the next, so that
+                they cannot be compared.
+        """
+        if self.is_faulty:
+            message = f"{self.verdict()}\nRun ./pipeline reconcile before and after repairs."
+            raise StopPipelineError(message)
+        self.require_all()
+
     def require_all(self) -> None:
         """Raise unless all layers were compared.
 

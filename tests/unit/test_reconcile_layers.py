@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pytest
@@ -21,6 +22,7 @@ from batch.reconcile.layers import InNoFact, LayerFindings, LayerReport
 from batch.reconcile.report import Report, SnapshotReport, TableReport
 from batch.reconcile.silver import compare_silver
 from batch.reconcile.warehouse import Shard, WarehouseComparison
+from batch.runs import Run
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.warehouse.entities import TABLES
 from lakehouse.contracts import ENTITIES
@@ -528,7 +530,10 @@ def test_gold_by_other_formulas_is_not_compared_until_it_is_recreated(silver, mo
 def test_reconcile_of_a_pipeline_run_requires_that_all_was_compared(monkeypatch):
     pipeline = PipelineRun(lake=None, rules=RULES, warehouse="", limit=None)
     monkeypatch.setattr("batch.pipeline_run.reconcile", lambda *_, **__: report_of(*WHOLE))
-    assert pipeline.reconcile().exact
+    record = Run(uuid4(), {})
+    assert pipeline.reconcile(record).exact
+    assert record.noted.details["is_exact"] is True
     monkeypatch.setattr("batch.pipeline_run.reconcile", lambda *_, **__: report_of(*WHOLE, PARTLY))
     with pytest.raises(RetryLaterError, match=r"Cannot tell .* gold \(sales_kpi\).*consolidate"):
-        pipeline.reconcile()
+        pipeline.reconcile(record)
+    assert record.noted.details["is_exact"] is None
