@@ -205,7 +205,7 @@ class PipelineRun:
         """Compare the shop with bronze, and each layer with the one below.
 
         Args:
-            record: receives the verdict, and whether all is exact.
+            record: receives the verdict, and whether all is exact: null if not all was compared.
 
         Raises:
             StopPipelineError: there are differences, or a layer cannot be compared.
@@ -213,9 +213,11 @@ class PipelineRun:
                 not yet the next, so that they cannot be compared.
         """
         report = reconcile(secrets(), on_progress=self.on_progress)
-        if record is not None:
-            record.note(details={"verdict": report.verdict(), "is_exact": report.is_exact})
+        record = record or Run()
+        is_exact = False if report.is_faulty else None
+        record.note(details={"verdict": report.verdict(), "is_exact": is_exact})
         report.require_exact()
+        record.note(details={"is_exact": True})
         return report
 
     def _not_behind(self, versions: Mapping[str, int]) -> Silver:

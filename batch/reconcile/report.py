@@ -113,11 +113,6 @@ class Report:
         is_bronze_exact = all(table.findings.is_exact for table in self.tables)
         return not (is_bronze_exact and all(one.findings.is_exact for one in self.layers))
 
-    @property
-    def is_exact(self) -> bool | None:
-        """Return whether all is exact; None if something that has no fault was not compared."""
-        return False if self.is_faulty else self.exact or None
-
     def require_exact(self) -> None:
         """Raise unless all layers were compared, and all are exact.
 

@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import polars as pl
 import pytest
@@ -530,9 +529,10 @@ def test_gold_by_other_formulas_is_not_compared_until_it_is_recreated(silver, mo
 def test_reconcile_of_a_pipeline_run_requires_that_all_was_compared(monkeypatch):
     pipeline = PipelineRun(lake=None, rules=RULES, warehouse="", limit=None)
     monkeypatch.setattr("batch.pipeline_run.reconcile", lambda *_, **__: report_of(*WHOLE))
-    record = Run(uuid4(), {})
+    record = Run()
     assert pipeline.reconcile(record).exact
     assert record.noted.details["is_exact"] is True
+    record = Run()
     monkeypatch.setattr("batch.pipeline_run.reconcile", lambda *_, **__: report_of(*WHOLE, PARTLY))
     with pytest.raises(RetryLaterError, match=r"Cannot tell .* gold \(sales_kpi\).*consolidate"):
         pipeline.reconcile(record)
