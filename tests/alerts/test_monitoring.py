@@ -321,7 +321,7 @@ def prove(stack, key):
 
 
 def full_disk(stack, seen):
-    """With a exporter that takes any disk for full."""
+    """With an exporter that takes any disk for full."""
     with stopped(stack, "exporter"):
         exporter = stack.with_settings(MONITORING_DISK_SHARE=1).popen("exporter")
         try:

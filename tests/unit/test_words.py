@@ -2,10 +2,14 @@
 
 import re
 import subprocess
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.__main__ import app
 from lakehouse.settings import ROOT
+from stack.program import with_needs
 
 RETIRED = {
     r"upkeep|keep(s|ing)? house|the night\b": "maintenance",
@@ -66,3 +70,14 @@ def test_retired_word_is_found_nowhere(pattern, instead):
         if match[0].lower() not in KEPT.get(name, ())
     ]
     assert found == [], f"use: {instead}"
+
+
+@pytest.mark.parametrize("former", [["watch"], ["connect", "keep"]])
+def test_former_name_of_a_command_still_works(former):
+    found = CliRunner().invoke(app, [*former, "--help"])
+    assert (found.exit_code, "until stopped" in found.output.lower()) == (0, True)
+
+
+def test_former_names_of_services_still_work():
+    services = {name: SimpleNamespace(needs=()) for name in ("auto-restart", "exporter")}
+    assert with_needs(["keeper", "watcher"], services) == ["auto-restart", "exporter"]
