@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from batch.reconcile import ReconcileConfig, Report, reconcile, settle
 from cli.consolidate import consolidated, show_done
-from cli.flow import Flow, FlowSampler
 from cli.live_view import LiveView, Picture
 from cli.output import err_console
 from cli.reconcile import show_report
@@ -22,6 +21,7 @@ from lakehouse.errors import PipelineError
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ShopSettings
+from monitoring.flow import Flow, FlowSampler
 from producers.plan import Plan
 from producers.simulator import Simulator
 from stack.engine import AnyStack

@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cli.flow import Flow
+from monitoring.flow import Flow
 
 _LINE_SECONDS = 5.0
 

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from cli.flow import Flow, Order, TableFlow, read_metrics
 from cli.live_view import LiveView, Picture, draw, in_a_line
+from monitoring.flow import Flow, Order, TableFlow, read_metrics
 
 FLOW = Flow(
     slot_lag_bytes=142_464,
