@@ -60,11 +60,11 @@ def status(output: FormatOption = Format.TABLE) -> None:
     Example: ./pipeline connect status --format json
     """
     from connectors.health import check
+    from lakehouse.connections import secrets as generated
     from lakehouse.postgres import oltp_dsn
-    from lakehouse.secrets import Secrets
-    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+    from lakehouse.settings import ConnectSettings, OltpSettings
 
-    secrets = Secrets(StackSettings().secrets_path)
+    secrets = generated()
     health = check(ConnectSettings(), oltp_dsn(OltpSettings(), secrets, role="monitor"))
     if output is Format.JSON:
         print_json(health.to_json())
@@ -110,15 +110,15 @@ def resnapshot(
     Example: ./pipeline connect resnapshot --yes
     """
     from connectors.registration import resnapshot as read_again
+    from lakehouse.connections import secrets as generated
     from lakehouse.postgres import oltp_dsn
-    from lakehouse.secrets import Secrets
-    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+    from lakehouse.settings import ConnectSettings, OltpSettings
 
     connect = ConnectSettings()
     if not yes:
         question = f"Drop slot {connect.slot_name} and take a new snapshot of all tables?"
         typer.confirm(question, abort=True, err=True)
-    secrets = Secrets(StackSettings().secrets_path)
+    secrets = generated()
     losses = _losses(secrets)
     with err_console.status("starting the snapshot"):
         read_again(
@@ -136,12 +136,12 @@ def resnapshot(
 def _accept_loss() -> None:
     from connectors.rest import ConnectApi
     from connectors.wal_gap import accept_wal_gap
+    from lakehouse.connections import secrets as generated
     from lakehouse.postgres import oltp_dsn
-    from lakehouse.secrets import Secrets
-    from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
+    from lakehouse.settings import ConnectSettings, OltpSettings
 
     connect, oltp = ConnectSettings(), OltpSettings()
-    secrets = Secrets(StackSettings().secrets_path)
+    secrets = generated()
     losses = _losses(secrets)
     with (
         err_console.status("looking for lost changes"),

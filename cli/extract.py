@@ -95,7 +95,9 @@ def _words(status: bool, pause: bool, resume: bool, stop: bool) -> tuple[tuple[s
 
 
 def _control(word: str, output: Format) -> None:
-    with _extractions(_secrets()) as extractions:
+    from lakehouse.connections import secrets as generated
+
+    with _extractions(generated()) as extractions:
         steps = {
             "status": extractions.current,
             "pause": extractions.pause,
@@ -121,9 +123,10 @@ def _run(
     """Read the tables; after a complete full extraction, write missed deletes."""
     from batch.extraction import MissedDeletes
     from batch.runs import Kind, recorded
+    from lakehouse.connections import secrets as generated
     from lakehouse.connections import warehouse
 
-    secrets = _secrets()
+    secrets = generated()
     request, left_out = _request(secrets, names, since, until)
     missed = MissedDeletes()
     request.data()
@@ -239,13 +242,6 @@ def _extractions(secrets: "Secrets") -> Iterator["Extractions"]:
             signal_dsn=oltp_dsn(oltp, secrets, role="extract"),
             health=lambda: check(connect, monitor_dsn),
         )
-
-
-def _secrets() -> "Secrets":
-    from lakehouse.secrets import Secrets
-    from lakehouse.settings import StackSettings
-
-    return Secrets(StackSettings().secrets_path)
 
 
 def _report(

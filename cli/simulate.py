@@ -69,13 +69,12 @@ def simulate(  # noqa: PLR0913 - one for each option
 
     Example: ./pipeline simulate --history 30 --orders-per-second 50 --minutes 10
     """
+    from lakehouse.connections import secrets as generated
     from lakehouse.postgres import oltp_dsn
-    from lakehouse.secrets import Secrets
     from lakehouse.settings import (
         ConnectSettings,
         OltpSettings,
         ShopSettings,
-        StackSettings,
     )
     from producers.plan import Plan
     from producers.simulator import Simulator
@@ -85,7 +84,7 @@ def simulate(  # noqa: PLR0913 - one for each option
     seed = secrets.randbits(32) if seed is None else seed
     plan = Plan(seed=seed, history=past, live=live, dirt_percent=dirt)
     simulator = Simulator(
-        oltp_dsn(OltpSettings(), Secrets(StackSettings().secrets_path), role="simulator"),
+        oltp_dsn(OltpSettings(), generated(), role="simulator"),
         shop=ShopSettings(),
         slot_name=ConnectSettings().slot_name,
     )

@@ -1,9 +1,13 @@
 """How to connect to services, from the environment: passwords, the lake, the warehouse."""
 
-from lakehouse.lake import Lake
+from typing import TYPE_CHECKING
+
 from lakehouse.postgres import warehouse_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings, StackSettings, WarehouseSettings
+
+if TYPE_CHECKING:
+    from lakehouse.lake import Lake
 
 
 def secrets() -> Secrets:
@@ -11,16 +15,23 @@ def secrets() -> Secrets:
     return Secrets(StackSettings().secrets_path)
 
 
-def lake_of_reader() -> Lake:
+def lake_of_reader() -> "Lake":
     """Return the lake, opened as the read-only user."""
-    return Lake.of(MinioSettings(), secrets(), user="reader")
+    return _lake("reader")
 
 
-def writing_lake() -> Lake:
+def writing_lake() -> "Lake":
     """Return the lake, opened as the user that writes silver and gold."""
-    return Lake.of(MinioSettings(), secrets(), user="batch")
+    return _lake("batch")
 
 
 def warehouse(role: str) -> str:
     """Return the warehouse's connection string for a role."""
     return warehouse_dsn(WarehouseSettings(), secrets(), role=role)
+
+
+def _lake(user: str) -> "Lake":
+    # Its libraries take a quarter of a second to load, for commands that only need a password.
+    from lakehouse.lake import Lake  # noqa: PLC0415
+
+    return Lake.of(MinioSettings(), secrets(), user=user)
