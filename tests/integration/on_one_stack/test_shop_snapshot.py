@@ -5,7 +5,7 @@ import uuid
 import psycopg
 import pytest
 
-from batch.reconcile.arrival import _beat
+from batch.reconcile.arrival import _heartbeat
 from batch.reconcile.shop import HiddenRowsError, ShopSnapshot, TableChangedError
 from connectors.captured import read_captured
 from connectors.readers import read_hidden, require_all_rows
@@ -169,7 +169,7 @@ def test_standby_is_never_asked_for_rows():
         with pytest.raises(StopPipelineError, match=r"standby.*OLTP_HOST"):
             ShopSnapshot(dsn)
         with pytest.raises(StopPipelineError, match=r"standby.*OLTP_HOST"):
-            _beat(dsn, "token")
+            _heartbeat(dsn, "token")
         told = only(_visibility(Measurements(stack.config, patience_seconds=30)))
         assert told.verdict is Verdict.WRONG
         assert "standby" in told.words
