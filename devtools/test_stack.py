@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,6 +83,24 @@ def _binds(one: socket.socket, port: int) -> bool:
         one.bind(("127.0.0.1", port))
         return True
     return False
+
+
+def finished(
+    command: Sequence[object],
+    words: str,
+    *,
+    check: bool,
+    **options: Any,  # noqa: ANN401 - those of subprocess.run
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and wait for it. `words` name it in messages.
+
+    Raises:
+        StopPipelineError: with `check`, it did not succeed.
+    """
+    result = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, **options
+    )
+    return require_success(result, words) if check else result
 
 
 def require_success(
@@ -202,11 +220,8 @@ class TestStack:
             StopPipelineError: not everything could be stopped; the data stays.
         """
         # Not from the process that forks: it may have ended before.
-        result = subprocess.run(
-            self._command(("down",)), env=self.env, capture_output=True, text=True, check=False,
-            timeout=_DOWN_SECONDS,
-        )  # fmt: skip
-        require_success(result, "./pipeline down")
+        words = "./pipeline down"
+        finished(self._command(("down",)), words, check=True, env=self.env, timeout=_DOWN_SECONDS)
         shutil.rmtree(self.data_dir)
 
     @staticmethod
