@@ -222,7 +222,7 @@ def test_grant_that_was_taken_is_named(shop, server, taken, words):
     ("oltp", "grant delete on public.orders to monitor", "monitor has delete public.orders"),
     ("oltp", "alter role extract createdb", "extract is createdb"),
     ("warehouse", "grant batch to reader", "reader is batch"),
-    ("warehouse", "grant update on etl.watermark to live", "live may update etl.watermark"),
+    ("warehouse", "grant update on etl.watermark to live", "live has update etl.watermark"),
 ])  # fmt: skip
 def test_right_that_a_role_has_no_use_for_is_named(shop, server, given, words):
     title = {"oltp": "of the shop", "warehouse": "of the warehouse"}[server]

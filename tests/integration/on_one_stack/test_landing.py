@@ -227,7 +227,7 @@ def test_retention_that_overtook_the_lander_stops_it_and_says_what_was_lost(shop
     shop.send(topic, 10, first=10)
     expire(shop, topic, 15)
     message = stopped(shop.land())
-    assert "bronze needs offset 10, the broker's oldest is 15" in message
+    assert "bronze needs offset 10, but the broker's oldest is 15" in message
     assert "--accept-loss" in message
     shop.wait_for_rows(topic, 10)
 

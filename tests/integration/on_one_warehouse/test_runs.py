@@ -338,7 +338,7 @@ def test_what_did_not_change_is_not_summed_up_again(warehouse, tmp_path):
 @pytest.mark.parametrize(
     ("name", "unseen", "empty"),
     [
-        ("quarantine", "nothing is in quarantine", "nothing is in quarantine"),
+        ("quarantine", "no quarantined changes", "no quarantined changes"),
         ("loss_ledger", "not known yet", "nothing was lost"),
     ],
 )
