@@ -66,7 +66,7 @@ def extract(  # noqa: PLR0913 - one for each option
     Days are in SHOP_TIME_ZONE and refer to updated_at, or, in tables without it,
     to occurred_at, placed_at or created_at. --full also writes missed deletes to
     Kafka, each checked against the shop, and lists them. If they are suspiciously
-    many (EXTRACTION_DELETES_…) it writes none, unless --allow-deletes permits it.
+    many (5 % of a table, and 100 rows) it writes none, unless --allow-deletes permits it.
     Ctrl-C does not stop the extraction; the same command follows it again. Exit
     status 1 when not everything was read, 3 when rows are hidden from the reading
     roles or there are too many deletes.
