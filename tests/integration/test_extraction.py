@@ -259,7 +259,7 @@ def test_interrupted_command_leaves_the_extraction_running_and_the_same_again_fo
 def test_what_cannot_be_extracted_is_refused_before_anything_starts(shop, table):
     keyless, before = f"{table}_notes", signals(shop, "execute-snapshot")
     run(shop, f"create table public.{keyless} (note text)")
-    assert "The shop has no table ordres. Did you mean orders? It has:" in refusal(
+    assert "The shop has no table ordres. Did you mean orders? Tables:" in refusal(
         shop, "ordres", "--full"
     )
     assert "has no primary key" in refusal(shop, keyless, "--full")

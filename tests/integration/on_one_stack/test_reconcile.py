@@ -194,7 +194,7 @@ def test_table_that_the_shop_dropped_is_told_and_is_no_fault(shop):
 
 def test_progress_names_the_stages(shop):
     stages = []
-    reconcile(shop.stack.secrets, shop.places(), on_progress=stages.append)
+    reconcile(shop.stack.secrets, shop.config(), on_progress=stages.append)
     first_words = [stage.split(" ")[0] for stage in stages]
     assert first_words[:4] == ["waiting", "taking", "waiting", "waiting"]
     assert "comparing" in first_words

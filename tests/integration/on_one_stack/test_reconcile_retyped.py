@@ -199,7 +199,7 @@ def test_columns_of_other_types_are_equal_and_where_values_changed_the_advice_he
     shop.assert_exact(table, changes=4)
     # A change behind it is in the new spelling, and the log's own.
     retype(shop, table, CHANGED)
-    report = reconcile(shop.stack.secrets, shop.places())
+    report = reconcile(shop.stack.secrets, shop.config())
     [found] = [one for one in report.tables if one.table == table]
     names = ", ".join(CHANGED)
     assert sorted(found.findings.different.examples) == [f"{key} ({names})" for key in (1, 2, 3)]

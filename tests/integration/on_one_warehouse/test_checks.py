@@ -108,7 +108,7 @@ def load(loaded):
     for table in TABLES:
         stage(loaded, table)
         settle(loaded, table, is_whole=False)
-    for script in ("temporary_tables", "affected_all", "places"):
+    for script in ("temporary_tables", "affected_all", "affected_dates"):
         run_script(loaded, f"load/{script}.sql")
     yield loaded
     loaded.rollback()
