@@ -263,7 +263,7 @@ def test_what_cannot_be_extracted_is_refused_before_anything_starts(shop, table)
         shop, "ordres", "--full"
     )
     assert "has no primary key" in refusal(shop, keyless, "--full")
-    assert "not a day" in refusal(shop, table, "--since", "2026-13-01")
+    assert "not a date" in refusal(shop, table, "--since", "2026-13-01")
     assert "lies before" in refusal(shop, table, "--since", "2026-11-02", "--until", "2026-11-01")
     assert "give either --full" in refusal(shop, table)
     assert "No extraction is running" in refusal(shop, "--pause")

@@ -74,7 +74,7 @@ CASES = {
         "with gone as (delete from mart.fact_transactions where order_id = 1) "
         "delete from entity.order_lines where order_id = 1",
     ],
-    "orders_of_the_run": [
+    "orders_of_last_hour": [
         "update mart.fact_transactions set placed_at = placed_at - interval '9 hours' "
         "where order_id in (3, 4)",
     ],

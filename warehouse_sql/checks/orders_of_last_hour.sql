@@ -1,4 +1,4 @@
--- check: orders_of_the_run | severity: warn
+-- check: orders_of_last_hour | severity: warn
 -- The last full hour with orders had about as many as the same hour of the day before: at least
 -- half, at most double. Based on the newest order, not on the clock. Rows: one, if it had not.
 with newest as (
