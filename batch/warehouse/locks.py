@@ -70,12 +70,12 @@ def patiently(
     except errors.LockNotAvailable:
         pass
     while True:
-        with _finding_holder(connection) as holder:
+        with _finding_holder(connection) as blockers:
             try:
                 return _try(connection, work)
             except errors.LockNotAvailable as error:
                 failure = error
-        who = holder.result() or "a session that has just released it"
+        who = blockers.result() or "a session that has just released it"
         if time.monotonic() >= deadline:
             message = f"{what} failed: a lock that it needs is held by {who}. Nothing changed."
             raise RetryLaterError(message) from failure
@@ -113,15 +113,15 @@ def _finding_holder(connection: psycopg.Connection) -> Iterator[Future[str]]:
         # Only for the message: without a second connection, the first just keeps waiting.
         with suppress(psycopg.Error), psycopg.connect(address, autocommit=True) as other:
             while not is_over.is_set():
-                if found := other.execute(_BLOCKERS, [pid]).fetchall():
-                    return " and ".join(holder(*one) for one in found)
+                if blocking := other.execute(_BLOCKERS, [pid]).fetchall():
+                    return " and ".join(holder(*one) for one in blocking)
                 is_over.wait(_POLL_SECONDS)
         return ""
 
     with ThreadPoolExecutor(1, thread_name_prefix="locks") as pool:
-        holder = pool.submit(find)
+        found = pool.submit(find)
         try:
-            yield holder
+            yield found
         finally:
             is_over.set()
 

@@ -283,7 +283,7 @@ def longest(table, name):
 
 
 def _longest(field):
-    if getattr(field, "choices", ()):
+    if getattr(field, "allowed_values", ()):
         return max(len(choice.encode()) for choice in field.allowed_values)
     if getattr(field, "cleaning", None) is Cleaning.COUNTRY:
         return len("unknown")
