@@ -207,7 +207,7 @@ def test_columns_of_other_types_are_equal_and_where_values_changed_the_advice_he
     [advice] = [
         line for line in report.verdict().splitlines() if line.startswith("./pipeline extract")
     ]
-    _, *words = shlex.split(advice.split(" reads ")[0])
+    _, *words = shlex.split(advice.split(" extracts ")[0])
     shop.stack.run(*words)
     shop.assert_exact(table, changes=7)
     shop.run(f"drop table {table}", f"drop type {mood}")
