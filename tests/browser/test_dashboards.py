@@ -208,7 +208,7 @@ def choose_last_month(browser):
     days = window.get_by_text(re.compile(r"\d ≤ col < \d"))
 
     # Superset computes the days by itself: until then those of the choice before are shown.
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while True:
         first, end = re.findall(r"\d{4}-\d\d-\d\d", days.inner_text())
         if (date.fromisoformat(end) - date.fromisoformat(first)).days in range(28, 32):
