@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from connectors.health import Health
+from connectors.health import Health, in_sentences
 from connectors.notifications import Notifications
 from connectors.progress import UNKNOWN, Progress, end
 from connectors.request import Request
@@ -174,13 +174,13 @@ class Extractions:
     def _runs(self, *, since: float) -> bool:
         found = self.health()
         if found.is_hopeless:
-            raise StopPipelineError(" ".join(found.problems))
+            raise StopPipelineError(in_sentences(found.problems))
         if found.state is not None and found.state.is_running:
             return True
         if time.monotonic() > since + _PATIENCE_SECONDS:
             message = (
                 f"The connector has not run for {_PATIENCE_SECONDS / 60:.0f} minutes. "
-                f"{' '.join(found.problems)} Run the same command again to follow it."
+                f"{in_sentences(found.problems)} Run the same command again to follow it."
             )
             raise RetryLaterError(message)
         return False
@@ -194,7 +194,7 @@ class Extractions:
     def _require_health(self) -> None:
         found = self.health()
         if not found.is_healthy:
-            problems = " ".join(found.problems)
+            problems = in_sentences(found.problems)
             message = f"Changes do not flow, so nothing can be extracted. {problems}"
             raise StopPipelineError(message)
 

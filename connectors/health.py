@@ -1,5 +1,6 @@
 """Health of the connector: its state in Connect, and its slot in the shop's database."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from connectors.plain_words import HEAL, explain
@@ -111,6 +112,11 @@ def _ask_connect(
     except PipelineError as error:
         problems.append(error.told)
         return None, None
+
+
+def in_sentences(problems: Iterable[Problem]) -> str:
+    """Return all problems as one text, to stand within a message."""
+    return " ".join(one if one.action else f"{one.problem}." for one in problems)
 
 
 def state_problems(name: str, state: ConnectorState | None) -> list[Problem]:

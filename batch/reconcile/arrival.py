@@ -11,7 +11,7 @@ from confluent_kafka import Message
 
 from batch.reconcile.bronze import BronzeTable
 from batch.reconcile.topics import Topics
-from connectors.health import Health
+from connectors.health import Health, in_sentences
 from connectors.readers import STANDBY, USE_THE_PRIMARY
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.offsets import TopicPartition
@@ -62,7 +62,7 @@ def pass_connect(
         if is_reading and any(_is_heartbeat(message, token) for message in topics.poll()):
             return
         if time.monotonic() > deadline:
-            reason = " ".join(health().problems) or "Connect is running, but behind."
+            reason = in_sentences(health().problems) or "Connect is running, but behind."
             message = (
                 f"A heartbeat written to the shop did not appear in {topic} within "
                 f"{timeout_seconds:.0f} s. {reason} See ./pipeline connect status; or allow "
@@ -78,7 +78,7 @@ def _patience(left: int, health: Callable[[], Health]) -> int:
         return 1
     if left > 0:
         return left - 1
-    raise StopPipelineError(" ".join(found.problems))
+    raise StopPipelineError(in_sentences(found.problems))
 
 
 def _read_from_end(topics: Topics, topic: str, *, is_first: bool) -> bool:
