@@ -11,8 +11,6 @@ from lakehouse.trouble import Service, Trouble
 
 CAPTURED_SCHEMA = "public"
 """Schema of which every table is captured, including future ones."""
-HEARTBEAT_TABLE = "cdc.heartbeat"
-SIGNAL_TABLE = "cdc.signal"
 
 _SOURCE_SQL = Path(__file__).with_name("source.sql")
 _AS_SUPERUSER = (

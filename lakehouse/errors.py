@@ -95,7 +95,3 @@ class SchemaDiffersError(StopPipelineError):
 
 class BrokenError(StopPipelineError):
     """A service is damaged or fails internally: see its log."""
-
-
-class QuarantineRecordError(PipelineError):
-    """One record cannot be used: quarantine it with the reason, and continue with the others."""

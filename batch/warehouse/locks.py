@@ -19,16 +19,15 @@ from psycopg.conninfo import make_conninfo
 from lakehouse.errors import RetryLaterError
 
 Result = TypeVar("Result")
-MOMENT_SECONDS = 0.25
-"""How long readers may wait behind a request: too short to be noticed in a chart."""
 _PAUSE_SECONDS = 1.75
 _OURS = ("batch", "live")
 _POLL_SECONDS = 0.05
 WAIT_SECONDS = 600.0
-"""Longest wait for any lock: longer than a reader's transaction may last (WAREHOUSE_READER_…)."""
+"""Longest wait for any lock: longer than a reader's transaction may last."""
 LIMITED: LiteralString = "set lock_timeout = '600s'"
 """For a session without strong locks: no one waits behind it, but its own wait is limited."""
 _MOMENTARILY: LiteralString = "set local lock_timeout = '250ms'"
+"""How long readers may wait behind a request: too short to be noticed in a chart."""
 _AS_BEFORE: LiteralString = "set local lock_timeout = '600s'"
 _BLOCKERS: LiteralString = """
 select
