@@ -17,6 +17,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ALL_SETTINGS, ROOT, default_uv, settings_in_environment
 from lakehouse.settings_document import settings_document
 from lakehouse.variables import variables_of
+from stack.disk import IN_MEMORY, has_room_in_memory
 
 app = typer.Typer()
 
@@ -248,6 +249,8 @@ def _pytest(*arguments: str | Path) -> int:
     # Tests start hundreds of commands; without bytecode files each would compile all modules.
     env = process_environment()
     env.pop("PYTHONDONTWRITEBYTECODE", None)
+    if has_room_in_memory():
+        env.setdefault("TMPDIR", str(IN_MEMORY))
     pytest = Path(sys.executable).parent / "pytest"
     return subprocess.run([pytest, *arguments], cwd=ROOT, env=env, check=False).returncode
 

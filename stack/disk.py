@@ -1,9 +1,16 @@
 """Check of free disk space before anything is written."""
 
+import os
 import shutil
 from pathlib import Path
 
+import psutil
+
 from lakehouse.errors import Problem, StopPipelineError
+
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - whatever is made there has a random name
+_LEAST_MEMORY_MB = 14_000
+"""Two stacks of tests write 2 GB each at most; their processes need 3 GB each."""
 
 
 def require_space(path: Path, needed_mb: int, *, variable: str) -> None:
@@ -25,3 +32,14 @@ def require_space(path: Path, needed_mb: int, *, variable: str) -> None:
 def existing_parent(path: Path) -> Path:
     """Return `path`, or its nearest existing parent."""
     return next(p for p in (path, *path.parents) if p.exists())
+
+
+def has_room_in_memory() -> bool:
+    """Return whether the data of tests fits into memory, where nothing syncs.
+
+    What tests kill are processes, and pages that a process wrote outlive it in either place.
+    """
+    if not IN_MEMORY.is_dir() or os.statvfs(IN_MEMORY).f_flag & os.ST_NOEXEC:
+        return False
+    free = min(shutil.disk_usage(IN_MEMORY).free, psutil.virtual_memory().available)
+    return free // 2**20 >= _LEAST_MEMORY_MB

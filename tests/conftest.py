@@ -62,12 +62,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folder by folder, at random within each: the stacks of one end before the next begins."""
-    items.sort(key=lambda item: _folder(item.path.relative_to(_HERE)))
+    """Folder by folder, at random within each: the stacks of one end before the next begins.
+
+    The longest is first, lest one process works on it alone when the others are done.
+    """
+    items.sort(key=lambda item: _place(item.nodeid.split("::", 1)[0]))
 
 
-def _folder(path: Path) -> tuple[int, str]:
-    return _FOLDERS.index(path.parts[0]), path.parent.as_posix()
+def _place(file: str) -> tuple[bool, int, str]:
+    path = Path(file).relative_to("tests")
+    folder = _FOLDERS.index(path.parts[0])
+    return not file.startswith(_WITH_WEB_UIS), folder, path.parent.as_posix()
 
 
 class ByStack(LoadScopeScheduling):
@@ -76,7 +81,9 @@ class ByStack(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         folder = Path(file).parent.as_posix()
-        return folder if folder in _WITH_ONE_STACK else file
+        if folder in _WITH_ONE_STACK:
+            return folder
+        return "with web UIs" if file.startswith(_WITH_WEB_UIS) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByStack:
@@ -86,8 +93,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByStack:
 
 
 _HERE = Path(__file__).parent
-_WITH_ONE_STACK = (
+_WITH_WEB_UIS = (
     "tests/browser",
+    "tests/integration/test_airflow.py",
+    "tests/integration/test_document_commands.py",
+)
+"""Starting Airflow or Superset takes longer than most tests: these share one of each."""
+_WITH_ONE_STACK = (
     "tests/compose",
     "tests/integration/on_one_stack",
     "tests/integration/on_one_warehouse",

@@ -18,7 +18,7 @@ from devtools import test_stack
 from devtools.test_stack import TestStack, free_ports
 from lakehouse.environment import environment
 from lakehouse.errors import PipelineError
-from lakehouse.postgres import oltp_dsn
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.settings import ROOT
 
 __all__ = ["TestStack", "end_kept_servers", "end_servers", "free_ports", "new_stack", "tenant"]
@@ -131,6 +131,11 @@ def _leave(stack: TestStack) -> None:
         dsn = oltp_dsn(stack.oltp, stack.secrets, role="admin")
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(_DROP, [connect.slot_name])
+    with suppress(psycopg.Error, PipelineError):
+        dsn = warehouse_dsn(stack.warehouse, stack.secrets, role="admin")
+        with psycopg.connect(dsn, dbname="airflow") as connection:
+            # One Airflow serves all tenants: it would continue this one's runs for the next.
+            connection.execute("truncate dag_run cascade")
 
 
 _DROP = """

@@ -12,7 +12,7 @@ from stack.superset.names import derived_id
 from stack.superset.rest import logged_in
 from stack.web_uis import WEB_UIS
 from tests.browser.truth import SETUP
-from tests.stacks import new_stack
+from tests.stacks import tenant
 
 DAYS = 60
 ORDERS = 3_000
@@ -76,7 +76,7 @@ def _consolidate(stack):
 def shop():
     """Sixty days of orders without dirt, consolidated, and a live hour that follows them."""
     # Superset takes ten seconds to start, and minutes where many start at the same time.
-    with new_stack(STACK_START_TIMEOUT_SECONDS=400) as stack:
+    with tenant(STACK_START_TIMEOUT_SECONDS=400) as stack:
         stack.run("up", "lander", "live", "superset", timeout=580)
         with psycopg.connect(oltp_dsn(stack.oltp, stack.secrets, role="admin")) as connection:
             connection.execute(SETUP)

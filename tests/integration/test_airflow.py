@@ -21,7 +21,7 @@ from stack.airflow.client import AirflowClient
 from stack.supervision import PROGRAM_VARIABLE
 from stack.web_uis import WEB_UIS
 from tests.pictures import keep_picture
-from tests.stacks import new_stack
+from tests.stacks import tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 DAG = "ecommerce_pipeline"
@@ -75,7 +75,7 @@ def webhook():
 @pytest.fixture(scope="module")
 def shop(webhook):
     """A shop of three days, in bronze, and an Airflow that has not done anything yet."""
-    with new_stack(
+    with tenant(
         LANDING_FLUSH_SECONDS=0.5,
         ALERT_WEBHOOK_URL=webhook.url,
         ALERT_LATE_SECONDS=5,

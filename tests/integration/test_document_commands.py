@@ -6,7 +6,7 @@ import pytest
 
 from lakehouse.settings import ROOT
 from tests.documents import Document
-from tests.stacks import new_stack
+from tests.stacks import tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 SHOWN = ("README.md", "docs/DEPLOYMENT.md")
@@ -29,7 +29,7 @@ def with_an_end(line):
 @pytest.fixture(scope="module")
 def stack():
     """For all of them, one after the other: as somebody would who reads on."""
-    with new_stack(STACK_START_TIMEOUT_SECONDS=600) as found:
+    with tenant(STACK_START_TIMEOUT_SECONDS=600) as found:
         yield found
 
 

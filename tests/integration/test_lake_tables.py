@@ -20,7 +20,7 @@ from tests.second_reader import (
     read_by_duckdb,
     read_by_polars,
 )
-from tests.stacks import new_stack
+from tests.stacks import tenant
 from tests.unit.lake_shop import (
     TOPIC,
     add,
@@ -39,7 +39,7 @@ SALES = LakeTable(layer="silver", name="cleaned_sales")
 @pytest.fixture(scope="module")
 def store():
     """The object store alone: these tests need nothing else."""
-    with new_stack() as stack:
+    with tenant() as stack:
         stack.up("minio")
         yield stack
 

@@ -12,7 +12,7 @@ from batch.maintenance import Need, between_consolidations, warehouse_needs
 from batch.warehouse.migrate import migrate
 from lakehouse.errors import BusyError, RetryLaterError
 from lakehouse.postgres import warehouse_dsn
-from tests.stacks import new_stack
+from tests.stacks import tenant
 
 pytestmark = pytest.mark.integration
 LOADED_AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -20,7 +20,7 @@ LOADED_AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def stack():
-    with new_stack() as stack:
+    with tenant() as stack:
         stack.up("warehouse")
         yield stack
 
@@ -57,8 +57,10 @@ def test_warehouse_without_schemas_needs_nothing_and_has_no_tables(stack):
     admin = warehouse_dsn(stack.warehouse, stack.secrets, role="admin")
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("create database without_schemas")
-    bare = make_conninfo(admin, dbname="without_schemas")
-    assert (warehouse_needs(bare), warehouse_metrics(bare)) == ([], [])
+        bare = make_conninfo(admin, dbname="without_schemas")
+        found = warehouse_needs(bare), warehouse_metrics(bare)
+        connection.execute("drop database without_schemas with (force)")
+    assert found == ([], [])
 
 
 def test_warehouse_says_which_versions_it_has_read(dsn):

@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.stacks import new_stack
+from tests.stacks import tenant
 from tests.warehouse import new_warehouse, template_warehouse
 
 
 @pytest.fixture(scope="package")
 def warehouse_server():
     """A warehouse's Postgres alone, in which each test has a database of its own."""
-    with new_stack() as found:
+    with tenant() as found:
         found.up("warehouse")
         with template_warehouse(found):
             yield found
