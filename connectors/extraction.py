@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from connectors.health import Health, in_sentences
+from connectors.health import Health, check, in_sentences
 from connectors.notifications import Notifications
 from connectors.progress import UNKNOWN, Progress, end
 from connectors.request import Request
 from connectors.rest import ConnectApi
 from connectors.wal_gap import stop
 from lakehouse.errors import BusyError, RetryLaterError, StopPipelineError
-from lakehouse.postgres import explaining
+from lakehouse.kafka import notification_topic
+from lakehouse.postgres import explaining, oltp_dsn
+from lakehouse.secrets import Secrets
+from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings
 from lakehouse.trouble import Service
 
 _POLL_SECONDS = 0.1
@@ -46,6 +49,24 @@ class Extractions:
     notifications: Notifications
     signal_dsn: str
     health: Callable[[], Health]
+
+    @classmethod
+    @contextmanager
+    def of_settings(cls, secrets: Secrets) -> Iterator["Extractions"]:
+        """Connect to the services of the environment within a block."""
+        connect, oltp = ConnectSettings(), OltpSettings()
+        monitor_dsn = oltp_dsn(oltp, secrets, role="monitor")
+        servers, topic = KafkaSettings().bootstrap_servers, notification_topic(connect.topic_prefix)
+        with (
+            ConnectApi(connect.url, connect.connector_name) as api,
+            Notifications(servers, topic) as notifications,
+        ):
+            yield cls(
+                api=api,
+                notifications=notifications,
+                signal_dsn=oltp_dsn(oltp, secrets, role="extract"),
+                health=lambda: check(connect, monitor_dsn),
+            )
 
     def current(self) -> Progress | None:
         """Return the running extraction; None if there is none."""

@@ -47,11 +47,15 @@ class Request:
     days: Days | None
 
     @property
+    def names(self) -> list[str]:
+        """Names of the tables."""
+        return [table.table_name for table in self.tables]
+
+    @property
     def digest(self) -> str:
         """Digest of the request; the signal's id begins with it."""
-        names = [table.table_name for table in self.tables]
         days = self.days and (self.days.start_at, self.days.stop_at)
-        return hashlib.sha256(orjson.dumps([names, days])).hexdigest()[:_DIGEST]
+        return hashlib.sha256(orjson.dumps([self.names, days])).hexdigest()[:_DIGEST]
 
     def data(self) -> str:
         """Return the signal's data as JSON.
@@ -61,7 +65,7 @@ class Request:
         """
         asked: dict[str, object] = {
             "type": "incremental",
-            "data-collections": [collection(table.table_name) for table in self.tables],
+            "data-collections": [collection(name) for name in self.names],
         }
         if conditions := _conditions(self.tables, self.days):
             asked["additional-conditions"] = conditions
