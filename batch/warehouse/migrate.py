@@ -76,7 +76,7 @@ def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list
     return done
 
 
-def pending(dsn: str) -> list[str]:
+def pending(connection: psycopg.Connection) -> list[str]:
     """Return the names of what `migrate` would apply, without applying it.
 
     Raises:
@@ -84,10 +84,7 @@ def pending(dsn: str) -> list[str]:
         StopPipelineError: an applied file has changed or gone.
     """
     files = dict(scripts("migrations/*.sql"))
-    with (
-        explaining(Service.WAREHOUSE, "Its migrations cannot be read"),
-        psycopg.connect(dsn, autocommit=True) as connection,
-    ):
+    with explaining(Service.WAREHOUSE, "Its migrations cannot be read"):
         if connection.execute("select to_regclass('etl.migration')").fetchone() == (None,):
             return list(files)
         applied = _applied(connection)
