@@ -93,11 +93,12 @@ class Extractions:
                     on_found(found)
                     return found
                 names = ", ".join(table.table for table in found.tables)
-                message = (
-                    f"Another extraction is running ({names}). See ./pipeline extract --status; "
-                    "wait for its end, or ./pipeline extract --stop."
+                problem = f"Another extraction is running ({names})"
+                action = (
+                    "See ./pipeline extract --status; wait for its end, or ./pipeline extract "
+                    "--stop."
                 )
-                raise BusyError(message)
+                raise BusyError(problem, action)
             self._require_health()
             signal_id = f"{request.digest}-{uuid.uuid4().hex[:16]}"
             self._send(signal_id, "execute-snapshot", data)
@@ -188,8 +189,8 @@ class Extractions:
     def _required(self) -> Progress:
         found = self.current()
         if found is None or found.is_over:
-            message = "No extraction is running. ./pipeline extract --full starts one."
-            raise StopPipelineError(message)
+            problem = "No extraction is running"
+            raise StopPipelineError(problem, "./pipeline extract --full starts one.")
         return found
 
     def _runs(self, *, since: float) -> bool:
@@ -226,11 +227,9 @@ class Extractions:
             if is_there(progress):
                 return progress
             time.sleep(_POLL_SECONDS)
-        message = (
-            f"The extraction was not {word} within {_ANSWER_SECONDS:.0f} s. "
-            "See ./pipeline connect status, then ./pipeline extract --status."
-        )
-        raise RetryLaterError(message)
+        problem = f"The extraction was not {word} within {_ANSWER_SECONDS:.0f} s"
+        action = "See ./pipeline connect status, then ./pipeline extract --status."
+        raise RetryLaterError(problem, action)
 
     def _send(self, signal_id: str, kind: str, data: str) -> None:
         with self._connected() as connection:

@@ -115,8 +115,8 @@ def _read(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        message = f"{path} cannot be read as passwords: {error}. Restore it, or move it away."
-        raise StopPipelineError(message) from error
+        problem = f"{path} cannot be read as passwords: {error}"
+        raise StopPipelineError(problem, "Restore it, or move it away.") from error
 
 
 def _roles_in(folder: Path) -> list[str]:

@@ -125,11 +125,8 @@ class BronzeReplayer:
     def _require_compared(self, notes: "_Notes") -> None:
         """Raise if the table was changed by anything but landing since it was opened."""
         if not has_only_grown(self.table.delta, notes.version):
-            message = (
-                f"bronze/{self.name} was rewritten during the comparison. Run the same replay "
-                "again: it starts from scratch."
-            )
-            raise RetryLaterError(message)
+            problem = f"bronze/{self.name} was rewritten during the comparison"
+            raise RetryLaterError(problem, "Run the same replay again: it starts from scratch.")
 
     def _compare(self, source: KafkaRange, window: PartitionRanges, notes: "_Notes") -> None:
         truth = _hashed(pl.DataFrame(source.read(window)))

@@ -250,11 +250,11 @@ class FromKafka:
             topic.topic_id,
             topic.partition_count,
         ):
-            message = (
+            problem = (
                 f"{topic.name} was recreated or has another number of partitions, so Kafka has "
-                "none of bronze's records. Check the lander first: ./pipeline logs lander."
+                "none of bronze's records"
             )
-            raise StopPipelineError(message)
+            raise StopPipelineError(problem, "Check the lander first: ./pipeline logs lander.")
         ends = {p.partition: next_position(table.watermark(p)) for p in topic.partitions}
         identity = TopicIdentity(topic_id=topic.topic_id, epoch=epochs[-1].epoch)
         return OpenTopic(

@@ -118,11 +118,9 @@ class SilverReplayer:
         with self.alone():
             bronze, tables = self._opened()
             if not _is_level(tables, bronze):
-                message = (
-                    f"A consolidation of {self.entity.table} was killed meanwhile. Run the same "
-                    "replay again: it resumes where it stopped."
-                )
-                raise RetryLaterError(message)
+                problem = f"A consolidation of {self.entity.table} was killed meanwhile"
+                action = "Run the same replay again: it resumes where it stopped."
+                raise RetryLaterError(problem, action)
             revalidated.tables = tables
             self._validate(revalidated, bronze, _ends(tables.current, bronze))
             revalidated.require_kept()

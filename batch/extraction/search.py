@@ -206,12 +206,11 @@ def _wait_for_older(dsn: str) -> None:
         begun = _number(connection, _NEXT)
         while _number(connection, _OLDEST) < begun:
             if time.monotonic() > deadline:
-                message = (
-                    "A transaction in the shop's database has been open for "
-                    f"{_OLDER_SECONDS:.0f} s or more; it may hold a row that is to be deleted "
-                    "here. Extract again after it."
+                problem = (
+                    f"A transaction in the shop's database has been open for {_OLDER_SECONDS:.0f} "
+                    "s or more; it may hold a row that is to be deleted here"
                 )
-                raise RetryLaterError(message)
+                raise RetryLaterError(problem, "Extract again after it.")
             time.sleep(0.02)
 
 

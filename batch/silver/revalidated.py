@@ -107,11 +107,11 @@ class Revalidated:
         """
         # No notes before the first batch, also for an empty range.
         if read_json(self._notes) != (self._kept() if self.batches else None):
-            message = (
+            problem = (
                 f"Another replay of {self.validator.entity.table} has restarted what this one "
-                "validated. Run the same replay again."
+                "validated"
             )
-            raise RetryLaterError(message)
+            raise RetryLaterError(problem, "Run the same replay again.")
 
     def current(self, shard: int) -> pl.DataFrame:
         """Return the current rows for the keys of a shard."""
