@@ -193,6 +193,6 @@ def _refusal(response: httpx.Response) -> RetryLaterError | StopPipelineError:
     except (ValueError, KeyError):
         detail = response.text[:500]
     if response.status_code in _RETRY_STATUS:
-        message = f"Kafka Connect is busy ({response.status_code}): {detail}. Try again."
-        return RetryLaterError(message)
+        problem = f"Kafka Connect is busy ({response.status_code}): {detail}"
+        return RetryLaterError(problem, "Try again.")
     return StopPipelineError(f"Kafka Connect refuses ({response.status_code}): {detail}")

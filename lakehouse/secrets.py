@@ -63,8 +63,8 @@ class Secrets:
         try:
             return self._values[role]
         except KeyError:
-            message = f"{self._path} holds no password for {role}. {_way_out(self._path, role)}"
-            raise StopPipelineError(message) from None
+            problem = f"{self._path} holds no password for {role}"
+            raise StopPipelineError(problem, _way_out(self._path, role)) from None
 
     def __contains__(self, role: str) -> bool:
         return role in self._values
