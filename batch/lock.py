@@ -147,8 +147,8 @@ def _wait_for(
     while not _is_taken(connection, lock, is_shared=is_shared):
         holder = _holder(connection, lock)
         if time.monotonic() >= deadline:
-            message = f"Busy: {holder} holds the {lock}. Run this again when it has ended."
-            raise BusyError(message)
+            problem = f"Busy: {holder} holds the {lock}"
+            raise BusyError(problem, "Run this again when it has ended.")
         if holder != told:
             on_wait(holder)
             told = holder

@@ -303,7 +303,8 @@ def consolidate(
         tell([result_of_silver(one) for one in reports])
         done.unknown += (unknown for one in reports for unknown in one.unknown)
         record.note(scope=offsets_of(reports), details=details_of(reports))
-    silver = run.pin()
+    # Gold and the warehouse are built from the same rows.
+    silver = run.pin() if set(layers) - {Layer.SILVER} else None
     if Layer.GOLD in layers and silver:
         tell([result_of_gold(one) for one in run.gold(silver)[0]])
     if Layer.WAREHOUSE in layers:

@@ -94,10 +94,8 @@ def quarantined(lake: Lake) -> pl.LazyFrame:
     """
     delta = lake.open("silver", QUARANTINE)
     if delta is None:
-        message = (
-            "Nothing was consolidated yet, so nothing is quarantined. Run ./pipeline consolidate"
-        )
-        raise StopPipelineError(message)
+        problem = "Nothing was consolidated yet, so nothing is quarantined"
+        raise StopPipelineError(problem, "Run ./pipeline consolidate")
     return scan(delta)
 
 

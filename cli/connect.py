@@ -8,8 +8,6 @@ from cli.output import Format, FormatOption, console, err_console, print_json, p
 
 if TYPE_CHECKING:
     from connectors.health import Health
-    from consumers.bronze.ledger import SlotLosses
-    from lakehouse.secrets import Secrets
 
 _STOP_SECONDS = 90.0
 
@@ -110,6 +108,7 @@ def resnapshot(
     Example: ./pipeline connect resnapshot --yes
     """
     from connectors.registration import resnapshot as read_again
+    from consumers.bronze.ledger import SlotLosses
     from lakehouse.connections import secrets as generated
     from lakehouse.postgres import oltp_dsn
     from lakehouse.settings import ConnectSettings, OltpSettings
@@ -119,7 +118,7 @@ def resnapshot(
         question = f"Drop slot {connect.slot_name} and take a new snapshot of all tables?"
         typer.confirm(question, abort=True, err=True)
     secrets = generated()
-    losses = _losses(secrets)
+    losses = SlotLosses.of_settings(secrets)
     with err_console.status("starting the snapshot"):
         read_again(
             connect,
@@ -136,13 +135,14 @@ def resnapshot(
 def _accept_loss() -> None:
     from connectors.rest import ConnectApi
     from connectors.wal_gap import accept_wal_gap
+    from consumers.bronze.ledger import SlotLosses
     from lakehouse.connections import secrets as generated
     from lakehouse.postgres import oltp_dsn
     from lakehouse.settings import ConnectSettings, OltpSettings
 
     connect, oltp = ConnectSettings(), OltpSettings()
     secrets = generated()
-    losses = _losses(secrets)
+    losses = SlotLosses.of_settings(secrets)
     with (
         err_console.status("looking for lost changes"),
         ConnectApi(connect.url, connect.connector_name) as api,
@@ -162,18 +162,6 @@ def _accept_loss() -> None:
         f"Lost: {gap.words}. Recorded in bronze/_loss_ledger. Resolve it: ./pipeline extract --full"
     )
     console.print(told, markup=False, style="bold red", soft_wrap=True)
-
-
-def _losses(secrets: "Secrets") -> "SlotLosses":
-    from consumers.bronze.ledger import SlotLosses
-    from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings
-
-    return SlotLosses(
-        kafka=KafkaSettings(),
-        minio=MinioSettings(),
-        topic_prefix=ConnectSettings().topic_prefix,
-        secrets=secrets,
-    )
 
 
 def _show(health: "Health") -> None:

@@ -1,9 +1,15 @@
 """`demo`: set-up, simulation, consolidation and reconciliation in one command."""
 
+from collections.abc import Sequence
 from secrets import randbelow
-from typing import Annotated
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from monitoring.demonstration import Demonstration
+    from producers.plan import Plan
 
 app = typer.Typer()
 
@@ -49,33 +55,84 @@ def demo(  # noqa: PLR0913 - one for each option
 
     Example: ./pipeline demo --minutes 3 --orders-per-second 50 --dirt 5 --down
     """
-    from cli.demonstration import Demonstration
     from cli.output import err_console
+    from monitoring.demonstration import Demonstration
     from producers.plan import History, Live, Plan
     from stack.catalog import chosen
     from stack.engine import stack_of_settings
+    from stack.progress import Steps
 
     seed = randbelow(1_000_000) if seed is None else seed
     past = None
     if history is not None:
         past = Plan(seed=seed, history=History(days=history), dirt_percent=dirt)
+    plan = Plan(seed=seed, live=Live(orders_per_second=orders_per_second), dirt_percent=dirt)
+    services = chosen(airflow=airflow, superset=superset, monitoring=False)
     stack = stack_of_settings()
-    demonstration = Demonstration(
-        stack,
-        chosen(airflow=airflow, superset=superset, monitoring=False),
-        past=past,
-        plan=Plan(seed=seed, live=Live(orders_per_second=orders_per_second), dirt_percent=dirt),
-        minutes=minutes,
-    )
     try:
-        is_exact = demonstration.run()
+        with Steps(err_console) as progress:
+            stack.up(services, progress=progress)
+        _show_logins(services)
+        shop = Demonstration(stack.config, plan, minutes=minutes)
+        is_exact = _demonstrate(shop, past, is_by_airflow=airflow)
     finally:
         if down:
             with err_console.status("stopping the services"):
                 stack.down()
             err_console.print("Services stopped.")
     if not down:
-        demonstration.show_logins()
+        _show_logins(services)
         err_console.print("The services keep running. Stop them with ./pipeline down")
     if not is_exact:
         raise typer.Exit(1)
+
+
+def _demonstrate(shop: "Demonstration", past: "Plan | None", *, is_by_airflow: bool) -> bool:
+    """Show all steps; return whether both reconciliations were exact."""
+    from cli.live_view import LiveView
+    from cli.output import err_console
+    from cli.reconcile import show_report
+    from cli.simulate import Progress
+    from lakehouse.signals import stopping_on_signals
+
+    if past is not None:
+        with Progress() as progress:
+            shop.fill(past, progress.show)
+        _consolidate(shop, is_by_airflow=is_by_airflow)
+    with stopping_on_signals() as closing, LiveView(err_console) as view:
+        first = shop.run(closing, view.show)
+    err_console.rule("while orders flowed", align="left", style="dim")
+    show_report(first)
+    err_console.rule("after the last order", align="left", style="dim")
+    _consolidate(shop, is_by_airflow=is_by_airflow)
+    with err_console.status("comparing all layers") as status:
+        last = shop.reconcile(status.update)
+    show_report(last)
+    if last.exact:
+        last.require_all()
+    return first.exact and last.exact
+
+
+def _consolidate(shop: "Demonstration", *, is_by_airflow: bool) -> None:
+    """Consolidate all changes: in Airflow, or in this process without Airflow."""
+    from cli.consolidate import consolidated, show_done
+    from cli.output import err_console
+    from cli.trigger import require_success, run_in_airflow
+
+    with err_console.status("draining") as status:
+        shop.settle(status.update)
+    if is_by_airflow:
+        require_success(run_in_airflow())
+        return
+    began = monotonic()
+    done = consolidated()
+    show_done(done, monotonic() - began)
+
+
+def _show_logins(services: "Sequence[str]") -> None:
+    """Print addresses and logins of the web UIs that were started."""
+    from cli.web_uis import show_login
+
+    for page in ("superset", "airflow"):
+        if page in services:
+            show_login(page)

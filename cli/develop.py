@@ -139,8 +139,8 @@ def bench(
         message = f"--lines is for `bench charts`; the size of {name} is fixed."
         raise StopPipelineError(message)
     if not (ROOT / "benchmarks").exists():
-        message = f"Images contain no benchmarks. In a checkout: ./pipeline bench {name}."
-        raise StopPipelineError(message)
+        problem = "Images contain no benchmarks"
+        raise StopPipelineError(problem, f"In a checkout: ./pipeline bench {name}.")
     result = importlib.import_module(f"benchmarks.{name}").run(**size)
     if output is Format.JSON:
         print_json(result)

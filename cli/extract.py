@@ -1,23 +1,15 @@
 """`extract`: reads of tables of the shop while changes stream (Debezium's incremental snapshot)."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
 from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
 
 if TYPE_CHECKING:
-    from batch.extraction import MissedDeletes
-    from connectors.extraction import Extractions
+    from batch.extraction import Extracted, MissedDeletes
     from connectors.progress import Progress
-    from connectors.request import Request
-    from lakehouse.offsets import OffsetRange, TopicPartition
-    from lakehouse.secrets import Secrets
 
 app = typer.Typer()
 _INCOMPLETE = 1
@@ -95,9 +87,10 @@ def _words(status: bool, pause: bool, resume: bool, stop: bool) -> tuple[tuple[s
 
 
 def _control(word: str, output: Format) -> None:
-    from lakehouse.connections import secrets as generated
+    from connectors.extraction import Extractions
+    from lakehouse.connections import secrets
 
-    with _extractions(generated()) as extractions:
+    with Extractions.of_settings(secrets()) as extractions:
         steps = {
             "status": extractions.current,
             "pause": extractions.pause,
@@ -121,164 +114,40 @@ def _run(
     output: Format,
 ) -> None:
     """Read the tables; after a complete full extraction, write missed deletes."""
-    from batch.extraction import MissedDeletes
-    from batch.runs import Kind, recorded
+    from batch.extraction import DeleteLimit, requested
+    from batch.extraction import extract as read_again
+    from consumers.bronze.ledger import SlotLosses
     from lakehouse.connections import secrets as generated
-    from lakehouse.connections import warehouse
 
     secrets = generated()
-    request, left_out = _request(secrets, names, since, until)
-    missed = MissedDeletes()
-    request.data()
-    tables = [table.table_name for table in request.tables]
-    scope = {"tables": tables, "since": since, "until": until, "is_full": request.days is None}
+    request, left_out = requested(secrets, names, since, until)
     try:
-        with (
-            # An extraction must be possible while the warehouse is down.
-            recorded(
-                warehouse("batch"), kind=Kind.EXTRACTION, scope=scope, is_required=False
-            ) as run,
-            err_console.status("starting") as status,
-            _extractions(secrets) as extractions,
-        ):
-
-            def show(one: "Progress") -> None:
-                status.update(_in_a_line(one))
-
-            begun = extractions.start(request, lambda _: err_console.print(_FOLLOWS))
-            read = extractions.read_unknown(request, extractions.follow(begun, show), show)
-            if read.is_complete and request.days is None:
-                missed = _mend(secrets, request, allow_deletes, status.update)
-            rows = sum(table.rows or 0 for table in read.tables)
-            run.note(rows_read=rows, rows_written=len(missed.written), details=read.to_json())
+        with err_console.status("starting") as status:
+            done = read_again(
+                secrets,
+                request,
+                limit=DeleteLimit(allowed=allow_deletes),
+                losses=SlotLosses.of_settings(secrets),
+                on_found=lambda _: err_console.print(_FOLLOWS),
+                on_progress=status.update,
+            )
     except KeyboardInterrupt:
         err_console.print(_GOES_ON)
         raise typer.Exit(_INTERRUPTED) from None
-    _report(output, request, read, missed, left_out)
-    if not read.is_complete:
+    if output is Format.JSON:
+        print_json({**done.to_json(), "left_out": left_out})
+    else:
+        _report(done, left_out)
+    if not done.read.is_complete:
         raise typer.Exit(_INCOMPLETE)
 
 
-def _mend(
-    secrets: "Secrets",
-    request: "Request",
-    allow_deletes: int | None,
-    on_progress: Callable[[str], None],
-) -> "MissedDeletes":
-    """Write missed deletes, then record the losses of the checked tables as resolved."""
-    from batch.extraction import DeleteLimit, write_missed_deletes
-    from batch.reconcile import ReconcileConfig
-    from consumers.bronze.ledger import SlotLosses
-    from lakehouse.kafka import captured_topic
-
-    config, limit = ReconcileConfig(), DeleteLimit(allowed=allow_deletes)
-    names = [table.table_name for table in request.tables]
-    missed = write_missed_deletes(secrets, config, names, limit=limit, on_progress=on_progress)
-    losses = SlotLosses(
-        kafka=config.kafka,
-        minio=config.minio,
-        topic_prefix=config.connect.topic_prefix,
-        secrets=secrets,
-    )
-    read_again = set(names) - set(missed.not_checked)
-    topics = {captured_topic(config.connect.topic_prefix, name) for name in read_again}
-    words = "./pipeline extract --full has read all rows again"
-    losses.record_resolved(topics, words)
-    losses.record_truncated(_untold(missed), words)
-    return missed
-
-
-def _untold(missed: "MissedDeletes") -> list[tuple["TopicPartition", "OffsetRange"]]:
-    from lakehouse.offsets import OffsetRange, TopicPartition
-
-    return [
-        (
-            TopicPartition(topic=topic, topic_id=one.topic_id, partition=one.partition),
-            OffsetRange(start=one.first, stop=one.last + 1),
-        )
-        for topic, ranges in missed.untold.items()
-        for one in ranges
-    ]
-
-
-def _request(
-    secrets: "Secrets", names: Sequence[str], since: str | None, until: str | None
-) -> tuple["Request", tuple[str, ...]]:
-    from connectors.captured import choose, read_captured
-    from connectors.readers import require_all_rows
-    from connectors.request import Request, parse_days
-    from lakehouse.postgres import oltp_dsn
-    from lakehouse.settings import OltpSettings, ShopSettings
-
-    zone = ShopSettings().time_zone
-    today = datetime.now(tz=ZoneInfo(zone)).date()
-    days = None if since is None else parse_days(since, until, time_zone=zone, today=today)
-    dsn = oltp_dsn(OltpSettings(), secrets, role="extract")
-    tables, left_out = choose(read_captured(dsn), names, is_dated=days is not None)
-    require_all_rows(dsn, [table.table_name for table in tables])
-    return Request(tables=tables, days=days), left_out
-
-
-@contextmanager
-def _extractions(secrets: "Secrets") -> Iterator["Extractions"]:
-    from connectors.extraction import Extractions
-    from connectors.health import check
-    from connectors.notifications import Notifications
-    from connectors.rest import ConnectApi
-    from lakehouse.kafka import notification_topic
-    from lakehouse.postgres import oltp_dsn
-    from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings
-
-    connect, oltp = ConnectSettings(), OltpSettings()
-    monitor_dsn = oltp_dsn(oltp, secrets, role="monitor")
-    servers, topic = KafkaSettings().bootstrap_servers, notification_topic(connect.topic_prefix)
-    with (
-        ConnectApi(connect.url, connect.connector_name) as api,
-        Notifications(servers, topic) as notifications,
-    ):
-        yield Extractions(
-            api=api,
-            notifications=notifications,
-            signal_dsn=oltp_dsn(oltp, secrets, role="extract"),
-            health=lambda: check(connect, monitor_dsn),
-        )
-
-
-def _report(
-    output: Format,
-    request: "Request",
-    read: "Progress",
-    missed: "MissedDeletes",
-    left_out: Sequence[str],
-) -> None:
-    if output is Format.JSON:
-        told = {"extraction": read.to_json(), "left_out": left_out, "days": _days(request)}
-        deletes = [asdict(delete) for delete in missed.written]
-        print_json(
-            {
-                **told,
-                "deletes": deletes,
-                "deletes_not_looked_for": missed.not_checked,
-                "accounted_for": {
-                    topic: [asdict(one) for one in ranges]
-                    for topic, ranges in missed.untold.items()
-                },
-            }
-        )
-        return
-    _show(read)
-    _show_deletes(missed)
+def _report(done: "Extracted", left_out: Sequence[str]) -> None:
+    _show(done.read)
+    _show_deletes(done.missed)
     for name in left_out:
-        why = "no primary key" if request.days is None else "no primary key or no date column"
+        why = "no primary key" if done.request.days is None else "no primary key or no date column"
         console.print(f"{name} was skipped: it has {why}.", markup=False)
-
-
-def _days(request: "Request") -> dict[str, object] | None:
-    days = request.days
-    if days is None:
-        return None
-    columns = {table.table_name: table.dated_by for table in request.tables}
-    return {"start_at": days.start_at, "stop_at": days.stop_at, "columns": columns}
 
 
 def _show(progress: "Progress") -> None:
@@ -314,12 +183,3 @@ def _show_deletes(missed: "MissedDeletes") -> None:
     for name in missed.not_checked:
         note = f"{name}: missed deletes were not searched, the type of its key cannot be queried"
         console.print(note, markup=False)
-
-
-def _in_a_line(progress: "Progress") -> str:
-    done = sum(table.state.value == "read" for table in progress.tables)
-    now = next((table for table in progress.tables if table.state.value == "reading"), None)
-    share = "" if now is None or now.share is None else f", {now.share:.0%} of its keys"
-    reading = "" if now is None else f"; reading {now.table}{share}"
-    rest = "paused: " if progress.is_paused else ""
-    return f"{rest}{done} of {len(progress.tables)} tables read{reading}"

@@ -1,6 +1,5 @@
 """Display of the flow of changes: redrawn in place on a terminal, plain lines otherwise."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
@@ -12,27 +11,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from monitoring.demonstration import Picture
 from monitoring.flow import Flow
 
 _LINE_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """Values shown at one moment.
-
-    Attributes:
-        seconds: since the simulation started.
-        orders_per_second, rows_per_second: committed by the simulator.
-        reconciliation: progress or verdict of the reconciliation.
-    """
-
-    seconds: float
-    orders: int
-    orders_per_second: float
-    rows_per_second: float
-    flow: Flow
-    reconciliation: str
 
 
 class LiveView:

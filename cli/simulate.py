@@ -1,13 +1,8 @@
 """`simulate`: simulated activity in the shop's database."""
 
 import secrets
-import signal
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from threading import Event
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
@@ -76,6 +71,7 @@ def simulate(  # noqa: PLR0913 - one for each option
         OltpSettings,
         ShopSettings,
     )
+    from lakehouse.signals import stopping_on_signals
     from producers.plan import Plan
     from producers.simulator import Simulator
 
@@ -89,7 +85,7 @@ def simulate(  # noqa: PLR0913 - one for each option
         slot_name=ConnectSettings().slot_name,
     )
     err_console.print(f"seed {seed}; Ctrl-C stops it")
-    with _stop_on_signal() as stopping, Progress() as progress:
+    with stopping_on_signals() as stopping, Progress() as progress:
         report = simulator.run(plan, stopping=stopping, on_progress=progress.show)
     _print(report, output)
 
@@ -117,27 +113,6 @@ def _live(
         minutes=minutes,
         orders=orders,
     )
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[Event]:
-    """Yield an event that SIGINT or SIGTERM sets, so that the open transaction is finished.
-
-    A second signal interrupts.
-    """
-    stopping = Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.set()
-        for number in before:
-            signal.signal(number, signal.default_int_handler)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Progress:

@@ -78,11 +78,11 @@ def choose(
     """
     unknown = sorted(set(wanted) - set(known))
     if odd := [name for name in unknown if not is_capturable(name)]:
-        message = (
+        problem = (
             f"No table named {', '.join(odd)} is captured: names may only contain a-z, digits, _ "
-            "and -, so that no two share a topic. ./pipeline doctor shows how to rename a table."
+            "and -, so that no two share a topic"
         )
-        raise WrongArgumentError(message)
+        raise WrongArgumentError(problem, "./pipeline doctor shows how to rename a table.")
     if unknown:
         message = (
             f"The shop has no table {', '.join(unknown)}. {meant(unknown, known)}"

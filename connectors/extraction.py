@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from connectors.health import Health, in_sentences
+from connectors.health import Health, check, in_sentences
 from connectors.notifications import Notifications
 from connectors.progress import UNKNOWN, Progress, end
 from connectors.request import Request
 from connectors.rest import ConnectApi
 from connectors.wal_gap import stop
 from lakehouse.errors import BusyError, RetryLaterError, StopPipelineError
-from lakehouse.postgres import explaining
+from lakehouse.kafka import notification_topic
+from lakehouse.postgres import explaining, oltp_dsn
+from lakehouse.secrets import Secrets
+from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings
 from lakehouse.trouble import Service
 
 _POLL_SECONDS = 0.1
@@ -47,6 +50,24 @@ class Extractions:
     signal_dsn: str
     health: Callable[[], Health]
 
+    @classmethod
+    @contextmanager
+    def of_settings(cls, secrets: Secrets) -> Iterator["Extractions"]:
+        """Connect to the services of the environment within a block."""
+        connect, oltp = ConnectSettings(), OltpSettings()
+        monitor_dsn = oltp_dsn(oltp, secrets, role="monitor")
+        servers, topic = KafkaSettings().bootstrap_servers, notification_topic(connect.topic_prefix)
+        with (
+            ConnectApi(connect.url, connect.connector_name) as api,
+            Notifications(servers, topic) as notifications,
+        ):
+            yield cls(
+                api=api,
+                notifications=notifications,
+                signal_dsn=oltp_dsn(oltp, secrets, role="extract"),
+                health=lambda: check(connect, monitor_dsn),
+            )
+
     def current(self) -> Progress | None:
         """Return the running extraction; None if there is none."""
         signal_id = self.api.stored().extraction_id
@@ -72,11 +93,12 @@ class Extractions:
                     on_found(found)
                     return found
                 names = ", ".join(table.table for table in found.tables)
-                message = (
-                    f"Another extraction is running ({names}). See ./pipeline extract --status; "
-                    "wait for its end, or ./pipeline extract --stop."
+                problem = f"Another extraction is running ({names})"
+                action = (
+                    "See ./pipeline extract --status; wait for its end, or ./pipeline extract "
+                    "--stop."
                 )
-                raise BusyError(message)
+                raise BusyError(problem, action)
             self._require_health()
             signal_id = f"{request.digest}-{uuid.uuid4().hex[:16]}"
             self._send(signal_id, "execute-snapshot", data)
@@ -167,8 +189,8 @@ class Extractions:
     def _required(self) -> Progress:
         found = self.current()
         if found is None or found.is_over:
-            message = "No extraction is running. ./pipeline extract --full starts one."
-            raise StopPipelineError(message)
+            problem = "No extraction is running"
+            raise StopPipelineError(problem, "./pipeline extract --full starts one.")
         return found
 
     def _runs(self, *, since: float) -> bool:
@@ -205,11 +227,9 @@ class Extractions:
             if is_there(progress):
                 return progress
             time.sleep(_POLL_SECONDS)
-        message = (
-            f"The extraction was not {word} within {_ANSWER_SECONDS:.0f} s. "
-            "See ./pipeline connect status, then ./pipeline extract --status."
-        )
-        raise RetryLaterError(message)
+        problem = f"The extraction was not {word} within {_ANSWER_SECONDS:.0f} s"
+        action = "See ./pipeline connect status, then ./pipeline extract --status."
+        raise RetryLaterError(problem, action)
 
     def _send(self, signal_id: str, kind: str, data: str) -> None:
         with self._connected() as connection:

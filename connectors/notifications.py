@@ -92,5 +92,5 @@ class Notifications:
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 self._at_end[message.partition() or 0] = True
             else:
-                text = f"Topic {self._topic} cannot be read: {error}. Try again."
-                raise RetryLaterError(text)
+                problem = f"Topic {self._topic} cannot be read: {error}"
+                raise RetryLaterError(problem, "Try again.")

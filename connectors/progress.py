@@ -80,6 +80,15 @@ class Progress:
         ]
         return {"id": self.id, "state": state, "is_complete": self.is_complete, "tables": tables}
 
+    def in_a_line(self) -> str:
+        """Return how many tables were read, and which one is being read."""
+        done = sum(table.state is TableState.READ for table in self.tables)
+        now = next((table for table in self.tables if table.state is TableState.READING), None)
+        share = "" if now is None or now.share is None else f", {now.share:.0%} of its keys"
+        reading = "" if now is None else f"; reading {now.table}{share}"
+        rest = "paused: " if self.is_paused else ""
+        return f"{rest}{done} of {len(self.tables)} tables read{reading}"
+
 
 def advance(progress: Progress, notification: Mapping[str, Any]) -> Progress:
     """Return the progress after one more notification; those of other extractions are ignored."""

@@ -141,11 +141,8 @@ def _wait_until_running(api: ConnectApi, deadline: float) -> None:
         if state is not None and failures * _POLL_SECONDS > 3:
             raise StopPipelineError(_failed(api, state))
         time.sleep(_POLL_SECONDS)
-    message = (
-        f"Connector {api.name} at {api.base_url} does not run yet: {state or 'no answer'}. "
-        "See ./pipeline logs connect, then ./pipeline connect status"
-    )
-    raise RetryLaterError(message)
+    problem = f"Connector {api.name} at {api.base_url} does not run yet: {state or 'no answer'}"
+    raise RetryLaterError(problem, "See ./pipeline logs connect, then ./pipeline connect status")
 
 
 def _failed(api: ConnectApi, state: ConnectorState) -> Problem:

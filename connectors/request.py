@@ -47,11 +47,15 @@ class Request:
     days: Days | None
 
     @property
+    def names(self) -> list[str]:
+        """Names of the tables."""
+        return [table.table_name for table in self.tables]
+
+    @property
     def digest(self) -> str:
         """Digest of the request; the signal's id begins with it."""
-        names = [table.table_name for table in self.tables]
         days = self.days and (self.days.start_at, self.days.stop_at)
-        return hashlib.sha256(orjson.dumps([names, days])).hexdigest()[:_DIGEST]
+        return hashlib.sha256(orjson.dumps([self.names, days])).hexdigest()[:_DIGEST]
 
     def data(self) -> str:
         """Return the signal's data as JSON.
@@ -61,14 +65,14 @@ class Request:
         """
         asked: dict[str, object] = {
             "type": "incremental",
-            "data-collections": [collection(table.table_name) for table in self.tables],
+            "data-collections": [collection(name) for name in self.names],
         }
         if conditions := _conditions(self.tables, self.days):
             asked["additional-conditions"] = conditions
         text = orjson.dumps(asked).decode()
         if len(text) > _MOST_BYTES:
-            message = f"{len(self.tables)} tables are too many for one request. Name fewer of them."
-            raise WrongArgumentError(message)
+            problem = f"{len(self.tables)} tables are too many for one request"
+            raise WrongArgumentError(problem, "Name fewer of them.")
         return text
 
 
@@ -81,8 +85,8 @@ def parse_days(since: str, until: str | None, *, time_zone: str, today: date) ->
     first = _day(since, "--since")
     last = None if until is None else _day(until, "--until")
     if last is not None and last < first:
-        message = f"--until {last} lies before --since {first}. Give the earlier day to --since."
-        raise WrongArgumentError(message)
+        problem = f"--until {last} lies before --since {first}"
+        raise WrongArgumentError(problem, "Give the earlier day to --since.")
     if first > today:
         message = f"--since {first} lies in the future: it is {today} in {time_zone}."
         raise WrongArgumentError(message)
@@ -90,10 +94,8 @@ def parse_days(since: str, until: str | None, *, time_zone: str, today: date) ->
     try:
         _ = days.start_at, days.stop_at
     except OverflowError as error:
-        message = (
-            f"--since {since}, --until {until}: out of range. Give days between year 1 and 9999."
-        )
-        raise WrongArgumentError(message) from error
+        problem = f"--since {since}, --until {until}: out of range"
+        raise WrongArgumentError(problem, "Give days between year 1 and 9999.") from error
     return days
 
 
@@ -142,5 +144,5 @@ def _day(text: str, option: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        message = f"{option} {text}: not a date. Write it as YYYY-MM-DD, such as 2026-11-25."
-        raise WrongArgumentError(message) from None
+        problem = f"{option} {text}: not a date"
+        raise WrongArgumentError(problem, "Write it as YYYY-MM-DD, such as 2026-11-25.") from None

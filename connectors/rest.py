@@ -168,11 +168,8 @@ class ConnectApi:
         try:
             response = self._client.request(method, path, **options)
         except httpx.TransportError as error:
-            message = (
-                f"Kafka Connect does not answer at {self.base_url}: {error}. "
-                "Is it up? ./pipeline status"
-            )
-            raise RetryLaterError(message) from error
+            problem = f"Kafka Connect does not answer at {self.base_url}: {error}"
+            raise RetryLaterError(problem, "Is it up? ./pipeline status") from error
         is_absent = absent_is_fine and response.status_code == httpx.codes.NOT_FOUND
         if response.is_success or is_absent:
             return response
@@ -196,6 +193,6 @@ def _refusal(response: httpx.Response) -> RetryLaterError | StopPipelineError:
     except (ValueError, KeyError):
         detail = response.text[:500]
     if response.status_code in _RETRY_STATUS:
-        message = f"Kafka Connect is busy ({response.status_code}): {detail}. Try again."
-        return RetryLaterError(message)
+        problem = f"Kafka Connect is busy ({response.status_code}): {detail}"
+        return RetryLaterError(problem, "Try again.")
     return StopPipelineError(f"Kafka Connect refuses ({response.status_code}): {detail}")

@@ -101,8 +101,8 @@ def stop(api: ConnectApi, *, timeout_seconds: float) -> None:
     api.stop()
     while not api.is_stopped():
         if time.monotonic() > deadline:
-            message = f"Connector {api.name} does not stop. See ./pipeline logs connect; try again."
-            raise RetryLaterError(message)
+            problem = f"Connector {api.name} does not stop"
+            raise RetryLaterError(problem, "See ./pipeline logs connect; try again.")
         time.sleep(_POLL_SECONDS)
 
 

@@ -124,8 +124,8 @@ class Membership:
             return
         if error.fatal():
             # A new process has a new client.
-            message = f"Kafka client failed permanently: {error}. Run {self._name} again."
-            raise RetryLaterError(message)
+            problem = f"Kafka client failed permanently: {error}"
+            raise RetryLaterError(problem, f"Run {self._name} again.")
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._see_end(event)
         elif error.code() in OUT_OF_RANGE:

@@ -62,10 +62,8 @@ def open_table(
             # delta-rs (1.6) raises the same for a version whose log entries were cleaned up.
             if version is None or not DeltaTable.is_deltatable(uri, dict(options)):
                 return None
-    message = (
-        f"{uri} no longer has version {version}: it is beyond the table's retention. Reopen it."
-    )
-    raise GoneError(message)
+    problem = f"{uri} no longer has version {version}: it is beyond the table's retention"
+    raise GoneError(problem, "Reopen it.")
 
 
 def open_or_create(

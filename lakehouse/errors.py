@@ -26,23 +26,15 @@ class PipelineError(Exception):
     """Any error that this project raises on purpose. Its text is the problem, then the action.
 
     Attributes:
-        problem: what is wrong, where, which value; the whole message if there is no action.
-        action: what to do about it.
+        told: its text.
         exit_status: exit status of a command that ends with this error.
     """
 
     exit_status: ClassVar[int] = 1
 
     def __init__(self, problem: str = "", action: str = "") -> None:
-        text = problem if isinstance(problem, Problem) else Problem(problem, action)
-        super().__init__(text)
-        self.problem = text.problem
-        self.action = text.action
-
-    @property
-    def told(self) -> Problem:
-        """Its text."""
-        return Problem(self.problem, self.action)
+        self.told = problem if isinstance(problem, Problem) else Problem(problem, action)
+        super().__init__(self.told)
 
 
 class StopPipelineError(PipelineError):

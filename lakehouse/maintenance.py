@@ -181,8 +181,8 @@ class LeaseNotes:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                message = f"Another process does the same: it holds {path}. Wait until it ends."
-                raise CompactionHeldError(message) from error
+                problem = f"Another process does the same: it holds {path}"
+                raise CompactionHeldError(problem, "Wait until it ends.") from error
             yield cls(file)
 
     def __contains__(self, until: int) -> bool:
@@ -207,11 +207,11 @@ def _claim(
     is_ours = notes is not None and held in notes
     if held > now and not is_ours:
         ends_at = datetime.fromtimestamp(held / 1_000_000, UTC)
-        message = (
-            f"{table.table_uri}: another process compacts or replays it, or died doing so. It is "
-            f"free again by {ends_at:%Y-%m-%d %H:%M:%S} UTC at the latest. Try again then."
+        problem = f"{table.table_uri}: another process compacts or replays it, or died doing so"
+        action = (
+            f"It is free again by {ends_at:%Y-%m-%d %H:%M:%S} UTC at the latest. Try again then."
         )
-        raise CompactionHeldError(message)
+        raise CompactionHeldError(problem, action)
     try:
         if held != _NOBODY:
             _fence(table, now, held)
@@ -219,8 +219,8 @@ def _claim(
             notes.add(until)
         _write_lease(table, until)
     except CommitFailedError as error:
-        message = f"{table.table_uri}: another process begins to compact it. Try again."
-        raise CompactionHeldError(message) from error
+        problem = f"{table.table_uri}: another process begins to compact it"
+        raise CompactionHeldError(problem, "Try again.") from error
     return until
 
 
@@ -229,8 +229,8 @@ def _fence(table: DeltaTable, now: int, held: int) -> None:
     table.alter.set_table_properties({FENCE_PROPERTY: str(now)}, raise_if_not_exists=False)
     table.update_incremental()
     if table.transaction_version(LEASE_APP_ID) != held:
-        message = f"{table.table_uri}: another process has just begun to compact it. Try again."
-        raise CompactionHeldError(message)
+        problem = f"{table.table_uri}: another process has just begun to compact it"
+        raise CompactionHeldError(problem, "Try again.")
 
 
 def _write_lease(table: DeltaTable, until: int) -> None:

@@ -63,8 +63,8 @@ class Secrets:
         try:
             return self._values[role]
         except KeyError:
-            message = f"{self._path} holds no password for {role}. {_way_out(self._path, role)}"
-            raise StopPipelineError(message) from None
+            problem = f"{self._path} holds no password for {role}"
+            raise StopPipelineError(problem, _way_out(self._path, role)) from None
 
     def __contains__(self, role: str) -> bool:
         return role in self._values
@@ -115,8 +115,8 @@ def _read(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        message = f"{path} cannot be read as passwords: {error}. Restore it, or move it away."
-        raise StopPipelineError(message) from error
+        problem = f"{path} cannot be read as passwords: {error}"
+        raise StopPipelineError(problem, "Restore it, or move it away.") from error
 
 
 def _roles_in(folder: Path) -> list[str]:

@@ -53,11 +53,11 @@ class Selection:
         )
         for partition in chosen.first.keys() & chosen.last.keys():
             if chosen.first[partition] > chosen.last[partition]:
-                message = (
-                    f"Partition {partition}: the range ends at {chosen.last[partition]}, before "
-                    f"it begins at {chosen.first[partition]}. Swap --from-offset and --to-offset."
+                problem = (
+                    f"Partition {partition}: the range ends at {chosen.last[partition]}, before it "
+                    f"begins at {chosen.first[partition]}"
                 )
-                raise WrongArgumentError(message)
+                raise WrongArgumentError(problem, "Swap --from-offset and --to-offset.")
         if chosen.since and chosen.until and chosen.since >= chosen.until:
             message = f"Nothing lies between {chosen.since} and {chosen.until}: --to-time is later."
             raise WrongArgumentError(message)

@@ -209,8 +209,8 @@ def _watch_view(route: Route, placed: Placed) -> pl.DataFrame:
 def _version(route: Route) -> int:
     table = open_table(route.bronze_uri, route.bronze_options)
     if table is None:
-        message = "No order has landed in bronze yet. Run ./pipeline simulate meanwhile."
-        raise RetryLaterError(message)
+        problem = "No order has landed in bronze yet"
+        raise RetryLaterError(problem, "Run ./pipeline simulate meanwhile.")
     return table.version()
 
 

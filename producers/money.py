@@ -63,8 +63,8 @@ def seed_rates(base_currency: str) -> dict[str, int]:
     """
     if base_currency not in SEED_RATES:
         known = ", ".join(SEED_RATES)
-        message = f"SHOP_BASE_CURRENCY is {base_currency}; the shop knows {known}. Set one of them."
-        raise StopPipelineError(message)
+        problem = f"SHOP_BASE_CURRENCY is {base_currency}; the shop knows {known}"
+        raise StopPipelineError(problem, "Set one of them.")
     base = SEED_RATES[base_currency]
     return {code: round(rate / base * RATE_SCALE) for code, rate in SEED_RATES.items()}
 

@@ -116,11 +116,12 @@ class Session:
     def _count_reload(self, error: ShopChangedError) -> None:
         self._reloads += 1
         if self._reloads > _MOST_RELOADS:
-            message = (
-                f"{error}. Reloading the shop did not help, {_MOST_RELOADS} times. Find out what "
-                "else writes to schema public with keys of its own choice, and stop it."
+            problem = f"{error}. Reloading the shop did not help, {_MOST_RELOADS} times"
+            action = (
+                "Find out what else writes to schema public with keys of its own choice, and stop "
+                "it."
             )
-            raise StopPipelineError(message) from error
+            raise StopPipelineError(problem, action) from error
         log.warning("shop_changed_by_others", reason=str(error).strip())
 
     def _reserve(self, keys: Keys, at_least: int) -> None:

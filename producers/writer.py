@@ -132,11 +132,12 @@ class Writer:
             "last_timestamp": changes.last_timestamp,
         }
         if self._connection.execute(_ADVANCE, values).rowcount != 1:
-            message = (
+            problem = (
                 f"ledger.progress is not at {number - 1}, where this simulator left it: another "
-                "process wrote to it. Run ./pipeline simulate again; it resumes from that state."
+                "process wrote to it"
             )
-            raise StopPipelineError(message)
+            action = "Run ./pipeline simulate again; it resumes from that state."
+            raise StopPipelineError(problem, action)
 
     def _progress_after(self, number: int, changes: Changes) -> Progress:
         return Progress(
@@ -157,11 +158,8 @@ class Writer:
             message = str(explained(error, Service.SHOP, _NOTHING, then=again(_START)))
             raise StopPipelineError(message) from error
         if opened is None:
-            message = (
-                "Another simulator is writing to this shop; two would sell the same stock. "
-                "Stop that one first (Ctrl-C), or wait until it ends."
-            )
-            raise StopPipelineError(message)
+            problem = "Another simulator is writing to this shop; two would sell the same stock"
+            raise StopPipelineError(problem, "Stop that one first (Ctrl-C), or wait until it ends.")
         return opened
 
     def _wait_out(self, error: psycopg.Error) -> None:
@@ -177,11 +175,12 @@ class Writer:
             log.warning("database_away", reason=str(reason).strip(), retry_seconds=pause)
             # Jitter, so that not all clients of the database reconnect at the same time.
             if self._stopping.wait(pause * random.uniform(0.8, 1.2)):  # noqa: S311
-                message = (
-                    "Stopped while the shop's database was unavailable. Run ./pipeline simulate "
-                    "again when it is back: it resumes from the last commit."
+                problem = "Stopped while the shop's database was unavailable"
+                action = (
+                    "Run ./pipeline simulate again when it is back: it resumes from the last "
+                    "commit."
                 )
-                raise RetryLaterError(message) from reason
+                raise RetryLaterError(problem, action) from reason
             pause = min(2 * pause, self._longest_pause)
             try:
                 opened = self._connect()

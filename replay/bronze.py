@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
@@ -21,10 +20,12 @@ from consumers.bronze.table import DeltaBronzeTable
 from lakehouse.delta import NO_HOOKS, has_only_grown, retry_later, scan
 from lakehouse.digest import ROW_HASH, Digest, digest, with_row_hash
 from lakehouse.errors import RetryLaterError
+from lakehouse.json_file import write_json
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.maintenance import LeaseNotes, lease
 from lakehouse.offsets import OffsetRange, TopicIdentity, batches, count_positions, up_to
 from replay.kafka_range import KafkaRange, PartitionRanges
+from replay.workspace import resumed
 
 Progress = Callable[[int, int], None]
 """Called with the number of offsets done and their total."""
@@ -124,11 +125,8 @@ class BronzeReplayer:
     def _require_compared(self, notes: "_Notes") -> None:
         """Raise if the table was changed by anything but landing since it was opened."""
         if not has_only_grown(self.table.delta, notes.version):
-            message = (
-                f"bronze/{self.name} was rewritten during the comparison. Run the same replay "
-                "again: it starts from scratch."
-            )
-            raise RetryLaterError(message)
+            problem = f"bronze/{self.name} was rewritten during the comparison"
+            raise RetryLaterError(problem, "Run the same replay again: it starts from scratch.")
 
     def _compare(self, source: KafkaRange, window: PartitionRanges, notes: "_Notes") -> None:
         truth = _hashed(pl.DataFrame(source.read(window)))
@@ -194,15 +192,9 @@ class _Notes:
     @classmethod
     def opened(cls, folder: Path, ranges: PartitionRanges, delta: DeltaTable) -> "_Notes":
         """Load the notes of an interrupted replay if they still hold, or start new ones."""
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / _NOTES
-        kept = orjson.loads(file.read_bytes()) if file.exists() else None
+        kept = resumed(folder / _NOTES, delta)
         version = delta.version()
-        if kept is None or not has_only_grown(delta, kept["version"]):
-            # First of all, so that a replay that is interrupted here also restarts.
-            file.unlink(missing_ok=True)
-            for left in folder.iterdir():
-                left.unlink()
+        if kept is None:
             starts = {number: offsets.start for number, offsets in ranges.items()}
             return cls(folder=folder, ranges=dict(ranges), positions=starts, version=version)
         return cls(
@@ -269,13 +261,11 @@ class _Notes:
             "ranges": [(number, s.start, s.stop) for number, s in self.ranges.items()],
             "positions": list(self.positions.items()),
             "version": self.version,
-            "found": {name: getattr(self.found, name) for name in Found.__dataclass_fields__},
+            "found": self.found,
             "bad": self.bad,
             "batches": self.batches,
         }
-        draft = self.folder / f"{_NOTES}.new"
-        draft.write_bytes(orjson.dumps(kept))
-        draft.replace(self.folder / _NOTES)
+        write_json(self.folder / _NOTES, kept)
 
 
 def _hashed(rows: pl.DataFrame) -> pl.DataFrame:

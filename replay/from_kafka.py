@@ -1,6 +1,5 @@
 """Replays from Kafka, into bronze and live, configured by the environment."""
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,7 +182,7 @@ class FromKafka:
 
         Args:
             part: the range.
-            folder: working folder, from which an interrupted replay resumes; removed at the end.
+            folder: workspace, from which an interrupted replay resumes.
         """
         opened = part.opened
         name = bronze_table(opened.topic.name)
@@ -198,9 +197,7 @@ class FromKafka:
             on_progress=lambda done, total: self.on_progress(what, done, total),
         )
         with KafkaRange(self.kafka, opened.topic, opened.identity) as source:
-            done = replayer.run(source, part.range.ranges)
-        shutil.rmtree(folder)
-        return _bronze_done(done)
+            return _bronze_done(replayer.run(source, part.range.ranges))
 
     def live(self, part: TableRecords) -> tuple[TableDiff, int]:
         """Replay the range into the overlay; return the diff and the number of changes read."""
@@ -253,11 +250,11 @@ class FromKafka:
             topic.topic_id,
             topic.partition_count,
         ):
-            message = (
+            problem = (
                 f"{topic.name} was recreated or has another number of partitions, so Kafka has "
-                "none of bronze's records. Check the lander first: ./pipeline logs lander."
+                "none of bronze's records"
             )
-            raise StopPipelineError(message)
+            raise StopPipelineError(problem, "Check the lander first: ./pipeline logs lander.")
         ends = {p.partition: next_position(table.watermark(p)) for p in topic.partitions}
         identity = TopicIdentity(topic_id=topic.topic_id, epoch=epochs[-1].epoch)
         return OpenTopic(

@@ -216,7 +216,7 @@ class KafkaRange:
     def _refused(self, error: KafkaError | None) -> PipelineError:
         if error is not None and error.code() in OUT_OF_RANGE:
             message = f"{self._topic.name}: Kafka has just dropped records of the range: {error}"
-            return StopPipelineError(f"{message}. Begin later: --from-offset.")
+            return StopPipelineError(message, "Begin later: --from-offset.")
         if error is None:
-            return RetryLaterError(f"{self._topic.name}: no record, no error. Try again.")
+            return RetryLaterError(f"{self._topic.name}: no record, no error", "Try again.")
         return explain_kafka(error, f"{self._topic.name} cannot be read")

@@ -1,13 +1,9 @@
 """The layers of a replay from bronze on. Each reports its table diffs, and can be repeated."""
 
-import hashlib
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import orjson
 
 from batch import live
 from batch.lock import only_one
@@ -26,6 +22,7 @@ from replay.chosen import ChosenRange
 from replay.gold import replay_gold
 from replay.silver import Progress, SilverReplay, SilverReplayer
 from replay.warehouse import replay_warehouse
+from replay.workspace import discard, workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +34,7 @@ class Replay:
         rules: validation settings.
         limit: limit of quarantined changes, as in every load.
         warehouse: connection string of the role `batch`.
-        workspace: folder with validated changes, from which an interrupted replay resumes.
+        workspaces: folder of the folders from which interrupted replays resume.
         code: version of code and contracts; a replay by another version is not resumed.
         on_progress: called with the current step, the amount done, and the total.
     """
@@ -46,7 +43,7 @@ class Replay:
     rules: SilverRules
     limit: QuarantineLimit
     warehouse: str
-    workspace: Path
+    workspaces: Path
     code: str
     on_progress: Progress
 
@@ -62,19 +59,17 @@ class Replay:
             RetryLaterError: a service does not answer, or another program holds the lock.
         """
         entity = chosen.entity
-        name = request_name(request, self.code, asdict(self.rules))
-        folder = self.workspace / f"silver-{entity.table}-{name}"
-        done = SilverReplayer(
-            lake=self.lake,
-            rules=self.rules,
-            entity=entity,
-            ranges=chosen.ranges,
-            folder=folder,
-            alone=lambda: self._alone(part=f"silver {entity.table}"),
-            on_progress=self.on_progress,
-        ).run()
-        shutil.rmtree(folder)
-        return done
+        decisive = (request, self.code, asdict(self.rules))
+        with workspace(self.workspaces, f"silver-{entity.table}", *decisive) as folder:
+            return SilverReplayer(
+                lake=self.lake,
+                rules=self.rules,
+                entity=entity,
+                ranges=chosen.ranges,
+                folder=folder,
+                alone=lambda: self._alone(part=f"silver {entity.table}"),
+                on_progress=self.on_progress,
+            ).run()
 
     def gold(self, ranges: Sequence[ChosenRange]) -> list[TableDiff]:
         """Recompute what the ranges affect in gold.
@@ -119,8 +114,7 @@ class Replay:
 
     def forget(self, entity: str) -> None:
         """Drop an entity's validated changes, because bronze has changed."""
-        for folder in self.workspace.glob(f"silver-{entity}-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        discard(self.workspaces, f"silver-{entity}")
 
     def _bring_up(self, *layers: Layer) -> None:
         run = PipelineRun(
@@ -143,12 +137,6 @@ class Replay:
             self.on_progress(f"gold/{what}", list(GOLD_TABLES).index(what), len(GOLD_TABLES))
         else:
             self.on_progress(what, 0, 0)
-
-
-def request_name(*parts: object) -> str:
-    """Return a short, stable name for a request, by which an interrupted replay is found."""
-    known = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(known).hexdigest()[:16]
 
 
 def _is_all(ranges: Sequence[ChosenRange]) -> bool:

@@ -22,7 +22,8 @@ from lakehouse.version import code_version, contracts_version
 from replay.chosen import ChosenRange, choose, months
 from replay.from_kafka import FromKafka, TableRecords, went_on
 from replay.gold import affected_days
-from replay.layers import Replay, request_name
+from replay.layers import Replay
+from replay.workspace import workspace
 
 if TYPE_CHECKING:
     from batch.silver.tables import Rows
@@ -212,9 +213,9 @@ class Replaying:
     def _bronze(self, described: Described, outcome: Outcome) -> None:
         for part in described.parts:
             topic = asdict(part.opened.identity)
-            name = request_name(self._request(), topic, self._replay.code)
-            folder = self._workspace / f"bronze-{part.entity}-{name}"
-            done = self._kafka.bronze(part, folder)
+            decisive = (self._request(), topic, self._replay.code)
+            with workspace(self._workspaces, f"bronze-{part.entity}", *decisive) as folder:
+                done = self._kafka.bronze(part, folder)
             outcome.diffs.append(done.diff)
             outcome.notes += done.notes
             outcome.read += done.read
@@ -301,7 +302,7 @@ class Replaying:
         return first_of(warehouse("batch"), f"replay into {self.into}", f"replay into {layer}")
 
     @property
-    def _workspace(self) -> Path:
+    def _workspaces(self) -> Path:
         return StackSettings().data_dir / "replay"
 
     @cached_property
@@ -315,7 +316,7 @@ class Replaying:
             rules=SilverRules.of_settings(),
             limit=QuarantineLimit.of_settings(),
             warehouse=warehouse("batch"),
-            workspace=self._workspace,
+            workspaces=self._workspaces,
             code=f"{code_version()} {contracts_version()}",
             on_progress=self.on_progress,
         )

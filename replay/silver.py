@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import orjson
 import polars as pl
 from deltalake import DeltaTable
 
@@ -30,8 +30,10 @@ from lakehouse.contracts.schemas import COORDINATE, QUARANTINE
 from lakehouse.delta import open_table, retry_later, scan
 from lakehouse.digest import Digest, digest
 from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.json_file import write_json
 from lakehouse.lake import Lake
 from lakehouse.offsets import EpochPartition, OffsetRange, batches, count_positions, up_to
+from replay.workspace import resumed
 
 Progress = Callable[[str, int, int], None]
 """Called with the step, the number of offsets or tables done, and their total (0 if unknown)."""
@@ -116,11 +118,9 @@ class SilverReplayer:
         with self.alone():
             bronze, tables = self._opened()
             if not _is_level(tables, bronze):
-                message = (
-                    f"A consolidation of {self.entity.table} was killed meanwhile. Run the same "
-                    "replay again: it resumes where it stopped."
-                )
-                raise RetryLaterError(message)
+                problem = f"A consolidation of {self.entity.table} was killed meanwhile"
+                action = "Run the same replay again: it resumes where it stopped."
+                raise RetryLaterError(problem, action)
             revalidated.tables = tables
             self._validate(revalidated, bronze, _ends(tables.current, bronze))
             revalidated.require_kept()
@@ -144,46 +144,40 @@ class SilverReplayer:
     def _revalidated(
         self, tables: SilverTables, bronze: BronzeSource, ends: Mapping[EpochPartition, int]
     ) -> Revalidated:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        plan = self.folder / _PLAN
-        if plan.exists() and not bronze.has_only_grown(orjson.loads(plan.read_bytes())["version"]):
-            # First of all, so that a replay that is interrupted here also restarts.
-            plan.unlink()
-        if not plan.exists():
-            for left in self.folder.iterdir():
-                left.unlink()
-            is_all = self.keys is None and all(
-                self.ranges.get(coordinate) == whole for coordinate, whole in up_to(ends).items()
-            )
-            if not is_all:
-                self._choose(tables, bronze)
-            shards = shards_for(ends, rows=self.rules.chunk_rows)
-            ranges = [
-                (p.epoch, p.topic_id, p.partition, s.start, s.stop) for p, s in self.ranges.items()
-            ]
-            begun = {
-                "shards": shards,
-                "is_all": is_all,
-                "ranges": ranges,
-                "version": bronze.version,
-            }
-            draft = plan.with_suffix(".new")
-            draft.write_bytes(orjson.dumps(begun))
-            draft.replace(plan)
-        found = orjson.loads(plan.read_bytes())
+        plan = resumed(self.folder / _PLAN, bronze.delta)
+        if plan is None:
+            plan = self._plan(tables, bronze, ends)
+            write_json(self.folder / _PLAN, plan)
         # Ranges as of the start: an open-ended range has grown meanwhile, its keys have not.
         self.ranges = {
             EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition): OffsetRange(
                 start=start, stop=stop
             )
-            for epoch, topic_id, partition, start, stop in found["ranges"]
+            for epoch, topic_id, partition, start, stop in plan["ranges"]
         }
         return Revalidated(
-            files=Shards(folder=self.folder, count=found["shards"]),
+            files=Shards(folder=self.folder, count=plan["shards"]),
             tables=tables,
             validator=self.rules.validator(self.entity),
-            keys=None if found["is_all"] else self._kept(_KEYS),
+            keys=None if plan["is_all"] else self._kept(_KEYS),
         )
+
+    def _plan(
+        self, tables: SilverTables, bronze: BronzeSource, ends: Mapping[EpochPartition, int]
+    ) -> dict[str, Any]:
+        is_all = self.keys is None and all(
+            self.ranges.get(coordinate) == whole for coordinate, whole in up_to(ends).items()
+        )
+        if not is_all:
+            self._choose(tables, bronze)
+        return {
+            "shards": shards_for(ends, rows=self.rules.chunk_rows),
+            "is_all": is_all,
+            "ranges": [
+                (p.epoch, p.topic_id, p.partition, s.start, s.stop) for p, s in self.ranges.items()
+            ],
+            "version": bronze.delta.version(),
+        }
 
     def _choose(self, tables: SilverTables, bronze: BronzeSource) -> None:
         """Store the selected keys, and silver's rows from the range.

@@ -39,11 +39,12 @@ def ensure(folder: Path, make: Callable[[Path, Path], None]) -> bool:
             result.rename(folder)
             remove_tree(work)
     except OSError as error:
-        message = (
-            f"{folder} cannot be set up: {error}. Free space or give yourself write access, or set "
-            "STACK_CACHE_DIR to another directory. Then run the same command again."
+        problem = f"{folder} cannot be set up: {error}"
+        action = (
+            "Free space or give yourself write access, or set STACK_CACHE_DIR to another "
+            "directory. Then run the same command again."
         )
-        raise StopPipelineError(message) from error
+        raise StopPipelineError(problem, action) from error
     return True
 
 

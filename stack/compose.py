@@ -110,14 +110,15 @@ class ComposeStack:
         """The Compose command, run in the checkout with its file, or those of COMPOSE_FILE."""
         file = self.config.stack.env_file
         if not file.exists():
-            message = f"There is no {file}. Create it: ./pipeline env init"
-            raise StopPipelineError(message)
+            problem = f"There is no {file}"
+            raise StopPipelineError(problem, "Create it: ./pipeline env init")
         if shutil.which("docker", path=environment().get("PATH")) is None:
-            message = (
-                "STACK_ENGINE is compose, but there is no docker command. Install Docker Engine "
-                "with its Compose plugin, or unset STACK_ENGINE to run without Docker."
+            problem = "STACK_ENGINE is compose, but there is no docker command"
+            action = (
+                "Install Docker Engine with its Compose plugin, or unset STACK_ENGINE to run "
+                "without Docker."
             )
-            raise StopPipelineError(message)
+            raise StopPipelineError(problem, action)
         return ["docker", "compose", "--project-directory", str(ROOT), "--env-file", str(file)]
 
     def _do(self, arguments: Sequence[str]) -> None:

@@ -178,11 +178,12 @@ class Stack:
             with locked(self.data.run / "lock"):
                 yield
         except OSError as error:
-            message = (
-                f"{self.data.root} cannot hold the stack's data: {error}. Free space or give "
-                "yourself write access, or set STACK_DATA_DIR to another directory."
+            problem = f"{self.data.root} cannot hold the stack's data: {error}"
+            action = (
+                "Free space or give yourself write access, or set STACK_DATA_DIR to another "
+                "directory."
             )
-            raise StopPipelineError(message) from error
+            raise StopPipelineError(problem, action) from error
 
     def _supervise(self, wanted: Sequence[Service], progress: Steps) -> None:
         """Start or update supervisor with the current configuration; stops changed programs."""

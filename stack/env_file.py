@@ -69,10 +69,9 @@ def make(path: Path, *, passwords: Mapping[str, str], given: Mapping[str, str]) 
         text, added = completed(before, wanted)
         _write_private(path, text)
     except (OSError, UnicodeDecodeError) as error:
-        message = (
-            f"{path} cannot be written: {error}. Fix this, or set STACK_ENV_FILE to another file."
-        )
-        raise StopPipelineError(message) from error
+        problem = f"{path} cannot be written: {error}"
+        action = "Fix this, or set STACK_ENV_FILE to another file."
+        raise StopPipelineError(problem, action) from error
     known = {variable_of(role) for role in passwords} | given.keys()
     return Made(added=added, taken_over=tuple(name for name in added if name in known))
 

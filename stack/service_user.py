@@ -79,12 +79,10 @@ def find_service_user(name: str) -> ServiceUser:
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
-        message = (
-            f"There is no user {name!r} to run the servers as. Set STACK_SERVICE_USER to one, "
-            "or run ./pipeline as an ordinary user."
-        )
-        raise StopPipelineError(message) from None
+        problem = f"There is no user {name!r} to run the servers as"
+        action = "Set STACK_SERVICE_USER to one, or run ./pipeline as an ordinary user."
+        raise StopPipelineError(problem, action) from None
     if entry.pw_uid == 0:
-        message = "Postgres refuses to run as root. Set STACK_SERVICE_USER to another user."
-        raise StopPipelineError(message)
+        problem = "Postgres refuses to run as root"
+        raise StopPipelineError(problem, "Set STACK_SERVICE_USER to another user.")
     return ServiceUser(name=name, uid=entry.pw_uid, gid=entry.pw_gid)

@@ -131,8 +131,8 @@ class Supervisor:
         deadline = time.monotonic() + _STOP_SECONDS
         while pid is not None and psutil.pid_exists(pid):
             if time.monotonic() > deadline:
-                message = f"Supervisor (pid {pid}) does not end. See {self._data.log}, or kill it."
-                raise StopPipelineError(message)
+                problem = f"Supervisor (pid {pid}) does not end"
+                raise StopPipelineError(problem, f"See {self._data.log}, or kill it.")
             time.sleep(0.05)
         self._socket.unlink(missing_ok=True)
 
@@ -230,8 +230,8 @@ class Supervisor:
             proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
             return getattr(proxy.supervisor, method)(*arguments)
         except (FileNotFoundError, ConnectionError) as error:
-            message = f"The services in {self._data.root} are not running. Run ./pipeline up first."
-            raise NotSupervisedError(message) from error
+            problem = f"The services in {self._data.root} are not running"
+            raise NotSupervisedError(problem, "Run ./pipeline up first.") from error
         except PermissionError as error:
             message = f"The services in {self._data.root} are another user's: {error.strerror}."
             raise StopPipelineError(message) from error
@@ -283,19 +283,17 @@ def _ini(sections: dict[str, dict[str, object]]) -> str:
 def _value(text: str) -> str:
     """Escape a value for supervisor's file, which cannot quote the start of a comment."""
     if not text.isprintable() or text != text.strip() or _COMMENT.search(text):
-        message = (
-            f"Supervisor cannot hold the value {text!r}. Choose one without control characters, "
-            "spaces at its ends, and ; or # after a space."
+        problem = f"Supervisor cannot hold the value {text!r}"
+        action = (
+            "Choose one without control characters, spaces at its ends, and ; or # after a space."
         )
-        raise StopPipelineError(message)
+        raise StopPipelineError(problem, action)
     return text.replace("%", "%%")
 
 
 def _quoted(text: str) -> str:
     if '"' in text or text != text.strip("'"):
-        message = (
-            f"Supervisor cannot hold the value {text!r}. Choose one without double quotes, and "
-            "without single quotes at its ends."
-        )
-        raise StopPipelineError(message)
+        problem = f"Supervisor cannot hold the value {text!r}"
+        action = "Choose one without double quotes, and without single quotes at its ends."
+        raise StopPipelineError(problem, action)
     return f'"{text}"'

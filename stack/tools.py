@@ -116,8 +116,8 @@ class Tools:
     ) -> subprocess.Popen[str]:
         with self._lock:
             if self.is_cancelled:
-                message = "The set-up was cancelled. Run the same command again to resume it."
-                raise StopPipelineError(message)
+                problem = "The set-up was cancelled"
+                raise StopPipelineError(problem, "Run the same command again to resume it.")
             process = subprocess.Popen(
                 [str(part) for part in command],
                 env=dict(env),

@@ -27,37 +27,24 @@ class WebUI(Page):
     password: str
 
 
-def _airflow(config: StackConfig, secrets: Secrets) -> WebUI:
-    return WebUI(
-        name="airflow",
-        title="the hourly run: runs, tasks, metrics, logs",
-        service="airflow",
-        url=config.airflow.url,
-        user=AIRFLOW_USER,
-        password=secrets["airflow_admin"],
-    )
+def _web_ui(name: str, title: str, url: str, user: str, secrets: Secrets) -> WebUI:
+    password = secrets[f"{name}_admin"]
+    return WebUI(name=name, title=title, service=name, url=url, user=user, password=password)
 
 
 def _superset(config: StackConfig, secrets: Secrets) -> WebUI:
-    return WebUI(
-        name="superset",
-        title="charts, live and by period",
-        service="superset",
-        url=config.superset.url,
-        user=SUPERSET_USER,
-        password=secrets["superset_admin"],
-    )
+    title = "charts, live and by period"
+    return _web_ui("superset", title, config.superset.url, SUPERSET_USER, secrets)
+
+
+def _airflow(config: StackConfig, secrets: Secrets) -> WebUI:
+    title = "the hourly run: runs, tasks, metrics, logs"
+    return _web_ui("airflow", title, config.airflow.url, AIRFLOW_USER, secrets)
 
 
 def _minio(config: StackConfig, secrets: Secrets) -> WebUI:
-    return WebUI(
-        name="minio",
-        title="the lake's objects",
-        service="minio",
-        url=f"http://{config.minio.host}:{config.minio.console_port}",
-        user="admin",
-        password=secrets["minio_admin"],
-    )
+    url = f"http://{config.minio.host}:{config.minio.console_port}"
+    return _web_ui("minio", "the lake's objects", url, "admin", secrets)
 
 
 WEB_UIS: dict[str, Callable[[StackConfig, Secrets], WebUI]] = {

@@ -9,7 +9,7 @@ from batch.catalogue.behind import (
 )
 from batch.catalogue.lake import lake_metrics, lake_tables
 from batch.catalogue.metrics import Behind, LakeTable, TableMetrics, Unit
-from batch.catalogue.warehouse import WAREHOUSE, loaded_offsets, warehouse_metrics
+from batch.catalogue.warehouse import WAREHOUSE, offsets_in, warehouse_metrics
 
 __all__ = [
     "WAREHOUSE",
@@ -24,6 +24,6 @@ __all__ = [
     "lake_tables",
     "landed_behind",
     "layers_behind",
-    "loaded_offsets",
+    "offsets_in",
     "warehouse_metrics",
 ]

@@ -63,7 +63,7 @@ def warehouse_metrics(dsn: str) -> list[TableMetrics]:
     """
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(sql.SQL("set statement_timeout = {}").format(_TIMEOUT_MS))
-        watermarks = _watermarks(connection)
+        watermarks = offsets_in(connection)
         published = _published(connection)
         found = connection.execute(_TABLES, [list(_SCHEMAS)]).fetchall()
         return [
@@ -73,7 +73,7 @@ def warehouse_metrics(dsn: str) -> list[TableMetrics]:
 
 
 def loaded_offsets(dsn: str) -> Mapping[str, dict[EpochPartition, int]]:
-    """Return the warehouse's watermarks by shop table; empty before the first load.
+    """Return what `offsets_in` does, over a connection of its own.
 
     Raises:
         RetryLaterError: the warehouse does not answer.
@@ -83,7 +83,7 @@ def loaded_offsets(dsn: str) -> Mapping[str, dict[EpochPartition, int]]:
         explaining(Service.WAREHOUSE, "Its watermarks cannot be read"),
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
-        return _watermarks(connection)
+        return offsets_in(connection)
 
 
 def _metrics(
@@ -113,7 +113,8 @@ def _count(connection: psycopg.Connection, schema: str, name: str) -> int | None
     return None if row is None else int(row[0])
 
 
-def _watermarks(connection: psycopg.Connection) -> Mapping[str, dict[EpochPartition, int]]:
+def offsets_in(connection: psycopg.Connection) -> Mapping[str, dict[EpochPartition, int]]:
+    """Return the warehouse's watermarks by shop table; empty before the first load."""
     try:
         rows = connection.execute(_WATERMARKS).fetchall()
     except psycopg.errors.ProgrammingError:  # no such table yet

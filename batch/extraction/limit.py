@@ -53,13 +53,16 @@ class DeleteLimit:
         if not refused:
             return
         named = "; ".join(_named(name, one) for name, one in sorted(refused.items()))
-        message = (
+        problem = (
             f"Too many rows are missing in the shop: {named}. That is {limit}. No delete was "
-            "written, of any table. Check that the rows are not hidden, and that it is the right "
-            "database: ./pipeline doctor. If they were deleted on purpose, the same command with "
-            f"--allow-deletes {total} deletes them in every layer."
+            "written, of any table"
         )
-        raise StopPipelineError(message)
+        action = (
+            "Check that the rows are not hidden, and that it is the right database: ./pipeline "
+            "doctor. If they were deleted on purpose, the same command with --allow-deletes "
+            f"{total} deletes them in every layer."
+        )
+        raise StopPipelineError(problem, action)
 
     def _is_too_much(self, missed: Missed) -> bool:
         count = missed.gone.height

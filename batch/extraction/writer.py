@@ -136,10 +136,8 @@ class DeleteWriter:
             error = KafkaException(refused[0])
             raise _explained(error) from error
         if len(written) != len(deletes):
-            message = (
-                f"Kafka accepted {len(written)} of {len(deletes)} deletes for {topic}. Try again."
-            )
-            raise RetryLaterError(message)
+            problem = f"Kafka accepted {len(written)} of {len(deletes)} deletes for {topic}"
+            raise RetryLaterError(problem, "Try again.")
         return written
 
     def _abort(self) -> None:

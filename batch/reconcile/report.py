@@ -1,6 +1,7 @@
 """The result of a reconciliation."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +20,15 @@ _CAUSES = {
     ),
 }
 """The cause of a fault in bronze, where it is known."""
+_EXCUSED = (
+    " Except {:,} changes in between, lost in a WAL gap or by a TRUNCATE, as recorded in "
+    "bronze/_loss_ledger."
+)
+_UNKNOWN = " Warning: {:,} rows have values that are in no list: see mart.unknown_values."
+_OUT_OF_RANGE = (
+    " Warning: {:,} payments or refunds exceed the largest amount allowed and are in no sum: their "
+    "base_amount_cents in mart.fact_payments is null."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +172,10 @@ class Report:
         if self.exact:
             changes = sum(table.findings.changes for table in self.tables)
             count = sum(not table.is_dropped for table in self.tables)
+            excused = _if_any(_EXCUSED, (table.findings.excused for table in self.tables))
             return (
                 f"Exact: bronze holds every change of every row of {count} tables, once "
-                f"({changes:,} changes).{self._excused()}{self._of_layers()}"
+                f"({changes:,} changes).{excused}{self._of_layers()}"
             )
         if not self.is_faulty:
             return "\n".join(["Cannot tell whether bronze is exact.", *self._unreadable()])
@@ -216,15 +227,6 @@ class Report:
             if not table.is_compared
         ]
 
-    def _excused(self) -> str:
-        excused = sum(table.findings.excused for table in self.tables)
-        if not excused:
-            return ""
-        return (
-            f" Except {excused:,} changes in between, lost in a WAL gap or by a "
-            "TRUNCATE, as recorded in bronze/_loss_ledger."
-        )
-
     def _of_layers(self) -> str:
         compared = [one for one in self.layers if one.is_compared]
         if not compared:
@@ -233,10 +235,12 @@ class Report:
         listed = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
         verb = "are" if len(names) > 1 else "is"
         quarantined = sum(one.findings.quarantined for one in compared)
+        unknown = _if_any(_UNKNOWN, (one.findings.unknown for one in self.layers))
+        beyond = _if_any(_OUT_OF_RANGE, (one.findings.out_of_range for one in self.layers))
         return (
             f" {listed[0].upper()}{listed[1:]} {verb} what follows from it, to the cent; "
             f"{quarantined:,} changes are quarantined, each accounted for.{self._in_no_fact()}"
-            f"{self._unknown()}{self._out_of_range()}{self._not_compared()}{self._as_of()}"
+            f"{unknown}{beyond}{self._not_compared()}{self._as_of()}"
         )
 
     def _in_no_fact(self) -> str:
@@ -249,21 +253,6 @@ class Report:
             f"{_money(outside.refund_cents)} of the refunds of {outside.orders.count:,} orders, in "
             "the base currency: their lines are delayed, quarantined, or were never written "
             f"(orders {_named(outside.orders)})."
-        )
-
-    def _unknown(self) -> str:
-        rows = sum(one.findings.unknown for one in self.layers)
-        if not rows:
-            return ""
-        return f" Warning: {rows:,} rows have values that are in no list: see mart.unknown_values."
-
-    def _out_of_range(self) -> str:
-        rows = sum(one.findings.out_of_range for one in self.layers)
-        if not rows:
-            return ""
-        return (
-            f" Warning: {rows:,} payments or refunds exceed the largest amount allowed and are "
-            "in no sum: their base_amount_cents in mart.fact_payments is null."
         )
 
     def _name(self, layer: str) -> str:
@@ -286,6 +275,12 @@ class Report:
 
 def _counted(table: str, name: str, fault: Fault) -> str:
     return f"{table}: {fault.count:,} {name.replace('_', ' ')}: {_named(fault)}"
+
+
+def _if_any(sentence: str, counts: Iterable[int]) -> str:
+    """Return a sentence with the total; "" if it is 0."""
+    total = sum(counts)
+    return sentence.format(total) if total else ""
 
 
 def _cause(name: str) -> str:

@@ -174,23 +174,20 @@ class ShopSnapshot:
                 self._connection.execute(sql.SQL(_LOCK).format(name))
                 row = self._connection.execute(_IS_AS_SEEN, [name.as_string()]).fetchone()
                 if row is None or not row[0]:
-                    message = (
+                    problem = (
                         f"{table.name} was rewritten, truncated or dropped while it was compared, "
-                        "so its rows cannot be seen any more. Try again."
+                        "so its rows cannot be seen any more"
                     )
-                    raise TableChangedError(message)
+                    raise TableChangedError(problem, "Try again.")
                 yield
         except psycopg.errors.InsufficientPrivilege as error:
             raise HiddenRowsError(self._hidden(table, error)) from error
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-            message = f"{table.name} has changed while it was compared: {error}. Try again."
-            raise TableChangedError(message) from error
+            problem = f"{table.name} has changed while it was compared: {error}"
+            raise TableChangedError(problem, "Try again.") from error
         except psycopg.DataError as error:
-            message = (
-                f"Keys of {table.name} in bronze cannot be looked up in the shop: {error}. "
-                "Was the type of its primary key changed?"
-            )
-            raise StopPipelineError(message) from error
+            problem = f"Keys of {table.name} in bronze cannot be looked up in the shop: {error}"
+            raise StopPipelineError(problem, "Was the type of its primary key changed?") from error
         except psycopg.Error as error:
             raise explained(error, Service.SHOP, f"{table.name} cannot be read") from error
 

@@ -164,11 +164,10 @@ class WarehouseComparison:
         except GoneError:
             delta = None
         if delta is None:
-            message = (
-                f"silver/{name} no longer has version {version}, which the warehouse has loaded. "
-                "Run ./pipeline consolidate, then reconcile again."
+            problem = (
+                f"silver/{name} no longer has version {version}, which the warehouse has loaded"
             )
-            raise StopPipelineError(message)
+            raise StopPipelineError(problem, "Run ./pipeline consolidate, then reconcile again.")
         return scan(delta).filter(pl.col("_deleted_at").is_null())
 
     def _shards(self, silver: str, column: str) -> Iterator[Shard]:

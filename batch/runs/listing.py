@@ -50,8 +50,8 @@ def numbered(dsn: str, number: int) -> RunRow:
     """
     found = _rows(dsn, _COLUMNS + " where r.run_number = %(number)s", {"number": number})
     if not found:
-        message = f"There is no run {number}, or it was deleted. ./pipeline runs lists all runs."
-        raise StopPipelineError(message)
+        problem = f"There is no run {number}, or it was deleted"
+        raise StopPipelineError(problem, "./pipeline runs lists all runs.")
     return found[0]
 
 

@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from batch.silver.offsets import OffsetRanges, is_within, starting_position
 from lakehouse.contracts.schemas import COORDINATE
-from lakehouse.delta import has_only_grown, scan
+from lakehouse.delta import scan
 from lakehouse.lake import EPOCHS_PROPERTY
 from lakehouse.offsets import EpochPartition, OffsetRange, kafka_app_id, up_to
 
@@ -21,17 +21,8 @@ class BronzeSource:
     """One version of a bronze table. Records that land later are not visible."""
 
     def __init__(self, delta: DeltaTable) -> None:
-        self._delta = delta
+        self.delta = delta
         self.ends = dict(self._ends())
-
-    @property
-    def version(self) -> int:
-        """Return the version of the table."""
-        return self._delta.version()
-
-    def has_only_grown(self, since: int) -> bool:
-        """Return whether what was read at an earlier version still holds."""
-        return has_only_grown(self._delta, since)
 
     def pending(self, table: DeltaTable) -> dict[EpochPartition, OffsetRange]:
         """Return the ranges that `table` has not applied yet. A range may hold no record."""
@@ -45,26 +36,26 @@ class BronzeSource:
     def read(self, ranges: OffsetRanges, *, keys: pl.Series | None = None) -> pl.DataFrame:
         """Read the records in these ranges, of these keys only if any are given."""
         if not ranges:
-            return scan(self._delta).select(_COLUMNS).head(0).collect()
-        rows = scan(self._delta).filter(is_within(ranges))
+            return scan(self.delta).select(_COLUMNS).head(0).collect()
+        rows = scan(self.delta).filter(is_within(ranges))
         if keys is not None:
             rows = rows.filter(pl.col("key").is_in(keys.implode()))
         return rows.select(_COLUMNS).collect()
 
     def keys(self, ranges: OffsetRanges) -> pl.Series:
         """Return the distinct keys in these ranges, as in Kafka."""
-        rows = scan(self._delta).filter(is_within(ranges)).select(pl.col("key").unique())
+        rows = scan(self.delta).filter(is_within(ranges)).select(pl.col("key").unique())
         return rows.collect()["key"].drop_nulls()
 
     def all_keys(self) -> Iterator[pl.Series]:
         """Yield the keys of all records, as in Kafka, in batches of distinct keys."""
-        rows = scan(self._delta).select("key").drop_nulls()
+        rows = scan(self.delta).select("key").drop_nulls()
         for batch in rows.collect_batches(maintain_order=False):
             yield batch["key"].unique()
 
     def keyless(self, ranges: OffsetRanges) -> pl.DataFrame:
         """Return the coordinates of records without a key in these ranges."""
-        rows = scan(self._delta).filter(is_within(ranges) & pl.col("key").is_null())
+        rows = scan(self.delta).filter(is_within(ranges) & pl.col("key").is_null())
         return rows.select(COORDINATE).collect()
 
     def counted(self, ranges: OffsetRanges) -> pl.DataFrame:
@@ -74,7 +65,7 @@ class BronzeSource:
             `epoch`, `partition`, `records`, `keys`, `oldest_at`, `newest_at`.
         """
         return (
-            scan(self._delta)
+            scan(self.delta)
             .filter(is_within(ranges))
             .group_by(epoch="_epoch", partition="_partition")
             .agg(
@@ -93,7 +84,7 @@ class BronzeSource:
         record is left out.
         """
         found = (
-            scan(self._delta)
+            scan(self.delta)
             .filter(pl.col("_timestamp") >= moment)
             .group_by("_epoch", "_topic_id", "_partition")
             .agg(pl.col("_offset").min())
@@ -107,7 +98,7 @@ class BronzeSource:
     def of_keys(self, keys: pl.Series, ends: Mapping[EpochPartition, int]) -> pl.DataFrame:
         """Read all records of these keys (as in Kafka) before the given end offsets."""
         ranges = up_to(ends)
-        rows = scan(self._delta).filter(is_within(ranges)).select(_COLUMNS)
+        rows = scan(self.delta).filter(is_within(ranges)).select(_COLUMNS)
         parts = [
             rows.filter(pl.col("key").is_in(keys.slice(first, _KEYS_AT_ONCE).implode())).collect()
             for first in range(0, max(len(keys), 1), _KEYS_AT_ONCE)
@@ -116,7 +107,7 @@ class BronzeSource:
 
     def _ends(self) -> Iterator[tuple[EpochPartition, int]]:
         """Yield the end offset of each partition in each epoch."""
-        stored = self._delta.metadata().configuration.get(EPOCHS_PROPERTY) or "[]"
+        stored = self.delta.metadata().configuration.get(EPOCHS_PROPERTY) or "[]"
         epochs = json.loads(stored)
         for number, epoch in enumerate(epochs):
             is_superseded = any(e["topic_id"] == epoch["topic_id"] for e in epochs[number + 1 :])
@@ -129,7 +120,7 @@ class BronzeSource:
                     yield coordinate, self._last(coordinate) + 1
                 else:
                     app_id = kafka_app_id(coordinate.topic_id, partition)
-                    last = self._delta.transaction_version(app_id)
+                    last = self.delta.transaction_version(app_id)
                     yield coordinate, 0 if last is None else last + 1
 
     def _last(self, coordinate: EpochPartition) -> int:
@@ -138,5 +129,5 @@ class BronzeSource:
             & (pl.col("_topic_id") == coordinate.topic_id)
             & (pl.col("_partition") == coordinate.partition)
         )
-        last = scan(self._delta).filter(of_place).select(pl.col("_offset").max()).collect().item()
+        last = scan(self.delta).filter(of_place).select(pl.col("_offset").max()).collect().item()
         return -1 if last is None else int(last)

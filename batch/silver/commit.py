@@ -59,11 +59,11 @@ class SilverTable:
             ranges, {partition: starting_position(self.delta, partition) for partition in ranges}
         )
         for partition, start in plan.gaps.items():
-            message = (
-                f"{self.delta.table_uri}: has bronze up to {start} of {partition}, but got "
-                f"changes from {ranges[partition].start}. Run ./pipeline rebuild --layer silver."
+            problem = (
+                f"{self.delta.table_uri}: has bronze up to {start} of {partition}, but got changes "
+                f"from {ranges[partition].start}"
             )
-            raise StopPipelineError(message)
+            raise StopPipelineError(problem, "Run ./pipeline rebuild --layer silver.")
         return plan.keep
 
 

@@ -7,10 +7,8 @@ batch of bronze is recorded with its end offsets: after a crash, work resumes fr
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import narwhals as nw
-import orjson
 import polars as pl
 
 from batch.silver.bronze import BronzeSource
@@ -22,6 +20,7 @@ from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, history_schema, silver_schema
 from lakehouse.errors import RetryLaterError
+from lakehouse.json_file import read_json, write_json
 from lakehouse.offsets import EpochPartition, OffsetRange
 
 _NOTES = "validated.json"
@@ -52,7 +51,7 @@ class Revalidated:
 
     def __post_init__(self) -> None:
         """Load the state of the folder."""
-        kept = self._noted()
+        kept = read_json(self._notes)
         if kept is not None:
             self.batches, self.read, self.broken = kept["batches"], kept["read"], kept["broken"]
             self._positions = {
@@ -97,7 +96,7 @@ class Revalidated:
         self.read += validated.height
         self.broken += quarantined.height
         self._positions |= ends
-        self._note()
+        write_json(self._notes, self._kept())
         return validated
 
     def require_kept(self) -> None:
@@ -106,12 +105,13 @@ class Revalidated:
         Raises:
             RetryLaterError: the validated changes no longer exist.
         """
-        if self._noted() != (self._kept() if self.batches else None):
-            message = (
+        # No notes before the first batch, also for an empty range.
+        if read_json(self._notes) != (self._kept() if self.batches else None):
+            problem = (
                 f"Another replay of {self.validator.entity.table} has restarted what this one "
-                "validated. Run the same replay again."
+                "validated"
             )
-            raise RetryLaterError(message)
+            raise RetryLaterError(problem, "Run the same replay again.")
 
     def current(self, shard: int) -> pl.DataFrame:
         """Return the current rows for the keys of a shard."""
@@ -147,15 +147,6 @@ class Revalidated:
     @property
     def _notes(self) -> Path:
         return self.files.folder / _NOTES
-
-    def _noted(self) -> dict[str, Any] | None:
-        """Return the recorded state; None before the first batch, also for an empty range."""
-        return orjson.loads(self._notes.read_bytes()) if self._notes.exists() else None
-
-    def _note(self) -> None:
-        draft = self._notes.with_suffix(".new")
-        draft.write_bytes(orjson.dumps(self._kept()))
-        draft.replace(self._notes)
 
     def _kept(self) -> dict[str, object]:
         return {

@@ -76,7 +76,7 @@ def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list
     return done
 
 
-def pending(dsn: str) -> list[str]:
+def pending(connection: psycopg.Connection) -> list[str]:
     """Return the names of what `migrate` would apply, without applying it.
 
     Raises:
@@ -84,10 +84,7 @@ def pending(dsn: str) -> list[str]:
         StopPipelineError: an applied file has changed or gone.
     """
     files = dict(scripts("migrations/*.sql"))
-    with (
-        explaining(Service.WAREHOUSE, "Its migrations cannot be read"),
-        psycopg.connect(dsn, autocommit=True) as connection,
-    ):
+    with explaining(Service.WAREHOUSE, "Its migrations cannot be read"):
         if connection.execute("select to_regclass('etl.migration')").fetchone() == (None,):
             return list(files)
         applied = _applied(connection)
@@ -106,18 +103,16 @@ def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> No
     past = sorted(name for name in applied if name.startswith("migrations/"))
     for name in past:
         if name not in files:
-            message = f"{name} was applied to this warehouse and is gone. Restore the file."
-            raise StopPipelineError(message)
+            problem = f"{name} was applied to this warehouse and is gone"
+            raise StopPipelineError(problem, "Restore the file.")
         if _checksum(files[name]) != applied[name]:
-            message = (
-                f"{name} was applied to this warehouse and has changed since. "
-                "Restore it, and put the change into a migration of its own."
-            )
-            raise StopPipelineError(message)
+            problem = f"{name} was applied to this warehouse and has changed since"
+            action = "Restore it, and put the change into a migration of its own."
+            raise StopPipelineError(problem, action)
     late = [name for name in files if past and name < past[-1] and name not in applied]
     if late:
-        message = f"{late[0]} comes before {past[-1]}, which was applied. Give it a higher number."
-        raise StopPipelineError(message)
+        problem = f"{late[0]} comes before {past[-1]}, which was applied"
+        raise StopPipelineError(problem, "Give it a higher number.")
 
 
 def _repeatable() -> list[tuple[str, Callable[[psycopg.Connection], bytes]]]:

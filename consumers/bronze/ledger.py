@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaException
 
 from consumers.bronze.loss import (
-    Loss,
     LossLedger,
     losses_of_slot,
     losses_of_truncate,
@@ -25,7 +24,7 @@ from lakehouse.kafka import (
 from lakehouse.lake import LOSS_LEDGER, storage_options, table_uri
 from lakehouse.offsets import OffsetRange, TopicPartition
 from lakehouse.secrets import Secrets
-from lakehouse.settings import KafkaSettings, MinioSettings
+from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings
 
 _NO_LEDGER = "The loss ledger does not open"
 
@@ -41,6 +40,16 @@ class SlotLosses:
     minio: MinioSettings
     topic_prefix: str
     secrets: Secrets
+
+    @classmethod
+    def of_settings(cls, secrets: Secrets) -> "SlotLosses":
+        """Return the ledger of the environment."""
+        return cls(
+            kafka=KafkaSettings(),
+            minio=MinioSettings(),
+            topic_prefix=ConnectSettings().topic_prefix,
+            secrets=secrets,
+        )
 
     def record(self, words: str) -> int:
         """Record that `words` were lost at the current end offsets. No writer may be active.
@@ -73,14 +82,12 @@ class SlotLosses:
                 ]
             )
 
-    def record_resolved(self, topics: Collection[str], words: str) -> list[Loss]:
+    def record_resolved(self, topics: Collection[str], words: str) -> None:
         """Record that a full extraction resolved these topics' losses, up to the current ends."""
         ends = {p: end for p, end in self._ends().items() if p.topic in topics}
         with retry_later(_NO_LEDGER):
             ledger = self._ledger()
-            resolved = resolved_by_snapshot(ledger.rows(), ends, words)
-            ledger.record(resolved)
-        return resolved
+            ledger.record(resolved_by_snapshot(ledger.rows(), ends, words))
 
     def _ledger(self) -> LossLedger:
         uri = table_uri(self.minio.bronze_bucket, LOSS_LEDGER)

@@ -266,11 +266,9 @@ class LiveConsumer:
 
 
 def _refuse(event: Message) -> None:
-    message = (
-        f"{event.topic()}[{event.partition()}]: Kafka no longer has live's next offset. Bronze "
-        "may have it: run ./pipeline consolidate, then ./pipeline up live."
-    )
-    raise StopPipelineError(message)
+    problem = f"{event.topic()}[{event.partition()}]: Kafka no longer has live's next offset"
+    action = "Bronze may have it: run ./pipeline consolidate, then ./pipeline up live."
+    raise StopPipelineError(problem, action)
 
 
 def _sent_at(heartbeat: Message) -> datetime | None:

@@ -137,8 +137,6 @@ def _changed(topic: Topic) -> str:
 def _refuse_gap(partition: TopicPartition, position: int, oldest: int, end: int) -> None:
     if oldest <= position <= end:
         return
-    message = (
-        f"{partition}: live resumes at offset {position}, but Kafka has {oldest} to {end}. Bronze "
-        "may have the rest: run ./pipeline consolidate, then ./pipeline up live."
-    )
-    raise StopPipelineError(message)
+    problem = f"{partition}: live resumes at offset {position}, but Kafka has {oldest} to {end}"
+    action = "Bronze may have the rest: run ./pipeline consolidate, then ./pipeline up live."
+    raise StopPipelineError(problem, action)

@@ -111,12 +111,12 @@ def stop_if_retyped(typed: pl.DataFrame, texts: pl.DataFrame, entity: Entity) ->
         return
     column = entity.column(str(typed["_unreadable"][faulty[0]]).split(",")[0])
     value = texts[column.source][faulty[0]]
-    message = (
-        f"{entity.table}.{column.source} holds {value!r}, which is not of type {column.type}. Was "
-        f"the column retyped? Correct the contract of {entity.table} in lakehouse/contracts/, "
+    problem = f"{entity.table}.{column.source} holds {value!r}, which is not of type {column.type}"
+    action = (
+        f"Was the column retyped? Correct the contract of {entity.table} in lakehouse/contracts/, "
         "then run it again."
     )
-    raise StopPipelineError(message)
+    raise StopPipelineError(problem, action)
 
 
 def read_column(column: Column) -> pl.Expr:

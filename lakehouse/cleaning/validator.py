@@ -96,12 +96,12 @@ class Validator:
             return
         lacking = validated[BROKEN].drop_nulls().str.extract(r"(?:^|,)(\w+)_missing").drop_nulls()
         if len(lacking):
-            message = (
-                f"{self.entity.table} lacks {lacking[0]} in {len(lacking):,} changes. Was the "
-                f"column removed? Correct the contract of {self.entity.table} in "
+            problem = f"{self.entity.table} lacks {lacking[0]} in {len(lacking):,} changes"
+            action = (
+                f"Was the column removed? Correct the contract of {self.entity.table} in "
                 "lakehouse/contracts/, then run it again."
             )
-            raise StopPipelineError(message)
+            raise StopPipelineError(problem, action)
 
     def _texts(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
         texts = self._read(records)

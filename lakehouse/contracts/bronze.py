@@ -29,11 +29,8 @@ def bronze_table(topic: str) -> str:
     """
     parts = topic.rsplit(".", 2)
     if len(parts) != 3 or not all(parts):
-        message = (
-            f"topic {topic!r} is not named <prefix>.<schema>.<table>. "
-            "Land only topics that the Debezium connector writes."
-        )
-        raise StopPipelineError(message)
+        problem = f"topic {topic!r} is not named <prefix>.<schema>.<table>"
+        raise StopPipelineError(problem, "Land only topics that the Debezium connector writes.")
     table = parts[2]
     plain = f"raw_{table}"
     is_taken = table not in RAW_NAMES and plain in RAW_NAMES.values()

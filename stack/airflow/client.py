@@ -95,15 +95,16 @@ class AirflowClient:
         deadline = time.monotonic() + _KNOWN_SECONDS
         while (known := self._find(f"/api/v2/dags/{dag}")) is None:
             if time.monotonic() > deadline:
-                message = (
-                    f"Airflow knows no DAG {dag!r}. See ./pipeline logs airflow-dags, and "
-                    f"{self._settings.pages_url}/dags for import errors."
+                problem = f"Airflow knows no DAG {dag!r}"
+                action = (
+                    f"See ./pipeline logs airflow-dags, and {self._settings.pages_url}/dags for "
+                    "import errors."
                 )
-                raise StopPipelineError(message)
+                raise StopPipelineError(problem, action)
             time.sleep(_ASK_SECONDS)
         if known["is_paused"]:
-            message = f"{dag} is paused, so a run would never start. Unpause it on {self.page(dag)}"
-            raise StopPipelineError(message)
+            problem = f"{dag} is paused, so a run would never start"
+            raise StopPipelineError(problem, f"Unpause it on {self.page(dag)}")
         path = f"/api/v2/dags/{dag}/dagRuns"
         return str(
             self._ask("POST", path, json={"logical_date": None, "conf": params})["dag_run_id"]
@@ -225,11 +226,13 @@ def _content(answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON
         return answer.json()
     asked = f"{answer.request.method} {answer.request.url}"
     if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        message = (
-            f"Airflow refuses {asked}: user or password are not those that it was started with. "
+        problem = (
+            f"Airflow refuses {asked}: user or password are not those that it was started with"
+        )
+        action = (
             "./pipeline open airflow prints them; ./pipeline up restarts it with the current ones."
         )
-        raise StopPipelineError(message)
+        raise StopPipelineError(problem, action)
     said = f"{asked}: {answer.status_code}, {answer.text[:500]}"
     if answer.is_server_error:
         message = f"Airflow is temporarily unable to answer. {said} {_TRY}"

@@ -6,19 +6,20 @@ changes. Being behind is not a problem; the checks of runs report how old the la
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import LiteralString
 
 import psycopg
 
-from batch.catalogue import LakeTable, TableMetrics, loaded_offsets
+from batch.catalogue import LakeTable, TableMetrics, offsets_in
+from batch.warehouse.watermarks import loaded_versions
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.contracts.schemas import QUARANTINE, RULE_COUNTS
 from lakehouse.offsets import EpochPartition, count_missing
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, Verdict, fine, note, wrong
 
-_VERSIONS: LiteralString = "select silver_table, table_id, version from etl.silver_version"
 Offsets = Mapping[EpochPartition, int]
 """Last offset applied, by partition of bronze."""
 
@@ -169,10 +170,12 @@ def read_loaded_state(dsn: str, ids: Mapping[str, str]) -> LoadedState:
         dsn: connection to the warehouse as role `batch`.
         ids: Delta ids of silver's tables; versions of recreated tables are ignored.
     """
-    offsets = loaded_offsets(dsn)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        rows = connection.execute(_VERSIONS).fetchall()
-    versions = {name: version for name, table_id, version in rows if ids.get(name) == table_id}
+    with (
+        explaining(Service.WAREHOUSE, "Its watermarks cannot be read"),
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        offsets, loaded = offsets_in(connection), loaded_versions(connection)
+    versions = {name: at for name, (table_id, at) in loaded.items() if ids.get(name) == table_id}
     return LoadedState(offsets=offsets, versions=versions)
 
 

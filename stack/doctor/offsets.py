@@ -75,8 +75,8 @@ def oldest_unread(
     finally:
         consumer.close()
     if left:
-        told = f"Kafka did not return {', '.join(map(str, left.values()))} in time. Try again."
-        raise RetryLaterError(told)
+        problem = f"Kafka did not return {', '.join(map(str, left.values()))} in time"
+        raise RetryLaterError(problem, "Try again.")
     return found
 
 

@@ -85,7 +85,7 @@ def checks() -> Sequence[Check]:
 def _schema(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection:
         stale = [name for (name,) in connection.execute(_STALE)]
-    return diagnose_schema(pending(measurements.warehouse("batch")), stale)
+        return diagnose_schema(pending(connection), stale)
 
 
 def diagnose_schema(waiting: Sequence[str], stale: Sequence[str]) -> Sequence[Said]:

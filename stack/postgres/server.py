@@ -66,11 +66,11 @@ class PostgresServer:
                 connection.execute("select 1")
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
-                message = (
-                    f"{self.name}: the admin's password is not the one this data was made with. "
-                    "Restore secrets.json, or delete all data with ./pipeline reset"
+                problem = (
+                    f"{self.name}: the admin's password is not the one this data was made with"
                 )
-                raise StopPipelineError(message) from error
+                action = "Restore secrets.json, or delete all data with ./pipeline reset"
+                raise StopPipelineError(problem, action) from error
             return False
         return True
 

@@ -54,8 +54,8 @@ def _read(connection: psycopg.Connection, name: str, query: str | None) -> Sourc
         row = connection.execute(_TABLE_COMMENT, [table]).fetchone()
         columns = _columns(connection, f"select * from {table}", comments)  # noqa: S608 - a file's name
     except psycopg.ProgrammingError as error:
-        message = f"dashboards/datasets/{name}.yaml: {error}. Correct the file, or ./pipeline up"
-        raise StopPipelineError(message) from error
+        problem = f"dashboards/datasets/{name}.yaml: {error}"
+        raise StopPipelineError(problem, "Correct the file, or ./pipeline up") from error
     return Source(columns=columns, description=None if row is None else row[0])
 
 

@@ -89,15 +89,16 @@ def logged_in(url: str, user: str, password: str) -> Iterator[Superset]:
             who = {"username": user, "password": password, "provider": "db", "refresh": False}
             answer = client.post("/api/v1/security/login", json=who)
             if answer.is_error:
-                message = (
-                    f"Superset at {url} refuses the login of {user} ({answer.status_code}). Was "
-                    "the password changed in the browser? Set it back to the one in secrets.json."
+                problem = f"Superset at {url} refuses the login of {user} ({answer.status_code})"
+                action = (
+                    "Was the password changed in the browser? Set it back to the one in "
+                    "secrets.json."
                 )
-                raise StopPipelineError(message)
+                raise StopPipelineError(problem, action)
             client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
             token = client.get("/api/v1/security/csrf_token/").raise_for_status().json()["result"]
             client.headers["X-CSRFToken"] = token
             yield Superset(client)
     except httpx.HTTPError as error:
-        message = f"Superset at {url} does not answer: {error}. Is it up? ./pipeline status"
-        raise RetryLaterError(message) from error
+        problem = f"Superset at {url} does not answer: {error}"
+        raise RetryLaterError(problem, "Is it up? ./pipeline status") from error

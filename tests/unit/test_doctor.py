@@ -90,7 +90,7 @@ def test_problem_is_a_finding_with_what_to_do_about_it():
     assert wrong_as_told(told) == said
     error = StopPipelineError(told)
     assert (wrong_as_told(error.told), str(error)) == (said, told)
-    assert StopPipelineError("It fails.").told == "It fails"
+    assert StopPipelineError("It fails.").told == "It fails."
 
 
 class Counting(Measurements):

@@ -210,6 +210,14 @@ def messages():
     return found
 
 
+def assigned(argument, named):
+    """What an argument was last assigned before; itself, if it is no variable."""
+    if not isinstance(argument, ast.Name):
+        return argument
+    before = [one for one in named.get(argument.id, ()) if one.lineno < argument.lineno]
+    return max(before, key=lambda one: one.lineno).value if before else None
+
+
 def raised_in(function):
     """Line and text of what a function raises, where the text is written in it."""
     named = {}
@@ -219,11 +227,8 @@ def raised_in(function):
     for node in ast.walk(function):
         if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in ERRORS:
             continue
-        argument = node.args[0] if node.args else None
-        if isinstance(argument, ast.Name):
-            before = [one for one in named.get(argument.id, ()) if one.lineno < node.lineno]
-            argument = max(before, key=lambda one: one.lineno).value if before else None
-        text = texts(argument)
+        # The problem and, if it is given apart, the action.
+        text = ". ".join(texts(assigned(argument, named)) for argument in node.args)
         if re.search(r"[a-z]{3}", text):
             yield node.lineno, text
 

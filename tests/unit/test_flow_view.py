@@ -4,7 +4,8 @@ import io
 
 from rich.console import Console
 
-from cli.live_view import LiveView, Picture, draw, in_a_line
+from cli.live_view import LiveView, draw, in_a_line
+from monitoring.demonstration import Picture
 from monitoring.flow import Flow, Order, TableFlow, read_metrics
 
 FLOW = Flow(

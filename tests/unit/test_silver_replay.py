@@ -262,11 +262,11 @@ def test_files_of_a_batch_that_was_interrupted_are_not_taken_for_those_of_the_ne
     was = contents(lake)
     damage(lake, "quarantine")
 
-    def dying(_):
+    def dying(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Revalidated, "_note", dying)
+        patch.setattr("batch.silver.revalidated.write_json", dying)
         with pytest.raises(KeyboardInterrupt):
             replayer(lake, tmp_path, rows=1000).run()
     replayer(lake, tmp_path, rows=2).run()
