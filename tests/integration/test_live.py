@@ -88,8 +88,12 @@ def assert_equal_in_the_end(stack):
     """The shop stands still; live may take a moment."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while found := differences(stack):
-        assert time.monotonic() < deadline, found
+        assert time.monotonic() < deadline, (found, stack.pid("live"), told_by_live(stack))
         time.sleep(1)
+
+
+def told_by_live(stack):
+    return (stack.data_dir / "log" / "live.log").read_text()[-4000:]
 
 
 def test_charts_equal_the_shop_before_during_and_after_a_consolidation(shop):
