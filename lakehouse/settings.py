@@ -37,12 +37,9 @@ from lakehouse.variables import (
 ROOT = Path(__file__).resolve().parent.parent
 """The root of the checkout."""
 
-
-_FORMER = {"MONITORING_WATCHER_HOST": "MONITORING_EXPORTER_HOST",
-           "MONITORING_WATCHER_PORT": "MONITORING_EXPORTER_PORT"}  # fmt: skip
-"""Names that variables had until version 0.1."""
-
 _FIXED = "Its value is fixed now."
+_METRICS_HOST = "Set MONITORING_METRICS_HOST."
+_METRICS_PORT = "Metrics have ports in a row: set MONITORING_BASE_PORT."
 _RETIRED = {
     "STACK_UV": "uv is the launcher's, or else the one on the PATH.",
     "STACK_LOG_MB": "Logs are rotated at 20 MB.",
@@ -71,6 +68,18 @@ _RETIRED = {
     "EXTRACTION_DELETES_MAX_SHARE": "Use ./pipeline extract --allow-deletes.",
     "EXTRACTION_DELETES_MIN_ROWS": "Use ./pipeline extract --allow-deletes.",
     "SUPERSET_THREADS": _FIXED,
+    "LANDING_METRICS_HOST": _METRICS_HOST,
+    "LIVE_METRICS_HOST": _METRICS_HOST,
+    "MONITORING_EXPORTER_HOST": _METRICS_HOST,
+    "MONITORING_WATCHER_HOST": _METRICS_HOST,
+    "KAFKA_METRICS_PORT": _METRICS_PORT,
+    "CONNECT_METRICS_PORT": _METRICS_PORT,
+    "LANDING_METRICS_PORT": _METRICS_PORT,
+    "LIVE_METRICS_PORT": _METRICS_PORT,
+    "MONITORING_AIRFLOW_PORT": _METRICS_PORT,
+    "MONITORING_EXPORTER_PORT": _METRICS_PORT,
+    "MONITORING_STATSD_PORT": _METRICS_PORT,
+    "MONITORING_WATCHER_PORT": _METRICS_PORT,
     "MONITORING_WATCH_SECONDS": "Set MONITORING_SCRAPE_SECONDS.",
     "MONITORING_EXPORTER_SECONDS": "Set MONITORING_SCRAPE_SECONDS.",
     "MONITORING_LAKE_SECONDS": "Set MONITORING_SCRAPE_SECONDS.",
@@ -111,8 +120,7 @@ class _EnvironmentSource(EnvSettingsSource):
 
     @override
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        given = {_FORMER.get(name, name).lower(): value for name, value in _given().items()}
-        return {name: value for name, value in given.items() if value}
+        return {name.lower(): value for name, value in _given().items() if value}
 
 
 def _given() -> Mapping[str, str]:
@@ -138,24 +146,6 @@ def _host(server: str) -> Any:  # noqa: ANN401 - pydantic makes a setting of it
 
 def _port(default: int, of: str) -> Any:  # noqa: ANN401
     return setting(default, f"Port of {of}.", change=_TAKEN, gt=0, lt=65536)
-
-
-def _metrics_host(program: str) -> Any:  # noqa: ANN401
-    return setting(
-        "127.0.0.1",
-        f"Address at which {program} serves metrics.",
-        change="When Prometheus runs on another machine.",
-    )
-
-
-def _metrics_port(default: int, program: str) -> Any:  # noqa: ANN401
-    return setting(
-        default,
-        f"Port at which {program} serves metrics; 0 is off.",
-        change=f"{_TAKEN[:-1]}, or nobody reads them.",
-        ge=0,
-        lt=65536,
-    )
 
 
 class OltpSettings(Settings):
@@ -204,7 +194,6 @@ class KafkaSettings(Settings):
         "More options for the broker's Java, separated by spaces.",
         change="When you tune or debug its Java.",
     )
-    metrics_port: int = _metrics_port(9404, "the broker")
 
     @property
     def bootstrap_servers(self) -> str:
@@ -249,7 +238,6 @@ class ConnectSettings(Settings):
         "More options for Kafka Connect's Java, separated by spaces.",
         change="When you tune or debug its Java.",
     )
-    metrics_port: int = _metrics_port(9405, "Kafka Connect")
     connector_name: Name = setting("shop", "Name of the connector.", change=_OTHER_TENANT)
     topic_prefix: Name = setting(
         "shop", "First part of the name of each topic.", change=_OTHER_TENANT
@@ -359,8 +347,6 @@ class LandingSettings(Settings):
         change="When readers of bronze stay on one version for longer.",
         ge=1,
     )
-    metrics_host: Host = _metrics_host("the lander")
-    metrics_port: int = _metrics_port(9108, "the lander")
 
 
 class LiveSettings(Settings):
@@ -380,8 +366,6 @@ class LiveSettings(Settings):
         change="When consolidations are rarer than hourly, or the warehouse's disk is small.",
         gt=0,
     )
-    metrics_host: Host = _metrics_host("the live consumer")
-    metrics_port: int = _metrics_port(9109, "the live consumer")
 
 
 class ConsolidationSettings(Settings):
@@ -503,16 +487,36 @@ class AlertSettings(Settings):
 _ALERT_TOO_OFTEN = "When the alert comes too often or too late."
 
 
+_METRICS_PORTS = {
+    "statsd-exporter": 2,
+    "kafka": 4,
+    "connect": 5,
+    "lander": 8,
+    "live": 9,
+    "exporter": 10,
+}
+"""Services that serve metrics, each at so many ports above MONITORING_BASE_PORT."""
+
+
 class MonitoringSettings(Settings):
     """Prometheus, what feeds it, and the limits of its alerts. Optional."""
 
     model_config = SettingsConfigDict(env_prefix="MONITORING_")
     host: Host = _host("Prometheus and of the StatsD exporter")
     port: int = _port(9090, "Prometheus")
-    airflow_port: int = _port(9102, "the StatsD exporter, with Airflow's metrics")
-    statsd_port: int = _port(9125, "the StatsD exporter to which Airflow sends; UDP")
-    exporter_host: Host = _metrics_host("the exporter")
-    exporter_port: int = _port(9110, "the exporter's metrics")
+    metrics_host: Host = setting(
+        "127.0.0.1",
+        "Address at which lander, live consumer and exporter serve metrics.",
+        change="When Prometheus runs on another machine.",
+    )
+    base_port: int = setting(
+        9100,
+        "First of 26 ports for metrics. Above it: StatsD exporter 2, broker 4, Kafka Connect 5, "
+        "lander 8, live consumer 9, exporter 10; Airflow sends to 25, by UDP.",
+        change="When another program on this machine has one of the ports.",
+        gt=0,
+        le=65510,
+    )
     scrape_seconds: int = setting(
         15,
         "Time between two scrapes, between two evaluations of alerts, and between two "
@@ -576,6 +580,19 @@ class MonitoringSettings(Settings):
     def url(self) -> str:
         """Return the base address of Prometheus."""
         return f"http://{self.host}:{self.port}"
+
+    def metrics_port(self, service: str) -> int:
+        """Return the port at which a service serves metrics."""
+        return self.base_port + _METRICS_PORTS[service]
+
+    def metrics_address(self, service: str, port: int | None = None) -> tuple[str, int]:
+        """Return host and port of the metrics of one of our programs; `port` takes precedence."""
+        return self.metrics_host, self.metrics_port(service) if port is None else port
+
+    @property
+    def statsd_port(self) -> int:
+        """Return the UDP port of the StatsD exporter, to which Airflow sends."""
+        return self.base_port + 25
 
 
 class LogSettings(Settings):
@@ -702,8 +719,7 @@ def retired_warnings(variables: Mapping[str, str] | None = None) -> list[str]:
 def settings_in_environment() -> dict[str, str]:
     """Return the settings given by the environment, as variables for a child process."""
     known = {name_of(group, name) for group in ALL_SETTINGS for name in group.model_fields}
-    given = ((_FORMER.get(name, name), value) for name, value in _given().items())
-    return {name: value for name, value in given if name.upper() in known}
+    return {name: value for name, value in _given().items() if name.upper() in known}
 
 
 def default_uv() -> Path | None:

@@ -38,7 +38,8 @@ def run_exporter(config: StackConfig, secrets: Secrets) -> None:
     registry.register(exporter)
     ProcessCollector(registry=registry)
     settings = config.monitoring
-    start_http_server(settings.exporter_port, addr=settings.exporter_host, registry=registry)
+    port = settings.metrics_port("exporter")
+    start_http_server(port, addr=settings.metrics_host, registry=registry)
     stop_on_signals(exporter.stop)
     exporter.run()
 

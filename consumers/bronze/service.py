@@ -11,6 +11,7 @@ from consumers.bronze.metrics import LandingMetrics
 from consumers.bronze.tables import LandingTables
 from consumers.buffer import FlushPolicy
 from consumers.client import consumer_config
+from consumers.serving import serve_metrics
 from lakehouse.kafka import QuietLog, admin_client, captured_pattern
 from lakehouse.lake import storage_options
 from lakehouse.object_store import object_store
@@ -28,16 +29,17 @@ _FLUSH_BYTES = 32 * _MB
 quarter of the memory that a lander has by default."""
 
 
-def run_lander(
+def run_lander(  # noqa: PLR0913 - settings of each server, and the command's options
     *,
     landing: LandingSettings,
     kafka: KafkaSettings,
     connect: ConnectSettings,
     minio: MinioSettings,
     secrets: Secrets,
+    metrics_address: tuple[str, int],
     accept_loss: bool = False,
 ) -> None:
-    """Land until SIGTERM or SIGINT.
+    """Land until SIGTERM or SIGINT. Port 0 serves no metrics.
 
     Raises:
         StopPipelineError: changes are missing, or the store is unsafe for concurrent commits.
@@ -47,7 +49,7 @@ def run_lander(
     pa.set_memory_pool(pa.system_memory_pool())
     require_conditional_put(object_store(minio, secrets, user=_USER), minio.bronze_bucket)
     metrics = LandingMetrics()
-    metrics.serve(landing.metrics_host, landing.metrics_port)
+    serve_metrics(metrics.registry, *metrics_address)
     options = storage_options(minio, secrets, user=_USER)
     tables = LandingTables(
         bucket=minio.bronze_bucket,

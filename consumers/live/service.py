@@ -11,6 +11,7 @@ from consumers.live.heartbeats import Heartbeats
 from consumers.live.metrics import LiveMetrics
 from consumers.live.overlay import Overlay
 from consumers.live.positions import LivePositions
+from consumers.serving import serve_metrics
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts import ENTITIES
@@ -46,14 +47,15 @@ def run_live(
     connect: ConnectSettings,
     warehouse_dsn: str,
     readers: dict[str, ChangeReader],
+    metrics_address: tuple[str, int],
 ) -> None:
-    """Apply changes to the overlay until SIGTERM or SIGINT.
+    """Apply changes to the overlay until SIGTERM or SIGINT. Port 0 serves no metrics.
 
     Raises:
         StopPipelineError: a topic was recreated, or changes are missing.
     """
     metrics = LiveMetrics()
-    metrics.serve(live.metrics_host, live.metrics_port)
+    serve_metrics(metrics.registry, *metrics_address)
     overlay = Overlay(dsn=warehouse_dsn, readers=readers)
     admin = admin_client(kafka.bootstrap_servers)
     consumer = LiveConsumer(

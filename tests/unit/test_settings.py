@@ -17,7 +17,6 @@ from lakehouse import settings as under_test
 from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import (
-    _FORMER,
     _RETIRED,
     ALL_SETTINGS,
     ROOT,
@@ -25,7 +24,6 @@ from lakehouse.settings import (
     KafkaSettings,
     LandingSettings,
     MinioSettings,
-    MonitoringSettings,
     OltpSettings,
     ShopSettings,
     StackSettings,
@@ -134,17 +132,9 @@ def test_table_of_settings_has_each_once_under_its_group():
     assert rows == [variable.name for _, variable in VARIABLES]
 
 
-def test_variable_by_its_former_name_reaches_the_services_by_its_new_one():
-    with environment_of({"MONITORING_WATCHER_PORT": "7777"}):
-        assert MonitoringSettings().exporter_port == 7777
-        assert settings_in_environment() == {"MONITORING_EXPORTER_PORT": "7777"}
-
-
 def test_no_setting_is_told_to_be_retired_and_none_that_replaces_one_is_gone():
     names = {variable.name for _, variable in VARIABLES}
     assert names.isdisjoint(_RETIRED)
-    assert names.isdisjoint(_FORMER)
-    assert names >= set(_FORMER.values())
     replacing = re.findall(r"\b[A-Z]+_[A-Z_]+\b", " ".join(_RETIRED.values()))
     assert names >= set(replacing)
 

@@ -57,15 +57,15 @@ class Shop:
         members = groups[self.prefix].result().members
         return sum(bool(member.assignment.topic_partitions) for member in members)
 
-    def land(self, *arguments, **settings):
+    def land(self, *arguments, metrics_port=0, **settings):
         mine = {
             "CONNECT_TOPIC_PREFIX": self.prefix,
             "LANDING_GROUP_ID": self.prefix,
             "LANDING_FLUSH_SECONDS": "0.25",
-            "LANDING_METRICS_PORT": "0",
         }
+        words = ("land", "--metrics-port", metrics_port, *arguments)
         lander = self.stack.with_settings(**mine | settings).popen(
-            "land", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self.landers.append(lander)
         return lander
@@ -168,7 +168,7 @@ def test_restart_continues_from_the_table_whatever_the_group_committed(shop):
 def test_sigterm_flushes_what_was_polled_and_leaves_within_ten_seconds(shop):
     topic, (port,) = shop.topic(), free_ports(1)
     shop.send(topic, 100)
-    lander = shop.land(LANDING_FLUSH_SECONDS="3600", LANDING_METRICS_PORT=str(port))
+    lander = shop.land(LANDING_FLUSH_SECONDS="3600", metrics_port=port)
     until(lambda: metric(port, "landing_buffer_bytes") > 0, "the first records")
     time.sleep(3)
     lander.send_signal(signal.SIGTERM)
@@ -333,7 +333,7 @@ def test_metrics_tell_rows_lag_and_freshness_of_each_table(shop):
     topic = shop.topic()
     [port] = free_ports(1)
     shop.send(topic, 10)
-    shop.land(LANDING_METRICS_PORT=str(port))
+    shop.land(metrics_port=port)
     shop.wait_for_rows(topic, 10)
     name = bronze_table(topic)
 
@@ -377,7 +377,7 @@ def test_transaction_marks_that_expire_behind_the_last_record_are_no_loss(shop):
 def test_memory_stays_bounded_while_the_store_is_away_and_all_lands_afterwards(shop):
     topic, (port,) = shop.topic(partitions=4), free_ports(1)
     shop.send(topic, 4)
-    lander = shop.land(LANDING_METRICS_PORT=str(port), LANDING_MEMORY_MB="32")
+    lander = shop.land(metrics_port=port, LANDING_MEMORY_MB="32")
     shop.wait_for_rows(topic, 4)
     shop.stack.stop("minio")
     try:
