@@ -33,8 +33,7 @@ from stack.paths import StackConfig
 _PORTS = {
     "OLTP_PORT": 1,
     "WAREHOUSE_PORT": 1,
-    "KAFKA_PORT": 1,
-    "KAFKA_CONTROLLER_PORT": 1,
+    "KAFKA_PORT": 2,
     "CONNECT_PORT": 1,
     "MINIO_PORT": 1,
     "MINIO_CONSOLE_PORT": 1,

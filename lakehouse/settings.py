@@ -46,6 +46,8 @@ _RETIRED = {
     "STACK_LOG_BACKUPS": "Three rotated logs are kept.",
     "WAREHOUSE_READER_STATEMENT_SECONDS": "Set statement_timeout in your session.",
     "WAREHOUSE_READER_TRANSACTION_SECONDS": "Set transaction_timeout in your session.",
+    "KAFKA_CONTROLLER_PORT": "The controller has the port after KAFKA_PORT.",
+    "CONNECT_JAVA_OPTIONS": "Set KAFKA_JAVA_OPTIONS, which both have.",
     "CONNECT_HEARTBEAT_INTERVAL_MS": _FIXED,
     "CONNECT_RESTART_SECONDS": _FIXED,
     "MINIO_REGION": "The region is us-east-1.",
@@ -144,8 +146,8 @@ def _host(server: str) -> Any:  # noqa: ANN401 - pydantic makes a setting of it
     return setting("127.0.0.1", f"Address of {server}.", change=_ELSEWHERE)
 
 
-def _port(default: int, of: str) -> Any:  # noqa: ANN401
-    return setting(default, f"Port of {of}.", change=_TAKEN, gt=0, lt=65536)
+def _port(default: int, of: str, *, last: int = 65535) -> Any:  # noqa: ANN401
+    return setting(default, f"Port of {of}.", change=_TAKEN, gt=0, le=last)
 
 
 class OltpSettings(Settings):
@@ -175,8 +177,7 @@ class KafkaSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="KAFKA_")
     host: Host = _host("the broker")
-    port: int = _port(9092, "the broker, for clients")
-    controller_port: int = _port(9093, "the broker's controller")
+    port: int = _port(9092, "the broker; its controller has the next one", last=65534)
     retention_hours: int = setting(
         168,
         "How long the broker keeps changes.",
@@ -191,9 +192,14 @@ class KafkaSettings(Settings):
     )
     java_options: str = setting(
         "",
-        "More options for the broker's Java, separated by spaces.",
+        "More options for the Java of broker and Kafka Connect, separated by spaces.",
         change="When you tune or debug its Java.",
     )
+
+    @property
+    def controller_port(self) -> int:
+        """Return the port of the broker's controller, which only the broker uses."""
+        return self.port + 1
 
     @property
     def bootstrap_servers(self) -> str:
@@ -232,11 +238,6 @@ class ConnectSettings(Settings):
         "Java heap of Kafka Connect.",
         change="When Kafka Connect runs out of memory, as with `CONNECT_MAX_ROW_MB` raised.",
         ge=256,
-    )
-    java_options: str = setting(
-        "",
-        "More options for Kafka Connect's Java, separated by spaces.",
-        change="When you tune or debug its Java.",
     )
     connector_name: Name = setting("shop", "Name of the connector.", change=_OTHER_TENANT)
     topic_prefix: Name = setting(

@@ -126,14 +126,18 @@ class _Catalog:
             data=self.data,
             user=self.user,
         )
-        controller_port = settings.controller_port
         return Service(
             program=broker.program(),
             title="the log of changes",
             url=settings.bootstrap_servers,
             ports=(
                 Port(variable="KAFKA_PORT", host=settings.host, number=settings.port),
-                Port(variable="KAFKA_CONTROLLER_PORT", host=settings.host, number=controller_port),
+                Port(
+                    variable="KAFKA_PORT",
+                    host=settings.host,
+                    number=settings.controller_port,
+                    is_published=False,
+                ),
                 metrics,
             ),
             prepare=broker.prepare,

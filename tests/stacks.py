@@ -26,7 +26,6 @@ __all__ = ["TestStack", "end_kept_servers", "end_servers", "free_ports", "new_st
 _SPARING = {
     # A test's Java lives for minutes: much of its work would be to compile for the hours to come.
     "KAFKA_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",
-    "CONNECT_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",
     # Nobody looks at a test's charts; asking a hundred times a second costs as much as capturing.
     "CONNECT_POLL_INTERVAL_MS": 100,
 }

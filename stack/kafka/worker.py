@@ -36,7 +36,7 @@ class Worker:
                 main_class="org.apache.kafka.connect.cli.ConnectDistributed",
                 heap_mb=self.settings.heap_mb,
                 arguments=(str(self._properties_file),),
-                options=(self._agent.argument, *self.settings.java_options.split()),
+                options=(self._agent.argument, *self.kafka.java_options.split()),
             ),
             directory=self.data.of("connect"),
             stop_seconds=20,

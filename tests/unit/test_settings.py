@@ -175,7 +175,7 @@ def test_settings_do_not_change_once_read():
         (LandingSettings, "LANDING_FLUSH_SECONDS", "inf", "a number of at least 0.25"),
         (LandingSettings, "LANDING_FLUSH_SECONDS", "0.1", "a number of at least 0.25"),
         (LandingSettings, "LANDING_COMPACT_COMMITS", "2.5", "a whole number above 1"),
-        (OltpSettings, "OLTP_PORT", "65536", "a whole number above 0 and below 65536"),
+        (OltpSettings, "OLTP_PORT", "65536", "a whole number above 0 and up to 65535"),
         (OltpSettings, "OLTP_HOST", "127.0.0.1 ", "the name or address of a machine"),
         (OltpSettings, "OLTP_DATABASE", "Shop;drop", "small letters"),
         (MinioSettings, "MINIO_BRONZE_BUCKET", "B", "3 to 63 small letters"),
@@ -200,12 +200,12 @@ def test_every_bad_variable_of_a_group_is_named_at_once():
 
 @given(port=st.integers(-70_000, 140_000))
 def test_a_port_is_taken_exactly_when_it_can_be_one(port):
-    with environment_of({"HOME": "/nowhere", "KAFKA_PORT": str(port)}):
+    with environment_of({"HOME": "/nowhere", "CONNECT_PORT": str(port)}):
         if 0 < port < 65536:
-            assert KafkaSettings().port == port
+            assert ConnectSettings().port == port
         else:
-            with pytest.raises(StopPipelineError, match=f"KAFKA_PORT is '{port}'"):
-                KafkaSettings()
+            with pytest.raises(StopPipelineError, match=f"CONNECT_PORT is '{port}'"):
+                ConnectSettings()
 
 
 @given(st.sampled_from(VARIABLES), st.text(st.characters(exclude_characters="\0", codec="utf-8")))
