@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import (
@@ -47,6 +47,10 @@ _RETIRED = {
     "WAREHOUSE_READER_STATEMENT_SECONDS": "Set statement_timeout in your session.",
     "WAREHOUSE_READER_TRANSACTION_SECONDS": "Set transaction_timeout in your session.",
     "KAFKA_CONTROLLER_PORT": "The controller has the port after KAFKA_PORT.",
+    "CONNECT_DATABASE_HOST": "Kafka Connect reaches the shop at OLTP_HOST, in Docker at oltp.",
+    "CONNECT_DATABASE_PORT": "Kafka Connect reaches the shop at OLTP_PORT, in Docker at 5432.",
+    "SUPERSET_DATABASE_HOST": "Superset reaches it at WAREHOUSE_HOST, in Docker at warehouse.",
+    "SUPERSET_DATABASE_PORT": "Superset reaches it at WAREHOUSE_PORT, in Docker at 5432.",
     "CONNECT_JAVA_OPTIONS": "Set KAFKA_JAVA_OPTIONS, which both have.",
     "CONNECT_HEARTBEAT_INTERVAL_MS": _FIXED,
     "CONNECT_RESTART_SECONDS": _FIXED,
@@ -87,6 +91,13 @@ _RETIRED = {
     "MONITORING_LAKE_SECONDS": "Set MONITORING_SCRAPE_SECONDS.",
 }
 """Variables that were settings until version 0.1, and what is in their place."""
+_WRITTEN = {
+    "CONNECT_DATABASE_HOST": "oltp",
+    "CONNECT_DATABASE_PORT": "5432",
+    "SUPERSET_DATABASE_HOST": "warehouse",
+    "SUPERSET_DATABASE_PORT": "5432",
+}
+"""What `env init` of version 0.1 wrote: it still holds, so that there is nothing to warn about."""
 
 
 class Settings(BaseSettings):
@@ -153,6 +164,7 @@ def _port(default: int, of: str, *, last: int = 65535) -> Any:  # noqa: ANN401
 class OltpSettings(Settings):
     """The shop's own Postgres."""
 
+    service: ClassVar[str] = "oltp"
     model_config = SettingsConfigDict(env_prefix="OLTP_")
     host: Host = _host("the shop's Postgres")
     port: int = _port(5432, "the shop's Postgres")
@@ -164,12 +176,16 @@ class OltpSettings(Settings):
 class WarehouseSettings(Settings):
     """The Postgres that holds the warehouse."""
 
+    service: ClassVar[str] = "warehouse"
     model_config = SettingsConfigDict(env_prefix="WAREHOUSE_")
     host: Host = _host("the warehouse's Postgres")
     port: int = _port(5433, "the warehouse's Postgres")
     database: PostgresName = setting(
         "warehouse", "Database of the warehouse.", change=_OTHER_TENANT
     )
+
+
+_Database = TypeVar("_Database", OltpSettings, WarehouseSettings)
 
 
 class KafkaSettings(Settings):
@@ -213,20 +229,6 @@ class ConnectSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="CONNECT_")
     host: Host = _host("Kafka Connect's REST interface")
     port: int = _port(8083, "Kafka Connect's REST interface")
-    database_host: Host | None = setting(
-        None,
-        "Address of the shop's Postgres as Kafka Connect reaches it.",
-        change="When Kafka Connect runs elsewhere than these programs, as in Docker.",
-        shown="`OLTP_HOST`",
-    )
-    database_port: int | None = setting(
-        None,
-        "Port of the shop's Postgres as Kafka Connect reaches it.",
-        change="When Kafka Connect runs elsewhere than these programs, as in Docker.",
-        shown="`OLTP_PORT`",
-        gt=0,
-        lt=65536,
-    )
     secrets_dir: AbsolutePath | None = setting(
         None,
         "Folder on Kafka Connect's machine with the password file `oltp_debezium`.",
@@ -446,20 +448,6 @@ class SupersetSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="SUPERSET_")
     host: Host = _host("Superset")
     port: int = _port(8088, "Superset")
-    database_host: Host | None = setting(
-        None,
-        "Address of the warehouse as Superset reaches it.",
-        change="When Superset runs elsewhere than these programs, as in Docker.",
-        shown="`WAREHOUSE_HOST`",
-    )
-    database_port: int | None = setting(
-        None,
-        "Port of the warehouse as Superset reaches it.",
-        change="When Superset runs elsewhere than these programs, as in Docker.",
-        shown="`WAREHOUSE_PORT`",
-        gt=0,
-        lt=65536,
-    )
 
     @property
     def url(self) -> str:
@@ -668,6 +656,16 @@ class StackSettings(Settings):
         made = self.env_file if self.engine == "compose" else self.data_dir / "secrets.json"
         return self.secrets_file or made
 
+    def seen_by_services(self, server: _Database) -> _Database:
+        """Return a database as Kafka Connect and Superset reach it.
+
+        Compose's services have a network of their own: there a database has its service's name, and
+        the port of Postgres, whatever this machine calls it.
+        """
+        if self.engine == "native":
+            return server
+        return server.model_copy(update={"host": server.service, "port": 5432})
+
     @property
     def connect_secrets_path(self) -> Path:
         """Return the properties file from which Kafka Connect reads `debezium.password`."""
@@ -713,7 +711,7 @@ def retired_warnings(variables: Mapping[str, str] | None = None) -> list[str]:
     return [
         f"{name} is not a setting any more: it changes nothing. {_RETIRED[name.upper()]}"
         for name, value in sorted(given.items())
-        if value and name.upper() in _RETIRED
+        if name.upper() in _RETIRED and value not in ("", _WRITTEN.get(name.upper()))
     ]
 
 

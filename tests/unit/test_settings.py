@@ -49,12 +49,8 @@ ANOTHER_BY_NAME = {
     "LOG_FORMAT": "json",
     "ALERT_WEBHOOK_URL": "http://127.0.0.1:7777/alerts",
     "AIRFLOW_PUBLIC_URL": "https://airflow.example.org",
-    "CONNECT_DATABASE_HOST": "oltp",
-    "CONNECT_DATABASE_PORT": "7777",
     "CONNECT_MAX_ROW_MB": "77",
     "STACK_ENGINE": "compose",
-    "SUPERSET_DATABASE_HOST": "warehouse",
-    "SUPERSET_DATABASE_PORT": "7777",
 }
 NOWHERE = {"HOME": "/nowhere", "STACK_ENV_FILE": "/nowhere/.env"}
 
@@ -150,6 +146,13 @@ def test_variable_that_was_a_setting_is_named_with_what_replaces_it(tmp_path):
         assert len(retired_warnings()) == 1
     with environment_of({"STACK_ENV_FILE": str(file)}):
         assert retired_warnings() == []
+
+
+def test_what_an_earlier_env_init_wrote_is_no_reason_to_warn():
+    with environment_of({"CONNECT_DATABASE_HOST": "oltp", "SUPERSET_DATABASE_PORT": "5432"}):
+        assert retired_warnings() == []
+    with environment_of({"CONNECT_DATABASE_HOST": "host.docker.internal"}):
+        assert "OLTP_HOST" in retired_warnings()[0]
 
 
 def test_command_warns_once_of_a_variable_that_was_a_setting_and_continues():
