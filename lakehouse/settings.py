@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 """The root of the checkout."""
 
 _FIXED = "Its value is fixed now."
+_GROUP = "The group's name begins with CONNECT_TOPIC_PREFIX, unless that is the default."
 _METRICS_HOST = "Set MONITORING_METRICS_HOST."
 _METRICS_PORT = "Metrics have ports in a row: set MONITORING_BASE_PORT."
 _RETIRED = {
@@ -74,6 +75,8 @@ _RETIRED = {
     "EXTRACTION_DELETES_MAX_SHARE": "Use ./pipeline extract --allow-deletes.",
     "EXTRACTION_DELETES_MIN_ROWS": "Use ./pipeline extract --allow-deletes.",
     "SUPERSET_THREADS": _FIXED,
+    "LANDING_GROUP_ID": _GROUP,
+    "LIVE_GROUP_ID": _GROUP,
     "LANDING_METRICS_HOST": _METRICS_HOST,
     "LIVE_METRICS_HOST": _METRICS_HOST,
     "MONITORING_EXPORTER_HOST": _METRICS_HOST,
@@ -243,7 +246,7 @@ class ConnectSettings(Settings):
     )
     connector_name: Name = setting("shop", "Name of the connector.", change=_OTHER_TENANT)
     topic_prefix: Name = setting(
-        "shop", "First part of the name of each topic.", change=_OTHER_TENANT
+        "shop", "First part of the names of topics and consumer groups.", change=_OTHER_TENANT
     )
     topic_partitions: int = setting(
         4,
@@ -271,6 +274,11 @@ class ConnectSettings(Settings):
     def url(self) -> str:
         """Return the base address of the REST interface."""
         return f"http://{self.host}:{self.port}"
+
+    def group_id(self, consumers: str) -> str:
+        """Return the consumer group of "landing" or "live"."""
+        # With the default prefix, groups have the names of version 0.1.
+        return consumers if self.topic_prefix == "shop" else f"{self.topic_prefix}-{consumers}"
 
     @property
     def max_row_bytes(self) -> int:
@@ -325,7 +333,6 @@ class LandingSettings(Settings):
     """The lander: Kafka to bronze."""
 
     model_config = SettingsConfigDict(env_prefix="LANDING_")
-    group_id: Name = setting("landing", "Kafka group of the landers.", change=_OTHER_TENANT)
     flush_seconds: float = setting(
         5.0,
         "Longest time that a change waits in memory before it is written to bronze.",
@@ -356,7 +363,6 @@ class LiveSettings(Settings):
     """The live consumer: Kafka to the warehouse's live schema, ahead of the next hourly run."""
 
     model_config = SettingsConfigDict(env_prefix="LIVE_")
-    group_id: Name = setting("live", "Kafka group of the live consumers.", change=_OTHER_TENANT)
     batch_rows: int = setting(
         5_000,
         "Most changes applied in one transaction.",

@@ -64,7 +64,7 @@ def run_lander(  # noqa: PLR0913 - settings of each server, and the command's op
         retention_hours=landing.retention_hours,
     )
     lander = Lander(
-        Consumer(landing_client(landing, kafka), logger=QuietLog()),
+        Consumer(landing_client(connect, kafka), logger=QuietLog()),
         tables,
         Flusher(writers=_WRITERS, metrics=metrics),
         metrics,
@@ -91,7 +91,7 @@ def _lander_options(
 
 
 def landing_client(
-    landing: LandingSettings, kafka: KafkaSettings
+    connect: ConnectSettings, kafka: KafkaSettings
 ) -> dict[str, str | int | float | bool]:
     """Return librdkafka's configuration for a lander."""
-    return consumer_config(kafka, client_id=_USER, group_id=landing.group_id)
+    return consumer_config(kafka, client_id=_USER, group_id=connect.group_id("landing"))

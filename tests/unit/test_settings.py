@@ -165,6 +165,11 @@ def test_command_warns_once_of_a_variable_that_was_a_setting_and_continues():
     assert rows["KAFKA_PORT"]["change"].startswith("When ")
 
 
+def test_groups_keep_their_names_unless_the_prefix_is_another():
+    assert ConnectSettings().group_id("landing") == "landing"
+    assert ConnectSettings(topic_prefix="eu.shop").group_id("live") == "eu.shop-live"
+
+
 def test_settings_do_not_change_once_read():
     settings = KafkaSettings()
     with pytest.raises(ValidationError):

@@ -11,7 +11,7 @@ import httpx
 import polars as pl
 import psutil
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions, NewTopic
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
@@ -31,6 +31,7 @@ class Shop:
     def __init__(self, stack):
         self.stack = stack
         self.prefix = f"t{uuid.uuid4().hex[:10]}"
+        self.group = f"{self.prefix}-landing"
         self.admin = admin_client(stack.kafka.bootstrap_servers)
         self.producer = Producer(
             {"bootstrap.servers": stack.kafka.bootstrap_servers}, logger=QuietLog()
@@ -53,14 +54,21 @@ class Shop:
 
     def owners(self):
         """How many landers have partitions."""
-        groups = self.admin.describe_consumer_groups([self.prefix])
-        members = groups[self.prefix].result().members
+        groups = self.admin.describe_consumer_groups([self.group])
+        members = groups[self.group].result().members
         return sum(bool(member.assignment.topic_partitions) for member in members)
+
+    def forget_group(self):
+        """Succeeds once the group has no member; with it goes what it committed."""
+        try:
+            self.admin.delete_consumer_groups([self.group])[self.group].result()
+        except KafkaException as error:
+            return error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND
+        return True
 
     def land(self, *arguments, metrics_port=0, **settings):
         mine = {
             "CONNECT_TOPIC_PREFIX": self.prefix,
-            "LANDING_GROUP_ID": self.prefix,
             "LANDING_FLUSH_SECONDS": "0.25",
         }
         words = ("land", "--metrics-port", metrics_port, *arguments)
@@ -161,7 +169,8 @@ def test_restart_continues_from_the_table_whatever_the_group_committed(shop):
     lander.kill()
     lander.wait()
     shop.send(topic, 10, first=10)
-    shop.land(LANDING_GROUP_ID=f"{shop.prefix}-another")
+    until(shop.forget_group, "the group to be empty")
+    shop.land()
     shop.wait_for_rows(topic, 20)
 
 
