@@ -68,6 +68,9 @@ _RETIRED = {
     "LIVE_PATIENCE_MS": _FIXED,
     "LIVE_SESSION_TIMEOUT_MS": _FIXED,
     "LIVE_TOPIC_REFRESH_SECONDS": _FIXED,
+    "LANDING_COMPACT_COMMITS": "A table is compacted after 200 commits.",
+    "LIVE_BATCH_ROWS": "A batch has at most 5,000 changes.",
+    "CONSOLIDATION_RUNS_DAYS": "Records of runs are kept for 90 days.",
     "CONSOLIDATION_CLOCK_SKEW_SECONDS": _FIXED,
     "CONSOLIDATION_LOCK_SECONDS": _FIXED,
     "CONSOLIDATION_QUARANTINE_MIN_CHANGES": "Set CONSOLIDATION_QUARANTINE_MAX_SHARE.",
@@ -89,6 +92,8 @@ _RETIRED = {
     "MONITORING_EXPORTER_PORT": _METRICS_PORT,
     "MONITORING_STATSD_PORT": _METRICS_PORT,
     "MONITORING_WATCHER_PORT": _METRICS_PORT,
+    "MONITORING_CLOCK_SECONDS": "The alert is in monitoring/rules/pipeline.yml: from 5 seconds on.",
+    "MONITORING_RETENTION_MB": "Prometheus keeps at most 1 GB of metrics.",
     "MONITORING_WATCH_SECONDS": "Set MONITORING_SCRAPE_SECONDS.",
     "MONITORING_EXPORTER_SECONDS": "Set MONITORING_SCRAPE_SECONDS.",
     "MONITORING_LAKE_SECONDS": "Set MONITORING_SCRAPE_SECONDS.",
@@ -345,12 +350,6 @@ class LandingSettings(Settings):
         change="When a lander falls behind at the peak, or the machine is small.",
         ge=32,
     )
-    compact_commits: int = setting(
-        200,
-        "Commits of a bronze table between two compactions.",
-        change="When reading recent bronze is slow (lower), or compaction costs too much (raise).",
-        gt=1,
-    )
     retention_hours: int = setting(
         24,
         "How long bronze keeps old log entries and files that no version needs.",
@@ -363,12 +362,6 @@ class LiveSettings(Settings):
     """The live consumer: Kafka to the warehouse's live schema, ahead of the next hourly run."""
 
     model_config = SettingsConfigDict(env_prefix="LIVE_")
-    batch_rows: int = setting(
-        5_000,
-        "Most changes applied in one transaction.",
-        change="When one batch holds locks of the warehouse for too long.",
-        gt=0,
-    )
     max_rows: int = setting(
         5_000_000,
         "Most rows kept beside the warehouse; at the limit it waits for a consolidation.",
@@ -399,9 +392,6 @@ class ConsolidationSettings(Settings):
         change="When you have looked at the quarantine and accept it, for one run.",
         ge=0,
         le=1,
-    )
-    runs_days: int = setting(
-        90, "How long the record of a run is kept.", change="When you audit older runs.", ge=1
     )
 
 
@@ -521,15 +511,9 @@ class MonitoringSettings(Settings):
     )
     retention_days: int = setting(
         15,
-        "How long Prometheus keeps metrics.",
+        "How long Prometheus keeps metrics, of at most 1 GB.",
         change="When you compare longer periods.",
         ge=1,
-    )
-    retention_mb: int = setting(
-        1024,
-        "Most disk that Prometheus takes for metrics.",
-        change="When `MONITORING_RETENTION_DAYS` do not fit.",
-        ge=64,
     )
     lag_offsets: int = setting(
         50_000,
@@ -539,9 +523,6 @@ class MonitoringSettings(Settings):
     )
     live_seconds: float = setting(
         60, "Alerts when live charts are further behind.", change=_ALERT_TOO_OFTEN, gt=0
-    )
-    clock_seconds: float = setting(
-        5, "Alerts when clocks of the servers are further apart.", change=_ALERT_TOO_OFTEN, gt=0
     )
     slot_share: float = setting(
         0.5,

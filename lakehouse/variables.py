@@ -21,7 +21,6 @@ _UNITS = {
     "mb": "MB",
     "rows": "rows",
     "offsets": "offsets",
-    "commits": "commits",
     "partitions": "partitions",
     "share": "share, 0 to 1",
     "port": "port",

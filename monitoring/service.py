@@ -23,7 +23,6 @@ from stack.paths import StackConfig
 
 _LIMITS = (
     "lag_offsets", "live_seconds", "slot_share", "quarantined", "late_seconds", "disk_share",
-    "clock_seconds",
 )  # fmt: skip
 _SCRAPES_PER_LAKE = 4
 """It reads the lake every fourth time: that asks the store for the log of every table."""

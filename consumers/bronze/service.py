@@ -14,6 +14,7 @@ from consumers.client import consumer_config
 from consumers.serving import serve_metrics
 from lakehouse.kafka import QuietLog, admin_client, captured_pattern
 from lakehouse.lake import storage_options
+from lakehouse.maintenance import COMPACT_COMMITS
 from lakehouse.object_store import object_store
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, KafkaSettings, LandingSettings, MinioSettings
@@ -60,7 +61,7 @@ def run_lander(  # noqa: PLR0913 - settings of each server, and the command's op
     maintenance = bronze_maintenance(
         minio.bronze_bucket,
         options,
-        every_commits=landing.compact_commits,
+        every_commits=COMPACT_COMMITS,
         retention_hours=landing.retention_hours,
     )
     lander = Lander(

@@ -24,6 +24,8 @@ from lakehouse.settings import (
 )
 from lakehouse.signals import stop_on_signals
 
+_BATCH_ROWS = 5_000
+"""Most changes applied in one transaction: many, to catch up fast, but no lock is held for long."""
 _LINGER_SECONDS = 0.02
 """Wait for more of a batch: short beside the half second in which charts follow."""
 _PATIENCE_SECONDS = 0.4
@@ -72,7 +74,7 @@ def run_live(
             # Rows that are not shown may be recomputed without delaying those that are.
             pattern=pattern_of_tables(connect.topic_prefix, readers),
             heartbeats=heartbeat_topic(connect.topic_prefix),
-            batch_rows=live.batch_rows,
+            batch_rows=_BATCH_ROWS,
             linger_seconds=_LINGER_SECONDS,
             patience_seconds=_PATIENCE_SECONDS,
             max_rows=live.max_rows,

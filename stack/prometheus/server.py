@@ -12,6 +12,8 @@ from stack.program import Port, Program, Service
 from stack.service_user import ServiceUser
 
 _COPIED = ("rules/*.yml", "consoles/*.html")
+_RETENTION_MB = 1024
+"""A guard of the disk, however long metrics are kept."""
 _OURS = ("exporter", "lander", "live")
 
 
@@ -67,7 +69,7 @@ class Prometheus:
                 f"--web.console.templates={self._home / 'consoles'}",
                 f"--storage.tsdb.path={self._home / 'data'}",
                 f"--storage.tsdb.retention.time={settings.retention_days}d",
-                f"--storage.tsdb.retention.size={settings.retention_mb}MB",
+                f"--storage.tsdb.retention.size={_RETENTION_MB}MB",
                 "--log.level=warn",
             ),
             directory=self._home,

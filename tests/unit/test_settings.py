@@ -182,7 +182,7 @@ def test_settings_do_not_change_once_read():
         (LandingSettings, "LANDING_FLUSH_SECONDS", "x", "a number of at least 0.25"),
         (LandingSettings, "LANDING_FLUSH_SECONDS", "inf", "a number of at least 0.25"),
         (LandingSettings, "LANDING_FLUSH_SECONDS", "0.1", "a number of at least 0.25"),
-        (LandingSettings, "LANDING_COMPACT_COMMITS", "2.5", "a whole number above 1"),
+        (LandingSettings, "LANDING_RETENTION_HOURS", "2.5", "a whole number of at least 1"),
         (OltpSettings, "OLTP_PORT", "65536", "a whole number above 0 and up to 65535"),
         (OltpSettings, "OLTP_HOST", "127.0.0.1 ", "the name or address of a machine"),
         (OltpSettings, "OLTP_DATABASE", "Shop;drop", "small letters"),

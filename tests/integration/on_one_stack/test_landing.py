@@ -19,7 +19,7 @@ from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import QuietLog, admin_client, describe_topics
 from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, storage_options, table_uri
-from tests.stacks import free_ports
+from tests.stacks import free_ports, popen_with
 
 pytestmark = pytest.mark.integration
 PATIENCE_SECONDS = 300  # a bound on waiting, not on being right: machines are busy
@@ -66,15 +66,15 @@ class Shop:
             return error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND
         return True
 
-    def land(self, *arguments, metrics_port=0, **settings):
+    def land(self, *arguments, metrics_port=0, constants=None, **settings):
         mine = {
             "CONNECT_TOPIC_PREFIX": self.prefix,
             "LANDING_FLUSH_SECONDS": "0.25",
         }
         words = ("land", "--metrics-port", metrics_port, *arguments)
-        lander = self.stack.with_settings(**mine | settings).popen(
-            *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        stack = self.stack.with_settings(**mine | settings)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        lander = popen_with(stack, constants or {}, *words, **pipes)
         self.landers.append(lander)
         return lander
 
@@ -329,7 +329,7 @@ def test_watermark_beyond_the_end_stops_the_lander(shop):
 
 def test_small_files_are_compacted_while_landing_and_no_row_is_lost(shop):
     topic = shop.topic(partitions=1)
-    shop.land(LANDING_COMPACT_COMMITS="5")
+    shop.land(constants={"consumers.bronze.service.COMPACT_COMMITS": 5})
     for n in range(30):
         shop.send(topic, 5, first=n * 5)
         time.sleep(0.3)
