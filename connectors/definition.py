@@ -43,6 +43,7 @@ def render(connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path) -> 
     """
     values: dict[str, object] = {
         **connect.model_dump(),
+        "publication_name": connect.publication_name,
         "max_row_bytes": connect.max_row_bytes,
         "topic_max_bytes": connect.topic_max_bytes,
         "buffer_bytes": max(_BUFFER_BYTES, 2 * connect.max_row_bytes),

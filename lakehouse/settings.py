@@ -22,7 +22,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import read_variables
 from lakehouse.variables import (
     AbsolutePath,
-    Bucket,
+    BucketPrefix,
     Currency,
     Host,
     Name,
@@ -36,6 +36,8 @@ from lakehouse.variables import (
 
 ROOT = Path(__file__).resolve().parent.parent
 """The root of the checkout."""
+
+PUBLICATION = "dbz_shop"
 
 _FIXED = "Its value is fixed now."
 _GROUP = "The group's name begins with CONNECT_TOPIC_PREFIX, unless that is the default."
@@ -267,7 +269,6 @@ class ConnectSettings(Settings):
         le=90,
     )
     slot_name: PostgresName = setting("dbz_shop", "Replication slot.", change=_OTHER_TENANT)
-    publication_name: PostgresName = setting("dbz_shop", "Publication.", change=_OTHER_TENANT)
     poll_interval_ms: int = setting(
         10,
         "How long Debezium waits for more changes of a batch.",
@@ -279,6 +280,11 @@ class ConnectSettings(Settings):
     def url(self) -> str:
         """Return the base address of the REST interface."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def publication_name(self) -> str:
+        """Return the publication. It is the database's, and any number of slots read it."""
+        return PUBLICATION
 
     def group_id(self, consumers: str) -> str:
         """Return the consumer group of "landing" or "live"."""
@@ -303,9 +309,24 @@ class MinioSettings(Settings):
     host: Host = _host("the object store")
     port: int = _port(9000, "the object store's S3 interface")
     console_port: int = _port(9001, "the object store's console")
-    bronze_bucket: Bucket = setting("bronze", "Bucket of bronze.", change=_OTHER_TENANT)
-    silver_bucket: Bucket = setting("silver", "Bucket of silver.", change=_OTHER_TENANT)
-    gold_bucket: Bucket = setting("gold", "Bucket of gold.", change=_OTHER_TENANT)
+    bucket_prefix: BucketPrefix = setting(
+        "", "Begins the names of the buckets bronze, silver and gold.", change=_OTHER_TENANT
+    )
+
+    @property
+    def bronze_bucket(self) -> str:
+        """Return the bucket of bronze."""
+        return f"{self.bucket_prefix}bronze"
+
+    @property
+    def silver_bucket(self) -> str:
+        """Return the bucket of silver."""
+        return f"{self.bucket_prefix}silver"
+
+    @property
+    def gold_bucket(self) -> str:
+        """Return the bucket of gold."""
+        return f"{self.bucket_prefix}gold"
 
     @property
     def region(self) -> str:
@@ -700,6 +721,26 @@ def retired_warnings(variables: Mapping[str, str] | None = None) -> list[str]:
         for name, value in sorted(given.items())
         if name.upper() in _RETIRED and value not in ("", _WRITTEN.get(name.upper()))
     ]
+
+
+def require_names_of_data() -> None:
+    """Require that data has the names that variables of version 0.1 gave it.
+
+    Raises:
+        StopPipelineError: such a name is another now.
+    """
+    given = {name.upper(): value for name, value in _given().items() if value}
+    prefix = given.get("MINIO_BUCKET_PREFIX", "")
+    layers = ("bronze", "silver", "gold")
+    buckets = {f"MINIO_{layer.upper()}_BUCKET": f"{prefix}{layer}" for layer in layers}
+    for variable, name in {"CONNECT_PUBLICATION_NAME": PUBLICATION, **buckets}.items():
+        if given.get(variable, name) != name:
+            message = (
+                f"{variable} is {given[variable]!r}, but that name is {name!r} in this version, "
+                "and what is under the other would be left behind. If it is a bucket, set "
+                f"MINIO_BUCKET_PREFIX, or copy it to that name. Then unset {variable}."
+            )
+            raise StopPipelineError(message)
 
 
 def settings_in_environment() -> dict[str, str]:

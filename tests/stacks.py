@@ -70,9 +70,7 @@ def tenant(**settings: object) -> Iterator[TestStack]:
         "CONNECT_TOPIC_PREFIX": f"shop_{name}",
         "CONNECT_SLOT_NAME": f"dbz_shop_{name}",
         "CONNECT_CONNECTOR_NAME": f"shop_{name}",
-        "MINIO_BRONZE_BUCKET": f"bronze-{name}",
-        "MINIO_SILVER_BUCKET": f"silver-{name}",
-        "MINIO_GOLD_BUCKET": f"gold-{name}",
+        "MINIO_BUCKET_PREFIX": f"{name}-",
     }
     stack = _shared().with_settings(**{**names, **settings})
     try:

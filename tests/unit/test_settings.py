@@ -29,6 +29,7 @@ from lakehouse.settings import (
     StackSettings,
     default_data_dir,
     is_root,
+    require_names_of_data,
     retired_warnings,
     settings_in_environment,
     socket_path,
@@ -155,6 +156,24 @@ def test_what_an_earlier_env_init_wrote_is_no_reason_to_warn():
         assert "OLTP_HOST" in retired_warnings()[0]
 
 
+@pytest.mark.parametrize(("variable", "name"), [
+    ("MINIO_GOLD_BUCKET", "eu-gold"), ("CONNECT_PUBLICATION_NAME", "mine"),
+])  # fmt: skip
+def test_data_with_a_name_that_it_cannot_have_any_more_is_not_left_behind(variable, name):
+    with (
+        environment_of({variable: name}),
+        pytest.raises(StopPipelineError, match=f"{variable} is '{name}'.* would be left behind"),
+    ):
+        require_names_of_data()
+
+
+def test_data_with_the_name_that_it_has_anyway_is_fine():
+    with environment_of({"MINIO_BRONZE_BUCKET": "bronze", "MINIO_SILVER_BUCKET": ""}):
+        require_names_of_data()
+    with environment_of({"MINIO_GOLD_BUCKET": "eu-gold", "MINIO_BUCKET_PREFIX": "eu-"}):
+        require_names_of_data()
+
+
 def test_command_warns_once_of_a_variable_that_was_a_setting_and_continues():
     env = {**os.environ, "LIVE_LINGER_MS": "1"}
     command = [sys.executable, "-m", "cli", "settings", "--format", "json"]
@@ -186,7 +205,7 @@ def test_settings_do_not_change_once_read():
         (OltpSettings, "OLTP_PORT", "65536", "a whole number above 0 and up to 65535"),
         (OltpSettings, "OLTP_HOST", "127.0.0.1 ", "the name or address of a machine"),
         (OltpSettings, "OLTP_DATABASE", "Shop;drop", "small letters"),
-        (MinioSettings, "MINIO_BRONZE_BUCKET", "B", "3 to 63 small letters"),
+        (MinioSettings, "MINIO_BUCKET_PREFIX", "B", "up to 56 small letters"),
         (ShopSettings, "SHOP_TIME_ZONE", "Mars/Olympus", "a time zone, such as Europe/Paris"),
         (ShopSettings, "SHOP_TIME_ZONE", "../etc/passwd", "a time zone, such as Europe/Paris"),
         (ShopSettings, "SHOP_BASE_CURRENCY", "euro", "three capital letters"),
