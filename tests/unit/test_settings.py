@@ -13,11 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lakehouse import settings as under_test
 from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import (
-    _RETIRED,
     ALL_SETTINGS,
     ROOT,
     ConnectSettings,
@@ -34,6 +32,7 @@ from lakehouse.settings import (
     settings_in_environment,
     socket_path,
 )
+from lakehouse.settings.retired import _RETIRED
 from lakehouse.settings_document import settings_document
 from lakehouse.variables import variables_of
 
@@ -119,7 +118,7 @@ def test_table_of_settings_is_up_to_date():
 
 def test_table_of_settings_says_the_same_whatever_is_set_and_whoever_asks(monkeypatch):
     before = settings_document()
-    monkeypatch.setattr(under_test, "is_root", lambda: not is_root())
+    monkeypatch.setattr("lakehouse.settings.stack.is_root", lambda: not is_root())
     with environment_of({"HOME": "/home/ann", "KAFKA_PORT": "1", "XDG_CACHE_HOME": "/x"}):
         assert settings_document() == before
 

@@ -176,7 +176,7 @@ def test_idle_shop_does_not_pin_wal(stack):
 
 
 def test_missing_publication_is_said_in_plain_words(second):
-    constants = {"lakehouse.settings.PUBLICATION": "nobody_made_it"}
+    constants = {"lakehouse.settings.servers.PUBLICATION": "nobody_made_it"}
     lost = popen_with(second, constants, "connect", "apply", stderr=subprocess.PIPE)
     _, told = lost.communicate(timeout=PATIENCE_SECONDS)
     assert lost.returncode != 0
