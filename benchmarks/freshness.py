@@ -25,9 +25,8 @@ def run(seconds: float = SECONDS) -> dict[str, object]:
         `hops`: for each rate and hop, percentiles in milliseconds; and what all services together
         take while nobody sells.
     """
-    settings = {"LANDING_FLUSH_SECONDS": FLUSH_SECONDS, "LANDING_COMPACT_COMMITS": 1_000_000}
     hops: list[dict[str, object]] = []
-    with new_stack(**settings) as stack:
+    with new_stack(LANDING_FLUSH_SECONDS=FLUSH_SECONDS) as stack:
         stack.run("up", *DEFAULT, timeout=900)
         time.sleep(IDLE_SECONDS)
         cores, memory_mb = cores_and_memory(stack, IDLE_SECONDS)

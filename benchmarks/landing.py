@@ -152,7 +152,7 @@ def _assigned_at(lander: subprocess.Popen[str]) -> float:
 def _wait_until_landed(stack: TestStack, lander: subprocess.Popen[str], messages: int) -> int:
     """Returns the greatest resident memory seen, in bytes."""
     process, peak = psutil.Process(lander.pid), 0
-    landed = _rows_landed(stack.config.landing.metrics_port)
+    landed = _rows_landed(stack.config.monitoring.metrics_port("lander"))
     while landed() < messages:
         peak = max(peak, process.memory_info().rss)
         time.sleep(0.02)

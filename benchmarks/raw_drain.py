@@ -11,14 +11,14 @@ from confluent_kafka import Consumer
 
 from consumers.bronze.service import landing_client
 from lakehouse.kafka import QuietLog
-from lakehouse.settings import KafkaSettings, LandingSettings
+from lakehouse.settings import ConnectSettings, KafkaSettings
 
 
 def main(topic: str, messages: int, client: str) -> None:
     """Drain `topic`, with librdkafka's defaults or with the lander's settings."""
     config: dict[str, str | int | float | bool] = {}
     if client == "lander":
-        config = landing_client(LandingSettings(), KafkaSettings())
+        config = landing_client(ConnectSettings(), KafkaSettings())
     config |= {
         "bootstrap.servers": KafkaSettings().bootstrap_servers,
         "group.id": f"raw-{uuid.uuid4()}",

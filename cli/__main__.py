@@ -37,7 +37,7 @@ from cli.output import console, err_console
 from lakehouse import __version__
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
-from lakehouse.settings import retired_warnings
+from lakehouse.settings import require_names_of_data, retired_warnings
 
 _MISTAKE = 70
 """Exit status after an unexpected exception: EX_SOFTWARE of sysexits.h. Retrying does not help."""
@@ -108,6 +108,7 @@ def main() -> None:
     """Run the command; print a `PipelineError` as one message and exit with its status."""
     try:
         configure_logs()
+        require_names_of_data()
         for warning in retired_warnings():
             err_console.print(f"Warning: {warning}", markup=False, soft_wrap=True)
         app(prog_name="./pipeline")

@@ -43,8 +43,9 @@ def apply(
     if accept_loss:
         _accept_loss()
     with err_console.status("applying"):
-        secrets_file = StackSettings().connect_secrets_path
-        changed = register(connect, OltpSettings(), KafkaSettings(), secrets_file)
+        stack = StackSettings()
+        oltp = stack.seen_by_services(OltpSettings())
+        changed = register(connect, oltp, KafkaSettings(), stack.connect_secrets_path)
     what = "was updated" if changed else "is up to date"
     console.print(f"Connector {connect.connector_name} {what} and runs.", markup=False)
 

@@ -2,16 +2,19 @@
 
 import typer
 
+from cli.land import MetricsPort
+
 app = typer.Typer()
 
 
 @app.command(rich_help_panel="Run")
-def live() -> None:
+def live(metrics_port: MetricsPort = None) -> None:
     """Apply changes from Kafka to the live schema within a second. `up` runs one already.
 
     Views add these rows to those of the last consolidation, each change exactly
     once; the next consolidation replaces them. Runs until stopped. A second
-    process shares the partitions with the first. Limits are settings (LIVE_…).
+    process shares the partitions with the first; on the same machine it needs
+    another --metrics-port.
 
     Example: ./pipeline live
     """
@@ -21,6 +24,7 @@ def live() -> None:
         ConnectSettings,
         KafkaSettings,
         LiveSettings,
+        MonitoringSettings,
         ShopSettings,
     )
 
@@ -30,4 +34,5 @@ def live() -> None:
         connect=ConnectSettings(),
         warehouse_dsn=warehouse("live"),
         readers=change_readers(ShopSettings()),
+        metrics_address=MonitoringSettings().metrics_address("live", metrics_port),
     )

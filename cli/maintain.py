@@ -51,7 +51,7 @@ def maintain(
     The lander maintains bronze; this command does so only when that is overdue or
     when --layer or --table select it.
 
-    Also deletes records of runs older than CONSOLIDATION_RUNS_DAYS.
+    Also deletes records of runs older than 90 days.
 
     Example: ./pipeline maintain --layer silver --retention-hours 24
     """

@@ -46,7 +46,7 @@ def list_(
     """List runs that wrote to a layer: kind, user, rows, duration, outcome.
 
     Consolidations, replays, extractions, rebuilds, maintenance and redrives are
-    recorded, those of Airflow included, for CONSOLIDATION_RUNS_DAYS. A run whose
+    recorded, those of Airflow included, for 90 days. A run whose
     process died without recording its end is `interrupted`. Details of one run:
     ./pipeline runs show NUMBER
 

@@ -37,17 +37,18 @@ def render(connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path) -> 
 
     Args:
         connect: names, topics, intervals.
-        oltp: host, port and name of the shop's database.
+        oltp: host and port at which Connect reaches the shop's database, and its name.
         secrets_file: properties file, on Connect's machine, that holds `debezium.password`; unused
             where Connect has a folder of secrets.
     """
     values: dict[str, object] = {
         **connect.model_dump(),
+        "publication_name": connect.publication_name,
         "max_row_bytes": connect.max_row_bytes,
         "topic_max_bytes": connect.topic_max_bytes,
         "buffer_bytes": max(_BUFFER_BYTES, 2 * connect.max_row_bytes),
-        "database_host": connect.database_host or oltp.host,
-        "database_port": connect.database_port or oltp.port,
+        "database_host": oltp.host,
+        "database_port": oltp.port,
         "database": oltp.database,
         "captured_name": CAPTURED_NAME,
         "password": _password(connect.secrets_dir, secrets_file),

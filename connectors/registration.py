@@ -29,7 +29,7 @@ def apply(
 
     Args:
         connect: address of Connect, and the connector's name and settings.
-        oltp: the database to capture.
+        oltp: the database to capture, as Connect reaches it.
         kafka: the broker that has the topics.
         secrets_file: properties file that Connect reads `debezium.password` from.
         timeout_seconds: maximum wait for Connect, its connector and its task.

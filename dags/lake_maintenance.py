@@ -54,7 +54,7 @@ def maintain(layer: str) -> list[dict[str, object]]:
 @task
 @step
 def forget_runs() -> dict[str, object]:
-    """Delete records of runs older than CONSOLIDATION_RUNS_DAYS."""
+    """Delete records of runs older than 90 days."""
     from batch.runs import forget_old
 
     with recording("maintenance", is_required=False) as run:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +30,19 @@ from stack.catalog import SHOP
 from stack.control import Stack
 from stack.paths import StackConfig
 
-PORTS = (
-    "OLTP_PORT",
-    "WAREHOUSE_PORT",
-    "KAFKA_PORT",
-    "KAFKA_CONTROLLER_PORT",
-    "CONNECT_PORT",
-    "MINIO_PORT",
-    "MINIO_CONSOLE_PORT",
-    "LANDING_METRICS_PORT",
-    "LIVE_METRICS_PORT",
-    "AIRFLOW_PORT",
-    "SUPERSET_PORT",
-    "KAFKA_METRICS_PORT",
-    "CONNECT_METRICS_PORT",
-    "MONITORING_PORT",
-    "MONITORING_AIRFLOW_PORT",
-    "MONITORING_STATSD_PORT",
-    "MONITORING_EXPORTER_PORT",
-)
+_PORTS = {
+    "OLTP_PORT": 1,
+    "WAREHOUSE_PORT": 1,
+    "KAFKA_PORT": 2,
+    "CONNECT_PORT": 1,
+    "MINIO_PORT": 1,
+    "MINIO_CONSOLE_PORT": 1,
+    "AIRFLOW_PORT": 1,
+    "SUPERSET_PORT": 1,
+    "MONITORING_PORT": 1,
+    "MONITORING_BASE_PORT": 26,
+}
+"""How many ports in a row a setting gives."""
 KEPT = {"STACK_CACHE_DIR", "STACK_SERVICE_USER"}
 """Settings that are inherited from the caller; all others are removed."""
 # Below the range of ephemeral ports.
@@ -66,16 +60,40 @@ def free_ports(count: int) -> list[int]:
     They are bound some time later. To avoid collisions until then, each pytest-xdist worker has a
     block of its own; other processes draw from a range so large that collisions are unlikely.
     """
+    with ExitStack() as sockets:
+        free = (p for p in _drawn() if _binds(sockets.enter_context(socket.socket()), p))
+        return list(islice(free, count))
+
+
+def free_block(count: int) -> range:
+    """Return ports in a row on which no process listens.
+
+    Raises:
+        StopPipelineError: there are none.
+    """
+    blocks = (range(first, first + count) for first in _drawn(count - 1))
+    for block in blocks:
+        if all(map(_is_free, block)):
+            return block
+    message = f"This machine has no {count} ports in a row that are free. Stop some programs."
+    raise StopPipelineError(message)
+
+
+def _drawn(room: int = 0) -> list[int]:
+    """Return ports in random order, none of which is among the last `room`."""
     worker = environment().get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
     ports = range(_FIRST_PORT, _FIRST_OF_WORKERS)
     if worker:
         first = _FIRST_OF_WORKERS + _BLOCK * (int(worker) % _BLOCKS)
         ports = range(first, first + _BLOCK)
     # Not the global generator, which tests seed: all would draw the same ports.
-    drawn = random.SystemRandom().sample(ports, min(len(ports), _BLOCK))
-    with ExitStack() as sockets:
-        free = (p for p in drawn if _binds(sockets.enter_context(socket.socket()), p))
-        return list(islice(free, count))
+    ports = ports[: len(ports) - room]
+    return random.SystemRandom().sample(ports, min(len(ports), _BLOCK))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        return _binds(one, port)
 
 
 def _binds(one: socket.socket, port: int) -> bool:
@@ -245,7 +263,8 @@ def prepared(**settings: object) -> TestStack:
     # Not inside a directory of the caller, which the service user may not be allowed to enter.
     data_dir = Path(tempfile.mkdtemp(prefix="shop-"))
     data_dir.chmod(0o755)
-    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    starts = accumulate(_PORTS.values(), initial=free_block(sum(_PORTS.values()))[0])
+    ports = dict(zip(_PORTS, map(str, starts), strict=False))
     given = {name: str(value) for name, value in settings.items()}
     env = _clean_environment() | ports | {"STACK_DATA_DIR": str(data_dir)} | given
     return TestStack(data_dir=data_dir, env=env)

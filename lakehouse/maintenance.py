@@ -34,6 +34,9 @@ from lakehouse.errors import RetryLaterError
 LEASE_APP_ID = "maintenance/lease"
 FENCE_PROPERTY = "shop.maintenance_fence"
 TARGET_BYTES = 64 * 1024 * 1024
+COMPACT_COMMITS = 200
+"""Commits of a bronze table between two compactions, about a quarter of an hour while the shop is
+busy: opening a table stays fast, and rewriting its new files costs little beside landing them."""
 _LEASE_SECONDS = 600
 _POLL_SECONDS = 0.5
 _NOBODY = 0

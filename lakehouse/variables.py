@@ -21,7 +21,6 @@ _UNITS = {
     "mb": "MB",
     "rows": "rows",
     "offsets": "offsets",
-    "commits": "commits",
     "partitions": "partitions",
     "share": "share, 0 to 1",
     "port": "port",
@@ -77,10 +76,10 @@ PostgresName = Annotated[
     Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$"),
     Allowed("up to 63 small letters, digits and _, no digit first", "name"),
 ]
-Bucket = Annotated[
+BucketPrefix = Annotated[
     str,
-    Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$"),
-    Allowed("3 to 63 small letters and digits, in between also -", "bucket"),
+    Field(pattern=r"^([a-z0-9][a-z0-9-]{0,55})?$"),
+    Allowed("up to 56 small letters, digits and -, no - first", "text"),
 ]
 Currency = Annotated[
     str, Field(pattern=r"^[A-Z]{3}$"), Allowed("three capital letters, such as EUR", "currency")

@@ -112,7 +112,8 @@ class FlowSampler:
     """Reader of metrics of the shop's database, Kafka and the lander."""
 
     def __init__(self, config: StackConfig, secrets: Secrets) -> None:
-        self._metrics_url = f"http://127.0.0.1:{config.landing.metrics_port}/metrics"
+        port = config.monitoring.metrics_port("lander")
+        self._metrics_url = f"http://127.0.0.1:{port}/metrics"
         self._admin: AdminClient = admin_client(config.kafka.bootstrap_servers)
         self._pattern = captured_pattern(config.connect.topic_prefix)
         self._slot = config.connect.slot_name

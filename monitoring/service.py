@@ -23,7 +23,6 @@ from stack.paths import StackConfig
 
 _LIMITS = (
     "lag_offsets", "live_seconds", "slot_share", "quarantined", "late_seconds", "disk_share",
-    "clock_seconds",
 )  # fmt: skip
 _SCRAPES_PER_LAKE = 4
 """It reads the lake every fourth time: that asks the store for the log of every table."""
@@ -38,7 +37,8 @@ def run_exporter(config: StackConfig, secrets: Secrets) -> None:
     registry.register(exporter)
     ProcessCollector(registry=registry)
     settings = config.monitoring
-    start_http_server(settings.exporter_port, addr=settings.exporter_host, registry=registry)
+    port = settings.metrics_port("exporter")
+    start_http_server(port, addr=settings.metrics_host, registry=registry)
     stop_on_signals(exporter.stop)
     exporter.run()
 

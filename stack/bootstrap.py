@@ -41,8 +41,9 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
 
     def connector() -> None:
         secrets_file = config.stack.connect_secrets_path
+        oltp = config.stack.seen_by_services(config.oltp)
         # Short waits that are repeated, so that they can be interrupted.
-        apply(config.connect, config.oltp, config.kafka, secrets_file, timeout_seconds=5)
+        apply(config.connect, oltp, config.kafka, secrets_file, timeout_seconds=5)
 
     return (
         Step(service="oltp", name="roles", do=lambda: prepare_oltp(config.oltp, secrets)),

@@ -118,16 +118,27 @@ class _Catalog:
 
     def kafka(self) -> Service:
         settings = self.config.kafka
-        broker = Broker(settings=settings, cache=self.cache, data=self.data, user=self.user)
-        controller_port = settings.controller_port
+        metrics = self._metrics("kafka", AGENT_HOST)
+        broker = Broker(
+            settings=settings,
+            metrics_port=metrics.number,
+            cache=self.cache,
+            data=self.data,
+            user=self.user,
+        )
         return Service(
             program=broker.program(),
             title="the log of changes",
             url=settings.bootstrap_servers,
             ports=(
                 Port(variable="KAFKA_PORT", host=settings.host, number=settings.port),
-                Port(variable="KAFKA_CONTROLLER_PORT", host=settings.host, number=controller_port),
-                *_metrics_port("KAFKA_METRICS_PORT", settings.metrics_port),
+                Port(
+                    variable="KAFKA_PORT",
+                    host=settings.host,
+                    number=settings.controller_port,
+                    is_published=False,
+                ),
+                metrics,
             ),
             prepare=broker.prepare,
             probe=broker.probe,
@@ -135,8 +146,10 @@ class _Catalog:
 
     def connect(self) -> Service:
         settings = self.config.connect
+        metrics = self._metrics("connect", AGENT_HOST)
         worker = Worker(
             settings=settings,
+            metrics_port=metrics.number,
             kafka=self.config.kafka,
             secrets_file=self.config.stack.connect_secrets_path,
             secrets=self.secrets,
@@ -150,7 +163,7 @@ class _Catalog:
             url=settings.url,
             ports=(
                 Port(variable="CONNECT_PORT", host=settings.host, number=settings.port),
-                *_metrics_port("CONNECT_METRICS_PORT", settings.metrics_port),
+                metrics,
             ),
             needs=("oltp", "kafka"),
             prepare=worker.prepare,
@@ -185,14 +198,11 @@ class _Catalog:
         return self._ours("auto-restart", (("connect", "auto-restart")), title, needs=())
 
     def lander(self) -> Service:
-        landing = self.config.landing
-        ports = _metrics_port("LANDING_METRICS_PORT", landing.metrics_port, landing.metrics_host)
+        ports = (self._metrics("lander"),)
         return self._ours("lander", ("land",), "Kafka to bronze", ports, niceness=5)
 
     def live(self) -> Service:
-        live = self.config.live
-        ports = _metrics_port("LIVE_METRICS_PORT", live.metrics_port, live.metrics_host)
-        return self._ours("live", ("live",), "Kafka to live charts", ports)
+        return self._ours("live", ("live",), "Kafka to live charts", (self._metrics("live"),))
 
     def _ours(
         self,
@@ -291,14 +301,22 @@ class _Catalog:
 
     def monitoring(self) -> tuple[Service, ...]:
         """Return the services of monitoring; the exporter has no dependencies."""
-        settings = self.config.monitoring
-        ports = _metrics_port(
-            "MONITORING_EXPORTER_PORT", settings.exporter_port, settings.exporter_host
-        )
+        ports = (self._metrics("exporter"),)
         exporter = self._ours(
             "exporter", ("exporter",), "metrics of the pipeline, for Prometheus", ports, niceness=10
         )
         return exporter, *prometheus_services(self.config, self.cache, self.data, self.user)
+
+    def _metrics(self, service: str, host: str | None = None) -> Port:
+        """Return the port at which a service serves metrics."""
+        settings = self.config.monitoring
+        return Port(
+            variable="MONITORING_BASE_PORT",
+            host_variable="MONITORING_METRICS_HOST",
+            host=host or settings.metrics_host,
+            number=settings.metrics_port(service),
+            is_published=False,
+        )
 
     @property
     def _variables(self) -> dict[str, str]:
@@ -310,8 +328,3 @@ class _Catalog:
             "STACK_CACHE_DIR": str(stack.cache_dir),
             "STACK_SECRETS_FILE": str(stack.secrets_path),
         }
-
-
-def _metrics_port(variable: str, number: int, host: str = AGENT_HOST) -> tuple[Port, ...]:
-    """Return the metrics port; none if the number is 0."""
-    return (Port(variable=variable, host=host, number=number),) if number else ()

@@ -179,19 +179,10 @@ def _status(service: Service, state: Mapping[str, Any] | None, now: datetime) ->
         pid=state["Pid"] if state and is_running else None,
         uptime_seconds=_seconds(state["StartedAt"], now) if state and is_running else None,
         memory_mb=None,
-        ports=tuple(port.number for port in service.ports if not _is_inside(port.variable)),
-        url=service.url if any(not _is_inside(port.variable) for port in service.ports) else "",
+        ports=tuple(port.number for port in service.ports if port.is_published),
+        url=service.url if any(port.is_published for port in service.ports) else "",
         log=f"./pipeline logs {service.name}",
     )
-
-
-def _is_inside(variable: str) -> bool:
-    """Return whether Compose does not publish a port."""
-    inside = (
-        "METRICS_PORT", "CONTROLLER_PORT", "EXPORTER_PORT", "STATSD_PORT",
-        "MONITORING_AIRFLOW_PORT",
-    )  # fmt: skip
-    return variable.endswith(inside)
 
 
 def _seconds(started_at: str, now: datetime) -> int:

@@ -103,14 +103,10 @@ def entries(
         ),
         *_ports(),
         Entry(
-            name="CONNECT_DATABASE_HOST",
-            value="oltp",
-            comment="Addresses for Connect and Superset, which run in containers themselves.",
+            name="CONNECT_SECRETS_DIR",
+            value="/run/secrets",
+            comment="Folder in the container of Connect with the password for the shop.",
         ),
-        Entry(name="CONNECT_DATABASE_PORT", value="5432"),
-        Entry(name="CONNECT_SECRETS_DIR", value="/run/secrets"),
-        Entry(name="SUPERSET_DATABASE_HOST", value="warehouse"),
-        Entry(name="SUPERSET_DATABASE_PORT", value="5432"),
     )
     named = {entry.name for entry in chosen}
     defaults = [e for e in _defaults(compose) if e.name not in named]

@@ -114,7 +114,7 @@ def port_problems(services: Iterable[Service]) -> Iterator[Problem]:
                 yield Problem(
                     f"{service.name}: {port.host} is not a loopback address; servers started here "
                     "listen on loopback only",
-                    f"Unset {port.variable.split('_')[0]}_HOST.",
+                    f"Unset {port.host_variable or port.variable.split('_')[0] + '_HOST'}.",
                 )
             elif not is_free(port.host, port.number):
                 yield Problem(

@@ -14,6 +14,10 @@ class Port:
     variable: str
     host: str
     number: int
+    host_variable: str = ""
+    """The variable that sets the host, if it is not that of the service."""
+    is_published: bool = True
+    """Whether Compose opens it to the machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,14 @@ connector, groups and buckets of its own, under the same supervisor.
 """
 
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import httpx
 import psycopg
@@ -21,12 +24,14 @@ from lakehouse.errors import PipelineError
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.settings import ROOT
 
-__all__ = ["TestStack", "end_kept_servers", "end_servers", "free_ports", "new_stack", "tenant"]
+__all__ = [
+    "TestStack", "end_kept_servers", "end_servers", "free_ports", "new_stack", "popen_with",
+    "tenant",
+]  # fmt: skip
 
 _SPARING = {
     # A test's Java lives for minutes: much of its work would be to compile for the hours to come.
     "KAFKA_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",
-    "CONNECT_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",
     # Nobody looks at a test's charts; asking a hundred times a second costs as much as capturing.
     "CONNECT_POLL_INTERVAL_MS": 100,
 }
@@ -65,17 +70,25 @@ def tenant(**settings: object) -> Iterator[TestStack]:
         "CONNECT_TOPIC_PREFIX": f"shop_{name}",
         "CONNECT_SLOT_NAME": f"dbz_shop_{name}",
         "CONNECT_CONNECTOR_NAME": f"shop_{name}",
-        "LANDING_GROUP_ID": f"landing_{name}",
-        "LIVE_GROUP_ID": f"live_{name}",
-        "MINIO_BRONZE_BUCKET": f"bronze-{name}",
-        "MINIO_SILVER_BUCKET": f"silver-{name}",
-        "MINIO_GOLD_BUCKET": f"gold-{name}",
+        "MINIO_BUCKET_PREFIX": f"{name}-",
     }
     stack = _shared().with_settings(**{**names, **settings})
     try:
         yield stack
     finally:
         _leave(stack)
+
+
+def popen_with(
+    stack: TestStack, constants: Mapping[str, object], *arguments: object, **options: Any
+) -> subprocess.Popen[str]:
+    """Start a command of `./pipeline` in which constants of modules have other values."""
+    code = "".join(
+        f"import {place.rpartition('.')[0]}; {place} = {value!r}\n"
+        for place, value in constants.items()
+    )
+    command = [sys.executable, "-c", f"{code}from cli.__main__ import main\nmain()"]
+    return subprocess.Popen([*command, *map(str, arguments)], env=stack.env, text=True, **options)
 
 
 def end_servers() -> None:

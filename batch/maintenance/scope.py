@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from batch.maintenance.needs import Need, gold_needs, warehouse_needs
 from batch.maintenance.run import Limits, between_consolidations
 from lakehouse.lake import Lake
+from lakehouse.maintenance import COMPACT_COMMITS
 from lakehouse.postgres import warehouse_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import (
@@ -35,7 +36,7 @@ def limits_of_settings(
     bronze = Limits(
         lake=Lake.of(minio, secrets, user="lander"),
         retention_hours=retention_hours or landing.retention_hours,
-        overdue_commits=0 if is_asked else 2 * landing.compact_commits,
+        overdue_commits=0 if is_asked else 2 * COMPACT_COMMITS,
     )
     return {"bronze": bronze, "silver": refined, "gold": refined}
 

@@ -8,10 +8,11 @@ from psycopg.rows import class_row
 
 from batch.runs.model import Facts, Kind, RunRow, unrecorded
 from lakehouse.errors import PipelineError, StopPipelineError
-from lakehouse.settings import ConsolidationSettings
 
 _log = structlog.get_logger(__name__)
 
+_KEPT_DAYS = 90
+"""Long enough to look into a quarter, and the list stays short."""
 _COLUMNS: LiteralString = """
 select
     r.run_number, r.run_id, r.kind, r.scope, r.code_version, r.contract_version, r.who,
@@ -56,9 +57,9 @@ def numbered(dsn: str, number: int) -> RunRow:
 
 
 def forget_old(dsn: str) -> int | None:
-    """Delete runs older than the setting, return how many; None if the warehouse is unavailable."""
+    """Delete runs older than 90 days; return how many, None if the warehouse is unavailable."""
     try:
-        return forget(dsn, days=ConsolidationSettings().runs_days)
+        return forget(dsn, days=_KEPT_DAYS)
     except PipelineError as error:
         _log.warning("old_runs_not_deleted", error=str(error))
         return None

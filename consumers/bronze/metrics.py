@@ -6,7 +6,6 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    start_http_server,
 )
 
 _COMMIT_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -58,8 +57,3 @@ class LandingMetrics:
         """Drop the lags of partitions that may now belong to another lander."""
         self.lag.clear()
         self.lag_seconds.clear()
-
-    def serve(self, host: str, port: int) -> None:
-        """Serve metrics over HTTP; port 0 is off."""
-        if port:
-            start_http_server(port, addr=host, registry=self.registry)

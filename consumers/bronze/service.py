@@ -11,8 +11,10 @@ from consumers.bronze.metrics import LandingMetrics
 from consumers.bronze.tables import LandingTables
 from consumers.buffer import FlushPolicy
 from consumers.client import consumer_config
+from consumers.serving import serve_metrics
 from lakehouse.kafka import QuietLog, admin_client, captured_pattern
 from lakehouse.lake import storage_options
+from lakehouse.maintenance import COMPACT_COMMITS
 from lakehouse.object_store import object_store
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, KafkaSettings, LandingSettings, MinioSettings
@@ -28,16 +30,17 @@ _FLUSH_BYTES = 32 * _MB
 quarter of the memory that a lander has by default."""
 
 
-def run_lander(
+def run_lander(  # noqa: PLR0913 - settings of each server, and the command's options
     *,
     landing: LandingSettings,
     kafka: KafkaSettings,
     connect: ConnectSettings,
     minio: MinioSettings,
     secrets: Secrets,
+    metrics_address: tuple[str, int],
     accept_loss: bool = False,
 ) -> None:
-    """Land until SIGTERM or SIGINT.
+    """Land until SIGTERM or SIGINT. Port 0 serves no metrics.
 
     Raises:
         StopPipelineError: changes are missing, or the store is unsafe for concurrent commits.
@@ -47,7 +50,7 @@ def run_lander(
     pa.set_memory_pool(pa.system_memory_pool())
     require_conditional_put(object_store(minio, secrets, user=_USER), minio.bronze_bucket)
     metrics = LandingMetrics()
-    metrics.serve(landing.metrics_host, landing.metrics_port)
+    serve_metrics(metrics.registry, *metrics_address)
     options = storage_options(minio, secrets, user=_USER)
     tables = LandingTables(
         bucket=minio.bronze_bucket,
@@ -58,11 +61,11 @@ def run_lander(
     maintenance = bronze_maintenance(
         minio.bronze_bucket,
         options,
-        every_commits=landing.compact_commits,
+        every_commits=COMPACT_COMMITS,
         retention_hours=landing.retention_hours,
     )
     lander = Lander(
-        Consumer(landing_client(landing, kafka), logger=QuietLog()),
+        Consumer(landing_client(connect, kafka), logger=QuietLog()),
         tables,
         Flusher(writers=_WRITERS, metrics=metrics),
         metrics,
@@ -89,7 +92,7 @@ def _lander_options(
 
 
 def landing_client(
-    landing: LandingSettings, kafka: KafkaSettings
+    connect: ConnectSettings, kafka: KafkaSettings
 ) -> dict[str, str | int | float | bool]:
     """Return librdkafka's configuration for a lander."""
-    return consumer_config(kafka, client_id=_USER, group_id=landing.group_id)
+    return consumer_config(kafka, client_id=_USER, group_id=connect.group_id("landing"))

@@ -6,7 +6,6 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    start_http_server,
 )
 
 _BATCH_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -48,8 +47,3 @@ class LiveMetrics:
             registry=registry,
         )
         self.paused = Gauge("live_paused", "1 while polling is paused.", registry=registry)
-
-    def serve(self, host: str, port: int) -> None:
-        """Serve metrics over HTTP; port 0 is off."""
-        if port:
-            start_http_server(port, addr=host, registry=self.registry)

@@ -11,6 +11,7 @@ from consumers.live.heartbeats import Heartbeats
 from consumers.live.metrics import LiveMetrics
 from consumers.live.overlay import Overlay
 from consumers.live.positions import LivePositions
+from consumers.serving import serve_metrics
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts import ENTITIES
@@ -23,6 +24,8 @@ from lakehouse.settings import (
 )
 from lakehouse.signals import stop_on_signals
 
+_BATCH_ROWS = 5_000
+"""Most changes applied in one transaction: many, to catch up fast, but no lock is held for long."""
 _LINGER_SECONDS = 0.02
 """Wait for more of a batch: short beside the half second in which charts follow."""
 _PATIENCE_SECONDS = 0.4
@@ -46,19 +49,20 @@ def run_live(
     connect: ConnectSettings,
     warehouse_dsn: str,
     readers: dict[str, ChangeReader],
+    metrics_address: tuple[str, int],
 ) -> None:
-    """Apply changes to the overlay until SIGTERM or SIGINT.
+    """Apply changes to the overlay until SIGTERM or SIGINT. Port 0 serves no metrics.
 
     Raises:
         StopPipelineError: a topic was recreated, or changes are missing.
     """
     metrics = LiveMetrics()
-    metrics.serve(live.metrics_host, live.metrics_port)
+    serve_metrics(metrics.registry, *metrics_address)
     overlay = Overlay(dsn=warehouse_dsn, readers=readers)
     admin = admin_client(kafka.bootstrap_servers)
     consumer = LiveConsumer(
         Consumer(
-            consumer_config(kafka, client_id="live", group_id=live.group_id)
+            consumer_config(kafka, client_id="live", group_id=connect.group_id("live"))
             | {"fetch.wait.max.ms": 500},
             logger=QuietLog(),
         ),
@@ -70,7 +74,7 @@ def run_live(
             # Rows that are not shown may be recomputed without delaying those that are.
             pattern=pattern_of_tables(connect.topic_prefix, readers),
             heartbeats=heartbeat_topic(connect.topic_prefix),
-            batch_rows=live.batch_rows,
+            batch_rows=_BATCH_ROWS,
             linger_seconds=_LINGER_SECONDS,
             patience_seconds=_PATIENCE_SECONDS,
             max_rows=live.max_rows,

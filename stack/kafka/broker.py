@@ -23,6 +23,7 @@ class Broker:
     """One broker in combined mode, which is its own controller."""
 
     settings: KafkaSettings
+    metrics_port: int
     cache: Cache
     data: Data
     user: ServiceUser
@@ -37,7 +38,7 @@ class Broker:
                 main_class="kafka.Kafka",
                 heap_mb=self.settings.heap_mb,
                 arguments=(str(self._properties_file),),
-                options=(*self._agent.arguments, *self.settings.java_options.split()),
+                options=(self._agent.argument, *self.settings.java_options.split()),
             ),
             directory=self.data.of("kafka"),
             stop_seconds=30,
@@ -75,8 +76,7 @@ class Broker:
 
     @property
     def _agent(self) -> Agent:
-        port = self.settings.metrics_port
-        return Agent(program="kafka", port=port, cache=self.cache, data=self.data)
+        return Agent(program="kafka", port=self.metrics_port, cache=self.cache, data=self.data)
 
     @property
     def _properties_file(self) -> Path:

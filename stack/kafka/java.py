@@ -18,11 +18,9 @@ class Agent:
     data: Data
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        """Return the options for Java's command line; none if the port is 0."""
-        if not self.port:
-            return ()
-        return (f"-javaagent:{self.cache.jmx_agent}={AGENT_HOST}:{self.port}:{self.rules_file}",)
+    def argument(self) -> str:
+        """Return the option for Java's command line."""
+        return f"-javaagent:{self.cache.jmx_agent}={AGENT_HOST}:{self.port}:{self.rules_file}"
 
     @property
     def rules_file(self) -> Path:

@@ -18,6 +18,7 @@ class Worker:
     """One worker of Kafka Connect."""
 
     settings: ConnectSettings
+    metrics_port: int
     kafka: KafkaSettings
     secrets_file: Path
     secrets: Secrets
@@ -35,7 +36,7 @@ class Worker:
                 main_class="org.apache.kafka.connect.cli.ConnectDistributed",
                 heap_mb=self.settings.heap_mb,
                 arguments=(str(self._properties_file),),
-                options=(*self._agent.arguments, *self.settings.java_options.split()),
+                options=(self._agent.argument, *self.kafka.java_options.split()),
             ),
             directory=self.data.of("connect"),
             stop_seconds=20,
@@ -59,8 +60,7 @@ class Worker:
 
     @property
     def _agent(self) -> Agent:
-        port = self.settings.metrics_port
-        return Agent(program="connect", port=port, cache=self.cache, data=self.data)
+        return Agent(program="connect", port=self.metrics_port, cache=self.cache, data=self.data)
 
     @property
     def _properties_file(self) -> Path:

@@ -12,6 +12,9 @@ from stack.program import Port, Program, Service
 from stack.service_user import ServiceUser
 
 _COPIED = ("rules/*.yml", "consoles/*.html")
+_RETENTION_MB = 1024
+"""A guard of the disk, however long metrics are kept."""
+_OURS = ("exporter", "lander", "live")
 
 
 def prometheus_services(
@@ -19,16 +22,16 @@ def prometheus_services(
 ) -> tuple[Service, Service]:
     """Return the services: StatsD exporter and Prometheus."""
     settings = config.monitoring
-    host = settings.host
+    host, port = settings.host, settings.metrics_port("statsd-exporter")
     statsd = StatsdExporter(config=config, cache=cache, data=data, user=user)
     prometheus = Prometheus(config=config, cache=cache, data=data, user=user)
     return (
         Service(
             program=statsd.program(),
             title="metrics of Airflow, for Prometheus",
-            url=f"http://{host}:{settings.airflow_port}/metrics",
+            url=f"http://{host}:{port}/metrics",
             ports=(
-                Port(variable="MONITORING_AIRFLOW_PORT", host=host, number=settings.airflow_port),
+                Port(variable="MONITORING_BASE_PORT", host=host, number=port, is_published=False),
             ),
             prepare=statsd.prepare,
             probe=statsd.probe,
@@ -66,7 +69,7 @@ class Prometheus:
                 f"--web.console.templates={self._home / 'consoles'}",
                 f"--storage.tsdb.path={self._home / 'data'}",
                 f"--storage.tsdb.retention.time={settings.retention_days}d",
-                f"--storage.tsdb.retention.size={settings.retention_mb}MB",
+                f"--storage.tsdb.retention.size={_RETENTION_MB}MB",
                 "--log.level=warn",
             ),
             directory=self._home,
@@ -123,7 +126,7 @@ class StatsdExporter:
             name="statsd-exporter",
             command=(
                 str(self.cache.prometheus / "statsd_exporter"),
-                f"--web.listen-address={settings.host}:{settings.airflow_port}",
+                f"--web.listen-address={settings.host}:{settings.metrics_port('statsd-exporter')}",
                 f"--statsd.listen-udp={settings.host}:{settings.statsd_port}",
                 "--statsd.listen-tcp=",
                 f"--statsd.mapping-config={home / 'statsd.yml'}",
@@ -141,7 +144,8 @@ class StatsdExporter:
     def probe(self) -> bool:
         """Return whether it answers."""
         settings = self.config.monitoring
-        return http_status(settings.host, settings.airflow_port, "/-/healthy") == 200
+        port = settings.metrics_port("statsd-exporter")
+        return http_status(settings.host, port, "/-/healthy") == 200
 
     @staticmethod
     def _mappings() -> str:
@@ -160,21 +164,17 @@ def with_interval(text: str, seconds: int) -> str:
 
 
 def targets(config: StackConfig) -> list[dict[str, object]]:
-    """Return the content of the targets file. Ports that are 0 are skipped."""
+    """Return the content of the targets file."""
     own = config.monitoring
     minio = {"__metrics_path__": "/minio/v2/metrics/cluster"}
     known: tuple[tuple[str, str, int, dict[str, str]], ...] = (
         ("prometheus", own.host, own.port, {}),
-        ("exporter", own.exporter_host, own.exporter_port, {}),
-        ("lander", config.landing.metrics_host, config.landing.metrics_port, {}),
-        ("live", config.live.metrics_host, config.live.metrics_port, {}),
-        ("kafka", AGENT_HOST, config.kafka.metrics_port, {}),
-        ("connect", AGENT_HOST, config.connect.metrics_port, {}),
+        *((job, own.metrics_host, own.metrics_port(job), {}) for job in _OURS),
+        *((job, AGENT_HOST, own.metrics_port(job), {}) for job in ("kafka", "connect")),
         ("minio", config.minio.host, config.minio.port, minio),
-        ("airflow", own.host, own.airflow_port, {}),
+        ("airflow", own.host, own.metrics_port("statsd-exporter"), {}),
     )
     return [
         {"targets": [f"{host}:{port}"], "labels": {"job": job, **labels}}
         for job, host, port, labels in known
-        if port
     ]

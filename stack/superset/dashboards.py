@@ -105,12 +105,10 @@ class Dashboards:
         return read_sources(dsn, datasets)
 
     def _place(self) -> Place:
-        warehouse, shop = self._config.warehouse, self._config.shop
-        superset = self._config.superset
-        host = superset.database_host or warehouse.host
-        port = superset.database_port or warehouse.port
+        warehouse = self._config.stack.seen_by_services(self._config.warehouse)
+        shop = self._config.shop
         return Place(
-            address=f"{host}:{port}",
+            address=f"{warehouse.host}:{warehouse.port}",
             database=warehouse.database,
             user=_ROLE,
             password=self._secrets[f"warehouse_{_ROLE}"],

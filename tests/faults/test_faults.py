@@ -149,9 +149,7 @@ class Storm:
 
     def lander_frozen_beside_a_second_one(self):
         """It wakes as a zombie: the other has its partitions, and it may commit nothing."""
-        second = self.shop.with_settings(LANDING_METRICS_PORT=0).popen(
-            "land", stderr=subprocess.DEVNULL
-        )
+        second = self.shop.popen("land", "--metrics-port", 0, stderr=subprocess.DEVNULL)
         try:
             time.sleep(self.moments.uniform(0.5, 3))
             pid = self.shop.pid("lander")

@@ -285,11 +285,11 @@ def test_view_that_was_not_applied_is_named(shop):
 
 def test_port_that_another_program_has_is_named_with_its_setting(shop):
     shop.stop("live")
-    port = shop.config.live.metrics_port
+    port = shop.config.monitoring.metrics_port("live")
     with socket.create_server(("127.0.0.1", port)):
         ports, services = only_wrong(shop, ("services", "ports"), ("services", "services"))
         assert ports["words"].startswith(f"live: port {port} is in use by ")
-        assert "LIVE_METRICS_PORT" in ports["remedy"]
+        assert "MONITORING_BASE_PORT" in ports["remedy"]
     type_in(shop, services["remedy"])
     until_fine(shop)
 

@@ -11,7 +11,7 @@ import pytest
 
 from lakehouse.contracts import ENTITIES
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
-from tests.stacks import tenant
+from tests.stacks import popen_with, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 PATIENCE_SECONDS = 300
@@ -134,7 +134,7 @@ def test_while_the_warehouse_is_away_live_waits_and_loses_nothing(shop):
 def test_a_second_consumer_takes_over_from_one_that_froze(shop):
     """The frozen one wakes up with changes of partitions that are no longer its own."""
     frozen = shop.pid("live")
-    second = shop.with_settings(LIVE_METRICS_PORT=0).popen("live", stderr=subprocess.DEVNULL)
+    second = shop.popen("live", "--metrics-port", 0, stderr=subprocess.DEVNULL)
     try:
         simulator = selling(shop, orders=400, rate=30)
         time.sleep(2)
@@ -148,10 +148,15 @@ def test_a_second_consumer_takes_over_from_one_that_froze(shop):
         assert second.wait(PATIENCE_SECONDS) == 0
 
 
+def live_in_batches_of(rows, stack):
+    constants = {"consumers.live.service._BATCH_ROWS": rows}
+    words = ("live", "--metrics-port", 0)
+    return popen_with(stack, constants, *words, stderr=subprocess.DEVNULL)
+
+
 def test_full_it_waits_for_a_consolidation_and_says_so(shop):
     shop.control.stop("live")
-    small = shop.with_settings(LIVE_MAX_ROWS=300, LIVE_METRICS_PORT=0, LIVE_BATCH_ROWS=10)
-    live = small.popen("live", stderr=subprocess.DEVNULL)
+    live = live_in_batches_of(10, shop.with_settings(LIVE_MAX_ROWS=300))
     try:
         # For ten seconds: it looks every two whether it is full.
         assert selling(shop, orders=600).wait(PATIENCE_SECONDS) == 0
@@ -187,8 +192,7 @@ def test_after_a_time_down_charts_are_live_only_when_they_show_the_shop(shop):
     shop.control.stop("live")
     assert selling(shop, orders=600, rate=200).wait(PATIENCE_SECONDS) == 0
     time.sleep(12)
-    slow = shop.with_settings(LIVE_METRICS_PORT=0, LIVE_BATCH_ROWS=20)
-    live = slow.popen("live", stderr=subprocess.DEVNULL)
+    live = live_in_batches_of(20, shop)
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
         states = []

@@ -18,7 +18,7 @@ from connectors.definition import render
 from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import ROLES, Secrets
-from lakehouse.settings import ROOT, ConnectSettings, OltpSettings
+from lakehouse.settings import ROOT, ConnectSettings, OltpSettings, StackSettings
 from stack.airflow.container import become
 from stack.paths import StackConfig
 from stack.superset.dashboards import Dashboards
@@ -201,8 +201,9 @@ def test_connector_is_told_where_connect_finds_database_and_password(tmp_path):
     assert native["database.hostname"] == "127.0.0.1"
     assert native["database.port"] == "15432"
     assert native["database.password"] == f"${{file:{tmp_path}/x.properties:debezium.password}}"
-    there = ConnectSettings(database_host="oltp", database_port=5432, secrets_dir="/run/secrets")
-    inside = render(there, oltp, tmp_path / "x.properties")
+    there = ConnectSettings(secrets_dir="/run/secrets")
+    seen = StackSettings(engine="compose").seen_by_services(oltp)
+    inside = render(there, seen, tmp_path / "x.properties")
     assert inside["database.hostname"] == "oltp"
     assert inside["database.port"] == "5432"
     assert inside["database.password"] == "${directory:/run/secrets:oltp_debezium}"
@@ -235,10 +236,7 @@ def test_one_setting_says_to_producer_buffer_and_topics_how_large_a_change_may_b
     ("variables", "address"),
     [
         ({}, "127.0.0.1:15433"),
-        (
-            {"SUPERSET_DATABASE_HOST": "warehouse", "SUPERSET_DATABASE_PORT": "5432"},
-            "warehouse:5432",
-        ),
+        ({"STACK_ENGINE": "compose", "STACK_ENV_FILE": "/nowhere/.env"}, "warehouse:5432"),
     ],
 )
 def test_charts_are_drawn_from_where_superset_reaches_the_warehouse(

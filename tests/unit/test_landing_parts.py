@@ -1,5 +1,6 @@
 """The lander's parts that need no service: positions, loss, records, the store's conformance."""
 
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 from minio import Minio
+from prometheus_client import CollectorRegistry
 
 from consumers.assignment import Assignment
 from consumers.bronze.conformance import require_conditional_put
@@ -18,6 +20,7 @@ from consumers.bronze.loss import LossFoundError, LossKind, find_identity_loss, 
 from consumers.buffer import Buffers
 from consumers.membership import Membership
 from consumers.records import to_arrow
+from consumers.serving import serve_metrics
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import Topic
@@ -227,3 +230,11 @@ def test_store_that_has_only_just_started_is_asked_again(answers):
         pytest.raises(RetryLaterError, match="not ready"),
     ):
         require_conditional_put(client, "bronze")
+
+
+def test_metrics_are_not_served_at_port_0_and_a_taken_port_is_told_with_the_way_out():
+    serve_metrics(CollectorRegistry(), "127.0.0.1", 0)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(RetryLaterError, match=rf"127\.0\.0\.1:{port}.*--metrics-port"):
+            serve_metrics(CollectorRegistry(), "127.0.0.1", port)

@@ -122,11 +122,12 @@ def test_compose_asks_at_the_ports_that_the_settings_have_by_default():
     assert ports(targets(config())) == ports(compose)
 
 
-def test_a_program_that_tells_nothing_is_not_asked():
-    with environment_of({"HOME": "/nowhere", "KAFKA_METRICS_PORT": "0"}):
-        jobs = {one["labels"]["job"] for one in targets(StackConfig())}
-    assert "kafka" not in jobs
-    assert "connect" in jobs
+def test_targets_follow_the_base_port_and_none_share_a_port():
+    with environment_of({"HOME": "/nowhere", "MONITORING_BASE_PORT": "7000"}):
+        found = {one["labels"]["job"]: one["targets"][0] for one in targets(StackConfig())}
+    assert found["lander"] == "127.0.0.1:7008"
+    assert found["kafka"] == "127.0.0.1:7004"
+    assert len(set(found.values())) == len(found)
 
 
 def test_prometheus_asks_and_evaluates_as_often_as_the_setting_says():

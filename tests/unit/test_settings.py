@@ -13,28 +13,26 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lakehouse import settings as under_test
 from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import (
-    _FORMER,
-    _RETIRED,
     ALL_SETTINGS,
     ROOT,
     ConnectSettings,
     KafkaSettings,
     LandingSettings,
     MinioSettings,
-    MonitoringSettings,
     OltpSettings,
     ShopSettings,
     StackSettings,
     default_data_dir,
     is_root,
+    require_names_of_data,
     retired_warnings,
     settings_in_environment,
     socket_path,
 )
+from lakehouse.settings.retired import _RETIRED
 from lakehouse.settings_document import settings_document
 from lakehouse.variables import variables_of
 
@@ -51,12 +49,8 @@ ANOTHER_BY_NAME = {
     "LOG_FORMAT": "json",
     "ALERT_WEBHOOK_URL": "http://127.0.0.1:7777/alerts",
     "AIRFLOW_PUBLIC_URL": "https://airflow.example.org",
-    "CONNECT_DATABASE_HOST": "oltp",
-    "CONNECT_DATABASE_PORT": "7777",
     "CONNECT_MAX_ROW_MB": "77",
     "STACK_ENGINE": "compose",
-    "SUPERSET_DATABASE_HOST": "warehouse",
-    "SUPERSET_DATABASE_PORT": "7777",
 }
 NOWHERE = {"HOME": "/nowhere", "STACK_ENV_FILE": "/nowhere/.env"}
 
@@ -124,7 +118,7 @@ def test_table_of_settings_is_up_to_date():
 
 def test_table_of_settings_says_the_same_whatever_is_set_and_whoever_asks(monkeypatch):
     before = settings_document()
-    monkeypatch.setattr(under_test, "is_root", lambda: not is_root())
+    monkeypatch.setattr("lakehouse.settings.stack.is_root", lambda: not is_root())
     with environment_of({"HOME": "/home/ann", "KAFKA_PORT": "1", "XDG_CACHE_HOME": "/x"}):
         assert settings_document() == before
 
@@ -134,17 +128,9 @@ def test_table_of_settings_has_each_once_under_its_group():
     assert rows == [variable.name for _, variable in VARIABLES]
 
 
-def test_variable_by_its_former_name_reaches_the_services_by_its_new_one():
-    with environment_of({"MONITORING_WATCHER_PORT": "7777"}):
-        assert MonitoringSettings().exporter_port == 7777
-        assert settings_in_environment() == {"MONITORING_EXPORTER_PORT": "7777"}
-
-
 def test_no_setting_is_told_to_be_retired_and_none_that_replaces_one_is_gone():
     names = {variable.name for _, variable in VARIABLES}
     assert names.isdisjoint(_RETIRED)
-    assert names.isdisjoint(_FORMER)
-    assert names >= set(_FORMER.values())
     replacing = re.findall(r"\b[A-Z]+_[A-Z_]+\b", " ".join(_RETIRED.values()))
     assert names >= set(replacing)
 
@@ -162,6 +148,31 @@ def test_variable_that_was_a_setting_is_named_with_what_replaces_it(tmp_path):
         assert retired_warnings() == []
 
 
+def test_what_an_earlier_env_init_wrote_is_no_reason_to_warn():
+    with environment_of({"CONNECT_DATABASE_HOST": "oltp", "SUPERSET_DATABASE_PORT": "5432"}):
+        assert retired_warnings() == []
+    with environment_of({"CONNECT_DATABASE_HOST": "host.docker.internal"}):
+        assert "OLTP_HOST" in retired_warnings()[0]
+
+
+@pytest.mark.parametrize(("variable", "name"), [
+    ("MINIO_GOLD_BUCKET", "eu-gold"), ("CONNECT_PUBLICATION_NAME", "mine"),
+])  # fmt: skip
+def test_data_with_a_name_that_it_cannot_have_any_more_is_not_left_behind(variable, name):
+    with (
+        environment_of({variable: name}),
+        pytest.raises(StopPipelineError, match=f"{variable} is '{name}'.* would be left behind"),
+    ):
+        require_names_of_data()
+
+
+def test_data_with_the_name_that_it_has_anyway_is_fine():
+    with environment_of({"MINIO_BRONZE_BUCKET": "bronze", "MINIO_SILVER_BUCKET": ""}):
+        require_names_of_data()
+    with environment_of({"MINIO_GOLD_BUCKET": "eu-gold", "MINIO_BUCKET_PREFIX": "eu-"}):
+        require_names_of_data()
+
+
 def test_command_warns_once_of_a_variable_that_was_a_setting_and_continues():
     env = {**os.environ, "LIVE_LINGER_MS": "1"}
     command = [sys.executable, "-m", "cli", "settings", "--format", "json"]
@@ -170,6 +181,11 @@ def test_command_warns_once_of_a_variable_that_was_a_setting_and_continues():
     rows = {row["variable"]: row for row in json.loads(done.stdout)}
     assert rows["KAFKA_PORT"]["unit"] == "port"
     assert rows["KAFKA_PORT"]["change"].startswith("When ")
+
+
+def test_groups_keep_their_names_unless_the_prefix_is_another():
+    assert ConnectSettings().group_id("landing") == "landing"
+    assert ConnectSettings(topic_prefix="eu.shop").group_id("live") == "eu.shop-live"
 
 
 def test_settings_do_not_change_once_read():
@@ -184,11 +200,11 @@ def test_settings_do_not_change_once_read():
         (LandingSettings, "LANDING_FLUSH_SECONDS", "x", "a number of at least 0.25"),
         (LandingSettings, "LANDING_FLUSH_SECONDS", "inf", "a number of at least 0.25"),
         (LandingSettings, "LANDING_FLUSH_SECONDS", "0.1", "a number of at least 0.25"),
-        (LandingSettings, "LANDING_COMPACT_COMMITS", "2.5", "a whole number above 1"),
-        (OltpSettings, "OLTP_PORT", "65536", "a whole number above 0 and below 65536"),
+        (LandingSettings, "LANDING_RETENTION_HOURS", "2.5", "a whole number of at least 1"),
+        (OltpSettings, "OLTP_PORT", "65536", "a whole number above 0 and up to 65535"),
         (OltpSettings, "OLTP_HOST", "127.0.0.1 ", "the name or address of a machine"),
         (OltpSettings, "OLTP_DATABASE", "Shop;drop", "small letters"),
-        (MinioSettings, "MINIO_BRONZE_BUCKET", "B", "3 to 63 small letters"),
+        (MinioSettings, "MINIO_BUCKET_PREFIX", "B", "up to 56 small letters"),
         (ShopSettings, "SHOP_TIME_ZONE", "Mars/Olympus", "a time zone, such as Europe/Paris"),
         (ShopSettings, "SHOP_TIME_ZONE", "../etc/passwd", "a time zone, such as Europe/Paris"),
         (ShopSettings, "SHOP_BASE_CURRENCY", "euro", "three capital letters"),
@@ -210,12 +226,12 @@ def test_every_bad_variable_of_a_group_is_named_at_once():
 
 @given(port=st.integers(-70_000, 140_000))
 def test_a_port_is_taken_exactly_when_it_can_be_one(port):
-    with environment_of({"HOME": "/nowhere", "KAFKA_PORT": str(port)}):
+    with environment_of({"HOME": "/nowhere", "CONNECT_PORT": str(port)}):
         if 0 < port < 65536:
-            assert KafkaSettings().port == port
+            assert ConnectSettings().port == port
         else:
-            with pytest.raises(StopPipelineError, match=f"KAFKA_PORT is '{port}'"):
-                KafkaSettings()
+            with pytest.raises(StopPipelineError, match=f"CONNECT_PORT is '{port}'"):
+                ConnectSettings()
 
 
 @given(st.sampled_from(VARIABLES), st.text(st.characters(exclude_characters="\0", codec="utf-8")))

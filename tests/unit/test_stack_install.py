@@ -8,7 +8,6 @@ import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
@@ -235,12 +234,10 @@ def test_the_agent_for_metrics_is_on_nobody_s_class_path(maven, target):
     assert not list((target / "libs").glob(f"{JMX_AGENT}*"))
 
 
-def test_a_java_program_has_an_agent_only_where_its_port_is_not_0(tmp_path):
+def test_a_java_program_serves_metrics_on_loopback_at_its_port(tmp_path):
     data = Data(root=tmp_path / "data")
-    agent = Agent(program="kafka", port=0, cache=Cache(root=tmp_path), data=data)
-    assert agent.arguments == ()
-    (argument,) = replace(agent, port=7777).arguments
-    assert argument.endswith(f"{JMX_AGENT}.jar=127.0.0.1:7777:{agent.rules_file}")
+    agent = Agent(program="kafka", port=7777, cache=Cache(root=tmp_path), data=data)
+    assert agent.argument.endswith(f"{JMX_AGENT}.jar=127.0.0.1:7777:{agent.rules_file}")
 
 
 def test_a_file_that_is_not_the_one_locked_is_refused_by_name_and_nothing_is_kept(maven, target):

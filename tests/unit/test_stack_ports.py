@@ -2,7 +2,11 @@
 
 import socket
 
+import pytest
+
+from devtools.test_stack import free_block
 from lakehouse.environment import environment_of
+from lakehouse.errors import StopPipelineError
 from tests.stacks import free_ports
 
 FIRST_OF_CLIENTS = 32_768
@@ -30,3 +34,13 @@ def test_port_that_somebody_has_is_not_drawn(monkeypatch):
         found = ports_of("gw0", 4)
     assert found
     assert taken not in found
+
+
+def test_ports_in_a_row_are_all_free_and_stay_in_the_block_of_the_process(monkeypatch):
+    monkeypatch.setattr("devtools.test_stack._BLOCK", 12)
+    with environment_of({"PYTEST_XDIST_WORKER": "gw7"}):
+        taken = free_block(12)[0]
+        with socket.create_server(("127.0.0.1", taken)):
+            assert set(free_block(5)) < set(range(taken + 1, taken + 12))
+            with pytest.raises(StopPipelineError, match="12 ports in a row"):
+                free_block(12)

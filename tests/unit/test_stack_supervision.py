@@ -43,7 +43,7 @@ def program(folder, **changes):
 
 @given(
     command=st.lists(WORDS, min_size=1, max_size=4),
-    environment=st.dictionaries(st.sampled_from(["A_B", "C", "LANDING_GROUP_ID"]), WORDS),
+    environment=st.dictionaries(st.sampled_from(["A_B", "C", "OLTP_HOST"]), WORDS),
 )
 @example(command=["java", "-cp", "/a b/libs/*", "100%", "%(here)x"], environment={"A_B": "5% ,x=y"})
 @example(command=["it's", 'a "test"', ""], environment={"C": "'quoted'"})

@@ -35,7 +35,7 @@ RETIRED = {
 }
 # Former names that still work, names of tables before a migration, and versions that are out.
 KEPT = {
-    "lakehouse/settings.py": {"watcher"},
+    "lakehouse/settings/retired.py": {"watcher"},
     "stack/program.py": {"keeper", "watcher"},
     "connectors/source.sql": {"beat"},
     "consumers/live/consumer.py": {"beat"},

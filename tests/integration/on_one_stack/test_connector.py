@@ -6,6 +6,7 @@ What is broken here is a second connector with a slot and topics of its own.
 import json
 import socket
 import statistics
+import subprocess
 import threading
 import time
 import uuid
@@ -24,6 +25,7 @@ from connectors.source import prepare
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import QuietLog, admin_client, matching_topics
 from lakehouse.postgres import oltp_dsn
+from tests.stacks import popen_with
 
 pytestmark = pytest.mark.integration
 
@@ -174,12 +176,13 @@ def test_idle_shop_does_not_pin_wal(stack):
 
 
 def test_missing_publication_is_said_in_plain_words(second):
-    lost = second.with_settings(CONNECT_PUBLICATION_NAME="nobody_made_it")
-    told = lost.run("connect", "apply", check=False)
-    assert told.returncode != 0
-    assert "The publication is missing" in told.stderr
-    assert "Traceback" not in told.stderr
-    code, report = status(lost)
+    constants = {"lakehouse.settings.servers.PUBLICATION": "nobody_made_it"}
+    lost = popen_with(second, constants, "connect", "apply", stderr=subprocess.PIPE)
+    _, told = lost.communicate(timeout=PATIENCE_SECONDS)
+    assert lost.returncode != 0
+    assert "The publication is missing" in told
+    assert "Traceback" not in told
+    code, report = status(second)
     assert code == 1
     assert "The publication is missing" in " ".join(report["problems"])
     assert "autocreation is disabled" in report["trace"]

@@ -11,7 +11,7 @@ import httpx
 import polars as pl
 import psutil
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions, NewTopic
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
@@ -19,7 +19,7 @@ from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import QuietLog, admin_client, describe_topics
 from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, storage_options, table_uri
-from tests.stacks import free_ports
+from tests.stacks import free_ports, popen_with
 
 pytestmark = pytest.mark.integration
 PATIENCE_SECONDS = 300  # a bound on waiting, not on being right: machines are busy
@@ -31,6 +31,7 @@ class Shop:
     def __init__(self, stack):
         self.stack = stack
         self.prefix = f"t{uuid.uuid4().hex[:10]}"
+        self.group = f"{self.prefix}-landing"
         self.admin = admin_client(stack.kafka.bootstrap_servers)
         self.producer = Producer(
             {"bootstrap.servers": stack.kafka.bootstrap_servers}, logger=QuietLog()
@@ -53,20 +54,27 @@ class Shop:
 
     def owners(self):
         """How many landers have partitions."""
-        groups = self.admin.describe_consumer_groups([self.prefix])
-        members = groups[self.prefix].result().members
+        groups = self.admin.describe_consumer_groups([self.group])
+        members = groups[self.group].result().members
         return sum(bool(member.assignment.topic_partitions) for member in members)
 
-    def land(self, *arguments, **settings):
+    def forget_group(self):
+        """Succeeds once the group has no member; with it goes what it committed."""
+        try:
+            self.admin.delete_consumer_groups([self.group])[self.group].result()
+        except KafkaException as error:
+            return error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND
+        return True
+
+    def land(self, *arguments, metrics_port=0, constants=None, **settings):
         mine = {
             "CONNECT_TOPIC_PREFIX": self.prefix,
-            "LANDING_GROUP_ID": self.prefix,
             "LANDING_FLUSH_SECONDS": "0.25",
-            "LANDING_METRICS_PORT": "0",
         }
-        lander = self.stack.with_settings(**mine | settings).popen(
-            "land", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        words = ("land", "--metrics-port", metrics_port, *arguments)
+        stack = self.stack.with_settings(**mine | settings)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        lander = popen_with(stack, constants or {}, *words, **pipes)
         self.landers.append(lander)
         return lander
 
@@ -161,14 +169,15 @@ def test_restart_continues_from_the_table_whatever_the_group_committed(shop):
     lander.kill()
     lander.wait()
     shop.send(topic, 10, first=10)
-    shop.land(LANDING_GROUP_ID=f"{shop.prefix}-another")
+    until(shop.forget_group, "the group to be empty")
+    shop.land()
     shop.wait_for_rows(topic, 20)
 
 
 def test_sigterm_flushes_what_was_polled_and_leaves_within_ten_seconds(shop):
     topic, (port,) = shop.topic(), free_ports(1)
     shop.send(topic, 100)
-    lander = shop.land(LANDING_FLUSH_SECONDS="3600", LANDING_METRICS_PORT=str(port))
+    lander = shop.land(LANDING_FLUSH_SECONDS="3600", metrics_port=port)
     until(lambda: metric(port, "landing_buffer_bytes") > 0, "the first records")
     time.sleep(3)
     lander.send_signal(signal.SIGTERM)
@@ -320,7 +329,7 @@ def test_watermark_beyond_the_end_stops_the_lander(shop):
 
 def test_small_files_are_compacted_while_landing_and_no_row_is_lost(shop):
     topic = shop.topic(partitions=1)
-    shop.land(LANDING_COMPACT_COMMITS="5")
+    shop.land(constants={"consumers.bronze.service.COMPACT_COMMITS": 5})
     for n in range(30):
         shop.send(topic, 5, first=n * 5)
         time.sleep(0.3)
@@ -333,7 +342,7 @@ def test_metrics_tell_rows_lag_and_freshness_of_each_table(shop):
     topic = shop.topic()
     [port] = free_ports(1)
     shop.send(topic, 10)
-    shop.land(LANDING_METRICS_PORT=str(port))
+    shop.land(metrics_port=port)
     shop.wait_for_rows(topic, 10)
     name = bronze_table(topic)
 
@@ -377,7 +386,7 @@ def test_transaction_marks_that_expire_behind_the_last_record_are_no_loss(shop):
 def test_memory_stays_bounded_while_the_store_is_away_and_all_lands_afterwards(shop):
     topic, (port,) = shop.topic(partitions=4), free_ports(1)
     shop.send(topic, 4)
-    lander = shop.land(LANDING_METRICS_PORT=str(port), LANDING_MEMORY_MB="32")
+    lander = shop.land(metrics_port=port, LANDING_MEMORY_MB="32")
     shop.wait_for_rows(topic, 4)
     shop.stack.stop("minio")
     try:

@@ -1,0 +1,111 @@
+"""Settings of the pipeline's own programs."""
+
+from typing import Literal
+
+from pydantic_settings import SettingsConfigDict
+
+from lakehouse.settings.base import Settings
+from lakehouse.variables import Currency, TimeZone, setting
+
+
+class ShopSettings(Settings):
+    """Business settings of the shop."""
+
+    model_config = SettingsConfigDict(env_prefix="SHOP_")
+    time_zone: TimeZone = setting(
+        "Europe/Paris",
+        "Zone in which business days begin and end.",
+        change="Before the first consolidation; later, rebuild all layers.",
+    )
+    base_currency: Currency = setting(
+        "EUR",
+        "Currency of all sums.",
+        change="Before the first order.",
+    )
+
+
+class LandingSettings(Settings):
+    """The lander: Kafka to bronze."""
+
+    model_config = SettingsConfigDict(env_prefix="LANDING_")
+    flush_seconds: float = setting(
+        5.0,
+        "Longest time that a change waits in memory before it is written to bronze.",
+        change="When bronze must be fresher; lower makes more, smaller files.",
+        ge=0.25,
+    )
+    memory_mb: int = setting(
+        128,
+        "Changes held in memory, of all tables together.",
+        change="When a lander falls behind at the peak, or the machine is small.",
+        ge=32,
+    )
+    retention_hours: int = setting(
+        24,
+        "How long bronze keeps old log entries and files that no version needs.",
+        change="When readers of bronze stay on one version for longer.",
+        ge=1,
+    )
+
+
+class LiveSettings(Settings):
+    """The live consumer: Kafka to the warehouse's live schema, ahead of the next hourly run."""
+
+    model_config = SettingsConfigDict(env_prefix="LIVE_")
+    max_rows: int = setting(
+        5_000_000,
+        "Most rows kept beside the warehouse; at the limit it waits for a consolidation.",
+        change="When consolidations are rarer than hourly, or the warehouse's disk is small.",
+        gt=0,
+    )
+
+
+class ConsolidationSettings(Settings):
+    """Bronze to silver, gold and the warehouse."""
+
+    model_config = SettingsConfigDict(env_prefix="CONSOLIDATION_")
+    chunk_rows: int = setting(
+        500_000,
+        "Most changes that a consolidation or a replay holds in memory at a time.",
+        change="When either runs out of memory (lower), or memory is plenty (raise).",
+        gt=0,
+    )
+    retention_hours: int = setting(
+        168,
+        "How long old versions and change feeds of silver and gold stay.",
+        change="When you query older versions, or storage is short.",
+        ge=1,
+    )
+    quarantine_max_share: float = setting(
+        0.2,
+        "Share of new changes in quarantine above which nothing is published.",
+        change="When you have looked at the quarantine and accept it, for one run.",
+        ge=0,
+        le=1,
+    )
+
+
+class ReconcileSettings(Settings):
+    """The reconciliation."""
+
+    model_config = SettingsConfigDict(env_prefix="RECONCILE_")
+    timeout_seconds: float = setting(
+        120,
+        "Longest wait for bronze to have what the shop committed.",
+        change="When a reconciliation says that changes did not arrive and the machine is slow.",
+        gt=0,
+    )
+
+
+class LogSettings(Settings):
+    """Structured logs, on standard error."""
+
+    model_config = SettingsConfigDict(env_prefix="LOG_")
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "Least severe event that is logged.", change="When you look for a cause."
+    )
+    format: Literal["auto", "console", "json"] = setting(
+        "auto",
+        "Form of the logs; auto is text in a terminal and JSON elsewhere.",
+        change="When something else reads them.",
+    )

@@ -1,0 +1,225 @@
+"""Settings of the servers: where they are, and how large."""
+
+from typing import ClassVar
+
+from pydantic_settings import SettingsConfigDict
+
+from lakehouse.settings.base import OTHER_TENANT, Settings, host_setting, port_setting
+from lakehouse.variables import (
+    AbsolutePath,
+    BucketPrefix,
+    Host,
+    Name,
+    PostgresName,
+    WebAddress,
+    setting,
+)
+
+PUBLICATION = "dbz_shop"
+
+
+class OltpSettings(Settings):
+    """The shop's own Postgres."""
+
+    service: ClassVar[str] = "oltp"
+    model_config = SettingsConfigDict(env_prefix="OLTP_")
+    host: Host = host_setting("the shop's Postgres")
+    port: int = port_setting(5432, "the shop's Postgres")
+    database: PostgresName = setting(
+        "shop", "Database to capture.", change="When the shop's database has another name."
+    )
+
+
+class WarehouseSettings(Settings):
+    """The Postgres that holds the warehouse."""
+
+    service: ClassVar[str] = "warehouse"
+    model_config = SettingsConfigDict(env_prefix="WAREHOUSE_")
+    host: Host = host_setting("the warehouse's Postgres")
+    port: int = port_setting(5433, "the warehouse's Postgres")
+    database: PostgresName = setting("warehouse", "Database of the warehouse.", change=OTHER_TENANT)
+
+
+class KafkaSettings(Settings):
+    """The broker."""
+
+    model_config = SettingsConfigDict(env_prefix="KAFKA_")
+    host: Host = host_setting("the broker")
+    port: int = port_setting(9092, "the broker; its controller has the next one", last=65534)
+    retention_hours: int = setting(
+        168,
+        "How long the broker keeps changes.",
+        change="When the lander may be down for longer than that, or the disk is small.",
+        gt=0,
+    )
+    heap_mb: int = setting(
+        512,
+        "Java heap of the broker.",
+        change="When the broker runs out of memory, or the machine is small.",
+        ge=256,
+    )
+    java_options: str = setting(
+        "",
+        "More options for the Java of broker and Kafka Connect, separated by spaces.",
+        change="When you tune or debug its Java.",
+    )
+
+    @property
+    def controller_port(self) -> int:
+        """Return the port of the broker's controller, which only the broker uses."""
+        return self.port + 1
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Return the address as clients expect it."""
+        return f"{self.host}:{self.port}"
+
+
+class ConnectSettings(Settings):
+    """Kafka Connect and the Debezium connector in it."""
+
+    model_config = SettingsConfigDict(env_prefix="CONNECT_")
+    host: Host = host_setting("Kafka Connect's REST interface")
+    port: int = port_setting(8083, "Kafka Connect's REST interface")
+    secrets_dir: AbsolutePath | None = setting(
+        None,
+        "Folder on Kafka Connect's machine with the password file `oltp_debezium`.",
+        change="When Kafka Connect runs elsewhere than these programs, as in Docker.",
+        shown="the native stack's file",
+    )
+    heap_mb: int = setting(
+        768,
+        "Java heap of Kafka Connect.",
+        change="When Kafka Connect runs out of memory, as with `CONNECT_MAX_ROW_MB` raised.",
+        ge=256,
+    )
+    connector_name: Name = setting("shop", "Name of the connector.", change=OTHER_TENANT)
+    topic_prefix: Name = setting(
+        "shop", "First part of the names of topics and consumer groups.", change=OTHER_TENANT
+    )
+    topic_partitions: int = setting(
+        4,
+        "Partitions of each new topic.",
+        change="Before the first start, when more than four landers are to share a table.",
+        gt=0,
+    )
+    max_row_mb: int = setting(
+        32,
+        "Largest change of one row, old and new values together, as JSON.",
+        change="When a connector fails because a change is too large.",
+        ge=1,
+        le=90,
+    )
+    slot_name: PostgresName = setting("dbz_shop", "Replication slot.", change=OTHER_TENANT)
+    poll_interval_ms: int = setting(
+        10,
+        "How long Debezium waits for more changes of a batch.",
+        change="When cores are short and live charts may be later.",
+        gt=0,
+    )
+
+    @property
+    def url(self) -> str:
+        """Return the base address of the REST interface."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def publication_name(self) -> str:
+        """Return the publication. It is the database's, and any number of slots read it."""
+        return PUBLICATION
+
+    def group_id(self, consumers: str) -> str:
+        """Return the consumer group of "landing" or "live"."""
+        # With the default prefix, groups have the names of version 0.1.
+        return consumers if self.topic_prefix == "shop" else f"{self.topic_prefix}-{consumers}"
+
+    @property
+    def max_row_bytes(self) -> int:
+        """Return the largest change that Connect produces, before compression."""
+        return self.max_row_mb * 2**20
+
+    @property
+    def topic_max_bytes(self) -> int:
+        """Return the largest record that a topic accepts; compression may enlarge changes."""
+        return self.max_row_bytes + 2**20
+
+
+class MinioSettings(Settings):
+    """The object store of the lake."""
+
+    model_config = SettingsConfigDict(env_prefix="MINIO_")
+    host: Host = host_setting("the object store")
+    port: int = port_setting(9000, "the object store's S3 interface")
+    console_port: int = port_setting(9001, "the object store's console")
+    bucket_prefix: BucketPrefix = setting(
+        "", "Begins the names of the buckets bronze, silver and gold.", change=OTHER_TENANT
+    )
+
+    @property
+    def bronze_bucket(self) -> str:
+        """Return the bucket of bronze."""
+        return f"{self.bucket_prefix}bronze"
+
+    @property
+    def silver_bucket(self) -> str:
+        """Return the bucket of silver."""
+        return f"{self.bucket_prefix}silver"
+
+    @property
+    def gold_bucket(self) -> str:
+        """Return the bucket of gold."""
+        return f"{self.bucket_prefix}gold"
+
+    @property
+    def region(self) -> str:
+        """What clients sign their requests with. One MinIO has no other places."""
+        return "us-east-1"
+
+    @property
+    def url(self) -> str:
+        """Return the base address of the S3 interface."""
+        return f"http://{self.host}:{self.port}"
+
+
+class AirflowSettings(Settings):
+    """Airflow, which starts the hourly run. Its own variables begin with AIRFLOW__."""
+
+    model_config = SettingsConfigDict(env_prefix="AIRFLOW_")
+    host: Host = host_setting("Airflow")
+    port: int = port_setting(8080, "Airflow")
+    parallelism: int = setting(
+        3,
+        "Tasks that run at the same time.",
+        change="When there are cores and memory for more.",
+        unit="tasks",
+        gt=0,
+    )
+    public_url: WebAddress | None = setting(
+        None,
+        "Address of Airflow in links of alerts and of `./pipeline open`.",
+        change="When people reach Airflow through a proxy.",
+        shown="from `AIRFLOW_HOST` and `AIRFLOW_PORT`",
+    )
+
+    @property
+    def url(self) -> str:
+        """Return the base address of its API, for programs."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def pages_url(self) -> str:
+        """Return the base address of its web UI, for people."""
+        return self.public_url or self.url
+
+
+class SupersetSettings(Settings):
+    """Superset, which shows the dashboards."""
+
+    model_config = SettingsConfigDict(env_prefix="SUPERSET_")
+    host: Host = host_setting("Superset")
+    port: int = port_setting(8088, "Superset")
+
+    @property
+    def url(self) -> str:
+        """Return the address of its web UI."""
+        return f"http://{self.host}:{self.port}"
