@@ -27,7 +27,9 @@ PROGRAM_VARIABLE = "SHOP_PIPELINE_PROGRAM"
 """Variables in the environment of every supervised process: data directory and program name."""
 SUPERVISOR = "supervisord"
 _START_SECONDS = 15
-_AT_ONCE, _WAITING = False, True
+_AT_ONCE = False
+"""Answer before the program has started or ended."""
+_POLL_SECONDS = 0.05
 _STOP_SECONDS = 60
 _LOG_SIZE = "20MB"
 """At which a log is rotated."""
@@ -117,7 +119,10 @@ class Supervisor:
     def stop(self, name: str) -> None:
         """Stop a program and wait until it has ended; no effect if it does not run."""
         with _ignoring("NOT_RUNNING"):
-            self._call("stopProcess", name, _WAITING)
+            self._call("stopProcess", name, _AT_ONCE)
+            # Supervisor (4.3) would poll without a pause if it were asked to wait for the end.
+            while self.state(name).is_alive:
+                time.sleep(_POLL_SECONDS)
 
     def signal(self, name: str, signal: str) -> None:
         """Send a signal, such as `KILL`, to a program's process."""
@@ -133,7 +138,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 problem = f"Supervisor (pid {pid}) does not end"
                 raise StopPipelineError(problem, f"See {self._data.log}, or kill it.")
-            time.sleep(0.05)
+            time.sleep(_POLL_SECONDS)
         self._socket.unlink(missing_ok=True)
 
     def pid(self) -> int | None:
@@ -222,7 +227,7 @@ class Supervisor:
                     f"See {self._data.log_of('supervisord')}."
                 )
                 raise StopPipelineError(message)
-            time.sleep(0.02)
+            time.sleep(_POLL_SECONDS)
 
     def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - XML-RPC is untyped
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")

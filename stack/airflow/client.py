@@ -13,7 +13,7 @@ from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.settings import AirflowSettings
 
 _TIMEOUT_SECONDS = 30.0
-_ASK_SECONDS = 0.5
+_ASK_SECONDS = 1.0
 _TRY = "Try ./pipeline status"
 _KNOWN_SECONDS = 90.0
 """Maximum wait, after a fresh start, until a DAG file was parsed."""

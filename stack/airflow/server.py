@@ -10,6 +10,7 @@ from string import Template
 
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ROOT, AirflowSettings, MonitoringSettings, WarehouseSettings
+from lakehouse.version import code_version
 from stack.airflow.health import health
 from stack.net import http_status
 from stack.paths import Data
@@ -21,6 +22,8 @@ USER = "admin"
 """User of the web UI."""
 _DAGS = ROOT / "dags"
 _TEMPLATE = Path(__file__).with_name("airflow.cfg")
+_FORKS = ("scheduler", "dag-processor")
+"""Programs that import our code once, for the processes that they fork."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +45,18 @@ class Airflow:
 
     def program(self, name: str, *command: str, stop_seconds: int = 20) -> Program:
         """Return the definition of one of its programs for supervisor."""
+        forks = command[0] in _FORKS
+        module = "orchestration.preloaded" if forks else "airflow"
         return Program(
             name=name,
-            command=(str(self.python), "-P", "-m", "airflow", *command),
+            command=(str(self.python), "-P", "-m", module, *command),
             directory=self._home,
             environment=self._environment,
             is_ours=True,
             stop_seconds=stop_seconds,
             start_seconds=3,
             niceness=10,
-            configuration=self._configuration(),
+            configuration=self._configuration() + (code_version() if forks else ""),
         )
 
     def configure(self) -> None:

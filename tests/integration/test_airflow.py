@@ -302,17 +302,21 @@ def test_replay_runs_through_airflow_and_its_form_is_checked_first(shop, airflow
     assert states == {"resolve_range": "failed", "apply_again": "upstream_failed"}
 
 
-def test_maintenance_runs_through_airflow(shop, first_run):
+@pytest.fixture(scope="module")
+def maintenance(shop, first_run):
+    """A run of it, as `trigger` tells of it."""
     result = shop.run("trigger", "lake_maintenance", "--format", "json", timeout=WAIT_SECONDS)
-    run = json.loads(result.stdout)
-    assert run["state"] == "success"
-    assert {task["task"] for task in run["tasks"]} == {
+    return json.loads(result.stdout)
+
+
+def test_maintenance_runs_through_airflow(maintenance):
+    assert maintenance["state"] == "success"
+    assert {task["task"] for task in maintenance["tasks"]} == {
         "maintain_bronze", "maintain_silver", "maintain_gold", "forget_runs",
     }  # fmt: skip
 
 
-def test_runs_of_airflow_are_recorded_with_their_steps(shop, first_run):
-    shop.run("trigger", "lake_maintenance", timeout=WAIT_SECONDS)
+def test_runs_of_airflow_are_recorded_with_their_steps(shop, maintenance):
     found = json.loads(shop.run("runs", "--limit", "1000", "--format", "json").stdout)
     of_airflow = {row["scope"]["dag"]: row for row in found if row["who"] == "airflow"}
     hour, night = of_airflow[DAG], of_airflow["lake_maintenance"]
