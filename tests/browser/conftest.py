@@ -7,9 +7,9 @@ from psycopg.conninfo import make_conninfo
 from batch.reconcile import ReconcileConfig, settle
 from benchmarks.browser import logged_in_browser
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
+from stack.superset import rest
 from stack.superset.files import read_files
 from stack.superset.names import derived_id
-from stack.superset.rest import logged_in
 from stack.web_uis import WEB_UIS
 from tests.browser.truth import SETUP
 from tests.stacks import tenant
@@ -49,7 +49,7 @@ class ShopWithCharts:
         """Names of the files that made the charts, by Superset's numbers."""
         who = self.login
         names = {derived_id("charts", name): name for name in read_files()["charts"]}
-        with logged_in(who.url, who.user, who.password) as superset:
+        with rest.logged_in(who.url, who.user, who.password) as superset:
             return {one["id"]: names[one["uuid"]] for one in superset.list("charts")}
 
     @staticmethod
@@ -92,8 +92,17 @@ def shop():
         yield ShopWithCharts(stack)
 
 
-@pytest.fixture
-def browser(shop):
-    """A browser that has logged in."""
+@pytest.fixture(scope="package")
+def logged_in(shop):
+    """A browser that has logged in. Superset's programs are in its cache after the first page."""
     with logged_in_browser(shop.login) as found:
         yield found
+
+
+@pytest.fixture
+def browser(logged_in):
+    """The same, on no page."""
+    logged_in.errors.clear()
+    logged_in.outside.clear()
+    yield logged_in
+    logged_in.page.goto("about:blank")

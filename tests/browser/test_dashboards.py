@@ -57,29 +57,6 @@ def assert_answered(answers):
         assert not any(result.get("rejected_filters") for result in answer.results)
 
 
-def test_every_chart_of_the_live_dashboard_is_drawn_without_an_error(browser):
-    answers = browser.open("live-shop", charts=len(charts_in(LIVE["layout"])))
-    keep_picture(browser.page, "live_shop")
-    assert_answered(answers)
-    assert_all_drawn(browser, LIVE["layout"])
-    assert browser.errors == []
-    assert browser.outside == []
-
-
-def test_every_chart_of_the_analytics_is_drawn_without_an_error(browser):
-    for i, tab in enumerate(TABS):
-        charts = len(charts_in(tab["holds"]))
-        if i == 0:
-            answers = browser.open("shop-analytics", charts=charts)
-        else:
-            answers = browser.open_tab(tab["tab"], charts=charts)
-        keep_picture(browser.page, f"shop_analytics_{tab['tab'].lower().replace(' ', '_')}")
-        assert_answered(answers)
-        assert_all_drawn(browser, tab["holds"])
-    assert browser.errors == []
-    assert browser.outside == []
-
-
 def compared(shop, truths, names, answers):
     """Of every chart: its name, its metrics, and the shop's own at this moment."""
     answered = {names[number]: answer for number, answer in answers.items()}
@@ -109,27 +86,42 @@ def assert_tile_says(browser, chart, metrics):
     assert number(text) == pytest.approx(per_cent * value, abs=0.501 * 10**-digits), chart
 
 
-@pytest.mark.parametrize("tab", range(len(TABS)), ids=[tab["tab"] for tab in TABS])
-def test_every_tile_and_chart_of_the_analytics_is_what_the_shop_itself_says(shop, browser, tab):
-    answers = browser.open("shop-analytics", charts=len(charts_in(TABS[0]["holds"])))
-    if tab > 0:
-        answers = browser.open_tab(TABS[tab]["tab"], charts=len(charts_in(TABS[tab]["holds"])))
-    done = set()
-    for chart, seen, expected in compared(shop, ANALYTICS, shop.chart_names(), answers):
-        assert_equal(chart, expected, seen)
-        if FILES["charts"][chart]["viz_type"] == "big_number_total":
-            assert_tile_says(browser, chart, seen)
-        done.add(chart)
-    assert done == set(charts_in(TABS[tab]["holds"]))
+def test_every_tile_and_chart_of_the_analytics_is_drawn_and_what_the_shop_itself_says(
+    shop, browser, subtests
+):
+    for i, tab in enumerate(TABS):
+        charts = charts_in(tab["holds"])
+        if i == 0:
+            answers = browser.open("shop-analytics", charts=len(charts))
+        else:
+            answers = browser.open_tab(tab["tab"], charts=len(charts))
+        keep_picture(browser.page, f"shop_analytics_{tab['tab'].lower().replace(' ', '_')}")
+        with subtests.test(tab["tab"]):
+            assert_answered(answers)
+            assert_all_drawn(browser, tab["holds"])
+            done = set()
+            for chart, seen, expected in compared(shop, ANALYTICS, shop.chart_names(), answers):
+                assert_equal(chart, expected, seen)
+                if FILES["charts"][chart]["viz_type"] == "big_number_total":
+                    assert_tile_says(browser, chart, seen)
+                done.add(chart)
+            assert done == set(charts)
+    assert browser.errors == []
+    assert browser.outside == []
 
 
-def test_every_tile_and_chart_of_the_live_page_is_what_the_shop_itself_says(shop, browser):
+def test_every_tile_and_chart_of_the_live_page_is_drawn_and_what_the_shop_itself_says(
+    shop, browser
+):
     """Except how far the page is behind, which the shop cannot know."""
     write_order(shop)
     names = shop.chart_names()
     started = time.monotonic()
     while True:
         answers = browser.open("live-shop", charts=len(charts_in(LIVE["layout"])))
+        keep_picture(browser.page, "live_shop")
+        assert_answered(answers)
+        assert_all_drawn(browser, LIVE["layout"])
         all_metrics = list(compared(shop, LIVE_CHARTS, names, answers))
         try:
             for chart, seen, expected in all_metrics:
@@ -145,6 +137,8 @@ def test_every_tile_and_chart_of_the_live_page_is_what_the_shop_itself_says(shop
             break
     compared_charts = {chart for chart, _, _ in all_metrics}
     assert compared_charts == set(charts_in(LIVE["layout"])) - {"live_behind", "live_pipeline"}
+    assert browser.errors == []
+    assert browser.outside == []
 
 
 def choose(browser, name, value):
