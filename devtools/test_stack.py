@@ -208,8 +208,14 @@ class TestStack:
         return require_success(result, f"./pipeline {' '.join(words)}") if check else result
 
     def popen(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401
-        """Start a command of `./pipeline`; the caller has to end it."""
+        """Start a command of `./pipeline` as users do; the caller has to end it."""
         return subprocess.Popen(self._command(arguments), env=self.env, text=True, **options)
+
+    def fork(
+        self, *arguments: object, stdout: int | None = None, stderr: int | None = None
+    ) -> warm.Process:
+        """Start a command of `./pipeline` without an interpreter's start; the caller ends it."""
+        return warm.Process(list(map(str, arguments)), self.env, stdout=stdout, stderr=stderr)
 
     def up(self, *services: str) -> subprocess.CompletedProcess[str]:
         """Start services with their dependencies; by default those from the shop to bronze."""

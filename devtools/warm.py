@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import random
+import select
 import selectors
 import signal
 import socket
@@ -19,9 +20,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 _IMPORTED = (
     "batch.extraction.run",
@@ -31,6 +34,7 @@ _IMPORTED = (
     "confluent_kafka.admin",
     "connectors.registration",
     "consumers.bronze.service",
+    "consumers.live.service",
     "minio",
     "producers.simulator",
     "replay.run",
@@ -41,6 +45,102 @@ _LENGTH = 8
 _FDS = 2
 
 
+class Process:
+    """A command of `./pipeline` that runs. The part of `subprocess.Popen` that tests use.
+
+    Args:
+        arguments: the command's.
+        env: its complete environment.
+        stdout, stderr: `subprocess.PIPE`, `subprocess.DEVNULL`, or None for this process' own.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> None:
+        self.args = list(arguments)
+        self.returncode: int | None = None
+        request = json.dumps([self.args, dict(env), str(Path.cwd())]).encode()
+        with ExitStack() as ours:
+            self.stdout, out = _stream(stdout, 1, ours)
+            self.stderr, err = _stream(stderr, 2, ours)
+            self._connection = socket.socket(socket.AF_UNIX)
+            self._connection.connect(_address())
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [out, err]))
+            self._connection.sendmsg([len(request).to_bytes(_LENGTH)], [rights])
+        self._connection.sendall(request)
+        self.pid = int.from_bytes(_exactly(self._connection, _LENGTH))
+
+    def poll(self) -> int | None:
+        """Return its exit status; None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; return its exit status, negative for a signal.
+
+        Raises:
+            subprocess.TimeoutExpired: it was not over by then; it runs on.
+        """
+        if self.returncode is None:
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            with self._connection:
+                status = _exactly(self._connection, _LENGTH)
+            self.returncode = int.from_bytes(status, signed=True)
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for its end; return what it wrote to its pipes, "" for one that is none.
+
+        Raises:
+            subprocess.TimeoutExpired: it was not over by then; it has been killed.
+        """
+        with ThreadPoolExecutor(2) as pool:
+            texts = [pool.submit(one.read) if one else None for one in (self.stdout, self.stderr)]
+            try:
+                self.wait(timeout)
+            except BaseException:
+                self.kill()
+                raise
+        out, err = ("" if text is None else text.result() for text in texts)
+        for stream in (self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it is known to have ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _stream(given: int | None, own: int, ours: ExitStack) -> tuple[TextIO | None, int]:
+    """Return our end of a pipe, if there is one, and the descriptor that the command gets."""
+    if given == subprocess.PIPE:
+        reading, writing = os.pipe()
+        ours.callback(os.close, writing)
+        return os.fdopen(reading, encoding="utf-8"), writing
+    if given == subprocess.DEVNULL:
+        null = os.open(os.devnull, os.O_WRONLY)
+        ours.callback(os.close, null)
+        return None, null
+    return None, own
+
+
 def run(
     arguments: Sequence[str], env: Mapping[str, str], *, timeout: float
 ) -> subprocess.CompletedProcess[str]:
@@ -49,32 +149,9 @@ def run(
     Raises:
         subprocess.TimeoutExpired: it was not over by then; it has been killed.
     """
-    request = json.dumps([list(arguments), dict(env), str(Path.cwd())]).encode()
-    with (
-        tempfile.TemporaryFile() as out,
-        tempfile.TemporaryFile() as err,
-        socket.socket(socket.AF_UNIX) as connection,
-    ):
-        connection.connect(_address())
-        descriptors = array.array("i", [out.fileno(), err.fileno()])
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)
-        connection.sendmsg([len(request).to_bytes(_LENGTH)], [rights])
-        connection.sendall(request)
-        pid = int.from_bytes(_exactly(connection, _LENGTH))
-        connection.settimeout(timeout)
-        try:
-            status = int.from_bytes(_exactly(connection, _LENGTH), signed=True)
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(list(arguments), timeout) from None
-        except BaseException:
-            os.kill(pid, signal.SIGKILL)
-            raise
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read().decode())
-    return subprocess.CompletedProcess(list(arguments), status, *texts)
+    process = Process(arguments, env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    texts = process.communicate(timeout)
+    return subprocess.CompletedProcess(process.args, process.wait(), *texts)
 
 
 _starting = threading.Lock()

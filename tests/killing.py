@@ -8,6 +8,7 @@ from random import Random
 
 import psycopg
 
+from devtools.warm import Process
 from lakehouse.postgres import warehouse_dsn
 from tests.stacks import TestStack
 
@@ -34,10 +35,10 @@ def kill_at_random_moments(
     assert -signal.SIGKILL in ends, ends
 
 
-def _start(stack: TestStack, command: tuple[str, ...]) -> subprocess.Popen[str]:
+def _start(stack: TestStack, command: tuple[str, ...]) -> Process:
     """Start it, and wait until it is at work."""
     before = _last_note(stack)
-    process = stack.popen(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = stack.fork(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and _last_note(stack) == before:
         time.sleep(0.1)
     return process

@@ -25,7 +25,7 @@ from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.settings import ROOT
 
 __all__ = [
-    "TestStack", "end_kept_servers", "end_servers", "free_ports", "new_stack", "popen_with",
+    "TestStack", "capture_paused", "end_kept_servers", "end_servers", "free_ports", "new_stack", "popen_with",
     "tenant",
 ]  # fmt: skip
 
@@ -89,6 +89,17 @@ def popen_with(
     )
     command = [sys.executable, "-c", f"{code}from cli.__main__ import main\nmain()"]
     return subprocess.Popen([*command, *map(str, arguments)], env=stack.env, text=True, **options)
+
+
+@contextmanager
+def capture_paused(stack: TestStack) -> Iterator[None]:
+    """No change comes through meanwhile; far cheaper than to stop and start Connect."""
+    connector = f"{stack.connect.url}/connectors/{stack.connect.connector_name}"
+    httpx.put(f"{connector}/pause").raise_for_status()
+    try:
+        yield
+    finally:
+        httpx.put(f"{connector}/resume").raise_for_status()
 
 
 def end_servers() -> None:

@@ -323,7 +323,7 @@ def prove(stack, key):
 def full_disk(stack, seen):
     """With an exporter that takes any disk for full."""
     with stopped(stack, "exporter"):
-        exporter = stack.with_settings(MONITORING_DISK_SHARE=1).popen("exporter")
+        exporter = stack.with_settings(MONITORING_DISK_SHARE=1).fork("exporter")
         try:
             seen.come("DiskAlmostFull")
         finally:

@@ -11,6 +11,7 @@ from stack.superset.layout import charts_in
 from tests.browser.truth import ANALYTICS, assert_equal
 from tests.browser.truth import LIVE as LIVE_CHARTS
 from tests.pictures import keep_picture
+from tests.stacks import capture_paused
 
 pytestmark = pytest.mark.browser
 
@@ -292,11 +293,8 @@ def test_stopped_pipeline_looks_different_from_a_shop_without_sales(shop, browse
     pipeline = holder(browser, "Pipeline")
     # Nobody sells now, and heartbeats say that this is all.
     pipeline.get_by_text("LIVE", exact=True).first.wait_for(timeout=SHOWN_MS)
-    shop.stack.stop("connect")
-    try:
+    with capture_paused(shop.stack):
         pipeline.get_by_text("STOPPED", exact=True).first.wait_for(timeout=SHOWN_MS)
         behind = holder(browser, "Behind the shop").locator(".header-line")
         behind.get_by_text(re.compile(r"\dm")).wait_for(timeout=SHOWN_MS)
-    finally:
-        shop.stack.start("connect")
     pipeline.get_by_text("LIVE", exact=True).first.wait_for(timeout=SHOWN_MS)

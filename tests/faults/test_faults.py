@@ -63,7 +63,7 @@ class Orders:
 
     def __enter__(self):
         rate, before = str(ORDERS_PER_SECOND), count(self.shop, "orders")
-        self.process = self.shop.popen(
+        self.process = self.shop.fork(
             "simulate", "--orders-per-second", rate, "--format", "json",
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -149,7 +149,7 @@ class Storm:
 
     def lander_frozen_beside_a_second_one(self):
         """It wakes as a zombie: the other has its partitions, and it may commit nothing."""
-        second = self.shop.popen("land", "--metrics-port", 0, stderr=subprocess.DEVNULL)
+        second = self.shop.fork("land", "--metrics-port", 0, stderr=subprocess.DEVNULL)
         try:
             time.sleep(self.moments.uniform(0.5, 3))
             pid = self.shop.pid("lander")

@@ -316,7 +316,7 @@ def test_topic_with_other_partitions_is_named_and_its_loss_can_be_accepted(shop)
     needs = ("kafka", "what bronze needs")
     told, _ = only_wrong(shop, needs, ("services", "services"))
     assert told["words"].startswith(f"{topic}: the topic had {count} partitions")
-    lander = shop.popen("land", "--accept-loss")
+    lander = shop.fork("land", "--accept-loss")
     found_at(shop, needs, "fine")
     lander.send_signal(signal.SIGTERM)
     assert lander.wait(timeout=PATIENCE_SECONDS) == 0

@@ -41,7 +41,7 @@ def shop():
 def selling(shop):
     """A simulator at work, until the block ends."""
     placed = count(shop, "orders")
-    process = shop.popen(
+    process = shop.fork(
         "simulate", "--orders-per-second", 15, "--format", "json",
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -196,12 +196,12 @@ def test_extraction_rests_continues_and_is_ended(shop, table):
         # While the table is locked, nothing is read: so the pause is there in time.
         with psycopg.connect(dsn(shop)) as connection:
             connection.execute(f"lock table {table} in access exclusive mode")
-            reading = shop.popen(
+            reading = shop.fork(
                 "extract", table, "--full", "--format", "json",
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
             until(lambda: extraction_id(shop) is not None, "the extraction")
-            resting = shop.popen("extract", "--pause", stdout=subprocess.PIPE)
+            resting = shop.fork("extract", "--pause", stdout=subprocess.PIPE)
             until(lambda: signals(shop, "pause-snapshot"), "the signal")
         assert "paused" in resting.communicate(timeout=PATIENCE_SECONDS)[0]
         rests = under_way(shop)
@@ -237,7 +237,7 @@ def test_interrupted_command_leaves_the_extraction_running_and_the_same_again_fo
     fill(shop, table, 10_000)
     with psycopg.connect(dsn(shop)) as connection:
         connection.execute(f"lock table {table} in access exclusive mode")
-        reading = shop.popen("extract", table, "--full", stderr=subprocess.PIPE)
+        reading = shop.fork("extract", table, "--full", stderr=subprocess.PIPE)
         until(lambda: extraction_id(shop) is not None, "the extraction")
         begun = extraction_id(shop)
         time.sleep(1)
@@ -246,7 +246,7 @@ def test_interrupted_command_leaves_the_extraction_running_and_the_same_again_fo
         assert reading.returncode == 130
         assert "The extraction continues" in errors
         assert "extract --stop" in errors
-        again = shop.popen(
+        again = shop.fork(
             "extract", table, "--full", "--format", "json",
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip

@@ -239,7 +239,7 @@ def test_command_with_a_wrong_name_fails_with_what_there_is(store, lake):
 def test_command_ends_quietly_when_its_reader_has_enough(store, lake):
     import subprocess
 
-    command = store.popen(
+    command = store.fork(
         "query", "from range(1000000)", "--format", "csv",
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 
 from lakehouse.contracts import ENTITIES
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
-from tests.stacks import popen_with, tenant
+from tests.stacks import capture_paused, popen_with, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 PATIENCE_SECONDS = 300
@@ -59,7 +59,7 @@ def ask_shop(stack, query):
 
 
 def selling(stack, orders=300, rate=60):
-    return stack.popen(
+    return stack.fork(
         "simulate", "--orders", orders, "--orders-per-second", rate, "--dirt", 0,
         "--format", "json",
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -134,7 +134,7 @@ def test_while_the_warehouse_is_away_live_waits_and_loses_nothing(shop):
 def test_a_second_consumer_takes_over_from_one_that_froze(shop):
     """The frozen one wakes up with changes of partitions that are no longer its own."""
     frozen = shop.pid("live")
-    second = shop.popen("live", "--metrics-port", 0, stderr=subprocess.DEVNULL)
+    second = shop.fork("live", "--metrics-port", 0, stderr=subprocess.DEVNULL)
     try:
         simulator = selling(shop, orders=400, rate=30)
         time.sleep(2)
@@ -228,14 +228,11 @@ def test_an_idle_shop_and_a_pipeline_that_stands_still_look_different(shop):
     until_live(shop)
     time.sleep(12)
     until_live(shop)
-    shop.control.stop("connect")
-    try:
+    with capture_paused(shop):
         deadline = time.monotonic() + PATIENCE_SECONDS
         while ask(shop, "select state from mart.live_freshness") == [("live",)]:
             assert time.monotonic() < deadline
             time.sleep(1)
-    finally:
-        shop.control.start("connect")
 
 
 def test_a_table_that_nobody_shows_is_not_read_so_that_its_topic_can_hold_nothing_up(shop):

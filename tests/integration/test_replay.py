@@ -245,7 +245,7 @@ def start_replay(stack, layer, *chosen):
         return found
 
     before = notes()
-    process = stack.popen("replay", "--into", layer, *chosen)
+    process = stack.fork("replay", "--into", layer, *chosen)
     deadline = time.monotonic() + 120
     while process.poll() is None and notes() == before:
         assert time.monotonic() < deadline, "it quarantines nothing"
@@ -271,11 +271,11 @@ def test_replay_that_was_killed_in_the_middle_says_that_the_next_continues(shop,
 
 
 def test_replays_beside_landing_and_consolidations_disturb_neither(shop):
-    selling = shop.popen("simulate", "--orders", 600, "--orders-per-second", 30, "--dirt", 5)
+    selling = shop.fork("simulate", "--orders", 600, "--orders-per-second", 30, "--dirt", 5)
     delta(shop, "bronze", "raw_sales").delete("_partition = 1 and _offset < 50")
     replays = [
-        shop.popen("replay", "--into", "bronze", "--all"),
-        shop.popen("replay", "--into", "gold", "--entity", "orders"),
+        shop.fork("replay", "--into", "bronze", "--all"),
+        shop.fork("replay", "--into", "gold", "--entity", "orders"),
     ]
     while any(process.poll() is None for process in replays):
         shop.run("consolidate")

@@ -544,7 +544,7 @@ from generate_series(1, %s)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_told_to_stop_it_finishes_its_transaction_and_says_what_it_did(shop, number):
-    process = shop.popen(
+    process = shop.fork(
         "simulate", "--orders-per-second", 100, "--format", "json",
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip

@@ -31,7 +31,7 @@ class Shop:
         self.made = []
 
     def start_lander(self):
-        self.lander = self.stack.popen("land", stdout=PIPE, stderr=PIPE)
+        self.lander = self.stack.fork("land", stdout=PIPE, stderr=PIPE)
 
     def stop_lander(self):
         self.lander.send_signal(signal.SIGTERM)

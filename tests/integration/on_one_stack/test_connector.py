@@ -201,7 +201,7 @@ def test_connector_that_failed_runs_again_by_itself_once_kafka_is_back(second):
             until(lambda: api.put_config(config) or True, "the connector to be taken")
             until(lambda: (found := api.state()) and found.is_failed, "its failure")
             assert not api.state().waits_for_person
-        restarting = second.popen("connect", "auto-restart")
+        restarting = second.fork("connect", "auto-restart")
         try:
             with opened(door, kafka):
                 until(lambda: status(second)[0] == 0, "a healthy connector")

@@ -74,7 +74,11 @@ class Shop:
         words = ("land", "--metrics-port", metrics_port, *arguments)
         stack = self.stack.with_settings(**mine | settings)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        lander = popen_with(stack, constants or {}, *words, **pipes)
+        lander = (
+            popen_with(stack, constants, *words, **pipes)
+            if constants
+            else stack.fork(*words, **pipes)
+        )
         self.landers.append(lander)
         return lander
 

@@ -93,7 +93,7 @@ def test_truncate_while_a_table_is_extracted_leaves_what_the_shop_has(shop):
     with psycopg.connect(shop.dsn) as connection:
         # While the table is locked, nothing of it is read: the truncate comes in between.
         connection.execute(f"lock table {table} in access exclusive mode")
-        extraction = shop.stack.popen(
+        extraction = shop.stack.fork(
             "extract", table, "--full", "--format", "json",
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
