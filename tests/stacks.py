@@ -25,8 +25,8 @@ from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.settings import ROOT
 
 __all__ = [
-    "TestStack", "capture_paused", "end_kept_servers", "end_servers", "free_ports", "new_stack", "popen_with",
-    "tenant",
+    "TestStack", "capture_paused", "end_kept_servers", "end_servers", "free_ports", "new_stack",
+    "popen_with", "tenant",
 ]  # fmt: skip
 
 _SPARING = {
