@@ -1,6 +1,8 @@
 """Gold on real Delta tables: an incremental run gives the same rows as a rebuild."""
 
+import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -33,10 +35,10 @@ from tests.unit.gold_shop import (
 FEBRUARY = datetime(2026, 2, 3, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def silver(tmp_path: Path) -> LocalSilver:
-    """A shop with two orders in January and one in February."""
-    made = LocalSilver(tmp_path)
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> LocalSilver:
+    """Two orders in January and one in February, and the gold made of them: to be copied."""
+    made = LocalSilver(tmp_path_factory.mktemp("shop"))
     made.merge("products_history", version(1, 1, NOON - timedelta(days=9)))
     made.merge(
         "cleaned_sales",
@@ -48,7 +50,21 @@ def silver(tmp_path: Path) -> LocalSilver:
     made.merge("cleaned_payments", refund(1, 2, 5_000))
     made.merge("cleaned_interactions", visit(1, "view", product_id=1), visit(2, "cart"))
     made.merge("cleaned_stock_movements", movement(1, "receipt", 50), movement(2, "sale", -2))
+    run(made.lake)
     return made
+
+
+@pytest.fixture
+def silver(shop: LocalSilver, tmp_path: Path) -> LocalSilver:
+    """The shop's silver, without gold."""
+    shutil.copytree(shop.root / "silver", tmp_path / "silver")
+    return LocalSilver(tmp_path, offset=shop.offset, current=deepcopy(shop.current))
+
+
+@pytest.fixture
+def consolidated(shop: LocalSilver, silver: LocalSilver) -> None:
+    """Its gold, too."""
+    shutil.copytree(shop.root / "gold", silver.root / "gold")
 
 
 def run(lake: Lake, *tables: str, **options: object) -> dict[str, GoldReport]:
@@ -83,7 +99,7 @@ def assert_equals_rebuild(silver: LocalSilver) -> None:
 def test_incremental_runs_over_a_random_history_equal_a_rebuild(tmp_path: Path, seed: int) -> None:
     silver = LocalSilver(tmp_path)
     shop = RandomShop(silver, seed)
-    for _ in range(4):
+    for _ in range(3):
         shop.next_batch()
         run(silver.lake)
         assert_equals_rebuild(silver)
@@ -117,10 +133,10 @@ def test_shop_that_is_open_at_an_end_of_the_calendar_only_has_its_metrics(
     assert_equals_rebuild(made)
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_a_table_made_by_other_formulas_is_recreated_once(
     silver: LocalSilver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(silver.lake)
     right = content(silver.lake, "customer_lifetime_value")
     # As other formulas would have it; one order stays as it is, another changes.
     gold(silver.lake, "customer_lifetime_value").update({"shipping_cents": "shipping_cents + 490"})
@@ -146,16 +162,16 @@ def test_a_table_of_before_formulas_were_noted_is_made_by_the_first(
     assert full == [name for name, table in GOLD_TABLES.items() if table.formulas > 1]
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_a_run_without_anything_new_commits_nothing(silver: LocalSilver) -> None:
-    run(silver.lake)
     before = versions(silver.lake)
     reports = run(silver.lake)
     assert versions(silver.lake) == before
     assert {(report.units, report.rows_written) for report in reports.values()} == {(0, 0)}
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_a_commit_of_silver_that_changes_nothing_moves_the_watermark(silver: LocalSilver) -> None:
-    run(silver.lake)
     rows = content(silver.lake, "sales_kpi")
     delta = silver.lake.open("silver", "cleaned_sales")
     assert delta is not None
@@ -168,8 +184,8 @@ def test_a_commit_of_silver_that_changes_nothing_moves_the_watermark(silver: Loc
     assert versions(silver.lake)["sales_kpi"] == before["sales_kpi"] + 1
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_only_files_of_affected_months_are_replaced(silver: LocalSilver) -> None:
-    run(silver.lake)
     before = set(gold(silver.lake, "sales_kpi").file_uris())
     silver.merge("cleaned_sales", order(4, placed_at=FEBRUARY + timedelta(days=1)))
     silver.merge("cleaned_sale_lines", line(4, 4, 10_000, created_at=FEBRUARY))
@@ -180,8 +196,8 @@ def test_only_files_of_affected_months_are_replaced(silver: LocalSilver) -> None
     assert after != before
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_an_order_that_moves_leaves_nothing_on_its_old_day(silver: LocalSilver) -> None:
-    run(silver.lake)
     silver.merge("cleaned_sales", order(1, placed_at=FEBRUARY))
     run(silver.lake)
     days = content(silver.lake, "geographic_sales").select("business_date", "orders").rows()
@@ -201,8 +217,8 @@ def test_a_product_that_comes_after_its_lines_gives_them_cost_and_category(
     assert_equals_rebuild(silver)
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_scores_follow_the_month_of_the_newest_order(silver: LocalSilver) -> None:
-    run(silver.lake)
     before = content(silver.lake, "customer_lifetime_value")
     silver.merge(
         "cleaned_sales", order(4, customer_id=None, placed_at=datetime(2027, 6, 1, tzinfo=UTC))
@@ -228,8 +244,8 @@ def test_a_cancelled_last_order_gives_the_customer_the_one_before_back(
     assert_equals_rebuild(silver)
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_a_customer_without_orders_left_is_gone(silver: LocalSilver) -> None:
-    run(silver.lake)
     silver.delete("cleaned_sales", 2)
     run(silver.lake)
     assert content(silver.lake, "customer_lifetime_value")["customer_id"].to_list() == [1, 3]
@@ -264,10 +280,10 @@ def test_pins_decide_what_is_read_and_never_set_a_table_back(silver: LocalSilver
     assert content(silver.lake, "geographic_sales")["refund_cents"].sum() == 5_100
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_a_feed_past_its_retention_is_made_up_for_by_reading_everything(
     silver: LocalSilver,
 ) -> None:
-    run(silver.lake)
     silver.merge("cleaned_sales", order(1, ship_country="FR"))
     for file in (silver.root / "silver" / "cleaned_sales" / "_change_data").rglob("*.parquet"):
         file.unlink()
@@ -275,8 +291,8 @@ def test_a_feed_past_its_retention_is_made_up_for_by_reading_everything(
     assert_equals_rebuild(silver)
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_a_silver_table_recreated_is_read_from_its_beginning(silver: LocalSilver) -> None:
-    run(silver.lake)
     (silver.root / "silver" / "cleaned_stock_movements").rename(silver.root / "old")
     silver.merge("cleaned_stock_movements", movement(1, "receipt", 7), movement(2, "sale", -3))
     assert run(silver.lake)["stock_health"].is_full
@@ -303,10 +319,10 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gold_run, "a_few_times", impatient)
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_run_with_nothing_new_reads_no_data_and_commits_nothing(
     silver: LocalSilver, tmp_path: Path
 ) -> None:
-    run(silver.lake)
     before = versions(silver.lake)
     files = [path for path in tmp_path.rglob("*.parquet") if "_delta_log" not in path.parts]
     assert files
@@ -316,12 +332,11 @@ def test_run_with_nothing_new_reads_no_data_and_commits_nothing(
     assert versions(silver.lake) == before
 
 
-@pytest.mark.usefixtures("without_pauses")
+@pytest.mark.usefixtures("without_pauses", "consolidated")
 @pytest.mark.parametrize("table", GOLD_TABLES)
 def test_a_commit_whose_answer_is_lost_is_not_made_twice(
     silver: LocalSilver, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
-    run(silver.lake)
     before = versions(silver.lake)
     silver.merge("cleaned_stock_movements", movement(3, "sale", -5))
     silver.merge("cleaned_sales", order(2, customer_id=3, placed_at=FEBRUARY))
@@ -345,8 +360,8 @@ def test_a_commit_that_never_succeeds_says_which_table(
         run(silver.lake)
 
 
+@pytest.mark.usefixtures("consolidated")
 def test_replay_tells_how_many_tables_of_gold_are_done(silver: LocalSilver) -> None:
-    run(silver.lake)
     told = []
     replay_gold(silver.lake, None, on_progress=lambda *one: told.append(one))
     total = len(GOLD_TABLES)
