@@ -3,10 +3,14 @@
 Also how a step's errors reach Airflow.
 """
 
+import importlib
 import json
 import sys
+from pathlib import Path
 
 from airflow.dag_processing.dagbag import DagBag
+
+from orchestration.preloaded import MODULES
 
 HEAVY = ("batch", "deltalake", "duckdb", "httpx", "polars", "psycopg", "pyarrow")
 
@@ -22,7 +26,16 @@ def report(folder):
         "stopped": stopped(bag),
         "commands": commands(bag),
         "dags": {name: described(dag) for name, dag in bag.dags.items()},
+        "working": working(),
     }
+
+
+def working():
+    """Threads of pools, once everything is imported that tasks are forked from."""
+    for module in MODULES:
+        importlib.import_module(module)
+    names = {(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()}
+    return sorted(name for name in names if name.startswith(("polars-0", "tokio")))
 
 
 def described(dag):

@@ -48,6 +48,11 @@ def test_reading_them_imports_nothing_heavy(found):
     assert found["heavy"] == []
 
 
+def test_what_tasks_are_forked_from_starts_no_pool_of_threads(found):
+    """A fork has none of its parent's threads, and would wait for them for ever."""
+    assert found["working"] == []
+
+
 def test_every_dag_says_whose_it_is_and_what_it_does(found):
     for dag in found["dags"].values():
         assert dag["doc"]

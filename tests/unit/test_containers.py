@@ -119,7 +119,8 @@ def test_airflow_s_program_takes_over_with_the_configuration_of_the_settings(
         become(["scheduler", "--skip-serve-logs"])
     ((program, command, environment),) = found
     assert program == sys.executable
-    assert command == (program, "-P", "-m", "airflow", "scheduler", "--skip-serve-logs")
+    started = (program, "-P", "-m", "orchestration.preloaded")
+    assert command == (*started, "scheduler", "--skip-serve-logs")
     assert environment["AIRFLOW__API__HOST"] == variables["AIRFLOW__API__HOST"]
     assert not [value for value in environment.values() if "secret-of-" in value]
     file = tmp_path / "var" / "airflow" / "airflow.cfg"
