@@ -21,10 +21,11 @@ from stack.disk import IN_MEMORY, has_room_in_memory
 
 app = typer.Typer()
 
+_WITH_SQL = ("producers", "connectors", "batch", "warehouse_sql")
 CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     # Slowest first: two run in parallel.
     ("types", ("mypy",)),
-    ("SQL", ("sqlfluff", "lint", "--nocolor", "producers", "connectors", "batch", "warehouse_sql")),
+    ("SQL", ("sqlfluff", "lint", "--nocolor", "--processes", "2", *_WITH_SQL)),
     ("layers", ("lint-imports", "--no-cache")),
     ("format", ("ruff", "format", "--check", ".")),
     ("lint", ("ruff", "check", ".")),

@@ -12,7 +12,12 @@ from tests.stacks import REUSE, end_kept_servers, end_servers
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
-    group.addoption("--rounds", type=int, default=1, help="Rounds of each fault.")
+    group.addoption(
+        "--rounds",
+        type=int,
+        default=1,
+        help="Rounds of faults and examples.",
+    )
     group.addoption("--seed", type=int, default=None, help="Seed of the faults' random moments.")
 
     group = parser.getgroup("servers")
@@ -27,8 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit("The kept servers are stopped.", pytest.ExitCode.OK)
     # Whoever ends the tests with TERM ends their stack, too: fixtures clean up on an interrupt.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # How long an example takes says how busy the machine is.
-    settings.register_profile("ours", deadline=None)
+    # How long an example takes says how busy the machine is. Tests whose examples take long draw a
+    # share of these.
+    examples = 100 * config.getoption("rounds")
+    settings.register_profile("ours", deadline=None, max_examples=examples)
     settings.load_profile("ours")
 
 

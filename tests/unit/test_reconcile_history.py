@@ -19,8 +19,7 @@ PLAIN = ("write", "write", "write", "delete")
 SLICES = st.sampled_from([1, 3])
 # An example costs some ten milliseconds, on a busy machine several times that.
 patient = settings(
-    max_examples=25,
-    deadline=None,
+    max_examples=settings.default.max_examples // 7,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 

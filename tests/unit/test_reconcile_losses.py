@@ -26,7 +26,8 @@ PLAIN = ("write", "write", "write", "delete")
 SLICES = st.sampled_from([1, 3])
 FAR = 10_000
 patient = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
+    max_examples=settings.default.max_examples // 7,
+    suppress_health_check=[HealthCheck.filter_too_much],
 )
 
 

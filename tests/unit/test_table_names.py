@@ -69,7 +69,7 @@ def test_each_captured_table_has_a_topic_and_a_bronze_table_of_its_own(names, pr
 def test_topic_that_no_captured_table_can_have_is_nobodys(name, prefix):
     """It may be there, of a table that is gone: whoever reads the others leaves it alone."""
     topic = f"{prefix}.public.{name}"
-    is_read = re.match(captured_pattern(prefix), topic) is not None
+    is_read = re.fullmatch(captured_pattern(prefix), topic) is not None
     assert is_read == is_capturable(name)
 
 
