@@ -110,7 +110,8 @@ class Dashboards:
                     lambda url: url.startswith(self.url) and "/login" not in url,
                     wait_until="commit",
                 )
-                return
+                if self.page.request.get(f"{self.url}/api/v1/me/").ok:
+                    return
         message = (
             f"Superset did not let us in, {_LOGINS} times. The page is {self.page.url}. "
             f"Answers that were errors: {self.errors or 'none'}."
