@@ -71,15 +71,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folder by folder, at random within each: the stacks of one end before the next begins.
 
-    The longest is first, lest one process works on it alone when the others are done.
+    The longest are first, lest one process works on its last one when the others are done.
     """
     items.sort(key=lambda item: _place(item.nodeid.split("::", 1)[0]))
 
 
-def _place(file: str) -> tuple[bool, int, str]:
+def _place(file: str) -> tuple[int, int, str]:
     path = Path(file).relative_to("tests")
     folder = _FOLDERS.index(path.parts[0])
-    return not file.startswith(_WITH_WEB_UIS), folder, path.parent.as_posix()
+    places = (n for n, start in enumerate(_LONGEST_FIRST) if file.startswith(start))
+    return next(places, len(_LONGEST_FIRST)), folder, path.parent.as_posix()
 
 
 class ByStack(LoadScopeScheduling):
@@ -110,6 +111,17 @@ _WITH_ONE_STACK = (
     "tests/compose",
     "tests/integration/on_one_stack",
     "tests/integration/on_one_warehouse",
+)
+_LONGEST_FIRST = (
+    _WITH_WEB_UIS,
+    "tests/integration/on_one_stack",
+    "tests/integration/test_replay",
+    "tests/integration/test_live",
+    "tests/integration/test_extraction",
+    "tests/integration/test_doctor",
+    "tests/faults",
+    "tests/integration/test_consolidation",
+    "tests/integration/test_simulator",
 )
 _WHEN_NAMED = ("compose", "alerts")
 _FOLDERS = ("compose", "alerts", "integration", "browser", "faults", "unit")
