@@ -41,7 +41,7 @@ def store():
     """The object store alone: these tests need nothing else."""
     with tenant() as stack:
         stack.up("minio")
-        yield stack
+        yield stack.with_settings(WAREHOUSE_PORT=1)  # nobody listens there
 
 
 @pytest.fixture(scope="module")
