@@ -6,6 +6,7 @@ What one of the stores cannot hold is in quarantine by a rule, and holds up noth
 import random
 import re
 import uuid
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -23,7 +24,7 @@ from consumers.live.service import change_readers
 from lakehouse.contracts import ENTITIES, Cleaning, Derivation, Type
 from lakehouse.contracts.gold import GOLD_TABLES, MONTH
 from lakehouse.delta import scan
-from lakehouse.lake import Lake, storage_options
+from lakehouse.lake import Lake
 from lakehouse.offsets import OffsetRange, TopicPartition
 from lakehouse.settings import ShopSettings
 from tests.edges import edges, plain
@@ -41,10 +42,10 @@ FACTS = {"order_lines": "fact_transactions", "payments": "fact_payments",
 def lake(warehouse_server):
     """A lake of its own in a real object store."""
     warehouse_server.up("minio")
+    all_lakes = Lake.of(warehouse_server.minio, warehouse_server.secrets, user="admin")
     name = uuid.uuid4().hex
-    options = storage_options(warehouse_server.minio, warehouse_server.secrets, user="admin")
-    layers = {layer: f"s3://{layer}/{name}" for layer in ("bronze", "silver", "gold")}
-    return Lake(**layers, options=options)
+    layers = {layer: all_lakes.uri(layer, name) for layer in ("bronze", "silver", "gold")}
+    return replace(all_lakes, **layers)
 
 
 MADE_UP = """
