@@ -62,13 +62,14 @@ class Process:
         stdout: int | None = None,
         stderr: int | None = None,
     ) -> None:
+        self.stdout = self.stderr = None
+        self._connection = socket.socket(socket.AF_UNIX)
         self.args = list(arguments)
         self.returncode: int | None = None
         request = json.dumps([self.args, dict(env), str(Path.cwd())]).encode()
         with ExitStack() as ours:
             self.stdout, out = _stream(stdout, 1, ours)
             self.stderr, err = _stream(stderr, 2, ours)
-            self._connection = socket.socket(socket.AF_UNIX)
             self._connection.connect(_address())
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [out, err]))
             self._connection.sendmsg([len(request).to_bytes(_LENGTH)], [rights])
@@ -102,16 +103,13 @@ class Process:
             subprocess.TimeoutExpired: it was not over by then; it has been killed.
         """
         with ThreadPoolExecutor(2) as pool:
-            texts = [pool.submit(one.read) if one else None for one in (self.stdout, self.stderr)]
+            texts = [pool.submit(_rest, stream) for stream in (self.stdout, self.stderr)]
             try:
                 self.wait(timeout)
             except BaseException:
                 self.kill()
                 raise
-        out, err = ("" if text is None else text.result() for text in texts)
-        for stream in (self.stdout, self.stderr):
-            if stream is not None:
-                stream.close()
+        out, err = (text.result() for text in texts)
         return out, err
 
     def send_signal(self, number: int) -> None:
@@ -126,6 +124,20 @@ class Process:
     def kill(self) -> None:
         """End it at once."""
         self.send_signal(signal.SIGKILL)
+
+    def __del__(self) -> None:
+        """Close what nobody has waited for or read: a test may kill a command and forget it."""
+        for end in (self.stdout, self.stderr, self._connection):
+            if end is not None:
+                end.close()
+
+
+def _rest(stream: TextIO | None) -> str:
+    """Read a pipe to its end, and close it; "" if there is none, or it was read before."""
+    if stream is None or stream.closed:
+        return ""
+    with stream:
+        return stream.read()
 
 
 def _stream(given: int | None, own: int, ours: ExitStack) -> tuple[TextIO | None, int]:

@@ -15,6 +15,7 @@ from lakehouse.postgres import warehouse_dsn
 from tests.stacks import tenant
 
 pytestmark = pytest.mark.integration
+SOON = 30  # the session that had the lock may end a moment after its connection
 LOADED_AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -97,7 +98,7 @@ def test_view_that_was_never_filled_has_no_rows_to_tell(dsn):
 
 def test_maintenance_keeps_out_of_a_consolidation(dsn):
     with (
-        only_one(dsn, "consolidation", wait_seconds=0),
+        only_one(dsn, "consolidation", wait_seconds=SOON),
         pytest.raises(BusyError, match="consolidation"),
         between_consolidations(dsn, wait_seconds=0),
     ):
@@ -120,8 +121,8 @@ def test_maintenance_does_not_need_a_warehouse(away):
 
 def test_parts_of_a_consolidation_continue_side_by_side(dsn):
     with (
-        only_one(dsn, "orders", part="silver orders", wait_seconds=0),
-        only_one(dsn, "products", part="silver products", wait_seconds=0),
+        only_one(dsn, "orders", part="silver orders", wait_seconds=SOON),
+        only_one(dsn, "products", part="silver products", wait_seconds=SOON),
         pytest.raises(BusyError, match=r"(?s)orders.*holds the consolidation of silver orders"),
         only_one(dsn, "orders again", part="silver orders", wait_seconds=0),
     ):
@@ -130,13 +131,13 @@ def test_parts_of_a_consolidation_continue_side_by_side(dsn):
 
 def test_part_of_a_consolidation_and_a_whole_one_keep_each_other_out(dsn):
     with (
-        only_one(dsn, "orders", part="silver orders", wait_seconds=0),
+        only_one(dsn, "orders", part="silver orders", wait_seconds=SOON),
         pytest.raises(BusyError, match="orders"),
         only_one(dsn, "consolidation", wait_seconds=0),
     ):
         pytest.fail("consolidated beside a part of another consolidation")
     with (
-        only_one(dsn, "rebuild", wait_seconds=0),
+        only_one(dsn, "rebuild", wait_seconds=SOON),
         pytest.raises(BusyError, match="rebuild"),
         only_one(dsn, "orders", part="silver orders", wait_seconds=0),
     ):
