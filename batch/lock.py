@@ -18,8 +18,8 @@ from lakehouse.postgres import explained, explaining
 from lakehouse.trouble import Service
 
 PATIENCE_SECONDS = 600.0
-"""How long a writer waits for another one: time for one that is near its end. Longer is an error
-that somebody should see, not one more process that waits."""
+"""How long a writer waits for another one: enough for one that is near its end. A longer wait is
+an error to look into, not one more waiting process."""
 _ASK_SECONDS = 0.2
 _NO_LOCK = "Its locks cannot be requested"
 _TRY = "select pg_try_advisory_lock(hashtext('warehouse'), hashtext(%(name)s))"

@@ -126,7 +126,7 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
     def __del__(self) -> None:
-        """Close what nobody has waited for or read: a test may kill a command and forget it."""
+        """Close unread pipes: a test may kill a command without waiting for it."""
         for end in (self.stdout, self.stderr, self._connection):
             if end is not None:
                 end.close()
@@ -213,7 +213,7 @@ class _Server:
         self._running: dict[int, socket.socket] = {}
 
     def serve(self) -> Sequence[str] | None:
-        """Return the arguments of a command in its own process; None once nobody asks any more."""
+        """Return the arguments of a command in its own process; None once the test process has ended."""
         wake, woken = os.pipe()
         for end in (wake, woken):
             os.set_blocking(end, False)
@@ -271,7 +271,7 @@ class _Server:
             if found:
                 with self._running.pop(pid) as connection:
                     code = os.waitstatus_to_exitcode(status)
-                    with suppress(BrokenPipeError):  # nobody waits for it any more
+                    with suppress(BrokenPipeError):  # its caller has ended
                         connection.sendall(code.to_bytes(_LENGTH, signed=True))
 
 

@@ -105,7 +105,7 @@ class Variable:
     Attributes:
         default: the value on this machine.
         shown: the default in words that hold on every machine.
-        change: when somebody would set it.
+        change: when to set it.
     """
 
     name: str
@@ -132,7 +132,7 @@ def setting(
     Args:
         default: its value where its variable is not set.
         description: what it is, one sentence.
-        change: when somebody would set it, one sentence.
+        change: when to set it, one sentence.
         unit: of its value, where neither its name nor its type says it.
         shown: its default in words, where that depends on the machine or on other settings.
         options: limits and more, as of `pydantic.Field`.

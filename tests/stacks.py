@@ -32,7 +32,7 @@ __all__ = [
 _SPARING = {
     # A test's Java lives for minutes: much of its work would be to compile for the hours to come.
     "KAFKA_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",
-    # Nobody looks at a test's charts; asking a hundred times a second costs as much as capturing.
+    # A test needs no half second of freshness; polling 100 times a second costs as much as capture.
     "CONNECT_POLL_INTERVAL_MS": 100,
 }
 _KEPT = "var/test-stack-{}.json"

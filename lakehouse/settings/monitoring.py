@@ -26,8 +26,8 @@ class AlertSettings(Settings):
     webhook_url: WebAddress | None = setting(
         None,
         "Gets a POST with a JSON document when a run of Airflow fails or is late.",
-        change="When somebody wants to be told.",
-        shown="nobody is told",
+        change="To receive alerts.",
+        shown="no alerts",
     )
     late_seconds: int = setting(
         1800,

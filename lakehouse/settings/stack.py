@@ -53,7 +53,7 @@ class StackSettings(Settings):
     service_user: str = setting(
         "nobody",
         "User that runs Postgres, Kafka and MinIO when root starts them.",
-        change="When files of the servers must belong to somebody else.",
+        change="When files of the servers must belong to another user.",
         unit="user",
     )
     start_timeout_seconds: float = setting(
