@@ -213,7 +213,7 @@ class _Server:
         self._running: dict[int, socket.socket] = {}
 
     def serve(self) -> Sequence[str] | None:
-        """Return the arguments of a command in its own process; None once the test process has ended."""
+        """Return the arguments of a command in its own process; None once its caller has ended."""
         wake, woken = os.pipe()
         for end in (wake, woken):
             os.set_blocking(end, False)

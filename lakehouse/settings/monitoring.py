@@ -26,7 +26,7 @@ class AlertSettings(Settings):
     webhook_url: WebAddress | None = setting(
         None,
         "Gets a POST with a JSON document when a run of Airflow fails or is late.",
-        change="To receive alerts.",
+        change="When alerts are wanted.",
         shown="no alerts",
     )
     late_seconds: int = setting(
