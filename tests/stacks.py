@@ -158,8 +158,9 @@ def _leave(stack: TestStack) -> None:
     with suppress(psycopg.Error, PipelineError):
         dsn = warehouse_dsn(stack.warehouse, stack.secrets, role="admin")
         with psycopg.connect(dsn, dbname="airflow") as connection:
-            # One Airflow serves all tenants: it would continue this one's runs for the next.
-            connection.execute("truncate dag_run cascade")
+            # One Airflow serves all tenants. It would continue this one's runs for the next, and
+            # begin the next one's by this one's settings until it has read the DAG files again.
+            connection.execute("truncate dag, dag_version, dag_run cascade")
 
 
 _DROP = """
