@@ -44,9 +44,8 @@ LOCKS = {
 }
 """Dependency group in pyproject.toml, by lock file."""
 _SIDE_BY_SIDE = ("-n", "2")
-_WITH_ROOM = ("-n", "3")
-"""Workers for tests on real services, which wait for half of their time; each has servers, which
-need 3 GB of memory."""
+"""Two workers: tests mostly wait for services, so a second stack uses the idle time; a third
+one would slow both down on a small machine."""
 _ON_REAL_SERVICES = ("integration", "browser", "faults")
 _SLACK = 1.0
 """Percentage points by which coverage may exceed its minimum before it has to be raised."""
@@ -117,8 +116,7 @@ def test(context: typer.Context) -> None:
     arguments = [tests / word if (tests / word).is_dir() else word for word in context.args]
     if not arguments:
         check()
-        workers = _WITH_ROOM if has_room_in_memory() else _SIDE_BY_SIDE
-        arguments = [*workers, *(tests / folder for folder in _ON_REAL_SERVICES)]
+        arguments = [*_SIDE_BY_SIDE, *(tests / folder for folder in _ON_REAL_SERVICES)]
     raise typer.Exit(_pytest(*arguments))
 
 
