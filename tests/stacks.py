@@ -36,7 +36,9 @@ _SPARING = {
     "CONNECT_POLL_INTERVAL_MS": 100,
 }
 _KEPT = "var/test-stack-{}.json"
-_PROGRAMS = ("auto-restart", "lander", "live", "airflow-scheduler", "airflow-dags", "airflow")
+_PROGRAMS = (
+    "auto-restart", "lander", "live", "airflow-scheduler", "airflow-dags", "airflow", "superset",
+)  # fmt: skip
 """What runs for one tenant alone."""
 _servers = ExitStack()
 _started: list[TestStack] = []
