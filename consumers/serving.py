@@ -16,8 +16,8 @@ def serve_metrics(registry: CollectorRegistry, host: str, port: int) -> None:
     try:
         start_http_server(port, addr=host, registry=registry)
     except OSError as error:
-        message = (
-            f"Metrics cannot be served at {host}:{port}: {error.strerror}. A second process on one "
-            "machine needs another port: --metrics-port N, or 0 for none."
+        problem = f"Metrics cannot be served at {host}:{port}: {error.strerror}"
+        action = (
+            "A second process on one machine needs another port: --metrics-port N, or 0 for none."
         )
-        raise RetryLaterError(message) from error
+        raise RetryLaterError(problem, action) from error

@@ -75,8 +75,8 @@ def free_block(count: int) -> range:
     for block in blocks:
         if all(map(_is_free, block)):
             return block
-    message = f"This machine has no {count} ports in a row that are free. Stop some programs."
-    raise StopPipelineError(message)
+    problem = f"This machine has no {count} ports in a row that are free"
+    raise StopPipelineError(problem, "Stop some programs.")
 
 
 def _drawn(room: int = 0) -> list[int]:

@@ -12,12 +12,7 @@ from tests.stacks import REUSE, end_kept_servers, end_servers
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
-    group.addoption(
-        "--rounds",
-        type=int,
-        default=1,
-        help="Rounds of faults and examples.",
-    )
+    group.addoption("--rounds", type=int, default=1, help="Rounds of faults and examples.")
     group.addoption("--seed", type=int, default=None, help="Seed of the faults' random moments.")
 
     group = parser.getgroup("servers")

@@ -101,9 +101,12 @@ def require_names_of_data() -> None:
     buckets = {f"MINIO_{layer.upper()}_BUCKET": f"{prefix}{layer}" for layer in layers}
     for variable, name in {"CONNECT_PUBLICATION_NAME": PUBLICATION, **buckets}.items():
         if found.get(variable, name) != name:
-            message = (
+            problem = (
                 f"{variable} is {found[variable]!r}, but that name is {name!r} in this version, "
-                "and what is under the other would be left behind. If it is a bucket, set "
-                f"MINIO_BUCKET_PREFIX, or copy it to that name. Then unset {variable}."
+                "and what is under the other would be left behind"
             )
-            raise StopPipelineError(message)
+            action = (
+                "If it is a bucket, set MINIO_BUCKET_PREFIX, or copy it to that name. Then unset "
+                f"{variable}."
+            )
+            raise StopPipelineError(problem, action)
