@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 
-from lakehouse.errors import StopPipelineError
 from lakehouse.offsets import OffsetRange, TopicPartition
 
 
@@ -38,26 +38,36 @@ class Assignment:
                 return partition
         return None
 
-    def advance(self, topic: str, chunk: pa.RecordBatch) -> dict[TopicPartition, OffsetRange]:
-        """Advance past the records of `chunk`, and return the ranges covered.
+    def advance(
+        self, topic: str, chunk: pa.RecordBatch
+    ) -> tuple[pa.RecordBatch, dict[TopicPartition, OffsetRange]]:
+        """Advance past the records of assigned partitions that were not polled before.
 
-        Raises:
-            StopPipelineError: a record is from a partition that is not assigned.
+        librdkafka works in the background while the group rebalances. It may still return records
+        of a partition that was just revoked: the next owner reads them again. It also stops and
+        starts the partitions that this member keeps, and may return records of those once more.
+
+        Returns:
+            The records without those two kinds, and the ranges covered.
         """
-        ends = (
-            pa.Table.from_batches([chunk.select(["_partition", "_offset"])])
-            .group_by("_partition")
-            .aggregate([("_offset", "max")])
-        )
+        numbers, offsets = chunk["_partition"].to_numpy(), chunk["_offset"].to_numpy()
+        order = np.argsort(numbers, kind="stable")
+        is_new = np.zeros(len(order), dtype=bool)
         ranges = {}
-        for number, last in zip(ends[0].to_pylist(), ends[1].to_pylist(), strict=True):
-            partition = self.find(topic, number)
+        for rows in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+            partition = self.find(topic, int(numbers[rows[0]]))
             if partition is None:
-                message = f"{topic}[{number}]: polled a record of a partition that is not assigned"
-                raise StopPipelineError(message)
-            ranges[partition] = OffsetRange(start=self._positions[partition], stop=last + 1)
-            self._positions[partition] = last + 1
-        return ranges
+                continue
+            start = self._positions[partition]
+            furthest = np.maximum.accumulate(np.concatenate(([start - 1], offsets[rows])))
+            is_new[rows] = offsets[rows] > furthest[:-1]
+            stop = int(furthest[-1]) + 1
+            if stop > start:
+                ranges[partition] = OffsetRange(start=start, stop=stop)
+                self._positions[partition] = stop
+        if not is_new.all():
+            chunk = chunk.filter(pa.array(is_new))
+        return chunk, ranges
 
     def see_end(self, partition: TopicPartition, position: int) -> OffsetRange | None:
         """Advance to the end of the partition, past transaction markers.

@@ -104,16 +104,21 @@ class Membership:
         )
 
     def take(self, messages: Sequence[Message], identities: Mapping[str, TopicIdentity]) -> None:
-        """Buffer the records of assigned partitions."""
+        """Buffer the records of assigned partitions, and drop those of revoked ones.
+
+        Must be called after each poll: the next one may revoke the partitions of these records,
+        and assign them again from a position that does not count them.
+        """
         for topic, chunk in to_arrow(messages, dict(identities)).items():
-            self._add(topic, chunk, self.assigned.advance(topic, chunk))
+            self._add(topic, *self.assigned.advance(topic, chunk))
 
     def see(self, event: Message, on_out_of_range: Callable[[Message], None]) -> None:
         """Handle an event that is not a record. Records polled with it must be buffered before.
 
         Args:
             event: a message with an error.
-            on_out_of_range: called if the broker does not have the requested position.
+            on_out_of_range: called if the broker does not have the requested position of a
+                partition that is assigned.
 
         Raises:
             RetryLaterError: the client failed, but a new one can continue.
@@ -129,7 +134,8 @@ class Membership:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._see_end(event)
         elif error.code() in OUT_OF_RANGE:
-            on_out_of_range(event)
+            if self._partition_of(event) is not None:
+                on_out_of_range(event)
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             _log.info("waiting_for_topics", reason=error.str())
         elif trouble_of_kafka(error) is Trouble.RIGHTS:
@@ -198,16 +204,21 @@ class Membership:
     def _add(
         self, topic: str, chunk: pa.RecordBatch, ranges: Mapping[TopicPartition, OffsetRange]
     ) -> None:
-        self._buffers.add(topic, chunk, ranges, time.monotonic())
+        if ranges:
+            self._buffers.add(topic, chunk, ranges, time.monotonic())
 
     def _see_end(self, event: Message) -> None:
         """Advance the watermark past trailing transaction markers, whose expiry is no loss."""
-        partition = self.assigned.find(event.topic() or "", event.partition() or 0)
+        partition = self._partition_of(event)
         if partition is None:
             return
         offsets = self.assigned.see_end(partition, event.offset() or 0)
         if offsets is not None:
             self._add(partition.topic, _NO_RECORDS, {partition: offsets})
+
+    def _partition_of(self, event: Message) -> TopicPartition | None:
+        """Return the partition of an event; None if it was revoked meanwhile."""
+        return self.assigned.find(event.topic() or "", event.partition() or 0)
 
     def _end(self, partition: TopicPartition) -> int:
         coordinate = KafkaPartition(partition.topic, partition.partition)

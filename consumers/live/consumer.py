@@ -115,10 +115,12 @@ class LiveConsumer:
         first = self._consumer.poll(_POLL_SECONDS)
         if first is None:
             return
-        messages = [first]
+        self._take([first])
         if not self._member.is_paused:
             rest = self._options.batch_rows - 1
-            messages += self._consumer.consume(rest, self._options.linger_seconds)
+            self._take(self._consumer.consume(rest, self._options.linger_seconds))
+
+    def _take(self, messages: Sequence[Message]) -> None:
         events = [message for message in messages if message.error() is not None]
         records = [message for message in messages if message.error() is None]
         heartbeats = [m for m in records if m.topic() == self._options.heartbeats]

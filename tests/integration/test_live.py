@@ -148,6 +148,27 @@ def test_a_second_consumer_takes_over_from_one_that_froze(shop):
         assert second.wait(PATIENCE_SECONDS) == 0
 
 
+def test_consumers_that_come_and_go_leave_the_others_alone(shop, request):
+    """Each time, partitions are revoked while records are polled, and are assigned again."""
+    names = ("live", "lander")
+    before = [shop.pid(name) for name in names]
+    simulator = selling(shop, orders=6_000, rate=150)
+    for _ in range(3 * request.config.getoption("--rounds")):
+        others = [
+            shop.fork(command, "--metrics-port", 0, stderr=subprocess.DEVNULL)
+            for command in ("live", "land")
+        ]
+        time.sleep(4)
+        for other in others:
+            other.send_signal(signal.SIGTERM)
+        assert [other.wait(PATIENCE_SECONDS) for other in others] == [0, 0]
+    simulator.send_signal(signal.SIGTERM)
+    simulator.wait(PATIENCE_SECONDS)
+    assert_equal_in_the_end(shop)
+    shop.run("reconcile")
+    assert [shop.pid(name) for name in names] == before
+
+
 def live_in_batches_of(rows, stack):
     constants = {"consumers.live.service._BATCH_ROWS": rows}
     words = ("live", "--metrics-port", 0)

@@ -4,11 +4,12 @@ import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 
 import polars as pl
 import pyarrow as pa
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 from minio import Minio
@@ -18,6 +19,7 @@ from consumers.assignment import Assignment
 from consumers.bronze.conformance import require_conditional_put
 from consumers.bronze.loss import LossFoundError, LossKind, find_identity_loss, find_offset_loss
 from consumers.buffer import Buffers
+from consumers.client import OUT_OF_RANGE
 from consumers.membership import Membership
 from consumers.records import to_arrow
 from consumers.serving import serve_metrics
@@ -82,10 +84,10 @@ def test_loss_says_place_values_and_the_way_out():
 def test_positions_step_over_records_and_holes_alike():
     mine = Assignment()
     mine.add({P0: 3, P1: 0})
-    assert mine.advance(TOPIC, chunk((0, 5), (1, 0), (0, 9))) == {
-        P0: OffsetRange(start=3, stop=10),
-        P1: OffsetRange(start=0, stop=1),
-    }
+    records = chunk((0, 5), (1, 0), (0, 9))
+    taken, ranges = mine.advance(TOPIC, records)
+    assert taken is records
+    assert ranges == {P0: OffsetRange(start=3, stop=10), P1: OffsetRange(start=0, stop=1)}
     assert mine.positions == {P0: 10, P1: 1}
 
 
@@ -112,14 +114,62 @@ def test_end_behind_the_last_record_is_stepped_over_once_and_never_back():
     assert mine.see_end(P0, 12) == OffsetRange(start=10, stop=12)
     assert mine.see_end(P0, 12) is None
     assert mine.see_end(P0, 4) is None
-    assert mine.advance(TOPIC, chunk((0, 14))) == {P0: OffsetRange(start=12, stop=15)}
+    assert mine.advance(TOPIC, chunk((0, 14)))[1] == {P0: OffsetRange(start=12, stop=15)}
 
 
-def test_record_of_a_partition_that_is_not_ours_is_refused():
+def test_records_of_a_revoked_partition_are_left_to_its_next_owner():
+    """librdkafka may still return some: its fetchers stop in the background."""
+    buffers = Buffers()
+    member = Membership(None, dict, buffers, name="the lander")
+    member.assigned.add({P0: 0})
+    identities = {TOPIC: TopicIdentity(topic_id="abc", epoch=0)}
+    member.take([message(TOPIC, 1, 7)], identities)
+    assert not buffers
+    member.take([message(TOPIC, 1, 7), message(TOPIC, 0, 3), message(TOPIC, 1, 8)], identities)
+    held = buffers.take(TOPIC)
+    assert held.ranges == {P0: OffsetRange(start=0, stop=4)}
+    assert held.rows.select(["_partition", "_offset"]).to_pylist() == [
+        {"_partition": 0, "_offset": 3}
+    ]
+    assert member.assigned.positions == {P0: 4}
+
+
+@given(
+    starts=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    places=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), min_size=1, max_size=30),
+    cuts=st.lists(st.integers(0, 30), max_size=3),
+)
+def test_each_record_is_taken_once_however_often_it_is_polled(starts, places, cuts):
+    """librdkafka may step back in a partition that is kept while others are rebalanced."""
     mine = Assignment()
-    mine.add({P0: 0})
-    with pytest.raises(StopPipelineError, match=r"orders\[1\]: polled a record of a partition"):
-        mine.advance(TOPIC, chunk((1, 0)))
+    mine.add(dict(zip((P0, P1), starts, strict=True)))
+    positions = dict(enumerate(starts))
+    taken, ranges = [], {}
+    borders = [0, *sorted(cuts), len(places)]
+    for polled in (places[a:b] for a, b in pairwise(borders) if places[a:b]):
+        records, covered = mine.advance(TOPIC, chunk(*polled))
+        taken += zip(*(records[n].to_pylist() for n in ("_partition", "_offset")), strict=True)
+        for partition, one in covered.items():
+            assert one.start == ranges.get(partition, starts[partition.partition])
+            ranges[partition] = one.stop
+    expected = []
+    for number, offset in places:
+        if number in positions and offset >= positions[number]:
+            positions[number] = offset + 1
+            expected.append((number, offset))
+    assert taken == expected
+    assert mine.positions == {P0: positions[0], P1: positions[1]}
+
+
+@pytest.mark.parametrize("code", OUT_OF_RANGE)
+def test_position_of_a_revoked_partition_is_its_next_owners_matter(code):
+    member = Membership(None, dict, Buffers(), name="the lander")
+    member.assigned.add({P0: 0})
+    seen = []
+    for partition in (0, 1):
+        event = Message(topic=TOPIC, partition=partition, error=KafkaError(code))
+        member.see(event, lambda event: seen.append(event.partition()))
+    assert seen == [0]
 
 
 @pytest.mark.parametrize(
