@@ -12,7 +12,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from consumers.live.changes import VERSIONED, ChangeReader, Rows
+from consumers.live.changes import ChangeReader, Rows
 from consumers.live.overlay import Overlay
 from lakehouse.digest import Digest
 from lakehouse.offsets import OffsetRange, TopicIdentity, batches, count_positions
@@ -121,7 +121,7 @@ class LiveReplayer:
             # Rows that a load has taken over since the range was resolved.
             connection.execute("select live.trim_rows()")
             before = table_digest(connection, table, within)
-            for name in (entity, f"{entity}_history") if entity == VERSIONED else (entity,):
+            for name in self.reader.entity.live_tables:
                 delete = sql.SQL("delete from {} as t where {}")
                 connection.execute(delete.format(sql.Identifier("live", name), within))
             connection.execute("select live.apply(%s)", [[entity]])

@@ -4,11 +4,12 @@ Columns without a description there, or with another one, are in the table's `co
 """
 
 from collections.abc import Iterator
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
 
-from batch.warehouse.entities import TABLES, EntityTable
+from batch.warehouse.entities import LIVE_COLUMNS, TABLES, EntityTable
 from batch.warehouse.scripts import scripts
 from lakehouse.contracts import ENTITIES, Column, Derived
 from lakehouse.contracts.metrics import BY_NAME
@@ -20,6 +21,8 @@ _COORDINATE = {
     "_offset": "Offset in that partition.",
     "valid_from_at": "Start of validity, inclusive.",
     "valid_to_at": "End of validity, exclusive; null for the current version.",
+    "_is_deleted": "Whether the row was deleted: then only key and coordinate are set.",
+    "_is_first": "Whether it is the first version of its key, which is valid from -infinity.",
 }
 _SOURCES = {
     "dim_customers": ("customers",),
@@ -61,11 +64,17 @@ def comments(connection: psycopg.Connection) -> bytes:
     """Build comments on all existing tables and columns. Equal tables result in equal text."""
     columns = connection.execute(_COLUMNS).fetchall()
     statements = [
-        *(one for table in TABLES for one in _entity_comments(table)),
+        *(one for table in TABLES for one in table_comments(table)),
         *(one for column in columns for one in _column_comment(*column)),
     ]
     generated = b"\n".join(statement.as_bytes(connection) for statement in statements)
     return b"\n".join([generated, *(text for _, text in scripts("**/comments.sql"))])
+
+
+def table_comments(table: EntityTable) -> Iterator[sql.Composed]:
+    """Yield the comments on a table of `entity` and its columns, and on what live has for it."""
+    yield from _entity_comments(table)
+    yield from _live_comments(table)
 
 
 def describe(table: str, column: str) -> str | None:
@@ -100,16 +109,27 @@ def _words(field: Column | Derived) -> str:
 
 
 def _entity_comments(table: EntityTable) -> Iterator[sql.Composed]:
-    name = sql.Identifier("entity", table.name)
-    text = sql.Literal(table_comment(table))
-    yield sql.SQL("comment on table {} is {};").format(name, text)
+    yield _relation("table", "entity", table.name, table_comment(table))
     for column in table.columns:
         yield _column("entity", table.name, column, entity_comment(table, column))
 
 
+def _live_comments(table: EntityTable) -> Iterator[sql.Composed]:
+    if not table.is_live:
+        return
+    name = table.name
+    counts = f"As entity.{name}, for recent changes. A row counts until the warehouse has applied"
+    beyond = f"Rows of live.{name} that the warehouse has not applied yet."
+    yield _relation("table", "live", name, f"{counts} its change.")
+    yield _relation("view", "live", f"beyond_{name}", beyond)
+    if not table.is_history:
+        now = f"As entity.{name}, as of now: rows of live take precedence over the warehouse."
+        yield _relation("view", "resolved", name, now)
+
+
 def _column_comment(schema: str, table: str, column: str) -> Iterator[sql.Composed]:
     own = _BY_NAME.get(table.removeprefix("beyond_")) if schema != "mart" else None
-    if own is not None and column in own.columns:
+    if own is not None and column in own.columns + LIVE_COLUMNS:
         yield _column(schema, table, column, entity_comment(own, column))
         return
     text = describe(_SALES.get(table, table), column)
@@ -120,3 +140,8 @@ def _column_comment(schema: str, table: str, column: str) -> Iterator[sql.Compos
 def _column(schema: str, table: str, column: str, text: str) -> sql.Composed:
     statement = sql.SQL("comment on column {} is {};")
     return statement.format(sql.Identifier(schema, table, column), sql.Literal(text))
+
+
+def _relation(kind: LiteralString, schema: str, name: str, text: str) -> sql.Composed:
+    statement = sql.SQL(f"comment on {kind} {{}} is {{}};")
+    return statement.format(sql.Identifier(schema, name), sql.Literal(text))

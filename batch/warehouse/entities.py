@@ -21,6 +21,8 @@ POSTGRES_TYPES: Mapping[Type, str] = {
     Type.TIMESTAMP: "timestamp with time zone",
     Type.DATE: "date",
 }
+LIVE_COLUMNS = ("_is_deleted", "_is_first")
+"""Columns that a table of live has besides; the second one only a history."""
 _ALWAYS = (Derivation.BUSINESS_DATE, Derivation.MONTH)
 """Derivations that have a value whenever their inputs do."""
 
@@ -34,6 +36,11 @@ class EntityTable:
     entity: Entity
     key: tuple[str, ...]
     is_history: bool
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether live has a table of the same name."""
+        return self.name in self.entity.live_tables
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Migrates the warehouse's schema: migrations once and in order, other SQL whenever it changes.
 
+Tables of `entity` and `live` are generated from the contracts.
+
 `etl.migration` records the applied files. Grain: one row per file.
 """
 
@@ -11,8 +13,10 @@ import psycopg
 import structlog
 
 from batch.warehouse.comments import comments
+from batch.warehouse.entities import TABLES
+from batch.warehouse.entity_schema import entity_sql
 from batch.warehouse.locks import LIMITED, WAIT_SECONDS, patiently
-from batch.warehouse.scripts import scripts
+from batch.warehouse.scripts import script, scripts
 from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import explaining, trouble_of
 from lakehouse.trouble import Service
@@ -116,13 +120,16 @@ def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> No
 
 
 def _repeatable() -> list[tuple[str, Callable[[psycopg.Connection], bytes]]]:
-    """Return files that are applied again if their text changes; comments depend on tables."""
+    """Return what is applied again if its text changes: tables, what reads them, comments."""
     texts = [
-        (name, lambda _connection, text=text: text)
-        for pattern in _REPEATABLE
-        for name, text in scripts(pattern)
+        ("entity/functions.sql", script("entity/functions.sql")),
+        *((f"entity/{table.name}", entity_sql(table)) for table in TABLES),
+        *(one for pattern in _REPEATABLE for one in scripts(pattern)),
     ]
-    return [*texts, ("comments", comments)]
+    return [
+        *((name, lambda _connection, text=text: text) for name, text in texts),
+        ("comments", comments),
+    ]
 
 
 def _apply(connection: psycopg.Connection, name: str, text: bytes) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
+from batch.warehouse.entity_schema import counts_as_unknown
 from batch.warehouse.scripts import run
 from batch.warehouse.watermarks import loaded_versions
 from lakehouse.contracts import ENTITIES, Column, Entity
@@ -53,11 +54,8 @@ def find_unknown(connection: psycopg.Connection, lake: Lake) -> None:
 
 
 def _has_unknown(connection: psycopg.Connection, entity: Entity) -> bool:
-    # The same conditions as the table's partial index.
-    conditions = sql.SQL(" or ").join(
-        sql.SQL("e.{} = {}").format(sql.Identifier(column.name), sql.Literal(UNKNOWN))
-        for column in entity.counting_unknown
-    )
+    # The condition of the table's partial index.
+    conditions = counts_as_unknown(entity)
     found = run(
         connection,
         "select exists (select from {} as e where {})",

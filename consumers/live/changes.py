@@ -15,13 +15,11 @@ from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.latest import empty_deleted, latest
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.validator import Validator
-from lakehouse.contracts import Entity
+from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.schemas import COORDINATE
 
 _VALIDATED = "validated"
-VERSIONED = "products"
-"""The entity whose versions determine the cost of order lines."""
-PROMPT = frozenset({"orders", "order_lines"})
+PROMPT = frozenset(entity.table for entity in ENTITIES.values() if entity.is_sale)
 """Entities that make up a sale."""
 
 
@@ -31,7 +29,7 @@ class Rows:
 
     Attributes:
         current: columns of `entity.<table>`, and `_is_deleted`.
-        versions: the same and the validity, for the entity `VERSIONED`; else None.
+        versions: the same and the validity, for an entity with versions in live; else None.
         quarantined: number of changes that broke a rule or were unreadable; the next consolidation
             quarantines them.
         committed_us: commit time of the newest change in the shop, in microseconds since 1970;
@@ -82,11 +80,10 @@ class ChangeReader:
         )
         newest = validated["_committed_at"].to_physical().max()
         has_deletes = bool((validated["operation"] == "d").any())
-        is_versioned = self.entity.table == VERSIONED
         return Rows(
             current=self._current[has_deletes].run({_VALIDATED: validated}),
             versions=self._versions[has_deletes].run({_VALIDATED: validated})
-            if is_versioned
+            if self.entity.live_versions
             else None,
             quarantined=validated[BROKEN].count(),
             committed_us=newest if isinstance(newest, int) else None,

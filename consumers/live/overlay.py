@@ -19,7 +19,7 @@ from psycopg.rows import TupleRow
 
 from consumers.bronze.commit import Outcome, landed, rows_from
 from consumers.buffer import Batch
-from consumers.live.changes import VERSIONED, ChangeReader, Rows
+from consumers.live.changes import ChangeReader, Rows
 from lakehouse.commit import Plan, plan_commit
 from lakehouse.offsets import TopicPartition, next_position
 from lakehouse.postgres import copy_frames, explained
@@ -136,7 +136,10 @@ class Overlay:
                         self.copy(connection, change_set.entity, change_set.rows)
                 # A new version of a product affects orders whose change set another consumer may
                 # hold uncommitted, and therefore invisible: then the batch runs alone.
-                is_alone = any(change_set.entity == VERSIONED for change_set in change_sets)
+                is_alone = any(
+                    self.readers[change_set.entity].entity.live_versions
+                    for change_set in change_sets
+                )
                 connection.execute(_ALONE if is_alone else _SHARED)
                 return self._commit(connection, change_sets)
 
@@ -187,8 +190,8 @@ class Overlay:
             connection = psycopg.connect(self.dsn, autocommit=True)
             connection.execute(_SESSION)
             for reader in self.readers.values():
-                _make_stage(connection, reader.entity.table)
-            _make_stage(connection, f"{VERSIONED}_history")
+                for name in reader.entity.live_tables:
+                    _make_stage(connection, name)
             self._connection = connection
         return self._connection
 
@@ -230,7 +233,7 @@ class Overlay:
         return self.readers[change_set.entity].read(records)
 
     def _recopy(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
-        for name in (entity, f"{entity}_history") if rows.versions is not None else (entity,):
+        for name in self.readers[entity].entity.live_tables:
             connection.execute(sql.SQL("delete from {}").format(_stage(name)))
         self.copy(connection, entity, rows)
 

@@ -1,20 +1,10 @@
 """Names of bronze tables."""
 
-from collections.abc import Mapping
-
+from lakehouse.contracts import ENTITIES
 from lakehouse.errors import StopPipelineError
 
-RAW_NAMES: Mapping[str, str] = {
-    "orders": "raw_sales",
-    "order_lines": "raw_sale_lines",
-    "payments": "raw_payments",
-    "customers": "raw_users",
-    "products": "raw_products",
-    "suppliers": "raw_suppliers",
-    "stock_movements": "raw_stock_movements",
-    "interactions": "raw_interactions",
-}
-"""Bronze tables whose names are not `raw_<table>`, by OLTP table.
+RAW_NAMES = {entity.table: entity.bronze for entity in ENTITIES.values()}
+"""Bronze tables of tables with a contract, by the shop's table.
 
 A shop table named like one of these values without `raw_`, such as `users`, is stored as
 `raw_public.users`, which is unique because no captured table has a dot in its name.

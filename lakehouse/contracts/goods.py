@@ -21,6 +21,8 @@ PRODUCTS = Entity(
     history="products_history",
     grain="one row per product",
     key="product_id",
+    indexed=(("supplier_id",),),
+    live_versions=True,
     columns=(
         Column(name="product_id", type=Type.INTEGER, required=True, description="Product id."),
         Column(
@@ -77,6 +79,7 @@ STOCK_MOVEMENTS = Entity(
     silver="cleaned_stock_movements",
     grain="one row per stock movement of a product in a warehouse",
     key="movement_id",
+    indexed=(("product_id", "warehouse_code", "occurred_date"),),
     columns=(
         Column(name="movement_id", type=Type.INTEGER, required=True, description="Movement id."),
         Column(name="product_id", type=Type.INTEGER, required=True, description="The product."),

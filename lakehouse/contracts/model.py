@@ -7,8 +7,6 @@ from enum import StrEnum
 
 import narwhals as nw
 
-from lakehouse.contracts.bronze import RAW_NAMES
-
 
 class Type(StrEnum):
     """Type of a column after parsing."""
@@ -191,6 +189,11 @@ class Entity:
         rules: conditions over several columns.
         partition: derived month column that partitions silver; None for small tables.
         as_of: column with the time at which a version of the row begins, by the source.
+        raw: bronze table.
+        indexed: columns by which the warehouse finds current rows, besides the key.
+        indexed_live: the same, for the rows of live only.
+        is_sale: live applies its changes at once.
+        live_versions: live has the versions, too, and not only the current rows.
     """
 
     table: str
@@ -203,13 +206,23 @@ class Entity:
     history: str | None = None
     partition: str | None = None
     as_of: str = "updated_at"
+    raw: str = ""
+    indexed: tuple[tuple[str, ...], ...] = ()
+    indexed_live: tuple[tuple[str, ...], ...] = ()
+    is_sale: bool = False
+    live_versions: bool = False
     on_removed: OnSchemaChange = OnSchemaChange.IGNORE
     on_retyped: OnSchemaChange = OnSchemaChange.IGNORE
 
     @property
     def bronze(self) -> str:
         """Return the name of the bronze table."""
-        return RAW_NAMES[self.table]
+        return self.raw or f"raw_{self.table}"
+
+    @property
+    def live_tables(self) -> tuple[str, ...]:
+        """Return the names of its tables in the schema `live`: current rows, and any versions."""
+        return (self.table, *([f"{self.table}_history"] if self.live_versions else ()))
 
     @property
     def fields(self) -> tuple[Column | Derived, ...]:

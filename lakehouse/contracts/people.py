@@ -17,6 +17,7 @@ CUSTOMERS = Entity(
     history="users_history",
     grain="one row per customer account",
     key="customer_id",
+    raw="raw_users",
     columns=(
         Column(name="customer_id", type=Type.INTEGER, required=True, description="Account id."),
         Column(

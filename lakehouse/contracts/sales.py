@@ -62,6 +62,9 @@ ORDERS = Entity(
     silver="cleaned_sales",
     grain="one row per order",
     key="order_id",
+    raw="raw_sales",
+    indexed=(("customer_id",),),
+    is_sale=True,
     columns=(
         Column(name="order_id", type=Type.INTEGER, required=True, description="Order id."),
         Column(
@@ -169,6 +172,9 @@ ORDER_LINES = Entity(
     silver="cleaned_sale_lines",
     grain="one row per product in an order",
     key="order_line_id",
+    raw="raw_sale_lines",
+    indexed=(("order_id",),),
+    is_sale=True,
     columns=(
         Column(name="order_line_id", type=Type.INTEGER, required=True, description="Line id."),
         Column(name="order_id", type=Type.INTEGER, required=True, description="Its order."),
@@ -209,6 +215,7 @@ PAYMENTS = Entity(
     silver="cleaned_payments",
     grain="one row per attempt to move money: a payment to the shop, or a refund by it",
     key="payment_id",
+    indexed=(("order_id",),),
     columns=(
         Column(name="payment_id", type=Type.INTEGER, required=True, description="Payment id."),
         Column(

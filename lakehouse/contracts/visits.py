@@ -15,6 +15,7 @@ INTERACTIONS = Entity(
     silver="cleaned_interactions",
     grain="one row per interaction of a visitor",
     key="interaction_id",
+    indexed_live=(("occurred_at",),),
     columns=(
         Column(
             name="interaction_id", type=Type.INTEGER, required=True, description="Interaction id.",

@@ -8,6 +8,7 @@ from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, pa
 from batch.warehouse.comments import describe
 from batch.warehouse.entities import TABLES, is_required
 from batch.warehouse.migrate import _checksum, refuse_changed
+from batch.warehouse.shown import sql_of
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.metrics import BY_NAME
 from lakehouse.contracts.model import OnSchemaChange
@@ -91,3 +92,22 @@ def test_histories_are_keyed_by_key_and_order():
         "products_history": ("product_id", "_epoch", "_offset"),
         "customers_history": ("customer_id", "_epoch", "_offset"),
     }
+
+
+@pytest.mark.parametrize("name", ["products", "public.products", "entity.products", "mart.losses"])
+def test_sql_of_a_table_is_shown_whole(name):
+    shown = sql_of(name)
+    if name == "mart.losses":
+        assert "create or replace view mart.losses" in shown
+        return
+    columns = [column for table in TABLES if table.entity.table == "products"
+               for column in table.columns]  # fmt: skip
+    assert columns
+    assert [column for column in columns if f'"{column}"' not in shown] == []
+    assert "comment on column" in shown
+
+
+@pytest.mark.parametrize("name", ["product", "etl.load", "mart.orders", "entity.losses"])
+def test_table_without_sql_is_answered_with_those_that_have(name):
+    with pytest.raises(StopPipelineError, match=r"There is no table .* It has .*mart\.losses"):
+        sql_of(name)

@@ -174,3 +174,13 @@ comment on column etl.unknown_value.example_key
 is 'Lowest key of these rows.';
 comment on column etl.unknown_value.silver_version
 is 'The version of silver in which they were counted.';
+comment on table etl.entity_table
+is 'One row per table of the schema entity.';
+comment on column etl.entity_table.name
+is 'The table.';
+comment on column etl.entity_table.entity
+is 'The shop''s table that it is made from.';
+comment on column etl.entity_table.key
+is 'Its key.';
+comment on column etl.entity_table.is_live
+is 'Whether live has a table of the same name.';

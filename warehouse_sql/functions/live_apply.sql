@@ -67,20 +67,10 @@ begin
     end if;
     for entity, key in
         select
-            n.entity,
-            k.key
-        from unnest(entities) as n (entity)
-        inner join (
-            values
-            ('suppliers', 'supplier_id'),
-            ('products', 'product_id'),
-            ('customers', 'customer_id'),
-            ('orders', 'order_id'),
-            ('order_lines', 'order_line_id'),
-            ('payments', 'payment_id'),
-            ('stock_movements', 'movement_id'),
-            ('interactions', 'interaction_id')
-        ) as k (entity, key) on n.entity = k.entity
+            t.name,
+            t.key[1]
+        from etl.entity_table as t
+        where t.name = any(entities)
     loop
         columns := (
             select string_agg(quote_ident(a.attname), ', ' order by a.attnum)

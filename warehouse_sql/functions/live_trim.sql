@@ -45,16 +45,11 @@ declare
     source text;
 begin
     for entity, source in
-        values
-            ('suppliers', 'suppliers'),
-            ('products', 'products'),
-            ('products_history', 'products'),
-            ('customers', 'customers'),
-            ('orders', 'orders'),
-            ('order_lines', 'order_lines'),
-            ('payments', 'payments'),
-            ('stock_movements', 'stock_movements'),
-            ('interactions', 'interactions')
+        select
+            t.name,
+            t.entity
+        from etl.entity_table as t
+        where t.is_live
     loop
         execute format(
             'delete from live.%1$I as l

@@ -1,6 +1,7 @@
 """The warehouse's schema: migrations, agreement with the contracts, comments, keys, privileges."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from operator import itemgetter
 
 import psycopg
@@ -9,9 +10,10 @@ import pytest
 from batch.warehouse import migrate as migrations
 from batch.warehouse.comments import entity_comment
 from batch.warehouse.entities import POSTGRES_TYPES, TABLES, is_required
+from batch.warehouse.entity_schema import entity_sql
 from batch.warehouse.migrate import migrate
 from batch.warehouse.scripts import FOLDER, scripts
-from lakehouse.contracts import Type
+from lakehouse.contracts import Column, Type
 from lakehouse.contracts.schemas import VALIDITY
 from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import warehouse_dsn
@@ -62,6 +64,66 @@ def test_entity_table_agrees_with_its_contract(table, warehouse):
     found = warehouse.query(COLUMNS, f"entity.{table.name}")
     assert [row[:3] for row in found] == expected
     assert [row[3] for row in found] == [entity_comment(table, row[0]) for row in found]
+
+
+GENERATED = """
+select
+    n.nspname || '.' || c.relname,
+    coalesce(pg_get_indexdef(c.oid), pg_get_viewdef(c.oid), ''),
+    array(
+        select concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull)
+        from pg_attribute as a
+        where a.attrelid = c.oid and a.attnum > 0
+        order by a.attnum
+    )
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where
+    n.nspname in ('entity', 'live', 'resolved')
+    and (c.relname ~ any(%s) or n.nspname = 'resolved')
+    and c.relkind in ('r', 'i', 'v')
+order by 1"""
+NAMES = [f"^(beyond_)?{table.name}" for table in TABLES]
+
+
+def remake_entities(warehouse, tables=TABLES):
+    with psycopg.connect(warehouse.dsn) as connection:
+        connection.execute("set client_min_messages = warning")
+        for table in tables:
+            connection.execute(entity_sql(table))
+
+
+def test_generated_tables_are_those_that_the_migrations_made(warehouse):
+    """Migrations made them before there was a generator: both kinds of warehouse are the same."""
+    migrated = warehouse.query(GENERATED, NAMES)
+    remake_entities(warehouse)
+    assert warehouse.query(GENERATED, NAMES) == migrated
+    for table in TABLES:
+        for schema in ("entity", "live"):
+            warehouse.execute(f"drop table if exists {schema}.{table.name} cascade")
+    remake_entities(warehouse)
+    assert warehouse.query(GENERATED, NAMES) == migrated
+    assert len(migrated) > 4 * len(TABLES)
+
+
+def test_contract_that_changes_changes_its_tables(warehouse):
+    [payments] = (table for table in TABLES if table.name == "payments")
+    entity = payments.entity
+    method = entity.column("method")
+    new = Column(name="fee_cents", type=Type.CENTS, description="Fee.", required=True)
+    columns = (*(c for c in entity.columns if c is not method), new)
+    changed = replace(payments, entity=replace(entity, columns=columns))
+    remake_entities(warehouse, [changed])
+    for schema in ("entity", "live", "live.beyond_", "resolved"):
+        prefix = schema if "." in schema else f"{schema}."
+        found = {row[0]: row[1:3] for row in warehouse.query(COLUMNS, f"{prefix}payments")}
+        # What the contract no longer has stays, and asks for no value.
+        assert found["method"] == ("text", False), schema
+        assert found["fee_cents"] == ("bigint", False), schema
+    again = replace(new, type=Type.TEXT)
+    changed = replace(payments, entity=replace(entity, columns=(*entity.columns, again)))
+    with pytest.raises(psycopg.errors.RaiseException, match=r"fee_cents of .* is bigint, and"):
+        remake_entities(warehouse, [changed])
 
 
 def test_every_table_and_column_has_a_comment(warehouse):
@@ -185,7 +247,10 @@ def test_roles_of_the_warehouse_may_not_do_more_than_they_need(warehouse_server)
 
 
 def test_every_file_has_its_place():
-    known = {"migrations", "functions", "views", "grants", "mart", "load", "checks", "etl", "live"}
+    known = {
+        "migrations", "entity", "functions", "views", "grants", "mart", "load", "checks", "etl",
+        "live",
+    }  # fmt: skip
     assert {path.name for path in FOLDER.iterdir()} == known
 
 
