@@ -54,7 +54,7 @@ def _read(connection: psycopg.Connection, name: str, query: str | None) -> Sourc
         row = connection.execute(_TABLE_COMMENT, [table]).fetchone()
         columns = _columns(connection, f"select * from {table}", comments)  # noqa: S608 - a file's name
     except psycopg.ProgrammingError as error:
-        problem = f"dashboards/datasets/{name}.yaml: {error}"
+        problem = f"Dataset {name} of dashboards/: {error}"
         raise StopPipelineError(problem, "Correct the file, or ./pipeline up") from error
     return Source(columns=columns, description=None if row is None else row[0])
 

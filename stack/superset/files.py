@@ -1,5 +1,6 @@
 """Dashboards as YAML files in a canonical form, so that changes have small diffs."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,27 +22,59 @@ _INLINE = 88
 def read_files(folder: Path = FOLDER) -> Files:
     """Read all files, by kind and name.
 
+    The file of a chart may hold its dataset, which then has the chart's name.
+
     Raises:
-        StopPipelineError: one of them is not valid YAML.
+        StopPipelineError: one of them is not valid YAML, or there are two datasets of one name.
     """
-    return {
+    files = {
         kind: {path.stem: _read(path) for path in sorted((folder / kind).glob("*.yaml"))}
         for kind in KINDS
+    }
+    for name, chart in files["charts"].items():
+        if isinstance(chart.get("dataset"), dict):
+            if name in files["datasets"]:
+                problem = f"{name}.yaml stands in both datasets/ and charts/"
+                raise StopPipelineError(problem, "Remove one of them.")
+            files["datasets"][name] = chart["dataset"]
+            chart["dataset"] = name
+    files["datasets"] = dict(sorted(files["datasets"].items()))
+    return files
+
+
+def to_texts(files: Files) -> dict[str, str]:
+    """Return the canonical text of each file, by path: a dataset of one chart is in its file."""
+    users = Counter(chart.get("dataset") for chart in files["charts"].values())
+    charts = {}
+    for name, chart in files["charts"].items():
+        holds = chart.get("dataset") == name and users[name] == 1
+        charts[name] = chart | {"dataset": files["datasets"][name]} if holds else chart
+    kept = {
+        name: dataset
+        for name, dataset in files["datasets"].items()
+        if charts.get(name, {}).get("dataset") is not dataset
+    }
+    return {
+        f"{kind}/{name}.yaml": to_text(content)
+        for kind, contents in (files | {"datasets": kept, "charts": charts}).items()
+        for name, content in contents.items()
     }
 
 
 def write_files(files: Files, folder: Path = FOLDER) -> list[Path]:
     """Write changed files and delete obsolete ones; returns the affected paths."""
     changed = []
-    for kind, contents in files.items():
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            path = folder / kind / f"{name}.yaml"
-            text = to_text(content)
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
-                path.write_text(text, encoding="utf-8")
-                changed.append(path)
-        gone = [p for p in sorted((folder / kind).glob("*.yaml")) if p.stem not in contents]
+    texts = to_texts(files)
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            changed.append(path)
+    for kind in files:
+        gone = [
+            p for p in sorted((folder / kind).glob("*.yaml")) if f"{kind}/{p.name}" not in texts
+        ]
         for path in gone:
             path.unlink()
         changed += gone

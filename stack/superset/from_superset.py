@@ -8,6 +8,7 @@ from typing import Any
 
 from stack.superset.columns import Source
 from stack.superset.files import Files
+from stack.superset.filters import missed_charts
 from stack.superset.layout import from_position
 from stack.superset.metrics import BASE, DICTIONARY
 from stack.superset.names import (
@@ -73,8 +74,20 @@ def from_bundle(
     files: Files = {
         "datasets": _contents("datasets", found, names, dataset),
         "charts": _contents("charts", found, names, lambda c, _: _chart(c, names)),
-        "dashboards": _contents("dashboards", found, names, lambda d, _: _dashboard(d, names)),
     }
+
+    def dashboard(content: Content, name: str) -> Content:
+        made = _dashboard(content, names)
+        before = known["dashboards"].get(name, {}).get("filters", ())
+        follows = {one["id"]: one["follows"] for one in before if "follows" in one}
+        for one in made.get("filters", ()):
+            if one["id"] in follows:
+                one["follows"] = follows[one["id"]]
+            if one["excluded"] == (missed_charts(one, made["layout"], files, sources) or []):
+                del one["excluded"]
+        return made
+
+    files["dashboards"] = _contents("dashboards", found, names, dashboard)
     money: Files = renamed_currency(files, currency, BASE)
     return money
 
@@ -207,7 +220,7 @@ def _filter(exported: Content, charts: Mapping[int, str], names: Names) -> Conte
     return {
         **front,
         **({"targets": targets} if targets else {}),
-        **({"excluded": excluded} if excluded else {}),
+        "excluded": excluded,
         **kept,
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 from lakehouse.errors import StopPipelineError
 from stack.superset.columns import SCHEMA, Source
 from stack.superset.files import Files
+from stack.superset.filters import missed_charts
 from stack.superset.layout import Chart, charts_in, to_position
 from stack.superset.metrics import BASE, DICTIONARY
 from stack.superset.names import DATABASE_ID, DATABASE_NAME, id_of
@@ -51,7 +52,7 @@ def to_bundle(files: Files, sources: Mapping[str, Source], place: Place) -> dict
     for name, content in files["charts"].items():
         bundle[f"charts/{name}.yaml"] = _to_chart(name, content, files)
     for name, content in files["dashboards"].items():
-        bundle[f"dashboards/{name}.yaml"] = _to_dashboard(name, content, charts, files)
+        bundle[f"dashboards/{name}.yaml"] = _to_dashboard(name, content, charts, files, sources)
     money: Content = renamed_currency(bundle, BASE, place.currency)
     return money
 
@@ -121,13 +122,20 @@ def _to_chart(name: str, content: Content, files: Files) -> Content:
 
 
 def _to_dashboard(
-    name: str, content: Content, charts: Mapping[str, Chart], files: Files
+    name: str,
+    content: Content,
+    charts: Mapping[str, Chart],
+    files: Files,
+    sources: Mapping[str, Source],
 ) -> Content:
     place = f"dashboards/{name}.yaml"
     for chart in charts_in(content["layout"]):
         _refer(files, "charts", chart, place)
     title = content["dashboard_title"]
-    filters = [_to_filter(one, charts, files, place) for one in content.get("filters", ())]
+    filters = []
+    for one in content.get("filters", ()):
+        missed = one.get("excluded", missed_charts(one, content["layout"], files, sources))
+        filters.append(_to_filter({**one, "excluded": missed or ()}, charts, files, place))
     return {
         "dashboard_title": title,
         "description": content.get("description"),
@@ -147,7 +155,7 @@ def _to_dashboard(
 
 def _to_filter(one: Content, charts: Mapping[str, Chart], files: Files, place: str) -> Content:
     excluded = []
-    for name in one.get("excluded", ()):
+    for name in one["excluded"]:
         _refer(files, "charts", name, place)
         excluded.append(charts[name].number)
     targets = [
@@ -157,7 +165,7 @@ def _to_filter(one: Content, charts: Mapping[str, Chart], files: Files, place: s
         }
         for target in one.get("targets", ())
     ]
-    kept = {k: v for k, v in one.items() if k not in ("excluded", "targets")}
+    kept = {k: v for k, v in one.items() if k not in ("excluded", "follows", "targets")}
     return {
         "type": "NATIVE_FILTER",
         "defaultDataMask": {"extraFormData": {}, "filterState": {}, "ownState": {}},

@@ -4,9 +4,11 @@ import pytest
 import yaml
 
 from lakehouse.contracts.metrics import BY_NAME, METRICS
+from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import generate
 from stack.superset.columns import Source
-from stack.superset.files import FOLDER, read_files, to_text, write_files
+from stack.superset.files import FOLDER, read_files, to_text, to_texts, write_files
+from stack.superset.filters import missed_charts
 from stack.superset.from_superset import from_bundle
 from stack.superset.layout import Chart, charts_in, from_position, to_position
 from stack.superset.names import derived_id, is_derived
@@ -55,7 +57,49 @@ def test_files_become_superset_s_and_the_same_files_again():
     "path", sorted(FOLDER.rglob("*.yaml")), ids=lambda p: f"{p.parent.name}-{p.stem}"
 )
 def test_file_has_the_one_spelling(path):
-    assert path.read_text() == to_text(yaml.safe_load(path.read_text()))
+    assert path.read_text() == to_texts(FILES)[path.relative_to(FOLDER).as_posix()]
+
+
+def columns(*names):
+    return Source(columns=tuple({"column_name": name} for name in names), description=None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "missed"),
+    [
+        pytest.param("filter_select", "country", ["visits"], id="column"),
+        pytest.param("filter_select", "land", ["visits"], id="computed column"),
+        pytest.param("filter_time", "day", [], id="period"),
+        pytest.param("filter_timegrain", "day", ["sales"], id="grain"),
+        pytest.param("filter_select", "nobody", ["by_day", "sales", "visits"], id="nowhere"),
+    ],
+)
+def test_filter_reaches_the_charts_whose_dataset_has_its_column(kind, column, missed):
+    charts = {
+        "visits": {"dataset": "visits", "params": {"time_grain_sqla": "P1D"}},
+        "sales": {"dataset": "sales"},
+        "by_day": {"dataset": "sales", "params": {"time_grain_sqla": "P1D"}},
+    }
+    datasets = {"sales": {"columns": [{"column_name": "land", "expression": "country"}]}}
+    files = {"datasets": datasets, "charts": charts, "dashboards": {}}
+    sources = {"visits": columns("day"), "sales": columns("day", "country")}
+    layout = [{"row": [{"chart": name, "width": 4, "height": 9} for name in charts]}]
+    one = {"filterType": kind, "follows": column}
+    assert missed_charts(one, layout, files, sources) == missed
+    by_target = {"filterType": kind, "targets": [{"dataset": "sales", "column": column}]}
+    assert missed_charts(by_target, layout, files, sources) == missed
+    assert missed_charts({"filterType": kind}, layout, files, sources) is None
+
+
+def test_dataset_in_the_file_of_its_chart_is_as_one_of_its_own(tmp_path):
+    write_files(FILES, tmp_path)
+    assert read_files(tmp_path) == FILES
+    [chart] = tmp_path.glob("charts/live_stock.yaml")
+    assert not (tmp_path / "datasets" / "live_stock.yaml").exists()
+    assert "dataset:\n  metrics:" in chart.read_text()
+    (tmp_path / "datasets" / "live_stock.yaml").write_text("metrics: []\n")
+    with pytest.raises(StopPipelineError, match=r"live_stock\.yaml stands in both"):
+        read_files(tmp_path)
 
 
 def test_every_chart_says_what_it_shows_and_is_on_a_dashboard():
