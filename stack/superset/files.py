@@ -1,5 +1,6 @@
 """Dashboards as YAML files in a canonical form, so that changes have small diffs."""
 
+import copy
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +23,12 @@ _INLINE = 88
 def read_files(folder: Path = FOLDER) -> Files:
     """Read all files, by kind and name.
 
-    The file of a chart may hold its dataset, which then has the chart's name.
+    The file of a chart may hold its dataset, which then has the chart's name, and its place: the
+    last row of a dashboard's tab.
 
     Raises:
-        StopPipelineError: one of them is not valid YAML, or there are two datasets of one name.
+        StopPipelineError: one of them is not valid YAML, there are two datasets of one name, or a
+            chart's place is on no dashboard.
     """
     files = {
         kind: {path.stem: _read(path) for path in sorted((folder / kind).glob("*.yaml"))}
@@ -38,17 +41,49 @@ def read_files(folder: Path = FOLDER) -> Files:
                 raise StopPipelineError(problem, "Remove one of them.")
             files["datasets"][name] = chart["dataset"]
             chart["dataset"] = name
+        if "place" in chart:
+            _tab_of(chart, files, f"charts/{name}.yaml").append(_placed(name, chart))
     files["datasets"] = dict(sorted(files["datasets"].items()))
     return files
+
+
+def _placed(name: str, chart: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a dashboard that a chart fills."""
+    return {"row": [{"chart": name, "width": 12, "height": chart["place"]["height"]}]}
+
+
+def _tab_of(chart: Mapping[str, Any], files: Files, file: str) -> list[dict[str, Any]]:
+    """Return the rows of the tab that a chart's place names."""
+    place = chart["place"]
+    board = files["dashboards"].get(place["dashboard"], {"layout": []})
+    for node in board["layout"]:
+        for tab in node.get("tabs", ()):
+            if tab["tab"] == place["tab"]:
+                rows: list[dict[str, Any]] = tab["holds"]
+                return rows
+    problem = (
+        f"dashboards/{file} refers to a tab {place['tab']!r} of {place['dashboard']!r}, which is "
+        "not there"
+    )
+    raise StopPipelineError(problem, "Correct its place.")
 
 
 def to_texts(files: Files) -> dict[str, str]:
     """Return the canonical text of each file, by path: a dataset of one chart is in its file."""
     users = Counter(chart.get("dataset") for chart in files["charts"].values())
+    files = files | {"dashboards": copy.deepcopy(files["dashboards"])}
     charts = {}
-    for name, chart in files["charts"].items():
-        holds = chart.get("dataset") == name and users[name] == 1
-        charts[name] = chart | {"dataset": files["datasets"][name]} if holds else chart
+    for name, chart in reversed(files["charts"].items()):
+        text = dict(chart)
+        if "place" in chart:
+            rows = _tab_of(chart, files, f"charts/{name}.yaml")
+            if rows[-1:] == [_placed(name, chart)]:
+                rows.pop()
+            else:  # It was moved in the browser.
+                del text["place"]
+        if chart.get("dataset") == name and users[name] == 1:
+            text["dataset"] = files["datasets"][name]
+        charts[name] = text
     kept = {
         name: dataset
         for name, dataset in files["datasets"].items()

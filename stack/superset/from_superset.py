@@ -76,6 +76,10 @@ def from_bundle(
         "charts": _contents("charts", found, names, lambda c, _: _chart(c, names)),
     }
 
+    for name, chart in files["charts"].items():
+        if "place" in known["charts"].get(name, {}):
+            chart["place"] = known["charts"][name]["place"]
+
     def dashboard(content: Content, name: str) -> Content:
         made = _dashboard(content, names)
         before = known["dashboards"].get(name, {}).get("filters", ())

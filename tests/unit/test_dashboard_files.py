@@ -1,5 +1,7 @@
 """The files of the dashboards, and how they become Superset's and files again."""
 
+import copy
+
 import pytest
 import yaml
 
@@ -187,3 +189,46 @@ def test_only_files_that_differ_are_written(tmp_path):
     fewer = {**FILES, "charts": {n: c for n, c in FILES["charts"].items() if n != "units"}}
     assert write_files(fewer, tmp_path) == [tmp_path / "charts" / "units.yaml"]
     assert not (tmp_path / "charts" / "units.yaml").exists()
+
+
+def placed(files, *, tab="Products"):
+    """The files with a chart of its own place, on a tab that is there."""
+    made = copy.deepcopy(files)
+    place = {"dashboard": "shop_analytics", "tab": tab, "height": 40}
+    made["charts"]["units"]["place"] = place
+    row = {"row": [{"chart": "units", "width": 12, "height": 40}]}
+    tabs = made["dashboards"]["shop_analytics"]["layout"][0]["tabs"]
+    for one in tabs:
+        for held in one["holds"]:
+            held["row"] = [node for node in held["row"] if node.get("chart") != "units"]
+    next(one for one in tabs if one["tab"] == tab)["holds"].append(row)
+    return made
+
+
+def test_chart_with_a_place_is_the_last_row_of_its_tab_and_in_no_other_file(tmp_path):
+    files = placed(FILES)
+    write_files(files, tmp_path)
+    assert "units" not in (tmp_path / "dashboards" / "shop_analytics.yaml").read_text()
+    assert read_files(tmp_path) == files
+    assert to_texts(back(files)) == to_texts(files)
+
+
+def test_chart_that_was_moved_in_the_browser_has_no_place_any_more():
+    moved = placed(FILES)
+    tabs = moved["dashboards"]["shop_analytics"]["layout"][0]["tabs"]
+    row = tabs[1]["holds"].pop()
+    tabs[0]["holds"].append(row)
+    texts = to_texts(moved)
+    assert "place:" not in texts["charts/units.yaml"]
+    assert "chart: units" in texts["dashboards/shop_analytics.yaml"]
+
+
+@pytest.mark.parametrize("place", [{"tab": "Nowhere"}, {"dashboard": "nothing"}])
+def test_place_that_is_not_there_is_refused(tmp_path, place):
+    write_files(placed(FILES), tmp_path)
+    file = tmp_path / "charts" / "units.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["place"] |= place
+    file.write_text(to_text(content))
+    with pytest.raises(StopPipelineError, match=r"charts/units\.yaml refers to a tab"):
+        read_files(tmp_path)
