@@ -1,6 +1,6 @@
 """Contracts: each shop table declared once, for parsing, merging, checks and documents."""
 
-from lakehouse.contracts.goods import PRODUCTS, STOCK_MOVEMENTS
+from lakehouse.contracts import goods, people, sales, visits
 from lakehouse.contracts.model import (
     Cleaning,
     Column,
@@ -12,24 +12,14 @@ from lakehouse.contracts.model import (
     Rule,
     Type,
 )
-from lakehouse.contracts.people import CUSTOMERS, SUPPLIERS
-from lakehouse.contracts.sales import ORDER_LINES, ORDERS, PAYMENTS
-from lakehouse.contracts.visits import INTERACTIONS
 
 ENTITIES: dict[str, Entity] = {
     entity.table: entity
-    for entity in (
-        SUPPLIERS,
-        PRODUCTS,
-        CUSTOMERS,
-        ORDERS,
-        ORDER_LINES,
-        PAYMENTS,
-        STOCK_MOVEMENTS,
-        INTERACTIONS,
-    )
+    for module in (people, goods, sales, visits)
+    for entity in vars(module).values()
+    if isinstance(entity, Entity)
 }
-"""Contracts by the shop's table name; referenced tables come first."""
+"""Contracts by the shop's table name, in the order in which their modules declare them."""
 
 __all__ = [
     "ENTITIES",
