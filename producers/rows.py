@@ -145,18 +145,10 @@ class InteractionRow(NamedTuple):
     updated_at: datetime
 
 
-Row = (
-    SupplierRow
-    | ProductRow
-    | CustomerRow
-    | OrderRow
-    | OrderLineRow
-    | PaymentRow
-    | StockMovementRow
-    | InteractionRow
-)
+Row = tuple[Any, ...]
+"""A row of any table: one of the types above."""
 
-TABLE_OF: dict[type[tuple[Any, ...]], str] = {
+TABLE_OF: dict[type[Row], str] = {
     SupplierRow: "suppliers",
     ProductRow: "products",
     CustomerRow: "customers",
@@ -166,7 +158,10 @@ TABLE_OF: dict[type[tuple[Any, ...]], str] = {
     StockMovementRow: "stock_movements",
     InteractionRow: "interactions",
 }
-"""Tables in an order in which rows can be inserted: referenced ones come first."""
+"""The shop's tables, in an order in which rows can be inserted: referenced ones come first.
+
+A table is declared here and in `oltp/<table>.sql`; keys, triggers and grants are derived from both.
+"""
 
 COLUMNS_OF: dict[str, tuple[str, ...]] = {
     table: tuple(shape.__annotations__) for shape, table in TABLE_OF.items()
