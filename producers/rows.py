@@ -145,6 +145,21 @@ class InteractionRow(NamedTuple):
     updated_at: datetime
 
 
+class ReturnRow(NamedTuple):
+    """A row of `returns`."""
+
+    return_id: int
+    order_id: int
+    order_line_id: int
+    quantity: int
+    reason: str
+    condition: str
+    refund_amount: str
+    returned_at: datetime
+    created_at: datetime
+    updated_at: datetime
+
+
 Row = tuple[Any, ...]
 """A row of any table: one of the types above."""
 
@@ -157,6 +172,7 @@ TABLE_OF: dict[type[Row], str] = {
     PaymentRow: "payments",
     StockMovementRow: "stock_movements",
     InteractionRow: "interactions",
+    ReturnRow: "returns",
 }
 """The shop's tables, in an order in which rows can be inserted: referenced ones come first.
 

@@ -110,6 +110,7 @@ def check_shop(stack):
             assert one(stack, orphans) == 0, (table, column)
     assert one(stack, _ORDERS_THAT_DO_NOT_ADD_UP) == 0
     assert one(stack, _PAYMENTS_THAT_ARE_NOT_THE_TOTAL) == 0
+    assert one(stack, _RETURNS_THAT_ARE_NOT_THE_ORDER) == 0
     assert one(stack, _NEGATIVE_STOCK) == 0
     assert one(stack, _ORDERS_OUT_OF_ORDER) == 0
     assert one(stack, "select count(*) from orders") == one(
@@ -134,6 +135,23 @@ left join lateral (
 ) as s on true
 where s.paid <> case when o.paid_at is null then 0 else o.total_amount end
 or s.refunded <> case when o.refunded_at is null then 0 else o.total_amount end
+"""
+_RETURNS_THAT_ARE_NOT_THE_ORDER = """
+select count(*) from orders as o
+left join lateral (
+    select count(*) as lines from order_lines as l where l.order_id = o.order_id
+) as s on true
+left join lateral (
+    select
+        count(*) as lines,
+        sum(r.refund_amount) as refund,
+        min(r.returned_at) as first_at,
+        max(r.returned_at) as last_at
+    from returns as r where r.order_id = o.order_id
+) as b on true
+where b.lines <> case when o.returned_at is null then 0 else s.lines end
+or o.returned_at is not null and (b.refund <> o.total_amount
+    or (b.first_at, b.last_at) is distinct from (o.returned_at, o.returned_at))
 """
 _NEGATIVE_STOCK = """
 select count(*) from (
@@ -300,6 +318,7 @@ def test_a_second_run_takes_up_open_orders_stock_and_keys(shop):
     assert len(after) == 3_000
     assert len(paid) > 10
     assert not [k for k in paid if after[k]["status"] == "paid"]
+    assert [k for k in before if after[k]["returned_at"] and not before[k]["returned_at"]]
     assert one(shop, "select count(*) from suppliers") == 30
 
 
