@@ -22,7 +22,7 @@ from lakehouse.postgres import oltp_dsn
 from lakehouse.settings import ShopSettings
 from producers.meter import Measurement
 from producers.plan import History, Live, Phase, Plan
-from producers.schema import TABLES
+from producers.rows import COLUMNS_OF
 from producers.simulator import Simulator
 
 ORDERS = 30_000
@@ -89,8 +89,8 @@ def _fill(stack: TestStack, orders: int) -> Phase:
 def _copy(stack: TestStack) -> float:
     """Write all rows that are there again, by COPY. Returns rows per second."""
     with _admin(stack) as admin:
-        columns = {table: _columns(admin, table) for table in TABLES}
-        data = {table: _read(admin, table, columns[table]) for table in TABLES}
+        columns = {table: _columns(admin, table) for table in COLUMNS_OF}
+        data = {table: _read(admin, table, columns[table]) for table in COLUMNS_OF}
         rows = sum(text.count(b"\n") for text in data.values())
         _empty(admin)
         admin.execute("checkpoint")
@@ -147,7 +147,7 @@ def _admin(stack: TestStack) -> Iterator[psycopg.Connection]:
 
 
 def _empty(admin: psycopg.Connection) -> None:
-    tables = sql.SQL(", ").join(sql.Identifier(table) for table in TABLES)
+    tables = sql.SQL(", ").join(sql.Identifier(table) for table in COLUMNS_OF)
     truncate = sql.SQL("truncate {}, ledger.dirt, ledger.progress restart identity")
     admin.execute(truncate.format(tables))
 

@@ -1,13 +1,12 @@
 """Execution of the shop's events up to a moment, a number of orders or of changes."""
 
 from dataclasses import dataclass
-from random import Random
 
 from producers.catalogue import Catalogue
 from producers.demand import Clock
 from producers.dirt import Dirtier
 from producers.keys import Keys
-from producers.shop import Shop
+from producers.shop import Shop, Streams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +32,11 @@ def make_shop(
     The same seed gives the same pools of names; choices from them also depend on the number of
     earlier orders, so that several runs on one shop differ.
     """
+    streams = Streams(f"{seed}/{orders_before}")
     return Shop(
         catalogue=Catalogue(seed),
-        random=Random(f"shop/{seed}/{orders_before}"),  # noqa: S311
-        dirtier=Dirtier(Random(f"dirt/{seed}/{orders_before}"), percent=dirt_percent),  # noqa: S311
+        streams=streams,
+        dirtier=Dirtier(streams["dirt"], percent=dirt_percent),
         keys=keys,
         base_currency=base_currency,
     )

@@ -6,10 +6,10 @@
 A step schedules the next one, so an order loaded from the database continues from its status.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from producers.money import add_up, amount
-from producers.rows import InteractionRow, PaymentRow
+from producers.rows import InteractionRow, PaymentRow, ReturnRow
 from producers.shop import OpenOrder, Shop
 from producers.stock import move_stock, promise
 
@@ -25,6 +25,18 @@ NEXT_STATUSES: dict[str, frozenset[str]] = {
 }
 """Allowed transitions between statuses."""
 
+_REASONS = (
+    "damaged",
+    "wrong_item",
+    "not_as_described",
+    "not_as_described",
+    "too_small",
+    "too_large",
+    "changed_mind",
+    "changed_mind",
+    "arrived_late",
+)
+_CONDITIONS = ("unopened", "unopened", "opened", "opened", "opened", "damaged")
 _MINUTE = 1 / 1440
 _HOUR = 1 / 24
 
@@ -149,8 +161,40 @@ def _deliver(shop: Shop, order: OpenOrder) -> None:
 
 def _return(shop: Shop, order: OpenOrder) -> None:
     _set_status(shop, order, "returned")
+    _insert_returns(shop, order)
     _put_back(shop, order)
     begin_refund(shop, order)
+
+
+def _insert_returns(shop: Shop, order: OpenOrder) -> None:
+    random = shop.streams["returns"]
+    for line, refund_cents in zip(order.lines, _refunds(order), strict=True):
+        reason = random.choice(_REASONS)
+        row = ReturnRow(
+            return_id=shop.keys.take("returns"),
+            order_id=order.order_id,
+            order_line_id=line.order_line_id,
+            quantity=line.quantity,
+            reason=reason,
+            condition=reason if reason == "damaged" else random.choice(_CONDITIONS),
+            refund_amount=amount(refund_cents),
+            returned_at=shop.now,
+            created_at=shop.now,
+            updated_at=shop.now,
+        )
+        shop.changes.insert(row)
+
+
+def _refunds(order: OpenOrder) -> Iterator[int]:
+    """Yield the share of each line in the order's total, in cents: together they are the total."""
+    left, step = order.totals.total_cents, order.tariff.step_cents
+    # Prices of other writers may be zero, and their quantities negative.
+    prices = [max(line.total_cents, 0) for line in order.lines]
+    for position, price in enumerate(prices):
+        rest = sum(prices[position:])
+        share = left * price // (rest * step) * step if price < rest else left
+        left -= share
+        yield share
 
 
 def _cancel_paid(shop: Shop, order: OpenOrder) -> None:

@@ -145,18 +145,25 @@ class InteractionRow(NamedTuple):
     updated_at: datetime
 
 
-Row = (
-    SupplierRow
-    | ProductRow
-    | CustomerRow
-    | OrderRow
-    | OrderLineRow
-    | PaymentRow
-    | StockMovementRow
-    | InteractionRow
-)
+class ReturnRow(NamedTuple):
+    """A row of `returns`."""
 
-TABLE_OF: dict[type[tuple[Any, ...]], str] = {
+    return_id: int
+    order_id: int
+    order_line_id: int
+    quantity: int
+    reason: str
+    condition: str
+    refund_amount: str
+    returned_at: datetime
+    created_at: datetime
+    updated_at: datetime
+
+
+Row = tuple[Any, ...]
+"""A row of any table: one of the types above."""
+
+TABLE_OF: dict[type[Row], str] = {
     SupplierRow: "suppliers",
     ProductRow: "products",
     CustomerRow: "customers",
@@ -165,8 +172,12 @@ TABLE_OF: dict[type[tuple[Any, ...]], str] = {
     PaymentRow: "payments",
     StockMovementRow: "stock_movements",
     InteractionRow: "interactions",
+    ReturnRow: "returns",
 }
-"""Tables in an order in which rows can be inserted: referenced ones come first."""
+"""The shop's tables, in an order in which rows can be inserted: referenced ones come first.
+
+A table is declared here and in `oltp/<table>.sql`; keys, triggers and grants are derived from both.
+"""
 
 COLUMNS_OF: dict[str, tuple[str, ...]] = {
     table: tuple(shape.__annotations__) for shape, table in TABLE_OF.items()

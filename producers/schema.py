@@ -1,30 +1,21 @@
 """Creation of the shop's schema. Idempotent; an unchanged schema takes no locks."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import psycopg
 
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service, Trouble
-
-TABLES = (
-    "suppliers",
-    "products",
-    "customers",
-    "orders",
-    "order_lines",
-    "payments",
-    "stock_movements",
-    "interactions",
-)
-"""Tables in an order in which rows can be inserted: referenced ones come first."""
+from producers.rows import COLUMNS_OF
 
 _AS_SUPERUSER = (
     "Apply producers/oltp/ as superuser, after its roles are made: ./pipeline up does both."
 )
 _SQL = Path(__file__).with_name("oltp")
-_OWNED = ("versions", *TABLES, "ledger", "grants")
+_KEYS = {table: columns[0] for table, columns in COLUMNS_OF.items()}
+_OWNED = ("versions", *_KEYS, "ledger", "grants")
 
 
 def apply_schema(admin_dsn: str) -> None:
@@ -49,18 +40,21 @@ def apply_schema(admin_dsn: str) -> None:
 def _apply(connection: psycopg.Connection) -> None:
     # Concurrent runs would fail on each other's catalog updates.
     connection.execute("select pg_advisory_xact_lock(hashtext('producers.schema'))")
-    owned = [_read(name) for name in _OWNED]
-    fingerprint = hashlib.sha256(b"\0".join([_read("owner"), *owned])).hexdigest()
-    if _applied_fingerprint(connection) == fingerprint:
-        # Restores revoked privileges. Grants take no table locks.
-        connection.execute(_read("owner"))
-        connection.execute("set local role shop_owner")
-        connection.execute(_read("grants"))
-        return
+    owned = {name: _read(name) for name in _OWNED}
+    fingerprint = hashlib.sha256(b"\0".join([_read("owner"), *owned.values()])).hexdigest()
+    is_applied = _applied_fingerprint(connection) == fingerprint
     connection.execute(_read("owner"))
     connection.execute("set local role shop_owner")
-    for statements in owned:
+    connection.execute("select set_config('shop.tables', %s, true)", [json.dumps(_KEYS)])
+    if is_applied:
+        # Restores revoked privileges. Grants take no table locks.
+        connection.execute(owned["grants"])
+        return
+    for name, statements in owned.items():
         connection.execute(statements)
+        if name in _KEYS:
+            tracked = [f"public.{name}", _KEYS[name]]
+            connection.execute("select public.track_versions(%s, %s)", tracked)
     connection.execute(
         "insert into ledger.applied_schema (fingerprint) values (%s) on conflict (is_only) "
         "do update set fingerprint = excluded.fingerprint, applied_at = now()",

@@ -93,10 +93,24 @@ class OpenOrder:
     payment_id: int | None = None
 
 
+class Streams(dict[str, Random]):
+    """Random generators by name, each seeded apart: draws from one do not change the others."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__()
+        self._seed = seed
+
+    def __missing__(self, name: str) -> Random:
+        self[name] = Random(f"{name}/{self._seed}")  # noqa: S311
+        return self[name]
+
+
 class Shop:
     """State that events read and change.
 
     Attributes:
+        streams: random generators; a table added later draws from one of its own, so that a seed
+            gives the same rows of the others as before.
         random: used in the order of events, so that a seed determines the shop.
         rates: value of one unit of each currency in the base currency, times RATE_SCALE.
         moment: moment of the current event, counted in orders.
@@ -109,13 +123,14 @@ class Shop:
         self,
         *,
         catalogue: Catalogue,
-        random: Random,
+        streams: Streams,
         dirtier: Dirtier,
         keys: Keys,
         base_currency: str,
     ) -> None:
         self.catalogue = catalogue
-        self.random = random
+        self.streams = streams
+        self.random = streams["shop"]
         self.dirtier = dirtier
         self.keys = keys
         self.base_currency = base_currency

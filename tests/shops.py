@@ -27,6 +27,7 @@ REFERENCES = {
     "payments": {"order_id": "orders"},
     "stock_movements": {"product_id": "products", "order_id": "orders"},
     "interactions": {"customer_id": "customers", "product_id": "products"},
+    "returns": {"order_id": "orders", "order_line_id": "order_lines"},
 }
 
 Row = dict[str, Any]

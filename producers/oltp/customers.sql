@@ -19,5 +19,3 @@ create table if not exists public.customers (
     updated_at timestamptz not null default now(),
     version bigint not null default 1
 );
-
-select public.track_versions('public.customers', 'customer_id');

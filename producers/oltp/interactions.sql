@@ -19,5 +19,3 @@ create table if not exists public.interactions (
 
 create index if not exists interactions_customer_id_idx
 on public.interactions (customer_id) where customer_id is not null;
-
-select public.track_versions('public.interactions', 'interaction_id');

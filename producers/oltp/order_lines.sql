@@ -14,5 +14,3 @@ create table if not exists public.order_lines (
     version bigint not null default 1,
     constraint order_lines_line_number_key unique (order_id, line_number)
 );
-
-select public.track_versions('public.order_lines', 'order_line_id');

@@ -42,5 +42,3 @@ create table if not exists public.orders (
 );
 
 create index if not exists orders_customer_id_idx on public.orders (customer_id);
-
-select public.track_versions('public.orders', 'order_id');

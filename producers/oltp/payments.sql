@@ -18,5 +18,3 @@ create table if not exists public.payments (
 );
 
 create index if not exists payments_order_id_idx on public.payments (order_id);
-
-select public.track_versions('public.payments', 'payment_id');

@@ -15,5 +15,3 @@ create table if not exists public.products (
     updated_at timestamptz not null default now(),
     version bigint not null default 1
 );
-
-select public.track_versions('public.products', 'product_id');

@@ -14,5 +14,3 @@ create table if not exists public.stock_movements (
 
 create index if not exists stock_movements_order_id_idx
 on public.stock_movements (order_id) where order_id is not null;
-
-select public.track_versions('public.stock_movements', 'movement_id');

@@ -12,5 +12,3 @@ create table if not exists public.suppliers (
     updated_at timestamptz not null default now(),
     version bigint not null default 1
 );
-
-select public.track_versions('public.suppliers', 'supplier_id');

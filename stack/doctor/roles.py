@@ -7,7 +7,7 @@ from typing import LiteralString
 
 import psycopg
 
-from producers.schema import TABLES
+from producers.rows import COLUMNS_OF
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, wrong
 
@@ -83,7 +83,7 @@ class Rights:
 SHOP_RIGHTS: Mapping[str, Rights] = {
     "simulator": Rights(
         must={
-            **{f"public.{table}": _WRITE for table in TABLES},
+            **{f"public.{table}": _WRITE for table in COLUMNS_OF},
             "ledger.dirt": _ADD,
             "ledger.progress": _KEEP,
         }

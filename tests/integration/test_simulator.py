@@ -18,8 +18,10 @@ from lakehouse.postgres import oltp_dsn
 from lakehouse.settings import ShopSettings
 from producers.lifecycle import NEXT_STATUSES
 from producers.plan import History, Live, Plan
-from producers.schema import TABLES
+from producers.rows import COLUMNS_OF
+from producers.schema import apply_schema
 from producers.simulator import Simulator
+from tests.shops import REFERENCES
 from tests.stacks import new_stack
 
 pytestmark = pytest.mark.integration
@@ -27,27 +29,7 @@ pytestmark = pytest.mark.integration
 SLOT = "dbz_shop"
 END = datetime(2026, 11, 23, tzinfo=UTC)
 WAL_KEEP_MB = 64
-KEYS = {
-    "suppliers": "supplier_id",
-    "products": "product_id",
-    "customers": "customer_id",
-    "orders": "order_id",
-    "order_lines": "order_line_id",
-    "payments": "payment_id",
-    "stock_movements": "movement_id",
-    "interactions": "interaction_id",
-}
-REFERENCES = [
-    ("products", "supplier_id", "suppliers"),
-    ("orders", "customer_id", "customers"),
-    ("order_lines", "order_id", "orders"),
-    ("order_lines", "product_id", "products"),
-    ("payments", "order_id", "orders"),
-    ("stock_movements", "product_id", "products"),
-    ("stock_movements", "order_id", "orders"),
-    ("interactions", "customer_id", "customers"),
-    ("interactions", "product_id", "products"),
-]
+KEYS = {table: columns[0] for table, columns in COLUMNS_OF.items()}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +45,7 @@ def shop(postgres):
     """An empty shop."""
     with connect(postgres) as admin:
         ledger = "ledger.dirt, ledger.progress"
-        admin.execute(f"truncate {', '.join(TABLES)}, {ledger} restart identity")
+        admin.execute(f"truncate {', '.join(KEYS)}, {ledger} restart identity")
     return postgres
 
 
@@ -105,7 +87,7 @@ def rows_of(stack, table, *, without=""):
 
 
 def contents(stack, *, without=""):
-    return {table: rows_of(stack, table, without=without) for table in TABLES}
+    return {table: rows_of(stack, table, without=without) for table in KEYS}
 
 
 def ledger(stack):
@@ -119,14 +101,16 @@ def ledger(stack):
 
 def check_shop(stack):
     """What holds of every shop, whatever happened to it."""
-    for table, column, referred in REFERENCES:
-        orphans = (
-            f"select count(*) from {table} as t where t.{column} is not null and not exists "
-            f"(select from {referred} as r where r.{KEYS[referred]} = t.{column})"
-        )
-        assert one(stack, orphans) == 0, (table, column)
+    for table, references in REFERENCES.items():
+        for column, referred in references.items():
+            orphans = (
+                f"select count(*) from {table} as t where t.{column} is not null and not exists "
+                f"(select from {referred} as r where r.{KEYS[referred]} = t.{column})"
+            )
+            assert one(stack, orphans) == 0, (table, column)
     assert one(stack, _ORDERS_THAT_DO_NOT_ADD_UP) == 0
     assert one(stack, _PAYMENTS_THAT_ARE_NOT_THE_TOTAL) == 0
+    assert one(stack, _RETURNS_THAT_ARE_NOT_THE_ORDER) == 0
     assert one(stack, _NEGATIVE_STOCK) == 0
     assert one(stack, _ORDERS_OUT_OF_ORDER) == 0
     assert one(stack, "select count(*) from orders") == one(
@@ -151,6 +135,23 @@ left join lateral (
 ) as s on true
 where s.paid <> case when o.paid_at is null then 0 else o.total_amount end
 or s.refunded <> case when o.refunded_at is null then 0 else o.total_amount end
+"""
+_RETURNS_THAT_ARE_NOT_THE_ORDER = """
+select count(*) from orders as o
+left join lateral (
+    select count(*) as lines from order_lines as l where l.order_id = o.order_id
+) as s on true
+left join lateral (
+    select
+        count(*) as lines,
+        sum(r.refund_amount) as refund,
+        min(r.returned_at) as first_at,
+        max(r.returned_at) as last_at
+    from returns as r where r.order_id = o.order_id
+) as b on true
+where b.lines <> case when o.returned_at is null then 0 else s.lines end
+or o.returned_at is not null and (b.refund <> o.total_amount
+    or (b.first_at, b.last_at) is distinct from (o.returned_at, o.returned_at))
 """
 _NEGATIVE_STOCK = """
 select count(*) from (
@@ -200,16 +201,54 @@ def test_versions_count_the_updates_of_each_row(shop):
     assert one(shop, exactly) > 400
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_every_update_of_every_table_makes_the_next_version(shop, table):
-    simulate(shop, live=Live(orders_per_second=500, orders=20))
-    key = KEYS[table]
-    row, before = query(shop, f"select {key}, version from {table} order by {key} limit 1")[0]
-    update = f"update {table} set version = 99, updated_at = now() where {key} = %s"
-    with connect(shop, "simulator") as connection:
-        for _ in range(3):
-            connection.execute(update, [row])
-    assert one(shop, f"select version from {table} where {key} = %s", row) == before + 3
+def test_every_update_of_every_table_makes_the_next_version(shop):
+    simulate(shop, history=History(days=10, orders=500, end=END))
+    for table, key in KEYS.items():
+        row, before = query(shop, f"select {key}, version from {table} order by {key} limit 1")[0]
+        update = f"update {table} set version = 99, updated_at = now() where {key} = %s"
+        with connect(shop, "simulator") as connection:
+            for _ in range(3):
+                connection.execute(update, [row])
+        now = one(shop, f"select version from {table} where {key} = %s", row)
+        assert now == before + 3, table
+
+
+def test_roles_have_their_privileges_on_the_shop_s_tables_and_on_no_others(shop):
+    dsn = oltp_dsn(shop.oltp, shop.secrets, role="admin")
+    with connect(shop) as admin:
+        admin.execute("set role shop_owner")
+        admin.execute(_ANOTHER_TABLE)
+        admin.execute("select track_versions('public.another', 'id')")
+        admin.execute("revoke all on orders, another from simulator, debezium, reconcile")
+        try:
+            apply_schema(dsn)
+            found = {tuple(row) for row in query(shop, _PRIVILEGES)}
+        finally:
+            admin.execute("drop table another")
+    wanted = {("simulator", "ledger.dirt", "INSERT,SELECT"),
+              ("simulator", "ledger.progress", "INSERT,SELECT,UPDATE"),
+              *(("reconcile", f"ledger.{name}", "SELECT")
+                for name in ("dirt", "progress", "applied_schema"))}  # fmt: skip
+    for table, key in KEYS.items():
+        wanted |= {("debezium", table, "SELECT"), ("reconcile", table, "SELECT"),
+                   ("simulator", table, "DELETE,INSERT,SELECT,UPDATE"),
+                   ("simulator", f"{table}_{key}_seq", "USAGE")}  # fmt: skip
+    assert found == wanted
+
+
+_ANOTHER_TABLE = """
+create table public.another (
+    id bigint generated by default as identity primary key, updated_at timestamptz, version bigint
+)
+"""
+_PRIVILEGES = """
+select a.grantee::regrole::text, c.oid::regclass::text,
+    string_agg(a.privilege_type, ',' order by a.privilege_type)
+from pg_class as c cross join lateral aclexplode(c.relacl) as a
+where c.relnamespace in ('public'::regnamespace, 'ledger'::regnamespace)
+and a.grantee in ('simulator'::regrole, 'debezium'::regrole, 'reconcile'::regrole)
+group by 1, 2
+"""
 
 
 def test_what_the_ledger_claims_stands_in_the_rows(shop):
@@ -251,7 +290,7 @@ def without_writing_time(found):
 def empty(stack):
     with connect(stack) as admin:
         ledger = "ledger.dirt, ledger.progress"
-        admin.execute(f"truncate {', '.join(TABLES)}, {ledger} restart identity")
+        admin.execute(f"truncate {', '.join(KEYS)}, {ledger} restart identity")
 
 
 def test_the_same_seed_and_counts_give_the_same_shop_live_and_when_resumed(shop):
@@ -279,6 +318,7 @@ def test_a_second_run_takes_up_open_orders_stock_and_keys(shop):
     assert len(after) == 3_000
     assert len(paid) > 10
     assert not [k for k in paid if after[k]["status"] == "paid"]
+    assert [k for k in before if after[k]["returned_at"] and not before[k]["returned_at"]]
     assert one(shop, "select count(*) from suppliers") == 30
 
 
@@ -323,8 +363,8 @@ def story(stack):
         "select o.channel, o.status, o.currency, o.total_amount, o.ship_city, o.version "
         "from orders as o order by o.order_id",
     )
-    counts = {table: one(stack, f"select count(*) from {table}") for table in TABLES}
-    updates = {table: one(stack, f"select sum(version) from {table}") for table in TABLES}
+    counts = {table: one(stack, f"select count(*) from {table}") for table in KEYS}
+    updates = {table: one(stack, f"select sum(version) from {table}") for table in KEYS}
     return orders, counts, updates
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from producers.geography import countries, places
-from producers.lifecycle import NEXT_STATUSES
+from producers.lifecycle import _CONDITIONS, _REASONS, NEXT_STATUSES
 from tests.shops import DAYS, ORDERS, ZONE, three_weeks
 
 STAGES = ("placed_at", "paid_at", "packed_at", "shipped_at", "delivered_at", "returned_at")
@@ -21,9 +21,13 @@ def shop():
 
 @pytest.fixture(scope="module")
 def lines_of(shop):
+    return by_order(shop, "order_lines")
+
+
+def by_order(shop, table):
     found = defaultdict(list)
-    for line in shop.current["order_lines"].values():
-        found[line["order_id"]].append(line)
+    for row in shop.current[table].values():
+        found[row["order_id"]].append(row)
     return found
 
 
@@ -161,6 +165,41 @@ def test_only_what_was_paid_is_refunded_and_then_all_of_it(shop):
     assert set(refunded) == {
         key for key, row in shop.current["orders"].items() if row["status"] == "refunded"
     }
+
+
+def test_a_returned_order_has_one_row_for_each_of_its_lines_and_another_order_none(shop, lines_of):
+    returns = by_order(shop, "returns")
+    returned = {key for key, row in shop.current["orders"].items() if row.get("returned_at")}
+    assert len(returned) > 100
+    assert set(returns) == returned
+    for key in returned:
+        wanted = sorted((line["order_line_id"], line["quantity"]) for line in lines_of[key])
+        assert sorted((row["order_line_id"], row["quantity"]) for row in returns[key]) == wanted
+        instants = {row["returned_at"] for row in returns[key]}
+        assert instants == {shop.current["orders"][key]["returned_at"]}
+
+
+def test_refunds_of_an_order_s_lines_add_up_to_its_refund_to_the_cent(shop):
+    refunds = {
+        row["order_id"]: Decimal(row["amount"])
+        for row in shop.current["payments"].values()
+        if row["kind"] == "refund"
+    }
+    orders = shop.current["orders"]
+    compared = 0
+    for key, rows in by_order(shop, "returns").items():
+        total = sum(Decimal(row["refund_amount"]) for row in rows)
+        assert total == Decimal(orders[key]["total_amount"])
+        if key in refunds:
+            compared += len(rows) > 1
+            assert total == refunds[key]
+    assert compared > 10
+
+
+def test_every_reason_and_condition_occurs(shop):
+    rows = shop.current["returns"].values()
+    assert {row["reason"] for row in rows} == set(_REASONS)
+    assert {row["condition"] for row in rows} == set(_CONDITIONS)
 
 
 def test_stock_is_never_negative_and_runs_out_now_and_then(shop):
