@@ -31,7 +31,7 @@ OPTIONAL = {
     ("orders", "customer_id"): 1, ("interactions", "customer_id"): 1,
     ("interactions", "product_id"): 1,
 }  # fmt: skip
-DAYS = {"placed": "placed_at", "created": "created_at", "occurred": "occurred_at"}
+DAYS = {stem: f"{stem}_at" for stem in ("placed", "created", "occurred", "returned")}
 
 
 def _default(table: EntityTable, column: Column):

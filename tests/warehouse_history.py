@@ -21,8 +21,8 @@ class RandomShop:
 
     def commits(self, count: int) -> list[dict[str, list[dict]]]:
         makers = (self.order, self.line, self.payment, self.movement, self.interaction,
-                  self.product, self.customer, self.supplier)  # fmt: skip
-        weights = (6, 8, 3, 4, 4, 2, 2, 1)
+                  self.product, self.customer, self.supplier, self.returned)  # fmt: skip
+        weights = (6, 8, 3, 4, 4, 2, 2, 1, 3)
         found = []
         for _ in range(count):
             commit = {}
@@ -73,6 +73,15 @@ class RandomShop:
             "kind": self.random.choice(("payment", "refund")),
             "status": self.random.choice(("captured", "failed")),
             "amount_cents": self.random.randint(1, 900), "created_at": self.instant(),
+            **self.is_deleted(),
+        }  # fmt: skip
+
+    def returned(self):
+        yield "returns", {
+            "return_id": self.key(ORDERS), "order_id": self.key(ORDERS),
+            "order_line_id": self.key(3 * ORDERS), "quantity": self.key(4),
+            "reason": self.random.choice(("damaged", "too_small")), "condition": "opened",
+            "refund_cents": self.random.randint(0, 900), "returned_at": self.instant(),
             **self.is_deleted(),
         }  # fmt: skip
 

@@ -262,3 +262,47 @@ PAYMENTS = Entity(
     ),
     partition="created_month",
 )  # fmt: skip
+
+RETURNS = Entity(
+    table="returns",
+    silver="cleaned_returns",
+    grain="one row per order line that came back",
+    key="return_id",
+    indexed=(("order_id",),),
+    columns=(
+        Column(name="return_id", type=Type.INTEGER, required=True, description="Return id."),
+        Column(name="order_id", type=Type.INTEGER, required=True, description="Its order."),
+        Column(
+            name="order_line_id", type=Type.INTEGER, required=True,
+            description="The line that came back.",
+        ),
+        Column(
+            name="quantity", type=Type.INTEGER, required=True, minimum=1, maximum=500,
+            unit="units", description="Units that came back.",
+        ),
+        Column(
+            name="reason", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            on_unknown=OnUnknown.COUNT,
+            allowed_values=(
+                "damaged", "wrong_item", "not_as_described", "too_small", "too_large",
+                "changed_mind", "arrived_late",
+            ),
+            description="Why the customer sent it back.",
+        ),
+        Column(
+            name="condition", type=Type.TEXT, required=True, cleaning=Cleaning.CHOICE,
+            on_unknown=OnUnknown.COUNT, allowed_values=("unopened", "opened", "damaged"),
+            description="In which condition it arrived.",
+        ),
+        _amount("refund", "The line's share of the order's refund."),
+        Column(
+            name="returned_at", type=Type.TIMESTAMP, required=True, not_in_future=True,
+            description="When it came back.",
+        ),
+        *row_times(),
+    ),
+    derived=(
+        *day_and_month("returned", "Day on which it came back."),
+    ),
+    partition="returned_month",
+)  # fmt: skip

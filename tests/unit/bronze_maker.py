@@ -58,6 +58,11 @@ ROWS = {
         "order_id": 1, "kind": "payment", "method": "card", "status": "captured",
         "amount": "19.98", "currency": "EUR", "provider_reference": "p1", "settled_at": None,
     },
+    "returns": {
+        "order_id": 1, "order_line_id": 1, "quantity": 1, "reason": "damaged",
+        "condition": "opened", "refund_amount": "9.99",
+        "returned_at": "2026-03-01T12:00:00.000000Z",
+    },
     "stock_movements": {
         "product_id": 1, "warehouse_code": "FR-LIL", "kind": "receipt", "quantity": 3,
         "order_id": None, "occurred_at": "2026-03-01T12:00:00.000000Z",

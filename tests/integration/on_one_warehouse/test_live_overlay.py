@@ -14,6 +14,7 @@ import pytest
 from batch.live import trim
 from batch.warehouse.checks import FailedCheckError
 from consumers.live.overlay import Overlay
+from lakehouse.contracts import ENTITIES
 from lakehouse.errors import RetryLaterError
 from lakehouse.offsets import TopicPartition
 from lakehouse.postgres import copy_frames
@@ -44,8 +45,7 @@ order by s.order_line_id"""
 STOCK = """
 select s.product_id, s.warehouse_code, s.on_hand_units from mart.live_stock as s
 where s.on_hand_units <> 0 order by 1, 2"""
-CURRENT = ("suppliers", "products", "customers", "orders", "order_lines", "payments",
-           "stock_movements", "interactions")  # fmt: skip
+CURRENT = tuple(ENTITIES)
 
 
 def know_partitions(warehouse):

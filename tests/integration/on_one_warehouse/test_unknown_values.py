@@ -115,6 +115,7 @@ def test_every_descriptive_column_may_hold_what_no_list_has(warehouse, tmp_path)
                 amount="5.00")  # fmt: skip
     shop.change("interactions", 2, interaction_type="wishlist", device="fridge")
     shop.change("stock_movements", 2, kind="transfer", quantity=-1)
+    shop.change("returns", 2, reason="colour", condition="lost")
     shop.land()
     work = shop.consolidate()
     assert sum(row.quarantined or 0 for row in work.results) == 0
@@ -123,7 +124,7 @@ def test_every_descriptive_column_may_hold_what_no_list_has(warehouse, tmp_path)
         ("orders", "channel"): 1, ("orders", "currency"): 1, ("orders", "ship_country"): 3,
         ("payments", "method"): 1, ("payments", "currency"): 1,
         ("interactions", "interaction_type"): 1, ("interactions", "device"): 1,
-        ("stock_movements", "kind"): 1,
+        ("stock_movements", "kind"): 1, ("returns", "reason"): 1, ("returns", "condition"): 1,
     }  # fmt: skip
     assert {(entity, column) for entity, column, *_ in shop.unknown()} == {
         (one.table, one.column) for one in work.unknown
