@@ -1,17 +1,20 @@
 """Comments on the warehouse's tables and columns, from the contracts and the metric dictionary.
 
-Columns without a description there, or with another one, are in the table's `comments.sql`.
+Tables of the mart, and their columns without a description there or with another one, are described
+by the `schema.yaml` of their folder; those of `etl` and `live` by `comments.sql`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import psycopg
 from psycopg import sql
 
 from batch.warehouse.entities import TABLES, EntityTable
+from batch.warehouse.marts import Table, View, mart
 from batch.warehouse.scripts import scripts
 from lakehouse.contracts import ENTITIES, Column, Derived
 from lakehouse.contracts.metrics import BY_NAME
+from lakehouse.errors import StopPipelineError
 
 _COORDINATE = {
     "_topic_id": "Kafka topic of the change that wrote the row, by id.",
@@ -21,18 +24,10 @@ _COORDINATE = {
     "valid_from_at": "Start of validity, inclusive.",
     "valid_to_at": "End of validity, exclusive; null for the current version.",
 }
-_SOURCES = {
-    "dim_customers": ("customers",),
-    "dim_products": ("products",),
-    "dim_suppliers": ("suppliers",),
-    "fact_payments": ("payments", "orders"),
-    "fact_stocks": ("stock_movements",),
-    "fact_transactions": ("orders", "order_lines"),
-    "fact_user_interactions": ("interactions",),
-}
-"""Contracts that describe a mart's columns of the same name; the first match wins."""
-_SALES = dict.fromkeys(("sales", "live_sales"), "fact_transactions")
+_SALES = "live_sales"
+"""The view of the mart whose columns the table `live.sales` has."""
 _BY_NAME = {table.name: table for table in TABLES}
+_KINDS = {kind: sql.SQL(kind) for kind in ("table", "view", "materialized view")}
 _SUMS = {
     "period": "Length of the period: day, week (from Monday) or month.",
     "period_start_date": "First day of the period.",
@@ -58,22 +53,30 @@ order by c.relnamespace, c.relname, a.attnum"""
 
 
 def comments(connection: psycopg.Connection) -> bytes:
-    """Build comments on all existing tables and columns. Equal tables result in equal text."""
+    """Build comments on all existing tables and columns. Equal tables result in equal text.
+
+    Raises:
+        StopPipelineError: a `schema.yaml` is wrong, or describes what does not exist.
+    """
     columns = connection.execute(_COLUMNS).fetchall()
     statements = [
         *(one for table in TABLES for one in _entity_comments(table)),
         *(one for column in columns for one in _column_comment(*column)),
+        *(one for table in mart().described.values() for one in _mart_comments(table, columns)),
     ]
     generated = b"\n".join(statement.as_bytes(connection) for statement in statements)
     return b"\n".join([generated, *(text for _, text in scripts("**/comments.sql"))])
 
 
 def describe(table: str, column: str) -> str | None:
-    """Return the description of a mart's column by the metric dictionary or a contract, if any."""
+    """Return the description of a mart's column: its own, a metric's or a contract's, if any."""
+    declared = mart().described.get(table)
+    if declared is not None and column in declared.columns:
+        return declared.columns[column].comment
     metric = BY_NAME.get(column)
     if metric is not None:
         return f"{metric.title}: {metric.formula}. In {metric.unit}."
-    for source in _SOURCES.get(table, ENTITIES):
+    for source in (declared and declared.described_by) or ENTITIES:
         for field in ENTITIES[source].fields:
             if field.name == column:
                 return _words(field)
@@ -107,12 +110,27 @@ def _entity_comments(table: EntityTable) -> Iterator[sql.Composed]:
         yield _column("entity", table.name, column, entity_comment(table, column))
 
 
+def _mart_comments(
+    table: Table | View, columns: Iterable[tuple[str, ...]]
+) -> Iterator[sql.Composed]:
+    existing = {
+        column for schema, name, column in columns if (schema, name) == ("mart", table.name)
+    }
+    if missing := [name for name in table.columns if name not in existing]:
+        problem = f"schema.yaml of {table.name} describes {missing[0]}, which is no column of it"
+        raise StopPipelineError(problem, "Correct the name, or create the column.")
+    kind = table.kind if isinstance(table, View) else "table"
+    name = sql.Identifier("mart", table.name)
+    on = sql.SQL("comment on {} {} is {};")
+    yield on.format(_KINDS[kind], name, sql.Literal(table.grain))
+
+
 def _column_comment(schema: str, table: str, column: str) -> Iterator[sql.Composed]:
     own = _BY_NAME.get(table.removeprefix("beyond_")) if schema != "mart" else None
     if own is not None and column in own.columns:
         yield _column(schema, table, column, entity_comment(own, column))
         return
-    text = describe(_SALES.get(table, table), column)
+    text = describe(_SALES if table == "sales" else table, column)
     if text is not None:
         yield _column(schema, table, column, text)
 
