@@ -14,7 +14,6 @@ from batch.warehouse.marts import Table, View, mart
 from batch.warehouse.scripts import scripts
 from lakehouse.contracts import ENTITIES, Column, Derived
 from lakehouse.contracts.metrics import BY_NAME
-from lakehouse.errors import StopPipelineError
 
 _COORDINATE = {
     "_topic_id": "Kafka topic of the change that wrote the row, by id.",
@@ -56,7 +55,7 @@ def comments(connection: psycopg.Connection) -> bytes:
     """Build comments on all existing tables and columns. Equal tables result in equal text.
 
     Raises:
-        StopPipelineError: a `schema.yaml` is wrong, or describes what does not exist.
+        StopPipelineError: a `schema.yaml` is wrong.
     """
     columns = connection.execute(_COLUMNS).fetchall()
     statements = [
@@ -113,16 +112,15 @@ def _entity_comments(table: EntityTable) -> Iterator[sql.Composed]:
 def _mart_comments(
     table: Table | View, columns: Iterable[tuple[str, ...]]
 ) -> Iterator[sql.Composed]:
-    existing = {
-        column for schema, name, column in columns if (schema, name) == ("mart", table.name)
-    }
-    if missing := [name for name in table.columns if name not in existing]:
-        problem = f"schema.yaml of {table.name} describes {missing[0]}, which is no column of it"
-        raise StopPipelineError(problem, "Correct the name, or create the column.")
     kind = table.kind if isinstance(table, View) else "table"
     name = sql.Identifier("mart", table.name)
     on = sql.SQL("comment on {} {} is {};")
     yield on.format(_KINDS[kind], name, sql.Literal(table.grain))
+    existing = {column for schema, of, column in columns if (schema, of) == ("mart", table.name)}
+    for column, meaning in table.columns.items():
+        if column not in existing:
+            # Postgres refuses it and names both, unless this very migration creates the column.
+            yield _column("mart", table.name, column, meaning.comment)
 
 
 def _column_comment(schema: str, table: str, column: str) -> Iterator[sql.Composed]:

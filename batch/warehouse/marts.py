@@ -13,7 +13,14 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
 
 from batch.warehouse import scripts
 from lakehouse.contracts import ENTITIES, Entity, Type
@@ -29,6 +36,9 @@ def _entity(name: str) -> Entity:
         message = f"{name} has no contract; contracts are of {', '.join(ENTITIES)}"
         raise ValueError(message)
     return ENTITIES[name]
+
+
+EntityName = Annotated[Name, AfterValidator(lambda name: _entity(name).table)]
 
 
 def _require_columns(entity: str, names: Iterable[str]) -> None:
@@ -65,14 +75,8 @@ class _Described(Declaration):
 
     name: Name
     grain: str
-    described_by: tuple[Name, ...] = ()
+    described_by: tuple[EntityName, ...] = ()
     columns: Mapping[Name, Annotated[Meaning, BeforeValidator(_meaning)]] = {}
-
-    @model_validator(mode="after")
-    def _has_contracts(self) -> Self:
-        for name in self.described_by:
-            _entity(name)
-        return self
 
 
 class View(_Described):
@@ -127,19 +131,14 @@ class Dimension(_Table):
     Attributes:
         key: its surrogate key, which facts have under the same name.
         entity: shop table of its members; a generated dimension has none. If its contract has a
-            history, the dimension has all versions, and `load.sql` notes in `rekeyed_<short>` which
-            of them facts must look up again.
+            history, the dimension has all versions, see `batch.warehouse.dimensions`.
+        used_by_facts: attributes that facts, or sums by day, are computed from.
     """
 
     kind: Literal["dimension"]
     key: Name
-    entity: Name | None = None
-
-    @model_validator(mode="after")
-    def _fits_contract(self) -> Self:
-        if self.entity is not None:
-            _entity(self.entity)
-        return self
+    entity: EntityName | None = None
+    used_by_facts: tuple[Name, ...] = ()
 
     @property
     def is_versioned(self) -> bool:
@@ -163,7 +162,7 @@ class AffectedBy(Declaration):
         when: only rows of the other with these values count.
     """
 
-    entity: Name
+    entity: EntityName
     through: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")]
     when: Mapping[Name, str] = {}
 
@@ -211,7 +210,7 @@ class Fact(_Table):
 
     kind: Literal["fact"]
     key: tuple[Name, ...]
-    entity: Name
+    entity: EntityName
     date: Name
     by: tuple[Name, ...] = ()
     affected_by: tuple[AffectedBy, ...] = ()
@@ -286,6 +285,11 @@ class Sum(_Table):
     def is_by_day(self) -> bool:
         """Return whether it is recomputed by day."""
         return "date_key" in self.key
+
+    @property
+    def has_own_keys(self) -> bool:
+        """Return whether it is recomputed for keys in a table of its own."""
+        return not self.is_by_day and self.affected_as is None
 
 
 Table = Dimension | Fact | Sum

@@ -1,4 +1,3 @@
--- Grain: one row per customer and month in which they ordered.
 create table mart.customer_months (
     customer_id bigint not null,
     month_start_date date not null,

@@ -1,4 +1,3 @@
--- Grain: one row per customer with an order that counts.
 create table mart.customer_totals (
     customer_id bigint not null primary key,
     first_order_date date not null,

@@ -1,5 +1,3 @@
--- Grain: one row per day and device. A visit counts at its furthest stage of that day and all
--- earlier ones.
 create table mart.daily_behaviour (
     date_key date not null references mart.dim_dates (date_key),
     device text not null,

@@ -1,4 +1,3 @@
--- Grain: one row per day, country and region of delivery.
 create table mart.daily_geography (
     date_key date not null references mart.dim_dates (date_key),
     ship_country text not null,

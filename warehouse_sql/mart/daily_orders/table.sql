@@ -1,4 +1,3 @@
--- Grain: one row per day, country of delivery and channel. Unlike in daily_sales, orders add up.
 create table mart.daily_orders (
     date_key date not null references mart.dim_dates (date_key),
     ship_country text not null,

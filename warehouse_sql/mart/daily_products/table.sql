@@ -1,4 +1,3 @@
--- Grain: one row per day and product that was sold or viewed.
 create table mart.daily_products (
     date_key date not null references mart.dim_dates (date_key),
     product_id bigint not null,

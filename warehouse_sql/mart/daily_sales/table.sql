@@ -1,4 +1,3 @@
--- Grain: one row per day, country of delivery, channel and category.
 create table mart.daily_sales (
     date_key date not null references mart.dim_dates (date_key),
     ship_country text not null,

@@ -1,5 +1,3 @@
--- Grain: one row per version of an account. Names, addresses and numbers stay out: charts need none
--- of them, and everybody may read the mart.
 create table mart.dim_customers (
     customer_key bigint primary key,
     customer_id bigint,

@@ -1,4 +1,3 @@
--- Grain: one row per day, for whole years. Day 0001-01-01 is the unknown one.
 create table mart.dim_dates (
     date_key date primary key,
     year integer not null,

@@ -1,4 +1,3 @@
--- Grain: one row per version of a product.
 create table mart.dim_products (
     product_key bigint primary key,
     product_id bigint,

@@ -1,4 +1,3 @@
--- Grain: one row per supplier.
 create table mart.dim_suppliers (
     supplier_key bigint primary key,
     name text not null,

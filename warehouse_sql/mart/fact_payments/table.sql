@@ -1,5 +1,3 @@
--- Grain: one row per attempt of a payment or refund. Customer, country and the amount in the base
--- currency come from the order.
 create table mart.fact_payments (
     payment_id bigint not null,
     order_id bigint not null,

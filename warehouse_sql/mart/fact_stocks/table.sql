@@ -1,5 +1,3 @@
--- Grain: one row per product, warehouse and day with movements.
--- opening + received - sold + returned + adjusted = closing = the opening of the next such day.
 create table mart.fact_stocks (
     product_id bigint not null,
     warehouse_code text not null,

@@ -1,6 +1,3 @@
--- Grain: one row per order line. Amounts are in cents of the base currency, by the metric
--- dictionary; they count only where counts is true. Until its order has arrived, a line has the
--- unknown day, customer and product, and no amounts.
 create table mart.fact_transactions (
     order_line_id bigint not null,
     order_id bigint not null,

@@ -1,4 +1,3 @@
--- Grain: one row per interaction of a visitor.
 create table mart.fact_user_interactions (
     interaction_id bigint not null,
     date_key date not null references mart.dim_dates (date_key),

@@ -1,4 +1,3 @@
--- Grain: one row per product and warehouse with movements: the closing stock of the last day.
 create table mart.stock_levels (
     product_id bigint not null,
     warehouse_code text not null,
