@@ -61,7 +61,7 @@ def _joined(between: str, each: str, names: list[str]) -> sql.Composable:
 def reconciled() -> dict[str, tuple[Fact | Sum, Reconciled]]:
     """Return the tables of the mart that declare a query to be equal to, by their full names."""
     tables: tuple[Fact | Sum, ...] = (*mart().facts, *mart().sums)
-    return {f"mart.{one.name}": (one, one.reconcile) for one in tables if one.reconcile}
+    return {f"mart.{one.name}": (one, one.reconcile) for one in tables if one.reconcile != "silver"}
 
 
 def compared(table: Fact | Sum, query: Reconciled, limit: int) -> sql.Composed:

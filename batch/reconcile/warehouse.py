@@ -29,6 +29,7 @@ from batch.reconcile.layers import (
 from batch.reconcile.sums import compare_sums
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
 from batch.warehouse.entities import TABLES, EntityTable
+from batch.warehouse.marts import mart
 from lakehouse.contracts.gold import MONEY
 from lakehouse.contracts.schemas import history_schema, silver_schema
 from lakehouse.delta import scan
@@ -39,6 +40,7 @@ from lakehouse.trouble import Service
 
 _SLICE_ROWS = 400_000
 _LINE_INPUTS = ("cleaned_sales", "cleaned_sale_lines", "cleaned_payments", "products_history")
+_PAYMENT_INPUTS = ("cleaned_sales", "cleaned_payments")
 _WHERE: Mapping[str, str] = {"mart.fact_transactions": "placed_at is not null"}
 """A line whose order has not arrived has no amounts to compare."""
 
@@ -130,9 +132,11 @@ class WarehouseComparison:
             yield self._report(
                 f"entity.{table.name}", (table.silver,), partial(self._entity, table)
             )
-        yield self._report("mart.fact_transactions", _LINE_INPUTS, self._lines)
-        payments = ("cleaned_sales", "cleaned_payments")
-        yield self._report("mart.fact_payments", payments, self._payments)
+        compared = {"fact_transactions": (_LINE_INPUTS, self._lines),
+                    "fact_payments": (_PAYMENT_INPUTS, self._payments)}  # fmt: skip
+        for fact in mart().facts:
+            if fact.reconcile == "silver":
+                yield self._report(f"mart.{fact.name}", *compared[fact.name])
 
     def _report(
         self, name: str, inputs: Sequence[str], compare: Callable[[], LayerFindings]
@@ -230,7 +234,7 @@ class WarehouseComparison:
         for shard in self._shards("cleaned_payments", "order_id"):
             orders, payments = (
                 nw.from_native(self._silver(name).filter(shard.of_silver()))
-                for name in ("cleaned_sales", "cleaned_payments")
+                for name in _PAYMENT_INPUTS
             )
             rates = orders.select("order_id", "exchange_rate_e8")
             priced = payments.join(rates, on="order_id", how="left").with_columns(

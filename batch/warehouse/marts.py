@@ -104,8 +104,6 @@ class Reconciled(Declaration):
 class _Table(_Described):
     """What tables have. `name` is the folder's."""
 
-    reconcile: Reconciled | None = None
-
     @property
     def short(self) -> str:
         """Return the name without its kind: `payments` of `fact_payments`."""
@@ -204,6 +202,8 @@ class Fact(_Table):
         affected_by: other entities that it is computed from.
         versions: by dimension, the fact's column with the instant at which the member's version is
             looked up.
+        reconcile: the query that it must equal; `silver` if `batch.reconcile.warehouse` compares it
+            with silver.
         is_cumulative: a row depends on all earlier ones with the same `by`: rows are recomputed
             from the first affected day on, which is `from_date` of the affected keys.
     """
@@ -212,6 +212,7 @@ class Fact(_Table):
     key: tuple[Name, ...]
     entity: EntityName
     date: Name
+    reconcile: Reconciled | Literal["silver"]
     by: tuple[Name, ...] = ()
     affected_by: tuple[AffectedBy, ...] = ()
     versions: Mapping[Name, Name] = {}

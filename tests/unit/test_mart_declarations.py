@@ -21,6 +21,7 @@ FACT = """\
     affected_by:
     - {entity: orders, through: payments.order_id}
     versions: {dim_customers: created_at}
+    reconcile: {from: entity.payments as f, keys: {payment_id: f.payment_id}, values: {}}
     columns:
       why: Its reason.
       weight: {meaning: How heavy it is, unit: grams}
@@ -65,11 +66,13 @@ def test_fact_is_what_its_folder_says(folder):
         (7, "- {entity: orders, through: order_lines.order_id}", "line 1: .*no column of orders"),
         (7, "- {entity: orders, through: payments.order_id, when: {colour: red}}",
          "line 7: .*orders has no column colour"),
-        (9, "kolumns:", "line 9: fact.kolumns"),
-        (11, "  why: Another.", "line 11: has the key why twice"),
-        (11, "  weight: {meaning: How heavy, units: grams}", "line 11: .*units"),
-        (11, "  Weight: Its own.", "line 11: .*Weight"),
-        (11, "  weight: [", "is no YAML"),
+        (9, "reconcile: gold", "line 9: fact.reconcile"),
+        (9, "#", "fact.reconcile: Field required"),
+        (10, "kolumns:", "line 10: fact.kolumns"),
+        (12, "  why: Another.", "line 12: has the key why twice"),
+        (12, "  weight: {meaning: How heavy, units: grams}", "line 12: .*units"),
+        (12, "  Weight: Its own.", "line 12: .*Weight"),
+        (12, "  weight: [", "is no YAML"),
     ],
 )  # fmt: skip
 def test_wrong_declaration_is_refused_with_file_and_line(folder, line, instead, said):
@@ -129,7 +132,7 @@ def test_every_folder_has_the_files_of_its_kind():
 
 
 def test_facts_without_a_query_are_compared_with_silver():
-    assert {fact.name for fact in mart().facts if fact.reconcile is None} == {
+    assert {fact.name for fact in mart().facts if fact.reconcile == "silver"} == {
         "fact_transactions", "fact_payments",
     }  # fmt: skip
 
