@@ -5,14 +5,14 @@ create temporary table order_chunk (order_id bigint primary key) on commit drop;
 do $$
 declare
     at_once constant integer := 100000;
-    last bigint := '-9223372036854775808';
+    last bigint;
 begin
     loop
         truncate order_chunk;
         insert into order_chunk (order_id)
         select t.order_id
         from affected_orders as t
-        where t.order_id > last
+        where last is null or t.order_id > last
         order by t.order_id
         limit at_once;
         last := (select max(c.order_id) from order_chunk as c);
