@@ -9,6 +9,7 @@ import psycopg
 import pyarrow as pa
 from psycopg.rows import class_row
 
+from batch.warehouse.marts import Dimension, Fact, Sum, Table, View, mart
 from lakehouse.contracts import ENTITIES, Column, Derived, Entity, OnUnknown
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
 from lakehouse.contracts.metrics import BY_NAME
@@ -184,11 +185,34 @@ def _warehouse(catalogue: Sequence[CatalogueRow]) -> Iterator[str]:
         for name, columns in groupby(of_schema, key=lambda row: row.table_name):
             rows = list(columns)
             yield f"### {schema}.{name}"
-            yield rows[0].table_comment or ""
+            declared = mart().described.get(name) if schema == "mart" else None
+            yield declared.grain if declared else rows[0].table_comment or ""
+            yield _lineage(declared)
             yield _table(
                 ("column", "type", "key", "meaning"),
                 [(r.column_name, r.type_name, _role(r), r.column_comment or "") for r in rows],
             )
+
+
+def _lineage(declared: Table | View | None) -> str:
+    """Return what a table of the mart is computed from, as its folder declares it."""
+    match declared:
+        case Dimension(entity=str(entity)):
+            versions = ", all versions" if declared.is_versioned else ""
+            return f"Members: `{entity}`{versions}."
+        case Fact():
+            others = (
+                f"`{one.entity}`{''.join(f' with {n} {v}' for n, v in one.when.items())}"
+                for one in declared.affected_by
+            )
+            looked_up = ", ".join(f"`{d}` at `{at}`" for d, at in declared.versions.items())
+            of = ", ".join([f"`{declared.entity}`", *others])
+            versions = f" Versions: {looked_up}." if looked_up else ""
+            return f"Recomputed when these change: {of}.{versions}"
+        case Sum():
+            return f"Sums of {', '.join(f'`{name}`' for name in declared.of)}."
+        case _:
+            return ""
 
 
 def _role(row: CatalogueRow) -> str:

@@ -122,7 +122,7 @@ def warning(check: "CheckResult") -> str:
     """Return the message about a failed check of severity `warn`."""
     return (
         f"Warning of check {check.name}: {check.offending_rows:,} rows, "
-        f"e.g. {json.dumps(check.examples[0])}. See warehouse_sql/checks/{check.name}.sql"
+        f"e.g. {json.dumps(check.examples[0])}. See {check.file}"
     )
 
 

@@ -16,7 +16,7 @@ from lakehouse.settings import ROOT
 
 _DIGITS = 12
 _FOLDERS = ("lakehouse", "batch", "consumers", "connectors", "replay", "warehouse_sql")
-_SUFFIXES = (".py", ".sql")
+_SUFFIXES = (".py", ".sql", ".yaml")
 _RULES = ("lakehouse/contracts", "lakehouse/cleaning")
 """Functions that a contract's rules call; their code is not visible in its declaration."""
 

@@ -12,7 +12,9 @@ from psycopg.conninfo import make_conninfo
 
 from batch.warehouse import load
 from batch.warehouse.entities import BY_SILVER, EntityTable
+from batch.warehouse.marts import mart
 from batch.warehouse.migrate import migrate
+from batch.warehouse.publish import views
 from batch.warehouse.shop import describe_shop
 from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.validated import QuarantineLimit, Validated
@@ -176,13 +178,10 @@ def rebuild_warehouse(dsn, silver, *, limit=LIMIT, **options):
 
 LOADED = (
     *(f"entity.{table.name}" for table in BY_SILVER.values()),
-    "mart.dim_suppliers", "mart.dim_products", "mart.dim_customers", "mart.fact_transactions",
-    "mart.fact_payments", "mart.fact_user_interactions", "mart.fact_stocks", "mart.daily_sales",
-    "mart.daily_geography", "mart.daily_products", "mart.daily_behaviour",
-    "mart.revenue_by_period", "mart.product_performance", "mart.customer_behaviour",
-    "mart.geography", "mart.daily_orders", "mart.customer_months", "mart.customer_totals",
-    "mart.customer_segments", "mart.customer_cohorts",
-)  # fmt: skip
+    # Days are never deleted.
+    *(f"mart.{table.name}" for table in mart().tables if table.name != "dim_dates"),
+    *(f"mart.{name}" for name in views()),
+)
 
 
 def _is_made_up(table: str, row: dict) -> bool:

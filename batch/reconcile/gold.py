@@ -14,10 +14,9 @@ from batch.gold.run import has_formulas, read_versions
 from batch.gold.silver import pin
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerReport, compare_frames
-from batch.reconcile.sums import SALES, SESSIONS, SOLD, SOLD_PRODUCTS
 from batch.reconcile.warehouse import published_versions
 from batch.reconcile.warehouse_rows import ColumnType, read_rows
-from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
+from lakehouse.contracts.gold import GOLD_TABLES, MONEY, GoldTable
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
 from lakehouse.postgres import explained
@@ -41,6 +40,23 @@ class Total:
     where: pl.Expr
 
 
+_SALES = {
+    "orders": "count(distinct f.order_id)",
+    **{name: f"sum(f.{name})" for name in ("units", *MONEY)},
+}
+_SOLD = "mart.fact_transactions as f where f.counts"
+_SOLD_PRODUCTS = (
+    "mart.fact_transactions as f inner join mart.dim_products as p "
+    "on f.product_key = p.product_key where f.counts"
+)
+_STEPS = {"sessions": "view", **{f"{s}_sessions": s for s in ("cart", "checkout", "purchase")}}
+_SESSIONS = {
+    name: "count(distinct f.session_id) filter (where f.interaction_type in ({}))".format(
+        ", ".join(f"'{step}'" for step in list(_STEPS.values())[number:])
+    )
+    for number, name in enumerate(_STEPS)
+}
+"""Number of visits by day and device that reached a step or further."""
 _HAS_SALES = pl.col("orders") > 0
 _DAY = {"business_date": (pl.Date, "f.date_key")}
 _COUNTRY = {"country": (pl.String, "f.ship_country")}
@@ -48,23 +64,23 @@ TOTALS: Mapping[str, Total] = {
     "sales_kpi": Total(
         keys={**_DAY, **_COUNTRY, "channel": (pl.String, "f.channel"),
               "category": (pl.String, "p.category")},
-        sums=SALES, source=SOLD_PRODUCTS, where=_HAS_SALES,
+        sums=_SALES, source=_SOLD_PRODUCTS, where=_HAS_SALES,
     ),
     "geographic_sales": Total(
         keys={**_DAY, **_COUNTRY, "region": (pl.String, "f.ship_region")},
-        sums=SALES, source=SOLD, where=_HAS_SALES,
+        sums=_SALES, source=_SOLD, where=_HAS_SALES,
     ),
     "product_performance": Total(
         keys={**_DAY, "product_id": (pl.Int64, "f.product_id")},
-        sums=SALES, source=SOLD, where=_HAS_SALES,
+        sums=_SALES, source=_SOLD, where=_HAS_SALES,
     ),
     "customer_lifetime_value": Total(
         keys={"customer_id": (pl.Int64, "f.customer_id")},
-        sums=SALES, source=f"{SOLD} and f.customer_id is not null", where=_HAS_SALES,
+        sums=_SALES, source=f"{_SOLD} and f.customer_id is not null", where=_HAS_SALES,
     ),
     "customer_behaviour": Total(
         keys={**_DAY, "device": (pl.String, "f.device")},
-        sums=SESSIONS | {
+        sums=_SESSIONS | {
             column: f"count(*) filter (where f.interaction_type = '{kind}')"
             for column, kind in (("views", "view"), ("carts", "cart"), ("checkouts", "checkout"),
                                  ("purchases", "purchase"), ("reviews", "review"))

@@ -1,11 +1,11 @@
-"""Comparison of the sums that charts read with the warehouse's facts.
+"""Comparison of tables of the mart with the queries that their `schema.yaml` declares.
 
-All sums are computed again in Postgres, which returns counts and a few keys. Facts are compared
-with silver, and gold with facts: if these are exact, a difference is the sum's fault.
+Sums are computed again from facts, and facts from `entity`, in Postgres, which returns counts and a
+few keys. `entity`, and the facts with money, are compared with silver: if these are exact, a
+difference is the table's fault.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -16,57 +16,12 @@ from psycopg.rows import dict_row
 from batch.reconcile.findings import Fault
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerFindings, LayerReport
-from lakehouse.contracts.gold import MONEY
+from batch.warehouse.marts import Fact, Reconciled, Sum, mart
 
 _MEMORY = "set local work_mem = '64MB'"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
-    """A table of sums, and how to compute it.
-
-    Attributes:
-        keys: its key columns, each with the expression over the facts.
-        values: its other columns, in the same form.
-        source: the facts that are summed.
-    """
-
-    keys: Mapping[str, str]
-    values: Mapping[str, str]
-    source: str
-
-    def compared(self, table: str, limit: int) -> sql.Composed:
-        """Build a query of one row: counts, and for each kind of fault up to `limit` keys."""
-        keys, values = list(self.keys), list(self.values)
-        ordinals = ", ".join(str(number + 1) for number in range(len(keys)))
-        return sql.SQL(_COMPARED).format(
-            expected=sql.SQL(", ").join(
-                sql.SQL("{} as {}").format(sql.SQL(expression), sql.Identifier(name))
-                for name, expression in (*self.keys.items(), *self.values.items())
-            ),
-            source=sql.SQL(self.source),
-            ordinals=sql.SQL(ordinals),
-            table=sql.Identifier(*table.split(".")),
-            on=_joined(" and ", "e.{0} = s.{0}", keys),
-            key=_joined(", ", "coalesce(e.{0}, s.{0})", keys),
-            one=sql.Identifier(keys[0]),
-            names=_joined(", ", "case when e.{0} is distinct from s.{0} then {1} end", values),
-            faults=sql.SQL(",").join(
-                sql.SQL(_FAULT).format(
-                    where=sql.SQL(where),
-                    key=sql.SQL(key),
-                    limit=sql.Literal(limit),
-                    name=sql.Identifier(name),
-                    examples=sql.Identifier(f"{name}_keys"),
-                )
-                for name, (where, key) in _FAULTS.items()
-            ),
-        )
-
-
 _COMPARED = """
 with expected as (
-    select {expected} from {source} group by {ordinals}
+    select {expected} from {source} where {where} {grouped}
 ),
 
 compared as (
@@ -103,94 +58,41 @@ def _joined(between: str, each: str, names: list[str]) -> sql.Composable:
     )
 
 
-def _sums(*names: str) -> dict[str, str]:
-    return {name: f"sum(f.{name})" for name in names}
+def reconciled() -> dict[str, tuple[Fact | Sum, Reconciled]]:
+    """Return the tables of the mart that declare a query to be equal to, by their full names."""
+    tables: tuple[Fact | Sum, ...] = (*mart().facts, *mart().sums)
+    return {f"mart.{one.name}": (one, one.reconcile) for one in tables if one.reconcile != "silver"}
 
 
-_ORDERS = {"orders": "count(distinct f.order_id)"}
-SALES = {**_ORDERS, **_sums("units", *MONEY)}
-"""All metrics of the lines that count."""
-SOLD = "mart.fact_transactions as f where f.counts"
-"""The lines that count."""
-SOLD_PRODUCTS = (
-    "mart.fact_transactions as f inner join mart.dim_products as p "
-    "on f.product_key = p.product_key where f.counts"
-)
-"""The lines that count, with the product version at the time of the order."""
-_DAY = {"date_key": "f.date_key"}
-_COUNTRY = {**_DAY, "ship_country": "f.ship_country"}
-_LATEST = ("units", "net_revenue_cents", "total_cents", "refund_cents")
-_CUSTOMER = {
-    "first_order_date": "min(f.date_key)", "last_order_date": "max(f.date_key)",
-    **_ORDERS, **_sums(*_LATEST),
-}  # fmt: skip
-_STEPS = {"sessions": "view", **{f"{s}_sessions": s for s in ("cart", "checkout", "purchase")}}
-SESSIONS = {
-    name: "count(distinct f.session_id) filter (where f.interaction_type in ({}))".format(
-        ", ".join(f"'{step}'" for step in list(_STEPS.values())[number:])
+def compared(table: Fact | Sum, query: Reconciled, limit: int) -> sql.Composed:
+    """Build a query of one row: counts, and for each kind of fault up to `limit` keys."""
+    keys, values = list(query.keys), list(query.values)
+    # A fact has a row of each row that its query reads.
+    grouped = f"group by {', '.join(str(n + 1) for n in range(len(keys)))}"
+    return sql.SQL(_COMPARED).format(
+        expected=sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(sql.SQL(expression), sql.Identifier(name))
+            for name, expression in (*query.keys.items(), *query.values.items())
+        ),
+        source=sql.SQL(query.source),
+        where=sql.SQL(query.where),
+        grouped=sql.SQL(grouped if isinstance(table, Sum) else ""),
+        table=sql.Identifier("mart", table.name),
+        on=_joined(" and ", "e.{0} = s.{0}", keys),
+        key=_joined(", ", "coalesce(e.{0}, s.{0})", keys),
+        one=sql.Identifier(keys[0]),
+        names=_joined(", ", "case when e.{0} is distinct from s.{0} then {1} end", values),
+        faults=sql.SQL(",").join(
+            sql.SQL(_FAULT).format(
+                where=sql.SQL(where),
+                key=sql.SQL(key),
+                limit=sql.Literal(limit),
+                name=sql.Identifier(name),
+                examples=sql.Identifier(f"{name}_keys"),
+            )
+            for name, (where, key) in _FAULTS.items()
+        ),
     )
-    for number, name in enumerate(_STEPS)
-}
-"""Number of visits by day and device that reached a step or further."""
-SUMS: Mapping[str, Sums] = {
-    "mart.daily_sales": Sums(
-        keys={**_COUNTRY, "channel": "f.channel", "category": "p.category"},
-        values=SALES,
-        source=SOLD_PRODUCTS,
-    ),
-    "mart.daily_orders": Sums(
-        keys={**_COUNTRY, "channel": "f.channel"},
-        values={**_ORDERS, **_sums(*_LATEST)},
-        source=SOLD,
-    ),
-    "mart.daily_geography": Sums(
-        keys={**_COUNTRY, "ship_region": "f.ship_region"},
-        values={"ship_region_code": "min(f.ship_region_code)", **_ORDERS,
-                **_sums(*_LATEST, "margin_cents")},
-        source=SOLD,
-    ),
-    "mart.daily_products": Sums(
-        keys={**_DAY, "product_id": "f.product_id"},
-        values={
-            **{f"{kind}s": f"count(*) filter (where f.interaction_type = '{kind}')"
-               for kind in ("view", "cart")},
-            **_ORDERS,
-            **{name: f"coalesce(sum(f.{name}), 0)"
-               for name in ("units", "gross_revenue_cents", "net_revenue_cents", "refund_cents")},
-            **_sums("cost_cents", "margin_cents"),
-        },
-        source="(select date_key, product_id, order_id, null as interaction_type, units, "
-               "gross_revenue_cents, net_revenue_cents, refund_cents, cost_cents, margin_cents "
-               "from mart.fact_transactions where counts union all "
-               "select date_key, product_id, null, interaction_type, "
-               "null, null, null, null, null, null "
-               "from mart.fact_user_interactions where product_id is not null) as f",
-    ),
-    "mart.daily_behaviour": Sums(
-        keys={**_DAY, "device": "f.device"},
-        values={
-            **SESSIONS,
-            "interactions": "count(*)",
-        },
-        source="mart.fact_user_interactions as f",
-    ),
-    "mart.customer_months": Sums(
-        keys={"customer_id": "f.customer_id",
-              "month_start_date": "date_trunc('month', f.date_key::timestamp)::date"},
-        values=_CUSTOMER, source=f"{SOLD} and f.customer_id is not null",
-    ),
-    "mart.customer_totals": Sums(
-        keys={"customer_id": "f.customer_id"},
-        values=_CUSTOMER, source=f"{SOLD} and f.customer_id is not null",
-    ),
-    "mart.stock_levels": Sums(
-        keys={"product_id": "f.product_id", "warehouse_code": "f.warehouse_code"},
-        values={"on_hand_units": "(array_agg(f.closing_units order by f.date_key desc))[1]",
-                "last_date": "max(f.date_key)"},
-        source="mart.fact_stocks as f",
-    ),
-}  # fmt: skip
-"""Sums by table."""
 
 
 def compare_sums(
@@ -205,16 +107,16 @@ def compare_sums(
     """
     if is_published:
         connection.execute(_MEMORY)
-    for table, sums in SUMS.items():
+    for name, (table, query) in reconciled().items():
         if not is_published:
-            yield LayerReport.not_compared("warehouse", table, "never published")
+            yield LayerReport.not_compared("warehouse", name, "never published")
             continue
         started = monotonic()
         with connection.cursor(row_factory=dict_row) as cursor:
-            cursor.execute(sums.compared(table, examples.limit))
+            cursor.execute(compared(table, query, examples.limit))
             findings = _findings(cursor.fetchall())
         seconds = monotonic() - started
-        yield LayerReport(layer="warehouse", table=table, findings=findings, seconds=seconds)
+        yield LayerReport(layer="warehouse", table=name, findings=findings, seconds=seconds)
 
 
 def _findings(rows: Sequence[Mapping[str, Any]]) -> LayerFindings:

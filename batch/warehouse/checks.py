@@ -1,36 +1,48 @@
 """Data-quality checks: SQL that returns offending rows, run before a load commits.
 
-A check is a file of `warehouse_sql/checks/`. Its first line is
-`-- check: <name> | severity: fail|warn`, the next ones may be `-- way out: <what to do>`. It may
+Checks of a table are in `checks.sql` of its folder, others in `warehouse_sql/checks/`. A check
+begins `-- check: <name> | severity: fail|warn`, the next lines may be `-- way out: …`. It may
 read the mart, the entities, the temporary tables of the load (affected_…, changed_…) and the
-temporary table run_input: one row, with a column for each input of the load.
+temporary table run_input: one row, with a column for each input of the load. Checks of all entities
+or of all versioned dimensions are made from their declarations.
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from batch.warehouse.scripts import run, scripts
+from batch.warehouse.marts import mart
+from batch.warehouse.scripts import columns_of, run, scripts
+from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.model import UNKNOWN
 from lakehouse.errors import StopPipelineError
 
 EXAMPLES = 5
-_HEADER = re.compile(r"\A-- check: (?P<name>[a-z0-9_]+) \| severity: (?P<severity>fail|warn)\n")
+_HEADER = re.compile(
+    r"^-- check: (?P<name>[a-z0-9_]+) \| severity: (?P<severity>fail|warn)\n", re.MULTILINE
+)
 _WAY_OUT = re.compile(r"^-- way out: (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check. `query` is a select without a semicolon, `way_out` what to do if it fails."""
+    """One check. `query` is a select without a semicolon, `way_out` what to do if it fails.
+
+    `file` has it, by path below the root.
+    """
 
     name: str
     severity: Literal["fail", "warn"]
-    query: str
+    query: bytes
+    file: str
     way_out: str = ""
 
 
@@ -42,6 +54,7 @@ class CheckResult:
     severity: Literal["fail", "warn"]
     offending_rows: int
     examples: tuple[dict[str, Any], ...]
+    file: str = ""
     way_out: str = ""
 
     @property
@@ -56,43 +69,122 @@ class FailedCheckError(StopPipelineError):
     def __init__(self, results: Sequence[CheckResult]) -> None:
         self.results = tuple(results)
         failed = [result for result in results if result.stops]
+        files = sorted({one.file for one in failed})
         told = "; ".join(
             f"{one.name} ({one.offending_rows} rows, e.g. {json.dumps(one.examples)})"
             for one in failed
         )
         says = (
-            f"The warehouse was not published and stays as it was. Failed: {told}. The files in "
-            "warehouse_sql/checks/ explain each check; results are in etl.check_result."
+            f"The warehouse was not published and stays as it was. Failed: {told}. Results are in "
+            f"etl.check_result; each check is explained in {', '.join(files)}."
         )
         super().__init__(" ".join([says, *(one.way_out for one in failed if one.way_out)]))
 
 
 def all_checks() -> list[Check]:
-    """Return all checks, by file name.
+    """Return all checks.
 
     Raises:
-        StopPipelineError: a file has no header.
+        StopPipelineError: a file does not begin with a check, or two checks have one name.
     """
-    return [parse(name, text.decode()) for name, text in scripts("checks/*.sql")]
+    files = (*scripts("checks/*.sql"), *scripts("mart/*/checks.sql"))
+    found = [one for name, text in files for one in parse(name, text.decode())]
+    found += [_codes_are_known(), _versions_do_not_overlap()]
+    count = Counter(check.name for check in found)
+    if twice := [check for check in found if count[check.name] > 1]:
+        problem = f"{' and '.join(one.file for one in twice)} have a check {twice[0].name} each"
+        raise StopPipelineError(problem, "Rename one.")
+    return found
 
 
-def parse(file: str, text: str) -> Check:
-    """Parse the file of a check.
+def parse(file: str, text: str) -> list[Check]:
+    """Parse a file of checks.
 
     Raises:
-        StopPipelineError: it has no header.
+        StopPipelineError: it does not begin with the header of a check.
     """
-    header = _HEADER.match(text)
-    if header is None:
+    starts = [header.start() for header in _HEADER.finditer(text)]
+    if starts[:1] != [0]:
         message = f"warehouse_sql/{file} must begin `-- check: <name> | severity: fail|warn`."
         raise StopPipelineError(message)
-    severity: Literal["fail", "warn"] = "fail" if header["severity"] == "fail" else "warn"
+    parts = (text[start:stop] for start, stop in pairwise([*starts, len(text)]))
+    return [_check(f"warehouse_sql/{file}", part) for part in parts]
+
+
+def _check(file: str, text: str) -> Check:
+    header = _HEADER.match(text)
+    if header is None:
+        raise ValueError(text)
     return Check(
         name=header["name"],
-        severity=severity,
-        query=text.rstrip().rstrip(";"),
+        severity="fail" if header["severity"] == "fail" else "warn",
+        query=text.rstrip().rstrip(";").encode(),
+        file=file,
         way_out=" ".join(_WAY_OUT.findall(text)),
     )
+
+
+def _codes_are_known() -> Check:
+    """Values that no contract lists: their rows count as unknown; see mart.unknown_values.
+
+    Rows: such rows of the load, and in which columns.
+    """
+    queries = []
+    for entity in ENTITIES.values():
+        names = [column.name for column in entity.counting_unknown]
+        named = sql.SQL(", ").join(
+            sql.SQL("case when c.{} = {} then {} end").format(
+                sql.Identifier(name), sql.Literal(UNKNOWN), sql.Literal(name)
+            )
+            for name in names
+        )
+        if names:
+            query = (
+                "select {} as entity, c.{} as key, concat_ws(', ', {}) as columns from {} as c "
+                "where not c._is_deleted and {} in ({})"
+            )
+            queries.append(
+                sql.SQL(query).format(
+                    sql.Literal(entity.table),
+                    sql.Identifier(entity.key),
+                    named,
+                    sql.Identifier("pg_temp", f"changed_{entity.table}"),
+                    sql.Literal(UNKNOWN),
+                    columns_of("c", names),
+                )
+            )
+    return _generated("codes_are_known", "warn", queries)
+
+
+def _versions_do_not_overlap() -> Check:
+    """At most one version is valid at any instant.
+
+    Rows: versions that begin before the last one ends.
+    """
+    query = (
+        "select v.what, v.id, v.valid_from_at::text, v.last_valid_to_at::text from ("
+        "select {} as what, d.{} as id, d.valid_from_at, "
+        "lag(coalesce(d.valid_to_at, 'infinity')) over "
+        "(partition by d.{} order by d.valid_from_at) as last_valid_to_at "
+        "from {} as t inner join {} as d using ({})) as v "
+        "where v.last_valid_to_at > v.valid_from_at"
+    )
+    queries = []
+    for one in mart().dimensions:
+        if one.is_versioned:
+            member = sql.Identifier(one.member)
+            affected = sql.Identifier(f"affected_{one.entity}")
+            table = sql.Identifier("mart", one.name)
+            parts = (sql.Literal(one.name), member, member, affected, table, member)
+            queries.append(sql.SQL(query).format(*parts))
+    return _generated("versions_do_not_overlap", "fail", queries)
+
+
+def _generated(
+    name: str, severity: Literal["fail", "warn"], queries: Sequence[sql.Composed]
+) -> Check:
+    query = sql.SQL(" union all ").join(queries).as_bytes(None)
+    return Check(name=name, severity=severity, query=query, file="batch/warehouse/checks.py")
 
 
 def run_checks(
@@ -116,12 +208,13 @@ def run_checks(
 
 def _run(connection: psycopg.Connection, check: Check) -> CheckResult:
     with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(check.query.encode())
+        cursor.execute(check.query)
         examples = cursor.fetchmany(EXAMPLES)
         return CheckResult(
             name=check.name,
             severity=check.severity,
             offending_rows=cursor.rowcount,
+            file=check.file,
             way_out=check.way_out,
             examples=tuple(json.loads(json.dumps(row, default=str)) for row in examples),
         )

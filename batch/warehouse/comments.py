@@ -1,15 +1,16 @@
 """Comments on the warehouse's tables and columns, from the contracts and the metric dictionary.
 
-Columns without a description there, or with another one, are in the table's `comments.sql`.
+Tables of the mart, and their columns without a description there or with another one, are described
+by the `schema.yaml` of their folder; those of `etl` and `live` by `comments.sql`.
 """
 
-from collections.abc import Iterator
-from typing import LiteralString
+from collections.abc import Iterable, Iterator
 
 import psycopg
 from psycopg import sql
 
 from batch.warehouse.entities import LIVE_COLUMNS, TABLES, EntityTable
+from batch.warehouse.marts import Table, View, mart
 from batch.warehouse.scripts import scripts
 from lakehouse.contracts import ENTITIES, Column, Derived
 from lakehouse.contracts.metrics import BY_NAME
@@ -24,18 +25,10 @@ _COORDINATE = {
     "_is_deleted": "Whether the row was deleted: then only key and coordinate are set.",
     "_is_first": "Whether it is the first version of its key, which is valid from -infinity.",
 }
-_SOURCES = {
-    "dim_customers": ("customers",),
-    "dim_products": ("products",),
-    "dim_suppliers": ("suppliers",),
-    "fact_payments": ("payments", "orders"),
-    "fact_stocks": ("stock_movements",),
-    "fact_transactions": ("orders", "order_lines"),
-    "fact_user_interactions": ("interactions",),
-}
-"""Contracts that describe a mart's columns of the same name; the first match wins."""
-_SALES = dict.fromkeys(("sales", "live_sales"), "fact_transactions")
+_SALES = "live_sales"
+"""The view of the mart whose columns the table `live.sales` has."""
 _BY_NAME = {table.name: table for table in TABLES}
+_KINDS = {kind: sql.SQL(kind) for kind in ("table", "view", "materialized view")}
 _SUMS = {
     "period": "Length of the period: day, week (from Monday) or month.",
     "period_start_date": "First day of the period.",
@@ -61,11 +54,16 @@ order by c.relnamespace, c.relname, a.attnum"""
 
 
 def comments(connection: psycopg.Connection) -> bytes:
-    """Build comments on all existing tables and columns. Equal tables result in equal text."""
+    """Build comments on all existing tables and columns. Equal tables result in equal text.
+
+    Raises:
+        StopPipelineError: a `schema.yaml` is wrong.
+    """
     columns = connection.execute(_COLUMNS).fetchall()
     statements = [
         *(one for table in TABLES for one in table_comments(table)),
         *(one for column in columns for one in _column_comment(*column)),
+        *(one for table in mart().described.values() for one in _mart_comments(table, columns)),
     ]
     generated = b"\n".join(statement.as_bytes(connection) for statement in statements)
     return b"\n".join([generated, *(text for _, text in scripts("**/comments.sql"))])
@@ -78,11 +76,14 @@ def table_comments(table: EntityTable) -> Iterator[sql.Composed]:
 
 
 def describe(table: str, column: str) -> str | None:
-    """Return the description of a mart's column by the metric dictionary or a contract, if any."""
+    """Return the description of a mart's column: its own, a metric's or a contract's, if any."""
+    declared = mart().described.get(table)
+    if declared is not None and column in declared.columns:
+        return declared.columns[column].comment
     metric = BY_NAME.get(column)
     if metric is not None:
         return f"{metric.title}: {metric.formula}. In {metric.unit}."
-    for source in _SOURCES.get(table, ENTITIES):
+    for source in (declared and declared.described_by) or ENTITIES:
         for field in ENTITIES[source].fields:
             if field.name == column:
                 return _words(field)
@@ -127,12 +128,24 @@ def _live_comments(table: EntityTable) -> Iterator[sql.Composed]:
         yield _relation("view", "resolved", name, now)
 
 
+def _mart_comments(
+    table: Table | View, columns: Iterable[tuple[str, ...]]
+) -> Iterator[sql.Composed]:
+    kind = table.kind if isinstance(table, View) else "table"
+    yield _relation(kind, "mart", table.name, table.grain)
+    existing = {column for schema, of, column in columns if (schema, of) == ("mart", table.name)}
+    for column, meaning in table.columns.items():
+        if column not in existing:
+            # Postgres refuses it and names both, unless this very migration creates the column.
+            yield _column("mart", table.name, column, meaning.comment)
+
+
 def _column_comment(schema: str, table: str, column: str) -> Iterator[sql.Composed]:
     own = _BY_NAME.get(table.removeprefix("beyond_")) if schema != "mart" else None
     if own is not None and column in own.columns + LIVE_COLUMNS:
         yield _column(schema, table, column, entity_comment(own, column))
         return
-    text = describe(_SALES.get(table, table), column)
+    text = describe(_SALES if table == "sales" else table, column)
     if text is not None:
         yield _column(schema, table, column, text)
 
@@ -142,6 +155,6 @@ def _column(schema: str, table: str, column: str, text: str) -> sql.Composed:
     return statement.format(sql.Identifier(schema, table, column), sql.Literal(text))
 
 
-def _relation(kind: LiteralString, schema: str, name: str, text: str) -> sql.Composed:
-    statement = sql.SQL(f"comment on {kind} {{}} is {{}};")
-    return statement.format(sql.Identifier(schema, name), sql.Literal(text))
+def _relation(kind: str, schema: str, name: str, text: str) -> sql.Composed:
+    statement = sql.SQL("comment on {} {} is {};")
+    return statement.format(_KINDS[kind], sql.Identifier(schema, name), sql.Literal(text))

@@ -5,24 +5,28 @@ views are refreshed afterwards, see `batch.warehouse.views`.
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
 import psycopg
+from psycopg.sql import Composed
 
 from batch.lock import Lock, take_lock
+from batch.warehouse import affected
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, run_checks
 from batch.warehouse.chosen import Chosen
+from batch.warehouse.dimensions import load_dimension, sweep_dimension
 from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
-from batch.warehouse.facts import load_facts
+from batch.warehouse.facts import load_fact
 from batch.warehouse.load_log import Load, write_load
 from batch.warehouse.locks import LIMITED, WAIT_SECONDS, patiently
+from batch.warehouse.marts import Mart, mart
 from batch.warehouse.publish import flag_stale
 from batch.warehouse.report import TableReport, WarehouseReport
-from batch.warehouse.scripts import run_script
+from batch.warehouse.scripts import run, run_script
 from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.staging import apply_changes, changes_the_past, copy_into, settle, stage
 from batch.warehouse.validated import LoadedValidated, QuarantineLimit
@@ -38,8 +42,6 @@ SESSION = """
 set search_path = entity, etl, pg_temp; set work_mem = '64MB'; set jit = off;
 set client_min_messages = warning;
 set default_statistics_target = 10"""
-_DAILY = ("daily_sales", "daily_orders", "daily_geography", "daily_products", "daily_behaviour")
-_CUSTOMERS = ("customer_months", "customer_totals")
 
 
 @dataclass(kw_only=True)
@@ -194,7 +196,7 @@ def _load(load: _Load) -> WarehouseReport:
     patiently(
         load.connection,
         "A new month's partition",
-        lambda: run_script(load.connection, "load/partitions.sql"),
+        lambda: _find(load.connection, affected.partitions(mart())),
         wait_seconds=load.wait_seconds,
         on_wait=lambda who: load.on_progress(f"waiting for {who}"),
     )
@@ -276,32 +278,29 @@ def _settled(load: _Load, table: EntityTable, version: int, rows: int, *, is_who
 
 
 def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ...]:
-    connection = load.connection
+    connection, tables = load.connection, mart()
     with load.part("entities"):
-        run_script(connection, "load/temporary_tables.sql")
-        run_script(connection, "load/affected_before.sql")
-        if load.chosen is not None:
-            run_script(connection, "load/affected_chosen.sql")
-        for table in TABLES:
-            with noting(f"in entity.{table.name}"):
-                apply_changes(connection, table)
-        if load.is_rebuild:
-            run_script(connection, "load/affected_all.sql")
+        _apply_entities(load, tables)
     with load.part("dimensions"):
-        for name in ("dim_dates", "dim_suppliers", "dim_products", "dim_customers"):
-            run_script(connection, f"mart/{name}/load.sql")
-        run_script(connection, "load/affected_after.sql")
-        run_script(connection, "load/affected_dates.sql")
+        for dimension in tables.dimensions:
+            load_dimension(connection, dimension)
+        _find(connection, affected.after(tables))
         if load.chosen is not None:
-            run_script(connection, "load/affected_chosen_days.sql")
+            connection.execute(affected.CHOSEN_DAYS)
     with load.part("facts"):
-        run_script(connection, "load/affected_customers.sql")
-        load_facts(connection)
-        run_script(connection, "load/affected_customers.sql")
+        _find(connection, affected.summed_keys(tables))
+        for fact in tables.facts:
+            load_fact(connection, fact)
+        _find(connection, affected.summed_keys(tables))
         if load.is_rebuild:
-            run_script(connection, "load/affected_all_days.sql")
+            _find(connection, affected.all_sums(tables))
     with load.part("sums by day and customer"):
-        _sum_up(connection)
+        run(connection, "analyze {}", affected.tables_of_sums(tables))
+        _find(connection, affected.obsolete_sums(tables))
+        for table in tables.sums:
+            run_script(connection, table.file("load.sql"))
+        for dimension in tables.dimensions[::-1]:
+            sweep_dimension(connection, dimension)
     write_watermarks(connection, load.sources)
     validated.write(connection)
     flag_stale(connection)
@@ -312,10 +311,25 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
         return results
 
 
-def _sum_up(connection: psycopg.Connection) -> None:
-    """Compute the sums, and delete members of dimensions without references."""
-    connection.execute("analyze affected_days, affected_customer_months")
-    for name in (*_DAILY, *_CUSTOMERS):
-        run_script(connection, f"mart/{name}/load.sql")
-    for name in ("dim_products", "dim_customers", "dim_suppliers"):
-        run_script(connection, f"mart/{name}/sweep.sql")
+def _apply_entities(load: _Load, tables: Mart) -> None:
+    """Find the affected keys before and after the entities change, and change these."""
+    connection = load.connection
+    _find(connection, affected.create(tables))
+    _find(connection, affected.before(tables))
+    for fact in tables.facts:
+        if fact.has("affected.sql"):
+            run_script(connection, fact.file("affected.sql"))
+    if load.chosen is not None:
+        _find(connection, affected.chosen(tables))
+    for table in TABLES:
+        with noting(f"in entity.{table.name}"):
+            apply_changes(connection, table)
+    if load.is_rebuild:
+        _find(connection, affected.everything(tables))
+
+
+def _find(connection: psycopg.Connection, statements: Iterable[Composed]) -> None:
+    """Execute statements of `batch.warehouse.affected`."""
+    with noting("among the affected keys"):
+        for statement in statements:
+            connection.execute(statement)

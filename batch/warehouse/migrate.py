@@ -1,13 +1,14 @@
 """Migrates the warehouse's schema: migrations once and in order, other SQL whenever it changes.
 
-Tables of `entity` and `live` are generated from the contracts.
+Tables of `entity` and `live` are generated from the contracts; a table of the mart that does not
+exist is created by the `table.sql` of its folder.
 
 `etl.migration` records the applied files. Grain: one row per file.
 """
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import psycopg
 import structlog
@@ -16,6 +17,7 @@ from batch.warehouse.comments import comments
 from batch.warehouse.entities import TABLES
 from batch.warehouse.entity_schema import entity_sql
 from batch.warehouse.locks import LIMITED, WAIT_SECONDS, patiently
+from batch.warehouse.marts import mart
 from batch.warehouse.scripts import script, scripts
 from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import explaining, trouble_of
@@ -67,6 +69,9 @@ def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list
     done = [name for name in files if name not in applied]
     for name in done:
         _apply(connection, name, files[name])
+    for name, text in _missing_tables(connection):
+        _apply(connection, name, text)
+        done.append(name)
     for name, read in _repeatable():
         text = read(connection)
         if applied.get(name) != _checksum(text) or (done and name == "comments"):
@@ -95,6 +100,7 @@ def pending(connection: psycopg.Connection) -> list[str]:
         refuse_changed(files, applied)
         new = [name for name in files if name not in applied]
         texts = ((name, read(connection)) for name, read in _repeatable())
+        new += [name for name, _ in _missing_tables(connection)]
         return [*new, *(name for name, text in texts if applied.get(name) != _checksum(text))]
 
 
@@ -117,6 +123,14 @@ def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> No
     if late:
         problem = f"{late[0]} comes before {past[-1]}, which was applied"
         raise StopPipelineError(problem, "Give it a higher number.")
+
+
+def _missing_tables(connection: psycopg.Connection) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of the mart's tables that do not exist: new ones need no migration."""
+    for table in mart().tables:
+        exists = connection.execute("select to_regclass(%s)", [f"mart.{table.name}"]).fetchone()
+        if exists == (None,):
+            yield table.file("table.sql"), script(table.file("table.sql"))
 
 
 def _repeatable() -> list[tuple[str, Callable[[psycopg.Connection], bytes]]]:

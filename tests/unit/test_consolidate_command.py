@@ -15,7 +15,10 @@ from tests.unit.bronze_maker import RULES
 
 def result(name, rows):
     examples = ({"order_line_id": 7, "order_id": 1},) if rows else ()
-    return CheckResult(name=name, severity="warn", offending_rows=rows, examples=examples)
+    file = f"warehouse_sql/mart/{name}/checks.sql"
+    return CheckResult(
+        name=name, severity="warn", offending_rows=rows, examples=examples, file=file
+    )
 
 
 @pytest.fixture
@@ -37,5 +40,5 @@ def test_check_that_warned_is_told_with_an_example_and_where_it_is_explained(don
     told = " ".join(capsys.readouterr().out.split())
     assert "Warning of check lines_have_orders: 1,200 rows, e.g." in told
     assert '{"order_line_id": 7, "order_id": 1}' in told
-    assert "warehouse_sql/checks/lines_have_orders.sql" in told
+    assert "See warehouse_sql/mart/lines_have_orders/checks.sql" in told
     assert "members_are_known" not in told

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from batch.warehouse import checks
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, parse
 from batch.warehouse.comments import describe
 from batch.warehouse.entities import TABLES, is_required
@@ -39,22 +40,39 @@ def test_migration_that_cannot_be_trusted_is_refused(files, applied, said):
         refuse_changed(files, applied)
 
 
-def test_check_is_read_from_its_file():
-    check = parse("checks/a.sql", "-- check: a_b | severity: warn\n-- Why.\nselect 1;\n")
-    assert (check.name, check.severity) == ("a_b", "warn")
-    assert check.query.endswith("select 1")
+def test_checks_are_read_from_a_file():
+    first, second = parse(
+        "mart/t/checks.sql",
+        "-- check: a_b | severity: warn\n-- Why.\nselect 1;\n\n"
+        "-- check: c | severity: fail\n-- way out: Do\n-- way out: it.\nselect 2;\n",
+    )
+    assert (first.name, first.severity, first.way_out) == ("a_b", "warn", "")
+    assert first.query.endswith(b"select 1")
+    assert (second.name, second.severity, second.way_out) == ("c", "fail", "Do it.")
+    assert b"select 1" not in second.query
+    assert first.file == second.file == "warehouse_sql/mart/t/checks.sql"
 
 
-def test_check_without_header_is_refused():
+@pytest.mark.parametrize("text", ["select 1", "-- Why.\n-- check: a | severity: fail\nselect 1"])
+def test_check_without_header_is_refused(text):
     with pytest.raises(StopPipelineError, match=r"checks/a.sql must begin"):
-        parse("checks/a.sql", "select 1")
+        parse("checks/a.sql", text)
 
 
-def test_checks_are_named_as_their_files():
-    from batch.warehouse.scripts import scripts
+def test_two_checks_of_one_name_are_refused(monkeypatch):
+    text = b"-- check: codes_are_known | severity: warn\nselect 1;"
+    monkeypatch.setattr(checks, "scripts", lambda pattern: [(pattern, text)])
+    with pytest.raises(StopPipelineError, match="have a check codes_are_known each"):
+        all_checks()
 
-    files = [name.removeprefix("checks/").removesuffix(".sql") for name, _ in scripts("checks/*")]
-    assert [check.name for check in all_checks()] == files
+
+def test_generated_checks_read_every_table_that_they_are_about():
+    queries = {check.name: check.query.decode() for check in all_checks()}
+    for entity in ENTITIES.values():
+        for column in entity.counting_unknown:
+            assert f"'{column.name}'" in queries["codes_are_known"]
+    for name in ("dim_products", "dim_customers"):
+        assert f'"mart"."{name}"' in queries["versions_do_not_overlap"]
 
 
 def test_failed_check_names_itself_and_its_first_rows():

@@ -55,7 +55,7 @@ is 'One row per check of a load.';
 comment on column etl.check_result.load_id
 is 'The load.';
 comment on column etl.check_result.check_name
-is 'The check, as in warehouse_sql/checks/.';
+is 'The check, by name.';
 comment on column etl.check_result.severity
 is 'fail stops the load, warn does not.';
 comment on column etl.check_result.offending_rows

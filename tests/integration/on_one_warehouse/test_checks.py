@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from batch.warehouse import affected
 from batch.warehouse.checks import FailedCheckError, all_checks, run_checks
 from batch.warehouse.entities import TABLES
 from batch.warehouse.load import SESSION
-from batch.warehouse.scripts import run_script
+from batch.warehouse.marts import mart
 from batch.warehouse.staging import settle, stage
 from tests.warehouse import AT, LIMIT, loaded_connection
 from tests.warehouse_history import silver_after
@@ -108,8 +109,9 @@ def load(loaded):
     for table in TABLES:
         stage(loaded, table)
         settle(loaded, table, is_whole=False)
-    for script in ("temporary_tables", "affected_all", "affected_dates"):
-        run_script(loaded, f"load/{script}.sql")
+    for phase in (affected.create, affected.everything, affected.after):
+        for statement in phase(mart()):
+            loaded.execute(statement)
     yield loaded
     loaded.rollback()
 

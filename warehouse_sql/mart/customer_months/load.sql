@@ -1,8 +1,4 @@
 -- Grain: one row per customer and month in which they ordered, of affected ones.
-delete from mart.customer_months as m
-using affected_customer_months as t
-where m.customer_id = t.customer_id and m.month_start_date = t.month_start_date;
-
 -- Month by month, so that each statement reads one partition of the facts.
 do $$
 declare

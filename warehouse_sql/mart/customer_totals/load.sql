@@ -1,8 +1,4 @@
 -- Grain: one row per customer with an order that counts, of affected ones.
-delete from mart.customer_totals as c
-using affected_customer_months as t
-where c.customer_id = t.customer_id;
-
 insert into mart.customer_totals (
     customer_id, first_order_date, last_order_date, orders, units, net_revenue_cents, total_cents,
     refund_cents

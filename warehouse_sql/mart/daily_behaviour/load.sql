@@ -1,8 +1,4 @@
 -- Grain: one row per day and device, of affected days.
-delete from mart.daily_behaviour as d
-using affected_days as t
-where d.date_key = t.date_key and t.fact = 'fact_user_interactions';
-
 insert into mart.daily_behaviour (
     date_key, device, sessions, cart_sessions, checkout_sessions, purchase_sessions, interactions
 )

@@ -1,8 +1,4 @@
 -- Grain: one row per day, country and region of delivery, of affected days.
-delete from mart.daily_geography as d
-using affected_days as t
-where d.date_key = t.date_key and t.fact = 'fact_transactions';
-
 insert into mart.daily_geography (
     date_key, ship_country, ship_region, ship_region_code, orders, units, net_revenue_cents,
     total_cents, refund_cents, margin_cents

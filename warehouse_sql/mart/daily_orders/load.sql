@@ -1,8 +1,4 @@
 -- Grain: one row per day, country of delivery and channel, of affected days.
-delete from mart.daily_orders as d
-using affected_days as t
-where d.date_key = t.date_key and t.fact = 'fact_transactions';
-
 insert into mart.daily_orders (
     date_key, ship_country, channel, orders, units, net_revenue_cents, total_cents, refund_cents
 )

@@ -1,8 +1,4 @@
 -- Grain: one row per day and product that was sold or viewed, of affected days.
-delete from mart.daily_products as d
-using affected_days as t
-where d.date_key = t.date_key and t.fact in ('fact_transactions', 'fact_user_interactions');
-
 insert into mart.daily_products (
     date_key, product_id, views, carts, orders, units, gross_revenue_cents, net_revenue_cents,
     refund_cents, cost_cents, margin_cents

@@ -1,8 +1,4 @@
 -- Grain: one row per day, country of delivery, channel and category, of affected days.
-delete from mart.daily_sales as d
-using affected_days as t
-where d.date_key = t.date_key and t.fact = 'fact_transactions';
-
 insert into mart.daily_sales (
     date_key, ship_country, channel, category, orders, units, gross_revenue_cents, discount_cents,
     net_revenue_cents, shipping_cents, tax_cents, total_cents, refund_cents, cost_cents,

@@ -1,5 +1,5 @@
 -- Grain: one row per interaction of a visitor, of those in affected_interactions.
-insert into new_interactions (
+insert into new_user_interactions (
     interaction_id, date_key, customer_key, product_key, customer_id, product_id, session_id,
     interaction_type, device, referrer, rating, occurred_at
 )

@@ -1,8 +1,4 @@
 -- Grain: one row per product and warehouse, of affected ones: the closing stock of their last day.
-delete from mart.stock_levels as l
-using affected_stocks as t
-where l.product_id = t.product_id and l.warehouse_code = t.warehouse_code;
-
 insert into mart.stock_levels (product_id, warehouse_code, on_hand_units, last_date)
 select
     t.product_id,

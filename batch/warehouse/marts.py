@@ -1,0 +1,371 @@
+"""Tables and views of the schema `mart`, as the `schema.yaml` of each folder declares them.
+
+A table has a folder in `warehouse_sql/mart/`: `table.sql` creates it, `load.sql` computes its
+affected rows, `checks.sql` holds its checks, `schema.yaml` says what it is and which changes affect
+it. A view has `view.sql`; materialized views are in `warehouse_sql/views/`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
+
+from batch.warehouse import scripts
+from lakehouse.contracts import ENTITIES, Entity, Type
+from lakehouse.declarations import Declaration, read_declaration
+from lakehouse.errors import StopPipelineError
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")]
+_REFERENCES = re.compile(r"\breferences\s+mart\.([a-z0-9_]+)")
+
+
+def _entity(name: str) -> Entity:
+    if name not in ENTITIES:
+        message = f"{name} has no contract; contracts are of {', '.join(ENTITIES)}"
+        raise ValueError(message)
+    return ENTITIES[name]
+
+
+EntityName = Annotated[Name, AfterValidator(lambda name: _entity(name).table)]
+
+
+def _require_columns(entity: str, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in _entity(entity).names:
+            message = f"the contract of {entity} has no column {name}"
+            raise ValueError(message)
+
+
+class Meaning(Declaration):
+    """Meaning of a column, without a full stop if it has a unit."""
+
+    meaning: str
+    unit: str = ""
+
+    @property
+    def comment(self) -> str:
+        """Return the text for the warehouse's comment."""
+        return f"{self.meaning}, in {self.unit}." if self.unit else self.meaning
+
+
+def _meaning(given: object) -> object:
+    return {"meaning": given} if isinstance(given, str) else given
+
+
+class _Described(Declaration):
+    """What all have.
+
+    Attributes:
+        grain: what one row is, and what to know of the table.
+        described_by: contracts that describe columns of the same name; the first match wins.
+        columns: meaning of the other columns, by name.
+    """
+
+    name: Name
+    grain: str
+    described_by: tuple[EntityName, ...] = ()
+    columns: Mapping[Name, Annotated[Meaning, BeforeValidator(_meaning)]] = {}
+
+
+class View(_Described):
+    """A view, or a materialized view that is refreshed after each load."""
+
+    kind: Literal["view", "materialized view"]
+
+
+class Reconciled(Declaration):
+    """The query that the table must equal.
+
+    Attributes:
+        source: what follows `from`; the main table is `f`.
+        where: a condition.
+        keys: expression of each key column.
+        values: expression of each other column.
+    """
+
+    source: str = Field(alias="from")
+    where: str = "true"
+    keys: Mapping[Name, str]
+    values: Mapping[Name, str]
+
+
+class _Table(_Described):
+    """What tables have. `name` is the folder's."""
+
+    @property
+    def short(self) -> str:
+        """Return the name without its kind: `payments` of `fact_payments`."""
+        return self.name.partition("_")[2]
+
+    def file(self, name: str) -> str:
+        """Return the path of a file of its folder, below `warehouse_sql/`."""
+        return f"mart/{self.name}/{name}"
+
+    def has(self, name: str) -> bool:
+        """Return whether its folder has a file."""
+        return (scripts.FOLDER / self.file(name)).is_file()
+
+    @property
+    def references(self) -> set[str]:
+        """Return the tables of the mart that it needs before it is created or loaded."""
+        return set(_REFERENCES.findall(scripts.script(self.file("table.sql")).decode()))
+
+
+class Dimension(_Table):
+    """A dimension. It has the member -1, the unknown one.
+
+    Attributes:
+        key: its surrogate key, which facts have under the same name.
+        entity: shop table of its members; a generated dimension has none. If its contract has a
+            history, the dimension has all versions, see `batch.warehouse.dimensions`.
+        used_by_facts: attributes that facts, or sums by day, are computed from.
+    """
+
+    kind: Literal["dimension"]
+    key: Name
+    entity: EntityName | None = None
+    used_by_facts: tuple[Name, ...] = ()
+
+    @property
+    def is_versioned(self) -> bool:
+        """Return whether it has all versions of its members."""
+        return self.entity is not None and ENTITIES[self.entity].history is not None
+
+    @property
+    def member(self) -> str:
+        """Return its column of the shop's key."""
+        return ENTITIES[self.entity].key if self.entity and self.is_versioned else self.key
+
+
+class AffectedBy(Declaration):
+    """Another entity, changes of which change rows of the fact.
+
+    Attributes:
+        entity: the other one.
+        through: column that leads from one to the other, with its table: `order_lines.order_id` is
+            a column of the other that has the fact's key, `payments.order_id` a column of the
+            fact's own entity that has the other's key.
+        when: only rows of the other with these values count.
+    """
+
+    entity: EntityName
+    through: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")]
+    when: Mapping[Name, str] = {}
+
+    @property
+    def column(self) -> str:
+        """Return the column of `through`."""
+        return self.through.partition(".")[2]
+
+    @property
+    def is_part(self) -> bool:
+        """Return whether the column is of the other entity."""
+        return self.through.partition(".")[0] == self.entity
+
+    @model_validator(mode="after")
+    def _fits_contract(self) -> Self:
+        _require_columns(self.entity, self.when)
+        _require_columns(self.through.partition(".")[0], [self.column])
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A shop table with the affected keys in `columns`, in rows that have the values of `when`."""
+
+    entity: str
+    columns: tuple[str, ...]
+    when: Mapping[str, str] = field(default_factory=dict)
+
+
+class Fact(_Table):
+    """A fact. `load.sql` inserts the rows of the keys in `affected_…` into `new_<short>`.
+
+    Attributes:
+        key: its primary key.
+        entity: shop table that its rows come from.
+        date: column of the entity that is the fact's `date_key`.
+        by: columns, of entity and fact, whose rows are recomputed together; by default the key of
+            the entity.
+        affected_by: other entities that it is computed from.
+        versions: by dimension, the fact's column with the instant at which the member's version is
+            looked up.
+        reconcile: the query that it must equal; `silver` if `batch.reconcile.warehouse` compares it
+            with silver.
+        is_cumulative: a row depends on all earlier ones with the same `by`: rows are recomputed
+            from the first affected day on, which is `from_date` of the affected keys.
+    """
+
+    kind: Literal["fact"]
+    key: tuple[Name, ...]
+    entity: EntityName
+    date: Name
+    reconcile: Reconciled | Literal["silver"]
+    by: tuple[Name, ...] = ()
+    affected_by: tuple[AffectedBy, ...] = ()
+    versions: Mapping[Name, Name] = {}
+    is_cumulative: bool = False
+
+    @model_validator(mode="after")
+    def _fits_contract(self) -> Self:
+        _require_columns(self.entity, (self.date, *self.by))
+        fields = {field.name: field.type for field in ENTITIES[self.entity].fields}
+        if fields[self.date] is not Type.DATE:
+            message = f"date: {self.date} of {self.entity} is no date"
+            raise ValueError(message)
+        if "date_key" not in self.key:
+            message = "key: it must include date_key"
+            raise ValueError(message)
+        for other in self.affected_by:
+            if not other.is_part and not other.through.startswith(f"{self.entity}."):
+                message = f"affected_by: {other.through} is no column of {other.entity}, nor of "
+                raise ValueError(message + self.entity)
+        return self
+
+    @property
+    def affected(self) -> tuple[str, ...]:
+        """Return the columns of the affected keys."""
+        return self.by or (ENTITIES[self.entity].key,)
+
+    @property
+    def affected_table(self) -> str:
+        """Return the temporary table of the affected keys; facts of one entity share it."""
+        return f"affected_{self.short if self.by else self.entity}"
+
+    @property
+    def new_table(self) -> str:
+        """Return the temporary table of its new rows."""
+        return f"new_{self.short}"
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Return the tables whose rows have the affected keys, but for those keyed by them."""
+        own = (Part(entity=self.entity, columns=self.by),) if self.by else ()
+        others = (
+            Part(entity=one.entity, columns=(one.column,), when=one.when)
+            for one in self.affected_by
+            if one.is_part
+        )
+        return (*own, *others)
+
+
+class Sum(_Table):
+    """Sums of facts, recomputed for affected keys.
+
+    With `date_key` in its key it is recomputed by day: for days of its facts in `affected_days`.
+    Otherwise for the keys in `affected_<name>`, or in those of another table.
+
+    Attributes:
+        of: facts that it sums up, and versioned dimensions whose attributes it groups by.
+        affected_as: table of the mart whose affected keys it uses.
+    """
+
+    kind: Literal["sum"]
+    of: tuple[Name, ...]
+    affected_as: Name | None = None
+    reconcile: Reconciled
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Return its primary key."""
+        return tuple(self.reconcile.keys)
+
+    @property
+    def is_by_day(self) -> bool:
+        """Return whether it is recomputed by day."""
+        return "date_key" in self.key
+
+    @property
+    def has_own_keys(self) -> bool:
+        """Return whether it is recomputed for keys in a table of its own."""
+        return not self.is_by_day and self.affected_as is None
+
+
+Table = Dimension | Fact | Sum
+_Kind = TypeVar("_Kind", Dimension, Fact, Sum)
+_ADAPTER: TypeAdapter[Table | View] = TypeAdapter(
+    Annotated[Table | View, Field(discriminator="kind")]
+)
+
+
+class Mart:
+    """All tables and views, by name; tables in an order in which they can be loaded."""
+
+    def __init__(self, declared: Iterable[Table | View]) -> None:
+        """Sort the tables.
+
+        Raises:
+            StopPipelineError: one refers to a table that does not exist, or they form a cycle.
+        """
+        self.described = {one.name: one for one in declared}
+        tables = {n: one for n, one in self.described.items() if not isinstance(one, View)}
+        needs = {name: sorted(_needs(table)) for name, table in tables.items()}
+        for name, needed in needs.items():
+            if missing := [one for one in needed if one not in tables]:
+                problem = f"warehouse_sql/mart/{name} refers to {missing[0]}, which is no table"
+                raise StopPipelineError(problem, "Correct its schema.yaml or table.sql.")
+        try:
+            order = tuple(TopologicalSorter(needs).static_order())
+        except CycleError as error:
+            problem = f"tables of the mart need each other: {', '.join(error.args[1])}"
+            raise StopPipelineError(problem, "Correct one's schema.yaml.") from error
+        self.tables = tuple(tables[name] for name in order)
+
+    def of_kind(self, kind: type[_Kind]) -> tuple[_Kind, ...]:
+        """Return the tables of one kind, in order."""
+        return tuple(table for table in self.tables if isinstance(table, kind))
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Return the dimensions, in order."""
+        return self.of_kind(Dimension)
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """Return the facts, in order."""
+        return self.of_kind(Fact)
+
+    @property
+    def sums(self) -> tuple[Sum, ...]:
+        """Return the sums, in order."""
+        return self.of_kind(Sum)
+
+    def versions(self, table: Fact | Sum) -> Iterator[Dimension]:
+        """Yield the versioned dimensions that a table refers to."""
+        named = table.versions if isinstance(table, Fact) else table.of
+        return (one for one in self.dimensions if one.is_versioned and one.name in named)
+
+
+def mart() -> Mart:
+    """Read all folders, once.
+
+    Raises:
+        StopPipelineError: a `schema.yaml` is wrong; names file and line.
+    """
+    return _read(scripts.FOLDER)
+
+
+@cache
+def _read(folder: Path) -> Mart:
+    files = sorted((*folder.glob("mart/*/schema.yaml"), *folder.glob("views/*/schema.yaml")))
+    return Mart(read_declaration(file, _ADAPTER, name=file.parent.name) for file in files)
+
+
+def _needs(table: Table) -> set[str]:
+    if isinstance(table, Sum):
+        also = {*table.of, *([table.affected_as] if table.affected_as else [])}
+    else:
+        also = set(table.versions) if isinstance(table, Fact) else set()
+    return (table.references | also) - {table.name}
