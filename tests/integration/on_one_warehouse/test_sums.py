@@ -21,8 +21,10 @@ SHOP = {
     "order_lines": [{"order_line_id": 1, "order_id": 1, "product_id": 1}],
     "interactions": [{"interaction_id": 1, "device": "mobile", "interaction_type": "view"}],
     "stock_movements": [{"movement_id": 1, "warehouse_code": "A", "quantity": 5}],
+    "returns": [{"return_id": 1, "order_id": 1, "order_line_id": 1}],
 }
 KEYS = {
+    "mart.fact_returns": "1",
     "mart.fact_stocks": f"1/A/{DAY}",
     "mart.fact_user_interactions": "1",
     "mart.daily_sales": f"{DAY}/FR/web/unknown",
@@ -40,7 +42,8 @@ CHANGED = {
     "last_order_date": "last_order_date + 1", "last_date": "last_date + 1",
     "date_key": "'0001-01-01'", "session_id": "'other'", "interaction_type": "'cart'",
     "device": "'desktop'", "referrer": "'other'", "occurred_at": "occurred_at + interval '1 s'",
-    "last_movement_at": "last_movement_at + interval '1 s'",
+    "last_movement_at": "last_movement_at + interval '1 s'", "reason": "'other'",
+    "returned_at": "returned_at + interval '1 s'", "condition": "'other'", "currency": "'XXX'",
 }  # fmt: skip
 
 
