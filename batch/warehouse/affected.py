@@ -67,17 +67,20 @@ class _Keys:
         return SQL(add).format(Identifier(self.table), keys, names, SQL(" union all ").join(rows))
 
 
-def partitions(mart: Mart) -> Iterator[Composed]:
+def partitions(mart: Mart, new: Mart) -> Iterator[Composed]:
     """Yield statements that create the partitions of the changed rows' months.
+
+    For new facts, create those of all rows.
 
     They run before the load, in a transaction of their own: creating a partition locks readers out
     until its transaction ends, and waits for running readers. An empty partition is invisible.
     """
-    for fact in mart.facts:
+    changed = [(fact, _changed(fact.entity)) for fact in mart.facts]
+    for fact, source in (*changed, *((fact, _entity(fact.entity)) for fact in new.facts)):
         yield SQL(
             "select etl.ensure_partitions(k.oid, (select array_agg(distinct c.{}) from {} as c)) "
             "from pg_class as k where k.oid = {}::regclass and k.relkind = 'p'"
-        ).format(Identifier(fact.date), _changed(fact.entity), Literal(f"mart.{fact.name}"))
+        ).format(Identifier(fact.date), source, Literal(f"mart.{fact.name}"))
 
 
 def create(mart: Mart) -> Iterator[Composed]:
@@ -167,8 +170,10 @@ def everything(mart: Mart) -> Iterator[Composed]:
                 SQL("select {} from {} as f").format(keys.of("f"), Identifier("mart", fact.name)),
             ]
         )
-    for fact in _by_days(mart):
-        yield _add_dates(fact, [_days_of_facts(fact)])
+        dates = SQL("select distinct e.{} as date_key from {} as e").format(
+            Identifier(fact.date), _entity(fact.entity)
+        )
+        yield _add_dates(fact, [dates, _days_of_facts(fact)])
 
 
 def after(mart: Mart) -> Iterator[Composed]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
+from typing import LiteralString
 
 import psycopg
 from psycopg.sql import Composed
@@ -44,6 +45,15 @@ set client_min_messages = warning;
 set default_statistics_target = 10"""
 
 
+# Created after the last published load had begun. The first load computes all tables anyway.
+_NEW_TABLES: LiteralString = """
+select split_part(m.name, '/', 2)
+from etl.migration as m
+where m.name like 'mart/%/table.sql' and m.applied_at > (
+    select max(l.started_at) from etl.load as l where l.outcome = 'published'
+)"""
+
+
 @dataclass(kw_only=True)
 class _Load:
     """A load in progress."""
@@ -54,11 +64,18 @@ class _Load:
     on_progress: Callable[[str], None]
     wait_seconds: float
     is_rebuild: bool = False
+    new: Mart = field(default_factory=lambda: mart().only(()))
+    """Tables that no load has computed, and what they are computed from."""
     chosen: Chosen | None = None
     has_changed_the_past: bool = False
     """Whether it changes rows up to the watermark, which no pipeline run does."""
     tables: list[TableReport] = field(default_factory=list)
     parts: list[tuple[str, float]] = field(default_factory=list)
+
+    @property
+    def whole(self) -> Mart:
+        """Return the tables that are recomputed in full."""
+        return mart() if self.is_rebuild else self.new
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -185,8 +202,13 @@ def _load(load: _Load) -> WarehouseReport:
     if _has_stale_orders(load.connection):
         load.on_progress("recomputing orders whose formula changed")
         load.has_changed_the_past = True
+    load.new = mart().only(name for (name,) in load.connection.execute(_NEW_TABLES))
     is_new = load.is_rebuild or load.chosen is not None or load.has_changed_the_past
-    if not is_new and all(_is_loaded(load, name, loaded) for name in load.sources):
+    if (
+        not is_new
+        and not load.new.tables
+        and all(_is_loaded(load, name, loaded) for name in load.sources)
+    ):
         return WarehouseReport()
     if load.chosen is not None:
         load.chosen.note(load.connection)
@@ -196,7 +218,7 @@ def _load(load: _Load) -> WarehouseReport:
     patiently(
         load.connection,
         "A new month's partition",
-        lambda: _find(load.connection, affected.partitions(mart())),
+        lambda: _find(load.connection, affected.partitions(mart(), load.new)),
         wait_seconds=load.wait_seconds,
         on_wait=lambda who: load.on_progress(f"waiting for {who}"),
     )
@@ -292,8 +314,7 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
         for fact in tables.facts:
             load_fact(connection, fact)
         _find(connection, affected.summed_keys(tables))
-        if load.is_rebuild:
-            _find(connection, affected.all_sums(tables))
+        _find(connection, affected.all_sums(load.whole))
     with load.part("sums by day and customer"):
         run(connection, "analyze {}", affected.tables_of_sums(tables))
         _find(connection, affected.obsolete_sums(tables))
@@ -324,8 +345,7 @@ def _apply_entities(load: _Load, tables: Mart) -> None:
     for table in TABLES:
         with noting(f"in entity.{table.name}"):
             apply_changes(connection, table)
-    if load.is_rebuild:
-        _find(connection, affected.everything(tables))
+    _find(connection, affected.everything(load.whole))
 
 
 def _find(connection: psycopg.Connection, statements: Iterable[Composed]) -> None:

@@ -7,6 +7,7 @@ it. A view has `view.sql`; materialized views are in `warehouse_sql/views/`.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -322,6 +323,16 @@ class Mart:
             problem = f"tables of the mart need each other: {', '.join(error.args[1])}"
             raise StopPipelineError(problem, "Correct one's schema.yaml.") from error
         self.tables = tuple(tables[name] for name in order)
+
+    def only(self, names: Iterable[str]) -> Self:
+        """Return these tables, and those that their sums are computed from."""
+        wanted = {*names}
+        for table in self.sums[::-1]:
+            if table.name in wanted:
+                wanted |= {*table.of, *([table.affected_as] if table.affected_as else [])}
+        found = copy(self)
+        found.tables = tuple(table for table in self.tables if table.name in wanted)
+        return found
 
     def of_kind(self, kind: type[_Kind]) -> tuple[_Kind, ...]:
         """Return the tables of one kind, in order."""

@@ -11,6 +11,7 @@ from batch.reconcile.history import Examples
 from batch.reconcile.sums import compare_sums
 from batch.warehouse import scripts
 from batch.warehouse.migrate import migrate, pending
+from lakehouse.settings import ROOT
 from tests.warehouse import MemorySilver, load_warehouse, new_warehouse, rebuild_warehouse
 from tests.warehouse_history import RandomShop
 
@@ -137,21 +138,45 @@ def compared(warehouse):
         return {one.table: one.findings for one in reports}
 
 
-def test_new_tables_need_only_their_folders(made):
+def assert_exact(warehouse):
+    found = compared(warehouse)
+    assert {table: one.faults for table, one in found.items() if not one.is_exact} == {}
+
+
+def test_new_tables_need_only_their_folders(made, monkeypatch):
     tables = ["mart/fact_refunds/table.sql", "mart/daily_refunds/table.sql"]
     with psycopg.connect(made.dsn, autocommit=True) as connection:
         assert set(tables) <= set(pending(connection))
+    silver = MemorySilver()
+    commits = RandomShop(11).commits(12)
+    with monkeypatch.context() as before_them:
+        before_them.setattr(scripts, "FOLDER", ROOT / "warehouse_sql")
+        for commit in commits[:6]:
+            silver.commit(**commit)
+            load_warehouse(made.dsn, silver)
+
     done = migrate(made.dsn)
     assert [name for name in done if name in tables] == tables
     assert migrate(made.dsn) == []
+    report = load_warehouse(made.dsn, silver)
+    assert "refunds_are_payments" in {check.name for check in report.checks}
+    assert compared(made)["mart.fact_refunds"].rows > 2
+    assert_exact(made)
+    assert made.rows("mart.fact_refunds_default") == []
+    assert load_warehouse(made.dsn, silver).checks == ()
 
-    silver = MemorySilver()
-    for commit in RandomShop(11).commits(12):
+    # A sum that is new by itself.
+    made.execute("drop table mart.daily_refunds")
+    assert tables[1] in migrate(made.dsn)
+    load_warehouse(made.dsn, silver)
+    assert compared(made)["mart.daily_refunds"].rows > 2
+    assert_exact(made)
+
+    for commit in commits[6:]:
         silver.commit(**commit)
-        report = load_warehouse(made.dsn, silver)
-        assert "refunds_are_payments" in {check.name for check in report.checks}
+        load_warehouse(made.dsn, silver)
     found = compared(made)
-    assert {table: one.faults for table, one in found.items() if not one.is_exact} == {}
+    assert_exact(made)
     assert found["mart.fact_refunds"].rows > 2
     assert found["mart.daily_refunds"].rows > 2
 
@@ -161,7 +186,7 @@ def test_new_tables_need_only_their_folders(made):
     assert not compared(made)["mart.fact_refunds"].is_exact
     rebuild_warehouse(made.dsn, silver)
     assert sorted(made.rows("mart.fact_refunds"), key=str) == sorted(before, key=str)
-    assert all(one.is_exact for one in compared(made).values())
+    assert_exact(made)
     with psycopg.connect(made.reader_dsn) as reader:
         (count,) = reader.execute("select count(*) from mart.fact_refunds").fetchone()
         assert count == len(before)
