@@ -81,7 +81,7 @@ class ChangeReader:
             records, lambda keys: records.filter(pl.col("key").is_in(keys.implode()))
         )
         newest = validated["_committed_at"].to_physical().max()
-        has_deletes = bool((validated["operation"] == "d").any())
+        has_deletes = bool((validated["_operation"] == "d").any())
         is_versioned = self.entity.table == VERSIONED
         return Rows(
             current=self._current[has_deletes].run({_VALIDATED: validated}),

@@ -16,6 +16,9 @@ SCHEMA = {
     "at": pl.Datetime("us", "UTC"),
     "day": pl.Date,
     "headers": pl.List(pl.Struct({"key": pl.String, "value": pl.Binary})),
+    "blobs": pl.List(pl.Binary),
+    "days": pl.List(pl.Date),
+    "sums": pl.List(pl.Decimal(5, 2)),
 }
 headers = st.none() | st.lists(
     st.fixed_dictionaries(
@@ -32,6 +35,9 @@ rows = st.lists(
             "at": st.none() | st.just(datetime(2026, 11, 25, tzinfo=UTC)),
             "day": st.none() | st.just(date(2026, 11, 25)),
             "headers": headers,
+            "blobs": st.none() | st.lists(st.none() | st.binary(max_size=1), max_size=2),
+            "days": st.none() | st.lists(st.dates(date(2026, 1, 1), date(2026, 1, 2)), max_size=2),
+            "sums": st.none() | st.lists(st.decimals(0, 1, places=2), max_size=1),
         }
     ),
     max_size=8,
