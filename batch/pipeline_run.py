@@ -9,11 +9,14 @@ gold and the warehouse are built from the same rows. Each step may be repeated.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import monotonic
 
 import psycopg
 
 from batch import live
+from batch.contracts.files import read_files
+from batch.contracts.stored import contracts_of, refresh
 from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
 from batch.lock import only_one
 from batch.reconcile import Report, reconcile
@@ -35,6 +38,7 @@ from batch.silver.run import (
     chosen_entities,
     consolidate_silver,
 )
+from batch.silver.tables import is_outdated
 from batch.warehouse.checks import CheckResult
 from batch.warehouse.lake_state import measure_lake
 from batch.warehouse.load import load_warehouse, rebuild_warehouse
@@ -43,11 +47,13 @@ from batch.warehouse.source import Silver, silver_sources
 from batch.warehouse.validated import QuarantineLimit
 from batch.warehouse.views import refresh_views
 from batch.warehouse.watermarks import loaded_versions
-from lakehouse.connections import secrets, warehouse, writing_lake
+from lakehouse.connections import secrets, shop, warehouse, writing_lake
+from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.errors import GoneError
 from lakehouse.lake import Lake
 from lakehouse.layers import CONSOLIDATED, Layer
 from lakehouse.postgres import explaining
+from lakehouse.settings import ContractSettings
 from lakehouse.trouble import Service
 
 Progress = Callable[[str], None]
@@ -64,6 +70,8 @@ class PipelineRun:
     """The steps of a pipeline run, on one lake and one warehouse.
 
     Attributes:
+        shop: connection to the shop, for its catalog; None to use contracts as stored.
+        contract_files: folder of the user's contract files.
         lock: lock of each step that writes a layer; none by default, for callers that hold one.
         is_rebuild: build layers from all of the layer below, not only from what is new in it.
     """
@@ -72,6 +80,8 @@ class PipelineRun:
     rules: SilverRules
     limit: QuarantineLimit
     warehouse: str
+    shop: str | None = None
+    contract_files: Path = field(default_factory=lambda: ContractSettings().dir)
     on_progress: Progress = lambda _what: None
     lock: Lock = _no_lock
     is_rebuild: bool = False
@@ -84,6 +94,7 @@ class PipelineRun:
             rules=SilverRules.of_settings(),
             limit=QuarantineLimit.of_settings(),
             warehouse=warehouse("batch"),
+            shop=shop("reconcile"),
             on_progress=on_progress,
             is_rebuild=is_rebuild,
         )
@@ -110,11 +121,57 @@ class PipelineRun:
             StopPipelineError: a contract says to stop, or silver lacks earlier changes.
             RetryLaterError: a service does not answer, or another program holds the lock.
         """
-        work = rebuild_silver if self.is_rebuild else consolidate_silver
-        chosen = chosen_entities(entities)
         part = f"silver {entities[0]}" if len(entities) == 1 else None
         with self.lock(part):
-            return work(self.lake, self.rules, chosen, on_progress=self.on_progress)
+            return self._silver(self.chosen(entities))
+
+    def chosen(self, entities: Sequence[str]) -> list[Entity]:
+        """Return the contracts of these tables of the shop; of all if none is given.
+
+        Raises:
+            WrongArgumentError: there is no such table, or a contract file is wrong.
+            RetryLaterError: the object store does not answer.
+        """
+        return chosen_entities(entities, self._contracts(entities))
+
+    def derived(self) -> list[SilverReport]:
+        """Apply what bronze has of the tables whose contracts are derived.
+
+        Raises:
+            StopPipelineError: a contract file is wrong, or silver lacks earlier changes.
+            RetryLaterError: a service does not answer, or another program holds the lock.
+        """
+        with self.lock(None):
+            return self._silver([one for one in self._contracts(()).values() if one.is_derived])
+
+    def _silver(self, chosen: Sequence[Entity]) -> list[SilverReport]:
+        rebuilt = [one for one in chosen if self.is_rebuild or self._is_outdated(one)]
+        applied = [one for one in chosen if one not in rebuilt]
+        return [
+            *consolidate_silver(self.lake, self.rules, applied, on_progress=self.on_progress),
+            *rebuild_silver(self.lake, self.rules, rebuilt, on_progress=self.on_progress),
+        ]
+
+    def _is_outdated(self, entity: Entity) -> bool:
+        """Return whether the shop has changed a table, or a user its contract file."""
+        current = self.lake.open("silver", entity.silver) if entity.is_derived else None
+        return current is not None and is_outdated(current, entity)
+
+    def _contracts(self, entities: Sequence[str]) -> Mapping[str, Entity]:
+        """Return the contracts, after deriving them again if any of these tables may need it."""
+        if entities and set(entities) <= {
+            n for e in ENTITIES.values() for n in (e.table, e.silver)
+        }:
+            return ENTITIES
+        if self.shop is None:
+            return contracts_of(self.lake)
+        return refresh(
+            self.lake,
+            self.shop,
+            read_files(self.contract_files),
+            retention_hours=self.rules.retention_hours,
+            on_progress=self.on_progress,
+        )
 
     def pin(self, versions: Mapping[str, int] | None = None) -> Silver:
         """Open silver's tables at these versions; tables that are not given at the newest.

@@ -73,13 +73,13 @@ def consolidated(
     from batch.pipeline_run import PipelineRun
     from batch.pipeline_run import consolidate as run_steps
     from batch.runs import Kind, recorded
-    from batch.silver.run import chosen_entities
     from cli.locking import consolidating
     from lakehouse.connections import warehouse
 
-    chosen_entities(entities)
     kind = Kind.REBUILD if is_rebuild else Kind.CONSOLIDATION
     asked = {"layers": list(layers), "entities": list(entities)}
+    if entities:
+        PipelineRun.of_settings(lambda _what: None).chosen(entities)
     with (
         consolidating(kind),
         recorded(warehouse("batch"), kind=kind, scope=asked) as record,

@@ -28,12 +28,13 @@ def list_(
 
     Example: ./pipeline quarantine list --entity customers
     """
+    from batch.contracts.stored import contracts_of
     from batch.quarantine import Selection, summary
     from lakehouse.connections import lake_of_reader
 
-    chosen = Selection(entities=tuple(entity or ()), rule=rule)
-    chosen.require_sense()
-    rows = summary(lake_of_reader(), chosen)
+    lake = lake_of_reader()
+    chosen = Selection(entities=tuple(entity or ()), rule=rule).checked(contracts_of(lake))
+    rows = summary(lake, chosen)
     if output is Format.JSON:
         print_json(rows)
     elif rows:
@@ -54,12 +55,13 @@ def show(
 
     Example: ./pipeline quarantine show --rule email_invalid --limit 3
     """
+    from batch.contracts.stored import contracts_of
     from batch.quarantine import Selection, details
     from lakehouse.connections import lake_of_reader
 
-    chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
-    chosen.require_sense()
-    rows = details(lake_of_reader(), chosen, limit=limit)
+    lake = lake_of_reader()
+    asked = Selection(entities=tuple(entity or ()), rule=rule, key=key)
+    rows = details(lake, asked.checked(contracts_of(lake)), limit=limit)
     if output is Format.JSON:
         print_json(rows)
         return
@@ -88,6 +90,7 @@ def redrive(
 
     Example: ./pipeline quarantine redrive --rule email_invalid
     """
+    from batch.contracts.stored import contracts_of
     from batch.quarantine import Selection
     from batch.runs import Kind, recorded
     from batch.silver.run import SilverRules
@@ -95,14 +98,15 @@ def redrive(
     from lakehouse.connections import warehouse, writing_lake
     from replay.redrive import redrive
 
-    chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
-    chosen.require_sense()
+    lake = writing_lake()
+    asked = Selection(entities=tuple(entity or ()), rule=rule, key=key)
+    chosen = asked.checked(contracts_of(lake))
     with (
         consolidating("redrive"),
         recorded(warehouse("batch"), kind=Kind.REDRIVE, scope=asdict(chosen)) as run,
         err_console.status("reading quarantine") as status,
     ):
-        done = redrive(writing_lake(), SilverRules.of_settings(), chosen, on_progress=status.update)
+        done = redrive(lake, SilverRules.of_settings(), chosen, on_progress=status.update)
         rows = [asdict(one) for one in done]
         run.note(
             rows_read=sum(one.keys for one in done),

@@ -1,7 +1,7 @@
 """Contracts from the catalog of the shop: names and types in silver of any table. Pure."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from batch.shop_catalog import CatalogRow
@@ -252,9 +252,9 @@ def _note(row: CatalogRow, kind: Type, *, is_list: bool) -> str | None:
     return f"Text as Debezium writes it: {what}."
 
 
-def keyless(tables: Collection[str]) -> str:
-    """Return what to say about tables whose rows nothing identifies."""
+def keyless(table: str) -> str:
+    """Return what to say about a table whose rows nothing identifies."""
     return (
-        f"{', '.join(sorted(tables))}: no primary key, so no current rows in silver. Its changes "
-        "are in bronze; ./pipeline connect resnapshot reads its rows again"
+        f"{table} has no primary key, so silver cannot have its current rows: its changes are in "
+        "bronze only. ./pipeline connect resnapshot reads its rows again, together with all others"
     )
