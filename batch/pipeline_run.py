@@ -15,7 +15,6 @@ from time import monotonic
 import psycopg
 
 from batch import live
-from batch.contracts.files import read_files
 from batch.contracts.stored import contracts_of, refresh
 from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
 from batch.lock import only_one
@@ -49,6 +48,7 @@ from batch.warehouse.views import refresh_views
 from batch.warehouse.watermarks import loaded_versions
 from lakehouse.connections import secrets, shop, warehouse, writing_lake
 from lakehouse.contracts import ENTITIES, Entity
+from lakehouse.contracts.files import read_files
 from lakehouse.errors import GoneError
 from lakehouse.lake import Lake
 from lakehouse.layers import CONSOLIDATED, Layer

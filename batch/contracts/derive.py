@@ -4,20 +4,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from batch.shop_catalog import CatalogRow
-from lakehouse.contracts import ENTITIES, Column, Derivation, Derived, Entity, Type
+from connectors.shop_catalog import CatalogRow
+from lakehouse.contracts import Column, Entity, Type
+from lakehouse.contracts.files import OURS
 from lakehouse.contracts.model import MOST_DIGITS
-from lakehouse.contracts.schemas import CONTRACTS, QUARANTINE, RULE_COUNTS, VALIDITY
+from lakehouse.contracts.schemas import VALIDITY
 
-ROW_KEY = "_key"
-"""Derived column that identifies a row whose key is not one integer or one text."""
-OURS = frozenset(
-    name
-    for entity in ENTITIES.values()
-    for name in (entity.silver, entity.history, CONTRACTS, QUARANTINE, RULE_COUNTS)
-    if name
-)
-"""Silver tables of the contracts that are written by hand."""
 _BY_TYPE: Mapping[str, Type] = {
     **dict.fromkeys(("int2", "int4", "int8", "oid"), Type.INTEGER),
     **dict.fromkeys(("float4", "float8"), Type.FLOAT),
@@ -95,32 +87,17 @@ def derive(rows: Sequence[CatalogRow], names: Names, *, key: Sequence[str] = ())
     ]
     parts = [named[source] for source in sorted(of_key, key=lambda name: of_key[name] or 0)]
     ordered = sorted(columns, key=lambda column: column.name not in parts)
-    return keyed(
-        Entity(
-            table=rows[0].table_name,
-            silver=names.silver,
-            history=names.history,
-            grain=rows[0].table_comment or f"one row per row of {rows[0].table_name}",
-            key=parts[0],
-            columns=tuple(ordered),
-            as_of="_committed_at",
-            is_derived=True,
-        ),
-        parts,
+    entity = Entity(
+        table=rows[0].table_name,
+        silver=names.silver,
+        history=names.history,
+        grain=rows[0].table_comment or f"one row per row of {rows[0].table_name}",
+        key=parts[0],
+        columns=tuple(ordered),
+        as_of="_committed_at",
+        is_derived=True,
     )
-
-
-def keyed(entity: Entity, parts: Sequence[str]) -> Entity:
-    """Return the contract with these columns as the key: one of them, or a column of all texts."""
-    first = entity.column(parts[0])
-    kinds = (Type.INTEGER, Type.TEXT)
-    if len(parts) == 1 and first.type in kinds and not first.is_list:
-        return replace(entity, key=first.name, derived=())
-    key = Derived(
-        name=ROW_KEY, type=Type.TEXT, how=Derivation.ROW_KEY, inputs=tuple(parts),
-        description=f"Identifies a row: a JSON list of the texts of {', '.join(parts)}.",
-    )  # fmt: skip
-    return replace(entity, key=ROW_KEY, derived=(key,))
+    return entity.with_key(parts)
 
 
 def silver_names(sources: Iterable[str]) -> dict[str, str]:
@@ -153,7 +130,7 @@ def merged(new: Entity, old: Entity) -> Entity:
         if column.source not in sources and column.source not in new.excluded
     ]
     whole = replace(new, columns=tuple(columns))
-    return keyed(whole, [column.name for column in new.key_columns])
+    return whole.with_key([column.name for column in new.key_columns])
 
 
 def _retyped(new: Column, old: Column | None) -> Column:

@@ -13,11 +13,11 @@ import psycopg
 from pydantic import TypeAdapter
 
 from batch.contracts.derive import Names, derive, keyless, merged, name_tables
-from batch.contracts.files import ContractFile
-from batch.shop_catalog import CatalogRow, read_catalog
 from batch.silver.replace import overwrite
+from connectors.shop_catalog import CatalogRow, read_catalog
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.bronze import bronze_name
+from lakehouse.contracts.files import ContractFile
 from lakehouse.contracts.schemas import CONTRACTS, CONTRACTS_SCHEMA
 from lakehouse.delta import open_or_create, retry_later, scan, table_properties
 from lakehouse.errors import PipelineError

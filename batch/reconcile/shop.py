@@ -16,8 +16,8 @@ from batch.reconcile.recast import recast
 from batch.reconcile.tables import Column, SourceTable, describe, key_text
 from batch.reconcile.values import SHOP, canonical
 from batch.reconcile.visibility import Visibility
-from batch.shop_catalog import read_catalog
 from connectors.readers import STANDBY, USE_THE_PRIMARY, HiddenRows, Reason
+from connectors.shop_catalog import read_catalog
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.postgres import explained, explaining
 from lakehouse.trouble import Service

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from batch.reconcile.kinds import Kind, kind_of
-from batch.shop_catalog import CatalogRow
+from connectors.shop_catalog import CatalogRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Contract model: declarations of tables and columns, used by all other code."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
@@ -167,6 +167,10 @@ class Column:
         return self.on_unknown is OnUnknown.COUNT
 
 
+ROW_KEY = "_key"
+"""Derived column that identifies a row whose key is not one integer or one text."""
+
+
 class Derivation(StrEnum):
     """How a derived column is computed from other columns of the same row."""
 
@@ -252,6 +256,17 @@ class Entity:
     def key_names(self) -> tuple[str, ...]:
         """Return the names of all columns that a delete keeps: the key, and its parts."""
         return tuple(dict.fromkeys((self.key, *(column.name for column in self.key_columns))))
+
+    def with_key(self, parts: Sequence[str]) -> "Entity":
+        """Return the contract with these columns as the key: the only one, or a text of all."""
+        first = self.column(parts[0])
+        if len(parts) == 1 and first.type in (Type.INTEGER, Type.TEXT) and not first.is_list:
+            return replace(self, key=first.name, derived=())
+        key = Derived(
+            name=ROW_KEY, type=Type.TEXT, how=Derivation.ROW_KEY, inputs=tuple(parts),
+            description=f"Identifies a row: a JSON list of the texts of {', '.join(parts)}.",
+        )  # fmt: skip
+        return replace(self, key=ROW_KEY, derived=(key,))
 
     @property
     def fields(self) -> tuple[Column | Derived, ...]:

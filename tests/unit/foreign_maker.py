@@ -6,7 +6,7 @@ from datetime import timedelta
 import orjson
 
 from batch.contracts.derive import derive, name_tables
-from batch.shop_catalog import CatalogRow
+from connectors.shop_catalog import CatalogRow
 from lakehouse.contracts import Entity
 from tests.unit.bronze_maker import START, Source
 
@@ -40,14 +40,15 @@ class ForeignSource(Source):
     def entity(self):
         return self.contract
 
-    def change(self, key, op, *, at=None, **values):
+    def change(self, key, op, columns=None, /, **values):
         self.moment += 1
+        values |= columns or {}
         known = orjson.dumps(key)
         before = self.rows.pop(known, None)
         after = None if op == "d" else {**(before or {**key, **self.row}), **values}
         if after is not None:
             self.rows[known] = after
-        committed = at or START + timedelta(minutes=self.moment)
+        committed = START + timedelta(minutes=self.moment)
         source = {"table": self.table, "lsn": 1000 + self.moment, "txId": self.moment,
                   "ts_us": int(committed.timestamp() * 1e6)}  # fmt: skip
         value = {"before": before, "after": after, "source": source, "op": op}

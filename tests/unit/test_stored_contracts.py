@@ -7,12 +7,12 @@ import pytest
 
 from batch.catalogue.lake import lake_metrics
 from batch.contracts import stored
-from batch.contracts.files import read_files
 from batch.contracts.stored import contracts_of, read_stored, refresh
 from batch.pipeline_run import PipelineRun
 from batch.reconcile.history import Examples
 from batch.reconcile.silver import compare_silver
 from lakehouse.contracts import ENTITIES, OnSchemaChange
+from lakehouse.contracts.files import read_files
 from lakehouse.errors import AwayError, WrongArgumentError
 from tests.unit.bronze_maker import RULES, live, new_lake, rows_of
 from tests.unit.foreign_maker import catalog_row, foreign, modifier
@@ -24,7 +24,7 @@ TENANTS = [
     catalog_row("tenants", "seats", "int4"),
     catalog_row("tenants", "secret", "text"),
 ]
-ROW = {"plan": "Free", "fee": "0.00", "seats": 1, "secret": "s3cret"}
+ROW = {"plan": "Free", "fee": "0.00", "seats": 1, "secret": "s"}
 
 
 @dataclass
@@ -125,7 +125,7 @@ def test_table_that_the_shop_alters_is_rebuilt_with_its_new_columns(shop):
     assert [(rows[key]["seats"], rows[key]["colour"]) for key in ("b1", "b2")] == [
         ("7", None), ("many", "red"),
     ]  # fmt: skip
-    assert rows["b1"]["secret"] == "s3cret"
+    assert [row["secret"] for row in rows.values()] == ["s", "s"]
     assert rows_of(shop.lake, "quarantine") == []
     assert shop.is_exact()
     source.change({"Id": "b3"}, "c", colour="blue").land()

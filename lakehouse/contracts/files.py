@@ -14,11 +14,27 @@ from typing import Any, NoReturn
 import yaml
 from typing_extensions import override
 
-from batch.contracts.derive import OURS, keyed
 from lakehouse.choices import meant
-from lakehouse.contracts import Cleaning, Column, Entity, OnSchemaChange, OnUnknown, Type
+from lakehouse.contracts import (
+    ENTITIES,
+    Cleaning,
+    Column,
+    Entity,
+    OnSchemaChange,
+    OnUnknown,
+    Type,
+)
+from lakehouse.contracts.schemas import CONTRACTS, QUARANTINE, RULE_COUNTS
 from lakehouse.errors import WrongArgumentError
 from lakehouse.kafka import is_capturable
+
+OURS = frozenset(
+    name
+    for entity in ENTITIES.values()
+    for name in (entity.silver, entity.history, CONTRACTS, QUARANTINE, RULE_COUNTS)
+    if name
+)
+"""Silver tables of the contracts that are written by hand."""
 
 _OF_TABLE = ("table", "exclude", "silver", "key", "columns", "on_removed", "on_retyped")
 _OF_COLUMN = (
@@ -117,7 +133,7 @@ class ContractFile:
             on_removed=OnSchemaChange(given.get("on_removed", entity.on_removed)),
             on_retyped=OnSchemaChange(given.get("on_retyped", entity.on_retyped)),
         )
-        return keyed(whole, [changed[source].name for source in key])
+        return whole.with_key([changed[source].name for source in key])
 
     def _flag(self, name: str) -> bool:
         return _flag(self.fields, name)
