@@ -17,7 +17,7 @@ from batch.silver.replace import overwrite
 from connectors.shop_catalog import CatalogRow, read_catalog
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.bronze import bronze_name
-from lakehouse.contracts.files import ContractFile
+from lakehouse.contracts.files import OURS, ContractFile
 from lakehouse.contracts.schemas import CONTRACTS, CONTRACTS_SCHEMA
 from lakehouse.delta import open_or_create, retry_later, scan, table_properties
 from lakehouse.errors import PipelineError
@@ -151,13 +151,19 @@ def updated(
             continue
         file = files.get(table)
         if file is not None:
-            new = file.applied(new)
+            others = [one for name, one in names.items() if name != table]
+            new = file.applied(new, OURS.union(*map(_folded, others)))
         if new is None:
             known[table] = Stored(table=table, note=f"{table}: excluded by {file}")
             continue
+        names[table] = Names(silver=new.silver, history=new.history or "")
         old = known.get(table, Stored(table=table)).contract
         known[table] = Stored(table=table, contract=new if old is None else merged(new, old))
     return [known[table] for table in sorted(known)]
+
+
+def _folded(names: Names) -> set[str]:
+    return {names.silver.casefold(), names.history.casefold()}
 
 
 def _key_in_kafka(lake: Lake, table: str) -> Sequence[str]:

@@ -4,8 +4,9 @@ A file is laid over the contract that is derived from the shop's catalog: it exc
 adds rules, and chooses what happens when the shop's schema changes.
 """
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -101,8 +102,12 @@ class ContractFile:
             if "mask" in fields
         }
 
-    def applied(self, entity: Entity) -> Entity | None:
+    def applied(self, entity: Entity, taken: Collection[str] = ()) -> Entity | None:
         """Lay the file over a derived contract; None if the table is excluded.
+
+        Args:
+            entity: the contract.
+            taken: names of silver tables that others have, in lower case.
 
         Raises:
             WrongArgumentError: it refers to what the table does not have, or contradicts itself.
@@ -125,15 +130,23 @@ class ContractFile:
         self._require_unique(changed)
         given = {name: place.value for name, (_, place) in self.fields.items()}
         whole = replace(
-            entity,
-            silver=given.get("silver", entity.silver),
-            history=f"{given['silver']}_history" if "silver" in given else entity.history,
+            self._renamed(entity, taken),
             columns=tuple(changed.values()),
             excluded=tuple(excluded),
             on_removed=OnSchemaChange(given.get("on_removed", entity.on_removed)),
             on_retyped=OnSchemaChange(given.get("on_retyped", entity.on_retyped)),
         )
         return whole.with_key([changed[source].name for source in key])
+
+    def _renamed(self, entity: Entity, taken: Collection[str]) -> Entity:
+        if "silver" not in self.fields or self.fields["silver"][1].value == entity.silver:
+            return entity
+        place = self.fields["silver"][1]
+        names = (place.value, f"{place.value}_history")
+        for name in names:
+            if name.casefold() in taken:
+                place.refuse(f"silver/{name} is another table's", "Choose another name.")
+        return replace(entity, silver=names[0], history=names[1])
 
     def _flag(self, name: str) -> bool:
         return _flag(self.fields, name)
@@ -157,9 +170,9 @@ class ContractFile:
         if unknown := [name for name in place.value if name not in by_source]:
             problem = f"{self.table} has no column {unknown[0]!r}"
             place.refuse(problem, f"Columns: {', '.join(by_source)}.")
-        if not set(own) <= set(place.value):
-            problem = f"Kafka orders the changes of {self.table} by {', '.join(own)}"
-            action = "A key has to contain these columns: changes of one key have no order else."
+        if set(own) != set(place.value):
+            problem = f"Debezium orders the changes of {self.table} by {', '.join(own)}"
+            action = "Rows can be told apart by these columns only, in any order."
             place.refuse(problem, action)
         return list(place.value)
 
@@ -207,6 +220,36 @@ class ContractFile:
                 place.refuse(problem, "Give one of them another `name`.")
 
 
+def file_text(entity: Entity) -> str:
+    """Return a file that changes nothing, to be edited: each column with name and description."""
+    lines = [
+        f"# {' '.join(entity.grain.split())}",
+        "# Derived from the shop's catalog: what this file does not say follows it.",
+        f"table: {entity.table}",
+        f"silver: {_quoted(entity.silver)}",
+        f"on_removed: {entity.on_removed}",
+        f"on_retyped: {entity.on_retyped}",
+        "columns:",
+    ]
+    of_key = [column.source for column in entity.key_columns]
+    for column in entity.columns:
+        kind = f"list of {column.type}" if column.is_list else f"{column.type}"
+        digits = f" ({column.precision}, {column.scale})" if column.type is Type.DECIMAL else ""
+        note = ", part of the key" if column.source in of_key else ""
+        lines += [
+            f"  # {kind}{digits}{note}",
+            f"  {_quoted(column.source)}:",
+            f"    name: {_quoted(column.name)}",
+            f"    description: {_quoted(column.description)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    # JSON's texts are YAML's.
+    return json.dumps(text, ensure_ascii=False)
+
+
 def read_files(folder: Path) -> dict[str, ContractFile]:
     """Read all contract files of a folder, by table; none if there is no such folder.
 
@@ -220,7 +263,6 @@ def read_files(folder: Path) -> dict[str, ContractFile]:
             problem = f"{path}:1: {found[file.table]} is also about {file.table}"
             raise WrongArgumentError(problem, "Keep one file per table.")
         found[file.table] = file
-    _require_own_names(found.values())
     return found
 
 
@@ -318,7 +360,8 @@ def _column_name(place: Place) -> None:
 
 
 def _table_name(place: Place) -> None:
-    if not isinstance(place.value, str) or not is_capturable(place.value):
+    name = place.value
+    if not isinstance(name, str) or not is_capturable(name.removeprefix("public.")):
         action = "Letters, digits, _ and - are."
         place.refuse(f"{place.value!r} is not a name of a table", action)
 
@@ -347,15 +390,3 @@ def _require_no_cycle(renamed: Mapping[str, Place]) -> None:
         if name == source and len(seen) > 1:
             problem = f"the names are a cycle: {' -> '.join([*seen, source])}"
             place.refuse(problem, "Give one of them a name that no column has.")
-
-
-def _require_own_names(files: Iterable[ContractFile]) -> None:
-    used = {name.casefold(): "a contract of this pipeline" for name in OURS}
-    for file in files:
-        if "silver" not in file.fields:
-            continue
-        place = file.fields["silver"][1]
-        for name in (place.value, f"{place.value}_history"):
-            other = used.setdefault(name.casefold(), str(file))
-            if other != str(file):
-                place.refuse(f"silver/{name} belongs to {other}", "Choose another name.")
