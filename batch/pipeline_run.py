@@ -49,7 +49,7 @@ from batch.warehouse.watermarks import loaded_versions
 from lakehouse.connections import secrets, shop, warehouse, writing_lake
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.files import read_files
-from lakehouse.errors import GoneError
+from lakehouse.errors import GoneError, PipelineError
 from lakehouse.lake import Lake
 from lakehouse.layers import CONSOLIDATED, Layer
 from lakehouse.postgres import explaining
@@ -115,7 +115,7 @@ class PipelineRun:
         return replace(run, lock=lock)
 
     def silver(self, entities: Sequence[str]) -> list[SilverReport]:
-        """Apply what bronze has of these shop tables; of all if none is given.
+        """Apply what bronze has of these shop tables; of all with contracts of ours if none given.
 
         Raises:
             StopPipelineError: a contract says to stop, or silver lacks earlier changes.
@@ -123,7 +123,31 @@ class PipelineRun:
         """
         part = f"silver {entities[0]}" if len(entities) == 1 else None
         with self.lock(part):
-            return self._silver(self.chosen(entities))
+            return self._silver(self.chosen(entities) if entities else list(ENTITIES.values()))
+
+    def derived(self, contracts: Mapping[str, Entity] | None = None) -> list[SilverReport]:
+        """Apply what bronze has of the tables whose contracts are derived.
+
+        A table that fails does not stop the others.
+
+        Args:
+            contracts: all contracts, if they were derived again just now.
+
+        Raises:
+            StopPipelineError: a contract file is wrong, or silver lacks earlier changes.
+            RetryLaterError: a service does not answer, or another program holds the lock.
+        """
+        done: list[SilverReport] = []
+        failed: list[PipelineError] = []
+        with self.lock(None):
+            for entity in (self.contracts() if contracts is None else contracts).values():
+                try:
+                    done += self._silver([entity] if entity.is_derived else [])
+                except PipelineError as error:
+                    failed.append(error)
+        if failed:
+            raise failed[0]
+        return done
 
     def chosen(self, entities: Sequence[str]) -> list[Entity]:
         """Return the contracts of these tables of the shop; of all if none is given.
@@ -132,17 +156,27 @@ class PipelineRun:
             WrongArgumentError: there is no such table, or a contract file is wrong.
             RetryLaterError: the object store does not answer.
         """
-        return chosen_entities(entities, self._contracts(entities))
+        ours = {name for entity in ENTITIES.values() for name in (entity.table, entity.silver)}
+        is_ours = bool(entities) and ours.issuperset(entities)
+        return chosen_entities(entities, ENTITIES if is_ours else self.contracts())
 
-    def derived(self) -> list[SilverReport]:
-        """Apply what bronze has of the tables whose contracts are derived.
+    def contracts(self) -> Mapping[str, Entity]:
+        """Return all contracts, derived again if the shop answers.
 
         Raises:
-            StopPipelineError: a contract file is wrong, or silver lacks earlier changes.
-            RetryLaterError: a service does not answer, or another program holds the lock.
+            WrongArgumentError: a contract file is wrong.
+            RetryLaterError: the object store does not answer.
         """
-        with self.lock(None):
-            return self._silver([one for one in self._contracts(()).values() if one.is_derived])
+        files = read_files(self.contract_files)
+        if self.shop is None:
+            return contracts_of(self.lake)
+        return refresh(
+            self.lake,
+            self.shop,
+            files,
+            retention_hours=self.rules.retention_hours,
+            on_progress=self.on_progress,
+        )
 
     def _silver(self, chosen: Sequence[Entity]) -> list[SilverReport]:
         rebuilt = [one for one in chosen if self.is_rebuild or self._is_outdated(one)]
@@ -156,22 +190,6 @@ class PipelineRun:
         """Return whether the shop has changed a table, or a user its contract file."""
         current = self.lake.open("silver", entity.silver) if entity.is_derived else None
         return current is not None and is_outdated(current, entity)
-
-    def _contracts(self, entities: Sequence[str]) -> Mapping[str, Entity]:
-        """Return the contracts, after deriving them again if any of these tables may need it."""
-        if entities and set(entities) <= {
-            n for e in ENTITIES.values() for n in (e.table, e.silver)
-        }:
-            return ENTITIES
-        if self.shop is None:
-            return contracts_of(self.lake)
-        return refresh(
-            self.lake,
-            self.shop,
-            read_files(self.contract_files),
-            retention_hours=self.rules.retention_hours,
-            on_progress=self.on_progress,
-        )
 
     def pin(self, versions: Mapping[str, int] | None = None) -> Silver:
         """Open silver's tables at these versions; tables that are not given at the newest.
@@ -355,11 +373,18 @@ def consolidate(
         done.results += results
         note_results(record, done.results)
 
-    if Layer.SILVER in layers:
-        reports = run.silver(entities)
-        tell([result_of_silver(one) for one in reports])
-        done.unknown += (unknown for one in reports for unknown in one.unknown)
+    reports: list[SilverReport] = []
+
+    def tell_of_silver(found: Sequence[SilverReport]) -> None:
+        reports.extend(found)
+        tell([result_of_silver(one) for one in found])
+        done.unknown += (unknown for one in found for unknown in one.unknown)
         record.note(scope=offsets_of(reports), details=details_of(reports))
+
+    # Before anything starts: a contract file may be wrong.
+    contracts = run.contracts() if Layer.SILVER in layers and not entities else None
+    if Layer.SILVER in layers:
+        tell_of_silver(run.silver(entities))
     # Gold and the warehouse are built from the same rows.
     silver = run.pin() if set(layers) - {Layer.SILVER} else None
     if Layer.GOLD in layers and silver:
@@ -367,12 +392,20 @@ def consolidate(
     if Layer.WAREHOUSE in layers:
         if silver:
             started = monotonic()
-            report = run.load(silver)
+            report = _load(run, silver)
             tell(results_of_warehouse(report, monotonic() - started))
             done.warned += (check for check in report.checks if check.offending_rows)
-            run.views()
-            if report.tables:
-                run.on_progress("trimming live")
-                run.trim()
         run.measure()
+    if contracts is not None:
+        # Last: gold and the warehouse need none of these tables, and do not wait for them.
+        tell_of_silver(run.derived(contracts))
     return done
+
+
+def _load(run: PipelineRun, silver: Silver) -> WarehouseReport:
+    report = run.load(silver)
+    run.views()
+    if report.tables:
+        run.on_progress("trimming live")
+        run.trim()
+    return report

@@ -78,8 +78,7 @@ def consolidated(
 
     kind = Kind.REBUILD if is_rebuild else Kind.CONSOLIDATION
     asked = {"layers": list(layers), "entities": list(entities)}
-    if entities:
-        PipelineRun.of_settings(lambda _what: None).chosen(entities)
+    _require_known(entities)
     with (
         consolidating(kind),
         recorded(warehouse("batch"), kind=kind, scope=asked) as record,
@@ -87,6 +86,21 @@ def consolidated(
     ):
         run = PipelineRun.of_settings(status.update, is_rebuild=is_rebuild)
         return run_steps(run, layers, entities=entities, record=record)
+
+
+def _require_known(entities: "Sequence[str]") -> None:
+    from batch.pipeline_run import PipelineRun
+    from batch.silver.run import chosen_entities
+    from lakehouse.errors import PipelineError, WrongArgumentError
+
+    try:
+        if entities:
+            PipelineRun.of_settings(lambda _what: None).chosen(entities)
+    except WrongArgumentError:
+        raise
+    except PipelineError:
+        # Without services only the contracts written by hand are known.
+        chosen_entities(entities)
 
 
 def landing() -> "LayerBehind":

@@ -28,13 +28,13 @@ def list_(
 
     Example: ./pipeline quarantine list --entity customers
     """
-    from batch.contracts.stored import contracts_of
+    from batch.contracts.stored import known_contracts
     from batch.quarantine import Selection, summary
     from lakehouse.connections import lake_of_reader
 
-    lake = lake_of_reader()
-    chosen = Selection(entities=tuple(entity or ()), rule=rule).checked(contracts_of(lake))
-    rows = summary(lake, chosen)
+    asked = Selection(entities=tuple(entity or ()), rule=rule)
+    chosen = asked.checked(known_contracts(lake_of_reader))
+    rows = summary(lake_of_reader(), chosen)
     if output is Format.JSON:
         print_json(rows)
     elif rows:
@@ -55,13 +55,13 @@ def show(
 
     Example: ./pipeline quarantine show --rule email_invalid --limit 3
     """
-    from batch.contracts.stored import contracts_of
+    from batch.contracts.stored import known_contracts
     from batch.quarantine import Selection, details
     from lakehouse.connections import lake_of_reader
 
-    lake = lake_of_reader()
     asked = Selection(entities=tuple(entity or ()), rule=rule, key=key)
-    rows = details(lake, asked.checked(contracts_of(lake)), limit=limit)
+    chosen = asked.checked(known_contracts(lake_of_reader))
+    rows = details(lake_of_reader(), chosen, limit=limit)
     if output is Format.JSON:
         print_json(rows)
         return
@@ -90,7 +90,7 @@ def redrive(
 
     Example: ./pipeline quarantine redrive --rule email_invalid
     """
-    from batch.contracts.stored import contracts_of
+    from batch.contracts.stored import known_contracts
     from batch.quarantine import Selection
     from batch.runs import Kind, recorded
     from batch.silver.run import SilverRules
@@ -98,15 +98,14 @@ def redrive(
     from lakehouse.connections import warehouse, writing_lake
     from replay.redrive import redrive
 
-    lake = writing_lake()
     asked = Selection(entities=tuple(entity or ()), rule=rule, key=key)
-    chosen = asked.checked(contracts_of(lake))
+    chosen = asked.checked(known_contracts(writing_lake))
     with (
         consolidating("redrive"),
         recorded(warehouse("batch"), kind=Kind.REDRIVE, scope=asdict(chosen)) as run,
         err_console.status("reading quarantine") as status,
     ):
-        done = redrive(lake, SilverRules.of_settings(), chosen, on_progress=status.update)
+        done = redrive(writing_lake(), SilverRules.of_settings(), chosen, on_progress=status.update)
         rows = [asdict(one) for one in done]
         run.note(
             rows_read=sum(one.keys for one in done),

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from batch.contracts.stored import contracts_of
+from batch.contracts.stored import known_contracts
 from batch.lock import first_of
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
@@ -309,7 +309,7 @@ class Replaying:
     def _contracts(self) -> Mapping[str, Entity]:
         """Return the contracts of tables that the layer has."""
         has_all = self.into in (Layer.BRONZE, Layer.SILVER)
-        return contracts_of(self._replay.lake) if has_all else ENTITIES
+        return known_contracts(lambda: self._replay.lake) if has_all else ENTITIES
 
     @property
     def _workspaces(self) -> Path:

@@ -110,6 +110,9 @@ create table users_history (id integer primary key, n integer);
 create table users (id integer primary key, n integer);
 create table quarantine (id integer primary key, n integer);
 create table contracts (id integer primary key, n integer);
+insert into users_history values (1, 1);
+insert into users values (1, 2);
+insert into quarantine values (1, 3);
 -- Left out, because two tables could share a topic; nothing else stops.
 create table "price.list" (id integer primary key);
 create table "order lines" (id integer primary key);

@@ -296,9 +296,10 @@ def test_store_that_is_away_while_a_table_is_opened_again_is_waited_for(
     asked = []
 
     def losing(write, *arguments):
-        original(write, *arguments)
+        written = original(write, *arguments)
         if not asked:
             raise OSError
+        return written
 
     def refuse(delta):
         asked.append(delta)

@@ -74,7 +74,7 @@ def test_table_without_a_contract_is_in_silver_with_no_code(shop):
     source = shop.source("tenants", ROW)
     source.change({"Id": "b1"}, "c").change({"Id": "b2"}, "c", fee="9.99")
     source.change({"Id": "b2"}, "u", plan="Pro").change({"Id": "b1"}, "d").land()
-    (report,) = [one for one in shop.run.silver([]) if one.read]
+    (report,) = [one for one in shop.run.derived() if one.read]
     assert (report.entity, report.table, report.merged) == ("tenants", "tenants", 2)
     (row,) = live(shop.lake, "tenants")
     assert (row["Id"], row["plan"], row["fee"]) == ("b2", "Pro", Decimal("9.99"))
@@ -93,7 +93,7 @@ def test_stored_contract_is_used_while_the_shop_does_not_answer(shop):
         raise AwayError(problem, "Start it.")
 
     shop.patch.setattr(stored, "shop_catalog", away)
-    assert sum(one.read for one in shop.run.silver([])) == 1
+    assert sum(one.read for one in shop.run.derived()) == 1
     assert "are as stored: The shop's catalog cannot be read" in shop.told[0]
     assert contracts_of(shop.lake)["tenants"].is_derived
 
@@ -109,10 +109,10 @@ def test_same_contract_is_stored_once(shop):
 def test_table_that_the_shop_alters_is_rebuilt_with_its_new_columns(shop):
     source = shop.source("tenants", ROW)
     source.change({"Id": "b1"}, "c", seats=7).land()
-    shop.run.silver([])
+    shop.run.derived()
     # Changes of the new columns come before anybody has looked at the catalog.
     source.change({"Id": "b2"}, "c", seats="many", colour="red").land()
-    shop.run.silver([])
+    shop.run.derived()
     assert [row["rule"] for row in rows_of(shop.lake, "quarantine")] == ["seats_unreadable"]
     shop.tables["tenants"] = [
         *(row for row in TENANTS if row.column_name not in ("seats", "secret")),
@@ -121,7 +121,7 @@ def test_table_that_the_shop_alters_is_rebuilt_with_its_new_columns(shop):
     ]
     shop.contract("tenants")
     assert not shop.is_exact()
-    shop.run.silver([])
+    shop.run.derived()
     rows = {row["Id"]: row for row in live(shop.lake, "tenants")}
     assert [(rows[key]["seats"], rows[key]["colour"]) for key in ("b1", "b2")] == [
         ("7", None), ("many", "red"),
@@ -130,13 +130,13 @@ def test_table_that_the_shop_alters_is_rebuilt_with_its_new_columns(shop):
     assert rows_of(shop.lake, "quarantine") == []
     assert shop.is_exact()
     source.change({"Id": "b3"}, "c", colour="blue").land()
-    shop.run.silver([])
+    shop.run.derived()
     assert shop.is_exact()
 
 
 def test_table_without_a_primary_key_has_the_key_that_kafka_has_or_a_note(shop):
     shop.tables["log"] = [catalog_row("log", "n", "int8"), catalog_row("log", "line", "text")]
-    shop.run.silver([])
+    shop.run.derived()
     assert any("log has no primary key" in told for told in shop.told)
     assert "log" not in contracts_of(shop.lake)
     names = {one.table: one.note for one in read_stored(shop.lake)}
@@ -146,7 +146,7 @@ def test_table_without_a_primary_key_has_the_key_that_kafka_has_or_a_note(shop):
     source = shop.source("log", {"line": "a"})
     shop.tables["log"] = [catalog_row("log", "n", "int8"), keyed[1]]
     source.change({"n": 1}, "c").land()
-    shop.run.silver([])
+    shop.run.derived()
     assert [row["n"] for row in live(shop.lake, "log")] == [1]
 
 
@@ -167,7 +167,7 @@ on_retyped: stop
     }.items():  # fmt: skip
         source.change({"Id": key}, "c", **values)
     source.land()
-    shop.run.silver([])
+    shop.run.derived()
     rows = {row["tenant_id"]: row for row in live(shop.lake, "customers_of_ours")}
     assert {key: row["plan"] for key, row in rows.items()} == {"b1": "Free", "b4": "Pro"}
     assert "secret" not in rows["b1"]
@@ -183,7 +183,7 @@ on_retyped: stop
 
 def test_table_may_be_excluded(shop):
     shop.say("exclude: true")
-    shop.run.silver([])
+    shop.run.derived()
     assert "tenants" not in contracts_of(shop.lake)
     assert any("tenants: excluded by" in told for told in shop.told)
 
@@ -221,7 +221,7 @@ def test_wrong_file_is_refused_with_its_line_before_anything_starts(shop, text, 
     shop.say(text)
     shop.contract_before = [one.table for one in read_stored(shop.lake)]
     with pytest.raises(WrongArgumentError) as refused:
-        shop.run.silver([])
+        shop.run.derived()
     told = str(refused.value)
     assert told.startswith(f"{shop.files / 'tenants.yaml'}:{line}: {problem}")
     assert not told.endswith(". ")
@@ -236,7 +236,7 @@ def test_two_files_about_one_table_or_one_silver_table_are_refused(shop):
     shop.say("table: tenants\nsilver: both", "a.yaml").say("silver: Both", "users.yaml")
     shop.tables["users"] = [catalog_row("users", "id", "int8", key=1)]
     with pytest.raises(WrongArgumentError, match=r"users\.yaml:1: silver/Both is another table's"):
-        shop.run.silver([])
+        shop.run.derived()
 
 
 def test_written_file_changes_nothing(shop):

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from batch.contracts import stored
 from batch.contracts.stored import contracts_of, read_stored
+from batch.lake_sql import LakeSql, QueryError
 from batch.pipeline_run import PipelineRun
 from batch.reconcile.history import Examples
 from batch.reconcile.kinds import Kind, kind_of
@@ -28,6 +29,8 @@ from lakehouse.contracts.schemas import SILVER_META
 from lakehouse.postgres import warehouse_dsn
 from tests.unit.bronze_maker import RULES, live, new_lake, rows_of
 from tests.unit.foreign_maker import foreign
+
+pytestmark = pytest.mark.integration
 
 FOREIGN = Path(__file__).parents[2] / "foreign_shop.sql"
 WRITTEN_OTHERWISE = ("interval", "timetz", "bit", "varbit", "numeric", "bpchar", "name")
@@ -64,7 +67,7 @@ def shop(warehouse_server, tmp_path_factory):
         run.chosen([])
         for table in set(catalog) - set(ENTITIES):
             land(lake, connection, table, catalog[table])
-        reports = {one.entity: one for one in run.silver([])}
+        reports = {one.entity: one for one in run.derived()}
         yield lake, connection, catalog, reports, run
 
 
@@ -224,9 +227,25 @@ def test_all_tables_are_exact_and_stay_so_through_a_rebuild(shop):
     assert {e.silver: repr(live(lake, e.silver)) for e in derived} == {
         name: repr(rows) for name, rows in before.items()
     }
-    assert sum(one.read for one in run.silver([])) == 0
+    assert sum(one.read for one in run.derived()) == 0
 
 
 def test_catalog_of_a_shop_that_does_not_answer_is_told():
     with pytest.raises(Exception, match="The shop's catalog cannot be read"):
         stored.shop_catalog("host=127.0.0.1 port=1 connect_timeout=1")
+
+
+def test_second_reader_reads_every_table_by_its_name(shop):
+    lake, _, _, _, _ = shop
+    ask = lambda query: list(LakeSql(lake, memory_mb=512).ask(query).rows())  # noqa: E731
+    (row,) = ask("select a_numeric, a_timestamp, a_bytea, some_texts from every_type where id = 2")
+    (own,) = (row for row in live(lake, "every_type") if row["id"] == 2)
+    assert row == (own["a_numeric"], own["a_timestamp"], own["a_bytea"], own["some_texts"])
+    assert ask("select count(*) from silver.by_composite") == [(3,)]
+    assert ask("select count(*) from by_composite_history") == [(3,)]
+    assert ask('select count(*) from silver."public.users_history"') == [(1,)]
+    assert ask("select silver from contracts where entity = 'users_history'") == [
+        ("public.users_history",)
+    ]
+    with pytest.raises(QueryError, match=r"Did you mean silver\.by_composite\?"):
+        ask("select * from silver.by_composit")
