@@ -198,7 +198,7 @@ def test_table_may_be_excluded(shop):
         ("columns:\n  plan:\n    minimum: 3", 3, "minimum has nothing to check: plan is of type"),
         ("columns:\n  seats:\n    allowed_values: [a]", 3, "allowed_values has nothing to check"),
         ("columns:\n  plan:\n    on_unknown: count", 3, "on_unknown has nothing to refer to"),
-        ("columns:\n  plan:\n    maximun: 3", 3, "there is no 'maximun' in a contract"),
+        ("columns:\n  plan:\n    maximal: 3", 3, "there is no 'maximal' in a contract"),
         ("columns:\n  Id:\n    mask: hash", 3, "Id identifies a row of tenants"),
         ("columns:\n  Id:\n    mask: null", 3, "Id identifies a row of tenants"),
         ("columns:\n  Id:\n    exclude: true", 3, "Id identifies a row of tenants"),

@@ -248,4 +248,4 @@ def test_second_reader_reads_every_table_by_its_name(shop):
         ("public.users_history",)
     ]
     with pytest.raises(QueryError, match=r"Did you mean silver\.by_composite\?"):
-        ask("select * from silver.by_composit")
+        ask("select * from silver.by_composites")

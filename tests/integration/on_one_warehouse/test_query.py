@@ -28,7 +28,7 @@ def test_rows_are_read_up_to_a_limit(warehouse):
 
 @pytest.mark.parametrize(
     "query",
-    ["delete from mart.dim_dates", "create table mart.mine (n integer)", "selekt 1 from mart.x",
+    ["delete from mart.dim_dates", "create table mart.mine (n integer)", "elect 1 from mart.x",
      "select 1 / 0 from mart.dim_dates", "select * from etl.load"],
 )  # fmt: skip
 def test_query_that_writes_or_is_wrong_is_refused(warehouse, query):
