@@ -10,6 +10,12 @@ from psycopg.rows import class_row
 
 from lakehouse.kafka import is_capturable
 
+OPAQUE_TYPES = frozenset(
+    ("pg_lsn", "xid", "xid8", "tid", "tsquery", "jsonpath", "regclass", "pg_snapshot")
+)
+OPAQUE_KINDS = ("c", "m")
+"""Types, and kinds of types (composite, multirange), of which Debezium passes on the text as bytes,
+without reading it."""
 _CATALOG = Path(__file__).with_name("shop_catalog.sql")
 
 
@@ -25,6 +31,8 @@ class CatalogRow:
         dimensions: of an array, as declared; Postgres does not enforce it.
         key_position: its position in the primary key, from 1.
         is_counted: whether a trigger numbers the versions of the table's rows.
+        has_children: whether other tables inherit from the table. A select returns their rows, too,
+            while the WAL has those under the names of the child tables.
         is_generated: whether Postgres computes it.
     """
 
@@ -38,6 +46,7 @@ class CatalogRow:
     declared: str = ""
     modifier: int = -1
     dimensions: int = 0
+    has_children: bool = False
     is_generated: bool = False
     comment: str = ""
     table_comment: str = ""

@@ -45,6 +45,7 @@ select
     greatest(a.attndims, b.dimensions)::integer as dimensions,
     array_position(k.conkey, a.attnum) as key_position,
     n.table_id is not null as is_counted,
+    c.oid in (select h.inhparent from pg_inherits as h) as has_children,
     a.attgenerated <> '' as is_generated,
     coalesce(col_description(c.oid, a.attnum), '') as comment,
     coalesce(obj_description(c.oid, 'pg_class'), '') as table_comment

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from connectors.shop_catalog import CatalogRow
+from connectors.shop_catalog import OPAQUE_KINDS, OPAQUE_TYPES, CatalogRow
 from lakehouse.contracts import Column, Entity, Type
 from lakehouse.contracts.files import OURS
 from lakehouse.contracts.model import MOST_DIGITS
@@ -19,13 +19,8 @@ _BY_TYPE: Mapping[str, Type] = {
     "timestamp": Type.WALL_CLOCK,
     "time": Type.TIME,
     "bytea": Type.BYTES,
-    **dict.fromkeys(
-        ("pg_lsn", "xid", "xid8", "tid", "tsquery", "jsonpath", "regclass", "pg_snapshot"),
-        Type.OPAQUE,
-    ),
+    **dict.fromkeys(OPAQUE_TYPES, Type.OPAQUE),
 }
-# Debezium passes on the text of these, without reading it.
-_OPAQUE_KINDS = ("c", "m")
 _TEXTS = ("text", "varchar", "bpchar", "name", "char", "citext", "uuid")
 _MONEY = (19, 2)
 """Digits of `money`, as the connector's `money.fraction.digits` has them."""
@@ -191,7 +186,7 @@ def _column(row: CatalogRow, name: str, *, required: bool) -> Column:
 def _kind(row: CatalogRow) -> tuple[Type, bool]:
     """Return the type of a column, and whether it is a list of it."""
     kind = _BY_TYPE.get(row.type_name, Type.TEXT)
-    if row.type_kind in _OPAQUE_KINDS:
+    if row.type_kind in OPAQUE_KINDS:
         kind = Type.OPAQUE
     if row.type_name == "money" or (row.type_name == "numeric" and digits(row.modifier)):
         kind = Type.DECIMAL

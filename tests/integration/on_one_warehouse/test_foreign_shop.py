@@ -23,6 +23,7 @@ from batch.pipeline_run import PipelineRun
 from batch.reconcile.history import Examples
 from batch.reconcile.kinds import Kind, kind_of
 from batch.reconcile.silver import compare_silver
+from connectors.captured import read_captured
 from connectors.shop_catalog import read_catalog
 from lakehouse.contracts import ENTITIES, Type
 from lakehouse.contracts.schemas import SILVER_META
@@ -228,6 +229,14 @@ def test_all_tables_are_exact_and_stay_so_through_a_rebuild(shop):
         name: repr(rows) for name, rows in before.items()
     }
     assert sum(one.read for one in run.derived()) == 0
+
+
+def test_tables_can_be_extracted_by_their_keys(shop):
+    *_, run = shop
+    captured = read_captured(run.shop)
+    assert captured["by_composite"].key == ("Line, No.", "tenant")
+    assert captured["by_nothing"].key == ()
+    assert "measured" not in captured
 
 
 def test_catalog_of_a_shop_that_does_not_answer_is_told():
