@@ -5,7 +5,7 @@ be read.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import resources
@@ -24,6 +24,9 @@ ALL_SUFFIX = "$all"
 """Suffix of the view that shows a silver table including tombstones of deleted keys."""
 _DELETED = "_deleted_at"
 _BATCH_ROWS = 10_000
+_KAFKAS = ("key", "value")
+"""Columns with bytes of Kafka, which are shown as text."""
+Row = tuple[object, ...]
 
 
 class QueryError(PipelineError):
@@ -32,32 +35,42 @@ class QueryError(PipelineError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The rows of a query, in its order. `types` are DuckDB's type names."""
+    """The rows of a query, in its order. `types` are the names of the database's types."""
 
     columns: Sequence[str]
     types: Sequence[str]
-    relation: duckdb.DuckDBPyRelation
+    read: Callable[[int | None], Iterator[Row]]
 
-    def rows(self, *, limit: int | None = None) -> Iterator[tuple[object, ...]]:
+    def rows(self, *, limit: int | None = None) -> Iterator[Row]:
         """Yield the rows, read as they are requested.
 
         Raises:
             QueryError: an error that only occurs during execution, such as a cast or out of memory.
         """
-        wanted = self.relation if limit is None else self.relation.limit(limit)
-        try:
-            # Batch by batch: the whole result need not fit into memory.
-            for batch in wanted.to_arrow_reader(_BATCH_ROWS):
-                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        except duckdb.Error as error:
-            raise QueryError(_plain(error)) from error
+        return self.read(limit)
+
+
+def _rows(relation: duckdb.DuckDBPyRelation, limit: int | None) -> Iterator[Row]:
+    wanted = relation if limit is None else relation.limit(limit)
+    try:
+        # Batch by batch: the whole result need not fit into memory.
+        for batch in wanted.to_arrow_reader(_BATCH_ROWS):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    except duckdb.Error as error:
+        raise QueryError(_plain(error)) from error
 
 
 class LakeSql:
-    """An in-memory DuckDB that sees one lake. Each table is pinned when a query first names it."""
+    """An in-memory DuckDB that sees one lake. Each table is pinned when a query first names it.
 
-    def __init__(self, lake: Lake, *, memory_mb: int) -> None:
+    `others` returns tables elsewhere, to be listed beside the lake's.
+    """
+
+    def __init__(
+        self, lake: Lake, *, memory_mb: int, others: Callable[[], list[str]] = list
+    ) -> None:
         self._lake = lake
+        self._others = others
         self._tables: list[LakeTable] | None = None
         self._known: set[LakeTable] = set()
         self.connection = connect(lake.options, memory_mb=memory_mb)
@@ -85,7 +98,9 @@ class LakeSql:
         except duckdb.Error as error:
             raise QueryError(_plain(error)) from error
         return Answer(
-            columns=relation.columns, types=[str(one) for one in relation.types], relation=relation
+            columns=relation.columns,
+            types=[str(one) for one in relation.types],
+            read=lambda limit: _rows(relation, limit),
         )
 
     def tables(self) -> list[LakeTable]:
@@ -120,7 +135,7 @@ class LakeSql:
         texts = ", ".join(
             f'coalesce(try(decode("{name}")), "{name}"::varchar) as "{name}"'
             for name, kind, *_ in found
-            if kind == "BLOB"
+            if kind == "BLOB" and name in _KAFKAS
         )
         columns = f"* replace ({texts})" if texts else "*"
         rows = f"select {columns} from {pinned}"  # noqa: S608 - names of columns
@@ -136,11 +151,12 @@ class LakeSql:
 
     def _what_there_is(self, query: str) -> str:
         names = {table.name: str(table) for table in self.tables()}
+        names |= {name.partition(".")[2]: name for name in self._others()}
         listed = "\n".join(f"  {name}" for name in sorted(names.values()))
         words = re.findall(r"\w+", query)
         near = [names[n] for word in words for n in get_close_matches(word, names, 1, 0.8)]
         hint = f"Did you mean {near[0]}? " if near else ""
-        return f"{hint}The lake has:\n{listed}" if listed else "The lake has no table yet."
+        return f"{hint}There are:\n{listed}" if listed else "There is no table yet."
 
 
 def connect(options: Mapping[str, str], *, memory_mb: int) -> duckdb.DuckDBPyConnection:

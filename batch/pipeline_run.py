@@ -9,11 +9,13 @@ gold and the warehouse are built from the same rows. Each step may be repeated.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import monotonic
 
 import psycopg
 
 from batch import live
+from batch.contracts.stored import contracts_of, refresh
 from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
 from batch.lock import only_one
 from batch.reconcile import Report, reconcile
@@ -35,6 +37,7 @@ from batch.silver.run import (
     chosen_entities,
     consolidate_silver,
 )
+from batch.silver.tables import is_outdated
 from batch.warehouse.checks import CheckResult
 from batch.warehouse.lake_state import measure_lake
 from batch.warehouse.load import load_warehouse, rebuild_warehouse
@@ -43,11 +46,14 @@ from batch.warehouse.source import Silver, silver_sources
 from batch.warehouse.validated import QuarantineLimit
 from batch.warehouse.views import refresh_views
 from batch.warehouse.watermarks import loaded_versions
-from lakehouse.connections import secrets, warehouse, writing_lake
-from lakehouse.errors import GoneError
+from lakehouse.connections import secrets, shop, warehouse, writing_lake
+from lakehouse.contracts import ENTITIES, Entity
+from lakehouse.contracts.files import read_files
+from lakehouse.errors import GoneError, PipelineError
 from lakehouse.lake import Lake
 from lakehouse.layers import CONSOLIDATED, Layer
 from lakehouse.postgres import explaining
+from lakehouse.settings import ContractSettings
 from lakehouse.trouble import Service
 
 Progress = Callable[[str], None]
@@ -64,6 +70,8 @@ class PipelineRun:
     """The steps of a pipeline run, on one lake and one warehouse.
 
     Attributes:
+        shop: connection to the shop, for its catalog; None to use contracts as stored.
+        contract_files: folder of the user's contract files.
         lock: lock of each step that writes a layer; none by default, for callers that hold one.
         is_rebuild: build layers from all of the layer below, not only from what is new in it.
     """
@@ -72,6 +80,8 @@ class PipelineRun:
     rules: SilverRules
     limit: QuarantineLimit
     warehouse: str
+    shop: str | None = None
+    contract_files: Path = field(default_factory=lambda: ContractSettings().dir)
     on_progress: Progress = lambda _what: None
     lock: Lock = _no_lock
     is_rebuild: bool = False
@@ -84,6 +94,7 @@ class PipelineRun:
             rules=SilverRules.of_settings(),
             limit=QuarantineLimit.of_settings(),
             warehouse=warehouse("batch"),
+            shop=shop("reconcile"),
             on_progress=on_progress,
             is_rebuild=is_rebuild,
         )
@@ -104,17 +115,81 @@ class PipelineRun:
         return replace(run, lock=lock)
 
     def silver(self, entities: Sequence[str]) -> list[SilverReport]:
-        """Apply what bronze has of these shop tables; of all if none is given.
+        """Apply what bronze has of these shop tables; of all with contracts of ours if none given.
 
         Raises:
             StopPipelineError: a contract says to stop, or silver lacks earlier changes.
             RetryLaterError: a service does not answer, or another program holds the lock.
         """
-        work = rebuild_silver if self.is_rebuild else consolidate_silver
-        chosen = chosen_entities(entities)
         part = f"silver {entities[0]}" if len(entities) == 1 else None
         with self.lock(part):
-            return work(self.lake, self.rules, chosen, on_progress=self.on_progress)
+            return self._silver(self.chosen(entities) if entities else list(ENTITIES.values()))
+
+    def derived(self, contracts: Mapping[str, Entity] | None = None) -> list[SilverReport]:
+        """Apply what bronze has of the tables whose contracts are derived.
+
+        A table that fails does not stop the others.
+
+        Args:
+            contracts: all contracts, if they were derived again just now.
+
+        Raises:
+            StopPipelineError: a contract file is wrong, or silver lacks earlier changes.
+            RetryLaterError: a service does not answer, or another program holds the lock.
+        """
+        done: list[SilverReport] = []
+        failed: list[PipelineError] = []
+        with self.lock(None):
+            for entity in (self.contracts() if contracts is None else contracts).values():
+                try:
+                    done += self._silver([entity] if entity.is_derived else [])
+                except PipelineError as error:
+                    failed.append(error)
+        if failed:
+            raise failed[0]
+        return done
+
+    def chosen(self, entities: Sequence[str]) -> list[Entity]:
+        """Return the contracts of these tables of the shop; of all if none is given.
+
+        Raises:
+            WrongArgumentError: there is no such table, or a contract file is wrong.
+            RetryLaterError: the object store does not answer.
+        """
+        ours = {name for entity in ENTITIES.values() for name in (entity.table, entity.silver)}
+        is_ours = bool(entities) and ours.issuperset(entities)
+        return chosen_entities(entities, ENTITIES if is_ours else self.contracts())
+
+    def contracts(self) -> Mapping[str, Entity]:
+        """Return all contracts, derived again if the shop answers.
+
+        Raises:
+            WrongArgumentError: a contract file is wrong.
+            RetryLaterError: the object store does not answer.
+        """
+        files = read_files(self.contract_files)
+        if self.shop is None:
+            return contracts_of(self.lake)
+        return refresh(
+            self.lake,
+            self.shop,
+            files,
+            retention_hours=self.rules.retention_hours,
+            on_progress=self.on_progress,
+        )
+
+    def _silver(self, chosen: Sequence[Entity]) -> list[SilverReport]:
+        rebuilt = [one for one in chosen if self.is_rebuild or self._is_outdated(one)]
+        applied = [one for one in chosen if one not in rebuilt]
+        return [
+            *consolidate_silver(self.lake, self.rules, applied, on_progress=self.on_progress),
+            *rebuild_silver(self.lake, self.rules, rebuilt, on_progress=self.on_progress),
+        ]
+
+    def _is_outdated(self, entity: Entity) -> bool:
+        """Return whether the shop has changed a table, or a user its contract file."""
+        current = self.lake.open("silver", entity.silver) if entity.is_derived else None
+        return current is not None and is_outdated(current, entity)
 
     def pin(self, versions: Mapping[str, int] | None = None) -> Silver:
         """Open silver's tables at these versions; tables that are not given at the newest.
@@ -298,11 +373,18 @@ def consolidate(
         done.results += results
         note_results(record, done.results)
 
-    if Layer.SILVER in layers:
-        reports = run.silver(entities)
-        tell([result_of_silver(one) for one in reports])
-        done.unknown += (unknown for one in reports for unknown in one.unknown)
+    reports: list[SilverReport] = []
+
+    def tell_of_silver(found: Sequence[SilverReport]) -> None:
+        reports.extend(found)
+        tell([result_of_silver(one) for one in found])
+        done.unknown += (unknown for one in found for unknown in one.unknown)
         record.note(scope=offsets_of(reports), details=details_of(reports))
+
+    # Before anything starts: a contract file may be wrong.
+    contracts = run.contracts() if Layer.SILVER in layers and not entities else None
+    if Layer.SILVER in layers:
+        tell_of_silver(run.silver(entities))
     # Gold and the warehouse are built from the same rows.
     silver = run.pin() if set(layers) - {Layer.SILVER} else None
     if Layer.GOLD in layers and silver:
@@ -310,12 +392,20 @@ def consolidate(
     if Layer.WAREHOUSE in layers:
         if silver:
             started = monotonic()
-            report = run.load(silver)
+            report = _load(run, silver)
             tell(results_of_warehouse(report, monotonic() - started))
             done.warned += (check for check in report.checks if check.offending_rows)
-            run.views()
-            if report.tables:
-                run.on_progress("trimming live")
-                run.trim()
         run.measure()
+    if contracts is not None:
+        # Last: gold and the warehouse need none of these tables, and do not wait for them.
+        tell_of_silver(run.derived(contracts))
     return done
+
+
+def _load(run: PipelineRun, silver: Silver) -> WarehouseReport:
+    report = run.load(silver)
+    run.views()
+    if report.tables:
+        run.on_progress("trimming live")
+        run.trim()
+    return report

@@ -1,6 +1,7 @@
 """Quarantined changes: selection, counts and details."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import orjson
 import polars as pl
@@ -26,28 +27,27 @@ class Selection:
     def of(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Filter the rows of quarantine."""
         if self.entities:
-            rows = rows.filter(pl.col("entity").is_in([e.table for e in self._contracts()]))
+            rows = rows.filter(pl.col("entity").is_in(self.entities))
         if self.rule:
             rows = rows.filter(pl.col("all_rules").str.split(",").list.contains(self.rule))
         return rows.filter(pl.col("row_key") == self.key) if self.key else rows
 
-    def require_sense(self) -> None:
-        """Reject unknown names before anything starts.
+    def checked(self, contracts: Mapping[str, Entity]) -> "Selection":
+        """Return the same selection by the shop's table names, if there are such.
 
         Raises:
             WrongArgumentError: there is no such table, or no contract has such a rule.
         """
-        known = [name for entity in self._contracts() for name in rule_names(entity)]
-        former = {name for entity in self._contracts() for name in former_rule_names(entity)}
+        chosen = chosen_entities(self.entities, contracts)
+        known = [name for entity in chosen for name in rule_names(entity)]
+        former = {name for entity in chosen for name in former_rule_names(entity)}
         if self.rule and self.rule not in former.union(known):
             message = (
                 f"There is no rule {self.rule}. {meant([self.rule], known)}"
                 f"Rules: {', '.join(sorted(set(known)))}."
             )
             raise WrongArgumentError(message)
-
-    def _contracts(self) -> list[Entity]:
-        return chosen_entities(self.entities)
+        return replace(self, entities=tuple(e.table for e in chosen) if self.entities else ())
 
 
 def summary(lake: Lake, chosen: Selection) -> list[dict[str, object]]:

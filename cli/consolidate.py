@@ -73,13 +73,12 @@ def consolidated(
     from batch.pipeline_run import PipelineRun
     from batch.pipeline_run import consolidate as run_steps
     from batch.runs import Kind, recorded
-    from batch.silver.run import chosen_entities
     from cli.locking import consolidating
     from lakehouse.connections import warehouse
 
-    chosen_entities(entities)
     kind = Kind.REBUILD if is_rebuild else Kind.CONSOLIDATION
     asked = {"layers": list(layers), "entities": list(entities)}
+    _require_known(entities)
     with (
         consolidating(kind),
         recorded(warehouse("batch"), kind=kind, scope=asked) as record,
@@ -87,6 +86,21 @@ def consolidated(
     ):
         run = PipelineRun.of_settings(status.update, is_rebuild=is_rebuild)
         return run_steps(run, layers, entities=entities, record=record)
+
+
+def _require_known(entities: "Sequence[str]") -> None:
+    from batch.pipeline_run import PipelineRun
+    from batch.silver.run import chosen_entities
+    from lakehouse.errors import PipelineError, WrongArgumentError
+
+    try:
+        if entities:
+            PipelineRun.of_settings(lambda _what: None).chosen(entities)
+    except WrongArgumentError:
+        raise
+    except PipelineError:
+        # Without services only the contracts written by hand are known.
+        chosen_entities(entities)
 
 
 def landing() -> "LayerBehind":

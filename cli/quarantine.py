@@ -28,11 +28,12 @@ def list_(
 
     Example: ./pipeline quarantine list --entity customers
     """
+    from batch.contracts.stored import known_contracts
     from batch.quarantine import Selection, summary
     from lakehouse.connections import lake_of_reader
 
-    chosen = Selection(entities=tuple(entity or ()), rule=rule)
-    chosen.require_sense()
+    asked = Selection(entities=tuple(entity or ()), rule=rule)
+    chosen = asked.checked(known_contracts(lake_of_reader))
     rows = summary(lake_of_reader(), chosen)
     if output is Format.JSON:
         print_json(rows)
@@ -54,11 +55,12 @@ def show(
 
     Example: ./pipeline quarantine show --rule email_invalid --limit 3
     """
+    from batch.contracts.stored import known_contracts
     from batch.quarantine import Selection, details
     from lakehouse.connections import lake_of_reader
 
-    chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
-    chosen.require_sense()
+    asked = Selection(entities=tuple(entity or ()), rule=rule, key=key)
+    chosen = asked.checked(known_contracts(lake_of_reader))
     rows = details(lake_of_reader(), chosen, limit=limit)
     if output is Format.JSON:
         print_json(rows)
@@ -88,6 +90,7 @@ def redrive(
 
     Example: ./pipeline quarantine redrive --rule email_invalid
     """
+    from batch.contracts.stored import known_contracts
     from batch.quarantine import Selection
     from batch.runs import Kind, recorded
     from batch.silver.run import SilverRules
@@ -95,8 +98,8 @@ def redrive(
     from lakehouse.connections import warehouse, writing_lake
     from replay.redrive import redrive
 
-    chosen = Selection(entities=tuple(entity or ()), rule=rule, key=key)
-    chosen.require_sense()
+    asked = Selection(entities=tuple(entity or ()), rule=rule, key=key)
+    chosen = asked.checked(known_contracts(writing_lake))
     with (
         consolidating("redrive"),
         recorded(warehouse("batch"), kind=Kind.REDRIVE, scope=asdict(chosen)) as run,

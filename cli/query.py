@@ -36,7 +36,7 @@ class Form(StrEnum):
 
 @app.command(rich_help_panel="Inspect")
 def query(
-    sql: Annotated[str, typer.Argument(help="A query in DuckDB's SQL.", metavar="SQL")],
+    sql: Annotated[str, typer.Argument(help="A query, in the SQL of DuckDB.", metavar="SQL")],
     output: Annotated[
         Form, typer.Option("--format", help="A table; or JSON or CSV alone on standard output.")
     ] = Form.TABLE,
@@ -46,11 +46,12 @@ def query(
     ] = None,
     memory_mb: Annotated[int, typer.Option(min=64, help="Memory limit of the query, MB.")] = 1024,
 ) -> None:
-    """Run SQL over the lake's tables, named LAYER.NAME. Read-only.
+    """Run SQL over the lake's tables (LAYER.NAME) or the warehouse's (mart.NAME).
 
-    DuckDB runs the query with its own implementation of Delta, not the one that
-    writes the tables. A query sees one version of each table; timestamps are in
-    UTC.
+    Read-only. DuckDB queries the lake, with its own implementation of Delta, not
+    the one that writes the tables. A query sees one version of each table;
+    timestamps are in UTC. Postgres queries the warehouse, in its own SQL: a query
+    reads one of the two.
 
     Key and value in bronze are shown as text. Tables of silver omit deleted rows;
     silver.NAME$all includes them, with _deleted_at.
@@ -61,10 +62,16 @@ def query(
     Example: ./pipeline query "select count(*) from silver.cleaned_sales"
     """
     from batch.lake_sql import LakeSql
-    from lakehouse.connections import lake_of_reader
+    from batch.warehouse_query import ask_warehouse, is_of_warehouse, readable
+    from lakehouse.connections import lake_of_reader, warehouse
 
     with err_console.status("reading"):
-        answer = LakeSql(lake_of_reader(), memory_mb=memory_mb).ask(sql)
+        dsn = warehouse("reader")
+        if is_of_warehouse(sql):
+            answer = ask_warehouse(dsn, sql)
+        else:
+            lake = LakeSql(lake_of_reader(), memory_mb=memory_mb, others=lambda: readable(dsn))
+            answer = lake.ask(sql)
         shown = limit or _SHOWN_ROWS
         given = answer.rows(limit=shown + 1 if output is Form.TABLE else limit)
         # Fetch the first row before writing, so that a failing query writes nothing.

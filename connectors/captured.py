@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 
+from connectors.shop_catalog import CatalogRow, read_catalog
 from lakehouse.choices import meant
 from lakehouse.errors import StopPipelineError, WrongArgumentError
 from lakehouse.kafka import is_capturable
@@ -14,8 +14,6 @@ from lakehouse.trouble import Service
 
 DATING = ("updated_at", "occurred_at", "placed_at", "created_at")
 """Columns that date a row; the first one that exists in a table is used."""
-
-_CAPTURED = Path(__file__).with_name("captured.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +47,19 @@ def read_captured(dsn: str) -> dict[str, CapturedTable]:
         explaining(Service.SHOP, "The shop's tables cannot be listed"),
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
-        rows = connection.execute(_CAPTURED.read_bytes()).fetchall()
-    return {
-        name: CapturedTable(
-            table_name=name,
-            key=tuple(key),
-            dated_by=next((column for column in DATING if column in instants), None),
-            has_children=has_children,
-        )
-        for name, key, instants, has_children in rows
-        if is_capturable(name)
-    }
+        catalog = read_catalog(connection)
+    return {name: _captured(name, rows) for name, rows in catalog.items()}
+
+
+def _captured(name: str, rows: Sequence[CatalogRow]) -> CapturedTable:
+    key = {row.key_position: row.column_name for row in rows if row.key_position is not None}
+    instants = [r.column_name for r in rows if r.type_name == "timestamptz" and not r.is_array]
+    return CapturedTable(
+        table_name=name,
+        key=tuple(key[position] for position in sorted(key)),
+        dated_by=next((column for column in DATING if column in instants), None),
+        has_children=rows[0].has_children,
+    )
 
 
 def choose(

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from lakehouse.postgres import warehouse_dsn
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
-from lakehouse.settings import MinioSettings, StackSettings, WarehouseSettings
+from lakehouse.settings import MinioSettings, OltpSettings, StackSettings, WarehouseSettings
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -28,6 +28,11 @@ def writing_lake() -> "Lake":
 def warehouse(role: str) -> str:
     """Return the warehouse's connection string for a role."""
     return warehouse_dsn(WarehouseSettings(), secrets(), role=role)
+
+
+def shop(role: str) -> str:
+    """Return the shop's connection string for a role."""
+    return oltp_dsn(OltpSettings(), secrets(), role=role)
 
 
 def _lake(user: str) -> "Lake":

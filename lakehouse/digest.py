@@ -57,10 +57,6 @@ def with_row_hash(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def _canonical(name: str, kind: pl.DataType) -> pl.Expr:
     column = pl.col(name)
-    if kind == pl.Binary:
-        return column.bin.encode("hex")
-    if kind.is_temporal():
-        return column.to_physical()
     if kind == pl.List(pl.Struct({"key": pl.String, "value": pl.Binary})):
         # Kafka headers.
         element = pl.element()
@@ -70,4 +66,13 @@ def _canonical(name: str, kind: pl.DataType) -> pl.Expr:
             element.struct.field("value").bin.encode("hex").fill_null("null"),
         )
         return column.list.eval(told)
-    return column
+    if isinstance(kind, pl.List):
+        (inner,) = pl.Schema({"": kind.inner}).values()
+        return column.list.eval(_of_type(pl.element(), inner))
+    return _of_type(column, kind)
+
+
+def _of_type(value: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    if kind == pl.Binary:
+        return value.bin.encode("hex")
+    return value.to_physical() if kind.is_temporal() else value

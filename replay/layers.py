@@ -18,6 +18,7 @@ from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.lake import Lake
 from lakehouse.layers import Layer
+from lakehouse.version import declared_version
 from replay.chosen import ChosenRange
 from replay.gold import replay_gold
 from replay.silver import Progress, SilverReplay, SilverReplayer
@@ -59,7 +60,7 @@ class Replay:
             RetryLaterError: a service does not answer, or another program holds the lock.
         """
         entity = chosen.entity
-        decisive = (request, self.code, asdict(self.rules))
+        decisive = (request, self.code, declared_version(entity), asdict(self.rules))
         with workspace(self.workspaces, f"silver-{entity.table}", *decisive) as folder:
             return SilverReplayer(
                 lake=self.lake,
@@ -141,7 +142,7 @@ class Replay:
 
 def _is_all(ranges: Sequence[ChosenRange]) -> bool:
     whole = {one.entity.table for one in ranges if one.is_all}
-    return whole == set(ENTITIES)
+    return whole >= set(ENTITIES)
 
 
 def _chosen(ranges: Sequence[ChosenRange]) -> Chosen:

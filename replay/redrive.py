@@ -1,13 +1,14 @@
 """Redrive: validates quarantined changes again after a contract or a row was corrected."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from batch.contracts.stored import contracts_of
 from batch.quarantine import Selection, quarantined
 from batch.silver.run import SilverRules, chosen_entities
 from lakehouse.contracts import Entity
@@ -46,7 +47,7 @@ def redrive(
     with retry_later(f"silver/{QUARANTINE} cannot be read"):
         rows = chosen.of(quarantined(lake)).select("entity", "key").unique().collect()
     done = []
-    for entity in _with_rows(rows):
+    for entity in _with_rows(rows, contracts_of(lake)):
         keys = rows.filter(pl.col("entity") == entity.table)["key"]
         on_progress(f"{entity.table}: {len(keys):,} keys")
         done.append(_redriven(lake, rules, entity, keys))
@@ -69,7 +70,7 @@ def _redriven(lake: Lake, rules: SilverRules, entity: Entity, keys: pl.Series) -
     return Redriven(entity=entity.table, keys=len(keys), accepted=accepted, left=found.broken)
 
 
-def _with_rows(rows: pl.DataFrame) -> Iterator[Entity]:
+def _with_rows(rows: pl.DataFrame, contracts: Mapping[str, Entity]) -> Iterator[Entity]:
     names: Iterable[str] = rows["entity"].unique().sort()
     for name in names:
-        yield from chosen_entities([name])
+        yield from chosen_entities([name], contracts)

@@ -1,6 +1,6 @@
 """One replay through all requested layers; joins batch code and readers of Kafka."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -8,13 +8,14 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from batch.contracts.stored import known_contracts
 from batch.lock import first_of
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
 from batch.table_diff import TableDiff
 from batch.warehouse.validated import QuarantineLimit
 from lakehouse.connections import secrets, warehouse, writing_lake
-from lakehouse.contracts import ENTITIES
+from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.layers import Layer
 from lakehouse.selection import Selection
 from lakehouse.settings import StackSettings
@@ -140,12 +141,13 @@ class Replaying:
         Raises:
             StopPipelineError: a table is unknown.
         """
-        if into is not Layer.BRONZE:
-            chosen_entities(entities)
-        return cls(
+        replaying = cls(
             into=into, entities=tuple(entities), selection=selection, only=only,
             on_progress=on_progress,
         )  # fmt: skip
+        if into is not Layer.BRONZE:
+            chosen_entities(entities, replaying._contracts)
+        return replaying
 
     def described(self) -> Described:
         """Resolve the range, and describe what would be read.
@@ -163,7 +165,8 @@ class Replaying:
             meant = [part for part in parts if part.range.ranges]
             return Described(ranges=rows, parts=meant, notes=notes)
         chosen = [
-            choose(self._replay.lake, one, self.selection) for one in chosen_entities(self.entities)
+            choose(self._replay.lake, one, self.selection)
+            for one in chosen_entities(self.entities, self._contracts)
         ]
         chosen = [one for one in chosen if one.ranges]
         rows = [
@@ -230,12 +233,13 @@ class Replaying:
         # If silver has no table yet, nothing above needs a replay: it will read bronze as it is.
         meant = [part for part in described.parts if self._has_silver(part) and not self.only]
         ranges = [
-            choose(self._replay.lake, ENTITIES[part.entity], part.as_selection()) for part in meant
+            choose(self._replay.lake, self._contracts[part.entity], part.as_selection())
+            for part in meant
         ]
         return [one for one in ranges if one.ranges]
 
     def _has_silver(self, part: TableRecords) -> bool:
-        entity = ENTITIES.get(part.entity)
+        entity = self._contracts.get(part.entity)
         return entity is not None and self._replay.lake.open("silver", entity.silver) is not None
 
     def _silver(self, chosen: Sequence[ChosenRange], outcome: Outcome) -> None:
@@ -300,6 +304,12 @@ class Replaying:
         """Allow one replay into a layer at a time; bronze and silver share validated changes."""
         layer = "the lake" if self.into in (Layer.BRONZE, Layer.SILVER) else self.into
         return first_of(warehouse("batch"), f"replay into {self.into}", f"replay into {layer}")
+
+    @cached_property
+    def _contracts(self) -> Mapping[str, Entity]:
+        """Return the contracts of tables that the layer has."""
+        has_all = self.into in (Layer.BRONZE, Layer.SILVER)
+        return known_contracts(lambda: self._replay.lake) if has_all else ENTITIES
 
     @property
     def _workspaces(self) -> Path:

@@ -8,7 +8,7 @@ from typing_extensions import override
 from batch.catalogue.lake import lake_metrics
 from batch.catalogue.metrics import LakeTable, TableMetrics, Unit
 from batch.catalogue.warehouse import loaded_offsets
-from lakehouse.contracts import ENTITIES
+from batch.contracts.stored import contracts_of
 from lakehouse.errors import PipelineError
 from lakehouse.kafka import Ends, admin_client, captured_ends
 from lakehouse.lake import Lake
@@ -125,12 +125,14 @@ def layers_behind(lake: Lake, dsn: str) -> list[LayerBehind]:
     loaded = loaded_offsets(dsn)
     metrics = {one.table: one for one in lake_metrics(lake)}
     silver, warehouse = {}, {}
-    for entity in ENTITIES.values():
+    for entity in contracts_of(lake).values():
         bronze = metrics.get(LakeTable(layer="bronze", name=entity.bronze))
         current = metrics.get(LakeTable(layer="silver", name=entity.silver))
         if current is not None:
             silver[entity.silver] = current.behind.count if current.behind else 0
-            warehouse[entity.table] = count_missing(current.offsets, loaded.get(entity.table, {}))
+            if not entity.is_derived:
+                loads = loaded.get(entity.table, {})
+                warehouse[entity.table] = count_missing(current.offsets, loads)
         elif bronze is not None:
             silver[entity.silver] = bronze.position or 0
     gold = {

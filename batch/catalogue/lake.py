@@ -1,7 +1,7 @@
 """The lake's tables, and metrics from their logs, without reading rows."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -118,8 +118,8 @@ def _of_silver(
         EpochPartition(epoch=int(epoch), topic_id=topic_id, partition=int(partition)): last
         for (topic_id, epoch, partition), last in _named(one, "bronze", 3)
     }
-    sources = (tables.get(LakeTable(layer="bronze", name=n)) for n in _sources(one.table.name))
-    behind = sum(count_missing(_landed(bronze), offsets) for bronze in sources if bronze)
+    sources = _sources(one.table.name, offsets, tables.values())
+    behind = sum(count_missing(_landed(bronze), offsets) for bronze in sources)
     return replace(metrics, offsets=offsets, behind=Behind(count=behind, unit=Unit.OFFSETS))
 
 
@@ -151,10 +151,20 @@ def _named(one: _Opened, kind: str, parts: int) -> Iterator[tuple[Sequence[str],
             yield rest, version
 
 
-def _sources(silver: str) -> list[str]:
-    """Return the bronze tables of a silver table: its entity's, or those of all entities."""
-    own = [e.bronze for e in ENTITIES.values() if silver in (e.silver, e.history)]
-    return own or [e.bronze for e in ENTITIES.values()]
+def _sources(
+    silver: str, offsets: Iterable[EpochPartition], tables: Iterable[_Opened]
+) -> Iterator[_Opened]:
+    """Yield the bronze tables of a silver table: its entity's, or those that it has read."""
+    own = {e.bronze for e in ENTITIES.values() if silver in (e.silver, e.history)}
+    topics = {partition.topic_id for partition in offsets}
+    for one in tables:
+        is_own = one.table.name in own if own else not topics.isdisjoint(_topics(one))
+        if one.table.layer == "bronze" and is_own:
+            yield one
+
+
+def _topics(bronze: _Opened) -> set[str]:
+    return {topic_id for (topic_id, _), _ in _named(bronze, "kafka", 2)}
 
 
 def _landed(bronze: _Opened) -> dict[EpochPartition, int]:

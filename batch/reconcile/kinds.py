@@ -11,6 +11,8 @@ from typing import LiteralString
 
 import polars as pl
 
+from connectors.shop_catalog import OPAQUE_KINDS, OPAQUE_TYPES
+
 Canonical = Callable[[pl.Expr], pl.Expr]
 
 
@@ -126,10 +128,7 @@ _BY_TYPE: Mapping[str, Kind] = {
 }  # fmt: skip
 # For an unknown type, Debezium passes on the text, as bytes.
 _OPAQUE = Kind(sql="translate(encode(convert_to({c}::text, 'UTF8'), 'base64'), E'\\n', '')")
-_OPAQUE_TYPES = frozenset(
-    ("pg_lsn", "xid", "xid8", "tid", "tsquery", "jsonpath", "regclass", "pg_snapshot")
-)
-_ENUM, _COMPOSITE, _MULTIRANGE = "e", "c", "m"
+_ENUM, _COMPOSITE = "e", "c"
 
 
 def kind_of(type_name: str, type_kind: str, *, is_array: bool) -> Kind | None:
@@ -158,6 +157,6 @@ def kind_of(type_name: str, type_kind: str, *, is_array: bool) -> Kind | None:
 def _scalar_kind(type_name: str, type_kind: str) -> Kind | None:
     if type_kind == _ENUM:
         return _TEXT
-    if type_kind in (_COMPOSITE, _MULTIRANGE) or type_name in _OPAQUE_TYPES:
+    if type_kind in OPAQUE_KINDS or type_name in OPAQUE_TYPES:
         return _OPAQUE
     return _BY_TYPE.get(type_name)

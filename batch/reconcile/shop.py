@@ -3,8 +3,6 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,16 +10,15 @@ import orjson
 import polars as pl
 import psycopg
 from psycopg import IsolationLevel, sql
-from psycopg.rows import class_row
 
 from batch.reconcile.kinds import Kind
 from batch.reconcile.recast import recast
-from batch.reconcile.tables import CatalogRow, Column, SourceTable, describe, key_text
+from batch.reconcile.tables import Column, SourceTable, describe, key_text
 from batch.reconcile.values import SHOP, canonical
 from batch.reconcile.visibility import Visibility
 from connectors.readers import STANDBY, USE_THE_PRIMARY, HiddenRows, Reason
+from connectors.shop_catalog import read_catalog
 from lakehouse.errors import RetryLaterError, StopPipelineError
-from lakehouse.kafka import is_capturable
 from lakehouse.postgres import explained, explaining
 from lakehouse.trouble import Service
 
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
     from psycopg.abc import Buffer
 
-_CATALOG = Path(__file__).with_name("catalog.sql")
 _CHUNK_BYTES = 8 << 20
 _LIVING = """
 select k.ordinality
@@ -102,11 +98,8 @@ class ShopSnapshot:
         self._connection.close()
 
     def tables(self) -> list[SourceTable]:
-        """Return the captured tables, by name. Doctor reports tables whose names rule them out."""
-        with self._connection.cursor(row_factory=class_row(CatalogRow)) as cursor:
-            rows = cursor.execute(_CATALOG.read_bytes()).fetchall()
-        grouped = groupby(rows, key=lambda row: row.table_name)
-        return [describe(list(columns)) for name, columns in grouped if is_capturable(name)]
+        """Return the captured tables, by name."""
+        return [describe(columns) for columns in read_catalog(self._connection).values()]
 
     def rows(self, table: SourceTable) -> Iterator[pl.DataFrame]:
         """Yield the table's rows in frames: `key`, `version`, and the columns as canonical values.

@@ -8,16 +8,17 @@ import narwhals as nw
 import polars as pl
 from deltalake import DeltaTable
 
+from batch.contracts.stored import contracts_of
 from batch.reconcile.findings import Fault
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames
 from batch.silver.bronze import BronzeSource
 from batch.silver.offsets import OffsetRanges, is_within, starting_position
 from batch.silver.run import SilverRules
-from batch.silver.tables import SilverTables
+from batch.silver.tables import SilverTables, is_outdated
 from lakehouse.cleaning.transforms.latest import ORDER, latest
 from lakehouse.cleaning.transforms.validate import BROKEN
-from lakehouse.contracts import ENTITIES, Entity
+from lakehouse.contracts import Entity
 from lakehouse.contracts.model import UNKNOWN
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
 from lakehouse.delta import scan
@@ -33,15 +34,15 @@ def compare_silver(lake: Lake, rules: SilverRules, examples: Examples) -> Iterat
     A table that was not consolidated yet, or whose bronze table no longer exists, is reported as
     not compared. If neither exists, there is no report.
     """
-    for entity in ENTITIES.values():
+    for entity in contracts_of(lake).values():
         started = monotonic()
         tables = _Tables.open(lake, entity)
         names = [name for name in (entity.silver, entity.history) if name]
-        if tables.bronze is not None and tables.current is not None:
-            found = _Comparison(lake, rules, entity, tables, tables.bronze, examples).findings()
-        elif (why := tables.lacking(entity)) is not None:
+        if (why := tables.lacking(entity)) is not None:
             yield from (LayerReport.not_compared("silver", name, why) for name in names)
             continue
+        if tables.bronze is not None:
+            found = _Comparison(lake, rules, entity, tables, tables.bronze, examples).findings()
         else:
             found = dict.fromkeys(names, LayerFindings())
         for table, findings in found.items():
@@ -73,10 +74,12 @@ class _Tables:
         )
 
     def lacking(self, entity: Entity) -> str | None:
-        """Return why there is nothing to compare with; None if there is nothing at all."""
-        if self.bronze is not None:
-            return "not consolidated yet"
-        return None if self.current is None else f"bronze no longer has {entity.bronze}"
+        """Return why there is nothing to compare with; None if nothing lacks, or both do."""
+        if self.current is None:
+            return None if self.bronze is None else "not consolidated yet"
+        if entity.is_derived and is_outdated(self.current, entity):
+            return "its contract has changed: ./pipeline consolidate"
+        return None if self.bronze is not None else f"bronze no longer has {entity.bronze}"
 
 
 class _Comparison:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from batch.reconcile.kinds import Kind, kind_of
+from connectors.shop_catalog import CatalogRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +36,6 @@ class SourceTable:
     columns: tuple[Column, ...]
     is_versioned: bool
     skipped: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogRow:
-    """One row of `catalog.sql`."""
-
-    table_name: str
-    column_name: str
-    type_name: str
-    type_kind: str
-    is_array: bool
-    key_position: int | None
-    is_counted: bool
-    declared: str = ""
 
 
 def describe(rows: Sequence[CatalogRow]) -> SourceTable:

@@ -7,6 +7,8 @@ from deltalake import DeltaTable
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.offsets import OffsetRanges, is_within
+from lakehouse.cleaning.envelope import Columns, read_keys
+from lakehouse.cleaning.typed import read_key
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import COORDINATE, silver_schema
 from lakehouse.delta import scan
@@ -14,11 +16,8 @@ from lakehouse.delta import scan
 
 def names_of(entity: Entity, keys: pl.Series) -> pl.Series:
     """Convert Kafka's keys to silver's, in order; null for invalid keys."""
-    source = entity.column(entity.key).source
-    kind = pl.Schema(silver_schema(entity))[entity.key]
-    text = pl.col("key").str.json_path_match(f"$.{source}")
-    named = _texts(keys).to_frame("key").select(text.cast(kind, strict=False).alias(entity.key))
-    return named[entity.key]
+    texts = read_keys(keys, Columns.of(entity))
+    return texts.select(read_key(entity).alias(entity.key)).to_series()
 
 
 def names_standing(
@@ -48,12 +47,3 @@ def keys_named(entity: Entity, bronze: BronzeSource, names: pl.Series) -> pl.Ser
     wanted = names.implode()
     found = (keys.filter(names_of(entity, keys).is_in(wanted)) for keys in bronze.all_keys())
     return pl.concat([nothing, *found]).unique()
-
-
-def _texts(keys: pl.Series) -> pl.Series:
-    try:
-        return keys.cast(pl.String)
-    except pl.exceptions.PolarsError:
-        # Some are not text, so not keys either: rare, and only distinct ones are checked.
-        readable = [key.decode(errors="replace") for key in keys]
-        return pl.Series(readable, dtype=pl.String)

@@ -155,7 +155,7 @@ def overwrite(
     predicate: str | None = None,
     watermarks: dict[str, int] | None = None,
 ) -> None:
-    """Replace all rows, or those that meet a predicate.
+    """Replace all rows, and the schema; or only those that meet a predicate.
 
     Raises:
         DeltaError: a conflict with another commit, or the store does not answer.
@@ -175,6 +175,7 @@ def overwrite(
             delta,
             pa.RecordBatchReader.from_batches(schema, watched()),
             mode="overwrite",
+            schema_mode=None if predicate else "overwrite",
             predicate=predicate,
             writer_properties=WRITER,
             commit_properties=with_watermarks(watermarks or {}, is_alone=True),

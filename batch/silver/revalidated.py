@@ -66,7 +66,7 @@ class Revalidated:
             name for name in silver_schema(self.validator.entity).names if name != "_deleted_at"
         ]
         kinds = pl.Schema(silver_schema(self.validator.entity))
-        return pl.Schema({**{name: kinds[name] for name in columns}, "operation": pl.String()})
+        return pl.Schema({**{name: kinds[name] for name in columns}, "_operation": pl.String()})
 
     def left(self, ends: Mapping[EpochPartition, int]) -> dict[EpochPartition, OffsetRange]:
         """Return the ranges that are not validated yet, up to the given end offsets."""

@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -128,22 +128,25 @@ class SilverReport:
             )
 
 
-def chosen_entities(names: Iterable[str] = ()) -> list[Entity]:
-    """Return the contracts for names of shop or silver tables; by default all.
+def chosen_entities(
+    names: Iterable[str] = (), contracts: Mapping[str, Entity] = ENTITIES
+) -> list[Entity]:
+    """Return the contracts for names of shop or silver tables; by default all of `contracts`.
 
     Raises:
         WrongArgumentError: there is no contract for a name.
     """
-    by_name = {n: e for e in ENTITIES.values() for n in (e.table, e.silver)}
+    # A shop table may be called like the silver table of another.
+    by_name = {**{e.silver: e for e in contracts.values()}, **contracts}
     unknown = [name for name in names if name not in by_name]
     if unknown:
         message = (
             f"There is no contract for {', '.join(unknown)}. {meant(unknown, by_name)}"
-            f"Known: {', '.join(ENTITIES)}."
+            f"Known: {', '.join(contracts)}."
         )
         raise WrongArgumentError(message)
     wanted = {by_name[name].table for name in names}
-    return [e for e in ENTITIES.values() if not wanted or e.table in wanted]
+    return [e for e in contracts.values() if not wanted or e.table in wanted]
 
 
 def consolidate_silver(

@@ -7,6 +7,7 @@ from functools import cached_property
 import narwhals as nw
 import polars as pl
 import pyarrow as pa
+from deltalake import DeltaTable, Schema
 
 from batch.silver.commit import Merge, SilverTable, Write
 from batch.silver.offsets import OffsetRanges
@@ -145,3 +146,11 @@ class SilverTables:
 def _arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
     table = rows.select(schema.names).to_arrow()
     return table.cast(schema)
+
+
+def is_outdated(current: DeltaTable, entity: Entity) -> bool:
+    """Return whether a contract has other columns or another key than its table of current rows.
+
+    That table is written last, so its columns are the history's, too.
+    """
+    return bool(current.schema() != Schema.from_arrow(silver_schema(entity)))

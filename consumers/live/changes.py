@@ -79,7 +79,7 @@ class ChangeReader:
             records, lambda keys: records.filter(pl.col("key").is_in(keys.implode()))
         )
         newest = validated["_committed_at"].to_physical().max()
-        has_deletes = bool((validated["operation"] == "d").any())
+        has_deletes = bool((validated["_operation"] == "d").any())
         return Rows(
             current=self._current[has_deletes].run({_VALIDATED: validated}),
             versions=self._versions[has_deletes].run({_VALIDATED: validated})

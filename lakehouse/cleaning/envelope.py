@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import orjson
 import polars as pl
 
+from lakehouse.contracts import Entity
+
 PolarsType = pl.DataType | type[pl.DataType]
 _SOURCE = pl.Struct({"lsn": pl.Int64, "txId": pl.Int64, "ts_us": pl.Int64})
 _OPERATIONS = ("c", "r", "u", "d")
@@ -24,14 +26,32 @@ _WHOLE = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 # A number beyond 64 bits: orjson converts it to a float, Polars keeps it exact within `_PARSED`.
 _PARSED = range(-(2**127), 2**128)
 _LONG = re.compile(r"[:,\[]\s*-?\d{20}")
+_VALUE = r'[^,{}"\[]*|"([^"\\]|\\.)*"|\[[^\[\]{}]*\]'
+"""A value of a row: a number, a word, a text, or most lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Names of a table's columns in the shop: those of the contract, and the key."""
+    """Columns of a table that are read, by the shop's name.
 
-    key: str
-    wanted: tuple[str, ...]
+    Attributes:
+        wanted: name in the result of each column of the contract.
+        key: which of them are the primary key, by the shop's name.
+        excluded: the shop's names of columns that are not read, and not extra either.
+    """
+
+    wanted: Mapping[str, str]
+    key: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, entity: Entity) -> "Columns":
+        """Return the columns of a contract."""
+        return cls(
+            wanted={column.source: column.text for column in entity.columns},
+            key=tuple(column.source for column in entity.key_columns),
+            excluded=entity.excluded,
+        )
 
 
 def read_envelopes(values: pl.Series, columns: Columns) -> pl.DataFrame:
@@ -42,13 +62,29 @@ def read_envelopes(values: pl.Series, columns: Columns) -> pl.DataFrame:
         columns: columns that the contract reads.
 
     Returns:
-        One row per value: `operation` (c, r, u, d; null if it is not a row change),
-        `before_key`, `lsn`, `tx_id`, `committed_us`, the contract's columns as text, and `_extra`:
-        a sorted JSON object of the non-null columns that the contract does not know, or null.
+        One row per value: `_operation` (c, r, u, d; null if it is not a row change), `lsn`,
+        `tx_id`, `committed_us`, the contract's columns as text, of a delete only the key, and
+        `_extra`: a sorted JSON object of the non-null columns that the contract does not know, or
+        null.
     """
     lines = _without_halves(_as_text(values.fill_null(_EMPTY)))
     extra = _names_beyond(lines, columns)
     return _flatten(_read(lines, _fields(columns, extra)), columns, extra)
+
+
+def read_keys(keys: pl.Series, columns: Columns) -> pl.DataFrame:
+    """Parse Kafka's keys into columns of text, like the old rows of deletes; null if malformed."""
+    deletes = '{"op":"d","before":' + _texts(keys) + "}"
+    return read_envelopes(deletes, columns).select(columns.wanted[name] for name in columns.key)
+
+
+def _texts(keys: pl.Series) -> pl.Series:
+    try:
+        return keys.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        # Some are not text, so not keys either: rare, and only distinct ones are checked.
+        readable = [key.decode(errors="replace") for key in keys]
+        return pl.Series(readable, dtype=pl.String)
 
 
 def _as_text(values: pl.Series) -> pl.Series:
@@ -83,7 +119,7 @@ def _fields(columns: Columns, extra: Sequence[str]) -> dict[str, PolarsType]:
     image = dict.fromkeys((*columns.wanted, *extra), pl.String)
     return {
         "op": pl.String,
-        "before": pl.Struct({columns.key: pl.String}),
+        "before": pl.Struct(dict.fromkeys(columns.key, pl.String)),
         "after": pl.Struct(image),
         "source": _SOURCE,
     }
@@ -148,7 +184,10 @@ def _names_beyond(lines: pl.Series, columns: Columns) -> tuple[str, ...]:
     """
     if lines.is_empty():
         return ()
-    ends = rf'"{columns.wanted[-1]}":[^,{{}}]*\}}(,"source"|\}}$)'
+    # A record is clear if it ends with the last column of the contract, or with an excluded one.
+    last = (*columns.excluded, list(columns.wanted)[-1])
+    named = "|".join(re.escape(orjson.dumps(name).decode()) for name in last)
+    ends = rf'({named}):({_VALUE})\}}(,"source"|\}}$)'
     is_clear = lines.str.contains(ends)
     is_bare = lines.str.contains('"after":null', literal=True) | (lines == "{}")
     cleared = is_clear.arg_true()
@@ -161,7 +200,7 @@ def _names_beyond(lines: pl.Series, columns: Columns) -> tuple[str, ...]:
     if names is None:
         message = "plain records of texts could not be parsed for their column names"
         raise AssertionError(message)
-    return tuple(sorted(names - set(columns.wanted)))
+    return tuple(sorted(names.difference(columns.wanted, columns.excluded)))
 
 
 def _names(lines: pl.Series) -> set[str] | None:
@@ -185,17 +224,25 @@ def _texts_only(line: bytes) -> bytes:
 
 
 def _flatten(parsed: pl.DataFrame, columns: Columns, extra: Sequence[str]) -> pl.DataFrame:
-    after, source = pl.col("after").struct, pl.col("source").struct
-    has_image = pl.when(pl.col("op") == "d").then(pl.col("before")).otherwise(pl.col("after"))
+    # Any name may be a column's, and some are patterns of Polars: `*`, `^a$`.
+    numbers = [f"{number}" for number in range(len(columns.wanted) + len(extra))]
+    after = pl.col("after").struct.rename_fields(numbers).struct
+    before = pl.col("before").struct.rename_fields(numbers[: len(columns.key)]).struct
+    source = pl.col("source").struct
+    is_delete = pl.col("op") == "d"
+    has_image = pl.when(is_delete).then(pl.col("before")).otherwise(pl.col("after"))
     is_change = pl.col("op").is_in(_OPERATIONS) & has_image.is_not_null()
+    fields = {name: after.field(n) for n, name in zip(numbers, columns.wanted, strict=False)}
+    for number, name in zip(numbers, columns.key, strict=False):
+        fields[name] = pl.when(is_delete).then(before.field(number)).otherwise(fields[name])
+    unknown = dict(zip(extra, map(after.field, numbers[len(columns.wanted) :]), strict=True))
     return parsed.select(
-        pl.when(is_change.fill_null(value=False)).then("op").alias("operation"),
-        pl.col("before").struct.field(columns.key).alias("before_key"),
+        pl.when(is_change.fill_null(value=False)).then("op").alias("_operation"),
         source.field("lsn").alias("lsn"),
         source.field("txId").alias("tx_id"),
         source.field("ts_us").alias("committed_us"),
-        carried({name: after.field(name) for name in extra}).alias("_extra"),
-        *(after.field(name).alias(name) for name in columns.wanted),
+        carried(unknown).alias("_extra"),
+        *(value.alias(columns.wanted[name]) for name, value in fields.items()),
     )
 
 
@@ -208,14 +255,14 @@ def carried(values: Mapping[str, pl.Expr]) -> pl.Expr:
     if not values:
         return pl.lit(None, pl.String)
     parts = [
-        pl.format("{}:{}", pl.lit(orjson.dumps(name).decode()), _quoted(value))
+        pl.format("{}:{}", pl.lit(orjson.dumps(name).decode()), quoted(value))
         for name, value in values.items()
     ]
     joined = pl.concat_str(parts, separator=",", ignore_nulls=True)
     return pl.when(joined != "").then(pl.format("{{{}}}", joined))
 
 
-def _quoted(value: pl.Expr) -> pl.Expr:
+def quoted(value: pl.Expr) -> pl.Expr:
     """Quote a text for JSON; null stays null."""
     listed = pl.struct(value.alias("v")).struct.json_encode()
     return pl.when(value.is_not_null()).then(listed.str.slice(5).str.head(-1))

@@ -10,6 +10,7 @@ from datetime import date
 
 import polars as pl
 
+from lakehouse.cleaning.envelope import quoted
 from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.contracts import Column, Derivation, Derived, Entity, OnSchemaChange, Type
 from lakehouse.contracts.model import (
@@ -17,13 +18,17 @@ from lakehouse.contracts.model import (
     FIRST_TIMESTAMP,
     LAST_DAY,
     LAST_TIMESTAMP,
-    PLACEHOLDER,
+    placeholder,
 )
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.errors import StopPipelineError
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.fZ"
+_DAY = 86_400_000_000
+_ELEMENT = r'("([^"\\]|\\.)*"|[^",\[\]{}]+)'
+_FLAT_LIST = rf"^\[ *({_ELEMENT}( *, *{_ELEMENT})*)? *\]$"
+"""A JSON list of texts, numbers, words and nulls: a list of one dimension."""
 _NO_NUMBER = "NAN|NaN|(POSITIVE|NEGATIVE)_INFINITY|-?Infinity"
 _OF_TYPE = {
     Type.INTEGER: r"^-?\d+$",
@@ -32,6 +37,8 @@ _OF_TYPE = {
     Type.DEGREES: rf"^(-?\d+(\.\d+)?|{_NO_NUMBER})$",
     Type.TIMESTAMP: r"^(-?infinity|[+-]?\d{4,}-\d\d-\d\dT[\d:.]+Z)$",
     Type.DATE: r"^-?\d+$",
+    Type.DECIMAL: rf"^(-?\d+(\.\d+)?|{_NO_NUMBER})$",
+    Type.WALL_CLOCK: r"^-?\d+$",
 }
 """Texts that are values of a type as Debezium writes them, within the supported range or not."""
 
@@ -51,12 +58,12 @@ def read_types(texts: pl.LazyFrame, entity: Entity, calendar: Calendar) -> pl.La
     """Convert texts to the contract's columns, under silver's names.
 
     Args:
-        texts: the shop's columns as text, the other columns of `read_envelopes`, and coordinates.
+        texts: the columns of `read_envelopes`, and coordinates.
         entity: the contract.
         calendar: the shop's.
 
     Returns:
-        Coordinates, `operation`, the contract's columns, columns derived from timestamps,
+        Coordinates, `_operation`, the contract's columns, columns derived from timestamps,
         `_as_of_date` (the business day of the change), `_committed_at`, `_lsn`, `_tx_id`,
         `_extra`; `_unreadable`: names of columns whose text is not of their type, separated by
         commas, or null; `_beyond`: names of columns with a value that some store cannot hold.
@@ -65,20 +72,20 @@ def read_types(texts: pl.LazyFrame, entity: Entity, calendar: Calendar) -> pl.La
     spelled = [name for name in texts.collect_schema().names() if name.startswith(SPELLED)]
     read = texts.select(
         *COORDINATE,
-        "operation",
+        "_operation",
         "_extra",
         pl.col("lsn").alias("_lsn"),
         pl.col("tx_id").alias("_tx_id"),
         *(read_column(column).alias(column.name) for column in entity.columns),
-        *(pl.col(column.source).alias(f"text:{column.name}") for column in entity.columns),
+        *(column.text for column in entity.columns),
         *spelled,
         _committed_at=_held(pl.from_epoch("committed_us", time_unit="us")),
-        before_key=pl.col("before_key").cast(pl.Int64, strict=False),
     )
-    is_delete = pl.col("operation") == "d"
-    key = pl.when(is_delete).then("before_key").otherwise(entity.key)
+    is_delete = pl.col("_operation") == "d"
     unreadable, beyond = _lost(entity)
-    named = read.with_columns(key.alias(entity.key), _unreadable=unreadable, _beyond=beyond)
+    named = read.with_columns(
+        read_key(entity).alias(entity.key), _unreadable=unreadable, _beyond=beyond
+    )
     dated = named.with_columns(
         *(
             pl.when(~is_delete & (pl.col(name) != "")).then(name).alias(name)
@@ -110,7 +117,7 @@ def stop_if_retyped(typed: pl.DataFrame, texts: pl.DataFrame, entity: Entity) ->
     if faulty.is_empty():
         return
     column = entity.column(str(typed["_unreadable"][faulty[0]]).split(",")[0])
-    value = texts[column.source][faulty[0]]
+    value = texts[column.text][faulty[0]]
     problem = f"{entity.table}.{column.source} holds {value!r}, which is not of type {column.type}"
     action = (
         f"Was the column retyped? Correct the contract of {entity.table} in lakehouse/contracts/, "
@@ -119,9 +126,39 @@ def stop_if_retyped(typed: pl.DataFrame, texts: pl.DataFrame, entity: Entity) ->
     raise StopPipelineError(problem, action)
 
 
+def read_key(entity: Entity) -> pl.Expr:
+    """Return the value that identifies a row, from the texts of the key's columns."""
+    columns = entity.key_columns
+    if columns[0].name == entity.key:
+        return read_column(columns[0])
+    parts = [quoted(pl.col(column.text)) for column in columns]
+    return pl.format("[{}]", pl.concat_str(parts, separator=","))
+
+
 def read_column(column: Column) -> pl.Expr:
     """Convert a column's text to its type; null if that fails."""
-    return _READERS[column.type](pl.col(column.source))
+    text = pl.col(column.text)
+    return _list(text, column) if column.is_list else _reader(column)(text)
+
+
+def _reader(column: Column) -> Callable[[pl.Expr], pl.Expr]:
+    if column.type is Type.DECIMAL:
+        return lambda text: _decimal(text, column.precision, column.scale)
+    return _READERS[column.type]
+
+
+def _list(text: pl.Expr, column: Column) -> pl.Expr:
+    """Convert a JSON list; null if it or any of its elements is unreadable."""
+    told = pl.when(text.str.contains(_FLAT_LIST)).then(text).str.json_decode(pl.List(pl.String))
+    if column.type is Type.TEXT:
+        return told
+    read = told.list.eval(_reader(column)(pl.element()))
+    is_whole = _nulls(told) == _nulls(read)
+    return pl.when(is_whole).then(read)
+
+
+def _nulls(lists: pl.Expr) -> pl.Expr:
+    return lists.list.eval(pl.element().is_null()).list.sum()
 
 
 def _text(text: pl.Expr) -> pl.Expr:
@@ -135,6 +172,34 @@ def _integer(text: pl.Expr) -> pl.Expr:
 def _degrees(text: pl.Expr) -> pl.Expr:
     number = text.cast(pl.Float64, strict=False)
     return pl.when(number.is_finite()).then(number)
+
+
+def _float(text: pl.Expr) -> pl.Expr:
+    return text.cast(pl.Float64, strict=False)
+
+
+def _decimal(text: pl.Expr, precision: int, scale: int) -> pl.Expr:
+    # A cast would round what has more digits.
+    whole = rf"\d{{1,{precision - scale}}}" if precision > scale else "0"
+    is_held = text.str.contains(rf"^-?0*{whole}(\.\d{{0,{scale}}}0*)?$")
+    return pl.when(is_held).then(text.cast(pl.Decimal(precision, scale), strict=False))
+
+
+def _bytes(text: pl.Expr) -> pl.Expr:
+    return text.str.decode("base64", strict=False)
+
+
+def _wall_clock(text: pl.Expr) -> pl.Expr:
+    read = text.cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+    first, last = (one.replace(tzinfo=None) for one in (FIRST_TIMESTAMP, LAST_TIMESTAMP))
+    return pl.when(read.is_between(first, last)).then(read)
+
+
+def _time(text: pl.Expr) -> pl.Expr:
+    read = text.cast(pl.Int64, strict=False)
+    of_day = pl.when(read.is_between(0, _DAY - 1)).then(read * 1000).cast(pl.Time)
+    midnight = pl.when(read == _DAY).then(pl.lit("24:00:00.000000"))
+    return pl.coalesce(of_day.dt.strftime("%H:%M:%S%.6f"), midnight)
 
 
 def _boolean(text: pl.Expr) -> pl.Expr:
@@ -176,6 +241,11 @@ _READERS: Mapping[Type, Callable[[pl.Expr], pl.Expr]] = {
     Type.BOOLEAN: _boolean,
     Type.TIMESTAMP: _instant,
     Type.DATE: _date,
+    Type.FLOAT: _float,
+    Type.WALL_CLOCK: _wall_clock,
+    Type.TIME: _time,
+    Type.BYTES: _bytes,
+    Type.OPAQUE: lambda text: _bytes(text).cast(pl.String, strict=False),
 }
 
 
@@ -183,16 +253,17 @@ def _lost(entity: Entity) -> tuple[pl.Expr, pl.Expr]:
     """Return the names of unreadable columns, and of columns with values that no store can hold."""
     unreadable, beyond = [], []
     for column in entity.columns:
-        if column.type is Type.TEXT:
+        if column.type is Type.TEXT and not column.is_list:
             # Any text is valid.
             if column.most_bytes is not None:
                 length = pl.col(f"{SPELLED}{column.name}").str.len_bytes()
                 beyond.append(pl.when(length > column.most_bytes).then(pl.lit(column.name)))
             continue
-        text, name = pl.col(f"text:{column.name}"), pl.lit(column.name)
-        is_lost = text.is_not_null() & pl.col(column.name).is_null() & (text != PLACEHOLDER)
+        text, name = pl.col(column.text), pl.lit(column.name)
+        is_told = text.is_not_null() & (text != placeholder(column))
+        is_lost = is_told & pl.col(column.name).is_null()
         lost = pl.when(is_lost).then(text)
-        if column.type not in _OF_TYPE:
+        if column.type not in _OF_TYPE or column.is_list:
             unreadable.append(pl.when(lost.is_not_null()).then(name))
             continue
         is_of_type = lost.str.contains(_OF_TYPE[column.type])
@@ -206,11 +277,11 @@ def _lost(entity: Entity) -> tuple[pl.Expr, pl.Expr]:
 
 def _evolve(dated: pl.LazyFrame, entity: Entity) -> pl.LazyFrame:
     """Keep retyped values in `_extra` if the contract says so; drop the texts."""
-    texts = [f"text:{column.name}" for column in entity.columns]
+    texts = [column.text for column in entity.columns]
     if entity.on_retyped is OnSchemaChange.EVOLVE:
         is_lost = pl.col("_unreadable").is_not_null()
         kept = pl.struct(
-            pl.when(pl.col(column.name).is_null()).then(f"text:{column.name}").alias(column.name)
+            pl.when(pl.col(column.name).is_null()).then(column.text).alias(column.name)
             for column in entity.columns
         ).struct.json_encode()
         dated = dated.with_columns(

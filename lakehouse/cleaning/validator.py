@@ -15,9 +15,9 @@ from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.clean import clean, cleaned_columns, raw
 from lakehouse.cleaning.transforms.unchanged import fill_unchanged
 from lakehouse.cleaning.transforms.validate import BROKEN, SUSPECT, flag_suspects, validate
-from lakehouse.cleaning.typed import Calendar, read_types, stop_if_retyped
+from lakehouse.cleaning.typed import Calendar, read_key, read_types, stop_if_retyped
 from lakehouse.contracts import Column, Entity, OnSchemaChange, Type
-from lakehouse.contracts.model import PLACEHOLDER, UNKNOWN
+from lakehouse.contracts.model import UNKNOWN, placeholder
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.errors import StopPipelineError
 
@@ -28,6 +28,8 @@ History = Callable[[pl.Series], pl.DataFrame]
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clock of what writes to the shop may be ahead of the shop's own. Clocks that are
 synchronised differ by less; what is further ahead is a wrong value."""
+_LARGE = (Type.TEXT, Type.BYTES, Type.OPAQUE, Type.DECIMAL)
+_KEY = "key"
 _TEXTS = "texts"
 _SUSPECTS = "suspects"
 
@@ -48,7 +50,7 @@ class Validator:
             history: called for keys whose update omits large values.
 
         Returns:
-            For each record except tombstones: `COORDINATE`, `operation`, silver's columns,
+            For each record except tombstones: `COORDINATE`, `_operation`, silver's columns,
             `raw:…` of the cleaned ones, and `BROKEN`. A value that is replaced by `UNKNOWN` is
             kept in `_extra`, under the shop's column name.
 
@@ -105,33 +107,33 @@ class Validator:
 
     def _texts(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
         texts = self._read(records)
-        is_untold = pl.any_horizontal(pl.col(self._large) == PLACEHOLDER).fill_null(value=False)
-        untold_rows = texts.select(is_untold.arg_true()).to_series()
+        is_untold = [pl.col(name) == word for name, word in self._large.items()]
+        untold_rows = texts.select(
+            pl.any_horizontal(pl.lit(value=False), *is_untold).fill_null(value=False).arg_true()
+        ).to_series()
         if untold_rows.is_empty():
             return texts
         untold = records.filter(pl.col("value").is_not_null())[untold_rows]
         told = self._read(history(untold["key"].unique()))
         both = pl.concat([told, texts]).unique(subset=COORDINATE, keep="first")
-        key = pl.coalesce(self._key, "before_key")
-        keyed = both.with_columns(_key=key)
-        filled = fill_unchanged(nw.from_native(keyed.lazy()), "_key", self._large)
+        keyed = both.with_columns(read_key(self.entity).alias(_KEY))
+        filled = fill_unchanged(nw.from_native(keyed.lazy()), _KEY, self._large)
         native = pl.DataFrame(filled.collect().to_native())
-        return native.drop("_key").join(records, on=COORDINATE, how="semi")
+        return native.drop(_KEY).join(records, on=COORDINATE, how="semi")
 
     def _read(self, records: pl.DataFrame) -> pl.DataFrame:
         kept = records.filter(pl.col("value").is_not_null())
-        wanted = tuple(column.source for column in self.entity.columns)
-        read = read_envelopes(kept["value"], Columns(key=self._key, wanted=wanted))
+        read = read_envelopes(kept["value"], Columns.of(self.entity))
         return pl.concat([kept.select(COORDINATE), read], how="horizontal")
 
-    @property
-    def _key(self) -> str:
-        return self.entity.column(self.entity.key).source
+    @cached_property
+    def _large(self) -> dict[str, str]:
+        """Return the columns whose values Postgres may store out of line (TOAST).
 
-    @property
-    def _large(self) -> list[str]:
-        """Return the columns whose values Postgres may store out of line (TOAST)."""
-        return [column.source for column in self.entity.columns if column.type is Type.TEXT]
+        With what Debezium writes instead of one that did not change.
+        """
+        columns = [c for c in self.entity.columns if c.is_list or c.type in _LARGE]
+        return {column.text: placeholder(column) for column in columns}
 
 
 def _with_unknown_values(validated: pl.DataFrame, entity: Entity) -> pl.DataFrame:
@@ -170,6 +172,8 @@ def _is_cleaned(name: str, entity: Entity) -> pl.Expr:
 def count_cleaned(validated: pl.DataFrame, entity: Entity) -> int:
     """Count the valid changes with at least one cleaned value."""
     cleaned = [_is_cleaned(name, entity) for name in cleaned_columns(entity)]
+    if not cleaned:
+        return 0
     return validated.filter(pl.col(BROKEN).is_null() & pl.any_horizontal(cleaned)).height
 
 

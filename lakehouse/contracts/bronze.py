@@ -21,7 +21,11 @@ def bronze_table(topic: str) -> str:
     if len(parts) != 3 or not all(parts):
         problem = f"topic {topic!r} is not named <prefix>.<schema>.<table>"
         raise StopPipelineError(problem, "Land only topics that the Debezium connector writes.")
-    table = parts[2]
+    return bronze_name(parts[2])
+
+
+def bronze_name(table: str) -> str:
+    """Return the name of the bronze table for a shop table."""
     plain = f"raw_{table}"
     is_taken = table not in RAW_NAMES and plain in RAW_NAMES.values()
     return RAW_NAMES.get(table, f"raw_public.{table}" if is_taken else plain)

@@ -1,7 +1,7 @@
 """Contract model: declarations of tables and columns, used by all other code."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
@@ -23,6 +23,17 @@ class Type(StrEnum):
     """UTC, to the microsecond, from `FIRST_TIMESTAMP` to `LAST_TIMESTAMP`."""
     DATE = "date"
     """A day of the shop's calendar, from `FIRST_DAY` to `LAST_DAY`."""
+    DECIMAL = "decimal"
+    """An exact number of the column's `precision` and `scale`."""
+    FLOAT = "float"
+    """64 bits, including NaN and infinities."""
+    WALL_CLOCK = "timestamp without time zone"
+    """To the microsecond, in the range of `TIMESTAMP`."""
+    TIME = "time"
+    """Text `HH:MM:SS.ffffff`, to `24:00:00.000000`: Delta has no type for it."""
+    BYTES = "bytes"
+    OPAQUE = "opaque"
+    """Text in Postgres' own form, of a type that Debezium passes on without reading it."""
 
 
 FIRST_DAY, LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
@@ -31,6 +42,8 @@ FIRST_TIMESTAMP = datetime(1, 1, 3, tzinfo=UTC)
 LAST_TIMESTAMP = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
 """First and last timestamp whose day is in that range in every time zone, and is not 0001-01-01,
 the warehouse's unknown day."""
+MOST_DIGITS = 38
+"""Most digits of a decimal in Delta."""
 MOST_KEY_BYTES = 400
 """Longest text in a key or index column, in UTF-8 bytes. Long enough for any place name in any
 script; six of them fit into a Postgres index row, which holds 2,704 bytes."""
@@ -96,6 +109,9 @@ class Column:
         source: name in the shop, if different.
         description: shown in documents and in the warehouse's comments.
         unit: unit of a number, where its type does not determine it.
+        is_list: whether a value is a list of values of `type`, with nulls among them.
+        precision: digits of a decimal.
+        scale: digits of a decimal after the point.
         required: a change without a value is quarantined.
         allowed_values: all valid values, in their cleaned spelling.
         on_unknown: what to do with a value that is in no list; required for columns with a list.
@@ -113,6 +129,9 @@ class Column:
     description: str
     source: str = ""
     unit: str | None = None
+    is_list: bool = False
+    precision: int = MOST_DIGITS
+    scale: int = 0
     required: bool = False
     cleaning: Cleaning = Cleaning.NONE
     allowed_values: tuple[str, ...] = ()
@@ -136,9 +155,18 @@ class Column:
             raise ValueError(message)
 
     @property
+    def text(self) -> str:
+        """Return the name of the column with its text, as Debezium writes it, while it is read."""
+        return f"text:{self.name}"
+
+    @property
     def counts_unknown(self) -> bool:
         """Return whether a value that is in no list becomes `UNKNOWN`."""
         return self.on_unknown is OnUnknown.COUNT
+
+
+ROW_KEY = "_key"
+"""Derived column that identifies a row whose key is not one integer or one text."""
 
 
 class Derivation(StrEnum):
@@ -152,6 +180,8 @@ class Derivation(StrEnum):
     """ISO 3166-2, from country and the region's name."""
     PERSON_KEY = "person key"
     """A hash of e-mail and birth date that all accounts of one person share."""
+    ROW_KEY = "row key"
+    """A JSON list of the texts of the primary key's columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,17 +213,20 @@ class Entity:
         silver: silver table with the current rows.
         history: silver table with all versions, if the warehouse keeps versions.
         grain: what one row stands for.
-        key: primary key, an integer.
+        key: column that identifies a row: an integer, a text, or derived as `ROW_KEY`.
         columns: in silver's order, the key first.
         derived: columns computed from `columns`.
+        excluded: the shop's columns that silver does not have, not even in `_extra`.
         rules: conditions over several columns.
         partition: derived month column that partitions silver; None for small tables.
-        as_of: column with the time at which a version of the row begins, by the source.
+        as_of: column with the time at which a version of the row begins, by the source;
+            `_committed_at` if the source has none.
         raw: bronze table.
         indexed: columns by which the warehouse finds current rows, besides the key.
         indexed_live: the same, for the rows of live only.
         is_sale: live applies its changes at once.
         live_versions: live has the versions, too, and not only the current rows.
+        is_derived: whether the contract follows from the source's catalog.
     """
 
     table: str
@@ -202,6 +235,7 @@ class Entity:
     key: str
     columns: tuple[Column, ...]
     derived: tuple[Derived, ...] = ()
+    excluded: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     history: str | None = None
     partition: str | None = None
@@ -213,6 +247,7 @@ class Entity:
     live_versions: bool = False
     on_removed: OnSchemaChange = OnSchemaChange.IGNORE
     on_retyped: OnSchemaChange = OnSchemaChange.IGNORE
+    is_derived: bool = False
 
     @property
     def bronze(self) -> str:
@@ -223,6 +258,28 @@ class Entity:
     def live_tables(self) -> tuple[str, ...]:
         """Return the names of its tables in the schema `live`: current rows, and any versions."""
         return (self.table, *([f"{self.table}_history"] if self.live_versions else ()))
+
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """Return the columns of the primary key."""
+        parts = next((one.inputs for one in self.derived if one.name == self.key), (self.key,))
+        return tuple(self.column(name) for name in parts)
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """Return the names of all columns that a delete keeps: the key, and its parts."""
+        return tuple(dict.fromkeys((self.key, *(column.name for column in self.key_columns))))
+
+    def with_key(self, parts: Sequence[str]) -> "Entity":
+        """Return the contract with these columns as the key: the only one, or a text of all."""
+        first = self.column(parts[0])
+        if len(parts) == 1 and first.type in (Type.INTEGER, Type.TEXT) and not first.is_list:
+            return replace(self, key=first.name, derived=())
+        key = Derived(
+            name=ROW_KEY, type=Type.TEXT, how=Derivation.ROW_KEY, inputs=tuple(parts),
+            description=f"Identifies a row: a JSON list of the texts of {', '.join(parts)}.",
+        )  # fmt: skip
+        return replace(self, key=ROW_KEY, derived=(key,))
 
     @property
     def fields(self) -> tuple[Column | Derived, ...]:
@@ -268,6 +325,16 @@ def row_times() -> tuple[Column, ...]:
 
 PLACEHOLDER = "__debezium_unavailable_value"
 """Debezium's placeholder for a large value that the WAL omits because it did not change."""
+
+
+_BYTES_PLACEHOLDER = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="
+
+
+def placeholder(column: Column) -> str:
+    """Return the text that Debezium writes instead of an unchanged large value of a column."""
+    is_binary = column.type in (Type.BYTES, Type.OPAQUE)
+    text = _BYTES_PLACEHOLDER if is_binary else PLACEHOLDER
+    return f'["{text}"]' if column.is_list else text
 
 
 def day_and_month(stem: str, description: str) -> tuple[Derived, Derived]:

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from lakehouse.contracts.gold import GoldTable
-from lakehouse.contracts.model import Entity, Type
+from lakehouse.contracts.model import Column, Derived, Entity, Type
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 _ARROW = {
@@ -15,6 +15,11 @@ _ARROW = {
     Type.BOOLEAN: pa.bool_(),
     Type.TIMESTAMP: TIMESTAMP,
     Type.DATE: pa.date32(),
+    Type.FLOAT: pa.float64(),
+    Type.WALL_CLOCK: pa.timestamp("us"),
+    Type.TIME: pa.string(),
+    Type.BYTES: pa.binary(),
+    Type.OPAQUE: pa.string(),
 }
 COORDINATE = ("_topic_id", "_epoch", "_partition", "_offset")
 """The coordinate of the change that wrote a row. Order within a key is (`_epoch`, `_offset`)."""
@@ -57,6 +62,17 @@ QUARANTINE_SCHEMA = pa.schema(
     ]
 )
 """`rule` is the first broken rule, `all_rules` has all; `key`, `value` are as in Kafka."""
+CONTRACTS = "contracts"
+"""Silver table of derived contracts. Grain: one row per shop table without one of its own."""
+CONTRACTS_SCHEMA = pa.schema(
+    [
+        pa.field("entity", pa.string(), nullable=False),
+        ("silver", pa.string()),
+        ("contract", pa.string()),
+        ("note", pa.string()),
+    ]
+)
+"""`contract` is JSON; null for a table that silver leaves out, with the reason in `note`."""
 RULE_COUNTS = "rule_counts"
 """Silver table of rule counts. Grain: one row per run, entity, batch, outcome and rule.
 
@@ -75,10 +91,19 @@ RULE_COUNTS_SCHEMA = pa.schema(
 """`outcome` is seen, cleaned, unknown or quarantined; for `seen`, `rule` is empty."""
 
 
+def arrow_type(column: Column | Derived) -> pa.DataType:
+    """Return the type of a column of silver."""
+    if not isinstance(column, Column):
+        return _ARROW[column.type]
+    is_decimal = column.type is Type.DECIMAL
+    kind = pa.decimal128(column.precision, column.scale) if is_decimal else _ARROW[column.type]
+    return pa.list_(kind) if column.is_list else kind
+
+
 def silver_schema(entity: Entity) -> pa.Schema:
     """Return the schema of the table with current rows. Grain: one row per key ever seen."""
     columns = [
-        pa.field(column.name, _ARROW[column.type], nullable=column.name != entity.key)
+        pa.field(column.name, arrow_type(column), nullable=column.name != entity.key)
         for column in entity.fields
     ]
     return pa.schema([*columns, *SILVER_META])
@@ -92,6 +117,6 @@ def history_schema(entity: Entity) -> pa.Schema:
 def gold_schema(table: GoldTable) -> pa.Schema:
     """Return the schema of a gold table."""
     return pa.schema([
-        pa.field(column.name, _ARROW[column.type], nullable=not column.required)
+        pa.field(column.name, arrow_type(column), nullable=not column.required)
         for column in table.columns
     ])  # fmt: skip

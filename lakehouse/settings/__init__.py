@@ -4,6 +4,7 @@ from lakehouse.settings.base import ROOT, Settings, given
 from lakehouse.settings.monitoring import AlertSettings, MonitoringSettings
 from lakehouse.settings.programs import (
     ConsolidationSettings,
+    ContractSettings,
     LandingSettings,
     LiveSettings,
     LogSettings,
@@ -33,11 +34,11 @@ from lakehouse.variables import name_of
 
 __all__ = [
     "ALL_SETTINGS", "ROOT", "AirflowSettings", "AlertSettings", "ConnectSettings",
-    "ConsolidationSettings", "KafkaSettings", "LandingSettings", "LiveSettings", "LogSettings",
-    "MinioSettings", "MonitoringSettings", "OltpSettings", "ReconcileSettings", "Settings",
-    "ShopSettings", "StackSettings", "SupersetSettings", "WarehouseSettings", "default_cache_dir",
-    "default_data_dir", "default_uv", "is_root", "open_to_all", "require_names_of_data",
-    "retired_warnings", "settings_in_environment", "socket_path",
+    "ConsolidationSettings", "ContractSettings", "KafkaSettings", "LandingSettings", "LiveSettings",
+    "LogSettings", "MinioSettings", "MonitoringSettings", "OltpSettings", "ReconcileSettings",
+    "Settings", "ShopSettings", "StackSettings", "SupersetSettings", "WarehouseSettings",
+    "default_cache_dir", "default_data_dir", "default_uv", "is_root", "open_to_all",
+    "require_names_of_data", "retired_warnings", "settings_in_environment", "socket_path",
 ]  # fmt: skip
 
 ALL_SETTINGS: tuple[type[Settings], ...] = (
@@ -50,6 +51,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     ShopSettings,
     LandingSettings,
     LiveSettings,
+    ContractSettings,
     ConsolidationSettings,
     ReconcileSettings,
     AirflowSettings,

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic_settings import SettingsConfigDict
 
-from lakehouse.settings.base import Settings
-from lakehouse.variables import Currency, TimeZone, setting
+from lakehouse.settings.base import ROOT, Settings
+from lakehouse.variables import AbsolutePath, Currency, TimeZone, setting
 
 
 class ShopSettings(Settings):
@@ -57,6 +57,18 @@ class LiveSettings(Settings):
         "Most rows kept beside the warehouse; at the limit it waits for a consolidation.",
         change="When consolidations are rarer than hourly, or the warehouse's disk is small.",
         gt=0,
+    )
+
+
+class ContractSettings(Settings):
+    """Contracts of the tables that have none written in Python."""
+
+    model_config = SettingsConfigDict(env_prefix="CONTRACTS_")
+    dir: AbsolutePath = setting(
+        ROOT / "contracts",
+        "Folder of contract files, one per table of the shop; it need not exist.",
+        change="When your contracts are in a repository of their own.",
+        shown="`contracts/` in the checkout",
     )
 
 

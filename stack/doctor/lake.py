@@ -1,14 +1,17 @@
 """Checks of the lake: guarantees of the object store, and tables against the contracts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
 from batch.catalogue import LakeTable
+from batch.contracts.stored import contracts_of
 from consumers.bronze.conformance import require_conditional_put, require_consistent_listing
-from lakehouse.contracts import ENTITIES
+from lakehouse.contracts import Entity
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.contracts.schemas import (
+    CONTRACTS,
+    CONTRACTS_SCHEMA,
     QUARANTINE,
     QUARANTINE_SCHEMA,
     RULE_COUNTS,
@@ -47,17 +50,19 @@ def _store(measurements: Measurements) -> Sequence[Said]:
 
 def _tables(measurements: Measurements) -> Sequence[Said]:
     opened = measurements.deltas.items()
-    return diagnose_tables({table: pa.schema(delta.schema().to_arrow()) for table, delta in opened})
+    found = {table: pa.schema(delta.schema().to_arrow()) for table, delta in opened}
+    return diagnose_tables(found, contracted(contracts_of(measurements.lake).values()))
 
 
-def contracted() -> dict[LakeTable, pa.Schema]:
+def contracted(entities: Iterable[Entity]) -> dict[LakeTable, pa.Schema]:
     """Return the schemas of silver's and gold's tables according to the contracts."""
     found = {
+        LakeTable(layer="silver", name=CONTRACTS): CONTRACTS_SCHEMA,
         LakeTable(layer="silver", name=QUARANTINE): QUARANTINE_SCHEMA,
         LakeTable(layer="silver", name=RULE_COUNTS): RULE_COUNTS_SCHEMA,
         LakeTable(layer="bronze", name=LOSS_LEDGER): LOSS_LEDGER_SCHEMA,
     }
-    for entity in ENTITIES.values():
+    for entity in entities:
         found[LakeTable(layer="silver", name=entity.silver)] = silver_schema(entity)
         if entity.history:
             found[LakeTable(layer="silver", name=entity.history)] = history_schema(entity)
@@ -66,9 +71,10 @@ def contracted() -> dict[LakeTable, pa.Schema]:
     return found
 
 
-def diagnose_tables(found: Mapping[LakeTable, pa.Schema]) -> Sequence[Said]:
+def diagnose_tables(
+    found: Mapping[LakeTable, pa.Schema], wanted: Mapping[LakeTable, pa.Schema]
+) -> Sequence[Said]:
     """Diagnose whether each table has the columns of its contract. All bronze tables share one."""
-    wanted = contracted()
     said = []
     for table, schema in found.items():
         contract = wanted.get(table, BRONZE_SCHEMA if table.layer == "bronze" else None)

@@ -218,10 +218,10 @@ def diagnose_tables(
         tables.setdefault(column.table_name, {})[column.column_name] = column.type_name
     keyless = sorted({c.table_name for c in columns if not c.has_key})
     said = [fault for entity in entities.values() for fault in _faults(entity, tables)]
-    said += [_without_contract(name) for name in tables if name not in entities]
     said += [
         note(
-            f"{name} has no primary key: its changes land, but it cannot be extracted",
+            f"{name} has no primary key: its changes land, but it cannot be extracted, and "
+            "without a unique index silver leaves it out",
             f"alter table public.{name} add primary key (…)",
         )
         for name in keyless
@@ -263,11 +263,4 @@ def _left_out(name: str) -> Said:
         "a-z, digits, _ and - two tables could share a topic",
         f"as admin: alter table public.{quoted} rename to NEW_NAME; "
         "then ./pipeline extract NEW_NAME --full",
-    )
-
-
-def _without_contract(name: str) -> Said:
-    return note(
-        f"{name} has no contract: its changes land in bronze only",
-        "declare it in lakehouse/contracts/, or drop it",
     )

@@ -242,10 +242,10 @@ def test_user_of_the_lake_that_may_more_is_named(shop):
     until_fine(shop)
 
 
-def test_table_without_contract_is_noted_until_it_is_gone(shop):
-    execute(shop, "oltp", "create table public.gift_cards (card_id bigint primary key)")
+def test_table_without_key_is_noted_until_it_is_gone(shop):
+    execute(shop, "oltp", "create table public.gift_cards (card_id bigint)")
     partition = ("shop", "tables")
-    assert found_at(shop, partition, "note")["words"].startswith("gift_cards has no contract")
+    assert found_at(shop, partition, "note")["words"].startswith("gift_cards has no primary key")
     execute(shop, "oltp", "drop table public.gift_cards")
     found_at(shop, partition, "fine")
 

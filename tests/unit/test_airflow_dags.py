@@ -91,7 +91,7 @@ def test_hourly_run_goes_layer_by_layer_and_silver_side_by_side(found):
         assert not any(name in task["downstream"] for task in tasks.values())
         assert "gold" in tasks[name]["downstream"]
     assert "warehouse_in_one_transaction" in tasks["gold"]["downstream"]
-    assert tasks["warehouse_in_one_transaction"]["downstream"] == ["views"]
+    assert tasks["warehouse_in_one_transaction"]["downstream"] == ["derived", "views"]
     assert tasks["views"]["downstream"] == ["trim"]
     assert tasks["trim"]["downstream"] == ["reconcile"]
 

@@ -150,11 +150,11 @@ def test_standby_is_wrong_whatever_its_tables_show():
     assert "OLTP_HOST" in told.remedy
 
 
-def test_table_without_contract_or_key_and_column_besides_are_noted():
+def test_table_without_key_and_column_besides_are_noted_and_no_other_table_is():
     extra = column("extra", "id")
-    assert verdicts(diagnose_tables([*shop_columns(), extra])) == [Verdict.NOTE]
+    assert verdicts(diagnose_tables([*shop_columns(), extra])) == [Verdict.FINE]
     keyless = column("extra", "id", has_key=False)
-    assert verdicts(diagnose_tables([*shop_columns(), keyless])) == [Verdict.NOTE, Verdict.NOTE]
+    assert verdicts(diagnose_tables([*shop_columns(), keyless])) == [Verdict.NOTE]
     told = only(diagnose_tables([*shop_columns(), column("orders", "gift_note")]))
     assert told.words == "orders has columns without contract: gift_note; kept in _extra"
 

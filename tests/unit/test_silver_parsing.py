@@ -31,7 +31,7 @@ from lakehouse.errors import StopPipelineError
 from tests.unit.bronze_maker import RULES, customers, new_lake, order_lines
 
 CUSTOMERS = ENTITIES["customers"]
-COLUMNS = Columns(key="id", wanted=("id", "name", "version"))
+COLUMNS = Columns(key=("id",), wanted={name: name for name in ("id", "name", "version")})
 
 
 def envelope(**after):
@@ -76,7 +76,7 @@ def test_trailing_zeros_are_no_digits():
 def test_record_that_is_no_change_is_told_apart_and_spoils_no_other(value):
     good = envelope(id=1, name="a", version=1)
     read = read_envelopes(pl.Series([good, value, good]), COLUMNS)
-    assert read["operation"].to_list() == ["c", None, "c"]
+    assert read["_operation"].to_list() == ["c", None, "c"]
     assert read["name"].to_list()[::2] == ["a", "a"]
 
 
@@ -86,7 +86,7 @@ def test_record_that_is_no_change_is_told_apart_and_spoils_no_other(value):
 def test_every_record_becomes_one_row_whatever_it_holds(values):
     read = read_envelopes(pl.Series(values, dtype=pl.Binary), COLUMNS)
     assert read.height == len(values)
-    for value, operation in zip(values, read["operation"], strict=True):
+    for value, operation in zip(values, read["_operation"], strict=True):
         assert operation == ("c" if value and value.startswith(b'{"op":"c","before"') else None)
 
 
@@ -389,7 +389,7 @@ def test_value_that_was_not_told_is_the_key_s_last_one_null_included():
     frame = nw.from_native(pl.LazyFrame({
         "k": ["1", "1", "1", "2", "2"], "_epoch": [0] * 5, "_offset": [0, 1, 2, 0, 1],
         "t": ["long", untold, untold, None, untold]}))  # fmt: skip
-    filled = fill_unchanged(frame, "k", ["t"]).collect().to_native().sort("k", "_offset")
+    filled = fill_unchanged(frame, "k", {"t": untold}).collect().to_native().sort("k", "_offset")
     assert filled["t"].to_list() == ["long", "long", "long", None, None]
 
 
@@ -414,8 +414,9 @@ HARD = st.none() | st.text(alphabet=" :-12=\x1fFR", max_size=4)
 @given(st.lists(st.tuples(HARD, HARD), min_size=1, max_size=8))
 @example([("1:2", "3"), ("1", "2:3"), (None, "1"), ("-", "1"), ("1", None), ("1", "")])
 def test_each_row_is_spelled_by_its_own_inputs(pairs):
-    asked = {column.source: [None] * len(pairs) for column in CUSTOMERS.columns}
-    asked |= {"phone": [phone for phone, _ in pairs], "country": [where for _, where in pairs]}
+    asked = {column.text: [None] * len(pairs) for column in CUSTOMERS.columns}
+    asked |= {"text:phone": [phone for phone, _ in pairs],
+              "text:country": [where for _, where in pairs]}  # fmt: skip
     texts = pl.DataFrame(asked, schema=dict.fromkeys(asked, pl.String))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spelling, "phone", lambda phone, where: repr((phone, where)))
@@ -445,8 +446,8 @@ def spelled_as(text, where, column):
 @example(values=["", " ", "A", " A", "A ", "A  b", "A b", "\u200b", "e\u0301", "active", "FR"])
 def test_each_text_becomes_what_its_cleaning_says_of_it_alone(table, values):
     entity = ENTITIES[table]
-    texts = pl.DataFrame({c.source: values for c in entity.columns},
-                         schema={c.source: pl.String for c in entity.columns})  # fmt: skip
+    texts = pl.DataFrame({c.text: values for c in entity.columns},
+                         schema={c.text: pl.String for c in entity.columns})  # fmt: skip
     spelled = spell(texts, entity)
     for column in entity.columns:
         if column.cleaning is not Cleaning.NONE:

@@ -296,9 +296,10 @@ def test_store_that_is_away_while_a_table_is_opened_again_is_waited_for(
     asked = []
 
     def losing(write, *arguments):
-        original(write, *arguments)
+        written = original(write, *arguments)
         if not asked:
             raise OSError
+        return written
 
     def refuse(delta):
         asked.append(delta)
@@ -555,7 +556,7 @@ def test_change_whose_key_could_not_be_read_leaves_quarantine_once_it_can(tmp_pa
         # A parser that has learnt to read it.
         original = envelope._flatten
         patch.setattr(envelope, "_flatten", lambda *given: original(*given).with_columns(
-            pl.col("customer_id").replace("one", "1")))  # fmt: skip
+            pl.col("text:customer_id").replace("one", "1")))  # fmt: skip
         (redriven,) = redrive(lake, RULES, Selection())
     assert (redriven.accepted, redriven.left) == (1, 1)
     assert [row["_offset"] for row in rows_of(lake, "quarantine")] == [1]

@@ -39,7 +39,7 @@ def frame_of(entity, draw, *, sound):
         return pl.Series([draw(values) for _ in range(rows)], dtype=kind)
 
     given_ = {
-        "operation": column(pl.String, st.sampled_from(["c"] if sound else [*"crud", None])),
+        "_operation": column(pl.String, st.sampled_from(["c"] if sound else [*"crud", None])),
         "_unreadable": column(pl.String, st.none() if sound else names_of(entity)),
         "_beyond": column(pl.String, st.none() if sound else names_of(entity)),
         "_as_of_date": column(pl.Date, st.just(AT.date())),
@@ -86,7 +86,7 @@ def test_change_that_breaks_nothing_is_no_suspect():
         "order_line_id": 1, "order_id": 1, "line_number": 1, "product_id": 1,
         "warehouse_code": "FR-LIL", "quantity": 2, "unit_price_cents": 500,
         "line_total_cents": 1000, "created_at": AT, "updated_at": AT, "version": 1,
-        "raw:warehouse_code": "FR-LIL", "operation": "c", "_committed_at": AT,
+        "raw:warehouse_code": "FR-LIL", "_operation": "c", "_committed_at": AT,
         "_as_of_date": AT.date(),
     }  # fmt: skip
     changes = pl.DataFrame([sound, {**sound, "quantity": None}]).with_columns(

@@ -95,17 +95,17 @@ def test_mistake_of_ours_has_an_exit_status_of_its_own(monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", [*ENTITIES, *(e.silver for e in ENTITIES.values())])
 def test_every_name_that_there_is_makes_sense(name):
-    Selection(entities=(name,)).require_sense()
+    Selection(entities=(name,)).checked(ENTITIES)
 
 
 def test_rule_is_looked_for_in_the_tables_that_are_meant():
     # The last was a rule before such a country counted as unknown; quarantine may have it.
     rules = ("email_invalid", "not_a_row_change", "committed_at_unreadable", "country_unknown")
     for rule in rules:
-        Selection(rule=rule).require_sense()
-    Selection(entities=("customers",), rule="email_invalid").require_sense()
+        Selection(rule=rule).checked(ENTITIES)
+    Selection(entities=("customers",), rule="email_invalid").checked(ENTITIES)
     with pytest.raises(WrongArgumentError, match="There is no rule email_invalid"):
-        Selection(entities=("orders",), rule="email_invalid").require_sense()
+        Selection(entities=("orders",), rule="email_invalid").checked(ENTITIES)
 
 
 def test_nearest_name_is_asked_for_and_none_where_nothing_is_near():

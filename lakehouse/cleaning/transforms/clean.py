@@ -30,6 +30,8 @@ def clean(changes: Frame, entity: Entity) -> Frame:
     """
     names = changes.collect_schema().names()
     spelled = [name.removeprefix(SPELLED) for name in names if name.startswith(SPELLED)]
+    if not spelled:
+        return changes
     return changes.with_columns(
         *(nw.col(name).alias(raw(name)) for name in cleaned_columns(entity)),
         *(nw.col(f"{SPELLED}{name}").alias(name) for name in spelled),

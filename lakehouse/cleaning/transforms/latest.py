@@ -20,11 +20,11 @@ def latest(changes: Frame, key: str) -> Frame:
 
 def empty_deleted(changes: Frame, entity: Entity) -> Frame:
     """Set all columns but key and coordinate of deletes to null, and set the time of deletion."""
-    is_delete = nw.col("operation") == "d"
+    is_delete = nw.col("_operation") == "d"
     emptied = [
         nw.when(~is_delete).then(nw.col(name)).alias(name)
         for name in (*entity.names, "_extra")
-        if name != entity.key
+        if name not in entity.key_names
     ]
     went = nw.when(is_delete).then(nw.col("_committed_at")).alias("_deleted_at")
     return changes.with_columns(*emptied, went)

@@ -4,26 +4,27 @@ Source tables with `replica identity full` never omit them; others do (Debezium'
 "Toasted values").
 """
 
+from collections.abc import Mapping
+
 import narwhals as nw
 
 from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.latest import ORDER
-from lakehouse.contracts.model import PLACEHOLDER
 
 _ABSENT = "\0"
 
 
-def fill_unchanged(texts: Frame, key: str, names: list[str]) -> Frame:
+def fill_unchanged(texts: Frame, key: str, placeholders: Mapping[str, str]) -> Frame:
     """Replace each placeholder by the value from the previous change of the same key.
 
     Args:
-        texts: the shop's columns as text, with all changes of each key that has a placeholder,
+        texts: the columns as text, with all changes of each key that has a placeholder,
             valid or not, starting with one that has the value.
         key: the key column.
-        names: columns that may hold placeholders.
+        placeholders: columns that may hold one, and which.
     """
-    for name in names:
-        is_placeholder = nw.col(name) == PLACEHOLDER
+    for name, word in placeholders.items():
+        is_placeholder = nw.col(name) == word
         # Null is a value too: it must not be mistaken for a missing one.
         told = nw.when(~is_placeholder.fill_null(value=False)).then(nw.col(name).fill_null(_ABSENT))
         filled = told.fill_null(strategy="forward").over(key, order_by=list(ORDER))

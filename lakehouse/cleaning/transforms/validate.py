@@ -50,13 +50,13 @@ def flag_suspects(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> F
     the broken rules takes, and the cost of a small batch depends on expressions, not on rows.
 
     Args:
-        changes: cleaned; with `operation`, `_unreadable`, `_beyond`, `_as_of_date` and
+        changes: cleaned; with `_operation`, `_unreadable`, `_beyond`, `_as_of_date` and
             `_committed_at`.
         entity: the contract.
         clock_skew: how far a source's clock may be ahead.
     """
     signs = [one.sign for one in conditions(entity, clock_skew=clock_skew)]
-    operation = nw.col("operation")
+    operation = nw.col("_operation")
     is_suspect = nw.any_horizontal(
         operation.is_null(),
         nw.col("_committed_at").is_null(),
@@ -65,7 +65,9 @@ def flag_suspects(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> F
         (operation == "d") & nw.col(entity.key).is_null(),
         nw.all_horizontal(
             operation != "d",
-            nw.any_horizontal(*(sign for sign in signs if sign is not None), ignore_nulls=False),
+            nw.any_horizontal(
+                nw.lit(value=False), *(s for s in signs if s is not None), ignore_nulls=False
+            ),
             ignore_nulls=False,
         ),
         ignore_nulls=False,
@@ -81,12 +83,12 @@ def validate(changes: Frame, entity: Entity, *, clock_skew: timedelta) -> Frame:
         entity: the contract.
         clock_skew: how far a source's clock may be ahead.
     """
-    is_kept = nw.col("operation") != "d"
+    is_kept = nw.col("_operation") != "d"
     of_key = nw.col(entity.key).is_null()
     names = [
-        _named(NOT_A_CHANGE, nw.col("operation").is_null()),
-        _named(NO_COMMIT, nw.col("_committed_at").is_null() & ~nw.col("operation").is_null()),
-        _named(f"{entity.key}_missing", of_key & nw.col("operation").is_in(["d"])),
+        _named(NOT_A_CHANGE, nw.col("_operation").is_null()),
+        _named(NO_COMMIT, nw.col("_committed_at").is_null() & ~nw.col("_operation").is_null()),
+        _named(f"{entity.key}_missing", of_key & nw.col("_operation").is_in(["d"])),
         *(
             _named(one.name, is_kept & one.is_broken)
             for one in conditions(entity, clock_skew=clock_skew)

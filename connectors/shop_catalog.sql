@@ -1,15 +1,19 @@
--- Grain: one row per column of a captured table, in order. Run in the snapshot's transaction.
+-- Grain: one row per column of a captured table, in order.
 with recursive
 below as (
     -- what a domain stands for
     select
         t.oid as type_id,
-        t.oid as base_id
+        t.oid as base_id,
+        -1 as modifier,
+        0 as dimensions
     from pg_type as t
     union all
     select
         b.type_id,
-        d.typbasetype as base_id
+        d.typbasetype as base_id,
+        greatest(b.modifier, d.typtypmod) as modifier,
+        greatest(b.dimensions, d.typndims) as dimensions
     from below as b
     inner join pg_type as d on b.base_id = d.oid
     where d.typtype = 'd'
@@ -37,8 +41,14 @@ select
     coalesce(e.typname, t.typname) as type_name,
     coalesce(e.typtype, t.typtype)::text as type_kind,
     e.oid is not null as is_array,
+    greatest(a.atttypmod, b.modifier) as modifier,
+    greatest(a.attndims, b.dimensions)::integer as dimensions,
     array_position(k.conkey, a.attnum) as key_position,
-    n.table_id is not null as is_counted
+    n.table_id is not null as is_counted,
+    c.oid in (select h.inhparent from pg_inherits as h) as has_children,
+    a.attgenerated <> '' as is_generated,
+    coalesce(col_description(c.oid, a.attnum), '') as comment,
+    coalesce(obj_description(c.oid, 'pg_class'), '') as table_comment
 from pg_class as c
 inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
 inner join below as b on a.atttypid = b.type_id

@@ -1,0 +1,1 @@
+"""Contracts of tables that nobody wrote one for: derived from the shop's own catalog."""

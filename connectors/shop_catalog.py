@@ -1,0 +1,63 @@
+"""The captured tables of the shop, as its own catalog describes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import psycopg
+from psycopg.rows import class_row
+
+from lakehouse.kafka import is_capturable
+
+OPAQUE_TYPES = frozenset(
+    ("pg_lsn", "xid", "xid8", "tid", "tsquery", "jsonpath", "regclass", "pg_snapshot")
+)
+OPAQUE_KINDS = ("c", "m")
+"""Types, and kinds of types (composite, multirange), of which Debezium passes on the text as bytes,
+without reading it."""
+_CATALOG = Path(__file__).with_name("shop_catalog.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogRow:
+    """A column of a captured table.
+
+    Attributes:
+        declared: its type as in SQL, with its length.
+        type_name: the type below any domain; for an array, the elements'.
+        type_kind: `pg_type.typtype` of that type.
+        modifier: Postgres' modifier of the type, such as a decimal's digits; -1 without.
+        dimensions: of an array, as declared; Postgres does not enforce it.
+        key_position: its position in the primary key, from 1.
+        is_counted: whether a trigger numbers the versions of the table's rows.
+        has_children: whether other tables inherit from the table. A select returns their rows, too,
+            while the WAL has those under the names of the child tables.
+        is_generated: whether Postgres computes it.
+    """
+
+    table_name: str
+    column_name: str
+    type_name: str
+    type_kind: str
+    is_array: bool
+    key_position: int | None
+    is_counted: bool
+    declared: str = ""
+    modifier: int = -1
+    dimensions: int = 0
+    has_children: bool = False
+    is_generated: bool = False
+    comment: str = ""
+    table_comment: str = ""
+
+
+def read_catalog(connection: psycopg.Connection) -> Mapping[str, list[CatalogRow]]:
+    """Return the columns of each captured table, in order, by the table's name.
+
+    Doctor reports tables whose names rule them out.
+    """
+    with connection.cursor(row_factory=class_row(CatalogRow)) as cursor:
+        rows = cursor.execute(_CATALOG.read_bytes()).fetchall()
+    grouped = groupby(rows, key=lambda row: row.table_name)
+    return {name: list(columns) for name, columns in grouped if is_capturable(name)}
