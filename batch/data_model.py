@@ -9,7 +9,7 @@ import psycopg
 import pyarrow as pa
 from psycopg.rows import class_row
 
-from batch.warehouse.marts import Dimension, Fact, Sum, Table, View, mart
+from batch.warehouse.marts import Fact, Sum, Table, View, mart
 from lakehouse.contracts import ENTITIES, Column, Derived, Entity, OnUnknown
 from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
 from lakehouse.contracts.metrics import BY_NAME
@@ -197,9 +197,6 @@ def _warehouse(catalogue: Sequence[CatalogueRow]) -> Iterator[str]:
 def _lineage(declared: Table | View | None) -> str:
     """Return what a table of the mart is computed from, as its folder declares it."""
     match declared:
-        case Dimension(entity=str(entity)):
-            versions = ", all versions" if declared.is_versioned else ""
-            return f"Members: `{entity}`{versions}."
         case Fact():
             others = (
                 f"`{one.entity}`{''.join(f' with {n} {v}' for n, v in one.when.items())}"

@@ -24,8 +24,6 @@ from batch.warehouse.marts import Dimension, Fact, Mart, Part, Sum
 from batch.warehouse.scripts import columns_of, same_key
 from lakehouse.contracts import ENTITIES
 
-UNKNOWN_DAY = SQL("date '0001-01-01'")
-"""Day of facts whose entity has not arrived."""
 CHOSEN_DAYS = SQL(
     "insert into affected_days (fact, date_key) select p.fact, p.date_key from fact_dates as p "
     "on conflict do nothing"
@@ -256,7 +254,10 @@ def all_sums(mart: Mart) -> Iterator[Composed]:
 
 def obsolete_sums(mart: Mart) -> Iterator[Composed]:
     """Yield statements that delete the sums of affected days and keys, which are recomputed."""
+    yield SQL("analyze affected_days").format()
     for table in mart.sums:
+        if table.has_own_keys:
+            yield SQL("analyze {}").format(Identifier(_keys_of(mart, table).table))
         if table.is_by_day:
             keys = _Keys(table="affected_days", columns=("date_key",))
             where: Composable = SQL("t.fact = any({})").format(Literal(list(table.of)))
@@ -276,12 +277,6 @@ def is_in_place(fact: Fact) -> Composable:
     if fact.is_cumulative:
         return SQL("f.date_key >= t.from_date")
     return SQL("f.date_key = any(etl.affected_dates({}))").format(Literal(fact.name))
-
-
-def tables_of_sums(mart: Mart) -> Composed:
-    """Return the temporary tables that sums are computed from."""
-    names = [f"affected_{table.name}" for table in mart.sums if table.has_own_keys]
-    return SQL(", ").join(map(Identifier, ["affected_days", *names]))
 
 
 def _all_keys(mart: Mart) -> Iterator[tuple[_Keys, Composable, str]]:
@@ -382,8 +377,8 @@ def _changed_dates(fact: Fact) -> Iterator[Composable]:
         same_key("e", "c", [ENTITIES[fact.entity].key]),
     )
     if fact.parts and not fact.is_cumulative:
-        # Rows of a part may have arrived before the entity.
-        yield SQL("select {} as date_key").format(UNKNOWN_DAY)
+        # Rows of a part may have arrived before the entity: they have the unknown day.
+        yield SQL("select date '0001-01-01' as date_key")
 
 
 def _add_dates(fact: Fact, rows: Iterable[Composable]) -> Composed:

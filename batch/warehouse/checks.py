@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import psycopg
@@ -103,25 +102,22 @@ def parse(file: str, text: str) -> list[Check]:
     Raises:
         StopPipelineError: it does not begin with the header of a check.
     """
-    starts = [header.start() for header in _HEADER.finditer(text)]
-    if starts[:1] != [0]:
+    headers = list(_HEADER.finditer(text))
+    if not headers or headers[0].start() > 0:
         message = f"warehouse_sql/{file} must begin `-- check: <name> | severity: fail|warn`."
         raise StopPipelineError(message)
-    parts = (text[start:stop] for start, stop in pairwise([*starts, len(text)]))
-    return [_check(f"warehouse_sql/{file}", part) for part in parts]
-
-
-def _check(file: str, text: str) -> Check:
-    header = _HEADER.match(text)
-    if header is None:
-        raise ValueError(text)
-    return Check(
-        name=header["name"],
-        severity="fail" if header["severity"] == "fail" else "warn",
-        query=text.rstrip().rstrip(";").encode(),
-        file=file,
-        way_out=" ".join(_WAY_OUT.findall(text)),
-    )
+    stops = [*(header.start() for header in headers[1:]), len(text)]
+    parts = [text[header.start() : stop] for header, stop in zip(headers, stops, strict=True)]
+    return [
+        Check(
+            name=header["name"],
+            severity="fail" if header["severity"] == "fail" else "warn",
+            query=part.rstrip().rstrip(";").encode(),
+            file=f"warehouse_sql/{file}",
+            way_out=" ".join(_WAY_OUT.findall(part)),
+        )
+        for header, part in zip(headers, parts, strict=True)
+    ]
 
 
 def _codes_are_known() -> Check:

@@ -29,14 +29,6 @@ _SALES = "live_sales"
 """The view of the mart whose columns the table `live.sales` has."""
 _BY_NAME = {table.name: table for table in TABLES}
 _KINDS = {kind: sql.SQL(kind) for kind in ("table", "view", "materialized view")}
-_SUMS = {
-    "period": "Length of the period: day, week (from Monday) or month.",
-    "period_start_date": "First day of the period.",
-    "month_start_date": "First day of the month.",
-    "interactions": "Interactions of visitors.",
-    "views": "Views of the product.",
-    "carts": "Times it was added to a cart.",
-}
 _COLUMNS = """
 select
     c.relnamespace::regnamespace::text,
@@ -87,7 +79,7 @@ def describe(table: str, column: str) -> str | None:
         for field in ENTITIES[source].fields:
             if field.name == column:
                 return _words(field)
-    return (_SUMS | _COORDINATE).get(column)
+    return _COORDINATE.get(column)
 
 
 def entity_comment(table: EntityTable, column: str) -> str:

@@ -27,7 +27,7 @@ from batch.warehouse.locks import LIMITED, WAIT_SECONDS, patiently
 from batch.warehouse.marts import Mart, mart
 from batch.warehouse.publish import flag_stale
 from batch.warehouse.report import TableReport, WarehouseReport
-from batch.warehouse.scripts import run, run_script
+from batch.warehouse.scripts import run_script
 from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.staging import apply_changes, changes_the_past, copy_into, settle, stage
 from batch.warehouse.validated import LoadedValidated, QuarantineLimit
@@ -316,7 +316,6 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
         _find(connection, affected.summed_keys(tables))
         _find(connection, affected.all_sums(load.whole))
     with load.part("sums by day and customer"):
-        run(connection, "analyze {}", affected.tables_of_sums(tables))
         _find(connection, affected.obsolete_sums(tables))
         for table in tables.sums:
             run_script(connection, table.file("load.sql"))

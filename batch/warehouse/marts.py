@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -295,7 +295,6 @@ class Sum(_Table):
 
 
 Table = Dimension | Fact | Sum
-_Kind = TypeVar("_Kind", Dimension, Fact, Sum)
 _ADAPTER: TypeAdapter[Table | View] = TypeAdapter(
     Annotated[Table | View, Field(discriminator="kind")]
 )
@@ -334,24 +333,20 @@ class Mart:
         found.tables = tuple(table for table in self.tables if table.name in wanted)
         return found
 
-    def of_kind(self, kind: type[_Kind]) -> tuple[_Kind, ...]:
-        """Return the tables of one kind, in order."""
-        return tuple(table for table in self.tables if isinstance(table, kind))
-
     @property
     def dimensions(self) -> tuple[Dimension, ...]:
         """Return the dimensions, in order."""
-        return self.of_kind(Dimension)
+        return tuple(table for table in self.tables if isinstance(table, Dimension))
 
     @property
     def facts(self) -> tuple[Fact, ...]:
         """Return the facts, in order."""
-        return self.of_kind(Fact)
+        return tuple(table for table in self.tables if isinstance(table, Fact))
 
     @property
     def sums(self) -> tuple[Sum, ...]:
         """Return the sums, in order."""
-        return self.of_kind(Sum)
+        return tuple(table for table in self.tables if isinstance(table, Sum))
 
     def versions(self, table: Fact | Sum) -> Iterator[Dimension]:
         """Yield the versioned dimensions that a table refers to."""

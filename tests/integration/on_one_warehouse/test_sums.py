@@ -93,13 +93,13 @@ def test_sums_that_loads_made_are_exact(warehouse):
 
 
 @pytest.mark.parametrize("table", KEYS)
-def test_lost_row_is_found(table, shop):
+def test_lost_row_of_a_sum_is_found(table, shop):
     shop.execute(f"delete from {table}")
     assert_found(shop, table, missing=Fault(count=1, examples=(KEYS[table],)))
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
-def test_changed_value_is_found_and_named(table, column, shop):
+def test_changed_metric_of_a_sum_is_found_and_named(table, column, shop):
     changed = CHANGED.get(column, f"coalesce({column}, 0) + 1")
     shop.execute(f"update {table} set {column} = {changed}")
     assert_found(shop, table, different=Fault(count=1, examples=(f"{KEYS[table]} ({column})",)))
@@ -112,7 +112,7 @@ def test_row_of_a_sum_that_no_fact_has_is_found(shop):
     assert faulty(compare(shop, limit=1)) == {"mart.stock_levels": extra}
 
 
-def test_every_column_is_compared(shop):
+def test_every_column_of_a_sum_is_compared(shop):
     for table, (one, query) in reconciled().items():
         described = shop.execute(f"select * from {table} limit 0").description
         looked_up = {key for key in ("product_key", "customer_key") if isinstance(one, Fact)}
