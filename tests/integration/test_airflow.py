@@ -83,7 +83,7 @@ def shop(webhook):
         STACK_START_TIMEOUT_SECONDS=300,
     ) as stack:
         stack.up()
-        stack.run("simulate", "--history", 3, "--orders", 400, "--seed", 5, "--dirt", 5)
+        stack.run("simulate", "--history", 40, "--orders", 400, "--seed", 5, "--dirt", 5)
         assert reconcile(stack)["exact"]
         stack.run("up", "airflow-dags", "airflow-scheduler", timeout=WAIT_SECONDS)
         yield stack

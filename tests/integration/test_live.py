@@ -44,7 +44,7 @@ def shop():
     """A stack of its own, with some days of a shop and everything running."""
     with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
         stack.up()
-        stack.run("simulate", "--history", 5, "--orders", 800, "--seed", 3, "--dirt", 0)
+        stack.run("simulate", "--history", 30, "--orders", 800, "--seed", 3, "--dirt", 0)
         yield stack
 
 

@@ -148,7 +148,7 @@ def test_new_tables_need_only_their_folders(made, monkeypatch):
     with psycopg.connect(made.dsn, autocommit=True) as connection:
         assert set(tables) <= set(pending(connection))
     silver = MemorySilver()
-    commits = RandomShop(11).commits(12)
+    commits = RandomShop(12).commits(12)
     with monkeypatch.context() as before_them:
         before_them.setattr(scripts, "FOLDER", ROOT / "warehouse_sql")
         for commit in commits[:6]:

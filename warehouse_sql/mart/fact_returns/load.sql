@@ -1,7 +1,8 @@
 -- Grain: one row per order line that came back, of those in affected_returns.
 insert into new_returns (
     return_id, order_id, order_line_id, date_key, product_key, customer_key, product_id,
-    customer_id, returned_at, reason, condition, units, currency, refund_cents, base_refund_cents
+    customer_id, returned_at, reason, condition, units, ship_country, currency, refund_cents,
+    base_refund_cents
 )
 select
     r.return_id,
@@ -19,6 +20,7 @@ select
     r.reason,
     r.condition,
     r.quantity as units,
+    o.ship_country,
     o.currency,
     r.refund_cents,
     etl.payment_worth(r.refund_cents, o.exchange_rate_e8) as base_refund_cents

@@ -11,6 +11,7 @@ create table mart.fact_returns (
     reason text not null,
     condition text not null,
     units bigint not null,
+    ship_country text,
     currency text,
     refund_cents bigint not null,
     base_refund_cents bigint,
