@@ -9,13 +9,14 @@ from batch.catalogue.lake import lake_metrics
 from batch.contracts import stored
 from batch.contracts.derive import silver_names
 from batch.contracts.stored import contracts_of, read_stored, refresh
-from batch.pipeline_run import PipelineRun
+from batch.pipeline_run import PipelineRun, consolidate
 from batch.reconcile.history import Examples
 from batch.reconcile.silver import compare_silver
 from lakehouse.contracts import ENTITIES, OnSchemaChange
 from lakehouse.contracts.files import file_text, read_files
-from lakehouse.errors import AwayError, WrongArgumentError
-from tests.unit.bronze_maker import RULES, live, new_lake, rows_of
+from lakehouse.errors import AwayError, StopPipelineError, WrongArgumentError
+from lakehouse.layers import Layer
+from tests.unit.bronze_maker import RULES, customers, live, new_lake, rows_of
 from tests.unit.foreign_maker import catalog_row, foreign, modifier
 
 TENANTS = [
@@ -81,8 +82,31 @@ def test_table_without_a_contract_is_in_silver_with_no_code(shop):
     assert len(rows_of(shop.lake, "tenants_history")) == 4
     assert shop.is_exact()
     assert sum(one.read for one in shop.run.silver(["tenants"])) == 0
+    customers(shop.lake).change(1, "c").land()
     behind = {one.table.name: one.behind.count for one in lake_metrics(shop.lake, ["silver"])}
     assert behind["tenants"] == 0
+
+
+def test_table_that_fails_stops_no_other(shop):
+    shop.tables["log"] = [catalog_row("log", "n", "int8", key=1)]
+    shop.say("columns: {}\non_retyped: stop")
+    shop.source("log", {}).change({"n": 1}, "c").land()
+    shop.source("tenants", ROW).change({"Id": "b1"}, "c", seats="many").land()
+    with pytest.raises(StopPipelineError, match=r"tenants\.seats holds 'many'"):
+        shop.run.derived()
+    assert [row["n"] for row in live(shop.lake, "log")] == [1]
+
+
+def test_consolidation_refuses_a_wrong_file_first_and_takes_derived_tables_last(shop):
+    shop.source("tenants", ROW).change({"Id": "b1"}, "c").land()
+    customers(shop.lake).change(1, "c").land()
+    shop.say("columns: {plam: {exclude: true}}")
+    with pytest.raises(WrongArgumentError, match="no column 'plam'"):
+        consolidate(shop.run, (Layer.SILVER,))
+    assert shop.lake.open("silver", "enriched_users") is None
+    shop.say("columns: {plan: {exclude: true}}")
+    done = consolidate(shop.run, (Layer.SILVER,))
+    assert [one.table for one in done.results if one.read] == ["enriched_users", "tenants"]
 
 
 def test_stored_contract_is_used_while_the_shop_does_not_answer(shop):
