@@ -119,12 +119,13 @@ def merged(new: Entity, old: Entity) -> Entity:
     columns = [_retyped(column, known.get(column.source)) for column in new.columns]
     sources = {column.source for column in columns}
     names = {column.name.casefold() for column in columns}
-    columns += [
+    dropped = [
         replace(column, name=_free(column.name, names), required=False)
         for column in old.columns
         if column.source not in sources and column.source not in new.excluded
     ]
-    whole = replace(new, columns=tuple(columns))
+    # Not last: rows end with the shop's newest column, and parsing looks for that.
+    whole = replace(new, columns=(*columns[:1], *dropped, *columns[1:]))
     return whole.with_key([column.name for column in new.key_columns])
 
 

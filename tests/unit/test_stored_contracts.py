@@ -88,13 +88,13 @@ def test_table_without_a_contract_is_in_silver_with_no_code(shop):
 
 
 def test_table_that_fails_stops_no_other(shop):
-    shop.tables["log"] = [catalog_row("log", "n", "int8", key=1)]
+    shop.tables["zones"] = [catalog_row("zones", "n", "int8", key=1)]
     shop.say("columns: {}\non_retyped: stop")
-    shop.source("log", {}).change({"n": 1}, "c").land()
+    shop.source("zones", {}).change({"n": 1}, "c").land()
     shop.source("tenants", ROW).change({"Id": "b1"}, "c", seats="many").land()
     with pytest.raises(StopPipelineError, match=r"tenants\.seats holds 'many'"):
         shop.run.derived()
-    assert [row["n"] for row in live(shop.lake, "log")] == [1]
+    assert [row["n"] for row in live(shop.lake, "zones")] == [1]
 
 
 def test_consolidation_refuses_a_wrong_file_first_and_takes_derived_tables_last(shop):
