@@ -122,10 +122,11 @@ def merged(new: Entity, old: Entity) -> Entity:
     dropped = [
         replace(column, name=_free(column.name, names), required=False)
         for column in old.columns
-        if column.source not in sources and column.source not in new.excluded
+        if column.source not in sources
     ]
     # Not last: rows end with the shop's newest column, and parsing looks for that.
-    whole = replace(new, columns=(*columns[:1], *dropped, *columns[1:]))
+    columns[1:1] = dropped
+    whole = replace(new, columns=tuple(columns), excluded=old.excluded)
     return whole.with_key([column.name for column in new.key_columns])
 
 

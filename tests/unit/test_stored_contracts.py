@@ -205,6 +205,20 @@ on_retyped: stop
     assert shop.is_exact()
 
 
+def test_file_may_refer_to_columns_that_the_shop_has_dropped(shop):
+    shop.say("columns: {secret: {exclude: true}, seats: {name: places}}")
+    source = shop.source("tenants", ROW)
+    source.change({"Id": "b1"}, "c").land()
+    shop.run.derived()
+    shop.tables["tenants"] = TENANTS[:3]
+    source.change({"Id": "b1"}, "u", plan="Pro").land()
+    shop.run.derived()
+    (row,) = live(shop.lake, "tenants")
+    assert (row["plan"], row["places"]) == ("Pro", 1)
+    assert "secret" not in row
+    assert shop.is_exact()
+
+
 def test_table_may_be_excluded(shop):
     shop.say("exclude: true")
     shop.run.derived()
