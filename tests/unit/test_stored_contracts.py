@@ -174,6 +174,22 @@ def test_table_without_a_primary_key_has_the_key_that_kafka_has_or_a_note(shop):
     assert [row["n"] for row in live(shop.lake, "log")] == [1]
 
 
+def test_change_from_before_the_table_had_a_key_never_replaces_a_later_one(shop):
+    source = shop.source("tenants", ROW)
+    source.change({"Id": "b1"}, "c", plan="old")
+    # Kafka puts it anywhere, at whatever offset.
+    source.waiting[-1] |= {"key": None, "_partition": 1, "_offset": 900}
+    source.next_offset = {0: 0, 1: 901}
+    source.change({"Id": "b1"}, "u", plan="new")
+    source.waiting[-1] |= {"_partition": 0, "_offset": 0}
+    source.next_offset = {0: 1, 1: 901}
+    source.land()
+    shop.run.derived()
+    assert [row["plan"] for row in live(shop.lake, "tenants")] == ["new"]
+    assert [row["rule"] for row in rows_of(shop.lake, "quarantine")] == ["not_a_row_change"]
+    assert shop.is_exact()
+
+
 def test_file_excludes_renames_and_adds_rules(shop):
     shop.say("""
 silver: customers_of_ours
