@@ -62,15 +62,14 @@ def query(
     Example: ./pipeline query "select count(*) from silver.cleaned_sales"
     """
     from batch.lake_sql import LakeSql
-    from batch.warehouse_query import ask_warehouse, is_of_warehouse, readable
+    from batch.warehouse_query import ask_warehouse, is_of_warehouse
     from lakehouse.connections import lake_of_reader, warehouse
 
     with err_console.status("reading"):
-        dsn = warehouse("reader")
         if is_of_warehouse(sql):
-            answer = ask_warehouse(dsn, sql)
+            answer = ask_warehouse(warehouse("reader"), sql)
         else:
-            lake = LakeSql(lake_of_reader(), memory_mb=memory_mb, others=lambda: readable(dsn))
+            lake = LakeSql(lake_of_reader(), memory_mb=memory_mb, others=_of_warehouse)
             answer = lake.ask(sql)
         shown = limit or _SHOWN_ROWS
         given = answer.rows(limit=shown + 1 if output is Form.TABLE else limit)
@@ -88,6 +87,18 @@ def query(
     except BrokenPipeError:
         # The reader, such as `head`, closed the pipe. Python's flush at exit must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _of_warehouse() -> list[str]:
+    """Return the warehouse's tables; none if it is away, or this machine has no access to it."""
+    from batch.warehouse_query import readable
+    from lakehouse.connections import warehouse
+    from lakehouse.errors import PipelineError
+
+    try:
+        return readable(warehouse("reader"))
+    except PipelineError:
+        return []
 
 
 def show_rows(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row]) -> None:

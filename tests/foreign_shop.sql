@@ -140,7 +140,7 @@ begin
     );
     execute 'insert into wide (id, c1, c1599) values (1, ''x'', 7)';
     -- The others are plain: their number is what is hard about them.
-    for n in 1..12 loop
+    for n in 1..16 loop
         execute format('create table plain_%s (id bigserial primary key, name text, n integer)', n);
         execute format(
             'insert into plain_%s (name, n) select ''a'' || i, i from generate_series(1, 5) as i', n

@@ -121,12 +121,14 @@ def merged(new: Entity, old: Entity) -> Entity:
     columns = [_retyped(column, known.get(column.source)) for column in new.columns]
     sources = {column.source for column in columns}
     names = {column.name.casefold() for column in columns}
-    columns += [
+    dropped = [
         replace(column, name=_free(column.name, names), required=False)
         for column in old.columns
-        if column.source not in sources and column.source not in new.excluded
+        if column.source not in sources
     ]
-    whole = replace(new, columns=tuple(columns))
+    # Not last: rows end with the shop's newest column, and parsing looks for that.
+    columns[1:1] = dropped
+    whole = replace(new, columns=tuple(columns), excluded=old.excluded)
     return whole.with_key([column.name for column in new.key_columns])
 
 

@@ -157,6 +157,10 @@ def updated(
         if new is None:
             known[table] = Stored(table=table, note=keyless(table))
             continue
+        old = known.get(table, Stored(table=table)).contract
+        if old is not None:
+            # First, since a file may refer to a column that the shop has dropped.
+            new = merged(new, old)
         file = files.get(table)
         if file is not None:
             others = [one for name, one in names.items() if name != table]
@@ -165,8 +169,7 @@ def updated(
             known[table] = Stored(table=table, note=f"{table}: excluded by {file}")
             continue
         names[table] = Names(silver=new.silver, history=new.history or "")
-        old = known.get(table, Stored(table=table)).contract
-        known[table] = Stored(table=table, contract=new if old is None else merged(new, old))
+        known[table] = Stored(table=table, contract=new)
     return [known[table] for table in sorted(known)]
 
 

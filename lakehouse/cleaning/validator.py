@@ -124,6 +124,10 @@ class Validator:
     def _read(self, records: pl.DataFrame) -> pl.DataFrame:
         kept = records.filter(pl.col("value").is_not_null())
         read = read_envelopes(kept["value"], Columns.of(self.entity))
+        if self.entity.is_derived:
+            # From before the table had a key: in any partition, so in no order to later changes.
+            is_keyed = kept["key"].is_not_null()
+            read = read.with_columns(_operation=pl.when(is_keyed).then("_operation"))
         return pl.concat([kept.select(COORDINATE), read], how="horizontal")
 
     @cached_property

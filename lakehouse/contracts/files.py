@@ -116,7 +116,7 @@ class ContractFile:
             return None
         by_source = {column.source: column for column in entity.columns}
         for source, (place, _) in self.columns.items():
-            if source not in by_source:
+            if source not in by_source and source not in entity.excluded:
                 problem = f"{self.table} has no column {source!r}"
                 action = f"{meant([source], by_source)}Columns: {', '.join(by_source)}."
                 place.refuse(problem, action)

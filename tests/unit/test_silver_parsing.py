@@ -149,6 +149,24 @@ EXTRA = [
 ]
 
 
+ODD = 'a.b\\ "c",^$*'
+
+
+@given(values=st.lists(st.sampled_from([1, None, True, "x", 'a"b},{"source', ["a", "]"], {"a": 1}])
+       | st.text(), min_size=2, max_size=2), new=st.booleans(), names=st.permutations([ODD, "id"]),
+       other=st.booleans())  # fmt: skip
+def test_column_of_any_name_is_read_and_is_not_taken_for_another(values, new, names, other):
+    columns = Columns(key=("id",), wanted={ODD: "text:odd", "id": "text:id"}, excluded=("gone",))
+    after = dict(zip(names, values, strict=True)) | {"gone": "x"} | ({"n]w": 7} if new else {})
+    records = [orjson.dumps({"op": "c", "after": after, "source": {"lsn": 1}})]
+    records += [orjson.dumps({"op": "c", "after": {"id": 1}, "source": {}})] * other
+    read = read_envelopes(pl.Series(records), columns)
+    for name, value in after.items():
+        if name in columns.wanted and (value is None or isinstance(value, str)):
+            assert read[columns.wanted[name]][0] == value
+    assert read["_extra"][0] == ('{"n]w":"7"}' if new else None)
+
+
 @given(order=st.permutations(range(len(EXTRA))), cuts=st.sets(st.integers(1, 6)),
        garbage=st.sampled_from([b"not json", b"[1]", b"3", b'{"after":7}', b"\xff", b"", b"{"]),
        spoiled=st.sets(st.integers(0, 6)))  # fmt: skip

@@ -9,13 +9,14 @@ from batch.catalogue.lake import lake_metrics
 from batch.contracts import stored
 from batch.contracts.derive import silver_names
 from batch.contracts.stored import contracts_of, read_stored, refresh
-from batch.pipeline_run import PipelineRun
+from batch.pipeline_run import PipelineRun, consolidate
 from batch.reconcile.history import Examples
 from batch.reconcile.silver import compare_silver
 from lakehouse.contracts import ENTITIES, OnSchemaChange
 from lakehouse.contracts.files import file_text, read_files
-from lakehouse.errors import AwayError, WrongArgumentError
-from tests.unit.bronze_maker import RULES, live, new_lake, rows_of
+from lakehouse.errors import AwayError, StopPipelineError, WrongArgumentError
+from lakehouse.layers import Layer
+from tests.unit.bronze_maker import RULES, customers, live, new_lake, rows_of
 from tests.unit.foreign_maker import catalog_row, foreign, modifier
 
 TENANTS = [
@@ -81,8 +82,31 @@ def test_table_without_a_contract_is_in_silver_with_no_code(shop):
     assert len(rows_of(shop.lake, "tenants_history")) == 4
     assert shop.is_exact()
     assert sum(one.read for one in shop.run.silver(["tenants"])) == 0
+    customers(shop.lake).change(1, "c").land()
     behind = {one.table.name: one.behind.count for one in lake_metrics(shop.lake, ["silver"])}
     assert behind["tenants"] == 0
+
+
+def test_table_that_fails_stops_no_other(shop):
+    shop.tables["zones"] = [catalog_row("zones", "n", "int8", key=1)]
+    shop.say("columns: {}\non_retyped: stop")
+    shop.source("zones", {}).change({"n": 1}, "c").land()
+    shop.source("tenants", ROW).change({"Id": "b1"}, "c", seats="many").land()
+    with pytest.raises(StopPipelineError, match=r"tenants\.seats holds 'many'"):
+        shop.run.derived()
+    assert [row["n"] for row in live(shop.lake, "zones")] == [1]
+
+
+def test_consolidation_refuses_a_wrong_file_first_and_takes_derived_tables_last(shop):
+    shop.source("tenants", ROW).change({"Id": "b1"}, "c").land()
+    customers(shop.lake).change(1, "c").land()
+    shop.say("columns: {plam: {exclude: true}}")
+    with pytest.raises(WrongArgumentError, match="no column 'plam'"):
+        consolidate(shop.run, (Layer.SILVER,))
+    assert shop.lake.open("silver", "enriched_users") is None
+    shop.say("columns: {plan: {exclude: true}}")
+    done = consolidate(shop.run, (Layer.SILVER,))
+    assert [one.table for one in done.results if one.read] == ["enriched_users", "tenants"]
 
 
 def test_stored_contract_is_used_while_the_shop_does_not_answer(shop):
@@ -150,6 +174,22 @@ def test_table_without_a_primary_key_has_the_key_that_kafka_has_or_a_note(shop):
     assert [row["n"] for row in live(shop.lake, "log")] == [1]
 
 
+def test_change_from_before_the_table_had_a_key_never_replaces_a_later_one(shop):
+    source = shop.source("tenants", ROW)
+    source.change({"Id": "b1"}, "c", plan="old")
+    # Kafka puts it anywhere, at whatever offset.
+    source.waiting[-1] |= {"key": None, "_partition": 1, "_offset": 900}
+    source.next_offset = {0: 0, 1: 901}
+    source.change({"Id": "b1"}, "u", plan="new")
+    source.waiting[-1] |= {"_partition": 0, "_offset": 0}
+    source.next_offset = {0: 1, 1: 901}
+    source.land()
+    shop.run.derived()
+    assert [row["plan"] for row in live(shop.lake, "tenants")] == ["new"]
+    assert [row["rule"] for row in rows_of(shop.lake, "quarantine")] == ["not_a_row_change"]
+    assert shop.is_exact()
+
+
 def test_file_excludes_renames_and_adds_rules(shop):
     shop.say("""
 silver: customers_of_ours
@@ -178,6 +218,20 @@ on_retyped: stop
     assert contract.on_retyped is OnSchemaChange.STOP
     assert contract.column("seats").description == "Seats that are paid for."
     assert rows_of(shop.lake, "customers_of_ours_history")
+    assert shop.is_exact()
+
+
+def test_file_may_refer_to_columns_that_the_shop_has_dropped(shop):
+    shop.say("columns: {secret: {exclude: true}, seats: {name: places}}")
+    source = shop.source("tenants", ROW)
+    source.change({"Id": "b1"}, "c").land()
+    shop.run.derived()
+    shop.tables["tenants"] = TENANTS[:3]
+    source.change({"Id": "b1"}, "u", plan="Pro").land()
+    shop.run.derived()
+    (row,) = live(shop.lake, "tenants")
+    assert (row["plan"], row["places"]) == ("Pro", 1)
+    assert "secret" not in row
     assert shop.is_exact()
 
 

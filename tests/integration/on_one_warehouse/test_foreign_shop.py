@@ -113,7 +113,7 @@ def test_every_table_with_a_key_has_current_rows_and_history(shop):
         assert reports[table].read == count, table
         assert len(live(lake, contract.silver)) == count - reports[table].quarantined, table
         assert len(rows_of(lake, contract.history)) == count - reports[table].quarantined, table
-    assert len(catalog) >= 35
+    assert len(catalog) >= 38
     assert {"price.list", "order lines"}.isdisjoint(catalog)
 
 
