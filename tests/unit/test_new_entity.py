@@ -1,5 +1,7 @@
 """`./pipeline new entity`: the contract's text is what the catalog says, and passes the linters."""
 
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +14,7 @@ from typer.testing import CliRunner
 from batch.contracts import skeleton, stored
 from batch.contracts.skeleton import contract_text, entity_of, entity_without_catalog, file_of
 from cli.__main__ import app
-from lakehouse.contracts import ENTITIES, Column, Entity, Type
+from lakehouse.contracts import Entity, Type
 from lakehouse.contracts.files import read_file
 from lakehouse.contracts.model import row_times
 from lakehouse.errors import RetryLaterError, WrongArgumentError
@@ -185,15 +187,29 @@ def test_without_the_shop_the_contract_has_a_key_and_the_times_and_says_so(folde
     assert entity.names[:4] == ("coupon_id", "created_at", "updated_at", "version")
 
 
-def test_contracts_are_those_of_all_modules_of_the_folder():
-    modules = {path.stem for path in skeleton.FOLDER.glob("*.py")} - {"__init__"}
+def test_contracts_are_those_of_all_modules_of_the_folder_in_their_order():
+    modules = sorted(path.stem for path in skeleton.FOLDER.glob("*.py") if path.stem[0] != "_")
     code = (
-        "import sys; from lakehouse.contracts import ENTITIES, shop; "
+        "import sys; from lakehouse.contracts import shop; "
         "print(*(n.rpartition('.')[2] for n in sys.modules if n.startswith(shop.__name__ + '.')))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
     )
-    assert done.stdout.split() == sorted(modules)
-    assert {"business_partners", "sales"} <= modules
-    assert isinstance(ENTITIES["returns"].columns[0], Column)
+    assert done.stdout.split() == modules
+    assert {"business_partners", "sales"} <= {*modules}
+
+
+def test_new_contract_is_a_new_file_and_nothing_else(tmp_path):
+    shutil.copytree(ROOT / "lakehouse", tmp_path / "lakehouse")
+    (tmp_path / "warehouse_sql").symlink_to(ROOT / "warehouse_sql")
+    file = tmp_path / "lakehouse" / "contracts" / "shop" / "coupons.py"
+    file.write_text(contract_text(entity_of("coupons", CATALOG)))
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "sql", "show", "coupons"],
+        check=False, cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert '"worth__net" numeric,' in done.stdout
+    assert "comment on column" in done.stdout

@@ -1,6 +1,6 @@
 """Derived contracts as silver stores them, and the files in which a user changes them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
@@ -83,6 +83,17 @@ def test_table_without_a_contract_is_in_silver_with_no_code(shop):
     assert sum(one.read for one in shop.run.silver(["tenants"])) == 0
     behind = {one.table.name: one.behind.count for one in lake_metrics(shop.lake, ["silver"])}
     assert behind["tenants"] == 0
+
+
+def test_contract_that_is_written_later_replaces_the_derived_one(shop, monkeypatch):
+    derived = shop.contract("tenants")
+    assert contracts_of(shop.lake)["tenants"] == derived
+    written = replace(derived, silver="cleaned_tenants", is_derived=False)
+    monkeypatch.setattr(stored, "ENTITIES", {**ENTITIES, "tenants": written})
+    shop.tables.clear()
+    assert contracts_of(shop.lake)["tenants"] is written
+    assert shop.contract("tenants") is written
+    assert "tenants" not in {one.table for one in read_stored(shop.lake)}
 
 
 def test_stored_contract_is_used_while_the_shop_does_not_answer(shop):

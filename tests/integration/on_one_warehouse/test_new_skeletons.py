@@ -9,8 +9,10 @@ import psycopg
 import pytest
 from polars.testing import assert_frame_equal
 from psycopg.sql import SQL, Identifier
+from typer.testing import CliRunner
 
-from batch.contracts.skeleton import NAME, entity_of
+from batch.contracts import skeleton, stored
+from batch.contracts.skeleton import NAME, entity_of, file_of
 from batch.reconcile.history import Examples
 from batch.reconcile.sums import compare_sums
 from batch.reconcile.warehouse_rows import read_rows
@@ -20,11 +22,14 @@ from batch.warehouse.entity_schema import entity_sql
 from batch.warehouse.marts import mart
 from batch.warehouse.migrate import migrate
 from batch.warehouse.skeleton import fact_of, folder_of, new_fact
+from cli.__main__ import app
 from connectors.shop_catalog import read_catalog
-from lakehouse.contracts import Type
+from lakehouse.contracts import ENTITIES, Type
 from lakehouse.errors import WrongArgumentError
 from lakehouse.postgres import copy_frames
+from lakehouse.settings import ROOT
 from tests.integration.on_one_warehouse.test_foreign_shop import foreign_database
+from tests.unit.test_add_a_table import QUOTED, SHOWN, assert_quotes, source_of
 from tests.unit.test_new_mart import WITH_DAYS
 from tests.warehouse import MemorySilver, load_warehouse, new_warehouse
 from tests.warehouse_history import RandomShop
@@ -132,3 +137,23 @@ def test_values_of_all_types_are_the_same_in_the_warehouse(made):
         connection.execute(SQL("create temporary table of_all_types ({})").format(made_of))
         copy_frames(connection, table, frame.columns, [frame])
         assert_frame_equal(read_rows(connection, table, frame.schema), frame)
+
+
+def test_guide_shows_the_contract_that_the_shops_catalog_gives(
+    warehouse_server, tmp_path, monkeypatch
+):
+    (command,) = (line for line in SHOWN if line.startswith("./pipeline new entity"))
+    others = {name: entity for name, entity in ENTITIES.items() if name != "returns"}
+    for module in (skeleton, stored):
+        monkeypatch.setattr(module, "ENTITIES", others)
+    monkeypatch.setattr(skeleton, "file_of", lambda table: file_of(table, tmp_path))
+    with foreign_database(warehouse_server) as (dsn, shop):
+        for table in ("orders", "order_lines"):
+            shop.execute(f"drop table if exists {table} cascade")
+            shop.execute(f"create table {table} ({table[:-1]}_id bigint primary key)")
+        shop.execute((ROOT / "producers" / "oltp" / "returns.sql").read_bytes())
+        monkeypatch.setattr("lakehouse.connections.shop", lambda _role: dsn)
+        done = CliRunner().invoke(app, command.split()[1:])
+    assert done.exit_code == 0, done.output
+    (block,) = (one for one in QUOTED if source_of(one) == "lakehouse/contracts/shop/")
+    assert_quotes(block, (tmp_path / "returns.py").read_text())
