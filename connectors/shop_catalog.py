@@ -33,6 +33,7 @@ class CatalogRow:
         is_counted: whether a trigger numbers the versions of the table's rows.
         has_children: whether other tables inherit from the table. A select returns their rows, too,
             while the WAL has those under the names of the child tables.
+        is_required: whether it is declared `not null`.
         is_generated: whether Postgres computes it.
     """
 
@@ -47,6 +48,7 @@ class CatalogRow:
     modifier: int = -1
     dimensions: int = 0
     has_children: bool = False
+    is_required: bool = False
     is_generated: bool = False
     comment: str = ""
     table_comment: str = ""

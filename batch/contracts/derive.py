@@ -106,7 +106,7 @@ def silver_names(sources: Iterable[str]) -> dict[str, str]:
     used = {name.casefold() for name in VALIDITY.names}
     plain = {source: re.sub(r"\W", "_", source) for source in sources}
     return {
-        source: _free((name.lstrip("_") or "column") + "_" * name.startswith("_"), used)
+        source: unused((name.lstrip("_") or "column") + "_" * name.startswith("_"), used)
         for source, name in plain.items()
     }
 
@@ -122,7 +122,7 @@ def merged(new: Entity, old: Entity) -> Entity:
     sources = {column.source for column in columns}
     names = {column.name.casefold() for column in columns}
     dropped = [
-        replace(column, name=_free(column.name, names), required=False)
+        replace(column, name=unused(column.name, names), required=False)
         for column in old.columns
         if column.source not in sources
     ]
@@ -152,7 +152,7 @@ def _wider(new: Column, old: Column) -> Column:
     return replace(new, precision=whole + scale, scale=scale)
 
 
-def _free(name: str, used: set[str]) -> str:
+def unused(name: str, used: set[str]) -> str:
     """Return the name, or a similar one that is not used yet, in any case; and use it."""
     found = next(one for one in _candidates(name) if one.casefold() not in used)
     used.add(found.casefold())
@@ -160,7 +160,7 @@ def _free(name: str, used: set[str]) -> str:
 
 
 def _free_table(name: str, used: set[str]) -> str:
-    return _free(f"public.{name}" if name.casefold() in used else name, used)
+    return unused(f"public.{name}" if name.casefold() in used else name, used)
 
 
 def _candidates(name: str) -> Iterator[str]:

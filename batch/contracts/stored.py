@@ -65,7 +65,10 @@ def known_contracts(lake: Callable[[], Lake]) -> Mapping[str, Entity]:
 
 
 def read_stored(lake: Lake) -> list[Stored]:
-    """Return what silver stores about tables without a contract of their own, by name."""
+    """Return what silver stores about tables without a contract of their own, by name.
+
+    Tables for which one has been written since are left out.
+    """
     delta = lake.open("silver", CONTRACTS)
     if delta is None:
         return []
@@ -78,6 +81,7 @@ def read_stored(lake: Lake) -> list[Stored]:
             note=row["note"] or "",
         )
         for row in rows.iter_rows(named=True)
+        if row["entity"] not in ENTITIES
     ]
 
 

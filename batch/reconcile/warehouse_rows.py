@@ -9,6 +9,7 @@ from psycopg import sql
 
 ColumnType = pl.DataType | type[pl.DataType]
 _INSTANT = pl.Datetime("us", "UTC")
+_WALL_CLOCK = pl.Datetime("us")
 
 
 def read_rows(
@@ -41,7 +42,7 @@ def read_rows(
 
 def _selected(name: str, kind: ColumnType) -> sql.Composable:
     column = sql.Identifier(name)
-    if kind == _INSTANT:
+    if kind in (_INSTANT, _WALL_CLOCK):
         return sql.SQL("(extract(epoch from {}) * 1000000)::bigint").format(column)
     return sql.SQL("{}::text").format(column)
 
@@ -50,9 +51,9 @@ def _typed(name: str, kind: ColumnType) -> pl.Expr:
     text = pl.col(name)
     if kind == pl.Boolean:
         return text == "true"
-    if kind == _INSTANT:
+    if kind in (_INSTANT, _WALL_CLOCK):
         instant = pl.from_epoch(text.cast(pl.Int64), time_unit="us")
-        return instant.dt.replace_time_zone("UTC").alias(name)
+        return instant.dt.replace_time_zone("UTC" if kind == _INSTANT else None).alias(name)
     if kind == pl.Date:
         return text.str.to_date("%Y-%m-%d")
     return text.cast(kind)

@@ -20,7 +20,13 @@ POSTGRES_TYPES: Mapping[Type, str] = {
     Type.BOOLEAN: "boolean",
     Type.TIMESTAMP: "timestamp with time zone",
     Type.DATE: "date",
+    Type.DECIMAL: "numeric",
+    Type.FLOAT: "double precision",
+    Type.WALL_CLOCK: "timestamp without time zone",
+    Type.TIME: "text",
+    Type.OPAQUE: "text",
 }
+"""Types of single values, of all types but bytes."""
 LIVE_COLUMNS = ("_is_deleted", "_is_first")
 """Columns that a table of live has besides; the second one only a history."""
 _ALWAYS = (Derivation.BUSINESS_DATE, Derivation.MONTH)
@@ -70,7 +76,7 @@ def _tables() -> tuple[EntityTable, ...]:
 
 
 TABLES = _tables()
-"""Referenced tables come first."""
+"""In the order of their contracts, a history after its current rows."""
 BY_SILVER = {table.silver: table for table in TABLES}
 
 

@@ -1,6 +1,9 @@
 """Contracts: each shop table declared once, for parsing, merging, checks and documents."""
 
-from lakehouse.contracts import goods, people, sales, visits
+from importlib import import_module
+from pkgutil import iter_modules
+
+from lakehouse.contracts import shop
 from lakehouse.contracts.model import (
     Cleaning,
     Column,
@@ -15,11 +18,12 @@ from lakehouse.contracts.model import (
 
 ENTITIES: dict[str, Entity] = {
     entity.table: entity
-    for module in (people, goods, sales, visits)
-    for entity in vars(module).values()
+    for module in sorted(one.name for one in iter_modules(shop.__path__))
+    for entity in vars(import_module(f"{shop.__name__}.{module}")).values()
     if isinstance(entity, Entity)
 }
-"""Contracts by the shop's table name, in the order in which their modules declare them."""
+"""Contracts by the shop's table name: of all modules of `lakehouse.contracts.shop`, by name, in the
+order in which each declares them."""
 
 __all__ = [
     "ENTITIES",

@@ -76,8 +76,12 @@ _READABLE: Mapping[Type, Collection[str]] = {
     Type.BOOLEAN: {"bool"},
     Type.TIMESTAMP: {"timestamptz"},
     Type.DATE: {"date"},
+    Type.DECIMAL: _NUMBERS | {"money"},
+    Type.FLOAT: _NUMBERS | {"float4", "float8"},
+    Type.WALL_CLOCK: {"timestamp"},
+    Type.TIME: {"time"},
 }
-"""Postgres types that cleaning can read, by type of the contract; text is always allowed."""
+"""Postgres types that cleaning can read, by type of the contract; any can be read as text."""
 _SCHEMAS = {CAPTURED_SCHEMA, "cdc"}
 _LEAST = 2
 """Minimum of slots and WAL senders: one for Connect and one for its replacement."""
@@ -253,7 +257,7 @@ def _faults(entity: Entity, tables: Mapping[str, Mapping[str, str]]) -> list[Sai
 
 
 def _is_readable(column: Column, type_name: str) -> bool:
-    return column.type is Type.TEXT or type_name in _READABLE[column.type]
+    return type_name in _READABLE.get(column.type, {type_name})
 
 
 def _left_out(name: str) -> Said:

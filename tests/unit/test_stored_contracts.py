@@ -1,6 +1,6 @@
 """Derived contracts as silver stores them, and the files in which a user changes them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
@@ -107,6 +107,17 @@ def test_consolidation_refuses_a_wrong_file_first_and_takes_derived_tables_last(
     shop.say("columns: {plan: {exclude: true}}")
     done = consolidate(shop.run, (Layer.SILVER,))
     assert [one.table for one in done.results if one.read] == ["enriched_users", "tenants"]
+
+
+def test_contract_that_is_written_later_replaces_the_derived_one(shop, monkeypatch):
+    derived = shop.contract("tenants")
+    assert contracts_of(shop.lake)["tenants"] == derived
+    written = replace(derived, silver="cleaned_tenants", is_derived=False)
+    monkeypatch.setattr(stored, "ENTITIES", {**ENTITIES, "tenants": written})
+    shop.tables.clear()
+    assert contracts_of(shop.lake)["tenants"] is written
+    assert shop.contract("tenants") is written
+    assert "tenants" not in {one.table for one in read_stored(shop.lake)}
 
 
 def test_stored_contract_is_used_while_the_shop_does_not_answer(shop):

@@ -1,0 +1,71 @@
+"""`new`: the first text of a contract, or of a table of the warehouse."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import console, err_console
+
+app = typer.Typer()
+new = typer.Typer(
+    no_args_is_help=True, help="Write the skeleton of a contract, or of a warehouse table."
+)
+app.add_typer(new, name="new", rich_help_panel="Run")
+
+
+@new.command()
+def entity(name: Annotated[str, typer.Argument(help="A table of the shop.")]) -> None:
+    """Write the contract of a table of the shop, with the columns that its catalog has.
+
+    The table is then in silver by this contract, and in the warehouse's schemas
+    entity and live. Without the shop's database the contract has a key and the
+    bookkeeping columns only.
+
+    Example: ./pipeline new entity coupons
+    """
+    from batch.contracts.skeleton import contract_text, entity_of, entity_without_catalog, file_of
+    from batch.contracts.stored import shop_catalog
+    from lakehouse.connections import shop
+    from lakehouse.contracts.files import read_files
+    from lakehouse.errors import PipelineError
+    from lakehouse.settings import ContractSettings
+
+    path = file_of(name)
+    file = read_files(ContractSettings().dir).get(name)
+    try:
+        with err_console.status("reading the shop's catalog"):
+            catalog = shop_catalog(shop("reconcile"))
+    except PipelineError as error:
+        declared = entity_without_catalog(name)
+        words = f"{error}\nThe contract has a key and the bookkeeping columns only: correct them."
+        err_console.print(words, style="yellow", markup=False, soft_wrap=True)
+    else:
+        declared = entity_of(name, catalog, file)
+    _write(path, contract_text(declared))
+
+
+@new.command()
+def mart(
+    name: Annotated[str, typer.Argument(help="Name of the fact; it begins with fact_.")],
+    entity: Annotated[str, typer.Option(help="Table of the shop that its rows come from.")],
+) -> None:
+    """Write the folder of a fact with one row per row of a table of the shop.
+
+    It has all columns of the contract, a key for each dimension that these refer
+    to, and a query that reconciles it. ./pipeline up creates the table, and the
+    next consolidation fills it.
+
+    Example: ./pipeline new mart fact_lines --entity order_lines
+    """
+    from batch.warehouse.skeleton import folder_of, new_fact
+
+    folder = folder_of(name)
+    for file, text in new_fact(name, entity).files.items():
+        _write(folder / file, text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    console.print(f"{path} written", soft_wrap=True)
