@@ -16,6 +16,7 @@ COUNTS = {
     "orders_with_it",
     "sessions",
     "units",
+    "units_returned",
     "views",
     "on_hand_units",
 }
@@ -176,6 +177,13 @@ ANALYTICS: dict[str, Truth] = {
         sql="select name, sum(net) as net_revenue, count(*) as lines from truth.lines group by 1"
         " order by 2 desc limit 15",
         keys=("name",),
+    ),
+    "returns": Truth(
+        sql="select p.name, replace(r.reason, '_', ' ') as reason,"
+        " sum(r.quantity) as units_returned"
+        " from public.returns as r inner join public.order_lines as l using (order_line_id)"
+        " inner join public.products as p using (product_id) group by 1, 2",
+        keys=("name", "reason"),
     ),
     "revenue_by_brand": Truth(
         sql="select category, brand, sum(net) as net_revenue, count(*) as lines"

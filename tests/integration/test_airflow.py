@@ -193,7 +193,7 @@ def test_doctor_tells_that_airflow_is_well_and_which_dag_is_paused(shop, airflow
 
 def test_hourly_run_brings_every_layer_to_the_shop_and_each_is_exact(first_run, brought):
     assert {task.task: task.state for task in first_run.tasks} == {
-        **{f"silver_{name}": "success" for name in ENTITIES},
+        **{f"silver_{name}": "success" for name in ENTITIES}, "derived": "success",
         "gold": "success", "warehouse_in_one_transaction": "success", "views": "success",
         "trim": "success", "reconcile": "success",
     }  # fmt: skip

@@ -43,6 +43,7 @@ CHANGED = {
     "date_key": "'0001-01-01'", "session_id": "'other'", "interaction_type": "'cart'",
     "device": "'desktop'", "referrer": "'other'", "occurred_at": "occurred_at + interval '1 s'",
     "last_movement_at": "last_movement_at + interval '1 s'", "reason": "'other'",
+    "ship_country": "'XX'",
     "returned_at": "returned_at + interval '1 s'", "condition": "'other'", "currency": "'XXX'",
 }  # fmt: skip
 
