@@ -7,6 +7,9 @@ from lakehouse.settings import KafkaSettings
 _MB = 1024 * 1024
 _SESSION_TIMEOUT_MS = 10_000
 """Silence after which the group takes a member for dead: longer than a pause of a busy machine."""
+_REBALANCE_TIMEOUT_MS = 120_000
+"""How long the group waits for a member to rejoin. Sometimes librdkafka 2.16 never does, when a
+topic appears while the group rebalances; the group excludes it then, and it joins anew."""
 _TOPIC_REFRESH_SECONDS = 2.0
 """How soon a new topic is seen. Asking is cheap: one small request."""
 OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
@@ -34,7 +37,7 @@ def consumer_config(
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": session_timeout_ms,
         "heartbeat.interval.ms": session_timeout_ms // 4,
-        "max.poll.interval.ms": 600_000,
+        "max.poll.interval.ms": _REBALANCE_TIMEOUT_MS,
         "topic.metadata.refresh.interval.ms": int(topic_refresh_seconds * 1000),
         "fetch.wait.max.ms": 100,
         "fetch.min.bytes": 1,
