@@ -37,6 +37,7 @@ counted as (
 select
     c.relname as table_name,
     a.attname as column_name,
+    a.attnotnull as is_required,
     format_type(a.atttypid, a.atttypmod) as declared,
     coalesce(e.typname, t.typname) as type_name,
     coalesce(e.typtype, t.typtype)::text as type_kind,
@@ -46,7 +47,6 @@ select
     array_position(k.conkey, a.attnum) as key_position,
     n.table_id is not null as is_counted,
     c.oid in (select h.inhparent from pg_inherits as h) as has_children,
-    a.attnotnull as is_required,
     a.attgenerated <> '' as is_generated,
     coalesce(col_description(c.oid, a.attnum), '') as comment,
     coalesce(obj_description(c.oid, 'pg_class'), '') as table_comment

@@ -9,7 +9,7 @@ _SESSION_TIMEOUT_MS = 10_000
 """Silence after which the group takes a member for dead: longer than a pause of a busy machine."""
 _REBALANCE_TIMEOUT_MS = 120_000
 """How long the group waits for a member to rejoin. Sometimes librdkafka 2.16 never does, when a
-topic appears while the group rebalances; the group excludes it then, and it joins anew."""
+topic appears while the group rebalances; the group excludes it then, and it joins again."""
 _TOPIC_REFRESH_SECONDS = 2.0
 """How soon a new topic is seen. Asking is cheap: one small request."""
 OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
