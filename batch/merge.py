@@ -3,7 +3,7 @@
 import polars as pl
 from deltalake import CommitProperties, DeltaTable
 
-from lakehouse.delta import NO_HOOKS, WRITER
+from lakehouse.delta import CHECKPOINTS, WRITER
 
 _IS_GONE = "_is_gone"
 
@@ -44,7 +44,7 @@ def replace_rows(
             target_alias="t",
             writer_properties=WRITER,
             commit_properties=properties,
-            post_commithook_properties=NO_HOOKS,
+            post_commithook_properties=CHECKPOINTS,
         )
         .when_matched_delete(predicate=f"s.{_IS_GONE}")
         .when_matched_update(values)

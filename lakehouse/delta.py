@@ -20,8 +20,16 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from lakehouse.errors import GoneError, PipelineError
 from lakehouse.trouble import Service, Trouble, again, plain, told
 
-# Checkpoints and log clean-up belong to maintenance: commits must not wait for them.
+# Clean-up of the log belongs to maintenance: commits must not wait for it.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+CHECKPOINT_COMMITS = 10
+"""Commits between two checkpoints of a silver or gold table.
+
+delta-rs (1.6) reads each later entry of the log twice to open a table, and all of them again for
+each watermark: with 30 entries that takes eight times as long as with a checkpoint.
+"""
+CHECKPOINTS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+"""For tables with `table_properties`. Its errors mean *unknown*, as those of the commit do."""
 WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 _KEEP_ROWS = ("OPTIMIZE", "SET TBLPROPERTIES", "VACUUM START", "VACUUM END")
 # Messages of delta-rs, and of Rust's crate `object_store` beneath delta-rs and Polars.
@@ -214,6 +222,7 @@ def table_properties(*, retention_hours: int, has_change_feed: bool) -> dict[str
         "delta.logRetentionDuration": retention,
         "delta.deletedFileRetentionDuration": retention,
         "delta.enableExpiredLogCleanup": "true",
+        "delta.checkpointInterval": str(CHECKPOINT_COMMITS),
         **feed,
     }
 

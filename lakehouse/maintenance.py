@@ -34,9 +34,12 @@ from lakehouse.errors import RetryLaterError
 LEASE_APP_ID = "maintenance/lease"
 FENCE_PROPERTY = "shop.maintenance_fence"
 TARGET_BYTES = 64 * 1024 * 1024
+CHECKPOINT_COMMITS = 20
+"""Commits of a bronze table between two checkpoints: each entry after the last one is read several
+times to open the table."""
 COMPACT_COMMITS = 200
 """Commits of a bronze table between two compactions, about a quarter of an hour while the shop is
-busy: opening a table stays fast, and rewriting its new files costs little beside landing them."""
+busy: a table has few files, and rewriting its new files costs little beside landing them."""
 _LEASE_SECONDS = 600
 _POLL_SECONDS = 0.5
 _NOBODY = 0
@@ -94,7 +97,7 @@ def compact(table: DeltaTable, *, clock: Clock = time.time) -> Done:
         CompactionHeldError: another compaction is running.
         CompactionLostError: concurrent writers won.
     """
-    if not _has_small_files(table):
+    if not uncompacted_files(table):
         return Done()
     with lease(table, clock):
         try:
@@ -112,14 +115,16 @@ def compact(table: DeltaTable, *, clock: Clock = time.time) -> Done:
     return Done(files_removed=metrics["numFilesRemoved"], files_added=metrics["numFilesAdded"])
 
 
-def _has_small_files(table: DeltaTable) -> bool:
+def uncompacted_files(table: DeltaTable) -> int:
+    """Return how many files are in partitions of which a compaction would join some."""
     files = pl.DataFrame(pa.table(table.get_add_actions(flatten=True)))
     if files.is_empty():
-        return False
+        return 0
     partition = [name for name in files.columns if name.startswith("partition.")]
     smallest = pl.col("size_bytes").bottom_k(2)
     pairs = files.group_by(partition or pl.lit(0)).agg(pl.len(), smallest.sum())
-    return not pairs.filter((pl.col("len") > 1) & (pl.col("size_bytes") <= TARGET_BYTES)).is_empty()
+    joined = pairs.filter((pl.col("len") > 1) & (pl.col("size_bytes") <= TARGET_BYTES))
+    return int(joined["len"].sum())
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from lakehouse.choices import meant
 from lakehouse.commit import a_few_times, until_known
 from lakehouse.contracts.gold import DAY, GOLD_TABLES, MONTH, GoldTable, month_of
 from lakehouse.contracts.schemas import gold_schema
-from lakehouse.delta import NO_HOOKS, WRITER, open_or_create, table_properties, with_watermarks
+from lakehouse.delta import CHECKPOINTS, WRITER, open_or_create, table_properties, with_watermarks
 from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
 
@@ -271,7 +271,7 @@ def _write(
         predicate=predicate,
         writer_properties=WRITER,
         commit_properties=with_watermarks(watermarks, is_alone=mode == "overwrite"),
-        post_commithook_properties=NO_HOOKS,
+        post_commithook_properties=CHECKPOINTS,
     )
 
 

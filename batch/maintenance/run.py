@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import structlog
 
 from batch.catalogue import LakeTable
-from batch.delta_log import DeltaLog
 from batch.lock import only_one
 from batch.maintenance.needs import Need
 from batch.maintenance.table import Maintenance, TableMaintenance, left_alone
 from lakehouse.delta import retry_later
 from lakehouse.errors import AwayError, SchemaDiffersError
 from lakehouse.lake import Lake
+from lakehouse.maintenance import uncompacted_files
 
 Progress = Callable[[str], None]
 _log = structlog.get_logger(__name__)
@@ -26,13 +26,13 @@ class Limits:
     Attributes:
         lake: opened as a user that may write the layer.
         retention_hours: how long files of a version are kept after it was replaced.
-        overdue_commits: skip a table unless it has more commits than this without a checkpoint.
+        overdue_files: skip a table unless more files than this await compaction.
         writing: blocks the layer's other writers during a compaction.
     """
 
     lake: Lake
     retention_hours: float
-    overdue_commits: int = 0
+    overdue_files: int = 0
     writing: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
@@ -84,11 +84,8 @@ def _maintain(table: LakeTable, limits: Limits, needs: Sequence[Need] | None) ->
     delta = limits.lake.open(table.layer, table.name)
     if delta is None:
         return None
-    if limits.overdue_commits:
-        log = DeltaLog(delta, limits.lake.options)
-        commits = delta.version() - (log.checkpoint or 0)
-        if commits <= limits.overdue_commits:
-            return left_alone(table, delta, "skipped: the lander maintains it")
+    if limits.overdue_files and uncompacted_files(delta) <= limits.overdue_files:
+        return left_alone(table, delta, "skipped: the lander maintains it")
     maintenance = TableMaintenance(
         table=table,
         delta=delta,

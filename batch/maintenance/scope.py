@@ -36,7 +36,7 @@ def limits_of_settings(
     bronze = Limits(
         lake=Lake.of(minio, secrets, user="lander"),
         retention_hours=retention_hours or landing.retention_hours,
-        overdue_commits=0 if is_asked else 2 * COMPACT_COMMITS,
+        overdue_files=0 if is_asked else 2 * COMPACT_COMMITS,
     )
     return {"bronze": bronze, "silver": refined, "gold": refined}
 

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from batch.silver.offsets import OffsetRanges, is_within, starting_position, watermarks
 from lakehouse.commit import a_few_times, plan_commit, until_known
-from lakehouse.delta import NO_HOOKS, WRITER, with_watermarks
+from lakehouse.delta import CHECKPOINTS, WRITER, with_watermarks
 from lakehouse.errors import StopPipelineError
 
 
@@ -111,7 +111,7 @@ class Merge(Write):
                 target_alias="t",
                 writer_properties=WRITER,
                 commit_properties=with_watermarks(watermarks),
-                post_commithook_properties=NO_HOOKS,
+                post_commithook_properties=CHECKPOINTS,
             ).when_matched_update_all(predicate=self._is_newer())
             done = merging.when_not_matched_insert_all().execute()
             merged = int(done["num_target_rows_inserted"] + done["num_target_rows_updated"])
@@ -142,7 +142,7 @@ def append(delta: DeltaTable, rows: pa.Table, watermarks: Mapping[str, int]) -> 
         mode="append",
         writer_properties=WRITER,
         commit_properties=with_watermarks(watermarks),
-        post_commithook_properties=NO_HOOKS,
+        post_commithook_properties=CHECKPOINTS,
     )
 
 

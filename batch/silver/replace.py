@@ -19,7 +19,7 @@ from batch.silver.commit import partitions_with
 from batch.silver.shards import Shards
 from batch.silver.tables import Rows
 from batch.table_diff import Differences, compare
-from lakehouse.delta import NO_HOOKS, WRITER, scan, with_watermarks
+from lakehouse.delta import CHECKPOINTS, WRITER, scan, with_watermarks
 from lakehouse.digest import Digest
 
 
@@ -179,7 +179,7 @@ def overwrite(
             predicate=predicate,
             writer_properties=WRITER,
             commit_properties=with_watermarks(watermarks or {}, is_alone=True),
-            post_commithook_properties=NO_HOOKS,
+            post_commithook_properties=CHECKPOINTS,
         )
     except Exception:
         # The writer would replace any error of the generator by its own.

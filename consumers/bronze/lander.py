@@ -175,12 +175,13 @@ class Lander:
         _log.info("resumed", held_bytes=self._held())
 
     def _measure(self, flushed: Flushed) -> None:
-        table = self._tables[flushed.topic].name
+        landing = self._tables[flushed.topic]
+        table = landing.name
         rows = flushed.batch.rows
         self._metrics.rows.labels(table).inc(flushed.outcome.rows)
         self._metrics.bytes.labels(table).inc(rows.nbytes)
         self._metrics.commits.labels(table).inc()
-        self._maintenance.committed(table)
+        self._maintenance.committed(table, landing.delta.delta.version())
         self._metrics.commit_seconds.labels(table).observe(flushed.seconds)
         if rows.num_rows:
             now = time.time()

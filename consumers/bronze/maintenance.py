@@ -1,39 +1,64 @@
 """Background maintenance of bronze tables while they are written, every so many commits.
 
+A checkpoint holds all files that were removed within the table's retention, so on a busy day it
+takes longer and longer: none is written for fifty times as long as the last one took.
+
 Uses its own handles, beside the writers. If it loses a conflict, the next run retries.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 import structlog
+from deltalake import DeltaTable
 
 from lakehouse.lake import table_uri
-from lakehouse.maintenance import Done, maintain
+from lakehouse.maintenance import CHECKPOINT_COMMITS, Done, maintain
 
+_CHECKPOINT_PAUSE = 50
 _log = structlog.get_logger(__name__)
 
 
 class Maintenance:
-    """Counts commits, and maintains a table in the background after every `every_commits`."""
+    """Maintains tables in the background after every so many of this process' commits.
 
-    def __init__(self, work: Callable[[str], Done], *, every_commits: int) -> None:
+    Between, it writes a checkpoint of every so many versions: with several landers, whoever commits
+    the version.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[str], Done],
+        checkpoint: Callable[[str], None],
+        *,
+        every_commits: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._work = work
+        self._checkpoint = checkpoint
         self._every = every_commits
+        self._clock = clock
         self._commits: dict[str, int] = {}
-        self._due: list[str] = []
+        self._due: list[tuple[str, bool]] = []
+        """Tables, and whether only a checkpoint is due."""
+        self._next_checkpoint: dict[str, float] = {}
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
         self._thread.start()
 
-    def committed(self, table: str) -> None:
-        """Count one commit of `table`."""
+    def committed(self, table: str, version: int) -> None:
+        """Count one commit of `table`, which has this version now."""
         with self._changed:
             self._commits[table] = self._commits.get(table, 0) + 1
-            if self._commits[table] >= self._every and table not in self._due:
+            is_whole = self._commits[table] >= self._every
+            if not is_whole and version % CHECKPOINT_COMMITS:
+                return
+            if is_whole:
                 self._commits[table] = 0
-                self._due.append(table)
+            if (table, not is_whole) not in self._due:
+                self._due.append((table, not is_whole))
                 self._changed.notify()
 
     def close(self) -> None:
@@ -48,8 +73,11 @@ class Maintenance:
                 self._changed.wait_for(lambda: self._due or self._stopping)
                 if self._stopping:
                     return
-                table = self._due.pop(0)
+                table, is_checkpoint = self._due.pop(0)
             try:
+                if is_checkpoint:
+                    self._write_checkpoint(table)
+                    continue
                 done = self._work(table)
             except Exception as error:  # noqa: BLE001 - landing must continue without it
                 _log.warning("maintenance_failed", table=table, error=str(error))
@@ -57,6 +85,14 @@ class Maintenance:
                 _log.info(
                     "maintained", table=table, removed=done.files_removed, added=done.files_added
                 )
+
+    def _write_checkpoint(self, table: str) -> None:
+        began = self._clock()
+        if began < self._next_checkpoint.get(table, began):
+            return
+        self._checkpoint(table)
+        ended = self._clock()
+        self._next_checkpoint[table] = ended + _CHECKPOINT_PAUSE * (ended - began)
 
 
 def bronze_maintenance(
@@ -67,4 +103,7 @@ def bronze_maintenance(
     def work(table: str) -> Done:
         return maintain(table_uri(bucket, table), options, retention_hours=retention_hours)
 
-    return Maintenance(work, every_commits=every_commits)
+    def checkpoint(table: str) -> None:
+        DeltaTable(table_uri(bucket, table), storage_options=dict(options)).create_checkpoint()
+
+    return Maintenance(work, checkpoint, every_commits=every_commits)

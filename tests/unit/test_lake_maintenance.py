@@ -8,13 +8,16 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
 from batch.catalogue import LakeTable
 from batch.delta_log import DeltaLog
 from batch.maintenance import Limits, Need, gold_needs, maintain_tables
 from batch.maintenance.needs import oldest_hold
 from batch.maintenance.table import TableMaintenance
+from batch.silver.commit import append
 from lakehouse import maintenance
+from lakehouse.delta import CHECKPOINT_COMMITS, open_or_create, table_properties
 from lakehouse.offsets import bronze_app_id
 from tests.unit.lake_shop import (
     TOPIC,
@@ -230,11 +233,25 @@ def test_bronze_is_the_landers_unless_it_is_overdue(lake):
     land(lake, 0, 3)
     land(lake, 4, 5)
     bronze = LakeTable(layer="bronze", name="raw_sales")
-    for overdue, joined in ((10, 2), (1, 1)):
-        limits = {"bronze": Limits(lake=lake, retention_hours=1, overdue_commits=overdue)}
+    for overdue, joined in ((2, 2), (1, 1)):
+        limits = {"bronze": Limits(lake=lake, retention_hours=1, overdue_files=overdue)}
         (done,) = maintain_tables([bronze], limits, [])
         assert opened(lake, "bronze", "raw_sales").get_add_actions().num_rows == joined
         assert bool(done.kept) == (joined == 2)
+
+
+def test_commits_of_silver_leave_a_checkpoint_now_and_then(tmp_path):
+    schema = pa.schema([("sale_id", pa.int64())])
+    properties = table_properties(retention_hours=168, has_change_feed=False)
+    table = open_or_create(str(tmp_path / "sales"), {}, schema, properties=properties)
+    for n in range(2 * CHECKPOINT_COMMITS + 1):
+        append(table, pa.table({"sale_id": [n]}, schema=schema), {"kafka/0": n})
+    names = (file.name for file in (tmp_path / "sales" / "_delta_log").glob("*.checkpoint.parquet"))
+    versions = sorted(int(name.split(".")[0]) for name in names)
+    assert versions == [CHECKPOINT_COMMITS - 1, 2 * CHECKPOINT_COMMITS - 1]
+    again = DeltaTable(tmp_path / "sales")
+    assert again.transaction_version("kafka/0") == 2 * CHECKPOINT_COMMITS
+    assert again.to_pyarrow_table().num_rows == 2 * CHECKPOINT_COMMITS + 1
 
 
 def test_tables_that_do_not_exist_are_passed_over(lake):
