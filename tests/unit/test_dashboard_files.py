@@ -17,6 +17,7 @@ from stack.superset.names import derived_id, is_derived
 from stack.superset.to_superset import Place, to_bundle
 
 FILES = read_files()
+TEXTS = to_texts(FILES)
 PASSWORD = generate()
 PLACE = Place(
     address="127.0.0.1:1", database="w", user="reader", password=PASSWORD,
@@ -59,7 +60,7 @@ def test_files_become_superset_s_and_the_same_files_again():
     "path", sorted(FOLDER.rglob("*.yaml")), ids=lambda p: f"{p.parent.name}-{p.stem}"
 )
 def test_file_has_the_one_spelling(path):
-    assert path.read_text() == to_texts(FILES)[path.relative_to(FOLDER).as_posix()]
+    assert path.read_text() == TEXTS[path.relative_to(FOLDER).as_posix()]
 
 
 def columns(*names):
