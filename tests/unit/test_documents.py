@@ -53,14 +53,25 @@ def test_every_file_and_heading_that_a_document_links_to_is_there(document):
     assert [link for link in document.links if not is_there(link)] == []
 
 
+@cache
+def top_folders():
+    """Names of the folders at the top of the checkout."""
+    return {path.name for path in tracked() if path.parent == ROOT and path.is_dir()}
+
+
+@cache
+def tracked_names():
+    """Names of files and folders, without their folders."""
+    return {path.name for path in tracked()}
+
+
 def names_a_file(text):
     """Whether something in backticks is the name of a file or folder of the checkout."""
     if not re.fullmatch(r"[\w.*/-]+", text) or text.startswith(("/", "./", "--")):
         return False
-    top = {path.name for path in tracked() if path.parent == ROOT and path.is_dir()}
     first, slash, _ = text.partition("/")
     has_suffix = re.search(r"\.(py|sql|ya?ml|md|toml|txt|conf|cfg|lock)$", text)
-    return bool((slash and first in top) or has_suffix)
+    return bool((slash and first in top_folders()) or has_suffix)
 
 
 @every_document
@@ -72,7 +83,7 @@ def test_every_file_and_folder_that_a_document_names_is_there(document):
         for name in names
         if not (
             known & {*ROOT.glob(name.rstrip("/")), document.path.parent / name}
-            or ("/" not in name and any(path.name == name for path in known))
+            or ("/" not in name and name in tracked_names())
         )
     ]
     assert missing == []
@@ -196,6 +207,7 @@ def texts(node):
     return "…"
 
 
+@cache
 def messages():
     """Each message that is raised as an error of ours, by file and line."""
     found = {}
