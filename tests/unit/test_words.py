@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -45,28 +46,29 @@ ELSEWHERE = ("findings/", "locks/", "warehouse_sql/migrations/", "CHANGELOG.md",
 TEXT = (".py", ".sql", ".md", ".yaml", ".yml", ".json", ".toml", ".html", ".sh", ".csv")
 
 
-def files():
+@cache
+def contents():
+    """The text of each file, by its name."""
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     own = {"tests/unit/test_words.py"}
-    return [
-        name
+    return {
+        name: (ROOT / name).read_text()
         for name in listed
         if name.endswith(TEXT)
         and not name.startswith(ELSEWHERE)
         and name not in own
         and (ROOT / name).exists()
-    ]
+    }
 
 
 @pytest.mark.parametrize(("pattern", "instead"), RETIRED.items())
 def test_retired_word_is_found_nowhere(pattern, instead):
     found = [
-        f"{name}:{number}: {match[0]!r}"
-        for name in files()
-        for number, line in enumerate((ROOT / name).read_text().splitlines(), 1)
-        for match in re.finditer(pattern, line, re.IGNORECASE)
+        f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]!r}"
+        for name, text in contents().items()
+        for match in re.finditer(pattern, text, re.IGNORECASE | re.MULTILINE)
         if match[0].lower() not in KEPT.get(name, ())
     ]
     assert found == [], f"use: {instead}"
