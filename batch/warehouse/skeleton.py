@@ -222,7 +222,7 @@ def fact_of(name: str, entity: Entity, dimensions: Iterable[Dimension]) -> NewFa
     )
     if day is None:
         problem = f"the contract of {entity.table} has no day that every row has"
-        action = "Add one for the fact's date_key: derived=day_and_month(…), of a required instant."
+        action = "Add one for the fact's date_key: `day: {of: …}`, of a required instant."
         raise WrongArgumentError(problem, action)
     found = (_reference(entity, one) for one in dimensions if one.is_versioned)
     references = [one for one in found if one is not None]
