@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-_DECLARED = ConfigDict(extra="forbid")
+DECLARED = ConfigDict(extra="forbid")
 
 
 class Type(StrEnum):
@@ -128,7 +128,7 @@ class Column:
         can_be_dropped: a text that cannot be cleaned is dropped instead of quarantining the row.
     """
 
-    __pydantic_config__: ClassVar = _DECLARED
+    __pydantic_config__: ClassVar = DECLARED
     name: str
     type: Type
     description: str
@@ -193,7 +193,7 @@ class Derivation(StrEnum):
 class Derived:
     """A column of a silver table that is computed from others of the same row."""
 
-    __pydantic_config__: ClassVar = _DECLARED
+    __pydantic_config__: ClassVar = DECLARED
     name: str
     type: Type
     description: str
@@ -209,7 +209,7 @@ class Rule:
         holds: names of columns, whole numbers, `+ - *`, comparisons and `and`; as in Python.
     """
 
-    __pydantic_config__: ClassVar = _DECLARED
+    __pydantic_config__: ClassVar = DECLARED
     name: str
     description: str
     holds: str
@@ -252,7 +252,7 @@ class Entity:
         is_derived: whether the contract follows from the source's catalog.
     """
 
-    __pydantic_config__: ClassVar = _DECLARED
+    __pydantic_config__: ClassVar = DECLARED
     table: str
     silver: str
     grain: str
