@@ -40,7 +40,7 @@ from batch.silver.run import (
 from batch.silver.tables import is_outdated
 from batch.warehouse.checks import CheckResult
 from batch.warehouse.lake_state import measure_lake
-from batch.warehouse.load import load_warehouse, rebuild_warehouse
+from batch.warehouse.load import load_warehouse
 from batch.warehouse.report import WarehouseReport
 from batch.warehouse.source import Silver, silver_sources
 from batch.warehouse.validated import QuarantineLimit
@@ -230,8 +230,13 @@ class PipelineRun:
             StopPipelineError: a check or the schema fails; published data stays as it was.
             RetryLaterError: a service does not answer.
         """
-        work = rebuild_warehouse if self.is_rebuild else load_warehouse
-        return work(self.warehouse, silver, limit=self.limit, on_progress=self.on_progress)
+        return load_warehouse(
+            self.warehouse,
+            silver,
+            limit=self.limit,
+            what="everything" if self.is_rebuild else "changes",
+            on_progress=self.on_progress,
+        )
 
     def load_versions(self, versions: Mapping[str, int]) -> WarehouseReport:
         """Load the warehouse from these versions of silver.

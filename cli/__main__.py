@@ -2,40 +2,12 @@
 
 import sys
 import traceback
+from importlib import import_module
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from cli import (
-    connect,
-    consolidate,
-    container,
-    contract,
-    dashboards,
-    demo,
-    develop,
-    doctor,
-    env,
-    exporter,
-    extract,
-    freshness,
-    land,
-    live,
-    maintain,
-    new,
-    quarantine,
-    query,
-    reconcile,
-    replay,
-    runs,
-    simulate,
-    sql,
-    stack,
-    tables,
-    trigger,
-    web_uis,
-)
 from cli.output import console, err_console
 from lakehouse import __version__
 from lakehouse.errors import PipelineError
@@ -54,35 +26,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in (
-    demo,
-    stack,
-    env,
-    simulate,
-    connect,
-    extract,
-    land,
-    live,
-    exporter,
-    consolidate,
-    contract,
-    new,
-    trigger,
-    quarantine,
-    reconcile,
-    replay,
-    runs,
-    web_uis,
-    tables,
-    freshness,
-    query,
-    sql,
-    maintain,
-    dashboards,
-    container,
-    doctor,
-    develop,
-):
-    app.add_typer(group.app)
+    "demo", "stack", "env", "simulate", "connect", "extract", "land", "live", "exporter",
+    "consolidate", "contract", "new", "trigger", "quarantine", "reconcile", "replay", "runs",
+    "web_uis", "tables", "freshness", "query", "sql", "maintain", "dashboards", "container",
+    "doctor", "develop",
+):  # fmt: skip
+    app.add_typer(import_module(f"cli.{group}").app)
 
 
 def _tell_version(is_asked: bool) -> None:

@@ -1,4 +1,4 @@
-"""`contract`: contracts of tables that have none written in Python."""
+"""`contract`: contracts of tables that have none of their own."""
 
 from typing import Annotated
 

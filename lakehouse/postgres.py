@@ -21,15 +21,7 @@ def oltp_dsn(settings: OltpSettings, secrets: Secrets, *, role: str) -> str:
 
     Roles: admin, simulator, debezium, monitor, reconcile, extract (may ask for extractions).
     """
-    return make_conninfo(
-        host=settings.host,
-        port=settings.port,
-        dbname=settings.database,
-        user=role,
-        password=secrets[f"oltp_{role}"],
-        connect_timeout=10,
-        application_name=role,
-    )
+    return _dsn(settings, role, secrets[f"oltp_{role}"])
 
 
 def warehouse_dsn(settings: WarehouseSettings, secrets: Secrets, *, role: str) -> str:
@@ -37,15 +29,14 @@ def warehouse_dsn(settings: WarehouseSettings, secrets: Secrets, *, role: str) -
 
     Roles: admin, batch, live, reader (reads marts), monitor (reads the state of layers and runs).
     """
+    return _dsn(settings, role, secrets[f"warehouse_{role}"])
+
+
+def _dsn(settings: OltpSettings | WarehouseSettings, role: str, password: str) -> str:
     return make_conninfo(
-        host=settings.host,
-        port=settings.port,
-        dbname=settings.database,
-        user=role,
-        password=secrets[f"warehouse_{role}"],
-        connect_timeout=10,
-        application_name=role,
-    )
+        host=settings.host, port=settings.port, dbname=settings.database, user=role,
+        password=password, connect_timeout=10, application_name=role,
+    )  # fmt: skip
 
 
 _CANONICAL = """

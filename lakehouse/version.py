@@ -5,11 +5,9 @@ contents count. Versions of libraries are not included; they are in `locks/`.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from types import FunctionType
 
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.settings import ROOT
@@ -18,7 +16,7 @@ _DIGITS = 12
 _FOLDERS = ("lakehouse", "batch", "consumers", "connectors", "replay", "warehouse_sql")
 _SUFFIXES = (".py", ".sql", ".yaml")
 _RULES = ("lakehouse/contracts", "lakehouse/cleaning")
-"""Functions that a contract's rules call; their code is not visible in its declaration."""
+"""What reads a contract, which is not visible in its declaration."""
 
 
 @cache
@@ -31,9 +29,8 @@ def code_version(root: Path = ROOT) -> str:
 def contract_version(entity: str, root: Path = ROOT) -> str:
     """Return the digest of the contract of one shop table.
 
-    It changes with the declaration, and with any file of contracts or cleaning, because a rule
-    may use any of these. Validation can only differ if the version differs; the reverse does not
-    hold.
+    It changes with the declaration, and with any file of contracts or cleaning. Validation can only
+    differ if the version differs; the reverse does not hold.
 
     Raises:
         KeyError: there is no such table.
@@ -49,7 +46,7 @@ def contracts_version(root: Path = ROOT) -> str:
 
 def declared_version(entity: Entity, root: Path = ROOT) -> str:
     """Return the digest of any declaration, as `contract_version` does for the shop's."""
-    return _short([_declared(entity).encode(), *_files(root, _RULES)])
+    return _short([repr(entity).encode(), *_files(root, _RULES)])
 
 
 def _files(root: Path, folders: Iterable[str]) -> Iterator[bytes]:
@@ -58,20 +55,6 @@ def _files(root: Path, folders: Iterable[str]) -> Iterator[bytes]:
         for path in sorted(paths, key=lambda path: path.as_posix()):
             yield path.relative_to(root).as_posix().encode()
             yield path.read_bytes()
-
-
-def _declared(value: object) -> str:
-    """Return a declaration as text, functions by name, as addresses differ by process."""
-    if is_dataclass(value):
-        parts = (f"{one.name}={_declared(getattr(value, one.name))}" for one in fields(value))
-        return f"{type(value).__name__}({', '.join(parts)})"
-    if isinstance(value, Mapping):
-        return _declared(sorted(value.items()))
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{', '.join(map(_declared, value))}]"
-    if isinstance(value, FunctionType):
-        return f"{value.__module__}.{value.__qualname__}"
-    return repr(value)
 
 
 def _short(parts: Iterable[bytes]) -> str:

@@ -11,7 +11,8 @@ from psycopg import sql
 
 from batch.table_diff import EXAMPLES, Differences, Example, TableDiff, tell_apart
 from batch.warehouse.chosen import Chosen
-from batch.warehouse.load import rebuild_warehouse, refused, reload_warehouse
+from batch.warehouse.load import load_warehouse
+from batch.warehouse.session import refused
 from batch.warehouse.source import Silver
 from batch.warehouse.validated import QuarantineLimit
 from lakehouse.digest import ROW_HASH
@@ -80,10 +81,7 @@ def replay_warehouse(
         on_progress(what, 0, 0)
 
     with refused("a replay"), _snapshot(dsn) as before:
-        if chosen is None:
-            rebuild_warehouse(dsn, sources, limit=limit, on_progress=of_load)
-        else:
-            reload_warehouse(dsn, sources, chosen, limit=limit, on_progress=of_load)
+        load_warehouse(dsn, sources, limit=limit, what=chosen or "everything", on_progress=of_load)
         with _snapshot(dsn) as after:
             diffs: list[TableDiff] = []
             tables = _tables(after)

@@ -14,11 +14,10 @@ from batch.warehouse import load
 from batch.warehouse.entities import BY_SILVER, EntityTable
 from batch.warehouse.marts import mart
 from batch.warehouse.migrate import migrate
-from batch.warehouse.publish import views
 from batch.warehouse.shop import describe_shop
 from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.validated import QuarantineLimit, Validated
-from batch.warehouse.views import refresh_views
+from batch.warehouse.views import refresh_views, views
 from lakehouse.contracts import Column, Type
 from lakehouse.contracts.schemas import history_schema, silver_schema
 from lakehouse.postgres import warehouse_dsn
@@ -173,7 +172,7 @@ def load_warehouse(dsn, silver, *, limit=LIMIT, **options):
 
 def rebuild_warehouse(dsn, silver, *, limit=LIMIT, **options):
     """With limits of their own, whatever the settings say."""
-    return load.rebuild_warehouse(dsn, silver, limit=limit, **options)
+    return load.load_warehouse(dsn, silver, limit=limit, what="everything", **options)
 
 
 LOADED = (

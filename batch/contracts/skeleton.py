@@ -1,23 +1,24 @@
-"""The first text of a contract in Python, from the shop's catalog: for `./pipeline new entity`."""
+"""The first text of a contract, from the shop's catalog: for `./pipeline new entity`."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, replace
-from enum import Enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import yaml
+from pydantic import TypeAdapter
 
 from batch.contracts.derive import Names, derive, keyless, unused
 from connectors.shop_catalog import CatalogRow
 from lakehouse.choices import meant
-from lakehouse.contracts import ENTITIES, Cleaning, Column, Entity, OnSchemaChange, Type
+from lakehouse.contracts import ENTITIES, Column, Entity, OnSchemaChange, Type
 from lakehouse.contracts.bronze import bronze_name
+from lakehouse.contracts.declared import FOLDER
 from lakehouse.contracts.files import ContractFile
 from lakehouse.contracts.model import MOST_DIGITS, day_and_month, row_times
 from lakehouse.contracts.schemas import VALIDITY
 from lakehouse.errors import WrongArgumentError
-from lakehouse.settings import ROOT
 
-FOLDER = ROOT / "lakehouse" / "contracts" / "shop"
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 """Names of tables and columns that SQL needs no quotes for, but for reserved words."""
 _TIMES = {column.name: column for column in row_times()}
@@ -27,8 +28,7 @@ _MOST = 60
 """Characters of a name, which may get a number: Postgres cuts names after 63."""
 _MOST_COLUMNS = 1_500
 """Postgres allows 1,600, and the warehouse adds some of its own."""
-_WIDTH = 100
-_STEP = "    "
+_ENTITY = TypeAdapter(Entity)
 _AS_TEXT = "Text as Debezium writes it."
 
 
@@ -36,20 +36,16 @@ def file_of(table: str, folder: Path = FOLDER) -> Path:
     """Return the file of a new contract.
 
     Raises:
-        WrongArgumentError: the table has a contract, there is such a file, or its name is no name
-            in the warehouse.
+        WrongArgumentError: the table has a contract, or its name is no name in the warehouse.
     """
-    if table in ENTITIES:
+    path = folder / f"{table}.yaml"
+    if table in ENTITIES or path.exists():
         problem = f"{table} has a contract in lakehouse/contracts/shop/"
         raise WrongArgumentError(problem, f"Edit it. Its SQL: ./pipeline sql show {table}")
     if not NAME.fullmatch(table):
         problem = f"{table!r} cannot be the name of a table in the warehouse"
         action = "It may have a-z, 0-9 and _. Silver has the table without a contract."
         raise WrongArgumentError(problem, action)
-    path = folder / f"{table}.py"
-    if path.exists():
-        problem = f"{path} exists, and declares no contract of {table}"
-        raise WrongArgumentError(problem, "Edit it, or delete it to have it written again.")
     return path
 
 
@@ -168,102 +164,28 @@ def _day(columns: Sequence[Column]) -> str | None:
 
 
 def contract_text(entity: Entity) -> str:
-    """Return the text of a module that declares the contract, as the formatter leaves it."""
+    """Return the text of the file, which `lakehouse.contracts.declared` reads."""
+    told = _ENTITY.dump_python(entity, mode="json", exclude_defaults=True, exclude={"table"})
     has_times = entity.columns[-len(_TIMES) :] == row_times()
-    columns = entity.columns[: -len(_TIMES)] if has_times else entity.columns
-    used = {"Column", "Entity", "Type"}
-    used |= {"Cleaning"} if any(c.cleaning is not Cleaning.NONE for c in columns) else set()
-    used |= {"OnUnknown"} if any(c.on_unknown for c in columns) else set()
-    used |= {"day_and_month"} if entity.derived else set()
-    used |= {"row_times"} if has_times else set()
-    changes = {entity.on_removed, entity.on_retyped} - {OnSchemaChange.IGNORE}
-    used |= {"OnSchemaChange"} if changes else set()
-    lines = [
-        f'"""Contract of the shop\'s table {entity.table}."""',
-        "",
-        "from lakehouse.contracts.model import (",
-        *(f"{_STEP}{name}," for name in sorted(used, key=lambda name: (name.islower(), name))),
-        ")",
-        "",
-        f"{entity.table.upper()} = Entity(",
-        *_given(entity, _STEP, ("columns", "derived")),
-        f"{_STEP}columns=(",
-        *(line for column in columns for line in _column(column)),
-        *([f"{_STEP * 2}*row_times(),"] if has_times else []),
-        f"{_STEP}),",
-    ]
+    columns = told.pop("columns")[: -len(_TIMES) if has_times else None]
+    for column in columns:
+        if column["source"] == column["name"]:
+            del column["source"]
+    told |= {"columns": columns, "has_row_times": has_times}
     if entity.derived:
-        day = entity.derived[0]
-        given = (day.name.removesuffix("_date"), day.description)
-        lines += [
-            f"{_STEP}derived=day_and_month(",
-            *(f"{_STEP * 2}{_quoted(text)}," for text in given),
-            f"{_STEP}),",
-        ]
-    return "\n".join([*lines, ")", ""])
+        (day, *_) = entity.derived
+        told["day"] = {"of": day.inputs[0], "description": day.description}
+        del told["derived"]
+    return yaml.dump(told, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=98)
 
 
-def _column(column: Column) -> Iterator[str]:
-    yield f"{_STEP * 2}Column("
-    given = replace(column, source="") if column.source == column.name else column
-    hidden = ("source",) if column.source == column.name else ()
-    yield from _given(given, _STEP * 3, hidden)
-    yield f"{_STEP * 2}),"
+class _Dumper(yaml.SafeDumper):
+    """A writer that escapes what is not visible, some of which PyYAML does not read back."""
 
 
-def _given(declared: Column | Entity, indent: str, hidden: Sequence[str]) -> Iterator[str]:
-    """Yield the arguments that differ from their defaults."""
-    for field in fields(declared):
-        value = getattr(declared, field.name)
-        is_default = field.default is not MISSING and value == field.default
-        if not is_default and field.name not in hidden:
-            yield from _argument(field.name, value, indent)
-
-
-def _argument(name: str, value: object, indent: str) -> Iterator[str]:
-    if isinstance(value, tuple) and len(value) == 1:
-        yield f"{indent}{name}=({_quoted(value[0])},),"
-        return
-    if isinstance(value, tuple):
-        yield f"{indent}{name}=("
-        yield from (f"{indent}{_STEP}{_quoted(text)}," for text in value)
-        yield f"{indent}),"
-        return
-    if isinstance(value, Enum):
-        yield f"{indent}{name}={type(value).__name__}.{value.name},"
-        return
-    line = f"{indent}{name}={_quoted(value) if isinstance(value, str) else repr(value)},"
-    if not isinstance(value, str) or len(line) <= _WIDTH:
-        yield line
-        return
-    yield f"{indent}{name}=("
-    yield from (indent + _STEP + part for part in _parts(value, _WIDTH - len(indent + _STEP)))
-    yield f"{indent}),"
-
-
-def _parts(text: str, width: int) -> Iterator[str]:
-    """Yield a text in quoted parts of at most this width, cut behind a space where there is one."""
-    while text:
-        cut = len(text)
-        while len(_quoted(text[:cut])) > width:
-            space = text.rfind(" ", 0, cut - 1) + 1
-            cut = space or cut - 1
-        yield _quoted(text[:cut])
-        text = text[cut:]
-
-
-def _quoted(text: str) -> str:
-    """Return a text as a Python literal, in the quotes that the formatter prefers."""
-    plain = "".join(map(_escaped, text))
-    quote = "'" if text.count('"') > text.count("'") else '"'
-    return quote + plain.replace(quote, f"\\{quote}") + quote
-
-
-def _escaped(character: str) -> str:
-    if character == "\\":
-        return "\\\\"
-    # Punctuation that looks like another is not read as such.
-    if (character.isascii() and character.isprintable()) or character.isalpha():
-        return character
-    code = ord(character)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"'
+    ),
+)

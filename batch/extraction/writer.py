@@ -15,7 +15,6 @@ Debezium may write a commit just before other sessions see it.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -60,12 +59,7 @@ class DeleteWriter:
         self._ask(lambda: self._producer.init_transactions(_TIMEOUT_SECONDS))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._producer.purge()
 
     def write(

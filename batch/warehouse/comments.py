@@ -1,19 +1,21 @@
 """Comments on the warehouse's tables and columns, from the contracts and the metric dictionary.
 
 Tables of the mart, and their columns without a description there or with another one, are described
-by the `schema.yaml` of their folder; those of `etl` and `live` by `comments.sql`.
+by the `schema.yaml` of their folder; those of `etl` and `live` by one of the schema.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import psycopg
 from psycopg import sql
+from pydantic import TypeAdapter
 
+from batch.warehouse import scripts
 from batch.warehouse.entities import LIVE_COLUMNS, TABLES, EntityTable
 from batch.warehouse.marts import Table, View, mart
-from batch.warehouse.scripts import scripts
 from lakehouse.contracts import ENTITIES, Column, Derived
 from lakehouse.contracts.metrics import BY_NAME
+from lakehouse.declarations import Declaration, read_declaration
 
 _COORDINATE = {
     "_topic_id": "Kafka topic of the change that wrote the row, by id.",
@@ -56,9 +58,9 @@ def comments(connection: psycopg.Connection) -> bytes:
         *(one for table in TABLES for one in table_comments(table)),
         *(one for column in columns for one in _column_comment(*column)),
         *(one for table in mart().described.values() for one in _mart_comments(table, columns)),
+        *_own_comments(),
     ]
-    generated = b"\n".join(statement.as_bytes(connection) for statement in statements)
-    return b"\n".join([generated, *(text for _, text in scripts("**/comments.sql"))])
+    return b"\n".join(statement.as_bytes(connection) for statement in statements)
 
 
 def table_comments(table: EntityTable) -> Iterator[sql.Composed]:
@@ -130,6 +132,24 @@ def _mart_comments(
         if column not in existing:
             # Postgres refuses it and names both, unless this very migration creates the column.
             yield _column("mart", table.name, column, meaning.comment)
+
+
+class _Own(Declaration):
+    grain: str
+    columns: Mapping[str, str] = {}
+
+
+_OWN = TypeAdapter(Mapping[str, _Own])
+
+
+def _own_comments() -> Iterator[sql.Composed]:
+    """Yield the comments on tables that are neither of the mart nor made from a contract."""
+    for file in sorted(scripts.FOLDER.glob("*/schema.yaml")):
+        for name, table in read_declaration(file, _OWN).items():
+            schema, _, bare = name.partition(".")
+            yield _relation("table", schema, bare, table.grain)
+            for column, text in table.columns.items():
+                yield _column(schema, bare, column, text)
 
 
 def _column_comment(schema: str, table: str, column: str) -> Iterator[sql.Composed]:

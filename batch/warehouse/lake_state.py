@@ -13,8 +13,8 @@ import psycopg
 
 from batch.catalogue import LakeTable, TableMetrics, Unit, lake_metrics
 from batch.quarantine import counted
-from batch.warehouse.load import refused
 from batch.warehouse.locks import LIMITED
+from batch.warehouse.session import refused
 from batch.warehouse.unknown import find_unknown
 from lakehouse.contracts.schemas import QUARANTINE
 from lakehouse.delta import retry_later, scan

@@ -8,14 +8,12 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from time import monotonic
-from typing import LiteralString
+from typing import Literal, LiteralString
 
 import psycopg
 from psycopg.sql import Composed
 
-from batch.lock import Lock, take_lock
 from batch.warehouse import affected
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, run_checks
 from batch.warehouse.chosen import Chosen
@@ -23,27 +21,18 @@ from batch.warehouse.dimensions import load_dimension, sweep_dimension
 from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
 from batch.warehouse.facts import load_fact
 from batch.warehouse.load_log import Load, write_load
-from batch.warehouse.locks import LIMITED, WAIT_SECONDS, patiently
+from batch.warehouse.locks import WAIT_SECONDS, patiently
 from batch.warehouse.marts import Mart, mart
-from batch.warehouse.publish import flag_stale
 from batch.warehouse.report import TableReport, WarehouseReport
 from batch.warehouse.scripts import run_script
+from batch.warehouse.session import loading
 from batch.warehouse.source import FeedGoneError, Silver
 from batch.warehouse.staging import apply_changes, changes_the_past, copy_into, settle, stage
 from batch.warehouse.validated import LoadedValidated, QuarantineLimit
+from batch.warehouse.views import flag_stale
 from batch.warehouse.watermarks import loaded_versions, write_watermarks
 from lakehouse.errors import StopPipelineError
-from lakehouse.postgres import explaining, noting
-from lakehouse.trouble import Service, Trouble
-
-_IF_BUSY = {Trouble.BUSY: "./pipeline doctor shows open transactions. Then try again."}
-# Statistics of temporary tables need no detail. These tables come last on the path, because live's
-# have the names of the entities.
-SESSION = """
-set search_path = entity, etl, pg_temp; set work_mem = '64MB'; set jit = off;
-set client_min_messages = warning;
-set default_statistics_target = 10"""
-
+from lakehouse.postgres import noting
 
 # Created after the last published load had begun. The first load computes all tables anyway.
 _NEW_TABLES: LiteralString = """
@@ -91,16 +80,22 @@ def load_warehouse(
     sources: Silver,
     *,
     limit: QuarantineLimit,
+    what: Chosen | Literal["changes", "everything"] = "changes",
     on_progress: Callable[[str], None] = lambda _text: None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> WarehouseReport:
-    """Bring the warehouse to the sources' versions, at the cost of changed rows only; publish it.
+    """Bring the warehouse to the sources' versions, in one transaction, and publish it.
 
     Args:
         dsn: connection to the migrated warehouse as its role `batch`.
         sources: by name of the silver table; tables that are not given stay as they are.
         limit: limit of changes that silver quarantined since the last published load; beyond it,
             this load is not published.
+        what: `changes` costs by changed rows only. `everything` reads all of silver and recomputes
+            everything, which repairs any damage; rows that are already right are not written, so
+            readers are not blocked. A selection of rows is loaded whether or not the warehouse has
+            them, and what depends on them is recomputed; the warehouse must be level with the
+            sources.
         on_progress: called with a short description of the next step.
         wait_seconds: longest wait for another load to end.
 
@@ -110,90 +105,21 @@ def load_warehouse(
         RetryLaterError: the warehouse or silver does not answer, or another load is running
             (`BusyError`).
     """
-    make = partial(_Load, sources=sources, limit=limit, on_progress=on_progress)
-    return _run(dsn, sources, make, on_progress, wait_seconds)
-
-
-def rebuild_warehouse(
-    dsn: str,
-    sources: Silver,
-    *,
-    limit: QuarantineLimit,
-    on_progress: Callable[[str], None] = lambda _text: None,
-    wait_seconds: float = WAIT_SECONDS,
-) -> WarehouseReport:
-    """Like `load_warehouse`, but read all of silver and recompute everything, in one transaction.
-
-    Rows that are already right are not written, so readers are not blocked. Repairs any damage
-    to the entities, the dimensions, the facts and the sums.
-
-    Raises:
-        FailedCheckError: a check fails; the mart stays as it was.
-        StopPipelineError: a row does not fit the schema.
-        RetryLaterError: the warehouse or silver does not answer, or another load is running
-            (`BusyError`).
-    """
-    make = partial(_Load, sources=sources, limit=limit, on_progress=on_progress, is_rebuild=True)
-    return _run(dsn, sources, make, on_progress, wait_seconds)
-
-
-def reload_warehouse(
-    dsn: str,
-    sources: Silver,
-    chosen: Chosen,
-    *,
-    limit: QuarantineLimit,
-    on_progress: Callable[[str], None] = lambda _text: None,
-    wait_seconds: float = WAIT_SECONDS,
-) -> WarehouseReport:
-    """Like `load_warehouse`, but load selected rows, whether or not the warehouse has them.
-
-    The warehouse must be level with the sources. What depends on the rows is recomputed, too.
-
-    Raises:
-        FailedCheckError: a check fails; the mart stays as it was.
-        StopPipelineError: a row does not fit the schema.
-        RetryLaterError: the warehouse or silver does not answer, or another load is running
-            (`BusyError`).
-    """
-    make = partial(_Load, sources=sources, limit=limit, on_progress=on_progress, chosen=chosen)
-    return _run(dsn, sources, make, on_progress, wait_seconds)
-
-
-def _run(
-    dsn: str,
-    sources: Silver,
-    make: Callable[..., _Load],
-    on_progress: Callable[[str], None],
-    wait_seconds: float,
-) -> WarehouseReport:
-    unknown = sorted(set(sources) - set(BY_SILVER))
-    if unknown:
+    if unknown := sorted(set(sources) - set(BY_SILVER)):
         message = f"The warehouse has no table for silver's {', '.join(unknown)}."
         raise StopPipelineError(message)
-    with refused("the load"), psycopg.connect(dsn, autocommit=True) as connection:
-        take_lock(
-            connection,
-            Lock.LOAD,
-            wait_seconds=wait_seconds,
-            on_wait=lambda who: on_progress(f"waiting for {who}"),
+    with loading(dsn, "the load", on_progress, wait_seconds) as connection:
+        return _load(
+            _Load(
+                connection=connection,
+                sources=sources,
+                limit=limit,
+                on_progress=on_progress,
+                wait_seconds=wait_seconds,
+                is_rebuild=what == "everything",
+                chosen=what if isinstance(what, Chosen) else None,
+            )
         )
-        connection.execute(SESSION)
-        connection.execute(LIMITED)
-        return _load(make(connection=connection, wait_seconds=wait_seconds))
-
-
-@contextmanager
-def refused(what: str) -> Iterator[None]:
-    """Convert errors of Postgres, sorted by what the caller does next.
-
-    Raises:
-        StopPipelineError: the statements or the rows are wrong.
-        RetryLaterError: the warehouse does not answer, has no room, or another session blocks it.
-    """
-    what = f"The warehouse stays as it was, without {what}"
-    with explaining(Service.WAREHOUSE, what, then=_IF_BUSY):
-        yield
 
 
 def _load(load: _Load) -> WarehouseReport:

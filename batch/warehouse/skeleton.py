@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import fill
 
 import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from batch.warehouse import scripts
 from batch.warehouse.entities import POSTGRES_TYPES, is_required
@@ -15,6 +16,7 @@ from lakehouse.choices import meant
 from lakehouse.contracts import ENTITIES, Column, Derivation, Derived, Entity
 from lakehouse.errors import WrongArgumentError
 
+_TEMPLATES = Path(__file__).with_name("new_fact")
 _NAME = re.compile(r"fact_[a-z][a-z0-9_]{0,40}")
 _RESERVED = (
     "all analyse analyze and any array as asc asymmetric authorization binary both case cast check "
@@ -66,95 +68,27 @@ class NewFact:
     @property
     def files(self) -> Mapping[str, str]:
         """Return the text of each file of its folder."""
-        return {"table.sql": self._table(), "load.sql": self._load(), "schema.yaml": self._schema()}
+        key, keys = self.entity.column(self.entity.key), [one.key for one in self.references]
+        templates = Environment(  # noqa: S701 - SQL has nothing to escape as HTML
+            loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined
+        )
+        templates.filters |= {"sql": _sql, "type": _type, "lines": _lines}
+        templates.tests["required"] = lambda field: is_required(field, self.entity)
+        made = {
+            file: templates.get_template(f"{file}.j2").render(
+                name=self.name, entity=self.entity, key=key.name, key_type=POSTGRES_TYPES[key.type],
+                day=self.day, references=self.references, columns=self._columns,
+                names=[key.name, "date_key", *keys, *self._columns],
+            )
+            for file in ("table.sql", "load.sql")
+        }  # fmt: skip
+        return {file: f"{text}\n" for file, text in made.items()} | {"schema.yaml": self._schema()}
 
     @property
     def _columns(self) -> Mapping[str, Column | Derived]:
         """Return the entity's columns by name in the fact, but for its key and its days."""
         hidden = {self.entity.key, self.day.name, self.entity.partition}
         return {field.name: field for field in self.entity.fields if field.name not in hidden}
-
-    @property
-    def _names(self) -> list[str]:
-        keys = [reference.key for reference in self.references]
-        return [self.entity.key, "date_key", *keys, *self._columns]
-
-    def _table(self) -> str:
-        key = self.entity.column(self.entity.key)
-        lines = [
-            f"{_sql(key.name)} {POSTGRES_TYPES[key.type]} not null",
-            "date_key date not null references mart.dim_dates (date_key)",
-            *(
-                f"{one.key} bigint not null references mart.{one.dimension.name} ({one.key})"
-                for one in self.references
-            ),
-            *(self._declared(field) for field in self._columns.values()),
-            f"primary key ({_sql(key.name)}, date_key)",
-        ]
-        indexed = {"date": "date_key", **{one.what: one.key for one in self.references}}
-        statements = [
-            f"create table mart.{self.name} (\n    {_joined(lines)}\n"
-            ") partition by range (date_key);\n",
-            f"create table mart.{self.name}_default partition of mart.{self.name} default;",
-            *(
-                f"create index {self.name}_{what}_idx on mart.{self.name} ({column});"
-                for what, column in indexed.items()
-            ),
-        ]
-        return "\n".join(statements) + "\n"
-
-    def _declared(self, field: Column | Derived) -> str:
-        kind = POSTGRES_TYPES[field.type]
-        end = " not null" if is_required(field, self.entity) else ""
-        return f"{_sql(field.name)} {_SHORT.get(kind, kind)}{end}"
-
-    def _load(self) -> str:
-        key = _sql(self.entity.key)
-        selected = [
-            f"e.{key}",
-            f"e.{self.day.name} as date_key",
-            *(self._looked_up(reference) for reference in self.references),
-            *(f"e.{_sql(name)}" for name in self._columns),
-        ]
-        names = fill(
-            ", ".join(map(_sql, self._names)), 100,
-            initial_indent="    ", subsequent_indent="    ", break_long_words=False,
-        )  # fmt: skip
-        joins = [
-            f"from affected_{self.entity.table} as t",
-            f"inner join entity.{self.entity.table} as e on t.{key} = e.{key}",
-            *(self._joined_version(reference) for reference in self.references),
-        ]
-        grain = f"Grain: {self.entity.grain}, of those in affected_{self.entity.table}."
-        lines = [
-            fill(grain, 100, initial_indent="-- ", subsequent_indent="-- "),
-            f"insert into new_{self.name.removeprefix('fact_')} (",
-            names,
-            ")",
-            "select",
-            f"    {_joined(selected)}",
-            *joins,
-        ]
-        return "\n".join(lines) + ";\n"
-
-    def _joined_version(self, reference: _Reference) -> str:
-        what, given = reference.what, f"e.{reference.column.name}, e.{self.day.inputs[0]}"
-        lines = [
-            "left join lateral (",
-            f"    select d.{reference.key}",
-            f"    from etl.{what}_at({given}) as d",
-            f") as {what} on true",
-        ]
-        return "\n".join(lines)
-
-    def _looked_up(self, reference: _Reference) -> str:
-        known = f"coalesce({reference.what}.{reference.key}, -1)"
-        if is_required(reference.column, self.entity):
-            return f"{known} as {reference.key}"
-        return (
-            f"case\n        when e.{reference.column.name} is null then -2\n"
-            f"        else {known}\n    end as {reference.key}"
-        )
 
     def _schema(self) -> str:
         instant = self.day.inputs[0]
@@ -222,7 +156,7 @@ def fact_of(name: str, entity: Entity, dimensions: Iterable[Dimension]) -> NewFa
     )
     if day is None:
         problem = f"the contract of {entity.table} has no day that every row has"
-        action = "Add one for the fact's date_key: derived=day_and_month(…), of a required instant."
+        action = "Add one for the fact's date_key: `day: {of: …}`, of a required instant."
         raise WrongArgumentError(problem, action)
     found = (_reference(entity, one) for one in dimensions if one.is_versioned)
     references = [one for one in found if one is not None]
@@ -241,8 +175,14 @@ def folder_of(name: str) -> Path:
     return scripts.FOLDER / "mart" / name
 
 
-def _joined(lines: Iterable[str]) -> str:
-    return ",\n    ".join(lines)
+def _type(field: Column | Derived) -> str:
+    kind = POSTGRES_TYPES[field.type]
+    return _SHORT.get(kind, kind)
+
+
+def _lines(text: str, indent: str) -> str:
+    """Return a text in lines of at most 100 characters."""
+    return fill(text, 100, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
 
 
 def _sql(name: str) -> str:

@@ -1,13 +1,27 @@
-"""Refresh of the materialized views to the last load."""
+"""Refresh of the materialized views after a load; readers see the old ones until it is done."""
 
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 import psycopg
+from psycopg import sql
 
-from batch.lock import Lock, take_lock
-from batch.warehouse.load import SESSION, refused
-from batch.warehouse.locks import LIMITED, WAIT_SECONDS
-from batch.warehouse.publish import refresh_stale
+from batch.warehouse.locks import WAIT_SECONDS
+from batch.warehouse.scripts import run, scripts
+from batch.warehouse.session import loading
+
+
+def views() -> list[str]:
+    """Return the names of the mart's materialized views."""
+    return [PurePosixPath(name).parent.name for name, _ in scripts("views/*/view.sql")]
+
+
+def flag_stale(connection: psycopg.Connection) -> None:
+    """Mark the views as behind, in the transaction of a load."""
+    connection.execute(
+        "insert into etl.stale_view (view_name) select unnest(%s::text[]) on conflict do nothing",
+        [views()],
+    )
 
 
 def refresh_views(
@@ -16,7 +30,7 @@ def refresh_views(
     on_progress: Callable[[str], None] = lambda _text: None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> list[str]:
-    """Refresh the views that are behind a load; return their names.
+    """Refresh the views that are behind a load, one transaction each; return their names.
 
     Args:
         dsn: connection to the migrated warehouse as its role `batch`.
@@ -27,13 +41,13 @@ def refresh_views(
         StopPipelineError: a view cannot be computed from the warehouse.
         RetryLaterError: the warehouse does not answer, or a load is running (`BusyError`).
     """
-    with refused("the refresh of its views"), psycopg.connect(dsn, autocommit=True) as connection:
-        take_lock(
-            connection,
-            Lock.LOAD,
-            wait_seconds=wait_seconds,
-            on_wait=lambda who: on_progress(f"waiting for {who}"),
-        )
-        connection.execute(SESSION)
-        connection.execute(LIMITED)
-        return refresh_stale(connection, on_progress=on_progress)
+    with loading(dsn, "the refresh of its views", on_progress, wait_seconds) as connection:
+        rows = connection.execute("select s.view_name from etl.stale_view as s order by 1")
+        names = [name for (name,) in rows]
+        for name in names:
+            on_progress(f"refreshing {name}")
+            with connection.transaction():
+                view = sql.Identifier("mart", name)
+                run(connection, "refresh materialized view concurrently {}", view)
+                connection.execute("delete from etl.stale_view where view_name = %s", [name])
+    return names

@@ -1,11 +1,15 @@
 """Contract model: declarations of tables and columns, used by all other code."""
 
-from collections.abc import Callable, Sequence
+import ast
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from typing import ClassVar
 
-import narwhals as nw
+from pydantic import ConfigDict
+
+DECLARED = ConfigDict(extra="forbid")
 
 
 class Type(StrEnum):
@@ -124,6 +128,7 @@ class Column:
         can_be_dropped: a text that cannot be cleaned is dropped instead of quarantining the row.
     """
 
+    __pydantic_config__: ClassVar = DECLARED
     name: str
     type: Type
     description: str
@@ -188,6 +193,7 @@ class Derivation(StrEnum):
 class Derived:
     """A column of a silver table that is computed from others of the same row."""
 
+    __pydantic_config__: ClassVar = DECLARED
     name: str
     type: Type
     description: str
@@ -197,11 +203,28 @@ class Derived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A condition over several columns. Where `holds` is false, the change is quarantined."""
+    """A condition over several columns. Where `holds` is false, the change is quarantined.
 
+    Attributes:
+        holds: names of columns, whole numbers, `+ - *`, comparisons and `and`; as in Python.
+    """
+
+    __pydantic_config__: ClassVar = DECLARED
     name: str
     description: str
-    holds: Callable[[], nw.Expr]
+    holds: str
+
+    def __post_init__(self) -> None:
+        """Check the condition's syntax."""
+        try:
+            self.parsed()
+        except SyntaxError as error:
+            message = f"{self.name}: {error.msg}: {self.holds}"
+            raise ValueError(message) from error
+
+    def parsed(self) -> ast.expr:
+        """Return the condition's syntax tree."""
+        return ast.parse(self.holds.strip(), mode="eval").body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +252,7 @@ class Entity:
         is_derived: whether the contract follows from the source's catalog.
     """
 
+    __pydantic_config__: ClassVar = DECLARED
     table: str
     silver: str
     grain: str

@@ -61,7 +61,7 @@ class LiveSettings(Settings):
 
 
 class ContractSettings(Settings):
-    """Contracts of the tables that have none written in Python."""
+    """Contracts of the tables that have none of their own."""
 
     model_config = SettingsConfigDict(env_prefix="CONTRACTS_")
     dir: AbsolutePath = setting(

@@ -12,12 +12,6 @@ _HEAL = "./pipeline connect apply --accept-loss; then ./pipeline extract --full"
 _APPLY = "./pipeline connect apply"
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of this area."""
-    needs = ("oltp", "connect")
-    return [Check(area="capture", title="connector and slot", needs=needs, run=_capture)]
-
-
 def _capture(measurements: Measurements) -> Sequence[Said]:
     return diagnose_capture(check(measurements.config.connect, measurements.oltp("monitor")))
 
@@ -50,3 +44,8 @@ def _slot(health: Health) -> str:
     held = 0 if slot is None else (slot.held_bytes or 0)
     of = "" if slot is None or not slot.limit_bytes else f" of {slot.limit_bytes / 2**20:,.0f} MB"
     return f"slot {health.slot_name} is active and retains {held / 2**20:,.0f}{of or ' MB'} of WAL"
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="capture", title="connector and slot", needs=("oltp", "connect"), run=_capture)
+]

@@ -26,4 +26,4 @@ def all_checks() -> Sequence[Check]:
         machine, clock, services, roles, users, shop, readers, capture, topics, lake, layers,
         warehouse, pages,
     )  # fmt: skip
-    return [check for part in parts for check in part.checks()]
+    return [check for part in parts for check in part.CHECKS]

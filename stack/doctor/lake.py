@@ -27,14 +27,6 @@ from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of this area."""
-    return [
-        Check(area="lake", title="store", needs=("minio",), run=_store),
-        Check(area="lake", title="tables", needs=("minio",), run=_tables),
-    ]
-
-
 def _store(measurements: Measurements) -> Sequence[Said]:
     minio = measurements.config.minio
     said = []
@@ -107,3 +99,9 @@ def _plain(kind: pa.DataType) -> str:
     """Return the type's name without length of offsets, list element names and nullability."""
     text = str(kind).replace("large_", "").replace("_view", "")
     return text.replace("list<element:", "list<item:").replace(" not null", "")
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="lake", title="store", needs=("minio",), run=_store),
+    Check(area="lake", title="tables", needs=("minio",), run=_tables),
+]

@@ -32,16 +32,6 @@ class LoadedState:
     versions: Mapping[str, int]
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of this area."""
-    area, lake = "watermarks", ("minio",)
-    return [
-        Check(area=area, title="silver and bronze", needs=lake, run=_silver),
-        Check(area=area, title="gold and silver", needs=lake, run=_gold),
-        Check(area=area, title="warehouse and silver", needs=("minio", "warehouse"), run=_star),
-    ]
-
-
 def _silver(measurements: Measurements) -> Sequence[Said]:
     return _sure(measurements, lambda lower: diagnose_silver(measurements.tables, lower))
 
@@ -203,3 +193,10 @@ def diagnose_warehouse(warehouse: LoadedState, tables: Sequence[TableMetrics]) -
         silver, loaded = _offsets(table), warehouse.offsets.get(entity.table, {})
         behind += count_missing(silver, loaded)
     return said or [fine(f"in order, {behind:,} offsets behind")]
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="watermarks", title="silver and bronze", needs=("minio",), run=_silver),
+    Check(area="watermarks", title="gold and silver", needs=("minio",), run=_gold),
+    Check(area="watermarks", title="warehouse and silver", needs=("minio", "warehouse"), run=_star),
+]

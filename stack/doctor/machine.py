@@ -27,19 +27,6 @@ _STARTING_MEMORY_MB = 4_000
 _OWNER_ONLY = 0o077
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of this area."""
-    area = "machine"
-    return [
-        Check(area=area, title="Python", run=lambda _: diagnose_python(sys.version_info[:3])),
-        Check(area=area, title="packages", run=lambda _: diagnose_packages(locked(), installed)),
-        Check(area=area, title="servers", run=_servers),
-        Check(area=area, title="disk", run=_disk),
-        Check(area=area, title="memory", run=_memory),
-        Check(area=area, title="passwords", run=_passwords),
-    ]
-
-
 def diagnose_python(found: tuple[int, int, int]) -> Sequence[Said]:
     """Diagnose whether the locks support this version of Python."""
     text = ".".join(map(str, found))
@@ -184,3 +171,13 @@ def diagnose_passwords(path: Path, mode: int, missing: Iterable[str]) -> Sequenc
     if lacking:
         return [wrong(f"{path} has no password for {', '.join(lacking)}", "./pipeline up")]
     return [fine(f"only you can read {path}")]
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="machine", title="Python", run=lambda _: diagnose_python(sys.version_info[:3])),
+    Check(area="machine", title="packages", run=lambda _: diagnose_packages(locked(), installed)),
+    Check(area="machine", title="servers", run=_servers),
+    Check(area="machine", title="disk", run=_disk),
+    Check(area="machine", title="memory", run=_memory),
+    Check(area="machine", title="passwords", run=_passwords),
+]

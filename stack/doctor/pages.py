@@ -13,17 +13,6 @@ from stack.superset.rest import logged_in
 from stack.web_uis import WEB_UIS
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of these areas."""
-    airflow, superset = ("airflow",), ("superset", "warehouse")
-    return [
-        Check(area="airflow", title="parts", needs=airflow, run=_parts),
-        Check(area="airflow", title="DAGs", needs=airflow, run=_dags),
-        Check(area="superset", title="log-in", needs=superset, run=_login),
-        Check(area="superset", title="dashboards", needs=superset, run=_dashboards),
-    ]
-
-
 def _parts(measurements: Measurements) -> Sequence[Said]:
     return diagnose_parts(health(measurements.config.airflow))
 
@@ -97,3 +86,11 @@ def diagnose_dashboards(*, is_applied: bool) -> Sequence[Said]:
     if is_applied:
         return [fine("as in dashboards/")]
     return [wrong("the files in dashboards/ have changed since", "./pipeline dashboards apply")]
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="airflow", title="parts", needs=("airflow",), run=_parts),
+    Check(area="airflow", title="DAGs", needs=("airflow",), run=_dags),
+    Check(area="superset", title="log-in", needs=("superset", "warehouse"), run=_login),
+    Check(area="superset", title="dashboards", needs=("superset", "warehouse"), run=_dashboards),
+]

@@ -80,11 +80,6 @@ _MEANING = {
 }
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of this area."""
-    return [Check(area="shop", title="rows that readers see", needs=("oltp",), run=_visibility)]
-
-
 def _visibility(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         row = connection.execute("select pg_is_in_recovery()").fetchone()
@@ -116,3 +111,8 @@ def diagnose_readers(
 def _is_of_roles(hidden: HiddenRows) -> bool:
     """Return whether the check of roles reports it already."""
     return hidden.reason is Reason.NO_GRANT and not hidden.is_partition
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="shop", title="rows that readers see", needs=("oltp",), run=_visibility)
+]

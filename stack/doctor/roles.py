@@ -143,14 +143,6 @@ class Found:
     refused: Mapping[str, str]
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of this area."""
-    return [
-        Check(area="roles", title="of the shop", needs=("oltp",), run=_of_shop),
-        Check(area="roles", title="of the warehouse", needs=("warehouse",), run=_of_warehouse),
-    ]
-
-
 def _of_shop(measurements: Measurements) -> Sequence[Said]:
     dsns = {role: measurements.oltp(role) for role in SHOP_RIGHTS}
     found = _read(dsns["monitor"], dsns)
@@ -255,3 +247,9 @@ def _diagnose_powers(role: str, has: set[str], wanted: set[str], up: str) -> lis
         take = f"alter role {role} no{power}" if is_attribute else f"revoke {power} from {role}"
         said.append(wrong(f"{role} is {power}, which it does not need", f"as admin: {take}"))
     return said
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="roles", title="of the shop", needs=("oltp",), run=_of_shop),
+    Check(area="roles", title="of the warehouse", needs=("warehouse",), run=_of_warehouse),
+]

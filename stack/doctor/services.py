@@ -17,14 +17,6 @@ _STOPPED = "STOPPED"
 _STARTING = "STARTING"
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of this area."""
-    return [
-        Check(area="services", title="services", run=_services),
-        Check(area="services", title="ports", run=_ports),
-    ]
-
-
 def _services(measurements: Measurements) -> Sequence[Said]:
     try:
         return diagnose_services(measurements.services)
@@ -117,3 +109,9 @@ def is_held_by(tree: Collection[int], found: Collection[int | None]) -> bool:
     """Return whether a process of this tree listens, or no process is visible."""
     known = {pid for pid in found if pid is not None}
     return not known or bool(known & set(tree))
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="services", title="services", run=_services),
+    Check(area="services", title="ports", run=_ports),
+]

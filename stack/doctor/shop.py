@@ -87,17 +87,6 @@ _LEAST = 2
 """Minimum of slots and WAL senders: one for Connect and one for its replacement."""
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of this area."""
-    area, needs = "shop", ("oltp",)
-    return [
-        Check(area=area, title="WAL settings", needs=needs, run=_wal),
-        Check(area=area, title="publication", needs=needs, run=_publication),
-        Check(area=area, title="truncates", needs=needs, run=_truncates),
-        Check(area=area, title="tables", needs=needs, run=_tables),
-    ]
-
-
 def _wal(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         rows = connection.execute(_WAL).fetchall()
@@ -268,3 +257,11 @@ def _left_out(name: str) -> Said:
         f"as admin: alter table public.{quoted} rename to NEW_NAME; "
         "then ./pipeline extract NEW_NAME --full",
     )
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="shop", title="WAL settings", needs=("oltp",), run=_wal),
+    Check(area="shop", title="publication", needs=("oltp",), run=_publication),
+    Check(area="shop", title="truncates", needs=("oltp",), run=_truncates),
+    Check(area="shop", title="tables", needs=("oltp",), run=_tables),
+]

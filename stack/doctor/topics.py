@@ -42,19 +42,6 @@ class LiveTopic:
     last: Mapping[int, int]
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of this area."""
-    kafka, lake = ("kafka",), ("kafka", "minio")
-    live = ("kafka", "warehouse")
-    return [
-        Check(area="kafka", title="topics", needs=kafka, run=_topics),
-        Check(area="kafka", title="what bronze needs", needs=lake, run=_bronze),
-        Check(area="kafka", title="what live needs", needs=live, run=_live),
-        Check(area="kafka", title="bronze is behind", needs=(*lake, "lander"), run=_landing_lag),
-        Check(area="kafka", title="live is behind", needs=(*live, "live"), run=_live_lag),
-    ]
-
-
 def _topics(measurements: Measurements) -> Sequence[Said]:
     return diagnose_topics(measurements.topics, measurements.config.connect.topic_partitions)
 
@@ -248,3 +235,16 @@ def diagnose_lag(who: str, lag: Lag, now: datetime) -> Sequence[Said]:
         words += f"; Kafka drops it in {left:,.1f} hours" if left > 0 else "; Kafka may drop it"
     remedy = f"see ./pipeline logs {who} and ./pipeline status"
     return [wrong(words, remedy)]
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="kafka", title="topics", needs=("kafka",), run=_topics),
+    Check(area="kafka", title="what bronze needs", needs=("kafka", "minio"), run=_bronze),
+    Check(area="kafka", title="what live needs", needs=("kafka", "warehouse"), run=_live),
+    Check(
+        area="kafka", title="bronze is behind", needs=("kafka", "minio", "lander"), run=_landing_lag
+    ),
+    Check(
+        area="kafka", title="live is behind", needs=("kafka", "warehouse", "live"), run=_live_lag
+    ),
+]

@@ -12,11 +12,6 @@ from stack.doctor.model import Check, Said, fine, wrong
 from stack.minio.buckets import admin_of, policies
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of this area."""
-    return [Check(area="roles", title="of the lake", needs=("minio",), run=_of_lake)]
-
-
 def _of_lake(measurements: Measurements) -> Sequence[Said]:
     minio = measurements.config.minio
     admin = admin_of(minio, measurements.secrets)
@@ -75,3 +70,6 @@ def allowed(policy: Mapping[str, Any]) -> set[tuple[str, str]]:
         for action in statement["Action"]
         for resource in statement["Resource"]
     }
+
+
+CHECKS: Sequence[Check] = [Check(area="roles", title="of the lake", needs=("minio",), run=_of_lake)]

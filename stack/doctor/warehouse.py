@@ -67,21 +67,6 @@ _PUBLISH_ANYWAY = (
 )
 
 
-def checks() -> Sequence[Check]:
-    """Return the checks of these areas."""
-    needs, lake = ("warehouse",), ("minio", "oltp")
-    return [
-        Check(area="warehouse", title="schema", needs=needs, run=_schema),
-        Check(area="warehouse", title="settings", needs=needs, run=_settings),
-        Check(area="warehouse", title="last load", needs=needs, run=_load),
-        Check(area="warehouse", title="open transactions", needs=needs, run=_transactions),
-        Check(area="runs", title="runs", needs=needs, run=_runs),
-        Check(area="runs", title="quarantine", needs=needs, run=_quarantine),
-        Check(area="runs", title="unknown values", needs=needs, run=_unknown),
-        Check(area="runs", title="loss ledger", needs=lake, run=_losses),
-    ]
-
-
 def _schema(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection:
         stale = [name for (name,) in connection.execute(_STALE)]
@@ -295,3 +280,15 @@ def diagnose_losses(rows: Sequence[Mapping[str, Any]], topics: Collection[str]) 
         words = f"{accepted} ranges were accepted as lost"
         return [note(words, './pipeline query "select * from bronze._loss_ledger"')]
     return [fine("empty" if not rows else "no unresolved losses")]
+
+
+CHECKS: Sequence[Check] = [
+    Check(area="warehouse", title="schema", needs=("warehouse",), run=_schema),
+    Check(area="warehouse", title="settings", needs=("warehouse",), run=_settings),
+    Check(area="warehouse", title="last load", needs=("warehouse",), run=_load),
+    Check(area="warehouse", title="open transactions", needs=("warehouse",), run=_transactions),
+    Check(area="runs", title="runs", needs=("warehouse",), run=_runs),
+    Check(area="runs", title="quarantine", needs=("warehouse",), run=_quarantine),
+    Check(area="runs", title="unknown values", needs=("warehouse",), run=_unknown),
+    Check(area="runs", title="loss ledger", needs=("minio", "oltp"), run=_losses),
+]

@@ -11,7 +11,7 @@ from psycopg import sql
 from lakehouse.kafka import admin_client, is_capturable, matching_topics
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Verdict
-from stack.doctor.shop import checks
+from stack.doctor.shop import CHECKS
 from tests.integration.on_one_stack.reconciled_shop import Shop
 
 pytestmark = pytest.mark.integration
@@ -94,6 +94,6 @@ def test_each_table_lands_apart_or_is_left_out_with_a_note_and_nothing_stops(sho
 
 
 def noted(shop):
-    [check] = [one for one in checks() if one.title == "tables"]
+    [check] = [one for one in CHECKS if one.title == "tables"]
     said = check.run(Measurements(shop.stack.config, patience_seconds=60))
     return [one.words for one in said if one.verdict is Verdict.NOTE]

@@ -14,7 +14,7 @@ from connectors.source import prepare
 from lakehouse.kafka import admin_client, matching_topics
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Verdict
-from stack.doctor.shop import checks
+from stack.doctor.shop import CHECKS
 from tests.integration.on_one_stack.reconciled_shop import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.integration
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 def told(shop):
     """What the doctor says of truncates."""
-    [check] = [one for one in checks() if one.title == "truncates"]
+    [check] = [one for one in CHECKS if one.title == "truncates"]
     [said] = check.run(Measurements(shop.stack.config, patience_seconds=60))
     return said
 

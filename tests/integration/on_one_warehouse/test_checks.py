@@ -7,8 +7,8 @@ import pytest
 from batch.warehouse import affected
 from batch.warehouse.checks import FailedCheckError, all_checks, run_checks
 from batch.warehouse.entities import TABLES
-from batch.warehouse.load import SESSION
 from batch.warehouse.marts import mart
+from batch.warehouse.session import SESSION
 from batch.warehouse.staging import settle, stage
 from tests.warehouse import AT, LIMIT, loaded_connection
 from tests.warehouse_history import silver_after

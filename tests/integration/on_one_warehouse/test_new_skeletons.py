@@ -156,4 +156,4 @@ def test_guide_shows_the_contract_that_the_shops_catalog_gives(
         done = CliRunner().invoke(app, command.split()[1:])
     assert done.exit_code == 0, done.output
     (block,) = (one for one in QUOTED if source_of(one) == "lakehouse/contracts/shop/")
-    assert_quotes(block, (tmp_path / "returns.py").read_text())
+    assert_quotes(block, (tmp_path / "returns.yaml").read_text())
