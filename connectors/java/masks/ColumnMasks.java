@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.UUID;
 import org.apache.kafka.connect.data.SchemaBuilder;
+import org.postgresql.util.PGobject;
 
 /**
  * Masks columns before a change leaves Connect: in snapshots, extractions and streaming, in the old
@@ -67,10 +68,10 @@ public final class ColumnMasks implements CustomConverter<SchemaBuilder, Relatio
         if (UnchangedToastedReplicationMessageColumn.isUnchangedToastedValue(value)) {
             return UNCHANGED;
         }
-        if (!(value instanceof String || value instanceof UUID)) {
+        String text = text(value);
+        if (text == null) {
             return null;
         }
-        String text = trimmed(value.toString());
         return mask.equals("hash") ? hash(text) : keepLast(text);
     }
 
@@ -90,6 +91,14 @@ public final class ColumnMasks implements CustomConverter<SchemaBuilder, Relatio
             return "*".repeat(length);
         }
         return "*".repeat(length - SHOWN) + text.substring(text.offsetByCodePoints(text.length(), -SHOWN));
+    }
+
+    /** The value as Postgres casts it to text; null for one that is no text, which never passes. */
+    private static String text(Object value) {
+        if (value instanceof PGobject object) {
+            value = object.getValue();
+        }
+        return value instanceof String || value instanceof UUID ? trimmed(value.toString()) : null;
     }
 
     /** Postgres pads a char(n), and ignores the padding wherever it compares or casts one. */
