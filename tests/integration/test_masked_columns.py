@@ -36,7 +36,7 @@ create table people (
     kept text,
     phone text,
     phone2 text,
-    "Phone" text,
+    "Fax" text,
     {odd} varchar(40) not null default '{token}-default',
     padded char(30),
     of_domain code,
@@ -50,15 +50,15 @@ create table people (
     born date
 )"""
 MASKS = {
-    "phone": "keep-last-4", "Phone": "hash", ODD: "hash", "padded": "hash", "of_domain": "hash",
+    "phone": "keep-last-4", "Fax": "hash", ODD: "hash", "padded": "hash", "of_domain": "hash",
     "a_name": "keep-last-4", "ref": "hash", "felt": "keep-last-4", "an_int": None, "facts": None,
     "tags": None, "long": "hash", "born": None,
 }  # fmt: skip
 REF = str(uuid.uuid4())
 INSERT = sql.SQL(
-    'insert into {} (id, kept, phone, phone2, "Phone", {}, padded, of_domain, a_name, ref, felt,'
+    'insert into {} (id, kept, phone, phone2, "Fax", {}, padded, of_domain, a_name, ref, felt,'
     " facts, tags, long, born) values"
-    " (%(id)s, %(kept)s, %(phone)s, %(phone2)s, %(Phone)s, %(odd)s, %(padded)s, %(of_domain)s,"
+    " (%(id)s, %(kept)s, %(phone)s, %(phone2)s, %(Fax)s, %(odd)s, %(padded)s, %(of_domain)s,"
     " %(a_name)s, %(ref)s, %(felt)s, %(facts)s, %(tags)s, %(long)s, '1990-01-02')"
 )
 
@@ -74,7 +74,7 @@ def person(number, **values):
         "kept": f"kept {number}",
         "phone": f"{TOKEN}é𝄞 {number:04}",
         "phone2": f"open {number}",
-        "Phone": f"{TOKEN} {number}",
+        "Fax": f"{TOKEN} {number}",
         "odd": f"{TOKEN}'s ünïcode {number}",
         "padded": f"{TOKEN} {number}",
         "of_domain": f"{TOKEN} {number}",
@@ -93,7 +93,7 @@ NOTHING = dict.fromkeys(
         "kept",
         "phone",
         "phone2",
-        "Phone",
+        "Fax",
         "padded",
         "of_domain",
         "a_name",
@@ -256,7 +256,6 @@ def expected(stack, row):
 def assert_silver(stack, *rows):
     found = silver(stack, "people")
     names = {name: re.sub(r"\W", "_", name) for name in (*MASKS, "kept", "phone2")}
-    names["Phone"] = "Phone_2"
     assert found["id"].to_list() == [row["id"] for row in rows]
     for row, is_so in zip(rows, found.iter_rows(named=True), strict=True):
         assert {source: is_so[name] for source, name in names.items()} == expected(stack, row)
