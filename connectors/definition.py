@@ -7,6 +7,8 @@ Choices that are not obvious:
 - `offset.mismatch.strategy=trust_offset`: a slot that was dropped and created again has skipped
   changes. With the default, Debezium would continue from the new slot and lose them silently.
 - `include.unknown.datatypes`: columns of types that Debezium does not know are included.
+- `value.converter.replace.null.with.default=false`: by default, a null in a column that has a
+  default is written as that.
 - `table.include.list`: only names for which no two tables share a topic. The pattern must not
   contain a comma, which separates entries of the list.
 - `heartbeat.interval.ms`, one second: an idle shop retains no WAL, and live charts can tell an
