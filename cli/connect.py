@@ -8,6 +8,7 @@ from cli.output import Format, FormatOption, console, err_console, print_json, p
 
 if TYPE_CHECKING:
     from connectors.health import Health
+    from connectors.masks import Masks
 
 _STOP_SECONDS = 90.0
 
@@ -34,20 +35,36 @@ def apply(
     this, too. A larger CONNECT_MAX_ROW_MB is applied to existing topics at once.
     After --accept-loss, run ./pipeline extract --full to resolve the loss.
 
+    Masks in contract files apply from here on.
+
     Example: ./pipeline connect apply --accept-loss
     """
+    from connectors.masks import read_masks
     from connectors.registration import apply as register
-    from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings, StackSettings
+    from lakehouse import connections
+    from lakehouse.settings import (
+        ConnectSettings,
+        ContractSettings,
+        KafkaSettings,
+        OltpSettings,
+        StackSettings,
+    )
 
     connect = ConnectSettings()
+    asked = read_masks(ContractSettings().dir, connections.shop("monitor"))
+    for told in asked.unknown:
+        err_console.print(told, markup=False, style="yellow", soft_wrap=True)
     if accept_loss:
         _accept_loss()
     with err_console.status("applying"):
         stack = StackSettings()
         oltp = stack.seen_by_services(OltpSettings())
-        changed = register(connect, oltp, KafkaSettings(), stack.connect_secrets_path)
-    what = "was updated" if changed else "is up to date"
+        applied = register(
+            connect, oltp, KafkaSettings(), stack.connect_secrets_path, masks=asked.masks
+        )
+    what = "was updated" if applied.is_changed else "is up to date"
     console.print(f"Connector {connect.connector_name} {what} and runs.", markup=False)
+    _tell_of_masks(applied.masks_before, asked.masks)
 
 
 @_connect.command()
@@ -131,6 +148,20 @@ def resnapshot(
         "finished, find missed deletes with ./pipeline extract --full"
     )
     console.print(told, markup=False, soft_wrap=True)
+
+
+def _tell_of_masks(before: "Masks | None", now: "Masks") -> None:
+    """Say what to do about what was captured under other masks."""
+    if before is None:
+        return
+    changed = sorted(t for t in {*before, *now} if before.get(t, {}) != now.get(t, {}))
+    if changed:
+        told = (
+            f"Masks of {', '.join(changed)} apply to changes from now on. What was captured before "
+            "stays in Kafka and the lake. Read current rows again: ./pipeline extract "
+            f"{' '.join(changed)} --full. What keeps old values: docs/CONTRACTS.md, Masks."
+        )
+        console.print(told, markup=False, style="yellow", soft_wrap=True)
 
 
 def _accept_loss() -> None:

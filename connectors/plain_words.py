@@ -123,6 +123,13 @@ _KNOWN = (
         "./pipeline up installs it.",
     ),
     _Known(
+        r"Connect has no salt for hashes|Unable to \w+ class masks\.ColumnMasks"
+        r"|ClassNotFoundException: masks\.ColumnMasks",
+        "Connect cannot mask columns: it lacks the salt, or our converter",
+        "./pipeline up writes the salt and installs the converter. With Compose: ./pipeline env "
+        "init, then docker compose up --build.",
+    ),
+    _Known(
         r"ProducerFencedException|InvalidProducerEpochException",
         "Another task took over Connect's transactions",
         "Only one Connect cluster may run a connector of this name; ./pipeline connect apply "

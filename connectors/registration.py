@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from connectors.definition import render
+from connectors.masks import Masks, masks_in
 from connectors.plain_words import explain
 from connectors.rest import ConnectApi, ConnectorState
 from connectors.slot import drop_slot
@@ -17,39 +20,51 @@ from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings
 _POLL_SECONDS = 0.2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What `apply` did.
+
+    Attributes:
+        is_changed: whether the configuration changed.
+        masks_before: what the connector masked before; None if it was not registered.
+    """
+
+    is_changed: bool
+    masks_before: Masks | None
+
+
 def apply(
     connect: ConnectSettings,
     oltp: OltpSettings,
     kafka: KafkaSettings,
     secrets_file: Path,
     *,
+    masks: Masks = MappingProxyType({}),
     timeout_seconds: float = 90,
-) -> bool:
+) -> Applied:
     """Create or update the connector and the limits of its topics; wait until it runs.
 
     Args:
         connect: address of Connect, and the connector's name and settings.
         oltp: the database to capture, as Connect reaches it.
         kafka: the broker that has the topics.
-        secrets_file: properties file that Connect reads `debezium.password` from.
+        secrets_file: properties file that Connect reads `debezium.password` and `mask.salt` from.
+        masks: columns to mask, which were checked against the shop's catalog.
         timeout_seconds: maximum wait for Connect, its connector and its task.
-
-    Returns:
-        Whether the configuration changed.
 
     Raises:
         StopPipelineError: the connector fails; the message explains why.
         RetryLaterError: Connect or Kafka is unavailable, or the task does not run in time.
     """
     deadline = time.monotonic() + timeout_seconds
-    config = render(connect, oltp, secrets_file)
+    config = render(connect, oltp, secrets_file, masks)
     raise_limits(
         admin_client(kafka.bootstrap_servers), connect.topic_prefix, connect.topic_max_bytes
     )
     with ConnectApi(connect.url, connect.connector_name) as api:
-        is_changed = _put_if_changed(api, config, deadline)
+        applied = _put_if_changed(api, config, deadline)
         _wait_until_running(api, deadline)
-    return is_changed
+    return applied
 
 
 def resnapshot(
@@ -99,14 +114,13 @@ def _forget(api: ConnectApi, deadline: float) -> None:
             return
 
 
-def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) -> bool:
+def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) -> Applied:
     while True:
         try:
             now = api.config()
-            if now is not None and {k: v for k, v in now.items() if k != "name"} == config:
-                _set_going(api)
-                return False
-            api.put_config(config)
+            before = None if now is None else {k: v for k, v in now.items() if k != "name"}
+            if before != config:
+                api.put_config(config)
             _set_going(api)
         except RetryLaterError:
             if time.monotonic() > deadline:
@@ -115,7 +129,8 @@ def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) ->
         except StopPipelineError as error:
             raise StopPipelineError(explain(str(error))) from error
         else:
-            return True
+            masks_before = None if before is None else masks_in(before)
+            return Applied(is_changed=before != config, masks_before=masks_before)
 
 
 def _set_going(api: ConnectApi) -> None:

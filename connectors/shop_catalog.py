@@ -16,6 +16,9 @@ OPAQUE_TYPES = frozenset(
 OPAQUE_KINDS = ("c", "m")
 """Types, and kinds of types (composite, multirange), of which Debezium passes on the text as bytes,
 without reading it."""
+TEXTS = ("text", "varchar", "bpchar", "name", "char", "citext", "uuid")
+"""Types whose values Debezium writes as Postgres casts them to text; so it does enumerations."""
+_ENUMERATION = "e"
 _CATALOG = Path(__file__).with_name("shop_catalog.sql")
 
 
@@ -35,6 +38,7 @@ class CatalogRow:
             while the WAL has those under the names of the child tables.
         is_required: whether it is declared `not null`.
         is_generated: whether Postgres computes it.
+        is_in_unique_index: whether it may identify rows in Kafka, if the table has no primary key.
     """
 
     table_name: str
@@ -50,8 +54,14 @@ class CatalogRow:
     has_children: bool = False
     is_required: bool = False
     is_generated: bool = False
+    is_in_unique_index: bool = False
     comment: str = ""
     table_comment: str = ""
+
+
+def is_text(row: CatalogRow) -> bool:
+    """Return whether a column's values are texts, or are written as such."""
+    return not row.is_array and (row.type_name in TEXTS or row.type_kind == _ENUMERATION)
 
 
 def read_catalog(connection: psycopg.Connection) -> Mapping[str, list[CatalogRow]]:

@@ -32,6 +32,16 @@ counted as (
         and g.tgtype & 23 = 23
         and p.prosrc ~* 'new\.version\s*:?=\s*old\.version\s*\+\s*1\M'
         and p.prosrc ~* 'new\.version\s*:?=\s*1\M'
+),
+
+identifying as (
+    -- columns of unique indexes
+    select distinct
+        i.indrelid as table_id,
+        k.number
+    from pg_index as i
+    cross join unnest(i.indkey) as k (number)
+    where i.indisunique
 )
 
 select
@@ -48,6 +58,7 @@ select
     n.table_id is not null as is_counted,
     c.oid in (select h.inhparent from pg_inherits as h) as has_children,
     a.attgenerated <> '' as is_generated,
+    u.table_id is not null as is_in_unique_index,
     coalesce(col_description(c.oid, a.attnum), '') as comment,
     coalesce(obj_description(c.oid, 'pg_class'), '') as table_comment
 from pg_class as c
@@ -57,6 +68,7 @@ inner join pg_type as t on b.base_id = t.oid and t.typtype <> 'd'
 left join pg_type as e on t.typelem = e.oid and t.typsubscript = 'array_subscript_handler'::regproc
 left join pg_constraint as k on c.oid = k.conrelid and k.contype = 'p'
 left join counted as n on c.oid = n.table_id
+left join identifying as u on c.oid = u.table_id and a.attnum = u.number
 where
     c.relnamespace = 'public'::regnamespace
     and c.relkind = 'r'

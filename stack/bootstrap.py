@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from batch.warehouse.migrate import migrate
 from batch.warehouse.shop import describe_shop
+from connectors.masks import read_masks
 from connectors.registration import apply
 from connectors.source import prepare
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
@@ -42,8 +43,12 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
     def connector() -> None:
         secrets_file = config.stack.connect_secrets_path
         oltp = config.stack.seen_by_services(config.oltp)
+        masks = read_masks(config.contracts.dir, oltp_dsn(config.oltp, secrets, role="monitor"))
         # Short waits that are repeated, so that they can be interrupted.
-        apply(config.connect, oltp, config.kafka, secrets_file, timeout_seconds=5)
+        apply(
+            config.connect, oltp, config.kafka, secrets_file,
+            masks=masks.masks, timeout_seconds=5,
+        )  # fmt: skip
 
     return (
         Step(service="oltp", name="roles", do=lambda: prepare_oltp(config.oltp, secrets)),

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
 import orjson
@@ -11,11 +11,12 @@ import polars as pl
 import psycopg
 from psycopg import IsolationLevel, sql
 
-from batch.reconcile.kinds import Kind
+from batch.reconcile.kinds import SALT_SETTING, Kind
 from batch.reconcile.recast import recast
 from batch.reconcile.tables import Column, SourceTable, describe, key_text
 from batch.reconcile.values import SHOP, canonical
 from batch.reconcile.visibility import Visibility
+from connectors.masks import Masks
 from connectors.readers import STANDBY, USE_THE_PRIMARY, HiddenRows, Reason
 from connectors.shop_catalog import read_catalog
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -39,6 +40,7 @@ _IS_AS_SEEN = """
 select c.relfilenode = pg_relation_filenode(c.oid)
 from pg_class as c
 where c.oid = %s::regclass"""
+_SET_SALT = "select set_config(%s, %s, false)"
 _ALL_OR_ERROR = "set row_security = off"
 _NOW = """
 select
@@ -97,9 +99,18 @@ class ShopSnapshot:
     ) -> None:
         self._connection.close()
 
-    def tables(self) -> list[SourceTable]:
-        """Return the captured tables, by name."""
-        return [describe(columns) for columns in read_catalog(self._connection).values()]
+    def tables(self, masks: Masks = MappingProxyType({}), *, salt: str = "") -> list[SourceTable]:
+        """Return the captured tables, by name.
+
+        Args:
+            masks: masks of columns: their values are read masked, too.
+            salt: salt of hashes.
+        """
+        self._connection.execute(_SET_SALT, [SALT_SETTING, salt])
+        return [
+            describe(columns, masks.get(name, {}))
+            for name, columns in read_catalog(self._connection).items()
+        ]
 
     def rows(self, table: SourceTable) -> Iterator[pl.DataFrame]:
         """Yield the table's rows in frames: `key`, `version`, and the columns as canonical values.

@@ -1,12 +1,14 @@
 """Descriptions of the shop's tables for the comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import polars as pl
 
-from batch.reconcile.kinds import Kind, kind_of
+from batch.reconcile.kinds import Kind, kind_of, masked_kind
 from connectors.shop_catalog import CatalogRow
+from lakehouse.contracts import Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +16,8 @@ class Column:
     """A column whose values can be compared.
 
     `declared` is its type as in SQL, with its length; `type_name` the type below any domain
-    or, for an array, the elements' type.
+    or, for an array, the elements' type. A masked column has neither: its values are no longer
+    those of the type.
     """
 
     name: str
@@ -38,15 +41,21 @@ class SourceTable:
     skipped: tuple[str, ...] = ()
 
 
-def describe(rows: Sequence[CatalogRow]) -> SourceTable:
-    """Build a table from its rows of the catalog query."""
+def describe(
+    rows: Sequence[CatalogRow], masks: Mapping[str, Mask] = MappingProxyType({})
+) -> SourceTable:
+    """Build a table from its rows of the catalog query, and the masks of its columns."""
     kinds = {
         row.column_name: kind_of(row.type_name, row.type_kind, is_array=row.is_array)
         for row in rows
     }
     columns = {
-        row.column_name: Column(
-            name=row.column_name, kind=kind, declared=row.declared, type_name=row.type_name
+        row.column_name: (
+            Column(name=row.column_name, kind=masked_kind(kind, masks[row.column_name]))
+            if row.column_name in masks
+            else Column(
+                name=row.column_name, kind=kind, declared=row.declared, type_name=row.type_name
+            )
         )
         for row in rows
         if (kind := kinds[row.column_name]) is not None

@@ -99,6 +99,11 @@ REFUSED = (
             "does not have the Debezium plugin",
             "./pipeline up",
         ),
+        (
+            "IllegalArgumentException: Connect has no salt for hashes\n\tat masks.ColumnMasks",
+            "it lacks the salt",
+            "./pipeline up",
+        ),
         ("java.lang.OutOfMemoryError: Java heap space", "out of memory", "CONNECT_HEAP_MB"),
     ],
 )
