@@ -17,6 +17,7 @@ from lakehouse.declarations import read_declaration
 
 FOLDER = Path(__file__).resolve().with_name("shop")
 _LIMITS = ("MOST_CENTS", "MOST_FOREIGN_CENTS", "MOST_KEY_BYTES")
+_LIMITED = ("minimum", "maximum", "maximum_in_base", "most_bytes")
 
 
 def _whole(given: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def _whole(given: dict[str, Any]) -> dict[str, Any]:
 
 def _limited(column: dict[str, Any]) -> dict[str, Any]:
     return {
-        key: getattr(model, value) if isinstance(value, str) and value in _LIMITS else value
+        key: getattr(model, value) if key in _LIMITED and value in _LIMITS else value
         for key, value in column.items()
     }
 
