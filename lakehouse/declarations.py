@@ -49,7 +49,7 @@ def read_declaration(path: Path, model: TypeAdapter[_Model], **given: object) ->
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         told = first["msg"].removeprefix("Value error, ")
-        raise _refused(path, _line(root, first["loc"]), f"{place}: {told}") from None
+        raise _refused(path, _line(root, first["loc"]), f"{place}: {told}".lstrip(": ")) from None
 
 
 def _refused(path: Path, line: int, told: str) -> StopPipelineError:

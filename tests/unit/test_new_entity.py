@@ -178,7 +178,7 @@ def test_without_the_shop_the_contract_has_a_key_and_the_times_and_says_so(folde
         ("grain: g\nkey: a\ncolumns: []\nrules: [{name: r, description: R., holds: a >}]",
          r"line 5: rules\.0: r: invalid syntax: a >"),
         ("grain: g\nkey: a\ncolumns: []\nrules: [{name: r, description: R., holds: b > 1}]",
-         "line 1: : rule r: t has no column b"),
+         "line 1: rule r: t has no column b"),
     ],
 )  # fmt: skip
 def test_contract_that_is_wrong_is_refused_with_file_and_line(line, said):
