@@ -36,16 +36,24 @@ def apply(
 
     Example: ./pipeline connect apply --accept-loss
     """
+    from connectors.partitions import snapshot_config
     from connectors.registration import apply as register
+    from lakehouse.connections import secrets as generated
+    from lakehouse.postgres import oltp_dsn
     from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings, StackSettings
 
     connect = ConnectSettings()
     if accept_loss:
         _accept_loss()
     with err_console.status("applying"):
-        stack = StackSettings()
-        oltp = stack.seen_by_services(OltpSettings())
-        changed = register(connect, oltp, KafkaSettings(), stack.connect_secrets_path)
+        stack, oltp = StackSettings(), OltpSettings()
+        changed = register(
+            connect,
+            stack.seen_by_services(oltp),
+            KafkaSettings(),
+            stack.connect_secrets_path,
+            snapshot_config(oltp_dsn(oltp, generated(), role="monitor"), connect),
+        )
     what = "was updated" if changed else "is up to date"
     console.print(f"Connector {connect.connector_name} {what} and runs.", markup=False)
 
@@ -108,6 +116,7 @@ def resnapshot(
 
     Example: ./pipeline connect resnapshot --yes
     """
+    from connectors.partitions import snapshot_config
     from connectors.registration import resnapshot as read_again
     from consumers.bronze.ledger import SlotLosses
     from lakehouse.connections import secrets as generated
@@ -124,12 +133,47 @@ def resnapshot(
         read_again(
             connect,
             oltp_dsn(OltpSettings(), secrets, role="debezium"),
+            snapshot_config(oltp_dsn(OltpSettings(), secrets, role="monitor"), connect),
             record=lambda gap: losses.record(gap.words),
         )
     told = (
         f"Connector {connect.connector_name} takes a new snapshot of all tables. When it has "
         "finished, find missed deletes with ./pipeline extract --full"
     )
+    console.print(told, markup=False, soft_wrap=True)
+
+
+@_connect.command()
+def partitions(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Apply CONNECT_PARTITIONS to a shop that is captured already.
+
+    With another value, the tables that are captured from now on begin empty, and
+    the command names them: ./pipeline extract TABLE --full reads their rows. The
+    tables that were captured until now stay in bronze and silver as they are.
+
+    Example: ./pipeline connect partitions --yes
+    """
+    from connectors.partitions import switch
+    from lakehouse.connections import secrets as generated
+    from lakehouse.postgres import oltp_dsn
+    from lakehouse.settings import ConnectSettings, OltpSettings
+
+    connect = ConnectSettings()
+    if not yes:
+        question = f"Capture partitioned tables with CONNECT_PARTITIONS={connect.partitions}?"
+        typer.confirm(question, abort=True, err=True)
+    begun, ended = switch(oltp_dsn(OltpSettings(), generated(), role="admin"), connect)
+    if not begun and not ended:
+        told = f"Nothing changes: partitions are captured with {connect.partitions}."
+    else:
+        told = (
+            f"Captured from now on: {', '.join(begun) or 'no table'}. Not any more: "
+            f"{', '.join(ended) or 'no table'}. Next: ./pipeline connect apply"
+        )
+        if begun:
+            told += f"; then ./pipeline extract {' '.join(begun)} --full"
     console.print(told, markup=False, soft_wrap=True)
 
 

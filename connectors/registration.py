@@ -1,10 +1,11 @@
 """Registration of the connector. Idempotent; it returns once the connector runs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from connectors.definition import render
+from connectors.partitions import with_snapshot
 from connectors.plain_words import explain
 from connectors.rest import ConnectApi, ConnectorState
 from connectors.slot import drop_slot
@@ -22,6 +23,7 @@ def apply(
     oltp: OltpSettings,
     kafka: KafkaSettings,
     secrets_file: Path,
+    snapshot: Mapping[str, str],
     *,
     timeout_seconds: float = 90,
 ) -> bool:
@@ -32,6 +34,7 @@ def apply(
         oltp: the database to capture, as Connect reaches it.
         kafka: the broker that has the topics.
         secrets_file: properties file that Connect reads `debezium.password` from.
+        snapshot: what an initial snapshot reads, see `connectors.partitions.snapshot_config`.
         timeout_seconds: maximum wait for Connect, its connector and its task.
 
     Returns:
@@ -42,7 +45,7 @@ def apply(
         RetryLaterError: Connect or Kafka is unavailable, or the task does not run in time.
     """
     deadline = time.monotonic() + timeout_seconds
-    config = render(connect, oltp, secrets_file)
+    config = with_snapshot(render(connect, oltp, secrets_file), snapshot)
     raise_limits(
         admin_client(kafka.bootstrap_servers), connect.topic_prefix, connect.topic_max_bytes
     )
@@ -55,6 +58,7 @@ def apply(
 def resnapshot(
     connect: ConnectSettings,
     replication_dsn: str,
+    snapshot: Mapping[str, str],
     *,
     record: Callable[[WalGap], object],
     timeout_seconds: float = 90,
@@ -67,6 +71,7 @@ def resnapshot(
     Args:
         connect: address of Connect; names of connector and slot.
         replication_dsn: a role that may drop the slot.
+        snapshot: what the snapshot reads, see `connectors.partitions.snapshot_config`.
         record: called with the lost changes before the slot is dropped, while the connector is
             stopped.
         timeout_seconds: maximum wait for it to stop, and again for it to run.
@@ -82,6 +87,9 @@ def resnapshot(
             record(WalGap(last=position, first=None))
         _forget(api, time.monotonic() + timeout_seconds)
         drop_slot(replication_dsn, connect.slot_name)
+        config = api.config()
+        if config is not None:
+            api.put_config(with_snapshot(config, snapshot))
         api.resume()
         _wait_until_running(api, time.monotonic() + timeout_seconds)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from batch.warehouse.migrate import migrate
 from batch.warehouse.shop import describe_shop
+from connectors.partitions import snapshot_config
 from connectors.registration import apply
 from connectors.source import prepare
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
@@ -42,8 +43,9 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
     def connector() -> None:
         secrets_file = config.stack.connect_secrets_path
         oltp = config.stack.seen_by_services(config.oltp)
+        snapshot = snapshot_config(oltp_dsn(config.oltp, secrets, role="monitor"), config.connect)
         # Short waits that are repeated, so that they can be interrupted.
-        apply(config.connect, oltp, config.kafka, secrets_file, timeout_seconds=5)
+        apply(config.connect, oltp, config.kafka, secrets_file, snapshot, timeout_seconds=5)
 
     return (
         Step(service="oltp", name="roles", do=lambda: prepare_oltp(config.oltp, secrets)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import LiteralString
 
 import polars as pl
 
@@ -28,7 +29,7 @@ class SourceTable:
     """A captured table. `key` is its primary key, empty if it has none.
 
     `is_versioned`: each update of a row adds one to its `version`. `skipped`: columns of types
-    whose values cannot be compared.
+    whose values cannot be compared. `is_partitioned`: its rows are in its partitions.
     """
 
     name: str
@@ -36,6 +37,12 @@ class SourceTable:
     columns: tuple[Column, ...]
     is_versioned: bool
     skipped: tuple[str, ...] = ()
+    is_partitioned: bool = False
+
+    @property
+    def only(self) -> LiteralString:
+        """Return the keyword before its name, so that rows of inheriting tables are left out."""
+        return "" if self.is_partitioned else "only "
 
 
 def describe(rows: Sequence[CatalogRow]) -> SourceTable:
@@ -63,6 +70,7 @@ def describe(rows: Sequence[CatalogRow]) -> SourceTable:
         columns=tuple(columns.values()),
         is_versioned=has_key and any(_is_version(row) for row in rows),
         skipped=tuple(name for name, kind in kinds.items() if kind is None),
+        is_partitioned=rows[0].is_partitioned,
     )
 
 

@@ -125,9 +125,8 @@ def is_read(stack, slot_name):
 
 def test_applied_twice_is_applied_once(stack):
     stack.run("connect", "apply")
-    assert not apply(
-        stack.connect, stack.oltp, stack.kafka, stack.config.stack.connect_secrets_path
-    )
+    secrets_file = stack.config.stack.connect_secrets_path
+    assert not apply(stack.connect, stack.oltp, stack.kafka, secrets_file, {})
     assert "is up to date" in stack.run("connect", "apply").stdout
 
 
