@@ -164,16 +164,17 @@ def partitions(
     if not yes:
         question = f"Capture partitioned tables with CONNECT_PARTITIONS={connect.partitions}?"
         typer.confirm(question, abort=True, err=True)
-    begun, ended = switch(oltp_dsn(OltpSettings(), generated(), role="admin"), connect)
-    if not begun and not ended:
-        told = f"Nothing changes: partitions are captured with {connect.partitions}."
-    else:
+    done = switch(oltp_dsn(OltpSettings(), generated(), role="admin"), connect)
+    told = f"Partitions are captured with {connect.partitions}"
+    if done.begun or done.keyless:
         told = (
-            f"Captured from now on: {', '.join(begun) or 'no table'}. Not any more: "
-            f"{', '.join(ended) or 'no table'}. Next: ./pipeline connect apply"
+            f"{told}. Captured from now on: {', '.join((*done.begun, *done.keyless))}. Not any "
+            f"more: {', '.join(done.ended) or 'no table'}. Next: ./pipeline connect apply"
         )
-        if begun:
-            told += f"; then ./pipeline extract {' '.join(begun)} --full"
+    if done.begun:
+        told += f"; then ./pipeline extract {' '.join(done.begun)} --full"
+    if done.keyless:
+        told += f". Rows of {', '.join(done.keyless)}: ./pipeline connect resnapshot"
     console.print(told, markup=False, soft_wrap=True)
 
 

@@ -26,7 +26,10 @@ select
         select from pg_partition_ancestors(c.oid) as a
         inner join pg_class as k on a.relid = k.oid
         where k.oid <> c.oid and k.relnamespace = c.relnamespace
-    ) as is_below
+    ) as is_below,
+    exists (
+        select from pg_constraint as p where p.conrelid = c.oid and p.contype = 'p'
+    ) as has_key
 from pg_class as c
 where
     c.relnamespace = 'public'::regnamespace
@@ -34,6 +37,18 @@ where
     and (c.relkind = 'p' or (c.relkind = 'r' and c.relispartition))
 order by c.relname"""
 _VIA_ROOT: LiteralString = "select pubviaroot from pg_publication where pubname = %s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switched:
+    """Tables that are captured from now on, and those that are not any more.
+
+    `keyless` are those of the former that cannot be extracted.
+    """
+
+    begun: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    keyless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +61,14 @@ class Partitions:
         roots: topmost partitioned tables.
         leaves: partitions that have rows. A partition without a root in the schema is one, too.
         between: partitions that are partitioned themselves.
+        keyless: those of all of these that have no primary key.
     """
 
     is_via_root: bool | None
     roots: tuple[str, ...]
     leaves: tuple[str, ...]
     between: tuple[str, ...]
+    keyless: frozenset[str] = frozenset()
 
     @property
     def not_snapshotted(self) -> tuple[str, ...]:
@@ -60,9 +77,9 @@ class Partitions:
             return (*self.between, *self.leaves)
         return (*self.roots, *self.between)
 
-    def captured(self, *, is_via_root: bool) -> list[str]:
+    def captured(self, *, is_via_root: bool) -> tuple[str, ...]:
         """Return the tables that would be captured, of those that this is about."""
-        return [n for n in (self.roots if is_via_root else self.leaves) if is_capturable(n)]
+        return tuple(filter(is_capturable, self.roots if is_via_root else self.leaves))
 
 
 def read_partitions(connection: psycopg.Connection, publication: str) -> Partitions:
@@ -71,13 +88,14 @@ def read_partitions(connection: psycopg.Connection, publication: str) -> Partiti
     rows = connection.execute(_TREES).fetchall()
 
     def names(*, is_partitioned: bool, is_below: bool) -> tuple[str, ...]:
-        return tuple(name for name, *kind in rows if kind == [is_partitioned, is_below])
+        return tuple(name for name, *kind, _ in rows if kind == [is_partitioned, is_below])
 
     return Partitions(
         is_via_root=published[0] if published else None,
         roots=names(is_partitioned=True, is_below=False),
         leaves=names(is_partitioned=False, is_below=True),
         between=names(is_partitioned=True, is_below=True),
+        keyless=frozenset(name for name, *_, has_key in rows if not has_key),
     )
 
 
@@ -136,7 +154,7 @@ def require_no_switch(found: Partitions, settings: ConnectSettings) -> None:
     raise StopPipelineError(problem, action)
 
 
-def switch(admin_dsn: str, settings: ConnectSettings) -> tuple[list[str], list[str]]:
+def switch(admin_dsn: str, settings: ConnectSettings) -> Switched:
     """Publish partitions as CONNECT_PARTITIONS says, from the next transaction on.
 
     Args:
@@ -144,8 +162,7 @@ def switch(admin_dsn: str, settings: ConnectSettings) -> tuple[list[str], list[s
         settings: the setting, and the publication.
 
     Returns:
-        The tables that are captured from now on, and those that are not any more; none if it was
-        published so already.
+        What changes; nothing if it was published so already.
 
     Raises:
         RetryLaterError: the database does not answer.
@@ -167,8 +184,13 @@ def switch(admin_dsn: str, settings: ConnectSettings) -> tuple[list[str], list[s
             )
         )
     if found.is_via_root == is_via_root:
-        return [], []
-    return found.captured(is_via_root=is_via_root), found.captured(is_via_root=not is_via_root)
+        return Switched()
+    begun = found.captured(is_via_root=is_via_root)
+    return Switched(
+        begun=tuple(name for name in begun if name not in found.keyless),
+        ended=found.captured(is_via_root=not is_via_root),
+        keyless=tuple(name for name in begun if name in found.keyless),
+    )
 
 
 def via_root(settings: ConnectSettings) -> sql.Composed:
