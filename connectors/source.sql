@@ -153,18 +153,18 @@ $$;
 
 -- All tables of the schema, and partitions of these anywhere: they are published by the name of the
 -- partitioned table, or by their own.
-create or replace function cdc.is_published(some regclass) returns boolean
+create or replace function cdc.is_published(relation regclass) returns boolean
 language sql stable set search_path to pg_catalog, pg_temp as $$
     select c.relkind in ('r', 'p') and c.relpersistence = 'p' and (
         c.relnamespace = 'public'::regnamespace
         or exists (
-            select from pg_partition_ancestors(some) as a
+            select from pg_partition_ancestors(relation) as a
             inner join pg_class as k on a.relid = k.oid
             where k.relnamespace = 'public'::regnamespace
         )
     )
     from pg_class as c
-    where c.oid = some
+    where c.oid = relation
 $$;
 
 -- Security definer: the role that creates a table may lack the rights to prepare it for capture.

@@ -225,10 +225,12 @@ def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:
         raw = pl.read_csv(io.BytesIO(csv), has_header=False, schema=schema)
     else:
         raw = pl.DataFrame(schema=schema)
-    key = key_text(table.key, pl.struct(c.name for c in table.key)) if table.key else pl.lit(None)
+    key = (
+        key_text(table.key, pl.struct(c.literal for c in table.key)) if table.key else pl.lit(None)
+    )
     version = pl.col("version") if table.is_versioned else pl.lit(None)
     facts = raw.with_columns(key=key.cast(pl.String), version=version.cast(pl.Int64))
-    values = raw.select(c.kind.read(pl.col(c.name)) for c in table.columns)
+    values = raw.select(c.kind.read(pl.col(c.literal)) for c in table.columns)
     facts = facts.select("key", "version")
     return pl.concat([facts, canonical(values, table.columns, prefix=SHOP)], how="horizontal")
 

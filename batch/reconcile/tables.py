@@ -1,5 +1,6 @@
 """Descriptions of the shop's tables for the comparison."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import LiteralString
@@ -22,6 +23,12 @@ class Column:
     kind: Kind
     declared: str = ""
     type_name: str = ""
+
+    @property
+    def literal(self) -> str:
+        """Return its name for Polars, which reads `*` and `^…$` as patterns of names."""
+        is_pattern = self.name == "*" or (self.name.startswith("^") and self.name.endswith("$"))
+        return f"^{re.escape(self.name)}$" if is_pattern else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +55,10 @@ class SourceTable:
 def describe(rows: Sequence[CatalogRow]) -> SourceTable:
     """Build a table from its rows of the catalog query."""
     kinds = {
-        row.column_name: kind_of(row.type_name, row.type_kind, is_array=row.is_array)
+        # An array of several dimensions is nested in Debezium's JSON, and not where it is unnested.
+        row.column_name: None
+        if row.dimensions > 1
+        else kind_of(row.type_name, row.type_kind, is_array=row.is_array)
         for row in rows
     }
     columns = {
@@ -75,8 +85,12 @@ def describe(rows: Sequence[CatalogRow]) -> SourceTable:
 
 
 def key_text(columns: Sequence[Column], values: pl.Expr) -> pl.Expr:
-    """Build one text for the primary key, from a struct with a text for each of its columns."""
-    parts = [c.kind.canonical(values.struct.field(c.name)).cast(pl.String) for c in columns]
+    """Build one text for the primary key, from a struct that begins with a text for each column."""
+    # Not by name, which may look like a pattern.
+    parts = [
+        column.kind.canonical(values.struct[index]).cast(pl.String)
+        for index, column in enumerate(columns)
+    ]
     if len(parts) == 1:
         return parts[0]
     escaped = [
