@@ -40,6 +40,8 @@ def apply(
     Example: ./pipeline connect apply --accept-loss
     """
     from connectors.masks import read_masks
+    from connectors.partitions import snapshot_config
+    from connectors.registration import Content
     from connectors.registration import apply as register
     from lakehouse import connections
     from lakehouse.settings import (
@@ -58,9 +60,14 @@ def apply(
         _accept_loss()
     with err_console.status("applying"):
         stack = StackSettings()
-        oltp = stack.seen_by_services(OltpSettings())
         applied = register(
-            connect, oltp, KafkaSettings(), stack.connect_secrets_path, masks=asked.masks
+            connect,
+            stack.seen_by_services(OltpSettings()),
+            KafkaSettings(),
+            stack.connect_secrets_path,
+            Content(
+                snapshot=snapshot_config(connections.shop("monitor"), connect), masks=asked.masks
+            ),
         )
     what = "was updated" if applied.is_changed else "is up to date"
     console.print(f"Connector {connect.connector_name} {what} and runs.", markup=False)
@@ -125,6 +132,7 @@ def resnapshot(
 
     Example: ./pipeline connect resnapshot --yes
     """
+    from connectors.partitions import snapshot_config
     from connectors.registration import resnapshot as read_again
     from consumers.bronze.ledger import SlotLosses
     from lakehouse.connections import secrets as generated
@@ -141,6 +149,7 @@ def resnapshot(
         read_again(
             connect,
             oltp_dsn(OltpSettings(), secrets, role="debezium"),
+            snapshot_config(oltp_dsn(OltpSettings(), secrets, role="monitor"), connect),
             record=lambda gap: losses.record(gap.words),
         )
     told = (
@@ -162,6 +171,41 @@ def _tell_of_masks(before: "Masks | None", now: "Masks") -> None:
             f"{' '.join(changed)} --full. What keeps old values: docs/CONTRACTS.md, Masks."
         )
         console.print(told, markup=False, style="yellow", soft_wrap=True)
+
+
+@_connect.command()
+def partitions(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Apply CONNECT_PARTITIONS to a shop that is captured already.
+
+    With another value, the tables that are captured from now on begin empty, and
+    the command names them: ./pipeline extract TABLE --full reads their rows. The
+    tables that were captured until now stay in bronze and silver as they are.
+
+    Example: ./pipeline connect partitions --yes
+    """
+    from connectors.partitions import switch
+    from lakehouse.connections import secrets as generated
+    from lakehouse.postgres import oltp_dsn
+    from lakehouse.settings import ConnectSettings, OltpSettings
+
+    connect = ConnectSettings()
+    if not yes:
+        question = f"Capture partitioned tables with CONNECT_PARTITIONS={connect.partitions}?"
+        typer.confirm(question, abort=True, err=True)
+    done = switch(oltp_dsn(OltpSettings(), generated(), role="admin"), connect)
+    told = f"Partitions are captured with {connect.partitions}"
+    if done.begun or done.keyless:
+        told = (
+            f"{told}. Captured from now on: {', '.join((*done.begun, *done.keyless))}. Not any "
+            f"more: {', '.join(done.ended) or 'no table'}. Next: ./pipeline connect apply"
+        )
+    if done.begun:
+        told += f"; then ./pipeline extract {' '.join(done.begun)} --full"
+    if done.keyless:
+        told += f". Rows of {', '.join(done.keyless)}: ./pipeline connect resnapshot"
+    console.print(told, markup=False, soft_wrap=True)
 
 
 def _accept_loss() -> None:

@@ -1,13 +1,13 @@
 """Registration of the connector. Idempotent; it returns once the connector runs."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from connectors.definition import render
 from connectors.masks import Masks, masks_in
+from connectors.partitions import with_snapshot
 from connectors.plain_words import explain
 from connectors.rest import ConnectApi, ConnectorState
 from connectors.slot import drop_slot
@@ -18,6 +18,19 @@ from lakehouse.kafka import admin_client
 from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings
 
 _POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What is captured of the shop's rows.
+
+    Attributes:
+        snapshot: what an initial snapshot reads, see `connectors.partitions.snapshot_config`.
+        masks: columns to mask, which were checked against the shop's catalog.
+    """
+
+    snapshot: Mapping[str, str] = field(default_factory=dict)
+    masks: Masks = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +51,8 @@ def apply(
     oltp: OltpSettings,
     kafka: KafkaSettings,
     secrets_file: Path,
+    content: Content,
     *,
-    masks: Masks = MappingProxyType({}),
     timeout_seconds: float = 90,
 ) -> Applied:
     """Create or update the connector and the limits of its topics; wait until it runs.
@@ -49,7 +62,7 @@ def apply(
         oltp: the database to capture, as Connect reaches it.
         kafka: the broker that has the topics.
         secrets_file: properties file that Connect reads `debezium.password` and `mask.salt` from.
-        masks: columns to mask, which were checked against the shop's catalog.
+        content: what is captured.
         timeout_seconds: maximum wait for Connect, its connector and its task.
 
     Raises:
@@ -57,7 +70,7 @@ def apply(
         RetryLaterError: Connect or Kafka is unavailable, or the task does not run in time.
     """
     deadline = time.monotonic() + timeout_seconds
-    config = render(connect, oltp, secrets_file, masks)
+    config = with_snapshot(render(connect, oltp, secrets_file, content.masks), content.snapshot)
     raise_limits(
         admin_client(kafka.bootstrap_servers), connect.topic_prefix, connect.topic_max_bytes
     )
@@ -70,6 +83,7 @@ def apply(
 def resnapshot(
     connect: ConnectSettings,
     replication_dsn: str,
+    snapshot: Mapping[str, str],
     *,
     record: Callable[[WalGap], object],
     timeout_seconds: float = 90,
@@ -82,6 +96,7 @@ def resnapshot(
     Args:
         connect: address of Connect; names of connector and slot.
         replication_dsn: a role that may drop the slot.
+        snapshot: what the snapshot reads, see `connectors.partitions.snapshot_config`.
         record: called with the lost changes before the slot is dropped, while the connector is
             stopped.
         timeout_seconds: maximum wait for it to stop, and again for it to run.
@@ -97,6 +112,9 @@ def resnapshot(
             record(WalGap(last=position, first=None))
         _forget(api, time.monotonic() + timeout_seconds)
         drop_slot(replication_dsn, connect.slot_name)
+        config = api.config()
+        if config is not None:
+            api.put_config(with_snapshot(config, snapshot))
         api.resume()
         _wait_until_running(api, time.monotonic() + timeout_seconds)
 

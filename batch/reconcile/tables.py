@@ -1,8 +1,10 @@
 """Descriptions of the shop's tables for the comparison."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import LiteralString
 
 import polars as pl
 
@@ -25,13 +27,19 @@ class Column:
     declared: str = ""
     type_name: str = ""
 
+    @property
+    def literal(self) -> str:
+        """Return its name for Polars, which reads `*` and `^…$` as patterns of names."""
+        is_pattern = self.name == "*" or (self.name.startswith("^") and self.name.endswith("$"))
+        return f"^{re.escape(self.name)}$" if is_pattern else self.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTable:
     """A captured table. `key` is its primary key, empty if it has none.
 
     `is_versioned`: each update of a row adds one to its `version`. `skipped`: columns of types
-    whose values cannot be compared.
+    whose values cannot be compared. `is_partitioned`: its rows are in its partitions.
     """
 
     name: str
@@ -39,6 +47,12 @@ class SourceTable:
     columns: tuple[Column, ...]
     is_versioned: bool
     skipped: tuple[str, ...] = ()
+    is_partitioned: bool = False
+
+    @property
+    def only(self) -> LiteralString:
+        """Return the keyword before its name, so that rows of inheriting tables are left out."""
+        return "" if self.is_partitioned else "only "
 
 
 def describe(
@@ -46,7 +60,10 @@ def describe(
 ) -> SourceTable:
     """Build a table from its rows of the catalog query, and the masks of its columns."""
     kinds = {
-        row.column_name: kind_of(row.type_name, row.type_kind, is_array=row.is_array)
+        # An array of several dimensions is nested in Debezium's JSON, and not where it is unnested.
+        row.column_name: None
+        if row.dimensions > 1
+        else kind_of(row.type_name, row.type_kind, is_array=row.is_array)
         for row in rows
     }
     columns = {
@@ -72,12 +89,17 @@ def describe(
         columns=tuple(columns.values()),
         is_versioned=has_key and any(_is_version(row) for row in rows),
         skipped=tuple(name for name, kind in kinds.items() if kind is None),
+        is_partitioned=rows[0].is_partitioned,
     )
 
 
 def key_text(columns: Sequence[Column], values: pl.Expr) -> pl.Expr:
-    """Build one text for the primary key, from a struct with a text for each of its columns."""
-    parts = [c.kind.canonical(values.struct.field(c.name)).cast(pl.String) for c in columns]
+    """Build one text for the primary key, from a struct that begins with a text for each column."""
+    # Not by name, which may look like a pattern.
+    parts = [
+        column.kind.canonical(values.struct[index]).cast(pl.String)
+        for index, column in enumerate(columns)
+    ]
     if len(parts) == 1:
         return parts[0]
     escaped = [

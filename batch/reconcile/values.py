@@ -55,7 +55,9 @@ def compare_rows(
 
 def canonical(images: Frame, columns: Sequence[Column], *, prefix: str) -> Frame:
     """Convert each value to its canonical form."""
-    return images.select(c.kind.canonical(pl.col(c.name)).alias(prefix + c.name) for c in columns)
+    return images.select(
+        c.kind.canonical(pl.col(c.literal)).alias(prefix + c.name) for c in columns
+    )
 
 
 def _different(

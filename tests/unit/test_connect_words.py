@@ -72,6 +72,12 @@ REFUSED = (
             "alter role debezium bypassrls",
         ),
         (
+            "DebeziumException: Table 'public.names' has columns that differ only by case. Column "
+            "name: 'Id'.",
+            "columns of public.names differ in the case",
+            "connect resnapshot",
+        ),
+        (
             REFUSED + 'FATAL: database "nodb" does not exist',
             "Database nodb does not exist",
             "OLTP_DATABASE",

@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from connectors.definition import render
-from connectors.registration import apply
+from connectors.registration import Content, apply
 from connectors.rest import ConnectApi
 from connectors.slot import drop_slot, read_slot
 from connectors.source import prepare
@@ -125,7 +125,8 @@ def is_read(stack, slot_name):
 
 def test_applied_twice_is_applied_once(stack):
     stack.run("connect", "apply")
-    applied = apply(stack.connect, stack.oltp, stack.kafka, stack.config.stack.connect_secrets_path)
+    secrets_file = stack.config.stack.connect_secrets_path
+    applied = apply(stack.connect, stack.oltp, stack.kafka, secrets_file, Content())
     assert not applied.is_changed
     assert "is up to date" in stack.run("connect", "apply").stdout
 
