@@ -231,18 +231,19 @@ class ShopSnapshot:
 
 def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:
     """Parse the CSV that `_copy` selects: `key`, `version`, and each column as `SHOP…`."""
-    schema = {"": pl.String} | dict.fromkeys(_selected(table), pl.String)
+    # Numbers, since Polars takes names such as * for patterns. The first is the constant's.
+    number = {name: str(place) for place, name in enumerate(_selected(table), start=1)}
+    schema = dict.fromkeys(("0", *number.values()), pl.String)
     if csv:
         raw = pl.read_csv(io.BytesIO(csv), has_header=False, schema=schema)
     else:
         raw = pl.DataFrame(schema=schema)
-    key = (
-        key_text(table.key, pl.struct(c.literal for c in table.key)) if table.key else pl.lit(None)
-    )
-    version = pl.col("version") if table.is_versioned else pl.lit(None)
+    of_key = pl.struct(number[c.name] for c in table.key)
+    key = key_text(table.key, of_key) if table.key else pl.lit(None)
+    version = pl.col(number["version"]) if table.is_versioned else pl.lit(None)
     facts = raw.with_columns(key=key.cast(pl.String), version=version.cast(pl.Int64))
-    values = raw.select(c.kind.read(pl.col(c.literal)) for c in table.columns)
     facts = facts.select("key", "version")
+    values = raw.select(c.kind.read(pl.col(number[c.name])).alias(c.name) for c in table.columns)
     return pl.concat([facts, canonical(values, table.columns, prefix=SHOP)], how="horizontal")
 
 

@@ -1,6 +1,5 @@
 """Descriptions of the shop's tables for the comparison."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -26,12 +25,6 @@ class Column:
     kind: Kind
     declared: str = ""
     type_name: str = ""
-
-    @property
-    def literal(self) -> str:
-        """Return its name for Polars, which reads `*` and `^…$` as patterns of names."""
-        is_pattern = self.name == "*" or (self.name.startswith("^") and self.name.endswith("$"))
-        return f"^{re.escape(self.name)}$" if is_pattern else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,8 +55,11 @@ def compare_rows(
 
 def canonical(images: Frame, columns: Sequence[Column], *, prefix: str) -> Frame:
     """Convert each value to its canonical form."""
-    return images.select(
-        c.kind.canonical(pl.col(c.literal)).alias(prefix + c.name) for c in columns
+    # Numbers, since Polars takes names such as * for patterns.
+    values = {str(place): images.get_column(c.name) for place, c in enumerate(columns)}
+    return pl.DataFrame(values).select(
+        c.kind.canonical(pl.col(str(place))).alias(prefix + c.name)
+        for place, c in enumerate(columns)
     )
 
 
