@@ -238,8 +238,8 @@ def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:
         raw = pl.read_csv(io.BytesIO(csv), has_header=False, schema=schema)
     else:
         raw = pl.DataFrame(schema=schema)
-    of_key = pl.struct(number[c.name] for c in table.key)
-    key = key_text(table.key, of_key) if table.key else pl.lit(None)
+    parts = [number[column.name] for column in table.key]
+    key = key_text(table.key, pl.struct(parts)) if parts else pl.lit(None)
     version = pl.col(number["version"]) if table.is_versioned else pl.lit(None)
     facts = raw.with_columns(key=key.cast(pl.String), version=version.cast(pl.Int64))
     facts = facts.select("key", "version")

@@ -51,7 +51,7 @@ def test_row_is_read_with_the_table_by_whose_name_it_is_published(is_via_root, l
 @pytest.mark.parametrize(
     ("was", "setting", "again"), [(False, "root", "days would"), (True, "each", "days_1 would")]
 )
-def test_other_setting_than_that_of_the_publication_is_refused_with_what_begins_anew(
+def test_other_setting_than_that_of_the_publication_is_refused_with_what_begins_again(
     was, setting, again
 ):
     settings = ConnectSettings(partitions=setting)
