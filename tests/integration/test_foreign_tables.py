@@ -23,8 +23,8 @@ from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Verdict
-from stack.doctor.readers import checks as reader_checks
-from stack.doctor.shop import checks as shop_checks
+from stack.doctor.readers import CHECKS as READER_CHECKS
+from stack.doctor.shop import CHECKS as SHOP_CHECKS
 from tests.killing import kill_at_random_moments
 from tests.stacks import tenant
 
@@ -295,7 +295,7 @@ def test_partitions_that_come_and_go_are_part_of_the_root(shop):
 def test_doctor_speaks_of_the_root_and_never_of_its_partitions(shop):
     def told():
         measurements = Measurements(shop.stack.config, patience_seconds=60)
-        checks = [one for area in (shop_checks, reader_checks) for one in area()]
+        checks = [one for area in (SHOP_CHECKS, READER_CHECKS) for one in area]
         return [said for check in checks for said in check.run(measurements)]
 
     assert [said for said in told() if said.verdict is Verdict.WRONG] == []
