@@ -245,8 +245,9 @@ def opened(door, target):
 
 def test_database_that_refuses_is_said_in_plain_words(second):
     nowhere = second.with_settings(OLTP_DATABASE="nowhere")
+    secrets_file = second.config.stack.connect_secrets_path
     with pytest.raises(StopPipelineError, match="Database nowhere does not exist"):
-        apply(nowhere.connect, nowhere.oltp, second.kafka, second.config.stack.connect_secrets_path)
+        apply(nowhere.connect, nowhere.oltp, second.kafka, secrets_file, Content())
 
 
 def test_lost_slot_is_told_and_all_tables_are_read_again(second, table, reader):
