@@ -238,7 +238,7 @@ def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:
         raw = pl.read_csv(io.BytesIO(csv), has_header=False, schema=schema)
     else:
         raw = pl.DataFrame(schema=schema)
-    parts = [number[column.name] for column in table.key]
+    parts = [pl.col(number[c.name]).alias(str(index)) for index, c in enumerate(table.key)]
     key = key_text(table.key, pl.struct(parts)) if parts else pl.lit(None)
     version = pl.col(number["version"]) if table.is_versioned else pl.lit(None)
     facts = raw.with_columns(key=key.cast(pl.String), version=version.cast(pl.Int64))
