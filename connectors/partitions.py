@@ -139,16 +139,16 @@ def require_no_switch(found: Partitions, settings: ConnectSettings) -> None:
     """Check that the publication is as CONNECT_PARTITIONS says, where that makes a difference.
 
     Raises:
-        StopPipelineError: tables would begin anew.
+        StopPipelineError: tables would begin empty.
     """
     is_via_root = settings.partitions == "root"
     if found.is_via_root in (None, is_via_root) or not found.roots:
         return
     now = "root" if found.is_via_root else "each"
-    anew = found.captured(is_via_root=is_via_root)
+    empty = found.captured(is_via_root=is_via_root)
     problem = (
         f"CONNECT_PARTITIONS is {settings.partitions}, and the shop is captured with {now}: "
-        f"{_listed(anew)} would begin without the rows that are there"
+        f"{_listed(empty)} would begin without the rows that are there"
     )
     action = f"./pipeline connect partitions applies it; or set it to {now} again."
     raise StopPipelineError(problem, action)

@@ -85,10 +85,15 @@ def describe(rows: Sequence[CatalogRow]) -> SourceTable:
 
 
 def key_text(columns: Sequence[Column], values: pl.Expr) -> pl.Expr:
-    """Build one text for the primary key, from a struct that begins with a text for each column."""
-    # Not by name, which may look like a pattern.
+    """Build one text for the primary key.
+
+    Args:
+        columns: its columns.
+        values: a struct with a text for each, named "0", "1" and so on: Polars takes a field's name
+            that looks like a pattern for one.
+    """
     parts = [
-        column.kind.canonical(values.struct[index]).cast(pl.String)
+        column.kind.canonical(values.struct.field(str(index))).cast(pl.String)
         for index, column in enumerate(columns)
     ]
     if len(parts) == 1:

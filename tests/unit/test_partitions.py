@@ -1,4 +1,4 @@
-"""Which tables a snapshot reads of partitioned ones, and what another setting begins anew."""
+"""Which tables a snapshot reads of partitioned ones, and what another setting begins empty."""
 
 import re
 
@@ -49,13 +49,13 @@ def test_row_is_read_with_the_table_by_whose_name_it_is_published(is_via_root, l
 
 
 @pytest.mark.parametrize(
-    ("was", "setting", "anew"), [(False, "root", "days would"), (True, "each", "days_1 would")]
+    ("was", "setting", "empty"), [(False, "root", "days would"), (True, "each", "days_1 would")]
 )
-def test_other_setting_than_that_of_the_publication_is_refused_with_what_begins_anew(
-    was, setting, anew
+def test_other_setting_than_that_of_the_publication_is_refused_with_what_begins_empty(
+    was, setting, empty
 ):
     settings = ConnectSettings(partitions=setting)
-    with pytest.raises(StopPipelineError, match=anew) as refused:
+    with pytest.raises(StopPipelineError, match=empty) as refused:
         require_no_switch(Partitions(is_via_root=was, **TREES), settings)
     assert "./pipeline connect partitions" in str(refused.value)
     nothing = dict.fromkeys(TREES, ())

@@ -139,7 +139,9 @@ def test_text_of_several_lines_stays_one_value():
 def test_key_of_several_columns_cannot_be_read_in_two_ways():
     columns = (column("a"), column("b"))
     rows = pl.DataFrame({"a": ["x,", "x", "x\\"], "b": ["y", ",y", ",y"]})
-    keys = rows.select(key_text(columns, pl.struct("a", "b"))).to_series()
+    keys = rows.select(
+        key_text(columns, pl.struct(pl.col("a").alias("0"), pl.col("b").alias("1")))
+    ).to_series()
     assert keys.n_unique() == 3
 
 
