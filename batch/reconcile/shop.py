@@ -225,8 +225,8 @@ def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:
         raw = pl.read_csv(io.BytesIO(csv), has_header=False, schema=schema)
     else:
         raw = pl.DataFrame(schema=schema)
-    parts = pl.struct(pl.col(c.literal).alias(str(index)) for index, c in enumerate(table.key))
-    key = key_text(table.key, parts) if table.key else pl.lit(None)
+    parts = [pl.col(c.literal).alias(str(index)) for index, c in enumerate(table.key)]
+    key = key_text(table.key, pl.struct(parts)) if parts else pl.lit(None)
     version = pl.col("version") if table.is_versioned else pl.lit(None)
     facts = raw.with_columns(key=key.cast(pl.String), version=version.cast(pl.Int64))
     values = raw.select(c.kind.read(pl.col(c.literal)) for c in table.columns)
