@@ -162,6 +162,10 @@ def test_column_that_is_named_like_a_pattern_is_that_column_alone(key):
     assert {name: row[f"shop:{name}"].item() for name in names} == {n: n for n in names}
 
 
+def test_rows_of_a_table_without_a_key_have_none():
+    assert read_rows(b"1,x\n", describe([catalog_row("a")]))["key"].to_list() == [None]
+
+
 def test_array_declared_with_several_dimensions_is_named_and_left_out():
     grid = catalog_row("grid", type_name="int4", is_array=True, dimensions=2)
     assert describe([grid]).skipped == ("grid",)
