@@ -137,6 +137,10 @@ def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) ->
         try:
             now = api.config()
             before = None if now is None else {k: v for k, v in now.items() if k != "name"}
+            if before is not None and masks_in(before) != masks_in(config):
+                # Connect says that the task runs while the former one still does, which would let
+                # pass what is to be masked.
+                stop(api, timeout_seconds=deadline - time.monotonic())
             if before != config:
                 api.put_config(config)
             _set_going(api)
