@@ -34,9 +34,6 @@ from lakehouse.errors import RetryLaterError
 LEASE_APP_ID = "maintenance/lease"
 FENCE_PROPERTY = "shop.maintenance_fence"
 TARGET_BYTES = 64 * 1024 * 1024
-CHECKPOINT_COMMITS = 20
-"""Commits of a bronze table between two checkpoints: each entry after the last one is read several
-times to open the table."""
 COMPACT_COMMITS = 200
 """Commits of a bronze table between two compactions, about a quarter of an hour while the shop is
 busy: a table has few files, and rewriting its new files costs little beside landing them."""

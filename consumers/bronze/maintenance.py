@@ -14,8 +14,11 @@ import structlog
 from deltalake import DeltaTable
 
 from lakehouse.lake import table_uri
-from lakehouse.maintenance import CHECKPOINT_COMMITS, Done, maintain
+from lakehouse.maintenance import Done, maintain
 
+CHECKPOINT_COMMITS = 20
+"""Commits of a bronze table between two checkpoints: each entry after the last one is read several
+times to open the table."""
 _CHECKPOINT_PAUSE = 50
 _log = structlog.get_logger(__name__)
 
@@ -40,8 +43,7 @@ class Maintenance:
         self._every = every_commits
         self._clock = clock
         self._commits: dict[str, int] = {}
-        self._due: list[tuple[str, bool]] = []
-        """Tables, and whether only a checkpoint is due."""
+        self._due: list[tuple[str, Callable[[str], None]]] = []
         self._next_checkpoint: dict[str, float] = {}
         self._changed = threading.Condition()
         self._stopping = False
@@ -52,13 +54,15 @@ class Maintenance:
         """Count one commit of `table`, which has this version now."""
         with self._changed:
             self._commits[table] = self._commits.get(table, 0) + 1
-            is_whole = self._commits[table] >= self._every
-            if not is_whole and version % CHECKPOINT_COMMITS:
-                return
-            if is_whole:
+            if self._commits[table] >= self._every:
                 self._commits[table] = 0
-            if (table, not is_whole) not in self._due:
-                self._due.append((table, not is_whole))
+                due = (table, self._maintain)
+            elif version % CHECKPOINT_COMMITS == 0:
+                due = (table, self._write_checkpoint)
+            else:
+                return
+            if due not in self._due:
+                self._due.append(due)
                 self._changed.notify()
 
     def close(self) -> None:
@@ -73,18 +77,15 @@ class Maintenance:
                 self._changed.wait_for(lambda: self._due or self._stopping)
                 if self._stopping:
                     return
-                table, is_checkpoint = self._due.pop(0)
+                table, work = self._due.pop(0)
             try:
-                if is_checkpoint:
-                    self._write_checkpoint(table)
-                    continue
-                done = self._work(table)
+                work(table)
             except Exception as error:  # noqa: BLE001 - landing must continue without it
                 _log.warning("maintenance_failed", table=table, error=str(error))
-            else:
-                _log.info(
-                    "maintained", table=table, removed=done.files_removed, added=done.files_added
-                )
+
+    def _maintain(self, table: str) -> None:
+        done = self._work(table)
+        _log.info("maintained", table=table, removed=done.files_removed, added=done.files_added)
 
     def _write_checkpoint(self, table: str) -> None:
         began = self._clock()
