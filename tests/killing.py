@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 
 import psycopg
+import pytest
 
 from devtools.warm import Process
 from lakehouse.postgres import warehouse_dsn
@@ -16,23 +17,29 @@ from tests.stacks import TestStack
 def kill_at_random_moments(
     stack: TestStack, *command: str, rounds: int, chance: Random, prepare: Callable[[], None]
 ) -> None:
-    """Prepare, start a command and kill it, so many times; at least one must be at work by then.
+    """Prepare, start a command and kill it while it is at work, so many times.
 
-    The moments lie within the length of one run that is let be, spread over it.
+    The moments lie within the length of one run that is let be, spread over it. A run that ended
+    before its moment, being quicker than that one was, is followed by another that gets half of it.
     """
     prepare()
     undisturbed = _start(stack, command)
     began = time.monotonic()
     assert undisturbed.wait() == 0
     length = time.monotonic() - began
-    ends = []
     for n in range(rounds):
-        prepare()
-        victim = _start(stack, command)
-        time.sleep((n + chance.random()) / rounds * length)
-        victim.kill()
-        ends.append(victim.wait())
-    assert -signal.SIGKILL in ends, ends
+        moment = (n + chance.random()) / rounds * length
+        for _ in range(10):
+            prepare()
+            victim = _start(stack, command)
+            time.sleep(moment)
+            victim.kill()
+            if (end := victim.wait()) == -signal.SIGKILL:
+                break
+            assert end == 0, f"{command} ended with {end}"
+            moment /= 2
+        else:
+            pytest.fail(f"{command} ended before {moment * 2:.2f} s of its work, ten times")
 
 
 def _start(stack: TestStack, command: tuple[str, ...]) -> Process:
