@@ -124,10 +124,10 @@ def new_changes(size: Size, count: int) -> Iterator[Change]:
     """New orders, each with all that goes with it; and returns of recent ones."""
     fresh = int(count * _SHARE_OF_NEW) // PER_NEW_ORDER
     numbers = pl.DataFrame(pl.int_range(size.orders, size.orders + fresh, eager=True).alias("n"))
-    orders = _as_sent("orders", numbers, size)
-    lines = _as_sent("order_lines", _numbers(2 * size.orders, 2 * fresh), size)
-    moves = _as_sent("stock_movements", _numbers(size.rows("stock_movements"), 2 * fresh), size)
-    payments = _as_sent("payments", numbers, size)
+    orders = as_sent("orders", numbers, size)
+    lines = as_sent("order_lines", _numbers(2 * size.orders, 2 * fresh), size)
+    moves = as_sent("stock_movements", _numbers(size.rows("stock_movements"), 2 * fresh), size)
+    payments = as_sent("payments", numbers, size)
     for index, order in enumerate(orders):
         placed = {**order, "status": "placed", "paid_at": None, "version": 1}
         yield "orders", "c", placed
@@ -140,7 +140,7 @@ def new_changes(size: Size, count: int) -> Iterator[Change]:
             yield "stock_movements", "c", move
         yield "orders", "u", {**order, "status": "paid", "version": 2}
     returned = count - fresh * PER_NEW_ORDER
-    for order in _as_sent("orders", _numbers(size.orders - returned, returned), size):
+    for order in as_sent("orders", _numbers(size.orders - returned, returned), size):
         yield "orders", "u", {**order, "status": "returned", "version": 6}
 
 
@@ -148,7 +148,7 @@ def _numbers(first: int, count: int) -> pl.DataFrame:
     return pl.DataFrame(pl.int_range(first, first + count, eager=True).alias("n"))
 
 
-def _as_sent(table: str, numbers: pl.DataFrame, size: Size) -> list[dict[str, Any]]:
+def as_sent(table: str, numbers: pl.DataFrame, size: Size) -> list[dict[str, Any]]:
     """Rows as Debezium tells them: the shop's names, decimals and instants as text."""
     frame = FRAMES[table](numbers, size)
     sent = []

@@ -27,7 +27,7 @@ from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
 from lakehouse.offsets import OffsetRange, TopicPartition, bronze_app_id, kafka_app_id
 
 _ZONE = "Europe/Paris"
-_PARTITIONS = 4
+PARTITIONS = 4
 _PIECE = 500_000
 Change = tuple[str, str, dict[str, Any]]
 """Table of the shop, operation, and the row afterwards."""
@@ -45,7 +45,7 @@ class History:
         watermarks: dict[str, int] = {}
         for entity in ENTITIES.values():
             count = self.size.rows(entity.table)
-            _land(self.lake, entity, _batch(entity.table, [], count, _ends(count)))
+            land(self.lake, entity, _batch(entity.table, [], count, _ends(count)))
             for first in range(0, count, _PIECE):
                 numbers = pl.int_range(first, min(first + _PIECE, count), eager=True).alias("n")
                 rows = FRAMES[entity.table](pl.DataFrame(numbers), self.size)
@@ -61,7 +61,7 @@ class History:
         """Append changes to bronze, as Debezium writes them; returns how many."""
         batches = self.batches(changes)
         for table, batch in batches.items():
-            _land(self.lake, ENTITIES[table], batch)
+            land(self.lake, ENTITIES[table], batch)
         return sum(batch.rows.num_rows for batch in batches.values())
 
     def batches(self, changes: Iterator[Change]) -> dict[str, Batch]:
@@ -72,9 +72,9 @@ class History:
         for number, change in enumerate(changes):
             table, _, after = change
             key = after[ENTITIES[table].key]
-            offset = ends[table][key % _PARTITIONS]
-            ends[table][key % _PARTITIONS] += 1
-            rows.setdefault(table, []).append(_record(number, change, offset, at=at))
+            offset = ends[table][key % PARTITIONS]
+            ends[table][key % PARTITIONS] += 1
+            rows.setdefault(table, []).append(record(number, change, offset, at=at))
         return {
             table: _batch(table, records, self.size.rows(table), ends[table])
             for table, records in rows.items()
@@ -85,7 +85,7 @@ def _batch(
     table: str, records: list[Mapping[str, object]], past: int, ends: Mapping[int, int]
 ) -> Batch:
     ranges = {
-        TopicPartition(topic=table, topic_id=_topic_id(table), partition=p): OffsetRange(
+        TopicPartition(topic=table, topic_id=topic_id(table), partition=p): OffsetRange(
             start=start, stop=ends[p]
         )
         for p, start in _ends(past).items()
@@ -93,11 +93,13 @@ def _batch(
     return Batch(rows=pa.Table.from_pylist(records, schema=BRONZE_SCHEMA), ranges=ranges)
 
 
-def _topic_id(table: str) -> str:
+def topic_id(table: str) -> str:
+    """Return the id of a table's topic."""
     return f"topic-{table}"
 
 
-def _record(number: int, change: Change, offset: int, *, at: datetime) -> dict[str, object]:
+def record(number: int, change: Change, offset: int, *, at: datetime) -> dict[str, object]:
+    """Return a change as a row of bronze, in the partition of its key."""
     table, operation, after = change
     key = after[ENTITIES[table].key]
     source = {"table": table, "lsn": number, "txId": number, "ts_us": int(at.timestamp() * 1e6)}
@@ -105,9 +107,9 @@ def _record(number: int, change: Change, offset: int, *, at: datetime) -> dict[s
     return {
         "key": orjson.dumps({ENTITIES[table].key: key}),
         "value": orjson.dumps(value),
-        "_topic_id": _topic_id(table),
+        "_topic_id": topic_id(table),
         "_epoch": 0,
-        "_partition": key % _PARTITIONS,
+        "_partition": key % PARTITIONS,
         "_offset": offset,
         "_timestamp": at,
         "_headers": None,
@@ -129,10 +131,10 @@ def _with_coordinates(rows: pl.DataFrame, entity: Entity) -> pl.DataFrame:
             for d in entity.derived
             if d.how is Derivation.MONTH
         ),
-        _topic_id=pl.lit(_topic_id(entity.table)),
+        _topic_id=pl.lit(topic_id(entity.table)),
         _epoch=pl.lit(0, pl.Int32),
-        _partition=(key % _PARTITIONS).cast(pl.Int32),
-        _offset=key // _PARTITIONS,
+        _partition=(key % PARTITIONS).cast(pl.Int32),
+        _offset=key // PARTITIONS,
         _committed_at=at,
         valid_from_at=at,
     )
@@ -140,7 +142,7 @@ def _with_coordinates(rows: pl.DataFrame, entity: Entity) -> pl.DataFrame:
 
 def _ends(rows: int) -> dict[int, int]:
     """The position after a history's last change, by partition."""
-    return dict.fromkeys(range(_PARTITIONS), rows // _PARTITIONS + 2)
+    return dict.fromkeys(range(PARTITIONS), rows // PARTITIONS + 2)
 
 
 def _append(lake: Lake, entity: Entity, rows: pl.DataFrame, count: int) -> None:
@@ -154,7 +156,7 @@ def _append(lake: Lake, entity: Entity, rows: pl.DataFrame, count: int) -> None:
 
 
 def _watermarks(entity: Entity, rows: int) -> dict[str, int]:
-    topic = _topic_id(entity.table)
+    topic = topic_id(entity.table)
     return {bronze_app_id(topic, 0, p): end - 1 for p, end in _ends(rows).items()}
 
 
@@ -176,8 +178,9 @@ def _write(
     write_deltalake(delta, rows, mode="append", commit_properties=with_watermarks(watermarks))
 
 
-def _land(lake: Lake, entity: Entity, batch: Batch) -> None:
-    epochs = [{"epoch": 0, "topic_id": _topic_id(entity.table), "partition_count": _PARTITIONS}]
+def land(lake: Lake, entity: Entity, batch: Batch) -> None:
+    """Append rows of bronze, with their watermarks."""
+    epochs = [{"epoch": 0, "topic_id": topic_id(entity.table), "partition_count": PARTITIONS}]
     properties = table_properties(retention_hours=168, has_change_feed=False)
     delta = open_or_create(
         lake.uri("bronze", entity.bronze),

@@ -52,6 +52,7 @@ class Size:
             "suppliers": 30,
             "products": PRODUCTS,
             "customers": self.customers,
+            "returns": 0,
             "stock_movements": 2 * self.orders + PRODUCTS,
         }[table]
 

@@ -8,6 +8,7 @@ from cli.output import Format, FormatOption, console, err_console, print_json, p
 
 if TYPE_CHECKING:
     from connectors.health import Health
+    from connectors.masks import Masks
 
 _STOP_SECONDS = 90.0
 
@@ -34,20 +35,43 @@ def apply(
     this, too. A larger CONNECT_MAX_ROW_MB is applied to existing topics at once.
     After --accept-loss, run ./pipeline extract --full to resolve the loss.
 
+    Masks in contract files apply from here on.
+
     Example: ./pipeline connect apply --accept-loss
     """
+    from connectors.masks import read_masks
+    from connectors.partitions import snapshot_config
+    from connectors.registration import Content
     from connectors.registration import apply as register
-    from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings, StackSettings
+    from lakehouse import connections
+    from lakehouse.settings import (
+        ConnectSettings,
+        ContractSettings,
+        KafkaSettings,
+        OltpSettings,
+        StackSettings,
+    )
 
     connect = ConnectSettings()
+    asked = read_masks(ContractSettings().dir, connections.shop("monitor"))
+    for told in asked.unknown:
+        err_console.print(told, markup=False, style="yellow", soft_wrap=True)
     if accept_loss:
         _accept_loss()
     with err_console.status("applying"):
         stack = StackSettings()
-        oltp = stack.seen_by_services(OltpSettings())
-        changed = register(connect, oltp, KafkaSettings(), stack.connect_secrets_path)
-    what = "was updated" if changed else "is up to date"
+        applied = register(
+            connect,
+            stack.seen_by_services(OltpSettings()),
+            KafkaSettings(),
+            stack.connect_secrets_path,
+            Content(
+                snapshot=snapshot_config(connections.shop("monitor"), connect), masks=asked.masks
+            ),
+        )
+    what = "was updated" if applied.is_changed else "is up to date"
     console.print(f"Connector {connect.connector_name} {what} and runs.", markup=False)
+    _tell_of_masks(applied.masks_before, asked.masks)
 
 
 @_connect.command()
@@ -108,6 +132,7 @@ def resnapshot(
 
     Example: ./pipeline connect resnapshot --yes
     """
+    from connectors.partitions import snapshot_config
     from connectors.registration import resnapshot as read_again
     from consumers.bronze.ledger import SlotLosses
     from lakehouse.connections import secrets as generated
@@ -124,12 +149,62 @@ def resnapshot(
         read_again(
             connect,
             oltp_dsn(OltpSettings(), secrets, role="debezium"),
+            snapshot_config(oltp_dsn(OltpSettings(), secrets, role="monitor"), connect),
             record=lambda gap: losses.record(gap.words),
         )
     told = (
         f"Connector {connect.connector_name} takes a new snapshot of all tables. When it has "
         "finished, find missed deletes with ./pipeline extract --full"
     )
+    console.print(told, markup=False, soft_wrap=True)
+
+
+def _tell_of_masks(before: "Masks | None", now: "Masks") -> None:
+    """Say what to do about what was captured under other masks."""
+    if before is None:
+        return
+    changed = sorted(t for t in {*before, *now} if before.get(t, {}) != now.get(t, {}))
+    if changed:
+        told = (
+            f"Masks of {', '.join(changed)} apply to changes from now on. What was captured before "
+            "stays in Kafka and the lake. Read current rows again: ./pipeline extract "
+            f"{' '.join(changed)} --full. What keeps old values: docs/CONTRACTS.md, Masks."
+        )
+        console.print(told, markup=False, style="yellow", soft_wrap=True)
+
+
+@_connect.command()
+def partitions(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Apply CONNECT_PARTITIONS to a shop that is captured already.
+
+    With another value, the tables that are captured from now on begin empty, and
+    the command names them: ./pipeline extract TABLE --full reads their rows. The
+    tables that were captured until now stay in bronze and silver as they are.
+
+    Example: ./pipeline connect partitions --yes
+    """
+    from connectors.partitions import switch
+    from lakehouse.connections import secrets as generated
+    from lakehouse.postgres import oltp_dsn
+    from lakehouse.settings import ConnectSettings, OltpSettings
+
+    connect = ConnectSettings()
+    if not yes:
+        question = f"Capture partitioned tables with CONNECT_PARTITIONS={connect.partitions}?"
+        typer.confirm(question, abort=True, err=True)
+    done = switch(oltp_dsn(OltpSettings(), generated(), role="admin"), connect)
+    told = f"Partitions are captured with {connect.partitions}"
+    if done.begun or done.keyless:
+        told = (
+            f"{told}. Captured from now on: {', '.join((*done.begun, *done.keyless))}. Not any "
+            f"more: {', '.join(done.ended) or 'no table'}. Next: ./pipeline connect apply"
+        )
+    if done.begun:
+        told += f"; then ./pipeline extract {' '.join(done.begun)} --full"
+    if done.keyless:
+        told += f". Rows of {', '.join(done.keyless)}: ./pipeline connect resnapshot"
     console.print(told, markup=False, soft_wrap=True)
 
 

@@ -33,7 +33,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("spelling", ("typos",)),
 )
 """Checks that need no service and change no file, as in `.pre-commit-config.yaml`."""
-BENCHMARKS = ("landing", "freshness", "simulate", "consolidation", "charts", "replay")
+BENCHMARKS = ("landing", "freshness", "simulate", "consolidation", "charts", "derived", "replay")
 LOCKS = {
     "project": "dev",
     "servers": "servers",

@@ -43,6 +43,8 @@ def entity(name: Annotated[str, typer.Argument(help="A table of the shop.")]) ->
     else:
         declared = entity_of(name, catalog, file)
     _write(path, contract_text(declared))
+    if file is not None:
+        console.print(f"From now on {file} may have masks only.", soft_wrap=True)
 
 
 @new.command()

@@ -7,6 +7,8 @@ Choices that are not obvious:
 - `offset.mismatch.strategy=trust_offset`: a slot that was dropped and created again has skipped
   changes. With the default, Debezium would continue from the new slot and lose them silently.
 - `include.unknown.datatypes`: columns of types that Debezium does not know are included.
+- `value.converter.replace.null.with.default=false`: by default, a null in a column that has a
+  default is written as that.
 - `table.include.list`: only names for which no two tables share a topic. The pattern must not
   contain a comma, which separates entries of the list.
 - `heartbeat.interval.ms`, one second: an idle shop retains no WAL, and live charts can tell an
@@ -18,7 +20,9 @@ Choices that are not obvious:
 import json
 import string
 from pathlib import Path
+from types import MappingProxyType
 
+from connectors.masks import SALT, Masks, properties
 from lakehouse.kafka import CAPTURED_NAME
 from lakehouse.settings import ConnectSettings, OltpSettings
 
@@ -32,14 +36,20 @@ class _Text(string.Template):
     delimiter = "@"
 
 
-def render(connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path) -> dict[str, str]:
+def render(
+    connect: ConnectSettings,
+    oltp: OltpSettings,
+    secrets_file: Path,
+    masks: Masks = MappingProxyType({}),
+) -> dict[str, str]:
     """Return the connector's configuration, as Connect's REST interface takes it.
 
     Args:
         connect: names, topics, intervals.
         oltp: host and port at which Connect reaches the shop's database, and its name.
-        secrets_file: properties file, on Connect's machine, that holds `debezium.password`; unused
-            where Connect has a folder of secrets.
+        secrets_file: properties file, on Connect's machine, that holds `debezium.password` and
+            `mask.salt`; unused where Connect has a folder of secrets.
+        masks: columns to mask.
     """
     values: dict[str, object] = {
         **connect.model_dump(),
@@ -51,14 +61,15 @@ def render(connect: ConnectSettings, oltp: OltpSettings, secrets_file: Path) -> 
         "database_port": oltp.port,
         "database": oltp.database,
         "captured_name": CAPTURED_NAME,
-        "password": _password(connect.secrets_dir, secrets_file),
+        "password": _secret(connect, secrets_file, "oltp_debezium", "debezium.password"),
     }
     definition: dict[str, str] = json.loads(_DEFINITION.read_text())
-    return {key: _Text(text).substitute(values) for key, text in definition.items()}
+    filled = {key: _Text(text).substitute(values) for key, text in definition.items()}
+    return {**filled, **properties(masks, _secret(connect, secrets_file, SALT, "mask.salt"))}
 
 
-def _password(secrets_dir: Path | None, secrets_file: Path) -> str:
-    """Return a placeholder that Connect resolves, so that the REST API never shows the password."""
-    if secrets_dir is not None:
-        return f"${{directory:{secrets_dir}:oltp_debezium}}"
-    return f"${{file:{secrets_file}:debezium.password}}"
+def _secret(connect: ConnectSettings, secrets_file: Path, role: str, key: str) -> str:
+    """Return a placeholder that Connect resolves, so that the REST API never shows the secret."""
+    if connect.secrets_dir is not None:
+        return f"${{directory:{connect.secrets_dir}:{role}}}"
+    return f"${{file:{secrets_file}:{key}}}"

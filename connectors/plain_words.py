@@ -107,6 +107,13 @@ _KNOWN = (
         "apply: that raises the limits of producer and topics. Nothing is lost meanwhile.",
     ),
     _Known(
+        r"Table '([^']+)' has columns that differ only by case",
+        "Two columns of {} differ in the case of their names only, and Debezium reads no change of "
+        "any table after one of that",
+        "As admin, rename one of them. The log still has the changes before: ./pipeline connect "
+        "resnapshot; then ./pipeline extract --full.",
+    ),
+    _Known(
         r"(?:Topic|Cluster|Group|TransactionalId)AuthorizationException|Not authorized to access",
         "Kafka does not let Connect write",
         "Allow its user to create and write the topics, and to use the transactional id "
@@ -121,6 +128,13 @@ _KNOWN = (
         r"Failed to find any class that implements Connector",
         "Connect does not have the Debezium plugin",
         "./pipeline up installs it.",
+    ),
+    _Known(
+        r"Connect has no salt for hashes|Unable to \w+ class masks\.ColumnMasks"
+        r"|ClassNotFoundException: masks\.ColumnMasks",
+        "Connect cannot mask columns: it lacks the salt, or our converter",
+        "./pipeline up writes the salt and installs the converter. With Compose: ./pipeline env "
+        "init, then docker compose up --build.",
     ),
     _Known(
         r"ProducerFencedException|InvalidProducerEpochException",

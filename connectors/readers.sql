@@ -1,5 +1,11 @@
 -- Grain: one row per captured table and role that reads it without seeing all of its rows.
 -- Debezium reads all captured tables in snapshots, reconcile to compare them.
+with published as (
+    select coalesce(bool_or(p.pubviaroot), false) as is_via_root
+    from pg_publication as p
+    where p.pubname = 'dbz_shop'
+)
+
 select
     c.relname as table_name,
     r.rolname as role_name,
@@ -10,9 +16,18 @@ select
     end as reason
 from pg_class as c
 cross join pg_roles as r
+cross join published as u
 where
     c.relnamespace = 'public'::regnamespace
-    and c.relkind = 'r'
+    -- via the root: by the name of the topmost partitioned table in the schema
+    and (c.relkind = 'r' or (c.relkind = 'p' and u.is_via_root))
+    and not (
+        u.is_via_root and exists (
+            select from pg_partition_ancestors(c.oid) as v
+            inner join pg_class as x on v.relid = x.oid
+            where x.oid <> c.oid and x.relnamespace = c.relnamespace
+        )
+    )
     and c.relpersistence = 'p'
     and r.rolname in ('debezium', 'reconcile')
     and (

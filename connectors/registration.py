@@ -1,10 +1,13 @@
 """Registration of the connector. Idempotent; it returns once the connector runs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from connectors.definition import render
+from connectors.masks import Masks, masks_in
+from connectors.partitions import with_snapshot
 from connectors.plain_words import explain
 from connectors.rest import ConnectApi, ConnectorState
 from connectors.slot import drop_slot
@@ -17,44 +20,70 @@ from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings
 _POLL_SECONDS = 0.2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What is captured of the shop's rows.
+
+    Attributes:
+        snapshot: what an initial snapshot reads, see `connectors.partitions.snapshot_config`.
+        masks: columns to mask, which were checked against the shop's catalog.
+    """
+
+    snapshot: Mapping[str, str] = field(default_factory=dict)
+    masks: Masks = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What `apply` did.
+
+    Attributes:
+        is_changed: whether the configuration changed.
+        masks_before: what the connector masked before; None if it was not registered.
+    """
+
+    is_changed: bool
+    masks_before: Masks | None
+
+
 def apply(
     connect: ConnectSettings,
     oltp: OltpSettings,
     kafka: KafkaSettings,
     secrets_file: Path,
+    content: Content,
     *,
     timeout_seconds: float = 90,
-) -> bool:
+) -> Applied:
     """Create or update the connector and the limits of its topics; wait until it runs.
 
     Args:
         connect: address of Connect, and the connector's name and settings.
         oltp: the database to capture, as Connect reaches it.
         kafka: the broker that has the topics.
-        secrets_file: properties file that Connect reads `debezium.password` from.
+        secrets_file: properties file that Connect reads `debezium.password` and `mask.salt` from.
+        content: what is captured.
         timeout_seconds: maximum wait for Connect, its connector and its task.
-
-    Returns:
-        Whether the configuration changed.
 
     Raises:
         StopPipelineError: the connector fails; the message explains why.
         RetryLaterError: Connect or Kafka is unavailable, or the task does not run in time.
     """
     deadline = time.monotonic() + timeout_seconds
-    config = render(connect, oltp, secrets_file)
+    config = with_snapshot(render(connect, oltp, secrets_file, content.masks), content.snapshot)
     raise_limits(
         admin_client(kafka.bootstrap_servers), connect.topic_prefix, connect.topic_max_bytes
     )
     with ConnectApi(connect.url, connect.connector_name) as api:
-        is_changed = _put_if_changed(api, config, deadline)
+        applied = _put_if_changed(api, config, deadline)
         _wait_until_running(api, deadline)
-    return is_changed
+    return applied
 
 
 def resnapshot(
     connect: ConnectSettings,
     replication_dsn: str,
+    snapshot: Mapping[str, str],
     *,
     record: Callable[[WalGap], object],
     timeout_seconds: float = 90,
@@ -67,6 +96,7 @@ def resnapshot(
     Args:
         connect: address of Connect; names of connector and slot.
         replication_dsn: a role that may drop the slot.
+        snapshot: what the snapshot reads, see `connectors.partitions.snapshot_config`.
         record: called with the lost changes before the slot is dropped, while the connector is
             stopped.
         timeout_seconds: maximum wait for it to stop, and again for it to run.
@@ -82,6 +112,9 @@ def resnapshot(
             record(WalGap(last=position, first=None))
         _forget(api, time.monotonic() + timeout_seconds)
         drop_slot(replication_dsn, connect.slot_name)
+        config = api.config()
+        if config is not None:
+            api.put_config(with_snapshot(config, snapshot))
         api.resume()
         _wait_until_running(api, time.monotonic() + timeout_seconds)
 
@@ -99,14 +132,17 @@ def _forget(api: ConnectApi, deadline: float) -> None:
             return
 
 
-def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) -> bool:
+def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) -> Applied:
     while True:
         try:
             now = api.config()
-            if now is not None and {k: v for k, v in now.items() if k != "name"} == config:
-                _set_going(api)
-                return False
-            api.put_config(config)
+            before = None if now is None else {k: v for k, v in now.items() if k != "name"}
+            if before is not None and masks_in(before) != masks_in(config):
+                # Connect says that the task runs while the former one still does, which would let
+                # pass what is to be masked.
+                stop(api, timeout_seconds=deadline - time.monotonic())
+            if before != config:
+                api.put_config(config)
             _set_going(api)
         except RetryLaterError:
             if time.monotonic() > deadline:
@@ -115,7 +151,8 @@ def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) ->
         except StopPipelineError as error:
             raise StopPipelineError(explain(str(error))) from error
         else:
-            return True
+            masks_before = None if before is None else masks_in(before)
+            return Applied(is_changed=before != config, masks_before=masks_before)
 
 
 def _set_going(api: ConnectApi) -> None:

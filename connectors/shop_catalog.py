@@ -16,6 +16,9 @@ OPAQUE_TYPES = frozenset(
 OPAQUE_KINDS = ("c", "m")
 """Types, and kinds of types (composite, multirange), of which Debezium passes on the text as bytes,
 without reading it."""
+TEXTS = ("text", "varchar", "bpchar", "name", "char", "citext", "uuid")
+"""Types whose values Debezium writes as Postgres casts them to text; so it does enumerations."""
+_ENUMERATION = "e"
 _CATALOG = Path(__file__).with_name("shop_catalog.sql")
 
 
@@ -33,8 +36,10 @@ class CatalogRow:
         is_counted: whether a trigger numbers the versions of the table's rows.
         has_children: whether other tables inherit from the table. A select returns their rows, too,
             while the WAL has those under the names of the child tables.
+        is_partitioned: whether its rows are in partitions, and published by its name.
         is_required: whether it is declared `not null`.
         is_generated: whether Postgres computes it.
+        is_in_unique_index: whether it may identify rows in Kafka, if the table has no primary key.
     """
 
     table_name: str
@@ -48,10 +53,26 @@ class CatalogRow:
     modifier: int = -1
     dimensions: int = 0
     has_children: bool = False
+    is_partitioned: bool = False
     is_required: bool = False
     is_generated: bool = False
+    is_in_unique_index: bool = False
     comment: str = ""
     table_comment: str = ""
+
+
+def is_text(row: CatalogRow) -> bool:
+    """Return whether a column's values are texts, or are written as such."""
+    return not row.is_array and (row.type_name in TEXTS or row.type_kind == _ENUMERATION)
+
+
+def read_columns(connection: psycopg.Connection) -> list[CatalogRow]:
+    """Return the columns of the published tables, also of those that are left out by their names.
+
+    A partitioned table is one of them, or each of its partitions is, as the publication has it.
+    """
+    with connection.cursor(row_factory=class_row(CatalogRow)) as cursor:
+        return cursor.execute(_CATALOG.read_bytes()).fetchall()
 
 
 def read_catalog(connection: psycopg.Connection) -> Mapping[str, list[CatalogRow]]:
@@ -59,7 +80,5 @@ def read_catalog(connection: psycopg.Connection) -> Mapping[str, list[CatalogRow
 
     Doctor reports tables whose names rule them out.
     """
-    with connection.cursor(row_factory=class_row(CatalogRow)) as cursor:
-        rows = cursor.execute(_CATALOG.read_bytes()).fetchall()
-    grouped = groupby(rows, key=lambda row: row.table_name)
+    grouped = groupby(read_columns(connection), key=lambda row: row.table_name)
     return {name: list(columns) for name, columns in grouped if is_capturable(name)}

@@ -32,6 +32,22 @@ counted as (
         and g.tgtype & 23 = 23
         and p.prosrc ~* 'new\.version\s*:?=\s*old\.version\s*\+\s*1\M'
         and p.prosrc ~* 'new\.version\s*:?=\s*1\M'
+),
+
+identifying as (
+    -- columns of unique indexes
+    select distinct
+        i.indrelid as table_id,
+        k.number
+    from pg_index as i
+    cross join unnest(i.indkey) as k (number)
+    where i.indisunique
+),
+
+published as (
+    select coalesce(bool_or(p.pubviaroot), false) as is_via_root
+    from pg_publication as p
+    where p.pubname = 'dbz_shop'
 )
 
 select
@@ -46,20 +62,32 @@ select
     greatest(a.attndims, b.dimensions)::integer as dimensions,
     array_position(k.conkey, a.attnum) as key_position,
     n.table_id is not null as is_counted,
-    c.oid in (select h.inhparent from pg_inherits as h) as has_children,
+    c.relkind = 'r' and c.oid in (select h.inhparent from pg_inherits as h) as has_children,
+    c.relkind = 'p' as is_partitioned,
     a.attgenerated <> '' as is_generated,
+    q.table_id is not null as is_in_unique_index,
     coalesce(col_description(c.oid, a.attnum), '') as comment,
     coalesce(obj_description(c.oid, 'pg_class'), '') as table_comment
 from pg_class as c
+cross join published as u
 inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
 inner join below as b on a.atttypid = b.type_id
 inner join pg_type as t on b.base_id = t.oid and t.typtype <> 'd'
 left join pg_type as e on t.typelem = e.oid and t.typsubscript = 'array_subscript_handler'::regproc
 left join pg_constraint as k on c.oid = k.conrelid and k.contype = 'p'
 left join counted as n on c.oid = n.table_id
+left join identifying as q on c.oid = q.table_id and a.attnum = q.number
 where
     c.relnamespace = 'public'::regnamespace
-    and c.relkind = 'r'
+    -- via the root: by the name of the topmost partitioned table in the schema
+    and (c.relkind = 'r' or (c.relkind = 'p' and u.is_via_root))
+    and not (
+        u.is_via_root and exists (
+            select from pg_partition_ancestors(c.oid) as v
+            inner join pg_class as x on v.relid = x.oid
+            where x.oid <> c.oid and x.relnamespace = c.relnamespace
+        )
+    )
     -- an unlogged table has no changes to capture, a virtual column none of its own
     and c.relpersistence = 'p'
     and a.attgenerated <> 'v'

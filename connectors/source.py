@@ -5,6 +5,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from connectors.partitions import read_partitions, require_no_switch, via_root
 from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
 from lakehouse.trouble import Service, Trouble
@@ -22,7 +23,7 @@ _TABLE_IS_OPEN = (
 )
 _SCHEMAS = sql.SQL("public, cdc")
 # Generated columns are part of the row; a trigger captures a truncate as deletes.
-_OPTIONS = sql.SQL("publish = 'insert, update, delete', publish_generated_columns = stored")
+_OPTIONS = sql.SQL("publish = 'insert, update, delete', publish_generated_columns = stored, {}")
 
 
 def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
@@ -33,11 +34,12 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
 
     Args:
         admin_dsn: a superuser's connection; its roles exist (`stack.postgres.roles`).
-        settings: names the publication.
+        settings: the publication, and how it publishes partitions.
 
     Raises:
         RetryLaterError: the database does not answer.
-        StopPipelineError: the database refuses the login or a statement.
+        StopPipelineError: the database refuses the login or a statement, or partitions have been
+            captured otherwise until now.
     """
     what = "The shop's database cannot be prepared for capture"
     then = {
@@ -52,19 +54,19 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
         # `deadlock_timeout`, so that in a deadlock this session gives up, not the shop's.
         connection.execute("set local lock_timeout = '250ms'")
         connection.execute(_SOURCE_SQL.read_bytes())
-        _publish(connection, settings.publication_name)
+        _publish(connection, settings)
 
 
-def _publish(connection: psycopg.Connection, publication: str) -> None:
-    name = sql.Identifier(publication)
-    exists = connection.execute(
-        "select from pg_catalog.pg_publication where pubname = %s", [publication]
-    ).fetchone()
-    if exists is None:
+def _publish(connection: psycopg.Connection, settings: ConnectSettings) -> None:
+    name = sql.Identifier(settings.publication_name)
+    options = _OPTIONS.format(via_root(settings))
+    found = read_partitions(connection, settings.publication_name)
+    require_no_switch(found, settings)
+    if found.is_via_root is None:
         statement = sql.SQL("create publication {} for tables in schema {} with ({})")
-        connection.execute(statement.format(name, _SCHEMAS, _OPTIONS))
+        connection.execute(statement.format(name, _SCHEMAS, options))
         return
     connection.execute(
         sql.SQL("alter publication {} set tables in schema {}").format(name, _SCHEMAS)
     )
-    connection.execute(sql.SQL("alter publication {} set ({})").format(name, _OPTIONS))
+    connection.execute(sql.SQL("alter publication {} set ({})").format(name, options))

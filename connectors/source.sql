@@ -113,6 +113,7 @@ declare
         select from pg_attribute as a
         where a.attrelid = captured and a.attgenerated = 'v' and not a.attisdropped
     );
+    is_partitioned boolean := (select c.relkind = 'p' from pg_class as c where c.oid = captured);
 begin
     if has_virtual and is_full then
         execute format('alter table %s replica identity default', captured);
@@ -123,6 +124,10 @@ begin
         or not has_table_privilege('reconcile', captured, 'select')
     then
         execute format('grant select on table %s to debezium, reconcile', captured);
+    end if;
+    -- A truncate of a partitioned table fires the triggers of its partitions.
+    if is_partitioned then
+        return;
     end if;
     if not exists (
         select from pg_trigger as t
@@ -146,19 +151,41 @@ begin
 end
 $$;
 
+-- All tables of the schema, and partitions of these anywhere: they are published by the name of the
+-- partitioned table, or by their own.
+create or replace function cdc.is_published(relation regclass) returns boolean
+language sql stable set search_path to pg_catalog, pg_temp as $$
+    select c.relkind in ('r', 'p') and c.relpersistence = 'p' and (
+        c.relnamespace = 'public'::regnamespace
+        or exists (
+            select from pg_partition_ancestors(relation) as a
+            inner join pg_class as k on a.relid = k.oid
+            where k.relnamespace = 'public'::regnamespace
+        )
+    )
+    from pg_class as c
+    where c.oid = relation
+$$;
+
 -- Security definer: the role that creates a table may lack the rights to prepare it for capture.
 create or replace function cdc.capture_new_tables() returns event_trigger
 language plpgsql security definer set search_path to pg_catalog, pg_temp as $$
 begin
-    perform cdc.capture_table(c.oid::regclass)
+    perform cdc.capture_table(x.altered)
     from pg_event_trigger_ddl_commands() as d
-    inner join pg_class as c on d.objid = c.oid and d.classid = 'pg_class'::regclass
-    where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relpersistence = 'p';
+    -- A table that is attached is not told, but the one that it is attached to.
+    cross join lateral (
+        select d.objid::regclass as altered
+        union
+        select t.relid as altered from pg_partition_tree(d.objid) as t
+    ) as x
+    where d.classid = 'pg_class'::regclass and cdc.is_published(x.altered);
 end
 $$;
 
 revoke execute on function
-cdc.has_missed_commits(), cdc.tell_truncate(), cdc.capture_table(regclass), cdc.capture_new_tables()
+cdc.has_missed_commits(), cdc.tell_truncate(), cdc.capture_table(regclass),
+cdc.is_published(regclass), cdc.capture_new_tables()
 from public;
 
 -- Runs in the transaction that creates the table, so that its first row is captured, too. ALTER
@@ -176,4 +203,4 @@ $$;
 
 select cdc.capture_table(c.oid::regclass)
 from pg_class as c
-where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relpersistence = 'p';
+where c.relkind in ('r', 'p') and cdc.is_published(c.oid::regclass);

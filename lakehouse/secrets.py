@@ -39,6 +39,7 @@ ROLES = (
     "superset_admin",
     "superset_key",
     "grafana_admin",
+    "mask_salt",
 )
 _ALPHABET = string.ascii_letters + string.digits
 

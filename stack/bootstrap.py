@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from batch.warehouse.migrate import migrate
 from batch.warehouse.shop import describe_shop
-from connectors.registration import apply
+from connectors.masks import read_masks
+from connectors.partitions import snapshot_config
+from connectors.registration import Content, apply
 from connectors.source import prepare
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
@@ -42,8 +44,13 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
     def connector() -> None:
         secrets_file = config.stack.connect_secrets_path
         oltp = config.stack.seen_by_services(config.oltp)
+        dsn = oltp_dsn(config.oltp, secrets, role="monitor")
+        content = Content(
+            snapshot=snapshot_config(dsn, config.connect),
+            masks=read_masks(config.contracts.dir, dsn).masks,
+        )
         # Short waits that are repeated, so that they can be interrupted.
-        apply(config.connect, oltp, config.kafka, secrets_file, timeout_seconds=5)
+        apply(config.connect, oltp, config.kafka, secrets_file, content, timeout_seconds=5)
 
     return (
         Step(service="oltp", name="roles", do=lambda: prepare_oltp(config.oltp, secrets)),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from connectors.masks import checked
+from lakehouse.contracts.files import read_files
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
@@ -74,12 +76,16 @@ class Stack:
 
         Raises:
             StopPipelineError: a service does not become ready; the message says why.
+            WrongArgumentError: a contract file is wrong.
         """
         wanted = [self._services[name] for name in with_needs(names or DEFAULT, self._services)]
         progress = progress or silent()
         os.umask(0o022)  # servers that run as another user read what is written here
         check_paths(self.config.stack, self._user)
         names_wanted = {service.name for service in wanted}
+        if "connect" in names_wanted:
+            # As far as it is possible without the shop; the connector's set-up does the rest.
+            checked(read_files(self.config.contracts.dir), {})
         install(
             self.cache,
             progress,

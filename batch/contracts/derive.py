@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from connectors.shop_catalog import OPAQUE_KINDS, OPAQUE_TYPES, CatalogRow
+from connectors.shop_catalog import OPAQUE_KINDS, OPAQUE_TYPES, CatalogRow, is_text
 from lakehouse.contracts import Column, Entity, Type
 from lakehouse.contracts.bronze import bronze_name
 from lakehouse.contracts.files import OURS
@@ -22,7 +22,6 @@ _BY_TYPE: Mapping[str, Type] = {
     "bytea": Type.BYTES,
     **dict.fromkeys(OPAQUE_TYPES, Type.OPAQUE),
 }
-_TEXTS = ("text", "varchar", "bpchar", "name", "char", "citext", "uuid")
 _MONEY = (19, 2)
 """Digits of `money`, as the connector's `money.fraction.digits` has them."""
 _NOTES: Mapping[str, str] = {
@@ -222,7 +221,7 @@ def _note(row: CatalogRow, kind: Type, *, is_list: bool) -> str | None:
         return "A time of day as text, because Delta has no type for it."
     if kind is Type.OPAQUE:
         return f"Text as Postgres writes it: there is no type for {row.type_name} here."
-    if kind is not Type.TEXT or row.type_name in _TEXTS or row.type_kind == "e":
+    if kind is not Type.TEXT or is_text(row):
         return None
     what = _NOTES.get(row.type_name, f"there is no type for {row.type_name} here")
     return f"Text as Debezium writes it: {what}."

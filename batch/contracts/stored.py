@@ -103,9 +103,13 @@ def refresh(
         on_progress: called with what silver leaves out, and why.
 
     Raises:
-        WrongArgumentError: a file refers to a column that its table does not have.
+        WrongArgumentError: a file refers to a column that its table does not have, or has more than
+            masks of a table with a contract in `lakehouse/contracts/shop/`.
         RetryLaterError: the object store does not answer, or another program refreshes them.
     """
+    for table, file in files.items():
+        if table in ENTITIES:
+            file.require_masks_only(ENTITIES[table])
     stored = read_stored(lake)
     try:
         catalog = shop_catalog(dsn)

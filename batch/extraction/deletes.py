@@ -1,6 +1,6 @@
 """Record of a missed delete, in Debezium's format, marked as not written by Debezium."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -73,6 +73,16 @@ def delete_of(last: Mapping[str, Any], check: Check) -> dict[str, Any]:
         "op": "d",
         **times,
     }
+
+
+def without(value: bytes, columns: Collection[str]) -> bytes:
+    """Return a change in which these columns of the new row are null.
+
+    For masked columns: a change may be older than the mask, and be written to Kafka once more.
+    """
+    change = orjson.loads(value)
+    change["after"] |= {name: None for name in columns if name in change["after"]}
+    return orjson.dumps(change)
 
 
 def make_delete(

@@ -1,14 +1,14 @@
 """Search for missed deletes: rows in bronze but not in the shop get a delete record in Kafka."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import polars as pl
 import psycopg
 
-from batch.extraction.deletes import Check, Delete, make_delete
+from batch.extraction.deletes import Check, Delete, make_delete, without
 from batch.extraction.limit import DeleteLimit
 from batch.extraction.missed import Missed, Untold, find_missed, is_checkable, keys_only
 from batch.extraction.writer import DeleteWriter, Written
@@ -109,7 +109,8 @@ def write_missed_deletes(
             topic = described.get(found.topic_of(table.name))
             if topic is not None and is_checkable(table):
                 gone = missed[table.name].gone
-                search.write(writer, topic, table, found.bronze[topic.name], gone)
+                masked = found.masks.get(table.name, {})
+                search.write(writer, topic, table, found.bronze[topic.name], gone, masked)
     return MissedDeletes(
         written=tuple(search.written),
         not_checked=tuple(table.name for table in wanted if not is_checkable(table)),
@@ -146,11 +147,12 @@ class _Search:
         table: SourceTable,
         bronze: BronzeTable,
         missed: pl.DataFrame,
+        masked: Collection[str],
     ) -> None:
         for piece in missed.iter_slices(_AT_ONCE):
             self.progress(f"writing deletes of {table.name}")
             check = _check(self.dsn)
-            deletes = list(_deletes(topic, table, bronze, piece, check))
+            deletes = list(_deletes(topic, table, bronze, piece, check, masked))
             found = writer.write(topic.name, deletes, lambda some: _living(self.dsn, table, some))
             self.written += [_report(table, one, check) for one in found]
 
@@ -166,7 +168,12 @@ def _report(table: SourceTable, written: Written, check: Check) -> WrittenDelete
 
 
 def _deletes(
-    topic: Topic, table: SourceTable, bronze: BronzeTable, missed: pl.DataFrame, check: Check
+    topic: Topic,
+    table: SourceTable,
+    bronze: BronzeTable,
+    missed: pl.DataFrame,
+    check: Check,
+    masked: Collection[str],
 ) -> Iterator[Delete]:
     """Create a delete for each key from its last record."""
     records = bronze.records_at(missed).join(missed, on=missed.columns[1:])
@@ -177,7 +184,7 @@ def _deletes(
         yield make_delete(
             row["key_right"],
             row["key"],
-            row["value"],
+            without(row["value"], masked) if masked else row["value"],
             partition=row["_partition"] if is_same else None,
             check=check,
             columns=names,

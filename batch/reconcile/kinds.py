@@ -6,12 +6,14 @@ differ for the same value, `canonical` converts both to one form.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import LiteralString
 
 import polars as pl
 
 from connectors.shop_catalog import OPAQUE_KINDS, OPAQUE_TYPES
+from lakehouse.contracts import Mask
+from lakehouse.contracts.model import PLACEHOLDER
 
 Canonical = Callable[[pl.Expr], pl.Expr]
 
@@ -160,3 +162,43 @@ def _scalar_kind(type_name: str, type_kind: str) -> Kind | None:
     if type_kind in OPAQUE_KINDS or type_name in OPAQUE_TYPES:
         return _OPAQUE
     return _BY_TYPE.get(type_name)
+
+
+NOT_MASKED = "captured before it was masked"
+"""What stands for a value of a masked column that bronze holds as it was, and no report shows."""
+SALT_SETTING = "masks.salt"
+"""The session's setting with the salt: a statement with the salt in it would be logged."""
+_PLAIN = "rtrim({c}::text, ' ')"
+_MASKED: Mapping[Mask, tuple[LiteralString, str]] = {
+    # As in connectors/java/masks/ColumnMasks.java; and what such a value looks like.
+    Mask.HASH: (
+        f"encode(sha256(convert_to(current_setting('{SALT_SETTING}') || {_PLAIN}, 'UTF8')), 'hex')",
+        "^[0-9a-f]{64}$",
+    ),
+    Mask.KEEP_LAST_4: (
+        f"case when length({_PLAIN}) > 4 then repeat('*', length({_PLAIN}) - 4) "
+        f"|| right({_PLAIN}, 4) else repeat('*', length({_PLAIN})) end",
+        r"(?s)^(\*{0,4}|\*+.{4})$",
+    ),
+}
+
+
+def masked_kind(kind: Kind, mask: Mask) -> Kind:
+    """Return the kind of a column that is masked before it leaves the shop.
+
+    A value of another form was captured earlier, and becomes `NOT_MASKED`.
+    """
+    if mask is Mask.NULL:
+        hidden = _elements(_hidden) if kind.is_list else _hidden
+        return replace(kind, sql="null::text", canonical=hidden)
+    sql, form = _MASKED[mask]
+
+    def canonical(text: pl.Expr) -> pl.Expr:
+        is_masked = text.str.contains(form) | (text == PLACEHOLDER)
+        return pl.when(is_masked).then(text).otherwise(_hidden(text))
+
+    return Kind(sql=sql, canonical=canonical)
+
+
+def _hidden(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.is_not_null()).then(pl.lit(NOT_MASKED))

@@ -112,7 +112,12 @@ def _key(table: SourceTable) -> pl.Expr:
     if not table.key:
         return pl.lit(None, pl.String)
     has_after = pl.col("after").is_not_null()
-    of_after, of_before = (key_text(table.key, pl.col(image)) for image in ("after", "before"))
+    fields = {*(column.name for column in table.key), *(["version"] * table.is_versioned)}
+    numbered = [str(index) for index in range(len(fields))]
+    of_after, of_before = (
+        key_text(table.key, pl.col(image).struct.rename_fields(numbered))
+        for image in ("after", "before")
+    )
     return pl.when(has_after).then(of_after).otherwise(of_before)
 
 

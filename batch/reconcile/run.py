@@ -26,6 +26,8 @@ from batch.reconcile.topics import Topics
 from batch.reconcile.warehouse import compare_warehouse
 from batch.silver.run import SilverRules
 from connectors.health import check
+from connectors.masks import SALT, Masks, masks_in_effect
+from lakehouse.contracts import Mask
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import captured_topic
@@ -109,6 +111,8 @@ class CaughtUp:
     """Bronze tables by topic."""
     topic_of: Callable[[str], str]
     """Returns the topic of a table."""
+    masks: Masks
+    """What the connector masks."""
 
 
 @contextmanager
@@ -163,9 +167,16 @@ class _Run:
         with ShopSnapshot(self._dsn) as shop:
             self._progress("waiting for Connect to pass the snapshot")
             self._pass_connect(topics)
-            source = shop.tables()
+            masks = masks_in_effect(self.config.connect)
+            source = shop.tables(masks, salt=self._salt(masks))
             bronze = self._wait_for_bronze(topics, source)
-            yield CaughtUp(shop=shop, source=source, bronze=bronze, topic_of=self._topic)
+            yield CaughtUp(
+                shop=shop, source=source, bronze=bronze, topic_of=self._topic, masks=masks
+            )
+
+    def _salt(self, masks: Masks) -> str:
+        has_hash = any(Mask.HASH in columns.values() for columns in masks.values())
+        return self._secrets[SALT] if has_hash else ""
 
     def settle(self, topics: Topics) -> None:
         self._progress("waiting for Connect")

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
 import orjson
@@ -11,11 +11,12 @@ import polars as pl
 import psycopg
 from psycopg import IsolationLevel, sql
 
-from batch.reconcile.kinds import Kind
+from batch.reconcile.kinds import SALT_SETTING, Kind
 from batch.reconcile.recast import recast
 from batch.reconcile.tables import Column, SourceTable, describe, key_text
 from batch.reconcile.values import SHOP, canonical
 from batch.reconcile.visibility import Visibility
+from connectors.masks import Masks
 from connectors.readers import STANDBY, USE_THE_PRIMARY, HiddenRows, Reason
 from connectors.shop_catalog import read_catalog
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -31,14 +32,36 @@ _CHUNK_BYTES = 8 << 20
 _LIVING = """
 select k.ordinality
 from json_populate_recordset(null::{table}, %s::json) with ordinality as k
-inner join only {table} as t on {pairs}"""
-# A table rewritten or truncated after the snapshot appears empty in it: neither operation is
-# MVCC-safe. The column is read as of the snapshot, the function as of now.
-_LOCK = "lock table only {} in access share mode"
+inner join {only}{table} as t on {pairs}"""
+_LOCK = "lock table {only}{table} in access share mode"
+# A table rewritten or truncated after the snapshot appears empty in it, and one that was attached
+# or detached as a partition appears with its rows or without: none of it is MVCC-safe. Columns are
+# read as of the snapshot, functions as of now.
 _IS_AS_SEEN = """
-select c.relfilenode = pg_relation_filenode(c.oid)
+with recursive tree as (
+    select %(table)s::regclass::oid as relid
+    union
+    select h.inhrelid as relid
+    from tree as t
+    inner join pg_inherits as h on t.relid = h.inhparent
+    inner join pg_class as c on h.inhrelid = c.oid and c.relispartition
+),
+
+now as (
+    select %(table)s::regclass::oid as relid
+    union
+    select p.relid from pg_partition_tree(%(table)s::regclass) as p
+)
+
+select
+    bool_and(c.relkind <> 'r' or c.relfilenode = pg_relation_filenode(c.oid))
+    and count(*) = count(t.relid)
+    and count(*) = count(n.relid)
 from pg_class as c
-where c.oid = %s::regclass"""
+left join tree as t on c.oid = t.relid
+left join now as n on c.oid = n.relid
+where t.relid is not null or n.relid is not null"""
+_SET_SALT = "select set_config(%s, %s, false)"
 _ALL_OR_ERROR = "set row_security = off"
 _NOW = """
 select
@@ -97,9 +120,18 @@ class ShopSnapshot:
     ) -> None:
         self._connection.close()
 
-    def tables(self) -> list[SourceTable]:
-        """Return the captured tables, by name."""
-        return [describe(columns) for columns in read_catalog(self._connection).values()]
+    def tables(self, masks: Masks = MappingProxyType({}), *, salt: str = "") -> list[SourceTable]:
+        """Return the captured tables, by name.
+
+        Args:
+            masks: masks of columns: their values are read masked, too.
+            salt: salt of hashes.
+        """
+        self._connection.execute(_SET_SALT, [SALT_SETTING, salt])
+        return [
+            describe(columns, masks.get(name, {}))
+            for name, columns in read_catalog(self._connection).items()
+        ]
 
     def rows(self, table: SourceTable) -> Iterator[pl.DataFrame]:
         """Yield the table's rows in frames: `key`, `version`, and the columns as canonical values.
@@ -142,7 +174,9 @@ class ShopSnapshot:
             sql.SQL("t.{c} = k.{c}").format(c=sql.Identifier(column.name)) for column in table.key
         ]
         asked = sql.SQL(_LIVING).format(
-            table=sql.Identifier("public", table.name), pairs=sql.SQL(" and ").join(pairs)
+            only=sql.SQL(table.only),
+            table=sql.Identifier("public", table.name),
+            pairs=sql.SQL(" and ").join(pairs),
         )
         told = orjson.dumps(list(keys)).decode()
         with self._whole(table):
@@ -164,12 +198,13 @@ class ShopSnapshot:
         name = sql.Identifier("public", table.name)
         try:
             with self._connection.transaction():
-                self._connection.execute(sql.SQL(_LOCK).format(name))
-                row = self._connection.execute(_IS_AS_SEEN, [name.as_string()]).fetchone()
+                lock = sql.SQL(_LOCK).format(only=sql.SQL(table.only), table=name)
+                self._connection.execute(lock)
+                row = self._connection.execute(_IS_AS_SEEN, {"table": name.as_string()}).fetchone()
                 if row is None or not row[0]:
                     problem = (
-                        f"{table.name} was rewritten, truncated or dropped while it was compared, "
-                        "so its rows cannot be seen any more"
+                        f"{table.name} was rewritten, truncated or dropped, or its partitions "
+                        "were, while it was compared, so its rows cannot be seen any more"
                     )
                     raise TableChangedError(problem, "Try again.")
                 yield
@@ -196,16 +231,19 @@ class ShopSnapshot:
 
 def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:
     """Parse the CSV that `_copy` selects: `key`, `version`, and each column as `SHOP…`."""
-    schema = {"": pl.String} | dict.fromkeys(_selected(table), pl.String)
+    # Numbers, since Polars takes names such as * for patterns. The first is the constant's.
+    number = {name: str(place) for place, name in enumerate(_selected(table), start=1)}
+    schema = dict.fromkeys(("0", *number.values()), pl.String)
     if csv:
         raw = pl.read_csv(io.BytesIO(csv), has_header=False, schema=schema)
     else:
         raw = pl.DataFrame(schema=schema)
-    key = key_text(table.key, pl.struct(c.name for c in table.key)) if table.key else pl.lit(None)
-    version = pl.col("version") if table.is_versioned else pl.lit(None)
+    parts = [pl.col(number[c.name]).alias(str(index)) for index, c in enumerate(table.key)]
+    key = key_text(table.key, pl.struct(parts)) if parts else pl.lit(None)
+    version = pl.col(number["version"]) if table.is_versioned else pl.lit(None)
     facts = raw.with_columns(key=key.cast(pl.String), version=version.cast(pl.Int64))
-    values = raw.select(c.kind.read(pl.col(c.name)) for c in table.columns)
     facts = facts.select("key", "version")
+    values = raw.select(c.kind.read(pl.col(number[c.name])).alias(c.name) for c in table.columns)
     return pl.concat([facts, canonical(values, table.columns, prefix=SHOP)], how="horizontal")
 
 
@@ -223,6 +261,8 @@ def _copy(table: SourceTable) -> sql.Composed:
     expressions: list[sql.Composable] = [sql.SQL("1")]
     for name, kind in _selected(table).items():
         expressions.append(sql.SQL(kind.sql).format(c=sql.Identifier(name)))
-    return sql.SQL("copy (select {} from only {}) to stdout (format csv)").format(
-        sql.SQL(", ").join(expressions), sql.Identifier("public", table.name)
+    return sql.SQL("copy (select {} from {}{}) to stdout (format csv)").format(
+        sql.SQL(", ").join(expressions),
+        sql.SQL(table.only),
+        sql.Identifier("public", table.name),
     )

@@ -1,12 +1,15 @@
 """Descriptions of the shop's tables for the comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import LiteralString
 
 import polars as pl
 
-from batch.reconcile.kinds import Kind, kind_of
+from batch.reconcile.kinds import Kind, kind_of, masked_kind
 from connectors.shop_catalog import CatalogRow
+from lakehouse.contracts import Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +17,8 @@ class Column:
     """A column whose values can be compared.
 
     `declared` is its type as in SQL, with its length; `type_name` the type below any domain
-    or, for an array, the elements' type.
+    or, for an array, the elements' type. A masked column has neither: its values are no longer
+    those of the type.
     """
 
     name: str
@@ -28,7 +32,7 @@ class SourceTable:
     """A captured table. `key` is its primary key, empty if it has none.
 
     `is_versioned`: each update of a row adds one to its `version`. `skipped`: columns of types
-    whose values cannot be compared.
+    whose values cannot be compared. `is_partitioned`: its rows are in its partitions.
     """
 
     name: str
@@ -36,17 +40,32 @@ class SourceTable:
     columns: tuple[Column, ...]
     is_versioned: bool
     skipped: tuple[str, ...] = ()
+    is_partitioned: bool = False
+
+    @property
+    def only(self) -> LiteralString:
+        """Return the keyword before its name, so that rows of inheriting tables are left out."""
+        return "" if self.is_partitioned else "only "
 
 
-def describe(rows: Sequence[CatalogRow]) -> SourceTable:
-    """Build a table from its rows of the catalog query."""
+def describe(
+    rows: Sequence[CatalogRow], masks: Mapping[str, Mask] = MappingProxyType({})
+) -> SourceTable:
+    """Build a table from its rows of the catalog query, and the masks of its columns."""
     kinds = {
-        row.column_name: kind_of(row.type_name, row.type_kind, is_array=row.is_array)
+        # An array of several dimensions is nested in Debezium's JSON, and not where it is unnested.
+        row.column_name: None
+        if row.dimensions > 1
+        else kind_of(row.type_name, row.type_kind, is_array=row.is_array)
         for row in rows
     }
     columns = {
-        row.column_name: Column(
-            name=row.column_name, kind=kind, declared=row.declared, type_name=row.type_name
+        row.column_name: (
+            Column(name=row.column_name, kind=masked_kind(kind, masks[row.column_name]))
+            if row.column_name in masks
+            else Column(
+                name=row.column_name, kind=kind, declared=row.declared, type_name=row.type_name
+            )
         )
         for row in rows
         if (kind := kinds[row.column_name]) is not None
@@ -63,12 +82,22 @@ def describe(rows: Sequence[CatalogRow]) -> SourceTable:
         columns=tuple(columns.values()),
         is_versioned=has_key and any(_is_version(row) for row in rows),
         skipped=tuple(name for name, kind in kinds.items() if kind is None),
+        is_partitioned=rows[0].is_partitioned,
     )
 
 
 def key_text(columns: Sequence[Column], values: pl.Expr) -> pl.Expr:
-    """Build one text for the primary key, from a struct with a text for each of its columns."""
-    parts = [c.kind.canonical(values.struct.field(c.name)).cast(pl.String) for c in columns]
+    """Build one text for the primary key.
+
+    Args:
+        columns: its columns.
+        values: a struct with a text for each, named "0", "1" and so on: Polars takes a field's name
+            that looks like a pattern for one.
+    """
+    parts = [
+        column.kind.canonical(values.struct.field(str(index))).cast(pl.String)
+        for index, column in enumerate(columns)
+    ]
     if len(parts) == 1:
         return parts[0]
     escaped = [

@@ -8,6 +8,7 @@ import polars as pl
 
 from batch.reconcile.findings import Fault
 from batch.reconcile.history import Examples, Frame
+from batch.reconcile.kinds import NOT_MASKED
 from batch.reconcile.records import read_images
 from batch.reconcile.tables import Column
 
@@ -54,7 +55,12 @@ def compare_rows(
 
 def canonical(images: Frame, columns: Sequence[Column], *, prefix: str) -> Frame:
     """Convert each value to its canonical form."""
-    return images.select(c.kind.canonical(pl.col(c.name)).alias(prefix + c.name) for c in columns)
+    # Numbers, since Polars takes names such as * for patterns.
+    values = {str(place): images.get_column(c.name) for place, c in enumerate(columns)}
+    return pl.DataFrame(values).select(
+        c.kind.canonical(pl.col(str(place))).alias(prefix + c.name)
+        for place, c in enumerate(columns)
+    )
 
 
 def _different(
@@ -72,7 +78,9 @@ def _different(
     if recast is not None:
         equal = [_equal_after_cast(told, suspects, column, recast) for column in columns]
         told = told.join(pl.concat(equal), on=["row", "name"], how="anti", maintain_order="left")
-    named = told.group_by("row", maintain_order=True).agg(names=pl.col("name").str.join(", "))
+    told = told.join(_not_masked(suspects, columns), on=["row", "name"], how="left")
+    label = pl.concat_str("name", "note", separator=", ", ignore_nulls=True)
+    named = told.group_by("row", maintain_order=True).agg(names=label.str.join(", "))
     keyed = named.join(suspects.select("row", "key"), on="row", maintain_order="left")
     return examples.fault(keyed.select(key=pl.format("{} ({})", "key", "names")))
 
@@ -88,6 +96,19 @@ def _told(asked: Frame) -> Frame:
     ]
     schema = pl.Schema({"row": pl.UInt32, "name": pl.String, "said": pl.Binary})
     return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def _not_masked(suspects: Frame, columns: Sequence[Column]) -> Frame:
+    """Return `row`, `name` and a note for values that were captured before they were masked."""
+    values = {c.name: pl.col(BRONZE + c.name) for c in columns if not c.kind.is_list}
+    found = [
+        suspects.filter(value.cast(pl.String) == NOT_MASKED).select(
+            "row", name=pl.lit(name), note=pl.lit(NOT_MASKED)
+        )
+        for name, value in values.items()
+    ]
+    nothing = pl.DataFrame(schema={"row": pl.UInt32, "name": pl.String, "note": pl.String})
+    return pl.concat([nothing, *found])
 
 
 def _equal_after_cast(told: Frame, suspects: Frame, column: Column, recast: Recast) -> Frame:

@@ -1,6 +1,7 @@
 """Functions that clean single values. Each is called for distinct values only.
 
-`None` means that the value cannot be cleaned.
+`None` means that the value cannot be cleaned. Names, phone numbers and e-mail addresses that were
+masked in the shop stay as they are.
 """
 
 import gettext
@@ -14,6 +15,7 @@ import phonenumbers
 import pycountry
 from email_validator import EmailNotValidError, validate_email
 
+from lakehouse.contracts.model import MASKED
 from lakehouse.contracts.reference import (
     CODES_IN_USE,
     LANGUAGES,
@@ -37,6 +39,8 @@ def spaces(text: str) -> str | None:
 
 def name(text: str) -> str | None:
     """Capitalize a name, unless its mixed case shows that it was typed with care."""
+    if MASKED.fullmatch(text):
+        return text
     tidy = spaces(text)
     if tidy is None or not _is_careless(tidy):
         return tidy
@@ -64,6 +68,8 @@ def currency(text: str) -> str | None:
 
 def phone(text: str, country_text: str | None) -> str | None:
     """Return E.164 (ITU-T). Without `+` or `00`, the number is a national one of the country."""
+    if MASKED.fullmatch(text):
+        return text
     tidy = spaces(text)
     if tidy is None:
         return None
@@ -80,6 +86,8 @@ def phone(text: str, country_text: str | None) -> str | None:
 
 def email(text: str) -> str | None:
     """Return an RFC 5321 address in a public domain, in lower case."""
+    if MASKED.fullmatch(text):
+        return text
     tidy = text.strip()
     try:
         found = validate_email(tidy, check_deliverability=False, allow_smtputf8=True)

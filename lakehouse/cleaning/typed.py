@@ -29,6 +29,9 @@ _DAY = 86_400_000_000
 _ELEMENT = r'("([^"\\]|\\.)*"|[^",\[\]{}]+)'
 _FLAT_LIST = rf"^\[ *({_ELEMENT}( *, *{_ELEMENT})*)? *\]$"
 """A JSON list of texts, numbers, words and nulls: a list of one dimension."""
+_BARE_NUMBER = r"([\[,] *)(-?\d[\d.]*)"
+_LONG_NUMBER = rf"^\[ *({_ELEMENT} *, *)*-?\d{{20}}"
+"""A list with a number beyond 64 bits: Polars writes 1e300 as digits, and does not read them."""
 _NO_NUMBER = "NAN|NaN|(POSITIVE|NEGATIVE)_INFINITY|-?Infinity"
 _OF_TYPE = {
     Type.INTEGER: r"^-?\d+$",
@@ -149,9 +152,14 @@ def _reader(column: Column) -> Callable[[pl.Expr], pl.Expr]:
 
 def _list(text: pl.Expr, column: Column) -> pl.Expr:
     """Convert a JSON list; null if it or any of its elements is unreadable."""
-    told = pl.when(text.str.contains(_FLAT_LIST)).then(text).str.json_decode(pl.List(pl.String))
     if column.type is Type.TEXT:
-        return told
+        # A number between texts was not written for this type.
+        is_read = text.str.contains(_FLAT_LIST) & ~text.str.contains(_LONG_NUMBER)
+        return pl.when(is_read).then(text).str.json_decode(pl.List(pl.String))
+    # The texts of these types contain no commas.
+    spelled = text.str.replace_all(_BARE_NUMBER, '${1}"${2}"')
+    flat = pl.when(text.str.contains(_FLAT_LIST)).then(spelled)
+    told = flat.str.json_decode(pl.List(pl.String))
     read = told.list.eval(_reader(column)(pl.element()))
     is_whole = _nulls(told) == _nulls(read)
     return pl.when(is_whole).then(read)

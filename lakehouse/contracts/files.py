@@ -21,10 +21,12 @@ from lakehouse.contracts import (
     Cleaning,
     Column,
     Entity,
+    Mask,
     OnSchemaChange,
     OnUnknown,
     Type,
 )
+from lakehouse.contracts.model import LISTED
 from lakehouse.contracts.schemas import CONTRACTS, QUARANTINE, RULE_COUNTS
 from lakehouse.errors import WrongArgumentError
 from lakehouse.kafka import is_capturable
@@ -42,10 +44,18 @@ _OF_COLUMN = (
     "name", "description", "exclude", "type", "required", "allowed_values", "on_unknown", "minimum",
     "maximum", "mask",
 )  # fmt: skip
+_OF_MASKS = ("table", "columns")
+"""What a file may have of a table with a contract in `lakehouse/contracts/shop/`."""
+_OF_VALUES = ("allowed_values", "minimum", "maximum")
 _NUMBERS = (Type.INTEGER, Type.DECIMAL, Type.FLOAT)
 _SAFE = yaml.SafeLoader("")
-MASKS = ("hash", None, "keep-last-4")
-"""How a column can be masked; None is YAML's `null`."""
+_MASKS = {None if mask is Mask.NULL else mask.value: mask for mask in Mask}
+"""Masks as YAML has them, in which `null` is no text."""
+_TOLD_MASKS: Mapping[Mask, str] = {
+    Mask.HASH: "Masked in the shop: a salted hash.",
+    Mask.NULL: "Masked in the shop: always null.",
+    Mask.KEEP_LAST_4: "Masked in the shop, all but the last four characters.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +104,57 @@ class ContractFile:
         return str(self.path)
 
     @property
-    def masks(self) -> Mapping[str, str | None]:
+    def masks(self) -> Mapping[str, Mask]:
         """Return how columns are masked before they leave the shop, by the shop's names."""
         return {
-            name: fields["mask"][1].value
+            name: _MASKS[fields["mask"][1].value]
             for name, (_, fields) in self.columns.items()
             if "mask" in fields
         }
+
+    def mask_place(self, column: str) -> Place:
+        """Return where a column's mask is declared."""
+        return self.columns[column][1]["mask"][0]
+
+    def require_masks_only(self, entity: Entity) -> None:
+        """Reject all but masks that the contract in `lakehouse/contracts/shop/` can live with.
+
+        Raises:
+            WrongArgumentError: there is something else, or a value could not be cleaned any more.
+        """
+        others = [place for name, (place, _) in self.fields.items() if name not in _OF_MASKS]
+        others += [
+            place
+            for _, fields in self.columns.values()
+            for name, (place, _) in fields.items()
+            if name != "mask"
+        ]
+        for place in others:
+            problem = f"{self.table} has a contract in lakehouse/contracts/shop/"
+            place.refuse(f"{problem}: a file cannot set {place.value}", "It may have masks only.")
+        of_key = {column.source for column in entity.key_columns}
+        for column in entity.columns:
+            if column.source in self.masks:
+                self._require_cleanable(column, is_key=column.source in of_key)
+
+    def _require_cleanable(self, column: Column, *, is_key: bool) -> None:
+        place = self.mask_place(column.source)
+        if is_key:
+            self._refuse_key(place, column.source)
+        if column.cleaning in LISTED:
+            problem = f"{self.table} requires {column.source} to be one of a list"
+            place.refuse(problem, "It cannot be masked.")
+        self._require_nullable(column.source, column)
+
+    def _require_nullable(self, source: str, column: Column) -> None:
+        if self.masks.get(source) is Mask.NULL and column.required:
+            problem = f"{self.table} requires a value of {source}"
+            action = "Choose another mask: without a value each change would be quarantined."
+            self.mask_place(source).refuse(problem, action)
+
+    def _refuse_key(self, place: Place, source: str, name: str = "mask") -> NoReturn:
+        problem = f"{source} identifies a row of {self.table}"
+        place.refuse(problem, f"Remove `{name}`: rows could not be told apart.")
 
     def applied(self, entity: Entity, taken: Collection[str] = ()) -> Entity | None:
         """Lay the file over a derived contract; None if the table is excluded.
@@ -161,9 +215,7 @@ class ContractFile:
             _, fields = self.columns.get(source, (None, {}))
             for name in ("exclude", "mask"):
                 if name in fields and fields[name][1].value is not False:
-                    problem = f"{source} identifies a row of {self.table}"
-                    action = f"Remove `{name}`: rows could not be told apart."
-                    fields[name][0].refuse(problem, action)
+                    self._refuse_key(fields[name][0], source, name)
         if "key" not in self.fields:
             return own
         place = self.fields["key"][1]
@@ -201,7 +253,17 @@ class ContractFile:
             if name in given:
                 self._require_type(fields[name][0], new, _NUMBERS)
                 new = replace(new, **{name: given[name]})
-        return new
+        return self._masked(new, fields) if column.source in self.masks else new
+
+    def _masked(self, column: Column, fields: Fields) -> Column:
+        for name in _OF_VALUES:
+            if name in fields:
+                problem = f"{name} has nothing to check: {column.source} is masked"
+                fields[name][0].refuse(problem, f"Remove `{name}`, or the mask.")
+        self._require_nullable(column.source, column)
+        told = _TOLD_MASKS[self.masks[column.source]]
+        described = column.description.removesuffix(told).rstrip()
+        return replace(column, description=f"{described} {told}".strip())
 
     def _require_type(self, rule: Place, column: Column, kinds: Sequence[Type]) -> None:
         if column.type not in kinds or column.is_list:
@@ -376,7 +438,7 @@ _CHECKS: Mapping[str, Callable[[Place], None]] = {
 _CHECKS_OF_COLUMN: Mapping[str, Callable[[Place], None]] = {
     "name": _column_name, "description": _of(str, "a text"), "exclude": _FLAG, "required": _FLAG,
     "type": _one_of([Type.TEXT]), "allowed_values": _names, "on_unknown": _one_of([*OnUnknown]),
-    "minimum": _NUMBER, "maximum": _NUMBER, "mask": _one_of(MASKS),
+    "minimum": _NUMBER, "maximum": _NUMBER, "mask": _one_of([*_MASKS]),
 }  # fmt: skip
 
 

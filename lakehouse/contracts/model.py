@@ -1,6 +1,7 @@
 """Contract model: declarations of tables and columns, used by all other code."""
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -79,6 +80,23 @@ UNKNOWN = "unknown"
 
 LISTED = (Cleaning.CHOICE, Cleaning.COUNTRY, Cleaning.CURRENCY)
 """The kinds of cleaning with a complete list of valid values."""
+
+
+class Mask(StrEnum):
+    """What replaces a column's values before a change leaves the shop.
+
+    Spaces at the end do not count: Postgres pads a `char(n)` with them.
+    """
+
+    HASH = "hash"
+    """SHA-256 of a secret salt and the value, in hexadecimal digits: equal values stay equal."""
+    NULL = "null"
+    KEEP_LAST_4 = "keep-last-4"
+    """Each character is `*` but the last four; each one of a value that is not longer."""
+
+
+MASKED = re.compile(r"[0-9a-f]{64}|\*+.{4}", re.DOTALL)
+"""What `HASH` and `KEEP_LAST_4` make of e-mail addresses, phone numbers and all but short names."""
 
 
 class OnUnknown(StrEnum):

@@ -1,6 +1,6 @@
 """Settings of the servers: where they are, and how large."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic_settings import SettingsConfigDict
 
@@ -109,6 +109,11 @@ class ConnectSettings(Settings):
         change="When a connector fails because a change is too large.",
         ge=1,
         le=90,
+    )
+    partitions: Literal["each", "root"] = setting(
+        "each",
+        "Tables of a partitioned table: `each` partition, or one by the name of the `root`.",
+        change="Before the first start, when partitions are to be one table in bronze and silver.",
     )
     slot_name: PostgresName = setting("dbz_shop", "Replication slot.", change=OTHER_TENANT)
     poll_interval_ms: int = setting(

@@ -1,12 +1,21 @@
-"""Checks of change capture: connector, task and slot."""
+"""Checks of change capture: connector, task, slot and masks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from connectors.health import Health, check
+from connectors.masks import (
+    Catalog,
+    Masks,
+    hindrances,
+    masked_catalog,
+    masks_in_effect,
+    masks_of,
+)
 from connectors.plain_words import HEAL
+from lakehouse.contracts.files import ContractFile, read_files
 from lakehouse.errors import Problem
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, wrong, wrong_as_told
+from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
 
 _HEAL = "./pipeline connect apply --accept-loss; then ./pipeline extract --full"
 _APPLY = "./pipeline connect apply"
@@ -46,6 +55,45 @@ def _slot(health: Health) -> str:
     return f"slot {health.slot_name} is active and retains {held / 2**20:,.0f}{of or ' MB'} of WAL"
 
 
+def _masks(measurements: Measurements) -> Sequence[Said]:
+    config = measurements.config
+    files = read_files(config.contracts.dir)
+    applied = masks_in_effect(config.connect)
+    if not (masks_of(files) or applied):
+        return [fine("no contract file masks a column")]
+    return diagnose_masks(files, applied, masked_catalog(measurements.oltp("monitor")))
+
+
+def diagnose_masks(
+    files: Mapping[str, ContractFile], applied: Masks, catalog: Catalog
+) -> Sequence[Said]:
+    """Diagnose whether the connector masks what contract files say, and the shop still has it.
+
+    Args:
+        files: contract files by table.
+        applied: masks in the connector's configuration.
+        catalog: the shop's columns.
+    """
+    asked = masks_of(files)
+    said = []
+    differing = sorted(t for t in {*asked, *applied} if asked.get(t, {}) != applied.get(t, {}))
+    if differing:
+        words = f"the connector does not mask {', '.join(differing)} as the contract files say"
+        said.append(wrong(words, _APPLY))
+    # A column that was renamed is captured as it is, under its new name.
+    said += [
+        wrong(f"{one.problem}, which is to be masked", f"correct the contract file; then {_APPLY}")
+        for one in hindrances({**asked, **applied}, catalog)
+    ]
+    said += [
+        note(f"the shop has no table {table}: its masks apply once it is created")
+        for table in sorted({*asked, *applied} - {*catalog})
+    ]
+    number = sum(map(len, applied.values()))
+    return said or [fine(f"{number} columns are masked, as contract files say")]
+
+
 CHECKS: Sequence[Check] = [
-    Check(area="capture", title="connector and slot", needs=("oltp", "connect"), run=_capture)
+    Check(area="capture", title="connector and slot", needs=("oltp", "connect"), run=_capture),
+    Check(area="capture", title="masks", needs=("oltp", "connect"), run=_masks),
 ]

@@ -28,7 +28,13 @@ where
     c.relnamespace = 'public'::regnamespace
     and (
         c.relkind = 'f'
-        or (c.relkind = 'p' and not c.relispartition)
+        or (
+            c.relkind = 'p'
+            and not c.relispartition
+            and not exists (
+                select from pg_publication as p where p.pubname = 'dbz_shop' and p.pubviaroot
+            )
+        )
         or (c.relkind = 'r' and c.relpersistence = 'u')
         -- Of views, only those with the name of an expected table.
         or (c.relkind in ('v', 'm') and c.relname = any(%(tables)s))
@@ -71,7 +77,10 @@ _MEANING = {
         "is unlogged: nothing of it is captured",
         "as admin: alter table public.{name} set logged; then ./pipeline extract {name} --full",
     ),
-    Shape.PARTITIONED: ("is partitioned: each partition lands as a table of its own", ""),
+    Shape.PARTITIONED: (
+        "is partitioned: each partition lands as a table of its own",
+        "to have one table, set CONNECT_PARTITIONS=root; then ./pipeline connect partitions",
+    ),
     Shape.PARENT: (
         "has child tables, whose rows land under their own names. An initial snapshot also reads "
         "them under this name",

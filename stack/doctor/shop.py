@@ -8,6 +8,7 @@ from typing import LiteralString
 import psycopg
 from psycopg.rows import class_row
 
+from connectors.shop_catalog import CatalogRow, read_columns
 from connectors.source import CAPTURED_SCHEMA
 from lakehouse.contracts import ENTITIES, Column, Entity, Type
 from lakehouse.kafka import is_capturable
@@ -23,6 +24,7 @@ _PUBLICATION: LiteralString = """
 select
     p.pubinsert and p.pubupdate and p.pubdelete as has_all_changes,
     p.pubgencols = 's' as has_generated,
+    case when p.pubviaroot then 'root' else 'each' end as partitions,
     array(
         select n.nspname::text
         from pg_publication_namespace as s
@@ -31,31 +33,26 @@ select
     ) as schemas
 from pg_publication as p
 where p.pubname = %s"""
-_COLUMNS: LiteralString = """
-select
-    c.relname::text as table_name,
-    a.attname::text as column_name,
-    t.typname::text as type_name,
-    exists (
-        select from pg_constraint as k where k.conrelid = c.oid and k.contype = 'p'
-    ) as has_key
-from pg_class as c
-inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-inner join pg_type as t on t.oid = a.atttypid
-where
-    c.relnamespace = to_regnamespace(%s)
-    and c.relkind = 'r'
-    and c.relpersistence = 'p'
-order by c.relname, a.attnum"""
 _UNTOLD: LiteralString = """
-select
-    c.relname::text as table_name,
+select distinct
+    t.relname::text as table_name,
     exists (
-        select from pg_constraint as k where k.conrelid = c.oid and k.contype = 'p'
+        select from pg_constraint as k where k.conrelid = t.oid and k.contype = 'p'
     ) as has_key
 from pg_class as c
+-- the table by whose name its rows are published
+inner join pg_class as t on t.oid = coalesce((
+    select a.relid
+    from pg_partition_ancestors(c.oid) with ordinality as a (relid, level)
+    inner join pg_class as k on a.relid = k.oid
+    where
+        k.relnamespace = to_regnamespace(%(schema)s)
+        and (select p.pubviaroot from pg_publication as p where p.pubname = 'dbz_shop')
+    order by a.level desc
+    limit 1
+), c.oid)
 where
-    c.relnamespace = to_regnamespace(%s)
+    t.relnamespace = to_regnamespace(%(schema)s)
     and c.relkind = 'r'
     and c.relpersistence = 'p'
     and not exists (
@@ -65,7 +62,7 @@ where
             and t.tgfoid = to_regprocedure('cdc.tell_truncate()')
             and t.tgenabled = 'A'
     )
-order by c.relname"""
+order by table_name"""
 _WHOLE = frozenset({"int2", "int4", "int8"})
 _NUMBERS = _WHOLE | {"numeric"}
 _READABLE: Mapping[Type, Collection[str]] = {
@@ -128,6 +125,7 @@ class Publication:
 
     has_all_changes: bool
     has_generated: bool
+    partitions: str
     schemas: list[str]
 
 
@@ -138,11 +136,19 @@ def _publication(measurements: Measurements) -> Sequence[Said]:
         connection.cursor(row_factory=class_row(Publication)) as cursor,
     ):
         found = cursor.execute(_PUBLICATION, [name]).fetchone()
-    return diagnose_publication(name, found)
+    return diagnose_publication(name, found, partitions=measurements.config.connect.partitions)
 
 
-def diagnose_publication(name: str, found: Publication | None) -> Sequence[Said]:
-    """Diagnose whether every change of every table is published."""
+def diagnose_publication(
+    name: str, found: Publication | None, *, partitions: str = "each"
+) -> Sequence[Said]:
+    """Diagnose whether every change of every table is published.
+
+    Args:
+        name: the publication.
+        found: what the database has; None without it.
+        partitions: CONNECT_PARTITIONS.
+    """
     if found is None:
         remedy = "./pipeline up oltp; then ./pipeline extract --full reads missed changes"
         return [wrong(f"publication {name} does not exist: no change is captured", remedy)]
@@ -153,14 +159,18 @@ def diagnose_publication(name: str, found: Publication | None) -> Sequence[Said]
         words = f"{name} does not publish every insert, update and delete"
     elif not found.has_generated:
         words = f"{name} does not include generated columns"
+    elif found.partitions != partitions:
+        words = f"CONNECT_PARTITIONS is {partitions}, and {name} publishes {found.partitions}"
+        return [wrong(words, "./pipeline connect partitions")]
     else:
         return [fine(f"{name} includes all tables in {' and '.join(sorted(_SCHEMAS))}")]
     return [wrong(words, "./pipeline up oltp; then ./pipeline extract --full")]
 
 
 def _truncates(measurements: Measurements) -> Sequence[Said]:
+    names = {"schema": CAPTURED_SCHEMA}
     with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
-        untold = connection.execute(_UNTOLD, [CAPTURED_SCHEMA]).fetchall()
+        untold = connection.execute(_UNTOLD, names).fetchall()
     return diagnose_truncates([(name, has_key) for name, has_key in untold if is_capturable(name)])
 
 
@@ -181,36 +191,26 @@ def diagnose_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
     return [wrong(words, f"./pipeline up oltp{again}")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceColumn:
-    """A column of a table of the shop. `has_key`: whether the table has a primary key."""
-
-    table_name: str
-    column_name: str
-    type_name: str
-    has_key: bool
-
-
 def _tables(measurements: Measurements) -> Sequence[Said]:
-    with (
-        psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection,
-        connection.cursor(row_factory=class_row(SourceColumn)) as cursor,
-    ):
-        columns = cursor.execute(_COLUMNS, [CAPTURED_SCHEMA]).fetchall()
-    return diagnose_tables(columns)
+    with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
+        return diagnose_tables(read_columns(connection))
 
 
 def diagnose_tables(
-    columns: Sequence[SourceColumn], entities: Mapping[str, Entity] = ENTITIES
+    columns: Sequence[CatalogRow], entities: Mapping[str, Entity] = ENTITIES
 ) -> Sequence[Said]:
     """Diagnose whether the shop's tables match the contracts."""
     tables: dict[str, dict[str, str]] = {}
+    # Of all tables: Debezium reads the columns of those that it leaves out, too.
+    alike = _alike_in_any_case(columns)
     left_out = sorted({c.table_name for c in columns if not is_capturable(c.table_name)})
     columns = [c for c in columns if is_capturable(c.table_name)]
     for column in columns:
-        tables.setdefault(column.table_name, {})[column.column_name] = column.type_name
-    keyless = sorted({c.table_name for c in columns if not c.has_key})
+        kind = f"{column.type_name}[]" if column.is_array else column.type_name
+        tables.setdefault(column.table_name, {})[column.column_name] = kind
+    keyless = sorted(set(tables) - {c.table_name for c in columns if c.key_position is not None})
     said = [fault for entity in entities.values() for fault in _faults(entity, tables)]
+    said += alike
     said += [
         note(
             f"{name} has no primary key: its changes land, but it cannot be extracted, and "
@@ -242,6 +242,20 @@ def _faults(entity: Entity, tables: Mapping[str, Mapping[str, str]]) -> list[Sai
     if others:
         words = f"{entity.table} has columns without contract: {', '.join(others)}; kept in _extra"
         said.append(note(words, f"add it to the contract of {entity.table} to have it in silver"))
+    return said
+
+
+def _alike_in_any_case(columns: Sequence[CatalogRow]) -> list[Said]:
+    seen: dict[tuple[str, str], str] = {}
+    said = []
+    for column in columns:
+        other = seen.setdefault((column.table_name, column.column_name.lower()), column.column_name)
+        if other != column.column_name:
+            words = (
+                f"{column.table_name} has columns {other} and {column.column_name}: Debezium stops "
+                "at its first change, and with it the capture of all tables"
+            )
+            said.append(wrong(words, "as admin: rename one of them"))
     return said
 
 

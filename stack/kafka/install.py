@@ -1,16 +1,22 @@
-"""Kafka, Connect and the Debezium plugin, from the locked jars: each verified by its SHA-256."""
+"""Kafka, Connect and the Debezium plugin, from the locked jars: each verified by its SHA-256.
+
+Our converters are compiled into the plugin. The packaged Java has no compiler: Eclipse's is a jar.
+"""
 
 import os
 import sys
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from lakehouse.environment import process_environment
 from lakehouse.settings import ROOT
-from stack.paths import JAR_LOCK, JMX_AGENT
+from stack.paths import JAR_LOCK, JAVA_COMPILER, JAVA_SOURCES, JMX_AGENT, java_in
 from stack.tools import Tools
 
+_COMPILER_OPTIONS = ("-source", "17", "-target", "17", "-proc:none")
+"""The oldest Java that runs Debezium: that of the Connect image may be another than ours."""
 _FETCH = Path(__file__).with_name("fetch.py")
 
 
@@ -22,7 +28,7 @@ def install_jars(
     *,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Fill `result` with `libs/`, `plugins/` and the metrics agent.
+    """Fill `result` with `libs/`, `plugins/`, the metrics agent and the compiler.
 
     Args:
         tools: runner of the download program.
@@ -51,6 +57,21 @@ def install_jars(
     )
     for file in files:
         _place(file, result)
+    _compile(tools, java_in(servers), work / "classes", result)
+
+
+def _compile(tools: Tools, java: Path, classes: Path, result: Path) -> None:
+    """Compile our converters, and pack them beside the plugin's own jars."""
+    jars = sorted([*(result / "libs").glob("*.jar"), *result.glob("plugins/*/*.jar")])
+    command: list[str | Path] = [
+        java, "-jar", result / f"{JAVA_COMPILER}.jar", *_COMPILER_OPTIONS,
+        "-classpath", os.pathsep.join(map(str, jars)), "-d", classes, JAVA_SOURCES,
+    ]  # fmt: skip
+    tools.run(command, env=process_environment())
+    [plugin] = {jar.parent for jar in result.glob("plugins/*/debezium-connector-*.jar")}
+    with zipfile.ZipFile(plugin / "masks.jar", "w") as jar:
+        for file in sorted(classes.rglob("*.class")):
+            jar.write(file, file.relative_to(classes))
 
 
 def _place(file: Path, result: Path) -> None:
@@ -67,5 +88,6 @@ def _place(file: Path, result: Path) -> None:
 
 def place_of(jar: str) -> str:
     """Return the path of a jar."""
-    # The agent bundles its own libraries, which must not be on the classpath of others.
-    return f"{JMX_AGENT}.jar" if jar.startswith(JMX_AGENT) else f"libs/{jar}"
+    # Programs that bundle their own libraries, which must not be on the classpath of others.
+    alone = (name for name in (JMX_AGENT, JAVA_COMPILER) if jar.startswith(name))
+    return next((f"{name}.jar" for name in alone), f"libs/{jar}")

@@ -1,4 +1,4 @@
-"""The Connect worker, with the connector's password in a file that only it can read."""
+"""The Connect worker, with the connector's secrets in a file that only it can read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +45,17 @@ class Worker:
         )
 
     def prepare(self) -> None:
-        """Write the configuration and the file with the password."""
+        """Write the configuration, and the file with password and salt."""
         for folder in (self.data.of("connect"), self.data.of("kafka"), temporary_dir(self.data)):
             self.user.make_private_dir(folder)
         self.user.write_private(self.data.run / "log4j2.properties", log_settings())
         self.user.write_private(self._properties_file, self._configuration())
         self.user.write_private(self._agent.rules_file, self._agent.rules)
-        password = f"debezium.password={self.secrets['oltp_debezium']}\n"
-        self.user.write_private(self.secrets_file, password)
+        passwords = (
+            f"debezium.password={self.secrets['oltp_debezium']}\n"
+            f"mask.salt={self.secrets['mask_salt']}\n"
+        )
+        self.user.write_private(self.secrets_file, passwords)
 
     def probe(self) -> bool:
         """Return whether its health endpoint reports success."""

@@ -222,7 +222,8 @@ def records(changes):
 
 def csv(rows, table=TABLE):
     """The shop's rows as `COPY` writes them: a constant, then each column once."""
-    lines = [f'1,{key},"{value}",{version}\n' for key, (value, version) in rows.items()]
+    quoted = {key: "" if v is None else f'"{v}"' for key, (v, _) in rows.items()}
+    lines = [f"1,{key},{quoted[key]},{version}\n" for key, (_, version) in rows.items()]
     return read_rows("".join(lines).encode(), table)
 
 

@@ -72,6 +72,12 @@ REFUSED = (
             "alter role debezium bypassrls",
         ),
         (
+            "DebeziumException: Table 'public.names' has columns that differ only by case. Column "
+            "name: 'Id'.",
+            "columns of public.names differ in the case",
+            "connect resnapshot",
+        ),
+        (
             REFUSED + 'FATAL: database "nodb" does not exist',
             "Database nodb does not exist",
             "OLTP_DATABASE",
@@ -97,6 +103,11 @@ REFUSED = (
         (
             "Failed to find any class that implements Connector and which name matches io.x",
             "does not have the Debezium plugin",
+            "./pipeline up",
+        ),
+        (
+            "IllegalArgumentException: Connect has no salt for hashes\n\tat masks.ColumnMasks",
+            "it lacks the salt",
             "./pipeline up",
         ),
         ("java.lang.OutOfMemoryError: Java heap space", "out of memory", "CONNECT_HEAP_MB"),

@@ -67,6 +67,8 @@ def test_every_type_is_what_its_name_says(tmp_path):
         ("ints", "int4", {"is_array": True}, [1, None, 3], [1, None, 3]),
         ("words", "text", {"is_array": True}, ['a "b", [c]', None, ""], ['a "b", [c]', None, ""]),
         ("none", "text", {"is_array": True}, [], []),
+        ("floats", "float8", {"is_array": True}, [0.5, -1e300, 1e-300, None, 3],
+         [0.5, -1e300, 1e-300, None, 3]),
         ("days", "date", {"is_array": True}, [0, None], [date(1970, 1, 1), None]),
         ("sums", "numeric", {"is_array": True, "modifier": modifier(5, 2)}, ["1.25"],
          [Decimal("1.25")]),
@@ -102,6 +104,7 @@ def test_every_type_is_what_its_name_says(tmp_path):
         ("int4", {"is_array": True}, [1, "one"], "x_unreadable"),
         ("int4", {"is_array": True}, [[1], [2]], "x_unreadable"),
         ("text", {"is_array": True}, "no list", "x_unreadable"),
+        ("text", {"is_array": True}, ["a", 1e300], "x_unreadable"),
     ],
 )
 def test_value_that_silver_cannot_hold_is_quarantined_not_guessed_at(

@@ -18,7 +18,6 @@ from stack.doctor.offsets import End
 from stack.doctor.readers import Odd, Shape, diagnose_readers
 from stack.doctor.shop import (
     Publication,
-    SourceColumn,
     diagnose_publication,
     diagnose_tables,
     diagnose_truncates,
@@ -32,6 +31,7 @@ from stack.doctor.topics import (
     diagnose_live,
     diagnose_topics,
 )
+from tests.unit.foreign_maker import catalog_row
 from tests.verdicts import only, verdicts
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -54,9 +54,13 @@ def test_setting_that_capture_cannot_live_with_is_named(changed, words):
 
 @pytest.mark.parametrize("changed", [
     {"has_all_changes": False}, {"has_generated": False}, {"schemas": ["public"]},
+    {"partitions": "root"},
 ])  # fmt: skip
 def test_publication_that_leaves_something_out_is_wrong(changed):
-    whole = {"has_all_changes": True, "has_generated": True, "schemas": ["cdc", "public"]}
+    whole = {
+        "has_all_changes": True, "has_generated": True, "schemas": ["cdc", "public"],
+        "partitions": "each",
+    }  # fmt: skip
     assert verdicts(diagnose_publication("dbz", Publication(**whole))) == [Verdict.FINE]
     assert verdicts(diagnose_publication("dbz", Publication(**{**whole, **changed}))) == [
         Verdict.WRONG
@@ -82,12 +86,9 @@ TYPES = {
 
 def columns_of(entity):
     return [
-        SourceColumn(
-            table_name=entity.table, column_name=column.source, type_name=TYPES[column.type],
-            has_key=True,
-        )
-        for column in entity.columns
-    ]  # fmt: skip
+        column(entity.table, one.source, TYPES[one.type], has_key=one.source == entity.key)
+        for one in entity.columns
+    ]
 
 
 def shop_columns():
@@ -95,7 +96,7 @@ def shop_columns():
 
 
 def column(table, name, kind="text", *, has_key=True):
-    return SourceColumn(table_name=table, column_name=name, type_name=kind, has_key=has_key)
+    return catalog_row(table, name, kind, key=1 if has_key else None)
 
 
 def test_shop_is_what_the_contracts_say():
@@ -148,6 +149,17 @@ def test_standby_is_wrong_whatever_its_tables_show():
     told = only(diagnose_readers([], [], is_standby=True))
     assert "standby" in told.words
     assert "OLTP_HOST" in told.remedy
+
+
+def test_columns_that_differ_in_case_only_are_wrong_of_whatever_table():
+    odd = [column("a.b", "id"), column("a.b", "Id")]
+    wrong = [
+        one for one in diagnose_tables([*shop_columns(), *odd]) if one.verdict is Verdict.WRONG
+    ]
+    assert only(wrong).words.startswith("a.b has columns id and Id: Debezium stops")
+    assert verdicts(diagnose_tables([*shop_columns(), column("a", "id"), column("b", "Id")])) == [
+        Verdict.FINE
+    ]
 
 
 def test_table_without_key_and_column_besides_are_noted_and_no_other_table_is():

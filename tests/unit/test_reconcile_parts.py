@@ -139,7 +139,9 @@ def test_text_of_several_lines_stays_one_value():
 def test_key_of_several_columns_cannot_be_read_in_two_ways():
     columns = (column("a"), column("b"))
     rows = pl.DataFrame({"a": ["x,", "x", "x\\"], "b": ["y", ",y", ",y"]})
-    keys = rows.select(key_text(columns, pl.struct("a", "b"))).to_series()
+    keys = rows.select(
+        key_text(columns, pl.struct(pl.col("a").alias("0"), pl.col("b").alias("1")))
+    ).to_series()
     assert keys.n_unique() == 3
 
 
@@ -147,6 +149,26 @@ def test_columns_whose_type_has_no_common_text_are_named_and_left_out():
     table = describe([catalog_row("id", key_position=1), catalog_row("p", type_name="point")])
     assert [c.name for c in table.columns] == ["id"]
     assert table.skipped == ("p",)
+
+
+@pytest.mark.parametrize("key", ["*", "^a.*$"])
+def test_column_that_is_named_like_a_pattern_is_that_column_alone(key):
+    names = ["a", "*", "^a.*$", "a.b"]
+    table = describe([catalog_row(n, key_position=1 if n == key else None) for n in names])
+    # A constant, the key, and the other columns in order, as the shop is asked for them.
+    texts = ["1", key, *(name for name in names if name != key)]
+    row = read_rows(",".join(texts).encode() + b"\n", table)
+    assert row["key"].to_list() == [key]
+    assert {name: row[f"shop:{name}"].item() for name in names} == {n: n for n in names}
+
+
+def test_rows_of_a_table_without_a_key_have_none():
+    assert read_rows(b"1,x\n", describe([catalog_row("a")]))["key"].to_list() == [None]
+
+
+def test_array_declared_with_several_dimensions_is_named_and_left_out():
+    grid = catalog_row("grid", type_name="int4", is_array=True, dimensions=2)
+    assert describe([grid]).skipped == ("grid",)
 
 
 def test_key_that_has_no_text_makes_a_table_without_key():

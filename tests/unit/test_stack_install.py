@@ -9,6 +9,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
@@ -26,7 +27,7 @@ from stack.go import build
 from stack.install import _wait_for_all, install
 from stack.kafka.install import install_jars
 from stack.kafka.java import Agent, properties_value
-from stack.paths import JAR_LOCK, JMX_AGENT, Cache, Data
+from stack.paths import JAR_LOCK, JMX_AGENT, Cache, Data, java_in
 from stack.progress import Steps, silent
 from stack.prometheus.install import PROMETHEUS
 from stack.retries import PAUSES_SECONDS, is_transient
@@ -125,8 +126,19 @@ class MavenContext:
 """
 
 
+PRETENDED_JAVA = """#!/bin/sh
+# java -jar COMPILER … -classpath JARS -d CLASSES SOURCES
+while [ $# -gt 2 ]; do
+    case $1 in -jar) cat "$2" ;; -classpath) jars=$2 ;; -d) classes=$2 ;; esac
+    shift
+done
+mkdir -p "$classes/masks"
+echo "$jars" >"$classes/masks/One.class"
+"""
+
+
 class Maven:
-    """A repository of three files, and the lock that names them."""
+    """A repository of four files, and the lock that names them."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -144,14 +156,20 @@ class Maven:
             file = self.packages / f"{module}.py"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
+        java = java_in(self.packages)
+        java.parent.mkdir(parents=True)
+        java.write_text(PRETENDED_JAVA)
+        java.chmod(0o755)
+        (self.remote / "ecj.jar").write_bytes(b"compiler")
         (self.remote / "one.jar").write_bytes(b"jar one")
         (self.remote / "two.jar").write_bytes(b"jar two")
-        self.put_plugin("connector/debezium.jar")
+        self.put_plugin("connector/debezium-connector-x.jar")
         digests = {file.name: sha256(file) for file in self.remote.iterdir()}
         self.lock.write_text(
             "# names and digests\n"
             f"org.one:one:1.0 {digests['one.jar']}\n"
             f"org.two:two:2.0 {digests['two.jar']}\n"
+            f"org.eclipse:ecj:3.0 {digests['ecj.jar']}\n"
             f"io.debezium:plugin:3.0:plugin:tar.gz {digests['plugin.tar.gz']}\n"
         )
         self.fail()
@@ -207,8 +225,17 @@ def test_locked_files_are_verified_and_put_in_their_places(maven, target):
     counted = []
     maven.install(target, lambda done, of: counted.append((done, of)))
     files = {str(f.relative_to(target)) for f in target.rglob("*") if f.is_file()}
-    assert files == {"libs/one.jar", "libs/two.jar", "plugins/connector/debezium.jar"}
-    assert counted == [(1, 3), (2, 3), (3, 3)]
+    plugin = {"plugins/connector/debezium-connector-x.jar", "plugins/connector/masks.jar"}
+    assert files == {"libs/one.jar", "libs/two.jar", "ecj.jar", *plugin}
+    assert counted == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_our_converters_are_compiled_into_the_plugin_against_all_other_jars(maven, target):
+    maven.install(target)
+    with zipfile.ZipFile(target / "plugins/connector/masks.jar") as jar:
+        assert jar.namelist() == ["masks/One.class"]
+        jars = jar.read("masks/One.class").decode().strip().split(":")
+    assert [Path(one).name for one in jars] == ["one.jar", "two.jar", "debezium-connector-x.jar"]
 
 
 def test_the_plugin_is_unpacked_by_a_python_without_filters(maven, target, monkeypatch):
@@ -221,7 +248,7 @@ def test_the_plugin_is_unpacked_by_a_python_without_filters(maven, target, monke
     monkeypatch.setattr(tarfile.TarFile, "extractall", without_filter)
     monkeypatch.delattr(tarfile, "data_filter")
     maven.install(target)
-    assert (target / "plugins" / "connector" / "debezium.jar").read_bytes() == b"jar"
+    assert (target / "plugins" / "connector" / "debezium-connector-x.jar").read_bytes() == b"jar"
 
 
 def test_the_agent_for_metrics_is_on_nobody_s_class_path(maven, target):
@@ -276,7 +303,9 @@ def test_a_download_that_fails_for_now_is_tried_again_after_a_pause(maven, targe
     maven.install(target)
     assert (target / "libs/two.jar").read_bytes() == b"jar two"
     assert maven.pauses() == list(PAUSES_SECONDS[:times])
-    assert maven.asked() == sorted(["one.jar", "plugin.tar.gz", *["two.jar"] * (times + 1)])
+    assert maven.asked() == sorted(
+        ["ecj.jar", "one.jar", "plugin.tar.gz", *["two.jar"] * (times + 1)]
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.kafka import captured_pattern, captured_topic, is_capturable
 from lakehouse.settings import ConnectSettings, OltpSettings
 from stack.doctor.model import Verdict
-from stack.doctor.shop import SourceColumn, diagnose_tables
+from stack.doctor.shop import diagnose_tables
+from tests.unit.foreign_maker import catalog_row
 from tests.verdicts import only
 
 LONGEST = 63
@@ -75,7 +76,7 @@ def test_topic_that_no_captured_table_can_have_is_nobodys(name, prefix):
 
 @pytest.mark.parametrize("name", ["price.list", "q a", 'quo"te', "größe"])
 def test_table_that_is_left_out_for_its_name_is_noted_with_what_to_type(name):
-    columns = [SourceColumn(table_name=name, column_name="a", type_name="text", has_key=False)]
+    columns = [catalog_row(name, "a", "text")]
     told = only([one for one in diagnose_tables(columns, {}) if one.verdict is Verdict.NOTE])
     quoted = '"' + name.replace('"', '""') + '"'
     assert told.words.startswith(f"{quoted} is not captured: topics are named after tables")

@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from connectors.definition import render
-from connectors.registration import apply
+from connectors.registration import Content, apply
 from connectors.rest import ConnectApi
 from connectors.slot import drop_slot, read_slot
 from connectors.source import prepare
@@ -125,9 +125,9 @@ def is_read(stack, slot_name):
 
 def test_applied_twice_is_applied_once(stack):
     stack.run("connect", "apply")
-    assert not apply(
-        stack.connect, stack.oltp, stack.kafka, stack.config.stack.connect_secrets_path
-    )
+    secrets_file = stack.config.stack.connect_secrets_path
+    applied = apply(stack.connect, stack.oltp, stack.kafka, secrets_file, Content())
+    assert not applied.is_changed
     assert "is up to date" in stack.run("connect", "apply").stdout
 
 
@@ -245,8 +245,9 @@ def opened(door, target):
 
 def test_database_that_refuses_is_said_in_plain_words(second):
     nowhere = second.with_settings(OLTP_DATABASE="nowhere")
+    secrets_file = second.config.stack.connect_secrets_path
     with pytest.raises(StopPipelineError, match="Database nowhere does not exist"):
-        apply(nowhere.connect, nowhere.oltp, second.kafka, second.config.stack.connect_secrets_path)
+        apply(nowhere.connect, nowhere.oltp, second.kafka, secrets_file, Content())
 
 
 def test_lost_slot_is_told_and_all_tables_are_read_again(second, table, reader):

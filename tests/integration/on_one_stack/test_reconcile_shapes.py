@@ -80,6 +80,11 @@ SHAPES = {
         ],
         4,
     ),
+    "nulls in columns that have defaults": (
+        ["create table {} (id int primary key, v text default 'x', n int default 5)"],
+        ["insert into {} values (1, null, null)", "update {} set v = 'y'"],
+        2,
+    ),
     "a virtual column, beside large values": (
         [
             "create table {} (id int primary key, small int, big text, raw bytea, texts text[], "
