@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from connectors.definition import render
 from connectors.masks import Masks, masks_in
@@ -18,6 +19,7 @@ from lakehouse.kafka import admin_client
 from lakehouse.settings import ConnectSettings, KafkaSettings, OltpSettings
 
 _POLL_SECONDS = 0.2
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,26 +135,39 @@ def _forget(api: ConnectApi, deadline: float) -> None:
 
 
 def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) -> Applied:
+    before = _when_ready(lambda: _config(api), deadline)
+
+    def put() -> None:
+        now = _config(api)
+        if now is not None and now != config:
+            # Otherwise Connect says that the task runs while the former one still does, which
+            # would let pass what is to be masked.
+            stop(api, timeout_seconds=deadline - time.monotonic())
+        if now != config:
+            api.put_config(config)
+        _set_going(api)
+
+    _when_ready(put, deadline)
+    masks_before = None if before is None else masks_in(before)
+    return Applied(is_changed=before != config, masks_before=masks_before)
+
+
+def _config(api: ConnectApi) -> dict[str, str] | None:
+    config = api.config()
+    return None if config is None else {k: v for k, v in config.items() if k != "name"}
+
+
+def _when_ready(ask: Callable[[], Answer], deadline: float) -> Answer:
+    """Ask Connect again as long as it is unavailable or busy."""
     while True:
         try:
-            now = api.config()
-            before = None if now is None else {k: v for k, v in now.items() if k != "name"}
-            if before is not None and masks_in(before) != masks_in(config):
-                # Connect says that the task runs while the former one still does, which would let
-                # pass what is to be masked.
-                stop(api, timeout_seconds=deadline - time.monotonic())
-            if before != config:
-                api.put_config(config)
-            _set_going(api)
+            return ask()
         except RetryLaterError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_POLL_SECONDS)
         except StopPipelineError as error:
             raise StopPipelineError(explain(str(error))) from error
-        else:
-            masks_before = None if before is None else masks_in(before)
-            return Applied(is_changed=before != config, masks_before=masks_before)
 
 
 def _set_going(api: ConnectApi) -> None:
@@ -169,6 +184,9 @@ def _wait_until_running(api: ConnectApi, deadline: float) -> None:
     while time.monotonic() < deadline:
         try:
             state = api.state()
+            if state is not None and state.is_halted:
+                # Once was not enough: just after a change Connect may report an older state.
+                api.resume()
         except RetryLaterError:
             state = None
         if state is not None and state.is_running:
