@@ -304,6 +304,9 @@ def _cleared_away_behind_us(stack: TestStack) -> Iterator[None]:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Return the environment without the caller's settings."""
-    dropped = set(settings_in_environment()) - KEPT
+    """Return the environment without the caller's settings.
+
+    Bytecode is stored: a stack starts many processes, and each would compile all our modules.
+    """
+    dropped = {"PYTHONDONTWRITEBYTECODE", *settings_in_environment()} - KEPT
     return {k: v for k, v in process_environment().items() if k not in dropped}

@@ -10,9 +10,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
+from deltalake.fs import DeltaStorageHandler
 
 from batch.catalogue.metrics import Behind, LakeTable, TableMetrics, Unit
-from batch.delta_log import DeltaLog, file_system
+from batch.delta_log import DeltaLog
 from lakehouse.contracts import ENTITIES
 from lakehouse.delta import retry_later
 from lakehouse.lake import EPOCHS_PROPERTY, Lake
@@ -38,7 +39,8 @@ def lake_tables(lake: Lake, layers: Collection[str] = LAKE) -> list[LakeTable]:
         with retry_later(f"{root} cannot be listed"):
             # A bucket's folder exists once the stack was up, and is empty at first.
             selector = pafs.FileSelector("", allow_not_found=True)
-            listed = file_system(root, lake.options).get_file_info(selector)
+            store = pafs.PyFileSystem(DeltaStorageHandler(root, dict(lake.options)))
+            listed = store.get_file_info(selector)
         folders = (str(file.path).strip("/") for file in listed if not file.is_file)
         found += [LakeTable(layer=layer, name=name) for name in sorted(folders)]
     return found
@@ -73,7 +75,7 @@ def _open(lake: Lake, table: LakeTable) -> _Opened | None:
     delta = lake.open(table.layer, table.name)
     if delta is None:
         return None
-    log = DeltaLog(delta, lake.options)
+    log = DeltaLog(delta)
     return _Opened(table, delta, log, log.transactions())
 
 

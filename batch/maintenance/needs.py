@@ -62,7 +62,7 @@ def gold_needs(lake: Lake) -> list[Need]:
         table = lake.open(partition.layer, partition.name)
         if table is None:
             continue
-        for app_id, version in DeltaLog(table, lake.options).transactions().items():
+        for app_id, version in DeltaLog(table).transactions().items():
             layer, *rest = app_id.split("/")
             if layer == "silver" and len(rest) == 2:
                 name, table_id = rest

@@ -17,7 +17,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
 from batch.catalogue import LakeTable
-from batch.delta_log import DeltaLog, file_system
+from batch.delta_log import DeltaLog, files_of
 from batch.maintenance.needs import Hold, Need, oldest_hold
 from lakehouse.delta import NO_HOOKS
 from lakehouse.errors import BusyError
@@ -145,7 +145,7 @@ class TableMaintenance:
         self._kept.append("not compacted: writers kept interfering")
 
     def _clean_up(self) -> list[int]:
-        log = DeltaLog(self.delta, self.options)
+        log = DeltaLog(self.delta)
         if self.needs is None:
             self._kept.append("nothing deleted: the needs of its readers are unknown")
             self._checkpoint(log)
@@ -206,7 +206,7 @@ class TableMaintenance:
 
     def _files(self) -> dict[str, int]:
         selector = pafs.FileSelector("", recursive=True)
-        listed = file_system(self.uri, self.options).get_file_info(selector)
+        listed = files_of(self.delta).get_file_info(selector)
         return {str(file.path).lstrip("/"): file.size or 0 for file in listed if file.is_file}
 
 

@@ -152,7 +152,7 @@ def test_need_of_a_feed_that_is_gone_holds_nothing_back(lake):
     grow_old(lake, hours=100)
     run(lake)
     add(lake, silver_rows([100]), read_to=100)
-    log = DeltaLog(opened(lake, "silver", "cleaned_sales"), lake.options)
+    log = DeltaLog(opened(lake, "silver", "cleaned_sales"))
     assert oldest_hold(log, [need(lake, 0)]) is None
 
 
@@ -261,7 +261,7 @@ def test_tables_that_do_not_exist_are_passed_over(lake):
 
 
 def test_hold_begins_with_the_first_change_that_was_not_read(lake):
-    log = DeltaLog(opened(lake, "silver", "cleaned_sales"), lake.options)
+    log = DeltaLog(opened(lake, "silver", "cleaned_sales"))
     hold = oldest_hold(log, [need(lake, 6)])
     assert hold.version == 6
     assert abs((datetime.now(tz=UTC) - hold.since).total_seconds()) < 60

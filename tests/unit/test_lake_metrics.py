@@ -45,11 +45,11 @@ def test_transactions_are_read_from_commits_and_checkpoints_alike(lake):
     for n in range(3):
         table = land(lake, n, n, partition=n)
     expected = {f"kafka/{TOPIC}/{n}": n for n in range(3)}
-    assert DeltaLog(table, {}).transactions() == expected
+    assert DeltaLog(table).transactions() == expected
     table.create_checkpoint()
-    assert DeltaLog(table, {}).transactions() == expected
+    assert DeltaLog(table).transactions() == expected
     land(lake, 7, 7, partition=1)
-    later = DeltaLog(opened(lake, "bronze", "raw_sales"), {})
+    later = DeltaLog(opened(lake, "bronze", "raw_sales"))
     assert later.transactions() == expected | {f"kafka/{TOPIC}/1": 7}
     assert later.checkpoint == 3
 
@@ -57,7 +57,7 @@ def test_transactions_are_read_from_commits_and_checkpoints_alike(lake):
 def test_log_of_an_older_version_knows_nothing_later(lake):
     land(lake, 0, 0)
     land(lake, 1, 1).create_checkpoint()
-    log = DeltaLog(opened(lake, "bronze", "raw_sales", version=1), {})
+    log = DeltaLog(opened(lake, "bronze", "raw_sales", version=1))
     assert log.checkpoint is None
     assert log.transactions() == {f"kafka/{TOPIC}/0": 0}
     assert [commit.version for commit in log.after(0)] == [1]
@@ -68,7 +68,7 @@ def test_commits_that_change_no_row_are_told_from_those_that_do(lake):
     add(lake, silver_rows([7]), read_to=2)
     silver(lake).optimize.compact()
     merge(lake, silver_rows([1]), read_to=3)
-    commits = DeltaLog(opened(lake, *SALES), {}).after(0)
+    commits = DeltaLog(opened(lake, *SALES)).after(0)
     assert [(c.version, c.changes_data) for c in commits] == [
         (1, True),
         (2, True),
@@ -81,7 +81,7 @@ def test_commits_end_where_the_log_was_cleaned_up(lake):
     for n in range(4):
         add(lake, silver_rows([n]), read_to=n)
     Path(lake.uri(*SALES), "_delta_log", f"{2:020}.json").unlink()
-    log = DeltaLog(opened(lake, *SALES, version=1), {})
+    log = DeltaLog(opened(lake, *SALES, version=1))
     assert not [commit.version for commit in log.after(1)]
 
 
@@ -199,7 +199,7 @@ def test_metrics_as_json_name_everything(lake):
 def test_log_that_cannot_be_read_says_which(lake):
     land(lake, 0, 0)
     table = DeltaTable(lake.uri("bronze", "raw_sales"))
-    log = DeltaLog(table, {})
+    log = DeltaLog(table)
     Path(lake.uri("bronze", "raw_sales"), "_delta_log", f"{1:020}.json").unlink()
     with pytest.raises(RetryLaterError, match=r"raw_sales.*cannot be read"):
         log.transactions()
