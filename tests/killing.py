@@ -28,18 +28,28 @@ def kill_at_random_moments(
     assert undisturbed.wait() == 0
     length = time.monotonic() - began
     for n in range(rounds):
-        moment = (n + chance.random()) / rounds * length
-        for _ in range(10):
-            prepare()
-            victim = _start(stack, command)
-            time.sleep(moment)
-            victim.kill()
-            if (end := victim.wait()) == -signal.SIGKILL:
-                break
-            assert end == 0, f"{command} ended with {end}"
-            moment /= 2
-        else:
-            pytest.fail(f"{command} ended before {moment * 2:.2f} s of its work, ten times")
+        kill_at_work(
+            stack, *command, moment=(n + chance.random()) / rounds * length, prepare=prepare
+        )
+
+
+def kill_at_work(
+    stack: TestStack,
+    *command: str,
+    moment: float,
+    prepare: Callable[[], None] = lambda: None,
+) -> None:
+    """Prepare, start a command and kill it after `moment` seconds, or sooner if it ends by then."""
+    for _ in range(10):
+        prepare()
+        victim = _start(stack, command)
+        time.sleep(moment)
+        victim.kill()
+        if (end := victim.wait()) == -signal.SIGKILL:
+            return
+        assert end == 0, f"{command} ended with {end}"
+        moment /= 2
+    pytest.fail(f"{command} ended before {moment * 2:.2f} s of its work, ten times")
 
 
 def _start(stack: TestStack, command: tuple[str, ...]) -> Process:

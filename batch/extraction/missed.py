@@ -57,8 +57,8 @@ def keys_only(table: SourceTable) -> SourceTable:
 
 
 def is_checkable(table: SourceTable) -> bool:
-    """Return whether keys can be looked up in the shop in the form that changes have."""
-    return bool(table.key) and all(column.kind.sql == "{c}" for column in table.key)
+    """Return whether rows can be looked up in the shop by the keys that changes have."""
+    return bool(table.key) and all(column.kind.value is not None for column in table.key)
 
 
 def find_missed(

@@ -82,15 +82,39 @@ _INTERVAL = """
 'P' || extract(year from {c}) || 'Y' || extract(month from {c}) || 'M' || extract(day from {c})
 || 'DT' || extract(hour from {c}) || 'H' || extract(minute from {c}) || 'M'
 || trim_scale(extract(second from {c})) || 'S'"""
+# Back to values, from canonical texts. A cast of the type's own text accepts any infinity.
+_FROM_DAYS = """
+case when {c} in ('infinity', '-infinity') then {c}::date
+else date '1970-01-01' + {c}::integer end"""
+# In two steps: the product of a number and an interval is computed with doubles.
+_FROM_MICROSECONDS = """
+case {c}
+    when '9223372036854775807' then timestamp 'infinity'
+    when '-9223372036854775808' then timestamp '-infinity'
+    else timestamp '1970-01-01' + {c}::bigint / 86400000000 * interval '1 day'
+        + mod({c}::bigint, 86400000000) * interval '1 microsecond'
+end"""
+# A sum would make midnight of 24:00.
+_FROM_TIME = "to_char({c}::bigint * interval '1 microsecond', 'HH24:MI:SS.US')::time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """How values of one type are read and compared; `{c}` in `sql` stands for the column."""
+    """How values of one type are read and compared.
+
+    Attributes:
+        sql: selects the text of a column, `{c}`.
+        canonical: makes one text of those that stand for the same value.
+        is_list: whether values are lists.
+        value: the reverse of both in SQL: the value of a canonical text `{c}`, to be cast to the
+            column's type. None if the shop may hold an equal value whose text differs, or the other
+            way round, so that rows cannot be looked up by it.
+    """
 
     sql: LiteralString = "{c}"
     canonical: Canonical = _as_is
     is_list: bool = False
+    value: LiteralString | None = "{c}"
 
     @property
     def json_type(self) -> pl.DataType:
@@ -113,23 +137,33 @@ _BY_TYPE: Mapping[str, Kind] = {
     "bool": Kind(sql="{c}::text"),
     "bpchar": Kind(canonical=lambda text: text.str.strip_chars_end(" ")),
     "numeric": Kind(canonical=_decimal),
-    "money": Kind(sql="{c}::numeric", canonical=_decimal),
+    "money": Kind(sql="{c}::numeric", canonical=_decimal, value="{c}::numeric"),
     "float4": Kind(canonical=lambda text: text.cast(pl.Float32, strict=False)),
     "float8": Kind(canonical=lambda text: text.cast(pl.Float64, strict=False)),
     "timestamptz": Kind(
         sql=_INSTANT,
         # The column's precision determines how many digits Debezium writes.
         canonical=_instant,
+        value="ltrim({c}, '+')",
     ),
-    "timestamp": Kind(sql=_TIMESTAMP),
-    "date": Kind(sql=_DATE, canonical=lambda text: text.replace(_INFINITE_DAYS)),
-    "time": Kind(sql="(extract(epoch from {c}) * 1000000)::bigint"),
-    "timetz": Kind(sql="({c} at time zone 'UTC')::time || 'Z'"),
-    "interval": Kind(sql=_INTERVAL),
-    "bytea": Kind(sql="translate(encode({c}, 'base64'), E'\\n', '')"),
+    "timestamp": Kind(sql=_TIMESTAMP, value=_FROM_MICROSECONDS),
+    "date": Kind(
+        sql=_DATE, canonical=lambda text: text.replace(_INFINITE_DAYS), value=_FROM_DAYS
+    ),
+    "time": Kind(sql="(extract(epoch from {c}) * 1000000)::bigint", value=_FROM_TIME),
+    # Of its zone, which tells such values apart, Debezium writes nothing.
+    "timetz": Kind(sql="({c} at time zone 'UTC')::time || 'Z'", value=None),
+    # A month and 30 days are equal.
+    "interval": Kind(sql=_INTERVAL, value=None),
+    "bytea": Kind(
+        sql="translate(encode({c}, 'base64'), E'\\n', '')", value="decode({c}, 'base64')"
+    ),
 }  # fmt: skip
 # For an unknown type, Debezium passes on the text, as bytes.
-_OPAQUE = Kind(sql="translate(encode(convert_to({c}::text, 'UTF8'), 'base64'), E'\\n', '')")
+_OPAQUE = Kind(
+    sql="translate(encode(convert_to({c}::text, 'UTF8'), 'base64'), E'\\n', '')",
+    value="convert_from(decode({c}, 'base64'), 'UTF8')",
+)
 _ENUM, _COMPOSITE = "e", "c"
 
 
@@ -153,6 +187,7 @@ def kind_of(type_name: str, type_kind: str, *, is_array: bool) -> Kind | None:
         + ")::text from unnest({c}) as u (e))) end",
         canonical=_elements(kind.canonical),
         is_list=True,
+        value=None,
     )
 
 
@@ -190,14 +225,14 @@ def masked_kind(kind: Kind, mask: Mask) -> Kind:
     """
     if mask is Mask.NULL:
         hidden = _elements(_hidden) if kind.is_list else _hidden
-        return replace(kind, sql="null::text", canonical=hidden)
+        return replace(kind, sql="null::text", canonical=hidden, value=None)
     sql, form = _MASKED[mask]
 
     def canonical(text: pl.Expr) -> pl.Expr:
         is_masked = text.str.contains(form) | (text == PLACEHOLDER)
         return pl.when(is_masked).then(text).otherwise(_hidden(text))
 
-    return Kind(sql=sql, canonical=canonical)
+    return Kind(sql=sql, canonical=canonical, value=None)
 
 
 def _hidden(text: pl.Expr) -> pl.Expr:

@@ -68,7 +68,8 @@ cross join lateral (
     where pg_input_is_valid(c.text, {type})
 ) as c
 cross join lateral (
-    select ({spelled})::text as spelled
+    -- Not cast to text, which differs for some types from what `copy` writes.
+    select format('%%s', {spelled}) as spelled
     from (select c.text::{declared} as now) as x
     where {is_whole}
 ) as w"""

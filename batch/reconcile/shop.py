@@ -13,7 +13,7 @@ from psycopg import IsolationLevel, sql
 
 from batch.reconcile.kinds import SALT_SETTING, Kind
 from batch.reconcile.recast import recast
-from batch.reconcile.tables import Column, SourceTable, describe, key_text
+from batch.reconcile.tables import Column, SourceTable, describe, key_parts, key_text
 from batch.reconcile.values import SHOP, canonical
 from batch.reconcile.visibility import Visibility
 from connectors.masks import Masks
@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 8 << 20
 _LIVING = """
-select k.ordinality
-from json_populate_recordset(null::{table}, %s::json) with ordinality as k
-inner join {only}{table} as t on {pairs}"""
+select k.number - 1, t.{first} is not null, {spelled}
+from (
+    select j.number, {values}
+    from json_array_elements({keys}::json) with ordinality as j (texts, number)
+) as k
+left join {only}{table} as t on {pairs}"""
 _LOCK = "lock table {only}{table} in access share mode"
 # A table rewritten or truncated after the snapshot appears empty in it, and one that was attached
 # or detached as a partition appears with its rows or without: none of it is MVCC-safe. Columns are
@@ -161,7 +164,7 @@ class ShopSnapshot:
         """Return the indexes of those keys that exist in the table.
 
         Args:
-            table: a table with a key whose JSON representation Postgres can read.
+            table: a table whose key's kinds have a `value`.
             keys: for each key a value for each of its columns, as Debezium writes it.
 
         Raises:
@@ -170,18 +173,17 @@ class ShopSnapshot:
             StopPipelineError: these are not valid keys of this table.
             RetryLaterError: the database does not answer.
         """
-        pairs = [
-            sql.SQL("t.{c} = k.{c}").format(c=sql.Identifier(column.name)) for column in table.key
-        ]
-        asked = sql.SQL(_LIVING).format(
-            only=sql.SQL(table.only),
-            table=sql.Identifier("public", table.name),
-            pairs=sql.SQL(" and ").join(pairs),
-        )
-        told = orjson.dumps(list(keys)).decode()
+        if not keys:
+            return set()
+        texts = _texts(keys, table)
         with self._whole(table):
-            rows = self._connection.execute(asked, [told]).fetchall()
-        return {int(number) - 1 for (number,) in rows}
+            rows = self._connection.execute(_lookup(table, texts)).fetchall()
+        numbers = [number for number, *_ in rows]
+        spelled = _canonical_keys([row[2:] for row in rows], table)
+        # If other values were looked up than bronze has, it means nothing that they are missing.
+        if spelled.rows() != texts[numbers].rows():
+            raise _unknown_keys(table, "its values have other texts there")
+        return {number for number, is_there, *_ in rows if is_there}
 
     def recast(self, column: Column, values: Sequence[bytes]) -> pl.DataFrame:
         """Return how the shop would represent these values, see `batch.reconcile.recast`.
@@ -214,8 +216,7 @@ class ShopSnapshot:
             problem = f"{table.name} has changed while it was compared: {error}"
             raise TableChangedError(problem, "Try again.") from error
         except psycopg.DataError as error:
-            problem = f"Keys of {table.name} in bronze cannot be looked up in the shop: {error}"
-            raise StopPipelineError(problem, "Was the type of its primary key changed?") from error
+            raise _unknown_keys(table, str(error)) from error
         except psycopg.Error as error:
             raise explained(error, Service.SHOP, f"{table.name} cannot be read") from error
 
@@ -250,6 +251,52 @@ def read_rows(csv: bytes, table: SourceTable) -> pl.DataFrame:
 def no_rows(table: SourceTable) -> pl.DataFrame:
     """Return no rows, in the columns of `read_rows`."""
     return read_rows(b"", table)
+
+
+def _texts(keys: Sequence[Mapping[str, object]], table: SourceTable) -> pl.DataFrame:
+    """Return the canonical texts of keys: a column for each of the key's, named by its number."""
+    schema = pl.Schema({column.name: pl.String for column in table.key})
+    lines = b"\n".join(orjson.dumps(key) for key in keys)
+    read = pl.read_ndjson(io.BytesIO(lines), schema=schema)
+    return _canonical_keys(read.rows(), table)
+
+
+def _canonical_keys(rows: Sequence[Sequence[object]], table: SourceTable) -> pl.DataFrame:
+    numbers = [str(index) for index in range(len(table.key))]
+    raw = pl.DataFrame(rows, schema=dict.fromkeys(numbers, pl.String), orient="row")
+    parts = key_parts(table.key, pl.struct(numbers))
+    return raw.select(part.alias(n) for part, n in zip(parts, numbers, strict=True))
+
+
+def _lookup(table: SourceTable, texts: pl.DataFrame) -> sql.Composed:
+    """Return the query that tells of each key whether it exists, and what text its values have."""
+    values, spelled, pairs = [], [], []
+    for index, column in enumerate(table.key):
+        own = sql.Identifier("k", str(index))
+        text = sql.SQL("(j.texts ->> {})").format(sql.Literal(index))
+        value = sql.SQL(column.kind.value or "null").format(c=text)
+        # The catalog's own spelling of a type: `numeric(12,2)`, `public."Mood"`.
+        declared = sql.SQL(column.declared)
+        values.append(sql.SQL("({})::{} as {}").format(value, declared, sql.Identifier(str(index))))
+        # Not cast to text, which differs for some types from what `copy` writes.
+        text_now = sql.SQL(column.kind.sql).format(c=own)
+        spelled.append(sql.SQL("format('%s', {})").format(text_now))
+        pairs.append(sql.SQL("t.{} = {}").format(sql.Identifier(column.name), own))
+    return sql.SQL(_LIVING).format(
+        first=sql.Identifier(table.key[0].name),
+        spelled=sql.SQL(", ").join(spelled),
+        values=sql.SQL(", ").join(values),
+        # No parameter: a column's name may have a percent sign.
+        keys=sql.Literal(orjson.dumps(texts.rows()).decode()),
+        only=sql.SQL(table.only),
+        table=sql.Identifier("public", table.name),
+        pairs=sql.SQL(" and ").join(pairs),
+    )
+
+
+def _unknown_keys(table: SourceTable, why: str) -> StopPipelineError:
+    problem = f"Keys of {table.name} in bronze cannot be looked up in the shop: {why}"
+    return StopPipelineError(problem, "Was the type of its primary key changed?")
 
 
 def _selected(table: SourceTable) -> dict[str, Kind]:

@@ -9,6 +9,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from batch.contracts.stored import contracts_of
+from batch.delta_log import DeltaLog
 from batch.reconcile.findings import Fault
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerFindings, LayerReport, compare_frames
@@ -21,9 +22,16 @@ from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import Entity
 from lakehouse.contracts.model import UNKNOWN
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
-from lakehouse.delta import scan
+from lakehouse.delta import retry_later, scan
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange, batches, count_positions, up_to
+from lakehouse.offsets import (
+    EpochPartition,
+    OffsetRange,
+    batches,
+    count_positions,
+    next_position,
+    up_to,
+)
 
 _Ends = Mapping[EpochPartition, int]
 
@@ -34,9 +42,10 @@ def compare_silver(lake: Lake, rules: SilverRules, examples: Examples) -> Iterat
     A table that was not consolidated yet, or whose bronze table no longer exists, is reported as
     not compared. If neither exists, there is no report.
     """
+    quarantine = _Quarantine(lake)
     for entity in contracts_of(lake).values():
         started = monotonic()
-        tables = _Tables.open(lake, entity)
+        tables = _Tables.open(lake, entity, quarantine)
         names = [name for name in (entity.silver, entity.history) if name]
         if (why := tables.lacking(entity)) is not None:
             yield from (LayerReport.not_compared("silver", name, why) for name in names)
@@ -50,21 +59,52 @@ def compare_silver(lake: Lake, rules: SilverRules, examples: Examples) -> Iterat
             yield LayerReport(layer="silver", table=table, findings=findings, seconds=took)
 
 
+class _Quarantine:
+    """The quarantine, which is opened once and then followed: each entity has commits in its log.
+
+    `delta` is None as long as there is none.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self.delta: DeltaTable | None = None
+        self._lake = lake
+        self._transactions: tuple[int, dict[str, int]] | None = None
+
+    def refresh(self) -> None:
+        """Go to the newest version."""
+        if self.delta is None:
+            self.delta = self._lake.open("silver", QUARANTINE)
+        else:
+            with retry_later(f"silver/{QUARANTINE} does not open"):
+                self.delta.update_incremental()
+
+    def furthest(self, ends: "_Ends") -> "_Ends":
+        """Return how far it has read, but at least `ends`."""
+        if self.delta is None:
+            return ends
+        version = self.delta.version()
+        if self._transactions is None or self._transactions[0] != version:
+            found = DeltaLog(self.delta, self._lake.options).transactions()
+            self._transactions = version, found
+        known = self._transactions[1]
+        return {p: max(end, next_position(known.get(p.app_id))) for p, end in ends.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tables:
     """An entity's tables, each at a version that is not behind the tables opened before it."""
 
     current: DeltaTable | None
     history: DeltaTable | None
-    quarantine: DeltaTable | None
+    quarantine: _Quarantine
     bronze: BronzeSource | None
 
     @classmethod
-    def open(cls, lake: Lake, entity: Entity) -> "_Tables":
+    def open(cls, lake: Lake, entity: Entity, quarantine: _Quarantine) -> "_Tables":
         """Open each table before its source, so that concurrent commits do no harm."""
         current = lake.open("silver", entity.silver)
         history = lake.open("silver", entity.history) if entity.history else None
-        quarantine = lake.open("silver", QUARANTINE)
+        quarantine.refresh()
         bronze = lake.open("bronze", entity.bronze)
         return cls(
             current=current,
@@ -102,8 +142,8 @@ class _Comparison:
         # The current rows are committed last: none of the other tables may be behind them.
         self.current_ends = _furthest(tables.current, nothing)
         self.history_ends = _furthest(tables.history, self.current_ends)
-        self.quarantine_ends = _furthest(tables.quarantine, self.current_ends)
-        self.ends = _furthest(tables.history, self.quarantine_ends)
+        self.quarantine_ends = tables.quarantine.furthest(self.current_ends)
+        self.ends = {p: max(end, self.history_ends[p]) for p, end in self.quarantine_ends.items()}
 
     def findings(self) -> dict[str, LayerFindings]:
         """Return findings by table: the current rows, and the history if one is kept."""
@@ -202,10 +242,11 @@ class _Comparison:
         return self.examples.fault(named) if odd.height else Fault()
 
     def _quarantined(self, chosen: pl.Expr) -> pl.DataFrame:
-        if self.stored.quarantine is None:
+        delta = self.stored.quarantine.delta
+        if delta is None:
             return self.bronze.read({}).select(COORDINATE)
         of_entity = pl.col("entity") == self.entity.table
-        rows = scan(self.stored.quarantine).filter(of_entity, chosen)
+        rows = scan(delta).filter(of_entity, chosen)
         return rows.select(COORDINATE).collect()
 
 

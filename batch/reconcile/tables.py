@@ -94,10 +94,7 @@ def key_text(columns: Sequence[Column], values: pl.Expr) -> pl.Expr:
         values: a struct with a text for each, named "0", "1" and so on: Polars takes a field's name
             that looks like a pattern for one.
     """
-    parts = [
-        column.kind.canonical(values.struct.field(str(index))).cast(pl.String)
-        for index, column in enumerate(columns)
-    ]
+    parts = key_parts(columns, values)
     if len(parts) == 1:
         return parts[0]
     escaped = [
@@ -105,6 +102,14 @@ def key_text(columns: Sequence[Column], values: pl.Expr) -> pl.Expr:
         for part in parts
     ]
     return pl.concat_str(escaped, separator=",")
+
+
+def key_parts(columns: Sequence[Column], values: pl.Expr) -> list[pl.Expr]:
+    """Return the canonical text of each column of the primary key; arguments as of `key_text`."""
+    return [
+        column.kind.canonical(values.struct.field(str(index))).cast(pl.String)
+        for index, column in enumerate(columns)
+    ]
 
 
 def _is_version(row: CatalogRow) -> bool:

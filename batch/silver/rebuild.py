@@ -17,7 +17,7 @@ from batch.silver.replace import overwrite
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import Progress, SilverReport, SilverRules
 from batch.silver.shards import Shards, shards_for
-from batch.silver.tables import SilverTables
+from batch.silver.tables import SharedTables, SilverTables
 from lakehouse.cleaning.validator import count_rules
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import (
@@ -36,6 +36,7 @@ def rebuild_silver(
     rules: SilverRules,
     entities: Iterable[Entity],
     *,
+    shared: SharedTables | None = None,
     on_progress: Progress = lambda _what: None,
 ) -> list[SilverReport]:
     """Validate everything in bronze again, and replace the tables by the result.
@@ -43,24 +44,33 @@ def rebuild_silver(
     Readers see the table before or after, and its change feed has the difference. Keys are
     sharded, so that memory holds one shard of the table at a time.
 
+    Args:
+        lake: opened as a user that writes silver.
+        rules: settings of the validation.
+        entities: what to rebuild, in order.
+        shared: the tables of all entities, if other calls have opened them.
+        on_progress: called with a short description of each step.
+
     Raises:
         StopPipelineError: the source's schema changed, and a contract says to stop.
         RetryLaterError: the object store does not answer, or another writer commits.
     """
+    shared = shared or SharedTables()
     done = []
     for entity in entities:
         with retry_later(f"silver/{entity.silver} could not be replaced", then="Rebuild it again."):
-            done.append(_rebuild(lake, rules, entity, on_progress))
+            tables = SilverTables(lake, entity, rules.retention_hours, shared)
+            done.append(_rebuild(tables, rules, on_progress))
     return done
 
 
-def _rebuild(lake: Lake, rules: SilverRules, entity: Entity, on_progress: Progress) -> SilverReport:
+def _rebuild(tables: SilverTables, rules: SilverRules, on_progress: Progress) -> SilverReport:
     started = monotonic()
+    entity = tables.entity
     report = SilverReport(entity=entity.table, table=entity.silver)
-    delta = lake.open("bronze", entity.bronze)
+    delta = tables.lake.open("bronze", entity.bronze)
     if delta is None:
         return report
-    tables = SilverTables(lake, entity, rules.retention_hours)
     tables.open_all()
     # After silver, so that this version of bronze has all that silver has read.
     delta.update_incremental()

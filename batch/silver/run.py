@@ -10,7 +10,7 @@ import polars as pl
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.offsets import OffsetRanges
-from batch.silver.tables import SilverTables
+from batch.silver.tables import SharedTables, SilverTables
 from lakehouse.choices import meant
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
@@ -155,9 +155,18 @@ def consolidate_silver(
     entities: Sequence[Entity],
     *,
     run_id: str | None = None,
+    shared: SharedTables | None = None,
     on_progress: Progress = lambda _what: None,
 ) -> list[SilverReport]:
     """Apply everything that bronze has and silver lacks.
+
+    Args:
+        lake: opened as a user that writes silver.
+        rules: settings of the validation.
+        entities: what to apply, in order.
+        run_id: names the run in `rule_counts`; by default a new name.
+        shared: the tables of all entities, if other calls have opened them.
+        on_progress: called with a short description of each batch.
 
     Raises:
         StopPipelineError: the source's schema changed and a contract says to stop, or silver
@@ -165,20 +174,22 @@ def consolidate_silver(
         RetryLaterError: the object store does not answer. A repeated run resumes.
     """
     run_id = run_id or uuid.uuid4().hex
+    shared = shared or SharedTables()
     done = []
     for entity in entities:
         with retry_later(f"silver/{entity.silver} cannot be brought up to date"):
-            done.append(_consolidate(lake, rules, entity, run_id, on_progress))
+            tables = SilverTables(lake, entity, rules.retention_hours, shared)
+            done.append(_consolidate(tables, rules, run_id, on_progress))
     return done
 
 
 def _consolidate(
-    lake: Lake, rules: SilverRules, entity: Entity, run_id: str, on_progress: Progress
+    tables: SilverTables, rules: SilverRules, run_id: str, on_progress: Progress
 ) -> SilverReport:
     started = time.monotonic()
+    entity = tables.entity
     report = SilverReport(entity=entity.table, table=entity.silver)
-    tables = SilverTables(lake, entity, rules.retention_hours)
-    delta = lake.open("bronze", entity.bronze)
+    delta = tables.lake.open("bronze", entity.bronze)
     if delta is None:
         return report
     bronze = BronzeSource(delta)

@@ -1,7 +1,7 @@
 """The Delta tables of silver: created from the contracts, filled with validated changes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import narwhals as nw
@@ -31,13 +31,41 @@ Rows = Callable[[pl.LazyFrame], pl.LazyFrame]
 """Filter of a silver table's rows."""
 
 
+class SharedTables:
+    """The tables of silver that have rows of all entities.
+
+    Opened once, and then followed: each entity has commits in their logs, so that opening them for
+    each takes longer than opening its own tables.
+    """
+
+    def __init__(self) -> None:
+        self._opened: dict[str, SilverTable] = {}
+
+    def newest(self, name: str, open_: Callable[[], SilverTable]) -> SilverTable:
+        """Return a table at its newest version; `open_` opens or creates it.
+
+        Raises:
+            Exception: any error of the store; retrying is safe.
+        """
+        known = self._opened.get(name)
+        if known is None:
+            known = self._opened[name] = open_()
+        else:
+            known.delta.update_incremental()
+        return known
+
+
 @dataclass(frozen=True)
 class SilverTables:
-    """The tables that one entity's changes are written to."""
+    """The tables that one entity's changes are written to.
+
+    `shared` has those that other entities are written to, too, if they were opened before.
+    """
 
     lake: Lake
     entity: Entity
     retention_hours: int
+    shared: SharedTables = field(default_factory=SharedTables)
 
     @cached_property
     def current(self) -> SilverTable:
@@ -54,12 +82,16 @@ class SilverTables:
     @cached_property
     def quarantine(self) -> SilverTable:
         """Open the table of quarantined changes of all entities."""
-        return self._open(QUARANTINE, QUARANTINE_SCHEMA, "entity")
+        return self.shared.newest(
+            QUARANTINE, lambda: self._open(QUARANTINE, QUARANTINE_SCHEMA, "entity")
+        )
 
     @cached_property
     def counts(self) -> SilverTable:
         """Open the table with one row per run, entity, batch, outcome and rule."""
-        return self._open(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
+        return self.shared.newest(
+            RULE_COUNTS, lambda: self._open(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
+        )
 
     def open_all(self) -> None:
         """Open all tables at their newest versions, to detect later commits by others."""

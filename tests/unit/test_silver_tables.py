@@ -187,6 +187,27 @@ def test_rebuild_takes_in_what_silver_had_when_its_tables_were_opened(tmp_path, 
     assert {row["customer_id"] for row in live(lake, "enriched_users")} == {1, 2}
 
 
+@pytest.mark.parametrize("work", [consolidate_silver, rebuild_silver])
+def test_tables_of_all_entities_are_opened_once(tmp_path, monkeypatch, work):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), [(1, "name", 1), (2, "bad mail", 1)]).land()
+    order_lines(lake).change(1, "c").land()
+    chosen = chosen_entities(["customers", "order_lines"])
+    opened = []
+    original = SilverTables._open
+
+    def noted(tables, name, *schema):
+        opened.append(name)
+        return original(tables, name, *schema)
+
+    monkeypatch.setattr(SilverTables, "_open", noted)
+    work(lake, RULES, chosen)
+    assert Counter(opened) == dict.fromkeys(
+        ("enriched_users", "users_history", "cleaned_sale_lines", "quarantine", "rule_counts"), 1
+    )
+    assert len(rows_of(lake, "quarantine")) == 1
+
+
 @pytest.mark.parametrize("moment", range(8))
 def test_run_that_dies_at_any_commit_is_made_good_by_the_next(tmp_path, monkeypatch, moment):
     whole, broken = new_lake(tmp_path / "whole"), new_lake(tmp_path / "broken")

@@ -161,6 +161,7 @@ RESPELLED = {
     "tags": ("text", "'{a,\"b c\"}'", "text[] using tags::text[]"),
     "docs": ("json[]", "array['{\"a\" :1}']::json[]", "jsonb[] using docs::text[]::jsonb[]"),
     "list_text": ("int[]", "'{1,null,2}'", "text"),
+    "address": ("text", "'0::1'", "inet using address::inet"),
     "nothing": ("int", "null", "text"),
 }
 CHANGED = {

@@ -2,9 +2,11 @@
 
 import uuid
 
+import polars as pl
 import psycopg
 import pytest
 
+from batch.extraction.missed import is_checkable, keys_only
 from batch.reconcile.arrival import _heartbeat
 from batch.reconcile.shop import HiddenRowsError, ShopSnapshot, TableChangedError
 from connectors.captured import read_captured
@@ -46,6 +48,23 @@ class Table:
 
     def living(self, shop, *keys):
         return shop.living(self.described(shop), [{"id": key} for key in keys])
+
+    def keys(self, shop):
+        """Its keys, a text for each of their columns."""
+        described = self.described(shop)
+        names = [column.name for column in described.key]
+        frames = [
+            frame.select(pl.col(f"shop:{name}").cast(pl.String).alias(name) for name in names)
+            for frame in shop.rows(keys_only(described))
+        ]
+        return pl.concat(frames).to_dicts()
+
+    def fill(self, declared, values):
+        """Insert keys of two columns, the second one of which numbers them."""
+        with psycopg.connect(self.dsn("admin")) as connection:
+            for n, value in enumerate(values):
+                statement = f"insert into public.{self.name} values (%s, %s::text::{declared})"
+                connection.execute(statement, [n, value])
 
     def hidden(self):
         with psycopg.connect(self.dsn("monitor")) as connection:
@@ -150,6 +169,79 @@ def test_parent_shows_its_own_rows_alone_and_is_known_as_one(table):
     known = read_captured(table.dsn("extract"))
     assert known[table.name].has_children
     assert not known[child].has_children
+
+
+OF_TYPES = {
+    "bigint": ["-9223372036854775808", "0", "7", "9223372036854775807"],
+    "boolean": ["true", "false"],
+    "numeric": ["-0.50", "0", "1e30", "12345678901234567890.125", "NaN", "Infinity", "-Infinity"],
+    "numeric(12, 2)": ["-1", "0.10", "9999999999.99"],
+    "money": ["-12.34", "0", "99.90"],
+    "double precision": ["0.1", "1e-300", "-2", "NaN", "Infinity"],
+    "real": ["0.1", "1e-30", "-2", "-Infinity"],
+    "text": ["", "a,b", "a", "A", 'é"\\', "null", " "],
+    "char(8)": ["", "ab", "AB"],
+    "uuid": ["0b0e0a0c-0000-4000-8000-00000000000f", "0b0e0a0c-0000-4000-8000-000000000010"],
+    "date": ["infinity", "-infinity", "4713-01-01 BC", "1969-12-31", "1970-01-01", "5874897-12-31"],
+    "time": ["00:00", "12:34:56.789012", "23:59:59.999999", "24:00"],
+    "timestamp": [
+        "infinity", "-infinity", "4713-01-01 BC", "1969-12-31 23:59:59.999999", "1970-01-01",
+        "2026-03-29 02:30:00.5", "290000-12-31 23:59:59.999999",
+    ],
+    "timestamptz": [
+        "infinity", "-infinity", "0001-01-01 00:00+00", "1969-12-31 23:59:59.999999+00",
+        "2026-03-29 02:30:00.5+00", "2026-03-29 02:30:00.123456+00", "12026-01-01 00:00+00",
+    ],
+    "bytea": ["\\x", "\\x00", "\\x00ff", "\\x" + "ab" * 100],
+    "inet": ["192.168.0.1", "192.168.0.1/24"],
+    "int4range": ["empty", "[1,5)", "[1,)"],
+    "jsonb": ['{"a": [1, 2.50]}', "null"],
+    "pg_lsn": ["0/0", "16/B374D848"],
+    "public.part": ["a%b", "c"],
+}  # fmt: skip
+"""Keys by type, with what is hard about them."""
+
+
+@pytest.mark.parametrize("declared", OF_TYPES)
+def test_row_is_looked_up_by_a_key_of_its_type(table, declared):
+    """By the text that Debezium writes, which `test_reconcile_shapes` compares with the shop's."""
+    table.run(
+        "drop table public.{}", "drop type if exists public.part",
+        "create type public.part as enum ('a%b', 'c')",
+        # Of two columns, one with a name that looks like a parameter, in another order.
+        f'create table public.{{}} (n int, "%s" {declared}, primary key ("%s", n))',
+    )  # fmt: skip
+    table.fill(declared, OF_TYPES[declared])
+    with table.snapshot() as shop:
+        assert is_checkable(table.described(shop))
+        keys = table.keys(shop)
+    assert len(keys) == len(OF_TYPES[declared])
+    table.run("delete from public.{} where n % 2 = 0")
+    with table.snapshot() as shop:
+        left = {key["n"] for key in table.keys(shop)}
+        there = {number for number, key in enumerate(keys) if key["n"] in left}
+        assert 0 < len(there) < len(keys)
+        assert shop.living(table.described(shop), keys) == there
+        assert shop.living(table.described(shop), []) == set()
+
+
+@pytest.mark.parametrize(
+    ("declared", "key"), [("varchar(3)", "abcd"), ("int", "abc"), ("date", "2026-01-01")]
+)
+def test_key_that_its_table_cannot_have_is_no_missing_row(table, declared, key):
+    table.run("drop table public.{}", f"create table public.{{}} (id {declared} primary key)")
+    with (
+        table.snapshot() as shop,
+        pytest.raises(StopPipelineError, match="Was the type of its primary key changed"),
+    ):
+        table.living(shop, key)
+
+
+@pytest.mark.parametrize("declared", ["interval", "timetz"])
+def test_rows_are_not_looked_up_by_texts_that_do_not_tell_them_apart(table, declared):
+    table.run("drop table public.{}", f"create table public.{{}} (id {declared} primary key)")
+    with table.snapshot() as shop:
+        assert not is_checkable(table.described(shop))
 
 
 def test_shapes_that_are_not_captured_are_noted(table):
