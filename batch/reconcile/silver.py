@@ -84,7 +84,7 @@ class _Quarantine:
             return ends
         version = self.delta.version()
         if self._transactions is None or self._transactions[0] != version:
-            found = DeltaLog(self.delta, self._lake.options).transactions()
+            found = DeltaLog(self.delta).transactions()
             self._transactions = version, found
         known = self._transactions[1]
         return {p: max(end, next_position(known.get(p.app_id))) for p, end in ends.items()}
