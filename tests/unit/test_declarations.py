@@ -50,13 +50,15 @@ FOUND = {path: yaml.safe_load(path.read_text()) for path, _, _ in FILES}
 
 def containers(value):
     """All mappings and lists of a value that have something in them, the outermost first."""
-    found, ahead = [], [value]
-    while ahead:
-        one = ahead.pop()
-        if isinstance(one, dict | list) and one:
-            found.append(one)
-            ahead += one.values() if isinstance(one, dict) else one
-    return found
+    yield value
+    for one in containers_in(value):
+        yield from containers(one)
+
+
+def containers_in(value):
+    """Those that are directly in it."""
+    parts = value.values() if isinstance(value, dict) else value
+    return (one for one in parts if isinstance(one, dict | list) and one)
 
 
 @st.composite
@@ -64,7 +66,9 @@ def mutated(draw):
     """A valid file, and its content with one thing wrong, perhaps."""
     path, name, read = draw(st.sampled_from(FILES))
     content = copy.deepcopy(FOUND[path])
-    of = draw(st.sampled_from(containers(content)))
+    of = content
+    while (inner := [*containers_in(of)]) and draw(st.booleans()):
+        of = draw(st.sampled_from(inner))
     key = draw(st.sampled_from([*of] if isinstance(of, dict) else range(len(of))))
     words = st.sampled_from([w for one in containers(content) for w in one if isinstance(w, str)])
     match draw(st.sampled_from(["remove", "replace", "refer", "rename", "repeat"])):
