@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from types import TracebackType
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, Message
@@ -40,12 +39,7 @@ class Notifications:
     def __enter__(self) -> "Notifications":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
     def progress(self, signal_id: str) -> Progress:

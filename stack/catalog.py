@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
@@ -17,11 +18,12 @@ from stack.kafka.java import AGENT_HOST
 from stack.kafka.worker import Worker
 from stack.minio.server import MinioServer
 from stack.net import is_listening
-from stack.paths import Cache, Data, StackConfig
+from stack.paths import StackConfig
 from stack.postgres.server import PostgresServer
-from stack.program import Port, Program, Service
-from stack.prometheus.server import prometheus_services
+from stack.program import Port, Program, Service, service_of
+from stack.prometheus.server import Prometheus, StatsdExporter
 from stack.service_user import ServiceUser
+from stack.shared import Shared
 from stack.superset.server import SupersetServer
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
@@ -67,19 +69,11 @@ def services(config: StackConfig, secrets: Secrets, user: ServiceUser) -> dict[s
     return {service.name: service for service in found}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Catalog:
-    config: StackConfig
-    secrets: Secrets
-    user: ServiceUser
-
+class _Catalog(Shared):
     @property
-    def cache(self) -> Cache:
-        return Cache(root=self.config.stack.cache_dir)
-
-    @property
-    def data(self) -> Data:
-        return Data(root=self.config.stack.data_dir)
+    def _shared(self) -> dict[str, Any]:
+        """Return what servers are made from."""
+        return {"config": self.config, "secrets": self.secrets, "user": self.user}
 
     def oltp(self) -> Service:
         # Limit of retained WAL: a connector that never comes back must not fill the disk.
@@ -96,100 +90,45 @@ class _Catalog:
         settings: OltpSettings | WarehouseSettings,
         values: Mapping[str, str],
     ) -> Service:
-        server = PostgresServer(
-            name=name,
-            host=settings.host,
-            port=settings.port,
-            secrets=self.secrets,
-            values=values,
-            cache=self.cache,
-            data=self.data,
-            user=self.user,
-        )
-        port = Port(variable=f"{name.upper()}_PORT", host=settings.host, number=settings.port)
-        return Service(
-            program=server.program(),
+        return service_of(
+            PostgresServer(name=name, settings=settings, values=values, **self._shared),
+            Port(variable=f"{name.upper()}_PORT", host=settings.host, number=settings.port),
             title=title,
             url=f"postgresql://{settings.host}:{settings.port}/{settings.database}",
-            ports=(port,),
-            prepare=server.prepare,
-            probe=server.probe,
         )
 
     def kafka(self) -> Service:
         settings = self.config.kafka
-        metrics = self._metrics("kafka", AGENT_HOST)
-        broker = Broker(
-            settings=settings,
-            metrics_port=metrics.number,
-            cache=self.cache,
-            data=self.data,
-            user=self.user,
-        )
-        return Service(
-            program=broker.program(),
+        listener = Port(variable="KAFKA_PORT", host=settings.host, number=settings.port)
+        return service_of(
+            Broker(**self._shared),
+            listener,
+            replace(listener, number=settings.controller_port, is_published=False),
+            self._metrics("kafka", AGENT_HOST),
             title="the log of changes",
             url=settings.bootstrap_servers,
-            ports=(
-                Port(variable="KAFKA_PORT", host=settings.host, number=settings.port),
-                Port(
-                    variable="KAFKA_PORT",
-                    host=settings.host,
-                    number=settings.controller_port,
-                    is_published=False,
-                ),
-                metrics,
-            ),
-            prepare=broker.prepare,
-            probe=broker.probe,
         )
 
     def connect(self) -> Service:
         settings = self.config.connect
-        metrics = self._metrics("connect", AGENT_HOST)
-        worker = Worker(
-            settings=settings,
-            metrics_port=metrics.number,
-            kafka=self.config.kafka,
-            secrets_file=self.config.stack.connect_secrets_path,
-            secrets=self.secrets,
-            cache=self.cache,
-            data=self.data,
-            user=self.user,
-        )
-        return Service(
-            program=worker.program(),
+        return service_of(
+            Worker(**self._shared),
+            Port(variable="CONNECT_PORT", host=settings.host, number=settings.port),
+            self._metrics("connect", AGENT_HOST),
             title="Debezium, in Kafka Connect",
             url=settings.url,
-            ports=(
-                Port(variable="CONNECT_PORT", host=settings.host, number=settings.port),
-                metrics,
-            ),
             needs=("oltp", "kafka"),
-            prepare=worker.prepare,
-            probe=worker.probe,
         )
 
     def minio(self) -> Service:
         settings = self.config.minio
-        server = MinioServer(
-            settings=settings,
-            secrets=self.secrets,
-            cache=self.cache,
-            data=self.data,
-            user=self.user,
-        )
         console_port = settings.console_port
-        return Service(
-            program=server.program(),
+        return service_of(
+            MinioServer(**self._shared),
+            Port(variable="MINIO_PORT", host=settings.host, number=settings.port),
+            Port(variable="MINIO_CONSOLE_PORT", host=settings.host, number=console_port),
             title="the lake's object store",
             url=f"{settings.url}, console :{console_port}",
-            ports=(
-                Port(variable="MINIO_PORT", host=settings.host, number=settings.port),
-                Port(variable="MINIO_CONSOLE_PORT", host=settings.host, number=console_port),
-            ),
-            prepare=server.prepare,
-            probe=server.probe,
         )
 
     def auto_restart(self) -> Service:
@@ -239,21 +178,12 @@ class _Catalog:
 
     def superset(self) -> Service:
         settings = self.config.superset
-        server = SupersetServer(
-            settings=settings,
-            warehouse=self.config.warehouse,
-            secrets=self.secrets,
-            cache=self.cache,
-            data=self.data,
-        )
-        return Service(
-            program=server.program(),
+        return service_of(
+            SupersetServer(**self._shared),
+            Port(variable="SUPERSET_PORT", host=settings.host, number=settings.port),
             title="Superset, the charts",
             url=settings.url,
-            ports=(Port(variable="SUPERSET_PORT", host=settings.host, number=settings.port),),
             needs=("warehouse",),
-            prepare=server.prepare,
-            probe=server.probe,
         )
 
     def airflow(self) -> tuple[Service, ...]:
@@ -305,7 +235,22 @@ class _Catalog:
         exporter = self._ours(
             "exporter", ("exporter",), "metrics of the pipeline, for Prometheus", ports, niceness=10
         )
-        return exporter, *prometheus_services(self.config, self.cache, self.data, self.user)
+        settings = self.config.monitoring
+        host, port = settings.host, settings.metrics_port("statsd-exporter")
+        statsd = service_of(
+            StatsdExporter(**self._shared),
+            Port(variable="MONITORING_BASE_PORT", host=host, number=port, is_published=False),
+            title="metrics of Airflow, for Prometheus",
+            url=f"http://{host}:{port}/metrics",
+        )
+        prometheus = service_of(
+            Prometheus(**self._shared),
+            Port(variable="MONITORING_PORT", host=host, number=settings.port),
+            title="Prometheus: metrics and alerts",
+            url=f"{settings.url}/consoles/index.html",
+            needs=("exporter", "statsd-exporter", "lander", "live"),
+        )
+        return exporter, statsd, prometheus
 
     def _metrics(self, service: str, host: str | None = None) -> Port:
         """Return the port at which a service serves metrics."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from lakehouse.errors import StopPipelineError
 
@@ -60,6 +61,34 @@ class Service:
     def name(self) -> str:
         """Name on the command line."""
         return self.program.name
+
+
+class Server(Protocol):
+    """A program that prepares itself, and knows whether it answers."""
+
+    def program(self) -> Program:
+        """Return its definition for supervisor."""
+
+    def prepare(self) -> None:
+        """Create data directory and configuration before a start. Idempotent."""
+
+    def probe(self) -> bool:
+        """Return whether it answers."""
+
+
+def service_of(
+    server: Server, *ports: Port, title: str, url: str, needs: tuple[str, ...] = ()
+) -> Service:
+    """Return a server as a service."""
+    return Service(
+        program=server.program(),
+        title=title,
+        url=url,
+        ports=ports,
+        needs=needs,
+        prepare=server.prepare,
+        probe=server.probe,
+    )
 
 
 _FORMER = {"keeper": "auto-restart", "watcher": "exporter"}

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import orjson
@@ -115,12 +115,7 @@ class ShopSnapshot:
     def __enter__(self) -> "ShopSnapshot":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
     def tables(self, masks: Masks = MappingProxyType({}), *, salt: str = "") -> list[SourceTable]:

@@ -5,10 +5,11 @@ by the `schema.yaml` of their folder; those of `etl` and `live` by one of the sc
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated
 
 import psycopg
 from psycopg import sql
-from pydantic import TypeAdapter
+from pydantic import StringConstraints, TypeAdapter
 
 from batch.warehouse import scripts
 from batch.warehouse.entities import LIVE_COLUMNS, TABLES, EntityTable
@@ -139,7 +140,9 @@ class _Own(Declaration):
     columns: Mapping[str, str] = {}
 
 
-_OWN = TypeAdapter(Mapping[str, _Own])
+_OWN = TypeAdapter(
+    Mapping[Annotated[str, StringConstraints(pattern=r"^[a-z]+\.[a-z0-9_]+$")], _Own]
+)
 
 
 def _own_comments() -> Iterator[sql.Composed]:

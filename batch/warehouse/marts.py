@@ -6,7 +6,7 @@ it. A view has `view.sql`; materialized views are in `warehouse_sql/views/`.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,31 +22,34 @@ from pydantic import (
     TypeAdapter,
     model_validator,
 )
+from typing_extensions import override
 
 from batch.warehouse import scripts
-from lakehouse.contracts import ENTITIES, Entity, Type
-from lakehouse.declarations import Declaration, read_declaration
+from lakehouse.contracts import ENTITIES, Type
+from lakehouse.declarations import (
+    Declaration,
+    MisplacedError,
+    misplaced,
+    read_declaration,
+    require_known,
+)
 from lakehouse.errors import StopPipelineError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")]
 _REFERENCES = re.compile(r"\breferences\s+mart\.([a-z0-9_]+)")
 
 
-def _entity(name: str) -> Entity:
-    if name not in ENTITIES:
-        message = f"{name} has no contract; contracts are of {', '.join(ENTITIES)}"
-        raise ValueError(message)
-    return ENTITIES[name]
+def _entity(name: str) -> str:
+    require_known([name], ENTITIES, "contract")
+    return name
 
 
-EntityName = Annotated[Name, AfterValidator(lambda name: _entity(name).table)]
+EntityName = Annotated[Name, AfterValidator(_entity)]
 
 
-def _require_columns(entity: str, names: Iterable[str]) -> None:
-    for name in names:
-        if name not in _entity(entity).names:
-            message = f"the contract of {entity} has no column {name}"
-            raise ValueError(message)
+def _require_columns(entity: str, names: Iterable[str], *place: str) -> None:
+    require_known([entity], ENTITIES, "contract", *place)
+    require_known(names, ENTITIES[entity].names, f"column of {entity}", *place)
 
 
 class Meaning(Declaration):
@@ -119,6 +122,11 @@ class _Table(_Described):
         return (scripts.FOLDER / self.file(name)).is_file()
 
     @property
+    def computed_from(self) -> Mapping[str, Collection[str]]:
+        """Return the tables of the mart that it names, by the key that names them."""
+        return {}
+
+    @property
     def references(self) -> set[str]:
         """Return the tables of the mart that it needs before it is created or loaded."""
         return set(_REFERENCES.findall(scripts.script(self.file("table.sql")).decode()))
@@ -177,8 +185,8 @@ class AffectedBy(Declaration):
 
     @model_validator(mode="after")
     def _fits_contract(self) -> Self:
-        _require_columns(self.entity, self.when)
-        _require_columns(self.through.partition(".")[0], [self.column])
+        _require_columns(self.entity, self.when, "when")
+        _require_columns(self.through.partition(".")[0], [self.column], "through")
         return self
 
 
@@ -221,19 +229,25 @@ class Fact(_Table):
 
     @model_validator(mode="after")
     def _fits_contract(self) -> Self:
-        _require_columns(self.entity, (self.date, *self.by))
+        _require_columns(self.entity, [self.date], "date")
+        _require_columns(self.entity, self.by, "by")
         fields = {field.name: field.type for field in ENTITIES[self.entity].fields}
         if fields[self.date] is not Type.DATE:
-            message = f"date: {self.date} of {self.entity} is no date"
-            raise ValueError(message)
+            message = f"{self.date} of {self.entity} is no date"
+            raise MisplacedError(message, "date")
         if "date_key" not in self.key:
-            message = "key: it must include date_key"
-            raise ValueError(message)
-        for other in self.affected_by:
+            message = "it must include date_key"
+            raise MisplacedError(message, "key")
+        for number, other in enumerate(self.affected_by):
             if not other.is_part and not other.through.startswith(f"{self.entity}."):
-                message = f"affected_by: {other.through} is no column of {other.entity}, nor of "
-                raise ValueError(message + self.entity)
+                message = f"{other.through} is no column of {other.entity}, nor of {self.entity}"
+                raise MisplacedError(message, "affected_by", number)
         return self
+
+    @property
+    @override
+    def computed_from(self) -> Mapping[str, Collection[str]]:
+        return {"versions": self.versions}
 
     @property
     def affected(self) -> tuple[str, ...]:
@@ -279,6 +293,11 @@ class Sum(_Table):
     reconcile: Reconciled
 
     @property
+    @override
+    def computed_from(self) -> Mapping[str, Collection[str]]:
+        return {"of": self.of, "affected_as": (self.affected_as,) if self.affected_as else ()}
+
+    @property
     def key(self) -> tuple[str, ...]:
         """Return its primary key."""
         return tuple(self.reconcile.keys)
@@ -311,11 +330,7 @@ class Mart:
         """
         self.described = {one.name: one for one in declared}
         tables = {n: one for n, one in self.described.items() if not isinstance(one, View)}
-        needs = {name: sorted(_needs(table)) for name, table in tables.items()}
-        for name, needed in needs.items():
-            if missing := [one for one in needed if one not in tables]:
-                problem = f"warehouse_sql/mart/{name} refers to {missing[0]}, which is no table"
-                raise StopPipelineError(problem, "Correct its schema.yaml or table.sql.")
+        needs = {name: sorted(_needs(table, tables)) for name, table in tables.items()}
         try:
             order = tuple(TopologicalSorter(needs).static_order())
         except CycleError as error:
@@ -328,7 +343,7 @@ class Mart:
         wanted = {*names}
         for table in self.sums[::-1]:
             if table.name in wanted:
-                wanted |= {*table.of, *([table.affected_as] if table.affected_as else [])}
+                wanted.update(*table.computed_from.values())
         found = copy(self)
         found.tables = tuple(table for table in self.tables if table.name in wanted)
         return found
@@ -369,9 +384,22 @@ def _read(folder: Path) -> Mart:
     return Mart(read_declaration(file, _ADAPTER, name=file.parent.name) for file in files)
 
 
-def _needs(table: Table) -> set[str]:
-    if isinstance(table, Sum):
-        also = {*table.of, *([table.affected_as] if table.affected_as else [])}
-    else:
-        also = set(table.versions) if isinstance(table, Fact) else set()
-    return (table.references | also) - {table.name}
+def _needs(table: Table, tables: Collection[str]) -> set[str]:
+    """Return the tables that are created and loaded before a table.
+
+    Raises:
+        StopPipelineError: one does not exist, or a file of the table.
+    """
+    for file in ("table.sql", "load.sql"):
+        if not table.has(file):
+            problem = f"warehouse_sql/{table.file(file)} is missing"
+            raise StopPipelineError(problem, "Write the file, or remove its folder.")
+    for key, names in table.computed_from.items():
+        for name in names:
+            if name not in tables:
+                schema = scripts.FOLDER / table.file("schema.yaml")
+                raise misplaced(schema, [key], f"there is no table {name}")
+    if missing := table.references - {*tables}:
+        problem = f"warehouse_sql/{table.file('table.sql')} refers to {min(missing)}, no table"
+        raise StopPipelineError(problem, "Correct the file.")
+    return table.references.union(*table.computed_from.values()) - {table.name}

@@ -4,17 +4,18 @@ Amounts are cents of the base currency, shares are whole basis points (hundredth
 rounded half up), so that every engine computes the same numbers and sums are exact.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, TypeAdapter
 
+from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.metrics import BY_NAME, METRICS, SHARE, Metric
 from lakehouse.contracts.model import DECLARED, FIRST_DAY, Column, Type
-from lakehouse.declarations import read_declaration
+from lakehouse.declarations import Declaration, MisplacedError, read_declaration, require_known
 
 DAY = "business_date"
 MONTH = "business_month"
@@ -46,33 +47,6 @@ def days_before(day: date, days: int) -> date:
     return date.fromordinal(max(FIRST_DAY.toordinal(), day.toordinal() - days))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoldTable:
-    """The contract of one gold table.
-
-    Attributes:
-        grain: what one row stands for.
-        key: columns that identify a row; none of them is null.
-        partition: month column that partitions the table; None for small tables.
-        inputs: silver tables it is computed from.
-        formulas: version of the formulas; a table computed with another version is rebuilt.
-    """
-
-    __pydantic_config__: ClassVar = DECLARED
-    name: str
-    grain: str
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-    inputs: tuple[str, ...]
-    partition: str | None = None
-    formulas: int = 1
-
-    @property
-    def names(self) -> list[str]:
-        """Return the column names, in order."""
-        return [column.name for column in self.columns]
-
-
 MONEY = tuple(metric.name for metric in METRICS if metric.name.endswith("_cents"))
 """The metrics that are amounts, in the order of an income statement."""
 ADDITIVE = ("units", *MONEY)
@@ -91,36 +65,98 @@ def _column(metric: Metric, besides: str = "") -> Column:
     )
 
 
-def _columns(given: str | dict[str, Any]) -> Iterator[Column | dict[str, Any]]:
-    """Yield the columns that an item of a declaration stands for."""
+_SILVER = {name for one in ENTITIES.values() for name in (one.silver, one.history) if name}
+_COLUMN = TypeAdapter(Column)
+
+
+class _Metrics(Declaration):
+    """A column for each metric of sales; `besides` is appended to the description of `orders`."""
+
+    metrics: Literal["sales"]
+    besides: str = ""
+
+
+def _columns(given: object) -> tuple[Column, ...]:
+    """Return the columns that an item of a declaration stands for."""
     if isinstance(given, str):
-        yield _column(BY_NAME[given])
-    elif "metrics" in given:
-        for metric in METRICS:
-            yield _column(metric, given.get("besides", "") if metric.name == "orders" else "")
-    else:
-        yield {**given, "description": given["description"].format(DEMAND_DAYS=DEMAND_DAYS)}
+        require_known([given], BY_NAME, "metric")
+        return (_column(BY_NAME[given]),)
+    if isinstance(given, dict) and "metrics" in given:
+        besides = _Metrics.model_validate(given).besides
+        return tuple(_column(one, besides if one.name == "orders" else "") for one in METRICS)
+    column = _COLUMN.validate_python(given)
+    told = column.description.replace("{DEMAND_DAYS}", f"{DEMAND_DAYS}")
+    return (replace(column, description=told),)
 
 
-def _named(given: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+_ITEMS = TypeAdapter(tuple[Annotated[tuple[Column, ...], BeforeValidator(_columns)], ...])
+
+
+def _flat(given: object) -> tuple[Column, ...]:
+    return tuple(chain.from_iterable(_ITEMS.validate_python(given)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldTable:
+    """The contract of one gold table.
+
+    Attributes:
+        grain: what one row stands for.
+        key: columns that identify a row; none of them is null.
+        partition: month column that partitions the table; None for small tables.
+        inputs: silver tables it is computed from.
+        formulas: version of the formulas; a table computed with another version is rebuilt.
+    """
+
+    __pydantic_config__: ClassVar = DECLARED
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    columns: Annotated[tuple[Column, ...], BeforeValidator(_flat)]
+    inputs: tuple[str, ...]
+    partition: str | None = None
+    formulas: int = 1
+
+    def __post_init__(self) -> None:
+        """Check that it refers to columns and tables that exist."""
+        if len({*self.names}) < len(self.names):
+            message = "two columns have one name"
+            raise MisplacedError(message, "columns")
+        require_known(self.key, self.names, "column", "key")
+        require_known([self.partition] if self.partition else (), self.names, "column", "partition")
+        require_known(self.inputs, _SILVER, "silver table", "inputs")
+
+    @property
+    def names(self) -> list[str]:
+        """Return the column names, in order."""
+        return [column.name for column in self.columns]
+
+
+def _named(given: object) -> object:
+    """Return the tables of a declaration with their names."""
+    if not isinstance(given, dict):
+        return given
     return {
-        name: {
-            **table,
-            "name": name,
-            "columns": [c for one in table["columns"] for c in _columns(one)],
-        }
+        name: {**table, "name": name} if isinstance(table, dict) else table
         for name, table in given.items()
     }
 
 
-GOLD_TABLES = read_declaration(
-    Path(__file__).with_name("gold.yaml"),
-    TypeAdapter(Annotated[dict[str, GoldTable], BeforeValidator(_named)]),
+def _complete(tables: dict[str, GoldTable]) -> dict[str, GoldTable]:
+    require_known(_BUILT, tables, "gold table")
+    return tables
+
+
+_BUILT = (
+    "sales_kpi", "geographic_sales", "product_performance", "customer_behaviour",
+    "customer_lifetime_value", "stock_health",
+)  # fmt: skip
+_TABLES = TypeAdapter(
+    Annotated[dict[str, GoldTable], BeforeValidator(_named), AfterValidator(_complete)]
 )
+GOLD_TABLES = read_declaration(Path(__file__).with_name("gold.yaml"), _TABLES)
 """Gold tables by name, in the order in which they are built."""
-SALES_KPI = GOLD_TABLES["sales_kpi"]
-GEOGRAPHIC_SALES = GOLD_TABLES["geographic_sales"]
-PRODUCT_PERFORMANCE = GOLD_TABLES["product_performance"]
-CUSTOMER_BEHAVIOUR = GOLD_TABLES["customer_behaviour"]
-CUSTOMER_LIFETIME_VALUE = GOLD_TABLES["customer_lifetime_value"]
-STOCK_HEALTH = GOLD_TABLES["stock_health"]
+(
+    SALES_KPI, GEOGRAPHIC_SALES, PRODUCT_PERFORMANCE, CUSTOMER_BEHAVIOUR, CUSTOMER_LIFETIME_VALUE,
+    STOCK_HEALTH,
+) = (GOLD_TABLES[name] for name in _BUILT)  # fmt: skip

@@ -90,11 +90,6 @@ class StackSettings(Settings):
         """Return the properties file from which Kafka Connect reads `debezium.password`."""
         return self.data_dir / "run" / "connect-secrets.properties"
 
-    @property
-    def log_dir(self) -> Path:
-        """Return the directory with one log per program."""
-        return self.data_dir / "log"
-
 
 def is_root() -> bool:
     """Return whether servers must run as another user, because this one is root."""

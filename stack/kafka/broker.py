@@ -13,20 +13,17 @@ from confluent_kafka.admin import AdminClient
 from lakehouse.settings import KafkaSettings
 from stack.kafka.java import Agent, java_command, log_settings, properties_value, temporary_dir
 from stack.net import is_listening
-from stack.paths import Cache, Data
 from stack.program import Program
-from stack.service_user import ServiceUser
+from stack.shared import Shared
 
 
 @dataclass(frozen=True, kw_only=True)
-class Broker:
+class Broker(Shared):
     """One broker in combined mode, which is its own controller."""
 
-    settings: KafkaSettings
-    metrics_port: int
-    cache: Cache
-    data: Data
-    user: ServiceUser
+    @property
+    def _settings(self) -> KafkaSettings:
+        return self.config.kafka
 
     def program(self) -> Program:
         """Return its definition for supervisor."""
@@ -36,9 +33,9 @@ class Broker:
                 self.cache,
                 self.data,
                 main_class="kafka.Kafka",
-                heap_mb=self.settings.heap_mb,
+                heap_mb=self._settings.heap_mb,
                 arguments=(str(self._properties_file),),
-                options=(self._agent.argument, *self.settings.java_options.split()),
+                options=(self._agent.argument, *self._settings.java_options.split()),
             ),
             directory=self.data.of("kafka"),
             stop_seconds=30,
@@ -58,10 +55,10 @@ class Broker:
 
     def probe(self) -> bool:
         """Return whether it answers a metadata request."""
-        if not is_listening(self.settings.host, self.settings.port):
+        if not is_listening(self._settings.host, self._settings.port):
             return False
         config: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": self.settings.bootstrap_servers,
+            "bootstrap.servers": self._settings.bootstrap_servers,
             "log_level": 0,
         }
         admin = AdminClient(config, logger=logging.getLogger("stack.kafka.probe"))
@@ -76,7 +73,8 @@ class Broker:
 
     @property
     def _agent(self) -> Agent:
-        return Agent(program="kafka", port=self.metrics_port, cache=self.cache, data=self.data)
+        port = self.config.monitoring.metrics_port("kafka")
+        return Agent(program="kafka", port=port, cache=self.cache, data=self.data)
 
     @property
     def _properties_file(self) -> Path:
@@ -85,10 +83,10 @@ class Broker:
     def _configuration(self) -> str:
         template = Template(Path(__file__).with_name("server.properties").read_text())
         return template.substitute(
-            host=self.settings.host,
-            port=self.settings.port,
-            controller_port=self.settings.controller_port,
-            retention_hours=self.settings.retention_hours,
+            host=self._settings.host,
+            port=self._settings.port,
+            controller_port=self._settings.controller_port,
+            retention_hours=self._settings.retention_hours,
             data_dir=properties_value(self._storage),
         )
 
@@ -100,7 +98,7 @@ class Broker:
             self.data,
             main_class="kafka.tools.StorageTool",
             heap_mb=128,
-            options=tuple(self.settings.java_options.split()),
+            options=tuple(self._settings.java_options.split()),
             arguments=(
                 *("format", "--ignore-formatted"),
                 *(f"--cluster-id={cluster_id}", "--config", str(self._properties_file)),

@@ -4,27 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from lakehouse.secrets import Secrets
-from lakehouse.settings import ConnectSettings, KafkaSettings
+from lakehouse.settings import ConnectSettings
 from stack.kafka.java import Agent, java_command, log_settings, properties_value, temporary_dir
 from stack.net import http_status
-from stack.paths import Cache, Data
 from stack.program import Program
-from stack.service_user import ServiceUser
+from stack.shared import Shared
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worker:
+class Worker(Shared):
     """One worker of Kafka Connect."""
 
-    settings: ConnectSettings
-    metrics_port: int
-    kafka: KafkaSettings
-    secrets_file: Path
-    secrets: Secrets
-    cache: Cache
-    data: Data
-    user: ServiceUser
+    @property
+    def _settings(self) -> ConnectSettings:
+        return self.config.connect
 
     def program(self) -> Program:
         """Return its definition for supervisor."""
@@ -34,9 +27,9 @@ class Worker:
                 self.cache,
                 self.data,
                 main_class="org.apache.kafka.connect.cli.ConnectDistributed",
-                heap_mb=self.settings.heap_mb,
+                heap_mb=self._settings.heap_mb,
                 arguments=(str(self._properties_file),),
-                options=(self._agent.argument, *self.kafka.java_options.split()),
+                options=(self._agent.argument, *self.config.kafka.java_options.split()),
             ),
             directory=self.data.of("connect"),
             stop_seconds=20,
@@ -55,15 +48,16 @@ class Worker:
             f"debezium.password={self.secrets['oltp_debezium']}\n"
             f"mask.salt={self.secrets['mask_salt']}\n"
         )
-        self.user.write_private(self.secrets_file, passwords)
+        self.user.write_private(self.config.stack.connect_secrets_path, passwords)
 
     def probe(self) -> bool:
         """Return whether its health endpoint reports success."""
-        return http_status(self.settings.host, self.settings.port, "/health") == 200
+        return http_status(self._settings.host, self._settings.port, "/health") == 200
 
     @property
     def _agent(self) -> Agent:
-        return Agent(program="connect", port=self.metrics_port, cache=self.cache, data=self.data)
+        port = self.config.monitoring.metrics_port("connect")
+        return Agent(program="connect", port=port, cache=self.cache, data=self.data)
 
     @property
     def _properties_file(self) -> Path:
@@ -72,9 +66,9 @@ class Worker:
     def _configuration(self) -> str:
         template = Template(Path(__file__).with_name("connect.properties").read_text())
         return template.substitute(
-            bootstrap_servers=self.kafka.bootstrap_servers,
-            host=self.settings.host,
-            port=self.settings.port,
+            bootstrap_servers=self.config.kafka.bootstrap_servers,
+            host=self._settings.host,
+            port=self._settings.port,
             plugins=properties_value(self.cache.kafka / "plugins"),
-            secrets_file=properties_value(self.secrets_file),
+            secrets_file=properties_value(self.config.stack.connect_secrets_path),
         )

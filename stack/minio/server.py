@@ -3,23 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings
 from stack.net import http_status
-from stack.paths import Cache, Data
 from stack.program import Program
-from stack.service_user import ServiceUser
+from stack.shared import Shared
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinioServer:
+class MinioServer(Shared):
     """One server with one folder of objects."""
 
-    settings: MinioSettings
-    secrets: Secrets
-    cache: Cache
-    data: Data
-    user: ServiceUser
+    @property
+    def _settings(self) -> MinioSettings:
+        return self.config.minio
 
     def program(self) -> Program:
         """Return its definition for supervisor."""
@@ -29,8 +25,8 @@ class MinioServer:
             command=(
                 str(self.cache.minio / "minio"),
                 "server",
-                *("--address", f"{self.settings.host}:{self.settings.port}"),
-                *("--console-address", f"{self.settings.host}:{self.settings.console_port}"),
+                *("--address", f"{self._settings.host}:{self._settings.port}"),
+                *("--console-address", f"{self._settings.host}:{self._settings.console_port}"),
                 *("--certs-dir", str(home / "certs")),
                 str(home / "objects"),
             ),
@@ -44,7 +40,7 @@ class MinioServer:
                 # protection on this machine. A token would need a key that can sign others, too.
                 "MINIO_PROMETHEUS_AUTH_TYPE": "public",
             },
-            configuration=self.settings.region,
+            configuration=self._settings.region,
         )
 
     def prepare(self) -> None:
@@ -55,7 +51,7 @@ class MinioServer:
 
     def probe(self) -> bool:
         """Return whether its readiness endpoint reports success."""
-        status = http_status(self.settings.host, self.settings.port, "/minio/health/ready")
+        status = http_status(self._settings.host, self._settings.port, "/minio/health/ready")
         return status == 200
 
     @property
@@ -66,6 +62,6 @@ class MinioServer:
         values = {
             "MINIO_ROOT_USER": "admin",
             "MINIO_ROOT_PASSWORD": self.secrets["minio_admin"],
-            "MINIO_SITE_REGION": self.settings.region,
+            "MINIO_SITE_REGION": self._settings.region,
         }
         return "".join(f'{name}="{value}"\n' for name, value in values.items())

@@ -8,29 +8,23 @@ from pathlib import Path
 import psycopg
 
 from lakehouse.errors import StopPipelineError
-from lakehouse.secrets import Secrets
-from stack.paths import Cache, Data
+from lakehouse.settings import OltpSettings, WarehouseSettings
 from stack.program import Program
-from stack.service_user import ServiceUser
+from stack.shared import Shared
 
 _FILES = Path(__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True)
-class PostgresServer:
+class PostgresServer(Shared):
     """One Postgres server; `name` is that of its configuration file, data directory and log.
 
     `values` are parameters of Postgres that come from the project's settings.
     """
 
     name: str
-    host: str
-    port: int
-    secrets: Secrets
+    settings: OltpSettings | WarehouseSettings
     values: Mapping[str, str]
-    cache: Cache
-    data: Data
-    user: ServiceUser
 
     def program(self) -> Program:
         """Return its definition for supervisor."""
@@ -60,8 +54,8 @@ class PostgresServer:
         """
         try:
             with psycopg.connect(
-                host=self.host, port=self.port, user="admin", password=self._password,
-                dbname="postgres", connect_timeout=2,
+                host=self.settings.host, port=self.settings.port, user="admin",
+                password=self._password, dbname="postgres", connect_timeout=2,
             ) as connection:  # fmt: skip
                 connection.execute("select 1")
         except psycopg.OperationalError as error:
@@ -80,8 +74,8 @@ class PostgresServer:
 
     def _configuration(self) -> str:
         values = {
-            "listen_addresses": self.host,
-            "port": str(self.port),
+            "listen_addresses": self.settings.host,
+            "port": str(self.settings.port),
             "unix_socket_directories": "",
             **self.values,
         }

@@ -7,9 +7,9 @@ import yaml
 
 from stack.kafka.java import AGENT_HOST
 from stack.net import http_status
-from stack.paths import MONITORING, Cache, Data, StackConfig
-from stack.program import Port, Program, Service
-from stack.service_user import ServiceUser
+from stack.paths import MONITORING, StackConfig
+from stack.program import Program
+from stack.shared import Shared
 
 _COPIED = ("rules/*.yml", "consoles/*.html")
 _RETENTION_MB = 1024
@@ -17,45 +17,9 @@ _RETENTION_MB = 1024
 _OURS = ("exporter", "lander", "live")
 
 
-def prometheus_services(
-    config: StackConfig, cache: Cache, data: Data, user: ServiceUser
-) -> tuple[Service, Service]:
-    """Return the services: StatsD exporter and Prometheus."""
-    settings = config.monitoring
-    host, port = settings.host, settings.metrics_port("statsd-exporter")
-    statsd = StatsdExporter(config=config, cache=cache, data=data, user=user)
-    prometheus = Prometheus(config=config, cache=cache, data=data, user=user)
-    return (
-        Service(
-            program=statsd.program(),
-            title="metrics of Airflow, for Prometheus",
-            url=f"http://{host}:{port}/metrics",
-            ports=(
-                Port(variable="MONITORING_BASE_PORT", host=host, number=port, is_published=False),
-            ),
-            prepare=statsd.prepare,
-            probe=statsd.probe,
-        ),
-        Service(
-            program=prometheus.program(),
-            title="Prometheus: metrics and alerts",
-            url=f"{settings.url}/consoles/index.html",
-            ports=(Port(variable="MONITORING_PORT", host=host, number=settings.port),),
-            needs=("exporter", "statsd-exporter", "lander", "live"),
-            prepare=prometheus.prepare,
-            probe=prometheus.probe,
-        ),
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
-class Prometheus:
+class Prometheus(Shared):
     """One server, with targets and intervals from the settings."""
-
-    config: StackConfig
-    cache: Cache
-    data: Data
-    user: ServiceUser
 
     def program(self) -> Program:
         """Return its definition for supervisor."""
@@ -110,13 +74,8 @@ class Prometheus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatsdExporter:
+class StatsdExporter(Shared):
     """Exporter of the metrics that Airflow sends by StatsD over UDP."""
-
-    config: StackConfig
-    cache: Cache
-    data: Data
-    user: ServiceUser
 
     def program(self) -> Program:
         """Return its definition for supervisor."""

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from typing_extensions import override
 
+from lakehouse.declarations import read_mapping
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ROOT
 from stack.superset.names import KINDS
@@ -31,7 +32,7 @@ def read_files(folder: Path = FOLDER) -> Files:
             chart's place is on no dashboard.
     """
     files = {
-        kind: {path.stem: _read(path) for path in sorted((folder / kind).glob("*.yaml"))}
+        kind: {path.stem: read_mapping(path) for path in sorted((folder / kind).glob("*.yaml"))}
         for kind in KINDS
     }
     for name, chart in files["charts"].items():
@@ -121,18 +122,6 @@ def to_text(content: Mapping[str, Any]) -> str:
     return yaml.dump(
         content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, indent=2
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        message = f"{path} is no YAML: {error}"
-        raise StopPipelineError(message) from error
-    if not isinstance(content, dict):
-        message = f"{path} has to contain a mapping with a value for each key."
-        raise StopPipelineError(message)
-    return content
 
 
 class _Dumper(yaml.SafeDumper):

@@ -63,11 +63,6 @@ class Superset:
         listed = ",".join(map(str, numbers))
         self._ask("DELETE", f"/api/v1/{_KINDS[kind]}/", params={"q": f"!({listed})"})
 
-    def chart_data(self, query_context: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the data of a chart."""
-        found: dict[str, Any] = self._ask("POST", "/api/v1/chart/data", json=query_context).json()
-        return found
-
     def _ask(self, method: str, path: str, **parts: Any) -> httpx.Response:  # noqa: ANN401
         answer = self._client.request(method, path, **parts)
         if answer.is_error:

@@ -4,12 +4,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakehouse.secrets import Secrets
-from lakehouse.settings import SupersetSettings, WarehouseSettings
+from lakehouse.settings import SupersetSettings
 from stack.net import http_status
-from stack.paths import Cache, Data
 from stack.program import Program
 from stack.service_user import ServiceUser
+from stack.shared import Shared
 from stack.superset.state import NAME, prepare_database, read_state, write_state
 
 USER = "admin"
@@ -22,18 +21,16 @@ _CONFIG = _HERE / "superset_config.py"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupersetServer:
+class SupersetServer(Shared):
     """One Superset, run as the calling user, who owns its Python environment."""
 
-    settings: SupersetSettings
-    warehouse: WarehouseSettings
-    secrets: Secrets
-    cache: Cache
-    data: Data
+    @property
+    def _settings(self) -> SupersetSettings:
+        return self.config.superset
 
     def program(self) -> Program:
         """Return its definition for supervisor."""
-        settings = self.settings
+        settings = self._settings
         return Program(
             name="superset",
             command=(
@@ -56,17 +53,17 @@ class SupersetServer:
         own.make_private_dir(self._home)
         own.write_private(self._home / _CONFIG.name, _CONFIG.read_text())
         own.write_private(self._values_file, json.dumps(self._values))
-        prepare_database(self.warehouse, self.secrets)
+        prepare_database(self.config.warehouse, self.secrets)
         version = self.cache.superset.name
-        if read_state(self.warehouse, self.secrets).get("filled_by") != version:
+        if read_state(self.config.warehouse, self.secrets).get("filled_by") != version:
             fill = _HERE / "fill_database.py"
             command: list[str | Path] = [self._python, "-P", fill, self._values_file]
             own.run(command, env=self._environment, cwd=self._home)
-            write_state(self.warehouse, self.secrets, filled_by=version)
+            write_state(self.config.warehouse, self.secrets, filled_by=version)
 
     def probe(self) -> bool:
         """Return whether it answers requests."""
-        return http_status(self.settings.host, self.settings.port, "/health") == 200
+        return http_status(self._settings.host, self._settings.port, "/health") == 200
 
     @property
     def _python(self) -> Path:
@@ -101,7 +98,7 @@ class SupersetServer:
 
     @property
     def _address(self) -> str:
-        return f"{self.warehouse.host}:{self.warehouse.port}/{NAME}"
+        return f"{self.config.warehouse.host}:{self.config.warehouse.port}/{NAME}"
 
     @property
     def _database_url(self) -> str:

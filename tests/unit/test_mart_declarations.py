@@ -41,6 +41,7 @@ def folder(tmp_path, monkeypatch):
     made.mkdir()
     (made / "schema.yaml").write_text(dedent(FACT))
     (made / "table.sql").write_text("create table mart.fact_refunds (payment_id bigint);")
+    (made / "load.sql").touch()
     return made
 
 
@@ -56,24 +57,26 @@ def test_fact_is_what_its_folder_says(folder):
 @pytest.mark.parametrize(
     ("line", "instead", "said"),
     [
-        (1, "kind: facts", "line 1: .*'fact'"),
-        (2, "grains: One row.", "line (1|2): fact.grain"),
-        (3, "entity: refunds", "line 3: fact.entity: refunds has no contract"),
-        (4, "date: paid_date", "line 1: fact: the contract of payments has no column paid_date"),
-        (4, "date: amount_cents", "line 1: fact: date: amount_cents of payments is no date"),
-        (5, "key: [payment_id]", "line 1: fact: key: it must include date_key"),
-        (7, "- {entity: orders, through: orders.buyer}", "line 7: .*orders has no column buyer"),
-        (7, "- {entity: orders, through: order_id}", "line 7: .*through"),
-        (7, "- {entity: orders, through: order_lines.order_id}", "line 1: .*no column of orders"),
+        (1, "kind: facts", ":1: .*'fact'"),
+        (2, "grains: One row.", ":2: fact.grains: Extra .*: remove it"),
+        (3, "entity: refunds", ":3: fact.entity: there is no contract 'refunds'"),
+        (4, "date: paid_date",
+         ":4: fact.date: .* column of payments 'paid_date'"),
+        (4, "date: amount_cents", ":4: fact.date: amount_cents of payments is no date"),
+        (5, "key: [payment_id]", ":5: fact.key: it must include date_key"),
+        (7, "- {entity: orders, through: orders.buyer}",
+         ":7: .*through: there is no column of orders 'buyer'"),
+        (7, "- {entity: orders, through: order_id}", ":7: .*through"),
+        (7, "- {entity: orders, through: order_lines.order_id}", ":7: .*no column of orders"),
         (7, "- {entity: orders, through: payments.order_id, when: {colour: red}}",
-         "line 7: .*orders has no column colour"),
-        (9, "reconcile: gold", "line 9: fact.reconcile"),
+         ":7: .*when: there is no column of orders 'colour'"),
+        (9, "reconcile: gold", ":9: fact.reconcile"),
         (9, "#", "fact.reconcile: Field required"),
-        (10, "kolumns:", "line 10: fact.kolumns"),
-        (12, "  why: Another.", "line 12: has the key why twice"),
-        (12, "  weight: {meaning: How heavy, units: grams}", "line 12: .*units"),
-        (12, "  Weight: Its own.", "line 12: .*Weight"),
-        (12, "  weight: [", "is no YAML"),
+        (10, "kolumns:", ":10: fact.kolumns"),
+        (12, "  why: Another.", ":12: the key why is given twice"),
+        (12, "  weight: {meaning: How heavy, units: grams}", ":12: .*units"),
+        (12, "  Weight: Its own.", ":12: .*Weight"),
+        (12, "  weight: [", ":13: not YAML"),
     ],
 )  # fmt: skip
 def test_wrong_declaration_is_refused_with_file_and_line(folder, line, instead, said):
@@ -81,13 +84,26 @@ def test_wrong_declaration_is_refused_with_file_and_line(folder, line, instead, 
     lines = file.read_text().splitlines()
     lines[line - 1] = instead
     file.write_text("\n".join(lines))
-    with pytest.raises(StopPipelineError, match=rf"mart/fact_refunds/schema\.yaml, .*{said}"):
+    with pytest.raises(StopPipelineError, match=rf"mart/fact_refunds/schema\.yaml.*{said}"):
         mart()
 
 
 def test_reference_to_no_table_is_refused(folder):
     (folder / "table.sql").write_text("… references mart.dim_colours (colour_key) …")
-    with pytest.raises(StopPipelineError, match="fact_refunds refers to dim_colours"):
+    with pytest.raises(StopPipelineError, match=r"fact_refunds/table\.sql refers to dim_colours"):
+        mart()
+
+
+def test_dimension_that_does_not_exist_is_refused_with_file_and_line(folder):
+    file = folder / "schema.yaml"
+    file.write_text(file.read_text().replace("dim_customers", "dim_colours"))
+    with pytest.raises(StopPipelineError, match=r"schema\.yaml:8: versions: .* dim_colours"):
+        mart()
+
+
+def test_folder_without_its_sql_is_refused(folder):
+    (folder / "load.sql").unlink()
+    with pytest.raises(StopPipelineError, match=r"fact_refunds/load\.sql is missing"):
         mart()
 
 

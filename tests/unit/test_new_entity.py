@@ -169,21 +169,62 @@ def test_without_the_shop_the_contract_has_a_key_and_the_times_and_says_so(folde
     assert entity.names[:4] == ("coupon_id", "created_at", "updated_at", "version")
 
 
+A = "{name: a, type: integer, description: A.}"
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("grain: one row\nkey: a\nfield: []", r"t\.yaml, line 4: field: Unexpected"),
-        ("grain: g\nkey: a\ncolumns:\n- {name: a, type: number, description: A.}",
-         r"t\.yaml, line 5: columns\.0\.type: Input should be 'text', "),
-        ("grain: g\nkey: a\ncolumns: []\nrules: [{name: r, description: R., holds: a >}]",
-         r"line 5: rules\.0: r: invalid syntax: a >"),
-        ("grain: g\nkey: a\ncolumns: []\nrules: [{name: r, description: R., holds: b > 1}]",
-         "line 1: rule r: t has no column b"),
+        ("field: []", r"t\.yaml:6: field: Unexpected .*found \[\]\. .*: remove it"),
+        ("columns: 5", r"t\.yaml:5: columns: Input should be a valid tuple, found 5\."),
+        (f"columns: [{A}, 5]", r"t\.yaml:5: columns\.1: Input should be .*, found 5\."),
+        (f"columns: [{A}, {{name: b, type: text}}]", "5: columns.1.description: Field .*: add it"),
+        (f"columns: [{A},\n {A.replace('a', 'A', 1)}]", "6: columns.1.nAme: Unexpected"),
+        (f"columns: [{A},\n {A.replace(': a', ': A', 1)}]", "6: columns.1: .*another column A"),
+        (f"columns:\n- {A}\n- {A.replace('integer', 'number')}",
+         r":7: columns\.1\.type: Input should be 'text', .*, found 'number'\."),
+        (f"columns: [{A[:-1]}, minimum: LEAST}}]", "5: columns.0.minimum: .*'LEAST'"),
+        (f"columns: [{A[:-1]}, maximum_in_base: 5,\n  rate: e}}]",
+         "6: columns.0.rate: there is no column 'e'"),
+        ("key: b", r":6: the key key is given twice"),
+        ("partition: b_at", "6: partition: there is no column 'b_at'"),
+        ("indexed: [[a], [c]]", "6: indexed.1: there is no column 'c'"),
+        ("table: s", "6: table: it is 't', by the path, found 's'"),
+        ("day: {}", "6: day.of: Field required"),
+        ("day: 5", "6: day: Input should be"),
+        ("day: {of: b_at, description: B.}", "6: day.of: there is no column before it 'b_at'"),
+        ("has_row_times: true\nday: {of: updated, description: B.}\nderived: [5]", "8: derived.0"),
+        ("has_row_times: maybe", "6: has_row_times: .* boolean"),
+        ("derived:\n- {name: b, type: text, how: month, description: B., inputs: [b]}",
+         "7: derived.0: there is no column before it 'b'"),
+        ("derived:\n- {name: b, type: text, how: month, description: B., inputs: [a]}",
+         "7: derived.0: b cannot be the month of integer"),
+        ("rules:\n- {name: r, description: R., holds: a >}", "7: .*r: invalid syntax: a >"),
+        ("rules:\n- name: r\n  description: R.\n  holds: b > 1",
+         r":9: rules\.0\.holds: there is no column 'b'\. Columns: a"),
+        ("rules:\n- {name: r, description: R., holds: a}", "7: .*a is no condition"),
+        ("rules:\n- {name: r, description: R., holds: 'a in [1]'}", "7: .*not possible.*in .1"),
+        ("partition: \x07", ":6: not YAML: "),
+        ("partition: 2026-02-31", ":6: not YAML: day is out of range"),
+        ("5: five", ":6: a key is no text"),
+        (f"rules: {'[' * 999}{']' * 999}", r"t\.yaml:\d: "),
+        (f"rules: [{{name: r, description: R., holds: 'a == {'a + ' * 9999} a'}}]", "t.yaml:1: "),
     ],
 )  # fmt: skip
 def test_contract_that_is_wrong_is_refused_with_file_and_line(line, said):
+    whole = f"silver: cleaned_t\ngrain: g\nkey: a\nas_of: a\ncolumns: [{A}]\n"
+    if line.startswith("columns"):
+        whole = whole[: whole.index("columns")]
     with pytest.raises(StopPipelineError, match=said):
-        declared(f"silver: cleaned_t\n{line}", "t")
+        declared(f"{whole}{line}\n", "t")
+
+
+def test_table_of_another_contract_is_refused(tmp_path):
+    for name in ("one", "other"):
+        text = f"grain: g\nkey: a\nas_of: a\ncolumns: [{A}]\nhistory: h\nsilver: of_{name}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    with pytest.raises(StopPipelineError, match=r"other\.yaml:5: history: h .*contract of one"):
+        read_contracts(tmp_path)
 
 
 def test_new_contract_is_a_new_file_and_nothing_else(tmp_path):

@@ -1,10 +1,27 @@
+-- The cent (or none) that a row gets of what is left over of an amount, once every share of it is
+-- rounded down. `remainder` is the row's, `rank` its place among them, the largest first, and
+-- `remainders` their sum, all in parts of a cent, `whole` of which are one. What the sum lacks to
+-- whole cents is the remainder of the missing rows, which rank last among equals.
+create or replace function etl.leftover_cent(
+    rank bigint, remainder numeric, remainders numeric, whole numeric
+)
+returns integer
+language sql
+immutable
+parallel safe
+as $$
+    select (
+        rank + (mod(whole - mod(remainders, whole), whole) > remainder)::integer
+        <= div(remainders + whole - 1, whole)
+    )::integer
+$$;
+
 -- Grain: one row per order line given; all lines of an order have to be given together. Allocates
 -- the amounts of orders to their lines, to the cent, by largest remainder: every share is rounded
 -- down, and the remaining cents go to the largest remainders. A missing line (not loaded yet, or
--- quarantined) keeps its share: it is represented by a rest line with the remaining weight, which
--- ranks last among equals and is dropped. If the lines weigh more than their order, they share the
--- order's amount. If all weights are zero, the amount is split evenly over the present lines. Reads
--- no table, so that it works on lines of any layer.
+-- quarantined) keeps its share. If the lines weigh more than their order, they share the order's
+-- amount. If all weights are zero, the amount is split evenly over the present lines. Reads no
+-- table, so that it works on lines of any layer.
 create or replace function etl.order_line_amounts(lines etl.order_line_input[])
 returns table (
     order_line_id bigint,
@@ -20,266 +37,171 @@ language sql
 immutable
 parallel safe
 as $$
-with line as materialized (
-    select l.*
-    from unnest(lines) as l
-),
-
--- One row per order: the weight of its lines, or equal weights.
-header as (
+with line as (
     select
-        l.order_id,
-        greatest(min(l.order_subtotal_cents), sum(l.line_total_cents)) as whole,
-        sum(l.line_total_cents) as present,
-        count(*) as lines,
-        min(l.order_discount_cents) as discount,
-        min(l.order_shipping_cents) as shipping,
-        min(l.order_tax_cents) as tax
-    from line as l
-    group by l.order_id
+        l.*,
+        greatest(l.order_subtotal_cents, sum(l.line_total_cents) over one_order) as subtotal,
+        count(*) over one_order as line_count
+    from unnest(lines) as l
+    window one_order as (partition by l.order_id)
 ),
 
 -- Numeric, because an amount times a weight can exceed 64 bits.
-weighted as (
+weighed as (
     select
-        l.order_id,
-        l.order_line_id,
-        false as is_rest,
-        case when h.whole > 0 then l.line_total_cents else 1 end::numeric as weight,
-        case when h.whole > 0 then h.whole else h.lines end as whole,
-        h.discount,
-        h.shipping,
-        h.tax
+        l.*,
+        case when l.subtotal > 0 then l.line_total_cents else 1 end::numeric as weight,
+        case when l.subtotal > 0 then l.subtotal else l.line_count end as whole
     from line as l
-    inner join header as h on l.order_id = h.order_id
-    union all
-    select
-        h.order_id,
-        null as order_line_id,
-        true as is_rest,
-        h.whole - h.present as weight,
-        h.whole,
-        h.discount,
-        h.shipping,
-        h.tax
-    from header as h
-    where h.whole > h.present
 ),
 
 floored as (
     select
         w.*,
-        div(w.discount * w.weight, w.whole) as discount_floor,
-        div(w.shipping * w.weight, w.whole) as shipping_floor,
-        div(w.tax * w.weight, w.whole) as tax_floor,
-        mod(w.discount * w.weight, w.whole) as discount_remainder,
-        mod(w.shipping * w.weight, w.whole) as shipping_remainder,
-        mod(w.tax * w.weight, w.whole) as tax_remainder
-    from weighted as w
+        mod(w.order_discount_cents * w.weight, w.whole) as discount_remainder,
+        mod(w.order_shipping_cents * w.weight, w.whole) as shipping_remainder,
+        mod(w.order_tax_cents * w.weight, w.whole) as tax_remainder
+    from weighed as w
 ),
 
 ranked as (
     select
         f.*,
-        f.discount - sum(f.discount_floor) over one_order as discount_left,
-        f.shipping - sum(f.shipping_floor) over one_order as shipping_left,
-        f.tax - sum(f.tax_floor) over one_order as tax_left,
+        sum(f.discount_remainder) over one_order as discount_remainders,
+        sum(f.shipping_remainder) over one_order as shipping_remainders,
+        sum(f.tax_remainder) over one_order as tax_remainders,
         row_number() over (
-            partition by f.order_id
-            order by f.discount_remainder desc, f.is_rest, f.order_line_id
+            one_order order by f.discount_remainder desc, f.order_line_id
         ) as discount_rank,
         row_number() over (
-            partition by f.order_id
-            order by f.shipping_remainder desc, f.is_rest, f.order_line_id
+            one_order order by f.shipping_remainder desc, f.order_line_id
         ) as shipping_rank,
         row_number() over (
-            partition by f.order_id
-            order by f.tax_remainder desc, f.is_rest, f.order_line_id
+            one_order order by f.tax_remainder desc, f.order_line_id
         ) as tax_rank
     from floored as f
     window one_order as (partition by f.order_id)
 ),
 
 -- In the order's currency.
-shared as (
+shared as materialized (
     select
-        r.order_line_id,
-        r.discount_floor + (r.discount_rank <= r.discount_left)::integer as discount,
-        r.shipping_floor + (r.shipping_rank <= r.shipping_left)::integer as shipping,
-        r.tax_floor + (r.tax_rank <= r.tax_left)::integer as tax
+        r.*,
+        div(r.order_discount_cents * r.weight, r.whole)
+        + etl.leftover_cent(r.discount_rank, r.discount_remainder, r.discount_remainders, r.whole)
+        as discount,
+        div(r.order_shipping_cents * r.weight, r.whole)
+        + etl.leftover_cent(r.shipping_rank, r.shipping_remainder, r.shipping_remainders, r.whole)
+        as shipping,
+        div(r.order_tax_cents * r.weight, r.whole)
+        + etl.leftover_cent(r.tax_rank, r.tax_remainder, r.tax_remainders, r.whole) as tax
     from ranked as r
-    where not r.is_rest
 ),
 
 part as (
     select
-        l.order_id,
-        l.order_line_id,
+        s.order_id,
+        s.order_line_id,
         p.component,
         p.weight,
-        l.order_total_cents as whole,
-        l.order_base_total_cents as amount
-    from line as l
-    inner join shared as s on l.order_line_id = s.order_line_id
+        s.order_base_total_cents as amount,
+        greatest(s.order_total_cents, sum(p.weight) over one_order) as whole,
+        count(*) over one_order as parts
+    from shared as s
     cross join lateral (
-        values
-        (1, l.line_total_cents - s.discount),
-        (2, s.shipping),
-        (3, s.tax)
+        values (1, s.line_total_cents - s.discount), (2, s.shipping), (3, s.tax)
     ) as p (component, weight)
+    window one_order as (partition by s.order_id)
 ),
 
-part_header as (
-    select
-        p.order_id,
-        greatest(min(p.whole), sum(p.weight)) as whole,
-        sum(p.weight) as present,
-        count(*) as parts,
-        min(p.amount) as amount
-    from part as p
-    group by p.order_id
-),
-
-part_or_rest as (
-    select
-        p.order_id,
-        p.order_line_id,
-        p.component,
-        case when h.whole > 0 then p.weight else 1 end as weight,
-        case when h.whole > 0 then h.whole else h.parts end as whole,
-        h.amount
-    from part as p
-    inner join part_header as h on p.order_id = h.order_id
-    union all
-    select
-        h.order_id,
-        null as order_line_id,
-        4 as component,
-        h.whole - h.present as weight,
-        h.whole,
-        h.amount
-    from part_header as h
-    where h.whole > h.present
-),
-
-part_floored as (
+part_weighed as (
     select
         p.*,
-        div(p.amount * p.weight, p.whole) as share,
-        mod(p.amount * p.weight, p.whole) as remainder
-    from part_or_rest as p
+        p.amount * case when p.whole > 0 then p.weight else 1 end as worth,
+        case when p.whole > 0 then p.whole else p.parts end as unit
+    from part as p
 ),
 
 part_ranked as (
     select
         p.*,
-        p.amount - sum(p.share) over (partition by p.order_id) as left_over,
+        mod(p.worth, p.unit) as remainder,
+        sum(mod(p.worth, p.unit)) over (partition by p.order_id) as remainders,
         row_number() over (
             partition by p.order_id
-            order by p.remainder desc, p.component, p.order_line_id
+            order by mod(p.worth, p.unit) desc, p.component, p.order_line_id
         ) as rank
-    from part_floored as p
+    from part_weighed as p
+),
+
+part_shared as (
+    select
+        p.order_line_id,
+        p.component,
+        div(p.worth, p.unit)
+        + etl.leftover_cent(p.rank, p.remainder, p.remainders, p.unit) as cents
+    from part_ranked as p
 ),
 
 -- In the base currency.
 converted as (
     select
         p.order_line_id,
-        sum(p.share + (p.rank <= p.left_over)::integer) filter (where p.component = 1) as net,
-        sum(p.share + (p.rank <= p.left_over)::integer) filter (where p.component = 2) as shipping,
-        sum(p.share + (p.rank <= p.left_over)::integer) filter (where p.component = 3) as tax,
-        sum(p.share + (p.rank <= p.left_over)::integer) as total
-    from part_ranked as p
-    where p.order_line_id is not null
+        sum(p.cents) filter (where p.component = 1) as net,
+        sum(p.cents) filter (where p.component = 2) as shipping,
+        sum(p.cents) filter (where p.component = 3) as tax,
+        sum(p.cents) as total
+    from part_shared as p
     group by p.order_line_id
 ),
 
-refundable as (
+line_in_base as (
     select
-        l.order_id,
-        l.order_line_id,
-        c.total as weight,
-        l.order_base_total_cents as whole,
-        l.order_refund_cents as amount
-    from line as l
-    inner join converted as c on l.order_line_id = c.order_line_id
-    where l.order_refund_cents > 0
+        s.order_id,
+        s.order_line_id,
+        c.net::bigint as net,
+        -- Half up: no amount is negative.
+        div(s.discount * s.exchange_rate_e8 + 50000000, 100000000)::bigint as discount,
+        c.shipping::bigint as shipping,
+        c.tax::bigint as tax,
+        c.total::bigint as total,
+        s.order_refund_cents as amount,
+        greatest(s.order_base_total_cents, sum(c.total) over one_order) as whole,
+        s.line_count
+    from shared as s
+    inner join converted as c on s.order_line_id = c.order_line_id
+    window one_order as (partition by s.order_id)
 ),
 
-refund_header as (
+refund_weighed as (
     select
-        r.order_id,
-        greatest(min(r.whole), sum(r.weight)) as whole,
-        sum(r.weight) as present,
-        count(*) as lines,
-        min(r.amount) as amount
-    from refundable as r
-    group by r.order_id
-),
-
-refundable_or_rest as (
-    select
-        r.order_id,
-        r.order_line_id,
-        case when h.whole > 0 then r.weight else 1 end as weight,
-        case when h.whole > 0 then h.whole else h.lines end as whole,
-        h.amount
-    from refundable as r
-    inner join refund_header as h on r.order_id = h.order_id
-    union all
-    select
-        h.order_id,
-        null as order_line_id,
-        h.whole - h.present as weight,
-        h.whole,
-        h.amount
-    from refund_header as h
-    where h.whole > h.present
-),
-
-refund_floored as (
-    select
-        r.*,
-        div(r.amount * r.weight, r.whole) as share,
-        mod(r.amount * r.weight, r.whole) as remainder
-    from refundable_or_rest as r
+        l.*,
+        l.amount * case when l.whole > 0 then l.total else 1 end::numeric as worth,
+        case when l.whole > 0 then l.whole else l.line_count end as unit
+    from line_in_base as l
 ),
 
 refund_ranked as (
     select
         r.*,
-        r.amount - sum(r.share) over (partition by r.order_id) as left_over,
+        mod(r.worth, r.unit) as remainder,
+        sum(mod(r.worth, r.unit)) over (partition by r.order_id) as remainders,
         row_number() over (
-            partition by r.order_id
-            order by r.remainder desc, r.order_line_id nulls last
+            partition by r.order_id order by mod(r.worth, r.unit) desc, r.order_line_id
         ) as rank
-    from refund_floored as r
-),
-
-line_in_base as (
-    select
-        l.order_line_id,
-        c.net::bigint as net,
-        -- Half up: no amount is negative.
-        div(s.discount * l.exchange_rate_e8 + 50000000, 100000000)::bigint as discount,
-        c.shipping::bigint as shipping,
-        c.tax::bigint as tax,
-        c.total::bigint as total,
-        coalesce(r.share + (r.rank <= r.left_over)::integer, 0)::bigint as refund
-    from line as l
-    inner join shared as s on l.order_line_id = s.order_line_id
-    inner join converted as c on l.order_line_id = c.order_line_id
-    left join refund_ranked as r on l.order_line_id = r.order_line_id
+    from refund_weighed as r
 )
 
 select
-    l.order_line_id,
-    l.net + l.discount as gross_revenue_cents,
-    l.discount as discount_cents,
-    l.net as net_revenue_cents,
-    l.shipping as shipping_cents,
-    l.tax as tax_cents,
-    l.total as total_cents,
-    l.refund as refund_cents
-from line_in_base as l
+    r.order_line_id,
+    r.net + r.discount as gross_revenue_cents,
+    r.discount as discount_cents,
+    r.net as net_revenue_cents,
+    r.shipping as shipping_cents,
+    r.tax as tax_cents,
+    r.total as total_cents,
+    (
+        div(r.worth, r.unit) + etl.leftover_cent(r.rank, r.remainder, r.remainders, r.unit)
+    )::bigint as refund_cents
+from refund_ranked as r
 $$;

@@ -4,19 +4,16 @@ A rule is named after its column and the fault, or by the contract if it spans s
 A delete carries only its key, so it cannot break any other rule.
 """
 
-import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import reduce
-from operator import add, and_, eq, ge, gt, le, lt, mul, ne, sub
-from typing import Any
 
 import narwhals as nw
 
 from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.clean import raw
 from lakehouse.contracts import Cleaning, Column, Entity, OnSchemaChange, Type
+from lakehouse.contracts.conditions import computed
 from lakehouse.contracts.model import LISTED, RATE_SCALE
 
 BROKEN = "_broken"
@@ -110,32 +107,8 @@ def conditions(entity: Entity, *, clock_skew: timedelta) -> Sequence[Condition]:
     for column in entity.columns:
         found |= {one.name: one for one in _of_column(column, entity, clock_skew)}
     for rule in entity.rules:
-        found[rule.name] = _exactly(rule.name, ~_expression(rule.parsed()))
+        found[rule.name] = _exactly(rule.name, ~computed(rule.parsed(), nw.col))
     return tuple(found.values())
-
-
-_OPERATORS: Mapping[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Eq: eq, ast.NotEq: ne, ast.Lt: lt, ast.LtE: le,
-    ast.Gt: gt, ast.GtE: ge, ast.And: and_,
-}  # fmt: skip
-
-
-def _expression(node: ast.expr) -> Any:  # noqa: ANN401 - an expression, or a number in it
-    """Return the expression of a rule's condition."""
-    match node:
-        case ast.Name(id=column):
-            return nw.col(column)
-        case ast.Constant(value=int() as number):
-            return number
-        case ast.BinOp(left=left, op=operator, right=right):
-            return _OPERATORS[type(operator)](_expression(left), _expression(right))
-        case ast.Compare(left=left, ops=[operator], comparators=[right]):
-            return _OPERATORS[type(operator)](_expression(left), _expression(right))
-        case ast.BoolOp(op=operator, values=values):
-            return reduce(_OPERATORS[type(operator)], map(_expression, values))
-        case _:
-            message = f"not possible in a rule: {ast.unparse(node)}"
-            raise ValueError(message)
 
 
 def rule_names(entity: Entity) -> list[str]:
