@@ -21,8 +21,10 @@ from lakehouse.cleaning import spelling
 from lakehouse.contracts import ENTITIES, Mask
 from lakehouse.contracts.files import read_files
 from lakehouse.errors import WrongArgumentError
-from lakehouse.settings import ConnectSettings, OltpSettings
+from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
 from stack.doctor.capture import diagnose_masks
+from stack.kafka.worker import Worker
+from stack.paths import StackConfig
 from tests.unit.foreign_maker import catalog_row
 from tests.unit.reconcile_model import TABLE, faults, reconcile, shops
 
@@ -251,18 +253,12 @@ def test_doctor_tells_what_is_not_masked_as_asked(tmp_path):
 
 
 def test_worker_s_file_has_password_and_salt(tmp_path):
-    from stack.kafka.worker import Worker
-
     written = {}
     user = SimpleNamespace(
         make_private_dir=lambda _: None,
         write_private=lambda path, text: written.update({path: text}),
     )
-    agent = SimpleNamespace(of=lambda name: tmp_path / name, run=tmp_path)
-    worker = Worker(
-        settings=ConnectSettings(), metrics_port=1, kafka=SimpleNamespace(bootstrap_servers="x"),
-        secrets_file=tmp_path / "s", secrets={"oltp_debezium": "p", "mask_salt": "q"},
-        cache=SimpleNamespace(kafka=tmp_path), data=agent, user=user,
-    )  # fmt: skip
+    config = StackConfig(stack=StackSettings(data_dir=tmp_path))
+    worker = Worker(config=config, secrets={"oltp_debezium": "p", "mask_salt": "q"}, user=user)
     worker.prepare()
-    assert written[tmp_path / "s"] == "debezium.password=p\nmask.salt=q\n"
+    assert written[config.stack.connect_secrets_path] == "debezium.password=p\nmask.salt=q\n"
