@@ -37,6 +37,16 @@ class Table:
             for statement in statements:
                 connection.execute(statement.format(self.name))
 
+    def replace(self, columns):
+        """Create a table of these columns instead, by another name.
+
+        Debezium (3.7) fails for good if it reads a row of a table whose name has since been given
+        to one with other types.
+        """
+        self.run("drop table public.{}")
+        self.name = f"seen_{uuid.uuid4().hex[:8]}"
+        self.run(f"create table public.{{}} ({columns})")
+
     def snapshot(self):
         return ShopSnapshot(self.dsn("reconcile"))
 
@@ -205,12 +215,9 @@ OF_TYPES = {
 @pytest.mark.parametrize("declared", OF_TYPES)
 def test_row_is_looked_up_by_a_key_of_its_type(table, declared):
     """By the text that Debezium writes, which `test_reconcile_shapes` compares with the shop's."""
-    table.run(
-        "drop table public.{}", "drop type if exists public.part",
-        "create type public.part as enum ('a%b', 'c')",
-        # Of two columns, one with a name that looks like a parameter, in another order.
-        f'create table public.{{}} (n int, "%s" {declared}, primary key ("%s", n))',
-    )  # fmt: skip
+    table.run("drop type if exists public.part", "create type public.part as enum ('a%b', 'c')")
+    # Of two columns, one with a name that looks like a parameter, in another order.
+    table.replace(f'n int, "%s" {declared}, primary key ("%s", n)')
     table.fill(declared, OF_TYPES[declared])
     with table.snapshot() as shop:
         assert is_checkable(table.described(shop))
@@ -229,7 +236,7 @@ def test_row_is_looked_up_by_a_key_of_its_type(table, declared):
     ("declared", "key"), [("varchar(3)", "abcd"), ("int", "abc"), ("date", "2026-01-01")]
 )
 def test_key_that_its_table_cannot_have_is_no_missing_row(table, declared, key):
-    table.run("drop table public.{}", f"create table public.{{}} (id {declared} primary key)")
+    table.replace(f"id {declared} primary key")
     with (
         table.snapshot() as shop,
         pytest.raises(StopPipelineError, match="Was the type of its primary key changed"),
@@ -239,7 +246,7 @@ def test_key_that_its_table_cannot_have_is_no_missing_row(table, declared, key):
 
 @pytest.mark.parametrize("declared", ["interval", "timetz"])
 def test_rows_are_not_looked_up_by_texts_that_do_not_tell_them_apart(table, declared):
-    table.run("drop table public.{}", f"create table public.{{}} (id {declared} primary key)")
+    table.replace(f"id {declared} primary key")
     with table.snapshot() as shop:
         assert not is_checkable(table.described(shop))
 
