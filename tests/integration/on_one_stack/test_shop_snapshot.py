@@ -40,8 +40,8 @@ class Table:
     def replace(self, columns):
         """Create a table of these columns instead, by another name.
 
-        Debezium (3.7) fails for good if it reads a row of a table whose name has since been given
-        to one with other types.
+        Debezium (3.7) fails when it reads a row of a table whose name has since been given to one
+        with other types.
         """
         self.run("drop table public.{}")
         self.name = f"seen_{uuid.uuid4().hex[:8]}"
