@@ -114,6 +114,13 @@ _KNOWN = (
         "resnapshot; then ./pipeline extract --full.",
     ),
     _Known(
+        r"Unexpected value for JDBC type \d+ and column (\S+)",
+        "A table was dropped, and its name given to one whose column {} is of another type, before "
+        "Connect had read all changes of the former; Debezium cannot read those any more",
+        "./pipeline connect resnapshot reads all tables again; then ./pipeline extract --full "
+        "finds missed deletes.",
+    ),
+    _Known(
         r"(?:Topic|Cluster|Group|TransactionalId)AuthorizationException|Not authorized to access",
         "Kafka does not let Connect write",
         "Allow its user to create and write the topics, and to use the transactional id "

@@ -56,6 +56,12 @@ REFUSED = (
         ),
         (REFUSED_LOGIN, "refuses the password", "./pipeline up"),
         (
+            "IllegalArgumentException: Unexpected value for JDBC type 4 and column id "
+            "interval(10, 0) NOT NULL: class=org.postgresql.util.PGInterval",
+            "whose column id is of another type",
+            "connect resnapshot",
+        ),
+        (
             REFUSED + "Postgres roles LOGIN and REPLICATION are not assigned to user: debezium",
             "right to log in or to replicate",
             "./pipeline up",
