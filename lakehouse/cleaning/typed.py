@@ -234,10 +234,10 @@ def _date(text: pl.Expr) -> pl.Expr:
 
 def _scaled(text: pl.Expr, digits: int) -> pl.Expr:
     """Convert a decimal to a whole number of its last digit, without using a float."""
+    # A cast would round what has more digits.
     is_decimal = text.str.contains(rf"^-?\d{{1,16}}(\.\d{{1,{digits}}}0*)?$")
-    units = text.str.extract(r"^(-?\d+)")
-    fraction = text.str.extract(rf"\.(\d{{1,{digits}}})").fill_null("").str.pad_end(digits, "0")
-    return pl.when(is_decimal).then(pl.concat_str(units, fraction).cast(pl.Int64, strict=False))
+    decimal = text.cast(pl.Decimal(38, digits), strict=False)
+    return pl.when(is_decimal).then(decimal.to_physical().cast(pl.Int64, strict=False))
 
 
 _READERS: Mapping[Type, Callable[[pl.Expr], pl.Expr]] = {

@@ -1,7 +1,7 @@
 """How single changes are read, cleaned and validated."""
 
 import json
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from itertools import pairwise, product
 
 import narwhals as nw
@@ -63,9 +63,21 @@ def test_what_is_no_amount_is_not_guessed_at(text):
     assert pl.select(_scaled(pl.lit(text), 2)).item() is None
 
 
-def test_trailing_zeros_are_no_digits():
-    assert pl.select(_scaled(pl.lit("19.990000"), 2)).item() == 1999
-    assert int(Decimal("19.99") * 100) == 1999
+@given(
+    sign=st.sampled_from(["", "-"]), whole=st.text("0123456789", min_size=1, max_size=18),
+    fraction=st.text("0123456789", max_size=10), zeros=st.integers(0, 60),
+    digits=st.sampled_from([2, 8]),
+)  # fmt: skip
+def test_decimal_is_whole_digits_or_nothing_and_trailing_zeros_are_none(
+    sign, whole, fraction, zeros, digits
+):
+    point = "." if fraction or zeros else ""
+    text = f"{sign}{whole}{point}{fraction}{'0' * zeros}"
+    with localcontext(prec=100):
+        units = Decimal(text).scaleb(digits)
+    is_read = len(whole) <= 16 and units == int(units) and abs(units) < 2**63
+    found = pl.select(_scaled(pl.lit(text), digits)).item()
+    assert found == (int(units) if is_read else None)
 
 
 @pytest.mark.parametrize(
