@@ -145,7 +145,9 @@ def _put_if_changed(api: ConnectApi, config: dict[str, str], deadline: float) ->
             stop(api, timeout_seconds=deadline - time.monotonic())
         if now != config:
             api.put_config(config)
-        _set_going(api)
+        state = api.state()
+        if state is not None and state.is_failed and not state.is_halted:
+            api.restart_failed()
 
     _when_ready(put, deadline)
     masks_before = None if before is None else masks_in(before)
@@ -170,14 +172,6 @@ def _when_ready(ask: Callable[[], Answer], deadline: float) -> Answer:
             raise StopPipelineError(explain(str(error))) from error
 
 
-def _set_going(api: ConnectApi) -> None:
-    state = api.state()
-    if state is not None and state.is_halted:
-        api.resume()
-    elif state is not None and state.is_failed:
-        api.restart_failed()
-
-
 def _wait_until_running(api: ConnectApi, deadline: float) -> None:
     state: ConnectorState | None = None
     failures = 0
@@ -185,7 +179,7 @@ def _wait_until_running(api: ConnectApi, deadline: float) -> None:
         try:
             state = api.state()
             if state is not None and state.is_halted:
-                # Once was not enough: just after a change Connect may report an older state.
+                # Here, until it runs: just after a change Connect may report an older state.
                 api.resume()
         except RetryLaterError:
             state = None
