@@ -161,10 +161,11 @@ def resnapshot(
 
 def _tell_of_masks(before: "Masks | None", now: "Masks") -> None:
     """Say what to do about what was captured under other masks."""
+    from connectors.masks import differing
+
     if before is None:
         return
-    changed = sorted(t for t in {*before, *now} if before.get(t, {}) != now.get(t, {}))
-    if changed:
+    if changed := differing(before, now):
         told = (
             f"Masks of {', '.join(changed)} apply to changes from now on. What was captured before "
             "stays in Kafka and the lake. Read current rows again: ./pipeline extract "

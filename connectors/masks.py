@@ -23,8 +23,8 @@ import psycopg
 from connectors.rest import ConnectApi
 from connectors.shop_catalog import CatalogRow, is_text, read_catalog
 from lakehouse.choices import meant
-from lakehouse.contracts import ENTITIES, Mask
-from lakehouse.contracts.files import ContractFile, read_files
+from lakehouse.contracts import Mask
+from lakehouse.contracts.files import ContractFile, read_files, require_masks_only
 from lakehouse.errors import Problem
 from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
@@ -63,13 +63,17 @@ def read_masks(folder: Path, dsn: str) -> Asked:
         RetryLaterError: the database does not answer.
     """
     files = read_files(folder)
-    masks = masks_of(files)
-    return checked(files, masked_catalog(dsn)) if masks else checked(files, {})
+    return checked(files, masked_catalog(dsn) if masks_of(files) else {})
 
 
 def masks_of(files: Mapping[str, ContractFile]) -> Masks:
     """Return the masks of contract files."""
     return {table: dict(file.masks) for table, file in files.items() if file.masks}
+
+
+def differing(one: Masks, other: Masks) -> list[str]:
+    """Return the tables, sorted, whose columns are not masked alike."""
+    return sorted(t for t in {*one, *other} if one.get(t, {}) != other.get(t, {}))
 
 
 def masked_catalog(dsn: str) -> Catalog:
@@ -93,9 +97,7 @@ def checked(files: Mapping[str, ContractFile], catalog: Catalog) -> Asked:
             `lakehouse/contracts/shop/` has more than masks.
     """
     masks, unknown = masks_of(files), []
-    for table, file in files.items():
-        if table in ENTITIES:
-            file.require_masks_only(ENTITIES[table])
+    require_masks_only(files)
     for table, columns in masks.items():
         file = files[table]
         if table not in catalog:

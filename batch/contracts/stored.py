@@ -17,7 +17,7 @@ from batch.silver.replace import overwrite
 from connectors.shop_catalog import CatalogRow, read_catalog
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.bronze import bronze_name
-from lakehouse.contracts.files import OURS, ContractFile
+from lakehouse.contracts.files import OURS, ContractFile, require_masks_only
 from lakehouse.contracts.schemas import CONTRACTS, CONTRACTS_SCHEMA
 from lakehouse.delta import open_or_create, retry_later, scan, table_properties
 from lakehouse.errors import PipelineError
@@ -107,9 +107,7 @@ def refresh(
             masks of a table with a contract in `lakehouse/contracts/shop/`.
         RetryLaterError: the object store does not answer, or another program refreshes them.
     """
-    for table, file in files.items():
-        if table in ENTITIES:
-            file.require_masks_only(ENTITIES[table])
+    require_masks_only(files)
     stored = read_stored(lake)
     try:
         catalog = shop_catalog(dsn)

@@ -328,6 +328,17 @@ def read_files(folder: Path) -> dict[str, ContractFile]:
     return found
 
 
+def require_masks_only(files: Mapping[str, ContractFile]) -> None:
+    """Reject all but masks in files about tables with a contract in `lakehouse/contracts/shop/`.
+
+    Raises:
+        WrongArgumentError: there is something else, or a value could not be cleaned any more.
+    """
+    for table, file in files.items():
+        if table in ENTITIES:
+            file.require_masks_only(ENTITIES[table])
+
+
 def read_file(path: Path) -> ContractFile:
     """Read one file.
 

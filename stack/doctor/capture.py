@@ -6,6 +6,7 @@ from connectors.health import Health, check
 from connectors.masks import (
     Catalog,
     Masks,
+    differing,
     hindrances,
     masked_catalog,
     masks_in_effect,
@@ -76,9 +77,8 @@ def diagnose_masks(
     """
     asked = masks_of(files)
     said = []
-    differing = sorted(t for t in {*asked, *applied} if asked.get(t, {}) != applied.get(t, {}))
-    if differing:
-        words = f"the connector does not mask {', '.join(differing)} as the contract files say"
+    if others := differing(asked, applied):
+        words = f"the connector does not mask {', '.join(others)} as the contract files say"
         said.append(wrong(words, _APPLY))
     # A column that was renamed is captured as it is, under its new name.
     said += [
