@@ -9,6 +9,7 @@ import httpx
 
 from connectors.plain_words import needs_person
 from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.http import http_client
 
 _TIMEOUT_SECONDS = 20
 _POSITIONS = ("lsn", "lsn_proc", "lsn_commit")
@@ -70,7 +71,7 @@ class ConnectApi:
     def __init__(self, base_url: str, name: str) -> None:
         self.base_url = base_url
         self.name = name
-        self._client = httpx.Client(base_url=base_url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+        self._client = http_client(base_url, timeout=_TIMEOUT_SECONDS)
 
     def __enter__(self) -> "ConnectApi":
         return self

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from prometheus_client.parser import text_string_to_metric_families
 
 from lakehouse.errors import RetryLaterError
+from lakehouse.http import http_client
 from lakehouse.kafka import admin_client, captured_pattern, describe_topics, matching_topics
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
@@ -113,7 +114,7 @@ class FlowSampler:
 
     def __init__(self, config: StackConfig, secrets: Secrets) -> None:
         port = config.monitoring.metrics_port("lander")
-        self._metrics_url = f"http://127.0.0.1:{port}/metrics"
+        self._lander = http_client(f"http://127.0.0.1:{port}", timeout=_TIMEOUT_SECONDS)
         self._admin: AdminClient = admin_client(config.kafka.bootstrap_servers)
         self._pattern = captured_pattern(config.connect.topic_prefix)
         self._slot = config.connect.slot_name
@@ -176,7 +177,7 @@ class FlowSampler:
 
     def _tables(self) -> tuple[TableFlow, ...]:
         try:
-            answer = httpx.get(self._metrics_url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+            answer = self._lander.get("/metrics")
         except httpx.TransportError:
             return ()
         found = read_metrics(answer.text)

@@ -12,6 +12,7 @@ from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
 from lakehouse.errors import PipelineError, Problem, RetryLaterError, StopPipelineError
+from lakehouse.http import http_client
 
 _WRITERS = 4
 
@@ -31,11 +32,10 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
 
     def put(writer: int) -> int:
         start.wait()
-        headers = {"If-None-Match": "*"}
-        return httpx.put(url, content=str(writer), headers=headers, timeout=10).status_code
+        return http.put(url, content=str(writer), headers={"If-None-Match": "*"}).status_code
 
     try:
-        with ThreadPoolExecutor(_WRITERS) as pool:
+        with http_client(timeout=10) as http, ThreadPoolExecutor(_WRITERS) as pool:
             answers = list(pool.map(put, range(_WRITERS)))
         if httpx.codes.OK in answers:
             client.remove_object(bucket, name)

@@ -9,6 +9,7 @@ from typing import Any, Self
 import httpx
 
 from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.http import http_client
 from lakehouse.settings import AirflowSettings
 
 _TIMEOUT_SECONDS = 30.0
@@ -57,7 +58,7 @@ class AirflowClient:
         self._settings = settings
         self._login = {"username": user, "password": password}
         self._orders: dict[str, dict[str, int]] = {}
-        self._http = httpx.Client(base_url=settings.url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+        self._http = http_client(settings.url, timeout=_TIMEOUT_SECONDS)
 
     def __enter__(self) -> Self:
         return self

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import LiteralString
 
-import httpx
 import psycopg
 
+from lakehouse.http import http_client
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, unchecked, wrong
 
@@ -83,8 +83,8 @@ def ahead_of_us(dsn: str) -> float:
 def _of_store(url: str) -> float:
     """Return seconds ahead by the Date header of a response, which has whole seconds."""
     before = datetime.now(UTC).replace(microsecond=0)
-    with httpx.Client(trust_env=False, timeout=5) as client:
-        told = parsedate_to_datetime(client.get(f"{url}/minio/health/live").headers["Date"])
+    with http_client(url, timeout=5) as client:
+        told = parsedate_to_datetime(client.get("/minio/health/live").headers["Date"])
     return _ahead(before, told, datetime.now(UTC))
 
 

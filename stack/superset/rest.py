@@ -10,6 +10,7 @@ import httpx
 import yaml
 
 from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.http import http_client
 
 _KINDS = {"datasets": "dataset", "charts": "chart", "dashboards": "dashboard"}
 _PAGE = 100
@@ -80,7 +81,7 @@ def logged_in(url: str, user: str, password: str) -> Iterator[Superset]:
         StopPipelineError: Superset refuses the login.
     """
     try:
-        with httpx.Client(base_url=url, timeout=120, headers={"Referer": url}) as client:
+        with http_client(url, timeout=120, headers={"Referer": url}) as client:
             who = {"username": user, "password": password, "provider": "db", "refresh": False}
             answer = client.post("/api/v1/security/login", json=who)
             if answer.is_error:
