@@ -49,12 +49,38 @@ class DeltaLog:
     """
 
     def __init__(self, table: DeltaTable) -> None:
+        self._table = table
         self._version = table.version()
-        self._uri = table.table_uri
         self._files = files_of(table)
+        self._listed = self._list()
         self._entries: dict[int, str] = {}
         self._checkpoints: dict[int, list[str]] = {}
-        self._list()
+        for path in self._listed:
+            if entry := _ENTRY.search(path):
+                self._entries[int(entry[1])] = path
+            elif part := _CHECKPOINT.search(path):
+                self._checkpoints.setdefault(int(part[1]), []).append(path)
+        self._entries = {v: path for v, path in self._entries.items() if v <= self._version}
+        self._checkpoints = {v: p for v, p in self._checkpoints.items() if v <= self._version}
+        self._known: tuple[int, dict[str, int]] = (-1, {})
+
+    def again(self) -> "DeltaLog | None":
+        """Bring the handle to the newest version and return its log; what is known is not read.
+
+        None if the handle's version is gone, or another table was made in its place.
+        """
+        listed = self._list()
+        path = self._entries.get(self._version, "")
+        if path not in listed or listed[path] != self._listed[path]:
+            return None
+        entries = map(_ENTRY.search, listed)
+        if max(int(entry[1]) for entry in entries if entry) == self._version:
+            return self
+        with retry_later(f"{self._table.table_uri}: its log cannot be read"):
+            self._table.update_incremental()
+        log = DeltaLog(self._table)
+        log._known = self._version, self.transactions()
+        return log
 
     @property
     def checkpoint(self) -> int | None:
@@ -63,14 +89,17 @@ class DeltaLog:
 
     def transactions(self) -> dict[str, int]:
         """Return the version of every app transaction, by app id."""
-        found: dict[str, int] = {}
-        for path in self._checkpoints.get(self.checkpoint or 0, ()):
-            found |= self._in_checkpoint(path)
-        first = 0 if self.checkpoint is None else self.checkpoint + 1
-        newer = [version for version in sorted(self._entries) if version >= first]
+        version, known = self._known
+        found = dict(known)
+        if self.checkpoint is not None and self.checkpoint > version:
+            version = self.checkpoint
+            for path in self._checkpoints[version]:
+                found |= self._in_checkpoint(path)
+        newer = [number for number in sorted(self._entries) if number > version]
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
             for actions in pool.map(self._read, newer):
                 found |= {a["txn"]["appId"]: a["txn"]["version"] for a in actions if "txn" in a}
+        self._known = self._version, found
         return found
 
     def after(self, version: int) -> Iterator[Commit]:
@@ -94,20 +123,15 @@ class DeltaLog:
         """Return whether the log entries of all later commits still exist."""
         return all(n in self._entries for n in range(version + 1, self._version + 1))
 
-    def _list(self) -> None:
-        with retry_later(f"{self._uri}: its log cannot be listed"):
-            listed = self._files.get_file_info(pafs.FileSelector("_delta_log"))
-        for path in (str(file.path) for file in listed):
-            if entry := _ENTRY.search(path):
-                self._entries[int(entry[1])] = path
-            elif part := _CHECKPOINT.search(path):
-                self._checkpoints.setdefault(int(part[1]), []).append(path)
-        self._entries = {v: path for v, path in self._entries.items() if v <= self._version}
-        self._checkpoints = {v: p for v, p in self._checkpoints.items() if v <= self._version}
+    def _list(self) -> dict[str, tuple[int, int]]:
+        """Return size and time of all files of the log, by path."""
+        with retry_later(f"{self._table.table_uri}: its log cannot be listed"):
+            files = self._files.get_file_info(pafs.FileSelector("_delta_log"))
+        return {file.path: (file.size, file.mtime_ns) for file in files}
 
     def _in_checkpoint(self, path: str) -> dict[str, int]:
         with (
-            retry_later(f"{self._uri}: {path} cannot be read"),
+            retry_later(f"{self._table.table_uri}: {path} cannot be read"),
             self._files.open_input_file(path) as file,
         ):
             column = pq.read_table(file, columns=["txn"])["txn"]
@@ -117,7 +141,7 @@ class DeltaLog:
     def _read(self, version: int) -> list[dict[str, Any]]:
         path = self._entries[version]
         with (
-            retry_later(f"{self._uri}: {path} cannot be read"),
+            retry_later(f"{self._table.table_uri}: {path} cannot be read"),
             self._files.open_input_stream(path) as file,
         ):
             lines = file.read().splitlines()

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import polars as pl
 from confluent_kafka.admin import AdminClient
 
-from batch.catalogue import TableMetrics, Unit, lake_metrics, landed_behind
+from batch.catalogue import LakeReader, LakeTable, TableMetrics, Unit, landed_behind
 from consumers.bronze.loss import RESOLVABLE, LossKind, open_losses
 from lakehouse.delta import retry_later, scan
 from lakehouse.kafka import Ends, captured_ends
-from lakehouse.lake import LOSS_LEDGER, Lake
+from lakehouse.lake import LOSS_LEDGER
 from monitoring.metrics import Sample
 
 _BEHIND = {
@@ -18,7 +18,7 @@ _BEHIND = {
 }
 
 
-def read(lake: Lake, admin: AdminClient, topic_prefix: str) -> Iterator[Sample]:
+def read(lake: LakeReader, admin: AdminClient, topic_prefix: str) -> Iterator[Sample]:
     """Return samples of all tables; reads only their logs.
 
     Raises:
@@ -26,12 +26,12 @@ def read(lake: Lake, admin: AdminClient, topic_prefix: str) -> Iterator[Sample]:
     """
     # Kafka's ends are read first: records that land in between would seem ahead of Kafka.
     ends = captured_ends(admin, topic_prefix)
-    metrics = lake_metrics(lake)
+    metrics = lake.metrics()
     for one in metrics:
         yield from of_table(one)
     yield from of_kafka(ends, metrics)
     with retry_later("the loss ledger cannot be read"):
-        ledger = lake.open("bronze", LOSS_LEDGER)
+        ledger = lake.deltas.get(LakeTable(layer="bronze", name=LOSS_LEDGER))
         rows = pl.DataFrame() if ledger is None else scan(ledger).collect()
     yield from of_losses(rows)
 

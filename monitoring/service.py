@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
+from batch.catalogue import LakeReader
 from connectors.health import check
 from lakehouse.kafka import admin_client
 from lakehouse.lake import Lake
@@ -48,7 +49,7 @@ def probes(config: StackConfig, secrets: Secrets) -> tuple[Probe, ...]:
     settings = config.monitoring
     oltp = oltp_dsn(config.oltp, secrets, role=_ROLE)
     loaded = warehouse_dsn(config.warehouse, secrets, role=_ROLE)
-    files = Lake.of(config.minio, secrets, user=_LAKE_USER)
+    files = LakeReader(Lake.of(config.minio, secrets, user=_LAKE_USER))
     admin = admin_client(config.kafka.bootstrap_servers)
     often = partial(Probe, every_seconds=settings.scrape_seconds)
     return (

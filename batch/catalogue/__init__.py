@@ -7,13 +7,14 @@ from batch.catalogue.behind import (
     landed_behind,
     layers_behind,
 )
-from batch.catalogue.lake import lake_metrics, lake_tables
+from batch.catalogue.lake import LakeReader, lake_metrics, lake_tables
 from batch.catalogue.metrics import Behind, LakeTable, TableMetrics, Unit
 from batch.catalogue.warehouse import WAREHOUSE, offsets_in, warehouse_metrics
 
 __all__ = [
     "WAREHOUSE",
     "Behind",
+    "LakeReader",
     "LakeTable",
     "LayerBehind",
     "TableMetrics",

@@ -1,6 +1,7 @@
 """The lake's tables, and metrics from their logs, without reading rows."""
 
 import json
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -62,21 +63,46 @@ def lake_metrics(lake: Lake, layers: Collection[str] = LAKE) -> list[TableMetric
     Raises:
         RetryLaterError: the object store does not answer.
     """
-    # How far a table is behind is computed from the layer below it.
-    needed = {*layers, *(_BELOW[layer] for layer in layers if layer in _BELOW)}
-    with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
-        opened = list(pool.map(lambda table: _open(lake, table), lake_tables(lake, needed)))
-        tables = {one.table: one for one in opened if one is not None}
-        wanted = [one for one in tables.values() if one.table.layer in layers]
-        return list(pool.map(lambda one: _metrics(one, tables), wanted))
+    return LakeReader(lake).metrics(layers)
 
 
-def _open(lake: Lake, table: LakeTable) -> _Opened | None:
-    delta = lake.open(table.layer, table.name)
-    if delta is None:
-        return None
-    log = DeltaLog(delta)
-    return _Opened(table, delta, log, log.transactions())
+class LakeReader:
+    """Metrics for who reads them repeatedly: only what was committed meanwhile is read again."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._lock = threading.Lock()
+        self._opened: Mapping[LakeTable, _Opened] = {}
+
+    @property
+    def deltas(self) -> Mapping[LakeTable, DeltaTable]:
+        """The tables that were last read, in the version of that time or a later one."""
+        return {table: one.delta for table, one in self._opened.items()}
+
+    def metrics(self, layers: Collection[str] = LAKE) -> list[TableMetrics]:
+        """Return the metrics of every table of these layers, as of now.
+
+        Raises:
+            RetryLaterError: the object store does not answer.
+        """
+        # How far a table is behind is computed from the layer below it.
+        needed = {*layers, *(_BELOW[layer] for layer in layers if layer in _BELOW)}
+        with self._lock, ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
+            opened = list(pool.map(self._read, lake_tables(self._lake, needed)))
+            tables = {one.table: one for one in opened if one is not None}
+            self._opened = tables
+            wanted = [one for one in tables.values() if one.table.layer in layers]
+            return list(pool.map(lambda one: _metrics(one, tables), wanted))
+
+    def _read(self, table: LakeTable) -> _Opened | None:
+        known = self._opened.get(table)
+        if known is not None and (log := known.log.again()) is not None:
+            return replace(known, log=log, transactions=log.transactions())
+        delta = self._lake.open(table.layer, table.name)
+        if delta is None:
+            return None
+        log = DeltaLog(delta)
+        return _Opened(table, delta, log, log.transactions())
 
 
 def _metrics(one: _Opened, tables: Mapping[LakeTable, _Opened]) -> TableMetrics:

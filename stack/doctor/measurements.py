@@ -2,12 +2,12 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from deltalake import DeltaTable
 
-from batch.catalogue import LakeTable, TableMetrics, lake_metrics, lake_tables
+from batch.catalogue import LakeReader, LakeTable, TableMetrics
 from consumers.bronze.table import DeltaBronzeTable
 from lakehouse.kafka import Topic, admin_client, captured_pattern, describe_topics, matching_topics
 from lakehouse.lake import Lake
@@ -23,7 +23,6 @@ from stack.program import Service
 from stack.service_user import find_service_user
 
 Value = TypeVar("Value")
-_TABLES_AT_ONCE = 6
 
 
 class _Once(Generic[Value]):
@@ -55,13 +54,17 @@ class Measurements:
     Args:
         config: settings of the stack.
         patience_seconds: timeout of requests, where it can be set.
+        reader: of this stack's lake; one that has read before reads only what is new.
     """
 
-    def __init__(self, config: StackConfig, *, patience_seconds: float) -> None:
+    def __init__(
+        self, config: StackConfig, *, patience_seconds: float, reader: LakeReader | None = None
+    ) -> None:
         self.config = config
         self.patience_seconds = patience_seconds
         self.lock = threading.Lock()
         self.answers: dict[str, Future[Any]] = {}
+        self._reader = reader
 
     def not_ready(self, names: Iterable[str]) -> list[str]:
         """Return those of these services that do not answer."""
@@ -100,9 +103,14 @@ class Measurements:
         return Lake.of(self.config.minio, self.secrets, user="reader")
 
     @_Once
+    def lake_reader(self) -> LakeReader:
+        """What reads the logs of the lake's tables."""
+        return self._reader or LakeReader(self.lake)
+
+    @_Once
     def tables(self) -> list[TableMetrics]:
         """Metrics of every table of the lake."""
-        return lake_metrics(self.lake)
+        return self.lake_reader.metrics()
 
     @_Once
     def later_tables(self) -> list[TableMetrics]:
@@ -111,16 +119,14 @@ class Measurements:
         Tables are read one after the other: one that seems ahead of the layer below may only have
         been read later.
         """
-        return lake_metrics(self.lake)
+        _ = self.tables
+        return self.lake_reader.metrics()
 
     @_Once
     def deltas(self) -> Mapping[LakeTable, DeltaTable]:
         """Every table of the lake, opened with Delta."""
-        tables = lake_tables(self.lake)
-        with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
-            opened = pool.map(lambda table: self.lake.open(table.layer, table.name), tables)
-            pairs = zip(tables, opened, strict=True)
-            return {table: delta for table, delta in pairs if delta is not None}
+        _ = self.tables
+        return self.lake_reader.deltas
 
     @property
     def epochs(self) -> Mapping[str, list[Epoch]]:

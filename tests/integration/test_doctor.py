@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from confluent_kafka.admin import NewPartitions
 
+from batch.catalogue import LakeReader
 from connectors.slot import drop_slot, read_slot
 from lakehouse.kafka import admin_client, describe_topics
 from lakehouse.lake import Lake
@@ -32,8 +33,16 @@ LEFT_OUT = {
 
 def findings(stack):
     """What it finds. In this process: a command of its own would take longer than the look."""
-    measurements = Measurements(stack.config, patience_seconds=60)
+    measurements = Measurements(stack.config, patience_seconds=60, reader=reader(stack))
     return [one.to_json() for one in examine(all_checks(), measurements, limit_seconds=120)]
+
+
+READERS = {}
+
+
+def reader(stack):
+    lake = Lake.of(stack.minio, stack.secrets, user="reader")
+    return READERS.setdefault((stack.minio.url, lake.bronze), LakeReader(lake))
 
 
 def by_verdict(found, verdict):

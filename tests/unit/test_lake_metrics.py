@@ -2,16 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from deltalake import DeltaTable
 
-from batch.catalogue import LakeTable, lake_metrics, lake_tables
-from batch.catalogue.lake import _landed, _open
+from batch.catalogue import LakeReader, LakeTable, lake_metrics, lake_tables
 from batch.delta_log import DeltaLog
 from cli.tables import age_text, size_text
 from lakehouse.errors import RetryLaterError
-from lakehouse.lake import EPOCHS_PROPERTY
+from lakehouse.lake import EPOCHS_PROPERTY, Lake
 from lakehouse.offsets import EpochPartition
 from lakehouse.trouble import plain
 from tests.unit.lake_shop import (
@@ -85,6 +85,41 @@ def test_commits_end_where_the_log_was_cleaned_up(lake):
     assert not [commit.version for commit in log.after(1)]
 
 
+def test_reader_that_reads_again_knows_what_one_that_begins_does(lake, monkeypatch):
+    reader = LakeReader(lake)
+
+    def require_the_same():
+        assert reader.metrics() == lake_metrics(lake)
+
+    land(lake, 0, 0)
+    require_the_same()
+    land(lake, 1, 1, partition=1)
+    add(lake, silver_rows([1, 4]), read_to=0)
+    require_the_same()
+    opened(lake, "bronze", "raw_sales").create_checkpoint()
+    land(lake, 2, 2, partition=1)
+    require_the_same()
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "open", None)
+        known = reader.metrics()
+        reader.metrics()
+    assert known == lake_metrics(lake)
+    # Another table of the same name and version.
+    folder = Path(lake.uri("bronze", "raw_sales"))
+    rmtree(folder)
+    for n in range(4):
+        land(lake, n, n, partition=5)
+    require_the_same()
+    # Its version's entry was cleaned up before the reader came back.
+    table = land(lake, 4, 4, partition=5)
+    table.create_checkpoint()
+    for entry in range(table.version()):
+        (folder / "_delta_log" / f"{entry:020}.json").unlink()
+    require_the_same()
+    rmtree(folder)
+    require_the_same()
+
+
 def test_metrics_of_an_empty_lake_are_none(lake):
     assert lake_metrics(lake) == []
 
@@ -141,8 +176,8 @@ def test_bronze_ends_of_a_topic_are_those_of_its_newest_epoch(lake):
         f' {{"epoch": 1, "topic_id": "{TOPIC}", "partition_count": 2}}]'
     )
     table.alter.set_table_properties({EPOCHS_PROPERTY: two}, raise_if_not_exists=False)
-    opened_table = _open(lake, LakeTable(layer="bronze", name="raw_sales"))
-    assert _landed(opened_table) == {EpochPartition(epoch=1, topic_id=TOPIC, partition=0): 9}
+    (bronze,) = lake_metrics(lake, ["bronze"])
+    assert bronze.offsets == {EpochPartition(epoch=1, topic_id=TOPIC, partition=0): 9}
 
 
 def test_gold_says_which_versions_it_was_made_from_and_what_came_since(lake):
