@@ -108,15 +108,16 @@ def test(context: typer.Context) -> None:
     `unit`, `integration`, `browser`, `faults`, `alerts` and `compose` stand for
     the folders in tests/. `alerts` builds Prometheus and fires each alert,
     `compose` builds the images and starts docker-compose.yml: these two run only
-    when named. A skipped test is a failure.
+    when named. Long tests run with `--long`, or when their file is named. A
+    skipped test is a failure.
 
     Example: ./pipeline test faults --rounds 20 --seed 7
     """
     tests = ROOT / "tests"
     arguments = [tests / word if (tests / word).is_dir() else word for word in context.args]
-    if not arguments:
+    if not set(arguments) - {"--long"}:
         check()
-        arguments = [*_SIDE_BY_SIDE, *(tests / folder for folder in _ON_REAL_SERVICES)]
+        arguments += [*_SIDE_BY_SIDE, *(tests / folder for folder in _ON_REAL_SERVICES)]
     raise typer.Exit(_pytest(*arguments))
 
 

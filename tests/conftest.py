@@ -1,5 +1,6 @@
 """What all tests share: the stack they run on, their options, and that a skip is a failure."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -14,6 +15,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--rounds", type=int, default=1, help="Rounds of faults and examples.")
     group.addoption("--seed", type=int, default=None, help="Seed of the faults' random moments.")
+
+    group.addoption("--long", action="store_true", help="Run tests that are marked `long`, too.")
 
     group = parser.getgroup("servers")
     group.addoption("--reuse", action="store_true", help="Keep servers for the next run.")
@@ -63,11 +66,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Folder by folder, at random within each: the stacks of one end before the next begins.
 
-    The longest are first, lest one process works on its last one when the others are done.
+    The longest are first, lest one process works on its last one when the others are done. Tests
+    that are marked `long` run with `--long`, and whenever something else than a folder is named.
     """
+    option = config.option
+    is_chosen = option.keyword or option.markexpr or not all(map(os.path.isdir, config.args))
+    if not (option.long or is_chosen):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     items.sort(key=lambda item: _place(item.nodeid.split("::", 1)[0]))
 
 

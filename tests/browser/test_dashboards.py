@@ -288,6 +288,7 @@ def until_charts_can_read(shop, browser, order_id):
     browser.page.wait_for_timeout(100)
 
 
+@pytest.mark.long
 def test_stopped_pipeline_looks_different_from_a_shop_without_sales(shop, browser):
     browser.open("live-shop", charts=len(charts_in(LIVE["layout"])))
     pipeline = holder(browser, "Pipeline")

@@ -189,6 +189,7 @@ def test_all_layers_are_exact_after_consolidations_between_orders(shop):
     assert sum(one["quarantined"] for one in silver) == rows(shop, "quarantine").height > 0
 
 
+@pytest.mark.long
 def test_changed_cent_in_the_warehouse_is_found_and_named(shop):
     places = {
         "fact_transactions": ("order_line_id", "margin_cents"),
@@ -301,6 +302,7 @@ def test_consolidations_are_on_record_with_their_offsets(shop):
         )
 
 
+@pytest.mark.long
 def test_consolidate_killed_at_random_moments_ends_exact(shop, request):
     kill_at_random_moments(
         shop,

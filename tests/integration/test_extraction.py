@@ -276,6 +276,7 @@ def synthetic(shop, table):
     return sum("synthetic" in one["source"] for one in records(shop, table))
 
 
+@pytest.mark.long
 def test_extraction_is_refused_where_a_policy_hides_rows_and_the_advice_reads_them_all(shop):
     """The issue's own example, on a table of the contracts."""
     run(
@@ -339,6 +340,7 @@ def test_parent_is_read_without_the_rows_of_those_that_inherit_from_it(shop, tab
         run(shop, f"drop table {child}")
 
 
+@pytest.mark.long
 def test_many_deletes_at_once_are_written_when_somebody_allows_them(shop, table):
     """A table that was swapped for an emptier one: nothing in the log tells of its rows."""
     few = f"{table}_few"

@@ -278,6 +278,7 @@ def test_initial_snapshot_reads_each_row_of_each_table_once(shop):
     assert skipped == {"every_type": NO_COMPARABLE_TEXT}
 
 
+@pytest.mark.long
 def test_kills_a_replay_and_a_rebuild_leave_every_table_exact(shop, request):
     chance = random.Random(request.config.getoption("seed"))
     with Changes(shop):

@@ -209,6 +209,7 @@ def until_no_heartbeat_is_seen(stack):
         assert time.monotonic() < deadline
 
 
+@pytest.mark.long
 def test_after_a_time_down_charts_are_live_only_when_they_show_the_shop(shop):
     """Heartbeats come at once; what was sold meanwhile takes its time, cut into small batches."""
     assert_equal_in_the_end(shop)
@@ -258,6 +259,7 @@ def test_an_idle_shop_and_a_pipeline_that_stands_still_look_different(shop):
             time.sleep(1)
 
 
+@pytest.mark.long
 def test_a_table_that_nobody_shows_is_not_read_so_that_its_topic_can_hold_nothing_up(shop):
     with psycopg.connect(oltp_dsn(shop.oltp, shop.secrets, role="admin")) as connection:
         connection.execute("create table public.coupons (coupon_id bigint primary key)")
@@ -274,6 +276,7 @@ def test_a_table_that_nobody_shows_is_not_read_so_that_its_topic_can_hold_nothin
         connection.execute('drop table public.coupons, public."order lines"')
 
 
+@pytest.mark.long
 def test_all_tables_truncated_at_once_end_everywhere_and_the_same_keys_begin_again(shop):
     """Every row of the shop goes in one statement; then a smaller shop takes the same keys."""
     shop.run("consolidate")

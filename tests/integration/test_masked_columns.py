@@ -361,6 +361,7 @@ def test_column_that_no_longer_is_a_text_does_not_pass(shop, contracts):
     shop.run("connect", "apply")
 
 
+@pytest.mark.long
 def test_masked_customers_are_cleaned_and_loaded(shop):
     shop.run("simulate", "--history", 1, "--orders", 60, timeout=600)
     settle_silver(shop)

@@ -203,6 +203,7 @@ def test_part_of_the_warehouse_that_was_damaged_is_repaired_by_a_replay_of_its_r
     assert differing(replay(shop, *chosen)) == set()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layer", ["bronze", "silver"])
 def test_replay_killed_at_random_moments_continues_and_ends_exact(shop, layer, request):
     rounds = request.config.getoption("--rounds")
@@ -270,6 +271,7 @@ def test_replay_that_was_killed_in_the_middle_says_that_the_next_continues(shop,
     assert workspace(shop, layer) == []
 
 
+@pytest.mark.long
 def test_replays_beside_landing_and_consolidations_disturb_neither(shop):
     selling = shop.fork("simulate", "--orders", 600, "--orders-per-second", 30, "--dirt", 5)
     delta(shop, "bronze", "raw_sales").delete("_partition = 1 and _offset < 50")

@@ -558,6 +558,7 @@ select pg_drop_replication_slot(s.slot_name) from pg_replication_slots as s wher
 """
 
 
+@pytest.mark.long
 def test_the_slot_throttles_before_its_wal_is_used_up(shop, slot):
     """A filling rests below what the slot may hold back, and continues when that shrinks."""
     measurements, held, stopping = [], [], threading.Event()

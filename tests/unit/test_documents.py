@@ -20,7 +20,7 @@ RUNTIME = {"secrets.json", "var/secrets.json", "settings.json"}
 """Files that are made when the system runs."""
 FREE = ("test",)
 """Commands that hand the rest of the line on to another program."""
-PYTEST_OPTIONS = {"--rounds", "--seed", "--reuse", "--end-reuse"}
+PYTEST_OPTIONS = {"--rounds", "--seed", "--reuse", "--end-reuse", "--long"}
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.path.name)
 
 
@@ -158,6 +158,21 @@ def test_every_test_that_proves_a_promise_exists():
     existing = set(re.findall(r"def (test_\w+)\(", tests))
     assert len(named) > 30
     assert named - existing == set()
+
+
+def test_every_promise_has_a_test_that_runs_each_time():
+    """What is marked `long` runs at night."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "tests").rglob("test_*.py")]
+    functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
+    long = {
+        function.name
+        for function in functions
+        if any("mark.long" in ast.unparse(one) for one in function.decorator_list)
+    }
+    promises = re.split(r"\n(?=\*\*|#)", (ROOT / "docs" / "SPECS.md").read_text())
+    proofs = [named for text in promises if (named := set(re.findall(r"`(test_\w+)`", text)))]
+    assert len(proofs) > 30
+    assert [named for named in proofs if named <= long] == []
 
 
 def test_every_block_that_is_not_run_says_why():

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -34,6 +35,7 @@ def made(path, *, passwords=None, **given_values):
     return make(path, passwords=passwords or {}, given=given_values)
 
 
+@cache
 def wanted():
     return entries(COMPOSE_FILE.read_text(), passwords={}, given={})
 

@@ -26,7 +26,11 @@ def test_hooks_run_the_tools_of_the_checks_as_they_are_locked():
 def test_ci_calls_the_command_of_the_readme():
     (workflow,) = (ROOT / ".github" / "workflows").glob("*.yml")
     steps = yaml.safe_load(workflow.read_text())["jobs"]["test"]["steps"]
-    assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
+    by_night = "github.event_name == 'schedule'"
+    assert {step["run"]: step["if"] for step in steps if "run" in step} == {
+        ".ci/run": by_night.replace("==", "!="),
+        "./pipeline test --long": by_night,
+    }
     last = (ROOT / ".ci" / "run").read_text().strip().splitlines()[-1]
     assert last == "exec ./pipeline test"
     assert "./pipeline test " in (ROOT / "README.md").read_text()
@@ -67,13 +71,15 @@ def test_tests_do_not_begin_while_a_check_fails(monkeypatch, tmp_path, tool):
     assert [call[1] for call in runs_of_pytest(tools)] == ["tests/unit"]
 
 
-def test_all_checks_run_and_then_all_tests(monkeypatch, tmp_path):
+@pytest.mark.parametrize("words", [(), ("--long",)])
+def test_all_checks_run_and_then_all_tests(monkeypatch, tmp_path, words):
     tools = Tools()
-    assert run(monkeypatch, tmp_path, tools, "test").exit_code == 0
+    assert run(monkeypatch, tmp_path, tools, "test", *words).exit_code == 0
     assert {call[0] for call in tools.calls} >= {command[0] for _, command in develop.CHECKS}
     units, others = runs_of_pytest(tools)
     assert "--cov" in units
-    assert {f"{tmp_path}/tests/{name}" for name in ("integration", "browser", "faults")} < {*others}
+    folders = {f"{tmp_path}/tests/{name}" for name in ("integration", "browser", "faults")}
+    assert {*others} >= folders | {*words}
 
 
 def test_a_named_test_runs_alone(monkeypatch, tmp_path):

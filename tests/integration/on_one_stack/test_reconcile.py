@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 FAULTS = ("missing", "extra", "different", "missing_versions", "missing_deletes", "duplicates")
 
 
+@pytest.mark.long
 def test_busy_shop_is_exact_as_of_every_snapshot(shop):
     table = shop.tracked()
     changes = []
@@ -164,6 +165,7 @@ def test_command_fails_when_bronze_is_not_exact_and_names_table_and_key(shop):
     assert f"{table}: 1 missing: 3" in shown.stdout
 
 
+@pytest.mark.long
 def test_bronze_that_does_not_catch_up_cannot_be_checked(shop):
     table = shop.tracked()
     plant(shop, table)
