@@ -41,6 +41,8 @@ READERS = {}
 
 
 def reader(stack):
+    if not stack.config.stack.secrets_path.exists():
+        return None  # It never ran.
     lake = Lake.of(stack.minio, stack.secrets, user="reader")
     return READERS.setdefault((stack.minio.url, lake.bronze), LakeReader(lake))
 
