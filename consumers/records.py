@@ -1,17 +1,20 @@
 """Conversion of Kafka messages to Arrow columns, a batch at a time."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Message
+from numpy.typing import NDArray
 
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.offsets import TopicIdentity
 
 _HEADERS = BRONZE_SCHEMA.field("_headers").type
+_INSTANT = itemgetter(1)
 
 
 def to_arrow(
@@ -24,7 +27,7 @@ def to_arrow(
         identities: by topic; must name every topic in `messages`.
     """
     topics = cast("list[str]", list(map(Message.topic, messages)))
-    if len(set(topics)) == 1:
+    if topics.count(topics[0]) == len(topics):
         return {topics[0]: _columns(messages, identities[topics[0]])}
     column = pa.array(topics).dictionary_encode()
     groups = {}
@@ -36,24 +39,41 @@ def to_arrow(
 
 def _columns(messages: Sequence[Message], identity: TopicIdentity) -> pa.RecordBatch:
     count = len(messages)
-    _, milliseconds = zip(*map(Message.timestamp, messages), strict=True)
-    instants = pa.array(np.array(milliseconds, dtype=np.int64) * 1000).cast(
-        BRONZE_SCHEMA.field("_timestamp").type
-    )
+    milliseconds = _integers(map(_INSTANT, map(Message.timestamp, messages)), np.int64, count)
+    instants = pa.array(milliseconds * 1000).cast(BRONZE_SCHEMA.field("_timestamp").type)
     return pa.record_batch(
         [
-            pa.array(map(Message.key, messages), pa.binary(), size=count),
-            pa.array(map(Message.value, messages), pa.binary(), size=count),
+            _binary(list(map(Message.key, messages))),
+            _binary(list(map(Message.value, messages))),
             pa.repeat(identity.topic_id, count),
             pa.repeat(pa.scalar(identity.epoch, pa.int32()), count),
-            pa.array(map(Message.partition, messages), pa.int32(), size=count),
-            pa.array(map(Message.offset, messages), pa.int64(), size=count),
+            pa.array(_integers(map(Message.partition, messages), np.int32, count)),
+            pa.array(_integers(map(Message.offset, messages), np.int64, count)),
             instants,
             _headers(messages),
             pc.cast(instants, pa.date32()),
         ],
         schema=BRONZE_SCHEMA,
     )
+
+
+def _integers(values: Iterable[int | None], kind: type[np.integer], count: int) -> NDArray[Any]:
+    return np.fromiter(cast("Iterable[int]", values), kind, count)
+
+
+def _binary(values: list[bytes | None]) -> pa.Array:
+    """Return the same as `pa.array`, which copies the bytes more than once."""
+    kind, texts = pa.binary(), cast("list[bytes]", values)
+    try:
+        joined = b"".join(texts)
+    except TypeError:  # a tombstone, which is rare, has no value
+        return pa.array(values, kind)
+    if len(joined) > np.iinfo(np.int32).max:
+        return pa.array(values, kind)
+    ends = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, texts), np.int32, len(texts)), out=ends[1:])
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(joined)]
+    return pa.Array.from_buffers(kind, len(texts), buffers, null_count=0)
 
 
 def _headers(messages: Sequence[Message]) -> pa.Array:

@@ -3,6 +3,7 @@
 import socket
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 
@@ -32,6 +33,7 @@ from lakehouse.offsets import Epoch, OffsetRange, TopicIdentity, TopicPartition
 TOPIC = "shop.public.orders"
 P0 = TopicPartition(topic=TOPIC, topic_id="abc", partition=0)
 P1 = TopicPartition(topic=TOPIC, topic_id="abc", partition=1)
+START = datetime(1970, 1, 1, tzinfo=UTC)
 offsets = st.integers(0, 10_000)
 
 
@@ -214,6 +216,41 @@ def test_records_of_several_topics_keep_their_order_and_their_identity():
     assert b["_headers"].to_list() == [[{"key": "h", "value": b"x"}]]
     assert a["_timestamp"].dt.epoch("ms").to_list() == [1_700_000_000_130, 1_700_000_000_125]
     assert str(a["_date"][0]) == "2023-11-14"
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({
+            "topic": st.sampled_from(["a", "b"]),
+            "key": st.none() | st.binary(max_size=9), "value": st.none() | st.binary(max_size=99),
+            "partition": st.integers(0, 2**31 - 1), "offset": st.integers(0, 2**63 - 1),
+            "timestamp": st.tuples(st.just(1), st.integers(0, 10**13)),
+            "headers": st.none() | st.lists(st.tuples(st.just("h"), st.binary(max_size=3))),
+        }),
+        min_size=1,
+    )
+)  # fmt: skip
+def test_column_holds_what_each_message_has(given):
+    identities = {name: TopicIdentity(topic_id=name.upper(), epoch=4) for name in ("a", "b")}
+    found = to_arrow([Message(**one) for one in given], identities)
+    assert set(found) == {one["topic"] for one in given}
+    for topic, chunk in found.items():
+        chunk.validate(full=True)
+        expected = [
+            {
+                **{name: one[name] for name in ("key", "value")},
+                "_topic_id": topic.upper(), "_epoch": 4,
+                "_partition": one["partition"], "_offset": one["offset"],
+                "_timestamp": START + timedelta(milliseconds=one["timestamp"][1]),
+                "_headers": one["headers"]
+                and [{"key": name, "value": value} for name, value in one["headers"]],
+                "_date": (START + timedelta(milliseconds=one["timestamp"][1])).date(),
+            }
+            for one in given if one["topic"] == topic
+        ]  # fmt: skip
+        assert [{**row, "_headers": row["_headers"] or None} for row in chunk.to_pylist()] == [
+            {**row, "_headers": row["_headers"] or None} for row in expected
+        ]
 
 
 @contextmanager
