@@ -15,9 +15,8 @@ from typing import Any
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.fs import DeltaStorageHandler
 
-from lakehouse.delta import retry_later
+from lakehouse.delta import files_of, retry_later
 
 _ENTRY = re.compile(r"/(\d{20})\.json$")
 _CHECKPOINT = re.compile(r"/(\d{20})\.checkpoint(?:\.\d+\.\d+)?\.parquet$")
@@ -31,15 +30,6 @@ class Commit:
     version: int
     at: datetime
     changes_data: bool
-
-
-def files_of(table: DeltaTable) -> pafs.FileSystem:
-    """Return the file system below a table, through the client that its handle has.
-
-    delta-rs (1.6) makes a client of the object store for each handle, and reads all of the system's
-    certificates for it: that takes ten times as long as listing a log.
-    """
-    return pafs.PyFileSystem(DeltaStorageHandler.from_table(table._table))  # noqa: SLF001
 
 
 class DeltaLog:

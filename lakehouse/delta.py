@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.fs as pafs
 from deltalake import (
     CommitProperties,
     DeltaTable,
@@ -16,6 +17,7 @@ from deltalake import (
     WriterProperties,
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 
 from lakehouse.errors import GoneError, PipelineError
 from lakehouse.trouble import Service, Trouble, again, plain, told
@@ -104,6 +106,15 @@ def open_or_create(
     except DeltaError:
         # Another process created it in between; if not, opening it raises the actual error.
         return DeltaTable(uri, storage_options=dict(options))
+
+
+def files_of(table: DeltaTable) -> pafs.FileSystem:
+    """Return the file system below a table, through the client that its handle has.
+
+    delta-rs (1.6) makes a client of the object store for each handle, and reads all of the system's
+    certificates for it: that takes ten times as long as listing a log.
+    """
+    return pafs.PyFileSystem(DeltaStorageHandler.from_table(table._table))  # noqa: SLF001
 
 
 def scan(table: DeltaTable) -> pl.LazyFrame:

@@ -17,9 +17,9 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
 from batch.catalogue import LakeTable
-from batch.delta_log import DeltaLog, files_of
+from batch.delta_log import DeltaLog
 from batch.maintenance.needs import Hold, Need, oldest_hold
-from lakehouse.delta import NO_HOOKS
+from lakehouse.delta import NO_HOOKS, files_of
 from lakehouse.errors import BusyError
 from lakehouse.maintenance import CompactionHeldError, CompactionLostError, compact
 

@@ -9,26 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 import pyarrow as pa
-from deltalake import (
-    ColumnProperties,
-    DeltaTable,
-    WriterProperties,
-    write_deltalake,
-)
+from deltalake import DeltaTable
 from typing_extensions import override
 
 from consumers.bronze.commit import BronzeTable
-from lakehouse.delta import NO_HOOKS, open_or_create, table_properties, with_watermarks
+from consumers.bronze.files import PARTITION, STATISTICS, write_files
+from lakehouse.delta import NO_HOOKS, files_of, open_or_create, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY
 from lakehouse.offsets import Epoch, TopicPartition
-
-# All values differ: a dictionary would only add cost.
-_PLAIN = ColumnProperties(dictionary_enabled=False)
-_WRITER = WriterProperties(
-    compression="ZSTD",
-    compression_level=1,
-    column_properties={"key": _PLAIN, "value": _PLAIN, "_offset": _PLAIN},
-)
 
 
 class DeltaBronzeTable(BronzeTable):
@@ -36,6 +24,7 @@ class DeltaBronzeTable(BronzeTable):
 
     def __init__(self, table: DeltaTable) -> None:
         self.delta = table
+        self._files = files_of(table)
         # Reading it from the table walks through its log, for each partition.
         self._watermarks: dict[str, int | None] = {}
 
@@ -52,7 +41,7 @@ class DeltaBronzeTable(BronzeTable):
             uri,
             options,
             BRONZE_SCHEMA,
-            partition_by=["_date"],
+            partition_by=[PARTITION],
             properties=_configuration(retention_hours),
         )
         return cls(table)
@@ -69,17 +58,17 @@ class DeltaBronzeTable(BronzeTable):
         known, self._watermarks = self._watermarks, {}
         before = self.delta.version()
         transactions = {p.app_id: last for p, last in watermarks.items()}
-        write_deltalake(
-            self.delta,
-            rows,
+        self.delta.create_write_transaction(
+            write_files(rows, self._files),
             mode="append",
-            writer_properties=_WRITER,
+            schema=self.delta.schema(),
+            partition_by=[PARTITION],
             commit_properties=with_watermarks(transactions),
             post_commithook_properties=NO_HOOKS,
         )
-        # After a conflict, this handle is at a version that includes the other commits. They may
-        # have landed our partitions, and a later commit would not conflict with them: so read
-        # again.
+        self.delta.update_incremental()
+        # This handle may be at a version that includes commits of others. They may have landed our
+        # partitions, and a later commit would not conflict with them: so read again.
         if self.delta.version() == before + 1:
             self._watermarks = {**known, **transactions}
 
@@ -110,8 +99,7 @@ class DeltaBronzeTable(BronzeTable):
 
 def _configuration(retention_hours: int) -> dict[str, str]:
     return {
-        # Statistics of whole JSON documents would cost more than they could save.
-        "delta.dataSkippingStatsColumns": "_partition,_offset,_timestamp",
+        "delta.dataSkippingStatsColumns": ",".join(STATISTICS),
         **table_properties(retention_hours=retention_hours, has_change_feed=False),
         EPOCHS_PROPERTY: "[]",
     }
