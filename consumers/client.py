@@ -41,8 +41,8 @@ def consumer_config(
         "topic.metadata.refresh.interval.ms": int(topic_refresh_seconds * 1000),
         "fetch.wait.max.ms": 100,
         "fetch.min.bytes": 1,
-        "queued.max.messages.kbytes": 16 * 1024,
-        "fetch.max.bytes": 8 * _MB,
+        "queued.max.messages.kbytes": 8 * 1024,
+        "fetch.max.bytes": 2 * _MB,
         # The default of one second would leave the consumer idle whenever the queue was full.
         "fetch.queue.backoff.ms": 10,
         "reconnect.backoff.max.ms": 2_000,

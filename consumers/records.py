@@ -43,8 +43,8 @@ def _columns(messages: Sequence[Message], identity: TopicIdentity) -> pa.RecordB
     instants = pa.array(milliseconds * 1000).cast(BRONZE_SCHEMA.field("_timestamp").type)
     return pa.record_batch(
         [
-            _binary(list(map(Message.key, messages))),
-            _binary(list(map(Message.value, messages))),
+            pa.array(list(map(Message.key, messages)), pa.binary()),
+            _long(list(map(Message.value, messages))),
             pa.repeat(identity.topic_id, count),
             pa.repeat(pa.scalar(identity.epoch, pa.int32()), count),
             pa.array(_integers(map(Message.partition, messages), np.int32, count)),
@@ -61,8 +61,8 @@ def _integers(values: Iterable[int | None], kind: type[np.integer], count: int) 
     return np.fromiter(cast("Iterable[int]", values), kind, count)
 
 
-def _binary(values: list[bytes | None]) -> pa.Array:
-    """Return the same as `pa.array`, which copies the bytes more than once."""
+def _long(values: list[bytes | None]) -> pa.Array:
+    """Return the same as `pa.array`, which copies long values more than once."""
     kind, texts = pa.binary(), cast("list[bytes]", values)
     try:
         joined = b"".join(texts)

@@ -24,12 +24,14 @@ STATISTICS = ("_partition", "_offset", "_timestamp")
 save."""
 _PART_BYTES = 8 * 1024 * 1024
 """Sent to the store at a time. Each time waits for Python's lock, which polling holds."""
+_PAGE_BYTES = 256 * 1024
+"""A page is encoded and compressed while the processor has it in its cache."""
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-# The other columns repeat a few values.
+# Columns of a few values, which repeat.
 _DICTIONARY = ["_topic_id", "_epoch", "_partition"]
+# Not for values: it copies them once more than the plain encoding, and saves 1 % of the file.
 _ENCODINGS = {
     "key": "DELTA_LENGTH_BYTE_ARRAY",
-    "value": "DELTA_LENGTH_BYTE_ARRAY",
     "_offset": "DELTA_BINARY_PACKED",
     "_timestamp": "DELTA_BINARY_PACKED",
 }
@@ -80,6 +82,7 @@ def encode(rows: pa.Table, file: pa.NativeFile) -> None:
         compression_level=1,
         use_dictionary=_DICTIONARY,
         column_encoding=_ENCODINGS,
+        data_page_size=_PAGE_BYTES,
         write_statistics=[*_DICTIONARY, *STATISTICS],
         store_schema=False,
     )

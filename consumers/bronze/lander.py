@@ -20,7 +20,7 @@ from consumers.buffer import Buffers, FlushPolicy
 from consumers.membership import Membership
 from lakehouse.errors import PipelineError, RetryLaterError
 
-_POLL_ROWS = 10_000
+POLL_ROWS = 5_000
 _POLL_SECONDS = 0.1
 _LAG_SECONDS = 1.0
 _SETTLE_SECONDS = 8.0
@@ -106,7 +106,7 @@ class Lander:
 
     def _poll(self) -> None:
         timeout = min(_POLL_SECONDS, self._options.flush.seconds / 4)
-        messages = self._consumer.consume(_POLL_ROWS, timeout)
+        messages = self._consumer.consume(POLL_ROWS, timeout)
         if not messages:
             return
         events = list(filter(Message.error, messages))

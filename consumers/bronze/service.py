@@ -1,11 +1,13 @@
 """Builds a lander from settings, and runs it until a signal stops it."""
 
+import gc
+
 import pyarrow as pa
 from confluent_kafka import Consumer
 
 from consumers.bronze.conformance import require_conditional_put
 from consumers.bronze.flusher import Flusher
-from consumers.bronze.lander import Lander, LanderOptions
+from consumers.bronze.lander import POLL_ROWS, Lander, LanderOptions
 from consumers.bronze.maintenance import bronze_maintenance
 from consumers.bronze.metrics import LandingMetrics
 from consumers.bronze.tables import LandingTables
@@ -73,6 +75,10 @@ def run_lander(  # noqa: PLR0913 - settings of each server, and the command's op
         _lander_options(landing, connect, accept_loss=accept_loss),
     )
     stop_on_signals(lander.stop)
+    # A poll makes many objects at once and none that refer to each other: looking for cycles among
+    # them takes as long as compressing them.
+    gc.freeze()
+    gc.set_threshold(10 * POLL_ROWS)
     lander.run()
 
 
