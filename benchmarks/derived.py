@@ -22,6 +22,7 @@ from batch.contracts.stored import refresh
 from batch.reconcile.history import Examples
 from batch.reconcile.silver import compare_silver
 from batch.silver.run import SilverRules, consolidate_silver
+from batch.silver.sizes import BatchLimits
 from benchmarks.consolidation import as_sent
 from benchmarks.history import PARTITIONS, land, record, topic_id
 from benchmarks.past import DAYS, END, Size
@@ -35,7 +36,9 @@ from lakehouse.postgres import oltp_dsn
 CHANGES = 100_000
 ROUNDS = 5
 TABLES = ("customers", "orders")
-_RULES = SilverRules(time_zone="Europe/Paris", retention_hours=168, chunk_rows=100_000)
+_RULES = SilverRules(
+    time_zone="Europe/Paris", retention_hours=168, batch=BatchLimits(records=100_000)
+)
 
 
 def run(changes: int = CHANGES, rounds: int = ROUNDS) -> dict[str, object]:

@@ -21,7 +21,7 @@ from batch.silver.offsets import OffsetRanges, is_within, starting_position
 from batch.silver.replace import Target, replace_differing
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import SilverRules, consolidate_silver
-from batch.silver.shards import Shards, shards_for
+from batch.silver.shards import Shards
 from batch.silver.tables import Rows, SilverTables
 from batch.table_diff import TableDiff
 from lakehouse.cleaning.transforms.latest import ORDER
@@ -32,7 +32,7 @@ from lakehouse.digest import Digest, digest
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.json_file import write_json
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange, batches, count_positions, up_to
+from lakehouse.offsets import EpochPartition, OffsetRange, count_positions, up_to
 from replay.workspace import resumed
 
 Progress = Callable[[str, int, int], None]
@@ -171,7 +171,7 @@ class SilverReplayer:
         if not is_all:
             self._choose(tables, bronze)
         return {
-            "shards": shards_for(ends, rows=self.rules.chunk_rows),
+            "shards": bronze.count_batches(ends, self.rules.batch),
             "is_all": is_all,
             "ranges": [
                 (p.epoch, p.topic_id, p.partition, s.start, s.stop) for p, s in self.ranges.items()
@@ -200,7 +200,7 @@ class SilverReplayer:
     ) -> None:
         left = revalidated.left(ends)
         total = sum(ends.values())
-        for batch in batches(left, positions=self.rules.chunk_rows):
+        for batch in bronze.batches(left, self.rules.batch):
             behind = count_positions(revalidated.left(ends).values())
             self.on_progress(f"{self.entity.table}: validating", total - behind, total)
             revalidated.add(bronze, batch)
@@ -267,8 +267,7 @@ class SilverReplayer:
         self, name: str, target: Target, fresh: Callable[[int], pl.DataFrame], shards: int
     ) -> TableDiff:
         version = target.delta.version()
-        most_rows = self.rules.chunk_rows
-        found, before = replace_differing(target, fresh, shards=shards, most_rows=most_rows)
+        found, before = replace_differing(target, fresh, shards=shards, limits=self.rules.batch)
         if not target.is_all:
             before = self._digest(name, target, version)
         target.delta.update_incremental()

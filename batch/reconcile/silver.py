@@ -27,7 +27,6 @@ from lakehouse.lake import Lake
 from lakehouse.offsets import (
     EpochPartition,
     OffsetRange,
-    batches,
     count_positions,
     next_position,
     up_to,
@@ -154,7 +153,7 @@ class _Comparison:
             found[self.entity.history] = self._beyond(
                 self.stored.history, self.history_ends, (key, *ORDER)
             )
-        for ranges in _groups(self.ends, positions=self.rules.chunk_rows):
+        for ranges in _groups(self.ends, positions=self.rules.batch.records):
             for name, of_group in zip(found, self._group(ranges), strict=True):
                 found[name] += of_group
         return found
@@ -164,7 +163,7 @@ class _Comparison:
         newest: pl.DataFrame | None = None
         versions: list[pl.DataFrame] = []
         found = LayerFindings()
-        for batch in batches(ranges, positions=self.rules.chunk_rows):
+        for batch in self.bronze.batches(ranges, self.rules.batch):
             validated, accounted = self._validate(batch)
             valid = validated.filter(pl.col(BROKEN).is_null())
             taken = valid.filter(is_within(_until(batch, self.current_ends)))

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from math import ceil
 
 import polars as pl
 from deltalake import DeltaTable
 
 from batch.silver.offsets import OffsetRanges, is_within, starting_position
+from batch.silver.sizes import BatchLimits, batches_of, size_of, stretches
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.delta import scan
 from lakehouse.lake import EPOCHS_PROPERTY
@@ -32,6 +34,17 @@ class BronzeSource:
             if start < end:
                 ranges[partition] = OffsetRange(start=start, stop=end)
         return ranges
+
+    def batches(
+        self, ranges: OffsetRanges, limits: BatchLimits
+    ) -> Iterator[dict[EpochPartition, OffsetRange]]:
+        """Split ranges into batches that fit into memory, in the order of each partition."""
+        return batches_of(ranges, stretches(self.delta, ranges), limits)
+
+    def count_batches(self, ends: Mapping[EpochPartition, int], limits: BatchLimits) -> int:
+        """Return how many batches all records before these ends make, at least one."""
+        by_bytes = size_of(stretches(self.delta, up_to(ends))) / limits.bytes
+        return max(1, ceil(by_bytes), ceil(sum(ends.values()) / limits.records))
 
     def read(self, ranges: OffsetRanges, *, keys: pl.Series | None = None) -> pl.DataFrame:
         """Read the records in these ranges, of these keys only if any are given."""

@@ -16,7 +16,7 @@ from batch.silver.offsets import is_within, starting_position, watermarks
 from batch.silver.replace import overwrite
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import Progress, SilverReport, SilverRules
-from batch.silver.shards import Shards, shards_for
+from batch.silver.shards import Shards
 from batch.silver.tables import SharedTables, SilverTables
 from lakehouse.cleaning.validator import count_rules
 from lakehouse.contracts import Entity
@@ -28,7 +28,7 @@ from lakehouse.contracts.schemas import (
 )
 from lakehouse.delta import retry_later
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange, batches, up_to
+from lakehouse.offsets import EpochPartition, OffsetRange, up_to
 
 
 def rebuild_silver(
@@ -78,11 +78,11 @@ def _rebuild(tables: SilverTables, rules: SilverRules, on_progress: Progress) ->
     counts = _Counts(tables=tables, run_id=uuid.uuid4().hex)
     with tempfile.TemporaryDirectory(prefix="rebuild-") as folder:
         revalidated = Revalidated(
-            files=Shards(folder=Path(folder), count=shards_for(bronze.ends, rows=rules.chunk_rows)),
+            files=Shards(folder=Path(folder), count=bronze.count_batches(bronze.ends, rules.batch)),
             tables=tables,
             validator=rules.validator(entity),
         )
-        for batch in batches(revalidated.left(bronze.ends), positions=rules.chunk_rows):
+        for batch in bronze.batches(revalidated.left(bronze.ends), rules.batch):
             on_progress(f"{entity.silver}: {report.read:,} changes")
             validated = revalidated.add(bronze, batch)
             counts.add(validated, batch)

@@ -17,6 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from batch.merge import replace_rows
 from batch.silver.commit import partitions_with
 from batch.silver.shards import Shards
+from batch.silver.sizes import BatchLimits
 from batch.silver.tables import Rows
 from batch.table_diff import Differences, compare
 from lakehouse.delta import CHECKPOINTS, WRITER, scan, with_watermarks
@@ -64,7 +65,7 @@ class Target:
 
 
 def replace_differing(
-    target: Target, fresh: Callable[[int], pl.DataFrame], *, shards: int, most_rows: int
+    target: Target, fresh: Callable[[int], pl.DataFrame], *, shards: int, limits: BatchLimits
 ) -> tuple[Differences, Digest]:
     """Bring the table to the state of `fresh` in one commit, or in none if it is already there.
 
@@ -72,7 +73,7 @@ def replace_differing(
         target: the table.
         fresh: returns the rows of a shard.
         shards: number of shards.
-        most_rows: largest number of differing rows to hold in memory.
+        limits: how many differing rows to hold in memory at most.
 
     Returns:
         The differences, and the digest of the previous rows in the scope.
@@ -81,8 +82,8 @@ def replace_differing(
         DeltaError: a conflict with another commit, or the store does not answer.
     """
     found, before = Differences(), Digest()
-    rows, gone, kept = [], [], 0
-    is_doubled = False
+    rows, gone, kept, size = [], [], 0, 0.0
+    is_doubled = is_many = False
     with tempfile.TemporaryDirectory(prefix="replace-") as folder:
         stored = _Stored(target=target, files=Shards(folder=Path(folder), count=shards))
         for shard in range(shards):
@@ -90,13 +91,16 @@ def replace_differing(
             compared = compare(target.identity, new, old, found)
             before = before.plus(compared.before)
             is_doubled |= old.height != old.select(target.identity).unique().height
-            kept += compared.differing.height + compared.gone.height
-            if kept <= most_rows:
+            for differing in (compared.differing, compared.gone):
+                kept += differing.height
+                size += differing.estimated_size()
+            is_many = kept > limits.records or size > limits.bytes
+            if not is_many:
                 rows.append(compared.differing)
                 gone.append(compared.gone)
     if not found.count and not is_doubled:
         return found, before
-    if kept > most_rows or is_doubled:
+    if is_many or is_doubled:
         _overwrite_shards(target, fresh, shards)
     else:
         _merge(target, pl.concat(rows), pl.concat(gone))

@@ -10,6 +10,7 @@ import polars as pl
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.offsets import OffsetRanges
+from batch.silver.sizes import BatchLimits
 from batch.silver.tables import SharedTables, SilverTables
 from lakehouse.choices import meant
 from lakehouse.cleaning.transforms.validate import BROKEN
@@ -20,7 +21,7 @@ from lakehouse.contracts.model import UNKNOWN
 from lakehouse.delta import retry_later
 from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
-from lakehouse.offsets import batches, count_positions
+from lakehouse.offsets import count_positions
 from lakehouse.settings import ConsolidationSettings, ShopSettings
 
 Progress = Callable[[str], None]
@@ -34,7 +35,7 @@ class SilverRules:
 
     time_zone: str
     retention_hours: int
-    chunk_rows: int
+    batch: BatchLimits
 
     @classmethod
     def of_settings(cls) -> "SilverRules":
@@ -43,7 +44,7 @@ class SilverRules:
         return cls(
             time_zone=ShopSettings().time_zone,
             retention_hours=settings.retention_hours,
-            chunk_rows=settings.chunk_rows,
+            batch=BatchLimits(records=settings.chunk_rows),
         )
 
     def validator(self, entity: Entity) -> Validator:
@@ -196,7 +197,7 @@ def _consolidate(
     pending = bronze.pending(tables.current.delta)
     total = count_positions(pending.values())
     done = 0
-    for ranges in batches(pending, positions=rules.chunk_rows):
+    for ranges in bronze.batches(pending, rules.batch):
         on_progress(f"{entity.silver}: {done:,} of {total:,} offsets")
         validated, merged = _take_in(tables, rules.validator(entity), bronze, ranges, run_id)
         report = report.plus(validated, entity, merged=merged)

@@ -1,12 +1,10 @@
 """Rows on disk, sharded by the values of a column. A shard fits into memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-
-from lakehouse.offsets import EpochPartition
 
 _SHARD = "_shard"
 
@@ -49,8 +47,3 @@ class Shards:
 
     def _file(self, kind: str, shard: int, batch: int) -> Path:
         return self.folder / f"{kind}-{shard:05}-{batch:06}.arrow"
-
-
-def shards_for(ends: Mapping[EpochPartition, int], *, rows: int) -> int:
-    """Return the number of shards for about `rows` changes each."""
-    return max(1, -(-sum(ends.values()) // rows))

@@ -78,7 +78,8 @@ class ConsolidationSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="CONSOLIDATION_")
     chunk_rows: int = setting(
         500_000,
-        "Most changes that a consolidation or a replay holds in memory at a time.",
+        "Most changes that a consolidation or a replay holds in memory at a time; fewer if they "
+        "are large.",
         change="When either runs out of memory (lower), or memory is plenty (raise).",
         gt=0,
     )

@@ -11,13 +11,14 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from batch.silver.run import SilverRules
+from batch.silver.sizes import BatchLimits
 from lakehouse.contracts import ENTITIES
 from lakehouse.delta import open_or_create, scan, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY, Lake
 from lakehouse.offsets import kafka_app_id
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-RULES = SilverRules(time_zone="Europe/Paris", retention_hours=168, chunk_rows=1000)
+RULES = SilverRules(time_zone="Europe/Paris", retention_hours=168, batch=BatchLimits(records=1000))
 
 CUSTOMER = {
     "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",

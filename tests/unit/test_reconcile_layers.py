@@ -23,6 +23,7 @@ from batch.reconcile.silver import compare_silver
 from batch.reconcile.warehouse import Shard, WarehouseComparison
 from batch.runs import Run
 from batch.silver.run import chosen_entities, consolidate_silver
+from batch.silver.sizes import BatchLimits
 from batch.warehouse.entities import TABLES
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.gold import GOLD_TABLES
@@ -108,11 +109,11 @@ def test_silver_that_follows_from_bronze_is_exact(shop):
     assert found["users_history"].findings.rows == 4
 
 
-@pytest.mark.parametrize("chunk_rows", [1, 2, 4])
-def test_findings_are_the_same_however_many_changes_are_validated_at_a_time(shop, chunk_rows):
+@pytest.mark.parametrize("records", [1, 2, 4])
+def test_findings_are_the_same_however_many_changes_are_validated_at_a_time(shop, records):
     shop.table("enriched_users").delete("customer_id = 3")
     whole = shop.compare()
-    in_parts = shop.compare(rules=replace(RULES, chunk_rows=chunk_rows))
+    in_parts = shop.compare(rules=replace(RULES, batch=BatchLimits(records=records)))
     assert whole["enriched_users"].findings.missing.count == 1
     assert {name: one.findings for name, one in in_parts.items()} == {
         name: one.findings for name, one in whole.items()

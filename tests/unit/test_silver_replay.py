@@ -15,6 +15,7 @@ from batch.silver.bronze import BronzeSource
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import chosen_entities, consolidate_silver
+from batch.silver.sizes import BatchLimits
 from lakehouse.cleaning import spelling, typed
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import RetryLaterError
@@ -50,7 +51,7 @@ def everything(lake, entity=CUSTOMERS):
 def replayer(lake, folder, *, ranges=None, entity=CUSTOMERS, rows=1000, **options):
     return SilverReplayer(
         lake=lake,
-        rules=replace(RULES, chunk_rows=rows),
+        rules=replace(RULES, batch=BatchLimits(records=rows)),
         entity=entity,
         ranges=everything(lake, entity) if ranges is None else ranges,
         folder=Path(folder) / "replay",

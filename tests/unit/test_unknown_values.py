@@ -15,6 +15,7 @@ from batch.reconcile.history import Examples
 from batch.reconcile.silver import compare_silver
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import consolidate_silver
+from batch.silver.sizes import BatchLimits
 from consumers.live.changes import ChangeReader
 from lakehouse.cleaning import spelling
 from lakehouse.cleaning.transforms.validate import BROKEN
@@ -199,7 +200,7 @@ def test_run_names_the_values_counts_their_changes_and_calls_them_neither_clean_
     for key, country in enumerate(["QQ", "France", "QQ", "FR", "Narnia", "XK"]):
         source.change(key, "c", ship_country=country)
     source.change(9, "c", ship_country="QQ", status="gone").land()
-    (report,) = consolidate_silver(lake, replace(RULES, chunk_rows=2), [ORDERS])
+    (report,) = consolidate_silver(lake, replace(RULES, batch=BatchLimits(records=2)), [ORDERS])
     assert (report.read, report.cleaned, report.quarantined, report.merged) == (7, 1, 1, 6)
     (unknown,) = report.unknown
     assert (unknown.column, unknown.changes) == ("ship_country", 3)
@@ -223,7 +224,9 @@ def test_run_with_many_unknown_values_names_five_and_shortens_them(tmp_path):
     for key in range(40):
         source.change(key, "c", device=f"{key:02}" + "x" * 5_000)
     source.land()
-    (report,) = consolidate_silver(lake, replace(RULES, chunk_rows=7), [source.entity])
+    (report,) = consolidate_silver(
+        lake, replace(RULES, batch=BatchLimits(records=7)), [source.entity]
+    )
     (unknown,) = report.unknown
     assert unknown.changes == 40
     assert [value[:4] for value in unknown.values] == ['"00x', '"01x', '"02x', '"03x', '"04x']
