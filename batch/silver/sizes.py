@@ -34,7 +34,7 @@ class BatchLimits:
     """What a batch holds at most, about: changes, and bytes of changes as Kafka has them."""
 
     records: int
-    bytes: int = 96 * 1024 * 1024
+    bytes: int = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
