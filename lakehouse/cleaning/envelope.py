@@ -131,10 +131,13 @@ def _fields(columns: Columns, extra: Sequence[str]) -> dict[str, PolarsType]:
 def _parse(lines: pl.Series, fields: Mapping[str, PolarsType]) -> pl.DataFrame | None:
     """Parse all records at once, many times faster than one by one; None if any is malformed.
 
-    Each record must be exactly one line, or rows would not match records.
+    Each record must be exactly one line, or rows would not match records: one of two lines makes
+    up for an empty one.
     """
     if lines.is_empty():
         return pl.DataFrame(schema=fields)
+    if lines.str.contains("\n", literal=True).any():
+        return None
     try:
         parsed = pl.read_ndjson(_joined(lines), schema=fields)
     except pl.exceptions.PolarsError:

@@ -92,6 +92,12 @@ def test_record_that_is_no_change_is_told_apart_and_spoils_no_other(value):
     assert read["name"].to_list()[::2] == ["a", "a"]
 
 
+def test_record_of_two_lines_does_not_make_up_for_an_empty_one():
+    values = [b"", envelope(id=1), b'{"op":"c"}\n{"op":"c"}']
+    read = read_envelopes(pl.Series(values), COLUMNS)
+    assert read["id"].to_list() == [None, "1", None]
+
+
 @settings(max_examples=60)
 @given(st.lists(st.one_of(st.binary(max_size=30), st.just(None),
        st.builds(lambda n: envelope(id=n, name="x", version=1), st.integers(0, 9)))))  # fmt: skip
