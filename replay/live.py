@@ -8,13 +8,14 @@ access to the overlay; the live consumer waits.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import polars as pl
 import psycopg
+import pyarrow as pa
 from psycopg import sql
 
 from consumers.live.changes import ChangeReader, Rows
 from consumers.live.overlay import Overlay
 from lakehouse.digest import Digest
+from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.offsets import OffsetRange, TopicIdentity, batches, count_positions
 from lakehouse.postgres import speak_canonically, table_digest
 from replay.kafka_range import KafkaRange, PartitionRanges
@@ -99,14 +100,14 @@ class LiveReplayer:
         done = 0
         for window in batches(ranges, positions=self.window):
             self.on_progress(done, total)
-            records.append(pl.DataFrame(source.read(window)))
+            records.append(source.read(window))
             done += count_positions(window.values())
-        read = pl.concat(records) if records else pl.DataFrame()
-        rows: Rows | None = self.reader.read(read) if read.height else None
+        read = pa.concat_tables([BRONZE_SCHEMA.empty_table(), *records])
+        rows: Rows | None = self.reader.read(read) if read.num_rows else None
         before, after = self.overlay.do(lambda one: self._replace(one, ranges, rows))
         self.on_progress(total, total)
         entity = self.reader.entity.table
-        return LiveReplay(entity=entity, read=read.height, before=before, after=after)
+        return LiveReplay(entity=entity, read=read.num_rows, before=before, after=after)
 
     def _replace(
         self, connection: psycopg.Connection, ranges: PartitionRanges, rows: Rows | None
@@ -115,8 +116,8 @@ class LiveReplayer:
         table, within = sql.Identifier("live", entity), _is_within(self.identity, ranges)
         speak_canonically(connection)
         with connection.transaction():
-            if rows is not None and rows.current.height:
-                self.overlay.copy(connection, entity, rows)
+            if rows is not None and rows.current:
+                self.overlay.stage(connection, entity, rows)
             connection.execute("select live.own_overlay()")
             # Rows that a load has taken over since the range was resolved.
             connection.execute("select live.trim_rows()")

@@ -8,7 +8,6 @@ import json
 import random
 from datetime import UTC, datetime
 
-import polars as pl
 import pyarrow as pa
 
 from consumers.buffer import Batch
@@ -27,41 +26,31 @@ VERSIONED = ("products", "customers")
 class PlainReader(ChangeReader):
     """Takes rows as they are."""
 
-    def read(self, records: pl.DataFrame) -> Rows:
+    def read(self, records: pa.Table) -> Rows:
         table = self.entity.table
-        changes = [json.loads(value) for value in records["value"].to_list()]
+        changes = [json.loads(value) for value in records["value"].to_pylist()]
         valid = [row for row in changes if row is not None]
         last = {row[self.entity.key]: row for row in valid}
-        versions = _frame(valid, f"{table}_history", self.version_columns)
+        versions = _rows(valid, f"{table}_history", self.version_columns)
         return Rows(
-            current=_frame(list(last.values()), table, self.columns),
+            current=_rows(list(last.values()), table, self.columns),
             versions=versions if table == "products" else None,
             quarantined=len(changes) - len(valid),
             committed_us=int(AT.timestamp() * 1e6) if valid else None,
         )
 
 
-def _frame(rows, name, columns):
+def _rows(rows, name, columns):
     table = TABLES.get(name, TABLES[name.removesuffix("_history")])
-    types = {field.name: _TYPES[field.type] for field in table.entity.fields}
-    types |= {"_topic_id": pl.String, "_epoch": pl.Int32, "_partition": pl.Int32}
-    types |= {"_offset": pl.Int64, "_is_deleted": pl.Boolean, "valid_from_at": _TYPES["instant"]}
-    shown = [{column: _value(row.get(column), types[column]) for column in columns} for row in rows]
-    return pl.DataFrame(shown, schema={column: types[column] for column in columns})
+    types = {field.name: field.type for field in table.entity.fields} | {"valid_from_at": "instant"}
+    return [tuple(_value(row.get(name), types.get(name)) for name in columns) for row in rows]
 
 
 def _value(value, kind):
-    if value is None or kind not in (_TYPES["instant"], pl.Date):
+    if value is None or kind not in ("instant", "date"):
         return value
     found = datetime.fromisoformat(value)
-    return found.date() if kind == pl.Date else found
-
-
-_TYPES = {
-    "text": pl.String, "integer": pl.Int64, "cents": pl.Int64, "rate": pl.Int64,
-    "degrees": pl.Float64, "boolean": pl.Boolean, "instant": pl.Datetime("us", "UTC"),
-    "date": pl.Date,
-}  # fmt: skip
+    return found.date() if kind == "date" else found
 
 
 def readers():
@@ -143,7 +132,7 @@ class LiveShop:
         rows = pa.Table.from_pylist(records, schema=BRONZE_SCHEMA)
         coordinate = TopicPartition(topic=table, topic_id=table, partition=0)
         batch = Batch(rows=rows, ranges={coordinate: OffsetRange(start=start, stop=stop)})
-        return ChangeSet(entity=table, epoch=0, batch=batch, rows=reader.read(pl.DataFrame(rows)))
+        return ChangeSet(entity=table, epoch=0, batch=batch, rows=reader.read(rows))
 
     def bring(self, silver: MemorySilver, have: dict, want: dict) -> None:
         """Commit to silver what these positions add to those."""

@@ -1,18 +1,26 @@
 """Kafka records to rows of the overlay, parsed, cleaned and validated as in silver.
 
 Grain of the rows: one per key, its last valid change; of versions: one per valid change.
+
+Changes are read one by one. Queries read only those that this leaves to them, because planning
+their queries costs more than reading a whole batch of usual changes does.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 import narwhals as nw
 import polars as pl
+import pyarrow as pa
 
+from lakehouse.cleaning.one_by_one import OneByOne, reads
 from lakehouse.cleaning.plan import Plan
+from lakehouse.cleaning.single_values import UnusualError
 from lakehouse.cleaning.transforms import Frame
-from lakehouse.cleaning.transforms.latest import empty_deleted, latest
+from lakehouse.cleaning.transforms.latest import ORDER, empty_deleted
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts import ENTITIES, Entity
@@ -21,6 +29,9 @@ from lakehouse.contracts.schemas import COORDINATE
 _VALIDATED = "validated"
 PROMPT = frozenset(entity.table for entity in ENTITIES.values() if entity.is_sale)
 """Entities that make up a sale."""
+Row = tuple[Any, ...]
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +39,17 @@ class Rows:
     """The rows that a batch of one topic results in.
 
     Attributes:
-        current: columns of `entity.<table>`, and `_is_deleted`.
-        versions: the same and the validity, for an entity with versions in live; else None.
+        current: values of `ChangeReader.columns`.
+        versions: values of `ChangeReader.version_columns`, for an entity with versions in live;
+            else None.
         quarantined: number of changes that broke a rule or were unreadable; the next consolidation
             quarantines them.
         committed_us: commit time of the newest change in the shop, in microseconds since 1970;
             None without changes.
     """
 
-    current: pl.DataFrame
-    versions: pl.DataFrame | None
+    current: Sequence[Row]
+    versions: Sequence[Row] | None
     quarantined: int
     committed_us: int | None
 
@@ -63,7 +75,7 @@ class ChangeReader:
         """Return the columns of a version in the overlay."""
         return (*self.columns, "valid_from_at")
 
-    def read(self, records: pl.DataFrame) -> Rows:
+    def read(self, records: pa.Table) -> Rows:
         """Parse, clean and validate records.
 
         If an update omits a large value (TOAST), the value is looked up in the same batch only; the
@@ -75,53 +87,93 @@ class ChangeReader:
         Raises:
             StopPipelineError: the source's schema changed, and the contract says to stop.
         """
-        validated = self.validator.validate(
-            records, lambda keys: records.filter(pl.col("key").is_in(keys.implode()))
-        )
-        newest = validated["_committed_at"].to_physical().max()
-        has_deletes = bool((validated["_operation"] == "d").any())
-        return Rows(
-            current=self._current[has_deletes].run({_VALIDATED: validated}),
-            versions=self._versions[has_deletes].run({_VALIDATED: validated})
-            if self.entity.live_versions
-            else None,
-            quarantined=validated[BROKEN].count(),
-            committed_us=newest if isinstance(newest, int) else None,
-        )
-
-    @cached_property
-    def _current(self) -> Mapping[bool, Plan]:
-        def current(changes: Frame) -> Frame:
-            return latest(changes, self.entity.key).select(*self.columns)
-
-        return self._plans(current)
-
-    @cached_property
-    def _versions(self) -> Mapping[bool, Plan]:
-        begun = nw.coalesce(nw.col("_deleted_at"), nw.col(self.entity.as_of))
-
-        def versions(changes: Frame) -> Frame:
-            return changes.with_columns(begun.alias("valid_from_at")).select(*self.version_columns)
-
-        return self._plans(versions)
-
-    def _plans(self, transformation: Callable[[Frame], Frame]) -> Mapping[bool, Plan]:
-        """Return plans without and with deletes: emptying columns is slow, and deletes are rare."""
-
-        def plan(*, has_deletes: bool) -> Plan:
-            def run(frames: Mapping[str, Frame]) -> Frame:
-                valid = frames[_VALIDATED].filter(nw.col(BROKEN).is_null())
-                return transformation(self._emptied(valid, has_deletes=has_deletes))
-
-            return Plan(run)
-
-        return {answer: plan(has_deletes=answer) for answer in (False, True)}
-
-    def _emptied(self, changes: Frame, *, has_deletes: bool) -> Frame:
-        if not has_deletes:
-            never = nw.lit(None, nw.Datetime("us", "UTC"))
-            return changes.with_columns(
-                never.alias("_deleted_at"), nw.lit(value=False).alias("_is_deleted")
+        read = self._read_one_by_one(records)
+        if read.unusual:
+            frame = pl.DataFrame(records)
+            validated = self.validator.validate(
+                frame[read.unusual], lambda keys: frame.filter(pl.col("key").is_in(keys.implode()))
             )
-        emptied = empty_deleted(changes, self.entity)
-        return emptied.with_columns((~nw.col("_deleted_at").is_null()).alias("_is_deleted"))
+            read.valid += self._valid.run({_VALIDATED: validated}).rows()
+            read.quarantined += validated[BROKEN].count()
+            read.committed_at += validated["_committed_at"].drop_nulls().to_list()
+        newest = max(read.committed_at, default=None)
+        return Rows(
+            current=[row[:-1] for row in self._latest(read.valid)],
+            versions=read.valid if self.entity.live_versions else None,
+            quarantined=read.quarantined,
+            committed_us=None if newest is None else (newest - _1970) // _MICROSECOND,
+        )
+
+    def _read_one_by_one(self, records: pa.Table) -> "_Read":
+        read = _Read()
+        if self._one_by_one is None:
+            read.unusual = list(range(records.num_rows))
+            return read
+        as_of = _place(self.entity.as_of, self.columns)
+        columns = [records[name].to_pylist() for name in ("value", *COORDINATE)]
+        for number, (value, *coordinate) in enumerate(zip(*columns, strict=True)):
+            if value is None:
+                continue
+            try:
+                committed_at, is_deleted, row = self._one_by_one.read(value)
+            except UnusualError:
+                read.unusual.append(number)
+                continue
+            read.committed_at.append(committed_at)
+            if row is None:
+                read.quarantined += 1
+                continue
+            begun = committed_at if is_deleted or as_of is None else row[as_of]
+            read.valid.append((*row, *coordinate, is_deleted, begun))
+        return read
+
+    def _latest(self, valid: Sequence[Row]) -> Collection[Row]:
+        key, epoch, offset = map(self.columns.index, (self.entity.key, *ORDER))
+        found: dict[Any, Row] = {}
+        for row in valid:
+            held = found.setdefault(row[key], row)
+            if (held[epoch], held[offset]) < (row[epoch], row[offset]):
+                found[row[key]] = row
+        return found.values()
+
+    @cached_property
+    def _one_by_one(self) -> OneByOne | None:
+        return OneByOne(self.validator) if reads(self.entity) else None
+
+    @cached_property
+    def _valid(self) -> Plan:
+        """The valid changes among validated ones, with `version_columns`."""
+
+        def valid(frames: Mapping[str, Frame]) -> Frame:
+            changes = frames[_VALIDATED].filter(nw.col(BROKEN).is_null())
+            deleted_at = nw.col("_deleted_at")
+            return (
+                empty_deleted(changes, self.entity)
+                .with_columns(
+                    (~deleted_at.is_null()).alias("_is_deleted"),
+                    nw.coalesce(deleted_at, nw.col(self.entity.as_of)).alias("valid_from_at"),
+                )
+                .select(*self.version_columns)
+            )
+
+        return Plan(valid)
+
+
+@dataclass(kw_only=True)
+class _Read:
+    """What became of a batch's records.
+
+    Attributes:
+        valid: values of `ChangeReader.version_columns` of each valid change.
+        unusual: numbers of records that are left to queries.
+        committed_at: of all changes, valid or not.
+    """
+
+    valid: list[Row] = field(default_factory=list)
+    unusual: list[int] = field(default_factory=list)
+    committed_at: list[datetime] = field(default_factory=list)
+    quarantined: int = 0
+
+
+def _place(name: str, columns: Sequence[str]) -> int | None:
+    return columns.index(name) if name in columns else None

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
-import polars as pl
 import structlog
 from confluent_kafka import Consumer, Message
 
@@ -202,7 +201,7 @@ class LiveConsumer:
         batch = buffer.held()
         rows = None
         if batch.rows.num_rows:
-            rows = self._overlay.readers[entity].read(pl.DataFrame(batch.rows))
+            rows = self._overlay.readers[entity].read(batch.rows)
         epoch = self._positions.identities()[topic].epoch
         return ChangeSet(entity=entity, epoch=epoch, batch=batch, rows=rows)
 

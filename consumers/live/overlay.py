@@ -1,28 +1,35 @@
 """The overlay in the warehouse: rows and watermarks are committed together.
 
-Protocol as in landing (`lakehouse.commit`), with one Postgres transaction instead of a Delta
-commit: the watermark of each partition is locked and read, rows below it are dropped, an offset
-gap is rejected, and rows and watermarks are written. A failure means *unknown*: reconnect, read the
-watermarks, and resume from there. If a partition has two owners at once, one of them a zombie, they
-wait for each other at its watermark; the second finds its changes covered, or an offset gap.
+Protocol as in landing (`lakehouse.commit`), with one statement instead of a Delta commit:
+`live.apply_batch` locks and compares the watermark of each partition, and writes rows and
+watermarks if the batch begins there. If not, rows below a watermark are dropped, an offset gap is
+rejected, and the rest is sent again. A failure means *unknown*: reconnect, and send it again. If a
+partition has two owners at once, one of them a zombie, they wait for each other at its watermark;
+the second finds its changes covered, or an offset gap.
+
+One statement is one round trip, and this process holds no lock while it is frozen.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from typing import TypeVar
 
-import polars as pl
+import orjson
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
+from psycopg.types.json import Json
 
-from consumers.bronze.commit import Outcome, landed, rows_from
+from consumers.bronze.commit import Outcome, rows_from
 from consumers.buffer import Batch
 from consumers.live.changes import ChangeReader, Rows
 from lakehouse.commit import Plan, plan_commit
-from lakehouse.offsets import TopicPartition, next_position
-from lakehouse.postgres import copy_frames, explained
+from lakehouse.contracts import Type
+from lakehouse.offsets import TopicPartition
+from lakehouse.postgres import explained
 from lakehouse.trouble import Service, Trouble
 
 Result = TypeVar("Result")
@@ -34,38 +41,18 @@ set work_mem = '64MB';
 -- A crash of the server may lose the last commits, watermarks and rows alike: they are read from
 -- Kafka again. Waiting for the disk would take longer than the rest of a small batch.
 set synchronous_commit = off;
--- A consumer that is frozen within a batch blocks loads and other owners. Its session is then
--- closed, and it retries when it resumes.
+-- A consumer that is frozen within a transaction blocks loads and other owners. Its session is
+-- then closed, and it retries when it resumes.
 set idle_in_transaction_session_timeout = '5s';
 select live.prepare_session()"""
-_SHARED = "select live.share_overlay()"
-_ALONE = "select live.own_overlay()"
-_READ = """
-select w.entity, w.topic_id, w.epoch, w.partition, w.last_offset
-from live.watermark as w
-inner join unnest(%s::text[], %s::text[], %s::integer[], %s::integer[])
-    as p (entity, topic_id, epoch, partition)
-    on w.entity = p.entity and w.topic_id = p.topic_id
-    and w.epoch = p.epoch and w.partition = p.partition
-order by 1, 2, 3, 4
-for update of w"""
-_WRITE = """
-update live.watermark as w
-set
-    last_offset = p.last_offset,
-    -- Not the maximum: a clock that was ahead for a moment would determine it for a long time.
-    last_committed_at = case
-        when p.committed_us is null then w.last_committed_at
-        else least(
-            timestamptz 'epoch' + p.committed_us * interval '1 microsecond', clock_timestamp()
-        )
-    end
-from unnest(
-    %s::text[], %s::text[], %s::integer[], %s::integer[], %s::bigint[], %s::bigint[]
-) as p (entity, topic_id, epoch, partition, last_offset, committed_us)
-where
-    w.entity = p.entity and w.topic_id = p.topic_id
-    and w.epoch = p.epoch and w.partition = p.partition"""
+_APPLY = """
+select live.apply_batch(
+    %s, %s, %s::text[], %s::text[], %s::integer[], %s::integer[], %s::bigint[], %s::bigint[],
+    %s::bigint[]
+)"""
+_STAGE = "select live.stage(%s)"
+_STAGED_ROWS = 10_000
+"""Rows staged at once: a parameter holds a gigabyte at most."""
 # The newest is the last to arrive, not the maximum: one from the future would stay the newest for
 # as long as its clock was ahead.
 _HEARTBEAT = """
@@ -126,24 +113,27 @@ class Overlay:
                 committed.
             StopPipelineError: it rejects the rows.
         """
-
-        def commit(connection: psycopg.Connection) -> Outcome:
-            with connection.transaction():
-                # Before any lock: a session that waits for the rest of a COPY is not idle, and
-                # would hold its locks for as long as this process is frozen.
-                for change_set in change_sets:
-                    if change_set.rows is not None and change_set.rows.current.height:
-                        self.copy(connection, change_set.entity, change_set.rows)
-                # A new version of a product affects orders whose change set another consumer may
-                # hold uncommitted, and therefore invisible: then the batch runs alone.
-                is_alone = any(
-                    self.readers[change_set.entity].entity.live_versions
-                    for change_set in change_sets
-                )
-                connection.execute(_ALONE if is_alone else _SHARED)
-                return self._commit(connection, change_sets)
-
-        return self.do(commit)
+        gaps: dict[TopicPartition, int] = {}
+        wanted = change_sets
+        while wanted:
+            positions = self.do(partial(self._commit, change_sets=wanted))
+            if positions is None:
+                break
+            plans = [plan_commit(one.batch.ranges, positions) for one in wanted]
+            gaps |= {p: position for plan in plans for p, position in plan.gaps.items()}
+            wanted = [
+                self._kept(one, plan) for one, plan in zip(wanted, plans, strict=True) if plan.keep
+            ]
+        return Outcome(
+            rows=sum(len(one.rows.current) for one in wanted if one.rows is not None),
+            landed={
+                p: offsets.stop - 1
+                for one in change_sets
+                for p, offsets in one.batch.ranges.items()
+                if p not in gaps
+            },
+            gaps=gaps,
+        )
 
     def heartbeat(self, sent_at: datetime, *, held_seconds: float) -> None:
         """Store a heartbeat of the shop that was read `held_seconds` ago."""
@@ -195,63 +185,66 @@ class Overlay:
             self._connection = connection
         return self._connection
 
-    def _commit(self, connection: psycopg.Connection, change_sets: list[ChangeSet]) -> Outcome:
-        positions = _positions(connection, change_sets)
-        done: dict[TopicPartition, int] = {}
-        gaps: dict[TopicPartition, int] = {}
-        written: list[tuple[object, ...]] = []
-        entities, rows = [], 0
-        for change_set in change_sets:
-            plan = plan_commit(change_set.batch.ranges, positions[change_set.entity])
-            gaps |= plan.gaps
-            done |= landed(change_set.batch, plan)
-            written += [
-                (change_set.entity, p.topic_id, change_set.epoch, p.partition, offsets.stop - 1,
-                 change_set.rows and change_set.rows.committed_us)
-                for p, offsets in plan.keep.items()
-            ]  # fmt: skip
-            kept = self._kept(change_set, plan)
-            if kept is not None and kept.current.height:
-                if kept is not change_set.rows:
-                    self._recopy(connection, change_set.entity, kept)
-                entities.append(change_set.entity)
-                rows += kept.current.height
-        if entities:
-            connection.execute("select live.apply(%s)", [entities])
-        if written:
-            connection.execute(_WRITE, [list(column) for column in zip(*written, strict=True)])
-        return Outcome(rows=rows, landed=done, gaps=gaps)
-
-    def _kept(self, change_set: ChangeSet, plan: Plan[TopicPartition]) -> Rows | None:
-        if change_set.rows is None or plan.keep == change_set.batch.ranges:
-            return change_set.rows
-        records = pl.DataFrame(rows_from(change_set.batch, plan)) if plan.keep else None
-        if records is None or records.is_empty():
+    def _commit(
+        self, connection: psycopg.Connection, change_sets: list[ChangeSet]
+    ) -> Mapping[TopicPartition, int] | None:
+        """Apply change sets; if some do not begin at the watermark, only return all positions."""
+        rows: dict[str, list[dict[str, object]]] = {}
+        for one in change_sets:
+            if one.rows is not None and one.rows.current:
+                rows |= self._staged(one.entity, one.rows)
+        # A new version of a product affects orders whose change set another consumer may hold
+        # uncommitted, and therefore invisible: then the batch runs alone.
+        is_alone = any(self.readers[one.entity].entity.live_versions for one in change_sets)
+        partitions = [p for one in change_sets for p in one.batch.ranges]
+        watermarks = [
+            (one.entity, p.topic_id, one.epoch, p.partition, offsets.start, offsets.stop - 1,
+             one.rows and one.rows.committed_us)
+            for one in change_sets
+            for p, offsets in one.batch.ranges.items()
+        ]  # fmt: skip
+        columns = [list(column) for column in zip(*watermarks, strict=True)]
+        found = connection.execute(_APPLY, [_json(rows), is_alone, *columns]).fetchone()
+        if found is None or found[0] is None:
             return None
+        return dict(zip(partitions, found[0], strict=True))
+
+    def _kept(self, change_set: ChangeSet, plan: Plan[TopicPartition]) -> ChangeSet:
+        if plan.keep == change_set.batch.ranges:
+            return change_set
         # Rare: another consumer has committed some of it. Which row is the last of its key must be
         # determined again.
-        return self.readers[change_set.entity].read(records)
+        batch = Batch(rows=rows_from(change_set.batch, plan), ranges=plan.keep)
+        reader = self.readers[change_set.entity]
+        rows = reader.read(batch.rows) if batch.rows.num_rows else None
+        return replace(change_set, batch=batch, rows=rows)
 
-    def _recopy(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
-        for name in self.readers[entity].entity.live_tables:
-            connection.execute(sql.SQL("delete from {}").format(_stage(name)))
-        self.copy(connection, entity, rows)
-
-    def copy(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
+    def stage(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
         """Copy rows of an entity into this session's stage, for `live.apply`.
 
         Raises:
             psycopg.Error: the warehouse rejects them, or is unavailable.
         """
+        for table, staged in self._staged(entity, rows).items():
+            for first in range(0, len(staged), _STAGED_ROWS):
+                part = staged[first : first + _STAGED_ROWS]
+                connection.execute(_STAGE, [_json({table: part})])
+
+    def _staged(self, entity: str, rows: Rows) -> dict[str, list[dict[str, object]]]:
+        """Return rows by table of live, and each row by column."""
         reader = self.readers[entity]
-        copy_frames(connection, _stage(entity), reader.columns, [rows.current])
+        tables = {entity: (reader.columns, rows.current)}
         if rows.versions is not None:
-            stage = _stage(f"{entity}_history")
-            copy_frames(connection, stage, reader.version_columns, [rows.versions])
-
-
-def _stage(entity: str) -> sql.Identifier:
-    return sql.Identifier("pg_temp", f"stage_{entity}")
+            tables[f"{entity}_history"] = (reader.version_columns, rows.versions)
+        staged = {
+            table: [dict(zip(columns, row, strict=True)) for row in values]
+            for table, (columns, values) in tables.items()
+        }
+        for column in reader.entity.columns:
+            if column.type is Type.FLOAT:
+                for row in chain.from_iterable(staged.values()):
+                    row[column.name] = _spelled_float(row[column.name])
+        return staged
 
 
 def _make_stage(connection: psycopg.Connection, entity: str) -> None:
@@ -262,23 +255,17 @@ def _make_stage(connection: psycopg.Connection, entity: str) -> None:
     )
 
 
-def _positions(
-    connection: psycopg.Connection, change_sets: list[ChangeSet]
-) -> dict[str, dict[TopicPartition, int]]:
-    """Return the next offsets of all partitions; their watermarks stay locked until commit."""
-    wanted = [
-        (one.entity, p.topic_id, one.epoch, p.partition)
-        for one in change_sets
-        for p in sorted(one.batch.ranges)
-    ]
-    found = connection.execute(_READ, [list(column) for column in zip(*wanted, strict=True)])
-    last = {tuple(coordinate): offset for *coordinate, offset in found}
-    return {
-        change_set.entity: {
-            p: next_position(
-                last.get((change_set.entity, p.topic_id, change_set.epoch, p.partition))
-            )
-            for p in change_set.batch.ranges
-        }
-        for change_set in change_sets
-    }
+def _json(rows: object) -> Json:
+    return Json(rows, dumps=partial(orjson.dumps, default=_spelled))
+
+
+def _spelled_float(value: object) -> object:
+    """Spell numbers: JSON has neither NaN nor infinities."""
+    if isinstance(value, list):
+        return [_spelled_float(one) for one in value]
+    return None if value is None else str(value)
+
+
+def _spelled(value: object) -> str:
+    """Spell a value that JSON has no type for as Postgres reads it."""
+    return rf"\x{value.hex()}" if isinstance(value, bytes) else str(value)

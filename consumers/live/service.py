@@ -24,9 +24,9 @@ from lakehouse.settings import (
 )
 from lakehouse.signals import stop_on_signals
 
-_BATCH_ROWS = 5_000
+BATCH_ROWS = 5_000
 """Most changes applied in one transaction: many, to catch up fast, but no lock is held for long."""
-_LINGER_SECONDS = 0.02
+LINGER_SECONDS = 0.02
 """Wait for more of a batch: short beside the half second in which charts follow."""
 _PATIENCE_SECONDS = 0.4
 """Wait for more changes that are no part of a sale: fewer batches, and within half a second."""
@@ -74,8 +74,8 @@ def run_live(
             # Rows that are not shown may be recomputed without delaying those that are.
             pattern=pattern_of_tables(connect.topic_prefix, readers),
             heartbeats=heartbeat_topic(connect.topic_prefix),
-            batch_rows=_BATCH_ROWS,
-            linger_seconds=_LINGER_SECONDS,
+            batch_rows=BATCH_ROWS,
+            linger_seconds=LINGER_SECONDS,
             patience_seconds=_PATIENCE_SECONDS,
             max_rows=live.max_rows,
         ),

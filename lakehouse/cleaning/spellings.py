@@ -73,7 +73,7 @@ class _Question:
             return _value(self.inputs[0]).alias(f"{SPELLED}{self.name}")
         keys = asked.struct.field("key")
         inputs = (asked.struct.field(f"{n}") for n in range(len(self.inputs)))
-        spell = _speller(self.column)
+        spell = speller(self.column)
         answers = [spell(*values) for values in zip(*inputs, strict=True)]
         found = self.key.replace_strict(
             keys,
@@ -101,7 +101,7 @@ def spell(texts: pl.DataFrame, entity: Entity) -> pl.DataFrame:
     )
 
 
-def _inputs_of(column: Column | Derived, entity: Entity) -> tuple[str, ...]:
+def inputs_of(column: Column | Derived, entity: Entity) -> tuple[str, ...]:
     """Return the columns whose raw values are passed to the function."""
     if isinstance(column, Derived):
         return column.inputs
@@ -119,7 +119,7 @@ def _questions(entity: Entity) -> tuple[_Question, ...]:
     return tuple(
         _Question(
             column=column,
-            inputs=tuple(entity.column(name) for name in _inputs_of(column, entity)),
+            inputs=tuple(entity.column(name) for name in inputs_of(column, entity)),
         )
         for column in columns
     )
@@ -129,7 +129,8 @@ def _country_of(entity: Entity) -> str:
     return entity.with_cleaning(Cleaning.COUNTRY)[0].name
 
 
-def _speller(column: Column | Derived) -> Callable[..., str | None]:
+def speller(column: Column | Derived) -> Callable[..., str | None]:
+    """Return the function that cleans a column's texts, or derives it; its inputs: `inputs_of`."""
     if isinstance(column, Derived):
         return _INPUTS[column.how]
     clean = _cleaner(column)

@@ -1,6 +1,6 @@
--- Applies the rows that the consumer has copied into stage_<entity>, for the entities given: rows
--- that are beyond the warehouse replace older ones, and affected orders are recomputed. Must be
--- called with a shared lock on the overlay, in the transaction that advances live.watermark.
+-- Applies the rows in stage_<entity>, for the entities given: rows that are beyond the warehouse
+-- replace older ones, and affected orders are recomputed. Must be called with a shared lock on the
+-- overlay, in the transaction that advances live.watermark.
 create or replace function live.apply(entities text[])
 returns void
 language plpgsql
@@ -176,5 +176,102 @@ begin
     inner join live.sales as l on b.product_id = l.product_id
     where b._is_first or l.placed_at >= b.valid_from_at
     on conflict do nothing;
+end
+$$;
+
+-- Adds rows to the stage: a JSON object of lists of rows, by table of live.
+create or replace function live.stage(rows json)
+returns void
+language plpgsql
+as $$
+declare
+    name text;
+    staged json;
+begin
+    for name, staged in
+        select
+            r.key,
+            r.value
+        from json_each(rows) as r
+    loop
+        execute format(
+            'insert into pg_temp.stage_%1$s
+            select * from json_populate_recordset(null::live.%1$I, $1)',
+            name
+        ) using staged;
+    end loop;
+end
+$$;
+
+-- Applies a batch and advances the watermarks, if the batch begins at the watermark of each of its
+-- partitions. Otherwise, it changes nothing, and returns the next offset of each partition, in the
+-- order given. If it is alone, no other batch runs at the same time.
+create or replace function live.apply_batch(
+    rows json,
+    is_alone boolean,
+    entities text[],
+    topic_ids text[],
+    epochs integer[],
+    partitions integer[],
+    starts bigint[],
+    last_offsets bigint[],
+    committed_us bigint[]
+)
+returns bigint[]
+language plpgsql
+as $$
+declare
+    positions bigint[];
+begin
+    perform live.stage(rows);
+    if is_alone then
+        perform live.own_overlay();
+    else
+        perform live.share_overlay();
+    end if;
+    -- The watermarks stay locked until commit, all consumers lock them in the same order.
+    perform
+    from live.watermark as w
+    inner join unnest(entities, topic_ids, epochs, partitions)
+        as p (entity, topic_id, epoch, partition)
+        on
+            w.entity = p.entity and w.topic_id = p.topic_id
+            and w.epoch = p.epoch and w.partition = p.partition
+    order by w.entity, w.topic_id, w.epoch, w.partition
+    for update of w;
+    positions := array(
+        select coalesce(w.last_offset, -1) + 1
+        from unnest(entities, topic_ids, epochs, partitions) with ordinality
+            as p (entity, topic_id, epoch, partition, number)
+        left join live.watermark as w
+            on
+                p.entity = w.entity and p.topic_id = w.topic_id
+                and p.epoch = w.epoch and p.partition = w.partition
+        order by p.number
+    );
+    if positions <> starts then
+        return positions;
+    end if;
+    perform live.apply(array(
+        select distinct e.entity
+        from unnest(entities) as e (entity)
+        where rows -> e.entity is not null
+    ));
+    update live.watermark as w
+    set
+        last_offset = p.last_offset,
+        -- Not the maximum: a clock that was ahead for a moment would determine it for a long time.
+        last_committed_at = case
+            when p.committed_us is null then w.last_committed_at
+            else least(
+                timestamptz 'epoch' + p.committed_us * interval '1 microsecond', clock_timestamp()
+            )
+        end
+    from unnest(entities, topic_ids, epochs, partitions, last_offsets, committed_us)
+        as p (entity, topic_id, epoch, partition, last_offset, committed_us)
+    where
+        w.entity = p.entity and w.topic_id = p.topic_id
+        and w.epoch = p.epoch and w.partition = p.partition;
+    return null;
 end
 $$;

@@ -17,7 +17,6 @@ from consumers.live.overlay import Overlay
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import RetryLaterError
 from lakehouse.offsets import TopicPartition
-from lakehouse.postgres import copy_frames
 from monitoring import postgres
 from monitoring.warehouse import read
 from tests.live_shop import VERSIONED, LiveShop, readers
@@ -56,6 +55,19 @@ def know_partitions(warehouse):
         )  # fmt: skip
 
 
+def before_commit(overlay, happens):
+    """Let something happen between what a batch writes and its commit."""
+    write = overlay._commit
+
+    def commit(connection, change_sets):
+        with connection.transaction():
+            positions = write(connection, change_sets)
+            happens(connection)
+        return positions
+
+    overlay._commit = commit
+
+
 class Story:
     """A shop, a warehouse that consolidations and live keep, and one that is always right."""
 
@@ -89,13 +101,11 @@ class Story:
         before = dict(self.live)
         if not (change_sets := self.batch()):
             return
-        write = self.overlay._commit
 
-        def commit(connection, change_sets):
-            write(connection, change_sets)
+        def die(_connection):
             raise psycopg.OperationalError
 
-        self.overlay._commit = commit
+        before_commit(self.overlay, die)
         with pytest.raises(RetryLaterError):
             self.overlay.apply(change_sets)
         self.overlay = Overlay(dsn=self.warehouse.live_dsn, readers=readers())
@@ -455,14 +465,8 @@ def test_a_batch_costs_by_its_orders_not_by_those_that_live_holds(warehouse):
     shop, overlay = LiveShop(1), Overlay(dsn=warehouse.live_dsn, readers=readers())
     while not all(shop.topics[table] for table in CURRENT):
         shop.happen()
-    write, read = overlay._commit, []
-
-    def commit(connection, change_sets):
-        outcome = write(connection, change_sets)
-        read.append(connection.execute(READ).fetchone()[0])
-        return outcome
-
-    overlay._commit = commit
+    read = []
+    before_commit(overlay, lambda one: read.append(one.execute(READ).fetchone()[0]))
     overlay.apply([shop.change_set(table, 0, len(shop.topics[table])) for table in CURRENT])
     overlay.close()
     assert len(warehouse.query(SALES)) > 0
@@ -518,13 +522,11 @@ class TwoConsumers:
         written, goes_on = threading.Event(), threading.Event()
         write = self.first._commit
 
-        def commit(connection, change_sets):
-            outcome = write(connection, change_sets)
+        def hold(_connection):
             written.set()
             assert goes_on.wait(PATIENCE_SECONDS)
-            return outcome
 
-        self.first._commit = commit
+        before_commit(self.first, hold)
         # It holds its locks until the second waits for them, however long that takes.
         idle = f"set idle_in_transaction_session_timeout = '{PATIENCE_SECONDS}s'"
         self.first.do(lambda connection: connection.execute(idle))
@@ -625,32 +627,9 @@ def test_a_consumer_that_froze_before_its_commit_holds_nobody_up(two):
     """Its locks are taken from it; when it wakes up, it tries again."""
     frozen, write, change_sets = Frozen(two.warehouse), two.first._commit, two.change_sets(CURRENT)
 
-    def commit(connection, change_sets):
-        outcome = write(connection, change_sets)
-        frozen.here()
-        return outcome
-
-    two.first._commit = commit
+    before_commit(two.first, lambda _: frozen.here())
     with pytest.raises(RetryLaterError, match="idle-in-transaction"):
         frozen.apply(two.first, change_sets)
     two.first._commit = write
     assert two.first.apply(change_sets).rows
-    assert_applied_once(two, change_sets)
-
-
-def test_a_consumer_that_froze_while_it_copies_holds_nobody_up(two, monkeypatch):
-    """It has no locks yet: nothing would take them from it there."""
-    frozen, change_sets = Frozen(two.warehouse), two.change_sets(CURRENT)
-
-    def copy(connection, table, columns, frames):
-        def slowly():
-            for frame in frames:
-                frozen.here()
-                yield frame
-
-        return copy_frames(connection, table, columns, slowly())
-
-    monkeypatch.setattr("consumers.live.overlay.copy_frames", copy)
-    assert frozen.apply(two.first, change_sets).rows
-    monkeypatch.undo()
     assert_applied_once(two, change_sets)

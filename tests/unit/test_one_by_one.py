@@ -1,0 +1,247 @@
+"""Changes that live reads one by one come out as queries read them, whatever they hold."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import orjson
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumers.live.changes import ChangeReader
+from lakehouse.cleaning.one_by_one import reads
+from lakehouse.cleaning.single_values import _offsets, _with_offsets, day_reader
+from lakehouse.cleaning.typed import Calendar
+from lakehouse.cleaning.validator import Validator
+from lakehouse.contracts import ENTITIES, Cleaning, OnSchemaChange, Type
+from lakehouse.contracts.model import PLACEHOLDER
+from lakehouse.errors import StopPipelineError
+from lakehouse.lake import BRONZE_SCHEMA
+from tests.edges import MEGABYTE, OF_TYPE, UNKNOWN
+from tests.unit.bronze_maker import ROWS, iso
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+COMMITTED_US = int(AT.timestamp() * 1e6)
+MINUTES = (-9_000_000, -600_000, -90, 0, 4, 5, 6, 500_000)
+WRITTEN = (
+    b"-0", b"-0.0", b"1.0", b"1e2", b"1E400", b"NaN", b"00", b"9223372036854775808", b"1" * 40,
+    b'"1"', b'"-0"', b'"+5"', b'" 5"', b'"\\u0035"', b'"true"', b"1", b"0", rb'"\ud800"',
+    rb'"\ud83d\ude00"', rb'"\\ud800"', rb'"\u0000"', b'"\xff"', b'"\xed\xa0\x80"', b'"x', b"[]",
+    b'[1,"a"]', b'{"a":null}', b"", b'"a\nb"', b'"\\u005f_debezium_unavailable_value"',
+)  # fmt: skip
+"""JSON, or not, in place of a value."""
+TYPED = {
+    Type.TEXT: ("", " ", "  ", "\t", "\x1f", "\xa0", "x", " x", "x ", "a  b", "A", "ADA", "é", "\0",
+                "\u200b", "FR", "france", "EUR", "eur", "web", "Placed", "REFUND", "refund", "?",
+                "a@b.fr", "+33612345678", "0612345678", "Bayern", "Hauts-de-France", PLACEHOLDER,
+                "****1234", "a" * 64, "é" * 201, "b" * 401),
+    Type.INTEGER: (0, 1, -1, 2, 500, 501, 10**6),
+    Type.CENTS: ("0.00", "9.99", "19.98", "-9.99", "20", "20.0", "20.000", "+20.00", " 20.00",
+                 ".50", "5.", "1e1", "٣.00", "10000000.00", "10000000.01", "9999999999.99",
+                 "10000000000.00", "1234567890123456.78", "12345678901234567.89"),
+    Type.RATE: ("1.00000000", "0.00000000", "-1.00000000", "1.1", "0.00000001",
+                "1234567890.12345678", "99999999999.00000000"),
+    Type.DEGREES: ("1.500000", "-90.000001", "1", "1.", "0.1", "180.000000"),
+    Type.BOOLEAN: (True, False, "true", 1),
+    Type.TIMESTAMP: (*(iso(AT + timedelta(minutes=m)) for m in MINUTES), "2026-03-01T12:00:00Z",
+                     "2026-03-01T12:00:00.5Z", "2026-03-01T24:00:00.000000Z",
+                     "2026-03-01T12:00:60.000000Z", "2026-W09-7T12:00:00.000000Z",
+                     "2026-02-30T12:00:00.000000Z", "2026-03-01T12:00:00.000000+00:00",
+                     "2026-03-29T00:59:59.999999Z", "2026-03-29T01:00:00.000000Z",
+                     "1999-12-31T23:59:59.999999Z", "2000-01-01T00:00:00.000000Z"),
+    Type.DATE: (0, 3000, 20_513, 20_514, 20_515, 99_000),
+}  # fmt: skip
+"""Values that a rule or a reader tells apart, besides those at the edges of their types."""
+
+
+def values_of(column):
+    """What stands in a record as the value of a column, as JSON; None leaves it out."""
+    odd = [v for v in OF_TYPE[column.type] if not (isinstance(v, str) and len(v) >= MEGABYTE)]
+    told = [*TYPED[column.type], *column.allowed_values, None]
+    written = st.sampled_from(WRITTEN) | st.sampled_from([orjson.dumps(v) for v in odd])
+    return st.one_of(
+        st.sampled_from([orjson.dumps(v) for v in told]),
+        st.sampled_from([orjson.dumps(v) for v in told]),
+        written,
+        st.none(),
+    )
+
+
+ENVELOPES = {
+    "op": (b'"c"', b'"u"', b'"r"', b'"d"', b'"t"', b'"m"', b'"x"', b"1", b"null", None),
+    "before": (b"null", b"{}", b"[]", b"7", b'{"id":1}', None),
+    "after": (b"null", b"{}", b"[]", b"7", None),
+    "source": (b"null", b"{}", b"[]", b"true", b'"x"', None),
+    "ts_us": (b"null", b"1.5", b'"1"', b"true", b"-1", b"253402214400000000", b"-62135424000000000",
+              b"-62135596800000001", b"9223372036854775808", None),
+    "lsn": (b"null", b'"x"', b"1.5", b"[]", b"18446744073709551616", None),
+}  # fmt: skip
+
+
+def json_of(parts):
+    found = (b"%s:%s" % (orjson.dumps(name), value) for name, value in parts if value is not None)
+    return b"{%s}" % b",".join(found)
+
+
+@st.composite
+def records(draw, entity):
+    """One record: usual but for a few parts, or anything."""
+    row = {entity.key: draw(st.integers(1, 3)), **base_row(entity)}
+    parts = {c.source: orjson.dumps(row.get(c.name, row.get(c.source))) for c in entity.columns}
+    for column in draw(st.lists(st.sampled_from(entity.columns), max_size=3)):
+        parts[column.source] = draw(values_of(column))
+    for _ in range(draw(st.integers(0, 1))):
+        parts["new"] = draw(st.sampled_from([orjson.dumps(v) for v in UNKNOWN[:6]]) | st.none())
+    image = list(parts.items())
+    if draw(st.integers(0, 9)) == 0:
+        image = draw(st.permutations(image))
+    source = {"lsn": b"7", "txId": b"7", "ts_us": b"%d" % COMMITTED_US}
+    envelope = {"before": b"null", "after": json_of(image), "source": b"", "op": b'"c"'}
+    envelope["op"] = draw(st.sampled_from([b'"c"', b'"u"', b'"r"', b'"d"']))
+    if envelope["op"] == b'"d"':
+        envelope |= {"before": json_of(image), "after": b"null"}
+    if envelope["op"] == b'"u"' and draw(st.booleans()):
+        envelope["before"] = json_of(image)
+    changed = {}
+    if draw(st.integers(0, 3)) == 0:
+        name = draw(st.sampled_from(list(ENVELOPES)))
+        changed[name] = draw(st.sampled_from(ENVELOPES[name]))
+    source |= {name: v for name, v in changed.items() if name in ("ts_us", "lsn")}
+    envelope["source"] = json_of(source.items())
+    envelope |= {name: v for name, v in changed.items() if name in envelope}
+    return json_of(envelope.items())
+
+
+def base_row(entity):
+    times = {"created_at": iso(AT), "updated_at": iso(AT), "version": 1}
+    return {**ROWS.get(entity.table, {}), **times}
+
+
+ODD_RECORDS = (None, b"", b"null", b"[]", b"7", b"not json", b"{}", b'{"op":"c"}\n{"op":"c"}')
+
+
+def batches(entity):
+    one = records(entity)
+    return st.lists(one | one | one | one | st.sampled_from(ODD_RECORDS), min_size=1, max_size=12)
+
+
+def bronze(values):
+    found = [
+        {"key": b'{"id":1}', "value": value, "_topic_id": "topic", "_epoch": 0, "_partition": 0,
+         "_offset": offset, "_timestamp": AT, "_headers": None, "_date": AT.date()}
+        for offset, value in enumerate(values, 5)
+    ]  # fmt: skip
+    return pa.Table.from_pylist(found, schema=BRONZE_SCHEMA)
+
+
+@cache
+def both(entity, zone="Europe/Paris"):
+    """A reader, and one that leaves all to queries."""
+    validator = Validator(entity=entity, calendar=Calendar(time_zone=zone))
+    mixed, queried = ChangeReader(validator=validator), ChangeReader(validator=validator)
+    queried.__dict__["_one_by_one"] = None
+    return mixed, queried
+
+
+def outcome(reader, found):
+    try:
+        rows = reader.read(found)
+    except StopPipelineError as error:
+        return str(error)
+    offset = reader.columns.index("_offset")
+    current, versions = (
+        [tuple(map(_typed, row)) for row in sorted(found, key=lambda row: row[offset])]
+        for found in (rows.current, rows.versions or ())
+    )
+    return current, versions, rows.quarantined, rows.committed_us
+
+
+def _typed(value):
+    """With its type, as 1, 1.0 and True are equal."""
+    return type(value), value
+
+
+@pytest.mark.parametrize("table", ENTITIES)
+@settings(max_examples=40)
+@given(data=st.data())
+def test_changes_read_one_by_one_are_what_queries_read(table, data):
+    mixed, queried = both(ENTITIES[table])
+    found = bronze(data.draw(batches(ENTITIES[table])))
+    assert outcome(mixed, found) == outcome(queried, found)
+
+
+CUSTOMERS, ORDERS, LINES = (ENTITIES[name] for name in ("customers", "orders", "order_lines"))
+IGNORE, STOP, EVOLVE = OnSchemaChange.IGNORE, OnSchemaChange.STOP, OnSchemaChange.EVOLVE
+
+
+def with_columns(entity, **changed):
+    """A contract with other attributes of some columns."""
+    columns = (replace(one, **changed.get(one.name, {})) for one in entity.columns)
+    return replace(entity, columns=tuple(columns))
+
+
+OTHERS = (
+    replace(LINES, on_removed=STOP),
+    replace(LINES, on_removed=EVOLVE, on_retyped=EVOLVE),
+    replace(LINES, on_retyped=STOP, as_of="_committed_at"),
+    replace(CUSTOMERS, key="email"),
+    with_columns(CUSTOMERS, phone={"required": True}, city={"can_be_dropped": True},
+                 email={"most_bytes": 10, "required": False}, country={"required": False}),
+    with_columns(ORDERS, updated_at={"required": False}, exchange_rate_e8={"required": False},
+                 total_cents={"required": False}, status={"cleaning": Cleaning.NONE,
+                 "allowed_values": (), "on_unknown": None}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("entity", OTHERS, ids=range(len(OTHERS)))
+@settings(max_examples=25)
+@given(data=st.data())
+def test_other_contracts_are_read_alike(entity, data):
+    assert reads(entity)
+    mixed, queried = both(entity)
+    found = bronze(data.draw(batches(entity)))
+    assert outcome(mixed, found) == outcome(queried, found)
+
+
+def test_contract_with_a_type_of_no_reader_is_left_to_queries():
+    listed = with_columns(LINES, warehouse_code={"is_list": True})
+    decimal = with_columns(LINES, line_number={"type": Type.DECIMAL})
+    assert not any(map(reads, (listed, decimal, replace(LINES, is_derived=True))))
+
+
+@pytest.mark.parametrize("table", ENTITIES)
+def test_usual_changes_need_no_query(table, monkeypatch):
+    entity = ENTITIES[table]
+    row = {entity.key: 1, **base_row(entity)}
+    source = {"ts_us": COMMITTED_US}
+    changes = [
+        *({"op": op, "before": None, "after": row, "source": source} for op in "cru"),
+        {"op": "d", "before": row, "after": None, "source": source},
+        {"op": "c", "before": None, "after": {**row, "version": None}, "source": source},
+    ]
+    monkeypatch.setattr(Validator, "validate", None)
+    reader = both(entity)[0]
+    rows = reader.read(bronze(list(map(orjson.dumps, changes))))
+    assert (len(rows.current), rows.quarantined) == (1, 1)
+    assert rows.current[0][-1] is True
+
+
+ZONES = ("UTC", "Europe/Paris", "America/St_Johns", "America/Havana", "Asia/Gaza", "Asia/Kathmandu",
+         "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "Antarctica/Troll",
+         "America/Caracas", "Asia/Pyongyang", "Europe/Volgograd", "Pacific/Norfolk")  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_business_days_are_those_of_queries(zone):
+    calendar = Calendar(time_zone=zone)
+    day = day_reader(calendar)
+    *turns, end = _offsets(zone)[0]
+    hours = pl.datetime_range(turns[0], end, "7h13m", eager=True)
+    before = pl.Series([turn - timedelta(microseconds=1) for turn in turns[1:]], dtype=hours.dtype)
+    moments = pl.concat([hours, before, pl.Series(turns)])
+    asked = pl.select(calendar.day(pl.lit(moments))).to_series().to_list()
+    assert [day(moment) for moment in moments] == asked
+    assert _with_offsets(before, zone)["offset"].to_list() == _offsets(zone)[1][:-1]
