@@ -116,8 +116,6 @@ class LiveReplayer:
         table, within = sql.Identifier("live", entity), _is_within(self.identity, ranges)
         speak_canonically(connection)
         with connection.transaction():
-            if rows is not None and rows.current:
-                self.overlay.stage(connection, entity, rows)
             connection.execute("select live.own_overlay()")
             # Rows that a load has taken over since the range was resolved.
             connection.execute("select live.trim_rows()")
@@ -125,7 +123,8 @@ class LiveReplayer:
             for name in self.reader.entity.live_tables:
                 delete = sql.SQL("delete from {} as t where {}")
                 connection.execute(delete.format(sql.Identifier("live", name), within))
-            connection.execute("select live.apply(%s)", [[entity]])
+            if rows is not None:
+                self.overlay.apply_rows(connection, entity, rows)
             connection.execute("select live.settle()")
             return before, table_digest(connection, table, within)
 

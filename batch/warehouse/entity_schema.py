@@ -78,6 +78,7 @@ def _live(table: EntityTable) -> Iterable[Composable]:
         for columns in (*table.entity.indexed, *table.entity.indexed_live):
             yield _index(target, table.name, columns)
     yield SQL("select etl.make_live_views({})").format(Literal(table.name))
+    yield SQL("select etl.make_live_functions({})").format(Literal(table.name))
 
 
 def _types(table: EntityTable) -> dict[str, str]:

@@ -6,10 +6,11 @@ Changes are read one by one. Queries read only those that this leaves to them, b
 their queries costs more than reading a whole batch of usual changes does.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import narwhals as nw
@@ -99,7 +100,7 @@ class ChangeReader:
         newest = max(read.committed_at, default=None)
         return Rows(
             current=[row[:-1] for row in self._latest(read.valid)],
-            versions=read.valid if self.entity.live_versions else None,
+            versions=sorted(read.valid, key=self._order) if self.entity.live_versions else None,
             quarantined=read.quarantined,
             committed_us=None if newest is None else (newest - _1970) // _MICROSECOND,
         )
@@ -128,13 +129,18 @@ class ChangeReader:
         return read
 
     def _latest(self, valid: Sequence[Row]) -> Collection[Row]:
-        key, epoch, offset = map(self.columns.index, (self.entity.key, *ORDER))
+        key, order = self.columns.index(self.entity.key), self._order
         found: dict[Any, Row] = {}
         for row in valid:
             held = found.setdefault(row[key], row)
-            if (held[epoch], held[offset]) < (row[epoch], row[offset]):
+            if order(held) < order(row):
                 found[row[key]] = row
         return found.values()
+
+    @cached_property
+    def _order(self) -> Callable[[Row], Any]:
+        """The order of the changes of a key."""
+        return itemgetter(*map(self.columns.index, ORDER))
 
     @cached_property
     def _one_by_one(self) -> OneByOne | None:

@@ -19,7 +19,6 @@ from typing import TypeVar
 
 import orjson
 import psycopg
-from psycopg import sql
 from psycopg.rows import TupleRow
 from psycopg.types.json import Json
 
@@ -50,9 +49,8 @@ select live.apply_batch(
     %s, %s, %s::text[], %s::text[], %s::integer[], %s::integer[], %s::bigint[], %s::bigint[],
     %s::bigint[]
 )"""
-_STAGE = "select live.stage(%s)"
-_STAGED_ROWS = 10_000
-"""Rows staged at once: a parameter holds a gigabyte at most."""
+_AT_ONCE = 10_000
+"""Rows of a replay that are sent at once: a parameter holds a gigabyte at most."""
 # The newest is the last to arrive, not the maximum: one from the future would stay the newest for
 # as long as its clock was ahead.
 _HEARTBEAT = """
@@ -179,9 +177,6 @@ class Overlay:
         if self._connection is None or self._connection.closed:
             connection = psycopg.connect(self.dsn, autocommit=True)
             connection.execute(_SESSION)
-            for reader in self.readers.values():
-                for name in reader.entity.live_tables:
-                    _make_stage(connection, name)
             self._connection = connection
         return self._connection
 
@@ -192,7 +187,7 @@ class Overlay:
         rows: dict[str, list[dict[str, object]]] = {}
         for one in change_sets:
             if one.rows is not None and one.rows.current:
-                rows |= self._staged(one.entity, one.rows)
+                rows |= self._by_table(one.entity, one.rows)
         # A new version of a product affects orders whose change set another consumer may hold
         # uncommitted, and therefore invisible: then the batch runs alone.
         is_alone = any(self.readers[one.entity].entity.live_versions for one in change_sets)
@@ -219,40 +214,32 @@ class Overlay:
         rows = reader.read(batch.rows) if batch.rows.num_rows else None
         return replace(change_set, batch=batch, rows=rows)
 
-    def stage(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
-        """Copy rows of an entity into this session's stage, for `live.apply`.
+    def apply_rows(self, connection: psycopg.Connection, entity: str, rows: Rows) -> None:
+        """Apply rows of an entity in a transaction that has a lock on the overlay.
 
         Raises:
             psycopg.Error: the warehouse rejects them, or is unavailable.
         """
-        for table, staged in self._staged(entity, rows).items():
-            for first in range(0, len(staged), _STAGED_ROWS):
-                part = staged[first : first + _STAGED_ROWS]
-                connection.execute(_STAGE, [_json({table: part})])
+        for table, found in self._by_table(entity, rows).items():
+            for first in range(0, len(found), _AT_ONCE):
+                part = {table: found[first : first + _AT_ONCE]}
+                connection.execute("select live.apply(%s)", [_json(part)])
 
-    def _staged(self, entity: str, rows: Rows) -> dict[str, list[dict[str, object]]]:
+    def _by_table(self, entity: str, rows: Rows) -> dict[str, list[dict[str, object]]]:
         """Return rows by table of live, and each row by column."""
         reader = self.readers[entity]
         tables = {entity: (reader.columns, rows.current)}
         if rows.versions is not None:
             tables[f"{entity}_history"] = (reader.version_columns, rows.versions)
-        staged = {
+        found = {
             table: [dict(zip(columns, row, strict=True)) for row in values]
             for table, (columns, values) in tables.items()
         }
         for column in reader.entity.columns:
             if column.type is Type.FLOAT:
-                for row in chain.from_iterable(staged.values()):
+                for row in chain.from_iterable(found.values()):
                     row[column.name] = _spelled_float(row[column.name])
-        return staged
-
-
-def _make_stage(connection: psycopg.Connection, entity: str) -> None:
-    connection.execute(
-        sql.SQL("create temporary table {} (like {}) on commit delete rows").format(
-            sql.Identifier(f"stage_{entity}"), sql.Identifier("live", entity)
-        )
-    )
+        return found
 
 
 def _json(rows: object) -> Json:

@@ -57,6 +57,33 @@ begin
 end
 $$;
 
+-- Returns the condition that the warehouse has not applied the row l of a source table yet: as
+-- etl.is_beyond_warehouse says it, in a form that the planner sees through.
+create or replace function etl.beyond_condition(source text)
+returns text
+language sql
+immutable
+as $$
+select format(
+    'not exists (
+        select
+        from etl.watermark as w
+        where
+            w.entity = %L
+            and (
+                w.epoch > l._epoch
+                or (
+                    w.epoch = l._epoch
+                    and w.topic_id = l._topic_id
+                    and w.partition = l._partition
+                    and w.last_offset >= l._offset
+                )
+            )
+    )',
+    source
+)
+$$;
+
 -- Makes live.beyond_<table>, the rows that the warehouse has not applied yet, and for current rows
 -- resolved.<table>: the shop's rows as of now.
 create or replace function etl.make_live_views(target text)
@@ -74,27 +101,12 @@ begin
     into source, keys
     from etl.entity_table as t
     where t.name = target;
-    -- As etl.is_beyond_warehouse says it, in a form that the planner sees through.
     execute format(
         'create or replace view live.%1$I as
         select l.*
         from live.%2$I as l
-        where not exists (
-            select
-            from etl.watermark as w
-            where
-                w.entity = %3$L
-                and (
-                    w.epoch > l._epoch
-                    or (
-                        w.epoch = l._epoch
-                        and w.topic_id = l._topic_id
-                        and w.partition = l._partition
-                        and w.last_offset >= l._offset
-                    )
-                )
-        )',
-        'beyond_' || target, target, source
+        where %3$s',
+        'beyond_' || target, target, etl.beyond_condition(source)
     );
     if target <> source then
         return;
@@ -123,5 +135,71 @@ begin
     );
 end
 $$;
+
+-- Makes what live.apply calls, for its queries to be planned once in a session: received_<table>,
+-- those rows of a JSON list that the warehouse has not applied yet, and for current rows
+-- put_<table>, which lets these take the place of older ones.
+create or replace function etl.make_live_functions(target text)
+returns void
+language plpgsql
+as $make$
+declare
+    source text;
+    keys text[];
+    columns text;
+    excluded_columns text;
+begin
+    select
+        t.entity,
+        t.key
+    into source, keys
+    from etl.entity_table as t
+    where t.name = target;
+    execute format(
+        'create or replace function live.%1$I(rows json)
+        returns setof live.%2$I
+        language sql
+        stable
+        as $$
+        select l.*
+        from json_populate_recordset(null::live.%2$I, rows) as l
+        where %3$s
+        $$',
+        'received_' || target, target, etl.beyond_condition(source)
+    );
+    if target <> source then
+        return;
+    end if;
+    select
+        string_agg(format('%I', a.attname), ', ' order by a.attnum),
+        string_agg(format('excluded.%I', a.attname), ', ' order by a.attnum)
+    into columns, excluded_columns
+    from pg_attribute as a
+    where
+        a.attrelid = format('live.%I', target)::regclass
+        and a.attnum > 0
+        and not a.attisdropped;
+    execute format(
+        'create or replace function live.%1$I(rows json)
+        returns void
+        language plpgsql
+        as $$
+        begin
+            insert into live.%2$I as l (%3$s)
+            select %3$s
+            from live.%4$I(rows) as r
+            on conflict (%5$s) do update set (%3$s) = row(%6$s)
+            where (l._epoch, l._offset) < (excluded._epoch, excluded._offset);
+        end
+        $$',
+        'put_' || target,
+        target,
+        columns,
+        'received_' || target,
+        (select string_agg(format('%I', k), ', ') from unnest(keys) as k),
+        excluded_columns
+    );
+end
+$make$;
 
 drop function if exists etl.make_resolved_views();

@@ -1,107 +1,100 @@
--- Applies the rows in stage_<entity>, for the entities given: rows that are beyond the warehouse
--- replace older ones, and affected orders are recomputed. Must be called with a shared lock on the
--- overlay, in the transaction that advances live.watermark.
-create or replace function live.apply(entities text[])
+-- Applies rows: a JSON object of lists of rows, by table of live. Those beyond the warehouse take
+-- the place of older ones, and affected orders are recomputed. Needs a shared lock on the overlay,
+-- and runs in the transaction that advances live.watermark: a load advances etl.watermark with an
+-- exclusive lock, so rows beyond the warehouse stay so until this transaction ends.
+drop function if exists live.apply(text[]);
+create or replace function live.apply(rows json)
 returns void
 language plpgsql
-set search_path = resolved, etl, pg_temp
 as $$
 declare
-    entity text;
-    key text;
-    columns text;
+    -- To look a table up in the JSON, Postgres reads all of it: it does so once.
+    names text[];
+    parts json[];
+    chunk bigint[];
+    versions json;
 begin
-    -- Rows that the warehouse has applied by now have no effect and would only take space. A load
-    -- advances etl.watermark with an exclusive lock on the overlay, so rows beyond the warehouse
-    -- stay so until this transaction ends.
-    foreach entity in array entities loop
-        execute format(
-            'delete from stage_%1$s as s
-            where not etl.is_beyond_warehouse(%1$L, s._topic_id, s._epoch, s._partition, s._offset)',
-            entity
-        );
-    end loop;
-    if 'products' = any(entities) then
-        delete from stage_products_history as s
-        where not etl.is_beyond_warehouse('products', s._topic_id, s._epoch, s._partition, s._offset);
-    end if;
+    select
+        array_agg(r.key),
+        array_agg(r.value)
+    into names, parts
+    from json_each(rows) as r;
     -- Orders of the new row versions and of the old ones.
-    if 'orders' = any(entities) then
-        insert into order_chunk (order_id)
-        select s.order_id
-        from stage_orders as s
-        on conflict do nothing;
-    end if;
-    if 'order_lines' = any(entities) then
-        insert into order_chunk (order_id)
-        select s.order_id
-        from stage_order_lines as s
-        where s.order_id is not null
+    chunk := array(
+        with order_line as materialized (
+            select
+                r.order_line_id,
+                r.order_id
+            from live.received_order_lines(parts[array_position(names, 'order_lines')]) as r
+        ),
+
+        payment as materialized (
+            select
+                r.payment_id,
+                r.order_id,
+                r.kind
+            from live.received_payments(parts[array_position(names, 'payments')]) as r
+        )
+
+        select r.order_id
+        from live.received_orders(parts[array_position(names, 'orders')]) as r
+        union
+        select n.order_id
+        from order_line as n
+        where n.order_id is not null
         union
         select l.order_id
-        from stage_order_lines as s
-        inner join live.order_lines as l on s.order_line_id = l.order_line_id
+        from order_line as n
+        inner join live.order_lines as l on n.order_line_id = l.order_line_id
         where l.order_id is not null
         union
         select e.order_id
-        from stage_order_lines as s
-        inner join entity.order_lines as e on s.order_line_id = e.order_line_id
-        on conflict do nothing;
-    end if;
-    if 'payments' = any(entities) then
-        insert into order_chunk (order_id)
-        select s.order_id
-        from stage_payments as s
-        where s.kind = 'refund'
+        from order_line as n
+        inner join entity.order_lines as e on n.order_line_id = e.order_line_id
+        union
+        select n.order_id
+        from payment as n
+        where n.kind = 'refund'
         union
         select l.order_id
-        from stage_payments as s
-        inner join live.payments as l on s.payment_id = l.payment_id
+        from payment as n
+        inner join live.payments as l on n.payment_id = l.payment_id
         where l.kind = 'refund'
         union
         select e.order_id
-        from stage_payments as s
-        inner join entity.payments as e on s.payment_id = e.payment_id
+        from payment as n
+        inner join entity.payments as e on n.payment_id = e.payment_id
         where e.kind = 'refund'
-        on conflict do nothing;
-    end if;
-    for entity, key in
-        select
-            t.name,
-            t.key[1]
-        from etl.entity_table as t
-        where t.name = any(entities)
-    loop
-        columns := (
-            select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
-            from pg_attribute as a
-            where
-                a.attrelid = format('live.%I', entity)::regclass
-                and a.attnum > 0
-                and not a.attisdropped
-        );
-        execute format(
-            'insert into live.%1$I as l (%2$s)
-            select %2$s
-            from stage_%1$s as s
-            on conflict (%3$I) do update set (%2$s) = row(%4$s)
-            where (l._epoch, l._offset) < (excluded._epoch, excluded._offset)',
-            entity, columns, key, replace('excluded.' || columns, ', ', ', excluded.')
-        );
+    );
+    for number in 1..coalesce(array_length(names, 1), 0) loop
+        if names[number] <> 'products_history' then
+            execute format('select live.put_%I($1)', names[number]) using parts[number];
+        end if;
     end loop;
-    if 'products' = any(entities) then
-        perform live.apply_versions();
+    versions := parts[array_position(names, 'products_history')];
+    if versions is not null then
+        chunk := array(
+            select c
+            from unnest(chunk) as c
+            union
+            select v
+            from live.apply_versions(versions) as v
+        );
     end if;
-    if exists (select from order_chunk) then
+    if cardinality(chunk) > 0 then
+        insert into order_chunk (order_id)
+        select c
+        from unnest(chunk) as c;
         perform live.overlay();
     end if;
 end
 $$;
 
 -- Versions of products, as in silver's history: a version does not begin before its predecessor.
--- Orders placed since it began are affected.
-create or replace function live.apply_versions()
-returns void
+-- Orders placed since it began are affected: these are returned.
+drop function if exists live.apply_versions();
+create or replace function live.apply_versions(versions json)
+returns setof bigint
 language plpgsql
 as $$
 begin
@@ -112,7 +105,7 @@ begin
             count(*) filter (where not s._is_deleted) over in_order as number,
             k.from_at as known_from_at,
             k.has_any as has_earlier
-        from stage_products_history as s
+        from live.received_products_history(versions) as s
         cross join lateral (
             -- The warehouse has no row for a deletion, only the end of the version before it.
             select
@@ -152,9 +145,9 @@ begin
     from new_version as n
     on conflict (product_id, _epoch, _offset) do nothing;
 
-    insert into order_chunk (order_id)
+    return query
     select f.order_id
-    from stage_products_history as s
+    from live.received_products_history(versions) as s
     inner join live.beyond_products_history as b
         on s.product_id = b.product_id and s._epoch = b._epoch and s._offset = b._offset
     inner join mart.dim_products as d on b.product_id = d.product_id
@@ -165,41 +158,16 @@ begin
     union
     -- Lines whose product was missing.
     select f.order_id
-    from stage_products_history as s
+    from live.received_products_history(versions) as s
     inner join mart.fact_transactions as f on s.product_id = f.product_id
     where f.product_key = -1
     union
     select l.order_id
-    from stage_products_history as s
+    from live.received_products_history(versions) as s
     inner join live.beyond_products_history as b
         on s.product_id = b.product_id and s._epoch = b._epoch and s._offset = b._offset
     inner join live.sales as l on b.product_id = l.product_id
-    where b._is_first or l.placed_at >= b.valid_from_at
-    on conflict do nothing;
-end
-$$;
-
--- Adds rows to the stage: a JSON object of lists of rows, by table of live.
-create or replace function live.stage(rows json)
-returns void
-language plpgsql
-as $$
-declare
-    name text;
-    staged json;
-begin
-    for name, staged in
-        select
-            r.key,
-            r.value
-        from json_each(rows) as r
-    loop
-        execute format(
-            'insert into pg_temp.stage_%1$s
-            select * from json_populate_recordset(null::live.%1$I, $1)',
-            name
-        ) using staged;
-    end loop;
+    where b._is_first or l.placed_at >= b.valid_from_at;
 end
 $$;
 
@@ -223,7 +191,6 @@ as $$
 declare
     positions bigint[];
 begin
-    perform live.stage(rows);
     if is_alone then
         perform live.own_overlay();
     else
@@ -252,11 +219,7 @@ begin
     if positions <> starts then
         return positions;
     end if;
-    perform live.apply(array(
-        select distinct e.entity
-        from unnest(entities) as e (entity)
-        where rows -> e.entity is not null
-    ));
+    perform live.apply(rows);
     update live.watermark as w
     set
         last_offset = p.last_offset,

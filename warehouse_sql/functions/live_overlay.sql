@@ -58,9 +58,8 @@ returns void
 language plpgsql
 as $$
 begin
-    create temporary table if not exists order_chunk (
-        order_id bigint primary key
-    ) on commit delete rows;
+    -- Without an index: to empty it would invalidate the plans of all queries that read the table.
+    create temporary table if not exists order_chunk (order_id bigint) on commit delete rows;
     create temporary table if not exists new_transactions (
         like mart.fact_transactions
     ) on commit delete rows;
