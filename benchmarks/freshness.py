@@ -31,7 +31,7 @@ def run(seconds: float = SECONDS) -> dict[str, object]:
         time.sleep(IDLE_SECONDS)
         cores, memory_mb = cores_and_memory(stack, IDLE_SECONDS)
         for rate in RATES:
-            with _orders(stack, rate):
+            with orders(stack, rate):
                 time.sleep(WARM_UP_SECONDS)
                 found = measure(_route(stack), seconds)
             hops += [{"orders_per_second": rate, **metrics} for metrics in found]
@@ -54,7 +54,8 @@ def _route(stack: TestStack) -> Route:
 
 
 @contextmanager
-def _orders(stack: TestStack, rate: int) -> Iterator[None]:
+def orders(stack: TestStack, rate: int) -> Iterator[None]:
+    """Let the simulator order at this rate meanwhile."""
     simulator = stack.popen(
         "simulate", "--orders-per-second", rate, "--seed", 1, "--dirt", 0, "--format", "json",
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

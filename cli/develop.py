@@ -33,7 +33,9 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("spelling", ("typos",)),
 )
 """Checks that need no service and change no file, as in `.pre-commit-config.yaml`."""
-BENCHMARKS = ("landing", "freshness", "simulate", "consolidation", "charts", "derived", "replay")
+BENCHMARKS = (
+    "landing", "freshness", "live", "simulate", "consolidation", "charts", "derived", "replay",
+)  # fmt: skip
 LOCKS = {
     "project": "dev",
     "servers": "servers",
