@@ -6,7 +6,6 @@ standard lag tools and never read.
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -80,8 +79,6 @@ class LiveConsumer:
         self._tries = 0
         self._is_full = False
         self._next_housekeeping = 0.0
-        # Small batches take more planning than reading, and one core plans one topic at a time.
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="read")
 
     def stop(self) -> None:
         """Leave the group, and return from `run`."""
@@ -106,7 +103,6 @@ class LiveConsumer:
         finally:
             self._consumer.close()
             self._overlay.close()
-            self._readers.shutdown()
         if member.failure is not None:
             raise member.failure
 
@@ -187,7 +183,7 @@ class LiveConsumer:
         buffers = {topic: held[topic] for topic in topics if not held[topic].is_empty}
         if not buffers:
             return
-        change_sets = list(self._readers.map(self._change_set, *zip(*buffers.items(), strict=True)))
+        change_sets = [self._change_set(topic, buffer) for topic, buffer in buffers.items()]
         outcome = self._overlay.apply(change_sets)
         held.discard(buffers)
         self._metrics.batch_seconds.observe(time.monotonic() - began)

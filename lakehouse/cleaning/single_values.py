@@ -247,9 +247,8 @@ def _offsets(time_zone: str) -> tuple[list[datetime], list[timedelta]]:
     first, last = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
     hours = _with_offsets(pl.datetime_range(first, last, "1h", eager=True), time_zone)
     turns = hours.filter(pl.col("offset") != pl.col("offset").shift(1))["at"]
-    hour = timedelta(hours=1)
-    minutes = [pl.datetime_range(turn - hour, turn, "1m", eager=True) for turn in turns]
-    fine = _with_offsets(pl.concat([hours["at"].head(1), *minutes]), time_zone)
+    minutes = pl.select(pl.datetime_ranges(turns - timedelta(hours=1), turns, "1m")).to_series()
+    fine = _with_offsets(pl.concat([hours["at"].head(1), minutes.explode()]), time_zone)
     begun = fine.filter(pl.col("offset").ne_missing(pl.col("offset").shift(1)))
     return [*begun["at"], last], begun["offset"].to_list()
 
