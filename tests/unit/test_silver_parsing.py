@@ -423,10 +423,11 @@ def test_later_epoch_is_newer_whatever_its_offset():
 def test_value_that_was_not_told_is_the_key_s_last_one_null_included():
     untold = "__debezium_unavailable_value"
     frame = nw.from_native(pl.LazyFrame({
-        "k": ["1", "1", "1", "2", "2"], "_epoch": [0] * 5, "_offset": [0, 1, 2, 0, 1],
-        "t": ["long", untold, untold, None, untold]}))  # fmt: skip
+        "k": ["1", "1", "1", "2", "2", "3", "3"], "_epoch": [0] * 7,
+        "_offset": [0, 1, 2, 0, 1, 0, 1],
+        "t": ["long", untold, untold, None, untold, "\0", untold]}))  # fmt: skip
     filled = fill_unchanged(frame, "k", {"t": untold}).collect().to_native().sort("k", "_offset")
-    assert filled["t"].to_list() == ["long", "long", "long", None, None]
+    assert filled["t"].to_list() == ["long", "long", "long", None, None, "\0", "\0"]
 
 
 def test_version_never_begins_before_the_one_it_follows():

@@ -11,8 +11,6 @@ import narwhals as nw
 from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.latest import ORDER
 
-_ABSENT = "\0"
-
 
 def fill_unchanged(texts: Frame, key: str, placeholders: Mapping[str, str]) -> Frame:
     """Replace each placeholder by the value from the previous change of the same key.
@@ -25,8 +23,9 @@ def fill_unchanged(texts: Frame, key: str, placeholders: Mapping[str, str]) -> F
     """
     for name, word in placeholders.items():
         is_placeholder = nw.col(name) == word
-        # Null is a value too: it must not be mistaken for a missing one.
-        told = nw.when(~is_placeholder.fill_null(value=False)).then(nw.col(name).fill_null(_ABSENT))
+        # Null is a value too: it must not be mistaken for a missing one, nor any text for null.
+        marked = nw.concat_str([nw.lit("="), nw.col(name)]).fill_null("")
+        told = nw.when(~is_placeholder.fill_null(value=False)).then(marked)
         filled = told.fill_null(strategy="forward").over(key, order_by=list(ORDER))
-        texts = texts.with_columns(nw.when(filled != _ABSENT).then(filled).alias(name))
+        texts = texts.with_columns(nw.when(filled != "").then(filled.str.slice(1)).alias(name))
     return texts
