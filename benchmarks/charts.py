@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from statistics import median, quantiles
 
-import polars as pl
 import psycopg
 
 from benchmarks.browser import ChartAnswer, Dashboards, logged_in_browser
@@ -104,7 +103,7 @@ def _apply(stack: TestStack, history: History, changes: int) -> int:
                 entity=table,
                 epoch=0,
                 batch=batch,
-                rows=readers[table].read(pl.DataFrame(batch.rows)),
+                rows=readers[table].read(batch.rows),
             )
             for table, batch in batches.items()
         ]
