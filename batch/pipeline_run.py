@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -18,7 +19,6 @@ from batch import live
 from batch.contracts.stored import contracts_of, refresh
 from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
 from batch.lock import only_one
-from batch.reconcile import Report, reconcile
 from batch.runs import Run
 from batch.runs.tables import (
     TableResult,
@@ -55,6 +55,9 @@ from lakehouse.layers import CONSOLIDATED, Layer
 from lakehouse.postgres import explaining
 from lakehouse.settings import ContractSettings
 from lakehouse.trouble import Service
+
+if TYPE_CHECKING:
+    from batch.reconcile import Report
 
 Progress = Callable[[str], None]
 Lock = Callable[[str | None], AbstractContextManager[None]]
@@ -287,7 +290,7 @@ class PipelineRun:
         """
         return live.trim(self.warehouse)
 
-    def reconcile(self, record: Run | None = None) -> Report:
+    def reconcile(self, record: Run | None = None) -> "Report":
         """Compare the shop with bronze, and each layer with the one below.
 
         Args:
@@ -298,6 +301,9 @@ class PipelineRun:
             RetryLaterError: a service does not answer, or another program has changed one layer but
                 not yet the next, so that they cannot be compared.
         """
+        # It takes as long to load as all other steps together, none of which need it.
+        from batch.reconcile import reconcile  # noqa: PLC0415
+
         report = reconcile(secrets(), on_progress=self.on_progress)
         record = record or Run()
         is_exact = False if report.is_faulty else None

@@ -536,12 +536,12 @@ def test_gold_by_other_formulas_is_not_compared_until_it_is_recreated(silver, mo
 
 def test_reconcile_of_a_pipeline_run_requires_that_all_was_compared(monkeypatch):
     pipeline = PipelineRun(lake=None, rules=RULES, warehouse="", limit=None)
-    monkeypatch.setattr("batch.pipeline_run.reconcile", lambda *_, **__: report_of(*WHOLE))
+    monkeypatch.setattr("batch.reconcile.reconcile", lambda *_, **__: report_of(*WHOLE))
     record = Run()
     assert pipeline.reconcile(record).exact
     assert record.noted.details["is_exact"] is True
     record = Run()
-    monkeypatch.setattr("batch.pipeline_run.reconcile", lambda *_, **__: report_of(*WHOLE, PARTLY))
+    monkeypatch.setattr("batch.reconcile.reconcile", lambda *_, **__: report_of(*WHOLE, PARTLY))
     with pytest.raises(RetryLaterError, match=r"Cannot tell .* gold \(sales_kpi\).*consolidate"):
         pipeline.reconcile(record)
     assert record.noted.details["is_exact"] is None
