@@ -37,7 +37,7 @@ from batch.silver.run import (
     chosen_entities,
     consolidate_silver,
 )
-from batch.silver.tables import SharedTables, is_outdated
+from batch.silver.tables import is_outdated
 from batch.warehouse.checks import CheckResult
 from batch.warehouse.lake_state import measure_lake
 from batch.warehouse.load import load_warehouse
@@ -77,7 +77,6 @@ class PipelineRun:
         contract_files: folder of the user's contract files.
         lock: lock of each step that writes a layer; none by default, for callers that hold one.
         is_rebuild: build layers from all of the layer below, not only from what is new in it.
-        shared: silver's tables of all entities, once a step has opened them.
     """
 
     lake: Lake
@@ -89,13 +88,12 @@ class PipelineRun:
     on_progress: Progress = lambda _what: None
     lock: Lock = _no_lock
     is_rebuild: bool = False
-    shared: SharedTables = field(default_factory=SharedTables)
 
     @classmethod
     def of_settings(cls, on_progress: Progress, *, is_rebuild: bool = False) -> "PipelineRun":
         """Return the steps, configured by the environment, without locks."""
         return cls(
-            lake=writing_lake(),
+            lake=writing_lake().keeping(),
             rules=SilverRules.of_settings(),
             limit=QuarantineLimit.of_settings(),
             warehouse=warehouse("batch"),
@@ -187,12 +185,8 @@ class PipelineRun:
         rebuilt = [one for one in chosen if self.is_rebuild or self._is_outdated(one)]
         applied = [one for one in chosen if one not in rebuilt]
         return [
-            *consolidate_silver(
-                self.lake, self.rules, applied, shared=self.shared, on_progress=self.on_progress
-            ),
-            *rebuild_silver(
-                self.lake, self.rules, rebuilt, shared=self.shared, on_progress=self.on_progress
-            ),
+            *consolidate_silver(self.lake, self.rules, applied, on_progress=self.on_progress),
+            *rebuild_silver(self.lake, self.rules, rebuilt, on_progress=self.on_progress),
         ]
 
     def _is_outdated(self, entity: Entity) -> bool:
@@ -207,8 +201,7 @@ class PipelineRun:
             GoneError: silver no longer has one of them.
             RetryLaterError: the object store does not answer.
         """
-        uri_of = lambda name: self.lake.uri("silver", name)  # noqa: E731
-        return silver_sources(uri_of, self.lake.options, versions=versions or {})
+        return silver_sources(self.lake, versions=versions or {})
 
     def gold(self, silver: Silver | None = None) -> tuple[list[GoldReport], dict[str, int]]:
         """Recompute gold from silver, by default from its newest version once the lock is held.

@@ -3,13 +3,13 @@
 Grain of a bronze table: one row per Kafka record, unchanged. Columns of `BRONZE_SCHEMA`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from lakehouse.delta import open_table
+from lakehouse.delta import open_or_create, open_table, retry_later
 from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings
 
@@ -70,12 +70,19 @@ def storage_options(settings: MinioSettings, secrets: Secrets, *, user: str) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lake:
-    """Addresses of the layers, and the user that opens them."""
+    """Addresses of the layers, and the user that opens them.
+
+    Attributes:
+        handles: tables opened so far, by layer and name, if they are kept.
+    """
 
     bronze: str
     silver: str
     gold: str
     options: Mapping[str, str]
+    handles: dict[tuple[str, str], DeltaTable] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     @classmethod
     def of(cls, settings: MinioSettings, secrets: Secrets, *, user: str) -> "Lake":
@@ -87,6 +94,19 @@ class Lake:
             options=storage_options(settings, secrets, user=user),
         )
 
+    def keeping(self) -> "Lake":
+        """Return the same lake with each table opened once, for a program of several steps.
+
+        Whoever opens a table at its newest version then moves the handle of all who opened it. It
+        takes delta-rs (1.6) several times as long to open a table as to follow it: each handle has
+        a client of its own.
+        """
+        return self if self.handles is not None else replace(self, handles={})
+
+    def afresh(self) -> "Lake":
+        """Return the same lake with new handles, which move none of those kept."""
+        return replace(self, handles=None)
+
     def open(self, layer: str, table: str, *, version: int | None = None) -> DeltaTable | None:
         """Open a table of a layer; None if it does not exist.
 
@@ -94,7 +114,47 @@ class Lake:
             GoneError: the table exists, but this version no longer does.
             RetryLaterError: the object store does not answer.
         """
-        return open_table(self.uri(layer, table), self.options, version=version)
+        known = (self.handles or {}).get((layer, table))
+        if known is None or version not in (None, known.version()):
+            opened = open_table(self.uri(layer, table), self.options, version=version)
+            return self._kept(layer, table, opened) if version is None else opened
+        if version is None:
+            with retry_later(f"{known.table_uri} cannot be followed"):
+                known.update_incremental()
+        return known
+
+    def open_or_create(
+        self,
+        layer: str,
+        table: str,
+        schema: pa.Schema,
+        *,
+        partition_by: Sequence[str] = (),
+        properties: Mapping[str, str],
+    ) -> DeltaTable:
+        """Open a table of a layer, or create it. Concurrent creation yields one table.
+
+        Raises:
+            Exception: any error of the store; retrying is safe.
+        """
+        known = (self.handles or {}).get((layer, table))
+        if known is not None:
+            known.update_incremental()
+            return known
+        opened = open_or_create(
+            self.uri(layer, table),
+            self.options,
+            schema,
+            partition_by=partition_by,
+            properties=properties,
+        )
+        self._kept(layer, table, opened)
+        return opened
+
+    def _kept(self, layer: str, table: str, opened: DeltaTable | None) -> DeltaTable | None:
+        if self.handles is not None and opened is not None:
+            self.handles[layer, table] = opened
+        return opened
 
     def uri(self, layer: str, table: str) -> str:
         """Return the address of a table. Layers: bronze, silver, gold."""

@@ -94,7 +94,7 @@ class Replay:
             self._bring_up(Layer.WAREHOUSE)
             diffs = replay_warehouse(
                 self.warehouse,
-                silver_sources(lambda name: self.lake.uri("silver", name), self.lake.options),
+                silver_sources(self.lake),
                 None if _is_all(ranges) else _chosen(ranges),
                 limit=self.limit,
                 on_progress=self.on_progress,

@@ -26,7 +26,7 @@ from lakehouse.choices import meant
 from lakehouse.commit import a_few_times, until_known
 from lakehouse.contracts.gold import DAY, GOLD_TABLES, MONTH, GoldTable, month_of
 from lakehouse.contracts.schemas import gold_schema
-from lakehouse.delta import CHECKPOINTS, WRITER, open_or_create, table_properties, with_watermarks
+from lakehouse.delta import CHECKPOINTS, WRITER, table_properties, with_watermarks
 from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
 
@@ -160,9 +160,9 @@ class _Run:
 
     def read(self, table: GoldTable) -> Task | None:
         """Return what a table is to be computed from; None if it has been already."""
-        gold = open_or_create(
-            self.lake.uri("gold", table.name),
-            self.lake.options,
+        gold = self.lake.open_or_create(
+            "gold",
+            table.name,
             gold_schema(table),
             partition_by=[table.partition] if table.partition else [],
             properties=table_properties(
@@ -192,7 +192,8 @@ class _Run:
         }
         if not later:
             return self.silver
-        newest = pin(self.lake, list(later), {})
+        # Not those of the caller, who pinned them.
+        newest = pin(self.lake.afresh(), list(later), {})
         ahead = {name: v for name, v in later.items() if v <= newest[name].version}
         return Silver(tables={**self.silver.tables, **pin(self.lake, list(ahead), ahead).tables})
 

@@ -17,7 +17,7 @@ from batch.silver.replace import overwrite
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import Progress, SilverReport, SilverRules
 from batch.silver.shards import Shards
-from batch.silver.tables import SharedTables, SilverTables
+from batch.silver.tables import SilverTables
 from lakehouse.cleaning.validator import count_rules
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import (
@@ -36,7 +36,6 @@ def rebuild_silver(
     rules: SilverRules,
     entities: Iterable[Entity],
     *,
-    shared: SharedTables | None = None,
     on_progress: Progress = lambda _what: None,
 ) -> list[SilverReport]:
     """Validate everything in bronze again, and replace the tables by the result.
@@ -48,18 +47,18 @@ def rebuild_silver(
         lake: opened as a user that writes silver.
         rules: settings of the validation.
         entities: what to rebuild, in order.
-        shared: the tables of all entities, if other calls have opened them.
         on_progress: called with a short description of each step.
 
     Raises:
         StopPipelineError: the source's schema changed, and a contract says to stop.
         RetryLaterError: the object store does not answer, or another writer commits.
     """
-    shared = shared or SharedTables()
+    # Each entity has commits in the logs of the tables of all.
+    lake = lake.keeping()
     done = []
     for entity in entities:
         with retry_later(f"silver/{entity.silver} could not be replaced", then="Rebuild it again."):
-            tables = SilverTables(lake, entity, rules.retention_hours, shared)
+            tables = SilverTables(lake, entity, rules.retention_hours)
             done.append(_rebuild(tables, rules, on_progress))
     return done
 

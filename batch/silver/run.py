@@ -11,7 +11,7 @@ import polars as pl
 from batch.silver.bronze import BronzeSource
 from batch.silver.offsets import OffsetRanges
 from batch.silver.sizes import BatchLimits
-from batch.silver.tables import SharedTables, SilverTables
+from batch.silver.tables import SilverTables
 from lakehouse.choices import meant
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
@@ -156,7 +156,6 @@ def consolidate_silver(
     entities: Sequence[Entity],
     *,
     run_id: str | None = None,
-    shared: SharedTables | None = None,
     on_progress: Progress = lambda _what: None,
 ) -> list[SilverReport]:
     """Apply everything that bronze has and silver lacks.
@@ -166,7 +165,6 @@ def consolidate_silver(
         rules: settings of the validation.
         entities: what to apply, in order.
         run_id: names the run in `rule_counts`; by default a new name.
-        shared: the tables of all entities, if other calls have opened them.
         on_progress: called with a short description of each batch.
 
     Raises:
@@ -175,11 +173,12 @@ def consolidate_silver(
         RetryLaterError: the object store does not answer. A repeated run resumes.
     """
     run_id = run_id or uuid.uuid4().hex
-    shared = shared or SharedTables()
+    # Each entity has commits in the logs of the tables of all.
+    lake = lake.keeping()
     done = []
     for entity in entities:
         with retry_later(f"silver/{entity.silver} cannot be brought up to date"):
-            tables = SilverTables(lake, entity, rules.retention_hours, shared)
+            tables = SilverTables(lake, entity, rules.retention_hours)
             done.append(_consolidate(tables, rules, run_id, on_progress))
     return done
 

@@ -1,7 +1,7 @@
 """The Delta tables of silver: created from the contracts, filled with validated changes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import narwhals as nw
@@ -24,48 +24,20 @@ from lakehouse.contracts.schemas import (
     history_schema,
     silver_schema,
 )
-from lakehouse.delta import open_or_create, scan, table_properties
+from lakehouse.delta import scan, table_properties
 from lakehouse.lake import Lake
 
 Rows = Callable[[pl.LazyFrame], pl.LazyFrame]
 """Filter of a silver table's rows."""
 
 
-class SharedTables:
-    """The tables of silver that have rows of all entities.
-
-    Opened once, and then followed: each entity has commits in their logs, so that opening them for
-    each takes longer than opening its own tables.
-    """
-
-    def __init__(self) -> None:
-        self._opened: dict[str, SilverTable] = {}
-
-    def newest(self, name: str, open_: Callable[[], SilverTable]) -> SilverTable:
-        """Return a table at its newest version; `open_` opens or creates it.
-
-        Raises:
-            Exception: any error of the store; retrying is safe.
-        """
-        known = self._opened.get(name)
-        if known is None:
-            known = self._opened[name] = open_()
-        else:
-            known.delta.update_incremental()
-        return known
-
-
 @dataclass(frozen=True)
 class SilverTables:
-    """The tables that one entity's changes are written to.
-
-    `shared` has those that other entities are written to, too, if they were opened before.
-    """
+    """The tables that one entity's changes are written to."""
 
     lake: Lake
     entity: Entity
     retention_hours: int
-    shared: SharedTables = field(default_factory=SharedTables)
 
     @cached_property
     def current(self) -> SilverTable:
@@ -82,16 +54,12 @@ class SilverTables:
     @cached_property
     def quarantine(self) -> SilverTable:
         """Open the table of quarantined changes of all entities."""
-        return self.shared.newest(
-            QUARANTINE, lambda: self._open(QUARANTINE, QUARANTINE_SCHEMA, "entity")
-        )
+        return self._open(QUARANTINE, QUARANTINE_SCHEMA, "entity")
 
     @cached_property
     def counts(self) -> SilverTable:
         """Open the table with one row per run, entity, batch, outcome and rule."""
-        return self.shared.newest(
-            RULE_COUNTS, lambda: self._open(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
-        )
+        return self._open(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
 
     def open_all(self) -> None:
         """Open all tables at their newest versions, to detect later commits by others."""
@@ -165,9 +133,9 @@ class SilverTables:
         return scan(self.history.delta)
 
     def _open(self, name: str, schema: pa.Schema, partition: str | None) -> SilverTable:
-        delta = open_or_create(
-            self.lake.uri("silver", name),
-            self.lake.options,
+        delta = self.lake.open_or_create(
+            "silver",
+            name,
             schema,
             partition_by=[partition] if partition else [],
             properties=table_properties(retention_hours=self.retention_hours, has_change_feed=True),

@@ -4,7 +4,7 @@ Frames hold columns of the silver table, and `_is_deleted` and `_commit_version`
 a key, the one with the highest version counts, and within a version one that is not deleted.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import polars as pl
@@ -15,7 +15,8 @@ from batch.warehouse.entities import TABLES
 from batch.warehouse.pinned import Pinned, PinnedDelta
 from batch.warehouse.validated import DeltaCounts, RuleCounts
 from lakehouse.contracts.schemas import RULE_COUNTS
-from lakehouse.delta import open_table, scan
+from lakehouse.delta import scan
+from lakehouse.lake import Lake
 from lakehouse.offsets import bronze_app_id
 
 CHUNK_ROWS = 200_000
@@ -101,8 +102,7 @@ class DeltaSource(PinnedDelta):
 
 
 def silver_sources(
-    uri_of: Callable[[str], str],
-    options: Mapping[str, str],
+    lake: Lake,
     only: Iterable[str] | None = None,
     *,
     versions: Mapping[str, int] | None = None,
@@ -110,8 +110,7 @@ def silver_sources(
     """Open the existing silver tables, by name, and the rule counts, each pinned to a version.
 
     Args:
-        uri_of: returns the address of a silver table.
-        options: storage options.
+        lake: opened as a user that may read silver.
         only: names of tables; by default all.
         versions: versions by table name; tables that are not given are pinned to their newest.
 
@@ -120,10 +119,8 @@ def silver_sources(
     """
     wanted = {table.silver for table in TABLES} if only is None else set(only)
     pins = versions or {}
-    found = {
-        name: open_table(uri_of(name), options, version=pins.get(name)) for name in sorted(wanted)
-    }
-    counts = open_table(uri_of(RULE_COUNTS), options, version=pins.get(RULE_COUNTS))
+    found = {name: lake.open("silver", name, version=pins.get(name)) for name in sorted(wanted)}
+    counts = lake.open("silver", RULE_COUNTS, version=pins.get(RULE_COUNTS))
     return Silver(
         {name: DeltaSource(table) for name, table in found.items() if table is not None},
         None if counts is None else DeltaCounts(counts),

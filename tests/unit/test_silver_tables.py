@@ -13,9 +13,9 @@ from deltalake.exceptions import DeltaError, SchemaMismatchError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lakehouse.lake
 from batch.quarantine import Selection
 from batch.silver import bronze as bronze_reading
-from batch.silver import tables as silver_tables
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import Merge, SilverTable, Write
 from batch.silver.offsets import starting_position
@@ -194,13 +194,13 @@ def test_tables_of_all_entities_are_opened_once(tmp_path, monkeypatch, work):
     order_lines(lake).change(1, "c").land()
     chosen = chosen_entities(["customers", "order_lines"])
     opened = []
-    original = SilverTables._open
+    original = lakehouse.lake.open_or_create
 
-    def noted(tables, name, *schema):
-        opened.append(name)
-        return original(tables, name, *schema)
+    def noted(uri, *options, **named):
+        opened.append(Path(uri).name)
+        return original(uri, *options, **named)
 
-    monkeypatch.setattr(SilverTables, "_open", noted)
+    monkeypatch.setattr(lakehouse.lake, "open_or_create", noted)
     work(lake, RULES, chosen)
     assert Counter(opened) == dict.fromkeys(
         ("enriched_users", "users_history", "cleaned_sale_lines", "quarantine", "rule_counts"), 1
@@ -377,7 +377,7 @@ def test_only_what_the_store_raises_is_to_be_retried_later(
         raise error
 
     partition, name = {
-        "opened": (silver_tables, "open_or_create"),
+        "opened": (lakehouse.lake, "open_or_create"),
         "read": (bronze_reading, "scan"),
         "written": (SilverTables, "current_rows"),
     }[where]

@@ -11,6 +11,7 @@ from batch.warehouse.entities import BY_SILVER
 from batch.warehouse.source import DeltaSource, FeedGoneError, silver_sources
 from lakehouse.contracts.schemas import silver_schema
 from lakehouse.delta import open_or_create, table_properties, with_watermarks
+from lakehouse.lake import Lake
 from lakehouse.offsets import bronze_app_id
 from tests.warehouse import silver_row
 
@@ -147,7 +148,7 @@ def test_watermark_is_that_of_the_pinned_version(uri):
 
 
 def test_only_tables_that_there_are_become_sources(uri, tmp_path):
-    found = silver_sources(lambda name: str(tmp_path / name), {})
+    found = silver_sources(Lake(bronze="", silver=str(tmp_path), gold="", options={}))
     assert set(found) == {"cleaned_sales"}
     assert found["cleaned_sales"].table_id == str(DeltaTable(uri).metadata().id)
     assert pa.schema(SCHEMA).names[0] == "order_id"

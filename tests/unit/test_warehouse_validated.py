@@ -31,7 +31,7 @@ def apply(lake):
 
 
 def counts(lake, **versions):
-    return silver_sources(lambda name: lake.uri("silver", name), {}, versions=versions).counts
+    return silver_sources(lake, versions=versions).counts
 
 
 def test_there_are_none_before_silver_has_validated_anything(lake):
@@ -66,11 +66,10 @@ def test_neither_another_run_nor_a_rebuild_nor_maintenance_moves_the_sums(lake, 
 def test_pinned_counts_do_not_see_what_came_later(lake, source):
     source.change(1, "c", email="x").land()
     apply(lake)
-    uri_of = lambda name: lake.uri("silver", name)  # noqa: E731
-    pins = silver_sources(uri_of, {}).versions
+    pins = silver_sources(lake).versions
     source.change(2, "c").land()
     apply(lake)
-    pinned = silver_sources(uri_of, {}, versions=pins)
+    pinned = silver_sources(lake, versions=pins)
     assert pinned.versions == pins
     assert pinned.counts.sums() == Validated(seen=1, quarantined=1)
 

@@ -94,7 +94,7 @@ class Shop:
             source.land()
         consolidate_silver(self.lake, RULES, list(ENTITIES.values()))
         consolidate_gold(self.lake, retention_hours=1)
-        silver = silver_sources(lambda name: self.lake.uri("silver", name), self.lake.options)
+        silver = silver_sources(self.lake)
         load_warehouse(self.warehouse.dsn, silver, limit=ANY_SHARE)
         refresh_views(self.warehouse.dsn)
 
