@@ -120,11 +120,18 @@ class SilverTables:
         return _arrow(pl.DataFrame(rows.collect().to_native()), schema)
 
     def history_merge(self, valid: pl.DataFrame) -> Merge:
-        """Return the commit of versions: a new version ends the previous one."""
+        """Return the commit of versions: a new version ends the previous one.
+
+        Versions that stay as they are are left out, of which a key may have thousands.
+        """
         keys = valid[self.entity.key].unique()
-        known = self._known_history().filter(pl.col(self.entity.key).is_in(keys.implode()))
-        rows = self.history_rows(valid, known)
-        return Merge(rows=rows, matched_on=(self.entity.key, *ORDER), order=())
+        of_keys = pl.col(self.entity.key).is_in(keys.implode())
+        known = self._known_history().filter(of_keys).collect()
+        rows = self.history_rows(valid, known.lazy())
+        changed = pl.DataFrame(rows).join(known, on=rows.column_names, how="anti", nulls_equal=True)
+        return Merge(
+            rows=_arrow(changed, rows.schema), matched_on=(self.entity.key, *ORDER), order=()
+        )
 
     def _known_history(self) -> pl.LazyFrame:
         if self.history is None:

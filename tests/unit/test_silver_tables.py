@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, SchemaMismatchError
@@ -119,6 +120,19 @@ def deliver(tables, batch, everything):
     Write(rows=tables.quarantined(validated, batch)).commit(tables.quarantine.delta, {})
     tables.history_merge(valid).commit(tables.history.delta, {})
     tables.current_merge(valid).commit(tables.current.delta, {})
+
+
+def test_only_versions_that_change_are_written(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", 1), (1, "name", 2), (2, "name", 1)]).land()
+    consolidate(lake)
+    before = lake.open("silver", "users_history").version()
+    happen(source, [(1, "mail", 1)]).land()
+    consolidate(lake)
+    feed = lake.open("silver", "users_history").load_cdf(starting_version=before + 1)
+    written = Counter(pl.DataFrame(pa.table(feed))["_change_type"])
+    assert written == {"insert": 1, "update_preimage": 1, "update_postimage": 1}
+    assert len(rows_of(lake, "users_history")) == 4
 
 
 @settings(max_examples=settings.default.max_examples // 16)
