@@ -243,6 +243,8 @@ def all_sums(mart: Mart) -> Iterator[Composed]:
         if table.has_own_keys:
             keys = _keys_of(mart, table)
             yield keys.add([SQL("select {} from {} as s").format(keys.of("s"), name)])
+        elif table.difference_by is not None:
+            yield SQL("delete from {}").format(name)
         elif table.affected_as is not None:
             # Every key is affected by now: any other was never one.
             affected = _keys_of(mart, table)
@@ -258,6 +260,8 @@ def obsolete_sums(mart: Mart) -> Iterator[Composed]:
     for table in mart.sums:
         if table.has_own_keys:
             yield SQL("analyze {}").format(Identifier(_keys_of(mart, table).table))
+        if table.difference_by is not None:
+            continue
         if table.is_by_day:
             keys = _Keys(table="affected_days", columns=("date_key",))
             where: Composable = SQL("t.fact = any({})").format(Literal(list(table.of)))
@@ -270,6 +274,13 @@ def obsolete_sums(mart: Mart) -> Iterator[Composed]:
             same_key("s", "t", shared),
             where,
         )
+
+
+def members(mart: Mart, table: Sum) -> Iterator[tuple[str, str]]:
+    """Yield tables of affected keys, and the column of each that has `difference_by`."""
+    yield _keys_of(mart, table).table, str(table.difference_by)
+    for dimension in mart.versions(table):
+        yield _of_dimension(dimension).table, dimension.member
 
 
 def is_in_place(fact: Fact) -> Composable:

@@ -14,7 +14,7 @@ from typing import Literal, LiteralString
 import psycopg
 from psycopg.sql import Composed
 
-from batch.warehouse import affected
+from batch.warehouse import affected, differences
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, run_checks
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.dimensions import load_dimension, sweep_dimension
@@ -242,9 +242,13 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
         _find(connection, affected.summed_keys(tables))
         _find(connection, affected.all_sums(load.whole))
     with load.part("sums by day and customer"):
+        _find(connection, differences.before(tables))
         _find(connection, affected.obsolete_sums(tables))
         for table in tables.sums:
-            run_script(connection, table.file("load.sql"))
+            if table.difference_by is None:
+                run_script(connection, table.file("load.sql"))
+            else:
+                _find(connection, differences.add(table))
         for dimension in tables.dimensions[::-1]:
             sweep_dimension(connection, dimension)
     write_watermarks(connection, load.sources)

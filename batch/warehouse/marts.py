@@ -283,13 +283,17 @@ class Sum(_Table):
     Otherwise for the keys in `affected_<name>`, or in those of another table.
 
     Attributes:
-        of: facts that it sums up, and versioned dimensions whose attributes it groups by.
+        of: facts or sums that it sums up, and versioned dimensions whose attributes it groups by.
         affected_as: table of the mart whose affected keys it uses.
+        difference_by: column of its affected keys, and of the main table `f` of its query: a load
+            adds the difference that the rows with the affected values make. Such a sum needs no
+            `load.sql`. All its values are sums or counts, never null, and one counts the rows.
     """
 
     kind: Literal["sum"]
     of: tuple[Name, ...]
     affected_as: Name | None = None
+    difference_by: Name | None = None
     reconcile: Reconciled
 
     @property
@@ -390,7 +394,8 @@ def _needs(table: Table, tables: Collection[str]) -> set[str]:
     Raises:
         StopPipelineError: one does not exist, or a file of the table.
     """
-    for file in ("table.sql", "load.sql"):
+    is_generated = isinstance(table, Sum) and table.difference_by is not None
+    for file in ("table.sql",) if is_generated else ("table.sql", "load.sql"):
         if not table.has(file):
             problem = f"warehouse_sql/{table.file(file)} is missing"
             raise StopPipelineError(problem, "Write the file, or remove its folder.")

@@ -21,7 +21,7 @@ def lake(tmp_path):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """The tables that were opened anew, by name."""
+    """The tables that were opened, not only followed, by name."""
     found = []
     for name in ("open_table", "open_or_create"):
         original = getattr(lakehouse.lake, name)

@@ -17,13 +17,10 @@ scored as (
         c.net_revenue_cents,
         c.total_cents,
         c.refund_cents,
+        c.country,
         n.as_of_date,
         c.total_cents - c.refund_cents as lifetime_value_cents,
-        1
-        + (c.last_order_date >= n.as_of_date - 365)::int
-        + (c.last_order_date >= n.as_of_date - 180)::int
-        + (c.last_order_date >= n.as_of_date - 90)::int
-        + (c.last_order_date >= n.as_of_date - 30)::int as recency_score,
+        etl.recency_score(c.last_order_date, n.as_of_date) as recency_score,
         1
         + (c.orders >= 2)::int
         + (c.orders >= 3)::int
@@ -36,6 +33,13 @@ scored as (
         + (c.total_cents - c.refund_cents >= 150000)::int as monetary_score
     from mart.customer_totals as c
     cross join newest as n
+),
+
+segmented as (
+    select
+        s.*,
+        etl.customer_segment(s.recency_score, s.frequency_score, s.monetary_score) as segment
+    from scored as s
 )
 
 select
@@ -52,14 +56,6 @@ select
     s.frequency_score,
     s.monetary_score,
     s.as_of_date,
-    case
-        when s.recency_score >= 4 and s.frequency_score >= 4 and s.monetary_score >= 4
-            then 'champion'
-        when s.recency_score >= 3 and s.frequency_score >= 3 then 'loyal'
-        when s.recency_score = 5 and s.frequency_score = 1 then 'new'
-        when s.recency_score >= 4 then 'promising'
-        when s.recency_score = 3 then 'needs_attention'
-        when s.frequency_score >= 3 or s.monetary_score >= 4 then 'at_risk'
-        else 'lost'
-    end as segment
-from scored as s;
+    s.segment,
+    s.country
+from segmented as s;

@@ -1,8 +1,13 @@
 -- Grain: one row per customer with an order that counts, of affected ones.
 insert into mart.customer_totals (
     customer_id, first_order_date, last_order_date, orders, units, net_revenue_cents, total_cents,
-    refund_cents
+    refund_cents, country
 )
+with affected as (
+    select distinct t.customer_id
+    from affected_customer_months as t
+)
+
 select
     m.customer_id,
     min(m.first_order_date) as first_order_date,
@@ -11,7 +16,14 @@ select
     sum(m.units) as units,
     sum(m.net_revenue_cents) as net_revenue_cents,
     sum(m.total_cents) as total_cents,
-    sum(m.refund_cents) as refund_cents
-from (select distinct t.customer_id from affected_customer_months as t) as t
+    sum(m.refund_cents) as refund_cents,
+    etl.address_country(m.customer_id) as country
+from affected as t
 inner join mart.customer_months as m on t.customer_id = m.customer_id
 group by m.customer_id;
+
+-- And the addresses of those whose orders are as they were.
+update mart.customer_totals as s
+set country = etl.address_country(s.customer_id)
+from affected_customers as t
+where s.customer_id = t.customer_id and s.country <> etl.address_country(s.customer_id);

@@ -6,5 +6,6 @@ create table mart.customer_totals (
     units bigint not null,
     net_revenue_cents bigint not null,
     total_cents bigint not null,
-    refund_cents bigint not null
+    refund_cents bigint not null,
+    country text not null default 'unknown'
 );
