@@ -85,9 +85,10 @@ where
     c.is_changed
     or coalesce(d.valid_to_at, 'infinity') > coalesce(n.valid_to_at, 'infinity')""",
     """
-insert into {table} ({columns})
+insert into {table} as d ({columns})
 select {columns_n} from {new} as n
-on conflict ({key}) do update set ({columns}) = row({columns_x})""",
+on conflict ({key}) do update set ({columns}) = row({columns_x})
+where row({columns_d}) is distinct from row({columns_x})""",
     # Obsolete versions are kept until no fact refers to them, but are excluded from lookups.
     """
 update {table} as d
@@ -118,6 +119,7 @@ def load_dimension(connection: psycopg.Connection, dimension: Dimension) -> None
         "used_d": columns_of("d", used),
         "used_n": columns_of("n", used),
         "columns": SQL(", ").join(map(Identifier, columns)),
+        "columns_d": columns_of("d", columns),
         "columns_n": columns_of("n", columns),
         "columns_x": columns_of("excluded", columns),
     }

@@ -6,7 +6,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from batch.warehouse.affected import is_in_place
 from batch.warehouse.bulk import filled_in_bulk
 from batch.warehouse.marts import Fact
-from batch.warehouse.scripts import run, run_script, same_key
+from batch.warehouse.scripts import columns_of, run, run_script, same_key
 
 _DELETE = """
 with gone as (
@@ -15,13 +15,28 @@ with gone as (
     where
         {}
         and {}
-        and not exists (select from {} as n where {} and n is not distinct from f)
+        and not exists (select from {} as n where {})
     returning f.date_key
 )
 
 insert into affected_days (fact, date_key)
 select distinct {}, g.date_key
 from gone as g
+on conflict do nothing"""
+# Not deleted and inserted: a row that keeps the columns of an index needs no new entry in it, if
+# its page has room.
+_UPDATE = """
+with changed as (
+    update {} as f
+    set ({}) = row({})
+    from {} as n
+    where {} and {} and n is distinct from f
+    returning f.date_key
+)
+
+insert into affected_days (fact, date_key)
+select distinct {}, c.date_key
+from changed as c
 on conflict do nothing"""
 _INSERT = """
 with come as (
@@ -41,7 +56,8 @@ on conflict do nothing"""
 def load_fact(connection: psycopg.Connection, fact: Fact) -> None:
     """Compute the rows of all affected keys, and replace the existing ones.
 
-    Existing rows that are not among the new ones are deleted, and missing ones inserted.
+    Existing rows without a new one of the same key are deleted, those that differ from it updated,
+    and missing ones inserted.
     """
     run_script(connection, fact.file("load.sql"))
     run(connection, "analyze {}", Identifier(fact.new_table))
@@ -51,5 +67,18 @@ def load_fact(connection: psycopg.Connection, fact: Fact) -> None:
     is_affected = same_key("f", "t", fact.affected)
     run(connection, _DELETE, table, affected, is_affected, in_place, fresh, same, name)
     searched = SQL("true") if fact.is_cumulative else in_place
+    described = run(connection, "select * from {} limit 0", fresh).description or ()
+    values = [column.name for column in described if column.name not in fact.key]
+    run(
+        connection,
+        _UPDATE,
+        table,
+        SQL(", ").join(map(Identifier, values)),
+        columns_of("n", values),
+        fresh,
+        same,
+        searched,
+        name,
+    )
     with filled_in_bulk(connection, fact.name, fact.new_table):
         run(connection, _INSERT, table, fresh, table, same, searched, name)

@@ -2,7 +2,7 @@
 -- stay in the default partition: they are typing errors. A table is created first and then
 -- attached: this only locks writers out of the fact, and readers out of its default partition,
 -- which Postgres searches for rows of that month. `create table … partition of` would lock readers
--- out of the whole fact.
+-- out of the whole fact. Storage parameters are those of the default partition.
 create or replace function etl.ensure_partitions(fact regclass, days date[])
 returns void
 language plpgsql
@@ -10,6 +10,12 @@ as $$
 declare
     month_start date;
     partition name;
+    options text := (
+        select coalesce(' with (' || array_to_string(c.reloptions, ', ') || ')', '')
+        from pg_partition_tree(fact) as t
+        inner join pg_class as c on t.relid = c.oid
+        where pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT'
+    );
 begin
     for month_start in
         select distinct date_trunc('month', d.day)::date
@@ -24,8 +30,8 @@ begin
         );
         if to_regclass(format('mart.%I', partition)) is null then
             execute format(
-                'create table mart.%I (like %s including all)',
-                partition, fact
+                'create table mart.%I (like %s including all)%s',
+                partition, fact, options
             );
             execute format(
                 'alter table %s attach partition mart.%I for values from (%L) to (%L)',

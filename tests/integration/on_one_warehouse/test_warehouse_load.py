@@ -90,6 +90,21 @@ def test_fact_filled_in_bulk_has_the_same_rows_keys_and_indexes(warehouse, monke
     assert warehouse.query(shape) == keys
 
 
+def test_changed_line_is_updated_beside_its_old_state_without_its_indexes(warehouse):
+    silver = silver_after([ORDER])
+    load_warehouse(warehouse.dsn, silver)
+    place = "select tableoid::regclass::text, (ctid::text::point)[0] from mart.fact_transactions"
+    before = warehouse.query(place)
+    silver.commit(orders=[{"order_id": 1, "status": "delivered"}])
+    load_warehouse(warehouse.dsn, silver)
+    assert warehouse.query(place) == before
+    options = "select reloptions from pg_class where oid = %s::regclass"
+    assert warehouse.query(options, before[0][0]) == [(["fillfactor=90"],)]
+    assert warehouse.query("select status from mart.fact_transactions") == [("delivered",)]
+    statistics = "select pg_stat_force_next_flush(), pg_stat_get_tuples_hot_updated(%s::regclass)"
+    assert warehouse.query(statistics, before[0][0])[0][1] == 1
+
+
 def test_feed_that_is_gone_means_reading_all(warehouse):
     commits = RandomShop(12).commits(6)
     silver = silver_after(commits[:3])

@@ -16,6 +16,7 @@ create table mart.fact_payments (
     primary key (payment_id, date_key)
 ) partition by range (date_key);
 
-create table mart.fact_payments_default partition of mart.fact_payments default;
+create table mart.fact_payments_default partition of mart.fact_payments default
+with (fillfactor = 90);
 create index fact_payments_date_idx on mart.fact_payments (date_key, method);
 create index fact_payments_customer_idx on mart.fact_payments (customer_key);

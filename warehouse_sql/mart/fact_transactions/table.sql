@@ -30,7 +30,8 @@ create table mart.fact_transactions (
     primary key (order_line_id, date_key)
 ) partition by range (date_key);
 
-create table mart.fact_transactions_default partition of mart.fact_transactions default;
+create table mart.fact_transactions_default partition of mart.fact_transactions default
+with (fillfactor = 90);
 create index fact_transactions_date_idx on mart.fact_transactions (date_key, ship_country);
 create index fact_transactions_order_idx on mart.fact_transactions (order_id);
 create index fact_transactions_product_idx on mart.fact_transactions (product_key);
