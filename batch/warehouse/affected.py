@@ -243,7 +243,7 @@ def all_sums(mart: Mart) -> Iterator[Composed]:
         if table.has_own_keys:
             keys = _keys_of(mart, table)
             yield keys.add([SQL("select {} from {} as s").format(keys.of("s"), name)])
-        elif table.difference_by is not None:
+        elif table.difference_by:
             yield SQL("delete from {}").format(name)
         elif table.affected_as is not None:
             # Every key is affected by now: any other was never one.
@@ -260,7 +260,7 @@ def obsolete_sums(mart: Mart) -> Iterator[Composed]:
     for table in mart.sums:
         if table.has_own_keys:
             yield SQL("analyze {}").format(Identifier(_keys_of(mart, table).table))
-        if table.difference_by is not None:
+        if table.difference_by:
             continue
         if table.is_by_day:
             keys = _Keys(table="affected_days", columns=("date_key",))
@@ -276,11 +276,10 @@ def obsolete_sums(mart: Mart) -> Iterator[Composed]:
         )
 
 
-def members(mart: Mart, table: Sum) -> Iterator[tuple[str, str]]:
-    """Yield tables of affected keys, and the column of each that has `difference_by`."""
-    yield _keys_of(mart, table).table, str(table.difference_by)
-    for dimension in mart.versions(table):
-        yield _of_dimension(dimension).table, dimension.member
+def members(mart: Mart, table: Sum) -> Iterator[str]:
+    """Yield the tables of affected keys, which have the columns of `difference_by`."""
+    yield _keys_of(mart, table).table
+    yield from (_of_dimension(one).table for one in mart.versions(table))
 
 
 def is_in_place(fact: Fact) -> Composable:

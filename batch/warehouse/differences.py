@@ -10,16 +10,17 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from batch.warehouse import affected
 from batch.warehouse.marts import Mart, Sum
+from batch.warehouse.scripts import columns_of, same_key, script
 
 _SUMMED = """
 select {expressions}
-from {source} inner join {members} as t on f.{by} = t.{by}
+from {source} inner join {members} as t on {of_member}
 where {where}
 group by {ordinals}"""
 # A sum without rows is computed from all: so it is for a rebuild, which empties it.
 _ALL = """
 insert into {members} ({by})
-select distinct f.{by} from {source}
+select distinct {by_f} from {source}
 where {where} and not exists (select from {table})
 on conflict do nothing;
 delete from {before} where not exists (select from {table});
@@ -41,17 +42,20 @@ when not matched then insert ({keys}, {values}) values ({keys_c}, {values_c})"""
 def before(mart: Mart) -> Iterator[Composed]:
     """Yield statements that sum up what the affected rows count for until now."""
     for table in mart.sums:
-        if table.difference_by is None:
+        if not table.difference_by:
             continue
         names = _names(table)
         yield SQL(
-            "create temporary table {members} ({by} bigint primary key) on commit drop"
+            "create temporary table {members} on commit drop as "
+            "select {by_f} from {source} limit 0; alter table {members} add primary key ({by})"
         ).format(**names)
-        for keys, column in affected.members(mart, table):
+        for keys in affected.members(mart, table):
             yield SQL(
-                "insert into {members} ({by}) select distinct t.{column} from {keys} as t "
+                "insert into {members} ({by}) select distinct {by} from {keys} "
                 "on conflict do nothing"
-            ).format(keys=Identifier(keys), column=Identifier(column), **names)
+            ).format(keys=Identifier(keys), **names)
+        if table.has("members.sql"):
+            yield SQL(script(table.file("members.sql")).decode()).format()
         yield SQL("analyze {members}").format(**names)
         yield SQL("create temporary table {before} on commit drop as {summed}").format(
             summed=_summed(table), **names
@@ -97,7 +101,9 @@ def _names(table: Sum) -> dict[str, Composable]:
         "table": Identifier("mart", table.name),
         "members": Identifier(f"members_{table.name}"),
         "before": Identifier(f"before_{table.name}"),
-        "by": Identifier(table.difference_by or ""),
+        "by": SQL(", ").join(map(Identifier, table.difference_by)),
+        "by_f": columns_of("f", table.difference_by),
+        "of_member": same_key("f", "t", table.difference_by),
         "source": SQL(table.reconcile.source),
         "where": SQL(table.reconcile.where),
     }

@@ -245,10 +245,10 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
         _find(connection, differences.before(tables))
         _find(connection, affected.obsolete_sums(tables))
         for table in tables.sums:
-            if table.difference_by is None:
-                run_script(connection, table.file("load.sql"))
-            else:
+            if table.difference_by:
                 _find(connection, differences.add(table))
+            else:
+                run_script(connection, table.file("load.sql"))
         for dimension in tables.dimensions[::-1]:
             sweep_dimension(connection, dimension)
     write_watermarks(connection, load.sources)

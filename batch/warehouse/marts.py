@@ -285,15 +285,16 @@ class Sum(_Table):
     Attributes:
         of: facts or sums that it sums up, and versioned dimensions whose attributes it groups by.
         affected_as: table of the mart whose affected keys it uses.
-        difference_by: column of its affected keys, and of the main table `f` of its query: a load
-            adds the difference that the rows with the affected values make. Such a sum needs no
-            `load.sql`. All its values are sums or counts, never null, and one counts the rows.
+        difference_by: columns of its affected keys, and of the main table `f` of its query: a load
+            adds the difference that the rows with affected values make. Such a sum needs no
+            `load.sql`; `members.sql` may add other rows that count elsewhere then to
+            `members_<name>`. All its values are sums or counts, never null, and one counts rows.
     """
 
     kind: Literal["sum"]
     of: tuple[Name, ...]
     affected_as: Name | None = None
-    difference_by: Name | None = None
+    difference_by: tuple[Name, ...] = ()
     reconcile: Reconciled
 
     @property
@@ -394,7 +395,7 @@ def _needs(table: Table, tables: Collection[str]) -> set[str]:
     Raises:
         StopPipelineError: one does not exist, or a file of the table.
     """
-    is_generated = isinstance(table, Sum) and table.difference_by is not None
+    is_generated = isinstance(table, Sum) and bool(table.difference_by)
     for file in ("table.sql",) if is_generated else ("table.sql", "load.sql"):
         if not table.has(file):
             problem = f"warehouse_sql/{table.file(file)} is missing"
