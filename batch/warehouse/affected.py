@@ -243,7 +243,7 @@ def all_sums(mart: Mart) -> Iterator[Composed]:
         if table.has_own_keys:
             keys = _keys_of(mart, table)
             yield keys.add([SQL("select {} from {} as s").format(keys.of("s"), name)])
-        elif table.difference_by:
+        elif table.by_difference:
             yield SQL("delete from {}").format(name)
         elif table.affected_as is not None:
             # Every key is affected by now: any other was never one.
@@ -260,26 +260,28 @@ def obsolete_sums(mart: Mart) -> Iterator[Composed]:
     for table in mart.sums:
         if table.has_own_keys:
             yield SQL("analyze {}").format(Identifier(_keys_of(mart, table).table))
-        if table.difference_by:
+        if table.by_difference:
             continue
         if table.is_by_day:
             keys = _Keys(table="affected_days", columns=("date_key",))
             where: Composable = SQL("t.fact = any({})").format(Literal(list(table.of)))
-        else:
-            keys, where = _keys_of(mart, table), _TRUE
-        shared = [column for column in table.key if column in keys.columns]
-        yield SQL("delete from {} as s using {} as t where {} and {}").format(
-            Identifier("mart", table.name),
-            Identifier(keys.table),
-            same_key("s", "t", shared),
-            where,
-        )
+            yield _delete(mart, table, keys, where)
+            continue
+        yield _delete(mart, table, _keys_of(mart, table))
+        for dimension in mart.versions(table):
+            yield _delete(mart, table, _of_dimension(dimension))
 
 
-def members(mart: Mart, table: Sum) -> Iterator[str]:
-    """Yield the tables of affected keys, which have the columns of `difference_by`."""
-    yield _keys_of(mart, table).table
-    yield from (_of_dimension(one).table for one in mart.versions(table))
+def _delete(mart: Mart, table: Sum, keys: _Keys, where: Composable = _TRUE) -> Composed:
+    shared = [column for column in table.key if column in keys.columns]
+    delete = SQL("delete from {} as s using {} as t where {} and {}").format(
+        Identifier("mart", table.name), Identifier(keys.table), same_key("s", "t", shared), where
+    )
+    if not mart.is_summed_up(table):
+        return delete
+    return SQL("with gone as ({} returning s.*) insert into {} select * from gone").format(
+        delete, Identifier(f"gone_{table.name}")
+    )
 
 
 def is_in_place(fact: Fact) -> Composable:

@@ -22,7 +22,7 @@ from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
 from batch.warehouse.facts import load_fact
 from batch.warehouse.load_log import Load, write_load
 from batch.warehouse.locks import WAIT_SECONDS, patiently
-from batch.warehouse.marts import Mart, mart
+from batch.warehouse.marts import Mart, Sum, mart
 from batch.warehouse.report import TableReport, WarehouseReport
 from batch.warehouse.scripts import run_script
 from batch.warehouse.session import loading
@@ -242,13 +242,13 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
         _find(connection, affected.summed_keys(tables))
         _find(connection, affected.all_sums(load.whole))
     with load.part("sums by day and customer"):
-        _find(connection, differences.before(tables))
+        _find(connection, differences.create(tables))
+        for table in tables.sums:
+            if table.has("affected.sql"):
+                run_script(connection, table.file("affected.sql"))
         _find(connection, affected.obsolete_sums(tables))
         for table in tables.sums:
-            if table.difference_by:
-                _find(connection, differences.add(table))
-            else:
-                run_script(connection, table.file("load.sql"))
+            _load_sum(connection, tables, table)
         for dimension in tables.dimensions[::-1]:
             sweep_dimension(connection, dimension)
     write_watermarks(connection, load.sources)
@@ -259,6 +259,15 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
         # Last of all: live waits from here until the load is published.
         connection.execute("select live.settle_after_load(%s)", [load.has_changed_the_past])
         return results
+
+
+def _load_sum(connection: psycopg.Connection, tables: Mart, table: Sum) -> None:
+    if table.by_difference:
+        _find(connection, differences.add(table))
+        return
+    run_script(connection, table.file("load.sql"))
+    if tables.is_summed_up(table):
+        connection.execute(differences.insert_new(table))
 
 
 def _apply_entities(load: _Load, tables: Mart) -> None:

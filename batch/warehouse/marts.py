@@ -285,16 +285,16 @@ class Sum(_Table):
     Attributes:
         of: facts or sums that it sums up, and versioned dimensions whose attributes it groups by.
         affected_as: table of the mart whose affected keys it uses.
-        difference_by: columns of its affected keys, and of the main table `f` of its query: a load
-            adds the difference that the rows with affected values make. Such a sum needs no
-            `load.sql`; `members.sql` may add other rows that count elsewhere then to
-            `members_<name>`. All its values are sums or counts, never null, and one counts rows.
+        by_difference: whether a load adds the difference that the affected rows of the sums in `of`
+            make, instead of recomputing rows. Such a sum needs no `load.sql`. All its values are
+            sums or counts, never null, and one counts rows. A sum that it is made of computes its
+            rows into `new_<name>`.
     """
 
     kind: Literal["sum"]
     of: tuple[Name, ...]
     affected_as: Name | None = None
-    difference_by: tuple[Name, ...] = ()
+    by_difference: bool = False
     reconcile: Reconciled
 
     @property
@@ -315,7 +315,7 @@ class Sum(_Table):
     @property
     def has_own_keys(self) -> bool:
         """Return whether it is recomputed for keys in a table of its own."""
-        return not self.is_by_day and self.affected_as is None
+        return not (self.is_by_day or self.by_difference) and self.affected_as is None
 
 
 Table = Dimension | Fact | Sum
@@ -368,6 +368,10 @@ class Mart:
         """Return the sums, in order."""
         return tuple(table for table in self.tables if isinstance(table, Sum))
 
+    def is_summed_up(self, table: Sum) -> bool:
+        """Return whether a sum that is changed by a difference is made of it."""
+        return any(table.name in one.of for one in self.sums if one.by_difference)
+
     def versions(self, table: Fact | Sum) -> Iterator[Dimension]:
         """Yield the versioned dimensions that a table refers to."""
         named = table.versions if isinstance(table, Fact) else table.of
@@ -395,7 +399,7 @@ def _needs(table: Table, tables: Collection[str]) -> set[str]:
     Raises:
         StopPipelineError: one does not exist, or a file of the table.
     """
-    is_generated = isinstance(table, Sum) and bool(table.difference_by)
+    is_generated = isinstance(table, Sum) and table.by_difference
     for file in ("table.sql",) if is_generated else ("table.sql", "load.sql"):
         if not table.has(file):
             problem = f"warehouse_sql/{table.file(file)} is missing"

@@ -141,13 +141,13 @@ def test_every_folder_has_the_files_of_its_kind():
         # The view of live is made together with the tables that it reads.
         if isinstance(one, View):
             needed = {"view.sql"} if one.name != "live_sales" else set()
-        elif isinstance(one, Sum) and one.difference_by:
+        elif isinstance(one, Sum) and one.by_difference:
             needed = {"table.sql"}
         else:
             needed = {"table.sql", "load.sql"}
         assert needed | {"schema.yaml"} <= files, one.name
         assert files <= {"schema.yaml", "table.sql", "load.sql", "checks.sql", "view.sql",
-                         "sweep.sql", "affected.sql", "members.sql"}, one.name  # fmt: skip
+                         "sweep.sql", "affected.sql"}, one.name  # fmt: skip
 
 
 def test_facts_without_a_query_are_compared_with_silver():

@@ -10,6 +10,28 @@ return 1
 + (last_order_date >= as_of_date - 90)::integer
 + (last_order_date >= as_of_date - 30)::integer;
 
+create or replace function etl.frequency_score(orders bigint)
+returns integer
+language sql
+immutable
+parallel safe
+return 1
++ (orders >= 2)::integer
++ (orders >= 3)::integer
++ (orders >= 5)::integer
++ (orders >= 10)::integer;
+
+create or replace function etl.monetary_score(lifetime_value_cents bigint)
+returns integer
+language sql
+immutable
+parallel safe
+return 1
++ (lifetime_value_cents >= 5000)::integer
++ (lifetime_value_cents >= 15000)::integer
++ (lifetime_value_cents >= 50000)::integer
++ (lifetime_value_cents >= 150000)::integer;
+
 create or replace function etl.customer_segment(
     recency integer, frequency integer, monetary integer
 )

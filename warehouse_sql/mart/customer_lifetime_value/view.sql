@@ -21,16 +21,8 @@ scored as (
         n.as_of_date,
         c.total_cents - c.refund_cents as lifetime_value_cents,
         etl.recency_score(c.last_order_date, n.as_of_date) as recency_score,
-        1
-        + (c.orders >= 2)::int
-        + (c.orders >= 3)::int
-        + (c.orders >= 5)::int
-        + (c.orders >= 10)::int as frequency_score,
-        1
-        + (c.total_cents - c.refund_cents >= 5000)::int
-        + (c.total_cents - c.refund_cents >= 15000)::int
-        + (c.total_cents - c.refund_cents >= 50000)::int
-        + (c.total_cents - c.refund_cents >= 150000)::int as monetary_score
+        etl.frequency_score(c.orders) as frequency_score,
+        etl.monetary_score(c.total_cents - c.refund_cents) as monetary_score
     from mart.customer_totals as c
     cross join newest as n
 ),

@@ -7,7 +7,7 @@ begin
     for this_month in
         select distinct t.month_start_date from affected_customer_months as t
     loop
-        insert into mart.customer_months (
+        insert into new_customer_months (
             customer_id, month_start_date, first_order_date, last_order_date, orders, units,
             net_revenue_cents, total_cents, refund_cents
         )

@@ -1,11 +1,15 @@
--- Grain: one row per customer with an order that counts, of affected ones.
-insert into mart.customer_totals (
+-- Grain: one row per customer with an order that counts, of those with an affected month or an
+-- affected address.
+insert into new_customer_totals (
     customer_id, first_order_date, last_order_date, orders, units, net_revenue_cents, total_cents,
     refund_cents, country
 )
 with affected as (
-    select distinct t.customer_id
+    select t.customer_id
     from affected_customer_months as t
+    union
+    select c.customer_id
+    from affected_customers as c
 )
 
 select
@@ -21,9 +25,3 @@ select
 from affected as t
 inner join mart.customer_months as m on t.customer_id = m.customer_id
 group by m.customer_id;
-
--- And the addresses of those whose orders are as they were.
-update mart.customer_totals as s
-set country = etl.address_country(s.customer_id)
-from affected_customers as t
-where s.customer_id = t.customer_id and s.country <> etl.address_country(s.customer_id);

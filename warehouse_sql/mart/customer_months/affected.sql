@@ -1,6 +1,6 @@
 -- A change in the first month of a customer, or before it, may move all their months to another
--- cohort.
-insert into members_cohort_months (customer_id, month_start_date)
+-- cohort: these are affected, too.
+insert into affected_customer_months (customer_id, month_start_date)
 select
     m.customer_id,
     m.month_start_date
