@@ -165,6 +165,12 @@ def test_warehouse_of_before_is_right_after_the_first_load_though_nothing_is_new
     for table in SUMMED:
         where = "where order_id in (1, 4, 5, 6)" if table == "fact_transactions" else ""
         warehouse.execute(f"update mart.{table} set total_cents = 7, refund_cents = 0 {where}")
+    # As the migration makes them, of totals that are wrong.
+    (filled,) = (text.decode() for _, text in scripts("migrations/0043_customer_groups.sql"))
+    for table in ("customer_groups", "cohort_months"):
+        warehouse.execute(f"delete from mart.{table}")
+        insert = filled[filled.index(f"insert into mart.{table}") :]
+        warehouse.execute(insert[: insert.index(";")])
     worth = "update mart.fact_payments set base_amount_cents = amount_cents where payment_id = 2"
     warehouse.execute(worth)
     (migration,) = (text.decode() for _, text in scripts("migrations/0020_stale_orders.sql"))
