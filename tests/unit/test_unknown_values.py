@@ -238,7 +238,7 @@ def test_live_counts_as_silver_does(tmp_path):
     source = source_of(lake, "orders")
     source.change(1, "c", ship_country="QQ").change(2, "c", ship_country="XK", currency="BTC")
     reader = ChangeReader(validator=RULES.validator(ORDERS))
-    found = reader.read(source.records().to_arrow())
+    found = reader.read(source.landing())
     assert found.quarantined == 0
     source.land()
     consolidate_silver(lake, RULES, [ORDERS])

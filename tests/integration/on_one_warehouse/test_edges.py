@@ -82,11 +82,12 @@ class Shop:
     def live(self, table):
         """What waits, as the live consumer takes it."""
         source = self.sources[table]
-        rows = self.overlay.readers[table].read(source.records())
+        records = source.landing()
+        rows = self.overlay.readers[table].read(records)
         offsets = OffsetRange(start=self.seen[table], stop=source.next_offset[0])
         self.seen[table] = offsets.stop
         coordinate = TopicPartition(topic=table, topic_id=table, partition=0)
-        batch = Batch(rows=source.landing(), ranges={coordinate: offsets})
+        batch = Batch(rows=records, ranges={coordinate: offsets})
         self.overlay.apply([ChangeSet(entity=table, epoch=0, batch=batch, rows=rows)])
 
     def hour(self):
