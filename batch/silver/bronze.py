@@ -9,7 +9,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from batch.silver.offsets import OffsetRanges, is_within, starting_position
-from batch.silver.sizes import BatchLimits, batches_of, size_of, stretches
+from batch.silver.sizes import BatchLimits, Footers, batches_of, size_of
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.delta import scan
 from lakehouse.lake import EPOCHS_PROPERTY
@@ -25,6 +25,7 @@ class BronzeSource:
     def __init__(self, delta: DeltaTable) -> None:
         self.delta = delta
         self.ends = dict(self._ends())
+        self._footers = Footers(delta)
 
     def pending(self, table: DeltaTable) -> dict[EpochPartition, OffsetRange]:
         """Return the ranges that `table` has not applied yet. A range may hold no record."""
@@ -39,11 +40,11 @@ class BronzeSource:
         self, ranges: OffsetRanges, limits: BatchLimits
     ) -> Iterator[dict[EpochPartition, OffsetRange]]:
         """Split ranges into batches that fit into memory, in the order of each partition."""
-        return batches_of(ranges, stretches(self.delta, ranges), limits)
+        return batches_of(ranges, self._footers.stretches(ranges), limits)
 
     def count_batches(self, ends: Mapping[EpochPartition, int], limits: BatchLimits) -> int:
         """Return how many batches all records before these ends make, at least one."""
-        by_bytes = size_of(stretches(self.delta, up_to(ends))) / limits.bytes
+        by_bytes = size_of(self._footers.stretches(up_to(ends))) / limits.bytes
         return max(1, ceil(by_bytes), ceil(sum(ends.values()) / limits.records))
 
     def read(self, ranges: OffsetRanges, *, keys: pl.Series | None = None) -> pl.DataFrame:

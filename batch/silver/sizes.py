@@ -9,8 +9,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -47,20 +48,38 @@ class Stretch:
     record_bytes: float
 
 
-def stretches(delta: DeltaTable, ranges: OffsetRanges) -> list[Stretch]:
-    """Return the row groups of bronze that may have records in these ranges."""
-    files = pl.DataFrame(pa.table(delta.get_add_actions(flatten=True)))
-    if files.is_empty():
-        return []
-    bounds = [f"{bound}.{name}" for name in ("_partition", "_offset") for bound in ("min", "max")]
-    paths = [
-        path
-        for path, *of_file in files.select("path", *bounds).iter_rows()
-        if None in of_file or _meets(of_file[:2], of_file[2:], ranges)
-    ]
-    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        found = list(chain(*pool.map(partial(_groups, files_of(delta)), paths)))
-    return [one for one in found if _meets(one.partitions, one.offsets, ranges)]
+class Footers:
+    """The footers of the files of one version of bronze, each read once, when it is needed."""
+
+    def __init__(self, delta: DeltaTable) -> None:
+        self._delta = delta
+        self._groups: dict[str, list[Stretch]] = {}
+
+    def stretches(self, ranges: OffsetRanges) -> list[Stretch]:
+        """Return the row groups that may have records in these ranges."""
+        if not ranges:
+            return []
+        paths = [
+            path
+            for path, *of_file in self._files
+            if None in of_file or _meets(of_file[:2], of_file[2:], ranges)
+        ]
+        new = [path for path in paths if path not in self._groups]
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            read = pool.map(partial(_groups, files_of(self._delta)), new)
+            self._groups |= zip(new, read, strict=True)
+        found = chain.from_iterable(self._groups[path] for path in paths)
+        return [one for one in found if _meets(one.partitions, one.offsets, ranges)]
+
+    @cached_property
+    def _files(self) -> list[tuple[Any, ...]]:
+        """Path of each file, and its smallest and largest partition and offset."""
+        files = pl.DataFrame(pa.table(self._delta.get_add_actions(flatten=True)))
+        if files.is_empty():
+            return []
+        names = ("_partition", "_offset")
+        bounds = [f"{bound}.{name}" for name in names for bound in ("min", "max")]
+        return files.select("path", *bounds).rows()
 
 
 def _meets(partitions: Sequence[int], offsets: Sequence[int], ranges: OffsetRanges) -> bool:
