@@ -74,7 +74,7 @@ def test_argument_without_sense_is_refused_before_anything_is_begun(
 ):
     monkeypatch.setattr(sys, "argv", ["./pipeline", *line.split()])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        cli.run()
     told = capsys.readouterr()
     assert ended.value.code == 2, told
     assert words in " ".join((told.err + told.out).replace("│", " ").split())
@@ -88,7 +88,7 @@ def test_mistake_of_ours_has_an_exit_status_of_its_own(monkeypatch, capsys):
     monkeypatch.setattr("cli.consolidate.consolidated", wrong)
     monkeypatch.setattr(sys, "argv", ["./pipeline", "consolidate"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        cli.run()
     assert ended.value.code == 70
     assert "Traceback" in capsys.readouterr().err
 
