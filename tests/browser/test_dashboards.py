@@ -158,6 +158,7 @@ def apply_filters(browser, charts):
     return browser.drawn(charts)
 
 
+@pytest.mark.long
 def test_filter_of_country_and_channel_reaches_the_charts(shop, browser):
     charts = len(charts_in(TABS[0]["holds"]))
     browser.open("shop-analytics", charts=charts)
@@ -174,6 +175,7 @@ def test_filter_of_country_and_channel_reaches_the_charts(shop, browser):
     assert number(tile(browser, "Orders")) == orders
 
 
+@pytest.mark.long
 def test_filter_of_category_reaches_the_charts_that_know_categories(shop, browser):
     charts = charts_in(TABS[0]["holds"])
     browser.open("shop-analytics", charts=len(charts))

@@ -65,6 +65,7 @@ def test_files_that_were_applied_are_not_applied_again(dashboards):
     assert not dashboards.apply_if_changed()
 
 
+@pytest.mark.long
 def test_doctor_tells_whether_superset_has_the_files_as_they_are(shop):
     def of_superset():
         command = ("doctor", "--timeout", 120, "--format", "json")

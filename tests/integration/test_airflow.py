@@ -244,6 +244,7 @@ def test_late_run_is_told_to_the_webhook(webhook, airflow, first_run):
     assert alert["url"].startswith(airflow.page(DAG))
 
 
+@pytest.mark.long
 def test_run_with_nothing_new_writes_nothing_and_finds_a_damaged_warehouse(
     shop, airflow, first_run, webhook
 ):
@@ -270,6 +271,7 @@ def test_run_with_nothing_new_writes_nothing_and_finds_a_damaged_warehouse(
     assert reconcile(shop)["exact"]
 
 
+@pytest.mark.long
 def test_scheduler_killed_in_the_middle_of_a_run_finishes_it_exactly(shop, airflow, first_run):
     tries = 1
     for _ in range(5):

@@ -302,7 +302,6 @@ def test_consolidations_are_on_record_with_their_offsets(shop):
         )
 
 
-@pytest.mark.long
 def test_consolidate_killed_at_random_moments_ends_exact(shop, request):
     kill_at_random_moments(
         shop,

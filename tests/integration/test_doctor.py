@@ -196,6 +196,7 @@ def test_connector_that_is_paused_is_named(shop):
     until_fine(shop)
 
 
+@pytest.mark.long
 def test_slot_that_is_gone_is_named_and_then_the_loss_that_is_open(shop):
     partition, name = ("capture", "connector and slot"), shop.connect.slot_name
     monitor = oltp_dsn(shop.oltp, shop.secrets, role="monitor")

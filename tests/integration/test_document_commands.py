@@ -9,7 +9,7 @@ from tests.documents import Document
 from tests.stacks import tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
-SHOWN = ("README.md", "docs/DEPLOYMENT.md")
+SHOWN = ("README.md", pytest.param("docs/DEPLOYMENT.md", marks=pytest.mark.long))
 BLOCK_SECONDS = 1_500
 ENDLESS = {"./pipeline demo": "./pipeline demo --minutes 0.3"}
 """What continues until somebody ends it, by Ctrl-C; and the same with an end."""

@@ -190,6 +190,7 @@ def test_rows_of_some_days_are_read_and_no_others(shop, table):
     assert read_keys(shop, table) == [2, 3, 3, 4]
 
 
+@pytest.mark.long
 def test_extraction_rests_continues_and_is_ended(shop, table):
     fill(shop, table, 20_000)
     for end in ("--resume", "--stop"):
@@ -340,7 +341,6 @@ def test_parent_is_read_without_the_rows_of_those_that_inherit_from_it(shop, tab
         run(shop, f"drop table {child}")
 
 
-@pytest.mark.long
 def test_many_deletes_at_once_are_written_when_somebody_allows_them(shop, table):
     """A table that was swapped for an emptier one: nothing in the log tells of its rows."""
     few = f"{table}_few"
@@ -433,6 +433,7 @@ def ledger(shop):
     return LossLedger(table_uri(shop.minio.bronze_bucket, LOSS_LEDGER), options).rows()
 
 
+@pytest.mark.long
 def test_slot_that_was_lost_while_the_shop_sells_heals(shop, table):
     run(shop, f"insert into {table} (id) select generate_series(1, 9)")
     with selling(shop):

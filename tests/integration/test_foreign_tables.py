@@ -357,6 +357,7 @@ def test_doctor_speaks_of_the_root_and_never_of_its_partitions(shop):
     assert [said for said in told() if said.verdict is Verdict.WRONG] == []
 
 
+@pytest.mark.long
 def test_other_setting_is_refused_until_it_is_applied_and_what_begins_empty_is_told(shop):
     each = shop.stack.with_settings(CONNECT_PARTITIONS="each")
     refused = each.run("up", "oltp", check=False)

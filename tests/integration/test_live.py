@@ -98,6 +98,7 @@ def told_by_live(stack):
     return (stack.data_dir / "log" / "live.log").read_text()[-4000:]
 
 
+@pytest.mark.long
 def test_charts_equal_the_shop_before_during_and_after_a_consolidation(shop):
     assert_equal_in_the_end(shop)
     simulator = selling(shop)

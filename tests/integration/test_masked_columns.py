@@ -300,6 +300,7 @@ def test_no_masked_value_leaves_the_shop(shop):
     assert not has(log, markers)
 
 
+@pytest.mark.long
 def test_mask_applies_from_when_it_is_applied_and_older_rows_are_told(shop, contracts):
     write_file(contracts, "earlier", {"phone": "hash"})
     doctor = shop.run("doctor", check=False, timeout=300).stdout
@@ -337,6 +338,7 @@ def test_mask_applies_from_when_it_is_applied_and_older_rows_are_told(shop, cont
     shop.run("connect", "apply")
 
 
+@pytest.mark.long
 def test_column_that_no_longer_is_a_text_does_not_pass(shop, contracts):
     """A table that is created after its masks, and is then changed."""
     write_file(contracts, "later", {"secret": "hash", "other": "keep-last-4"})

@@ -84,6 +84,7 @@ def test_replay_of_everything_into_a_layer_leaves_every_table_as_it_was(shop, la
     assert rows[big] > 500
 
 
+@pytest.mark.long
 def test_replay_into_live_leaves_what_charts_show_as_it_was(shop):
     sell(shop, 60)
     wait_for_live(shop)

@@ -456,6 +456,7 @@ def test_a_server_killed_in_mid_run_is_waited_for(shop):
     check_shop(shop)
 
 
+@pytest.mark.long
 def test_a_server_stopped_and_started_again_is_waited_for(shop):
     expected = undisturbed(shop, orders=1_200)
     stops = []

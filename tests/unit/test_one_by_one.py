@@ -202,7 +202,8 @@ def outcome(reader, found):
     try:
         rows = reader.read(found)
     except StopPipelineError as error:
-        return str(error)
+        # Which of several wrong values it names is not told.
+        return str(error).partition(".")[0]
     offset = reader.columns.index("_offset")
     current, versions = (
         [tuple(map(_typed, row)) for row in sorted(found, key=lambda row: row[offset])]
@@ -251,7 +252,7 @@ def test_each_value_of_each_column_is_what_queries_read(entity, values):
 
 
 @pytest.mark.parametrize("entity", CONTRACTS, ids=range(len(CONTRACTS)))
-@settings(max_examples=20)
+@settings(max_examples=settings.default.max_examples // 12)
 @given(data=st.data())
 def test_changes_read_one_by_one_are_what_queries_read(entity, data):
     assert reads(entity)

@@ -86,6 +86,7 @@ def test_truncates_of_every_kind_are_told_and_the_reload_behind_them(shop):
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_truncate_while_a_table_is_extracted_leaves_what_the_shop_has(shop):
     table = shop.tracked()
     shop.run(f"insert into {table} (id) select generate_series(1, 20000)")
@@ -110,6 +111,7 @@ def test_truncate_while_a_table_is_extracted_leaves_what_the_shop_has(shop):
     assert shop.assert_exact(table).findings.source_rows == 101
 
 
+@pytest.mark.long
 def test_truncate_that_nobody_told_is_named_and_one_extraction_ends_it(shop):
     table, rates = shop.tracked(), shop.name("rates")
     shop.run(
