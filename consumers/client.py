@@ -39,7 +39,6 @@ def consumer_config(
         "heartbeat.interval.ms": session_timeout_ms // 4,
         "max.poll.interval.ms": _REBALANCE_TIMEOUT_MS,
         "topic.metadata.refresh.interval.ms": int(topic_refresh_seconds * 1000),
-        "fetch.wait.max.ms": 100,
         "fetch.min.bytes": 1,
         "queued.max.messages.kbytes": 8 * 1024,
         "fetch.max.bytes": 2 * _MB,

@@ -62,8 +62,7 @@ def run_live(
     admin = admin_client(kafka.bootstrap_servers)
     consumer = LiveConsumer(
         Consumer(
-            consumer_config(kafka, client_id="live", group_id=connect.group_id("live"))
-            | {"fetch.wait.max.ms": 500},
+            consumer_config(kafka, client_id="live", group_id=connect.group_id("live")),
             logger=QuietLog(),
         ),
         overlay,
