@@ -129,8 +129,10 @@ _AT_THE_DOOR: Sequence[tuple[str, Trouble]] = (
         Trouble.RIGHTS,
     ),
     (r"database .+ does not exist", Trouble.SCHEMA),
+    (r"out of (shared )?memory|No space left on device", Trouble.FULL),
 )
 _AMID_A_CHANGE = "concurrently"
+_LOCKS = "max_locks_per_transaction"
 
 
 def trouble_of(error: psycopg.Error) -> Trouble:
@@ -161,7 +163,10 @@ def explained(
     then: Mapping[Trouble, str] | None = None,
 ) -> PipelineError:
     """Convert an error, see `lakehouse.trouble.told`; the message has the table and the column."""
-    return told(trouble_of(error), service, what, f"{error} {_location(error)}".strip(), then=then)
+    text = f"{error} {_location(error)}".strip()
+    if _LOCKS in text:
+        then = {**(then or {}), Trouble.FULL: f"Raise {_LOCKS} of that server, and restart it."}
+    return told(trouble_of(error), service, what, text, then=then)
 
 
 @contextmanager

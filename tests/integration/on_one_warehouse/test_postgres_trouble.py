@@ -16,8 +16,8 @@ from lakehouse.errors import (
     PipelineError,
     SchemaDiffersError,
 )
-from lakehouse.postgres import explaining, warehouse_dsn
-from lakehouse.trouble import Service
+from lakehouse.postgres import explaining, trouble_of, warehouse_dsn
+from lakehouse.trouble import Service, Trouble
 from tests.warehouse import MemorySilver, load_warehouse
 
 pytestmark = pytest.mark.integration
@@ -79,6 +79,22 @@ def test_temporary_files_beyond_their_quota_are_a_lack_of_room(warehouse_server)
     sort = "select count(*) from (select i from generate_series(1, 300000) as i order by -i) as x"
     error = told(admin, "set temp_file_limit = 1", "set work_mem = '64kB'", sort)
     assert type(error) is FullError
+
+
+def test_lack_of_locks_names_the_setting_to_raise(warehouse):
+    with psycopg.connect(warehouse.dsn, autocommit=True) as other:
+        with pytest.raises(psycopg.errors.OutOfMemory):
+            other.execute("select pg_advisory_lock(n) from generate_series(1, 1000000) as n")
+        refused = [told(warehouse.dsn, "select pg_advisory_lock(0)") for _ in range(3)]
+        other.execute("select pg_advisory_unlock_all()")
+    for error in refused:
+        assert type(error) is FullError
+        assert "Raise max_locks_per_transaction" in str(error)
+
+
+def test_login_that_finds_no_lock_is_a_lack_of_room():
+    words = "connection failed: FATAL:  out of shared memory"
+    assert trouble_of(psycopg.OperationalError(words)) is Trouble.FULL
 
 
 def test_session_that_the_server_ends_is_away(warehouse):

@@ -4,7 +4,8 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from threading import Event
 
 import psycopg
 import pytest
@@ -179,3 +180,39 @@ def test_readers_may_leave_no_transaction_open_for_ever(warehouse):
             wanted = reader.execute("select make_interval(secs => %s)", [seconds]).fetchone()
             shown = f"select current_setting('{name}')::interval"
             assert reader.execute(shown).fetchone() == wanted, name
+
+
+FACTS = """
+select c.relname from pg_class as c
+where c.relkind = 'p' and c.relnamespace = 'mart'::regnamespace and c.relname like 'fact%'"""
+YEARS, READERS = 20, 8
+
+
+@pytest.mark.long
+def test_twenty_years_of_months_and_eight_readers_leave_locks_for_a_rebuild(warehouse):
+    silver = MemorySilver()
+    silver.commit(**RandomShop(1).commits(1)[0])
+    load_warehouse(warehouse.dsn, silver)
+    months = [date(2000 + n // 12, n % 12 + 1, 1) for n in range(12 * YEARS)]
+    with psycopg.connect(warehouse.dsn, autocommit=True) as owner:
+        facts = [name for (name,) in owner.execute(FACTS)]
+        for fact in facts:
+            owner.execute("select etl.ensure_partitions(%s, %s)", [f"mart.{fact}", months])
+    everything = "; ".join(f"select count(*) from mart.{fact}" for fact in facts)
+    rebuilt = Event()
+
+    def read(_number):
+        done = 0
+        with psycopg.connect(warehouse.reader_dsn, autocommit=True) as session:
+            while not rebuilt.is_set() or not done:
+                session.execute(f"begin; {everything}; commit")
+                done += 1
+        return done
+
+    with ThreadPoolExecutor(READERS) as pool:
+        reading = [pool.submit(read, number) for number in range(READERS)]
+        try:
+            rebuild_warehouse(warehouse.dsn, silver)
+        finally:
+            rebuilt.set()
+        assert all(one.result() for one in reading)
