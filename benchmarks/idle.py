@@ -17,19 +17,20 @@ def cores_and_memory(stack: TestStack, seconds: float) -> tuple[float, int]:
         counted once.
     """
     began = time.monotonic()
-    before = _processor_seconds(stack)
+    before = processor_seconds(stack)
     time.sleep(seconds)
-    used = _processor_seconds(stack) - before
+    used = sum(processor_seconds(stack).values()) - sum(before.values())
     memory = sum(service.memory_mb or 0 for service in stack.control.status())
     return used / (time.monotonic() - began), memory
 
 
-def _processor_seconds(stack: TestStack) -> float:
-    """All that its processes have used so far, and their children that have ended."""
-    used = 0.0
+def processor_seconds(stack: TestStack) -> dict[str, float]:
+    """Return what each service has used so far, with its children that have ended."""
+    used: dict[str, float] = {}
     for service in stack.control.status():
         for process in [] if service.pid is None else processes(service.pid):
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
-                used += times.user + times.system + times.children_user + times.children_system
+                name = service.service
+                used[name] = used.get(name, 0.0) + sum(times[:4])
     return used
