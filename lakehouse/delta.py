@@ -18,8 +18,11 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
+from minio.error import S3Error
+from urllib3.exceptions import HTTPError
 
 from lakehouse.errors import GoneError, PipelineError
+from lakehouse.object_store import trouble_of_client
 from lakehouse.trouble import Service, Trouble, again, plain, told
 
 # Clean-up of the log belongs to maintenance: commits must not wait for it.
@@ -52,6 +55,10 @@ _SAID: Sequence[tuple[str, Trouble]] = (
         Trouble.BUSY,
     ),
     (r"object-store error|Generic S3 error|Object [Ss]tore error|\d+ retries", Trouble.AWAY),
+)
+_BY_TYPE: Sequence[tuple[type[Exception] | tuple[type[Exception], ...], Trouble]] = (
+    (CommitFailedError, Trouble.BUSY),
+    ((TableNotFoundError, FileNotFoundError), Trouble.GONE),
 )
 _MAY_BE_OF_STORE = (DeltaError, OSError, pl.exceptions.PolarsError, pa.ArrowException)
 
@@ -157,7 +164,7 @@ def _only_adds(commit: Mapping[str, Any]) -> bool:
 
 
 def trouble_of_store(error: BaseException) -> Trouble | None:
-    """Classify an error of delta-rs, Polars, PyArrow or a file system.
+    """Classify an error of delta-rs, Polars, PyArrow, MinIO's client or a file system.
 
     None if it is not an error of a store, such as a mistake in a query or a value that Python
     cannot hold.
@@ -166,14 +173,13 @@ def trouble_of_store(error: BaseException) -> Trouble | None:
     invalid number, and errors of a generator of rows; OSError for a wrong password; a plain
     Exception for a cast. So for the types that a store can raise, the text decides.
     """
+    if isinstance(error, S3Error | HTTPError):
+        return trouble_of_client(error)
     if not isinstance(error, _MAY_BE_OF_STORE) and type(error) is not Exception:
         return None
-    if isinstance(error, CommitFailedError):
-        return Trouble.BUSY
-    if isinstance(error, TableNotFoundError | FileNotFoundError):
-        return Trouble.GONE
     text = plain(error)
     said = next((kind for words, kind in _SAID if re.search(words, text)), None)
+    said = next((kind for types, kind in _BY_TYPE if isinstance(error, types)), said)
     if said is not None:
         return said
     if isinstance(error, pl.exceptions.PolarsError | pa.ArrowException):

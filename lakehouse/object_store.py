@@ -1,9 +1,15 @@
 """A MinIO client for objects other than tables, and the meaning of its errors."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+import pyarrow as pa
 from minio import Minio
 from minio.error import S3Error
+from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
 from lakehouse.errors import PipelineError
@@ -11,6 +17,11 @@ from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings
 from lakehouse.trouble import Service, Trouble, told
 
+Put = Callable[[str, pa.Buffer], None]
+"""Stores content at a path below a table. Its errors are those of the client, or of a file."""
+_PUT_SECONDS = 60
+_LARGEST_PUT = 64 * 1024 * 1024
+"""In one request. A larger file is sent in parts."""
 _BY_STATUS = {
     HTTPStatus.UNAUTHORIZED: Trouble.RIGHTS,
     HTTPStatus.FORBIDDEN: Trouble.RIGHTS,
@@ -30,12 +41,54 @@ def object_store(settings: MinioSettings, secrets: Secrets, *, user: str) -> Min
     )
 
 
+def put_below(uri: str, options: Mapping[str, str]) -> Put:
+    """Return a function that stores an object below a table, in one request.
+
+    delta-rs (1.6) begins an upload, sends one part and ends it, however small the file: three
+    requests, which are what a store charges for, and twice its work for a small file. Nothing is
+    tried again here: whoever commits decides on that.
+
+    Args:
+        uri: the table's address, on S3 or in a local folder.
+        options: those of `lakehouse.lake.storage_options`.
+    """
+    place = urlsplit(uri)
+    if place.scheme != "s3":
+        return partial(_put_file, Path(unquote(place.path)))
+    endpoint = urlsplit(options["AWS_ENDPOINT_URL"])
+    client = Minio(
+        endpoint.netloc,
+        access_key=options["AWS_ACCESS_KEY_ID"],
+        secret_key=options["AWS_SECRET_ACCESS_KEY"],
+        secure=endpoint.scheme == "https",
+        region=options["AWS_REGION"],
+        http_client=PoolManager(retries=False, timeout=_PUT_SECONDS),
+    )
+    return partial(_put_object, client, place.netloc, place.path.strip("/"))
+
+
+def _put_object(client: Minio, bucket: str, folder: str, path: str, content: pa.Buffer) -> None:
+    stream = pa.BufferReader(content)
+    client.put_object(bucket, f"{folder}/{path}", stream, content.size, part_size=_LARGEST_PUT)
+
+
+def _put_file(folder: Path, path: str, content: pa.Buffer) -> None:
+    file = folder / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+
+
 def explain_client(error: S3Error | HTTPError, what: str) -> PipelineError:
     """Convert an error of this client, see `lakehouse.trouble.told`."""
-    trouble = Trouble.AWAY
-    if isinstance(error, S3Error):
-        status = error.response.status
-        otherwise = Trouble.AWAY if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Trouble.SCHEMA
-        trouble = _BY_STATUS.get(HTTPStatus(status), otherwise)
-        trouble = Trouble.SCHEMA if error.code == "NoSuchBucket" else trouble
-    return told(trouble, Service.STORE, what, error)
+    return told(trouble_of_client(error), Service.STORE, what, error)
+
+
+def trouble_of_client(error: S3Error | HTTPError) -> Trouble:
+    """Classify an error of this client."""
+    if isinstance(error, HTTPError):
+        return Trouble.AWAY
+    if error.code == "NoSuchBucket":
+        return Trouble.SCHEMA
+    status = error.response.status
+    otherwise = Trouble.AWAY if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Trouble.SCHEMA
+    return _BY_STATUS.get(HTTPStatus(status), otherwise)

@@ -14,16 +14,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction, RemoveAction
+
+from lakehouse.object_store import Put
 
 PARTITION = "_date"
 STATISTICS = ("_partition", "_offset", "_timestamp")
 """Columns with statistics in the log: those of whole JSON documents would cost more than they could
 save."""
-_PART_BYTES = 8 * 1024 * 1024
-"""Sent to the store at a time. Each time waits for Python's lock, which polling holds."""
 _PAGE_BYTES = 256 * 1024
 """A page is encoded and compressed while the processor has it in its cache."""
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -37,16 +36,16 @@ _ENCODINGS = {
 }
 
 
-def write_files(rows: pa.Table, store: pafs.FileSystem) -> list[AddAction | RemoveAction]:
+def write_files(rows: pa.Table, put: Put) -> list[AddAction | RemoveAction]:
     """Write a file for each date, and return the actions that add them to the table.
 
     A file that no commit adds is invisible; vacuum removes it.
 
     Args:
         rows: columns of `BRONZE_SCHEMA`.
-        store: the file system below the table.
+        put: stores a file below the table.
     """
-    return [_write(part, day, store) for day, part in _by_date(rows)]
+    return [_write(part, day, put) for day, part in _by_date(rows)]
 
 
 def _by_date(rows: pa.Table) -> Iterator[tuple[date | None, pa.Table]]:
@@ -57,14 +56,15 @@ def _by_date(rows: pa.Table) -> Iterator[tuple[date | None, pa.Table]]:
         yield day.as_py(), data if len(days) == 1 else data.filter(is_of_day)
 
 
-def _write(rows: pa.Table, day: date | None, store: pafs.FileSystem) -> AddAction:
+def _write(rows: pa.Table, day: date | None, put: Put) -> AddAction:
     path = f"{PARTITION}={day or _NULL_PARTITION}/part-00000-{uuid.uuid4()}-c000.zstd.parquet"
-    with store.open_output_stream(path, buffer_size=_PART_BYTES) as file:
-        encode(rows, file)
-        size = file.tell()
+    file = pa.BufferOutputStream()
+    encode(rows, file)
+    content = file.getvalue()
+    put(path, content)
     return AddAction(
         path=path,
-        size=size,
+        size=content.size,
         partition_values={PARTITION: None if day is None else day.isoformat()},
         modification_time=time.time_ns() // 1_000_000,
         data_change=True,

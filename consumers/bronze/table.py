@@ -7,6 +7,7 @@ as an application transaction, so rows and watermarks cannot diverge.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cached_property
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -14,8 +15,9 @@ from typing_extensions import override
 
 from consumers.bronze.commit import BronzeTable
 from consumers.bronze.files import PARTITION, STATISTICS, write_files
-from lakehouse.delta import NO_HOOKS, files_of, open_or_create, table_properties, with_watermarks
+from lakehouse.delta import NO_HOOKS, open_or_create, table_properties, with_watermarks
 from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY
+from lakehouse.object_store import Put, put_below
 from lakehouse.offsets import Epoch, TopicPartition
 
 
@@ -24,7 +26,6 @@ class DeltaBronzeTable(BronzeTable):
 
     def __init__(self, table: DeltaTable) -> None:
         self.delta = table
-        self._files = files_of(table)
         # Reading it from the table walks through its log, for each partition.
         self._watermarks: dict[str, int | None] = {}
 
@@ -46,6 +47,10 @@ class DeltaBronzeTable(BronzeTable):
         )
         return cls(table)
 
+    @cached_property
+    def _put(self) -> Put:
+        return put_below(self.delta.table_uri, self.delta._storage_options or {})  # noqa: SLF001
+
     @override
     def watermark(self, partition: TopicPartition) -> int | None:
         app_id = partition.app_id
@@ -59,7 +64,7 @@ class DeltaBronzeTable(BronzeTable):
         before = self.delta.version()
         transactions = {p.app_id: last for p, last in watermarks.items()}
         self.delta.create_write_transaction(
-            write_files(rows, self._files),
+            write_files(rows, self._put),
             mode="append",
             schema=self.delta.schema(),
             partition_by=[PARTITION],

@@ -6,10 +6,16 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from deltalake.exceptions import CommitFailedError
+from minio.error import S3Error
+from urllib3.exceptions import HTTPError
 
 from consumers.bronze.table import DeltaBronzeTable
+from devtools.test_stack import free_ports
+from lakehouse.delta import trouble_of_store
 from lakehouse.lake import BRONZE_SCHEMA, storage_options, table_uri
+from lakehouse.object_store import put_below
 from lakehouse.offsets import TopicPartition
+from lakehouse.trouble import Trouble
 
 pytestmark = pytest.mark.integration
 P = TopicPartition(topic="t", topic_id="id", partition=0)
@@ -64,3 +70,20 @@ def test_handle_that_another_partition_has_moved_on_reads_its_watermarks_again(o
     successor.append(rows(P, 0), {P: 0})
     zombie.append(rows(Q, 0), {Q: 0})  # no conflict, and the handle is past the other's commit now
     assert zombie.watermark(P) == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "another"}, Trouble.RIGHTS),
+        ({"AWS_ENDPOINT_URL": None}, Trouble.AWAY),
+    ],
+    ids=["password", "down"],
+)
+def test_file_that_cannot_be_stored_says_why_as_a_commit_would(opened, stack, fault, kind):
+    given = {name: text or f"http://127.0.0.1:{free_ports(1)[0]}" for name, text in fault.items()}
+    options = storage_options(stack.minio, stack.secrets, user="lander") | given
+    put = put_below(opened().delta.table_uri, options)
+    with pytest.raises((S3Error, HTTPError)) as raised:
+        put("part", pa.py_buffer(b"content"))
+    assert trouble_of_store(raised.value) is kind
