@@ -62,6 +62,7 @@ floored as (
         mod(w.order_shipping_cents * w.weight, w.whole) as shipping_remainder,
         mod(w.order_tax_cents * w.weight, w.whole) as tax_remainder
     from weighed as w
+    offset 0
 ),
 
 ranked as (
@@ -83,19 +84,39 @@ ranked as (
     window one_order as (partition by f.order_id)
 ),
 
--- In the order's currency.
+-- In the order's currency. A share is at most its amount, so it fits into 64 bits.
 shared as materialized (
     select
-        r.*,
-        div(r.order_discount_cents * r.weight, r.whole)
-        + etl.leftover_cent(r.discount_rank, r.discount_remainder, r.discount_remainders, r.whole)
-        as discount,
-        div(r.order_shipping_cents * r.weight, r.whole)
-        + etl.leftover_cent(r.shipping_rank, r.shipping_remainder, r.shipping_remainders, r.whole)
-        as shipping,
-        div(r.order_tax_cents * r.weight, r.whole)
-        + etl.leftover_cent(r.tax_rank, r.tax_remainder, r.tax_remainders, r.whole) as tax
-    from ranked as r
+        s.*,
+        greatest(s.order_total_cents, sum(s.total) over one_order) as total_whole
+    from (
+        select
+            d.*,
+            d.line_total_cents - d.discount as net,
+            d.line_total_cents - d.discount + d.shipping + d.tax as total
+        from (
+            select
+                r.*,
+                (
+                    div(r.order_discount_cents * r.weight, r.whole) + etl.leftover_cent(
+                        r.discount_rank, r.discount_remainder, r.discount_remainders, r.whole
+                    )
+                )::bigint as discount,
+                (
+                    div(r.order_shipping_cents * r.weight, r.whole) + etl.leftover_cent(
+                        r.shipping_rank, r.shipping_remainder, r.shipping_remainders, r.whole
+                    )
+                )::bigint as shipping,
+                (
+                    div(r.order_tax_cents * r.weight, r.whole) + etl.leftover_cent(
+                        r.tax_rank, r.tax_remainder, r.tax_remainders, r.whole
+                    )
+                )::bigint as tax
+            from ranked as r
+            offset 0
+        ) as d
+    ) as s
+    window one_order as (partition by s.order_id)
 ),
 
 part as (
@@ -104,14 +125,13 @@ part as (
         s.order_line_id,
         p.component,
         p.weight,
-        s.order_base_total_cents as amount,
-        greatest(s.order_total_cents, sum(p.weight) over one_order) as whole,
-        count(*) over one_order as parts
+        s.order_base_total_cents::numeric as amount,
+        s.total_whole as whole,
+        3 * s.line_count as parts
     from shared as s
-    cross join lateral (
-        values (1, s.line_total_cents - s.discount), (2, s.shipping), (3, s.tax)
-    ) as p (component, weight)
-    window one_order as (partition by s.order_id)
+    cross join lateral (values (1, s.net), (2, s.shipping), (3, s.tax)) as p (component, weight)
+    -- Where the whole is converted to itself, so is every part.
+    where s.order_base_total_cents <> s.total_whole
 ),
 
 part_weighed as (
@@ -138,8 +158,10 @@ part_shared as (
     select
         p.order_line_id,
         p.component,
-        div(p.worth, p.unit)
-        + etl.leftover_cent(p.rank, p.remainder, p.remainders, p.unit) as cents
+        (
+            div(p.worth, p.unit)
+            + etl.leftover_cent(p.rank, p.remainder, p.remainders, p.unit)
+        )::bigint as cents
     from part_ranked as p
 ),
 
@@ -159,26 +181,34 @@ line_in_base as (
     select
         s.order_id,
         s.order_line_id,
-        c.net::bigint as net,
+        coalesce(c.net, s.net)::bigint as net,
         -- Half up: no amount is negative.
-        div(s.discount * s.exchange_rate_e8 + 50000000, 100000000)::bigint as discount,
-        c.shipping::bigint as shipping,
-        c.tax::bigint as tax,
-        c.total::bigint as total,
+        div(s.discount::numeric * s.exchange_rate_e8 + 50000000, 100000000)::bigint as discount,
+        coalesce(c.shipping, s.shipping)::bigint as shipping,
+        coalesce(c.tax, s.tax)::bigint as tax,
+        coalesce(c.total, s.total)::bigint as total,
+        s.order_base_total_cents,
         s.order_refund_cents as amount,
-        greatest(s.order_base_total_cents, sum(c.total) over one_order) as whole,
         s.line_count
     from shared as s
-    inner join converted as c on s.order_line_id = c.order_line_id
-    window one_order as (partition by s.order_id)
+    left join converted as c on s.order_line_id = c.order_line_id
 ),
 
 refund_weighed as (
     select
-        l.*,
+        l.order_id,
+        l.order_line_id,
         l.amount * case when l.whole > 0 then l.total else 1 end::numeric as worth,
         case when l.whole > 0 then l.whole else l.line_count end as unit
-    from line_in_base as l
+    from (
+        select
+            b.*,
+            greatest(
+                b.order_base_total_cents, sum(b.total) over (partition by b.order_id)
+            ) as whole
+        from line_in_base as b
+        where b.amount > 0
+    ) as l
 ),
 
 refund_ranked as (
@@ -193,15 +223,19 @@ refund_ranked as (
 )
 
 select
-    r.order_line_id,
-    r.net + r.discount as gross_revenue_cents,
-    r.discount as discount_cents,
-    r.net as net_revenue_cents,
-    r.shipping as shipping_cents,
-    r.tax as tax_cents,
-    r.total as total_cents,
-    (
-        div(r.worth, r.unit) + etl.leftover_cent(r.rank, r.remainder, r.remainders, r.unit)
-    )::bigint as refund_cents
-from refund_ranked as r
+    l.order_line_id,
+    l.net + l.discount as gross_revenue_cents,
+    l.discount as discount_cents,
+    l.net as net_revenue_cents,
+    l.shipping as shipping_cents,
+    l.tax as tax_cents,
+    l.total as total_cents,
+    coalesce(
+        (
+            div(r.worth, r.unit) + etl.leftover_cent(r.rank, r.remainder, r.remainders, r.unit)
+        )::bigint,
+        0
+    ) as refund_cents
+from line_in_base as l
+left join refund_ranked as r on l.order_line_id = r.order_line_id
 $$;
