@@ -1,4 +1,4 @@
-"""Fills an empty fact without its indexes and foreign keys, which are created afterwards.
+"""Fills an empty table without its indexes and keys, which are created afterwards.
 
 Created for all rows at once, they cost a fraction of what they cost row by row.
 """
@@ -12,13 +12,13 @@ from psycopg.sql import SQL, Identifier, Literal
 from batch.warehouse.locks import get_momentarily
 from batch.warehouse.scripts import run
 
-_FOREIGN_KEYS = """
+_KEYS = """
 select
     k.conname,
     pg_get_constraintdef(k.oid)
 from pg_constraint as k
-where k.conrelid = %s::regclass and k.contype = 'f' and k.conparentid = 0
-order by k.conname"""
+where k.conrelid = %s::regclass and k.contype in ('p', 'f') and k.conparentid = 0
+order by k.contype = 'f', k.conname"""
 _ALL_OF_IT = """
 select string_agg(distinct t.name, ', ')
 from (
@@ -30,6 +30,7 @@ from (
 ) as t"""
 _INDEXES = """
 select
+    c.relnamespace::regnamespace::text,
     c.relname,
     pg_get_indexdef(i.indexrelid)
 from pg_index as i
@@ -42,30 +43,34 @@ MANY_ROWS = 100_000
 
 
 @contextmanager
-def filled_in_bulk(connection: psycopg.Connection, fact: str, fresh: str) -> Iterator[None]:
-    """Drop an empty fact's indexes and foreign keys within the block, if it gets many rows.
+def filled_in_bulk(
+    connection: psycopg.Connection, table: Identifier, fresh: Identifier
+) -> Iterator[bool]:
+    """Drop an empty table's indexes and keys within the block, if it gets many rows.
 
-    Readers of it and of its dimensions then wait until the transaction ends. If it is being read
-    at that moment, nothing is dropped, and it is filled row by row.
+    Readers of it, and of the tables that it refers to, then wait until the transaction ends. If it
+    is being read at that moment, nothing is dropped, and it is filled row by row.
 
     Args:
         connection: in the load's transaction.
-        fact: table of the mart.
+        table: with its schema.
         fresh: table of the new rows.
+
+    Yields:
+        Whether they are dropped.
     """
-    table = Identifier("mart", fact)
-    name = f"mart.{fact}"
-    if not _is_worth_it(connection, table, Identifier(fresh)) or not _is_alone(connection, name):
-        yield
+    name = table.as_string(connection)
+    if not _is_worth_it(connection, table, fresh) or not _is_alone(connection, name):
+        yield False
         return
-    keys = connection.execute(_FOREIGN_KEYS, [name]).fetchall()
+    keys = connection.execute(_KEYS, [name]).fetchall()
     indexes = connection.execute(_INDEXES, [name]).fetchall()
     for key, _ in keys:
         run(connection, "alter table {} drop constraint {}", table, Identifier(key))
-    for index, _ in indexes:
-        run(connection, "drop index {}", Identifier("mart", index))
-    yield
-    for _, definition in indexes:
+    for schema, index, _ in indexes:
+        run(connection, "drop index {}", Identifier(schema, index))
+    yield True
+    for _, _, definition in indexes:
         connection.execute(definition.replace(" ON ONLY ", " ON ", 1).encode())
     for key, definition in keys:
         add = "alter table {} add constraint {} {}"
@@ -74,11 +79,11 @@ def filled_in_bulk(connection: psycopg.Connection, fact: str, fresh: str) -> Ite
     run(connection, "analyze {}", table)
 
 
-def _is_alone(connection: psycopg.Connection, fact: str) -> bool:
-    # Live waits for the fact from here on. It must not have begun a batch, or the load
+def _is_alone(connection: psycopg.Connection, table: str) -> bool:
+    # Live waits for the table from here on. It must not have begun a batch, or the load
     # would wait for it.
     connection.execute("select live.own_overlay()")
-    (names,) = connection.execute(_ALL_OF_IT, [fact, fact]).fetchone() or ("",)
+    (names,) = connection.execute(_ALL_OF_IT, [table, table]).fetchone() or ("",)
     return get_momentarily(connection, f"lock table {names} in access exclusive mode".encode())
 
 

@@ -80,5 +80,5 @@ def load_fact(connection: psycopg.Connection, fact: Fact) -> None:
         searched,
         name,
     )
-    with filled_in_bulk(connection, fact.name, fact.new_table):
+    with filled_in_bulk(connection, table, fresh):
         run(connection, _INSERT, table, fresh, table, same, searched, name)

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.sql import Identifier as Name
 
-from batch.warehouse.bulk import MANY_ROWS
+from batch.warehouse.bulk import MANY_ROWS, filled_in_bulk
 from batch.warehouse.entities import EntityTable
 from batch.warehouse.scripts import columns_of, run, same_key
 from lakehouse.postgres import copy_frames
@@ -155,18 +155,19 @@ def apply_changes(connection: psycopg.Connection, table: EntityTable) -> None:
         same_key("c", "e", table.key),
     )
     names = sql.SQL(", ").join(map(Name, table.columns))
-    written = run(
-        connection,
-        "insert into {} ({}) select {} from {} as c where not c._is_deleted "
-        "on conflict ({}) do update set ({}) = row({})",
-        target,
-        names,
-        columns_of("c", table.columns),
-        _changed(table),
-        sql.SQL(", ").join(map(Name, table.key)),
-        names,
-        columns_of("excluded", table.columns),
-    )
-    if written.rowcount >= MANY_ROWS:
+    with filled_in_bulk(connection, target, _changed(table)) as is_in_bulk:
+        replaced = sql.SQL("on conflict ({}) do update set ({}) = row({})").format(
+            sql.SQL(", ").join(map(Name, table.key)), names, columns_of("excluded", table.columns)
+        )
+        written = run(
+            connection,
+            "insert into {} ({}) select {} from {} as c where not c._is_deleted {}",
+            target,
+            names,
+            columns_of("c", table.columns),
+            _changed(table),
+            sql.SQL("") if is_in_bulk else replaced,
+        )
+    if not is_in_bulk and written.rowcount >= MANY_ROWS:
         # The rest of the transaction would otherwise plan for the old size of the table.
         run(connection, "analyze {}", target)

@@ -15,6 +15,8 @@ import pytest
 
 from batch.warehouse import bulk
 from batch.warehouse.checks import FailedCheckError
+from batch.warehouse.entities import TABLES
+from batch.warehouse.marts import mart
 from batch.warehouse.source import Silver
 from batch.warehouse.views import refresh_views
 from lakehouse.errors import BusyError, StopPipelineError
@@ -73,19 +75,31 @@ def test_rebuild_repairs_what_was_damaged(warehouse):
     assert warehouse.contents() == right
 
 
-def test_fact_filled_in_bulk_has_the_same_rows_keys_and_indexes(warehouse, monkeypatch):
+def test_table_filled_in_bulk_has_the_same_rows_keys_and_indexes(warehouse, monkeypatch):
     shape = (
         "select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint "
-        "where connamespace = 'mart'::regnamespace union all select tablename, indexname, indexdef "
-        "from pg_indexes where schemaname = 'mart' order by 1, 2, 3"
+        "where connamespace in ('mart'::regnamespace, 'entity'::regnamespace) union all "
+        "select tablename, indexname, indexdef from pg_indexes where schemaname in "
+        "('mart', 'entity') order by 1, 2, 3"
     )
     silver = silver_after(RandomShop(13).commits(6))
     load_warehouse(warehouse.dsn, silver)
     rows, keys = warehouse.contents(), warehouse.query(shape)
-    for fact in ("transactions", "payments", "user_interactions", "stocks"):
-        warehouse.execute(f"truncate mart.fact_{fact}")
+    filled = [f"entity.{table.name}" for table in TABLES]
+    filled += [f"mart.{fact.name}" for fact in mart().facts]
+    emptied = [name for name in filled if rows[name]]
+    warehouse.execute(f"truncate {', '.join(emptied)}")
     monkeypatch.setattr(bulk, "MANY_ROWS", 0)
+    dropped, run = [], bulk.run
+
+    def noting(connection, statement, *parts):
+        if statement.startswith("alter table {} drop"):
+            dropped.append(parts[0].as_string(None).replace('"', ""))
+        return run(connection, statement, *parts)
+
+    monkeypatch.setattr(bulk, "run", noting)
     rebuild_warehouse(warehouse.dsn, silver)
+    assert {*dropped} == {*emptied}
     assert warehouse.contents() == rows
     assert warehouse.query(shape) == keys
 
