@@ -12,9 +12,11 @@ from lakehouse.trouble import Service, Trouble
 
 _IF_BUSY = {Trouble.BUSY: "./pipeline doctor shows open transactions. Then try again."}
 # Statistics of temporary tables need no detail. These tables come last on the path, because live's
-# have the names of the entities.
+# have the names of the entities. The index of a rebuild's affected keys, in random order, has to
+# fit into the buffers of temporary tables.
 SESSION = """
-set search_path = entity, etl, pg_temp; set work_mem = '64MB'; set jit = off;
+set search_path = entity, etl, pg_temp; set work_mem = '64MB'; set temp_buffers = '256MB';
+set maintenance_work_mem = '256MB'; set jit = off;
 set client_min_messages = warning;
 set default_statistics_target = 10"""
 
