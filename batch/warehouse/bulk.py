@@ -44,9 +44,9 @@ MANY_ROWS = 100_000
 
 @contextmanager
 def filled_in_bulk(
-    connection: psycopg.Connection, table: Identifier, fresh: Identifier
+    connection: psycopg.Connection, table: Identifier, *, is_worth_it: bool
 ) -> Iterator[bool]:
-    """Drop an empty table's indexes and keys within the block, if it gets many rows.
+    """Drop an empty table's indexes and keys within the block.
 
     Readers of it, and of the tables that it refers to, then wait until the transaction ends. If it
     is being read at that moment, nothing is dropped, and it is filled row by row.
@@ -54,13 +54,13 @@ def filled_in_bulk(
     Args:
         connection: in the load's transaction.
         table: with its schema.
-        fresh: table of the new rows.
+        is_worth_it: it gets many rows.
 
     Yields:
         Whether they are dropped.
     """
     name = table.as_string(connection)
-    if not _is_worth_it(connection, table, fresh) or not _is_alone(connection, name):
+    if not (is_worth_it and is_empty(connection, table) and _is_alone(connection, name)):
         yield False
         return
     keys = connection.execute(_KEYS, [name]).fetchall()
@@ -87,13 +87,14 @@ def _is_alone(connection: psycopg.Connection, table: str) -> bool:
     return get_momentarily(connection, f"lock table {names} in access exclusive mode".encode())
 
 
-def _is_worth_it(connection: psycopg.Connection, table: Identifier, fresh: Identifier) -> bool:
-    many = Literal(MANY_ROWS)
-    row = run(
-        connection,
-        "select not exists (select from {}) and exists (select from {} offset {} limit 1)",
-        table,
-        fresh,
-        many,
-    ).fetchone()
+def is_empty(connection: psycopg.Connection, table: Identifier) -> bool:
+    """Return whether a table has no rows."""
+    row = run(connection, "select not exists (select from {})", table).fetchone()
+    return row is not None and bool(row[0])
+
+
+def has_many(connection: psycopg.Connection, fresh: Identifier) -> bool:
+    """Return whether a table has so many rows that it is filled in bulk."""
+    query = "select exists (select from {} offset {} limit 1)"
+    row = run(connection, query, fresh, Literal(MANY_ROWS)).fetchone()
     return row is not None and bool(row[0])

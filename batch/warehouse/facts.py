@@ -4,7 +4,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
 from batch.warehouse.affected import is_in_place
-from batch.warehouse.bulk import filled_in_bulk
+from batch.warehouse.bulk import filled_in_bulk, has_many
 from batch.warehouse.marts import Fact
 from batch.warehouse.scripts import columns_of, run, run_script, same_key
 
@@ -53,11 +53,14 @@ from come as c
 on conflict do nothing"""
 
 
-def load_fact(connection: psycopg.Connection, fact: Fact) -> None:
+def load_fact(connection: psycopg.Connection, fact: Fact) -> bool:
     """Compute the rows of all affected keys, and replace the existing ones.
 
     Existing rows without a new one of the same key are deleted, those that differ from it updated,
     and missing ones inserted.
+
+    Returns:
+        Whether it was empty, and was filled in bulk.
     """
     run_script(connection, fact.file("load.sql"))
     run(connection, "analyze {}", Identifier(fact.new_table))
@@ -80,5 +83,7 @@ def load_fact(connection: psycopg.Connection, fact: Fact) -> None:
         searched,
         name,
     )
-    with filled_in_bulk(connection, table, fresh):
+    is_worth_it = has_many(connection, fresh)
+    with filled_in_bulk(connection, table, is_worth_it=is_worth_it) as is_in_bulk:
         run(connection, _INSERT, table, fresh, table, same, searched, name)
+    return is_in_bulk

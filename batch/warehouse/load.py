@@ -12,9 +12,10 @@ from time import monotonic
 from typing import Literal, LiteralString
 
 import psycopg
-from psycopg.sql import Composed
+from psycopg.sql import Composed, Identifier
 
 from batch.warehouse import affected, differences
+from batch.warehouse.bulk import filled_in_bulk
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, run_checks
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.dimensions import load_dimension, sweep_dimension
@@ -236,19 +237,20 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
         if load.chosen is not None:
             connection.execute(affected.CHOSEN_DAYS)
     with load.part("facts"):
-        _find(connection, affected.summed_keys(tables))
-        for fact in tables.facts:
-            load_fact(connection, fact)
+        if not load.is_rebuild:
+            _find(connection, affected.summed_keys(tables))
+        in_bulk = {fact.name for fact in tables.facts if load_fact(connection, fact)}
         _find(connection, affected.summed_keys(tables))
         _find(connection, affected.all_sums(load.whole))
     with load.part("sums by day and customer"):
         _find(connection, differences.create(tables))
         for table in tables.sums:
-            if table.has("affected.sql"):
+            # In a rebuild, all keys are affected.
+            if table.has("affected.sql") and not load.is_rebuild:
                 run_script(connection, table.file("affected.sql"))
         _find(connection, affected.obsolete_sums(tables))
         for table in tables.sums:
-            _load_sum(connection, tables, table)
+            _load_sum(connection, tables, table, is_in_bulk=not in_bulk.isdisjoint(table.of))
         for dimension in tables.dimensions[::-1]:
             sweep_dimension(connection, dimension)
     write_watermarks(connection, load.sources)
@@ -261,13 +263,16 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
         return results
 
 
-def _load_sum(connection: psycopg.Connection, tables: Mart, table: Sum) -> None:
+def _load_sum(
+    connection: psycopg.Connection, tables: Mart, table: Sum, *, is_in_bulk: bool
+) -> None:
     if table.by_difference:
         _find(connection, differences.add(table))
         return
-    run_script(connection, table.file("load.sql"))
-    if tables.is_summed_up(table):
-        connection.execute(differences.insert_new(table))
+    with filled_in_bulk(connection, Identifier("mart", table.name), is_worth_it=is_in_bulk):
+        run_script(connection, table.file("load.sql"))
+        if tables.is_summed_up(table):
+            connection.execute(differences.insert_new(table))
 
 
 def _apply_entities(load: _Load, tables: Mart) -> None:

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.sql import Identifier as Name
 
-from batch.warehouse.bulk import MANY_ROWS, filled_in_bulk
+from batch.warehouse.bulk import MANY_ROWS, filled_in_bulk, has_many
 from batch.warehouse.entities import EntityTable
 from batch.warehouse.scripts import columns_of, run, same_key
 from lakehouse.postgres import copy_frames
@@ -155,7 +155,8 @@ def apply_changes(connection: psycopg.Connection, table: EntityTable) -> None:
         same_key("c", "e", table.key),
     )
     names = sql.SQL(", ").join(map(Name, table.columns))
-    with filled_in_bulk(connection, target, _changed(table)) as is_in_bulk:
+    is_worth_it = has_many(connection, _changed(table))
+    with filled_in_bulk(connection, target, is_worth_it=is_worth_it) as is_in_bulk:
         replaced = sql.SQL("on conflict ({}) do update set ({}) = row({})").format(
             sql.SQL(", ").join(map(Name, table.key)), names, columns_of("excluded", table.columns)
         )
