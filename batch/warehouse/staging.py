@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.sql import Identifier as Name
 
-from batch.warehouse.bulk import MANY_ROWS, filled_in_bulk, has_many
+from batch.warehouse.bulk import MANY_ROWS, filled_in_bulk, has_many, is_empty
 from batch.warehouse.entities import EntityTable
 from batch.warehouse.scripts import columns_of, run, same_key
 from lakehouse.postgres import copy_frames
@@ -50,14 +50,13 @@ def settle(connection: psycopg.Connection, table: EntityTable, *, is_whole: bool
         table: of the schema `entity`.
         is_whole: the stage holds all rows of silver: rows that are not in it are deleted.
     """
-    if is_whole:
-        _add_missing(connection, table)
-        run(
-            connection, "alter table {} rename to {}", _staged(table), Name(f"changed_{table.name}")
-        )
+    if is_whole and is_empty(connection, Name("entity", table.name)):
+        staged, changed = _staged(table), Name(f"changed_{table.name}")
+        run(connection, "alter table {} rename to {}", staged, changed)
     else:
-        _keep_last(connection, table)
-    _drop_unchanged(connection, table)
+        if is_whole:
+            _add_missing(connection, table)
+        _keep_changes(connection, table, is_whole=is_whole)
     run(connection, "analyze {}", _changed(table))
     counted = run(connection, "select count(*) from {}", _changed(table)).fetchone()
     return int(counted[0]) if counted else 0
@@ -88,38 +87,31 @@ def changes_the_past(connection: psycopg.Connection, table: EntityTable) -> bool
     return bool(found and found[0])
 
 
-def _keep_last(connection: psycopg.Connection, table: EntityTable) -> None:
+def _keep_changes(connection: psycopg.Connection, table: EntityTable, *, is_whole: bool) -> None:
+    """Copy the staged rows that change something, of a key only the last one."""
+    run(connection, "analyze {}", _staged(table))
     key = columns_of("s", table.key)
+    last = (
+        "select distinct on ({0}) s.* from {1} as s "
+        "order by {0}, s._commit_version desc, s._is_deleted"
+    )
+    rows = sql.SQL("select s.* from {1} as s" if is_whole else last).format(key, _staged(table))
+    # Nearly all rows of a rebuild are equal: it is the others that are written.
     run(
         connection,
-        "create temporary table {} as select distinct on ({}) s.* from {} as s "
-        "order by {}, s._commit_version desc, s._is_deleted",
+        "create temporary table {} as select s.* from ({}) as s left join {} as e on {} where "
+        "case when s._is_deleted then e.{} is not null "
+        "else e.{} is null or row({}) is distinct from row({}) end",
         Name(f"changed_{table.name}"),
-        key,
-        _staged(table),
-        key,
+        rows,
+        Name("entity", table.name),
+        same_key("s", "e", table.key),
+        Name(table.entity.key),
+        Name(table.entity.key),
+        columns_of("s", table.columns),
+        columns_of("e", table.columns),
     )
     run(connection, "drop table {}", _staged(table))
-
-
-def _drop_unchanged(connection: psycopg.Connection, table: EntityTable) -> None:
-    run(
-        connection,
-        "delete from {} as c using {} as e where {} and not c._is_deleted and ({}) is not distinct "
-        "from ({})",
-        _changed(table),
-        Name("entity", table.name),
-        same_key("c", "e", table.key),
-        sql.SQL("row({})").format(columns_of("c", table.columns)),
-        sql.SQL("row({})").format(columns_of("e", table.columns)),
-    )
-    run(
-        connection,
-        "delete from {} as c where c._is_deleted and not exists (select from {} as e where {})",
-        _changed(table),
-        Name("entity", table.name),
-        same_key("c", "e", table.key),
-    )
 
 
 def _add_missing(connection: psycopg.Connection, table: EntityTable) -> None:
