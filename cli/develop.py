@@ -35,7 +35,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Checks that need no service and change no file, as in `.pre-commit-config.yaml`."""
 BENCHMARKS = (
     "landing", "freshness", "live", "hops", "simulate", "consolidation", "charts", "derived",
-    "replay",
+    "replay", "load",
 )  # fmt: skip
 LOCKS = {
     "project": "dev",
@@ -128,7 +128,7 @@ def test(context: typer.Context) -> None:
 def bench(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(BENCHMARKS)}.")],
     lines: Annotated[
-        int | None, typer.Option(min=1_000, help="For `charts`: past order lines to load.")
+        int | None, typer.Option(min=1_000, help="For `charts` and `load`: past order lines.")
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -140,8 +140,8 @@ def bench(
         message = f"There is no benchmark {name!r}. Benchmarks: {', '.join(BENCHMARKS)}."
         raise StopPipelineError(message)
     size = {} if lines is None else {"lines": lines}
-    if size and name != "charts":
-        message = f"--lines is for `bench charts`; the size of {name} is fixed."
+    if size and name not in {"charts", "load"}:
+        message = f"--lines is for `bench charts` and `bench load`; the size of {name} is fixed."
         raise StopPipelineError(message)
     if not (ROOT / "benchmarks").exists():
         problem = "Images contain no benchmarks"
