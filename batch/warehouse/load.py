@@ -5,8 +5,8 @@ views are refreshed afterwards, see `batch.warehouse.views`.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Literal, LiteralString
@@ -24,6 +24,7 @@ from batch.warehouse.facts import load_fact
 from batch.warehouse.load_log import Load, write_load
 from batch.warehouse.locks import WAIT_SECONDS, patiently
 from batch.warehouse.marts import Mart, Sum, mart
+from batch.warehouse.parts import Parts
 from batch.warehouse.report import TableReport, WarehouseReport
 from batch.warehouse.scripts import run_script
 from batch.warehouse.session import loading
@@ -60,20 +61,20 @@ class _Load:
     has_changed_the_past: bool = False
     """Whether it changes rows up to the watermark, which no pipeline run does."""
     tables: list[TableReport] = field(default_factory=list)
-    parts: list[tuple[str, float]] = field(default_factory=list)
+    parts: Parts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parts = Parts(on_progress=self.on_progress)
 
     @property
     def whole(self) -> Mart:
         """Return the tables that are recomputed in full."""
         return mart() if self.is_rebuild else self.new
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
+    def part(self, name: str) -> AbstractContextManager[None]:
         """Report a part of the load, and record its duration."""
-        self.on_progress(name)
-        started = monotonic()
-        yield
-        self.parts.append((name, monotonic() - started))
+        is_whole = bool(self.tables) and all(table.is_whole for table in self.tables)
+        return self.parts.part(name, of_everything=is_whole)
 
 
 def load_warehouse(
@@ -167,7 +168,7 @@ def _load(load: _Load) -> WarehouseReport:
     return WarehouseReport(
         tables=tuple(load.tables),
         checks=results,
-        parts=tuple(load.parts),
+        parts=tuple(load.parts.done),
         seconds=monotonic() - started,
     )
 
