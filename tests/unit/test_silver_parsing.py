@@ -444,6 +444,44 @@ def test_version_never_begins_before_the_one_it_follows():
     assert rows["valid_to_at"].to_list() == [300, 300, None]
 
 
+MOMENTS = st.none() | st.integers(0, 4)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 1), st.integers(0, 4), MOMENTS, MOMENTS),
+             max_size=12),
+    st.integers(0, 12),
+    st.integers(0, 2),
+)  # fmt: skip
+@example([(1, 0, 0, 3, None), (1, 0, 1, None, None), (1, 0, 2, 2, 1), (2, 0, 0, 1, None)], 2, 1)
+def test_versions_and_latest_changes_are_those_found_one_by_one(drawn, known, doubled):
+    found = {change[:3]: change for change in drawn}  # a coordinate has one change
+    schema = {"customer_id": pl.Int64, "_epoch": pl.Int32, "_offset": pl.Int64,
+              "updated_at": pl.Int64, "_deleted_at": pl.Int64}  # fmt: skip
+    frame = pl.DataFrame(list(found.values()), schema, orient="row")
+    expected, last = [], {}
+    for number, (key, epoch, offset, updated_at, deleted_at) in enumerate(sorted(
+        found.values(), key=lambda change: change[:3])):  # fmt: skip
+        begins = updated_at if deleted_at is None else deleted_at
+        told = [row[5] for row in expected if row[0] == key and row[5] is not None]
+        if begins is not None:
+            begins = max([begins, *told])
+        if key in last:
+            expected[last[key]] = (*expected[last[key]][:6], begins)
+        last[key] = number
+        expected.append((key, epoch, offset, updated_at, deleted_at, begins, None))
+    # Some changes come that the history has.
+    old, new = frame.head(known), frame.slice(max(0, known - doubled))
+    old = old.with_columns(valid_from_at="updated_at", valid_to_at="updated_at")
+    names = [*schema, "valid_from_at", "valid_to_at"]
+    rows = versions(nw.from_native(new.lazy()), nw.from_native(old.lazy()), CUSTOMERS, names)
+    assert sorted(rows.collect().to_native().rows(), key=lambda row: row[:3]) == expected
+
+    twice = nw.from_native(pl.concat([frame, frame.head(doubled)]).lazy())
+    newest = latest(twice, "customer_id").collect().to_native().rows()
+    assert sorted(newest) == [expected[number][:5] for _, number in sorted(last.items())]
+
+
 HARD = st.none() | st.text(alphabet=" :-12=\x1fFR", max_size=4)
 
 
