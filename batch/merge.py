@@ -3,7 +3,7 @@
 import polars as pl
 from deltalake import CommitProperties, DeltaTable
 
-from lakehouse.delta import CHECKPOINTS, WRITER
+from lakehouse.delta import CHECKPOINTS, schema_of, writer_of
 
 _IS_GONE = "_is_gone"
 
@@ -42,7 +42,7 @@ def replace_rows(
             predicate=where,
             source_alias="s",
             target_alias="t",
-            writer_properties=WRITER,
+            writer_properties=writer_of(schema_of(delta)),
             commit_properties=properties,
             post_commithook_properties=CHECKPOINTS,
         )

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import (
+    ColumnProperties,
     CommitProperties,
     DeltaTable,
     PostCommitHookProperties,
@@ -35,7 +36,7 @@ each watermark: with 30 entries that takes eight times as long as with a checkpo
 """
 CHECKPOINTS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 """For tables with `table_properties`. Its errors mean *unknown*, as those of the commit do."""
-WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+_PACKED = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
 _KEEP_ROWS = ("OPTIMIZE", "SET TBLPROPERTIES", "VACUUM START", "VACUUM END")
 # Messages of delta-rs, and of Rust's crate `object_store` beneath delta-rs and Polars.
 _SAID: Sequence[tuple[str, Trouble]] = (
@@ -231,6 +232,29 @@ def explain_store(
     return told(trouble, Service.STORE, what, error, then=again(then) if then else None)
 
 
+def writer_of(schema: pa.Schema) -> WriterProperties:
+    """Return how the files of a table with this schema are written.
+
+    Integers, days and instants are stored as differences: a dictionary takes longer to build, and
+    those of coordinates and keys are thrown away once they are too large.
+    """
+    packed = [one.name for one in schema if _is_whole(one.type)]
+    return WriterProperties(
+        compression="ZSTD",
+        compression_level=1,
+        column_properties=dict.fromkeys(packed, _PACKED),
+    )
+
+
+def _is_whole(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_temporal(kind))
+
+
+def schema_of(table: DeltaTable) -> pa.Schema:
+    """Return the schema of a table."""
+    return pa.schema(table.schema().to_arrow())
+
+
 def table_properties(*, retention_hours: int, has_change_feed: bool) -> dict[str, str]:
     """Return the configuration of a silver or gold table."""
     retention = f"interval {retention_hours} hours"
@@ -250,7 +274,8 @@ def with_watermarks(watermarks: Mapping[str, int], *, is_alone: bool = False) ->
     Args:
         watermarks: the last position applied, by app id.
         is_alone: fail if anything was committed since the table was opened. An overwrite needs
-            that: delta-rs would commit it after a compaction, whose files it does not replace.
+            that: delta-rs would commit it after a compaction, whose files it does not replace; and
+            so does an append of rows that the table must not have yet.
 
     Protocol: Delta's application transactions, see its protocol, "Transaction Identifiers".
     """

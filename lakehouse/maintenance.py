@@ -28,7 +28,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from lakehouse.delta import NO_HOOKS, WRITER, with_watermarks
+from lakehouse.delta import NO_HOOKS, schema_of, with_watermarks, writer_of
 from lakehouse.errors import RetryLaterError
 
 LEASE_APP_ID = "maintenance/lease"
@@ -103,7 +103,7 @@ def compact(table: DeltaTable, *, clock: Clock = time.time) -> Done:
                 max_concurrent_tasks=1,
                 # One commit per partition: a conflict in one does not cost the others.
                 min_commit_interval=0,
-                writer_properties=WRITER,
+                writer_properties=writer_of(schema_of(table)),
                 post_commithook_properties=NO_HOOKS,
             )
         except CommitFailedError as error:

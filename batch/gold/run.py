@@ -26,7 +26,7 @@ from lakehouse.choices import meant
 from lakehouse.commit import a_few_times, until_known
 from lakehouse.contracts.gold import DAY, GOLD_TABLES, MONTH, GoldTable, month_of
 from lakehouse.contracts.schemas import gold_schema
-from lakehouse.delta import CHECKPOINTS, WRITER, table_properties, with_watermarks
+from lakehouse.delta import CHECKPOINTS, table_properties, with_watermarks, writer_of
 from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
 
@@ -270,7 +270,7 @@ def _write(
         pa.RecordBatchReader.from_batches(gold_schema(task.table), batches),
         mode=mode,  # type: ignore[call-overload]
         predicate=predicate,
-        writer_properties=WRITER,
+        writer_properties=writer_of(gold_schema(task.table)),
         commit_properties=with_watermarks(watermarks, is_alone=mode == "overwrite"),
         post_commithook_properties=CHECKPOINTS,
     )

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from batch.silver.offsets import OffsetRanges, is_within, starting_position, watermarks
 from lakehouse.commit import a_few_times, plan_commit, until_known
-from lakehouse.delta import CHECKPOINTS, WRITER, with_watermarks
+from lakehouse.delta import CHECKPOINTS, with_watermarks, writer_of
 from lakehouse.errors import StopPipelineError
 
 
@@ -109,7 +109,7 @@ class Merge(Write):
                 predicate=self._predicate(delta),
                 source_alias="s",
                 target_alias="t",
-                writer_properties=WRITER,
+                writer_properties=writer_of(self.rows.schema),
                 commit_properties=with_watermarks(watermarks),
                 post_commithook_properties=CHECKPOINTS,
             ).when_matched_update_all(predicate=self._is_newer())
@@ -140,7 +140,7 @@ def append(delta: DeltaTable, rows: pa.Table, watermarks: Mapping[str, int]) -> 
         delta,
         rows,
         mode="append",
-        writer_properties=WRITER,
+        writer_properties=writer_of(rows.schema),
         commit_properties=with_watermarks(watermarks),
         post_commithook_properties=CHECKPOINTS,
     )

@@ -20,7 +20,7 @@ from batch.silver.shards import Shards
 from batch.silver.sizes import BatchLimits
 from batch.silver.tables import Rows
 from batch.table_diff import Differences, compare
-from lakehouse.delta import CHECKPOINTS, WRITER, scan, with_watermarks
+from lakehouse.delta import CHECKPOINTS, scan, schema_of, with_watermarks, writer_of
 from lakehouse.digest import Digest
 
 
@@ -49,7 +49,7 @@ class Target:
     @property
     def schema(self) -> pa.Schema:
         """Return the schema of its rows."""
-        return pa.schema(self.delta.schema().to_arrow())
+        return schema_of(self.delta)
 
     @property
     def predicate(self) -> str | None:
@@ -181,7 +181,7 @@ def overwrite(
             mode="overwrite",
             schema_mode=None if predicate else "overwrite",
             predicate=predicate,
-            writer_properties=WRITER,
+            writer_properties=writer_of(schema),
             commit_properties=with_watermarks(watermarks or {}, is_alone=True),
             post_commithook_properties=CHECKPOINTS,
         )
