@@ -21,6 +21,7 @@ from lakehouse.contracts.schemas import (
     QUARANTINE_SCHEMA,
     RULE_COUNTS,
     RULE_COUNTS_SCHEMA,
+    VALIDITY,
     history_schema,
     silver_schema,
 )
@@ -103,10 +104,13 @@ class SilverTables:
         rows = empty_deleted(newest, self.entity).collect().to_native()
         return _arrow(pl.DataFrame(rows), silver_schema(self.entity))
 
-    def current_merge(self, valid: pl.DataFrame) -> Merge:
+    def current_merge(self, valid: pl.DataFrame) -> Write:
         """Return the commit of current rows."""
+        rows, key = self.current_rows(valid), self.entity.key
+        if _of_keys(self.current.delta, key, valid[key]).select(key).head(1).collect().is_empty():
+            return Write(rows=rows, is_alone=True)
         return Merge(
-            rows=self.current_rows(valid),
+            rows=rows,
             matched_on=(self.entity.key,),
             order=ORDER,
             partition=self.entity.partition,
@@ -119,25 +123,25 @@ class SilverTables:
         rows = versions(emptied, nw.from_native(known), self.entity, schema.names)
         return _arrow(pl.DataFrame(rows.collect().to_native()), schema)
 
-    def history_merge(self, valid: pl.DataFrame) -> Merge:
+    def history_merge(self, valid: pl.DataFrame) -> Write:
         """Return the commit of versions: a new version ends the previous one.
 
         Versions that stay as they are are left out, of which a key may have thousands.
         """
-        keys = valid[self.entity.key].unique()
-        of_keys = pl.col(self.entity.key).is_in(keys.implode())
-        known = self._known_history().filter(of_keys).collect()
-        rows = self.history_rows(valid, known.lazy())
-        changed = pl.DataFrame(rows).join(known, on=rows.column_names, how="anti", nulls_equal=True)
-        return Merge(
-            rows=_arrow(changed, rows.schema), matched_on=(self.entity.key, *ORDER), order=()
-        )
-
-    def _known_history(self) -> pl.LazyFrame:
         if self.history is None:
             message = f"{self.entity.table} keeps no history"
             raise AssertionError(message)
-        return scan(self.history.delta)
+        key = self.entity.key
+        of_row = (key, *ORDER)
+        known = _of_keys(self.history.delta, key, valid[key]).collect()
+        rows = self.history_rows(valid, known.lazy())
+        # A version holds its change, so only its validity can change.
+        same = [*of_row, *VALIDITY.names]
+        changed = pl.DataFrame(rows).join(known, on=same, how="anti", nulls_equal=True)
+        written = _arrow(changed, rows.schema)
+        if changed.join(known, on=of_row, how="semi").is_empty():
+            return Write(rows=written, is_alone=True)
+        return Merge(rows=written, matched_on=of_row, order=())
 
     def _open(self, name: str, schema: pa.Schema, partition: str | None) -> SilverTable:
         delta = self.lake.open_or_create(
@@ -148,6 +152,12 @@ class SilverTables:
             properties=table_properties(retention_hours=self.retention_hours, has_change_feed=True),
         )
         return SilverTable(delta=delta)
+
+
+def _of_keys(delta: DeltaTable, key: str, keys: pl.Series) -> pl.LazyFrame:
+    """Return a table's rows of these keys; their bounds let the scan skip files."""
+    bounds = pl.col(key).is_between(pl.lit(keys.min()), pl.lit(keys.max()))
+    return scan(delta).filter(bounds & pl.col(key).is_in(keys.unique().implode()))
 
 
 def _arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
