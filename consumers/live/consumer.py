@@ -39,6 +39,8 @@ class LiveOptions:
         pattern: regular expression of the topics with changes.
         heartbeats: topic of the shop's heartbeats.
         batch_rows: records of one batch, at most.
+        batch_bytes: records as Kafka has them that wait for a batch, about: a record may have a
+            megabyte.
         linger_seconds: how long to wait to fill a batch.
         patience_seconds: how long to wait to fill a batch of entities that are not part of a sale.
         max_rows: maximum number of rows in the overlay.
@@ -47,6 +49,7 @@ class LiveOptions:
     pattern: str
     heartbeats: str
     batch_rows: int
+    batch_bytes: int
     linger_seconds: float
     patience_seconds: float
     max_rows: int
@@ -153,6 +156,8 @@ class LiveConsumer:
         longest.
         """
         now, buffers = time.monotonic(), self._buffers
+        if buffers.bytes >= self._options.batch_bytes:
+            return list(buffers)
         due = [topic for topic, one in buffers.items() if entity_of(topic) in PROMPT]
         if not any(buffers[topic].rows for topic in due):
             due = []

@@ -26,6 +26,7 @@ from lakehouse.signals import stop_on_signals
 
 BATCH_ROWS = 5_000
 """Most changes applied in one transaction: many, to catch up fast, but no lock is held for long."""
+_BATCH_BYTES = 64 * 1024 * 1024
 LINGER_SECONDS = 0.02
 """Wait for more of a batch: short beside the half second in which charts follow."""
 _PATIENCE_SECONDS = 0.4
@@ -74,6 +75,7 @@ def run_live(
             pattern=pattern_of_tables(connect.topic_prefix, readers),
             heartbeats=heartbeat_topic(connect.topic_prefix),
             batch_rows=BATCH_ROWS,
+            batch_bytes=_BATCH_BYTES,
             linger_seconds=LINGER_SECONDS,
             patience_seconds=_PATIENCE_SECONDS,
             max_rows=live.max_rows,

@@ -165,6 +165,7 @@ def live(heartbeats):
         pattern="^shop",
         heartbeats="heartbeats",
         batch_rows=10,
+        batch_bytes=1_000_000,
         linger_seconds=0,
         patience_seconds=0,
         max_rows=10,

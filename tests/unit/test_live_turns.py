@@ -17,9 +17,12 @@ def partition(table):
     return TopicPartition(topic=f"shop.public.{table}", topic_id=table, partition=0)
 
 
-def put(buffers, table, records, *, age=0.0, now=10_000.0):
+def put(buffers, table, records, *, age=0.0, size=0, now=10_000.0):
     """Buffer so many records of a table, the first of which came so many seconds ago."""
-    rows = [{"_topic_id": table, "_partition": 0, "_offset": n} for n in range(records)]
+    rows = [
+        {"_topic_id": table, "_partition": 0, "_offset": n, "value": bytes(size)}
+        for n in range(records)
+    ]
     chunk = pa.Table.from_pylist(rows, schema=BRONZE_SCHEMA).combine_chunks().to_batches()
     batch = chunk[0] if chunk else pa.RecordBatch.from_pylist([], schema=BRONZE_SCHEMA)
     ranges = {partition(table): OffsetRange(start=7, stop=7 + max(records, 1))}
@@ -31,16 +34,16 @@ def due(monkeypatch):
     """Which of these tables are applied now: names, with what `put` takes."""
     monkeypatch.setattr("consumers.live.consumer.time.monotonic", lambda: 10_000.0)
     options = LiveOptions(
-        pattern="^shop", heartbeats="heartbeats", batch_rows=100, linger_seconds=0,
-        patience_seconds=PATIENCE, max_rows=10,
+        pattern="^shop", heartbeats="heartbeats", batch_rows=100, batch_bytes=20_000,
+        linger_seconds=0, patience_seconds=PATIENCE, max_rows=10,
     )  # fmt: skip
     places = SimpleNamespace(starting_positions=None)
     consumer = LiveConsumer(SimpleNamespace(), None, places, None, LiveMetrics(), options)
 
     def ask(**tables):
         consumer._buffers.discard(consumer._buffers)
-        for table, (records, age) in tables.items():
-            put(consumer._buffers, table, records, age=age)
+        for table, (records, age, *size) in tables.items():
+            put(consumer._buffers, table, records, age=age, size=sum(size))
         return [topic.rsplit(".", 1)[1] for topic in consumer._due()]
 
     ask.consumer = consumer
@@ -61,6 +64,11 @@ def test_of_the_others_the_one_that_has_waited_longest_comes_along(due):
 
 def test_a_full_buffer_does_not_wait(due):
     assert due(interactions=(100, 0)) == ["interactions"]
+
+
+def test_all_are_applied_at_once_when_they_have_many_bytes_whatever_their_number(due):
+    assert due(interactions=(3, 0, 4000), payments=(1, 0, 4000)) == []
+    assert due(interactions=(3, 0, 4000), payments=(1, 0, 9000)) == ["interactions", "payments"]
 
 
 def test_the_end_of_a_partition_waits_a_second(due):
