@@ -106,6 +106,8 @@ class SilverReplayer:
             return self._run()
 
     def _run(self) -> SilverReplay:
+        # Each opening makes a client of the store, and this opens all tables twice.
+        self.lake = self.lake.keeping()
         bronze, tables = self._opened()
         if not _is_level(tables, bronze):
             with self.alone():
