@@ -6,8 +6,9 @@ Grain: one row per bronze record, in the order given.
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import orjson
 import polars as pl
@@ -18,6 +19,7 @@ PolarsType = pl.DataType | type[pl.DataType]
 _SOURCE = pl.Struct({"lsn": pl.Int64, "txId": pl.Int64, "ts_us": pl.Int64})
 _OPERATIONS = ("c", "r", "u", "d")
 _EMPTY = b"{}"
+_SLICE_BYTES = 16 * 1024 * 1024
 _INT64 = range(-(2**63), 2**63)
 # Unpaired surrogates, which Debezium never writes: Polars reads them as NUL, orjson rejects them.
 # `_WHOLE` matches what only looks like one: an escaped backslash, and valid surrogate pairs.
@@ -109,6 +111,21 @@ def _without_halves(lines: pl.Series) -> pl.Series:
 
 
 def _read(lines: pl.Series, fields: Mapping[str, PolarsType]) -> pl.DataFrame:
+    return pl.concat(_read_some(some, fields) for some in _in_slices(lines))
+
+
+def _in_slices(lines: pl.Series) -> Iterator[pl.Series]:
+    """Yield the records in slices of about so many bytes, or of one record; at least one slice.
+
+    While they are parsed, a slice is in memory five times.
+    """
+    number = (lines.str.len_bytes().cast(pl.Int64).cum_sum() // _SLICE_BYTES).rle()
+    lengths = number.struct.field("len").to_list() or [0]
+    for start, length in zip(accumulate(lengths, initial=0), lengths, strict=False):
+        yield lines.slice(start, length)
+
+
+def _read_some(lines: pl.Series, fields: Mapping[str, PolarsType]) -> pl.DataFrame:
     parsed = _parse(lines, fields)
     if parsed is None:
         parsed = _parse(_plain_lines(lines), fields)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lakehouse.cleaning import envelope as envelope_parser
 from lakehouse.cleaning import spelling
 from lakehouse.cleaning.envelope import Columns, read_envelopes
 from lakehouse.cleaning.spellings import spell
@@ -140,7 +141,19 @@ def test_record_is_read_alike_whatever_stands_beside_it(written):
             % {name.encode(): part for name, part in parts.items()}
         )
     alone = [read_envelopes(pl.Series([one]), COLUMNS).row(0) for one in values]
-    assert read_envelopes(pl.Series(values), COLUMNS).rows() == alone
+    for most_bytes in (envelope_parser._SLICE_BYTES, 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(envelope_parser, "_SLICE_BYTES", most_bytes)
+            assert read_envelopes(pl.Series(values), COLUMNS).rows() == alone
+
+
+def test_no_slice_of_records_that_are_parsed_together_is_much_larger_than_the_limit(monkeypatch):
+    monkeypatch.setattr(envelope_parser, "_SLICE_BYTES", 10)
+    lines = pl.Series(["a" * 4, "b" * 4, "c" * 30, "d", "e" * 4, "f" * 4, "g" * 4], dtype=pl.String)
+    slices = [some.to_list() for some in envelope_parser._in_slices(lines)]
+    assert [line for some in slices for line in some] == lines.to_list()
+    assert max(len("".join(some[1:])) for some in slices) <= 10
+    assert [some.to_list() for some in envelope_parser._in_slices(lines.clear())] == [[]]
 
 
 def test_json_on_several_lines_is_read_like_any_other():
@@ -391,6 +404,21 @@ def test_phone_is_read_as_one_of_the_row_s_country(number, country, meant):
 )  # fmt: skip
 def test_email_is_taken_only_with_a_public_domain(typed, meant):
     assert spelling.email(typed) == meant
+
+
+LOCAL = st.text(alphabet="aB1.+_-! é", max_size=5) | st.sampled_from(["z" * 64, "z" * 65])
+DOMAIN = st.text(alphabet="aB1.-é_", max_size=5) | st.sampled_from(
+    ["example.com", "Example.COM", "b.test", "xn--bcher-kva.de", "bücher.de", "a--b.de", "1.2.3.4",
+     "b.c.", "a" * 63 + ".de", "a" * 64 + ".de", ".".join(["a" * 60] * 4), "localhost", "x.local"]
+)  # fmt: skip
+
+
+@given(LOCAL, st.sampled_from(["@", "@", "@", "", "@@"]), DOMAIN | DOMAIN.map("a.{}".format))
+@example("z" * 64, "@", ".".join(["a" * 60] * 4))
+@example("z" * 65, "@", "example.com")
+def test_common_emails_are_cleaned_as_the_library_cleans_them(local, at, domain):
+    address = f"{local}{at}{domain}"
+    assert spelling.email(address) == spelling._validated(address.strip())
 
 
 def test_twins_share_a_key_and_strangers_do_not():
