@@ -9,7 +9,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 import phonenumbers
 import pycountry
@@ -26,6 +26,9 @@ from lakehouse.contracts.reference import (
 )
 
 _SPACES = re.compile(r"\s+")
+_PLAIN_EMAIL = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@([A-Za-z0-9.-]+)", re.ASCII)
+"""Addresses of which only the domain may be invalid."""
+_LONGEST_EMAIL = 254
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -89,11 +92,24 @@ def email(text: str) -> str | None:
     if MASKED.fullmatch(text):
         return text
     tidy = text.strip()
+    plain = _PLAIN_EMAIL.fullmatch(tidy) if len(tidy) <= _LONGEST_EMAIL else None
+    if plain and _is_public(plain[1].lower()):
+        return tidy.lower()
+    return _validated(tidy)
+
+
+def _validated(address: str) -> str | None:
     try:
-        found = validate_email(tidy, check_deliverability=False, allow_smtputf8=True)
+        found = validate_email(address, check_deliverability=False, allow_smtputf8=True)
     except EmailNotValidError:
         return None
     return found.normalized.lower()
+
+
+@lru_cache(maxsize=8192)
+def _is_public(domain: str) -> bool:
+    """Return whether a domain in lower case is one, as it is. Many addresses share it."""
+    return _validated(f"a@{domain}") == f"a@{domain}"
 
 
 def region_code(country_text: str, region_text: str | None) -> str | None:
