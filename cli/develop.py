@@ -34,8 +34,8 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Checks that need no service and change no file, as in `.pre-commit-config.yaml`."""
 BENCHMARKS = (
-    "landing", "freshness", "live", "hops", "simulate", "consolidation", "charts", "derived",
-    "replay", "load",
+    "landing", "freshness", "live", "hops", "simulate", "consolidation", "load", "charts",
+    "derived", "replay",
 )  # fmt: skip
 LOCKS = {
     "project": "dev",
