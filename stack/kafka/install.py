@@ -40,7 +40,34 @@ def install_jars(
     Raises:
         StopPipelineError: a file cannot be fetched, or differs from its lock.
     """
-    expected = sum(not line.startswith("#") for line in JAR_LOCK.read_text().splitlines())
+    repository = work / "repository"
+    files = fetch_jars(tools, servers, repository, JAR_LOCK, on_progress=on_progress)
+    for file in files:
+        _place(file, result)
+    _compile(tools, java_in(servers), work / "classes", result)
+
+
+def fetch_jars(
+    tools: Tools,
+    servers: Path,
+    repository: Path,
+    lock: Path,
+    *,
+    on_progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> list[Path]:
+    """Fetch the files of a lock into a repository, and return their paths.
+
+    Args:
+        tools: runner of the download program.
+        servers: folder with that program's packages.
+        repository: directory of downloads, reused after an interruption.
+        lock: coordinates and SHA-256.
+        on_progress: called with the numbers of fetched and of all files.
+
+    Raises:
+        StopPipelineError: a file cannot be fetched, or differs from its lock.
+    """
+    expected = sum(not line.startswith("#") for line in lock.read_text().splitlines())
     files: list[Path] = []
 
     def on_line(line: str) -> bool:
@@ -51,13 +78,11 @@ def install_jars(
         return bool(tab)
 
     tools.run(
-        [sys.executable, _FETCH, work / "repository", JAR_LOCK],
+        [sys.executable, _FETCH, repository, lock],
         env=process_environment() | {"PYTHONPATH": f"{servers}{os.pathsep}{ROOT}"},
         on_line=on_line,
     )
-    for file in files:
-        _place(file, result)
-    _compile(tools, java_in(servers), work / "classes", result)
+    return files
 
 
 def _compile(tools: Tools, java: Path, classes: Path, result: Path) -> None:
