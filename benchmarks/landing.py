@@ -47,7 +47,7 @@ def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> dict[str, float | int
     """
     with new_stack() as stack:
         stack.up("kafka", "minio")
-        _fill(stack, messages)
+        fill(stack, messages)
         tuned, default, ours = [], [], []
         for _ in range(rounds):
             tuned.append(_raw_drain(stack, messages, "lander"))
@@ -67,7 +67,8 @@ def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> dict[str, float | int
     }
 
 
-def _fill(stack: TestStack, messages: int) -> None:
+def fill(stack: TestStack, messages: int) -> int:
+    """Fill the topic; returns how many bytes its values have together."""
     admin = admin_client(stack.kafka.bootstrap_servers)
     admin.create_topics([NewTopic(TOPIC, _PARTITIONS, 1)])[TOPIC].result()
     producer = Producer(
@@ -80,10 +81,13 @@ def _fill(stack: TestStack, messages: int) -> None:
         },
         logger=QuietLog(),
     )
+    total = 0
     for number in range(messages):
         key, value = _change(number)
+        total += len(value)
         _produce(producer, key, value)
     producer.flush()
+    return total
 
 
 def _produce(producer: Producer, key: bytes, value: bytes) -> None:
@@ -128,7 +132,7 @@ def _raw_drain(stack: TestStack, messages: int, client: str) -> float:
 
 def _land(stack: TestStack, messages: int) -> _Landed:
     """One lander, from its assignment until all is readable in bronze."""
-    _empty_bronze(stack)
+    empty(stack, stack.minio.bronze_bucket)
     # The last records wait for their flush, which is no part of the speed: 1 s instead of 5.
     lander = stack.with_settings(LANDING_FLUSH_SECONDS=1).popen("land", stderr=subprocess.PIPE)
     try:
@@ -171,15 +175,20 @@ def _rows_landed(port: int) -> Callable[[], float]:
     return rows
 
 
-def _empty_bronze(stack: TestStack) -> None:
-    store = Minio(
+def store_of(stack: TestStack) -> Minio:
+    """Return a client that may do anything in the store."""
+    return Minio(
         f"{stack.minio.host}:{stack.minio.port}",
         access_key="admin",
         secret_key=stack.secrets["minio_admin"],
         secure=False,
         region=stack.minio.region,
     )
-    bucket = stack.minio.bronze_bucket
+
+
+def empty(stack: TestStack, bucket: str) -> None:
+    """Delete all objects of a bucket."""
+    store = store_of(stack)
     for _ in range(2):  # versions of an object, if the bucket keeps any
         names = (item.object_name for item in store.list_objects(bucket, recursive=True))
         doomed = [DeleteObject(name) for name in names if name]

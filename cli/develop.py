@@ -35,8 +35,9 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Checks that need no service and change no file, as in `.pre-commit-config.yaml`."""
 BENCHMARKS = (
     "landing", "freshness", "live", "hops", "simulate", "consolidation", "load", "charts",
-    "derived", "replay",
+    "derived", "replay", "peers",
 )  # fmt: skip
+_BENCHMARK_OPTIONS = {"charts": {"lines"}, "load": {"lines"}, "peers": {"small", "peer"}}
 LOCKS = {
     "project": "dev",
     "servers": "servers",
@@ -44,6 +45,7 @@ LOCKS = {
     "superset": "superset",
     "go": "go",
     "uv": "uv",
+    **{f"peers/{name}": f"peer-{name}" for name in ("dlt", "quix", "spark")},
 }
 """Dependency group in pyproject.toml, by lock file."""
 _SIDE_BY_SIDE = ("-n", "2")
@@ -130,6 +132,12 @@ def bench(
     lines: Annotated[
         int | None, typer.Option(min=1_000, help="For `charts` and `load`: past order lines.")
     ] = None,
+    small: Annotated[
+        bool, typer.Option("--small", help="For `peers`: 100,000 messages, one round.")
+    ] = False,
+    peer: Annotated[
+        list[str] | None, typer.Option(help="For `peers`: only this; repeat it for more.")
+    ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Run a benchmark on services of its own, against a reference measured in the same run.
@@ -139,14 +147,13 @@ def bench(
     if name not in BENCHMARKS:
         message = f"There is no benchmark {name!r}. Benchmarks: {', '.join(BENCHMARKS)}."
         raise StopPipelineError(message)
-    size = {} if lines is None else {"lines": lines}
-    if size and name not in {"charts", "load"}:
-        message = f"--lines is for `bench charts` and `bench load`; the size of {name} is fixed."
+    "landing", "freshness", "live", "hops", "simulate", "consolidation", "charts", "derived",
+    "replay", "peers",
         raise StopPipelineError(message)
     if not (ROOT / "benchmarks").exists():
         problem = "Images contain no benchmarks"
         raise StopPipelineError(problem, f"In a checkout: ./pipeline bench {name}.")
-    result = importlib.import_module(f"benchmarks.{name}").run(**size)
+    result = importlib.import_module(f"benchmarks.{name}").run(**options)
     if output is Format.JSON:
         print_json(result)
         return
