@@ -186,18 +186,17 @@ class _Bench:
     def speeds(self, systems: Sequence[_System], rounds: int) -> list[dict[str, object]]:
         """Measure each system between two runs of ours."""
         ours = _ours(self.stack)
-        for _ in range(rounds):
-            before = self._speed(ours)
-            for system in systems:
-                try:
-                    found = self._speed(system)
-                except RuntimeError as error:  # the others are measured all the same
-                    self.failures[system.name] = str(error)
-                    continue
-                after = self._speed(ours)
-                share = found.warm / statistics.mean((before.warm, after.warm))
-                self.shares.setdefault(system.name, []).append(share)
-                before = after
+        before = self._speed(ours)
+        for system in (one for _ in range(rounds) for one in systems):
+            try:
+                found = self._speed(system)
+            except RuntimeError as error:  # the others are measured all the same
+                self.failures[system.name] = str(error)
+                continue
+            after = self._speed(ours)
+            share = found.warm / statistics.mean((before.warm, after.warm))
+            self.shares.setdefault(system.name, []).append(share)
+            before = after
         return [
             self._speed_row(system) for system in (ours, *systems) if self.runs.get(system.name)
         ]

@@ -43,6 +43,7 @@ class ProcessTree:
         self._log = log
         self._begun: list[float] = []
         self._peak = 0
+        self._known = [psutil.Process(self._process.pid)]
         self._threads = [threading.Thread(target=work) for work in (self._read, self._measure)]
         for thread in self._threads:
             thread.start()
@@ -88,10 +89,15 @@ class ProcessTree:
             time.sleep(0.0 if at_once else _ASK_SECONDS)
 
     def kill(self) -> None:
-        """Kill it and all its children, at once."""
-        for process in self._tree():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        """Kill it and all its children, at once.
+
+        Those known already come first: to look for others takes longer than a system may need to
+        record its position.
+        """
+        for processes in (self._known, self._tree()):
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         self._process.wait()
         for thread in self._threads:
             thread.join()
@@ -114,7 +120,8 @@ class ProcessTree:
     def _measure(self) -> None:
         while self._process.poll() is None:
             total = 0
-            for process in self._tree():
+            self._known = self._tree() or self._known
+            for process in self._known:
                 with suppress(psutil.NoSuchProcess):
                     total += process.memory_info().rss
             self._peak = max(self._peak, total)
