@@ -30,6 +30,7 @@ from stack.superset.names import derived_id
 from stack.superset.rest import logged_in
 from stack.web_uis import WEB_UIS
 
+SMALL = {"lines": 200_000, "changes": 10_000}
 LINES = 10_000_000
 CHANGES = 100_000
 _ROUNDS = 20

@@ -27,6 +27,7 @@ from lakehouse.contracts import ENTITIES, Type
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
 
+SMALL = {"small": 50_000, "large": 500_000, "changes": 10_000}
 SMALL_LINES = 1_000_000
 LARGE_LINES = 10_000_000
 CHANGES = 100_000

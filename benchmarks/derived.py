@@ -33,6 +33,7 @@ from lakehouse.lake import BRONZE_SCHEMA, Lake
 from lakehouse.offsets import OffsetRange, TopicPartition
 from lakehouse.postgres import oltp_dsn
 
+SMALL = {"changes": 20_000, "rounds": 3}
 CHANGES = 100_000
 ROUNDS = 5
 TABLES = ("customers", "orders")

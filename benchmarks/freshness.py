@@ -11,6 +11,7 @@ from devtools.test_stack import TestStack, new_stack
 from monitoring.freshness import Route, measure
 from stack.catalog import DEFAULT
 
+SMALL = {"seconds": 15}
 RATES = (50, 200)
 FLUSH_SECONDS = 0.5
 WARM_UP_SECONDS = 20

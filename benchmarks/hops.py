@@ -23,6 +23,7 @@ from lakehouse.lake import Lake
 from lakehouse.object_store import object_store
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 
+SMALL = {"seconds": 30}
 RATE = 50
 SECONDS = 120
 IDLE_SECONDS = 60

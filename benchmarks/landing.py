@@ -26,6 +26,7 @@ from devtools.test_stack import TestStack, new_stack
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.kafka import QuietLog, admin_client
 
+SMALL = {"messages": 200_000, "rounds": 1}
 MESSAGES = 1_000_000
 ROUNDS = 3
 TOPIC = "shop.public.orders"

@@ -19,6 +19,7 @@ from devtools.test_stack import TestStack, new_stack
 from lakehouse.postgres import warehouse_dsn
 from stack.catalog import DEFAULT
 
+SMALL = {"seconds": 15, "rounds": 1}
 SECONDS = 60
 ROUNDS = 3
 

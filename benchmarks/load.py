@@ -26,6 +26,7 @@ from lakehouse.digest import Digest
 from lakehouse.lake import Lake
 from lakehouse.postgres import speak_canonically, table_digest, warehouse_dsn
 
+SMALL = {"lines": 200_000}
 LINES = 1_000_000
 _CHUNK = 1 << 20
 

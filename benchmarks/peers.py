@@ -34,10 +34,10 @@ from stack.kafka.install import fetch_jars
 from stack.paths import LOCKS
 from stack.tools import Tools
 
+SMALL = {"messages": 100_000, "rounds": 1}
 MESSAGES = 500_000
 ROUNDS = 3
 KILLS = 1
-_SMALL_MESSAGES = 100_000
 _OURS = "lander"
 _BUCKET = "peers"
 _PROGRAMS = "benchmarks.peer_programs"
@@ -121,8 +121,6 @@ def run(
     messages: int = MESSAGES,
     rounds: int = ROUNDS,
     kills: int = KILLS,
-    *,
-    small: bool = False,
     peer: Sequence[str] = (),
 ) -> dict[str, object]:
     """Kill each system in the middle; then time each, and ours just before and after.
@@ -131,7 +129,6 @@ def run(
         messages: in the topic.
         rounds: how often each is timed.
         kills: how often each is killed, later each time.
-        small: 100,000 messages, one round.
         peer: names of systems; by default all.
 
     Returns:
@@ -143,8 +140,6 @@ def run(
     if unknown := set(peer) - set(PEERS):
         message = f"There is no system {', '.join(unknown)}. Systems: {', '.join(PEERS)}."
         raise StopPipelineError(message)
-    if small:
-        messages, rounds = _SMALL_MESSAGES, 1
     before = psutil.getloadavg()[0]
     with new_stack() as stack:
         stack.up("kafka", "minio")

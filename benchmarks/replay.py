@@ -16,6 +16,7 @@ from benchmarks.peak import watched
 from devtools.test_stack import TestStack, new_stack
 from lakehouse.settings import ReconcileSettings
 
+SMALL = {"changes": 100_000}
 CHANGES = 2_000_000
 _CHANGES_PER_ORDER = 15.5
 _DAYS = 60

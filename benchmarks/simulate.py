@@ -25,6 +25,7 @@ from producers.plan import History, Live, Phase, Plan
 from producers.rows import COLUMNS_OF
 from producers.simulator import Simulator
 
+SMALL = {"orders": 2_000, "rounds": 1, "live_minutes": 0.3}
 ORDERS = 30_000
 ROUNDS = 3
 LIVE_ORDERS_PER_SECOND = 300.0

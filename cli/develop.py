@@ -37,7 +37,7 @@ BENCHMARKS = (
     "landing", "freshness", "live", "hops", "simulate", "consolidation", "load", "charts",
     "derived", "replay", "peers",
 )  # fmt: skip
-_BENCHMARK_OPTIONS = {"charts": {"lines"}, "load": {"lines"}, "peers": {"small", "peer"}}
+_BENCHMARK_OPTIONS = {"charts": {"lines"}, "load": {"lines"}, "peers": {"peer"}}
 LOCKS = {
     "project": "dev",
     "servers": "servers",
@@ -133,7 +133,7 @@ def bench(
         int | None, typer.Option(min=1_000, help="For `charts` and `load`: past order lines.")
     ] = None,
     small: Annotated[
-        bool, typer.Option("--small", help="For `peers`: 100,000 messages, one round.")
+        bool, typer.Option("--small", help="A few minutes, for ratios that point the same way.")
     ] = False,
     peer: Annotated[
         list[str] | None, typer.Option(help="For `peers`: only this; repeat it for more.")
@@ -147,13 +147,16 @@ def bench(
     if name not in BENCHMARKS:
         message = f"There is no benchmark {name!r}. Benchmarks: {', '.join(BENCHMARKS)}."
         raise StopPipelineError(message)
-    "landing", "freshness", "live", "hops", "simulate", "consolidation", "charts", "derived",
-    "replay", "peers",
+    given = {"lines": lines, "peer": peer}
+    options = {option: value for option, value in given.items() if value}
+    if foreign := sorted(set(options) - _BENCHMARK_OPTIONS.get(name, set())):
+        message = f"bench {name} takes no --{', --'.join(foreign)}: its size is fixed."
         raise StopPipelineError(message)
     if not (ROOT / "benchmarks").exists():
         problem = "Images contain no benchmarks"
         raise StopPipelineError(problem, f"In a checkout: ./pipeline bench {name}.")
-    result = importlib.import_module(f"benchmarks.{name}").run(**options)
+    benchmark = importlib.import_module(f"benchmarks.{name}")
+    result = benchmark.run(**{**(benchmark.SMALL if small else {}), **options})
     if output is Format.JSON:
         print_json(result)
         return
