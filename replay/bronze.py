@@ -129,7 +129,8 @@ class BronzeReplayer:
             raise RetryLaterError(problem, "Run the same replay again: it starts from scratch.")
 
     def _compare(self, source: KafkaRange, window: PartitionRanges, notes: "_Notes") -> None:
-        truth = _hashed(pl.DataFrame(source.read(window)))
+        records, window = source.read(window)
+        truth = _hashed(pl.DataFrame(records))
         stored = _hashed(self._rows(window).collect())
         times = stored.group_by(_PLACE).agg(pl.len().alias("times"))
         joined = truth.select(*_PLACE, ROW_HASH).join(
@@ -222,11 +223,15 @@ class _Notes:
 
     def windows(self, offsets: int) -> Iterator[dict[int, OffsetRange]]:
         """Yield the ranges that are left, in batches of about `offsets` offsets."""
-        left = {
-            number: OffsetRange(start=self.positions[number], stop=offsets.stop)
-            for number, offsets in self.ranges.items()
-        }
-        return batches(left, positions=offsets)
+        while True:
+            left = {
+                number: OffsetRange(start=self.positions[number], stop=offsets.stop)
+                for number, offsets in self.ranges.items()
+            }
+            window = next(batches(left, positions=offsets), None)
+            if window is None:
+                return
+            yield window
 
     def add(
         self,

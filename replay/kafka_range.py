@@ -23,6 +23,8 @@ PartitionRanges = Mapping[int, OffsetRange]
 """Offset ranges by partition."""
 _TIMEOUT_SECONDS = 10.0
 _AT_ONCE = 10_000
+_MOST_BYTES = 128 * 1024 * 1024
+"""Of records that are read at a time: one may have megabytes."""
 _POLL_SECONDS = 0.1
 _SILENCE_SECONDS = 60.0
 """Time without a message after which the broker counts as unavailable."""
@@ -120,8 +122,11 @@ class KafkaRange:
                 ranges[number] = OffsetRange(start=max(offsets.start, oldest), stop=offsets.stop)
         return Range(ranges=ranges, gone=gone)
 
-    def read(self, ranges: PartitionRanges) -> pa.Table:
-        """Read all committed records of some ranges, as columns of `BRONZE_SCHEMA`.
+    def read(self, ranges: PartitionRanges) -> tuple[pa.Table, dict[int, OffsetRange]]:
+        """Read committed records from the beginning of some ranges, until they are large enough.
+
+        Returns:
+            Columns of `BRONZE_SCHEMA`, and the parts of the ranges of which they are all records.
 
         Raises:
             RetryLaterError: the broker does not answer.
@@ -134,12 +139,27 @@ class KafkaRange:
         self._consumer.assign(starts)
         # The client remembers paused partitions across assignments.
         self._consumer.resume(starts)
-        batches = list(self._until_done(wanted))
+        left, batches, size = dict(wanted), [], 0
+        for batch in self._until_done(wanted, left):
+            batches.append(batch)
+            size += batch.nbytes
+            if size >= _MOST_BYTES:
+                break
         self._consumer.unassign()
-        return pa.Table.from_batches(batches, schema=BRONZE_SCHEMA)
+        rows = pa.Table.from_batches(batches, schema=BRONZE_SCHEMA)
+        last = rows.group_by("_partition").aggregate([("_offset", "max")]).to_pylist()
+        stops = {one["_partition"]: one["_offset_max"] + 1 for one in last}
+        done = {n: s.stop if n not in left else stops.get(n, s.start) for n, s in wanted.items()}
+        return rows, {
+            number: OffsetRange(start=offsets.start, stop=done[number])
+            for number, offsets in wanted.items()
+            if done[number] > offsets.start
+        }
 
-    def _until_done(self, wanted: PartitionRanges) -> Iterator[pa.RecordBatch]:
-        left = dict(wanted)
+    def _until_done(
+        self, wanted: PartitionRanges, left: dict[int, OffsetRange]
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield records, and take from `left` what was read to its end."""
         heard_at = time.monotonic()
         while left:
             # Returns when it has that many or on timeout, not when the partitions end.

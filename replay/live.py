@@ -5,17 +5,15 @@ still to be applied, so the range lies between the two. All of it is one transac
 access to the overlay; the live consumer waits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psycopg
-import pyarrow as pa
 from psycopg import sql
 
 from consumers.live.changes import ChangeReader, Rows
 from consumers.live.overlay import Overlay
 from lakehouse.digest import Digest
-from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.offsets import OffsetRange, TopicIdentity, batches, count_positions
 from lakehouse.postgres import speak_canonically, table_digest
 from replay.kafka_range import KafkaRange, PartitionRanges
@@ -96,21 +94,22 @@ class LiveReplayer:
             RetryLaterError: a service does not answer. Nothing was changed.
         """
         total = count_positions(ranges.values())
-        records = []
-        done = 0
-        for window in batches(ranges, positions=self.window):
-            self.on_progress(done, total)
-            records.append(source.read(window))
-            done += count_positions(window.values())
-        read = pa.concat_tables([BRONZE_SCHEMA.empty_table(), *records])
-        rows: Rows | None = self.reader.read(read) if read.num_rows else None
+        rows: list[Rows] = []
+        left, count = dict(ranges), 0
+        while window := next(batches(left, positions=self.window), None):
+            self.on_progress(total - count_positions(left.values()), total)
+            records, done = source.read(window)
+            if records.num_rows:
+                rows.append(self.reader.read(records))
+                count += records.num_rows
+            left |= {n: OffsetRange(start=s.stop, stop=left[n].stop) for n, s in done.items()}
         before, after = self.overlay.do(lambda one: self._replace(one, ranges, rows))
         self.on_progress(total, total)
         entity = self.reader.entity.table
-        return LiveReplay(entity=entity, read=read.num_rows, before=before, after=after)
+        return LiveReplay(entity=entity, read=count, before=before, after=after)
 
     def _replace(
-        self, connection: psycopg.Connection, ranges: PartitionRanges, rows: Rows | None
+        self, connection: psycopg.Connection, ranges: PartitionRanges, rows: Sequence[Rows]
     ) -> tuple[Digest, Digest]:
         entity = self.reader.entity.table
         table, within = sql.Identifier("live", entity), _is_within(self.identity, ranges)
@@ -123,8 +122,8 @@ class LiveReplayer:
             for name in self.reader.entity.live_tables:
                 delete = sql.SQL("delete from {} as t where {}")
                 connection.execute(delete.format(sql.Identifier("live", name), within))
-            if rows is not None:
-                self.overlay.apply_rows(connection, entity, rows)
+            for some in rows:
+                self.overlay.apply_rows(connection, entity, some)
             connection.execute("select live.settle()")
             return before, table_digest(connection, table, within)
 

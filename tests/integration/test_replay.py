@@ -14,8 +14,13 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable, write_deltalake
 
+from lakehouse.contracts.bronze import bronze_table
+from lakehouse.kafka import admin_client, captured_ends, captured_topic, describe_topics
 from lakehouse.lake import Lake, storage_options
+from lakehouse.offsets import OffsetRange, TopicIdentity
 from lakehouse.postgres import warehouse_dsn
+from replay import kafka_range
+from replay.kafka_range import KafkaRange
 from tests.stacks import tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -82,6 +87,30 @@ def test_replay_of_everything_into_a_layer_leaves_every_table_as_it_was(shop, la
            "gold": "gold/sales_kpi",
            "warehouse": "warehouse/mart.fact_transactions"}[layer]  # fmt: skip
     assert rows[big] > 500
+
+
+def test_range_of_large_records_is_read_in_parts_that_make_the_whole(shop, monkeypatch):
+    admin = admin_client(shop.kafka.bootstrap_servers)
+    name = captured_topic(shop.connect.topic_prefix, "interactions")
+    topic = describe_topics(admin, [name])[name]
+    ends = captured_ends(admin, shop.connect.topic_prefix)[bronze_table(name)]
+    left = {number: OffsetRange(start=0, stop=end) for (_, number), end in ends.items()}
+    identity = TopicIdentity(topic_id=topic.topic_id, epoch=0)
+    with KafkaRange(shop.kafka, topic, identity) as source:
+        whole, done = source.read(left)
+        assert done == left
+        monkeypatch.setattr(kafka_range, "_MOST_BYTES", 1)
+        monkeypatch.setattr(kafka_range, "_AT_ONCE", 700)
+        parts = []
+        while any(offsets.start < offsets.stop for offsets in left.values()):
+            records, done = source.read(left)
+            assert done
+            parts.append(records)
+            left |= {n: OffsetRange(start=s.stop, stop=left[n].stop) for n, s in done.items()}
+    assert 3 < len(parts) < 100
+    order = ["_partition", "_offset"]
+    both = (pl.DataFrame(rows).sort(order) for rows in (pa.concat_tables(parts), whole))
+    assert next(both).equals(next(both))
 
 
 @pytest.mark.long

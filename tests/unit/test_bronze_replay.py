@@ -35,8 +35,9 @@ def records(first, stop):
 class Kafka:
     """What it has, and which offsets were asked for; dies after some windows."""
 
-    def __init__(self, dies_after=None, at=lambda: None):
+    def __init__(self, dies_after=None, at=lambda: None, at_most=100):
         self.asked = []
+        self.at_most = at_most
         self.dies_after = dies_after
         self.at = at
 
@@ -46,7 +47,8 @@ class Kafka:
         self.at()
         (offsets,) = ranges.values()
         self.asked.append((offsets.start, offsets.stop))
-        return records(offsets.start, offsets.stop)
+        stop = min(offsets.stop, offsets.start + self.at_most)
+        return records(offsets.start, stop), {0: OffsetRange(start=offsets.start, stop=stop)}
 
 
 @pytest.fixture
@@ -143,6 +145,14 @@ def test_examples_of_what_differed_say_which_columns_and_how(table, tmp_path):
     done = replay(table, Kafka(), tmp_path)
     examples = {one["_offset"]: (one["kind"], one["columns"]) for one in done.found.examples}
     assert examples == {3: ("missing", {}), 7: ("different", {"value": ["other", "v7"]})}
+
+
+def test_windows_of_which_not_all_was_read_are_read_from_there(table, tmp_path):
+    table.delta.delete("_offset = 5 or _offset = 38")
+    kafka = Kafka(at_most=4)
+    done = replay(table, kafka, tmp_path)
+    assert [first for first, _ in kafka.asked] == list(range(0, 40, 4))
+    assert (done.found.read, done.found.missing, done.after.rows) == (40, 2, 40)
 
 
 def test_commits_of_others_in_the_meantime_are_not_taken_for_those_before(table, tmp_path):
