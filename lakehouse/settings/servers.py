@@ -117,7 +117,7 @@ class ConnectSettings(Settings):
     )
     slot_name: PostgresName = setting("dbz_shop", "Replication slot.", change=OTHER_TENANT)
     poll_interval_ms: int = setting(
-        25,
+        10,
         "How long Debezium waits for more changes of a batch.",
         change="When cores are short and live charts may be later.",
         gt=0,
