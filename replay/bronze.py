@@ -23,8 +23,8 @@ from lakehouse.errors import RetryLaterError
 from lakehouse.json_file import write_json
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.maintenance import LeaseNotes, lease
-from lakehouse.offsets import OffsetRange, TopicIdentity, batches, count_positions, up_to
-from replay.kafka_range import KafkaRange, PartitionRanges
+from lakehouse.offsets import OffsetRange, TopicIdentity, count_positions, up_to
+from replay.kafka_range import KafkaRange, PartitionRanges, in_windows
 from replay.workspace import resumed
 
 Progress = Callable[[int, int], None]
@@ -108,10 +108,10 @@ class BronzeReplayer:
         with retry_later(what, then=again):
             notes = _Notes.opened(self.folder, ranges, self.table.delta)
             went_on = notes.batches > 0
-            for window in notes.windows(self.window):
+            self.on_progress(notes.done, notes.total)
+            for records, window in in_windows(source, notes.left, self.window):
+                self._compare(records, window, notes)
                 self.on_progress(notes.done, notes.total)
-                self._compare(source, window, notes)
-            self.on_progress(notes.total, notes.total)
         with retry_later(f"bronze/{self.name} could not be repaired", then=again):
             before = self._digest()
             self._require_compared(notes)
@@ -128,8 +128,7 @@ class BronzeReplayer:
             problem = f"bronze/{self.name} was rewritten during the comparison"
             raise RetryLaterError(problem, "Run the same replay again: it starts from scratch.")
 
-    def _compare(self, source: KafkaRange, window: PartitionRanges, notes: "_Notes") -> None:
-        records, window = source.read(window)
+    def _compare(self, records: pa.Table, window: PartitionRanges, notes: "_Notes") -> None:
         truth = _hashed(pl.DataFrame(records))
         stored = _hashed(self._rows(window).collect())
         times = stored.group_by(_PLACE).agg(pl.len().alias("times"))
@@ -221,17 +220,13 @@ class _Notes:
         """Return the number of offsets that were compared."""
         return sum(at - self.ranges[number].start for number, at in self.positions.items())
 
-    def windows(self, offsets: int) -> Iterator[dict[int, OffsetRange]]:
-        """Yield the ranges that are left, in batches of about `offsets` offsets."""
-        while True:
-            left = {
-                number: OffsetRange(start=self.positions[number], stop=offsets.stop)
-                for number, offsets in self.ranges.items()
-            }
-            window = next(batches(left, positions=offsets), None)
-            if window is None:
-                return
-            yield window
+    @property
+    def left(self) -> dict[int, OffsetRange]:
+        """Return the ranges that are left."""
+        return {
+            number: OffsetRange(start=self.positions[number], stop=offsets.stop)
+            for number, offsets in self.ranges.items()
+        }
 
     def add(
         self,

@@ -15,7 +15,7 @@ from consumers.records import to_arrow
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 from lakehouse.kafka import QuietLog, Topic, explain_kafka
 from lakehouse.lake import BRONZE_SCHEMA
-from lakehouse.offsets import OffsetRange, TopicIdentity
+from lakehouse.offsets import OffsetRange, TopicIdentity, batches
 from lakehouse.selection import Selection
 from lakehouse.settings import KafkaSettings
 
@@ -240,3 +240,19 @@ class KafkaRange:
         if error is None:
             return RetryLaterError(f"{self._topic.name}: no record, no error", "Try again.")
         return explain_kafka(error, f"{self._topic.name} cannot be read")
+
+
+def in_windows(
+    source: KafkaRange, ranges: PartitionRanges, offsets: int
+) -> Iterator[tuple[pa.Table, dict[int, OffsetRange]]]:
+    """Yield what `KafkaRange.read` returns, about so many offsets at a time, for all of the ranges.
+
+    Raises:
+        RetryLaterError: the broker does not answer.
+        StopPipelineError: the broker no longer has them.
+    """
+    left = dict(ranges)
+    while window := next(batches(left, positions=offsets), None):
+        rows, done = source.read(window)
+        yield rows, done
+        left |= {n: OffsetRange(start=one.stop, stop=left[n].stop) for n, one in done.items()}

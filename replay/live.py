@@ -14,9 +14,9 @@ from psycopg import sql
 from consumers.live.changes import ChangeReader, Rows
 from consumers.live.overlay import Overlay
 from lakehouse.digest import Digest
-from lakehouse.offsets import OffsetRange, TopicIdentity, batches, count_positions
+from lakehouse.offsets import OffsetRange, TopicIdentity, count_positions
 from lakehouse.postgres import speak_canonically, table_digest
-from replay.kafka_range import KafkaRange, PartitionRanges
+from replay.kafka_range import KafkaRange, PartitionRanges, in_windows
 
 Progress = Callable[[int, int], None]
 """Called with the number of offsets done and their total."""
@@ -95,14 +95,13 @@ class LiveReplayer:
         """
         total = count_positions(ranges.values())
         rows: list[Rows] = []
-        left, count = dict(ranges), 0
-        while window := next(batches(left, positions=self.window), None):
-            self.on_progress(total - count_positions(left.values()), total)
-            records, done = source.read(window)
+        done = count = 0
+        for records, window in in_windows(source, ranges, self.window):
+            self.on_progress(done, total)
             if records.num_rows:
                 rows.append(self.reader.read(records))
                 count += records.num_rows
-            left |= {n: OffsetRange(start=s.stop, stop=left[n].stop) for n, s in done.items()}
+            done += count_positions(window.values())
         before, after = self.overlay.do(lambda one: self._replace(one, ranges, rows))
         self.on_progress(total, total)
         entity = self.reader.entity.table

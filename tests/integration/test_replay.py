@@ -20,7 +20,7 @@ from lakehouse.lake import Lake, storage_options
 from lakehouse.offsets import OffsetRange, TopicIdentity
 from lakehouse.postgres import warehouse_dsn
 from replay import kafka_range
-from replay.kafka_range import KafkaRange
+from replay.kafka_range import KafkaRange, in_windows
 from tests.stacks import tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -101,12 +101,7 @@ def test_range_of_large_records_is_read_in_parts_that_make_the_whole(shop, monke
         assert done == left
         monkeypatch.setattr(kafka_range, "_MOST_BYTES", 1)
         monkeypatch.setattr(kafka_range, "_AT_ONCE", 700)
-        parts = []
-        while any(offsets.start < offsets.stop for offsets in left.values()):
-            records, done = source.read(left)
-            assert done
-            parts.append(records)
-            left |= {n: OffsetRange(start=s.stop, stop=left[n].stop) for n, s in done.items()}
+        parts = [records for records, _ in in_windows(source, left, whole.num_rows)]
     assert 3 < len(parts) < 100
     order = ["_partition", "_offset"]
     both = (pl.DataFrame(rows).sort(order) for rows in (pa.concat_tables(parts), whole))
