@@ -1,4 +1,4 @@
-"""Rows of a table on MinIO, counted by the place in the topic that each came from."""
+"""Rows of a table on MinIO, counted by the coordinate of the message that each came from."""
 
 import json
 import re
@@ -36,15 +36,15 @@ class Count:
     bytes: int
 
 
-def counted(places: pl.LazyFrame, messages: int) -> Count:
+def counted(coordinates: pl.LazyFrame, messages: int) -> Count:
     """Count rows.
 
     Args:
-        places: `partition`, `offset` and `bytes` of the value, of each row.
+        coordinates: `partition`, `offset` and `bytes` of the value, of each row.
         messages: how many the topic has; their offsets have no holes.
     """
-    once = places.unique(["partition", "offset"]).select(pl.len(), pl.col("bytes").sum())
-    rows, distinct = pl.collect_all([places.select(pl.len()), once], engine="streaming")
+    once = coordinates.unique(["partition", "offset"]).select(pl.len(), pl.col("bytes").sum())
+    rows, distinct = pl.collect_all([coordinates.select(pl.len()), once], engine="streaming")
     found, size = distinct.row(0)
     return Count(
         rows=rows.item(), lost=messages - found, doubled=rows.item() - found, bytes=size or 0
@@ -60,7 +60,7 @@ class Table:
     is_delta: bool = True
     columns: Columns = Columns()
 
-    def places(self) -> pl.LazyFrame:
+    def coordinates(self) -> pl.LazyFrame:
         """Return `partition`, `offset` and `bytes` of the value, of each row."""
         value = pl.col(self.columns.value)
         return self._rows().select(

@@ -10,7 +10,6 @@ import resource
 import subprocess
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import httpx
 import psycopg
@@ -37,7 +36,7 @@ def run(seconds: float = SECONDS) -> dict[str, object]:
     """Sell for so long, and consolidate.
 
     Returns:
-        `landing` and `live`, then `consolidation` of all changes so far: by what is used,
+        `landing`, with live beside it, then `consolidation` of all changes so far: by what is used,
         microseconds of one core, bytes on disk (the copies and the compression that this machine
         has), and requests to the object store, each for a change; and what each service uses while
         nobody sells, in cores.
@@ -102,7 +101,7 @@ def _state(stack: TestStack) -> dict[str, float]:
     cpu = {f"cpu us: {name}": used * 1e6 for name, used in processor_seconds(stack).items()}
     metrics = httpx.get(f"{stack.minio.url}/minio/v2/metrics/cluster").text
     requests = {f"requests: {api}": float(count) for api, count in _REQUEST.findall(metrics)}
-    kafka = sum(f.stat().st_size for f in Path(stack.data_dir / "kafka").rglob("*.log"))
+    kafka = sum(f.stat().st_size for f in (stack.data_dir / "kafka").rglob("*.log"))
     return {**cpu, **requests, **_of_store(stack), **_of_databases(stack), "bytes: Kafka": kafka}
 
 

@@ -19,12 +19,12 @@ import httpx
 import psutil
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
-from minio import Minio
 from minio.deleteobjects import DeleteObject
 
 from devtools.test_stack import TestStack, new_stack
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.kafka import QuietLog, admin_client
+from lakehouse.object_store import object_store
 
 SMALL = {"messages": 200_000, "rounds": 1}
 MESSAGES = 1_000_000
@@ -176,20 +176,9 @@ def _rows_landed(port: int) -> Callable[[], float]:
     return rows
 
 
-def store_of(stack: TestStack) -> Minio:
-    """Return a client that may do anything in the store."""
-    return Minio(
-        f"{stack.minio.host}:{stack.minio.port}",
-        access_key="admin",
-        secret_key=stack.secrets["minio_admin"],
-        secure=False,
-        region=stack.minio.region,
-    )
-
-
 def empty(stack: TestStack, bucket: str) -> None:
     """Delete all objects of a bucket."""
-    store = store_of(stack)
+    store = object_store(stack.minio, stack.secrets, user="admin")
     for _ in range(2):  # versions of an object, if the bucket keeps any
         names = (item.object_name for item in store.list_objects(bucket, recursive=True))
         doomed = [DeleteObject(name) for name in names if name]

@@ -2,10 +2,9 @@
 
 Each system runs in an environment of its own, which this command makes in the cache from
 hash-locked files. Measured are speed and memory, and what is lost and doubled when the system is
-killed by SIGKILL and started again. Every row of every result is counted by its place in the topic.
+killed by SIGKILL and started again. Every row of every result is counted by its coordinate.
 """
 
-import hashlib
 import json
 import re
 import statistics
@@ -19,19 +18,20 @@ from pathlib import Path
 import psutil
 
 from benchmarks import landing
+from benchmarks.coordinates import Columns, Table, counted
 from benchmarks.peer_programs.task import BEGINS, Task, path_of
-from benchmarks.places import Columns, Table, counted
 from benchmarks.process_tree import ProcessTree
 from devtools.test_stack import TestStack, new_stack
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import storage_options, table_uri
+from lakehouse.object_store import object_store
 from lakehouse.settings import ROOT, default_uv
 from stack.cache import ensure
 from stack.environment import install_environment
 from stack.kafka.install import fetch_jars
-from stack.paths import LOCKS
+from stack.paths import LOCKS, digest_of
 from stack.tools import Tools
 
 SMALL = {"messages": 100_000, "rounds": 1}
@@ -143,7 +143,7 @@ def run(
     before = psutil.getloadavg()[0]
     with new_stack() as stack:
         stack.up("kafka", "minio")
-        landing.store_of(stack).make_bucket(_BUCKET)
+        object_store(stack.minio, stack.secrets, user="admin").make_bucket(_BUCKET)
         value_bytes = landing.fill(stack, messages)
         bench = _Bench(stack=stack, messages=messages, value_bytes=value_bytes)
         systems = bench.installed(peer or list(PEERS))
@@ -246,7 +246,7 @@ class _Bench:
             quiet = _SETTLED_PEER_SECONDS if system.takes_names else _SETTLED_SECONDS
             process.until(_settled(rows, self.messages, quiet), may_end=True)
             seconds = time.monotonic() - process.started
-        found = counted(system.table_of(name).places(), self.messages)
+        found = counted(system.table_of(name).coordinates(), self.messages)
         row: dict[str, object] = {
             "system": system.name,
             "killed_at": round(share, 2),
@@ -352,7 +352,6 @@ def _install(stack: TestStack, peer: Peer) -> Path:
     lock = LOCKS / "peers" / f"{peer.name}.txt"
     jars = ROOT / _PROGRAMS.replace(".", "/") / f"{peer.name}.lock"
     locks = [path for path in (lock, jars) if path.exists()]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in locks)).hexdigest()[:12]
     cache, tools, uv = stack.control.cache, Tools(), default_uv()
     if uv is None:
         message = "No uv to install with: run through ./pipeline, or put uv on the PATH."
@@ -366,6 +365,6 @@ def _install(stack: TestStack, peer: Peer) -> Path:
             for jar in fetch_jars(tools, cache.servers, work / "repository", jars):
                 jar.rename(result / "jars" / jar.name)
 
-    folder = cache.root / "peers" / f"{peer.name}-{digest}"
+    folder = cache.root / "peers" / f"{peer.name}-{digest_of(*locks)}"
     ensure(folder, make)
     return folder

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from inspect import signature
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any
@@ -37,7 +38,6 @@ BENCHMARKS = (
     "landing", "freshness", "live", "hops", "simulate", "consolidation", "load", "charts",
     "derived", "replay", "peers",
 )  # fmt: skip
-_BENCHMARK_OPTIONS = {"charts": {"lines"}, "load": {"lines"}, "peers": {"peer"}}
 LOCKS = {
     "project": "dev",
     "servers": "servers",
@@ -147,15 +147,14 @@ def bench(
     if name not in BENCHMARKS:
         message = f"There is no benchmark {name!r}. Benchmarks: {', '.join(BENCHMARKS)}."
         raise StopPipelineError(message)
-    given = {"lines": lines, "peer": peer}
-    options = {option: value for option, value in given.items() if value}
-    if foreign := sorted(set(options) - _BENCHMARK_OPTIONS.get(name, set())):
-        message = f"bench {name} takes no --{', --'.join(foreign)}: its size is fixed."
-        raise StopPipelineError(message)
     if not (ROOT / "benchmarks").exists():
         problem = "Images contain no benchmarks"
         raise StopPipelineError(problem, f"In a checkout: ./pipeline bench {name}.")
     benchmark = importlib.import_module(f"benchmarks.{name}")
+    options = {option: value for option, value in (("lines", lines), ("peer", peer)) if value}
+    if foreign := sorted(options.keys() - signature(benchmark.run).parameters):
+        message = f"bench {name} takes no --{', --'.join(foreign)}: its size is fixed."
+        raise StopPipelineError(message)
     result = benchmark.run(**{**(benchmark.SMALL if small else {}), **options})
     if output is Format.JSON:
         print_json(result)

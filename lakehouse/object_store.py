@@ -32,12 +32,20 @@ _BY_STATUS = {
 
 def object_store(settings: MinioSettings, secrets: Secrets, *, user: str) -> Minio:
     """Create a client with the credentials of this MinIO user."""
+    return _client(settings.url, settings.region, user, secrets[f"minio_{user}"])
+
+
+def _client(
+    url: str, region: str, user: str, password: str, *, pool: PoolManager | None = None
+) -> Minio:
+    server = urlsplit(url)
     return Minio(
-        f"{settings.host}:{settings.port}",
+        server.netloc,
         access_key=user,
-        secret_key=secrets[f"minio_{user}"],
-        secure=settings.url.startswith("https:"),
-        region=settings.region,
+        secret_key=password,
+        secure=server.scheme == "https",
+        region=region,
+        http_client=pool,
     )
 
 
@@ -55,14 +63,12 @@ def put_below(uri: str, options: Mapping[str, str]) -> Put:
     place = urlsplit(uri)
     if place.scheme != "s3":
         return partial(_put_file, Path(unquote(place.path)))
-    endpoint = urlsplit(options["AWS_ENDPOINT_URL"])
-    client = Minio(
-        endpoint.netloc,
-        access_key=options["AWS_ACCESS_KEY_ID"],
-        secret_key=options["AWS_SECRET_ACCESS_KEY"],
-        secure=endpoint.scheme == "https",
-        region=options["AWS_REGION"],
-        http_client=PoolManager(retries=False, timeout=_PUT_SECONDS),
+    client = _client(
+        options["AWS_ENDPOINT_URL"],
+        options["AWS_REGION"],
+        options["AWS_ACCESS_KEY_ID"],
+        options["AWS_SECRET_ACCESS_KEY"],
+        pool=PoolManager(retries=False, timeout=_PUT_SECONDS),
     )
     return partial(_put_object, client, place.netloc, place.path.strip("/"))
 

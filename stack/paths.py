@@ -63,12 +63,12 @@ class Cache:
     def servers(self) -> Path:
         """Postgres, the Java runtime and the Maven client, from wheels of this Python."""
         python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-        return self.root / f"servers-{_digest(LOCKS / 'servers.txt')}-{python}"
+        return self.root / f"servers-{digest_of(LOCKS / 'servers.txt')}-{python}"
 
     @property
     def kafka(self) -> Path:
         """Folder with `libs/` for Kafka and Connect, `plugins/`, and the metrics agent."""
-        return self.root / f"kafka-{_digest(JAR_LOCK, *sorted(JAVA_SOURCES.rglob('*.java')))}"
+        return self.root / f"kafka-{digest_of(JAR_LOCK, *sorted(JAVA_SOURCES.rglob('*.java')))}"
 
     @property
     def jmx_agent(self) -> Path:
@@ -89,13 +89,13 @@ class Cache:
     def airflow(self) -> Path:
         """Airflow's environment, by the version of Python that it was created with."""
         python = hashlib.sha256(sys.base_prefix.encode()).hexdigest()[:6]
-        return self.root / f"airflow-{_digest(LOCKS / 'airflow.txt')}-{python}"
+        return self.root / f"airflow-{digest_of(LOCKS / 'airflow.txt')}-{python}"
 
     @property
     def superset(self) -> Path:
         """Superset's environment, by the version of Python that it was created with."""
         python = hashlib.sha256(sys.base_prefix.encode()).hexdigest()[:6]
-        return self.root / f"superset-{_digest(LOCKS / 'superset.txt')}-{python}"
+        return self.root / f"superset-{digest_of(LOCKS / 'superset.txt')}-{python}"
 
     @property
     def java(self) -> Path:
@@ -139,10 +139,11 @@ def java_in(servers: Path) -> Path:
 
 
 def _go_digest(module: Path) -> str:
-    return _digest(module / "go.mod", module / "go.sum", LOCKS / "go.txt")
+    return digest_of(module / "go.mod", module / "go.sum", LOCKS / "go.txt")
 
 
-def _digest(*files: Path) -> str:
+def digest_of(*files: Path) -> str:
+    """Return twelve digits that name a folder of the cache by what it is made from."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
