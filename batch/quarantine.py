@@ -7,12 +7,12 @@ import orjson
 import polars as pl
 
 from batch.silver.run import chosen_entities
-from lakehouse.choices import meant
+from lakehouse.choices import refuse_unknown
 from lakehouse.cleaning.transforms.validate import former_rule_names, rule_names
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import QUARANTINE
 from lakehouse.delta import scan
-from lakehouse.errors import StopPipelineError, WrongArgumentError
+from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 
 
@@ -42,11 +42,7 @@ class Selection:
         known = [name for entity in chosen for name in rule_names(entity)]
         former = {name for entity in chosen for name in former_rule_names(entity)}
         if self.rule and self.rule not in former.union(known):
-            message = (
-                f"There is no rule {self.rule}. {meant([self.rule], known)}"
-                f"Rules: {', '.join(sorted(set(known)))}."
-            )
-            raise WrongArgumentError(message)
+            refuse_unknown("rule", [self.rule], sorted(set(known)))
         return replace(self, entities=tuple(e.table for e in chosen) if self.entities else ())
 
 

@@ -22,6 +22,7 @@ from benchmarks.coordinates import Columns, Table, counted
 from benchmarks.peer_programs.task import BEGINS, Task, path_of
 from benchmarks.process_tree import ProcessTree
 from devtools.test_stack import TestStack, new_stack
+from lakehouse.choices import refuse_unknown
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
@@ -135,11 +136,10 @@ def run(
         A row for each system and for each kill.
 
     Raises:
-        StopPipelineError: there is no such system.
+        WrongArgumentError: there is no such system.
     """
-    if unknown := set(peer) - set(PEERS):
-        message = f"There is no system {', '.join(unknown)}. Systems: {', '.join(PEERS)}."
-        raise StopPipelineError(message)
+    if others := sorted(set(peer) - set(PEERS)):
+        refuse_unknown("system", others, PEERS)
     before = psutil.getloadavg()[0]
     with new_stack() as stack:
         stack.up("kafka", "minio")

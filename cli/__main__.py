@@ -7,12 +7,13 @@ import threading
 import traceback
 from contextlib import suppress
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
+from typer.exceptions import TyperException
 
 from cli.output import console, err_console
+from cli.usage import wrong_usage
 from lakehouse import __version__
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
@@ -95,15 +96,25 @@ def run() -> None:
         require_names_of_data()
         for warning in retired_warnings():
             err_console.print(f"Warning: {warning}", markup=False, soft_wrap=True)
-        app(prog_name="./pipeline")
+        status = app(prog_name="./pipeline", standalone_mode=False)
+        if status:
+            sys.exit(status)
     except PipelineError as error:
-        console = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
-        console.print("[bold red]Error[/] ", end="")
-        console.print(str(error), markup=False)
-        sys.exit(error.exit_status)
+        _refuse(str(error), error.exit_status)
+    except TyperException as error:
+        _refuse(wrong_usage(error), error.exit_code)
+    except typer.Abort:
+        err_console.print("Aborted.")
+        sys.exit(1)
     except Exception:  # noqa: BLE001 - last resort: print the trace
         traceback.print_exc()
         sys.exit(_MISTAKE)
+
+
+def _refuse(text: str, status: int) -> NoReturn:
+    err_console.print("[bold red]Error[/] ", end="")
+    err_console.print(text, markup=False, soft_wrap=not err_console.is_terminal)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -103,31 +103,41 @@ def _require_known(entities: "Sequence[str]") -> None:
         chosen_entities(entities)
 
 
-def landing() -> "LayerBehind":
-    """Return what Kafka holds that has not landed yet, which no consolidation can have read."""
-    from batch.catalogue import bronze_behind
-    from lakehouse.connections import lake_of_reader
+def behind_each() -> "list[LayerBehind]":
+    """Return how far each layer is behind the one below; bronze behind Kafka."""
+    from batch.catalogue import LayerBehind, bronze_behind, layers_behind
+    from lakehouse.connections import lake_of_reader, warehouse
+    from lakehouse.errors import PipelineError
     from lakehouse.settings import ConnectSettings, KafkaSettings
 
     servers, prefix = KafkaSettings().bootstrap_servers, ConnectSettings().topic_prefix
-    return bronze_behind(lake_of_reader(), servers, prefix)
+    lake = lake_of_reader()
+    found = [bronze_behind(lake, servers, prefix)]
+    try:
+        return found + layers_behind(lake, warehouse("batch"))
+    except PipelineError as error:
+        # What was consolidated stays so.
+        return [*found, LayerBehind(layer="warehouse", below="silver", unknown=str(error))]
 
 
-def show_done(done: "Consolidated", seconds: float, behind: "LayerBehind | None" = None) -> None:
-    """Print the affected tables, unknown codes, what has not landed yet, and failed checks.
+def show_done(done: "Consolidated", seconds: float, behind: "Sequence[LayerBehind]" = ()) -> None:
+    """Print how far layers are behind, the affected tables, unknown codes, and failed checks.
 
     Args:
         done: the consolidation.
         seconds: its duration.
-        behind: changes in Kafka that had not landed.
+        behind: each layer afterwards.
     """
+    if behind:
+        from batch.catalogue import in_a_sentence
+
+        is_behind = any(one.count != 0 for one in behind)
+        rest = " ./pipeline consolidate applies what has landed." if is_behind else ""
+        style = "yellow" if is_behind else None
+        console.print(in_a_sentence(behind) + rest, style=style, markup=False)
     _show_rows(done.results, seconds)
     for unknown in done.unknown:
         console.print(unknown.message(), style="yellow", markup=False)
-    if behind is not None and behind.count != 0:
-        text = str(behind)
-        rest = "" if behind.count is None else ": once landed, run ./pipeline consolidate again"
-        console.print(f"{text[:1].upper()}{text[1:]}{rest}.", style="yellow", markup=False)
     for check in done.warned:
         console.print(warning(check), style="yellow", markup=False)
 
@@ -165,14 +175,14 @@ def _run(
     layers = CONSOLIDATED if layer is None else (layer,)
     done = consolidated(layers, entity or (), is_rebuild=is_rebuild)
     seconds = monotonic() - started
-    behind = landing() if "silver" in layers else None
+    behind = behind_each()
     if output is Format.JSON:
         print_json(
             {
                 "tables": [asdict(row) for row in done.results],
                 "warned": [asdict(check) for check in done.warned],
                 "unknown": [asdict(one) for one in done.unknown],
-                "behind": behind and behind.to_json(),
+                "behind": [one.to_json() for one in behind],
                 "seconds": round(seconds, 3),
             }
         )

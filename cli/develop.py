@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.output import Format, FormatOption, console, print_json, print_rows
+from lakehouse.choices import refuse_unknown
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ALL_SETTINGS, ROOT, default_uv, settings_in_environment
@@ -145,8 +146,7 @@ def bench(
     Example: ./pipeline bench landing --format json
     """
     if name not in BENCHMARKS:
-        message = f"There is no benchmark {name!r}. Benchmarks: {', '.join(BENCHMARKS)}."
-        raise StopPipelineError(message)
+        refuse_unknown("benchmark", [name], BENCHMARKS)
     if not (ROOT / "benchmarks").exists():
         problem = "Images contain no benchmarks"
         raise StopPipelineError(problem, f"In a checkout: ./pipeline bench {name}.")

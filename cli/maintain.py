@@ -7,8 +7,8 @@ import typer
 
 from cli.layers import option
 from cli.output import Format, FormatOption, console, err_console, print_json
-from lakehouse.choices import meant
-from lakehouse.errors import PipelineError, WrongArgumentError
+from lakehouse.choices import refuse_unknown
+from lakehouse.errors import PipelineError
 from lakehouse.layers import LAKE, Layer
 
 if TYPE_CHECKING:
@@ -94,13 +94,8 @@ def _chosen(
 
     found = [one for layer in layers for one in lake_tables(limits[layer].lake, [layer])]
     known = {name for one in found for name in (one.name, str(one))}
-    if unknown := [name for name in names if name not in known]:
-        message = (
-            f"There is no table {', '.join(unknown)} in {', '.join(layers)}. "
-            f"{meant(unknown, known)}"
-            f"There are: {', '.join(map(str, found)) or 'none yet'}."
-        )
-        raise WrongArgumentError(message)
+    if others := [name for name in names if name not in known]:
+        refuse_unknown("table", others, sorted(known))
     return [one for one in found if not names or one.name in names or str(one) in names]
 
 

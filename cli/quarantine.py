@@ -70,7 +70,7 @@ def show(
         console.print(
             f"[bold]{row['entity']} {row['key']}[/]  {row['rules']}  [dim]{coordinate}[/]"
         )
-        console.print(orjson.dumps(row["row"]).decode(), markup=False)
+        console.print(orjson.dumps(row["row"], option=orjson.OPT_INDENT_2).decode(), markup=False)
     if not rows:
         console.print("No quarantined change matches.")
 

@@ -6,15 +6,17 @@ import typer
 
 from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
 from lakehouse.errors import PipelineError
+from lakehouse.shop_time import shop_time
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from batch.reconcile import Report
+    from batch.reconcile.findings import Fault
 
 app = typer.Typer()
 _NOT_EXACT = 1
 _CANNOT_CHECK = 2
-_SHORT = {"missing_versions": "gaps", "missing_deletes": "untold", "duplicates": "doubled"}
-"""Short column headings, so that the table fits into 80 columns."""
 
 
 @app.command(rich_help_panel="Run")
@@ -54,13 +56,13 @@ def show_report(report: "Report") -> None:
             "shop_rows": found.source_rows,
             "bronze_rows": found.bronze_rows,
             "changes": found.changes,
-            **{_SHORT.get(name, name): fault.count for name, fault in found.faults.items()},
+            "faults": _told(found.faults),
         }
         for table in report.tables
         if not table.is_dropped and table.is_compared
         for found in (table.findings,)
     ]
-    print_rows(rows, title=f"As of {report.snapshot.taken_at:%Y-%m-%d %H:%M:%S} UTC")
+    print_rows(rows, title=f"As of {shop_time(report.snapshot.taken_at)}")
     for table in report.tables:
         if table.is_dropped:
             note = f"{table.bronze}: the shop dropped this table; bronze keeps its changes"
@@ -80,7 +82,7 @@ def show_layers(report: "Report") -> None:
             "table": one.table,
             "rows": found.rows,
             "quarantined": found.quarantined,
-            **{name: fault.count for name, fault in found.faults.items()},
+            "faults": _told(found.faults),
         }
         for one in report.layers
         if one.is_compared
@@ -88,3 +90,8 @@ def show_layers(report: "Report") -> None:
     ]
     if rows:
         print_rows(rows, title="Layers above bronze")
+
+
+def _told(faults: "Mapping[str, Fault]") -> str:
+    found = [f"{one.count:,} {name.replace('_', ' ')}" for name, one in faults.items() if one.count]
+    return ", ".join(found) or "none"

@@ -16,6 +16,7 @@ from rich.progress import (
 from cli.layers import option
 from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
 from lakehouse.layers import Layer
+from lakehouse.shop_time import shop_time
 
 if TYPE_CHECKING:
     from batch.table_diff import TableDiff
@@ -44,7 +45,8 @@ def replay(  # noqa: PLR0913 - one for each option
         list[str] | None, typer.Option(metavar="P:O", help="Last offset of a partition, inclusive.")
     ] = None,
     from_time: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Start, inclusive; UTC by default.")
+        str | None,
+        typer.Option(metavar="TIME", help="Start, inclusive; by default in SHOP_TIME_ZONE."),
     ] = None,
     to_time: Annotated[str | None, typer.Option(metavar="TIME", help="End, exclusive.")] = None,
     *,
@@ -125,11 +127,13 @@ def showing() -> Iterator[Callable[[str, int, int], None]]:
 
 def _show_range(into: Layer, chosen: "Selection", ranges: Sequence[dict[str, object]]) -> None:
     times = [
-        f"{word} {moment:%Y-%m-%d %H:%M:%S} UTC"
+        f"{word} {shop_time(moment)}"
         for word, moment in (("from", chosen.since), ("to", chosen.until))
         if moment is not None
     ]
     source = "Kafka" if into in (Layer.BRONZE, Layer.LIVE) else "bronze"
+    if not any(row["epoch"] for row in ranges):
+        ranges = [{name: row[name] for name in row if name != "epoch"} for row in ranges]
     print_rows(ranges, title=" ".join(["Range", *times, f"as offsets of {source}"]))
     if not ranges:
         console.print("The range contains no changes.")

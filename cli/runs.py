@@ -13,6 +13,8 @@ from rich.table import Table
 
 from cli.output import Format, FormatOption, console, print_json, print_rows
 from cli.tables import age_text
+from lakehouse.choices import refuse_unknown
+from lakehouse.shop_time import shop_time
 
 if TYPE_CHECKING:
     from batch.runs import Kind, RunRow
@@ -57,7 +59,8 @@ def list_(
     from batch.runs import latest
     from lakehouse.connections import warehouse
 
-    rows = latest(warehouse("batch"), kind=_kind(kind), limit=limit)
+    wanted = _kind(kind)
+    rows = latest(warehouse("batch"), kind=wanted, limit=limit)
     if output is Format.JSON:
         print_json([row.to_json() for row in rows])
     elif rows:
@@ -203,7 +206,7 @@ def _number(value: int | None) -> str:
 
 
 def _instant(value: datetime | None) -> str:
-    return "-" if value is None else f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    return "-" if value is None else shop_time(value)
 
 
 def _kind(name: str | None) -> "Kind | None":
@@ -214,5 +217,4 @@ def _kind(name: str | None) -> "Kind | None":
     try:
         return Kind(name)
     except ValueError:
-        message = f"There is no kind of run {name!r}. Kinds: {', '.join(Kind)}."
-        raise typer.BadParameter(message) from None
+        refuse_unknown("kind", [name], list(Kind))

@@ -63,7 +63,10 @@ def down() -> None:
 
 @app.command(rich_help_panel="Stack")
 def status(output: FormatOption = Format.TABLE) -> None:
-    """Show state, readiness, process, memory and address of each service.
+    """Show state, memory and address of each service.
+
+    A service that answers is `ready`. Its log: ./pipeline logs SERVICE
+    Process ids and files are in the JSON.
 
     Example: ./pipeline status --format json
     """
@@ -76,13 +79,10 @@ def status(output: FormatOption = Format.TABLE) -> None:
     rows = [
         {
             "service": row.service,
-            "state": row.state.lower(),
-            "ready": row.is_ready,
-            "pid": str(row.pid or "-"),
+            "state": "ready" if row.is_ready else row.state.lower(),
             "up for": str(timedelta(seconds=row.uptime_seconds or 0)),
             "MB": row.memory_mb,
             "at": row.url,
-            "log": row.log,
         }
         for row in found
     ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.output import Format, FormatOption, console, print_json
-from lakehouse.errors import StopPipelineError
+from lakehouse.choices import refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,8 @@ def show_login(name: str) -> None:
     """Print address and login of a page.
 
     Raises:
-        StopPipelineError: there is no such page, or there are no passwords yet.
+        WrongArgumentError: there is no such page.
+        StopPipelineError: there are no passwords yet.
     """
     _show(_consoles(name))
 
@@ -52,8 +53,7 @@ def _consoles(name: str | None) -> "list[Page]":
     from stack.web_uis import PAGES
 
     if name is not None and name not in PAGES:
-        message = f"There is no page {name!r}. Pages: {', '.join(PAGES)}."
-        raise StopPipelineError(message)
+        refuse_unknown("page", [name], PAGES)
     config = StackConfig()
     secrets = Secrets(config.stack.secrets_path)
     return [make(config, secrets) for key, make in PAGES.items() if name in (None, key)]

@@ -23,6 +23,7 @@ MART = Asset(name="mart", uri="shop://mart")
 
 
 @dag(
+    description="Applies new changes to silver, gold and the warehouse, every hour.",
     schedule="@hourly",
     catchup=False,
     max_active_runs=1,

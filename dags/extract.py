@@ -13,10 +13,11 @@ _DAY = "A day in the shop's time zone, such as 2026-11-01. Leave empty to read a
 
 
 @dag(
+    description="Reads tables of the shop again, in full or by day.",
     schedule=None,
     **by_hand(),
     params={
-        "tables": tables_to_choose(),
+        "tables": tables_to_choose("Tables of the shop. Leave empty for all."),
         "since": Param(None, type=["null", "string"], format="date", title="Since",
                        description=_DAY),
         "until": Param(None, type=["null", "string"], format="date", title="Until (inclusive)",
@@ -82,7 +83,7 @@ def _arguments() -> list[str]:
     ]
     number = chosen.get("allow_deletes")
     allowed = [] if number is None else ["--allow-deletes", str(number)]
-    return ["extract", *chosen["tables"], *(days or ["--full"]), *allowed]
+    return ["extract", *(chosen["tables"] or ()), *(days or ["--full"]), *allowed]
 
 
 extract()

@@ -8,6 +8,7 @@ from orchestration.task_log import log_table
 
 
 @dag(
+    description="Compacts and vacuums the lake's tables, every night.",
     schedule="30 3 * * *",
     catchup=False,
     max_active_runs=1,

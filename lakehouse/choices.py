@@ -1,7 +1,27 @@
-"""Suggestions for mistyped names."""
+"""Names that are not known: the error, and which name was probably meant."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import NoReturn
+
+from lakehouse.errors import WrongArgumentError
+
+_LISTED = 20
+"""Most names that are listed beside the one that was probably meant."""
+
+
+def refuse_unknown(kind: str, names: Sequence[str], known: Collection[str]) -> NoReturn:
+    """Refuse names of a kind of thing, such as `service`, that are not known.
+
+    Raises:
+        WrongArgumentError: always, with what was probably meant, and the known names.
+    """
+    problem = f"There is no {kind} {', '.join(map(repr, names))}"
+    nearest = meant(names, known)
+    if nearest and len(known) > _LISTED:
+        raise WrongArgumentError(problem, nearest.strip())
+    listed = ", ".join(known) or "none yet"
+    raise WrongArgumentError(problem, f"{nearest}{kind[0].upper()}{kind[1:]}s: {listed}.")
 
 
 def meant(names: Iterable[str], known: Iterable[str]) -> str:

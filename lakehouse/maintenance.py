@@ -30,6 +30,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lakehouse.delta import NO_HOOKS, schema_of, with_watermarks, writer_of
 from lakehouse.errors import RetryLaterError
+from lakehouse.shop_time import shop_time
 
 LEASE_APP_ID = "maintenance/lease"
 FENCE_PROPERTY = "shop.maintenance_fence"
@@ -213,9 +214,7 @@ def _claim(
     if held > now and not is_ours:
         ends_at = datetime.fromtimestamp(held / 1_000_000, UTC)
         problem = f"{table.table_uri}: another process compacts or replays it, or died doing so"
-        action = (
-            f"It is free again by {ends_at:%Y-%m-%d %H:%M:%S} UTC at the latest. Try again then."
-        )
+        action = f"It is free again by {shop_time(ends_at)} at the latest. Try again then."
         raise CompactionHeldError(problem, action)
     try:
         if held != _NOBODY:

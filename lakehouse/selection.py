@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from lakehouse.errors import WrongArgumentError
 from lakehouse.offsets import OffsetRange
+from lakehouse.shop_time import AmbiguousTimeError, parsed_instant
 
 _GREATEST = 2**63 - 1
 _PLACE = re.compile(r"(\d+):(\d+)", re.ASCII)
@@ -128,9 +129,13 @@ def _instant(option: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text.strip())
-        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        message = f"{option} {text!r} is not a time, such as 2026-11-25T08:00 (UTC) or …+01:00."
+        return parsed_instant(text)
+    except AmbiguousTimeError as error:
+        message = f"{option} {text!r}: {error}. Write its offset from UTC, such as {text}+01:00."
         raise WrongArgumentError(message) from error
-    return found
+    except (ValueError, OverflowError) as error:
+        message = (
+            f"{option} {text!r} is not a time, such as 2026-11-25T08:00 (in SHOP_TIME_ZONE) or "
+            "2026-11-25T08:00+01:00."
+        )
+        raise WrongArgumentError(message) from error

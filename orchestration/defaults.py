@@ -45,13 +45,14 @@ def by_hand() -> dict[str, Any]:
     }
 
 
-def tables_to_choose() -> Param:
-    """Form field for tables of the shop."""
+def tables_to_choose(description: str) -> Param:
+    """Form field for tables of the shop; it may stay empty."""
+    # Airflow's form stars what may not be null, and so what may be empty must be nullable.
     return Param(
-        [],
-        type="array",
+        None,
+        type=["null", "array"],
         items={"enum": list(ENTITIES)},
         examples=list(ENTITIES),
         title="Tables",
-        description="Tables of the shop. Leave empty for all.",
+        description=description,
     )

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from lakehouse.errors import RetryLaterError
 
@@ -27,7 +27,7 @@ def step(do: Callable[P, R]) -> Callable[P, R]:
         except RetryLaterError as error:
             _log.warning("Will be retried: %s", error)
             raise
-        except AirflowFailException:
+        except (AirflowFailException, AirflowSkipException):
             raise
         except Exception as error:
             _log.error("%s", error)

@@ -247,7 +247,7 @@ class _Catalog(Shared):
             Prometheus(**self._shared),
             Port(variable="MONITORING_PORT", host=host, number=settings.port),
             title="Prometheus: metrics and alerts",
-            url=f"{settings.url}/consoles/index.html",
+            url=settings.url,
             needs=("exporter", "statsd-exporter", "lander", "live"),
         )
         return exporter, statsd, prometheus

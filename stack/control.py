@@ -2,16 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from connectors.masks import checked
 from lakehouse.contracts.files import read_files
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import PipelineError, StopPipelineError
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
@@ -70,6 +70,8 @@ class Stack:
     def up(self, names: Sequence[str] = (), *, progress: Steps | None = None) -> None:
         """Start these services and their dependencies, wait until ready, and set them up.
 
+        If that fails, or is interrupted, what it has started is stopped again.
+
         Args:
             names: services; by default all.
             progress: called with each step.
@@ -94,8 +96,15 @@ class Stack:
             with_monitoring=not names_wanted.isdisjoint(MONITORING),
         )
         with self._alone():
-            self._supervise(wanted, progress)
-            self._start_all(wanted, progress)
+            before = self._alive()
+            try:
+                self._supervise(wanted, progress)
+                self._start_all(wanted, progress)
+            except BaseException:
+                # The first failure is what has to be told.
+                with suppress(PipelineError):
+                    self._stop_all_but(before)
+                raise
 
     def down(self) -> None:
         """Stop all services and wait until they have ended."""
@@ -103,11 +112,7 @@ class Stack:
             stop_orphans(self.data)  # whoever deletes the data does not end its programs by that
             return
         with self._alone():
-            if self._supervisor.is_running():
-                for stage in _stages(self._services):
-                    with ThreadPoolExecutor(len(stage)) as pool:
-                        list(pool.map(self._supervisor.stop, stage))
-                self._supervisor.shutdown()
+            self._stop_all_but(frozenset())
             stop_orphans(self.data)
 
     def reset(self) -> None:
@@ -190,6 +195,20 @@ class Stack:
                 "directory."
             )
             raise StopPipelineError(problem, action) from error
+
+    def _alive(self) -> frozenset[str]:
+        states = self._supervisor.states()
+        return frozenset(name for name, state in states.items() if state.is_alive)
+
+    def _stop_all_but(self, kept: Collection[str]) -> None:
+        """Stop the other services, dependents first; without any left, supervisor, too."""
+        if not self._supervisor.is_running():
+            return
+        for stage in _stages(self._services):
+            with ThreadPoolExecutor(len(stage)) as pool:
+                list(pool.map(self._supervisor.stop, [n for n in stage if n not in kept]))
+        if not kept:
+            self._supervisor.shutdown()
 
     def _supervise(self, wanted: Sequence[Service], progress: Steps) -> None:
         """Start or update supervisor with the current configuration; stops changed programs."""

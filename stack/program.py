@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from lakehouse.errors import StopPipelineError
+from lakehouse.choices import refuse_unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,15 +99,14 @@ def with_needs(names: Iterable[str], services: Mapping[str, Service]) -> list[st
     """Return `names` and their dependencies, every service after its dependencies.
 
     Raises:
-        StopPipelineError: there is no service of a name.
+        WrongArgumentError: there is no service of a name.
     """
     ordered: list[str] = []
 
     def visit(name: str) -> None:
         name = _FORMER.get(name, name)
         if name not in services:
-            message = f"There is no service {name!r}. Services: {', '.join(services)}."
-            raise StopPipelineError(message)
+            refuse_unknown("service", [name], services)
         if name not in ordered:
             for need in services[name].needs:
                 visit(need)

@@ -126,7 +126,7 @@ class Starter:
         return (
             f"{service.name} ({service.title}) {what}; its state is {state.state}{why}. "
             f"The last lines of {log}:\n{lines}"
-            f"See ./pipeline logs {service.name} -n 100; then run ./pipeline up again. A slow "
-            "machine may need a larger STACK_START_TIMEOUT_SECONDS. ./pipeline reset deletes all "
-            "data."
+            f"See ./pipeline logs {service.name} -n 100. What this command started is stopped; run "
+            "./pipeline up again. A slow machine may need a larger STACK_START_TIMEOUT_SECONDS. "
+            "./pipeline reset deletes all data."
         )

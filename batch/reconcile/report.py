@@ -168,7 +168,12 @@ class Report:
         }
 
     def verdict(self) -> str:
-        """Summarize the result in one line, or one line for each fault."""
+        """Summarize the result: the state that was compared, then one line, or one per fault."""
+        # Each layer was compared as of what it has applied.
+        behind = [in_a_sentence(self.behind)] if self.behind else []
+        return "\n".join([*behind, self._verdict()])
+
+    def _verdict(self) -> str:
         if self.exact:
             changes = sum(table.findings.changes for table in self.tables)
             count = sum(not table.is_dropped for table in self.tables)
@@ -192,7 +197,7 @@ class Report:
             if fault.count
         ]
         lines += self._unreadable()
-        told = (self._in_no_fact(), self._not_compared(), self._as_of())
+        told = (self._in_no_fact(), self._not_compared())
         lines += [text.strip() for text in told if text]
         lines += self._advice()
         return "Not exact.\n" + "\n".join(lines)
@@ -230,7 +235,7 @@ class Report:
     def _of_layers(self) -> str:
         compared = [one for one in self.layers if one.is_compared]
         if not compared:
-            return f"{self._not_compared()}{self._as_of()}"
+            return self._not_compared()
         names = [self._name(layer) for layer in _LAYERS if any(c.layer == layer for c in compared)]
         listed = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
         verb = "are" if len(names) > 1 else "is"
@@ -240,7 +245,7 @@ class Report:
         return (
             f" {listed[0].upper()}{listed[1:]} {verb} what follows from it, to the cent; "
             f"{quarantined:,} changes are quarantined, each accounted for.{self._in_no_fact()}"
-            f"{unknown}{beyond}{self._not_compared()}{self._as_of()}"
+            f"{unknown}{beyond}{self._not_compared()}"
         )
 
     def _in_no_fact(self) -> str:
@@ -258,10 +263,6 @@ class Report:
     def _name(self, layer: str) -> str:
         is_whole = all(one.is_compared for one in self.layers if one.layer == layer)
         return _LAYERS[layer] if is_whole else f"{_LAYERS[layer]} in part"
-
-    def _as_of(self) -> str:
-        """Return how far layers are behind, because each was compared as of what it has applied."""
-        return f" {in_a_sentence(self.behind)}" if self.behind else ""
 
     def _not_compared(self) -> str:
         """Return what was not compared, and why; "" if all was."""

@@ -4,7 +4,7 @@ from batch.warehouse.comments import table_comments
 from batch.warehouse.entities import TABLES
 from batch.warehouse.entity_schema import entity_sql
 from batch.warehouse.scripts import FOLDER, scripts
-from lakehouse.errors import StopPipelineError
+from lakehouse.choices import refuse_unknown
 
 _FOLDERS = ("mart", "views")
 
@@ -31,8 +31,7 @@ def sql_of(name: str) -> str:
             for file, text in scripts(f"{folder}/{bare}/*.sql"):
                 parts += [f"-- warehouse_sql/{file}", text.decode()]
     if not parts:
-        problem = f"There is no table {name!r} in the warehouse"
-        raise StopPipelineError(problem, f"It has {', '.join(_names())}.")
+        refuse_unknown("table", [name], _names())
     return "\n".join(parts)
 
 

@@ -4,19 +4,24 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
+from lakehouse.choices import refuse_unknown
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.http import http_client
-from lakehouse.settings import AirflowSettings
+from lakehouse.settings import ROOT, AirflowSettings
 
 _TIMEOUT_SECONDS = 30.0
 _ASK_SECONDS = 1.0
 _TRY = "Try ./pipeline status"
 _KNOWN_SECONDS = 90.0
 """Maximum wait, after a fresh start, until a DAG file was parsed."""
+_ERRORS = "/api/v2/importErrors"
+DAGS = ROOT / "dags"
+"""Folder of the DAGs' files."""
 DONE = ("success", "failed")
 """Final states of a run."""
 
@@ -84,18 +89,14 @@ class AirflowClient:
             **params: parameters of its form.
 
         Raises:
-            StopPipelineError: there is no such DAG, it is paused, or it refuses the parameters.
+            WrongArgumentError: there is no such DAG.
+            StopPipelineError: its file cannot be imported, it is paused, or it refuses the
+                parameters.
             RetryLaterError: Airflow does not answer.
         """
         deadline = time.monotonic() + _KNOWN_SECONDS
         while (known := self._find(f"/api/v2/dags/{dag}")) is None:
-            if time.monotonic() > deadline:
-                problem = f"Airflow knows no DAG {dag!r}"
-                action = (
-                    f"See ./pipeline logs airflow-dags, and {self._settings.pages_url}/dags for "
-                    "import errors."
-                )
-                raise StopPipelineError(problem, action)
+            self._refuse_unknown(dag, is_last=time.monotonic() > deadline)
             time.sleep(_ASK_SECONDS)
         if known["is_paused"]:
             problem = f"{dag} is paused, so a run would never start"
@@ -193,6 +194,23 @@ class AirflowClient:
                     sorter.add(later, task["task_id"])
             self._orders[dag] = {name: place for place, name in enumerate(sorter.static_order())}
         return self._orders[dag]
+
+    def _refuse_unknown(self, dag: str, *, is_last: bool) -> None:
+        """Refuse a DAG that Airflow does not know once it has parsed all files, or at last."""
+        failed = {Path(e["filename"]).name for e in self._ask("GET", _ERRORS)["import_errors"]}
+        known = {one["dag_id"]: Path(one["fileloc"]).name for one in self._dags()}
+        if f"{dag}.py" in failed:
+            problem = f"Airflow cannot import {dag}.py"
+            raise StopPipelineError(problem, f"The error is on {self._settings.pages_url}/dags.")
+        files = {path.name for path in DAGS.glob("*.py")}
+        if dag not in known and (is_last or files <= failed.union(known.values())):
+            refuse_unknown("DAG", [dag], sorted(known))
+
+    def _dags(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ask("GET", "/api/v2/dags", params={"limit": 100})[
+            "dags"
+        ]
+        return found
 
     def _find(self, path: str) -> Any:  # noqa: ANN401 - JSON
         """What is there; None if there is nothing."""

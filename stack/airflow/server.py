@@ -11,6 +11,7 @@ from string import Template
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ROOT, AirflowSettings, MonitoringSettings, WarehouseSettings
 from lakehouse.version import code_version
+from stack.airflow.client import DAGS
 from stack.airflow.health import health
 from stack.net import http_status
 from stack.paths import Data
@@ -20,7 +21,6 @@ from stack.service_user import ServiceUser
 
 USER = "admin"
 """User of the web UI."""
-_DAGS = ROOT / "dags"
 _TEMPLATE = Path(__file__).with_name("airflow.cfg")
 _FORKS = ("scheduler", "dag-processor")
 """Programs that import our code once, for the processes that they fork."""
@@ -113,7 +113,7 @@ class Airflow:
     def _configuration(self) -> str:
         """Return the configuration with placeholders for passwords and keys."""
         values = {
-            "dags": _DAGS,
+            "dags": DAGS,
             "parallelism": self.settings.parallelism,
             "url": self.settings.url,
             "pages_url": self.settings.pages_url,

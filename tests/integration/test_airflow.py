@@ -215,6 +215,14 @@ def test_page_of_a_run_shows_it_and_its_tasks_green(shop, airflow, first_run):
         # Of the run, above, and of each of its tasks.
         expect(states).to_have_text(["Success"] * (1 + len(first_run.tasks)), timeout=60_000)
         keep_picture(page, "airflow_run")
+        page.get_by_role("link", name="Home").click()
+        health = page.locator("div:has(> h2:text-is('Health')) + div").get_by_test_id("state-badge")
+        # Nothing uses a triggerer, so none runs, and its cross is hidden.
+        expect(health.filter(visible=True)).to_have_text(
+            ["MetaDatabase", "Scheduler", "Dag Processor"], timeout=60_000
+        )
+        assert health.filter(has=page.locator("line"), visible=True).count() == 0
+        keep_picture(page, "airflow_home")
 
 
 def test_metrics_of_a_run_stand_beside_its_tasks(airflow, first_run, brought):
@@ -307,7 +315,11 @@ def kill_with_its_tasks(pid):
 def test_replay_runs_through_airflow_and_its_form_is_checked_first(shop, airflow, first_run):
     with pytest.raises(StopPipelineError, match="refuses"):
         airflow.trigger("replay", into="the moon")
-    last = end_of(airflow, airflow.trigger("replay", into="silver", entities=["orders"]), "replay")
+    shown = end_of(airflow, airflow.trigger("replay", entities=["orders"]), "replay")
+    states = {task.task: task.state for task in shown.tasks}
+    assert states == {"resolve_range": "success", "apply_again": "skipped"}
+    asked = airflow.trigger("replay", into="silver", entities=["orders"], dry_run=False)
+    last = end_of(airflow, asked, "replay")
     assert last.state == "success", last
     found = airflow.xcom("replay", last.run, "apply_again")
     assert {one["table"] for one in found["tables"]} == {"quarantine of orders", "cleaned_sales"}

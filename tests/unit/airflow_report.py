@@ -41,13 +41,16 @@ def working():
 def described(dag):
     return {
         "doc": dag.doc_md,
+        "description": dag.description,
         "tags": sorted(dag.tags),
         "schedule": str(dag.schedule),
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
         "is_paused": dag.is_paused_upon_creation,
         "is_late_after": [alert.interval.total_seconds() for alert in dag.deadline],
-        "params": {name: param.schema for name, param in dag.params.items()},
+        "params": {
+            name: {**param.schema, "value": param.value} for name, param in dag.params.items()
+        },
         "tasks": {task.task_id: described_task(task) for task in dag.tasks},
     }
 

@@ -56,6 +56,7 @@ def test_what_tasks_are_forked_from_starts_no_pool_of_threads(found):
 def test_every_dag_says_whose_it_is_and_what_it_does(found):
     for dag in found["dags"].values():
         assert dag["doc"]
+        assert dag["description"]
         assert "shop" in dag["tags"]
         for task in dag["tasks"].values():
             assert task["owner"] == "shop"
@@ -75,6 +76,20 @@ def test_dags_are_active_never_catch_up_and_never_overlap(found):
             assert task["tells"] == 1
     schedules = {name: dag["schedule"] for name, dag in found["dags"].items()}
     assert schedules == {**SCHEDULES, **dict.fromkeys(BY_HAND, "None")}
+
+
+def test_forms_star_only_what_has_to_be_filled_in(found):
+    """Airflow stars each field whose type excludes null."""
+    for name in BY_HAND:
+        for field, schema in found["dags"][name]["params"].items():
+            assert "type" not in schema or "null" in schema["type"], field
+
+
+def test_form_of_a_replay_changes_nothing_unless_told_to(found):
+    params = found["dags"]["replay"]["params"]
+    assert params["dry_run"]["value"] is True
+    assert not params["entities"]["value"]
+    assert params["all_tables"]["value"] is False
 
 
 def test_form_of_a_replay_refuses_what_makes_no_sense(found):

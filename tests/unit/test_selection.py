@@ -48,7 +48,7 @@ def test_places_and_times_are_read_as_typed():
         to_time="2026-11-25T10:00+01:00",
     )  # fmt: skip
     assert chosen.first == {0: 10, 3: 7}
-    assert chosen.since == datetime(2026, 11, 25, 8, tzinfo=UTC)
+    assert chosen.since == datetime(2026, 11, 25, 7, tzinfo=UTC)
     assert chosen.until == datetime(2026, 11, 25, 9, tzinfo=UTC)
     assert chosen.offsets(0, end=50, since=2) == OffsetRange(start=10, stop=11)
     assert chosen.offsets(1, end=50, since=2) is None

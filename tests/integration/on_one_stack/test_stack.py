@@ -11,6 +11,7 @@ import pytest
 
 from lakehouse.settings import ROOT
 from stack.catalog import SERVERS
+from tests.stacks import new_stack
 
 pytestmark = pytest.mark.integration
 PATIENCE_SECONDS = 600
@@ -28,6 +29,26 @@ def test_up_twice_is_once(stack):
     while not all((after := status_of(stack))[name]["is_ready"] for name in SERVERS):
         assert time.monotonic() < deadline, after
     assert {name: row["pid"] for name, row in after.items()} == before
+
+
+def test_start_that_failed_leaves_nothing_running_but_what_ran_before():
+    """The time is too short for any service that does not run already."""
+    with new_stack() as stack:
+        before = processes_below(stack.data_dir)
+        hasty = stack.with_settings(STACK_START_TIMEOUT_SECONDS=0.01)
+        failed = hasty.run("up", "minio", "oltp", check=False)
+        assert (failed.returncode, "is not ready after" in failed.stderr) == (3, True), failed
+        assert [row for row in status_of(stack).values() if row["pid"]] == []
+        assert processes_below(stack.data_dir) == before
+        stack.up("minio")
+        failed = hasty.run("up", "minio", "warehouse", check=False)
+        assert failed.returncode == 3, failed
+        assert [name for name, row in status_of(stack).items() if row["pid"]] == ["minio"]
+
+
+def processes_below(folder):
+    running = psutil.process_iter(["pid", "cmdline"])
+    return {one.pid for one in running if str(folder) in " ".join(one.info["cmdline"] or ())}
 
 
 KILLED = """
