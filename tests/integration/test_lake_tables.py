@@ -281,7 +281,7 @@ def test_maintain_command_may_write_each_layer(store, lake):
 
 def test_maintain_command_refuses_a_table_that_is_not_there(store, lake):
     done = run(store, "maintain", "--table", "raw_nothing", status=2)
-    assert "There is no table raw_nothing" in done.stderr
+    assert "There is no table 'raw_nothing'" in done.stderr
 
 
 def test_command_that_finds_no_store_says_so(store):

@@ -246,7 +246,7 @@ def test_needs_come_along_and_come_first():
 
 def test_a_service_that_there_is_not_is_named_with_those_there_are():
     message = refusal(with_needs, ["oltpp"], {"oltp": service("oltp"), "kafka": service("kafka")})
-    assert message == "There is no service 'oltpp'. Services: oltp, kafka."
+    assert message == "There is no service 'oltpp'. Did you mean oltp? Services: oltp, kafka."
 
 
 @given(st.data())

@@ -45,7 +45,7 @@ CASES = [
     ("bench landng", "Did you mean landing? Benchmarks: "),
     ("statsu", "Did you mean 'status'? See ./pipeline --help"),
     ("quarantine lst", "Did you mean 'list'? See ./pipeline quarantine --help"),
-    ("status --formatt json", "Did you mean --format? See ./pipeline status --help"),
+    ("status --formal json", "Did you mean --format? See ./pipeline status --help"),
     ("status --format jsn", "--format 'jsn' is not allowed. Did you mean json? Allowed: table, "),
     ("demo --minutes x", "--minutes 'x': input should be a valid number"),
     ("runs --limit 0", "--limit '0': input should be greater than or equal to 1"),
