@@ -304,6 +304,7 @@ def test_kills_a_replay_and_a_rebuild_leave_every_table_exact(shop, request):
     assert shop.digests() == before
 
 
+@pytest.mark.long
 def test_partitions_that_come_and_go_are_part_of_the_root(shop):
     # Of these keys, no thread changes any.
     with Changes(shop, threads=1):

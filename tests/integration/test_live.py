@@ -178,6 +178,7 @@ def live_in_batches_of(rows, stack):
     return popen_with(stack, constants, *words, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.long
 def test_full_it_waits_for_a_consolidation_and_says_so(shop):
     shop.control.stop("live")
     live = live_in_batches_of(10, shop.with_settings(LIVE_MAX_ROWS=300))

@@ -188,6 +188,7 @@ def test_missing_publication_is_said_in_plain_words(second):
     assert "autocreation is disabled" in report["trace"]
 
 
+@pytest.mark.long
 def test_connector_that_failed_runs_again_by_itself_once_kafka_is_back(second):
     """Its task gives up on the broker at the one moment at which Connect itself does not wait."""
     kafka = (second.kafka.host, second.kafka.port)

@@ -181,6 +181,7 @@ def retype(shop, table, columns, **names):
     shop.run(f"alter table {table} {changes}")
 
 
+@pytest.mark.long
 def test_columns_of_other_types_are_equal_and_where_values_changed_the_advice_helps(running_shop):
     shop = running_shop
     table, mood = shop.name("retyped"), shop.name("mood")
