@@ -133,6 +133,6 @@ def _show_logins(services: "Sequence[str]") -> None:
     """Print addresses and logins of the web UIs that were started."""
     from cli.web_uis import show_login
 
-    for page in ("superset", "airflow"):
-        if page in services:
+    for page, service in (("superset", "superset"), ("viewer", "superset"), ("airflow", "airflow")):
+        if service in services:
             show_login(page)

@@ -21,16 +21,23 @@ def open_(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PAGE]", help="One of: superset, airflow, minio, prometheus. Default: all."
+            metavar="[PAGE]",
+            help="One of: superset, viewer, airflow, minio, prometheus. Default: all.",
         ),
     ] = None,
+    *,
+    wall: Annotated[
+        bool, typer.Option("--wall", help="The live dashboard, for a screen on a wall.")
+    ] = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Print addresses and logins of Superset, Airflow, MinIO and Prometheus.
 
-    Example: ./pipeline open airflow
+    Superset has two logins: `admin` may edit, `viewer` may look.
+
+    Example: ./pipeline open --wall
     """
-    found = _consoles(name)
+    found = _wall() if wall else _consoles(name)
     if output is Format.JSON:
         print_json([asdict(one) for one in found])
         return
@@ -57,6 +64,15 @@ def _consoles(name: str | None) -> "list[Page]":
     config = StackConfig()
     secrets = Secrets(config.stack.secrets_path)
     return [make(config, secrets) for key, make in PAGES.items() if name in (None, key)]
+
+
+def _wall() -> "list[Page]":
+    from lakehouse.secrets import Secrets
+    from stack.paths import StackConfig
+    from stack.web_uis import wall
+
+    config = StackConfig()
+    return [wall(config, Secrets(config.stack.secrets_path))]
 
 
 def _show(found: "Sequence[Page]") -> None:

@@ -37,6 +37,7 @@ ROLES = (
     "airflow_admin",
     "airflow_keys",
     "superset_admin",
+    "superset_viewer",
     "superset_key",
     "grafana_admin",
     "mask_salt",

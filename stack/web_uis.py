@@ -1,12 +1,13 @@
 """Web pages of the stack: addresses and logins."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lakehouse.secrets import Secrets
 from stack.airflow.server import USER as AIRFLOW_USER
 from stack.paths import StackConfig
 from stack.superset.server import USER as SUPERSET_USER
+from stack.superset.server import VIEWER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,26 @@ def _web_ui(name: str, title: str, url: str, user: str, secrets: Secrets) -> Web
     return WebUI(name=name, title=title, service=name, url=url, user=user, password=password)
 
 
+def _viewer(config: StackConfig, secrets: Secrets) -> WebUI:
+    return WebUI(
+        name="viewer",
+        title="the same charts, read-only",
+        service="superset",
+        url=config.superset.url,
+        user=VIEWER,
+        password=secrets["superset_viewer"],
+    )
+
+
+def wall(config: StackConfig, secrets: Secrets) -> WebUI:
+    """Return the live dashboard for a screen on a wall: without menus, refreshing, as viewer.
+
+    Of Superset's stand-alone modes only the first refreshes.
+    """
+    url = f"{config.superset.url}/superset/dashboard/live-shop/?standalone=1"
+    return replace(_viewer(config, secrets), name="wall", title="live, on a wall", url=url)
+
+
 def _superset(config: StackConfig, secrets: Secrets) -> WebUI:
     title = "charts, live and by period"
     return _web_ui("superset", title, config.superset.url, SUPERSET_USER, secrets)
@@ -49,6 +70,7 @@ def _minio(config: StackConfig, secrets: Secrets) -> WebUI:
 
 WEB_UIS: dict[str, Callable[[StackConfig, Secrets], WebUI]] = {
     "superset": _superset,
+    "viewer": _viewer,
     "airflow": _airflow,
     "minio": _minio,
 }

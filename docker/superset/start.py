@@ -7,6 +7,7 @@ It is run by Superset's Python, without packages of the project.
 import json
 import os
 import sys
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,12 +24,17 @@ def main(database: str, *program: str) -> None:
         "database_url": f"postgresql+psycopg2://{_USER}:{_secret('warehouse_superset')}@{database}",
         "user": "admin",
         "password": _secret("superset_admin"),
-        "version": f"superset-{version('apache-superset')}",
+        "viewer_password": _secret("superset_viewer"),
+        "version": f"superset-{version('apache-superset')}-{_digest('fill_database.py')}",
     }
     file = place.with_name("values.json")
     file.touch(mode=0o600)
     file.write_text(json.dumps(values))
     os.execvp(program[0], program)  # noqa: S606 - no shell wanted
+
+
+def _digest(file: str) -> str:
+    return sha256(Path(__file__).with_name(file).read_bytes()).hexdigest()[:8]
 
 
 def _secret(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from lakehouse.settings import SupersetSettings
@@ -12,7 +13,9 @@ from stack.shared import Shared
 from stack.superset.state import NAME, prepare_database, read_state, write_state
 
 USER = "admin"
-"""Who logs in."""
+"""Who may change everything."""
+VIEWER = "viewer"
+"""Who sees the dashboards, and can change nothing."""
 THREADS = 8
 """Requests answered at the same time: a dashboard's charts in a few rounds, and no more queries of
 the warehouse at once than that."""
@@ -54,9 +57,9 @@ class SupersetServer(Shared):
         own.write_private(self._home / _CONFIG.name, _CONFIG.read_text())
         own.write_private(self._values_file, json.dumps(self._values))
         prepare_database(self.config.warehouse, self.secrets)
-        version = self.cache.superset.name
+        fill = _HERE / "fill_database.py"
+        version = f"{self.cache.superset.name}-{sha256(fill.read_bytes()).hexdigest()[:8]}"
         if read_state(self.config.warehouse, self.secrets).get("filled_by") != version:
-            fill = _HERE / "fill_database.py"
             command: list[str | Path] = [self._python, "-P", fill, self._values_file]
             own.run(command, env=self._environment, cwd=self._home)
             write_state(self.config.warehouse, self.secrets, filled_by=version)
@@ -84,6 +87,7 @@ class SupersetServer(Shared):
             "database_url": self._database_url,
             "user": USER,
             "password": self.secrets["superset_admin"],
+            "viewer_password": self.secrets["superset_viewer"],
         }
 
     @property

@@ -137,7 +137,7 @@ def test_service_holds_the_passwords_of_its_roles_and_no_other(system):
         "live": {"warehouse_live"},
         "connect": {"oltp_debezium"},
         "minio": {"minio_admin"},
-        "superset": {"warehouse_superset", "superset_admin", "superset_key"},
+        "superset": {"warehouse_superset", "superset_admin", "superset_viewer", "superset_key"},
     }.items():
         assert set(system.execute(service, "ls", "/run/secrets").stdout.split()) == roles, service
 

@@ -234,7 +234,7 @@ def test_no_password_stands_in_the_file_or_in_an_environment():
         ("auto-restart", set()),
         ("lander", {"minio_lander"}),
         ("live", {"warehouse_live"}),
-        ("superset", {"warehouse_superset", "superset_admin", "superset_key"}),
+        ("superset", {"warehouse_superset", "superset_admin", "superset_viewer", "superset_key"}),
         ("airflow", {"warehouse_airflow", "airflow_admin", "airflow_keys"}),
         ("exporter", {"oltp_monitor", "warehouse_monitor", "minio_reader"}),
         ("prometheus", set()),

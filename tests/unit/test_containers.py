@@ -9,6 +9,7 @@ import subprocess
 import sys
 from configparser import ConfigParser
 from contextlib import suppress
+from hashlib import sha256
 from types import SimpleNamespace
 
 import pytest
@@ -148,6 +149,7 @@ def test_superset_s_program_takes_over_with_the_secrets_beside_its_configuration
     superset_start.main("warehouse:5432/superset", "gunicorn", "--bind")
     assert found == [("gunicorn", ("gunicorn", "--bind"))]
     native = (ROOT / "stack" / "superset" / "superset_config.py").read_bytes()
+    fill = (ROOT / "stack" / "superset" / "fill_database.py").read_bytes()
     assert (tmp_path / "superset_config.py").read_bytes() == native
     assert private(tmp_path / "values.json")
     assert json.loads((tmp_path / "values.json").read_text()) == {
@@ -156,7 +158,8 @@ def test_superset_s_program_takes_over_with_the_secrets_beside_its_configuration
         "@warehouse:5432/superset",
         "user": "admin",
         "password": "secret-of-superset_admin",
-        "version": "superset-6.1.0",
+        "viewer_password": "secret-of-superset_viewer",
+        "version": f"superset-6.1.0-{sha256(fill).hexdigest()[:8]}",
     }
 
 

@@ -1,0 +1,79 @@
+"""Who may only look: sees every chart, changes nothing; and the screen on a wall."""
+
+import pytest
+
+from benchmarks.browser import Dashboards
+from stack.superset.files import read_files
+from stack.superset.layout import charts_in
+from stack.web_uis import WEB_UIS, wall
+
+pytestmark = pytest.mark.browser
+EDIT = "[data-test='edit-dashboard-button']"
+
+
+@pytest.fixture(scope="module")
+def viewing(shop, logged_in):
+    """A second browser session, of the viewer."""
+    login = WEB_UIS["viewer"](shop.stack.config, shop.stack.secrets)
+    context = logged_in.page.context.browser.new_context(viewport={"width": 1920, "height": 1080})
+    found = Dashboards(page=context.new_page(), url=login.url)
+    found.watch()
+    found.log_in(login.user, login.password)
+    found.errors.clear()
+    yield found
+    context.close()
+
+
+def first_charts(slug):
+    content = next(c for c in read_files()["dashboards"].values() if c["slug"] == slug)
+    tabs = content["layout"][0].get("tabs", ())
+    return len(charts_in(tabs[0]["holds"] if tabs else content["layout"]))
+
+
+@pytest.mark.parametrize("slug", ["live-shop", "shop-analytics"])
+def test_viewer_sees_all_charts_and_cannot_edit(viewing, browser, slug):
+    answers = viewing.open(slug, charts=first_charts(slug))
+    assert {answer.status for answer in answers.values()} == {200}
+    # Superset's page tries to store the colours that it gave to labels, whoever looks at it.
+    assert [error for error in viewing.errors if "/colors?" not in error] == []
+    assert viewing.page.locator(EDIT).count() == 0
+    browser.open(slug, charts=first_charts(slug))
+    assert browser.page.locator(EDIT).count() == 1
+
+
+_ASK = """async ([method, path, body]) => {
+    const token = document.getElementById("csrf_token").value;
+    const headers = {"X-CSRFToken": token, "Content-Type": "application/json"};
+    const answer = await fetch(path, {method, headers, body, redirect: "manual"});
+    return answer.type === "opaqueredirect" ? 302 : answer.status;
+}"""
+
+
+def test_viewer_can_change_nothing(viewing, browser, shop):
+    """The same requests, with the token of the page, that the administrator may make."""
+    chart = next(iter(shop.chart_names()))
+    slug = "live-shop"
+    asked = [
+        ["PUT", f"/api/v1/chart/{chart}", '{"slice_name": ""}'],
+        ["POST", "/api/v1/chart/", "{}"],
+        ["POST", "/api/v1/dashboard/", '{"dashboard_title": 1}'],
+        ["POST", "/api/v1/sqllab/execute/", "{}"],
+        ["DELETE", "/api/v1/chart/0", None],
+    ]
+    found = {}
+    for who in (viewing, browser):
+        who.open(slug, charts=first_charts(slug))
+        found[who is viewing] = [who.page.evaluate(_ASK, one) for one in asked]
+    # The administrator's lack nothing but sense.
+    assert set(found[True]) <= {302, 403}, found
+    assert set(found[False]) <= {200, 400, 404, 422}, found
+
+
+def test_wall_has_no_menu_and_refreshes_by_itself(viewing, shop):
+    count = first_charts("live-shop")
+    viewing.answers.clear()
+    viewing.page.goto(wall(shop.stack.config, shop.stack.secrets).url)
+    viewing.drawn(count)
+    assert viewing.page.locator("#main-menu").count() == 0
+    viewing.answers.clear()
+    viewing.drawn(count)
