@@ -24,7 +24,9 @@ RATIOS = {
     "average_lifetime_value",
     "average_order_value",
     "conversion",
+    "left_out_share",
     "margin_share",
+    "money_share",
     "orders_per_second",
     "orders_per_view",
     "refund_share",
@@ -174,16 +176,16 @@ ANALYTICS: dict[str, Truth] = {
         keys=("channel",),
     ),
     "top_products": Truth(
-        sql="select name, sum(net) as net_revenue, count(*) as lines from truth.lines group by 1"
-        " order by 2 desc limit 15",
-        keys=("name",),
+        sql="select product, sum(net) as net_revenue, count(*) as lines from truth.lines"
+        " group by product_id, 1 order by 2 desc limit 15",
+        keys=("product",),
     ),
     "returns": Truth(
-        sql="select p.name, replace(r.reason, '_', ' ') as reason,"
+        sql="select p.name || ' · ' || p.sku as product, replace(r.reason, '_', ' ') as reason,"
         " sum(r.quantity) as units_returned"
         " from public.returns as r inner join public.order_lines as l using (order_line_id)"
         " inner join public.products as p using (product_id) group by 1, 2",
-        keys=("name", "reason"),
+        keys=("product", "reason"),
     ),
     "revenue_by_brand": Truth(
         sql="select category, brand, sum(net) as net_revenue, count(*) as lines"
@@ -194,27 +196,26 @@ ANALYTICS: dict[str, Truth] = {
         sql="""
             with sold as (
                 select
-                    name, category, sum(net) as net_revenue, sum(units) as units,
-                    sum(refund) as refund, count(distinct (order_id, product_id)) as orders_with_it,
+                    product_id, sum(net) as net_revenue, sum(units) as units,
+                    sum(refund) as refund, count(distinct order_id) as orders_with_it,
                     sum(net - cost) / nullif(sum(net), 0) as margin_share, count(*) as lines
-                from truth.lines group by 1, 2
+                from truth.lines group by 1
             ),
             seen as (
-                select p.name, p.category,
-                    count(*) filter (where i.interaction_type = 'view') as views
-                from public.interactions as i
-                inner join public.products as p on i.product_id = p.product_id
-                group by 1, 2
+                select
+                    product_id, count(*) filter (where interaction_type = 'view') as views
+                from public.interactions where product_id is not null group by 1
             )
             select
-                name, category, coalesce(s.net_revenue, 0) as net_revenue,
+                p.name, p.sku, p.category, coalesce(s.net_revenue, 0) as net_revenue,
                 coalesce(s.units, 0) as units, coalesce(v.views, 0) as views,
                 coalesce(s.orders_with_it, 0) as orders_with_it,
                 coalesce(s.orders_with_it, 0)::numeric / nullif(v.views, 0) as orders_per_view,
                 s.margin_share, coalesce(s.refund, 0) as refund, s.lines
-            from sold as s full join seen as v using (name, category)
+            from sold as s full join seen as v using (product_id)
+            inner join public.products as p using (product_id)
         """,
-        keys=("name", "category"),
+        keys=("name", "sku", "category"),
     ),
     "customers": Truth(sql=_CUSTOMERS.format("count(*) as customers")),
     "repeat_share": Truth(sql=_CUSTOMERS.format("avg((orders > 1)::int) as repeat_share")),
@@ -305,7 +306,43 @@ ANALYTICS: dict[str, Truth] = {
 }
 """By the name of a chart's file. Segments are gold's, so of these only what they add up to."""
 
+_LEFT_OUT = """
+    select
+        sum((subtotal_amount - discount_amount) * exchange_rate) filter (
+            where length(ship_region) > 400
+        ) as out,
+        sum((subtotal_amount - discount_amount) * exchange_rate) as revenue,
+        sum((select count(*) from public.order_lines as l where l.order_id = o.order_id)) as lines
+    from public.orders as o
+    inner join truth.consolidated as c on o.order_id <= c.last_order_id
+    where not (status = 'cancelled' and paid_at is null)
+"""
+
 ANALYTICS |= {
+    "left_out": Truth(sql=f"select out as left_out from ({_LEFT_OUT}) as o"),
+    "left_out_share": Truth(sql=f"select out / revenue as left_out_share from ({_LEFT_OUT}) as o"),
+    "left_out_by_rule": Truth(
+        sql=f"""
+            select s.*, o.lines
+            from ({_LEFT_OUT}) as o
+            cross join lateral (
+                values
+                    ('in net revenue', '-', revenue - out, 1 - out / revenue, null),
+                    ('orders', 'ship_region_too_long', out, out / revenue, 1)
+            ) as s (entity, rule, money, money_share, row_count)
+        """,
+        keys=("entity", "rule"),
+    ),
+    "as_of": Truth(
+        # In the shop's time, in milliseconds, as Superset gives it.
+        sql="""
+            select
+                extract(epoch from date_trunc('minute', max(started_at))
+                    at time zone 'Europe/Paris') * 1000 as as_of
+            from etl.runs where kind = 'consolidation'
+        """,
+        is_of_loads=True,
+    ),
     "runs_last_week": Truth(
         sql="select count(*) as runs_last_week from etl.runs", is_of_loads=True
     ),
@@ -384,7 +421,11 @@ ANALYTICS |= {
     ),
     "freshness_by_layer": Truth(
         sql="""
-            select layer, count(*) as tables, sum(behind_offsets) as behind_offsets
+            select
+                layer, count(*) as tables,
+                sum(behind_offsets) filter (
+                    where table_name like 'cleaned%' or table_name like 'enriched%'
+                ) as behind_offsets
             from etl.lake_table group by 1
             union all
             select 'warehouse', count(distinct entity), null from etl.watermark
@@ -486,17 +527,11 @@ LIVE: dict[str, Truth] = {
     ),
     "live_top_products": Truth(
         sql=f"""
-            with best as (
-                select name, sum(net) as net, sum(units) as units, count(*) as lines
-                from truth.live_lines where {_HOUR}
-                group by name, product_id order by 2 desc limit 10
-            )
-            select
-                name as product_name, sum(net) as net_revenue, sum(units) as units,
-                sum(lines) as lines
-            from best group by 1
+            select product, sum(net) as net_revenue, sum(units) as units, count(*) as lines
+            from truth.live_lines where {_HOUR}
+            group by product_id, 1 order by 2 desc limit 10
         """,
-        keys=("product_name",),
+        keys=("product",),
     ),
     "live_stock": Truth(
         sql="""
@@ -512,11 +547,11 @@ LIVE: dict[str, Truth] = {
                     ) as sold
                 from moved group by 1, 2
             )
-            select p.name as product_name, s.warehouse_code, s.on_hand_units
+            select p.name || ' · ' || p.sku as product, s.warehouse_code, s.on_hand_units
             from stock as s inner join public.products as p on s.product_id = p.product_id
             where s.sold > 0 and (s.on_hand_units <= 0 or s.on_hand_units * 28 < s.sold * 7)
         """,
-        keys=("product_name", "warehouse_code"),
+        keys=("product", "warehouse_code"),
     ),
 }
 """By the name of a chart's file. How far the page is behind the shop is no metric of the shop."""

@@ -40,6 +40,8 @@ select
 from public.orders as o
 where
     not (o.status = 'cancelled' and o.paid_at is null)
+    -- In quarantine; no other row is.
+    and length(o.ship_region) <= 400
     and exists (select from public.order_lines as l where l.order_id = o.order_id);
 
 -- Grain: one row per line of an order that counts. Shares are not rounded to the cent.
@@ -47,7 +49,7 @@ create view truth.live_lines as
 select
     l.order_line_id,
     l.product_id,
-    p.name,
+    p.name || ' · ' || p.sku as product,
     p.category,
     p.brand,
     l.quantity as units,

@@ -99,6 +99,7 @@ select
         when c.days_of_cover < c.low_days then 'low'
         when c.days_of_cover >= c.overstocked_days then 'overstocked'
         else 'healthy'
-    end as risk
+    end as risk,
+    coalesce(p.name || ' · ' || p.sku, 'unknown · ' || c.product_id) as product
 from covered as c
 left join resolved.products as p on c.product_id = p.product_id;
