@@ -12,6 +12,7 @@ import polars as pl
 import psycopg
 
 from batch.catalogue import LakeTable, TableMetrics, Unit, lake_metrics
+from batch.contracts.stored import contracts_of
 from batch.quarantine import counted
 from batch.warehouse.locks import LIMITED
 from batch.warehouse.session import refused
@@ -26,9 +27,9 @@ _KNOWN: LiteralString = "select t.layer, t.table_name, t.version from etl.lake_t
 _TABLE: LiteralString = """
 insert into etl.lake_table (
     layer, table_name, version, row_count, passed_offsets, behind_offsets, behind_versions,
-    newest_at, measured_at
+    is_counted, newest_at, measured_at
 )
-values (%s, %s, %s, %s, %s, %s, %s, %s, now())"""
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, now())"""
 _RULE: LiteralString = """
 insert into etl.quarantine_by_rule (entity, rule, changes, keys, oldest_at, newest_at)
 values (%(entity)s, %(rule)s, %(changes)s, %(keys)s, %(oldest_at)s, %(newest_at)s)"""
@@ -72,16 +73,18 @@ def measure_lake(
             now = found.get(table)
             if now is None or known.get((table.layer, table.name)) != now.version:
                 refresh(connection, lake, now)
-        _keep(connection, list(found.values()))
+        _keep(connection, list(found.values()), lake)
         find_unknown(connection, lake)
 
 
-def _keep(connection: psycopg.Connection, metrics: Sequence[TableMetrics]) -> None:
+def _keep(connection: psycopg.Connection, metrics: Sequence[TableMetrics], lake: Lake) -> None:
     connection.execute("delete from etl.lake_table")
+    current = {contract.silver for contract in contracts_of(lake).values()}
     rows = [
         (
             one.table.layer, one.table.name, one.version, one.rows, one.position,
-            _behind(one, Unit.OFFSETS), _behind(one, Unit.VERSIONS), one.newest_at,
+            _behind(one, Unit.OFFSETS), _behind(one, Unit.VERSIONS),
+            one.table.layer != "silver" or one.table.name in current, one.newest_at,
         )
         for one in metrics
     ]  # fmt: skip

@@ -290,6 +290,9 @@ def test_summaries_follow_the_lake(warehouse, tmp_path):
             "where table_name in ('raw_sales', 'cleaned_sales') order by layer"
         )
         assert found == [("bronze", "raw_sales", 10, None), ("silver", "cleaned_sales", 5, 5)]
+        # Quarantine reads the same offsets as the current tables.
+        query = "select table_name, is_counted from mart.data_freshness where layer = 'silver'"
+        assert dict(warehouse.query(query)) == {"cleaned_sales": True, "quarantine": False}
         assert warehouse.query(
             "select entity, rule, changes, keys, oldest_at, now() - measured_at < '1 minute' "
             "from mart.quarantine_by_rule order by rule"

@@ -37,7 +37,8 @@ found as (
         t.behind_offsets,
         t.behind_versions,
         least(t.newest_at, t.measured_at) as newest_at,
-        t.measured_at
+        t.measured_at,
+        t.is_counted
     from etl.lake_table as t
     union all
     select
@@ -48,7 +49,8 @@ found as (
         null as behind_versions,
         least(case when p.layer = 'warehouse' then u.finished_at else h.sent_at end, now())
             as newest_at,
-        now() as measured_at
+        now() as measured_at,
+        true as is_counted
     from passed as p
     cross join published as u
     cross join heard as h
@@ -62,6 +64,7 @@ select
     f.behind_versions,
     f.newest_at,
     f.measured_at,
+    f.is_counted,
     array_position(array['bronze', 'silver', 'gold', 'warehouse', 'live'], f.layer) as layer_number,
     extract(epoch from f.measured_at - f.newest_at)::double precision as age_seconds,
     greatest(0, extract(epoch from now() - f.measured_at))::double precision as measured_seconds_ago
