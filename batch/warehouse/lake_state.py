@@ -1,8 +1,9 @@
 """Small summaries of the lake, written to the warehouse, where charts can read them.
 
 Grain: `etl.lake_table` one row per table of the lake, `etl.quarantine_by_rule` one per table of the
-shop and rule, `etl.loss` one per offset range that was lost, and one per resolution; and
-`etl.unknown_value`, see `batch.warehouse.unknown`. Each measurement replaces the previous one.
+shop and rule, `etl.left_out` one per day, table and rule, `etl.loss` one per offset range that was
+lost, and one per resolution; and `etl.unknown_value`, see `batch.warehouse.unknown`. Each
+measurement replaces the previous one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ import psycopg
 from batch.catalogue import LakeTable, TableMetrics, Unit, lake_metrics
 from batch.contracts.stored import contracts_of
 from batch.quarantine import counted
+from batch.warehouse.left_out import keep_quarantined_sales
 from batch.warehouse.locks import LIMITED
 from batch.warehouse.session import refused
 from batch.warehouse.unknown import find_unknown
@@ -73,6 +75,7 @@ def measure_lake(
             now = found.get(table)
             if now is None or known.get((table.layer, table.name)) != now.version:
                 refresh(connection, lake, now)
+        connection.execute("select etl.compute_left_out()")
         _keep(connection, list(found.values()), lake)
         find_unknown(connection, lake)
 
@@ -101,7 +104,9 @@ def _refresh_quarantine(
     connection: psycopg.Connection, lake: Lake, metrics: TableMetrics | None
 ) -> None:
     connection.execute("delete from etl.quarantine_by_rule")
-    _insert(connection, _RULE, [] if metrics is None else counted(_rows(lake, metrics)))
+    rows = None if metrics is None else _rows(lake, metrics)
+    _insert(connection, _RULE, [] if rows is None else counted(rows))
+    keep_quarantined_sales(connection, rows)
 
 
 def _refresh_losses(

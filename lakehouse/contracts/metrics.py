@@ -27,10 +27,11 @@ class Metric(Declaration):
 class _Dictionary(Declaration):
     sales: tuple[Metric, ...]
     visits: tuple[Metric, ...]
+    data: tuple[Metric, ...]
 
 
 _DICTIONARY = read_declaration(Path(__file__).with_name("metrics.yaml"), TypeAdapter(_Dictionary))
-METRICS, VISITS = _DICTIONARY.sales, _DICTIONARY.visits
+METRICS, VISITS, OF_DATA = _DICTIONARY.sales, _DICTIONARY.visits, _DICTIONARY.data
 SHARE = "parts of one"
 """Unit of shares."""
-BY_NAME = {metric.name: metric for metric in (*METRICS, *VISITS)}
+BY_NAME = {metric.name: metric for metric in (*METRICS, *VISITS, *OF_DATA)}

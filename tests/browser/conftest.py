@@ -18,6 +18,29 @@ DAYS = 60
 ORDERS = 3_000
 
 
+LEFT_OUT = """
+    with placed as (
+        insert into public.orders (
+            channel, status, currency, exchange_rate, subtotal_amount, discount_amount,
+            shipping_amount, tax_amount, total_amount, base_total_amount, ship_city, ship_region,
+            ship_country, placed_at
+        )
+        values (
+            'web', 'placed', 'CHF', 1.05, 300.00, 30.00, 5.00, 0, 275.00, 288.75, 'Basel',
+            repeat('x', 500), 'CH', now() - interval '2 days'
+        )
+        returning order_id
+    )
+    insert into public.order_lines (
+        order_id, line_number, product_id, warehouse_code, quantity, unit_price_amount,
+        line_total_amount
+    )
+    select order_id, 1, (select min(product_id) from public.products), 'FR-LIL', 1, 300, 300
+    from placed
+"""
+"""An order that breaks a rule: its region is too long."""
+
+
 class ShopWithCharts:
     """The stack, and SQL on both of its ends."""
 
@@ -88,6 +111,8 @@ def shop():
             "simulate", "--orders-per-second", 4, "--minutes", 0.25, "--dirt", 0, "--seed", 6,
             timeout=120,
         )  # fmt: skip
+        with psycopg.connect(oltp_dsn(stack.oltp, stack.secrets, role="admin")) as connection:
+            connection.execute(LEFT_OUT)
         _consolidate(stack)
         yield ShopWithCharts(stack)
 

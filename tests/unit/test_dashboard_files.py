@@ -63,6 +63,11 @@ def test_file_has_the_one_spelling(path):
     assert path.read_text() == TEXTS[path.relative_to(FOLDER).as_posix()]
 
 
+def tabs_in(board):
+    [tabs] = [node["tabs"] for node in board["layout"] if "tabs" in node]
+    return tabs
+
+
 def columns(*names):
     return Source(columns=tuple({"column_name": name} for name in names), description=None)
 
@@ -198,7 +203,7 @@ def placed(files, *, tab="Products"):
     place = {"dashboard": "shop_analytics", "tab": tab, "height": 40}
     made["charts"]["units"]["place"] = place
     row = {"row": [{"chart": "units", "width": 12, "height": 40}]}
-    tabs = made["dashboards"]["shop_analytics"]["layout"][0]["tabs"]
+    tabs = tabs_in(made["dashboards"]["shop_analytics"])
     for one in tabs:
         for held in one["holds"]:
             held["row"] = [node for node in held["row"] if node.get("chart") != "units"]
@@ -216,7 +221,7 @@ def test_chart_with_a_place_is_the_last_row_of_its_tab_and_in_no_other_file(tmp_
 
 def test_chart_that_was_moved_in_the_browser_has_no_place_any_more():
     moved = placed(FILES)
-    tabs = moved["dashboards"]["shop_analytics"]["layout"][0]["tabs"]
+    tabs = tabs_in(moved["dashboards"]["shop_analytics"])
     row = tabs[1]["holds"].pop()
     tabs[0]["holds"].append(row)
     texts = to_texts(moved)

@@ -1,0 +1,85 @@
+"""Revenue that is left out because its orders and lines are in quarantine.
+
+Grain of `etl.quarantined_sale`: one row per order or order line with quarantined changes, as the
+newest of them has it; `etl.compute_left_out` finds those that are nowhere else, and sums them up.
+"""
+
+from collections.abc import Mapping
+from typing import LiteralString
+
+import polars as pl
+import psycopg
+
+from lakehouse.contracts import ENTITIES
+
+_INSERT: LiteralString = """
+insert into etl.quarantined_sale (
+    entity, row_key, rule, order_id, amount, discount, exchange_rate, counts, placed_at
+)
+values (
+    %(entity)s, %(row_key)s, %(rule)s, %(order_id)s, %(amount)s, %(discount)s, %(exchange_rate)s,
+    %(counts)s, %(placed_at)s
+)"""
+_AMOUNT, _RATE = pl.Decimal(20, 2), pl.Decimal(24, 8)
+_NOTHING = {
+    "discount": pl.lit(0).cast(_AMOUNT),
+    "exchange_rate": pl.lit(None, _RATE),
+    "counts": pl.lit(value=True),
+    "placed_at": pl.lit(None, pl.Datetime("us", "UTC")),
+}
+
+
+def keep_quarantined_sales(connection: psycopg.Connection, rows: pl.LazyFrame | None) -> None:
+    """Replace `etl.quarantined_sale` by what these rows of quarantine have."""
+    connection.execute("delete from etl.quarantined_sale")
+    if rows is not None:
+        with connection.cursor() as cursor:
+            cursor.executemany(_INSERT, quarantined_sales(rows).to_dicts())
+
+
+def quarantined_sales(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Return the quarantined orders and lines. A value that is no amount is null."""
+    newest = (
+        rows.filter(pl.col("entity").is_in(["orders", "order_lines"]))
+        .sort("_epoch", "_offset")
+        .group_by("entity", "row_key", maintain_order=True)
+        .agg(pl.col("rule").last(), pl.col("value").last().cast(pl.String, strict=False))
+        .with_columns(pl.col("row_key").cast(pl.Int64, strict=False))
+        .filter(pl.col("row_key").is_not_null())
+    )
+    wanted = ("entity", "row_key", "rule", "order_id", *_NOTHING)
+    found = [
+        newest.filter(pl.col("entity") == entity)
+        .with_columns(**{**_NOTHING, **values})
+        .filter(pl.col("order_id").is_not_null())
+        .select(*wanted, "amount")
+        for entity, values in (("orders", _order()), ("order_lines", _line()))
+    ]
+    return pl.concat(found).collect()
+
+
+def _order() -> Mapping[str, pl.Expr]:
+    is_cancelled = (_text("orders", "status") == "cancelled").fill_null(value=False)
+    return {
+        "order_id": pl.col("row_key"),
+        "amount": _text("orders", "subtotal_cents").cast(_AMOUNT, strict=False),
+        "discount": _text("orders", "discount_cents").cast(_AMOUNT, strict=False),
+        "exchange_rate": _text("orders", "exchange_rate_e8").cast(_RATE, strict=False),
+        "counts": ~(is_cancelled & _text("orders", "paid_at").is_null()),
+        "placed_at": _text("orders", "placed_at").str.to_datetime(
+            "%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False
+        ).dt.replace_time_zone("UTC"),
+    }  # fmt: skip
+
+
+def _line() -> Mapping[str, pl.Expr]:
+    return {
+        "order_id": _text("order_lines", "order_id").cast(pl.Int64, strict=False),
+        "amount": _text("order_lines", "line_total_cents").cast(_AMOUNT, strict=False),
+    }
+
+
+def _text(entity: str, column: str) -> pl.Expr:
+    """Return what the shop wrote into the column."""
+    source = ENTITIES[entity].column(column).source or column
+    return pl.col("value").str.json_path_match(f"$.after.{source}")
