@@ -27,11 +27,11 @@ class Metric(Declaration):
 class _Dictionary(Declaration):
     sales: tuple[Metric, ...]
     visits: tuple[Metric, ...]
-    data: tuple[Metric, ...]
+    others: tuple[Metric, ...]
 
 
 _DICTIONARY = read_declaration(Path(__file__).with_name("metrics.yaml"), TypeAdapter(_Dictionary))
-METRICS, VISITS, OF_DATA = _DICTIONARY.sales, _DICTIONARY.visits, _DICTIONARY.data
+METRICS, VISITS, OTHERS = _DICTIONARY.sales, _DICTIONARY.visits, _DICTIONARY.others
 SHARE = "parts of one"
 """Unit of shares."""
-BY_NAME = {metric.name: metric for metric in (*METRICS, *VISITS, *OF_DATA)}
+BY_NAME = {metric.name: metric for metric in (*METRICS, *VISITS, *OTHERS)}

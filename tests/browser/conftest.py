@@ -18,6 +18,14 @@ DAYS = 60
 ORDERS = 3_000
 
 
+TARGETS = """
+    insert into etl.target (month_start_date, net_revenue_cents)
+    select g.month, 3000000
+    from generate_series(
+        date_trunc('year', now()) - interval '1 month', now(), interval '1 month'
+    ) as g (month)
+"""
+"""30,000.00 a month, for every month of this year."""
 LEFT_OUT = """
     with placed as (
         insert into public.orders (
@@ -50,7 +58,7 @@ class ShopWithCharts:
         self._oltp_dsn = oltp_dsn(stack.oltp, stack.secrets, role="admin")
         self.oltp(
             "update truth.consolidated "
-            "set last_order_id = (select max(order_id) from public.orders)"
+            "set last_order_id = (select max(order_id) from public.orders), consolidated_at = now()"
         )
 
     def oltp(self, query, *parameters):
@@ -103,6 +111,8 @@ def shop():
         stack.run("up", "lander", "live", "superset", timeout=580)
         with psycopg.connect(oltp_dsn(stack.oltp, stack.secrets, role="admin")) as connection:
             connection.execute(SETUP)
+        with psycopg.connect(warehouse_dsn(stack.warehouse, stack.secrets, role="batch")) as loads:
+            loads.execute(TARGETS)
         stack.run(
             "simulate", "--history", DAYS, "--orders", ORDERS, "--dirt", 0, "--seed", 5, timeout=300
         )

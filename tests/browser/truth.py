@@ -22,6 +22,11 @@ COUNTS = {
 }
 RATIOS = {
     "average_lifetime_value",
+    "before_change",
+    "failed_share",
+    "leaving_share",
+    "revenue_per_order",
+    "target_share",
     "average_order_value",
     "conversion",
     "left_out_share",
@@ -445,6 +450,348 @@ ANALYTICS |= {
         """,
         keys=("layer", "table_name"),
         is_of_loads=True,
+    ),
+}
+
+_TODAY = "(now() at time zone 'Europe/Paris')::date"
+_CHANGES = f"""
+    select
+        product, sum(net) filter (where day >= {_TODAY} - 28) as net_revenue_of_period,
+        sum(net) filter (where day < {_TODAY} - 28) as before, count(*) as lines
+    from truth.lines
+    where day between {_TODAY} - 56 and {_TODAY} - 1
+    group by product_id, product
+"""
+_CHANGED = f"""
+    select
+        product, coalesce(net_revenue_of_period, 0) as net_revenue_of_period,
+        coalesce(before, 0) as before, lines,
+        coalesce(net_revenue_of_period, 0) - coalesce(before, 0) as change
+    from ({_CHANGES}) as c
+"""
+_STOCK = """
+    with moved as (
+        select *, (occurred_at at time zone 'Europe/Paris')::date as day
+        from public.stock_movements
+    ),
+    stock as (
+        select
+            product_id, warehouse_code, greatest(sum(quantity), 0) as on_hand,
+            sum(quantity) as left_units, coalesce(
+                -sum(quantity) filter (
+                    where kind = 'sale' and day > (select max(day) from moved) - 28
+                ), 0
+            ) as sold
+        from moved group by 1, 2
+    ),
+    supplied as (
+        select
+            s.*, p.name || ' · ' || p.sku as product, p.cost_amount, f.name as supplier,
+            f.lead_time_days as lead_days, div(on_hand * 28, nullif(sold, 0)) as cover,
+            ceil(round(sold::numeric / 28 * (f.lead_time_days + 28), 6) - on_hand) as units,
+            p.is_active
+        from stock as s
+        inner join public.products as p on s.product_id = p.product_id
+        inner join public.suppliers as f on p.supplier_id = f.supplier_id
+    ),
+    due as (select * from supplied where is_active and sold > 0 and cover < lead_days + 7)
+"""
+_LOST = f"""
+    with window_ as (select {_TODAY} - 28 as first, {_TODAY} - 1 as last),
+    moved as (
+        select *, (occurred_at at time zone 'Europe/Paris')::date as day
+        from public.stock_movements
+    ),
+    sold as (
+        select product_id, warehouse_code, -sum(quantity) as units
+        from moved, window_ where kind = 'sale' and day between first and last group by 1, 2
+    ),
+    days as (
+        select s.*, d.day::date as day
+        from sold as s, window_ as w
+        cross join lateral generate_series(w.first, w.last, interval '1 day') as d (day)
+    ),
+    levels as (
+        select
+            d.product_id, d.warehouse_code, d.units, count(m.movement_id) as moves,
+            coalesce((
+                select sum(b.quantity) from moved as b, window_ as w
+                where b.product_id = d.product_id and b.warehouse_code = d.warehouse_code
+                    and b.day < w.first
+            ), 0) + sum(coalesce(sum(m.quantity), 0)) over (
+                partition by d.product_id, d.warehouse_code order by d.day
+            ) as level
+        from days as d
+        left join moved as m using (product_id, warehouse_code, day)
+        group by d.product_id, d.warehouse_code, d.units, d.day
+    ),
+    empty as (
+        select product_id, warehouse_code, units, count(*) as days
+        from levels where moves = 0 and level <= 0 group by 1, 2, 3
+    ),
+    lost as (
+        select
+            p.name || ' · ' || p.sku as product, e.warehouse_code, e.days as days_empty,
+            e.units * e.days / (28.0 - e.days) as lost_quantity,
+            e.units * e.days / (28.0 - e.days) * p.price_amount as lost_revenue
+        from empty as e inner join public.products as p on e.product_id = p.product_id
+    )
+"""
+_WAITING = """
+    with recent as (select max(day) - 29 as first from truth.orders),
+    placed as (
+        select
+            o.*, (
+                select min(l.warehouse_code) from public.order_lines as l
+                where l.order_id = o.order_id
+            ) as warehouse_code
+        from truth.orders as o
+    ),
+    steps as (
+        select p.warehouse_code, s.*
+        from placed as p
+        cross join lateral (
+            values
+                (1, 'packed', extract(epoch from packed_at - paid_at)::float / 3600),
+                (2, 'shipped', extract(epoch from shipped_at - packed_at)::float / 3600),
+                (3, 'delivered', extract(epoch from delivered_at - shipped_at)::float / 3600)
+        ) as s (step_number, step, hours)
+        where p.day >= (select first from recent) and s.hours is not null
+    ),
+    times as (
+        select
+            step, warehouse_code, count(*) as orders,
+            percentile_cont(0.5) within group (order by hours) as median_hours,
+            percentile_cont(0.95) within group (order by hours) as p95_hours
+        from steps group by 1, 2
+    ),
+    waiting as (
+        select
+            s.number || ' ' || s.step as step_name, s.step, p.warehouse_code,
+            p.base_total_amount as worth, (
+                s.since_at < c.consolidated_at - make_interval(secs => 3600 * t.p95_hours)
+            )::int as is_late
+        from placed as p
+        cross join truth.consolidated as c
+        inner join lateral (
+            values
+                ('placed', 1, 'paid', placed_at), ('paid', 2, 'packed', paid_at),
+                ('packed', 3, 'shipped', packed_at), ('shipped', 4, 'delivered', shipped_at)
+        ) as s (status, number, step, since_at) on p.status = s.status
+        left join times as t on s.step = t.step and p.warehouse_code = t.warehouse_code
+    )
+"""
+_RHYTHM = f"""
+    with customer as (
+        select
+            customer_id, count(*) as orders, max(day) as last_day,
+            (max(day) - min(day))::numeric / (count(*) - 1) as rhythm_days,
+            {_TODAY} - max(day) as silent_days, sum(base_total_amount - refund) as value
+        from truth.orders
+        where customer_id is not null
+        group by 1 having max(day) > min(day)
+    )
+"""
+
+ANALYTICS |= {
+    "compared_periods": Truth(
+        sql=f"""
+            with clock as (
+                select
+                    {_TODAY} - 1 as day,
+                    date_trunc('month', {_TODAY} - interval '1 day')::date as m,
+                    date_trunc('year', {_TODAY} - interval '1 day')::date as y
+            ),
+            periods as (
+                select p.* from clock cross join lateral (
+                    values
+                        ('Yesterday', day, day, day - 7, day - 7),
+                        ('Last 7 days', day - 6, day, day - 13, day - 7),
+                        ('Last 28 days', day - 27, day, day - 55, day - 28),
+                        (
+                            'Month so far', m, day, (m - interval '1 month')::date,
+                            least((m - interval '1 month')::date + (day - m), m - 1)
+                        ),
+                        ('Year so far', y, day, null, null)
+                ) as p (period, first, last, before_first, before_last)
+            ),
+            sums as (
+                select
+                    p.period,
+                    coalesce(sum(o.net) filter (where o.day between first and last), 0) as net,
+                    count(*) filter (where o.day between first and last) as orders,
+                    sum(o.net) filter (where o.day between before_first and before_last) as before,
+                    sum(o.lines) as lines, (
+                        select sum(30000.0 / extract(
+                            day from date_trunc('month', d) + interval '1 month - 1 day'
+                        ))
+                        from generate_series(first::timestamp, last, interval '1 day') as d
+                    ) as target
+                from periods as p cross join truth.orders as o group by p.period, first, last
+            )
+            select
+                period, net as net_revenue_of_period, orders as orders_of_period, before,
+                net / before - 1 as before_change, null as last_year, null as last_year_change,
+                target, net / target as target_share, lines
+            from sums
+        """,
+        keys=("period",),
+    ),
+    "winners": Truth(sql=_CHANGED, keys=("product",)),
+    "losers": Truth(sql=_CHANGED, keys=("product",)),
+    "daily_hours": Truth(
+        sql="""
+            select
+                to_char(day, 'ID Dy') as weekday,
+                to_char(placed_at at time zone 'Europe/Paris', 'HH24') as hour_text,
+                count(*) as orders_placed
+            from truth.orders group by 1, 2
+        """,
+        keys=("weekday", "hour_text"),
+    ),
+    "stock_value": Truth(
+        sql=f"{_STOCK} select sum(on_hand * cost_amount) as stock_value from supplied"
+    ),
+    "order_cost": Truth(sql=f"{_STOCK} select sum(units * cost_amount) as order_cost from due"),
+    "reorder": Truth(
+        sql=f"""
+            {_STOCK}
+            select
+                supplier, product, warehouse_code, left_units, cover, lead_days,
+                units as order_quantity, units * cost_amount as order_cost
+            from due where units > 0
+        """,
+        keys=("supplier", "product", "warehouse_code"),
+    ),
+    "lost_revenue": Truth(sql=f"{_LOST} select sum(lost_revenue) as lost_revenue from lost"),
+    "lost_sales": Truth(sql=f"{_LOST} select * from lost", keys=("product", "warehouse_code")),
+    "waiting_orders": Truth(
+        sql=f"{_WAITING}"
+        " select count(*) as waiting from waiting where step in ('packed', 'shipped')"
+    ),
+    "late_orders": Truth(
+        sql=f"{_WAITING}"
+        " select sum(is_late) as late from waiting where step in ('packed', 'shipped')"
+    ),
+    "money_outstanding": Truth(
+        sql=f"{_WAITING} select sum(worth) as money_outstanding from waiting where step = 'paid'"
+    ),
+    "waiting_by_warehouse": Truth(
+        sql=f"""
+            {_WAITING}
+            select
+                step_name, warehouse_code, count(*) as waiting, coalesce(sum(is_late), 0) as late,
+                sum(worth) as worth
+            from waiting group by 1, 2
+        """,
+        keys=("step_name", "warehouse_code"),
+    ),
+    "fulfilment_times": Truth(
+        sql=f"{_WAITING} select * from times", keys=("step", "warehouse_code")
+    ),
+    "daily_payments": Truth(
+        sql="""
+            select
+                replace(p.method, '_', ' ') as method_name,
+                count(*) filter (where p.kind = 'payment') as attempts,
+                count(*) filter (where p.kind = 'payment' and p.status = 'failed') as failed,
+                avg((p.status = 'failed')::int) filter (where p.kind = 'payment') as failed_share,
+                sum(round(p.amount * o.exchange_rate, 2)) filter (
+                    where p.kind = 'payment' and p.status = 'captured'
+                ) as paid,
+                sum(round(p.amount * o.exchange_rate, 2)) filter (
+                    where p.kind = 'refund' and p.status = 'captured'
+                ) as paid_back
+            from public.payments as p inner join public.orders as o on p.order_id = o.order_id
+            group by 1
+        """,
+        keys=("method_name",),
+    ),
+    "lost_orders": Truth(
+        sql="""
+            with lost as (
+                select
+                    l.product_id, l.quantity as cancelled_quantity, 0 as returned_quantity,
+                    l.line_total_amount * o.exchange_rate
+                    * (1 - o.discount_amount / nullif(o.subtotal_amount, 0)) as cancelled,
+                    0 as paid_back
+                from public.order_lines as l
+                inner join public.orders as o on l.order_id = o.order_id
+                where o.status = 'cancelled'
+                union all
+                select l.product_id, 0, r.quantity, 0, 0
+                from public.returns as r
+                inner join public.order_lines as l on r.order_line_id = l.order_line_id
+                union all
+                select product_id, 0, 0, 0, refund from truth.lines where refund > 0
+            )
+            select
+                p.name || ' · ' || p.sku as product, sum(cancelled_quantity) as cancelled_quantity,
+                sum(cancelled) as cancelled, sum(returned_quantity) as returned_quantity,
+                sum(paid_back) as paid_back, count(*) as lines
+            from lost inner join public.products as p using (product_id) group by 1
+        """,
+        keys=("product",),
+    ),
+    "daily_coupons": Truth(
+        sql="""
+            with line as (
+                select order_id, sum(net - cost) as margin from truth.lines group by 1
+            )
+            select
+                coalesce(o.coupon_code, 'none') as coupon, count(*) as orders,
+                sum(o.net) as net_revenue, sum(o.net) / count(*) as revenue_per_order,
+                sum(o.discount_amount * o.exchange_rate) as discount,
+                sum(l.margin) / sum(o.net) as margin_share, sum(o.lines) as lines
+            from truth.orders as o inner join line as l on o.order_id = l.order_id group by 1
+        """,
+        keys=("coupon",),
+    ),
+    "daily_referrers": Truth(
+        sql="""
+            with visit as (
+                select
+                    (occurred_at at time zone 'Europe/Paris')::date as day, session_id,
+                    coalesce(referrer, 'direct') as site,
+                    bool_or(interaction_type <> 'review')::int as is_visit,
+                    bool_or(interaction_type = 'purchase')::int as has_purchase
+                from public.interactions group by 1, 2, 3
+            )
+            select
+                site, sum(is_visit) as sessions, sum(has_purchase) as bought,
+                sum(has_purchase)::numeric / sum(is_visit) as conversion
+            from visit group by 1 having sum(is_visit) > 0
+        """,
+        keys=("site",),
+    ),
+    "new_and_returning": Truth(
+        sql="""
+            with dated as (
+                select
+                    *, to_char(day, 'YYYY-MM') as month,
+                    to_char(min(day) over (partition by customer_id), 'YYYY-MM') as first_month
+                from truth.orders where customer_id is not null
+            )
+            select
+                month, case when month = first_month then 'new' else 'returning' end as kind,
+                sum(net) as revenue_of_month, sum(lines) as lines
+            from dated group by 1, 2
+        """,
+        keys=("month", "kind"),
+        pivot="kind",
+    ),
+    "leaving_customers": Truth(
+        sql=f"{_RHYTHM}"
+        " select count(*) as leaving from customer where silent_days > 2 * rhythm_days"
+    ),
+    "leaving_share": Truth(
+        sql=f"{_RHYTHM}"
+        " select avg((silent_days > 2 * rhythm_days)::int) as leaving_share from customer"
+    ),
+    "leaving_list": Truth(
+        sql=f"{_RHYTHM} select customer_id, orders, rhythm_days, silent_days, value from customer"
+        " where silent_days > 2 * rhythm_days order by value desc limit 100",
+        keys=("customer_id",),
     ),
 }
 

@@ -21,7 +21,7 @@ create trigger keep_cost after insert or update on public.products
 for each row execute function truth.keep_cost();
 
 -- Orders up to here have been consolidated; none yet.
-create table truth.consolidated as select 0::bigint as last_order_id;
+create table truth.consolidated as select 0::bigint as last_order_id, now() as consolidated_at;
 
 -- Grain: one row per order that counts. Amounts in the base currency.
 create view truth.live_orders as

@@ -267,7 +267,7 @@ OURS = {
     "rule": 100,
     "segment": 20, "source": 20, "table_id": 36,
     # Shortened to 100 characters before it is kept.
-    "value": 400,
+    "coupon": 400, "site": 400, "value": 400,
 }  # fmt: skip
 """Longest texts, in bytes, of indexed columns that hold no text of the shop."""
 

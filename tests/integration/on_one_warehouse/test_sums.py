@@ -17,8 +17,15 @@ pytestmark = pytest.mark.integration
 
 DAY = "2026-03-10"
 SHOP = {
-    "orders": [{"order_id": 1, "ship_country": "FR", "channel": "web", "ship_region": "Paris"}],
-    "order_lines": [{"order_line_id": 1, "order_id": 1, "product_id": 1}],
+    "orders": [
+        {"order_id": 1, "ship_country": "FR", "channel": "web", "ship_region": "Paris"},
+        {"order_id": 2, "status": "cancelled", "paid_at": None},
+    ],
+    "order_lines": [
+        {"order_line_id": 1, "order_id": 1, "product_id": 1},
+        {"order_line_id": 2, "order_id": 2, "product_id": 2},
+    ],
+    "payments": [{"payment_id": 1, "order_id": 1}],
     "interactions": [{"interaction_id": 1, "device": "mobile", "interaction_type": "view"}],
     "stock_movements": [{"movement_id": 1, "warehouse_code": "A", "quantity": 5}],
     "returns": [{"return_id": 1, "order_id": 1, "order_line_id": 1}],
@@ -32,6 +39,11 @@ KEYS = {
     "mart.daily_geography": f"{DAY}/FR/Paris",
     "mart.daily_products": f"{DAY}/1",
     "mart.daily_behaviour": f"{DAY}/mobile",
+    "mart.daily_cancellations": f"{DAY}/2",
+    "mart.daily_coupons": f"{DAY}/none",
+    "mart.daily_hours": f"{DAY}/12",
+    "mart.daily_payments": f"{DAY}/payment/card/pending",
+    "mart.daily_referrers": f"{DAY}/direct",
     "mart.customer_months": "1/2026-03-01",
     "mart.customer_totals": "1",
     "mart.customer_groups": f"{DAY}/1/1/unknown",

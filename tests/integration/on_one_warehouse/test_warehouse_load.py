@@ -100,7 +100,8 @@ def test_table_filled_in_bulk_has_the_same_rows_keys_and_indexes(warehouse, monk
 
     monkeypatch.setattr(bulk, "run", noting)
     rebuild_warehouse(warehouse.dsn, silver)
-    assert {*dropped} == {*emptied}
+    # What is computed without a row, such as cancellations of a shop without any, may be, too.
+    assert {*emptied} <= {*dropped} <= {*filled}
     assert warehouse.contents() == rows
     assert warehouse.query(shape) == keys
 

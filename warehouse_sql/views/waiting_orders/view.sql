@@ -1,0 +1,48 @@
+-- Grain: one row per step and warehouse with orders that wait for it.
+drop materialized view if exists mart.waiting_orders;
+create materialized view mart.waiting_orders as
+with recent as (
+    select max(o.placed_date) - 91 as first_date
+    from entity.orders as o
+    where o.placed_date <= (now() + interval '1 day')::date
+),
+
+waiting as (
+    select
+        o.order_id,
+        o.base_total_cents,
+        s.step_number,
+        s.step,
+        s.since_at,
+        (
+            select min(l.warehouse_code)
+            from entity.order_lines as l
+            where l.order_id = o.order_id
+        ) as warehouse_code
+    from recent as r
+    inner join entity.orders as o on r.first_date <= o.placed_date
+    inner join lateral (
+        values
+        ('placed', 0, 'paid', o.placed_at),
+        ('paid', 1, 'packed', o.paid_at),
+        ('packed', 2, 'shipped', o.packed_at),
+        ('shipped', 3, 'delivered', o.shipped_at)
+    ) as s (status, step_number, step, since_at) on o.status = s.status
+)
+
+select
+    w.step_number,
+    w.step,
+    coalesce(w.warehouse_code, 'unknown') as warehouse_code,
+    count(*) as orders,
+    count(*) filter (
+        where extract(epoch from now() - w.since_at) > 3600 * t.p95_hours
+    ) as late_orders,
+    sum(w.base_total_cents)::bigint as waiting_cents,
+    min(w.since_at) as oldest_at
+from waiting as w
+left join mart.fulfilment_times as t
+    on w.warehouse_code = t.warehouse_code and w.step_number = t.step_number
+group by w.step_number, w.step, w.warehouse_code;
+
+create unique index waiting_orders_key on mart.waiting_orders (step_number, warehouse_code);
