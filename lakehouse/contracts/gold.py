@@ -151,12 +151,19 @@ _BUILT = (
     "sales_kpi", "geographic_sales", "product_performance", "customer_behaviour",
     "customer_lifetime_value", "stock_health",
 )  # fmt: skip
-_TABLES = TypeAdapter(
-    Annotated[dict[str, GoldTable], BeforeValidator(_named), AfterValidator(_complete)]
-)
+_NAMED = Annotated[dict[str, GoldTable], BeforeValidator(_named)]
+_TABLES = TypeAdapter(Annotated[_NAMED, AfterValidator(_complete)])
 GOLD_TABLES = read_declaration(Path(__file__).with_name("gold.yaml"), _TABLES)
 """Gold tables by name, in the order in which they are built."""
 (
     SALES_KPI, GEOGRAPHIC_SALES, PRODUCT_PERFORMANCE, CUSTOMER_BEHAVIOUR, CUSTOMER_LIFETIME_VALUE,
     STOCK_HEALTH,
 ) = (GOLD_TABLES[name] for name in _BUILT)  # fmt: skip
+
+_TRAINED: TypeAdapter[dict[str, GoldTable]] = TypeAdapter(_NAMED)
+TRAINED_TABLES = read_declaration(Path(__file__).with_name("recommendations.yaml"), _TRAINED)
+"""Gold tables that a training writes, not the hourly run: `batch.recommendations`."""
+RECOMMENDATIONS, SIMILAR_PRODUCTS, RECOMMENDATION_QUALITY = (
+    TRAINED_TABLES[name]
+    for name in ("recommendations", "similar_products", "recommendation_quality")
+)
