@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 
 from batch.warehouse.marts import Fact, Sum, Table, View, mart
 from lakehouse.contracts import ENTITIES, Column, Derived, Entity, OnUnknown
-from lakehouse.contracts.gold import GOLD_TABLES, GoldTable
+from lakehouse.contracts.gold import GOLD_TABLES, TRAINED_TABLES, GoldTable
 from lakehouse.contracts.metrics import BY_NAME
 from lakehouse.contracts.model import (
     FIRST_DAY,
@@ -107,6 +107,8 @@ def data_model(catalogue: Sequence[CatalogueRow]) -> str:
         ),
         "## Gold: metrics",
         *(part for table in GOLD_TABLES.values() for part in _gold(table)),
+        "## Gold: recommendations",
+        *(part for table in TRAINED_TABLES.values() for part in _gold(table)),
         *_warehouse(catalogue),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     REBUILD = "rebuild"
     MAINTENANCE = "maintenance"
     REDRIVE = "redrive"
+    TRAINING = "training"
 
 
 class Outcome(StrEnum):

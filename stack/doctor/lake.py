@@ -8,7 +8,7 @@ from batch.catalogue import LakeTable
 from batch.contracts.stored import contracts_of
 from consumers.bronze.conformance import require_conditional_put, require_consistent_listing
 from lakehouse.contracts import Entity
-from lakehouse.contracts.gold import GOLD_TABLES
+from lakehouse.contracts.gold import GOLD_TABLES, TRAINED_TABLES
 from lakehouse.contracts.schemas import (
     CONTRACTS,
     CONTRACTS_SCHEMA,
@@ -58,7 +58,7 @@ def contracted(entities: Iterable[Entity]) -> dict[LakeTable, pa.Schema]:
         found[LakeTable(layer="silver", name=entity.silver)] = silver_schema(entity)
         if entity.history:
             found[LakeTable(layer="silver", name=entity.history)] = history_schema(entity)
-    for table in GOLD_TABLES.values():
+    for table in (*GOLD_TABLES.values(), *TRAINED_TABLES.values()):
         found[LakeTable(layer="gold", name=table.name)] = gold_schema(table)
     return found
 
