@@ -1,9 +1,8 @@
-"""Models that score products for customers, and the baselines that they have to beat.
+"""Models that score products for customers, and the baselines that they have to exceed.
 
 EASE is the closed form of Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019.
 Its input here are purchases that fade with time, interest, and what a customer buys by category and
-brand. Sums are taken in a fixed order and scores are rounded, so that the same history gives the
-same lists.
+brand. Rows are sorted and scores are rounded, so that the same history gives the same lists.
 """
 
 from collections.abc import Callable, Mapping
@@ -175,7 +174,7 @@ MODELS: Mapping[str, Callable[[Signals], Scorer]] = {
 VERSIONS = {"ease": 1, "rhythm": 1, "popularity": 1, "own_frequency": 1, "random": 1}
 """Versions of the models' formulas."""
 CANDIDATE: Mapping[Kind, str] = {Kind.BUY_AGAIN: "rhythm", Kind.NEW_TO_YOU: "ease"}
-"""The model that is published if it beats its baseline."""
+"""The model that is published if it exceeds its baseline."""
 BASELINE: Mapping[Kind, str] = {Kind.BUY_AGAIN: "own_frequency", Kind.NEW_TO_YOU: "popularity"}
 
 

@@ -6,7 +6,7 @@ trained once a night, so that it is not behind when silver has newer versions.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import polars as pl
 import psycopg
@@ -15,9 +15,11 @@ from psycopg import sql
 
 from batch.gold.silver import pin
 from batch.recommendations.history import read_history
-from batch.recommendations.training import SEED, Training, train
+from batch.recommendations.training import SEED, Tested, Training, train
+from batch.runs import Run
 from batch.warehouse.locks import LIMITED
 from batch.warehouse.session import refused
+from batch.warehouse.views import flag_stale, refresh_views
 from lakehouse.commit import a_few_times, until_known
 from lakehouse.contracts.gold import (
     RECOMMENDATION_QUALITY,
@@ -113,7 +115,7 @@ def write_gold(
             "gold", table.name, schema,
             properties=table_properties(retention_hours=retention_hours, has_change_feed=False),
         )  # fmt: skip
-        new = pl.DataFrame(schema.empty_table()) if rows is None else rows
+        new = pl.DataFrame(schema.empty_table()) if rows is None else rows.select(schema.names)
         if table is RECOMMENDATION_QUALITY:
             earlier = scan(delta).collect()
             if rows is not None:
@@ -121,7 +123,7 @@ def write_gold(
             new = pl.concat([earlier, new.cast(earlier.schema)])
         write_deltalake(
             delta,
-            new.select(schema.names).to_arrow().cast(schema),
+            new.to_arrow().cast(schema),
             mode="overwrite",
             writer_properties=writer_of(schema),
             commit_properties=with_watermarks(watermarks, is_alone=True),
@@ -140,6 +142,7 @@ def publish(lake: Lake, dsn: str, *, on_progress: Progress = lambda _what: None)
     """
     on_progress("loading the warehouse")
     with refused("the recommendations"), psycopg.connect(dsn) as connection:
+        flag_stale(connection)
         connection.execute(LIMITED)
         connection.execute(_ALONE)
         for name, target in _MART.items():
@@ -148,6 +151,7 @@ def publish(lake: Lake, dsn: str, *, on_progress: Progress = lambda _what: None)
                 with retry_later(f"gold/{name} cannot be read"):
                     rows = scan(delta).collect()
                 _replace(connection, target, TRAINED_TABLES[name].names, rows)
+    refresh_views(dsn, on_progress=on_progress)
 
 
 def _replace(
@@ -160,3 +164,33 @@ def _replace(
     with connection.cursor() as cursor, cursor.copy(copying) as copy:
         for row in rows.select(columns).iter_rows():
             copy.write_row(row)
+
+
+def note_training(run: Run, training: Training | None) -> dict[str, Any]:
+    """Add a training to a run's record; return what was added."""
+    if training is None:
+        details: dict[str, Any] = {"quality": [], "verdicts": [], "digest": None}
+    else:
+        details = {
+            "trained_until": training.until.isoformat(),
+            "quality": [told(one) for one in training.tested],
+            "verdicts": list(training.verdicts()),
+            "digest": str(training.digest),
+        }
+    rows = 0 if training is None else training.recommendations.height
+    run.note(rows_written=rows, details=details)
+    return details
+
+
+def told(tested: Tested) -> dict[str, Any]:
+    """Return a row of the table of quality, as people read it."""
+    quality = tested.quality
+    return {
+        "list": str(tested.kind),
+        "model": tested.model,
+        "customers": quality.customers,
+        "recall@10": f"{quality.recall:.4f}",
+        "nDCG@10": f"{quality.ndcg:.4f}",
+        "coverage": f"{quality.coverage:.3f}",
+        "novelty": f"{quality.novelty:.2f}",
+    }

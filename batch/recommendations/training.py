@@ -64,7 +64,7 @@ class Training:
         for kind, model in self.published.items():
             candidate, baseline = CANDIDATE[kind], BASELINE[kind]
             ours, theirs = found[kind, candidate].recall, found[kind, baseline].recall
-            what = "beats" if model == candidate else "does not beat"
+            what = "exceeds" if model == candidate else "does not exceed"
             yield (
                 f"{kind}: {model} is published: {candidate} (recall@10 {ours:.4f}) {what} "
                 f"{baseline} ({theirs:.4f})"
