@@ -124,6 +124,7 @@ def shop():
         with psycopg.connect(oltp_dsn(stack.oltp, stack.secrets, role="admin")) as connection:
             connection.execute(LEFT_OUT)
         _consolidate(stack)
+        stack.run("recommend", "train", timeout=120)
         yield ShopWithCharts(stack)
 
 

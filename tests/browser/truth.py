@@ -29,11 +29,15 @@ RATIOS = {
     "target_share",
     "average_order_value",
     "conversion",
+    "coverage",
     "left_out_share",
     "margin_share",
     "money_share",
+    "ndcg",
+    "novelty",
     "orders_per_second",
     "orders_per_view",
+    "recall",
     "refund_share",
     "repeat_share",
     "retention",
@@ -792,6 +796,64 @@ ANALYTICS |= {
         sql=f"{_RHYTHM} select customer_id, orders, rhythm_days, silent_days, value from customer"
         " where silent_days > 2 * rhythm_days order by value desc limit 100",
         keys=("customer_id",),
+    ),
+}
+
+ANALYTICS |= {
+    "recommendation_quality": Truth(
+        sql="""
+            select
+                replace(kind, '_', ' ') as list_name,
+                replace(model, '_', ' ')
+                || case when is_published then ', published' else '' end as model_name,
+                recall_basis_points / 10000.0 as recall, ndcg_basis_points / 10000.0 as ndcg,
+                coverage_basis_points / 10000.0 as coverage, novelty_centibits / 100.0 as novelty,
+                customers as tested_customers
+            from etl.recommendation_quality
+            where trained_until_at = (
+                select max(trained_until_at) from etl.recommendation_quality
+            )
+        """,
+        keys=("list_name", "model_name"),
+        is_of_loads=True,
+    ),
+    "recommendation_quality_by_day": Truth(
+        sql="""
+            select
+                (trained_until_at at time zone 'Europe/Paris')::date::text as trained_day,
+                replace(kind || ', ' || model, '_', ' ') as published_model,
+                max(recall_basis_points) / 10000.0 as recall
+            from etl.recommendation_quality group by 1, 2
+        """,
+        keys=("trained_day", "published_model"),
+        pivot="published_model",
+        is_of_loads=True,
+    ),
+    "bought_together": Truth(
+        # Names repeat: the sum over the rows that are shown.
+        sql="""
+            select coalesce(sum(orders_together), 0) as orders_together
+            from (
+                select max(orders_together) as orders_together
+                from etl.similar_product
+                where orders_together > 0
+                group by
+                    least(product_id, similar_product_id), greatest(product_id, similar_product_id)
+                order by 1 desc limit 200
+            ) as pair
+        """,
+        totals=("orders_together",),
+        is_of_loads=True,
+    ),
+    "next_for_segment": Truth(
+        sql="""
+            select count(*) as listed_customers
+            from etl.recommendation as r
+            inner join entity.customers as c on r.customer_id = c.customer_id
+            where r.rank <= 3
+        """,
+        totals=("listed_customers",),
+        is_of_loads=True,
     ),
 }
 
