@@ -22,7 +22,7 @@ def open_(
         str | None,
         typer.Argument(
             metavar="[PAGE]",
-            help="One of: superset, viewer, airflow, minio, prometheus. Default: all.",
+            help="One of: superset, viewer, wall, phone, airflow, minio, prometheus. Default: all.",
         ),
     ] = None,
     *,
@@ -37,7 +37,7 @@ def open_(
 
     Example: ./pipeline open --wall
     """
-    found = _wall() if wall else _consoles(name)
+    found = _consoles("wall" if wall else name)
     if output is Format.JSON:
         print_json([asdict(one) for one in found])
         return
@@ -64,15 +64,6 @@ def _consoles(name: str | None) -> "list[Page]":
     config = StackConfig()
     secrets = Secrets(config.stack.secrets_path)
     return [make(config, secrets) for key, make in PAGES.items() if name in (None, key)]
-
-
-def _wall() -> "list[Page]":
-    from lakehouse.secrets import Secrets
-    from stack.paths import StackConfig
-    from stack.web_uis import wall
-
-    config = StackConfig()
-    return [wall(config, Secrets(config.stack.secrets_path))]
 
 
 def _show(found: "Sequence[Page]") -> None:

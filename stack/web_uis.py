@@ -44,13 +44,15 @@ def _viewer(config: StackConfig, secrets: Secrets) -> WebUI:
     )
 
 
-def wall(config: StackConfig, secrets: Secrets) -> WebUI:
-    """Return the live dashboard for a screen on a wall: without menus, refreshing, as viewer.
+def _screen(name: str, title: str, slug: str) -> Callable[[StackConfig, Secrets], WebUI]:
+    """Return the constructor of a dashboard without menus that refreshes, for the viewer."""
 
-    Of Superset's stand-alone modes only the first refreshes.
-    """
-    url = f"{config.superset.url}/superset/dashboard/live-shop/?standalone=1"
-    return replace(_viewer(config, secrets), name="wall", title="live, on a wall", url=url)
+    def page(config: StackConfig, secrets: Secrets) -> WebUI:
+        # Of Superset's stand-alone modes only the first refreshes.
+        url = f"{config.superset.url}/superset/dashboard/{slug}/?standalone=1"
+        return replace(_viewer(config, secrets), name=name, title=title, url=url)
+
+    return page
 
 
 def _superset(config: StackConfig, secrets: Secrets) -> WebUI:
@@ -71,6 +73,8 @@ def _minio(config: StackConfig, secrets: Secrets) -> WebUI:
 WEB_UIS: dict[str, Callable[[StackConfig, Secrets], WebUI]] = {
     "superset": _superset,
     "viewer": _viewer,
+    "wall": _screen("wall", "live, for a screen on a wall", "live-shop"),
+    "phone": _screen("phone", "live, in one column for a phone", "live-phone"),
     "airflow": _airflow,
     "minio": _minio,
 }

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.browser import Dashboards
 from stack.superset.files import read_files
 from stack.superset.layout import charts_in
-from stack.web_uis import WEB_UIS, wall
+from stack.web_uis import WEB_UIS
 
 pytestmark = pytest.mark.browser
 EDIT = "[data-test='edit-dashboard-button']"
@@ -72,8 +72,23 @@ def test_viewer_can_change_nothing(viewing, browser, shop):
 def test_wall_has_no_menu_and_refreshes_by_itself(viewing, shop):
     count = first_charts("live-shop")
     viewing.answers.clear()
-    viewing.page.goto(wall(shop.stack.config, shop.stack.secrets).url)
+    viewing.page.goto(WEB_UIS["wall"](shop.stack.config, shop.stack.secrets).url)
     viewing.drawn(count)
     assert viewing.page.locator("#main-menu").count() == 0
     viewing.answers.clear()
     viewing.drawn(count)
+
+
+def test_phone_shows_one_column_that_fits(viewing, shop):
+    page = viewing.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    viewing.answers.clear()
+    page.goto(WEB_UIS["phone"](shop.stack.config, shop.stack.secrets).url)
+    viewing.drawn(first_charts("live-phone"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for chart in page.locator("[data-test='chart-grid-component']").all():
+        box = chart.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    assert page.locator("[data-test='dashboard-component-chart-holder']").count() == 9
+    page.set_viewport_size({"width": 1920, "height": 1080})
