@@ -98,6 +98,8 @@ class SupersetServer(Shared):
             "FLASK_APP": "superset.app:create_app()",
             "HOME": str(self._home),
             "PATH": "/usr/bin:/bin",
+            # Periods like "Last 7 days" end at midnight of the process: the shop's midnight.
+            "TZ": self.config.shop.time_zone,
         }
 
     @property

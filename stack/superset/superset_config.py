@@ -9,6 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from flask_login import current_user
+from superset.constants import TimeGrain
 
 _VALUES = json.loads(Path(__file__).with_name("values.json").read_text())
 
@@ -93,6 +94,10 @@ DASHBOARD_AUTO_REFRESH_INTERVALS = [
     [60, "1 minute"],
 ]
 
+# Tables hold days; Superset would offer seconds, and weeks that begin on Sunday.
+_GRAINS = {TimeGrain.DAY, TimeGrain.WEEK, TimeGrain.MONTH, TimeGrain.QUARTER, TimeGrain.YEAR}
+TIME_GRAIN_DENYLIST = [grain.value for grain in TimeGrain if grain not in _GRAINS]
+
 EXTRA_CATEGORICAL_COLOR_SCHEMES = [
     {
         "id": "shop",
@@ -102,6 +107,7 @@ EXTRA_CATEGORICAL_COLOR_SCHEMES = [
         "colors": [
             "#1B6B93", "#F2A541", "#3C9D7C", "#D1495B", "#7A6FB0",
             "#4FB0C6", "#A3B54A", "#E07A3F", "#5C6B73", "#C58BB0",
+            "#8A6D3B", "#B7A04A",
         ],
     },
     {

@@ -2,7 +2,9 @@
 
 import re
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -24,6 +26,33 @@ FIRST_TAB = [*ABOVE_TABS, *charts_in(TABS[0]["holds"])]
 OF_NO_COUNTRY = {"as_of", "left_out", "left_out_share", "left_out_by_rule"}
 DRAWN = "canvas, svg, table, .header-line"
 SHOWN_MS = 120_000
+UNREADABLE = """() => {
+    const light = color => {
+        const [r, g, b] = color.match(/[0-9.]+/g).slice(0, 3).map(Number).map(part =>
+            part / 255 <= 0.04045 ? part / 3294.6 : ((part / 255 + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = node => {
+        for (; node; node = node.parentElement) {
+            const color = getComputedStyle(node).backgroundColor;
+            if (!/, 0\\)|transparent/.test(color)) return color;
+        }
+        return 'rgb(255, 255, 255)';
+    };
+    const found = [];
+    for (const node of document.querySelectorAll(
+        '.dashboard-component-chart-holder :is(.header-title, .header-line, .subtitle-line, th, td)'
+    )) {
+        if (!node.offsetParent || !node.innerText.trim()) continue;
+        const style = getComputedStyle(node);
+        const hides = style.overflowX === 'hidden' || style.textOverflow === 'ellipsis';
+        if (hides && node.scrollWidth > node.clientWidth + 1) found.push('cut: ' + node.innerText);
+        const [dark, bright] = [light(style.color), light(behind(node))].sort((a, b) => a - b);
+        if ((bright + 0.05) / (dark + 0.05) < 2.5) found.push('pale: ' + node.innerText);
+    }
+    return found;
+}"""
+"""Titles, numbers and cells that do not fit their place, or hardly differ from what is behind."""
 
 
 def titles(layout):
@@ -45,6 +74,14 @@ def tile(browser, title):
 def number(text):
     """`1,234.5 €` as a number."""
     return float(re.sub(r"[^0-9.\-]", "", text))
+
+
+def open_analytics(browser, charts):
+    """The first tab, with all days of the shop."""
+    value = "filterState:(value:'No filter'),extraFormData:(time_range:'No filter'),ownState:()"
+    period = f"NATIVE_FILTER-period:(id:NATIVE_FILTER-period,{value})"
+    query = f"?native_filters=({quote(period)})"
+    return browser.open("shop-analytics", charts=len(charts), query=query)
 
 
 def assert_all_drawn(browser, layout):
@@ -105,7 +142,7 @@ def test_every_tile_and_chart_of_the_analytics_is_drawn_and_what_the_shop_itself
         charts = set(charts_in(tab["holds"]) if i else FIRST_TAB) - known
         known |= charts
         if i == 0:
-            answers = browser.open("shop-analytics", charts=len(charts))
+            answers = open_analytics(browser, charts)
         else:
             answers = browser.open_tab(tab["tab"], charts=len(charts))
         keep_picture(browser.page, f"shop_analytics_{tab['tab'].lower().replace(' ', '_')}")
@@ -119,6 +156,7 @@ def test_every_tile_and_chart_of_the_analytics_is_drawn_and_what_the_shop_itself
                     assert_tile_says(browser, chart, seen)
                 done.add(chart)
             assert done == charts
+            assert browser.page.evaluate(UNREADABLE) == []
     assert browser.errors == []
     assert browser.outside == []
 
@@ -172,7 +210,7 @@ def apply_filters(browser, charts):
 
 @pytest.mark.long
 def test_filter_of_country_and_channel_reaches_the_charts(shop, browser):
-    browser.open("shop-analytics", charts=len(FIRST_TAB))
+    open_analytics(browser, FIRST_TAB)
     choose(browser, "Country", "FR")
     choose(browser, "Channel", "web")
     for answer in apply_filters(browser, len(set(FIRST_TAB) - OF_NO_COUNTRY)).values():
@@ -188,7 +226,7 @@ def test_filter_of_country_and_channel_reaches_the_charts(shop, browser):
 
 @pytest.mark.long
 def test_filter_of_category_reaches_the_charts_that_know_categories(shop, browser):
-    browser.open("shop-analytics", charts=len(FIRST_TAB))
+    open_analytics(browser, FIRST_TAB)
     [(category, net, units)] = shop.oltp(
         "select category, sum(net), sum(units) from truth.lines group by 1 order by 2 desc limit 1"
     )
@@ -228,7 +266,16 @@ def choose_last_month(browser):
 
 
 def test_filter_of_the_period_reaches_the_charts(shop, browser):
-    browser.open("shop-analytics", charts=len(FIRST_TAB))
+    # Thirty days until midnight by the shop's clock, whatever the server's zone.
+    today = datetime.now(ZoneInfo(shop.stack.config.shop.time_zone)).date()
+    answers = browser.open("shop-analytics", charts=len(FIRST_TAB))
+    names = shop.chart_names()
+    shown = [a for number, a in answers.items() if names[number] != "as_of"]
+    for answer in shown:
+        for query in answer.queries:
+            assert f"'{today - timedelta(days=30)}'" in query
+            assert f"< TO_DATE('{today}'" in query
+    open_analytics(browser, FIRST_TAB)
     first, end = choose_last_month(browser)
     for answer in apply_filters(browser, len(set(FIRST_TAB) - {"as_of"})).values():
         assert all(first in query and end in query for query in answer.queries)

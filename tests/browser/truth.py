@@ -242,7 +242,7 @@ ANALYTICS: dict[str, Truth] = {
     "conversion_by_device": Truth(
         sql="""
             select
-                date_trunc('week', day)::date::text as date_key, device,
+                day::text as date_key, device,
                 sum(has_purchase::int)::numeric / sum(is_visit::int) as conversion
             from (
                 select *, bool_or(is_visit) over (partition by day, device) as is_shown
@@ -272,8 +272,10 @@ ANALYTICS: dict[str, Truth] = {
         """,
         keys=("cohort", "months_since_text"),
     ),
-    "world": Truth(
-        sql="select sum(net) as m1, sum(lines) as lines from truth.orders", totals=("m1",)
+    "revenue_of_countries": Truth(
+        sql="select ship_country, sum(net) as net_revenue, sum(lines) as lines"
+        " from truth.orders group by 1",
+        keys=("ship_country",),
     ),
     "countries": Truth(
         sql="""
@@ -291,7 +293,7 @@ ANALYTICS: dict[str, Truth] = {
                 select ship_country from truth.orders group by 1 order by sum(net) desc limit 8
             )
             select
-                date_trunc('week', day)::date::text as date_key, ship_country,
+                day::text as date_key, ship_country,
                 sum(net) as net_revenue, sum(lines) as lines
             from truth.orders inner join best using (ship_country) group by 1, 2
         """,
