@@ -81,7 +81,11 @@ class Popularity:
 
     def pick(self, random: Random) -> int:
         """Return a position; its probability is proportional to its weight."""
-        return bisect_right(self._sums, random.random() * self._sums[-1])
+        return self.at(random.random())
+
+    def at(self, share: float) -> int:
+        """Return the position at this share, from 0 to below 1, of all weights."""
+        return bisect_right(self._sums, share * self._sums[-1])
 
 
 def demand(instant: datetime, zone: ZoneInfo) -> float:

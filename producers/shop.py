@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Concatenate, ParamSpec
+from zlib import crc32
 
 from producers.catalogue import Catalogue
 from producers.changes import Changes
@@ -19,6 +20,12 @@ from producers.money import Tariff, Totals, seed_rates
 P = ParamSpec("P")
 
 _MOST_CUSTOMERS = 50_000
+TASTES = 3
+"""Products and places belong to one of so many tastes."""
+_TRIES = 8
+_STAPLES = 3
+_OF_TASTE, _STAPLE = 0.6, 0.25
+"""Shares of products that are chosen by taste, and that are one of the place's staples."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -105,6 +112,11 @@ class Streams(dict[str, Random]):
         return self[name]
 
 
+def taste_of(city: str) -> int:
+    """Return the taste of who lives in a city."""
+    return crc32(city.encode()) % TASTES
+
+
 class Shop:
     """State that events read and change.
 
@@ -187,9 +199,33 @@ class Shop:
 
     def popular_product(self) -> Product:
         """Return a random product by popularity."""
+        return self.products[self._by_popularity().pick(self.random)]
+
+    def _by_popularity(self) -> Popularity:
         if self._popularity is None:
             self._popularity = Popularity([product_weight(p.product_id) for p in self.products])
-        return self.products[self._popularity.pick(self.random)]
+        return self._popularity
+
+    def product_for(self, customer: Customer | None) -> Product:
+        """Return a random product by popularity, often of the customer's taste or a staple.
+
+        Both are those of the place where the customer lives: that is the same after a restart, and
+        whatever keys the accounts have.
+        """
+        if customer is None:
+            return self.popular_product()
+        random, city = self.streams["taste"], customer.place.city
+        kind = random.random()
+        if kind < _STAPLE:
+            share = crc32(city.encode(), random.randrange(_STAPLES)) / 2**32
+            return self.products[self._by_popularity().at(share)]
+        product = self.popular_product()
+        if kind < _STAPLE + _OF_TASTE:
+            for _ in range(_TRIES):
+                if product.product_id % TASTES == taste_of(city):
+                    break
+                product = self.products[self._by_popularity().pick(random)]
+        return product
 
     def add_customer(self, customer: Customer) -> None:
         """Keep an account in memory; in a large shop an idle one is dropped from memory instead."""

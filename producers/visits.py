@@ -62,7 +62,7 @@ def _begin_purchase(shop: Shop, buys_at: float) -> None:
     customer.busy += 1
     visit = _visit(shop, customer, _CHANNELS)
     for _ in range(shop.random.choice(_BASKET_SIZES)):
-        product = shop.popular_product()
+        product = shop.product_for(customer)
         if all(product is not chosen for chosen, _ in visit.basket):
             visit.basket.append((product, shop.random.choice(_QUANTITIES)))
     if visit.channel != "phone":
@@ -110,7 +110,7 @@ def _browse(shop: Shop) -> None:
         customer.busy += 1
     wait = 0.0
     for _ in range(shop.random.choice((1, 1, 2, 3))):
-        product = shop.popular_product()
+        product = shop.product_for(customer)
         shop.after(wait, _look, visit, product)
         wait += shop.random.uniform(0.2, 3) * _MINUTE
         if shop.chance(0.25):

@@ -9,6 +9,7 @@ import pytest
 
 from producers.geography import countries, places
 from producers.lifecycle import _CONDITIONS, _REASONS, NEXT_STATUSES
+from producers.shop import TASTES, taste_of
 from tests.shops import DAYS, ORDERS, ZONE, three_weeks
 
 STAGES = ("placed_at", "paid_at", "packed_at", "shipped_at", "delivered_at", "returned_at")
@@ -77,6 +78,17 @@ def test_few_products_make_half_of_the_sales_and_most_sell_now_and_then(shop):
     by_rank = [units for _, units in sold.most_common()]
     assert sum(by_rank[: len(by_rank) // 10]) > 0.45 * sum(by_rank)
     assert len(sold) > 0.8 * len(shop.current["products"])
+
+
+def test_customers_mostly_buy_what_is_to_the_taste_of_their_city(shop):
+    """So that recommendations have something to learn; by chance it were a third."""
+    customers, orders = shop.versions["customers"], shop.current["orders"]
+    is_of_taste = [
+        line["product_id"] % TASTES == taste_of(customers[customer][0]["city"])
+        for line in shop.current["order_lines"].values()
+        if (customer := orders[line["order_id"]]["customer_id"]) is not None
+    ]
+    assert 0.6 < sum(is_of_taste) / len(is_of_taste) < 0.85
 
 
 def test_some_customers_come_back_often_and_many_only_once(shop):
