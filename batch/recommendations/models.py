@@ -26,7 +26,7 @@ _INTEREST = 0.3
 """What a look at a product counts, where a new purchase counts log(2)."""
 _KINDRED = 0.5
 """What the purchases in a category or of a brand count, likewise."""
-_REGULARISED = 150.0
+_REGULARISED = 100.0
 _TREND_DAYS = 28
 _FEW_BUYERS = 2.0
 _TREND_OF_OWN, _TREND_OF_NEW = 0.35, 0.25
@@ -34,7 +34,9 @@ _TREND_OF_OWN, _TREND_OF_NEW = 0.35, 0.25
 _OTHERS = 1.0
 """What EASE counts in a rhythm: customers alike buy it, too."""
 _TIE = 1e-3
-"""What popularity adds to scores: it orders products of which a model knows nothing."""
+"""What popularity adds to own frequency: it orders products that were bought equally often."""
+_PRIOR = 2.0
+"""What popularity counts for a new customer; it counts less the more products one has bought."""
 
 Scores = NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -135,7 +137,9 @@ def scored_products(history: History) -> pl.DataFrame:
 
 def _ease(signals: Signals) -> Scorer:
     trend = signals.trend**_TREND_OF_NEW
-    return lambda some: _alike(signals, some) * trend + _TIE * signals.popularity
+    known = np.asarray(signals.orders.sign().sum(axis=1))
+    prior = _PRIOR / (1 + known)
+    return lambda some: _alike(signals, some) * trend + prior[some] * signals.popularity
 
 
 def _rhythm(signals: Signals) -> Scorer:

@@ -18,6 +18,7 @@ from batch.recommendations.training import Training, train
 from lakehouse.contracts.gold import RECOMMENDATION_QUALITY, RECOMMENDATIONS, TRAINED_TABLES
 from lakehouse.contracts.schemas import gold_schema
 from lakehouse.errors import StopPipelineError, WrongArgumentError
+from tests.shops import three_weeks
 from tests.unit.gold_shop import NOON, LocalSilver, line, movement, order, row, visit
 
 TASTES = 3
@@ -119,6 +120,31 @@ def test_models_that_exceed_their_baselines_are_published(before: Training) -> N
     marked = before.recommendation_quality.filter("is_published")
     assert set(marked["model"]) == {"rhythm", "ease"}
     assert before.recommendation_quality.height == len(Kind) * len(MODELS)
+
+
+def test_model_is_published_of_the_simulated_shop() -> None:
+    """Its customers have a taste, and staples; without them popularity would be the best guess."""
+    tables = three_weeks()
+    orders = tables.current["orders"]
+    lines = [
+        (order["customer_id"], line["product_id"], line["order_id"], order["placed_at"])
+        for line in tables.current["order_lines"].values()
+        if (order := orders[line["order_id"]])["customer_id"] is not None
+    ]
+    columns = ("customer_id", "product_id", "order_id", "at")
+    purchases = pl.DataFrame(lines, schema=columns, orient="row")
+    products = [
+        {"product_id": key, "category": one["category"], "brand": one["brand"], "is_offered": True}
+        for key, one in sorted(tables.current["products"].items())
+    ]
+    history = History(
+        purchases=purchases,
+        interest=purchases.head(0),
+        products=pl.DataFrame(products),
+        customers=pl.Series("customer_id", sorted(tables.current["customers"])),
+        until=max(one[-1] for one in lines),
+    )
+    assert train(history).published[Kind.NEW_TO_YOU] == "ease"
 
 
 def test_baseline_is_published_where_the_model_guesses_no_better(
