@@ -37,7 +37,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Checks that need no service and change no file, as in `.pre-commit-config.yaml`."""
 BENCHMARKS = (
     "landing", "freshness", "live", "hops", "simulate", "consolidation", "load", "charts",
-    "derived", "replay", "peers",
+    "derived", "replay", "peers", "recommendations",
 )  # fmt: skip
 LOCKS = {
     "project": "dev",
@@ -46,7 +46,7 @@ LOCKS = {
     "superset": "superset",
     "go": "go",
     "uv": "uv",
-    **{f"peers/{name}": f"peer-{name}" for name in ("dlt", "quix", "spark")},
+    **{f"peers/{name}": f"peer-{name}" for name in ("dlt", "quix", "recommendations", "spark")},
 }
 """Dependency group in pyproject.toml, by lock file."""
 _SIDE_BY_SIDE = ("-n", "2")

@@ -215,7 +215,7 @@ def _trend(history: History, products: pl.Series) -> Scores:
 
 def _members(groups: pl.Series) -> sp.csr_matrix:
     """Return a matrix of products by groups: 1 where the product belongs to it."""
-    known = groups.fill_null("")
-    names = known.unique().sort()
-    place = np.arange(len(known)), names.search_sorted(known).to_numpy()
-    return sp.csr_matrix((np.ones(len(known)), place), shape=(len(known), len(names)))
+    names = groups.drop_nulls().unique().sort()
+    known = groups.is_not_null().arg_true()
+    place = known.to_numpy(), names.search_sorted(groups.gather(known)).to_numpy()
+    return sp.csr_matrix((np.ones(len(known)), place), shape=(len(groups), len(names)))
