@@ -344,6 +344,27 @@ def test_maintenance_runs_through_airflow(maintenance):
     }  # fmt: skip
 
 
+def test_recommendations_are_trained_through_airflow_and_shown_by_the_command(
+    shop, airflow, first_run, tmp_path
+):
+    last = end_of(airflow, airflow.trigger("recommendations"), "recommendations")
+    assert last.state == "success", last
+    found = airflow.xcom("recommendations", last.run, "train")
+    assert {(one["list"], one["model"]) for one in found["quality"]} >= {
+        ("buy_again", "rhythm"), ("new_to_you", "ease"), ("new_to_you", "popularity"),
+    }  # fmt: skip
+    assert len(found["verdicts"]) == 2
+    path = tmp_path / "lists.csv"
+    shop.run("recommend", "export", "--to", path)
+    customer = path.read_text().splitlines()[1].partition(",")[0]
+    lists = json.loads(shop.run("recommend", "--customer", customer, "--format", "json").stdout)
+    assert {"new_to_you"} <= {one["kind"] for one in lists} <= {"new_to_you", "buy_again"}
+    runs = json.loads(shop.run("runs", "--limit", "1000", "--format", "json").stdout)
+    assert {"training"} == {
+        one["kind"] for one in runs if one["scope"].get("dag") == "recommendations"
+    }
+
+
 def test_runs_of_airflow_are_recorded_with_their_steps(shop, maintenance):
     found = json.loads(shop.run("runs", "--limit", "1000", "--format", "json").stdout)
     of_airflow = {row["scope"]["dag"]: row for row in found if row["who"] == "airflow"}
