@@ -8,6 +8,7 @@ from orchestration.task_log import log_table
 
 
 @dag(
+    description="Trains what customers buy again and what is new to them, every night.",
     schedule="30 4 * * *",
     catchup=False,
     max_active_runs=1,
