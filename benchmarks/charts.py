@@ -25,7 +25,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.postgres import warehouse_dsn
 from stack.superset.files import Files, read_files
-from stack.superset.layout import charts_in
+from stack.superset.layout import charts_at_first, charts_in, tabs_of
 from stack.superset.names import derived_id
 from stack.superset.rest import logged_in
 from stack.web_uis import WEB_UIS
@@ -151,9 +151,7 @@ def _look(browser: Dashboards, files: Files) -> dict[int, ChartAnswer]:
     answers: dict[int, ChartAnswer] = {}
     for content in files["dashboards"].values():
         layout = content["layout"]
-        tabs = layout[0].get("tabs", ())
-        shown = charts_in(tabs[0]["holds"] if tabs else layout)
-        answers |= browser.open(content["slug"], charts=len(shown))
-        for tab in tabs[1:]:
+        answers |= browser.open(content["slug"], charts=len(charts_at_first(layout)))
+        for tab in tabs_of(layout)[1:]:
             answers |= browser.open_tab(tab["tab"], charts=len(charts_in(tab["holds"])))
     return answers

@@ -107,6 +107,18 @@ def from_position(position: Mapping[str, Any], name_of_chart: Callable[[str], st
     return [node(key) for key in start]
 
 
+def tabs_of(layout: Sequence[Node]) -> list[Node]:
+    """Return the tabs of a dashboard; none if it has none."""
+    return [tab for node in layout for tab in node.get("tabs", ())]
+
+
+def charts_at_first(layout: Sequence[Node]) -> list[str]:
+    """Return the names of the charts that are drawn when a dashboard opens."""
+    above = [node for node in layout if "tabs" not in node]
+    first = tabs_of(layout)[:1]
+    return charts_in([*above, *(node for tab in first for node in tab["holds"])])
+
+
 def charts_in(layout: Sequence[Node]) -> list[str]:
     """Return the names of the charts, in reading order."""
     found: list[str] = []

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from stack.superset.files import read_files
-from stack.superset.layout import charts_in
+from stack.superset.layout import charts_at_first, charts_in, tabs_of
 from tests.browser.truth import ANALYTICS, assert_equal
 from tests.browser.truth import LIVE as LIVE_CHARTS
 from tests.pictures import keep_picture
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.browser
 FILES = read_files()
 LIVE = FILES["dashboards"]["live_shop"]
 ANALYTICS_LAYOUT = FILES["dashboards"]["shop_analytics"]["layout"]
-[TABS] = [node["tabs"] for node in ANALYTICS_LAYOUT if "tabs" in node]
+TABS = tabs_of(ANALYTICS_LAYOUT)
 ABOVE_TABS = charts_in([node for node in ANALYTICS_LAYOUT if "tabs" not in node])
-FIRST_TAB = [*ABOVE_TABS, *charts_in(TABS[0]["holds"])]
+FIRST_TAB = charts_at_first(ANALYTICS_LAYOUT)
 OF_NO_COUNTRY = {"as_of", "left_out", "left_out_share", "left_out_by_rule"}
 DRAWN = "canvas, svg, table, .header-line"
 SHOWN_MS = 120_000

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.browser import Dashboards
 from stack.superset.files import read_files
-from stack.superset.layout import charts_in
+from stack.superset.layout import charts_at_first
 from stack.web_uis import WEB_UIS
 
 pytestmark = pytest.mark.browser
@@ -26,8 +26,7 @@ def viewing(shop, logged_in):
 
 def first_charts(slug):
     content = next(c for c in read_files()["dashboards"].values() if c["slug"] == slug)
-    tabs = content["layout"][0].get("tabs", ())
-    return len(charts_in(tabs[0]["holds"] if tabs else content["layout"]))
+    return len(charts_at_first(content["layout"]))
 
 
 @pytest.mark.parametrize("slug", ["live-shop", "shop-analytics"])
