@@ -1,6 +1,5 @@
 """`recommend`: train lists of products, show them, export them."""
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -71,11 +70,8 @@ def show(
 @recommend.command()
 def train(
     until: Annotated[
-        datetime | None,
-        typer.Option(
-            help="Read purchases up to this instant (UTC). Default: all.",
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
-        ),
+        str | None,
+        typer.Option(metavar="TIME", help="Read purchases up to this instant. Default: all."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random baseline.")] = None,
     output: FormatOption = Format.TABLE,
@@ -94,8 +90,9 @@ def train(
     from batch.runs import Kind, recorded
     from lakehouse.connections import warehouse, writing_lake
     from lakehouse.settings import ConsolidationSettings
+    from lakehouse.shop_time import instant_of
 
-    instant = None if until is None else until.replace(tzinfo=UTC)
+    instant = instant_of("--until", until)
     dsn = warehouse("batch")
     chosen = SEED if seed is None else seed
     scope = {"until": instant, "seed": chosen}

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from lakehouse.errors import WrongArgumentError
 from lakehouse.offsets import OffsetRange
-from lakehouse.shop_time import AmbiguousTimeError, parsed_instant
+from lakehouse.shop_time import instant_of
 
 _GREATEST = 2**63 - 1
 _PLACE = re.compile(r"(\d+):(\d+)", re.ASCII)
@@ -49,8 +49,8 @@ class Selection:
         chosen = cls(
             first=_offsets("--from-offset", from_offset),
             last=_offsets("--to-offset", to_offset),
-            since=_instant("--from-time", from_time),
-            until=_instant("--to-time", to_time),
+            since=instant_of("--from-time", from_time),
+            until=instant_of("--to-time", to_time),
         )
         for partition in chosen.first.keys() & chosen.last.keys():
             if chosen.first[partition] > chosen.last[partition]:
@@ -123,19 +123,3 @@ def _offsets(option: str, given: Iterable[str]) -> dict[int, int]:
             raise WrongArgumentError(message)
         found[partition] = offset
     return found
-
-
-def _instant(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parsed_instant(text)
-    except AmbiguousTimeError as error:
-        message = f"{option} {text!r}: {error}. Write its offset from UTC, such as {text}+01:00."
-        raise WrongArgumentError(message) from error
-    except (ValueError, OverflowError) as error:
-        message = (
-            f"{option} {text!r} is not a time, such as 2026-11-25T08:00 (in SHOP_TIME_ZONE) or "
-            "2026-11-25T08:00+01:00."
-        )
-        raise WrongArgumentError(message) from error

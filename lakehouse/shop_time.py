@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from lakehouse.errors import WrongArgumentError
 from lakehouse.settings import ShopSettings
 
 
@@ -34,6 +35,27 @@ def parsed_instant(text: str) -> datetime:
         message = f"clocks in {_zone()} {how}"
         raise AmbiguousTimeError(message)
     return first.astimezone(UTC)
+
+
+def instant_of(option: str, text: str | None) -> datetime | None:
+    """Return the instant, in UTC, that an option of the command line has; None without one.
+
+    Raises:
+        WrongArgumentError: it is no time, or stands for none or for two.
+    """
+    if text is None:
+        return None
+    try:
+        return parsed_instant(text)
+    except AmbiguousTimeError as error:
+        message = f"{option} {text!r}: {error}. Write its offset from UTC, such as {text}+01:00."
+        raise WrongArgumentError(message) from error
+    except (ValueError, OverflowError) as error:
+        message = (
+            f"{option} {text!r} is not a time, such as 2026-11-25T08:00 (in SHOP_TIME_ZONE) or "
+            "2026-11-25T08:00+01:00."
+        )
+        raise WrongArgumentError(message) from error
 
 
 def _zone() -> ZoneInfo:

@@ -39,6 +39,7 @@ from lakehouse.delta import (
 )
 from lakehouse.lake import Lake
 
+_SLICE_ROWS = 100_000
 Progress = Callable[[str], None]
 # Two trainings at once would insert their rows twice. Readers are not blocked.
 _ALONE: LiteralString = "lock table etl.recommendation in share row exclusive mode"
@@ -160,10 +161,10 @@ def _replace(
     table = sql.Identifier("etl", target)
     connection.execute(sql.SQL("delete from {}").format(table))
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    copying = sql.SQL("copy {} ({}) from stdin").format(table, names)
+    copying = sql.SQL("copy {} ({}) from stdin (format csv)").format(table, names)
     with connection.cursor() as cursor, cursor.copy(copying) as copy:
-        for row in rows.select(columns).iter_rows():
-            copy.write_row(row)
+        for some in rows.select(columns).iter_slices(_SLICE_ROWS):
+            copy.write(some.write_csv(include_header=False))
 
 
 def note_training(run: Run, training: Training | None) -> dict[str, Any]:
