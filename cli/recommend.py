@@ -73,7 +73,7 @@ def train(
         str | None,
         typer.Option(metavar="TIME", help="Read purchases up to this instant. Default: all."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the random baseline.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the random baseline.")] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Train from silver, test, and publish to gold and the mart.

@@ -8,6 +8,7 @@ from typer.exceptions import TyperException
 from lakehouse.choices import meant
 
 _QUOTED = re.compile(r"'([^']*)'")
+_CHOICES = "is not one of "
 
 
 def wrong_usage(error: TyperException) -> str:
@@ -31,8 +32,9 @@ def _refused(cause: ValidationError) -> str:
     """Return the value, and what is allowed instead."""
     (found, *_) = cause.errors(include_url=False)
     said = found["msg"].removeprefix("Value error, ").rstrip(".")
-    if found["type"] != "value_error":
-        return f"{found['input']!r}: {said[:1].lower()}{said[1:]}."
-    # Typer tells the choices only in words: the value, then each of them, in quotes.
-    value, *choices = _QUOTED.findall(said)
+    value = str(found["input"])
+    # Typer tells the choices only in words, each in quotes.
+    choices = _QUOTED.findall(said.rpartition(_CHOICES)[2]) if _CHOICES in said else []
+    if not choices:
+        return f"{value!r}: {said[:1].lower()}{said[1:]}."
     return f"{value!r} is not allowed. {meant([value], choices)}Allowed: {', '.join(choices)}."

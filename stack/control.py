@@ -11,7 +11,7 @@ from pathlib import Path
 
 from connectors.masks import checked
 from lakehouse.contracts.files import read_files
-from lakehouse.errors import PipelineError, StopPipelineError
+from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
@@ -96,14 +96,14 @@ class Stack:
             with_monitoring=not names_wanted.isdisjoint(MONITORING),
         )
         with self._alone():
-            before = self._alive()
+            kept = self._alive()
             try:
-                self._supervise(wanted, progress)
+                kept -= self._supervise(wanted, progress)
                 self._start_all(wanted, progress)
             except BaseException:
                 # The first failure is what has to be told.
-                with suppress(PipelineError):
-                    self._stop_all_but(before)
+                with suppress(Exception):
+                    self._stop_all_but(kept)
                 raise
 
     def down(self) -> None:
@@ -210,8 +210,12 @@ class Stack:
         if not kept:
             self._supervisor.shutdown()
 
-    def _supervise(self, wanted: Sequence[Service], progress: Steps) -> None:
-        """Start or update supervisor with the current configuration; stops changed programs."""
+    def _supervise(self, wanted: Sequence[Service], progress: Steps) -> set[str]:
+        """Start or update supervisor with the current configuration.
+
+        Returns:
+            Programs that it has stopped because they changed.
+        """
         self._secrets.complete()
         if not self._supervisor.is_running():
             orphans = stop_orphans(self.data)
@@ -220,11 +224,14 @@ class Stack:
                     f"ended orphaned processes of a former supervisor: {', '.join(orphans)}"
                 )
         changed = self._supervisor.ensure(service.program for service in self._services.values())
+        replaced = set()
         for service in reversed(wanted):
             if service.name in changed:
                 self._supervisor.replace(service.name)
+                replaced.add(service.name)
         states = self._supervisor.states()
         check_ports(service for service in wanted if not states[service.name].is_alive)
+        return replaced
 
     def _start_all(self, wanted: Sequence[Service], progress: Steps) -> None:
         """Start each service as soon as its dependencies are ready."""

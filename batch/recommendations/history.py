@@ -57,17 +57,19 @@ def read_history(silver: Silver, until: datetime | None = None) -> History | Non
     products = _products(silver)
     purchases = _purchases(silver).join(customers, on="customer_id", how="semi")
     purchases = purchases.join(products.lazy(), on="product_id", how="semi")
-    if until is not None:
-        purchases = purchases.filter(pl.col("at") <= until)
+    newest = purchases.select(pl.col("at").max()).collect().item()
+    # An instant in the future would hide no purchase from the tested models.
+    until = newest if until is None or newest is None else min(until, newest)
+    if until is None:
+        return None
     bought = (
-        purchases.unique(["order_id", "product_id"])
+        purchases.filter(pl.col("at") <= until)
+        .unique(["order_id", "product_id"])
         .sort("customer_id", "order_id", "product_id")
         .collect()
     )
-    newest = bought["at"].max()
-    if not isinstance(newest, datetime):
+    if bought.is_empty():
         return None
-    until = until or newest
     interest = _interest(silver, until).join(customers, on="customer_id", how="semi")
     interest = interest.join(products.lazy(), on="product_id", how="semi")
     return History(

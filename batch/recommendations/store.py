@@ -6,7 +6,7 @@ trained once a night, so that it is not behind when silver has newer versions.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 
 import polars as pl
 import psycopg
@@ -14,11 +14,12 @@ from deltalake import write_deltalake
 from psycopg import sql
 
 from batch.gold.silver import pin
+from batch.lock import first_of
 from batch.recommendations.history import read_history
 from batch.recommendations.training import SEED, Tested, Training, train
 from batch.runs import Run
-from batch.warehouse.locks import LIMITED
-from batch.warehouse.session import refused
+from batch.warehouse.locks import WAIT_SECONDS
+from batch.warehouse.session import loading
 from batch.warehouse.views import flag_stale, refresh_views
 from lakehouse.commit import a_few_times, until_known
 from lakehouse.contracts.gold import (
@@ -37,12 +38,13 @@ from lakehouse.delta import (
     with_watermarks,
     writer_of,
 )
+from lakehouse.errors import WrongArgumentError
 from lakehouse.lake import Lake
+from lakehouse.shop_time import shop_time
 
 _SLICE_ROWS = 100_000
 Progress = Callable[[str], None]
-# Two trainings at once would insert their rows twice. Readers are not blocked.
-_ALONE: LiteralString = "lock table etl.recommendation in share row exclusive mode"
+_LOCK = "training of recommendations"
 _MART = {
     RECOMMENDATIONS.name: "recommendation",
     SIMILAR_PRODUCTS.name: "similar_product",
@@ -74,12 +76,33 @@ def train_and_publish(
         None if silver has no purchase; the lists are then empty.
 
     Raises:
-        RetryLaterError: the object store or the warehouse does not answer.
+        WrongArgumentError: silver has no purchase up to the instant, but later ones.
+        RetryLaterError: the object store or the warehouse does not answer, or another training runs
+            (`BusyError`).
     """
+    with first_of(warehouse, "recommend train", _LOCK):
+        return _train(
+            lake, warehouse, retention_hours=retention_hours, until=until, seed=seed,
+            on_progress=on_progress,
+        )  # fmt: skip
+
+
+def _train(
+    lake: Lake,
+    warehouse: str,
+    *,
+    retention_hours: int,
+    until: datetime | None,
+    seed: int,
+    on_progress: Progress,
+) -> Training | None:
     on_progress("reading silver")
     with retry_later("silver cannot be read"):
         silver = pin(lake, RECOMMENDATIONS.inputs, {})
         history = read_history(silver, until)
+        if history is None and until is not None and read_history(silver) is not None:
+            problem = f"Silver has no purchase up to {shop_time(until)}"
+            raise WrongArgumentError(problem, "Train with a later --until, or without.")
     watermarks = {
         f"trained/{one.app_id}": one.version
         for one in silver.tables.values()
@@ -142,17 +165,22 @@ def publish(lake: Lake, dsn: str, *, on_progress: Progress = lambda _what: None)
         RetryLaterError: the warehouse or the object store does not answer.
     """
     on_progress("loading the warehouse")
-    with refused("the recommendations"), psycopg.connect(dsn) as connection:
-        flag_stale(connection)
-        connection.execute(LIMITED)
-        connection.execute(_ALONE)
-        for name, target in _MART.items():
-            delta = lake.open("gold", name)
-            if delta is not None:
-                with retry_later(f"gold/{name} cannot be read"):
-                    rows = scan(delta).collect()
-                _replace(connection, target, TRAINED_TABLES[name].names, rows)
+    with (
+        loading(dsn, "the recommendations", on_progress, WAIT_SECONDS) as connection,
+        connection.transaction(),
+    ):
+        _copy(lake, connection)
     refresh_views(dsn, on_progress=on_progress)
+
+
+def _copy(lake: Lake, connection: psycopg.Connection) -> None:
+    flag_stale(connection)
+    for name, target in _MART.items():
+        delta = lake.open("gold", name)
+        if delta is not None:
+            with retry_later(f"gold/{name} cannot be read"):
+                rows = scan(delta).collect()
+            _replace(connection, target, TRAINED_TABLES[name].names, rows)
 
 
 def _replace(

@@ -59,17 +59,23 @@ def quarantined_sales(rows: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _order() -> Mapping[str, pl.Expr]:
-    is_cancelled = (_text("orders", "status") == "cancelled").fill_null(value=False)
+    # As cleaning spells it, which did not happen.
+    status = _text("orders", "status").str.strip_chars().str.to_lowercase()
+    is_cancelled = (status == "cancelled").fill_null(value=False)
+    placed = (
+        _text("orders", "placed_at")
+        .str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
+        .dt.replace_time_zone("UTC")
+    )
     return {
         "order_id": pl.col("row_key"),
         "amount": _text("orders", "subtotal_cents").cast(_AMOUNT, strict=False),
         "discount": _text("orders", "discount_cents").cast(_AMOUNT, strict=False),
         "exchange_rate": _text("orders", "exchange_rate_e8").cast(_RATE, strict=False),
         "counts": ~(is_cancelled & _text("orders", "paid_at").is_null()),
-        "placed_at": _text("orders", "placed_at").str.to_datetime(
-            "%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False
-        ).dt.replace_time_zone("UTC"),
-    }  # fmt: skip
+        # Python has no other years; without an instant the order is left out of no day.
+        "placed_at": pl.when(placed.dt.year().is_between(1, 9999)).then(placed),
+    }
 
 
 def _line() -> Mapping[str, pl.Expr]:

@@ -509,17 +509,25 @@ _LOST = f"""
         from public.stock_movements
     ),
     sold as (
-        select product_id, warehouse_code, -sum(quantity) as units
-        from moved, window_ where kind = 'sale' and day between first and last group by 1, 2
+        select product_id, warehouse_code, -sum(quantity) as units, (
+            select min(b.day) from moved as b
+            where b.product_id = m.product_id and b.warehouse_code = m.warehouse_code
+        ) as began
+        from moved as m, window_
+        where kind = 'sale' and day between first and last group by 1, 2
     ),
     days as (
-        select s.*, d.day::date as day
+        select
+            s.product_id, s.warehouse_code, s.units, d.day::date as day,
+            w.last - greatest(w.first, s.began) + 1.0 as days
         from sold as s, window_ as w
-        cross join lateral generate_series(w.first, w.last, interval '1 day') as d (day)
+        cross join lateral generate_series(
+            greatest(w.first, s.began), w.last, interval '1 day'
+        ) as d (day)
     ),
     levels as (
         select
-            d.product_id, d.warehouse_code, d.units, count(m.movement_id) as moves,
+            d.product_id, d.warehouse_code, d.units, d.days, count(m.movement_id) as moves,
             coalesce((
                 select sum(b.quantity) from moved as b, window_ as w
                 where b.product_id = d.product_id and b.warehouse_code = d.warehouse_code
@@ -529,17 +537,17 @@ _LOST = f"""
             ) as level
         from days as d
         left join moved as m using (product_id, warehouse_code, day)
-        group by d.product_id, d.warehouse_code, d.units, d.day
+        group by d.product_id, d.warehouse_code, d.units, d.days, d.day
     ),
     empty as (
-        select product_id, warehouse_code, units, count(*) as days
-        from levels where moves = 0 and level <= 0 group by 1, 2, 3
+        select product_id, warehouse_code, units, days as all_days, count(*) as days
+        from levels where moves = 0 and level <= 0 group by 1, 2, 3, 4
     ),
     lost as (
         select
             p.name || ' · ' || p.sku as product, e.warehouse_code, e.days as days_empty,
-            e.units * e.days / (28.0 - e.days) as lost_quantity,
-            e.units * e.days / (28.0 - e.days) * p.price_amount as lost_revenue
+            e.units * e.days / (e.all_days - e.days) as lost_quantity,
+            e.units * e.days / (e.all_days - e.days) * p.price_amount as lost_revenue
         from empty as e inner join public.products as p on e.product_id = p.product_id
     )
 """
@@ -558,6 +566,7 @@ _WAITING = """
         from placed as p
         cross join lateral (
             values
+                (0, 'paid', extract(epoch from paid_at - placed_at)::float / 3600),
                 (1, 'packed', extract(epoch from packed_at - paid_at)::float / 3600),
                 (2, 'shipped', extract(epoch from shipped_at - packed_at)::float / 3600),
                 (3, 'delivered', extract(epoch from delivered_at - shipped_at)::float / 3600)
@@ -734,7 +743,8 @@ ANALYTICS |= {
             select
                 p.name || ' · ' || p.sku as product, sum(cancelled_quantity) as cancelled_quantity,
                 sum(cancelled) as cancelled, sum(returned_quantity) as returned_quantity,
-                sum(paid_back) as paid_back, count(*) as lines
+                -- A refund is rounded before it is shared.
+                sum(paid_back) as paid_back, 2 * count(*) as lines
             from lost inner join public.products as p using (product_id) group by 1
         """,
         keys=("product",),

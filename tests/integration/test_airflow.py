@@ -215,7 +215,7 @@ def test_page_of_a_run_shows_it_and_its_tasks_green(shop, airflow, first_run):
         # Of the run, above, and of each of its tasks.
         expect(states).to_have_text(["Success"] * (1 + len(first_run.tasks)), timeout=60_000)
         keep_picture(page, "airflow_run")
-        page.get_by_role("link", name="Home").click()
+        page.get_by_test_id("nav-home-link").click()
         health = page.locator("div:has(> h2:text-is('Health')) + div").get_by_test_id("state-badge")
         # Nothing uses a triggerer, so none runs, and its cross is hidden.
         expect(health.filter(visible=True)).to_have_text(

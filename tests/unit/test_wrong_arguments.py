@@ -47,6 +47,8 @@ CASES = [
     ("quarantine lst", "Did you mean 'list'? See ./pipeline quarantine --help"),
     ("status --formal json", "Did you mean --format? See ./pipeline status --help"),
     ("status --format jsn", "--format 'jsn' is not allowed. Did you mean json? Allowed: table, "),
+    ("status --format it's", "is not allowed. Allowed: table, json."),
+    ("recommend train --seed -1", "--seed '-1': input should be greater than or equal to 0"),
     ("demo --minutes x", "--minutes 'x': input should be a valid number"),
     ("runs --limit 0", "--limit '0': input should be greater than or equal to 1"),
     ("replay --all", "Missing option '--into'. Choose from: bronze, silver"),

@@ -36,12 +36,12 @@ def test_start_that_failed_leaves_nothing_running_but_what_ran_before():
     with new_stack() as stack:
         before = processes_below(stack.data_dir)
         hasty = stack.with_settings(STACK_START_TIMEOUT_SECONDS=0.01)
-        failed = hasty.run("up", "minio", "oltp", check=False)
+        failed = hasty.run("up", "minio", "kafka", check=False)
         assert (failed.returncode, "is not ready after" in failed.stderr) == (3, True), failed
         assert [row for row in status_of(stack).values() if row["pid"]] == []
         assert processes_below(stack.data_dir) == before
         stack.up("minio")
-        failed = hasty.run("up", "minio", "warehouse", check=False)
+        failed = hasty.run("up", "minio", "kafka", check=False)
         assert failed.returncode == 3, failed
         assert [name for name, row in status_of(stack).items() if row["pid"]] == ["minio"]
 

@@ -42,7 +42,9 @@ def silver(warehouse):
     made = MemorySilver()
     made.commit(
         customers=[{"customer_id": n} for n in (1, 2)],
-        products=[{"product_id": n, "name": f"product {n}"} for n in (1, 2)],
+        products=[
+            {"product_id": n, "name": f"product {n}", "sku": sku} for n, sku in ((1, "A"), (2, "B"))
+        ],
         orders=[{"order_id": 1, "customer_id": 1, "placed_at": AT}],
         order_lines=[{"order_line_id": 1, "order_id": 1, "product_id": 1}],
     )
@@ -75,18 +77,18 @@ def published(warehouse, silver, tmp_path):
 
 def test_mart_has_the_lists_with_names_and_what_is_next_for_each_segment(warehouse, published):
     rows = warehouse.query(
-        "select customer_id, kind, rank, name from mart.recommendations order by 1, 2"
+        "select customer_id, kind, rank, product from mart.recommendations order by 1, 2"
     )
     assert rows == [
-        (1, "buy_again", 1, "product 1"), (1, "new_to_you", 1, "product 2"),
-        (2, "new_to_you", 1, "product 2"),
+        (1, "buy_again", 1, "product 1 · A"), (1, "new_to_you", 1, "product 2 · B"),
+        (2, "new_to_you", 1, "product 2 · B"),
     ]  # fmt: skip
-    pairs = "select name, similar_name, orders_together from mart.similar_products order by 1"
-    assert warehouse.query(pairs)[0] == ("product 1", "product 2", 3)
+    pairs = "select product, similar_product, orders_together from mart.similar_products order by 1"
+    assert warehouse.query(pairs)[0] == ("product 1 · A", "product 2 · B", 3)
     segments = warehouse.query(
-        "select segment, kind, name, customers from mart.segment_recommendations order by 1, 2"
+        "select segment, kind, product, customers from mart.segment_recommendations order by 1, 2"
     )
-    assert ("no orders", "new_to_you", "product 2", 1) in segments
+    assert ("no orders", "new_to_you", "product 2 · B", 1) in segments
     assert len(segments) == 3
 
 

@@ -310,11 +310,14 @@ def test_revenue_is_left_out_whose_rows_are_in_quarantine_and_nowhere_else(wareh
         ("orders", 2, "7", whole),
         ("orders", 3, "8", whole | {"status": "cancelled", "paid_at": None}),
         ("orders", 4, "9", whole | {"subtotal_amount": "much"}),
+        ("orders", 5, "10", whole | {"placed_at": "12026-11-23T23:30:00Z"}),
+        ("orders", 6, "11", whole | {"status": " Cancelled", "paid_at": None}),
     )
     warehouse.execute("update etl.shop set time_zone = 'Europe/Paris'")
     measure_lake(warehouse.dsn, lake)
     query = "select * from mart.left_out order by entity, date_key"
     assert warehouse.query(query) == [
+        (date(1, 1, 1), "orders", "orders_wrong", 1, 10_000),
         (date(2026, 11, 24), "order_lines", "order_lines_wrong", 1, 5_400),
         (date(2026, 11, 24), "orders", "orders_wrong", 2, 10_000),
     ]
@@ -322,7 +325,7 @@ def test_revenue_is_left_out_whose_rows_are_in_quarantine_and_nowhere_else(wareh
     silver.commit(order_lines=[{"order_line_id": 2, "order_id": 1, "line_total_cents": 4_000}])
     load_warehouse(warehouse.dsn, silver)
     measure_lake(warehouse.dsn, lake)
-    assert [row[1] for row in warehouse.query(query)] == ["orders"]
+    assert [row[1] for row in warehouse.query(query)] == ["orders", "orders"]
 
 
 def lose(lake, first, last, kind="expired", at=NOON):

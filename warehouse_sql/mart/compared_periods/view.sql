@@ -79,7 +79,13 @@ target as (
         on
             p.last_date >= t.month_start_date
             and p.first_date < (t.month_start_date + interval '1 month')::date
-    group by p.period_number
+    group by p.period_number, p.first_date, p.last_date
+    -- Revenue of days that have no target is compared with none.
+    having
+        sum(
+            least(p.last_date, (t.month_start_date + interval '1 month - 1 day')::date)
+            - greatest(p.first_date, t.month_start_date) + 1
+        ) = p.last_date - p.first_date + 1
 )
 
 select

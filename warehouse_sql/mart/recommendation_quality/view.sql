@@ -12,5 +12,9 @@ select
     q.coverage_basis_points,
     q.novelty_centibits,
     q.model_version,
-    q.trained_until_at = max(q.trained_until_at) over () as is_latest
+    -- The training whose lists are in the mart; without any list, the one that read most.
+    q.trained_until_at = coalesce(
+        (select max(r.trained_until_at) from etl.recommendation as r),
+        max(q.trained_until_at) over ()
+    ) as is_latest
 from etl.recommendation_quality as q;

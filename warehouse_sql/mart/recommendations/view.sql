@@ -6,11 +6,11 @@ select
     r.kind,
     r.rank,
     r.product_id,
-    p.name,
     p.category,
     r.score_millionths,
     r.model_version,
-    r.trained_until_at
+    r.trained_until_at,
+    p.name || ' · ' || coalesce(p.sku, p.product_id::text) as product
 from etl.recommendation as r
 inner join entity.customers as c on r.customer_id = c.customer_id
 inner join entity.products as p on r.product_id = p.product_id;

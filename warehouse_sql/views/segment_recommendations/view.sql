@@ -22,14 +22,14 @@ segments as (
 select
     r.kind,
     r.product_id,
-    r.name,
+    r.product,
     r.category,
     coalesce(s.segment, 'no orders') as segment,
     count(*) as customers
 from mart.recommendations as r
 left join segments as s on r.customer_id = s.customer_id
 where r.rank <= 3
-group by coalesce(s.segment, 'no orders'), r.kind, r.product_id, r.name, r.category;
+group by coalesce(s.segment, 'no orders'), r.kind, r.product_id, r.product, r.category;
 
 create unique index segment_recommendations_key
 on mart.segment_recommendations (segment, kind, product_id);

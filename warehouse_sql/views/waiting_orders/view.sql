@@ -27,6 +27,7 @@ usual as (
     cross join
         lateral (
             values
+            (0, extract(epoch from o.paid_at - o.placed_at)::double precision),
             (1, extract(epoch from o.packed_at - o.paid_at)::double precision),
             (2, extract(epoch from o.shipped_at - o.packed_at)::double precision),
             (3, extract(epoch from o.delivered_at - o.shipped_at)::double precision)
