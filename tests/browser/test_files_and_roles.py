@@ -102,6 +102,7 @@ def test_chart_whose_file_is_gone_is_deleted(dashboards, folder, superset):
     content = yaml.safe_load(layout.read_text())
     content["layout"][0]["row"].pop(0)
     layout.write_text(yaml.safe_dump(content, sort_keys=False))
+    (folder / "dashboards" / "live_phone.yaml").unlink()  # it shows the chart, too
     (folder / "charts" / "live_orders_per_second.yaml").unlink()
     done = {one.kind: one for one in dashboards.apply()}
     assert done["charts"].deleted == ("Orders per second, now",)
