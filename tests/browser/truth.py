@@ -702,7 +702,8 @@ ANALYTICS |= {
         keys=("step_name", "warehouse_code"),
     ),
     "fulfilment_times": Truth(
-        sql=f"{_WAITING} select * from times", keys=("step", "warehouse_code")
+        sql=f"{_WAITING} select * from times where step <> 'paid'",
+        keys=("step", "warehouse_code"),
     ),
     "daily_payments": Truth(
         sql="""
