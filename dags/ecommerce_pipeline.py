@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, chain, dag, task
 from lakehouse.contracts import ENTITIES
-from orchestration.defaults import deadline, task_defaults
+from orchestration.defaults import dag_defaults
 from orchestration.record import recording
 from orchestration.steps import step, tell, warn
 from orchestration.task_log import log_table, publish
@@ -25,12 +25,7 @@ MART = Asset(name="mart", uri="shop://mart")
 @dag(
     description="Applies new changes to silver, gold and the warehouse, every hour.",
     schedule="@hourly",
-    catchup=False,
-    max_active_runs=1,
-    is_paused_upon_creation=False,
-    default_args=task_defaults(),
-    deadline=deadline(),
-    tags=["shop", "hourly"],
+    **dag_defaults("hourly"),
 )
 def ecommerce_pipeline() -> None:
     """Applies new changes in bronze to silver, gold and the warehouse, then reconciles all layers.

@@ -1,7 +1,7 @@
 """The nightly maintenance of the lake."""
 
 from airflow.sdk import dag, task
-from orchestration.defaults import deadline, task_defaults
+from orchestration.defaults import dag_defaults
 from orchestration.record import recording, warehouse
 from orchestration.steps import step, tell
 from orchestration.task_log import log_table
@@ -10,12 +10,7 @@ from orchestration.task_log import log_table
 @dag(
     description="Compacts and vacuums the lake's tables, every night.",
     schedule="30 3 * * *",
-    catchup=False,
-    max_active_runs=1,
-    is_paused_upon_creation=False,
-    default_args=task_defaults(),
-    deadline=deadline(),
-    tags=["shop", "daily"],
+    **dag_defaults("daily"),
 )
 def lake_maintenance() -> None:
     """Compacts small files, vacuums expired ones, writes checkpoints, deletes old run records.

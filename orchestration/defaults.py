@@ -33,16 +33,22 @@ def deadline() -> DeadlineAlert:
     )
 
 
-def by_hand() -> dict[str, Any]:
-    """Arguments of DAGs that are only triggered manually, with a form. They may take half a day."""
+def dag_defaults(tag: str) -> dict[str, Any]:
+    """Arguments of every DAG. `tag` says when it runs."""
     return {
         "catchup": False,
         "max_active_runs": 1,
         "is_paused_upon_creation": False,
-        "default_args": {**task_defaults(), "execution_timeout": timedelta(hours=12)},
+        "default_args": task_defaults(),
         "deadline": deadline(),
-        "tags": ["shop", "by hand"],
+        "tags": ["shop", tag],
     }
+
+
+def by_hand() -> dict[str, Any]:
+    """Arguments of DAGs that are only triggered manually, with a form. They may take half a day."""
+    half_a_day = {**task_defaults(), "execution_timeout": timedelta(hours=12)}
+    return {**dag_defaults("by hand"), "default_args": half_a_day}
 
 
 def tables_to_choose(description: str) -> Param:
