@@ -143,7 +143,7 @@ def _go_digest(module: Path) -> str:
 
 
 def digest_of(*files: Path) -> str:
-    """Return twelve digits that name a folder of the cache by what it is made from."""
+    """Return twelve digits that name what is made from these files."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())

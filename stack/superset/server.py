@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from lakehouse.settings import SupersetSettings
 from stack.net import http_status
+from stack.paths import digest_of
 from stack.program import Program
 from stack.service_user import ServiceUser
 from stack.shared import Shared
@@ -58,7 +58,7 @@ class SupersetServer(Shared):
         own.write_private(self._values_file, json.dumps(self._values))
         prepare_database(self.config.warehouse, self.secrets)
         fill = _HERE / "fill_database.py"
-        version = f"{self.cache.superset.name}-{sha256(fill.read_bytes()).hexdigest()[:8]}"
+        version = f"{self.cache.superset.name}-{digest_of(fill)}"
         if read_state(self.config.warehouse, self.secrets).get("filled_by") != version:
             command: list[str | Path] = [self._python, "-P", fill, self._values_file]
             own.run(command, env=self._environment, cwd=self._home)
