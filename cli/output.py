@@ -93,13 +93,18 @@ def _print_lines(names: Sequence[str], cells: Iterable[Sequence[str]], title: st
     if title:
         console.print(Text(title, style="bold"))
     for row in cells:
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, text in zip(names, row, strict=True):
-            grid.add_row(Text(name), Text(text))
-        console.print(grid)
+        console.print(value_lines(names, row))
         console.print()
+
+
+def value_lines(names: Sequence[str], row: Sequence[str], *, is_cut: bool = False) -> Table:
+    """Return a line for each value of a row, folded or, with `is_cut`, cut where it is too long."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(no_wrap=is_cut, overflow="ellipsis" if is_cut else "fold")
+    for name, text in zip(names, row, strict=True):
+        grid.add_row(Text(name), Text(text))
+    return grid
 
 
 def _text(value: object) -> str:

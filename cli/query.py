@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import console, err_console
+from cli.output import console, err_console, value_lines
 
 app = typer.Typer()
 _SHOWN_ROWS = 100
@@ -129,12 +129,7 @@ def _show_lines(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
     """Print each row as lines of name and value, truncated to the terminal's width."""
     for number, row in enumerate(texts, start=1):
         console.print(f"row {number}", style="bold")
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis")
-        for name, text in zip(columns, row, strict=True):
-            grid.add_row(Text(name), Text(text))
-        console.print(grid)
+        console.print(value_lines(columns, row, is_cut=True))
     if not texts:
         console.print("No rows. Columns: ", ", ".join(columns), style="dim")
 
