@@ -9,12 +9,13 @@ from lakehouse.errors import StopPipelineError
 from tests.warehouse import MemorySilver, load_warehouse
 
 pytestmark = pytest.mark.integration
-NOW = datetime.now(UTC)
 
 
 def days_ago(days):
     """Noon of a day before today."""
-    return (NOW - timedelta(days=days)).replace(hour=12, minute=0, second=0, microsecond=0)
+    return (datetime.now(UTC) - timedelta(days=days)).replace(
+        hour=12, minute=0, second=0, microsecond=0
+    )
 
 
 def loaded(warehouse, **tables):
@@ -103,7 +104,9 @@ def test_orders_that_wait_for_payment_are_late_beyond_what_is_usual(warehouse):
         for n in range(1, 21)
     ]  # fmt: skip
     waits = {"placed_at": days_ago(5), "paid_at": None, "status": "placed"}
-    orders = [*paid, waits | {"order_id": 21}, waits | {"order_id": 22, "placed_at": NOW}]
+    # Placed when the test runs, not when it was collected: that may be half an hour ago.
+    just_placed = waits | {"order_id": 22, "placed_at": datetime.now(UTC)}
+    orders = [*paid, waits | {"order_id": 21}, just_placed]
     lines = [
         {"order_line_id": one["order_id"], "order_id": one["order_id"], "warehouse_code": "A"}
         for one in orders
