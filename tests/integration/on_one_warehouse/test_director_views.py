@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from batch.runs import Kind, recorded
@@ -115,3 +116,34 @@ def test_orders_that_wait_for_payment_are_late_beyond_what_is_usual(warehouse):
     warehouse.execute("refresh materialized view mart.waiting_orders")
     found = "select orders, late_orders from mart.waiting_orders where step = 'paid'"
     assert warehouse.query(found) == [(2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("day", "length", "bounds", "is_whole"),
+    [
+        ("2026-11-09", "P1W", ("2026-11-09", "2026-11-16"), True),
+        ("2026-11-15", "P1W", ("2026-11-09", "2026-11-16"), True),
+        ("2026-11-15", "P1W", ("2026-11-10", "2026-11-16"), False),
+        ("2026-11-09", "P1W", ("2026-11-09", "2026-11-15"), False),
+        ("2026-02-28", "P1M", ("2026-02-01", "2026-03-01"), True),
+        ("2024-02-29", "P1M", ("2024-02-01", "2024-02-29"), False),
+        ("2026-02-28", "P3M", (None, "2026-04-01"), True),
+        ("2026-02-28", "P1Y", (None, None), False),
+        ("2025-02-28", "P1Y", (None, None), True),
+        ("yesterday", "P1D", (None, "infinity"), True),
+        ("today", "P1D", (None, "infinity"), False),
+    ],
+)
+def test_period_is_whole_within_its_bounds_and_before_today(
+    warehouse, day, length, bounds, is_whole
+):
+    first, last = ("null" if bound is None else f"'{bound}'" for bound in bounds)
+    today = "(now() at time zone 'Pacific/Kiritimati')::date"
+    day = {"today": today, "yesterday": f"{today} - 1"}.get(day, f"'{day}'")
+    # As charts ask: by their role, whose clock is not the shop's.
+    options = "-c timezone=UTC -c shop.time_zone=Pacific/Kiritimati"
+    with psycopg.connect(warehouse.reader_dsn, options=options) as connection:
+        found = connection.execute(
+            f"select mart.is_whole_period({day}, '{length}', {first}, {last})"
+        ).fetchone()
+    assert found == (is_whole,)

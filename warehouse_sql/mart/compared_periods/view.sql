@@ -1,5 +1,6 @@
 -- Grain: one row per period that ended yesterday: net revenue and orders, beside the period before,
--- that of last year, and the target. A target counts by the days of its month in the period.
+-- that of last year, and the target. A target counts by the days of its month in the period. A
+-- period that began before the shop did is compared with none.
 create or replace view mart.compared_periods as
 with clock as (
     select
@@ -61,6 +62,11 @@ daily as (
     group by d.date_key
 ),
 
+shop as (
+    select min(d.date_key) as first_date
+    from daily as d
+),
+
 target as (
     select
         p.period_number,
@@ -99,6 +105,7 @@ select
     coalesce(these.net_revenue_cents, 0) as net_revenue_cents,
     round(t.target_cents) as target_cents
 from period as p
+cross join shop as s
 left join lateral (
     select
         sum(d.orders) as orders,
@@ -109,11 +116,11 @@ left join lateral (
 left join lateral (
     select sum(d.net_revenue_cents) as net_revenue_cents
     from daily as d
-    where d.date_key between p.before_first and p.before_last
+    where d.date_key between p.before_first and p.before_last and p.before_first >= s.first_date
 ) as before on true
 left join lateral (
     select sum(d.net_revenue_cents) as net_revenue_cents
     from daily as d
-    where d.date_key between p.year_first and p.year_last
+    where d.date_key between p.year_first and p.year_last and p.year_first >= s.first_date
 ) as last_year on true
 left join target as t on p.period_number = t.period_number;
