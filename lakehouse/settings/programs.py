@@ -22,6 +22,11 @@ class ShopSettings(Settings):
         "Currency of all sums.",
         change="Before the first order.",
     )
+    language: Literal["en", "fr"] = setting(
+        "en",
+        "Language of the dashboards: texts, labels of codes, formats of numbers and dates.",
+        change="When readers prefer it; ./pipeline up superset applies it.",
+    )
 
 
 class LandingSettings(Settings):

@@ -14,6 +14,7 @@ from stack.paths import StackConfig
 from stack.superset.columns import Source, read_sources
 from stack.superset.files import FOLDER, read_files, write_files
 from stack.superset.from_superset import from_bundle
+from stack.superset.labels import FILE, Labels, read_labels
 from stack.superset.names import KINDS, id_of, is_derived, title_of
 from stack.superset.rest import Superset, logged_in
 from stack.superset.state import read_state, write_state
@@ -59,7 +60,7 @@ class Dashboards:
             StopPipelineError: a file is invalid.
         """
         files = read_files(self._folder)
-        bundle = to_bundle(files, self._sources(files["datasets"]), self._place())
+        bundle = to_bundle(files, self._sources(files["datasets"]), self._place(), self._labels())
         with self._session() as session:
             session.import_assets(bundle)
             done = [_tidy(session, kind, files[kind]) for kind in reversed(KINDS)]
@@ -76,7 +77,7 @@ class Dashboards:
     def is_applied(self) -> bool:
         """Return whether the same files were imported last."""
         files = read_files(self._folder)
-        bundle = to_bundle(files, self._sources(files["datasets"]), self._place())
+        bundle = to_bundle(files, self._sources(files["datasets"]), self._place(), self._labels())
         state = read_state(self._config.warehouse, self._secrets)
         return state.get("applied") == self._digest(bundle)
 
@@ -90,9 +91,9 @@ class Dashboards:
         with self._session() as session:
             bundle = session.export_assets()
         currency = self._config.shop.base_currency
-        files = from_bundle(bundle, known, self._sources, currency)
+        files = from_bundle(bundle, known, self._sources, currency, self._labels())
         changed = write_files(files, self._folder)
-        same = to_bundle(files, self._sources(files["datasets"]), self._place())
+        same = to_bundle(files, self._sources(files["datasets"]), self._place(), self._labels())
         write_state(self._config.warehouse, self._secrets, applied=self._digest(same))
         return changed
 
@@ -115,6 +116,10 @@ class Dashboards:
             time_zone=shop.time_zone,
             currency=shop.base_currency,
         )
+
+    def _labels(self) -> Labels:
+        shop = self._config.shop
+        return read_labels(shop.language, shop.time_zone, self._folder / FILE.name)
 
     @staticmethod
     def _digest(bundle: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from stack.superset.columns import Source
 from stack.superset.files import Files
 from stack.superset.filters import missed_charts
+from stack.superset.labels import Labels
 from stack.superset.layout import from_position
 from stack.superset.metrics import BASE, DICTIONARY
 from stack.superset.names import (
@@ -49,6 +50,7 @@ def from_bundle(
     known: Files,
     read_sources: Callable[[Mapping[str, Content]], Mapping[str, Source]],
     currency: str,
+    labels: Labels,
 ) -> Files:
     """Return the files.
 
@@ -57,7 +59,9 @@ def from_bundle(
         known: the existing files, for the names of their objects.
         read_sources: returns the columns of each dataset, by name.
         currency: the base currency.
+        labels: the labels that the charts have.
     """
+    bundle = labels.to_codes(bundle)
     found = {
         kind: [content for path, content in sorted(bundle.items()) if path.startswith(f"{kind}/")]
         for kind in KINDS
@@ -69,7 +73,7 @@ def from_bundle(
     sources = read_sources({names["datasets"][d["uuid"]]: d for d in found["datasets"]})
 
     def dataset(content: Content, name: str) -> Content:
-        return _dataset(content, sources[name])
+        return _dataset(content, sources[name], labels)
 
     files: Files = {
         "datasets": _contents("datasets", found, names, dataset),
@@ -127,7 +131,7 @@ def _contents(
     return dict(sorted(contents.items()))
 
 
-def _dataset(exported: Content, source: Source) -> Content:
+def _dataset(exported: Content, source: Source, labels: Labels) -> Content:
     described = {column["column_name"]: column for column in source.columns}
     generated = {metric["metric_name"]: name for name, metric in DICTIONARY.items()}
     # Superset exports both in arbitrary order.
@@ -141,7 +145,8 @@ def _dataset(exported: Content, source: Source) -> Content:
             metrics.append(_in_order(metric))
     columns = []
     for one in sorted(exported.get("columns") or (), key=lambda c: str(c["column_name"])):
-        column = {k: v for k, v in _told(one).items() if COLUMN_DEFAULTS.get(k) != v}
+        kept = {k: v for k, v in _told(one).items() if COLUMN_DEFAULTS.get(k) != v}
+        column = labels.unlabelled(kept)
         base = described.get(column["column_name"], {})
         own = {k: v for k, v in column.items() if base.get(k) != v}
         if own:

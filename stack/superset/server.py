@@ -47,7 +47,7 @@ class SupersetServer(Shared):
             environment=self._environment,
             is_ours=True,
             start_seconds=3,
-            configuration=_CONFIG.read_text() + self._address,
+            configuration=f"{_CONFIG.read_text()}{self._address}{self._language}",
         )  # fmt: skip
 
     def prepare(self) -> None:
@@ -88,6 +88,7 @@ class SupersetServer(Shared):
             "user": USER,
             "password": self.secrets["superset_admin"],
             "viewer_password": self.secrets["superset_viewer"],
+            "language": self._language,
         }
 
     @property
@@ -101,6 +102,10 @@ class SupersetServer(Shared):
             # Periods like "Last 7 days" end at midnight of the process: the shop's midnight.
             "TZ": self.config.shop.time_zone,
         }
+
+    @property
+    def _language(self) -> str:
+        return self.config.shop.language
 
     @property
     def _address(self) -> str:

@@ -12,6 +12,7 @@ from lakehouse.errors import StopPipelineError
 from stack.superset.columns import SCHEMA, Source
 from stack.superset.files import Files
 from stack.superset.filters import missed_charts
+from stack.superset.labels import Labels
 from stack.superset.layout import Chart, charts_in, to_position
 from stack.superset.metrics import BASE, DICTIONARY
 from stack.superset.names import DATABASE_ID, DATABASE_NAME, id_of
@@ -33,7 +34,9 @@ class Place:
     currency: str
 
 
-def to_bundle(files: Files, sources: Mapping[str, Source], place: Place) -> dict[str, Any]:
+def to_bundle(
+    files: Files, sources: Mapping[str, Source], place: Place, labels: Labels
+) -> dict[str, Any]:
     """Return the files of Superset's import, by path; they contain the password.
 
     Raises:
@@ -48,13 +51,13 @@ def to_bundle(files: Files, sources: Mapping[str, Source], place: Place) -> dict
     }  # fmt: skip
     for name, content in files["datasets"].items():
         path = f"datasets/{DATABASE_NAME}/{name}.yaml"
-        bundle[path] = _to_dataset(name, content, sources[name])
+        bundle[path] = _to_dataset(name, content, sources[name], labels)
     for name, content in files["charts"].items():
         bundle[f"charts/{name}.yaml"] = _to_chart(name, content, files)
     for name, content in files["dashboards"].items():
         bundle[f"dashboards/{name}.yaml"] = _to_dashboard(name, content, charts, files, sources)
-    money: Content = renamed_currency(bundle, BASE, place.currency)
-    return money
+    shown: Content = labels.to_words(renamed_currency(bundle, BASE, place.currency))
+    return shown
 
 
 def _database(place: Place) -> Content:
@@ -81,7 +84,7 @@ def _database(place: Place) -> Content:
     }
 
 
-def _to_dataset(name: str, content: Content, source: Source) -> Content:
+def _to_dataset(name: str, content: Content, source: Source, labels: Labels) -> Content:
     own = {column["column_name"]: column for column in content.get("columns", ())}
     columns = [{**column, **own.pop(column["column_name"], {})} for column in source.columns]
     metrics = [
@@ -98,7 +101,9 @@ def _to_dataset(name: str, content: Content, source: Source) -> Content:
         "sql": content.get("sql"),
         "filter_select_enabled": True,
         **kept,
-        "columns": [COLUMN_DEFAULTS | column for column in (*columns, *own.values())],
+        "columns": [
+            COLUMN_DEFAULTS | dict(labels.labelled(column)) for column in (*columns, *own.values())
+        ],
         "metrics": metrics,
         "uuid": id_of("datasets", name, content),
         "database_uuid": DATABASE_ID,

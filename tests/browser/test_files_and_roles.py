@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
 import polars as pl
@@ -13,6 +15,7 @@ import pytest
 import yaml
 
 from lakehouse.lake import Lake
+from lakehouse.postgres import warehouse_dsn
 from stack.superset.dashboards import Dashboards
 from stack.superset.files import FOLDER
 from stack.superset.rest import logged_in
@@ -244,3 +247,42 @@ def test_customers_are_scored_as_gold_scores_them(shop):
     rows = shop.warehouse(f"select {', '.join(columns)} from mart.customer_lifetime_value")
     assert len({row[8] for row in rows}) > 2
     assert sorted(rows) == sorted(gold.select(columns).rows())
+
+
+def test_export_in_french_changes_no_file(shop, folder):
+    """The files are English, whatever the pages are."""
+    config = shop.stack.config
+    french = replace(config, shop=config.shop.model_copy(update={"language": "fr"}))
+    dashboards = Dashboards(french, shop.stack.secrets, folder)
+    try:
+        dashboards.apply()
+        before = texts(folder)
+        assert dashboards.export() == []
+        assert texts(folder) == before
+        with logged_in(shop.login.url, shop.login.user, shop.login.password) as session:
+            assert "CA net" in {one["slice_name"] for one in session.list("charts")}
+    finally:
+        Dashboards(config, shop.stack.secrets).apply()
+
+
+def test_chart_that_failed_once_is_asked_for_again(shop, superset):
+    """A lost connection to the warehouse is no error on a page that refreshes."""
+    [dataset] = [one for one in superset.list("datasets") if one["table_name"] == "daily_orders"]
+    query = {"columns": [], "metrics": ["orders"], "filters": [], "orderby": []}
+    body = {"datasource": {"id": dataset["id"], "type": "table"}, "queries": [query], "force": True}
+    log = shop.stack.config.stack.data_dir / "log" / "warehouse.log"
+    failures = log.read_text().count('too many connections for role "reader"')
+    admin = warehouse_dsn(shop.stack.warehouse, shop.stack.secrets, role="admin")
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("alter role reader connection limit 0")
+        try:
+            asked = pool.submit(superset._client.post, "/api/v1/chart/data", json=body)
+            while log.read_text().count('too many connections for role "reader"') == failures:
+                assert not asked.done(), asked.result().text
+                time.sleep(0.05)
+        finally:
+            connection.execute("alter role reader connection limit -1")
+        answer = asked.result()
+    assert answer.status_code == 200, answer.text
+    [[row]] = [result["data"] for result in answer.json()["result"]]
+    assert row["orders"] > 0

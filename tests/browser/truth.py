@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from stack.superset.labels import read_labels
+
+LABELS = read_labels("en", "Europe/Paris")
 SETUP = Path(__file__).with_name("truth.sql").read_text()
 
 COUNTS = {
@@ -74,7 +77,7 @@ class Truth:
         found = {}
         for row in rows:
             metrics = dict(zip(columns, row, strict=True))
-            key = tuple(_plain(metrics.pop(name)) for name in self.keys)
+            key = tuple(_labelled(name, metrics.pop(name)) for name in self.keys)
             found[key] = {n: None if v is None else float(v) for n, v in metrics.items()}
         return found
 
@@ -116,6 +119,10 @@ def _about(name: str, value: float, lines: float):
     return pytest.approx(value, abs=0.01 * lines + 0.005)
 
 
+def _labelled(column: str, value: object) -> object:
+    return LABELS.values.get(column, {}).get(value, _plain(value))
+
+
 def _plain(value: object) -> object:
     """Superset gives days and minutes as milliseconds."""
     if isinstance(value, int | float) and value > 1e11:
@@ -124,6 +131,7 @@ def _plain(value: object) -> object:
     return value
 
 
+_TODAY = "(now() at time zone 'Europe/Paris')::date"
 _STAGES = """
     select s.stage, sum(s.came) as sessions
     from truth.visits as v
@@ -159,7 +167,7 @@ ANALYTICS: dict[str, Truth] = {
     "units": Truth(sql="select sum(units) as units from truth.lines"),
     "revenue_by_period": Truth(
         sql="select day::text as date_key, channel, sum(net) as net_revenue, sum(lines) as lines"
-        " from truth.orders group by 1, 2",
+        f" from truth.orders where day < {_TODAY} group by 1, 2",
         keys=("date_key", "channel"),
         pivot="channel",
     ),
@@ -240,7 +248,7 @@ ANALYTICS: dict[str, Truth] = {
     ),
     "visit_funnel": Truth(sql=_STAGES, keys=("stage",)),
     "conversion_by_device": Truth(
-        sql="""
+        sql=f"""
             select
                 day::text as date_key, device,
                 sum(has_purchase::int)::numeric / sum(is_visit::int) as conversion
@@ -248,7 +256,7 @@ ANALYTICS: dict[str, Truth] = {
                 select *, bool_or(is_visit) over (partition by day, device) as is_shown
                 from truth.visits
             ) as v
-            where is_shown
+            where is_shown and day < {_TODAY}
             group by 1, 2
         """,
         keys=("date_key", "device"),
@@ -288,14 +296,15 @@ ANALYTICS: dict[str, Truth] = {
         keys=("ship_country",),
     ),
     "revenue_by_country": Truth(
-        sql="""
+        sql=f"""
             with best as (
                 select ship_country from truth.orders group by 1 order by sum(net) desc limit 8
             )
             select
                 day::text as date_key, ship_country,
                 sum(net) as net_revenue, sum(lines) as lines
-            from truth.orders inner join best using (ship_country) group by 1, 2
+            from truth.orders inner join best using (ship_country)
+            where day < {_TODAY} group by 1, 2
         """,
         keys=("date_key", "ship_country"),
         pivot="ship_country",
@@ -459,7 +468,6 @@ ANALYTICS |= {
     ),
 }
 
-_TODAY = "(now() at time zone 'Europe/Paris')::date"
 _CHANGES = f"""
     select
         product, sum(net) filter (where day >= {_TODAY} - 28) as net_revenue_of_period,
@@ -635,7 +643,10 @@ ANALYTICS |= {
                     p.period,
                     coalesce(sum(o.net) filter (where o.day between first and last), 0) as net,
                     count(*) filter (where o.day between first and last) as orders,
-                    sum(o.net) filter (where o.day between before_first and before_last) as before,
+                    sum(o.net) filter (
+                        where o.day between before_first and before_last
+                            and before_first >= (select min(day) from truth.orders)
+                    ) as before,
                     sum(o.lines) as lines, (
                         select sum(30000.0 / extract(
                             day from date_trunc('month', d) + interval '1 month - 1 day'

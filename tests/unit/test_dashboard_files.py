@@ -12,12 +12,14 @@ from stack.superset.columns import Source
 from stack.superset.files import FOLDER, read_files, to_text, to_texts, write_files
 from stack.superset.filters import missed_charts
 from stack.superset.from_superset import from_bundle
+from stack.superset.labels import read_labels
 from stack.superset.layout import Chart, charts_in, from_position, to_position
 from stack.superset.names import derived_id, is_derived
 from stack.superset.to_superset import Place, to_bundle
 
 FILES = read_files()
 TEXTS = to_texts(FILES)
+LABELS = read_labels("en", "Europe/Paris")
 PASSWORD = generate()
 PLACE = Place(
     address="127.0.0.1:1", database="w", user="reader", password=PASSWORD,
@@ -45,19 +47,21 @@ def as_exported(bundle):
     return exported
 
 
-def back(files):
-    bundle = to_bundle(files, SOURCES, PLACE)
-    return from_bundle(as_exported(bundle), files, lambda _: SOURCES, "EUR")
+def back(files, labels=LABELS):
+    bundle = to_bundle(files, SOURCES, PLACE, labels)
+    return from_bundle(as_exported(bundle), files, lambda _: SOURCES, "EUR", labels)
 
 
-def test_files_become_superset_s_and_the_same_files_again():
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_files_become_superset_s_and_the_same_files_again(language):
+    files = back(FILES, read_labels(language, "Europe/Paris"))
     assert {
-        kind: {n: to_text(c) for n, c in contents.items()} for kind, contents in back(FILES).items()
+        kind: {n: to_text(c) for n, c in contents.items()} for kind, contents in files.items()
     } == {kind: {n: to_text(c) for n, c in contents.items()} for kind, contents in FILES.items()}
 
 
 @pytest.mark.parametrize(
-    "path", sorted(FOLDER.rglob("*.yaml")), ids=lambda p: f"{p.parent.name}-{p.stem}"
+    "path", sorted(FOLDER.glob("*/*.yaml")), ids=lambda p: f"{p.parent.name}-{p.stem}"
 )
 def test_file_has_the_one_spelling(path):
     assert path.read_text() == TEXTS[path.relative_to(FOLDER).as_posix()]
@@ -147,7 +151,7 @@ def test_live_page_renews_itself_all_at_once():
 
 
 def test_password_and_currency_are_put_in_on_the_way():
-    bundle = to_bundle(FILES, SOURCES, PLACE)
+    bundle = to_bundle(FILES, SOURCES, PLACE, LABELS)
     assert f"reader:{PASSWORD}@127.0.0.1:1/w" in bundle["databases/Shop.yaml"]["sqlalchemy_uri"]
     [net] = [
         metric
@@ -156,6 +160,58 @@ def test_password_and_currency_are_put_in_on_the_way():
     ]
     assert net["currency"]["symbol"] == "EUR"
     assert net["expression"] == "SUM(net_revenue_cents) / 100.0"
+
+
+TITLES = ("dashboard_title", "slice_name", "subtitle", "tab", "verbose_name")
+
+
+def shown_in(content):
+    """All that people read: titles, captions, and what a chart says of itself."""
+    if isinstance(content, list):
+        return {text for one in content for text in shown_in(one)}
+    if not isinstance(content, dict):
+        return set()
+    found = {one for key, one in content.items() if key in TITLES and one}
+    if "slice_name" in content or "dashboard_title" in content:
+        found.add(content["description"])
+    if "filterType" in content:
+        found.add(content["name"])
+    return found.union(*map(shown_in, content.values()))
+
+
+def test_each_text_has_its_own_in_french():
+    texts = read_labels("fr", "Europe/Paris").texts
+    titles = {metric.title for metric in METRICS}
+    assert shown_in(FILES) | titles - texts.keys() <= texts.keys()
+    assert len(set(texts.values())) == len(texts), "an export could not tell them apart"
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_codes_of_a_column_have_different_labels(language):
+    for column, labels in read_labels(language, "Europe/Paris").values.items():
+        assert len(set(labels.values())) == len(labels), column
+
+
+def test_french_charts_show_words_instead_of_codes():
+    french = read_labels("fr", "Indian/Reunion")
+    source = Source(columns=({"column_name": "channel", "type": "TEXT"},), description=None)
+    bundle = to_bundle(FILES, dict.fromkeys(SOURCES, source), PLACE, french)
+    sales = bundle["datasets/Shop/daily_sales.yaml"]
+    columns = {one["column_name"]: one for one in sales["columns"]}
+    assert columns["channel"]["verbose_name"] == "Canal"
+    expression = columns["channel"]["expression"]
+    assert expression.startswith("CASE \"channel\" WHEN 'web' THEN 'Site web'")
+    assert expression.endswith('ELSE "channel" END')
+    assert bundle["charts/daily_hours.yaml"]["slice_name"].endswith(", Indian/Reunion")
+    board = bundle["dashboards/shop_analytics.yaml"]
+    tabs = {node["meta"]["text"] for key, node in board["position"].items() if key[:4] == "TAB-"}
+    assert {
+        "CA par période", "Performances produits", "Comportement clients", "Analyses géographiques",
+    } <= tabs  # fmt: skip
+    assert board["metadata"]["label_colors"]["Application mobile"] == "#F2A541"
+    # A filter on codes asks for what the column has now.
+    [waiting] = bundle["charts/waiting_orders.yaml"]["params"]["adhoc_filters"]
+    assert waiting["comparator"] == ["Préparation", "Expédition"]
 
 
 def test_layout_survives_superset_s_keys():
@@ -177,15 +233,15 @@ def test_layout_survives_superset_s_keys():
 
 def test_what_was_made_in_the_browser_keeps_its_id():
     made = "5f0c4b1e-3f0a-4c7e-9a53-0d1f6a7be6c4"
-    bundle = as_exported(to_bundle(FILES, SOURCES, PLACE))
+    bundle = as_exported(to_bundle(FILES, SOURCES, PLACE, LABELS))
     bundle["charts/New_1.yaml"] = {
         **bundle["charts/units.yaml"], "uuid": made, "slice_name": "Units, again!",
     }  # fmt: skip
-    files = from_bundle(bundle, FILES, lambda _: SOURCES, "EUR")
+    files = from_bundle(bundle, FILES, lambda _: SOURCES, "EUR", LABELS)
     assert files["charts"]["units_again"]["uuid"] == made
     assert not is_derived(made)
     assert is_derived(derived_id("charts", "units"))
-    again = to_bundle(files, SOURCES, PLACE)
+    again = to_bundle(files, SOURCES, PLACE, LABELS)
     assert again["charts/units_again.yaml"]["uuid"] == made
 
 

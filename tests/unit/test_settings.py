@@ -46,6 +46,7 @@ ANOTHER_BY_NAME = {
     "CONNECT_PARTITIONS": "root",
     "SHOP_TIME_ZONE": "Asia/Tokyo",
     "SHOP_BASE_CURRENCY": "USD",
+    "SHOP_LANGUAGE": "fr",
     "LOG_LEVEL": "debug",
     "LOG_FORMAT": "json",
     "ALERT_WEBHOOK_URL": "http://127.0.0.1:7777/alerts",
