@@ -31,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in (
-    "demo", "stack", "env", "simulate", "connect", "extract", "land", "live", "exporter",
+    "demo", "stack", "env", "simulate", "source", "connect", "extract", "land", "live", "exporter",
     "consolidate", "contract", "new", "trigger", "quarantine", "reconcile", "replay", "runs",
     "recommend", "web_uis", "tables", "freshness", "query", "sql", "maintain", "dashboards",
     "container", "doctor", "develop",

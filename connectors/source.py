@@ -1,5 +1,6 @@
 """Preparation of the shop's database for capture: publication, heartbeat, signals, grants."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -10,6 +11,10 @@ from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
 from lakehouse.trouble import Service, Trouble
 
+OLDEST = 15
+"""Major version of Postgres that publishes schemas."""
+GENERATED_SINCE = 18
+"""Major version of Postgres that publishes generated columns."""
 CAPTURED_SCHEMA = "public"
 """Schema of which every table is captured, including future ones."""
 
@@ -23,7 +28,8 @@ _TABLE_IS_OPEN = (
 )
 _SCHEMAS = sql.SQL("public, cdc")
 # Generated columns are part of the row; a trigger captures a truncate as deletes.
-_OPTIONS = sql.SQL("publish = 'insert, update, delete', publish_generated_columns = stored, {}")
+_OPTIONS = sql.SQL("publish = 'insert, update, delete', {}")
+_GENERATED = sql.SQL("publish_generated_columns = stored, {}")
 
 
 def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
@@ -58,15 +64,37 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
 
 
 def _publish(connection: psycopg.Connection, settings: ConnectSettings) -> None:
-    name = sql.Identifier(settings.publication_name)
-    options = _OPTIONS.format(via_root(settings))
     found = read_partitions(connection, settings.publication_name)
     require_no_switch(found, settings)
-    if found.is_via_root is None:
+    version = connection.info.server_version // 10_000
+    for one in _statements(settings, version, is_there=found.is_via_root is not None):
+        connection.execute(one)
+
+
+def _statements(
+    settings: ConnectSettings, version: int, *, is_there: bool
+) -> Iterator[sql.Composed]:
+    name = sql.Identifier(settings.publication_name)
+    options = via_root(settings)
+    if version >= GENERATED_SINCE:
+        options = _GENERATED.format(options)
+    options = _OPTIONS.format(options)
+    if not is_there:
         statement = sql.SQL("create publication {} for tables in schema {} with ({})")
-        connection.execute(statement.format(name, _SCHEMAS, options))
+        yield statement.format(name, _SCHEMAS, options)
         return
-    connection.execute(
-        sql.SQL("alter publication {} set tables in schema {}").format(name, _SCHEMAS)
-    )
-    connection.execute(sql.SQL("alter publication {} set ({})").format(name, options))
+    yield sql.SQL("alter publication {} set tables in schema {}").format(name, _SCHEMAS)
+    yield sql.SQL("alter publication {} set ({})").format(name, options)
+
+
+def preparation(settings: ConnectSettings, version: int, *, is_published: bool) -> str:
+    """Return the SQL of `prepare`, for a superuser who runs it by hand.
+
+    Args:
+        settings: the publication, and how it publishes partitions.
+        version: major version of the server.
+        is_published: whether the publication exists.
+    """
+    publication = _statements(settings, version, is_there=is_published)
+    texts = (f"{one.as_string()};" for one in publication)
+    return "\n".join((_SOURCE_SQL.read_text(encoding="utf-8"), *texts))

@@ -1,6 +1,6 @@
 """Roles and databases of the two servers. Privileges on tables are granted with their schemas."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import LiteralString
 
@@ -22,14 +22,16 @@ class _Role:
 
 
 _OWNER = "shop_owner"
-_OLTP_ROLES = (
-    _Role(name="simulator"),
+_SOURCE_ROLES = (
     # Row-level security makes a snapshot fail instead of silently omitting rows.
     _Role(name="debezium", attributes="login replication", settings={"row_security": "off"}),
     _Role(name="monitor", member_of="pg_monitor"),
     _Role(name="reconcile"),
     _Role(name="extract"),
 )
+SOURCE_ROLES = tuple(role.name for role in _SOURCE_ROLES)
+"""Those that capture and compare: all that a database needs that is not the simulated shop."""
+_OLTP_ROLES = (_Role(name="simulator"), *_SOURCE_ROLES)
 _WAREHOUSE_OWNER = "batch"
 _EXPORTER = _Role(
     name="monitor",
@@ -69,7 +71,18 @@ def prepare_oltp(settings: OltpSettings, secrets: Secrets) -> None:
             _role(connection, role, password=secrets[f"oltp_{role.name}"])
         _database(connection, settings.database, owner=_OWNER)
     with psycopg.connect(shop) as connection:
-        _let_in(connection, settings.database, [role.name for role in _OLTP_ROLES])
+        connection.execute(_let_in(settings.database, [role.name for role in _OLTP_ROLES]))
+
+
+def source_statements(database: str, passwords: Mapping[str, sql.Composable]) -> list[sql.Composed]:
+    """Return what creates the roles of a database that is not the simulated shop. Idempotent.
+
+    Args:
+        database: its name.
+        passwords: by role; a literal, or a variable of psql.
+    """
+    found = [one for role in _SOURCE_ROLES for one in _statements(role, passwords[role.name])]
+    return [*found, _let_in(database, SOURCE_ROLES)]
 
 
 def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
@@ -80,7 +93,7 @@ def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:
             _role(connection, role, password=secrets[f"warehouse_{role.name}"])
         _database(connection, settings.database, owner="admin")
     with psycopg.connect(warehouse) as connection:
-        _let_in(connection, settings.database, [role.name for role in _WAREHOUSE_ROLES])
+        connection.execute(_let_in(settings.database, [role.name for role in _WAREHOUSE_ROLES]))
         # The owner creates schemas; both roles load through temporary tables.
         name = sql.Identifier(settings.database)
         grant = sql.SQL("grant create, temporary on database {} to {}")
@@ -103,20 +116,22 @@ def add_database(admin_dsn: str, name: str, *, password: str) -> None:
 
 
 def _role(connection: psycopg.Connection, role: _Role, *, password: str | None) -> None:
+    for one in _statements(role, None if password is None else sql.Literal(password)):
+        connection.execute(one)
+
+
+def _statements(role: _Role, password: sql.Composable | None) -> Iterator[sql.Composed]:
     name = sql.Identifier(role.name)
-    found = connection.execute("select from pg_roles where rolname = %s", [role.name]).fetchone()
-    if found is None:
-        connection.execute(sql.SQL("create role {}").format(name))
-    attributes = sql.SQL(role.attributes)
-    connection.execute(sql.SQL("alter role {} {}").format(name, attributes))
+    create = "do $$ begin if to_regrole({}) is null then create role {}; end if; end $$"
+    yield sql.SQL(create).format(sql.Literal(role.name), name)
+    yield sql.SQL("alter role {} {}").format(name, sql.SQL(role.attributes))
     if password is not None:
-        connection.execute(sql.SQL("alter role {} password {}").format(name, sql.Literal(password)))
+        yield sql.SQL("alter role {} password {}").format(name, password)
     for setting, value in role.settings.items():
         begin = sql.SQL("alter role {} set {} to {}")
-        connection.execute(begin.format(name, sql.Identifier(setting), sql.Literal(value)))
+        yield begin.format(name, sql.Identifier(setting), sql.Literal(value))
     if role.member_of:
-        group = sql.Identifier(role.member_of)
-        connection.execute(sql.SQL("grant {} to {}").format(group, name))
+        yield sql.SQL("grant {} to {}").format(sql.Identifier(role.member_of), name)
 
 
 def _database(connection: psycopg.Connection, database: str, *, owner: str) -> None:
@@ -130,8 +145,7 @@ def _database(connection: psycopg.Connection, database: str, *, owner: str) -> N
     connection.execute(closed.format(name))
 
 
-def _let_in(connection: psycopg.Connection, database: str, roles: list[str]) -> None:
-    names = sql.SQL(", ").join(sql.Identifier(role) for role in roles)
-    grant = sql.SQL("grant connect on database {} to {}")
-    connection.execute(grant.format(sql.Identifier(database), names))
-    connection.execute(sql.SQL("grant usage on schema public to {}").format(names))
+def _let_in(database: str, roles: Sequence[str]) -> sql.Composed:
+    names = sql.SQL(", ").join(map(sql.Identifier, roles))
+    grant = sql.SQL("grant connect on database {} to {}; grant usage on schema public to {}")
+    return grant.format(sql.Identifier(database), names, names)

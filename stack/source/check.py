@@ -1,0 +1,329 @@
+"""What a database lacks for change capture, found without writing anything."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+from psycopg.rows import class_row
+
+from connectors.source import GENERATED_SINCE, OLDEST
+from lakehouse.kafka import is_capturable
+from lakehouse.postgres import explaining
+from lakehouse.settings import ConnectSettings
+from lakehouse.trouble import Service
+from stack.doctor.model import Finding, Said, fine, note, wrong
+from stack.postgres.roles import SOURCE_ROLES
+
+_TABLES = Path(__file__).with_name("facts.sql")
+_SERVER: LiteralString = """
+select
+    current_setting('server_version') as version,
+    current_setting('server_version_num')::integer as version_number,
+    current_setting('wal_level') as wal_level,
+    current_setting('max_replication_slots')::integer as most_slots,
+    (select count(*) from pg_replication_slots) as slots,
+    current_setting('max_wal_senders')::integer as most_senders,
+    (select count(*) from pg_stat_replication) as senders,
+    current_setting('max_slot_wal_keep_size') = '-1' as is_wal_unlimited,
+    pg_is_in_recovery() as is_standby,
+    current_user as login,
+    r.rolsuper as is_superuser,
+    has_database_privilege(current_database(), 'create') as may_create,
+    array(select o.rolname::text from pg_roles as o where o.rolname = any(%(roles)s)) as roles,
+    exists (
+        select from pg_roles as o
+        where o.rolname = 'debezium' and (o.rolreplication or o.rolsuper)
+    ) as may_replicate,
+    to_regclass('cdc.heartbeat') is not null and to_regclass('cdc.signal') is not null as has_cdc,
+    exists (
+        select from pg_event_trigger as t where t.evtname = 'cdc_capture' and t.evtenabled <> 'D'
+    ) as has_event_trigger,
+    exists (select from pg_publication as p where p.pubname = %(publication)s) as is_published,
+    (
+        select s.wal_status from pg_replication_slots as s where s.slot_name = %(slot)s
+    ) as slot_status
+from pg_roles as r
+where r.rolname = current_user"""
+_SPARE = 1
+"""Slots and WAL senders that the connector takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The server and database: one row of the query above."""
+
+    version: str
+    version_number: int
+    wal_level: str
+    most_slots: int
+    slots: int
+    most_senders: int
+    senders: int
+    is_wal_unlimited: bool
+    is_standby: bool
+    login: str
+    is_superuser: bool
+    may_create: bool
+    roles: list[str]
+    may_replicate: bool
+    has_cdc: bool
+    has_event_trigger: bool
+    is_published: bool
+    slot_status: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table of schema public.
+
+    Attributes:
+        name: as SQL needs it, quoted.
+        plain_name: as the catalog has it.
+        kind: plain, partitioned, unlogged or foreign.
+        replica_identity: `pg_class.relreplident`: f is FULL, d the primary key.
+        has_virtual: whether it has virtual generated columns.
+        has_children: whether other tables inherit from it.
+        is_owned: whether the login may alter it.
+    """
+
+    name: str
+    plain_name: str
+    kind: str = "plain"
+    is_partition: bool = False
+    has_row_security: bool = False
+    replica_identity: str = "d"
+    has_key: bool = True
+    has_virtual: bool = False
+    has_children: bool = False
+    is_owned: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """All that is read of a database."""
+
+    server: Server
+    tables: Sequence[Table] = field(default_factory=tuple)
+
+
+def read_source(dsn: str, settings: ConnectSettings) -> Source:
+    """Read a database's catalog, in a transaction that may not write.
+
+    Raises:
+        RetryLaterError: it does not answer.
+        StopPipelineError: it refuses the login or the query.
+    """
+    names = {
+        "roles": list(SOURCE_ROLES),
+        "publication": settings.publication_name,
+        "slot": settings.slot_name,
+    }
+    with (
+        explaining(Service.SHOP, "The source cannot be read"),
+        psycopg.connect(dsn, connect_timeout=10, client_encoding="utf8") as connection,
+    ):
+        connection.read_only = True
+        with connection.cursor(row_factory=class_row(Server)) as cursor:
+            server = cursor.execute(_SERVER, names).fetchone()
+        with connection.cursor(row_factory=class_row(Table)) as cursor:
+            tables = cursor.execute(_TABLES.read_bytes()).fetchall()
+    assert server is not None  # noqa: S101 - the login has a row in pg_roles
+    return Source(server=server, tables=tables)
+
+
+def diagnose(source: Source, settings: ConnectSettings) -> list[Finding]:
+    """Return what is fine, what works within limits, and what is missing."""
+    parts: Iterable[tuple[str, str, Callable[[], Sequence[Said]]]] = (
+        ("server", "version", lambda: _version(source.server)),
+        ("server", "WAL", lambda: _wal(source.server)),
+        ("server", "slots", lambda: _slots(source.server, settings)),
+        ("preparation", "roles", lambda: _roles(source.server)),
+        ("preparation", "schema cdc", lambda: _cdc(source.server)),
+        ("preparation", "publication", lambda: _publication(source.server, settings)),
+        ("tables", "captured", lambda: _captured(source.tables, settings)),
+        ("tables", "keys", lambda: _keys(source.tables)),
+        ("tables", "old values", lambda: _old_values(source)),
+        ("tables", "row security", lambda: _row_security(source.tables)),
+    )
+    return [
+        Finding(area=area, title=title, verdict=s.verdict, words=s.words, remedy=s.remedy)
+        for area, title, say in parts
+        for s in say()
+    ]
+
+
+_PREPARE = "./pipeline source check URL --apply, or --sql for its administrator"
+
+
+def _version(server: Server) -> Sequence[Said]:
+    if server.is_standby:
+        return [wrong("a standby: it cannot be prepared", "Give the URL of the primary")]
+    if server.version_number < OLDEST * 10_000:
+        words = f"PostgreSQL {server.version}: publications of a schema need {OLDEST}"
+        return [wrong(words, "Upgrade the server")]
+    if server.version_number < GENERATED_SINCE * 10_000:
+        words = (
+            f"PostgreSQL {server.version}: generated columns are not captured before "
+            f"{GENERATED_SINCE}"
+        )
+        return [note(words)]
+    return [fine(f"PostgreSQL {server.version}")]
+
+
+def _wal(server: Server) -> Sequence[Said]:
+    said = []
+    if server.wal_level != "logical":
+        said.append(
+            wrong(
+                f"wal_level is {server.wal_level}, not logical",
+                "alter system set wal_level = 'logical', and restart the server",
+            )
+        )
+    if server.is_wal_unlimited:
+        said.append(
+            note(
+                "max_slot_wal_keep_size is unlimited: while Kafka Connect is down, WAL may fill "
+                "the disk",
+                "alter system set max_slot_wal_keep_size = '10GB'; select pg_reload_conf()",
+            )
+        )
+    return said or [fine("logical, and limited")]
+
+
+def _slots(server: Server, settings: ConnectSettings) -> Sequence[Said]:
+    if server.slot_status == "lost":
+        return [
+            wrong(f"slot {settings.slot_name} is lost", "./pipeline connect apply --accept-loss")
+        ]
+    if server.slot_status is not None:
+        return [fine(f"{settings.slot_name} is there")]
+    used = (
+        ("max_replication_slots", server.slots, server.most_slots),
+        ("max_wal_senders", server.senders, server.most_senders),
+    )
+    said = [
+        wrong(
+            f"{name} is {most}, of which {taken} are taken",
+            f"alter system set {name} = {taken + 2 * _SPARE}, and restart the server",
+        )
+        for name, taken, most in used
+        if most - taken < _SPARE
+    ]
+    return said or [fine(f"{server.most_slots - server.slots} of {server.most_slots} are free")]
+
+
+def _roles(server: Server) -> Sequence[Said]:
+    there = [role for role in SOURCE_ROLES if role in server.roles]
+    missing = [role for role in SOURCE_ROLES if role not in server.roles]
+    if there and not server.has_cdc:
+        words = f"{', '.join(there)}: there, though this database was never prepared"
+        return [wrong(words, "They are somebody else's, or another database's: see --apply")]
+    if missing:
+        return [wrong(f"{', '.join(missing)}: not there", _PREPARE)]
+    if not server.may_replicate:
+        return [wrong("debezium may not replicate", "alter role debezium replication")]
+    return [fine(", ".join(there))]
+
+
+def _cdc(server: Server) -> Sequence[Said]:
+    if not server.has_cdc:
+        return [wrong("heartbeats and signals have no tables", _PREPARE)]
+    if not server.has_event_trigger:
+        return [
+            note(
+                "no event trigger: tables that are created from now on are captured without their "
+                "old values and truncates",
+                f"{_PREPARE}, after each",
+            )
+        ]
+    return [fine("heartbeats, signals, event trigger")]
+
+
+def _publication(server: Server, settings: ConnectSettings) -> Sequence[Said]:
+    name = settings.publication_name
+    if server.is_published:
+        return [fine(name)]
+    said = [wrong(f"{name} does not exist", _PREPARE)]
+    if not server.is_superuser:
+        said.append(
+            note(
+                f"{server.login} is no superuser: it may create neither the publication of a "
+                "schema nor an event trigger",
+                "Give the URL of a superuser, or give --sql to one",
+            )
+        )
+    return said
+
+
+def _captured(tables: Sequence[Table], settings: ConnectSettings) -> Sequence[Said]:
+    said = []
+    left_out = [t.name for t in tables if not is_capturable(t.plain_name)]
+    if left_out:
+        said.append(note(f"{_listed(left_out)}: left out for their names", "Rename them"))
+    for kind, why in (
+        ("unlogged", "unlogged, so in no WAL: not captured"),
+        ("foreign", "foreign tables: not captured"),
+    ):
+        names = [t.name for t in tables if t.kind == kind]
+        if names:
+            said.append(note(f"{_listed(names)}: {why}"))
+    parents = [t.name for t in tables if t.kind == "partitioned" and not t.is_partition]
+    if parents:
+        how = "by its own name" if settings.partitions == "root" else "as its partitions"
+        said.append(note(f"{_listed(parents)}: partitioned, captured {how} (CONNECT_PARTITIONS)"))
+    children = [t.name for t in tables if t.has_children]
+    if children:
+        said.append(note(f"{_listed(children)}: rows of tables that inherit have those' names"))
+    plain = sum(t.kind == "plain" and is_capturable(t.plain_name) for t in tables)
+    if not plain and not parents:
+        return [*said, wrong("no table in schema public", "Is it the right database?")]
+    return [fine(f"{plain} tables in schema public"), *said]
+
+
+def _keys(tables: Sequence[Table]) -> Sequence[Said]:
+    keyless = [t.name for t in tables if t.kind == "plain" and not t.has_key]
+    if not keyless:
+        return [fine("each table has a primary key")]
+    words = (
+        f"{_listed(keyless)}: without a primary key; changes land, but the table cannot be "
+        "extracted, and without a unique index silver leaves it out"
+    )
+    return [note(words, "alter table … add primary key (…)")]
+
+
+def _old_values(source: Source) -> Sequence[Said]:
+    tables = [t for t in source.tables if t.kind in ("plain", "partitioned")]
+    said = []
+    virtual = [t.name for t in tables if t.has_virtual]
+    if virtual:
+        said.append(
+            note(f"{_listed(virtual)}: virtual generated columns, so REPLICA IDENTITY DEFAULT")
+        )
+    partial = [t for t in tables if t.replica_identity != "f" and not t.has_virtual]
+    if partial:
+        words = (
+            f"{_listed([t.name for t in partial])}: not REPLICA IDENTITY FULL; until then updates "
+            "and deletes are captured without old values"
+        )
+        is_prepared = source.server.has_cdc
+        said.append(wrong(words, _PREPARE) if not is_prepared else note(words, _PREPARE))
+        foreign = [t.name for t in partial if not t.is_owned]
+        if foreign:
+            words = f"{_listed(foreign)}: {source.server.login} may not alter them"
+            said.append(note(words, "Give the URL of their owner, or of a superuser"))
+    return said or [fine("REPLICA IDENTITY FULL")]
+
+
+def _row_security(tables: Sequence[Table]) -> Sequence[Said]:
+    hidden = [t.name for t in tables if t.has_row_security]
+    if not hidden:
+        return [fine("no table hides rows")]
+    words = f"{_listed(hidden)}: row-level security; a snapshot fails rather than omit rows"
+    return [note(words, "alter role debezium bypassrls; alter role reconcile bypassrls")]
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

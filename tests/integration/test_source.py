@@ -1,0 +1,176 @@
+"""A database that was not made for this: `source check` and `source remove`, on one Postgres."""
+
+import os
+import subprocess
+from types import SimpleNamespace
+
+import orjson
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from cli.__main__ import app
+from devtools.test_stack import free_ports
+from lakehouse.errors import StopPipelineError
+from lakehouse.secrets import Secrets
+from lakehouse.settings import ConnectSettings, StackSettings
+from stack.paths import Cache
+from stack.postgres.roles import SOURCE_ROLES
+from stack.service_user import find_service_user
+from stack.source.change import apply, remove, sql_for_administrator
+from stack.source.check import diagnose, read_source
+
+pytestmark = pytest.mark.integration
+
+SETTINGS = ConnectSettings()
+TABLES = """
+create table "order line" (id uuid primary key, amount numeric, doubled numeric
+    generated always as (amount * 2) stored);
+create table customer (id text primary key, name text);
+create table keyless (a integer);
+create unlogged table cache (id integer primary key);
+create table visit (d date primary key) partition by range (d);
+create table visit_2026 partition of visit for values from ('2026-01-01') to ('2027-01-01');
+create table hidden (id integer primary key);
+alter table hidden enable row level security;
+create view names as select name from customer;
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A Postgres as it is installed, but for what only a restart changes."""
+    user, folder = find_service_user("nobody"), tmp_path_factory.mktemp("source")
+    for path in (folder, *folder.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o055)
+    work, programs, port = (
+        user.make_private_dir(folder / "own"),
+        Cache(root=StackSettings().cache_dir).postgres_programs,
+        free_ports(1)[0],
+    )
+    run = {"env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, "cwd": work}
+    initdb = [programs / "initdb", "-D", work / "d", "-U", "postgres", "-A", "trust", "--no-sync"]
+    user.run(initdb, **run)
+    options = f"-h 127.0.0.1 -p {port} -k '' -c fsync=off -c wal_level=logical"
+    control = [programs / "pg_ctl", "-D", work / "d", "-s", "-l", work / "log"]
+    user.run([*control, "-o", options, "start"], **run)
+    yield SimpleNamespace(url=f"postgresql://postgres@127.0.0.1:{port}", programs=programs)
+    user.run([*control, "-m", "immediate", "stop"], **run)
+
+
+@pytest.fixture(params=["UTF8", "SQL_ASCII"])
+def source(server, request):
+    """A database with tables, of an encoding; none of the roles that prepare it is there."""
+    with psycopg.connect(f"{server.url}/postgres", autocommit=True) as connection:
+        options = f"encoding '{request.param}' locale 'C' template template0"
+        connection.execute(f"create database foreign_shop {options}")
+    url = f"{server.url}/foreign_shop"
+    with psycopg.connect(url) as connection:
+        connection.execute(TABLES)
+    yield url
+    with psycopg.connect(f"{server.url}/postgres", autocommit=True) as connection:
+        connection.execute("drop database foreign_shop with (force)")
+        for role in SOURCE_ROLES:
+            connection.execute(f"drop role if exists {role}")
+
+
+def dumped(server, url):
+    """All of the database and of the roles, but for passwords."""
+    programs = (
+        [server.programs / "pg_dump", url],
+        [server.programs / "pg_dumpall", "--globals-only", "--no-role-passwords", "-d", url],
+    )
+    found = [
+        subprocess.run(one, capture_output=True, check=True, text=True).stdout for one in programs
+    ]
+    # Each dump has its own key for \\restrict.
+    return [line for text in found for line in text.splitlines() if "restrict" not in line]
+
+
+def wrong(url):
+    found = diagnose(read_source(url, SETTINGS), SETTINGS)
+    return {one.title for one in found if one.verdict == "wrong"}
+
+
+def noted(url):
+    found = diagnose(read_source(url, SETTINGS), SETTINGS)
+    return " ".join(one.words for one in found if one.verdict == "note")
+
+
+def prepare(url, tmp_path):
+    secrets = Secrets(tmp_path / "secrets.json").complete()
+    apply(url, read_source(url, SETTINGS), SETTINGS, secrets)
+    return secrets
+
+
+def test_check_tells_what_is_missing_and_writes_nothing(server, source):
+    before = dumped(server, source)
+    assert wrong(source) == {"roles", "schema cdc", "publication", "old values"}
+    notes = noted(source)
+    for name in (
+        '"order line": left out', "cache: unlogged", "visit: partitioned", "keyless: without",
+        "hidden: row-level",
+    ):  # fmt: skip
+        assert name in notes
+    assert dumped(server, source) == before
+
+
+def test_prepared_database_lacks_nothing_and_its_roles_can_capture(source, tmp_path):
+    secrets = prepare(source, tmp_path)
+    assert wrong(source) == set()
+    prepare(source, tmp_path)  # once more is once
+    with psycopg.connect(source, user="debezium", password=secrets["oltp_debezium"]) as connection:
+        connection.execute("select * from customer; insert into cdc.heartbeat values ('a')")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("update customer set name = ''")
+    with psycopg.connect(source) as connection:
+        connection.execute("create table later (id integer primary key)")
+    assert wrong(source) == set(), "a table that came later is prepared, too"
+
+
+def test_script_for_the_administrator_does_the_same(server, source, tmp_path):
+    plain = dumped(server, source)
+    script = sql_for_administrator(read_source(source, SETTINGS), SETTINGS, "foreign_shop")
+    prepare(source, tmp_path)
+    applied = dumped(server, source)
+    remove(source, SETTINGS)
+    (tmp_path / "script.sql").write_text(script)
+    variables = [part for role in SOURCE_ROLES for part in ("--set", f"{role}=it's")]
+    psql = [server.programs / "psql", source, "-X", *variables, "--file", tmp_path / "script.sql"]
+    subprocess.run(psql, check=True, capture_output=True, env=os.environ)
+    assert dumped(server, source) == applied != plain
+
+
+def test_removed_preparation_leaves_the_database_as_it_was(server, source, tmp_path):
+    before = dumped(server, source)
+    prepare(source, tmp_path)
+    with psycopg.connect(source) as connection:
+        connection.execute("select pg_create_logical_replication_slot('dbz_shop', 'pgoutput')")
+    assert len(remove(source, SETTINGS)) == 4
+    assert dumped(server, source) == before
+    assert "dbz_shop is there" not in str(diagnose(read_source(source, SETTINGS), SETTINGS))
+    assert remove(source, SETTINGS) == ["publication dbz_shop"]
+
+
+def test_role_of_somebody_else_keeps_its_password(server, source, tmp_path):
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute("create role monitor login")
+        before = dumped(server, source)
+        assert "roles" in wrong(source)
+        with pytest.raises(StopPipelineError, match="roles named monitor, and this database was"):
+            prepare(source, tmp_path)
+        assert dumped(server, source) == before
+
+
+def test_role_that_another_database_uses_stays(server, source, tmp_path):
+    prepare(source, tmp_path)
+    with psycopg.connect(f"{server.url}/postgres", autocommit=True) as connection:
+        connection.execute("create table kept (a integer); grant select on kept to monitor")
+        assert "roles debezium, extract, reconcile" in remove(source, SETTINGS)
+        connection.execute("drop table kept; drop role monitor")
+
+
+def test_command_fails_while_something_is_missing(source):
+    run = CliRunner().invoke(app, ["source", "check", source, "--format", "json"])
+    assert run.exit_code == 1
+    assert {"fine", "wrong", "note"} == {one["verdict"] for one in orjson.loads(run.stdout)}
