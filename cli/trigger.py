@@ -23,7 +23,8 @@ _STYLES = {"success": "green", "failed": "bold red", "running": "cyan", "up_for_
 @app.command(rich_help_panel="Run")
 def trigger(
     dag: Annotated[
-        str, typer.Argument(help="ecommerce_pipeline, lake_maintenance or recommendations.")
+        str,
+        typer.Argument(help="ecommerce_pipeline, lake_maintenance, recommendations or forecast."),
     ] = (HOUR),
     timeout: Annotated[float, typer.Option(min=1, help="Maximum wait, in seconds.")] = 3600,
     output: FormatOption = Format.TABLE,

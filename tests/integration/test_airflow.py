@@ -357,6 +357,13 @@ def test_recommendations_are_trained_through_airflow_and_shown_by_the_command(
     }
 
 
+def test_forecast_through_airflow_of_a_young_shop_says_what_it_needs(shop, airflow, first_run):
+    last = end_of(airflow, airflow.trigger("forecast"), "forecast")
+    assert last.state == "success", last
+    found = airflow.xcom("forecast", last.run, "train")
+    assert "are needed, of which 14 are to test on" in found["verdict"]
+
+
 def test_runs_of_airflow_are_recorded_with_their_steps(shop, maintenance):
     found = json.loads(shop.run("runs", "--limit", "1000", "--format", "json").stdout)
     of_airflow = {row["scope"]["dag"]: row for row in found if row["who"] == "airflow"}

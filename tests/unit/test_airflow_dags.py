@@ -14,7 +14,7 @@ from stack.paths import LOCKS, Cache
 from stack.tools import Tools
 
 SCHEDULES = {"ecommerce_pipeline": "@hourly", "lake_maintenance": "30 3 * * *",
-             "recommendations": "30 4 * * *"}  # fmt: skip
+             "recommendations": "30 4 * * *", "forecast": "45 4 * * *"}  # fmt: skip
 BY_HAND = ("extract", "replay")
 SILVER = {f"silver_{name}" for name in ENTITIES}
 
