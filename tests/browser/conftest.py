@@ -125,6 +125,7 @@ def shop():
             connection.execute(LEFT_OUT)
         _consolidate(stack)
         stack.run("recommend", "train", timeout=120)
+        stack.run("forecast", "train", timeout=120)
         yield ShopWithCharts(stack)
 
 

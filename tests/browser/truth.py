@@ -27,6 +27,7 @@ RATIOS = {
     "average_lifetime_value",
     "before_change",
     "failed_share",
+    "forecast_error",
     "leaving_share",
     "revenue_per_order",
     "target_share",
@@ -820,6 +821,46 @@ ANALYTICS |= {
         sql=f"{_RHYTHM} select customer_id, orders, rhythm_days, silent_days, value from customer"
         " where silent_days > 2 * rhythm_days order by value desc limit 100",
         keys=("customer_id",),
+    ),
+}
+
+ANALYTICS |= {
+    "revenue_outlook": Truth(
+        sql="""
+            select
+                coalesce(d.date_key, f.forecast_date)::text as outlook_date,
+                d.net_revenue_cents / 100.0 as net_revenue,
+                f.net_revenue_cents / 100.0 as net_revenue__yhat,
+                f.low_80_cents / 100.0 as net_revenue__yhat_lower,
+                f.high_80_cents / 100.0 as net_revenue__yhat_upper
+            from etl.revenue_forecast as f
+            full join (
+                select date_key, sum(net_revenue_cents) as net_revenue_cents
+                from mart.fact_transactions
+                where
+                    counts
+                    and date_key < (now() at time zone 'Europe/Paris')::date
+                    and date_key >= (now() at time zone 'Europe/Paris')::date - 28
+                group by 1
+            ) as d on f.forecast_date = d.date_key
+        """,
+        keys=("outlook_date",),
+        is_of_loads=True,
+    ),
+    "revenue_forecast_quality": Truth(
+        sql="""
+            select
+                method || case when is_published then ', published' else '' end
+                    as forecast_method,
+                error_cents * 1.0 / revenue_cents as forecast_error,
+                within_80_days as days_within_80, within_95_days as days_within_95
+            from etl.revenue_forecast_quality
+            where trained_until_date = (
+                select max(trained_until_date) from etl.revenue_forecast_quality
+            )
+        """,
+        keys=("forecast_method",),
+        is_of_loads=True,
     ),
 }
 
