@@ -89,6 +89,7 @@ class Changes:
     def close_account(self, customer_id: int, at: datetime) -> None:
         """Delete a customer and their interactions; their orders are kept, without a customer."""
         self._add("detach", "orders", ("updated_at",), (customer_id, at))
+        self._last_of_row[False, "customers", customer_id] = len(self.statements) - 1
         self.delete("customers", customer_id)
 
     def _add(
@@ -100,7 +101,8 @@ class Changes:
     ) -> Statement:
         shape, row_name = (kind, table, columns), (kind == "detach", table, row[0])
         position = self._newest.get(shape, -1)
-        if position <= self._last_of_row.get(row_name, -1):
+        # Which orders a detach changes is not known here: it follows all of their updates.
+        if kind == "detach" or position <= self._last_of_row.get(row_name, -1):
             position = self._newest[shape] = len(self.statements)
             self.statements.append(Statement(kind=kind, table=table, columns=columns))
         self.statements[position].rows.append(row)

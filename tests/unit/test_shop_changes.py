@@ -52,6 +52,20 @@ def test_closing_an_account_detaches_orders_after_what_was_done_to_the_account()
     ]
 
 
+def test_orders_of_a_second_account_are_detached_after_what_was_done_to_them():
+    changes = Changes()
+    changes.close_account(5, NOW)
+    changes.update("orders", 7, status="delivered", updated_at=NOW)
+    changes.close_account(6, NOW)
+    assert [(s.kind, [row[0] for row in s.rows]) for s in changes.statements] == [
+        ("detach", [5]),
+        ("delete", [5]),
+        ("update", [7]),
+        ("detach", [6]),
+        ("delete", [6]),
+    ]
+
+
 def test_the_order_of_the_same_number_is_not_taken_for_the_account():
     changes = Changes()
     changes.update("orders", 5, status="paid", updated_at=NOW)
