@@ -109,8 +109,8 @@ def share_of_demand(product_id: int) -> float:
 
 
 def long_tail_position(random: Random, length: int) -> int:
-    """Return a random position; the first tenth of the list is chosen almost half of the time."""
-    return int(length * random.random() ** 3)
+    """Return a random position; the first tenth of the list is chosen a third of the time."""
+    return int(length * random.random() ** 2)
 
 
 def _hours(start: datetime, stop: datetime) -> list[datetime]:

@@ -20,11 +20,11 @@ from producers.money import Tariff, Totals, seed_rates
 P = ParamSpec("P")
 
 _MOST_CUSTOMERS = 50_000
-TASTES = 3
+TASTES = 6
 """Products and places belong to one of so many tastes."""
-_TRIES = 8
+_TRIES = 16
 _STAPLES = 3
-_OF_TASTE, _STAPLE = 0.6, 0.25
+_OF_TASTE, _STAPLE = 0.75, 0.15
 """Shares of products that are chosen by taste, and that are one of the place's staples."""
 
 

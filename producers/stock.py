@@ -8,6 +8,8 @@ from producers.rows import StockMovementRow
 from producers.shop import Product, Shop
 
 _UNITS_PER_ORDER = 1.9
+_SPARE_DAYS = 4
+_DAYS_BETWEEN_ORDERS = 7
 
 
 def move_stock(
@@ -49,8 +51,8 @@ def reorder(shop: Shop, product: Product, warehouse: str) -> None:
     """Order units from the supplier if few are left and no delivery is expected."""
     daily = _sold_daily(shop, product, warehouse)
     lead_time = product.supplier.lead_time_days
-    # Slightly less than is sold until the delivery, so that some products run out.
-    is_low = product.stock[warehouse] < 2 + daily * lead_time * 0.9
+    # Some deliveries are late by more than these days, so that some products run out.
+    is_low = product.stock[warehouse] < 2 + daily * (lead_time + _SPARE_DAYS)
     if not is_low or warehouse in product.awaited or not product.is_active:
         return
     product.awaited.add(warehouse)
@@ -60,7 +62,7 @@ def reorder(shop: Shop, product: Product, warehouse: str) -> None:
 
 def order_quantity(shop: Shop, product: Product, warehouse: str) -> int:
     """Return the units to order: about as many as are sold until the next delivery."""
-    days = product.supplier.lead_time_days + 4
+    days = product.supplier.lead_time_days + _DAYS_BETWEEN_ORDERS
     wanted = 10 + _sold_daily(shop, product, warehouse) * days
     return -(-int(wanted) // 5) * 5
 

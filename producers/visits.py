@@ -1,4 +1,9 @@
-"""Visits: views, carts, checkouts. One visit that ends in an order is due per moment."""
+"""Visits: views, carts, checkouts. One visit that ends in an order is due per moment.
+
+As in most shops, few visits end in an order, and not all are measured: only those of visitors who
+agree to it, and none of customers who order at a marketplace or by phone. Both kinds of visit are
+measured alike, so their shares are those of all visits, at a fraction of the rows.
+"""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +14,16 @@ from producers.shop import Customer, Product, Shop, Visit
 
 _MINUTE = 1 / 1440
 _LONGEST_VISIT = 25 * _MINUTE
-_ONLINE = ("web", "web", "web", "mobile_app", "mobile_app", "marketplace")
-_CHANNELS = (*_ONLINE, "phone")
+_MEASURED = 0.2
+"""Share of the visits to the shop's own pages that are measured."""
+_MEASURED_WITHOUT_ORDER = 4
+"""Measured visits per order that end without one; with those that buy, 3.5 % of visits buy."""
+_IS_SIGNED_IN = 0.12
+_FURTHER_VIEWS = (0, 0, 0, 0, 0, 0, 0, 1, 1, 2)
+_NEW_CUSTOMERS = 0.6
+"""Share of the orders for which an account is created."""
+_OWN_PAGES = ("web", "web", "web", "mobile_app", "mobile_app")
+_CHANNELS = (*_OWN_PAGES, "marketplace", "phone")
 _DEVICES = {
     "web": ("desktop", "desktop", "mobile", "mobile", "tablet"),
     "mobile_app": ("mobile", "mobile", "mobile", "tablet"),
@@ -51,23 +64,24 @@ def _expect(shop: Shop, number: int) -> None:
     buys_at = number + shop.random.random()
     begins_at = buys_at - shop.random.uniform(0.05, 1) * _LONGEST_VISIT * shop.day_length
     shop.at(max(begins_at, shop.moment), _begin_purchase, buys_at)
-    if shop.chance(0.5):
-        shop.at(max(buys_at - _LONGEST_VISIT * shop.day_length, shop.moment), _browse)
+    for _ in range(_MEASURED_WITHOUT_ORDER):
+        shop.at(number + shop.random.random(), _browse)
     earliest = number + 1 - _LONGEST_VISIT * shop.day_length
     shop.at(max(earliest, shop.moment), _expect, number + 1)
 
 
 def _begin_purchase(shop: Shop, buys_at: float) -> None:
-    customer = sign_up(shop) if shop.chance(0.15) else shop.loyal_customer()
+    customer = sign_up(shop) if shop.chance(_NEW_CUSTOMERS) else shop.loyal_customer()
     customer.busy += 1
     visit = _visit(shop, customer, _CHANNELS)
     for _ in range(shop.random.choice(_BASKET_SIZES)):
         product = shop.product_for(customer)
         if all(product is not chosen for chosen, _ in visit.basket):
             visit.basket.append((product, shop.random.choice(_QUANTITIES)))
-    if visit.channel != "phone":
+    is_measured = visit.channel in _OWN_PAGES and shop.chance(_MEASURED)
+    if is_measured:
         _plan_clicks(shop, visit, buys_at - shop.moment)
-    shop.at(buys_at, _buy, visit, customer)
+    shop.at(buys_at, _buy, visit, customer, is_measured=is_measured)
 
 
 def _plan_clicks(shop: Shop, visit: Visit, offsets: float) -> None:
@@ -92,9 +106,9 @@ def _go_to_checkout(shop: Shop, visit: Visit) -> None:
     _record(shop, visit, "checkout", None)
 
 
-def _buy(shop: Shop, visit: Visit, customer: Customer) -> None:
+def _buy(shop: Shop, visit: Visit, customer: Customer, *, is_measured: bool) -> None:
     is_placed = place_order(shop, visit, customer)
-    if is_placed and visit.channel != "phone":
+    if is_placed and is_measured:
         _record(shop, visit, "purchase", None)
     if not is_placed:
         # Everything is out of stock: another visit buys, so that the requested rate is reached.
@@ -103,19 +117,21 @@ def _buy(shop: Shop, visit: Visit, customer: Customer) -> None:
 
 
 def _browse(shop: Shop) -> None:
-    """Write a visit that ends without an order."""
-    customer = shop.loyal_customer() if shop.chance(0.5) else None
-    visit = _visit(shop, customer, _ONLINE)
-    if customer is not None:
-        customer.busy += 1
-    wait = 0.0
-    for _ in range(shop.random.choice((1, 1, 2, 3))):
+    """Write a visit that ends without an order, mostly after one view."""
+    customer = shop.loyal_customer() if shop.chance(_IS_SIGNED_IN) else None
+    visit = _visit(shop, customer, _OWN_PAGES)
+    product, wait = shop.product_for(customer), 0.0
+    _look(shop, visit, product)
+    for _ in range(shop.random.choice(_FURTHER_VIEWS)):
+        wait += shop.random.uniform(0.2, 3) * _MINUTE
         product = shop.product_for(customer)
         shop.after(wait, _look, visit, product)
+    if shop.chance(0.1):
         wait += shop.random.uniform(0.2, 3) * _MINUTE
-        if shop.chance(0.25):
-            shop.after(wait, _abandon, visit, product)
-    shop.after(wait + _MINUTE, _leave, visit)
+        shop.after(wait, _abandon, visit, product)
+    if customer is not None:
+        customer.busy += 1
+        shop.after(wait + _MINUTE, _leave, customer)
 
 
 def _abandon(shop: Shop, visit: Visit, product: Product) -> None:
@@ -131,9 +147,8 @@ def _empty_cart(shop: Shop, interaction_id: int) -> None:
     shop.changes.delete("interactions", interaction_id)
 
 
-def _leave(_shop: Shop, visit: Visit) -> None:
-    if visit.customer is not None:
-        visit.customer.busy -= 1
+def _leave(_shop: Shop, customer: Customer) -> None:
+    customer.busy -= 1
 
 
 def _visit(shop: Shop, customer: Customer | None, channels: Sequence[str]) -> Visit:

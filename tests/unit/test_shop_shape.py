@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 
@@ -91,11 +91,16 @@ def test_customers_mostly_buy_what_is_to_the_taste_of_their_city(shop):
     assert 0.6 < sum(is_of_taste) / len(is_of_taste) < 0.85
 
 
-def test_some_customers_come_back_often_and_many_only_once(shop):
-    bought = Counter(row["customer_id"] for row in shop.current["orders"].values())
-    counts = Counter(bought.values())
-    assert counts[1] > 200
-    assert sum(n for orders, n in counts.items() if orders >= 10) > 20
+def test_a_third_of_orders_and_of_customers_are_of_who_came_back_some_of_them_often(shop):
+    bought = Counter(
+        row["customer_id"]
+        for row in shop.current["orders"].values()
+        if row["customer_id"] is not None
+    )
+    counts = bought.values()
+    assert 0.25 < sum(n - 1 for n in counts) / sum(counts) < 0.4
+    assert 0.25 < sum(n > 1 for n in counts) / len(counts) < 0.4
+    assert sum(n >= 10 for n in counts) > 10
 
 
 def test_every_order_goes_through_the_statuses_in_order(shop):
@@ -214,14 +219,19 @@ def test_every_reason_and_condition_occurs(shop):
     assert {row["condition"] for row in rows} == set(_CONDITIONS)
 
 
-def test_stock_is_never_negative_and_runs_out_now_and_then(shop):
-    stock, has_run_out = Counter(), 0
-    for movement in shop.current["stock_movements"].values():
-        place = movement["product_id"], movement["warehouse_code"]
-        stock[place] += movement["quantity"]
-        assert stock[place] >= 0, movement
-        has_run_out += stock[place] == 0
+def test_stock_is_never_negative_mostly_there_and_runs_out_now_and_then(shop):
+    stock, has_run_out, shares = Counter(), 0, []
+    movements = shop.current["stock_movements"].values()
+    for _, of_day in groupby(movements, lambda movement: movement["occurred_at"].date()):
+        for movement in of_day:
+            place = movement["product_id"], movement["warehouse_code"]
+            stock[place] += movement["quantity"]
+            assert stock[place] >= 0, movement
+            has_run_out += stock[place] == 0
+        shares.append(sum(units > 0 for units in stock.values()) / len(stock))
     assert has_run_out
+    assert len(shares) >= DAYS
+    assert min(shares) > 0.9
 
 
 def test_what_is_paid_leaves_the_warehouse_and_what_comes_back_returns_to_it(shop, lines_of):
@@ -239,26 +249,36 @@ def test_what_is_paid_leaves_the_warehouse_and_what_comes_back_returns_to_it(sho
     assert not moved
 
 
-def test_the_funnel_narrows_from_view_to_payment(shop):
-    rows = shop.current["interactions"].values()
-    steps = Counter(row["interaction_type"] for row in rows)
-    paid = sum(1 for row in shop.current["orders"].values()
-               if row.get("paid_at") and row["channel"] != "phone")  # fmt: skip
-    funnel = [steps["view"], steps["cart"], steps["checkout"], steps["purchase"], paid]
-    assert all(wide > narrow for wide, narrow in pairwise(funnel)), funnel
-
-
-def test_who_buys_has_filled_a_cart_and_gone_to_the_checkout_before(shop):
+@pytest.fixture(scope="module")
+def visits(shop):
+    """The stages of each visit, by session, in their order."""
     seen = defaultdict(list)
     for row in shop.current["interactions"].values():
-        seen[row["session_id"]].append((row["occurred_at"], row["interaction_type"]))
+        if row["interaction_type"] != "review":
+            seen[row["session_id"]].append((row["occurred_at"], row["interaction_type"]))
+    return {session: [kind for _, kind in sorted(steps)] for session, steps in seen.items()}
+
+
+def test_two_to_four_percent_of_the_visits_buy_and_the_funnel_narrows(visits):
+    stages = ("view", "cart", "checkout", "purchase")
+    reached = Counter(max(map(stages.index, kinds)) for kinds in visits.values())
+    funnel = [sum(reached[n] for n in range(stage, 4)) for stage in range(4)]
+    assert all(wide > 1.3 * narrow for wide, narrow in pairwise(funnel)), funnel
+    assert 0.02 < funnel[3] / funnel[0] < 0.04
+
+
+def test_visits_cost_few_rows(shop):
+    """A row for each view of twenty-five visitors per order would be most of what is captured."""
+    assert len(shop.versions["interactions"]) < 7.5 * ORDERS
+
+
+def test_who_buys_has_filled_a_cart_and_gone_to_the_checkout_before(visits):
     bought = 0
-    for steps in seen.values():
-        kinds = [kind for _, kind in sorted(steps)]
+    for kinds in visits.values():
         if "purchase" in kinds:
             bought += 1
             assert kinds.index("cart") < kinds.index("checkout") < kinds.index("purchase")
-    assert bought > 0.7 * ORDERS
+    assert bought > 0.1 * ORDERS
 
 
 def test_accounts_are_deleted_and_the_books_keep_the_orders(shop):
