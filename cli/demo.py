@@ -21,11 +21,14 @@ def demo(  # noqa: PLR0913 - one for each option
         typer.Option(min=0.1, help="How long to simulate orders; without it, until Ctrl-C."),
     ] = None,
     orders_per_second: Annotated[
-        float, typer.Option(min=0.1, help="Rate of simulated orders.")
-    ] = 20.0,
+        float | None,
+        typer.Option(
+            min=0.1, help="Rate of simulated orders. Default: 20; 1 after a history, as `simulate`."
+        ),
+    ] = None,
     history: Annotated[
         float | None,
-        typer.Option(metavar="DAYS", help="First write this many past days, 1,000 orders per day."),
+        typer.Option(metavar="DAYS", help="First write this many past days, 2,000 orders per day."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the simulator; random if not given.")
@@ -56,6 +59,7 @@ def demo(  # noqa: PLR0913 - one for each option
     Example: ./pipeline demo --minutes 3 --orders-per-second 50 --dirt 5 --down
     """
     from cli.output import err_console
+    from cli.simulate import live_rate
     from monitoring.demonstration import Demonstration
     from producers.plan import History, Live, Plan
     from stack.catalog import chosen
@@ -66,7 +70,8 @@ def demo(  # noqa: PLR0913 - one for each option
     past = None
     if history is not None:
         past = Plan(seed=seed, history=History(days=history), dirt_percent=dirt)
-    plan = Plan(seed=seed, live=Live(orders_per_second=orders_per_second), dirt_percent=dirt)
+    rate = live_rate(orders_per_second, is_after_history=past is not None)
+    plan = Plan(seed=seed, live=Live(orders_per_second=rate), dirt_percent=dirt)
     services = chosen(airflow=airflow, superset=superset, monitoring=False)
     stack = stack_of_settings()
     try:

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 ORDERS_PER_SECOND = 20.0
+AFTER_HISTORY_PER_SECOND = 1.0
+"""Some minutes at this rate are comparable with the days of a history."""
 
 
 @app.command(rich_help_panel="Run")
 def simulate(  # noqa: PLR0913 - one for each option
     orders_per_second: Annotated[
         float | None,
-        typer.Option(help=f"Rate of live orders. Default: {ORDERS_PER_SECOND:g}."),
+        typer.Option(
+            help=f"Rate of live orders. Default: {ORDERS_PER_SECOND:g}; "
+            f"{AFTER_HISTORY_PER_SECOND:g} after a history, so that today resembles yesterday."
+        ),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after this many minutes of live orders.")
@@ -43,7 +48,7 @@ def simulate(  # noqa: PLR0913 - one for each option
         float | None,
         typer.Option(
             metavar="DAYS",
-            help="Write this many past days at full speed, 1,000 orders per day; then stop, or "
+            help="Write this many past days at full speed, 2,000 orders per day; then stop, or "
             "continue live if a rate or minutes are given.",
         ),
     ] = None,
@@ -109,10 +114,17 @@ def _live(
         message = "--minutes and --orders both limit the simulation: give one of them."
         raise StopPipelineError(message)
     return Live(
-        orders_per_second=ORDERS_PER_SECOND if rate is None else rate,
+        orders_per_second=live_rate(rate, is_after_history=is_after_history),
         minutes=minutes,
         orders=orders,
     )
+
+
+def live_rate(asked: float | None, *, is_after_history: bool) -> float:
+    """Return the orders per second to simulate."""
+    if asked is not None:
+        return asked
+    return AFTER_HISTORY_PER_SECOND if is_after_history else ORDERS_PER_SECOND
 
 
 class Progress:

@@ -7,7 +7,7 @@ or in the past.
 
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from random import Random
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -21,6 +21,9 @@ WEEKDAY_WEIGHTS = (1.05, 0.95, 0.95, 1.00, 1.10, 1.25, 1.30)
 """Relative demand on each weekday, from Monday."""
 
 _HOUR = timedelta(hours=1)
+_SALE = timedelta(minutes=30)
+_SALE_DEMAND = 23.0
+"""Demand that a sale adds while it lasts: 45 % of the orders of a whole day."""
 _RANKS = 613  # a prime near the number of products
 _STEEPNESS = 0.9
 _ALL_WEIGHTS = sum(1.0 / float(rank**_STEEPNESS) for rank in range(1, _RANKS + 1))
@@ -34,14 +37,29 @@ class Clock(Protocol):
 
 
 class HistoryClock:
-    """Clock that spreads moments 0 to `orders` over a window of the past, by demand."""
+    """Clock that spreads moments 0 to `orders` over a window of the past, by demand.
 
-    def __init__(self, *, start: datetime, stop: datetime, orders: int, zone: ZoneInfo) -> None:
+    Args:
+        sale: beginning of half an hour of additional demand, if there is one.
+    """
+
+    def __init__(
+        self,
+        *,
+        start: datetime,
+        stop: datetime,
+        orders: int,
+        zone: ZoneInfo,
+        sale: datetime | None = None,
+    ) -> None:
         self._stop = stop
         self._edges = _hours(start, stop)
+        sales = () if sale is None else (sale.astimezone(UTC), sale.astimezone(UTC) + _SALE)
+        self._edges = sorted({*self._edges, *(edge for edge in sales if start < edge < stop)})
         shares = (
-            demand(edge, zone) * ((after - edge) / _HOUR)
-            for edge, after in zip(self._edges, self._edges[1:], strict=False)
+            (demand(edge, zone) + (_SALE_DEMAND if sales and sales[0] <= edge < sales[1] else 0))
+            * ((after - edge) / _HOUR)
+            for edge, after in pairwise(self._edges)
         )
         volumes = [0.0, *accumulate(shares)]
         self._moments = [volume / volumes[-1] * orders for volume in volumes]

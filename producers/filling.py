@@ -3,6 +3,7 @@
 import math
 import time
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -30,9 +31,19 @@ def fill(session: Session, history: History, watch: WalMonitor) -> Phase:
     daily = ORDERS_A_DAY if history.orders is None else history.orders / history.days
     orders = round(daily * ((stop - start) / _DAY))
     if orders > 0:
-        clock = HistoryClock(start=start, stop=stop, orders=orders, zone=session.terms.zone)
+        zone = session.terms.zone
+        sale = sale_before(stop, zone) if history.end is None else None
+        clock = HistoryClock(start=start, stop=stop, orders=orders, zone=zone, sale=sale)
         _fill(session, clock, watch, orders=orders, daily=daily)
     return Phase(name="history", counts=session.meter.counts())
+
+
+def sale_before(stop: datetime, zone: ZoneInfo) -> datetime:
+    """Return when a sale begins, a day before `stop`, that equals minutes of live orders after it.
+
+    It is at the same time of the shop's day, also where its clock has changed in between.
+    """
+    return stop.astimezone(zone) - _DAY
 
 
 def _start(session: Session, wanted: datetime, stop: datetime) -> datetime:

@@ -7,11 +7,11 @@ from datetime import datetime
 from lakehouse.errors import StopPipelineError
 from producers.meter import Counts
 
-ORDERS_A_DAY = 1_000
-"""Orders per day of the shop, unless a history sets another number.
-
-This also holds live, at any rate: at 20 orders per second an order is delivered a few minutes after
-it is placed, so that a demonstration shows the whole lifecycle.
+ORDERS_A_DAY = 2_000
+"""Orders per day of a history, unless it sets another number."""
+LIVE_ORDERS_A_DAY = 1_000
+"""Orders per day of the shop while it sells live, at any rate: at 20 orders per second an order is
+delivered a few minutes after it is placed, so that a demonstration shows the whole lifecycle.
 """
 _MOST = {
     "--history": 3_650,
@@ -28,7 +28,8 @@ class History:
     Attributes:
         days: number of days.
         orders: total number of orders; None for `ORDERS_A_DAY` per day.
-        end: end of the last day; None for now.
+        end: end of the last day; None for now: then a sale on the day before, from this time of day
+            on, is what the live orders that follow are compared with.
     """
 
     days: float

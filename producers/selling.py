@@ -8,7 +8,7 @@ import structlog
 
 from producers.engine import Limits, advance
 from producers.meter import Meter
-from producers.plan import ORDERS_A_DAY, Live, Phase
+from producers.plan import LIVE_ORDERS_A_DAY, Live, Phase
 from producers.rate_limiter import RateLimiter
 from producers.session import Session
 from producers.wal_monitor import WalMonitor
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 def sell(session: Session, live: Live, watch: WalMonitor) -> Phase:
     """Simulate orders until a limit of `live` is reached or the run is stopped."""
-    session.load(day_length=ORDERS_A_DAY, moment=0.0, now=datetime.now(tz=UTC))
+    session.load(day_length=LIVE_ORDERS_A_DAY, moment=0.0, now=datetime.now(tz=UTC))
     session.meter = Meter()
     till = _Till(session, live, watch)
     stop = math.inf if live.minutes is None else time.monotonic() + live.minutes * 60
@@ -67,7 +67,7 @@ class _Till:
     def _reload(self) -> None:
         now = datetime.now(tz=UTC)
         moment = self.rate_limiter.clock.moment(now)
-        self._session.load(day_length=ORDERS_A_DAY, moment=moment, now=now)
+        self._session.load(day_length=LIVE_ORDERS_A_DAY, moment=moment, now=now)
 
     def _advance(self, due: float) -> bool:
         """Return whether all due events were executed, up to the limit of orders."""

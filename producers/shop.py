@@ -22,7 +22,6 @@ P = ParamSpec("P")
 _MOST_CUSTOMERS = 50_000
 TASTES = 6
 """Products and places belong to one of so many tastes."""
-_TRIES = 16
 _STAPLES = 3
 _OF_TASTE, _STAPLE = 0.75, 0.15
 """Shares of products that are chosen by taste, and that are one of the place's staples."""
@@ -157,6 +156,7 @@ class Shop:
         self.products: list[Product] = []
         self.customers: list[Customer] = []
         self._popularity: Popularity | None = None
+        self._tastes: dict[int, tuple[list[Product], Popularity]] = {}
 
     def after(
         self,
@@ -190,12 +190,16 @@ class Shop:
     def add_product(self, product: Product) -> None:
         """Add a product to those on sale."""
         self.products.append(product)
-        self._popularity = None
+        self._forget_popularity()
 
     def remove_product(self, product: Product) -> None:
         """Remove a product from those on sale."""
         self.products.remove(product)
+        self._forget_popularity()
+
+    def _forget_popularity(self) -> None:
         self._popularity = None
+        self._tastes.clear()
 
     def popular_product(self) -> Product:
         """Return a random product by popularity."""
@@ -219,13 +223,17 @@ class Shop:
         if kind < _STAPLE:
             share = crc32(city.encode(), random.randrange(_STAPLES)) / 2**32
             return self.products[self._by_popularity().at(share)]
-        product = self.popular_product()
-        if kind < _STAPLE + _OF_TASTE:
-            for _ in range(_TRIES):
-                if product.product_id % TASTES == taste_of(city):
-                    break
-                product = self.products[self._by_popularity().pick(random)]
-        return product
+        products, popularity = self._of_taste(taste_of(city))
+        if kind < _STAPLE + _OF_TASTE and products:
+            return products[popularity.pick(self.random)]
+        return self.popular_product()
+
+    def _of_taste(self, taste: int) -> tuple[list[Product], Popularity]:
+        if taste not in self._tastes:
+            products = [one for one in self.products if one.product_id % TASTES == taste]
+            weights = [product_weight(one.product_id) for one in products]
+            self._tastes[taste] = products, Popularity(weights)
+        return self._tastes[taste]
 
     def add_customer(self, customer: Customer) -> None:
         """Keep an account in memory; in a large shop an idle one is dropped from memory instead."""

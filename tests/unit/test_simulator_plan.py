@@ -32,7 +32,7 @@ def test_a_history_with_orders_spreads_them_over_its_days_and_stops():
 @pytest.mark.parametrize(("rate", "minutes"), [(50, None), (None, 2), (50, 2)])
 def test_a_history_with_a_rate_or_minutes_continues_live(rate, minutes):
     found = live(rate, minutes, 5_000, is_after_history=True)
-    assert found == Live(orders_per_second=rate or 20, minutes=minutes, orders=None)
+    assert found == Live(orders_per_second=rate or 1, minutes=minutes, orders=None)
 
 
 def test_minutes_and_orders_are_one_too_many():
