@@ -1,7 +1,7 @@
 """Visits: views, carts, checkouts. One visit that ends in an order is due per moment.
 
-As in most shops, few visits end in an order, and not all are measured: only those of visitors who
-agree to it, and none of customers who order at a marketplace or by phone. Both kinds of visit are
+As in most shops, few visits end in an order, and not all are measured: only a sample of those whose
+visitors agree to it, and none of customers who order at a marketplace or by phone. Both kinds of visit are
 measured alike, so their shares are those of all visits, at a fraction of the rows.
 """
 
@@ -14,11 +14,11 @@ from producers.shop import Customer, Product, Shop, Visit
 
 _MINUTE = 1 / 1440
 _LONGEST_VISIT = 25 * _MINUTE
-_MEASURED = 0.2
+_MEASURED = 0.15
 """Share of the visits to the shop's own pages that are measured."""
-_MEASURED_WITHOUT_ORDER = 4
+_MEASURED_WITHOUT_ORDER = 3
 """Measured visits per order that end without one; with those that buy, 3.5 % of visits buy."""
-_IS_SIGNED_IN = 0.12
+_IS_SIGNED_IN = 0.15
 _FURTHER_VIEWS = (0, 0, 0, 0, 0, 0, 0, 1, 1, 2)
 _NEW_CUSTOMERS = 0.6
 """Share of the orders for which an account is created."""

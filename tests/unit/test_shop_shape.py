@@ -268,8 +268,8 @@ def test_two_to_four_percent_of_the_visits_buy_and_the_funnel_narrows(visits):
 
 
 def test_visits_cost_few_rows(shop):
-    """A row for each view of twenty-five visitors per order would be most of what is captured."""
-    assert len(shop.versions["interactions"]) < 7.5 * ORDERS
+    """A row for each of twenty visits per order would be most of what is captured."""
+    assert len(shop.versions["interactions"]) < 6 * ORDERS
 
 
 def test_who_buys_has_filled_a_cart_and_gone_to_the_checkout_before(visits):
@@ -278,7 +278,7 @@ def test_who_buys_has_filled_a_cart_and_gone_to_the_checkout_before(visits):
         if "purchase" in kinds:
             bought += 1
             assert kinds.index("cart") < kinds.index("checkout") < kinds.index("purchase")
-    assert bought > 0.1 * ORDERS
+    assert bought > 0.08 * ORDERS
 
 
 def test_accounts_are_deleted_and_the_books_keep_the_orders(shop):
