@@ -1,8 +1,8 @@
 """Visits: views, carts, checkouts. One visit that ends in an order is due per moment.
 
 As in most shops, few visits end in an order, and not all are measured: only a sample of those whose
-visitors agree to it, and none of customers who order at a marketplace or by phone. Both kinds of visit are
-measured alike, so their shares are those of all visits, at a fraction of the rows.
+visitors agree to it, and none of customers who order at a marketplace or by phone. Both kinds of
+visit are measured alike, so their shares are those of all visits, at a fraction of the rows.
 """
 
 import math
