@@ -65,7 +65,8 @@ def render(
     }
     definition: dict[str, str] = json.loads(_DEFINITION.read_text())
     filled = {key: _Text(text).substitute(values) for key, text in definition.items()}
-    return {**filled, **properties(masks, _secret(connect, secrets_file, SALT, "mask.salt"))}
+    ssl = {f"database.{name}": value for name, value in oltp.ssl_parameters.items()}
+    return {**filled, **ssl, **properties(masks, _secret(connect, secrets_file, SALT, "mask.salt"))}
 
 
 def _secret(connect: ConnectSettings, secrets_file: Path, role: str, key: str) -> str:

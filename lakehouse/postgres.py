@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
 
 import polars as pl
 import psycopg
@@ -13,6 +15,7 @@ from lakehouse.digest import Digest
 from lakehouse.errors import PipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import OltpSettings, WarehouseSettings
+from lakehouse.tls import POSTGRES_HELLO, distrust
 from lakehouse.trouble import Service, Trouble, told
 
 
@@ -34,9 +37,18 @@ def warehouse_dsn(settings: WarehouseSettings, secrets: Secrets, *, role: str) -
 
 def _dsn(settings: OltpSettings | WarehouseSettings, role: str, password: str) -> str:
     return make_conninfo(
-        host=settings.host, port=settings.port, dbname=settings.database, user=role,
+        settings.ssl, host=settings.host, port=settings.port, dbname=settings.database, user=role,
         password=password, connect_timeout=10, application_name=role,
     )  # fmt: skip
+
+
+def sqlalchemy_url(
+    settings: WarehouseSettings, *, driver: str, role: str, password: str, database: str
+) -> str:
+    """Return the address of a database of the warehouse's server, as SQLAlchemy takes it."""
+    where = f"{settings.host}:{settings.port}/{database}"
+    ssl = urlencode(settings.ssl_parameters, safe="/")
+    return f"postgresql+{driver}://{role}:{password}@{where}{'?' * bool(ssl)}{ssl}"
 
 
 _CANONICAL = """
@@ -125,12 +137,32 @@ _AT_THE_DOOR: Sequence[tuple[str, Trouble]] = (
     (r"too many (clients|connections)|connection slots", Trouble.BUSY),
     (
         r"authentication failed|no pg_hba\.conf entry|role .+ does not exist|permission denied"
-        r"|not permitted to log in|certificate",
+        r"|not permitted to log in|certificate|private key file|tls\w* alert"
+        r"|does not support SSL",
         Trouble.RIGHTS,
     ),
     (r"database .+ does not exist", Trouble.SCHEMA),
     (r"out of (shared )?memory|No space left on device", Trouble.FULL),
 )
+_TLS: Sequence[tuple[str, str]] = (
+    (
+        r"certificate verify failed|root certificate file",
+        "sslrootcert of {0}_SSL has to be the authority that signed the server's certificate, and "
+        "that one in date.",
+    ),
+    (
+        r"does not match host name",
+        "Set {0}_HOST to a name in the server's certificate, or sslmode of {0}_SSL to verify-ca.",
+    ),
+    (r"no encryption", "That server asks for TLS: set {0}_SSL."),
+    (r"does not support SSL", "Turn on ssl of that server, or unset {0}_SSL."),
+    (
+        r"client certificate|private key file|tls\w* alert",
+        "sslcert of {0}_SSL has to be a certificate that the server trusts, in date, and sslkey "
+        "its key, which nobody else can read.",
+    ),
+)
+"""What to do about TLS, by libpq's words, with the first part of the settings' names."""
 _AMID_A_CHANGE = "concurrently"
 _LOCKS = "max_locks_per_transaction"
 
@@ -166,6 +198,11 @@ def explained(
     text = f"{error} {_location(error)}".strip()
     if _LOCKS in text:
         then = {**(then or {}), Trouble.FULL: f"Raise {_LOCKS} of that server, and restart it."}
+    if error.sqlstate is None:
+        for words, way_out in _TLS:
+            if re.search(words, text):
+                then = {**(then or {}), Trouble.RIGHTS: way_out.format(service.value.upper())}
+        text += _distrust(error)
     return told(trouble_of(error), service, what, text, then=then)
 
 
@@ -193,6 +230,16 @@ def noting(context: str) -> Iterator[None]:
     except psycopg.Error as error:
         error.add_note(context)
         raise
+
+
+def _distrust(error: psycopg.Error) -> str:
+    """Return what is wrong with the server's certificate, which libpq (18) does not say."""
+    if error.pgconn is None or "certificate verify failed" not in str(error):
+        return ""
+    asked = {o.keyword: (o.val or b"").decode() for o in error.pgconn.info}
+    host, port, authority = asked[b"host"], int(asked[b"port"]), Path(asked[b"sslrootcert"])
+    why = distrust(host, port, authority, hello=POSTGRES_HELLO)
+    return f": {why}" if why else ""
 
 
 def _location(error: psycopg.Error) -> str:

@@ -27,6 +27,8 @@ _UNITS = {
     "host": "host",
 }
 """By the last word of a setting's name."""
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSL_FILES = {"sslrootcert", "sslcert", "sslkey"}
 _KINDS = {
     str: "text",
     int: "a whole number",
@@ -63,6 +65,42 @@ def _absolute(path: Path) -> Path:
         raise ValueError from error
 
 
+def parse_ssl(text: str) -> dict[str, str]:
+    """Return the parameters of TLS by name, as libpq reads them.
+
+    Raises:
+        ValueError: libpq cannot, or its parameters are others than those of TLS.
+    """
+    if not text:
+        return {}
+    # A quarter of a second; hardly anybody sets such a variable.
+    from psycopg import ProgrammingError  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    try:
+        found = {name: str(value) for name, value in conninfo_to_dict(text).items()}
+    except ProgrammingError as error:
+        raise ValueError from error
+    mode = found.get("sslmode")
+    files = found.keys() - {"sslmode"}
+    is_sound = (
+        mode in _SSL_MODES
+        and files <= _SSL_FILES
+        and all(Path(found[name]).is_absolute() for name in files)
+        and ("sslcert" in files) == ("sslkey" in files)
+        # Debezium's driver verifies nothing with `require`, and libpq does if it has a CA.
+        and ("sslrootcert" in files) == mode.startswith("verify-")
+    )
+    if not is_sound:
+        raise ValueError
+    return found
+
+
+def _ssl_parameters(text: str) -> str:
+    parse_ssl(text)
+    return text
+
+
 Host = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9.:_-]+$"), Allowed("the name or address of a machine", "host")
 ]
@@ -80,6 +118,16 @@ BucketPrefix = Annotated[
     str,
     Field(pattern=r"^([a-z0-9][a-z0-9-]{0,55})?$"),
     Allowed("up to 56 small letters, digits and -, no - first", "text"),
+]
+SslParameters = Annotated[
+    str,
+    AfterValidator(_ssl_parameters),
+    Allowed(
+        "libpq's parameters: sslmode, and by absolute path sslrootcert (with verify-ca or "
+        "verify-full) and sslcert with sslkey, such as sslmode=verify-full "
+        "sslrootcert=/etc/shop/ca.pem",
+        "parameters",
+    ),
 ]
 Currency = Annotated[
     str, Field(pattern=r"^[A-Z]{3}$"), Allowed("three capital letters, such as EUR", "currency")

@@ -76,6 +76,16 @@ def host_setting(server: str) -> Any:  # noqa: ANN401 - pydantic makes a setting
     return setting("127.0.0.1", f"Address of {server}.", change="When it runs on another machine.")
 
 
+def ssl_setting(server: str) -> Any:  # noqa: ANN401 - pydantic makes a setting of it
+    """Define the TLS of connections to a Postgres."""
+    return setting(
+        "",
+        f"TLS of connections to {server}: libpq's `sslmode`, `sslrootcert`, `sslcert`, `sslkey`.",
+        change="When that server asks for TLS or for a client's certificate.",
+        shown="libpq's",
+    )
+
+
 def port_setting(default: int, of: str, *, last: int = 65535) -> Any:  # noqa: ANN401
     """Define the port of a server, up to `last`."""
     change = "When another program on this machine has the port."

@@ -4,21 +4,44 @@ from typing import ClassVar, Literal
 
 from pydantic_settings import SettingsConfigDict
 
-from lakehouse.settings.base import OTHER_TENANT, Settings, host_setting, port_setting
+from lakehouse.settings.base import (
+    OTHER_TENANT,
+    Settings,
+    host_setting,
+    port_setting,
+    ssl_setting,
+)
 from lakehouse.variables import (
     AbsolutePath,
     BucketPrefix,
     Host,
     Name,
     PostgresName,
+    SslParameters,
     WebAddress,
+    parse_ssl,
     setting,
 )
 
 PUBLICATION = "dbz_shop"
 
 
-class OltpSettings(Settings):
+class PostgresSettings(Settings):
+    """Settings of any Postgres."""
+
+    service: ClassVar[str]
+    host: Host
+    port: int
+    database: PostgresName
+    ssl: SslParameters
+
+    @property
+    def ssl_parameters(self) -> dict[str, str]:
+        """Return libpq's parameters of TLS, by name; none where nothing is set."""
+        return parse_ssl(self.ssl)
+
+
+class OltpSettings(PostgresSettings):
     """The shop's own Postgres."""
 
     service: ClassVar[str] = "oltp"
@@ -28,9 +51,10 @@ class OltpSettings(Settings):
     database: PostgresName = setting(
         "shop", "Database to capture.", change="When the shop's database has another name."
     )
+    ssl: SslParameters = ssl_setting("the shop's Postgres")
 
 
-class WarehouseSettings(Settings):
+class WarehouseSettings(PostgresSettings):
     """The Postgres that holds the warehouse."""
 
     service: ClassVar[str] = "warehouse"
@@ -38,6 +62,7 @@ class WarehouseSettings(Settings):
     host: Host = host_setting("the warehouse's Postgres")
     port: int = port_setting(5433, "the warehouse's Postgres")
     database: PostgresName = setting("warehouse", "Database of the warehouse.", change=OTHER_TENANT)
+    ssl: SslParameters = ssl_setting("the warehouse's Postgres")
 
 
 class KafkaSettings(Settings):

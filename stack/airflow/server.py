@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from lakehouse.postgres import sqlalchemy_url
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ROOT, AirflowSettings, MonitoringSettings, WarehouseSettings
 from lakehouse.version import code_version
@@ -138,9 +139,14 @@ class Airflow:
         )
 
     def _database_url(self) -> str:
-        password = self.secrets["warehouse_airflow"]
-        where = f"{self.warehouse.host}:{self.warehouse.port}"
-        return f"postgresql+psycopg://airflow:{password}@{where}/airflow"
+        url = sqlalchemy_url(
+            self.warehouse,
+            driver="psycopg",
+            role="airflow",
+            password=self.secrets["warehouse_airflow"],
+            database="airflow",
+        )
+        return url.replace("%", "%%")
 
     def _key(self, purpose: str) -> str:
         """Return a Fernet key of 32 bytes."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lakehouse.postgres import warehouse_dsn
+from lakehouse.postgres import sqlalchemy_url, warehouse_dsn
 from lakehouse.secrets import Secrets
 from stack.paths import StackConfig
 from stack.superset.columns import Source, read_sources
@@ -109,10 +109,13 @@ class Dashboards:
         warehouse = self._config.stack.seen_by_services(self._config.warehouse)
         shop = self._config.shop
         return Place(
-            address=f"{warehouse.host}:{warehouse.port}",
-            database=warehouse.database,
-            user=_ROLE,
-            password=self._secrets[f"warehouse_{_ROLE}"],
+            url=sqlalchemy_url(
+                warehouse,
+                driver="psycopg2",
+                role=_ROLE,
+                password=self._secrets[f"warehouse_{_ROLE}"],
+                database=warehouse.database,
+            ),
             time_zone=shop.time_zone,
             currency=shop.base_currency,
         )

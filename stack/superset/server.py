@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from lakehouse.postgres import sqlalchemy_url
 from lakehouse.settings import SupersetSettings
 from stack.net import http_status
 from stack.paths import digest_of
@@ -47,7 +48,7 @@ class SupersetServer(Shared):
             environment=self._environment,
             is_ours=True,
             start_seconds=3,
-            configuration=f"{_CONFIG.read_text()}{self._address}{self._language}",
+            configuration=_CONFIG.read_text() + self._database_url(password="") + self._language,
         )  # fmt: skip
 
     def prepare(self) -> None:
@@ -84,7 +85,7 @@ class SupersetServer(Shared):
     def _values(self) -> dict[str, str]:
         return {
             "secret_key": self.secrets["superset_key"],
-            "database_url": self._database_url,
+            "database_url": self._database_url(self.secrets["warehouse_superset"]),
             "user": USER,
             "password": self.secrets["superset_admin"],
             "viewer_password": self.secrets["superset_viewer"],
@@ -107,11 +108,7 @@ class SupersetServer(Shared):
     def _language(self) -> str:
         return self.config.shop.language
 
-    @property
-    def _address(self) -> str:
-        return f"{self.config.warehouse.host}:{self.config.warehouse.port}/{NAME}"
-
-    @property
-    def _database_url(self) -> str:
-        password = self.secrets["warehouse_superset"]
-        return f"postgresql+psycopg2://{NAME}:{password}@{self._address}"
+    def _database_url(self, password: str) -> str:
+        return sqlalchemy_url(
+            self.config.warehouse, driver="psycopg2", role=NAME, password=password, database=NAME
+        )

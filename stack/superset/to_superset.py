@@ -24,12 +24,9 @@ COLUMN_DEFAULTS = {"is_active": True, "groupby": True, "filterable": True, "is_d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Connection of the charts to the warehouse."""
+    """Connection of the charts to the warehouse; `url` is SQLAlchemy's, with the password."""
 
-    address: str
-    database: str
-    user: str
-    password: str
+    url: str
     time_zone: str
     currency: str
 
@@ -61,12 +58,11 @@ def to_bundle(
 
 
 def _database(place: Place) -> Content:
-    where = f"{place.user}:{place.password}@{place.address}/{place.database}"
     # The session's time zone is UTC, so that date_trunc('day', …) of a date is that date.
     options = f"-c timezone=UTC -c shop.time_zone={place.time_zone}"
     return {
         "database_name": DATABASE_NAME,
-        "sqlalchemy_uri": f"postgresql+psycopg2://{where}",
+        "sqlalchemy_uri": place.url,
         "cache_timeout": -1,
         "expose_in_sqllab": True,
         "allow_run_async": False,

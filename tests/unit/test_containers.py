@@ -248,7 +248,7 @@ def test_charts_are_drawn_from_where_superset_reaches_the_warehouse(
 ):
     with environment_of({"WAREHOUSE_PORT": "15433", **variables}):
         config = StackConfig()
-    assert Dashboards(config, Secrets(given_secrets))._place().address == address
+    assert f"@{address}/warehouse" in Dashboards(config, Secrets(given_secrets))._place().url
 
 
 @pytest.fixture

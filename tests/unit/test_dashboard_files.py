@@ -22,7 +22,7 @@ TEXTS = to_texts(FILES)
 LABELS = read_labels("en", "Europe/Paris")
 PASSWORD = generate()
 PLACE = Place(
-    address="127.0.0.1:1", database="w", user="reader", password=PASSWORD,
+    url=f"postgresql+psycopg2://reader:{PASSWORD}@127.0.0.1:1/w",
     time_zone="Europe/Paris", currency="EUR",
 )  # fmt: skip
 SOURCE = Source(

@@ -7,14 +7,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import ValidationError
 
+from connectors.definition import render
 from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
+from lakehouse.postgres import sqlalchemy_url, warehouse_dsn
+from lakehouse.secrets import ROLES
 from lakehouse.settings import (
     ALL_SETTINGS,
     ROOT,
@@ -25,6 +30,7 @@ from lakehouse.settings import (
     OltpSettings,
     ShopSettings,
     StackSettings,
+    WarehouseSettings,
     default_data_dir,
     is_root,
     require_names_of_data,
@@ -53,6 +59,8 @@ ANOTHER_BY_NAME = {
     "AIRFLOW_PUBLIC_URL": "https://airflow.example.org",
     "CONNECT_MAX_ROW_MB": "77",
     "STACK_ENGINE": "compose",
+    "OLTP_SSL": "sslmode=require",
+    "WAREHOUSE_SSL": "sslmode=verify-ca sslrootcert='/etc/my ca.pem'",
 }
 NOWHERE = {"HOME": "/nowhere", "STACK_ENV_FILE": "/nowhere/.env"}
 
@@ -243,6 +251,43 @@ def test_whatever_stands_in_a_variable_it_is_a_value_or_a_plain_error(setting, t
     with environment_of({"HOME": "/nowhere", variable.name: text}):
         message = error_of(group)
     assert message is None or f"{variable.name} is {text!r}" in message
+
+
+PATHS = st.text(st.characters(exclude_characters="\0", codec="utf-8")).map(lambda t: f"/{t}")
+
+
+@given(
+    mode=st.sampled_from(["disable", "require", "verify-ca", "verify-full"]),
+    files=st.lists(PATHS, min_size=3, max_size=3),
+    is_client=st.booleans(),
+)
+def test_parameters_of_tls_reach_every_client_as_they_were_written(mode, files, is_client):
+    authority, certificate, key = files
+    given_ = {"sslmode": mode}
+    given_ |= {"sslrootcert": authority} if mode.startswith("verify-") else {}
+    given_ |= {"sslcert": certificate, "sslkey": key} if is_client else {}
+    settings = WarehouseSettings(ssl=make_conninfo(**given_))
+    assert settings.ssl_parameters == given_
+    secrets = dict.fromkeys(ROLES, "secret")
+    parsed = conninfo_to_dict(warehouse_dsn(settings, secrets, role="batch"))
+    assert given_.items() <= parsed.items()
+    url = sqlalchemy_url(settings, driver="psycopg", role="r", password="", database="d")
+    assert dict(parse_qsl(urlsplit(url).query)) == given_
+    shop = OltpSettings(ssl=settings.ssl)
+    config = render(ConnectSettings(), shop, Path("/secrets"))
+    found = {k.removeprefix("database."): v for k, v in config.items() if "database.ssl" in k}
+    assert found == given_
+
+
+@pytest.mark.parametrize("value", [
+    "sslmode", "sslmode=on", "sslrootcert=/ca.pem", "sslmode=verify-full",
+    "sslmode=require sslrootcert=/ca.pem", "sslmode=verify-ca sslrootcert=ca.pem",
+    "sslmode=require sslcert=/c.pem", "sslmode=require host=elsewhere",
+    "sslmode=require password=secret",
+])  # fmt: skip
+def test_parameters_that_two_clients_would_understand_differently_are_refused(value):
+    message = refusal(OltpSettings, OLTP_SSL=value)
+    assert f"OLTP_SSL is {value!r}; allowed is libpq's parameters: sslmode" in message
 
 
 def test_an_empty_variable_counts_as_not_set():
