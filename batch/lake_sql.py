@@ -19,6 +19,7 @@ from batch.catalogue.metrics import LakeTable
 from lakehouse.errors import PipelineError
 from lakehouse.lake import Lake
 from lakehouse.layers import LAKE
+from lakehouse.settings import SslSettings
 
 ALL_SUFFIX = "$all"
 """Suffix of the view that shows a silver table including tombstones of deleted keys."""
@@ -199,6 +200,9 @@ def _add_secret(connection: duckdb.DuckDBPyConnection, options: Mapping[str, str
         "url_style": "path",
     }
     given = ", ".join(f"{name} '{_quoted(value)}'" for name, value in values.items())
+    # The others read this variable themselves.
+    if authorities := SslSettings().cert_file:
+        connection.execute(f"set ca_cert_file = '{_quoted(str(authorities))}'")
     has_tls = str(endpoint.scheme == "https").lower()
     connection.execute(f"create secret lake (type s3, {given}, use_ssl {has_tls})")
 

@@ -23,7 +23,7 @@ from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
 from lakehouse.errors import GoneError, PipelineError
-from lakehouse.object_store import trouble_of_client
+from lakehouse.object_store import UNTRUSTED, trouble_of_client, way_out
 from lakehouse.trouble import Service, Trouble, again, plain, told
 
 # Clean-up of the log belongs to maintenance: commits must not wait for it.
@@ -41,6 +41,7 @@ _KEEP_ROWS = ("OPTIMIZE", "SET TBLPROPERTIES", "VACUUM START", "VACUUM END")
 # Messages of delta-rs, and of Rust's crate `object_store` beneath delta-rs and Polars.
 _SAID: Sequence[tuple[str, Trouble]] = (
     (r"XMinioStorageFull|507 Insufficient Storage|No space left on device", Trouble.FULL),
+    (UNTRUSTED, Trouble.RIGHTS),
     (
         r"lacked the necessary privileges|lacked valid authentication"
         r"|: ?(↳ )?40[13] (Forbidden|Unauthorized)",
@@ -229,7 +230,8 @@ def explain_store(
     trouble = trouble_of_store(error)
     if trouble is None:
         return None
-    return told(trouble, Service.STORE, what, error, then=again(then) if then else None)
+    ways_out = {**(again(then) if then else {}), **way_out(error)}
+    return told(trouble, Service.STORE, what, error, then=ways_out)
 
 
 def writer_of(schema: pa.Schema) -> WriterProperties:

@@ -1,11 +1,13 @@
 """A MinIO client for objects other than tables, and the meaning of its errors."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import httpx
 import pyarrow as pa
 from minio import Minio
 from minio.error import S3Error
@@ -22,6 +24,8 @@ Put = Callable[[str, pa.Buffer], None]
 _PUT_SECONDS = 60
 _LARGEST_PUT = 64 * 1024 * 1024
 """In one request. A larger file is sent in parts."""
+UNTRUSTED = r"invalid peer certificate|CERTIFICATE_VERIFY_FAILED"
+"""What the clients of the object store say when they do not trust its certificate."""
 _BY_STATUS = {
     HTTPStatus.UNAUTHORIZED: Trouble.RIGHTS,
     HTTPStatus.FORBIDDEN: Trouble.RIGHTS,
@@ -84,17 +88,28 @@ def _put_file(folder: Path, path: str, content: pa.Buffer) -> None:
     file.write_bytes(content)
 
 
-def explain_client(error: S3Error | HTTPError, what: str) -> PipelineError:
+def explain_client(error: S3Error | HTTPError | httpx.HTTPError, what: str) -> PipelineError:
     """Convert an error of this client, see `lakehouse.trouble.told`."""
-    return told(trouble_of_client(error), Service.STORE, what, error)
+    return told(trouble_of_client(error), Service.STORE, what, error, then=way_out(error))
 
 
-def trouble_of_client(error: S3Error | HTTPError) -> Trouble:
-    """Classify an error of this client."""
-    if isinstance(error, HTTPError):
-        return Trouble.AWAY
+def trouble_of_client(error: S3Error | HTTPError | httpx.HTTPError) -> Trouble:
+    """Classify an error of this client, or of an HTTP client."""
+    if not isinstance(error, S3Error):
+        return Trouble.RIGHTS if re.search(UNTRUSTED, str(error)) else Trouble.AWAY
     if error.code == "NoSuchBucket":
         return Trouble.SCHEMA
     status = error.response.status
     otherwise = Trouble.AWAY if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Trouble.SCHEMA
     return _BY_STATUS.get(HTTPStatus(status), otherwise)
+
+
+def way_out(error: BaseException) -> Mapping[Trouble, str]:
+    """Return what to do about an error that the usual words for its kind do not fit."""
+    if not re.search(UNTRUSTED, str(error)):
+        return {}
+    trust = (
+        "SSL_CERT_FILE has to name the authority that signed the store's certificate, and that one "
+        "has to be in date and to have the name MINIO_HOST."
+    )
+    return {Trouble.RIGHTS: trust}

@@ -13,6 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from lakehouse.errors import PipelineError, Problem, RetryLaterError, StopPipelineError
 from lakehouse.http import http_client
+from lakehouse.object_store import explain_client
 
 _WRITERS = 4
 
@@ -40,8 +41,7 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
         if httpx.codes.OK in answers:
             client.remove_object(bucket, name)
     except httpx.HTTPError as error:
-        problem = f"object store, bucket {bucket}: {error}"
-        raise RetryLaterError(problem, "Is it up? ./pipeline status") from error
+        raise explain_client(error, f"Bucket {bucket} cannot be tested") from error
     except S3Error as error:
         raise _refusal(bucket, error) from error
     if any(httpx.codes.is_server_error(answer) for answer in answers):
@@ -86,8 +86,7 @@ def require_consistent_listing(client: Minio, bucket: str) -> None:
     except S3Error as error:
         raise _refusal(bucket, error) from error
     except HTTPError as error:
-        problem = f"object store, bucket {bucket}: {error}"
-        raise RetryLaterError(problem, "Is it up? ./pipeline status") from error
+        raise explain_client(error, f"Bucket {bucket} cannot be tested") from error
     if not all(seen):
         message = Problem(
             f"the object store does not show at once what was written to bucket {bucket!r}, or "

@@ -18,6 +18,7 @@ from lakehouse.settings.servers import (
     KafkaSettings,
     MinioSettings,
     OltpSettings,
+    SslSettings,
     SupersetSettings,
     WarehouseSettings,
 )
@@ -36,9 +37,10 @@ __all__ = [
     "ALL_SETTINGS", "ROOT", "AirflowSettings", "AlertSettings", "ConnectSettings",
     "ConsolidationSettings", "ContractSettings", "KafkaSettings", "LandingSettings", "LiveSettings",
     "LogSettings", "MinioSettings", "MonitoringSettings", "OltpSettings", "ReconcileSettings",
-    "Settings", "ShopSettings", "StackSettings", "SupersetSettings", "WarehouseSettings",
-    "default_cache_dir", "default_data_dir", "default_uv", "is_root", "open_to_all",
-    "require_names_of_data", "retired_warnings", "settings_in_environment", "socket_path",
+    "Settings", "ShopSettings", "SslSettings", "StackSettings", "SupersetSettings",
+    "WarehouseSettings", "default_cache_dir", "default_data_dir", "default_uv", "is_root",
+    "open_to_all", "require_names_of_data", "retired_warnings", "settings_in_environment",
+    "socket_path",
 ]  # fmt: skip
 
 ALL_SETTINGS: tuple[type[Settings], ...] = (
@@ -48,6 +50,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     KafkaSettings,
     ConnectSettings,
     MinioSettings,
+    SslSettings,
     ShopSettings,
     LandingSettings,
     LiveSettings,

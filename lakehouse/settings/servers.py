@@ -180,6 +180,11 @@ class MinioSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="MINIO_")
     host: Host = host_setting("the object store")
     port: int = port_setting(9000, "the object store's S3 interface")
+    scheme: Literal["http", "https"] = setting(
+        "http",
+        "Protocol of the object store's S3 interface.",
+        change="When it uses TLS; `SSL_CERT_FILE` names the authorities that are trusted.",
+    )
     console_port: int = port_setting(9001, "the object store's console")
     bucket_prefix: BucketPrefix = setting(
         "", "Begins the names of the buckets bronze, silver and gold.", change=OTHER_TENANT
@@ -208,7 +213,19 @@ class MinioSettings(Settings):
     @property
     def url(self) -> str:
         """Return the base address of the S3 interface."""
-        return f"http://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+class SslSettings(Settings):
+    """Authorities that clients of the object store trust: OpenSSL's and Rustls' own variable."""
+
+    model_config = SettingsConfigDict(env_prefix="SSL_")
+    cert_file: AbsolutePath | None = setting(
+        None,
+        "Absolute path of a file with the certificates of all authorities that are trusted.",
+        change="When `MINIO_SCHEME` is https and the store's authority is not a public one.",
+        shown="the system's",
+    )
 
 
 class AirflowSettings(Settings):

@@ -51,7 +51,7 @@ def admin_of(settings: MinioSettings, secrets: Secrets) -> MinioAdmin:
         endpoint=f"{settings.host}:{settings.port}",
         credentials=StaticProvider("admin", secrets["minio_admin"]),
         region=settings.region,
-        secure=False,
+        secure=settings.scheme == "https",
     )
 
 

@@ -125,7 +125,7 @@ def with_interval(text: str, seconds: int) -> str:
 def targets(config: StackConfig) -> list[dict[str, object]]:
     """Return the content of the targets file."""
     own = config.monitoring
-    minio = {"__metrics_path__": "/minio/v2/metrics/cluster"}
+    minio = {"__metrics_path__": "/minio/v2/metrics/cluster", "__scheme__": config.minio.scheme}
     known: tuple[tuple[str, str, int, dict[str, str]], ...] = (
         ("prometheus", own.host, own.port, {}),
         *((job, own.metrics_host, own.metrics_port(job), {}) for job in _OURS),

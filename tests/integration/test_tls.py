@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from devtools.test_stack import free_ports, new_stack
 from lakehouse.errors import NotAllowedError
 from lakehouse.postgres import explaining, oltp_dsn
 from lakehouse.secrets import Secrets
+from lakehouse.settings import ROOT
 from lakehouse.trouble import Service
+from stack.minio.server import MinioServer
 from stack.net import is_listening
 from stack.service_user import find_service_user
 
@@ -59,10 +62,15 @@ def stack():
 
 
 @contextmanager
-def running(command, cwd, port):
+def running(command, cwd, port, env=None):
     """A server, run as the service user, that listens."""
     with subprocess.Popen(
-        list(map(str, command)), cwd=cwd, user=USER.uid, group=USER.gid, extra_groups=[]
+        list(map(str, command)),
+        cwd=cwd,
+        user=USER.uid,
+        group=USER.gid,
+        extra_groups=[],
+        env=env,
     ) as server:
         try:
             while not is_listening("127.0.0.1", port):
@@ -182,3 +190,127 @@ def test_postgres_whose_certificate_has_expired_is_not_trusted(stack, certificat
     with postgres(stack, certificates, "expired"):
         message = refusal(stack, ssl(certificates))
     assert "certificate verify failed: certificate has expired. sslrootcert of OLTP" in message
+
+
+# The object store
+
+LAKE = """
+from concurrent.futures import ThreadPoolExecutor
+import pyarrow as pa
+from batch.lake_sql import attach, connect
+from consumers.bronze.conformance import require_conditional_put
+from deltalake import write_deltalake
+from lakehouse.connections import secrets, writing_lake
+from lakehouse.delta import retry_later, scan
+from lakehouse.errors import PipelineError
+from lakehouse.object_store import explain_client, object_store
+from lakehouse.settings import MinioSettings
+from stack.minio.buckets import prepare_buckets
+from urllib3.exceptions import HTTPError
+
+lake, client = writing_lake(), object_store(MinioSettings(), secrets(), user="lander")
+
+def use():
+    prepare_buckets(MinioSettings(), secrets())
+    require_conditional_put(client, "bronze")
+    uri = lake.uri("silver", "t")
+    with retry_later("It cannot be written"):
+        write_deltalake(uri, pa.table({"a": [1, 2]}), storage_options=dict(lake.options))
+    print(scan(lake.open("silver", "t")).collect()["a"].to_list())
+    with connect(lake.options, memory_mb=100) as duck:
+        print(duck.execute(f"from {attach(duck, uri, version=0, name='t')}").fetchall())
+
+def list_buckets():
+    try:
+        client.bucket_exists("bronze")
+    except HTTPError as error:
+        raise explain_client(error, "It cannot be listed") from error
+
+def test_bucket():
+    require_conditional_put(client, "bronze")
+
+def open_table():
+    lake.open("silver", "t")
+
+def told(do):
+    try:
+        do()
+    except PipelineError as error:
+        return f"{type(error).__name__} {error}"
+
+# At the same time: clients try again for seconds.
+with ThreadPoolExecutor() as pool:
+    print(*filter(None, pool.map(told, [ACTIONS])), sep="\\n")
+"""
+
+
+def of_lake(stack, *actions):
+    """What a program prints that uses the lake: its libraries read the variables of the process."""
+    code = LAKE.replace("ACTIONS", "".join(f"{action}," for action in actions))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=stack.env, cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return done.stdout.strip().splitlines()
+
+
+@contextmanager
+def minio(stack, certificates, name):
+    """A store with this certificate, and the settings of programs that trust the authority."""
+    folder, ports = stack.data_dir / f"minio-{name}", free_ports(2)
+    settings = {
+        "MINIO_SCHEME": "https", "MINIO_HOST": "localhost",
+        "MINIO_PORT": ports[0], "MINIO_CONSOLE_PORT": ports[1],
+        "SSL_CERT_FILE": certificates / "ca.pem", "STACK_DATA_DIR": folder,
+        "STACK_SECRETS_FILE": stack.config.stack.secrets_path,
+    }  # fmt: skip
+    stack = stack.with_settings(**settings)
+    server = MinioServer(config=stack.config, secrets=stack.secrets, user=USER)
+    (folder / "run").mkdir(parents=True)
+    server.prepare()
+    certs = folder / "minio" / "certs"
+    USER.write_private(certs / "public.crt", (certificates / f"{name}.pem").read_text())
+    USER.write_private(certs / "private.key", (certificates / f"{name}.key").read_text())
+    program = server.program()
+    with running(program.command, program.directory, stack.minio.port, env=program.environment):
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def store(stack, certificates):
+    with minio(stack, certificates, "server") as store:
+        yield store
+
+
+def test_lake_is_written_and_read_with_tls(store):
+    assert of_lake(store, "use") == ["[1, 2]", "[(1,), (2,)]"]
+
+
+def test_store_that_an_unknown_authority_has_signed_is_not_trusted(store, certificates):
+    store = store.with_settings(SSL_CERT_FILE=certificates / "stranger.pem")
+    listed, tested, opened = of_lake(store, "list_buckets", "test_bucket", "open_table")
+    for message, why in (
+        (listed, "unable to get local issuer"), (tested, "unable to get local issuer"),
+        (opened, "UnknownIssuer"),
+    ):  # fmt: skip
+        assert message.startswith("NotAllowedError ")
+        assert why in message
+        assert "SSL_CERT_FILE has to name the authority" in message
+
+
+def test_store_refuses_a_wrong_password(store, tmp_path):
+    Secrets(tmp_path / "secrets.json").complete()
+    other = store.with_settings(STACK_SECRETS_FILE=tmp_path / "secrets.json")
+    (opened,) = of_lake(other, "open_table")
+    assert opened.startswith("NotAllowedError s3://silver/t does not open: the object store does")
+    assert "./pipeline up minio sets its users" in opened
+
+
+@pytest.mark.long
+def test_store_whose_certificate_has_expired_is_not_trusted(stack, certificates):
+    with minio(stack, certificates, "expired") as store:
+        tested, opened = of_lake(store, "test_bucket", "open_table")
+    for message, why in ((tested, "certificate has expired"), (opened, "Expired")):
+        assert message.startswith("NotAllowedError ")
+        assert why in message
+        assert "SSL_CERT_FILE has to name the authority" in message

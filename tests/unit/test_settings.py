@@ -59,6 +59,7 @@ ANOTHER_BY_NAME = {
     "AIRFLOW_PUBLIC_URL": "https://airflow.example.org",
     "CONNECT_MAX_ROW_MB": "77",
     "STACK_ENGINE": "compose",
+    "MINIO_SCHEME": "https",
     "OLTP_SSL": "sslmode=require",
     "WAREHOUSE_SSL": "sslmode=verify-ca sslrootcert='/etc/my ca.pem'",
 }
