@@ -70,7 +70,7 @@ def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> dict[str, float | int
 
 def fill(stack: TestStack, messages: int) -> int:
     """Fill the topic; returns how many bytes its values have together."""
-    admin = admin_client(stack.kafka.bootstrap_servers)
+    admin = admin_client(stack.kafka.client)
     admin.create_topics([NewTopic(TOPIC, _PARTITIONS, 1)])[TOPIC].result()
     producer = Producer(
         {

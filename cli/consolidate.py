@@ -110,9 +110,9 @@ def behind_each() -> "list[LayerBehind]":
     from lakehouse.errors import PipelineError
     from lakehouse.settings import ConnectSettings, KafkaSettings
 
-    servers, prefix = KafkaSettings().bootstrap_servers, ConnectSettings().topic_prefix
+    kafka, prefix = KafkaSettings().client, ConnectSettings().topic_prefix
     lake = lake_of_reader()
-    found = [bronze_behind(lake, servers, prefix)]
+    found = [bronze_behind(lake, kafka, prefix)]
     try:
         return found + layers_behind(lake, warehouse("batch"))
     except PipelineError as error:

@@ -56,10 +56,10 @@ class Extractions:
         """Connect to the services of the environment within a block."""
         connect, oltp = ConnectSettings(), OltpSettings()
         monitor_dsn = oltp_dsn(oltp, secrets, role="monitor")
-        servers, topic = KafkaSettings().bootstrap_servers, notification_topic(connect.topic_prefix)
+        kafka, topic = KafkaSettings().client, notification_topic(connect.topic_prefix)
         with (
             ConnectApi(connect.url, connect.connector_name) as api,
-            Notifications(servers, topic) as notifications,
+            Notifications(kafka, topic) as notifications,
         ):
             yield cls(
                 api=api,

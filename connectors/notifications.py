@@ -1,7 +1,7 @@
 """Reader of the topic in which Debezium reports the progress of extractions."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, Message
@@ -18,12 +18,12 @@ _ABSENT_SECONDS = 0.5
 class Notifications:
     """Notifications of extractions, read from the beginning of the topic; a few per extraction."""
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+    def __init__(self, kafka: Mapping[str, str], topic: str) -> None:
         self._topic = topic
-        self._admin = admin_client(bootstrap_servers)
+        self._admin = admin_client(kafka)
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka,
                 "group.id": "extract",
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

@@ -73,9 +73,7 @@ def apply(
     """
     deadline = time.monotonic() + timeout_seconds
     config = with_snapshot(render(connect, oltp, secrets_file, content.masks), content.snapshot)
-    raise_limits(
-        admin_client(kafka.bootstrap_servers), connect.topic_prefix, connect.topic_max_bytes
-    )
+    raise_limits(admin_client(kafka.client), connect.topic_prefix, connect.topic_max_bytes)
     with ConnectApi(connect.url, connect.connector_name) as api:
         applied = _put_if_changed(api, config, deadline)
         _wait_until_running(api, deadline)

@@ -26,7 +26,7 @@ def consumer_config(
 ) -> dict[str, str | int | float | bool]:
     """Return librdkafka's configuration."""
     return {
-        "bootstrap.servers": kafka.bootstrap_servers,
+        **kafka.client,
         "group.id": group_id,
         "client.id": client_id,
         "isolation.level": "read_committed",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -17,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import PipelineError
 from lakehouse.offsets import TopicPartition
+from lakehouse.tls import distrust
 from lakehouse.trouble import Service, Trouble, again, told
 
 CAPTURED_NAME = "[a-zA-Z0-9_-]+"
@@ -30,6 +32,14 @@ Ends = Mapping[str, Mapping[tuple[str, int | None], int]]
 """End offsets by bronze table, then by topic id and partition number."""
 _TIMEOUT_SECONDS = 10
 _NO_TOPICS = "Topics cannot be described"
+_TRUST = (
+    "ssl.ca.location of KAFKA_SECURITY has to be the authority that signed the broker's "
+    "certificate, and that one in date and with the name KAFKA_HOST."
+)
+_LOGIN = (
+    "sasl.username and sasl.password.file of KAFKA_SECURITY have to be a login that the broker "
+    "knows, and sasl.mechanism one of its own."
+)
 _TROUBLES: Mapping[Trouble, tuple[str, ...]] = {
     Trouble.RIGHTS: (
         "_AUTHENTICATION", "_SSL", "SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM",
@@ -115,9 +125,30 @@ class QuietLog:
         structlog.get_logger("librdkafka").debug(message, librdkafka_level=level)
 
 
-def admin_client(bootstrap_servers: str) -> AdminClient:
-    """Create an admin client that logs through structlog."""
-    return AdminClient({"bootstrap.servers": bootstrap_servers}, logger=QuietLog())
+class _Admin(AdminClient):
+    """Remembers what brokers refused: a request fails later, and says only that none answers."""
+
+    def __init__(self, client: Mapping[str, str]) -> None:
+        self.client = client
+        self.reported: list[KafkaError] = []
+        callback: dict[str, Any] = {"error_cb": self.reported.append}
+        super().__init__({**client, **callback}, logger=QuietLog())
+
+
+def admin_client(client: Mapping[str, str]) -> AdminClient:
+    """Create an admin client that logs through structlog.
+
+    Args:
+        client: where the brokers are and how to log in, as `KafkaSettings.client` has it.
+
+    Raises:
+        StopPipelineError: a file that it names cannot be read.
+    """
+    try:
+        return _Admin(client)
+    except KafkaException as error:
+        what, then = "A client cannot be created", {Trouble.SCHEMA: _TRUST}
+        raise told(Trouble.SCHEMA, Service.KAFKA, what, error, then=then) from error
 
 
 def captured_pattern(topic_prefix: str) -> str:
@@ -167,8 +198,29 @@ def matching_topics(
     try:
         names = admin.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
-        raise explain_kafka(error, _NO_TOPICS) from error
+        raise _refusal(admin, error) from error
     return sorted(name for name in names if re.match(pattern, name))
+
+
+def _refusal(admin: AdminClient, error: KafkaException) -> PipelineError:
+    """Convert an error of an admin client's first request."""
+    if not isinstance(admin, _Admin) or trouble_of_kafka(error.args[0]) is not Trouble.AWAY:
+        return explain_kafka(error, _NO_TOPICS)
+    admin.poll(0)
+    refused = [one for one in admin.reported if trouble_of_kafka(one) is Trouble.RIGHTS]
+    if not refused:
+        return explain_kafka(error, _NO_TOPICS)
+    is_login = refused[-1].code() != KafkaError._SSL  # noqa: SLF001
+    why = None if is_login else _distrust(admin.client)
+    then = {Trouble.RIGHTS: _LOGIN if is_login else _TRUST}
+    return told(Trouble.RIGHTS, Service.KAFKA, _NO_TOPICS, why or refused[-1].str(), then=then)
+
+
+def _distrust(client: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the broker's certificate, which librdkafka (2.16) does not say."""
+    host, _, port = client["bootstrap.servers"].rpartition(":")
+    why = distrust(host, int(port), client.get("ssl.ca.location"))
+    return why and f"the certificate of {host}:{port} is not trusted: {why}"
 
 
 def describe_topics(

@@ -9,13 +9,13 @@ POSTGRES_HELLO = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 """Postgres' SSLRequest: it answers with one byte, and TLS begins."""
 
 
-def distrust(host: str, port: int, ca_file: Path, *, hello: bytes = b"") -> str | None:
+def distrust(host: str, port: int, ca_file: str | Path | None, *, hello: bytes = b"") -> str | None:
     """Return why the certificate is not trusted; None where it is, or the server does not say.
 
     Args:
         host: also the name that the certificate must have.
         port: of the server.
-        ca_file: certificates of the authorities that are trusted.
+        ca_file: certificates of the authorities that are trusted; by default the system's.
         hello: what to send before TLS begins; it is answered with one byte.
     """
     try:

@@ -1,5 +1,6 @@
 """Environment variables of settings: names, allowed values, and messages for invalid ones."""
 
+import shlex
 import types
 import typing
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ _UNITS = {
 """By the last word of a setting's name."""
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SSL_FILES = {"sslrootcert", "sslcert", "sslkey"}
+_KAFKA_SASL = {"sasl.mechanism", "sasl.username", "sasl.password.file"}
+_KAFKA_FILES = {"sasl.password.file", "ssl.ca.location"}
 _KINDS = {
     str: "text",
     int: "a whole number",
@@ -63,6 +66,36 @@ def _absolute(path: Path) -> Path:
         return expand_home(path).absolute()
     except RuntimeError as error:  # unknown user
         raise ValueError from error
+
+
+def parse_security(text: str) -> dict[str, str]:
+    """Return the properties of a Kafka client's security, by name.
+
+    Raises:
+        ValueError: they are no properties, others than those that are known, or do not fit.
+    """
+    if not text:
+        return {}
+    found = dict(part.split("=", 1) for part in shlex.split(text))
+    protocol = found.get("security.protocol", "")
+    mechanism = found.get("sasl.mechanism", "PLAIN")
+    files = [value for name, value in found.items() if name in _KAFKA_FILES]
+    is_sound = (
+        protocol in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+        and found.keys() <= _KAFKA_SASL | {"security.protocol", "ssl.ca.location"}
+        and found.keys() & _KAFKA_SASL == (_KAFKA_SASL if "SASL" in protocol else set())
+        and ("ssl.ca.location" not in found or "SSL" in protocol)
+        and mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+        and all(Path(file).is_absolute() for file in files)
+    )
+    if not is_sound:
+        raise ValueError
+    return found
+
+
+def _security(text: str) -> str:
+    parse_security(text)
+    return text
 
 
 def parse_ssl(text: str) -> dict[str, str]:
@@ -118,6 +151,16 @@ BucketPrefix = Annotated[
     str,
     Field(pattern=r"^([a-z0-9][a-z0-9-]{0,55})?$"),
     Allowed("up to 56 small letters, digits and -, no - first", "text"),
+]
+KafkaSecurity = Annotated[
+    str,
+    AfterValidator(_security),
+    Allowed(
+        "security.protocol; with SASL also sasl.mechanism (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512), "
+        "sasl.username and sasl.password.file; with SSL also ssl.ca.location; files by absolute "
+        "path, such as security.protocol=SSL ssl.ca.location=/etc/shop/ca.pem",
+        "properties",
+    ),
 ]
 SslParameters = Annotated[
     str,

@@ -115,7 +115,7 @@ class FlowSampler:
     def __init__(self, config: StackConfig, secrets: Secrets) -> None:
         port = config.monitoring.metrics_port("lander")
         self._lander = http_client(f"http://127.0.0.1:{port}", timeout=_TIMEOUT_SECONDS)
-        self._admin: AdminClient = admin_client(config.kafka.bootstrap_servers)
+        self._admin: AdminClient = admin_client(config.kafka.client)
         self._pattern = captured_pattern(config.connect.topic_prefix)
         self._slot = config.connect.slot_name
         self._monitor = oltp_dsn(config.oltp, secrets, role="monitor")

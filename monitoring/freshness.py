@@ -56,7 +56,7 @@ class Route:
     """Connections that are needed to observe orders at each hop.
 
     Attributes:
-        bootstrap_servers: of Kafka.
+        kafka: configuration of Kafka's clients.
         topic: topic with the changes of orders.
         warehouse_dsn: connection as the role of the charts.
         bronze_uri: URI of the bronze table of orders.
@@ -65,7 +65,7 @@ class Route:
         bucket: bucket of bronze.
     """
 
-    bootstrap_servers: str
+    kafka: Mapping[str, str]
     topic: str
     warehouse_dsn: str
     bronze_uri: str
@@ -85,7 +85,7 @@ class Route:
     ) -> "Route":
         """Return the route of orders in this stack, with read-only credentials."""
         return cls(
-            bootstrap_servers=kafka.bootstrap_servers,
+            kafka=kafka.client,
             topic=f"{connect.topic_prefix}.public.orders",
             warehouse_dsn=warehouse_dsn(warehouse, secrets, role="reader"),
             bronze_uri=table_uri(minio.bronze_bucket, _TABLE),
@@ -154,7 +154,7 @@ def _watch_kafka(route: Route, placed: Placed, is_over: Callable[[], bool]) -> p
     """Collect placed orders from Kafka and queue each one: `order_id`, `committed`, `in_kafka`."""
     consumer = Consumer(
         {
-            "bootstrap.servers": route.bootstrap_servers,
+            **route.kafka,
             "group.id": "freshness",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

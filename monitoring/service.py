@@ -50,7 +50,7 @@ def probes(config: StackConfig, secrets: Secrets) -> tuple[Probe, ...]:
     oltp = oltp_dsn(config.oltp, secrets, role=_ROLE)
     loaded = warehouse_dsn(config.warehouse, secrets, role=_ROLE)
     files = LakeReader(Lake.of(config.minio, secrets, user=_LAKE_USER))
-    admin = admin_client(config.kafka.bootstrap_servers)
+    admin = admin_client(config.kafka.client)
     often = partial(Probe, every_seconds=settings.scrape_seconds)
     return (
         often(name="connector", read=lambda: capture.of_connector(check(config.connect, oltp))),

@@ -143,7 +143,7 @@ class FromKafka:
                 applied.
             RetryLaterError: a service does not answer.
         """
-        admin = admin_client(self.kafka.bootstrap_servers)
+        admin = admin_client(self.kafka.client)
         prefix = f"{self.connect.topic_prefix}.public."
         names = [prefix + name for name in entities] or matching_topics(
             admin, captured_pattern(self.connect.topic_prefix)

@@ -77,19 +77,19 @@ def in_a_sentence(layers: Sequence[LayerBehind]) -> str:
 
 
 def bronze_behind(
-    lake: Lake, bootstrap_servers: str, topic_prefix: str, *, seconds: float = _ASK_SECONDS
+    lake: Lake, kafka: Mapping[str, str], topic_prefix: str, *, seconds: float = _ASK_SECONDS
 ) -> LayerBehind:
     """Return how far bronze is behind Kafka.
 
     Args:
         lake: opened as a user that may read bronze.
-        bootstrap_servers: Kafka's.
+        kafka: Kafka's, of its clients.
         topic_prefix: prefix of the topics with shop changes.
         seconds: timeout for Kafka; after that the result is unknown.
     """
     try:
         # Before the lake: in the other order, what lands in between would be ahead of Kafka.
-        ends = captured_ends(admin_client(bootstrap_servers), topic_prefix, timeout_seconds=seconds)
+        ends = captured_ends(admin_client(kafka), topic_prefix, timeout_seconds=seconds)
         lacking = landed_behind(ends, lake_metrics(lake, ["bronze"]))
     except PipelineError as error:
         return LayerBehind(layer="bronze", below="kafka", unknown=str(error))

@@ -93,12 +93,12 @@ def write_missed_deletes(
             were written stay; a repeated run finds the rest.
     """
     search = _Search(oltp_dsn(config.oltp, secrets, role="reconcile"), on_progress)
-    servers = config.kafka.bootstrap_servers
+    kafka = config.kafka.client
     prefix = config.connect.topic_prefix
     # The writer first: it ends transactions of a previous one, so that bronze catches up with all
     # that was written, and no key is deleted twice.
-    writing = DeleteWriter(servers, f"{prefix}-extract", max_row_bytes=config.connect.max_row_bytes)
-    with Topics(servers) as topics, writing as writer:
+    writing = DeleteWriter(kafka, f"{prefix}-extract", max_row_bytes=config.connect.max_row_bytes)
+    with Topics(kafka) as topics, writing as writer:
         with caught_up(secrets, config, topics, on_progress=on_progress) as found:
             wanted = [table for table in found.source if table.name in set(tables)]
             losses = read_recorded(Lake.of(config.minio, secrets, user="reader"))

@@ -12,7 +12,7 @@ inserted before, whose change may precede the delete, is found in step 3. Step 2
 Debezium may write a commit just before other sessions see it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -40,11 +40,11 @@ class DeleteWriter:
     """A transactional producer. A second one fences the first, which then cannot commit."""
 
     def __init__(
-        self, bootstrap_servers: str, transactional_id: str, *, max_row_bytes: int
+        self, kafka: Mapping[str, str], transactional_id: str, *, max_row_bytes: int
     ) -> None:
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka,
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": 60_000,
                 "compression.type": "lz4",

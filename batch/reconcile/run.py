@@ -80,7 +80,7 @@ def reconcile(
         RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
     run = _Run(secrets, config or ReconcileConfig(), on_progress)
-    with Topics(run.config.kafka.bootstrap_servers) as topics:
+    with Topics(run.config.kafka.client) as topics:
         return run.run(topics)
 
 
@@ -97,7 +97,7 @@ def settle(
         RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
     run = _Run(secrets, config or ReconcileConfig(), on_progress)
-    with Topics(run.config.kafka.bootstrap_servers) as topics:
+    with Topics(run.config.kafka.client) as topics:
         run.settle(topics)
 
 

@@ -28,11 +28,11 @@ _NO_LEADER_YET = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEAD
 class Topics:
     """A consumer of committed records that belongs to no group, and an admin client."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._admin = admin_client(bootstrap_servers)
+    def __init__(self, kafka: Mapping[str, str]) -> None:
+        self._admin = admin_client(kafka)
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka,
                 "group.id": "reconcile",
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

@@ -94,7 +94,7 @@ class SlotLosses:
         return LossLedger(uri, storage_options(self.minio, self.secrets, user="lander"))
 
     def _ends(self) -> dict[TopicPartition, int]:
-        admin = admin_client(self.kafka.bootstrap_servers)
+        admin = admin_client(self.kafka.client)
         topics = describe_topics(admin, matching_topics(admin, captured_pattern(self.topic_prefix)))
         partitions = [p for topic in topics.values() for p in topic.partitions]
         try:

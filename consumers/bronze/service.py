@@ -58,7 +58,7 @@ def run_lander(  # noqa: PLR0913 - settings of each server, and the command's op
         bucket=minio.bronze_bucket,
         options=options,
         retention_hours=landing.retention_hours,
-        admin=admin_client(kafka.bootstrap_servers),
+        admin=admin_client(kafka.client),
     )
     maintenance = bronze_maintenance(
         minio.bronze_bucket,

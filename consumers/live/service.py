@@ -60,7 +60,7 @@ def run_live(
     metrics = LiveMetrics()
     serve_metrics(metrics.registry, *metrics_address)
     overlay = Overlay(dsn=warehouse_dsn, readers=readers)
-    admin = admin_client(kafka.bootstrap_servers)
+    admin = admin_client(kafka.client)
     consumer = LiveConsumer(
         Consumer(
             consumer_config(kafka, client_id="live", group_id=connect.group_id("live")),

@@ -1,9 +1,11 @@
 """Settings of the servers: where they are, and how large."""
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic_settings import SettingsConfigDict
 
+from lakehouse.errors import StopPipelineError
 from lakehouse.settings.base import (
     OTHER_TENANT,
     Settings,
@@ -15,10 +17,12 @@ from lakehouse.variables import (
     AbsolutePath,
     BucketPrefix,
     Host,
+    KafkaSecurity,
     Name,
     PostgresName,
     SslParameters,
     WebAddress,
+    parse_security,
     parse_ssl,
     setting,
 )
@@ -39,6 +43,16 @@ class PostgresSettings(Settings):
     def ssl_parameters(self) -> dict[str, str]:
         """Return libpq's parameters of TLS, by name; none where nothing is set."""
         return parse_ssl(self.ssl)
+
+
+def _line_of(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, ValueError) as error:
+        problem = f"The password's file in KAFKA_SECURITY cannot be read: {error}"
+        raise StopPipelineError(
+            problem, "Correct sasl.password.file, or the file's mode."
+        ) from error
 
 
 class OltpSettings(PostgresSettings):
@@ -71,6 +85,13 @@ class KafkaSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="KAFKA_")
     host: Host = host_setting("the broker")
     port: int = port_setting(9092, "the broker; its controller has the next one", last=65534)
+    security: KafkaSecurity = setting(
+        "",
+        "TLS and login of clients: librdkafka's `security.protocol`, `sasl.mechanism`, "
+        "`sasl.username`, `ssl.ca.location`, and `sasl.password.file`.",
+        change="When the broker asks for TLS or a login.",
+        shown="neither",
+    )
     retention_hours: int = setting(
         168,
         "How long the broker keeps changes.",
@@ -98,6 +119,18 @@ class KafkaSettings(Settings):
     def bootstrap_servers(self) -> str:
         """Return the address as clients expect it."""
         return f"{self.host}:{self.port}"
+
+    @property
+    def client(self) -> dict[str, str]:
+        """Return the configuration of any client of librdkafka's, with the password.
+
+        Raises:
+            StopPipelineError: the password's file cannot be read.
+        """
+        found = parse_security(self.security)
+        file = found.pop("sasl.password.file", None)
+        password = {} if file is None else {"sasl.password": _line_of(Path(file))}
+        return {"bootstrap.servers": self.bootstrap_servers, **found, **password}
 
 
 class ConnectSettings(Settings):

@@ -141,7 +141,7 @@ class Measurements:
     @_Once
     def topics(self) -> Mapping[str, Topic]:
         """Topics of the captured tables, by name."""
-        admin = admin_client(self.config.kafka.bootstrap_servers)
+        admin = admin_client(self.config.kafka.client)
         pattern = captured_pattern(self.config.connect.topic_prefix)
         return describe_topics(admin, matching_topics(admin, pattern))
 
@@ -150,5 +150,5 @@ class Measurements:
 
         Positions of consumers must be read before: later ones may exceed these ends.
         """
-        admin = admin_client(self.config.kafka.bootstrap_servers)
+        admin = admin_client(self.config.kafka.client)
         return read_ends(admin, [p for topic in self.topics.values() for p in topic.partitions])

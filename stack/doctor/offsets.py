@@ -45,14 +45,14 @@ def read_ends(admin: AdminClient, partitions: Collection[TopicPartition]) -> End
 
 
 def oldest_unread(
-    bootstrap_servers: str, positions: Mapping[TopicPartition, int], *, patience_seconds: float
+    kafka: Mapping[str, str], positions: Mapping[TopicPartition, int], *, patience_seconds: float
 ) -> dict[TopicPartition, datetime]:
     """Return when the first record at or after each position was written; none without a record.
 
     Offsets after the last record belong to transaction markers, which are not changes.
 
     Args:
-        bootstrap_servers: address of the broker.
+        kafka: configuration of its clients.
         positions: next offsets of a consumer.
         patience_seconds: time limit.
 
@@ -63,7 +63,7 @@ def oldest_unread(
     left = {(p.topic, p.partition): p for p in positions}
     if not left:
         return found
-    consumer = _reader(bootstrap_servers)
+    consumer = _reader(kafka)
     try:
         consumer.assign([KafkaPartition(p.topic, p.partition, at) for p, at in positions.items()])
         deadline = time.monotonic() + patience_seconds
@@ -80,11 +80,11 @@ def oldest_unread(
     return found
 
 
-def _reader(bootstrap_servers: str) -> Consumer:
+def _reader(kafka: Mapping[str, str]) -> Consumer:
     """Return a consumer of committed records that joins no group and commits no offsets."""
     return Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **kafka,
             "group.id": "doctor",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

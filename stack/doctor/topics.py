@@ -187,7 +187,7 @@ def _lag(
         return [unchecked("Kafka no longer has the next offset")]
     behind = {p: at for p, at in positions.items() if at < ends[p].end}
     waiting = oldest_unread(
-        measurements.config.kafka.bootstrap_servers,
+        measurements.config.kafka.client,
         behind,
         patience_seconds=measurements.patience_seconds,
     )

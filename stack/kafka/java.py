@@ -77,7 +77,7 @@ def properties_value(value: object) -> str:
     text = str(value).replace("\\", "\\\\")
     units = text.encode("utf-16-be")
     codes = [int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
-    return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)
+    return "".join(chr(code) if 32 <= code < 128 else f"\\u{code:04x}" for code in codes)
 
 
 def temporary_dir(data: Data) -> Path:

@@ -1,5 +1,6 @@
 """The Connect worker, with the connector's secrets in a file that only it can read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -9,6 +10,13 @@ from stack.kafka.java import Agent, java_command, log_settings, properties_value
 from stack.net import http_status
 from stack.program import Program
 from stack.shared import Shared
+
+_SAME = ("security.protocol", "sasl.mechanism")
+_MODULES = {
+    "PLAIN": "plain.PlainLoginModule",
+    "SCRAM-SHA-256": "scram.ScramLoginModule",
+    "SCRAM-SHA-512": "scram.ScramLoginModule",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,4 +79,25 @@ class Worker(Shared):
             port=self._settings.port,
             plugins=properties_value(self.cache.kafka / "plugins"),
             secrets_file=properties_value(self.config.stack.connect_secrets_path),
-        )
+        ) + security(self.config.kafka.client)
+
+
+def security(client: Mapping[str, str]) -> str:
+    """Return librdkafka's properties of TLS and login as Java's, for each of Connect's clients."""
+    found = {name: client[name] for name in _SAME if name in client}
+    if (authorities := client.get("ssl.ca.location")) is not None:
+        found |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": authorities}
+    if (mechanism := client.get("sasl.mechanism")) is not None:
+        user, password = (_quoted(client[f"sasl.{name}"]) for name in ("username", "password"))
+        module = f"org.apache.kafka.common.security.{_MODULES[mechanism]}"
+        found["sasl.jaas.config"] = f"{module} required username={user} password={password};"
+    return "".join(
+        f"{clients}{name}={properties_value(value)}\n"
+        for clients in ("", "producer.", "consumer.", "admin.")
+        for name, value in found.items()
+    )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -147,7 +147,7 @@ def test_command_tells_the_same_and_its_exit_status_says_whether_anything_is_wro
 def test_looking_changes_nothing(shop):
     lake = Lake.of(shop.minio, shop.secrets, user="reader")
     store = object_store(shop.minio, shop.secrets, user="admin")
-    admin = admin_client(shop.kafka.bootstrap_servers)
+    admin = admin_client(shop.kafka.client)
 
     def state():
         tables = ("cleaned_sales", "quarantine", "users_history")
@@ -317,7 +317,7 @@ def test_passwords_that_others_can_read_are_named(shop):
 
 def test_topic_with_other_partitions_is_named_and_its_loss_can_be_accepted(shop):
     topic = f"{shop.connect.topic_prefix}.public.vouchers"
-    admin = admin_client(shop.kafka.bootstrap_servers)
+    admin = admin_client(shop.kafka.client)
     lake = Lake.of(shop.minio, shop.secrets, user="reader")
     execute(shop, "oltp", "create table public.vouchers (voucher_id bigint primary key)")
     execute(shop, "oltp", "insert into public.vouchers values (1)")

@@ -403,7 +403,7 @@ def test_row_that_lives_after_all_is_not_deleted_and_the_others_are(shop, table)
         raise RetryLaterError
 
     with DeleteWriter(
-        shop.kafka.bootstrap_servers, f"test-{table}", max_row_bytes=shop.connect.max_row_bytes
+        shop.kafka.client, f"test-{table}", max_row_bytes=shop.connect.max_row_bytes
     ) as writer:
         with pytest.raises(RetryLaterError):
             writer.write(topic, deletes_of(table, 3), away)

@@ -121,7 +121,7 @@ class Foreign:
     def compare(self, *names):
         """Faults of some tables in bronze, by table: far quicker than to reconcile all layers."""
         with (
-            Topics(self.stack.kafka.bootstrap_servers) as topics,
+            Topics(self.stack.kafka.client) as topics,
             caught_up(self.stack.secrets, self.config, topics) as now,
         ):
             tables = {table.name: table for table in now.source}

@@ -90,7 +90,7 @@ def test_replay_of_everything_into_a_layer_leaves_every_table_as_it_was(shop, la
 
 
 def test_range_of_large_records_is_read_in_parts_that_make_the_whole(shop, monkeypatch):
-    admin = admin_client(shop.kafka.bootstrap_servers)
+    admin = admin_client(shop.kafka.client)
     name = captured_topic(shop.connect.topic_prefix, "interactions")
     topic = describe_topics(admin, [name])[name]
     ends = captured_ends(admin, shop.connect.topic_prefix)[bronze_table(name)]

@@ -1,25 +1,37 @@
 """Servers that ask for TLS or a login, with certificates that are made here."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
+import orjson
 import psycopg
 import pytest
+from confluent_kafka import Consumer
 
-from devtools import debian
+from connectors.registration import Content, apply
+from devtools import debian, test_stack
 from devtools.test_stack import free_ports, new_stack
-from lakehouse.errors import NotAllowedError
+from lakehouse.errors import NotAllowedError, StopPipelineError
+from lakehouse.kafka import QuietLog, admin_client, matching_topics
 from lakehouse.postgres import explaining, oltp_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ROOT
 from lakehouse.trouble import Service
+from stack.kafka.broker import Broker
+from stack.kafka.java import java_command
+from stack.kafka.worker import Worker
 from stack.minio.server import MinioServer
 from stack.net import is_listening
+from stack.paths import Cache, Data
+from stack.postgres.roles import prepare_oltp
 from stack.service_user import find_service_user
 
 USER = find_service_user("nobody")
@@ -45,6 +57,10 @@ def certificates(tmp_path_factory):
                         f"-extfile names -days {days} -out {name}.pem")  # fmt: skip
         shutil.copy(folder / f"{name}.key", folder / f"{name}.theirs")
         USER.own(folder / f"{name}.theirs")
+    if USER.gid is not None:
+        # Libpq takes a key that root's group may read, and Kafka Connect needs to.
+        os.chown(folder / "client.key", 0, USER.gid)
+        (folder / "client.key").chmod(0o640)
     return folder
 
 
@@ -314,3 +330,151 @@ def test_store_whose_certificate_has_expired_is_not_trusted(stack, certificates)
         assert message.startswith("NotAllowedError ")
         assert why in message
         assert "SSL_CERT_FILE has to name the authority" in message
+
+
+# Kafka
+
+BROKER = """
+listeners=SASL_SSL://localhost:{port},EXPIRED://localhost:{expired},\
+INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=SASL_SSL://localhost:{port},EXPIRED://localhost:{expired},\
+INTERNAL://127.0.0.1:{internal}
+listener.security.protocol.map=SASL_SSL:SASL_SSL,EXPIRED:SASL_SSL,INTERNAL:PLAINTEXT,\
+CONTROLLER:PLAINTEXT
+inter.broker.listener.name=INTERNAL
+controller.quorum.voters=1@127.0.0.1:{controller}
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+ssl.keystore.type=PEM
+listener.name.sasl_ssl.ssl.keystore.location={folder}/server.pair
+listener.name.expired.ssl.keystore.location={folder}/expired.pair
+"""
+LOGIN = """
+listener.name.{listener}.plain.sasl.jaas.config=\
+org.apache.kafka.common.security.plain.PlainLoginModule required user_shop="a \\\\"secret\\\\"";
+listener.name.{listener}.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+PASSWORD = 'a "secret"'  # noqa: S105 - of this test
+
+
+@dataclass(frozen=True)
+class Cluster:
+    stack: test_stack.TestStack
+    certificates: Path
+    expired: int
+
+    def client(self, *, authority="ca", mechanism="PLAIN", password=PASSWORD, expired=False):
+        file = self.stack.data_dir / f"password-{token_hex(4)}"
+        file.write_text(password)
+        security = (
+            f"security.protocol=SASL_SSL sasl.mechanism={mechanism} sasl.username=shop "
+            f"sasl.password.file={file} ssl.ca.location={self.certificates}/{authority}.pem"
+        )
+        settings = {"KAFKA_SECURITY": security, "KAFKA_HOST": "localhost"}
+        settings |= {"KAFKA_PORT": self.expired} if expired else {}
+        return self.stack.with_settings(**settings)
+
+
+@pytest.fixture(scope="module")
+def cluster(stack, certificates):
+    for name in ("server", "expired"):
+        pair = (certificates / f"{name}.key").read_text() + (
+            certificates / f"{name}.pem"
+        ).read_text()
+        USER.write_private(certificates / f"{name}.pair", pair)
+    expired, internal = free_ports(2)
+    broker = Broker(config=stack.config, secrets=stack.secrets, user=USER)
+    (stack.data_dir / "run").mkdir(exist_ok=True)
+    program = broker.program()
+    own = BROKER.format(
+        port=stack.kafka.port, controller=stack.kafka.controller_port, expired=expired,
+        internal=internal, folder=certificates,
+    )  # fmt: skip
+    own += "".join(LOGIN.format(listener=name) for name in ("sasl_ssl", "expired"))
+    with pytest.MonkeyPatch.context() as patch:
+        rendered = Broker._configuration
+        patch.setattr(Broker, "_configuration", lambda self: rendered(self) + own)
+        patch.setattr(Broker, "_format", lambda _: None)
+        broker.prepare()
+    format_storage(stack)
+    with running(program.command, program.directory, stack.kafka.port, env=program.environment):
+        yield Cluster(stack, certificates, expired)
+
+
+def format_storage(stack):
+    cache, data = Cache(root=stack.config.stack.cache_dir), Data(root=stack.data_dir)
+    command = java_command(
+        cache, data, main_class="kafka.tools.StorageTool", heap_mb=128, options=(),
+        arguments=("format", "--cluster-id=MkU3OEVBNTcwNTJENDM2Qg", "--add-scram",
+                   f"SCRAM-SHA-512=[name=shop,password={PASSWORD}]",
+                   "--config", str(data.run / "kafka.properties")),
+    )  # fmt: skip
+    USER.run(command, env={"LANG": "C.UTF-8"}, cwd=data.of("kafka"))
+
+
+def topics_of(stack):
+    return matching_topics(admin_client(stack.kafka.client), "^nothing", timeout_seconds=3)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+def test_kafka_lets_in_who_has_the_password(mechanism, cluster):
+    assert topics_of(cluster.client(mechanism=mechanism)) == []
+
+
+@pytest.mark.parametrize(("values", "said", "to_do"), [
+    ({"password": "wrong"}, "Authentication failed", "sasl.password.file of KAFKA_SECURITY"),
+    ({"authority": "stranger"}, "local issuer", "ssl.ca.location of KAFKA_SECURITY"),
+    ({"authority": "nowhere"}, "ssl.ca.location failed", "ssl.ca.location of KAFKA_SECURITY"),
+    ({"expired": True}, "certificate has expired", "ssl.ca.location of KAFKA_SECURITY"),
+])  # fmt: skip
+def test_kafka_and_a_client_that_it_does_not_let_in(values, said, to_do, cluster):
+    with pytest.raises(StopPipelineError) as refused:
+        topics_of(cluster.client(**values))
+    message = str(refused.value)
+    assert said in message
+    assert to_do in message
+
+
+@pytest.mark.long
+def test_change_of_a_shop_with_tls_reaches_a_kafka_with_tls(shop, cluster, certificates):
+    """Debezium's driver and all clients of Kafka Connect log in with what ours log in with."""
+    stack = cluster.client(mechanism="SCRAM-SHA-512").with_settings(
+        OLTP_HOST="localhost", OLTP_SSL=ssl(certificates)
+    )
+    secrets_file = stack.config.stack.connect_secrets_path
+    worker = Worker(config=stack.config, secrets=stack.secrets, user=USER)
+    worker.prepare()
+    program = worker.program()
+    with running(program.command, program.directory, stack.connect.port, env=program.environment):
+        prepare_oltp(stack.oltp, stack.secrets)
+        with psycopg.connect(oltp_dsn(stack.oltp, stack.secrets, role="admin")) as connection:
+            connection.execute(CAPTURED)
+        apply(stack.connect, stack.oltp, stack.kafka, secrets_file, Content())
+        reader = Consumer(
+            {
+                **stack.kafka.client,
+                "group.id": "test",
+                "topic.metadata.refresh.interval.ms": 500,
+                "auto.offset.reset": "earliest",
+            },
+            logger=QuietLog(),
+        )
+        reader.subscribe(["shop.public.orders"])
+        records = (record for _ in range(60) for record in reader.consume(1, timeout=1))
+        record = next(record for record in records if record.error() is None)
+        reader.close()
+    assert orjson.loads(record.value())["after"] == {"id": 42}
+
+
+# Debian's Postgres may be older than what the pipeline's own set-up of a source needs.
+CAPTURED = """
+create table public.orders (id integer primary key);
+insert into public.orders values (42);
+create schema cdc;
+create table cdc.heartbeat (source text primary key, sent_at timestamptz default now());
+create table cdc.signal (id text primary key, type text, data text);
+create publication dbz_shop for tables in schema public, cdc;
+grant usage on schema public, cdc to debezium;
+grant select on all tables in schema public to debezium;
+grant all on all tables in schema cdc to debezium;
+"""

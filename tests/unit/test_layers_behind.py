@@ -90,7 +90,7 @@ def test_what_has_not_landed_is_told_by_the_ends_of_kafka(tmp_path, monkeypatch)
     monkeypatch.setattr(
         catalogue_behind, "captured_ends", lambda *_, **__: {"raw_sales": {(topic, 0): 25}}
     )
-    assert bronze_behind(lake, "", "shop").tables == {"raw_sales": 15}
+    assert bronze_behind(lake, {}, "shop").tables == {"raw_sales": 15}
 
 
 def bronze_topic(lake):
@@ -99,7 +99,8 @@ def bronze_topic(lake):
 
 
 def test_kafka_that_is_away_is_not_waited_for_and_said_so(tmp_path):
-    found = bronze_behind(lake_in(tmp_path), f"127.0.0.1:{free_ports(1)[0]}", "shop", seconds=0.2)
+    kafka = {"bootstrap.servers": f"127.0.0.1:{free_ports(1)[0]}"}
+    found = bronze_behind(lake_in(tmp_path), kafka, "shop", seconds=0.2)
     assert found.count is None
     assert "Kafka does not answer" in str(found)
     assert landed_behind({}, []) == {}

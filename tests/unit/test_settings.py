@@ -4,8 +4,10 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -41,6 +43,7 @@ from lakehouse.settings import (
 from lakehouse.settings.retired import _RETIRED
 from lakehouse.settings_document import settings_document
 from lakehouse.variables import variables_of
+from stack.kafka.worker import security
 
 PACKAGES = (
     "cli", "lakehouse", "producers", "connectors", "consumers", "batch", "replay", "orchestration",
@@ -59,6 +62,7 @@ ANOTHER_BY_NAME = {
     "AIRFLOW_PUBLIC_URL": "https://airflow.example.org",
     "CONNECT_MAX_ROW_MB": "77",
     "STACK_ENGINE": "compose",
+    "KAFKA_SECURITY": "security.protocol=SSL ssl.ca.location='/etc/my ca.pem'",
     "MINIO_SCHEME": "https",
     "OLTP_SSL": "sslmode=require",
     "WAREHOUSE_SSL": "sslmode=verify-ca sslrootcert='/etc/my ca.pem'",
@@ -278,6 +282,73 @@ def test_parameters_of_tls_reach_every_client_as_they_were_written(mode, files, 
     config = render(ConnectSettings(), shop, Path("/secrets"))
     found = {k.removeprefix("database."): v for k, v in config.items() if "database.ssl" in k}
     assert found == given_
+
+
+TEXTS = st.text(st.characters(exclude_characters="\0\r\n", codec="utf-8")).map(str.strip)
+
+
+@given(
+    protocol=st.sampled_from(["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]),
+    mechanism=st.sampled_from(["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
+    user=TEXTS,
+    password=TEXTS,
+    authority=PATHS,
+)
+def test_properties_of_kafka_reach_both_kinds_of_client(
+    protocol, mechanism, user, password, authority
+):
+    expected = {"security.protocol": protocol}
+    expected |= {"ssl.ca.location": authority} if "SSL" in protocol else {}
+    login = {"sasl.mechanism": mechanism, "sasl.username": user}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "password"
+        file.write_text(password, newline="")
+        written = expected
+        if "SASL" in protocol:
+            written = expected | login | {"sasl.password.file": str(file)}
+            expected |= login | {"sasl.password": password}
+        words = [f"{name}={value}" for name, value in written.items()]
+        client = KafkaSettings(security=shlex.join(words)).client
+    assert client == {"bootstrap.servers": "127.0.0.1:9092"} | expected
+    java = [line.split("=", 1) for line in security(client).split("\n") if line]
+    for clients in ("", "producer.", "consumer.", "admin."):
+        found = {name.removeprefix(clients): unescaped(v) for name, v in java if name in {
+            f"{clients}{known}" for known in JAVA}}  # fmt: skip
+        assert found["security.protocol"] == protocol
+        assert found.get("ssl.truststore.location") == expected.get("ssl.ca.location")
+        assert found.get("sasl.mechanism") == expected.get("sasl.mechanism")
+        if "SASL" in protocol:
+            words = shlex.split(found["sasl.jaas.config"].removesuffix(";"), posix=True)
+            assert words[2:] == [f"username={user}", f"password={password}"]
+
+
+JAVA = ("security.protocol", "sasl.mechanism", "sasl.jaas.config", "ssl.truststore.location")
+
+
+def unescaped(value):
+    """As Java reads the value of a property."""
+    units = re.sub(
+        r"\\(u[0-9a-f]{4}|.)", lambda m: chr(int(m[1][1:], 16)) if m[1][1:] else m[1], value
+    )
+    return units.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+@pytest.mark.parametrize("value", [
+    "SASL_SSL", "security.protocol=TLS", "ssl.ca.location=/ca.pem", "'security.protocol=SSL",
+    "security.protocol=SSL ssl.ca.location=ca.pem", "security.protocol=SSL sasl.username=u",
+    "security.protocol=PLAINTEXT ssl.ca.location=/ca.pem", "security.protocol=SASL_SSL",
+    "security.protocol=SASL_SSL sasl.mechanism=GSSAPI sasl.username=u sasl.password.file=/p",
+    "security.protocol=SASL_SSL sasl.mechanism=PLAIN sasl.username=u sasl.password=secret",
+])  # fmt: skip
+def test_properties_of_kafka_that_do_not_fit_are_refused(value):
+    message = refusal(KafkaSettings, KAFKA_SECURITY=value)
+    assert f"KAFKA_SECURITY is {value!r}; allowed is security.protocol" in message
+
+
+def test_password_file_of_kafka_that_cannot_be_read_is_named(tmp_path):
+    words = "security.protocol=SASL_SSL sasl.mechanism=PLAIN sasl.username=u sasl.password.file="
+    with pytest.raises(StopPipelineError, match=r"KAFKA_SECURITY cannot be read: .*/none"):
+        _ = KafkaSettings(security=f"{words}{tmp_path}/none").client
 
 
 @pytest.mark.parametrize("value", [

@@ -364,7 +364,7 @@ def test_deletes_and_updates_tell_the_whole_old_row(stack, table, reader):
 def test_new_topics_have_the_partitions_that_the_settings_say(stack, table):
     run(stack, f"create table {table} (id int primary key)", f"insert into {table} values (1)")
     topic = f"{stack.connect.topic_prefix}.public.{table}"
-    admin = admin_client(stack.kafka.bootstrap_servers)
+    admin = admin_client(stack.kafka.client)
     until(lambda: topic in matching_topics(admin, ".*"), "the topic")
     found = admin.list_topics(timeout=PATIENCE_SECONDS).topics[topic]
     assert len(found.partitions) == stack.connect.topic_partitions

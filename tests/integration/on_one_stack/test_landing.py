@@ -32,7 +32,7 @@ class Shop:
         self.stack = stack
         self.prefix = f"t{uuid.uuid4().hex[:10]}"
         self.group = f"{self.prefix}-landing"
-        self.admin = admin_client(stack.kafka.bootstrap_servers)
+        self.admin = admin_client(stack.kafka.client)
         self.producer = Producer(
             {"bootstrap.servers": stack.kafka.bootstrap_servers}, logger=QuietLog()
         )

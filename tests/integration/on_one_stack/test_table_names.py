@@ -32,7 +32,7 @@ def shop(stack):
     """A shop with all of these tables, and topics of such that were dropped long ago."""
     found = Shop(stack)
     left_behind = [f"{stack.connect.topic_prefix}.public.{n}" for n in ("gone.list", "a.b.c")]
-    admin = admin_client(stack.kafka.bootstrap_servers)
+    admin = admin_client(stack.kafka.client)
     for future in admin.create_topics([NewTopic(name, 1, 1) for name in left_behind]).values():
         future.result()
     found.start_lander()
@@ -69,9 +69,7 @@ def test_each_table_lands_apart_or_is_left_out_with_a_note_and_nothing_stops(sho
     rows = {name: shop.bronze(name).to_pyarrow_table().num_rows for name in CAPTURED}
     assert rows == dict.fromkeys(CAPTURED, 5)
     prefix = shop.stack.connect.topic_prefix
-    topics = matching_topics(
-        admin_client(shop.stack.kafka.bootstrap_servers), f"^{prefix}\\.public"
-    )
+    topics = matching_topics(admin_client(shop.stack.kafka.client), f"^{prefix}\\.public")
     assert {f"{prefix}.public.{name}" for name in CAPTURED} <= set(topics)
     notes = noted(shop)
     for name in LEFT_OUT:

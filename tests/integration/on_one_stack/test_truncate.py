@@ -30,7 +30,7 @@ def told(shop):
 def until_captured(shop, table):
     """Its topic is there: the first record of a table takes a moment more."""
     topic = f"{shop.stack.connect.topic_prefix}.public.{table}"
-    admin = admin_client(shop.stack.kafka.bootstrap_servers)
+    admin = admin_client(shop.stack.kafka.client)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not matching_topics(admin, f"^{topic}$"):
         assert time.monotonic() < deadline
