@@ -15,11 +15,12 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
-from stack.catalog import AIRFLOW, DEFAULT, MONITORING, SUPERSET, services
+from stack.catalog import AIRFLOW, DEFAULT, MONITORING, SERVERS, SUPERSET, services
 from stack.install import install
 from stack.log import follow as follow_log
 from stack.log import last_lines
 from stack.memory import memory_mb
+from stack.net import is_elsewhere
 from stack.orphans import stop_orphans
 from stack.paths import Cache, Data, StackConfig
 from stack.preflight import check_owner, check_paths, check_ports
@@ -80,8 +81,8 @@ class Stack:
             StopPipelineError: a service does not become ready; the message says why.
             WrongArgumentError: a contract file is wrong.
         """
-        wanted = [self._services[name] for name in with_needs(names or DEFAULT, self._services)]
         progress = progress or silent()
+        wanted = self._of_this_machine(with_needs(names or DEFAULT, self._services), progress)
         os.umask(0o022)  # servers that run as another user read what is written here
         check_paths(self.config.stack, self._user)
         names_wanted = {service.name for service in wanted}
@@ -105,6 +106,17 @@ class Stack:
                 with suppress(Exception):
                     self._stop_all_but(kept)
                 raise
+
+    def _of_this_machine(self, names: Sequence[str], progress: Steps) -> list[Service]:
+        """Return the services without servers whose host is another machine; note these."""
+        found = [self._services[name] for name in names]
+        for service in filter(_is_elsewhere, found):
+            # Nor is it set up: it may be a server that was never meant for this.
+            progress.note(
+                f"{service.name} is at {service.url} and not started here; what it needs once: "
+                f"./pipeline prepare {service.name}"
+            )
+        return [service for service in found if not _is_elsewhere(service)]
 
     def down(self) -> None:
         """Stop all services and wait until they have ended."""
@@ -237,10 +249,10 @@ class Stack:
         """Start each service as soon as its dependencies are ready."""
         todo = steps(self.config, self._secrets)
         starter = Starter(self._supervisor, self.data, self.config.stack, progress)
-        with ThreadPoolExecutor(len(wanted)) as pool:
+        with ThreadPoolExecutor(max(1, len(wanted))) as pool:
             started: dict[str, Future[None]] = {}
             for service in wanted:
-                needs = [started[name] for name in service.needs]
+                needs = [started[name] for name in service.needs if name in started]
                 after = [step for step in todo if step.service == service.name]
                 started[service.name] = pool.submit(starter.start, service, needs, after)
             starter.wait(started)
@@ -259,13 +271,17 @@ def _stages(found: Mapping[str, Service]) -> list[list[str]]:
     return stages
 
 
+def _is_elsewhere(service: Service) -> bool:
+    return service.name in SERVERS and is_elsewhere(service.ports[0].host)
+
+
 def _status(service: Service, states: Mapping[str, ProgramState], data: Data) -> ServiceStatus:
     state = states.get(service.name, _STOPPED)
     return ServiceStatus(
         service=service.name,
         title=service.title,
         state=state.state,
-        is_ready=state.is_alive and service.probe(),
+        is_ready=state.is_alive and not _is_elsewhere(service) and service.probe(),
         pid=state.pid,
         uptime_seconds=state.uptime_seconds,
         memory_mb=None if state.pid is None else memory_mb(state.pid),

@@ -1,5 +1,6 @@
 """Servers that ask for TLS or a login, with certificates that are made here."""
 
+import json
 import os
 import re
 import shutil
@@ -478,3 +479,15 @@ grant usage on schema public, cdc to debezium;
 grant select on all tables in schema public to debezium;
 grant all on all tables in schema cdc to debezium;
 """
+
+
+# Servers on other machines
+
+
+def test_up_leaves_out_servers_of_other_machines(stack):
+    elsewhere = stack.with_settings(OLTP_HOST="db.invalid", MINIO_HOST="192.0.2.1")
+    done = elsewhere.run("up", "oltp", "minio")
+    assert "oltp is at postgresql://db.invalid:" in done.stderr
+    assert "./pipeline prepare minio" in done.stderr
+    rows = json.loads(elsewhere.run("status", "--format", "json").stdout)
+    assert {row["state"] for row in rows} == {"STOPPED"}

@@ -17,7 +17,7 @@ import stack.service_user
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import StackSettings
 from stack.disk import existing_parent, require_space
-from stack.net import holder_of, is_free, is_listening
+from stack.net import holder_of, is_elsewhere, is_free, is_listening
 from stack.preflight import check_owner, check_paths, check_ports
 from stack.program import Port, Program, Service, with_needs
 from stack.service_user import ServiceUser, find_service_user
@@ -264,3 +264,13 @@ def test_every_service_comes_once_and_after_all_it_needs(data):
         assert set(services[name].needs) <= set(order[:place])
     needed = {need for name in order for need in services[name].needs}
     assert set(order) == set(wanted) | needed
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "127.0.0.9"])  # noqa: S104
+def test_address_of_this_machine_is_not_elsewhere(host):
+    assert not is_elsewhere(host)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "db.invalid", "2001:db8::1"])
+def test_address_that_nothing_here_can_listen_at_is_elsewhere(host):
+    assert is_elsewhere(host)
