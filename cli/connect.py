@@ -222,7 +222,7 @@ def _accept_loss() -> None:
     losses = SlotLosses.of_settings(secrets)
     with (
         err_console.status("looking for lost changes"),
-        ConnectApi(connect.url, connect.connector_name) as api,
+        ConnectApi.of(connect) as api,
     ):
         gap = accept_wal_gap(
             api,

@@ -58,7 +58,7 @@ class Extractions:
         monitor_dsn = oltp_dsn(oltp, secrets, role="monitor")
         kafka, topic = KafkaSettings().client, notification_topic(connect.topic_prefix)
         with (
-            ConnectApi(connect.url, connect.connector_name) as api,
+            ConnectApi.of(connect) as api,
             Notifications(kafka, topic) as notifications,
         ):
             yield cls(

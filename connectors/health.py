@@ -105,7 +105,7 @@ def _ask_connect(
     settings: ConnectSettings, problems: list[Problem]
 ) -> tuple[ConnectorState | None, Stored | None]:
     try:
-        with ConnectApi(settings.url, settings.connector_name) as api:
+        with ConnectApi.of(settings) as api:
             state = api.state()
             problems += state_problems(settings.connector_name, state)
             return state, api.stored() if state else None

@@ -180,7 +180,7 @@ def masks_in_effect(connect: ConnectSettings) -> Masks:
     Raises:
         RetryLaterError: Connect does not answer.
     """
-    with ConnectApi(connect.url, connect.connector_name) as api:
+    with ConnectApi.of(connect) as api:
         return masks_in(api.config() or {})
 
 

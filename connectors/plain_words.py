@@ -63,6 +63,15 @@ _KNOWN = (
         "./pipeline up sets the password of the secrets file again; then ./pipeline connect apply.",
     ),
     _Known(
+        r"(SSL error: [^\n]+|[^\n:]*The hostname [^\n]+ could not be verified[^\n]*"
+        r"|Could not [^\n]*SSL [^\n]+|The server does not support SSL"
+        r"|connection requires a valid client certificate"
+        r"|no pg_hba\.conf entry[^\n]+no encryption)",
+        "TLS between Connect and the shop's database failed: {}",
+        "Correct OLTP_SSL or the files that it names, which Connect has to be able to read; then "
+        "./pipeline connect apply.",
+    ),
+    _Known(
         r"must be superuser or replication role|roles LOGIN and REPLICATION|is not permitted to "
         r"log in|permission denied to (?:start WAL sender|use replication slots)"
         r"|permission denied for database",

@@ -74,7 +74,7 @@ def apply(
     deadline = time.monotonic() + timeout_seconds
     config = with_snapshot(render(connect, oltp, secrets_file, content.masks), content.snapshot)
     raise_limits(admin_client(kafka.client), connect.topic_prefix, connect.topic_max_bytes)
-    with ConnectApi(connect.url, connect.connector_name) as api:
+    with ConnectApi.of(connect) as api:
         applied = _put_if_changed(api, config, deadline)
         _wait_until_running(api, deadline)
     return applied
@@ -105,7 +105,7 @@ def resnapshot(
         StopPipelineError: the connector fails; the message explains why.
         RetryLaterError: a service is unavailable or too slow; repeating is safe.
     """
-    with ConnectApi(connect.url, connect.connector_name) as api:
+    with ConnectApi.of(connect) as api:
         stop(api, timeout_seconds=timeout_seconds)
         position = api.stored().position
         if position is not None:

@@ -10,12 +10,20 @@ import httpx
 from connectors.plain_words import needs_person
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.http import http_client
+from lakehouse.settings import ConnectSettings
 
 _TIMEOUT_SECONDS = 20
 _POSITIONS = ("lsn", "lsn_proc", "lsn_commit")
 """Positions in Debezium's offset: of the last change, and of the last complete transaction."""
 _RETRY_STATUS = (404, 409, 500, 503)
 """Status codes while Connect starts (404 for a PUT) or its workers rebalance."""
+
+_LOGIN_STATUS = (401, 403)
+_LOGIN = "CONNECT_AUTH_FILE has to name a file with user:password that it accepts."
+_TRUST = (
+    "SSL_CERT_FILE has to name the authority that signed its certificate, and that one has to be "
+    "in date and to have the name CONNECT_HOST."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +76,19 @@ class Stored:
 class ConnectApi:
     """One connector of one Connect worker."""
 
-    def __init__(self, base_url: str, name: str) -> None:
+    def __init__(self, base_url: str, name: str, *, auth: tuple[str, str] | None = None) -> None:
         self.base_url = base_url
         self.name = name
-        self._client = http_client(base_url, timeout=_TIMEOUT_SECONDS)
+        self._client = http_client(base_url, timeout=_TIMEOUT_SECONDS, auth=auth)
+
+    @classmethod
+    def of(cls, settings: ConnectSettings) -> "ConnectApi":
+        """Return the connector of these settings.
+
+        Raises:
+            StopPipelineError: the file with its login cannot be read.
+        """
+        return cls(settings.url, settings.connector_name, auth=settings.auth)
 
     def __enter__(self) -> "ConnectApi":
         return self
@@ -170,6 +187,8 @@ class ConnectApi:
             response = self._client.request(method, path, **options)
         except httpx.TransportError as error:
             problem = f"Kafka Connect does not answer at {self.base_url}: {error}"
+            if "CERTIFICATE_VERIFY_FAILED" in problem:
+                raise StopPipelineError(problem, _TRUST) from error
             raise RetryLaterError(problem, "Is it up? ./pipeline status") from error
         is_absent = absent_is_fine and response.status_code == httpx.codes.NOT_FOUND
         if response.is_success or is_absent:
@@ -196,4 +215,5 @@ def _refusal(response: httpx.Response) -> RetryLaterError | StopPipelineError:
     if response.status_code in _RETRY_STATUS:
         problem = f"Kafka Connect is busy ({response.status_code}): {detail}"
         return RetryLaterError(problem, "Try again.")
-    return StopPipelineError(f"Kafka Connect refuses ({response.status_code}): {detail}")
+    action = _LOGIN if response.status_code in _LOGIN_STATUS else ""
+    return StopPipelineError(f"Kafka Connect refuses ({response.status_code}): {detail}", action)

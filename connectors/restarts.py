@@ -80,7 +80,7 @@ def keep_running(connect: ConnectSettings, stop: Event) -> None:
     """
     restarts = Restarts(FIRST_SECONDS)
     told = ""
-    with ConnectApi(connect.url, connect.connector_name) as api:
+    with ConnectApi.of(connect) as api:
         while not stop.wait(_ASK_SECONDS):
             try:
                 state = api.state()

@@ -45,14 +45,12 @@ class PostgresSettings(Settings):
         return parse_ssl(self.ssl)
 
 
-def _line_of(file: Path) -> str:
+def _line_of(file: Path, variable: str) -> str:
     try:
         return file.read_text().strip()
     except (OSError, ValueError) as error:
-        problem = f"The password's file in KAFKA_SECURITY cannot be read: {error}"
-        raise StopPipelineError(
-            problem, "Correct sasl.password.file, or the file's mode."
-        ) from error
+        problem = f"{variable}: the file with the password cannot be read: {error}"
+        raise StopPipelineError(problem, "Correct its path, or its mode.") from error
 
 
 class OltpSettings(PostgresSettings):
@@ -129,7 +127,7 @@ class KafkaSettings(Settings):
         """
         found = parse_security(self.security)
         file = found.pop("sasl.password.file", None)
-        password = {} if file is None else {"sasl.password": _line_of(Path(file))}
+        password = {} if file is None else {"sasl.password": _line_of(Path(file), "KAFKA_SECURITY")}
         return {"bootstrap.servers": self.bootstrap_servers, **found, **password}
 
 
@@ -139,6 +137,17 @@ class ConnectSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="CONNECT_")
     host: Host = host_setting("Kafka Connect's REST interface")
     port: int = port_setting(8083, "Kafka Connect's REST interface")
+    scheme: Literal["http", "https"] = setting(
+        "http",
+        "Protocol of Kafka Connect's REST interface.",
+        change="When it uses TLS; `SSL_CERT_FILE` names the authorities that are trusted.",
+    )
+    auth_file: AbsolutePath | None = setting(
+        None,
+        "File with `user:password`, for HTTP's basic authentication.",
+        change="When Kafka Connect's REST interface asks for a login.",
+        shown="no login",
+    )
     secrets_dir: AbsolutePath | None = setting(
         None,
         "Folder on Kafka Connect's machine with the password file `oltp_debezium`.",
@@ -184,7 +193,19 @@ class ConnectSettings(Settings):
     @property
     def url(self) -> str:
         """Return the base address of the REST interface."""
-        return f"http://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    @property
+    def auth(self) -> tuple[str, str] | None:
+        """Return user and password of the REST interface.
+
+        Raises:
+            StopPipelineError: their file cannot be read.
+        """
+        if self.auth_file is None:
+            return None
+        user, _, password = _line_of(self.auth_file, "CONNECT_AUTH_FILE").partition(":")
+        return user, password
 
     @property
     def publication_name(self) -> str:
@@ -250,13 +271,13 @@ class MinioSettings(Settings):
 
 
 class SslSettings(Settings):
-    """Authorities that clients of the object store trust: OpenSSL's and Rustls' own variable."""
+    """Authorities that clients of object store and Kafka Connect trust, by OpenSSL's variable."""
 
     model_config = SettingsConfigDict(env_prefix="SSL_")
     cert_file: AbsolutePath | None = setting(
         None,
         "Absolute path of a file with the certificates of all authorities that are trusted.",
-        change="When `MINIO_SCHEME` is https and the store's authority is not a public one.",
+        change="When a scheme is https and that server's authority is not a public one.",
         shown="the system's",
     )
 

@@ -6,11 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from secrets import token_hex
+from ssl import Purpose, create_default_context
 
 import orjson
 import psycopg
@@ -18,13 +22,15 @@ import pytest
 from confluent_kafka import Consumer
 
 from connectors.registration import Content, apply
+from connectors.rest import ConnectApi
 from devtools import debian, test_stack
 from devtools.test_stack import free_ports, new_stack
 from lakehouse.errors import NotAllowedError, StopPipelineError
+from lakehouse.http import _trusted
 from lakehouse.kafka import QuietLog, admin_client, matching_topics
 from lakehouse.postgres import explaining, oltp_dsn
 from lakehouse.secrets import Secrets
-from lakehouse.settings import ROOT
+from lakehouse.settings import ROOT, ConnectSettings
 from lakehouse.trouble import Service
 from stack.kafka.broker import Broker
 from stack.kafka.java import java_command
@@ -464,6 +470,9 @@ def test_change_of_a_shop_with_tls_reaches_a_kafka_with_tls(shop, cluster, certi
         records = (record for _ in range(60) for record in reader.consume(1, timeout=1))
         record = next(record for record in records if record.error() is None)
         reader.close()
+        other = stack.with_settings(OLTP_SSL=ssl(certificates, "stranger")).oltp
+        with pytest.raises(StopPipelineError, match=r"TLS between .*PKIX.*\. Correct OLTP_SSL"):
+            apply(stack.connect, other, stack.kafka, secrets_file, Content())
     assert orjson.loads(record.value())["after"] == {"id": 42}
 
 
@@ -479,6 +488,62 @@ grant usage on schema public, cdc to debezium;
 grant select on all tables in schema public to debezium;
 grant all on all tables in schema cdc to debezium;
 """
+
+
+@pytest.fixture
+def gate(certificates, tmp_path, monkeypatch):
+    """Kafka Connect as behind a gate with TLS and a login: it knows of a connector that runs."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
+    _trusted.cache_clear()
+    expected = f"Basic {b64encode(b'shop:a:secret').decode()}"
+
+    class Gate(BaseHTTPRequestHandler):
+        def do_GET(self):
+            is_let_in = self.headers["Authorization"] == expected
+            self.send_response(200 if is_let_in else 401)
+            self.end_headers()
+            self.wfile.write(
+                b'{"connector": {"state": "RUNNING"}, "tasks": [{"state": "RUNNING"}]}'
+            )
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gate) as server:
+        context = create_default_context(Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        (tmp_path / "login").write_text("shop:a:secret\n")
+        yield ConnectSettings(
+            host="localhost", port=server.server_port, scheme="https", auth_file=tmp_path / "login"
+        )
+        server.shutdown()
+    _trusted.cache_clear()
+
+
+def test_kafka_connect_is_asked_with_tls_and_a_login(gate):
+    with ConnectApi.of(gate) as api:
+        assert api.state().is_running
+
+
+def test_kafka_connect_that_refuses_a_login_says_which_file_to_correct(gate):
+    gate.auth_file.write_text("shop:wrong")
+    with (
+        ConnectApi.of(gate) as api,
+        pytest.raises(StopPipelineError, match=r"refuses \(401\): .*CONNECT_AUTH_FILE has to name"),
+    ):
+        api.state()
+
+
+def test_kafka_connect_with_another_authority_is_not_trusted(gate, certificates, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "stranger.pem"))
+    _trusted.cache_clear()
+    with (
+        ConnectApi.of(gate) as api,
+        pytest.raises(StopPipelineError, match=r"local issuer.*SSL_CERT_FILE has to name"),
+    ):
+        api.state()
 
 
 # Servers on other machines

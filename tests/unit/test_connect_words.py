@@ -56,6 +56,17 @@ REFUSED = (
         ),
         (REFUSED_LOGIN, "refuses the password", "./pipeline up"),
         (
+            "PSQLException: SSL error: PKIX path building failed: unable to find valid "
+            "certification path to requested target\n\t... 13 more",
+            "TLS between Connect and the shop's database failed: SSL error: PKIX path",
+            "Correct OLTP_SSL",
+        ),
+        (
+            "PSQLException: Could not read SSL key file /etc/shop/me.key.",
+            "failed: Could not read SSL key file /etc/shop/me.key",
+            "Connect has to be able to read",
+        ),
+        (
             "IllegalArgumentException: Unexpected value for JDBC type 4 and column id "
             "interval(10, 0) NOT NULL: class=org.postgresql.util.PGInterval",
             "whose column id is of another type",

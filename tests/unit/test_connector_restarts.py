@@ -147,7 +147,7 @@ class Connect:
 def test_first_snapshot_of_all_tables_is_not_begun_again_for_ever(monkeypatch, is_first_snapshot):
     stop = Event()
     connect = Connect(stop, is_first_snapshot=is_first_snapshot)
-    monkeypatch.setattr(under_test, "ConnectApi", connect)
+    monkeypatch.setattr(under_test.ConnectApi, "of", connect)
     monkeypatch.setattr(under_test, "LONGEST_SECONDS", 0.0)
     monkeypatch.setattr(under_test, "_ASK_SECONDS", 0.0)
     keep_running(ConnectSettings(), stop)

@@ -61,7 +61,7 @@ def test_change_is_told_and_never_made_beside_a_running_task_however_busy_connec
     monkeypatch, tmp_path
 ):
     fake = FakeConnect()
-    monkeypatch.setattr(under_test, "ConnectApi", lambda *_: fake)
+    monkeypatch.setattr(under_test.ConnectApi, "of", lambda *_: fake)
     monkeypatch.setattr(under_test, "raise_limits", lambda *_: None)
     monkeypatch.setattr(under_test, "_POLL_SECONDS", 0)
 

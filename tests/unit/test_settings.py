@@ -62,6 +62,7 @@ ANOTHER_BY_NAME = {
     "AIRFLOW_PUBLIC_URL": "https://airflow.example.org",
     "CONNECT_MAX_ROW_MB": "77",
     "STACK_ENGINE": "compose",
+    "CONNECT_SCHEME": "https",
     "KAFKA_SECURITY": "security.protocol=SSL ssl.ca.location='/etc/my ca.pem'",
     "MINIO_SCHEME": "https",
     "OLTP_SSL": "sslmode=require",
@@ -347,7 +348,7 @@ def test_properties_of_kafka_that_do_not_fit_are_refused(value):
 
 def test_password_file_of_kafka_that_cannot_be_read_is_named(tmp_path):
     words = "security.protocol=SASL_SSL sasl.mechanism=PLAIN sasl.username=u sasl.password.file="
-    with pytest.raises(StopPipelineError, match=r"KAFKA_SECURITY cannot be read: .*/none"):
+    with pytest.raises(StopPipelineError, match=r"KAFKA_SECURITY: .* cannot be read: .*/none"):
         _ = KafkaSettings(security=f"{words}{tmp_path}/none").client
 
 
