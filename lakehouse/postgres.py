@@ -39,6 +39,8 @@ def _dsn(settings: OltpSettings | WarehouseSettings, role: str, password: str) -
     return make_conninfo(
         settings.ssl, host=settings.host, port=settings.port, dbname=settings.database, user=role,
         password=password, connect_timeout=10, application_name=role,
+        # Psycopg returns text of a database in SQL_ASCII as bytes, unless told.
+        client_encoding="utf8",
     )  # fmt: skip
 
 
