@@ -198,6 +198,7 @@ def _add_secret(connection: duckdb.DuckDBPyConnection, options: Mapping[str, str
         "region": options["AWS_REGION"],
         "endpoint": endpoint.netloc,
         "url_style": "path",
+        "session_token": options.get("AWS_SESSION_TOKEN", ""),
     }
     given = ", ".join(f"{name} '{_quoted(value)}'" for name, value in values.items())
     # The others read this variable themselves.

@@ -10,6 +10,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from lakehouse.delta import open_or_create, open_table, retry_later
+from lakehouse.object_store import credentials
 from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings
 
@@ -60,8 +61,7 @@ def storage_options(settings: MinioSettings, secrets: Secrets, *, user: str) -> 
     """Return options for delta-rs and Polars. `user` is a MinIO user."""
     return {
         "AWS_ENDPOINT_URL": settings.url,
-        "AWS_ACCESS_KEY_ID": user,
-        "AWS_SECRET_ACCESS_KEY": secrets[f"minio_{user}"],
+        **credentials(secrets, user=user),
         "AWS_REGION": settings.region,
         "AWS_ALLOW_HTTP": str(settings.url.startswith("http://")).lower(),
         "aws_conditional_put": "etag",

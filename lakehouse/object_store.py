@@ -34,19 +34,30 @@ _BY_STATUS = {
 }
 
 
+def credentials(secrets: Secrets, *, user: str) -> dict[str, str]:
+    """Return the credentials of a user, as options of delta-rs."""
+    token = secrets.given(f"minio_{user}_session_token")
+    return {
+        "AWS_ACCESS_KEY_ID": secrets.given(f"minio_{user}_access_key") or user,
+        "AWS_SECRET_ACCESS_KEY": secrets[f"minio_{user}"],
+        **({"AWS_SESSION_TOKEN": token} if token else {}),
+    }
+
+
 def object_store(settings: MinioSettings, secrets: Secrets, *, user: str) -> Minio:
-    """Create a client with the credentials of this MinIO user."""
-    return _client(settings.url, settings.region, user, secrets[f"minio_{user}"])
+    """Create a client with the credentials of this user."""
+    return _client(settings.url, settings.region, credentials(secrets, user=user))
 
 
 def _client(
-    url: str, region: str, user: str, password: str, *, pool: PoolManager | None = None
+    url: str, region: str, options: Mapping[str, str], *, pool: PoolManager | None = None
 ) -> Minio:
     server = urlsplit(url)
     return Minio(
         server.netloc,
-        access_key=user,
-        secret_key=password,
+        access_key=options["AWS_ACCESS_KEY_ID"],
+        secret_key=options["AWS_SECRET_ACCESS_KEY"],
+        session_token=options.get("AWS_SESSION_TOKEN"),
         secure=server.scheme == "https",
         region=region,
         http_client=pool,
@@ -70,8 +81,7 @@ def put_below(uri: str, options: Mapping[str, str]) -> Put:
     client = _client(
         options["AWS_ENDPOINT_URL"],
         options["AWS_REGION"],
-        options["AWS_ACCESS_KEY_ID"],
-        options["AWS_SECRET_ACCESS_KEY"],
+        options,
         pool=PoolManager(retries=False, timeout=_PUT_SECONDS),
     )
     return partial(_put_object, client, place.netloc, place.path.strip("/"))

@@ -42,6 +42,12 @@ ROLES = (
     "grafana_admin",
     "mask_salt",
 )
+GIVEN = tuple(
+    f"minio_{user}_{what}"
+    for user in ("lander", "batch", "reader")
+    for what in ("access_key", "session_token")
+)
+"""What another object store than ours has given for a user, beside its secret key."""
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -67,6 +73,10 @@ class Secrets:
         except KeyError:
             problem = f"{self._path} holds no password for {role}"
             raise StopPipelineError(problem, _way_out(self._path, role)) from None
+
+    def given(self, name: str) -> str | None:
+        """Return one of `GIVEN`; None if it is not there."""
+        return self._values.get(name)
 
     def __contains__(self, role: str) -> bool:
         return role in self._values
@@ -123,7 +133,7 @@ def _read(path: Path) -> dict[str, str]:
 
 def _roles_in(folder: Path) -> list[str]:
     """Return the roles whose secrets this container has; other files are ignored."""
-    return [role for role in ROLES if (folder / role).is_file()]
+    return [role for role in (*ROLES, *GIVEN) if (folder / role).is_file()]
 
 
 def _way_out(path: Path, role: str) -> str:

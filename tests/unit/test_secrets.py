@@ -8,6 +8,7 @@ import string
 import pytest
 
 from lakehouse.errors import StopPipelineError
+from lakehouse.object_store import credentials
 from lakehouse.secrets import ROLES, Secrets, generate, read_variables, variable_of
 
 
@@ -122,3 +123,21 @@ def test_a_file_of_variables_holds_one_for_each_role(tmp_path):
     assert [secrets[role] for role in ROLES[1:]] == [f"of {role}" for role in ROLES[1:]]
     with pytest.raises(StopPipelineError, match=r"env init"):
         secrets[ROLES[0]]
+
+
+def test_keys_that_a_store_has_given_are_read_and_never_generated(tmp_path):
+    own = Secrets(tmp_path / "secrets.json").complete()
+    assert own.given("minio_lander_access_key") is None
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("minio_lander", "minio_lander_access_key", "minio_lander_session_token"):
+        (folder / name).write_text(f"{name}!\n")
+    secrets = Secrets(folder)
+    assert credentials(secrets, user="lander") == {
+        "AWS_ACCESS_KEY_ID": "minio_lander_access_key!",
+        "AWS_SECRET_ACCESS_KEY": "minio_lander!",
+        "AWS_SESSION_TOKEN": "minio_lander_session_token!",
+    }
+    assert credentials(own, user="lander") == {
+        "AWS_ACCESS_KEY_ID": "lander", "AWS_SECRET_ACCESS_KEY": own["minio_lander"],
+    }  # fmt: skip
