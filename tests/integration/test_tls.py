@@ -111,6 +111,10 @@ def programs():
     """Those of Debian: the wheel's Postgres is built without TLS."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if not found and debian.can_install():
+        # Without a server of Debian's own, which would take the port of the shop's.
+        debian.install("postgresql-common")
+        with Path("/etc/postgresql-common/createcluster.conf").open("a") as settings:
+            settings.write("create_main_cluster = false\n")
         debian.install("postgresql")
         return programs()
     return found[-1].parent
