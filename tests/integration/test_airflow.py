@@ -215,6 +215,9 @@ def test_page_of_a_run_shows_it_and_its_tasks_green(shop, airflow, first_run):
         # Of the run, above, and of each of its tasks.
         expect(states).to_have_text(["Success"] * (1 + len(first_run.tasks)), timeout=60_000)
         keep_picture(page, "airflow_run")
+        page.goto(shop.config.airflow.url)
+        expect(page.get_by_text("Scheduler")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Triggerer")).to_be_hidden()
 
 
 def test_metrics_of_a_run_stand_beside_its_tasks(airflow, first_run, brought):
