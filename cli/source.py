@@ -41,8 +41,6 @@ def check(
 
     Example: ./pipeline source check postgresql://postgres@db.example/shop --sql
     """
-    from psycopg.conninfo import conninfo_to_dict
-
     from lakehouse.connections import secrets
     from lakehouse.settings import ConnectSettings
     from stack.source.change import apply as prepare
@@ -57,8 +55,7 @@ def check(
             prepare(url, found, settings, secrets().complete())
             found = read_source(url, settings)
     if sql:
-        database = str(conninfo_to_dict(url).get("dbname") or "postgres")
-        typer.echo(sql_for_administrator(found, settings, database))
+        typer.echo(sql_for_administrator(found, settings))
         return
     findings = diagnose(found, settings)
     if output is Format.JSON:

@@ -1,6 +1,6 @@
 """Preparation of the shop's database for capture: publication, heartbeat, signals, grants."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -32,15 +32,20 @@ _OPTIONS = sql.SQL("publish = 'insert, update, delete', {}")
 _GENERATED = sql.SQL("publish_generated_columns = stored, {}")
 
 
-def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
+def prepare(
+    admin_dsn: str,
+    settings: ConnectSettings,
+    roles: Callable[[psycopg.Connection], None] | None = None,
+) -> None:
     """Prepare the database for the connector. Idempotent.
 
     Tables created later in schema `public` need no further step: the publication covers the schema,
     and an event trigger gives them REPLICA IDENTITY FULL, grants and the truncate trigger.
 
     Args:
-        admin_dsn: a superuser's connection; its roles exist (`stack.postgres.roles`).
+        admin_dsn: a superuser's connection.
         settings: the publication, and how it publishes partitions.
+        roles: creates the roles in the same transaction, if they do not exist yet.
 
     Raises:
         RetryLaterError: the database does not answer.
@@ -59,6 +64,8 @@ def prepare(admin_dsn: str, settings: ConnectSettings) -> None:
         # While this waits to alter a table, the shop's statements queue behind it. Less than
         # `deadlock_timeout`, so that in a deadlock this session gives up, not the shop's.
         connection.execute("set local lock_timeout = '250ms'")
+        if roles is not None:
+            roles(connection)
         connection.execute(_SOURCE_SQL.read_bytes())
         _publish(connection, settings)
 

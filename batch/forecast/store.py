@@ -36,6 +36,8 @@ cross join lateral generate_series(
     interval '1 day'
 ) as g (day)
 left join mart.daily_orders as d on g.day::date = d.date_key
+-- A shop without an order has no first day.
+where k.first_date is not null
 group by k.last_date, g.day
 order by g.day"""
 _INSERT_DAY: LiteralString = """

@@ -1,5 +1,6 @@
 """Preparation of a database for capture, and its removal."""
 
+from collections.abc import Iterator
 from typing import LiteralString
 
 import psycopg
@@ -10,45 +11,85 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import explaining
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings
-from lakehouse.trouble import Service
+from lakehouse.trouble import Service, Trouble
 from stack.postgres.roles import SOURCE_ROLES, source_statements
-from stack.source.check import Source
+from stack.source.check import LOGIN, Source
 
 _VARIABLE: LiteralString = ":'{}'"
 _HEADER = """\
 -- Prepares a database for change capture: roles, the schema cdc, REPLICA IDENTITY FULL of all
--- tables in schema public, and a publication. Idempotent. For a superuser, in psql; the passwords
--- are variables:
---   psql {variables} --file THIS_FILE
+-- tables in schema public, and a publication. Idempotent. For a superuser, in psql 14 or newer; the
+-- roles get the passwords of these variables, which the pipeline has in its file of secrets:
+{variables}
 \\set ON_ERROR_STOP on
 begin;
-set local lock_timeout = '2s';
+set local lock_timeout = '250ms';
 """
-_ACTIVE: LiteralString = "select s.active from pg_replication_slots as s where s.slot_name = %s"
+_SLOT: LiteralString = """
+select s.active
+from pg_replication_slots as s
+where s.slot_name = %s and s.database = current_database()"""
 _DROP_SLOT: LiteralString = "select pg_drop_replication_slot(%s)"
+_IS_OURS: LiteralString = """
+select
+    to_regclass('cdc.heartbeat') is not null
+    and to_regclass('cdc.signal') is not null
+    and to_regprocedure('cdc.capture_table(regclass)') is not null
+    and not exists (
+        select from pg_class as c
+        where
+            c.relnamespace = to_regnamespace('cdc')
+            and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+            and c.relname not in ('heartbeat', 'signal')
+    )"""
 _FULL: LiteralString = """
 select format('alter table %s replica identity default', c.oid::regclass)
 from pg_class as c
 where c.relkind in ('r', 'p') and c.relreplident = 'f' and cdc.is_published(c.oid)"""
-_THERE: LiteralString = """
-select r.rolname::text from pg_roles as r where r.rolname = any(%s) order by r.rolname"""
-_USED: LiteralString = """
-select r.rolname::text
+# Grain: one row per role that is there, and whether anything but grants in this database needs it.
+_ROLES: LiteralString = """
+select
+    r.rolname::text,
+    exists (
+        select from pg_shdepend as d
+        where
+            d.refclassid = 'pg_authid'::regclass
+            and d.refobjid = r.oid
+            and (
+                d.deptype <> 'a'
+                or d.dbid not in (0, b.oid)
+                or (d.dbid = 0 and (d.classid <> 'pg_database'::regclass or d.objid <> b.oid))
+            )
+    ) as is_needed
 from pg_roles as r
-inner join pg_shdepend as d on d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid
+inner join pg_database as b on b.datname = current_database()
 where r.rolname = any(%s)
-group by r.rolname"""
+order by r.rolname"""
+_GRANTS: LiteralString = """
+select format('revoke all on table %%s from %%I', c.oid::regclass, r.rolname)
+from pg_class as c
+cross join aclexplode(c.relacl) as g
+inner join pg_roles as r on g.grantee = r.oid
+where r.rolname = %(role)s
+union
+select format('revoke all on schema public from %%I', %(role)s)
+union
+select format('revoke all on database %%I from %%I', current_database(), %(role)s)"""
+_TABLE_IS_OPEN = (
+    "A transaction has a table open that has to be altered, and the shop must not wait behind the "
+    "alteration. Try again."
+)
 
 
-def sql_for_administrator(source: Source, settings: ConnectSettings, database: str) -> str:
+def sql_for_administrator(source: Source, settings: ConnectSettings) -> str:
     """Return the script that prepares a database, for psql."""
     passwords = {role: sql.SQL(_VARIABLE.format(role)) for role in SOURCE_ROLES}
-    roles = (f"{one.as_string()};" for one in source_statements(database, passwords))
+    roles = (f"{one.as_string()};" for one in source_statements(source.server.database, passwords))
     version = source.server.version_number // 10_000
-    variables = " ".join(f"--set {role}=…" for role in SOURCE_ROLES)
+    names = (f"\\getenv {role} OLTP_{role.upper()}_PASSWORD" for role in SOURCE_ROLES)
     return "\n".join(
         (
-            _HEADER.format(variables=variables),
+            _HEADER.format(variables="\n".join(names)),
             *roles,
             preparation(settings, version, is_published=source.server.is_published),
             "commit;",
@@ -57,7 +98,9 @@ def sql_for_administrator(source: Source, settings: ConnectSettings, database: s
 
 
 def apply(dsn: str, source: Source, settings: ConnectSettings, secrets: Secrets) -> None:
-    """Prepare a database: roles, the schema cdc, replica identities, publication. Idempotent.
+    """Prepare a database, in one transaction: roles, schema cdc, replica identities, publication.
+
+    Idempotent.
 
     Raises:
         RetryLaterError: the database does not answer, or a table is locked.
@@ -74,46 +117,55 @@ def apply(dsn: str, source: Source, settings: ConnectSettings, secrets: Secrets)
             "their passwords. Otherwise rename them."
         )
         raise StopPipelineError(problem, action)
-    passwords = {role: sql.Literal(secrets[f"oltp_{role}"]) for role in SOURCE_ROLES}
-    with (
-        explaining(Service.SHOP, "The source cannot be prepared"),
-        psycopg.connect(dsn, connect_timeout=10, client_encoding="utf8") as connection,
-    ):
+
+    def roles(connection: psycopg.Connection) -> None:
+        passwords = {}
+        for role in SOURCE_ROLES:
+            # What is sent may be logged: not the password, but what verifies it.
+            password = secrets[f"oltp_{role}"].encode()
+            verifier = connection.pgconn.encrypt_password(password, role.encode(), b"scram-sha-256")
+            passwords[role] = sql.Literal(verifier.decode())
         for one in source_statements(connection.info.dbname, passwords):
             connection.execute(one)
-    prepare(dsn, settings)
+
+    prepare(dsn, settings, roles)
 
 
 def remove(dsn: str, settings: ConnectSettings) -> list[str]:
-    """Take away all that `apply` made; returns what was done.
+    """Take away all that `apply` made, in one transaction; returns what was done.
 
-    Replica identities become DEFAULT. Roles that other databases of the server use stay.
+    Replica identities become DEFAULT. Roles that own something, or that another database of the
+    server knows, stay, without their privileges in this one.
 
     Raises:
-        RetryLaterError: the database does not answer.
-        StopPipelineError: it refuses, or Kafka Connect still reads the slot.
+        RetryLaterError: the database does not answer, or a table is locked.
+        StopPipelineError: it refuses, it was never prepared, or Kafka Connect still reads the slot.
     """
+    then = LOGIN | {Trouble.BUSY: _TABLE_IS_OPEN}
     done = []
     with (
-        explaining(Service.SHOP, "Nothing was removed from the source"),
+        explaining(Service.SHOP, "Nothing was removed from the source", then=then),
         psycopg.connect(dsn, connect_timeout=10, client_encoding="utf8") as connection,
     ):
-        slot = connection.execute(_ACTIVE, [settings.slot_name]).fetchone()
+        connection.execute("set local lock_timeout = '250ms'")
+        if connection.execute(_IS_OURS).fetchone() != (True,):
+            problem = "This database was never prepared, or its schema cdc holds other tables, too"
+            raise StopPipelineError(problem, "Is it the right database?")
+        slot = connection.execute(_SLOT, [settings.slot_name]).fetchone()
         if slot is not None and slot[0]:
             problem = f"Kafka Connect reads the slot {settings.slot_name}"
             raise StopPipelineError(problem, "Stop it first: ./pipeline down connect")
-        if connection.execute("select to_regnamespace('cdc')").fetchone() != (None,):
-            lowered = connection.execute(_FULL).fetchall()
-            # With its functions go the triggers of the tables, and the event trigger, which would
-            # raise the replica identities again.
-            connection.execute("drop schema cdc cascade")
-            for (statement,) in lowered:
-                connection.execute(statement)
-            done.append("schema cdc, with its triggers")
+        lowered = connection.execute(_FULL).fetchall()
+        # With its functions go the triggers of the tables, and the event trigger, which would
+        # raise the replica identities again.
+        connection.execute("drop schema cdc cascade")
+        for (statement,) in lowered:
+            connection.execute(statement)
+        done.append("schema cdc, with its triggers")
         name = sql.Identifier(settings.publication_name)
         connection.execute(sql.SQL("drop publication if exists {}").format(name))
         done.append(f"publication {settings.publication_name}")
-        gone = _drop_roles(connection)
+        gone = list(_drop_roles(connection))
         if gone:
             done.append(f"roles {', '.join(gone)}")
         if slot is not None:
@@ -122,14 +174,11 @@ def remove(dsn: str, settings: ConnectSettings) -> list[str]:
     return done
 
 
-def _drop_roles(connection: psycopg.Connection) -> list[str]:
-    """Drop the roles that no other database uses; returns their names."""
-    rows = connection.execute(_THERE, [list(SOURCE_ROLES)]).fetchall()
-    names = [name for (name,) in rows]
-    for name in names:
-        connection.execute(sql.SQL("drop owned by {}").format(sql.Identifier(name)))
-    used = {name for (name,) in connection.execute(_USED, [names]).fetchall()}
-    gone = [name for name in names if name not in used]
-    for name in gone:
-        connection.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
-    return gone
+def _drop_roles(connection: psycopg.Connection) -> Iterator[str]:
+    """Revoke what the roles have in this database, and drop those that nothing else needs."""
+    for role, is_needed in connection.execute(_ROLES, [list(SOURCE_ROLES)]).fetchall():
+        for (statement,) in connection.execute(_GRANTS, {"role": role}).fetchall():
+            connection.execute(statement)
+        if not is_needed:
+            connection.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+            yield role

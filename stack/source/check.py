@@ -12,7 +12,7 @@ from connectors.source import GENERATED_SINCE, OLDEST
 from lakehouse.kafka import is_capturable
 from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
-from lakehouse.trouble import Service
+from lakehouse.trouble import Service, Trouble
 from stack.doctor.model import Finding, Said, fine, note, wrong
 from stack.postgres.roles import SOURCE_ROLES
 
@@ -29,6 +29,7 @@ select
     current_setting('max_slot_wal_keep_size') = '-1' as is_wal_unlimited,
     pg_is_in_recovery() as is_standby,
     current_user as login,
+    current_database() as database,
     r.rolsuper as is_superuser,
     has_database_privilege(current_database(), 'create') as may_create,
     array(select o.rolname::text from pg_roles as o where o.rolname = any(%(roles)s)) as roles,
@@ -41,11 +42,13 @@ select
         select from pg_event_trigger as t where t.evtname = 'cdc_capture' and t.evtenabled <> 'D'
     ) as has_event_trigger,
     exists (select from pg_publication as p where p.pubname = %(publication)s) as is_published,
-    (
-        select s.wal_status from pg_replication_slots as s where s.slot_name = %(slot)s
-    ) as slot_status
+    s.wal_status as slot_status,
+    s.database as database_of_slot
 from pg_roles as r
+left join pg_replication_slots as s on s.slot_name = %(slot)s
 where r.rolname = current_user"""
+LOGIN = {Trouble.RIGHTS: "Correct URL: its login, its password (PGPASSWORD), its sslmode."}
+"""What to do where the URL is refused."""
 _SPARE = 1
 """Slots and WAL senders that the connector takes."""
 
@@ -64,6 +67,7 @@ class Server:
     is_wal_unlimited: bool
     is_standby: bool
     login: str
+    database: str
     is_superuser: bool
     may_create: bool
     roles: list[str]
@@ -72,6 +76,7 @@ class Server:
     has_event_trigger: bool
     is_published: bool
     slot_status: str | None
+    database_of_slot: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +126,7 @@ def read_source(dsn: str, settings: ConnectSettings) -> Source:
         "slot": settings.slot_name,
     }
     with (
-        explaining(Service.SHOP, "The source cannot be read"),
+        explaining(Service.SHOP, "The source cannot be read", then=LOGIN),
         psycopg.connect(dsn, connect_timeout=10, client_encoding="utf8") as connection,
     ):
         connection.read_only = True
@@ -193,6 +198,9 @@ def _wal(server: Server) -> Sequence[Said]:
 
 
 def _slots(server: Server, settings: ConnectSettings) -> Sequence[Said]:
+    if server.database_of_slot not in (None, server.database):
+        words = f"{settings.slot_name} is a slot of the database {server.database_of_slot}"
+        return [wrong(words, "Set CONNECT_SLOT_NAME to another name")]
     if server.slot_status == "lost":
         return [
             wrong(f"slot {settings.slot_name} is lost", "./pipeline connect apply --accept-loss")

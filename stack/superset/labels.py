@@ -4,6 +4,7 @@ All are in `dashboards/labels.yaml`: of each coded column, the label of a value 
 and the other languages' text for each English text of the files.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ _TEXTS = (
     "subtitle", "text", "verbose_name", "x_axis_title", "y_axis_title",
 )  # fmt: skip
 """Keys whose values are shown."""
+_LABELLED = re.compile(
+    r"CASE (?P<value>.+?)(?: WHEN '(?:[^']|'')*' THEN '(?:[^']|'')*')+ ELSE (?P=value) END",
+    re.DOTALL,
+)
+"""An expression that has labels; as they were at the last import, which may be others by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +48,12 @@ class Labels:
         return {**column, "expression": f"CASE {value}{cases}{value} END"} if cases else column
 
     def unlabelled(self, column: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a dataset's column as it was before `labelled`."""
+        """Return a dataset's column as it was before `labelled`, by whatever labels."""
         name = column["column_name"]
-        cases = self._cases(name)
-        found, sep, value = str(column.get("expression", "")).rpartition(cases or "\0")
-        value = value.removesuffix(" END")
-        if not sep or found != f"CASE {value}":
+        found = _LABELLED.fullmatch(str(column.get("expression", "")))
+        if found is None or name not in self.values:
             return column
+        value = found["value"]
         own = {} if value == f'"{name}"' else {"expression": value}
         return {k: v for k, v in column.items() if k != "expression"} | own
 

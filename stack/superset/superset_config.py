@@ -87,17 +87,27 @@ def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
     ChartDataRestApi.data = _asked_again(ChartDataRestApi.data)
 
 
-def _asked_again(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Return the view of a chart's data that repeats what failed, for three seconds.
+_AT_ONCE_SECONDS = 5
 
-    A page that refreshes would show an error until its next refresh, for one lost connection.
+
+def _has_lost_connection(answer: Response) -> bool:
+    has_failed = answer.status_code in (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
+    return has_failed and "connect" in answer.get_data(as_text=True)
+
+
+def _asked_again(view: Callable[..., Response]) -> Callable[..., Response]:
+    """Return the view of a chart's data that repeats, twice, what failed at once.
+
+    A page that refreshes would show an error until its next refresh, for one lost connection. What
+    failed for another reason, such as a time limit or a column that is gone, fails again.
     """
 
     @wraps(view)
     def asked(*args: object, **kwargs: object) -> Response:
+        began = time.monotonic()
         answer = view(*args, **kwargs)
         for seconds in (1, 2):
-            if answer.status_code not in (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR):
+            if not _has_lost_connection(answer) or time.monotonic() > began + _AT_ONCE_SECONDS:
                 break
             time.sleep(seconds)
             answer = view(*args, **kwargs)

@@ -122,6 +122,20 @@ def is_tile(chart):
     return FILES["charts"][chart]["viz_type"].startswith("big_number")
 
 
+def assert_change(browser, chart, answer):
+    """Below the number: the last day of the line, on the day a week before."""
+    params = FILES["charts"][chart]["params"]
+    days = {row[params["x_axis"]]: row[params["metric"]] for row in answer.results[0]["data"]}
+    last = max(days)
+    before = days.get(last - 7 * 86_400_000)
+    text = holder(browser, FILES["charts"][chart]["slice_name"]).inner_text()
+    shown = re.search(r"([+-][0-9.,]+)% on the day a week before", text)
+    assert (shown is None) == (not before), (chart, text)
+    if shown:
+        change = (days[last] - before) / abs(before) * 100
+        assert number(shown[1]) == pytest.approx(change, abs=0.051), chart
+
+
 def assert_tile_says(browser, chart, metrics):
     """The number in the frame is the one that was asked for, in as many digits as it has."""
     [value] = metrics[()].values()
@@ -160,6 +174,9 @@ def test_every_tile_and_chart_of_the_analytics_is_drawn_and_what_the_shop_itself
                 if is_tile(chart):
                     assert_tile_says(browser, chart, seen)
                 done.add(chart)
+            for one, answer in answers.items():
+                if FILES["charts"][names[one]]["viz_type"] == "big_number":
+                    assert_change(browser, names[one], answer)
             assert done == charts
             assert browser.page.evaluate(UNREADABLE) == []
     assert browser.errors == []

@@ -646,7 +646,7 @@ ANALYTICS |= {
                     count(*) filter (where o.day between first and last) as orders,
                     sum(o.net) filter (
                         where o.day between before_first and before_last
-                            and before_first >= (select min(day) from truth.orders)
+                            and before_first > (select min(day) from truth.orders)
                     ) as before,
                     sum(o.lines) as lines, (
                         select sum(30000.0 / extract(

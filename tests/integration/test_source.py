@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from cli.__main__ import app
 from devtools.test_stack import free_ports
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, StackSettings
 from stack.paths import Cache
@@ -130,14 +130,14 @@ def test_prepared_database_lacks_nothing_and_its_roles_can_capture(source, tmp_p
 
 def test_script_for_the_administrator_does_the_same(server, source, tmp_path):
     plain = dumped(server, source)
-    script = sql_for_administrator(read_source(source, SETTINGS), SETTINGS, "foreign_shop")
+    script = sql_for_administrator(read_source(source, SETTINGS), SETTINGS)
     prepare(source, tmp_path)
     applied = dumped(server, source)
     remove(source, SETTINGS)
     (tmp_path / "script.sql").write_text(script)
-    variables = [part for role in SOURCE_ROLES for part in ("--set", f"{role}=it's")]
-    psql = [server.programs / "psql", source, "-X", *variables, "--file", tmp_path / "script.sql"]
-    subprocess.run(psql, check=True, capture_output=True, env=os.environ)
+    passwords = {f"OLTP_{role.upper()}_PASSWORD": "it's" for role in SOURCE_ROLES}
+    psql = [server.programs / "psql", source, "-X", "--file", tmp_path / "script.sql"]
+    subprocess.run(psql, check=True, capture_output=True, env={**os.environ, **passwords})
     assert dumped(server, source) == applied != plain
 
 
@@ -149,7 +149,8 @@ def test_removed_preparation_leaves_the_database_as_it_was(server, source, tmp_p
     assert len(remove(source, SETTINGS)) == 4
     assert dumped(server, source) == before
     assert "dbz_shop is there" not in str(diagnose(read_source(source, SETTINGS), SETTINGS))
-    assert remove(source, SETTINGS) == ["publication dbz_shop"]
+    with pytest.raises(StopPipelineError, match="never prepared"):
+        remove(source, SETTINGS)
 
 
 def test_role_of_somebody_else_keeps_its_password(server, source, tmp_path):
@@ -162,12 +163,74 @@ def test_role_of_somebody_else_keeps_its_password(server, source, tmp_path):
         assert dumped(server, source) == before
 
 
-def test_role_that_another_database_uses_stays(server, source, tmp_path):
+@pytest.mark.parametrize(
+    ("make", "undo"),
+    [
+        ("create table kept (a integer); grant select on kept to monitor", "drop table kept"),
+        ("grant connect on database postgres to monitor",
+         "revoke connect on database postgres from monitor"),
+    ],
+)  # fmt: skip
+def test_role_that_another_database_uses_stays(server, source, tmp_path, make, undo):
     prepare(source, tmp_path)
     with psycopg.connect(f"{server.url}/postgres", autocommit=True) as connection:
-        connection.execute("create table kept (a integer); grant select on kept to monitor")
+        connection.execute(make)
+        before = dumped(server, f"{server.url}/postgres")
         assert "roles debezium, extract, reconcile" in remove(source, SETTINGS)
-        connection.execute("drop table kept; drop role monitor")
+        kept = [line for line in before if "debezium" not in line]
+        after = dumped(server, f"{server.url}/postgres")
+        assert [line for line in after if "monitor" in line] == [
+            line for line in kept if "monitor" in line
+        ]
+        connection.execute(f"{undo}; drop role monitor")
+
+
+def test_what_is_not_ours_is_not_removed(server, source, tmp_path):
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute(
+            "create role monitor; create schema cdc; create table cdc.signal (a integer);"
+            "create table valuable (a integer); alter table valuable owner to monitor"
+        )
+        before = dumped(server, source)
+        with pytest.raises(StopPipelineError, match="never prepared"):
+            remove(source, SETTINGS)
+        assert dumped(server, source) == before
+        connection.execute("drop schema cdc cascade; drop table valuable; drop role monitor")
+    prepare(source, tmp_path)
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute(
+            "create table valuable (a integer); alter table valuable owner to extract"
+        )
+        assert "roles debezium, monitor, reconcile" in remove(source, SETTINGS)
+        assert connection.execute("select count(*) from valuable").fetchone() == (0,)
+        connection.execute("drop table valuable")
+
+
+@pytest.mark.parametrize("change", [prepare, lambda url, _: remove(url, SETTINGS)])
+def test_table_that_is_in_use_is_not_waited_for_and_nothing_is_half_done(
+    server, source, tmp_path, change
+):
+    if change is not prepare:
+        prepare(source, tmp_path)
+    before = dumped(server, source)
+    with psycopg.connect(source) as connection:
+        connection.execute("select * from customer")
+        connection.execute("lock table customer in access share mode")
+        with pytest.raises(RetryLaterError, match="Try again"):
+            change(source, tmp_path)
+    assert dumped(server, source) == before
+    change(source, tmp_path)
+
+
+def test_slot_of_another_database_is_not_ours(server, source, tmp_path):
+    with psycopg.connect(f"{server.url}/postgres", autocommit=True) as connection:
+        connection.execute("select pg_create_logical_replication_slot('dbz_shop', 'pgoutput')")
+        try:
+            prepare(source, tmp_path)
+            assert wrong(source) == {"slots"}
+            assert "slot dbz_shop" not in remove(source, SETTINGS)
+        finally:
+            connection.execute("select pg_drop_replication_slot('dbz_shop')")
 
 
 def test_command_fails_while_something_is_missing(source):

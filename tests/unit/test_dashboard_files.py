@@ -186,6 +186,19 @@ def test_each_text_has_its_own_in_french():
     assert len(set(texts.values())) == len(texts), "an export could not tell them apart"
 
 
+def test_labels_that_have_changed_since_the_import_are_taken_away():
+    """Else an export would keep them as the column's own expression."""
+    english, french = (read_labels(language, "Europe/Paris") for language in ("en", "fr"))
+    for column in (
+        {"column_name": "channel", "type": "TEXT"},
+        {"column_name": "reason", "expression": "replace(r, '_', ' ')"},
+    ):
+        assert french.unlabelled(english.labelled(column)) == column
+    # One of a file's own, of a column without labels.
+    own = {"column_name": "own", "expression": "CASE a WHEN 'x' THEN 'y' ELSE a END"}
+    assert french.unlabelled(own) == own
+
+
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_codes_of_a_column_have_different_labels(language):
     for column, labels in read_labels(language, "Europe/Paris").values.items():

@@ -64,6 +64,11 @@ def test_day_after_the_last_whole_load_is_not_complete(warehouse):
     assert (found.last_date, list(found.cents)) == (TODAY - timedelta(days=4), [0, 0, 0, 0, 400])
 
 
+def test_shop_without_an_order_has_no_days(warehouse):
+    loaded(warehouse)
+    assert read(warehouse) is None
+
+
 def test_no_more_than_two_years_are_read(warehouse):
     loaded(warehouse, **sales(d1500=1, d1=100))
     assert len(read(warehouse).cents) == MOST_DAYS

@@ -1,6 +1,6 @@
 -- Grain: one row per period that ended yesterday: net revenue and orders, beside the period before,
 -- that of last year, and the target. A target counts by the days of its month in the period. A
--- period that began before the shop did is compared with none.
+-- period is compared with none that began before the shop or on its first day, which may be a part.
 create or replace view mart.compared_periods as
 with clock as (
     select
@@ -116,11 +116,11 @@ left join lateral (
 left join lateral (
     select sum(d.net_revenue_cents) as net_revenue_cents
     from daily as d
-    where d.date_key between p.before_first and p.before_last and p.before_first >= s.first_date
+    where d.date_key between p.before_first and p.before_last and p.before_first > s.first_date
 ) as before on true
 left join lateral (
     select sum(d.net_revenue_cents) as net_revenue_cents
     from daily as d
-    where d.date_key between p.year_first and p.year_last and p.year_first >= s.first_date
+    where d.date_key between p.year_first and p.year_last and p.year_first > s.first_date
 ) as last_year on true
 left join target as t on p.period_number = t.period_number;
