@@ -195,6 +195,10 @@ def matching_topics(
     Raises:
         RetryLaterError: the broker does not answer.
     """
+    if isinstance(admin, _Admin):
+        # What a broker has refused once does not explain a later outage.
+        admin.poll(0)
+        admin.reported.clear()
     try:
         names = admin.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
@@ -210,10 +214,14 @@ def _refusal(admin: AdminClient, error: KafkaException) -> PipelineError:
     refused = [one for one in admin.reported if trouble_of_kafka(one) is Trouble.RIGHTS]
     if not refused:
         return explain_kafka(error, _NO_TOPICS)
-    is_login = refused[-1].code() != KafkaError._SSL  # noqa: SLF001
-    why = None if is_login else _distrust(admin.client)
-    then = {Trouble.RIGHTS: _LOGIN if is_login else _TRUST}
-    return told(Trouble.RIGHTS, Service.KAFKA, _NO_TOPICS, why or refused[-1].str(), then=then)
+    said = refused[-1].str()
+    if refused[-1].code() != KafkaError._SSL:  # noqa: SLF001
+        return told(Trouble.RIGHTS, Service.KAFKA, _NO_TOPICS, said, then={Trouble.RIGHTS: _LOGIN})
+    why = _distrust(admin.client)
+    if why is None:
+        # A handshake also fails where a broker restarts behind a load balancer.
+        return told(Trouble.AWAY, Service.KAFKA, _NO_TOPICS, said)
+    return told(Trouble.RIGHTS, Service.KAFKA, _NO_TOPICS, why, then={Trouble.RIGHTS: _TRUST})
 
 
 def _distrust(client: Mapping[str, str]) -> str | None:

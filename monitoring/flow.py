@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from prometheus_client.parser import text_string_to_metric_families
 
-from lakehouse.errors import RetryLaterError
+from lakehouse.errors import PipelineError
 from lakehouse.http import http_client
 from lakehouse.kafka import admin_client, captured_pattern, describe_topics, matching_topics
 from lakehouse.postgres import oltp_dsn
@@ -171,7 +171,7 @@ class FlowSampler:
                 return None
             futures = self._admin.list_offsets(wanted, request_timeout=_TIMEOUT_SECONDS)
             ends = sum(future.result().offset for future in futures.values())
-        except (KafkaException, RetryLaterError):
+        except (KafkaException, PipelineError):
             return None
         return self._kafka_rate(ends)
 
