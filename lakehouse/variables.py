@@ -1,5 +1,6 @@
 """Environment variables of settings: names, allowed values, and messages for invalid ones."""
 
+import re
 import shlex
 import types
 import typing
@@ -32,6 +33,11 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 _SSL_FILES = {"sslrootcert", "sslcert", "sslkey"}
 _KAFKA_SASL = {"sasl.mechanism", "sasl.username", "sasl.password.file"}
 _KAFKA_FILES = {"sasl.password.file", "ssl.ca.location"}
+_URL = re.compile(r"(://[^:/@\s]*:)[^\s]*(?=@)")
+_PROPERTY = re.compile(
+    r"([\w.]*(?:password|passwd|passphrase|secret|token)(?:(?!\.file\b)[\w.])*\s*=\s*)\S.*",
+    re.IGNORECASE | re.DOTALL,
+)
 _KINDS = {
     str: "text",
     int: "a whole number",
@@ -287,9 +293,17 @@ def explain(group: type[BaseModel], error: ValidationError) -> str:
         if field is None:  # a rule over several settings, or no setting at all
             lines.append(f"{group.__name__} {name}: {problem['msg']}.")
             continue
-        is_now = f"{name_of(group, name)} is {problem['input']!r}"
+        is_now = f"{name_of(group, name)} is {_masked(str(problem['input']))!r}"
         lines.append(f"{is_now}; allowed is {allowed(field)}.")
     return "\n".join([*lines, "Correct it, or unset it to use the default."])
+
+
+def _masked(text: str) -> str:
+    """Leave out passwords: of a URL, and what begins with a property of such a name.
+
+    To the end, as nobody knows where a value ends in a text that cannot be parsed.
+    """
+    return _PROPERTY.sub(r"\1***", _URL.sub(r"\1***", text))
 
 
 def _bound(limit: object) -> str:

@@ -343,7 +343,8 @@ def unescaped(value):
 ])  # fmt: skip
 def test_properties_of_kafka_that_do_not_fit_are_refused(value):
     message = refusal(KafkaSettings, KAFKA_SECURITY=value)
-    assert f"KAFKA_SECURITY is {value!r}; allowed is security.protocol" in message
+    shown = value.replace("=secret", "=***")
+    assert f"KAFKA_SECURITY is {shown!r}; allowed is security.protocol" in message
 
 
 def test_password_file_of_kafka_that_cannot_be_read_is_named(tmp_path):
@@ -360,7 +361,25 @@ def test_password_file_of_kafka_that_cannot_be_read_is_named(tmp_path):
 ])  # fmt: skip
 def test_parameters_that_two_clients_would_understand_differently_are_refused(value):
     message = refusal(OltpSettings, OLTP_SSL=value)
-    assert f"OLTP_SSL is {value!r}; allowed is libpq's parameters: sslmode" in message
+    shown = value.replace("=secret", "=***")
+    assert f"OLTP_SSL is {shown!r}; allowed is libpq's parameters: sslmode" in message
+
+
+@pytest.mark.parametrize("value", [
+    "sslmode=require password=hunter2", "sslmode=require sslpassword = 'a hunter2'",
+    "PASSWORD=a\nhunter2", "sasl.password='x hunter2", "'sasl.password=x hunter2'",
+    "sasl.password=x=hunter2 security.protocol=SSL", "oauth.client.secret=hunter2",
+    "postgresql://me:hunter2@db/shop", "postgresql://me:a@hunter2@db", "token=hunter2",
+    "ssl.key.password.location=hunter2",
+])  # fmt: skip
+@pytest.mark.parametrize(
+    ("group", "variable"), [(KafkaSettings, "KAFKA_SECURITY"), (OltpSettings, "OLTP_SSL")]
+)
+def test_password_in_a_value_that_is_refused_is_not_shown(group, variable, value):
+    message = refusal(group, **{variable: value})
+    assert message.startswith(f"{variable} is ")
+    assert "***" in message
+    assert "hunter2" not in message
 
 
 def test_an_empty_variable_counts_as_not_set():
