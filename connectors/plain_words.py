@@ -65,11 +65,21 @@ _KNOWN = (
     _Known(
         r"(SSL error: [^\n]+|[^\n:]*The hostname [^\n]+ could not be verified[^\n]*"
         r"|Could not [^\n]*SSL [^\n]+|The server does not support SSL"
-        r"|connection requires a valid client certificate"
-        r"|no pg_hba\.conf entry[^\n]+no encryption)",
+        r"|connection requires a valid client certificate)",
         "TLS between Connect and the shop's database failed: {}",
         "Correct OLTP_SSL or the files that it names, which Connect has to be able to read; then "
         "./pipeline connect apply.",
+    ),
+    _Known(
+        r"(no pg_hba\.conf entry[^\n]+SSL encryption)",
+        "pg_hba.conf of the shop's database does not admit Connect: {}",
+        "Add a line for role debezium; then ./pipeline connect apply.",
+    ),
+    _Known(
+        r"(no pg_hba\.conf entry[^\n]+no encryption)",
+        "pg_hba.conf of the shop's database does not admit Connect: {}",
+        "Add a line for role debezium, or, if it asks for TLS, set OLTP_SSL; then ./pipeline "
+        "connect apply.",
     ),
     _Known(
         r"must be superuser or replication role|roles LOGIN and REPLICATION|is not permitted to "

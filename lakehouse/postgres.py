@@ -156,7 +156,16 @@ _TLS: Sequence[tuple[str, str]] = (
         r"does not match host name",
         "Set {0}_HOST to a name in the server's certificate, or sslmode of {0}_SSL to verify-ca.",
     ),
-    (r"no encryption", "That server asks for TLS: set {0}_SSL."),
+    (
+        r"no pg_hba\.conf entry",
+        "pg_hba.conf of that server admits no such session: add a line for it.",
+    ),
+    (
+        # Said of each session without TLS; with both, sslmode=prefer has tried TLS, too.
+        r"(?s)\A(?!.*SSL encryption).*no pg_hba\.conf entry.*no encryption",
+        "pg_hba.conf of that server admits no such session: add a line for it, or, if it asks for "
+        "TLS: set {0}_SSL.",
+    ),
     (r"does not support SSL", "Turn on ssl of that server, or unset {0}_SSL."),
     (
         r"client certificate|private key file|tls\w* alert",

@@ -62,6 +62,18 @@ REFUSED = (
             "Correct OLTP_SSL",
         ),
         (
+            'PSQLException: FATAL: no pg_hba.conf entry for host "h", user "debezium", database '
+            '"shop", no encryption',
+            'does not admit Connect: no pg_hba.conf entry for host "h"',
+            "if it asks for TLS, set OLTP_SSL",
+        ),
+        (
+            'PSQLException: FATAL: no pg_hba.conf entry for host "h", user "debezium", database '
+            '"shop", SSL encryption',
+            'does not admit Connect: no pg_hba.conf entry for host "h"',
+            "Add a line for role debezium; then",
+        ),
+        (
             "PSQLException: Could not read SSL key file /etc/shop/me.key.",
             "failed: Could not read SSL key file /etc/shop/me.key",
             "Connect has to be able to read",

@@ -127,6 +127,25 @@ def test_error_of_postgres_has_the_type_of_what_to_do_next(error, kind):
     assert type(raised.value) is kind
 
 
+NO_LINE = f'{REACHED}FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "batch", database "w", '
+
+
+@pytest.mark.parametrize(
+    ("text", "is_tls_told"),
+    [
+        (f"{NO_LINE}no encryption", True),
+        (f"{NO_LINE}SSL encryption", False),
+        (f"{NO_LINE}SSL encryption\n{NO_LINE}no encryption", False),
+    ],
+)
+def test_session_that_no_line_admits_is_told_of_tls_only_if_it_was_without(text, is_tls_told):
+    with pytest.raises(NotAllowedError) as raised, explaining(Service.WAREHOUSE, "The load"):
+        raise psycopg.OperationalError(text)
+    message = str(raised.value)
+    assert "pg_hba.conf of that server admits no such session: add a line for it" in message
+    assert ("asks for TLS: set WAREHOUSE_SSL" in message) == is_tls_told
+
+
 def test_error_says_in_which_script_it_came_up():
     error = psycopg.errors.NumericValueOutOfRange("integer out of range")
     with (
