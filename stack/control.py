@@ -33,6 +33,12 @@ from stack.supervision import ProgramState, Supervisor
 _STOPPED = ProgramState(
     state="STOPPED", pid=None, uptime_seconds=None, exit_status=None, problem=""
 )
+_ONCE = {
+    # Not `prepare`, which would make the simulated shop's roles and tables there.
+    "oltp": "./pipeline source check URL",
+    **{name: f"./pipeline prepare {name}" for name in ("warehouse", "minio", "connect")},
+}
+"""What tells or makes what a server on another machine needs, by service; Kafka needs nothing."""
 _OURS = ("run", "log", "secrets.json", "secrets.part")
 
 
@@ -112,9 +118,10 @@ class Stack:
         found = [self._services[name] for name in names]
         for service in filter(_is_elsewhere, found):
             # Nor is it set up: it may be a server that was never meant for this.
+            once = _ONCE.get(service.name)
             progress.note(
-                f"{service.name} is at {service.url} and not started here; what it needs once: "
-                f"./pipeline prepare {service.name}"
+                f"{service.name} is at {service.url} and not started here"
+                + (f"; what it needs once: {once}" if once else "")
             )
         return [service for service in found if not _is_elsewhere(service)]
 

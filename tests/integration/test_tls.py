@@ -588,6 +588,7 @@ def test_up_leaves_out_servers_of_other_machines(stack):
     elsewhere = stack.with_settings(OLTP_HOST="db.invalid", MINIO_HOST="192.0.2.1")
     done = elsewhere.run("up", "oltp", "minio")
     assert "oltp is at postgresql://db.invalid:" in done.stderr
+    assert "./pipeline source check URL" in done.stderr
     assert "./pipeline prepare minio" in done.stderr
     rows = json.loads(elsewhere.run("status", "--format", "json").stdout)
     assert {row["state"] for row in rows} == {"STOPPED"}
