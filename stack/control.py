@@ -23,7 +23,7 @@ from stack.memory import memory_mb
 from stack.net import is_elsewhere
 from stack.orphans import stop_orphans
 from stack.paths import Cache, Data, StackConfig
-from stack.preflight import check_owner, check_paths, check_ports
+from stack.preflight import check_owner, check_paths, check_ports, check_protocols
 from stack.program import Service, with_needs
 from stack.progress import Steps, silent
 from stack.service_user import find_service_user
@@ -92,6 +92,7 @@ class Stack:
         os.umask(0o022)  # servers that run as another user read what is written here
         check_paths(self.config.stack, self._user)
         names_wanted = {service.name for service in wanted}
+        check_protocols(self.config, names_wanted)
         if "connect" in names_wanted:
             # As far as it is possible without the shop; the connector's set-up does the rest.
             checked(read_files(self.config.contracts.dir), {})

@@ -2,13 +2,15 @@
 
 import ipaddress
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from lakehouse.errors import Problem, StopPipelineError
 from lakehouse.settings import StackSettings, open_to_all
+from lakehouse.variables import parse_security
 from stack.disk import existing_parent, require_space
 from stack.net import holder_of, is_free
+from stack.paths import StackConfig
 from stack.program import Service
 from stack.service_user import ServiceUser
 
@@ -84,6 +86,30 @@ def _check_access(path: Path, variable: str) -> None:
             f"Move it, or set {variable} to another directory.",
         )
         raise StopPipelineError(message)
+
+
+def check_protocols(config: StackConfig, started: Collection[str]) -> None:
+    """Check that none of these servers is to be asked by TLS or with a login, which ours lack.
+
+    Raises:
+        StopPipelineError: names each such server and the two settings that do not fit.
+    """
+    protocol = parse_security(config.kafka.security).get("security.protocol", "PLAINTEXT")
+    asked = {
+        "kafka": ("KAFKA_SECURITY", protocol, "PLAINTEXT"),
+        "connect": ("CONNECT_SCHEME", config.connect.scheme, "http"),
+        "minio": ("MINIO_SCHEME", config.minio.scheme, "http"),
+    }
+    problems = [
+        Problem(
+            f"{variable} asks for {value}, and {name} is started here with {ours} only",
+            f"Unset {variable}, or set {name.upper()}_HOST to the machine of that server.",
+        )
+        for name, (variable, value, ours) in asked.items()
+        if name in started and value != ours
+    ]
+    if problems:
+        raise StopPipelineError("\n".join(problems))
 
 
 def check_ports(services: Iterable[Service]) -> None:

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from lakehouse.environment import environment_of
+from lakehouse.errors import StopPipelineError
 from stack.bootstrap import steps
 from stack.catalog import SERVERS
 from stack.control import Stack
@@ -45,3 +46,48 @@ def test_each_server_elsewhere_is_named_with_what_it_needs_once(tmp_path):
     ]
     prepared = {step.service for step in steps(stack.config, stack._secrets)}
     assert {n.rpartition(" ")[2] for n in once if "prepare" in n} <= prepared
+
+
+TLS = {
+    "kafka": {"KAFKA_SECURITY": "security.protocol=SSL"},
+    "connect": {"CONNECT_SCHEME": "https"},
+    "minio": {"MINIO_SCHEME": "https"},
+}
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """What an `up` that gets so far raises, before anything is installed."""
+
+    class InstalledError(Exception):
+        pass
+
+    def install(*_, **__):
+        raise InstalledError
+
+    monkeypatch.setattr("stack.control.install", install)
+    monkeypatch.setattr("stack.control.check_paths", lambda *_: None)
+    return InstalledError
+
+
+@pytest.mark.parametrize("name", TLS)
+def test_up_refuses_tls_with_a_server_that_it_starts_without(name, tmp_path, installed):
+    [variable] = TLS[name]
+    said = f"{variable} asks for .*, and {name} is started here with .*{name.upper()}_HOST"
+    with pytest.raises(StopPipelineError, match=said):
+        stack_of(tmp_path, **TLS[name]).up([name])
+
+
+@pytest.mark.parametrize("name", TLS)
+def test_up_lets_pass_tls_with_a_server_that_it_does_not_start(name, tmp_path, installed):
+    there = {f"{name.upper()}_HOST": "192.0.2.1"}
+    with pytest.raises(installed):
+        stack_of(tmp_path, **TLS[name], **there).up([name])
+    with pytest.raises(installed):
+        stack_of(tmp_path, **TLS[name]).up(["oltp"])
+
+
+def test_up_lets_pass_what_its_own_servers_have(tmp_path, installed):
+    plain = {"KAFKA_SECURITY": "security.protocol=PLAINTEXT", "MINIO_SCHEME": "http"}
+    with pytest.raises(installed):
+        stack_of(tmp_path, **plain).up(SERVERS)
