@@ -1,4 +1,5 @@
--- Grain: one row per product sold in the last 56 days: the last 28 of them beside the 28 before.
+-- Grain: one row per product sold in the last 56 days: the last 28 of them beside the 28 before. A
+-- shop that began within these days has none: all products would seem to grow.
 create or replace view mart.product_changes as
 with clock as (
     select (now() at time zone s.time_zone)::date - 1 as day
@@ -14,7 +15,9 @@ sold as (
             as before_cents
     from clock as c
     inner join mart.daily_products as d on d.date_key > c.day - 56 and c.day >= d.date_key
-    where d.units > 0
+    where
+        d.units > 0
+        and (select min(f.date_key) from mart.daily_orders as f) <= c.day - 56
     group by d.product_id
 )
 
