@@ -126,6 +126,8 @@ class OneByOne:
         except BrokenError:
             # No limit of a column counts for a delete.
             raise UnusualError from None
+        if row[self._key] is None:  # as of an empty text
+            raise UnusualError
         return row
 
     def _row(self, after: Mapping[str, Value], committed_at: datetime) -> Row:

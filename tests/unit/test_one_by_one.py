@@ -261,6 +261,17 @@ def test_changes_read_one_by_one_are_what_queries_read(entity, data):
     assert outcome(mixed, found) == outcome(queried, found)
 
 
+@pytest.mark.parametrize("key", ["", " ", None, "\t"])
+def test_delete_of_an_empty_text_is_what_queries_read(key):
+    """Found by the test above, once in many runs."""
+    by_mail = next(entity for entity in CONTRACTS if entity.key == "email")
+    before = {**base_row(by_mail), "email": key}
+    change = {"op": "d", "before": before, "after": None, "source": {"ts_us": COMMITTED_US}}
+    found = bronze([orjson.dumps(change)])
+    mixed, queried = both(by_mail)
+    assert outcome(mixed, found) == outcome(queried, found)
+
+
 def test_contract_with_a_type_of_no_reader_is_left_to_queries():
     listed = with_columns(LINES, warehouse_code={"is_list": True})
     decimal = with_columns(LINES, line_number={"type": Type.DECIMAL})
