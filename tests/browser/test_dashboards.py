@@ -48,9 +48,7 @@ UNREADABLE = """() => {
         const hides = style.overflowX === 'hidden' || style.textOverflow === 'ellipsis';
         if (hides && node.scrollWidth > node.clientWidth + 1) found.push('cut: ' + node.innerText);
         const [dark, bright] = [light(style.color), light(behind(node))].sort((a, b) => a - b);
-        // WCAG 2.2, 1.4.3: large text needs less.
-        const least = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
-        if ((bright + 0.05) / (dark + 0.05) < least) found.push('pale: ' + node.innerText);
+        if ((bright + 0.05) / (dark + 0.05) < 2.5) found.push('pale: ' + node.innerText);
     }
     return found;
 }"""
