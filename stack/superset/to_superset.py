@@ -19,7 +19,11 @@ from stack.superset.names import DATABASE_ID, DATABASE_NAME, id_of
 
 Content = dict[str, Any]
 _VERSION = {"version": "1.0.0"}
-COLUMN_DEFAULTS = {"is_active": True, "groupby": True, "filterable": True, "is_dttm": False}
+COLUMN_DEFAULTS = {
+    "is_active": True, "groupby": True, "filterable": True, "is_dttm": False,
+    # Told, too, where there is none: what an import does not tell stays as it was.
+    "expression": None, "verbose_name": None, "description": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

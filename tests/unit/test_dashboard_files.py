@@ -186,6 +186,23 @@ def test_each_text_has_its_own_in_french():
     assert len(set(texts.values())) == len(texts), "an export could not tell them apart"
 
 
+def test_column_without_labels_in_a_language_loses_those_of_another():
+    """English has the periods' codes as they are; an import of French has labels for them."""
+    source = Source(columns=({"column_name": "period", "type": "TEXT"},), description=None)
+    expressions = []
+    for language in ("fr", "en"):
+        labels = read_labels(language, "Europe/Paris")
+        bundle = to_bundle(FILES, dict.fromkeys(SOURCES, source), PLACE, labels)
+        [period] = [
+            one
+            for one in bundle["datasets/Shop/compared_periods.yaml"]["columns"]
+            if one["column_name"] == "period"
+        ]
+        expressions.append(period["expression"])
+    assert expressions[0].startswith("CASE")
+    assert expressions[1] is None
+
+
 def test_labels_that_have_changed_since_the_import_are_taken_away():
     """Else an export would keep them as the column's own expression."""
     english, french = (read_labels(language, "Europe/Paris") for language in ("en", "fr"))
