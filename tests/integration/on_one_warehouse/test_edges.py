@@ -263,7 +263,7 @@ OURS = {
     # Kafka's ids of topics.
     "topic_id": 22,
     # Words and paths of files in our own code.
-    "check_name": 63, "column_name": 63, "kind": 20, "layer": 10, "model": 20,
+    "check_name": 63, "column_name": 63, "kind": 20, "layer": 10, "method": 24, "model": 20,
     "name": 255, "period": 10,
     "rule": 100,
     "segment": 20, "source": 20, "table_id": 36,
