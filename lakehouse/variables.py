@@ -4,6 +4,7 @@ import re
 import shlex
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -99,11 +100,6 @@ def parse_security(text: str) -> dict[str, str]:
     return found
 
 
-def _security(text: str) -> str:
-    parse_security(text)
-    return text
-
-
 def parse_ssl(text: str) -> dict[str, str]:
     """Return the parameters of TLS by name, as libpq reads them.
 
@@ -135,9 +131,14 @@ def parse_ssl(text: str) -> dict[str, str]:
     return found
 
 
-def _ssl_parameters(text: str) -> str:
-    parse_ssl(text)
-    return text
+def _kept(parse: Callable[[str], object]) -> AfterValidator:
+    """Return the check that a text can be parsed; the text stays as it is."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return AfterValidator(check)
 
 
 Host = Annotated[
@@ -160,7 +161,7 @@ BucketPrefix = Annotated[
 ]
 KafkaSecurity = Annotated[
     str,
-    AfterValidator(_security),
+    _kept(parse_security),
     Allowed(
         "security.protocol; with SASL also sasl.mechanism (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512), "
         "sasl.username and sasl.password.file; with SSL also ssl.ca.location; files by absolute "
@@ -170,7 +171,7 @@ KafkaSecurity = Annotated[
 ]
 SslParameters = Annotated[
     str,
-    AfterValidator(_ssl_parameters),
+    _kept(parse_ssl),
     Allowed(
         "libpq's parameters: sslmode, and by absolute path sslrootcert (with verify-ca or "
         "verify-full) and sslcert with sslkey, such as sslmode=verify-full "

@@ -1,6 +1,6 @@
 """What a database lacks for change capture, found without writing anything."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import LiteralString
@@ -31,7 +31,6 @@ select
     current_user as login,
     current_database() as database,
     r.rolsuper as is_superuser,
-    has_database_privilege(current_database(), 'create') as may_create,
     array(select o.rolname::text from pg_roles as o where o.rolname = any(%(roles)s)) as roles,
     exists (
         select from pg_roles as o
@@ -69,7 +68,6 @@ class Server:
     login: str
     database: str
     is_superuser: bool
-    may_create: bool
     roles: list[str]
     may_replicate: bool
     has_cdc: bool
@@ -140,22 +138,22 @@ def read_source(dsn: str, settings: ConnectSettings) -> Source:
 
 def diagnose(source: Source, settings: ConnectSettings) -> list[Finding]:
     """Return what is fine, what works within limits, and what is missing."""
-    parts: Iterable[tuple[str, str, Callable[[], Sequence[Said]]]] = (
-        ("server", "version", lambda: _version(source.server)),
-        ("server", "WAL", lambda: _wal(source.server)),
-        ("server", "slots", lambda: _slots(source.server, settings)),
-        ("preparation", "roles", lambda: _roles(source.server)),
-        ("preparation", "schema cdc", lambda: _cdc(source.server)),
-        ("preparation", "publication", lambda: _publication(source.server, settings)),
-        ("tables", "captured", lambda: _captured(source.tables, settings)),
-        ("tables", "keys", lambda: _keys(source.tables)),
-        ("tables", "old values", lambda: _old_values(source)),
-        ("tables", "row security", lambda: _row_security(source.tables)),
+    parts = (
+        ("server", "version", _version(source.server)),
+        ("server", "WAL", _wal(source.server)),
+        ("server", "slots", _slots(source.server, settings)),
+        ("preparation", "roles", _roles(source.server)),
+        ("preparation", "schema cdc", _cdc(source.server)),
+        ("preparation", "publication", _publication(source.server, settings)),
+        ("tables", "captured", _captured(source.tables, settings)),
+        ("tables", "keys", _keys(source.tables)),
+        ("tables", "old values", _old_values(source)),
+        ("tables", "row security", _row_security(source.tables)),
     )
     return [
         Finding(area=area, title=title, verdict=s.verdict, words=s.words, remedy=s.remedy)
-        for area, title, say in parts
-        for s in say()
+        for area, title, said in parts
+        for s in said
     ]
 
 

@@ -12,7 +12,7 @@ from lakehouse.postgres import sqlalchemy_url, warehouse_dsn
 from lakehouse.secrets import Secrets
 from stack.paths import StackConfig
 from stack.superset.columns import Source, read_sources
-from stack.superset.files import FOLDER, read_files, write_files
+from stack.superset.files import FOLDER, Files, read_files, write_files
 from stack.superset.from_superset import from_bundle
 from stack.superset.labels import FILE, Labels, read_labels
 from stack.superset.names import KINDS, id_of, is_derived, title_of
@@ -60,7 +60,7 @@ class Dashboards:
             StopPipelineError: a file is invalid.
         """
         files = read_files(self._folder)
-        bundle = to_bundle(files, self._sources(files["datasets"]), self._place(), self._labels())
+        bundle = self._bundle(files)
         with self._session() as session:
             session.import_assets(bundle)
             done = [_tidy(session, kind, files[kind]) for kind in reversed(KINDS)]
@@ -77,7 +77,7 @@ class Dashboards:
     def is_applied(self) -> bool:
         """Return whether the same files were imported last."""
         files = read_files(self._folder)
-        bundle = to_bundle(files, self._sources(files["datasets"]), self._place(), self._labels())
+        bundle = self._bundle(files)
         state = read_state(self._config.warehouse, self._secrets)
         return state.get("applied") == self._digest(bundle)
 
@@ -93,13 +93,16 @@ class Dashboards:
         currency = self._config.shop.base_currency
         files = from_bundle(bundle, known, self._sources, currency, self._labels())
         changed = write_files(files, self._folder)
-        same = to_bundle(files, self._sources(files["datasets"]), self._place(), self._labels())
+        same = self._bundle(files)
         write_state(self._config.warehouse, self._secrets, applied=self._digest(same))
         return changed
 
     def _session(self) -> AbstractContextManager[Superset]:
         who = WEB_UIS["superset"](self._config, self._secrets)
         return logged_in(who.url, who.user, who.password)
+
+    def _bundle(self, files: Files) -> dict[str, Any]:
+        return to_bundle(files, self._sources(files["datasets"]), self._place(), self._labels())
 
     def _sources(self, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
         dsn = warehouse_dsn(self._config.warehouse, self._secrets, role=_ROLE)

@@ -13,7 +13,7 @@ SETTINGS = ConnectSettings()
 PREPARED = Server(
     version="18.4", version_number=180004, wal_level="logical", most_slots=10, slots=1,
     most_senders=10, senders=1, is_wal_unlimited=False, is_standby=False, login="postgres",
-    database="eshop", is_superuser=True, may_create=True, roles=list(SOURCE_ROLES),
+    database="eshop", is_superuser=True, roles=list(SOURCE_ROLES),
     may_replicate=True, has_cdc=True, has_event_trigger=True, is_published=True,
     slot_status="reserved", database_of_slot="eshop",
 )  # fmt: skip
