@@ -1,6 +1,7 @@
 """The files of the dashboards, and how they become Superset's and files again."""
 
 import copy
+import csv
 
 import pytest
 import yaml
@@ -8,6 +9,7 @@ import yaml
 from lakehouse.contracts.metrics import BY_NAME, METRICS
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import generate
+from lakehouse.settings import ROOT
 from stack.superset.columns import Source
 from stack.superset.files import FOLDER, read_files, to_text, to_texts, write_files
 from stack.superset.filters import missed_charts
@@ -326,3 +328,12 @@ def test_place_that_is_not_there_is_refused(tmp_path, place):
     file.write_text(to_text(content))
     with pytest.raises(StopPipelineError, match=r"charts/units\.yaml refers to a tab"):
         read_files(tmp_path)
+
+
+def test_each_brand_has_the_colour_of_its_category():
+    """Superset colours a label by when it comes, which a filter changes."""
+    colours = FILES["dashboards"]["shop_analytics"]["metadata"]["label_colors"]
+    with (ROOT / "producers/data/categories.csv").open() as file:
+        for row in csv.DictReader(file):
+            shown = {colours[name] for name in (row["category"], *row["brands"].split("|"))}
+            assert len(shown) == 1, row["category"]
