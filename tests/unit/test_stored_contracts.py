@@ -19,6 +19,7 @@ from lakehouse.errors import AwayError, StopPipelineError, WrongArgumentError
 from lakehouse.layers import Layer
 from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
 from tests.unit.foreign_maker import catalog_row, foreign, modifier
+from tests.unit.test_silver_replay import replayer
 
 TENANTS = [
     catalog_row("tenants", "Id", "uuid", key=1),
@@ -130,6 +131,15 @@ def test_store_that_is_away_is_told_once(shop):
     with pytest.raises(AwayError):
         shop.run.silver([])
     assert len(asked) == 1
+
+
+def test_replay_of_a_table_that_the_shop_has_altered_asks_for_a_consolidation(shop, tmp_path):
+    shop.source("tenants", ROW).change({"Id": "b1"}, "c").land()
+    shop.run.derived()
+    shop.tables["tenants"] = [*TENANTS, catalog_row("tenants", "since", "date")]
+    altered = replayer(shop.lake, tmp_path, ranges={}, entity=shop.contract("tenants"))
+    with pytest.raises(StopPipelineError, match=r"First apply it: \./pipeline consolidate"):
+        altered.run()
 
 
 def test_consolidation_refuses_a_wrong_file_first_and_takes_derived_tables_last(shop):
