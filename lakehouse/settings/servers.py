@@ -249,6 +249,11 @@ class MinioSettings(Settings):
         change="When it uses TLS; `SSL_CERT_FILE` names the authorities that are trusted.",
     )
     console_port: int = port_setting(9001, "the object store's console")
+    region: Name = setting(
+        "us-east-1",
+        "Region of the buckets, with which requests are signed.",
+        change="When the object store is in another one, as the buckets of a cloud are.",
+    )
     bucket_prefix: BucketPrefix = setting(
         "", "Begins the names of the buckets bronze, silver and gold.", change=OTHER_TENANT
     )
@@ -267,11 +272,6 @@ class MinioSettings(Settings):
     def gold_bucket(self) -> str:
         """Return the bucket of gold."""
         return f"{self.bucket_prefix}gold"
-
-    @property
-    def region(self) -> str:
-        """What clients sign their requests with. One MinIO has no other places."""
-        return "us-east-1"
 
     @property
     def url(self) -> str:

@@ -257,7 +257,7 @@ def use():
 def use_for_a_while():
     own = secrets()
     asked = AssumeRoleProvider(sts_endpoint=MinioSettings().url, access_key="batch",
-                              secret_key=own["minio_batch"], region="us-east-1").retrieve()
+                              secret_key=own["minio_batch"], region=MinioSettings().region).retrieve()
     given = {"minio_batch_access_key": asked.access_key, "minio_batch": asked.secret_key,
              "minio_batch_session_token": asked.session_token}
     for missing in ("minio_batch_session_token", None):
@@ -314,7 +314,7 @@ def minio(stack, certificates, name):
     """A store with this certificate, and the settings of programs that trust the authority."""
     folder, ports = stack.data_dir / f"minio-{name}", free_ports(2)
     settings = {
-        "MINIO_SCHEME": "https", "MINIO_HOST": "localhost",
+        "MINIO_SCHEME": "https", "MINIO_HOST": "localhost", "MINIO_REGION": "eu-west-3",
         "MINIO_PORT": ports[0], "MINIO_CONSOLE_PORT": ports[1],
         "SSL_CERT_FILE": certificates / "ca.pem", "STACK_DATA_DIR": folder,
         "STACK_SECRETS_FILE": stack.config.stack.secrets_path,

@@ -65,6 +65,7 @@ ANOTHER_BY_NAME = {
     "CONNECT_SCHEME": "https",
     "KAFKA_SECURITY": "security.protocol=SSL ssl.ca.location='/etc/my ca.pem'",
     "MINIO_SCHEME": "https",
+    "MINIO_REGION": "eu-west-3",
     "OLTP_SSL": "sslmode=require",
     "WAREHOUSE_SSL": "sslmode=verify-ca sslrootcert='/etc/my ca.pem'",
 }
