@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from babel import Locale
-from flask import Response
+from flask import Response, session
 from flask_login import current_user
 from superset.config import THEME_DEFAULT as _THEME
 from superset.constants import TimeGrain
@@ -65,7 +65,7 @@ AUTH_RATE_LIMIT = "20 per minute"
 
 
 def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, N802
-    """Correct a translation, limit failed logins, repeat failed charts; called by Superset.
+    """Correct languages, limit failed logins, repeat failed charts; called by Superset.
 
     Superset 6 limits requests of the login page, not submissions of the form or the API. Only
     failed logins count, so that successful ones never exhaust the limit.
@@ -74,6 +74,7 @@ def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
     pack = get_language_pack(BABEL_DEFAULT_LOCALE)
     if "locale_data" in pack:
         pack["locale_data"]["superset"]["Summary"] = ["Total"]
+    app.before_request(_forget_another_language)
     limiter = app.appbuilder.sm.limiter
     for place, is_refused in (
         # The form redirects in both cases.
@@ -86,6 +87,12 @@ def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
     from superset.charts.data.api import ChartDataRestApi  # noqa: PLC0415
 
     ChartDataRestApi.data = _asked_again(ChartDataRestApi.data)
+
+
+def _forget_another_language() -> None:
+    """Let a session that began in another language go on in this one; its pages would be empty."""
+    if session.get("locale", BABEL_DEFAULT_LOCALE) != BABEL_DEFAULT_LOCALE:
+        del session["locale"]
 
 
 _AT_ONCE_SECONDS = 5
