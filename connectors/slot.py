@@ -26,6 +26,7 @@ from pg_replication_slots as s
 cross join pg_settings as m
 where s.slot_name = %s and m.name = 'max_slot_wal_keep_size'"""
 _LOST = "lost"
+_FAILOVER_SINCE = 170_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,8 @@ def drop_slot(replication_dsn: str, name: str) -> None:
 def make_slot(replication_dsn: str, name: str) -> str:
     """Create the slot; changes committed from now on are retained for Connect.
 
+    Standbys of PostgreSQL 17 and newer may synchronize it, so that it survives a failover.
+
     Args:
         replication_dsn: a role with REPLICATION.
         name: name of the slot.
@@ -120,11 +123,13 @@ def make_slot(replication_dsn: str, name: str) -> str:
     Raises:
         RetryLaterError: the database does not answer, or all its slots are in use.
     """
-    make = "select lsn::text from pg_create_logical_replication_slot(%s, 'pgoutput')"
+    make = "select lsn::text from pg_create_logical_replication_slot(%s, 'pgoutput'{})"
     with (
         explaining(Service.SHOP, f"Slot {name} cannot be created now", then=again("Try again.")),
         psycopg.connect(replication_dsn, autocommit=True) as connection,
     ):
-        row = connection.execute(make, [name]).fetchone()
+        can_fail_over = connection.info.server_version >= _FAILOVER_SINCE
+        options = ", failover => true" if can_fail_over else ""
+        row = connection.execute(make.format(options), [name]).fetchone()
     assert row is not None  # noqa: S101 - the function has one row
     return str(row[0])

@@ -90,7 +90,7 @@ def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
 
 
 def _forget_another_language() -> None:
-    """Let a session that began in another language go on in this one; its pages would be empty."""
+    """Continue a session of another language in this one; its pages would be empty."""
     if session.get("locale", BABEL_DEFAULT_LOCALE) != BABEL_DEFAULT_LOCALE:
         del session["locale"]
 

@@ -116,7 +116,6 @@ def test_french_shop_has_french_pages(french, viewing):
     answers = viewing.open("shop-analytics", charts=first_charts("shop-analytics"))
     assert {answer.status for answer in answers.values()} == {200}
     page = viewing.page
-    assert page.locator("html").get_attribute("lang") == "fr"
     keep_picture(page, "shop_analytics_in_french")
     text = page.inner_text("body")
     for word in ("Analyse de la boutique", "CA net", "Panier moyen", "Période", "Appliquer"):

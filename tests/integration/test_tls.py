@@ -257,7 +257,8 @@ def use():
 def use_for_a_while():
     own = secrets()
     asked = AssumeRoleProvider(sts_endpoint=MinioSettings().url, access_key="batch",
-                              secret_key=own["minio_batch"], region=MinioSettings().region).retrieve()
+                              secret_key=own["minio_batch"],
+                              region=MinioSettings().region).retrieve()
     given = {"minio_batch_access_key": asked.access_key, "minio_batch": asked.secret_key,
              "minio_batch_session_token": asked.session_token}
     for missing in ("minio_batch_session_token", None):
