@@ -58,7 +58,6 @@ def reads_column(column: Column) -> bool:
         column.type in _TYPES
         and not column.is_list
         and (column.type is Type.TEXT or not is_cleaned)
-        and (column.most_bytes is None or is_cleaned)
         and (column.type in (*WHOLE, Type.DEGREES) or limits == (None, None, None))
         and (column.type in (Type.DATE, Type.TIMESTAMP) or not column.not_in_future)
     )
@@ -68,7 +67,7 @@ def reader(column: Column) -> Callable[[Value], Value]:
     """Return what reads a value, but does not clean a phone number."""
     if column.type is Type.TEXT:
         is_cleaned = column.cleaning not in (Cleaning.NONE, Cleaning.PHONE)
-        return _text_reader(column) if is_cleaned else _text
+        return _text_reader(column) if is_cleaned else _short_text(column.most_bytes)
     read = _within(column.minimum, column.maximum, _TYPES[column.type])
     # Few integers come again.
     return read if column.type in (Type.INTEGER, Type.BOOLEAN) else _remember(read)
