@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from batch.warehouse.migrate import migrate
 from batch.warehouse.shop import describe_shop
+from connectors.mapping import require_mapping_fits
 from connectors.masks import read_masks
 from connectors.partitions import snapshot_config
 from connectors.registration import Content, apply
@@ -45,6 +46,7 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
         secrets_file = config.stack.connect_secrets_path
         oltp = config.stack.seen_by_services(config.oltp)
         dsn = oltp_dsn(config.oltp, secrets, role="monitor")
+        require_mapping_fits(dsn)
         content = Content(
             snapshot=snapshot_config(dsn, config.connect),
             masks=read_masks(config.contracts.dir, dsn).masks,
