@@ -140,7 +140,7 @@ def run(folder, dsn, live_dsn):
     shop.change("orders", 77)
     shop.change("products", 88, supplier_id=5)
     shop.change("products", 1, "u", price_amount="10.99")
-    shop.change("orders", 2, "u", status="cancelled", cancelled_at="2026-03-02T12:00:00.000000Z")
+    shop.change("orders", 2, "u", status="cancelled", cancelled_at="2026-03-01T12:00:00.000000Z")
     shop.change("order_lines", 31, "d")
     shop.change("suppliers", 1, "d")
     shop.change("stock_movements", 2, product_id=2)

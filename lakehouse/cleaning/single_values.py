@@ -143,6 +143,20 @@ def _text(value: Value) -> str:
     return value
 
 
+def _short_text(most_bytes: int | None) -> Callable[[Value], Value]:
+    """Return what reads a text that is not cleaned; a longer one is left to the validator."""
+    if most_bytes is None:
+        return _text
+
+    def read(value: Value) -> str:
+        text = _text(value)
+        if len(text.encode()) > most_bytes:
+            raise UnusualError
+        return text
+
+    return read
+
+
 def whole_number(value: Value) -> int:
     """Return the value if it is a whole number of 64 bits.
 
