@@ -218,7 +218,7 @@ _WRONG = {
         r":8: .*placed_date is computed from placed_at: remove it",
     ),
     "twice": (MAPPING.replace("    tax_cents:", "    total_cents:"), "total_cents is given twice"),
-    "status": (MAPPING.replace("paid", "payed"), r":9: .*'payed' is no status"),
+    "status": (MAPPING.replace("paid", "sent"), r":9: .*'sent' is no status"),
     "operator": (MAPPING.replace("{minor: tax", "{minr: tax"), "Did you mean minor"),
     "two": (MAPPING.replace("purchase_item", "purchase"), "purchase is the table of order_lines"),
     "left": (MAPPING.replace("suppliers, ", ""), r":1: absent: nothing is said about suppliers"),
