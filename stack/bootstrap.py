@@ -10,6 +10,7 @@ from connectors.masks import read_masks
 from connectors.partitions import snapshot_config
 from connectors.registration import Content, apply
 from connectors.source import prepare
+from lakehouse.contracts.mapping import other_shop_file
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from producers.schema import apply_schema
@@ -32,7 +33,7 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
     """Return all steps; those of one service in order."""
 
     def schema() -> None:
-        apply_schema(oltp_dsn(config.oltp, secrets, role="admin"))
+        apply_schema(oltp_dsn(config.oltp, secrets, role="admin"), other_shop_file("schema.sql"))
 
     def capture() -> None:
         prepare(oltp_dsn(config.oltp, secrets, role="admin"), config.connect)

@@ -88,6 +88,12 @@ def mapping_path() -> Path:
     return (Path(folder) if folder else _ROOT / "contracts") / NAME
 
 
+def other_shop_file(name: str) -> Path | None:
+    """Return where another shop's file of that name would be: beside its mapping, if it has one."""
+    path = mapping_path()
+    return path.with_name(name) if path.is_file() else None
+
+
 def with_mapping(contracts: Mapping[str, Entity], path: Path | None = None) -> dict[str, Entity]:
     """Lay the mapping over the contracts; without one they stay as they are.
 
