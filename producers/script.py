@@ -57,12 +57,15 @@ class ScriptedSimulator:
         """
         parts = conninfo_to_dict(self.dsn)
         given = {name: str(parts[part]) for part, name in _VARIABLES.items() if parts.get(part)}
-        with subprocess.Popen(
-            [sys.executable, self.path, *arguments(plan)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=process_environment() | given,
-        ) as process, _ended_when(stopping, process):
+        with (
+            subprocess.Popen(
+                [sys.executable, self.path, *arguments(plan)],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=process_environment() | given,
+            ) as process,
+            _ended_when(stopping, process),
+        ):
             for measurement in measured(process.stdout or (), plan):
                 on_progress(measurement)
         if process.returncode and not stopping.is_set():
