@@ -77,7 +77,7 @@ def read_values(connection: psycopg.Connection, found: MappingFile) -> Values:
 
 
 def faults_of(found: MappingFile, catalog: Catalog, values: Values) -> Iterator[Fault]:
-    """Yield what does not fit, in the order of the file's entities."""
+    """Yield what does not fit: tables and keys first, on which all else depends."""
     for entity in found.mapped:
         rows = catalog.get(entity.shop_table)
         if rows is None:
@@ -86,7 +86,10 @@ def faults_of(found: MappingFile, catalog: Catalog, values: Values) -> Iterator[
             yield (entity.table, "table"), f"{problem}Tables: {', '.join(catalog)}"
             continue
         yield from _key_faults(entity, rows)
-        by_name = {row.column_name: row for row in rows}
+    for entity in found.mapped:
+        by_name = {row.column_name: row for row in catalog.get(entity.shop_table, ())}
+        if not by_name:
+            continue
         for expression in entity.expressions:
             yield from _faults(expression, entity.shop_table, by_name, values)
 

@@ -22,6 +22,7 @@ from lakehouse.errors import StopPipelineError
 from producers.meter import Measurement
 from producers.plan import Plan
 
+_POLL_SECONDS = 0.5
 _VARIABLES = {
     "host": "PGHOST",
     "port": "PGPORT",
@@ -86,10 +87,12 @@ def arguments(plan: Plan) -> list[str]:
 
 def measured(lines: Iterable[str], plan: Plan) -> Iterator[Measurement]:
     """Return the measurements that a script prints."""
-    began = monotonic()
+    began, told = monotonic(), 0.0
     for line in lines:
-        said = json.loads(line)
         seconds = max(monotonic() - began, 1e-6)
+        if told and seconds < told + _POLL_SECONDS:
+            continue
+        told, said = seconds, json.loads(line)
         yield Measurement(
             orders=said["orders"],
             orders_per_second=said["orders"] / seconds,

@@ -11,7 +11,9 @@ import polars as pl
 import psycopg
 
 from batch.gold.silver import KEY_TYPES
+from lakehouse.cleaning.expressed import text_of
 from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.mapping import MappedEntity
 
 _INSERT: LiteralString = """
 insert into etl.quarantined_sale (
@@ -92,6 +94,13 @@ def _line() -> Mapping[str, pl.Expr]:
 
 
 def _text(entity: str, column: str) -> pl.Expr:
-    """Return what the shop wrote into the column."""
-    source = ENTITIES[entity].column(column).source or column
-    return pl.col("value").str.json_path_match(f"$.after.{source}")
+    """Return what the shop wrote into the column, or into those that a mapping makes it of."""
+    contract = ENTITIES[entity]
+    if isinstance(contract, MappedEntity):
+        expression = contract.expressions[contract.names.index(column)]
+        return text_of(expression, _cell, _cell("ts_us", "source").cast(pl.Int64, strict=False))
+    return _cell(contract.column(column).source)
+
+
+def _cell(name: str, part: str = "after") -> pl.Expr:
+    return pl.col("value").str.json_path_match(f"$.{part}['{name}']")

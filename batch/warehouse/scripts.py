@@ -22,6 +22,8 @@ _TEXTS = {name for name, kind in key_types(ENTITIES.values()).items() if kind is
 _ALIASES = {"supplier_key": "supplier_id", "similar_product_id": "product_id"}
 _OF_ANY = ("row_key", "example_key")
 """Columns with keys of several tables: texts if one of the keys is."""
+KEY_OF_ANY = sql.SQL("text" if _TEXTS else "bigint")
+"""Type that holds the keys of all tables."""
 
 
 def script(name: str) -> bytes:

@@ -186,7 +186,7 @@ class Reader:
             (str(key), constant(value, made.target, (*made.place, "values", key)))
             for key, value in values.items()
         )
-        args = [self.read(given[Op.CASE], _PLAIN, at)]
+        args = [self.read(given[Op.CASE], _text_of(made), at)]
         if "otherwise" in given:
             args.append(self.read(given["otherwise"], made.target, (*made.place, "otherwise")))
         return replace(made, args=tuple(args), values=found, has_otherwise="otherwise" in given)
@@ -237,9 +237,13 @@ def require_zone(zone: object, place: Place) -> None:
         raise misplaced_at(place, f"there is no time zone {zone!r}. {close}".rstrip())
 
 
+def _text_of(made: Expression) -> Column:
+    return replace(_PLAIN, name=made.target.name)
+
+
 def _of(made: Expression) -> Column:
     """Return what the arguments are read as: of parts of a text, any text is valid."""
-    return _PLAIN if made.op is Op.CONCAT else made.target
+    return _text_of(made) if made.op is Op.CONCAT else made.target
 
 
 def constant(given: object, target: Column, place: Place) -> str:

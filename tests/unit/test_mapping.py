@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consumers.live.changes import ChangeReader
@@ -36,6 +36,7 @@ _PURCHASE = {
     "ordered_on": 1_761_000_000_000_000, "note": "ring twice",
 }  # fmt: skip
 _EPOCH, _EARLY, _LATE = (datetime(year, 1, 1) for year in (1970, 1980, 2037))  # noqa: DTZ001
+_TWICE, _SKIPPED = datetime(2025, 10, 26, 2, 30), datetime(2025, 3, 30, 2, 30)  # noqa: DTZ001
 _COMMITTED = 1_764_000_000_000_000
 
 
@@ -176,6 +177,8 @@ def test_amounts_are_computed_exactly(one: int, other: int, pieces: int) -> None
     assert Decimal(units or "") == one
 
 
+@example(_TWICE, _ZONE)
+@example(_SKIPPED, _ZONE)
 @settings(max_examples=60, deadline=None)
 @given(
     st.datetimes(_EARLY, _LATE),
