@@ -41,6 +41,9 @@ class OtherShop:
 
     def __init__(self, connection: psycopg.Connection, seed: int) -> None:
         self._db = connection
+        # Another run continues with other keys.
+        orders = connection.execute("select count(*) from purchase").fetchall()[0][0]
+        seed = seed + 1_000_003 * orders
         self._random = random.Random(seed)  # noqa: S311 - a simulation
         self._faker = Faker(["de_DE", "fr_FR", "nl_NL"])
         self._faker.seed_instance(seed)
