@@ -32,6 +32,14 @@ _OF_FILE = ("absent", "time_zone")
 _OF_ENTITY = ("table", "key", "columns")
 _IF_ABSENT: Mapping[str, object] = {"updated_at": {"commit_time": True}, "version": {"constant": 1}}
 """What foreign tables seldom have, and what stands for it."""
+_NEEDS = {
+    "orders": "order_lines",
+    "order_lines": "orders",
+    "payments": "orders",
+    "returns": "order_lines",
+    "stock_movements": "products",
+}
+"""Entities whose rows mean nothing without those of another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,20 +136,10 @@ def read_mapping_file(
 def _entities(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> dict[str, MappedEntity]:
     for name in given:
         require_known([name], (*_OF_FILE, *contracts), "entity", name)
-    absent = given.get("absent") or []
-    if not isinstance(absent, list):
-        problem = f"{absent!r} is no list of entities"
-        raise misplaced_at(("absent",), problem)
-    for number, name in enumerate(absent):
-        require_known([name], contracts, "entity", "absent", number)
-        if name in given:
-            raise misplaced_at(("absent", number), f"{name} is mapped, too: remove one")
+    absent = _absent(given, contracts)
     if "time_zone" in given:
         require_zone(given["time_zone"], ("time_zone",))
     reader = Reader(time_zone=given.get("time_zone", ""))
-    if left := [name for name in contracts if name not in given and name not in absent]:
-        problem = f"nothing is said about {', '.join(left)}: map them, or list them here"
-        raise misplaced_at(("absent",), problem)
     texts = {name: Type.TEXT for name in contracts if _key_type(given, name) is Type.TEXT}
     found = {
         name: _over(entity) if name in absent else _mapped(entity, given[name], reader)
@@ -149,6 +147,24 @@ def _entities(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> dict
     }
     _require_one_each(found)
     return found
+
+
+def _absent(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> list[str]:
+    """Return the entities that the shop does not have: all that are not mapped."""
+    absent = given.get("absent") or []
+    if not isinstance(absent, list):
+        raise misplaced_at(("absent",), f"{absent!r} is no list of entities")
+    for number, name in enumerate(absent):
+        require_known([name], contracts, "entity", "absent", number)
+        if name in given:
+            raise misplaced_at(("absent", number), f"{name} is mapped, too: remove one")
+    if left := [name for name in contracts if name not in given and name not in absent]:
+        problem = f"nothing is said about {', '.join(left)}: map them, or list them here"
+        raise misplaced_at(("absent",), problem)
+    for name, other in _NEEDS.items():
+        if name in given and other in absent:
+            raise misplaced_at(("absent", absent.index(other)), f"{name} needs {other}")
+    return absent
 
 
 def _key_type(given: Mapping[str, Any], name: str) -> Type:

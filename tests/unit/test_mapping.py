@@ -1,6 +1,9 @@
 """A mapping: read, refused with file and line, and computed for rows of a foreign shop."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -24,6 +27,7 @@ from lakehouse.contracts.mapping import MappedEntity, with_mapping
 from lakehouse.contracts.model import PLACEHOLDER, Column, Type
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA
+from lakehouse.settings import ROOT
 from tests.unit.other_shop import MAPPING, read_text, without
 
 _CENTS = Column(name="amount", type=Type.CENTS, description="")
@@ -38,6 +42,17 @@ _PURCHASE = {
 _EPOCH, _EARLY, _LATE = (datetime(year, 1, 1) for year in (1970, 1980, 2037))  # noqa: DTZ001
 _TWICE, _SKIPPED = datetime(2025, 10, 26, 2, 30), datetime(2025, 3, 30, 2, 30)  # noqa: DTZ001
 _COMMITTED = 1_764_000_000_000_000
+
+_ASK = """
+import json
+from consumers.live.changes import PROMPT
+from consumers.live.service import change_readers
+from lakehouse.contracts.bronze import RAW_NAMES, entity_name
+from lakehouse.settings import ShopSettings
+tables = [one.entity.shop_table for one in change_readers(ShopSettings()).values()]
+names = {table: entity_name(table) for table in ("purchase", "orders", "note")}
+print(json.dumps({"names": names, "bronze": RAW_NAMES, "live": tables, "sale": sorted(PROMPT)}))
+"""
 
 
 @pytest.fixture
@@ -226,6 +241,8 @@ _WRONG = {
     "two": (MAPPING.replace("purchase_item", "purchase"), "purchase is the table of order_lines"),
     "left": (MAPPING.replace("suppliers, ", ""), r":1: absent: nothing is said about suppliers"),
     "both": (MAPPING.replace("absent: [", "absent: [orders, "), "orders is mapped, too"),
+    "needed": (MAPPING.replace("absent: [", "absent: [order_lines, ").partition("order_lines:")[0],
+        r":1: absent.0: orders needs order_lines"),
     "unknown": (MAPPING.replace("orders:", "order:"), r":3: order: .*Did you mean orders"),
     "zone": (MAPPING.replace("Berlin", "Berln"), r":2: .*Did you mean Europe/Berlin"),
     "key": (MAPPING.replace("order_id: id", "order_id: {constant: x}"), "must be a column as it"),
@@ -259,6 +276,20 @@ def test_absent_entities_have_no_table(tmp_path: Path) -> None:
     assert [one.table for one in found.mapped] == ["order_lines", "orders"]
     suppliers = found.entities["suppliers"]
     assert (suppliers.is_absent, suppliers.shop_table) == (True, "")
+
+
+def test_all_that_reads_contracts_reads_the_mapping(tmp_path: Path) -> None:
+    (tmp_path / "mapping.yaml").write_text(MAPPING)
+    found = subprocess.run(
+        [sys.executable, "-c", _ASK], env={**os.environ, "CONTRACTS_DIR": str(tmp_path)},
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(found.stdout) == {
+        "names": {"purchase": "orders", "orders": "public.orders", "note": "note"},
+        "bronze": {"purchase_item": "raw_purchase_item", "purchase": "raw_purchase"},
+        "live": ["purchase_item", "purchase"],
+        "sale": ["order_lines", "orders"],
+    }
 
 
 def test_the_mapping_is_no_contract_file(tmp_path: Path) -> None:
