@@ -6,7 +6,7 @@ so each step continues from whatever was committed in between, and none sets a l
 gold and the warehouse are built from the same rows. Each step may be repeated.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,7 +50,7 @@ from connectors.mapping import require_mapping_fits
 from lakehouse.connections import secrets, shop, warehouse, writing_lake
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.files import read_files
-from lakehouse.errors import GoneError, PipelineError
+from lakehouse.errors import AwayError, GoneError, PipelineError, StopPipelineError, together
 from lakehouse.lake import Lake
 from lakehouse.layers import CONSOLIDATED, Layer
 from lakehouse.postgres import explaining
@@ -121,13 +121,15 @@ class PipelineRun:
     def silver(self, entities: Sequence[str]) -> list[SilverReport]:
         """Apply what bronze has of these shop tables; of all with contracts of ours if none given.
 
+        A table that fails does not stop the others.
+
         Raises:
             StopPipelineError: a contract says to stop, or silver lacks earlier changes.
             RetryLaterError: a service does not answer, or another program holds the lock.
         """
         part = f"silver {entities[0]}" if len(entities) == 1 else None
         with self.lock(part):
-            return self._silver(self.chosen(entities) if entities else list(ENTITIES.values()))
+            return self._silver(self.chosen(entities) if entities else ENTITIES.values())
 
     def derived(self, contracts: Mapping[str, Entity] | None = None) -> list[SilverReport]:
         """Apply what bronze has of the tables whose contracts are derived.
@@ -141,17 +143,9 @@ class PipelineRun:
             StopPipelineError: a contract file is wrong, or silver lacks earlier changes.
             RetryLaterError: a service does not answer, or another program holds the lock.
         """
-        done: list[SilverReport] = []
-        failed: list[PipelineError] = []
         with self.lock(None):
-            for entity in (self.contracts() if contracts is None else contracts).values():
-                try:
-                    done += self._silver([entity] if entity.is_derived else [])
-                except PipelineError as error:
-                    failed.append(error)
-        if failed:
-            raise failed[0]
-        return done
+            known = self.contracts() if contracts is None else contracts
+            return self._silver(entity for entity in known.values() if entity.is_derived)
 
     def chosen(self, entities: Sequence[str]) -> list[Entity]:
         """Return the contracts of these tables of the shop; of all if none is given.
@@ -187,13 +181,22 @@ class PipelineRun:
             on_progress=self.on_progress,
         )
 
-    def _silver(self, chosen: Sequence[Entity]) -> list[SilverReport]:
-        rebuilt = [one for one in chosen if self.is_rebuild or self._is_outdated(one)]
-        applied = [one for one in chosen if one not in rebuilt]
-        return [
-            *consolidate_silver(self.lake, self.rules, applied, on_progress=self.on_progress),
-            *rebuild_silver(self.lake, self.rules, rebuilt, on_progress=self.on_progress),
-        ]
+    def _silver(self, chosen: Iterable[Entity]) -> list[SilverReport]:
+        done: list[SilverReport] = []
+        failed: list[PipelineError] = []
+        for entity in chosen:
+            is_rebuilt = self.is_rebuild or self._is_outdated(entity)
+            work = rebuild_silver if is_rebuilt else consolidate_silver
+            try:
+                done += work(self.lake, self.rules, [entity], on_progress=self.on_progress)
+            except AwayError:
+                # Nor would the other tables find the store.
+                raise
+            except PipelineError as error:
+                failed.append(error)
+        if failed:
+            raise together(failed)
+        return done
 
     def _is_outdated(self, entity: Entity) -> bool:
         """Return whether the shop has changed a table, or a user its contract file."""
@@ -399,10 +402,32 @@ def consolidate(
 
     # Before anything starts: a contract file may be wrong.
     contracts = run.contracts() if Layer.SILVER in layers and not entities else None
-    if Layer.SILVER in layers:
-        tell_of_silver(run.silver(entities))
-    # Gold and the warehouse are built from the same rows.
+    failed: list[PipelineError] = []
+    try:
+        if Layer.SILVER in layers:
+            tell_of_silver(run.silver(entities))
+        done.warned += _above_silver(run, layers, tell)
+    except StopPipelineError as error:
+        # Gold and the warehouse stay as they are; tables that nothing there needs do not.
+        failed.append(error)
+    if contracts is not None:
+        # Last: gold and the warehouse do not wait for these tables.
+        try:
+            tell_of_silver(run.derived(contracts))
+        except PipelineError as error:
+            failed.append(error)
+    if failed:
+        raise together(failed)
+    return done
+
+
+def _above_silver(
+    run: PipelineRun, layers: Sequence[Layer], tell: Callable[[Sequence[TableResult]], None]
+) -> list[CheckResult]:
+    """Build gold and the warehouse; return the checks that warn."""
+    # Both are built from the same rows.
     silver = run.pin() if set(layers) - {Layer.SILVER} else None
+    warned: list[CheckResult] = []
     if Layer.GOLD in layers and silver:
         tell([result_of_gold(one) for one in run.gold(silver)[0]])
     if Layer.WAREHOUSE in layers:
@@ -410,12 +435,9 @@ def consolidate(
             started = monotonic()
             report = _load(run, silver)
             tell(results_of_warehouse(report, monotonic() - started))
-            done.warned += (check for check in report.checks if check.offending_rows)
+            warned += (check for check in report.checks if check.offending_rows)
         run.measure()
-    if contracts is not None:
-        # Last: gold and the warehouse need none of these tables, and do not wait for them.
-        tell_of_silver(run.derived(contracts))
-    return done
+    return warned
 
 
 def _load(run: PipelineRun, silver: Silver) -> WarehouseReport:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from connectors.plain_words import HEAL, explain
+from connectors.plain_words import HEAL, NO_PUBLICATION, explain
 from connectors.rest import ConnectApi, ConnectorState, Stored
 from connectors.slot import Slot, read_slot
 from connectors.wal_gap import find_wal_gap
@@ -144,15 +144,8 @@ def slot_problems(name: str, slot: Slot | None, position: int | None) -> list[Pr
         return [
             Problem(f"{words}, and Connect needs them" if is_needed else words, HEAL * is_needed)
         ]
-    if slot.is_lost:
-        reason = f" ({slot.invalidation_reason})" if slot.invalidation_reason else ""
-        lost = f"Postgres says that replication slot {name} can no longer access replication slot"
-        known = explain(lost)
-        return [Problem(f"Slot {name} is lost{reason}. {known.problem}", known.action)]
-    gap = find_wal_gap(position, slot)
-    if gap is not None and not slot.is_active:
-        words = f"Slot {name} was dropped and recreated: {gap.words} are not in Kafka"
-        return [Problem(words, HEAL)]
+    if (missed := _missed(name, slot, position)) is not None:
+        return [missed]
     if not slot.is_active and (slot.inactive_seconds or 0) > _RESTART_SECONDS:
         return [
             Problem(
@@ -170,3 +163,20 @@ def slot_problems(name: str, slot: Slot | None, position: int | None) -> list[Pr
             )
         ]
     return []
+
+
+def _missed(name: str, slot: Slot, position: int | None) -> Problem | None:
+    """Return why changes do not reach Kafka, or never will; None if they do."""
+    if slot.is_lost:
+        reason = f" ({slot.invalidation_reason})" if slot.invalidation_reason else ""
+        lost = f"Postgres says that replication slot {name} can no longer access replication slot"
+        known = explain(lost)
+        return Problem(f"Slot {name} is lost{reason}. {known.problem}", known.action)
+    if not slot.has_publication:
+        words = "The publication is missing; changes made without it are not captured"
+        return Problem(words, NO_PUBLICATION)
+    gap = find_wal_gap(position, slot)
+    if gap is not None and not slot.is_active:
+        words = f"Slot {name} was dropped and recreated: {gap.words} are not in Kafka"
+        return Problem(words, HEAL)
+    return None

@@ -11,6 +11,10 @@ HEAL = (
     "deletes."
 )
 """The remedy for changes that the slot has skipped."""
+NO_PUBLICATION = (
+    "./pipeline up oltp creates it again; then ./pipeline extract --full reads the changes that "
+    "were missed."
+)
 _RESNAPSHOT = (
     "./pipeline connect resnapshot reads all tables again; then ./pipeline reconcile shows what "
     "is still missing."

@@ -7,6 +7,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from lakehouse.postgres import explaining
+from lakehouse.settings.servers import PUBLICATION
 from lakehouse.trouble import Service, again
 
 _SLOT = """
@@ -19,7 +20,8 @@ select
     pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::bigint as held_bytes,
     nullif(m.setting::bigint, -1) * 1024 * 1024 as limit_bytes,
     extract(epoch from clock_timestamp() - s.inactive_since)::float8 as inactive_seconds,
-    clock_timestamp() as asked_at
+    clock_timestamp() as asked_at,
+    exists (select from pg_publication as p where p.pubname = %s) as has_publication
 from pg_replication_slots as s
 cross join pg_settings as m
 where s.slot_name = %s and m.name = 'max_slot_wal_keep_size'"""
@@ -40,6 +42,8 @@ class Slot:
         limit_bytes: maximum of retained WAL (`max_slot_wal_keep_size`); None is without limit.
         inactive_seconds: time since a client last read it.
         asked_at: time of the query, by the database's clock.
+        has_publication: whether the publication exists. From Postgres 18 on, its absence fails no
+            reader: the slot moves on, and has no change.
     """
 
     is_active: bool
@@ -51,6 +55,7 @@ class Slot:
     limit_bytes: int | None
     inactive_seconds: float | None
     asked_at: datetime
+    has_publication: bool = True
 
     @property
     def is_lost(self) -> bool:
@@ -81,7 +86,7 @@ def read_slot(monitor_dsn: str, name: str) -> Slot | None:
         psycopg.connect(monitor_dsn, autocommit=True) as connection,
         connection.cursor(row_factory=class_row(Slot)) as cursor,
     ):
-        return cursor.execute(_SLOT, [name]).fetchone()
+        return cursor.execute(_SLOT, [PUBLICATION, name]).fetchone()
 
 
 def drop_slot(replication_dsn: str, name: str) -> None:

@@ -136,7 +136,7 @@ def trim() -> dict[str, Any]:
     return metrics
 
 
-@task
+@task(trigger_rule="all_done")
 @step
 def derived() -> list[dict[str, Any]]:
     """Bring all other tables of the shop up to date in silver, by contracts from its catalog."""

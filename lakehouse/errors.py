@@ -1,5 +1,6 @@
 """Errors, sorted by the caller's next step. Messages have the place, the value and the action."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 
@@ -87,3 +88,12 @@ class SchemaDiffersError(StopPipelineError):
 
 class BrokenError(StopPipelineError):
     """A service is damaged or fails internally: see its log."""
+
+
+def together(errors: Sequence[PipelineError]) -> PipelineError:
+    """Return one error that tells all of them, and stops if one of them does."""
+    if len(errors) == 1:
+        return errors[0]
+    is_final = any(isinstance(error, StopPipelineError) for error in errors)
+    told = "\n".join(str(error) for error in errors)
+    return StopPipelineError(told) if is_final else RetryLaterError(told)

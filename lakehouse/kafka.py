@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import PipelineError
 from lakehouse.offsets import TopicPartition
-from lakehouse.tls import distrust
+from lakehouse.tls import distrust, refusal
 from lakehouse.trouble import Service, Trouble, again, told
 
 CAPTURED_NAME = "[a-zA-Z0-9_-]+"
@@ -36,9 +36,18 @@ _TRUST = (
     "ssl.ca.location of KAFKA_SECURITY has to be the authority that signed the broker's "
     "certificate, and that one in date and with the name KAFKA_HOST."
 )
+_OWN = (
+    "ssl.certificate.location of KAFKA_SECURITY has to be a certificate whose authority the broker "
+    "trusts, in date, and ssl.key.location its key."
+)
 _LOGIN = (
     "sasl.username and sasl.password.file of KAFKA_SECURITY have to be a login that the broker "
     "knows, and sasl.mechanism one of its own."
+)
+_CLIENT = (
+    "sasl.oauthbearer.client.id and sasl.oauthbearer.client.secret.file of KAFKA_SECURITY have to "
+    "be a client that the server of sasl.oauthbearer.token.endpoint.url knows, and its token one "
+    "that the broker takes."
 )
 _TROUBLES: Mapping[Trouble, tuple[str, ...]] = {
     Trouble.RIGHTS: (
@@ -212,23 +221,37 @@ def _refusal(admin: AdminClient, error: KafkaException) -> PipelineError:
         return explain_kafka(error, _NO_TOPICS)
     admin.poll(0)
     refused = [one for one in admin.reported if trouble_of_kafka(one) is Trouble.RIGHTS]
-    if not refused:
-        return explain_kafka(error, _NO_TOPICS)
-    said = refused[-1].str()
-    if refused[-1].code() != KafkaError._SSL:  # noqa: SLF001
-        return told(Trouble.RIGHTS, Service.KAFKA, _NO_TOPICS, said, then={Trouble.RIGHTS: _LOGIN})
-    why = _distrust(admin.client)
-    if why is None:
+    if refused and refused[-1].code() != KafkaError._SSL:  # noqa: SLF001
+        why = refused[-1].str()
+        has_token = admin.client.get("sasl.mechanism") == "OAUTHBEARER"
+        then = _CLIENT if has_token else _LOGIN
+    else:
         # A handshake also fails where a broker restarts behind a load balancer.
-        return told(Trouble.AWAY, Service.KAFKA, _NO_TOPICS, said)
-    return told(Trouble.RIGHTS, Service.KAFKA, _NO_TOPICS, why, then={Trouble.RIGHTS: _TRUST})
+        why, then = _distrust(admin.client)
+    if not why:
+        if refused:
+            return told(Trouble.AWAY, Service.KAFKA, _NO_TOPICS, refused[-1].str())
+        return explain_kafka(error, _NO_TOPICS)
+    return told(Trouble.RIGHTS, Service.KAFKA, _NO_TOPICS, why, then={Trouble.RIGHTS: then})
 
 
-def _distrust(client: Mapping[str, str]) -> str | None:
-    """Return what is wrong with the broker's certificate, which librdkafka (2.16) does not say."""
+def _distrust(client: Mapping[str, str]) -> tuple[str, str]:
+    """Return which certificate is not trusted and why, which librdkafka (2.16) does not say.
+
+    Returns:
+        That, and what to do; twice nothing where both are trusted.
+    """
+    if not client.get("security.protocol", "").endswith("SSL"):
+        return "", ""
     host, _, port = client["bootstrap.servers"].rpartition(":")
-    why = distrust(host, int(port), client.get("ssl.ca.location"))
-    return why and f"the certificate of {host}:{port} is not trusted: {why}"
+    server = (host, int(port), client.get("ssl.ca.location"))
+    if (why := distrust(*server)) is not None:
+        return f"the certificate of {host}:{port} is not trusted: {why}", _TRUST
+    files = (client.get("ssl.certificate.location"), client.get("ssl.key.location"))
+    own = (files[0], files[1]) if files[0] and files[1] else None
+    if (why := refusal(*server, own)) is not None:
+        return f"{host}:{port} does not take our certificate: {why}", _OWN
+    return "", ""
 
 
 def describe_topics(

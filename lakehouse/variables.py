@@ -4,7 +4,7 @@ import re
 import shlex
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,8 +32,25 @@ _UNITS = {
 """By the last word of a setting's name."""
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SSL_FILES = {"sslrootcert", "sslcert", "sslkey"}
-_KAFKA_SASL = {"sasl.mechanism", "sasl.username", "sasl.password.file"}
-_KAFKA_FILES = {"sasl.password.file", "ssl.ca.location"}
+_PASSWORD = frozenset({"sasl.username", "sasl.password.file"})
+_TOKEN = frozenset(
+    {
+        "sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret.file",
+        "sasl.oauthbearer.token.endpoint.url",
+    }
+)  # fmt: skip
+"""For a token of OpenID Connect's client credentials grant."""
+_TOKEN_MAY = _TOKEN | {"sasl.oauthbearer.scope", "https.ca.location"}
+_KAFKA_LOGINS: Mapping[str | None, tuple[frozenset[str], frozenset[str]]] = {
+    **dict.fromkeys(("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"), (_PASSWORD, _PASSWORD)),
+    "OAUTHBEARER": (_TOKEN, _TOKEN_MAY),
+}
+"""By mechanism: properties that it needs, and may have."""
+_NO_LOGIN: Mapping[str | None, tuple[frozenset[str], frozenset[str]]] = {
+    None: (frozenset(), frozenset())
+}
+_KAFKA_OWN = {"ssl.certificate.location", "ssl.key.location"}
+_KAFKA_FILE = re.compile(r".*\.(file|location)")
 _URL = re.compile(r"(://[^:/@\s]*:)[^\s]*(?=@)")
 _PROPERTY = re.compile(
     r"([\w.]*(?:password|passwd|passphrase|secret|token)(?:(?!\.file\b)[\w.])*\s*=\s*)\S.*",
@@ -85,15 +102,19 @@ def parse_security(text: str) -> dict[str, str]:
         return {}
     found = dict(part.split("=", 1) for part in shlex.split(text))
     protocol = found.get("security.protocol", "")
-    mechanism = found.get("sasl.mechanism", "PLAIN")
-    files = [value for name, value in found.items() if name in _KAFKA_FILES]
+    names = found.keys() - {"security.protocol", "sasl.mechanism"}
+    of_tls = names & (_KAFKA_OWN | {"ssl.ca.location"})
+    logins = _KAFKA_LOGINS if protocol.startswith("SASL_") else _NO_LOGIN
+    mechanism = found.get("sasl.mechanism")
     is_sound = (
         protocol in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-        and found.keys() <= _KAFKA_SASL | {"security.protocol", "ssl.ca.location"}
-        and found.keys() & _KAFKA_SASL == (_KAFKA_SASL if "SASL" in protocol else set())
-        and ("ssl.ca.location" not in found or "SSL" in protocol)
-        and mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-        and all(Path(file).is_absolute() for file in files)
+        and mechanism in logins
+        and logins[mechanism][0] <= names - of_tls <= logins[mechanism][1]
+        and (not of_tls or protocol.endswith("SSL"))
+        and len(names & _KAFKA_OWN) != 1
+        and all(
+            Path(file).is_absolute() for name, file in found.items() if _KAFKA_FILE.fullmatch(name)
+        )
     )
     if not is_sound:
         raise ValueError
@@ -163,9 +184,12 @@ KafkaSecurity = Annotated[
     str,
     _kept(parse_security),
     Allowed(
-        "security.protocol; with SASL also sasl.mechanism (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512), "
-        "sasl.username and sasl.password.file; with SSL also ssl.ca.location; files by absolute "
-        "path, such as security.protocol=SSL ssl.ca.location=/etc/shop/ca.pem",
+        "security.protocol; with SASL also sasl.mechanism (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 "
+        "with sasl.username and sasl.password.file; OAUTHBEARER with sasl.oauthbearer.client.id, "
+        "sasl.oauthbearer.client.secret.file, sasl.oauthbearer.token.endpoint.url, and where "
+        "needed sasl.oauthbearer.scope and https.ca.location); with SSL also ssl.ca.location, and "
+        "ssl.certificate.location with ssl.key.location; files by absolute path, such as "
+        "security.protocol=SSL ssl.ca.location=/etc/shop/ca.pem",
         "properties",
     ),
 ]

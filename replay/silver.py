@@ -22,7 +22,7 @@ from batch.silver.replace import Target, replace_differing
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import SilverRules, consolidate_silver
 from batch.silver.shards import Shards
-from batch.silver.tables import Rows, SilverTables
+from batch.silver.tables import Rows, SilverTables, is_outdated
 from batch.table_diff import TableDiff
 from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.contracts import Entity
@@ -137,6 +137,9 @@ class SilverReplayer:
         """Open silver first, so that bronze holds everything that silver has applied."""
         tables = SilverTables(self.lake, self.entity, self.rules.retention_hours)
         tables.open_all()
+        if self.entity.is_derived and is_outdated(tables.current.delta, self.entity):
+            problem = f"silver/{self.entity.silver} has other columns than its contract by now"
+            raise StopPipelineError(problem, "First apply it: ./pipeline consolidate")
         delta = self.lake.open("bronze", self.entity.bronze)
         if delta is None:
             message = f"bronze/{self.entity.bronze} does not exist, so nothing can be replayed."

@@ -26,7 +26,8 @@ class Findings:
     (`extra`), or has with other values (`different`); changes that must have happened but do not
     exist (`missing_versions`); deletes that must have happened because a row was inserted over an
     existing one (`missing_deletes`); records that exist twice (`duplicates`).
-    Not a fault: changes missing at a loss that was recorded and resolved (`excused`).
+    Not faults: changes missing at a loss that was recorded and resolved (`excused`), and rows with
+    a value in a column that was added after their latest change (`untold`).
     """
 
     source_rows: int = 0
@@ -38,6 +39,7 @@ class Findings:
     missing_versions: Fault = Fault()
     missing_deletes: Fault = Fault()
     duplicates: Fault = Fault()
+    untold: Fault = Fault()
     excused: int = 0
 
     def __add__(self, other: "Findings") -> "Findings":

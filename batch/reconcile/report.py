@@ -24,6 +24,10 @@ _EXCUSED = (
     " Except {:,} changes in between, lost in a WAL gap or by a TRUNCATE, as recorded in "
     "bronze/_loss_ledger."
 )
+_UNTOLD = (
+    " Warning: {:,} rows have values in columns that were added after their latest change, which "
+    "no change tells ({}): ./pipeline extract {} --full reads them."
+)
 _UNKNOWN = " Warning: {:,} rows have values that are in no list: see mart.unknown_values."
 _OUT_OF_RANGE = (
     " Warning: {:,} payments or refunds exceed the largest amount allowed and are in no sum: their "
@@ -79,6 +83,7 @@ class TableReport:
             **{name: found.faults[name].count for name in FAULTS},
             "changes": found.changes,
             "excused_versions": found.excused,
+            "untold": found.untold.count,
             "examples": {name: f.examples for name, f in found.faults.items() if f.count},
             "not_compared": self.not_compared,
             "is_dropped": self.is_dropped,
@@ -180,7 +185,7 @@ class Report:
             excused = _if_any(_EXCUSED, (table.findings.excused for table in self.tables))
             return (
                 f"Exact: bronze holds every change of every row of {count} tables, once "
-                f"({changes:,} changes).{excused}{self._of_layers()}"
+                f"({changes:,} changes).{excused}{self._untold()}{self._of_layers()}"
             )
         if not self.is_faulty:
             return "\n".join(["Cannot tell whether bronze is exact.", *self._unreadable()])
@@ -197,10 +202,18 @@ class Report:
             if fault.count
         ]
         lines += self._unreadable()
-        told = (self._in_no_fact(), self._not_compared())
+        told = (self._untold(), self._in_no_fact(), self._not_compared())
         lines += [text.strip() for text in told if text]
         lines += self._advice()
         return "Not exact.\n" + "\n".join(lines)
+
+    def _untold(self) -> str:
+        found = {one.table: one.findings.untold for one in self.tables if one.findings.untold.count}
+        if not found:
+            return ""
+        named = "; ".join(f"{table} {_named(fault)}" for table, fault in found.items())
+        tables = " ".join(shlex.quote(table) for table in found)
+        return _UNTOLD.format(sum(fault.count for fault in found.values()), named, tables)
 
     def _advice(self) -> list[str]:
         """Return commands that repair the faults, from bronze upwards."""

@@ -106,7 +106,7 @@ def _compare_slice(table: SourceTable, source: Frame, changes: Frame, how: Compa
     latest = fill_unchanged(latest_rows(seen), seen)
     faults = compare_rows(latest, source, table.columns, examples, how.recast)
     placed = seen.with_columns(goes_on_behind(how.losses))
-    lacking, untold, twice = diagnose_versions(
+    lacking, no_deletes, twice = diagnose_versions(
         placed, source, examples, is_versioned=table.is_versioned
     )
     return Findings(
@@ -116,10 +116,13 @@ def _compare_slice(table: SourceTable, source: Frame, changes: Frame, how: Compa
         missing=faults.missing,
         extra=faults.extra,
         different=faults.different,
+        untold=faults.untold,
         missing_versions=lacking,
-        missing_deletes=untold,
+        missing_deletes=no_deletes,
         duplicates=repeated + twice,
-        excused=_excused(placed, source, lacking + untold, how, is_versioned=table.is_versioned),
+        excused=_excused(
+            placed, source, lacking + no_deletes, how, is_versioned=table.is_versioned
+        ),
     )
 
 

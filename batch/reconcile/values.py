@@ -21,11 +21,12 @@ BRONZE = "bronze:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFaults:
-    """Faults of a table's rows."""
+    """Faults of a table's rows; `untold` are none: rows with a value that no change tells."""
 
     missing: Fault
     extra: Fault
     different: Fault
+    untold: Fault
 
 
 def compare_rows(
@@ -46,10 +47,14 @@ def compare_rows(
     """
     images = canonical(read_images(latest, columns).unnest("after"), columns, prefix=BRONZE)
     bronze = pl.concat([latest.select("key", "value"), images], how="horizontal")
+    different, untold = _different(
+        source.join(bronze, on="key", how="inner"), columns, examples, recast
+    )
     return RowFaults(
         missing=examples.fault(source.join(bronze, on="key", how="anti")),
         extra=examples.fault(bronze.join(source, on="key", how="anti")),
-        different=_different(source.join(bronze, on="key", how="inner"), columns, examples, recast),
+        different=different,
+        untold=untold,
     )
 
 
@@ -65,23 +70,34 @@ def canonical(images: Frame, columns: Sequence[Column], *, prefix: str) -> Frame
 
 def _different(
     both: Frame, columns: Sequence[Column], examples: Examples, recast: Recast | None
-) -> Fault:
+) -> tuple[Fault, Fault]:
     unequal = {c.name: pl.col(SHOP + c.name).ne_missing(pl.col(BRONZE + c.name)) for c in columns}
     suspects = both.filter(pl.any_horizontal(*unequal.values(), pl.lit(value=False)))
     if suspects.is_empty():
-        return Fault()
+        return Fault(), Fault()
     # Few rows differ, if any: the expensive checks are made for these only.
     suspects = suspects.with_row_index("row")
     names = [pl.when(is_unequal).then(pl.lit(name)) for name, is_unequal in unequal.items()]
     asked = suspects.select("row", "value", names=pl.concat_list(names).list.drop_nulls())
     told = _told(asked)
+    untold = asked.explode("names").join(
+        told, left_on=["row", "names"], right_on=["row", "name"], how="anti", maintain_order="left"
+    )
     if recast is not None:
         equal = [_equal_after_cast(told, suspects, column, recast) for column in columns]
         told = told.join(pl.concat(equal), on=["row", "name"], how="anti", maintain_order="left")
     told = told.join(_not_masked(suspects, columns), on=["row", "name"], how="left")
     label = pl.concat_str("name", "note", separator=", ", ignore_nulls=True)
-    named = told.group_by("row", maintain_order=True).agg(names=label.str.join(", "))
-    keyed = named.join(suspects.select("row", "key"), on="row", maintain_order="left")
+    keys = suspects.select("row", "key")
+    return (
+        _named(told.with_columns(names=label), keys, examples), _named(untold, keys, examples)
+    )  # fmt: skip
+
+
+def _named(found: Frame, keys: Frame, examples: Examples) -> Fault:
+    """Return a fault for each row: its key, and the `names` of columns."""
+    named = found.group_by("row", maintain_order=True).agg(pl.col("names").str.join(", "))
+    keyed = named.join(keys, on="row", maintain_order="left")
     return examples.fault(keyed.select(key=pl.format("{} ({})", "key", "names")))
 
 

@@ -122,11 +122,7 @@ def stop_if_retyped(typed: pl.DataFrame, texts: pl.DataFrame, entity: Entity) ->
     column = entity.column(str(typed["_unreadable"][faulty[0]]).split(",")[0])
     value = texts[column.text][faulty[0]]
     problem = f"{entity.table}.{column.source} holds {value!r}, which is not of type {column.type}"
-    action = (
-        f"Was the column retyped? Correct the contract of {entity.table} in lakehouse/contracts/, "
-        "then run it again."
-    )
-    raise StopPipelineError(problem, action)
+    raise StopPipelineError(problem, f"Was the column retyped? {entity.to_correct}")
 
 
 def read_key(entity: Entity) -> pl.Expr:

@@ -101,10 +101,7 @@ class Validator:
         lacking = validated[BROKEN].drop_nulls().str.extract(r"(?:^|,)(\w+)_missing").drop_nulls()
         if len(lacking):
             problem = f"{self.entity.table} lacks {lacking[0]} in {len(lacking):,} changes"
-            action = (
-                f"Was the column removed? Correct the contract of {self.entity.table} in "
-                "lakehouse/contracts/, then run it again."
-            )
+            action = f"Was the column removed? {self.entity.to_correct}"
             raise StopPipelineError(problem, action)
 
     def _texts(self, records: pl.DataFrame, history: History) -> pl.DataFrame:

@@ -307,6 +307,14 @@ class Entity:
         return self.raw or f"raw_{self.table}"
 
     @property
+    def to_correct(self) -> str:
+        """Return what to do where the shop's table is other than the contract."""
+        place = f"lakehouse/contracts/shop/{self.table}.yaml"
+        if self.is_derived:
+            place = f"CONTRACTS_DIR, {self.table}.yaml"
+        return f"Correct the contract of {self.table} in {place}, then run it again."
+
+    @property
     def live_tables(self) -> tuple[str, ...]:
         """Return the names of its tables in the schema `live`: current rows, and any versions."""
         return (self.table, *([f"{self.table}_history"] if self.live_versions else ()))

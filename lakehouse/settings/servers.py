@@ -45,11 +45,16 @@ class PostgresSettings(Settings):
         return parse_ssl(self.ssl)
 
 
-def _line_of(file: Path, variable: str) -> str:
+def text_of(file: str | Path, variable: str) -> str:
+    """Return what is in a file that a setting names.
+
+    Raises:
+        StopPipelineError: it cannot be read.
+    """
     try:
-        return file.read_text().strip()
+        return Path(file).read_text()
     except (OSError, ValueError) as error:
-        problem = f"{variable}: the file with the password cannot be read: {error}"
+        problem = f"{variable}: a file that it names cannot be read: {error}"
         raise StopPipelineError(problem, "Correct its path, or its mode.") from error
 
 
@@ -86,7 +91,7 @@ class KafkaSettings(Settings):
     security: KafkaSecurity = setting(
         "",
         "TLS and login of clients: librdkafka's `security.protocol`, `sasl.mechanism`, "
-        "`sasl.username`, `ssl.ca.location`, and `sasl.password.file`.",
+        "`ssl.ca.location`, …, and `sasl.password.file` or `sasl.oauthbearer.client.secret.file`.",
         change="When the broker asks for TLS or a login.",
         shown="neither",
     )
@@ -123,12 +128,16 @@ class KafkaSettings(Settings):
         """Return the configuration of any client of librdkafka's, with the password.
 
         Raises:
-            StopPipelineError: the password's file cannot be read.
+            StopPipelineError: the file with the password or the secret cannot be read.
         """
-        found = parse_security(self.security)
-        file = found.pop("sasl.password.file", None)
-        password = {} if file is None else {"sasl.password": _line_of(Path(file), "KAFKA_SECURITY")}
-        return {"bootstrap.servers": self.bootstrap_servers, **found, **password}
+        found = {"bootstrap.servers": self.bootstrap_servers}
+        for name, value in parse_security(self.security).items():
+            is_file = name.endswith(".file")
+            own = text_of(value, "KAFKA_SECURITY").strip() if is_file else value
+            found[name.removesuffix(".file")] = own
+        if found.get("sasl.mechanism") == "OAUTHBEARER":
+            found["sasl.oauthbearer.method"] = "oidc"
+        return found
 
 
 class ConnectSettings(Settings):
@@ -204,7 +213,7 @@ class ConnectSettings(Settings):
         """
         if self.auth_file is None:
             return None
-        user, _, password = _line_of(self.auth_file, "CONNECT_AUTH_FILE").partition(":")
+        user, _, password = text_of(self.auth_file, "CONNECT_AUTH_FILE").strip().partition(":")
         return user, password
 
     @property
@@ -240,6 +249,11 @@ class MinioSettings(Settings):
         change="When it uses TLS; `SSL_CERT_FILE` names the authorities that are trusted.",
     )
     console_port: int = port_setting(9001, "the object store's console")
+    region: Name = setting(
+        "us-east-1",
+        "Region of the buckets, with which requests are signed.",
+        change="When the object store is in another one, as the buckets of a cloud are.",
+    )
     bucket_prefix: BucketPrefix = setting(
         "", "Begins the names of the buckets bronze, silver and gold.", change=OTHER_TENANT
     )
@@ -258,11 +272,6 @@ class MinioSettings(Settings):
     def gold_bucket(self) -> str:
         """Return the bucket of gold."""
         return f"{self.bucket_prefix}gold"
-
-    @property
-    def region(self) -> str:
-        """What clients sign their requests with. One MinIO has no other places."""
-        return "us-east-1"
 
     @property
     def url(self) -> str:

@@ -8,6 +8,7 @@ from typing import LiteralString
 import psycopg
 from psycopg.rows import class_row
 
+from batch.contracts.stored import contracts_of
 from connectors.mapping import Values, faults_of, read_values
 from connectors.shop_catalog import READABLE, CatalogRow, read_columns
 from connectors.source import CAPTURED_SCHEMA
@@ -249,6 +250,26 @@ def _faults(entity: Entity, tables: Mapping[str, Mapping[str, str]]) -> list[Sai
     return said
 
 
+def _derived(measurements: Measurements) -> Sequence[Said]:
+    derived = [one for one in contracts_of(measurements.lake).values() if one.is_derived]
+    with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
+        return diagnose_derived(read_columns(connection), derived)
+
+
+def diagnose_derived(columns: Sequence[CatalogRow], entities: Sequence[Entity]) -> Sequence[Said]:
+    """Diagnose whether silver's contracts that were derived know all columns of their tables."""
+    told = []
+    for entity in entities:
+        has = {c.column_name for c in columns if c.table_name == entity.table}
+        others = sorted(has - {c.source for c in entity.columns} - {*entity.excluded})
+        if others:
+            told.append(f"{entity.table} ({', '.join(others)})")
+    if not told:
+        return [fine(f"{len(entities)} derived contracts know all columns of their tables")]
+    words = f"no contract knows these columns yet, which _extra keeps: {'; '.join(told)}"
+    return [note(words, "./pipeline consolidate derives the contracts again")]
+
+
 def _alike_in_any_case(columns: Sequence[CatalogRow]) -> list[Said]:
     seen: dict[tuple[str, str], str] = {}
     said = []
@@ -282,4 +303,5 @@ CHECKS: Sequence[Check] = [
     Check(area="shop", title="publication", needs=("oltp",), run=_publication),
     Check(area="shop", title="truncates", needs=("oltp",), run=_truncates),
     Check(area="shop", title="tables", needs=("oltp",), run=_tables),
+    Check(area="shop", title="derived contracts", needs=("oltp", "minio"), run=_derived),
 ]

@@ -6,17 +6,35 @@ from pathlib import Path
 from string import Template
 
 from lakehouse.settings import ConnectSettings
+from lakehouse.settings.servers import text_of
 from stack.kafka.java import Agent, java_command, log_settings, properties_value, temporary_dir
 from stack.net import http_status
 from stack.program import Program
 from stack.shared import Shared
 
-_SAME = ("security.protocol", "sasl.mechanism")
+_TOKEN_URL = "sasl.oauthbearer.token.endpoint.url"  # noqa: S105 - a name
+_NAMES = {
+    "security.protocol": "security.protocol",
+    "sasl.mechanism": "sasl.mechanism",
+    _TOKEN_URL: _TOKEN_URL,
+    "sasl.oauthbearer.scope": "sasl.oauthbearer.scope",
+    "sasl.oauthbearer.client.id": "sasl.oauthbearer.client.credentials.client.id",
+    "sasl.oauthbearer.client.secret": "sasl.oauthbearer.client.credentials.client.secret",
+}
+"""Java's names of librdkafka's properties."""
+_PACKAGE = "org.apache.kafka.common.security"
 _MODULES = {
     "PLAIN": "plain.PlainLoginModule",
     "SCRAM-SHA-256": "scram.ScramLoginModule",
     "SCRAM-SHA-512": "scram.ScramLoginModule",
+    "OAUTHBEARER": "oauthbearer.OAuthBearerLoginModule",
 }
+_LOGIN_OPTIONS = {
+    "sasl.username": "username",
+    "sasl.password": "password",
+    "https.ca.location": "ssl.truststore.location",
+}
+"""Java's names of those that are options of its login."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +55,11 @@ class Worker(Shared):
                 main_class="org.apache.kafka.connect.cli.ConnectDistributed",
                 heap_mb=self._settings.heap_mb,
                 arguments=(str(self._properties_file),),
-                options=(self._agent.argument, *self.config.kafka.java_options.split()),
+                options=(
+                    self._agent.argument,
+                    *self.config.kafka.java_options.split(),
+                    *allowed_urls(self.config.kafka.client),
+                ),
             ),
             directory=self.data.of("connect"),
             stop_seconds=20,
@@ -82,15 +104,36 @@ class Worker(Shared):
         ) + security(self.config.kafka.client)
 
 
+def allowed_urls(client: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the option of Java without which Kafka's clients ask no URL for a token."""
+    url = client.get(_TOKEN_URL)
+    return () if url is None else (f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={url}",)
+
+
 def security(client: Mapping[str, str]) -> str:
-    """Return librdkafka's properties of TLS and login as Java's, for each of Connect's clients."""
-    found = {name: client[name] for name in _SAME if name in client}
+    """Return librdkafka's properties of TLS and login as Java's, for each of Connect's clients.
+
+    Raises:
+        StopPipelineError: the client's certificate or its key cannot be read.
+    """
+    found = {own: client[name] for name, own in _NAMES.items() if name in client}
     if (authorities := client.get("ssl.ca.location")) is not None:
         found |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": authorities}
+    if (certificate := client.get("ssl.certificate.location")) is not None:
+        found |= {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.certificate.chain": text_of(certificate, "KAFKA_SECURITY"),
+            "ssl.keystore.key": text_of(client["ssl.key.location"], "KAFKA_SECURITY"),
+        }
     if (mechanism := client.get("sasl.mechanism")) is not None:
-        user, password = (_quoted(client[f"sasl.{name}"]) for name in ("username", "password"))
-        module = f"org.apache.kafka.common.security.{_MODULES[mechanism]}"
-        found["sasl.jaas.config"] = f"{module} required username={user} password={password};"
+        options = {own: client[name] for name, own in _LOGIN_OPTIONS.items() if name in client}
+        if "ssl.truststore.location" in options:
+            options["ssl.truststore.type"] = "PEM"
+        said = "".join(f" {name}={_quoted(value)}" for name, value in options.items())
+        found["sasl.jaas.config"] = f"{_PACKAGE}.{_MODULES[mechanism]} required{said};"
+    if mechanism == "OAUTHBEARER":
+        handler = "oauthbearer.OAuthBearerLoginCallbackHandler"
+        found["sasl.login.callback.handler.class"] = f"{_PACKAGE}.{handler}"
     return "".join(
         f"{clients}{name}={properties_value(value)}\n"
         for clients in ("", "producer.", "consumer.", "admin.")

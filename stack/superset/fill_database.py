@@ -16,6 +16,7 @@ _VIEWER = "viewer"
 _SEES_TOO = {
     ("all_datasource_access", "all_datasource_access"),
     ("can_csv", "Superset"),
+    ("can_language_pack", "Superset"),
     ("can_log", "Superset"),
     ("can_view_chart_as_table", "Dashboard"),
     ("menu_access", "Dashboards"),

@@ -12,8 +12,9 @@ from http import HTTPStatus
 from pathlib import Path
 
 from babel import Locale
-from flask import Response
+from flask import Response, session
 from flask_login import current_user
+from superset.config import THEME_DEFAULT as _THEME
 from superset.constants import TimeGrain
 from superset.translations.utils import get_language_pack
 
@@ -64,7 +65,7 @@ AUTH_RATE_LIMIT = "20 per minute"
 
 
 def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, N802
-    """Correct a translation, limit failed logins, repeat failed charts; called by Superset.
+    """Correct languages, limit failed logins, repeat failed charts; called by Superset.
 
     Superset 6 limits requests of the login page, not submissions of the form or the API. Only
     failed logins count, so that successful ones never exhaust the limit.
@@ -73,6 +74,7 @@ def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
     pack = get_language_pack(BABEL_DEFAULT_LOCALE)
     if "locale_data" in pack:
         pack["locale_data"]["superset"]["Summary"] = ["Total"]
+    app.before_request(_forget_another_language)
     limiter = app.appbuilder.sm.limiter
     for place, is_refused in (
         # The form redirects in both cases.
@@ -85,6 +87,12 @@ def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
     from superset.charts.data.api import ChartDataRestApi  # noqa: PLC0415
 
     ChartDataRestApi.data = _asked_again(ChartDataRestApi.data)
+
+
+def _forget_another_language() -> None:
+    """Let a session that began in another language go on in this one; its pages would be empty."""
+    if session.get("locale", BABEL_DEFAULT_LOCALE) != BABEL_DEFAULT_LOCALE:
+        del session["locale"]
 
 
 _AT_ONCE_SECONDS = 5
@@ -171,6 +179,18 @@ FEATURE_FLAGS = {"ENABLE_TEMPLATE_PROCESSING": True}
 # Tables hold days; Superset would offer seconds, and weeks that begin on Sunday.
 _GRAINS = {TimeGrain.DAY, TimeGrain.WEEK, TimeGrain.MONTH, TimeGrain.QUARTER, TimeGrain.YEAR}
 TIME_GRAIN_DENYLIST = [grain.value for grain in TimeGrain if grain not in _GRAINS]
+
+# Superset's blue and its grey of cells without a value have less than WCAG's contrast of 4.5.
+THEME_DEFAULT = {
+    **_THEME,
+    "token": {
+        **_THEME["token"],
+        "colorPrimary": "#1B6B93",
+        "colorLink": "#1B6B93",
+        "colorTextTertiary": "rgba(0, 0, 0, 0.6)",
+        "colorTextDescription": "rgba(0, 0, 0, 0.6)",
+    },
+}
 
 EXTRA_CATEGORICAL_COLOR_SCHEMES = [
     {

@@ -27,32 +27,36 @@ OF_NO_COUNTRY = {"as_of", "left_out", "left_out_share", "left_out_by_rule"}
 DRAWN = "canvas, svg, table, .header-line"
 SHOWN_MS = 120_000
 UNREADABLE = """() => {
-    const light = color => {
-        const [r, g, b] = color.match(/[0-9.]+/g).slice(0, 3).map(Number).map(part =>
+    const parts = color => [...color.match(/[0-9.]+/g).map(Number), 1].slice(0, 4);
+    const light = rgb => {
+        const [r, g, b] = rgb.map(part =>
             part / 255 <= 0.04045 ? part / 3294.6 : ((part / 255 + 0.055) / 1.055) ** 2.4);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
+    const over = (above, below) =>
+        [0, 1, 2].map(i => above[i] * above[3] + below[i] * (1 - above[3])).concat(1);
     const behind = node => {
-        for (; node; node = node.parentElement) {
-            const color = getComputedStyle(node).backgroundColor;
-            if (!/, 0\\)|transparent/.test(color)) return color;
-        }
-        return 'rgb(255, 255, 255)';
+        const color = parts(getComputedStyle(node).backgroundColor);
+        return over(color, node.parentElement ? behind(node.parentElement) : [255, 255, 255, 1]);
     };
     const found = [];
-    for (const node of document.querySelectorAll(
-        '.dashboard-component-chart-holder :is(.header-title, .header-line, .subtitle-line, th, td)'
-    )) {
-        if (!node.offsetParent || !node.innerText.trim()) continue;
+    for (const node of document.querySelectorAll('.dashboard-component-chart-holder *')) {
+        const texts = [...node.childNodes].filter(one => one.nodeType === 3);
+        if (!node.offsetParent || !texts.some(one => one.data.trim())) continue;
         const style = getComputedStyle(node);
         const hides = style.overflowX === 'hidden' || style.textOverflow === 'ellipsis';
-        if (hides && node.scrollWidth > node.clientWidth + 1) found.push('cut: ' + node.innerText);
-        const [dark, bright] = [light(style.color), light(behind(node))].sort((a, b) => a - b);
-        if ((bright + 0.05) / (dark + 0.05) < 2.5) found.push('pale: ' + node.innerText);
+        const is_shown = node.matches('.header-title *, .header-line, .subtitle-line, th, td');
+        if (is_shown && hides && node.scrollWidth > node.clientWidth + 1)
+            found.push('cut: ' + node.innerText);
+        const back = behind(node);
+        const both = [light(over(parts(style.color), back)), light(back)];
+        if ((Math.max(...both) + 0.05) / (Math.min(...both) + 0.05) < 4.5)
+            found.push('pale: ' + node.innerText);
     }
     return found;
 }"""
-"""Titles, numbers and cells that do not fit their place, or hardly differ from what is behind."""
+"""Titles, numbers and cells that do not fit their place; and texts with less contrast to what is
+behind them than WCAG 2.2 asks for (1.4.3, AA)."""
 
 
 def titles(layout):

@@ -1,5 +1,7 @@
 """Who may only look: sees every chart, changes nothing; and the screen on a wall."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -7,6 +9,7 @@ from benchmarks.browser import Dashboards
 from stack.superset.files import read_files
 from stack.superset.layout import charts_at_first
 from stack.web_uis import WEB_UIS
+from tests.pictures import keep_picture
 
 pytestmark = pytest.mark.browser
 EDIT = "[data-test='edit-dashboard-button']"
@@ -93,3 +96,34 @@ def test_phone_shows_one_column_that_fits(viewing, shop):
         assert box["x"] + box["width"] <= 390
     assert page.locator("[data-test='dashboard-component-chart-holder']").count() == 9
     page.set_viewport_size({"width": 1920, "height": 1080})
+
+
+@pytest.fixture
+def french(shop):
+    """Superset in French, and in English again."""
+    stack = shop.stack
+    try:
+        stack.env["SHOP_LANGUAGE"] = "fr"
+        stack.run("up", "superset", timeout=580)
+        yield
+    finally:
+        del stack.env["SHOP_LANGUAGE"]
+        stack.run("up", "superset", timeout=580)
+
+
+@pytest.mark.long  # Superset starts twice; the texts are tested without it
+def test_french_shop_has_french_pages(french, viewing):
+    answers = viewing.open("shop-analytics", charts=first_charts("shop-analytics"))
+    assert {answer.status for answer in answers.values()} == {200}
+    page = viewing.page
+    assert page.locator("html").get_attribute("lang") == "fr"
+    keep_picture(page, "shop_analytics_in_french")
+    text = page.inner_text("body")
+    for word in ("Analyse de la boutique", "CA net", "Panier moyen", "Période", "Appliquer"):
+        assert word in text
+    number = page.locator(".header-line").filter(has_text="€").first.inner_text()
+    assert re.fullmatch(r"\d{1,3}(\u202f\d{3})*(,\d+)?\s€", number), number
+    assert {"Site web", "Application mobile"} <= {
+        row["channel"] for answer in answers.values() for row in answer.rows if "channel" in row
+    }
+    assert "Dimanche" not in text

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from secrets import token_hex
 from ssl import Purpose, create_default_context
+from urllib.parse import parse_qs
 
 import orjson
 import psycopg
@@ -71,9 +72,11 @@ def certificates(tmp_path_factory):
     return folder
 
 
-def openssl(folder, arguments):
+def openssl(folder, arguments, content=None):
     command = ["openssl", *arguments.split()]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, input=content
+    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +257,7 @@ def use():
 def use_for_a_while():
     own = secrets()
     asked = AssumeRoleProvider(sts_endpoint=MinioSettings().url, access_key="batch",
-                              secret_key=own["minio_batch"], region="us-east-1").retrieve()
+                              secret_key=own["minio_batch"], region=MinioSettings().region).retrieve()
     given = {"minio_batch_access_key": asked.access_key, "minio_batch": asked.secret_key,
              "minio_batch_session_token": asked.session_token}
     for missing in ("minio_batch_session_token", None):
@@ -311,7 +314,7 @@ def minio(stack, certificates, name):
     """A store with this certificate, and the settings of programs that trust the authority."""
     folder, ports = stack.data_dir / f"minio-{name}", free_ports(2)
     settings = {
-        "MINIO_SCHEME": "https", "MINIO_HOST": "localhost",
+        "MINIO_SCHEME": "https", "MINIO_HOST": "localhost", "MINIO_REGION": "eu-west-3",
         "MINIO_PORT": ports[0], "MINIO_CONSOLE_PORT": ports[1],
         "SSL_CERT_FILE": certificates / "ca.pem", "STACK_DATA_DIR": folder,
         "STACK_SECRETS_FILE": stack.config.stack.secrets_path,
@@ -378,23 +381,33 @@ def test_store_whose_certificate_has_expired_is_not_trusted(stack, certificates)
 
 BROKER = """
 listeners=SASL_SSL://localhost:{port},EXPIRED://localhost:{expired},\
-INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}
+MUTUAL://localhost:{mutual},INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=SASL_SSL://localhost:{port},EXPIRED://localhost:{expired},\
-INTERNAL://127.0.0.1:{internal}
-listener.security.protocol.map=SASL_SSL:SASL_SSL,EXPIRED:SASL_SSL,INTERNAL:PLAINTEXT,\
-CONTROLLER:PLAINTEXT
+MUTUAL://localhost:{mutual},INTERNAL://127.0.0.1:{internal}
+listener.security.protocol.map=SASL_SSL:SASL_SSL,EXPIRED:SASL_SSL,MUTUAL:SSL,\
+INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=INTERNAL
 controller.quorum.voters=1@127.0.0.1:{controller}
-sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER
+sasl.oauthbearer.jwks.endpoint.url={tokens}/keys
+sasl.oauthbearer.expected.audience=kafka
 ssl.keystore.type=PEM
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/ca.pem
 listener.name.sasl_ssl.ssl.keystore.location={folder}/server.pair
 listener.name.expired.ssl.keystore.location={folder}/expired.pair
+listener.name.mutual.ssl.keystore.location={folder}/server.pair
+listener.name.mutual.ssl.client.auth=required
 """
 LOGIN = """
 listener.name.{listener}.plain.sasl.jaas.config=\
 org.apache.kafka.common.security.plain.PlainLoginModule required user_shop="a \\\\"secret\\\\"";
 listener.name.{listener}.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.{listener}.oauthbearer.sasl.jaas.config=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+listener.name.{listener}.oauthbearer.sasl.server.callback.handler.class=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
 """
 PASSWORD = 'a "secret"'  # noqa: S105 - of this test
 
@@ -404,33 +417,102 @@ class Cluster:
     stack: test_stack.TestStack
     certificates: Path
     expired: int
+    mutual: int
+    tokens: str
 
     def client(self, *, authority="ca", mechanism="PLAIN", password=PASSWORD, expired=False):
         file = self.stack.data_dir / f"password-{token_hex(4)}"
         file.write_text(password)
+        login = f"sasl.username=shop sasl.password.file={file}"
+        if mechanism == "OAUTHBEARER":
+            login = (
+                f"sasl.oauthbearer.client.id=shop sasl.oauthbearer.client.secret.file={file} "
+                f"sasl.oauthbearer.token.endpoint.url={self.tokens}/token "
+                f"sasl.oauthbearer.scope=shop"
+            )
         security = (
-            f"security.protocol=SASL_SSL sasl.mechanism={mechanism} sasl.username=shop "
-            f"sasl.password.file={file} ssl.ca.location={self.certificates}/{authority}.pem"
+            f"security.protocol=SASL_SSL sasl.mechanism={mechanism} {login} "
+            f"ssl.ca.location={self.certificates}/{authority}.pem"
         )
         settings = {"KAFKA_SECURITY": security, "KAFKA_HOST": "localhost"}
         settings |= {"KAFKA_PORT": self.expired} if expired else {}
         return self.stack.with_settings(**settings)
 
+    def with_certificate(self, name):
+        """A client that has this certificate, or none, where the broker wants one."""
+        own = f"ssl.certificate.location={{0}}/{name}.pem ssl.key.location={{0}}/{name}.key "
+        security = f"security.protocol=SSL {own if name else ''}ssl.ca.location={{0}}/ca.pem"
+        return self.stack.with_settings(
+            KAFKA_SECURITY=security.format(self.certificates),
+            KAFKA_HOST="localhost",
+            KAFKA_PORT=self.mutual,
+        )
+
 
 @pytest.fixture(scope="module")
-def cluster(stack, certificates):
+def tokens(certificates):
+    """The URL of a server that gives tokens to who has the password: OpenID Connect's part of it.
+
+    RFC 6749, 4.4 (client credentials), 7515 (signature) and 7517 (keys).
+    """
+    key = certificates / "server.key"
+    modulus = openssl(certificates, f"rsa -in {key} -noout -modulus").decode().strip()
+    number = bytes.fromhex(modulus.partition("=")[2])
+    public = {"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "e": "AQAB"}
+
+    def encoded(content):
+        content = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return urlsafe_b64encode(content).decode().rstrip("=")
+
+    class Tokens(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self._answer(200, {"keys": [{**public, "n": encoded(number)}]})
+
+        def do_POST(self):
+            asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            expected = f"Basic {b64encode(f'shop:{PASSWORD}'.encode()).decode()}"
+            if self.headers["Authorization"] != expected or asked["scope"] != ["shop"]:
+                self._answer(401, {"error": "invalid_client"})
+                return
+            now = int(time.time())
+            claims = {"sub": "shop", "aud": "kafka", "iat": now, "exp": now + 600}
+            content = f"{encoded({'alg': 'RS256', 'kid': '1'})}.{encoded(claims)}"
+            signed = openssl(certificates, f"dgst -sha256 -sign {key}", content.encode())
+            token = f"{content}.{encoded(signed)}"
+            self._answer(200, {"access_token": token, "expires_in": 600, "token_type": "Bearer"})
+
+        def _answer(self, status, content):
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Tokens) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster(stack, certificates, tokens):
     for name in ("server", "expired"):
         pair = (certificates / f"{name}.key").read_text() + (
             certificates / f"{name}.pem"
         ).read_text()
         USER.write_private(certificates / f"{name}.pair", pair)
-    expired, internal = free_ports(2)
+    expired, internal, mutual = free_ports(3)
+    allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={tokens}/keys"
+    java_options = f"{stack.kafka.java_options} {allowed}"
+    stack = stack.with_settings(KAFKA_JAVA_OPTIONS=java_options.strip())
     broker = Broker(config=stack.config, secrets=stack.secrets, user=USER)
     (stack.data_dir / "run").mkdir(exist_ok=True)
     program = broker.program()
     own = BROKER.format(
         port=stack.kafka.port, controller=stack.kafka.controller_port, expired=expired,
-        internal=internal, folder=certificates,
+        internal=internal, mutual=mutual, folder=certificates, tokens=tokens,
     )  # fmt: skip
     own += "".join(LOGIN.format(listener=name) for name in ("sasl_ssl", "expired"))
     with pytest.MonkeyPatch.context() as patch:
@@ -440,7 +522,7 @@ def cluster(stack, certificates):
         broker.prepare()
     format_storage(stack)
     with running(program.command, program.directory, stack.kafka.port, env=program.environment):
-        yield Cluster(stack, certificates, expired)
+        yield Cluster(stack, certificates, expired, mutual, tokens)
 
 
 def format_storage(stack):
@@ -458,7 +540,7 @@ def topics_of(stack):
     return matching_topics(admin_client(stack.kafka.client), "^nothing", timeout_seconds=3)
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER"])
 def test_kafka_lets_in_who_has_the_password(mechanism, cluster):
     assert topics_of(cluster.client(mechanism=mechanism)) == []
 
@@ -468,6 +550,8 @@ def test_kafka_lets_in_who_has_the_password(mechanism, cluster):
     ({"authority": "stranger"}, "local issuer", "ssl.ca.location of KAFKA_SECURITY"),
     ({"authority": "nowhere"}, "ssl.ca.location failed", "ssl.ca.location of KAFKA_SECURITY"),
     ({"expired": True}, "certificate has expired", "ssl.ca.location of KAFKA_SECURITY"),
+    ({"mechanism": "OAUTHBEARER", "password": "wrong"}, "invalid_client",
+     "sasl.oauthbearer.client.secret.file of KAFKA_SECURITY"),
 ])  # fmt: skip
 def test_kafka_and_a_client_that_it_does_not_let_in(values, said, to_do, cluster):
     with pytest.raises(StopPipelineError) as refused:
@@ -477,12 +561,25 @@ def test_kafka_and_a_client_that_it_does_not_let_in(values, said, to_do, cluster
     assert to_do in message
 
 
+def test_kafka_lets_in_who_has_a_certificate(cluster):
+    assert topics_of(cluster.with_certificate("client")) == []
+
+
+@pytest.mark.parametrize("name", ["", "expired"])
+def test_kafka_and_a_certificate_that_does_not_do(name, cluster):
+    with pytest.raises(StopPipelineError, match=r"ssl\.certificate\.location of KAFKA_SECURITY"):
+        topics_of(cluster.with_certificate(name))
+
+
 @pytest.mark.long
-def test_change_of_a_shop_with_tls_reaches_a_kafka_with_tls(shop, cluster, certificates):
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "OAUTHBEARER"])
+def test_change_of_a_shop_with_tls_reaches_a_kafka_with_tls(mechanism, shop, cluster, certificates):
     """Debezium's driver and all clients of Kafka Connect log in with what ours log in with."""
-    stack = cluster.client(mechanism="SCRAM-SHA-512").with_settings(
-        OLTP_HOST="localhost", OLTP_SSL=ssl(certificates)
-    )
+    name = mechanism.lower().replace("-", "_")
+    stack = cluster.client(mechanism=mechanism).with_settings(
+        OLTP_HOST="localhost", OLTP_SSL=ssl(certificates), OLTP_DATABASE=name,
+        CONNECT_TOPIC_PREFIX=name, CONNECT_SLOT_NAME=name,
+    )  # fmt: skip
     secrets_file = stack.config.stack.connect_secrets_path
     worker = Worker(config=stack.config, secrets=stack.secrets, user=USER)
     worker.prepare()
@@ -501,7 +598,7 @@ def test_change_of_a_shop_with_tls_reaches_a_kafka_with_tls(shop, cluster, certi
             },
             logger=QuietLog(),
         )
-        reader.subscribe(["shop.public.orders"])
+        reader.subscribe([f"{name}.public.orders"])
         records = (record for _ in range(60) for record in reader.consume(1, timeout=1))
         record = next(record for record in records if record.error() is None)
         reader.close()

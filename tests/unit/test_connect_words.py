@@ -185,6 +185,12 @@ def test_healthy_slot_is_no_problem():
     assert slot_problems("dbz_shop", slot(is_active=False, inactive_seconds=2.0), None) == []
 
 
+def test_publication_that_is_missing_is_told_though_connect_and_its_slot_run():
+    [problem] = slot_problems("dbz_shop", slot(has_publication=False), None)
+    assert problem.problem.startswith("The publication is missing")
+    assert problem.action.startswith("./pipeline up oltp")
+
+
 @pytest.mark.parametrize(
     ("found", "words"),
     [

@@ -1,6 +1,7 @@
 """The files of the dashboards, and how they become Superset's and files again."""
 
 import copy
+import csv
 
 import pytest
 import yaml
@@ -8,6 +9,7 @@ import yaml
 from lakehouse.contracts.metrics import BY_NAME, METRICS
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import generate
+from lakehouse.settings import ROOT
 from stack.superset.absent import CHARTS, absent_charts, with_absent, without_absent
 from stack.superset.columns import Source
 from stack.superset.files import FOLDER, read_files, to_text, to_texts, write_files
@@ -15,6 +17,7 @@ from stack.superset.filters import missed_charts
 from stack.superset.from_superset import from_bundle
 from stack.superset.labels import read_labels
 from stack.superset.layout import Chart, charts_in, from_position, to_position
+from stack.superset.metrics import DICTIONARY
 from stack.superset.names import derived_id, is_derived
 from stack.superset.to_superset import Place, to_bundle
 
@@ -173,7 +176,7 @@ def shown_in(content):
     if not isinstance(content, dict):
         return set()
     found = {one for key, one in content.items() if key in TITLES and one}
-    if "slice_name" in content or "dashboard_title" in content:
+    if content.keys() & {"slice_name", "dashboard_title", "metric_name"}:
         found.add(content["description"])
     if "filterType" in content:
         found.add(content["name"])
@@ -182,8 +185,8 @@ def shown_in(content):
 
 def test_each_text_has_its_own_in_french():
     texts = read_labels("fr", "Europe/Paris").texts
-    titles = {metric.title for metric in METRICS}
-    assert shown_in(FILES) | titles - texts.keys() <= texts.keys()
+    shown = shown_in(FILES) | shown_in(list(DICTIONARY.values()))
+    assert shown - texts.keys() == set()
     assert len(set(texts.values())) == len(texts), "an export could not tell them apart"
 
 
@@ -342,3 +345,12 @@ def test_charts_of_absent_entities_say_so_and_an_export_has_them_again() -> None
     assert "**Valeur du stock**" in bundle
     assert "Non connecté" in bundle
     assert with_absent(shown, french, absent) == FILES
+
+
+def test_each_brand_has_the_colour_of_its_category():
+    """Superset colours a label by when it comes, which a filter changes."""
+    colours = FILES["dashboards"]["shop_analytics"]["metadata"]["label_colors"]
+    with (ROOT / "producers/data/categories.csv").open() as file:
+        for row in csv.DictReader(file):
+            shown = {colours[name] for name in (row["category"], *row["brands"].split("|"))}
+            assert len(shown) == 1, row["category"]

@@ -1,9 +1,11 @@
 """What the doctor says of the shop, of change capture and of topics."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from batch.contracts.derive import Names, derive
 from connectors.health import Health
 from connectors.plain_words import HEAL
 from connectors.readers import HiddenRows, Reason
@@ -18,6 +20,7 @@ from stack.doctor.offsets import End
 from stack.doctor.readers import Odd, Shape, diagnose_readers
 from stack.doctor.shop import (
     Publication,
+    diagnose_derived,
     diagnose_publication,
     diagnose_tables,
     diagnose_truncates,
@@ -169,6 +172,19 @@ def test_table_without_key_and_column_besides_are_noted_and_no_other_table_is():
     assert verdicts(diagnose_tables([*shop_columns(), keyless])) == [Verdict.NOTE]
     told = only(diagnose_tables([*shop_columns(), column("orders", "gift_note")]))
     assert told.words == "orders has columns without contract: gift_note; kept in _extra"
+
+
+def test_columns_that_no_derived_contract_knows_are_noted_with_what_to_type():
+    tenants = [column("tenants", "id"), column("tenants", "plan", has_key=False)]
+    names = Names(silver="tenants", history="tenants_history")
+    entity = derive([catalog_row("tenants", "id", "text", key=1)], names)
+    assert verdicts(diagnose_derived(tenants[:1], [entity])) == [Verdict.FINE]
+    told = only(diagnose_derived(tenants, [entity]))
+    assert told.verdict is Verdict.NOTE
+    assert told.words.endswith("which _extra keeps: tenants (plan)")
+    assert told.remedy.startswith("./pipeline consolidate")
+    left_out = replace(entity, excluded=("plan",))
+    assert verdicts(diagnose_derived(tenants, [left_out])) == [Verdict.FINE]
 
 
 def health(*problems, state="RUNNING"):

@@ -193,7 +193,11 @@ def test_column_added_later_is_not_asked_of_earlier_changes():
     )
     rows = read_rows(b"1,1,a,1,dflt\n", table)
     how = Comparison(visibility=ALL_SEEN, slices=1, examples=Examples(limit=3))
-    assert compare_table(table, [rows], records([change]), how).is_exact
+    found = compare_table(table, [rows], records([change]), how)
+    assert found.is_exact
+    assert found.untold.examples == ("1 (later)",)
+    nothing = read_rows(b"1,1,a,1,\n", table)
+    assert not compare_table(table, [nothing], records([change]), how).untold.count
 
 
 def test_large_value_that_an_update_left_alone_is_taken_from_the_change_before():
@@ -312,6 +316,15 @@ def test_verdict_says_what_a_truncate_left_and_what_ends_it():
     told = report_of(**found).verdict()
     assert "orders: 1 missing deletes: 7 (inserted again over a row without a delete" in told
     assert told.count("./pipeline extract orders --full") == 1
+
+
+def test_verdict_tells_of_values_that_no_change_tells_and_the_command_that_reads_them():
+    told = report_of(untold=Fault(count=3, examples=("1 (later)",)))
+    assert told.exact
+    words = "3 rows have values in columns that were added after their latest change"
+    assert words in told.verdict()
+    assert "orders 1 (later) and 2 more" in told.verdict()
+    assert "./pipeline extract orders --full reads them" in told.verdict()
 
 
 def unreadable(note, *, may_pass=False, **found):

@@ -43,7 +43,7 @@ from lakehouse.settings import (
 from lakehouse.settings.retired import _RETIRED
 from lakehouse.settings_document import settings_document
 from lakehouse.variables import variables_of
-from stack.kafka.worker import security
+from stack.kafka.worker import allowed_urls, security
 
 PACKAGES = (
     "cli", "lakehouse", "producers", "connectors", "consumers", "batch", "replay", "orchestration",
@@ -65,6 +65,7 @@ ANOTHER_BY_NAME = {
     "CONNECT_SCHEME": "https",
     "KAFKA_SECURITY": "security.protocol=SSL ssl.ca.location='/etc/my ca.pem'",
     "MINIO_SCHEME": "https",
+    "MINIO_REGION": "eu-west-3",
     "OLTP_SSL": "sslmode=require",
     "WAREHOUSE_SSL": "sslmode=verify-ca sslrootcert='/etc/my ca.pem'",
 }
@@ -340,11 +341,48 @@ def unescaped(value):
     "security.protocol=PLAINTEXT ssl.ca.location=/ca.pem", "security.protocol=SASL_SSL",
     "security.protocol=SASL_SSL sasl.mechanism=GSSAPI sasl.username=u sasl.password.file=/p",
     "security.protocol=SASL_SSL sasl.mechanism=PLAIN sasl.username=u sasl.password=secret",
+    "security.protocol=SASL_SSL sasl.mechanism=OAUTHBEARER sasl.username=u sasl.password.file=/p",
+    "security.protocol=SASL_SSL sasl.mechanism=OAUTHBEARER sasl.oauthbearer.client.id=u",
+    "security.protocol=SSL ssl.certificate.location=/c.pem",
+    "security.protocol=SSL ssl.certificate.location=c.pem ssl.key.location=/c.key",
+    "security.protocol=SASL_PLAINTEXT sasl.mechanism=PLAIN sasl.username=u sasl.password.file=/p "
+    "ssl.certificate.location=/c.pem ssl.key.location=/c.key",
 ])  # fmt: skip
 def test_properties_of_kafka_that_do_not_fit_are_refused(value):
     message = refusal(KafkaSettings, KAFKA_SECURITY=value)
     shown = value.replace("=secret", "=***")
     assert f"KAFKA_SECURITY is {shown!r}; allowed is security.protocol" in message
+
+
+def test_token_and_certificate_for_kafka_reach_both_kinds_of_client(tmp_path):
+    for name, text in (("secret", 'a "b"\n'), ("me.pem", "cert\n"), ("me.key", "key\n")):
+        (tmp_path / name).write_text(text)
+    client = KafkaSettings(
+        security="security.protocol=SASL_SSL sasl.mechanism=OAUTHBEARER "
+        "sasl.oauthbearer.client.id=me sasl.oauthbearer.token.endpoint.url=https://id/token "
+        "sasl.oauthbearer.scope=kafka https.ca.location=/etc/id.pem "
+        f"sasl.oauthbearer.client.secret.file={tmp_path}/secret "
+        f"ssl.certificate.location={tmp_path}/me.pem ssl.key.location={tmp_path}/me.key"
+    ).client
+    assert client["sasl.oauthbearer.method"] == "oidc"
+    assert client["sasl.oauthbearer.client.secret"] == 'a "b"'
+    assert not {name for name in client if name.endswith(".file")}
+    java = dict(line.split("=", 1) for line in security(client).split("\n") if line)
+    java = {name: unescaped(value) for name, value in java.items()}
+    assert java["producer.sasl.oauthbearer.token.endpoint.url"] == "https://id/token"
+    assert java["admin.ssl.keystore.certificate.chain"] == "cert\n"
+    assert java["consumer.ssl.keystore.key"] == "key\n"
+    words = shlex.split(java["sasl.jaas.config"].removesuffix(";"))
+    assert words[2:] == ["ssl.truststore.location=/etc/id.pem", "ssl.truststore.type=PEM"]
+    own = "sasl.oauthbearer.client.credentials.client"
+    assert (java[f"{own}.id"], java[f"{own}.secret"]) == ("me", 'a "b"')
+    assert allowed_urls(client)[0].endswith("allowed.urls=https://id/token")
+
+
+def test_certificate_for_kafka_that_cannot_be_read_is_named():
+    client = {"ssl.certificate.location": "/none/me.pem", "ssl.key.location": "/none/me.key"}
+    with pytest.raises(StopPipelineError, match=r"KAFKA_SECURITY: .*/none/me\.pem"):
+        security(client)
 
 
 def test_password_file_of_kafka_that_cannot_be_read_is_named(tmp_path):

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from batch import pipeline_run
 from batch.catalogue.lake import lake_metrics
 from batch.contracts import stored
 from batch.contracts.derive import silver_names
@@ -16,8 +17,9 @@ from lakehouse.contracts import ENTITIES, OnSchemaChange
 from lakehouse.contracts.files import file_text, read_files
 from lakehouse.errors import AwayError, StopPipelineError, WrongArgumentError
 from lakehouse.layers import Layer
-from tests.unit.bronze_maker import RULES, customers, live, new_lake, rows_of
+from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
 from tests.unit.foreign_maker import catalog_row, foreign, modifier
+from tests.unit.test_silver_replay import replayer
 
 TENANTS = [
     catalog_row("tenants", "Id", "uuid", key=1),
@@ -95,6 +97,49 @@ def test_table_that_fails_stops_no_other(shop):
     with pytest.raises(StopPipelineError, match=r"tenants\.seats holds 'many'"):
         shop.run.derived()
     assert [row["n"] for row in live(shop.lake, "zones")] == [1]
+
+
+def test_each_table_that_stops_is_told_and_all_others_continue(shop):
+    stopping = replace(ENTITIES["customers"], on_removed=OnSchemaChange.STOP)
+    ours = {**ENTITIES, "customers": stopping}
+    for module in (stored, pipeline_run):
+        shop.patch.setattr(module, "ENTITIES", ours)
+    shop.tables["zones"] = [catalog_row("zones", "n", "int8", key=1)]
+    shop.say("on_retyped: stop")
+    shop.source("zones", {}).change({"n": 1}, "c").land()
+    shop.source("tenants", ROW).change({"Id": "b1"}, "c", seats="many").land()
+    customers(shop.lake).change(1, "c", city=...).land()
+    order_lines(shop.lake).change(1, "c").land()
+    # Gold and the warehouse are not built: this run has none.
+    with pytest.raises(StopPipelineError) as told:
+        consolidate(shop.run)
+    first, second = str(told.value).splitlines()
+    assert first.startswith("customers lacks city in 1 changes")
+    assert "lakehouse/contracts/shop/customers.yaml" in first
+    assert second.startswith("tenants.seats holds 'many'")
+    assert "CONTRACTS_DIR, tenants.yaml" in second
+    assert len(live(shop.lake, "cleaned_sale_lines")) == len(live(shop.lake, "zones")) == 1
+
+
+def test_store_that_is_away_is_told_once(shop):
+    def away(*_arguments, **_options):
+        asked.append(1)
+        raise AwayError
+
+    asked = []
+    shop.patch.setattr(pipeline_run, "consolidate_silver", away)
+    with pytest.raises(AwayError):
+        shop.run.silver([])
+    assert len(asked) == 1
+
+
+def test_replay_of_a_table_that_the_shop_has_altered_asks_for_a_consolidation(shop, tmp_path):
+    shop.source("tenants", ROW).change({"Id": "b1"}, "c").land()
+    shop.run.derived()
+    shop.tables["tenants"] = [*TENANTS, catalog_row("tenants", "since", "date")]
+    altered = replayer(shop.lake, tmp_path, ranges={}, entity=shop.contract("tenants"))
+    with pytest.raises(StopPipelineError, match=r"First apply it: \./pipeline consolidate"):
+        altered.run()
 
 
 def test_consolidation_refuses_a_wrong_file_first_and_takes_derived_tables_last(shop):
