@@ -46,6 +46,7 @@ from batch.warehouse.source import Silver, silver_sources
 from batch.warehouse.validated import QuarantineLimit
 from batch.warehouse.views import refresh_views
 from batch.warehouse.watermarks import loaded_versions
+from connectors.mapping import require_mapping_fits
 from lakehouse.connections import secrets, shop, warehouse, writing_lake
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.files import read_files
@@ -167,6 +168,11 @@ class PipelineRun:
         files = read_files(self.contract_files)
         if self.shop is None:
             return contracts_of(self.lake)
+        # Changes that do not fit are quarantined, so those of other tables need not wait.
+        try:
+            require_mapping_fits(self.shop)
+        except PipelineError as error:
+            self.on_progress(str(error))
         return refresh(
             self.lake,
             self.shop,

@@ -39,6 +39,7 @@ def apply(
 
     Example: ./pipeline connect apply --accept-loss
     """
+    from connectors.mapping import require_mapping_fits
     from connectors.masks import read_masks
     from connectors.partitions import snapshot_config
     from connectors.registration import Content
@@ -53,6 +54,7 @@ def apply(
     )
 
     connect = ConnectSettings()
+    require_mapping_fits(connections.shop("monitor"))
     asked = read_masks(ContractSettings().dir, connections.shop("monitor"))
     for told in asked.unknown:
         err_console.print(told, markup=False, style="yellow", soft_wrap=True)

@@ -1,6 +1,9 @@
 """`demo`: set-up, simulation, consolidation and reconciliation in one command."""
 
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from secrets import randbelow
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +36,13 @@ def demo(  # noqa: PLR0913 - one for each option
     seed: Annotated[
         int | None, typer.Option(help="Seed of the simulator; random if not given.")
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Another shop: a folder with mapping.yaml, schema.sql and simulate.py.",
+        ),
+    ] = None,
     dirt: Annotated[
         float,
         typer.Option(min=0, max=100, help="Percentage of user-entered rows that contain a fault."),
@@ -58,6 +68,8 @@ def demo(  # noqa: PLR0913 - one for each option
 
     Example: ./pipeline demo --minutes 3 --orders-per-second 50 --dirt 5 --down
     """
+    if source is not None:
+        _with_source(source)
     from cli.output import err_console
     from cli.simulate import live_rate
     from monitoring.demonstration import Demonstration
@@ -90,6 +102,22 @@ def demo(  # noqa: PLR0913 - one for each option
         err_console.print("The services keep running. Stop them with ./pipeline down")
     if not is_exact:
         raise typer.Exit(1)
+
+
+def _with_source(folder: Path) -> None:
+    """Begin again with the contracts of another shop: they are read when they are imported."""
+    from lakehouse.environment import process_environment
+    from lakehouse.errors import WrongArgumentError
+
+    files = ("mapping.yaml", "schema.sql", "simulate.py")
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        problem = f"{folder} has no {', '.join(missing)}"
+        raise WrongArgumentError(problem, "An example: --source examples/other_shop.")
+    environment, wanted = process_environment(), str(folder.resolve())
+    if environment.get("CONTRACTS_DIR") != wanted:
+        command = [sys.executable, "-P", "-m", "cli", *sys.argv[1:]]
+        os.execve(sys.executable, command, environment | {"CONTRACTS_DIR": wanted})  # noqa: S606
 
 
 def _demonstrate(shop: "Demonstration", past: "Plan | None", *, is_by_airflow: bool) -> bool:

@@ -25,11 +25,14 @@ class FileFormat(StrEnum):
 def show(
     context: typer.Context,
     customer: Annotated[
-        int | None,
-        typer.Option(help="The lists of this customer: to buy again, and new to them."),
+        str | None,
+        typer.Option(
+            metavar="ID", help="The lists of this customer: to buy again, and new to them."
+        ),
     ] = None,
     product: Annotated[
-        int | None, typer.Option(help="Show what is often bought together with this product.")
+        str | None,
+        typer.Option(metavar="ID", help="Show what is often bought together with this product."),
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -56,7 +59,7 @@ def show(
         if customer is not None:
             rows = of_customer(lake_of_reader(), customer)
         else:
-            rows = of_product(lake_of_reader(), product or 0)
+            rows = of_product(lake_of_reader(), product or "")
     if output is Format.JSON:
         print_json(rows.to_dicts())
         return

@@ -41,6 +41,7 @@ def check(
 
     Example: ./pipeline source check postgresql://postgres@db.example/shop --sql
     """
+    from connectors.mapping import require_mapping_fits
     from lakehouse.connections import secrets
     from lakehouse.settings import ConnectSettings
     from stack.source.change import apply as prepare
@@ -62,6 +63,7 @@ def check(
         print_json([finding.to_json() for finding in findings])
     else:
         show_findings(findings, seconds=time.monotonic() - began)
+    require_mapping_fits(url)
     if any(finding.verdict == "wrong" for finding in findings):
         raise typer.Exit(1)
 

@@ -1,6 +1,6 @@
 """The captured tables of the shop, as its own catalog describes them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 from psycopg.rows import class_row
 
+from lakehouse.contracts.model import Type
 from lakehouse.kafka import is_capturable
 
 OPAQUE_TYPES = frozenset(
@@ -19,6 +20,22 @@ without reading it."""
 TEXTS = ("text", "varchar", "bpchar", "name", "char", "citext", "uuid")
 """Types whose values Debezium writes as Postgres casts them to text; so it does enumerations."""
 _ENUMERATION = "e"
+_WHOLE = frozenset({"int2", "int4", "int8"})
+_NUMBERS = _WHOLE | {"numeric"}
+READABLE: Mapping[Type, Collection[str]] = {
+    Type.INTEGER: _WHOLE,
+    Type.CENTS: _NUMBERS,
+    Type.RATE: _NUMBERS,
+    Type.DEGREES: _NUMBERS | {"float4", "float8"},
+    Type.BOOLEAN: {"bool"},
+    Type.TIMESTAMP: {"timestamptz"},
+    Type.DATE: {"date"},
+    Type.DECIMAL: _NUMBERS | {"money"},
+    Type.FLOAT: _NUMBERS | {"float4", "float8"},
+    Type.WALL_CLOCK: {"timestamp"},
+    Type.TIME: {"time"},
+}
+"""Postgres types that cleaning can read, by type of the contract; any can be read as text."""
 _CATALOG = Path(__file__).with_name("shop_catalog.sql")
 
 

@@ -7,12 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from batch.reconcile import Report, reconcile, settle
+from lakehouse.contracts.mapping import other_shop_file
 from lakehouse.errors import PipelineError
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
 from monitoring.flow import Flow, FlowSampler
 from producers.meter import Measurement
 from producers.plan import Plan
+from producers.script import ScriptedSimulator
 from producers.simulator import Simulator
 from stack.paths import StackConfig
 
@@ -100,10 +102,14 @@ class Demonstration:
         """Compare all layers."""
         return reconcile(self._secrets, on_progress=on_progress)
 
-    def _simulator(self) -> Simulator:
+    def _simulator(self) -> Simulator | ScriptedSimulator:
         config = self._config
+        dsn = oltp_dsn(config.oltp, self._secrets, role="simulator")
+        script = other_shop_file("simulate.py")
+        if script is not None:
+            return ScriptedSimulator(path=script, dsn=dsn)
         return Simulator(
-            oltp_dsn(config.oltp, self._secrets, role="simulator"),
+            dsn,
             shop=config.shop,
             slot_name=config.connect.slot_name,
         )

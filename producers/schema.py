@@ -18,12 +18,14 @@ _KEYS = {table: columns[0] for table, columns in COLUMNS_OF.items()}
 _OWNED = ("versions", *_KEYS, "ledger", "grants")
 
 
-def apply_schema(admin_dsn: str) -> None:
+def apply_schema(admin_dsn: str, other: Path | None = None) -> None:
     """Create or update the shop's tables, triggers and grants, in one transaction.
 
     Args:
         admin_dsn: a superuser's connection to the shop's database. The roles simulator, debezium,
             reconcile and shop_owner exist.
+        other: the file with the tables of another shop, in place of ours; if it does not exist,
+            nobody but the shop makes them.
 
     Raises:
         RetryLaterError: the database does not answer.
@@ -34,7 +36,12 @@ def apply_schema(admin_dsn: str) -> None:
         explaining(Service.SHOP, "The shop's schema cannot be applied", then=then),
         psycopg.connect(admin_dsn) as connection,
     ):
-        _apply(connection)
+        if other is None:
+            _apply(connection)
+        elif other.is_file():
+            connection.execute(_read("owner"))
+            connection.execute("set local role shop_owner")
+            connection.execute(other.read_bytes())
 
 
 def _apply(connection: psycopg.Connection) -> None:

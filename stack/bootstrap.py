@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from batch.warehouse.migrate import migrate
 from batch.warehouse.shop import describe_shop
+from connectors.mapping import require_mapping_fits
 from connectors.masks import read_masks
 from connectors.partitions import snapshot_config
 from connectors.registration import Content, apply
 from connectors.source import prepare
+from lakehouse.contracts.mapping import other_shop_file
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from producers.schema import apply_schema
@@ -31,7 +33,7 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
     """Return all steps; those of one service in order."""
 
     def schema() -> None:
-        apply_schema(oltp_dsn(config.oltp, secrets, role="admin"))
+        apply_schema(oltp_dsn(config.oltp, secrets, role="admin"), other_shop_file("schema.sql"))
 
     def capture() -> None:
         prepare(oltp_dsn(config.oltp, secrets, role="admin"), config.connect)
@@ -45,6 +47,7 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
         secrets_file = config.stack.connect_secrets_path
         oltp = config.stack.seen_by_services(config.oltp)
         dsn = oltp_dsn(config.oltp, secrets, role="monitor")
+        require_mapping_fits(dsn)
         content = Content(
             snapshot=snapshot_config(dsn, config.connect),
             masks=read_masks(config.contracts.dir, dsn).masks,

@@ -5,13 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
-from batch.gold.silver import SIGN, Silver, SilverTable
+from batch.gold.silver import KEY_TYPES, SIGN, Silver, SilverTable
 from batch.gold.task import Since, Task, cached
 from lakehouse.contracts.gold import SALES_KPI, month_of
 
 _INTERVAL = pl.Schema(
     {
-        "product_id": pl.Int64(),
+        "product_id": KEY_TYPES["product_id"],
         "valid_from_at": pl.Datetime("us", "UTC"),
         "valid_to_at": pl.Datetime("us", "UTC"),
     }

@@ -12,7 +12,7 @@ import structlog
 
 from batch.gold.affected import affected_orders, changed_days
 from batch.gold.customers import affected_customers, compute_customers
-from batch.gold.silver import SIGN, MissingFeedError
+from batch.gold.silver import KEY_TYPES, SIGN, MissingFeedError
 from batch.gold.task import Batch, Replacement, Since, Task, collected, height, lines_of_month
 from batch.gold.transforms import Frame
 from batch.gold.transforms.behaviour import customer_behaviour
@@ -37,7 +37,7 @@ _VISIT = (
     "rating", "occurred_date", "occurred_month",
 )  # fmt: skip
 _LEVEL = {
-    "product_id": pl.Int64(), "warehouse_code": pl.String(), "movements": pl.Int64(),
+    "product_id": KEY_TYPES["product_id"], "warehouse_code": pl.String(), "movements": pl.Int64(),
     "on_hand_units": pl.Int64(),
 }  # fmt: skip
 _MOVEMENT = ("product_id", "warehouse_code", "quantity", "_deleted_at")

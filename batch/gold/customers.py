@@ -14,7 +14,7 @@ import narwhals as nw
 import polars as pl
 
 from batch.gold.affected import affected_orders
-from batch.gold.silver import MissingFeedError, Silver, pin
+from batch.gold.silver import KEY_TYPES, MissingFeedError, Silver, pin
 from batch.gold.task import (
     Batch,
     Replacement,
@@ -39,9 +39,13 @@ from lakehouse.errors import RetryLaterError
 _SUMS = tuple(name for name in TOTALS if not name.endswith("_date") and name != "customer_id")
 _FIRST, _LAST = "first_order_date", "last_order_date"
 _EMPTY = pl.DataFrame(
-    schema={name: pl.Date() if name.endswith("_date") else pl.Int64() for name in TOTALS}
+    schema={
+        name: KEY_TYPES.get(name, pl.Date() if name.endswith("_date") else pl.Int64())
+        for name in TOTALS
+    }
 )
-_PLACED = {"order_id": pl.Int64(), "customer_id": pl.Int64(), DAY: pl.Date()}
+_CUSTOMER = {"customer_id": KEY_TYPES["customer_id"], DAY: pl.Date()}
+_PLACED = {"order_id": KEY_TYPES["order_id"], **_CUSTOMER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +153,7 @@ def _updated_totals(
 
 def _next_orders(silver: Silver, customers: pl.Series, *, is_first: bool) -> pl.DataFrame:
     """Return the first or the last day on which each customer placed an order that counts."""
-    found = [pl.DataFrame(schema={"customer_id": pl.Int64(), DAY: pl.Date()})]
+    found = [pl.DataFrame(schema=_CUSTOMER)]
     months = silver["cleaned_sales"].months()
     day = pl.col(DAY).min() if is_first else pl.col(DAY).max()
     for month in months if is_first else reversed(months):

@@ -17,6 +17,10 @@ from lakehouse.lake import Lake
 SCHEMAS: Mapping[str, pa.Schema] = {
     entity.silver: silver_schema(entity) for entity in ENTITIES.values()
 } | {entity.history: history_schema(entity) for entity in ENTITIES.values() if entity.history}
+KEY_TYPES = {
+    entity.key: pl.Schema(SCHEMAS[entity.silver])[entity.key] for entity in ENTITIES.values()
+}
+"""Types of the shop's keys, by their columns."""
 _MONTHS = {entity.silver: entity.partition for entity in ENTITIES.values() if entity.partition}
 _OLD_IMAGES = ("update_preimage", "delete")
 SIGN = "sign"

@@ -106,10 +106,10 @@ def _together(history: History, ids: pl.Series) -> sp.csr_matrix:
 def _frame(
     name: str, ids: pl.Series, found: tuple[Positions, Positions] | None, signals: Signals
 ) -> pl.DataFrame:
-    schema = {
-        name: pl.Int64,
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {
+        name: ids.dtype,
         "rank": pl.Int64,
-        "product_id": pl.Int64,
+        "product_id": signals.products["product_id"].dtype,
         "score_millionths": pl.Int64,
     }
     if found is None:
@@ -119,9 +119,9 @@ def _frame(
     row, column = np.nonzero(is_listed)
     return pl.DataFrame(
         {
-            name: ids.to_numpy()[row],
+            name: ids.gather(row),
             "rank": column + 1,
-            "product_id": signals.products["product_id"].to_numpy()[places[is_listed]],
+            "product_id": signals.products["product_id"].gather(places[is_listed]),
             "score_millionths": millionths[is_listed],
         },
         schema=schema,

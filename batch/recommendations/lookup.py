@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from batch.gold.silver import pin
+from batch.gold.silver import KEY_TYPES, pin
 from lakehouse.contracts.gold import RECOMMENDATIONS, SIMILAR_PRODUCTS, GoldTable
 from lakehouse.delta import retry_later, scan
 from lakehouse.errors import StopPipelineError, WrongArgumentError
@@ -14,7 +14,7 @@ _TRAIN = "./pipeline recommend train"
 _SHOWN = ("name", "category")
 
 
-def of_customer(lake: Lake, customer_id: int) -> pl.DataFrame:
+def of_customer(lake: Lake, customer_id: int | str) -> pl.DataFrame:
     """Return the lists of a customer, by kind and rank, with the products' current names.
 
     Raises:
@@ -24,7 +24,7 @@ def of_customer(lake: Lake, customer_id: int) -> pl.DataFrame:
     """
     with retry_later("the recommendations cannot be read"):
         _require(lake, "enriched_users", "customer_id", customer_id)
-        rows = _lists(lake, RECOMMENDATIONS).filter(pl.col("customer_id") == customer_id)
+        rows = _lists(lake, RECOMMENDATIONS).filter(_is_key("customer_id", customer_id))
         found = _named(lake, rows, "product_id").sort("kind", "rank").collect()
     if found.is_empty():
         problem = f"Customer {customer_id} is in no list: the account is newer than the training"
@@ -32,7 +32,7 @@ def of_customer(lake: Lake, customer_id: int) -> pl.DataFrame:
     return found.select("kind", "rank", "product_id", *_SHOWN, "score_millionths", "model_version")
 
 
-def of_product(lake: Lake, product_id: int) -> pl.DataFrame:
+def of_product(lake: Lake, product_id: int | str) -> pl.DataFrame:
     """Return the products that are often bought together with one; arguments and errors likewise.
 
     Raises:
@@ -42,7 +42,7 @@ def of_product(lake: Lake, product_id: int) -> pl.DataFrame:
     """
     with retry_later("the recommendations cannot be read"):
         _require(lake, "cleaned_products", "product_id", product_id)
-        rows = _lists(lake, SIMILAR_PRODUCTS).filter(pl.col("product_id") == product_id)
+        rows = _lists(lake, SIMILAR_PRODUCTS).filter(_is_key("product_id", product_id))
         found = _named(lake, rows, "similar_product_id").sort("rank").collect()
     if found.is_empty():
         problem = (
@@ -109,8 +109,12 @@ def _named(lake: Lake, rows: pl.LazyFrame, key: str) -> pl.LazyFrame:
     return rows.join(names, left_on=key, right_on="product_id")
 
 
-def _require(lake: Lake, table: str, key: str, value: int) -> None:
-    rows = pin(lake, [table], {})[table].current().filter(pl.col(key) == value)
+def _is_key(key: str, value: int | str) -> pl.Expr:
+    return pl.col(key) == pl.lit(value).cast(KEY_TYPES[key], strict=False)
+
+
+def _require(lake: Lake, table: str, key: str, value: int | str) -> None:
+    rows = pin(lake, [table], {})[table].current().filter(_is_key(key, value))
     if rows.head(1).collect().is_empty():
         problem = f"silver/{table} has no {key} {value}"
         action = f"To list some: ./pipeline query 'from silver.{table} limit 10'."

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from psycopg import sql
 
 from batch.gold.run import has_formulas, read_versions
-from batch.gold.silver import pin
+from batch.gold.silver import KEY_TYPES, pin
 from batch.reconcile.history import Examples
 from batch.reconcile.layers import LayerReport, compare_frames
 from batch.reconcile.warehouse import published_versions
@@ -71,11 +71,11 @@ TOTALS: Mapping[str, Total] = {
         sums=_SALES, source=_SOLD, where=_HAS_SALES,
     ),
     "product_performance": Total(
-        keys={**_DAY, "product_id": (pl.Int64, "f.product_id")},
+        keys={**_DAY, "product_id": (KEY_TYPES["product_id"], "f.product_id")},
         sums=_SALES, source=_SOLD, where=_HAS_SALES,
     ),
     "customer_lifetime_value": Total(
-        keys={"customer_id": (pl.Int64, "f.customer_id")},
+        keys={"customer_id": (KEY_TYPES["customer_id"], "f.customer_id")},
         sums=_SALES, source=f"{_SOLD} and f.customer_id is not null", where=_HAS_SALES,
     ),
     "customer_behaviour": Total(
@@ -89,7 +89,7 @@ TOTALS: Mapping[str, Total] = {
         where=pl.lit(value=True),
     ),
     "stock_health": Total(
-        keys={"product_id": (pl.Int64, "f.product_id"),
+        keys={"product_id": (KEY_TYPES["product_id"], "f.product_id"),
               "warehouse_code": (pl.String, "f.warehouse_code")},
         sums={"on_hand_units":
               "sum(f.received_units - f.sold_units + f.returned_units + f.adjusted_units)"},

@@ -7,6 +7,7 @@ warehouse. All other tables must equal the queries that they declare.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from time import monotonic
 from typing import Protocol
 
@@ -15,7 +16,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from batch.gold.silver import SCHEMAS
+from batch.gold.silver import KEY_TYPES, SCHEMAS
 from batch.gold.transforms import Frame
 from batch.gold.transforms.sale_lines import counts, payment_worth, refunds, sale_lines
 from batch.reconcile.history import Examples
@@ -47,25 +48,31 @@ _WHERE: Mapping[str, str] = {"mart.fact_transactions": "placed_at is not null"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """The rows for which `column` modulo `count` is `number`."""
+    """The rows with a value of `column` from `first` (inclusive) to `stop`; None has no limit.
+
+    Texts are ordered by their bytes, here as in the warehouse.
+    """
 
     column: str
-    number: int
-    count: int
+    first: int | str | None = None
+    stop: int | str | None = None
 
     def of_silver(self) -> pl.Expr:
         """Return the filter for a frame."""
-        return pl.col(self.column) % self.count == self.number
+        key = pl.col(self.column)
+        from_first = pl.lit(value=True) if self.first is None else key >= self.first
+        return from_first if self.stop is None else from_first & (key < self.stop)
 
     def of_warehouse(self) -> sql.Composable:
         """Return the condition for a table of the warehouse."""
-        # In SQL, the remainder has the sign of the dividend.
-        return sql.SQL("mod({}, {}) in ({}, {})").format(
-            sql.Identifier(self.column),
-            sql.Literal(self.count),
-            sql.Literal(self.number),
-            sql.Literal(self.number - self.count),
-        )
+        conditions: list[sql.Composable] = [
+            sql.SQL("{} {} {}").format(
+                sql.Identifier(self.column), sql.SQL(sign), sql.Literal(limit)
+            )
+            for sign, limit in ((">=", self.first), ("<", self.stop))
+            if limit is not None
+        ]
+        return sql.SQL(" and ").join(conditions or [sql.SQL("true")])
 
 
 class WarehouseReader(Protocol):
@@ -175,9 +182,14 @@ class WarehouseComparison:
 
     def _shards(self, silver: str, column: str) -> Iterator[Shard]:
         """Yield shards that fit into memory, by the number of rows of a silver table."""
-        rows = self._silver(silver).select(pl.len()).collect().item()
-        count = max(1, rows // _SLICE_ROWS)
-        return (Shard(column=column, number=number, count=count) for number in range(count))
+        rows = self._silver(silver)
+        count = max(1, rows.select(pl.len()).collect().item() // _SLICE_ROWS)
+        limits: list[int | str] = []
+        if count > 1:
+            keys = rows.select(pl.col(column).unique().sort()).collect().to_series()
+            limits = keys.gather_every(-(-len(keys) // count))[1:].to_list()
+        for first, stop in pairwise((None, *limits, None)):
+            yield Shard(column=column, first=first, stop=stop)
 
     def _entity(self, table: EntityTable) -> LayerFindings:
         found = LayerFindings()
@@ -189,7 +201,11 @@ class WarehouseComparison:
         return found
 
     def _lines(self) -> LayerFindings:
-        names = {"order_line_id": pl.Int64, "counts": pl.Boolean, **dict.fromkeys(MONEY, pl.Int64)}
+        names: dict[str, ColumnType] = {
+            "order_line_id": KEY_TYPES["order_line_id"],
+            "counts": pl.Boolean,
+            **dict.fromkeys(MONEY, pl.Int64),
+        }
         *by_order, products = _LINE_INPUTS
         found = LayerFindings()
         for shard in self._shards("cleaned_sale_lines", "order_id"):
@@ -229,7 +245,10 @@ class WarehouseComparison:
 
     def _payments(self) -> LayerFindings:
         """Compare amounts at the rate of their order; null until the order has arrived."""
-        names = ("payment_id", "order_id", "amount_cents", "base_amount_cents")
+        names: dict[str, ColumnType] = {
+            **{name: KEY_TYPES[name] for name in ("payment_id", "order_id")},
+            **dict.fromkeys(("amount_cents", "base_amount_cents"), pl.Int64),
+        }
         found = LayerFindings()
         for shard in self._shards("cleaned_payments", "order_id"):
             orders, payments = (
@@ -244,8 +263,8 @@ class WarehouseComparison:
             is_out_of_range = pl.col("exchange_rate_e8").is_not_null()
             is_out_of_range &= pl.col("base_amount_cents").is_null()
             found += LayerFindings(out_of_range=rows.select(is_out_of_range.sum()).item())
-            expected = rows.select(names)
-            stored = self._read("mart.fact_payments", dict.fromkeys(names, pl.Int64), shard)
+            expected = rows.select(list(names))
+            stored = self._read("mart.fact_payments", names, shard)
             found += compare_frames(expected, stored, ("payment_id",), self._examples)
         return found
 

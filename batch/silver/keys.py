@@ -7,7 +7,7 @@ from deltalake import DeltaTable
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.offsets import OffsetRanges, is_within
-from lakehouse.cleaning.envelope import Columns, read_keys
+from lakehouse.cleaning.envelope import read_keys
 from lakehouse.cleaning.typed import read_key
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import COORDINATE, silver_schema
@@ -16,7 +16,7 @@ from lakehouse.delta import scan
 
 def names_of(entity: Entity, keys: pl.Series) -> pl.Series:
     """Convert Kafka's keys to silver's, in order; null for invalid keys."""
-    texts = read_keys(keys, Columns.of(entity))
+    texts = read_keys(keys, entity)
     return texts.select(read_key(entity).alias(entity.key)).to_series()
 
 

@@ -148,7 +148,7 @@ def everything(mart: Mart) -> Iterator[Composed]:
     """Yield statements for all keys: those of the entities, and those that only the mart has."""
     for dimension in _of_entities(mart):
         keys, member = _of_dimension(dimension), Identifier("d", dimension.member)
-        is_real = "{} is not null" if dimension.is_versioned else "{} >= 0"
+        is_real = "{} is not null" if dimension.is_versioned else "{} <> '-1'"
         yield keys.add(
             [
                 SQL("select {} from {} as e").format(keys.of("e"), _entity(_history(dimension))),

@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from batch.warehouse.marts import mart
-from batch.warehouse.scripts import columns_of, run, scripts
+from batch.warehouse.scripts import KEY_OF_ANY, columns_of, run, scripts
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.model import UNKNOWN
 from lakehouse.errors import StopPipelineError
@@ -136,13 +136,14 @@ def _codes_are_known() -> Check:
         )
         if names:
             query = (
-                "select {} as entity, c.{} as key, concat_ws(', ', {}) as columns from {} as c "
+                "select {} as entity, c.{}::{} as key, concat_ws(', ', {}) as columns from {} as c "
                 "where not c._is_deleted and {} in ({})"
             )
             queries.append(
                 sql.SQL(query).format(
                     sql.Literal(entity.table),
                     sql.Identifier(entity.key),
+                    KEY_OF_ANY,
                     named,
                     sql.Identifier("pg_temp", f"changed_{entity.table}"),
                     sql.Literal(UNKNOWN),
@@ -159,7 +160,7 @@ def _versions_do_not_overlap() -> Check:
     """
     query = (
         "select v.what, v.id, v.valid_from_at::text, v.last_valid_to_at::text from ("
-        "select {} as what, d.{} as id, d.valid_from_at, "
+        "select {} as what, d.{}::{} as id, d.valid_from_at, "
         "lag(coalesce(d.valid_to_at, 'infinity')) over "
         "(partition by d.{} order by d.valid_from_at) as last_valid_to_at "
         "from {} as t inner join {} as d using ({})) as v "
@@ -171,7 +172,7 @@ def _versions_do_not_overlap() -> Check:
             member = sql.Identifier(one.member)
             affected = sql.Identifier(f"affected_{one.entity}")
             table = sql.Identifier("mart", one.name)
-            parts = (sql.Literal(one.name), member, member, affected, table, member)
+            parts = (sql.Literal(one.name), member, KEY_OF_ANY, member, affected, table, member)
             queries.append(sql.SQL(query).format(*parts))
     return _generated("versions_do_not_overlap", "fail", queries)
 

@@ -9,11 +9,12 @@ from psycopg.sql import SQL, Literal
 from psycopg.sql import Identifier as Name
 
 from batch.silver.tables import Rows
-from batch.warehouse.entities import EntityTable
+from batch.warehouse.entities import POSTGRES_TYPES, EntityTable
 from batch.warehouse.scripts import columns_of, run, same_key
 from batch.warehouse.source import SilverSource
 from batch.warehouse.staging import copy_into
 from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.keys import key_types
 from lakehouse.postgres import copy_frames
 
 
@@ -34,7 +35,8 @@ class Chosen:
         for entity in ENTITIES.values():
             name = Name(f"chosen_{entity.table}")
             run(connection, "drop table if exists {}", name)
-            run(connection, "create temporary table {} (row_key bigint primary key)", name)
+            kind = SQL(POSTGRES_TYPES[key_types([entity])[entity.key]])
+            run(connection, "create temporary table {} (row_key {} primary key)", name, kind)
             keys = self.keys.get(entity.table)
             if keys is not None:
                 frame = keys.drop_nulls().unique().to_frame("row_key")

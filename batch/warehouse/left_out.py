@@ -10,7 +10,10 @@ from typing import LiteralString
 import polars as pl
 import psycopg
 
+from batch.gold.silver import KEY_TYPES
+from lakehouse.cleaning.expressed import text_of
 from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.mapping import MappedEntity
 
 _INSERT: LiteralString = """
 insert into etl.quarantined_sale (
@@ -44,18 +47,23 @@ def quarantined_sales(rows: pl.LazyFrame) -> pl.DataFrame:
         .sort("_epoch", "_offset")
         .group_by("entity", "row_key", maintain_order=True)
         .agg(pl.col("rule").last(), pl.col("value").last().cast(pl.String, strict=False))
-        .with_columns(pl.col("row_key").cast(pl.Int64, strict=False))
-        .filter(pl.col("row_key").is_not_null())
     )
     wanted = ("entity", "row_key", "rule", "order_id", *_NOTHING)
     found = [
         newest.filter(pl.col("entity") == entity)
+        .with_columns(_key(entity, "row_key"))
         .with_columns(**{**_NOTHING, **values})
-        .filter(pl.col("order_id").is_not_null())
+        .filter(pl.col("row_key").is_not_null(), pl.col("order_id").is_not_null())
         .select(*wanted, "amount")
         for entity, values in (("orders", _order()), ("order_lines", _line()))
     ]
-    return pl.concat(found).collect()
+    return pl.concat(found, how="vertical_relaxed").collect()
+
+
+def _key(entity: str, column: str) -> pl.Expr:
+    """Return a text as the key of a table; null if it is none."""
+    key = ENTITIES[entity].key
+    return pl.col(column).cast(KEY_TYPES[key], strict=False)
 
 
 def _order() -> Mapping[str, pl.Expr]:
@@ -80,12 +88,19 @@ def _order() -> Mapping[str, pl.Expr]:
 
 def _line() -> Mapping[str, pl.Expr]:
     return {
-        "order_id": _text("order_lines", "order_id").cast(pl.Int64, strict=False),
+        "order_id": _text("order_lines", "order_id").cast(KEY_TYPES["order_id"], strict=False),
         "amount": _text("order_lines", "line_total_cents").cast(_AMOUNT, strict=False),
     }
 
 
 def _text(entity: str, column: str) -> pl.Expr:
-    """Return what the shop wrote into the column."""
-    source = ENTITIES[entity].column(column).source or column
-    return pl.col("value").str.json_path_match(f"$.after.{source}")
+    """Return what the shop wrote into the column, or into those that a mapping makes it of."""
+    contract = ENTITIES[entity]
+    if isinstance(contract, MappedEntity):
+        expression = contract.expressions[contract.names.index(column)]
+        return text_of(expression, _cell, _cell("ts_us", "source").cast(pl.Int64, strict=False))
+    return _cell(contract.column(column).source)
+
+
+def _cell(name: str, part: str = "after") -> pl.Expr:
+    return pl.col("value").str.json_path_match(f"$.{part}['{name}']")

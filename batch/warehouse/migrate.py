@@ -117,7 +117,10 @@ def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> No
             raise StopPipelineError(problem, "Restore the file.")
         if _checksum(files[name]) != applied[name]:
             problem = f"{name} was applied to this warehouse and has changed since"
-            action = "Restore it, and put the change into a migration of its own."
+            action = (
+                "Restore it, and put the change into a migration of its own. If the keys of the "
+                "contracts have another type now, use another warehouse: a new WAREHOUSE_DATABASE."
+            )
             raise StopPipelineError(problem, action)
     late = [name for name in files if past and name < past[-1] and name not in applied]
     if late:

@@ -1,27 +1,49 @@
-"""The warehouse's SQL files, by path below `warehouse_sql/`, and helpers to compose SQL."""
+"""The warehouse's SQL files, by path below `warehouse_sql/`, and helpers to compose SQL.
 
-from collections.abc import Iterable, Iterator
+The files have keys of integers. Where a contract's key is a text, `order_id bigint` is read as
+`order_id text`, and so is a type after a key's name in a comment: `/* order_id */ bigint[]`.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
+from lakehouse.contracts import ENTITIES, Type
+from lakehouse.contracts.keys import key_types
 from lakehouse.postgres import noting
 from lakehouse.settings import ROOT
 
 FOLDER = ROOT / "warehouse_sql"
+_TEXTS = {name for name, kind in key_types(ENTITIES.values()).items() if kind is Type.TEXT}
+_ALIASES = {"supplier_key": "supplier_id", "similar_product_id": "product_id"}
+_OF_ANY = ("row_key", "example_key")
+"""Columns with keys of several tables: texts if one of the keys is."""
+KEY_OF_ANY = sql.SQL("text" if _TEXTS else "bigint")
+"""Type that holds the keys of all tables."""
 
 
 def script(name: str) -> bytes:
     """Return the text of one file, e.g. `load/affected_before.sql`."""
-    return (FOLDER / name).read_bytes()
+    return with_key_types((FOLDER / name).read_bytes(), _TEXTS)
 
 
 def scripts(pattern: str) -> Iterator[tuple[str, bytes]]:
     """Yield name and text of each matching file, ordered by name."""
     for path in sorted(FOLDER.glob(pattern)):
-        yield _name(path), path.read_bytes()
+        yield _name(path), script(_name(path))
+
+
+def with_key_types(text: bytes, keys: Collection[str]) -> bytes:
+    """Return SQL with texts as the types of these keys."""
+    names = [*keys, *(name for name, key in _ALIASES.items() if key in keys)]
+    if not names:
+        return text
+    pattern = rf"\b({'|'.join((*names, *_OF_ANY))})((?: \*/)? )bigint\b"
+    return re.sub(pattern.encode(), rb"\1\2text", text)
 
 
 def _name(path: Path) -> str:

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.live.overlay import Overlay
 from consumers.membership import BrokerRange
+from lakehouse.contracts.bronze import entity_name
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.kafka import Topic, describe_topics
 from lakehouse.offsets import TopicIdentity, TopicPartition, next_position
@@ -106,8 +107,8 @@ class LivePositions:
 
 
 def entity_of(topic: str) -> str:
-    """Return the shop's table for a topic `<prefix>.<schema>.<table>`."""
-    return topic.rsplit(".", 1)[-1]
+    """Return the entity whose changes are in a topic `<prefix>.<schema>.<table>`."""
+    return entity_name(topic.rsplit(".", 1)[-1])
 
 
 def _identify(connection: psycopg.Connection, topic: Topic) -> TopicIdentity:

@@ -34,12 +34,13 @@ _PATIENCE_SECONDS = 0.4
 
 
 def change_readers(shop: ShopSettings) -> dict[str, ChangeReader]:
-    """Return parsers by the shop's table, which validate as the consolidation does."""
+    """Return parsers by the entity's name, which validate as the consolidation does."""
     return {
         entity.table: ChangeReader(
             validator=Validator(entity=entity, calendar=Calendar(time_zone=shop.time_zone))
         )
         for entity in ENTITIES.values()
+        if not entity.is_absent
     }
 
 
@@ -72,7 +73,9 @@ def run_live(
         metrics,
         LiveOptions(
             # Rows that are not shown may be recomputed without delaying those that are.
-            pattern=pattern_of_tables(connect.topic_prefix, readers),
+            pattern=pattern_of_tables(
+                connect.topic_prefix, [one.entity.shop_table for one in readers.values()]
+            ),
             heartbeats=heartbeat_topic(connect.topic_prefix),
             batch_rows=BATCH_ROWS,
             batch_bytes=_BATCH_BYTES,

@@ -13,7 +13,9 @@ from itertools import accumulate
 import orjson
 import polars as pl
 
+from lakehouse.cleaning.expressed import as_received, expressed
 from lakehouse.contracts import Entity
+from lakehouse.contracts.mapping import MappedEntity
 
 PolarsType = pl.DataType | type[pl.DataType]
 _SOURCE = pl.Struct({"lsn": pl.Int64, "txId": pl.Int64, "ts_us": pl.Int64})
@@ -51,9 +53,13 @@ class Columns:
 
     @classmethod
     def of(cls, entity: Entity) -> "Columns":
-        """Return the columns of a contract."""
+        """Return the columns of a contract; of a mapped one, those that its expressions read."""
+        if isinstance(entity, MappedEntity):
+            wanted = {name: as_received(name) for name in entity.shop_columns}
+        else:
+            wanted = {column.source: column.text for column in entity.columns}
         return cls(
-            wanted={column.source: column.text for column in entity.columns},
+            wanted=wanted,
             key=tuple(column.source for column in entity.key_columns),
             excluded=entity.excluded,
         )
@@ -77,10 +83,11 @@ def read_envelopes(values: pl.Series, columns: Columns) -> pl.DataFrame:
     return _flatten(_read(lines, _fields(columns, extra)), columns, extra)
 
 
-def read_keys(keys: pl.Series, columns: Columns) -> pl.DataFrame:
+def read_keys(keys: pl.Series, entity: Entity) -> pl.DataFrame:
     """Parse Kafka's keys into columns of text, like the old rows of deletes; null if malformed."""
     deletes = '{"op":"d","before":' + _texts(keys) + "}"
-    return read_envelopes(deletes, columns).select(columns.wanted[name] for name in columns.key)
+    read = expressed(read_envelopes(deletes, Columns.of(entity)), entity)
+    return read.select(column.text for column in entity.key_columns)
 
 
 def _texts(keys: pl.Series) -> pl.Series:

@@ -29,6 +29,7 @@ from lakehouse.cleaning.single_values import (
 )
 from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts import Cleaning, Derivation, Entity, OnSchemaChange, Type
+from lakehouse.contracts.mapping import MappedEntity
 from lakehouse.contracts.model import FIRST_TIMESTAMP, LAST_TIMESTAMP, RATE_SCALE
 
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
@@ -189,6 +190,7 @@ def reads(entity: Entity) -> bool:
         len(types) == len(entity.columns)
         and entity.key in types
         and not entity.is_derived
+        and not isinstance(entity, MappedEntity)
         and (entity.as_of == _COMMITTED_AT or types.get(entity.as_of) is Type.TIMESTAMP)
         and all(types.get(column.rate, Type.RATE) is Type.RATE for column in entity.columns)
         and all(types.get(name) in _INPUTS.get(d.how, ()) for d in derived for name in d.inputs)

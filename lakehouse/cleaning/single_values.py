@@ -58,7 +58,6 @@ def reads_column(column: Column) -> bool:
         column.type in _TYPES
         and not column.is_list
         and (column.type is Type.TEXT or not is_cleaned)
-        and (column.most_bytes is None or is_cleaned)
         and (column.type in (*WHOLE, Type.DEGREES) or limits == (None, None, None))
         and (column.type in (Type.DATE, Type.TIMESTAMP) or not column.not_in_future)
     )
@@ -68,7 +67,7 @@ def reader(column: Column) -> Callable[[Value], Value]:
     """Return what reads a value, but does not clean a phone number."""
     if column.type is Type.TEXT:
         is_cleaned = column.cleaning not in (Cleaning.NONE, Cleaning.PHONE)
-        return _text_reader(column) if is_cleaned else _text
+        return _text_reader(column) if is_cleaned else _short_text(column.most_bytes)
     read = _within(column.minimum, column.maximum, _TYPES[column.type])
     # Few integers come again.
     return read if column.type in (Type.INTEGER, Type.BOOLEAN) else _remember(read)
@@ -142,6 +141,20 @@ def _text(value: Value) -> str:
     if type(value) is not str or value == PLACEHOLDER:
         raise UnusualError
     return value
+
+
+def _short_text(most_bytes: int | None) -> Callable[[Value], Value]:
+    """Return what reads a text that is not cleaned; a longer one is left to the validator."""
+    if most_bytes is None:
+        return _text
+
+    def read(value: Value) -> str:
+        text = _text(value)
+        if len(text.encode()) > most_bytes:
+            raise UnusualError
+        return text
+
+    return read
 
 
 def whole_number(value: Value) -> int:

@@ -12,7 +12,7 @@ import polars as pl
 
 from lakehouse.cleaning.envelope import quoted
 from lakehouse.cleaning.transforms.clean import SPELLED
-from lakehouse.contracts import Column, Derivation, Derived, Entity, OnSchemaChange, Type
+from lakehouse.contracts import Cleaning, Column, Derivation, Derived, Entity, OnSchemaChange, Type
 from lakehouse.contracts.model import (
     FIRST_DAY,
     FIRST_TIMESTAMP,
@@ -260,7 +260,9 @@ def _lost(entity: Entity) -> tuple[pl.Expr, pl.Expr]:
         if column.type is Type.TEXT and not column.is_list:
             # Any text is valid.
             if column.most_bytes is not None:
-                length = pl.col(f"{SPELLED}{column.name}").str.len_bytes()
+                is_plain = column.cleaning is Cleaning.NONE
+                held = column.text if is_plain else f"{SPELLED}{column.name}"
+                length = pl.col(held).str.len_bytes()
                 beyond.append(pl.when(length > column.most_bytes).then(pl.lit(column.name)))
             continue
         text, name = pl.col(column.text), pl.lit(column.name)

@@ -9,6 +9,7 @@ import narwhals as nw
 import polars as pl
 
 from lakehouse.cleaning.envelope import Columns, carried, read_envelopes
+from lakehouse.cleaning.expressed import as_received, expressed
 from lakehouse.cleaning.plan import Plan
 from lakehouse.cleaning.spellings import spell
 from lakehouse.cleaning.transforms import Frame
@@ -17,7 +18,8 @@ from lakehouse.cleaning.transforms.unchanged import fill_unchanged
 from lakehouse.cleaning.transforms.validate import BROKEN, SUSPECT, flag_suspects, validate
 from lakehouse.cleaning.typed import Calendar, read_key, read_types, stop_if_retyped
 from lakehouse.contracts import Column, Entity, OnSchemaChange, Type
-from lakehouse.contracts.model import UNKNOWN, placeholder
+from lakehouse.contracts.mapping import MappedEntity
+from lakehouse.contracts.model import PLACEHOLDER, UNKNOWN, placeholder
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.errors import StopPipelineError
 
@@ -103,6 +105,9 @@ class Validator:
             raise StopPipelineError(problem, action)
 
     def _texts(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
+        return expressed(self._received(records, history), self.entity)
+
+    def _received(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
         texts = self._read(records)
         is_untold = [pl.col(name) == word for name, word in self._large.items()]
         untold_rows = texts.select(
@@ -113,7 +118,7 @@ class Validator:
         untold = records.filter(pl.col("value").is_not_null())[untold_rows]
         told = self._read(history(untold["key"].unique()))
         both = pl.concat([told, texts]).unique(subset=COORDINATE, keep="first")
-        keyed = both.with_columns(read_key(self.entity).alias(_KEY))
+        keyed = both.with_columns(self._key.alias(_KEY))
         filled = fill_unchanged(nw.from_native(keyed.lazy()), _KEY, self._large)
         native = pl.DataFrame(filled.collect().to_native())
         return native.drop(_KEY).join(records, on=COORDINATE, how="semi")
@@ -128,11 +133,19 @@ class Validator:
         return pl.concat([kept.select(COORDINATE), read], how="horizontal")
 
     @cached_property
+    def _key(self) -> pl.Expr:
+        if isinstance(self.entity, MappedEntity):
+            return pl.col(as_received(self.entity.key_columns[0].source))
+        return read_key(self.entity)
+
+    @cached_property
     def _large(self) -> dict[str, str]:
         """Return the columns whose values Postgres may store out of line (TOAST).
 
         With what Debezium writes instead of one that did not change.
         """
+        if isinstance(self.entity, MappedEntity):
+            return dict.fromkeys(map(as_received, self.entity.shop_columns), PLACEHOLDER)
         columns = [c for c in self.entity.columns if c.is_list or c.type in _LARGE]
         return {column.text: placeholder(column) for column in columns}
 

@@ -1,6 +1,7 @@
 """Contracts: each shop table declared once, for parsing, merging, checks and documents."""
 
 from lakehouse.contracts.declared import read_contracts
+from lakehouse.contracts.mapping import with_mapping
 from lakehouse.contracts.model import (
     Cleaning,
     Column,
@@ -14,8 +15,9 @@ from lakehouse.contracts.model import (
     Type,
 )
 
-ENTITIES = read_contracts()
-"""Contracts by the shop's table name: of all files in `lakehouse/contracts/shop/`."""
+ENTITIES = with_mapping(read_contracts())
+"""Contracts by the entity's name: of all files in `lakehouse/contracts/shop/`, laid over by the
+mapping, if there is one. Without it, entities are named like the shop's tables."""
 
 __all__ = [
     "ENTITIES",

@@ -1,14 +1,25 @@
-"""Names of bronze tables."""
+"""Names of bronze tables, and of the entities whose changes they have."""
 
 from lakehouse.contracts import ENTITIES
 from lakehouse.errors import StopPipelineError
 
-RAW_NAMES = {entity.table: entity.bronze for entity in ENTITIES.values()}
+RAW_NAMES = {one.shop_table: one.bronze for one in ENTITIES.values() if not one.is_absent}
 """Bronze tables of tables with a contract, by the shop's table.
 
 A shop table named like one of these values without `raw_`, such as `users`, is stored as
 `raw_public.users`, which is unique because no captured table has a dot in its name.
 """
+
+_ENTITY_NAMES = {one.shop_table: one.table for one in ENTITIES.values() if not one.is_absent}
+
+
+def entity_name(shop_table: str) -> str:
+    """Return the name of a shop table's entity: of one without a contract, that of the table.
+
+    A mapping may leave out a table that is named like an entity, whose changes it has not.
+    """
+    other = f"public.{shop_table}" if shop_table in ENTITIES else shop_table
+    return _ENTITY_NAMES.get(shop_table, other)
 
 
 def bronze_table(topic: str) -> str:

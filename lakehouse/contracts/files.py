@@ -26,6 +26,7 @@ from lakehouse.contracts import (
     OnUnknown,
     Type,
 )
+from lakehouse.contracts.mapping import NAME as MAPPING
 from lakehouse.contracts.model import LISTED
 from lakehouse.contracts.schemas import CONTRACTS, QUARANTINE, RULE_COUNTS
 from lakehouse.errors import WrongArgumentError
@@ -320,6 +321,8 @@ def read_files(folder: Path) -> dict[str, ContractFile]:
     """
     found: dict[str, ContractFile] = {}
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        if path.name == MAPPING:
+            continue
         file = read_file(path)
         if file.table in found:
             problem = f"{path}:1: {found[file.table]} is also about {file.table}"
@@ -335,7 +338,7 @@ def require_masks_only(files: Mapping[str, ContractFile]) -> None:
         WrongArgumentError: there is something else, or a value could not be cleaned any more.
     """
     for table, file in files.items():
-        if table in ENTITIES:
+        if table in ENTITIES and ENTITIES[table].shop_table == table:
             file.require_masks_only(ENTITIES[table])
 
 

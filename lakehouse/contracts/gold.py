@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, TypeAdapter
 
 from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.keys import key_types, of_key_type
 from lakehouse.contracts.metrics import BY_NAME, METRICS, SHARE, Metric
 from lakehouse.contracts.model import DECLARED, FIRST_DAY, Column, Type
 from lakehouse.declarations import Declaration, MisplacedError, read_declaration, require_known
@@ -66,6 +67,7 @@ def _column(metric: Metric, besides: str = "") -> Column:
 
 
 _SILVER = {name for one in ENTITIES.values() for name in (one.silver, one.history) if name}
+_KEY_TYPES = key_types(ENTITIES.values())
 _COLUMN = TypeAdapter(Column)
 
 
@@ -86,7 +88,7 @@ def _columns(given: object) -> tuple[Column, ...]:
         return tuple(_column(one, besides if one.name == "orders" else "") for one in METRICS)
     column = _COLUMN.validate_python(given)
     told = column.description.replace("{DEMAND_DAYS}", f"{DEMAND_DAYS}")
-    return (replace(column, description=told),)
+    return (of_key_type(replace(column, description=told), _KEY_TYPES),)
 
 
 _ITEMS = TypeAdapter(tuple[Annotated[tuple[Column, ...], BeforeValidator(_columns)], ...])

@@ -250,7 +250,7 @@ class Entity:
     """The contract of one shop table.
 
     Attributes:
-        table: name in the shop.
+        table: name of the entity; in our own shop, and in one without a mapping, the table's.
         silver: silver table with the current rows.
         history: silver table with all versions, if the warehouse keeps versions.
         grain: what one row stands for.
@@ -290,6 +290,16 @@ class Entity:
     on_removed: OnSchemaChange = OnSchemaChange.IGNORE
     on_retyped: OnSchemaChange = OnSchemaChange.IGNORE
     is_derived: bool = False
+
+    @property
+    def shop_table(self) -> str:
+        """Return the name of its table in the shop; "" if the shop has none."""
+        return self.table
+
+    @property
+    def is_absent(self) -> bool:
+        """Return whether a mapping says that the shop has no such table."""
+        return not self.shop_table
 
     @property
     def bronze(self) -> str:

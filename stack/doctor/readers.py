@@ -94,7 +94,7 @@ def _visibility(measurements: Measurements) -> Sequence[Said]:
         row = connection.execute("select pg_is_in_recovery()").fetchone()
         hidden = read_hidden(connection)
         with connection.cursor(row_factory=class_row(Odd)) as cursor:
-            names = {"tables": [entity.table for entity in ENTITIES.values()]}
+            names = {"tables": [entity.shop_table for entity in ENTITIES.values()]}
             odd = cursor.execute(_ODD, names).fetchall()
     return diagnose_readers(hidden, odd, is_standby=row is not None and row[0])
 

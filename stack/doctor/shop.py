@@ -1,7 +1,7 @@
 """Checks of the shop's database: requirements of change capture, and tables against contracts."""
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -9,9 +9,13 @@ import psycopg
 from psycopg.rows import class_row
 
 from batch.contracts.stored import contracts_of
-from connectors.shop_catalog import CatalogRow, read_columns
+from connectors.mapping import Values, faults_of, read_values
+from connectors.shop_catalog import READABLE, CatalogRow, read_columns
 from connectors.source import CAPTURED_SCHEMA
-from lakehouse.contracts import ENTITIES, Column, Entity, Type
+from lakehouse.contracts import ENTITIES, Column, Entity
+from lakehouse.contracts.declared import read_contracts
+from lakehouse.contracts.mapping import MappingFile, read_mapping_file
+from lakehouse.declarations import misplaced
 from lakehouse.kafka import is_capturable
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, wrong
@@ -64,22 +68,6 @@ where
             and t.tgenabled = 'A'
     )
 order by table_name"""
-_WHOLE = frozenset({"int2", "int4", "int8"})
-_NUMBERS = _WHOLE | {"numeric"}
-_READABLE: Mapping[Type, Collection[str]] = {
-    Type.INTEGER: _WHOLE,
-    Type.CENTS: _NUMBERS,
-    Type.RATE: _NUMBERS,
-    Type.DEGREES: _NUMBERS | {"float4", "float8"},
-    Type.BOOLEAN: {"bool"},
-    Type.TIMESTAMP: {"timestamptz"},
-    Type.DATE: {"date"},
-    Type.DECIMAL: _NUMBERS | {"money"},
-    Type.FLOAT: _NUMBERS | {"float4", "float8"},
-    Type.WALL_CLOCK: {"timestamp"},
-    Type.TIME: {"time"},
-}
-"""Postgres types that cleaning can read, by type of the contract; any can be read as text."""
 _SCHEMAS = {CAPTURED_SCHEMA, "cdc"}
 _LEAST = 2
 """Minimum of slots and WAL senders: one for Connect and one for its replacement."""
@@ -194,7 +182,23 @@ def diagnose_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
 
 def _tables(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
-        return diagnose_tables(read_columns(connection))
+        columns = read_columns(connection)
+        found = read_mapping_file(read_contracts())
+        if found is None:
+            return diagnose_tables(columns)
+        return diagnose_mapping(found, columns, read_values(connection, found))
+
+
+def diagnose_mapping(
+    found: MappingFile, columns: Sequence[CatalogRow], values: Values
+) -> Sequence[Said]:
+    """Diagnose whether the tables of a foreign shop match the mapping."""
+    catalog: dict[str, list[CatalogRow]] = {}
+    for column in columns:
+        catalog.setdefault(column.table_name, []).append(column)
+    faults = [str(misplaced(found.path, *one)) for one in faults_of(found, catalog, values)]
+    said = [wrong(fault, "correct the mapping") for fault in faults]
+    return [*said, *diagnose_tables(columns, {})] if said else diagnose_tables(columns, {})
 
 
 def diagnose_tables(
@@ -281,7 +285,7 @@ def _alike_in_any_case(columns: Sequence[CatalogRow]) -> list[Said]:
 
 
 def _is_readable(column: Column, type_name: str) -> bool:
-    return type_name in _READABLE.get(column.type, {type_name})
+    return type_name in READABLE.get(column.type, {type_name})
 
 
 def _left_out(name: str) -> Said:

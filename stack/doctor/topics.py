@@ -116,7 +116,7 @@ def diagnose_bronze(
 
 
 def read_live(dsn: str) -> dict[str, LiveTopic]:
-    """Return live's state by table of the shop, for tables with a contract."""
+    """Return live's state by entity."""
     found: dict[str, LiveTopic] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
         for entity, topic_id, count, partition, last in connection.execute(_LIVE):

@@ -11,6 +11,7 @@ from typing import Any
 from lakehouse.postgres import sqlalchemy_url, warehouse_dsn
 from lakehouse.secrets import Secrets
 from stack.paths import StackConfig
+from stack.superset.absent import absent_charts, with_absent, without_absent
 from stack.superset.columns import Source, read_sources
 from stack.superset.files import FOLDER, Files, read_files, write_files
 from stack.superset.from_superset import from_bundle
@@ -91,7 +92,9 @@ class Dashboards:
         with self._session() as session:
             bundle = session.export_assets()
         currency = self._config.shop.base_currency
-        files = from_bundle(bundle, known, self._sources, currency, self._labels())
+        labels = self._labels()
+        exported = from_bundle(bundle, known, self._sources, currency, labels)
+        files = with_absent(exported, labels, absent_charts())
         changed = write_files(files, self._folder)
         same = self._bundle(files)
         write_state(self._config.warehouse, self._secrets, applied=self._digest(same))
@@ -102,7 +105,9 @@ class Dashboards:
         return logged_in(who.url, who.user, who.password)
 
     def _bundle(self, files: Files) -> dict[str, Any]:
-        return to_bundle(files, self._sources(files["datasets"]), self._place(), self._labels())
+        labels = self._labels()
+        shown = without_absent(files, labels, absent_charts())
+        return to_bundle(shown, self._sources(files["datasets"]), self._place(), labels)
 
     def _sources(self, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
         dsn = warehouse_dsn(self._config.warehouse, self._secrets, role=_ROLE)

@@ -125,7 +125,7 @@ class Source:
 
     def record(self, key, value):
         """Any record."""
-        partition = key % self.partitions
+        partition = key % self.partitions if isinstance(key, int) else 0
         offset = self.next_offset.get(partition, 0)
         self.next_offset[partition] = offset + 1
         self.waiting.append({

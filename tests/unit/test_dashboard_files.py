@@ -10,6 +10,7 @@ from lakehouse.contracts.metrics import BY_NAME, METRICS
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import generate
 from lakehouse.settings import ROOT
+from stack.superset.absent import CHARTS, absent_charts, with_absent, without_absent
 from stack.superset.columns import Source
 from stack.superset.files import FOLDER, read_files, to_text, to_texts, write_files
 from stack.superset.filters import missed_charts
@@ -328,6 +329,22 @@ def test_place_that_is_not_there_is_refused(tmp_path, place):
     file.write_text(to_text(content))
     with pytest.raises(StopPipelineError, match=r"charts/units\.yaml refers to a tab"):
         read_files(tmp_path)
+
+
+def test_charts_of_absent_entities_say_so_and_an_export_has_them_again() -> None:
+    assert absent_charts() == frozenset()
+    absent = {chart for charts in CHARTS.values() for chart in charts}
+    assert absent <= FILES["charts"].keys()
+    french = read_labels("fr", "Europe/Paris")
+    shown = without_absent(FILES, french, absent)
+    drawn = {
+        chart for board in shown["dashboards"].values() for chart in charts_in(board["layout"])
+    }
+    assert not drawn & absent
+    bundle = yaml.safe_dump(to_bundle(shown, SOURCES, PLACE, french), allow_unicode=True)
+    assert "**Valeur du stock**" in bundle
+    assert "Non connecté" in bundle
+    assert with_absent(shown, french, absent) == FILES
 
 
 def test_each_brand_has_the_colour_of_its_category():

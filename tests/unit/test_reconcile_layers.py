@@ -353,7 +353,7 @@ class Mart:
         })  # fmt: skip
 
     def read(self, table, schema, part):
-        self.parts.setdefault(table, []).append(part.number)
+        self.parts.setdefault(table, []).append((part.first, part.stop))
         rows = self.rows.get(table)
         if rows is None:
             return pl.DataFrame(schema=schema)
@@ -384,8 +384,8 @@ def test_warehouse_that_follows_from_silver_is_exact_in_any_slices(
     assert faulty(found) == {}
     assert found["mart.fact_transactions"].findings.rows == 3
     parts = {table: mart.parts[table] for table in facts}
-    whole = {table: [0] for table in facts}
-    sliced = {facts[0]: [0, 1], facts[1]: [0, 1, 2]}
+    whole = {table: [(None, None)] for table in facts}
+    sliced = {facts[0]: [(None, 77), (77, None)], facts[1]: [(None, 2), (2, 3), (3, None)]}
     assert parts == (sliced if slice_rows == 1 else whole)
 
 
@@ -465,11 +465,13 @@ def test_warehouse_that_was_never_published_is_not_compared(silver, mart):
     ]  # fmt: skip
 
 
-def test_parts_deal_negative_keys_as_the_lake_does():
-    part = Shard(column="order_id", number=1, count=3)
-    assert part.of_warehouse().as_string(None) == 'mod("order_id", 3) in (1,  -2)'
+def test_parts_have_limits_that_mean_the_same_in_the_warehouse():
+    part = Shard(column="order_id", first=-4, stop=1)
+    assert part.of_warehouse().as_string(None) == '"order_id" >=  -4 and "order_id" < 1'
     numbers = pl.DataFrame({"order_id": [-5, -4, -2, 0, 1, 4]})
-    assert numbers.filter(part.of_silver())["order_id"].to_list() == [-5, -2, 1, 4]
+    assert numbers.filter(part.of_silver())["order_id"].to_list() == [-4, -2, 0]
+    texts = Shard(column="order_id", first="a", stop="b")
+    assert texts.of_warehouse().as_string(None) == "\"order_id\" >= 'a' and \"order_id\" < 'b'"
 
 
 def report_of(*layers):

@@ -381,9 +381,7 @@ def test_token_and_certificate_for_kafka_reach_both_kinds_of_client(tmp_path):
 
 def test_certificate_for_kafka_that_cannot_be_read_is_named():
     client = {"ssl.certificate.location": "/none/me.pem", "ssl.key.location": "/none/me.key"}
-    with pytest.raises(
-        StopPipelineError, match=r"KAFKA_SECURITY: .*/none/me\.pem"
-    ):
+    with pytest.raises(StopPipelineError, match=r"KAFKA_SECURITY: .*/none/me\.pem"):
         security(client)
 
 

@@ -37,6 +37,7 @@ CASES = [
     ("maintain --layer mart", "bronze"),
     ("maintain --retention-hours 0", "--retention-hours"),
     ("maintain --retention-hours 99999999999999999999", "--retention-hours"),
+    ("demo --source nowhere", "nowhere has no mapping.yaml, schema.sql, simulate.py"),
     ("logs kafk", "There is no service 'kafk'. Did you mean kafka? Services: oltp, "),
     ("up kafk", "Did you mean kafka?"),
     ("open superst", "Did you mean superset? Pages: superset, "),

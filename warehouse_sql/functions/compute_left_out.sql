@@ -21,7 +21,7 @@ with missing as (
         and not exists (
             select
             from entity.orders as o
-            where o.order_id = q.row_key
+            where o.order_id = q.row_key::/* order_id */ bigint
         )
     union all
     select
@@ -38,7 +38,7 @@ with missing as (
         and not exists (
             select
             from entity.order_lines as l
-            where l.order_line_id = q.row_key
+            where l.order_line_id = q.row_key::/* order_line_id */ bigint
         )
 )
 

@@ -1,7 +1,7 @@
 -- Grain: one row per order with a source row beyond the warehouse, or with a line of a product with
 -- such a version: the warehouse's lines of these orders are outdated.
 create or replace function live.affected_orders()
-returns setof bigint
+returns setof /* order_id */ bigint
 language sql
 stable
 as $$

@@ -11,7 +11,7 @@ declare
     -- To look a table up in the JSON, Postgres reads all of it: it does so once.
     names text[];
     parts json[];
-    chunk bigint[];
+    chunk /* order_id */ bigint[];
     versions json;
 begin
     select
@@ -94,7 +94,7 @@ $$;
 -- Orders placed since it began are affected: these are returned.
 drop function if exists live.apply_versions();
 create or replace function live.apply_versions(versions json)
-returns setof bigint
+returns setof /* order_id */ bigint
 language plpgsql
 as $$
 begin

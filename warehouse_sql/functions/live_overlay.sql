@@ -8,7 +8,7 @@ as $$
 declare
     -- The planner pushes an array condition through the views to their indexes; a join with
     -- order_chunk would read all rows of live, however few the orders.
-    chunk constant bigint[] := array(select c.order_id from order_chunk as c order by c.order_id);
+    chunk constant /* order_id */ bigint[] := array(select c.order_id from order_chunk as c order by c.order_id);
 begin
     -- An order and its lines may be read by two consumers. The second one waits here and computes
     -- from what the first has committed, since each statement sees everything committed before it.
@@ -87,7 +87,7 @@ select pg_advisory_xact_lock(hashtext('live.overlay'))
 $$;
 
 -- Recomputes these orders in bounded memory; returns their number.
-create or replace function live.overlay_again(orders bigint[])
+create or replace function live.overlay_again(orders /* order_id */ bigint[])
 returns bigint
 language plpgsql
 as $$
@@ -136,7 +136,7 @@ returns bigint
 language plpgsql
 as $$
 declare
-    stale bigint[];
+    stale /* order_id */ bigint[];
 begin
     perform live.own_overlay();
     if not exists (select from live.overlaid_orders) then

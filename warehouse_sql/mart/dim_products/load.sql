@@ -14,7 +14,7 @@ select
     h.cost_cents,
     h.weight_grams,
     h.is_active,
-    coalesce(s.supplier_key, -1) as supplier_key,
+    coalesce(s.supplier_key, '-1') as supplier_key,
     h.valid_from_at,
     h.valid_to_at
 from entity.products_history as h

@@ -5,7 +5,7 @@ create temporary table order_chunk (order_id bigint primary key) on commit drop;
 do $$
 declare
     at_once constant integer := 100000;
-    last bigint;
+    last /* order_id */ bigint;
 begin
     loop
         truncate order_chunk;

@@ -1,0 +1,166 @@
+"""A mapping against the catalog of the shop that it is about.
+
+Nothing starts with a mapping that does not fit: errors name file, line, and the shop's own types.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import LiteralString
+
+import psycopg
+
+from connectors.shop_catalog import READABLE, CatalogRow, is_text, read_catalog
+from lakehouse.choices import meant
+from lakehouse.contracts.declared import read_contracts
+from lakehouse.contracts.expressions import Expression, Op
+from lakehouse.contracts.mapping import MappedEntity, MappingFile, read_mapping_file
+from lakehouse.contracts.model import Cleaning, Type
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service
+
+Catalog = Mapping[str, Sequence[CatalogRow]]
+Values = Mapping[tuple[str, str], Sequence[str]]
+"""All values that a column can have, by table and column, where the catalog tells them."""
+Fault = tuple[tuple[str | int, ...], str]
+"""Where a mapping is wrong, and what is wrong."""
+_WHOLE = READABLE[Type.INTEGER]
+_AS_TEXT = {*READABLE[Type.CENTS], "bool", "json", "jsonb"}
+_VALUES: LiteralString = """
+select
+    c.relname::text as table_name,
+    a.attname::text as column_name,
+    array(select e.enumlabel::text from pg_enum as e where e.enumtypid = a.atttypid) as labels,
+    pg_get_constraintdef(k.oid) as condition
+from pg_class as c
+inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0
+left join pg_constraint as k
+    on c.oid = k.conrelid and k.contype = 'c' and k.conkey = array[a.attnum]
+where c.relnamespace = 'public'::regnamespace and c.relname = any(%s)
+order by 1, 2"""
+_LISTED = re.compile(r"CHECK \(\(\S+ = ANY \(+ARRAY\[(.*?)\]")
+_ITEM = re.compile(r"'((?:[^']|'')*)'|(-?\d+)")
+
+
+def require_mapping_fits(dsn: str) -> None:
+    """Refuse a mapping that does not fit the shop's catalog; without one, the shop is not asked.
+
+    Args:
+        dsn: any role of the shop's database.
+
+    Raises:
+        StopPipelineError: it does not fit; names file and line.
+        RetryLaterError: the database does not answer.
+    """
+    found = read_mapping_file(read_contracts())
+    if found is None:
+        return
+    with (
+        explaining(Service.SHOP, "The mapping cannot be checked against the shop's catalog"),
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        faults = faults_of(found, read_catalog(connection), read_values(connection, found))
+    for place, problem in faults:
+        found.refuse(place, problem)
+
+
+def read_values(connection: psycopg.Connection, found: MappingFile) -> Values:
+    """Return what enumerations and checks say about the columns of the mapped tables."""
+    values: dict[tuple[str, str], Sequence[str]] = {}
+    tables = [entity.shop_table for entity in found.mapped]
+    for table, column, labels, condition in connection.execute(_VALUES, [tables]):
+        listed = _LISTED.match(condition or "")
+        items = _ITEM.findall(listed[1]) if listed else ()
+        known = labels or [text.replace("''", "'") or number for text, number in items]
+        if known:
+            values[table, column] = known
+    return values
+
+
+def faults_of(found: MappingFile, catalog: Catalog, values: Values) -> Iterator[Fault]:
+    """Yield what does not fit: tables and keys first, on which all else depends."""
+    for entity in found.mapped:
+        rows = catalog.get(entity.shop_table)
+        if rows is None:
+            name = entity.shop_table
+            problem = f"the shop has no table {name}. {meant([name], catalog)}"
+            yield (entity.table, "table"), f"{problem}Tables: {', '.join(catalog)}"
+            continue
+        yield from _key_faults(entity, rows)
+    for entity in found.mapped:
+        by_name = {row.column_name: row for row in catalog.get(entity.shop_table, ())}
+        if not by_name:
+            continue
+        for expression in entity.expressions:
+            yield from _faults(expression, entity.shop_table, by_name, values)
+
+
+def _key_faults(entity: MappedEntity, rows: Sequence[CatalogRow]) -> Iterator[Fault]:
+    given = entity.key_columns[0]
+    key = [row.column_name for row in rows if row.key_position is not None]
+    by_name = {row.column_name: row for row in rows}
+    if given.source in by_name and key != [given.source]:
+        problem = f"rows of {entity.shop_table} are identified by {', '.join(key) or 'nothing'}"
+        yield (entity.table, "columns", given.name), f"{problem}, not by {given.source} alone"
+    elif given.source in by_name and given.type is Type.INTEGER:
+        row = by_name[given.source]
+        if is_text(row):
+            problem = f"{entity.shop_table}.{given.source} is {row.declared}: add `key: text`"
+            yield (entity.table, "columns", given.name), problem
+
+
+def _faults(
+    expression: Expression, table: str, rows: Mapping[str, CatalogRow], values: Values,
+    parent: Op | None = None,
+) -> Iterator[Fault]:  # fmt: skip
+    if expression.op is Op.COLUMN:
+        name = expression.text
+        if name not in rows:
+            problem = f"{table} has no column {name!r}. {meant([name], rows)}"
+            yield expression.place, f"{problem}Columns: {', '.join(rows)}"
+            return
+        problem = _hindrance(expression, rows[name], parent)
+        if problem:
+            yield expression.place, f"{table}.{name} is {rows[name].declared}{problem}"
+            return
+        yield from _unlisted(expression, (), values.get((table, name), ()))
+    if expression.op is Op.CASE and expression.args[0].op is Op.COLUMN:
+        of_column = values.get((table, expression.args[0].text), ())
+        if expression.has_otherwise:
+            of_column = ()
+        yield from _unlisted(expression, [value for value, _ in expression.values], of_column)
+    for one in expression.args:
+        yield from _faults(one, table, rows, values, expression.op)
+
+
+def _unlisted(
+    expression: Expression, listed: Sequence[str], known: Sequence[str]
+) -> Iterator[Fault]:
+    """Yield the values that the catalog knows, and that are none of the contract's."""
+    target = expression.target
+    if target.cleaning is not Cleaning.CHOICE:
+        return
+    valid = {value.casefold() for value in target.allowed_values}
+    if left := [v for v in known if v not in listed and v.casefold() not in valid]:
+        problem = (
+            f"no {target.name} for {', '.join(map(repr, left))}, which the shop's column can be"
+        )
+        yield expression.place, f"{problem}: list them in `values` of a case"
+
+
+def _hindrance(leaf: Expression, row: CatalogRow, parent: Op | None) -> str:
+    """Return why a column cannot be read as what its place in the mapping asks for; else ""."""
+    target, name = leaf.target, row.column_name
+    wrong = f", which cannot be the {target.type} of {target.name}"
+    is_readable = row.type_name in READABLE.get(target.type, ())
+    if target.type is Type.TEXT:
+        is_readable = is_text(row) or row.type_name in _AS_TEXT
+    hints = {
+        (Type.TIMESTAMP, "timestamp"): f": write {{local_time: {name}}}",
+        (Type.WALL_CLOCK, "timestamptz"): f", with time zone: write {name} without local_time",
+    }
+    if target.type is Type.CENTS and row.type_name in _WHOLE and parent is not Op.MAJOR:
+        wrong = f": write {{minor: {name}}} for hundredths, or {{major: {name}}} for whole units"
+        is_readable = False
+    if is_readable and not row.is_array:
+        return ""
+    return hints.get((target.type, row.type_name), wrong)

@@ -1,0 +1,272 @@
+"""Expressions of a mapping: how a column of a contract follows from columns of a foreign table.
+
+The set is small on purpose: what a contract's rules need, and nothing that another row decides.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+from zoneinfo import available_timezones
+
+from lakehouse.choices import meant
+from lakehouse.contracts.model import Cleaning, Column, Type
+from lakehouse.declarations import MisplacedError
+
+
+class Op(StrEnum):
+    """What an expression does with its arguments."""
+
+    COLUMN = "column"
+    CONSTANT = "constant"
+    COALESCE = "coalesce"
+    """The first value that is not null."""
+    CASE = "case"
+    """A value by a list of values; one that is not listed stays, unless `otherwise` is given."""
+    CONCAT = "concat"
+    """Texts without those that are null, with `separator` between them."""
+    MINOR = "minor"
+    """An amount in whole hundredths."""
+    MAJOR = "major"
+    """An amount in units, with at most two digits after the point."""
+    NET = "net"
+    """An amount without the tax that it includes, rounded half up."""
+    TAX = "tax"
+    """That tax: the amount less `NET` of it."""
+    LOCAL_TIME = "local_time"
+    """The instant of a timestamp without time zone. Of a time that occurs twice, the later."""
+    SUM = "sum"
+    DIFFERENCE = "difference"
+    PRODUCT = "product"
+    """The last may be an amount; those before are whole numbers."""
+    COMMIT_TIME = "commit_time"
+    """When the shop committed the change."""
+    NULL = "null"
+    """Of a column that the mapping leaves out."""
+
+
+AMOUNTS = (Op.MINOR, Op.MAJOR, Op.NET, Op.TAX)
+ARITHMETIC = (Op.SUM, Op.DIFFERENCE, Op.PRODUCT)
+INSTANTS = (Op.LOCAL_TIME, Op.COMMIT_TIME)
+_MANY = (Op.COALESCE, Op.CONCAT, *ARITHMETIC)
+_WRITTEN = tuple(op.value for op in Op if op is not Op.NULL)
+_BESIDES = {
+    Op.CASE: ("values", "otherwise"),
+    Op.CONCAT: ("separator",),
+    Op.NET: ("tax_percent",),
+    Op.TAX: ("tax_percent",),
+    Op.LOCAL_TIME: ("time_zone",),
+}
+_NEEDED = ("values", "tax_percent")
+_NUMBERS = (Type.INTEGER, Type.CENTS, Type.RATE, Type.DEGREES)
+_PLAIN = Column(name="value", type=Type.TEXT, description="")
+_PERCENT = replace(_PLAIN, name="tax_percent", type=Type.DEGREES)
+_WHOLE = replace(_PLAIN, name="whole number", type=Type.INTEGER)
+_AMOUNT = replace(_PLAIN, name="amount", type=Type.CENTS)
+_TIME = replace(_PLAIN, name="time", type=Type.WALL_CLOCK)
+_LEAVES = (Op.COLUMN, Op.CONSTANT, Op.COMMIT_TIME)
+_KINDS = {
+    Op.MINOR: replace(_WHOLE, name="minor"),
+    Op.MAJOR: _AMOUNT,
+    Op.NET: _AMOUNT,
+    Op.TAX: _AMOUNT,
+    Op.LOCAL_TIME: _TIME,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expression:
+    """An expression.
+
+    Attributes:
+        text: name of the column, the constant as Debezium would write it, the separator, or the
+            time zone.
+        values: of a case: result by value.
+        target: what it is read as: type and, for a column of a contract, its valid values.
+        place: where the file has it.
+    """
+
+    op: Op
+    args: tuple["Expression", ...] = ()
+    text: str = ""
+    values: tuple[tuple[str, str], ...] = ()
+    has_otherwise: bool = False
+    target: Column = _PLAIN
+    place: tuple[str | int, ...] = ()
+
+    def leaves(self) -> Iterator["Expression"]:
+        """Yield the columns that it reads, as expressions."""
+        if self.op is Op.COLUMN:
+            yield self
+        for one in self.args:
+            yield from one.leaves()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns that it reads, in the shop."""
+        return tuple(dict.fromkeys(leaf.text for leaf in self.leaves()))
+
+
+Place = tuple[str | int, ...]
+
+
+def misplaced_at(place: Place, problem: str) -> MisplacedError:
+    """Return the error that a part of the file is wrong."""
+    return MisplacedError(problem, *place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Reads the expressions of a file, in which naive instants are of `time_zone` by default."""
+
+    time_zone: str = ""
+
+    def read(self, given: object, target: Column, place: Place) -> Expression:
+        """Read an expression for a column.
+
+        Raises:
+            MisplacedError: it is none, or its result is not of the column's type.
+        """
+        if isinstance(given, str):
+            return Expression(op=Op.COLUMN, text=given, target=target, place=place)
+        if not isinstance(given, Mapping) or not given:
+            problem = f"{given!r} is no expression: name a column, or write {{constant: …}}"
+            raise misplaced_at(place, problem)
+        name = next(iter(given))
+        if name not in _WRITTEN:
+            problem = f"there is no expression {name!r}. {meant([name], _WRITTEN)}"
+            raise misplaced_at(place, f"{problem}Expressions: {', '.join(_WRITTEN)}")
+        op = Op(name)
+        besides = _BESIDES.get(op, ())
+        if others := [key for key in given if key != name and key not in besides]:
+            problem = f"{op} has no {others[0]!r}. {meant(others[:1], besides)}"
+            raise misplaced_at((*place, others[0]), problem.rstrip())
+        if lacking := [key for key in besides if key in _NEEDED and key not in given]:
+            raise misplaced_at(place, f"{op} needs {lacking[0]}")
+        self._require_type(op, target, place)
+        return self._made(op, given, target, place)
+
+    def _require_type(self, op: Op, target: Column, place: Place) -> None:
+        fits = (
+            target.type is Type.CENTS
+            if op in AMOUNTS
+            else target.type in (Type.CENTS, Type.INTEGER)
+            if op in ARITHMETIC
+            else target.type is Type.TIMESTAMP
+            if op in INSTANTS
+            else target.type is Type.TEXT or op is not Op.CONCAT
+        )
+        if not fits:
+            raise misplaced_at(place, f"{op} cannot be the {target.type} of {target.name}")
+
+    def _made(
+        self, op: Op, given: Mapping[str, object], target: Column, place: Place
+    ) -> Expression:
+        at = (*place, op.value)
+        made = Expression(op=op, target=target, place=place)
+        if op in _LEAVES:
+            return replace(made, text=_leaf(op, given[op], target, at))
+        if op is Op.CASE:
+            return self._case(made, given, at)
+        if op in _MANY:
+            return self._many(made, given, at)
+        args = [self.read(given[op], _KINDS[op], at)]
+        if "tax_percent" in given:
+            rate = given["tax_percent"]
+            rate = {"constant": rate} if isinstance(rate, (int, float)) else rate
+            args.append(self.read(rate, _PERCENT, (*place, "tax_percent")))
+        zone = self._zone(given, place) if op is Op.LOCAL_TIME else ""
+        return replace(made, args=tuple(args), text=zone)
+
+    def _case(self, made: Expression, given: Mapping[str, object], at: Place) -> Expression:
+        values = given["values"]
+        if not isinstance(values, Mapping) or not values:
+            raise misplaced_at((*made.place, "values"), "values is no list of `value: result`")
+        found = tuple(
+            (str(key), constant(value, made.target, (*made.place, "values", key)))
+            for key, value in values.items()
+        )
+        args = [self.read(given[Op.CASE], _text_of(made), at)]
+        if "otherwise" in given:
+            args.append(self.read(given["otherwise"], made.target, (*made.place, "otherwise")))
+        return replace(made, args=tuple(args), values=found, has_otherwise="otherwise" in given)
+
+    def _many(self, made: Expression, given: Mapping[str, object], at: Place) -> Expression:
+        inner = given[made.op]
+        least = 1 if made.op is Op.CONCAT else 2
+        if not isinstance(inner, Sequence) or isinstance(inner, str) or len(inner) < least:
+            raise misplaced_at(at, f"{made.op} needs a list of at least {least} expressions")
+        if made.op is Op.DIFFERENCE and len(inner) != least:
+            raise misplaced_at(at, f"{made.op} needs a list of exactly two expressions")
+        last = len(inner) - 1
+        args = tuple(
+            self.read(
+                one,
+                _WHOLE if made.op is Op.PRODUCT and number < last else _of(made),
+                (*at, number),
+            )
+            for number, one in enumerate(inner)
+        )
+        return replace(made, args=args, text=str(given.get("separator", "")))
+
+    def _zone(self, given: Mapping[str, object], place: Place) -> str:
+        zone = given.get("time_zone", self.time_zone)
+        at = (*place, "time_zone") if "time_zone" in given else place
+        if not zone:
+            raise misplaced_at(at, "local_time needs a time_zone, here or for the whole file")
+        require_zone(zone, at)
+        return str(zone)
+
+
+def _leaf(op: Op, inner: object, target: Column, at: Place) -> str:
+    if op is Op.CONSTANT:
+        return constant(inner, target, at)
+    if op is Op.COLUMN and not isinstance(inner, str):
+        raise misplaced_at(at, f"{inner!r} is no name of a column")
+    return str(inner)
+
+
+def require_zone(zone: object, place: Place) -> None:
+    """Refuse what is no IANA time zone.
+
+    Raises:
+        MisplacedError: it is none.
+    """
+    if zone not in available_timezones():
+        close = meant([str(zone)], available_timezones())
+        raise misplaced_at(place, f"there is no time zone {zone!r}. {close}".rstrip())
+
+
+def _text_of(made: Expression) -> Column:
+    return replace(_PLAIN, name=made.target.name)
+
+
+def _of(made: Expression) -> Column:
+    """Return what the arguments are read as: of parts of a text, any text is valid."""
+    return _text_of(made) if made.op is Op.CONCAT else made.target
+
+
+def constant(given: object, target: Column, place: Place) -> str:
+    """Return a constant as Debezium would write it.
+
+    Raises:
+        MisplacedError: it is not of the column's type, or none of its valid values.
+    """
+    is_flag = isinstance(given, bool)
+    is_number = isinstance(given, (int, float)) and not is_flag
+    kind = target.type
+    fits = {
+        Type.BOOLEAN: is_flag,
+        Type.INTEGER: is_number and isinstance(given, int),
+        Type.DATE: type(given) is date,
+        Type.TEXT: isinstance(given, str) or is_number,
+    }.get(kind, is_number and kind in _NUMBERS)
+    if not fits:
+        raise misplaced_at(place, f"{given!r} cannot be the {kind} of {target.name}")
+    if isinstance(given, date):
+        return str(given.toordinal() - date(1970, 1, 1).toordinal())
+    text = str(given).lower() if is_flag else str(given)
+    if target.cleaning is Cleaning.CHOICE and text not in target.allowed_values:
+        problem = f"{text!r} is no {target.name}. {meant([text], target.allowed_values)}"
+        raise misplaced_at(place, f"{problem}Values: {', '.join(target.allowed_values)}")
+    return text

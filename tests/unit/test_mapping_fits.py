@@ -1,0 +1,119 @@
+"""A mapping against the catalog of the shop: what does not fit is told with the shop's types."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from batch.warehouse import left_out
+from connectors.mapping import faults_of
+from lakehouse.declarations import misplaced
+from stack.doctor.model import Verdict
+from stack.doctor.shop import diagnose_mapping
+from tests.unit.foreign_maker import catalog_row, modifier
+from tests.unit.other_shop import MAPPING, read_text
+
+_PURCHASE = {
+    "id": "uuid", "client_id": "uuid", "state": "int2", "currency_code": "text",
+    "total_minor": "int8", "tax_minor": "int8", "postcode": "text", "town": "text",
+    "country_code": "bpchar", "ordered_on": "timestamp", "note": "text",
+    "changed_at": "timestamptz",
+}  # fmt: skip
+_ITEM = {
+    "id": "uuid", "purchase_id": "uuid", "position": "int4", "article_number": "int8",
+    "pieces": "int4", "gross_minor": "int8", "vat_percent": "numeric", "created_on": "timestamp",
+}  # fmt: skip
+
+
+def _rows(purchase=None, *, key=("id",)):
+    tables = {"purchase": _PURCHASE | (purchase or {}), "purchase_item": _ITEM}
+    return [
+        catalog_row(
+            table, name, kind, key=key.index(name) + 1 if name in key else None,
+            modifier=modifier(5, 2) if kind == "numeric" else -1,
+        )
+        for table, columns in tables.items()
+        for name, kind in columns.items()
+        if kind
+    ]  # fmt: skip
+
+
+def _told(folder: Path, text=MAPPING, rows=None, values=None):
+    found = read_text(folder, text)
+    catalog = {}
+    for row in rows or _rows():
+        catalog.setdefault(row.table_name, []).append(row)
+    return [str(misplaced(found.path, *one)) for one in faults_of(found, catalog, values or {})]
+
+
+def test_a_mapping_that_fits_has_no_faults(tmp_path):
+    assert _told(tmp_path) == []
+    numbers = {("purchase", "state"): ("1", "2", "3", "4")}
+    assert _told(tmp_path, values=numbers) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("table: purchase\n", "table: purchas\n",
+         r":4: orders.table: the shop has no table purchas. Did you mean purchase?"),
+        ("tax_cents: {minor: tax_minor}", "tax_cents: {minor: tx_minor}",
+         r": orders.columns.tax_cents.minor: purchase has no column 'tx_minor'. Did you mean"),
+        ("tax_cents: {minor: tax_minor}", "tax_cents: tax_minor",
+         "purchase.tax_minor is int8: write {minor: tax_minor} for hundredths"),
+        ("placed_at: {local_time: ordered_on}", "placed_at: ordered_on",
+         "purchase.ordered_on is timestamp: write {local_time: ordered_on}"),
+        ("placed_at: {local_time: ordered_on}", "placed_at: {local_time: changed_at}",
+         "purchase.changed_at is timestamptz, with time zone"),
+        ("quantity: pieces", "quantity: id", "is uuid, which cannot be the integer of quantity"),
+        ("ship_country: country_code", "ship_country: ordered_on",
+         "is timestamp, which cannot be the text of ship_country"),
+        ("tax_cents: {minor: tax_minor}", "tax_cents: {major: tax_minor}", None),
+        ("order_id: id", "order_id: client_id", "rows of purchase are identified by id, not by"),
+        ("  key: text\n  columns:\n    order_id", "  columns:\n    order_id", "add `key: text`"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_told_with_file_and_line(tmp_path, old, new, told):
+    assert old in MAPPING
+    found = _told(tmp_path, MAPPING.replace(old, new, 1))
+    assert bool(found) == (told is not None)
+    assert told is None or ("mapping.yaml:" in found[0] and told in found[0])
+
+
+def test_a_value_that_the_catalog_knows_needs_a_result(tmp_path):
+    numbers = {("purchase", "state"): ("1", "2", "3", "4", "5")}
+    (told,) = _told(tmp_path, values=numbers)
+    assert ":9: orders.columns.status: no status for '5'" in told
+    given = MAPPING.replace('"4": cancelled}', '"4": cancelled}, otherwise: {constant: placed}')
+    assert _told(tmp_path, given, values=numbers) == []
+    as_it_is = MAPPING.replace("channel: {constant: web}", "channel: note")
+    labels = {("purchase", "note"): ("web", "letter")}
+    (told,) = _told(tmp_path, as_it_is, values=labels)
+    assert "no channel for 'letter'" in told
+
+
+def test_a_list_is_no_text(tmp_path):
+    rows = [
+        *(row for row in _rows() if row.column_name != "town"),
+        catalog_row("purchase", "town", "text", is_array=True, declared="text[]"),
+    ]
+    assert "town is text[], which cannot be the text of ship_city" in _told(tmp_path, rows=rows)[0]
+
+
+def test_doctor_tells_what_does_not_fit(tmp_path):
+    found = read_text(tmp_path)
+    (said,) = diagnose_mapping(found, _rows({"town": None}), {})[:1]
+    assert said.verdict is Verdict.WRONG
+    assert "purchase has no column 'town'" in said.words
+    fits = diagnose_mapping(found, _rows(), {})
+    assert [one.verdict for one in fits] == [Verdict.FINE]
+
+
+def test_amounts_in_quarantine_are_read_as_the_mapping_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(left_out, "ENTITIES", read_text(tmp_path).entities)
+    after = {"id": "x", "state": 2, "total_minor": 1190, "tax_minor": 190, "ordered_on": 0}
+    value = json.dumps({"after": after, "source": {"ts_us": 0}})
+    row = pl.DataFrame({"value": [value], "row_key": ["x"]}).select(**left_out._order()).to_dicts()
+    assert (str(row[0]["amount"]), str(row[0]["exchange_rate"])) == ("10.00", "1.00000000")
+    assert row[0]["counts"]
