@@ -13,7 +13,7 @@ from tests.stacks import new_stack
 pytestmark = pytest.mark.integration
 FOLDER = ROOT / "examples" / "other_shop"
 SOLD = "select count(*), sum(p.total_minor) from purchase as p where p.state <> 6"
-STAR = """
+LOADED = """
 select count(distinct f.order_id), sum(f.total_cents)
 from mart.fact_transactions as f
 where f.counts"""
@@ -37,6 +37,6 @@ def test_demo_of_a_shop_of_another_design_ends_exact():
         with psycopg.connect(oltp_dsn(stack.oltp, stack.secrets, role="reconcile")) as shop:
             sold = shop.execute(SOLD).fetchone()
         with psycopg.connect(warehouse_dsn(stack.warehouse, stack.secrets, role="batch")) as mart:
-            assert mart.execute(STAR).fetchone() == sold
+            assert mart.execute(LOADED).fetchone() == sold
             live = mart.execute("select count(distinct s.order_id) from mart.live_sales as s")
             assert live.fetchone()[0] >= sold[0] > 400
