@@ -16,7 +16,7 @@ from stack.service_user import find_service_user
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1200)]
 USER = find_service_user("nobody")
 PATIENCE_SECONDS = 180
-WAITING = {"synchronized_standby_slots": "standby", "synchronous_standby_names": "*"}
+WAITING = {"synchronized_standby_slots": "standby", "synchronous_standby_names": "walreceiver"}
 """No commit is acknowledged, and none reaches Kafka, before the standby has it."""
 
 
