@@ -107,12 +107,16 @@ class Extractions:
     def follow(self, progress: Progress, on_progress: Callable[[Progress], None]) -> Progress:
         """Wait until the extraction has ended, without a time limit.
 
+        Debezium stands still behind a table that it cannot read, unless that is the last one, and
+        obeys no signal until it is started again; then it continues with the next table.
+
         Raises:
             StopPipelineError: the connector needs manual action.
             RetryLaterError: the connector has not run for ten minutes.
         """
         checked_at = running_at = time.monotonic()
         absent = 0
+        before, restarted_for = progress, frozenset[str]()
         while not progress.is_over:
             on_progress(progress)
             time.sleep(_POLL_SECONDS)
@@ -123,6 +127,11 @@ class Extractions:
                 absent = absent + 1 if self._is_forgotten(progress) else 0
                 if absent > 1:
                     return end(self.notifications.progress(progress.id))
+                is_still = progress == before and not progress.is_paused
+                if is_still and progress.unread - restarted_for:
+                    restarted_for = progress.unread
+                    self._restart()
+                before = progress
                 checked_at = time.monotonic()
         on_progress(progress)
         return progress
@@ -152,11 +161,7 @@ class Extractions:
         unknown = {table.table for table in progress.tables} - {table.table for table in known}
         if not unknown:
             return progress
-        stop(self.api, timeout_seconds=_ANSWER_SECONDS)
-        self.api.resume()
-        deadline = time.monotonic() + _ANSWER_SECONDS
-        while not self.health().is_healthy and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+        self._restart()
         rest = tuple(table for table in request.tables if table.table_name in unknown)
         begun = self.start(replace(request, tables=rest), lambda _: None)
         read = self.follow(begun, on_progress)
@@ -181,10 +186,20 @@ class Extractions:
     def stop(self) -> Progress:
         """Stop the running extraction. Rows that were read stay in Kafka."""
         found = self._required()
+        if found.unread:
+            # Otherwise it may stand still, and obey no signal (see `follow`).
+            self._restart()
         self._send(_new_id(), "stop-snapshot", _ALL)
         # Debezium ignores a stop while the extraction is paused.
         self._send(_new_id(), "resume-snapshot", _ALL)
         return self._wait(found.id, lambda one: one.is_over, "stopped")
+
+    def _restart(self) -> None:
+        stop(self.api, timeout_seconds=_ANSWER_SECONDS)
+        self.api.resume()
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while not self.health().is_healthy and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
 
     def _required(self) -> Progress:
         found = self.current()

@@ -64,6 +64,15 @@ class Progress:
         """Whether every table was read completely."""
         return self.is_over and all(table.state is TableState.READ for table in self.tables)
 
+    @property
+    def unread(self) -> frozenset[str]:
+        """Names of the tables that Debezium knows and could not read."""
+        return frozenset(
+            table.table
+            for table in self.tables
+            if table.state is TableState.FAILED and table.reason != UNKNOWN
+        )
+
     def to_json(self) -> dict[str, object]:
         """Return the output of `./pipeline extract --format json`."""
         state = "over" if self.is_over else "paused" if self.is_paused else "running"

@@ -462,3 +462,32 @@ def test_table_that_debezium_does_not_know_yet_is_read_after_a_start_and_no_othe
     assert done == []
     found = both.read_unknown(request, replace(whole, tables=(read, lacking)), print)
     assert (asked, found.tables, found.is_complete) == ([["visits"]], (read, later), True)
+
+
+def test_extraction_that_stands_still_behind_a_table_is_started_again_once(monkeypatch):
+    monkeypatch.setattr(extraction, "time", Clock())
+    done = []
+    failed = TableProgress(table="odd", state=TableState.FAILED, reason="SQL_EXCEPTION")
+    waiting = TableProgress(table="visits")
+    standing = Progress(id="id", is_started=True, tables=(failed, waiting))
+    read = replace(waiting, state=TableState.READ, rows=1)
+    api = SimpleNamespace(
+        stop=lambda: done.append("stop"), is_stopped=lambda: True,
+        resume=lambda: done.append("resume"),
+        stored=lambda: SimpleNamespace(extraction_id="id"),
+    )  # fmt: skip
+    state = ConnectorState(connector="RUNNING", task="RUNNING", trace=None)
+    following = extraction.Extractions(
+        api=api,
+        notifications=SimpleNamespace(
+            progress=lambda _: (
+                replace(standing, tables=(failed, read), is_over=extraction.time.now > 60)
+                if done
+                else standing
+            )
+        ),
+        signal_dsn="",
+        health=lambda: SimpleNamespace(is_hopeless=False, is_healthy=True, state=state),
+    )
+    found = following.follow(standing, lambda _: None)
+    assert (done, found.tables, found.is_complete) == (["stop", "resume"], (failed, read), False)
