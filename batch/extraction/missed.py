@@ -13,14 +13,14 @@ from pathlib import Path
 
 import polars as pl
 
-from batch.reconcile.history import Examples, drop_repeats
+from batch.reconcile.history import Examples, drop_repeats, in_wal_order
 from batch.reconcile.losses import ResolvedLoss, goes_on_behind, offset_before
 from batch.reconcile.records import COORDINATE, read_changes
 from batch.reconcile.slices import Slices
 from batch.reconcile.tables import SourceTable
 from batch.reconcile.visibility import Visibility
 
-_FACTS = ("key", "op", "lsn", "tx_id", "is_visible", *COORDINATE)
+_FACTS = ("key", "op", "lsn", "tx_id", "is_visible", "is_synthetic", *COORDINATE)
 _PARTITION = ("_topic_id", "_epoch", "_partition")
 _SLICE_BYTES, _ROW_BYTES = 128 << 20, 250
 
@@ -136,7 +136,7 @@ def _inserted_again(changes: pl.DataFrame, losses: tuple[ResolvedLoss, ...]) -> 
     is_again = (
         (pl.col("op") == "c") & (before != "d") & (pl.col("key") == pl.col("key").shift(1))
     ).fill_null(value=False)
-    placed = once.with_columns(goes_on_behind(losses), before=offset_before())
+    placed = in_wal_order(once).with_columns(goes_on_behind(losses), before=offset_before())
     return placed.filter(is_again & ~pl.col("goes_on")).select(*_PARTITION, "before", "_offset")
 
 

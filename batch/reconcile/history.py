@@ -1,10 +1,10 @@
 """Rows that bronze's changes result in, and changes that must be missing. Pure.
 
-A key's changes are in one partition, so (epoch, offset) is their order. They form *lives*: a life
-begins with an insert (or with a snapshot that found the row) and ends with a delete. The shop's
-trigger numbers the changes of a life 1, 2, 3 …; a delete's old row and the shop's current row
-have the last number. After a recorded and resolved loss, a new life begins, whatever its first
-change is (`goes_on`).
+A key's changes are in one partition, so (epoch, offset) is their order, unless the table's primary
+key was changed (`in_wal_order`). They form *lives*: a life begins with an insert (or with a
+snapshot that found the row) and ends with a delete. The shop's trigger numbers the changes of a
+life 1, 2, 3 …; a delete's old row and the shop's current row have the last number. After a recorded
+and resolved loss, a new life begins, whatever its first change is (`goes_on`).
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from batch.reconcile.records import COORDINATE
 
 Frame = pl.DataFrame
 _IS_DELETE = pl.col("op") == "d"
+_ORDER = ("_epoch", "_offset", "_partition")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ def drop_repeats(changes: Frame, examples: Examples) -> tuple[Frame, Fault]:
     Returns:
         The records kept, by key and in order, and the duplicates.
     """
-    ordered = changes.sort("key", "_epoch", "_offset", "_partition", maintain_order=True)
+    ordered = in_offset_order(changes)
     is_repeat = ~pl.struct(COORDINATE).is_first_distinct()
     kept = ordered.filter(~is_repeat)
     is_again = (
@@ -63,6 +64,40 @@ def as_of_snapshot(changes: Frame) -> Frame:
         return changes.filter("is_visible")
     unseen_before = (~pl.col("is_visible")).fill_null(value=False).cum_max().over("key")
     return changes.filter(pl.col("is_visible").fill_null(~unseen_before))
+
+
+def in_wal_order(changes: Frame) -> Frame:
+    """Sort the changes of keys that are spread over partitions by their positions in the WAL.
+
+    Kafka's partitions follow the key's columns, so offsets do not tell the order of what was
+    written before and after these changed. A row is locked until the commit, so the WAL has its
+    changes in order.
+
+    Args:
+        changes: by key and in order of offsets; the same frame is returned if no key is spread.
+    """
+    place, partition = pl.struct("key", "_epoch"), pl.col("_partition")
+    is_spread = (place == place.shift(1)) & (partition != partition.shift(1))
+    spread = changes.filter(is_spread & pl.col("key").is_not_null())["key"].unique()
+    if spread.is_empty():
+        return changes
+    wal = pl.when(pl.col("key").is_in(spread.implode())).then("lsn")
+    return changes.sort("key", "_epoch", wal, "_offset", maintain_order=True)
+
+
+def in_offset_order(changes: Frame) -> Frame:
+    """Sort by key and offset, the order that all layers go by."""
+    return changes.sort("key", *_ORDER, maintain_order=True)
+
+
+def drop_second_deletes(changes: Frame) -> Frame:
+    """Drop deletes by an extraction that follow a delete in the WAL's order.
+
+    Its key was spread over partitions, and its delete was not the last change by offset.
+    """
+    row = pl.struct("key", "op")
+    is_second = pl.col("is_synthetic") & (row == row.shift(1))
+    return changes.filter(~is_second.fill_null(value=False))
 
 
 def latest_rows(changes: Frame) -> Frame:

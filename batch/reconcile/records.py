@@ -18,7 +18,15 @@ COORDINATE = ("_topic_id", "_epoch", "_partition", "_offset")
 _OLD_KEY_HEADER = "__debezium.oldkey"
 
 PolarsType = pl.DataType | type[pl.DataType]
-_SOURCE = pl.Struct({"table": pl.String, "lsn": pl.Int64, "txId": pl.Int64, "ts_us": pl.Int64})
+_SOURCE = pl.Struct(
+    {
+        "table": pl.String,
+        "lsn": pl.Int64,
+        "txId": pl.Int64,
+        "ts_us": pl.Int64,
+        "synthetic": pl.String,
+    }
+)
 
 
 def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility) -> pl.DataFrame:
@@ -28,7 +36,7 @@ def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility)
         `COORDINATE`, `value`, and for each change: `key` (text), `op` (c, u, d or r), `lsn`,
         `tx_id`, `committed_us` (of a snapshot's row: when that began), `is_visible` (by its
         transaction; null for an `r`), `version` and `before_version` (null without), `is_rekeyed`
-        (inserted by a change of its key).
+        (inserted by a change of its key), `is_synthetic` (written by an extraction).
 
     Raises:
         StopPipelineError: a record was not written by Debezium.
@@ -55,6 +63,7 @@ def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility)
         ),
         version=_version("after", table),
         before_version=_version("before", table),
+        is_synthetic=source.field("synthetic").is_not_null(),
     )
     changes = pl.concat([rows.select(*COORDINATE, "value", _is_rekeyed()), facts], how="horizontal")
     return changes.filter(facts["table"] == table.name).drop("table")

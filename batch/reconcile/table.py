@@ -15,6 +15,9 @@ from batch.reconcile.history import (
     as_of_snapshot,
     diagnose_versions,
     drop_repeats,
+    drop_second_deletes,
+    in_offset_order,
+    in_wal_order,
     latest_rows,
 )
 from batch.reconcile.keyless import (
@@ -102,10 +105,14 @@ def compare_table(
 def _compare_slice(table: SourceTable, source: Frame, changes: Frame, how: Comparison) -> Findings:
     examples = how.examples
     once, repeated = drop_repeats(changes, examples)
-    seen = as_of_snapshot(once)
-    latest = fill_unchanged(latest_rows(seen), seen)
+    told = in_wal_order(once)
+    seen = as_of_snapshot(told)
+    by_offset, placed = seen, seen
+    if told is not once:
+        by_offset, placed = in_offset_order(seen), drop_second_deletes(seen)
+    latest = fill_unchanged(latest_rows(by_offset), by_offset)
     faults = compare_rows(latest, source, table.columns, examples, how.recast)
-    placed = seen.with_columns(goes_on_behind(how.losses))
+    placed = placed.with_columns(goes_on_behind(how.losses))
     lacking, no_deletes, twice = diagnose_versions(
         placed, source, examples, is_versioned=table.is_versioned
     )

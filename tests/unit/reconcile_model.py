@@ -52,6 +52,7 @@ class Change:
     offset: int = 0
     xid: int = 0
     table: str = "things"
+    synthetic: str | None = None
 
     def envelope(self):
         after = {"id": self.key, "v": self.value, "version": self.version}
@@ -64,6 +65,7 @@ class Change:
                 "lsn": self.lsn,
                 "txId": self.xid % 2**32,
                 "ts_us": NOW_US + self.commit,
+                "synthetic": self.synthetic,
             },
             "op": self.op,
         }
@@ -199,6 +201,20 @@ def _placed(draw, changes, xid_of):
             lsn=1_000 + lsn,
             xid=xid_of[change.commit],
         )
+
+
+def spread(draw, shop):
+    """The same where the table's key was changed: a key's changes move to another partition."""
+    moved_at = draw(st.integers(0, len(shop.changes)))
+    ends = draw(st.lists(st.integers(0, 9), min_size=2, max_size=2))
+    placed = []
+    for number, change in enumerate(shop.changes):
+        partition = (change.key + (number >= moved_at)) % 2
+        ends[partition] += 1
+        placed.append(
+            replace(change, partition=partition, offset=ends[partition], lsn=1_000 + number)
+        )
+    return replace(shop, changes=tuple(placed))
 
 
 def records(changes):

@@ -13,6 +13,7 @@ from tests.unit.reconcile_model import (
     faults,
     reconcile,
     shops,
+    spread,
 )
 
 PLAIN = ("write", "write", "write", "delete")
@@ -170,3 +171,44 @@ def test_without_a_key_a_lost_change_is_noticed(shop, data, slices):
 def test_without_a_key_a_record_that_landed_twice_is_a_duplicate(shop, data):
     change = draw_change(data, shop, lambda _: True)
     assert faults(reconcile(shop.plus(change), table=KEYLESS))[0] == {"duplicates": 1}
+
+
+OF_VERSIONS = {"missing_versions", "missing_deletes", "duplicates"}
+
+
+@pytest.mark.parametrize("table", [TABLE, UNVERSIONED], ids=["versioned", "not versioned"])
+@patient
+@given(shop=shops(), data=st.data())
+def test_change_of_the_primary_key_hides_no_version_and_ends_exact_once_extracted(
+    table, shop, data
+):
+    moved = spread(data.draw, shop)
+    found = reconcile(moved, table=table)
+    assert not OF_VERSIONS & set(faults(found)[0])
+    assert found.changes == sum(map(moved.is_seen, moved.changes))
+    seen = replace(moved, changes=tuple(filter(moved.is_seen, moved.changes)))
+    extracted = seen.plus(*_extracted(seen))
+    assert faults(reconcile(extracted, table=table)) == ({}, set())
+
+
+@patient
+@given(shop=shops(actions=PLAIN), data=st.data())
+def test_lost_version_is_noticed_though_the_primary_key_was_changed(shop, data):
+    moved = spread(data.draw, shop)
+    change = draw_change(data, moved, lambda c: c.op in "cu")
+    found, _ = faults(reconcile(moved.without(change)))
+    assert found["missing_versions"] == 1
+
+
+def _extracted(shop):
+    """What an extraction writes, behind everything: reads, and deletes of keys that are gone."""
+    last = {c.key: c for c in sorted(shop.changes, key=lambda c: (c.offset, c.partition))}
+    xid = max((c.xid for c in shop.changes), default=0)
+    for number, change in enumerate(last.values(), start=100):
+        at = {"offset": number, "lsn": 2_000 + number, "commit": 0, "xid": xid}
+        if change.key in shop.rows:
+            value, version = shop.rows[change.key]
+            yield replace(change, op="r", value=value, version=version, is_rekeyed=False, **at)
+        elif change.op != "d":
+            told = {"old_value": change.value, "old_version": change.version}
+            yield replace(change, op="d", synthetic="extract", is_rekeyed=False, **told, **at)
