@@ -491,3 +491,27 @@ def test_extraction_that_stands_still_behind_a_table_is_started_again_once(monke
     )
     found = following.follow(standing, lambda _: None)
     assert (done, found.tables, found.is_complete) == (["stop", "resume"], (failed, read), False)
+
+
+@pytest.mark.parametrize("reason", [UNKNOWN, "SQL_EXCEPTION"])
+def test_stop_starts_an_extraction_again_that_may_stand_still_and_no_other(monkeypatch, reason):
+    sent, done = [], []
+    failed = TableProgress(table="odd", state=TableState.FAILED, reason=reason)
+    standing = Progress(id="id", is_started=True, tables=(failed,))
+    api = SimpleNamespace(
+        stop=lambda: done.append("stop"), is_stopped=lambda: True,
+        resume=lambda: done.append("resume"),
+        stored=lambda: SimpleNamespace(extraction_id="id"),
+    )  # fmt: skip
+    monkeypatch.setattr(
+        extraction.Extractions, "_send", lambda _, __, kind, data: sent.append((kind, data))
+    )
+    stopping = extraction.Extractions(
+        api=api,
+        notifications=SimpleNamespace(progress=lambda _: replace(standing, is_over=bool(sent))),
+        signal_dsn="",
+        health=lambda: SimpleNamespace(is_healthy=True),
+    )
+    assert stopping.stop().is_over
+    assert [kind for kind, _ in sent] == ["stop-snapshot", "resume-snapshot"]
+    assert bool(done) is (reason != UNKNOWN)
