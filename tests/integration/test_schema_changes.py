@@ -4,6 +4,7 @@ One shop: each change has a table of its own, and is followed once, from the cha
 Row 1 is written again after the change, row 6 never.
 """
 
+import re
 import shlex
 import threading
 import time
@@ -45,6 +46,11 @@ CHANGES = {
         "alter table {t}_away rename to {t}",
     ],
     "again": ["drop table {t}", "create table {t} ({columns})", "insert into {t} (id) values (2)"],
+    "rekeyed": [
+        "alter table {t} drop constraint {t}_pkey, add primary key (id, n)",
+        "delete from {t} where id = 2",
+        "update {t} set v = 'new' where id in (3, 4)",
+    ],
     "word": ["alter type mood add value 'great'", "update {t} set v = 'great' where id = 5"],
 }
 COLUMNS = "id integer primary key, v {kind}, n integer not null default 0, note text"
@@ -218,11 +224,35 @@ def test_other_changes_are_followed_in_the_rows_that_are_written_again(shop):
 
 def test_verdict_names_what_the_log_does_not_tell_and_the_command_that_reads_it(shop):
     faulty = {one.table for one in shop.first.tables if not one.findings.is_exact}
-    assert faulty == EXTRACTED
+    # Whether a former partition is ahead of that of the new key, is left to Kafka.
+    assert faulty - {"rekeyed"} == EXTRACTED
     untold = {one.table for one in shop.first.tables if one.findings.untold.count}
     assert untold == UNTOLD
     lines = shop.first.verdict().splitlines()
     (advice,) = [one for one in lines if one.startswith("./pipeline extract")]
     _, *words = shlex.split(advice.split(" extracts ")[0])
-    assert set(words[1:-1]) == EXTRACTED
+    assert set(words[1:-1]) == faulty
     assert f"./pipeline extract {' '.join(sorted(UNTOLD))} --full reads them" in " ".join(lines)
+
+
+def test_extraction_of_all_ends_the_faults_and_a_table_that_cannot_be_read_stops_no_other(shop):
+    read = shop.stack.run("extract", "computed", "widen", "--full", check=False)
+    assert re.search(r"computed +failed", read.stdout), read
+    assert re.search(r"widen +read", read.stdout), read
+    changed = EXTRACTED | UNTOLD - {"computed"} | {"rekeyed"}
+    shop.stack.run("extract", *sorted(changed), "--full")
+    for _ in range(4):
+        settle(shop.stack.secrets, shop.config)
+        tables = reconcile(shop.stack.secrets, shop.config).tables
+        faulty = {one.table for one in tables if not one.findings.is_exact}
+        if not faulty:
+            break
+        # The new key's partition is still behind the former one.
+        assert faulty == {"rekeyed"}
+        shop.stack.run("extract", "rekeyed", "--full")
+    assert not faulty
+    assert {one.table for one in tables if one.findings.untold.count} == {"computed"}
+    shop.run("update computed set id = id")
+    settle(shop.stack.secrets, shop.config)
+    tables = reconcile(shop.stack.secrets, shop.config).tables
+    assert not any(one.findings.untold.count for one in tables)
