@@ -26,7 +26,8 @@ _EXCUSED = (
 )
 _UNTOLD = (
     " Warning: {:,} rows have values in columns that were added after their latest change, which "
-    "no change tells ({}): ./pipeline extract {} --full reads them."
+    "no change tells ({}): ./pipeline extract {} --full reads them; of a table with a generated "
+    "column, which Debezium cannot extract, an update of these rows in the shop does."
 )
 _UNKNOWN = " Warning: {:,} rows have values that are in no list: see mart.unknown_values."
 _OUT_OF_RANGE = (
