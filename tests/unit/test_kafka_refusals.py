@@ -18,7 +18,8 @@ AWAY = KafkaException(KafkaError(KafkaError._TRANSPORT, "no broker"))
 @pytest.fixture
 def admin(monkeypatch):
     """A client whose next request fails after the reports in `reports`."""
-    found = admin_client({"bootstrap.servers": f"127.0.0.1:{free_ports(1)[0]}"})
+    servers = f"127.0.0.1:{free_ports(1)[0]}"
+    found = admin_client({"bootstrap.servers": servers, "security.protocol": "SSL"})
     found.reports = []
 
     def list_topics(self, **_):
@@ -37,6 +38,13 @@ def test_certificate_that_is_not_trusted_is_permanent(admin, monkeypatch):
     distrusted(monkeypatch, "certificate has expired")
     admin.reports = [KafkaError(TLS, "handshake failed")]
     with pytest.raises(NotAllowedError, match="is not trusted: certificate has expired"):
+        matching_topics(admin, "^x")
+
+
+def test_certificate_of_ours_that_is_not_taken_is_permanent(admin, monkeypatch):
+    distrusted(monkeypatch, None)
+    monkeypatch.setattr(lakehouse.kafka, "refusal", lambda *_: "certificate required")
+    with pytest.raises(NotAllowedError, match=r"our certificate: certificate required\. ssl\.cert"):
         matching_topics(admin, "^x")
 
 

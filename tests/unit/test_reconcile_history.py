@@ -185,7 +185,9 @@ def test_change_of_the_primary_key_hides_no_version_and_ends_exact_once_extracte
     moved = spread(data.draw, shop)
     found = reconcile(moved, table=table)
     assert not OF_VERSIONS & set(faults(found)[0])
-    assert found.changes == sum(map(moved.is_seen, moved.changes))
+    # A row that was read behind the snapshot counts if no unseen change of it came before.
+    more = found.changes - sum(map(moved.is_seen, moved.changes))
+    assert 0 <= more <= sum(c.op == "r" and not moved.is_seen(c) for c in moved.changes)
     seen = replace(moved, changes=tuple(filter(moved.is_seen, moved.changes)))
     extracted = seen.plus(*_extracted(seen))
     assert faults(reconcile(extracted, table=table)) == ({}, set())
