@@ -4,18 +4,22 @@ Results are texts as Debezium would write them for our own shop, so all that rea
 them. What cannot be computed is a text that is of no type, and therefore quarantined.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
+import orjson
 import polars as pl
 
-from lakehouse.contracts import Entity, Type
+from lakehouse.contracts import Entity, OnSchemaChange, Type
 from lakehouse.contracts.expressions import AMOUNTS, ARITHMETIC, Expression, Op
 from lakehouse.contracts.mapping import MappedEntity
 
 Cell = Callable[[str], pl.Expr]
 """Returns the text of a column of the shop."""
 _COMMITTED_US = "committed_us"
+LACKING = "\0"
+"""Stands for a value of a column that the record does not have, which is not null. No text of
+Postgres has this character."""
 _FORMAT = "%Y-%m-%dT%H:%M:%S%.6fZ"
 _PERCENT_DIGITS = 4
 _WHOLE = 100 * 10**_PERCENT_DIGITS
@@ -47,10 +51,55 @@ def expressed(received: pl.DataFrame, entity: Entity) -> pl.DataFrame:
     made = []
     for column, expression in zip(entity.columns, entity.expressions, strict=True):
         text = text_of(expression, cell, pl.col(_COMMITTED_US))
+        if column.name not in keys:
+            is_lacking = [cell(name) == LACKING for name in expression.columns]
+            lacks_any = pl.any_horizontal(pl.lit(value=False), *is_lacking)
+            text = pl.when(lacks_any).then(pl.lit(LACKING)).otherwise(text)
         # A delete has nothing but a key, not even constants.
         has_value = pl.lit(value=True) if column.name in keys else ~is_delete
         made.append(pl.when(has_value).then(text).alias(column.text))
     return received.with_columns(made).drop(map(as_received, entity.shop_columns))
+
+
+def mark_lacking(received: pl.DataFrame, values: pl.Series, entity: Entity) -> pl.DataFrame:
+    """Tell columns that a record lacks from those that are null.
+
+    A column that the shop dropped or renamed must not count as null, for which a mapping may have
+    another value.
+
+    Args:
+        received: the columns of `read_envelopes`.
+        values: the records, in the same order.
+        entity: the contract.
+
+    Returns:
+        The same rows, with `LACKING` in the shop's columns that an expression reads.
+    """
+    if not isinstance(entity, MappedEntity) or entity.on_lacking is OnSchemaChange.EVOLVE:
+        return received
+    names = [one for one in entity.shop_columns if one != entity.key_columns[0].source]
+    is_null = {name: pl.col(as_received(name)).is_null() for name in names}
+    has_null = pl.any_horizontal(pl.lit(value=False), *is_null.values())
+    is_row = pl.col("_operation").is_in(["c", "r", "u"])
+    # Few records have nulls: only they are parsed once more, which tells the two apart.
+    asked = received.select((is_row & has_null).fill_null(value=False).arg_true()).to_series()
+    if asked.is_empty():
+        return received
+    images = [_image(value) for value in values.gather(asked)]
+    for name in names:
+        lacking = asked.filter(pl.Series([name not in image for image in images], dtype=pl.Boolean))
+        if not lacking.is_empty():
+            text = received[as_received(name)].scatter(lacking, LACKING)
+            received = received.with_columns(text)
+    return received
+
+
+def _image(value: bytes | str) -> Collection[str]:
+    """Return the names of the columns in a record's row."""
+    try:
+        return orjson.loads(value)["after"] or ()
+    except (ValueError, LookupError, TypeError):
+        return ()
 
 
 def text_of(expression: Expression, cell: Cell, committed_us: pl.Expr) -> pl.Expr:

@@ -21,7 +21,7 @@ from lakehouse.contracts.expressions import (
     require_zone,
 )
 from lakehouse.contracts.keys import KEY_TYPES, with_key_types
-from lakehouse.contracts.model import Column, Entity, Type
+from lakehouse.contracts.model import Column, Entity, OnSchemaChange, Type
 from lakehouse.declarations import misplaced, read_declaration, require_known
 from lakehouse.environment import environment
 
@@ -29,7 +29,7 @@ NAME = "mapping.yaml"
 _FOLDER = "CONTRACTS_DIR"
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _OF_FILE = ("absent", "time_zone")
-_OF_ENTITY = ("table", "key", "columns")
+_OF_ENTITY = ("table", "key", "on_removed", "columns")
 _IF_ABSENT: Mapping[str, object] = {"updated_at": {"commit_time": True}, "version": {"constant": 1}}
 """What foreign tables seldom have, and what stands for it."""
 _NEEDS = {
@@ -49,10 +49,12 @@ class MappedEntity(Entity):
     Attributes:
         mapped_from: that table; "" if the shop has none.
         expressions: of each column, in the contract's order.
+        on_lacking: what to do with a change that lacks a column that an expression reads.
     """
 
     mapped_from: str = ""
     expressions: tuple[Expression, ...] = ()
+    on_lacking: OnSchemaChange = OnSchemaChange.IGNORE
 
     @property
     @override
@@ -202,6 +204,8 @@ def _mapped(entity: Entity, given: object, reader: Reader) -> MappedEntity:
         raise misplaced_at((name,), "add `table`: the name of its table in the schema public")
     if not isinstance(columns, Mapping):
         raise misplaced_at((name,), "add `columns`: an expression for each column")
+    on_removed = given.get("on_removed", OnSchemaChange.IGNORE)
+    require_known([on_removed], tuple(OnSchemaChange), "policy", name, "on_removed")
     _require_columns(columns, entity)
     whole = {**_IF_ABSENT, **columns}
     expressions = tuple(
@@ -218,8 +222,9 @@ def _mapped(entity: Entity, given: object, reader: Reader) -> MappedEntity:
         problem = f"{entity.key} identifies a row: it must be a column as it is"
         raise misplaced_at((name, "columns", entity.key), problem)
     return _over(
-        entity, mapped_from=table, raw=f"raw_{table}", columns=named, expressions=expressions
-    )
+        entity, mapped_from=table, raw=f"raw_{table}", columns=named, expressions=expressions,
+        on_lacking=OnSchemaChange(on_removed),
+    )  # fmt: skip
 
 
 def _nothing(column: Column, entity: Entity) -> Expression:

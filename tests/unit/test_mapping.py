@@ -10,6 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -80,6 +81,12 @@ def _records(*rows: tuple[str, dict[str, object]]) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def _bronze(*rows: tuple[str, dict[str, object]]) -> pa.Table:
+    records = _records(*rows)
+    missing = [name for name in BRONZE_SCHEMA.names if name not in records.columns]
+    return records.with_columns(pl.lit(None).alias(name) for name in missing).to_arrow()
+
+
 def _validated(entity: MappedEntity, *rows: tuple[str, dict[str, object]]) -> pl.DataFrame:
     validator = Validator(entity=entity, calendar=Calendar(time_zone=_ZONE))
     records = _records(*rows)
@@ -131,13 +138,54 @@ def test_a_large_value_that_did_not_change_is_filled_before_it_is_computed(
     assert found["ship_city"].to_list() == ["10115 Berlin"] * 2
 
 
+@pytest.mark.parametrize("column", ["currency_code", "postcode", "state", "tax_minor", "note"])
+@pytest.mark.parametrize("op", ["c", "u", "r"])
+def test_a_change_that_lacks_a_column_is_quarantined(tmp_path: Path, column: str, op: str) -> None:
+    text = MAPPING.replace("    channel:", "    coupon_code: note\n    channel:")
+    orders = read_text(tmp_path, text).entities["orders"]
+    assert isinstance(orders, MappedEntity)
+    lacking = {name: value for name, value in _PURCHASE.items() if name != column}
+    whole = {**_PURCHASE, "note": None}
+    found = _validated(orders, ("c", whole), (op, lacking), ("d", {"id": _ID})).to_dicts()
+    assert [found[0][BROKEN], found[2][BROKEN]] == [None, None]
+    reads_it = next(
+        one.name
+        for one, made in zip(orders.columns, orders.expressions, strict=True)
+        if column in made.columns
+    )
+    assert f"{reads_it}_unreadable" in found[1][BROKEN].split(",")
+    reader = ChangeReader(validator=Validator(entity=orders, calendar=Calendar(time_zone=_ZONE)))
+    assert reader.read(_bronze(("c", whole), (op, lacking))).quarantined == 1
+
+
+def test_a_large_value_is_not_filled_from_a_change_that_lacks_it(orders: MappedEntity) -> None:
+    lacking = {name: value for name, value in _PURCHASE.items() if name != "town"}
+    later = {**_PURCHASE, "town": PLACEHOLDER}
+    found = _validated(orders, ("c", lacking), ("u", later))
+    assert [one.split(",")[0] for one in found[BROKEN]] == ["ship_city_unreadable"] * 2
+
+
+def test_what_to_do_about_a_removed_column_is_the_mappings_choice(tmp_path: Path) -> None:
+    lacking = {name: value for name, value in _PURCHASE.items() if name != "currency_code"}
+    evolve, stop = (
+        read_text(
+            tmp_path, MAPPING.replace("key: text\n", f"key: text\n  on_removed: {policy}\n", 1)
+        ).entities["orders"]
+        for policy in ("evolve", "stop")
+    )
+    assert isinstance(evolve, MappedEntity)
+    assert isinstance(stop, MappedEntity)
+    row = _validated(evolve, ("c", lacking)).to_dicts()[0]
+    assert (row[BROKEN], row["currency"]) == (None, "EUR")
+    assert _validated(stop, ("c", _PURCHASE))[BROKEN].to_list() == [None]
+    with pytest.raises(StopPipelineError, match="purchase lacks currency_code in 1 changes"):
+        _validated(stop, ("c", lacking))
+
+
 def test_live_reads_a_mapped_table_as_silver_does(orders: MappedEntity) -> None:
     assert not reads(orders)
     reader = ChangeReader(validator=Validator(entity=orders, calendar=Calendar(time_zone=_ZONE)))
-    records = _records(("c", _PURCHASE), ("u", {**_PURCHASE, "state": 9}))
-    missing = [name for name in BRONZE_SCHEMA.names if name not in records.columns]
-    whole = records.with_columns(pl.lit(None).alias(name) for name in missing)
-    rows = reader.read(whole.to_arrow())
+    rows = reader.read(_bronze(("c", _PURCHASE), ("u", {**_PURCHASE, "state": 9})))
     place = reader.columns.index
     assert [(row[place("order_id")], row[place("total_cents")]) for row in rows.current] == [
         (_ID, 1190)
@@ -251,6 +299,8 @@ _WRONG = {
     "no number": (MAPPING.replace("discount_cents: {constant: 0}", "discount_cents: {constant: a}"),
         "'a' cannot be the cents of discount_cents"),
     "tax": (MAPPING.replace(", tax_percent: vat_percent}\n", "}\n"), "net needs tax_percent"),
+    "policy": (MAPPING.replace("  key: text\n", "  key: text\n  on_removed: evolv\n", 1),
+        r":6: .*no policy 'evolv'\. Did you mean evolve"),
     "key type": (MAPPING.replace("key: text", "key: uuid"), "a key is integer or text"),
     "required": (without("orders", "ship_city"), "orders needs an expression for ship_city"),
     "constant key": (MAPPING.replace("exchange_rate_e8: {constant: 1}",
