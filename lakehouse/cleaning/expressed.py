@@ -13,6 +13,7 @@ import polars as pl
 from lakehouse.contracts import Entity, OnSchemaChange, Type
 from lakehouse.contracts.expressions import AMOUNTS, ARITHMETIC, Expression, Op
 from lakehouse.contracts.mapping import MappedEntity
+from lakehouse.contracts.model import FIRST_TIMESTAMP, LAST_TIMESTAMP
 
 Cell = Callable[[str], pl.Expr]
 """Returns the text of a column of the shop."""
@@ -123,7 +124,7 @@ def text_of(expression: Expression, cell: Cell, committed_us: pl.Expr) -> pl.Exp
     leaves = {
         Op.COLUMN: lambda: cell(expression.text),
         Op.CONSTANT: lambda: pl.lit(expression.text, pl.String),
-        Op.COMMIT_TIME: lambda: pl.from_epoch(committed_us, time_unit="us").dt.strftime(_FORMAT),
+        Op.COMMIT_TIME: lambda: _moment(committed_us).dt.strftime(_FORMAT),
         Op.NULL: lambda: pl.lit(None, pl.String),
     }
     if expression.op in leaves:
@@ -211,12 +212,22 @@ def _or_unreadable(text: pl.Expr, expression: Expression, cell: Cell) -> pl.Expr
     return pl.coalesce(text, pl.when(all_given).then(shown))
 
 
+def _moment(micros: pl.Expr) -> pl.Expr:
+    """Return the time of so many microseconds since 1970; null if it is out of range.
+
+    Near the ends of its own range, such as `infinity`, Polars ends in a panic.
+    """
+    first, last = (one.replace(tzinfo=None) for one in (FIRST_TIMESTAMP, LAST_TIMESTAMP))
+    read = micros.cast(pl.Datetime("us"))
+    return pl.when(read.is_between(first, last)).then(read)
+
+
 def _instant(text: pl.Expr, time_zone: str) -> pl.Expr:
     """Return the instant of a local time as Postgres' `at time zone` does.
 
     Of a time that occurs twice, the later; one that clocks skip counts from before they did.
     """
-    local = text.cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+    local = _moment(text.cast(pl.Int64, strict=False))
 
     def of(moment: pl.Expr) -> pl.Expr:
         zoned = moment.dt.replace_time_zone(time_zone, ambiguous="latest", non_existent="null")

@@ -257,6 +257,26 @@ def test_a_local_time_is_the_instant_that_postgres_makes_of_it(local: datetime, 
 
 
 @pytest.mark.parametrize(
+    "micros",
+    [9223372036825200000, -9223372036832400000, 2**63 - 1, -(2**63), 2**63, 253402300799999999],
+)
+def test_a_local_time_beyond_what_can_be_held_is_unreadable(
+    orders: MappedEntity, micros: int
+) -> None:
+    found = _text({"local_time": "at_local"}, _INSTANT, at_local=str(micros))
+    assert found == f"local_time of {micros}"
+    row = _validated(orders, ("c", {**_PURCHASE, "ordered_on": micros})).to_dicts()[0]
+    assert "placed_at_unreadable" in row[BROKEN].split(",")
+
+
+@pytest.mark.parametrize("micros", [9223372036825200000, -(2**63), 2**63 - 1])
+def test_a_commit_time_beyond_what_can_be_held_is_null(micros: int) -> None:
+    read = Reader().read({"commit_time": True}, _INSTANT, ("here",))
+    frame = pl.DataFrame({"at": [micros]})
+    assert frame.select(text_of(read, pl.col, pl.col("at"))).item() is None
+
+
+@pytest.mark.parametrize(
     ("expression", "cells", "text"),
     [
         ({"coalesce": ["a", "b"]}, {"a": None, "b": "x"}, "x"),

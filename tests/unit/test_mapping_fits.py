@@ -117,3 +117,10 @@ def test_amounts_in_quarantine_are_read_as_the_mapping_says(tmp_path, monkeypatc
     row = pl.DataFrame({"value": [value], "row_key": ["x"]}).select(**left_out._order()).to_dicts()
     assert (str(row[0]["amount"]), str(row[0]["exchange_rate"])) == ("10.00", "1.00000000")
     assert row[0]["counts"]
+
+
+def test_an_endless_time_in_quarantine_is_no_day(tmp_path, monkeypatch):
+    monkeypatch.setattr(left_out, "ENTITIES", read_text(tmp_path).entities)
+    value = json.dumps({"after": {"id": "x", "ordered_on": 9223372036825200000}, "source": {}})
+    row = pl.DataFrame({"value": [value], "row_key": ["x"]}).select(**left_out._order()).to_dicts()
+    assert row[0]["placed_at"] is None
