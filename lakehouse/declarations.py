@@ -61,9 +61,14 @@ def require_known(
         MisplacedError: one is not known.
     """
     for name in names:
-        if name not in known:
-            message = f"there is no {what} {name!r}. {meant([name], known)}{what.capitalize()}s: "
-            raise MisplacedError(message + ", ".join(known), *place)
+        # What is no text may not even be hashable.
+        if not isinstance(name, str) or name not in known:
+            close = meant([name], known) if isinstance(name, str) else ""
+            all_of_them = (
+                f"{what.capitalize().removesuffix('y')}{'ies' if what[-1] == 'y' else 's'}"
+            )
+            message = f"there is no {what} {name!r}. {close}{all_of_them}: {', '.join(known)}"
+            raise MisplacedError(message, *place)
 
 
 def read_declaration(path: Path, model: TypeAdapter[_Model], **given: object) -> _Model:

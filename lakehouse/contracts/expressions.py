@@ -232,7 +232,7 @@ def require_zone(zone: object, place: Place) -> None:
     Raises:
         MisplacedError: it is none.
     """
-    if zone not in available_timezones():
+    if not isinstance(zone, str) or zone not in available_timezones():
         close = meant([str(zone)], available_timezones())
         raise misplaced_at(place, f"there is no time zone {zone!r}. {close}".rstrip())
 

@@ -173,7 +173,7 @@ def _key_type(given: Mapping[str, Any], name: str) -> Type:
     """Return the type of an entity's key, before all else: other entities refer to it."""
     of_entity = given.get(name)
     key = of_entity.get("key", Type.INTEGER) if isinstance(of_entity, Mapping) else Type.INTEGER
-    if key not in KEY_TYPES:
+    if not isinstance(key, str) or key not in KEY_TYPES:
         raise misplaced_at((name, "key"), f"a key is {' or '.join(KEY_TYPES)}, found {key!r}")
     return Type(key)
 
