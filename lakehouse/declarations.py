@@ -47,7 +47,7 @@ class MisplacedError(ValueError):
 
 
 def require_known(
-    names: Iterable[str], known: Collection[str], what: str, *place: str | int
+    names: Iterable[object], known: Collection[str], what: str, *place: str | int
 ) -> None:
     """Refuse names that refer to nothing.
 
@@ -64,11 +64,13 @@ def require_known(
         # What is no text may not even be hashable.
         if not isinstance(name, str) or name not in known:
             close = meant([name], known) if isinstance(name, str) else ""
-            all_of_them = (
-                f"{what.capitalize().removesuffix('y')}{'ies' if what[-1] == 'y' else 's'}"
-            )
-            message = f"there is no {what} {name!r}. {close}{all_of_them}: {', '.join(known)}"
+            message = f"there is no {what} {name!r}. {close}{_plural(what)}: {', '.join(known)}"
             raise MisplacedError(message, *place)
+
+
+def _plural(noun: str) -> str:
+    is_ies = noun[-1] == "y" and noun[-2] not in "aeo"
+    return f"{noun[:-1]}ies".capitalize() if is_ies else f"{noun}s".capitalize()
 
 
 def read_declaration(path: Path, model: TypeAdapter[_Model], **given: object) -> _Model:
