@@ -144,7 +144,8 @@ def _chosen(expression: Expression, args: Sequence[pl.Expr]) -> pl.Expr:
 
 def _case(text: pl.Expr, expression: Expression, otherwise: pl.Expr | None) -> pl.Expr:
     values = dict(expression.values)
-    result = text.replace_strict(
+    # Spaces at the end do not count: of a `char(n)`, the shop fills up with them.
+    result = text.str.strip_chars_end(" ").replace_strict(
         list(values), list(values.values()), default=None, return_dtype=pl.String
     )
     return pl.coalesce(
@@ -166,8 +167,9 @@ def _number(expression: Expression, text: Callable[[Expression], pl.Expr], digit
         case Op.NET | Op.TAX:
             gross = _number(args[0], text, digits)
             with_tax = _WHOLE + _number(args[1], text, _PERCENT_DIGITS)
-            halves = (2 * gross * _WHOLE + with_tax) // (2 * with_tax)
-            net = pl.when(with_tax > 0).then(halves)
+            halves = (2 * gross.abs() * _WHOLE + with_tax) // (2 * with_tax)
+            # Away from zero, as Postgres rounds: a refund is the sale's amount with another sign.
+            net = pl.when(with_tax > 0).then(pl.when(gross < 0).then(0 - halves).otherwise(halves))
             return net if expression.op is Op.NET else gross - net
         case Op.SUM | Op.DIFFERENCE:
             first, *others = (_number(one, text, digits) for one in args)
