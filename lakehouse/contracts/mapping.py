@@ -158,8 +158,9 @@ def _absent(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> list[s
         raise misplaced_at(("absent",), f"{absent!r} is no list of entities")
     for number, name in enumerate(absent):
         require_known([name], contracts, "entity", "absent", number)
-        if name in given:
-            raise misplaced_at(("absent", number), f"{name} is mapped, too: remove one")
+        if name in given or name in absent[:number]:
+            problem = f"{name} is {'mapped' if name in given else 'absent'}, too: remove one"
+            raise misplaced_at(("absent", number), problem)
     if left := [name for name in contracts if name not in given and name not in absent]:
         problem = f"nothing is said about {', '.join(left)}: map them, or list them here"
         raise misplaced_at(("absent",), problem)

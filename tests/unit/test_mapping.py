@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -205,12 +207,16 @@ def test_a_line_holds_the_price_including_tax(tmp_path: Path) -> None:
     assert row["order_id"] == _ID
 
 
+@example(gross=-105, percent=Decimal(100))
+@example(gross=105, percent=Decimal(100))
 @settings(max_examples=60, deadline=None)
 @given(
-    gross=st.integers(0, 10**12 - 1),
+    gross=st.integers(1 - 10**12, 10**12 - 1),
     percent=st.decimals(0, 100, places=2, allow_nan=False, allow_infinity=False),
 )
-def test_net_and_tax_add_up_and_net_is_rounded_half_up(gross: int, percent: Decimal) -> None:
+def test_net_and_tax_add_up_and_net_is_rounded_half_away_from_zero(
+    gross: int, percent: Decimal
+) -> None:
     cells = {"gross": str(gross), "percent": str(percent)}
     net, tax = (
         _text({part: {"minor": "gross"}, "tax_percent": "percent"}, _CENTS, **cells)
@@ -284,11 +290,21 @@ def test_a_commit_time_beyond_what_can_be_held_is_null(micros: int) -> None:
         ({"concat": ["a", "b"], "separator": ", "}, {"a": None, "b": None}, None),
         ({"case": "a", "values": {"1": "x"}, "otherwise": {"constant": "y"}}, {"a": "2"}, "y"),
         ({"case": "a", "values": {"1": "x"}}, {"a": None}, None),
+        ({"case": "a", "values": {"P": "x"}}, {"a": "P  "}, "x"),
+        ({"case": "a", "values": {"P ": "x"}}, {"a": "P"}, "x"),
+        ({"case": "a", "values": {"P": "x"}}, {"a": " P"}, " P"),
+        ({"values": {"1": "x"}, "otherwise": "b", "case": "a"}, {"a": "2", "b": "y"}, "y"),
+        ({"separator": "-", "concat": ["a", "b"]}, {"a": "x", "b": "y"}, "x-y"),
         ({"column": "a"}, {"a": "x"}, "x"),
     ],
 )
 def test_texts(expression: object, cells: dict[str, str | None], text: str | None) -> None:
     assert _text(expression, Column(name="t", type=Type.TEXT, description=""), **cells) == text
+
+
+def _constant(column: str, value: str) -> str:
+    """Return the mapping with another constant."""
+    return re.sub(rf"( {column}): .*", rf"\1: {{constant: {value}}}", MAPPING)
 
 
 _WRONG = {
@@ -319,6 +335,28 @@ _WRONG = {
     "no number": (MAPPING.replace("discount_cents: {constant: 0}", "discount_cents: {constant: a}"),
         "'a' cannot be the cents of discount_cents"),
     "tax": (MAPPING.replace(", tax_percent: vat_percent}\n", "}\n"), "net needs tax_percent"),
+    "absent twice": (MAPPING.replace("[suppliers", "[suppliers, suppliers"),
+        r":1: absent.1: suppliers is absent, too"),
+    "not a number": (_constant("shipping_cents", ".nan"), r":14: .*nan cannot be the shipping_c"),
+    "infinite": (_constant("shipping_cents", ".inf"), r":14: .*inf cannot be the shipping_cents"),
+    "long": (_constant("shipping_cents", "1.0e+30"), r":14: .*1e\+30 cannot be the shipping_cents"),
+    "part of a cent": (_constant("shipping_cents", "4.999"), r":14: .*more than 2 digits after"),
+    "negative": (_constant("shipping_cents", "-0.01"), r":14: .*shipping_cents is at least 0"),
+    "too much": (_constant("shipping_cents", "1000000000000"), r":14: .*is at most 9999999999.99"),
+    "rate of zero": (_constant("exchange_rate_e8", "0"), r":11: .*at least 0.00000001"),
+    "no pieces": (MAPPING.replace("quantity: pieces", "quantity: {constant: 0}"),
+        r":32: .*0: quantity is at least 1"),
+    "nothing": (_constant("ship_region", "' '"), r":19: .*' ' cannot be the ship_region"),
+    "long text": (_constant("ship_region", "x" * 3000), r":19: .*needs a text of at most"),
+    "text of a number": (_constant("ship_region", ".inf"), r":19: .*inf cannot be the ship_region"),
+    "tax of five digits": (MAPPING.replace("vat_percent", "19.12345", 1),
+        r":33: .*constant: 19.12345 has more than 4 digits"),
+    "negative tax": (MAPPING.replace("vat_percent", "-200", 1), r":33: .*_percent is at least 0"),
+    "commit time": (MAPPING.replace("created_at: {local_time: ordered_on}",
+        "created_at: {commit_time: false}"), r":22: .*commit_time is true, found False"),
+    "separator": (MAPPING.replace('separator: " "', "separator: null"),
+        r":18: .*separator: a separator is a text in quotes, found None"),
+    "value twice": (MAPPING.replace('"2": paid', '"1 ": paid'), r":9: .*'1 ' is given twice"),
     "entities": (MAPPING.replace("orders:", "order:"), r"Entities: "),
     "zones": (MAPPING.replace("Europe/Berlin", "[Europe/Berlin]"),
         r":2: time_zone: there is no time zone \['Europe/Berlin'\]"),
@@ -328,9 +366,10 @@ _WRONG = {
     "list in absent": (MAPPING.replace("[suppliers", "[[suppliers]"),
         r":1: absent.0: there is no entity \['suppliers'\]"),
     "number in absent": (MAPPING.replace("[suppliers", "[1, suppliers"), r":1: .*no entity 1\."),
-    "list as key": (MAPPING.replace("key: text", "key: [text]"), r":5: .*found \['text'\]"),
+    "list as key": (MAPPING.replace("key: text", "key: [text]"), r":25: .*found \['text'\]"),
     "policies": (MAPPING.replace("  key: text\n", "  key: text\n  on_removed: [stop]\n", 1),
         r":6: .*no policy \['stop'\]\. Policies: evolve, ignore, stop"),
+    "keys": (MAPPING.replace("  key: text\n", "  kind: text\n", 1), r":5: .*Keys: table, key"),
     "policy": (MAPPING.replace("  key: text\n", "  key: text\n  on_removed: evolv\n", 1),
         r":6: .*no policy 'evolv'\. Did you mean evolve"),
     "key type": (MAPPING.replace("key: text", "key: uuid"), "a key is integer or text"),
@@ -346,6 +385,12 @@ def test_a_wrong_mapping_is_refused_with_file_and_line(
 ) -> None:
     with pytest.raises(StopPipelineError, match=rf"mapping\.yaml(?s:.*){problem}"):
         read_text(tmp_path, text)
+
+
+def test_limits_of_a_sum_are_not_those_of_its_parts() -> None:
+    least = replace(_CENTS, minimum=0)
+    assert _text({"sum": [{"minor": "a"}, {"constant": -1.5}]}, least, a="250") == "1.00"
+    assert _text({"constant": 4.9}, least) == "4.9"
 
 
 def test_without_a_mapping_contracts_stay_as_they_are(tmp_path: Path) -> None:
