@@ -1,6 +1,7 @@
 """A mapping against the catalog of the shop: what does not fit is told with the shop's types."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -117,6 +118,18 @@ def test_amounts_in_quarantine_are_read_as_the_mapping_says(tmp_path, monkeypatc
     row = pl.DataFrame({"value": [value], "row_key": ["x"]}).select(**left_out._order()).to_dicts()
     assert (str(row[0]["amount"]), str(row[0]["exchange_rate"])) == ("10.00", "1.00000000")
     assert row[0]["counts"]
+
+
+@pytest.mark.parametrize(
+    ("name", "amount"),
+    [("tax'minor", "10.00"), ('tax"]', "10.00"), ("'", "10.00"), ("tax\\'", None), ("$", "10.00")],
+)
+def test_a_column_may_have_any_name(tmp_path, monkeypatch, name, amount):
+    text = MAPPING.replace("tax_minor", json.dumps(name))
+    monkeypatch.setattr(left_out, "ENTITIES", read_text(tmp_path, text).entities)
+    value = json.dumps({"after": {"id": "x", "total_minor": 1190, name: 190}, "source": {}})
+    row = pl.DataFrame({"value": [value], "row_key": ["x"]}).select(**left_out._order()).to_dicts()
+    assert row[0]["amount"] == (amount and Decimal(amount))
 
 
 def test_an_endless_time_in_quarantine_is_no_day(tmp_path, monkeypatch):
