@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from batch.warehouse import left_out
-from connectors.mapping import faults_of
+from connectors.mapping import faults_of, unknown_values, values_of
 from lakehouse.declarations import misplaced
 from stack.doctor.model import Verdict
 from stack.doctor.shop import diagnose_mapping
@@ -92,6 +92,47 @@ def test_a_value_that_the_catalog_knows_needs_a_result(tmp_path):
     labels = {("purchase", "note"): ("web", "letter")}
     (told,) = _told(tmp_path, as_it_is, values=labels)
     assert "no channel for 'letter'" in told
+
+
+@pytest.mark.parametrize(
+    ("condition", "values"),
+    [
+        ("CHECK ((state = ANY (ARRAY[1, 2])))", ["1", "2"]),
+        ("CHECK ((size = ANY (ARRAY['big'::text, 'sm''all'::text])))", ["big", "sm'all"]),
+        ("CHECK (((way)::text = ANY ((ARRAY['a'::character varying, 'b'::character "
+         "varying])::text[])))", ["a", "b"]),
+        ("CHECK (((way)::text = ANY (ARRAY[('a'::character varying)::text, ('b'::character "
+         "varying)::text])))", ["a", "b"]),
+        ("CHECK ((grade = ANY (ARRAY['A'::bpchar, 'B'::bpchar])))", ["A", "B"]),
+        ("CHECK (((state = ANY (ARRAY[1, 2])) AND (state <> 2)))", []),
+        ("CHECK (((state = ANY (ARRAY[1, 2])) OR (state > 7)))", []),
+        ("CHECK ((state = ANY (ARRAY[1, (2 + 1)])))", []),
+        ("CHECK ((state = ANY (ARRAY[1, 2]))) NOT VALID", []),
+        ("CHECK ((amount = ANY (ARRAY[1.5, 2])))", []),
+        ("CHECK ((state > 0))", []),
+    ],
+)  # fmt: skip
+def test_only_a_single_comparison_tells_all_values(condition, values):
+    assert values_of(condition) == values
+
+
+def test_values_that_no_catalog_tells_are_named(tmp_path):
+    found = read_text(tmp_path, MAPPING.replace("channel: {constant: web}", "channel: note"))
+    assert list(unknown_values(found, {})) == [
+        "The catalog does not tell all values of purchase.note: those without a result for "
+        "orders.channel are counted as unknown.",
+        "The catalog does not tell all values of purchase.state: those without a result for "
+        "orders.status are quarantined.",
+    ]
+    known = {("purchase", "state"): ("1",), ("purchase", "note"): ("web",)}
+    assert list(unknown_values(found, known)) == []
+    given = MAPPING.replace('"4": cancelled}', '"4": cancelled}, otherwise: {constant: placed}')
+    assert list(unknown_values(read_text(tmp_path, given), {})) == []
+
+
+def test_spaces_at_the_end_of_a_value_do_not_count(tmp_path):
+    states = {("purchase", "state"): ("1 ", "2", "3", "4")}
+    assert _told(tmp_path, values=states) == []
 
 
 def test_a_list_is_no_text(tmp_path):
