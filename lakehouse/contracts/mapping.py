@@ -32,14 +32,8 @@ _OF_FILE = ("absent", "time_zone")
 _OF_ENTITY = ("table", "key", "on_removed", "columns")
 _IF_ABSENT: Mapping[str, object] = {"updated_at": {"commit_time": True}, "version": {"constant": 1}}
 """What foreign tables seldom have, and what stands for it."""
-_NEEDS = {
-    "orders": "order_lines",
-    "order_lines": "orders",
-    "payments": "orders",
-    "returns": "order_lines",
-    "stock_movements": "products",
-}
-"""Entities whose rows mean nothing without those of another."""
+_NEEDED = ("orders", "order_lines", "products")
+"""Entities that the warehouse and the rows of others mean nothing without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +155,11 @@ def _absent(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> list[s
         if name in given or name in absent[:number]:
             problem = f"{name} is {'mapped' if name in given else 'absent'}, too: remove one"
             raise misplaced_at(("absent", number), problem)
+        if name in _NEEDED:
+            raise misplaced_at(("absent", number), f"no warehouse is without {name}: map them")
     if left := [name for name in contracts if name not in given and name not in absent]:
         problem = f"nothing is said about {', '.join(left)}: map them, or list them here"
         raise misplaced_at(("absent",), problem)
-    for name, other in _NEEDS.items():
-        if name in given and other in absent:
-            raise misplaced_at(("absent", absent.index(other)), f"{name} needs {other}")
     return absent
 
 

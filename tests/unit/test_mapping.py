@@ -326,7 +326,9 @@ _WRONG = {
     "left": (MAPPING.replace("suppliers, ", ""), r":1: absent: nothing is said about suppliers"),
     "both": (MAPPING.replace("absent: [", "absent: [orders, "), "orders is mapped, too"),
     "needed": (MAPPING.replace("absent: [", "absent: [order_lines, ").partition("order_lines:")[0],
-        r":1: absent.0: orders needs order_lines"),
+        r":1: absent.0: no warehouse is without order_lines"),
+    "products": (MAPPING.partition("products:")[0].replace("absent: [", "absent: [products, "),
+        r":1: absent.0: no warehouse is without products"),
     "unknown": (MAPPING.replace("orders:", "order:"), r":3: order: .*Did you mean orders"),
     "zone": (MAPPING.replace("Berlin", "Berln"), r":2: .*Did you mean Europe/Berlin"),
     "key": (MAPPING.replace("order_id: id", "order_id: {constant: x}"), "must be a column as it"),
@@ -400,7 +402,7 @@ def test_without_a_mapping_contracts_stay_as_they_are(tmp_path: Path) -> None:
 
 def test_absent_entities_have_no_table(tmp_path: Path) -> None:
     found = read_text(tmp_path)
-    assert [one.table for one in found.mapped] == ["order_lines", "orders"]
+    assert [one.table for one in found.mapped] == ["order_lines", "orders", "products"]
     suppliers = found.entities["suppliers"]
     assert (suppliers.is_absent, suppliers.shop_table) == (True, "")
 
@@ -413,8 +415,12 @@ def test_all_that_reads_contracts_reads_the_mapping(tmp_path: Path) -> None:
     )  # fmt: skip
     assert json.loads(found.stdout) == {
         "names": {"purchase": "orders", "orders": "public.orders", "note": "note"},
-        "bronze": {"purchase_item": "raw_purchase_item", "purchase": "raw_purchase"},
-        "live": ["purchase_item", "purchase"],
+        "bronze": {
+            "purchase_item": "raw_purchase_item",
+            "purchase": "raw_purchase",
+            "article": "raw_article",
+        },
+        "live": ["purchase_item", "purchase", "article"],
         "sale": ["order_lines", "orders"],
     }
 

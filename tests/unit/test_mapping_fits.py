@@ -27,11 +27,22 @@ _ITEM = {
 }  # fmt: skip
 
 
+_ARTICLE = {
+    "number": "int8", "code": "text", "title": "text", "gross_minor": "int8",
+    "created_on": "timestamp",
+}  # fmt: skip
+
+
+def _position(name, key):
+    return key.index(name) + 1 if name in key else None
+
+
 def _rows(purchase=None, *, key=("id",)):
-    tables = {"purchase": _PURCHASE | (purchase or {}), "purchase_item": _ITEM}
+    tables = {"purchase": _PURCHASE | (purchase or {}), "purchase_item": _ITEM, "article": _ARTICLE}
+    keys = {"article": ("number",)}
     return [
         catalog_row(
-            table, name, kind, key=key.index(name) + 1 if name in key else None,
+            table, name, kind, key=_position(name, keys.get(table, key)),
             modifier=modifier(5, 2) if kind == "numeric" else -1,
         )
         for table, columns in tables.items()

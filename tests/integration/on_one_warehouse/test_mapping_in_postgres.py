@@ -29,6 +29,9 @@ create table purchase_item (
     id uuid primary key, purchase_id uuid, position integer, article_number bigint, pieces integer,
     gross_minor bigint, vat_percent numeric(5, 2), created_on timestamp
 );
+create table article (
+    number bigint primary key, code text, title text, gross_minor bigint, created_on timestamp
+);
 """
 LOCAL = """
 select
