@@ -63,7 +63,8 @@ def check(
         print_json([finding.to_json() for finding in findings])
     else:
         show_findings(findings, seconds=time.monotonic() - began)
-    require_mapping_fits(url)
+    for told in require_mapping_fits(url):
+        err_console.print(told, markup=False, style="yellow", soft_wrap=True)
     if any(finding.verdict == "wrong" for finding in findings):
         raise typer.Exit(1)
 

@@ -37,15 +37,22 @@ left join pg_constraint as k
     on c.oid = k.conrelid and k.contype = 'c' and k.conkey = array[a.attnum]
 where c.relnamespace = 'public'::regnamespace and c.relname = any(%s)
 order by 1, 2"""
-_LISTED = re.compile(r"CHECK \(\(\S+ = ANY \(+ARRAY\[(.*?)\]")
+_LITERAL = r"\(?(?:'(?:[^']|'')*'|-?\d+)(?:::[\w ]+)?(?:\)::[\w ]+)?"
+_LISTED = re.compile(
+    rf"CHECK \(\(\S+ = ANY \(\(?ARRAY\[({_LITERAL}(?:, {_LITERAL})*)\](?:\)::[\w ]+\[\])?\)\)\)"
+)
+"""A single comparison with a list. Of anything else, such as of two, the values are not known."""
 _ITEM = re.compile(r"'((?:[^']|'')*)'|(-?\d+)")
 
 
-def require_mapping_fits(dsn: str) -> None:
+def require_mapping_fits(dsn: str) -> Sequence[str]:
     """Refuse a mapping that does not fit the shop's catalog; without one, the shop is not asked.
 
     Args:
         dsn: any role of the shop's database.
+
+    Returns:
+        What the catalog cannot tell, and the shop has to.
 
     Raises:
         StopPipelineError: it does not fit; names file and line.
@@ -53,14 +60,16 @@ def require_mapping_fits(dsn: str) -> None:
     """
     found = read_mapping_file(read_contracts())
     if found is None:
-        return
+        return []
     with (
         explaining(Service.SHOP, "The mapping cannot be checked against the shop's catalog"),
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
-        faults = faults_of(found, read_catalog(connection), read_values(connection, found))
+        values = read_values(connection, found)
+        faults = faults_of(found, read_catalog(connection), values)
     for place, problem in faults:
         found.refuse(place, problem)
+    return [*unknown_values(found, values)]
 
 
 def read_values(connection: psycopg.Connection, found: MappingFile) -> Values:
@@ -68,12 +77,43 @@ def read_values(connection: psycopg.Connection, found: MappingFile) -> Values:
     values: dict[tuple[str, str], Sequence[str]] = {}
     tables = [entity.shop_table for entity in found.mapped]
     for table, column, labels, condition in connection.execute(_VALUES, [tables]):
-        listed = _LISTED.match(condition or "")
-        items = _ITEM.findall(listed[1]) if listed else ()
-        known = labels or [text.replace("''", "'") or number for text, number in items]
-        if known:
-            values[table, column] = known
-    return values
+        known = labels or values_of(condition or "")
+        # Of several checks, none tells all.
+        values[table, column] = [] if (table, column) in values and not labels else known
+    return {place: known for place, known in values.items() if known}
+
+
+def values_of(condition: str) -> Sequence[str]:
+    """Return the values that a check admits, as Postgres writes it; none if that is not clear."""
+    listed = _LISTED.fullmatch(condition)
+    items = _ITEM.findall(re.sub(r"::[\w ]+", "", listed[1])) if listed else ()
+    return [text.replace("''", "'") or number for text, number in items]
+
+
+def unknown_values(found: MappingFile, values: Values) -> Iterator[str]:
+    """Yield the columns with values of the contract's of which the catalog does not tell all."""
+    for entity in found.mapped:
+        for column, expression in zip(entity.columns, entity.expressions, strict=True):
+            if column.cleaning is not Cleaning.CHOICE:
+                continue
+            for leaf in _undecided(expression):
+                if (entity.shop_table, leaf.text) not in values:
+                    fate = "counted as unknown" if column.counts_unknown else "quarantined"
+                    yield (
+                        f"The catalog does not tell all values of {entity.shop_table}.{leaf.text}: "
+                        f"those without a result for {entity.table}.{column.name} are {fate}."
+                    )
+
+
+def _undecided(expression: Expression) -> Iterator[Expression]:
+    """Yield the columns whose values have to be listed."""
+    if expression.op is Op.CASE and expression.has_otherwise:
+        yield from _undecided(expression.args[1])
+    elif expression.op is Op.COLUMN:
+        yield expression
+    else:
+        for one in expression.args:
+            yield from _undecided(one)
 
 
 def faults_of(found: MappingFile, catalog: Catalog, values: Values) -> Iterator[Fault]:
@@ -140,7 +180,8 @@ def _unlisted(
     if target.cleaning is not Cleaning.CHOICE:
         return
     valid = {value.casefold() for value in target.allowed_values}
-    if left := [v for v in known if v not in listed and v.casefold() not in valid]:
+    told = [value.rstrip(" ") for value in known]
+    if left := [v for v in told if v not in listed and v.casefold() not in valid]:
         problem = (
             f"no {target.name} for {', '.join(map(repr, left))}, which the shop's column can be"
         )

@@ -47,7 +47,7 @@ class MisplacedError(ValueError):
 
 
 def require_known(
-    names: Iterable[str], known: Collection[str], what: str, *place: str | int
+    names: Iterable[object], known: Collection[str], what: str, *place: str | int
 ) -> None:
     """Refuse names that refer to nothing.
 
@@ -61,9 +61,16 @@ def require_known(
         MisplacedError: one is not known.
     """
     for name in names:
-        if name not in known:
-            message = f"there is no {what} {name!r}. {meant([name], known)}{what.capitalize()}s: "
-            raise MisplacedError(message + ", ".join(known), *place)
+        # What is no text may not even be hashable.
+        if not isinstance(name, str) or name not in known:
+            close = meant([name], known) if isinstance(name, str) else ""
+            message = f"there is no {what} {name!r}. {close}{_plural(what)}: {', '.join(known)}"
+            raise MisplacedError(message, *place)
+
+
+def _plural(noun: str) -> str:
+    is_ies = noun[-1] == "y" and noun[-2] not in "aeo"
+    return f"{noun[:-1]}ies".capitalize() if is_ies else f"{noun}s".capitalize()
 
 
 def read_declaration(path: Path, model: TypeAdapter[_Model], **given: object) -> _Model:

@@ -103,4 +103,7 @@ def _text(entity: str, column: str) -> pl.Expr:
 
 
 def _cell(name: str, part: str = "after") -> pl.Expr:
-    return pl.col("value").str.json_path_match(f"$.{part}['{name}']")
+    if "\\" in name:  # which a path cannot have
+        return pl.lit(None, pl.String)
+    quoted = name.replace("'", "\\'")
+    return pl.col("value").str.json_path_match(f"$.{part}['{quoted}']")

@@ -4,18 +4,23 @@ Results are texts as Debezium would write them for our own shop, so all that rea
 them. What cannot be computed is a text that is of no type, and therefore quarantined.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
+import orjson
 import polars as pl
 
-from lakehouse.contracts import Entity, Type
+from lakehouse.contracts import Entity, OnSchemaChange, Type
 from lakehouse.contracts.expressions import AMOUNTS, ARITHMETIC, Expression, Op
 from lakehouse.contracts.mapping import MappedEntity
+from lakehouse.contracts.model import FIRST_TIMESTAMP, LAST_TIMESTAMP
 
 Cell = Callable[[str], pl.Expr]
 """Returns the text of a column of the shop."""
 _COMMITTED_US = "committed_us"
+LACKING = "\0"
+"""Stands for a value of a column that the record does not have, which is not null. No text of
+Postgres has this character."""
 _FORMAT = "%Y-%m-%dT%H:%M:%S%.6fZ"
 _PERCENT_DIGITS = 4
 _WHOLE = 100 * 10**_PERCENT_DIGITS
@@ -47,10 +52,55 @@ def expressed(received: pl.DataFrame, entity: Entity) -> pl.DataFrame:
     made = []
     for column, expression in zip(entity.columns, entity.expressions, strict=True):
         text = text_of(expression, cell, pl.col(_COMMITTED_US))
+        if column.name not in keys:
+            is_lacking = [cell(name) == LACKING for name in expression.columns]
+            lacks_any = pl.any_horizontal(pl.lit(value=False), *is_lacking)
+            text = pl.when(lacks_any).then(pl.lit(LACKING)).otherwise(text)
         # A delete has nothing but a key, not even constants.
         has_value = pl.lit(value=True) if column.name in keys else ~is_delete
         made.append(pl.when(has_value).then(text).alias(column.text))
     return received.with_columns(made).drop(map(as_received, entity.shop_columns))
+
+
+def mark_lacking(received: pl.DataFrame, values: pl.Series, entity: Entity) -> pl.DataFrame:
+    """Tell columns that a record lacks from those that are null.
+
+    A column that the shop dropped or renamed must not count as null, for which a mapping may have
+    another value.
+
+    Args:
+        received: the columns of `read_envelopes`.
+        values: the records, in the same order.
+        entity: the contract.
+
+    Returns:
+        The same rows, with `LACKING` in the shop's columns that an expression reads.
+    """
+    if not isinstance(entity, MappedEntity) or entity.on_lacking is OnSchemaChange.EVOLVE:
+        return received
+    names = [one for one in entity.shop_columns if one != entity.key_columns[0].source]
+    is_null = {name: pl.col(as_received(name)).is_null() for name in names}
+    has_null = pl.any_horizontal(pl.lit(value=False), *is_null.values())
+    is_row = pl.col("_operation").is_in(["c", "r", "u"])
+    # Few records have nulls: only they are parsed once more, which tells the two apart.
+    asked = received.select((is_row & has_null).fill_null(value=False).arg_true()).to_series()
+    if asked.is_empty():
+        return received
+    images = [_image(value) for value in values.gather(asked)]
+    for name in names:
+        lacking = asked.filter(pl.Series([name not in image for image in images], dtype=pl.Boolean))
+        if not lacking.is_empty():
+            text = received[as_received(name)].scatter(lacking, LACKING)
+            received = received.with_columns(text)
+    return received
+
+
+def _image(value: bytes | str) -> Collection[str]:
+    """Return the names of the columns in a record's row."""
+    try:
+        return orjson.loads(value)["after"] or ()
+    except (ValueError, LookupError, TypeError):
+        return ()
 
 
 def text_of(expression: Expression, cell: Cell, committed_us: pl.Expr) -> pl.Expr:
@@ -74,7 +124,7 @@ def text_of(expression: Expression, cell: Cell, committed_us: pl.Expr) -> pl.Exp
     leaves = {
         Op.COLUMN: lambda: cell(expression.text),
         Op.CONSTANT: lambda: pl.lit(expression.text, pl.String),
-        Op.COMMIT_TIME: lambda: pl.from_epoch(committed_us, time_unit="us").dt.strftime(_FORMAT),
+        Op.COMMIT_TIME: lambda: _moment(committed_us).dt.strftime(_FORMAT),
         Op.NULL: lambda: pl.lit(None, pl.String),
     }
     if expression.op in leaves:
@@ -94,7 +144,8 @@ def _chosen(expression: Expression, args: Sequence[pl.Expr]) -> pl.Expr:
 
 def _case(text: pl.Expr, expression: Expression, otherwise: pl.Expr | None) -> pl.Expr:
     values = dict(expression.values)
-    result = text.replace_strict(
+    # Spaces at the end do not count: of a `char(n)`, the shop fills up with them.
+    result = text.str.strip_chars_end(" ").replace_strict(
         list(values), list(values.values()), default=None, return_dtype=pl.String
     )
     return pl.coalesce(
@@ -116,8 +167,9 @@ def _number(expression: Expression, text: Callable[[Expression], pl.Expr], digit
         case Op.NET | Op.TAX:
             gross = _number(args[0], text, digits)
             with_tax = _WHOLE + _number(args[1], text, _PERCENT_DIGITS)
-            halves = (2 * gross * _WHOLE + with_tax) // (2 * with_tax)
-            net = pl.when(with_tax > 0).then(halves)
+            halves = (2 * gross.abs() * _WHOLE + with_tax) // (2 * with_tax)
+            # Away from zero, as Postgres rounds: a refund is the sale's amount with another sign.
+            net = pl.when(with_tax > 0).then(pl.when(gross < 0).then(0 - halves).otherwise(halves))
             return net if expression.op is Op.NET else gross - net
         case Op.SUM | Op.DIFFERENCE:
             first, *others = (_number(one, text, digits) for one in args)
@@ -162,12 +214,22 @@ def _or_unreadable(text: pl.Expr, expression: Expression, cell: Cell) -> pl.Expr
     return pl.coalesce(text, pl.when(all_given).then(shown))
 
 
+def _moment(micros: pl.Expr) -> pl.Expr:
+    """Return the time of so many microseconds since 1970; null if it is out of range.
+
+    Near the ends of its own range, such as `infinity`, Polars ends in a panic.
+    """
+    first, last = (one.replace(tzinfo=None) for one in (FIRST_TIMESTAMP, LAST_TIMESTAMP))
+    read = micros.cast(pl.Datetime("us"))
+    return pl.when(read.is_between(first, last)).then(read)
+
+
 def _instant(text: pl.Expr, time_zone: str) -> pl.Expr:
     """Return the instant of a local time as Postgres' `at time zone` does.
 
     Of a time that occurs twice, the later; one that clocks skip counts from before they did.
     """
-    local = text.cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+    local = _moment(text.cast(pl.Int64, strict=False))
 
     def of(moment: pl.Expr) -> pl.Expr:
         zoned = moment.dt.replace_time_zone(time_zone, ambiguous="latest", non_existent="null")

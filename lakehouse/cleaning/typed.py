@@ -11,6 +11,7 @@ from datetime import date
 import polars as pl
 
 from lakehouse.cleaning.envelope import quoted
+from lakehouse.cleaning.expressed import LACKING
 from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.contracts import Cleaning, Column, Derivation, Derived, Entity, OnSchemaChange, Type
 from lakehouse.contracts.model import (
@@ -258,7 +259,8 @@ def _lost(entity: Entity) -> tuple[pl.Expr, pl.Expr]:
     unreadable, beyond = [], []
     for column in entity.columns:
         if column.type is Type.TEXT and not column.is_list:
-            # Any text is valid.
+            # Any text is valid, but for what stands for a column that the record does not have.
+            unreadable.append(pl.when(pl.col(column.text) == LACKING).then(pl.lit(column.name)))
             if column.most_bytes is not None:
                 is_plain = column.cleaning is Cleaning.NONE
                 held = column.text if is_plain else f"{SPELLED}{column.name}"

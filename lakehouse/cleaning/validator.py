@@ -9,7 +9,7 @@ import narwhals as nw
 import polars as pl
 
 from lakehouse.cleaning.envelope import Columns, carried, read_envelopes
-from lakehouse.cleaning.expressed import as_received, expressed
+from lakehouse.cleaning.expressed import LACKING, as_received, expressed, mark_lacking
 from lakehouse.cleaning.plan import Plan
 from lakehouse.cleaning.spellings import spell
 from lakehouse.cleaning.transforms import Frame
@@ -104,6 +104,18 @@ class Validator:
             action = f"Was the column removed? {self.entity.to_correct}"
             raise StopPipelineError(problem, action)
 
+    def _stop_if_lacking(self, read: pl.DataFrame) -> None:
+        if not isinstance(self.entity, MappedEntity):
+            return
+        if self.entity.on_lacking is not OnSchemaChange.STOP:
+            return
+        for name in self.entity.shop_columns:
+            lacking = (read[as_received(name)] == LACKING).sum()
+            if lacking:
+                problem = f"{self.entity.shop_table} lacks {name} in {lacking:,} changes"
+                action = "Was the column removed? Correct mapping.yaml, then run it again."
+                raise StopPipelineError(problem, action)
+
     def _texts(self, records: pl.DataFrame, history: History) -> pl.DataFrame:
         return expressed(self._received(records, history), self.entity)
 
@@ -126,6 +138,8 @@ class Validator:
     def _read(self, records: pl.DataFrame) -> pl.DataFrame:
         kept = records.filter(pl.col("value").is_not_null())
         read = read_envelopes(kept["value"], Columns.of(self.entity))
+        read = mark_lacking(read, kept["value"], self.entity)
+        self._stop_if_lacking(read)
         if self.entity.is_derived:
             # From before the table had a key: in any partition, so in no order to later changes.
             is_keyed = kept["key"].is_not_null()

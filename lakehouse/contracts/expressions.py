@@ -6,6 +6,7 @@ The set is small on purpose: what a contract's rules need, and nothing that anot
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from zoneinfo import available_timezones
 
@@ -30,7 +31,7 @@ class Op(StrEnum):
     MAJOR = "major"
     """An amount in units, with at most two digits after the point."""
     NET = "net"
-    """An amount without the tax that it includes, rounded half up."""
+    """An amount without the tax that it includes, rounded half away from zero."""
     TAX = "tax"
     """That tax: the amount less `NET` of it."""
     LOCAL_TIME = "local_time"
@@ -59,8 +60,12 @@ _BESIDES = {
 }
 _NEEDED = ("values", "tax_percent")
 _NUMBERS = (Type.INTEGER, Type.CENTS, Type.RATE, Type.DEGREES)
+_DIGITS = {Type.INTEGER: 0, Type.CENTS: 2, Type.RATE: 8}
+"""Digits after the point. Limits of a column are in units of the last."""
+_MOST_DIGITS = 16
+"""Before the point, as cleaning reads them."""
 _PLAIN = Column(name="value", type=Type.TEXT, description="")
-_PERCENT = replace(_PLAIN, name="tax_percent", type=Type.DEGREES)
+_PERCENT = replace(_PLAIN, name="tax_percent", type=Type.DEGREES, scale=4, minimum=0)
 _WHOLE = replace(_PLAIN, name="whole number", type=Type.INTEGER)
 _AMOUNT = replace(_PLAIN, name="amount", type=Type.CENTS)
 _TIME = replace(_PLAIN, name="time", type=Type.WALL_CLOCK)
@@ -132,7 +137,7 @@ class Reader:
         if not isinstance(given, Mapping) or not given:
             problem = f"{given!r} is no expression: name a column, or write {{constant: …}}"
             raise misplaced_at(place, problem)
-        name = next(iter(given))
+        name = next((key for key in given if key in _WRITTEN), next(iter(given)))
         if name not in _WRITTEN:
             problem = f"there is no expression {name!r}. {meant([name], _WRITTEN)}"
             raise misplaced_at(place, f"{problem}Expressions: {', '.join(_WRITTEN)}")
@@ -183,9 +188,13 @@ class Reader:
         if not isinstance(values, Mapping) or not values:
             raise misplaced_at((*made.place, "values"), "values is no list of `value: result`")
         found = tuple(
-            (str(key), constant(value, made.target, (*made.place, "values", key)))
+            (str(key).rstrip(" "), constant(value, made.target, (*made.place, "values", key)))
             for key, value in values.items()
         )
+        once = [key for key, _ in found]
+        if twice := [given for given, key in zip(values, once, strict=True) if once.count(key) > 1]:
+            problem = f"{twice[-1]!r} is given twice: spaces at the end do not count"
+            raise misplaced_at((*made.place, "values", twice[-1]), problem)
         args = [self.read(given[Op.CASE], _text_of(made), at)]
         if "otherwise" in given:
             args.append(self.read(given["otherwise"], made.target, (*made.place, "otherwise")))
@@ -207,7 +216,11 @@ class Reader:
             )
             for number, one in enumerate(inner)
         )
-        return replace(made, args=args, text=str(given.get("separator", "")))
+        separator = given.get("separator", "")
+        if not isinstance(separator, str):
+            problem = f"a separator is a text in quotes, found {separator!r}"
+            raise misplaced_at((*made.place, "separator"), problem)
+        return replace(made, args=args, text=separator)
 
     def _zone(self, given: Mapping[str, object], place: Place) -> str:
         zone = given.get("time_zone", self.time_zone)
@@ -221,6 +234,8 @@ class Reader:
 def _leaf(op: Op, inner: object, target: Column, at: Place) -> str:
     if op is Op.CONSTANT:
         return constant(inner, target, at)
+    if op is Op.COMMIT_TIME and inner is not True:
+        raise misplaced_at(at, f"commit_time is true, found {inner!r}")
     if op is Op.COLUMN and not isinstance(inner, str):
         raise misplaced_at(at, f"{inner!r} is no name of a column")
     return str(inner)
@@ -232,7 +247,7 @@ def require_zone(zone: object, place: Place) -> None:
     Raises:
         MisplacedError: it is none.
     """
-    if zone not in available_timezones():
+    if not isinstance(zone, str) or zone not in available_timezones():
         close = meant([str(zone)], available_timezones())
         raise misplaced_at(place, f"there is no time zone {zone!r}. {close}".rstrip())
 
@@ -242,8 +257,31 @@ def _text_of(made: Expression) -> Column:
 
 
 def _of(made: Expression) -> Column:
-    """Return what the arguments are read as: of parts of a text, any text is valid."""
+    """Return what the arguments are read as: parts of a text or an amount have no limits."""
+    if made.op in ARITHMETIC:
+        return replace(made.target, minimum=None, maximum=None)
     return _text_of(made) if made.op is Op.CONCAT else made.target
+
+
+def _digits(given: object, target: Column, place: Place) -> str:
+    """Return a number's digits, within the limits of the column.
+
+    Raises:
+        MisplacedError: it has more digits than the column, or is beyond its limits.
+    """
+    number = Decimal(str(given))
+    digits = _DIGITS.get(target.type, target.scale or None)
+    if not number.is_finite() or abs(number) >= 10**_MOST_DIGITS:
+        raise misplaced_at(place, f"{given!r} cannot be the {target.name}")
+    if digits is not None and number != round(number, digits):
+        problem = f"{given!r} has more than {digits} digits after the point"
+        raise misplaced_at(place, f"{problem}, which {target.name} cannot have")
+    for name, limit in (("least", target.minimum), ("most", target.maximum)):
+        # The minimum of a rate in percent is in percent.
+        bound = limit if limit is None else Decimal(limit).scaleb(-_DIGITS.get(target.type, 0))
+        if bound is not None and (number < bound if name == "least" else number > bound):
+            raise misplaced_at(place, f"{given!r}: {target.name} is at {name} {bound:f}")
+    return f"{number:f}"
 
 
 def constant(given: object, target: Column, place: Place) -> str:
@@ -265,7 +303,12 @@ def constant(given: object, target: Column, place: Place) -> str:
         raise misplaced_at(place, f"{given!r} cannot be the {kind} of {target.name}")
     if isinstance(given, date):
         return str(given.toordinal() - date(1970, 1, 1).toordinal())
-    text = str(given).lower() if is_flag else str(given)
+    text = _digits(given, target, place) if is_number else str(given)
+    text = text.lower() if is_flag else text
+    most = target.most_bytes
+    if (target.required and not text.strip()) or (most and len(text.encode()) > most):
+        problem = f"{target.name} needs a text of at most {most} bytes" if most else "it is empty"
+        raise misplaced_at(place, f"{text!r} cannot be the {target.name}: {problem}")
     if target.cleaning is Cleaning.CHOICE and text not in target.allowed_values:
         problem = f"{text!r} is no {target.name}. {meant([text], target.allowed_values)}"
         raise misplaced_at(place, f"{problem}Values: {', '.join(target.allowed_values)}")

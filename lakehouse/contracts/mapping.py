@@ -21,7 +21,7 @@ from lakehouse.contracts.expressions import (
     require_zone,
 )
 from lakehouse.contracts.keys import KEY_TYPES, with_key_types
-from lakehouse.contracts.model import Column, Entity, Type
+from lakehouse.contracts.model import Column, Entity, OnSchemaChange, Type
 from lakehouse.declarations import misplaced, read_declaration, require_known
 from lakehouse.environment import environment
 
@@ -29,17 +29,11 @@ NAME = "mapping.yaml"
 _FOLDER = "CONTRACTS_DIR"
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _OF_FILE = ("absent", "time_zone")
-_OF_ENTITY = ("table", "key", "columns")
+_OF_ENTITY = ("table", "key", "on_removed", "columns")
 _IF_ABSENT: Mapping[str, object] = {"updated_at": {"commit_time": True}, "version": {"constant": 1}}
 """What foreign tables seldom have, and what stands for it."""
-_NEEDS = {
-    "orders": "order_lines",
-    "order_lines": "orders",
-    "payments": "orders",
-    "returns": "order_lines",
-    "stock_movements": "products",
-}
-"""Entities whose rows mean nothing without those of another."""
+_NEEDED = ("orders", "order_lines", "products")
+"""Entities that the warehouse and the rows of others mean nothing without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +43,12 @@ class MappedEntity(Entity):
     Attributes:
         mapped_from: that table; "" if the shop has none.
         expressions: of each column, in the contract's order.
+        on_lacking: what to do with a change that lacks a column that an expression reads.
     """
 
     mapped_from: str = ""
     expressions: tuple[Expression, ...] = ()
+    on_lacking: OnSchemaChange = OnSchemaChange.IGNORE
 
     @property
     @override
@@ -156,14 +152,14 @@ def _absent(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> list[s
         raise misplaced_at(("absent",), f"{absent!r} is no list of entities")
     for number, name in enumerate(absent):
         require_known([name], contracts, "entity", "absent", number)
-        if name in given:
-            raise misplaced_at(("absent", number), f"{name} is mapped, too: remove one")
+        if name in given or name in absent[:number]:
+            problem = f"{name} is {'mapped' if name in given else 'absent'}, too: remove one"
+            raise misplaced_at(("absent", number), problem)
+        if name in _NEEDED:
+            raise misplaced_at(("absent", number), f"no warehouse is without {name}: map them")
     if left := [name for name in contracts if name not in given and name not in absent]:
         problem = f"nothing is said about {', '.join(left)}: map them, or list them here"
         raise misplaced_at(("absent",), problem)
-    for name, other in _NEEDS.items():
-        if name in given and other in absent:
-            raise misplaced_at(("absent", absent.index(other)), f"{name} needs {other}")
     return absent
 
 
@@ -171,7 +167,7 @@ def _key_type(given: Mapping[str, Any], name: str) -> Type:
     """Return the type of an entity's key, before all else: other entities refer to it."""
     of_entity = given.get(name)
     key = of_entity.get("key", Type.INTEGER) if isinstance(of_entity, Mapping) else Type.INTEGER
-    if key not in KEY_TYPES:
+    if not isinstance(key, str) or key not in KEY_TYPES:
         raise misplaced_at((name, "key"), f"a key is {' or '.join(KEY_TYPES)}, found {key!r}")
     return Type(key)
 
@@ -202,6 +198,8 @@ def _mapped(entity: Entity, given: object, reader: Reader) -> MappedEntity:
         raise misplaced_at((name,), "add `table`: the name of its table in the schema public")
     if not isinstance(columns, Mapping):
         raise misplaced_at((name,), "add `columns`: an expression for each column")
+    on_removed = given.get("on_removed", OnSchemaChange.IGNORE)
+    require_known([on_removed], tuple(OnSchemaChange), "policy", name, "on_removed")
     _require_columns(columns, entity)
     whole = {**_IF_ABSENT, **columns}
     expressions = tuple(
@@ -218,8 +216,9 @@ def _mapped(entity: Entity, given: object, reader: Reader) -> MappedEntity:
         problem = f"{entity.key} identifies a row: it must be a column as it is"
         raise misplaced_at((name, "columns", entity.key), problem)
     return _over(
-        entity, mapped_from=table, raw=f"raw_{table}", columns=named, expressions=expressions
-    )
+        entity, mapped_from=table, raw=f"raw_{table}", columns=named, expressions=expressions,
+        on_lacking=OnSchemaChange(on_removed),
+    )  # fmt: skip
 
 
 def _nothing(column: Column, entity: Entity) -> Expression:

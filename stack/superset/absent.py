@@ -21,8 +21,8 @@ CHARTS: Mapping[str, Collection[str]] = {
     "interactions": (
         "conversion", "conversion_by_device", "daily_referrers", "live_funnel", "visit_funnel",
     ),
-    "payments": ("daily_payments",),
-    "returns": ("lost_orders", "refund_share", "returns"),
+    "payments": ("daily_payments", "refund_share"),
+    "returns": ("returns",),
     "stock_movements": (
         "live_stock", "lost_revenue", "lost_sales", "order_cost", "reorder", "stock_value",
     ),

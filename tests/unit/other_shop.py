@@ -8,7 +8,7 @@ from lakehouse.contracts.declared import read_contracts
 from lakehouse.contracts.mapping import MappingFile, read_mapping_file
 
 MAPPING = """\
-absent: [suppliers, interactions, returns, stock_movements, customers, products, payments]
+absent: [suppliers, interactions, returns, stock_movements, customers, payments]
 time_zone: Europe/Berlin
 orders:
   table: purchase
@@ -42,6 +42,21 @@ order_lines:
     quantity: pieces
     unit_price_cents: {net: {minor: gross_minor}, tax_percent: vat_percent}
     line_total_cents: {product: [pieces, {net: {minor: gross_minor}, tax_percent: vat_percent}]}
+    created_at: {local_time: created_on}
+products:
+  table: article
+  columns:
+    product_id: number
+    supplier_id: {constant: 1}
+    sku: code
+    name: title
+    category: {constant: Books}
+    brand: {constant: none}
+    description: title
+    price_cents: {minor: gross_minor}
+    cost_cents: {minor: gross_minor}
+    weight_grams: {constant: 1}
+    is_active: {constant: true}
     created_at: {local_time: created_on}
 """
 

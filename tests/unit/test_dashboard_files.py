@@ -335,6 +335,8 @@ def test_charts_of_absent_entities_say_so_and_an_export_has_them_again() -> None
     assert absent_charts() == frozenset()
     absent = {chart for charts in CHARTS.values() for chart in charts}
     assert absent <= FILES["charts"].keys()
+    assert "refund_share" in CHARTS["payments"]
+    assert "lost_orders" not in absent
     french = read_labels("fr", "Europe/Paris")
     shown = without_absent(FILES, french, absent)
     drawn = {

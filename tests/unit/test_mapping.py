@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -80,6 +83,12 @@ def _records(*rows: tuple[str, dict[str, object]]) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def _bronze(*rows: tuple[str, dict[str, object]]) -> pa.Table:
+    records = _records(*rows)
+    missing = [name for name in BRONZE_SCHEMA.names if name not in records.columns]
+    return records.with_columns(pl.lit(None).alias(name) for name in missing).to_arrow()
+
+
 def _validated(entity: MappedEntity, *rows: tuple[str, dict[str, object]]) -> pl.DataFrame:
     validator = Validator(entity=entity, calendar=Calendar(time_zone=_ZONE))
     records = _records(*rows)
@@ -131,13 +140,54 @@ def test_a_large_value_that_did_not_change_is_filled_before_it_is_computed(
     assert found["ship_city"].to_list() == ["10115 Berlin"] * 2
 
 
+@pytest.mark.parametrize("column", ["currency_code", "postcode", "state", "tax_minor", "note"])
+@pytest.mark.parametrize("op", ["c", "u", "r"])
+def test_a_change_that_lacks_a_column_is_quarantined(tmp_path: Path, column: str, op: str) -> None:
+    text = MAPPING.replace("    channel:", "    coupon_code: note\n    channel:")
+    orders = read_text(tmp_path, text).entities["orders"]
+    assert isinstance(orders, MappedEntity)
+    lacking = {name: value for name, value in _PURCHASE.items() if name != column}
+    whole = {**_PURCHASE, "note": None}
+    found = _validated(orders, ("c", whole), (op, lacking), ("d", {"id": _ID})).to_dicts()
+    assert [found[0][BROKEN], found[2][BROKEN]] == [None, None]
+    reads_it = next(
+        one.name
+        for one, made in zip(orders.columns, orders.expressions, strict=True)
+        if column in made.columns
+    )
+    assert f"{reads_it}_unreadable" in found[1][BROKEN].split(",")
+    reader = ChangeReader(validator=Validator(entity=orders, calendar=Calendar(time_zone=_ZONE)))
+    assert reader.read(_bronze(("c", whole), (op, lacking))).quarantined == 1
+
+
+def test_a_large_value_is_not_filled_from_a_change_that_lacks_it(orders: MappedEntity) -> None:
+    lacking = {name: value for name, value in _PURCHASE.items() if name != "town"}
+    later = {**_PURCHASE, "town": PLACEHOLDER}
+    found = _validated(orders, ("c", lacking), ("u", later))
+    assert [one.split(",")[0] for one in found[BROKEN]] == ["ship_city_unreadable"] * 2
+
+
+def test_what_to_do_about_a_removed_column_is_the_mappings_choice(tmp_path: Path) -> None:
+    lacking = {name: value for name, value in _PURCHASE.items() if name != "currency_code"}
+    evolve, stop = (
+        read_text(
+            tmp_path, MAPPING.replace("key: text\n", f"key: text\n  on_removed: {policy}\n", 1)
+        ).entities["orders"]
+        for policy in ("evolve", "stop")
+    )
+    assert isinstance(evolve, MappedEntity)
+    assert isinstance(stop, MappedEntity)
+    row = _validated(evolve, ("c", lacking)).to_dicts()[0]
+    assert (row[BROKEN], row["currency"]) == (None, "EUR")
+    assert _validated(stop, ("c", _PURCHASE))[BROKEN].to_list() == [None]
+    with pytest.raises(StopPipelineError, match="purchase lacks currency_code in 1 changes"):
+        _validated(stop, ("c", lacking))
+
+
 def test_live_reads_a_mapped_table_as_silver_does(orders: MappedEntity) -> None:
     assert not reads(orders)
     reader = ChangeReader(validator=Validator(entity=orders, calendar=Calendar(time_zone=_ZONE)))
-    records = _records(("c", _PURCHASE), ("u", {**_PURCHASE, "state": 9}))
-    missing = [name for name in BRONZE_SCHEMA.names if name not in records.columns]
-    whole = records.with_columns(pl.lit(None).alias(name) for name in missing)
-    rows = reader.read(whole.to_arrow())
+    rows = reader.read(_bronze(("c", _PURCHASE), ("u", {**_PURCHASE, "state": 9})))
     place = reader.columns.index
     assert [(row[place("order_id")], row[place("total_cents")]) for row in rows.current] == [
         (_ID, 1190)
@@ -157,12 +207,16 @@ def test_a_line_holds_the_price_including_tax(tmp_path: Path) -> None:
     assert row["order_id"] == _ID
 
 
+@example(gross=-105, percent=Decimal(100))
+@example(gross=105, percent=Decimal(100))
 @settings(max_examples=60, deadline=None)
 @given(
-    gross=st.integers(0, 10**12 - 1),
+    gross=st.integers(1 - 10**12, 10**12 - 1),
     percent=st.decimals(0, 100, places=2, allow_nan=False, allow_infinity=False),
 )
-def test_net_and_tax_add_up_and_net_is_rounded_half_up(gross: int, percent: Decimal) -> None:
+def test_net_and_tax_add_up_and_net_is_rounded_half_away_from_zero(
+    gross: int, percent: Decimal
+) -> None:
     cells = {"gross": str(gross), "percent": str(percent)}
     net, tax = (
         _text({part: {"minor": "gross"}, "tax_percent": "percent"}, _CENTS, **cells)
@@ -209,6 +263,26 @@ def test_a_local_time_is_the_instant_that_postgres_makes_of_it(local: datetime, 
 
 
 @pytest.mark.parametrize(
+    "micros",
+    [9223372036825200000, -9223372036832400000, 2**63 - 1, -(2**63), 2**63, 253402300799999999],
+)
+def test_a_local_time_beyond_what_can_be_held_is_unreadable(
+    orders: MappedEntity, micros: int
+) -> None:
+    found = _text({"local_time": "at_local"}, _INSTANT, at_local=str(micros))
+    assert found == f"local_time of {micros}"
+    row = _validated(orders, ("c", {**_PURCHASE, "ordered_on": micros})).to_dicts()[0]
+    assert "placed_at_unreadable" in row[BROKEN].split(",")
+
+
+@pytest.mark.parametrize("micros", [9223372036825200000, -(2**63), 2**63 - 1])
+def test_a_commit_time_beyond_what_can_be_held_is_null(micros: int) -> None:
+    read = Reader().read({"commit_time": True}, _INSTANT, ("here",))
+    frame = pl.DataFrame({"at": [micros]})
+    assert frame.select(text_of(read, pl.col, pl.col("at"))).item() is None
+
+
+@pytest.mark.parametrize(
     ("expression", "cells", "text"),
     [
         ({"coalesce": ["a", "b"]}, {"a": None, "b": "x"}, "x"),
@@ -216,11 +290,21 @@ def test_a_local_time_is_the_instant_that_postgres_makes_of_it(local: datetime, 
         ({"concat": ["a", "b"], "separator": ", "}, {"a": None, "b": None}, None),
         ({"case": "a", "values": {"1": "x"}, "otherwise": {"constant": "y"}}, {"a": "2"}, "y"),
         ({"case": "a", "values": {"1": "x"}}, {"a": None}, None),
+        ({"case": "a", "values": {"P": "x"}}, {"a": "P  "}, "x"),
+        ({"case": "a", "values": {"P ": "x"}}, {"a": "P"}, "x"),
+        ({"case": "a", "values": {"P": "x"}}, {"a": " P"}, " P"),
+        ({"values": {"1": "x"}, "otherwise": "b", "case": "a"}, {"a": "2", "b": "y"}, "y"),
+        ({"separator": "-", "concat": ["a", "b"]}, {"a": "x", "b": "y"}, "x-y"),
         ({"column": "a"}, {"a": "x"}, "x"),
     ],
 )
 def test_texts(expression: object, cells: dict[str, str | None], text: str | None) -> None:
     assert _text(expression, Column(name="t", type=Type.TEXT, description=""), **cells) == text
+
+
+def _constant(column: str, value: str) -> str:
+    """Return the mapping with another constant."""
+    return re.sub(rf"( {column}): .*", rf"\1: {{constant: {value}}}", MAPPING)
 
 
 _WRONG = {
@@ -242,7 +326,9 @@ _WRONG = {
     "left": (MAPPING.replace("suppliers, ", ""), r":1: absent: nothing is said about suppliers"),
     "both": (MAPPING.replace("absent: [", "absent: [orders, "), "orders is mapped, too"),
     "needed": (MAPPING.replace("absent: [", "absent: [order_lines, ").partition("order_lines:")[0],
-        r":1: absent.0: orders needs order_lines"),
+        r":1: absent.0: no warehouse is without order_lines"),
+    "products": (MAPPING.partition("products:")[0].replace("absent: [", "absent: [products, "),
+        r":1: absent.0: no warehouse is without products"),
     "unknown": (MAPPING.replace("orders:", "order:"), r":3: order: .*Did you mean orders"),
     "zone": (MAPPING.replace("Berlin", "Berln"), r":2: .*Did you mean Europe/Berlin"),
     "key": (MAPPING.replace("order_id: id", "order_id: {constant: x}"), "must be a column as it"),
@@ -251,6 +337,43 @@ _WRONG = {
     "no number": (MAPPING.replace("discount_cents: {constant: 0}", "discount_cents: {constant: a}"),
         "'a' cannot be the cents of discount_cents"),
     "tax": (MAPPING.replace(", tax_percent: vat_percent}\n", "}\n"), "net needs tax_percent"),
+    "absent twice": (MAPPING.replace("[suppliers", "[suppliers, suppliers"),
+        r":1: absent.1: suppliers is absent, too"),
+    "not a number": (_constant("shipping_cents", ".nan"), r":14: .*nan cannot be the shipping_c"),
+    "infinite": (_constant("shipping_cents", ".inf"), r":14: .*inf cannot be the shipping_cents"),
+    "long": (_constant("shipping_cents", "1.0e+30"), r":14: .*1e\+30 cannot be the shipping_cents"),
+    "part of a cent": (_constant("shipping_cents", "4.999"), r":14: .*more than 2 digits after"),
+    "negative": (_constant("shipping_cents", "-0.01"), r":14: .*shipping_cents is at least 0"),
+    "too much": (_constant("shipping_cents", "1000000000000"), r":14: .*is at most 9999999999.99"),
+    "rate of zero": (_constant("exchange_rate_e8", "0"), r":11: .*at least 0.00000001"),
+    "no pieces": (MAPPING.replace("quantity: pieces", "quantity: {constant: 0}"),
+        r":32: .*0: quantity is at least 1"),
+    "nothing": (_constant("ship_region", "' '"), r":19: .*' ' cannot be the ship_region"),
+    "long text": (_constant("ship_region", "x" * 3000), r":19: .*needs a text of at most"),
+    "text of a number": (_constant("ship_region", ".inf"), r":19: .*inf cannot be the ship_region"),
+    "tax of five digits": (MAPPING.replace("vat_percent", "19.12345", 1),
+        r":33: .*constant: 19.12345 has more than 4 digits"),
+    "negative tax": (MAPPING.replace("vat_percent", "-200", 1), r":33: .*_percent is at least 0"),
+    "commit time": (MAPPING.replace("created_at: {local_time: ordered_on}",
+        "created_at: {commit_time: false}"), r":22: .*commit_time is true, found False"),
+    "separator": (MAPPING.replace('separator: " "', "separator: null"),
+        r":18: .*separator: a separator is a text in quotes, found None"),
+    "value twice": (MAPPING.replace('"2": paid', '"1 ": paid'), r":9: .*'1 ' is given twice"),
+    "entities": (MAPPING.replace("orders:", "order:"), r"Entities: "),
+    "zones": (MAPPING.replace("Europe/Berlin", "[Europe/Berlin]"),
+        r":2: time_zone: there is no time zone \['Europe/Berlin'\]"),
+    "no zone": (MAPPING.replace("Europe/Berlin", ""), r":2: .*no time zone None"),
+    "zone of one": (MAPPING.replace("{local_time: ordered_on}", "{local_time: a, time_zone: 1}"),
+        r":\d+: .*there is no time zone 1"),
+    "list in absent": (MAPPING.replace("[suppliers", "[[suppliers]"),
+        r":1: absent.0: there is no entity \['suppliers'\]"),
+    "number in absent": (MAPPING.replace("[suppliers", "[1, suppliers"), r":1: .*no entity 1\."),
+    "list as key": (MAPPING.replace("key: text", "key: [text]"), r":25: .*found \['text'\]"),
+    "policies": (MAPPING.replace("  key: text\n", "  key: text\n  on_removed: [stop]\n", 1),
+        r":6: .*no policy \['stop'\]\. Policies: evolve, ignore, stop"),
+    "keys": (MAPPING.replace("  key: text\n", "  kind: text\n", 1), r":5: .*Keys: table, key"),
+    "policy": (MAPPING.replace("  key: text\n", "  key: text\n  on_removed: evolv\n", 1),
+        r":6: .*no policy 'evolv'\. Did you mean evolve"),
     "key type": (MAPPING.replace("key: text", "key: uuid"), "a key is integer or text"),
     "required": (without("orders", "ship_city"), "orders needs an expression for ship_city"),
     "constant key": (MAPPING.replace("exchange_rate_e8: {constant: 1}",
@@ -266,6 +389,12 @@ def test_a_wrong_mapping_is_refused_with_file_and_line(
         read_text(tmp_path, text)
 
 
+def test_limits_of_a_sum_are_not_those_of_its_parts() -> None:
+    least = replace(_CENTS, minimum=0)
+    assert _text({"sum": [{"minor": "a"}, {"constant": -1.5}]}, least, a="250") == "1.00"
+    assert _text({"constant": 4.9}, least) == "4.9"
+
+
 def test_without_a_mapping_contracts_stay_as_they_are(tmp_path: Path) -> None:
     ours = read_contracts()
     assert with_mapping(ours, tmp_path / "mapping.yaml") == ours
@@ -273,7 +402,7 @@ def test_without_a_mapping_contracts_stay_as_they_are(tmp_path: Path) -> None:
 
 def test_absent_entities_have_no_table(tmp_path: Path) -> None:
     found = read_text(tmp_path)
-    assert [one.table for one in found.mapped] == ["order_lines", "orders"]
+    assert [one.table for one in found.mapped] == ["order_lines", "orders", "products"]
     suppliers = found.entities["suppliers"]
     assert (suppliers.is_absent, suppliers.shop_table) == (True, "")
 
@@ -286,8 +415,12 @@ def test_all_that_reads_contracts_reads_the_mapping(tmp_path: Path) -> None:
     )  # fmt: skip
     assert json.loads(found.stdout) == {
         "names": {"purchase": "orders", "orders": "public.orders", "note": "note"},
-        "bronze": {"purchase_item": "raw_purchase_item", "purchase": "raw_purchase"},
-        "live": ["purchase_item", "purchase"],
+        "bronze": {
+            "purchase_item": "raw_purchase_item",
+            "purchase": "raw_purchase",
+            "article": "raw_article",
+        },
+        "live": ["purchase_item", "purchase", "article"],
         "sale": ["order_lines", "orders"],
     }
 

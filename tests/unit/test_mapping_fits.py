@@ -1,13 +1,14 @@
 """A mapping against the catalog of the shop: what does not fit is told with the shop's types."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from batch.warehouse import left_out
-from connectors.mapping import faults_of
+from connectors.mapping import faults_of, unknown_values, values_of
 from lakehouse.declarations import misplaced
 from stack.doctor.model import Verdict
 from stack.doctor.shop import diagnose_mapping
@@ -26,11 +27,22 @@ _ITEM = {
 }  # fmt: skip
 
 
+_ARTICLE = {
+    "number": "int8", "code": "text", "title": "text", "gross_minor": "int8",
+    "created_on": "timestamp",
+}  # fmt: skip
+
+
+def _position(name, key):
+    return key.index(name) + 1 if name in key else None
+
+
 def _rows(purchase=None, *, key=("id",)):
-    tables = {"purchase": _PURCHASE | (purchase or {}), "purchase_item": _ITEM}
+    tables = {"purchase": _PURCHASE | (purchase or {}), "purchase_item": _ITEM, "article": _ARTICLE}
+    keys = {"article": ("number",)}
     return [
         catalog_row(
-            table, name, kind, key=key.index(name) + 1 if name in key else None,
+            table, name, kind, key=_position(name, keys.get(table, key)),
             modifier=modifier(5, 2) if kind == "numeric" else -1,
         )
         for table, columns in tables.items()
@@ -93,6 +105,47 @@ def test_a_value_that_the_catalog_knows_needs_a_result(tmp_path):
     assert "no channel for 'letter'" in told
 
 
+@pytest.mark.parametrize(
+    ("condition", "values"),
+    [
+        ("CHECK ((state = ANY (ARRAY[1, 2])))", ["1", "2"]),
+        ("CHECK ((size = ANY (ARRAY['big'::text, 'sm''all'::text])))", ["big", "sm'all"]),
+        ("CHECK (((way)::text = ANY ((ARRAY['a'::character varying, 'b'::character "
+         "varying])::text[])))", ["a", "b"]),
+        ("CHECK (((way)::text = ANY (ARRAY[('a'::character varying)::text, ('b'::character "
+         "varying)::text])))", ["a", "b"]),
+        ("CHECK ((grade = ANY (ARRAY['A'::bpchar, 'B'::bpchar])))", ["A", "B"]),
+        ("CHECK (((state = ANY (ARRAY[1, 2])) AND (state <> 2)))", []),
+        ("CHECK (((state = ANY (ARRAY[1, 2])) OR (state > 7)))", []),
+        ("CHECK ((state = ANY (ARRAY[1, (2 + 1)])))", []),
+        ("CHECK ((state = ANY (ARRAY[1, 2]))) NOT VALID", []),
+        ("CHECK ((amount = ANY (ARRAY[1.5, 2])))", []),
+        ("CHECK ((state > 0))", []),
+    ],
+)  # fmt: skip
+def test_only_a_single_comparison_tells_all_values(condition, values):
+    assert values_of(condition) == values
+
+
+def test_values_that_no_catalog_tells_are_named(tmp_path):
+    found = read_text(tmp_path, MAPPING.replace("channel: {constant: web}", "channel: note"))
+    assert list(unknown_values(found, {})) == [
+        "The catalog does not tell all values of purchase.note: those without a result for "
+        "orders.channel are counted as unknown.",
+        "The catalog does not tell all values of purchase.state: those without a result for "
+        "orders.status are quarantined.",
+    ]
+    known = {("purchase", "state"): ("1",), ("purchase", "note"): ("web",)}
+    assert list(unknown_values(found, known)) == []
+    given = MAPPING.replace('"4": cancelled}', '"4": cancelled}, otherwise: {constant: placed}')
+    assert list(unknown_values(read_text(tmp_path, given), {})) == []
+
+
+def test_spaces_at_the_end_of_a_value_do_not_count(tmp_path):
+    states = {("purchase", "state"): ("1 ", "2", "3", "4")}
+    assert _told(tmp_path, values=states) == []
+
+
 def test_a_list_is_no_text(tmp_path):
     rows = [
         *(row for row in _rows() if row.column_name != "town"),
@@ -117,3 +170,22 @@ def test_amounts_in_quarantine_are_read_as_the_mapping_says(tmp_path, monkeypatc
     row = pl.DataFrame({"value": [value], "row_key": ["x"]}).select(**left_out._order()).to_dicts()
     assert (str(row[0]["amount"]), str(row[0]["exchange_rate"])) == ("10.00", "1.00000000")
     assert row[0]["counts"]
+
+
+@pytest.mark.parametrize(
+    ("name", "amount"),
+    [("tax'minor", "10.00"), ('tax"]', "10.00"), ("'", "10.00"), ("tax\\'", None), ("$", "10.00")],
+)
+def test_a_column_may_have_any_name(tmp_path, monkeypatch, name, amount):
+    text = MAPPING.replace("tax_minor", json.dumps(name))
+    monkeypatch.setattr(left_out, "ENTITIES", read_text(tmp_path, text).entities)
+    value = json.dumps({"after": {"id": "x", "total_minor": 1190, name: 190}, "source": {}})
+    row = pl.DataFrame({"value": [value], "row_key": ["x"]}).select(**left_out._order()).to_dicts()
+    assert row[0]["amount"] == (amount and Decimal(amount))
+
+
+def test_an_endless_time_in_quarantine_is_no_day(tmp_path, monkeypatch):
+    monkeypatch.setattr(left_out, "ENTITIES", read_text(tmp_path).entities)
+    value = json.dumps({"after": {"id": "x", "ordered_on": 9223372036825200000}, "source": {}})
+    row = pl.DataFrame({"value": [value], "row_key": ["x"]}).select(**left_out._order()).to_dicts()
+    assert row[0]["placed_at"] is None

@@ -20,11 +20,17 @@ create type state as enum ('1', '2', '3', '4');
 create table purchase (
     id uuid primary key, state state not null, currency_code text, total_minor bigint,
     tax_minor bigint, postcode text, town text, country_code char(2), ordered_on timestamp,
-    kind integer check (kind in (1, 2)), size text check (size in ('big', 'sm''all'))
+    kind integer check (kind in (1, 2)), size text check (size in ('big', 'sm''all')),
+    way varchar(9) check (way in ('a', 'b]')), grade char(2) check (grade in ('A', 'B')),
+    part smallint check (part in (1, 2) and part <> 2),
+    side integer check (side in (1, 2)) check (side <> 2)
 );
 create table purchase_item (
     id uuid primary key, purchase_id uuid, position integer, article_number bigint, pieces integer,
     gross_minor bigint, vat_percent numeric(5, 2), created_on timestamp
+);
+create table article (
+    number bigint primary key, code text, title text, gross_minor bigint, created_on timestamp
 );
 """
 LOCAL = """
@@ -44,7 +50,7 @@ select
     percent::text,
     round(gross * 100 / (100 + percent) / 100, 2)::text as net
 from
-    generate_series(0, 99999, 37) as gross
+    generate_series(-99999, 99999, 37) as gross
 cross join unnest(array[0, 5.5, 7, 8.25, 19, 20, 25]::numeric(5, 2)[]) as percent"""
 
 
@@ -93,6 +99,8 @@ def test_the_catalog_tells_values_and_a_mapping_must_fit_it(other_shop, dsn, tmp
         ("purchase", "state"): ["1", "2", "3", "4"],
         ("purchase", "kind"): ["1", "2"],
         ("purchase", "size"): ["big", "sm'all"],
+        ("purchase", "way"): ["a", "b]"],
+        ("purchase", "grade"): ["A", "B"],
     }
     with environment_of({"CONTRACTS_DIR": str(tmp_path)}):
         require_mapping_fits(dsn)
