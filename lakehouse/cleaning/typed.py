@@ -14,6 +14,7 @@ from lakehouse.cleaning.envelope import quoted
 from lakehouse.cleaning.expressed import LACKING
 from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.contracts import Cleaning, Column, Derivation, Derived, Entity, OnSchemaChange, Type
+from lakehouse.contracts.mapping import MappedEntity
 from lakehouse.contracts.model import (
     FIRST_DAY,
     FIRST_TIMESTAMP,
@@ -260,7 +261,9 @@ def _lost(entity: Entity) -> tuple[pl.Expr, pl.Expr]:
     for column in entity.columns:
         if column.type is Type.TEXT and not column.is_list:
             # Any text is valid, but for what stands for a column that the record does not have.
-            unreadable.append(pl.when(pl.col(column.text) == LACKING).then(pl.lit(column.name)))
+            if isinstance(entity, MappedEntity):
+                is_lacking = pl.col(column.text) == LACKING
+                unreadable.append(pl.when(is_lacking).then(pl.lit(column.name)))
             if column.most_bytes is not None:
                 is_plain = column.cleaning is Cleaning.NONE
                 held = column.text if is_plain else f"{SPELLED}{column.name}"
