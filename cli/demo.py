@@ -108,12 +108,18 @@ def _with_source(folder: Path) -> None:
     """Begin again with the contracts of another shop: they are read when they are imported."""
     from lakehouse.environment import process_environment
     from lakehouse.errors import WrongArgumentError
+    from lakehouse.settings import StackSettings
 
     files = ("mapping.yaml", "schema.sql", "simulate.py")
     missing = [name for name in files if not (folder / name).is_file()]
     if missing:
         problem = f"{folder} has no {', '.join(missing)}"
         raise WrongArgumentError(problem, "An example: --source examples/other_shop.")
+    if StackSettings().engine == "compose":
+        problem = (
+            "With STACK_ENGINE=compose, containers see no folder but contracts/ of the checkout"
+        )
+        raise WrongArgumentError(problem, "Unset STACK_ENGINE, or put mapping.yaml there.")
     environment, wanted = process_environment(), str(folder.resolve())
     if environment.get("CONTRACTS_DIR") != wanted:
         command = [sys.executable, "-P", "-m", "cli", *sys.argv[1:]]
