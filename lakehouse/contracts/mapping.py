@@ -23,7 +23,7 @@ from lakehouse.contracts.expressions import (
 from lakehouse.contracts.keys import KEY_TYPES, with_key_types
 from lakehouse.contracts.model import Column, Entity, Type
 from lakehouse.declarations import misplaced, read_declaration, require_known
-from lakehouse.environment import environment
+from lakehouse.environment import absolute, environment
 
 NAME = "mapping.yaml"
 _FOLDER = "CONTRACTS_DIR"
@@ -93,13 +93,10 @@ def mapping_path() -> Path:
     The settings are not read: transformations know contracts, but no settings.
     """
     folder = environment().get(_FOLDER)
-    return (Path(folder) if folder else _ROOT / "contracts") / NAME
-
-
-def other_shop_file(name: str) -> Path | None:
-    """Return where another shop's file of that name would be: beside its mapping, if it has one."""
-    path = mapping_path()
-    return path.with_name(name) if path.is_file() else None
+    try:
+        return absolute(Path(folder) if folder else _ROOT / "contracts") / NAME
+    except RuntimeError:  # unknown user: refused by the settings
+        return Path(folder or "") / NAME
 
 
 def with_mapping(contracts: Mapping[str, Entity], path: Path | None = None) -> dict[str, Entity]:

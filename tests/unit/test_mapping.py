@@ -23,11 +23,12 @@ from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts.declared import read_contracts
 from lakehouse.contracts.expressions import Reader
 from lakehouse.contracts.files import read_files
-from lakehouse.contracts.mapping import MappedEntity, with_mapping
+from lakehouse.contracts.mapping import MappedEntity, mapping_path, with_mapping
 from lakehouse.contracts.model import PLACEHOLDER, Column, Type
+from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA
-from lakehouse.settings import ROOT
+from lakehouse.settings import ROOT, ContractSettings
 from tests.unit.other_shop import MAPPING, read_text, without
 
 _CENTS = Column(name="amount", type=Type.CENTS, description="")
@@ -295,3 +296,17 @@ def test_all_that_reads_contracts_reads_the_mapping(tmp_path: Path) -> None:
 def test_the_mapping_is_no_contract_file(tmp_path: Path) -> None:
     read_text(tmp_path)
     assert read_files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("folder", ["~/other", "other", "./other"])
+def test_folder_is_where_the_settings_have_it(folder, tmp_path, monkeypatch):
+    """Programs run in other directories than the one in which the variable was set."""
+    monkeypatch.chdir(tmp_path)
+    with environment_of({"CONTRACTS_DIR": folder, "HOME": str(tmp_path)}):
+        assert mapping_path() == tmp_path / "other" / "mapping.yaml"
+        assert mapping_path().parent == ContractSettings().dir
+
+
+def test_folder_of_an_unknown_user_is_left_to_the_settings_to_refuse():
+    with environment_of({"CONTRACTS_DIR": "~nobody-here/other"}):
+        assert not mapping_path().is_file()
