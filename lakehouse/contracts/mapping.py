@@ -99,6 +99,13 @@ def mapping_path() -> Path:
         return Path(folder or "") / NAME
 
 
+def bronze_of(table: str, contracts: Mapping[str, Entity]) -> str:
+    """Return the bronze of a shop's table: the same with a mapping, and before there was one."""
+    taken = {name: entity.bronze for name, entity in contracts.items()}
+    plain = f"raw_{table}"
+    return taken.get(table, f"raw_public.{table}" if plain in taken.values() else plain)
+
+
 def with_mapping(contracts: Mapping[str, Entity], path: Path | None = None) -> dict[str, Entity]:
     """Lay the mapping over the contracts; without one they stay as they are.
 
@@ -139,7 +146,7 @@ def _entities(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> dict
     reader = Reader(time_zone=given.get("time_zone", ""))
     texts = {name: Type.TEXT for name in contracts if _key_type(given, name) is Type.TEXT}
     found = {
-        name: _over(entity) if name in absent else _mapped(entity, given[name], reader)
+        name: _over(entity) if name in absent else _mapped(entity, given[name], reader, contracts)
         for name, entity in with_key_types(contracts, texts).items()
     }
     _require_one_each(found)
@@ -188,7 +195,9 @@ def _require_one_each(found: Mapping[str, MappedEntity]) -> None:
             raise misplaced_at((name, "table"), problem)
 
 
-def _mapped(entity: Entity, given: object, reader: Reader) -> MappedEntity:
+def _mapped(
+    entity: Entity, given: object, reader: Reader, contracts: Mapping[str, Entity]
+) -> MappedEntity:
     name = entity.table
     if not isinstance(given, Mapping):
         raise misplaced_at((name,), "expected `table` and `columns`")
@@ -215,7 +224,11 @@ def _mapped(entity: Entity, given: object, reader: Reader) -> MappedEntity:
         problem = f"{entity.key} identifies a row: it must be a column as it is"
         raise misplaced_at((name, "columns", entity.key), problem)
     return _over(
-        entity, mapped_from=table, raw=f"raw_{table}", columns=named, expressions=expressions
+        entity,
+        mapped_from=table,
+        raw=bronze_of(table, contracts),
+        columns=named,
+        expressions=expressions,
     )
 
 

@@ -20,6 +20,7 @@ from lakehouse.cleaning.one_by_one import reads
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.cleaning.validator import Validator
+from lakehouse.contracts.bronze import bronze_name
 from lakehouse.contracts.declared import read_contracts
 from lakehouse.contracts.expressions import Reader
 from lakehouse.contracts.files import read_files
@@ -310,3 +311,11 @@ def test_folder_is_where_the_settings_have_it(folder, tmp_path, monkeypatch):
 def test_folder_of_an_unknown_user_is_left_to_the_settings_to_refuse():
     with environment_of({"CONTRACTS_DIR": "~nobody-here/other"}):
         assert not mapping_path().is_file()
+
+
+def test_table_stays_in_the_bronze_that_it_had_before_the_mapping(tmp_path):
+    """What has landed there is all that there is of it, and the shop does not say it again."""
+    for table in ("orders", "sales", "users", "purchase"):
+        text = MAPPING.replace("table: purchase\n", f"table: {table}\n")
+        assert read_text(tmp_path, text).entities["orders"].bronze == bronze_name(table)
+    assert [bronze_name(one) for one in ("orders", "sales")] == ["raw_sales", "raw_public.sales"]
