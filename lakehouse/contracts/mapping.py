@@ -137,20 +137,43 @@ def read_mapping_file(
     return MappingFile(path=path, entities=read_declaration(path, model))
 
 
-def _entities(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> dict[str, MappedEntity]:
+def _entities(given: dict[str, Any], contracts: Mapping[str, Entity]) -> dict[str, MappedEntity]:
     for name in given:
         require_known([name], (*_OF_FILE, *contracts), "entity", name)
+    given, keys = _keys_of_absent(given)
     absent = _absent(given, contracts)
     if "time_zone" in given:
         require_zone(given["time_zone"], ("time_zone",))
     reader = Reader(time_zone=given.get("time_zone", ""))
-    texts = {name: Type.TEXT for name in contracts if _key_type(given, name) is Type.TEXT}
+    texts = {name: Type.TEXT for name in contracts if _key_type(given | keys, name) is Type.TEXT}
     found = {
         name: _over(entity) if name in absent else _mapped(entity, given[name], reader, contracts)
         for name, entity in with_key_types(contracts, texts).items()
     }
     _require_one_each(found)
     return found
+
+
+def _keys_of_absent(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the mapping with the names of absent entities alone, and what is said of their keys.
+
+    Columns of other entities refer to an absent one, too, such as a line to its product.
+    """
+    keys: dict[str, Any] = {}
+    absent = given.get("absent")
+    for number, one in enumerate(absent if isinstance(absent, list) else ()):
+        if isinstance(one, Mapping):
+            name, options = next(iter(one.items()), ("products", None))
+            if len(one) != 1 or options not in [{"key": kind} for kind in KEY_TYPES]:
+                problem = (
+                    f"expected a name, or such as `products: {{key: text}}`, found {dict(one)}"
+                )
+                raise misplaced_at(("absent", number), problem)
+            keys[name] = options
+    if not keys:
+        return given, keys
+    names = [next(iter(one)) if isinstance(one, Mapping) else one for one in given["absent"]]
+    return {**given, "absent": names}, keys
 
 
 def _absent(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> list[str]:

@@ -319,3 +319,20 @@ def test_table_stays_in_the_bronze_that_it_had_before_the_mapping(tmp_path):
         text = MAPPING.replace("table: purchase\n", f"table: {table}\n")
         assert read_text(tmp_path, text).entities["orders"].bronze == bronze_name(table)
     assert [bronze_name(one) for one in ("orders", "sales")] == ["raw_sales", "raw_public.sales"]
+
+
+def test_key_of_an_absent_entity_may_be_a_text(tmp_path):
+    text = MAPPING.replace("products, payments]", "{products: {key: text}}, payments]")
+    found = read_text(tmp_path, text).entities
+    assert found["products"].is_absent
+    types = {one.name: one.type for one in found["order_lines"].columns}
+    assert (types["product_id"], types["warehouse_code"]) == (Type.TEXT, Type.TEXT)
+    without_it = read_text(tmp_path).entities["order_lines"].columns
+    assert {one.name: one.type for one in without_it}["product_id"] is Type.INTEGER
+
+
+@pytest.mark.parametrize("wrong", ["{}", "{products: {key: date}}", "{products: text}",
+                                   "{products: {key: text}, payments: {key: text}}"])  # fmt: skip
+def test_key_of_an_absent_entity_is_refused_with_its_line(wrong, tmp_path):
+    with pytest.raises(StopPipelineError, match=r"mapping.yaml:1: .*expected a name"):
+        read_text(tmp_path, MAPPING.replace("products, payments]", f"{wrong}, payments]"))
