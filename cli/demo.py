@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import randbelow
+from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,15 +70,20 @@ def demo(  # noqa: PLR0913 - one for each option
     Example: ./pipeline demo --minutes 3 --orders-per-second 50 --dirt 5 --down
     """
     if source is not None:
+        source = source.resolve()
         _with_source(source)
     from cli.output import err_console
     from cli.simulate import live_rate
     from monitoring.demonstration import Demonstration
     from producers.plan import History, Live, Plan
+    from producers.script import require_own_shop
     from stack.catalog import chosen
     from stack.engine import stack_of_settings
+    from stack.paths import StackConfig
     from stack.progress import Steps
 
+    if source is None:
+        require_own_shop()
     seed = randbelow(1_000_000) if seed is None else seed
     past = None
     if history is not None:
@@ -85,7 +91,7 @@ def demo(  # noqa: PLR0913 - one for each option
     rate = live_rate(orders_per_second, is_after_history=past is not None)
     plan = Plan(seed=seed, live=Live(orders_per_second=rate), dirt_percent=dirt)
     services = chosen(airflow=airflow, superset=superset, monitoring=False)
-    stack = stack_of_settings()
+    stack = stack_of_settings(StackConfig(example=source))
     try:
         with Steps(err_console) as progress:
             stack.up(services, progress=progress)
@@ -100,6 +106,9 @@ def demo(  # noqa: PLR0913 - one for each option
     if not down:
         _show_logins(services)
         err_console.print("The services keep running. Stop them with ./pipeline down")
+        if source is not None:
+            told = f"Before other commands: export CONTRACTS_DIR={quote(str(source))}"
+            err_console.print(told, soft_wrap=True)
     if not is_exact:
         raise typer.Exit(1)
 
@@ -108,13 +117,19 @@ def _with_source(folder: Path) -> None:
     """Begin again with the contracts of another shop: they are read when they are imported."""
     from lakehouse.environment import process_environment
     from lakehouse.errors import WrongArgumentError
+    from lakehouse.settings import StackSettings
 
     files = ("mapping.yaml", "schema.sql", "simulate.py")
     missing = [name for name in files if not (folder / name).is_file()]
     if missing:
         problem = f"{folder} has no {', '.join(missing)}"
         raise WrongArgumentError(problem, "An example: --source examples/other_shop.")
-    environment, wanted = process_environment(), str(folder.resolve())
+    if StackSettings().engine == "compose":
+        problem = (
+            "With STACK_ENGINE=compose, containers see no folder but contracts/ of the checkout"
+        )
+        raise WrongArgumentError(problem, "Unset STACK_ENGINE, or put mapping.yaml there.")
+    environment, wanted = process_environment(), str(folder)
     if environment.get("CONTRACTS_DIR") != wanted:
         command = [sys.executable, "-P", "-m", "cli", *sys.argv[1:]]
         os.execve(sys.executable, command, environment | {"CONTRACTS_DIR": wanted})  # noqa: S606

@@ -78,8 +78,10 @@ def simulate(  # noqa: PLR0913 - one for each option
     )
     from lakehouse.signals import stopping_on_signals
     from producers.plan import Plan
+    from producers.script import require_own_shop
     from producers.simulator import Simulator
 
+    require_own_shop()
     past = _history(history, orders)
     live = _live(orders_per_second, minutes, orders, is_after_history=past is not None)
     seed = secrets.randbits(32) if seed is None else seed

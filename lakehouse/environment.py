@@ -40,6 +40,15 @@ def home() -> Path:
     return Path(environment().get("HOME") or Path.home())
 
 
+def absolute(path: Path) -> Path:
+    """Return a path that holds in any directory: `~` is expanded, the current directory prefixed.
+
+    Raises:
+        RuntimeError: there is no such user.
+    """
+    return expand_home(path).absolute()
+
+
 def expand_home(path: Path) -> Path:
     """Expand a leading `~` to the caller's home, or `~name` to that of another user.
 

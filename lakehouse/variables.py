@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
-from lakehouse.environment import expand_home
+from lakehouse.environment import absolute
 
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "up to", "lt": "below"}
 _UNITS = {
@@ -87,7 +87,7 @@ def _is_known_zone(name: str) -> str:
 
 def _absolute(path: Path) -> Path:
     try:
-        return expand_home(path).absolute()
+        return absolute(path)
     except RuntimeError as error:  # unknown user
         raise ValueError from error
 

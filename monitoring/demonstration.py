@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from batch.reconcile import Report, reconcile, settle
-from lakehouse.contracts.mapping import other_shop_file
 from lakehouse.errors import PipelineError
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
@@ -105,9 +104,8 @@ class Demonstration:
     def _simulator(self) -> Simulator | ScriptedSimulator:
         config = self._config
         dsn = oltp_dsn(config.oltp, self._secrets, role="simulator")
-        script = other_shop_file("simulate.py")
-        if script is not None:
-            return ScriptedSimulator(path=script, dsn=dsn)
+        if config.example is not None:
+            return ScriptedSimulator(path=config.example / "simulate.py", dsn=dsn)
         return Simulator(
             dsn,
             shop=config.shop,

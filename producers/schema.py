@@ -24,8 +24,7 @@ def apply_schema(admin_dsn: str, other: Path | None = None) -> None:
     Args:
         admin_dsn: a superuser's connection to the shop's database. The roles simulator, debezium,
             reconcile and shop_owner exist.
-        other: the file with the tables of another shop, in place of ours; if it does not exist,
-            nobody but the shop makes them.
+        other: the file with the tables of another shop, in place of ours.
 
     Raises:
         RetryLaterError: the database does not answer.
@@ -36,17 +35,17 @@ def apply_schema(admin_dsn: str, other: Path | None = None) -> None:
         explaining(Service.SHOP, "The shop's schema cannot be applied", then=then),
         psycopg.connect(admin_dsn) as connection,
     ):
+        # Concurrent runs would fail on each other's catalog updates.
+        connection.execute("select pg_advisory_xact_lock(hashtext('producers.schema'))")
         if other is None:
             _apply(connection)
-        elif other.is_file():
+        else:
             connection.execute(_read("owner"))
             connection.execute("set local role shop_owner")
             connection.execute(other.read_bytes())
 
 
 def _apply(connection: psycopg.Connection) -> None:
-    # Concurrent runs would fail on each other's catalog updates.
-    connection.execute("select pg_advisory_xact_lock(hashtext('producers.schema'))")
     owned = {name: _read(name) for name in _OWNED}
     fingerprint = hashlib.sha256(b"\0".join([_read("owner"), *owned.values()])).hexdigest()
     is_applied = _applied_fingerprint(connection) == fingerprint

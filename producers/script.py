@@ -17,8 +17,9 @@ from time import monotonic
 
 from psycopg.conninfo import conninfo_to_dict
 
+from lakehouse.contracts.mapping import mapping_path
 from lakehouse.environment import process_environment
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import StopPipelineError, WrongArgumentError
 from producers.meter import Measurement
 from producers.plan import Plan
 
@@ -67,11 +68,48 @@ class ScriptedSimulator:
             ) as process,
             _ended_when(stopping, process),
         ):
-            for measurement in measured(process.stdout or (), plan):
+            for measurement in self._measured(process.stdout or (), plan):
                 on_progress(measurement)
         if process.returncode and not stopping.is_set():
             problem = f"{self.path} ended with status {process.returncode}"
             raise StopPipelineError(problem, "Its error is above.")
+
+    def _measured(self, lines: Iterable[str], plan: Plan) -> Iterator[Measurement]:
+        began, told = monotonic(), 0.0
+        for line in lines:
+            seconds = max(monotonic() - began, 1e-6)
+            if told and seconds < told + _POLL_SECONDS:
+                continue
+            told, (orders, rows) = seconds, self._counts(line)
+            yield Measurement(
+                orders=orders,
+                orders_per_second=orders / seconds,
+                rows_per_second=rows / seconds,
+                asked=plan.live.orders_per_second if plan.live else None,
+                instant=datetime.now(UTC),
+                slot_share=0.0,
+            )
+
+    def _counts(self, line: str) -> tuple[int, int]:
+        try:
+            said = json.loads(line)
+            return int(said["orders"]), int(said["rows"])
+        except (ValueError, KeyError, TypeError) as error:
+            problem = f"{self.path} printed {line.strip()[:200]!r}"
+            action = 'Each line has to be JSON, such as {"orders": 2, "rows": 9}.'
+            raise StopPipelineError(problem, action) from error
+
+
+def require_own_shop() -> None:
+    """Refuse our own shop's simulator where there is a mapping, which is of another shop.
+
+    Raises:
+        WrongArgumentError: there is one.
+    """
+    path = mapping_path()
+    if path.is_file():
+        problem = f"The simulator sells in our own shop only, and {path} is of another"
+        raise WrongArgumentError(problem, "Its own script sells there: demo --source FOLDER.")
 
 
 def arguments(plan: Plan) -> list[str]:
@@ -83,24 +121,6 @@ def arguments(plan: Plan) -> list[str]:
         given["orders-per-second"] = plan.live.orders_per_second
         given["minutes"] = plan.live.minutes
     return [f"--{name}={value}" for name, value in given.items() if value is not None]
-
-
-def measured(lines: Iterable[str], plan: Plan) -> Iterator[Measurement]:
-    """Return the measurements that a script prints."""
-    began, told = monotonic(), 0.0
-    for line in lines:
-        seconds = max(monotonic() - began, 1e-6)
-        if told and seconds < told + _POLL_SECONDS:
-            continue
-        told, said = seconds, json.loads(line)
-        yield Measurement(
-            orders=said["orders"],
-            orders_per_second=said["orders"] / seconds,
-            rows_per_second=said["rows"] / seconds,
-            asked=plan.live.orders_per_second if plan.live else None,
-            instant=datetime.now(UTC),
-            slot_share=0.0,
-        )
 
 
 @contextmanager
@@ -117,6 +137,9 @@ def _ended_when(stopping: Event, process: subprocess.Popen[str]) -> Iterator[Non
     watch.start()
     try:
         yield
+    except BaseException:
+        process.terminate()
+        raise
     finally:
         is_over.set()
         watch.join()

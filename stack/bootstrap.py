@@ -10,7 +10,7 @@ from connectors.masks import read_masks
 from connectors.partitions import snapshot_config
 from connectors.registration import Content, apply
 from connectors.source import prepare
-from lakehouse.contracts.mapping import other_shop_file
+from lakehouse.contracts.mapping import mapping_path
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from producers.schema import apply_schema
@@ -33,7 +33,13 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
     """Return all steps; those of one service in order."""
 
     def schema() -> None:
-        apply_schema(oltp_dsn(config.oltp, secrets, role="admin"), other_shop_file("schema.sql"))
+        dsn = oltp_dsn(config.oltp, secrets, role="admin")
+        if config.example is not None:
+            apply_schema(dsn, config.example / "schema.sql")
+        elif not mapping_path().is_file():
+            apply_schema(dsn)
+        # Before the warehouse, which begins after this, gets tables whose keys follow from it.
+        require_mapping_fits(dsn)
 
     def capture() -> None:
         prepare(oltp_dsn(config.oltp, secrets, role="admin"), config.connect)

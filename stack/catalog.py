@@ -18,7 +18,7 @@ from stack.kafka.java import AGENT_HOST
 from stack.kafka.worker import Worker
 from stack.minio.server import MinioServer
 from stack.net import is_listening
-from stack.paths import StackConfig
+from stack.paths import StackConfig, mapping_digest
 from stack.postgres.server import PostgresServer
 from stack.program import Port, Program, Service, service_of
 from stack.prometheus.server import Prometheus, StatsdExporter
@@ -81,7 +81,10 @@ class _Catalog(Shared):
         return self._postgres("oltp", "the shop's Postgres", self.config.oltp, keep)
 
     def warehouse(self) -> Service:
-        return self._postgres("warehouse", "the warehouse's Postgres", self.config.warehouse, {})
+        # With a mapping, nothing is made there before that has been checked against the shop.
+        needs = ("oltp",) if mapping_digest() else ()
+        title = "the warehouse's Postgres"
+        return self._postgres("warehouse", title, self.config.warehouse, {}, needs)
 
     def _postgres(
         self,
@@ -89,12 +92,14 @@ class _Catalog(Shared):
         title: str,
         settings: OltpSettings | WarehouseSettings,
         values: Mapping[str, str],
+        needs: tuple[str, ...] = (),
     ) -> Service:
         return service_of(
             PostgresServer(name=name, settings=settings, values=values, **self._shared),
             Port(variable=f"{name.upper()}_PORT", host=settings.host, number=settings.port),
             title=title,
             url=f"postgresql://{settings.host}:{settings.port}/{settings.database}",
+            needs=needs,
         )
 
     def kafka(self) -> Service:
@@ -165,6 +170,7 @@ class _Catalog(Shared):
             # Reasons to stop, such as a loss, persist over a restart.
             final_exit_status=StopPipelineError.exit_status,
             niceness=niceness,
+            configuration=mapping_digest(),
         )
         return Service(
             program=program,

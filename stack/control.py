@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from connectors.mapping import require_mapping_fits
 from connectors.masks import checked
 from lakehouse.contracts.files import read_files
+from lakehouse.contracts.mapping import mapping_path
 from lakehouse.errors import StopPipelineError
+from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
@@ -23,7 +26,7 @@ from stack.memory import memory_mb
 from stack.net import is_elsewhere
 from stack.orphans import stop_orphans
 from stack.paths import Cache, Data, StackConfig
-from stack.preflight import check_owner, check_paths, check_ports, check_protocols
+from stack.preflight import check_example, check_owner, check_paths, check_ports, check_protocols
 from stack.program import Service, with_needs
 from stack.progress import Steps, silent
 from stack.service_user import find_service_user
@@ -39,7 +42,7 @@ _ONCE = {
     **{name: f"./pipeline prepare {name}" for name in ("warehouse", "minio", "connect")},
 }
 """What tells or makes what a server on another machine needs, by service; Kafka needs nothing."""
-_OURS = ("run", "log", "secrets.json", "secrets.part")
+_OURS = ("example", "run", "log", "secrets.json", "secrets.part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,7 @@ class Stack:
         wanted = self._of_this_machine(with_needs(names or DEFAULT, self._services), progress)
         os.umask(0o022)  # servers that run as another user read what is written here
         check_paths(self.config.stack, self._user)
+        check_example(self.config, self.data)
         names_wanted = {service.name for service in wanted}
         check_protocols(self.config, names_wanted)
         if "connect" in names_wanted:
@@ -104,6 +108,11 @@ class Stack:
             with_monitoring=not names_wanted.isdisjoint(MONITORING),
         )
         with self._alone():
+            self._secrets.complete()
+            if "connect" in names_wanted:
+                self._check_mapping_elsewhere()
+            if self.config.example is not None:
+                self.data.example.write_text(f"{self.config.example}\n")
             kept = self._alive()
             try:
                 kept -= self._supervise(wanted, progress)
@@ -216,6 +225,12 @@ class Stack:
             )
             raise StopPipelineError(problem, action) from error
 
+    def _check_mapping_elsewhere(self) -> None:
+        """Check the mapping against a shop that is not set up here, and thus not checked then."""
+        oltp = self.config.oltp
+        if mapping_path().is_file() and is_elsewhere(oltp.host):
+            require_mapping_fits(oltp_dsn(oltp, self._secrets, role="monitor"))
+
     def _alive(self) -> frozenset[str]:
         states = self._supervisor.states()
         return frozenset(name for name, state in states.items() if state.is_alive)
@@ -236,7 +251,6 @@ class Stack:
         Returns:
             Programs that it has stopped because they changed.
         """
-        self._secrets.complete()
         if not self._supervisor.is_running():
             orphans = stop_orphans(self.data)
             if orphans:

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lakehouse.contracts.mapping import mapping_path
 from lakehouse.settings import (
     ROOT,
     AirflowSettings,
@@ -51,6 +52,8 @@ class StackConfig:
     shop: ShopSettings = field(default_factory=ShopSettings)
     airflow: AirflowSettings = field(default_factory=AirflowSettings)
     monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
+    example: Path | None = None
+    """Folder of another shop to make and to sell in: its schema.sql and simulate.py are run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,11 @@ class Data:
         """One log per program."""
         return self.root / "log"
 
+    @property
+    def example(self) -> Path:
+        """The file that names the folder of another shop, if the data are of one."""
+        return self.root / "example"
+
     def of(self, program: str) -> Path:
         """The data of one program."""
         return self.root / program
@@ -131,6 +139,12 @@ class Data:
     def log_of(self, program: str) -> Path:
         """The log of one program."""
         return self.log / f"{program}.log"
+
+
+def mapping_digest() -> str:
+    """Return the digest of the mapping, which programs read when they start; "" without one."""
+    path = mapping_path()
+    return digest_of(path) if path.is_file() else ""
 
 
 def java_in(servers: Path) -> Path:

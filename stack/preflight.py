@@ -5,12 +5,12 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from lakehouse.errors import Problem, StopPipelineError
+from lakehouse.errors import Problem, StopPipelineError, WrongArgumentError
 from lakehouse.settings import StackSettings, open_to_all
 from lakehouse.variables import parse_security
 from stack.disk import existing_parent, require_space
-from stack.net import holder_of, is_free
-from stack.paths import StackConfig
+from stack.net import holder_of, is_elsewhere, is_free
+from stack.paths import Data, StackConfig
 from stack.program import Service
 from stack.service_user import ServiceUser
 
@@ -58,6 +58,25 @@ def check_owner(data_dir: Path) -> None:
             "Run as that user, or set STACK_DATA_DIR to a directory of your own.",
         )
         raise StopPipelineError(message)
+
+
+def check_example(config: StackConfig, data: Data) -> None:
+    """Check that the data are of the shop that is meant: our own, or the one of an example.
+
+    Raises:
+        WrongArgumentError: they are of another; the message says which, and what to do.
+    """
+    made = Path(data.example.read_text().strip()) if data.example.is_file() else None
+    if config.example is not None and is_elsewhere(config.oltp.host):
+        problem = f"OLTP_HOST is {config.oltp.host}, where --source would make tables and sell"
+        raise WrongArgumentError(problem, "Unset it; or without --source: ./pipeline up.")
+    if made is None and config.example is not None and data.of("oltp").exists():
+        problem = f"{data.root} has the data of another shop already"
+        raise WrongArgumentError(problem, "Set STACK_DATA_DIR to a new directory.")
+    if made is not None and config.contracts.dir.resolve() != made:
+        problem = f"{data.root} has the data of the shop in {made}"
+        action = f"export CONTRACTS_DIR={made}, or set STACK_DATA_DIR to another directory."
+        raise WrongArgumentError(problem, action)
 
 
 def _check_name(path: Path, variable: str) -> None:

@@ -114,6 +114,9 @@ def refresh(
     except PipelineError as error:
         on_progress(f"Contracts of tables without one of their own are as stored: {error}")
         return contracts_of(lake)
+    for table in nameless(catalog):
+        on_progress(f"{table}: in bronze only: it has the name of an entity, and is not mapped")
+    catalog = {n: c for n, c in catalog.items() if n not in ENTITIES}
     fresh = updated(catalog, stored, files, lambda table: _key_in_kafka(lake, table))
     for note in {one.note for one in fresh if one.note}:
         on_progress(note)
@@ -133,7 +136,15 @@ def shop_catalog(dsn: str) -> Mapping[str, list[CatalogRow]]:
         explaining(Service.SHOP, "The shop's catalog cannot be read"),
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
-        return {n: c for n, c in read_catalog(connection).items() if n not in ENTITIES}
+        catalog = read_catalog(connection)
+        other = nameless(catalog)
+        return {n: c for n, c in catalog.items() if n not in ENTITIES or n in other}
+
+
+def nameless(catalog: Iterable[str]) -> list[str]:
+    """Return the tables without a contract that have the name of an entity, which is not theirs."""
+    ours = {one.shop_table for one in ENTITIES.values()}
+    return sorted(name for name in catalog if name in ENTITIES and name not in ours)
 
 
 def updated(

@@ -14,7 +14,7 @@ from batch.silver.offsets import OffsetRanges
 from lakehouse.cleaning.transforms.latest import ORDER, empty_deleted, latest, versions
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.validator import count_rules
-from lakehouse.contracts import Entity
+from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.schemas import (
     COORDINATE,
     QUARANTINE,
@@ -26,6 +26,7 @@ from lakehouse.contracts.schemas import (
     silver_schema,
 )
 from lakehouse.delta import scan, table_properties
+from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 
 Rows = Callable[[pl.LazyFrame], pl.LazyFrame]
@@ -43,7 +44,11 @@ class SilverTables:
     @cached_property
     def current(self) -> SilverTable:
         """Open the table with one row per key."""
-        return self._open(self.entity.silver, silver_schema(self.entity), self.entity.partition)
+        schema = silver_schema(self.entity)
+        table = self._open(self.entity.silver, schema, self.entity.partition)
+        if not self.entity.is_derived:  # they are rebuilt instead
+            _require_key_types(table.delta, schema, self.entity)
+        return table
 
     @cached_property
     def history(self) -> SilverTable | None:
@@ -152,6 +157,20 @@ class SilverTables:
             properties=table_properties(retention_hours=self.retention_hours, has_change_feed=True),
         )
         return SilverTable(delta=delta)
+
+
+def _require_key_types(delta: DeltaTable, schema: pa.Schema, entity: Entity) -> None:
+    """Refuse a table that was made while keys had other types: gold and the warehouse were, too."""
+    keys = {one.key for one in ENTITIES.values()}
+    found = {field.name: field.type for field in delta.schema().fields}
+    for field in Schema.from_arrow(schema).fields:
+        if field.name in keys and found.get(field.name, field.type) != field.type:
+            was, is_now = found[field.name].type, field.type.type
+            problem = f"silver/{entity.silver}: {field.name} was made as {was}, and is {is_now} now"
+            action = (
+                "Use another lake and warehouse: a new MINIO_BUCKET_PREFIX and WAREHOUSE_DATABASE."
+            )
+            raise StopPipelineError(problem, action)
 
 
 def _of_keys(delta: DeltaTable, key: str, keys: pl.Series) -> pl.LazyFrame:

@@ -119,7 +119,8 @@ def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> No
             problem = f"{name} was applied to this warehouse and has changed since"
             action = (
                 "Restore it, and put the change into a migration of its own. If the keys of the "
-                "contracts have another type now, use another warehouse: a new WAREHOUSE_DATABASE."
+                "contracts have another type now, use another warehouse and lake: a new "
+                "WAREHOUSE_DATABASE and a new MINIO_BUCKET_PREFIX."
             )
             raise StopPipelineError(problem, action)
     late = [name for name in files if past and name < past[-1] and name not in applied]

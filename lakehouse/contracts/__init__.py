@@ -15,11 +15,14 @@ from lakehouse.contracts.model import (
     Type,
 )
 
-ENTITIES = with_mapping(read_contracts())
+DECLARED = read_contracts()
+"""Contracts of our own shop, by its table."""
+ENTITIES = with_mapping(DECLARED)
 """Contracts by the entity's name: of all files in `lakehouse/contracts/shop/`, laid over by the
 mapping, if there is one. Without it, entities are named like the shop's tables."""
 
 __all__ = [
+    "DECLARED",
     "ENTITIES",
     "Cleaning",
     "Column",

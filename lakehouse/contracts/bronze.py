@@ -1,12 +1,13 @@
 """Names of bronze tables, and of the entities whose changes they have."""
 
-from lakehouse.contracts import ENTITIES
+from lakehouse.contracts import DECLARED, ENTITIES
+from lakehouse.contracts.mapping import bronze_of
 from lakehouse.errors import StopPipelineError
 
 RAW_NAMES = {one.shop_table: one.bronze for one in ENTITIES.values() if not one.is_absent}
 """Bronze tables of tables with a contract, by the shop's table.
 
-A shop table named like one of these values without `raw_`, such as `users`, is stored as
+A shop table named like the bronze of one of ours without `raw_`, such as `users`, is stored as
 `raw_public.users`, which is unique because no captured table has a dot in its name.
 """
 
@@ -37,6 +38,4 @@ def bronze_table(topic: str) -> str:
 
 def bronze_name(table: str) -> str:
     """Return the name of the bronze table for a shop table."""
-    plain = f"raw_{table}"
-    is_taken = table not in RAW_NAMES and plain in RAW_NAMES.values()
-    return RAW_NAMES.get(table, f"raw_public.{table}" if is_taken else plain)
+    return bronze_of(table, DECLARED)

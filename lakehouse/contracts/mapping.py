@@ -23,7 +23,7 @@ from lakehouse.contracts.expressions import (
 from lakehouse.contracts.keys import KEY_TYPES, with_key_types
 from lakehouse.contracts.model import Column, Entity, OnSchemaChange, Type
 from lakehouse.declarations import misplaced, read_declaration, require_known
-from lakehouse.environment import environment
+from lakehouse.environment import absolute, environment
 
 NAME = "mapping.yaml"
 _FOLDER = "CONTRACTS_DIR"
@@ -89,13 +89,17 @@ def mapping_path() -> Path:
     The settings are not read: transformations know contracts, but no settings.
     """
     folder = environment().get(_FOLDER)
-    return (Path(folder) if folder else _ROOT / "contracts") / NAME
+    try:
+        return absolute(Path(folder) if folder else _ROOT / "contracts") / NAME
+    except RuntimeError:  # unknown user: refused by the settings
+        return Path(folder or "") / NAME
 
 
-def other_shop_file(name: str) -> Path | None:
-    """Return where another shop's file of that name would be: beside its mapping, if it has one."""
-    path = mapping_path()
-    return path.with_name(name) if path.is_file() else None
+def bronze_of(table: str, contracts: Mapping[str, Entity]) -> str:
+    """Return the bronze of a shop's table: the same with a mapping, and before there was one."""
+    taken = {name: entity.bronze for name, entity in contracts.items()}
+    plain = f"raw_{table}"
+    return taken.get(table, f"raw_public.{table}" if plain in taken.values() else plain)
 
 
 def with_mapping(contracts: Mapping[str, Entity], path: Path | None = None) -> dict[str, Entity]:
@@ -129,20 +133,43 @@ def read_mapping_file(
     return MappingFile(path=path, entities=read_declaration(path, model))
 
 
-def _entities(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> dict[str, MappedEntity]:
+def _entities(given: dict[str, Any], contracts: Mapping[str, Entity]) -> dict[str, MappedEntity]:
     for name in given:
         require_known([name], (*_OF_FILE, *contracts), "entity", name)
+    given, keys = _keys_of_absent(given)
     absent = _absent(given, contracts)
     if "time_zone" in given:
         require_zone(given["time_zone"], ("time_zone",))
     reader = Reader(time_zone=given.get("time_zone", ""))
-    texts = {name: Type.TEXT for name in contracts if _key_type(given, name) is Type.TEXT}
+    texts = {name: Type.TEXT for name in contracts if _key_type(given | keys, name) is Type.TEXT}
     found = {
-        name: _over(entity) if name in absent else _mapped(entity, given[name], reader)
+        name: _over(entity) if name in absent else _mapped(entity, given[name], reader, contracts)
         for name, entity in with_key_types(contracts, texts).items()
     }
     _require_one_each(found)
     return found
+
+
+def _keys_of_absent(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the mapping with the names of absent entities alone, and what is said of their keys.
+
+    Columns of other entities refer to an absent one, too, such as a product to its supplier.
+    """
+    keys: dict[str, Any] = {}
+    absent = given.get("absent")
+    for number, one in enumerate(absent if isinstance(absent, list) else ()):
+        if isinstance(one, Mapping):
+            name, options = next(iter(one.items()), ("suppliers", None))
+            if len(one) != 1 or options not in [{"key": kind} for kind in KEY_TYPES]:
+                problem = (
+                    f"expected a name, or such as `suppliers: {{key: text}}`, found {dict(one)}"
+                )
+                raise misplaced_at(("absent", number), problem)
+            keys[name] = options
+    if not keys:
+        return given, keys
+    names = [next(iter(one)) if isinstance(one, Mapping) else one for one in given["absent"]]
+    return {**given, "absent": names}, keys
 
 
 def _absent(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> list[str]:
@@ -187,7 +214,9 @@ def _require_one_each(found: Mapping[str, MappedEntity]) -> None:
             raise misplaced_at((name, "table"), problem)
 
 
-def _mapped(entity: Entity, given: object, reader: Reader) -> MappedEntity:
+def _mapped(
+    entity: Entity, given: object, reader: Reader, contracts: Mapping[str, Entity]
+) -> MappedEntity:
     name = entity.table
     if not isinstance(given, Mapping):
         raise misplaced_at((name,), "expected `table` and `columns`")
@@ -216,9 +245,13 @@ def _mapped(entity: Entity, given: object, reader: Reader) -> MappedEntity:
         problem = f"{entity.key} identifies a row: it must be a column as it is"
         raise misplaced_at((name, "columns", entity.key), problem)
     return _over(
-        entity, mapped_from=table, raw=f"raw_{table}", columns=named, expressions=expressions,
+        entity,
+        mapped_from=table,
+        raw=bronze_of(table, contracts),
+        columns=named,
+        expressions=expressions,
         on_lacking=OnSchemaChange(on_removed),
-    )  # fmt: skip
+    )
 
 
 def _nothing(column: Column, entity: Entity) -> Expression:

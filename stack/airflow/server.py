@@ -15,7 +15,7 @@ from lakehouse.version import code_version
 from stack.airflow.client import DAGS
 from stack.airflow.health import health
 from stack.net import http_status
-from stack.paths import Data
+from stack.paths import Data, mapping_digest
 from stack.postgres.program import ProgramDatabase
 from stack.program import Program
 from stack.service_user import ServiceUser
@@ -57,7 +57,8 @@ class Airflow:
             stop_seconds=stop_seconds,
             start_seconds=3,
             niceness=10,
-            configuration=self._configuration() + (code_version() if forks else ""),
+            configuration=self._configuration()
+            + (code_version() + mapping_digest() if forks else ""),
         )
 
     def configure(self) -> None:

@@ -291,6 +291,13 @@ def test_our_programs_get_every_setting_that_is_not_a_place(name):
     assert given == SETTINGS - PLACES | NAMES_OF_DATA
 
 
+@pytest.mark.parametrize("name", sorted(OURS - {"setup-superset"} | {"setup-dashboards"}))
+def test_contract_files_are_wherever_a_program_looks_for_them(name):
+    """Programs that see different contracts would give the same tables different columns."""
+    folder = SERVICES[name]["environment"]["CONTRACTS_DIR"]
+    assert f"./contracts:{folder}:ro" in SERVICES[name]["volumes"]
+
+
 def test_settings_that_are_handed_through_have_no_second_default():
     """Those with a value say where something is, inside."""
     fixed = {key for key, text in FILE["x-settings"].items() if text is not None}

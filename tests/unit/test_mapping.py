@@ -23,14 +23,16 @@ from lakehouse.cleaning.one_by_one import reads
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.cleaning.validator import Validator
+from lakehouse.contracts.bronze import bronze_name
 from lakehouse.contracts.declared import read_contracts
 from lakehouse.contracts.expressions import Reader
 from lakehouse.contracts.files import read_files
-from lakehouse.contracts.mapping import MappedEntity, with_mapping
+from lakehouse.contracts.mapping import MappedEntity, mapping_path, with_mapping
 from lakehouse.contracts.model import PLACEHOLDER, Column, Type
+from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA
-from lakehouse.settings import ROOT
+from lakehouse.settings import ROOT, ContractSettings
 from tests.unit.other_shop import MAPPING, read_text, without
 
 _CENTS = Column(name="amount", type=Type.CENTS, description="")
@@ -428,3 +430,42 @@ def test_all_that_reads_contracts_reads_the_mapping(tmp_path: Path) -> None:
 def test_the_mapping_is_no_contract_file(tmp_path: Path) -> None:
     read_text(tmp_path)
     assert read_files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("folder", ["~/other", "other", "./other"])
+def test_folder_is_where_the_settings_have_it(folder, tmp_path, monkeypatch):
+    """Programs run in other directories than the one in which the variable was set."""
+    monkeypatch.chdir(tmp_path)
+    with environment_of({"CONTRACTS_DIR": folder, "HOME": str(tmp_path)}):
+        assert mapping_path() == tmp_path / "other" / "mapping.yaml"
+        assert mapping_path().parent == ContractSettings().dir
+
+
+def test_folder_of_an_unknown_user_is_left_to_the_settings_to_refuse():
+    with environment_of({"CONTRACTS_DIR": "~nobody-here/other"}):
+        assert not mapping_path().is_file()
+
+
+def test_table_stays_in_the_bronze_that_it_had_before_the_mapping(tmp_path):
+    """What has landed there is all that there is of it, and the shop does not say it again."""
+    for table in ("orders", "sales", "users", "purchase"):
+        text = MAPPING.replace("table: purchase\n", f"table: {table}\n")
+        assert read_text(tmp_path, text).entities["orders"].bronze == bronze_name(table)
+    assert [bronze_name(one) for one in ("orders", "sales")] == ["raw_sales", "raw_public.sales"]
+
+
+def test_key_of_an_absent_entity_may_be_a_text(tmp_path):
+    text = MAPPING.replace("suppliers", "{suppliers: {key: text}}", 1)
+    found = read_text(tmp_path, text).entities
+    assert found["suppliers"].is_absent
+    types = {one.name: one.type for one in found["products"].columns}
+    assert types["supplier_id"] is Type.TEXT
+    without_it = read_text(tmp_path).entities["products"].columns
+    assert {one.name: one.type for one in without_it}["supplier_id"] is Type.INTEGER
+
+
+@pytest.mark.parametrize("wrong", ["{}", "{suppliers: {key: date}}", "{suppliers: text}",
+                                   "{suppliers: {key: text}, payments: {key: text}}"])  # fmt: skip
+def test_key_of_an_absent_entity_is_refused_with_its_line(wrong, tmp_path):
+    with pytest.raises(StopPipelineError, match=r"mapping.yaml:1: .*expected a name"):
+        read_text(tmp_path, MAPPING.replace("suppliers", wrong, 1))

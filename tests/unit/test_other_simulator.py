@@ -3,15 +3,17 @@
 from threading import Event, Timer
 
 import pytest
+from typer.testing import CliRunner
 
-from lakehouse.contracts.mapping import other_shop_file
+from cli.__main__ import app
 from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ROOT
 from producers.plan import History, Live, Plan
-from producers.script import ScriptedSimulator, arguments
+from producers.script import ScriptedSimulator, arguments, require_own_shop
 
 LIVE = Plan(seed=7, live=Live(orders_per_second=3.0, minutes=0.5), dirt_percent=2.0)
+EXAMPLE = ROOT / "examples" / "other_shop"
 DSN = "host=127.0.0.1 port=5 dbname=d user=u password=p"
 
 
@@ -48,9 +50,17 @@ def test_script_ends_when_it_is_told_to(tmp_path):
     assert run(tmp_path, "import time; time.sleep(600)", stopping=stopping) == []
 
 
-def test_files_of_another_shop_are_beside_its_mapping(tmp_path):
-    folder = ROOT / "examples" / "other_shop"
-    with environment_of({"CONTRACTS_DIR": str(folder)}):
-        assert other_shop_file("schema.sql") == folder / "schema.sql"
-    with environment_of({"CONTRACTS_DIR": str(tmp_path)}):
-        assert other_shop_file("schema.sql") is None
+def test_line_that_is_not_json_is_an_error_and_ends_the_script(tmp_path):
+    text = "import time; print('sold two', flush=True); time.sleep(600)"
+    with pytest.raises(StopPipelineError, match=r"simulate.py printed 'sold two'"):
+        run(tmp_path, text)
+    with pytest.raises(StopPipelineError, match="printed"):
+        run(tmp_path, "print('{}')")
+
+
+def test_simulator_of_our_own_shop_is_refused_where_the_shop_is_another():
+    require_own_shop()
+    with environment_of({"CONTRACTS_DIR": str(EXAMPLE)}):
+        for line in ("simulate --minutes 1", "demo --minutes 1"):
+            told = CliRunner().invoke(app, line.split())
+            assert "simulator sells in our own shop only" in str(told.exception)

@@ -26,6 +26,8 @@ from batch.silver.tables import SilverTables
 from lakehouse.cleaning import envelope
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.keys import with_key_types
+from lakehouse.contracts.model import Type
 from lakehouse.errors import DataRefusedError, RetryLaterError, StopPipelineError
 from lakehouse.offsets import batches
 from replay.redrive import redrive
@@ -631,3 +633,13 @@ def test_key_that_no_rule_lets_pass_any_more_is_removed(tmp_path):
         replay_keys(lake, keys, tmp_path / "work")
     assert [row["customer_id"] for row in live(lake, "enriched_users")] == [2]
     assert [row["row_key"] for row in rows_of(lake, "quarantine")] == ["1"]
+
+
+def test_keys_of_another_type_than_in_the_table_are_refused(tmp_path):
+    lake = new_lake(tmp_path)
+    SilverTables(lake, CUSTOMERS, 168).open_all()
+    texts = with_key_types(ENTITIES, {"customers": Type.TEXT})["customers"]
+    said = "enriched_users: customer_id was made as long, and is string now.*MINIO_BUCKET_PREFIX"
+    with pytest.raises(StopPipelineError, match=said):
+        SilverTables(lake, texts, 168).open_all()
+    SilverTables(lake, CUSTOMERS, 168).open_all()

@@ -1,6 +1,6 @@
 """Derived contracts as silver stores them, and the files in which a user changes them."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 
 import pytest
@@ -9,12 +9,13 @@ from batch import pipeline_run
 from batch.catalogue.lake import lake_metrics
 from batch.contracts import stored
 from batch.contracts.derive import silver_names
-from batch.contracts.stored import contracts_of, read_stored, refresh
+from batch.contracts.stored import contracts_of, nameless, read_stored, refresh
 from batch.pipeline_run import PipelineRun, consolidate
 from batch.reconcile.history import Examples
 from batch.reconcile.silver import compare_silver
 from lakehouse.contracts import ENTITIES, OnSchemaChange
 from lakehouse.contracts.files import file_text, read_files
+from lakehouse.contracts.mapping import MappedEntity
 from lakehouse.errors import AwayError, StopPipelineError, WrongArgumentError
 from lakehouse.layers import Layer
 from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
@@ -360,3 +361,16 @@ def test_written_file_changes_nothing(shop):
     shop.say(file_text(users), "users.yaml")
     assert shop.contract("users") == users
     assert contract.column(silver_names([odd])[odd]).description.startswith("é: {x}")
+
+
+def test_table_with_the_name_of_an_entity_that_it_is_not_is_told(shop):
+    assert nameless(["orders", "tenants"]) == []
+    mapped = ENTITIES | {"orders": MappedEntity(**shallow(ENTITIES["orders"]), mapped_from="buys")}
+    shop.patch.setattr(stored, "ENTITIES", mapped)
+    shop.tables["orders"] = [catalog_row("orders", "n", "int8", key=1)]
+    assert shop.run.contracts()["orders"] is mapped["orders"]
+    assert [one for one in shop.told if one.startswith("orders: in bronze only")]
+
+
+def shallow(entity):
+    return {one.name: getattr(entity, one.name) for one in fields(entity)}

@@ -11,8 +11,10 @@ from batch.quarantine import Selection
 from cli import __main__ as cli
 from lakehouse.choices import meant
 from lakehouse.contracts import ENTITIES
+from lakehouse.environment import environment_of
 from lakehouse.errors import WrongArgumentError
 from lakehouse.selection import Selection as Range
+from lakehouse.settings import ROOT
 
 CASES = [
     ("consolidate --entity order", "Did you mean orders? Known: "),
@@ -103,6 +105,15 @@ def test_argument_without_sense_is_refused_before_anything_is_begun(
     assert told.err.lstrip().startswith("Error "), told.err
     assert told.out == ""
     assert not begun
+
+
+def test_another_shop_is_refused_where_containers_would_not_see_it(monkeypatch, capsys):
+    given = f"./pipeline demo --source {ROOT}/examples/other_shop".split()
+    monkeypatch.setattr(sys, "argv", given)
+    with environment_of({"STACK_ENGINE": "compose"}), pytest.raises(SystemExit) as ended:
+        cli.run()
+    assert ended.value.code == 2
+    assert "containers see no folder but" in " ".join(capsys.readouterr().err.split())
 
 
 def test_mistake_of_ours_has_an_exit_status_of_its_own(monkeypatch, capsys):
