@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from babel import Locale
-from flask import Response, session
+from flask import Response, jsonify, request, session
 from flask_login import current_user
 from superset.config import THEME_DEFAULT as _THEME
 from superset.constants import TimeGrain
@@ -70,11 +70,8 @@ def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
     Superset 6 limits requests of the login page, not submissions of the form or the API. Only
     failed logins count, so that successful ones never exhaust the limit.
     """
-    # findings/superset_serves_guessed_translations: the row of sums would be "Dimanche".
-    pack = get_language_pack(BABEL_DEFAULT_LOCALE)
-    if "locale_data" in pack:
-        pack["locale_data"]["superset"]["Summary"] = ["Total"]
     app.before_request(_forget_another_language)
+    app.after_request(_with_right_words)
     limiter = app.appbuilder.sm.limiter
     for place, is_refused in (
         # The form redirects in both cases.
@@ -87,6 +84,19 @@ def FLASK_APP_MUTATOR(app) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
     from superset.charts.data.api import ChartDataRestApi  # noqa: PLC0415
 
     ChartDataRestApi.data = _asked_again(ChartDataRestApi.data)
+
+
+def _with_right_words(answer: Response) -> Response:
+    """Correct the texts that a page asks for: the row of sums would be "Dimanche".
+
+    See findings/superset_serves_guessed_translations.
+    """
+    is_ours = request.endpoint == "Superset.language_pack" and answer.status_code == HTTPStatus.OK
+    if not is_ours or request.view_args != {"lang": "fr"}:
+        return answer
+    pack = get_language_pack("fr")
+    pack["locale_data"]["superset"]["Summary"] = ["Total"]
+    return jsonify(pack)
 
 
 def _forget_another_language() -> None:

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from devtools.test_stack import free_ports, new_stack
 from lakehouse.postgres import oltp_dsn
+from stack.net import is_listening
 from stack.paths import Cache
 from stack.service_user import find_service_user
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1200)]
 USER = find_service_user("nobody")
 PATIENCE_SECONDS = 180
-WAITING = {"synchronized_standby_slots": "standby", "synchronous_standby_names": "walreceiver"}
+WAITING = {"synchronized_standby_slots": "standby", "synchronous_standby_names": "standby"}
 """No commit is acknowledged, and none reaches Kafka, before the standby has it."""
 
 
@@ -36,7 +38,7 @@ class Standby:
 
     def copy(self):
         dsn = oltp_dsn(self.stack.oltp, self.stack.secrets, role="admin")
-        self.run("pg_basebackup", "-d", dsn, "-D", self.data, "-R", "-C", "-S", "standby",
+        self.run("pg_basebackup", "-d", make_conninfo(dsn, application_name="standby"), "-D", self.data, "-R", "-C", "-S", "standby",
                  "-c", "fast")  # fmt: skip
 
     @contextmanager
@@ -88,11 +90,14 @@ def test_standby_that_takes_over_loses_and_doubles_nothing():
                 for name, value in WAITING.items():
                     primary.execute(f"alter system set {name} = '{value}'")
                 primary.execute("select pg_reload_conf()")
-            selling = stack.popen("simulate", "--orders", 3000, "--orders-per-second", 20)
+            selling = stack.popen("simulate", "--orders", 800, "--orders-per-second", 20)
             # A slot is synchronized once it has left behind what the standby never had.
             until(lambda: standby.asked(slot, standby.port) == (True,))
+            sold = "select count(*) > 300 from public.orders"
+            until(lambda: standby.asked(sold, standby.port) == (True,))
             stack.kill("oltp")
             stack.stop("oltp")
+            until(lambda: not is_listening("127.0.0.1", port))
             standby.run("pg_ctl", "promote", "-D", standby.data, "-w")
         with standby.running(port):
             until(lambda: standby.asked("select 1", port))
