@@ -38,7 +38,8 @@ class Standby:
 
     def copy(self):
         dsn = oltp_dsn(self.stack.oltp, self.stack.secrets, role="admin")
-        self.run("pg_basebackup", "-d", make_conninfo(dsn, application_name="standby"), "-D", self.data, "-R", "-C", "-S", "standby",
+        named = make_conninfo(dsn, application_name="standby")
+        self.run("pg_basebackup", "-d", named, "-D", self.data, "-R", "-C", "-S", "standby",
                  "-c", "fast")  # fmt: skip
 
     @contextmanager
