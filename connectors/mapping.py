@@ -11,7 +11,7 @@ import psycopg
 
 from connectors.shop_catalog import READABLE, CatalogRow, is_text, read_catalog
 from lakehouse.choices import meant
-from lakehouse.contracts.declared import read_contracts
+from lakehouse.contracts import DECLARED
 from lakehouse.contracts.expressions import Expression, Op
 from lakehouse.contracts.mapping import MappedEntity, MappingFile, read_mapping_file
 from lakehouse.contracts.model import Cleaning, Type
@@ -58,7 +58,7 @@ def require_mapping_fits(dsn: str) -> Sequence[str]:
         StopPipelineError: it does not fit; names file and line.
         RetryLaterError: the database does not answer.
     """
-    found = read_mapping_file(read_contracts())
+    found = read_mapping_file(DECLARED)
     if found is None:
         return []
     with (

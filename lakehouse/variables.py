@@ -50,7 +50,7 @@ _NO_LOGIN: Mapping[str | None, tuple[frozenset[str], frozenset[str]]] = {
     None: (frozenset(), frozenset())
 }
 _KAFKA_OWN = {"ssl.certificate.location", "ssl.key.location"}
-_KAFKA_FILE = re.compile(r".*\.(file|location)")
+_KAFKA_FILE = (".file", ".location")
 _URL = re.compile(r"(://[^:/@\s]*:)[^\s]*(?=@)")
 _PROPERTY = re.compile(
     r"([\w.]*(?:password|passwd|passphrase|secret|token)(?:(?!\.file\b)[\w.])*\s*=\s*)\S.*",
@@ -113,7 +113,7 @@ def parse_security(text: str) -> dict[str, str]:
         and (not of_tls or protocol.endswith("SSL"))
         and len(names & _KAFKA_OWN) != 1
         and all(
-            Path(file).is_absolute() for name, file in found.items() if _KAFKA_FILE.fullmatch(name)
+            Path(file).is_absolute() for name, file in found.items() if name.endswith(_KAFKA_FILE)
         )
     )
     if not is_sound:

@@ -14,7 +14,6 @@ from batch.warehouse.scripts import columns_of, run, same_key
 from batch.warehouse.source import SilverSource
 from batch.warehouse.staging import copy_into
 from lakehouse.contracts import ENTITIES
-from lakehouse.contracts.keys import key_types
 from lakehouse.postgres import copy_frames
 
 
@@ -35,7 +34,7 @@ class Chosen:
         for entity in ENTITIES.values():
             name = Name(f"chosen_{entity.table}")
             run(connection, "drop table if exists {}", name)
-            kind = SQL(POSTGRES_TYPES[key_types([entity])[entity.key]])
+            kind = SQL(POSTGRES_TYPES[entity.column(entity.key).type])
             run(connection, "create temporary table {} (row_key {} primary key)", name, kind)
             keys = self.keys.get(entity.table)
             if keys is not None:

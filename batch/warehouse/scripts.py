@@ -13,13 +13,12 @@ import psycopg
 from psycopg import sql
 
 from lakehouse.contracts import ENTITIES, Type
-from lakehouse.contracts.keys import key_types
+from lakehouse.contracts.keys import ALIASES, key_types
 from lakehouse.postgres import noting
 from lakehouse.settings import ROOT
 
 FOLDER = ROOT / "warehouse_sql"
 _TEXTS = {name for name, kind in key_types(ENTITIES.values()).items() if kind is Type.TEXT}
-_ALIASES = {"supplier_key": "supplier_id", "similar_product_id": "product_id"}
 _OF_ANY = ("row_key", "example_key")
 """Columns with keys of several tables: texts if one of the keys is."""
 KEY_OF_ANY = sql.SQL("text" if _TEXTS else "bigint")
@@ -39,7 +38,7 @@ def scripts(pattern: str) -> Iterator[tuple[str, bytes]]:
 
 def with_key_types(text: bytes, keys: Collection[str]) -> bytes:
     """Return SQL with texts as the types of these keys."""
-    names = [*keys, *(name for name, key in _ALIASES.items() if key in keys)]
+    names = [*keys, *(name for name, key in ALIASES.items() if key in keys)]
     if not names:
         return text
     pattern = rf"\b({'|'.join((*names, *_OF_ANY))})((?: \*/)? )bigint\b"

@@ -10,6 +10,8 @@ from dataclasses import replace
 from lakehouse.contracts.model import MOST_KEY_BYTES, Column, Entity, Type
 
 KEY_TYPES = (Type.INTEGER, Type.TEXT)
+ALIASES = {"supplier_key": "supplier_id", "similar_product_id": "product_id"}
+"""Other names of columns with keys, by which they are known where both stand in one table."""
 
 
 def key_types(entities: Iterable[Entity]) -> dict[str, Type]:
@@ -35,8 +37,7 @@ def with_key_types(entities: Mapping[str, Entity], types: Mapping[str, Type]) ->
 
 def of_key_type(column: Column, types: Mapping[str, Type]) -> Column:
     """Return a column with the type of the key of its name, if there is one."""
-    name = column.name.removeprefix("similar_")
-    kind = types.get(name, column.type)
+    kind = types.get(ALIASES.get(column.name, column.name), column.type)
     if kind is column.type:
         return column
     return replace(column, type=kind, most_bytes=MOST_KEY_BYTES if kind is Type.TEXT else None)

@@ -12,8 +12,7 @@ from batch.contracts.stored import contracts_of
 from connectors.mapping import Values, faults_of, read_values
 from connectors.shop_catalog import READABLE, CatalogRow, read_columns
 from connectors.source import CAPTURED_SCHEMA
-from lakehouse.contracts import ENTITIES, Column, Entity
-from lakehouse.contracts.declared import read_contracts
+from lakehouse.contracts import DECLARED, ENTITIES, Column, Entity
 from lakehouse.contracts.mapping import MappingFile, read_mapping_file
 from lakehouse.declarations import misplaced
 from lakehouse.kafka import is_capturable
@@ -183,7 +182,7 @@ def diagnose_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
 def _tables(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         columns = read_columns(connection)
-        found = read_mapping_file(read_contracts())
+        found = read_mapping_file(DECLARED)
         if found is None:
             return diagnose_tables(columns)
         return diagnose_mapping(found, columns, read_values(connection, found))
