@@ -244,17 +244,20 @@ from urllib3.exceptions import HTTPError
 
 lake, client = writing_lake(), object_store(MinioSettings(), secrets(), user="lander")
 
-def use():
+uri = lake.uri("silver", "t")
+
+def write():
     prepare_buckets(MinioSettings(), secrets())
     require_conditional_put(client, "bronze")
-    uri = lake.uri("silver", "t")
     with retry_later("It cannot be written"):
         write_deltalake(uri, pa.table({"a": [1, 2]}), storage_options=dict(lake.options))
+
+def read():
     print(scan(lake.open("silver", "t")).collect()["a"].to_list())
     with connect(lake.options, memory_mb=100) as duck:
         print(duck.execute(f"from {attach(duck, uri, version=0, name='t')}").fetchall())
 
-def use_for_a_while():
+def read_for_a_while():
     own = secrets()
     asked = AssumeRoleProvider(sts_endpoint=MinioSettings().url, access_key="batch",
                               secret_key=own["minio_batch"],
@@ -271,7 +274,7 @@ def read_it():
     lake, client = writing_lake(), object_store(MinioSettings(), secrets(), user="batch")
     found = scan(lake.open("silver", "t")).collect()["a"].to_list()
     with connect(lake.options, memory_mb=100) as duck:
-        rows = duck.execute(f"from {attach(duck, lake.uri('silver', 't'), version=0, name='t')}")
+        rows = duck.execute(f"from {attach(duck, uri, version=0, name='t')}")
         return found, rows.fetchall(), client.bucket_exists("silver")
 
 def list_buckets():
@@ -334,16 +337,18 @@ def minio(stack, certificates, name):
 
 @pytest.fixture(scope="module")
 def store(stack, certificates):
+    """With buckets, users and a table; tests come in any order."""
     with minio(stack, certificates, "server") as store:
+        of_lake(store, "write")
         yield store
 
 
 def test_lake_is_written_and_read_with_tls(store):
-    assert of_lake(store, "use") == ["[1, 2]", "[(1,), (2,)]"]
+    assert of_lake(store, "read") == ["[1, 2]", "[(1,), (2,)]"]
 
 
 def test_lake_is_read_with_credentials_that_end(store):
-    refused, read = of_lake(store, "use_for_a_while")
+    refused, read = of_lake(store, "read_for_a_while")
     assert refused.startswith("NotAllowedError ")
     assert read == "([1, 2], [(1,), (2,)], True)"
 
