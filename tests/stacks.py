@@ -162,7 +162,7 @@ def _leave(stack: TestStack) -> None:
         with psycopg.connect(dsn, dbname="airflow") as connection:
             # One Airflow serves all tenants. It would continue this one's runs for the next, and
             # begin the next one's by this one's settings until it has read the DAG files again.
-            # Two scheduled runs of one hour have the same id, and the events of assets know no other.
+            # Scheduled runs of one hour have the same id, and events of assets know no other.
             connection.execute("truncate dag, dag_version, dag_run, asset_event cascade")
 
 
