@@ -28,6 +28,16 @@ def check(
     apply: Annotated[
         bool, typer.Option("--apply", help="Prepare it: URL's login must be a superuser.")
     ] = False,
+    owned: Annotated[
+        bool,
+        typer.Option(
+            "--owned", help="With --apply or --sql: only what the owner of tables may do."
+        ),
+    ] = False,
+    keep_identity: Annotated[
+        bool,
+        typer.Option("--keep-identity", help="With --owned: no table gets REPLICA IDENTITY FULL."),
+    ] = False,
     sql: Annotated[
         bool,
         typer.Option("--sql", help="Print the script that prepares it, for psql."),
@@ -39,24 +49,35 @@ def check(
     Then set OLTP_HOST, OLTP_PORT and OLTP_DATABASE, and run ./pipeline up. Exit
     status 1 when something is missing.
 
+    Without a superuser, --owned captures the tables that URL's login owns; those
+    that are created later need it again, and truncates are not captured.
+
     Example: ./pipeline source check postgresql://postgres@db.example/shop --sql
     """
     from connectors.mapping import require_mapping_fits
+    from connectors.source import Extent
     from lakehouse.connections import secrets
+    from lakehouse.errors import WrongArgumentError
     from lakehouse.settings import ConnectSettings
     from stack.source.change import apply as prepare
     from stack.source.change import sql_for_administrator
     from stack.source.check import diagnose, read_source
 
+    if (owned and not (apply or sql)) or (keep_identity and not owned):
+        problem = "--owned needs --apply or --sql, and --keep-identity needs --owned"
+        raise WrongArgumentError(problem)
+    extent = Extent.OWNED if owned else Extent.SCHEMA
+    if keep_identity:
+        extent = Extent.OWNED_AS_THEY_ARE
     settings = ConnectSettings()
     began = time.monotonic()
     with err_console.status("reading the catalog"):
         found = read_source(url, settings)
         if apply:
-            prepare(url, found, settings, secrets().complete())
+            prepare(url, found, settings, secrets().complete(), extent)
             found = read_source(url, settings)
     if sql:
-        typer.echo(sql_for_administrator(found, settings))
+        typer.echo(sql_for_administrator(found, settings, extent))
         return
     findings = diagnose(found, settings)
     if output is Format.JSON:

@@ -36,6 +36,25 @@ where
     and c.relpersistence = 'p'
     and (c.relkind = 'p' or (c.relkind = 'r' and c.relispartition))
 order by c.relname"""
+_LEFT_OUT: LiteralString = """
+select c.relname::text
+from pg_class as c
+inner join pg_publication as p on p.pubname = %s
+where
+    c.relnamespace = 'public'::regnamespace
+    and c.relkind in ('r', 'p')
+    and c.relpersistence = 'p'
+    and exists (select from pg_publication_rel as r where r.prpubid = p.oid)
+    and not exists (
+        select from pg_publication_rel as r
+        where
+            r.prpubid = p.oid
+            and (
+                r.prrelid = c.oid
+                or r.prrelid in (select a.relid from pg_partition_ancestors(c.oid) as a)
+            )
+    )
+order by c.relname"""
 _VIA_ROOT: LiteralString = "select pubviaroot from pg_publication where pubname = %s"
 
 
@@ -102,8 +121,9 @@ def read_partitions(connection: psycopg.Connection, publication: str) -> Partiti
 def snapshot_config(dsn: str, settings: ConnectSettings) -> Mapping[str, str]:
     """Return the connector's configuration that lets an initial snapshot read each row once.
 
-    Debezium lists partitioned tables beside their partitions, and selects from all of them. It is
-    empty in a shop without either. What streams does not depend on it.
+    Debezium lists partitioned tables beside their partitions, and selects from all of them; and it
+    lists tables that a publication by table does not include. It is empty in a shop without
+    either. What streams does not depend on it.
 
     Args:
         dsn: any role of the shop's database.
@@ -117,7 +137,8 @@ def snapshot_config(dsn: str, settings: ConnectSettings) -> Mapping[str, str]:
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
         found = read_partitions(connection, settings.publication_name)
-    return snapshot_list(found.not_snapshotted)
+        left_out = connection.execute(_LEFT_OUT, [settings.publication_name]).fetchall()
+    return snapshot_list([*found.not_snapshotted, *(name for (name,) in left_out)])
 
 
 def snapshot_list(left_out: Collection[str]) -> Mapping[str, str]:

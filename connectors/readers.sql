@@ -1,8 +1,12 @@
 -- Grain: one row per captured table and role that reads it without seeing all of its rows.
 -- Debezium reads all captured tables in snapshots, reconcile to compare them.
 with published as (
-    select coalesce(bool_or(p.pubviaroot), false) as is_via_root
+    select
+        coalesce(bool_or(p.pubviaroot), false) as is_via_root,
+        -- none: the whole schema
+        array_agg(r.prrelid) filter (where r.prrelid is not null) as tables
     from pg_publication as p
+    left join pg_publication_rel as r on p.oid = r.prpubid
     where p.pubname = 'dbz_shop'
 )
 
@@ -26,6 +30,14 @@ where
             select from pg_partition_ancestors(c.oid) as v
             inner join pg_class as x on v.relid = x.oid
             where x.oid <> c.oid and x.relnamespace = c.relnamespace
+        )
+    )
+    and (
+        u.tables is null
+        or c.oid = any(u.tables)
+        or exists (
+            select from pg_partition_ancestors(c.oid) as v
+            where v.relid = any(u.tables)
         )
     )
     and c.relpersistence = 'p'

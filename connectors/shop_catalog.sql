@@ -45,8 +45,12 @@ identifying as (
 ),
 
 published as (
-    select coalesce(bool_or(p.pubviaroot), false) as is_via_root
+    select
+        coalesce(bool_or(p.pubviaroot), false) as is_via_root,
+        -- none: the whole schema
+        array_agg(r.prrelid) filter (where r.prrelid is not null) as tables
     from pg_publication as p
+    left join pg_publication_rel as r on p.oid = r.prpubid
     where p.pubname = 'dbz_shop'
 )
 
@@ -86,6 +90,14 @@ where
             select from pg_partition_ancestors(c.oid) as v
             inner join pg_class as x on v.relid = x.oid
             where x.oid <> c.oid and x.relnamespace = c.relnamespace
+        )
+    )
+    and (
+        u.tables is null
+        or c.oid = any(u.tables)
+        or exists (
+            select from pg_partition_ancestors(c.oid) as v
+            where v.relid = any(u.tables)
         )
     )
     -- an unlogged table has no changes to capture, a virtual column none of its own

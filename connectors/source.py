@@ -1,6 +1,7 @@
 """Preparation of the shop's database for capture: publication, heartbeat, signals, grants."""
 
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 
 import psycopg
@@ -15,27 +16,49 @@ OLDEST = 15
 """Major version of Postgres that publishes schemas."""
 GENERATED_SINCE = 18
 """Major version of Postgres that publishes generated columns."""
+EXTRACT_TRUNCATED = "./pipeline extract TABLE --full --allow-deletes ROWS"
+"""Deletes the rows of a truncate that was not captured."""
 CAPTURED_SCHEMA = "public"
 """Schema of which every table is captured, including future ones."""
 
-_SOURCE_SQL = Path(__file__).with_name("source.sql")
+_FOLDER = Path(__file__).parent
 _AS_SUPERUSER = (
     "It has to be prepared by a superuser once its roles exist: ./pipeline up does both."
+)
+_AS_OWNER = (
+    "The login may not do that. It needs CREATE on the database and CREATEROLE; and from "
+    "PostgreSQL 16 on REPLICATION, unless somebody has created the role debezium."
 )
 _TABLE_IS_OPEN = (
     "A transaction of the shop has a table open that has to be altered, and the shop must not "
     "wait for the alteration. Try again."
 )
-_SCHEMAS = sql.SQL("public, cdc")
+_SCHEMAS = sql.SQL("tables in schema public, cdc")
+_OUR_TABLES = sql.SQL("table cdc.heartbeat, cdc.signal")
 # Generated columns are part of the row; a trigger captures a truncate as deletes.
 _OPTIONS = sql.SQL("publish = 'insert, update, delete', {}")
 _GENERATED = sql.SQL("publish_generated_columns = stored, {}")
+
+
+class Extent(StrEnum):
+    """How much of a database is prepared.
+
+    Attributes:
+        SCHEMA: each table of the schema, including future ones, with old values and truncates.
+        OWNED: the tables that the login owns, with old values.
+        OWNED_AS_THEY_ARE: the same, without a change of their REPLICA IDENTITY.
+    """
+
+    SCHEMA = "schema"
+    OWNED = "owned"
+    OWNED_AS_THEY_ARE = "owned_as_they_are"
 
 
 def prepare(
     admin_dsn: str,
     settings: ConnectSettings,
     roles: Callable[[psycopg.Connection], None] | None = None,
+    extent: Extent = Extent.SCHEMA,
 ) -> None:
     """Prepare the database for the connector. Idempotent.
 
@@ -43,9 +66,10 @@ def prepare(
     and an event trigger gives them REPLICA IDENTITY FULL, grants and the truncate trigger.
 
     Args:
-        admin_dsn: a superuser's connection.
+        admin_dsn: a superuser's connection, but for tables of the login's own.
         settings: the publication, and how it publishes partitions.
         roles: creates the roles in the same transaction, if they do not exist yet.
+        extent: which tables, and how.
 
     Raises:
         RetryLaterError: the database does not answer.
@@ -53,9 +77,10 @@ def prepare(
             captured otherwise until now.
     """
     what = "The shop's database cannot be prepared for capture"
+    needed = _AS_SUPERUSER if extent is Extent.SCHEMA else _AS_OWNER
     then = {
-        Trouble.RIGHTS: _AS_SUPERUSER,
-        Trouble.SCHEMA: _AS_SUPERUSER,
+        Trouble.RIGHTS: needed,
+        Trouble.SCHEMA: needed,
         Trouble.BUSY: _TABLE_IS_OPEN,
     }
     with explaining(Service.SHOP, what, then=then), psycopg.connect(admin_dsn) as connection:
@@ -66,42 +91,60 @@ def prepare(
         connection.execute("set local lock_timeout = '250ms'")
         if roles is not None:
             roles(connection)
-        connection.execute(_SOURCE_SQL.read_bytes())
-        _publish(connection, settings)
+        found = read_partitions(connection, settings.publication_name)
+        require_no_switch(found, settings)
+        version = connection.info.server_version // 10_000
+        for one in _all(settings, version, extent, is_there=found.is_via_root is not None):
+            connection.execute(one)
 
 
-def _publish(connection: psycopg.Connection, settings: ConnectSettings) -> None:
-    found = read_partitions(connection, settings.publication_name)
-    require_no_switch(found, settings)
-    version = connection.info.server_version // 10_000
-    for one in _statements(settings, version, is_there=found.is_via_root is not None):
-        connection.execute(one)
+def _all(
+    settings: ConnectSettings, version: int, extent: Extent, *, is_there: bool
+) -> Iterator[sql.Composed]:
+    yield _of_file("signals.sql")
+    publication = _publication(settings, version, extent, is_there=is_there)
+    if extent is Extent.SCHEMA:
+        yield _of_file("source.sql")
+        yield from publication
+        return
+    yield _of_file("owned.sql")
+    yield from publication
+    call = "select cdc.capture_owned(with_old_values => {})"
+    yield sql.SQL(call).format(sql.Literal(extent is Extent.OWNED))
 
 
-def _statements(
-    settings: ConnectSettings, version: int, *, is_there: bool
+def _of_file(name: str) -> sql.Composed:
+    return sql.Composed([sql.SQL((_FOLDER / name).read_text(encoding="utf-8"))])
+
+
+def _publication(
+    settings: ConnectSettings, version: int, extent: Extent, *, is_there: bool
 ) -> Iterator[sql.Composed]:
     name = sql.Identifier(settings.publication_name)
     options = via_root(settings)
     if version >= GENERATED_SINCE:
         options = _GENERATED.format(options)
     options = _OPTIONS.format(options)
+    tables = _SCHEMAS if extent is Extent.SCHEMA else _OUR_TABLES
     if not is_there:
-        statement = sql.SQL("create publication {} for tables in schema {} with ({})")
-        yield statement.format(name, _SCHEMAS, options)
+        yield sql.SQL("create publication {} for {} with ({})").format(name, tables, options)
         return
-    yield sql.SQL("alter publication {} set tables in schema {}").format(name, _SCHEMAS)
+    if extent is Extent.SCHEMA:
+        yield sql.SQL("alter publication {} set {}").format(name, tables)
     yield sql.SQL("alter publication {} set ({})").format(name, options)
 
 
-def preparation(settings: ConnectSettings, version: int, *, is_published: bool) -> str:
-    """Return the SQL of `prepare`, for a superuser who runs it by hand.
+def preparation(
+    settings: ConnectSettings, version: int, extent: Extent, *, is_published: bool
+) -> str:
+    """Return the SQL of `prepare`, for somebody who runs it by hand.
 
     Args:
         settings: the publication, and how it publishes partitions.
         version: major version of the server.
+        extent: which tables, and how.
         is_published: whether the publication exists.
     """
-    publication = _statements(settings, version, is_there=is_published)
-    texts = (f"{one.as_string()};" for one in publication)
-    return "\n".join((_SOURCE_SQL.read_text(encoding="utf-8"), *texts))
+    statements = _all(settings, version, extent, is_there=is_published)
+    texts = (one.as_string().rstrip() for one in statements)
+    return "\n".join(text if text.endswith(";") else f"{text};" for text in texts)

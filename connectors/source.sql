@@ -1,36 +1,5 @@
--- Prepares the shop's database for capture. Run as superuser; idempotent.
--- Grain of cdc.heartbeat: one row per writer (`source`). Grain of cdc.signal: one row per signal.
-create schema if not exists cdc;
-grant usage on schema cdc to public;
-
-create table if not exists cdc.heartbeat (
-    source text primary key,
-    sent_at timestamptz not null default clock_timestamp(),
-    token text
-);
--- Until version 0.1 the column was called beat_at.
-do $$
-begin
-    if exists (
-        select from pg_attribute as a
-        where a.attrelid = 'cdc.heartbeat'::regclass and a.attname = 'beat_at'
-    ) then
-        alter table cdc.heartbeat rename column beat_at to sent_at;
-    end if;
-end
-$$;
-
-create table if not exists cdc.signal (
-    id varchar(42) primary key,
-    type varchar(32) not null,
-    data varchar(2048)
-);
-
-grant select, insert, update on cdc.heartbeat to debezium, reconcile;
-grant select, insert, delete on cdc.signal to debezium;
-grant insert on cdc.signal to extract;
-grant select on cdc.heartbeat to monitor;
-grant usage on schema public to debezium, reconcile;
+-- Prepares the shop's tables for capture, after signals.sql. Run as superuser; idempotent.
+drop function if exists cdc.capture_owned(boolean);
 
 -- A truncate record has no key, so its order relative to the changes of single rows is unknown.
 -- A truncate is therefore captured as a delete of each row. These deletes only see the rows of the
@@ -151,22 +120,6 @@ begin
 end
 $$;
 
--- All tables of the schema, and partitions of these anywhere: they are published by the name of the
--- partitioned table, or by their own.
-create or replace function cdc.is_published(relation regclass) returns boolean
-language sql stable set search_path to pg_catalog, pg_temp as $$
-    select c.relkind in ('r', 'p') and c.relpersistence = 'p' and (
-        c.relnamespace = 'public'::regnamespace
-        or exists (
-            select from pg_partition_ancestors(relation) as a
-            inner join pg_class as k on a.relid = k.oid
-            where k.relnamespace = 'public'::regnamespace
-        )
-    )
-    from pg_class as c
-    where c.oid = relation
-$$;
-
 -- Security definer: the role that creates a table may lack the rights to prepare it for capture.
 create or replace function cdc.capture_new_tables() returns event_trigger
 language plpgsql security definer set search_path to pg_catalog, pg_temp as $$
@@ -185,7 +138,7 @@ $$;
 
 revoke execute on function
 cdc.has_missed_commits(), cdc.tell_truncate(), cdc.capture_table(regclass),
-cdc.is_published(regclass), cdc.capture_new_tables()
+cdc.capture_new_tables()
 from public;
 
 -- Runs in the transaction that creates the table, so that its first row is captured, too. ALTER

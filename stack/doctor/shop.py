@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import LiteralString
 
 import psycopg
@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from batch.contracts.stored import contracts_of
 from connectors.mapping import Values, faults_of, read_values
 from connectors.shop_catalog import READABLE, CatalogRow, read_columns
-from connectors.source import CAPTURED_SCHEMA
+from connectors.source import CAPTURED_SCHEMA, EXTRACT_TRUNCATED
 from lakehouse.contracts import DECLARED, ENTITIES, Column, Entity
 from lakehouse.contracts.mapping import MappingFile, read_mapping_file
 from lakehouse.declarations import misplaced
@@ -34,7 +34,25 @@ select
         from pg_publication_namespace as s
         inner join pg_namespace as n on s.pnnspid = n.oid
         where s.pnpubid = p.oid
-    ) as schemas
+    ) as schemas,
+    (
+        select count(*)::integer from pg_publication_rel as r
+        inner join pg_class as c on r.prrelid = c.oid
+        where r.prpubid = p.oid and c.relnamespace = to_regnamespace('public')
+    ) as tables,
+    array(
+        select c.relname::text from pg_class as c
+        where
+            c.relnamespace = to_regnamespace('public')
+            and c.relkind in ('r', 'p')
+            and c.relpersistence = 'p'
+            and not c.relispartition
+            and not exists (
+                select from pg_publication_rel as r
+                where r.prpubid = p.oid and r.prrelid = c.oid
+            )
+        order by c.relname
+    ) as left_out
 from pg_publication as p
 where p.pubname = %s"""
 _UNTOLD: LiteralString = """
@@ -67,6 +85,7 @@ where
             and t.tgenabled = 'A'
     )
 order by table_name"""
+_IS_BY_TABLE: LiteralString = "select to_regproc('cdc.capture_owned') is not null"
 _SCHEMAS = {CAPTURED_SCHEMA, "cdc"}
 _LEAST = 2
 """Minimum of slots and WAL senders: one for Connect and one for its replacement."""
@@ -115,6 +134,13 @@ class Publication:
     has_generated: bool
     partitions: str
     schemas: list[str]
+    tables: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def is_by_table(self) -> bool:
+        """Return whether the owner of tables has prepared them, and nobody the schema."""
+        return not self.schemas and self.tables > 0
 
 
 def _publication(measurements: Measurements) -> Sequence[Said]:
@@ -140,7 +166,7 @@ def diagnose_publication(
     if found is None:
         remedy = "./pipeline up oltp; then ./pipeline extract --full reads missed changes"
         return [wrong(f"publication {name} does not exist: no change is captured", remedy)]
-    missing = _SCHEMAS - set(found.schemas)
+    missing = set() if found.is_by_table else _SCHEMAS - set(found.schemas)
     if missing:
         words = f"{name} does not include the tables of schema {', '.join(sorted(missing))}"
     elif not found.has_all_changes:
@@ -150,15 +176,29 @@ def diagnose_publication(
     elif found.partitions != partitions:
         words = f"CONNECT_PARTITIONS is {partitions}, and {name} publishes {found.partitions}"
         return [wrong(words, "./pipeline connect partitions")]
+    elif found.is_by_table:
+        return _by_table(name, found)
     else:
         return [fine(f"{name} includes all tables in {' and '.join(sorted(_SCHEMAS))}")]
     return [wrong(words, "./pipeline up oltp; then ./pipeline extract --full")]
+
+
+def _by_table(name: str, found: Publication) -> Sequence[Said]:
+    said = [fine(f"{name} includes {found.tables:,} tables, by name")]
+    if left_out := list(filter(is_capturable, found.left_out)):
+        remedy = "./pipeline source check URL --apply --owned, with the URL of their owner"
+        said.append(note(f"{', '.join(left_out)}: not in {name}, so not captured", remedy))
+    return said
 
 
 def _truncates(measurements: Measurements) -> Sequence[Said]:
     names = {"schema": CAPTURED_SCHEMA}
     with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         untold = connection.execute(_UNTOLD, names).fetchall()
+        (is_by_table,) = connection.execute(_IS_BY_TABLE).fetchone() or (False,)
+    if is_by_table:
+        words = "no truncate is captured: the shop was prepared by the owner of its tables"
+        return [note(words, f"after a truncate: {EXTRACT_TRUNCATED}")]
     return diagnose_truncates([(name, has_key) for name, has_key in untold if is_capturable(name)])
 
 

@@ -1,7 +1,7 @@
 """Roles and databases of the two servers. Privileges on tables are granted with their schemas."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import LiteralString
 
 import psycopg
@@ -83,6 +83,50 @@ def source_statements(database: str, passwords: Mapping[str, sql.Composable]) ->
     """
     found = [one for role in _SOURCE_ROLES for one in _statements(role, passwords[role.name])]
     return [*found, _let_in(database, SOURCE_ROLES)]
+
+
+def owners_statements(database: str, passwords: Mapping[str, sql.Composable]) -> list[sql.Composed]:
+    """Return what creates these roles with the rights that CREATEROLE gives. Idempotent.
+
+    Args:
+        database: its name.
+        passwords: by role; those that are there already are left out.
+    """
+    found: list[sql.Composed] = []
+    for role in _SOURCE_ROLES:
+        if role.name not in passwords:
+            continue
+        plain = replace(role, attributes="login", member_of=None)
+        found += _statements(plain, passwords[role.name])
+        if "replication" in role.attributes:
+            found.append(sql.SQL(_LET_REPLICATE).format(sql.Identifier(role.name)))
+        if role.member_of:
+            names = sql.Identifier(role.member_of), sql.Identifier(role.name)
+            found.append(sql.SQL(_GRANT_IF_ALLOWED).format(*names))
+    return [*found, _let_in(database, SOURCE_ROLES)]
+
+
+# Amazon's servers let a role replicate by membership.
+_LET_REPLICATE: LiteralString = """
+do $$
+begin
+    alter role {0} replication;
+exception when insufficient_privilege then
+    if to_regrole('rds_replication') is null then
+        raise;
+    end if;
+    grant rds_replication to {0};
+end
+$$"""
+# Without it `monitor` sees the slot, but not what other sessions do.
+_GRANT_IF_ALLOWED: LiteralString = """
+do $$
+begin
+    grant {} to {};
+exception when insufficient_privilege then
+    null;
+end
+$$"""
 
 
 def prepare_warehouse(settings: WarehouseSettings, secrets: Secrets) -> None:

@@ -1,24 +1,25 @@
 """Preparation of a database for capture, and its removal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import LiteralString
 
 import psycopg
 from psycopg import sql
 
-from connectors.source import preparation, prepare
+from connectors.source import Extent, preparation, prepare
 from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import explaining
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings
 from lakehouse.trouble import Service, Trouble
-from stack.postgres.roles import SOURCE_ROLES, source_statements
+from stack.postgres.roles import SOURCE_ROLES, owners_statements, source_statements
 from stack.source.check import LOGIN, Source
 
 _VARIABLE: LiteralString = ":'{}'"
 _HEADER = """\
--- Prepares a database for change capture: roles, the schema cdc, REPLICA IDENTITY FULL of all
--- tables in schema public, and a publication. Idempotent. For a superuser, in psql 14 or newer; the
+-- Prepares a database for change capture: roles, the schema cdc, {tables},
+-- and a publication. Idempotent. For {whom}, in psql 14 or newer; the
 -- roles get the passwords of these variables, which the pipeline has in its file of secrets:
 {variables}
 \\set ON_ERROR_STOP on
@@ -26,15 +27,16 @@ begin;
 set local lock_timeout = '250ms';
 """
 _SLOT: LiteralString = """
-select s.active
+select s.active, r.rolsuper or r.rolreplication as may_drop
 from pg_replication_slots as s
+inner join pg_roles as r on r.rolname = current_user
 where s.slot_name = %s and s.database = current_database()"""
 _DROP_SLOT: LiteralString = "select pg_drop_replication_slot(%s)"
 _IS_OURS: LiteralString = """
 select
     to_regclass('cdc.heartbeat') is not null
     and to_regclass('cdc.signal') is not null
-    and to_regprocedure('cdc.capture_table(regclass)') is not null
+    and to_regprocedure('cdc.is_published(regclass)') is not null
     and not exists (
         select from pg_class as c
         where
@@ -45,7 +47,11 @@ select
 _FULL: LiteralString = """
 select format('alter table %s replica identity default', c.oid::regclass)
 from pg_class as c
-where c.relkind in ('r', 'p') and c.relreplident = 'f' and cdc.is_published(c.oid)"""
+where
+    c.relkind in ('r', 'p')
+    and c.relreplident = 'f'
+    and cdc.is_published(c.oid)
+    and pg_has_role(current_user, c.relowner, 'usage')"""
 # Grain: one row per role that is there, and whether anything but grants in this database needs it.
 _ROLES: LiteralString = """
 select
@@ -75,39 +81,81 @@ union
 select format('revoke all on schema public from %%I', %(role)s)
 union
 select format('revoke all on database %%I from %%I', current_database(), %(role)s)"""
+_TABLES = {
+    Extent.SCHEMA: "REPLICA IDENTITY FULL of all tables in schema public",
+    Extent.OWNED: "REPLICA IDENTITY FULL of the tables of its owner",
+    Extent.OWNED_AS_THEY_ARE: "no change of tables",
+}
 _TABLE_IS_OPEN = (
     "A transaction has a table open that has to be altered, and the shop must not wait behind the "
     "alteration. Try again."
 )
 
 
-def sql_for_administrator(source: Source, settings: ConnectSettings) -> str:
+def sql_for_administrator(
+    source: Source, settings: ConnectSettings, extent: Extent = Extent.SCHEMA
+) -> str:
     """Return the script that prepares a database, for psql."""
-    passwords = {role: sql.SQL(_VARIABLE.format(role)) for role in SOURCE_ROLES}
-    roles = (f"{one.as_string()};" for one in source_statements(source.server.database, passwords))
+    wanted = _created(source, extent)
+    passwords = {role: sql.SQL(_VARIABLE.format(role)) for role in wanted}
+    roles = (
+        f"{one.as_string()};" for one in _statements(source.server.database, passwords, extent)
+    )
     version = source.server.version_number // 10_000
-    names = (f"\\getenv {role} OLTP_{role.upper()}_PASSWORD" for role in SOURCE_ROLES)
+    names = "\n".join(f"\\getenv {role} OLTP_{role.upper()}_PASSWORD" for role in wanted)
+    whom = "a superuser" if extent is Extent.SCHEMA else "the owner of the tables"
     return "\n".join(
         (
-            _HEADER.format(variables="\n".join(names)),
+            _HEADER.format(variables=names, whom=whom, tables=_TABLES[extent]),
             *roles,
-            preparation(settings, version, is_published=source.server.is_published),
+            preparation(settings, version, extent, is_published=source.server.is_published),
             "commit;",
         )
     )
 
 
-def apply(dsn: str, source: Source, settings: ConnectSettings, secrets: Secrets) -> None:
+def _created(source: Source, extent: Extent) -> list[str]:
+    """Return the roles that are to be created. Only a superuser sees to those that are there."""
+    if extent is Extent.SCHEMA:
+        return list(SOURCE_ROLES)
+    return [role for role in SOURCE_ROLES if role not in source.server.roles]
+
+
+def _statements(
+    database: str, passwords: Mapping[str, sql.Composable], extent: Extent
+) -> list[sql.Composed]:
+    as_superuser = extent is Extent.SCHEMA
+    return (source_statements if as_superuser else owners_statements)(database, passwords)
+
+
+def apply(
+    dsn: str,
+    source: Source,
+    settings: ConnectSettings,
+    secrets: Secrets,
+    extent: Extent = Extent.SCHEMA,
+) -> None:
     """Prepare a database, in one transaction: roles, schema cdc, replica identities, publication.
 
     Idempotent.
 
     Raises:
         RetryLaterError: the database does not answer, or a table is locked.
-        StopPipelineError: it refuses, or it has roles of these names that are not ours.
+        StopPipelineError: it refuses; it has roles of these names that are not ours; or the login
+            is no superuser, which the extent needs.
     """
+    if extent is Extent.SCHEMA and not source.server.is_superuser:
+        problem = (
+            f"{source.server.login} is no superuser: it may create neither the publication of a "
+            "schema nor an event trigger"
+        )
+        action = (
+            "Give the URL of a superuser, or give --sql to one. Or prepare only the tables that it "
+            "owns, as they are now: --apply --owned; truncates are not captured then."
+        )
+        raise StopPipelineError(problem, action)
     known = [role for role in SOURCE_ROLES if role in source.server.roles]
-    if known and not source.server.has_cdc:
+    if extent is Extent.SCHEMA and known and not source.server.has_cdc:
         problem = (
             f"The server has roles named {', '.join(known)}, and this database was never prepared: "
             "they would get other passwords"
@@ -120,15 +168,15 @@ def apply(dsn: str, source: Source, settings: ConnectSettings, secrets: Secrets)
 
     def roles(connection: psycopg.Connection) -> None:
         passwords = {}
-        for role in SOURCE_ROLES:
+        for role in _created(source, extent):
             # What is sent may be logged: not the password, but what verifies it.
             password = secrets[f"oltp_{role}"].encode()
             verifier = connection.pgconn.encrypt_password(password, role.encode(), b"scram-sha-256")
             passwords[role] = sql.Literal(verifier.decode())
-        for one in source_statements(connection.info.dbname, passwords):
+        for one in _statements(connection.info.dbname, passwords, extent):
             connection.execute(one)
 
-    prepare(dsn, settings, roles)
+    prepare(dsn, settings, roles, extent)
 
 
 def remove(dsn: str, settings: ConnectSettings) -> list[str]:
@@ -155,6 +203,13 @@ def remove(dsn: str, settings: ConnectSettings) -> list[str]:
         if slot is not None and slot[0]:
             problem = f"Kafka Connect reads the slot {settings.slot_name}"
             raise StopPipelineError(problem, "Stop it first: ./pipeline down connect")
+        if slot is not None and not slot[1]:
+            problem = f"The login may not drop the slot {settings.slot_name}"
+            action = (
+                "Have it dropped first, by a login with REPLICATION: select "
+                f"pg_drop_replication_slot('{settings.slot_name}')"
+            )
+            raise StopPipelineError(problem, action)
         lowered = connection.execute(_FULL).fetchall()
         # With its functions go the triggers of the tables, and the event trigger, which would
         # raise the replica identities again.
@@ -180,5 +235,7 @@ def _drop_roles(connection: psycopg.Connection) -> Iterator[str]:
         for (statement,) in connection.execute(_GRANTS, {"role": role}).fetchall():
             connection.execute(statement)
         if not is_needed:
-            connection.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
-            yield role
+            # One that the login did not create may be another administrator's.
+            with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+                yield role

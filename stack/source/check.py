@@ -8,7 +8,7 @@ from typing import LiteralString
 import psycopg
 from psycopg.rows import class_row
 
-from connectors.source import GENERATED_SINCE, OLDEST
+from connectors.source import EXTRACT_TRUNCATED, GENERATED_SINCE, OLDEST
 from lakehouse.kafka import is_capturable
 from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
@@ -34,13 +34,29 @@ select
     array(select o.rolname::text from pg_roles as o where o.rolname = any(%(roles)s)) as roles,
     exists (
         select from pg_roles as o
-        where o.rolname = 'debezium' and (o.rolreplication or o.rolsuper)
+        where
+            o.rolname = 'debezium'
+            and (
+                o.rolreplication
+                or o.rolsuper
+                -- Amazon's servers
+                or exists (
+                    select from pg_auth_members as m
+                    inner join pg_roles as g on m.roleid = g.oid
+                    where m.member = o.oid and g.rolname = 'rds_replication'
+                )
+            )
     ) as may_replicate,
     to_regclass('cdc.heartbeat') is not null and to_regclass('cdc.signal') is not null as has_cdc,
     exists (
         select from pg_event_trigger as t where t.evtname = 'cdc_capture' and t.evtenabled <> 'D'
     ) as has_event_trigger,
     exists (select from pg_publication as p where p.pubname = %(publication)s) as is_published,
+    exists (
+        select from pg_publication as p
+        inner join pg_publication_rel as t on p.oid = t.prpubid
+        where p.pubname = %(publication)s
+    ) as is_by_table,
     s.wal_status as slot_status,
     s.database as database_of_slot
 from pg_roles as r
@@ -73,6 +89,7 @@ class Server:
     has_cdc: bool
     has_event_trigger: bool
     is_published: bool
+    is_by_table: bool
     slot_status: str | None
     database_of_slot: str | None
 
@@ -89,6 +106,7 @@ class Table:
         has_virtual: whether it has virtual generated columns.
         has_children: whether other tables inherit from it.
         is_owned: whether the login may alter it.
+        is_included: whether the publication includes it, by its own name or as part of the schema.
     """
 
     name: str
@@ -101,6 +119,7 @@ class Table:
     has_virtual: bool = False
     has_children: bool = False
     is_owned: bool = True
+    is_included: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +150,7 @@ def read_source(dsn: str, settings: ConnectSettings) -> Source:
         with connection.cursor(row_factory=class_row(Server)) as cursor:
             server = cursor.execute(_SERVER, names).fetchone()
         with connection.cursor(row_factory=class_row(Table)) as cursor:
-            tables = cursor.execute(_TABLES.read_bytes()).fetchall()
+            tables = cursor.execute(_TABLES.read_bytes(), names).fetchall()
     assert server is not None  # noqa: S101 - the login has a row in pg_roles
     return Source(server=server, tables=tables)
 
@@ -158,6 +177,7 @@ def diagnose(source: Source, settings: ConnectSettings) -> list[Finding]:
 
 
 _PREPARE = "./pipeline source check URL --apply, or --sql for its administrator"
+_PREPARE_OWNED = "./pipeline source check URL --apply --owned"
 
 
 def _version(server: Server) -> Sequence[Said]:
@@ -236,6 +256,13 @@ def _roles(server: Server) -> Sequence[Said]:
 def _cdc(server: Server) -> Sequence[Said]:
     if not server.has_cdc:
         return [wrong("heartbeats and signals have no tables", _PREPARE)]
+    if server.is_by_table:
+        words = (
+            "prepared by the owner of tables: tables that are created from now on are not "
+            "captured, nor is any truncate"
+        )
+        remedy = f"{_PREPARE_OWNED}, after each; after a truncate: {EXTRACT_TRUNCATED}"
+        return [note(words, remedy)]
     if not server.has_event_trigger:
         return [
             note(
@@ -257,7 +284,8 @@ def _publication(server: Server, settings: ConnectSettings) -> Sequence[Said]:
             note(
                 f"{server.login} is no superuser: it may create neither the publication of a "
                 "schema nor an event trigger",
-                "Give the URL of a superuser, or give --sql to one",
+                f"Give the URL of a superuser, or give --sql to one; or, within limits: "
+                f"{_PREPARE_OWNED}",
             )
         )
     return said
@@ -279,6 +307,19 @@ def _captured(tables: Sequence[Table], settings: ConnectSettings) -> Sequence[Sa
     if parents:
         how = "by its own name" if settings.partitions == "root" else "as its partitions"
         said.append(note(f"{_listed(parents)}: partitioned, captured {how} (CONNECT_PARTITIONS)"))
+    missing = [
+        t.name
+        for t in tables
+        if t.kind in ("plain", "partitioned")
+        and not (t.is_included or t.is_partition)
+        and is_capturable(t.plain_name)
+    ]
+    if missing:
+        words = (
+            f"{_listed(missing)}: not in the publication, so not captured: new, of another owner, "
+            "or without both a key and REPLICA IDENTITY FULL"
+        )
+        said.append(note(words, f"{_PREPARE_OWNED}, with the URL of their owner"))
     children = [t.name for t in tables if t.has_children]
     if children:
         said.append(note(f"{_listed(children)}: rows of tables that inherit have those' names"))
@@ -300,7 +341,7 @@ def _keys(tables: Sequence[Table]) -> Sequence[Said]:
 
 
 def _old_values(source: Source) -> Sequence[Said]:
-    tables = [t for t in source.tables if t.kind in ("plain", "partitioned")]
+    tables = [t for t in source.tables if t.kind in ("plain", "partitioned") and t.is_included]
     said = []
     virtual = [t.name for t in tables if t.has_virtual]
     if virtual:

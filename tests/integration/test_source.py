@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.__main__ import app
+from connectors.source import Extent
 from devtools.test_stack import free_ports
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.secrets import Secrets
@@ -70,7 +71,7 @@ def source(server, request):
     yield url
     with psycopg.connect(f"{server.url}/postgres", autocommit=True) as connection:
         connection.execute("drop database foreign_shop with (force)")
-        for role in SOURCE_ROLES:
+        for role in (*SOURCE_ROLES, "app"):
             connection.execute(f"drop role if exists {role}")
 
 
@@ -97,9 +98,9 @@ def noted(url):
     return " ".join(one.words for one in found if one.verdict == "note")
 
 
-def prepare(url, tmp_path):
+def prepare(url, tmp_path, extent=Extent.SCHEMA):
     secrets = Secrets(tmp_path / "secrets.json").complete()
-    apply(url, read_source(url, SETTINGS), SETTINGS, secrets)
+    apply(url, read_source(url, SETTINGS), SETTINGS, secrets, extent)
     return secrets
 
 
@@ -231,6 +232,93 @@ def test_slot_of_another_database_is_not_ours(server, source, tmp_path):
             assert "slot dbz_shop" not in remove(source, SETTINGS)
         finally:
             connection.execute("select pg_drop_replication_slot('dbz_shop')")
+
+
+@pytest.fixture
+def owner(source):
+    """The URL of a login without superuser that owns all tables but one, as managed ones have."""
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute(
+            "create role app login createrole replication; grant create on schema public to app;"
+            "grant create on database foreign_shop to app; alter table customer owner to app;"
+            'alter table keyless owner to app; alter table "order line" owner to app;'
+            "alter table visit owner to app; alter table visit_2026 owner to app;"
+        )
+    return source.replace("postgres@", "app@")
+
+
+def published(url):
+    query = "select tablename from pg_publication_tables where schemaname = 'public'"
+    with psycopg.connect(url, client_encoding="utf8") as connection:
+        return {name for (name,) in connection.execute(query)}
+
+
+def test_owner_of_tables_prepares_what_is_his_and_is_told_the_limits(source, owner, tmp_path):
+    with pytest.raises(StopPipelineError, match=r"app is no superuser.*\n?.*--owned"):
+        prepare(owner, tmp_path)
+    secrets = prepare(owner, tmp_path, Extent.OWNED)
+    assert wrong(owner) == set()
+    assert published(source) == {"customer", "keyless", "visit_2026"}
+    for said in ("nor is any truncate", "hidden: not in the publication"):
+        assert said in noted(owner)
+    with psycopg.connect(owner) as connection:
+        connection.execute("create table later (id integer primary key)")
+        connection.execute("update keyless set a = 1; delete from customer")
+    assert "later" not in published(source)
+    prepare(owner, tmp_path, Extent.OWNED)
+    assert "later" in published(source)
+    dsn = {"user": "debezium", "password": secrets["oltp_debezium"]}
+    with psycopg.connect(source, **dsn, autocommit=True) as connection:
+        connection.execute("select * from later; insert into cdc.heartbeat values ('a')")
+    prepare(source, tmp_path)  # a superuser, later, captures the whole schema
+    assert "hidden" in published(source)
+    assert wrong(source) == set()
+
+
+def test_tables_keep_their_identity_and_no_update_is_refused(server, source, owner, tmp_path):
+    prepare(owner, tmp_path, Extent.OWNED_AS_THEY_ARE)
+    assert published(source) == {"customer", "visit_2026"}
+    with psycopg.connect(owner) as connection:
+        connection.execute("insert into keyless values (1); update keyless set a = 2")
+        connection.execute("insert into customer values (1, 'a'); update customer set name = 'b'")
+    assert "customer" in noted(owner)
+    assert "not REPLICA IDENTITY FULL" in noted(owner)
+
+
+def test_owner_takes_away_what_he_has_prepared(server, source, owner, tmp_path):
+    before = dumped(server, source)
+    prepare(owner, tmp_path, Extent.OWNED)
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute("select pg_create_logical_replication_slot('dbz_shop', 'pgoutput')")
+    assert len(remove(owner, SETTINGS)) == 4
+    assert dumped(server, source) == before
+
+
+def test_script_for_the_owner_does_the_same(server, source, owner, tmp_path):
+    script = sql_for_administrator(read_source(owner, SETTINGS), SETTINGS, Extent.OWNED)
+    prepare(owner, tmp_path, Extent.OWNED)
+    applied = dumped(server, source)
+    remove(owner, SETTINGS)
+    (tmp_path / "script.sql").write_text(script)
+    passwords = {f"OLTP_{role.upper()}_PASSWORD": "it's" for role in SOURCE_ROLES}
+    psql = [server.programs / "psql", owner, "-X", "--file", tmp_path / "script.sql"]
+    subprocess.run(psql, check=True, capture_output=True, env={**os.environ, **passwords})
+    assert dumped(server, source) == applied
+
+
+def test_roles_that_somebody_else_made_keep_their_passwords(source, owner, tmp_path):
+    with psycopg.connect(source, autocommit=True) as connection:
+        for role in SOURCE_ROLES:
+            connection.execute(f"create role {role} login password 'given'")
+        passwords = "select rolpassword from pg_authid where rolname = any(%s) order by rolname"
+        given = connection.execute(passwords, [list(SOURCE_ROLES)]).fetchall()
+        assert "roles" in wrong(owner)
+        prepare(owner, tmp_path, Extent.OWNED)
+        assert wrong(owner) == {"roles"}, "debezium may not replicate"
+        connection.execute("create role rds_replication; grant rds_replication to debezium")
+        assert wrong(owner) == set()
+        connection.execute("drop role rds_replication")
+        assert connection.execute(passwords, [list(SOURCE_ROLES)]).fetchall() == given
 
 
 def test_command_fails_while_something_is_missing(source):

@@ -71,6 +71,17 @@ def test_publication_that_leaves_something_out_is_wrong(changed):
     assert verdicts(diagnose_publication("dbz", None)) == [Verdict.WRONG]
 
 
+def test_publication_by_table_is_fine_and_tells_what_it_leaves_out():
+    by_table = Publication(
+        has_all_changes=True, has_generated=True, partitions="each", schemas=[], tables=2,
+        left_out=["later", "price list"],
+    )  # fmt: skip
+    told = diagnose_publication("dbz", by_table)
+    assert verdicts(told) == [Verdict.FINE, Verdict.NOTE]
+    assert told[1].words == "later: not in dbz, so not captured"
+    assert "--owned" in told[1].remedy
+
+
 def test_table_whose_truncates_nobody_would_be_told_of_is_named_with_what_to_type():
     assert verdicts(diagnose_truncates([])) == [Verdict.FINE]
     said = only(diagnose_truncates([("Price List", True), ("notes", False), ("rates", True)]))

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from connectors.source import Extent
+from lakehouse.errors import StopPipelineError
+from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings
 from stack.postgres.roles import SOURCE_ROLES
-from stack.source.change import sql_for_administrator
+from stack.source.change import apply, sql_for_administrator
 from stack.source.check import Server, Source, Table, diagnose
 
 SETTINGS = ConnectSettings()
@@ -15,6 +18,7 @@ PREPARED = Server(
     most_senders=10, senders=1, is_wal_unlimited=False, is_standby=False, login="postgres",
     database="eshop", is_superuser=True, roles=list(SOURCE_ROLES),
     may_replicate=True, has_cdc=True, has_event_trigger=True, is_published=True,
+    is_by_table=False,
     slot_status="reserved", database_of_slot="eshop",
 )  # fmt: skip
 ORDERS = Table(name="orders", plain_name="orders", replica_identity="f")
@@ -66,6 +70,7 @@ def test_what_is_missing_is_wrong_and_names_what_to_do(change, title, said):
         ({"version": "17.2", "version_number": 170002}, "generated columns are not captured"),
         ({"is_wal_unlimited": True}, "WAL may fill the disk"),
         ({"has_event_trigger": False}, "tables that are created from now on"),
+        ({"is_by_table": True, "has_event_trigger": False}, "not captured, nor is any truncate"),
     ],
 )
 def test_what_works_within_limits_is_no_fault(change, said):
@@ -144,3 +149,28 @@ def test_script_has_no_password_and_fits_the_server(version, is_published, said,
     assert script.index("begin;") < script.index("create schema") < script.index("commit;")
     assert said in script
     assert unsaid not in script
+
+
+def test_table_that_the_publication_leaves_out_is_told_and_no_fault():
+    by_table = replace(PREPARED, is_by_table=True, has_event_trigger=False)
+    later = Table(name="later", plain_name="later", is_included=False, replica_identity="d")
+    titles, words = found(by_table, ORDERS, later)
+    assert titles == set()
+    assert "later: not in the publication" in words
+    assert "later: not REPLICA IDENTITY FULL" not in words
+
+
+def test_what_the_owner_of_tables_cannot_do_is_not_in_his_script():
+    server = replace(PREPARED, roles=["debezium"], has_cdc=False, is_published=False)
+    script = sql_for_administrator(Source(server=server), SETTINGS, Extent.OWNED)
+    assert "For the owner of the tables" in script
+    assert "event trigger cdc" not in script
+    assert "tables in schema" not in script
+    assert ":'debezium'" not in script, "its password is not his to change"
+    assert ":'extract'" in script
+
+
+def test_no_superuser_is_told_what_he_may_prepare(tmp_path):
+    source = Source(server=replace(PREPARED, is_superuser=False, login="app"))
+    with pytest.raises(StopPipelineError, match=r"app is no superuser.*\n?.*--apply --owned"):
+        apply("postgresql://nowhere", source, SETTINGS, Secrets(tmp_path / "secrets.json"))

@@ -38,7 +38,7 @@ RETIRED = {
 KEPT = {
     "lakehouse/settings/retired.py": {"watcher"},
     "stack/program.py": {"keeper", "watcher"},
-    "connectors/source.sql": {"beat"},
+    "connectors/signals.sql": {"beat"},
     "consumers/live/consumer.py": {"beat"},
     "tests/unit/test_settings.py": {"watcher"},
 }
