@@ -12,8 +12,8 @@ HEAL = (
 )
 """The remedy for changes that the slot has skipped."""
 NO_PUBLICATION = (
-    "./pipeline up oltp creates it again; then ./pipeline extract --full reads the changes that "
-    "were missed."
+    "./pipeline up oltp, or source check --apply for a shop elsewhere, creates it again; then "
+    "./pipeline extract --full reads the changes that were missed."
 )
 _RESNAPSHOT = (
     "./pipeline connect resnapshot reads all tables again; then ./pipeline reconcile shows what "
@@ -59,7 +59,8 @@ _KNOWN = (
     _Known(
         r"Publication autocreation is disabled|publication \S+ does not exist",
         "The publication is missing; changes made without it are not captured",
-        f"./pipeline up creates it again. {_RESNAPSHOT}",
+        f"./pipeline up, or source check --apply for a shop elsewhere, creates it again. "
+        f"{_RESNAPSHOT}",
     ),
     _Known(
         r"password authentication failed for user|no password was provided",

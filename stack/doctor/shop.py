@@ -18,6 +18,7 @@ from lakehouse.declarations import misplaced
 from lakehouse.kafka import is_capturable
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, note, wrong
+from stack.net import is_elsewhere
 
 _WAL: LiteralString = """
 select s.name, s.setting, s.pending_restart
@@ -27,7 +28,8 @@ where s.name in ('wal_level', 'max_slot_wal_keep_size', 'max_replication_slots',
 _PUBLICATION: LiteralString = """
 select
     p.pubinsert and p.pubupdate and p.pubdelete as has_all_changes,
-    p.pubgencols = 's' as has_generated,
+    -- before PostgreSQL 18 there is no choice
+    coalesce(to_jsonb(p) ->> 'pubgencols', 's') = 's' as has_generated,
     case when p.pubviaroot then 'root' else 'each' end as partitions,
     array(
         select n.nspname::text
@@ -87,6 +89,8 @@ where
 order by table_name"""
 _IS_BY_TABLE: LiteralString = "select to_regproc('cdc.capture_owned') is not null"
 _SCHEMAS = {CAPTURED_SCHEMA, "cdc"}
+_HERE = "./pipeline up oltp"
+_ELSEWHERE = "./pipeline source check URL --apply"
 _LEAST = 2
 """Minimum of slots and WAL senders: one for Connect and one for its replacement."""
 
@@ -94,27 +98,37 @@ _LEAST = 2
 def _wal(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         rows = connection.execute(_WAL).fetchall()
-    wanted = measurements.config.stack.slot_wal_keep_mb
+    wanted = measurements.config.stack.slot_wal_keep_mb if _is_here(measurements) else None
     pending = [name for name, _, is_pending in rows if is_pending]
     return diagnose_wal({name: value for name, value, _ in rows}, pending, keep_mb=wanted)
 
 
+def _is_here(measurements: Measurements) -> bool:
+    return not is_elsewhere(measurements.config.oltp.host)
+
+
 def diagnose_wal(
-    values: Mapping[str, str], pending: Sequence[str], *, keep_mb: int
+    values: Mapping[str, str], pending: Sequence[str], *, keep_mb: int | None
 ) -> Sequence[Said]:
     """Diagnose whether the server writes and retains the WAL that change capture needs.
 
     Args:
         values: values of `pg_settings` by name.
         pending: names of settings that need a restart.
-        keep_mb: limit of WAL retained by slots.
+        keep_mb: limit of WAL retained by slots; None for a server that others set up.
     """
     restart = "./pipeline down; ./pipeline up"
+    if keep_mb is None:
+        restart = "as its administrator: alter system set …, and restart the server"
     said = []
     if values["wal_level"] != "logical":
         said.append(wrong(f"wal_level is {values['wal_level']}, not logical", restart))
-    if values["max_slot_wal_keep_size"] != str(keep_mb):
-        told = f"max_slot_wal_keep_size is {values['max_slot_wal_keep_size']} MB"
+    kept = values["max_slot_wal_keep_size"]
+    if keep_mb is None and kept == "-1":
+        words = "max_slot_wal_keep_size is unlimited: while Connect is down, WAL may fill the disk"
+        said.append(note(words))
+    elif keep_mb is not None and kept != str(keep_mb):
+        told = f"max_slot_wal_keep_size is {kept} MB"
         said.append(wrong(f"{told}, but STACK_SLOT_WAL_KEEP_MB is {keep_mb}", restart))
     said += [
         wrong(f"{name} is {values[name]}, at least {_LEAST} are needed", restart)
@@ -123,7 +137,7 @@ def diagnose_wal(
     ]
     if pending:
         said.append(wrong(f"{', '.join(pending)} take effect after a restart", restart))
-    return said or [fine(f"logical, slots retain up to {keep_mb:,} MB")]
+    return said or [fine(f"logical, slots retain up to {int(kept):,} MB")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,11 +164,13 @@ def _publication(measurements: Measurements) -> Sequence[Said]:
         connection.cursor(row_factory=class_row(Publication)) as cursor,
     ):
         found = cursor.execute(_PUBLICATION, [name]).fetchone()
-    return diagnose_publication(name, found, partitions=measurements.config.connect.partitions)
+    partitions = measurements.config.connect.partitions
+    prepare = _HERE if _is_here(measurements) else _ELSEWHERE
+    return diagnose_publication(name, found, partitions=partitions, prepare=prepare)
 
 
 def diagnose_publication(
-    name: str, found: Publication | None, *, partitions: str = "each"
+    name: str, found: Publication | None, *, partitions: str = "each", prepare: str = _HERE
 ) -> Sequence[Said]:
     """Diagnose whether every change of every table is published.
 
@@ -162,9 +178,10 @@ def diagnose_publication(
         name: the publication.
         found: what the database has; None without it.
         partitions: CONNECT_PARTITIONS.
+        prepare: the command that prepares the shop.
     """
     if found is None:
-        remedy = "./pipeline up oltp; then ./pipeline extract --full reads missed changes"
+        remedy = f"{prepare}; then ./pipeline extract --full reads missed changes"
         return [wrong(f"publication {name} does not exist: no change is captured", remedy)]
     missing = set() if found.is_by_table else _SCHEMAS - set(found.schemas)
     if missing:
@@ -180,7 +197,7 @@ def diagnose_publication(
         return _by_table(name, found)
     else:
         return [fine(f"{name} includes all tables in {' and '.join(sorted(_SCHEMAS))}")]
-    return [wrong(words, "./pipeline up oltp; then ./pipeline extract --full")]
+    return [wrong(words, f"{prepare}; then ./pipeline extract --full")]
 
 
 def _by_table(name: str, found: Publication) -> Sequence[Said]:
@@ -199,14 +216,16 @@ def _truncates(measurements: Measurements) -> Sequence[Said]:
     if is_by_table:
         words = "no truncate is captured: the shop was prepared by the owner of its tables"
         return [note(words, f"after a truncate: {EXTRACT_TRUNCATED}")]
-    return diagnose_truncates([(name, has_key) for name, has_key in untold if is_capturable(name)])
+    named = [(name, has_key) for name, has_key in untold if is_capturable(name)]
+    return diagnose_truncates(named, _HERE if _is_here(measurements) else _ELSEWHERE)
 
 
-def diagnose_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
+def diagnose_truncates(untold: Sequence[tuple[str, bool]], prepare: str = _HERE) -> Sequence[Said]:
     """Diagnose whether a truncate of any table would be captured.
 
     Args:
         untold: tables whose trigger is missing or disabled, and whether they have a key.
+        prepare: the command that prepares the shop.
     """
     if not untold:
         return [fine("a truncate of any table is captured as deletes of its rows")]
@@ -216,7 +235,7 @@ def diagnose_truncates(untold: Sequence[tuple[str, bool]]) -> Sequence[Said]:
     )
     keyed = " ".join(shlex.quote(name) for name, has_key in untold if has_key)
     again = f"; then ./pipeline extract {keyed} --full" if keyed else ""
-    return [wrong(words, f"./pipeline up oltp{again}")]
+    return [wrong(words, f"{prepare}{again}")]
 
 
 def _tables(measurements: Measurements) -> Sequence[Said]:

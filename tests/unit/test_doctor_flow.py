@@ -55,6 +55,16 @@ def test_setting_that_capture_cannot_live_with_is_named(changed, words):
     assert verdicts(diagnose_wal(WAL, ["wal_level"], keep_mb=4096)) == [Verdict.WRONG]
 
 
+def test_limit_of_wal_of_a_shop_elsewhere_is_its_administrators():
+    assert verdicts(diagnose_wal(WAL, [], keep_mb=None)) == [Verdict.FINE]
+    unlimited = {**WAL, "max_slot_wal_keep_size": "-1"}
+    assert verdicts(diagnose_wal(unlimited, [], keep_mb=None)) == [Verdict.NOTE]
+    said = only(diagnose_wal({**WAL, "wal_level": "replica"}, [], keep_mb=None))
+    assert "as its administrator" in said.remedy
+    (missing,) = diagnose_publication("dbz", None, prepare="./pipeline source check URL --apply")
+    assert "source check URL --apply; then" in missing.remedy
+
+
 @pytest.mark.parametrize("changed", [
     {"has_all_changes": False}, {"has_generated": False}, {"schemas": ["public"]},
     {"partitions": "root"},
