@@ -14,12 +14,15 @@ _SLOT = """
 select
     s.active as is_active,
     s.wal_status,
-    s.invalidation_reason,
+    -- both since PostgreSQL 17
+    to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason,
     s.confirmed_flush_lsn::text as confirmed_position,
     pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint as lag_bytes,
     pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::bigint as held_bytes,
     nullif(m.setting::bigint, -1) * 1024 * 1024 as limit_bytes,
-    extract(epoch from clock_timestamp() - s.inactive_since)::float8 as inactive_seconds,
+    extract(
+        epoch from clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz
+    )::float8 as inactive_seconds,
     clock_timestamp() as asked_at,
     exists (select from pg_publication as p where p.pubname = %s) as has_publication
 from pg_replication_slots as s
@@ -36,12 +39,12 @@ class Slot:
     Attributes:
         is_active: whether a client reads it at the moment.
         wal_status: `reserved`, `extended`, `unreserved` (about to be lost) or `lost`.
-        invalidation_reason: why it is lost, as Postgres names it.
+        invalidation_reason: why it is lost, as PostgreSQL 17 and newer name it.
         confirmed_position: WAL position (LSN) up to which Connect has confirmed.
         lag_bytes: WAL written since.
         held_bytes: WAL that is retained for the slot.
         limit_bytes: maximum of retained WAL (`max_slot_wal_keep_size`); None is without limit.
-        inactive_seconds: time since a client last read it.
+        inactive_seconds: time since a client last read it; None before PostgreSQL 17.
         asked_at: time of the query, by the database's clock.
         has_publication: whether the publication exists. From Postgres 18 on, its absence fails no
             reader: the slot moves on, and has no change.

@@ -10,6 +10,8 @@ import psycopg
 from producers.rows import COLUMNS_OF
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, wrong
+from stack.net import is_elsewhere
+from stack.postgres.roles import SOURCE_ROLES
 
 Grant = tuple[str, str, str]
 """Role, table with its schema, privilege."""
@@ -144,9 +146,29 @@ class Found:
 
 
 def _of_shop(measurements: Measurements) -> Sequence[Said]:
-    dsns = {role: measurements.oltp(role) for role in SHOP_RIGHTS}
+    rights, prepare = SHOP_RIGHTS, "./pipeline up oltp"
+    if is_elsewhere(measurements.config.oltp.host):
+        rights, prepare = rights_elsewhere(), "./pipeline source check URL --apply"
+    dsns = {role: measurements.oltp(role) for role in rights}
     found = _read(dsns["monitor"], dsns)
-    return diagnose_roles(SHOP_RIGHTS, found, service="oltp")
+    return diagnose_roles(rights, found, prepare=prepare)
+
+
+def rights_elsewhere() -> Mapping[str, Rights]:
+    """Return the rights in a shop that others run: nobody sells there for us.
+
+    Whether the captured tables can be read is a check of its own. What lets a role replicate or
+    monitor differs between providers.
+    """
+    return {
+        role: Rights(
+            must={name: one for name, one in rights.must.items() if name.startswith("cdc.")},
+            may=rights.must,
+            may_be=(*rights.powers, *rights.may_be, "rds_replication"),
+        )
+        for role, rights in SHOP_RIGHTS.items()
+        if role in SOURCE_ROLES
+    }
 
 
 def _of_warehouse(measurements: Measurements) -> Sequence[Said]:
@@ -155,7 +177,7 @@ def _of_warehouse(measurements: Measurements) -> Sequence[Said]:
     found = _read(dsns["batch"], dsns, others=_WAREHOUSE_PRIVATE)
     rights = {**WAREHOUSE_RIGHTS, "batch": _owner(found)}
     private = {role: Rights(must={}) for role in _WAREHOUSE_PRIVATE if role in found.powers}
-    return diagnose_roles({**rights, **private}, found, service="warehouse")
+    return diagnose_roles({**rights, **private}, found, prepare="./pipeline up warehouse")
 
 
 def _owner(found: Found) -> Rights:
@@ -189,23 +211,30 @@ def _log_in(dsn: str) -> str | None:
     return None
 
 
-def diagnose_roles(rights: Mapping[str, Rights], found: Found, *, service: str) -> Sequence[Said]:
-    """Diagnose whether each role can log in and has exactly the allowed privileges."""
-    up = f"./pipeline up {service}"
-    said = [wrong(f"{role} cannot log in: {why}", up) for role, why in found.refused.items()]
+def diagnose_roles(rights: Mapping[str, Rights], found: Found, *, prepare: str) -> Sequence[Said]:
+    """Diagnose whether each role can log in and has exactly the allowed privileges.
+
+    Args:
+        rights: by role.
+        found: what the server has.
+        prepare: the command that creates roles and grants.
+    """
+    said = [wrong(f"{role} cannot log in: {why}", prepare) for role, why in found.refused.items()]
     has: dict[str, set[tuple[str, str]]] = {role: set() for role in rights}
     for role, table, privilege in found.grants:
         has[role].add((table, privilege))
     for role, wanted in rights.items():
         if role not in found.powers:
-            said.append(wrong(f"role {role} does not exist", up))
+            said.append(wrong(f"role {role} does not exist", prepare))
             continue
         must = _expand(wanted.must, found.tables)
         may = must | _expand(wanted.may, found.tables)
-        said += [wrong(f"{role} lacks {_words(lacks)}", up) for lacks in _listed(must - has[role])]
+        said += [
+            wrong(f"{role} lacks {_words(lacks)}", prepare) for lacks in _listed(must - has[role])
+        ]
         said += [_too_much(role, one) for one in _listed(has[role] - may)]
         has_powers = set(found.powers[role]) - set(wanted.may_be)
-        said += _diagnose_powers(role, has_powers, set(wanted.powers), up)
+        said += _diagnose_powers(role, has_powers, set(wanted.powers), prepare)
     return said or [fine(f"{len(rights)} roles have exactly the privileges that they need")]
 
 

@@ -242,9 +242,25 @@ def _tables(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         columns = read_columns(connection)
         found = read_mapping_file(DECLARED)
-        if found is None:
+        if found is None and _is_here(measurements):
             return diagnose_tables(columns)
+        if found is None:
+            return diagnose_unmapped(columns)
         return diagnose_mapping(found, columns, read_values(connection, found))
+
+
+def diagnose_unmapped(columns: Sequence[CatalogRow]) -> Sequence[Said]:
+    """Diagnose the tables of a foreign shop of which nothing says what they are to the warehouse.
+
+    Tables that have the name and the columns of an entity are taken for it.
+    """
+    tables = {column.table_name for column in columns}
+    entities = {name: one for name, one in ENTITIES.items() if one.table in tables}
+    said = list(diagnose_tables(columns, entities))
+    if missing := [one.table for name, one in ENTITIES.items() if name not in entities]:
+        words = f"no table {', '.join(missing)}: the warehouse and the charts have nothing of these"
+        said.append(note(words, "map the shop's own tables to them: docs/MAPPING.md"))
+    return said
 
 
 def diagnose_mapping(

@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import orjson
@@ -10,11 +12,17 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.__main__ import app
+from connectors.captured import read_captured
+from connectors.partitions import snapshot_config
+from connectors.readers import read_hidden
+from connectors.slot import make_slot, read_slot
 from connectors.source import Extent
 from devtools.test_stack import free_ports
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, StackSettings
+from stack.doctor.readers import CHECKS as READER_CHECKS
+from stack.doctor.shop import CHECKS as SHOP_CHECKS
 from stack.paths import Cache
 from stack.postgres.roles import SOURCE_ROLES
 from stack.service_user import find_service_user
@@ -38,25 +46,33 @@ create view names as select name from customer;
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def own_programs():
+    return Cache(root=StackSettings().cache_dir).postgres_programs
+
+
+@contextmanager
+def running(programs, folder):
     """A Postgres as it is installed, but for what only a restart changes."""
-    user, folder = find_service_user("nobody"), tmp_path_factory.mktemp("source")
+    user, port = find_service_user("nobody"), free_ports(1)[0]
     for path in (folder, *folder.parents[:3]):
         path.chmod(path.stat().st_mode | 0o055)
-    work, programs, port = (
-        user.make_private_dir(folder / "own"),
-        Cache(root=StackSettings().cache_dir).postgres_programs,
-        free_ports(1)[0],
-    )
+    work = user.make_private_dir(folder / "own")
     run = {"env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, "cwd": work}
-    initdb = [programs / "initdb", "-D", work / "d", "-U", "postgres", "-A", "trust", "--no-sync"]
-    user.run(initdb, **run)
+    initdb = [programs / "initdb", "-D", work / "d", "-U", "postgres", "-A", "trust"]
+    user.run([*initdb, "--no-sync"], **run)
     options = f"-h 127.0.0.1 -p {port} -k '' -c fsync=off -c wal_level=logical"
     control = [programs / "pg_ctl", "-D", work / "d", "-s", "-l", work / "log"]
     user.run([*control, "-o", options, "start"], **run)
-    yield SimpleNamespace(url=f"postgresql://postgres@127.0.0.1:{port}", programs=programs)
-    user.run([*control, "-m", "immediate", "stop"], **run)
+    try:
+        yield SimpleNamespace(url=f"postgresql://postgres@127.0.0.1:{port}", programs=programs)
+    finally:
+        user.run([*control, "-m", "immediate", "stop"], **run)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running(own_programs(), tmp_path_factory.mktemp("source")) as server:
+        yield server
 
 
 @pytest.fixture(params=["UTF8", "SQL_ASCII"])
@@ -319,6 +335,38 @@ def test_roles_that_somebody_else_made_keep_their_passwords(source, owner, tmp_p
         assert wrong(owner) == set()
         connection.execute("drop role rds_replication")
         assert connection.execute(passwords, [list(SOURCE_ROLES)]).fetchall() == given
+
+
+INSTALLED = [None, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
+
+
+@pytest.mark.parametrize("programs", INSTALLED, ids=lambda p: p.parent.name if p else "own")
+def test_all_that_reads_a_shop_runs_on_each_version(programs, tmp_path, tmp_path_factory):
+    """PostgreSQL 15 to 17 lack columns of the catalog that 18 has."""
+    with running(programs or own_programs(), tmp_path_factory.mktemp("version")) as server:
+        url = f"{server.url}/postgres?client_encoding=utf8"
+        with psycopg.connect(url) as connection:
+            connection.execute(TABLES)
+        prepare(url, tmp_path)
+        make_slot(url, "dbz_shop")
+        assert read_slot(url, "dbz_shop").wal_status == "reserved"
+        assert "visit_2026" in read_captured(url)
+        with psycopg.connect(url) as connection:
+            assert {hidden.table for hidden in read_hidden(connection)} == {"hidden"}
+        assert snapshot_config(url, SETTINGS)
+        measured = SimpleNamespace(
+            oltp=lambda _role: url,
+            config=SimpleNamespace(
+                connect=SETTINGS,
+                oltp=SimpleNamespace(host="192.0.2.1"),
+                stack=SimpleNamespace(slot_wal_keep_mb=1),
+            ),
+        )
+        found = {}
+        for check in (*SHOP_CHECKS, *READER_CHECKS):
+            if "minio" not in check.needs:
+                found[check.title] = {said.verdict.value for said in check.run(measured)}
+        assert "wrong" not in set().union(*(found[t] for t in ("publication", "truncates")))
 
 
 def test_command_fails_while_something_is_missing(source):

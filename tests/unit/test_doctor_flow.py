@@ -24,6 +24,7 @@ from stack.doctor.shop import (
     diagnose_publication,
     diagnose_tables,
     diagnose_truncates,
+    diagnose_unmapped,
     diagnose_wal,
 )
 from stack.doctor.topics import (
@@ -90,6 +91,13 @@ def test_publication_by_table_is_fine_and_tells_what_it_leaves_out():
     assert verdicts(told) == [Verdict.FINE, Verdict.NOTE]
     assert told[1].words == "later: not in dbz, so not captured"
     assert "--owned" in told[1].remedy
+
+
+def test_foreign_shop_without_a_mapping_lacks_nothing_that_it_should_have():
+    told = diagnose_unmapped([column("baskets", "id")])
+    assert Verdict.WRONG not in verdicts(told)
+    assert "no table customers" in told[-1].words
+    assert "docs/MAPPING.md" in told[-1].remedy
 
 
 def test_table_whose_truncates_nobody_would_be_told_of_is_named_with_what_to_type():

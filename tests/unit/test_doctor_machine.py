@@ -1,5 +1,6 @@
 """What the doctor says of machine, services, ports and roles."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from stack.doctor.machine import (
     diagnose_servers,
 )
 from stack.doctor.model import Verdict, wrong
-from stack.doctor.roles import Found, Rights, diagnose_roles
+from stack.doctor.roles import Found, Rights, diagnose_roles, rights_elsewhere
 from stack.doctor.services import PortMeasurement, diagnose_ports, diagnose_services, is_held_by
 from stack.doctor.users import LakeUser, allowed, diagnose_users
 from stack.minio.buckets import policy
@@ -166,7 +167,7 @@ def roles(grants=frozenset(READS), powers=(), refused=()):
     has = Found(
         tables=TABLES, grants=grants, powers={"reader": powers}, refused=dict(refused)
     )  # fmt: skip
-    return diagnose_roles(RIGHTS, has, service="warehouse")
+    return diagnose_roles(RIGHTS, has, prepare="./pipeline up warehouse")
 
 
 def test_role_with_what_it_needs_and_may_is_fine():
@@ -189,20 +190,26 @@ def test_power_too_much_or_too_little_is_named():
     assert only(roles(powers=["batch"])).remedy == "as admin: revoke batch from reader"
     needs = {"debezium": Rights(must={}, powers=("replication",))}
     has = Found(tables=(), grants=(), powers={"debezium": []}, refused={})
-    assert only(diagnose_roles(needs, has, service="oltp")).words == "debezium is no replication"
+    assert (
+        only(diagnose_roles(needs, has, prepare="./pipeline up oltp")).words
+        == "debezium is no replication"
+    )
 
 
 def test_reader_may_see_beyond_policies_and_need_not():
     rights = {"reconcile": Rights(must={}, may_be=("bypassrls",))}
     for powers in ([], ["bypassrls"]):
         has = Found(tables=(), grants=(), powers={"reconcile": powers}, refused={})
-        assert verdicts(diagnose_roles(rights, has, service="oltp")) == [Verdict.FINE]
+        assert verdicts(diagnose_roles(rights, has, prepare="./pipeline up oltp")) == [Verdict.FINE]
 
 
 def test_role_that_is_not_let_in_or_not_there_is_wrong():
     assert verdicts(roles(refused={"reader": "password authentication failed"})) == [Verdict.WRONG]
     gone = Found(tables=TABLES, grants=(), powers={}, refused={})
-    assert only(diagnose_roles(RIGHTS, gone, service="x")).words == "role reader does not exist"
+    assert (
+        only(diagnose_roles(RIGHTS, gone, prepare="./pipeline up x")).words
+        == "role reader does not exist"
+    )
 
 
 def test_user_of_the_lake_has_its_policy_and_no_other():
@@ -221,3 +228,24 @@ def test_user_of_the_lake_has_its_policy_and_no_other():
     )
     assert validated(LakeUser(is_enabled=True, policies=["reader"], policy=wide)) is Verdict.WRONG
     assert allowed(own) == {("a", "r"), ("b", "r")}
+
+
+def test_roles_of_a_shop_elsewhere_may_be_what_their_provider_makes_them():
+    rights = rights_elsewhere()
+    assert "simulator" not in rights
+    has = Found(
+        tables=["public.orders", "cdc.heartbeat", "cdc.signal"],
+        grants=[
+            *(("debezium", "cdc.heartbeat", one) for one in ("select", "insert", "update")),
+            *(("debezium", "cdc.signal", one) for one in ("select", "insert", "delete")),
+            *(("reconcile", "cdc.heartbeat", one) for one in ("select", "insert", "update")),
+            ("monitor", "cdc.heartbeat", "select"), ("extract", "cdc.signal", "insert"),
+        ],
+        powers={"debezium": ["rds_replication"], "monitor": [], "reconcile": [], "extract": []},
+        refused={},
+    )  # fmt: skip
+    assert verdicts(diagnose_roles(rights, has, prepare="x")) == [Verdict.FINE]
+    mighty = replace(has, powers={**has.powers, "monitor": ["superuser"]})
+    assert only(diagnose_roles(rights, mighty, prepare="x")).words.startswith(
+        "monitor is superuser"
+    )
