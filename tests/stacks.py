@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import psycopg
 
+from batch.reconcile import ReconcileConfig
+from batch.reconcile import settle as settle_bronze
 from devtools import test_stack
 from devtools.test_stack import TestStack, free_ports
 from lakehouse.environment import environment
@@ -26,7 +28,7 @@ from lakehouse.settings import ROOT
 
 __all__ = [
     "TestStack", "capture_paused", "end_kept_servers", "end_servers", "free_ports", "new_stack",
-    "popen_with", "tenant",
+    "popen_with", "reconcile_config", "settle", "tenant",
 ]  # fmt: skip
 
 _SPARING = {
@@ -104,6 +106,19 @@ def capture_paused(stack: TestStack) -> Iterator[None]:
         httpx.put(f"{connector}/resume").raise_for_status()
 
 
+def reconcile_config(stack: TestStack) -> ReconcileConfig:
+    """How to reconcile in this process."""
+    return ReconcileConfig(
+        oltp=stack.oltp, kafka=stack.kafka, connect=stack.connect, minio=stack.minio,
+        warehouse=stack.warehouse,
+    )  # fmt: skip
+
+
+def settle(stack: TestStack) -> None:
+    """Wait until bronze has all that the shop has committed: far cheaper than to reconcile."""
+    settle_bronze(stack.secrets, reconcile_config(stack))
+
+
 def end_servers() -> None:
     """Stop the servers that tenants shared, at the end of a test process."""
     _started.clear()
@@ -162,7 +177,7 @@ def _leave(stack: TestStack) -> None:
         with psycopg.connect(dsn, dbname="airflow") as connection:
             # One Airflow serves all tenants. It would continue this one's runs for the next, and
             # begin the next one's by this one's settings until it has read the DAG files again.
-            # Two scheduled runs of one hour have the same id, and the events of assets know no other.
+            # Scheduled runs of one hour have the same id, and events of assets know no other.
             connection.execute("truncate dag, dag_version, dag_run, asset_event cascade")
 
 

@@ -18,7 +18,7 @@ from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from tests.killing import kill_at_random_moments
 from tests.second_reader import assert_second_reader_agrees
-from tests.stacks import tenant
+from tests.stacks import settle, tenant
 from tests.warehouse import Warehouse
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -33,13 +33,13 @@ HOPELESS_CASE = {("customers", "last_name"), ("products", "brand")}
 
 @pytest.fixture(scope="module")
 def shop():
-    """A stack of its own with twelve days of a shop, consolidated once, with more to come."""
+    """Twelve days of a shop, consolidated once, with more to come."""
     with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
         stack.up()
-        simulate(stack, "--history", 12, "--orders", 4000, "--seed", 11)
+        simulate(stack, "--history", 12, "--orders", 2000, "--seed", 11)
         stack.run("consolidate")
         simulate(stack, "--orders", 150, "--orders-per-second", 60)
-        settle(stack)
+        consolidate_all(stack)
         yield stack
 
 
@@ -47,9 +47,9 @@ def simulate(stack, *arguments):
     stack.run("simulate", *arguments, "--dirt", 5)
 
 
-def settle(stack):
+def consolidate_all(stack):
     """Let bronze hold all there is, then consolidate that."""
-    reconcile(stack)
+    settle(stack)
     stack.run("consolidate")
 
 
@@ -310,7 +310,7 @@ def test_consolidate_killed_at_random_moments_ends_exact(shop, request):
         chance=random.Random(request.config.getoption("seed")),
         prepare=lambda: simulate(shop, "--orders", 60, "--orders-per-second", 60),
     )
-    settle(shop)
+    consolidate_all(shop)
     assert reconcile(shop)["exact"] is True
     dsn = warehouse_dsn(shop.warehouse, shop.secrets, role="batch")
     warehouse = Warehouse(dsn=dsn, reader_dsn=dsn, live_dsn=dsn)

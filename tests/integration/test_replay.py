@@ -21,7 +21,7 @@ from lakehouse.offsets import OffsetRange, TopicIdentity
 from lakehouse.postgres import warehouse_dsn
 from replay import kafka_range
 from replay.kafka_range import KafkaRange, in_windows
-from tests.stacks import tenant
+from tests.stacks import settle, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
@@ -32,10 +32,10 @@ def shop():
     with tenant(LANDING_FLUSH_SECONDS=0.5, CONSOLIDATION_CHUNK_ROWS=7000) as stack:
         stack.up()
         stack.run("simulate", "--history", 6, "--orders", 1200, "--seed", 7, "--dirt", 5)
-        assert reconcile(stack)["exact"]
+        settle(stack)
         stack.run("consolidate")
         yield stack
-        reconcile(stack)
+        settle(stack)
         stack.run("consolidate")
         require_exact(stack)
 
@@ -77,7 +77,13 @@ def require_exact(stack):
     assert [layer for layer in report["layers"] if layer["note"]] == []
 
 
-@pytest.mark.parametrize("layer", ["bronze", "silver", "gold", "warehouse"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        pytest.param("bronze", marks=pytest.mark.long), "silver",
+        pytest.param("gold", marks=pytest.mark.long), "warehouse",
+    ],
+)  # fmt: skip
 def test_replay_of_everything_into_a_layer_leaves_every_table_as_it_was(shop, layer):
     found = replay(shop, "--into", layer, "--all")
     assert differing(found) == set()
