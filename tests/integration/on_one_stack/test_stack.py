@@ -61,6 +61,7 @@ with new_stack() as stack:
 """
 
 
+@pytest.mark.long
 def test_stack_of_a_test_that_was_killed_is_cleared_away():
     found = subprocess.run(
         [sys.executable, "-c", KILLED], cwd=ROOT, capture_output=True, text=True, check=False
