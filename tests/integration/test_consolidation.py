@@ -16,7 +16,7 @@ from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
-from tests.killing import kill_at_random_moments
+from tests.killing import kill_at_work
 from tests.second_reader import assert_second_reader_agrees
 from tests.stacks import settle, tenant
 from tests.warehouse import Warehouse
@@ -29,6 +29,8 @@ BEYOND_MENDING = {
 }  # fmt: skip
 HOPELESS_CASE = {("customers", "last_name"), ("products", "brand")}
 """Whether it was Mcdonald or McDonald, no rule can tell from MCDONALD."""
+LONGEST_SECONDS = 8
+"""A consolidation may take as long, on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -303,13 +305,14 @@ def test_consolidations_are_on_record_with_their_offsets(shop):
 
 
 def test_consolidate_killed_at_random_moments_ends_exact(shop, request):
-    kill_at_random_moments(
-        shop,
-        "consolidate",
-        rounds=request.config.getoption("rounds"),
-        chance=random.Random(request.config.getoption("seed")),
-        prepare=lambda: simulate(shop, "--orders", 60, "--orders-per-second", 60),
-    )
+    chance = random.Random(request.config.getoption("seed"))
+    for _ in range(request.config.getoption("rounds")):
+        kill_at_work(
+            shop,
+            "consolidate",
+            moment=chance.uniform(0, LONGEST_SECONDS),
+            prepare=lambda: simulate(shop, "--orders", 60, "--orders-per-second", 60),
+        )
     consolidate_all(shop)
     assert reconcile(shop)["exact"] is True
     dsn = warehouse_dsn(shop.warehouse, shop.secrets, role="batch")
