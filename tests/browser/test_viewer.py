@@ -76,6 +76,7 @@ def test_viewer_sees_all_charts_of_the_live_page_and_can_change_nothing(viewing,
     assert administrators <= {400, 404, 422}
 
 
+@pytest.mark.long
 def test_wall_has_no_menu_and_refreshes_by_itself(viewing, shop):
     count = first_charts("live-shop")
     viewing.answers.clear()

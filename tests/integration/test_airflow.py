@@ -307,6 +307,7 @@ def kill_with_its_tasks(pid):
             process.kill()
 
 
+@pytest.mark.long
 def test_replay_runs_through_airflow_and_its_form_is_checked_first(shop, airflow, first_run):
     with pytest.raises(StopPipelineError, match="refuses"):
         airflow.trigger("replay", into="the moon")

@@ -134,6 +134,7 @@ def test_while_the_warehouse_is_away_live_waits_and_loses_nothing(shop):
     assert shop.pid("live") == before
 
 
+@pytest.mark.long
 def test_a_second_consumer_takes_over_from_one_that_froze(shop):
     """The frozen one wakes up with changes of partitions that are no longer its own."""
     frozen = shop.pid("live")

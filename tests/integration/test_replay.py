@@ -194,6 +194,7 @@ def test_damaged_bronze_is_exact_again_after_a_replay_of_the_range(shop):
     assert bronze["after"] == was["bronze/raw_sales"]["after"]
 
 
+@pytest.mark.long
 def test_silver_made_of_damaged_bronze_is_right_again_after_the_same_replay(shop):
     table = delta(shop, "bronze", "raw_payments")
     table.delete("_partition = 2 and _offset < 300")
