@@ -59,8 +59,8 @@ LOCKS = {
 }
 """Dependency group in pyproject.toml, by lock file."""
 _SIDE_BY_SIDE = ("-n", "2")
-_STACKS = ("-n", "3")
-"""On two cores, too: tests on real services mostly wait for these. Each worker has a stack."""
+"""Two workers: tests mostly wait for services, so a second stack uses the idle time; a third
+one would slow both down on a small machine."""
 _ON_REAL_SERVICES = ("integration", "browser", "faults")
 _SLACK = 1.0
 """Percentage points by which coverage may exceed its minimum before it has to be raised."""
@@ -136,8 +136,7 @@ def test(context: typer.Context) -> None:
             installed = pool.submit(_install_servers)
             check()
         installed.result()
-        workers = _STACKS if has_room_in_memory() else _SIDE_BY_SIDE
-        arguments += [*workers, *(tests / folder for folder in _ON_REAL_SERVICES)]
+        arguments += [*_SIDE_BY_SIDE, *(tests / folder for folder in _ON_REAL_SERVICES)]
     raise typer.Exit(_pytest(*arguments))
 
 

@@ -10,7 +10,7 @@ from lakehouse.errors import Problem, StopPipelineError
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - whatever is made there has a random name
 _LEAST_MEMORY_MB = 14_000
-"""Three stacks of tests write 1 GB each at most; their processes need 3 GB each."""
+"""Two stacks of tests write 1 GB each at most; their processes need 3 GB each."""
 
 
 def require_space(path: Path, needed_mb: int, *, variable: str) -> None:

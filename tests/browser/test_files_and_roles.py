@@ -212,7 +212,7 @@ def try_interface(client, passwords):
     return statuses, any("access_token" in answer.text for answer in answers)
 
 
-@pytest.mark.parametrize("log_in", [try_form, try_interface])
+@pytest.mark.parametrize("log_in", [try_form, pytest.param(try_interface, marks=pytest.mark.long)])
 def test_passwords_cannot_be_tried_without_end(shop, log_in):
     right, wrong = shop.login.password, f"not {shop.login.password}"
     with client_of(shop, transport=FROM_ELSEWHERE) as client:

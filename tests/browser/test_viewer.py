@@ -87,6 +87,7 @@ def test_wall_has_no_menu_and_refreshes_by_itself(viewing, shop):
     viewing.drawn(count)
 
 
+@pytest.mark.long
 def test_phone_shows_one_column_that_fits(viewing, shop):
     page = viewing.page
     page.set_viewport_size({"width": 390, "height": 844})

@@ -162,6 +162,7 @@ def test_hourly_run_is_active_from_the_start(airflow, first_run):
     assert next_run_at - datetime.now(UTC) <= timedelta(hours=1)
 
 
+@pytest.mark.long
 def test_doctor_tells_that_airflow_is_well_and_which_dag_is_paused(shop, airflow):
     def of_airflow():
         command = ("doctor", "--timeout", 120, "--format", "json")

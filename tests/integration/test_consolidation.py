@@ -228,6 +228,7 @@ def add_one(connection, fact, key, column):
     return changed
 
 
+@pytest.mark.long
 def test_second_implementation_reads_every_table_of_the_shop(shop):
     lake = lake_of(shop)
     layers = ("bronze", "silver", "gold")
@@ -241,6 +242,7 @@ def names_in(shop, layer):
     return [table["table"] for table in found]
 
 
+@pytest.mark.long
 def test_run_with_nothing_new_writes_nothing(shop):
     lake = lake_of(shop)
     places = [(layer, name) for layer in ("silver", "gold") for name in names_in(shop, layer)]

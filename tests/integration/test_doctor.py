@@ -290,6 +290,7 @@ def test_publication_that_leaves_a_schema_out_is_named(shop):
     until_fine(shop)
 
 
+@pytest.mark.long
 def test_warehouse_that_claims_more_than_silver_has_is_named(shop):
     more = "update etl.watermark set last_offset = last_offset + 1000000 where entity = 'orders'"
     execute(shop, "warehouse", more)

@@ -232,6 +232,7 @@ def signals(shop, kind):
         return connection.execute(asked, [kind]).fetchone()[0]
 
 
+@pytest.mark.long
 def test_interrupted_command_leaves_the_extraction_running_and_the_same_again_follows_it(
     shop, table
 ):
@@ -325,6 +326,7 @@ def test_debezium_reads_no_row_of_a_table_that_hides_some_and_streams_on(shop, t
     assert status(shop)[0] == 0
 
 
+@pytest.mark.long
 def test_parent_is_read_without_the_rows_of_those_that_inherit_from_it(shop, table):
     child = f"{table}_child"
     run(

@@ -95,6 +95,7 @@ def test_replay_of_everything_into_a_layer_leaves_every_table_as_it_was(shop, la
     assert rows[big] > 500
 
 
+@pytest.mark.long
 def test_range_of_large_records_is_read_in_parts_that_make_the_whole(shop, monkeypatch):
     admin = admin_client(shop.kafka.client)
     name = captured_topic(shop.connect.topic_prefix, "interactions")
@@ -203,6 +204,7 @@ def test_silver_made_of_damaged_bronze_is_right_again_after_the_same_replay(shop
     assert differing(found) == {"bronze/raw_payments", "silver/cleaned_payments"}
 
 
+@pytest.mark.long
 def test_gold_and_warehouse_that_were_damaged_are_repaired_and_what_differed_is_listed(shop):
     was = replay(shop, "--into", "gold", "--entity", "orders")
     delta(shop, "gold", "sales_kpi").delete("country = 'FR'")
@@ -286,7 +288,7 @@ def start_replay(stack, layer, *chosen):
     return process
 
 
-@pytest.mark.parametrize("layer", ["bronze", "silver"])
+@pytest.mark.parametrize("layer", [pytest.param("bronze", marks=pytest.mark.long), "silver"])
 def test_replay_that_was_killed_in_the_middle_says_that_the_next_continues(shop, layer):
     chosen = ["--entity", "orders", "--only"]
     ended = None

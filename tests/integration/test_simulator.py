@@ -296,6 +296,7 @@ where c.table_schema = 'public' and c.table_name = %s and c.column_name = %s
 """
 
 
+@pytest.mark.long
 def test_the_same_seed_and_end_give_the_same_history(shop):
     run = partial(simulate, shop, seed=5, dirt_percent=3)
     run(history=History(days=7, orders=700, end=END))
@@ -633,6 +634,7 @@ def test_told_to_stop_it_finishes_its_transaction_and_says_what_it_did(shop, num
     check_shop(shop)
 
 
+@pytest.mark.long
 def test_the_command_fills_a_history_and_continues_live(shop):
     run = shop.run(
         "simulate", "--history", 5, "--orders", 500, "--minutes", 0.05, "--seed", 4,

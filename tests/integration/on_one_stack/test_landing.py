@@ -267,6 +267,7 @@ def test_accepted_loss_is_in_the_ledger_and_landing_continues_behind_it(shop):
     shop.wait_for_rows(topic, 10)
 
 
+@pytest.mark.long
 def test_retention_that_overtakes_a_running_lander_stops_it(shop):
     topic = shop.topic(partitions=1)
     shop.send(topic, 10)
@@ -294,6 +295,7 @@ def test_recreated_topic_stops_the_lander_and_starts_an_epoch_once_accepted(shop
     assert rows.group_by("_epoch").len().sort("_epoch").rows() == [(0, 10), (1, 4)]
 
 
+@pytest.mark.long
 def test_topic_recreated_under_a_running_lander_stops_it(shop):
     topic = shop.topic()
     shop.send(topic, 10)

@@ -188,6 +188,7 @@ def test_bronze_that_does_not_catch_up_cannot_be_checked(shop):
     shop.assert_exact(table, changes=10)
 
 
+@pytest.mark.long
 def test_table_that_the_shop_dropped_is_told_and_is_no_fault(shop):
     table = shop.tracked()
     plant(shop, table)
