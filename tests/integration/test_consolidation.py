@@ -46,7 +46,8 @@ def shop():
 
 
 def simulate(stack, *arguments):
-    stack.run("simulate", *arguments, "--dirt", 5)
+    """With so much dirt that each of its faults occurs, whenever the days of the history are."""
+    stack.run("simulate", *arguments, "--dirt", 15)
 
 
 def consolidate_all(stack):
