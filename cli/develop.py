@@ -16,10 +16,19 @@ from cli.output import Format, FormatOption, console, print_json, print_rows
 from lakehouse.choices import refuse_unknown
 from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
-from lakehouse.settings import ALL_SETTINGS, ROOT, default_uv, settings_in_environment
+from lakehouse.settings import (
+    ALL_SETTINGS,
+    ROOT,
+    StackSettings,
+    default_uv,
+    settings_in_environment,
+)
 from lakehouse.settings_document import settings_document
 from lakehouse.variables import variables_of
 from stack.disk import IN_MEMORY, has_room_in_memory
+from stack.install import install
+from stack.paths import Cache
+from stack.progress import silent
 
 app = typer.Typer()
 
@@ -122,7 +131,11 @@ def test(context: typer.Context) -> None:
     tests = ROOT / "tests"
     arguments = [tests / word if (tests / word).is_dir() else word for word in context.args]
     if not set(arguments) - {"--long"}:
-        check()
+        with ThreadPoolExecutor(1) as pool:
+            # Meanwhile: it waits for the network, and tests would wait for it.
+            installed = pool.submit(_install_servers)
+            check()
+        installed.result()
         arguments += [*_SIDE_BY_SIDE, *(tests / folder for folder in _ON_REAL_SERVICES)]
     raise typer.Exit(_pytest(*arguments))
 
@@ -216,6 +229,11 @@ def lock(
         ]  # fmt: skip
         console.print(f"locks/{name}.txt")
         subprocess.run(command, cwd=ROOT, check=True)
+
+
+def _install_servers() -> None:
+    cache = Cache(root=StackSettings().cache_dir)
+    install(cache, silent(), with_airflow=True, with_superset=True)
 
 
 def _failed_checks() -> list[str]:

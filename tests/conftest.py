@@ -120,13 +120,16 @@ _WITH_ONE_STACK = (
 _LONGEST_FIRST = (
     _WITH_WEB_UIS,
     "tests/integration/on_one_stack",
-    "tests/integration/test_replay",
-    "tests/integration/test_live",
-    "tests/integration/test_extraction",
-    "tests/integration/test_doctor",
+    "tests/integration/on_one_warehouse",
     "tests/faults",
     "tests/integration/test_consolidation",
+    "tests/integration/test_replay",
+    "tests/integration/test_live",
+    "tests/integration/test_doctor",
+    "tests/integration/test_extraction",
     "tests/integration/test_simulator",
+    "tests/integration/test_tls",
 )
+"""Those of a minute and more: whatever takes less fills up at the end."""
 _WHEN_NAMED = ("compose", "alerts")
 _FOLDERS = ("compose", "alerts", "integration", "browser", "faults", "unit")

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from random import Random
 
 import psycopg
 import pytest
@@ -12,25 +11,6 @@ import pytest
 from devtools.warm import Process
 from lakehouse.postgres import warehouse_dsn
 from tests.stacks import TestStack
-
-
-def kill_at_random_moments(
-    stack: TestStack, *command: str, rounds: int, chance: Random, prepare: Callable[[], None]
-) -> None:
-    """Prepare, start a command and kill it while it is at work, so many times.
-
-    The moments lie within the length of one run that is let be, spread over it. A run that ended
-    before its moment, being quicker than that one was, is followed by another that gets half of it.
-    """
-    prepare()
-    undisturbed = _start(stack, command)
-    began = time.monotonic()
-    assert undisturbed.wait() == 0
-    length = time.monotonic() - began
-    for n in range(rounds):
-        kill_at_work(
-            stack, *command, moment=(n + chance.random()) / rounds * length, prepare=prepare
-        )
 
 
 def kill_at_work(

@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import psycopg
 
+from batch.reconcile import ReconcileConfig
+from batch.reconcile import settle as settle_bronze
 from devtools import test_stack
 from devtools.test_stack import TestStack, free_ports
 from lakehouse.environment import environment
@@ -26,7 +28,7 @@ from lakehouse.settings import ROOT
 
 __all__ = [
     "TestStack", "capture_paused", "end_kept_servers", "end_servers", "free_ports", "new_stack",
-    "popen_with", "tenant",
+    "popen_with", "reconcile_config", "settle", "tenant",
 ]  # fmt: skip
 
 _SPARING = {
@@ -102,6 +104,19 @@ def capture_paused(stack: TestStack) -> Iterator[None]:
         yield
     finally:
         httpx.put(f"{connector}/resume").raise_for_status()
+
+
+def reconcile_config(stack: TestStack) -> ReconcileConfig:
+    """How to reconcile in this process."""
+    return ReconcileConfig(
+        oltp=stack.oltp, kafka=stack.kafka, connect=stack.connect, minio=stack.minio,
+        warehouse=stack.warehouse,
+    )  # fmt: skip
+
+
+def settle(stack: TestStack) -> None:
+    """Wait until bronze has all that the shop has committed: far cheaper than to reconcile."""
+    settle_bronze(stack.secrets, reconcile_config(stack))
 
 
 def end_servers() -> None:

@@ -215,10 +215,11 @@ class Warehouse:
     def contents(self) -> dict[str, list]:
         """All that a load makes, its views included, in an order of its own."""
         refresh_views(self.dsn)
-        return {
-            table: sorted(map(str, self.query(f"select t::text from {table} as t")))
-            for table in LOADED
-        }
+        with psycopg.connect(self.dsn) as connection:
+            return {
+                table: sorted(map(str, connection.execute(f"select t::text from {table} as t")))
+                for table in LOADED
+            }
 
     def execute(self, statement: str, *values) -> None:
         with psycopg.connect(self.dsn) as connection:

@@ -34,6 +34,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 def spaces(text: str) -> str | None:
     """Normalize to Unicode NFC, drop control characters, collapse and strip spaces."""
+    if text.isascii() and text.isprintable():
+        return _SPACES.sub(" ", text).strip() or None
     composed = unicodedata.normalize("NFC", text)
     visible = (" " if c.isspace() else c for c in composed)
     kept = "".join(c for c in visible if unicodedata.category(c) not in ("Cc", "Cf"))
@@ -99,6 +101,8 @@ def email(text: str) -> str | None:
 
 
 def _validated(address: str) -> str | None:
+    if "@" not in address:  # the library looks for it letter by letter, a second for a megabyte
+        return None
     try:
         found = validate_email(address, check_deliverability=False, allow_smtputf8=True)
     except EmailNotValidError:

@@ -4,7 +4,6 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from batch.reconcile import ReconcileConfig, settle
 from benchmarks.browser import logged_in_browser
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from stack.superset import rest
@@ -12,7 +11,7 @@ from stack.superset.files import read_files
 from stack.superset.names import derived_id
 from stack.web_uis import WEB_UIS
 from tests.browser.truth import SETUP
-from tests.stacks import tenant
+from tests.stacks import settle, tenant
 
 DAYS = 60
 ORDERS = 3_000
@@ -92,14 +91,7 @@ class ShopWithCharts:
 
 def _consolidate(stack):
     """All that the shop has written, into the warehouse."""
-    config = ReconcileConfig(
-        oltp=stack.oltp,
-        kafka=stack.kafka,
-        connect=stack.connect,
-        minio=stack.minio,
-        warehouse=stack.warehouse,
-    )
-    settle(stack.secrets, config)
+    settle(stack)
     stack.run("consolidate", timeout=300)
 
 

@@ -248,7 +248,6 @@ def reached(browser, names, charts, *words):
     }
 
 
-@pytest.mark.long
 def test_filter_of_country_and_channel_reaches_the_charts(shop, browser):
     open_analytics(browser, FIRST_TAB)
     choose(browser, "Country", "France")
@@ -302,6 +301,7 @@ def choose_last_month(browser):
     return first, end
 
 
+@pytest.mark.long
 def test_filter_of_the_period_reaches_the_charts(shop, browser):
     # Thirty days until midnight by the shop's clock, whatever the server's zone.
     today = datetime.now(ZoneInfo(shop.stack.config.shop.time_zone)).date()

@@ -41,6 +41,15 @@ def dashboards(shop, folder):
     Dashboards(shop.stack.config, shop.stack.secrets).apply()
 
 
+@pytest.fixture(scope="module")
+def exported(shop, tmp_path_factory):
+    """Dashboards that were applied and exported, their folder, its texts before, what changed."""
+    folder = shutil.copytree(FOLDER, tmp_path_factory.mktemp("exported") / "dashboards")
+    dashboards, before = Dashboards(shop.stack.config, shop.stack.secrets, folder), texts(folder)
+    dashboards.apply_if_changed()
+    return dashboards, folder, before, dashboards.export()
+
+
 @pytest.fixture
 def superset(shop):
     who = shop.login
@@ -56,15 +65,14 @@ def texts(folder):
     return {p.relative_to(folder): p.read_text() for p in folder.rglob("*.yaml")}
 
 
-def test_export_of_what_was_applied_changes_no_file(dashboards, folder):
-    before = texts(folder)
-    dashboards.apply()
-    assert dashboards.export() == []
+def test_export_of_what_was_applied_changes_no_file(exported):
+    _, folder, before, changed = exported
+    assert changed == []
     assert texts(folder) == before
 
 
-def test_files_that_were_applied_are_not_applied_again(dashboards):
-    dashboards.apply()
+def test_files_that_were_applied_are_not_applied_again(exported):
+    dashboards, *_ = exported
     assert not dashboards.apply_if_changed()
 
 
@@ -93,8 +101,8 @@ def test_doctor_tells_whether_superset_has_the_files_as_they_are(shop):
     until_found("fine")
 
 
-def test_applied_twice_is_applied_once(dashboards, superset):
-    dashboards.apply()
+def test_applied_twice_is_applied_once(exported, superset):
+    dashboards, *_ = exported
     before = {one["uuid"]: one["id"] for one in superset.list("charts")}
     dashboards.apply()
     assert {one["uuid"]: one["id"] for one in superset.list("charts")} == before
@@ -112,21 +120,26 @@ def test_chart_whose_file_is_gone_is_deleted(dashboards, folder, superset):
     assert "Orders per second, now" not in {one["slice_name"] for one in superset.list("charts")}
 
 
-def test_what_was_changed_in_superset_comes_back_as_a_small_difference(
-    dashboards, folder, superset
-):
-    dashboards.apply()
+def test_what_was_changed_in_superset_comes_back_as_a_small_difference(shop, folder, superset):
+    dashboards = Dashboards(shop.stack.config, shop.stack.secrets, folder)
+    dashboards.apply_if_changed()
     path = folder / "charts" / "units.yaml"
     before = path.read_text()
     [chart] = [one for one in superset.list("charts") if one["slice_name"] == "Units sold"]
-    superset._ask("PUT", f"/api/v1/chart/{chart['id']}", json={"slice_name": "Pieces sold"})
-    assert dashboards.export() == [path]
+
+    def rename(name):
+        superset._ask("PUT", f"/api/v1/chart/{chart['id']}", json={"slice_name": name})
+
+    rename("Pieces sold")
+    try:
+        assert dashboards.export() == [path]
+    finally:
+        rename("Units sold")
     assert path.read_text() == before.replace("Units sold", "Pieces sold", 1)
 
 
-def test_no_secret_and_no_address_is_in_the_files(shop, dashboards, folder):
-    dashboards.apply()
-    dashboards.export()
+def test_no_secret_and_no_address_is_in_the_files(shop, exported):
+    _, folder, *_ = exported
     everything = "".join(texts(folder).values())
     secrets = [shop.stack.secrets[role] for role in ("warehouse_reader", "superset_admin")]
     assert not any(secret in everything for secret in secrets)
@@ -199,7 +212,7 @@ def try_interface(client, passwords):
     return statuses, any("access_token" in answer.text for answer in answers)
 
 
-@pytest.mark.parametrize("log_in", [try_form, try_interface])
+@pytest.mark.parametrize("log_in", [try_form, pytest.param(try_interface, marks=pytest.mark.long)])
 def test_passwords_cannot_be_tried_without_end(shop, log_in):
     right, wrong = shop.login.password, f"not {shop.login.password}"
     with client_of(shop, transport=FROM_ELSEWHERE) as client:
@@ -249,6 +262,7 @@ def test_customers_are_scored_as_gold_scores_them(shop):
     assert sorted(rows) == sorted(gold.select(columns).rows())
 
 
+@pytest.mark.long
 def test_export_in_french_changes_no_file(shop, folder):
     """The files are English, whatever the pages are."""
     config = shop.stack.config

@@ -22,7 +22,7 @@ from stack.airflow.client import AirflowClient
 from stack.supervision import PROGRAM_VARIABLE
 from stack.web_uis import WEB_UIS
 from tests.pictures import keep_picture
-from tests.stacks import tenant
+from tests.stacks import settle, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 DAG = "ecommerce_pipeline"
@@ -84,7 +84,7 @@ def shop(webhook):
     ) as stack:
         stack.up()
         stack.run("simulate", "--history", 40, "--orders", 400, "--seed", 5, "--dirt", 5)
-        assert reconcile(stack)["exact"]
+        settle(stack)
         stack.run("up", "airflow-dags", "airflow-scheduler", timeout=WAIT_SECONDS)
         yield stack
 
@@ -162,6 +162,7 @@ def test_hourly_run_is_active_from_the_start(airflow, first_run):
     assert next_run_at - datetime.now(UTC) <= timedelta(hours=1)
 
 
+@pytest.mark.long
 def test_doctor_tells_that_airflow_is_well_and_which_dag_is_paused(shop, airflow):
     def of_airflow():
         command = ("doctor", "--timeout", 120, "--format", "json")
@@ -307,6 +308,7 @@ def kill_with_its_tasks(pid):
             process.kill()
 
 
+@pytest.mark.long
 def test_replay_runs_through_airflow_and_its_form_is_checked_first(shop, airflow, first_run):
     with pytest.raises(StopPipelineError, match="refuses"):
         airflow.trigger("replay", into="the moon")

@@ -16,9 +16,9 @@ from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
-from tests.killing import kill_at_random_moments
+from tests.killing import kill_at_work
 from tests.second_reader import assert_second_reader_agrees
-from tests.stacks import tenant
+from tests.stacks import settle, tenant
 from tests.warehouse import Warehouse
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -29,27 +29,30 @@ BEYOND_MENDING = {
 }  # fmt: skip
 HOPELESS_CASE = {("customers", "last_name"), ("products", "brand")}
 """Whether it was Mcdonald or McDonald, no rule can tell from MCDONALD."""
+LONGEST_SECONDS = 8
+"""A consolidation may take as long, on a busy machine."""
 
 
 @pytest.fixture(scope="module")
 def shop():
-    """A stack of its own with twelve days of a shop, consolidated once, with more to come."""
+    """Twelve days of a shop, consolidated once, with more to come."""
     with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
         stack.up()
-        simulate(stack, "--history", 12, "--orders", 4000, "--seed", 11)
+        simulate(stack, "--history", 12, "--orders", 2000, "--seed", 11)
         stack.run("consolidate")
         simulate(stack, "--orders", 150, "--orders-per-second", 60)
-        settle(stack)
+        consolidate_all(stack)
         yield stack
 
 
 def simulate(stack, *arguments):
-    stack.run("simulate", *arguments, "--dirt", 5)
+    """With so much dirt that each of its faults occurs, whenever the days of the history are."""
+    stack.run("simulate", *arguments, "--dirt", 15)
 
 
-def settle(stack):
+def consolidate_all(stack):
     """Let bronze hold all there is, then consolidate that."""
-    reconcile(stack)
+    settle(stack)
     stack.run("consolidate")
 
 
@@ -226,6 +229,7 @@ def add_one(connection, fact, key, column):
     return changed
 
 
+@pytest.mark.long
 def test_second_implementation_reads_every_table_of_the_shop(shop):
     lake = lake_of(shop)
     layers = ("bronze", "silver", "gold")
@@ -239,6 +243,7 @@ def names_in(shop, layer):
     return [table["table"] for table in found]
 
 
+@pytest.mark.long
 def test_run_with_nothing_new_writes_nothing(shop):
     lake = lake_of(shop)
     places = [(layer, name) for layer in ("silver", "gold") for name in names_in(shop, layer)]
@@ -303,14 +308,15 @@ def test_consolidations_are_on_record_with_their_offsets(shop):
 
 
 def test_consolidate_killed_at_random_moments_ends_exact(shop, request):
-    kill_at_random_moments(
-        shop,
-        "consolidate",
-        rounds=request.config.getoption("rounds"),
-        chance=random.Random(request.config.getoption("seed")),
-        prepare=lambda: simulate(shop, "--orders", 60, "--orders-per-second", 60),
-    )
-    settle(shop)
+    chance = random.Random(request.config.getoption("seed"))
+    for _ in range(request.config.getoption("rounds")):
+        kill_at_work(
+            shop,
+            "consolidate",
+            moment=chance.uniform(0, LONGEST_SECONDS),
+            prepare=lambda: simulate(shop, "--orders", 60, "--orders-per-second", 60),
+        )
+    consolidate_all(shop)
     assert reconcile(shop)["exact"] is True
     dsn = warehouse_dsn(shop.warehouse, shop.secrets, role="batch")
     warehouse = Warehouse(dsn=dsn, reader_dsn=dsn, live_dsn=dsn)

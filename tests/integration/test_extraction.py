@@ -232,6 +232,7 @@ def signals(shop, kind):
         return connection.execute(asked, [kind]).fetchone()[0]
 
 
+@pytest.mark.long
 def test_interrupted_command_leaves_the_extraction_running_and_the_same_again_follows_it(
     shop, table
 ):
@@ -325,6 +326,7 @@ def test_debezium_reads_no_row_of_a_table_that_hides_some_and_streams_on(shop, t
     assert status(shop)[0] == 0
 
 
+@pytest.mark.long
 def test_parent_is_read_without_the_rows_of_those_that_inherit_from_it(shop, table):
     child = f"{table}_child"
     run(
@@ -363,12 +365,7 @@ def test_many_deletes_at_once_are_written_when_somebody_allows_them(shop, table)
         assert f"{table} 199 of 200 rows (99.5%)" in told
         assert "--allow-deletes 298 " in told, "with those of the smaller table"
         assert {one["op"] for one in records(shop, table)} <= {"c", "r"}
-        assert "more than --allow-deletes 297" in refusal(
-            shop, table, few, "--full", "--allow-deletes", 297
-        )
-        # Few rows may go without a word.
-        assert len(extract(shop, few, "--full")["deletes"]) == 99
-        assert len(extract(shop, table, "--full", "--allow-deletes", 199)["deletes"]) == 199
+        assert len(extract(shop, table, few, "--full", "--allow-deletes", 298)["deletes"]) == 298
         found = shop.run("reconcile", "--format", "json", check=False, timeout=900)
         extra = {one["table"]: one["extra"] for one in json.loads(found.stdout)["tables"]}
         assert extra[table] == extra[few] == 0

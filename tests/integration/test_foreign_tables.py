@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql
 
 from batch.contracts.stored import contracts_of
-from batch.reconcile import ReconcileConfig, caught_up, settle
+from batch.reconcile import caught_up
 from batch.reconcile.history import Examples
 from batch.reconcile.table import Comparison, compare_table
 from batch.reconcile.topics import Topics
@@ -32,7 +32,7 @@ from stack.doctor.model import Verdict
 from stack.doctor.readers import CHECKS as READER_CHECKS
 from stack.doctor.shop import CHECKS as SHOP_CHECKS
 from tests.killing import kill_at_work
-from tests.stacks import tenant
+from tests.stacks import reconcile_config, settle, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 PATIENCE_SECONDS = 300  # a bound on waiting, not on being right: machines are busy
@@ -107,15 +107,11 @@ class Foreign:
 
     @property
     def config(self):
-        stack = self.stack
-        return ReconcileConfig(
-            oltp=stack.oltp, kafka=stack.kafka, connect=stack.connect, minio=stack.minio,
-            warehouse=stack.warehouse,
-        )  # fmt: skip
+        return reconcile_config(self.stack)
 
     def consolidate(self, *options):
         """Bring silver up to date with the shop."""
-        settle(self.stack.secrets, self.config)
+        settle(self.stack)
         self.stack.run("consolidate", "--layer", "silver", *options)
 
     def compare(self, *names):

@@ -11,7 +11,7 @@ import pytest
 
 from lakehouse.contracts import ENTITIES
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
-from tests.stacks import capture_paused, popen_with, tenant
+from tests.stacks import capture_paused, popen_with, settle, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 PATIENCE_SECONDS = 300
@@ -46,7 +46,7 @@ def shop():
         stack.up()
         stack.run("simulate", "--history", 30, "--orders", 800, "--seed", 3, "--dirt", 0)
         # All topics are there: those of rare changes come last.
-        stack.run("reconcile")
+        settle(stack)
         yield stack
 
 
@@ -134,6 +134,7 @@ def test_while_the_warehouse_is_away_live_waits_and_loses_nothing(shop):
     assert shop.pid("live") == before
 
 
+@pytest.mark.long
 def test_a_second_consumer_takes_over_from_one_that_froze(shop):
     """The frozen one wakes up with changes of partitions that are no longer its own."""
     frozen = shop.pid("live")
@@ -156,7 +157,7 @@ def test_consumers_that_come_and_go_leave_the_others_alone(shop, request):
     names = ("live", "lander")
     before = [shop.pid(name) for name in names]
     simulator = selling(shop, orders=6_000, rate=150)
-    for _ in range(3 * request.config.getoption("--rounds")):
+    for _ in range(request.config.getoption("--rounds")):
         others = [
             shop.fork(command, "--metrics-port", 0, stderr=subprocess.DEVNULL)
             for command in ("live", "land")

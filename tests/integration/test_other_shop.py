@@ -31,6 +31,7 @@ def demonstrated(*options):
         yield stack, command.returncode, said
 
 
+@pytest.mark.long
 def test_demo_of_a_shop_of_another_design_ends_exact():
     with demonstrated() as (stack, status, said):
         assert status == 0, said[-6000:]

@@ -21,7 +21,7 @@ from lakehouse.offsets import OffsetRange, TopicIdentity
 from lakehouse.postgres import warehouse_dsn
 from replay import kafka_range
 from replay.kafka_range import KafkaRange, in_windows
-from tests.stacks import tenant
+from tests.stacks import settle, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
@@ -32,10 +32,10 @@ def shop():
     with tenant(LANDING_FLUSH_SECONDS=0.5, CONSOLIDATION_CHUNK_ROWS=7000) as stack:
         stack.up()
         stack.run("simulate", "--history", 6, "--orders", 1200, "--seed", 7, "--dirt", 5)
-        assert reconcile(stack)["exact"]
+        settle(stack)
         stack.run("consolidate")
         yield stack
-        reconcile(stack)
+        settle(stack)
         stack.run("consolidate")
         require_exact(stack)
 
@@ -77,7 +77,13 @@ def require_exact(stack):
     assert [layer for layer in report["layers"] if layer["note"]] == []
 
 
-@pytest.mark.parametrize("layer", ["bronze", "silver", "gold", "warehouse"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        pytest.param("bronze", marks=pytest.mark.long), "silver",
+        pytest.param("gold", marks=pytest.mark.long), "warehouse",
+    ],
+)  # fmt: skip
 def test_replay_of_everything_into_a_layer_leaves_every_table_as_it_was(shop, layer):
     found = replay(shop, "--into", layer, "--all")
     assert differing(found) == set()
@@ -89,6 +95,7 @@ def test_replay_of_everything_into_a_layer_leaves_every_table_as_it_was(shop, la
     assert rows[big] > 500
 
 
+@pytest.mark.long
 def test_range_of_large_records_is_read_in_parts_that_make_the_whole(shop, monkeypatch):
     admin = admin_client(shop.kafka.client)
     name = captured_topic(shop.connect.topic_prefix, "interactions")
@@ -188,6 +195,7 @@ def test_damaged_bronze_is_exact_again_after_a_replay_of_the_range(shop):
     assert bronze["after"] == was["bronze/raw_sales"]["after"]
 
 
+@pytest.mark.long
 def test_silver_made_of_damaged_bronze_is_right_again_after_the_same_replay(shop):
     table = delta(shop, "bronze", "raw_payments")
     table.delete("_partition = 2 and _offset < 300")
@@ -196,6 +204,7 @@ def test_silver_made_of_damaged_bronze_is_right_again_after_the_same_replay(shop
     assert differing(found) == {"bronze/raw_payments", "silver/cleaned_payments"}
 
 
+@pytest.mark.long
 def test_gold_and_warehouse_that_were_damaged_are_repaired_and_what_differed_is_listed(shop):
     was = replay(shop, "--into", "gold", "--entity", "orders")
     delta(shop, "gold", "sales_kpi").delete("country = 'FR'")
@@ -279,7 +288,7 @@ def start_replay(stack, layer, *chosen):
     return process
 
 
-@pytest.mark.parametrize("layer", ["bronze", "silver"])
+@pytest.mark.parametrize("layer", [pytest.param("bronze", marks=pytest.mark.long), "silver"])
 def test_replay_that_was_killed_in_the_middle_says_that_the_next_continues(shop, layer):
     chosen = ["--entity", "orders", "--only"]
     ended = None

@@ -14,13 +14,13 @@ import psycopg
 import pytest
 
 from batch.contracts.stored import contracts_of
-from batch.reconcile import ReconcileConfig, reconcile, settle
+from batch.reconcile import reconcile
 from lakehouse.delta import scan
 from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn
 from stack.doctor.measurements import Measurements
 from stack.doctor.shop import CHECKS
-from tests.stacks import tenant
+from tests.stacks import reconcile_config, settle, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1800)]
 DROP = "alter table {t} drop column n"
@@ -110,10 +110,7 @@ class Shop:
         self.stack = stack
         self.folder = folder
         self.dsn = oltp_dsn(stack.oltp, stack.secrets, role="admin")
-        self.config = ReconcileConfig(
-            oltp=stack.oltp, kafka=stack.kafka, connect=stack.connect, minio=stack.minio,
-            warehouse=stack.warehouse,
-        )  # fmt: skip
+        self.config = reconcile_config(stack)
         self.make_tables()
         stack.up("connect", "minio", "lander", "warehouse")
         self.consolidate()
@@ -149,7 +146,7 @@ class Shop:
                 connection.execute(statement)
 
     def consolidate(self, *, check=True):
-        settle(self.stack.secrets, self.config)
+        settle(self.stack)
         return self.stack.run("consolidate", "--layer", "silver", check=check)
 
     def told_by_doctor(self):
@@ -242,7 +239,7 @@ def test_extraction_of_all_ends_the_faults_and_a_table_that_cannot_be_read_stops
     changed = EXTRACTED | UNTOLD - {"computed"} | {"rekeyed"}
     shop.stack.run("extract", *sorted(changed), "--full")
     for _ in range(4):
-        settle(shop.stack.secrets, shop.config)
+        settle(shop.stack)
         tables = reconcile(shop.stack.secrets, shop.config).tables
         faulty = {one.table for one in tables if not one.findings.is_exact}
         if not faulty:
@@ -253,6 +250,6 @@ def test_extraction_of_all_ends_the_faults_and_a_table_that_cannot_be_read_stops
     assert not faulty
     assert {one.table for one in tables if one.findings.untold.count} == {"computed"}
     shop.run("update computed set id = id")
-    settle(shop.stack.secrets, shop.config)
+    settle(shop.stack)
     tables = reconcile(shop.stack.secrets, shop.config).tables
     assert not any(one.findings.untold.count for one in tables)

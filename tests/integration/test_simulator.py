@@ -296,6 +296,7 @@ where c.table_schema = 'public' and c.table_name = %s and c.column_name = %s
 """
 
 
+@pytest.mark.long
 def test_the_same_seed_and_end_give_the_same_history(shop):
     run = partial(simulate, shop, seed=5, dirt_percent=3)
     run(history=History(days=7, orders=700, end=END))
@@ -317,6 +318,7 @@ def empty(stack):
         admin.execute(f"truncate {', '.join(KEYS)}, {ledger} restart identity")
 
 
+@pytest.mark.long
 def test_the_same_seed_and_counts_give_the_same_shop_live_and_when_resumed(shop):
     def two_runs(rate):
         for _ in range(2):
@@ -331,6 +333,7 @@ def test_the_same_seed_and_counts_give_the_same_shop_live_and_when_resumed(shop)
     assert two_runs(500) == slow
 
 
+@pytest.mark.long
 def test_a_second_run_takes_up_open_orders_stock_and_keys(shop):
     simulate(shop, seed=1, history=History(days=5, orders=1_000, end=END), dirt_percent=5)
     before = rows_of(shop, "orders")
@@ -356,6 +359,7 @@ def test_a_history_after_a_history_begins_where_that_ended(shop):
     check_shop(shop)
 
 
+@pytest.mark.long
 def test_statuses_follow_each_other_across_many_runs(shop):
     seen = {}
     for seed in range(6):
@@ -394,6 +398,7 @@ def story(stack):
     return orders, counts, updates
 
 
+@pytest.mark.long
 def test_sessions_ended_in_mid_run_lose_nothing_and_write_nothing_twice(shop):
     expected = undisturbed(shop, orders=1_500)
     ended = []
@@ -629,6 +634,7 @@ def test_told_to_stop_it_finishes_its_transaction_and_says_what_it_did(shop, num
     check_shop(shop)
 
 
+@pytest.mark.long
 def test_the_command_fills_a_history_and_continues_live(shop):
     run = shop.run(
         "simulate", "--history", 5, "--orders", 500, "--minutes", 0.05, "--seed", 4,

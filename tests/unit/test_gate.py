@@ -43,6 +43,10 @@ class Tools:
 
     def __init__(self, failing=(), percent="70.4"):
         self.failing, self.percent, self.calls = failing, percent, []
+        self.installed = []
+
+    def install(self, _cache, _steps, **chosen):
+        self.installed.append(chosen)
 
     def run(self, command, **_):
         name = command[0].name
@@ -54,6 +58,7 @@ class Tools:
 def run(monkeypatch, tmp_path, tools, *words):
     (tmp_path / "pyproject.toml").write_text("[tool.coverage]\nminimum_percent = 70.0\n")
     monkeypatch.setattr(develop, "ROOT", tmp_path)
+    monkeypatch.setattr(develop, "install", tools.install)
     monkeypatch.setattr(develop.subprocess, "run", tools.run)
     return CliRunner().invoke(app, words)
 
@@ -76,6 +81,7 @@ def test_all_checks_run_and_then_all_tests(monkeypatch, tmp_path, words):
     tools = Tools()
     assert run(monkeypatch, tmp_path, tools, "test", *words).exit_code == 0
     assert {call[0] for call in tools.calls} >= {command[0] for _, command in develop.CHECKS}
+    assert tools.installed == [{"with_airflow": True, "with_superset": True}]
     units, others = runs_of_pytest(tools)
     assert "--cov" in units
     folders = {f"{tmp_path}/tests/{name}" for name in ("integration", "browser", "faults")}
@@ -86,6 +92,7 @@ def test_a_named_test_runs_alone(monkeypatch, tmp_path):
     tools = Tools()
     assert run(monkeypatch, tmp_path, tools, "test", "-k", "replay").exit_code == 0
     assert tools.calls == [["pytest", "-k", "replay"]]
+    assert tools.installed == []
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ def test_models_that_exceed_their_baselines_are_published(before: Training) -> N
     assert before.recommendation_quality.height == len(Kind) * len(MODELS)
 
 
+@pytest.mark.long
 def test_model_is_published_of_the_simulated_shop() -> None:
     """Its customers have a taste, and staples; without them popularity would be the best guess."""
     tables = play(seed=2, orders=16_000)

@@ -1,6 +1,8 @@
 """How single changes are read, cleaned and validated."""
 
 import json
+import re
+import unicodedata
 from decimal import Decimal, localcontext
 from itertools import pairwise, product
 
@@ -8,6 +10,7 @@ import narwhals as nw
 import orjson
 import polars as pl
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -289,6 +292,27 @@ def test_change_that_was_committed_at_no_time_that_we_can_hold_is_quarantined(tm
         record["source"]["ts_us"] = committed
         source.waiting[-1]["value"] = orjson.dumps(record)
     assert broken(source) == ["committed_at_unreadable", "committed_at_unreadable"]
+
+
+ANY_TEXT = st.text(st.characters(max_codepoint=127)) | st.text()
+
+
+@given(text=ANY_TEXT)
+@example(text=" a \t b\x7f ")
+@example(text="e\u0301")
+def test_plain_text_has_the_spaces_that_any_text_has(text):
+    composed = unicodedata.normalize("NFC", text)
+    visible = (" " if c.isspace() else c for c in composed)
+    kept = "".join(c for c in visible if unicodedata.category(c) not in ("Cc", "Cf"))
+    assert spelling.spaces(text) == (re.sub(r"\s+", " ", kept).strip() or None)
+
+
+@given(text=ANY_TEXT)
+def test_text_without_an_at_sign_is_no_address(text):
+    address = text.replace("@", "").strip()
+    with pytest.raises(EmailNotValidError):
+        validate_email(address, check_deliverability=False, allow_smtputf8=True)
+    assert spelling.email(address) is None
 
 
 def test_no_text_of_a_contract_is_taken_as_it_is():

@@ -12,10 +12,11 @@ import psycopg
 from deltalake import DeltaTable
 from psycopg import sql
 
-from batch.reconcile import ReconcileConfig, reconcile
+from batch.reconcile import reconcile
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.lake import storage_options, table_uri
 from lakehouse.postgres import oltp_dsn
+from tests.stacks import reconcile_config
 
 PATIENCE_SECONDS = 300
 TRACKED = "id bigint primary key, v text, updated_at timestamptz default now(), version bigint"
@@ -67,14 +68,7 @@ class Shop:
         return {table.table: table for table in report.tables}
 
     def config(self):
-        stack = self.stack
-        return ReconcileConfig(
-            oltp=stack.oltp,
-            kafka=stack.kafka,
-            connect=stack.connect,
-            minio=stack.minio,
-            warehouse=stack.warehouse,
-        )
+        return reconcile_config(self.stack)
 
     def assert_exact(self, name, *, changes=None):
         table = self.reconcile()[name]

@@ -370,6 +370,7 @@ def test_new_topics_have_the_partitions_that_the_settings_say(stack, table):
     assert len(found.partitions) == stack.connect.topic_partitions
 
 
+@pytest.mark.long
 def test_commit_reaches_a_reader_of_kafka(stack, table, reader, capsys):
     """Prints how soon; how soon is soon enough is for the benchmark to say."""
     run(stack, f"create table {table} (id int primary key)", f"insert into {table} values (0)")

@@ -50,6 +50,11 @@ def test_transaction_in_progress_is_not_missed(shop):
 
 def plant(shop, table):
     """Three rows: one with three versions, one deleted and made again, one of a single version."""
+    write_changes(shop, table)
+    shop.assert_exact(table, changes=7)
+
+
+def write_changes(shop, table):
     shop.run(
         f"insert into {table} (id, v) values (1, 'a'), (2, 'b'), (3, 'c')",
         f"update {table} set v = 'a2' where id = 1",
@@ -57,7 +62,6 @@ def plant(shop, table):
         f"delete from {table} where id = 2",
         f"insert into {table} (id, v) values (2, 'again')",
     )
-    shop.assert_exact(table, changes=7)
 
 
 def find(bronze, **wanted):
@@ -124,45 +128,45 @@ def invent_row(bronze):
     add(bronze, {**record, "_offset": 10_000})
 
 
-@pytest.mark.parametrize(
-    ("damage", "faults", "key"),
-    [
-        (lose_last_version, {"different": 1, "missing_versions": 1}, "1"),
-        (lose_version_between, {"missing_versions": 1}, "1"),
-        (lose_row, {"missing": 1, "missing_versions": 1}, "3"),
-        (lose_delete, {"missing_deletes": 1}, "2"),
-        (land_twice, {"duplicates": 1}, "3"),
-        (send_twice, {"duplicates": 1}, "3"),
-        (alter_value, {"different": 1}, "3"),
-        (invent_row, {"extra": 1}, "99"),
-    ],
-)
-def test_damage_in_bronze_is_found_and_named(shop, damage, faults, key):
-    table = shop.tracked()
-    plant(shop, table)
-    damage(shop.bronze(table))
-    found = shop.reconcile()[table].findings
-    counts = {name: fault.count for name, fault in found.faults.items() if fault.count}
-    assert counts == faults
-    named = [example for fault in found.faults.values() for example in fault.examples]
-    assert {example.split(" ")[0] for example in named} == {key}
+DAMAGES = {
+    lose_last_version: ({"different": 1, "missing_versions": 1}, "1"),
+    lose_version_between: ({"missing_versions": 1}, "1"),
+    lose_row: ({"missing": 1, "missing_versions": 1}, "3"),
+    lose_delete: ({"missing_deletes": 1}, "2"),
+    land_twice: ({"duplicates": 1}, "3"),
+    send_twice: ({"duplicates": 1}, "3"),
+    alter_value: ({"different": 1}, "3"),
+    invent_row: ({"extra": 1}, "99"),
+}
+"""Faults that each makes, and the key that is named."""
 
 
-def test_command_fails_when_bronze_is_not_exact_and_names_table_and_key(shop):
-    table = shop.tracked()
-    plant(shop, table)
-    lose_row(shop.bronze(table))
+def test_damage_in_bronze_is_found_and_named_and_the_command_fails(shop, subtests):
+    """Each damage has a table of its own: two reconciliations see all of them."""
+    tables = {damage: shop.tracked() for damage in DAMAGES}
+    for table in tables.values():
+        write_changes(shop, table)
+    before = shop.reconcile()
+    for damage, table in tables.items():
+        assert before[table].findings.is_exact, before[table].to_json()
+        assert before[table].findings.changes == 7
+        damage(shop.bronze(table))
     told = shop.stack.run("reconcile", "--format", "json", check=False)
     assert told.returncode == 1
     report = json.loads(told.stdout)
     assert report["exact"] is False
-    found = next(t for t in report["tables"] if t["table"] == table)
-    wanted = {"source_rows": 3, "bronze_rows": 2, "missing": 1, "missing_versions": 1}
-    assert {name: found[name] for name in wanted} == wanted
-    assert all(isinstance(found[name], int) for name in FAULTS)
+    found = {one["table"]: one for one in report["tables"]}
+    for damage, (faults, key) in DAMAGES.items():
+        with subtests.test(damage.__name__):
+            one = found[tables[damage]]
+            assert {name: one[name] for name in FAULTS if one[name]} == faults
+            named = [example for examples in one["examples"].values() for example in examples]
+            assert {example.split(" ")[0] for example in named} == {key}
+    lost = found[tables[lose_row]]
+    assert (lost["source_rows"], lost["bronze_rows"]) == (3, 2)
     shown = shop.stack.run("reconcile", check=False)
     assert shown.returncode == 1
-    assert f"{table}: 1 missing: 3" in shown.stdout
+    assert f"{tables[lose_row]}: 1 missing: 3" in shown.stdout
 
 
 @pytest.mark.long
@@ -184,6 +188,7 @@ def test_bronze_that_does_not_catch_up_cannot_be_checked(shop):
     shop.assert_exact(table, changes=10)
 
 
+@pytest.mark.long
 def test_table_that_the_shop_dropped_is_told_and_is_no_fault(shop):
     table = shop.tracked()
     plant(shop, table)

@@ -168,12 +168,18 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_table_of_any_shape_is_exact(shop, shape):
-    made, statements, changes = SHAPES[shape]
-    table = shop.name("7-Mixed-Case" if "quoted" in shape else "shaped")
-    quoted = sql.Identifier("public", table)
+def test_table_of_any_shape_is_exact(shop, subtests):
+    tables = {
+        shape: shop.name("7-Mixed-Case" if "quoted" in shape else "shaped") for shape in SHAPES
+    }
     with psycopg.connect(shop.dsn, autocommit=True) as connection:
-        for statement in (*made, *statements):
-            connection.execute(statement.replace("{}", quoted.as_string()))
-    shop.assert_exact(table, changes=changes)
+        for shape, (made, statements, _) in SHAPES.items():
+            quoted = sql.Identifier("public", tables[shape])
+            for statement in (*made, *statements):
+                connection.execute(statement.replace("{}", quoted.as_string()))
+    found = shop.reconcile()
+    for shape, (*_, changes) in SHAPES.items():
+        with subtests.test(shape):
+            one = found[tables[shape]]
+            assert one.findings.is_exact, one.to_json()
+            assert one.findings.changes == changes

@@ -31,6 +31,7 @@ def test_up_twice_is_once(stack):
     assert {name: row["pid"] for name, row in after.items()} == before
 
 
+@pytest.mark.long
 def test_start_that_failed_leaves_nothing_running_but_what_ran_before():
     """The time is too short for any service that does not run already."""
     with new_stack() as stack:
@@ -61,6 +62,7 @@ with new_stack() as stack:
 """
 
 
+@pytest.mark.long
 def test_stack_of_a_test_that_was_killed_is_cleared_away():
     found = subprocess.run(
         [sys.executable, "-c", KILLED], cwd=ROOT, capture_output=True, text=True, check=False

@@ -139,6 +139,7 @@ def test_every_descriptive_column_may_hold_what_no_list_has(warehouse, tmp_path)
     assert warehouse.query("select sum(closing_units) from mart.fact_stocks") == [(2,)]
 
 
+@pytest.mark.long
 def test_value_that_the_shop_puts_right_is_no_longer_listed(warehouse, tmp_path):
     shop = open_shop(tmp_path, warehouse)
     shop.land()

@@ -38,7 +38,9 @@ ORDER = {"orders": [{"order_id": 1}], "order_lines": [{"order_line_id": 1, "orde
 LOCK = "select pg_advisory_lock(hashtext('warehouse'), hashtext('load'))"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 4))]
+)
 def test_loads_in_random_cuts_equal_one_load_and_one_rebuild(seed, warehouse, warehouse_server):
     commits = RandomShop(seed).commits(8)
     cuts = random.Random(seed)
@@ -349,6 +351,7 @@ def test_loader_killed_in_its_transaction_leaves_nothing(warehouse, tmp_path):
     assert warehouse.contents() == after
 
 
+@pytest.mark.long
 def test_loader_killed_at_random_moments_ends_the_same(warehouse, warehouse_server, tmp_path):
     commits = RandomShop(6).commits(5)
     moments = random.Random(6)
