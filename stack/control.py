@@ -19,7 +19,7 @@ from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
 from stack.catalog import DEFAULT, SERVERS, services
-from stack.install import install, parts_of
+from stack.install import Installation, installing, parts_of
 from stack.log import follow as follow_log
 from stack.log import last_lines
 from stack.memory import memory_mb
@@ -108,8 +108,9 @@ class Stack:
         if "connect" in names_wanted:
             # As far as it is possible without the shop; the connector's set-up does the rest.
             checked(read_files(self.config.contracts.dir), {})
-        install(self.cache, progress, parts_of(names_wanted, store=self.config.store))
-        with self._alone():
+        parts = parts_of(names_wanted, store=self.config.store)
+        # What takes minutes, a build, goes on while what does not need it starts.
+        with installing(self.cache, progress, parts) as installation, self._alone():
             self._secrets.complete()
             if "connect" in names_wanted:
                 self._check_mapping_elsewhere()
@@ -118,7 +119,7 @@ class Stack:
             kept = self._alive()
             try:
                 kept -= self._supervise(wanted, progress)
-                self._start_all(wanted, progress)
+                self._start_all(wanted, progress, installation)
             except BaseException:
                 # The first failure is what has to be told.
                 with suppress(Exception):
@@ -269,17 +270,27 @@ class Stack:
         check_ports(service for service in wanted if not states[service.name].is_alive)
         return replaced
 
-    def _start_all(self, wanted: Sequence[Service], progress: Steps) -> None:
-        """Start each service as soon as its dependencies are ready."""
+    def _start_all(
+        self, wanted: Sequence[Service], progress: Steps, installation: Installation
+    ) -> None:
+        """Start each service as soon as it is installed and its dependencies are ready."""
         todo = steps(self.config, self._secrets)
         starter = Starter(self._supervisor, self.data, self.config.stack, progress)
         with ThreadPoolExecutor(max(1, len(wanted))) as pool:
             started: dict[str, Future[None]] = {}
             for service in wanted:
-                needs = [started[name] for name in service.needs if name in started]
+                parts = parts_of([service.name], store=self.config.store)
+                needs = [
+                    *(installation.parts[part] for part in parts if part in installation.parts),
+                    *(started[name] for name in service.needs if name in started),
+                ]
                 after = [step for step in todo if step.service == service.name]
                 started[service.name] = pool.submit(starter.start, service, needs, after)
-            starter.wait(started)
+            try:
+                starter.wait(started)
+            except BaseException as error:
+                installation.give_up(error)  # what waits for it does not hold up the message
+                raise
 
 
 def _stages(found: Mapping[str, Service]) -> list[list[str]]:

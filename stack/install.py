@@ -4,9 +4,10 @@ If one fails, the others continue, so that the next try only repeats the failed 
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lakehouse.errors import PipelineError, StopPipelineError
@@ -64,8 +65,39 @@ def parts_of(services: Iterable[str], *, store: str) -> list[str]:
     return list(dict.fromkeys(part for name in services for part in parts.get(name, ())))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """Parts that are being installed: for each by name what ends with it."""
+
+    parts: Mapping[str, "Future[None]"] = field(default_factory=dict)
+    cancel: Callable[[], None] = lambda: None
+
+    def give_up(self, error: BaseException) -> bool:
+        """Cancel what is being installed, unless the error is that a part failed.
+
+        Then the others continue, so that the next try only repeats the failed one.
+
+        Returns:
+            Whether it was cancelled.
+        """
+        has_failed = any(one.done() and one.exception() for one in self.parts.values())
+        if isinstance(error, Exception) and has_failed:
+            return False
+        self.cancel()
+        return True
+
+
 def install(cache: Cache, steps: Steps, parts: Iterable[str], *, uv: Path | None = None) -> None:
-    """Install parts into the cache; returns at once if they are installed.
+    """Install parts as `installing` does, and wait for them."""
+    with installing(cache, steps, parts, uv=uv):
+        pass
+
+
+@contextmanager
+def installing(
+    cache: Cache, steps: Steps, parts: Iterable[str], *, uv: Path | None = None
+) -> Iterator[Installation]:
+    """Install parts into the cache during the block, and wait for them at its end.
 
     Args:
         cache: paths of the servers.
@@ -78,6 +110,7 @@ def install(cache: Cache, steps: Steps, parts: Iterable[str], *, uv: Path | None
     """
     missing = [part for part in parts if not getattr(cache, part).exists()]
     if not missing:
+        yield Installation()
         return
     needed_mb = sum(_NEEDED_MB[part] for part in missing)
     require_space(cache.root, needed_mb, variable="STACK_CACHE_DIR")
@@ -88,6 +121,12 @@ def install(cache: Cache, steps: Steps, parts: Iterable[str], *, uv: Path | None
             # What fetches jars is among the servers.
             after = begun.get("servers") if part == "kafka" else None
             begun[part] = pool.submit(work.do, part, after)
+        installation = Installation(parts=begun, cancel=work.tools.cancel)
+        try:
+            yield installation
+        except BaseException as error:
+            if installation.give_up(error):
+                raise
         _wait_for_all({_TITLES[part]: future for part, future in begun.items()}, work.tools.cancel)
 
 

@@ -58,6 +58,8 @@ class Starter:
         """
         for need in needs:
             need.result()
+        if self._is_cancelled.is_set():
+            raise CancelledError(service.name)
         self._progress.begin(service.name, service.title)
         if not self._supervisor.state(service.name).is_alive:
             service.prepare()

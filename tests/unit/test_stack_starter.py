@@ -201,6 +201,19 @@ def test_the_first_failure_ends_the_waiting_of_all_and_is_the_one_that_is_told(s
     assert "connect" not in supervisor.started
 
 
+def test_what_is_installed_after_another_service_failed_is_not_started(starter):
+    supervisor = FakeSupervisor(oltp=[state("FATAL")])
+    start, minio_is_built = starter(supervisor, patience=600), Future()
+    with ThreadPoolExecutor(2) as pool:
+        minio = pool.submit(start.start, service("minio"), [minio_is_built], [])
+        oltp = pool.submit(start.start, service("oltp"), [], [])
+        assert refusal(start.wait, {"minio": minio, "oltp": oltp}).startswith("oltp")
+        minio_is_built.set_result(None)
+        with pytest.raises(CancelledError):
+            minio.result()
+    assert "minio" not in supervisor.started
+
+
 def test_the_cause_is_told_and_not_those_who_waited_in_vain():
     cause, others = Future(), [Future() for _ in range(5)]
     cause.set_exception(StopPipelineError("the cause"))
