@@ -109,7 +109,7 @@ class Stack:
             # As far as it is possible without the shop; the connector's set-up does the rest.
             checked(read_files(self.config.contracts.dir), {})
         parts = parts_of(names_wanted, store=self.config.store)
-        # What takes minutes, a build, goes on while what does not need it starts.
+        # A build takes minutes: what does not need it starts meanwhile.
         with installing(self.cache, progress, parts) as installation, self._alone():
             self._secrets.complete()
             if "connect" in names_wanted:

@@ -52,8 +52,7 @@ def test_changes_land_consolidate_and_reconcile_exactly_on_seaweedfs(shop):
     shop.run("simulate", "--history", 3, "--orders", 300, "--seed", 5, "--dirt", 5)
     lander = shop.fork("land")
     try:
-        require_exact(shop)
-        shop.run("consolidate")
+        shop.run("consolidate")  # whatever has landed; the rest is merged into it
         shop.run("simulate", "--orders", 40, "--orders-per-second", 40, "--dirt", 5)
         require_exact(shop)
         shop.run("consolidate")
