@@ -275,7 +275,13 @@ class Stack:
     ) -> None:
         """Start each service as soon as it is installed and its dependencies are ready."""
         todo = steps(self.config, self._secrets)
-        starter = Starter(self._supervisor, self.data, self.config.stack, progress)
+        starter = Starter(
+            self._supervisor,
+            self.data,
+            self.config.stack,
+            progress,
+            is_building=lambda: installation.is_running,
+        )
         with ThreadPoolExecutor(max(1, len(wanted))) as pool:
             started: dict[str, Future[None]] = {}
             for service in wanted:

@@ -70,7 +70,12 @@ class Installation:
     """Parts that are being installed: for each by name what ends with it."""
 
     parts: Mapping[str, "Future[None]"] = field(default_factory=dict)
-    cancel: Callable[[], None] = lambda: None
+    tools: Tools = field(default_factory=Tools)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a part is still being installed."""
+        return not all(one.done() for one in self.parts.values())
 
     def give_up(self, error: BaseException) -> bool:
         """Cancel what is being installed, unless the error is that a part failed.
@@ -78,12 +83,15 @@ class Installation:
         Then the others continue, so that the next try only repeats the failed one.
 
         Returns:
-            Whether it was cancelled.
+            Whether it was cancelled, now or before.
         """
+        # Parts that were cancelled have failed, too, but are not what has to be told.
+        if self.tools.is_cancelled:
+            return True
         has_failed = any(one.done() and one.exception() for one in self.parts.values())
         if isinstance(error, Exception) and has_failed:
             return False
-        self.cancel()
+        self.tools.cancel()
         return True
 
 
@@ -121,7 +129,7 @@ def installing(
             # What fetches jars is among the servers.
             after = begun.get("servers") if part == "kafka" else None
             begun[part] = pool.submit(work.do, part, after)
-        installation = Installation(parts=begun, cancel=work.tools.cancel)
+        installation = Installation(parts=begun, tools=work.tools)
         try:
             yield installation
         except BaseException as error:

@@ -647,10 +647,17 @@ def test_what_is_installed_can_be_used_while_the_rest_is_being_built(tmp_path, s
     assert (cache.minio / "minio").exists()
 
 
+@pytest.mark.parametrize("is_told_before", [False, True])
 @pytest.mark.parametrize("error", [StopPipelineError("oltp keeps dying."), KeyboardInterrupt()])
-def test_a_build_does_not_go_on_for_a_start_that_failed(tmp_path, slow_build, error):
+def test_a_build_ends_with_a_start_that_failed(tmp_path, slow_build, error, is_told_before):
     def start():
-        with installing(Cache(root=tmp_path), silent(), ("minio",), uv=tmp_path / "uv"):
+        with installing(
+            Cache(root=tmp_path), silent(), ("minio",), uv=tmp_path / "uv"
+        ) as installation:
+            assert installation.is_running
+            if is_told_before:
+                assert installation.give_up(error)
+                assert "cancelled" in str(installation.parts["minio"].exception(30))
             raise error
 
     with pytest.raises(type(error)) as raised:

@@ -1,6 +1,7 @@
 """Starting: each service after those it needs, ready or a plain reason why not, and told so."""
 
 import io
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -187,6 +188,23 @@ def test_a_step_that_never_succeeds_is_named(starter):
 
     message = refusal(starter(FakeSupervisor(), patience=0.01).start, service(), [], [step(do)])
     assert message == "kafka: roles could not be done. Connect answers 409."
+
+
+def test_no_wait_is_too_long_while_something_is_being_built(data):
+    answers = iter([False] * 30 + [True])
+    busy = iter([True] * 29)
+    slow = service(probe=lambda: next(answers))
+    settings = StackSettings(start_timeout_seconds=0.01)
+    supervisor = FakeSupervisor()
+
+    def is_building():
+        time.sleep(0.001)
+        return next(busy, False)
+
+    start = Starter(supervisor, data, settings, silent(), is_building=is_building)
+    start.start(slow, [], [])
+    with pytest.raises(StopPipelineError, match="is not ready after"):
+        start.start(service("connect", probe=lambda: False), [], [])
 
 
 def test_the_first_failure_ends_the_waiting_of_all_and_is_the_one_that_is_told(starter):
