@@ -33,8 +33,8 @@ app = typer.Typer(
 for group in (
     "demo", "stack", "env", "simulate", "source", "connect", "extract", "land", "live", "exporter",
     "consolidate", "contract", "new", "trigger", "quarantine", "reconcile", "replay", "runs",
-    "recommend", "forecast", "web_uis", "tables", "freshness", "query", "sql", "maintain",
-    "dashboards", "container", "doctor", "develop",
+    "recommend", "forecast", "web_uis", "tables", "catalog", "freshness", "query", "sql",
+    "maintain", "dashboards", "container", "doctor", "develop",
 ):  # fmt: skip
     app.add_typer(import_module(f"cli.{group}").app)
 

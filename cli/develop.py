@@ -54,6 +54,7 @@ LOCKS = {
     "airflow": "airflow",
     "superset": "superset",
     "go": "go",
+    "seaweedfs": "seaweedfs",
     "uv": "uv",
     **{f"peers/{name}": f"peer-{name}" for name in ("dlt", "quix", "recommendations", "spark")},
 }

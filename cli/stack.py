@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,16 +29,23 @@ def up(
     monitoring: Annotated[
         bool, typer.Option("--monitoring", help="Start Prometheus (metrics and alerts).")
     ] = False,
+    store: Annotated[
+        Literal["minio", "seaweedfs"] | None,
+        typer.Option(help="minio, or seaweedfs, which needs no build. Default: STACK_STORE."),
+    ] = None,
 ) -> None:
     """Install what is missing, start the services, wait until each is ready.
 
     Example: ./pipeline up
     """
+    from lakehouse.settings import StackSettings
     from stack.catalog import chosen
     from stack.engine import stack_of_settings
+    from stack.paths import StackConfig
     from stack.progress import Steps
 
-    stack = stack_of_settings()
+    settings = StackSettings() if store is None else StackSettings(store=store)
+    stack = stack_of_settings(StackConfig(stack=settings))
     with Steps(err_console) as progress:
         wanted = services or chosen(airflow=airflow, superset=superset, monitoring=monitoring)
         stack.up(wanted, progress=progress)

@@ -293,17 +293,25 @@ def _unit(name: str, field: FieldInfo) -> str:
         return mark.unit
     kinds = {Path: "path", str: "text"}
     last = name.rpartition("_")[2]
-    if typing.get_origin(field.annotation) is Literal:
-        return " or ".join(typing.get_args(field.annotation))
+    if choices := _choices(field.annotation):
+        return " or ".join(choices)
     return _UNITS.get(last) or kinds.get(_plain(field.annotation), "")
+
+
+def _choices(annotation: object) -> tuple[str, ...]:
+    """Return what a setting may be one of, or nothing if that is not how it is limited."""
+    for one in (annotation, *typing.get_args(annotation)):
+        if typing.get_origin(one) is Literal:
+            return typing.get_args(one)
+    return ()
 
 
 def allowed(field: FieldInfo) -> str:
     """What a setting may hold, in words."""
     if (mark := _mark(field)) is not None:
         return mark.words
-    if typing.get_origin(field.annotation) is Literal:
-        return "one of " + ", ".join(typing.get_args(field.annotation))
+    if choices := _choices(field.annotation):
+        return "one of " + ", ".join(choices)
     words = _KINDS[_plain(field.annotation)]
     bounds = " and ".join(bound for mark in field.metadata if (bound := _bound(mark)))
     return f"{words} {bounds}".strip()

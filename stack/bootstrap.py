@@ -49,6 +49,9 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
         migrate(dsn)
         describe_shop(dsn, config.shop)
 
+    def buckets() -> None:
+        prepare_buckets(config.minio, secrets, with_users=config.store == "minio")
+
     def connector() -> None:
         secrets_file = config.stack.connect_secrets_path
         oltp = config.stack.seen_by_services(config.oltp)
@@ -75,7 +78,7 @@ def steps(config: StackConfig, secrets: Secrets) -> tuple[Step, ...]:
             name="schema",
             do=warehouse_schema,
         ),
-        Step(service="minio", name="buckets", do=lambda: prepare_buckets(config.minio, secrets)),
+        Step(service="minio", name="buckets", do=buckets),
         Step(
             service="superset",
             name="dashboards",

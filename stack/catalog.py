@@ -22,6 +22,7 @@ from stack.paths import StackConfig, mapping_digest
 from stack.postgres.server import PostgresServer
 from stack.program import Port, Program, Service, service_of
 from stack.prometheus.server import Prometheus, StatsdExporter
+from stack.seaweedfs.server import INNER_PORTS, SeaweedServer
 from stack.service_user import ServiceUser
 from stack.shared import Shared
 from stack.superset.server import SupersetServer
@@ -127,13 +128,23 @@ class _Catalog(Shared):
 
     def minio(self) -> Service:
         settings = self.config.minio
-        console_port = settings.console_port
+        s3 = Port(variable="MINIO_PORT", host=settings.host, number=settings.port)
+        console = replace(s3, variable="MINIO_CONSOLE_PORT", number=settings.console_port)
+        if self.config.store == "minio":
+            return service_of(
+                MinioServer(**self._shared),
+                s3,
+                console,
+                title="the lake's object store",
+                url=f"{settings.url}, console :{console.number}",
+            )
+        inner = (replace(console, number=console.number + n) for n in range(INNER_PORTS))
         return service_of(
-            MinioServer(**self._shared),
-            Port(variable="MINIO_PORT", host=settings.host, number=settings.port),
-            Port(variable="MINIO_CONSOLE_PORT", host=settings.host, number=console_port),
-            title="the lake's object store",
-            url=f"{settings.url}, console :{console_port}",
+            SeaweedServer(**self._shared),
+            s3,
+            *inner,
+            title="the lake's object store, SeaweedFS",
+            url=settings.url,
         )
 
     def auto_restart(self) -> Service:

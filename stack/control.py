@@ -18,15 +18,22 @@ from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
-from stack.catalog import AIRFLOW, DEFAULT, MONITORING, SERVERS, SUPERSET, services
-from stack.install import install
+from stack.catalog import DEFAULT, SERVERS, services
+from stack.install import Installation, installing, parts_of
 from stack.log import follow as follow_log
 from stack.log import last_lines
 from stack.memory import memory_mb
 from stack.net import is_elsewhere
 from stack.orphans import stop_orphans
 from stack.paths import Cache, Data, StackConfig
-from stack.preflight import check_example, check_owner, check_paths, check_ports, check_protocols
+from stack.preflight import (
+    check_example,
+    check_owner,
+    check_paths,
+    check_ports,
+    check_protocols,
+    check_store,
+)
 from stack.program import Service, with_needs
 from stack.progress import Steps, silent
 from stack.service_user import find_service_user
@@ -95,19 +102,15 @@ class Stack:
         os.umask(0o022)  # servers that run as another user read what is written here
         check_paths(self.config.stack, self._user)
         check_example(self.config, self.data)
+        check_store(self.config, self.data)
         names_wanted = {service.name for service in wanted}
         check_protocols(self.config, names_wanted)
         if "connect" in names_wanted:
             # As far as it is possible without the shop; the connector's set-up does the rest.
             checked(read_files(self.config.contracts.dir), {})
-        install(
-            self.cache,
-            progress,
-            with_airflow=not names_wanted.isdisjoint(AIRFLOW),
-            with_superset=not names_wanted.isdisjoint(SUPERSET),
-            with_monitoring=not names_wanted.isdisjoint(MONITORING),
-        )
-        with self._alone():
+        parts = parts_of(names_wanted, store=self.config.store)
+        # A build takes minutes: what does not need it starts meanwhile.
+        with installing(self.cache, progress, parts) as installation, self._alone():
             self._secrets.complete()
             if "connect" in names_wanted:
                 self._check_mapping_elsewhere()
@@ -116,7 +119,7 @@ class Stack:
             kept = self._alive()
             try:
                 kept -= self._supervise(wanted, progress)
-                self._start_all(wanted, progress)
+                self._start_all(wanted, progress, installation)
             except BaseException:
                 # The first failure is what has to be told.
                 with suppress(Exception):
@@ -267,17 +270,33 @@ class Stack:
         check_ports(service for service in wanted if not states[service.name].is_alive)
         return replaced
 
-    def _start_all(self, wanted: Sequence[Service], progress: Steps) -> None:
-        """Start each service as soon as its dependencies are ready."""
+    def _start_all(
+        self, wanted: Sequence[Service], progress: Steps, installation: Installation
+    ) -> None:
+        """Start each service as soon as it is installed and its dependencies are ready."""
         todo = steps(self.config, self._secrets)
-        starter = Starter(self._supervisor, self.data, self.config.stack, progress)
+        starter = Starter(
+            self._supervisor,
+            self.data,
+            self.config.stack,
+            progress,
+            is_building=lambda: installation.is_running,
+        )
         with ThreadPoolExecutor(max(1, len(wanted))) as pool:
             started: dict[str, Future[None]] = {}
             for service in wanted:
-                needs = [started[name] for name in service.needs if name in started]
+                parts = parts_of([service.name], store=self.config.store)
+                needs = [
+                    *(installation.parts[part] for part in parts if part in installation.parts),
+                    *(started[name] for name in service.needs if name in started),
+                ]
                 after = [step for step in todo if step.service == service.name]
                 started[service.name] = pool.submit(starter.start, service, needs, after)
-            starter.wait(started)
+            try:
+                starter.wait(started)
+            except BaseException as error:
+                installation.give_up(error)  # what waits for it does not hold up the message
+                raise
 
 
 def _stages(found: Mapping[str, Service]) -> list[list[str]]:

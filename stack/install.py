@@ -4,8 +4,10 @@ If one fails, the others continue, so that the next try only repeats the failed 
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lakehouse.errors import PipelineError, StopPipelineError
@@ -21,122 +23,174 @@ from stack.progress import Steps
 from stack.prometheus.install import PROMETHEUS
 from stack.tools import Tools, uv_install
 
-_BUILD_MB = 3_500
-"""Disk space for Go's toolchain, modules and build cache, which are temporary, and the rest."""
-_INSTALL_MB = 800
-_AIRFLOW_MB = 1_200
-_SUPERSET_MB = 1_200
-_SERVERS = "Postgres and Java"
-_KAFKA = "Kafka, Connect and Debezium"
+_NEEDED_MB = {
+    "servers": 400,
+    "kafka": 300,
+    "minio": 3_500,  # with Go's toolchain, modules and build cache, which are temporary
+    "seaweedfs": 200,
+    "airflow": 1_200,
+    "superset": 1_200,
+    "prometheus": 3_500,
+}
+"""Disk space for each part."""
+_TITLES = {
+    "servers": "Postgres and Java",
+    "kafka": "Kafka, Connect and Debezium",
+    "minio": MINIO.name,
+    "seaweedfs": "SeaweedFS",
+    "airflow": "Airflow",
+    "superset": "Superset",
+    "prometheus": PROMETHEUS.name,
+}
 
 
-def install(
-    cache: Cache,
-    steps: Steps,
-    *,
-    uv: Path | None = None,
-    with_airflow: bool = False,
-    with_superset: bool = False,
-    with_monitoring: bool = False,
-) -> None:
-    """Install all servers into the cache; returns at once if they are installed.
+def parts_of(services: Iterable[str], *, store: str) -> list[str]:
+    """Return the parts that these services run on, by their names in `Cache`.
+
+    Args:
+        services: names in the catalog.
+        store: the program of the service `minio`.
+    """
+    parts = {
+        "oltp": ("servers",),
+        "warehouse": ("servers",),
+        "kafka": ("servers", "kafka"),
+        "connect": ("servers", "kafka"),
+        "minio": (store,),
+        "airflow": ("airflow",),
+        "superset": ("superset",),
+        "statsd-exporter": ("prometheus",),
+        "prometheus": ("prometheus",),
+    }
+    return list(dict.fromkeys(part for name in services for part in parts.get(name, ())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """Parts that are being installed: for each by name what ends with it."""
+
+    parts: Mapping[str, "Future[None]"] = field(default_factory=dict)
+    tools: Tools = field(default_factory=Tools)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a part is still being installed."""
+        return not all(one.done() for one in self.parts.values())
+
+    def give_up(self, error: BaseException) -> bool:
+        """Cancel what is being installed, unless the error is that a part failed.
+
+        Then the others continue, so that the next try only repeats the failed one.
+
+        Returns:
+            Whether it was cancelled, now or before.
+        """
+        # Parts that were cancelled have failed, too, but are not what has to be told.
+        if self.tools.is_cancelled:
+            return True
+        has_failed = any(one.done() and one.exception() for one in self.parts.values())
+        if isinstance(error, Exception) and has_failed:
+            return False
+        self.tools.cancel()
+        return True
+
+
+def install(cache: Cache, steps: Steps, parts: Iterable[str], *, uv: Path | None = None) -> None:
+    """Install parts as `installing` does, and wait for them."""
+    with installing(cache, steps, parts, uv=uv):
+        pass
+
+
+@contextmanager
+def installing(
+    cache: Cache, steps: Steps, parts: Iterable[str], *, uv: Path | None = None
+) -> Iterator[Installation]:
+    """Install parts into the cache during the block, and wait for them at its end.
 
     Args:
         cache: paths of the servers.
         steps: called with the progress.
+        parts: names of folders of the cache.
         uv: the uv to install wheels with; by default the launcher's.
-        with_airflow: whether to install Airflow.
-        with_superset: whether to install Superset.
-        with_monitoring: whether to install Prometheus.
 
     Raises:
         StopPipelineError: something could not be fetched, verified, built or written.
     """
-    wanted = [
-        cache.servers,
-        cache.kafka,
-        cache.minio,
-        *([cache.airflow] if with_airflow else []),
-        *([cache.superset] if with_superset else []),
-        *([cache.prometheus] if with_monitoring else []),
-    ]
-    missing = [folder for folder in wanted if not folder.exists()]
+    missing = [part for part in parts if not getattr(cache, part).exists()]
     if not missing:
+        yield Installation()
         return
-    needed_mb = _BUILD_MB if cache.minio in missing else _INSTALL_MB
-    needed_mb += _BUILD_MB if cache.prometheus in missing else 0
-    needed_mb += _AIRFLOW_MB if cache.airflow in missing else 0
-    needed_mb += _SUPERSET_MB if cache.superset in missing else 0
+    needed_mb = sum(_NEEDED_MB[part] for part in missing)
     require_space(cache.root, needed_mb, variable="STACK_CACHE_DIR")
-    tools = Tools()
-    uv = _find_uv(uv)
-    with ThreadPoolExecutor(4) as pool:
-        servers = pool.submit(_install_servers, cache, steps, tools, uv)
-        parts = {
-            _SERVERS: servers,
-            _KAFKA: pool.submit(_install_jars, servers, cache, steps, tools),
-            MINIO.name: pool.submit(_build, MINIO, cache.minio, steps, tools, uv),
-        }
-        for name, folder, is_wanted in (
-            ("Airflow", cache.airflow, with_airflow),
-            ("Superset", cache.superset, with_superset),
-        ):
-            if is_wanted:
-                parts[name] = pool.submit(_install_python, name, folder, steps, tools, uv)
-        if with_monitoring:
-            name = PROMETHEUS.name
-            parts[name] = pool.submit(_build, PROMETHEUS, cache.prometheus, steps, tools, uv)
-        _wait_for_all(parts, tools.cancel)
+    work = _Work(cache=cache, steps=steps, tools=Tools(), uv=_find_uv(uv))
+    with ThreadPoolExecutor(len(missing)) as pool:
+        begun: dict[str, Future[None]] = {}
+        for part in missing:
+            # What fetches jars is among the servers.
+            after = begun.get("servers") if part == "kafka" else None
+            begun[part] = pool.submit(work.do, part, after)
+        installation = Installation(parts=begun, tools=work.tools)
+        try:
+            yield installation
+        except BaseException as error:
+            if installation.give_up(error):
+                raise
+        _wait_for_all({_TITLES[part]: future for part, future in begun.items()}, work.tools.cancel)
 
 
-def _install_servers(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
-    def make(_work: Path, result: Path) -> None:
-        uv_install(tools, uv, LOCKS / "servers.txt", result)
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What installs one part after the other, and what it needs for that."""
 
-    _step(tools, steps, _SERVERS, cache.servers, make)
+    cache: Cache
+    steps: Steps
+    tools: Tools
+    uv: Path
 
-
-def _install_jars(servers: "Future[None]", cache: Cache, steps: Steps, tools: Tools) -> None:
-    if servers.exception() is not None:
-        return  # that is told; the program that fetches jars is among them
-
-    def make(work: Path, result: Path) -> None:
-        install_jars(
-            tools,
-            cache.servers,
-            work,
-            result,
-            on_progress=lambda done, of: steps.advance(
-                _KAFKA, f"{done}/{of} files", done=done, of=of
+    def do(self, part: str, after: "Future[None] | None") -> None:
+        if after is not None and after.exception() is not None:
+            return  # that is told
+        makers: dict[str, Callable[[Path, Path], None]] = {
+            "servers": self._wheels("servers"),
+            "kafka": self._jars,
+            "minio": self._build(MINIO),
+            "seaweedfs": self._wheels("seaweedfs"),
+            "airflow": self._environment("airflow", sys.executable),
+            # Superset 6.1 pins packages (pandas 2.1, numpy 1.26) without wheels for a newer one.
+            "superset": self._environment(
+                "superset", ">=3.11,<3.13" if sys.version_info >= (3, 13) else sys.executable
             ),
+            "prometheus": self._build(PROMETHEUS),
+        }
+        _step(self.tools, self.steps, _TITLES[part], getattr(self.cache, part), makers[part])
+
+    def _wheels(self, lock: str) -> Callable[[Path, Path], None]:
+        return lambda _, result: uv_install(self.tools, self.uv, LOCKS / f"{lock}.txt", result)
+
+    def _jars(self, work: Path, result: Path) -> None:
+        def tell(done: int, of: int) -> None:
+            self.steps.advance(_TITLES["kafka"], f"{done}/{of} files", done=done, of=of)
+
+        install_jars(self.tools, self.cache.servers, work, result, on_progress=tell)
+
+    def _build(self, module: Module) -> Callable[[Path, Path], None]:
+        def tell(text: str) -> None:
+            self.steps.advance(module.name, text)
+
+        return lambda work, result: build(
+            module, self.tools, self.uv, work, result, on_progress=tell
         )
 
-    _step(tools, steps, _KAFKA, cache.kafka, make)
+    def _environment(self, name: str, python: str) -> Callable[[Path, Path], None]:
+        """Return what installs a program from the lock of the same name.
 
-
-def _build(module: Module, folder: Path, steps: Steps, tools: Tools, uv: Path) -> None:
-    name = module.name
-
-    def make(work: Path, result: Path) -> None:
-        build(module, tools, uv, work, result, on_progress=lambda text: steps.advance(name, text))
-
-    _step(tools, steps, name, folder, make)
-
-
-def _install_python(name: str, folder: Path, steps: Steps, tools: Tools, uv: Path) -> None:
-    """Install a program from the lock of the same name.
-
-    Airflow's environment has the project's dependencies; the project is imported from the checkout.
-    """
-
-    def make(_work: Path, result: Path) -> None:
-        # Superset 6.1 pins packages (pandas 2.1, numpy 1.26) that have no wheels for a newer one.
-        is_too_new = name == "Superset" and sys.version_info >= (3, 13)
-        python = ">=3.11,<3.13" if is_too_new else sys.executable
-        lock = LOCKS / f"{name.lower()}.txt"
-        install_environment(tools, uv, lock, result, python=python)
-
-    _step(tools, steps, name, folder, make)
+        Airflow's environment has the project's dependencies; the project is imported from the
+        checkout.
+        """
+        lock = LOCKS / f"{name}.txt"
+        return lambda _, result: install_environment(
+            self.tools, self.uv, lock, result, python=python
+        )
 
 
 def _step(

@@ -4,6 +4,7 @@ import hashlib
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from lakehouse.contracts.mapping import mapping_path
 from lakehouse.settings import (
@@ -55,6 +56,12 @@ class StackConfig:
     example: Path | None = None
     """Folder of another shop to make and to sell in: its schema.sql and simulate.py are run."""
 
+    @property
+    def store(self) -> Literal["minio", "seaweedfs"]:
+        """The program of the service `minio`: as set, or else the one that has data here."""
+        has_data = Data(root=self.stack.data_dir).seaweedfs.exists()
+        return self.stack.store or ("seaweedfs" if has_data else "minio")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
@@ -82,6 +89,11 @@ class Cache:
     def minio(self) -> Path:
         """Folder of the `minio` program."""
         return self.root / f"minio-{_go_digest(MINIO_MODULE)}"
+
+    @property
+    def seaweedfs(self) -> Path:
+        """Folder of SeaweedFS' wheel, with `bin/weed`."""
+        return self.root / f"seaweedfs-{digest_of(LOCKS / 'seaweedfs.txt')}"
 
     @property
     def prometheus(self) -> Path:
@@ -126,6 +138,11 @@ class Data:
     def log(self) -> Path:
         """One log per program."""
         return self.root / "log"
+
+    @property
+    def seaweedfs(self) -> Path:
+        """The data of SeaweedFS, beside those that MinIO would have."""
+        return self.of("minio") / "seaweedfs"
 
     @property
     def example(self) -> Path:

@@ -79,6 +79,23 @@ def check_example(config: StackConfig, data: Data) -> None:
         raise WrongArgumentError(problem, action)
 
 
+def check_store(config: StackConfig, data: Data) -> None:
+    """Check that no other object store than the one to be started has the lake of this stack.
+
+    Raises:
+        WrongArgumentError: it does: bronze would be empty, and the warehouse full.
+    """
+    other, folder = (
+        ("SeaweedFS", data.seaweedfs)
+        if config.store == "minio"
+        else ("MinIO", data.of("minio") / "objects")
+    )
+    if folder.exists():
+        problem = f"{folder} has the lake of this stack, in {other}, and STACK_STORE names another"
+        action = "Unset it, or set STACK_DATA_DIR to a new directory."
+        raise WrongArgumentError(problem, action)
+
+
 def _check_name(path: Path, variable: str) -> None:
     wrong = sorted({c for c in str(path) if c in _UNUSABLE or not c.isprintable()})
     if wrong:

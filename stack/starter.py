@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -35,12 +35,20 @@ class Starter:
     """One start of services, until all are ready or one fails."""
 
     def __init__(
-        self, supervisor: Supervisor, data: Data, settings: StackSettings, progress: Steps
+        self,
+        supervisor: Supervisor,
+        data: Data,
+        settings: StackSettings,
+        progress: Steps,
+        *,
+        is_building: Callable[[], bool] = lambda: False,
     ) -> None:
+        """Make a start. While `is_building`, which keeps all cores busy, no wait is too long."""
         self._supervisor = supervisor
         self._data = data
         self._patience_seconds = settings.start_timeout_seconds
         self._progress = progress
+        self._is_building = is_building
         self._is_cancelled = threading.Event()
 
     def start(
@@ -58,6 +66,8 @@ class Starter:
         """
         for need in needs:
             need.result()
+        if self._is_cancelled.is_set():
+            raise CancelledError(service.name)
         self._progress.begin(service.name, service.title)
         if not self._supervisor.state(service.name).is_alive:
             service.prepare()
@@ -101,11 +111,16 @@ class Starter:
                 raise StopPipelineError(self._not_ready(service, state, "keeps dying"))
             if _has_stopped(service, state):
                 raise StopPipelineError(self._not_ready(service, state, "has stopped"))
+            deadline = self._extended(deadline)
             if time.monotonic() > deadline:
                 waited = f"is not ready after {self._patience_seconds:.0f} s"
                 raise StopPipelineError(self._not_ready(service, state, waited))
             if self._is_cancelled.wait(_POLL_SECONDS):
                 raise CancelledError(service.name)
+
+    def _extended(self, deadline: float) -> float:
+        """Return the deadline of a wait, which begins anew while something is being built."""
+        return time.monotonic() + self._patience_seconds if self._is_building() else deadline
 
     def _do(self, step: Step) -> None:
         deadline = time.monotonic() + self._patience_seconds
@@ -113,6 +128,7 @@ class Starter:
             try:
                 step.do()
             except RetryLaterError as error:
+                deadline = self._extended(deadline)
                 if time.monotonic() > deadline or self._is_cancelled.wait(_RETRY_SECONDS):
                     message = f"{step.service}: {step.name} could not be done. {error}"
                     raise StopPipelineError(message) from error

@@ -65,8 +65,10 @@ def _airflow(config: StackConfig, secrets: Secrets) -> WebUI:
     return _web_ui("airflow", title, config.airflow.url, AIRFLOW_USER, secrets)
 
 
-def _minio(config: StackConfig, secrets: Secrets) -> WebUI:
+def _minio(config: StackConfig, secrets: Secrets) -> Page:
     url = f"http://{config.minio.host}:{config.minio.console_port}"
+    if config.store == "seaweedfs":
+        return Page(name="minio", title="SeaweedFS' volumes", service="minio", url=url)
     return _web_ui("minio", "the lake's objects", url, "admin", secrets)
 
 
@@ -76,7 +78,6 @@ WEB_UIS: dict[str, Callable[[StackConfig, Secrets], WebUI]] = {
     "wall": _screen("wall", "live, for a screen on a wall", "live-shop"),
     "phone": _screen("phone", "live, in one column for a phone", "live-phone"),
     "airflow": _airflow,
-    "minio": _minio,
 }
 """Constructors of pages with a login, by name. They need existing passwords."""
 
@@ -90,5 +91,9 @@ def _prometheus(config: StackConfig, _secrets: Secrets) -> Page:
     )
 
 
-PAGES: dict[str, Callable[[StackConfig, Secrets], Page]] = {**WEB_UIS, "prometheus": _prometheus}
+PAGES: dict[str, Callable[[StackConfig, Secrets], Page]] = {
+    **WEB_UIS,
+    "minio": _minio,
+    "prometheus": _prometheus,
+}
 """Constructors of all pages, by name."""

@@ -64,16 +64,20 @@ def disagreements(
     """What the two read differently of one table, a line each."""
     table = DeltaTable(uri, storage_options=dict(options))
     ours, theirs = read_by_polars(table), read_by_duckdb(second, uri, table.version())
-    where = f"{uri} at version {table.version()}"
+    yield from differences(ours, theirs, f"{uri} at version {table.version()}", "DuckDB")
+
+
+def differences(ours: Reading, theirs: Reading, where: str, other_reader: str) -> Iterator[str]:
+    """What another reader has read differently of one table than Polars, a line each."""
     if ours.rows != theirs.rows:
-        yield f"{where}: {ours.rows} rows by Polars, {theirs.rows} by DuckDB"
+        yield f"{where}: {ours.rows} rows by Polars, {theirs.rows} by {other_reader}"
     for what, mine, other in (
         ("nulls", ours.nulls, theirs.nulls),
         ("sum", ours.sums, theirs.sums),
     ):
         for name in sorted({*mine, *other}):
             if not _is_same(mine.get(name), other.get(name)):
-                values = f"{mine.get(name)} by Polars, {other.get(name)} by DuckDB"
+                values = f"{mine.get(name)} by Polars, {other.get(name)} by {other_reader}"
                 yield f"{where}: {what} of {name}: {values}"
 
 
@@ -101,13 +105,19 @@ def read_by_polars(table: DeltaTable) -> Reading:
 def read_by_duckdb(second: duckdb.DuckDBPyConnection, uri: str, version: int) -> Reading:
     """With the Delta kernel's list of the files, and DuckDB's own Parquet reader."""
     name = attach(second, uri, version=version, name=uri)
+    found = read_relation(second, name)
+    second.execute(f"detach {name}")
+    return found
+
+
+def read_relation(second: duckdb.DuckDBPyConnection, name: str) -> Reading:
+    """What DuckDB reads from a table or view."""
     columns = [(row[0], row[1]) for row in second.execute(f"describe {name}").fetchall()]
     asked = {column: _duckdb_sum(column, kind) for column, kind in columns}
     sums = {column: how for column, how in asked.items() if how is not None}
     counts = [f'count(*) - count("{column}")' for column, _ in columns]
     wanted = ", ".join(["count(*)", *counts, *sums.values()])
     rows, *values = second.execute(f"select {wanted} from {name}").fetchall()[0]
-    second.execute(f"detach {name}")
     return Reading(
         rows=rows,
         nulls=dict(zip((column for column, _ in columns), values[: len(columns)], strict=True)),

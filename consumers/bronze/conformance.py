@@ -18,7 +18,9 @@ from lakehouse.object_store import explain_client
 _WRITERS = 4
 
 
-def require_conditional_put(client: Minio, bucket: str) -> None:
+def require_conditional_put(
+    client: Minio, bucket: str, *, writers: int = _WRITERS, timeout_seconds: float = 10
+) -> None:
     """Let several writers race to create one object, and reject a store that lets two win.
 
     Protocol: HTTP `If-None-Match: *` (RFC 9110, section 13.1.2), as S3 defines it for PUT.
@@ -29,15 +31,15 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
     """
     name = f"_conformance/{uuid.uuid4()}"
     url = client.get_presigned_url("PUT", bucket, name, expires=timedelta(minutes=5))
-    start = threading.Barrier(_WRITERS)
+    start = threading.Barrier(writers)
 
     def put(writer: int) -> int:
         start.wait()
         return http.put(url, content=str(writer), headers={"If-None-Match": "*"}).status_code
 
     try:
-        with http_client(timeout=10) as http, ThreadPoolExecutor(_WRITERS) as pool:
-            answers = list(pool.map(put, range(_WRITERS)))
+        with http_client(timeout=timeout_seconds) as http, ThreadPoolExecutor(writers) as pool:
+            answers = list(pool.map(put, range(writers)))
         if httpx.codes.OK in answers:
             client.remove_object(bucket, name)
     except httpx.HTTPError as error:
@@ -55,9 +57,9 @@ def require_conditional_put(client: Minio, bucket: str) -> None:
         raise StopPipelineError(message)
     winners = sum(answer == httpx.codes.OK for answer in answers)
     refused = sum(answer in (409, 412) for answer in answers)
-    if winners != 1 or refused != _WRITERS - 1:
+    if winners != 1 or refused != writers - 1:
         message = Problem(
-            f"the object store does not honour conditional PUT: {_WRITERS} writers raced for one "
+            f"the object store does not honour conditional PUT: {writers} writers raced for one "
             f"object in bucket {bucket!r} and got {answers}, not one 200 and otherwise 412, so two "
             "landers could overwrite each other's commits",
             "Use a store that does (MinIO does).",

@@ -248,7 +248,9 @@ class MinioSettings(Settings):
         "Protocol of the object store's S3 interface.",
         change="When it uses TLS; `SSL_CERT_FILE` names the authorities that are trusted.",
     )
-    console_port: int = port_setting(9001, "the object store's console")
+    console_port: int = port_setting(
+        9001, "the object store's console; SeaweedFS has the next six, too", last=65529
+    )
     region: Name = setting(
         "us-east-1",
         "Region of the buckets, with which requests are signed.",

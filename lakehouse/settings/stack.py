@@ -52,9 +52,15 @@ class StackSettings(Settings):
     )
     service_user: str = setting(
         "nobody",
-        "User that runs Postgres, Kafka and MinIO when root starts them.",
+        "User that runs Postgres, Kafka and the object store when root starts them.",
         change="When files of the servers must belong to another user.",
         unit="user",
+    )
+    store: Literal["minio", "seaweedfs"] | None = setting(
+        None,
+        "Object store that is started here, as the service `minio`.",
+        change="Before the first start, when a build of some minutes is too long.",
+        shown="the one that has data in `STACK_DATA_DIR`, at first `minio`",
     )
     start_timeout_seconds: float = setting(
         300,

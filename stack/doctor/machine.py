@@ -18,7 +18,7 @@ from stack.paths import JAR_LOCK, LOCKS, Cache
 from stack.preflight import check_paths
 from stack.service_user import find_service_user
 
-_PYTHONS = ((3, 11), (3, 12), (3, 13))
+_PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 14))
 _LOCKED = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)([^\\]*)")
 _REBUILD = "rm -r .venv, then any ./pipeline command creates it again"
 _LEAST_MEMORY_MB = 600
@@ -79,7 +79,11 @@ def _servers(measurements: Measurements) -> Sequence[Said]:
     required = {
         cache.servers: [cache.java, cache.postgres_programs / "postgres"],
         cache.kafka: [cache.kafka / "plugins", *(cache.kafka / place_of(jar) for jar in _jars())],
-        cache.minio: [cache.minio / "minio"],
+        **(
+            {cache.minio: [cache.minio / "minio"]}
+            if measurements.config.store == "minio"
+            else {cache.seaweedfs: [cache.seaweedfs / "bin" / "weed"]}
+        ),
     }
     optional = {
         cache.airflow: [cache.airflow / "bin" / "python"],

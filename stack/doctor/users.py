@@ -7,13 +7,16 @@ from typing import Any
 
 from minio.error import MinioException
 
+from lakehouse.object_store import object_store
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check, Said, fine, wrong
-from stack.minio.buckets import admin_of, policies
+from stack.minio.buckets import admin_of, may_enter, policies
 
 
 def _of_lake(measurements: Measurements) -> Sequence[Said]:
     minio = measurements.config.minio
+    if measurements.config.store == "seaweedfs":
+        return _of_seaweedfs(measurements)
     admin = admin_of(minio, measurements.secrets)
     wanted = policies(minio)
     found: dict[str, LakeUser | None] = {}
@@ -30,6 +33,20 @@ def _of_lake(measurements: Measurements) -> Sequence[Said]:
                 policy=policy,
             )
     return diagnose_users(wanted, found)
+
+
+def _of_seaweedfs(measurements: Measurements) -> Sequence[Said]:
+    """Diagnose whether each user gets in; SeaweedFS reads policies from a file of ours, only."""
+    minio, secrets = measurements.config.minio, measurements.secrets
+    wanted = policies(minio)
+    shut_out = [
+        user
+        for user in wanted
+        if not may_enter(object_store(minio, secrets, user=user), minio.bronze_bucket)
+    ]
+    if shut_out:
+        return [wrong(f"{', '.join(shut_out)} cannot get in", "./pipeline up minio")]
+    return [fine(f"{len(wanted)} users get in, with the policies of its file")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

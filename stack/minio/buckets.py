@@ -29,18 +29,20 @@ _WRITE_OBJECT = (
 )
 
 
-def prepare_buckets(settings: MinioSettings, secrets: Secrets) -> None:
-    """Create buckets, rules, policies and users. Idempotent."""
+def prepare_buckets(settings: MinioSettings, secrets: Secrets, *, with_users: bool = True) -> None:
+    """Create buckets, rules and, unless the server has them from a file, users. Idempotent."""
     bronze = settings.bronze_bucket
     store = object_store(settings, secrets, user="admin")
     for bucket in (bronze, settings.silver_bucket, settings.gold_bucket):
         if not store.bucket_exists(bucket):
             store.make_bucket(bucket)
         store.set_bucket_lifecycle(bucket, _lifecycle())
+    if not with_users:
+        return
     admin = admin_of(settings, secrets)
     for user, allowed in policies(settings).items():
         admin.policy_add(user, policy=allowed)
-        if not _may_enter(object_store(settings, secrets, user=user), bronze):
+        if not may_enter(object_store(settings, secrets, user=user), bronze):
             admin.user_add(user, secrets[f"minio_{user}"])
             admin.policy_set(user, user=user)
 
@@ -96,7 +98,7 @@ def _allow(
     ]
 
 
-def _may_enter(client: Minio, bucket: str) -> bool:
+def may_enter(client: Minio, bucket: str) -> bool:
     """Return whether the user exists with this password and policy, cheaper than creating it."""
     try:
         return client.bucket_exists(bucket)

@@ -125,12 +125,13 @@ def with_interval(text: str, seconds: int) -> str:
 def targets(config: StackConfig) -> list[dict[str, object]]:
     """Return the content of the targets file."""
     own = config.monitoring
+    is_minio = config.store == "minio"  # SeaweedFS' metrics have other names
     minio = {"__metrics_path__": "/minio/v2/metrics/cluster", "__scheme__": config.minio.scheme}
     known: tuple[tuple[str, str, int, dict[str, str]], ...] = (
         ("prometheus", own.host, own.port, {}),
         *((job, own.metrics_host, own.metrics_port(job), {}) for job in _OURS),
         *((job, AGENT_HOST, own.metrics_port(job), {}) for job in ("kafka", "connect")),
-        ("minio", config.minio.host, config.minio.port, minio),
+        *([("minio", config.minio.host, config.minio.port, minio)] if is_minio else []),
         ("airflow", own.host, own.metrics_port("statsd-exporter"), {}),
     )
     return [

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+import subprocess
 import uuid
 
 import polars as pl
@@ -12,13 +14,19 @@ import pytest
 from batch.catalogue import LakeTable, lake_metrics, lake_tables
 from batch.lake_sql import LakeSql, QueryError, connect
 from batch.maintenance import Limits, gold_needs, maintain_tables
+from benchmarks.peers import PEERS, _install
 from lakehouse.lake import Lake
 from lakehouse.offsets import kafka_app_id
+from lakehouse.secrets import ROLES
+from lakehouse.settings import ROOT
 from tests.second_reader import (
     ReadersDisagreeError,
+    Reading,
     assert_second_reader_agrees,
+    differences,
     read_by_duckdb,
     read_by_polars,
+    read_relation,
 )
 from tests.stacks import tenant
 from tests.unit.lake_shop import (
@@ -100,6 +108,69 @@ def test_second_implementation_reads_the_same_after_maintenance(lake, reader):
     table = opened(lake, "silver", name)
     assert read_by_polars(table) == before
     assert by_duckdb(reader, name, table.version()).rows == 27
+
+
+@pytest.fixture
+def exported(store, lake, tmp_path):
+    """The files of `catalog export`, by name."""
+    told = store.run("catalog", "export", tmp_path).stdout
+    assert "trino.sql" in told
+    files = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    secrets = [store.secrets[role] for role in ROLES]
+    assert not any(secret in text for text in files.values() for secret in secrets)
+    return files
+
+
+def read_by_names(lake, read, reader_name):
+    """Each table of the lake, read by its name alone, equals what Polars reads from its address."""
+    tables = lake_tables(lake)
+    assert {table.layer for table in tables} == {"bronze", "silver", "gold"}
+    for table in tables:
+        ours = read_by_polars(opened(lake, table.layer, table.name))
+        assert not list(differences(ours, read(str(table)), str(table), reader_name))
+
+
+def test_duckdb_finds_each_table_by_the_export_alone_in_a_foreign_time_zone(
+    store, reader, exported
+):
+    with connect({}, memory_mb=512) as second:
+        second.execute("set timezone = 'Pacific/Apia'")
+        second.execute("set variable lake_key_id = 'reader'")
+        second.execute(f"set variable lake_secret = '{store.secrets['minio_reader']}'")
+        second.execute(exported["duckdb.sql"])
+        read_by_names(reader, lambda name: read_relation(second, name), "DuckDB")
+
+
+@pytest.mark.long
+def test_spark_finds_each_table_by_the_export_alone_in_a_foreign_time_zone(
+    store, reader, exported, tmp_path
+):
+    """In the environment of `bench peers`, which has Spark with Delta and S3; on Java 17 or 21."""
+    text = exported["spark.sql"]
+    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    told = dict(re.findall(r"^--   (spark\.\S+) (\S+)$", text, re.MULTILINE))
+    spark = _install(store, PEERS["spark"])
+    settings = told | {
+        "spark.jars": ",".join(map(str, sorted((spark / "jars").glob("*.jar")))),
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.sql.session.timeZone": "Pacific/Apia",
+        "spark.sql.warehouse.dir": str(tmp_path / "warehouse"),
+        "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+        "spark.hadoop.fs.s3a.access.key": "reader",
+        "spark.hadoop.fs.s3a.secret.key": store.secrets["minio_reader"],
+    }
+    names = [str(table) for table in lake_tables(reader)]
+    statements = [line.removesuffix(";") for line in lines]
+    task = {"settings": settings, "statements": statements, "tables": names}
+    command = [spark / "bin" / "python", ROOT / "tests" / "spark_reader.py"]
+    result = subprocess.run(
+        command, input=json.dumps(task), capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    found = json.loads(result.stdout)
+    read_by_names(reader, lambda name: Reading(**found[name]), "Spark")
 
 
 def test_second_reader_tells_what_differs(reader, monkeypatch):

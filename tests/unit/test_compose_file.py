@@ -44,7 +44,7 @@ OURS = {
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)")
 SETTINGS = {variable.name for group in ALL_SETTINGS for variable in variables_of(group)}
 PLACES = {"STACK_ENGINE", "STACK_ENV_FILE", "STACK_DATA_DIR", "STACK_CACHE_DIR",
-          "STACK_SECRETS_FILE", "STACK_SERVICE_USER",
+          "STACK_SECRETS_FILE", "STACK_SERVICE_USER", "STACK_STORE",
           "KAFKA_HEAP_MB", "CONNECT_HEAP_MB", "KAFKA_JAVA_OPTIONS",
           "MONITORING_PORT", "MONITORING_SCRAPE_SECONDS",
           "MONITORING_RETENTION_DAYS"}  # fmt: skip

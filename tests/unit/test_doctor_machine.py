@@ -25,7 +25,7 @@ from tests.verdicts import only, verdicts
 
 @pytest.mark.parametrize(("version", "is_fine"), [
     ((3, 10, 9), False), ((3, 11, 0), True), ((3, 12, 9), True), ((3, 13, 0), True),
-    ((3, 14, 0), False),
+    ((3, 14, 2), True), ((3, 15, 0), False),
 ])  # fmt: skip
 def test_python_is_one_that_the_locks_are_for(version, is_fine):
     assert (only(diagnose_python(version)).verdict is Verdict.FINE) is is_fine

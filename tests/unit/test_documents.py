@@ -16,7 +16,10 @@ from tests.documents import Document, commands_in, documents, slug
 
 DOCUMENTS = documents()
 OPERATIONS = Document(ROOT / "docs" / "OPERATIONS.md")
-RUNTIME = {"mapping.yaml", "secrets.json", "var/secrets.json", "settings.json"}
+RUNTIME = {
+    "mapping.yaml", "secrets.json", "var/secrets.json", "settings.json", "duckdb.sql", "spark.sql",
+    "trino.sql",
+}  # fmt: skip
 """Files that are made when the system runs."""
 FREE = ("test",)
 """Commands that hand the rest of the line on to another program."""

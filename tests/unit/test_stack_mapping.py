@@ -1,5 +1,6 @@
 """A stack of another shop: what is checked, run and started again for its mapping."""
 
+from contextlib import nullcontext
 from shutil import copytree
 
 import pytest
@@ -11,6 +12,7 @@ from lakehouse.settings import ROOT
 from stack.bootstrap import steps
 from stack.catalog import services
 from stack.control import Stack
+from stack.install import Installation
 from stack.paths import Data, StackConfig
 from stack.preflight import check_example
 from stack.service_user import ServiceUser
@@ -114,7 +116,7 @@ def test_mapping_of_a_shop_elsewhere_is_checked_before_anything_starts(
         raise StopPipelineError(dsn)
 
     monkeypatch.setattr("stack.control.require_mapping_fits", refuse)
-    monkeypatch.setattr("stack.control.install", lambda *_, **__: None)
+    monkeypatch.setattr("stack.control.installing", lambda *_: nullcontext(Installation()))
     monkeypatch.setattr("stack.control.check_paths", lambda *_: None)
     given = {
         "OLTP_HOST": "192.0.2.1", "CONTRACTS_DIR": str(other), "STACK_DATA_DIR": str(tmp_path),

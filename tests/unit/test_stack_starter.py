@@ -1,6 +1,7 @@
 """Starting: each service after those it needs, ready or a plain reason why not, and told so."""
 
 import io
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -189,6 +190,23 @@ def test_a_step_that_never_succeeds_is_named(starter):
     assert message == "kafka: roles could not be done. Connect answers 409."
 
 
+def test_no_wait_is_too_long_while_something_is_being_built(data):
+    answers = iter([False] * 30 + [True])
+    busy = iter([True] * 29)
+    slow = service(probe=lambda: next(answers))
+    settings = StackSettings(start_timeout_seconds=0.01)
+    supervisor = FakeSupervisor()
+
+    def is_building():
+        time.sleep(0.001)
+        return next(busy, False)
+
+    start = Starter(supervisor, data, settings, silent(), is_building=is_building)
+    start.start(slow, [], [])
+    with pytest.raises(StopPipelineError, match="is not ready after"):
+        start.start(service("connect", probe=lambda: False), [], [])
+
+
 def test_the_first_failure_ends_the_waiting_of_all_and_is_the_one_that_is_told(starter):
     supervisor = FakeSupervisor(oltp=[state("FATAL")])
     start = starter(supervisor, patience=600)
@@ -199,6 +217,19 @@ def test_the_first_failure_ends_the_waiting_of_all_and_is_the_one_that_is_told(s
         message = refusal(start.wait, {"kafka": kafka, "oltp": oltp, "connect": connect})
     assert message.startswith("oltp")
     assert "connect" not in supervisor.started
+
+
+def test_what_is_installed_after_another_service_failed_is_not_started(starter):
+    supervisor = FakeSupervisor(oltp=[state("FATAL")])
+    start, minio_is_built = starter(supervisor, patience=600), Future()
+    with ThreadPoolExecutor(2) as pool:
+        minio = pool.submit(start.start, service("minio"), [minio_is_built], [])
+        oltp = pool.submit(start.start, service("oltp"), [], [])
+        assert refusal(start.wait, {"minio": minio, "oltp": oltp}).startswith("oltp")
+        minio_is_built.set_result(None)
+        with pytest.raises(CancelledError):
+            minio.result()
+    assert "minio" not in supervisor.started
 
 
 def test_the_cause_is_told_and_not_those_who_waited_in_vain():

@@ -1,0 +1,1 @@
+"""SeaweedFS, from its wheel: an object store that needs no build."""

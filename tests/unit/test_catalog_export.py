@@ -1,0 +1,90 @@
+"""What other engines are told of the lake: every table, by name, and no secret."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from batch.catalogue.engines import exported_tables, files_for_engines
+from batch.lake_sql import connect
+from lakehouse.environment import environment_of
+from tests.second_reader import differences, read_by_polars, read_relation
+from tests.unit.lake_shop import add, lake_in, land, make_gold, opened, silver_rows
+
+NAMES = ["bronze.raw_sales", "silver.cleaned_sales", "gold.sales_kpi"]
+
+
+@pytest.fixture
+def lake(tmp_path):
+    found = lake_in(tmp_path)
+    land(found, 0, 9)
+    add(found, silver_rows(range(9)), read_to=8)
+    make_gold(found, 1)
+    return found
+
+
+@pytest.fixture
+def files(lake):
+    tables = exported_tables(lake)
+    return files_for_engines(tables, endpoint="https://s3.example:9000", region="eu-west-3")
+
+
+def test_duckdb_reads_each_table_by_its_name(lake, files):
+    with connect({}, memory_mb=256) as second:
+        second.execute("set timezone = 'Asia/Kathmandu'")
+        second.execute("set variable lake_key_id = 'a'; set variable lake_secret = 'b'")
+        second.execute(files["duckdb.sql"])
+        for name in NAMES:
+            ours = read_by_polars(opened(lake, *name.split(".")))
+            assert ours.rows > 0
+            assert not list(differences(ours, read_relation(second, name), name, "DuckDB"))
+        (secret,) = second.execute("select secret_string from duckdb_secrets()").fetchone()
+    assert "endpoint=s3.example:9000;key_id=a;region=eu-west-3" in secret
+    assert "url_style=path;use_ssl=true" in secret
+
+
+def test_spark_and_trino_are_told_where_each_table_is(lake, files):
+    for name in NAMES:
+        layer, table = name.split(".")
+        uri = lake.uri(layer, table)
+        spark = f"create table if not exists {layer}.`{table}` using delta location '{uri}';"
+        assert spark in files["spark.sql"]
+        assert f"table_name => '{table}', table_location => '{uri}');" in files["trino.sql"]
+    assert "s3.endpoint=https://s3.example:9000" in files["trino.properties"]
+
+
+def test_spark_names_a_bucket_as_hadoop_does(lake, files):
+    (first, *_) = exported_tables(lake)
+    moved = type(first)(table=first.table, uri="s3://bronze/raw_sales", fields=first.fields)
+    text = files_for_engines([moved], endpoint="http://a:1", region="r")["spark.sql"]
+    assert "location 's3a://bronze/raw_sales';" in text
+
+
+def test_unity_catalog_is_told_the_columns_too(lake, files):
+    posted = re.findall(r"^post (\w+) <<'EOF'\n(.*)\nEOF$", files["unity.sh"], re.MULTILINE)
+    tables = {}
+    for path, body in posted:
+        if path == "tables":
+            told = json.loads(body)
+            tables[f"{told['schema_name']}.{told['name']}"] = told
+    assert sorted(tables) == sorted(NAMES)
+    columns = {one["name"]: one for one in tables["bronze.raw_sales"]["columns"]}
+    kinds = {name: (one["type_name"], one["type_text"]) for name, one in columns.items()}
+    assert kinds["_offset"] == ("LONG", "bigint")
+    assert kinds["_timestamp"] == ("TIMESTAMP", "timestamp")
+    assert kinds["_headers"] == ("ARRAY", "array<struct<key:string,value:binary>>")
+    check = ["sh", "-n", "-c", files["unity.sh"]]
+    assert subprocess.run(check, check=False).returncode == 0
+    assert [one["position"] for one in columns.values()] == list(range(len(columns)))
+    assert json.loads(columns["value"]["type_json"])["type"] == "binary"
+
+
+def test_the_command_writes_a_file_for_each_engine(lake, tmp_path, monkeypatch):
+    from cli.catalog import export
+
+    monkeypatch.setattr("lakehouse.connections.lake_of_reader", lambda: lake)
+    with environment_of({"HOME": "/nowhere"}):
+        export(tmp_path / "new" / "catalog")
+    written = {file.name for file in (tmp_path / "new" / "catalog").iterdir()}
+    assert written == {"duckdb.sql", "spark.sql", "trino.properties", "trino.sql", "unity.sh"}
