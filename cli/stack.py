@@ -29,6 +29,9 @@ def up(
     monitoring: Annotated[
         bool, typer.Option("--monitoring", help="Start Prometheus (metrics and alerts).")
     ] = False,
+    spark: Annotated[
+        bool, typer.Option("--spark", help="Start Spark, a master and two workers.")
+    ] = False,
 ) -> None:
     """Install what is missing, start the services, wait until each is ready.
 
@@ -40,7 +43,9 @@ def up(
 
     stack = stack_of_settings()
     with Steps(err_console) as progress:
-        wanted = services or chosen(airflow=airflow, superset=superset, monitoring=monitoring)
+        wanted = services or chosen(
+            airflow=airflow, superset=superset, monitoring=monitoring, spark=spark
+        )
         stack.up(wanted, progress=progress)
     found = [row for row in stack.status() if row.is_ready]
     print_rows([{"service": row.service, "what": row.title, "at": row.url} for row in found])

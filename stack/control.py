@@ -18,7 +18,7 @@ from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
-from stack.catalog import AIRFLOW, DEFAULT, MONITORING, SERVERS, SUPERSET, services
+from stack.catalog import AIRFLOW, DEFAULT, MONITORING, SERVERS, SPARK, SUPERSET, services
 from stack.install import install
 from stack.log import follow as follow_log
 from stack.log import last_lines
@@ -106,6 +106,7 @@ class Stack:
             with_airflow=not names_wanted.isdisjoint(AIRFLOW),
             with_superset=not names_wanted.isdisjoint(SUPERSET),
             with_monitoring=not names_wanted.isdisjoint(MONITORING),
+            with_spark=not names_wanted.isdisjoint(SPARK),
         )
         with self._alone():
             self._secrets.complete()

@@ -19,6 +19,7 @@ from stack.minio.install import MINIO
 from stack.paths import LOCKS, Cache
 from stack.progress import Steps
 from stack.prometheus.install import PROMETHEUS
+from stack.spark.install import install_spark
 from stack.tools import Tools, uv_install
 
 _BUILD_MB = 3_500
@@ -26,11 +27,12 @@ _BUILD_MB = 3_500
 _INSTALL_MB = 800
 _AIRFLOW_MB = 1_200
 _SUPERSET_MB = 1_200
+_SPARK_MB = 2_000
 _SERVERS = "Postgres and Java"
 _KAFKA = "Kafka, Connect and Debezium"
 
 
-def install(
+def install(  # noqa: PLR0913 - one for each part
     cache: Cache,
     steps: Steps,
     *,
@@ -38,6 +40,7 @@ def install(
     with_airflow: bool = False,
     with_superset: bool = False,
     with_monitoring: bool = False,
+    with_spark: bool = False,
 ) -> None:
     """Install all servers into the cache; returns at once if they are installed.
 
@@ -48,6 +51,7 @@ def install(
         with_airflow: whether to install Airflow.
         with_superset: whether to install Superset.
         with_monitoring: whether to install Prometheus.
+        with_spark: whether to install Spark.
 
     Raises:
         StopPipelineError: something could not be fetched, verified, built or written.
@@ -59,6 +63,7 @@ def install(
         *([cache.airflow] if with_airflow else []),
         *([cache.superset] if with_superset else []),
         *([cache.prometheus] if with_monitoring else []),
+        *([cache.spark] if with_spark else []),
     ]
     missing = [folder for folder in wanted if not folder.exists()]
     if not missing:
@@ -67,6 +72,7 @@ def install(
     needed_mb += _BUILD_MB if cache.prometheus in missing else 0
     needed_mb += _AIRFLOW_MB if cache.airflow in missing else 0
     needed_mb += _SUPERSET_MB if cache.superset in missing else 0
+    needed_mb += _SPARK_MB if cache.spark in missing else 0
     require_space(cache.root, needed_mb, variable="STACK_CACHE_DIR")
     tools = Tools()
     uv = _find_uv(uv)
@@ -83,6 +89,8 @@ def install(
         ):
             if is_wanted:
                 parts[name] = pool.submit(_install_python, name, folder, steps, tools, uv)
+        if with_spark:
+            parts["Spark"] = pool.submit(_install_spark, cache, steps, tools, uv)
         if with_monitoring:
             name = PROMETHEUS.name
             parts[name] = pool.submit(_build, PROMETHEUS, cache.prometheus, steps, tools, uv)
@@ -137,6 +145,13 @@ def _install_python(name: str, folder: Path, steps: Steps, tools: Tools, uv: Pat
         install_environment(tools, uv, lock, result, python=python)
 
     _step(tools, steps, name, folder, make)
+
+
+def _install_spark(cache: Cache, steps: Steps, tools: Tools, uv: Path) -> None:
+    def make(_work: Path, result: Path) -> None:
+        install_spark(tools, uv, cache, result)
+
+    _step(tools, steps, "Spark", cache.spark, make)
 
 
 def _step(
