@@ -87,7 +87,7 @@ class Spark(Shared):
                     "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",
                 },
                 is_ours=True,
-                niceness=10,
+                niceness=5,
                 configuration=mapping_digest() + distributed_version(),
             ),
             title=title,
