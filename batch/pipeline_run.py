@@ -9,6 +9,7 @@ gold and the warehouse are built from the same rows. Each step may be repeated.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ from batch.silver.run import (
     consolidate_silver,
 )
 from batch.silver.tables import is_outdated
+from batch.spark.cluster import Cluster
 from batch.warehouse.checks import CheckResult
 from batch.warehouse.lake_state import measure_lake
 from batch.warehouse.load import load_warehouse
@@ -78,6 +80,7 @@ class PipelineRun:
         contract_files: folder of the user's contract files.
         lock: lock of each step that writes a layer; none by default, for callers that hold one.
         is_rebuild: build layers from all of the layer below, not only from what is new in it.
+        cluster: of Spark, for what reads all of bronze; None for this process.
     """
 
     lake: Lake
@@ -89,9 +92,12 @@ class PipelineRun:
     on_progress: Progress = lambda _what: None
     lock: Lock = _no_lock
     is_rebuild: bool = False
+    cluster: Cluster | None = None
 
     @classmethod
-    def of_settings(cls, on_progress: Progress, *, is_rebuild: bool = False) -> "PipelineRun":
+    def of_settings(
+        cls, on_progress: Progress, *, is_rebuild: bool = False, cluster: Cluster | None = None
+    ) -> "PipelineRun":
         """Return the steps, configured by the environment, without locks."""
         return cls(
             lake=writing_lake().keeping(),
@@ -101,6 +107,7 @@ class PipelineRun:
             shop=shop("reconcile"),
             on_progress=on_progress,
             is_rebuild=is_rebuild,
+            cluster=cluster,
         )
 
     @classmethod
@@ -185,8 +192,10 @@ class PipelineRun:
         done: list[SilverReport] = []
         failed: list[PipelineError] = []
         for entity in chosen:
-            is_rebuilt = self.is_rebuild or self._is_outdated(entity)
-            work = rebuild_silver if is_rebuilt else consolidate_silver
+            is_rebuilt = self._is_rebuilt(entity)
+            work = (
+                partial(rebuild_silver, cluster=self.cluster) if is_rebuilt else consolidate_silver
+            )
             try:
                 done += work(self.lake, self.rules, [entity], on_progress=self.on_progress)
             except AwayError:
@@ -198,10 +207,18 @@ class PipelineRun:
             raise together(failed)
         return done
 
-    def _is_outdated(self, entity: Entity) -> bool:
-        """Return whether the shop has changed a table, or a user its contract file."""
-        current = self.lake.open("silver", entity.silver) if entity.is_derived else None
-        return current is not None and is_outdated(current, entity)
+    def _is_rebuilt(self, entity: Entity) -> bool:
+        """Return whether to read all of bronze.
+
+        Also if the shop has changed a table, or a user its contract file; and, where a cluster
+        does it, at the first load.
+        """
+        if self.is_rebuild or not (entity.is_derived or self.cluster):
+            return self.is_rebuild
+        current = self.lake.open("silver", entity.silver)
+        if current is None:
+            return self.cluster is not None
+        return entity.is_derived and is_outdated(current, entity)
 
     def pin(self, versions: Mapping[str, int] | None = None) -> Silver:
         """Open silver's tables at these versions; tables that are not given at the newest.

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from enum import StrEnum
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +18,18 @@ if TYPE_CHECKING:
     from batch.catalogue import LayerBehind
     from batch.pipeline_run import Consolidated
     from batch.runs.tables import TableResult
+    from batch.spark.cluster import Cluster
     from batch.warehouse.checks import CheckResult
 
 app = typer.Typer()
+
+
+class Engine(StrEnum):
+    """What computes a layer from scratch."""
+
+    LOCAL = "local"
+    SPARK = "spark"
+
 
 _LAYER = option(layers=CONSOLIDATED, description="Only this layer.")
 LayerOption = Annotated[Layer | None, _LAYER]
@@ -27,40 +37,46 @@ EntityOption = Annotated[
     list[str] | None,
     typer.Option("--entity", help="In silver, only this table of the shop; may be repeated."),
 ]
+EngineOption = Annotated[
+    Engine | None,
+    typer.Option(help="What computes silver; by default the one that BATCH_ENGINE names."),
+]
 
 
 @app.command(rich_help_panel="Run")
 def consolidate(
     layer: LayerOption = None,
     entity: EntityOption = None,
+    engine: EngineOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Apply new changes in bronze to silver, gold and the warehouse.
 
     Reads the versions that exist when it starts. Idempotent; after an
     interruption the next run completes the work. If another consolidation runs,
-    it waits for it.
+    it waits for it. Spark only loads tables of silver that do not exist yet.
 
     Example: ./pipeline consolidate --layer silver --entity orders
     """
-    _run(layer, entity, output, is_rebuild=False)
+    _run(layer, entity, output, is_rebuild=False, engine=engine)
 
 
 @app.command(rich_help_panel="Run")
 def rebuild(
     layer: Annotated[Layer, _LAYER],
     entity: EntityOption = None,
+    engine: EngineOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Rebuild a layer from scratch from the layer below, in one commit per table.
 
     Use it after a rule was changed, or to repair a table. Readers see a table
     either before or after. The layers above follow with the next ./pipeline
-    consolidate.
+    consolidate. On Spark, silver is validated and written by its workers.
 
     Example: ./pipeline rebuild --layer gold
     """
-    _run(layer, entity, output, is_rebuild=True)
+    _run(layer, entity, output, is_rebuild=True, engine=engine)
 
 
 def consolidated(
@@ -68,6 +84,7 @@ def consolidated(
     entities: "Sequence[str]" = (),
     *,
     is_rebuild: bool = False,
+    engine: Engine | None = None,
 ) -> "Consolidated":
     """Consolidate under the lock, showing progress on standard error."""
     from batch.pipeline_run import PipelineRun
@@ -79,13 +96,39 @@ def consolidated(
     kind = Kind.REBUILD if is_rebuild else Kind.CONSOLIDATION
     asked = {"layers": list(layers), "entities": list(entities)}
     _require_known(entities)
+    cluster = _cluster(engine) if Layer.SILVER in layers else None
     with (
         consolidating(kind),
         recorded(warehouse("batch"), kind=kind, scope=asked) as record,
         err_console.status(kind) as status,
     ):
-        run = PipelineRun.of_settings(status.update, is_rebuild=is_rebuild)
+        run = PipelineRun.of_settings(status.update, is_rebuild=is_rebuild, cluster=cluster)
         return run_steps(run, layers, entities=entities, record=record)
+
+
+def _cluster(engine: Engine | None) -> "Cluster | None":
+    """Return Spark's cluster if it is asked for, and what its driver runs on, installed."""
+    from importlib.util import find_spec
+
+    from batch.spark.cluster import Cluster
+    from lakehouse.errors import StopPipelineError
+    from lakehouse.settings import BatchSettings, SparkSettings, default_uv
+    from stack.paths import Cache, StackConfig
+    from stack.spark.install import ensure_spark, programs_of
+
+    if (engine or BatchSettings().engine) != Engine.SPARK:
+        return None
+    if find_spec("pyspark") is not None:
+        # In an environment that has Spark, as those of clusters have, its own variables count.
+        return Cluster(settings=SparkSettings(), programs={})
+    cache, uv = Cache(root=StackConfig().stack.cache_dir), default_uv()
+    if not cache.spark.exists():
+        if uv is None:
+            problem = "No uv to install Spark with"
+            raise StopPipelineError(problem, "Run through ./pipeline, or put uv on the PATH.")
+        with err_console.status("installing Spark"):
+            ensure_spark(cache, uv)
+    return Cluster(settings=SparkSettings(), programs=programs_of(cache))
 
 
 def _require_known(entities: "Sequence[str]") -> None:
@@ -166,14 +209,22 @@ def _show_rows(rows: "Sequence[TableResult]", seconds: float) -> None:
 
 
 def _run(
-    layer: Layer | None, entity: list[str] | None, output: Format, *, is_rebuild: bool
+    layer: Layer | None,
+    entity: list[str] | None,
+    output: Format,
+    *,
+    is_rebuild: bool,
+    engine: Engine | None = None,
 ) -> None:
     if entity and layer not in (None, Layer.SILVER):
         message = f"--entity selects tables of silver; it cannot be combined with --layer {layer}."
         raise typer.BadParameter(message)
+    if engine is Engine.SPARK and layer not in {None, Layer.SILVER}:
+        message = f"Spark computes silver; it cannot be combined with --layer {layer}."
+        raise typer.BadParameter(message)
     started = monotonic()
     layers = CONSOLIDATED if layer is None else (layer,)
-    done = consolidated(layers, entity or (), is_rebuild=is_rebuild)
+    done = consolidated(layers, entity or (), is_rebuild=is_rebuild, engine=engine)
     seconds = monotonic() - started
     behind = behind_each()
     if output is Format.JSON:

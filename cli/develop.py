@@ -52,6 +52,7 @@ LOCKS = {
     "project": "dev",
     "servers": "servers",
     "airflow": "airflow",
+    "spark": "spark",
     "superset": "superset",
     "go": "go",
     "seaweedfs": "seaweedfs",
@@ -65,7 +66,7 @@ one would slow both down on a small machine."""
 _ON_REAL_SERVICES = ("integration", "browser", "faults")
 _SLACK = 1.0
 """Percentage points by which coverage may exceed its minimum before it has to be raised."""
-_WITH_PROJECT = {"project", "airflow"}
+_WITH_PROJECT = {"project", "airflow", "spark"}
 """Locks of environments into which the project itself is installed."""
 
 
@@ -220,7 +221,7 @@ def lock(
     for name, group in LOCKS.items():
         source = ("pyproject.toml",) if name in _WITH_PROJECT else ()
         # Shared dependencies have the same version in both environments.
-        like = ("--constraint", "locks/project.txt") if name == "airflow" else ()
+        like = ("--constraint", "locks/project.txt") if name in {"airflow", "spark"} else ()
         command = [
             str(uv), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
             "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url",
@@ -234,7 +235,8 @@ def lock(
 
 def _install_servers() -> None:
     cache = Cache(root=StackSettings().cache_dir)
-    install(cache, silent(), with_airflow=True, with_superset=True)
+    parts = ("servers", "kafka", "minio", "seaweedfs", "airflow", "superset", "spark")
+    install(cache, silent(), parts)
 
 
 def _failed_checks() -> list[str]:

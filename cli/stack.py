@@ -33,6 +33,9 @@ def up(
         Literal["minio", "seaweedfs"] | None,
         typer.Option(help="minio, or seaweedfs, which needs no build. Default: STACK_STORE."),
     ] = None,
+    spark: Annotated[
+        bool, typer.Option("--spark", help="Start Spark, a master and two workers.")
+    ] = False,
 ) -> None:
     """Install what is missing, start the services, wait until each is ready.
 
@@ -47,7 +50,9 @@ def up(
     settings = StackSettings() if store is None else StackSettings(store=store)
     stack = stack_of_settings(StackConfig(stack=settings))
     with Steps(err_console) as progress:
-        wanted = services or chosen(airflow=airflow, superset=superset, monitoring=monitoring)
+        wanted = services or chosen(
+            airflow=airflow, superset=superset, monitoring=monitoring, spark=spark
+        )
         stack.up(wanted, progress=progress)
     found = [row for row in stack.status() if row.is_ready]
     print_rows([{"service": row.service, "what": row.title, "at": row.url} for row in found])

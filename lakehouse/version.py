@@ -44,6 +44,12 @@ def contracts_version(root: Path = ROOT) -> str:
     return _short(f"{name} {contract_version(name, root)}".encode() for name in sorted(ENTITIES))
 
 
+@cache
+def distributed_version(root: Path = ROOT) -> str:
+    """Return the digest of what computes rows on other machines, contracts in effect included."""
+    return _short([contracts_version(root).encode(), *_files(root, ("lakehouse", "batch"))])
+
+
 def declared_version(entity: Entity, root: Path = ROOT) -> str:
     """Return the digest of any declaration, as `contract_version` does for the shop's."""
     return _short([repr(entity).encode(), *_files(root, _RULES)])

@@ -25,6 +25,7 @@ from stack.prometheus.server import Prometheus, StatsdExporter
 from stack.seaweedfs.server import INNER_PORTS, SeaweedServer
 from stack.service_user import ServiceUser
 from stack.shared import Shared
+from stack.spark.server import WORKERS, Spark
 from stack.superset.server import SupersetServer
 
 SERVERS = ("oltp", "warehouse", "kafka", "connect", "minio")
@@ -37,17 +38,22 @@ SUPERSET = ("superset",)
 """Services of the charts."""
 MONITORING = ("exporter", "statsd-exporter", "prometheus")
 """Services that monitor the others."""
+SPARK = ("spark-master", *WORKERS)
+"""Services of Spark, for what is large."""
 DEFAULT = (*SHOP, *AIRFLOW, *SUPERSET)
 """Services that `up` starts by default."""
 
 
-def chosen(*, airflow: bool, superset: bool, monitoring: bool) -> tuple[str, ...]:
-    """Return the services to start, with or without Airflow, Superset and monitoring."""
+def chosen(
+    *, airflow: bool, superset: bool, monitoring: bool, spark: bool = False
+) -> tuple[str, ...]:
+    """Return the services to start, with or without Airflow, Superset, monitoring and Spark."""
     return (
         *SHOP,
         *(AIRFLOW if airflow else ()),
         *(SUPERSET if superset else ()),
         *(MONITORING if monitoring else ()),
+        *(SPARK if spark else ()),
     )
 
 
@@ -66,6 +72,7 @@ def services(config: StackConfig, secrets: Secrets, user: ServiceUser) -> dict[s
         *catalog.airflow(),
         catalog.superset(),
         *catalog.monitoring(),
+        *catalog.spark(),
     )
     return {service.name: service for service in found}
 
@@ -268,6 +275,10 @@ class _Catalog(Shared):
             needs=("exporter", "statsd-exporter", "lander", "live"),
         )
         return exporter, statsd, prometheus
+
+    def spark(self) -> tuple[Service, ...]:
+        """Return Spark's master and workers, which `up` starts when asked to."""
+        return tuple(Spark(**self._shared).services())
 
     def _metrics(self, service: str, host: str | None = None) -> Port:
         """Return the port at which a service serves metrics."""

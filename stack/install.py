@@ -21,6 +21,8 @@ from stack.minio.install import MINIO
 from stack.paths import LOCKS, Cache
 from stack.progress import Steps
 from stack.prometheus.install import PROMETHEUS
+from stack.spark.install import install_spark
+from stack.spark.server import WORKERS
 from stack.tools import Tools, uv_install
 
 _NEEDED_MB = {
@@ -31,6 +33,7 @@ _NEEDED_MB = {
     "airflow": 1_200,
     "superset": 1_200,
     "prometheus": 3_500,
+    "spark": 2_000,
 }
 """Disk space for each part."""
 _TITLES = {
@@ -41,6 +44,7 @@ _TITLES = {
     "airflow": "Airflow",
     "superset": "Superset",
     "prometheus": PROMETHEUS.name,
+    "spark": "Spark",
 }
 
 
@@ -61,6 +65,7 @@ def parts_of(services: Iterable[str], *, store: str) -> list[str]:
         "superset": ("superset",),
         "statsd-exporter": ("prometheus",),
         "prometheus": ("prometheus",),
+        **dict.fromkeys(("spark-master", *WORKERS), ("servers", "spark")),
     }
     return list(dict.fromkeys(part for name in services for part in parts.get(name, ())))
 
@@ -161,6 +166,7 @@ class _Work:
                 "superset", ">=3.11,<3.13" if sys.version_info >= (3, 13) else sys.executable
             ),
             "prometheus": self._build(PROMETHEUS),
+            "spark": lambda _, result: install_spark(self.tools, self.uv, self.cache, result),
         }
         _step(self.tools, self.steps, _TITLES[part], getattr(self.cache, part), makers[part])
 

@@ -19,6 +19,7 @@ from lakehouse.settings import (
     MonitoringSettings,
     OltpSettings,
     ShopSettings,
+    SparkSettings,
     StackSettings,
     SupersetSettings,
     WarehouseSettings,
@@ -52,6 +53,7 @@ class StackConfig:
     superset: SupersetSettings = field(default_factory=SupersetSettings)
     shop: ShopSettings = field(default_factory=ShopSettings)
     airflow: AirflowSettings = field(default_factory=AirflowSettings)
+    spark: SparkSettings = field(default_factory=SparkSettings)
     monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
     example: Path | None = None
     """Folder of another shop to make and to sell in: its schema.sql and simulate.py are run."""
@@ -105,6 +107,19 @@ class Cache:
         """Airflow's environment, by the version of Python that it was created with."""
         python = hashlib.sha256(sys.base_prefix.encode()).hexdigest()[:6]
         return self.root / f"airflow-{digest_of(LOCKS / 'airflow.txt')}-{python}"
+
+    @property
+    def spark(self) -> Path:
+        """Spark's environment, by the version of Python that it was created with."""
+        python = hashlib.sha256(sys.base_prefix.encode()).hexdigest()[:6]
+        digest = digest_of(LOCKS / "spark.txt", LOCKS / "servers.txt")
+        return self.root / f"spark-{digest}-{python}"
+
+    @property
+    def spark_home(self) -> Path:
+        """The folder of Spark's programs and jars in its environment."""
+        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return self.spark / "lib" / python / "site-packages" / "pyspark"
 
     @property
     def superset(self) -> Path:

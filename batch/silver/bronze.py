@@ -20,11 +20,14 @@ _KEYS_AT_ONCE = 20_000
 
 
 class BronzeSource:
-    """One version of a bronze table. Records that land later are not visible."""
+    """One version of a bronze table. Records that land later are not visible.
 
-    def __init__(self, delta: DeltaTable) -> None:
+    Where its `ends` are known, they are not read again.
+    """
+
+    def __init__(self, delta: DeltaTable, ends: Mapping[EpochPartition, int] | None = None) -> None:
         self.delta = delta
-        self.ends = dict(self._ends())
+        self.ends = dict(self._ends() if ends is None else ends)
         self._footers = Footers(delta)
 
     def pending(self, table: DeltaTable) -> dict[EpochPartition, OffsetRange]:

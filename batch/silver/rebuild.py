@@ -2,8 +2,9 @@
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 
@@ -12,12 +13,15 @@ import pyarrow as pa
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import append
-from batch.silver.offsets import is_within, starting_position, watermarks
+from batch.silver.distributed import Counted, SilverJob, Written
+from batch.silver.offsets import OffsetRanges, is_within, starting_position, watermarks
 from batch.silver.replace import overwrite
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import Progress, SilverReport, SilverRules
 from batch.silver.shards import Shards
 from batch.silver.tables import SilverTables
+from batch.spark.cluster import Cluster
+from batch.spark.files import Place, replace_files
 from lakehouse.cleaning.validator import count_rules
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import (
@@ -28,7 +32,7 @@ from lakehouse.contracts.schemas import (
 )
 from lakehouse.delta import retry_later
 from lakehouse.lake import Lake
-from lakehouse.offsets import EpochPartition, OffsetRange, up_to
+from lakehouse.offsets import OffsetRange, up_to
 
 
 def rebuild_silver(
@@ -36,6 +40,7 @@ def rebuild_silver(
     rules: SilverRules,
     entities: Iterable[Entity],
     *,
+    cluster: Cluster | None = None,
     on_progress: Progress = lambda _what: None,
 ) -> list[SilverReport]:
     """Validate everything in bronze again, and replace the tables by the result.
@@ -47,6 +52,7 @@ def rebuild_silver(
         lake: opened as a user that writes silver.
         rules: settings of the validation.
         entities: what to rebuild, in order.
+        cluster: of Spark, whose workers validate and write; None for this process.
         on_progress: called with a short description of each step.
 
     Raises:
@@ -59,54 +65,152 @@ def rebuild_silver(
     for entity in entities:
         with retry_later(f"silver/{entity.silver} could not be replaced", then="Rebuild it again."):
             tables = SilverTables(lake, entity, rules.retention_hours)
-            done.append(_rebuild(tables, rules, on_progress))
+            done.append(_rebuild(tables, rules, cluster, on_progress))
     return done
 
 
-def _rebuild(tables: SilverTables, rules: SilverRules, on_progress: Progress) -> SilverReport:
+def _rebuild(
+    tables: SilverTables, rules: SilverRules, cluster: Cluster | None, on_progress: Progress
+) -> SilverReport:
     started = monotonic()
     entity = tables.entity
-    report = SilverReport(entity=entity.table, table=entity.silver)
     delta = tables.lake.open("bronze", entity.bronze)
     if delta is None:
-        return report
+        return SilverReport(entity=entity.table, table=entity.silver)
     tables.open_all()
     # After silver, so that this version of bronze has all that silver has read.
     delta.update_incremental()
     bronze = BronzeSource(delta)
-    counts = _Counts(tables=tables, run_id=uuid.uuid4().hex)
-    with tempfile.TemporaryDirectory(prefix="rebuild-") as folder:
-        revalidated = Revalidated(
-            files=Shards(folder=Path(folder), count=bronze.count_batches(bronze.ends, rules.batch)),
-            tables=tables,
-            validator=rules.validator(entity),
+    work = _Work(
+        tables=tables, rules=rules, bronze=bronze, run_id=uuid.uuid4().hex, on_progress=on_progress
+    )
+    report = work.here() if cluster is None else work.on(cluster)
+    return replace(report, ranges=work.ranges, seconds=monotonic() - started)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """One entity's rebuild from one version of bronze; the current rows are committed last."""
+
+    tables: SilverTables
+    rules: SilverRules
+    bronze: BronzeSource
+    run_id: str
+    on_progress: Progress
+
+    @property
+    def entity(self) -> Entity:
+        return self.tables.entity
+
+    @property
+    def ranges(self) -> OffsetRanges:
+        return up_to(self.bronze.ends)
+
+    def here(self) -> SilverReport:
+        """Rebuild in this process; return what was read and written."""
+        report = SilverReport(entity=self.entity.table, table=self.entity.silver)
+        counts, uncounted = [], self._uncounted()
+        with tempfile.TemporaryDirectory(prefix="rebuild-") as folder:
+            revalidated = Revalidated(
+                files=Shards(folder=Path(folder), count=self._shards),
+                tables=self.tables,
+                validator=self.rules.validator(self.entity),
+            )
+            for batch in self.bronze.batches(revalidated.left(self.bronze.ends), self.rules.batch):
+                self.on_progress(f"{self.entity.silver}: {report.read:,} changes")
+                validated = revalidated.add(self.bronze, batch)
+                new = validated.filter(is_within(uncounted))
+                counts.append(count_rules(new, self.entity, self.run_id))
+                report = report.plus(validated, self.entity)
+            self.on_progress(f"{self.entity.silver}: writing")
+            self._commit_counts(counts)
+            return replace(report, merged=self._put_in_place(revalidated))
+
+    def on(self, cluster: Cluster) -> SilverReport:
+        """Rebuild on a cluster, whose files this process commits."""
+        batches = tuple(self.bronze.batches(self.ranges, self.rules.batch))
+        self.on_progress(f"{self.entity.silver}: {len(batches):,} batches on Spark")
+        lake = self.tables.lake.afresh()
+        tables = {
+            "quarantine": self.tables.quarantine,
+            "history": self.tables.history,
+            "current": self.tables.current,
+        }
+        job = SilverJob(
+            tables=SilverTables(lake, self.entity, self.rules.retention_hours),
+            rules=self.rules,
+            run_id=self.run_id,
+            version=self.bronze.delta.version(),
+            ends=self.bronze.ends,
+            batches=batches,
+            shards=self._shards,
+            uncounted=self._uncounted(),
+            places={
+                name: Place.of(table.delta, lake.options) for name, table in tables.items() if table
+            },
         )
-        for batch in bronze.batches(revalidated.left(bronze.ends), rules.batch):
-            on_progress(f"{entity.silver}: {report.read:,} changes")
-            validated = revalidated.add(bronze, batch)
-            counts.add(validated, batch)
-            report = report.plus(validated, entity)
-        on_progress(f"{entity.silver}: writing")
-        ends = up_to(bronze.ends)
-        rows = _put_in_place(revalidated, counts, watermarks(ends))
-    return replace(report, merged=rows, ranges=ends, seconds=monotonic() - started)
+        found = list(chain.from_iterable(cluster.run(job))) if batches else []
+        counted = [one for one in found if isinstance(one, Counted)]
+        written = [one for one in found if isinstance(one, Written)]
+        self.on_progress(f"{self.entity.silver}: committing")
+        self._commit_counts([one.rules for one in counted])
+        self._replace_files(written)
+        report = SilverReport(entity=self.entity.table, table=self.entity.silver)
+        for one in counted:
+            report = report.and_of(one.report)
+        return replace(report, merged=sum(one.rows for one in written))
 
+    @property
+    def _shards(self) -> int:
+        return self.bronze.count_batches(self.bronze.ends, self.rules.batch)
 
-def _put_in_place(revalidated: Revalidated, counts: "_Counts", watermarks: dict[str, int]) -> int:
-    """Commit to each table, the current rows last; return their number."""
-    tables, entity = revalidated.tables, revalidated.validator.entity
-    counts.commit(watermarks)
-    quarantined = _Batches(revalidated.quarantine, revalidated.files.count, QUARANTINE_SCHEMA)
-    overwrite(
-        tables.quarantine.delta, iter(quarantined), quarantined.schema,
-        predicate=f"entity = '{entity.table}'", watermarks=watermarks,
-    )  # fmt: skip
-    if tables.history is not None:
-        versions = _Batches(revalidated.history, revalidated.files.count, history_schema(entity))
-        overwrite(tables.history.delta, iter(versions), versions.schema, watermarks=watermarks)
-    current = _Batches(revalidated.current, revalidated.files.count, silver_schema(entity))
-    overwrite(tables.current.delta, iter(current), current.schema, watermarks=watermarks)
-    return current.rows
+    def _put_in_place(self, revalidated: Revalidated) -> int:
+        """Commit to each table, shard by shard; return the number of current rows."""
+        done, tables, entity = watermarks(self.ranges), self.tables, self.entity
+        quarantined = _Batches(revalidated.quarantine, self._shards, QUARANTINE_SCHEMA)
+        overwrite(
+            tables.quarantine.delta, iter(quarantined), quarantined.schema,
+            predicate=f"entity = '{entity.table}'", watermarks=done,
+        )  # fmt: skip
+        if tables.history is not None:
+            versions = _Batches(revalidated.history, self._shards, history_schema(entity))
+            overwrite(tables.history.delta, iter(versions), versions.schema, watermarks=done)
+        current = _Batches(revalidated.current, self._shards, silver_schema(entity))
+        overwrite(tables.current.delta, iter(current), current.schema, watermarks=done)
+        return current.rows
+
+    def _replace_files(self, written: Sequence[Written]) -> None:
+        """Commit to each table the files that workers have written."""
+        done, tables, entity = watermarks(self.ranges), self.tables, self.entity
+        replace_files(
+            tables.quarantine.delta, [file for one in written for file in one.quarantine],
+            QUARANTINE_SCHEMA, partition=("entity", entity.table), watermarks=done,
+        )  # fmt: skip
+        if tables.history is not None:
+            files = [file for one in written for file in one.history]
+            replace_files(tables.history.delta, files, history_schema(entity), watermarks=done)
+        files = [file for one in written for file in one.current]
+        replace_files(tables.current.delta, files, silver_schema(entity), watermarks=done)
+
+    def _uncounted(self) -> OffsetRanges:
+        """Return the ranges whose rules are not counted yet: each change counts once."""
+        delta = self.tables.counts.delta
+        return {
+            p: OffsetRange(start=start, stop=end)
+            for p, end in self.bronze.ends.items()
+            if (start := starting_position(delta, p)) < end
+        }
+
+    def _commit_counts(self, counts: Sequence[pl.DataFrame]) -> None:
+        """Append the totals of each rule."""
+        names = [name for name in RULE_COUNTS_SCHEMA.names if name != "changes"]
+        all_of_them = pl.concat(counts) if counts else pl.DataFrame()
+        if all_of_them.is_empty():
+            rows = RULE_COUNTS_SCHEMA.empty_table()
+        else:
+            summed = all_of_them.group_by(names).agg(pl.col("changes").sum()).sort(names)
+            rows = summed.select(RULE_COUNTS_SCHEMA.names).to_arrow().cast(RULE_COUNTS_SCHEMA)
+        append(self.tables.counts.delta, rows, watermarks(self.ranges))
 
 
 class _Batches:
@@ -123,37 +227,3 @@ class _Batches:
             rows = self._make(shard)
             self.rows += rows.height
             yield from rows.to_arrow().cast(self.schema).to_batches()
-
-
-class _Counts:
-    """Rule counts of changes that are not counted yet: each change counts once."""
-
-    def __init__(self, *, tables: SilverTables, run_id: str) -> None:
-        self._tables = tables
-        self._run_id = run_id
-        self._parts: list[pl.DataFrame] = []
-
-    def add(self, validated: pl.DataFrame, ranges: Mapping[EpochPartition, OffsetRange]) -> None:
-        """Count the changes in the ranges that are not counted yet."""
-        delta = self._tables.counts.delta
-        starts = {
-            p: max(offsets.start, starting_position(delta, p)) for p, offsets in ranges.items()
-        }
-        uncounted = {
-            p: OffsetRange(start=starts[p], stop=s.stop)
-            for p, s in ranges.items()
-            if starts[p] < s.stop
-        }
-        rows = validated.filter(is_within(uncounted))
-        self._parts.append(count_rules(rows, self._tables.entity, self._run_id))
-
-    def commit(self, watermarks: dict[str, int]) -> None:
-        """Append the totals."""
-        names = [name for name in RULE_COUNTS_SCHEMA.names if name != "changes"]
-        counts = pl.concat(self._parts) if self._parts else pl.DataFrame()
-        if counts.is_empty():
-            rows = RULE_COUNTS_SCHEMA.empty_table()
-        else:
-            summed = counts.group_by(names).agg(pl.col("changes").sum()).sort(names)
-            rows = summed.select(RULE_COUNTS_SCHEMA.names).to_arrow().cast(RULE_COUNTS_SCHEMA)
-        append(self._tables.counts.delta, rows, watermarks)

@@ -137,7 +137,7 @@ class Revalidated:
         return self.files.read("valid", shard, self.schema)
 
     def _write_valid(self, valid: pl.DataFrame) -> None:
-        if self.tables.history is None:
+        if self.validator.entity.history is None:
             # Only the last change of a key matters.
             newest = latest(nw.from_native(valid.lazy()), self.validator.entity.key)
             valid = pl.DataFrame(newest.collect().to_native())

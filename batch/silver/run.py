@@ -68,6 +68,11 @@ class UnknownValues:
     changes: int
     values: tuple[str, ...]
 
+    def plus(self, other: "UnknownValues") -> "UnknownValues":
+        """Return the values of both, of the same column."""
+        values = sorted({*self.values, *other.values})[:_EXAMPLES]
+        return replace(self, changes=self.changes + other.changes, values=tuple(values))
+
     def message(self) -> str:
         """Describe which values, how often, and what to do."""
         return (
@@ -103,30 +108,42 @@ class SilverReport:
 
     def plus(self, validated: pl.DataFrame, entity: Entity, *, merged: int = 0) -> "SilverReport":
         """Add the counts of one more batch."""
-        broken = validated.height - validated[BROKEN].null_count()
+        batch = SilverReport(
+            entity=self.entity,
+            table=self.table,
+            read=validated.height,
+            cleaned=count_cleaned(validated, entity),
+            quarantined=validated.height - validated[BROKEN].null_count(),
+            merged=merged,
+            unknown=tuple(_unknown(validated, entity)),
+        )
+        return self.and_of(batch)
+
+    def and_of(self, other: "SilverReport") -> "SilverReport":
+        """Add the counts of another part of the same work."""
+        found: dict[str, UnknownValues] = {}
+        for one in (*self.unknown, *other.unknown):
+            found[one.column] = found[one.column].plus(one) if one.column in found else one
         return replace(
             self,
-            read=self.read + validated.height,
-            cleaned=self.cleaned + count_cleaned(validated, entity),
-            quarantined=self.quarantined + broken,
-            merged=self.merged + merged,
-            unknown=tuple(self._unknown(validated, entity)),
+            read=self.read + other.read,
+            cleaned=self.cleaned + other.cleaned,
+            quarantined=self.quarantined + other.quarantined,
+            merged=self.merged + other.merged,
+            unknown=tuple(found[column] for column in sorted(found)),
         )
 
-    def _unknown(self, validated: pl.DataFrame, entity: Entity) -> Iterator[UnknownValues]:
-        known = {one.column: one for one in self.unknown}
-        found = dict(unknown_values(validated, entity))
-        for column in sorted({*known, *found}):
-            before = known.get(column)
-            values = found.get(column, pl.Series(dtype=pl.String))
-            shown = values.str.head(_SHOWN_CHARACTERS).unique().sort().head(_EXAMPLES)
-            named = {json.dumps(value, ensure_ascii=False) for value in shown}
-            yield UnknownValues(
-                table=entity.table,
-                column=column,
-                changes=len(values) + (before.changes if before else 0),
-                values=tuple(sorted({*named, *(before.values if before else ())})[:_EXAMPLES]),
-            )
+
+def _unknown(validated: pl.DataFrame, entity: Entity) -> Iterator[UnknownValues]:
+    for column, values in unknown_values(validated, entity):
+        shown = values.str.head(_SHOWN_CHARACTERS).unique().sort().head(_EXAMPLES)
+        named = {json.dumps(value, ensure_ascii=False) for value in shown}
+        yield UnknownValues(
+            table=entity.table,
+            column=column,
+            changes=len(values),
+            values=tuple(sorted(named)[:_EXAMPLES]),
+        )
 
 
 def chosen_entities(

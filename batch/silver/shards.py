@@ -25,6 +25,16 @@ class Shards:
             if frame.height:
                 frame.write_ipc(self._file(kind, shard, batch), compression="lz4")
 
+    def all(self) -> Iterator[tuple[str, int, Path]]:
+        """Yield each file, with its kind and shard."""
+        for file in self.folder.glob("*.arrow"):
+            kind, shard, _ = file.stem.split("-")
+            yield kind, int(shard), file
+
+    def add(self, content: bytes, kind: str, shard: int, *, batch: int) -> None:
+        """Add the content of a file that the same batch has spilled elsewhere."""
+        self._file(kind, shard, batch).write_bytes(content)
+
     def read(self, kind: str, shard: int, schema: pl.Schema) -> pl.DataFrame:
         """Read all rows of a shard."""
         files = sorted(self.folder.glob(f"{kind}-{shard:05}-*.arrow"))

@@ -3,6 +3,7 @@
 from lakehouse.settings.base import ROOT, Settings, given
 from lakehouse.settings.monitoring import AlertSettings, MonitoringSettings
 from lakehouse.settings.programs import (
+    BatchSettings,
     ConsolidationSettings,
     ContractSettings,
     LandingSettings,
@@ -10,6 +11,7 @@ from lakehouse.settings.programs import (
     LogSettings,
     ReconcileSettings,
     ShopSettings,
+    SparkSettings,
 )
 from lakehouse.settings.retired import require_names_of_data, retired_warnings
 from lakehouse.settings.servers import (
@@ -34,10 +36,11 @@ from lakehouse.settings.stack import (
 from lakehouse.variables import name_of
 
 __all__ = [
-    "ALL_SETTINGS", "ROOT", "AirflowSettings", "AlertSettings", "ConnectSettings",
+    "ALL_SETTINGS", "ROOT", "AirflowSettings", "AlertSettings", "BatchSettings",
+    "ConnectSettings",
     "ConsolidationSettings", "ContractSettings", "KafkaSettings", "LandingSettings", "LiveSettings",
     "LogSettings", "MinioSettings", "MonitoringSettings", "OltpSettings", "ReconcileSettings",
-    "Settings", "ShopSettings", "SslSettings", "StackSettings", "SupersetSettings",
+    "Settings", "ShopSettings", "SparkSettings", "SslSettings", "StackSettings", "SupersetSettings",
     "WarehouseSettings", "default_cache_dir", "default_data_dir", "default_uv", "is_root",
     "open_to_all", "require_names_of_data", "retired_warnings", "settings_in_environment",
     "socket_path",
@@ -56,6 +59,8 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     LiveSettings,
     ContractSettings,
     ConsolidationSettings,
+    BatchSettings,
+    SparkSettings,
     ReconcileSettings,
     AirflowSettings,
     AlertSettings,

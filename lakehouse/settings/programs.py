@@ -103,6 +103,34 @@ class ConsolidationSettings(Settings):
     )
 
 
+class BatchSettings(Settings):
+    """What computes layers from scratch."""
+
+    model_config = SettingsConfigDict(env_prefix="BATCH_")
+    engine: Literal["local", "spark"] = setting(
+        "local",
+        "What rebuilds silver, first load included: this machine, or Spark.",
+        change="When one machine is too slow to read all of bronze.",
+    )
+
+
+class SparkSettings(Settings):
+    """Apache Spark. All else is its own configuration, in the folder that SPARK_CONF_DIR names."""
+
+    model_config = SettingsConfigDict(env_prefix="SPARK_")
+    master: str = setting(
+        "spark://127.0.0.1:7077",
+        "Master that jobs are sent to, and where `./pipeline up --spark` starts one.",
+        change="When a cluster is elsewhere: `spark://…`, `k8s://…`, `yarn`; `local[4]` for none.",
+    )
+    remote: str = setting(
+        "",
+        "Server of Spark Connect that jobs are sent to instead.",
+        change="When the cluster is reached by Spark Connect, as with Databricks: `sc://…`.",
+        shown="none",
+    )
+
+
 class ReconcileSettings(Settings):
     """The reconciliation."""
 

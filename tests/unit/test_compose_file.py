@@ -46,6 +46,7 @@ SETTINGS = {variable.name for group in ALL_SETTINGS for variable in variables_of
 PLACES = {"STACK_ENGINE", "STACK_ENV_FILE", "STACK_DATA_DIR", "STACK_CACHE_DIR",
           "STACK_SECRETS_FILE", "STACK_SERVICE_USER", "STACK_STORE",
           "KAFKA_HEAP_MB", "CONNECT_HEAP_MB", "KAFKA_JAVA_OPTIONS",
+          "BATCH_ENGINE", "SPARK_MASTER", "SPARK_REMOTE",
           "MONITORING_PORT", "MONITORING_SCRAPE_SECONDS",
           "MONITORING_RETENTION_DAYS"}  # fmt: skip
 """Of the native stack alone, or of a host that is not in a container."""

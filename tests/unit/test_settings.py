@@ -52,6 +52,7 @@ PACKAGES = (
 VARIABLES = [(group, variable) for group in ALL_SETTINGS for variable in variables_of(group)]
 ANOTHER = {int: "7777", float: "0.75", Path: "/somewhere/else", str: "another"}
 ANOTHER_BY_NAME = {
+    "BATCH_ENGINE": "spark",
     "CONNECT_PARTITIONS": "root",
     "SHOP_TIME_ZONE": "Asia/Tokyo",
     "SHOP_BASE_CURRENCY": "USD",

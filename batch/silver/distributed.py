@@ -1,0 +1,129 @@
+"""Silver's rebuild as a job for several machines: validate batches of bronze, then build shards.
+
+The files that `Revalidated` spills to the disk of one machine are what goes between machines.
+"""
+
+import pickle
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+from deltalake.transaction import AddAction
+
+from batch.silver.bronze import BronzeSource
+from batch.silver.offsets import OffsetRanges, is_within
+from batch.silver.revalidated import Revalidated
+from batch.silver.run import SilverReport, SilverRules
+from batch.silver.shards import Shards
+from batch.silver.tables import SilverTables
+from batch.spark.files import Place
+from batch.spark.job import Part
+from lakehouse.cleaning.validator import count_rules
+from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, history_schema, silver_schema
+from lakehouse.errors import GoneError
+from lakehouse.offsets import EpochPartition
+
+_OF_CALLER = -1
+"""Shard of what the caller gets as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What validation found in a batch: totals, and the counts of each rule."""
+
+    report: SilverReport
+    rules: pl.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """Files of one shard, by table, and the number of current rows in them."""
+
+    quarantine: list[AddAction]
+    history: list[AddAction]
+    current: list[AddAction]
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SilverJob:
+    """The rebuild of one entity from one version of bronze.
+
+    Attributes:
+        tables: the entity's tables, by a lake that keeps none open.
+        version: of bronze.
+        ends: of bronze in that version.
+        batches: what each task validates.
+        uncounted: changes whose rules are not counted yet.
+        places: where files of the tables go.
+    """
+
+    tables: SilverTables
+    rules: SilverRules
+    run_id: str
+    version: int
+    ends: Mapping[EpochPartition, int]
+    batches: Sequence[OffsetRanges]
+    shards: int
+    uncounted: OffsetRanges
+    places: Mapping[str, Place]
+
+    @property
+    def tasks(self) -> int:
+        """Return the number of batches."""
+        return len(self.batches)
+
+    def map(self, task: int) -> Iterator[Part]:
+        """Validate a batch of bronze."""
+        entity = self.tables.entity
+        delta = self.tables.lake.open("bronze", entity.bronze, version=self.version)
+        if delta is None:
+            problem = f"bronze/{entity.bronze} is gone"
+            raise GoneError(problem)
+        bronze = BronzeSource(delta, self.ends)
+        with tempfile.TemporaryDirectory(prefix="map-") as name:
+            work = self._work(Path(name))
+            validated = work.add(bronze, self.batches[task])
+            counts = count_rules(validated.filter(is_within(self.uncounted)), entity, self.run_id)
+            report = SilverReport(entity=entity.table, table=entity.silver)
+            counted = Counted(report=report.plus(validated, entity), rules=counts)
+            yield Part(shard=_OF_CALLER, name="counted", content=pickle.dumps(counted))
+            for kind, shard, path in work.files.all():
+                if kind != "names":
+                    yield Part(shard=shard, name=f"{kind}/{task}", content=path.read_bytes())
+
+    def reduce(self, shard: int, parts: Iterable[Part]) -> bytes:
+        """Write the files of a shard's rows."""
+        if shard == _OF_CALLER:
+            return pickle.dumps([pickle.loads(part.content) for part in parts])  # noqa: S301
+        with tempfile.TemporaryDirectory(prefix="reduce-") as name:
+            work = self._work(Path(name))
+            for part in parts:
+                kind, _, task = part.name.partition("/")
+                work.files.add(part.content, kind, shard, batch=int(task))
+            history = (
+                []
+                if "history" not in self.places
+                else self._write("history", work.history(shard), history_schema(self.tables.entity))
+            )
+            current = work.current(shard)
+            written = Written(
+                quarantine=self._write("quarantine", work.quarantine(shard), QUARANTINE_SCHEMA),
+                history=history,
+                current=self._write("current", current, silver_schema(self.tables.entity)),
+                rows=current.height,
+            )
+        return pickle.dumps([written])
+
+    def _write(self, table: str, rows: pl.DataFrame, schema: pa.Schema) -> list[AddAction]:
+        return self.places[table].write(rows.to_arrow().cast(schema))
+
+    def _work(self, folder: Path) -> Revalidated:
+        return Revalidated(
+            files=Shards(folder=folder, count=self.shards),
+            tables=self.tables,
+            validator=self.rules.validator(self.tables.entity),
+        )

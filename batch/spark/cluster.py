@@ -1,0 +1,102 @@
+"""A cluster of Spark's, as the environment names it, and jobs on it."""
+
+import pickle
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from batch.spark.job import Job
+from lakehouse.environment import process_environment
+from lakehouse.errors import AwayError, PipelineError, RetryLaterError
+from lakehouse.settings import ROOT, SparkSettings
+
+_LINES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Where jobs run.
+
+    Attributes:
+        settings: address of the master, or of a Spark Connect server.
+        programs: Spark's own variables, such as PYSPARK_PYTHON and JAVA_HOME, over those of this
+            process.
+    """
+
+    settings: SparkSettings
+    programs: Mapping[str, str]
+
+    def run(self, job: Job) -> list[Any]:
+        """Run a job; return the result of each shard. Nothing is committed.
+
+        Raises:
+            StopPipelineError: a worker cannot run the project, or a contract says to stop.
+            RetryLaterError: Spark or the object store does not answer, or the driver has ended.
+        """
+        self._require_master()
+        with tempfile.TemporaryDirectory(prefix="spark-") as name:
+            folder = Path(name)
+            (folder / "job").write_bytes(pickle.dumps(job))
+            status = self._drive(folder)
+            try:
+                done = pickle.loads((folder / "result").read_bytes())  # noqa: S301 - of our driver
+            except FileNotFoundError:
+                told = (folder / "log").read_text(errors="replace").splitlines()[-_LINES:]
+                problem = f"Spark's driver ended with status {status}: {' / '.join(told)}"
+                raise RetryLaterError(problem, "Run the same command again.") from None
+        if isinstance(done, PipelineError):
+            raise done
+        return [pickle.loads(one) for one in done]  # noqa: S301 - of our workers
+
+    def _drive(self, folder: Path) -> int:
+        """Run the driver in a process of its own: whatever ends this one, ends it, too."""
+        python = self.programs.get("PYSPARK_DRIVER_PYTHON", sys.executable)
+        with (
+            (folder / "log").open("wb") as log,
+            subprocess.Popen(
+                [python, "-P", "-m", "batch.spark.driver", folder],
+                cwd=ROOT,
+                env={**process_environment(), **self.programs, **self._place},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            ) as driver,
+        ):
+            try:
+                # Not `communicate`, which would end its standard input.
+                return driver.wait()
+            except BaseException:
+                driver.kill()
+                raise
+
+    @property
+    def _place(self) -> dict[str, str]:
+        if self.settings.remote:
+            return {"SPARK_REMOTE": self.settings.remote}
+        place = {"MASTER": self.settings.master}
+        # Otherwise the driver listens for its workers on all interfaces.
+        return place | ({"SPARK_LOCAL_IP": "127.0.0.1"} if self._is_here else {})
+
+    @property
+    def _is_here(self) -> bool:
+        address = urlsplit(self.settings.master)
+        return address.scheme != "spark" or address.hostname in {"127.0.0.1", "localhost"}
+
+    def _require_master(self) -> None:
+        """Check that a standalone master answers: Spark tries for a minute, and tells little."""
+        address = urlsplit(self.settings.master)
+        if self.settings.remote or address.scheme != "spark":
+            return
+        try:
+            with socket.create_connection((address.hostname or "", address.port or 7077), 5):
+                return
+        except OSError as error:
+            problem = f"Spark's master does not answer at {self.settings.master}: {error}"
+            action = "Run ./pipeline up --spark, or set SPARK_MASTER or SPARK_REMOTE."
+            raise AwayError(problem, action) from error

@@ -1,0 +1,134 @@
+"""The driver of Spark, a process of its own: `python -m batch.spark.driver FOLDER`.
+
+Reads the pickled job from FOLDER, and writes the results of all shards, or the error, there. It
+ends when its standard input does, so that it does not outlive its caller.
+"""
+
+import os
+import pickle
+import re
+import sys
+import threading
+from base64 import b64decode
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batch.spark.worker import PARTS, RESULTS, fingerprint
+from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from batch.spark.job import Job
+
+_TOLD = "shop-pipeline-error:"
+_INSTALL = (
+    "Install the same version of this project for the Python of the workers (PYSPARK_PYTHON), or "
+    "ship it by spark.archives."
+)
+
+
+def on_worker(function: str, expected: str, content: bytes) -> Callable[[Any], Any]:
+    """Return a function for Spark's workers, which runs `function` of `batch.spark.worker`.
+
+    It is sent as a value, so that a worker without this project can say so.
+    """
+    marker = _TOLD
+
+    def call(given: Any) -> Any:  # noqa: ANN401 - batches or a table
+        import importlib  # noqa: PLC0415 - on the worker
+        import pickle  # noqa: PLC0415
+        import platform  # noqa: PLC0415
+        from base64 import b64encode  # noqa: PLC0415
+
+        def told(error: Exception) -> Exception:
+            place = f"Spark worker on {platform.node()}"
+            return RuntimeError(f"{marker}{b64encode(pickle.dumps((place, error))).decode()}.")
+
+        try:
+            worker = importlib.import_module("batch.spark.worker")
+            worker.require_same(expected)
+        except Exception as error:  # noqa: BLE001 - of any kind, as the machine is unknown
+            raise told(ImportError(str(error))) from None
+        try:
+            return getattr(worker, function)(content, given)
+        except importlib.import_module("lakehouse.errors").PipelineError as error:
+            raise told(error) from error
+
+    return call
+
+
+def explained(error: BaseException) -> PipelineError:
+    """Return the error of the worker that made a job fail; else Spark's own."""
+    found = re.search(rf"{_TOLD}([A-Za-z0-9+/=]+)\.", str(error))
+    if found is None:
+        return RetryLaterError(f"Spark failed: {_cause(str(error))}", "See Spark's own log.")
+    told: tuple[str, PipelineError | ImportError] = pickle.loads(  # noqa: S301 - of our own worker
+        b64decode(found[1])
+    )
+    place, cause = told
+    if isinstance(cause, ImportError):
+        problem = f"{place} cannot run this project: {cause}"
+        return StopPipelineError(problem, _INSTALL)
+    return type(cause)(f"{place}: {cause.told.problem}", cause.told.action)
+
+
+def _cause(text: str) -> str:
+    """Return the line of a trace of Python or Java that tells what went wrong."""
+    lines = [line.strip(" :") for line in text.splitlines() if line.strip()]
+    of_python = [line for line in lines if re.match(r"(\w+\.)*\w+(Error|Exception): ", line)]
+    of_java = [line for line in of_python if re.match(r"org\.apache|java\.", line)]
+    return (of_java[:1] or of_python[-1:] or lines[:1] or [text])[0]
+
+
+def run(job: bytes, tasks: int, shards: int) -> list[bytes]:
+    """Run a pickled job; return the results of its shards.
+
+    Raises:
+        Exception: of Spark; `explained` tells what it means.
+    """
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - after the thread that ends us
+
+    spark = SparkSession.builder.getOrCreate()
+    expected = fingerprint()
+    files = spark.range(0, tasks, 1, tasks).mapInArrow(
+        on_worker("map_tasks", expected, job), _ddl(PARTS)
+    )
+    # With a number of partitions: Spark joins partitions that look small to it.
+    found = (
+        files.repartition(shards, "shard")
+        .groupBy("shard")
+        .applyInArrow(on_worker("reduce_shard", expected, job), _ddl(RESULTS))
+        .collect()
+    )
+    return [bytes(row["content"]) for row in found]
+
+
+def _ddl(schema: "pa.Schema") -> str:
+    kinds = {"int32": "int"}
+    return ", ".join(f"{one.name} {kinds.get(str(one.type), one.type)}" for one in schema)
+
+
+def main(folder: Path) -> None:
+    """Run the job in a folder."""
+    threading.Thread(target=_end_with_the_caller, daemon=True).start()
+    content = (folder / "job").read_bytes()
+    job: Job = pickle.loads(content)  # noqa: S301 - of the caller
+    done: list[bytes] | PipelineError
+    try:
+        done = run(content, job.tasks, job.shards)
+    except Exception as error:  # noqa: BLE001 - told to the caller
+        done = explained(error)
+    (folder / "result").write_bytes(pickle.dumps(done))
+
+
+def _end_with_the_caller() -> None:
+    with suppress(OSError):
+        sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,1 @@
+"""Apache Spark, for what one machine cannot hold: a standalone master and two workers."""

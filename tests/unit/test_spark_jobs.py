@@ -1,0 +1,233 @@
+"""Jobs as Spark distributes them, without Spark: what they write, and what they commit."""
+
+import contextlib
+import importlib
+import pickle
+import random
+import socket
+import tempfile
+from base64 import b64encode
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.silver.rebuild import rebuild_silver
+from batch.silver.run import chosen_entities, consolidate_silver
+from batch.silver.sizes import BatchLimits
+from batch.spark import files
+from batch.spark.cluster import Cluster
+from batch.spark.driver import explained, on_worker
+from batch.spark.files import Place, replace_files
+from batch.spark.worker import fingerprint, map_tasks, reduce_shard, require_same
+from lakehouse.delta import open_or_create, scan, table_properties
+from lakehouse.errors import AwayError, RetryLaterError, StopPipelineError
+from lakehouse.settings import SparkSettings
+from tests.unit.bronze_maker import RULES, customers, new_lake, rows_of
+from tests.unit.test_silver_tables import TABLES, happen, steps
+
+SCHEMA = pa.schema([("id", pa.int64()), ("month", pa.string())])
+AWAY = RetryLaterError("Spark failed: gone")
+LOST = OSError("Generic S3 error: the response was lost")
+LACKS = ModuleNotFoundError("No module named 'batch'")
+FEW = replace(RULES, batch=BatchLimits(records=4))
+
+
+class Here:
+    """A cluster in this process. Tasks may run twice, and their files come in any order."""
+
+    def __init__(self, seed=0):
+        self.draw = random.Random(seed)
+
+    def run(self, job):
+        content = pickle.dumps(job)
+        numbers = list(range(job.tasks))
+        self.draw.shuffle(numbers)
+        for lost in numbers[: job.tasks // 2]:  # an executor that was killed: its task runs again
+            list(map_tasks(content, [pa.record_batch({"id": [lost]})]))
+        found = [
+            batch for n in numbers for batch in map_tasks(content, [pa.record_batch({"id": [n]})])
+        ]
+        rows = pl.DataFrame(pa.Table.from_batches(found)).sample(fraction=1, shuffle=True, seed=1)
+        done = []
+        for _, parts in rows.group_by("shard"):
+            table = parts.to_arrow().cast(found[0].schema)
+            for _ in range(self.draw.randint(1, 2)):
+                result = reduce_shard(content, table)
+            done.append(pickle.loads(result["content"][0].as_py()))  # noqa: S301
+        return done
+
+
+def rebuild(lake, **options):
+    (report,) = rebuild_silver(lake, FEW, chosen_entities(["customers"]), **options)
+    return replace(report, seconds=0)
+
+
+def contents(lake):
+    return {name: rows_of(lake, name) for name in (*TABLES,)}
+
+
+def counted(lake):
+    rows = rows_of(lake, "rule_counts")
+    return sorted((one["outcome"], one["rule"], one["changes"]) for one in rows)
+
+
+@settings(max_examples=max(2, settings.default.max_examples // 25))
+@given(script=steps, seed=st.integers(0, 99))
+def test_a_distributed_rebuild_equals_that_of_one_machine(script, seed):
+    with tempfile.TemporaryDirectory() as folder:
+        lakes = [new_lake(Path(folder) / name) for name in ("here", "spark")]
+        for lake in lakes:
+            happen(customers(lake), script).land()
+        reports = [
+            rebuild(lake, cluster=one) for lake, one in zip(lakes, (None, Here(seed)), strict=True)
+        ]
+        assert reports[0] == reports[1]
+        assert contents(lakes[0]) == contents(lakes[1])
+        assert counted(lakes[0]) == counted(lakes[1])
+
+
+def test_a_rebuild_on_a_cluster_that_fails_changes_nothing(tmp_path):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), [(1, "name", 1), (2, "bad mail", 2)]).land()
+    consolidate_silver(lake, RULES, chosen_entities(["customers"]))
+    before = {name: DeltaTable(lake.uri("silver", name)).version() for name in TABLES}
+
+    class Gone:
+        def run(self, _job):
+            raise AWAY
+
+    with pytest.raises(RetryLaterError, match="gone"):
+        rebuild(lake, cluster=Gone())
+    assert before == {name: DeltaTable(lake.uri("silver", name)).version() for name in TABLES}
+
+
+@pytest.fixture
+def table(tmp_path):
+    properties = table_properties(retention_hours=168, has_change_feed=True)
+    return open_or_create(
+        str(tmp_path / "table"), {}, SCHEMA, partition_by=["month"], properties=properties
+    )
+
+
+def written(table, *rows):
+    found = pa.table({"id": [n for n, _ in rows], "month": [m for _, m in rows]}, schema=SCHEMA)
+    return Place.of(table, {}).write(found)
+
+
+def ids(table):
+    table.update_incremental()
+    return sorted(scan(table).select("id").collect()["id"])
+
+
+def test_files_have_statistics_and_are_invisible_until_they_are_committed(table):
+    added = written(table, (1, "2026-01"), (5, "2026-01"), (9, None))
+    assert ids(table) == []
+    replace_files(table, added, SCHEMA, watermarks={"bronze": 7})
+    assert ids(table) == [1, 5, 9]
+    assert table.transaction_version("bronze") == 7
+    bounds = pl.DataFrame(pa.table(table.get_add_actions(flatten=True)))
+    assert sorted(bounds.select("min.id", "max.id").rows()) == [(1, 5), (9, 9)]
+
+
+def test_one_partition_is_replaced_and_the_change_feed_tells_it(table):
+    replace_files(table, written(table, (1, "a"), (2, "b")), SCHEMA, watermarks={})
+    table.update_incremental()
+    replace_files(table, written(table, (3, "a")), SCHEMA, partition=("month", "a"), watermarks={})
+    assert ids(table) == [2, 3]
+    feed = pl.DataFrame(table.load_cdf(starting_version=2).read_all())
+    assert sorted(feed.select("_change_type", "id").rows()) == [("delete", 1), ("insert", 3)]
+
+
+class Unsure:
+    """A table whose first commit is answered by an error, after or before it was made."""
+
+    def __init__(self, table, is_made):
+        self.table, self.is_made, self.tries = table, is_made, 0
+
+    def __getattr__(self, name):
+        return getattr(self.table, name)
+
+    def create_write_transaction(self, *args, **options):
+        self.tries += 1
+        if self.tries > 1 or self.is_made:
+            self.table.create_write_transaction(*args, **options)
+        if self.tries == 1:
+            raise LOST
+
+
+def no_wait(_tries, error):
+    if isinstance(error, RetryLaterError):
+        raise error
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_an_unknown_commit_is_searched_for_and_made_once(table, is_made, monkeypatch):
+    monkeypatch.setattr(files, "a_few_times", lambda _uri: no_wait)
+    unsure = Unsure(table, is_made)
+    replace_files(unsure, written(table, (1, "a")), SCHEMA, watermarks={})
+    assert ids(table) == [1]
+    assert table.version() == 1
+    assert unsure.tries == 2 - is_made
+
+
+def test_rows_of_another_program_are_not_replaced(table, monkeypatch):
+    monkeypatch.setattr(files, "a_few_times", lambda _uri: no_wait)
+    added = written(table, (1, "a"))
+    other = DeltaTable(table.table_uri)
+    replace_files(other, written(table, (2, "b")), SCHEMA, watermarks={})
+    with pytest.raises(RetryLaterError, match="was changed by another program"):
+        replace_files(table, added, SCHEMA, watermarks={})
+    assert ids(table) == [2]
+
+
+def test_a_worker_with_other_code_is_refused():
+    require_same(fingerprint())
+    with pytest.raises(StopPipelineError, match="has another version of this project"):
+        require_same("another")
+
+
+def test_a_worker_without_the_project_gives_one_clear_error(monkeypatch):
+    run = on_worker("map_tasks", fingerprint(), b"")
+
+    def lacks(name, *_):
+        raise LACKS
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib, "import_module", lacks)
+        with pytest.raises(RuntimeError) as caught:
+            run([])
+    error = explained(RuntimeError(f"PythonException: {caught.value}"))
+    assert isinstance(error, StopPipelineError)
+    assert "cannot run this project: No module named 'batch'" in str(error)
+    assert "PYSPARK_PYTHON" in str(error)
+
+
+def test_a_contract_that_stops_on_a_worker_stops_the_command():
+    cause = StopPipelineError("orders lacks status in 3 changes", "Was it removed?")
+    told = b64encode(pickle.dumps(("Spark worker on a", cause))).decode()
+    error = explained(RuntimeError(f"…\nRuntimeError: shop-pipeline-error:{told}."))
+    assert isinstance(error, StopPipelineError)
+    assert str(error) == "Spark worker on a: orders lacks status in 3 changes. Was it removed?"
+
+
+def test_other_errors_of_spark_are_told_in_one_line():
+    error = explained(
+        RuntimeError("Job aborted\n  at org.apache\njava.lang.OutOfMemoryError: heap")
+    )
+    assert str(error) == "Spark failed: java.lang.OutOfMemoryError: heap. See Spark's own log."
+    assert "Spark failed: ValueError: b" in str(explained(RuntimeError("Error: a\nValueError: b")))
+    assert "Spark failed: no master." in str(explained(RuntimeError("no master\n  at java.x")))
+
+
+def test_a_master_that_does_not_answer_is_told_at_once():
+    with contextlib.closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        master = f"spark://127.0.0.1:{one.getsockname()[1]}"
+    with pytest.raises(AwayError, match="Spark's master does not answer"):
+        Cluster(settings=SparkSettings(master=master), programs={}).run(None)
