@@ -1,9 +1,7 @@
 """Servers that ask for TLS or a login, with certificates that are made here."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -24,7 +22,7 @@ from confluent_kafka import Consumer
 
 from connectors.registration import Content, apply
 from connectors.rest import ConnectApi
-from devtools import debian, test_stack
+from devtools import test_stack
 from devtools.test_stack import free_ports, new_stack
 from lakehouse.errors import NotAllowedError, StopPipelineError
 from lakehouse.http import _trusted
@@ -37,46 +35,14 @@ from stack.kafka.broker import Broker
 from stack.kafka.java import java_command
 from stack.kafka.worker import Worker
 from stack.minio.server import MinioServer
-from stack.net import is_listening
 from stack.paths import Cache, Data
 from stack.postgres.roles import prepare_oltp
-from stack.service_user import find_service_user
-
-USER = find_service_user("nobody")
-HBA = """
-hostssl all all all scram-sha-256 clientcert=verify-ca
-"""
+from tests.tls import USER, make_certificates, openssl, postgres, running, ssl
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """An authority, and what it has issued; another one, which nobody knows."""
-    folder = tmp_path_factory.mktemp("certificates")
-    for path in (folder, *folder.parents[:3]):
-        path.chmod(path.stat().st_mode | 0o055)
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
-    for name in ("ca", "stranger"):
-        openssl(folder, f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} "
-                        f"-keyout {name}.key -out {name}.pem")  # fmt: skip
-    for name, days in (("server", 2), ("expired", -1), ("client", 2)):
-        openssl(folder, "req -newkey rsa:2048 -nodes -subj /CN=shop "
-                        f"-keyout {name}.key -out {name}.csr")  # fmt: skip
-        openssl(folder, f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial "
-                        f"-extfile names -days {days} -out {name}.pem")  # fmt: skip
-        shutil.copy(folder / f"{name}.key", folder / f"{name}.theirs")
-        USER.own(folder / f"{name}.theirs")
-    if USER.gid is not None:
-        # Libpq takes a key that root's group may read, and Kafka Connect needs to.
-        os.chown(folder / "client.key", 0, USER.gid)
-        (folder / "client.key").chmod(0o640)
-    return folder
-
-
-def openssl(folder, arguments, content=None):
-    command = ["openssl", *arguments.split()]
-    return subprocess.run(
-        command, cwd=folder, check=True, capture_output=True, input=content
-    ).stdout
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
@@ -87,68 +53,7 @@ def stack():
         yield stack
 
 
-@contextmanager
-def running(command, cwd, port, env=None):
-    """A server, run as the service user, that listens."""
-    with subprocess.Popen(
-        list(map(str, command)),
-        cwd=cwd,
-        user=USER.uid,
-        group=USER.gid,
-        extra_groups=[],
-        env=env,
-    ) as server:
-        try:
-            while not is_listening("127.0.0.1", port):
-                assert server.poll() is None
-                time.sleep(0.05)
-            yield server
-        finally:
-            server.terminate()
-
-
 # Postgres
-
-
-def programs():
-    """Those of Debian: the wheel's Postgres is built without TLS."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if not found and debian.can_install():
-        # Without a server of Debian's own, which would take the port of the shop's.
-        debian.install("postgresql-common")
-        with Path("/etc/postgresql-common/createcluster.conf").open("a") as settings:
-            settings.write("create_main_cluster = false\n")
-        debian.install("postgresql")
-        return programs()
-    return found[-1].parent
-
-
-@contextmanager
-def postgres(stack, certificates, name):
-    data = USER.make_private_dir(stack.data_dir / name)
-    USER.write_private(data / "password", stack.secrets["oltp_admin"])
-    USER.write_private(data / "hba", HBA)
-    USER.run(
-        [programs() / "initdb", "-D", data / "data", "-U", "admin", "-A", "scram-sha-256",
-         "--no-sync", "--pwfile", data / "password"],
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, cwd=data,
-    )  # fmt: skip
-    values = {
-        "listen_addresses": "127.0.0.1,127.0.0.2", "unix_socket_directories": "",
-        "fsync": "off", "wal_level": "logical", "ssl": "on",
-        "ssl_ca_file": certificates / "ca.pem", "ssl_cert_file": certificates / f"{name}.pem",
-        "ssl_key_file": certificates / f"{name}.theirs", "hba_file": data / "hba",
-    }  # fmt: skip
-    options = [part for key, value in values.items() for part in ("-c", f"{key}={value}")]
-    command = [programs() / "postgres", "-D", data / "data", "-p", stack.oltp.port, *options]
-    with running(command, data, stack.oltp.port):
-        yield
-
-
-def ssl(certificates, authority="ca", client="client"):
-    own = f" sslcert={certificates}/{client}.pem sslkey={certificates}/{client}.key"
-    verified = f"sslmode=verify-full sslrootcert={certificates}/{authority}.pem"
-    return verified + (own if client else "")
 
 
 def admitted(stack, value, host="localhost"):
