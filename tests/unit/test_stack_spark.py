@@ -3,8 +3,11 @@
 import subprocess
 
 import pytest
+from typer.testing import CliRunner
 
 import stack.spark.install
+from cli.__main__ import app
+from cli.consolidate import Engine, _cluster
 from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
@@ -53,3 +56,24 @@ def test_java_is_asked_for_no_module_that_the_packaged_one_lacks(tmp_path, monke
     options = ["-Xmx1g", "--add-modules=jdk.incubator.vector", "-Da=b c", "Main"]
     told = subprocess.run([java, *options], capture_output=True, text=True, check=True).stdout
     assert told == "-Xmx1g|-Da=b c|Main|"
+
+
+def test_the_engine_is_that_of_the_option_else_of_the_setting(tmp_path):
+    place = {"STACK_DATA_DIR": str(tmp_path), "STACK_CACHE_DIR": str(tmp_path)}
+    variables = {**process_environment(), **place, "BATCH_ENGINE": "spark"}
+    with environment_of(variables):
+        cache = Cache(root=StackConfig().stack.cache_dir)
+        cache.spark.mkdir()
+        assert _cluster(Engine.LOCAL) is None
+        found = _cluster(None)
+    assert found is not None
+    assert found.programs == programs_of(cache)
+    with environment_of({**variables, "BATCH_ENGINE": "local"}):
+        assert _cluster(None) is None
+        assert _cluster(Engine.SPARK) is not None
+
+
+def test_spark_computes_no_other_layer():
+    result = CliRunner().invoke(app, ["rebuild", "--layer", "gold", "--engine", "spark"])
+    assert result.exit_code == 2
+    assert "Spark computes silver" in result.output
