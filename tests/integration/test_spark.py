@@ -1,4 +1,4 @@
-"""Silver rebuilt on a standalone master of Spark with two workers, from a lake in a folder."""
+"""Silver rebuilt on a standalone master of Spark with two workers, which read and write MinIO."""
 
 import random
 import threading
@@ -13,11 +13,12 @@ from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.sizes import BatchLimits
 from batch.spark.cluster import Cluster
 from lakehouse.errors import StopPipelineError
+from lakehouse.lake import Lake
 from lakehouse.settings import SparkSettings
 from stack.catalog import SPARK
 from stack.spark.install import programs_of
 from tests.stacks import free_ports, new_stack
-from tests.unit.bronze_maker import RULES, customers, new_lake, rows_of
+from tests.unit.bronze_maker import RULES, customers, rows_of
 from tests.unit.test_silver_tables import happen
 
 pytestmark = pytest.mark.integration
@@ -38,15 +39,16 @@ def spark(tmp_path_factory):
     (folder / "spark-defaults.conf").write_text(DEFAULTS)
     master = f"spark://127.0.0.1:{free_ports(1)[0]}"
     with new_stack(SPARK_MASTER=master) as stack:
-        stack.up(*SPARK)
+        stack.up("minio", *SPARK)
         programs = {**programs_of(stack.control.cache), "SPARK_CONF_DIR": str(folder)}
         yield stack, Cluster(settings=SparkSettings(master=master), programs=programs)
 
 
-@pytest.fixture
-def lake(tmp_path):
+@pytest.fixture(scope="module")
+def lake(spark):
     """Bronze with the changes of ten batches, and silver that was made from them."""
-    lake = new_lake(tmp_path)
+    stack, _ = spark
+    lake = Lake.of(stack.minio, stack.secrets, user="admin")
     draw = random.Random(7)
     script = [(draw.randint(1, 60), draw.choice(KINDS), draw.randint(0, 9)) for _ in range(600)]
     happen(customers(lake), script).land()

@@ -231,3 +231,36 @@ def test_a_master_that_does_not_answer_is_told_at_once():
         master = f"spark://127.0.0.1:{one.getsockname()[1]}"
     with pytest.raises(AwayError, match="Spark's master does not answer"):
         Cluster(settings=SparkSettings(master=master), programs={}).run(None)
+
+
+def driven(tmp_path, *lines):
+    """A cluster whose driver is a script, with the job's folder as its fourth argument."""
+    script = tmp_path / "python"
+    script.write_text("\n".join(("#!/bin/sh", *lines)))
+    script.chmod(0o755)
+    settings = SparkSettings(remote="sc://127.0.0.1:1")
+    return Cluster(settings=settings, programs={"PYSPARK_DRIVER_PYTHON": str(script)})
+
+
+def test_results_and_errors_of_the_driver_are_those_of_the_job(tmp_path):
+    results, error = tmp_path / "results", tmp_path / "error"
+    results.write_bytes(pickle.dumps([pickle.dumps([1]), pickle.dumps([2])]))
+    error.write_bytes(pickle.dumps(StopPipelineError("orders lacks status", "Correct it.")))
+    told = driven(tmp_path, 'test -s "$4/job" || exit 1', f'cp {results} "$4/result"')
+    assert told.run(["a job"]) == [[1], [2]]
+    with pytest.raises(StopPipelineError, match=r"^orders lacks status\. Correct it\.$"):
+        driven(tmp_path, f'cp {error} "$4/result"').run(["a job"])
+
+
+def test_a_driver_that_is_killed_is_told_with_its_last_words(tmp_path):
+    with pytest.raises(RetryLaterError, match="ended with status -9: no memory"):
+        driven(tmp_path, "echo no memory", "kill -9 $$").run(["a job"])
+
+
+def test_spark_listens_on_loopback_alone_where_its_master_is_here():
+    here = Cluster(settings=SparkSettings(master="local[2]"), programs={})
+    assert here._place == {"MASTER": "local[2]", "SPARK_LOCAL_IP": "127.0.0.1"}
+    there = Cluster(settings=SparkSettings(master="spark://a.example:7077"), programs={})
+    assert there._place == {"MASTER": "spark://a.example:7077"}
+    connected = Cluster(settings=SparkSettings(remote="sc://a.example"), programs={})
+    assert connected._place == {"SPARK_REMOTE": "sc://a.example"}

@@ -1,0 +1,79 @@
+"""Spark in the stack: what its services run, and the Java that they run on."""
+
+import subprocess
+
+import pytest
+from typer.testing import CliRunner
+
+import stack.spark.install
+from cli.__main__ import app
+from cli.consolidate import Engine, _cluster
+from lakehouse.environment import environment_of, process_environment
+from lakehouse.errors import StopPipelineError
+from lakehouse.secrets import Secrets
+from stack.catalog import DEFAULT, SPARK, chosen, services
+from stack.paths import Cache, StackConfig
+from stack.service_user import ServiceUser
+from stack.spark.install import install_spark, programs_of
+
+
+@pytest.fixture
+def found(tmp_path):
+    def of(**variables):
+        place = {"STACK_DATA_DIR": str(tmp_path), "STACK_CACHE_DIR": str(tmp_path / "cache")}
+        with environment_of({**process_environment(), **place, **variables}):
+            return services(StackConfig(), Secrets(tmp_path / "secrets.json"), ServiceUser())
+
+    return of
+
+
+def test_spark_is_started_when_it_is_asked_for_and_listens_on_loopback(found):
+    assert set(SPARK).isdisjoint(DEFAULT)
+    assert set(SPARK) <= set(chosen(airflow=False, superset=False, monitoring=False, spark=True))
+    master, *workers = (found(SPARK_MASTER="spark://127.0.0.1:17077")[name] for name in SPARK)
+    assert master.program.command[4:6] == ("--port", "17077")
+    assert master.url == "spark://127.0.0.1:17077"
+    for service in (master, *workers):
+        assert service.program.environment["SPARK_LOCAL_IP"] == "127.0.0.1"
+        assert service.program.command[3] == "127.0.0.1"
+    assert all(one.program.command[-1] == master.url for one in workers)
+    assert all(one.needs == ("spark-master",) for one in workers)
+
+
+def test_no_master_is_started_where_another_cluster_is_named(found):
+    with pytest.raises(StopPipelineError, match=r"k8s://a\.example, and no standalone master"):
+        found(SPARK_MASTER="k8s://a.example")["spark-master"].prepare()
+
+
+def test_java_is_asked_for_no_module_that_the_packaged_one_lacks(tmp_path, monkeypatch):
+    cache = Cache(root=tmp_path)
+    cache.java.parent.mkdir(parents=True)
+    cache.java.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    cache.java.chmod(0o755)
+    monkeypatch.setattr(stack.spark.install, "install_environment", lambda *_: None)
+    install_spark(None, None, cache, cache.spark)
+    java = f"{programs_of(cache)['JAVA_HOME']}/bin/java"
+    options = ["-Xmx1g", "--add-modules=jdk.incubator.vector", "-Da=b c", "Main"]
+    told = subprocess.run([java, *options], capture_output=True, text=True, check=True).stdout
+    assert told == "-Xmx1g|-Da=b c|Main|"
+
+
+def test_the_engine_is_that_of_the_option_else_of_the_setting(tmp_path):
+    place = {"STACK_DATA_DIR": str(tmp_path), "STACK_CACHE_DIR": str(tmp_path)}
+    variables = {**process_environment(), **place, "BATCH_ENGINE": "spark"}
+    with environment_of(variables):
+        cache = Cache(root=StackConfig().stack.cache_dir)
+        cache.spark.mkdir()
+        assert _cluster(Engine.LOCAL) is None
+        found = _cluster(None)
+    assert found is not None
+    assert found.programs == programs_of(cache)
+    with environment_of({**variables, "BATCH_ENGINE": "local"}):
+        assert _cluster(None) is None
+        assert _cluster(Engine.SPARK) is not None
+
+
+def test_spark_computes_no_other_layer():
+    result = CliRunner().invoke(app, ["rebuild", "--layer", "gold", "--engine", "spark"])
+    assert result.exit_code == 2
+    assert "Spark computes silver" in result.output
