@@ -119,7 +119,7 @@ class Starter:
                 raise CancelledError(service.name)
 
     def _extended(self, deadline: float) -> float:
-        """Return the deadline of a wait, which begins anew while something is being built."""
+        """Return the deadline of a wait, which begins again while something is being built."""
         return time.monotonic() + self._patience_seconds if self._is_building() else deadline
 
     def _do(self, step: Step) -> None:
