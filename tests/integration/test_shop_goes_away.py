@@ -1,6 +1,6 @@
 """A shop elsewhere that stops, or changes what lets us in, while changes flow.
 
-One clear message, nothing lost, and it goes on when that is corrected. The shop is Debian's
+One clear message, nothing lost, and it continues when that is corrected. The shop is Debian's
 Postgres, with TLS and certificates of both sides.
 """
 
