@@ -136,8 +136,9 @@ def _purchases(folder: Path, month: str) -> _Case:
     start, stop = MONTHS[month]
     at = pl.col("transaction_timestamp").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     lines = pl.read_parquet(folder / "purchases.parquet").select(
-        customer_id="household_id", product_id="product_id", order_id="basket_id", at=at
-    )
+        customer_id="household_id", product_id="product_id", order_id="basket_id", at=at,
+        place=pl.col("store_id").cast(pl.String),
+    )  # fmt: skip
     lines = lines.filter(pl.col("at") < stop).unique(["order_id", "product_id"])
     group = pl.concat_str("product_category", "manufacturer_id", separator="|")
     products = pl.read_parquet(folder / "products.parquet").select(
@@ -169,6 +170,7 @@ def _ratings(folder: Path) -> _Case:
         at=pl.when(pl.Series(is_hidden)).then(pl.lit(cut)).otherwise(
             pl.lit(cut - timedelta.resolution)  # nothing fades
         ),
+        place=pl.lit(None, pl.String),
     )  # fmt: skip
     none = pl.DataFrame(schema={"product_id": pl.Int64, "category": pl.String, "brand": pl.String})
     return _case("movielens", lines, none, cut)

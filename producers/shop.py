@@ -22,8 +22,8 @@ P = ParamSpec("P")
 _MOST_CUSTOMERS = 50_000
 TASTES = 6
 """Products and places belong to one of so many tastes."""
-_STAPLES = 3
-_OF_TASTE, _STAPLE = 0.75, 0.15
+STAPLES = 3
+OF_TASTE, STAPLE = 0.75, 0.15
 """Shares of products that are chosen by taste, and that are one of the place's staples."""
 
 
@@ -220,11 +220,11 @@ class Shop:
             return self.popular_product()
         random, city = self.streams["taste"], customer.place.city
         kind = random.random()
-        if kind < _STAPLE:
-            share = crc32(city.encode(), random.randrange(_STAPLES)) / 2**32
+        if kind < STAPLE:
+            share = crc32(city.encode(), random.randrange(STAPLES)) / 2**32
             return self.products[self._by_popularity().at(share)]
         products, popularity = self._of_taste(taste_of(city))
-        if kind < _STAPLE + _OF_TASTE and products:
+        if kind < STAPLE + OF_TASTE and products:
             return products[popularity.pick(self.random)]
         return self.popular_product()
 

@@ -17,8 +17,8 @@ class History:
     """Purchases and interest of current customers in current products, up to an instant.
 
     Attributes:
-        purchases: `customer_id`, `product_id`, `order_id`, `at`; one row per product of an order
-            that counts.
+        purchases: `customer_id`, `product_id`, `order_id`, `at`, `place`; one row per product of an
+            order that counts. The place, null if unknown, is where it was sent, or the branch.
         interest: `customer_id`, `product_id`, `at`; one row per day on which a customer looked at a
             product or put it into a cart.
         products: `product_id`, `category`, `brand`, `is_offered`; sorted by product.
@@ -73,7 +73,7 @@ def read_history(silver: Silver, until: datetime | None = None) -> History | Non
     interest = _interest(silver, until).join(customers, on="customer_id", how="semi")
     interest = interest.join(products.lazy(), on="product_id", how="semi")
     return History(
-        purchases=bought.select("customer_id", "product_id", "order_id", "at"),
+        purchases=bought.select("customer_id", "product_id", "order_id", "at", "place"),
         interest=interest.sort("customer_id", "product_id", "at").collect(),
         products=products,
         customers=customers.collect()["customer_id"].sort(),
@@ -85,7 +85,8 @@ def _purchases(silver: Silver) -> pl.LazyFrame:
     # As in every metric, all orders count but those cancelled before they were paid.
     counts = ~((pl.col("status") == "cancelled") & pl.col("paid_at").is_null())
     orders = silver["cleaned_sales"].current().filter(counts, pl.col("customer_id").is_not_null())
-    orders = orders.select("order_id", "customer_id", at="placed_at")
+    place = pl.concat_str("ship_country", "ship_city", separator="/")
+    orders = orders.select("order_id", "customer_id", at="placed_at", place=place)
     lines = silver["cleaned_sale_lines"].current().select("order_id", "product_id")
     return lines.join(orders, on="order_id")
 

@@ -35,8 +35,10 @@ _OTHERS = 1.0
 """What EASE counts in a rhythm: customers alike buy it, too."""
 _TIE = 1e-3
 """What popularity adds to own frequency: it orders products that were bought equally often."""
-_PRIOR = 2.0
-"""What popularity counts for a new customer; it counts less the more products one has bought."""
+_PRIOR = 32.0
+"""What popularity at one's places counts for a new customer; less the more products one knows."""
+_FEW_OF_PLACE = 20.0
+"""Popularity everywhere counts as so many customers of each place."""
 
 Scores = NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -61,6 +63,7 @@ class Signals:
         orders: number of orders that contain the product.
         recent: days on which it was bought, each fading.
         interest: 1 where a customer looked at a product, or put it into a cart.
+        places: by customer, the share of purchases at each place.
         trend: buyers of each product in the last weeks, per buyers as expected from all time.
         seed: of the random baseline.
     """
@@ -70,6 +73,7 @@ class Signals:
     orders: sp.csr_matrix
     recent: sp.csr_matrix
     interest: sp.csr_matrix
+    places: sp.csr_matrix
     trend: Scores
     seed: int
 
@@ -81,6 +85,20 @@ class Signals:
     def popularity(self) -> Scores:
         """Return the share of customers who bought each product."""
         return np.asarray(self.orders.sign().sum(axis=0)).ravel() / max(len(self.customers), 1)
+
+    @cached_property
+    def _bought_there(self) -> sp.csr_matrix:
+        """Return the number of customers of each place who bought each product."""
+        return (self.places.T @ self.orders.sign()).tocsr()
+
+    def popularity_there(self, some: Positions) -> Scores:
+        """Return popularity at the places of some customers, that everywhere where few buy."""
+        places = self.places[some]
+        customers = np.asarray(self.places.sum(axis=0)).ravel()
+        shares = places @ sp.diags_array(1 / (customers + _FEW_OF_PLACE))
+        everywhere = 1 - places.sum(axis=1) + _FEW_OF_PLACE * shares.sum(axis=1)
+        there: Scores = (shares @ self._bought_there).toarray()
+        return there + np.asarray(everywhere).reshape(-1, 1) * self.popularity
 
     @cached_property
     def inputs(self) -> sp.csr_matrix:
@@ -122,6 +140,7 @@ def signals_of(history: History, products: pl.DataFrame, *, seed: int) -> Signal
         orders=matrix(pairs.agg(weight=pl.len())),
         recent=matrix(fading),
         interest=matrix(looks),
+        places=_places(history),
         trend=_trend(history, products["product_id"]),
         seed=seed,
     )
@@ -138,8 +157,10 @@ def scored_products(history: History) -> pl.DataFrame:
 def _ease(signals: Signals) -> Scorer:
     trend = signals.trend**_TREND_OF_NEW
     known = np.asarray(signals.orders.sign().sum(axis=1))
-    prior = _PRIOR / (1 + known)
-    return lambda some: _alike(signals, some) * trend + prior[some] * signals.popularity
+    prior = _PRIOR / (1 + known) ** 2
+    return lambda some: (
+        _alike(signals, some) * trend + prior[some] * signals.popularity_there(some)
+    )
 
 
 def _rhythm(signals: Signals) -> Scorer:
@@ -175,7 +196,7 @@ MODELS: Mapping[str, Callable[[Signals], Scorer]] = {
     "own_frequency": _own_frequency,
     "random": _random,
 }
-VERSIONS = {"ease": 1, "rhythm": 1, "popularity": 1, "own_frequency": 1, "random": 1}
+VERSIONS = {"ease": 2, "rhythm": 1, "popularity": 1, "own_frequency": 1, "random": 1}
 """Versions of the models' formulas."""
 CANDIDATE: Mapping[Kind, str] = {Kind.BUY_AGAIN: "rhythm", Kind.NEW_TO_YOU: "ease"}
 """The model that is published if it exceeds its baseline."""
@@ -193,6 +214,16 @@ def _matrix(customers: pl.Series, products: pl.Series, rows: pl.DataFrame) -> sp
     )
     weights = known["weight"].cast(pl.Float64).to_numpy()
     return sp.csr_matrix((weights, place), shape=(len(customers), len(products)))
+
+
+def _places(history: History) -> sp.csr_matrix:
+    """Return the share of each customer's purchases at each place."""
+    known = history.purchases.select("customer_id", "place").drop_nulls()
+    pairs = known.group_by("customer_id", "place").agg(weight=pl.len())
+    share = pl.col("weight") / pl.col("weight").sum().over("customer_id")
+    places = pairs["place"].unique().sort()
+    shares = pairs.select("customer_id", product_id="place", weight=share)
+    return _matrix(history.customers, places, shares)
 
 
 def _trend(history: History, products: pl.Series) -> Scores:

@@ -23,7 +23,7 @@ def data(folder: Path) -> None:
     """Write the purchases and products of completejourney, and the ratings of MovieLens."""
     found = get_data(["transactions", "products"])
     bought = found["transactions"][
-        ["household_id", "product_id", "basket_id", "transaction_timestamp"]
+        ["household_id", "product_id", "basket_id", "store_id", "transaction_timestamp"]
     ]
     bought.to_parquet(folder / "purchases.parquet")
     kinds = ["product_id", "product_type", "product_category", "manufacturer_id"]
