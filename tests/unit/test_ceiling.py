@@ -1,4 +1,4 @@
-"""The best possible recommender, by which ours are judged: it knows the simulator's chances."""
+"""The best possible recommender, which ours are compared with: it knows the simulator's chances."""
 
 from collections import Counter
 
