@@ -7,15 +7,13 @@ contract keeps it, so that it writes two tables instead of one.
 """
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 import polars as pl
 import psycopg
-import pyarrow as pa
 from psycopg import sql
 
 from batch.contracts.stored import refresh
@@ -24,13 +22,11 @@ from batch.reconcile.silver import compare_silver
 from batch.silver.run import SilverRules, consolidate_silver
 from batch.silver.sizes import BatchLimits
 from benchmarks.consolidation import as_sent
-from benchmarks.history import PARTITIONS, land, record, topic_id
-from benchmarks.past import DAYS, END, Size
-from consumers.buffer import Batch
+from benchmarks.history import Topic, land
+from benchmarks.past import Size
 from devtools.test_stack import TestStack, new_stack
 from lakehouse.contracts import Entity
-from lakehouse.lake import BRONZE_SCHEMA, Lake
-from lakehouse.offsets import OffsetRange, TopicPartition
+from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn
 
 SMALL = {"changes": 20_000, "rounds": 3}
@@ -79,9 +75,12 @@ def _measured(
 ) -> dict[str, object]:
     pair = _Pair(lake=lake, hand=contracts[table], derived=contracts[_twin(table)])
     size = Size(orders=10 * changes * (rounds + 1))
+    both = (pair.hand, pair.derived)
+    topics = [Topic(name=entity.table, table=table) for entity in both]
     seconds: dict[str, list[float]] = {}
     for number in range(rounds + 1):
-        pair.land(_changes(table, size, number, changes))
+        for entity, topic in zip(both, topics, strict=True):
+            land(lake, entity, topic.batch(changed(table, size, number, changes)))
         # Neither is always the first.
         order = (pair.hand, pair.derived) if number % 2 else (pair.derived, pair.hand)
         for entity in order:
@@ -100,7 +99,7 @@ def _measured(
     }
 
 
-def _changes(
+def changed(
     table: str, size: Size, number: int, count: int
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield operation and row of new rows, and of updates of rows that an earlier round made."""
@@ -122,33 +121,6 @@ class _Pair:
     lake: Lake
     hand: Entity
     derived: Entity
-    ends: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(PARTITIONS), 0))
-
-    def land(self, changes: Iterator[tuple[str, Mapping[str, Any]]]) -> None:
-        """Append the same records to both."""
-        before, records = dict(self.ends), []
-        for number, (operation, row) in enumerate(changes):
-            partition = row[self.hand.key] % PARTITIONS
-            change = (self.hand.table, operation, dict(row))
-            records.append(
-                record(number, change, self.ends[partition], at=END + timedelta(days=DAYS))
-            )
-            self.ends[partition] += 1
-        for entity in (self.hand, self.derived):
-            land(self.lake, entity, self._batch(entity, records, before))
-
-    def _batch(
-        self, entity: Entity, records: Sequence[Mapping[str, object]], before: Mapping[int, int]
-    ) -> Batch:
-        topic = topic_id(entity.table)
-        rows = pa.Table.from_pylist([{**one, "_topic_id": topic} for one in records], BRONZE_SCHEMA)
-        ranges = {
-            TopicPartition(topic=entity.table, topic_id=topic, partition=p): OffsetRange(
-                start=start, stop=self.ends[p]
-            )
-            for p, start in before.items()
-        }
-        return Batch(rows=rows, ranges=ranges)
 
     def seconds(self, entity: Entity, changes: int) -> float:
         """Apply what has landed; return how long it took.

@@ -1,8 +1,8 @@
 """Writes a shop's past into a lake, and lands new changes on top of it. See `past`."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from benchmarks.past import DAYS, FRAMES, Size
+from benchmarks.past import DAYS, END, FRAMES, Size
 from consumers.buffer import Batch
 from lakehouse.contracts import ENTITIES, Derivation, Entity
 from lakehouse.contracts.schemas import (
@@ -96,6 +96,34 @@ def _batch(
 def topic_id(table: str) -> str:
     """Return the id of a table's topic."""
     return f"topic-{table}"
+
+
+@dataclass(kw_only=True)
+class Topic:
+    """A topic of Kafka that begins empty: changes of `table`, whose topic is named after `name`."""
+
+    name: str
+    table: str
+    ends: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(PARTITIONS), 0))
+
+    def batch(self, changes: Iterable[tuple[str, Mapping[str, Any]]]) -> Batch:
+        """Return the next records, of operation and row, as a consumer polls them."""
+        before, rows, topic = dict(self.ends), [], topic_id(self.name)
+        key = ENTITIES[self.table].key
+        at = END + timedelta(days=DAYS)
+        for number, (operation, row) in enumerate(changes):
+            partition = row[key] % PARTITIONS
+            change = (self.table, operation, dict(row))
+            told = record(number, change, self.ends[partition], at=at)
+            rows.append({**told, "_topic_id": topic})
+            self.ends[partition] += 1
+        ranges = {
+            TopicPartition(topic=self.name, topic_id=topic, partition=p): OffsetRange(
+                start=start, stop=self.ends[p]
+            )
+            for p, start in before.items()
+        }
+        return Batch(rows=pa.Table.from_pylist(rows, BRONZE_SCHEMA), ranges=ranges)
 
 
 def record(number: int, change: Change, offset: int, *, at: datetime) -> dict[str, object]:

@@ -46,7 +46,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Checks that need no service and change no file, as in `.pre-commit-config.yaml`."""
 BENCHMARKS = (
     "landing", "freshness", "live", "hops", "simulate", "consolidation", "load", "charts",
-    "derived", "replay", "peers", "recommendations", "ceiling",
+    "derived", "replay", "spark", "peers", "recommendations", "ceiling",
 )  # fmt: skip
 LOCKS = {
     "project": "dev",
