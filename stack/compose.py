@@ -13,7 +13,7 @@ from lakehouse.environment import environment, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import ROLES, Secrets
 from lakehouse.settings import ROOT
-from stack.catalog import DEFAULT, services
+from stack.catalog import DEFAULT, SPARK, services
 from stack.control import ServiceStatus
 from stack.env_file import Made, make
 from stack.paths import StackConfig
@@ -103,7 +103,9 @@ class ComposeStack:
 
     @cached_property
     def _services(self) -> dict[str, Service]:
-        return services(self.config, Secrets(self.config.stack.secrets_path), ServiceUser())
+        found = services(self.config, Secrets(self.config.stack.secrets_path), ServiceUser())
+        # docker-compose.yml has no Spark.
+        return {name: service for name, service in found.items() if name not in SPARK}
 
     @cached_property
     def _compose(self) -> list[str]:
