@@ -2,8 +2,8 @@
 -- their owner: no event trigger, and a truncate is not captured, since that takes a superuser.
 -- Idempotent; captures tables that are new since.
 
--- A table without REPLICA IDENTITY FULL and without a key is left out: Postgres would refuse its
--- updates and deletes from then on.
+-- Left out are tables of which Postgres would refuse updates and deletes from then on: without
+-- REPLICA IDENTITY FULL and without a key, or with it and with a virtual generated column.
 create or replace function cdc.capture_owned(with_old_values boolean) returns void
 language plpgsql set search_path to pg_catalog, pg_temp as $$
 declare
@@ -56,13 +56,16 @@ begin
             inner join pg_class as k on p.relid = k.oid
             where
                 k.relkind = 'r'
-                and k.relreplident not in ('f', 'i')
-                and (
-                    k.relreplident = 'n'
-                    or not exists (
+                and case k.relreplident
+                    when 'f' then exists (
+                        select from pg_attribute as a
+                        where a.attrelid = k.oid and a.attgenerated = 'v' and not a.attisdropped
+                    )
+                    when 'd' then not exists (
                         select from pg_constraint as o where o.conrelid = k.oid and o.contype = 'p'
                     )
-                )
+                    else k.relreplident = 'n'
+                end
         );
     execute format(
         'alter publication dbz_shop set table cdc.heartbeat, cdc.signal%s', coalesce(included, '')

@@ -23,7 +23,13 @@ CAPTURED_SCHEMA = "public"
 
 _FOLDER = Path(__file__).parent
 _AS_SUPERUSER = (
-    "It has to be prepared by a superuser once its roles exist: ./pipeline up does both."
+    "An event trigger and a publication of the schema take a superuser, or what a provider has "
+    "instead. Use one, or give --sql to one; or prepare the tables that the login owns, within "
+    "limits: ./pipeline source check URL --apply --owned."
+)
+_NO_ROLES = (
+    "Its roles do not exist: ./pipeline up creates them, or source check --apply for a shop "
+    "elsewhere."
 )
 _AS_OWNER = (
     "The login may not do that. It needs CREATE on the database and CREATEROLE; and from "
@@ -80,7 +86,7 @@ def prepare(
     needed = _AS_SUPERUSER if extent is Extent.SCHEMA else _AS_OWNER
     then = {
         Trouble.RIGHTS: needed,
-        Trouble.SCHEMA: needed,
+        Trouble.SCHEMA: _NO_ROLES,
         Trouble.BUSY: _TABLE_IS_OPEN,
     }
     with explaining(Service.SHOP, what, then=then), psycopg.connect(admin_dsn) as connection:

@@ -1,4 +1,21 @@
 -- Prepares the shop's tables for capture, after signals.sql. Run as superuser; idempotent.
+-- What the owner of tables has prepared before becomes the superuser's: functions of it run with
+-- the superuser's rights from here on, and whoever owns one may replace it.
+do $$
+declare
+    ours text;
+begin
+    execute format('alter schema cdc owner to %I', current_user);
+    execute format('alter table cdc.heartbeat owner to %I', current_user);
+    execute format('alter table cdc.signal owner to %I', current_user);
+    for ours in
+        select p.oid::regprocedure::text from pg_proc as p
+        where p.pronamespace = 'cdc'::regnamespace
+    loop
+        execute format('alter routine %s owner to %I', ours, current_user);
+    end loop;
+end
+$$;
 drop function if exists cdc.capture_owned(boolean);
 
 -- A truncate record has no key, so its order relative to the changes of single rows is unknown.

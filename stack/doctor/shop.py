@@ -203,7 +203,10 @@ def diagnose_publication(
 def _by_table(name: str, found: Publication) -> Sequence[Said]:
     said = [fine(f"{name} includes {found.tables:,} tables, by name")]
     if left_out := list(filter(is_capturable, found.left_out)):
-        remedy = "./pipeline source check URL --apply --owned, with the URL of their owner"
+        remedy = (
+            "./pipeline source check URL --apply --owned, with a login that is a member of their "
+            "owners; then ./pipeline extract TABLE --full"
+        )
         said.append(note(f"{', '.join(left_out)}: not in {name}, so not captured", remedy))
     return said
 

@@ -27,7 +27,16 @@ begin;
 set local lock_timeout = '250ms';
 """
 _SLOT: LiteralString = """
-select s.active, r.rolsuper or r.rolreplication as may_drop
+select
+    s.active,
+    r.rolsuper
+    or r.rolreplication
+    -- Amazon's servers
+    or exists (
+        select from pg_auth_members as m
+        inner join pg_roles as g on m.roleid = g.oid
+        where m.member = r.oid and g.rolname = 'rds_replication'
+    ) as may_drop
 from pg_replication_slots as s
 inner join pg_roles as r on r.rolname = current_user
 where s.slot_name = %s and s.database = current_database()"""
@@ -141,19 +150,8 @@ def apply(
 
     Raises:
         RetryLaterError: the database does not answer, or a table is locked.
-        StopPipelineError: it refuses; it has roles of these names that are not ours; or the login
-            is no superuser, which the extent needs.
+        StopPipelineError: it refuses, or it has roles of these names that are not ours.
     """
-    if extent is Extent.SCHEMA and not source.server.is_superuser:
-        problem = (
-            f"{source.server.login} is no superuser: it may create neither the publication of a "
-            "schema nor an event trigger"
-        )
-        action = (
-            "Give the URL of a superuser, or give --sql to one. Or prepare only the tables that it "
-            "owns, as they are now: --apply --owned; truncates are not captured then."
-        )
-        raise StopPipelineError(problem, action)
     known = [role for role in SOURCE_ROLES if role in source.server.roles]
     if extent is Extent.SCHEMA and known and not source.server.has_cdc:
         problem = (

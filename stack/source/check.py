@@ -261,7 +261,10 @@ def _cdc(server: Server) -> Sequence[Said]:
             "prepared by the owner of tables: tables that are created from now on are not "
             "captured, nor is any truncate"
         )
-        remedy = f"{_PREPARE_OWNED}, after each; after a truncate: {EXTRACT_TRUNCATED}"
+        remedy = (
+            f"{_PREPARE_OWNED}, after each, then ./pipeline extract TABLE --full; after a "
+            f"truncate: {EXTRACT_TRUNCATED}"
+        )
         return [note(words, remedy)]
     if not server.has_event_trigger:
         return [
@@ -319,7 +322,11 @@ def _captured(tables: Sequence[Table], settings: ConnectSettings) -> Sequence[Sa
             f"{_listed(missing)}: not in the publication, so not captured: new, of another owner, "
             "or without both a key and REPLICA IDENTITY FULL"
         )
-        said.append(note(words, f"{_PREPARE_OWNED}, with the URL of their owner"))
+        remedy = (
+            f"{_PREPARE_OWNED}, with a login that is a member of all their owners; then "
+            "./pipeline extract TABLE --full reads the rows that are there"
+        )
+        said.append(note(words, remedy))
     children = [t.name for t in tables if t.has_children]
     if children:
         said.append(note(f"{_listed(children)}: rows of tables that inherit have those' names"))

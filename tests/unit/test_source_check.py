@@ -5,11 +5,9 @@ from dataclasses import replace
 import pytest
 
 from connectors.source import Extent
-from lakehouse.errors import StopPipelineError
-from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings
 from stack.postgres.roles import SOURCE_ROLES
-from stack.source.change import apply, sql_for_administrator
+from stack.source.change import sql_for_administrator
 from stack.source.check import Server, Source, Table, diagnose
 
 SETTINGS = ConnectSettings()
@@ -168,9 +166,3 @@ def test_what_the_owner_of_tables_cannot_do_is_not_in_his_script():
     assert "tables in schema" not in script
     assert ":'debezium'" not in script, "its password is not his to change"
     assert ":'extract'" in script
-
-
-def test_no_superuser_is_told_what_he_may_prepare(tmp_path):
-    source = Source(server=replace(PREPARED, is_superuser=False, login="app"))
-    with pytest.raises(StopPipelineError, match=r"app is no superuser.*\n?.*--apply --owned"):
-        apply("postgresql://nowhere", source, SETTINGS, Secrets(tmp_path / "secrets.json"))
