@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,10 +52,20 @@ def on_worker(function: str, expected: str, content: bytes) -> Callable[[Any], A
             worker.require_same(expected)
         except Exception as error:  # noqa: BLE001 - of any kind, as the machine is unknown
             raise told(ImportError(str(error))) from None
+        ours = importlib.import_module("lakehouse.errors").PipelineError
+
+        def explaining(batches: Iterator[Any]) -> Iterator[Any]:
+            try:
+                yield from batches
+            except ours as error:
+                raise told(error) from error
+
         try:
-            return getattr(worker, function)(content, given)
-        except importlib.import_module("lakehouse.errors").PipelineError as error:
+            found = getattr(worker, function)(content, given)
+        except ours as error:
             raise told(error) from error
+        # Spark takes batches from a generator after this function has returned.
+        return explaining(found) if isinstance(found, Iterator) else found
 
     return call
 

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import pickle
+import platform
 import random
 import socket
 import tempfile
@@ -24,7 +25,8 @@ from batch.spark import files
 from batch.spark.cluster import Cluster
 from batch.spark.driver import explained, on_worker
 from batch.spark.files import Place, replace_files
-from batch.spark.worker import fingerprint, map_tasks, reduce_shard, require_same
+from batch.spark.job import Part
+from batch.spark.worker import PARTS, fingerprint, map_tasks, reduce_shard, require_same
 from lakehouse.delta import open_or_create, scan, table_properties
 from lakehouse.errors import AwayError, RetryLaterError, StopPipelineError
 from lakehouse.settings import SparkSettings
@@ -35,6 +37,7 @@ SCHEMA = pa.schema([("id", pa.int64()), ("month", pa.string())])
 AWAY = RetryLaterError("Spark failed: gone")
 LOST = OSError("Generic S3 error: the response was lost")
 LACKS = ModuleNotFoundError("No module named 'batch'")
+STOPS = StopPipelineError("orders lacks status in 3 changes", "Was it removed?")
 FEW = replace(RULES, batch=BatchLimits(records=4))
 
 
@@ -208,9 +211,31 @@ def test_a_worker_without_the_project_gives_one_clear_error(monkeypatch):
     assert "PYSPARK_PYTHON" in str(error)
 
 
+class Stops:
+    """A job whose first task yields a file before its contract says to stop."""
+
+    def map(self, _task):
+        yield Part(shard=0, name="a", content=b"")
+        raise STOPS
+
+    def reduce(self, _shard, _parts):
+        raise STOPS
+
+
+@pytest.mark.parametrize("function", ["map_tasks", "reduce_shard"])
+def test_a_job_that_stops_while_spark_reads_its_batches_says_where_and_why(function):
+    run = on_worker(function, fingerprint(), pickle.dumps(Stops()))
+    part = pa.table({"shard": [0], "name": ["a"], "content": [b""]}, schema=PARTS)
+    given = part if function == "reduce_shard" else iter([pa.record_batch({"id": [0]})])
+    with pytest.raises(RuntimeError) as caught:
+        list(run(given))
+    error = explained(RuntimeError(f"PythonException: {caught.value}"))
+    assert isinstance(error, StopPipelineError)
+    assert str(error).endswith(f"{platform.node()}: {STOPS}")
+
+
 def test_a_contract_that_stops_on_a_worker_stops_the_command():
-    cause = StopPipelineError("orders lacks status in 3 changes", "Was it removed?")
-    told = b64encode(pickle.dumps(("Spark worker on a", cause))).decode()
+    told = b64encode(pickle.dumps(("Spark worker on a", STOPS))).decode()
     error = explained(RuntimeError(f"…\nRuntimeError: shop-pipeline-error:{told}."))
     assert isinstance(error, StopPipelineError)
     assert str(error) == "Spark worker on a: orders lacks status in 3 changes. Was it removed?"
