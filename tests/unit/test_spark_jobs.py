@@ -179,6 +179,32 @@ def test_an_unknown_commit_is_searched_for_and_made_once(table, is_made, monkeyp
     assert unsure.tries == 2 - is_made
 
 
+@pytest.mark.parametrize("is_made", [True, False])
+@pytest.mark.parametrize("partition", [None, ("month", "a")])
+def test_an_unknown_commit_without_files_is_searched_for(table, is_made, partition, monkeypatch):
+    monkeypatch.setattr(files, "a_few_times", lambda _uri: no_wait)
+    there = written(table, (1, "a"), *([(2, "b")] if partition else []))
+    replace_files(table, there, SCHEMA, watermarks={"bronze": 1})
+    table.update_incremental()
+    unsure = Unsure(table, is_made)
+    replace_files(unsure, [], SCHEMA, partition=partition, watermarks={"bronze": 2})
+    assert ids(table) == ([2] if partition else [])
+    assert table.transaction_version("bronze") == 2
+    assert unsure.tries == 2 - is_made
+
+
+@pytest.mark.parametrize("bronze", [1, 2])
+def test_a_commit_of_another_program_is_not_taken_for_one_without_files(table, bronze, monkeypatch):
+    monkeypatch.setattr(files, "a_few_times", lambda _uri: no_wait)
+    replace_files(table, written(table, (1, "a")), SCHEMA, watermarks={"bronze": 1})
+    table.update_incremental()
+    other = DeltaTable(table.table_uri)
+    rows = written(table, (2, "a")) if bronze == 2 else []
+    replace_files(other, rows, SCHEMA, watermarks={"bronze": bronze})
+    with pytest.raises(RetryLaterError, match="was changed by another program"):
+        replace_files(table, [], SCHEMA, watermarks={"bronze": 2})
+
+
 def test_rows_of_another_program_are_not_replaced(table, monkeypatch):
     monkeypatch.setattr(files, "a_few_times", lambda _uri: no_wait)
     added = written(table, (1, "a"))
