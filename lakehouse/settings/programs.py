@@ -1,11 +1,14 @@
 """Settings of the pipeline's own programs."""
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic_settings import SettingsConfigDict
 
 from lakehouse.settings.base import ROOT, Settings
 from lakehouse.variables import AbsolutePath, Currency, TimeZone, setting
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class ShopSettings(Settings):
@@ -129,6 +132,22 @@ class SparkSettings(Settings):
         change="When the cluster is reached by Spark Connect, as with Databricks: `sc://…`.",
         shown="none",
     )
+
+    @property
+    def masters(self) -> list[tuple[str, int]]:
+        """Host and port of a standalone master and its standbys; none if it is of another kind."""
+        scheme, _, places = self.master.partition("://")
+        found = [urlsplit(f"//{one}") for one in places.split(",")] if scheme == "spark" else []
+        try:
+            return [(one.hostname or "", one.port or 7077) for one in found]
+        except ValueError:  # no port's number; Spark says so
+            return []
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is of this machine alone."""
+        hosts = {host for host, _ in self.masters}
+        return self.master.startswith("local") or (bool(hosts) and hosts <= _LOOPBACK)
 
 
 class ReconcileSettings(Settings):

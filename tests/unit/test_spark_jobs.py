@@ -28,6 +28,7 @@ from batch.spark.files import Place, replace_files
 from batch.spark.job import Part
 from batch.spark.worker import PARTS, fingerprint, map_tasks, reduce_shard, require_same
 from lakehouse.delta import open_or_create, scan, table_properties
+from lakehouse.environment import environment_of
 from lakehouse.errors import AwayError, RetryLaterError, StopPipelineError
 from lakehouse.settings import SparkSettings
 from tests.unit.bronze_maker import RULES, customers, new_lake, rows_of
@@ -308,10 +309,37 @@ def test_a_driver_that_is_killed_is_told_with_its_last_words(tmp_path):
         driven(tmp_path, "echo no memory", "kill -9 $$").run(["a job"])
 
 
-def test_spark_listens_on_loopback_alone_where_its_master_is_here():
-    here = Cluster(settings=SparkSettings(master="local[2]"), programs={})
-    assert here._place == {"MASTER": "local[2]", "SPARK_LOCAL_IP": "127.0.0.1"}
-    there = Cluster(settings=SparkSettings(master="spark://a.example:7077"), programs={})
-    assert there._place == {"MASTER": "spark://a.example:7077"}
-    connected = Cluster(settings=SparkSettings(remote="sc://a.example"), programs={})
-    assert connected._place == {"SPARK_REMOTE": "sc://a.example"}
+def test_one_of_several_masters_has_to_answer():
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+        settings = SparkSettings(master=f"spark://127.0.0.1:1,localhost:{port}")
+        Cluster(settings=settings, programs={})._require_master()
+    with pytest.raises(AwayError, match="does not answer"):
+        Cluster(settings=settings, programs={})._require_master()
+
+
+@pytest.mark.parametrize(
+    ("master", "is_here"),
+    [
+        ("local[2]", True),
+        ("spark://localhost", True),
+        ("spark://127.0.0.1:7077,[::1]:7078", True),
+        ("spark://127.0.0.1:7077,b.example:7077", False),
+        ("spark://a.example:70x7", False),
+        ("k8s://https://a.example:6443", False),
+        ("yarn", False),
+    ],
+)
+def test_the_driver_listens_on_loopback_alone_where_its_master_is_here(master, is_here):
+    with environment_of({}):
+        found = Cluster(settings=SparkSettings(master=master), programs={})._environment
+    assert found == {"MASTER": master, **({"SPARK_LOCAL_IP": "127.0.0.1"} if is_here else {})}
+
+
+def test_an_address_that_is_given_to_the_driver_stays():
+    with environment_of({"SPARK_LOCAL_IP": "10.0.0.1", "MASTER": "yarn"}):
+        local = Cluster(settings=SparkSettings(master="local[2]"), programs={})
+        assert local._environment == {"SPARK_LOCAL_IP": "10.0.0.1", "MASTER": "local[2]"}
+        connected = Cluster(settings=SparkSettings(remote="sc://a.example"), programs={"A": "b"})
+        assert connected._environment["SPARK_REMOTE"] == "sc://a.example"
+        assert connected._environment["A"] == "b"

@@ -13,6 +13,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from stack.catalog import DEFAULT, SPARK, chosen, services
 from stack.paths import Cache, StackConfig
+from stack.preflight import port_problems
 from stack.service_user import ServiceUser
 from stack.spark.install import install_spark, programs_of
 
@@ -43,6 +44,15 @@ def test_spark_is_started_when_it_is_asked_for_and_listens_on_loopback(found):
 def test_no_master_is_started_where_another_cluster_is_named(found):
     with pytest.raises(StopPipelineError, match=r"k8s://a\.example, and no standalone master"):
         found(SPARK_MASTER="k8s://a.example")["spark-master"].prepare()
+
+
+def test_masters_elsewhere_are_refused_and_no_other_command_minds(found):
+    master = found(SPARK_MASTER="spark://192.0.2.1:7077,192.0.2.2:7077")["spark-master"]
+    (problem,) = port_problems([master])
+    assert "192.0.2.1 is not a loopback address" in problem
+    assert problem.action == "Unset SPARK_MASTER."
+    with pytest.raises(StopPipelineError, match="and no standalone master"):
+        master.prepare()
 
 
 def test_java_is_asked_for_no_module_that_the_packaged_one_lacks(tmp_path, monkeypatch):
