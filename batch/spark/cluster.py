@@ -45,11 +45,11 @@ class Cluster:
             try:
                 done = pickle.loads((folder / "result").read_bytes())  # noqa: S301 - of our driver
             except FileNotFoundError:
-                told = (folder / "log").read_text(errors="replace").splitlines()[-_LINES:]
-                problem = f"Spark's driver ended with status {status}: {' / '.join(told)}"
+                problem = f"Spark's driver ended with status {status}: {_end_of(folder / 'log')}"
                 raise RetryLaterError(problem, "Run the same command again.") from None
-        if isinstance(done, PipelineError):
-            raise done
+            if isinstance(done, PipelineError):
+                end = f"Its log ends with: {_end_of(folder / 'log')}"
+                raise type(done)(done.told.problem, done.told.action or end)
         return [pickle.loads(one) for one in done]  # noqa: S301 - of our workers
 
     def _drive(self, folder: Path) -> int:
@@ -95,3 +95,9 @@ class Cluster:
             problem = f"Spark's master does not answer at {self.settings.master}: {errors[0]}"
             action = "Run ./pipeline up --spark, or set SPARK_MASTER or SPARK_REMOTE."
             raise AwayError(problem, action) from errors[0]
+
+
+def _end_of(log: Path) -> str:
+    """Return the last lines of a log, without the places of Java's traces."""
+    lines = log.read_text(errors="replace").splitlines()
+    return " / ".join([one for one in lines if not one.lstrip().startswith("at ")][-_LINES:])

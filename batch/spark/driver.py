@@ -74,7 +74,7 @@ def explained(error: BaseException) -> PipelineError:
     """Return the error of the worker that made a job fail; else Spark's own."""
     found = re.search(rf"{_TOLD}([A-Za-z0-9+/=]+)\.", str(error))
     if found is None:
-        return RetryLaterError(f"Spark failed: {_cause(str(error))}", "See Spark's own log.")
+        return RetryLaterError(f"Spark failed: {_cause(str(error))}")
     told: tuple[str, PipelineError | ImportError] = pickle.loads(  # noqa: S301 - of our own worker
         b64decode(found[1])
     )
@@ -125,6 +125,8 @@ def main(folder: Path) -> None:
     """Run the job in a folder."""
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
     content = (folder / "job").read_bytes()
+    # It has the object store's keys, and must not be left behind if the caller is killed.
+    (folder / "job").unlink()
     job: Job = pickle.loads(content)  # noqa: S301 - of the caller
     done: list[bytes] | PipelineError
     try:

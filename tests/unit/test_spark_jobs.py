@@ -10,6 +10,8 @@ import tempfile
 from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import polars as pl
 import pyarrow as pa
@@ -21,7 +23,7 @@ from hypothesis import strategies as st
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.sizes import BatchLimits
-from batch.spark import files
+from batch.spark import driver, files
 from batch.spark.cluster import Cluster
 from batch.spark.driver import explained, on_worker
 from batch.spark.files import Place, replace_files
@@ -272,9 +274,9 @@ def test_other_errors_of_spark_are_told_in_one_line():
     error = explained(
         RuntimeError("Job aborted\n  at org.apache\njava.lang.OutOfMemoryError: heap")
     )
-    assert str(error) == "Spark failed: java.lang.OutOfMemoryError: heap. See Spark's own log."
+    assert str(error) == "Spark failed: java.lang.OutOfMemoryError: heap"
     assert "Spark failed: ValueError: b" in str(explained(RuntimeError("Error: a\nValueError: b")))
-    assert "Spark failed: no master." in str(explained(RuntimeError("no master\n  at java.x")))
+    assert "Spark failed: no master" in str(explained(RuntimeError("no master\n  at java.x")))
 
 
 def test_a_master_that_does_not_answer_is_told_at_once():
@@ -302,6 +304,27 @@ def test_results_and_errors_of_the_driver_are_those_of_the_job(tmp_path):
     assert told.run(["a job"]) == [[1], [2]]
     with pytest.raises(StopPipelineError, match=r"^orders lacks status\. Correct it\.$"):
         driven(tmp_path, f'cp {error} "$4/result"').run(["a job"])
+
+
+def test_a_failure_of_spark_is_told_with_the_end_of_its_log(tmp_path):
+    error = tmp_path / "error"
+    error.write_bytes(pickle.dumps(explained(RuntimeError("java.lang.Error: a"))))
+    told = driven(tmp_path, "printf 'lost b\\n\\tat java.x\\nlost c\\n'", f'cp {error} "$4/result"')
+    expected = r"^Spark failed: java\.lang\.Error: a\. Its log ends with: lost b / lost c$"
+    with pytest.raises(RetryLaterError, match=expected):
+        told.run(["a job"])
+
+
+def test_the_driver_leaves_no_job_behind_which_has_keys_of_the_store(tmp_path, monkeypatch):
+    def run(*_):
+        assert not (tmp_path / "job").exists()
+        return [b"done"]
+
+    monkeypatch.setattr(driver, "run", run)
+    monkeypatch.setattr(driver.threading, "Thread", MagicMock())
+    (tmp_path / "job").write_bytes(pickle.dumps(SimpleNamespace(tasks=1, shards=1)))
+    driver.main(tmp_path)
+    assert pickle.loads((tmp_path / "result").read_bytes()) == [b"done"]  # noqa: S301
 
 
 def test_a_driver_that_is_killed_is_told_with_its_last_words(tmp_path):
