@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch.pipeline_run import PipelineRun
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.sizes import BatchLimits
@@ -104,13 +105,37 @@ def test_a_rebuild_on_a_cluster_that_fails_changes_nothing(tmp_path):
     consolidate_silver(lake, RULES, chosen_entities(["customers"]))
     before = {name: DeltaTable(lake.uri("silver", name)).version() for name in TABLES}
 
-    class Gone:
-        def run(self, _job):
-            raise AWAY
-
     with pytest.raises(RetryLaterError, match="gone"):
         rebuild(lake, cluster=Gone())
     assert before == {name: DeltaTable(lake.uri("silver", name)).version() for name in TABLES}
+
+
+class Gone:
+    """A cluster that fails, and counts its jobs."""
+
+    def __init__(self):
+        self.jobs = 0
+
+    def run(self, _job):
+        self.jobs += 1
+        raise AWAY
+
+
+def test_a_first_load_that_failed_on_a_cluster_is_tried_there_again(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", 1), (2, "bad mail", 2)]).land()
+    run = PipelineRun(lake=lake, rules=FEW, limit=None, warehouse="", cluster=Gone())
+    for tries in (1, 2):
+        with pytest.raises(RetryLaterError, match="gone"):
+            run.silver(["customers"])
+        assert run.cluster.jobs == tries
+    replace(run, cluster=Here()).silver(["customers"])
+    before = contents(lake)
+    assert before["enriched_users"]
+    happen(source, [(1, "name", 3)]).land()
+    run.silver(["customers"])  # what is new is for this machine
+    assert run.cluster.jobs == 2
+    assert contents(lake) != before
 
 
 @pytest.fixture
