@@ -83,6 +83,8 @@ class Spark(Shared):
                 command=(str(spark_class), f"org.apache.spark.{command[0]}", *command[1:]),
                 directory=home,
                 environment={
+                    # The contracts in effect are part of what a worker computes by.
+                    **self.variables,
                     **programs_of(self.cache),
                     "SPARK_HOME": str(self.cache.spark_home),
                     # Otherwise their web pages listen on all interfaces.

@@ -41,6 +41,14 @@ def test_spark_is_started_when_it_is_asked_for_and_listens_on_loopback(found):
     assert all(one.needs == ("spark-master",) for one in workers)
 
 
+def test_workers_see_the_settings_that_they_compute_and_read_by(found, tmp_path):
+    given = {"CONTRACTS_DIR": str(tmp_path), "SSL_CERT_FILE": "/a/ca.pem"}
+    for name in SPARK:
+        environment = found(**given)[name].program.environment
+        assert given.items() <= environment.items()
+        assert environment["SPARK_LOCAL_IP"] == "127.0.0.1"
+
+
 def test_no_master_is_started_where_another_cluster_is_named(found):
     with pytest.raises(StopPipelineError, match=r"k8s://a\.example, and no standalone master"):
         found(SPARK_MASTER="k8s://a.example")["spark-master"].prepare()
