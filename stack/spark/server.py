@@ -10,7 +10,7 @@ from stack.paths import mapping_digest
 from stack.program import Port, Program, Service
 from stack.service_user import ServiceUser
 from stack.shared import Shared
-from stack.spark.install import programs_of
+from stack.spark.install import configuration_in, make_configuration, programs_of
 
 WORKERS = ("spark-worker-1", "spark-worker-2")
 _DEFAULT = ("127.0.0.1", 7077)
@@ -75,6 +75,7 @@ class Spark(Shared):
 
         def made() -> None:
             prepare()
+            make_configuration(self.data)
             ServiceUser().make_private_dir(home)
 
         return Service(
@@ -86,6 +87,7 @@ class Spark(Shared):
                     # The contracts in effect are part of what a worker computes by.
                     **self.variables,
                     **programs_of(self.cache),
+                    "SPARK_CONF_DIR": str(configuration_in(self.data)),
                     "SPARK_HOME": str(self.cache.spark_home),
                     # Otherwise their web pages listen on all interfaces.
                     "SPARK_LOCAL_IP": "127.0.0.1",
