@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
+from deltalake import DeltaTable
 
 from batch import live
 from batch.contracts.stored import contracts_of, refresh
@@ -30,6 +31,8 @@ from batch.runs.tables import (
     result_of_silver,
     results_of_warehouse,
 )
+from batch.silver.bronze import BronzeSource
+from batch.silver.offsets import starting_position
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import (
     SilverReport,
@@ -216,9 +219,17 @@ class PipelineRun:
         if self.is_rebuild or not (entity.is_derived or self.cluster):
             return self.is_rebuild
         current = self.lake.open("silver", entity.silver)
-        if current is None:
-            return self.cluster is not None
-        return entity.is_derived and is_outdated(current, entity)
+        if current is not None and entity.is_derived and is_outdated(current, entity):
+            return True
+        if self.cluster is None:
+            return False
+        return current is None or not self._is_loaded(current, entity)
+
+    def _is_loaded(self, current: DeltaTable, entity: Entity) -> bool:
+        """Return whether a table has what bronze has any of: it is created before a first load."""
+        bronze = self.lake.open("bronze", entity.bronze)
+        ends = BronzeSource(bronze).ends if bronze else {}
+        return not ends or any(starting_position(current, partition) for partition in ends)
 
     def pin(self, versions: Mapping[str, int] | None = None) -> Silver:
         """Open silver's tables at these versions; tables that are not given at the newest.

@@ -28,8 +28,8 @@ from lakehouse.digest import Digest, digest
 from lakehouse.lake import Lake
 from lakehouse.settings import ROOT, SparkSettings
 from stack.catalog import SPARK
-from stack.paths import Cache, StackConfig
-from stack.spark.install import programs_of
+from stack.paths import Cache, Data, StackConfig
+from stack.spark.install import configuration_in, programs_of
 
 SMALL = {"changes": 100_000, "rounds": 1}
 CHANGES = 4_000_000
@@ -79,8 +79,8 @@ def run(changes: int = CHANGES, rounds: int = ROUNDS) -> dict[str, object]:
         "rounds": rounds,
         "peak_worker_mb": round(peak),
         "ways": [
-            {"way": way, "seconds": round(statistics.median(took), 1)}
-            for way, took in seconds.items()
+            {"way": way, "seconds": round(statistics.median(times), 1)}
+            for way, times in seconds.items()
         ],
         "ratios": [
             _ratio("one worker over two", seconds["one worker"], seconds["two workers"]),
@@ -96,8 +96,9 @@ def rebuild(cores: int) -> None:
         settings = StackConfig().stack
         folder = settings.data_dir / f"spark-conf-{cores}"
         folder.mkdir(exist_ok=True)
+        ours = configuration_in(Data(root=settings.data_dir)) / "spark-defaults.conf"
         (folder / "spark-defaults.conf").write_text(
-            f"spark.cores.max {cores}\nspark.ui.enabled false\n"
+            f"{ours.read_text()}spark.cores.max {cores}\nspark.ui.enabled false\n"
             "spark.executorEnv.POLARS_MAX_THREADS 1\n"
         )
         programs = programs_of(Cache(root=settings.cache_dir)) | {"SPARK_CONF_DIR": str(folder)}

@@ -112,23 +112,24 @@ def _cluster(engine: Engine | None) -> "Cluster | None":
 
     from batch.spark.cluster import Cluster
     from lakehouse.errors import StopPipelineError
-    from lakehouse.settings import BatchSettings, SparkSettings, default_uv
+    from lakehouse.settings import BatchSettings, default_uv
     from stack.paths import Cache, StackConfig
-    from stack.spark.install import ensure_spark, programs_of
+    from stack.spark.install import driver_of, ensure_spark, programs_of
 
     if (engine or BatchSettings().engine) != Engine.SPARK:
         return None
+    config = StackConfig()
     if find_spec("pyspark") is not None:
         # In an environment that has Spark, as those of clusters have, its own variables count.
-        return Cluster(settings=SparkSettings(), programs={})
-    cache, uv = Cache(root=StackConfig().stack.cache_dir), default_uv()
+        return Cluster(settings=config.spark, programs=driver_of(config))
+    cache, uv = Cache(root=config.stack.cache_dir), default_uv()
     if not cache.spark.exists():
         if uv is None:
             problem = "No uv to install Spark with"
             raise StopPipelineError(problem, "Run through ./pipeline, or put uv on the PATH.")
         with err_console.status("installing Spark"):
             ensure_spark(cache, uv)
-    return Cluster(settings=SparkSettings(), programs=programs_of(cache))
+    return Cluster(settings=config.spark, programs=programs_of(cache) | driver_of(config))
 
 
 def _require_known(entities: "Sequence[str]") -> None:

@@ -7,11 +7,7 @@ from typing import Any
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
-from lakehouse.settings import (
-    OltpSettings,
-    WarehouseSettings,
-    settings_in_environment,
-)
+from lakehouse.settings import OltpSettings, WarehouseSettings
 from stack.airflow.server import Airflow
 from stack.kafka.broker import Broker
 from stack.kafka.java import AGENT_HOST
@@ -181,7 +177,7 @@ class _Catalog(Shared):
             name=name,
             command=(sys.executable, "-P", "-m", "cli", *command),
             directory=self.data.root,
-            environment=self._variables,
+            environment=self.variables,
             is_ours=True,
             # On SIGTERM the lander commits its batch and leaves its group, within ten seconds.
             stop_seconds=15,
@@ -218,7 +214,7 @@ class _Catalog(Shared):
             monitoring=self.config.monitoring,
             warehouse=self.config.warehouse,
             secrets=self.secrets,
-            variables=self._variables,
+            variables=self.variables,
             python=self.cache.airflow / "bin" / "python",
             version=self.cache.airflow.name,
             data=self.data,
@@ -290,14 +286,3 @@ class _Catalog(Shared):
             number=settings.metrics_port(service),
             is_published=False,
         )
-
-    @property
-    def _variables(self) -> dict[str, str]:
-        """Return the environment of a program of the project: settings and paths of the stack."""
-        stack = self.config.stack
-        return {
-            **settings_in_environment(),
-            "STACK_DATA_DIR": str(stack.data_dir),
-            "STACK_CACHE_DIR": str(stack.cache_dir),
-            "STACK_SECRETS_FILE": str(stack.secrets_path),
-        }

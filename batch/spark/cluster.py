@@ -5,11 +5,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from batch.spark.job import Job
 from lakehouse.environment import process_environment
@@ -30,7 +28,7 @@ class Cluster:
     """
 
     settings: SparkSettings
-    programs: Mapping[str, str]
+    programs: dict[str, str]
 
     def run(self, job: Job) -> list[Any]:
         """Run a job; return the result of each shard. Nothing is committed.
@@ -47,11 +45,11 @@ class Cluster:
             try:
                 done = pickle.loads((folder / "result").read_bytes())  # noqa: S301 - of our driver
             except FileNotFoundError:
-                told = (folder / "log").read_text(errors="replace").splitlines()[-_LINES:]
-                problem = f"Spark's driver ended with status {status}: {' / '.join(told)}"
+                problem = f"Spark's driver ended with status {status}: {_end_of(folder / 'log')}"
                 raise RetryLaterError(problem, "Run the same command again.") from None
-        if isinstance(done, PipelineError):
-            raise done
+            if isinstance(done, PipelineError):
+                end = f"Its log ends with: {_end_of(folder / 'log')}"
+                raise type(done)(done.told.problem, done.told.action or end)
         return [pickle.loads(one) for one in done]  # noqa: S301 - of our workers
 
     def _drive(self, folder: Path) -> int:
@@ -62,7 +60,7 @@ class Cluster:
             subprocess.Popen(
                 [python, "-P", "-m", "batch.spark.driver", folder],
                 cwd=ROOT,
-                env={**process_environment(), **self.programs, **self._place},
+                env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -76,27 +74,30 @@ class Cluster:
                 raise
 
     @property
-    def _place(self) -> dict[str, str]:
-        if self.settings.remote:
-            return {"SPARK_REMOTE": self.settings.remote}
-        place = {"MASTER": self.settings.master}
+    def _environment(self) -> dict[str, str]:
+        settings = self.settings
+        if settings.remote:
+            return process_environment() | self.programs | {"SPARK_REMOTE": settings.remote}
         # Otherwise the driver listens for its workers on all interfaces.
-        return place | ({"SPARK_LOCAL_IP": "127.0.0.1"} if self._is_here else {})
-
-    @property
-    def _is_here(self) -> bool:
-        address = urlsplit(self.settings.master)
-        return address.scheme != "spark" or address.hostname in {"127.0.0.1", "localhost"}
+        address = {"SPARK_LOCAL_IP": "127.0.0.1"} if settings.is_here else {}
+        return address | process_environment() | self.programs | {"MASTER": settings.master}
 
     def _require_master(self) -> None:
         """Check that a standalone master answers: Spark tries for a minute, and tells little."""
-        address = urlsplit(self.settings.master)
-        if self.settings.remote or address.scheme != "spark":
-            return
-        try:
-            with socket.create_connection((address.hostname or "", address.port or 7077), 5):
-                return
-        except OSError as error:
-            problem = f"Spark's master does not answer at {self.settings.master}: {error}"
+        errors: list[OSError] = []
+        for address in [] if self.settings.remote else self.settings.masters:
+            try:
+                with socket.create_connection(address, 5):
+                    return
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            problem = f"Spark's master does not answer at {self.settings.master}: {errors[0]}"
             action = "Run ./pipeline up --spark, or set SPARK_MASTER or SPARK_REMOTE."
-            raise AwayError(problem, action) from error
+            raise AwayError(problem, action) from errors[0]
+
+
+def _end_of(log: Path) -> str:
+    """Return the last lines of a log, without the places of Java's traces."""
+    lines = log.read_text(errors="replace").splitlines()
+    return " / ".join([one for one in lines if not one.lstrip().startswith("at ")][-_LINES:])

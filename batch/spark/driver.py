@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,10 +52,20 @@ def on_worker(function: str, expected: str, content: bytes) -> Callable[[Any], A
             worker.require_same(expected)
         except Exception as error:  # noqa: BLE001 - of any kind, as the machine is unknown
             raise told(ImportError(str(error))) from None
+        ours = importlib.import_module("lakehouse.errors").PipelineError
+
+        def explaining(batches: Iterator[Any]) -> Iterator[Any]:
+            try:
+                yield from batches
+            except ours as error:
+                raise told(error) from error
+
         try:
-            return getattr(worker, function)(content, given)
-        except importlib.import_module("lakehouse.errors").PipelineError as error:
+            found = getattr(worker, function)(content, given)
+        except ours as error:
             raise told(error) from error
+        # Spark takes batches from a generator after this function has returned.
+        return explaining(found) if isinstance(found, Iterator) else found
 
     return call
 
@@ -64,7 +74,7 @@ def explained(error: BaseException) -> PipelineError:
     """Return the error of the worker that made a job fail; else Spark's own."""
     found = re.search(rf"{_TOLD}([A-Za-z0-9+/=]+)\.", str(error))
     if found is None:
-        return RetryLaterError(f"Spark failed: {_cause(str(error))}", "See Spark's own log.")
+        return RetryLaterError(f"Spark failed: {_cause(str(error))}")
     told: tuple[str, PipelineError | ImportError] = pickle.loads(  # noqa: S301 - of our own worker
         b64decode(found[1])
     )
@@ -115,6 +125,8 @@ def main(folder: Path) -> None:
     """Run the job in a folder."""
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
     content = (folder / "job").read_bytes()
+    # It has the object store's keys, and must not be left behind if the caller is killed.
+    (folder / "job").unlink()
     job: Job = pickle.loads(content)  # noqa: S301 - of the caller
     done: list[bytes] | PipelineError
     try:

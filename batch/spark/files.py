@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
+import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.transaction import AddAction
@@ -89,7 +90,8 @@ def replace_files(
 ) -> None:
     """Replace all rows of a table, and its schema, or those of one partition, in one commit.
 
-    As any commit, a failure means *unknown*: the table is reopened, and searched for the files.
+    As any commit, a failure means *unknown*: the table is reopened, and searched for the files; if
+    there are none to add, for none of what they replace, and for the watermarks.
 
     Raises:
         RetryLaterError: the object store does not answer, or another program has committed since
@@ -98,9 +100,15 @@ def replace_files(
     version = delta.version()
     paths = {one.path for one in added}
 
+    def is_made() -> bool:
+        if paths:
+            return paths <= _paths(delta)
+        is_there = all(delta.transaction_version(k) == n for k, n in watermarks.items())
+        return is_there and not _paths(delta, partition)
+
     def attempt() -> None:
         if delta.version() != version:
-            if paths and paths <= _paths(delta):
+            if is_made():
                 return
             problem = f"{delta.table_uri} was changed by another program while it was computed"
             raise RetryLaterError(problem, "Run the same command again.")
@@ -117,5 +125,8 @@ def replace_files(
     until_known(attempt, reopen=delta.update_incremental, wait=a_few_times(delta.table_uri))
 
 
-def _paths(delta: DeltaTable) -> set[str]:
-    return set(pa.table(delta.get_add_actions())["path"].to_pylist())
+def _paths(delta: DeltaTable, partition: tuple[str, str] | None = None) -> set[str]:
+    files = pl.DataFrame(pa.table(delta.get_add_actions(flatten=True)))
+    if partition:
+        files = files.filter(pl.col(f"partition.{partition[0]}") == partition[1])
+    return set(files["path"])

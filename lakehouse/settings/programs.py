@@ -1,11 +1,14 @@
 """Settings of the pipeline's own programs."""
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic_settings import SettingsConfigDict
 
 from lakehouse.settings.base import ROOT, Settings
 from lakehouse.variables import AbsolutePath, Currency, TimeZone, setting
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class ShopSettings(Settings):
@@ -109,7 +112,8 @@ class BatchSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="BATCH_")
     engine: Literal["local", "spark"] = setting(
         "local",
-        "What rebuilds silver, first load included: this machine, or Spark.",
+        "What rebuilds silver by command, first load included: this machine, which Airflow uses "
+        "in any case, or Spark.",
         change="When one machine is too slow to read all of bronze.",
     )
 
@@ -129,6 +133,22 @@ class SparkSettings(Settings):
         change="When the cluster is reached by Spark Connect, as with Databricks: `sc://…`.",
         shown="none",
     )
+
+    @property
+    def masters(self) -> list[tuple[str, int]]:
+        """Host and port of a standalone master and its standbys; none if it is of another kind."""
+        scheme, _, places = self.master.partition("://")
+        found = [urlsplit(f"//{one}") for one in places.split(",")] if scheme == "spark" else []
+        try:
+            return [(one.hostname or "", one.port or 7077) for one in found]
+        except ValueError:  # no port's number; Spark says so
+            return []
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is of this machine alone."""
+        hosts = {host for host, _ in self.masters}
+        return self.master.startswith("local") or (bool(hosts) and hosts <= _LOOPBACK)
 
 
 class ReconcileSettings(Settings):

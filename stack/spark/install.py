@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from lakehouse.environment import environment
+from lakehouse.secrets import generate
 from lakehouse.settings import ROOT
 from stack.cache import ensure
 from stack.environment import install_environment
-from stack.paths import LOCKS, Cache
+from stack.paths import LOCKS, Cache, Data, StackConfig
+from stack.service_user import ServiceUser
 from stack.tools import Tools, uv_install
 
 _LAUNCHER = """#!/bin/sh
@@ -40,6 +43,27 @@ def ensure_spark(cache: Cache, uv: Path) -> None:
     tools = Tools()
     ensure(cache.servers, lambda _, result: uv_install(tools, uv, LOCKS / "servers.txt", result))
     ensure(cache.spark, lambda _, result: install_spark(tools, uv, cache, result))
+
+
+def configuration_in(data: Data) -> Path:
+    """Return the folder of the configuration of the stack's Spark."""
+    return data.run / "spark"
+
+
+def make_configuration(data: Data) -> None:
+    """Create it: who does not know its secret can run no program, and receives none."""
+    folder = ServiceUser().make_private_dir(configuration_in(data))
+    if not (file := folder / "spark-defaults.conf").exists():
+        text = f"spark.authenticate true\nspark.authenticate.secret {generate()}\n"
+        ServiceUser().write_private(file, text)
+
+
+def driver_of(config: StackConfig) -> dict[str, str]:
+    """Return the variable by which a driver finds that configuration, if the master is ours."""
+    data = Data(root=config.stack.data_dir)
+    is_given = "SPARK_CONF_DIR" in environment() or not config.spark.is_here
+    folder = configuration_in(data)
+    return {} if is_given or not folder.exists() else {"SPARK_CONF_DIR": str(folder)}
 
 
 def programs_of(cache: Cache) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from lakehouse.errors import StopPipelineError
 from lakehouse.version import distributed_version
@@ -11,10 +10,10 @@ from stack.paths import mapping_digest
 from stack.program import Port, Program, Service
 from stack.service_user import ServiceUser
 from stack.shared import Shared
-from stack.spark.install import programs_of
+from stack.spark.install import configuration_in, make_configuration, programs_of
 
 WORKERS = ("spark-worker-1", "spark-worker-2")
-_PORT = 7077
+_DEFAULT = ("127.0.0.1", 7077)
 _CORES = 1
 """Of each worker: two show what a second one is worth, and a small machine has no more."""
 
@@ -25,12 +24,11 @@ class Spark(Shared):
 
     def services(self) -> Iterator[Service]:
         """Yield the master, then its workers."""
-        address = urlsplit(self.config.spark.master)
-        host, port = address.hostname or "127.0.0.1", address.port or _PORT
-        is_ours = address.scheme == "spark"
+        masters = self.config.spark.masters
+        host, port = masters[0] if masters else _DEFAULT
 
         def require_standalone() -> None:
-            if not is_ours:
+            if len(masters) != 1:
                 problem = f"SPARK_MASTER is {self.config.spark.master}, and no standalone master"
                 raise StopPipelineError(problem, "Start no Spark here, or unset SPARK_MASTER.")
 
@@ -39,7 +37,15 @@ class Spark(Shared):
             "Spark's master",
             ("deploy.master.Master", "--host", host, "--port", str(port), "--webui-port", "0"),
             prepare=require_standalone,
-            ports=(Port(variable="SPARK_MASTER", host=host, number=port, is_published=False),),
+            ports=(
+                Port(
+                    variable="SPARK_MASTER",
+                    host_variable="SPARK_MASTER",
+                    host=host,
+                    number=port,
+                    is_published=False,
+                ),
+            ),
         )
         for name in WORKERS:
             yield self._service(
@@ -69,6 +75,7 @@ class Spark(Shared):
 
         def made() -> None:
             prepare()
+            make_configuration(self.data)
             ServiceUser().make_private_dir(home)
 
         return Service(
@@ -77,7 +84,10 @@ class Spark(Shared):
                 command=(str(spark_class), f"org.apache.spark.{command[0]}", *command[1:]),
                 directory=home,
                 environment={
+                    # The contracts in effect are part of what a worker computes by.
+                    **self.variables,
                     **programs_of(self.cache),
+                    "SPARK_CONF_DIR": str(configuration_in(self.data)),
                     "SPARK_HOME": str(self.cache.spark_home),
                     # Otherwise their web pages listen on all interfaces.
                     "SPARK_LOCAL_IP": "127.0.0.1",

@@ -1,6 +1,7 @@
 """Silver rebuilt on a standalone master of Spark with two workers, which read and write MinIO."""
 
 import random
+import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -17,7 +18,7 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.settings import SparkSettings
 from stack.catalog import SPARK
-from stack.spark.install import programs_of
+from stack.spark.install import configuration_in, programs_of
 from tests.stacks import free_ports, new_stack
 from tests.unit.bronze_maker import RULES, customers, rows_of
 from tests.unit.test_silver_tables import happen
@@ -37,10 +38,11 @@ spark.executor.extraJavaOptions -XX:TieredStopAtLevel=1
 def spark(tmp_path_factory):
     """A master and two workers, and what a driver of them starts with."""
     folder = tmp_path_factory.mktemp("spark")
-    (folder / "spark-defaults.conf").write_text(DEFAULTS)
     master = f"spark://127.0.0.1:{free_ports(1)[0]}"
     with new_stack(SPARK_MASTER=master) as stack:
         stack.up("minio", *SPARK)
+        ours = configuration_in(stack.control.data) / "spark-defaults.conf"
+        (folder / "spark-defaults.conf").write_text(ours.read_text() + DEFAULTS)
         programs = {**programs_of(stack.control.cache), "SPARK_CONF_DIR": str(folder)}
         yield stack, Cluster(settings=SparkSettings(master=master), programs=programs)
 
@@ -103,3 +105,21 @@ def test_workers_without_the_project_are_told_in_one_message(spark, lake, tmp_pa
     with pytest.raises(StopPipelineError, match="cannot run this project: No module named 'batch'"):
         rebuild(lake, cluster)
     assert contents(lake) == before
+
+
+def test_a_program_that_does_not_know_the_secret_is_refused(spark, tmp_path):
+    _, cluster = spark
+    (tmp_path / "spark-defaults.conf").write_text(DEFAULTS)
+    code = "from pyspark.sql import SparkSession; SparkSession.builder.getOrCreate()"
+    environment = {**cluster._environment, "SPARK_CONF_DIR": str(tmp_path)}
+    with subprocess.Popen(
+        [cluster.programs["PYSPARK_DRIVER_PYTHON"], "-c", code],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as stranger:
+        # It would try for a minute.
+        told = next((line for line in stranger.stdout if "Failed to connect to master" in line), "")
+        stranger.kill()
+    assert told

@@ -3,12 +3,15 @@
 import contextlib
 import importlib
 import pickle
+import platform
 import random
 import socket
 import tempfile
 from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import polars as pl
 import pyarrow as pa
@@ -17,15 +20,18 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch.pipeline_run import PipelineRun
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.sizes import BatchLimits
-from batch.spark import files
+from batch.spark import driver, files
 from batch.spark.cluster import Cluster
 from batch.spark.driver import explained, on_worker
 from batch.spark.files import Place, replace_files
-from batch.spark.worker import fingerprint, map_tasks, reduce_shard, require_same
+from batch.spark.job import Part
+from batch.spark.worker import PARTS, fingerprint, map_tasks, reduce_shard, require_same
 from lakehouse.delta import open_or_create, scan, table_properties
+from lakehouse.environment import environment_of
 from lakehouse.errors import AwayError, RetryLaterError, StopPipelineError
 from lakehouse.settings import SparkSettings
 from tests.unit.bronze_maker import RULES, customers, new_lake, rows_of
@@ -35,6 +41,7 @@ SCHEMA = pa.schema([("id", pa.int64()), ("month", pa.string())])
 AWAY = RetryLaterError("Spark failed: gone")
 LOST = OSError("Generic S3 error: the response was lost")
 LACKS = ModuleNotFoundError("No module named 'batch'")
+STOPS = StopPipelineError("orders lacks status in 3 changes", "Was it removed?")
 FEW = replace(RULES, batch=BatchLimits(records=4))
 
 
@@ -98,13 +105,37 @@ def test_a_rebuild_on_a_cluster_that_fails_changes_nothing(tmp_path):
     consolidate_silver(lake, RULES, chosen_entities(["customers"]))
     before = {name: DeltaTable(lake.uri("silver", name)).version() for name in TABLES}
 
-    class Gone:
-        def run(self, _job):
-            raise AWAY
-
     with pytest.raises(RetryLaterError, match="gone"):
         rebuild(lake, cluster=Gone())
     assert before == {name: DeltaTable(lake.uri("silver", name)).version() for name in TABLES}
+
+
+class Gone:
+    """A cluster that fails, and counts its jobs."""
+
+    def __init__(self):
+        self.jobs = 0
+
+    def run(self, _job):
+        self.jobs += 1
+        raise AWAY
+
+
+def test_a_first_load_that_failed_on_a_cluster_is_tried_there_again(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), [(1, "name", 1), (2, "bad mail", 2)]).land()
+    run = PipelineRun(lake=lake, rules=FEW, limit=None, warehouse="", cluster=Gone())
+    for tries in (1, 2):
+        with pytest.raises(RetryLaterError, match="gone"):
+            run.silver(["customers"])
+        assert run.cluster.jobs == tries
+    replace(run, cluster=Here()).silver(["customers"])
+    before = contents(lake)
+    assert before["enriched_users"]
+    happen(source, [(1, "name", 3)]).land()
+    run.silver(["customers"])  # what is new is for this machine
+    assert run.cluster.jobs == 2
+    assert contents(lake) != before
 
 
 @pytest.fixture
@@ -176,6 +207,32 @@ def test_an_unknown_commit_is_searched_for_and_made_once(table, is_made, monkeyp
     assert unsure.tries == 2 - is_made
 
 
+@pytest.mark.parametrize("is_made", [True, False])
+@pytest.mark.parametrize("partition", [None, ("month", "a")])
+def test_an_unknown_commit_without_files_is_searched_for(table, is_made, partition, monkeypatch):
+    monkeypatch.setattr(files, "a_few_times", lambda _uri: no_wait)
+    there = written(table, (1, "a"), *([(2, "b")] if partition else []))
+    replace_files(table, there, SCHEMA, watermarks={"bronze": 1})
+    table.update_incremental()
+    unsure = Unsure(table, is_made)
+    replace_files(unsure, [], SCHEMA, partition=partition, watermarks={"bronze": 2})
+    assert ids(table) == ([2] if partition else [])
+    assert table.transaction_version("bronze") == 2
+    assert unsure.tries == 2 - is_made
+
+
+@pytest.mark.parametrize("bronze", [1, 2])
+def test_a_commit_of_another_program_is_not_taken_for_one_without_files(table, bronze, monkeypatch):
+    monkeypatch.setattr(files, "a_few_times", lambda _uri: no_wait)
+    replace_files(table, written(table, (1, "a")), SCHEMA, watermarks={"bronze": 1})
+    table.update_incremental()
+    other = DeltaTable(table.table_uri)
+    rows = written(table, (2, "a")) if bronze == 2 else []
+    replace_files(other, rows, SCHEMA, watermarks={"bronze": bronze})
+    with pytest.raises(RetryLaterError, match="was changed by another program"):
+        replace_files(table, [], SCHEMA, watermarks={"bronze": 2})
+
+
 def test_rows_of_another_program_are_not_replaced(table, monkeypatch):
     monkeypatch.setattr(files, "a_few_times", lambda _uri: no_wait)
     added = written(table, (1, "a"))
@@ -208,9 +265,31 @@ def test_a_worker_without_the_project_gives_one_clear_error(monkeypatch):
     assert "PYSPARK_PYTHON" in str(error)
 
 
+class Stops:
+    """A job whose first task yields a file before its contract says to stop."""
+
+    def map(self, _task):
+        yield Part(shard=0, name="a", content=b"")
+        raise STOPS
+
+    def reduce(self, _shard, _parts):
+        raise STOPS
+
+
+@pytest.mark.parametrize("function", ["map_tasks", "reduce_shard"])
+def test_a_job_that_stops_while_spark_reads_its_batches_says_where_and_why(function):
+    run = on_worker(function, fingerprint(), pickle.dumps(Stops()))
+    part = pa.table({"shard": [0], "name": ["a"], "content": [b""]}, schema=PARTS)
+    given = part if function == "reduce_shard" else iter([pa.record_batch({"id": [0]})])
+    with pytest.raises(RuntimeError) as caught:
+        list(run(given))
+    error = explained(RuntimeError(f"PythonException: {caught.value}"))
+    assert isinstance(error, StopPipelineError)
+    assert str(error).endswith(f"{platform.node()}: {STOPS}")
+
+
 def test_a_contract_that_stops_on_a_worker_stops_the_command():
-    cause = StopPipelineError("orders lacks status in 3 changes", "Was it removed?")
-    told = b64encode(pickle.dumps(("Spark worker on a", cause))).decode()
+    told = b64encode(pickle.dumps(("Spark worker on a", STOPS))).decode()
     error = explained(RuntimeError(f"…\nRuntimeError: shop-pipeline-error:{told}."))
     assert isinstance(error, StopPipelineError)
     assert str(error) == "Spark worker on a: orders lacks status in 3 changes. Was it removed?"
@@ -220,9 +299,9 @@ def test_other_errors_of_spark_are_told_in_one_line():
     error = explained(
         RuntimeError("Job aborted\n  at org.apache\njava.lang.OutOfMemoryError: heap")
     )
-    assert str(error) == "Spark failed: java.lang.OutOfMemoryError: heap. See Spark's own log."
+    assert str(error) == "Spark failed: java.lang.OutOfMemoryError: heap"
     assert "Spark failed: ValueError: b" in str(explained(RuntimeError("Error: a\nValueError: b")))
-    assert "Spark failed: no master." in str(explained(RuntimeError("no master\n  at java.x")))
+    assert "Spark failed: no master" in str(explained(RuntimeError("no master\n  at java.x")))
 
 
 def test_a_master_that_does_not_answer_is_told_at_once():
@@ -252,15 +331,63 @@ def test_results_and_errors_of_the_driver_are_those_of_the_job(tmp_path):
         driven(tmp_path, f'cp {error} "$4/result"').run(["a job"])
 
 
+def test_a_failure_of_spark_is_told_with_the_end_of_its_log(tmp_path):
+    error = tmp_path / "error"
+    error.write_bytes(pickle.dumps(explained(RuntimeError("java.lang.Error: a"))))
+    told = driven(tmp_path, "printf 'lost b\\n\\tat java.x\\nlost c\\n'", f'cp {error} "$4/result"')
+    expected = r"^Spark failed: java\.lang\.Error: a\. Its log ends with: lost b / lost c$"
+    with pytest.raises(RetryLaterError, match=expected):
+        told.run(["a job"])
+
+
+def test_the_driver_leaves_no_job_behind_which_has_keys_of_the_store(tmp_path, monkeypatch):
+    def run(*_):
+        assert not (tmp_path / "job").exists()
+        return [b"done"]
+
+    monkeypatch.setattr(driver, "run", run)
+    monkeypatch.setattr(driver.threading, "Thread", MagicMock())
+    (tmp_path / "job").write_bytes(pickle.dumps(SimpleNamespace(tasks=1, shards=1)))
+    driver.main(tmp_path)
+    assert pickle.loads((tmp_path / "result").read_bytes()) == [b"done"]  # noqa: S301
+
+
 def test_a_driver_that_is_killed_is_told_with_its_last_words(tmp_path):
     with pytest.raises(RetryLaterError, match="ended with status -9: no memory"):
         driven(tmp_path, "echo no memory", "kill -9 $$").run(["a job"])
 
 
-def test_spark_listens_on_loopback_alone_where_its_master_is_here():
-    here = Cluster(settings=SparkSettings(master="local[2]"), programs={})
-    assert here._place == {"MASTER": "local[2]", "SPARK_LOCAL_IP": "127.0.0.1"}
-    there = Cluster(settings=SparkSettings(master="spark://a.example:7077"), programs={})
-    assert there._place == {"MASTER": "spark://a.example:7077"}
-    connected = Cluster(settings=SparkSettings(remote="sc://a.example"), programs={})
-    assert connected._place == {"SPARK_REMOTE": "sc://a.example"}
+def test_one_of_several_masters_has_to_answer():
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+        settings = SparkSettings(master=f"spark://127.0.0.1:1,localhost:{port}")
+        Cluster(settings=settings, programs={})._require_master()
+    with pytest.raises(AwayError, match="does not answer"):
+        Cluster(settings=settings, programs={})._require_master()
+
+
+@pytest.mark.parametrize(
+    ("master", "is_here"),
+    [
+        ("local[2]", True),
+        ("spark://localhost", True),
+        ("spark://127.0.0.1:7077,[::1]:7078", True),
+        ("spark://127.0.0.1:7077,b.example:7077", False),
+        ("spark://a.example:70x7", False),
+        ("k8s://https://a.example:6443", False),
+        ("yarn", False),
+    ],
+)
+def test_the_driver_listens_on_loopback_alone_where_its_master_is_here(master, is_here):
+    with environment_of({}):
+        found = Cluster(settings=SparkSettings(master=master), programs={})._environment
+    assert found == {"MASTER": master, **({"SPARK_LOCAL_IP": "127.0.0.1"} if is_here else {})}
+
+
+def test_an_address_that_is_given_to_the_driver_stays():
+    with environment_of({"SPARK_LOCAL_IP": "10.0.0.1", "MASTER": "yarn"}):
+        local = Cluster(settings=SparkSettings(master="local[2]"), programs={})
+        assert local._environment == {"SPARK_LOCAL_IP": "10.0.0.1", "MASTER": "local[2]"}
+        connected = Cluster(settings=SparkSettings(remote="sc://a.example"), programs={"A": "b"})
+        assert connected._environment["SPARK_REMOTE"] == "sc://a.example"
+        assert connected._environment["A"] == "b"

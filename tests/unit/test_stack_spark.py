@@ -12,9 +12,10 @@ from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from stack.catalog import DEFAULT, SPARK, chosen, services
-from stack.paths import Cache, StackConfig
+from stack.paths import Cache, Data, StackConfig
+from stack.preflight import port_problems
 from stack.service_user import ServiceUser
-from stack.spark.install import install_spark, programs_of
+from stack.spark.install import install_spark, make_configuration, programs_of
 
 
 @pytest.fixture
@@ -40,9 +41,38 @@ def test_spark_is_started_when_it_is_asked_for_and_listens_on_loopback(found):
     assert all(one.needs == ("spark-master",) for one in workers)
 
 
+def test_workers_see_the_settings_that_they_compute_and_read_by(found, tmp_path):
+    given = {"CONTRACTS_DIR": str(tmp_path), "SSL_CERT_FILE": "/a/ca.pem"}
+    for name in SPARK:
+        environment = found(**given)[name].program.environment
+        assert given.items() <= environment.items()
+        assert environment["SPARK_LOCAL_IP"] == "127.0.0.1"
+
+
+def test_the_secret_of_spark_is_for_its_owner_alone_and_the_same_for_all(found, tmp_path):
+    file = tmp_path / "run" / "spark" / "spark-defaults.conf"
+    texts = set()
+    for service in map(found().get, SPARK):
+        service.prepare()
+        texts.add(file.read_text())
+        assert service.program.environment["SPARK_CONF_DIR"] == str(file.parent)
+    (text,) = texts
+    assert text.startswith("spark.authenticate true\nspark.authenticate.secret ")
+    assert [path.stat().st_mode & 0o077 for path in (file, file.parent)] == [0, 0]
+
+
 def test_no_master_is_started_where_another_cluster_is_named(found):
     with pytest.raises(StopPipelineError, match=r"k8s://a\.example, and no standalone master"):
         found(SPARK_MASTER="k8s://a.example")["spark-master"].prepare()
+
+
+def test_masters_elsewhere_are_refused_and_no_other_command_minds(found):
+    master = found(SPARK_MASTER="spark://192.0.2.1:7077,192.0.2.2:7077")["spark-master"]
+    (problem,) = port_problems([master])
+    assert "192.0.2.1 is not a loopback address" in problem
+    assert problem.action == "Unset SPARK_MASTER."
+    with pytest.raises(StopPipelineError, match="and no standalone master"):
+        master.prepare()
 
 
 def test_java_is_asked_for_no_module_that_the_packaged_one_lacks(tmp_path, monkeypatch):
@@ -68,6 +98,13 @@ def test_the_engine_is_that_of_the_option_else_of_the_setting(tmp_path):
         found = _cluster(None)
     assert found is not None
     assert found.programs == programs_of(cache)
+    make_configuration(Data(root=tmp_path))
+    conf = {"SPARK_CONF_DIR": str(tmp_path / "run" / "spark")}
+    with environment_of(variables):
+        assert _cluster(None).programs == programs_of(cache) | conf
+    for given in ({"SPARK_MASTER": "spark://a.example:7077"}, {"SPARK_CONF_DIR": "/a"}):
+        with environment_of({**variables, **given}):
+            assert _cluster(None).programs == programs_of(cache)
     with environment_of({**variables, "BATCH_ENGINE": "local"}):
         assert _cluster(None) is None
         assert _cluster(Engine.SPARK) is not None
