@@ -79,8 +79,8 @@ def run(changes: int = CHANGES, rounds: int = ROUNDS) -> dict[str, object]:
         "rounds": rounds,
         "peak_worker_mb": round(peak),
         "ways": [
-            {"way": way, "seconds": round(statistics.median(took), 1)}
-            for way, took in seconds.items()
+            {"way": way, "seconds": round(statistics.median(rounds_of), 1)}
+            for way, rounds_of in seconds.items()
         ],
         "ratios": [
             _ratio("one worker over two", seconds["one worker"], seconds["two workers"]),
