@@ -26,7 +26,7 @@ from lakehouse.settings import (
 from lakehouse.settings_document import settings_document
 from lakehouse.variables import variables_of
 from stack.disk import IN_MEMORY, has_room_in_memory
-from stack.install import install
+from stack.install import installing
 from stack.paths import Cache
 from stack.progress import silent
 
@@ -64,6 +64,8 @@ _SIDE_BY_SIDE = ("-n", "2")
 """Two workers: tests mostly wait for services, so a second stack uses the idle time; a third
 one would slow both down on a small machine."""
 _ON_REAL_SERVICES = ("integration", "browser", "faults")
+_SERVERS = ("servers", "kafka", "minio", "seaweedfs", "airflow", "superset", "spark")
+"""Parts of the cache that tests need."""
 _SLACK = 1.0
 """Percentage points by which coverage may exceed its minimum before it has to be raised."""
 _WITH_PROJECT = {"project", "airflow", "spark"}
@@ -133,11 +135,11 @@ def test(context: typer.Context) -> None:
     tests = ROOT / "tests"
     arguments = [tests / word if (tests / word).is_dir() else word for word in context.args]
     if not set(arguments) - {"--long"}:
-        with ThreadPoolExecutor(1) as pool:
-            # Meanwhile: it waits for the network, and tests would wait for it.
-            installed = pool.submit(_install_servers)
+        cache = Cache(root=StackSettings().cache_dir)
+        # Meanwhile: it waits for the network, and tests would wait for it. A check that fails
+        # cancels it.
+        with installing(cache, silent(), _SERVERS):
             check()
-        installed.result()
         arguments += [*_SIDE_BY_SIDE, *(tests / folder for folder in _ON_REAL_SERVICES)]
     raise typer.Exit(_pytest(*arguments))
 
@@ -231,12 +233,6 @@ def lock(
         ]  # fmt: skip
         console.print(f"locks/{name}.txt")
         subprocess.run(command, cwd=ROOT, check=True)
-
-
-def _install_servers() -> None:
-    cache = Cache(root=StackSettings().cache_dir)
-    parts = ("servers", "kafka", "minio", "seaweedfs", "airflow", "superset", "spark")
-    install(cache, silent(), parts)
 
 
 def _failed_checks() -> list[str]:

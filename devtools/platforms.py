@@ -1,7 +1,8 @@
 """Check that everything that is locked exists for other machines: `python -m devtools.platforms`.
 
 Asks the package index through uv which locked packages have no wheel for a Python and a platform;
-and looks into the jars of Kafka and Connect that have native code, once they are installed.
+and looks into the jars of Kafka and Connect that have native code, which must be installed. What
+`bench peers` compares with (`locks/peers/`) is not among it.
 """
 
 import re
@@ -10,7 +11,6 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from lakehouse.settings import StackSettings, default_uv
 from stack.paths import LOCKS, Cache
@@ -23,8 +23,8 @@ PLATFORMS = {
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 SUPERSET_PYTHONS = ("3.11", "3.12")
 """Superset 6.1 pins packages without wheels for newer ones; uv brings one of these."""
-FROM_SOURCE = {"superset": {"odfpy", "wtforms-json"}}
-"""Packages of Python alone that nobody made a wheel of, by lock: they are built anywhere."""
+FROM_SOURCE = {"superset": {"odfpy", "wtforms-json"}, "spark": {"pyspark"}}
+"""Packages without native code that nobody made a wheel of, by lock: they are built anywhere."""
 _NATIVE = re.compile(r"\.(so|dylib|jnilib|dll)$")
 _NATIVE_FOR = {
     "Linux x86_64": re.compile(r"linux/(amd64|x86_64)/", re.IGNORECASE),
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _wheels() -> Iterator[str]:
-    for name in ("project", "servers", "go", "seaweedfs", "uv", "airflow", "superset"):
+    for name in sorted(lock.stem for lock in LOCKS.glob("*.txt")):
         for python in SUPERSET_PYTHONS if name == "superset" else PYTHONS:
             for title, platform in PLATFORMS.items():
                 lacking = _without_wheel(name, python, platform) - FROM_SOURCE.get(name, set())
@@ -73,7 +73,10 @@ def _without_wheel(name: str, python: str, platform: str) -> set[str]:
 
 
 def _jars() -> Iterator[str]:
-    for jar in sorted(Path(Cache(root=StackSettings().cache_dir).kafka).rglob("*.jar")):
+    jars = sorted(Cache(root=StackSettings().cache_dir).kafka.rglob("*.jar"))
+    if not jars:
+        yield "jars not checked: Kafka is not installed, run ./pipeline up kafka first"
+    for jar in jars:
         native = [file for file in zipfile.ZipFile(jar).namelist() if _NATIVE.search(file)]
         for title, pattern in _NATIVE_FOR.items():
             if native and not any(pattern.search(file) for file in native):

@@ -104,5 +104,9 @@ def _modules(tools: Tools, go: Path) -> dict[str, str]:
 
     own = process_environment() | {"GOTOOLCHAIN": "local"}
     tools.run([go, "env", "GOMODCACHE", "GOPROXY"], env=own, on_line=keep)
-    kept, proxies = Path(told[0]) / "cache" / "download", told[1]
-    return {"GOPROXY": f"{kept.as_uri()},{proxies}"} if kept.is_dir() else {}
+    match told:
+        case [cache, proxies] if (kept := Path(cache) / "cache" / "download").is_dir():
+            # Behind a comma the next would only be asked for what is not there: a file that
+            # cannot be read would fail the build.
+            return {"GOPROXY": f"{kept.as_uri()}|{proxies}"}
+    return {}

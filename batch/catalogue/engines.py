@@ -128,7 +128,9 @@ def _trino_catalog(endpoint: str, region: str) -> str:
 
 def _trino(tables: Sequence[Exported]) -> str:
     return _lines(
-        "-- Trino: in the catalog of trino.properties, named lake.",
+        "-- Trino: in the catalog of trino.properties, named lake. New columns need nothing.",
+        "-- For new tables, run it again with `trino --ignore-errors --file trino.sql`: those that",
+        "-- are registered are refused, and stay as they are.",
         f"-- {_SILVER}",
         *(f"create schema if not exists lake.{layer};" for layer in LAKE),
         *(
@@ -146,17 +148,33 @@ def _unity(tables: Sequence[Exported]) -> str:
         "#!/bin/sh",
         "# Unity Catalog: external tables in the catalog `lake`. UC_SERVER is its address;",
         "# UC_TOKEN, where it asks for one. Credentials of the store belong into its own settings.",
-        "# Repeat it after columns were added.",
+        "# Run it again when there are new tables or columns: it replaces each table's entry, and",
+        "# with it what was granted on the table. No data is deleted.",
         "set -eu",
         'server="${UC_SERVER:-http://127.0.0.1:8080}/api/2.1/unity-catalog"',
-        "post() {",
-        '  curl -sS --fail-with-body --header "Content-Type: application/json" \\',
-        '    --header "Authorization: Bearer ${UC_TOKEN:-}" --data @- "$server/$1" && echo',
+        "call() {",
+        "  path=$1; shift",
+        '  curl -sS --header "Authorization: Bearer ${UC_TOKEN:-}" "$@" "$server/$path"',
         "}",
-        _posted("catalogs", {"name": "lake"}),
-        *(_posted("schemas", {"name": layer, "catalog_name": "lake"}) for layer in LAKE),
+        "post() {",
+        '  call "$1" --fail-with-body --header "Content-Type: application/json" --data @- && echo',
+        "}",
+        "# To a second POST servers answer 400 or 409, by their version.",
+        "exists() {",
+        """  [ "$(call "$1" --output /dev/null --write-out '%{http_code}')" = 200 ]""",
+        "}",
+        "remove() {",
+        '  ! exists "$1" || call "$1" --fail-with-body --request DELETE',
+        "}",
+        f"exists catalogs/lake || {_posted('catalogs', {'name': 'lake'})}",
         *(
-            _posted(
+            f"exists schemas/lake.{layer} || "
+            + _posted("schemas", {"name": layer, "catalog_name": "lake"})
+            for layer in LAKE
+        ),
+        *(
+            f"remove tables/lake.{one.table.layer}.{one.table.name}\n"
+            + _posted(
                 "tables",
                 {
                     "name": one.table.name,

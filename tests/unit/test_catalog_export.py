@@ -3,6 +3,8 @@
 import json
 import re
 import subprocess
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -51,6 +53,7 @@ def test_spark_and_trino_are_told_where_each_table_is(lake, files):
         spark = f"create table if not exists {layer}.`{table}` using delta location '{uri}';"
         assert spark in files["spark.sql"]
         assert f"table_name => '{table}', table_location => '{uri}');" in files["trino.sql"]
+    assert "run it again with `trino --ignore-errors" in files["trino.sql"]
     assert "s3.endpoint=https://s3.example:9000" in files["trino.properties"]
 
 
@@ -62,7 +65,7 @@ def test_spark_names_a_bucket_as_hadoop_does(lake, files):
 
 
 def test_unity_catalog_is_told_the_columns_too(lake, files):
-    posted = re.findall(r"^post (\w+) <<'EOF'\n(.*)\nEOF$", files["unity.sh"], re.MULTILINE)
+    posted = re.findall(r"post (\w+) <<'EOF'\n(.*)\nEOF$", files["unity.sh"], re.MULTILINE)
     tables = {}
     for path, body in posted:
         if path == "tables":
@@ -78,6 +81,59 @@ def test_unity_catalog_is_told_the_columns_too(lake, files):
     assert subprocess.run(check, check=False).returncode == 0
     assert [one["position"] for one in columns.values()] == list(range(len(columns)))
     assert json.loads(columns["value"]["type_json"])["type"] == "binary"
+
+
+@pytest.fixture(params=[400, 409])
+def unity(request):
+    """An address that answers as Unity Catalog does, and what is there by its path.
+
+    To what exists it answers 400 or 409, by its version.
+    """
+    there = {}
+
+    class Catalog(BaseHTTPRequestHandler):
+        def answer(self, status):
+            self.send_response(status)
+            self.end_headers()
+
+        def key(self):
+            return self.path.partition("/unity-catalog/")[2]
+
+        def do_GET(self):
+            self.answer(200 if self.key() in there else 404)
+
+        def do_DELETE(self):
+            self.answer(200 if there.pop(self.key(), None) else 404)
+
+        def do_POST(self):
+            told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            parents = (told.get("catalog_name"), told.get("schema_name"))
+            name = ".".join((*filter(None, parents), told["name"]))
+            key = f"{self.key()}/{name}"
+            self.answer(request.param if key in there else 200)
+            there.setdefault(key, told)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Catalog) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", there
+        server.shutdown()
+
+
+def test_unity_catalog_is_told_again_of_tables_that_it_has(files, unity, monkeypatch):
+    address, there = unity
+    monkeypatch.setenv("UC_SERVER", address)
+    run = ["sh", "-c", files["unity.sh"]]
+    subprocess.run(run, check=True)
+    paths = {"catalogs/lake"} | {f"schemas/lake.{layer}" for layer in ("bronze", "silver", "gold")}
+    assert there.keys() == paths | {f"tables/lake.{name}" for name in NAMES}
+    columns = there["tables/lake.silver.cleaned_sales"].pop("columns")
+    subprocess.run(run, check=True)
+    assert there["tables/lake.silver.cleaned_sales"]["columns"] == columns
+    monkeypatch.setenv("UC_SERVER", "http://127.0.0.1:1")
+    assert subprocess.run(run, check=False).returncode
 
 
 def test_the_command_writes_a_file_for_each_engine(lake, tmp_path, monkeypatch):

@@ -3,15 +3,19 @@
 import re
 import shlex
 import subprocess
+from contextlib import nullcontext
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+import stack.install
 from cli import develop
 from cli.__main__ import app
 from lakehouse import __version__
+from lakehouse.environment import environment_of
 from lakehouse.settings import ROOT
+from stack.install import Installation
 
 
 def test_hooks_run_the_tools_of_the_checks_as_they_are_locked():
@@ -45,8 +49,9 @@ class Tools:
         self.failing, self.percent, self.calls = failing, percent, []
         self.installed = []
 
-    def install(self, _cache, _steps, parts):
+    def installing(self, _cache, _steps, parts):
         self.installed.append(parts)
+        return nullcontext(Installation())
 
     def run(self, command, **_):
         name = command[0].name
@@ -58,7 +63,7 @@ class Tools:
 def run(monkeypatch, tmp_path, tools, *words):
     (tmp_path / "pyproject.toml").write_text("[tool.coverage]\nminimum_percent = 70.0\n")
     monkeypatch.setattr(develop, "ROOT", tmp_path)
-    monkeypatch.setattr(develop, "install", tools.install)
+    monkeypatch.setattr(develop, "installing", tools.installing)
     monkeypatch.setattr(develop.subprocess, "run", tools.run)
     return CliRunner().invoke(app, words)
 
@@ -74,6 +79,21 @@ def test_tests_do_not_begin_while_a_check_fails(monkeypatch, tmp_path, tool):
     assert result.exit_code == 1
     assert f"{tool} says no" in result.output
     assert [call[1] for call in runs_of_pytest(tools)] == ["tests/unit"]
+
+
+def test_an_installation_ends_with_a_check_that_failed(monkeypatch, tmp_path):
+    was_cancelled = []
+
+    def download(tools, *_):
+        was_cancelled.append(tools._cancelled.wait(10))
+
+    tools = Tools({"typos"})
+    tools.installing = develop.installing
+    monkeypatch.setattr(stack.install, "_step", download)
+    monkeypatch.setattr(stack.install, "require_space", lambda *_, **__: None)
+    with environment_of({"STACK_CACHE_DIR": str(tmp_path)}):
+        result = run(monkeypatch, tmp_path, tools, "test")
+    assert (result.exit_code, was_cancelled) == (1, [True] * len(develop._SERVERS))
 
 
 @pytest.mark.parametrize("words", [(), ("--long",)])

