@@ -65,7 +65,8 @@ _KNOWN = (
     _Known(
         r"password authentication failed for user|no password was provided",
         "The shop's database refuses the password of role debezium",
-        "./pipeline up sets the password of the secrets file again; then ./pipeline connect apply.",
+        "./pipeline up, or source check --apply for a shop elsewhere, sets the password of the "
+        "secrets file again; then ./pipeline connect apply.",
     ),
     _Known(
         r"(SSL error: [^\n]+|[^\n:]*The hostname [^\n]+ could not be verified[^\n]*"
@@ -91,7 +92,8 @@ _KNOWN = (
         r"log in|permission denied to (?:start WAL sender|use replication slots)"
         r"|permission denied for database",
         "Role debezium lacks the right to log in or to replicate",
-        "./pipeline up grants it again; then ./pipeline connect apply.",
+        "./pipeline up, or source check --apply for a shop elsewhere, grants it again; then "
+        "./pipeline connect apply.",
     ),
     _Known(
         r"permission denied for (?:table|schema|function) (\S+)",
