@@ -82,7 +82,7 @@ def _measured(
         for entity, topic in zip(both, topics, strict=True):
             land(lake, entity, topic.batch(changed(table, size, number, changes)))
         # Neither is always the first.
-        order = (pair.hand, pair.derived) if number % 2 else (pair.derived, pair.hand)
+        order = both if number % 2 else both[::-1]
         for entity in order:
             took = pair.seconds(entity, changes)
             if number > 0:

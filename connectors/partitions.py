@@ -37,7 +37,7 @@ where
     and (c.relkind = 'p' or (c.relkind = 'r' and c.relispartition))
 order by c.relname"""
 _LEFT_OUT: LiteralString = """
-select c.relname::text
+select c.relname::text, c.relispartition
 from pg_class as c
 inner join pg_publication as p on p.pubname = %s
 where
@@ -118,6 +118,15 @@ def read_partitions(connection: psycopg.Connection, publication: str) -> Partiti
     )
 
 
+def read_left_out(connection: psycopg.Connection, publication: str) -> dict[str, bool]:
+    """Return the tables that a publication by table does not include: none of one by schema.
+
+    Returns:
+        By name in the catalog: whether it is a partition. Any role may call it.
+    """
+    return dict(connection.execute(_LEFT_OUT, [publication]).fetchall())
+
+
 def snapshot_config(dsn: str, settings: ConnectSettings) -> Mapping[str, str]:
     """Return the connector's configuration that lets an initial snapshot read each row once.
 
@@ -137,8 +146,8 @@ def snapshot_config(dsn: str, settings: ConnectSettings) -> Mapping[str, str]:
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
         found = read_partitions(connection, settings.publication_name)
-        left_out = connection.execute(_LEFT_OUT, [settings.publication_name]).fetchall()
-    return snapshot_list([*found.not_snapshotted, *(name for (name,) in left_out)])
+        left_out = read_left_out(connection, settings.publication_name)
+    return snapshot_list([*found.not_snapshotted, *left_out])
 
 
 def snapshot_list(left_out: Collection[str]) -> Mapping[str, str]:

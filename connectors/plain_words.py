@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lakehouse.errors import Problem
 
+_PREPARE = "./pipeline up, or source check --apply for a shop elsewhere,"
 HEAL = (
     "./pipeline connect apply --accept-loss records the loss in bronze/_loss_ledger and resumes "
     "streaming after it; then ./pipeline extract --full reads all tables again and writes missed "
@@ -59,14 +60,12 @@ _KNOWN = (
     _Known(
         r"Publication autocreation is disabled|publication \S+ does not exist",
         "The publication is missing; changes made without it are not captured",
-        f"./pipeline up, or source check --apply for a shop elsewhere, creates it again. "
-        f"{_RESNAPSHOT}",
+        f"{_PREPARE} creates it again. {_RESNAPSHOT}",
     ),
     _Known(
         r"password authentication failed for user|no password was provided",
         "The shop's database refuses the password of role debezium",
-        "./pipeline up, or source check --apply for a shop elsewhere, sets the password of the "
-        "secrets file again; then ./pipeline connect apply.",
+        f"{_PREPARE} sets the password of the secrets file again; then ./pipeline connect apply.",
     ),
     _Known(
         r"(SSL error: [^\n]+|[^\n:]*The hostname [^\n]+ could not be verified[^\n]*"
@@ -92,8 +91,7 @@ _KNOWN = (
         r"log in|permission denied to (?:start WAL sender|use replication slots)"
         r"|permission denied for database",
         "Role debezium lacks the right to log in or to replicate",
-        "./pipeline up, or source check --apply for a shop elsewhere, grants it again; then "
-        "./pipeline connect apply.",
+        f"{_PREPARE} grants it again; then ./pipeline connect apply.",
     ),
     _Known(
         r"permission denied for (?:table|schema|function) (\S+)",

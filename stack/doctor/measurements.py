@@ -18,11 +18,14 @@ from stack.catalog import services
 from stack.control import ServiceStatus
 from stack.doctor.offsets import Ends, read_ends
 from stack.engine import stack_of_settings
+from stack.net import is_elsewhere
 from stack.paths import StackConfig
 from stack.program import Service
 from stack.service_user import find_service_user
 
 Value = TypeVar("Value")
+PREPARES_HERE = "./pipeline up oltp"
+PREPARES_ELSEWHERE = "./pipeline source check URL --apply"
 
 
 class _Once(Generic[Value]):
@@ -152,3 +155,13 @@ class Measurements:
         """
         admin = admin_client(self.config.kafka.client)
         return read_ends(admin, [p for topic in self.topics.values() for p in topic.partitions])
+
+
+def is_shop_elsewhere(measurements: Measurements) -> bool:
+    """Return whether others run the shop, so that `up` does not set it up."""
+    return is_elsewhere(measurements.config.oltp.host)
+
+
+def prepares_shop(measurements: Measurements) -> str:
+    """Return the command that prepares the shop."""
+    return PREPARES_ELSEWHERE if is_shop_elsewhere(measurements) else PREPARES_HERE

@@ -8,9 +8,8 @@ from typing import LiteralString
 import psycopg
 
 from producers.rows import COLUMNS_OF
-from stack.doctor.measurements import Measurements
+from stack.doctor.measurements import Measurements, is_shop_elsewhere, prepares_shop
 from stack.doctor.model import Check, Said, fine, wrong
-from stack.net import is_elsewhere
 from stack.postgres.roles import SOURCE_ROLES
 
 Grant = tuple[str, str, str]
@@ -146,12 +145,10 @@ class Found:
 
 
 def _of_shop(measurements: Measurements) -> Sequence[Said]:
-    rights, prepare = SHOP_RIGHTS, "./pipeline up oltp"
-    if is_elsewhere(measurements.config.oltp.host):
-        rights, prepare = rights_elsewhere(), "./pipeline source check URL --apply"
+    rights = rights_elsewhere() if is_shop_elsewhere(measurements) else SHOP_RIGHTS
     dsns = {role: measurements.oltp(role) for role in rights}
     found = _read(dsns["monitor"], dsns)
-    return diagnose_roles(rights, found, prepare=prepare)
+    return diagnose_roles(rights, found, prepare=prepares_shop(measurements))
 
 
 def rights_elsewhere() -> Mapping[str, Rights]:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import LiteralString
 
 import psycopg
@@ -10,15 +10,20 @@ from psycopg.rows import class_row
 
 from batch.contracts.stored import contracts_of
 from connectors.mapping import Values, faults_of, read_values
+from connectors.partitions import read_left_out
 from connectors.shop_catalog import READABLE, CatalogRow, read_columns
 from connectors.source import CAPTURED_SCHEMA, EXTRACT_TRUNCATED
 from lakehouse.contracts import DECLARED, ENTITIES, Column, Entity
 from lakehouse.contracts.mapping import MappingFile, read_mapping_file
 from lakehouse.declarations import misplaced
 from lakehouse.kafka import is_capturable
-from stack.doctor.measurements import Measurements
+from stack.doctor.measurements import (
+    PREPARES_HERE,
+    Measurements,
+    is_shop_elsewhere,
+    prepares_shop,
+)
 from stack.doctor.model import Check, Said, fine, note, wrong
-from stack.net import is_elsewhere
 
 _WAL: LiteralString = """
 select s.name, s.setting, s.pending_restart
@@ -41,20 +46,7 @@ select
         select count(*)::integer from pg_publication_rel as r
         inner join pg_class as c on r.prrelid = c.oid
         where r.prpubid = p.oid and c.relnamespace = to_regnamespace('public')
-    ) as tables,
-    array(
-        select c.relname::text from pg_class as c
-        where
-            c.relnamespace = to_regnamespace('public')
-            and c.relkind in ('r', 'p')
-            and c.relpersistence = 'p'
-            and not c.relispartition
-            and not exists (
-                select from pg_publication_rel as r
-                where r.prpubid = p.oid and r.prrelid = c.oid
-            )
-        order by c.relname
-    ) as left_out
+    ) as tables
 from pg_publication as p
 where p.pubname = %s"""
 _UNTOLD: LiteralString = """
@@ -89,8 +81,6 @@ where
 order by table_name"""
 _IS_BY_TABLE: LiteralString = "select to_regproc('cdc.capture_owned') is not null"
 _SCHEMAS = {CAPTURED_SCHEMA, "cdc"}
-_HERE = "./pipeline up oltp"
-_ELSEWHERE = "./pipeline source check URL --apply"
 _LEAST = 2
 """Minimum of slots and WAL senders: one for Connect and one for its replacement."""
 
@@ -98,13 +88,9 @@ _LEAST = 2
 def _wal(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         rows = connection.execute(_WAL).fetchall()
-    wanted = measurements.config.stack.slot_wal_keep_mb if _is_here(measurements) else None
+    wanted = None if is_shop_elsewhere(measurements) else measurements.config.stack.slot_wal_keep_mb
     pending = [name for name, _, is_pending in rows if is_pending]
     return diagnose_wal({name: value for name, value, _ in rows}, pending, keep_mb=wanted)
-
-
-def _is_here(measurements: Measurements) -> bool:
-    return not is_elsewhere(measurements.config.oltp.host)
 
 
 def diagnose_wal(
@@ -164,13 +150,18 @@ def _publication(measurements: Measurements) -> Sequence[Said]:
         connection.cursor(row_factory=class_row(Publication)) as cursor,
     ):
         found = cursor.execute(_PUBLICATION, [name]).fetchone()
+        left_out = read_left_out(connection, name)
+    if found is not None:
+        # A partition is told of by its table.
+        roots = [table for table, is_partition in left_out.items() if not is_partition]
+        found = replace(found, left_out=roots)
     partitions = measurements.config.connect.partitions
-    prepare = _HERE if _is_here(measurements) else _ELSEWHERE
+    prepare = prepares_shop(measurements)
     return diagnose_publication(name, found, partitions=partitions, prepare=prepare)
 
 
 def diagnose_publication(
-    name: str, found: Publication | None, *, partitions: str = "each", prepare: str = _HERE
+    name: str, found: Publication | None, *, partitions: str = "each", prepare: str = PREPARES_HERE
 ) -> Sequence[Said]:
     """Diagnose whether every change of every table is published.
 
@@ -220,10 +211,12 @@ def _truncates(measurements: Measurements) -> Sequence[Said]:
         words = "no truncate is captured: the shop was prepared by the owner of its tables"
         return [note(words, f"after a truncate: {EXTRACT_TRUNCATED}")]
     named = [(name, has_key) for name, has_key in untold if is_capturable(name)]
-    return diagnose_truncates(named, _HERE if _is_here(measurements) else _ELSEWHERE)
+    return diagnose_truncates(named, prepares_shop(measurements))
 
 
-def diagnose_truncates(untold: Sequence[tuple[str, bool]], prepare: str = _HERE) -> Sequence[Said]:
+def diagnose_truncates(
+    untold: Sequence[tuple[str, bool]], prepare: str = PREPARES_HERE
+) -> Sequence[Said]:
     """Diagnose whether a truncate of any table would be captured.
 
     Args:
@@ -245,10 +238,9 @@ def _tables(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.oltp("monitor"), autocommit=True) as connection:
         columns = read_columns(connection)
         found = read_mapping_file(DECLARED)
-        if found is None and _is_here(measurements):
-            return diagnose_tables(columns)
         if found is None:
-            return diagnose_unmapped(columns)
+            has_others = is_shop_elsewhere(measurements)
+            return diagnose_unmapped(columns) if has_others else diagnose_tables(columns)
         return diagnose_mapping(found, columns, read_values(connection, found))
 
 

@@ -31,6 +31,17 @@ _SOURCE_ROLES = (
 )
 SOURCE_ROLES = tuple(role.name for role in _SOURCE_ROLES)
 """Those that capture and compare: all that a database needs that is not the simulated shop."""
+MAY_REPLICATE = sql.SQL("""(
+    o.rolreplication
+    or o.rolsuper
+    -- Amazon's servers
+    or exists (
+        select from pg_auth_members as m
+        inner join pg_roles as g on m.roleid = g.oid
+        where m.member = o.oid and g.rolname = 'rds_replication'
+    )
+)""")
+"""Whether the role `o`, of pg_roles, may use replication slots."""
 _OLTP_ROLES = (_Role(name="simulator"), *_SOURCE_ROLES)
 _WAREHOUSE_OWNER = "batch"
 _EXPORTER = _Role(

@@ -13,7 +13,7 @@ from lakehouse.postgres import explaining
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings
 from lakehouse.trouble import Service, Trouble
-from stack.postgres.roles import SOURCE_ROLES, owners_statements, source_statements
+from stack.postgres.roles import MAY_REPLICATE, SOURCE_ROLES, owners_statements, source_statements
 from stack.source.check import LOGIN, Source
 
 _VARIABLE: LiteralString = ":'{}'"
@@ -29,16 +29,9 @@ set local lock_timeout = '250ms';
 _SLOT: LiteralString = """
 select
     s.active,
-    r.rolsuper
-    or r.rolreplication
-    -- Amazon's servers
-    or exists (
-        select from pg_auth_members as m
-        inner join pg_roles as g on m.roleid = g.oid
-        where m.member = r.oid and g.rolname = 'rds_replication'
-    ) as may_drop
+    {} as may_drop
 from pg_replication_slots as s
-inner join pg_roles as r on r.rolname = current_user
+inner join pg_roles as o on o.rolname = current_user
 where s.slot_name = %s and s.database = current_database()"""
 _DROP_SLOT: LiteralString = "select pg_drop_replication_slot(%s)"
 _IS_OURS: LiteralString = """
@@ -197,7 +190,9 @@ def remove(dsn: str, settings: ConnectSettings) -> list[str]:
         if connection.execute(_IS_OURS).fetchone() != (True,):
             problem = "This database was never prepared, or its schema cdc holds other tables, too"
             raise StopPipelineError(problem, "Is it the right database?")
-        slot = connection.execute(_SLOT, [settings.slot_name]).fetchone()
+        slot = connection.execute(
+            sql.SQL(_SLOT).format(MAY_REPLICATE), [settings.slot_name]
+        ).fetchone()
         if slot is not None and slot[0]:
             problem = f"Kafka Connect reads the slot {settings.slot_name}"
             raise StopPipelineError(problem, "Stop it first: ./pipeline down connect")

@@ -1,20 +1,22 @@
 """What a database lacks for change capture, found without writing anything."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import LiteralString
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import class_row
 
+from connectors.partitions import read_left_out
 from connectors.source import EXTRACT_TRUNCATED, GENERATED_SINCE, OLDEST
 from lakehouse.kafka import is_capturable
 from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
 from lakehouse.trouble import Service, Trouble
 from stack.doctor.model import Finding, Said, fine, note, wrong
-from stack.postgres.roles import SOURCE_ROLES
+from stack.postgres.roles import MAY_REPLICATE, SOURCE_ROLES
 
 _TABLES = Path(__file__).with_name("facts.sql")
 _SERVER: LiteralString = """
@@ -34,18 +36,7 @@ select
     array(select o.rolname::text from pg_roles as o where o.rolname = any(%(roles)s)) as roles,
     exists (
         select from pg_roles as o
-        where
-            o.rolname = 'debezium'
-            and (
-                o.rolreplication
-                or o.rolsuper
-                -- Amazon's servers
-                or exists (
-                    select from pg_auth_members as m
-                    inner join pg_roles as g on m.roleid = g.oid
-                    where m.member = o.oid and g.rolname = 'rds_replication'
-                )
-            )
+        where o.rolname = 'debezium' and {}
     ) as may_replicate,
     to_regclass('cdc.heartbeat') is not null and to_regclass('cdc.signal') is not null as has_cdc,
     exists (
@@ -148,11 +139,13 @@ def read_source(dsn: str, settings: ConnectSettings) -> Source:
     ):
         connection.read_only = True
         with connection.cursor(row_factory=class_row(Server)) as cursor:
-            server = cursor.execute(_SERVER, names).fetchone()
+            server = cursor.execute(sql.SQL(_SERVER).format(MAY_REPLICATE), names).fetchone()
         with connection.cursor(row_factory=class_row(Table)) as cursor:
-            tables = cursor.execute(_TABLES.read_bytes(), names).fetchall()
+            tables = cursor.execute(_TABLES.read_bytes()).fetchall()
+        left_out = read_left_out(connection, settings.publication_name)
     assert server is not None  # noqa: S101 - the login has a row in pg_roles
-    return Source(server=server, tables=tables)
+    included = [replace(t, is_included=t.plain_name not in left_out) for t in tables]
+    return Source(server=server, tables=included)
 
 
 def diagnose(source: Source, settings: ConnectSettings) -> list[Finding]:

@@ -17,23 +17,7 @@ select
     ) as has_virtual,
     c.relkind = 'r' and exists (select from pg_inherits as h where h.inhparent = c.oid)
         as has_children,
-    pg_has_role(current_user, c.relowner, 'usage') as is_owned,
-    not exists (
-        select from pg_publication as p
-        inner join pg_publication_rel as r on p.oid = r.prpubid
-        where p.pubname = %(publication)s
-    ) or exists (
-        select from pg_publication_tables as t
-        where
-            t.pubname = %(publication)s
-            and t.schemaname = 'public'
-            and t.tablename in (
-                select c.relname
-                union
-                select k.relname from pg_partition_tree(c.oid) as a
-                inner join pg_class as k on a.relid = k.oid
-            )
-    ) as is_included
+    pg_has_role(current_user, c.relowner, 'usage') as is_owned
 from pg_class as c
 where
     c.relnamespace = to_regnamespace('public')
