@@ -25,6 +25,8 @@ from lakehouse.contracts.model import (
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.errors import StopPipelineError
 
+RETYPED = "_retyped"
+"""Whether some value of a change is not of its column's type, and counts as absent."""
 _EPOCH = date(1970, 1, 1).toordinal()
 _TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.fZ"
 _DAY = 86_400_000_000
@@ -72,7 +74,7 @@ def read_types(texts: pl.LazyFrame, entity: Entity, calendar: Calendar) -> pl.La
         `_as_of_date` (the business day of the change), `_committed_at`, `_lsn`, `_tx_id`,
         `_extra`; `_unreadable`: names of columns whose text is not of their type, separated by
         commas, or null; `_beyond`: names of columns with a value that some store cannot hold.
-        Also `spelled:…` columns, unchanged.
+        Also `spelled:…` columns, unchanged, and `RETYPED` if retyped values count as absent.
     """
     spelled = [name for name in texts.collect_schema().names() if name.startswith(SPELLED)]
     read = texts.select(
@@ -287,19 +289,11 @@ def _lost(entity: Entity) -> tuple[pl.Expr, pl.Expr]:
 
 
 def _evolve(dated: pl.LazyFrame, entity: Entity) -> pl.LazyFrame:
-    """Keep retyped values in `_extra` if the contract says so; drop the texts."""
-    texts = [column.text for column in entity.columns]
+    """Let retyped values count as absent if the contract says so; drop the texts."""
     if entity.on_retyped is OnSchemaChange.EVOLVE:
-        is_lost = pl.col("_unreadable").is_not_null()
-        kept = pl.struct(
-            pl.when(pl.col(column.name).is_null()).then(column.text).alias(column.name)
-            for column in entity.columns
-        ).struct.json_encode()
-        dated = dated.with_columns(
-            _extra=pl.when(is_lost).then(kept).otherwise("_extra"),
-            _unreadable=pl.lit(None, pl.String),
-        )
-    return dated.drop(texts)
+        is_retyped = pl.col("_unreadable").is_not_null()
+        dated = dated.with_columns(is_retyped.alias(RETYPED), _unreadable=pl.lit(None, pl.String))
+    return dated.drop(column.text for column in entity.columns)
 
 
 def _is_dated(derived: Derived) -> bool:

@@ -16,7 +16,14 @@ from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.clean import clean, cleaned_columns, raw
 from lakehouse.cleaning.transforms.unchanged import fill_unchanged
 from lakehouse.cleaning.transforms.validate import BROKEN, SUSPECT, flag_suspects, validate
-from lakehouse.cleaning.typed import Calendar, read_key, read_types, stop_if_retyped
+from lakehouse.cleaning.typed import (
+    RETYPED,
+    Calendar,
+    read_column,
+    read_key,
+    read_types,
+    stop_if_retyped,
+)
 from lakehouse.contracts import Column, Entity, OnSchemaChange, Type
 from lakehouse.contracts.mapping import MappedEntity
 from lakehouse.contracts.model import PLACEHOLDER, UNKNOWN, placeholder
@@ -61,6 +68,7 @@ class Validator:
         """
         texts = self._texts(records, history)
         found = self._with_verdicts(self._marked.run({_TEXTS: spell(texts, self.entity)}))
+        found = _with_retyped_values(found, texts, self.entity)
         found = _with_unknown_values(found, self.entity)
         stop_if_retyped(found, texts, self.entity)
         self._stop_if_removed(found)
@@ -170,9 +178,27 @@ def _with_unknown_values(validated: pl.DataFrame, entity: Entity) -> pl.DataFram
     if not columns:
         return validated
     values = {c.source: pl.when(_is_unknown(c)).then(pl.col(raw(c.name))) for c in columns}
-    kept, extra = carried(values), pl.col("_extra")
+    return validated.with_columns(_extra=_and_extra(carried(values)))
+
+
+def _with_retyped_values(
+    validated: pl.DataFrame, texts: pl.DataFrame, entity: Entity
+) -> pl.DataFrame:
+    """Keep retyped values that count as absent in `_extra`, as received. `texts` are its rows."""
+    if RETYPED not in validated.columns:
+        return validated
+    is_retyped = validated.drop_in_place(RETYPED)
+    if not is_retyped.any():
+        return validated
+    lost = {c.source: pl.when(read_column(c).is_null()).then(c.text) for c in entity.columns}
+    kept = texts.filter(is_retyped).select(_extra=_and_extra(carried(lost)))["_extra"]
+    return validated.with_columns(validated["_extra"].scatter(is_retyped.arg_true(), kept))
+
+
+def _and_extra(kept: pl.Expr) -> pl.Expr:
+    extra = pl.col("_extra")
     both = pl.format("{},{}", extra.str.head(-1), kept.str.slice(1))
-    return validated.with_columns(_extra=pl.coalesce(both, kept, extra))
+    return pl.coalesce(both, kept, extra)
 
 
 def _is_unknown(column: Column) -> pl.Expr:

@@ -361,13 +361,17 @@ def test_removed_column_stops_the_run_if_the_contract_says_so(tmp_path):
 
 
 def test_retyped_column_evolves_is_quarantined_or_stops_the_run(tmp_path):
-    source = order_lines(new_lake(tmp_path)).change(1, "c", line_number="first")
-    assert broken(source) == ["line_number_unreadable"]
+    source = order_lines(new_lake(tmp_path)).change(1, "c", line_number="first", gift_note="hi")
+    source.change(2, "c", gift_note="ho").change(3, "c")
+    assert sorted(map(str, broken(source))) == ["None", "None", "line_number_unreadable"]
     entity = changed("order_lines", on_retyped=OnSchemaChange.EVOLVE,
                      on_removed=OnSchemaChange.EVOLVE)  # fmt: skip
-    frame = validated(source, entity)
-    assert frame[BROKEN].to_list() == [None]
-    assert orjson.loads(frame["_extra"][0])["line_number"] == "first"
+    frame = validated(source, entity).sort("_offset")
+    assert frame[BROKEN].to_list() == [None] * 3
+    assert frame["line_number"].is_null().to_list() == [True, False, False]
+    assert frame["_extra"].to_list() == [
+        '{"gift_note":"hi","line_number":"first"}', '{"gift_note":"ho"}', None,
+    ]  # fmt: skip
     stopping = changed("order_lines", on_retyped=OnSchemaChange.STOP)
     with pytest.raises(StopPipelineError, match=r"order_lines.line_number holds 'first'"):
         validated(source, stopping)
