@@ -21,7 +21,7 @@ from lakehouse.cleaning.transforms.latest import ORDER, latest
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import Entity
 from lakehouse.contracts.model import UNKNOWN
-from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
+from lakehouse.contracts.schemas import COORDINATE, QUARANTINE
 from lakehouse.delta import retry_later, scan
 from lakehouse.lake import Lake
 from lakehouse.offsets import (
@@ -182,9 +182,7 @@ class _Comparison:
         current = found + self._compare(self.stored.current, expected, within, (key,))
         if not self.entity.history:
             return [current]
-        schema = pl.Schema(history_schema(self.entity))
-        nothing = pl.DataFrame(schema=schema).lazy()
-        rows_of_time = pl.DataFrame(self.tables.history_rows(pl.concat(versions), nothing))
+        rows_of_time = pl.DataFrame(self.tables.history_rows(pl.concat(versions)))
         within = _until(ranges, self.history_ends)
         return [current, self._compare(self.stored.history, rows_of_time, within, (key, *ORDER))]
 

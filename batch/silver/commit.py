@@ -91,12 +91,14 @@ class Merge(Write):
     Where none does, `Write` commits the same: a merge of new rows takes four times as long.
 
     `order` names the columns that decide which is newer; without it, the given rows always win.
-    `matched_on` identifies a row, `partition` is the partition column of the table.
+    `matched_on` identifies a row, `partition` is the partition column of the table, and `updated`
+    names the columns that a replaced row takes over: all of them, if none is named.
     """
 
     matched_on: tuple[str, ...]
     order: tuple[str, ...]
     partition: str | None = None
+    updated: tuple[str, ...] = ()
 
     @override
     def commit(self, delta: DeltaTable, watermarks: Mapping[str, int]) -> int:
@@ -114,7 +116,10 @@ class Merge(Write):
             writer_properties=writer_of(self.rows.schema),
             commit_properties=with_watermarks(watermarks),
             post_commithook_properties=CHECKPOINTS,
-        ).when_matched_update_all(predicate=self._is_newer())
+        ).when_matched_update(
+            {name: f"s.{name}" for name in self.updated or self.rows.schema.names},
+            predicate=self._is_newer(),
+        )
         done = merging.when_not_matched_insert_all().execute()
         # A merge that changes nothing commits nothing, not even its watermarks.
         if delta.version() == before:

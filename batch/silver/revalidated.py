@@ -18,7 +18,7 @@ from batch.silver.tables import SilverTables
 from lakehouse.cleaning.transforms.latest import latest
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.validator import Validator
-from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, history_schema, silver_schema
+from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, silver_schema
 from lakehouse.errors import RetryLaterError
 from lakehouse.json_file import read_json, write_json
 from lakehouse.offsets import EpochPartition, OffsetRange
@@ -119,8 +119,7 @@ class Revalidated:
 
     def history(self, shard: int) -> pl.DataFrame:
         """Return all versions for the keys of a shard."""
-        nothing = pl.DataFrame(schema=pl.Schema(history_schema(self.validator.entity))).lazy()
-        return pl.DataFrame(self.tables.history_rows(self._valid(shard), nothing))
+        return pl.DataFrame(self.tables.history_rows(self._valid(shard)))
 
     def quarantine(self, shard: int) -> pl.DataFrame:
         """Return quarantined changes; these are sharded by their offsets."""

@@ -11,7 +11,13 @@ from deltalake import DeltaTable, Schema
 
 from batch.silver.commit import Merge, SilverTable, Write
 from batch.silver.offsets import OffsetRanges
-from lakehouse.cleaning.transforms.latest import ORDER, empty_deleted, latest, versions
+from lakehouse.cleaning.transforms.latest import (
+    ORDER,
+    empty_deleted,
+    latest,
+    validity,
+    versions,
+)
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.validator import count_rules
 from lakehouse.contracts import ENTITIES, Entity
@@ -52,10 +58,18 @@ class SilverTables:
 
     @cached_property
     def history(self) -> SilverTable | None:
-        """Open the table with one row per valid change; None if no history is kept."""
+        """Open the table with one row per valid change; None if no history is kept.
+
+        Gold and the warehouse follow histories of contracts written by hand. No table follows that
+        of a derived one, whose rows tell all changes; a change feed beside them would take half of
+        its merge (docs/BENCHMARKS.md).
+        """
         if self.entity.history is None:
             return None
-        return self._open(self.entity.history, history_schema(self.entity), None)
+        schema = history_schema(self.entity)
+        return self._open(
+            self.entity.history, schema, None, has_change_feed=not self.entity.is_derived
+        )
 
     @cached_property
     def quarantine(self) -> SilverTable:
@@ -106,8 +120,8 @@ class SilverTables:
     def current_rows(self, valid: pl.DataFrame) -> pa.Table:
         """Return the latest valid change of each key."""
         newest = latest(nw.from_native(valid.lazy()), self.entity.key)
-        rows = empty_deleted(newest, self.entity).collect().to_native()
-        return _arrow(pl.DataFrame(rows), silver_schema(self.entity))
+        rows = pl.DataFrame(newest.collect().to_native())
+        return _arrow(self._emptied(rows), silver_schema(self.entity))
 
     def current_merge(self, valid: pl.DataFrame) -> Write:
         """Return the commit of current rows."""
@@ -121,40 +135,59 @@ class SilverTables:
             partition=self.entity.partition,
         )
 
-    def history_rows(self, valid: pl.DataFrame, known: pl.LazyFrame) -> pa.Table:
-        """Return all versions of the keys of valid changes, including `known` ones."""
+    def history_rows(self, valid: pl.DataFrame) -> pa.Table:
+        """Return all versions of keys whose valid changes are all given."""
         schema = history_schema(self.entity)
-        emptied = empty_deleted(nw.from_native(valid.lazy()), self.entity)
-        rows = versions(emptied, nw.from_native(known), self.entity, schema.names)
+        changes = nw.from_native(self._emptied(valid).lazy())
+        rows = versions(changes, self.entity, schema.names)
         return _arrow(pl.DataFrame(rows.collect().to_native()), schema)
 
     def history_merge(self, valid: pl.DataFrame) -> Write:
         """Return the commit of versions: a new version ends the previous one.
 
-        Versions that stay as they are are left out, of which a key may have thousands.
+        A version holds its change, so that of known ones only the validity can change, and only
+        that is read and written. Those that stay as they are are left out, of which a key may have
+        thousands.
         """
         if self.history is None:
             message = f"{self.entity.table} keeps no history"
             raise AssertionError(message)
-        key = self.entity.key
-        of_row = (key, *ORDER)
-        known = _of_keys(self.history.delta, key, valid[key]).collect()
-        rows = self.history_rows(valid, known.lazy())
-        # A version holds its change, so only its validity can change.
-        same = [*of_row, *VALIDITY.names]
-        changed = pl.DataFrame(rows).join(known, on=same, how="anti", nulls_equal=True)
-        written = _arrow(changed, rows.schema)
-        if changed.join(known, on=of_row, how="semi").is_empty():
-            return Write(rows=written, is_alone=True)
-        return Merge(rows=written, matched_on=of_row, order=())
+        schema, key = history_schema(self.entity), self.entity.key
+        of_row = [key, *ORDER]
+        begun = list(dict.fromkeys([*of_row, "_deleted_at", self.entity.as_of]))
+        found = _of_keys(self.history.delta, key, valid[key])
+        known = found.select(*begun, *VALIDITY.names).collect()
+        changes = self._emptied(valid).join(known, on=of_row, how="anti")
+        new = changes.unique(of_row, keep="first")
+        both = nw.from_native(pl.concat([known.select(begun), new.select(begun)]).lazy())
+        times = pl.DataFrame(validity(both, self.entity).collect().to_native())
+        moved = times.join(known, on=[*of_row, *VALIDITY.names], how="anti", nulls_equal=True)
+        outdated = moved.join(known, on=of_row, how="semi")
+        rows = new.join(times, on=of_row).select(schema.names)
+        if outdated.is_empty():
+            return Write(rows=_arrow(rows, schema), is_alone=True)
+        return Merge(
+            rows=_arrow(pl.concat([rows, outdated], how="diagonal"), schema),
+            matched_on=tuple(of_row),
+            order=(),
+            updated=tuple(VALIDITY.names),
+        )
 
-    def _open(self, name: str, schema: pa.Schema, partition: str | None) -> SilverTable:
+    def _emptied(self, valid: pl.DataFrame) -> pl.DataFrame:
+        emptied = empty_deleted(nw.from_native(valid.lazy()), self.entity)
+        return pl.DataFrame(emptied.collect().to_native())
+
+    def _open(
+        self, name: str, schema: pa.Schema, partition: str | None, *, has_change_feed: bool = True
+    ) -> SilverTable:
         delta = self.lake.open_or_create(
             "silver",
             name,
             schema,
             partition_by=[partition] if partition else [],
-            properties=table_properties(retention_hours=self.retention_hours, has_change_feed=True),
+            properties=table_properties(
+                retention_hours=self.retention_hours, has_change_feed=has_change_feed
+            ),
         )
         return SilverTable(delta=delta)
 

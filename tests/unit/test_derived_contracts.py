@@ -91,6 +91,12 @@ def test_every_type_is_what_its_name_says(tmp_path):
     assert again == [first, second]
     history = rows_of(source.lake, "t_history")
     assert {row["valid_to_at"] for row in history} == {None}
+    feeds = {
+        name: source.lake.open("silver", name).metadata().configuration.get(
+            "delta.enableChangeDataFeed")
+        for name in ("t", "t_history")
+    }  # fmt: skip
+    assert feeds == {"t": "true", "t_history": None}, "nothing follows it, and it is costly"
 
 
 @pytest.mark.parametrize(

@@ -29,29 +29,40 @@ def empty_deleted(changes: Frame, entity: Entity) -> Frame:
     return changes.with_columns(*emptied, went)
 
 
-def versions(changes: Frame, known: Frame, entity: Entity, columns: Sequence[str]) -> Frame:
-    """Return all versions of the changed keys, each with its validity period.
-
-    A version begins at the source's own timestamp (a delete: at its commit), but never before the
-    version it follows; it ends where the next one begins.
+def versions(changes: Frame, entity: Entity, columns: Sequence[str]) -> Frame:
+    """Return the versions of rows whose changes are all given, each with its validity period.
 
     Args:
-        changes: valid changes; deletes are already emptied.
-        known: the existing history of their keys.
+        changes: all valid changes of their keys; deletes are already emptied.
         entity: the contract.
         columns: the columns of a history row.
 
     Returns:
         `columns`. Grain: one row per valid change, deletes included.
     """
-    stated = [name for name in columns if name not in ("valid_from_at", "valid_to_at")]
-    both = nw.concat([known.select(*stated), changes.select(*stated)])
     of_row = (entity.key, *ORDER)
-    once = both.filter(nw.struct(*of_row).is_first_distinct().over(order_by=of_row))
+    once = changes.filter(nw.struct(*of_row).is_first_distinct().over(order_by=of_row))
+    return once.join(validity(once, entity), on=list(of_row), how="inner").select(*columns)
+
+
+def validity(changes: Frame, entity: Entity) -> Frame:
+    """Return the validity period of each version.
+
+    A version begins at the source's own timestamp (a delete: at its commit), but never before the
+    version it follows; it ends where the next one begins.
+
+    Args:
+        changes: all valid changes of some keys, each once: the key, its coordinate, and what tells
+            when it began.
+        entity: the contract.
+
+    Returns:
+        Key, epoch, offset, `valid_from_at`, `valid_to_at`.
+    """
+    of_row = (entity.key, *ORDER)
     began_at = nw.coalesce(nw.col("_deleted_at"), nw.col(entity.as_of)).alias("valid_from_at")
     # Only what validity depends on: sorting moves all columns of a frame.
-    times = _in_turn(once.select(*of_row, began_at), of_row)
-    return once.join(times, on=list(of_row), how="inner").select(*columns)
+    return _in_turn(changes.select(*of_row, began_at), of_row)
 
 
 def _in_turn(begun: Frame, of_row: Sequence[str]) -> Frame:
