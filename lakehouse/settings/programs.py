@@ -93,7 +93,7 @@ class ConsolidationSettings(Settings):
     )
     retention_hours: int = setting(
         168,
-        "How long old versions and change feeds of silver and gold stay.",
+        "How long old versions of silver and gold, and change feeds of silver, stay.",
         change="When you query older versions, or storage is short.",
         ge=1,
     )
