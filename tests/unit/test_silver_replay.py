@@ -148,7 +148,7 @@ def test_row_that_an_older_rule_let_in_is_taken_out_though_python_cannot_say_it(
     assert quarantined["rule"] == "created_at_out_of_range"
 
 
-@settings(max_examples=settings.default.max_examples // 16)
+@settings(max_examples=settings.default.max_examples // 25)
 @example(scripts=[[(1, "delete", 0)]], starts=(0, 0), length=0, rows=2)
 @given(
     scripts=st.lists(steps, min_size=1, max_size=3),
@@ -393,7 +393,7 @@ def test_row_that_another_change_of_the_range_had_made_is_recreated_from_its_own
     assert contents(lake) == was
 
 
-@settings(max_examples=settings.default.max_examples // 16)
+@settings(max_examples=settings.default.max_examples // 25)
 @given(
     script=steps,
     offsets=st.sets(st.integers(1, 6), min_size=1),
