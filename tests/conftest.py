@@ -124,12 +124,16 @@ _LONGEST_FIRST = (
     "tests/faults",
     "tests/integration/test_consolidation",
     "tests/integration/test_replay",
+    "tests/integration/test_spark",
     "tests/integration/test_live",
     "tests/integration/test_doctor",
+    "tests/integration/test_second_store",
     "tests/integration/test_extraction",
     "tests/integration/test_simulator",
     "tests/integration/test_tls",
+    ("tests/unit/test_silver_tables", "tests/unit/test_silver_replay"),
+    ("tests/unit/test_one_by_one", "tests/unit/test_reconcile_losses", "tests/unit/test_gold_run"),
 )
-"""Those of a minute and more: whatever takes less fills up at the end."""
+"""Those of a minute and more, and of unit tests the slowest: less fills up at the end."""
 _WHEN_NAMED = ("compose", "alerts")
 _FOLDERS = ("compose", "alerts", "integration", "browser", "faults", "unit")

@@ -7,7 +7,7 @@ from psycopg.conninfo import make_conninfo
 from benchmarks.browser import logged_in_browser
 from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from stack.superset import rest
-from stack.superset.files import read_files
+from stack.superset.files import FOLDER
 from stack.superset.names import derived_id
 from stack.web_uis import WEB_UIS
 from tests.browser.truth import SETUP
@@ -15,6 +15,7 @@ from tests.stacks import settle, tenant
 
 DAYS = 60
 ORDERS = 3_000
+FILES_OF_CHARTS = list((FOLDER / "charts").glob("*.yaml"))
 
 
 TARGETS = """
@@ -78,7 +79,7 @@ class ShopWithCharts:
     def chart_names(self):
         """Names of the files that made the charts, by Superset's numbers."""
         who = self.login
-        names = {derived_id("charts", name): name for name in read_files()["charts"]}
+        names = {derived_id("charts", path.stem): path.stem for path in FILES_OF_CHARTS}
         with rest.logged_in(who.url, who.user, who.password) as superset:
             return {one["id"]: names[one["uuid"]] for one in superset.list("charts")}
 
@@ -87,12 +88,6 @@ class ShopWithCharts:
         with psycopg.connect(dsn, autocommit=True) as connection:
             cursor = connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
-
-
-def _consolidate(stack):
-    """All that the shop has written, into the warehouse."""
-    settle(stack)
-    stack.run("consolidate", timeout=300)
 
 
 @pytest.fixture(scope="package")
@@ -108,14 +103,14 @@ def shop():
         stack.run(
             "simulate", "--history", DAYS, "--orders", ORDERS, "--dirt", 0, "--seed", 5, timeout=300
         )
-        _consolidate(stack)
         stack.run(
-            "simulate", "--orders-per-second", 4, "--minutes", 0.25, "--dirt", 0, "--seed", 6,
+            "simulate", "--orders-per-second", 12, "--minutes", 0.1, "--dirt", 0, "--seed", 6,
             timeout=120,
         )  # fmt: skip
         with psycopg.connect(oltp_dsn(stack.oltp, stack.secrets, role="admin")) as connection:
             connection.execute(LEFT_OUT)
-        _consolidate(stack)
+        settle(stack)
+        stack.run("consolidate", timeout=300)
         stack.run("recommend", "train", timeout=120)
         stack.run("forecast", "train", timeout=120)
         yield ShopWithCharts(stack)

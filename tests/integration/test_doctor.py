@@ -184,6 +184,7 @@ def test_with_nothing_running_it_says_so_and_continues():
         assert unchecked["lake", "store"]["words"] == "minio is not up"
 
 
+@pytest.mark.long
 def test_lander_that_was_stopped_is_named(shop):
     shop.stop("lander")
     (told,) = only_wrong(shop, ("services", "services"))
@@ -221,7 +222,9 @@ def test_slot_that_is_gone_is_named_and_then_the_loss_that_is_open(shop):
 
 
 @pytest.mark.parametrize(("server", "taken", "words"), [
-    ("oltp", "select on public.orders from reconcile", "reconcile lacks select public.orders"),
+    if_long(
+        "oltp", "select on public.orders from reconcile", "reconcile lacks select public.orders"
+    ),
     if_long(
         "oltp", "update on public.orders from simulator", "simulator lacks update public.orders"
     ),
@@ -241,7 +244,7 @@ def test_grant_that_was_taken_is_named(shop, server, taken, words):
 @pytest.mark.parametrize(("server", "given", "words"), [
     ("oltp", "grant delete on public.orders to monitor", "monitor has delete public.orders"),
     if_long("oltp", "alter role extract createdb", "extract is createdb"),
-    ("warehouse", "grant batch to reader", "reader is batch"),
+    if_long("warehouse", "grant batch to reader", "reader is batch"),
     if_long("warehouse", "grant update on etl.watermark to live", "live has update etl.watermark"),
 ])  # fmt: skip
 def test_right_that_a_role_has_no_use_for_is_named(shop, server, given, words):

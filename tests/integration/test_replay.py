@@ -80,7 +80,8 @@ def require_exact(stack):
 @pytest.mark.parametrize(
     "layer",
     [
-        pytest.param("bronze", marks=pytest.mark.long), "silver",
+        pytest.param("bronze", marks=pytest.mark.long),
+        pytest.param("silver", marks=pytest.mark.long),
         pytest.param("gold", marks=pytest.mark.long), "warehouse",
     ],
 )  # fmt: skip

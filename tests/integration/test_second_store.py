@@ -77,7 +77,7 @@ def test_changes_land_consolidate_and_reconcile_exactly_on_seaweedfs(shop):
 
 def test_of_many_writers_exactly_one_wins_on_seaweedfs(shop):
     store = object_store(shop.minio, shop.secrets, user="lander")
-    for writers in (4, 16, 16):
+    for writers in (4, 16):
         race(store, shop.minio.bronze_bucket, writers)
     require_consistent_listing(store, shop.minio.bronze_bucket)
 

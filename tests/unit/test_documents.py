@@ -92,9 +92,15 @@ def test_every_file_and_folder_that_a_document_names_is_there(document):
     assert missing == []
 
 
+@cache
+def command_line():
+    """The commands as Click has them: made once, for there are many."""
+    return get_command(app)
+
+
 def fault(words):
     """What is wrong with a command: a word or an option that the command line does not know."""
-    command, rest = get_command(app), list(words)
+    command, rest = command_line(), list(words)
     while hasattr(command, "commands") and rest and re.fullmatch(r"[a-z][a-z-]*", rest[0]):
         found = command.commands.get(rest[0])
         if found is None:
@@ -142,7 +148,7 @@ def test_every_option_that_stands_alone_is_one_of_some_command(document):
         children = getattr(command, "commands", {}).values()
         return options_of(command).union(*map(all_options, children))
 
-    known = {*all_options(get_command(app)), "--help", *PYTEST_OPTIONS}
+    known = {*all_options(command_line()), "--help", *PYTEST_OPTIONS}
     alone = {word for text in document.ticked for word in re.findall(r"^--[a-z-]+", text)}
     assert alone - known == set()
 

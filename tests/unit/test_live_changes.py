@@ -19,7 +19,7 @@ def reader_of(source):
     return ChangeReader(validator=RULES.validator(source.entity))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=settings.default.max_examples // 8)
 @given(steps=STEPS)
 def test_rows_are_those_of_silver(steps, tmp_path_factory):
     source = customers(new_lake(tmp_path_factory.mktemp("lake")))

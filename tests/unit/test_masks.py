@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.contracts.derive import derive, name_tables
@@ -204,6 +204,7 @@ def test_value_from_before_a_mask_is_never_shown(text):
             assert shown == NOT_MASKED
 
 
+@settings(max_examples=settings.default.max_examples // 7)
 @given(shop=shops(actions=("write",)), mask=st.sampled_from(Mask))
 def test_rows_that_were_captured_before_a_mask_are_told_as_such_without_their_values(shop, mask):
     rows = [

@@ -252,7 +252,7 @@ def test_each_value_of_each_column_is_what_queries_read(entity, values):
 
 
 @pytest.mark.parametrize("entity", CONTRACTS, ids=range(len(CONTRACTS)))
-@settings(max_examples=settings.default.max_examples // 12)
+@settings(max_examples=settings.default.max_examples // 20)
 @given(data=st.data())
 def test_changes_read_one_by_one_are_what_queries_read(entity, data):
     assert reads(entity)
@@ -305,7 +305,7 @@ def test_business_days_are_those_of_queries(zone):
     calendar = Calendar(time_zone=zone)
     day = day_reader(calendar)
     *turns, end = _offsets(zone)[0]
-    hours = pl.datetime_range(turns[0], end, "7h13m", eager=True)
+    hours = pl.datetime_range(turns[0], end, "19h13m", eager=True)
     before = pl.Series([turn - timedelta(microseconds=1) for turn in turns[1:]], dtype=hours.dtype)
     moments = pl.concat([hours, before, pl.Series(turns)])
     asked = pl.select(calendar.day(pl.lit(moments))).to_series().to_list()

@@ -26,7 +26,7 @@ PLAIN = ("write", "write", "write", "delete")
 SLICES = st.sampled_from([1, 3])
 FAR = 10_000
 patient = settings(
-    max_examples=settings.default.max_examples // 7,
+    max_examples=settings.default.max_examples // 12,
     suppress_health_check=[HealthCheck.filter_too_much],
 )
 

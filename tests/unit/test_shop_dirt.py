@@ -7,14 +7,15 @@ from functools import lru_cache
 import pytest
 
 from producers.dirt import FAULTS
-from tests.shops import play, three_weeks
+from tests.shops import play
 
 PERCENT = 5
+ORDERS = 3_000
 
 
 @lru_cache
 def dirty_shop():
-    return play(dirt_percent=PERCENT)
+    return play(dirt_percent=PERCENT, orders=ORDERS)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def dirty():
 
 @pytest.fixture(scope="module")
 def clean():
-    return three_weeks()
+    return play(orders=ORDERS)
 
 
 def text(value):

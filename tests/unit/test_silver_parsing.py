@@ -127,7 +127,7 @@ WRITTEN = st.recursive(
 """What somebody might write as a value into a record, JSON or not."""
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(written=st.lists(st.tuples(st.sampled_from(["name", "new", "source"]), WRITTEN), min_size=2,
                         max_size=4))  # fmt: skip
 @example([("source", b"true"), ("name", b'"a"')])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batch.silver.bronze import BronzeSource
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.revalidated import Revalidated
-from batch.silver.run import chosen_entities, consolidate_silver
+from batch.silver.run import SilverRules, chosen_entities, consolidate_silver
 from batch.silver.sizes import BatchLimits
 from lakehouse.cleaning import spelling, typed
 from lakehouse.contracts import ENTITIES
@@ -136,7 +136,10 @@ def test_row_that_an_older_rule_let_in_is_taken_out_though_python_cannot_say_it(
     source.change(2, "c", created_at="0000-12-31T23:00:00.000000Z").land()
     with monkeypatch.context() as patch:
         patch.setattr(typed, "_held", lambda instant: instant.dt.replace_time_zone("UTC"))
-        assert consolidate(lake)[0].quarantined == 0
+        older = SilverRules(
+            time_zone=RULES.time_zone, retention_hours=RULES.retention_hours, batch=RULES.batch
+        )
+        assert consolidate_silver(lake, older, [CUSTOMERS])[0].quarantined == 0
     *_, current = replayer(lake, tmp_path).run().diffs
     (example,) = current.differences.examples
     assert (example.kind, example.key) == ("removed", {"customer_id": 2})
@@ -145,7 +148,7 @@ def test_row_that_an_older_rule_let_in_is_taken_out_though_python_cannot_say_it(
     assert quarantined["rule"] == "created_at_out_of_range"
 
 
-@settings(max_examples=settings.default.max_examples // 16)
+@settings(max_examples=settings.default.max_examples // 25)
 @example(scripts=[[(1, "delete", 0)]], starts=(0, 0), length=0, rows=2)
 @given(
     scripts=st.lists(steps, min_size=1, max_size=3),
@@ -390,7 +393,7 @@ def test_row_that_another_change_of_the_range_had_made_is_recreated_from_its_own
     assert contents(lake) == was
 
 
-@settings(max_examples=settings.default.max_examples // 16)
+@settings(max_examples=settings.default.max_examples // 25)
 @given(
     script=steps,
     offsets=st.sets(st.integers(1, 6), min_size=1),

@@ -79,7 +79,7 @@ def contents(lake):
     return {name: rows_of(lake, name) for name in TABLES}
 
 
-@settings(max_examples=settings.default.max_examples // 12)
+@settings(max_examples=settings.default.max_examples // 20)
 @given(script=steps, cuts=st.lists(st.integers(1, 4), max_size=8), doubled=st.booleans(),
        seed=st.integers(0, 99))  # fmt: skip
 def test_shuffled_doubled_and_split_changes_give_the_same_tables(script, cuts, doubled, seed):
@@ -137,7 +137,7 @@ def test_only_versions_that_change_are_written(tmp_path):
     assert len(rows_of(lake, "users_history")) == 4
 
 
-@settings(max_examples=settings.default.max_examples // 16)
+@settings(max_examples=settings.default.max_examples // 25)
 @given(scripts=st.lists(steps, min_size=1, max_size=4), beyond=st.integers(0, 2))
 def test_hourly_runs_give_what_one_rebuild_gives(scripts, beyond):
     with tempfile.TemporaryDirectory() as folder:

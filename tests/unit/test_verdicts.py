@@ -69,7 +69,7 @@ def tools(table):
 
 
 @pytest.mark.parametrize("table", ENTITIES)
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(data=st.data())
 def test_verdict_is_what_all_rules_say_of_all_changes(table, data):
     validator, mark, ask_all = tools(table)

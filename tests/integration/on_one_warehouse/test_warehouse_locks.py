@@ -62,7 +62,13 @@ def chart(warehouse, table):
         return session.execute(f"select count(*) from {table}").fetchone()[0]
 
 
-@pytest.mark.parametrize("fact", MONTHS)
+@pytest.mark.parametrize(
+    "fact",
+    [
+        fact if fact == "fact_transactions" else pytest.param(fact, marks=pytest.mark.long)
+        for fact in MONTHS
+    ],
+)
 def test_charts_answer_while_a_load_waits_for_a_reader(fact, warehouse):
     silver = MemorySilver()
     silver.commit(**RandomShop(1).commits(1)[0])
