@@ -323,6 +323,16 @@ def test_what_stops_for_a_person_is_not_restarted_by_a_probe(objects):
         assert container["readinessProbe"]["httpGet"]["port"] == "metrics"
 
 
+def test_no_probe_asks_another_program(objects):
+    """Otherwise a healthy one would be killed while the other is away."""
+    for name, workload in workloads(objects).items():
+        container = container_of(workload)
+        for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
+            probe = container.get(kind, {})
+            assert "exec" not in probe, name
+            assert not probe.get("httpGet", {}).keys() & {"host"}, name
+
+
 def test_of_several_pods_at_most_one_at_a_time_is_taken_away(objects):
     several = {name for (kind, name), one in objects.items()
                if kind == "Deployment" and one["spec"].get("replicas", 1) > 1}  # fmt: skip
