@@ -364,6 +364,15 @@ def test_set_up_has_a_label_by_which_it_is_applied_first(objects):
     }  # fmt: skip
 
 
+def test_set_up_is_there_and_has_its_logs_while_it_is_waited_for(objects):
+    document = (ROOT / "docs" / "DEPLOYMENT.md").read_text()
+    (minutes,) = re.findall(r"kubectl wait .* job .*--timeout=(\d+)m", document)
+    for (kind, name), one in objects.items():
+        if kind == "Job":
+            assert one["spec"]["ttlSecondsAfterFinished"] > 2 * int(minutes) * 60, name
+            assert pod_of(one)["restartPolicy"] == "Never", name
+
+
 def test_folder_that_the_documents_show_sets_addresses_images_and_replicas(tools, tmp_path):
     (block,) = [
         one for one in Document(ROOT / "docs" / "DEPLOYMENT.md").blocks
