@@ -333,7 +333,7 @@ def test_no_probe_asks_another_program(objects):
             assert not probe.get("httpGet", {}).keys() & {"host"}, name
 
 
-def test_of_several_pods_at_most_one_at_a_time_is_taken_away(objects):
+def test_several_pods_are_spread_and_at_most_one_at_a_time_is_taken_away(objects):
     several = {name for (kind, name), one in objects.items()
                if kind == "Deployment" and one["spec"].get("replicas", 1) > 1}  # fmt: skip
     assert several == {"airflow-scheduler", "connect", "lander", "live"}
@@ -342,6 +342,10 @@ def test_of_several_pods_at_most_one_at_a_time_is_taken_away(objects):
     for name, budget in budgets.items():
         assert budget["spec"]["maxUnavailable"] == 1
         labels = objects["Deployment", name]["spec"]["template"]["metadata"]["labels"]
+        (spread,) = pod_of(objects["Deployment", name])["topologySpreadConstraints"]
+        assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
+        assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+        assert set(spread["matchLabelKeys"]) <= labels.keys()
         assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
 
 
