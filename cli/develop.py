@@ -56,6 +56,7 @@ LOCKS = {
     "superset": "superset",
     "go": "go",
     "seaweedfs": "seaweedfs",
+    "kubernetes": "kubernetes",
     "uv": "uv",
     **{f"peers/{name}": f"peer-{name}" for name in ("dlt", "quix", "recommendations", "spark")},
 }
@@ -64,7 +65,7 @@ _SIDE_BY_SIDE = ("-n", "2")
 """Two workers: tests mostly wait for services, so a second stack uses the idle time; a third
 one would slow both down on a small machine."""
 _ON_REAL_SERVICES = ("integration", "browser", "faults")
-_SERVERS = ("servers", "kafka", "minio", "seaweedfs", "airflow", "superset", "spark")
+_SERVERS = ("servers", "kafka", "minio", "seaweedfs", "airflow", "superset", "spark", "kubernetes")
 """Parts of the cache that tests need."""
 _SLACK = 1.0
 """Percentage points by which coverage may exceed its minimum before it has to be raised."""

@@ -71,7 +71,9 @@ def resolve_range() -> list[dict[str, Any]]:
     return ranges
 
 
-@task
+# Killed while it replaces a range of bronze, and tried on another machine, it has to wait until its
+# own lease has expired, for an hour at most.
+@task(retries=12)
 @step
 def apply_again() -> dict[str, Any]:
     """Run the replay; returns the comparison of each table before and after."""

@@ -34,6 +34,7 @@ _NEEDED_MB = {
     "superset": 1_200,
     "prometheus": 3_500,
     "spark": 2_000,
+    "kubernetes": 300,
 }
 """Disk space for each part."""
 _TITLES = {
@@ -45,6 +46,7 @@ _TITLES = {
     "superset": "Superset",
     "prometheus": PROMETHEUS.name,
     "spark": "Spark",
+    "kubernetes": "kubectl",
 }
 
 
@@ -160,6 +162,7 @@ class _Work:
             "kafka": self._jars,
             "minio": self._build(MINIO),
             "seaweedfs": self._wheels("seaweedfs"),
+            "kubernetes": self._wheels("kubernetes"),
             "airflow": self._environment("airflow", sys.executable),
             # Superset 6.1 pins packages (pandas 2.1, numpy 1.26) without wheels for a newer one.
             "superset": self._environment(

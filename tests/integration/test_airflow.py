@@ -1,9 +1,10 @@
 """The hourly run in a real Airflow: by itself, beside damage, and with its scheduler killed."""
 
 import json
+import subprocess
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,14 +16,18 @@ from playwright.sync_api import expect
 
 from benchmarks.browser import new_page
 from lakehouse.contracts import ENTITIES
+from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.postgres import warehouse_dsn
+from stack import catalog
 from stack.airflow.client import AirflowClient
+from stack.net import http_status
+from stack.service_user import ServiceUser
 from stack.supervision import PROGRAM_VARIABLE
 from stack.web_uis import WEB_UIS
 from tests.pictures import keep_picture
-from tests.stacks import settle, tenant
+from tests.stacks import free_ports, settle, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 DAG = "ecommerce_pipeline"
@@ -306,6 +311,77 @@ def kill_with_its_tasks(pid):
     for process in (scheduler, *scheduler.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+@contextmanager
+def second_scheduler(shop, data_dir):
+    """One as on another machine: with folders and a name of its own, and asked for its health."""
+    secrets = shop.data_dir / "secrets.json"
+    other = shop.with_settings(STACK_DATA_DIR=data_dir, STACK_SECRETS_FILE=secrets)
+    with environment_of(other.env):
+        services = catalog.services(other.config, other.secrets, ServiceUser())
+        services["airflow"].prepare()
+        program = services["airflow-scheduler"].program
+    (port,) = free_ports(1)
+    env = {
+        **other.env,
+        **program.environment,
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "airflow.utils.net.get_host_ip_address",
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": "127.0.0.1",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(port),
+    }
+    with (
+        (data_dir / "scheduler.log").open("w") as log,
+        subprocess.Popen(
+            program.command, cwd=program.directory, env=env, stdout=log, stderr=log
+        ) as process,
+    ):
+        try:
+            deadline = time.monotonic() + WAIT_SECONDS
+            while http_status("127.0.0.1", port, "/health") != 200:
+                assert process.poll() is None, (data_dir / "scheduler.log").read_text()[-3000:]
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+            yield process
+        finally:
+            kill_with_its_tasks(process.pid)
+
+
+def machines(airflow, run, *states):
+    """Where tasks of a run are in one of these states, by their names."""
+    found = airflow._ask("GET", f"/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances")
+    return {one["task_id"]: one["hostname"] for one in found["task_instances"]
+            if one["state"] in states and one["hostname"]}  # fmt: skip
+
+
+@pytest.mark.long
+def test_two_schedulers_share_a_run_and_one_finishes_what_the_killed_one_had(
+    shop, airflow, first_run, tmp_path
+):
+    first = set(machines(airflow, first_run.run, "success").values())
+    assert len(first) == 1
+    lost = {}
+    for number in range(5):
+        shop.run("simulate", "--orders", 40, "--orders-per-second", 40, "--dirt", 5)
+        assert reconcile(shop)["exact"]
+        before = orders_in_warehouse(shop)
+        with second_scheduler(shop, tmp_path / f"machine-{number}") as second:
+            run = airflow.trigger(DAG)
+            while not (lost or airflow.state(DAG, run).is_done):
+                running = machines(airflow, run, "running")
+                lost = {task: where for task, where in running.items() if {where} != first}
+            kill_with_its_tasks(second.pid)
+        last = end_of(airflow, run)
+        assert last.state == "success", last
+        assert reconcile(shop)["exact"]
+        assert orders_in_warehouse(shop) > before
+        if lost and max(task.tries for task in last.tasks if task.task in lost) > 1:
+            break
+        lost = {}
+    assert lost
+    where = machines(airflow, run, "success")
+    assert {where[task] for task in lost} == first
 
 
 @pytest.mark.long

@@ -60,6 +60,7 @@ def described_task(task):
         "owner": task.owner,
         "doc": task.doc_md,
         "retries": task.retries,
+        "pauses": [task.retry_delay.total_seconds(), task.max_retry_delay.total_seconds()],
         "backs_off": bool(task.retry_exponential_backoff),
         "is_stopped_after": task.execution_timeout.total_seconds(),
         "tells": len(task.on_failure_callback),

@@ -8,6 +8,7 @@ import pytest
 from lakehouse.contracts import ENTITIES
 from lakehouse.environment import process_environment
 from lakehouse.settings import ROOT, StackSettings, default_uv
+from replay.bronze import _COMPACTION_SECONDS, _LEASE_SECONDS
 from stack.cache import ensure
 from stack.environment import install_environment
 from stack.paths import LOCKS, Cache
@@ -77,6 +78,14 @@ def test_dags_are_active_never_catch_up_and_never_overlap(found):
             assert task["tells"] == 1
     schedules = {name: dag["schedule"] for name, dag in found["dags"].items()}
     assert schedules == {**SCHEDULES, **dict.fromkeys(BY_HAND, "None")}
+
+
+def test_replay_into_bronze_is_tried_until_the_lease_of_a_machine_that_is_gone_has_expired(found):
+    """Only that machine has the note by which a replay takes over its own lease."""
+    task = found["dags"]["replay"]["tasks"]["apply_again"]
+    first, longest = task["pauses"]
+    pauses = sum(min(first * 2**number, longest) for number in range(task["retries"]))
+    assert pauses + (task["retries"] + 1) * _COMPACTION_SECONDS > _LEASE_SECONDS
 
 
 def test_forms_star_only_what_has_to_be_filled_in(found):
