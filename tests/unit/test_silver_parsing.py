@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 import pytest
 from email_validator import EmailNotValidError, validate_email
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from lakehouse.cleaning import envelope as envelope_parser
@@ -29,6 +29,7 @@ from lakehouse.contracts.model import (
     FIRST_TIMESTAMP,
     LAST_DAY,
     LAST_TIMESTAMP,
+    MASKED,
     UNKNOWN,
 )
 from lakehouse.errors import StopPipelineError
@@ -310,6 +311,7 @@ def test_plain_text_has_the_spaces_that_any_text_has(text):
 @given(text=ANY_TEXT)
 def test_text_without_an_at_sign_is_no_address(text):
     address = text.replace("@", "").strip()
+    assume(not MASKED.fullmatch(address))
     with pytest.raises(EmailNotValidError):
         validate_email(address, check_deliverability=False, allow_smtputf8=True)
     assert spelling.email(address) is None
