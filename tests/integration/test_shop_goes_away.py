@@ -11,6 +11,7 @@ import time
 import psycopg
 import pytest
 
+from connectors.slot import SKIPS_SINCE
 from devtools.test_stack import free_ports
 from lakehouse.postgres import oltp_dsn
 from stack.source.change import apply
@@ -141,5 +142,21 @@ def test_database_that_takes_no_connections_for_a_while(shop):
     shop.end_sessions(dsn=admin)
     shop.until_told("not currently accepting connections")
     shop.run(f"alter database {shop.stack.oltp.database} allow_connections true", dsn=admin)
+    shop.sell()
+    shop.until_exact()
+
+
+def test_publication_that_was_dropped_and_is_made_again(shop):
+    shop.run(f"drop publication {shop.stack.connect.publication_name}")
+    shop.sell()
+    shop.until_told("The publication is missing")
+    shop.prepare()
+    shop.sell()
+    with psycopg.connect(shop.dsn) as connection:
+        if connection.info.server_version < SKIPS_SINCE:
+            shop.until_told("connect apply --accept-loss")
+            lost = shop.stack.run("connect", "apply", "--accept-loss").stdout
+            assert "Recorded in bronze/_loss_ledger" in lost
+    shop.stack.run("extract", "--full")
     shop.sell()
     shop.until_exact()
