@@ -38,6 +38,15 @@ class Shop:
             connection.execute(f"create database {stack.oltp.database}")
         self.rows = 0
         self.run("create table baskets (id integer primary key)")
+        with psycopg.connect(self.dsn) as connection:
+            self.is_before_18 = connection.info.server_version < SKIPS_SINCE
+        if self.is_before_18:
+            # Debezium cannot extract it from newer ones.
+            self.run(
+                "create table computed (id integer primary key, n integer, "
+                "twice integer generated always as (n * 2) stored)",
+                "insert into computed (id, n) values (1, 1), (2, 2)",
+            )
         self.prepare()
         # One by one: `up` would start a shop of its own.
         for server in ("minio", "warehouse", "connect"):
@@ -152,11 +161,10 @@ def test_publication_that_was_dropped_and_is_made_again(shop):
     shop.until_told("The publication is missing")
     shop.prepare()
     shop.sell()
-    with psycopg.connect(shop.dsn) as connection:
-        if connection.info.server_version < SKIPS_SINCE:
-            shop.until_told("connect apply --accept-loss")
-            lost = shop.stack.run("connect", "apply", "--accept-loss").stdout
-            assert "Recorded in bronze/_loss_ledger" in lost
+    if shop.is_before_18:
+        shop.until_told("connect apply --accept-loss")
+        lost = shop.stack.run("connect", "apply", "--accept-loss").stdout
+        assert "Recorded in bronze/_loss_ledger" in lost
     shop.stack.run("extract", "--full")
     shop.sell()
     shop.until_exact()
