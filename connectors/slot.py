@@ -25,15 +25,21 @@ select
     )::float8 as inactive_seconds,
     clock_timestamp() as asked_at,
     p.oid is not null as has_publication,
-    -- what it includes is added once, whereas its own row is altered by each preparation
+    -- What it includes is added once, whereas its own row is altered by each preparation: that
+    -- tells the age of one for all tables, which has no others. An age is negative once 2^31
+    -- transactions have passed, as freezing leaves xmin alone.
     not exists (
         select from (
             select n.pnpubid as publication, n.xmin as added_by
             from pg_publication_namespace as n
             union all
             select r.prpubid, r.xmin from pg_publication_rel as r
+            union all
+            select p.oid, p.xmin
         ) as t
-        where t.publication = p.oid and age(t.added_by) > age(s.catalog_xmin)
+        where
+            t.publication = p.oid
+            and (age(t.added_by) > age(s.catalog_xmin) or age(t.added_by) < 0)
     ) as precedes_publication,
     current_setting('server_version_num')::integer as server_version
 from pg_replication_slots as s

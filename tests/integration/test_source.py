@@ -15,7 +15,7 @@ from cli.__main__ import app
 from connectors.captured import read_captured
 from connectors.partitions import snapshot_config
 from connectors.readers import read_hidden
-from connectors.slot import make_slot, read_slot
+from connectors.slot import drop_slot, make_slot, read_slot
 from connectors.source import Extent
 from devtools.test_stack import free_ports
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -370,6 +370,23 @@ def assert_extraction_selects(url):
     assert ("column.exclude.list" in config) is not is_streamed
 
 
+def assert_age_of_publication_is_known(url):
+    """Of one that lists tables, and of one for all, of which the catalog has one row."""
+    for_all = f"create publication {SETTINGS.publication_name} for all tables"
+    assert not read_slot(url, "dbz_shop").precedes_publication
+    with psycopg.connect(url) as connection:
+        connection.execute(f"alter publication {SETTINGS.publication_name} rename to listed")
+        connection.execute(for_all)
+    assert read_slot(url, "dbz_shop").precedes_publication
+    drop_slot(url, "dbz_shop")
+    make_slot(url, "dbz_shop")
+    assert not read_slot(url, "dbz_shop").precedes_publication
+    with psycopg.connect(url) as connection:
+        connection.execute(f"drop publication {SETTINGS.publication_name}")
+        connection.execute(f"alter publication listed rename to {SETTINGS.publication_name}")
+    assert not read_slot(url, "dbz_shop").precedes_publication
+
+
 @pytest.mark.parametrize("programs", INSTALLED, ids=lambda p: p.parent.name if p else "own")
 def test_all_that_reads_a_shop_runs_on_each_version(programs, tmp_path, tmp_path_factory):
     """PostgreSQL 15 to 17 lack columns of the catalog that 18 has."""
@@ -380,6 +397,7 @@ def test_all_that_reads_a_shop_runs_on_each_version(programs, tmp_path, tmp_path
         prepare(url, tmp_path)
         make_slot(url, "dbz_shop")
         assert read_slot(url, "dbz_shop").wal_status == "reserved"
+        assert_age_of_publication_is_known(url)
         assert "visit_2026" in read_captured(url)
         with psycopg.connect(url) as connection:
             assert {hidden.table for hidden in read_hidden(connection)} == {"hidden"}
