@@ -24,7 +24,7 @@ from lakehouse.settings import ConnectSettings, StackSettings
 from stack.doctor.readers import CHECKS as READER_CHECKS
 from stack.doctor.shop import CHECKS as SHOP_CHECKS
 from stack.paths import Cache
-from stack.postgres.roles import SOURCE_ROLES
+from stack.postgres.roles import SOURCE_ROLES, add_database
 from stack.service_user import find_service_user
 from stack.source.change import apply, remove, sql_for_administrator
 from stack.source.check import diagnose, read_source
@@ -387,6 +387,15 @@ def assert_age_of_publication_is_known(url):
     assert not read_slot(url, "dbz_shop").precedes_publication
 
 
+def assert_database_of_a_program_holds_each_text(url):
+    """The server is in SQL_ASCII, as initdb leaves it without a locale."""
+    add_database(url, "airflow", password="")
+    with psycopg.connect(url, dbname="airflow") as connection:
+        row = connection.execute("select lower('Ä'), current_setting('server_encoding')").fetchone()
+        is_known = connection.info.server_version >= 170_000
+    assert row == ("ä" if is_known else "Ä", "UTF8")
+
+
 @pytest.mark.parametrize("programs", INSTALLED, ids=lambda p: p.parent.name if p else "own")
 def test_all_that_reads_a_shop_runs_on_each_version(programs, tmp_path, tmp_path_factory):
     """PostgreSQL 15 to 17 lack columns of the catalog that 18 has."""
@@ -402,6 +411,7 @@ def test_all_that_reads_a_shop_runs_on_each_version(programs, tmp_path, tmp_path
         with psycopg.connect(url) as connection:
             assert {hidden.table for hidden in read_hidden(connection)} == {"hidden"}
         assert_extraction_selects(url)
+        assert_database_of_a_program_holds_each_text(url)
         measured = SimpleNamespace(
             oltp=lambda _role: url,
             config=SimpleNamespace(
