@@ -81,7 +81,7 @@ def accept_wal_gap(
         return None
     slot = read_slot(monitor_dsn, slot_name)
     if slot is not None and not slot.has_publication:
-        # A new slot would be stuck, too.
+        # A new slot would have no changes.
         raise StopPipelineError(no_publication(is_stuck=slot.needs_publication))
     stop(api, timeout_seconds=timeout_seconds)
     slot = read_slot(monitor_dsn, slot_name)
