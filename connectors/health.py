@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from connectors.plain_words import HEAL, NO_PUBLICATION, explain
+from connectors.plain_words import HEAL, STUCK, explain, no_publication
 from connectors.rest import ConnectApi, ConnectorState, Stored
 from connectors.slot import Slot, read_slot
 from connectors.wal_gap import find_wal_gap
@@ -12,6 +12,8 @@ from lakehouse.settings import ConnectSettings
 
 _RESTART_SECONDS = 15.0
 """The slot is inactive for some seconds during a restart of the connector."""
+_STUCK_SECONDS = 30.0
+"""Longer than a slot follows a publication that was made before it."""
 _MUCH = 0.8
 
 
@@ -87,10 +89,10 @@ def check(settings: ConnectSettings, monitor_dsn: str) -> Health:
         told = error.told
     state, stored = _ask_connect(settings, problems)
     position = None if stored is None else stored.position
-    problems[:0] = [told] if told else slot_problems(settings.slot_name, slot, position)
     handed_on_at = None if stored is None else stored.handed_on_at
     # Commits are dated by the shop's clock, so their age is measured by the same clock.
     lag = (slot.asked_at - handed_on_at).total_seconds() if slot and handed_on_at else None
+    problems[:0] = [told] if told else slot_problems(settings.slot_name, slot, position, lag)
     return Health(
         connector=settings.connector_name,
         state=state,
@@ -136,7 +138,9 @@ def state_problems(name: str, state: ConnectorState | None) -> list[Problem]:
     ]
 
 
-def slot_problems(name: str, slot: Slot | None, position: int | None) -> list[Problem]:
+def slot_problems(
+    name: str, slot: Slot | None, position: int | None, lag_seconds: float | None = None
+) -> list[Problem]:
     """Return the problems of the slot, compared with the position that Connect has stored."""
     if slot is None:
         words = f"Replication slot {name} does not exist: changes are not retained"
@@ -146,6 +150,9 @@ def slot_problems(name: str, slot: Slot | None, position: int | None) -> list[Pr
         ]
     if (missed := _missed(name, slot, position)) is not None:
         return [missed]
+    if slot.needs_publication and slot.precedes_publication and (lag_seconds or 0) > _STUCK_SECONDS:
+        # Connect tries again for ever, and says that it runs.
+        return [Problem(STUCK, HEAL)]
     if not slot.is_active and (slot.inactive_seconds or 0) > _RESTART_SECONDS:
         return [
             Problem(
@@ -173,8 +180,7 @@ def _missed(name: str, slot: Slot, position: int | None) -> Problem | None:
         known = explain(lost)
         return Problem(f"Slot {name} is lost{reason}. {known.problem}", known.action)
     if not slot.has_publication:
-        words = "The publication is missing; changes made without it are not captured"
-        return Problem(words, NO_PUBLICATION)
+        return no_publication(is_stuck=slot.needs_publication)
     gap = find_wal_gap(position, slot)
     if gap is not None and not slot.is_active:
         words = f"Slot {name} was dropped and recreated: {gap.words} are not in Kafka"

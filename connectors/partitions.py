@@ -17,7 +17,11 @@ from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
 from lakehouse.trouble import Service
 
+GENERATED_SINCE = 18
+"""Major version of Postgres that publishes generated columns."""
 _SNAPSHOT_KEY = "snapshot.include.collection.list"
+_EXTRACTED_KEY = "column.exclude.list"
+_NO_COLUMN = r"cdc\.none\.none"
 _TREES: LiteralString = """
 select
     c.relname::text as table_name,
@@ -128,11 +132,15 @@ def read_left_out(connection: psycopg.Connection, publication: str) -> dict[str,
 
 
 def snapshot_config(dsn: str, settings: ConnectSettings) -> Mapping[str, str]:
-    """Return the connector's configuration that lets an initial snapshot read each row once.
+    """Return the connector's configuration that lets snapshots read what they can, once.
 
     Debezium lists partitioned tables beside their partitions, and selects from all of them; and it
     lists tables that a publication by table does not include. It is empty in a shop without
     either. What streams does not depend on it.
+
+    An extraction selects all columns of a table and fails over the generated ones, which it does
+    not expect; unless a list excludes columns, whichever: then it selects those that it expects.
+    From Postgres 18 on these are streamed, and such a row would lack them.
 
     Args:
         dsn: any role of the shop's database.
@@ -147,7 +155,9 @@ def snapshot_config(dsn: str, settings: ConnectSettings) -> Mapping[str, str]:
     ):
         found = read_partitions(connection, settings.publication_name)
         left_out = read_left_out(connection, settings.publication_name)
-    return snapshot_list([*found.not_snapshotted, *left_out])
+        is_streamed = connection.info.server_version >= GENERATED_SINCE * 10_000
+    extracted = {} if is_streamed else {_EXTRACTED_KEY: _NO_COLUMN}
+    return {**snapshot_list([*found.not_snapshotted, *left_out]), **extracted}
 
 
 def snapshot_list(left_out: Collection[str]) -> Mapping[str, str]:
@@ -162,7 +172,8 @@ def snapshot_list(left_out: Collection[str]) -> Mapping[str, str]:
 
 def with_snapshot(config: Mapping[str, str], snapshot: Mapping[str, str]) -> dict[str, str]:
     """Return a connector's configuration with another `snapshot_config`."""
-    return {k: v for k, v in config.items() if k != _SNAPSHOT_KEY} | dict(snapshot)
+    own = (_SNAPSHOT_KEY, _EXTRACTED_KEY)
+    return {k: v for k, v in config.items() if k not in own} | dict(snapshot)
 
 
 def require_no_switch(found: Partitions, settings: ConnectSettings) -> None:

@@ -12,10 +12,12 @@ HEAL = (
     "deletes."
 )
 """The remedy for changes that the slot has skipped."""
-NO_PUBLICATION = (
-    "./pipeline up oltp, or source check --apply for a shop elsewhere, creates it again; then "
-    "./pipeline extract --full reads the changes that were missed."
+STUCK = (
+    "The slot does not get past changes that were made while there was no publication: PostgreSQL "
+    "before 18 decodes neither them nor what follows"
 )
+_NO_PUBLICATION = "The publication is missing; changes made without it are not captured"
+_MAKE_PUBLICATION = "./pipeline up oltp, or source check --apply for a shop elsewhere, creates it"
 _RESNAPSHOT = (
     "./pipeline connect resnapshot reads all tables again; then ./pipeline reconcile shows what "
     "is still missing."
@@ -58,9 +60,14 @@ _KNOWN = (
         is_transient=True,
     ),
     _Known(
-        r"Publication autocreation is disabled|publication \S+ does not exist",
-        "The publication is missing; changes made without it are not captured",
+        r"Publication autocreation is disabled",
+        _NO_PUBLICATION,
         f"{_PREPARE} creates it again. {_RESNAPSHOT}",
+    ),
+    _Known(
+        r"publication \S+ does not exist",
+        STUCK,
+        f"{_PREPARE} creates the publication, if it is missing. Then {HEAL}",
     ),
     _Known(
         r"password authentication failed for user|no password was provided",
@@ -217,6 +224,16 @@ def explain(trace: str) -> Problem:
     named = next((group for group in match.groups() if group), "").strip("\"'.,:")
     size = f"({named} bytes)" if named else ""
     return Problem(_tidy(known.problem.format(named, size=size)), known.action)
+
+
+def no_publication(*, is_stuck: bool) -> Problem:
+    """Return what to do about a publication that is missing.
+
+    Args:
+        is_stuck: whether the slot cannot be read past the changes made without it.
+    """
+    then = f"Then {HEAL}" if is_stuck else "Then ./pipeline extract --full reads what was missed."
+    return Problem(_NO_PUBLICATION, f"{_MAKE_PUBLICATION} again. {then}")
 
 
 def needs_person(trace: str) -> bool:

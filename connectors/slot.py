@@ -24,12 +24,37 @@ select
         epoch from clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz
     )::float8 as inactive_seconds,
     clock_timestamp() as asked_at,
-    exists (select from pg_publication as p where p.pubname = %s) as has_publication
+    p.oid is not null as has_publication,
+    -- What it includes is added once, whereas its own row is altered by each preparation: that
+    -- tells the age of one for all tables, which has no others. An age is negative once 2^31
+    -- transactions have passed, as freezing leaves xmin alone.
+    not exists (
+        select from (
+            select n.pnpubid as publication, n.xmin as added_by
+            from pg_publication_namespace as n
+            union all
+            select r.prpubid, r.xmin from pg_publication_rel as r
+            union all
+            select p.oid, p.xmin
+        ) as t
+        where
+            t.publication = p.oid
+            and (age(t.added_by) > age(s.catalog_xmin) or age(t.added_by) < 0)
+    ) as precedes_publication,
+    current_setting('server_version_num')::integer as server_version
 from pg_replication_slots as s
 cross join pg_settings as m
+left join pg_publication as p on p.pubname = %s
 where s.slot_name = %s and m.name = 'max_slot_wal_keep_size'"""
+_PEEK = """
+select count(*)
+from pg_logical_slot_peek_binary_changes(
+    %s, null, null, 'proto_version', '1', 'publication_names', %s
+)"""
 _LOST = "lost"
 _FAILOVER_SINCE = 170_000
+SKIPS_SINCE = 180_000
+"""From this version on, changes without a publication are skipped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +73,8 @@ class Slot:
         asked_at: time of the query, by the database's clock.
         has_publication: whether the publication exists. From Postgres 18 on, its absence fails no
             reader: the slot moves on, and has no change.
+        precedes_publication: whether the publication was made after what the slot reads next.
+        server_version: of the server, as Postgres numbers it.
     """
 
     is_active: bool
@@ -60,6 +87,16 @@ class Slot:
     inactive_seconds: float | None
     asked_at: datetime
     has_publication: bool = True
+    precedes_publication: bool = False
+    server_version: int = 180_000
+
+    @property
+    def needs_publication(self) -> bool:
+        """Whether changes made without the publication keep it from reading any behind them.
+
+        Postgres looks the publication up as of the change, so to make it again does not help.
+        """
+        return self.server_version < SKIPS_SINCE
 
     @property
     def is_lost(self) -> bool:
@@ -109,6 +146,30 @@ def drop_slot(replication_dsn: str, name: str) -> None:
         psycopg.connect(replication_dsn, autocommit=True) as connection,
     ):
         connection.execute(f"{drop} where slot_name = %s", [name])
+
+
+def lacks_publication(replication_dsn: str, slot: Slot, name: str) -> bool:
+    """Return whether the slot cannot be read, as the publication was made after what it reads next.
+
+    Args:
+        replication_dsn: a role with REPLICATION.
+        slot: the slot, which must be inactive.
+        name: its name.
+
+    Raises:
+        RetryLaterError: the database does not answer, or the slot is active.
+    """
+    if not (slot.needs_publication and slot.precedes_publication):
+        return False
+    with (
+        explaining(Service.SHOP, f"Slot {name} cannot be read now", then=again("Try again.")),
+        psycopg.connect(replication_dsn, autocommit=True) as connection,
+    ):
+        try:
+            connection.execute(_PEEK, [name, PUBLICATION])
+        except psycopg.errors.UndefinedObject:
+            return True
+    return False
 
 
 def make_slot(replication_dsn: str, name: str) -> str:

@@ -7,15 +7,13 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from connectors.partitions import read_partitions, require_no_switch, via_root
+from connectors.partitions import GENERATED_SINCE, read_partitions, require_no_switch, via_root
 from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
 from lakehouse.trouble import Service, Trouble
 
 OLDEST = 15
 """Major version of Postgres that publishes schemas."""
-GENERATED_SINCE = 18
-"""Major version of Postgres that publishes generated columns."""
 EXTRACT_TRUNCATED = "./pipeline extract TABLE --full --allow-deletes ROWS"
 """Deletes the rows of a truncate that was not captured."""
 CAPTURED_SCHEMA = "public"

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from connectors.plain_words import no_publication
 from connectors.rest import ConnectApi
-from connectors.slot import Slot, drop_slot, make_slot, read_slot
-from lakehouse.errors import RetryLaterError
+from connectors.slot import Slot, drop_slot, lacks_publication, make_slot, read_slot
+from lakehouse.errors import RetryLaterError, StopPipelineError
 
 _POLL_SECONDS = 0.2
 
@@ -73,13 +74,21 @@ def accept_wal_gap(
         The gap; None if nothing is lost.
 
     Raises:
+        StopPipelineError: the publication is missing.
         RetryLaterError: a service is unavailable or too slow; repeating is safe.
     """
     if api.state() is None:
         return None
+    slot = read_slot(monitor_dsn, slot_name)
+    if slot is not None and not slot.has_publication:
+        # A new slot would have no changes.
+        raise StopPipelineError(no_publication(is_stuck=slot.needs_publication))
     stop(api, timeout_seconds=timeout_seconds)
     slot = read_slot(monitor_dsn, slot_name)
-    gap = find_wal_gap(api.stored().position, slot)
+    position = api.stored().position
+    gap = find_wal_gap(position, slot)
+    if gap is None and slot and position and lacks_publication(replication_dsn, slot, slot_name):
+        gap = WalGap(last=position, first=None)
     if gap is None:
         return None
     record(gap)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import polars as pl
 import psycopg
@@ -50,7 +50,8 @@ def sqlalchemy_url(
     """Return the address of a database of the warehouse's server, as SQLAlchemy takes it."""
     where = f"{settings.host}:{settings.port}/{database}"
     ssl = urlencode(settings.ssl_parameters, safe="/")
-    return f"postgresql+{driver}://{role}:{password}@{where}{'?' * bool(ssl)}{ssl}"
+    # One that others have given may have any character.
+    return f"postgresql+{driver}://{role}:{quote(password, safe='')}@{where}{'?' * bool(ssl)}{ssl}"
 
 
 _CANONICAL = """

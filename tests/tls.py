@@ -1,6 +1,7 @@
 """Certificates, and a Postgres that asks for them: what several files of tests start."""
 
 import os
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -63,26 +64,29 @@ def running(command, cwd, port, env=None):
             server.terminate()
 
 
-def programs():
-    """Those of Debian: the wheel's Postgres is built without TLS."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+def programs(*, before=1000):
+    """The newest of Debian before a version: the wheel's Postgres is built without TLS."""
+    found = {int(one.parts[-3]): one for one in Path("/usr/lib/postgresql").glob("*/bin/postgres")}
     if not found and debian.can_install():
         # Without a server of Debian's own, which would take the port of the shop's.
         debian.install("postgresql-common")
         with Path("/etc/postgresql-common/createcluster.conf").open("a") as settings:
             settings.write("create_main_cluster = false\n")
         debian.install("postgresql")
-        return programs()
-    return found[-1].parent
+        return programs(before=before)
+    fitting = [version for version in found if version < before]
+    assert fitting, f"install a PostgreSQL before {before}: apt has {sorted(found)} only"
+    return found[max(fitting)].parent
 
 
 @contextmanager
-def postgres(stack, certificates, name):
+def postgres(stack, certificates, name, *, before=1000):
+    own = programs(before=before)
     data = USER.make_private_dir(stack.data_dir / name)
     USER.write_private(data / "password", stack.secrets["oltp_admin"])
     USER.write_private(data / "hba", HBA)
     USER.run(
-        [programs() / "initdb", "-D", data / "data", "-U", "admin", "-A", "scram-sha-256",
+        [own / "initdb", "-D", data / "data", "-U", "admin", "-A", "scram-sha-256",
          "--no-sync", "--pwfile", data / "password"],
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, cwd=data,
     )  # fmt: skip
@@ -94,13 +98,17 @@ def postgres(stack, certificates, name):
         "ssl_key_file": data / "server.key", "hba_file": data / "hba",
     }  # fmt: skip
     options = [part for key, value in values.items() for part in ("-c", f"{key}={value}")]
-    command = [programs() / "postgres", "-D", data / "data", "-p", stack.oltp.port, *options]
-    ready = [programs() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(stack.oltp.port)]
-    with running(command, data, stack.oltp.port):
+    command = [own / "postgres", "-D", data / "data", "-p", stack.oltp.port, *options]
+    ready = [own / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(stack.oltp.port)]
+    with running(command, data, stack.oltp.port) as server:
         # It listens before it lets anybody in.
         while subprocess.run(ready, check=False).returncode != 0:
             time.sleep(0.05)
-        yield data
+        try:
+            yield data
+        finally:
+            # Fast: a smart shutdown waits for Connect's sessions, which do not end.
+            server.send_signal(signal.SIGINT)
 
 
 def give_certificate(data, certificates, name):

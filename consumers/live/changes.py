@@ -44,7 +44,7 @@ class Rows:
         versions: values of `ChangeReader.version_columns`, for an entity with versions in live;
             else None.
         quarantined: number of changes that broke a rule or were unreadable; the next consolidation
-            quarantines them.
+            quarantines them, or stops the table where its contract says so.
         committed_us: commit time of the newest change in the shop, in microseconds since 1970;
             None without changes.
     """

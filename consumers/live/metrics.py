@@ -17,7 +17,7 @@ class LiveMetrics:
         labels = ["table"]
 
         self.changes = counter("live_changes", "Changes applied.", labels)
-        skipped = "Changes skipped, to be quarantined by the next consolidation."
+        skipped = "Changes skipped, which a consolidation quarantines or stops their table at."
         self.quarantined = counter("live_quarantined", skipped, labels)
         self.batch_seconds = Histogram(
             "live_batch_seconds",

@@ -1,6 +1,8 @@
 """Builds a live consumer from settings, and runs it until a signal stops it."""
 
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from confluent_kafka import Consumer
 
@@ -14,7 +16,7 @@ from consumers.live.positions import LivePositions
 from consumers.serving import serve_metrics
 from lakehouse.cleaning.typed import Calendar
 from lakehouse.cleaning.validator import Validator
-from lakehouse.contracts import ENTITIES
+from lakehouse.contracts import ENTITIES, Entity, OnSchemaChange
 from lakehouse.kafka import QuietLog, admin_client, ask_ends, heartbeat_topic, pattern_of_tables
 from lakehouse.settings import (
     ConnectSettings,
@@ -29,6 +31,7 @@ BATCH_ROWS = 5_000
 _BATCH_BYTES = 64 * 1024 * 1024
 LINGER_SECONDS = 0.02
 """Wait for more of a batch: short beside the half second in which charts follow."""
+_POLICIES = ("on_removed", "on_retyped", "on_lacking")
 _PATIENCE_SECONDS = 0.4
 """Wait for more changes that are no part of a sale: fewer batches, and within half a second."""
 
@@ -37,11 +40,24 @@ def change_readers(shop: ShopSettings) -> dict[str, ChangeReader]:
     """Return parsers by the entity's name, which validate as the consolidation does."""
     return {
         entity.table: ChangeReader(
-            validator=Validator(entity=entity, calendar=Calendar(time_zone=shop.time_zone))
+            validator=Validator(
+                entity=_never_stopping(entity), calendar=Calendar(time_zone=shop.time_zone)
+            )
         )
         for entity in ENTITIES.values()
         if not entity.is_absent
     }
+
+
+def _never_stopping(entity: Entity) -> Entity:
+    """Have changes quarantined that the contract stops at.
+
+    The consolidation stops the one table and says so. One process shows them all, and the charts of
+    the others must not stand still for it.
+    """
+    stopping = [n for n in _POLICIES if getattr(entity, n, None) is OnSchemaChange.STOP]
+    ignored: dict[str, Any] = dict.fromkeys(stopping, OnSchemaChange.IGNORE)
+    return replace(entity, **ignored)
 
 
 def run_live(

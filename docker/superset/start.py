@@ -10,6 +10,7 @@ import sys
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import quote
 
 _SECRETS = Path("/run/secrets")
 _USER = "superset"
@@ -19,9 +20,10 @@ def main(database: str, *program: str) -> None:
     """Write both files, readable by this user only, and replace this process by the program."""
     place = Path(os.environ["SUPERSET_CONFIG_PATH"])
     place.write_bytes(Path(__file__).with_name(place.name).read_bytes())
+    password = quote(_secret("warehouse_superset"), safe="")
     values = {
         "secret_key": _secret("superset_key"),
-        "database_url": f"postgresql+psycopg2://{_USER}:{_secret('warehouse_superset')}@{database}",
+        "database_url": f"postgresql+psycopg2://{_USER}:{password}@{database}",
         "user": "admin",
         "password": _secret("superset_admin"),
         "viewer_password": _secret("superset_viewer"),

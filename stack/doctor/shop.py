@@ -11,7 +11,9 @@ from psycopg.rows import class_row
 from batch.contracts.stored import contracts_of
 from connectors.mapping import Values, faults_of, read_values
 from connectors.partitions import read_left_out
+from connectors.plain_words import HEAL
 from connectors.shop_catalog import READABLE, CatalogRow, read_columns
+from connectors.slot import SKIPS_SINCE
 from connectors.source import CAPTURED_SCHEMA, EXTRACT_TRUNCATED
 from lakehouse.contracts import DECLARED, ENTITIES, Column, Entity
 from lakehouse.contracts.mapping import MappingFile, read_mapping_file
@@ -151,17 +153,25 @@ def _publication(measurements: Measurements) -> Sequence[Said]:
     ):
         found = cursor.execute(_PUBLICATION, [name]).fetchone()
         left_out = read_left_out(connection, name)
+        is_stuck = connection.info.server_version < SKIPS_SINCE
     if found is not None:
         # A partition is told of by its table.
         roots = [table for table, is_partition in left_out.items() if not is_partition]
         found = replace(found, left_out=roots)
     partitions = measurements.config.connect.partitions
     prepare = prepares_shop(measurements)
-    return diagnose_publication(name, found, partitions=partitions, prepare=prepare)
+    return diagnose_publication(
+        name, found, partitions=partitions, prepare=prepare, is_stuck=is_stuck
+    )
 
 
 def diagnose_publication(
-    name: str, found: Publication | None, *, partitions: str = "each", prepare: str = PREPARES_HERE
+    name: str,
+    found: Publication | None,
+    *,
+    partitions: str = "each",
+    prepare: str = PREPARES_HERE,
+    is_stuck: bool = False,
 ) -> Sequence[Said]:
     """Diagnose whether every change of every table is published.
 
@@ -170,9 +180,12 @@ def diagnose_publication(
         found: what the database has; None without it.
         partitions: CONNECT_PARTITIONS.
         prepare: the command that prepares the shop.
+        is_stuck: whether the slot cannot be read past the changes made without it.
     """
     if found is None:
         remedy = f"{prepare}; then ./pipeline extract --full reads missed changes"
+        if is_stuck:
+            remedy = f"{prepare}; then {HEAL}"
         return [wrong(f"publication {name} does not exist: no change is captured", remedy)]
     missing = set() if found.is_by_table else _SCHEMAS - set(found.schemas)
     if missing:

@@ -75,8 +75,8 @@ class Worker(Shared):
         self.user.write_private(self._properties_file, self._configuration())
         self.user.write_private(self._agent.rules_file, self._agent.rules)
         passwords = (
-            f"debezium.password={self.secrets['oltp_debezium']}\n"
-            f"mask.salt={self.secrets['mask_salt']}\n"
+            f"debezium.password={properties_value(self.secrets['oltp_debezium'])}\n"
+            f"mask.salt={properties_value(self.secrets['mask_salt'])}\n"
         )
         self.user.write_private(self.config.stack.connect_secrets_path, passwords)
 

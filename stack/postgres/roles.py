@@ -31,6 +31,11 @@ _SOURCE_ROLES = (
 )
 SOURCE_ROLES = tuple(role.name for role in _SOURCE_ROLES)
 """Those that capture and compare: all that a database needs that is not the simulated shop."""
+_IS_UTF8: LiteralString = """
+select pg_encoding_to_char(d.encoding) = 'UTF8' from pg_database as d
+where d.datname = 'template1'"""
+_KNOWS_LETTERS_SINCE = 170_000
+"""From this version on, Postgres itself has a locale whose lower and ILIKE know more than ASCII."""
 MAY_REPLICATE = sql.SQL("""(
     o.rolreplication
     or o.rolsuper
@@ -193,8 +198,13 @@ def _database(connection: psycopg.Connection, database: str, *, owner: str) -> N
     name = sql.Identifier(database)
     found = connection.execute("select from pg_database where datname = %s", [database]).fetchone()
     if found is None:
-        statement = sql.SQL("create database {} owner {}")
-        connection.execute(statement.format(name, sql.Identifier(owner)))
+        statement = sql.SQL("create database {} owner {}").format(name, sql.Identifier(owner))
+        if connection.execute(_IS_UTF8).fetchone() != (True,):
+            # Of a server that others set up: its encoding need not hold each text.
+            statement += sql.SQL(" template template0 encoding 'UTF8' locale 'C'")
+            if connection.info.server_version >= _KNOWS_LETTERS_SINCE:
+                statement += sql.SQL(" locale_provider builtin builtin_locale 'C.UTF-8'")
+        connection.execute(statement)
     # Roles that are not named may not connect.
     closed = sql.SQL("revoke all on database {}, postgres, template1 from public")
     connection.execute(closed.format(name))

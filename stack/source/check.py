@@ -9,8 +9,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from connectors.partitions import read_left_out
-from connectors.source import EXTRACT_TRUNCATED, GENERATED_SINCE, OLDEST
+from connectors.partitions import GENERATED_SINCE, read_left_out
+from connectors.source import EXTRACT_TRUNCATED, OLDEST
 from lakehouse.kafka import is_capturable
 from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings

@@ -15,7 +15,7 @@ from cli.__main__ import app
 from connectors.captured import read_captured
 from connectors.partitions import snapshot_config
 from connectors.readers import read_hidden
-from connectors.slot import make_slot, read_slot
+from connectors.slot import drop_slot, make_slot, read_slot
 from connectors.source import Extent
 from devtools.test_stack import free_ports
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -24,7 +24,7 @@ from lakehouse.settings import ConnectSettings, StackSettings
 from stack.doctor.readers import CHECKS as READER_CHECKS
 from stack.doctor.shop import CHECKS as SHOP_CHECKS
 from stack.paths import Cache
-from stack.postgres.roles import SOURCE_ROLES
+from stack.postgres.roles import SOURCE_ROLES, add_database
 from stack.service_user import find_service_user
 from stack.source.change import apply, remove, sql_for_administrator
 from stack.source.check import diagnose, read_source
@@ -361,6 +361,41 @@ def test_roles_that_somebody_else_made_keep_their_passwords(source, owner, tmp_p
 INSTALLED = [None, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
 
 
+def assert_extraction_selects(url):
+    """All columns where generated ones are streamed; before PostgreSQL 18 those that are."""
+    with psycopg.connect(url) as connection:
+        is_streamed = connection.info.server_version >= 180_000
+    config = snapshot_config(url, SETTINGS)
+    assert "snapshot.include.collection.list" in config
+    assert ("column.exclude.list" in config) is not is_streamed
+
+
+def assert_age_of_publication_is_known(url):
+    """Of one that lists tables, and of one for all, of which the catalog has one row."""
+    for_all = f"create publication {SETTINGS.publication_name} for all tables"
+    assert not read_slot(url, "dbz_shop").precedes_publication
+    with psycopg.connect(url) as connection:
+        connection.execute(f"alter publication {SETTINGS.publication_name} rename to listed")
+        connection.execute(for_all)
+    assert read_slot(url, "dbz_shop").precedes_publication
+    drop_slot(url, "dbz_shop")
+    make_slot(url, "dbz_shop")
+    assert not read_slot(url, "dbz_shop").precedes_publication
+    with psycopg.connect(url) as connection:
+        connection.execute(f"drop publication {SETTINGS.publication_name}")
+        connection.execute(f"alter publication listed rename to {SETTINGS.publication_name}")
+    assert not read_slot(url, "dbz_shop").precedes_publication
+
+
+def assert_database_of_a_program_holds_each_text(url):
+    """The server is in SQL_ASCII, as initdb leaves it without a locale."""
+    add_database(url, "airflow", password="")
+    with psycopg.connect(url, dbname="airflow") as connection:
+        row = connection.execute("select lower('Ä'), current_setting('server_encoding')").fetchone()
+        is_known = connection.info.server_version >= 170_000
+    assert row == ("ä" if is_known else "Ä", "UTF8")
+
+
 @pytest.mark.parametrize("programs", INSTALLED, ids=lambda p: p.parent.name if p else "own")
 def test_all_that_reads_a_shop_runs_on_each_version(programs, tmp_path, tmp_path_factory):
     """PostgreSQL 15 to 17 lack columns of the catalog that 18 has."""
@@ -371,10 +406,12 @@ def test_all_that_reads_a_shop_runs_on_each_version(programs, tmp_path, tmp_path
         prepare(url, tmp_path)
         make_slot(url, "dbz_shop")
         assert read_slot(url, "dbz_shop").wal_status == "reserved"
+        assert_age_of_publication_is_known(url)
         assert "visit_2026" in read_captured(url)
         with psycopg.connect(url) as connection:
             assert {hidden.table for hidden in read_hidden(connection)} == {"hidden"}
-        assert snapshot_config(url, SETTINGS)
+        assert_extraction_selects(url)
+        assert_database_of_a_program_holds_each_text(url)
         measured = SimpleNamespace(
             oltp=lambda _role: url,
             config=SimpleNamespace(

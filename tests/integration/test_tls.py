@@ -27,7 +27,7 @@ from devtools.test_stack import free_ports, new_stack
 from lakehouse.errors import NotAllowedError, StopPipelineError
 from lakehouse.http import _trusted
 from lakehouse.kafka import QuietLog, admin_client, matching_topics
-from lakehouse.postgres import explaining, oltp_dsn
+from lakehouse.postgres import explaining, oltp_dsn, sqlalchemy_url
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ROOT, ConnectSettings
 from lakehouse.trouble import Service
@@ -36,7 +36,7 @@ from stack.kafka.java import java_command
 from stack.kafka.worker import Worker
 from stack.minio.server import MinioServer
 from stack.paths import Cache, Data
-from stack.postgres.roles import prepare_oltp
+from stack.postgres.roles import add_database, prepare_oltp
 from tests.tls import USER, make_certificates, openssl, postgres, running, ssl
 
 
@@ -82,6 +82,41 @@ def shop(stack, certificates):
 
 def test_postgres_lets_in_who_has_a_certificate_and_a_password(shop, certificates):
     assert admitted(shop, ssl(certificates))
+
+
+_ASK = """
+import sys
+from sqlalchemy import create_engine
+with create_engine(sys.argv[1]).connect() as connection:
+    query = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
+    print(connection.exec_driver_sql(query).scalar())
+"""
+
+
+@pytest.mark.parametrize(("program", "driver"), [("airflow", "psycopg"), ("superset", "psycopg2")])
+def test_pages_reach_a_warehouse_with_tls_by_their_own_drivers(program, driver, shop, certificates):
+    """Their state is in databases of the warehouse's server, and Superset queries it."""
+    there = shop.with_settings(OLTP_HOST="localhost", OLTP_SSL=ssl(certificates))
+    admin = oltp_dsn(there.oltp, there.secrets, role="admin")
+    password = shop.secrets["oltp_admin"]
+    add_database(admin, program, password=password)
+    python = getattr(Cache(root=shop.config.stack.cache_dir), program) / "bin" / "python"
+
+    def asked(value):
+        stack = shop.with_settings(
+            WAREHOUSE_HOST="localhost", WAREHOUSE_PORT=shop.oltp.port, WAREHOUSE_SSL=value
+        )
+        url = sqlalchemy_url(
+            stack.warehouse, driver=driver, role=program, password=password, database=program
+        )
+        return subprocess.run(
+            [python, "-c", _ASK, url], check=False, capture_output=True, text=True
+        )
+
+    admitted = asked(ssl(certificates))
+    assert admitted.stdout == "True\n", admitted.stderr
+    assert "certificate verify failed" in asked(ssl(certificates, "stranger")).stderr
+    assert "client certificate" in asked(ssl(certificates, client=None)).stderr
 
 
 @pytest.mark.parametrize(("authority", "client", "said", "to_do"), [

@@ -7,7 +7,7 @@ import pytest
 from connectors.health import Health, slot_problems, state_problems
 from connectors.plain_words import explain
 from connectors.rest import ConnectorState, read_state
-from connectors.slot import Slot
+from connectors.slot import Slot, lacks_publication
 
 FAILED_SEND = """org.apache.kafka.connect.errors.ConnectException: Unrecoverable exception
 \tat org.apache.kafka.connect.runtime.AbstractWorkerSourceTask.maybeThrowProducerSendException
@@ -53,6 +53,12 @@ REFUSED = (
             "restart the connector.",
             "publication is missing",
             "./pipeline up",
+        ),
+        (
+            'PSQLException: ERROR: publication "dbz_shop" does not exist\n  Where: slot "dbz", '
+            'output plugin "pgoutput", in the change callback, associated LSN 0/1A2B3C',
+            "does not get past changes",
+            "connect apply --accept-loss",
         ),
         (REFUSED_LOGIN, "refuses the password", "./pipeline up"),
         (
@@ -189,6 +195,23 @@ def test_publication_that_is_missing_is_told_though_connect_and_its_slot_run():
     [problem] = slot_problems("dbz_shop", slot(has_publication=False), None)
     assert problem.problem.startswith("The publication is missing")
     assert problem.action.startswith("./pipeline up oltp")
+    assert "--accept-loss" not in problem
+    before_18 = slot(has_publication=False, server_version=170_004)
+    [problem] = slot_problems("dbz_shop", before_18, None)
+    assert "connect apply --accept-loss" in problem
+
+
+def test_slot_from_before_the_publication_is_stuck_though_connect_says_that_it_runs():
+    older = slot(precedes_publication=True, server_version=170_004)
+    [problem] = slot_problems("dbz_shop", older, None, 40.0)
+    assert "does not get past changes" in problem
+    assert "connect apply --accept-loss" in problem
+    for fine, lag in (
+        (older, 1.0), (older, None), (slot(precedes_publication=True), 40.0),
+        (slot(server_version=170_004), 40.0),
+    ):  # fmt: skip
+        assert slot_problems("dbz_shop", fine, None, lag) == []
+    assert not lacks_publication("", slot(precedes_publication=True), "dbz_shop")
 
 
 @pytest.mark.parametrize(

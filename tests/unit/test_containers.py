@@ -105,6 +105,7 @@ def test_airflow_s_program_takes_over_with_the_configuration_of_the_settings(
     given_secrets, tmp_path, monkeypatch
 ):
     found = []
+    (given_secrets / "warehouse_airflow").write_text("secret-of-@:/%\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stack.airflow.container, "version", lambda _: "3.3.2")
     monkeypatch.setattr(os, "execve", lambda *taken: found.append(taken))
@@ -131,7 +132,7 @@ def test_airflow_s_program_takes_over_with_the_configuration_of_the_settings(
     config.read(file)
     assert config["core"]["execution_api_server_url"] == "http://airflow:8080/execution/"
     assert config["api"]["base_url"] == "http://shop.example.org:8080"
-    database = "postgresql+psycopg://airflow:secret-of-warehouse_airflow@warehouse:5433/airflow"
+    database = "postgresql+psycopg://airflow:secret-of-%40%3A%2F%25@warehouse:5433/airflow"
     assert config["database"]["sql_alchemy_conn"] == database
 
 
@@ -139,6 +140,7 @@ def test_superset_s_program_takes_over_with_the_secrets_beside_its_configuration
     superset_start, given_secrets, tmp_path, monkeypatch
 ):
     found = []
+    (given_secrets / "warehouse_superset").write_text("secret-of-@:/%\n")
     monkeypatch.setattr(superset_start, "_SECRETS", given_secrets)
     monkeypatch.setattr(superset_start, "version", lambda _: "6.1.0")
     monkeypatch.setattr(
@@ -154,7 +156,7 @@ def test_superset_s_program_takes_over_with_the_secrets_beside_its_configuration
     assert private(tmp_path / "values.json")
     assert json.loads((tmp_path / "values.json").read_text()) == {
         "secret_key": "secret-of-superset_key",
-        "database_url": "postgresql+psycopg2://superset:secret-of-warehouse_superset"
+        "database_url": "postgresql+psycopg2://superset:secret-of-%40%3A%2F%25"
         "@warehouse:5432/superset",
         "user": "admin",
         "password": "secret-of-superset_admin",

@@ -63,7 +63,9 @@ def test_limit_of_wal_of_a_shop_elsewhere_is_its_administrators():
     said = only(diagnose_wal({**WAL, "wal_level": "replica"}, [], keep_mb=None))
     assert "as its administrator" in said.remedy
     (missing,) = diagnose_publication("dbz", None, prepare="./pipeline source check URL --apply")
-    assert "source check URL --apply; then" in missing.remedy
+    assert "source check URL --apply; then ./pipeline extract --full" in missing.remedy
+    (missing,) = diagnose_publication("dbz", None, is_stuck=True)
+    assert "connect apply --accept-loss" in missing.remedy
 
 
 @pytest.mark.parametrize("changed", [

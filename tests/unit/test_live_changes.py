@@ -1,11 +1,17 @@
 """Live reads changes as silver does."""
 
+from dataclasses import replace
+
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.silver.tables import SilverTables
+from consumers.live import service
 from consumers.live.changes import ChangeReader
+from lakehouse.contracts import ENTITIES, OnSchemaChange
+from lakehouse.settings import ShopSettings
 from tests.unit.bronze_maker import RULES, customers, new_lake, order_lines
 
 NAMES = st.sampled_from(["Ada", "  ada ", "", "ADA", "é"])
@@ -56,3 +62,20 @@ def test_a_batch_without_a_valid_change_has_no_rows(tmp_path):
     rows = reader_of(source).read(source.landing())
     assert not rows.current
     assert rows.committed_us is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "changed"),
+    [("on_removed", {"quantity": None}), ("on_retyped", {"quantity": "x2"})],
+)
+def test_a_table_that_the_contract_stops_stops_no_chart_of_another(
+    policy, changed, tmp_path, monkeypatch
+):
+    source = order_lines(new_lake(tmp_path)).change(1, "c").change(1, "u", **changed)
+    lines = replace(ENTITIES["order_lines"], **{policy: OnSchemaChange.STOP})
+    monkeypatch.setattr(service, "ENTITIES", {"order_lines": lines})
+    reader = service.change_readers(ShopSettings())["order_lines"]
+    rows = reader.read(source.landing())
+    assert rows.quarantined == 1
+    (row,) = rows.current
+    assert dict(zip(reader.columns, row, strict=True))["quantity"] == 2

@@ -260,6 +260,6 @@ def test_worker_s_file_has_password_and_salt(tmp_path):
         write_private=lambda path, text: written.update({path: text}),
     )
     config = StackConfig(stack=StackSettings(data_dir=tmp_path))
-    worker = Worker(config=config, secrets={"oltp_debezium": "p", "mask_salt": "q"}, user=user)
+    worker = Worker(config=config, secrets={"oltp_debezium": "p\\n", "mask_salt": "q"}, user=user)
     worker.prepare()
-    assert written[config.stack.connect_secrets_path] == "debezium.password=p\nmask.salt=q\n"
+    assert written[config.stack.connect_secrets_path] == "debezium.password=p\\\\n\nmask.salt=q\n"

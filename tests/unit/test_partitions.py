@@ -36,7 +36,7 @@ def test_snapshot_reads_every_captured_table_but_those_left_out(left_out, others
 def test_shop_without_partitions_has_the_configuration_that_it_had():
     assert snapshot_list([]) == {}
     known = {"a": "b"}
-    read_once = snapshot_list(["days"])
+    read_once = {**snapshot_list(["days"]), "column.exclude.list": "x"}
     assert with_snapshot(with_snapshot(known, read_once), {}) == known
 
 

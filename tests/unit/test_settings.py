@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 from hypothesis import example, given
@@ -262,6 +262,10 @@ def test_whatever_stands_in_a_variable_it_is_a_value_or_a_plain_error(setting, t
     assert message is None or f"{variable.name} is {text!r}" in message
 
 
+PASSWORDS = st.one_of(
+    st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
+    st.text("@:/%#?[] +$\\'", min_size=1),
+)
 PATHS = st.text(st.characters(exclude_characters="\0", codec="utf-8")).map(lambda t: f"/{t}")
 
 
@@ -269,19 +273,24 @@ PATHS = st.text(st.characters(exclude_characters="\0", codec="utf-8")).map(lambd
     mode=st.sampled_from(["disable", "require", "verify-ca", "verify-full"]),
     files=st.lists(PATHS, min_size=3, max_size=3),
     is_client=st.booleans(),
+    password=PASSWORDS,
 )
-def test_parameters_of_tls_reach_every_client_as_they_were_written(mode, files, is_client):
+def test_parameters_of_tls_reach_every_client_as_they_were_written(
+    mode, files, is_client, password
+):
     authority, certificate, key = files
     given_ = {"sslmode": mode}
     given_ |= {"sslrootcert": authority} if mode.startswith("verify-") else {}
     given_ |= {"sslcert": certificate, "sslkey": key} if is_client else {}
     settings = WarehouseSettings(ssl=make_conninfo(**given_))
     assert settings.ssl_parameters == given_
-    secrets = dict.fromkeys(ROLES, "secret")
+    secrets = dict.fromkeys(ROLES, password)
     parsed = conninfo_to_dict(warehouse_dsn(settings, secrets, role="batch"))
-    assert given_.items() <= parsed.items()
-    url = sqlalchemy_url(settings, driver="psycopg", role="r", password="", database="d")
+    assert (given_ | {"password": password}).items() <= parsed.items()
+    url = sqlalchemy_url(settings, driver="psycopg", role="r", password=password, database="d")
     assert dict(parse_qsl(urlsplit(url).query)) == given_
+    assert unquote(urlsplit(url).password) == password
+    assert (urlsplit(url).hostname, urlsplit(url).path) == (settings.host, "/d")
     shop = OltpSettings(ssl=settings.ssl)
     config = render(ConnectSettings(), shop, Path("/secrets"))
     found = {k.removeprefix("database."): v for k, v in config.items() if "database.ssl" in k}
