@@ -20,6 +20,7 @@ from lakehouse.contracts.model import FIRST_TIMESTAMP, LAST_TIMESTAMP
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
 from replay.gold import replay_gold
+from tests.unit.clusters import Gone, Here
 from tests.unit.gold_shop import (
     NOON,
     LocalSilver,
@@ -105,6 +106,47 @@ def test_incremental_runs_over_a_random_history_equal_a_rebuild(tmp_path: Path, 
         shop.next_batch()
         run(silver.lake)
         assert_equals_rebuild(silver)
+
+
+def test_a_full_run_on_spark_gives_the_tables_of_one_machine(tmp_path: Path) -> None:
+    silver, cluster = LocalSilver(tmp_path), Here()
+    shop = RandomShop(silver, 3)
+    shop.next_batch()
+    here, there = run(silver.lake), run(silver.with_gold("spark"), cluster=cluster)
+    assert [replace(one, seconds=0) for one in here.values()] == [
+        replace(one, seconds=0) for one in there.values()
+    ]
+    for table in GOLD_TABLES:
+        expected = content(silver.lake, table).to_dicts()
+        assert content(silver.with_gold("spark"), table).to_dicts() == expected, table
+    rebuild_gold(silver.lake, retention_hours=1, cluster=cluster)
+    assert cluster.jobs == 2
+    assert_equals_rebuild(silver)
+
+
+@pytest.mark.usefixtures("consolidated")
+def test_what_is_new_in_silver_is_not_for_spark(silver: LocalSilver) -> None:
+    silver.merge("cleaned_sales", order(3, customer_id=2, placed_at=FEBRUARY))
+    run(silver.lake, cluster=Gone())
+    assert_equals_rebuild(silver)
+
+
+def test_a_full_run_on_spark_that_fails_changes_nothing(silver: LocalSilver) -> None:
+    run(silver.lake)
+    before = versions(silver.lake)
+    with pytest.raises(RetryLaterError, match="gone"):
+        rebuild_gold(silver.lake, retention_hours=1, cluster=Gone())
+    assert versions(silver.lake) == before
+
+
+@pytest.mark.usefixtures("without_pauses")
+def test_a_full_run_on_spark_whose_answer_is_lost_is_not_made_twice(
+    silver: LocalSilver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gold_run, "replace", failing_after(gold_run.replace))
+    done = run(silver.lake, CUSTOMER_LIFETIME_VALUE.name, cluster=Here())
+    assert gold(silver.lake, CUSTOMER_LIFETIME_VALUE.name).version() == 1
+    assert not done[CUSTOMER_LIFETIME_VALUE.name].is_full  # there was nothing left to do
 
 
 def test_first_run_reads_everything_and_the_next_only_what_changed(silver: LocalSilver) -> None:
