@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, TableFeatures
 
 from batch.gold import run as gold_run
 from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_gold
@@ -259,6 +259,17 @@ def test_a_product_that_comes_after_its_lines_gives_them_cost_and_category(
     run(silver.lake)
     assert set(content(silver.lake, "sales_kpi")["category"]) == {"Books", "Toys"}
     assert_equals_rebuild(silver)
+
+
+@pytest.mark.usefixtures("consolidated")
+def test_silver_with_deletion_vectors_of_another_engine_stops_gold(silver: LocalSilver) -> None:
+    ours = gold(silver.lake, CUSTOMER_LIFETIME_VALUE.name).metadata().configuration
+    assert ours["delta.enableDeletionVectors"] == "false"
+    sales = silver.lake.open("silver", "cleaned_sales")
+    assert sales is not None
+    sales.alter.add_feature(TableFeatures.DeletionVectors, allow_protocol_versions_increase=True)
+    with pytest.raises(StopPipelineError, match="cleaned_sales/ may have deletion vectors"):
+        run(silver.lake)
 
 
 @pytest.mark.usefixtures("consolidated")
