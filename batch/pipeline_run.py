@@ -338,7 +338,7 @@ class PipelineRun:
         # It takes as long to load as all other steps together, none of which need it.
         from batch.reconcile import reconcile  # noqa: PLC0415
 
-        report = reconcile(secrets(), on_progress=self.on_progress)
+        report = reconcile(secrets(), cluster=self.cluster, on_progress=self.on_progress)
         record = record or Run()
         is_exact = False if report.is_faulty else None
         record.note(details={"verdict": report.verdict(), "is_exact": is_exact})
