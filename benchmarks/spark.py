@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import psutil
 
 from batch.silver.rebuild import rebuild_silver
-from batch.silver.run import SilverRules, consolidate_silver
+from batch.silver.run import SilverRules
 from batch.silver.sizes import BatchLimits
 from batch.spark.cluster import Cluster
 from benchmarks.derived import changed
@@ -96,7 +96,7 @@ def run(changes: int = CHANGES, rounds: int = ROUNDS) -> dict[str, object]:
         stack.up("minio", *SPARK)
         lake = Lake.of(stack.minio, stack.secrets, user="admin")
         _land(lake, changes)
-        consolidate_silver(lake, _RULES, [_ENTITY])
+        rebuild_silver(lake, _RULES, [_ENTITY])
         wanted = _digests(lake)
 
         def taken(way: str, cores: int, batch: int = _BATCH) -> _Taken:
@@ -168,7 +168,7 @@ def _timed(stack: TestStack, cores: int, batch: int) -> _Taken:
             for worker in workers:
                 here = sum(map(taken.note, worker.children(recursive=True)))
                 taken.peak = max(taken.peak, here)
-            time.sleep(0.2)
+            time.sleep(0.5)
     taken.seconds = time.monotonic() - began
     if process.returncode:
         message = f"the rebuild on {cores} cores ended with {process.returncode}"
