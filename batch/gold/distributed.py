@@ -19,7 +19,6 @@ from batch.spark.files import Place
 from batch.spark.job import Part, as_found, for_caller
 from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.contracts.schemas import gold_schema
-from lakehouse.errors import GoneError
 from lakehouse.lake import Lake
 
 
@@ -80,10 +79,7 @@ class GoldJob:
 
     def _computed(self, name: str, month: str, scratch: Path) -> Month:
         table = GOLD_TABLES[name]
-        gold = self.lake.open("gold", name)
-        if gold is None:
-            problem = f"gold/{name} is gone"
-            raise GoneError(problem)
+        gold = self.lake.existing("gold", name)
         batch = by_month(name).month(
             Task(
                 table=table, gold=gold, silver=self._pinned, since=None, lake=self.lake,
@@ -106,7 +102,7 @@ class GoldJob:
                     name=name,
                     delta=None
                     if version is None
-                    else self.lake.open("silver", name, version=version),
+                    else self.lake.existing("silver", name, version=version),
                 )
                 for name, version in self.silver.items()
             }

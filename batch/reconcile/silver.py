@@ -26,7 +26,6 @@ from lakehouse.contracts import Entity
 from lakehouse.contracts.model import UNKNOWN
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE, history_schema
 from lakehouse.delta import retry_later, scan
-from lakehouse.errors import GoneError
 from lakehouse.lake import Lake
 from lakehouse.offsets import (
     EpochPartition,
@@ -320,7 +319,9 @@ class _Groups:
         names = (self.entity.silver, self.entity.history, QUARANTINE, self.entity.bronze)
         layers = ("silver", "silver", "silver", "bronze")
         current, history, quarantine, bronze = (
-            None if name is None or version is None else self._opened(layer, name, version)
+            None
+            if name is None or version is None
+            else self.lake.existing(layer, name, version=version)
             for layer, name, version in zip(layers, names, self.versions, strict=True)
         )
         if bronze is None:
@@ -334,13 +335,6 @@ class _Groups:
             bronze=source,
         )
         return _Comparison(self.lake, self.rules, self.entity, stored, source, self.examples)
-
-    def _opened(self, layer: str, table: str, version: int) -> DeltaTable:
-        delta = self.lake.open(layer, table, version=version)
-        if delta is None:
-            problem = f"{layer}/{table} is gone"
-            raise GoneError(problem)
-        return delta
 
 
 def _unknown_rows(rows: pl.DataFrame, entity: Entity) -> int:

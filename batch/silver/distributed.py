@@ -24,7 +24,6 @@ from batch.spark.files import Place
 from batch.spark.job import FOR_CALLER, Part, as_found, for_caller
 from lakehouse.cleaning.validator import Validator, count_rules
 from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, history_schema, silver_schema
-from lakehouse.errors import GoneError
 from lakehouse.offsets import EpochPartition
 
 
@@ -130,8 +129,5 @@ class SilverJob:
     @cached_property
     def _bronze(self) -> BronzeSource:
         bronze = self.tables.entity.bronze
-        delta = self.tables.lake.open("bronze", bronze, version=self.version)
-        if delta is None:
-            problem = f"bronze/{bronze} is gone"
-            raise GoneError(problem)
+        delta = self.tables.lake.existing("bronze", bronze, version=self.version)
         return BronzeSource(delta, self.ends)

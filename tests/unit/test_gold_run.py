@@ -17,7 +17,7 @@ from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_
 from lakehouse.commit import a_few_times
 from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES
 from lakehouse.contracts.model import FIRST_TIMESTAMP, LAST_TIMESTAMP
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import GoneError, RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
 from replay.gold import replay_gold
 from tests.unit.clusters import Gone, Here
@@ -136,6 +136,21 @@ def test_a_full_run_on_spark_that_fails_changes_nothing(silver: LocalSilver) -> 
     before = versions(silver.lake)
     with pytest.raises(RetryLaterError, match="gone"):
         rebuild_gold(silver.lake, retention_hours=1, cluster=Gone())
+    assert versions(silver.lake) == before
+
+
+@pytest.mark.usefixtures("consolidated")
+def test_a_table_of_silver_that_goes_while_spark_reads_it_does_not_empty_gold(
+    silver: LocalSilver,
+) -> None:
+    class Later(Here):
+        def run(self, job: object) -> list[object]:
+            shutil.rmtree(silver.root / "silver" / "cleaned_sales")
+            return super().run(job)
+
+    before = versions(silver.lake)
+    with pytest.raises(GoneError, match="silver/cleaned_sales is gone"):
+        rebuild_gold(silver.lake, retention_hours=1, cluster=Later())
     assert versions(silver.lake) == before
 
 
