@@ -14,6 +14,7 @@ from deltalake import DeltaTable, TableFeatures
 
 from batch.gold import run as gold_run
 from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_gold
+from batch.spark import files
 from lakehouse.commit import a_few_times
 from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES
 from lakehouse.contracts.model import FIRST_TIMESTAMP, LAST_TIMESTAMP
@@ -155,13 +156,30 @@ def test_a_table_of_silver_that_goes_while_spark_reads_it_does_not_empty_gold(
 
 
 @pytest.mark.usefixtures("without_pauses")
+@pytest.mark.parametrize(
+    ("table", "owner", "name", "is_known_by_files"),
+    [
+        (CUSTOMER_LIFETIME_VALUE.name, gold_run, "replace", False),
+        ("sales_kpi", gold_run, "replace_files", False),
+        ("sales_kpi", DeltaTable, "create_write_transaction", True),
+    ],
+)
 def test_a_full_run_on_spark_whose_answer_is_lost_is_not_made_twice(
-    silver: LocalSilver, monkeypatch: pytest.MonkeyPatch
+    silver: LocalSilver,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    owner: object,
+    name: str,
+    is_known_by_files: bool,
 ) -> None:
-    monkeypatch.setattr(gold_run, "replace", failing_after(gold_run.replace))
-    done = run(silver.lake, CUSTOMER_LIFETIME_VALUE.name, cluster=Here())
-    assert gold(silver.lake, CUSTOMER_LIFETIME_VALUE.name).version() == 1
-    assert not done[CUSTOMER_LIFETIME_VALUE.name].is_full  # there was nothing left to do
+    expected = silver.with_gold("expected")
+    run(expected, table)
+    monkeypatch.setattr(owner, name, failing_after(getattr(owner, name)))
+    done = run(silver.lake, table, cluster=Here())
+    assert gold(silver.lake, table).version() == 1
+    assert content(silver.lake, table).equals(content(expected, table))
+    # Otherwise the watermarks told that there was nothing left to do.
+    assert done[table].is_full == is_known_by_files
 
 
 def test_first_run_reads_everything_and_the_next_only_what_changed(silver: LocalSilver) -> None:
@@ -369,12 +387,12 @@ def test_a_silver_table_recreated_is_read_from_its_beginning(silver: LocalSilver
     assert content(silver.lake, "stock_health")["on_hand_units"].to_list() == [4]
 
 
-def failing_after(land: Callable[..., GoldReport]) -> Callable[..., GoldReport]:
+def failing_after(land: Callable[..., object]) -> Callable[..., object]:
     calls = []
 
-    def landed(*arguments: object) -> GoldReport:
+    def landed(*arguments: object, **options: object) -> object:
         calls.append(arguments)
-        report = land(*arguments)
+        report = land(*arguments, **options)
         if len(calls) == 1:
             message = "the answer was lost"
             raise OSError(message)
@@ -387,6 +405,7 @@ def failing_after(land: Callable[..., GoldReport]) -> Callable[..., GoldReport]:
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     impatient = partial(a_few_times, pause=lambda _seconds: None)
     monkeypatch.setattr(gold_run, "a_few_times", impatient)
+    monkeypatch.setattr(files, "a_few_times", impatient)
 
 
 @pytest.mark.usefixtures("consolidated")
