@@ -268,9 +268,13 @@ def require_no_deletion_vectors(table: DeltaTable) -> None:
     """
     if "deletionVectors" in (table.protocol().reader_features or []):
         problem = f"{table.table_uri} may have deletion vectors, so its change feed is incomplete"
+        # Without TRUNCATE HISTORY, the feature checkpointProtection comes in its place, with which
+        # delta-rs (1.6) does not write. A rebuild keeps the features of the table.
         action = (
-            "In the engine that enabled them, set delta.enableDeletionVectors=false and drop the "
-            "table's feature deletionVectors; then rebuild silver, gold and the warehouse."
+            "Remove the table from the object store, log included; or, in the engine that enabled "
+            "them, set delta.enableDeletionVectors=false, then ALTER TABLE … DROP FEATURE "
+            "deletionVectors TRUNCATE HISTORY, and once more after 24 hours. Then run ./pipeline "
+            "rebuild --layer silver, and the same for gold and the warehouse."
         )
         raise StopPipelineError(problem, action)
 

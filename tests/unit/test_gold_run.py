@@ -303,6 +303,11 @@ def test_silver_with_deletion_vectors_of_another_engine_stops_gold(silver: Local
     sales.alter.add_feature(TableFeatures.DeletionVectors, allow_protocol_versions_increase=True)
     with pytest.raises(StopPipelineError, match="cleaned_sales/ may have deletion vectors"):
         run(silver.lake)
+    # The way out: it is removed, and made again of bronze.
+    shutil.rmtree(silver.root / "silver" / "cleaned_sales")
+    silver.merge("cleaned_sales", order(4, placed_at=FEBRUARY))
+    run(silver.lake)
+    assert_equals_rebuild(silver)
 
 
 @pytest.mark.usefixtures("consolidated")
