@@ -83,7 +83,7 @@ class PipelineRun:
         contract_files: folder of the user's contract files.
         lock: lock of each step that writes a layer; none by default, for callers that hold one.
         is_rebuild: build layers from all of the layer below, not only from what is new in it.
-        cluster: of Spark, for what reads all of bronze; None for this process.
+        cluster: of Spark, for what reads all of bronze or silver; None for this process.
     """
 
     lake: Lake
@@ -115,8 +115,11 @@ class PipelineRun:
 
     @classmethod
     def of_task(cls, on_progress: Progress) -> "PipelineRun":
-        """Return the steps for an Airflow task: each waits for other writers of the same layer."""
-        run = cls.of_settings(on_progress)
+        """Return the steps for an Airflow task: each waits for other writers of the same layer.
+
+        What Spark's driver runs on, if BATCH_ENGINE asks for it, is in the task's environment.
+        """
+        run = cls.of_settings(on_progress, cluster=Cluster.of_settings())
 
         def lock(part: str | None) -> AbstractContextManager[None]:
             return only_one(
@@ -259,6 +262,7 @@ class PipelineRun:
                 retention_hours=self.rules.retention_hours,
                 pins=silver.versions,
                 on_progress=self.on_progress,
+                cluster=self.cluster,
             )
         return done, silver.versions
 
@@ -334,7 +338,7 @@ class PipelineRun:
         # It takes as long to load as all other steps together, none of which need it.
         from batch.reconcile import reconcile  # noqa: PLC0415
 
-        report = reconcile(secrets(), on_progress=self.on_progress)
+        report = reconcile(secrets(), cluster=self.cluster, on_progress=self.on_progress)
         record = record or Run()
         is_exact = False if report.is_faulty else None
         record.note(details={"verdict": report.verdict(), "is_exact": is_exact})

@@ -2,12 +2,12 @@
 
 import json
 from dataclasses import asdict
-from enum import StrEnum
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.engine import Engine, EngineOption, spark_of
 from cli.layers import option
 from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
 from lakehouse.layers import CONSOLIDATED, Layer
@@ -18,17 +18,9 @@ if TYPE_CHECKING:
     from batch.catalogue import LayerBehind
     from batch.pipeline_run import Consolidated
     from batch.runs.tables import TableResult
-    from batch.spark.cluster import Cluster
     from batch.warehouse.checks import CheckResult
 
 app = typer.Typer()
-
-
-class Engine(StrEnum):
-    """What computes a layer from scratch."""
-
-    LOCAL = "local"
-    SPARK = "spark"
 
 
 _LAYER = option(layers=CONSOLIDATED, description="Only this layer.")
@@ -36,10 +28,6 @@ LayerOption = Annotated[Layer | None, _LAYER]
 EntityOption = Annotated[
     list[str] | None,
     typer.Option("--entity", help="In silver, only this table of the shop; may be repeated."),
-]
-EngineOption = Annotated[
-    Engine | None,
-    typer.Option(help="What computes silver; by default the one that BATCH_ENGINE names."),
 ]
 
 
@@ -54,7 +42,7 @@ def consolidate(
 
     Reads the versions that exist when it starts. Idempotent; after an
     interruption the next run completes the work. If another consolidation runs,
-    it waits for it. Spark only loads tables of silver that do not exist yet.
+    it waits for it. Spark only computes tables that do not exist yet.
 
     Example: ./pipeline consolidate --layer silver --entity orders
     """
@@ -72,7 +60,7 @@ def rebuild(
 
     Use it after a rule was changed, or to repair a table. Readers see a table
     either before or after. The layers above follow with the next ./pipeline
-    consolidate. On Spark, silver is validated and written by its workers.
+    consolidate. On Spark, its workers compute and write silver and gold.
 
     Example: ./pipeline rebuild --layer gold
     """
@@ -96,40 +84,14 @@ def consolidated(
     kind = Kind.REBUILD if is_rebuild else Kind.CONSOLIDATION
     asked = {"layers": list(layers), "entities": list(entities)}
     _require_known(entities)
-    cluster = _cluster(engine) if Layer.SILVER in layers else None
     with (
+        spark_of(engine, is_used=bool({Layer.SILVER, Layer.GOLD} & {*layers})) as cluster,
         consolidating(kind),
         recorded(warehouse("batch"), kind=kind, scope=asked) as record,
         err_console.status(kind) as status,
     ):
         run = PipelineRun.of_settings(status.update, is_rebuild=is_rebuild, cluster=cluster)
         return run_steps(run, layers, entities=entities, record=record)
-
-
-def _cluster(engine: Engine | None) -> "Cluster | None":
-    """Return Spark's cluster if it is asked for, and what its driver runs on, installed."""
-    from importlib.util import find_spec
-
-    from batch.spark.cluster import Cluster
-    from lakehouse.errors import StopPipelineError
-    from lakehouse.settings import BatchSettings, default_uv
-    from stack.paths import Cache, StackConfig
-    from stack.spark.install import driver_of, ensure_spark, programs_of
-
-    if (engine or BatchSettings().engine) != Engine.SPARK:
-        return None
-    config = StackConfig()
-    if find_spec("pyspark") is not None:
-        # In an environment that has Spark, as those of clusters have, its own variables count.
-        return Cluster(settings=config.spark, programs=driver_of(config))
-    cache, uv = Cache(root=config.stack.cache_dir), default_uv()
-    if not cache.spark.exists():
-        if uv is None:
-            problem = "No uv to install Spark with"
-            raise StopPipelineError(problem, "Run through ./pipeline, or put uv on the PATH.")
-        with err_console.status("installing Spark"):
-            ensure_spark(cache, uv)
-    return Cluster(settings=config.spark, programs=programs_of(cache) | driver_of(config))
 
 
 def _require_known(entities: "Sequence[str]") -> None:
@@ -220,8 +182,8 @@ def _run(
     if entity and layer not in (None, Layer.SILVER):
         message = f"--entity selects tables of silver; it cannot be combined with --layer {layer}."
         raise typer.BadParameter(message)
-    if engine is Engine.SPARK and layer not in {None, Layer.SILVER}:
-        message = f"Spark computes silver; it cannot be combined with --layer {layer}."
+    if engine is Engine.SPARK and layer is Layer.WAREHOUSE:
+        message = "Spark computes silver and gold; it cannot be combined with --layer warehouse."
         raise typer.BadParameter(message)
     started = monotonic()
     layers = CONSOLIDATED if layer is None else (layer,)

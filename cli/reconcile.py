@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cli.engine import EngineOption, spark_of
 from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
 from lakehouse.errors import PipelineError
 from lakehouse.shop_time import shop_time
@@ -20,13 +21,13 @@ _CANNOT_CHECK = 2
 
 
 @app.command(rich_help_panel="Run")
-def reconcile(output: FormatOption = Format.TABLE) -> None:
+def reconcile(engine: EngineOption = None, output: FormatOption = Format.TABLE) -> None:
     """Compare the shop with bronze change by change, then silver, gold and the warehouse.
 
     Exit status 0 when everything is exact, 1 when a layer differs, 2 when
     something could not be compared, e.g. because bronze did not catch up in time
     or the shop hides rows of a table. The verdict names what was not compared,
-    and why.
+    and why. On Spark, its workers validate bronze again and compare silver.
 
     Example: ./pipeline reconcile --format json
     """
@@ -34,8 +35,8 @@ def reconcile(output: FormatOption = Format.TABLE) -> None:
     from lakehouse.connections import secrets
 
     try:
-        with err_console.status("starting") as status:
-            report = compare(secrets(), on_progress=status.update)
+        with spark_of(engine) as cluster, err_console.status("starting") as status:
+            report = compare(secrets(), cluster=cluster, on_progress=status.update)
     except PipelineError as error:
         err_console.print("[bold red]Cannot tell[/] ", end="")
         err_console.print(str(error), markup=False, soft_wrap=True)

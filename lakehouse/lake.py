@@ -10,6 +10,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from lakehouse.delta import open_or_create, open_table, retry_later
+from lakehouse.errors import GoneError
 from lakehouse.object_store import credentials
 from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings
@@ -122,6 +123,19 @@ class Lake:
             with retry_later(f"{known.table_uri} cannot be followed"):
                 known.update_incremental()
         return known
+
+    def existing(self, layer: str, table: str, *, version: int | None = None) -> DeltaTable:
+        """Open a table of a layer that was there before: without it, nothing may be computed.
+
+        Raises:
+            GoneError: it, or this version, no longer exists.
+            RetryLaterError: the object store does not answer.
+        """
+        opened = self.open(layer, table, version=version)
+        if opened is None:
+            problem = f"{layer}/{table} is gone"
+            raise GoneError(problem, "Run the same command again.")
+        return opened
 
     def open_or_create(
         self,

@@ -21,6 +21,7 @@ from stack.prometheus.server import Prometheus, StatsdExporter
 from stack.seaweedfs.server import INNER_PORTS, SeaweedServer
 from stack.service_user import ServiceUser
 from stack.shared import Shared
+from stack.spark.install import programs_of_tasks
 from stack.spark.server import WORKERS, Spark
 from stack.superset.server import SupersetServer
 
@@ -214,7 +215,7 @@ class _Catalog(Shared):
             monitoring=self.config.monitoring,
             warehouse=self.config.warehouse,
             secrets=self.secrets,
-            variables=self.variables,
+            variables={**self.variables, **programs_of_tasks(self.config, self.cache)},
             python=self.cache.airflow / "bin" / "python",
             version=self.cache.airflow.name,
             data=self.data,

@@ -11,7 +11,13 @@ import polars as pl
 import structlog
 
 from batch.gold.affected import affected_orders, changed_days
-from batch.gold.customers import affected_customers, compute_customers
+from batch.gold.customers import (
+    affected_customers,
+    all_customers,
+    compute_customers,
+    customers_of_month,
+    months_of_sales,
+)
 from batch.gold.silver import KEY_TYPES, SIGN, MissingFeedError
 from batch.gold.task import Batch, Replacement, Since, Task, collected, height, lines_of_month
 from batch.gold.transforms import Frame
@@ -51,6 +57,21 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ByMonth:
+    """How a table is computed in full. Months do not depend on each other.
+
+    Attributes:
+        months: return the months of silver.
+        month: return the rows of a month, or what all rows are made from.
+        whole: make all rows from what the months give; None if these are the rows.
+    """
+
+    months: Callable[[Task], list[str]]
+    month: Callable[[Task, str], Batch]
+    whole: Callable[[Task, Iterable[Batch]], Replacement] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Builder(Generic[Affected]):
     """How one gold table is computed.
 
@@ -58,10 +79,12 @@ class Builder(Generic[Affected]):
         affected: return what changed since versions of silver; raises `MissingFeedError` if that
             is unknown.
         compute: return the rows of what is affected; None computes the table in full.
+        full: how it is computed in full month by month; None if it is in one piece.
     """
 
     affected: Callable[[Task, Since], Affected]
     compute: Callable[[Task, Affected | None], Replacement]
+    full: ByMonth | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +136,12 @@ def _by_day(transform: Callable[..., Frame], *sources: _Source) -> Builder[Days]
         rows = transform(*(nw.from_native(one) for one in inputs))
         return Batch(rows=collected(rows), rows_read=sum(height(one) for one in inputs))
 
+    def months(task: Task) -> list[str]:
+        tables = [source.months for source in sources if source.months]
+        return sorted({month for name in tables for month in task.silver[name].months()})
+
     def compute_days(task: Task, days: Days | None) -> Replacement:
-        periods = _months(task, sources) if days is None else _periods(days)
+        periods = _periods(days) if days is not None else [(one, None) for one in months(task)]
         return Replacement(
             batches=(batch(task, period) for period in periods),
             units=len(periods) if days is None else len(days),
@@ -122,13 +149,8 @@ def _by_day(transform: Callable[..., Frame], *sources: _Source) -> Builder[Days]
             is_full=days is None,
         )
 
-    return Builder(affected=days_of, compute=compute_days)
-
-
-def _months(task: Task, sources: Iterable[_Source]) -> list[Period]:
-    tables = [source.months for source in sources if source.months]
-    months = {month for name in tables for month in task.silver[name].months()}
-    return [(month, None) for month in sorted(months)]
+    full = ByMonth(months=months, month=lambda task, month: batch(task, (month, None)))
+    return Builder(affected=days_of, compute=compute_days, full=full)
 
 
 def _periods(days: Iterable[date]) -> list[Period]:
@@ -181,7 +203,11 @@ BUILDERS: Mapping[str, Builder[Any]] = {
     GEOGRAPHIC_SALES.name: _by_day(geographic_sales, _LINES),
     PRODUCT_PERFORMANCE.name: _by_day(product_performance, _LINES, _VISITS),
     CUSTOMER_BEHAVIOUR.name: _by_day(customer_behaviour, _VISITS, _ORDERS),
-    CUSTOMER_LIFETIME_VALUE.name: Builder(affected=affected_customers, compute=compute_customers),
+    CUSTOMER_LIFETIME_VALUE.name: Builder(
+        affected=affected_customers,
+        compute=compute_customers,
+        full=ByMonth(months=months_of_sales, month=customers_of_month, whole=all_customers),
+    ),
     STOCK_HEALTH.name: Builder(affected=_affected_levels, compute=_compute_stock),
 }
 """Builders by gold table."""

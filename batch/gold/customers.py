@@ -9,6 +9,7 @@ next one is searched month by month from there.
 from calendar import monthrange
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 import narwhals as nw
 import polars as pl
@@ -92,27 +93,63 @@ def affected_customers(task: Task, since: Since) -> AffectedCustomers:
 
 def compute_customers(task: Task, affected: AffectedCustomers | None) -> Replacement:
     """Return scored customers: those affected, or all of them in a month not yet scored."""
-    newest = task.silver["cleaned_sales"].newest_day()
-    as_of_date = newest.replace(day=monthrange(newest.year, newest.month)[1])
+    if affected is None:
+        return all_customers(task, (customers_of_month(task, one) for one in months_of_sales(task)))
+    as_of_date = _as_of(task)
     stored = scan(task.gold)
     is_same_month = stored.filter(pl.col("as_of_date") != as_of_date).head(1).collect().is_empty()
-    if affected is None:
-        months = task.silver["cleaned_sales"].months()
-        found = _summed(lines_of_month(task, month) for month in months)
-        totals, rows_read = found.totals, found.lines
-    else:
-        totals = _updated_totals(stored, affected, task.silver)
-        rows_read = affected.new.lines + affected.old.lines
-        if not is_same_month:
-            kept = stored.filter(~pl.col("customer_id").is_in(affected.ids.implode()))
-            totals = pl.concat([kept.select(TOTALS).collect(), totals], how="vertical_relaxed")
-    scored = collected(customer_lifetime_value(nw.from_native(totals.lazy()), as_of_date))
+    totals = _updated_totals(stored, affected, task.silver)
+    if not is_same_month:
+        kept = stored.filter(~pl.col("customer_id").is_in(affected.ids.implode()))
+        totals = pl.concat([kept.select(TOTALS).collect(), totals], how="vertical_relaxed")
+    rows_read = affected.new.lines + affected.old.lines
     return Replacement(
-        batches=[Batch(rows=scored, rows_read=rows_read)],
-        units=scored.height if affected is None else max(len(affected.ids), not is_same_month),
-        keys=affected.ids if affected is not None and is_same_month else None,
-        is_full=affected is None,
+        batches=[Batch(rows=_scored(totals, as_of_date), rows_read=rows_read)],
+        units=max(len(affected.ids), not is_same_month),
+        keys=affected.ids if is_same_month else None,
+        is_full=False,
     )
+
+
+def months_of_sales(task: Task) -> list[str]:
+    """Return the months that have orders."""
+    return task.silver["cleaned_sales"].months()
+
+
+def customers_of_month(task: Task, month: str) -> Batch:
+    """Return what the orders of a month add up to, by customer, with the columns `TOTALS`."""
+    lines = lines_of_month(task, month)
+    return Batch(rows=_totals(lines), rows_read=height(lines))
+
+
+def all_customers(task: Task, months: Iterable[Batch]) -> Replacement:
+    """Return all customers, scored, from the totals of each month."""
+    totals, rows_read = _EMPTY, 0
+    for month in months:
+        totals = _added(totals, month.rows)
+        rows_read += month.rows_read
+    scored = _scored(totals, _as_of(task))
+    batch = Batch(rows=scored, rows_read=rows_read)
+    return Replacement(batches=[batch], units=scored.height, is_full=True)
+
+
+def _as_of(task: Task) -> date:
+    """Return the last day of the newest month with an order."""
+    newest = task.silver["cleaned_sales"].newest_day()
+    return newest.replace(day=monthrange(newest.year, newest.month)[1])
+
+
+def _scored(totals: pl.DataFrame, as_of_date: date) -> pl.DataFrame:
+    return collected(customer_lifetime_value(nw.from_native(totals.lazy()), as_of_date))
+
+
+def _totals(lines: pl.LazyFrame) -> pl.DataFrame:
+    return collected(customer_totals(nw.from_native(lines)))
+
+
+def _added(totals: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+    both = pl.concat([totals, more], how="vertical_relaxed").lazy()
+    return collected(added_up(nw.from_native(both)))
 
 
 def _summed(months: Iterable[pl.LazyFrame]) -> _Sums:
@@ -120,9 +157,7 @@ def _summed(months: Iterable[pl.LazyFrame]) -> _Sums:
     totals, placed, count = _EMPTY, [pl.DataFrame(schema=_PLACED)], 0
     for lines in months:
         count += height(lines)
-        part = collected(customer_totals(nw.from_native(lines)))
-        both = pl.concat([totals, part], how="vertical_relaxed").lazy()
-        totals = collected(added_up(nw.from_native(both)))
+        totals = _added(totals, _totals(lines))
         known = lines.filter("counts", pl.col("customer_id").is_not_null())
         placed.append(known.select(*_PLACED).unique().collect())
     return _Sums(totals=totals, placed=pl.concat(placed), lines=count)

@@ -19,9 +19,12 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from batch.gold.builders import affected, compute
+from batch.gold.distributed import Full, computed_by
 from batch.gold.silver import Silver, pin
 from batch.gold.task import Replacement, Task
 from batch.merge import replace_rows
+from batch.spark.cluster import Cluster
+from batch.spark.files import replace_files
 from lakehouse.choices import meant
 from lakehouse.commit import a_few_times, until_known
 from lakehouse.contracts.gold import DAY, GOLD_TABLES, MONTH, GoldTable, month_of
@@ -69,7 +72,7 @@ def chosen_tables(names: Sequence[str] = ()) -> list[GoldTable]:
     return [table for name, table in GOLD_TABLES.items() if not names or name in names]
 
 
-def consolidate_gold(
+def consolidate_gold(  # noqa: PLR0913 - each is a choice of the caller
     lake: Lake,
     tables: Sequence[str] | None = None,
     *,
@@ -77,6 +80,7 @@ def consolidate_gold(
     pins: Mapping[str, int] | None = None,
     on_progress: Progress = lambda _what: None,
     is_rebuild: bool = False,
+    cluster: Cluster | None = None,
 ) -> list[GoldReport]:
     """Recompute what changes of silver affect, and replace it.
 
@@ -88,9 +92,11 @@ def consolidate_gold(
             a later version than a pin is not set back.
         on_progress: called with each table's name before it is computed.
         is_rebuild: recompute in full, whatever changed.
+        cluster: of Spark, whose workers compute the months of tables that are computed in full;
+            None for this process.
 
     Raises:
-        StopPipelineError: there is no such table.
+        StopPipelineError: there is no such table, or a worker cannot run the project.
         RetryLaterError: the object store does not answer. Another run resumes.
     """
     chosen = chosen_tables(tables or ())
@@ -105,9 +111,13 @@ def consolidate_gold(
             retention_hours=retention_hours,
             is_rebuild=is_rebuild,
         )
+        full: Mapping[str, tuple[Task, Full]] = {}
+        if cluster is not None:
+            on_progress("months of gold on Spark")
+            full = run.computed_by(cluster, chosen)
         for table in chosen:
             on_progress(table.name)
-            reports.append(run.landed(table))
+            reports.append(run.landed(table, full.get(table.name)))
     return reports
 
 
@@ -118,6 +128,7 @@ def rebuild_gold(
     retention_hours: int,
     pins: Mapping[str, int] | None = None,
     on_progress: Progress = lambda _what: None,
+    cluster: Cluster | None = None,
 ) -> list[GoldReport]:
     """Recompute tables from all of silver, each in one commit on the same table.
 
@@ -130,6 +141,7 @@ def rebuild_gold(
         pins=pins,
         on_progress=on_progress,
         is_rebuild=True,
+        cluster=cluster,
     )
 
 
@@ -141,11 +153,28 @@ class _Run:
     retention_hours: int
     is_rebuild: bool
 
-    def landed(self, table: GoldTable) -> GoldReport:
-        """Compute a table until it is known that its commit landed."""
+    def computed_by(
+        self, cluster: Cluster, tables: Iterable[GoldTable]
+    ) -> dict[str, tuple[Task, Full]]:
+        """Compute on a cluster what is computed in full, by month, from the pinned silver."""
+        tasks = {
+            table.name: task
+            for table in tables
+            if (task := self.read(table)) and task.since is None and task.silver is self.silver
+        }
+        done = computed_by(cluster, list(tasks.values()))
+        return {name: (tasks[name], full) for name, full in done.items()}
+
+    def landed(self, table: GoldTable, full: tuple[Task, Full] | None = None) -> GoldReport:
+        """Compute a table, if it is not already, until it is known that its commit landed."""
         started = time.monotonic()
+        new = [full] if full else []
+
+        def attempt() -> GoldReport:
+            return _committed(*new.pop()) if new else self.computed(table)
+
         report = until_known(
-            lambda: self.computed(table),
+            attempt,
             reopen=lambda: None,  # each attempt opens the table
             wait=a_few_times(self.lake.uri("gold", table.name)),
         )
@@ -156,7 +185,7 @@ class _Run:
         if task is None:
             return GoldReport(table=table.name)
         new = compute(task, affected(task))
-        return replace(task, new, task.watermarks | {_FORMULAS: table.formulas})
+        return replace(task, new, _watermarks(task))
 
     def read(self, table: GoldTable) -> Task | None:
         """Return what a table is to be computed from; None if it has been already."""
@@ -196,6 +225,29 @@ class _Run:
         newest = pin(self.lake.afresh(), list(later), {})
         ahead = {name: v for name, v in later.items() if v <= newest[name].version}
         return Silver(tables={**self.silver.tables, **pin(self.lake, list(ahead), ahead).tables})
+
+
+def _watermarks(task: Task) -> dict[str, int]:
+    return task.watermarks | {_FORMULAS: task.table.formulas}
+
+
+def _committed(task: Task, full: Full) -> GoldReport:
+    """Commit what a cluster has computed.
+
+    Raises:
+        Exception: whatever the store raises; the commit may have landed all the same.
+    """
+    if full.replacement is not None:
+        return replace(task, full.replacement, _watermarks(task))
+    schema = gold_schema(task.table)
+    replace_files(task.gold, full.files, schema, watermarks=_watermarks(task))
+    return GoldReport(
+        table=task.table.name,
+        rows_read=sum(one.rows_read for one in full.months),
+        units=len(full.months),
+        rows_written=sum(one.rows for one in full.months),
+        is_full=True,
+    )
 
 
 def read_versions(delta: DeltaTable, silver: Silver, table: GoldTable) -> dict[str, int] | None:

@@ -11,7 +11,7 @@ from deltalake.exceptions import DeltaError
 
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.schemas import history_schema, silver_schema
-from lakehouse.delta import scan
+from lakehouse.delta import require_no_deletion_vectors, scan
 from lakehouse.lake import Lake
 
 SCHEMAS: Mapping[str, pa.Schema] = {
@@ -98,9 +98,11 @@ class SilverTable:
 
         Raises:
             MissingFeedError: the feed does not reach back that far, or has too many rows.
+            StopPipelineError: another engine has made the feed unusable.
         """
         if self.delta is None or since >= self.version:
             return
+        require_no_deletion_vectors(self.delta)
         seen = 0
         for batch in self._feed(self.delta, since, columns):
             seen += batch.num_rows

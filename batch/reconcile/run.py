@@ -25,6 +25,7 @@ from batch.reconcile.tables import SourceTable
 from batch.reconcile.topics import Topics
 from batch.reconcile.warehouse import compare_warehouse
 from batch.silver.run import SilverRules
+from batch.spark.cluster import Cluster
 from connectors.health import check
 from connectors.masks import SALT, Masks, masks_in_effect
 from lakehouse.contracts import Mask
@@ -65,6 +66,7 @@ def reconcile(
     secrets: Secrets,
     config: ReconcileConfig | None = None,
     *,
+    cluster: Cluster | None = None,
     on_progress: Callable[[str], None] = lambda _stage: None,
 ) -> Report:
     """Compare the shop, as of one snapshot, with bronze, change by change; then each layer.
@@ -73,13 +75,14 @@ def reconcile(
         secrets: secrets of the roles `oltp_reconcile`, `oltp_monitor`, `minio_reader`,
             `warehouse_batch`.
         config: addresses and limits.
+        cluster: of Spark, whose workers validate bronze again; None for this process.
         on_progress: called with a short description of each step.
 
     Raises:
         StopPipelineError: bronze cannot be compared.
         RetryLaterError: bronze did not catch up in time, or a service does not answer.
     """
-    run = _Run(secrets, config or ReconcileConfig(), on_progress)
+    run = _Run(secrets, config or ReconcileConfig(), on_progress, cluster)
     with Topics(run.config.kafka.client) as topics:
         return run.run(topics)
 
@@ -135,9 +138,14 @@ def caught_up(
 
 class _Run:
     def __init__(
-        self, secrets: Secrets, config: ReconcileConfig, on_progress: Callable[[str], None]
+        self,
+        secrets: Secrets,
+        config: ReconcileConfig,
+        on_progress: Callable[[str], None],
+        cluster: Cluster | None = None,
     ) -> None:
         self.config = config
+        self._cluster = cluster
         self._progress = on_progress
         self._secrets = secrets
         self._dsn = oltp_dsn(config.oltp, secrets, role=_ROLE)
@@ -245,7 +253,7 @@ class _Run:
         lake = self._lake
         examples = Examples()
         silver: list[LayerReport] = []
-        for report in compare_silver(lake, self.config.rules, examples):
+        for report in compare_silver(lake, self.config.rules, examples, cluster=self._cluster):
             self._progress(f"compared silver {report.table}")
             silver.append(report)
         yield from silver

@@ -1,7 +1,8 @@
 """Comparison of silver with the contract applied to bronze, as far as silver has read it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from time import monotonic
 
 import narwhals as nw
@@ -17,6 +18,8 @@ from batch.silver.bronze import BronzeSource
 from batch.silver.offsets import OffsetRanges, is_within, starting_position
 from batch.silver.run import SilverRules
 from batch.silver.tables import SilverTables, is_outdated
+from batch.spark.cluster import Cluster
+from batch.spark.job import Part, as_found, for_caller
 from lakehouse.cleaning.transforms.latest import ORDER, latest
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import Entity
@@ -35,11 +38,19 @@ from lakehouse.offsets import (
 _Ends = Mapping[EpochPartition, int]
 
 
-def compare_silver(lake: Lake, rules: SilverRules, examples: Examples) -> Iterator[LayerReport]:
+def compare_silver(
+    lake: Lake, rules: SilverRules, examples: Examples, *, cluster: Cluster | None = None
+) -> Iterator[LayerReport]:
     """Validate all that silver has read of bronze again, and compare table by table.
 
     A table that was not consolidated yet, or whose bronze table no longer exists, is reported as
     not compared. If neither exists, there is no report.
+
+    Args:
+        lake: opened as a user that reads bronze and silver.
+        rules: settings of the validation.
+        examples: how many keys to report.
+        cluster: of Spark, whose workers compare large tables; None for this process.
     """
     quarantine = _Quarantine(lake)
     for entity in contracts_of(lake).values():
@@ -50,7 +61,8 @@ def compare_silver(lake: Lake, rules: SilverRules, examples: Examples) -> Iterat
             yield from (LayerReport.not_compared("silver", name, why) for name in names)
             continue
         if tables.bronze is not None:
-            found = _Comparison(lake, rules, entity, tables, tables.bronze, examples).findings()
+            comparison = _Comparison(lake, rules, entity, tables, tables.bronze, examples)
+            found = comparison.findings(cluster)
         else:
             found = dict.fromkeys(names, LayerFindings())
         for table, findings in found.items():
@@ -64,8 +76,8 @@ class _Quarantine:
     `delta` is None as long as there is none.
     """
 
-    def __init__(self, lake: Lake) -> None:
-        self.delta: DeltaTable | None = None
+    def __init__(self, lake: Lake, delta: DeltaTable | None = None) -> None:
+        self.delta = delta
         self._lake = lake
         self._transactions: tuple[int, dict[str, int]] | None = None
 
@@ -144,7 +156,7 @@ class _Comparison:
         self.quarantine_ends = tables.quarantine.furthest(self.current_ends)
         self.ends = {p: max(end, self.history_ends[p]) for p, end in self.quarantine_ends.items()}
 
-    def findings(self) -> dict[str, LayerFindings]:
+    def findings(self, cluster: Cluster | None) -> dict[str, LayerFindings]:
         """Return findings by table: the current rows, and the history if one is kept."""
         key = self.entity.key
         found = {self.entity.silver: self._beyond_quarantine()}
@@ -153,12 +165,34 @@ class _Comparison:
             found[self.entity.history] = self._beyond(
                 self.stored.history, self.history_ends, (key, *ORDER)
             )
-        for ranges in _groups(self.ends, positions=self.rules.batch.records):
-            for name, of_group in zip(found, self._group(ranges), strict=True):
-                found[name] += of_group
+        groups = _groups(self.ends, positions=self.rules.batch.records)
+        compared: Iterable[list[LayerFindings]]
+        if cluster is None or len(groups) == 1:
+            compared = map(self.group, groups)
+        else:
+            compared = self.on(cluster, groups)
+        for of_group in compared:
+            for name, one in zip(found, of_group, strict=True):
+                found[name] += one
         return found
 
-    def _group(self, ranges: OffsetRanges) -> list[LayerFindings]:
+    def on(self, cluster: Cluster, groups: Sequence[OffsetRanges]) -> list[list[LayerFindings]]:
+        """Compare groups on a cluster."""
+        stored = self.stored
+        tables = (stored.current, stored.history, stored.quarantine.delta, self.bronze.delta)
+        job = _Groups(
+            lake=self.tables.lake.afresh(),
+            rules=self.rules,
+            entity=self.entity,
+            examples=self.examples,
+            versions=tuple(None if one is None else one.version() for one in tables),
+            ends=self.bronze.ends,
+            groups=tuple(groups),
+        )
+        found = dict(one for part in cluster.run(job) for one in part)
+        return [found[number] for number in range(len(groups))]
+
+    def group(self, ranges: OffsetRanges) -> list[LayerFindings]:
         """Compare the keys of some partitions."""
         newest: pl.DataFrame | None = None
         versions: list[pl.DataFrame] = []
@@ -245,6 +279,60 @@ class _Comparison:
         of_entity = pl.col("entity") == self.entity.table
         rows = scan(delta).filter(of_entity, chosen)
         return rows.select(COORDINATE).collect()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Groups:
+    """The comparison of one entity as a job for several machines: each task takes a group of keys.
+
+    Attributes:
+        versions: of the tables of current rows, history and quarantine, and of bronze.
+        ends: of bronze.
+    """
+
+    lake: Lake
+    rules: SilverRules
+    entity: Entity
+    examples: Examples
+    versions: tuple[int | None, ...]
+    ends: _Ends
+    groups: Sequence[OffsetRanges]
+    shards: int = 1
+
+    @property
+    def tasks(self) -> int:
+        """Return the number of groups."""
+        return len(self.groups)
+
+    def map(self, task: int) -> Iterator[Part]:
+        """Compare a group."""
+        yield for_caller((task, self._comparison.group(self.groups[task])))
+
+    def reduce(self, _shard: int, parts: Iterable[Part]) -> bytes:
+        """Return all findings."""
+        return as_found(parts)
+
+    @cached_property
+    def _comparison(self) -> _Comparison:
+        names = (self.entity.silver, self.entity.history, QUARANTINE, self.entity.bronze)
+        layers = ("silver", "silver", "silver", "bronze")
+        current, history, quarantine, bronze = (
+            None
+            if name is None or version is None
+            else self.lake.existing(layer, name, version=version)
+            for layer, name, version in zip(layers, names, self.versions, strict=True)
+        )
+        if bronze is None:
+            message = "there is no job without bronze"
+            raise AssertionError(message)
+        source = BronzeSource(bronze, self.ends)
+        stored = _Tables(
+            current=current,
+            history=history,
+            quarantine=_Quarantine(self.lake, quarantine),
+            bronze=source,
+        )
+        return _Comparison(self.lake, self.rules, self.entity, stored, source, self.examples)
 
 
 def _unknown_rows(rows: pl.DataFrame, entity: Entity) -> int:

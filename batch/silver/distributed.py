@@ -7,6 +7,7 @@ import pickle
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -20,14 +21,10 @@ from batch.silver.run import SilverReport, SilverRules
 from batch.silver.shards import Shards
 from batch.silver.tables import SilverTables
 from batch.spark.files import Place
-from batch.spark.job import Part
-from lakehouse.cleaning.validator import count_rules
+from batch.spark.job import FOR_CALLER, Part, as_found, for_caller
+from lakehouse.cleaning.validator import Validator, count_rules
 from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, history_schema, silver_schema
-from lakehouse.errors import GoneError
 from lakehouse.offsets import EpochPartition
-
-_OF_CALLER = -1
-"""Shard of what the caller gets as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,26 +76,21 @@ class SilverJob:
     def map(self, task: int) -> Iterator[Part]:
         """Validate a batch of bronze."""
         entity = self.tables.entity
-        delta = self.tables.lake.open("bronze", entity.bronze, version=self.version)
-        if delta is None:
-            problem = f"bronze/{entity.bronze} is gone"
-            raise GoneError(problem)
-        bronze = BronzeSource(delta, self.ends)
         with tempfile.TemporaryDirectory(prefix="map-") as name:
             work = self._work(Path(name))
-            validated = work.add(bronze, self.batches[task])
+            validated = work.add(self._bronze, self.batches[task])
             counts = count_rules(validated.filter(is_within(self.uncounted)), entity, self.run_id)
             report = SilverReport(entity=entity.table, table=entity.silver)
             counted = Counted(report=report.plus(validated, entity), rules=counts)
-            yield Part(shard=_OF_CALLER, name="counted", content=pickle.dumps(counted))
+            yield for_caller(counted)
             for kind, shard, path in work.files.all():
                 if kind != "names":
                     yield Part(shard=shard, name=f"{kind}/{task}", content=path.read_bytes())
 
     def reduce(self, shard: int, parts: Iterable[Part]) -> bytes:
         """Write the files of a shard's rows."""
-        if shard == _OF_CALLER:
-            return pickle.dumps([pickle.loads(part.content) for part in parts])  # noqa: S301
+        if shard == FOR_CALLER:
+            return as_found(parts)
         with tempfile.TemporaryDirectory(prefix="reduce-") as name:
             work = self._work(Path(name))
             for part in parts:
@@ -125,5 +117,17 @@ class SilverJob:
         return Revalidated(
             files=Shards(folder=folder, count=self.shards),
             tables=self.tables,
-            validator=self.rules.validator(self.tables.entity),
+            validator=self._validator,
         )
+
+    # A worker keeps the job from task to task, and with it what takes long to make.
+
+    @cached_property
+    def _validator(self) -> Validator:
+        return self.rules.validator(self.tables.entity)
+
+    @cached_property
+    def _bronze(self) -> BronzeSource:
+        bronze = self.tables.entity.bronze
+        delta = self.tables.lake.existing("bronze", bronze, version=self.version)
+        return BronzeSource(delta, self.ends)

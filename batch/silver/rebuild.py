@@ -52,7 +52,8 @@ def rebuild_silver(
         lake: opened as a user that writes silver.
         rules: settings of the validation.
         entities: what to rebuild, in order.
-        cluster: of Spark, whose workers validate and write; None for this process.
+        cluster: of Spark, whose workers validate and write tables of more than one batch; None
+            for this process.
         on_progress: called with a short description of each step.
 
     Raises:
@@ -84,7 +85,9 @@ def _rebuild(
     work = _Work(
         tables=tables, rules=rules, bronze=bronze, run_id=uuid.uuid4().hex, on_progress=on_progress
     )
-    report = work.here() if cluster is None else work.on(cluster)
+    # A single batch is validated no faster elsewhere, and a driver takes long to begin.
+    is_small = len(batches := tuple(bronze.batches(work.ranges, rules.batch))) <= 1
+    report = work.here() if cluster is None or is_small else work.on(cluster, batches)
     return replace(report, ranges=work.ranges, seconds=monotonic() - started)
 
 
@@ -126,9 +129,8 @@ class _Work:
             self._commit_counts(counts)
             return replace(report, merged=self._put_in_place(revalidated))
 
-    def on(self, cluster: Cluster) -> SilverReport:
+    def on(self, cluster: Cluster, batches: Sequence[OffsetRanges]) -> SilverReport:
         """Rebuild on a cluster, whose files this process commits."""
-        batches = tuple(self.bronze.batches(self.ranges, self.rules.batch))
         self.on_progress(f"{self.entity.silver}: {len(batches):,} batches on Spark")
         lake = self.tables.lake.afresh()
         tables = {
@@ -149,7 +151,7 @@ class _Work:
                 name: Place.of(table.delta, lake.options) for name, table in tables.items() if table
             },
         )
-        found = list(chain.from_iterable(cluster.run(job))) if batches else []
+        found = list(chain.from_iterable(cluster.run(job)))
         counted = [one for one in found if isinstance(one, Counted)]
         written = [one for one in found if isinstance(one, Written)]
         self.on_progress(f"{self.entity.silver}: committing")

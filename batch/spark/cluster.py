@@ -5,21 +5,25 @@ import socket
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
+from batch.spark.driver import cannot_run
 from batch.spark.job import Job
 from lakehouse.environment import process_environment
 from lakehouse.errors import AwayError, PipelineError, RetryLaterError
-from lakehouse.settings import ROOT, SparkSettings
+from lakehouse.settings import ROOT, BatchSettings, SparkSettings
 
 _LINES = 8
+_SECONDS_TO_END = 20
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Cluster:
-    """Where jobs run.
+    """Where jobs run. All jobs have one driver, which ends with the block or by `close`.
 
     Attributes:
         settings: address of the master, or of a Spark Connect server.
@@ -29,6 +33,21 @@ class Cluster:
 
     settings: SparkSettings
     programs: dict[str, str]
+    _driver: "_Driver | None" = field(default=None, init=False, repr=False)
+
+    @classmethod
+    def of_settings(cls) -> "Cluster | None":
+        """Return the cluster of the environment, programs included; None without Spark."""
+        is_spark = BatchSettings().engine == "spark"
+        return cls(settings=SparkSettings(), programs={}) if is_spark else None
+
+    def __enter__(self) -> Self:
+        """Return this; the driver starts with the first job."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the driver."""
+        self.close()
 
     def run(self, job: Job) -> list[Any]:
         """Run a job; return the result of each shard. Nothing is committed.
@@ -37,41 +56,24 @@ class Cluster:
             StopPipelineError: a worker cannot run the project, or a contract says to stop.
             RetryLaterError: Spark or the object store does not answer, or the driver has ended.
         """
-        self._require_master()
-        with tempfile.TemporaryDirectory(prefix="spark-") as name:
-            folder = Path(name)
-            (folder / "job").write_bytes(pickle.dumps(job))
-            status = self._drive(folder)
-            try:
-                done = pickle.loads((folder / "result").read_bytes())  # noqa: S301 - of our driver
-            except FileNotFoundError:
-                problem = f"Spark's driver ended with status {status}: {_end_of(folder / 'log')}"
-                raise RetryLaterError(problem, "Run the same command again.") from None
-            if isinstance(done, PipelineError):
-                end = f"Its log ends with: {_end_of(folder / 'log')}"
-                raise type(done)(done.told.problem, done.told.action or end)
-        return [pickle.loads(one) for one in done]  # noqa: S301 - of our workers
+        if self._driver is None:
+            self._require_master()
+            environment = self._environment
+            python = environment.get("PYSPARK_DRIVER_PYTHON", sys.executable)
+            self._driver = _Driver(python, environment)
+        try:
+            return [pickle.loads(one) for one in self._driver.done(job)]  # noqa: S301 - of ours
+        except BaseException:
+            # Its session may have ended, too.
+            self._driver.kill()
+            self._driver = None
+            raise
 
-    def _drive(self, folder: Path) -> int:
-        """Run the driver in a process of its own: whatever ends this one, ends it, too."""
-        python = self.programs.get("PYSPARK_DRIVER_PYTHON", sys.executable)
-        with (
-            (folder / "log").open("wb") as log,
-            subprocess.Popen(
-                [python, "-P", "-m", "batch.spark.driver", folder],
-                cwd=ROOT,
-                env=self._environment,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-            ) as driver,
-        ):
-            try:
-                # Not `communicate`, which would end its standard input.
-                return driver.wait()
-            except BaseException:
-                driver.kill()
-                raise
+    def close(self) -> None:
+        """End the driver, if there is one, and free what it holds of the cluster."""
+        if self._driver is not None:
+            self._driver.end()
+            self._driver = None
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -97,7 +99,73 @@ class Cluster:
             raise AwayError(problem, action) from errors[0]
 
 
-def _end_of(log: Path) -> str:
-    """Return the last lines of a log, without the places of Java's traces."""
-    lines = log.read_text(errors="replace").splitlines()
-    return " / ".join([one for one in lines if not one.lstrip().startswith("at ")][-_LINES:])
+class _Driver:
+    """The driver, a process of its own: whatever ends this one, ends it, too."""
+
+    def __init__(self, python: str, environment: Mapping[str, str]) -> None:
+        self._log = tempfile.NamedTemporaryFile(prefix="spark-")  # noqa: SIM115 - as long as this
+        try:
+            self._process = subprocess.Popen(
+                [python, "-P", "-m", "batch.spark.driver"],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+            )
+        except OSError as error:
+            raise cannot_run(error) from error
+
+    def done(self, job: Job) -> list[bytes]:
+        """Run a job; return the results of its shards, pickled.
+
+        Raises:
+            PipelineError: of a worker, or of Spark.
+            RetryLaterError: the driver has ended.
+        """
+        try:
+            self._send(pickle.dumps(job))
+            found = pickle.load(self._pipes[1])  # noqa: S301 - of our driver
+        except (EOFError, OSError, pickle.UnpicklingError):
+            status = self._process.wait()
+            problem = f"Spark's driver ended with status {status}: {self._last_lines}"
+            raise RetryLaterError(problem, "Run the same command again.") from None
+        if isinstance(found, PipelineError):
+            end = f"Its log ends with: {self._last_lines}"
+            raise type(found)(found.told.problem, found.told.action or end)
+        jobs_results: list[bytes] = found
+        return jobs_results
+
+    def end(self) -> None:
+        """End it, and its session."""
+        with suppress(OSError, subprocess.TimeoutExpired):
+            self._send(None)
+            self._process.wait(_SECONDS_TO_END)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in self._pipes:
+            with suppress(OSError):
+                pipe.close()
+        self._log.close()
+
+    def _send(self, job: bytes | None) -> None:
+        pickle.dump(job, self._pipes[0])
+        self._pipes[0].flush()
+
+    @property
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        given, told = self._process.stdin, self._process.stdout
+        if given is None or told is None:
+            message = "it was started with pipes"
+            raise AssertionError(message)
+        return given, told
+
+    @property
+    def _last_lines(self) -> str:
+        """Return the last lines of its log, without the places of Java's traces."""
+        lines = Path(self._log.name).read_text(errors="replace").splitlines()
+        return " / ".join([one for one in lines if not one.lstrip().startswith("at ")][-_LINES:])

@@ -1,7 +1,8 @@
-"""The driver of Spark, a process of its own: `python -m batch.spark.driver FOLDER`.
+"""The driver of Spark, a process of its own: `python -m batch.spark.driver`.
 
-Reads the pickled job from FOLDER, and writes the results of all shards, or the error, there. It
-ends when its standard input does, so that it does not outlive its caller.
+Reads pickled jobs from its standard input, and writes the results of all shards of each, or the
+error, to its standard output. It ends when its input does, so that it does not outlive its caller.
+Jobs have the object store's keys: they are in no file.
 """
 
 import os
@@ -12,8 +13,8 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import IO, TYPE_CHECKING, Any
 
 from batch.spark.worker import PARTS, RESULTS, fingerprint
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
@@ -73,6 +74,8 @@ def on_worker(function: str, expected: str, content: bytes) -> Callable[[Any], A
 def explained(error: BaseException) -> PipelineError:
     """Return the error of the worker that made a job fail; else Spark's own."""
     found = re.search(rf"{_TOLD}([A-Za-z0-9+/=]+)\.", str(error))
+    if isinstance(error, ImportError):
+        return cannot_run(error)
     if found is None:
         return RetryLaterError(f"Spark failed: {_cause(str(error))}")
     told: tuple[str, PipelineError | ImportError] = pickle.loads(  # noqa: S301 - of our own worker
@@ -83,6 +86,15 @@ def explained(error: BaseException) -> PipelineError:
         problem = f"{place} cannot run this project: {cause}"
         return StopPipelineError(problem, _INSTALL)
     return type(cause)(f"{place}: {cause.told.problem}", cause.told.action)
+
+
+def cannot_run(error: Exception) -> StopPipelineError:
+    """Return the error that the driver's Python, or what it needs, is not there."""
+    action = (
+        "Name a Python with pyspark and this project by PYSPARK_DRIVER_PYTHON, or unset "
+        "BATCH_ENGINE."
+    )
+    return StopPipelineError(f"Spark's driver cannot run: {error}", action)
 
 
 def _cause(text: str) -> str:
@@ -121,26 +133,39 @@ def _ddl(schema: "pa.Schema") -> str:
     return ", ".join(f"{one.name} {kinds.get(str(one.type), one.type)}" for one in schema)
 
 
-def main(folder: Path) -> None:
-    """Run the job in a folder."""
-    threading.Thread(target=_end_with_the_caller, daemon=True).start()
-    content = (folder / "job").read_bytes()
-    # It has the object store's keys, and must not be left behind if the caller is killed.
-    (folder / "job").unlink()
+def serve(given: IO[bytes], results: IO[bytes]) -> None:
+    """Run jobs until there are no more, and free what the session holds of the cluster."""
+    jobs: SimpleQueue[bytes | None] = SimpleQueue()
+    threading.Thread(target=_receive, args=[jobs, given], daemon=True).start()
+    while (content := jobs.get()) is not None:
+        pickle.dump(_done(content), results)
+        results.flush()
+    from pyspark.sql import SparkSession  # noqa: PLC0415
+
+    SparkSession.builder.getOrCreate().stop()
+
+
+def _done(content: bytes) -> list[bytes] | PipelineError:
     job: Job = pickle.loads(content)  # noqa: S301 - of the caller
-    done: list[bytes] | PipelineError
     try:
-        done = run(content, job.tasks, job.shards)
+        return run(content, job.tasks, job.shards)
     except Exception as error:  # noqa: BLE001 - told to the caller
-        done = explained(error)
-    (folder / "result").write_bytes(pickle.dumps(done))
+        return explained(error)
 
 
-def _end_with_the_caller() -> None:
-    with suppress(OSError):
-        sys.stdin.buffer.read()
+def _receive(jobs: "SimpleQueue[bytes | None]", given: IO[bytes]) -> None:
+    """Pass on what the caller sends; end this process if the caller is gone."""
+    with suppress(EOFError, OSError):
+        while True:
+            job = pickle.load(given)  # noqa: S301 - of the caller
+            jobs.put(job)
+            if job is None:
+                return
     os._exit(1)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    with os.fdopen(os.dup(1), "wb") as told:
+        # What Spark prints is for the log.
+        os.dup2(2, 1)
+        serve(sys.stdin.buffer, told)

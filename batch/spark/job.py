@@ -1,8 +1,12 @@
 """What an engine distributes."""
 
+import pickle
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+FOR_CALLER = -1
+"""Shard of what the caller gets as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +16,17 @@ class Part:
     shard: int
     name: str
     content: bytes
+
+
+def for_caller(found: object) -> Part:
+    """Return a part that the caller gets as it is."""
+    return Part(shard=FOR_CALLER, name="found", content=pickle.dumps(found))
+
+
+def as_found(parts: Iterable[Part]) -> bytes:
+    """Bring such parts together."""
+    found: list[Any] = [pickle.loads(part.content) for part in parts]  # noqa: S301 - of ours
+    return pickle.dumps(found)
 
 
 class Job(Protocol):

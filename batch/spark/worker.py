@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain
 
 import polars as pl
@@ -22,11 +23,17 @@ def fingerprint() -> str:
     return f"{distributed_version()}, Polars {pl.__version__}, {sum(hashes) % 0xFFFF:04x}"
 
 
+@lru_cache(maxsize=1)
+def _job(content: bytes) -> Job:
+    job: Job = pickle.loads(content)  # noqa: S301 - of the caller
+    return job
+
+
 def map_tasks(content: bytes, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Run the tasks with the given numbers; yield their files."""
-    job: Job = pickle.loads(content)  # noqa: S301 - of the caller
+    job = _job(content)
     tasks = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
-    with retry_later("A Spark worker could not read bronze"):
+    with retry_later("A Spark worker could not read the lake"):
         # One at a time: each may have hundreds of megabytes.
         for part in chain.from_iterable(map(job.map, tasks)):
             row = {"shard": part.shard, "name": part.name, "content": part.content}
@@ -35,7 +42,7 @@ def map_tasks(content: bytes, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.
 
 def reduce_shard(content: bytes, parts: pa.Table) -> pa.Table:
     """Bring the files of one shard together."""
-    job: Job = pickle.loads(content)  # noqa: S301 - of the caller
+    job = _job(content)
     shard = parts["shard"][0].as_py()
     rows = zip(parts["name"], parts["content"], strict=True)
     found = (Part(shard=shard, name=name.as_py(), content=file.as_py()) for name, file in rows)

@@ -15,7 +15,7 @@ from batch.warehouse.entities import TABLES
 from batch.warehouse.pinned import Pinned, PinnedDelta
 from batch.warehouse.validated import DeltaCounts, RuleCounts
 from lakehouse.contracts.schemas import RULE_COUNTS
-from lakehouse.delta import scan
+from lakehouse.delta import require_no_deletion_vectors, scan
 from lakehouse.lake import Lake
 from lakehouse.offsets import bronze_app_id
 
@@ -90,7 +90,9 @@ class DeltaSource(PinnedDelta):
 
         Raises:
             FeedGoneError: part of it has been cleaned up.
+            StopPipelineError: another engine has made it unusable.
         """
+        require_no_deletion_vectors(self.table)
         try:
             feed = self.table.load_cdf(starting_version=since + 1, ending_version=self.version)
             for batch in feed:

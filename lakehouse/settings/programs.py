@@ -112,8 +112,7 @@ class BatchSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="BATCH_")
     engine: Literal["local", "spark"] = setting(
         "local",
-        "What rebuilds silver by command, first load included: this machine, which Airflow uses "
-        "in any case, or Spark.",
+        "What computes silver and gold from scratch, and compares silver with bronze: here or Spark.",
         change="When one machine is too slow to read all of bronze.",
     )
 

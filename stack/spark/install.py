@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lakehouse.environment import environment
 from lakehouse.secrets import generate
-from lakehouse.settings import ROOT
+from lakehouse.settings import ROOT, BatchSettings
 from stack.cache import ensure
 from stack.environment import install_environment
 from stack.paths import LOCKS, Cache, Data, StackConfig
@@ -19,6 +19,12 @@ for option in "$@"; do
 done
 exec '{java}' "$@"
 """
+_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+_SHORT_LIVED = f"""spark.ui.enabled false
+spark.driver.extraJavaOptions {_JAVA}
+spark.executor.extraJavaOptions {_JAVA}
+"""
+"""Java only moves files of rows between processes: it need not become fast, but begin soon."""
 
 
 def install_spark(tools: Tools, uv: Path, cache: Cache, result: Path) -> None:
@@ -54,7 +60,7 @@ def make_configuration(data: Data) -> None:
     """Create it: who does not know its secret can run no program, and receives none."""
     folder = ServiceUser().make_private_dir(configuration_in(data))
     if not (file := folder / "spark-defaults.conf").exists():
-        text = f"spark.authenticate true\nspark.authenticate.secret {generate()}\n"
+        text = f"spark.authenticate true\nspark.authenticate.secret {generate()}\n{_SHORT_LIVED}"
         ServiceUser().write_private(file, text)
 
 
@@ -75,3 +81,16 @@ def programs_of(cache: Cache) -> dict[str, str]:
         "JAVA_HOME": str(cache.spark / "java"),
         "PYTHONPATH": str(ROOT),
     }
+
+
+def programs_of_tasks(config: StackConfig, cache: Cache) -> dict[str, str]:
+    """Return the variables by which tasks of Airflow find what a driver runs on.
+
+    None without BATCH_ENGINE=spark, or where Spark is not installed here: then Airflow's own
+    environment counts.
+    """
+    if BatchSettings().engine != "spark" or not cache.spark.exists():
+        return {}
+    # The folder is made when Spark starts, which may be later than Airflow.
+    ours = str(configuration_in(Data(root=config.stack.data_dir)))
+    return programs_of(cache) | ({"SPARK_CONF_DIR": ours} if config.spark.is_here else {})

@@ -10,6 +10,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from batch.reconcile.history import Examples
+from batch.reconcile.silver import compare_silver
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.sizes import BatchLimits
@@ -44,7 +46,8 @@ def spark(tmp_path_factory):
         ours = configuration_in(stack.control.data) / "spark-defaults.conf"
         (folder / "spark-defaults.conf").write_text(ours.read_text() + DEFAULTS)
         programs = {**programs_of(stack.control.cache), "SPARK_CONF_DIR": str(folder)}
-        yield stack, Cluster(settings=SparkSettings(master=master), programs=programs)
+        with Cluster(settings=SparkSettings(master=master), programs=programs) as cluster:
+            yield stack, cluster
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,13 @@ def contents(lake):
 def rebuild(lake, cluster):
     (report,) = rebuild_silver(lake, FEW, chosen_entities(["customers"]), cluster=cluster)
     return replace(report, seconds=0)
+
+
+def compared(lake, cluster):
+    reports = compare_silver(lake, FEW, Examples(), cluster=cluster)
+    found = {one.table: one.findings for one in reports}
+    assert all(one.is_exact for one in found.values())
+    return found
 
 
 def kill_one(worker, killed):
@@ -91,6 +101,7 @@ def test_spark_gives_the_tables_of_one_machine_though_an_executor_is_killed(spar
     assert killed
     assert contents(lake) == before
     assert on_spark == rebuild(lake, None)
+    assert compared(lake, cluster) == compared(lake, None)
 
 
 @pytest.mark.long
@@ -101,8 +112,12 @@ def test_workers_without_the_project_are_told_in_one_message(spark, lake, tmp_pa
     # Without PYTHONPATH, by which workers of ours find the checkout.
     alone.write_text(f'#!/bin/sh\nexec {cluster.programs["PYSPARK_PYTHON"]} -I "$@"\n')
     alone.chmod(0o755)
+    cluster.close()  # it would hold all cores of the master
     cluster = replace(cluster, programs={**cluster.programs, "PYSPARK_PYTHON": str(alone)})
-    with pytest.raises(StopPipelineError, match="cannot run this project: No module named 'batch'"):
+    with (
+        cluster,
+        pytest.raises(StopPipelineError, match="cannot run this project: No module named 'batch'"),
+    ):
         rebuild(lake, cluster)
     assert contents(lake) == before
 

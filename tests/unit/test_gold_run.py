@@ -10,16 +10,18 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, TableFeatures
 
 from batch.gold import run as gold_run
 from batch.gold.run import GoldReport, chosen_tables, consolidate_gold, rebuild_gold
+from batch.spark import files
 from lakehouse.commit import a_few_times
 from lakehouse.contracts.gold import CUSTOMER_LIFETIME_VALUE, GOLD_TABLES
 from lakehouse.contracts.model import FIRST_TIMESTAMP, LAST_TIMESTAMP
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import GoneError, RetryLaterError, StopPipelineError
 from lakehouse.lake import Lake
 from replay.gold import replay_gold
+from tests.unit.clusters import Gone, Here
 from tests.unit.gold_shop import (
     NOON,
     LocalSilver,
@@ -105,6 +107,79 @@ def test_incremental_runs_over_a_random_history_equal_a_rebuild(tmp_path: Path, 
         shop.next_batch()
         run(silver.lake)
         assert_equals_rebuild(silver)
+
+
+def test_a_full_run_on_spark_gives_the_tables_of_one_machine(tmp_path: Path) -> None:
+    silver, cluster = LocalSilver(tmp_path), Here()
+    shop = RandomShop(silver, 3)
+    shop.next_batch()
+    here, there = run(silver.lake), run(silver.with_gold("spark"), cluster=cluster)
+    assert [replace(one, seconds=0) for one in here.values()] == [
+        replace(one, seconds=0) for one in there.values()
+    ]
+    for table in GOLD_TABLES:
+        expected = content(silver.lake, table).to_dicts()
+        assert content(silver.with_gold("spark"), table).to_dicts() == expected, table
+    rebuild_gold(silver.lake, retention_hours=1, cluster=cluster)
+    assert cluster.jobs == 2
+    assert_equals_rebuild(silver)
+
+
+@pytest.mark.usefixtures("consolidated")
+def test_what_is_new_in_silver_is_not_for_spark(silver: LocalSilver) -> None:
+    silver.merge("cleaned_sales", order(3, customer_id=2, placed_at=FEBRUARY))
+    run(silver.lake, cluster=Gone())
+    assert_equals_rebuild(silver)
+
+
+def test_a_full_run_on_spark_that_fails_changes_nothing(silver: LocalSilver) -> None:
+    run(silver.lake)
+    before = versions(silver.lake)
+    with pytest.raises(RetryLaterError, match="gone"):
+        rebuild_gold(silver.lake, retention_hours=1, cluster=Gone())
+    assert versions(silver.lake) == before
+
+
+@pytest.mark.usefixtures("consolidated")
+def test_a_table_of_silver_that_goes_while_spark_reads_it_does_not_empty_gold(
+    silver: LocalSilver,
+) -> None:
+    class Later(Here):
+        def run(self, job: object) -> list[object]:
+            shutil.rmtree(silver.root / "silver" / "cleaned_sales")
+            return super().run(job)
+
+    before = versions(silver.lake)
+    with pytest.raises(GoneError, match="silver/cleaned_sales is gone"):
+        rebuild_gold(silver.lake, retention_hours=1, cluster=Later())
+    assert versions(silver.lake) == before
+
+
+@pytest.mark.usefixtures("without_pauses")
+@pytest.mark.parametrize(
+    ("table", "owner", "name", "is_known_by_files"),
+    [
+        (CUSTOMER_LIFETIME_VALUE.name, gold_run, "replace", False),
+        ("sales_kpi", gold_run, "replace_files", False),
+        ("sales_kpi", DeltaTable, "create_write_transaction", True),
+    ],
+)
+def test_a_full_run_on_spark_whose_answer_is_lost_is_not_made_twice(
+    silver: LocalSilver,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    owner: object,
+    name: str,
+    is_known_by_files: bool,
+) -> None:
+    expected = silver.with_gold("expected")
+    run(expected, table)
+    monkeypatch.setattr(owner, name, failing_after(getattr(owner, name)))
+    done = run(silver.lake, table, cluster=Here())
+    assert gold(silver.lake, table).version() == 1
+    assert content(silver.lake, table).equals(content(expected, table))
+    # Otherwise the watermarks told that there was nothing left to do.
+    assert done[table].is_full == is_known_by_files
 
 
 def test_first_run_reads_everything_and_the_next_only_what_changed(silver: LocalSilver) -> None:
@@ -220,6 +295,22 @@ def test_a_product_that_comes_after_its_lines_gives_them_cost_and_category(
 
 
 @pytest.mark.usefixtures("consolidated")
+def test_silver_with_deletion_vectors_of_another_engine_stops_gold(silver: LocalSilver) -> None:
+    ours = gold(silver.lake, CUSTOMER_LIFETIME_VALUE.name).metadata().configuration
+    assert ours["delta.enableDeletionVectors"] == "false"
+    sales = silver.lake.open("silver", "cleaned_sales")
+    assert sales is not None
+    sales.alter.add_feature(TableFeatures.DeletionVectors, allow_protocol_versions_increase=True)
+    with pytest.raises(StopPipelineError, match="cleaned_sales/ may have deletion vectors"):
+        run(silver.lake)
+    # The way out: it is removed, and made again of bronze.
+    shutil.rmtree(silver.root / "silver" / "cleaned_sales")
+    silver.merge("cleaned_sales", order(4, placed_at=FEBRUARY))
+    run(silver.lake)
+    assert_equals_rebuild(silver)
+
+
+@pytest.mark.usefixtures("consolidated")
 def test_scores_follow_the_month_of_the_newest_order(silver: LocalSilver) -> None:
     before = content(silver.lake, "customer_lifetime_value")
     silver.merge(
@@ -301,12 +392,12 @@ def test_a_silver_table_recreated_is_read_from_its_beginning(silver: LocalSilver
     assert content(silver.lake, "stock_health")["on_hand_units"].to_list() == [4]
 
 
-def failing_after(land: Callable[..., GoldReport]) -> Callable[..., GoldReport]:
+def failing_after(land: Callable[..., object]) -> Callable[..., object]:
     calls = []
 
-    def landed(*arguments: object) -> GoldReport:
+    def landed(*arguments: object, **options: object) -> object:
         calls.append(arguments)
-        report = land(*arguments)
+        report = land(*arguments, **options)
         if len(calls) == 1:
             message = "the answer was lost"
             raise OSError(message)
@@ -319,6 +410,7 @@ def failing_after(land: Callable[..., GoldReport]) -> Callable[..., GoldReport]:
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     impatient = partial(a_few_times, pause=lambda _seconds: None)
     monkeypatch.setattr(gold_run, "a_few_times", impatient)
+    monkeypatch.setattr(files, "a_few_times", impatient)
 
 
 @pytest.mark.usefixtures("consolidated")

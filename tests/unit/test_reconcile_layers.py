@@ -32,6 +32,7 @@ from lakehouse.delta import scan
 from lakehouse.errors import RetryLaterError
 from lakehouse.lake import Lake
 from tests.unit.bronze_maker import RULES, customers, new_lake, order_lines
+from tests.unit.clusters import Gone, Here
 from tests.unit.gold_shop import NOON, LocalSilver, line, movement, order, refund, version, visit
 
 EXAMPLES = Examples(limit=5)
@@ -59,8 +60,9 @@ class Shop:
         consolidate_silver(self.lake, RULES, chosen_entities(["customers", "order_lines"]))
         return self
 
-    def compare(self, lake=None, rules=RULES):
-        return {one.table: one for one in compare_silver(lake or self.lake, rules, EXAMPLES)}
+    def compare(self, lake=None, rules=RULES, cluster=None):
+        reports = compare_silver(lake or self.lake, rules, EXAMPLES, cluster=cluster)
+        return {one.table: one for one in reports}
 
     def table(self, name):
         return self.lake.open("silver", name)
@@ -118,6 +120,22 @@ def test_findings_are_the_same_however_many_changes_are_validated_at_a_time(shop
     assert {name: one.findings for name, one in in_parts.items()} == {
         name: one.findings for name, one in whole.items()
     }
+
+
+def test_findings_on_spark_are_those_of_one_machine(shop):
+    shop.table("enriched_users").delete("customer_id = 3")
+    shop.table("users_history").delete("customer_id = 1")
+    shop.table("quarantine").delete()
+    few, cluster = replace(RULES, batch=BatchLimits(records=1)), Here()
+    here, there = shop.compare(rules=few), shop.compare(rules=few, cluster=cluster)
+    assert cluster.jobs == 2
+    assert set(faulty(here)) == {"enriched_users", "users_history"}
+    assert [replace(one, seconds=0) for one in there.values()] == [
+        replace(one, seconds=0) for one in here.values()
+    ]
+    with pytest.raises(RetryLaterError, match="gone"):
+        shop.compare(rules=few, cluster=Gone())
+    shop.compare(cluster=Gone())  # of few changes: they are for this machine
 
 
 def test_silver_that_is_written_while_it_is_compared_is_exact(shop):

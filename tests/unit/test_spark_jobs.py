@@ -2,14 +2,16 @@
 
 import contextlib
 import importlib
+import io
 import pickle
 import platform
-import random
 import socket
+import sys
 import tempfile
 from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -29,49 +31,26 @@ from batch.spark.cluster import Cluster
 from batch.spark.driver import explained, on_worker
 from batch.spark.files import Place, replace_files
 from batch.spark.job import Part
-from batch.spark.worker import PARTS, fingerprint, map_tasks, reduce_shard, require_same
+from batch.spark.worker import PARTS, fingerprint, require_same
 from lakehouse.delta import open_or_create, scan, table_properties
-from lakehouse.environment import environment_of
+from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import AwayError, RetryLaterError, StopPipelineError
 from lakehouse.settings import SparkSettings
 from tests.unit.bronze_maker import RULES, customers, new_lake, rows_of
+from tests.unit.clusters import Gone, Here
 from tests.unit.test_silver_tables import TABLES, happen, steps
 
 SCHEMA = pa.schema([("id", pa.int64()), ("month", pa.string())])
-AWAY = RetryLaterError("Spark failed: gone")
 LOST = OSError("Generic S3 error: the response was lost")
 LACKS = ModuleNotFoundError("No module named 'batch'")
 STOPS = StopPipelineError("orders lacks status in 3 changes", "Was it removed?")
 FEW = replace(RULES, batch=BatchLimits(records=4))
-
-
-class Here:
-    """A cluster in this process. Tasks may run twice, and their files come in any order."""
-
-    def __init__(self, seed=0):
-        self.draw = random.Random(seed)
-
-    def run(self, job):
-        content = pickle.dumps(job)
-        numbers = list(range(job.tasks))
-        self.draw.shuffle(numbers)
-        for lost in numbers[: job.tasks // 2]:  # an executor that was killed: its task runs again
-            list(map_tasks(content, [pa.record_batch({"id": [lost]})]))
-        found = [
-            batch for n in numbers for batch in map_tasks(content, [pa.record_batch({"id": [n]})])
-        ]
-        rows = pl.DataFrame(pa.Table.from_batches(found)).sample(fraction=1, shuffle=True, seed=1)
-        done = []
-        for _, parts in rows.group_by("shard"):
-            table = parts.to_arrow().cast(found[0].schema)
-            for _ in range(self.draw.randint(1, 2)):
-                result = reduce_shard(content, table)
-            done.append(pickle.loads(result["content"][0].as_py()))  # noqa: S301
-        return done
+ONE = replace(RULES, batch=BatchLimits(records=1))
+CUSTOMERS = chosen_entities(["customers"])
 
 
 def rebuild(lake, **options):
-    (report,) = rebuild_silver(lake, FEW, chosen_entities(["customers"]), **options)
+    (report,) = rebuild_silver(lake, options.pop("rules", FEW), CUSTOMERS, **options)
     return replace(report, seconds=0)
 
 
@@ -101,30 +80,25 @@ def test_a_distributed_rebuild_equals_that_of_one_machine(script, seed):
 
 def test_a_rebuild_on_a_cluster_that_fails_changes_nothing(tmp_path):
     lake = new_lake(tmp_path)
-    happen(customers(lake), [(1, "name", 1), (2, "bad mail", 2)]).land()
+    happen(customers(lake), [(1, "name", 1), (1, "bad mail", 2)]).land()
     consolidate_silver(lake, RULES, chosen_entities(["customers"]))
     before = {name: DeltaTable(lake.uri("silver", name)).version() for name in TABLES}
 
     with pytest.raises(RetryLaterError, match="gone"):
-        rebuild(lake, cluster=Gone())
+        rebuild(lake, rules=ONE, cluster=Gone())
     assert before == {name: DeltaTable(lake.uri("silver", name)).version() for name in TABLES}
 
 
-class Gone:
-    """A cluster that fails, and counts its jobs."""
-
-    def __init__(self):
-        self.jobs = 0
-
-    def run(self, _job):
-        self.jobs += 1
-        raise AWAY
+def test_a_table_of_a_single_batch_is_rebuilt_here(tmp_path):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), [(1, "name", 1), (2, "bad mail", 2)]).land()
+    assert rebuild(lake, rules=RULES, cluster=Gone()).read == 2
 
 
 def test_a_first_load_that_failed_on_a_cluster_is_tried_there_again(tmp_path):
     lake = new_lake(tmp_path)
-    source = happen(customers(lake), [(1, "name", 1), (2, "bad mail", 2)]).land()
-    run = PipelineRun(lake=lake, rules=FEW, limit=None, warehouse="", cluster=Gone())
+    source = happen(customers(lake), [(1, "name", 1), (1, "bad mail", 2)]).land()
+    run = PipelineRun(lake=lake, rules=ONE, limit=None, warehouse="", cluster=Gone())
     for tries in (1, 2):
         with pytest.raises(RetryLaterError, match="gone"):
             run.silver(["customers"])
@@ -313,48 +287,99 @@ def test_a_master_that_does_not_answer_is_told_at_once():
 
 
 def driven(tmp_path, *lines):
-    """A cluster whose driver is a script, with the job's folder as its fourth argument."""
+    """A cluster whose driver is a script, which notes that it starts."""
     script = tmp_path / "python"
-    script.write_text("\n".join(("#!/bin/sh", *lines)))
+    script.write_text("\n".join(("#!/bin/sh", f"echo started >> {tmp_path}/starts", *lines)))
     script.chmod(0o755)
     settings = SparkSettings(remote="sc://127.0.0.1:1")
     return Cluster(settings=settings, programs={"PYSPARK_DRIVER_PYTHON": str(script)})
 
 
-def test_results_and_errors_of_the_driver_are_those_of_the_job(tmp_path):
-    results, error = tmp_path / "results", tmp_path / "error"
-    results.write_bytes(pickle.dumps([pickle.dumps([1]), pickle.dumps([2])]))
-    error.write_bytes(pickle.dumps(StopPipelineError("orders lacks status", "Correct it.")))
-    told = driven(tmp_path, 'test -s "$4/job" || exit 1', f'cp {results} "$4/result"')
-    assert told.run(["a job"]) == [[1], [2]]
-    with pytest.raises(StopPipelineError, match=r"^orders lacks status\. Correct it\.$"):
-        driven(tmp_path, f'cp {error} "$4/result"').run(["a job"])
+def starts(tmp_path):
+    return len((tmp_path / "starts").read_text().splitlines())
+
+
+def kept(path, content):
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+def test_all_jobs_of_a_block_have_one_driver_which_ends_with_it(tmp_path):
+    first = kept(tmp_path / "first", [pickle.dumps([1]), pickle.dumps([2])])
+    second = kept(tmp_path / "second", [])
+    # The last it is told is that there is no more: it ends by itself.
+    told = driven(tmp_path, f"cat {first} {second}", f"cat > {tmp_path}/sent")
+    with told as cluster:
+        assert cluster.run(["a job"]) == [[1], [2]]
+        assert cluster.run(["another"]) == []
+    assert starts(tmp_path) == 1
+    with (tmp_path / "sent").open("rb") as sent:
+        jobs = [pickle.load(sent) for _ in range(3)]  # noqa: S301
+    assert [job and pickle.loads(job) for job in jobs] == [["a job"], ["another"], None]  # noqa: S301
+    with told as cluster:
+        cluster.run(["a third"])
+    assert starts(tmp_path) == 2
+
+
+def test_an_error_of_the_driver_is_that_of_the_job_and_the_next_one_has_a_new_driver(tmp_path):
+    error = kept(tmp_path / "error", StopPipelineError("orders lacks status", "Correct it."))
+    told = driven(tmp_path, f"exec cat {error} -")
+    for _ in range(2):
+        with pytest.raises(StopPipelineError, match=r"^orders lacks status\. Correct it\.$"):
+            told.run(["a job"])
+    assert starts(tmp_path) == 2
 
 
 def test_a_failure_of_spark_is_told_with_the_end_of_its_log(tmp_path):
-    error = tmp_path / "error"
-    error.write_bytes(pickle.dumps(explained(RuntimeError("java.lang.Error: a"))))
-    told = driven(tmp_path, "printf 'lost b\\n\\tat java.x\\nlost c\\n'", f'cp {error} "$4/result"')
+    error = kept(tmp_path / "error", explained(RuntimeError("java.lang.Error: a")))
+    told = driven(tmp_path, "printf 'lost b\\n\\tat java.x\\nlost c\\n' >&2", f"exec cat {error} -")
     expected = r"^Spark failed: java\.lang\.Error: a\. Its log ends with: lost b / lost c$"
     with pytest.raises(RetryLaterError, match=expected):
         told.run(["a job"])
 
 
-def test_the_driver_leaves_no_job_behind_which_has_keys_of_the_store(tmp_path, monkeypatch):
-    def run(*_):
-        assert not (tmp_path / "job").exists()
-        return [b"done"]
+def test_a_driver_without_spark_or_that_does_not_start_stops_the_command(tmp_path):
+    error = explained(LACKS)
+    assert isinstance(error, StopPipelineError)
+    assert "PYSPARK_DRIVER_PYTHON" in str(error)
+    cluster = driven(tmp_path)
+    cluster.programs["PYSPARK_DRIVER_PYTHON"] = str(tmp_path / "none")
+    with pytest.raises(StopPipelineError, match=r"Spark's driver cannot run: .*No such file"):
+        cluster.run(["a job"])
 
-    monkeypatch.setattr(driver, "run", run)
-    monkeypatch.setattr(driver.threading, "Thread", MagicMock())
-    (tmp_path / "job").write_bytes(pickle.dumps(SimpleNamespace(tasks=1, shards=1)))
-    driver.main(tmp_path)
-    assert pickle.loads((tmp_path / "result").read_bytes()) == [b"done"]  # noqa: S301
+
+def test_the_cluster_of_a_task_is_that_of_its_environment():
+    with environment_of({**process_environment(), "BATCH_ENGINE": "spark"}):
+        found = Cluster.of_settings()
+    assert found.programs == {}
+    with environment_of({**process_environment(), "BATCH_ENGINE": "local"}):
+        assert Cluster.of_settings() is None
+
+
+def test_the_driver_runs_job_after_job_and_frees_the_cluster_at_the_end(monkeypatch):
+    jobs = [pickle.dumps(SimpleNamespace(tasks=n, shards=1)) for n in (1, 2)]
+    given = io.BytesIO(b"".join(pickle.dumps(job) for job in (*jobs, None)))
+    spark = MagicMock()
+    monkeypatch.setitem(sys.modules, "pyspark", MagicMock())
+    monkeypatch.setitem(sys.modules, "pyspark.sql", spark)
+    monkeypatch.setattr(driver, "run", lambda job, *_: [job])
+    told = io.BytesIO()
+    driver.serve(given, told)
+    told.seek(0)
+    assert [pickle.load(told) for _ in jobs] == [[job] for job in jobs]  # noqa: S301
+    spark.SparkSession.builder.getOrCreate().stop.assert_called_once_with()
+
+
+def test_the_driver_ends_if_the_caller_does(monkeypatch):
+    ended = []
+    monkeypatch.setattr(driver.os, "_exit", ended.append)
+    driver._receive(SimpleQueue(), io.BytesIO())
+    assert ended == [1]
 
 
 def test_a_driver_that_is_killed_is_told_with_its_last_words(tmp_path):
     with pytest.raises(RetryLaterError, match="ended with status -9: no memory"):
-        driven(tmp_path, "echo no memory", "kill -9 $$").run(["a job"])
+        driven(tmp_path, "echo no memory >&2", "kill -9 $$").run(["a job"])
 
 
 def test_one_of_several_masters_has_to_answer():

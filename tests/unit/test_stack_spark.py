@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import stack.spark.install
 from cli.__main__ import app
-from cli.consolidate import Engine, _cluster
+from cli.engine import Engine, _cluster
 from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
@@ -15,7 +15,7 @@ from stack.catalog import DEFAULT, SPARK, chosen, services
 from stack.paths import Cache, Data, StackConfig
 from stack.preflight import port_problems
 from stack.service_user import ServiceUser
-from stack.spark.install import install_spark, make_configuration, programs_of
+from stack.spark.install import install_spark, make_configuration, programs_of, programs_of_tasks
 
 
 @pytest.fixture
@@ -110,7 +110,21 @@ def test_the_engine_is_that_of_the_option_else_of_the_setting(tmp_path):
         assert _cluster(Engine.SPARK) is not None
 
 
-def test_spark_computes_no_other_layer():
-    result = CliRunner().invoke(app, ["rebuild", "--layer", "gold", "--engine", "spark"])
+def test_spark_does_not_compute_the_warehouse():
+    result = CliRunner().invoke(app, ["rebuild", "--layer", "warehouse", "--engine", "spark"])
     assert result.exit_code == 2
-    assert "Spark computes silver" in result.output
+    assert "Spark computes silver and gold" in result.output
+
+
+def test_tasks_of_airflow_find_what_a_driver_runs_on(tmp_path):
+    place = {"STACK_DATA_DIR": str(tmp_path), "STACK_CACHE_DIR": str(tmp_path)}
+    with environment_of({**process_environment(), **place, "BATCH_ENGINE": "spark"}):
+        config = StackConfig()
+        cache = Cache(root=config.stack.cache_dir)
+        assert programs_of_tasks(config, cache) == {}
+        cache.spark.mkdir()
+        found = programs_of_tasks(config, cache)
+        assert found.items() >= programs_of(cache).items()
+        assert found["SPARK_CONF_DIR"] == str(tmp_path / "run" / "spark")
+    with environment_of({**process_environment(), **place, "BATCH_ENGINE": "local"}):
+        assert programs_of_tasks(StackConfig(), cache) == {}

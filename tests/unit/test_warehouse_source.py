@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 import polars as pl
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, TableFeatures, write_deltalake
 
 from batch.warehouse.entities import BY_SILVER
 from batch.warehouse.source import DeltaSource, FeedGoneError, silver_sources
 from lakehouse.contracts.schemas import silver_schema
 from lakehouse.delta import open_or_create, table_properties, with_watermarks
+from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
 from lakehouse.offsets import bronze_app_id
 from tests.warehouse import silver_row
@@ -125,6 +126,18 @@ def test_feed_without_its_files_is_gone(uri, tmp_path):
         file.unlink()
     with pytest.raises(FeedGoneError):
         list(source(uri).changes(COLUMNS, since=since))
+
+
+def test_a_feed_beside_deletion_vectors_is_refused_with_the_way_out(uri):
+    append(uri, (0, {"order_id": 1}))
+    since = source(uri).version
+    # As another engine enables them.
+    DeltaTable(uri).alter.add_feature(
+        TableFeatures.DeletionVectors, allow_protocol_versions_increase=True
+    )
+    with pytest.raises(StopPipelineError, match="deletion vectors") as told:
+        list(source(uri).changes(COLUMNS, since=since))
+    assert "DROP FEATURE deletionVectors TRUNCATE HISTORY" in str(told.value)
 
 
 def test_feed_without_its_log_is_gone(uri, tmp_path):

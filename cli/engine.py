@@ -1,0 +1,63 @@
+"""The engine of a command: this machine, or Apache Spark."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import err_console
+
+if TYPE_CHECKING:
+    from batch.spark.cluster import Cluster
+
+
+class Engine(StrEnum):
+    """What computes a layer from scratch."""
+
+    LOCAL = "local"
+    SPARK = "spark"
+
+
+EngineOption = Annotated[
+    Engine | None,
+    typer.Option(help="What computes; by default the one that BATCH_ENGINE names."),
+]
+
+
+@contextmanager
+def spark_of(engine: Engine | None, *, is_used: bool = True) -> "Iterator[Cluster | None]":
+    """Yield Spark's cluster if it is asked for and used; all jobs in the block have one driver."""
+    cluster = _cluster(engine) if is_used else None
+    if cluster is None:
+        yield None
+        return
+    with cluster:
+        yield cluster
+
+
+def _cluster(engine: Engine | None) -> "Cluster | None":
+    """Return Spark's cluster if it is asked for, and what its driver runs on, installed."""
+    from importlib.util import find_spec
+
+    from batch.spark.cluster import Cluster
+    from lakehouse.errors import StopPipelineError
+    from lakehouse.settings import BatchSettings, default_uv
+    from stack.paths import Cache, StackConfig
+    from stack.spark.install import driver_of, ensure_spark, programs_of
+
+    if (engine or BatchSettings().engine) != Engine.SPARK:
+        return None
+    config = StackConfig()
+    if find_spec("pyspark") is not None:
+        # In an environment that has Spark, as those of clusters have, its own variables count.
+        return Cluster(settings=config.spark, programs=driver_of(config))
+    cache, uv = Cache(root=config.stack.cache_dir), default_uv()
+    if not cache.spark.exists():
+        if uv is None:
+            problem = "No uv to install Spark with"
+            raise StopPipelineError(problem, "Run through ./pipeline, or put uv on the PATH.")
+        with err_console.status("installing Spark"):
+            ensure_spark(cache, uv)
+    return Cluster(settings=config.spark, programs=programs_of(cache) | driver_of(config))
