@@ -6,8 +6,8 @@ so each step continues from whatever was committed in between, and none sets a l
 gold and the warehouse are built from the same rows. Each step may be repeated.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -114,22 +114,25 @@ class PipelineRun:
         )
 
     @classmethod
-    def of_task(cls, on_progress: Progress) -> "PipelineRun":
-        """Return the steps for an Airflow task: each waits for other writers of the same layer.
+    @contextmanager
+    def of_task(cls, on_progress: Progress) -> "Iterator[PipelineRun]":
+        """Yield the steps for an Airflow task: each waits for other writers of the same layer.
 
-        What Spark's driver runs on, if BATCH_ENGINE asks for it, is in the task's environment.
+        What Spark's driver runs on, if BATCH_ENGINE asks for it, is in the task's environment. It
+        ends with the block.
         """
-        run = cls.of_settings(on_progress, cluster=Cluster.of_settings())
+        with Cluster.of_settings() or nullcontext() as cluster:
+            run = cls.of_settings(on_progress, cluster=cluster)
 
-        def lock(part: str | None) -> AbstractContextManager[None]:
-            return only_one(
-                run.warehouse,
-                f"Airflow's {part or 'consolidation'}",
-                part=part,
-                on_wait=lambda who: on_progress(f"waiting for {who}"),
-            )
+            def lock(part: str | None) -> AbstractContextManager[None]:
+                return only_one(
+                    run.warehouse,
+                    f"Airflow's {part or 'consolidation'}",
+                    part=part,
+                    on_wait=lambda who: on_progress(f"waiting for {who}"),
+                )
 
-        return replace(run, lock=lock)
+            yield replace(run, lock=lock)
 
     def silver(self, entities: Sequence[str]) -> list[SilverReport]:
         """Apply what bronze has of these shop tables; of all with contracts of ours if none given.

@@ -56,8 +56,8 @@ def silver(name: str) -> "XComArg":
         from batch.pipeline_run import PipelineRun
         from batch.runs.tables import details_of, note_results, offsets_of, result_of_silver
 
-        with recording("consolidation") as run:
-            (report,) = PipelineRun.of_task(tell).silver([name])
+        with recording("consolidation") as run, PipelineRun.of_task(tell) as steps:
+            (report,) = steps.silver([name])
             note_results(run, [result_of_silver(report)])
             run.note(scope=offsets_of([report]), details=details_of([report]))
         for unknown in report.unknown:
@@ -77,8 +77,8 @@ def gold() -> dict[str, Any]:
     from batch.pipeline_run import PipelineRun
     from batch.runs.tables import note_results, result_of_gold
 
-    with recording("consolidation") as run:
-        reports, versions = PipelineRun.of_task(tell).gold()
+    with recording("consolidation") as run, PipelineRun.of_task(tell) as steps:
+        reports, versions = steps.gold()
         done = [result_of_gold(one) for one in reports]
         note_results(run, done, is_first=False)
     rows = [asdict(row) for row in done]
@@ -95,8 +95,8 @@ def warehouse(made: dict[str, Any]) -> dict[str, Any]:
     from batch.runs.tables import note_results, results_of_warehouse
 
     started = monotonic()
-    with recording("consolidation") as run:
-        report = PipelineRun.of_task(tell).load_versions(made["silver_versions"])
+    with recording("consolidation") as run, PipelineRun.of_task(tell) as steps:
+        report = steps.load_versions(made["silver_versions"])
         done = results_of_warehouse(report, monotonic() - started)
         note_results(run, done, is_first=False)
     rows = [asdict(row) for row in done]
@@ -116,10 +116,9 @@ def views() -> list[str]:
     """Refresh the materialized views, which completes the asset `mart`."""
     from batch.pipeline_run import PipelineRun
 
-    with recording("consolidation"):
-        run = PipelineRun.of_task(tell)
-        refreshed = run.views()
-        run.measure()
+    with recording("consolidation"), PipelineRun.of_task(tell) as steps:
+        refreshed = steps.views()
+        steps.measure()
     publish(MART, {"views": refreshed})
     return refreshed
 
@@ -130,8 +129,8 @@ def trim() -> dict[str, Any]:
     """Delete rows of the live schema that the warehouse has loaded by now."""
     from batch.pipeline_run import PipelineRun
 
-    with recording("consolidation"):
-        metrics = {"trimmed": PipelineRun.of_task(tell).trim()}
+    with recording("consolidation"), PipelineRun.of_task(tell) as steps:
+        metrics = {"trimmed": steps.trim()}
     log_table([metrics])
     return metrics
 
@@ -143,8 +142,8 @@ def derived() -> list[dict[str, Any]]:
     from batch.pipeline_run import PipelineRun
     from batch.runs.tables import details_of, note_results, offsets_of, result_of_silver
 
-    with recording("consolidation") as run:
-        reports = PipelineRun.of_task(tell).derived()
+    with recording("consolidation") as run, PipelineRun.of_task(tell) as steps:
+        reports = steps.derived()
         done = [result_of_silver(one) for one in reports]
         note_results(run, done, is_first=False)
         run.note(scope=offsets_of(reports), details=details_of(reports))
@@ -159,8 +158,8 @@ def reconcile() -> dict[str, Any]:
     """Compare the shop with bronze change by change, then each layer with the one below."""
     from batch.pipeline_run import PipelineRun
 
-    with recording("consolidation") as run:
-        report = PipelineRun.of_task(tell).reconcile(run)
+    with recording("consolidation") as run, PipelineRun.of_task(tell) as steps:
+        report = steps.reconcile(run)
     layers = [
         {"layer": one.layer, "table": one.table, "rows": one.findings.rows, "note": one.note}
         for one in report.layers

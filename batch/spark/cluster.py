@@ -140,6 +140,7 @@ class _Driver:
         """End it, and its session."""
         with suppress(OSError, subprocess.TimeoutExpired):
             self._send(None)
+            self._pipes[0].close()
             self._process.wait(_SECONDS_TO_END)
         self.kill()
 

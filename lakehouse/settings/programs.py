@@ -112,7 +112,7 @@ class BatchSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="BATCH_")
     engine: Literal["local", "spark"] = setting(
         "local",
-        "What computes silver and gold from scratch, and compares silver with bronze: here or Spark.",
+        "What computes silver and gold from scratch, and compares silver to bronze: here or Spark.",
         change="When one machine is too slow to read all of bronze.",
     )
 

@@ -38,10 +38,10 @@ NOT_MADE = {"KafkaPartitionsUnhealthy"}
 RECONCILIATION = """
 from batch.pipeline_run import PipelineRun
 from batch.runs import Kind, StepwiseRun, recorded_step
-pipeline = PipelineRun.of_task(print)
 run = StepwiseRun(key={key!r}, kind=Kind.CONSOLIDATION, scope={{}}, steps=["reconcile"])
-with recorded_step(pipeline.warehouse, run, "reconcile") as record:
-    pipeline.reconcile(record)
+with PipelineRun.of_task(print) as pipeline:
+    with recorded_step(pipeline.warehouse, run, "reconcile") as record:
+        pipeline.reconcile(record)
 """
 
 

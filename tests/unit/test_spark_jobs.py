@@ -356,6 +356,26 @@ def test_the_cluster_of_a_task_is_that_of_its_environment():
         assert Cluster.of_settings() is None
 
 
+def test_a_task_of_airflow_ends_its_driver_whether_it_succeeds_or_fails(tmp_path, monkeypatch):
+    run = PipelineRun(lake=None, rules=ONE, limit=None, warehouse="")
+    monkeypatch.setattr(
+        PipelineRun, "of_settings", lambda _, cluster: replace(run, cluster=cluster)
+    )
+    cluster = driven(tmp_path, f"cat {kept(tmp_path / 'none', [])}", f"cat > {tmp_path}/sent")
+    monkeypatch.setattr(Cluster, "of_settings", lambda: cluster)
+    for ends in (contextlib.nullcontext(), pytest.raises(RetryLaterError)):
+        with ends as error, PipelineRun.of_task(print) as steps:
+            steps.cluster.run(["a job"])
+            if error:
+                raise RetryLaterError
+        assert cluster._driver is None
+        with (tmp_path / "sent").open("rb") as sent:
+            assert [pickle.load(sent) for _ in range(2)][-1] is None  # noqa: S301
+    monkeypatch.setattr(Cluster, "of_settings", lambda: None)
+    with PipelineRun.of_task(print) as steps:
+        assert steps.cluster is None
+
+
 def test_the_driver_runs_job_after_job_and_frees_the_cluster_at_the_end(monkeypatch):
     jobs = [pickle.dumps(SimpleNamespace(tasks=n, shards=1)) for n in (1, 2)]
     given = io.BytesIO(b"".join(pickle.dumps(job) for job in (*jobs, None)))
