@@ -124,7 +124,8 @@ def test_findings_are_the_same_however_many_changes_are_validated_at_a_time(shop
 
 def test_findings_on_spark_are_those_of_one_machine(shop):
     shop.table("enriched_users").delete("customer_id = 3")
-    shop.table("users_history").delete("customer_id = 1")
+    # A single row, as the order of examples is not defined.
+    shop.table("users_history").delete("customer_id = 2")
     shop.table("quarantine").delete()
     few, cluster = replace(RULES, batch=BatchLimits(records=1)), Here()
     here, there = shop.compare(rules=few), shop.compare(rules=few, cluster=cluster)
