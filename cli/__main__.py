@@ -30,13 +30,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (
+
+
+def _refuse(text: str, status: int) -> NoReturn:
+    err_console.print("[bold red]Error[/] ", end="")
+    err_console.print(text, markup=False, soft_wrap=not err_console.is_terminal)
+    sys.exit(status)
+
+
+_GROUPS = (
     "demo", "stack", "env", "simulate", "source", "connect", "extract", "land", "live", "exporter",
     "consolidate", "contract", "new", "trigger", "quarantine", "reconcile", "replay", "runs",
     "recommend", "forecast", "web_uis", "tables", "catalog", "freshness", "query", "sql",
     "maintain", "dashboards", "container", "doctor", "develop",
-):  # fmt: skip
-    app.add_typer(import_module(f"cli.{group}").app)
+)  # fmt: skip
+try:
+    for group in _GROUPS:
+        app.add_typer(import_module(f"cli.{group}").app)
+except PipelineError as error:  # of mapping.yaml, which is read when contracts are imported
+    _refuse(str(error), error.exit_status)
 
 
 def _tell_version(is_asked: bool) -> None:
@@ -109,12 +121,6 @@ def run() -> None:
     except Exception:  # noqa: BLE001 - last resort: print the trace
         traceback.print_exc()
         sys.exit(_MISTAKE)
-
-
-def _refuse(text: str, status: int) -> NoReturn:
-    err_console.print("[bold red]Error[/] ", end="")
-    err_console.print(text, markup=False, soft_wrap=not err_console.is_terminal)
-    sys.exit(status)
 
 
 if __name__ == "__main__":
