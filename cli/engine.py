@@ -1,7 +1,6 @@
 """The engine of a command: this machine, or Apache Spark."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,15 +25,11 @@ EngineOption = Annotated[
 ]
 
 
-@contextmanager
-def spark_of(engine: Engine | None, *, is_used: bool = True) -> "Iterator[Cluster | None]":
-    """Yield Spark's cluster if it is asked for and used; all jobs in the block have one driver."""
-    cluster = _cluster(engine) if is_used else None
-    if cluster is None:
-        yield None
-        return
-    with cluster:
-        yield cluster
+def spark_of(
+    engine: Engine | None, *, is_used: bool = True
+) -> "AbstractContextManager[Cluster | None]":
+    """Return Spark's cluster if it is asked for and used; all jobs in its block have one driver."""
+    return (_cluster(engine) if is_used else None) or nullcontext()
 
 
 def _cluster(engine: Engine | None) -> "Cluster | None":

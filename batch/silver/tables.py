@@ -11,6 +11,7 @@ from deltalake import DeltaTable, Schema
 
 from batch.silver.commit import Merge, SilverTable, Write
 from batch.silver.offsets import OffsetRanges
+from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.latest import (
     ORDER,
     empty_deleted,
@@ -120,8 +121,7 @@ class SilverTables:
     def current_rows(self, valid: pl.DataFrame) -> pa.Table:
         """Return the latest valid change of each key."""
         newest = latest(nw.from_native(valid.lazy()), self.entity.key)
-        rows = pl.DataFrame(newest.collect().to_native())
-        return _arrow(self._emptied(rows), silver_schema(self.entity))
+        return _arrow(self._emptied(newest), silver_schema(self.entity))
 
     def current_merge(self, valid: pl.DataFrame) -> Write:
         """Return the commit of current rows."""
@@ -138,7 +138,7 @@ class SilverTables:
     def history_rows(self, valid: pl.DataFrame) -> pa.Table:
         """Return all versions of keys whose valid changes are all given."""
         schema = history_schema(self.entity)
-        changes = nw.from_native(self._emptied(valid).lazy())
+        changes = empty_deleted(nw.from_native(valid.lazy()), self.entity)
         rows = versions(changes, self.entity, schema.names)
         return _arrow(pl.DataFrame(rows.collect().to_native()), schema)
 
@@ -157,8 +157,8 @@ class SilverTables:
         begun = list(dict.fromkeys([*of_row, "_deleted_at", self.entity.as_of]))
         found = _of_keys(self.history.delta, key, valid[key])
         known = found.select(*begun, *VALIDITY.names).collect()
-        changes = self._emptied(valid).join(known, on=of_row, how="anti")
-        new = changes.unique(of_row, keep="first")
+        changes = self._emptied(nw.from_native(valid.lazy()))
+        new = changes.join(known, on=of_row, how="anti").unique(of_row, keep="first")
         both = nw.from_native(pl.concat([known.select(begun), new.select(begun)]).lazy())
         times = pl.DataFrame(validity(both, self.entity).collect().to_native())
         moved = times.join(known, on=[*of_row, *VALIDITY.names], how="anti", nulls_equal=True)
@@ -173,9 +173,8 @@ class SilverTables:
             updated=tuple(VALIDITY.names),
         )
 
-    def _emptied(self, valid: pl.DataFrame) -> pl.DataFrame:
-        emptied = empty_deleted(nw.from_native(valid.lazy()), self.entity)
-        return pl.DataFrame(emptied.collect().to_native())
+    def _emptied(self, changes: Frame) -> pl.DataFrame:
+        return pl.DataFrame(empty_deleted(changes, self.entity).collect().to_native())
 
     def _open(
         self, name: str, schema: pa.Schema, partition: str | None, *, has_change_feed: bool = True
