@@ -88,7 +88,7 @@ class Slot:
     asked_at: datetime
     has_publication: bool = True
     precedes_publication: bool = False
-    server_version: int = 180_000
+    server_version: int = SKIPS_SINCE
 
     @property
     def needs_publication(self) -> bool:
