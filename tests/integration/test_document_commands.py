@@ -45,13 +45,3 @@ def test_every_block_that_a_document_shows_runs_as_it_stands(name, stack):
         )  # fmt: skip
         told = f"{name}:{block.line}\n{script}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         assert done.returncode == 0, told
-
-
-def commands(name):
-    lines = (line for block in Document(ROOT / name).blocks if block.language == "sh"
-             for line in block.text.splitlines())  # fmt: skip
-    return [line.partition("#")[0].strip() for line in lines]
-
-
-def test_both_languages_show_the_same_commands():
-    assert commands("README.fr.md") == commands("README.md")

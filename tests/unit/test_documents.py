@@ -205,6 +205,16 @@ def test_every_promise_has_a_test_that_runs_each_time():
     assert ONLY_LONG.keys() <= set().union(*unproved), "these are proved by others, too"
 
 
+def shown_commands(name):
+    blocks = [block for block in Document(ROOT / name).blocks if block.language == "sh"]
+    lines = (line for block in blocks for line in block.text.splitlines())
+    return [line.partition("#")[0].strip() for line in lines]
+
+
+def test_both_languages_show_the_same_commands():
+    assert shown_commands("README.fr.md") == shown_commands("README.md")
+
+
 def test_every_block_that_is_not_run_says_why():
     text = "\n".join(document.text for document in DOCUMENTS)
     for mark in re.findall(r"<!-- not run.*?-->", text):
