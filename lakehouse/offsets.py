@@ -36,9 +36,17 @@ def kafka_app_id(topic_id: str, partition: int) -> str:
     return f"kafka/{topic_id}/{partition}"
 
 
-def bronze_app_id(topic_id: str, epoch: int, partition: int) -> str:
-    """Return the id of the app transaction with a silver table's watermark in bronze."""
-    return f"bronze/{topic_id}/{epoch}/{partition}"
+def bronze_app_id(topic_id: str, epoch: int, partition: int, *, reader: str = "") -> str:
+    """Return the id of the app transaction with a silver table's watermark in bronze.
+
+    `reader` tells who has read so far, where several read one topic into one table.
+    """
+    return f"{bronze_kind(reader)}/{topic_id}/{epoch}/{partition}"
+
+
+def bronze_kind(reader: str) -> str:
+    """Return how the app ids of a reader's watermarks in bronze begin, up to the first slash."""
+    return f"bronze:{reader}" if reader else "bronze"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +77,9 @@ class EpochPartition:
     topic_id: str
     partition: int
 
-    @property
-    def app_id(self) -> str:
-        """Id of the app transaction with its watermark in a silver table."""
-        return bronze_app_id(self.topic_id, self.epoch, self.partition)
+    def app_id(self, reader: str = "") -> str:
+        """Return the id of the app transaction with its watermark in a silver table."""
+        return bronze_app_id(self.topic_id, self.epoch, self.partition, reader=reader)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

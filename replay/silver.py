@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import SilverTable
 from batch.silver.keys import keys_named, names_of, names_standing
-from batch.silver.offsets import OffsetRanges, is_within, starting_position
+from batch.silver.offsets import OffsetRanges, is_within
 from batch.silver.replace import Target, replace_differing
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import SilverRules, consolidate_silver
@@ -300,7 +300,7 @@ def _with_keys(tables: SilverTables) -> Iterator[DeltaTable]:
 
 
 def _ends(table: SilverTable, bronze: BronzeSource) -> dict[EpochPartition, int]:
-    return {partition: starting_position(table.delta, partition) for partition in bronze.ends}
+    return {partition: table.position(partition) for partition in bronze.ends}
 
 
 def _is_level(tables: SilverTables, bronze: BronzeSource) -> bool:

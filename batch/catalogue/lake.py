@@ -19,7 +19,7 @@ from lakehouse.contracts import ENTITIES
 from lakehouse.delta import retry_later
 from lakehouse.lake import EPOCHS_PROPERTY, Lake
 from lakehouse.layers import LAKE
-from lakehouse.offsets import EpochPartition, count_missing
+from lakehouse.offsets import EpochPartition, bronze_kind, count_missing
 
 _BORN = ("_timestamp", "_committed_at")
 _WRITTEN = pl.from_epoch("modification_time", time_unit="ms").dt.replace_time_zone("UTC")
@@ -142,13 +142,25 @@ def _of_bronze(one: _Opened, _: Mapping[LakeTable, _Opened], metrics: TableMetri
 def _of_silver(
     one: _Opened, tables: Mapping[LakeTable, _Opened], metrics: TableMetrics
 ) -> TableMetrics:
-    offsets = {
+    offsets = _read_by("", one)
+    readers = {e.reader for e in ENTITIES.values()} - {""}
+    by_reader = {reader: found for reader in readers if (found := _read_by(reader, one))}
+    behind = sum(
+        count_missing(_landed(bronze), read)
+        for read in (offsets, *by_reader.values())
+        for bronze in _sources(one.table.name, read, tables.values())
+    )
+    return replace(
+        metrics, offsets=offsets, offsets_by_reader=by_reader,
+        behind=Behind(count=behind, unit=Unit.OFFSETS),
+    )  # fmt: skip
+
+
+def _read_by(reader: str, one: _Opened) -> dict[EpochPartition, int]:
+    return {
         EpochPartition(epoch=int(epoch), topic_id=topic_id, partition=int(partition)): last
-        for (topic_id, epoch, partition), last in _named(one, "bronze", 3)
+        for (topic_id, epoch, partition), last in _named(one, bronze_kind(reader), 3)
     }
-    sources = _sources(one.table.name, offsets, tables.values())
-    behind = sum(count_missing(_landed(bronze), offsets) for bronze in sources)
-    return replace(metrics, offsets=offsets, behind=Behind(count=behind, unit=Unit.OFFSETS))
 
 
 def _of_gold(

@@ -51,6 +51,7 @@ class TableMetrics:
         is_estimate: whether `rows` is an estimate.
         files: files of the current version; None in the warehouse.
         offsets: its watermarks, the last offset applied of each partition.
+        offsets_by_reader: likewise, of those who have watermarks of their own in it.
         versions: for gold, the version read of each silver table.
         newest_at: when its newest row was written at the source, or else when it last changed.
         note: why metrics are missing.
@@ -63,6 +64,7 @@ class TableMetrics:
     bytes: int | None = None
     version: int | None = None
     offsets: Mapping[EpochPartition, int] = field(default_factory=dict)
+    offsets_by_reader: Mapping[str, Mapping[EpochPartition, int]] = field(default_factory=dict)
     versions: Mapping[str, int] = field(default_factory=dict)
     behind: Behind | None = None
     newest_at: datetime | None = None

@@ -89,8 +89,8 @@ class _Quarantine:
             with retry_later(f"silver/{QUARANTINE} does not open"):
                 self.delta.update_incremental()
 
-    def furthest(self, ends: "_Ends") -> "_Ends":
-        """Return how far it has read, but at least `ends`."""
+    def furthest(self, ends: "_Ends", reader: str) -> "_Ends":
+        """Return how far this reader's changes are in it, but at least `ends`."""
         if self.delta is None:
             return ends
         version = self.delta.version()
@@ -98,7 +98,7 @@ class _Quarantine:
             found = DeltaLog(self.delta).transactions()
             self._transactions = version, found
         known = self._transactions[1]
-        return {p: max(end, next_position(known.get(p.app_id))) for p, end in ends.items()}
+        return {p: max(end, next_position(known.get(p.app_id(reader)))) for p, end in ends.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ class _Comparison:
         # The current rows are committed last: none of the other tables may be behind them.
         self.current_ends = _furthest(tables.current, nothing)
         self.history_ends = _furthest(tables.history, self.current_ends)
-        self.quarantine_ends = tables.quarantine.furthest(self.current_ends)
+        self.quarantine_ends = tables.quarantine.furthest(self.current_ends, entity.reader)
         self.ends = {p: max(end, self.history_ends[p]) for p, end in self.quarantine_ends.items()}
 
     def findings(self, cluster: Cluster | None) -> dict[str, LayerFindings]:

@@ -17,13 +17,19 @@ from batch.silver.offsets import OffsetRanges, is_within, starting_position, wat
 from lakehouse.commit import a_few_times, plan_commit, until_known
 from lakehouse.delta import CHECKPOINTS, with_watermarks, writer_of
 from lakehouse.errors import StopPipelineError
+from lakehouse.offsets import EpochPartition
 
 
 @dataclass(kw_only=True)
 class SilverTable:
-    """A Delta table of silver, opened at one version."""
+    """A Delta table of silver, opened at one version.
+
+    `reader` is whose watermarks are meant, in a table that more than one entity of a topic is
+    written to.
+    """
 
     delta: DeltaTable
+    reader: str = ""
     pause: Callable[[float], None] = field(default=time.sleep)
 
     def apply(
@@ -50,14 +56,20 @@ class SilverTable:
             if not left:
                 return 0
             new = changes if left == ranges else changes.filter(is_within(left))
-            return write(new).commit(self.delta, watermarks(left))
+            return write(new).commit(self.delta, self.watermarks(left))
 
         return until_known(attempt, reopen=self.delta.update_incremental, wait=wait)
 
+    def position(self, partition: EpochPartition) -> int:
+        """Return the first offset that is not applied."""
+        return starting_position(self.delta, partition, self.reader)
+
+    def watermarks(self, ranges: OffsetRanges) -> dict[str, int]:
+        """Return the last offset of each range, by app id."""
+        return watermarks(ranges, self.reader)
+
     def _left(self, ranges: OffsetRanges) -> OffsetRanges:
-        plan = plan_commit(
-            ranges, {partition: starting_position(self.delta, partition) for partition in ranges}
-        )
+        plan = plan_commit(ranges, {partition: self.position(partition) for partition in ranges})
         for partition, start in plan.gaps.items():
             problem = (
                 f"{self.delta.table_uri}: has bronze up to {start} of {partition}, but got changes "

@@ -10,14 +10,14 @@ from lakehouse.offsets import EpochPartition, OffsetRange, next_position
 OffsetRanges = Mapping[EpochPartition, OffsetRange]
 
 
-def starting_position(table: DeltaTable, partition: EpochPartition) -> int:
-    """Return the first offset that a table has not applied."""
-    return next_position(table.transaction_version(partition.app_id))
+def starting_position(table: DeltaTable, partition: EpochPartition, reader: str = "") -> int:
+    """Return the first offset that a table, or this reader in it, has not applied."""
+    return next_position(table.transaction_version(partition.app_id(reader)))
 
 
-def watermarks(ranges: OffsetRanges) -> dict[str, int]:
+def watermarks(ranges: OffsetRanges, reader: str = "") -> dict[str, int]:
     """Return the last offset of each range, by app id."""
-    return {partition.app_id: offsets.stop - 1 for partition, offsets in ranges.items()}
+    return {partition.app_id(reader): offsets.stop - 1 for partition, offsets in ranges.items()}
 
 
 def is_within(ranges: OffsetRanges) -> pl.Expr:

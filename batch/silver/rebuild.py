@@ -14,7 +14,7 @@ import pyarrow as pa
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import append
 from batch.silver.distributed import Counted, SilverJob, Written
-from batch.silver.offsets import OffsetRanges, is_within, starting_position, watermarks
+from batch.silver.offsets import OffsetRanges, is_within
 from batch.silver.replace import overwrite
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import Progress, SilverReport, SilverRules
@@ -168,39 +168,53 @@ class _Work:
 
     def _put_in_place(self, revalidated: Revalidated) -> int:
         """Commit to each table, shard by shard; return the number of current rows."""
-        done, tables, entity = watermarks(self.ranges), self.tables, self.entity
+        tables, entity, ranges = self.tables, self.entity, self.ranges
         quarantined = _Batches(revalidated.quarantine, self._shards, QUARANTINE_SCHEMA)
         overwrite(
             tables.quarantine.delta, iter(quarantined), quarantined.schema,
-            predicate=f"entity = '{entity.table}'", watermarks=done,
+            predicate=f"entity = '{entity.table}'",
+            watermarks=tables.quarantine.watermarks(ranges),
         )  # fmt: skip
         if tables.history is not None:
             versions = _Batches(revalidated.history, self._shards, history_schema(entity))
-            overwrite(tables.history.delta, iter(versions), versions.schema, watermarks=done)
+            overwrite(
+                tables.history.delta, iter(versions), versions.schema,
+                watermarks=tables.history.watermarks(ranges),
+            )  # fmt: skip
         current = _Batches(revalidated.current, self._shards, silver_schema(entity))
-        overwrite(tables.current.delta, iter(current), current.schema, watermarks=done)
+        overwrite(
+            tables.current.delta, iter(current), current.schema,
+            watermarks=tables.current.watermarks(ranges),
+        )  # fmt: skip
         return current.rows
 
     def _replace_files(self, written: Sequence[Written]) -> None:
         """Commit to each table the files that workers have written."""
-        done, tables, entity = watermarks(self.ranges), self.tables, self.entity
+        tables, entity, ranges = self.tables, self.entity, self.ranges
         replace_files(
             tables.quarantine.delta, [file for one in written for file in one.quarantine],
-            QUARANTINE_SCHEMA, partition=("entity", entity.table), watermarks=done,
+            QUARANTINE_SCHEMA, partition=("entity", entity.table),
+            watermarks=tables.quarantine.watermarks(ranges),
         )  # fmt: skip
         if tables.history is not None:
             files = [file for one in written for file in one.history]
-            replace_files(tables.history.delta, files, history_schema(entity), watermarks=done)
+            replace_files(
+                tables.history.delta, files, history_schema(entity),
+                watermarks=tables.history.watermarks(ranges),
+            )  # fmt: skip
         files = [file for one in written for file in one.current]
-        replace_files(tables.current.delta, files, silver_schema(entity), watermarks=done)
+        replace_files(
+            tables.current.delta, files, silver_schema(entity),
+            watermarks=tables.current.watermarks(ranges),
+        )  # fmt: skip
 
     def _uncounted(self) -> OffsetRanges:
         """Return the ranges whose rules are not counted yet: each change counts once."""
-        delta = self.tables.counts.delta
+        counts = self.tables.counts
         return {
             p: OffsetRange(start=start, stop=end)
             for p, end in self.bronze.ends.items()
-            if (start := starting_position(delta, p)) < end
+            if (start := counts.position(p)) < end
         }
 
     def _commit_counts(self, counts: Sequence[pl.DataFrame]) -> None:
@@ -212,7 +226,8 @@ class _Work:
         else:
             summed = all_of_them.group_by(names).agg(pl.col("changes").sum()).sort(names)
             rows = summed.select(RULE_COUNTS_SCHEMA.names).to_arrow().cast(RULE_COUNTS_SCHEMA)
-        append(self.tables.counts.delta, rows, watermarks(self.ranges))
+        table = self.tables.counts
+        append(table.delta, rows, table.watermarks(self.ranges))
 
 
 class _Batches:

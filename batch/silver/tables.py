@@ -1,7 +1,7 @@
 """The Delta tables of silver: created from the contracts, filled with validated changes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import narwhals as nw
@@ -75,12 +75,12 @@ class SilverTables:
     @cached_property
     def quarantine(self) -> SilverTable:
         """Open the table of quarantined changes of all entities."""
-        return self._open(QUARANTINE, QUARANTINE_SCHEMA, "entity")
+        return self._of_all(QUARANTINE, QUARANTINE_SCHEMA, "entity")
 
     @cached_property
     def counts(self) -> SilverTable:
         """Open the table with one row per run, entity, batch, outcome and rule."""
-        return self._open(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
+        return self._of_all(RULE_COUNTS, RULE_COUNTS_SCHEMA, None)
 
     def open_all(self) -> None:
         """Open all tables at their newest versions, to detect later commits by others."""
@@ -175,6 +175,9 @@ class SilverTables:
 
     def _emptied(self, changes: Frame) -> pl.DataFrame:
         return pl.DataFrame(empty_deleted(changes, self.entity).collect().to_native())
+
+    def _of_all(self, name: str, schema: pa.Schema, partition: str | None) -> SilverTable:
+        return replace(self._open(name, schema, partition), reader=self.entity.reader)
 
     def _open(
         self, name: str, schema: pa.Schema, partition: str | None, *, has_change_feed: bool = True

@@ -56,6 +56,12 @@ class MappedEntity(Entity):
         return self.mapped_from
 
     @property
+    @override
+    def reader(self) -> str:
+        # The table has a derived contract, too, or is that of other entities.
+        return self.table
+
+    @property
     def shop_columns(self) -> tuple[str, ...]:
         """Return the shop's columns that are read, the key first."""
         names = (name for expression in self.expressions for name in expression.columns)

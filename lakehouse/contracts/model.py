@@ -297,6 +297,14 @@ class Entity:
         return self.table
 
     @property
+    def reader(self) -> str:
+        """Return whose watermarks it has in silver's tables of all entities.
+
+        It is "" for the only contract, or the derived one, that reads a topic.
+        """
+        return ""
+
+    @property
     def is_absent(self) -> bool:
         """Return whether a mapping says that the shop has no such table."""
         return not self.shop_table

@@ -67,7 +67,8 @@ def diagnose_silver(
         current = _offsets(_of(found, "silver", entity.silver))
         said += [wrong(f"{entity.silver} is at {told}", remedy) for told in beyond(current, bronze)]
         for name in _written_first(entity):
-            other = _offsets(_of(below, "silver", name))
+            reader = "" if name == entity.history else entity.reader
+            other = _offsets(_of(below, "silver", name), reader)
             said += [
                 wrong(f"{entity.silver} is at {told}", remedy)
                 for told in beyond(current, other, below=name)
@@ -92,8 +93,10 @@ def _of(found: Mapping[LakeTable, TableMetrics], layer: str, name: str) -> Table
     return found.get(LakeTable(layer=layer, name=name))
 
 
-def _offsets(metrics: TableMetrics | None) -> Offsets:
-    return metrics.offsets if metrics else {}
+def _offsets(metrics: TableMetrics | None, reader: str = "") -> Offsets:
+    if metrics is None:
+        return {}
+    return metrics.offsets_by_reader.get(reader, {}) if reader else metrics.offsets
 
 
 def beyond(upper: Offsets, lower: Offsets, *, below: str = "the layer below") -> list[str]:
