@@ -19,6 +19,7 @@ from batch.catalogue.metrics import LakeTable
 from lakehouse.errors import PipelineError
 from lakehouse.lake import Lake
 from lakehouse.layers import LAKE
+from lakehouse.object_store import has_virtual_hosts
 from lakehouse.settings import SslSettings
 
 ALL_SUFFIX = "$all"
@@ -130,8 +131,14 @@ class LakeSql:
                     self._known.add(table)
 
     def _make_views(self, table: LakeTable, delta: DeltaTable) -> None:
-        uri = self._lake.uri(table.layer, table.name)
-        pinned = attach(self.connection, uri, version=delta.version(), name=f"delta/{table}")
+        name = f"delta/{table}"
+        if has_virtual_hosts(self._lake.options):
+            # DuckDB (1.5) asks for a table's log without its bucket then.
+            self.connection.register(name, delta.to_pyarrow_dataset())
+            pinned = f'"{name}"'
+        else:
+            uri = self._lake.uri(table.layer, table.name)
+            pinned = attach(self.connection, uri, version=delta.version(), name=name)
         found = self.connection.execute(f"describe {pinned}").fetchall()
         texts = ", ".join(
             f'coalesce(try(decode("{name}")), "{name}"::varchar) as "{name}"'
@@ -177,7 +184,7 @@ def connect(options: Mapping[str, str], *, memory_mb: int) -> duckdb.DuckDBPyCon
     for extension in ("httpfs", "delta"):
         connection.execute(f"load '{_extension(extension)}'")
     connection.execute("set timezone = 'UTC'")
-    if "AWS_ENDPOINT_URL" in options:
+    if "AWS_ENDPOINT_URL" in options and not has_virtual_hosts(options):
         _add_secret(connection, options)
     return connection
 

@@ -33,9 +33,8 @@ def export(
 
     with err_console.status("reading the lake"):
         tables = exported_tables(lake_of_reader())
-    settings = MinioSettings()
     folder.mkdir(parents=True, exist_ok=True)
-    files = files_for_engines(tables, endpoint=settings.url, region=settings.region)
+    files = files_for_engines(tables, MinioSettings())
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     named = ", ".join(files)

@@ -23,7 +23,7 @@ from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
 from lakehouse.errors import GoneError, PipelineError, StopPipelineError
-from lakehouse.object_store import UNTRUSTED, trouble_of_client, way_out
+from lakehouse.object_store import UNTRUSTED, addressed, trouble_of_client, way_out
 from lakehouse.trouble import Service, Trouble, again, plain, told
 
 # Clean-up of the log belongs to maintenance: commits must not wait for it.
@@ -76,10 +76,10 @@ def open_table(
     """
     with retry_later(f"{uri} does not open"):
         try:
-            return DeltaTable(uri, version=version, storage_options=dict(options))
+            return DeltaTable(uri, version=version, storage_options=addressed(uri, options))
         except TableNotFoundError:
             # delta-rs (1.6) raises the same for a version whose log entries were cleaned up.
-            if version is None or not DeltaTable.is_deltatable(uri, dict(options)):
+            if version is None or not DeltaTable.is_deltatable(uri, addressed(uri, options)):
                 return None
     problem = f"{uri} no longer has version {version}: it is beyond the table's retention"
     raise GoneError(problem, "Reopen it.")
@@ -99,7 +99,7 @@ def open_or_create(
         Exception: any error of the store; retrying is safe.
     """
     try:
-        return DeltaTable(uri, storage_options=dict(options))
+        return DeltaTable(uri, storage_options=addressed(uri, options))
     except TableNotFoundError:
         pass
     try:
@@ -108,13 +108,13 @@ def open_or_create(
             schema,
             mode="error",
             partition_by=list(partition_by),
-            storage_options=dict(options),
+            storage_options=addressed(uri, options),
             configuration=dict(properties),
             raise_if_key_not_exists=False,
         )
     except DeltaError:
         # Another process created it in between; if not, opening it raises the actual error.
-        return DeltaTable(uri, storage_options=dict(options))
+        return DeltaTable(uri, storage_options=addressed(uri, options))
 
 
 def files_of(table: DeltaTable) -> pafs.FileSystem:

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 from lakehouse.delta import open_or_create, open_table, retry_later
 from lakehouse.errors import GoneError
-from lakehouse.object_store import credentials
+from lakehouse.object_store import addressing, credentials
 from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings
 
@@ -66,6 +66,7 @@ def storage_options(settings: MinioSettings, secrets: Secrets, *, user: str) -> 
         "AWS_REGION": settings.region,
         "AWS_ALLOW_HTTP": str(settings.url.startswith("http://")).lower(),
         "aws_conditional_put": "etag",
+        **addressing(settings),
     }
 
 

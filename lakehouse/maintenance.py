@@ -30,6 +30,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lakehouse.delta import NO_HOOKS, schema_of, with_watermarks, writer_of
 from lakehouse.errors import RetryLaterError
+from lakehouse.object_store import addressed
 from lakehouse.shop_time import shop_time
 
 LEASE_APP_ID = "maintenance/lease"
@@ -68,7 +69,7 @@ def maintain(uri: str, options: Mapping[str, str], *, retention_hours: int) -> D
 
     Readers of a version younger than the retention keep their files.
     """
-    table = DeltaTable(uri, storage_options=dict(options))
+    table = DeltaTable(uri, storage_options=addressed(uri, options))
     done = Done()
     with contextlib.suppress(CompactionHeldError, CompactionLostError):
         done = compact(table)

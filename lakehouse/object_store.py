@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
 import pyarrow as pa
@@ -26,6 +26,7 @@ _LARGEST_PUT = 64 * 1024 * 1024
 """In one request. A larger file is sent in parts."""
 UNTRUSTED = r"invalid peer certificate|CERTIFICATE_VERIFY_FAILED"
 """What the clients of the object store say when they do not trust its certificate."""
+_VIRTUAL = "AWS_VIRTUAL_HOSTED_STYLE_REQUEST"
 _BY_STATUS = {
     HTTPStatus.UNAUTHORIZED: Trouble.RIGHTS,
     HTTPStatus.FORBIDDEN: Trouble.RIGHTS,
@@ -44,16 +45,50 @@ def credentials(secrets: Secrets, *, user: str) -> dict[str, str]:
     }
 
 
+def addressed(uri: str, options: Mapping[str, str]) -> dict[str, str]:
+    """Return options of delta-rs and Polars for a table: with virtual hosts, its bucket's address.
+
+    Both take the endpoint as the bucket's own then, so each bucket needs another one.
+
+    Args:
+        uri: the table's address.
+        options: those of `lakehouse.lake.storage_options`.
+    """
+    if _VIRTUAL not in options:
+        return dict(options)
+    server, bucket = urlsplit(options["AWS_ENDPOINT_URL"]), urlsplit(uri).netloc
+    host = f"{bucket}.{_without(bucket, server.netloc)}"
+    return {**options, "AWS_ENDPOINT_URL": f"{server.scheme}://{host}"}
+
+
+def addressing(settings: MinioSettings) -> dict[str, str]:
+    """Return how requests name the bucket, as options of delta-rs and Polars."""
+    return {_VIRTUAL: "true"} if settings.addressing_style == "virtual" else {}
+
+
+def has_virtual_hosts(options: Mapping[str, str]) -> bool:
+    """Return whether requests name the bucket in front of the host, by options of delta-rs."""
+    return _VIRTUAL in options
+
+
+def _without(bucket: str, host: str) -> str:
+    return host.removeprefix(f"{bucket}.")
+
+
 def object_store(settings: MinioSettings, secrets: Secrets, *, user: str) -> Minio:
     """Create a client with the credentials of this user."""
-    return _client(settings.url, settings.region, credentials(secrets, user=user))
+    options = {**credentials(secrets, user=user), **addressing(settings)}
+    return _client(urlsplit(settings.url), settings.region, options)
 
 
 def _client(
-    url: str, region: str, options: Mapping[str, str], *, pool: PoolManager | None = None
+    server: SplitResult,
+    region: str,
+    options: Mapping[str, str],
+    *,
+    pool: PoolManager | None = None,
 ) -> Minio:
-    server = urlsplit(url)
-    return Minio(
+    client = Minio(
         server.netloc,
         access_key=options["AWS_ACCESS_KEY_ID"],
         secret_key=options["AWS_SECRET_ACCESS_KEY"],
@@ -62,6 +97,9 @@ def _client(
         region=region,
         http_client=pool,
     )
+    if _VIRTUAL in options:
+        client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+    return client
 
 
 def put_below(uri: str, options: Mapping[str, str]) -> Put:
@@ -78,8 +116,9 @@ def put_below(uri: str, options: Mapping[str, str]) -> Put:
     place = urlsplit(uri)
     if place.scheme != "s3":
         return partial(_put_file, Path(unquote(place.path)))
+    server = urlsplit(options["AWS_ENDPOINT_URL"])
     client = _client(
-        options["AWS_ENDPOINT_URL"],
+        server._replace(netloc=_without(place.netloc, server.netloc)),
         options["AWS_REGION"],
         options,
         pool=PoolManager(retries=False, timeout=_PUT_SECONDS),

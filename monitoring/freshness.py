@@ -30,7 +30,7 @@ from lakehouse.delta import open_table, retry_later
 from lakehouse.errors import RetryLaterError
 from lakehouse.kafka import QuietLog, explain_kafka
 from lakehouse.lake import storage_options, table_uri
-from lakehouse.object_store import explain_client, object_store
+from lakehouse.object_store import addressed, explain_client, object_store
 from lakehouse.postgres import explaining, warehouse_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ConnectSettings, KafkaSettings, MinioSettings, WarehouseSettings
@@ -229,7 +229,7 @@ def _changes(route: Route, seen: Mapping[int, int]) -> pl.DataFrame:
     """Return all changes of orders in those versions: `committed`, `in_kafka`, `readable`."""
     names = ("committed", "in_kafka", "readable")
     frames = [pl.DataFrame(schema=dict.fromkeys(names, pl.Int64))]
-    options = dict(route.bronze_options)
+    options = addressed(route.bronze_uri, route.bronze_options)
     for version, at in seen.items():
         paths = _files_of(route, version)
         if paths:
@@ -246,7 +246,11 @@ def _changes(route: Route, seen: Mapping[int, int]) -> pl.DataFrame:
 
 def _files_of(route: Route, version: int) -> list[str]:
     log = f"{route.bronze_uri}/_delta_log/{version:020}.json"
-    actions = pl.scan_lines(log, storage_options=dict(route.bronze_options)).collect().to_series()
+    actions = (
+        pl.scan_lines(log, storage_options=addressed(log, route.bronze_options))
+        .collect()
+        .to_series()
+    )
     found = (json.loads(line) for line in actions)
     return [f"{route.bronze_uri}/{action['add']['path']}" for action in found if "add" in action]
 

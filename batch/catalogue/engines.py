@@ -10,6 +10,7 @@ from batch.catalogue.lake import lake_tables
 from batch.catalogue.metrics import LakeTable
 from lakehouse.lake import Lake
 from lakehouse.layers import LAKE
+from lakehouse.settings import MinioSettings
 
 _SILVER = "Silver keeps the keys of deleted rows: _deleted_at is null selects those that exist."
 _UNITY = {
@@ -27,6 +28,7 @@ _UNITY = {
     "timestamp_ntz": "TIMESTAMP_NTZ",
 }
 """Unity Catalog's names of Delta's types; those with parts are in `_unity_type`."""
+_NO_PATHS = "-- DuckDB (1.5) finds Delta tables by paths only, which the store may refuse."
 _SQL = {"long": "bigint", "integer": "int", "short": "smallint", "byte": "tinyint"}
 """Delta's types that SQL calls otherwise."""
 
@@ -56,21 +58,22 @@ def exported_tables(lake: Lake) -> list[Exported]:
     return found
 
 
-def files_for_engines(tables: Sequence[Exported], *, endpoint: str, region: str) -> dict[str, str]:
+def files_for_engines(tables: Sequence[Exported], store: MinioSettings) -> dict[str, str]:
     """Return the content of a file for each engine, by its name."""
     return {
-        "duckdb.sql": _duckdb(tables, endpoint, region),
-        "spark.sql": _spark(tables, endpoint, region),
-        "trino.properties": _trino_catalog(endpoint, region),
+        "duckdb.sql": _duckdb(tables, store),
+        "spark.sql": _spark(tables, store),
+        "trino.properties": _trino_catalog(store),
         "trino.sql": _trino(tables),
         "unity.sh": _unity(tables),
     }
 
 
-def _duckdb(tables: Sequence[Exported], endpoint: str, region: str) -> str:
-    server = urlsplit(endpoint)
+def _duckdb(tables: Sequence[Exported], store: MinioSettings) -> str:
+    server = urlsplit(store.url)
     has_tls = str(server.scheme == "https").lower()
     return _lines(
+        *([_NO_PATHS] if store.addressing_style != "path" else []),
         "-- DuckDB: views on the newest version of each table. Before, in the same session:",
         "--   set variable lake_key_id = 'reader'; set variable lake_secret = '…';",
         f"-- {_SILVER}",
@@ -78,7 +81,8 @@ def _duckdb(tables: Sequence[Exported], endpoint: str, region: str) -> str:
         "load delta;",
         "create or replace secret lake (",
         "  type s3, key_id getvariable('lake_key_id'), secret getvariable('lake_secret'),",
-        f"  endpoint '{server.netloc}', region '{region}', url_style 'path', use_ssl {has_tls}",
+        f"  endpoint '{server.netloc}', region '{store.region}', url_style 'path', "
+        f"use_ssl {has_tls}",
         ");",
         *(f"create schema if not exists {layer};" for layer in LAKE),
         *(
@@ -89,14 +93,14 @@ def _duckdb(tables: Sequence[Exported], endpoint: str, region: str) -> str:
     )
 
 
-def _spark(tables: Sequence[Exported], endpoint: str, region: str) -> str:
+def _spark(tables: Sequence[Exported], store: MinioSettings) -> str:
     return _lines(
         "-- Spark SQL with delta-spark and hadoop-aws. Its settings:",
         "--   spark.sql.extensions io.delta.sql.DeltaSparkSessionExtension",
         "--   spark.sql.catalog.spark_catalog org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        f"--   spark.hadoop.fs.s3a.endpoint {endpoint}",
-        f"--   spark.hadoop.fs.s3a.endpoint.region {region}",
-        "--   spark.hadoop.fs.s3a.path.style.access true",
+        f"--   spark.hadoop.fs.s3a.endpoint {store.url}",
+        f"--   spark.hadoop.fs.s3a.endpoint.region {store.region}",
+        f"--   spark.hadoop.fs.s3a.path.style.access {_has_paths(store)}",
         "--   spark.hadoop.fs.s3a.access.key and .secret.key: of a user that only reads",
         f"-- {_SILVER}",
         *(f"create schema if not exists {layer};" for layer in LAKE),
@@ -108,7 +112,7 @@ def _spark(tables: Sequence[Exported], endpoint: str, region: str) -> str:
     )
 
 
-def _trino_catalog(endpoint: str, region: str) -> str:
+def _trino_catalog(store: MinioSettings) -> str:
     return _lines(
         "# Trino: etc/catalog/lake.properties. It reads both keys from its environment.",
         "connector.name=delta_lake",
@@ -117,13 +121,17 @@ def _trino_catalog(endpoint: str, region: str) -> str:
         "fs.native-local.enabled=true",
         "local.location=/var/trino",
         "fs.native-s3.enabled=true",
-        f"s3.endpoint={endpoint}",
-        f"s3.region={region}",
-        "s3.path-style-access=true",
+        f"s3.endpoint={store.url}",
+        f"s3.region={store.region}",
+        f"s3.path-style-access={_has_paths(store)}",
         "s3.aws-access-key=${ENV:LAKE_KEY_ID}",
         "s3.aws-secret-key=${ENV:LAKE_SECRET}",
         "delta.register-table-procedure.enabled=true",
     )
+
+
+def _has_paths(store: MinioSettings) -> str:
+    return str(store.addressing_style == "path").lower()
 
 
 def _trino(tables: Sequence[Exported]) -> str:

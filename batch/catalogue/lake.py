@@ -19,6 +19,7 @@ from lakehouse.contracts import ENTITIES
 from lakehouse.delta import retry_later
 from lakehouse.lake import EPOCHS_PROPERTY, Lake
 from lakehouse.layers import LAKE
+from lakehouse.object_store import addressed
 from lakehouse.offsets import EpochPartition, bronze_kind, count_missing
 
 _BORN = ("_timestamp", "_committed_at")
@@ -40,7 +41,7 @@ def lake_tables(lake: Lake, layers: Collection[str] = LAKE) -> list[LakeTable]:
         with retry_later(f"{root} cannot be listed"):
             # A bucket's folder exists once the stack was up, and is empty at first.
             selector = pafs.FileSelector("", allow_not_found=True)
-            store = pafs.PyFileSystem(DeltaStorageHandler(root, dict(lake.options)))
+            store = pafs.PyFileSystem(DeltaStorageHandler(root, addressed(root, lake.options)))
             listed = store.get_file_info(selector)
         folders = (str(file.path).strip("/") for file in listed if not file.is_file)
         found += [LakeTable(layer=layer, name=name) for name in sorted(folders)]

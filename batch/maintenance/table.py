@@ -22,6 +22,7 @@ from batch.maintenance.needs import Hold, Need, oldest_hold
 from lakehouse.delta import NO_HOOKS, files_of
 from lakehouse.errors import BusyError
 from lakehouse.maintenance import CompactionHeldError, CompactionLostError, compact
+from lakehouse.object_store import addressed
 
 _TRIES = 3
 _MARGIN_HOURS = 1
@@ -201,7 +202,9 @@ class TableMaintenance:
         table = self.delta
         if hold is not None and hold.version < table.version():
             # A clean-up keeps the entries that the version of its handle needs.
-            table = DeltaTable(self.uri, version=hold.version, storage_options=dict(self.options))
+            table = DeltaTable(
+                self.uri, version=hold.version, storage_options=addressed(self.uri, self.options)
+            )
         table.cleanup_metadata()
 
     def _files(self) -> dict[str, int]:

@@ -14,6 +14,7 @@ from typing_extensions import override
 from lakehouse.errors import StopPipelineError
 from lakehouse.kafka import Topic
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
+from lakehouse.object_store import addressed
 from lakehouse.offsets import Epoch, OffsetRange, TopicPartition
 
 _Place = tuple[str, int, int]
@@ -267,7 +268,7 @@ class LossLedger:
 
     def __init__(self, uri: str, options: Mapping[str, str]) -> None:
         self._uri = uri
-        self._options = dict(options)
+        self._options = addressed(uri, options)
 
     def record(self, losses: Sequence[Loss]) -> None:
         """Append the losses that are not recorded yet."""

@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 
 from lakehouse.lake import table_uri
 from lakehouse.maintenance import Done, maintain
+from lakehouse.object_store import addressed
 
 CHECKPOINT_COMMITS = 20
 """Commits of a bronze table between two checkpoints: each entry after the last one is read several
@@ -105,6 +106,7 @@ def bronze_maintenance(
         return maintain(table_uri(bucket, table), options, retention_hours=retention_hours)
 
     def checkpoint(table: str) -> None:
-        DeltaTable(table_uri(bucket, table), storage_options=dict(options)).create_checkpoint()
+        uri = table_uri(bucket, table)
+        DeltaTable(uri, storage_options=addressed(uri, options)).create_checkpoint()
 
     return Maintenance(work, checkpoint, every_commits=every_commits)

@@ -256,6 +256,11 @@ class MinioSettings(Settings):
         "Region of the buckets, with which requests are signed.",
         change="When the object store is in another one, as the buckets of a cloud are.",
     )
+    addressing_style: Literal["path", "virtual"] = setting(
+        "path",
+        "Where requests name the bucket: in their path, or in front of the host.",
+        change="When the object store refuses paths, as some clouds' do.",
+    )
     bucket_prefix: BucketPrefix = setting(
         "", "Begins the names of the buckets bronze, silver and gold.", change=OTHER_TENANT
     )

@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from base64 import b64encode, urlsafe_b64encode
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from secrets import token_hex
 from ssl import Purpose, create_default_context
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import orjson
 import psycopg
@@ -166,17 +167,28 @@ def test_postgres_whose_certificate_has_expired_is_not_trusted(stack, certificat
 
 LAKE = """
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+import httpx
+import lakehouse.http
 import pyarrow as pa
-from batch.lake_sql import attach, connect
+import urllib3
+if proxy := os.environ.get("HTTP_PROXY"):  # which these clients do not read
+    class PoolManager(urllib3.ProxyManager):
+        def __init__(self, **options):
+            super().__init__(proxy, **options)
+    urllib3.PoolManager = PoolManager
+    lakehouse.http.http_client = partial(httpx.Client, proxy=proxy)
+from batch.lake_sql import LakeSql, attach, connect
 from consumers.bronze.conformance import require_conditional_put
 from deltalake import write_deltalake
 from lakehouse.connections import secrets, writing_lake
 from lakehouse.delta import retry_later, scan
 from lakehouse.environment import environment, environment_of
 from lakehouse.errors import PipelineError
-from lakehouse.object_store import explain_client, object_store
+from lakehouse.object_store import addressed, explain_client, object_store
 from lakehouse.settings import MinioSettings
 from minio.credentials.providers import AssumeRoleProvider
 from stack.minio.buckets import prepare_buckets
@@ -186,16 +198,22 @@ lake, client = writing_lake(), object_store(MinioSettings(), secrets(), user="la
 
 uri = lake.uri("silver", "t")
 
-def write():
+def prepare():
     prepare_buckets(MinioSettings(), secrets())
+
+def write():
     require_conditional_put(client, "bronze")
     with retry_later("It cannot be written"):
-        write_deltalake(uri, pa.table({"a": [1, 2]}), storage_options=dict(lake.options))
+        write_deltalake(uri, pa.table({"a": [1, 2]}), storage_options=addressed(uri, lake.options))
 
 def read():
     print(scan(lake.open("silver", "t")).collect()["a"].to_list())
     with connect(lake.options, memory_mb=100) as duck:
         print(duck.execute(f"from {attach(duck, uri, version=0, name='t')}").fetchall())
+
+def ask():
+    answer = LakeSql(lake, memory_mb=100).ask("select max(a) from silver.t where a > 1")
+    print(*answer.read(None))
 
 def read_for_a_while():
     own = secrets()
@@ -254,31 +272,89 @@ def of_lake(stack, *actions):
 
 
 @contextmanager
-def minio(stack, certificates, name):
-    """A store with this certificate, and the settings of programs that trust the authority."""
+def minio(stack, name, certificates=None, *, domain="", **settings):
+    """A store, with this certificate if any; of a domain, it has the names of buckets as hosts."""
     folder, ports = stack.data_dir / f"minio-{name}", free_ports(2)
-    settings = {
-        "MINIO_SCHEME": "https", "MINIO_HOST": "localhost", "MINIO_REGION": "eu-west-3",
-        "MINIO_PORT": ports[0], "MINIO_CONSOLE_PORT": ports[1],
-        "SSL_CERT_FILE": certificates / "ca.pem", "STACK_DATA_DIR": folder,
-        "STACK_SECRETS_FILE": stack.config.stack.secrets_path,
-    }  # fmt: skip
-    stack = stack.with_settings(**settings)
+    stack = stack.with_settings(
+        MINIO_PORT=ports[0], MINIO_CONSOLE_PORT=ports[1], STACK_DATA_DIR=folder,
+        STACK_SECRETS_FILE=stack.config.stack.secrets_path, MINIO_REGION="eu-west-3", **settings,
+    )  # fmt: skip
     server = MinioServer(config=stack.config, secrets=stack.secrets, user=USER)
     (folder / "run").mkdir(parents=True)
     server.prepare()
-    certs = folder / "minio" / "certs"
-    USER.write_private(certs / "public.crt", (certificates / f"{name}.pem").read_text())
-    USER.write_private(certs / "private.key", (certificates / f"{name}.key").read_text())
+    if certificates is not None:
+        certs = folder / "minio" / "certs"
+        USER.write_private(certs / "public.crt", (certificates / f"{name}.pem").read_text())
+        USER.write_private(certs / "private.key", (certificates / f"{name}.key").read_text())
     program = server.program()
-    with running(program.command, program.directory, stack.minio.port, env=program.environment):
+    env = {**program.environment, **({"MINIO_DOMAIN": domain} if domain else {})}
+    with running(program.command, program.directory, stack.minio.port, env=env):
         yield stack
+
+
+@contextmanager
+def secured(stack, certificates, name):
+    """A store with this certificate, and the settings of programs that trust the authority."""
+    trusted = {"MINIO_SCHEME": "https", "SSL_CERT_FILE": certificates / "ca.pem"}
+    with minio(stack, name, certificates, MINIO_HOST="localhost", **trusted) as store:
+        yield store
+
+
+class Hosts(BaseHTTPRequestHandler):
+    """A proxy to one store, whatever the host: stands for names that no resolver here knows."""
+
+    protocol_version = "HTTP/1.1"
+    port, asked = 0, set()
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.asked.add((url.hostname, url.path.split("/")[1]))
+        path = urlunsplit(("", "", url.path, url.query, ""))
+        with closing(HTTPConnection("127.0.0.1", self.port)) as store:
+            store.request(self.command, path, content, dict(self.headers))
+            answer = store.getresponse()
+            told = answer.read()
+        self.send_response_only(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "content-length"):
+                self.send_header(name, value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else len(told)
+        self.send_header("Content-Length", str(length or 0))
+        self.end_headers()
+        self.wfile.write(told)
+
+    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - as of HTTP
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def test_lake_is_written_and_read_by_virtual_hosts(stack):
+    with minio(stack, "hosts", domain="lake.test") as store:
+        of_lake(store, "prepare")
+        Hosts.port, Hosts.asked = store.minio.port, set()
+        with ThreadingHTTPServer(("127.0.0.1", 0), Hosts) as proxy:
+            threading.Thread(target=proxy.serve_forever).start()
+            try:
+                client = store.with_settings(
+                    MINIO_HOST="lake.test", MINIO_ADDRESSING_STYLE="virtual",
+                    HTTP_PROXY=f"http://127.0.0.1:{proxy.server_port}",
+                )  # fmt: skip
+                assert of_lake(client, "write") == []
+                assert of_lake(client, "ask") == ["(2,)"]
+            finally:
+                proxy.shutdown()
+    buckets = {"bronze", "silver", "gold"}
+    assert {host for host, _ in Hosts.asked} == {f"{one}.lake.test" for one in buckets}
+    assert buckets.isdisjoint(first for _, first in Hosts.asked)
 
 
 @pytest.fixture(scope="module")
 def store(stack, certificates):
     """With buckets, users and a table; tests come in any order."""
-    with minio(stack, certificates, "server") as store:
+    with secured(stack, certificates, "server") as store:
+        of_lake(store, "prepare")
         of_lake(store, "write")
         yield store
 
@@ -315,7 +391,7 @@ def test_store_refuses_a_wrong_password(store, tmp_path):
 
 @pytest.mark.long
 def test_store_whose_certificate_has_expired_is_not_trusted(stack, certificates):
-    with minio(stack, certificates, "expired") as store:
+    with secured(stack, certificates, "expired") as store:
         tested, opened = of_lake(store, "test_bucket", "open_table")
     for message, why in ((tested, "certificate has expired"), (opened, "Expired")):
         assert message.startswith("NotAllowedError ")

@@ -11,9 +11,11 @@ import pytest
 from batch.catalogue.engines import exported_tables, files_for_engines
 from batch.lake_sql import connect
 from lakehouse.environment import environment_of
+from lakehouse.settings import MinioSettings
 from tests.second_reader import differences, read_by_polars, read_relation
 from tests.unit.lake_shop import add, lake_in, land, make_gold, opened, silver_rows
 
+STORE = MinioSettings(host="s3.example", port=9000, scheme="https", region="eu-west-3")
 NAMES = ["bronze.raw_sales", "silver.cleaned_sales", "gold.sales_kpi"]
 
 
@@ -29,7 +31,15 @@ def lake(tmp_path):
 @pytest.fixture
 def files(lake):
     tables = exported_tables(lake)
-    return files_for_engines(tables, endpoint="https://s3.example:9000", region="eu-west-3")
+    return files_for_engines(tables, STORE)
+
+
+def test_engines_are_told_to_name_buckets_as_the_store_wants_it(lake):
+    virtual = STORE.model_copy(update={"addressing_style": "virtual"})
+    files = files_for_engines(exported_tables(lake), virtual)
+    assert "by paths only" in files["duckdb.sql"]
+    assert "path.style.access false" in files["spark.sql"]
+    assert "s3.path-style-access=false" in files["trino.properties"]
 
 
 def test_duckdb_reads_each_table_by_its_name(lake, files):
@@ -60,7 +70,7 @@ def test_spark_and_trino_are_told_where_each_table_is(lake, files):
 def test_spark_names_a_bucket_as_hadoop_does(lake, files):
     (first, *_) = exported_tables(lake)
     moved = type(first)(table=first.table, uri="s3://bronze/raw_sales", fields=first.fields)
-    text = files_for_engines([moved], endpoint="http://a:1", region="r")["spark.sql"]
+    text = files_for_engines([moved], STORE)["spark.sql"]
     assert "location 's3a://bronze/raw_sales';" in text
 
 

@@ -68,6 +68,7 @@ ANOTHER_BY_NAME = {
     "KAFKA_SECURITY": "security.protocol=SSL ssl.ca.location='/etc/my ca.pem'",
     "MINIO_SCHEME": "https",
     "MINIO_REGION": "eu-west-3",
+    "MINIO_ADDRESSING_STYLE": "virtual",
     "OLTP_SSL": "sslmode=require",
     "WAREHOUSE_SSL": "sslmode=verify-ca sslrootcert='/etc/my ca.pem'",
 }
