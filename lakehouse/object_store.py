@@ -44,9 +44,11 @@ def credentials(secrets: Secrets, *, user: str) -> dict[str, str]:
     }
 
 
-def object_store(settings: MinioSettings, secrets: Secrets, *, user: str) -> Minio:
-    """Create a client with the credentials of this user."""
-    return _client(settings.url, settings.region, credentials(secrets, user=user))
+def object_store(
+    settings: MinioSettings, secrets: Secrets, *, user: str, pool: PoolManager | None = None
+) -> Minio:
+    """Create a client with the credentials of this user. `pool` has other limits than usual."""
+    return _client(settings.url, settings.region, credentials(secrets, user=user), pool=pool)
 
 
 def _client(

@@ -12,7 +12,8 @@ from lakehouse.errors import PipelineError
 from lakehouse.secrets import ROLES
 from stack.disk import existing_parent
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
+from stack.doctor.model import Check
+from stack.findings import Said, fine, note, wrong, wrong_as_told
 from stack.kafka.install import place_of
 from stack.paths import JAR_LOCK, LOCKS, Cache
 from stack.preflight import check_paths
