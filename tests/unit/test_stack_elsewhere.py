@@ -15,9 +15,10 @@ from lakehouse.errors import StopPipelineError, WrongArgumentError
 from stack.bootstrap import steps
 from stack.catalog import SERVERS
 from stack.control import Stack
+from stack.doctor.machine import required_programs
 from stack.doctor.services import diagnose_services
 from stack.elsewhere import is_elsewhere, prepares
-from stack.paths import StackConfig
+from stack.paths import Cache, StackConfig
 from stack.preflight import check_example, port_problems
 from stack.progress import Steps
 from stack.service_user import ServiceUser
@@ -110,6 +111,18 @@ def test_set_up_of_a_server_elsewhere_is_a_command_of_its_own(tmp_path):
         assert name in prepared
         assert prepares(name, stack_of(tmp_path).config) == f"./pipeline up {name}"
     assert "source check" in prepares("oltp", stack.config)
+
+
+def test_program_of_a_server_elsewhere_need_not_be_installed(tmp_path):
+    cache = Cache(root=tmp_path)
+    minio = stack_of(tmp_path, MINIO_HOST="192.0.2.1").config
+    assert set(required_programs(minio, cache)) == {cache.servers, cache.kafka}
+    postgres = stack_of(tmp_path, KAFKA_HOST="kafka.example", STACK_STORE="seaweedfs").config
+    assert set(required_programs(postgres, cache)) == {
+        cache.servers, cache.kafka, cache.seaweedfs,
+    }  # fmt: skip
+    hosts = {f"{name.upper()}_HOST": "192.0.2.1" for name in SERVERS}
+    assert required_programs(stack_of(tmp_path, **hosts).config, cache) == {}
 
 
 # Servers that do not answer
