@@ -162,7 +162,10 @@ class LakeSql:
         names |= {name.partition(".")[2]: name for name in self._others()}
         listed = "\n".join(f"  {name}" for name in sorted(names.values()))
         words = re.findall(r"\w+", query)
-        near = [names[n] for word in words for n in get_close_matches(word, names, 1, 0.8)]
+        # The name of the shop's table, whose bronze begins with `raw_`.
+        plain = re.findall(r'\bbronze\."?(\w+)', query)
+        near = [names[raw] for name in plain if (raw := f"raw_{name}") in names]
+        near += [names[n] for word in words for n in get_close_matches(word, names, 1, 0.8)]
         hint = f"Did you mean {near[0]}? " if near else ""
         return f"{hint}There are:\n{listed}" if listed else "There is no table yet."
 

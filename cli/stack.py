@@ -2,11 +2,14 @@
 
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cli.output import Format, FormatOption, err_console, print_json, print_rows
+
+if TYPE_CHECKING:
+    from stack.control import ServiceStatus
 
 app = typer.Typer()
 
@@ -77,7 +80,8 @@ def down() -> None:
 def status(output: FormatOption = Format.TABLE) -> None:
     """Show state, memory and address of each service.
 
-    A service that answers is `ready`. Its log: ./pipeline logs SERVICE
+    A service that answers is `ready`; one that others run, because its host is
+    set, also has to let us in. A log: ./pipeline logs SERVICE
     Process ids and files are in the JSON.
 
     Example: ./pipeline status --format json
@@ -91,14 +95,23 @@ def status(output: FormatOption = Format.TABLE) -> None:
     rows = [
         {
             "service": row.service,
-            "state": "ready" if row.is_ready else row.state.lower(),
-            "up for": str(timedelta(seconds=row.uptime_seconds or 0)),
+            "state": _state(row),
+            "up for": None if row.is_elsewhere else str(timedelta(seconds=row.uptime_seconds or 0)),
             "MB": row.memory_mb,
-            "at": row.url,
+            "at": f"elsewhere: {row.url}" if row.is_elsewhere else row.url,
         }
         for row in found
     ]
     print_rows(rows)
+    for row in found:
+        if row.problem:
+            err_console.print(f"{row.service}: {row.problem}", markup=False, soft_wrap=True)
+
+
+def _state(row: "ServiceStatus") -> str:
+    if row.is_ready:
+        return "ready"
+    return "not ready" if row.is_elsewhere else row.state.lower()
 
 
 @app.command(rich_help_panel="Stack")

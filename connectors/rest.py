@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 
 from connectors.plain_words import needs_person
-from lakehouse.errors import RetryLaterError, StopPipelineError
+from lakehouse.errors import AwayError, RetryLaterError, StopPipelineError
 from lakehouse.http import http_client
 from lakehouse.settings import ConnectSettings
 
-_TIMEOUT_SECONDS = 20
+_TIMEOUT = httpx.Timeout(20, connect=5)
 _POSITIONS = ("lsn", "lsn_proc", "lsn_commit")
 """Positions in Debezium's offset: of the last change, and of the last complete transaction."""
 _RETRY_STATUS = (404, 409, 500, 503)
@@ -79,7 +79,7 @@ class ConnectApi:
     def __init__(self, base_url: str, name: str, *, auth: tuple[str, str] | None = None) -> None:
         self.base_url = base_url
         self.name = name
-        self._client = http_client(base_url, timeout=_TIMEOUT_SECONDS, auth=auth)
+        self._client = http_client(base_url, timeout=_TIMEOUT, auth=auth)
 
     @classmethod
     def of(cls, settings: ConnectSettings) -> "ConnectApi":
@@ -189,7 +189,7 @@ class ConnectApi:
             problem = f"Kafka Connect does not answer at {self.base_url}: {error}"
             if "CERTIFICATE_VERIFY_FAILED" in problem:
                 raise StopPipelineError(problem, _TRUST) from error
-            raise RetryLaterError(problem, "Is it up? ./pipeline status") from error
+            raise AwayError(problem, "Is it up? ./pipeline status") from error
         is_absent = absent_is_fine and response.status_code == httpx.codes.NOT_FOUND
         if response.is_success or is_absent:
             return response

@@ -75,10 +75,12 @@ def _without(bucket: str, host: str) -> str:
     return host.removeprefix(f"{bucket}.")
 
 
-def object_store(settings: MinioSettings, secrets: Secrets, *, user: str) -> Minio:
-    """Create a client with the credentials of this user."""
+def object_store(
+    settings: MinioSettings, secrets: Secrets, *, user: str, pool: PoolManager | None = None
+) -> Minio:
+    """Create a client with the credentials of this user. `pool` has other limits than usual."""
     options = {**credentials(secrets, user=user), **addressing(settings)}
-    return _client(urlsplit(settings.url), settings.region, options)
+    return _client(urlsplit(settings.url), settings.region, options, pool=pool)
 
 
 def _client(

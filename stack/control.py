@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,17 +13,17 @@ from connectors.mapping import require_mapping_fits
 from connectors.masks import checked
 from lakehouse.contracts.files import read_files
 from lakehouse.contracts.mapping import mapping_path
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import Problem, StopPipelineError
 from lakehouse.postgres import oltp_dsn
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
-from stack.catalog import DEFAULT, SERVERS, services
+from stack.catalog import DEFAULT, services
+from stack.elsewhere import Elsewhere, is_elsewhere
 from stack.install import Installation, installing, parts_of
 from stack.log import follow as follow_log
 from stack.log import last_lines
 from stack.memory import memory_mb
-from stack.net import is_elsewhere
 from stack.orphans import stop_orphans
 from stack.paths import Cache, Data, StackConfig
 from stack.preflight import (
@@ -43,18 +43,20 @@ from stack.supervision import ProgramState, Supervisor
 _STOPPED = ProgramState(
     state="STOPPED", pid=None, uptime_seconds=None, exit_status=None, problem=""
 )
-_ONCE = {
-    # Not `prepare`, which would make the simulated shop's roles and tables there.
-    "oltp": "./pipeline source check URL",
-    **{name: f"./pipeline prepare {name}" for name in ("warehouse", "minio", "connect")},
-}
-"""What tells or makes what a server on another machine needs, by service; Kafka needs nothing."""
+_ELSEWHERE = "ELSEWHERE"
 _OURS = ("example", "run", "log", "secrets.json", "secrets.part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
-    """State of a service."""
+    """State of a service.
+
+    Attributes:
+        state: of supervisor or of the container; of a server that others run, ELSEWHERE.
+        is_ready: whether it answers; if others run it, also whether it lets us in.
+        memory_mb: of its process and all child processes; shared pages are counted once.
+        problem: why a server that others run is not ready.
+    """
 
     service: str
     title: str
@@ -63,10 +65,15 @@ class ServiceStatus:
     pid: int | None
     uptime_seconds: int | None
     memory_mb: int | None
-    """Memory of its process and all child processes; shared pages are counted once."""
     ports: tuple[int, ...]
     url: str
     log: str
+    problem: Problem | None = None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Return whether others run it."""
+        return self.state == _ELSEWHERE
 
 
 class Stack:
@@ -98,7 +105,9 @@ class Stack:
             WrongArgumentError: a contract file is wrong.
         """
         progress = progress or silent()
-        wanted = self._of_this_machine(with_needs(names or DEFAULT, self._services), progress)
+        found = with_needs(names or DEFAULT, self._services)
+        elsewhere = [name for name in found if is_elsewhere(name, self.config)]
+        wanted = [self._services[name] for name in found if name not in elsewhere]
         os.umask(0o022)  # servers that run as another user read what is written here
         check_paths(self.config.stack, self._user)
         check_example(self.config, self.data)
@@ -112,6 +121,7 @@ class Stack:
         # A build takes minutes: what does not need it starts meanwhile.
         with installing(self.cache, progress, parts) as installation, self._alone():
             self._secrets.complete()
+            self._note_elsewhere(elsewhere, progress)
             if "connect" in names_wanted:
                 self._check_mapping_elsewhere()
             if self.config.example is not None:
@@ -126,17 +136,17 @@ class Stack:
                     self._stop_all_but(kept)
                 raise
 
-    def _of_this_machine(self, names: Sequence[str], progress: Steps) -> list[Service]:
-        """Return the services without servers whose host is another machine; note these."""
-        found = [self._services[name] for name in names]
-        for service in filter(_is_elsewhere, found):
-            # Nor is it set up: it may be a server that was never meant for this.
-            once = _ONCE.get(service.name)
-            progress.note(
-                f"{service.name} is at {service.url} and not started here"
-                + (f"; what it needs once: {once}" if once else "")
-            )
-        return [service for service in found if not _is_elsewhere(service)]
+    def _note_elsewhere(self, names: Sequence[str], progress: Steps) -> None:
+        """Note the servers that others run, what they lack, and what of them is not captured.
+
+        They are not set up: they may never have been meant for this.
+        """
+        servers = Elsewhere(self.config, self._secrets)
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            for name, remarks in zip(names, pool.map(servers.remarks, names), strict=True):
+                progress.note(f"{name} is at {self._services[name].url} and not started here")
+                for remark in remarks:
+                    progress.note(f"{name}: {remark}")
 
     def down(self) -> None:
         """Stop all services and wait until they have ended."""
@@ -162,8 +172,19 @@ class Stack:
     def status(self) -> list[ServiceStatus]:
         """Return the current state of every service."""
         states = self._supervisor.states()
+        servers = Elsewhere(self.config, self._secrets)
+
+        def ask(service: Service) -> ServiceStatus:
+            state = states.get(service.name, _STOPPED)
+            if is_elsewhere(service.name, self.config):
+                problem = servers.problem(service.name)
+                state = replace(_STOPPED, state=_ELSEWHERE)
+                return _status(service, state, self.data, is_ready=problem is None, problem=problem)
+            is_ready = state.is_alive and service.probe()
+            return _status(service, state, self.data, is_ready=is_ready)
+
         with ThreadPoolExecutor(len(self._services)) as pool:
-            return list(pool.map(lambda s: _status(s, states, self.data), self._services.values()))
+            return list(pool.map(ask, self._services.values()))
 
     def log_lines(self, service: str, *, lines: int, follow: bool) -> Iterator[str]:
         """Yield the last lines of a service's log; with `follow`, also new ones, without end.
@@ -230,9 +251,8 @@ class Stack:
 
     def _check_mapping_elsewhere(self) -> None:
         """Check the mapping against a shop that is not set up here, and thus not checked then."""
-        oltp = self.config.oltp
-        if mapping_path().is_file() and is_elsewhere(oltp.host):
-            require_mapping_fits(oltp_dsn(oltp, self._secrets, role="monitor"))
+        if mapping_path().is_file() and is_elsewhere("oltp", self.config):
+            require_mapping_fits(oltp_dsn(self.config.oltp, self._secrets, role="monitor"))
 
     def _alive(self) -> frozenset[str]:
         states = self._supervisor.states()
@@ -312,21 +332,24 @@ def _stages(found: Mapping[str, Service]) -> list[list[str]]:
     return stages
 
 
-def _is_elsewhere(service: Service) -> bool:
-    return service.name in SERVERS and is_elsewhere(service.ports[0].host)
-
-
-def _status(service: Service, states: Mapping[str, ProgramState], data: Data) -> ServiceStatus:
-    state = states.get(service.name, _STOPPED)
+def _status(
+    service: Service,
+    state: ProgramState,
+    data: Data,
+    *,
+    is_ready: bool,
+    problem: Problem | None = None,
+) -> ServiceStatus:
     return ServiceStatus(
         service=service.name,
         title=service.title,
         state=state.state,
-        is_ready=state.is_alive and not _is_elsewhere(service) and service.probe(),
+        is_ready=is_ready,
         pid=state.pid,
         uptime_seconds=state.uptime_seconds,
         memory_mb=None if state.pid is None else memory_mb(state.pid),
         ports=tuple(port.number for port in service.ports),
         url=service.url,
         log=str(data.log_of(service.name)),
+        problem=problem,
     )

@@ -30,17 +30,6 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def is_elsewhere(host: str) -> bool:
-    """Return whether an address is another machine's, or nobody's: nothing can listen there."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as server:
-            server.bind(address)
-    except OSError:
-        return True
-    return False
-
-
 def http_status(host: str, port: int, path: str) -> int | None:
     """Return the status of a GET; None without an answer."""
     connection = http.client.HTTPConnection(host, port, timeout=2)

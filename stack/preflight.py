@@ -1,6 +1,5 @@
 """Checks before a start: access, disk, ports, addresses."""
 
-import ipaddress
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -8,10 +7,12 @@ from pathlib import Path
 from lakehouse.errors import Problem, StopPipelineError, WrongArgumentError
 from lakehouse.settings import StackSettings, open_to_all
 from lakehouse.variables import parse_security
+from stack.catalog import SERVERS
 from stack.disk import existing_parent, require_space
-from stack.net import holder_of, is_elsewhere, is_free
+from stack.elsewhere import is_elsewhere, is_loopback
+from stack.net import holder_of, is_free
 from stack.paths import Data, StackConfig
-from stack.program import Service
+from stack.program import Port, Service
 from stack.service_user import ServiceUser
 
 _DATA_MB = 2_000
@@ -67,7 +68,7 @@ def check_example(config: StackConfig, data: Data) -> None:
         WrongArgumentError: they are of another; the message says which, and what to do.
     """
     made = Path(data.example.read_text().strip()) if data.example.is_file() else None
-    if config.example is not None and is_elsewhere(config.oltp.host):
+    if config.example is not None and is_elsewhere("oltp", config):
         problem = f"OLTP_HOST is {config.oltp.host}, where --source would make tables and sell"
         raise WrongArgumentError(problem, "Unset it; or without --source: ./pipeline up.")
     if made is None and config.example is not None and data.of("oltp").exists():
@@ -139,7 +140,7 @@ def check_protocols(config: StackConfig, started: Collection[str]) -> None:
     problems = [
         Problem(
             f"{variable} asks for {value}, and {name} is started here with {ours} only",
-            f"Unset {variable}, or set {name.upper()}_HOST to the machine of that server.",
+            f"Unset {variable}, or set {name.upper()}_HOST to the address of that server.",
         )
         for name, (variable, value, ours) in asked.items()
         if name in started and value != ours
@@ -172,7 +173,7 @@ def port_problems(services: Iterable[Service]) -> Iterator[Problem]:
                 )
                 continue
             taken[port.number] = port.variable
-            if not _is_loopback(port.host):
+            if not is_loopback(port.host):
                 yield Problem(
                     f"{service.name}: {port.host} is not a loopback address; servers started here "
                     "listen on loopback only",
@@ -181,12 +182,15 @@ def port_problems(services: Iterable[Service]) -> Iterator[Problem]:
             elif not is_free(port.host, port.number):
                 yield Problem(
                     f"{service.name}: port {port.number} is in use by {holder_of(port.number)}",
-                    f"Stop that, or set {port.variable} to a free port.",
+                    f"Stop that, or set {port.variable} to a free port{_to_use(service, port)}.",
                 )
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _to_use(service: Service, port: Port) -> str:
+    """Return how the server that has the port becomes the one that is used."""
+    if service.name not in SERVERS or port != service.ports[0]:
+        return ""
+    setting = f"{service.name.upper()}_HOST={port.host}"
+    # A stack that has data of its own server keeps it.
+    place = ", and STACK_DATA_DIR to a new directory" if service.program.directory.exists() else ""
+    return f"; to use that server itself, set {setting}{place}"

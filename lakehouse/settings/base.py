@@ -71,9 +71,14 @@ def given() -> Mapping[str, str]:
         return variables
 
 
-def host_setting(server: str) -> Any:  # noqa: ANN401 - pydantic makes a setting of it
-    """Define the address of a server."""
-    return setting("127.0.0.1", f"Address of {server}.", change="When it runs on another machine.")
+def host_setting(server: str, *, may_be_yours: bool = False) -> Any:  # noqa: ANN401 - a setting
+    """Define the address of a server; one that `up` starts, unless it is set, may be yours."""
+    change = (
+        "When you run it, on this machine or another: `./pipeline up` then starts none."
+        if may_be_yours
+        else "When it runs on another machine."
+    )
+    return setting("127.0.0.1", f"Address of {server}.", change=change)
 
 
 def ssl_setting(server: str) -> Any:  # noqa: ANN401 - pydantic makes a setting of it

@@ -63,7 +63,7 @@ class OltpSettings(PostgresSettings):
 
     service: ClassVar[str] = "oltp"
     model_config = SettingsConfigDict(env_prefix="OLTP_")
-    host: Host = host_setting("the shop's Postgres")
+    host: Host = host_setting("the shop's Postgres", may_be_yours=True)
     port: int = port_setting(5432, "the shop's Postgres")
     database: PostgresName = setting(
         "shop", "Database to capture.", change="When the shop's database has another name."
@@ -76,7 +76,7 @@ class WarehouseSettings(PostgresSettings):
 
     service: ClassVar[str] = "warehouse"
     model_config = SettingsConfigDict(env_prefix="WAREHOUSE_")
-    host: Host = host_setting("the warehouse's Postgres")
+    host: Host = host_setting("the warehouse's Postgres", may_be_yours=True)
     port: int = port_setting(5433, "the warehouse's Postgres")
     database: PostgresName = setting("warehouse", "Database of the warehouse.", change=OTHER_TENANT)
     ssl: SslParameters = ssl_setting("the warehouse's Postgres")
@@ -86,7 +86,7 @@ class KafkaSettings(Settings):
     """The broker."""
 
     model_config = SettingsConfigDict(env_prefix="KAFKA_")
-    host: Host = host_setting("the broker")
+    host: Host = host_setting("the broker", may_be_yours=True)
     port: int = port_setting(9092, "the broker; its controller has the next one", last=65534)
     security: KafkaSecurity = setting(
         "",
@@ -144,7 +144,7 @@ class ConnectSettings(Settings):
     """Kafka Connect and the Debezium connector in it."""
 
     model_config = SettingsConfigDict(env_prefix="CONNECT_")
-    host: Host = host_setting("Kafka Connect's REST interface")
+    host: Host = host_setting("Kafka Connect's REST interface", may_be_yours=True)
     port: int = port_setting(8083, "Kafka Connect's REST interface")
     scheme: Literal["http", "https"] = setting(
         "http",
@@ -241,7 +241,7 @@ class MinioSettings(Settings):
     """The object store of the lake."""
 
     model_config = SettingsConfigDict(env_prefix="MINIO_")
-    host: Host = host_setting("the object store")
+    host: Host = host_setting("the object store", may_be_yours=True)
     port: int = port_setting(9000, "the object store's S3 interface")
     scheme: Literal["http", "https"] = setting(
         "http",

@@ -8,6 +8,6 @@ without services.
 from stack.doctor.checks import all_checks
 from stack.doctor.examine import examine
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Finding, Verdict
+from stack.findings import Finding, Verdict
 
 __all__ = ["Finding", "Measurements", "Verdict", "all_checks", "examine"]

@@ -16,7 +16,8 @@ from connectors.plain_words import HEAL
 from lakehouse.contracts.files import ContractFile, read_files
 from lakehouse.errors import Problem
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
+from stack.doctor.model import Check
+from stack.findings import Said, fine, note, wrong, wrong_as_told
 
 _HEAL = "./pipeline connect apply --accept-loss; then ./pipeline extract --full"
 _APPLY = "./pipeline connect apply"

@@ -9,7 +9,8 @@ import psycopg
 
 from lakehouse.http import http_client
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, unchecked, wrong
+from stack.doctor.model import Check
+from stack.findings import Said, fine, unchecked, wrong
 
 MOST_SECONDS = 2.0
 SET_CLOCKS = "synchronise the clocks: timedatectl set-ntp true, on both machines"

@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from contextvars import copy_context
 
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Finding, Said, unchecked
+from stack.doctor.model import Check
+from stack.findings import Finding, Said, unchecked
 
 _LONGEST = 300
 

@@ -24,7 +24,8 @@ from lakehouse.errors import StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA, LOSS_LEDGER, LOSS_LEDGER_SCHEMA
 from lakehouse.object_store import object_store
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
+from stack.doctor.model import Check
+from stack.findings import Said, fine, note, wrong, wrong_as_told
 
 
 def _store(measurements: Measurements) -> Sequence[Said]:

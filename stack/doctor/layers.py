@@ -18,7 +18,8 @@ from lakehouse.offsets import EpochPartition, count_missing
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, Verdict, fine, note, wrong
+from stack.doctor.model import Check
+from stack.findings import Said, Verdict, fine, note, wrong
 
 Offsets = Mapping[EpochPartition, int]
 """Last offset applied, by partition of bronze."""

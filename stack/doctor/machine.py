@@ -10,11 +10,15 @@ import psutil
 
 from lakehouse.errors import PipelineError
 from lakehouse.secrets import ROLES
+from stack.catalog import SERVERS
 from stack.disk import existing_parent
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
+from stack.doctor.model import Check
+from stack.elsewhere import is_elsewhere
+from stack.findings import Said, fine, note, wrong, wrong_as_told
+from stack.install import parts_of
 from stack.kafka.install import place_of
-from stack.paths import JAR_LOCK, LOCKS, Cache
+from stack.paths import JAR_LOCK, LOCKS, Cache, StackConfig
 from stack.preflight import check_paths
 from stack.service_user import find_service_user
 
@@ -75,22 +79,29 @@ def installed(package: str) -> str | None:
 
 
 def _servers(measurements: Measurements) -> Sequence[Said]:
-    cache = Cache(root=measurements.config.stack.cache_dir)
-    required = {
-        cache.servers: [cache.java, cache.postgres_programs / "postgres"],
-        cache.kafka: [cache.kafka / "plugins", *(cache.kafka / place_of(jar) for jar in _jars())],
-        **(
-            {cache.minio: [cache.minio / "minio"]}
-            if measurements.config.store == "minio"
-            else {cache.seaweedfs: [cache.seaweedfs / "bin" / "weed"]}
-        ),
-    }
+    config = measurements.config
+    cache = Cache(root=config.stack.cache_dir)
     optional = {
         cache.airflow: [cache.airflow / "bin" / "python"],
         cache.superset: [cache.superset / "bin" / "python"],
         cache.prometheus: [cache.prometheus / name for name in ("prometheus", "statsd_exporter")],
     }
-    return diagnose_servers(required, optional)
+    return diagnose_servers(required_programs(config, cache), optional)
+
+
+def required_programs(config: StackConfig, cache: Cache) -> Mapping[Path, Iterable[Path]]:
+    """Return files of the servers that are started here, by folder of the cache."""
+    programs = {
+        "servers": (cache.servers, [cache.java, cache.postgres_programs / "postgres"]),
+        "kafka": (
+            cache.kafka,
+            [cache.kafka / "plugins", *(cache.kafka / place_of(jar) for jar in _jars())],
+        ),
+        "minio": (cache.minio, [cache.minio / "minio"]),
+        "seaweedfs": (cache.seaweedfs, [cache.seaweedfs / "bin" / "weed"]),
+    }
+    here = [name for name in SERVERS if not is_elsewhere(name, config)]
+    return dict(programs[part] for part in parts_of(here, store=config.store))
 
 
 def _jars() -> list[str]:

@@ -17,15 +17,13 @@ from lakehouse.secrets import Secrets
 from stack.catalog import services
 from stack.control import ServiceStatus
 from stack.doctor.offsets import Ends, read_ends
+from stack.elsewhere import is_elsewhere
 from stack.engine import stack_of_settings
-from stack.net import is_elsewhere
 from stack.paths import StackConfig
 from stack.program import Service
 from stack.service_user import find_service_user
 
 Value = TypeVar("Value")
-PREPARES_HERE = "./pipeline up oltp"
-PREPARES_ELSEWHERE = "./pipeline source check URL --apply"
 
 
 class _Once(Generic[Value]):
@@ -159,9 +157,4 @@ class Measurements:
 
 def is_shop_elsewhere(measurements: Measurements) -> bool:
     """Return whether others run the shop, so that `up` does not set it up."""
-    return is_elsewhere(measurements.config.oltp.host)
-
-
-def prepares_shop(measurements: Measurements) -> str:
-    """Return the command that prepares the shop."""
-    return PREPARES_ELSEWHERE if is_shop_elsewhere(measurements) else PREPARES_HERE
+    return is_elsewhere("oltp", measurements.config)

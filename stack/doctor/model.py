@@ -1,45 +1,10 @@
-"""Checks, their results, and findings in a report."""
+"""Checks: what each one needs, and what it reads and diagnoses."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import dataclass
 
-from lakehouse.errors import Problem
 from stack.doctor.measurements import Measurements
-
-
-class Verdict(StrEnum):
-    """Result of a check."""
-
-    FINE = "fine"
-    NOTE = "note"
-    """Unusual, but possibly intended; no action is required."""
-    WRONG = "wrong"
-    UNCHECKED = "not checked"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """Result of a check: a sentence, and the command that fixes a problem."""
-
-    verdict: Verdict
-    words: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A result in a report, with area and title."""
-
-    area: str
-    title: str
-    verdict: Verdict
-    words: str
-    remedy: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        """Return the finding as a JSON object."""
-        return asdict(self)
+from stack.findings import Said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,28 +23,3 @@ class Check:
     title: str
     needs: tuple[str, ...] = ()
     run: Callable[[Measurements], Sequence[Said]]
-
-
-def fine(words: str) -> Said:
-    """Return a result without a problem."""
-    return Said(verdict=Verdict.FINE, words=words)
-
-
-def note(words: str, remedy: str = "") -> Said:
-    """Return a result that needs no action."""
-    return Said(verdict=Verdict.NOTE, words=words, remedy=remedy)
-
-
-def wrong(words: str, remedy: str) -> Said:
-    """Return a problem."""
-    return Said(verdict=Verdict.WRONG, words=words, remedy=remedy)
-
-
-def unchecked(why: str) -> Said:
-    """Return a result that could not be determined."""
-    return Said(verdict=Verdict.UNCHECKED, words=why)
-
-
-def wrong_as_told(told: Problem) -> Said:
-    """Return a problem and its action as a finding."""
-    return wrong(told.problem, told.action)

@@ -7,7 +7,8 @@ from lakehouse.settings import ROOT
 from stack.airflow.client import AirflowClient
 from stack.airflow.health import health
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, wrong
+from stack.doctor.model import Check
+from stack.findings import Said, fine, wrong
 from stack.superset.dashboards import Dashboards
 from stack.superset.rest import logged_in
 from stack.web_uis import WEB_UIS

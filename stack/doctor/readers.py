@@ -11,7 +11,8 @@ from psycopg.rows import class_row
 from connectors.readers import STANDBY, USE_THE_PRIMARY, HiddenRows, Reason, read_hidden
 from lakehouse.contracts import ENTITIES
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, note, wrong
+from stack.doctor.model import Check
+from stack.findings import Said, fine, note, wrong
 
 _ODD: LiteralString = """
 select

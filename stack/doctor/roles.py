@@ -8,8 +8,10 @@ from typing import LiteralString
 import psycopg
 
 from producers.rows import COLUMNS_OF
-from stack.doctor.measurements import Measurements, is_shop_elsewhere, prepares_shop
-from stack.doctor.model import Check, Said, fine, wrong
+from stack.doctor.measurements import Measurements, is_shop_elsewhere
+from stack.doctor.model import Check
+from stack.elsewhere import prepares
+from stack.findings import Said, fine, wrong
 from stack.postgres.roles import SOURCE_ROLES
 
 Grant = tuple[str, str, str]
@@ -148,7 +150,7 @@ def _of_shop(measurements: Measurements) -> Sequence[Said]:
     rights = rights_elsewhere() if is_shop_elsewhere(measurements) else SHOP_RIGHTS
     dsns = {role: measurements.oltp(role) for role in rights}
     found = _read(dsns["monitor"], dsns)
-    return diagnose_roles(rights, found, prepare=prepares_shop(measurements))
+    return diagnose_roles(rights, found, prepare=prepares("oltp", measurements.config))
 
 
 def rights_elsewhere() -> Mapping[str, Rights]:
@@ -174,7 +176,8 @@ def _of_warehouse(measurements: Measurements) -> Sequence[Said]:
     found = _read(dsns["batch"], dsns, others=_WAREHOUSE_PRIVATE)
     rights = {**WAREHOUSE_RIGHTS, "batch": _owner(found)}
     private = {role: Rights(must={}) for role in _WAREHOUSE_PRIVATE if role in found.powers}
-    return diagnose_roles({**rights, **private}, found, prepare="./pipeline up warehouse")
+    prepare = prepares("warehouse", measurements.config)
+    return diagnose_roles({**rights, **private}, found, prepare=prepare)
 
 
 def _owner(found: Found) -> Rights:

@@ -7,7 +7,8 @@ from lakehouse.errors import PipelineError, Problem
 from stack.catalog import AIRFLOW, SHOP
 from stack.control import ServiceStatus
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, note, wrong, wrong_as_told
+from stack.doctor.model import Check
+from stack.findings import Said, fine, note, wrong, wrong_as_told
 from stack.memory import processes
 from stack.net import holder_of, listeners
 from stack.preflight import port_problems
@@ -26,7 +27,7 @@ def _services(measurements: Measurements) -> Sequence[Said]:
 
 def diagnose_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
     """Diagnose whether required services answer. Airflow and Superset are optional."""
-    if all(_is_off(one) for one in found.values()):
+    if all(_is_off(one) or one.is_elsewhere for one in found.values()):
         return [wrong("nothing runs", "./pipeline up")]
     required = {*SHOP, *(AIRFLOW if any(not _is_off(found[n]) for n in AIRFLOW) else ())}
     said: list[Said] = []
@@ -34,7 +35,9 @@ def diagnose_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
     for name, one in found.items():
         if one.is_ready:
             continue
-        if _is_off(one) and name not in required:
+        if one.problem:
+            said.append(wrong(f"{name}: {one.problem.problem}", one.problem.action))
+        elif _is_off(one) and name not in required:
             left_out.append(name)
         elif _is_off(one):
             said.append(wrong(f"{name} ({one.title}) is stopped", f"./pipeline up {name}"))
@@ -46,7 +49,9 @@ def diagnose_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
             said.append(wrong(words, remedy))
     ready = sum(one.is_ready for one in found.values())
     without = f", not started: {', '.join(left_out)}" if left_out else ""
-    return said or [fine(f"{ready} run and answer{without}")]
+    others = [name for name, one in found.items() if one.is_elsewhere]
+    where = f", {', '.join(others)} elsewhere" if others else ""
+    return said or [fine(f"{ready} run and answer{where}{without}")]
 
 
 def _is_off(one: ServiceStatus) -> bool:
@@ -69,6 +74,8 @@ def _ports(measurements: Measurements) -> Sequence[Said]:
     for name, service in measurements.catalog.items():
         pid, is_ready = states[name].pid, states[name].is_ready
         is_running = pid is not None or is_ready
+        if states[name].is_elsewhere:
+            continue
         # A service that answers has its ports.
         problem = None if is_ready else _stranger(service, pid) if pid else _refusal(service)
         found += [

@@ -20,12 +20,12 @@ from lakehouse.contracts.mapping import MappingFile, read_mapping_file
 from lakehouse.declarations import misplaced
 from lakehouse.kafka import is_capturable
 from stack.doctor.measurements import (
-    PREPARES_HERE,
     Measurements,
     is_shop_elsewhere,
-    prepares_shop,
 )
-from stack.doctor.model import Check, Said, fine, note, wrong
+from stack.doctor.model import Check
+from stack.elsewhere import prepares
+from stack.findings import Said, fine, note, wrong
 
 _WAL: LiteralString = """
 select s.name, s.setting, s.pending_restart
@@ -159,7 +159,7 @@ def _publication(measurements: Measurements) -> Sequence[Said]:
         roots = [table for table, is_partition in left_out.items() if not is_partition]
         found = replace(found, left_out=roots)
     partitions = measurements.config.connect.partitions
-    prepare = prepares_shop(measurements)
+    prepare = prepares("oltp", measurements.config)
     return diagnose_publication(
         name, found, partitions=partitions, prepare=prepare, is_stuck=is_stuck
     )
@@ -170,7 +170,7 @@ def diagnose_publication(
     found: Publication | None,
     *,
     partitions: str = "each",
-    prepare: str = PREPARES_HERE,
+    prepare: str = "./pipeline up oltp",
     is_stuck: bool = False,
 ) -> Sequence[Said]:
     """Diagnose whether every change of every table is published.
@@ -224,11 +224,11 @@ def _truncates(measurements: Measurements) -> Sequence[Said]:
         words = "no truncate is captured: the shop was prepared by the owner of its tables"
         return [note(words, f"after a truncate: {EXTRACT_TRUNCATED}")]
     named = [(name, has_key) for name, has_key in untold if is_capturable(name)]
-    return diagnose_truncates(named, prepares_shop(measurements))
+    return diagnose_truncates(named, prepares("oltp", measurements.config))
 
 
 def diagnose_truncates(
-    untold: Sequence[tuple[str, bool]], prepare: str = PREPARES_HERE
+    untold: Sequence[tuple[str, bool]], prepare: str = "./pipeline up oltp"
 ) -> Sequence[Said]:
     """Diagnose whether a truncate of any table would be captured.
 

@@ -16,8 +16,9 @@ from lakehouse.kafka import Topic
 from lakehouse.offsets import Epoch, TopicPartition, next_position
 from stack.doctor.clock import MOST_SECONDS, SET_CLOCKS
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, note, unchecked, wrong
+from stack.doctor.model import Check
 from stack.doctor.offsets import Ends, oldest_unread
+from stack.findings import Said, fine, note, unchecked, wrong
 
 _LIVE: LiteralString = """
 select t.entity, t.topic_id, t.partition_count, w.partition, w.last_offset

@@ -9,14 +9,17 @@ from minio.error import MinioException
 
 from lakehouse.object_store import object_store
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, wrong
+from stack.doctor.model import Check
+from stack.elsewhere import prepares
+from stack.findings import Said, fine, wrong
 from stack.minio.buckets import admin_of, may_enter, policies
 
 
 def _of_lake(measurements: Measurements) -> Sequence[Said]:
     minio = measurements.config.minio
+    prepare = prepares("minio", measurements.config)
     if measurements.config.store == "seaweedfs":
-        return _of_seaweedfs(measurements)
+        return _of_seaweedfs(measurements, prepare)
     admin = admin_of(minio, measurements.secrets)
     wanted = policies(minio)
     found: dict[str, LakeUser | None] = {}
@@ -32,10 +35,10 @@ def _of_lake(measurements: Measurements) -> Sequence[Said]:
                 policies=(known.get("policyName") or "").split(","),
                 policy=policy,
             )
-    return diagnose_users(wanted, found)
+    return diagnose_users(wanted, found, prepare=prepare)
 
 
-def _of_seaweedfs(measurements: Measurements) -> Sequence[Said]:
+def _of_seaweedfs(measurements: Measurements, prepare: str) -> Sequence[Said]:
     """Diagnose whether each user gets in; SeaweedFS reads policies from a file of ours, only."""
     minio, secrets = measurements.config.minio, measurements.secrets
     wanted = policies(minio)
@@ -45,7 +48,7 @@ def _of_seaweedfs(measurements: Measurements) -> Sequence[Said]:
         if not may_enter(object_store(minio, secrets, user=user), minio.bronze_bucket)
     ]
     if shut_out:
-        return [wrong(f"{', '.join(shut_out)} cannot get in", "./pipeline up minio")]
+        return [wrong(f"{', '.join(shut_out)} cannot get in", prepare)]
     return [fine(f"{len(wanted)} users get in, with the policies of its file")]
 
 
@@ -59,22 +62,24 @@ class LakeUser:
 
 
 def diagnose_users(
-    wanted: Mapping[str, Mapping[str, Any]], found: Mapping[str, LakeUser | None]
+    wanted: Mapping[str, Mapping[str, Any]],
+    found: Mapping[str, LakeUser | None],
+    *,
+    prepare: str = "./pipeline up minio",
 ) -> Sequence[Said]:
     """Diagnose whether each user has its own policy, with the expected content, and no other."""
-    up = "./pipeline up minio"
     said = []
     for name, policy in wanted.items():
         user = found.get(name)
         if user is None:
-            said.append(wrong(f"user {name} or its policy does not exist", up))
+            said.append(wrong(f"user {name} or its policy does not exist", prepare))
         elif not user.is_enabled:
             said.append(wrong(f"{name} is disabled", f"./pipeline open minio: enable {name}"))
         elif list(user.policies) != [name]:
             words = f"{name} has the policies {', '.join(filter(None, user.policies)) or 'none'}"
             said.append(wrong(f"{words}, not its own", f"./pipeline open minio: give it {name}"))
         elif allowed(user.policy) != allowed(policy):
-            said.append(wrong(f"the policy of {name} differs from what it needs", up))
+            said.append(wrong(f"the policy of {name} differs from what it needs", prepare))
     return said or [fine(f"{len(wanted)} users have exactly the policies that they need")]
 
 

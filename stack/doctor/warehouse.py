@@ -18,7 +18,9 @@ from lakehouse.kafka import captured_topic
 from lakehouse.lake import LOSS_LEDGER
 from lakehouse.settings import AlertSettings, ConsolidationSettings
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Check, Said, fine, note, wrong
+from stack.doctor.model import Check
+from stack.elsewhere import prepares
+from stack.findings import Said, fine, note, wrong
 
 _SHOP: LiteralString = "select s.time_zone, s.base_currency from etl.shop as s"
 _STALE: LiteralString = "select s.view_name from etl.stale_view as s order by s.view_name"
@@ -70,14 +72,17 @@ _PUBLISH_ANYWAY = (
 def _schema(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection:
         stale = [name for (name,) in connection.execute(_STALE)]
-        return diagnose_schema(pending(connection), stale)
+        waiting = pending(connection)
+    return diagnose_schema(waiting, stale, prepare=prepares("warehouse", measurements.config))
 
 
-def diagnose_schema(waiting: Sequence[str], stale: Sequence[str]) -> Sequence[Said]:
+def diagnose_schema(
+    waiting: Sequence[str], stale: Sequence[str], *, prepare: str = "./pipeline up warehouse"
+) -> Sequence[Said]:
     """Diagnose whether all of `warehouse_sql/` was applied and all views are refreshed."""
     if waiting:
         words = f"not applied, or changed since: {', '.join(waiting)}"
-        return [wrong(words, "./pipeline up warehouse")]
+        return [wrong(words, prepare)]
     if stale:
         return [
             note(f"not refreshed since the last load: {', '.join(stale)}", "./pipeline consolidate")
@@ -89,17 +94,23 @@ def _settings(measurements: Measurements) -> Sequence[Said]:
     with psycopg.connect(measurements.warehouse("batch"), autocommit=True) as connection:
         row = connection.execute(_SHOP).fetchone()
     shop = measurements.config.shop
-    return diagnose_settings(row, (shop.time_zone, shop.base_currency))
+    prepare = prepares("warehouse", measurements.config)
+    return diagnose_settings(row, (shop.time_zone, shop.base_currency), prepare=prepare)
 
 
-def diagnose_settings(has: tuple[str, str] | None, wanted: tuple[str, str]) -> Sequence[Said]:
+def diagnose_settings(
+    has: tuple[str, str] | None,
+    wanted: tuple[str, str],
+    *,
+    prepare: str = "./pipeline up warehouse",
+) -> Sequence[Said]:
     """Diagnose whether time zone and currency in the warehouse match the settings."""
     if has == wanted:
         return [fine(f"days of {wanted[0]}, amounts in {wanted[1]}")]
     words = (
         f"the warehouse has {' and '.join(has or ('nothing',))}, settings {' and '.join(wanted)}"
     )
-    return [wrong(words, "./pipeline up warehouse; then ./pipeline rebuild --layer silver")]
+    return [wrong(words, f"{prepare}; then ./pipeline rebuild --layer silver")]
 
 
 def _transactions(measurements: Measurements) -> Sequence[Said]:

@@ -1,6 +1,6 @@
 """What a database lacks for change capture, found without writing anything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import LiteralString
@@ -15,7 +15,7 @@ from lakehouse.kafka import is_capturable
 from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
 from lakehouse.trouble import Service, Trouble
-from stack.doctor.model import Finding, Said, fine, note, wrong
+from stack.findings import Finding, Said, fine, note, wrong
 from stack.postgres.roles import MAY_REPLICATE, SOURCE_ROLES
 
 _TABLES = Path(__file__).with_name("facts.sql")
@@ -53,6 +53,25 @@ select
 from pg_roles as r
 left join pg_replication_slots as s on s.slot_name = %(slot)s
 where r.rolname = current_user"""
+# Without what extensions have made. Partitions belong to the schema of their root.
+_OTHER_SCHEMAS: LiteralString = """
+select
+    n.nspname::text as name,
+    count(*) as tables
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where
+    c.relkind in ('r', 'p')
+    and c.relpersistence <> 't'
+    and not c.relispartition
+    and n.nspname not in ('public', 'cdc', 'information_schema')
+    and n.nspname not like 'pg\\_%'
+    and not exists (
+        select from pg_depend as d
+        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+    )
+group by n.nspname
+order by n.nspname"""
 LOGIN = {Trouble.RIGHTS: "Correct URL: its login, its password (PGPASSWORD), its sslmode."}
 """What to do where the URL is refused."""
 _SPARE = 1
@@ -115,10 +134,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """All that is read of a database."""
+    """All that is read of a database.
+
+    Attributes:
+        server: the server and database.
+        tables: those of schema public.
+        other_schemas: numbers of tables by the other schemas that have any.
+    """
 
     server: Server
     tables: Sequence[Table] = field(default_factory=tuple)
+    other_schemas: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_source(dsn: str, settings: ConnectSettings) -> Source:
@@ -143,9 +169,10 @@ def read_source(dsn: str, settings: ConnectSettings) -> Source:
         with connection.cursor(row_factory=class_row(Table)) as cursor:
             tables = cursor.execute(_TABLES.read_bytes()).fetchall()
         left_out = read_left_out(connection, settings.publication_name)
+        others: dict[str, int] = dict(connection.execute(_OTHER_SCHEMAS).fetchall())
     assert server is not None  # noqa: S101 - the login has a row in pg_roles
     included = [replace(t, is_included=t.plain_name not in left_out) for t in tables]
-    return Source(server=server, tables=included)
+    return Source(server=server, tables=included, other_schemas=others)
 
 
 def diagnose(source: Source, settings: ConnectSettings) -> list[Finding]:
@@ -158,6 +185,7 @@ def diagnose(source: Source, settings: ConnectSettings) -> list[Finding]:
         ("preparation", "schema cdc", _cdc(source.server)),
         ("preparation", "publication", _publication(source.server, settings)),
         ("tables", "captured", _captured(source.tables, settings)),
+        ("tables", "other schemas", diagnose_other_schemas(source.other_schemas)),
         ("tables", "keys", _keys(source.tables)),
         ("tables", "old values", _old_values(source)),
         ("tables", "row security", _row_security(source.tables)),
@@ -327,6 +355,24 @@ def _captured(tables: Sequence[Table], settings: ConnectSettings) -> Sequence[Sa
     if not plain and not parents:
         return [*said, wrong("no table in schema public", "Is it the right database?")]
     return [fine(f"{plain} tables in schema public"), *said]
+
+
+def diagnose_other_schemas(tables: Mapping[str, int]) -> Sequence[Said]:
+    """Diagnose which schemas have tables that are not captured.
+
+    Args:
+        tables: their number, by schema.
+    """
+    if not tables:
+        return []
+    counted = [
+        f"{name} ({count} {'table' if count == 1 else 'tables'})" for name, count in tables.items()
+    ]
+    remedy = (
+        "alter table SCHEMA.TABLE set schema public, if search_path of all who use it has public; "
+        "of a shop that is captured already, then also ./pipeline extract TABLE --full"
+    )
+    return [note(f"{_listed(counted)}: not captured; only schema public is", remedy)]
 
 
 def _keys(tables: Sequence[Table]) -> Sequence[Said]:

@@ -28,9 +28,9 @@ from lakehouse.digest import digest
 from lakehouse.lake import Lake
 from lakehouse.postgres import oltp_dsn
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Verdict
 from stack.doctor.readers import CHECKS as READER_CHECKS
 from stack.doctor.shop import CHECKS as SHOP_CHECKS
+from stack.findings import Verdict
 from tests.killing import kill_at_work
 from tests.stacks import reconcile_config, settle, tenant
 

@@ -258,6 +258,7 @@ def test_query_sees_one_version_of_a_table(lake, reader):
 @pytest.mark.parametrize(
     ("query", "told"),
     [
+        pytest.param("from bronze.sales", "Did you mean bronze.raw_sales", id="without-raw"),
         pytest.param("from silver.cleaned_sale", "Did you mean silver.cleaned_sales", id="typo"),
         pytest.param("from nowhere", "bronze.raw_sales", id="no such table"),
         pytest.param("select from from", "syntax error", id="no SQL"),

@@ -46,7 +46,7 @@ class Shop:
             "insert into computed (id, n) values (1, 1), (2, 2)",
         )
         self.prepare()
-        # One by one: `up` would start a shop of its own.
+        # One by one: `up` would start servers that other stacks of the tests share.
         for server in ("minio", "warehouse", "connect"):
             stack.run("prepare", server)
         self.programs = [stack.fork("land"), stack.fork("connect", "auto-restart")]
@@ -118,6 +118,20 @@ def shop(certificates):
 def flowing(shop):
     shop.sell()
     shop.until_exact()
+
+
+def test_status_and_doctor_ask_it(shop, tmp_path):
+    # The servers that stacks of the tests share have an `oltp` of their own.
+    secrets = shop.stack.config.stack.secrets_path
+    stack = shop.stack.with_settings(STACK_DATA_DIR=tmp_path, STACK_SECRETS_FILE=secrets)
+    rows = json.loads(stack.run("status", "--format", "json").stdout)
+    (row,) = [row for row in rows if row["service"] == "oltp"]
+    assert (row["state"], row["is_ready"], row["problem"]) == ("ELSEWHERE", True, None)
+    found = json.loads(stack.run("doctor", "--format", "json", check=False).stdout)
+    left_out = [one["words"] for one in found if one["verdict"] == "not checked"]
+    assert left_out  # of servers that this stack does not have
+    assert not [words for words in left_out if "oltp" in words]
+    assert "of the shop" in {one["title"] for one in found if one["verdict"] == "fine"}
 
 
 def test_role_that_may_not_log_in_any_more(shop):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import orjson
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from typer.testing import CliRunner
 
 from cli.__main__ import app
@@ -20,10 +21,11 @@ from connectors.source import Extent
 from devtools.test_stack import free_ports
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.secrets import Secrets
-from lakehouse.settings import ConnectSettings, StackSettings
+from lakehouse.settings import ConnectSettings, OltpSettings, StackSettings
 from stack.doctor.readers import CHECKS as READER_CHECKS
 from stack.doctor.shop import CHECKS as SHOP_CHECKS
-from stack.paths import Cache
+from stack.elsewhere import Elsewhere, is_elsewhere
+from stack.paths import Cache, StackConfig
 from stack.postgres.roles import SOURCE_ROLES, add_database
 from stack.service_user import find_service_user
 from stack.source.change import apply, remove, sql_for_administrator
@@ -42,6 +44,11 @@ create table visit (d date primary key) partition by range (d);
 create table visit_2026 partition of visit for values from ('2026-01-01') to ('2027-01-01');
 create table hidden (id integer primary key);
 alter table hidden enable row level security;
+create schema sales;
+create table sales.invoice (id integer primary key);
+create table sales.month (d date) partition by range (d);
+create table sales.month_1 partition of sales.month default;
+create schema empty;
 create view names as select name from customer;
 """
 
@@ -414,17 +421,39 @@ def test_all_that_reads_a_shop_runs_on_each_version(programs, tmp_path, tmp_path
         assert_database_of_a_program_holds_each_text(url)
         measured = SimpleNamespace(
             oltp=lambda _role: url,
-            config=SimpleNamespace(
-                connect=SETTINGS,
-                oltp=SimpleNamespace(host="192.0.2.1"),
-                stack=SimpleNamespace(slot_wal_keep_mb=1),
-            ),
+            config=StackConfig(connect=SETTINGS, oltp=OltpSettings(host="192.0.2.1")),
         )
         found = {}
         for check in (*SHOP_CHECKS, *READER_CHECKS):
             if "minio" not in check.needs:
                 found[check.title] = {said.verdict.value for said in check.run(measured)}
         assert "wrong" not in set().union(*(found[t] for t in ("publication", "truncates")))
+
+
+def test_shop_elsewhere_is_told_what_it_lacks_until_it_is_prepared(source, tmp_path):
+    """As one on this machine, which is asked like any other."""
+    secrets = Secrets(tmp_path / "secrets.json").complete()
+    asked = conninfo_to_dict(source)
+    config = StackConfig(
+        stack=StackSettings(data_dir=tmp_path),
+        oltp=OltpSettings(host=asked["host"], port=asked["port"], database=asked["dbname"]),
+        connect=SETTINGS,
+    )
+    assert is_elsewhere("oltp", config)
+    servers = Elsewhere(config, secrets)
+    refused = servers.problem("oltp")
+    assert "does not exist" in refused or "authentication failed" in refused
+    assert refused.action.startswith("./pipeline source check URL --apply makes its roles")
+    assert servers.remarks("oltp") == [refused]
+    prepare(source, tmp_path)
+    assert servers.problem("oltp") is None
+    [others] = servers.remarks("oltp")
+    assert others.startswith("sales (2 tables): not captured")
+    with psycopg.connect(source) as connection:
+        connection.execute("drop publication dbz_shop; drop schema sales cascade")
+    [lack] = servers.remarks("oltp")
+    assert lack.startswith("something is missing: dbz_shop does not exist. ./pipeline source check")
+    assert servers.problem("oltp") is None
 
 
 def test_command_fails_while_something_is_missing(source):

@@ -8,7 +8,7 @@ import threading
 import time
 from base64 import b64encode, urlsafe_b64encode
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +32,7 @@ from lakehouse.postgres import explaining, oltp_dsn, sqlalchemy_url
 from lakehouse.secrets import Secrets
 from lakehouse.settings import ROOT, ConnectSettings
 from lakehouse.trouble import Service
+from stack.elsewhere import Elsewhere
 from stack.kafka.broker import Broker
 from stack.kafka.java import java_command
 from stack.kafka.worker import Worker
@@ -700,14 +701,56 @@ def test_kafka_connect_with_another_authority_is_not_trusted(gate, certificates,
         api.state()
 
 
-# Servers on other machines
+# Servers that others run
+
+
+def problem(name, stack, **settings):
+    stack = stack.with_settings(**settings) if settings else stack
+    return Elsewhere(stack.config, stack.secrets).problem(name)
+
+
+def test_shop_elsewhere_is_asked_with_tls_and_a_login(shop, certificates):
+    asked = shop.with_settings(
+        OLTP_HOST="localhost", OLTP_SSL=ssl(certificates), OLTP_DATABASE="asked"
+    )
+    prepare_oltp(asked.oltp, asked.secrets)
+    assert problem("oltp", asked) is None
+    stranger = ssl(certificates, authority="stranger")
+    assert "sslrootcert of OLTP_SSL has to be" in problem("oltp", asked, OLTP_SSL=stranger)
+    away = problem("oltp", asked, OLTP_DATABASE="nowhere")
+    assert away.endswith("Correct OLTP_DATABASE.")
+
+
+def test_kafka_elsewhere_is_asked_with_tls_and_a_login(cluster):
+    assert problem("kafka", cluster.client()) is None
+    wrong = {"password": "other"}
+    assert "sasl.username and sasl" in problem("kafka", cluster.client(**wrong))
+
+
+def test_connect_elsewhere_is_asked_with_tls_and_a_login(stack, gate):
+    config = replace(stack.config, connect=gate)
+    assert Elsewhere(config, stack.secrets).problem("connect") is None
+    gate.auth_file.write_text("shop:wrong")
+    assert "CONNECT_AUTH_FILE" in Elsewhere(config, stack.secrets).problem("connect")
+
+
+def test_store_elsewhere_is_asked_with_tls_and_a_login(store, certificates, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
+    assert problem("minio", store) is None
+    Secrets(tmp_path / "secrets.json").complete()
+    refused = problem("minio", store, STACK_SECRETS_FILE=tmp_path / "secrets.json")
+    assert refused.action.startswith("./pipeline prepare minio makes its users")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "stranger.pem"))
+    assert "SSL_CERT_FILE has to name the authority" in problem("minio", store)
 
 
 def test_up_leaves_out_servers_of_other_machines(stack):
     elsewhere = stack.with_settings(OLTP_HOST="db.invalid", MINIO_HOST="192.0.2.1")
     done = elsewhere.run("up", "oltp", "minio")
     assert "oltp is at postgresql://db.invalid:" in done.stderr
-    assert "./pipeline source check URL" in done.stderr
-    assert "./pipeline prepare minio" in done.stderr
+    assert "Start it, or correct OLTP_HOST and OLTP_PORT" in done.stderr
+    assert "Start it, or correct MINIO_HOST and MINIO_PORT" in done.stderr
     rows = json.loads(elsewhere.run("status", "--format", "json").stdout)
-    assert {row["state"] for row in rows} == {"STOPPED"}
+    states = {row["service"]: row["state"] for row in rows}
+    assert {name for name, state in states.items() if state == "ELSEWHERE"} == {"oltp", "minio"}
+    assert set(states.values()) == {"STOPPED", "ELSEWHERE"}

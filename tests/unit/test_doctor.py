@@ -15,7 +15,8 @@ from lakehouse.errors import Problem, StopPipelineError
 from stack.doctor import all_checks, examine
 from stack.doctor.clock import _ahead
 from stack.doctor.measurements import Measurements, _Once
-from stack.doctor.model import Check, Finding, Verdict, fine, wrong, wrong_as_told
+from stack.doctor.model import Check
+from stack.findings import Finding, Verdict, fine, wrong, wrong_as_told
 from tests.verdicts import only
 
 

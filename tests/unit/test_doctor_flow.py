@@ -15,7 +15,6 @@ from lakehouse.errors import Problem
 from lakehouse.kafka import Topic
 from lakehouse.offsets import Epoch, TopicPartition
 from stack.doctor.capture import diagnose_capture
-from stack.doctor.model import Verdict, wrong
 from stack.doctor.offsets import End
 from stack.doctor.readers import Odd, Shape, diagnose_readers
 from stack.doctor.shop import (
@@ -35,6 +34,7 @@ from stack.doctor.topics import (
     diagnose_live,
     diagnose_topics,
 )
+from stack.findings import Verdict, wrong
 from tests.unit.foreign_maker import catalog_row
 from tests.verdicts import only, verdicts
 

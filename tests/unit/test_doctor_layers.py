@@ -23,7 +23,6 @@ from stack.doctor.layers import (
     diagnose_silver,
     diagnose_warehouse,
 )
-from stack.doctor.model import Verdict
 from stack.doctor.pages import diagnose_dags, diagnose_parts
 from stack.doctor.warehouse import (
     LastLoad,
@@ -36,6 +35,7 @@ from stack.doctor.warehouse import (
     diagnose_transactions,
     diagnose_unknown,
 )
+from stack.findings import Verdict
 from tests.verdicts import only, verdicts
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -15,10 +15,10 @@ from stack.doctor.machine import (
     diagnose_python,
     diagnose_servers,
 )
-from stack.doctor.model import Verdict, wrong
 from stack.doctor.roles import Found, Rights, diagnose_roles, rights_elsewhere
 from stack.doctor.services import PortMeasurement, diagnose_ports, diagnose_services, is_held_by
 from stack.doctor.users import LakeUser, allowed, diagnose_users
+from stack.findings import Verdict, wrong
 from stack.minio.buckets import policy
 from tests.verdicts import only, verdicts
 

@@ -10,8 +10,8 @@ import pytest
 from batch.warehouse import left_out
 from connectors.mapping import faults_of, unknown_values, values_of
 from lakehouse.declarations import misplaced
-from stack.doctor.model import Verdict
 from stack.doctor.shop import diagnose_mapping
+from stack.findings import Verdict
 from tests.unit.foreign_maker import catalog_row, modifier
 from tests.unit.other_shop import MAPPING, read_text
 

@@ -38,6 +38,14 @@ def test_prepared_database_is_fine():
     assert {one.verdict for one in findings} == {"fine"}
 
 
+def test_schemas_that_are_not_captured_are_named_with_what_to_do():
+    source = Source(server=PREPARED, tables=(ORDERS,), other_schemas={"crm": 1, "sales": 7})
+    [told] = [one for one in diagnose(source, SETTINGS) if one.title == "other schemas"]
+    assert told.verdict == "note"
+    assert told.words.startswith("crm (1 table), sales (7 tables): not captured")
+    assert "set schema public" in told.remedy
+
+
 @pytest.mark.parametrize(
     ("change", "title", "said"),
     [

@@ -12,8 +12,8 @@ from lakehouse.contracts.bronze import RAW_NAMES, bronze_table
 from lakehouse.errors import StopPipelineError
 from lakehouse.kafka import captured_pattern, captured_topic, is_capturable
 from lakehouse.settings import ConnectSettings, OltpSettings
-from stack.doctor.model import Verdict
 from stack.doctor.shop import diagnose_tables
+from stack.findings import Verdict
 from tests.unit.foreign_maker import catalog_row
 from tests.verdicts import only
 

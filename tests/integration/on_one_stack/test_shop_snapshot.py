@@ -14,8 +14,8 @@ from connectors.readers import read_hidden, require_all_rows
 from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import oltp_dsn
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Verdict
 from stack.doctor.readers import _visibility
+from stack.findings import Verdict
 from tests.stacks import new_stack
 from tests.verdicts import only
 

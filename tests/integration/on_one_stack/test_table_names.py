@@ -10,8 +10,8 @@ from psycopg import sql
 
 from lakehouse.kafka import admin_client, is_capturable, matching_topics
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Verdict
 from stack.doctor.shop import CHECKS
+from stack.findings import Verdict
 from tests.integration.on_one_stack.reconciled_shop import Shop
 
 pytestmark = pytest.mark.integration

@@ -13,8 +13,8 @@ from connectors.rest import ConnectApi
 from connectors.source import prepare
 from lakehouse.kafka import admin_client, matching_topics
 from stack.doctor.measurements import Measurements
-from stack.doctor.model import Verdict
 from stack.doctor.shop import CHECKS
+from stack.findings import Verdict
 from tests.integration.on_one_stack.reconciled_shop import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.integration
