@@ -61,12 +61,14 @@ class UnknownValues:
         column: name in the shop.
         changes: number of valid changes that had one.
         values: some of these values, shortened, as JSON strings.
+        to_list: what to do where they are valid.
     """
 
     table: str
     column: str
     changes: int
     values: tuple[str, ...]
+    to_list: str
 
     def plus(self, other: "UnknownValues") -> "UnknownValues":
         """Return the values of both, of the same column."""
@@ -77,9 +79,9 @@ class UnknownValues:
         """Describe which values, how often, and what to do."""
         return (
             f"{self.table}.{self.column}: {self.changes:,} changes have values in no list "
-            f"({', '.join(self.values)}) and count as {UNKNOWN}. If they are valid, add them to "
-            "lakehouse/contracts/, then ./pipeline rebuild --layer silver --entity "
-            f"{self.table}. All such values: mart.unknown_values"
+            f"({', '.join(self.values)}) and count as {UNKNOWN}. If they are valid, "
+            f"{self.to_list}, then ./pipeline rebuild --layer silver --entity {self.table}. "
+            "All such values: mart.unknown_values"
         )
 
 
@@ -143,6 +145,7 @@ def _unknown(validated: pl.DataFrame, entity: Entity) -> Iterator[UnknownValues]
             column=column,
             changes=len(values),
             values=tuple(sorted(named)[:_EXAMPLES]),
+            to_list=entity.to_list,
         )
 
 
