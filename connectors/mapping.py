@@ -137,7 +137,7 @@ def faults_of(found: MappingFile, catalog: Catalog, values: Values) -> Iterator[
         for column, expression in zip(entity.columns, entity.expressions, strict=True):
             # Of a key of the wrong type, columns that refer to it have the wrong type, too.
             if ALIASES.get(column.name, column.name) not in wrong_keys:
-                yield from _faults(expression, entity.shop_table, by_name, values)
+                yield from faults_in(expression, entity.shop_table, by_name, values)
 
 
 def _key_fault(entity: MappedEntity, rows: Sequence[CatalogRow]) -> MisplacedError | None:
@@ -164,10 +164,12 @@ def _key_fault(entity: MappedEntity, rows: Sequence[CatalogRow]) -> MisplacedErr
     return None
 
 
-def _faults(
-    expression: Expression, table: str, rows: Mapping[str, CatalogRow], values: Values,
-    parent: Op | None = None,
+def faults_in(
+    expression: Expression, table: str, rows: Mapping[str, CatalogRow],
+    values: Values | None = None, parent: Op | None = None,
 ) -> Iterator[MisplacedError]:  # fmt: skip
+    """Yield what does not fit of an expression over these columns of a table."""
+    values = values or {}
     if expression.op is Op.COLUMN:
         name = expression.text
         if name not in rows:
@@ -186,7 +188,7 @@ def _faults(
             of_column = ()
         yield from _unlisted(expression, [value for value, _ in expression.values], of_column)
     for one in expression.args:
-        yield from _faults(one, table, rows, values, expression.op)
+        yield from faults_in(one, table, rows, values, expression.op)
 
 
 def _unlisted(

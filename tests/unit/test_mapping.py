@@ -440,7 +440,7 @@ def test_required_columns_that_lack_are_told_with_what_they_need(tmp_path):
         read_text(tmp_path, text)
     assert (
         "cost_cents: an amount in units of the base currency, such as 12.50, from 0.01 to "
-        "10,000,000.00 (Purchase price of one unit)"
+        "10,000,000 (Purchase price of one unit)"
     ) in str(told.value)
     assert "updated_at" not in str(told.value)
 

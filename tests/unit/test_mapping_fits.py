@@ -74,7 +74,7 @@ def test_a_mapping_that_fits_has_no_faults(tmp_path):
          r": orders.columns.tax_cents.minor: purchase has no column 'tx_minor'. Did you mean"),
         ("tax_cents: {minor: tax_minor}", "tax_cents: tax_minor",
          "purchase.tax_minor is int8; tax_cents needs an amount in units of the order's currency, "
-         "such as 12.50, from 0.00 to 9,999,999,999.99. Write {minor: tax_minor} for hundredths"),
+         "such as 12.50, from 0 to 9,999,999,999.99. Write {minor: tax_minor} for hundredths"),
         ("placed_at: {local_time: ordered_on}", "placed_at: ordered_on",
          "or {local_time: …} of one without, not in the future. Write {local_time: ordered_on}"),
         ("placed_at: {local_time: ordered_on}", "placed_at: {local_time: changed_at}",
