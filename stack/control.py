@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from batch.warehouse.migrate import require_same_keys
 from connectors.mapping import require_mapping_fits
 from connectors.masks import checked
 from lakehouse.contracts.files import read_files
 from lakehouse.contracts.mapping import mapping_path
 from lakehouse.errors import StopPipelineError
-from lakehouse.postgres import oltp_dsn
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
@@ -114,9 +115,10 @@ class Stack:
             self._secrets.complete()
             if "connect" in names_wanted:
                 self._check_mapping_elsewhere()
+            kept = self._alive()
+            self._check_keys(kept)
             if self.config.example is not None:
                 self.data.example.write_text(f"{self.config.example}\n")
-            kept = self._alive()
             try:
                 kept -= self._supervise(wanted, progress)
                 self._start_all(wanted, progress, installation)
@@ -233,6 +235,12 @@ class Stack:
         oltp = self.config.oltp
         if mapping_path().is_file() and is_elsewhere(oltp.host):
             require_mapping_fits(oltp_dsn(oltp, self._secrets, role="monitor"))
+
+    def _check_keys(self, alive: Collection[str]) -> None:
+        """Check that keys have the warehouse's types: programs that read them would be stopped."""
+        warehouse = self.config.warehouse
+        if "warehouse" in alive or is_elsewhere(warehouse.host):
+            require_same_keys(warehouse_dsn(warehouse, self._secrets, role="batch"))
 
     def _alive(self) -> frozenset[str]:
         states = self._supervisor.states()
