@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -95,6 +96,7 @@ class SilverReport:
         quarantined: changes that were quarantined.
         merged: rows of the table that were inserted or updated; in a rebuild, all rows written.
         unknown: values in no list, by column; their changes are neither cleaned nor quarantined.
+        rules: quarantined changes, by the rule that they broke; by each, if there are several.
         ranges: offsets of bronze that were applied.
     """
 
@@ -107,6 +109,7 @@ class SilverReport:
     seconds: float = 0.0
     unknown: tuple[UnknownValues, ...] = ()
     ranges: OffsetRanges = field(default_factory=dict)
+    rules: Mapping[str, int] = field(default_factory=dict)
 
     def plus(self, validated: pl.DataFrame, entity: Entity, *, merged: int = 0) -> "SilverReport":
         """Add the counts of one more batch."""
@@ -118,6 +121,7 @@ class SilverReport:
             quarantined=validated.height - validated[BROKEN].null_count(),
             merged=merged,
             unknown=tuple(_unknown(validated, entity)),
+            rules=Counter(validated[BROKEN].drop_nulls().str.split(",").explode().to_list()),
         )
         return self.and_of(batch)
 
@@ -133,6 +137,7 @@ class SilverReport:
             quarantined=self.quarantined + other.quarantined,
             merged=self.merged + other.merged,
             unknown=tuple(found[column] for column in sorted(found)),
+            rules=Counter(self.rules) + Counter(other.rules),
         )
 
 
