@@ -55,25 +55,32 @@ _WRITTEN = tuple(op.value for op in Op if op is not Op.NULL)
 _BESIDES = {
     Op.CASE: ("values", "otherwise"),
     Op.CONCAT: ("separator",),
-    Op.NET: ("tax_percent",),
-    Op.TAX: ("tax_percent",),
+    Op.NET: ("tax_percent", "tax_rate"),
+    Op.TAX: ("tax_percent", "tax_rate"),
     Op.LOCAL_TIME: ("time_zone",),
 }
-_NEEDED = ("values", "tax_percent")
+_ONE_OF = {Op.CASE: ("values",), Op.NET: ("tax_percent", "tax_rate")}
+_ONE_OF[Op.TAX] = _ONE_OF[Op.NET]
+"""Of these an expression needs exactly one."""
 _NUMBERS = (Type.INTEGER, Type.CENTS, Type.RATE, Type.DEGREES)
 _MOST_DIGITS = 16
 """Before the point, as cleaning reads them."""
 _PLAIN = Column(name="value", type=Type.TEXT, description="")
-_PERCENT = replace(
-    _PLAIN, name="tax_percent", type=Type.DEGREES, unit="percent", scale=4, minimum=0
-)
+_TAXES = {
+    "tax_percent": replace(
+        _PLAIN, name="tax_percent", type=Type.DEGREES, unit="percent", scale=4, minimum=0
+    ),
+    "tax_rate": replace(_PLAIN, name="tax_rate", type=Type.DEGREES, scale=6, minimum=0),
+}
+"""The same number in the last of their digits: 19 percent, as a fraction 0.19."""
 _WHOLE = replace(_PLAIN, name="whole number", type=Type.INTEGER)
 _AMOUNT = replace(_PLAIN, name="amount", type=Type.CENTS)
 _TIME = replace(_PLAIN, name="time", type=Type.WALL_CLOCK)
 _LEAVES = (Op.COLUMN, Op.CONSTANT, Op.COMMIT_TIME)
 _EXAMPLES = {
     "values": 'values: {"1": paid, "2": shipped}',
-    "tax_percent": "tax_percent: 19, or the name of a column",
+    "tax_percent": "tax_percent: 19",
+    "tax_rate": "tax_rate: 0.19, or the name of a column with such numbers",
 }
 _NAME = "Name a column of the table, or write such as"
 _RESULTS = {
@@ -169,9 +176,10 @@ class Reader:
             beside = f"Beside `{op}` may stand: {', '.join(besides)}." if besides else "Remove it."
             action = f"{meant(others[:1], besides)}{beside}"
             raise misplaced_at((*place, others[0]), f"{op} has no {others[0]!r}", action)
-        if lacking := [key for key in besides if key in _NEEDED and key not in given]:
-            action = f"Add it beside `{op}`: {_EXAMPLES[lacking[0]]}."
-            raise misplaced_at(place, f"{op} needs {lacking[0]}", action)
+        needed = _ONE_OF.get(op, ())
+        if needed and sum(key in given for key in needed) != 1:
+            action = f"Write beside `{op}`: {', or '.join(_EXAMPLES[key] for key in needed)}."
+            raise misplaced_at(place, f"{op} needs {' or '.join(needed)}", action)
         self._require_type(op, target, place)
         return self._made(op, given, target, place)
 
@@ -202,10 +210,10 @@ class Reader:
         if op in _MANY:
             return self._many(made, given, at)
         args = [self.read(given[op], _KINDS[op], at)]
-        if "tax_percent" in given:
-            rate = given["tax_percent"]
+        for name in _TAXES.keys() & given.keys():
+            rate = given[name]
             rate = {"constant": rate} if isinstance(rate, (int, float)) else rate
-            args.append(self.read(rate, _PERCENT, (*place, "tax_percent")))
+            args.append(self.read(rate, _TAXES[name], (*place, name)))
         zone = self._zone(given, place) if op is Op.LOCAL_TIME else ""
         return replace(made, args=tuple(args), text=zone)
 

@@ -227,6 +227,11 @@ def test_net_and_tax_add_up_and_net_is_rounded_half_away_from_zero(
     assert net is not None
     assert tax is not None
     assert Decimal(net) + Decimal(tax) == Decimal(gross) / 100
+    rate = _text(
+        {"net": {"minor": "gross"}, "tax_rate": "rate"}, _CENTS,
+        gross=str(gross), rate=str(percent.scaleb(-2)),
+    )  # fmt: skip
+    assert rate == net
     exact = Decimal(gross) / (1 + percent / 100) / 100
     assert Decimal(net) == exact.quantize(Decimal("0.01"), ROUND_HALF_UP)
 
@@ -341,6 +346,11 @@ _WRONG = {
     "no number": (MAPPING.replace("discount_cents: {constant: 0}", "discount_cents: {constant: a}"),
         r"'a' cannot be the discount_cents\. discount_cents needs an amount in units of the "),
     "tax": (MAPPING.replace(", tax_percent: vat_percent}\n", "}\n"), "net needs tax_percent"),
+    "two taxes": (
+        MAPPING.replace("tax_percent: vat_percent}\n", "tax_percent: 19, tax_rate: 0.19}\n"),
+        r":33: .*net needs tax_percent or tax_rate"),
+    "rate of seven digits": (MAPPING.replace("tax_percent: vat_percent", "tax_rate: 0.1912345", 1),
+        r":33: .*0.1912345 has more than 6 digits"),
     "absent twice": (MAPPING.replace("[suppliers", "[suppliers, suppliers"),
         r":1: absent.1: suppliers is absent, too"),
     "not a number": (_constant("shipping_cents", ".nan"), r":14: .*nan cannot be the shipping_c"),
