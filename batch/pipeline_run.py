@@ -393,11 +393,13 @@ class Consolidated:
         results: result of each table.
         warned: checks with severity warn that returned rows.
         unknown: values in no list, of changes that count nevertheless.
+        rules: quarantined changes, by the shop's table and the rule that they broke.
     """
 
     results: list[TableResult] = field(default_factory=list)
     warned: list[CheckResult] = field(default_factory=list)
     unknown: list[UnknownValues] = field(default_factory=list)
+    rules: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 def consolidate(
@@ -433,6 +435,7 @@ def consolidate(
         reports.extend(found)
         tell([result_of_silver(one) for one in found])
         done.unknown += (unknown for one in found for unknown in one.unknown)
+        done.rules |= {(one.entity, rule): n for one in found for rule, n in one.rules.items()}
         record.note(scope=offsets_of(reports), details=details_of(reports))
 
     # Before anything starts: a contract file may be wrong.

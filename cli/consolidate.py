@@ -142,6 +142,13 @@ def show_done(done: "Consolidated", seconds: float, behind: "Sequence[LayerBehin
         style = "yellow" if is_behind else None
         console.print(in_a_sentence(behind) + rest, style=style, markup=False)
     _show_rows(done.results, seconds)
+    if done.rules:
+        (table, rule), most = max(done.rules.items(), key=lambda one: one[1])
+        console.print(
+            f"Most were quarantined by {rule} of {table}: {most:,}. Show them: ./pipeline "
+            f"quarantine show --entity {table} --rule {rule}. All: ./pipeline quarantine list",
+            style="yellow", markup=False, soft_wrap=True,
+        )  # fmt: skip
     for unknown in done.unknown:
         console.print(unknown.message(), style="yellow", markup=False)
     for check in done.warned:

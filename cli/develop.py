@@ -191,14 +191,20 @@ def _print_result(result: dict[str, Any]) -> None:
 
 @app.command(rich_help_panel="Develop")
 def docs() -> None:
-    """Generate docs/SETTINGS.md and docs/DATA_MODEL.md; the latter needs the running warehouse.
+    """Generate documents; docs/DATA_MODEL.md needs the running warehouse.
+
+    The others are docs/SETTINGS.md and the columns in docs/MAPPING.md.
 
     Example: ./pipeline docs
     """
     from batch.data_model import data_model, read_catalogue
     from lakehouse.connections import warehouse
+    from lakehouse.contracts import DECLARED
+    from lakehouse.contracts.described import HEADING, columns_document
 
     _write_document("SETTINGS.md", settings_document())
+    written = (ROOT / "docs" / "MAPPING.md").read_text(encoding="utf-8").partition(HEADING)[0]
+    _write_document("MAPPING.md", written + columns_document(DECLARED))
     _write_document("DATA_MODEL.md", data_model(read_catalogue(warehouse("batch"))))
 
 

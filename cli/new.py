@@ -1,4 +1,4 @@
-"""`new`: the first text of a contract, or of a table of the warehouse."""
+"""`new`: the first text of a contract, of a mapping, or of a table of the warehouse."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,8 @@ from cli.output import console, err_console
 
 app = typer.Typer()
 new = typer.Typer(
-    no_args_is_help=True, help="Write the skeleton of a contract, or of a warehouse table."
+    no_args_is_help=True,
+    help="Write the skeleton of a contract, of a mapping, or of a warehouse table.",
 )
 app.add_typer(new, name="new", rich_help_panel="Run")
 
@@ -45,6 +46,45 @@ def entity(name: Annotated[str, typer.Argument(help="A table of the shop.")]) ->
     _write(path, contract_text(declared))
     if file is not None:
         console.print(f"From now on {file} may have masks only.", soft_wrap=True)
+
+
+@new.command()
+def mapping(
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ENTITY=TABLE]...", help="Such as orders=purchase."),
+    ] = None,
+    source: Annotated[
+        str,
+        typer.Option(metavar="URL", help="The shop's database; by default the one of OLTP_HOST."),
+    ] = "",
+) -> None:
+    """Write mapping.yaml: how tables of a shop of another design become our entities.
+
+    It has all columns of each entity with what they need, and the shop's tables
+    as comments. Columns that a table has under the same name are filled in.
+    Entities without a table are absent, but for orders, order_lines and products.
+
+    Example: ./pipeline new mapping orders=purchase order_lines=purchase_item
+    """
+    from connectors.mapping_skeleton import catalog_of, skeleton
+    from lakehouse.connections import shop
+    from lakehouse.contracts.mapping import mapping_path
+    from lakehouse.errors import WrongArgumentError
+
+    path = mapping_path()
+    if path.exists():
+        problem = f"{path} exists"
+        raise WrongArgumentError(problem, "Edit it, or move it away for a new one.")
+    chosen = dict(given.partition("=")[::2] for given in tables or ())
+    if wrong := [name for name, table in chosen.items() if not table]:
+        problem = f"{wrong[0]} names no table"
+        raise WrongArgumentError(problem, f"Write {wrong[0]}=TABLE.")
+    with err_console.status("reading the shop's catalog"):
+        catalog = catalog_of(source or shop("monitor"))
+    text = skeleton(chosen, catalog)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, text)
 
 
 @new.command()

@@ -12,17 +12,18 @@ import psycopg
 from connectors.shop_catalog import READABLE, CatalogRow, is_text, read_catalog
 from lakehouse.choices import meant
 from lakehouse.contracts import DECLARED
-from lakehouse.contracts.expressions import Expression, Op
+from lakehouse.contracts.described import accepted
+from lakehouse.contracts.expressions import Expression, Op, misplaced_at
+from lakehouse.contracts.keys import ALIASES
 from lakehouse.contracts.mapping import MappedEntity, MappingFile, read_mapping_file
-from lakehouse.contracts.model import Cleaning, Type
+from lakehouse.contracts.model import Cleaning, Column, Type
+from lakehouse.declarations import MisplacedError
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
 
 Catalog = Mapping[str, Sequence[CatalogRow]]
 Values = Mapping[tuple[str, str], Sequence[str]]
 """All values that a column can have, by table and column, where the catalog tells them."""
-Fault = tuple[tuple[str | int, ...], str]
-"""Where a mapping is wrong, and what is wrong."""
 _WHOLE = READABLE[Type.INTEGER]
 _AS_TEXT = {*READABLE[Type.CENTS], "bool", "json", "jsonb"}
 _VALUES: LiteralString = """
@@ -66,9 +67,9 @@ def require_mapping_fits(dsn: str) -> Sequence[str]:
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
         values = read_values(connection, found)
-        faults = faults_of(found, read_catalog(connection), values)
-    for place, problem in faults:
-        found.refuse(place, problem)
+        faults = [*faults_of(found, read_catalog(connection), values)]
+    if faults:
+        raise found.refused(faults)
     return [*unknown_values(found, values)]
 
 
@@ -116,51 +117,69 @@ def _undecided(expression: Expression) -> Iterator[Expression]:
             yield from _undecided(one)
 
 
-def faults_of(found: MappingFile, catalog: Catalog, values: Values) -> Iterator[Fault]:
-    """Yield what does not fit: tables and keys first, on which all else depends."""
+def faults_of(found: MappingFile, catalog: Catalog, values: Values) -> Iterator[MisplacedError]:
+    """Yield all that does not fit, but not what follows from another of these faults."""
+    wrong_keys: set[str] = set()
     for entity in found.mapped:
         rows = catalog.get(entity.shop_table)
         if rows is None:
             name = entity.shop_table
-            problem = f"the shop has no table {name}. {meant([name], catalog)}"
-            yield (entity.table, "table"), f"{problem}Tables: {', '.join(catalog)}"
+            action = f"{meant([name], catalog)}Tables: {', '.join(catalog) or 'none'}."
+            yield misplaced_at((entity.table, "table"), f"the shop has no table {name}", action)
             continue
-        yield from _key_faults(entity, rows)
+        if fault := _key_fault(entity, rows):
+            wrong_keys.add(entity.key)
+            yield fault
     for entity in found.mapped:
         by_name = {row.column_name: row for row in catalog.get(entity.shop_table, ())}
         if not by_name:
             continue
-        for expression in entity.expressions:
-            yield from _faults(expression, entity.shop_table, by_name, values)
+        for column, expression in zip(entity.columns, entity.expressions, strict=True):
+            # Of a key of the wrong type, columns that refer to it have the wrong type, too.
+            if ALIASES.get(column.name, column.name) not in wrong_keys:
+                yield from faults_in(expression, entity.shop_table, by_name, values)
 
 
-def _key_faults(entity: MappedEntity, rows: Sequence[CatalogRow]) -> Iterator[Fault]:
+def _key_fault(entity: MappedEntity, rows: Sequence[CatalogRow]) -> MisplacedError | None:
     given = entity.key_columns[0]
     key = [row.column_name for row in rows if row.key_position is not None]
-    by_name = {row.column_name: row for row in rows}
-    if given.source in by_name and key != [given.source]:
+    row = {row.column_name: row for row in rows}.get(given.source)
+    place = (entity.table, "columns", given.name)
+    if row is None:
+        return None
+    if key != [given.source]:
         problem = f"rows of {entity.shop_table} are identified by {', '.join(key) or 'nothing'}"
-        yield (entity.table, "columns", given.name), f"{problem}, not by {given.source} alone"
-    elif given.source in by_name and given.type is Type.INTEGER:
-        row = by_name[given.source]
-        if is_text(row):
-            problem = f"{entity.shop_table}.{given.source} is {row.declared}: add `key: text`"
-            yield (entity.table, "columns", given.name), problem
+        action = f"Write `{given.name}: {key[0]}`."
+        if not key:
+            action = f"Give {entity.shop_table} a primary key of one column."
+        elif len(key) > 1:
+            action = (
+                f"An entity's key is one column: give {entity.shop_table} one that is a primary "
+                "key, or make the entity absent (docs/MAPPING.md)."
+            )
+        return misplaced_at(place, f"{problem}, not by {given.source} alone", action)
+    if given.type is Type.INTEGER and is_text(row):
+        problem = f"{entity.shop_table}.{given.source} is {row.declared}, no whole number"
+        return misplaced_at(place, problem, f"Write `key: text` beside `table` of {entity.table}.")
+    return None
 
 
-def _faults(
-    expression: Expression, table: str, rows: Mapping[str, CatalogRow], values: Values,
-    parent: Op | None = None,
-) -> Iterator[Fault]:  # fmt: skip
+def faults_in(
+    expression: Expression, table: str, rows: Mapping[str, CatalogRow],
+    values: Values | None = None, parent: Op | None = None,
+) -> Iterator[MisplacedError]:  # fmt: skip
+    """Yield what does not fit of an expression over these columns of a table."""
+    values = values or {}
     if expression.op is Op.COLUMN:
         name = expression.text
         if name not in rows:
-            problem = f"{table} has no column {name!r}. {meant([name], rows)}"
-            yield expression.place, f"{problem}Columns: {', '.join(rows)}"
+            action = f"{meant([name], rows)}Columns: {', '.join(rows)}."
+            yield misplaced_at(expression.place, f"{table} has no column {name!r}", action)
             return
-        problem = _hindrance(expression, rows[name], parent)
-        if problem:
-            yield expression.place, f"{table}.{name} is {rows[name].declared}{problem}"
+        action = _hindrance(expression, rows[name], parent)
+        if action:
+            problem = f"{table}.{name} is {rows[name].declared}; {_needed(expression)}"
+            yield misplaced_at(expression.place, problem, action)
             return
         yield from _unlisted(expression, (), values.get((table, name), ()))
     if expression.op is Op.CASE and expression.args[0].op is Op.COLUMN:
@@ -169,12 +188,12 @@ def _faults(
             of_column = ()
         yield from _unlisted(expression, [value for value, _ in expression.values], of_column)
     for one in expression.args:
-        yield from _faults(one, table, rows, values, expression.op)
+        yield from faults_in(one, table, rows, values, expression.op)
 
 
 def _unlisted(
     expression: Expression, listed: Sequence[str], known: Sequence[str]
-) -> Iterator[Fault]:
+) -> Iterator[MisplacedError]:
     """Yield the values that the catalog knows, and that are none of the contract's."""
     target = expression.target
     if target.cleaning is not Cleaning.CHOICE:
@@ -185,23 +204,33 @@ def _unlisted(
         problem = (
             f"no {target.name} for {', '.join(map(repr, left))}, which the shop's column can be"
         )
-        yield expression.place, f"{problem}: list them in `values` of a case"
+        action = f"List them in `values` of a case, each with one of {_listed(target)}."
+        yield misplaced_at(expression.place, problem, action)
+
+
+def _listed(target: Column) -> str:
+    return ", ".join(target.allowed_values)
+
+
+def _needed(leaf: Expression) -> str:
+    return f"{leaf.target.name} needs {accepted(leaf.target)}"
 
 
 def _hindrance(leaf: Expression, row: CatalogRow, parent: Op | None) -> str:
-    """Return why a column cannot be read as what its place in the mapping asks for; else ""."""
+    """Return what to do where a column cannot be read as its place in the mapping asks; else ""."""
     target, name = leaf.target, row.column_name
-    wrong = f", which cannot be the {target.type} of {target.name}"
     is_readable = row.type_name in READABLE.get(target.type, ())
     if target.type is Type.TEXT:
         is_readable = is_text(row) or row.type_name in _AS_TEXT
-    hints = {
-        (Type.TIMESTAMP, "timestamp"): f": write {{local_time: {name}}}",
-        (Type.WALL_CLOCK, "timestamptz"): f", with time zone: write {name} without local_time",
-    }
     if target.type is Type.CENTS and row.type_name in _WHOLE and parent is not Op.MAJOR:
-        wrong = f": write {{minor: {name}}} for hundredths, or {{major: {name}}} for whole units"
-        is_readable = False
+        return f"Write {{minor: {name}}} for hundredths, or {{major: {name}}} for whole units."
     if is_readable and not row.is_array:
         return ""
-    return hints.get((target.type, row.type_name), wrong)
+    types = sorted(READABLE.get(target.type, ()))
+    return {
+        (Type.TIMESTAMP, "timestamp"): f"Write {{local_time: {name}}}.",
+        (Type.WALL_CLOCK, "timestamptz"): f"Write {name} without local_time.",
+    }.get(
+        (target.type, row.type_name),
+        f"Name a column of type {' or '.join(types or ['text'])}, or write another expression.",
+    )

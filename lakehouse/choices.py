@@ -31,10 +31,16 @@ def meant(names: Iterable[str], known: Iterable[str]) -> str:
         names: names that are not known.
         known: valid names.
     """
+    near = nearest(names, known)
+    return f"Did you mean {' and '.join(near)}? " if near else ""
+
+
+def nearest(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the known names that are closest to these, without those that none is close to."""
     choices = {name.casefold(): name for name in known}
-    near = [
+    near = (
         choices[found[0]]
         for name in names
         if (found := difflib.get_close_matches(name.casefold(), choices, n=1))
-    ]
-    return f"Did you mean {' and '.join(dict.fromkeys(near))}? " if near else ""
+    )
+    return list(dict.fromkeys(near))

@@ -1,7 +1,7 @@
 """Declarations in YAML files, read into frozen models; errors name file and line."""
 
 import reprlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
 from lakehouse.choices import meant
-from lakehouse.errors import StopPipelineError
+from lakehouse.errors import PipelineError, StopPipelineError, together
 
 _Model = TypeVar("_Model")
 _ROOT = Path(__file__).resolve().parent.parent
@@ -19,10 +19,11 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 _IMPOSSIBLE = (ValueError, LookupError, AttributeError, TypeError)
 """What PyYAML raises for a value that its tag does not fit, such as `!!int ""`."""
+_CORRECT = "Correct the file: correct the value."
 _ACTIONS = {
-    "extra_forbidden": "remove it, or correct its name",
-    "unexpected_keyword_argument": "remove it, or correct its name",
-    "missing": "add it",
+    "extra_forbidden": "Correct the file: remove it, or correct its name.",
+    "unexpected_keyword_argument": "Correct the file: remove it, or correct its name.",
+    "missing": "Correct the file: add it.",
 }
 """What to do about errors of pydantic's; about others, the value has to be corrected. The first
 that occurs is shown: a misspelled key is missing, too."""
@@ -39,11 +40,30 @@ class MisplacedError(ValueError):
 
     Attributes:
         place: keys and indexes that lead from the value to that part.
+        action: what to do about it, as sentences; "" if that is to correct the value.
     """
 
-    def __init__(self, problem: str, *place: str | int) -> None:
+    def __init__(self, problem: str, *place: str | int, action: str = "") -> None:
         super().__init__(problem)
         self.place = place
+        self.action = action
+
+
+class Faults:
+    """All that is wrong with a file. As a context, it collects what would be raised in it."""
+
+    def __init__(self) -> None:
+        self.found: list[MisplacedError] = []
+
+    def __enter__(self) -> None:
+        """Collect from here on."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Keep a `MisplacedError`, and let all others pass."""
+        if isinstance(error, MisplacedError):
+            self.found.append(error)
+            return True
+        return False
 
 
 def require_known(
@@ -64,8 +84,9 @@ def require_known(
         # What is no text may not even be hashable.
         if not isinstance(name, str) or name not in known:
             close = meant([name], known) if isinstance(name, str) else ""
-            message = f"there is no {what} {name!r}. {close}{_plural(what)}: {', '.join(known)}"
-            raise MisplacedError(message, *place)
+            action = f"{close}{_plural(what)}: {', '.join(known)}."
+            problem = f"there is no {what} {name!r}"
+            raise MisplacedError(problem, *place, action=action)
 
 
 def _plural(noun: str) -> str:
@@ -96,16 +117,41 @@ def read_declaration(path: Path, model: TypeAdapter[_Model], **given: object) ->
         errors = {one["type"]: one for one in reversed(error.errors(include_url=False))}
         first = next((errors[kind] for kind in _ACTIONS if kind in errors), [*errors.values()][-1])
         cause = first.get("ctx", {}).get("error")
-        place = (*first["loc"], *(cause.place if isinstance(cause, MisplacedError) else ()))
+        if isinstance(cause, MisplacedError):
+            place = (*first["loc"], *cause.place)
+            raise _refused_at(path, root, [(place, str(cause), cause.action)]) from None
+        place = first["loc"]
         told = first["msg"].removeprefix("Value error, ")
         if cause is None and first["type"] != "missing":
             told += f", found {reprlib.repr(first['input'])}"
-        action = _ACTIONS.get(first["type"], "correct the value")
+        action = _ACTIONS.get(first["type"], _CORRECT)
         where = ".".join(str(part) for part in place)
         told = f"{where}: {told}" if where else told
         raise _refused(path, _line(root, place), told, action) from None
     except RecursionError as error:
-        raise _refused(path, 0, "it is nested too deeply", "simplify it") from error
+        raise _too_deep(path) from error
+
+
+def read_with_faults(path: Path, read: Callable[[dict[str, Any], Faults], _Model]) -> _Model:
+    """Read a file of which all faults are told at once.
+
+    Args:
+        path: of the file.
+        read: makes a model of its values, and collects what is wrong with them.
+
+    Raises:
+        StopPipelineError: it is no YAML, repeats a key, or is wrong; in a line for each fault.
+    """
+    root, values = _parsed(path)
+    faults = Faults()
+    try:
+        with faults:
+            found = read(values, faults)
+    except RecursionError as error:
+        raise _too_deep(path) from error
+    if faults.found:
+        raise _refused_at(path, root, [(one.place, str(one), one.action) for one in faults.found])
+    return found
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -117,17 +163,49 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return _parsed(path)[1]
 
 
-def misplaced(path: Path, place: Sequence[str | int], problem: str) -> StopPipelineError:
+def misplaced(
+    path: Path, place: Sequence[str | int], problem: str, action: str = ""
+) -> PipelineError:
     """Return the error that a part of a file does not fit other files."""
-    where = ".".join(str(part) for part in place)
-    return _refused(path, _line(_parsed(path)[0], place), f"{where}: {problem}")
+    return refused(path, [MisplacedError(problem, *place, action=action)])
 
 
-def _refused(
-    path: Path, line: int, told: str, action: str = "correct the value"
-) -> StopPipelineError:
+def refused(path: Path, faults: Iterable[MisplacedError]) -> PipelineError:
+    """Return the error that parts of a file do not fit what is outside it, a line for each.
+
+    What is said of several parts in the same words is one fault, with the other parts' lines.
+    """
+    root = _parsed(path)[0]
+    return _refused_at(path, root, [(one.place, str(one), one.action) for one in faults])
+
+
+def _refused_at(
+    path: Path, root: Node, faults: Iterable[tuple[Sequence[str | int], str, str]]
+) -> PipelineError:
+    alike: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for place, problem, action in faults:
+        where = ".".join(str(part) for part in place)
+        alike.setdefault((problem, action), []).append((_line(root, place), where))
+    told = []
+    for (problem, action), places in alike.items():
+        (line, where), *others = sorted(places)
+        also = f" (also in {', '.join(_numbers(others))})" if others else ""
+        text = f"{where}: {problem}{also}" if where else f"{problem}{also}"
+        told.append((line, _refused(path, line, text, action)))
+    return together([error for _, error in sorted(told, key=lambda one: one[0])])
+
+
+def _numbers(places: Iterable[tuple[int, str]]) -> Iterator[str]:
+    yield from dict.fromkeys(f"line {line + 1}" for line, _ in places)
+
+
+def _refused(path: Path, line: int, told: str, action: str = "") -> StopPipelineError:
     shown = path.relative_to(_ROOT) if path.is_relative_to(_ROOT) else path
-    return StopPipelineError(f"{shown}:{line + 1}: {told}", f"Correct the file: {action}.")
+    return StopPipelineError(f"{shown}:{line + 1}: {told}", action or _CORRECT)
+
+
+def _too_deep(path: Path) -> StopPipelineError:
+    return _refused(path, 0, "it is nested too deeply", "Correct the file: simplify it.")
 
 
 def _parsed(path: Path) -> tuple[MappingNode, dict[str, Any]]:
@@ -136,14 +214,19 @@ def _parsed(path: Path) -> tuple[MappingNode, dict[str, Any]]:
         loader = _Loader(text)
         root = loader.get_single_node()
         if not isinstance(root, MappingNode):
-            raise _refused(path, 0, "it is no mapping of keys to values", "write `key: value`")
+            raise _refused(
+                path,
+                0,
+                "it is no mapping of keys to values",
+                "Correct the file: write `key: value`.",
+            )
         _require_keys(path, root)
         return root, _constructed(loader, root)
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line if mark else text.count(b"\n", 0, getattr(error, "position", 0))
         told = getattr(error, "problem", None) or error
-        raise _refused(path, line, f"not YAML: {told}", "correct its syntax") from error
+        raise _refused(path, line, f"not YAML: {told}", "Correct its syntax.") from error
 
 
 def _constructed(loader: yaml.SafeLoader, root: Node) -> Any:  # noqa: ANN401 - whatever is written
@@ -166,16 +249,23 @@ def _constructed(loader: yaml.SafeLoader, root: Node) -> Any:  # noqa: ANN401 - 
 
 
 def _require_keys(path: Path, root: Node) -> None:
-    """Refuse a key that is no text, or occurs twice, of which YAML would take the last."""
+    """Refuse keys that are no text, or occur twice, of which YAML would take the last."""
+    wrong = []
     for node in _nodes(root):
-        seen = set()
+        seen: dict[str, int] = {}
         for key, _ in node.value if isinstance(node, MappingNode) else ():
             line = key.start_mark.line
             if key.tag not in _KEYS:
-                raise _refused(path, line, "a key is no text", "write it in quotes")
-            if key.value in seen:
-                raise _refused(path, line, f"the key {key.value} is given twice", "remove one")
-            seen.add(key.value)
+                shown = f': "{key.value}"' if isinstance(key, ScalarNode) else ""
+                action = f"Write it in quotes{shown}."
+                wrong.append((line, _refused(path, line, "a key is no text", action)))
+            elif key.value in seen:
+                problem = f"the key {key.value} is given twice, first in line {seen[key.value] + 1}"
+                wrong.append((line, _refused(path, line, problem, "Remove one of the two.")))
+            else:
+                seen[key.value] = line
+    if wrong:
+        raise together([error for _, error in sorted(wrong, key=lambda one: one[0])])
 
 
 def _nodes(root: Node) -> Iterator[Node]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from batch.warehouse.migrate import require_same_keys
 from connectors.mapping import require_mapping_fits
 from connectors.masks import checked
 from lakehouse.contracts.files import read_files
 from lakehouse.contracts.mapping import mapping_path
 from lakehouse.errors import Problem, StopPipelineError
-from lakehouse.postgres import oltp_dsn
+from lakehouse.postgres import oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from stack.bootstrap import steps
 from stack.cache import locked
@@ -124,9 +125,10 @@ class Stack:
             self._note_elsewhere(elsewhere, progress)
             if "connect" in names_wanted:
                 self._check_mapping_elsewhere()
+            kept = self._alive()
+            self._check_keys(kept)
             if self.config.example is not None:
                 self.data.example.write_text(f"{self.config.example}\n")
-            kept = self._alive()
             try:
                 kept -= self._supervise(wanted, progress)
                 self._start_all(wanted, progress, installation)
@@ -253,6 +255,12 @@ class Stack:
         """Check the mapping against a shop that is not set up here, and thus not checked then."""
         if mapping_path().is_file() and is_elsewhere("oltp", self.config):
             require_mapping_fits(oltp_dsn(self.config.oltp, self._secrets, role="monitor"))
+
+    def _check_keys(self, alive: Collection[str]) -> None:
+        """Check that keys have the warehouse's types: programs that read them would be stopped."""
+        warehouse = self.config.warehouse
+        if "warehouse" in alive or is_elsewhere("warehouse", self.config):
+            require_same_keys(warehouse_dsn(warehouse, self._secrets, role="batch"))
 
     def _alive(self) -> frozenset[str]:
         states = self._supervisor.states()

@@ -15,19 +15,45 @@ from batch.reconcile.tables import Column
 from batch.reconcile.values import BRONZE, SHOP, canonical
 
 ROW = "row"
+_PARTITION = ("_topic_id", "_epoch", "_partition")
 
 
-def last_snapshot(changes: Frame) -> int:
-    """Return the start of Debezium's last snapshot in these changes, in microseconds, or 0."""
-    read = changes.filter(pl.col("op") == "r")["committed_us"].max()
-    return read if isinstance(read, int) else 0
+def snapshots(changes: Frame) -> Frame:
+    """Return where Debezium's snapshots begin. Grain: one row per partition and time of reading.
+
+    That time is when it began to read this table: it is of no use to compare others with.
+    """
+    read = changes.filter(pl.col("op") == "r")
+    return _begin(read.select(*_PARTITION, "committed_us", "lsn", first="_offset"))
 
 
-def since_snapshot(changes: Frame, read_us: int) -> Frame:
-    """Filter that snapshot, which contains every row, and the changes after it."""
-    is_later = pl.col("committed_us") > read_us
-    is_of_it = (pl.col("op") == "r") & (pl.col("committed_us") == read_us)
-    return changes.filter(is_later | is_of_it)
+def last_snapshot(found: Iterable[Frame]) -> Frame:
+    """Return where the last snapshot begins, in each partition that has rows of it."""
+    all_found = _begin(pl.concat(found))
+    return all_found.filter(pl.col("committed_us") == pl.col("committed_us").max())
+
+
+def _begin(read: Frame) -> Frame:
+    return read.group_by(*_PARTITION, "committed_us").agg(
+        pl.col("lsn").max(), pl.col("first").min()
+    )
+
+
+def since_snapshot(changes: Frame, snapshot: Frame) -> Frame:
+    """Filter that snapshot, which contains every row, and the changes that it does not show.
+
+    The connector writes a snapshot before it streams, from the position at which the snapshot was
+    taken; so behind its rows are exactly these changes. In a partition without its rows, later
+    are those behind that position, and those that were committed once the table was read: of a
+    transaction that was open at that position, a change may be before it.
+    """
+    if snapshot.is_empty():
+        return changes
+    is_behind = pl.col("lsn") > snapshot["lsn"].max()
+    is_later = is_behind | (pl.col("committed_us") > snapshot["committed_us"].max())
+    begun = changes.join(snapshot.select(*_PARTITION, "first"), on=_PARTITION, how="left")
+    is_of_it = pl.col("_offset") >= pl.col("first")
+    return begun.filter(pl.coalesce(is_of_it, is_later & (pl.col("op") != "r"))).drop("first")
 
 
 def rows_of_source(source: Frame, columns: Sequence[Column]) -> Frame:

@@ -34,9 +34,10 @@ def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility)
 
     Returns:
         `COORDINATE`, `value`, and for each change: `key` (text), `op` (c, u, d or r), `lsn`,
-        `tx_id`, `committed_us` (of a snapshot's row: when that began), `is_visible` (by its
-        transaction; null for an `r`), `version` and `before_version` (null without), `is_rekeyed`
-        (inserted by a change of its key), `is_synthetic` (written by an extraction).
+        `tx_id`, `committed_us` (of a snapshot's row: when it began to read the table),
+        `is_visible` (by its transaction; null for an `r`), `version` and `before_version` (null
+        without), `is_rekeyed` (inserted by a change of its key), `is_synthetic` (written by an
+        extraction).
 
     Raises:
         StopPipelineError: a record was not written by Debezium.

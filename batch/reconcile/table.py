@@ -27,6 +27,7 @@ from batch.reconcile.keyless import (
     rows_of_changes,
     rows_of_source,
     since_snapshot,
+    snapshots,
 )
 from batch.reconcile.losses import ResolvedLoss, goes_on_behind
 from batch.reconcile.records import no_records, read_changes
@@ -107,9 +108,11 @@ def _compare_slice(table: SourceTable, source: Frame, changes: Frame, how: Compa
     once, repeated = drop_repeats(changes, examples)
     told = in_wal_order(once)
     seen = as_of_snapshot(told)
-    by_offset, placed = seen, seen
+    # From before the table had these columns as its key: of which row a change is, it does not say.
+    of_rows = seen.filter(pl.col("key").is_not_null())
+    by_offset, placed = of_rows, of_rows
     if told is not once:
-        by_offset, placed = in_offset_order(seen), drop_second_deletes(seen)
+        by_offset, placed = in_offset_order(of_rows), drop_second_deletes(of_rows)
     latest = fill_unchanged(latest_rows(by_offset), by_offset)
     faults = compare_rows(latest, source, table.columns, examples, how.recast)
     placed = placed.with_columns(goes_on_behind(how.losses))
@@ -151,10 +154,11 @@ def _compare_keyless(
     slices: Slices,
     examples: Examples,
 ) -> Findings:
-    last_read = 0
+    begun = []
     for frame in changes:
         slices.add("bronze", frame, by="_offset")
-        last_read = max(last_read, last_snapshot(frame))
+        begun.append(snapshots(frame))
+    snapshot = last_snapshot(begun) if begun else pl.DataFrame()
     source = add_up(rows_of_source(frame, table.columns) for frame in rows)
     duplicates, seen, tallies = Fault(), 0, []
     for number in range(slices.count):
@@ -162,7 +166,7 @@ def _compare_keyless(
         if changed is None:
             continue
         once, repeated = drop_repeats(changed, examples)
-        visible = since_snapshot(once.filter(pl.col("is_visible").fill_null(value=True)), last_read)
+        visible = since_snapshot(once.filter(pl.col("is_visible").fill_null(value=True)), snapshot)
         tallies.append(rows_of_changes(visible, table.columns))
         duplicates, seen = duplicates + repeated, seen + visible.height
     found = compare_tallies(source, add_up(tallies), examples)

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -61,12 +62,14 @@ class UnknownValues:
         column: name in the shop.
         changes: number of valid changes that had one.
         values: some of these values, shortened, as JSON strings.
+        to_list: what to do where they are valid.
     """
 
     table: str
     column: str
     changes: int
     values: tuple[str, ...]
+    to_list: str
 
     def plus(self, other: "UnknownValues") -> "UnknownValues":
         """Return the values of both, of the same column."""
@@ -77,9 +80,9 @@ class UnknownValues:
         """Describe which values, how often, and what to do."""
         return (
             f"{self.table}.{self.column}: {self.changes:,} changes have values in no list "
-            f"({', '.join(self.values)}) and count as {UNKNOWN}. If they are valid, add them to "
-            "lakehouse/contracts/, then ./pipeline rebuild --layer silver --entity "
-            f"{self.table}. All such values: mart.unknown_values"
+            f"({', '.join(self.values)}) and count as {UNKNOWN}. If they are valid, "
+            f"{self.to_list}, then ./pipeline rebuild --layer silver --entity {self.table}. "
+            "All such values: mart.unknown_values"
         )
 
 
@@ -93,6 +96,7 @@ class SilverReport:
         quarantined: changes that were quarantined.
         merged: rows of the table that were inserted or updated; in a rebuild, all rows written.
         unknown: values in no list, by column; their changes are neither cleaned nor quarantined.
+        rules: quarantined changes, by the rule that they broke; by each, if there are several.
         ranges: offsets of bronze that were applied.
     """
 
@@ -105,6 +109,7 @@ class SilverReport:
     seconds: float = 0.0
     unknown: tuple[UnknownValues, ...] = ()
     ranges: OffsetRanges = field(default_factory=dict)
+    rules: Mapping[str, int] = field(default_factory=dict)
 
     def plus(self, validated: pl.DataFrame, entity: Entity, *, merged: int = 0) -> "SilverReport":
         """Add the counts of one more batch."""
@@ -116,6 +121,7 @@ class SilverReport:
             quarantined=validated.height - validated[BROKEN].null_count(),
             merged=merged,
             unknown=tuple(_unknown(validated, entity)),
+            rules=Counter(validated[BROKEN].drop_nulls().str.split(",").explode().to_list()),
         )
         return self.and_of(batch)
 
@@ -131,6 +137,7 @@ class SilverReport:
             quarantined=self.quarantined + other.quarantined,
             merged=self.merged + other.merged,
             unknown=tuple(found[column] for column in sorted(found)),
+            rules=Counter(self.rules) + Counter(other.rules),
         )
 
 
@@ -143,6 +150,7 @@ def _unknown(validated: pl.DataFrame, entity: Entity) -> Iterator[UnknownValues]
             column=column,
             changes=len(values),
             values=tuple(sorted(named)[:_EXAMPLES]),
+            to_list=entity.to_list,
         )
 
 

@@ -22,6 +22,7 @@ from lakehouse.cleaning.transforms.latest import (
 from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.validator import count_rules
 from lakehouse.contracts import ENTITIES, Entity
+from lakehouse.contracts.keys import TO_CHANGE_KEYS
 from lakehouse.contracts.schemas import (
     COORDINATE,
     QUARANTINE,
@@ -202,10 +203,7 @@ def _require_key_types(delta: DeltaTable, schema: pa.Schema, entity: Entity) -> 
         if field.name in keys and found.get(field.name, field.type) != field.type:
             was, is_now = found[field.name].type, field.type.type
             problem = f"silver/{entity.silver}: {field.name} was made as {was}, and is {is_now} now"
-            action = (
-                "Use another lake and warehouse: a new MINIO_BUCKET_PREFIX and WAREHOUSE_DATABASE."
-            )
-            raise StopPipelineError(problem, action)
+            raise StopPipelineError(problem, TO_CHANGE_KEYS)
 
 
 def _of_keys(delta: DeltaTable, key: str, keys: pl.Series) -> pl.LazyFrame:

@@ -8,7 +8,8 @@ exist is created by the `table.sql` of its folder.
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 
 import psycopg
 import structlog
@@ -18,7 +19,9 @@ from batch.warehouse.entities import TABLES
 from batch.warehouse.entity_schema import entity_sql
 from batch.warehouse.locks import LIMITED, WAIT_SECONDS, patiently
 from batch.warehouse.marts import mart
-from batch.warehouse.scripts import script, scripts
+from batch.warehouse.scripts import FOLDER, TEXTS, script, scripts, with_key_types
+from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.keys import TO_CHANGE_KEYS, key_types
 from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import explaining, trouble_of
 from lakehouse.trouble import Service
@@ -85,6 +88,17 @@ def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list
     return done
 
 
+def require_same_keys(dsn: str) -> None:
+    """Refuse a warehouse that cannot be migrated; one that does not answer is not refused.
+
+    Raises:
+        StopPipelineError: its keys have other types, or an applied file has changed or gone.
+    """
+    with contextlib.suppress(psycopg.Error), psycopg.connect(dsn, autocommit=True) as connection:
+        if connection.execute("select to_regclass('etl.migration')").fetchone() != (None,):
+            refuse_changed(dict(scripts("migrations/*.sql")), _applied(connection))
+
+
 def pending(connection: psycopg.Connection) -> list[str]:
     """Return the names of what `migrate` would apply, without applying it.
 
@@ -116,17 +130,40 @@ def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> No
             problem = f"{name} was applied to this warehouse and is gone"
             raise StopPipelineError(problem, "Restore the file.")
         if _checksum(files[name]) != applied[name]:
+            if others := _other_keys(applied):
+                kinds = ", ".join(
+                    f"{key} was {'an integer' if key in TEXTS else 'a text'}, and is "
+                    f"{'a text' if key in TEXTS else 'an integer'} now"
+                    for key in others
+                )
+                problem = f"This warehouse was made with other types of keys: {kinds}"
+                raise StopPipelineError(problem, TO_CHANGE_KEYS)
             problem = f"{name} was applied to this warehouse and has changed since"
-            action = (
-                "Restore it, and put the change into a migration of its own. If the keys of the "
-                "contracts have another type now, use another warehouse and lake: a new "
-                "WAREHOUSE_DATABASE and a new MINIO_BUCKET_PREFIX."
-            )
+            action = "Restore it, and put the change into a migration of its own."
             raise StopPipelineError(problem, action)
     late = [name for name in files if past and name < past[-1] and name not in applied]
     if late:
         problem = f"{late[0]} comes before {past[-1]}, which was applied"
         raise StopPipelineError(problem, "Give it a higher number.")
+
+
+def _other_keys(applied: Mapping[str, str]) -> Sequence[str]:
+    """Return the keys that had another type when migrations were applied, if nothing else changed.
+
+    A checksum is of the text with the types of that time: few keys are tried before many.
+    """
+    files = {name: FOLDER / name for name in applied if name.startswith("migrations/")}
+    texts = {name: file.read_bytes() for name, file in files.items() if file.is_file()}
+    keys = sorted(key_types(ENTITIES.values()))
+    for count in range(1, len(keys) + 1 if texts else 1):
+        for others in combinations(keys, count):
+            then = TEXTS.symmetric_difference(others)
+            if all(
+                _checksum(with_key_types(text, then)) == applied[name]
+                for name, text in texts.items()
+            ):
+                return others
+    return ()
 
 
 def _missing_tables(connection: psycopg.Connection) -> Iterator[tuple[str, bytes]]:

@@ -18,16 +18,17 @@ from lakehouse.postgres import noting
 from lakehouse.settings import ROOT
 
 FOLDER = ROOT / "warehouse_sql"
-_TEXTS = {name for name, kind in key_types(ENTITIES.values()).items() if kind is Type.TEXT}
+TEXTS = {name for name, kind in key_types(ENTITIES.values()).items() if kind is Type.TEXT}
+"""Keys that are texts."""
 _OF_ANY = ("row_key", "example_key")
 """Columns with keys of several tables: texts if one of the keys is."""
-KEY_OF_ANY = sql.SQL("text" if _TEXTS else "bigint")
+KEY_OF_ANY = sql.SQL("text" if TEXTS else "bigint")
 """Type that holds the keys of all tables."""
 
 
 def script(name: str) -> bytes:
     """Return the text of one file, e.g. `load/affected_before.sql`."""
-    return with_key_types((FOLDER / name).read_bytes(), _TEXTS)
+    return with_key_types((FOLDER / name).read_bytes(), TEXTS)
 
 
 def scripts(pattern: str) -> Iterator[tuple[str, bytes]]:

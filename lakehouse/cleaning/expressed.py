@@ -22,9 +22,8 @@ LACKING = "\0"
 """Stands for a value of a column that the record does not have, which is not null. No text of
 Postgres has this character."""
 _FORMAT = "%Y-%m-%dT%H:%M:%S%.6fZ"
-_PERCENT_DIGITS = 4
-_WHOLE = 100 * 10**_PERCENT_DIGITS
-"""A hundred percent."""
+_WHOLE = 10**6
+"""A hundred percent, in the last digit of a rate, as a fraction or in percent."""
 _LONGEST_GAP = timedelta(hours=3)
 """More than clocks are ever put forward, and less than lies between two changes of them."""
 
@@ -166,7 +165,7 @@ def _number(expression: Expression, text: Callable[[Expression], pl.Expr], digit
             return _number(args[0], text, digits)
         case Op.NET | Op.TAX:
             gross = _number(args[0], text, digits)
-            with_tax = _WHOLE + _number(args[1], text, _PERCENT_DIGITS)
+            with_tax = _WHOLE + _number(args[1], text, args[1].target.scale)
             halves = (2 * gross.abs() * _WHOLE + with_tax) // (2 * with_tax)
             # Away from zero, as Postgres rounds: a refund is the sale's amount with another sign.
             net = pl.when(with_tax > 0).then(pl.when(gross < 0).then(0 - halves).otherwise(halves))

@@ -13,6 +13,13 @@ KEY_TYPES = (Type.INTEGER, Type.TEXT)
 ALIASES = {"supplier_key": "supplier_id", "similar_product_id": "product_id"}
 """Other names of columns with keys, by which they are known where both stand in one table."""
 
+TO_CHANGE_KEYS = (
+    "Undo it: `key` in mapping.yaml. Or begin another lake and warehouse: set MINIO_BUCKET_PREFIX "
+    "and WAREHOUSE_DATABASE to new names, then ./pipeline up and ./pipeline extract --full. If "
+    "nothing in them is needed: ./pipeline reset, which deletes a shop of this stack, too."
+)
+"""What to do where tables were made while keys had other types: those of their columns stay."""
+
 
 def key_types(entities: Iterable[Entity]) -> dict[str, Type]:
     """Return the type of each key, by the name of its column."""

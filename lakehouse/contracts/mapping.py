@@ -4,15 +4,15 @@ It is `mapping.yaml` in the folder of contract files. It is compiled into the co
 columns then follow from expressions; all that reads contracts stays as it is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any
 
-from pydantic import AfterValidator, TypeAdapter
 from typing_extensions import override
 
-from lakehouse.choices import meant
+from lakehouse.choices import nearest
+from lakehouse.contracts.described import IF_ABSENT, accepted
 from lakehouse.contracts.expressions import (
     Expression,
     Op,
@@ -21,18 +21,17 @@ from lakehouse.contracts.expressions import (
     require_zone,
 )
 from lakehouse.contracts.keys import KEY_TYPES, with_key_types
-from lakehouse.contracts.model import Column, Entity, OnSchemaChange, Type
-from lakehouse.declarations import misplaced, read_declaration, require_known
+from lakehouse.contracts.model import Entity, OnSchemaChange, Type
+from lakehouse.declarations import Faults, MisplacedError, read_with_faults, refused, require_known
 from lakehouse.environment import absolute, environment
+from lakehouse.errors import PipelineError
 
 NAME = "mapping.yaml"
 _FOLDER = "CONTRACTS_DIR"
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _OF_FILE = ("absent", "time_zone")
 _OF_ENTITY = ("table", "key", "on_removed", "columns")
-_IF_ABSENT: Mapping[str, object] = {"updated_at": {"commit_time": True}, "version": {"constant": 1}}
-"""What foreign tables seldom have, and what stands for it."""
-_NEEDED = ("orders", "order_lines", "products")
+NEEDED = ("orders", "order_lines", "products")
 """Entities that the warehouse and the rows of others mean nothing without."""
 
 
@@ -62,6 +61,16 @@ class MappedEntity(Entity):
         return self.table
 
     @property
+    @override
+    def to_correct(self) -> str:
+        return f"Correct {self.table} in {NAME} (docs/MAPPING.md), then run it again."
+
+    @property
+    @override
+    def to_list(self) -> str:
+        return f"give each a result in {NAME}, by `case` (docs/MAPPING.md)"
+
+    @property
     def shop_columns(self) -> tuple[str, ...]:
         """Return the shop's columns that are read, the key first."""
         names = (name for expression in self.expressions for name in expression.columns)
@@ -80,13 +89,9 @@ class MappingFile:
         """Yield the entities that follow from a table of the shop."""
         return (one for one in self.entities.values() if not one.is_absent)
 
-    def refuse(self, place: Iterable[str | int], problem: str) -> NoReturn:
-        """Raise an error that begins with file and line.
-
-        Raises:
-            StopPipelineError: always.
-        """
-        raise misplaced(self.path, tuple(place), problem)
+    def refused(self, faults: Iterable[MisplacedError]) -> PipelineError:
+        """Return an error that tells these faults, each with file and line."""
+        return refused(self.path, faults)
 
 
 def mapping_path() -> Path:
@@ -133,76 +138,123 @@ def read_mapping_file(
     path = path or mapping_path()
     if not path.is_file():
         return None
-    whole = AfterValidator(lambda given: _entities(given, contracts))
-    # The values of the file are of any kind until they are read.
-    model: TypeAdapter[Any] = TypeAdapter(Annotated[dict[str, Any], whole])
-    return MappingFile(path=path, entities=read_declaration(path, model))
+    found = read_with_faults(path, lambda given, faults: _entities(given, contracts, faults))
+    return MappingFile(path=path, entities=found)
 
 
-def _entities(given: dict[str, Any], contracts: Mapping[str, Entity]) -> dict[str, MappedEntity]:
+def _entities(
+    given: dict[str, Any], contracts: Mapping[str, Entity], faults: Faults
+) -> dict[str, MappedEntity]:
     for name in given:
-        require_known([name], (*_OF_FILE, *contracts), "entity", name)
-    given, keys = _keys_of_absent(given)
-    absent = _absent(given, contracts)
-    if "time_zone" in given:
-        require_zone(given["time_zone"], ("time_zone",))
-    reader = Reader(time_zone=given.get("time_zone", ""))
-    texts = {name: Type.TEXT for name in contracts if _key_type(given | keys, name) is Type.TEXT}
-    found = {
-        name: _over(entity) if name in absent else _mapped(entity, given[name], reader, contracts)
-        for name, entity in with_key_types(contracts, texts).items()
-    }
-    _require_one_each(found)
+        with faults:
+            require_known([name], (*_OF_FILE, *contracts), "entity", name)
+    # What is misspelled is no entity that nothing is said about.
+    misspelled = nearest([name for name in given if name not in contracts], contracts)
+    given, keys = _keys_of_absent(given, faults)
+    absent = _absent(given, contracts, misspelled, faults)
+    zone = given.get("time_zone", "")
+    with faults:
+        if "time_zone" in given:
+            zone = "UTC"  # until it is known to be one: no other fault follows from it
+            require_zone(given["time_zone"], ("time_zone",))
+            zone = given["time_zone"]
+    reader = Reader(time_zone=zone, faults=faults)
+    types = {name: _key_type(given | keys, name, faults) for name in contracts}
+    texts = {name: Type.TEXT for name, kind in types.items() if kind is Type.TEXT}
+    found = {}
+    for name, entity in with_key_types(contracts, texts).items():
+        found[name] = _over(entity)
+        if name in given and name not in absent:
+            with faults:
+                found[name] = _mapped(entity, given[name], reader, contracts)
+    _require_one_each(found, faults)
     return found
 
 
-def _keys_of_absent(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _keys_of_absent(given: dict[str, Any], faults: Faults) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the mapping with the names of absent entities alone, and what is said of their keys.
 
     Columns of other entities refer to an absent one, too, such as a product to its supplier.
     """
+    listed = given.get("absent")
+    if not isinstance(listed, list):
+        return given, {}
     keys: dict[str, Any] = {}
-    absent = given.get("absent")
-    for number, one in enumerate(absent if isinstance(absent, list) else ()):
-        if isinstance(one, Mapping):
-            name, options = next(iter(one.items()), ("suppliers", None))
+    names = []
+    for number, one in enumerate(listed):
+        if not isinstance(one, Mapping):
+            names.append(one)
+            continue
+        name, options = next(iter(one.items()), ("suppliers", None))
+        names.append(name)
+        with faults:
             if len(one) != 1 or options not in [{"key": kind} for kind in KEY_TYPES]:
-                problem = (
-                    f"expected a name, or such as `suppliers: {{key: text}}`, found {dict(one)}"
-                )
-                raise misplaced_at(("absent", number), problem)
+                problem = f"expected a name, or one with the type of its key, found {dict(one)}"
+                action = f"Write such as `suppliers: {{key: text}}`; a key is {_kinds()}."
+                raise misplaced_at(("absent", number), problem, action)
             keys[name] = options
-    if not keys:
-        return given, keys
-    names = [next(iter(one)) if isinstance(one, Mapping) else one for one in given["absent"]]
     return {**given, "absent": names}, keys
 
 
-def _absent(given: Mapping[str, Any], contracts: Mapping[str, Entity]) -> list[str]:
+def _kinds() -> str:
+    return " or ".join(KEY_TYPES)
+
+
+def _absent(
+    given: Mapping[str, Any], contracts: Mapping[str, Entity], misspelled: Sequence[str],
+    faults: Faults,
+) -> list[str]:  # fmt: skip
     """Return the entities that the shop does not have: all that are not mapped."""
     absent = given.get("absent") or []
+    with faults:
+        if not isinstance(absent, list):
+            problem = f"{absent!r} is no list of entities"
+            raise misplaced_at(("absent",), problem, "Write such as `absent: [suppliers]`.")
     if not isinstance(absent, list):
-        raise misplaced_at(("absent",), f"{absent!r} is no list of entities")
+        return []
     for number, name in enumerate(absent):
-        require_known([name], contracts, "entity", "absent", number)
-        if name in given or name in absent[:number]:
-            problem = f"{name} is {'mapped' if name in given else 'absent'}, too: remove one"
-            raise misplaced_at(("absent", number), problem)
-        if name in _NEEDED:
-            raise misplaced_at(("absent", number), f"no warehouse is without {name}: map them")
-    if left := [name for name in contracts if name not in given and name not in absent]:
-        problem = f"nothing is said about {', '.join(left)}: map them, or list them here"
-        raise misplaced_at(("absent",), problem)
-    return absent
+        with faults:
+            require_known([name], contracts, "entity", "absent", number)
+            if name in given or name in absent[:number]:
+                problem = f"{name} is {'mapped' if name in given else 'absent'}, too"
+                raise misplaced_at(("absent", number), problem, "Remove one of the two.")
+            if name in NEEDED:
+                problem = f"no warehouse is without {name}"
+                action = f"Remove it here, and map it: `{name}: {{table: …, columns: {{…}}}}`."
+                raise misplaced_at(("absent", number), problem, action)
+    named = [name for name in absent if isinstance(name, str)]
+    said = {
+        *given,
+        *named,
+        *misspelled,
+        *nearest([n for n in named if n not in contracts], contracts),
+    }
+    with faults:
+        # A name may be in a list in the list.
+        if left := [name for name in contracts if name not in said and name not in str(absent)]:
+            problem = f"nothing is said about {', '.join(left)}"
+            spare = [name for name in left if name not in NEEDED]
+            needed = [name for name in left if name in NEEDED]
+            action = f"Map {', '.join(needed)}. " if needed else ""
+            if spare:
+                action += (
+                    f"List in `absent` those that the shop does not have: [{', '.join(spare)}]."
+                )
+            raise misplaced_at(("absent",), problem, action.rstrip())
+    return named
 
 
-def _key_type(given: Mapping[str, Any], name: str) -> Type:
+def _key_type(given: Mapping[str, Any], name: str, faults: Faults) -> Type:
     """Return the type of an entity's key, before all else: other entities refer to it."""
     of_entity = given.get(name)
     key = of_entity.get("key", Type.INTEGER) if isinstance(of_entity, Mapping) else Type.INTEGER
-    if not isinstance(key, str) or key not in KEY_TYPES:
-        raise misplaced_at((name, "key"), f"a key is {' or '.join(KEY_TYPES)}, found {key!r}")
-    return Type(key)
+    with faults:
+        if not isinstance(key, str) or key not in KEY_TYPES:
+            action = "Write `key: text` for texts and uuids, `key: integer` for whole numbers."
+            raise misplaced_at((name, "key"), f"a key is {_kinds()}, found {key!r}", action)
+        return Type(key)
+    # The one that more constants fit, so that no other fault follows from this one.
+    return Type.TEXT
 
 
 def _over(entity: Entity, **changed: Any) -> MappedEntity:  # noqa: ANN401 - of each field's type
@@ -211,13 +263,15 @@ def _over(entity: Entity, **changed: Any) -> MappedEntity:  # noqa: ANN401 - of 
     return MappedEntity(**{**given, "raw": "raw_", **changed})
 
 
-def _require_one_each(found: Mapping[str, MappedEntity]) -> None:
+def _require_one_each(found: Mapping[str, MappedEntity], faults: Faults) -> None:
     used: dict[str, str] = {}
     for name, entity in found.items():
         other = name if entity.is_absent else used.setdefault(entity.shop_table, name)
-        if other != name:
-            problem = f"{entity.shop_table} is the table of {other}: a table is of one entity"
-            raise misplaced_at((name, "table"), problem)
+        with faults:
+            if other != name:
+                problem = f"{entity.shop_table} is the table of {other}, too"
+                action = f"A table is of one entity: name another here, or make {name} absent."
+                raise misplaced_at((name, "table"), problem, action)
 
 
 def _mapped(
@@ -225,61 +279,92 @@ def _mapped(
 ) -> MappedEntity:
     name = entity.table
     if not isinstance(given, Mapping):
-        raise misplaced_at((name,), "expected `table` and `columns`")
+        problem = f"expected `table` and `columns`, found {given!r}"
+        action = f"Write `{name}: {{table: …, columns: {{{entity.columns[0].name}: …}}}}`."
+        raise misplaced_at((name,), problem, action)
+    faults = reader.faults
     for key in given:
-        require_known([key], _OF_ENTITY, "key", name, key)
-    table, columns = given.get("table"), given.get("columns")
-    if not isinstance(table, str) or not table:
-        raise misplaced_at((name,), "add `table`: the name of its table in the schema public")
+        with faults:
+            require_known([key], _OF_ENTITY, "key", name, key)
+    # A misspelled key is no lacking one.
+    misspelled = nearest([key for key in given if key not in _OF_ENTITY], _OF_ENTITY)
+    table = given.get("table")
+    with faults:
+        if (not isinstance(table, str) or not table) and "table" not in misspelled:
+            problem = "no table is given" if table is None else f"{table!r} is no name of a table"
+            action = "Write `table: …` with the name of its table in the schema public."
+            place = (name, "table") if "table" in given else (name,)
+            raise misplaced_at(place, problem, action)
+    on_removed = OnSchemaChange.IGNORE
+    with faults:
+        policy = given.get("on_removed", on_removed)
+        require_known([policy], tuple(OnSchemaChange), "policy", name, "on_removed")
+        on_removed = OnSchemaChange(policy)
+    columns = given.get("columns")
     if not isinstance(columns, Mapping):
-        raise misplaced_at((name,), "add `columns`: an expression for each column")
-    on_removed = given.get("on_removed", OnSchemaChange.IGNORE)
-    require_known([on_removed], tuple(OnSchemaChange), "policy", name, "on_removed")
-    _require_columns(columns, entity)
-    whole = {**_IF_ABSENT, **columns}
+        if "columns" in misspelled:
+            return _over(entity)
+        problem = (
+            "no columns are given" if columns is None else f"{columns!r} is no list of columns"
+        )
+        action = f"Write `columns:`, and below it such as `{entity.columns[0].name}: …`."
+        raise misplaced_at((name, "columns") if "columns" in given else (name,), problem, action)
+    _require_columns(columns, entity, faults)
+    whole = {**IF_ABSENT, **columns}
     expressions = tuple(
         reader.read(whole[column.name], column, (name, "columns", column.name))
         if column.name in whole
-        else _nothing(column, entity)
+        else Expression(op=Op.NULL, target=column, place=(name, "columns"))
         for column in entity.columns
     )
-    named = tuple(
+    sources = (
         replace(column, source=next(iter(expression.columns), column.name))
         for column, expression in zip(entity.columns, expressions, strict=True)
     )
-    if expressions[entity.names.index(entity.key)].op is not Op.COLUMN:
-        problem = f"{entity.key} identifies a row: it must be a column as it is"
-        raise misplaced_at((name, "columns", entity.key), problem)
+    with faults:
+        if expressions[entity.names.index(entity.key)].op not in (Op.COLUMN, Op.NULL):
+            problem = f"{entity.key} identifies a row: it must be a column as it is"
+            action = "Name the column of the table's primary key."
+            raise misplaced_at((name, "columns", entity.key), problem, action)
     return _over(
         entity,
-        mapped_from=table,
-        raw=bronze_of(table, contracts),
-        columns=named,
+        mapped_from=table if isinstance(table, str) else "",
+        raw=bronze_of(str(table), contracts),
+        columns=tuple(sources),
         expressions=expressions,
-        on_lacking=OnSchemaChange(on_removed),
+        on_lacking=on_removed,
     )
 
 
-def _nothing(column: Column, entity: Entity) -> Expression:
-    if column.required:
-        problem = f"{entity.table} needs an expression for {column.name}: {column.description}"
-        raise misplaced_at((entity.table, "columns"), problem)
-    return Expression(op=Op.NULL, target=column, place=(entity.table, "columns"))
-
-
-def _require_columns(columns: Mapping[str, object], entity: Entity) -> None:
-    """Refuse columns that the contract does not have, or that it computes itself."""
+def _require_columns(columns: Mapping[str, object], entity: Entity, faults: Faults) -> None:
+    """Refuse columns that the contract lacks, or computes itself, and the lack of required ones."""
     known = [column.name for column in entity.columns]
     by_source = {column.source: column.name for column in entity.columns}
     inputs = {derived.name: derived.inputs for derived in entity.derived}
+    misspelled = []
     for name in columns:
         place = (entity.table, "columns", name)
-        if name in inputs:
-            problem = f"{name} is computed from {', '.join(inputs[name])}: remove it"
-            raise misplaced_at(place, problem)
-        if name not in known:
-            meant_here = (
-                f"Did you mean {by_source[name]}? " if name in by_source else meant([name], known)
+        with faults:
+            if name in inputs:
+                problem = f"{name} is computed from {', '.join(inputs[name])}"
+                raise misplaced_at(place, problem, "Remove it.")
+            if name not in known:
+                near = [by_source[name]] if name in by_source else nearest([name], known)
+                misspelled += near
+                left = [one for one in known if one not in columns]
+                action = f"Did you mean {near[0]}? " if near else ""
+                action += f"Columns that are not mapped yet: {', '.join(left) or 'none'}."
+                raise misplaced_at(place, f"{entity.table} has no column {name!r}", action)
+    lacking = [
+        column
+        for column in entity.columns
+        if column.required and column.name not in (*columns, *IF_ABSENT, *misspelled)
+    ]
+    with faults:
+        if lacking:
+            names = ", ".join(column.name for column in lacking)
+            needs = "; ".join(
+                f"{one.name}: {accepted(one)} ({one.description.rstrip('.')})" for one in lacking
             )
-            problem = f"{entity.table} has no column {name!r}. {meant_here}"
-            raise misplaced_at(place, f"{problem}Columns: {', '.join(known)}")
+            problem = f"{entity.table} needs an expression for {names}"
+            raise misplaced_at((entity.table, "columns"), problem, f"Add {needs}.")

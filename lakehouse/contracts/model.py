@@ -323,6 +323,11 @@ class Entity:
         return f"Correct the contract of {self.table} in {place}, then run it again."
 
     @property
+    def to_list(self) -> str:
+        """Return what to do where values are valid, and in no list of the contract."""
+        return "add them to lakehouse/contracts/"
+
+    @property
     def live_tables(self) -> tuple[str, ...]:
         """Return the names of its tables in the schema `live`: current rows, and any versions."""
         return (self.table, *([f"{self.table}_history"] if self.live_versions else ()))

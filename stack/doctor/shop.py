@@ -17,7 +17,6 @@ from connectors.slot import SKIPS_SINCE
 from connectors.source import CAPTURED_SCHEMA, EXTRACT_TRUNCATED
 from lakehouse.contracts import DECLARED, ENTITIES, Column, Entity
 from lakehouse.contracts.mapping import MappingFile, read_mapping_file
-from lakehouse.declarations import misplaced
 from lakehouse.kafka import is_capturable
 from stack.doctor.measurements import (
     Measurements,
@@ -278,8 +277,8 @@ def diagnose_mapping(
     catalog: dict[str, list[CatalogRow]] = {}
     for column in columns:
         catalog.setdefault(column.table_name, []).append(column)
-    faults = [str(misplaced(found.path, *one)) for one in faults_of(found, catalog, values)]
-    said = [wrong(fault, "correct the mapping") for fault in faults]
+    faults = faults_of(found, catalog, values)
+    said = [wrong(str(found.refused([one])), "correct the mapping") for one in faults]
     return [*said, *diagnose_tables(columns, {})] if said else diagnose_tables(columns, {})
 
 

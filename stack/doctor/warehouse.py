@@ -14,6 +14,7 @@ from batch.warehouse.locks import holder
 from batch.warehouse.migrate import pending
 from connectors.captured import read_captured
 from consumers.bronze.loss import RESOLVABLE, LossKind, LossLedger, open_losses
+from lakehouse.contracts import ENTITIES
 from lakehouse.kafka import captured_topic
 from lakehouse.lake import LOSS_LEDGER
 from lakehouse.settings import AlertSettings, ConsolidationSettings
@@ -263,7 +264,9 @@ def diagnose_unknown(rows: Sequence[tuple[str, str, str, int]]) -> Sequence[Said
     ]
     more = f", and {len(rows) - len(named):,} more" if len(rows) > len(named) else ""
     words = f"values that count as unknown: {', '.join(named)}{more}"
-    return [note(words, "correct them in the shop, or add them to lakehouse/contracts/")]
+    # All follow from the mapping, or none.
+    to_list = next(iter(ENTITIES.values())).to_list
+    return [note(words, f"correct them in the shop, or {to_list}")]
 
 
 def _losses(measurements: Measurements) -> Sequence[Said]:

@@ -21,6 +21,7 @@ from batch.reconcile import caught_up
 from batch.reconcile.history import Examples
 from batch.reconcile.table import Comparison, compare_table
 from batch.reconcile.topics import Topics
+from connectors.rest import ConnectApi
 from connectors.shop_catalog import read_catalog
 from lakehouse.contracts import ENTITIES
 from lakehouse.delta import scan
@@ -89,8 +90,38 @@ class Foreign:
             connection.execute(FOREIGN.read_bytes())
             connection.execute(PARTITIONED)
             self.catalog = {n: c for n, c in read_catalog(connection).items() if n not in ENTITIES}
-        stack.up("connect", "minio", "lander", "warehouse")
+        # A table without a key, written from before the slot is made until the snapshot is read.
+        self.run(
+            "create table written_meanwhile (n integer, note text)",
+            "insert into written_meanwhile select n, 'before' from generate_series(1, 50) as n",
+        )
+        is_over = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            written = pool.submit(self._write_until, is_over)
+            try:
+                stack.up("connect", "minio", "lander", "warehouse")
+                self._await_streaming()
+            finally:
+                is_over.set()
+            self.written = written.result()
         self.first = self.reconcile()
+
+    def _await_streaming(self):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with ConnectApi.of(self.stack.connect) as api:
+            while api.stored().position is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+
+    def _write_until(self, is_over):
+        count = 0
+        with self.connected() as connection:
+            while not is_over.wait(0.01):
+                count += 1
+                connection.execute("insert into written_meanwhile values (%s, 'new')", [count])
+                connection.execute("update written_meanwhile set note = 'x' where n = %s", [count])
+                connection.execute("delete from written_meanwhile where n = %s", [count - 25])
+        return count
 
     def connected(self):
         return psycopg.connect(self.dsn, autocommit=True)
@@ -262,9 +293,22 @@ def statements(catalog, chance):
     yield "update by_uuid set id = gen_random_uuid(), n = n + 1"
 
 
+def test_table_without_a_key_that_was_written_during_the_snapshot_is_exact(shop):
+    """Changes that were committed before the snapshot read it, and that it does not show."""
+    assert shop.compare("written_meanwhile") == {"written_meanwhile": {}}
+    rows = scan(shop.lake.open("bronze", "raw_written_meanwhile")).select("value").collect()
+    told = [json.loads(value) for (value,) in rows.rows()]
+    read = [one["source"]["ts_us"] for one in told if one["op"] == "r"]
+    early = [one for one in told if one["op"] != "r" and one["source"]["ts_us"] <= min(read)]
+    assert read
+    assert early
+    assert shop.written > len(early) / 3
+
+
 def test_initial_snapshot_reads_each_row_of_each_table_once(shop):
     shop.require_exact(shop.first)
     tables = {one["table"]: one for one in shop.first["tables"]}
+    assert tables.pop("written_meanwhile")["changes"] > 50
     assert set(shop.catalog) | set(ENTITIES) == set(tables)
     assert len(shop.catalog) >= 40
     twice = {n: one for n, one in tables.items() if one["changes"] != one["source_rows"]}

@@ -150,3 +150,13 @@ def test_verdict_says_as_of_what_layers_are_exact():
 
 def vars_of(report):
     return {name: getattr(report, name) for name in type(report).__slots__ if name != "behind"}
+
+
+def test_consolidation_names_the_rule_that_quarantined_most_and_what_shows_it(monkeypatch):
+    rules = {("customers", "email_invalid"): 3, ("orders", "status_unknown"): 10_103}
+    done = Consolidated(results=[row(7)], rules=rules)
+    monkeypatch.setattr(consolidate, "consolidated", lambda *_, **__: done)
+    monkeypatch.setattr(consolidate, "behind_each", lambda: [LEVEL])
+    told = CliRunner().invoke(app, ["consolidate"], catch_exceptions=False).stdout
+    assert "Most were quarantined by status_unknown of orders: 10,103" in told
+    assert "./pipeline quarantine show --entity orders --rule status_unknown" in told

@@ -227,6 +227,11 @@ def test_net_and_tax_add_up_and_net_is_rounded_half_away_from_zero(
     assert net is not None
     assert tax is not None
     assert Decimal(net) + Decimal(tax) == Decimal(gross) / 100
+    rate = _text(
+        {"net": {"minor": "gross"}, "tax_rate": "rate"}, _CENTS,
+        gross=str(gross), rate=str(percent.scaleb(-2)),
+    )  # fmt: skip
+    assert rate == net
     exact = Decimal(gross) / (1 + percent / 100) / 100
     assert Decimal(net) == exact.quantize(Decimal("0.01"), ROUND_HALF_UP)
 
@@ -319,7 +324,7 @@ _WRONG = {
     ),
     "computed": (
         MAPPING.replace("    channel:", "    placed_date: x\n    channel:"),
-        r":8: .*placed_date is computed from placed_at: remove it",
+        r":8: .*placed_date is computed from placed_at\. Remove it",
     ),
     "twice": (MAPPING.replace("    tax_cents:", "    total_cents:"), "total_cents is given twice"),
     "status": (MAPPING.replace("paid", "sent"), r":9: .*'sent' is no status"),
@@ -327,7 +332,9 @@ _WRONG = {
     "two": (MAPPING.replace("purchase_item", "purchase"), "purchase is the table of order_lines"),
     "left": (MAPPING.replace("suppliers, ", ""), r":1: absent: nothing is said about suppliers"),
     "both": (MAPPING.replace("absent: [", "absent: [orders, "), "orders is mapped, too"),
-    "needed": (MAPPING.replace("absent: [", "absent: [order_lines, ").partition("order_lines:")[0],
+    "needed": (
+        MAPPING.replace("absent: [", "absent: [order_lines, ").partition("order_lines:")[0]
+        + "products:" + MAPPING.partition("products:")[2],
         r":1: absent.0: no warehouse is without order_lines"),
     "products": (MAPPING.partition("products:")[0].replace("absent: [", "absent: [products, "),
         r":1: absent.0: no warehouse is without products"),
@@ -337,8 +344,13 @@ _WRONG = {
     "type": (MAPPING.replace("ordered_on}", "ordered_on}").replace(
         "order_id: id", "order_id: {concat: [id]}"), "must be a column as it is"),
     "no number": (MAPPING.replace("discount_cents: {constant: 0}", "discount_cents: {constant: a}"),
-        "'a' cannot be the cents of discount_cents"),
+        r"'a' cannot be the discount_cents\. discount_cents needs an amount in units of the "),
     "tax": (MAPPING.replace(", tax_percent: vat_percent}\n", "}\n"), "net needs tax_percent"),
+    "two taxes": (
+        MAPPING.replace("tax_percent: vat_percent}\n", "tax_percent: 19, tax_rate: 0.19}\n"),
+        r":33: .*net needs tax_percent or tax_rate"),
+    "rate of seven digits": (MAPPING.replace("tax_percent: vat_percent", "tax_rate: 0.1912345", 1),
+        r":33: .*0.1912345 has more than 6 digits"),
     "absent twice": (MAPPING.replace("[suppliers", "[suppliers, suppliers"),
         r":1: absent.1: suppliers is absent, too"),
     "not a number": (_constant("shipping_cents", ".nan"), r":14: .*nan cannot be the shipping_c"),
@@ -359,7 +371,7 @@ _WRONG = {
     "commit time": (MAPPING.replace("created_at: {local_time: ordered_on}",
         "created_at: {commit_time: false}"), r":22: .*commit_time is true, found False"),
     "separator": (MAPPING.replace('separator: " "', "separator: null"),
-        r":18: .*separator: a separator is a text in quotes, found None"),
+        r":18: .*separator: a separator is a text, found None\. Write it in quotes"),
     "value twice": (MAPPING.replace('"2": paid', '"1 ": paid'), r":9: .*'1 ' is given twice"),
     "entities": (MAPPING.replace("orders:", "order:"), r"Entities: "),
     "zones": (MAPPING.replace("Europe/Berlin", "[Europe/Berlin]"),
@@ -370,7 +382,7 @@ _WRONG = {
     "list in absent": (MAPPING.replace("[suppliers", "[[suppliers]"),
         r":1: absent.0: there is no entity \['suppliers'\]"),
     "number in absent": (MAPPING.replace("[suppliers", "[1, suppliers"), r":1: .*no entity 1\."),
-    "list as key": (MAPPING.replace("key: text", "key: [text]"), r":25: .*found \['text'\]"),
+    "list as key": (MAPPING.replace("key: text", "key: [text]"), r":5: .*found \['text'\]"),
     "policies": (MAPPING.replace("  key: text\n", "  key: text\n  on_removed: [stop]\n", 1),
         r":6: .*no policy \['stop'\]\. Policies: evolve, ignore, stop"),
     "keys": (MAPPING.replace("  key: text\n", "  kind: text\n", 1), r":5: .*Keys: table, key"),
@@ -387,8 +399,69 @@ _WRONG = {
 def test_a_wrong_mapping_is_refused_with_file_and_line(
     tmp_path: Path, text: str, problem: str
 ) -> None:
-    with pytest.raises(StopPipelineError, match=rf"mapping\.yaml(?s:.*){problem}"):
+    with pytest.raises(StopPipelineError, match=rf"mapping\.yaml(?s:.*){problem}") as told:
         read_text(tmp_path, text)
+    # One cause, one message: nothing is told that follows from it.
+    assert str(told.value).count("mapping.yaml:") == 1
+
+
+_MANY = {
+    "time_zone: Europe/Berlin": ("time_zone: Europe/Berln", 2, "no time zone 'Europe/Berln'"),
+    "    order_id: id": ("    order_id: {constant: x}", 7, "order_id identifies a row"),
+    "    channel: {constant: web}": ("    chanel: {constant: web}", 8, "no column 'chanel'"),
+    '"1": placed, "2": paid': ('"1": plced, "2": payed', 9, "'plced' is no status"),
+    "{minor: total_minor}, {minor: tax_minor}]": (
+        "{minr: total_minor}, {miner: tax_minor}]", 12, "no expression 'minr'"
+    ),
+    "    ship_city: {": ("    coupon_code:\n    ship_city: {", 18, "no expression is given"),
+    "  table: article": ("  tabel: article", 38, "no key 'tabel'"),
+    "category: {constant: Books}": ("category: {constant: Bks}", 44, "'Bks' is no category"),
+}  # fmt: skip
+
+
+def test_all_faults_of_a_mapping_are_told_at_once(tmp_path):
+    """In the order of their lines; what follows from another fault is not told."""
+    text = MAPPING
+    for old, (new, _, _) in _MANY.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    with pytest.raises(StopPipelineError) as told:
+        read_text(tmp_path, text)
+    lines = str(told.value).split("\n")
+    found = [int(line.partition("mapping.yaml:")[2].partition(":")[0]) for line in lines]
+    assert found == sorted(found)
+    assert found == [2, 7, 8, 9, 9, 12, 12, 18, 38, 44]
+    for _, line, problem in _MANY.values():
+        assert any(f":{line}: " in one and problem in one for one in lines), problem
+
+
+def test_one_cause_is_told_once_with_all_of_its_lines(tmp_path):
+    text = MAPPING.replace("time_zone: Europe/Berlin\n", "")
+    with pytest.raises(StopPipelineError) as told:
+        read_text(tmp_path, text)
+    (line,) = str(told.value).split("\n")
+    assert re.search(r":20: orders.columns.placed_at: local_time needs a time_zone", line)
+    assert "(also in line 21, line 34, line 49)" in line
+
+
+def test_required_columns_that_lack_are_told_with_what_they_need(tmp_path):
+    text = MAPPING.partition("    sku:")[0]
+    with pytest.raises(StopPipelineError, match=r":38: products.columns: products needs") as told:
+        read_text(tmp_path, text)
+    assert (
+        "cost_cents: an amount in units of the base currency, such as 12.50, from 0.01 to "
+        "10,000,000 (Purchase price of one unit)"
+    ) in str(told.value)
+    assert "updated_at" not in str(told.value)
+
+
+def test_keys_of_a_file_that_are_wrong_are_told_at_once(tmp_path):
+    text = MAPPING.replace('"1": placed', "1: placed").replace("    sku:", "    name:")
+    with pytest.raises(StopPipelineError) as told:
+        read_text(tmp_path, text)
+    first, second = str(told.value).split("\n")
+    assert 'mapping.yaml:9: a key is no text. Write it in quotes: "1".' in first
+    assert "the key name is given twice, first in line 41. Remove one of the two." in second
 
 
 def test_limits_of_a_sum_are_not_those_of_its_parts() -> None:

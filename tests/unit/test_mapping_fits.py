@@ -9,7 +9,6 @@ import pytest
 
 from batch.warehouse import left_out
 from connectors.mapping import faults_of, unknown_values, values_of
-from lakehouse.declarations import misplaced
 from stack.doctor.shop import diagnose_mapping
 from stack.findings import Verdict
 from tests.unit.foreign_maker import catalog_row, modifier
@@ -56,7 +55,8 @@ def _told(folder: Path, text=MAPPING, rows=None, values=None):
     catalog = {}
     for row in rows or _rows():
         catalog.setdefault(row.table_name, []).append(row)
-    return [str(misplaced(found.path, *one)) for one in faults_of(found, catalog, values or {})]
+    faults = [*faults_of(found, catalog, values or {})]
+    return str(found.refused(faults)).split("\n") if faults else []
 
 
 def test_a_mapping_that_fits_has_no_faults(tmp_path):
@@ -73,17 +73,20 @@ def test_a_mapping_that_fits_has_no_faults(tmp_path):
         ("tax_cents: {minor: tax_minor}", "tax_cents: {minor: tx_minor}",
          r": orders.columns.tax_cents.minor: purchase has no column 'tx_minor'. Did you mean"),
         ("tax_cents: {minor: tax_minor}", "tax_cents: tax_minor",
-         "purchase.tax_minor is int8: write {minor: tax_minor} for hundredths"),
+         "purchase.tax_minor is int8; tax_cents needs an amount in units of the order's currency, "
+         "such as 12.50, from 0 to 9,999,999,999.99. Write {minor: tax_minor} for hundredths"),
         ("placed_at: {local_time: ordered_on}", "placed_at: ordered_on",
-         "purchase.ordered_on is timestamp: write {local_time: ordered_on}"),
+         "or {local_time: …} of one without, not in the future. Write {local_time: ordered_on}"),
         ("placed_at: {local_time: ordered_on}", "placed_at: {local_time: changed_at}",
-         "purchase.changed_at is timestamptz, with time zone"),
-        ("quantity: pieces", "quantity: id", "is uuid, which cannot be the integer of quantity"),
+         "needs a timestamp without time zone. Write changed_at without local_time"),
+        ("quantity: pieces", "quantity: id",
+         "purchase_item.id is uuid; quantity needs a whole number of units, from 1 to 500. Name a"),
         ("ship_country: country_code", "ship_country: ordered_on",
-         "is timestamp, which cannot be the text of ship_country"),
+         "ordered_on is timestamp; ship_country needs a country: its ISO 3166-1 code, or its name"),
         ("tax_cents: {minor: tax_minor}", "tax_cents: {major: tax_minor}", None),
         ("order_id: id", "order_id: client_id", "rows of purchase are identified by id, not by"),
-        ("  key: text\n  columns:\n    order_id", "  columns:\n    order_id", "add `key: text`"),
+        ("  key: text\n  columns:\n    order_id", "  columns:\n    order_id",
+         "is uuid, no whole number. Write `key: text` beside `table` of orders"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told_with_file_and_line(tmp_path, old, new, told):
@@ -91,6 +94,25 @@ def test_what_does_not_fit_is_told_with_file_and_line(tmp_path, old, new, told):
     found = _told(tmp_path, MAPPING.replace(old, new, 1))
     assert bool(found) == (told is not None)
     assert told is None or ("mapping.yaml:" in found[0] and told in found[0])
+    assert len(found) <= 1
+
+
+def test_all_that_does_not_fit_is_told_at_once(tmp_path):
+    """What follows from another fault is not told, and one cause once, with all of its lines."""
+    rows = _rows({"ordered_on": None, "town": "int4", "country_code": "date"})
+    text = MAPPING.replace("  key: text\n", "").replace("table: article", "table: artcle")
+    found = _told(tmp_path, text, [one for one in rows if one.column_name != "vat_percent"])
+    assert [one.partition("mapping.yaml:")[2].partition(". ")[0] for one in found] == [
+        "6: orders.columns.order_id: purchase.id is uuid, no whole number",
+        "19: orders.columns.ship_country: purchase.country_code is date; ship_country needs a "
+        "country: its ISO 3166-1 code, or its name",
+        "20: orders.columns.placed_at.local_time: purchase has no column 'ordered_on' "
+        "(also in line 21)",
+        "25: order_lines.columns.order_line_id: purchase_item.id is uuid, no whole number",
+        "31: order_lines.columns.unit_price_cents.tax_percent: purchase_item has no column "
+        "'vat_percent' (also in line 32)",
+        "35: products.table: the shop has no table artcle",
+    ]
 
 
 def test_a_value_that_the_catalog_knows_needs_a_result(tmp_path):
@@ -151,7 +173,10 @@ def test_a_list_is_no_text(tmp_path):
         *(row for row in _rows() if row.column_name != "town"),
         catalog_row("purchase", "town", "text", is_array=True, declared="text[]"),
     ]
-    assert "town is text[], which cannot be the text of ship_city" in _told(tmp_path, rows=rows)[0]
+    assert (
+        "town is text[]; ship_city needs a text. Name a column of type text"
+        in _told(tmp_path, rows=rows)[0]
+    )
 
 
 def test_doctor_tells_what_does_not_fit(tmp_path):

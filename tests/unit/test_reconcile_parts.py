@@ -20,6 +20,7 @@ from batch.reconcile.visibility import Visibility
 from lakehouse.errors import RetryLaterError, StopPipelineError
 from lakehouse.offsets import TopicPartition
 from tests.unit.reconcile_model import (
+    KEYLESS,
     NOW_US,
     TABLE,
     Change,
@@ -79,6 +80,53 @@ def test_snapshot_row_read_again_at_the_same_position_repeats_no_change():
     read = Change(commit=1, op="r", key=1, version=3, value="a", lsn=7, offset=1)
     again = replace(read, offset=2)
     assert faults(reconcile(shop_of(read, again, rows={1: ("a", 3)}))) == ({}, set())
+
+
+def test_changes_from_before_a_key_was_changed_are_no_lives_of_a_row_without_a_key():
+    """Their records lack its columns, and no extraction ever ends such a row."""
+    old = [
+        Change(commit=1, op="c", key=None, version=1, value="a", lsn=1, offset=1),
+        Change(commit=2, op="c", key=None, version=1, value="b", lsn=2, offset=2),
+        Change(commit=3, op="u", key=None, version=4, value="b", lsn=3, offset=3,
+               old_value="b", old_version=3),
+    ]  # fmt: skip
+    unread = reconcile(shop_of(*old, rows={1: ("a", 1), 2: ("b", 4)}))
+    assert (faults(unread)[1], unread.missing.count, unread.changes) == ({"1", "2"}, 2, 3)
+    read = [
+        Change(commit=4, op="r", key=1, version=1, value="a", lsn=4, offset=4),
+        Change(commit=4, op="r", key=2, version=4, value="b", lsn=4, offset=5),
+    ]
+    found = reconcile(shop_of(*old, *read, rows={1: ("a", 1), 2: ("b", 4)}))
+    assert (faults(found), found.changes) == (({}, set()), 5)
+
+
+def test_changes_that_were_committed_before_a_snapshot_read_the_table_count():
+    """A row has the time at which its table was read, long after the snapshot was taken."""
+    began, read = 30, 60
+    old = Change(commit=10, op="c", key=1, version=1, value="old", lsn=70, offset=1)
+    shown = Change(commit=read, op="r", key=1, version=1, value="old", lsn=100, offset=2)
+    open_then = Change(commit=began + 1, op="c", key=2, version=1, value="open", lsn=90, offset=3)
+    later = Change(commit=began + 5, op="c", key=3, version=1, value="later", lsn=120, offset=4)
+    gone = Change(commit=began + 6, op="d", key=1, version=1, value="old", old_value="old",
+                  old_version=1, lsn=130, offset=5)  # fmt: skip
+    # In partitions without rows of the snapshot: by the position, or because it is later still.
+    other_old = Change(commit=9, op="c", key=4, version=1, value="was", lsn=60, partition=1,
+                       offset=1)  # fmt: skip
+    other_gone = Change(commit=11, op="d", key=4, version=1, value="was", old_value="was",
+                        old_version=1, lsn=80, partition=1, offset=2)  # fmt: skip
+    other = Change(commit=began + 7, op="c", key=5, version=1, value="x", lsn=140, partition=1,
+                   offset=3)  # fmt: skip
+    last = Change(commit=read + 1, op="c", key=6, version=1, value="y", lsn=95, partition=1,
+                  offset=4)  # fmt: skip
+    rows = {2: ("open", 1), 3: ("later", 1), 5: ("x", 1), 6: ("y", 1)}
+    changes = (old, shown, open_then, later, gone, other_old, other_gone, other, last)
+    found = reconcile(shop_of(*changes, rows=rows), table=KEYLESS)
+    assert (faults(found), found.changes) == (({}, set()), 6)
+    # A snapshot that was interrupted has begun before.
+    first = replace(shown, commit=20, lsn=75)
+    moved = [replace(one, offset=one.offset + 1) for one in changes[1:5]]
+    again = reconcile(shop_of(old, first, *moved, *changes[5:], rows=rows), table=KEYLESS)
+    assert (faults(again), again.changes) == (({}, set()), 6)
 
 
 def test_change_of_another_table_in_the_same_bronze_table_is_not_counted():

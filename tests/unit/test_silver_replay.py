@@ -128,6 +128,16 @@ def test_differences_name_the_key_the_column_and_both_values(tmp_path):
     assert example.columns == {"city": ("Nowhere", "London")}
 
 
+def test_consolidation_counts_quarantined_changes_by_rule(tmp_path):
+    lake = new_lake(tmp_path)
+    source = customers(lake).change(1, "c")
+    source.change(2, "c", created_at="0000-12-31T23:00:00.000000Z", email="none")
+    source.change(3, "c", email="none").land()
+    (report,) = consolidate_silver(lake, RULES, [CUSTOMERS])
+    assert report.quarantined == 2
+    assert report.rules == {"email_invalid": 2, "created_at_out_of_range": 1}
+
+
 def test_row_that_an_older_rule_let_in_is_taken_out_though_python_cannot_say_it(
     tmp_path, monkeypatch
 ):

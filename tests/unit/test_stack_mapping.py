@@ -124,3 +124,22 @@ def test_mapping_of_a_shop_elsewhere_is_checked_before_anything_starts(
     with environment_of(given), pytest.raises(StopPipelineError, match="user=monitor"):
         Stack(StackConfig()).up(["connect"])
     assert not (tmp_path / "oltp").exists()
+
+
+def test_other_types_of_keys_are_refused_before_a_program_is_stopped(other, tmp_path, monkeypatch):
+    """Programs that read the mapping are stopped when it changes, and would stay so."""
+
+    def refuse(dsn):
+        raise StopPipelineError(dsn)
+
+    monkeypatch.setattr("stack.control.require_same_keys", refuse)
+    monkeypatch.setattr("stack.control.installing", lambda *_: nullcontext(Installation()))
+    monkeypatch.setattr("stack.control.check_paths", lambda *_: None)
+    monkeypatch.setattr(Stack, "_alive", lambda _: frozenset({"warehouse", "lander"}))
+    touched = []
+    monkeypatch.setattr(Stack, "_supervise", lambda *_: touched.append("supervise") or set())
+    monkeypatch.setattr(Stack, "_stop_all_but", lambda *_: touched.append("stop"))
+    given = {"CONTRACTS_DIR": str(other), "STACK_DATA_DIR": str(tmp_path)}
+    with environment_of(given), pytest.raises(StopPipelineError, match="user=batch"):
+        Stack(StackConfig()).up(["lander"])
+    assert touched == []

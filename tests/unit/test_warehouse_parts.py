@@ -9,6 +9,7 @@ from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, pa
 from batch.warehouse.comments import describe
 from batch.warehouse.entities import TABLES, is_required
 from batch.warehouse.migrate import _checksum, refuse_changed
+from batch.warehouse.scripts import FOLDER, scripts, with_key_types
 from batch.warehouse.shown import sql_of
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.metrics import BY_NAME
@@ -38,6 +39,21 @@ def test_unchanged_migrations_pass():
 def test_migration_that_cannot_be_trusted_is_refused(files, applied, said):
     with pytest.raises(StopPipelineError, match=said):
         refuse_changed(files, applied)
+
+
+@pytest.mark.parametrize("others", [{"order_id"}, {"supplier_id", "product_id", "customer_id"}])
+def test_warehouse_made_with_other_types_of_keys_is_refused_by_their_names(others):
+    files = dict(scripts("migrations/*.sql"))
+    then = {n: _checksum(with_key_types((FOLDER / n).read_bytes(), others)) for n in files}
+    with pytest.raises(StopPipelineError) as told:
+        refuse_changed(files, then)
+    for key in others:
+        assert f"{key} was a text, and is an integer now" in str(told.value)
+    assert str(told.value).count(" now") == len(others)
+    assert all(name in str(told.value) for name in ("MINIO_BUCKET_PREFIX", "WAREHOUSE_DATABASE"))
+    edited = {**then, "migrations/0001_schemas.sql": "other"}
+    with pytest.raises(StopPipelineError, match="and has changed since"):
+        refuse_changed(files, edited)
 
 
 def test_checks_are_read_from_a_file():

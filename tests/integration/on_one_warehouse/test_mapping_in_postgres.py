@@ -3,8 +3,10 @@
 import polars as pl
 import psycopg
 import pytest
+import yaml
 
 from connectors.mapping import read_values, require_mapping_fits
+from connectors.mapping_skeleton import catalog_of, skeleton
 from lakehouse.cleaning.expressed import text_of
 from lakehouse.contracts.expressions import Reader
 from lakehouse.contracts.model import Column, Type
@@ -107,9 +109,22 @@ def test_the_catalog_tells_values_and_a_mapping_must_fit_it(other_shop, dsn, tmp
         read_text(tmp_path, MAPPING.replace("town", "twn"))
         with pytest.raises(StopPipelineError, match=r"no column 'twn'. Did you mean town"):
             require_mapping_fits(dsn)
+        read_text(
+            tmp_path, MAPPING.replace("town", "twn").replace("table: article", "table: artcl")
+        )
+        with pytest.raises(StopPipelineError, match=r"no column 'twn'(?s:.*)no table artcl\."):
+            require_mapping_fits(dsn)
         read_text(tmp_path)
         other_shop.execute("alter type state add value '5'")
         with pytest.raises(StopPipelineError, match=r"mapping.yaml:9: .*no status for '5'"):
             require_mapping_fits(dsn)
         (tmp_path / "mapping.yaml").unlink()
         require_mapping_fits("host=nowhere.invalid")
+
+
+def test_a_mapping_to_begin_with_is_written_from_the_catalog(other_shop, dsn):
+    """The key's type, and the columns that the table has under the entity's names, are known."""
+    text = skeleton({"orders": "purchase"}, catalog_of(dsn))
+    orders = yaml.safe_load(text)["orders"]
+    assert (orders["key"], orders["columns"]["order_id"]) == ("text", "id")
+    assert "#   purchase: id uuid (key), " in text
