@@ -408,13 +408,13 @@ def test_a_wrong_mapping_is_refused_with_file_and_line(
 _MANY = {
     "time_zone: Europe/Berlin": ("time_zone: Europe/Berln", 2, "no time zone 'Europe/Berln'"),
     "    order_id: id": ("    order_id: {constant: x}", 7, "order_id identifies a row"),
-    "    channel: {constant: web}": ("    chanel: {constant: web}", 8, "no column 'chanel'"),
-    '"1": placed, "2": paid': ('"1": plced, "2": payed', 9, "'plced' is no status"),
+    "    channel: {constant: web}": ("    channels: {constant: web}", 8, "no column 'channels'"),
+    '"1": placed, "2": paid': ('"1": plced, "2": pid', 9, "'plced' is no status"),
     "{minor: total_minor}, {minor: tax_minor}]": (
         "{minr: total_minor}, {miner: tax_minor}]", 12, "no expression 'minr'"
     ),
     "    ship_city: {": ("    coupon_code:\n    ship_city: {", 18, "no expression is given"),
-    "  table: article": ("  tabel: article", 38, "no key 'tabel'"),
+    "  table: article": ("  tble: article", 38, "no key 'tble'"),
     "category: {constant: Books}": ("category: {constant: Bks}", 44, "'Bks' is no category"),
 }  # fmt: skip
 

@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_told_with_file_and_line(tmp_path, old, new, told):
 def test_all_that_does_not_fit_is_told_at_once(tmp_path):
     """What follows from another fault is not told, and one cause once, with all of its lines."""
     rows = _rows({"ordered_on": None, "town": "int4", "country_code": "date"})
-    text = MAPPING.replace("  key: text\n", "").replace("table: article", "table: artcle")
+    text = MAPPING.replace("  key: text\n", "").replace("table: article", "table: artcl")
     found = _told(tmp_path, text, [one for one in rows if one.column_name != "vat_percent"])
     assert [one.partition("mapping.yaml:")[2].partition(". ")[0] for one in found] == [
         "6: orders.columns.order_id: purchase.id is uuid, no whole number",
@@ -111,7 +111,7 @@ def test_all_that_does_not_fit_is_told_at_once(tmp_path):
         "25: order_lines.columns.order_line_id: purchase_item.id is uuid, no whole number",
         "31: order_lines.columns.unit_price_cents.tax_percent: purchase_item has no column "
         "'vat_percent' (also in line 32)",
-        "35: products.table: the shop has no table artcle",
+        "35: products.table: the shop has no table artcl",
     ]
 
 
