@@ -162,9 +162,7 @@ def test_tables_that_are_loaded_at_the_same_time_share_the_quarantine(tmp_path):
     def load_lines():
         consolidate_silver(lake, RULES, chosen_entities(["order_lines"]))
 
-    run = PipelineRun(
-        lake=lake, rules=ONE, limit=None, warehouse="", cluster=Meanwhile(load_lines)
-    )
+    run = PipelineRun(lake=lake, rules=ONE, limit=None, warehouse="", cluster=Meanwhile(load_lines))
     run.silver(["customers"])
     assert run.cluster.jobs == 1
     assert {one["entity"] for one in rows_of(lake, "quarantine")} == {"customers", "order_lines"}
@@ -329,6 +327,28 @@ def test_other_errors_of_spark_are_told_in_one_line():
     assert str(error) == "Spark failed: java.lang.OutOfMemoryError: heap"
     assert "Spark failed: ValueError: b" in str(explained(RuntimeError("Error: a\nValueError: b")))
     assert "Spark failed: no master" in str(explained(RuntimeError("no master\n  at java.x")))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Traceback:\npyarrow.lib.ArrowMemoryError: malloc of size 64 failed",
+        "MemoryError",
+        "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)",
+    ],
+)
+def test_a_worker_without_memory_says_what_bounds_it(told):
+    error = explained(RuntimeError(f"Job aborted\n{told}\n  at org.apache"))
+    assert isinstance(error, StopPipelineError)
+    assert str(error).startswith(f"A Spark worker has too little memory: {told.splitlines()[-1]}")
+    assert "CONSOLIDATION_CHUNK_ROWS" in str(error)
+
+
+def test_a_library_that_a_worker_has_no_memory_for_is_not_told_as_missing():
+    lacks = ImportError("polars.abi3.so: failed to map segment from shared object")
+    told = b64encode(pickle.dumps(("Spark worker on a", lacks))).decode()
+    error = explained(RuntimeError(f"shop-pipeline-error:{told}."))
+    assert str(error).startswith("A Spark worker has too little memory: Spark worker on a: polars")
 
 
 def test_a_master_that_does_not_answer_is_told_at_once():
