@@ -113,6 +113,11 @@ class Revalidated:
             )
             raise RetryLaterError(problem, "Run the same replay again.")
 
+    def of_kind(self, kind: str, shard: int) -> pl.DataFrame:
+        """Return the rows of a shard for one of the tables: current, history or quarantine."""
+        made = {"current": self.current, "history": self.history, "quarantine": self.quarantine}
+        return made[kind](shard)
+
     def current(self, shard: int) -> pl.DataFrame:
         """Return the current rows for the keys of a shard."""
         return pl.DataFrame(self.tables.current_rows(self._valid(shard)))

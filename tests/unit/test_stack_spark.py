@@ -128,6 +128,13 @@ def test_spark_does_not_compute_the_warehouse():
     assert "Spark computes silver and gold" in result.output
 
 
+def test_spark_replays_silver_alone():
+    arguments = ["replay", "--into", "gold", "--all", "--engine", "spark"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "Spark replays silver" in result.output
+
+
 def test_tasks_of_airflow_find_what_a_driver_runs_on(tmp_path):
     place = {"STACK_DATA_DIR": str(tmp_path), "STACK_CACHE_DIR": str(tmp_path)}
     with environment_of({**process_environment(), **place, "BATCH_ENGINE": "spark"}):
