@@ -56,6 +56,8 @@ def on_worker(function: str, expected: str, content: bytes) -> Callable[[Any], A
         try:
             worker = importlib.import_module("batch.spark.worker")
             worker.require_same(expected)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001 - of any kind, as the machine is unknown
             raise told(ImportError(str(error))) from None
         ours = importlib.import_module("lakehouse.errors").PipelineError
@@ -82,8 +84,9 @@ def explained(error: BaseException) -> PipelineError:
     if isinstance(error, ImportError):
         return cannot_run(error)
     if found is None:
-        for line in filter(_NO_MEMORY.search, str(error).splitlines()):
-            return _lacks_memory(line.strip())
+        # The last: before it come lines of code.
+        if lines := list(filter(_NO_MEMORY.search, str(error).splitlines())):
+            return _lacks_memory(lines[-1].strip())
         return RetryLaterError(f"Spark failed: {_cause(str(error))}")
     told: tuple[str, PipelineError | ImportError] = pickle.loads(  # noqa: S301 - of our own worker
         b64decode(found[1])

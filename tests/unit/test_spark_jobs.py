@@ -8,6 +8,7 @@ import platform
 import socket
 import sys
 import tempfile
+import traceback
 from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
@@ -342,6 +343,20 @@ def test_a_worker_without_memory_says_what_bounds_it(told):
     assert isinstance(error, StopPipelineError)
     assert str(error).startswith(f"A Spark worker has too little memory: {told.splitlines()[-1]}")
     assert "CONSOLIDATION_CHUNK_ROWS" in str(error)
+
+
+def test_a_worker_without_memory_for_the_project_is_not_said_to_lack_it(monkeypatch):
+    run = on_worker("map_tasks", fingerprint(), b"")
+
+    def lacks(_name):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib, "import_module", lacks)
+        with pytest.raises(MemoryError) as caught:
+            run([])
+    told = "".join(traceback.format_exception(caught.value))
+    assert "has too little memory: MemoryError" in str(explained(RuntimeError(told)))
 
 
 def test_a_library_that_a_worker_has_no_memory_for_is_not_told_as_missing():
